@@ -1,8 +1,14 @@
-//! Our side of `scripts/compare-serving`: texts in, labels out, one JSON request a line in and one JSON answer out.
+//! Benchmark of this crate for `scripts/compare-serving`: reads one JSON request per line, and writes one JSON answer
+//! per line.
 //!
-//! `{"work": "full", "model": DIR}` loads a Hugging Face directory of a classifier, `{"work": "dynamic", "model": DIR, "speed": X}` a model of
-//! `dht`, both with `"precision": "int8"` if wanted; `{"work": "texts", "file": F, "batch": N}` answers the texts of a JSON file in one call, `{"work": "single", "file": F}` one by one.
-//! Without requests it ends: `cargo bench` has nothing to measure here.
+//! | request | effect |
+//! |---|---|
+//! | `{"work": "full", "model": DIR}` | loads a Hugging Face directory of a classifier; with `"precision": "int8"` in eight-bit integers |
+//! | `{"work": "dynamic", "model": DIR, "speed": X}` | loads a model of `dht`; also with `"precision": "int8"` |
+//! | `{"work": "texts", "file": F, "batch": N}` | answers the texts of a JSON file in one call |
+//! | `{"work": "single", "file": F}` | answers the texts of a JSON file one by one |
+//!
+//! Without requests the program ends at once: `cargo bench` has nothing to measure here.
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
@@ -16,7 +22,7 @@ type Failure = Box<dyn std::error::Error>;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The maximal length of all sides.
+/// Maximum length in tokens, which is the same for all compared programs.
 const MAX_LENGTH: usize = 64;
 
 fn main() -> Result<(), Failure> {

@@ -1,5 +1,5 @@
-//! Acceleration of a classifier: fits exits, sets a budget or verifies a promise (a limit on the loss of accuracy), and
-//! reports costs and scores.
+//! Acceleration of a classifier: fitting exits, setting a budget or verifying a promise (a limit on the loss of
+//! accuracy), and reporting costs and scores.
 
 use std::collections::BTreeSet;
 
@@ -18,27 +18,28 @@ use crate::error::{Error, Result};
 use crate::progress::{FitProgress, report};
 use crate::texts::EncodedSplits;
 
-/// Maximum number of tokens beyond the encoder's maximum length that the n-gram classifier reads.
+/// Maximum number of tokens after the encoder's maximum length that the n-gram classifier still reads.
 pub const REST: usize = 4096;
 /// Number of texts in a batch.
 pub const BATCH: usize = 64;
-/// Random stream of the acceleration.
+/// Stream of the random number generator that fits the exits.
 const STREAM: u64 = 0x4163_6365_6c65_7261;
-/// Fraction of the rows that are reserved to verify a promise, and the maximum number of these rows. Flags override
-/// both.
+/// Fraction of the training rows that is reserved to verify a promise, unless a flag sets the number.
 const CALIBRATION_SHARE: f64 = 0.1;
+/// Maximum number of rows that are reserved to verify a promise, unless a flag sets the number.
 const MOST_CALIBRATION_ROWS: usize = 2_000;
 
-/// Flags for the speed of a model.
+/// Flags that set the speed of a model.
 #[derive(Debug, Clone, Args)]
 pub struct SpeedArguments {
     /// Limit the expected cost to this share of the full model's FLOPs.
     ///
-    /// Half a standard error of the cost on held-out rows is added to it. Without --budget and --points, the model runs at
-    /// the cheapest speed that loses at most 0.3 points of accuracy on held-out rows, by the probabilities of all layers.
+    /// Half a standard error of the cost is added, measured on held-out rows. Without --budget and --points, the model
+    /// runs at the cheapest speed that loses at most 0.3 points of accuracy on held-out rows, estimated from the
+    /// probabilities of all layers.
     #[arg(long, value_name = "SHARE", conflicts_with = "points")]
     pub budget: Option<f64>,
-    /// Limit the loss of accuracy against the full model to this number of percentage points, and verify this promise.
+    /// Limit the loss of accuracy against the full model to N percentage points, and verify this promise.
     ///
     /// Without labels, the limit applies to the percentage of answers that differ from the full model's.
     #[arg(long, value_name = "POINTS")]
@@ -50,7 +51,8 @@ pub struct SpeedArguments {
     /// 2000]
     #[arg(long, value_name = "N", requires = "points")]
     pub calibration_rows: Option<usize>,
-    /// Keep states of texts in memory up to this many MiB; larger ones are in a temporary file until exits are fitted
+    /// Keep the texts' hidden states in memory up to this many MiB; larger ones go to a temporary file until the exits
+    /// are fitted
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     pub state_memory: usize,
 }
@@ -59,14 +61,14 @@ impl SpeedArguments {
     /// Rejects numbers out of range.
     ///
     /// # Errors
-    /// [`Error::Argument`].
+    /// [`Error::Argument`] if a number is out of range.
     pub fn check(&self) -> Result<()> {
         let inside = |value: f64| value > 0.0 && value <= 1.0;
         if let Some(budget) = self.budget.filter(|budget| !inside(*budget)) {
             return Err(Error::argument("budget", "a share of the full model's FLOPs above 0 and up to 1", budget));
         }
         if let Some(points) = self.points.filter(|points| !(*points > 0.0 && *points < 100.0)) {
-            return Err(Error::argument("points", "points of a hundred, above 0 and below 100", points));
+            return Err(Error::argument("points", "percentage points above 0 and below 100", points));
         }
         if self.calibration_rows == Some(0) {
             return Err(Error::argument("calibration-rows", "at least 1: a promise is shown on rows", 0));
@@ -77,18 +79,17 @@ impl SpeedArguments {
         Ok(())
     }
 
-    /// Number of rows to reserve for the verification of the promise, given the number of training rows.
+    /// Number of calibration rows to split off the training rows: a tenth of `rows`, unless a flag sets it.
     pub fn rows_to_keep(&self, rows: usize) -> usize {
-        self.kept((rows as f64 * CALIBRATION_SHARE) as usize)
+        self.reserved_rows((rows as f64 * CALIBRATION_SHARE) as usize)
     }
 
-    /// Number of rows to reserve for the verification of the promise, given the number of held-out rows. It is half of
-    /// these rows instead of a tenth.
+    /// Number of calibration rows to split off separate validation rows: half of `rows`, unless a flag sets it.
     pub fn rows_to_keep_of_validation(&self, rows: usize) -> usize {
-        self.kept(rows / 2)
+        self.reserved_rows(rows / 2)
     }
 
-    fn kept(&self, usual: usize) -> usize {
+    fn reserved_rows(&self, usual: usize) -> usize {
         let usual = usual.min(MOST_CALIBRATION_ROWS);
         if self.points.is_some() { self.calibration_rows.unwrap_or(usual) } else { 0 }
     }
@@ -96,18 +97,18 @@ impl SpeedArguments {
 
 /// Dynamic model with the report of its acceleration.
 #[derive(Debug)]
-pub struct MadeDynamic {
+pub struct AcceleratedModel {
     /// Model, set to its default speed.
     pub model: DynamicModel,
     /// Report of the acceleration.
     pub report: Report,
-    /// Promise that the model keeps.
+    /// Verified promise, if one was requested and could be verified.
     pub promise: Option<KeptPromise>,
     /// Requests that the model does not meet, one sentence for each.
     pub misses: Vec<String>,
 }
 
-/// Settings of the exits that commands make.
+/// Settings of the exits that commands fit.
 ///
 /// # Errors
 /// Errors of the tokenizer.
@@ -117,15 +118,15 @@ pub fn exit_settings(tokenizer: &TextTokenizer, speed: &SpeedArguments) -> Resul
     Ok(AccelerateSettings { ngram: Some(ngram), batch_size: BATCH, state_bytes, ..AccelerateSettings::default() })
 }
 
-/// Random numbers of the exits.
+/// Random number generator for fitting the exits.
 pub fn exit_generator(seed: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(STREAM);
     rng
 }
 
-/// Fits the exits and the n-gram exit on the unchanged classifier, and [sets the speed](at_speed). By default it sets
-/// the cheapest speed that loses next to nothing on the validation texts ([`Report::speed`]).
+/// Fits the exits and the n-gram exit on the unchanged classifier, and [sets the speed](at_speed). The default is the
+/// cheapest speed that loses next to nothing on the validation texts ([`Report::speed`]).
 ///
 /// # Errors
 /// Errors of fitting.
@@ -136,7 +137,7 @@ pub fn make_dynamic(
     speed: (&SpeedArguments, Option<&LabelThresholds>),
     seed: u64,
     quiet: bool,
-) -> Result<MadeDynamic> {
+) -> Result<AcceleratedModel> {
     let fitted_on = Texts::new(&texts.train).with_held_out(&texts.validation);
     let mut progress = FitProgress::new(quiet);
     let mut watch = |step| progress.observe(step);
@@ -145,39 +146,39 @@ pub fn make_dynamic(
     at_speed(made.model, made.report, texts, settings.targets, speed)
 }
 
-/// Sets the speed of a model that meets the budget or keeps the promise. The thresholds are those of a model of several
-/// labels.
+/// Sets the speed that meets the budget or for which the promise holds. `thresholds` are the label thresholds of a
+/// multi-label model.
 ///
 /// # Errors
-/// Errors of the model. A promise that cannot be verified is not an error: the model has its default speed, and `misses`
-/// reports the promise.
+/// Errors of the model. A promise that cannot be verified is not an error: the model then has its default speed, and
+/// `misses` says that the promise was not verified.
 pub fn at_speed(
     model: DynamicModel,
     report: Report,
     texts: &EncodedSplits,
     targets: Targets,
     (speed, thresholds): (&SpeedArguments, Option<&LabelThresholds>),
-) -> Result<MadeDynamic> {
-    let mut made = MadeDynamic { model, report, promise: None, misses: Vec::new() };
+) -> Result<AcceleratedModel> {
+    let mut made = AcceleratedModel { model, report, promise: None, misses: Vec::new() };
     if let Some(budget) = speed.budget {
         made.set_budget(budget)?;
     }
     if let (Some(points), Some(calibration)) = (speed.points, &texts.calibration) {
-        // Without labels, the full model's answers are the standard.
+        // Without labels, the full model's answers are the reference.
         let risk = if targets == Targets::Predictions { Risk::Disagreement } else { Risk::AccuracyLoss };
         made.show_promise(risk, points, speed.confidence, (calibration, thresholds))?;
     }
     Ok(made)
 }
 
-impl MadeDynamic {
-    /// Sets the speed to the budget, or to the lowest cost that the model can have.
+impl AcceleratedModel {
+    /// Sets the speed that meets the budget, or the lowest cost that the model can have.
     fn set_budget(&mut self, budget: f64) -> Result<()> {
         let (point, last) = (self.report.within(budget), self.report.curve.last().copied());
         if point.is_none() {
             let least = last.map_or(f64::NAN, |point| point.flops_ratio);
             self.misses.push(format!(
-                "--budget {budget}: the least that this model can cost is {least:.3} of the full model's FLOPs; it is set to that"
+                "--budget {budget}: the lowest cost of this model is {least:.3} of the full model's FLOPs; its speed is set to that cost"
             ));
         }
         if let Some(point) = point.or(last) {
@@ -186,7 +187,7 @@ impl MadeDynamic {
         Ok(())
     }
 
-    /// Sets the cheapest speed at which the calibration texts show that the risk is at most `points` of a hundred.
+    /// Sets the cheapest speed at which the calibration texts show that the risk is at most `points` percentage points.
     fn show_promise(
         &mut self,
         risk: Risk,
@@ -199,7 +200,7 @@ impl MadeDynamic {
         let mut speeds: Vec<f64> = self.report.curve.iter().map(|point| point.speed).collect();
         speeds.dedup();
         let shown = match thresholds {
-            // The promise is about the answers that are given.
+            // The promise is about the answers after these thresholds are applied.
             Some(thresholds) => self.model.with_promise_for(asked, &calibration, &speeds, BATCH, thresholds),
             None => self.model.with_promise(asked, &calibration, &speeds, BATCH),
         };
@@ -211,7 +212,7 @@ impl MadeDynamic {
             }
             Err(DynamicError::Promise { rows, needed, least, .. }) => {
                 let texts =
-                    needed.map_or(String::new(), |needed| format!("some {needed} (--calibration-rows) would, or "));
+                    needed.map_or(String::new(), |needed| format!("use about {needed} (--calibration-rows), or "));
                 self.misses.push(format!(
                     "--points {points} cannot be shown from {rows} texts: {texts}--points {:.2}; the model runs at its default speed",
                     100.0 * least + 0.005
@@ -223,7 +224,7 @@ impl MadeDynamic {
     }
 }
 
-/// Calibration texts that the model has not learned from. A file may have a text in several rows.
+/// Calibration rows whose texts the model has not learned from. A text may occur in several rows of a file.
 fn unseen(calibration: &EncodedDataset, learned: &SeenTexts) -> Result<EncodedDataset> {
     let (all, seen) = (calibration.len(), learned.rows_of(calibration));
     if seen.is_empty() {
@@ -232,19 +233,23 @@ fn unseen(calibration: &EncodedDataset, learned: &SeenTexts) -> Result<EncodedDa
     if seen.len() == all {
         return Err(Error::argument("points", "calibration rows with other texts than the training", "set"));
     }
-    report(&format!("{} of {all} calibration rows have the text of a training row: they prove nothing", seen.len()));
+    report(&format!(
+        "{} of {all} calibration rows have the text of a training row: they are not used to verify the promise",
+        seen.len()
+    ));
     let seen: BTreeSet<usize> = seen.into_iter().collect();
     Ok(calibration.select((0..all).filter(|row| !seen.contains(row)))?)
 }
 
-/// Thresholds of a model of several labels: a half for each label, and no empty answer if each training text has a label.
+/// Thresholds of a multi-label model: one half for each label. An answer is never empty if each training text has a
+/// label.
 pub fn label_thresholds(task: Task, train: &EncodedDataset) -> Option<LabelThresholds> {
     let has_label = |sample: &Sample| sample.targets.iter().any(|target| *target >= 0.5);
     let never_empty = !train.is_empty() && train.samples.iter().all(has_label);
     (task == Task::Labels).then(|| LabelThresholds { never_empty, ..LabelThresholds::even(train.labels.len()) })
 }
 
-/// Points of a model's curve, with the name of the cost that answers have.
+/// Points of a model's speed curve as JSON, with the same name for the cost as in answers.
 pub fn curve_points(curve: &[SpeedPoint]) -> Vec<serde_json::Value> {
     let point = |point: &SpeedPoint| {
         let SpeedPoint { speed, flops_ratio, accuracy, .. } = *point;

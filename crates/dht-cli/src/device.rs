@@ -1,4 +1,4 @@
-//! Device of the tensors.
+//! Choice of the device on which tensors are computed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,25 +10,46 @@ use crate::error::{Error, Result};
 use crate::progress::report;
 
 /// Value of `--device`: `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
+///
+/// # Examples
+/// ```
+/// use dht_cli::DeviceChoice;
+///
+/// let device: DeviceChoice = "cuda:1".parse()?;
+/// assert_eq!(device, DeviceChoice::Cuda(1));
+/// assert_eq!(device.to_string(), "cuda:1");
+/// assert!("gpu".parse::<DeviceChoice>().is_err());
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// First accelerator that this build supports and that can be opened, otherwise the CPU. If a supported accelerator
-    /// cannot be opened, a line on standard error says why.
+    /// cannot be opened, a line on standard error reports the reason.
     #[default]
     Auto,
     /// CPU of this machine.
     Cpu,
-    /// NVIDIA GPU of this number, from 0; requires the feature `cuda`.
+    /// NVIDIA GPU with this number, from 0; requires the feature `cuda`.
     Cuda(usize),
     /// Apple GPU; requires the feature `metal`.
     Metal,
 }
 
 impl DeviceChoice {
-    /// Opens the device. A device that the user names is opened or refused, and never replaced by another.
+    /// Opens the device. A device that the user names is never replaced by another: if it cannot be opened, that is an
+    /// error.
     ///
     /// # Errors
-    /// [`Error::DeviceNotBuilt`] if the build lacks the feature, [`Error::Device`] when candle cannot open the device.
+    /// [`Error::DeviceNotBuilt`] if the build lacks the feature, and [`Error::Device`] if candle cannot open the
+    /// device.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_cli::DeviceChoice;
+    ///
+    /// assert!(DeviceChoice::Cpu.open()?.is_cpu());
+    /// # Ok::<(), dht_cli::Error>(())
+    /// ```
     pub fn open(self) -> Result<Device> {
         match self {
             Self::Auto => Ok(Self::first_that_opens()),
@@ -40,11 +61,21 @@ impl DeviceChoice {
         }
     }
 
-    /// Opens the device for layers in a precision. With `auto`, layers in eight-bit integers run on the CPU. A line on
-    /// standard error warns if the CPU has no instructions for such products.
+    /// Opens the device for layers of the given precision. With `auto`, layers in eight-bit integers run on the CPU. A
+    /// line on standard error warns if the CPU has no instructions for products of eight-bit integers.
     ///
     /// # Errors
-    /// As [`open`](Self::open); a precision that the device does not support, which [`Precision::check_on`] reports.
+    /// Errors of [`open`](Self::open); the error of [`Precision::check_on`] if the device does not support the
+    /// precision.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_cli::DeviceChoice;
+    /// use dht_dynamic::transformer::Precision;
+    ///
+    /// assert!(DeviceChoice::Auto.open_in(Precision::Int8)?.is_cpu());
+    /// # Ok::<(), dht_cli::Error>(())
+    /// ```
     pub fn open_in(self, precision: Precision) -> Result<Device> {
         let device = match (precision, self) {
             (Precision::Int8, Self::Auto) => Device::Cpu,
@@ -62,7 +93,7 @@ impl DeviceChoice {
         for (_, choice) in built.into_iter().filter(|(built, _)| *built) {
             match choice.open() {
                 Ok(device) => return device,
-                Err(error) => report(&format!("{error}; running on the processor")),
+                Err(error) => report(&format!("{error}; running on the CPU")),
             }
         }
         Device::Cpu

@@ -10,10 +10,19 @@ use dht_dynamic::transformer::error::DataProblem;
 use self::advice::advice;
 
 /// Error of a command. Messages state what is wrong and what was expected.
+///
+/// # Examples
+/// ```
+/// use dht_cli::Error;
+///
+/// let error = Error::InUse { path: "news.training".into() };
+/// let message = "another run uses news.training; wait until it has finished, or choose another --out";
+/// assert_eq!(error.to_string(), message);
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Error of the data, the model or the training.
+    /// Error of the data, the model or the training run.
     #[error("{}{}", .0, advice(.0))]
     Transformer(#[from] dht_dynamic::transformer::Error),
     /// Error of a model with early exits.
@@ -29,64 +38,64 @@ pub enum Error {
         /// Value of the flag.
         got: String,
     },
-    /// File of flags with a key or a value that is not allowed.
+    /// Configuration file with a key or value that is not allowed.
     #[error("{path}: {problem}", path = path.display())]
     Configuration {
         /// The file.
         path: PathBuf,
-        /// The key, and what was expected.
+        /// Key at fault, and the expected value.
         problem: String,
     },
-    /// Picture of a model's scores that cannot be drawn.
+    /// Diagram of a model's scores that cannot be drawn.
     #[error("drawing the curve: {message}")]
     Curve {
         /// Reason of the failure.
         message: String,
     },
-    /// File without the columns of the training.
-    #[error("{problem}; the model was trained on that column: name this file's with {flags}")]
+    /// File without the columns that the model was trained on.
+    #[error("{problem}; the model was trained on that column: name this file's column with {flags}")]
     OtherColumns {
-        /// Flags that name columns.
+        /// Flags that name the columns.
         flags: &'static str,
         /// Missing column, and the columns of the file.
         problem: String,
     },
-    /// Pairs of texts for a model of single texts.
+    /// Pairs of texts for a model that was trained on single texts.
     #[error("`--pair` cannot be used: this model was trained on single texts")]
     PairOfSingle,
-    /// Column or member with the name of a column of answers.
+    /// Input column or JSON member with the same name as a column that answers add.
     #[error(
         "{place} already has a column {name:?}: give the columns of answers other names, such as with `--prefix dht_`"
     )]
     AnswerColumn {
-        /// The file or line.
+        /// File or line with the column.
         place: String,
         /// The name.
         name: String,
     },
-    /// Member that the first object does not have, in an output of cells.
+    /// JSON member that the first object does not have, so that the csv or tsv output has no column for it.
     #[error("line {line} has the member {name:?}, which the first line does not have: use `--output-format jsonl`")]
     OtherMember {
         /// The line.
         line: u64,
-        /// The member.
+        /// Name of the member.
         name: String,
     },
-    /// Files whose answers do not fit into one table.
+    /// Input file whose answers do not fit into the table of the first file.
     #[error("{path} has another format or other columns than the first file: use `--output-format jsonl`, or one call for each file", path = path.display())]
     OtherTable {
         /// The file.
         path: PathBuf,
     },
-    /// Cell that a tab-separated row cannot hold.
+    /// Cell with a tab or line end, which a tab-separated row cannot hold.
     #[error(
         "line {line}: a cell has a tab or a line end, which tsv cannot hold: use `--output-format csv` or `--output-format jsonl`"
     )]
     CellOfTsv {
-        /// The line of its row.
+        /// Line of the row.
         line: u64,
     },
-    /// Directory of a model that cannot be used; all reasons are printed.
+    /// Model directory that cannot be used. All reasons are printed before.
     #[error("{path} cannot be loaded: {reasons} reason{s}, listed above", path = path.display(), s = if *reasons == 1 { "" } else { "s" })]
     Unusable {
         /// The directory.
@@ -94,7 +103,7 @@ pub enum Error {
         /// Number of reasons.
         reasons: usize,
     },
-    /// Texts that are neither on this disk nor known by name.
+    /// Name of texts that is neither an existing path nor a known data set.
     #[error(
         "{name}: there is no such file or directory, and no data set is known by this name; known are {known}; \
          hf:OWNER/NAME or hf:OWNER/NAME/CONFIG, with @REVISION or without, is any data set on the Hugging Face hub"
@@ -102,7 +111,7 @@ pub enum Error {
     UnknownData {
         /// The name.
         name: String,
-        /// Known names.
+        /// Known names of data sets.
         known: String,
     },
     /// Path that is not a model to start from.
@@ -113,12 +122,12 @@ pub enum Error {
         /// Allowed values.
         expected: &'static str,
     },
-    /// Device that this build does not support.
+    /// Device for which this build lacks support.
     #[error("--device {device}: this build has no {feature} support; build with `--features {feature}`")]
     DeviceNotBuilt {
         /// The device.
         device: String,
-        /// Feature that supports it.
+        /// Cargo feature that adds the support.
         feature: &'static str,
     },
     /// Device that cannot be opened.
@@ -126,37 +135,37 @@ pub enum Error {
     Device {
         /// The device.
         device: String,
-        /// candle's error.
+        /// Error of candle.
         source: candle_core::Error,
     },
     /// Too little data to train on.
     #[error("{data}: expected at least {least} {what}, got {got}")]
     TooLittle {
-        /// The data set.
+        /// Name of the data set.
         data: String,
-        /// Kind of the missing items.
+        /// Name of the items of which there are too few, such as rows.
         what: &'static str,
-        /// Minimum number.
+        /// Minimum number of items.
         least: usize,
-        /// Number found.
+        /// Actual number of items.
         got: usize,
     },
-    /// State of a different training at the path of this one.
+    /// Saved state of a different training run at the path of this one.
     #[error(
-        "{path} is of a stopped training of other texts or settings ({differs}): run its command again, \
-         with --finish to make a model of it, or this one with --restart, which deletes it",
+        "{path} has the state of a stopped training run with other texts or settings ({differs}): run its command again, \
+         add --finish there to make a model of the state, or add --restart here to delete it",
         path = path.display(),
     )]
     OtherTraining {
-        /// Directory of its checkpoints.
+        /// Directory with the checkpoints of the run.
         path: PathBuf,
-        /// Setting that differs, with both values.
+        /// First setting that differs, with both values.
         differs: String,
     },
-    /// Class of a model that is trained on, without a row among the new ones.
+    /// Class that a model to train further has, and that none of the new rows has.
     #[error(
-        "{data} has no row of the class {class:?}, which the model has: give rows of it by --also, such as those of \
-         its training, or name labels of the file that stand for it by --label-map",
+        "{data} has no row of the class {class:?}, which the model has: add rows of it with --also, such as the \
+         earlier training rows, or map labels of the file to it with --label-map",
         data = data.display()
     )]
     ClassLost {
@@ -165,7 +174,7 @@ pub enum Error {
         /// The class.
         class: String,
     },
-    /// Class of a model that is accelerated, without a row to learn from.
+    /// Class that a model to accelerate has, and that no row has.
     #[error("{data} has no row of the class {class:?}, which the model has: give a file with rows of it", data = data.display())]
     ClassMissing {
         /// Source of the rows.
@@ -173,77 +182,77 @@ pub enum Error {
         /// The class.
         class: String,
     },
-    /// State of a stopped training that cannot be resumed.
-    #[error("{problem}: the stopped training cannot go on, --restart deletes its state and begins anew")]
+    /// Saved state of a stopped training run that cannot be resumed.
+    #[error("{problem}: the stopped training run cannot be resumed; --restart deletes its state and starts again")]
     BadState {
         /// Problem of the state.
         problem: Box<dht_dynamic::transformer::Error>,
     },
-    /// State of a stopped training without a readable description of that training.
+    /// Saved state of a stopped training run whose description cannot be read.
     #[error(
-        "{path} does not say what was trained: the state beside it cannot be resumed, --restart deletes it and begins anew",
+        "{path} does not say what was trained: the state beside it cannot be resumed; --restart deletes it and starts again",
         path = path.display()
     )]
     UndescribedState {
-        /// File of the description.
+        /// Path of the description.
         path: PathBuf,
     },
-    /// No state of a stopped training, which is to be finished.
-    #[error("{path} has no state of a stopped training: leave out --finish", path = path.display())]
+    /// Missing saved state of a training run that `--finish` should complete.
+    #[error("{path} has no state of a stopped training run: leave out --finish", path = path.display())]
     NothingToFinish {
-        /// Directory of its checkpoints.
+        /// Directory with the checkpoints of the run.
         path: PathBuf,
     },
-    /// Model with other classes or for another task at the path of a new one.
-    #[error("{path} holds a model of other labels ({differs}): choose another --out, or replace it by --replace", path = path.display())]
+    /// Existing model at the output path with other classes or for another task.
+    #[error("{path} holds a model of other labels ({differs}): choose another --out, or replace the model with --replace", path = path.display())]
     OtherModel {
         /// Directory of the model.
         path: PathBuf,
-        /// Labels or tasks in which both differ.
+        /// Labels or tasks in which the two models differ.
         differs: String,
     },
-    /// Directory in which another process trains.
+    /// Directory in use by the training run of another process.
     #[error("another run uses {path}; wait until it has finished, or choose another --out", path = path.display())]
     InUse {
-        /// Directory of its checkpoints.
+        /// Directory with the checkpoints of the run.
         path: PathBuf,
     },
-    /// Models that answer different questions.
-    #[error("{first}, {second}: two models are compared by the same labels")]
+    /// Models with different labels or tasks, which cannot be compared.
+    #[error("{first}, {second}: only models with the same labels can be compared")]
     Incomparable {
-        /// The first model, and what it answers.
+        /// First model, with its labels or task.
         first: String,
-        /// The second model, and what it answers.
+        /// Second model, with its labels or task.
         second: String,
     },
-    /// Second model that may be worse than the first by more than is allowed.
+    /// Second model of a comparison that may be worse than the first by more than is allowed.
     #[error("the lower end of B − A is {low}, and at most {most} may be lost (--fail-below)")]
     Worse {
-        /// Lower end of the interval.
+        /// Lower end of the interval of the difference.
         low: String,
         /// Allowed loss.
         most: String,
     },
-    /// Path that would be written, but holds something else.
+    /// Output path at which something else exists.
     #[error("{path} was not written by this command; move it away, or choose another --out", path = path.display())]
     Foreign {
         /// The path.
         path: PathBuf,
     },
-    /// Partitions that would have one output.
+    /// Two partitions whose answers would go to the same output.
     #[error(
-        "{first} and {second} would both be answered in {output}: give them other names, or an output each",
+        "{first} and {second} would both be answered in {output}: rename one of them, or use a separate --output for each",
         first = first.display(), second = second.display(), output = output.display()
     )]
     OneOutput {
-        /// A partition.
+        /// First partition.
         first: PathBuf,
-        /// Another one.
+        /// Second partition.
         second: PathBuf,
-        /// Their output.
+        /// Output of both partitions.
         output: PathBuf,
     },
-    /// Output of a run with another model or other settings.
+    /// Existing output of a run with another model or other settings.
     #[error(
         "{path} has answers of another run ({differs}): choose another --output, or remove this one",
         path = path.display()
@@ -251,18 +260,18 @@ pub enum Error {
     OtherRun {
         /// The output.
         path: PathBuf,
-        /// Setting that differs, with both values.
+        /// First setting that differs, with both values.
         differs: String,
     },
-    /// Partition whose content changed.
+    /// Partition whose content changed while it was read.
     #[error("{path} changed while it was read ({problem}): its answers were not written", path = path.display())]
     PartitionChanged {
         /// The partition.
         path: PathBuf,
-        /// Difference between both contents.
+        /// Difference between the contents.
         problem: String,
     },
-    /// Partition that is not the one that was answered.
+    /// Partition whose content changed after its answers were written.
     #[error(
         "{path} changed after its answers were written: remove {output}, or choose another --output",
         path = path.display(), output = output.display()
@@ -273,7 +282,7 @@ pub enum Error {
         /// Its output.
         output: PathBuf,
     },
-    /// Output that is not the one that a worker wrote.
+    /// Output file that no worker wrote, or that was changed afterwards.
     #[error(
         "{path} was not written by `dht predict --partitions`, or was changed: move it away, or choose another --output",
         path = path.display()
@@ -282,13 +291,13 @@ pub enum Error {
         /// The output.
         path: PathBuf,
     },
-    /// Claim that another worker took over.
+    /// Claim on a partition that another worker has taken over.
     #[error("{path}: another worker has taken over the claim", path = path.display())]
     ClaimLost {
         /// The output.
         path: PathBuf,
     },
-    /// Partitions that could not be answered; each error was printed.
+    /// Partitions that could not be answered. The error of each was printed before.
     #[error("{failed} of {all} partitions failed, for the reasons above")]
     FailedPartitions {
         /// Number of failures.
@@ -296,20 +305,20 @@ pub enum Error {
         /// Number of partitions.
         all: usize,
     },
-    /// Object store that this build does not support.
-    #[error("{url}: this build has no support of object stores; build with `--features s3`")]
+    /// Object store for which this build lacks support.
+    #[error("{url}: this build does not support object stores; build with `--features s3`")]
     StoreNotBuilt {
         /// URL in the store.
         url: String,
     },
-    /// Object store that refuses every request, or does not answer.
+    /// Object store that refuses every request or does not answer.
     #[error("{path}: {problem}: {advice}", path = path.display())]
     Store {
         /// URL of the request.
         path: PathBuf,
-        /// Problem, with the store's own word for it.
+        /// Problem, with the error code of the store.
         problem: String,
-        /// Setting that would be right.
+        /// Setting to change.
         advice: &'static str,
     },
     /// File or directory that could not be read or written.
@@ -322,7 +331,7 @@ pub enum Error {
     },
 }
 
-/// Result of this crate.
+/// Result of a function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl From<dht_dynamic::Error> for Error {
@@ -335,7 +344,7 @@ impl From<dht_dynamic::Error> for Error {
 }
 
 impl Error {
-    /// Returns whether a flag has a value that is not allowed here, like a value that cannot be parsed.
+    /// Returns whether the error is about the value of a flag, like a value that cannot be parsed.
     pub(crate) fn is_of_arguments(&self) -> bool {
         matches!(
             self,
@@ -358,7 +367,7 @@ impl Error {
         }
     }
 
-    /// Names flags in the error for texts without the columns of the training.
+    /// Adds the flags that name columns to the error of a file without the columns that the model was trained on.
     pub(crate) fn of_other_columns(self, flags: &'static str) -> Self {
         match self {
             Self::Transformer(Inner::Data { problem: DataProblem::UnknownColumn { .. }, .. }) => {

@@ -1,12 +1,13 @@
-//! Exit code of a program.
+//! Exit code of the program `dht`.
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use crate::progress::report;
 
-/// The exit code of a program: 0, or 1 after `error: …` with its causes on standard error. The code is 2 for a flag of
-/// this crate with a value that is not allowed, and 3 for a model that is worse than `dht compare --fail-below` allows.
+/// Converts the result of a program to its exit code: 0, or 1 after `error: …` with its causes on standard error. The
+/// code is 2 for a flag of this crate with a value that is not allowed, and 3 for a model that is worse than `dht
+/// compare --fail-below` allows.
 ///
 /// # Examples
 /// ```
@@ -31,7 +32,7 @@ pub fn exit_code<E: Error + 'static>(result: Result<(), E>) -> ExitCode {
     }
 }
 
-/// Message of an error with its causes, except causes that the message already quotes.
+/// Joins an error with its causes, except causes that the message already quotes.
 fn message(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();

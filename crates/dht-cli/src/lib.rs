@@ -6,17 +6,17 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `commands` | one file or folder a subcommand: its flags, and calls of the libraries |
+//! | `commands` | each subcommand in its own file or folder: its flags, and calls of the libraries |
 //! | `texts` | labelled rows from files and data sets on the hub |
 //! | `training` | the encoder to start from, the learning rate, a directory to resume from, signals |
 //! | `acceleration` | exits, budgets and verified promises |
 //! | `results` | rows, tables and diagrams of scores and costs; the card of a model |
 //! | `analysis` | classes, errors, coverage and calibration of a model's answers, as JSON and as an HTML page |
 //! | `review` | rows of a table that a person should look at |
-//! | `server` | HTTP around a `Service` of `dht-dynamic` |
-//! | `partitions` | inputs, outputs, claims and records of workers |
+//! | `server` | HTTP server around a `Service` of `dht-dynamic` |
+//! | `partitions` | inputs, outputs, claims and records of the workers of `dht predict --partitions` |
 //! | `device`, `progress` | the device of the tensors; progress on standard error |
-//! | `error`, `exit_code` | errors of the commands; the exit code of the program |
+//! | `error`, `exit_code` | errors of the commands; exit code of the program |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acceleration;
@@ -45,7 +45,7 @@ pub use progress::{TrainingProgress, report};
 pub use server::{Limits, LoadedModel, Server, ServerSettings};
 pub use training::{Difference, RunDir};
 
-/// Allocator. Tensors of equal sizes are allocated and freed constantly, and mimalloc reuses their pages.
+/// Global allocator. Tensors of equal sizes are allocated and freed constantly, and mimalloc reuses their pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! Progress of a training on standard error.
+//! Progress of training runs on standard error.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,11 +14,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Weight of the latest step in the displayed running mean of the loss.
 const NEWEST: f64 = 0.05;
-/// Decay of the displayed shares of depths with each sample.
-const KEPT: f64 = 0.998;
-/// Minimum time between two lines of a stage of fitting exits.
+/// Factor by which the weights of earlier samples in the displayed shares of depths decay with each sample.
+const DECAY: f64 = 0.998;
+/// Minimum time between two lines about one stage of fitting exits.
 const LINE_AFTER: Duration = Duration::from_secs(5);
-/// Minimum share of the training between two lines.
+/// Minimum share of the training run between two lines.
 const LINE_EVERY: f64 = 0.1;
 
 /// Writes a line to standard error, with control characters escaped. A failure is ignored, so that a closed stream does
@@ -27,15 +27,15 @@ pub fn report(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", visible(line));
 }
 
-/// Returns whether a terminal would obey this sign: control characters except line feeds and tabs, and those that reverse
-/// letters.
+/// Returns whether a terminal would obey this character: control characters except line feeds and tabs, and characters
+/// that reverse the direction of text.
 pub fn is_hidden(sign: char) -> bool {
     let turns = matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     sign.is_control() && !matches!(sign, '\n' | '\t') || turns
 }
 
-/// Text in which control characters are escaped, except line feeds and tabs. In the labels of somebody's file or model
-/// they could write over what a terminal shows, or reverse its letters.
+/// Escapes the control characters of a text, except line feeds and tabs. In the labels of a foreign file or model, they
+/// could overwrite the terminal's contents or reverse the direction of its text.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return text.into();
@@ -44,14 +44,29 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     text.chars().map(shown).collect()
 }
 
-/// Displays a training on standard error: a bar on a terminal, otherwise lines at intervals, or nothing.
+/// Displays a training run on standard error: a bar on a terminal, otherwise lines at intervals, or nothing.
+///
+/// # Examples
+/// ```
+/// use dht_cli::TrainingProgress;
+/// use dht_dynamic::transformer::{Pooling, TextClassifier};
+/// use dht_toys::{reviews, rng};
+///
+/// let mut rng = rng(1);
+/// let mut classifier = TextClassifier::new(reviews::encoder(&mut rng), 2, Pooling::Mean, &mut rng)?;
+/// let (training, validation) = (reviews::data(16, 1), reviews::data(8, 2));
+/// let mut progress = TrainingProgress::new("reviews", true);
+/// let history = reviews::trainer(1).fit(&mut classifier, &training, &validation, &mut progress)?;
+/// assert_eq!(history.epochs.len(), 1);
+/// # Ok::<(), dht_dynamic::transformer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TrainingProgress {
     label: String,
     output: Output,
     routes: RouteTally,
     started: Instant,
-    /// Completed share of the training at the start; above 0 for a resumed training.
+    /// Completed share of the training run at the start; above 0 if the run was resumed.
     first_share: f64,
     last_line: f64,
     loss: Option<f64>,
@@ -68,7 +83,7 @@ enum Output {
 }
 
 impl TrainingProgress {
-    /// Displays a training under this name. Displays nothing if `quiet`.
+    /// Creates the display of a training run with this name. It displays nothing if `quiet`.
     pub fn new(label: impl Into<String>, quiet: bool) -> Self {
         let output = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Output::Silent,
@@ -92,7 +107,7 @@ impl TrainingProgress {
         }
     }
 
-    /// Tally of routes. The display shows its shares of depths next to the loss.
+    /// Tally of the routes of training samples. The display shows its shares of depths next to the loss.
     pub fn routes(&self) -> RouteTally {
         self.routes.clone()
     }
@@ -141,7 +156,7 @@ impl Observer for TrainingProgress {
             }
             Event::Step { progress, loss, .. } => self.step(progress.share, loss),
             Event::InParts { refused, at_once } => report(&format!(
-                "the device's memory does not hold {refused} texts at once: going on with {at_once}, whose gradients are added \
+                "the device's memory does not hold {refused} texts at once: continuing with {at_once} at a time, whose gradients are added \
                  up to the same step"
             )),
             Event::Evaluation(record) => self.validation = Some(record.validation_score),
@@ -160,16 +175,17 @@ impl Drop for TrainingProgress {
     }
 }
 
-/// Displays the steps of fitting exits: a line at the beginning of each, and at most every five seconds in between.
+/// Displays the stages of fitting exits on standard error: a line at the beginning of each, and at most one every five
+/// seconds in between.
 #[derive(Debug)]
 pub struct FitProgress {
     quiet: bool,
-    /// Seconds of each stage that is over, in the order of their first steps.
+    /// Seconds of each completed stage, in the order of their first steps.
     seconds: Vec<(&'static str, f64)>,
     stage: Option<Stage>,
 }
 
-/// Current stage of a training run.
+/// Current stage of fitting exits.
 #[derive(Debug)]
 struct Stage {
     name: &'static str,
@@ -178,7 +194,7 @@ struct Stage {
 }
 
 impl FitProgress {
-    /// Displays nothing if `quiet`.
+    /// Creates the display. It displays nothing if `quiet`.
     pub fn new(quiet: bool) -> Self {
         Self { quiet, seconds: Vec::new(), stage: None }
     }
@@ -203,7 +219,7 @@ impl FitProgress {
         format!("seconds: {}", stages.join(", "))
     }
 
-    /// Begins a stage, unless it runs. Returns whether it is a new one.
+    /// Begins a stage, unless it is the current one. Returns whether it is a new stage.
     fn begin(&mut self, name: &'static str, now: Instant) -> bool {
         if self.stage.as_ref().is_some_and(|stage| stage.name == name) {
             return false;
@@ -262,7 +278,7 @@ pub fn score_of(task: Task) -> &'static str {
     }
 }
 
-/// Line on a trial of a length.
+/// Formats a line about the trial of one maximum length.
 pub fn length_trial(trial: &LengthTrial, task: Task) -> String {
     let LengthTrial { max_length, accuracy, loss, seconds, .. } = trial;
     let score = score_of(task);
@@ -270,7 +286,7 @@ pub fn length_trial(trial: &LengthTrial, task: Task) -> String {
     format!("length of {max_length} tokens: {score} {accuracy:.3}, loss {loss}; {seconds:.0} s")
 }
 
-/// Lines on the learning curve of rung 1.
+/// Formats lines about the learning curve of rung 1.
 pub fn learning_lines(curve: &LearningCurve) -> Vec<String> {
     let percent = |share: f64| format!("{:.1}", 100.0 * share);
     let mut lines =
@@ -289,7 +305,7 @@ pub fn learning_lines(curve: &LearningCurve) -> Vec<String> {
     lines
 }
 
-/// Displays training in rungs: a line for each rung and each validation, and a bar for fine-tuning.
+/// Displays a training run in rungs: a line for each rung and each validation, and a bar for fine-tuning.
 #[derive(Debug)]
 pub struct LadderProgress {
     quiet: bool,
@@ -297,14 +313,14 @@ pub struct LadderProgress {
     score: &'static str,
     fit: FitProgress,
     tuning: Option<TrainingProgress>,
-    /// Passes at the end of fine-tuning, until the exits are fitted on its encoder.
+    /// Number of passes at the end of fine-tuning, until the exits are fitted on the fine-tuned encoder.
     passes: Option<f64>,
-    /// The best learning rate of those that were tried, with its loss.
+    /// Best learning rate among those that were tried, with its loss.
     rate: Option<(f64, f64)>,
 }
 
 impl LadderProgress {
-    /// Displays nothing if `quiet`.
+    /// Creates the display. It displays nothing if `quiet`.
     pub fn new(quiet: bool, task: Task) -> Self {
         let score = score_of(task);
         Self { quiet, score, fit: FitProgress::new(quiet), tuning: None, passes: None, rate: None }
@@ -325,11 +341,11 @@ impl LadderProgress {
     fn line(&mut self, event: LadderEvent<'_>) -> Option<String> {
         match event {
             LadderEvent::Fitting(step) => return self.fit.line(step, Instant::now()),
-            LadderEvent::Measured(found) => {
-                let ended = found.accuracy.map(|_| found.passes).filter(|_| found.rung == Rung::FineTuned);
+            LadderEvent::Measured(result) => {
+                let ended = result.accuracy.map(|_| result.passes).filter(|_| result.rung == Rung::FineTuned);
                 let again = ended.is_some() && self.passes == ended;
                 self.passes = ended;
-                return Some(measurement(found, again, self.score));
+                return Some(measurement(result, again, self.score));
             }
             LadderEvent::Rate { rate, loss } => {
                 self.rate = self.rate.filter(|(_, least)| *least <= loss).or(Some((rate, loss)));
@@ -350,34 +366,35 @@ impl LadderProgress {
     }
 }
 
-/// Line of a measurement: of exits on the fine-tuned encoder, where it is the second after fine-tuning.
-fn measurement(found: &Measurement, of_exits: bool, score: &str) -> String {
-    let rung = match found.rung {
+/// Formats a line about a measurement. `of_exits` is true for the second measurement after fine-tuning: of exits on the
+/// fine-tuned encoder.
+fn measurement(result: &Measurement, of_exits: bool, score: &str) -> String {
+    let rung = match result.rung {
         Rung::FineTuned if of_exits => "rung 2, exits fitted on the fine-tuned encoder".to_owned(),
         Rung::Ngrams => "rung 0, n-grams".to_owned(),
         Rung::Frozen => "rung 1, the encoder as it is".to_owned(),
-        // The end has the parameters of the least loss.
-        Rung::FineTuned if found.accuracy.is_some() => format!("rung 2, the best of {}", counted(found.passes)),
-        Rung::FineTuned => format!("rung 2, fine-tuned for {}", counted(found.passes)),
+        // At its end, fine-tuning restores the parameters with the lowest loss.
+        Rung::FineTuned if result.accuracy.is_some() => format!("rung 2, the best of {}", counted(result.passes)),
+        Rung::FineTuned => format!("rung 2, fine-tuned for {}", counted(result.passes)),
     };
-    let accuracy = found.accuracy.map_or_else(String::new, |value| format!("{score} {value:.3}, "));
-    let (loss, cost) = (rounded(found.loss), counted(found.cost));
-    format!("{rung}: validation {accuracy}loss {loss}; cost {cost}, {:.0} s", found.seconds)
+    let accuracy = result.accuracy.map_or_else(String::new, |value| format!("{score} {value:.3}, "));
+    let (loss, cost) = (rounded(result.loss), counted(result.cost));
+    format!("{rung}: validation {accuracy}loss {loss}; cost {cost}, {:.0} s", result.seconds)
 }
 
-/// A loss with three decimals, or five where it is small.
+/// Formats a loss with three decimals, or with five if it is small.
 fn rounded(loss: f64) -> String {
     if loss < 0.01 { format!("{loss:.5}") } else { format!("{loss:.3}") }
 }
 
-/// Sentence that says which rung was kept, and why the training ended.
+/// Formats a sentence about which rung was kept, and why the training run ended.
 pub fn ladder_end(ladder: &LadderReport) -> String {
-    let kept = match ladder.rung {
+    let outcome = match ladder.rung {
         Rung::Ngrams => "rung 0 is kept, n-grams",
         Rung::Frozen => "rung 1 is kept, the encoder as it is",
         Rung::FineTuned => "rung 2 is kept, the fine-tuned encoder",
     };
-    let tried = ladder.measurements.iter().any(|found| found.rung > ladder.rung);
+    let tried = ladder.measurements.iter().any(|result| result.rung > ladder.rung);
     let better = if tried { ", since fine-tuning did not lower the validation loss" } else { "" };
     let why = match ladder.stop {
         Stop::Rule => "a quarter of the fine-tuning left the validation loss where it was",
@@ -388,10 +405,10 @@ pub fn ladder_end(ladder: &LadderReport) -> String {
         _ if ladder.passes > 0.0 => "fine-tuning ran all its passes",
         _ => "--rungs allows no further step",
     };
-    format!("{kept}{better}; {why}; cost {}", counted(ladder.flops as f64 / ladder.pass_flops.max(1) as f64))
+    format!("{outcome}{better}; {why}; cost {}", counted(ladder.flops as f64 / ladder.pass_flops.max(1) as f64))
 }
 
-/// A range of times: "6 to 18 minutes", or seconds.
+/// Formats a range of times: "6 to 18 minutes", or in seconds.
 fn range((least, most): (Duration, Duration)) -> String {
     let (unit, name) = if most.as_secs() >= 120 { (60.0, "minutes") } else { (1.0, "seconds") };
     let count = |time: Duration| (time.as_secs_f64() / unit).ceil().max(1.0);
@@ -401,7 +418,7 @@ fn range((least, most): (Duration, Duration)) -> String {
     }
 }
 
-/// A number of passes, with its noun.
+/// Formats a number of passes with its noun.
 fn counted(passes: f64) -> String {
     let rounded = format!("{passes:.2}");
     let number = rounded.trim_end_matches('0').trim_end_matches('.');
@@ -414,21 +431,21 @@ fn bar() -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Shares of depths among the last few hundred samples. Clones share one tally.
+/// Running shares of depths, over about the last few hundred samples. Clones share one tally.
 #[derive(Debug, Clone, Default)]
 pub struct RouteTally {
     weights: Arc<Mutex<BTreeMap<usize, f64>>>,
 }
 
 impl RouteTally {
-    /// Adds a sample that ran this many layers.
+    /// Adds a sample that ran `depth` layers.
     pub fn add(&self, depth: usize) {
         let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
-        weights.values_mut().for_each(|weight| *weight *= KEPT);
+        weights.values_mut().for_each(|weight| *weight *= DECAY);
         *weights.entry(depth).or_default() += 1.0;
     }
 
-    /// Summary such as `layers 1: 62 % 2: 20 % 6: 18 %`, or `None` before the first sample.
+    /// Formats a summary such as `layers 1: 62 % 2: 20 % 6: 18 %`; `None` before the first sample.
     fn summary(&self) -> Option<String> {
         let weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
         let all: f64 = weights.values().sum();

@@ -1,4 +1,4 @@
-//! Directories of models, as the command meets them: inspected, accelerated, trained from, exported.
+//! Tests of model directories: inspected, accelerated, trained from, exported.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-/// A folder with `data/train.csv` of two classes and longer texts, and `model`, a full model of at most 16 tokens.
+/// Creates a folder with `data/train.csv` of two classes and longer texts, and with `model`, a full model of at most 16
+/// tokens.
 fn place() -> TempDir {
     let place = tempfile::tempdir().expect("a folder");
     let data = place.path().join("data");
@@ -43,13 +44,13 @@ fn dht(place: &Path, arguments: &[&str]) -> Output {
     command.current_dir(place).args(arguments).stdin(Stdio::null()).output().expect("dht runs")
 }
 
-/// Standard output of a command that succeeds.
+/// Returns the standard output of a command that must succeed.
 fn printed(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Standard output and standard error of a command that fails.
+/// Returns the standard output and standard error of a command that must fail.
 fn refused(output: &Output) -> (String, String) {
     let [out, error] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     assert_eq!(output.status.code(), Some(1), "{error}");
@@ -80,7 +81,7 @@ fn a_length_travels_through_export_and_accelerate() {
     };
     assert_eq!(length("same", &[]), 16);
     assert_eq!(length("asked", &["--max-length", "12"]), 12);
-    // No length at all, in either way of writing it: as many tokens as there are positions.
+    // Both notations for no maximum length mean as many tokens as there are positions.
     edit(&settings, |fields| drop(fields.insert("model_max_length".into(), json!(1e30))));
     assert_eq!(length("sentinel", &[]), 512);
     edit(&settings, |fields| drop(fields.insert("model_max_length".into(), json!("16"))));
@@ -104,7 +105,7 @@ fn an_account_is_printed_of_every_directory() {
         assert!(account.contains(part), "{part}: {account}");
     }
     let config = place.path().join("plain/config.json");
-    // An encoder can be trained from, whatever its head is of.
+    // A training run can start from the encoder, whatever its head is for.
     edit(&config, |fields| {
         fields.insert("architectures".into(), json!(["BertForTokenClassification"]));
     });
@@ -115,7 +116,7 @@ fn an_account_is_printed_of_every_directory() {
     let train =
         ["train", "--data", "data", "--model", "plain", "--kind", "full", "--epochs", "1", "--out", "again", "--quiet"];
     printed(&dht(place.path(), &train));
-    // All reasons are listed of a directory that cannot be loaded.
+    // If a directory cannot be loaded, all reasons are listed.
     edit(&config, |fields| {
         fields.insert("hidden_size".into(), Value::Null);
         fields.insert("quantization_config".into(), json!({"bits": 8}));

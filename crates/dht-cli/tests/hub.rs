@@ -1,4 +1,4 @@
-//! Data sets and models by name: from a hub that a test plays, or refused with what to do.
+//! Tests of data sets and models by name: from a simulated hub, or refused with advice.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -26,7 +26,7 @@ fn dht(place: &Path, hub: &str, arguments: &[&str]) -> Output {
         .expect("dht runs")
 }
 
-/// Standard error of a command that fails: with code 2 if the message names a flag, or a name that is not known.
+/// Returns the standard error of a command that must fail: with code 2 if the message names a flag or an unknown name.
 fn refused(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let code = if said.contains("error: --") || said.contains("no data set is known") { 2 } else { 1 };
@@ -46,7 +46,7 @@ fn a_name_that_is_not_known_is_refused_with_those_that_are() {
     for known in ["ag_news", "dbpedia_14", "yelp_polarity", "yelp_review_full", "imdb", "glue/mnli", "hf:OWNER/NAME"] {
         assert!(said.contains(known), "{known}: {said}");
     }
-    // What can only be a file is told as one.
+    // A value that can only be a file is reported as a missing file.
     for file in ["rows.csv", "rows.parquet", "./rows", "no/rows.jsonl.gz"] {
         let said = train(file);
         assert!(said.contains("No such file"), "{file}: {said}");
@@ -84,7 +84,7 @@ mod from_a_server {
         (Hub::start(), tempfile::tempdir().expect("a folder"))
     }
 
-    /// Standard output and standard error.
+    /// Returns the standard output and standard error.
     fn printed(output: &Output) -> (String, String) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(output.status.success(), "{}", text(&output.stderr));
@@ -102,7 +102,8 @@ mod from_a_server {
         [&["train", "--data", data, "--out", out][..], &TINY, more].concat()
     }
 
-    /// Rows of a task of GLUE: two classes that the words tell, in one or two columns; of a test split with secret labels.
+    /// Creates rows of a GLUE task: two classes that the words determine, in one or two columns. The labels of a test
+    /// split are secret.
     fn glue(columns: &[&str], classes: [&str; 2], rows: usize, secret: bool) -> Vec<u8> {
         let text = |row: usize, part: usize| {
             format!("{} {} {}", ["stale", "fresh"][row % 2], ["soup", "bread", "wine"][row / 2 % 3], row * 3 + part)
@@ -171,7 +172,7 @@ mod from_a_server {
         let origin = json(&std::fs::read_to_string(place.path().join("mrpc/dht.json")).unwrap())["origin"].clone();
         assert_eq!((&origin["pair"], &origin["data"]), (&true.into(), &"glue/mrpc/train".into()));
 
-        // A path that exists wins: here one without a training file.
+        // An existing path takes precedence: here one without a training file.
         std::fs::create_dir_all(place.path().join("glue/cola")).unwrap();
         let said = refused(&dht(place.path(), &hub.address, &train("glue/cola", "other", &[])));
         assert!(said.contains("glue/cola: holds none of the files train.csv"), "{said}");
@@ -303,7 +304,7 @@ mod from_a_server {
         assert!(said.contains("my/none on the hub: the hub answers 404 for the list of files"), "{said}");
         let said = refused(&dht(place.path(), &hub.address, &train("hf:some/none", "m", &[])));
         assert!(said.contains("some/none on the hub: the hub answers 404"), "{said}");
-        // Without the hub nothing is made up.
+        // Without the hub, the command fails.
         let said = refused(&dht(place.path(), "http://127.0.0.1:9", &train("imdb", "m", &[])));
         assert!(said.contains("stanfordnlp/imdb on the hub: the list of files could not be fetched"), "{said}");
         assert!(!place.path().join("m").exists());

@@ -1,4 +1,4 @@
-//! Analysis of the answers to all rows.
+//! Analysis of a model's answers to labelled texts, by task.
 
 use dht_dynamic::serving::TextModel;
 use dht_dynamic::transformer::{Dataset, EncodedDataset, Task};
@@ -23,7 +23,7 @@ pub enum Analysis {
 }
 
 impl Analysis {
-    /// Analyses answers to some texts. `encoded` are these texts.
+    /// Analyses the answers to `texts`; `encoded` are the token ids of the same texts.
     ///
     /// # Errors
     /// Errors of the metrics.

@@ -1,4 +1,4 @@
-//! Calibration: whether answers of probability p are right in a share p of the rows.
+//! Calibration: whether a share p of the answers with probability p is right.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use super::parts::groups;
 /// Number of bins of equal mass.
 const BINS: usize = 10;
 
-/// Rows of similar probabilities.
+/// Calibration bin: rows whose answers have similar probabilities.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bin {
     /// Number of rows.
@@ -19,7 +19,7 @@ pub struct Bin {
     pub right: Estimate,
 }
 
-/// Expected calibration error with bins of equal mass, and the bins.
+/// Expected calibration error over bins of equal mass, with the bins.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
     /// Σ over bins of (rows in the bin / rows)·|share of right answers − mean probability|. It is biased upwards: chance
@@ -27,13 +27,13 @@ pub struct Calibration {
     pub error: f64,
     /// Expected error if the model were perfectly calibrated, by the normal approximation of each bin's share.
     pub by_chance: f64,
-    /// Bins, the lowest probabilities first.
+    /// Bins in ascending order of probability.
     pub bins: Vec<Bin>,
 }
 
 impl Calibration {
-    /// Calibration of answers, each a probability and whether it is right. Answers of one probability are in one bin. `None`
-    /// without answers.
+    /// Calibration of answers; each is a probability, and `true` if the answer is right. Answers of equal probability
+    /// share a bin. `None` without answers.
     pub fn new(answers: &[(f32, bool)]) -> Option<Self> {
         let (mut error, mut by_chance, mut bins) = (0.0, 0.0, Vec::new());
         let all = answers.len() as f64;
@@ -61,15 +61,16 @@ mod tests {
 
     #[test]
     fn the_bins_are_those_of_scikit_learn() {
-        // calibration_curve(right, p, n_bins=5, strategy="quantile") of these rows, each twice for ten bins' halves.
+        // calibration_curve(right, p, n_bins=5, strategy="quantile") of scikit-learn for these rows. Each row occurs
+        // twice here, so that the ten bins are halves of those five.
         let p = [
             0.99, 0.97, 0.93, 0.91, 0.52, 0.88, 0.95, 0.86, 0.61, 0.79, 0.98, 0.83, 0.55, 0.9, 0.72, 0.94, 0.66, 0.58,
             0.87, 0.76_f32,
         ];
         let wrong = [4, 8, 12, 17];
         let answers: Vec<(f32, bool)> = p.iter().enumerate().map(|(row, p)| (*p, !wrong.contains(&row))).collect();
-        let found = Calibration::new(&answers).expect("rows");
-        let pairs: Vec<(f64, f64)> = found
+        let calibration = Calibration::new(&answers).expect("rows");
+        let pairs: Vec<(f64, f64)> = calibration
             .bins
             .chunks(2)
             .map(|pair| {
@@ -78,21 +79,22 @@ mod tests {
             })
             .collect();
         let expected = [(0.0, 0.565), (1.0, 0.7325), (1.0, 0.86), (1.0, 0.92), (1.0, 0.9725)];
-        for (found, expected) in pairs.iter().zip(expected) {
-            assert!((found.0 - expected.0).abs() < 1e-6 && (found.1 - expected.1).abs() < 1e-6, "{pairs:?}");
+        for (pair, expected) in pairs.iter().zip(expected) {
+            assert!((pair.0 - expected.0).abs() < 1e-6 && (pair.1 - expected.1).abs() < 1e-6, "{pairs:?}");
         }
-        // All bins of halves lie on one side, so that the error is that of the five bins.
-        assert!((found.error - 0.216).abs() < 1e-6, "{found:?}");
+        // Both halves of a bin deviate in the same direction, so that the error equals that of the five bins.
+        assert!((calibration.error - 0.216).abs() < 1e-6, "{calibration:?}");
     }
 
     #[test]
     fn equal_probabilities_are_one_bin() {
-        // A constant probability of .9 that is right in half of the rows is off by .4, and 1 belongs to a bin.
+        // A constant probability of .9 that is right in half of the rows is off by .4. A probability of 1 must also
+        // belong to a bin.
         let answers: Vec<(f32, bool)> = (0..100).map(|row| (0.9, row % 2 == 0)).collect();
-        let found = Calibration::new(&answers).expect("rows");
-        assert!(found.bins.len() == 1 && (found.error - 0.4).abs() < 1e-6, "{found:?}");
-        let found = Calibration::new(&[(1.0, false), (1.0, true)]).expect("rows");
-        assert!((found.error - 0.5).abs() < 1e-12 && found.by_chance == 0.0, "{found:?}");
+        let calibration = Calibration::new(&answers).expect("rows");
+        assert!(calibration.bins.len() == 1 && (calibration.error - 0.4).abs() < 1e-6, "{calibration:?}");
+        let calibration = Calibration::new(&[(1.0, false), (1.0, true)]).expect("rows");
+        assert!((calibration.error - 0.5).abs() < 1e-12 && calibration.by_chance == 0.0, "{calibration:?}");
         assert_eq!(Calibration::new(&[]), None);
     }
 
@@ -107,9 +109,9 @@ mod tests {
                     (p, rng.random::<f32>() < p)
                 })
                 .collect();
-            let found = Calibration::new(&answers).expect("rows");
-            error += found.error / 300.0;
-            by_chance += found.by_chance / 300.0;
+            let calibration = Calibration::new(&answers).expect("rows");
+            error += calibration.error / 300.0;
+            by_chance += calibration.by_chance / 300.0;
         }
         assert!((error - by_chance).abs() < 0.0015 && error > 0.02, "{error} beside {by_chance}");
     }

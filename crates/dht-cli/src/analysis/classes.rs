@@ -8,32 +8,32 @@ use serde::Serialize;
 use super::calibration::Calibration;
 use super::coverage::{CoveragePoint, coverage};
 use super::estimate::{Counts, Estimate, Event};
-use super::parts::{Part, Scores};
+use super::parts::{RowGroup, Scores};
 use super::row_text::RowText;
 use crate::results::Answers;
 
-/// Number of errors that are listed.
+/// Maximum number of wrong answers that a report lists.
 pub const ERRORS: usize = 30;
 
-/// Scores of a class or label.
+/// Precision, recall and F1 of a class or label.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassScore {
     /// Name of the class.
     pub name: String,
-    /// Rows of the class ("support").
+    /// Number of rows with the class ("support").
     pub rows: usize,
-    /// Answers that are the class.
+    /// Number of answers that predict the class.
     pub predicted: usize,
-    /// Share of these answers that are right; `None` without answers.
+    /// Share of the predictions of this class that are right; `None` if it is never predicted.
     pub precision: Option<Estimate>,
-    /// Share of the rows that are answered right; `None` without rows.
+    /// Share of the rows with this class that are answered right; `None` if no row has it.
     pub recall: Option<Estimate>,
-    /// Harmonic mean of both; `None` without rows and answers.
+    /// Harmonic mean of precision and recall; `None` if no row has the class and no answer predicts it.
     pub f1: Option<Estimate>,
 }
 
 impl ClassScore {
-    /// Scores of classes from their counts.
+    /// Computes the scores of classes from their counts.
     pub fn of_counts(names: &[String], counts: &[Counts]) -> Vec<Self> {
         let score = |(name, counts): (&String, &Counts)| Self {
             name: name.clone(),
@@ -50,25 +50,25 @@ impl ClassScore {
 /// Cell of a confusion matrix.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ConfusionCell {
-    /// The class of the rows.
+    /// True class of the rows.
     pub label: String,
-    /// Their answer.
+    /// Predicted class of the rows.
     pub predicted: String,
     /// Number of rows.
     pub rows: usize,
 }
 
-/// Wrong answer.
+/// Wrong answer to one row.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WrongAnswer {
-    /// The row.
+    /// Text of the row.
     #[serde(flatten)]
     pub text: RowText,
-    /// Its class.
+    /// True class.
     pub label: String,
-    /// The answer.
+    /// Predicted class.
     pub predicted: String,
-    /// Probability of the answer.
+    /// Probability of the predicted class.
     pub probability: f32,
 }
 
@@ -77,28 +77,29 @@ pub struct WrongAnswer {
 pub struct ClassAnalysis {
     /// Share of right answers.
     pub accuracy: Option<Estimate>,
-    /// Mean F1 of the classes that have rows or answers.
+    /// Mean F1 over the classes that occur among the rows or the answers.
     pub macro_f1: Estimate,
-    /// Scores of each class, in the order of the model.
+    /// Scores of each class, in the model's order.
     pub classes: Vec<ClassScore>,
-    /// Cells of the confusion matrix that have rows; wrong answers first, and the largest numbers first.
+    /// Cells of the confusion matrix that are not zero: wrong answers before right ones, each in descending order of
+    /// their number of rows.
     pub confusion: Vec<ConfusionCell>,
-    /// Wrong answers of the highest probabilities.
+    /// Wrong answers with the highest probabilities.
     pub surest_errors: Vec<WrongAnswer>,
-    /// Accuracy of the surest answers.
+    /// Accuracy of the most probable answers, by their share of all rows.
     pub coverage: Vec<CoveragePoint>,
     /// Calibration of the probabilities.
     pub calibration: Option<Calibration>,
-    /// Accuracy by the number of layers.
-    pub by_depth: Vec<Part>,
-    /// Accuracy by the number of tokens.
-    pub by_length: Vec<Part>,
-    /// Accuracy by the number of scored rows of the class.
-    pub by_class_size: Vec<Part>,
+    /// Accuracy by the number of layers that ran.
+    pub by_depth: Vec<RowGroup>,
+    /// Accuracy by the number of tokens of a text.
+    pub by_length: Vec<RowGroup>,
+    /// Accuracy by the size of the class: its number of scored rows.
+    pub by_class_size: Vec<RowGroup>,
 }
 
 impl ClassAnalysis {
-    /// Analyses answers to texts.
+    /// Analyses the predicted classes of `texts`; `encoded` are the token ids of the same texts.
     pub fn new(texts: &Dataset, encoded: &EncodedDataset, answers: &Answers) -> Self {
         let truth: Vec<u32> = encoded.samples.iter().map(|sample| sample.label).collect();
         let right: Vec<bool> = truth.iter().zip(&answers.labels).map(|(truth, answer)| truth == answer).collect();
@@ -160,7 +161,8 @@ mod tests {
 
     #[test]
     fn scores_of_classes_are_those_of_scikit_learn() -> Result<()> {
-        // precision_recall_fscore_support(truth, answer, labels=[0, 1, 2, 3], zero_division=0), f1_score(average="macro").
+        // precision_recall_fscore_support(truth, answer, labels=[0, 1, 2, 3], zero_division=0) and
+        // f1_score(average="macro") of scikit-learn.
         let truth = [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 0, 1, 2, 0, 1];
         let labels = vec![0, 0, 0, 0, 1, 0, 1, 1, 0, 1, 1, 2, 1, 2, 2, 0, 1, 0, 0, 1];
         let names: Vec<String> = ["a", "b", "<b>c</b>", "none"].map(String::from).to_vec();
@@ -174,32 +176,36 @@ mod tests {
         let encoded = EncodedDataset { samples, labels: names, truncated_rows: 0 };
         let probabilities = (0..20).map(|row| 0.5 + row as f32 / 50.0).collect();
         let answers = Answers { labels, probabilities, flops: vec![1; 20], depths: vec![1; 20], ..Answers::default() };
-        let found = ClassAnalysis::new(&texts, &encoded, &answers);
+        let analysis = ClassAnalysis::new(&texts, &encoded, &answers);
         let expected = [
             (0.7777777777777778, 0.875, 0.8235294117647058, 8),
             (0.75, 0.8571428571428571, 0.8, 7),
             (1.0, 0.6, 0.75, 5),
         ];
-        for (class, (precision, recall, f1, rows)) in found.classes.iter().zip(expected) {
-            let value = |estimate: Option<Estimate>| estimate.map_or(f64::NAN, |found| found.value);
+        for (class, (precision, recall, f1, rows)) in analysis.classes.iter().zip(expected) {
+            let value = |estimate: Option<Estimate>| estimate.map_or(f64::NAN, |score| score.value);
             assert!((value(class.precision) - precision).abs() < 1e-12, "{class:?}");
             assert!((value(class.recall) - recall).abs() < 1e-12 && (value(class.f1) - f1).abs() < 1e-12, "{class:?}");
             assert_eq!(class.rows, rows);
         }
-        let none = &found.classes[3];
+        let none = &analysis.classes[3];
         assert_eq!((none.rows, none.precision, none.recall, none.f1), (0, None, None, None));
-        assert!((found.macro_f1.value - 0.7911764705882353).abs() < 1e-12, "{:?}", found.macro_f1);
-        assert_eq!(found.accuracy.map(|found| found.value), Some(0.8));
+        assert!((analysis.macro_f1.value - 0.7911764705882353).abs() < 1e-12, "{:?}", analysis.macro_f1);
+        assert_eq!(analysis.accuracy.map(|score| score.value), Some(0.8));
         // confusion_matrix: [[7, 1, 0], [1, 6, 0], [1, 1, 3]].
         let cell = |label: &str, predicted: &str| {
-            found.confusion.iter().find(|cell| cell.label == label && cell.predicted == predicted).map(|cell| cell.rows)
+            analysis
+                .confusion
+                .iter()
+                .find(|cell| cell.label == label && cell.predicted == predicted)
+                .map(|cell| cell.rows)
         };
         assert_eq!(
             [cell("a", "a"), cell("a", "b"), cell("<b>c</b>", "b"), cell("b", "<b>c</b>")],
             [Some(7), Some(1), Some(1), None]
         );
-        assert!(found.confusion[0].label != found.confusion[0].predicted, "wrong answers come first");
-        let errors: Vec<usize> = found.surest_errors.iter().map(|error| error.text.row).collect();
+        assert!(analysis.confusion[0].label != analysis.confusion[0].predicted, "wrong answers come first");
+        let errors: Vec<usize> = analysis.surest_errors.iter().map(|error| error.text.row).collect();
         assert_eq!(errors, [18, 13, 9, 5]);
         Ok(())
     }

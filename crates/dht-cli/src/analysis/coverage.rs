@@ -1,27 +1,27 @@
-//! Coverage against accuracy: how many of the rows are right if only the surest answers are given.
+//! Coverage against accuracy: the share of right answers if only the most probable answers are returned.
 
 use serde::Serialize;
 
 use super::estimate::Estimate;
 
-/// Number of points of the curve.
+/// Maximum number of points of the curve.
 const POINTS: usize = 20;
 
-/// Answers of at least some probability.
+/// Coverage and accuracy of the answers whose probability is at least a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct CoveragePoint {
-    /// The least probability: the value for `--min-probability`.
+    /// Threshold on the probability: the value for `--min-probability`.
     pub min_probability: f32,
-    /// Answered rows.
+    /// Number of answered rows.
     pub rows: usize,
-    /// Answered rows as a share of all.
+    /// Share of the rows that are answered.
     pub coverage: f64,
     /// Accuracy of the answered rows.
     pub accuracy: Estimate,
 }
 
-/// Points of nearly equal steps of coverage, from all rows to the surest twentieth. Answers of one probability are all
-/// given or all left out.
+/// Points at nearly equal steps of coverage, from all rows down to the most probable twentieth. Answers of equal
+/// probability are either all included or all excluded.
 pub fn coverage(answers: &[(f32, bool)]) -> Vec<CoveragePoint> {
     let mut sorted = answers.to_vec();
     sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -47,13 +47,13 @@ mod tests {
     #[test]
     fn the_curve_counts_the_surest_answers() {
         let answers: Vec<(f32, bool)> = (0..100).map(|row| (row as f32 / 100.0, row >= 40)).collect();
-        let found = coverage(&answers);
-        assert_eq!((found.len(), found[0].rows, found[0].min_probability), (20, 100, 0.0));
-        assert!((found[0].accuracy.value - 0.6).abs() < 1e-12);
-        let half = found.iter().find(|point| point.rows == 50).expect("a point");
+        let points = coverage(&answers);
+        assert_eq!((points.len(), points[0].rows, points[0].min_probability), (20, 100, 0.0));
+        assert!((points[0].accuracy.value - 0.6).abs() < 1e-12);
+        let half = points.iter().find(|point| point.rows == 50).expect("a point");
         assert_eq!((half.min_probability, half.accuracy.value), (0.5, 1.0));
-        // As `--min-probability` counts them.
-        for point in found {
+        // Counts the rows as `--min-probability` does.
+        for point in points {
             assert_eq!(answers.iter().filter(|answer| answer.0 >= point.min_probability).count(), point.rows);
         }
         let equal = coverage(&[(0.7, true), (0.7, false), (0.7, true)]);

@@ -1,8 +1,8 @@
-//! Estimates from a sample of texts, with 95 % intervals over the draw of the texts.
+//! Scores estimated from a sample of texts, with 95 % intervals for the sampling of the texts.
 
 use serde::Serialize;
 
-/// Normal quantile of a two-sided interval of 95 %.
+/// Quantile of the standard normal distribution for a two-sided 95 % interval.
 const Z: f64 = 1.959_963_984_540_054;
 
 /// A score with the ends of its 95 % interval.
@@ -17,7 +17,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Share of some rows, with the interval of Wilson (1927). `None` without rows.
+    /// Proportion `part` / `rows` with the Wilson (1927) interval. `None` without rows.
     pub fn share(part: usize, rows: usize) -> Option<Self> {
         if rows == 0 {
             return None;
@@ -29,7 +29,7 @@ impl Estimate {
         Some(Self { value: p, low: (centre - half).clamp(0.0, p), high: (centre + half).clamp(p, 1.0) })
     }
 
-    /// F1 of one class from its counts. `None` if no row has the class or the answer.
+    /// F1 of one class from its counts. `None` if no row has the class and no answer predicts it.
     ///
     /// The rows with the class, the answer or both are a sample in which the share J = TP / (TP + FP + FN) is right. F1 =
     /// 2J / (1 + J) rises with J (Hand, Christen and Kirielle 2021), so that the ends of Wilson's interval for J give
@@ -40,8 +40,8 @@ impl Estimate {
         Some(Self { value: f1(share.value), low: f1(share.low), high: f1(share.high) })
     }
 
-    /// Macro F1 over `classes` classes, with the interval of the delta method (Takahashi et al. 2022): the variance is that
-    /// of the mean of the rows' influences. `rows` are the events of each row.
+    /// Macro F1 over `classes` classes, with the interval of the delta method (Takahashi et al. 2022). The variance is
+    /// that of the mean influence of a row. `rows` are the events of each row.
     pub fn macro_f1<'a>(counts: &[Counts], classes: usize, rows: impl Iterator<Item = &'a [Event]>) -> Self {
         let value = counts.iter().map(Counts::f1).sum::<f64>() / classes.max(1) as f64;
         let influence = |event: &Event| {
@@ -57,8 +57,8 @@ impl Estimate {
         Self { value, low: (value - half).max(0.0), high: (value + half).min(1.0) }
     }
 
-    /// Micro F1, F1 of all labels counted together, with the interval of the delta method as for macro F1: the labels of a
-    /// row depend on each other, so that rows are the sample. `rows` are the events of each row.
+    /// Micro F1 (F1 of all labels counted together), with the interval of the delta method as for macro F1. The
+    /// sampling unit is the row, since the labels of a row depend on each other. `rows` are the events of each row.
     pub fn micro_f1<'a>(all: &Counts, rows: impl Iterator<Item = &'a [Event]>) -> Self {
         let value = all.f1();
         let influence = |event: &Event| match event {
@@ -71,7 +71,7 @@ impl Estimate {
         Self { value, low: (value - half).max(0.0), high: (value + half).min(1.0) }
     }
 
-    /// Mean of some values, with a normal interval. `None` without values.
+    /// Mean of values, with a normal interval. `None` without values.
     pub fn mean(values: &[f64]) -> Option<Self> {
         if values.is_empty() {
             return None;
@@ -83,7 +83,7 @@ impl Estimate {
         Some(Self { value, low: value - half, high: value + half })
     }
 
-    /// Pearson correlation of some rows, with the interval of Fisher's transformation.
+    /// Pearson correlation over `rows` rows, with the interval of Fisher's transformation.
     pub fn correlation(value: f64, rows: usize) -> Self {
         if rows <= 3 {
             return Self { value, low: -1.0, high: 1.0 };
@@ -92,36 +92,36 @@ impl Estimate {
         Self { value, low: (value.atanh() - half).tanh(), high: (value.atanh() + half).tanh() }
     }
 
-    /// The estimate of an increasing function of the score.
+    /// Applies an increasing function to the score and to both ends of its interval.
     pub fn map(self, function: impl Fn(f64) -> f64) -> Self {
         Self { value: function(self.value), low: function(self.low), high: function(self.high) }
     }
 }
 
-/// Agreement of one row's truth and answer on one class.
+/// Outcome of one row for one class: true positive, false positive or false negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// The row has the class and the answer.
+    /// True positive: the row has the class, and the answer predicts it.
     Both(usize),
-    /// The answer is the class, and the row does not have it.
+    /// False positive: the answer predicts the class, and the row does not have it.
     PredictedOnly(usize),
-    /// The row has the class, and the answer is not it.
+    /// False negative: the row has the class, and the answer does not predict it.
     TrueOnly(usize),
 }
 
-/// Rows of one class: true positives, false positives and false negatives.
+/// Number of true positives, false positives and false negatives of one class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// True positives.
+    /// Number of true positives.
     pub both: usize,
-    /// False positives.
+    /// Number of false positives.
     pub predicted_only: usize,
-    /// False negatives.
+    /// Number of false negatives.
     pub true_only: usize,
 }
 
 impl Counts {
-    /// Counts the events of all rows for each of some classes.
+    /// Counts the events of all rows for each of `classes` classes.
     pub fn of_rows<'a>(classes: usize, rows: impl Iterator<Item = &'a [Event]>) -> Vec<Self> {
         let mut counts = vec![Self::default(); classes];
         for event in rows.flatten() {
@@ -134,17 +134,17 @@ impl Counts {
         counts
     }
 
-    /// Rows with the class.
+    /// Number of rows with the class.
     pub fn rows(&self) -> usize {
         self.both + self.true_only
     }
 
-    /// Rows with the answer.
+    /// Number of answers that predict the class.
     pub fn predicted(&self) -> usize {
         self.both + self.predicted_only
     }
 
-    /// 2 TP + FP + FN: zero for a class that no row has and no answer is.
+    /// Returns 2 TP + FP + FN. This is zero for a class that no row has and no answer predicts.
     pub fn events(&self) -> usize {
         self.rows() + self.predicted()
     }
@@ -160,8 +160,8 @@ mod tests {
 
     use super::*;
 
-    fn assert_close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
+    fn assert_close(actual: f64, expected: f64) {
+        assert!((actual - expected).abs() < 1e-9, "{actual} is not {expected}");
     }
 
     #[test]
@@ -172,25 +172,25 @@ mod tests {
             (0, 5, 0.0, 0.43448246478317476),
             (7, 10, 0.39677814746114526, 0.892208732593699),
         ] {
-            let found = Estimate::share(k, n).expect("rows");
-            assert_close(found.low, low);
-            assert_close(found.high, high);
+            let estimate = Estimate::share(k, n).expect("rows");
+            assert_close(estimate.low, low);
+            assert_close(estimate.high, high);
         }
         assert_eq!(Estimate::share(0, 0), None);
-        assert_eq!(Estimate::share(5, 5).map(|found| found.high), Some(1.0));
+        assert_eq!(Estimate::share(5, 5).map(|score| score.high), Some(1.0));
     }
 
     #[test]
     fn correlations_have_the_interval_of_scipy() {
         // scipy.stats.pearsonr(x, y).confidence_interval() for r = .99199816 of 8 rows.
-        let found = Estimate::correlation(0.9919981590523586, 8);
-        assert_close(found.low, 0.9546774955662632);
-        assert_close(found.high, 0.998609115585911);
+        let estimate = Estimate::correlation(0.9919981590523586, 8);
+        assert_close(estimate.low, 0.9546774955662632);
+        assert_close(estimate.high, 0.998609115585911);
         assert_eq!(Estimate::correlation(1.0, 8), Estimate { value: 1.0, low: 1.0, high: 1.0 });
         assert_eq!(Estimate::correlation(0.3, 3).low, -1.0);
     }
 
-    /// Events of rows with one class each.
+    /// Returns the events of rows that have one class each.
     fn events(truth: &[usize], predicted: &[usize]) -> Vec<Vec<Event>> {
         let row = |(truth, predicted): (&usize, &usize)| match truth == predicted {
             true => vec![Event::Both(*truth)],
@@ -201,7 +201,8 @@ mod tests {
 
     #[test]
     fn f1_intervals_cover_the_true_f1() {
-        // Three classes with .6, .3 and .1 of the rows, answered right with .9, .7 and .5, else the next class.
+        // Three classes have shares .6, .3 and .1 of the rows. They are answered right with probabilities .9, .7 and
+        // .5, and otherwise as the next class.
         let joint = [[0.54, 0.06, 0.0], [0.0, 0.21, 0.09], [0.05, 0.0, 0.05]];
         let f1 = |class: usize| {
             let predicted: f64 = joint.iter().map(|row| row[class]).sum();
@@ -226,20 +227,20 @@ mod tests {
             let rows = events(&truth, &predicted);
             let counts = Counts::of_rows(3, rows.iter().map(Vec::as_slice));
             for class in 0..3 {
-                let found = Estimate::f1(&counts[class]).expect("rows");
-                covered[class] += u32::from(found.low <= f1(class) && f1(class) <= found.high);
+                let estimate = Estimate::f1(&counts[class]).expect("rows");
+                covered[class] += u32::from(estimate.low <= f1(class) && f1(class) <= estimate.high);
             }
-            let found = Estimate::macro_f1(&counts, 3, rows.iter().map(Vec::as_slice));
-            of_macro += u32::from(found.low <= expected && expected <= found.high);
+            let estimate = Estimate::macro_f1(&counts, 3, rows.iter().map(Vec::as_slice));
+            of_macro += u32::from(estimate.low <= expected && expected <= estimate.high);
         }
         assert!(covered.iter().all(|covered| *covered >= 930) && of_macro >= 920, "{covered:?}, {of_macro} of 1,000");
     }
 
     #[test]
     fn a_mean_has_a_normal_interval() {
-        let found = Estimate::mean(&[1.0, 2.0, 3.0, 4.0]).expect("values");
+        let estimate = Estimate::mean(&[1.0, 2.0, 3.0, 4.0]).expect("values");
         // Standard error √(5/3/4).
-        assert_close(found.high - found.value, Z * (5.0_f64 / 12.0).sqrt());
+        assert_close(estimate.high - estimate.value, Z * (5.0_f64 / 12.0).sqrt());
         assert_eq!(Estimate::mean(&[]), None);
         assert_eq!(Estimate::mean(&[7.0]), Some(Estimate { value: 7.0, low: 7.0, high: 7.0 }));
     }

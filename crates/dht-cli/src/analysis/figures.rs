@@ -1,4 +1,4 @@
-//! Figures of a report, as SVG. The page gives their colours new values in dark and in print.
+//! Figures of a report, as SVG. The page replaces their colours in dark mode and in print.
 
 use plotters::prelude::*;
 
@@ -9,10 +9,10 @@ use super::numbers::PredictionGroup;
 use crate::error::{Error, Result};
 use crate::results::{BLUE, Canvas, Drawn, INK, PALE, label_font};
 
-/// Size of a figure: on a narrow screen its labels are still readable.
+/// Size of a figure in pixels. Its labels stay readable on a narrow screen.
 pub const SIZE: (u32, u32) = (420, 320);
 
-/// Point with an interval of y.
+/// Point with an interval in y.
 #[derive(Debug, Clone, Copy)]
 struct Point {
     x: f64,
@@ -25,18 +25,18 @@ struct Axes<'a> {
     y: (f64, f64),
     x_name: &'a str,
     y_name: &'a str,
-    /// True for shares, which are labelled in percent.
+    /// True if the axes are shares, labelled in percent.
     in_percent: bool,
-    /// Diagonal of equal x and y.
+    /// True if the diagonal y = x is drawn.
     has_diagonal: bool,
     /// True if the points are joined by a line.
     has_line: bool,
 }
 
-/// Share of right answers against mean probability of each bin.
+/// Draws the reliability diagram: the share of right answers against the mean probability of each bin.
 ///
 /// # Errors
-/// [`Error::Curve`].
+/// [`Error::Curve`] if the figure cannot be drawn.
 pub fn reliability(bins: &[Bin], y_name: &str) -> Result<String> {
     let points: Vec<Point> = bins.iter().map(|bin| Point { x: bin.probability, y: bin.right }).collect();
     let x_name = "mean probability";
@@ -45,10 +45,10 @@ pub fn reliability(bins: &[Bin], y_name: &str) -> Result<String> {
     draw(&points, &axes)
 }
 
-/// Accuracy of the surest answers against their share.
+/// Draws the accuracy of the most probable answers against their share of the rows.
 ///
 /// # Errors
-/// [`Error::Curve`].
+/// [`Error::Curve`] if the figure cannot be drawn.
 pub fn coverage(points: &[CoveragePoint]) -> Result<String> {
     let points: Vec<Point> = points.iter().map(|point| Point { x: point.coverage, y: point.accuracy }).collect();
     let least = points.iter().map(|point| point.y.low).fold(1.0, f64::min);
@@ -64,10 +64,10 @@ pub fn coverage(points: &[CoveragePoint]) -> Result<String> {
     draw(&points, &axes)
 }
 
-/// Mean of the true numbers against the mean prediction of each group.
+/// Draws the mean true number against the mean prediction of each group.
 ///
 /// # Errors
-/// [`Error::Curve`].
+/// [`Error::Curve`] if the figure cannot be drawn.
 pub fn predictions(groups: &[PredictionGroup]) -> Result<String> {
     let points: Vec<Point> = groups.iter().map(|group| Point { x: group.predicted, y: group.value }).collect();
     let ends = points.iter().flat_map(|point| [point.x, point.y.low, point.y.high]);

@@ -7,46 +7,46 @@ use serde::Serialize;
 use super::calibration::Calibration;
 use super::classes::{ClassScore, ERRORS};
 use super::estimate::{Counts, Estimate, Event};
-use super::parts::{Part, Scores};
+use super::parts::{RowGroup, Scores};
 use super::row_text::RowText;
 
-/// Label that is given wrongly, or left out.
+/// Wrong label of one row: predicted although the row does not have it, or missing from the answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WrongLabel {
-    /// The row.
+    /// Text of the row.
     #[serde(flatten)]
     pub text: RowText,
     /// The label.
     pub label: String,
-    /// True if the row has the label, and the model does not give it.
+    /// True if the row has the label, and the model does not predict it.
     pub left_out: bool,
-    /// Its probability.
+    /// Predicted probability of the label.
     pub probability: f32,
 }
 
 /// Analysis of several labels for each text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LabelAnalysis {
-    /// Mean F1 of all labels.
+    /// Mean of the labels' F1 scores.
     pub macro_f1: Estimate,
     /// F1 of all labels counted together.
     pub micro_f1: Option<Estimate>,
-    /// Share of rows whose labels are all right.
+    /// Share of the rows whose labels are all predicted right.
     pub subset_accuracy: Option<Estimate>,
-    /// Rows without a label.
+    /// Number of rows without a label.
     pub rows_without_labels: usize,
-    /// Rows for which the model gives no label.
+    /// Number of rows for which the model predicts no label.
     pub answers_without_labels: usize,
-    /// Scores of each label, in the order of the model.
+    /// Scores of each label, in the model's order.
     pub labels: Vec<ClassScore>,
-    /// Wrong labels, the largest difference between probability and truth first.
+    /// Wrong labels, in descending order of the difference between probability and truth.
     pub surest_errors: Vec<WrongLabel>,
     /// Calibration of all probabilities, one for each row and label.
     pub calibration: Option<Calibration>,
-    /// Share of rows whose labels are all right, by the number of labels of the row.
-    pub by_labels: Vec<Part>,
-    /// Share of rows whose labels are all right, by the number of tokens.
-    pub by_length: Vec<Part>,
+    /// Share of the rows whose labels are all predicted right, by the number of labels of the row.
+    pub by_labels: Vec<RowGroup>,
+    /// Share of the rows whose labels are all predicted right, by the number of tokens.
+    pub by_length: Vec<RowGroup>,
 }
 
 impl LabelAnalysis {
@@ -62,11 +62,11 @@ impl LabelAnalysis {
         let (mut events, mut exact, mut sure, mut wrong) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut of_rows, mut empty_answers) = (Vec::new(), 0);
         for (row, (sample, own)) in encoded.samples.iter().zip(probabilities).enumerate() {
-            let given = thresholds.applying(own);
-            empty_answers += usize::from(given.is_empty());
+            let applied = thresholds.applying(own);
+            empty_answers += usize::from(applied.is_empty());
             let mut of_row = Vec::new();
             for (label, (target, probability)) in sample.targets.iter().zip(own).enumerate() {
-                let (has, gives) = (*target >= 0.5, given.contains(&label));
+                let (has, gives) = (*target >= 0.5, applied.contains(&label));
                 sure.push((*probability, has));
                 match (has, gives) {
                     (true, true) => of_row.push(Event::Both(label)),
@@ -128,9 +128,9 @@ mod tests {
 
     #[test]
     fn scores_of_labels_are_those_of_scikit_learn() -> Result<()> {
-        // precision_recall_fscore_support(truth, given, zero_division=0) of these rows.
+        // precision_recall_fscore_support(truth, answers, zero_division=0) of these rows.
         let truth = [[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0], [1, 1, 0]];
-        let given = [[1, 0, 0], [0, 1, 0], [0, 1, 0], [1, 1, 0], [1, 0, 1]];
+        let answers = [[1, 0, 0], [0, 1, 0], [0, 1, 0], [1, 1, 0], [1, 0, 1]];
         let targets = |row: &[u8; 3]| row.map(f32::from).to_vec();
         let names: Vec<String> = ["food", "staff", "price"].map(String::from).to_vec();
         let example = |row| Example { targets: targets(row), ..Example::new("a text", 0) };
@@ -142,19 +142,22 @@ mod tests {
         };
         let encoded = EncodedDataset { samples: truth.iter().map(sample).collect(), labels: names, truncated_rows: 0 };
         let probabilities: Vec<Vec<f32>> =
-            given.iter().map(|row| row.map(|given: u8| 0.05 + 0.8 * f32::from(given)).to_vec()).collect();
-        let found = LabelAnalysis::new(&texts, &encoded, &probabilities, None);
-        let value = |estimate: Option<Estimate>| estimate.map_or(0.0, |found| found.value);
-        for (label, expected) in found.labels.iter().zip([2.0 / 3.0, 2.0 / 3.0, 0.0]) {
+            answers.iter().map(|row| row.map(|applies: u8| 0.05 + 0.8 * f32::from(applies)).to_vec()).collect();
+        let analysis = LabelAnalysis::new(&texts, &encoded, &probabilities, None);
+        let value = |estimate: Option<Estimate>| estimate.map_or(0.0, |score| score.value);
+        for (label, expected) in analysis.labels.iter().zip([2.0 / 3.0, 2.0 / 3.0, 0.0]) {
             let scores = [value(label.precision), value(label.recall), value(label.f1)];
             assert!(scores.iter().all(|score| (score - expected).abs() < 1e-12), "{label:?}");
         }
-        assert_eq!(found.labels[2].recall, None);
-        assert!((found.macro_f1.value - 4.0 / 9.0).abs() < 1e-12 && value(found.subset_accuracy) == 0.2, "{found:?}");
-        assert_eq!((found.rows_without_labels, found.answers_without_labels), (1, 0));
-        let first = &found.surest_errors[0];
+        assert_eq!(analysis.labels[2].recall, None);
+        assert!(
+            (analysis.macro_f1.value - 4.0 / 9.0).abs() < 1e-12 && value(analysis.subset_accuracy) == 0.2,
+            "{analysis:?}"
+        );
+        assert_eq!((analysis.rows_without_labels, analysis.answers_without_labels), (1, 0));
+        let first = &analysis.surest_errors[0];
         assert_eq!((first.text.row, &*first.label, first.left_out), (2, "food", true));
-        assert_eq!(found.by_labels.iter().map(|part| part.rows).collect::<Vec<_>>(), [1, 2, 2]);
+        assert_eq!(analysis.by_labels.iter().map(|part| part.rows).collect::<Vec<_>>(), [1, 2, 2]);
         Ok(())
     }
 }

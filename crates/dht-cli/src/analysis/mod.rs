@@ -1,4 +1,5 @@
-//! Analysis of a model's answers to labelled texts: which classes are confused, which answers are sure, where it fails.
+//! Analysis of a model's answers to labelled texts: confused classes, calibration, and the rows on which the model
+//! fails.
 //!
 //! | step | file |
 //! |---|---|

@@ -6,26 +6,26 @@ use serde::Serialize;
 
 use super::classes::ERRORS;
 use super::estimate::Estimate;
-use super::parts::{Part, Scores, groups};
+use super::parts::{RowGroup, Scores, groups};
 use super::row_text::RowText;
 use crate::error::Result;
 
 /// Number of groups of predictions.
 const GROUPS: usize = 10;
 
-/// Number that is far from the truth.
+/// Prediction that is far from the true number.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WrongNumber {
-    /// The row.
+    /// Text of the row.
     #[serde(flatten)]
     pub text: RowText,
-    /// The true number.
+    /// True number.
     pub value: f64,
-    /// The predicted number.
+    /// Predicted number.
     pub predicted: f64,
 }
 
-/// Rows of similar predictions.
+/// Group of rows with similar predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PredictionGroup {
     /// Number of rows.
@@ -41,29 +41,29 @@ pub struct PredictionGroup {
 pub struct NumberAnalysis {
     /// Pearson correlation of predictions and true numbers.
     pub pearson: Estimate,
-    /// Spearman correlation.
+    /// Spearman correlation of predictions and true numbers.
     pub spearman: f64,
     /// Mean absolute error.
     pub mean_absolute_error: Option<Estimate>,
-    /// Root of the mean squared error.
+    /// Root mean squared error.
     pub root_mean_squared_error: Option<Estimate>,
-    /// Mean of prediction − true number.
+    /// Mean of (prediction − true number).
     pub bias: Option<Estimate>,
-    /// True numbers by predictions, in groups of nearly equal size.
+    /// Mean true number by prediction, in groups of nearly equal size.
     pub by_prediction: Vec<PredictionGroup>,
     /// Mean absolute error by the true number.
-    pub by_value: Vec<Part>,
+    pub by_value: Vec<RowGroup>,
     /// Mean absolute error by the number of tokens.
-    pub by_length: Vec<Part>,
-    /// Rows of the largest errors.
+    pub by_length: Vec<RowGroup>,
+    /// Rows with the largest errors.
     pub largest_errors: Vec<WrongNumber>,
 }
 
 impl NumberAnalysis {
-    /// Analyses predicted numbers.
+    /// Analyses the predicted numbers of `texts`.
     ///
     /// # Errors
-    /// Errors of the correlation.
+    /// Errors of computing the correlation.
     pub fn new(texts: &Dataset, encoded: &EncodedDataset, predictions: &[Vec<f32>]) -> Result<Self> {
         let truth: Vec<f64> =
             encoded.samples.iter().map(|sample| sample.targets.first().copied().unwrap_or_default().into()).collect();
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn scores_of_numbers_are_those_of_scikit_learn() -> Result<()> {
-        // mean_absolute_error, root_mean_squared_error and scipy's pearsonr of these rows.
+        // mean_absolute_error and root_mean_squared_error of scikit-learn, and scipy's pearsonr, of these rows.
         let truth = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0_f32];
         let predicted = [1.2, 1.9, 3.3, 3.7, 5.2, 5.5, 7.4, 8.1_f32];
         let example = |target: &f32| Example { targets: vec![*target], ..Example::new("a text", 0) };
@@ -117,13 +117,16 @@ mod tests {
         };
         let samples = truth.iter().map(sample).collect();
         let encoded = EncodedDataset { samples, labels: texts.labels.clone(), truncated_rows: 0 };
-        let found = NumberAnalysis::new(&texts, &encoded, &predicted.map(|number| vec![number]))?;
-        let value = |estimate: Option<Estimate>| estimate.map_or(f64::NAN, |found| found.value);
-        assert!((value(found.mean_absolute_error) - 0.2625).abs() < 1e-6, "{found:?}");
-        assert!((value(found.root_mean_squared_error) - 0.2936835031117682).abs() < 1e-6, "{found:?}");
-        assert!((found.pearson.value - 0.9919981590523586).abs() < 1e-6 && found.spearman > 1.0 - 1e-12, "{found:?}");
-        assert_eq!(found.largest_errors[0].text.row, 6);
-        assert_eq!(found.by_prediction.iter().map(|group| group.rows).sum::<usize>(), 8);
+        let analysis = NumberAnalysis::new(&texts, &encoded, &predicted.map(|number| vec![number]))?;
+        let value = |estimate: Option<Estimate>| estimate.map_or(f64::NAN, |score| score.value);
+        assert!((value(analysis.mean_absolute_error) - 0.2625).abs() < 1e-6, "{analysis:?}");
+        assert!((value(analysis.root_mean_squared_error) - 0.2936835031117682).abs() < 1e-6, "{analysis:?}");
+        assert!(
+            (analysis.pearson.value - 0.9919981590523586).abs() < 1e-6 && analysis.spearman > 1.0 - 1e-12,
+            "{analysis:?}"
+        );
+        assert_eq!(analysis.largest_errors[0].text.row, 6);
+        assert_eq!(analysis.by_prediction.iter().map(|group| group.rows).sum::<usize>(), 8);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! HTML page of an analysis: one file, which loads nothing from other places.
+//! HTML page of an analysis: one file that loads nothing from elsewhere.
 
 use askama::Template;
 use dht_dynamic::transformer::Task;
@@ -8,16 +8,16 @@ use super::sections::{Figure, Grid, Section, sections};
 use crate::error::{Error, Result};
 use crate::results::{ResultRow, curve_of, results_table};
 
-/// Facts of a page that the analysis does not contain.
+/// Facts on the page that the analysis does not contain.
 #[derive(Debug, Clone, Copy)]
 pub struct PageFacts<'a> {
     /// Path of the model.
     pub model: &'a str,
-    /// Facts on the model: names and values.
+    /// Facts on the model, as names and values.
     pub of_model: &'a [(String, String)],
     /// Name of the data set.
     pub data: &'a str,
-    /// Facts on the rows: names and values.
+    /// Facts on the rows, as names and values.
     pub of_data: &'a [(String, String)],
     /// Warnings and notes on the rows.
     pub notes: &'a [String],
@@ -27,7 +27,7 @@ pub struct PageFacts<'a> {
     pub task: Task,
 }
 
-/// The page. The template escapes every text.
+/// Template of the page. It escapes every text.
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
@@ -37,10 +37,10 @@ struct Page<'a> {
     version: &'static str,
 }
 
-/// Formats an analysis as a page.
+/// Formats an analysis as an HTML page.
 ///
 /// # Errors
-/// [`Error::Curve`] if a figure cannot be drawn, or the page cannot be formatted.
+/// [`Error::Curve`] if a figure cannot be drawn or the page cannot be formatted.
 pub fn page(analysis: &Analysis, facts: PageFacts<'_>) -> Result<String> {
     let mut all = sections(analysis)?;
     all.insert(1, costs(facts)?);
@@ -53,7 +53,7 @@ pub fn page(analysis: &Analysis, facts: PageFacts<'_>) -> Result<String> {
     page.render().map_err(|error| Error::Curve { message: error.to_string() })
 }
 
-/// Scores at several costs.
+/// Section on the scores at several costs.
 fn costs(facts: PageFacts<'_>) -> Result<Section> {
     let (titles, rows) = results_table(facts.rows, facts.task).into_parts();
     let mut section = Section::new("speeds", "Score and cost at each speed");

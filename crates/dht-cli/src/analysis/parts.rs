@@ -1,4 +1,4 @@
-//! Scores of parts of the rows: by depth, length and size of the class.
+//! Scores of groups of rows: by depth, text length, class size, value or count.
 
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use super::estimate::Estimate;
 
-/// Number of groups of texts by length.
+/// Number of groups into which texts are divided by length.
 const LENGTHS: usize = 5;
-/// Most rows of a class, by group of classes.
+/// Upper bounds on the rows of a class, one for each group of classes.
 const CLASS_SIZES: [usize; 5] = [10, 30, 100, 1000, usize::MAX];
 
-/// Some of the rows, with their score.
+/// Group of rows with its mean score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Part {
-    /// Name of the part.
+pub struct RowGroup {
+    /// Name of the group.
     pub name: String,
     /// Number of rows.
     pub rows: usize,
@@ -23,7 +23,8 @@ pub struct Part {
     pub score: Estimate,
 }
 
-/// Indices in ascending order, in at most `count` groups of nearly equal size. Equal items are in one group.
+/// Sorts item indices in ascending order and divides them into at most `count` groups of nearly equal size. Equal items
+/// are in one group.
 pub fn groups<T>(items: &[T], count: usize, order: impl Fn(&T, &T) -> Ordering) -> Vec<Vec<usize>> {
     let mut sorted: Vec<usize> = (0..items.len()).collect();
     sorted.sort_by(|a, b| order(&items[*a], &items[*b]));
@@ -42,12 +43,12 @@ pub fn groups<T>(items: &[T], count: usize, order: impl Fn(&T, &T) -> Ordering) 
     groups
 }
 
-/// Scores of rows: the mean, with an interval.
+/// Score of each row, from which means with intervals are computed.
 #[derive(Debug, Clone, Copy)]
 pub enum Scores<'a> {
-    /// Right or wrong.
+    /// For each row, whether the answer is right.
     Right(&'a [bool]),
-    /// Numbers.
+    /// Number for each row.
     Values(&'a [f64]),
 }
 
@@ -59,12 +60,12 @@ impl Scores<'_> {
         }
     }
 
-    fn part(self, name: String, rows: &[usize]) -> Option<Part> {
-        Some(Part { name, rows: rows.len(), score: self.of(rows)? })
+    fn part(self, name: String, rows: &[usize]) -> Option<RowGroup> {
+        Some(RowGroup { name, rows: rows.len(), score: self.of(rows)? })
     }
 
-    /// Scores by the number of layers that a text ran.
-    pub fn by_depth(self, depths: &[usize]) -> Vec<Part> {
+    /// Scores by the number of layers that ran for a text.
+    pub fn by_depth(self, depths: &[usize]) -> Vec<RowGroup> {
         let deepest = depths.iter().copied().max().unwrap_or_default();
         let part = |depth: usize| {
             let rows: Vec<usize> = (0..depths.len()).filter(|row| depths[*row] == depth).collect();
@@ -79,13 +80,13 @@ impl Scores<'_> {
     }
 
     /// Scores by the length of a text, in groups of nearly equal size.
-    pub fn by_length(self, tokens: &[usize]) -> Vec<Part> {
+    pub fn by_length(self, tokens: &[usize]) -> Vec<RowGroup> {
         let part = |rows: Vec<usize>| self.part(named(range(tokens, &rows)?, "token"), &rows);
         groups(tokens, LENGTHS, usize::cmp).into_iter().filter_map(part).collect()
     }
 
     /// Scores by the number of scored rows of a text's class.
-    pub fn by_class_size(self, classes: &[u32], sizes: &[usize]) -> Vec<Part> {
+    pub fn by_class_size(self, classes: &[u32], sizes: &[usize]) -> Vec<RowGroup> {
         let mut least = 1;
         let mut parts = Vec::new();
         for most in CLASS_SIZES {
@@ -103,7 +104,7 @@ impl Scores<'_> {
     }
 
     /// Scores by a value of each row, in groups of nearly equal size.
-    pub fn by_value(self, values: &[f64]) -> Vec<Part> {
+    pub fn by_value(self, values: &[f64]) -> Vec<RowGroup> {
         let part = |rows: Vec<usize>| {
             let own = || rows.iter().map(|row| values[*row]);
             let (low, high) = (own().fold(f64::INFINITY, f64::min), own().fold(f64::NEG_INFINITY, f64::max));
@@ -112,8 +113,8 @@ impl Scores<'_> {
         groups(values, LENGTHS, f64::total_cmp).into_iter().filter_map(part).collect()
     }
 
-    /// Scores by a number of things that a row has, such as labels.
-    pub fn by_count(self, counts: &[usize], thing: &str) -> Vec<Part> {
+    /// Scores by the number of `thing`s that a row has, such as labels.
+    pub fn by_count(self, counts: &[usize], thing: &str) -> Vec<RowGroup> {
         let most = counts.iter().copied().max().unwrap_or_default();
         let part = |count: usize| {
             let rows: Vec<usize> = (0..counts.len()).filter(|row| counts[*row] == count).collect();
@@ -123,7 +124,7 @@ impl Scores<'_> {
     }
 }
 
-/// Least and most of the values of some rows.
+/// Minimum and maximum of the values of `rows`.
 fn range(values: &[usize], rows: &[usize]) -> Option<RangeInclusive<usize>> {
     let own = || rows.iter().map(|row| values[*row]);
     Some(own().min()?..=own().max()?)
@@ -152,10 +153,10 @@ mod tests {
         let right = [true, true, false, true, false, true];
         let scores = Scores::Right(&right);
         let depths = scores.by_depth(&[0, 2, 2, 0, 2, 1]);
-        let found: Vec<(&str, usize, f64)> =
+        let parts: Vec<(&str, usize, f64)> =
             depths.iter().map(|part| (&*part.name, part.rows, part.score.value)).collect();
         assert_eq!(
-            found,
+            parts,
             [("before the first layer", 2, 1.0), ("after 1 layer", 1, 1.0), ("after 2 layers", 3, 1.0 / 3.0)]
         );
         let sizes = scores.by_class_size(&[0, 0, 0, 0, 0, 1], &[5, 1, 0]);

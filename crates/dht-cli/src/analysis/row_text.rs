@@ -3,10 +3,10 @@
 use dht_dynamic::transformer::Dataset;
 use serde::Serialize;
 
-/// Most characters of a text in a report.
+/// Maximum number of characters of a text in a report.
 const TEXT: usize = 500;
 
-/// Text of a row, for a report.
+/// Text of a row as a report shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RowText {
     /// Number of the row, from 1.
@@ -19,7 +19,7 @@ pub struct RowText {
 }
 
 impl RowText {
-    /// Text of a row, cut at [`TEXT`] characters.
+    /// Copies the text of a row, cut at [`TEXT`] characters.
     pub fn new(texts: &Dataset, row: usize) -> Self {
         let example = &texts.examples[row];
         Self { row: row + 1, text: cut(&example.text), pair: example.pair.as_deref().map(cut) }
@@ -40,8 +40,8 @@ mod tests {
     #[test]
     fn long_texts_are_cut_between_characters() {
         let long = "é".repeat(1_000_000);
-        let found = cut(&long);
-        assert!(found.len() < 1100 && found.ends_with("é… (1000000 characters)"), "{found}");
+        let beginning = cut(&long);
+        assert!(beginning.len() < 1100 && beginning.ends_with("é… (1000000 characters)"), "{beginning}");
         assert_eq!(cut("short"), "short");
     }
 }

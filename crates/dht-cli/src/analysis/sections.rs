@@ -1,4 +1,4 @@
-//! Sections of a page: sentences, figures and tables.
+//! Sections of the report page: sentences, figures and tables.
 
 use super::analysis::Analysis;
 use super::calibration::Calibration;
@@ -8,19 +8,19 @@ use super::estimate::Estimate;
 use super::figures;
 use super::labels::LabelAnalysis;
 use super::numbers::NumberAnalysis;
-use super::parts::Part;
+use super::parts::RowGroup;
 use super::row_text::RowText;
 use crate::error::Result;
 
-/// Most classes of a matrix on the page.
+/// Maximum number of classes for which the page shows a confusion matrix.
 const MATRIX: usize = 30;
-/// Most pairs of confused classes on the page.
+/// Maximum number of pairs of confused classes on the page.
 const PAIRS: usize = 30;
 
-/// Section of a page.
+/// Section of the report page.
 #[derive(Debug, Clone)]
 pub struct Section {
-    /// Anchor.
+    /// Anchor in the page's URL.
     pub id: &'static str,
     /// Heading.
     pub title: &'static str,
@@ -56,7 +56,7 @@ impl Section {
     }
 }
 
-/// SVG with an alternative text.
+/// SVG figure with an alternative text.
 #[derive(Debug, Clone)]
 pub struct Figure {
     /// The SVG without its opening `<svg`.
@@ -77,11 +77,11 @@ impl Figure {
 pub struct Cell {
     /// Content.
     pub text: String,
-    /// Class of its style: a number, a text of several words, or a shade.
+    /// CSS class: a number, a text of several words, or a shade.
     pub style: &'static str,
 }
 
-/// Table: the first column names the row.
+/// Table whose first column names the row.
 #[derive(Debug, Clone)]
 pub struct Grid {
     /// Caption.
@@ -93,7 +93,7 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Creates a table whose columns after the first have numbers.
+    /// Creates a table with numbers in all columns after the first.
     pub fn new(caption: &str, titles: Vec<String>, rows: Vec<Vec<String>>) -> Self {
         let cells = |row: Vec<String>| {
             let style = |column| if column == 0 { "" } else { "number" };
@@ -108,7 +108,7 @@ impl Grid {
         Self::new(caption, vec![String::new(), "value".into()], rows).texts(&[1])
     }
 
-    /// Gives some columns the style of texts.
+    /// Styles the columns with these indices as texts.
     fn texts(mut self, columns: &[usize]) -> Self {
         for column in columns {
             let rows = std::iter::once(&mut self.titles).chain(&mut self.rows);
@@ -118,10 +118,10 @@ impl Grid {
     }
 }
 
-/// Sections of an analysis.
+/// Returns the sections that show an analysis.
 ///
 /// # Errors
-/// [`Error::Curve`](crate::Error::Curve).
+/// [`Error::Curve`](crate::Error::Curve) if a figure cannot be drawn.
 pub fn sections(analysis: &Analysis) -> Result<Vec<Section>> {
     match analysis {
         Analysis::Classes(analysis) => of_classes(analysis),
@@ -243,10 +243,10 @@ fn estimate(name: &str, estimate: Option<Estimate>) -> Vec<String> {
     vec![name.into(), value, interval]
 }
 
-/// Value and interval.
+/// Formats an estimate as two cells: its value and its interval.
 fn cells(estimate: Option<Estimate>, without: &str) -> [String; 2] {
     match estimate {
-        Some(found) => [format!("{:.4}", found.value), format!("{:.4} to {:.4}", found.low, found.high)],
+        Some(score) => [format!("{:.4}", score.value), format!("{:.4} to {:.4}", score.low, score.high)],
         None => [without.into(), "–".into()],
     }
 }
@@ -301,7 +301,7 @@ fn confusion(analysis: &ClassAnalysis) -> Section {
     section.grid(grid.texts(&[1]))
 }
 
-/// Confusion matrix, shaded by the share of the class's rows.
+/// Confusion matrix whose cells are shaded by their share of the class's rows.
 fn matrix(names: &[&str], cells: &[ConfusionCell]) -> Grid {
     let place = |name: &str| names.iter().position(|own| *own == name);
     let mut counts = vec![vec![0; names.len()]; names.len()];
@@ -395,8 +395,8 @@ fn calibration(calibration: Option<&Calibration>, y_name: &str) -> Result<Option
     Ok(Some(section))
 }
 
-fn parts(caption: &str, unit: &str, score: &str, parts: &[Part]) -> Grid {
-    let row = |part: &Part| {
+fn parts(caption: &str, unit: &str, score: &str, parts: &[RowGroup]) -> Grid {
+    let row = |part: &RowGroup| {
         let [score, interval] = cells(Some(part.score), "–");
         vec![part.name.clone(), part.rows.to_string(), score, interval]
     };

@@ -1,4 +1,4 @@
-//! `dht accelerate`.
+//! Command `dht accelerate`: makes a fine-tuned classifier dynamic.
 
 mod arguments;
 mod texts;
@@ -11,8 +11,8 @@ use dht_dynamic::serving::TextModel;
 use dht_dynamic::transformer::{EncodedDataset, Task, TextClassifier};
 
 pub use self::arguments::AccelerateArguments;
-use self::arguments::GivenClassifier;
-use super::made::{MadeModel, ScoredRows, check_target, finish};
+use self::arguments::SourceClassifier;
+use super::made::{FinishedModel, ScoredRows, check_target, finish};
 use crate::acceleration::{BATCH, REST, exit_settings, label_thresholds, make_dynamic};
 use crate::error::{Error, Result};
 use crate::progress::report;
@@ -29,10 +29,10 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let folder = arguments.folder()?;
     let notes = arguments.texts.notes()?;
     notes.iter().for_each(|note| arguments.say(note));
-    let given = arguments.load(&folder)?;
-    check_classifier(&given.classifier, &folder)?;
-    let max_length = arguments.max_length(&given)?;
-    let GivenClassifier { classifier, tokenizer, labels, origin: trained, thresholds, .. } = given;
+    let source = arguments.load(&folder)?;
+    check_classifier(&source.classifier, &folder)?;
+    let max_length = arguments.max_length(&source)?;
+    let SourceClassifier { classifier, tokenizer, labels, origin: trained, thresholds, .. } = source;
     let task = classifier.task();
     let texts = arguments.texts.of_model(task, trained.as_ref())?;
     let arguments = &AccelerateArguments { texts, ..arguments.clone() };
@@ -59,7 +59,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let (speed, seed, quiet) = (&arguments.speed, arguments.seed, arguments.quiet);
     let made = make_dynamic(&classifier, &encoded, &settings, (speed, thresholds.as_ref()), seed, quiet)?;
     let how = format!(
-        "It is {} with exits fitted in {:.0} seconds; its weights are as they were.",
+        "It is {} with exits fitted in {:.0} seconds; its weights are unchanged.",
         name_of(&folder),
         made.report.seconds
     );
@@ -67,12 +67,12 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let model = TextModel::new(made.model, tokenizer, &labels, max_length)?;
     let (curve, promise) = (made.report.curve, made.promise);
     let model = TextModel { curve, promise, thresholds, origin: Some(origin), ..model };
-    let facts = MadeModel {
+    let facts = FinishedModel {
         out: &arguments.out,
         how,
         scored: scored_rows(arguments, &classifier, &encoded)?,
         data: &arguments.texts.source.data,
-        // The literature reports it for labels.
+        // The literature reports this metric for true labels only.
         metric: arguments.texts.metric().filter(|_| !arguments.unlabelled),
         replaced: replaced.as_ref(),
         is_given: true,
@@ -84,11 +84,11 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     finish(&model, facts, &made.misses)
 }
 
-/// Refuses a classifier of which no exit can be chosen: of another task, or of one layer.
+/// Rejects a classifier that cannot have early exits: a regression model, or one with a single layer.
 fn check_classifier(classifier: &TextClassifier, folder: &Path) -> Result<()> {
     let refuse = |expected| Err(Error::NoModel { path: folder.into(), expected });
     match (classifier.task(), classifier.encoder().layers()) {
-        (Task::Number, _) => refuse("one class or several labels for each text: numbers leave no exit to choose"),
+        (Task::Number, _) => refuse("one class or several labels for each text: models of numbers have no early exits"),
         (Task::Class | Task::Labels, 2..) => Ok(()),
         (Task::Class | Task::Labels, _) => refuse("at least 2 layers: one layer leaves nothing to choose"),
     }
@@ -124,8 +124,8 @@ fn report_rows(
     warnings.chain(cut_note(parts.into_iter().flatten(), max_length)).for_each(|line| report(&line));
 }
 
-/// Rows to score: the test rows, or the held-out rows on which the speeds were chosen. Without labels, the classifier's
-/// own answers are the labels.
+/// Selects the rows to score: the test rows, or else the held-out rows on which the speeds were selected. Without
+/// labels, the classifier's own answers serve as labels.
 fn scored_rows<'a>(
     arguments: &AccelerateArguments,
     classifier: &TextClassifier,

@@ -1,4 +1,4 @@
-//! Arguments of `dht`, and the command that they name.
+//! Arguments of `dht`, and the command that they select.
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -11,8 +11,8 @@ use crate::error::Result;
 /// Train and run text classifiers that use only as many layers as a text needs.
 ///
 /// Exit codes: 0 for success, 1 for an error, 2 for flags and values that are not allowed, 3 for a model that `compare
-/// --fail-below` refuses. The code is 130 after Ctrl-C, 143 after SIGTERM, and 141 if the reader of predicted answers has
-/// closed standard output.
+/// --fail-below` rejects. The code is 130 after Ctrl-C, 143 after SIGTERM, and 141 if the reader of predicted answers
+/// has closed standard output.
 ///
 /// Names on the Hugging Face hub require a build with the feature hub: cargo install --locked --features hub.
 #[derive(Debug, Parser)]
@@ -41,23 +41,23 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Print the contents of a model's directory, and any problem that prevents loading
     Inspect(inspect::InspectArguments),
-    /// Print how a table of labelled texts is interpreted, and the reason of each decision
+    /// Print how a table of labelled texts is interpreted, with the reason for each decision
     InspectData(inspect_data::InspectDataArguments),
     /// Write a model as a Hugging Face directory
     Export(export::ExportArguments),
-    /// Print a script that completes commands and flags in a shell
+    /// Print a completion script for a shell
     Completions {
-        /// Shell for which the script is written
+        /// Shell that runs the script
         shell: Shell,
     },
 }
 
 impl Arguments {
-    /// Parses the command line, the environment and the file of `dht serve --config`. The process ends for a command
-    /// line that cannot be parsed.
+    /// Parses the command line, the environment and the file of `dht serve --config`. If the command line cannot be
+    /// parsed, the process ends with a message.
     ///
     /// # Errors
-    /// A file that cannot be read, or with a key or value that is not allowed.
+    /// [`Error::Configuration`] if the file of `--config` cannot be read or has a key or value that is not allowed.
     pub fn read() -> Result<Self> {
         let command = Self::command();
         #[cfg(feature = "server")]
@@ -70,6 +70,18 @@ impl Arguments {
     ///
     /// # Errors
     /// Errors of the command.
+    ///
+    /// # Examples
+    /// ```
+    /// use clap::Parser;
+    /// use dht_cli::Arguments;
+    ///
+    /// let arguments = Arguments::try_parse_from(["dht", "inspect", "no-such-model"])?;
+    /// assert!(arguments.run().is_err());
+    /// // A model is missing.
+    /// assert!(Arguments::try_parse_from(["dht", "inspect"]).is_err());
+    /// # Ok::<(), clap::Error>(())
+    /// ```
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Train(arguments) => train::train(&arguments),

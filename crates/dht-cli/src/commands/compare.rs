@@ -1,4 +1,4 @@
-//! `dht compare`.
+//! Command `dht compare`: compares two models on the same labelled texts.
 
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ Examples:
   dht compare served candidate --data asked.csv --changed changed.csv
   dht compare served candidate --data asked.csv --fail-below 0.5   # for a pipeline")]
 pub struct CompareArguments {
-    /// First model: a directory of dht or of a Hugging Face classifier, or hf:NAME
+    /// First model: a directory that dht saved, a Hugging Face classifier's directory, or hf:NAME
     #[arg(value_name = "A")]
     first: PathBuf,
     /// Second model, with the same task and labels
@@ -35,16 +35,17 @@ pub struct CompareArguments {
     second: PathBuf,
     #[command(flatten)]
     texts: TextArguments,
-    /// Run at this speed of the first model [default: its own]
+    /// Run the first model at this speed [default: the model's speed]
     #[arg(long, value_name = "SPEED")]
     first_speed: Option<f64>,
-    /// Run at this speed of the second model [default: its own]
+    /// Run the second model at this speed [default: the model's speed]
     #[arg(long, value_name = "SPEED")]
     second_speed: Option<f64>,
     /// Write the rows whose answers differ to this csv file
     #[arg(long, value_name = "FILE", value_parser = writable_file)]
     changed: Option<PathBuf>,
-    /// End with exit code 3 unless the lower end of the interval shows that B loses at most N points
+    /// End with exit code 3 unless the 95 % interval shows that the second model (B) loses at most N points against the
+    /// first (A)
     #[arg(long, value_name = "N")]
     fail_below: Option<f64>,
     /// Run on this device: auto, cpu, cuda, cuda:N or metal
@@ -53,16 +54,17 @@ pub struct CompareArguments {
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
-    /// Print no notes on the rows
+    /// Print no notes about the rows
     #[arg(long)]
     quiet: bool,
 }
 
-/// One model's answers to the texts, in the order of the first model's labels.
+/// Answers of one compared model, in the label order of the first model.
 struct Side {
-    /// The answer to each text, for people.
+    /// Answer to each text, as the output shows it.
     answers: Vec<String>,
-    /// Score of each text: 1 for a right class, F1 of its labels, or minus the absolute error of a number.
+    /// Score of each text: 1 or 0 for a right or wrong class, F1 of its labels, or minus the absolute error of a
+    /// number.
     scores: Vec<f64>,
     /// Class of each text; empty for other tasks.
     classes: Vec<usize>,
@@ -99,7 +101,7 @@ pub fn compare(arguments: &CompareArguments) -> Result<()> {
             let right = |side: &Side| side.scores.iter().map(|score| *score == 1.0).collect::<Vec<bool>>();
             Difference::of_answers(&right(&a), &right(&b))
         }
-        // A text's F1 is between 0 and 1.
+        // The F1 of a text is between 0 and 1, so that the largest difference is 1.
         Task::Labels => Difference::of_scores(&a.scores, &b.scores, 1.0),
         Task::Number => Difference::of_scores(&a.scores, &b.scores, 0.0),
     };
@@ -121,7 +123,7 @@ pub fn compare(arguments: &CompareArguments) -> Result<()> {
     }
 }
 
-/// For each label of the second model its index among the first model's.
+/// Maps each label of the second model to its index among the first model's labels.
 fn order_of(arguments: &CompareArguments, first: &TextModel, second: &TextModel) -> Result<Vec<usize>> {
     let different = |a: String, b: String| {
         let paths = [&arguments.first, &arguments.second].map(|path| path.display().to_string());
@@ -151,8 +153,8 @@ fn order_of(arguments: &CompareArguments, first: &TextModel, second: &TextModel)
         Some(order) if order.len() == first.labels.len() => Ok(order),
         _ => {
             let lacking = |own: &[String], other: &[String]| -> String {
-                let found = own.iter().filter(|label| !other.contains(label)).take(5);
-                let names: Vec<String> = found.map(|label| format!("{label:?}")).collect();
+                let missing = own.iter().filter(|label| !other.contains(label)).take(5);
+                let names: Vec<String> = missing.map(|label| format!("{label:?}")).collect();
                 if names.is_empty() {
                     "has no label of its own".into()
                 } else {
@@ -172,32 +174,32 @@ impl Side {
             (_, Task::Labels) => {
                 let even = LabelThresholds::even(order.len());
                 let thresholds = model.thresholds.as_ref().unwrap_or(&even);
-                let found = evaluate(&model.model, &encoded, BATCH)?;
-                let (answers, scores) = found
+                let evaluation = evaluate(&model.model, &encoded, BATCH)?;
+                let (answers, scores) = evaluation
                     .probabilities
                     .iter()
                     .zip(&encoded.samples)
                     .map(|(probabilities, row)| {
-                        let mut given: Vec<usize> =
+                        let mut predicted: Vec<usize> =
                             thresholds.applying(probabilities).iter().map(|own| order[*own]).collect();
-                        given.sort_unstable();
-                        let right = given.iter().filter(|label| row.targets[**label] >= 0.5).count();
+                        predicted.sort_unstable();
+                        let right = predicted.iter().filter(|label| row.targets[**label] >= 0.5).count();
                         let there = row.targets.iter().filter(|target| **target >= 0.5).count();
-                        // Two empty sets agree.
-                        let f1 = if given.len() + there == 0 {
+                        // Two empty sets of labels agree.
+                        let f1 = if predicted.len() + there == 0 {
                             1.0
                         } else {
-                            2.0 * right as f64 / (given.len() + there) as f64
+                            2.0 * right as f64 / (predicted.len() + there) as f64
                         };
-                        let names: Vec<&str> = given.iter().map(|label| &*texts.labels[*label]).collect();
+                        let names: Vec<&str> = predicted.iter().map(|label| &*texts.labels[*label]).collect();
                         (names.join("|"), f1)
                     })
                     .unzip();
-                Ok(Self { answers, scores, classes: Vec::new(), flops: found.flops + found.routing_flops })
+                Ok(Self { answers, scores, classes: Vec::new(), flops: evaluation.flops + evaluation.routing_flops })
             }
             (ServedModel::Classifier(classifier), Task::Number) => {
-                let found = classifier.probabilities_of_all(&encoded, BATCH)?;
-                let numbers: Vec<f32> = found.into_iter().flatten().collect();
+                let outputs = classifier.probabilities_of_all(&encoded, BATCH)?;
+                let numbers: Vec<f32> = outputs.into_iter().flatten().collect();
                 let errors = numbers
                     .iter()
                     .zip(&encoded.samples)
@@ -211,12 +213,12 @@ impl Side {
     }
 
     fn of_classes(model: &ServedModel, texts: &Dataset, encoded: &EncodedDataset, order: &[usize]) -> Result<Self> {
-        let found = evaluate(model, encoded, BATCH)?;
-        let classes: Vec<usize> = found.labels.iter().map(|own| order[*own as usize]).collect();
+        let evaluation = evaluate(model, encoded, BATCH)?;
+        let classes: Vec<usize> = evaluation.labels.iter().map(|own| order[*own as usize]).collect();
         let right = classes.iter().zip(&texts.examples).map(|(class, row)| f64::from(u8::from(*class == row.label)));
         let scores = right.collect();
         let answers = classes.iter().map(|class| texts.labels[*class].clone()).collect();
-        Ok(Self { answers, scores, classes, flops: found.flops + found.routing_flops })
+        Ok(Self { answers, scores, classes, flops: evaluation.flops + evaluation.routing_flops })
     }
 
     fn mean(&self) -> f64 {
@@ -224,7 +226,7 @@ impl Side {
     }
 }
 
-/// The printed facts.
+/// Results of the comparison, for printing.
 struct Facts<'a> {
     texts: &'a Dataset,
     model: &'a TextModel,
@@ -243,7 +245,7 @@ impl Facts<'_> {
         }
     }
 
-    /// The unit of a difference: points for shares, the unit of the numbers otherwise.
+    /// Factor of a printed difference: 100 for shares (percentage points), 1 for numbers (their own unit).
     fn points(&self) -> f64 {
         if self.model.model.task() == Task::Number { 1.0 } else { 100.0 }
     }
@@ -252,22 +254,22 @@ impl Facts<'_> {
         self.a.answers.iter().zip(&self.b.answers).filter(|(a, b)| a != b).count()
     }
 
-    /// Rows that only one of them answers right: A alone, B alone.
+    /// Number of rows that only one model answers right: A alone, B alone.
     fn alone(&self) -> [usize; 2] {
         let better = |a: &[f64], b: &[f64]| a.iter().zip(b).filter(|(a, b)| a > b).count();
         [better(&self.a.scores, &self.b.scores), better(&self.b.scores, &self.a.scores)]
     }
 
-    /// (class, rows, right answers of A, right answers of B).
+    /// For each class: its name, number of rows, right answers of A and right answers of B.
     fn by_class(&self) -> Vec<(&str, usize, usize, usize)> {
-        let mut found: Vec<_> = self.texts.labels.iter().map(|label| (&**label, 0, 0, 0)).collect();
+        let mut classes: Vec<_> = self.texts.labels.iter().map(|label| (&**label, 0, 0, 0)).collect();
         for ((row, a), b) in self.texts.examples.iter().zip(&self.a.classes).zip(&self.b.classes) {
-            let class = &mut found[row.label];
+            let class = &mut classes[row.label];
             class.1 += 1;
             class.2 += usize::from(*a == row.label);
             class.3 += usize::from(*b == row.label);
         }
-        found
+        classes
     }
 
     fn json(&self) -> Value {
@@ -319,7 +321,7 @@ impl Facts<'_> {
     }
 }
 
-/// Writes the rows whose answers differ, those of the largest difference first.
+/// Writes the rows whose answers differ, in descending order of the difference.
 fn write_changed(path: &PathBuf, texts: &Dataset, model: &TextModel, [a, b]: [&Side; 2]) -> Result<()> {
     let mut rows: Vec<usize> = (0..texts.len()).filter(|row| a.answers[*row] != b.answers[*row]).collect();
     let difference = |row: &usize| (b.scores[*row] - a.scores[*row]).abs();
@@ -340,7 +342,7 @@ fn write_changed(path: &PathBuf, texts: &Dataset, model: &TextModel, [a, b]: [&S
         writeln!(file, "row,label,a,b,text")?;
         for row in rows {
             let example = &texts.examples[row];
-            // The texts of a pair are two lines.
+            // The two texts of a pair are written as two lines.
             let text =
                 example.pair.as_ref().map_or_else(|| example.text.clone(), |pair| format!("{}\n{pair}", example.text));
             let cells = [&truth(row), &a.answers[row], &b.answers[row], &text].map(|cell| quoted(cell));

@@ -1,4 +1,4 @@
-//! `dht evaluate`.
+//! Command `dht evaluate`: scores a model on labelled texts.
 
 use std::path::{Path, PathBuf};
 
@@ -30,19 +30,20 @@ Examples:
   dht evaluate news --data ag_news --report news.html
   dht evaluate linguist --data glue/cola")]
 pub struct EvaluateArguments {
-    /// Directory of a model of dht or of a Hugging Face classifier, or hf:NAME or hf:NAME@REVISION for a model on the hub
+    /// Model: a directory that dht saved, a Hugging Face classifier's directory, or hf:NAME or hf:NAME@REVISION on the
+    /// hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     #[command(flatten)]
     texts: TextArguments,
-    /// Also score the answers whose probability is at least P, from 0 to 1: the others would be left to a person
+    /// Also score the answers whose probability is at least P, from 0 to 1; the other texts would be left to a person
     #[arg(long, value_name = "P")]
     min_probability: Option<f32>,
     #[command(flatten)]
     target: TargetArguments,
     /// Write an HTML page to FILE: scores of each class, confused classes, surest errors, coverage, calibration
     ///
-    /// It is one file that loads nothing. `--json` has the same numbers under `analysis`.
+    /// The page is one file that loads nothing. With --json, the same numbers are under `analysis`.
     #[arg(long, value_name = "FILE", value_parser = writable_file)]
     report: Option<PathBuf>,
     /// Run on this device: auto, cpu, cuda, cuda:N or metal
@@ -57,7 +58,7 @@ pub struct EvaluateArguments {
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
-    /// Print no notes on the rows and on texts that are cut
+    /// Print no notes about the rows and about texts that are cut
     #[arg(long)]
     quiet: bool,
 }
@@ -146,9 +147,9 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
 }
 
 impl EvaluateArguments {
-    /// Rejects a report that would replace the texts.
+    /// Rejects a path of the report that would overwrite the texts.
     fn check_report(&self) -> Result<()> {
-        // A file in a directory of texts is one of them.
+        // A report inside of a directory of texts would be read as one of the texts.
         let holds = |texts: &Path, report: &Path| texts.canonicalize().is_ok_and(|texts| report.starts_with(texts));
         let read = [Some(&self.texts.source.data), self.target.held_out()];
         let same = |report: &PathBuf| {
@@ -161,7 +162,7 @@ impl EvaluateArguments {
     }
 }
 
-/// Facts on a model, for a report.
+/// Describes a model for the report, as names and values.
 fn model_facts(model: &TextModel, precision: Precision) -> Vec<(String, String)> {
     let shape = model.model.shape();
     let mut facts = vec![
@@ -178,7 +179,7 @@ fn model_facts(model: &TextModel, precision: Precision) -> Vec<(String, String)>
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Facts on the scored texts, for a report.
+/// Describes the scored texts for the report, as names and values.
 fn data_facts(texts: &Dataset) -> Vec<(String, String)> {
     let mut facts = vec![("name".to_owned(), texts.name.clone()), ("rows".to_owned(), texts.len().to_string())];
     facts.extend(texts.reading.as_ref().map(|reading| ("read as".to_owned(), reading.to_string())));

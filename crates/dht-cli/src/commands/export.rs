@@ -1,4 +1,4 @@
-//! `dht export`.
+//! Command `dht export`: writes a model as a Hugging Face directory.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,8 @@ Examples:
 With mean or [CLS] pooling, transformers loads the directory with trust_remote_code=True; with a pooler, like any other.
 The names of the classes, the task and the maximum length of a text are saved with the model.")]
 pub struct ExportArguments {
-    /// Directory of a model of dht or of a Hugging Face classifier, or hf:NAME or hf:NAME@REVISION for a model on the hub
+    /// Model: a directory that dht saved, a Hugging Face classifier's directory, or hf:NAME or hf:NAME@REVISION on the
+    /// hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     /// Write the Hugging Face directory here

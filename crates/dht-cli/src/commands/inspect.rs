@@ -1,4 +1,4 @@
-//! `dht inspect`.
+//! Command `dht inspect`: prints the contents of a model's directory.
 
 mod account;
 
@@ -27,7 +27,7 @@ Examples:
 For a Hugging Face directory, every file, field and tensor is listed as obeyed, harmless, refused with a reason, or
 unknown. The exit code is 1 for a directory that can neither be used as a classifier nor trained from.")]
 pub struct InspectArguments {
-    /// Directory of a model that dht saved, a Hugging Face directory, or hf:NAME or hf:NAME@REVISION for a model on the hub
+    /// Model: a directory that dht saved, a Hugging Face directory, or hf:NAME or hf:NAME@REVISION on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     /// Print everything as JSON
@@ -134,7 +134,7 @@ fn text(model: &TextModel, source: Option<String>) -> String {
         let pairs = if origin.pair { ", pairs" } else { "" };
         lines.push(format!("trained on  {} rows of {}{pairs}{columns}", origin.rows, origin.data));
     }
-    lines.extend(model.promise.iter().map(|kept| promise(kept, model.model.task())));
+    lines.extend(model.promise.iter().map(|limit| promise(limit, model.model.task())));
     if let Some(speed) = model.model.speed() {
         lines.push(format!("speed       {speed}\n\n{}", speeds(model).text()));
         return lines.join("\n") + "on held-out texts, which the speeds were chosen on\n";
@@ -142,7 +142,7 @@ fn text(model: &TextModel, source: Option<String>) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Speeds of the model at each tenth of the full model's cost.
+/// Tabulates the model's speeds at each tenth of the full model's cost.
 fn speeds(model: &TextModel) -> Table {
     let mut curve = Table::new(["cost up to", "speed", "FLOPs", score_of(model.model.task())]);
     for tenths in 1..=10 {

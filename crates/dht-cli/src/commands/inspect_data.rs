@@ -1,4 +1,4 @@
-//! `dht inspect-data`.
+//! Command `dht inspect-data`: prints how a table of labelled texts is interpreted.
 
 use std::path::PathBuf;
 

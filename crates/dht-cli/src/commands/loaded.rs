@@ -1,4 +1,4 @@
-//! Models as commands load them, with the identity of their files.
+//! Models that commands load, with the checksum of their files.
 
 use std::path::Path;
 
@@ -9,18 +9,19 @@ use crate::error::{Error, Result};
 use crate::partitions::{download, url};
 use crate::training::identity;
 
-/// Loaded model.
+/// Model with the checksum of the files that it was loaded from.
 pub struct Loaded {
     /// The model.
     pub model: TextModel,
-    /// SHA-256 of its `dht.json`, which has the checksums of its other files; of all files of a Hugging Face directory.
+    /// SHA-256 of the model's `dht.json`, which has the checksums of its other files. For a Hugging Face directory,
+    /// SHA-256 over all its files.
     pub sha256: Option<String>,
 }
 
-/// Loads the model of a directory, or of an `s3://` URL.
+/// Loads the model in a directory or at an `s3://` URL.
 ///
 /// # Errors
-/// Errors of the files and of the store; [`Error::Io`] if the directory was replaced meanwhile.
+/// Errors of the files and of the store; [`Error::Io`] if the directory was replaced while it was read.
 pub fn load(path: &Path, device: &Device) -> Result<Loaded> {
     if let Some(url) = url(path) {
         let folder = download(url)?;

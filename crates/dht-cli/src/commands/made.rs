@@ -19,13 +19,13 @@ use crate::progress::report;
 use crate::results::{CardFacts, card, curve, majority_note, own_row, promise, results, results_table, training_curve};
 use crate::texts::{classes_without_rows, missing_classes_note};
 
-/// Files of a saved model.
+/// Names of the files that a saved model may have.
 const OWN: [&str; 6] = ["README.md", "curve.svg", "training.json", "training.svg", "dht.json", "model"];
 
 /// Maximum number of classes that a message lists.
 const LISTED: usize = 5;
 
-/// Files of its directory `model`: of a classifier, and of a dynamic model.
+/// Names of the files in the subdirectory `model` of a saved classifier or dynamic model.
 const OF_MODEL: [&str; 10] = [
     "config.json",
     "model.safetensors",
@@ -39,30 +39,30 @@ const OF_MODEL: [&str; 10] = [
     "seen_texts.bin",
 ];
 
-/// Finished model and its evaluation, for the card and the output.
+/// Facts on a finished model that its card and the printed results show.
 #[derive(Debug)]
-pub struct MadeModel<'a> {
+pub struct FinishedModel<'a> {
     /// Output directory.
     pub out: &'a Path,
-    /// Sentence that says how the model was built.
+    /// Sentence about how the model was built.
     pub how: String,
     /// Rows that the model is scored on.
     pub scored: ScoredRows<'a>,
-    /// Source of the texts, as it was given.
+    /// Source of the texts, as the user wrote it.
     pub data: &'a Path,
     /// Metric that the literature reports for the data set, if known.
     pub metric: Option<Metric>,
-    /// Model that the output directory holds.
+    /// Model in the output directory, which will be replaced.
     pub replaced: Option<&'a Replaced>,
     /// True if the user provided the classifier, so that its classes may differ from the labels of the texts.
     pub is_given: bool,
-    /// Report of a training in rungs.
+    /// Report of a training run in rungs.
     pub training: Option<&'a LadderReport>,
-    /// Learning curve of rung 1, if it was asked for.
+    /// Learning curve of rung 1, if it was requested.
     pub learning: Option<&'a LearningCurve>,
-    /// True to report no progress.
+    /// True if no progress is reported.
     pub quiet: bool,
-    /// True to print the results as JSON.
+    /// True if the results are printed as JSON.
     pub json: bool,
 }
 
@@ -71,16 +71,16 @@ pub struct MadeModel<'a> {
 pub struct ScoredRows<'a> {
     /// Token ids.
     pub rows: Cow<'a, EncodedDataset>,
-    /// Description in a few words.
+    /// Description of the rows in a few words.
     pub description: String,
     /// Split of these rows.
     pub split: &'static str,
-    /// Answers to score; `None` for those of the model itself.
+    /// Out-of-fold answers to score; `None` to score the model's own answers.
     pub out_of_fold: Option<&'a OutOfFold>,
 }
 
 impl<'a> ScoredRows<'a> {
-    /// Rows of a split, described as "the 12 test rows" with a note after them.
+    /// Creates the rows of a split, described as "the 12 test rows" with `note` appended.
     pub fn new(rows: &'a EncodedDataset, split: &'static str, note: &str) -> Self {
         let name = if rows.len() == 1 { "row" } else { "rows" };
         let description = format!("the {} {split} {name}{note}", rows.len());
@@ -94,12 +94,12 @@ pub struct Replaced {
     path: PathBuf,
     labels: Vec<String>,
     task: Task,
-    /// Rows and data set of its training, where they are known.
+    /// Number of rows and data set of its training run, if known.
     rows: Option<String>,
 }
 
-/// Rejects an output path before anything is trained, if it is a file, or a directory with files that are not parts of
-/// a saved model, which has a `dht.json`. Returns the model that the directory holds.
+/// Checks the output path before anything is trained. It must not be a file, or a directory with files that no saved
+/// model with a `dht.json` has. Returns the saved model that the directory holds, if any.
 ///
 /// # Errors
 /// [`Error::Foreign`] with the path of the file that would be lost.
@@ -107,7 +107,8 @@ pub fn check_target(out: &Path) -> Result<Option<Replaced>> {
     if out.is_file() {
         return Err(Error::Foreign { path: out.into() });
     }
-    // A link in a circle can be neither read nor replaced; one to nothing is where the model will be.
+    // A circular link can be neither read nor replaced. A link to a missing path is allowed: the model is created
+    // there.
     match out.metadata() {
         Err(source) if source.kind() != ErrorKind::NotFound => return Err(Error::Io { path: out.into(), source }),
         _ => {}
@@ -127,18 +128,18 @@ pub fn check_target(out: &Path) -> Result<Option<Replaced>> {
 }
 
 impl Replaced {
-    /// Model of a directory, if it is one of this version.
+    /// Reads the model in a directory, if there is one in the format of this version.
     fn find(out: &Path) -> Option<Self> {
         let read = |path: &str| -> Option<serde_json::Value> {
             serde_json::from_slice(&read_file(out.join(path), FileKind::Description).ok()?).ok()
         };
         let json = read("dht.json").filter(|json| json["format"] == "dht model")?;
-        // A damaged model, or one of another version, is replaced as well.
+        // A damaged model and a model of another format version may be replaced as well.
         let labels = TextModel::saved_labels(out).unwrap_or_default();
         let task = match read("model/config.json").as_ref().and_then(|config| config["problem_type"].as_str()) {
             Some("multi_label_classification") => Task::Labels,
             Some("regression") => Task::Number,
-            // A dynamic model's encoder has no task. Models of several labels alone have thresholds.
+            // The encoder of a dynamic model does not state a task. Only multi-label models have thresholds.
             _ if json["thresholds"].is_object() => Task::Labels,
             _ => Task::Class,
         };
@@ -146,13 +147,13 @@ impl Replaced {
         Some(Self { path: out.into(), labels, task, rows: rows() })
     }
 
-    /// Rejects a model of other classes or of another task, unless the user said `--replace`.
+    /// Rejects the replacement if the classes or the task differ, unless the user set `--replace`.
     ///
     /// # Errors
-    /// [`Error::OtherModel`].
+    /// [`Error::OtherModel`] if the model has other labels or another task.
     pub fn check(&self, labels: &[String], task: Task, is_allowed: bool) -> Result<()> {
         let differs = if self.task != task {
-            format!("{} there, {} here", name(self.task), name(task))
+            format!("{} in the saved model, {} in the new one", name(self.task), name(task))
         } else {
             let list = |own: &[String], other: &[String]| {
                 let lacking: Vec<&String> = own.iter().filter(|label| !other.contains(label)).collect();
@@ -162,15 +163,15 @@ impl Replaced {
             };
             match (&*list(&self.labels, labels), &*list(labels, &self.labels)) {
                 ("", "") => return Ok(()),
-                (there, "") => format!("only there {there}"),
-                ("", here) => format!("only here {here}"),
-                (there, here) => format!("only there {there}, only here {here}"),
+                (there, "") => format!("only the saved model has {there}"),
+                ("", here) => format!("only the new model has {here}"),
+                (there, here) => format!("only the saved model has {there}, only the new one {here}"),
             }
         };
         if is_allowed { Ok(()) } else { Err(Error::OtherModel { path: self.path.clone(), differs }) }
     }
 
-    /// Note before the training.
+    /// Note that a model will be replaced, printed before the training run.
     pub fn note(&self) -> String {
         format!("{} holds {}, which will be replaced at the end", self.path.display(), self.description())
     }
@@ -180,7 +181,7 @@ impl Replaced {
     }
 }
 
-/// Labels of a task.
+/// Name of a task's labels in messages.
 fn name(task: Task) -> &'static str {
     match task {
         Task::Class => "one class for each text",
@@ -193,8 +194,8 @@ fn name(task: Task) -> &'static str {
 ///
 /// # Errors
 /// Errors of the model, the files or standard output.
-pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Result<()> {
-    // Another command may have written there meanwhile.
+pub fn finish(model: &TextModel, made: FinishedModel<'_>, misses: &[String]) -> Result<()> {
+    // Another command may have written to the directory meanwhile.
     if let Some(held) = check_target(made.out)?
         && made.replaced.is_none_or(|before| before.labels != held.labels || before.task != held.task)
     {
@@ -210,7 +211,8 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     let start = Instant::now();
     let rows = results(model, Precision::F32, scored, made.metric, *out_of_fold)?.rows;
     say(&format!("scored in {:.0} s", start.elapsed().as_secs_f64()));
-    // Exits and word counts have learned from the labels as they are mapped; a given classifier has not.
+    // Exits and word counts were fitted to the labels as they are mapped. A classifier that the user provided was not,
+    // so that its own row shows a wrong mapping.
     let judged = if made.is_given { rows.first() } else { own_row(&rows) };
     majority_note(judged, scored).iter().for_each(|note| report(note));
     let missing = missing_classes_note(scored, model.model.task(), split);
@@ -247,7 +249,7 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
         });
         return print(&format!("{value:#}\n"));
     }
-    let promises = model.promise.as_ref().map_or_else(String::new, |kept| promise(kept, model.model.task()) + "\n");
+    let promises = model.promise.as_ref().map_or_else(String::new, |limit| promise(limit, model.model.task()) + "\n");
     let table = results_table(&rows, model.model.task()).text();
     let missing = missing.map_or_else(String::new, |note| note + "\n");
     let replaced = made.replaced.map_or_else(String::new, |held| format!(", in place of {}", held.description()));

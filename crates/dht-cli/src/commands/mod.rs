@@ -1,4 +1,4 @@
-//! Commands: their arguments, and calls of the libraries. Each command is the function of its file's name.
+//! Commands: their arguments, and calls of the libraries. The file of each command has a function of the same name.
 //!
 //! Steps of the two commands that build a model, in order:
 //!

@@ -1,4 +1,4 @@
-//! Standard output.
+//! Printing to standard output.
 
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::progress::visible;
 
-/// Writes a text to standard output. The program exits with code 0 if the reader has closed the pipe.
+/// Writes a text to standard output. If the reader has closed the pipe, the program exits with code 0.
 ///
 /// # Errors
-/// [`Error::Io`] for all other failures.
+/// [`Error::Io`] if the text cannot be written for another reason.
 pub fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -19,7 +19,7 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Prints text for a reader, with control characters escaped, as [`print`].
+/// Prints text for people: as [`print`], with control characters escaped.
 ///
 /// # Errors
 /// As [`print`].

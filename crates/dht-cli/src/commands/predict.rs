@@ -1,4 +1,4 @@
-//! `dht predict`: reads a stream of texts and writes a stream of answers, in order and in bounded memory.
+//! Command `dht predict`: reads a stream of texts and writes a stream of answers, in order and in bounded memory.
 
 mod explanation;
 mod partitions;
@@ -30,16 +30,18 @@ use crate::texts::{RowArguments, check_pair, other_columns_note};
 use crate::training::{Interruption, saved_directory};
 use explanation::explain;
 use rows::{InputRow, RowReader, Source};
-use written::{AnswerWriter, Extra, Outcome, OutputFormat};
+use written::{AnswerWriter, ExtraColumns, Outcome, OutputFormat};
 
-/// Maximum number of texts in one call of the engine, and the limit of their bytes.
+/// Maximum number of texts in one call of the engine.
 const ROWS: usize = 2048;
+/// Maximum size in bytes of the rows in one call of the engine.
 const BYTES: usize = 8 << 20;
 /// Time to wait for further texts before a batch is answered.
 const WAIT: Duration = Duration::from_millis(2);
 
-/// Endings of compressed files, and of tables in formats that are not written.
+/// Endings of compressed files, which are not written.
 const COMPRESSED: [&str; 5] = ["gz", "bz2", "xz", "zst", "zip"];
+/// Endings of tables in formats that are not written.
 const TABLES: [&str; 5] = ["parquet", "feather", "arrow", "xlsx", "xls"];
 
 /// Arguments of `dht predict`.
@@ -51,36 +53,36 @@ Examples:
   dht predict news 'Shares fell sharply'
   dht predict news --partitions IN/*.jsonl --output OUT/
 
-Rows are written in their order: those of csv and tsv files with the columns predicted, probability, route and cost,
-all others as JSON lines with the member predicted. The cost is a share of the full model's FLOPs.")]
+Rows are written in their order: rows of csv and tsv files get the columns predicted, probability, route and cost; all
+other rows are JSON lines with the member predicted. The cost is a share of the full model's FLOPs.")]
 pub struct PredictArguments {
-    /// Directory of a model of dht or of a Hugging Face classifier, hf:NAME or hf:NAME@REVISION for a model on the hub,
-    /// or s3://BUCKET/KEY/
+    /// Model: a directory that dht saved, a Hugging Face classifier's directory, hf:NAME or hf:NAME@REVISION on the
+    /// hub, or s3://BUCKET/KEY/
     #[arg(value_name = "DIR|hf:NAME|s3:URL")]
     model: PathBuf,
     /// Files of texts: csv, tsv, jsonl or one text on each line, also .gz; - is standard input [default: standard
     /// input]
     ///
-    /// An argument with a space that is no file is a text.
+    /// An argument that contains a space and is not a file is itself a text.
     #[arg(value_name = "FILE|TEXT")]
     files: Vec<PathBuf>,
     /// Read the texts in this format [default: by the file's name; lines for standard input]
     #[arg(long, value_enum)]
     input_format: Option<Format>,
-    /// Answer each of these files in a file of its own, next to other workers with the same list.
+    /// Answer each of these files in a file of its own, together with other processes that run the same command.
     ///
-    /// The paths are files, directories of files, or s3:// URLs (in a build with the feature s3). Several processes, on
-    /// several machines, may run the same command: each partition is answered by one of them, finished partitions are
-    /// skipped, and the partition of a process that died is answered again. Each process waits until all partitions
+    /// The paths are files, directories of files, or s3:// URLs (in a build with the feature s3). The same command may
+    /// run in several processes and on several machines. Each partition is answered by one of them. Finished partitions
+    /// are skipped, and the partition of a process that died is answered again. Each process waits until all partitions
     /// are answered, and then prints the totals as JSON.
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "files", requires = "output")]
     partitions: Vec<PathBuf>,
-    /// Take over a partition in an object store if its worker did not renew its claim for this time
+    /// Take over a partition in an object store if its worker has not renewed its claim for this number of seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "partitions",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     claim_seconds: u64,
-    /// Write the answers to this file, whole or not at all; with --partitions, to files in this directory [default:
-    /// standard output, as they come]
+    /// Write the answers to this file, either complete or not at all; with --partitions, to files in this directory
+    /// [default: standard output, as they come]
     #[arg(long, value_name = "FILE|DIR", value_parser = output_path)]
     output: Option<PathBuf>,
     /// Write the answers in this format [default: by the ending of --output, else that of the texts; jsonl for lines]
@@ -88,7 +90,7 @@ pub struct PredictArguments {
     output_format: Option<OutputFormat>,
     #[command(flatten)]
     rows: RowArguments,
-    /// Prefix the names of the added columns, for files that already have such columns
+    /// Put this prefix before the names of the added columns, for files that already have such columns
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     prefix: String,
     /// Limit the expected cost to this share of the full model's FLOPs.
@@ -101,9 +103,10 @@ pub struct PredictArguments {
     /// At speed 0, an accelerated model still combines the answers of the original classifier and of the n-gram model.
     #[arg(long, value_name = "X")]
     speed: Option<f64>,
-    /// Leave the label empty where the likeliest class has a lower probability, from 0 to 1
+    /// Leave the label empty if the likeliest class has a probability below P, from 0 to 1
     ///
-    /// `dht evaluate --min-probability` shows how many texts are answered then, and how many of them right.
+    /// `dht evaluate --min-probability` shows how many texts are then answered, and how many of these answers are
+    /// right.
     #[arg(long, value_name = "P")]
     min_probability: Option<f32>,
     #[command(flatten)]
@@ -119,23 +122,24 @@ pub struct PredictArguments {
     precision: Precision,
     /// Treat rows that cannot be read, and rows without a text: stop with an error, leave them out, or write the reason.
     ///
-    /// The reason is in the column or member error. An undecodable line of csv, and a problem of a file, always stop.
-    /// With fail, rows without a text are answered, and counted at the end.
+    /// The reason is written to the column or member `error`. Undecodable lines of csv, and problems of a whole file,
+    /// always stop the command. With fail, rows without a text are answered, and counted at the end.
     #[arg(long, value_enum, value_name = "MODE", default_value_t)]
     on_error: OnError,
-    /// Write the K likeliest classes: in JSON as the only probabilities, in cells as predicted_2, probability_2 and so on
+    /// Write the K likeliest classes: in JSON as the only probabilities; in csv and tsv as predicted_2, probability_2
+    /// and so on
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
-    /// Add to each answer the parts of the text that speak for it; requires answers as JSON lines
+    /// Add to each answer the parts of the text that support it; requires answers as JSON lines
     ///
-    /// An answer of the n-gram exit is the exact sum of the weights of its tokens. For deeper exits, each word is left out
-    /// in turn (occlusion), which costs one answer more for each word, at most 128 for a text.
+    /// An answer of the n-gram exit is explained exactly, as the sum of the weights of its tokens. For deeper exits,
+    /// each word is left out in turn (occlusion). This costs one more answer for each word, at most 128 for a text.
     #[arg(long)]
     explain: bool,
     /// Print a summary of throughput and costs to standard error
     #[arg(long)]
     summary: bool,
-    /// Print no notes on columns, on texts that are cut and on rows without a text
+    /// Print no notes about columns, texts that are cut, and rows without a text
     #[arg(long, conflicts_with = "summary")]
     quiet: bool,
 }
@@ -146,9 +150,9 @@ enum OnError {
     /// Stop with an error at the first row that cannot be read
     #[default]
     Fail,
-    /// Leave the rows out, and count them
+    /// Leave such rows out, and count them
     Skip,
-    /// Write the rows with the reason, and count them
+    /// Write such rows with the reason, and count them
     Report,
 }
 
@@ -176,11 +180,11 @@ impl From<Format> for TextFormat {
     }
 }
 
-/// Names of standard output. Opened by one of these names, a file has a position of its own there, and what other
-/// programs write after it overwrites the answers.
+/// Names of standard output. A file that is opened by one of these names gets a write position of its own, so that
+/// later output of other programs would overwrite the answers.
 const STANDARD: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
-/// Parses the path of an output file, in which work can be stored, or of an output directory.
+/// Parses the path of an output file or directory. A file must be one that can store the answers.
 fn output_path(name: &str) -> std::result::Result<PathBuf, String> {
     match name {
         _ if STANDARD.contains(&name) => Ok("-".into()),
@@ -192,7 +196,7 @@ fn output_path(name: &str) -> std::result::Result<PathBuf, String> {
     }
 }
 
-/// Returns whether a path can only be that of a directory.
+/// Returns whether a path can only denote a directory.
 fn is_directory(path: &Path) -> bool {
     url(path).is_some() || path.is_dir() || path.to_string_lossy().ends_with(std::path::MAIN_SEPARATOR)
 }
@@ -250,10 +254,10 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     Ok(())
 }
 
-/// Engine that abstains below a probability.
+/// Configures an engine to abstain below a probability.
 ///
 /// # Errors
-/// [`Error::Argument`] for a number out of range, and for a model of several labels or of numbers.
+/// [`Error::Argument`] if the number is out of range, or the model predicts several labels or numbers.
 pub(super) fn abstaining(engine: Engine, least: f32) -> Result<Engine> {
     let refused = |expected| Error::argument("min-probability", expected, least);
     if engine.model().task() != Task::Class {
@@ -265,7 +269,7 @@ pub(super) fn abstaining(engine: Engine, least: f32) -> Result<Engine> {
     Ok(engine.with_least_probability(least)?)
 }
 
-/// Text that stands in place of a file: it has a space, and neither the name of a file nor an ending of one.
+/// Returns the argument as a text if it has a space, no existing file has this name, and it has no ending of a file.
 fn text_of(path: &Path) -> Option<&str> {
     let is_text = |text: &&str| text.trim().contains(char::is_whitespace) || text.trim() != *text;
     let text = path.to_str().filter(is_text)?;
@@ -273,7 +277,7 @@ fn text_of(path: &Path) -> Option<&str> {
     (!path.exists() && !is_name(text)).then_some(text)
 }
 
-/// Rows with a text, which may be empty.
+/// Iterates over the rows with a text, which may be empty.
 fn texts(rows: &[InputRow]) -> impl Iterator<Item = &TextRow> {
     rows.iter().filter_map(|row| match row {
         InputRow::Text(row) => Some(row),
@@ -296,15 +300,15 @@ fn query_of(row: &TextRow) -> Query<'_> {
     Query { text: &row.text, pair: row.pair.as_deref() }
 }
 
-/// Answers of some rows, or the reasons why they have none.
+/// Answers rows. A row without an answer has a reason instead.
 fn outcomes(engine: &Engine, rows: &[&TextRow], on_error: OnError) -> Result<Vec<std::result::Result<Answer, String>>> {
     if on_error != OnError::Fail {
         let has_text: Vec<&TextRow> = rows.iter().copied().filter(|row| !row.is_missing()).collect();
         if has_text.len() < rows.len() {
-            let mut found = outcomes(engine, &has_text, on_error)?.into_iter();
+            let mut outcomes = outcomes(engine, &has_text, on_error)?.into_iter();
             let outcome = |row: &&TextRow| match row.is_missing() {
                 true => Some(Err("the row has no text".to_owned())),
-                false => found.next(),
+                false => outcomes.next(),
             };
             return Ok(rows.iter().filter_map(outcome).collect());
         }
@@ -313,20 +317,20 @@ fn outcomes(engine: &Engine, rows: &[&TextRow], on_error: OnError) -> Result<Vec
     match engine.predict(&queries) {
         Ok(answers) => Ok(answers.into_iter().map(Ok).collect()),
         Err(error) if on_error == OnError::Fail || !is_of_text(&error) => Err(error.into()),
-        // A text of the batch is the reason.
+        // One text of the batch causes the error, so that each text is asked alone.
         Err(_) => {
             let alone = |query: &Query<'_>| match engine.predict(std::slice::from_ref(query)) {
                 Ok(answers) => Ok(answers.into_iter().map(Ok).collect::<Vec<_>>()),
                 Err(error) if is_of_text(&error) => Ok(vec![Err(error.to_string())]),
                 Err(error) => Err(error),
             };
-            let found = queries.iter().map(alone).collect::<dht_dynamic::Result<Vec<_>>>()?;
-            Ok(found.into_iter().flatten().collect())
+            let answers = queries.iter().map(alone).collect::<dht_dynamic::Result<Vec<_>>>()?;
+            Ok(answers.into_iter().flatten().collect())
         }
     }
 }
 
-/// Returns whether a text is the reason of an error.
+/// Returns whether a single text causes the error.
 fn is_of_text(error: &DynamicError) -> bool {
     matches!(error.kind(), ErrorKind::Argument | ErrorKind::Data | ErrorKind::Limit)
 }
@@ -339,7 +343,7 @@ pub(super) fn check_speed(speed: Option<f64>) -> Result<()> {
     }
 }
 
-/// Speed with the highest cost within a budget.
+/// Selects the speed with the highest cost within a budget.
 pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
     if model.curve.is_empty() {
         return Err(Error::argument(
@@ -357,13 +361,13 @@ pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
     Ok(point.speed)
 }
 
-/// Model with the settings of a run.
+/// Model with the settings of one prediction run.
 struct Predictor<'a> {
     arguments: &'a PredictArguments,
     engine: Engine,
     /// Names of the tokens in explanations.
     tokenizer: TextTokenizer,
-    /// Least probability of an answer.
+    /// Minimum probability of an answer, below which the model abstains.
     least: Option<f32>,
     origin: Option<Origin>,
     /// Separator between several labels in a cell.
@@ -371,7 +375,7 @@ struct Predictor<'a> {
 }
 
 impl Predictor<'_> {
-    /// Answers the texts of all files in one output.
+    /// Answers the texts of all input files in one output.
     fn answer_files(&self, out: &mut dyn Write, path: &Path) -> Result<Totals> {
         let files = &self.arguments.files;
         let inputs = if files.is_empty() { vec![PathBuf::from("-")] } else { files.clone() };
@@ -387,8 +391,9 @@ impl Predictor<'_> {
         Ok(totals)
     }
 
-    /// Rejects files whose first rows cannot be read, or whose answers do not fit into one output, before the first file is
-    /// answered. A pipe can be read only once, and is checked when its turn comes.
+    /// Rejects input files whose first rows cannot be read, or whose answers do not fit into one output. All files are
+    /// checked before the first text is answered. A pipe can be read only once, so that it is checked when its turn
+    /// comes.
     fn check_headers(&self, inputs: &[PathBuf], path: &Path) -> Result<()> {
         if inputs.len() < 2 {
             return Ok(());
@@ -400,7 +405,7 @@ impl Predictor<'_> {
             .try_for_each(|begun| begun.map(drop))
     }
 
-    /// Starts to read an input, and begins its rows in the output.
+    /// Starts reading an input, and begins its rows in the output.
     fn begin(&self, source: Source, path: &Path, out: &mut AnswerWriter<impl Write>) -> Result<RowReader> {
         if source.format() == TextFormat::Lines {
             let expected = "a table: csv, tsv or jsonl (`--input-format`)";
@@ -414,14 +419,14 @@ impl Predictor<'_> {
         Ok(reader)
     }
 
-    /// Answers some rows.
+    /// Answers a batch of rows and writes the answers.
     fn answer(&self, rows: &[InputRow], out: &mut AnswerWriter<impl Write>, totals: &mut Totals) -> Result<()> {
         let on_error = self.arguments.on_error;
         let texts: Vec<&TextRow> = texts(rows).collect();
-        let mut found = outcomes(&self.engine, &texts, on_error)?.into_iter();
+        let mut outcomes = outcomes(&self.engine, &texts, on_error)?.into_iter();
         for row in rows {
             let (line, outcome) = match row {
-                InputRow::Text(row) => match found.next() {
+                InputRow::Text(row) => match outcomes.next() {
                     Some(outcome) => (row.line, outcome),
                     None => break,
                 },
@@ -479,7 +484,7 @@ impl Predictor<'_> {
     }
 
     fn writer<W: Write>(&self, out: W, path: &Path) -> AnswerWriter<W> {
-        let extra = Extra {
+        let extra = ExtraColumns {
             top_k: self.arguments.top_k,
             has_errors: self.arguments.on_error == OnError::Report,
             has_explanations: self.arguments.explain,
@@ -491,7 +496,7 @@ impl Predictor<'_> {
         self.arguments.input_format.map(TextFormat::from)
     }
 
-    /// Note on the first rows of a table, if none of them has more for a text than a number or the name of a class.
+    /// Note on a table whose first rows have only numbers or class names as texts; `None` for other rows.
     fn no_texts_note(&self, rows: &[&TextRow]) -> Option<String> {
         let labels = self.engine.labels();
         let is_none =
@@ -522,7 +527,7 @@ impl Predictor<'_> {
             reader.doubt().into_iter().for_each(report);
         }
         let (mut is_first, before) = (true, totals.rows);
-        // What was read before an error is answered.
+        // The rows that were read before an error are answered.
         let failed = loop {
             let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
             if std::mem::take(&mut is_first) {
@@ -546,7 +551,7 @@ impl Predictor<'_> {
 }
 
 impl PredictArguments {
-    /// Rejects a number of classes that the answers do not have.
+    /// Rejects `--top-k` for more classes than the answers have.
     fn check_top_k(&self, model: &TextModel) -> Result<()> {
         let Some(most) = self.top_k else { return Ok(()) };
         let refused = |expected: String| Err(Error::argument("top-k", expected, most));
@@ -559,7 +564,7 @@ impl PredictArguments {
         }
     }
 
-    /// Rejects explanations of labels and numbers.
+    /// Rejects `--explain` for models of several labels and of numbers.
     fn check_explain(&self, model: &TextModel) -> Result<()> {
         match self.explain && model.model.task() != Task::Class {
             true => Err(Error::argument(
@@ -576,18 +581,18 @@ impl PredictArguments {
         self.budget.map_or(Ok(self.speed), |budget| speed_within(model, budget).map(Some))
     }
 
-    /// Format of the answers that a flag or the ending of the output names.
+    /// Format of the answers, if a flag or the ending of the output names it.
     fn format(&self) -> Option<OutputFormat> {
         self.output_format.or_else(|| self.ending().and_then(OutputFormat::of_ending))
     }
 
-    /// Ending of the output file.
+    /// Ending of the output file's name.
     fn ending(&self) -> Option<&str> {
         let output = self.output.as_deref().filter(|_| self.partitions.is_empty())?;
         output.extension()?.to_str()
     }
 
-    /// Rejects an output whose ending names another format than its flag, or a compression.
+    /// Rejects an output whose ending names another format than the flag, or a compression.
     fn check_ending(&self) -> Result<()> {
         let Some(ending) = self.ending() else { return Ok(()) };
         let refused =
@@ -623,6 +628,6 @@ impl PredictArguments {
         let named = self.files.iter().filter(|path| path.as_os_str() != "-" && text_of(path).is_none());
         named
             .map(|path| path.metadata().map_err(|source| Error::Io { path: path.clone(), source }))
-            .try_for_each(|found| found.map(drop))
+            .try_for_each(|inputs| inputs.map(drop))
     }
 }

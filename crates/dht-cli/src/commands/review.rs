@@ -1,4 +1,4 @@
-//! `dht review`.
+//! Command `dht review`: lists rows of labelled texts that a person should look at.
 
 use std::path::PathBuf;
 
@@ -18,10 +18,11 @@ use crate::review::{Finding, PAIR, Problem, doubts, duplicates, findings, spelli
 use crate::texts::TextArguments;
 use crate::training::{ModelChoice, Start};
 
-/// Most tokens of a text that the encoder reads, and most beyond them that exit 0 reads.
+/// Default maximum number of tokens of a text that the encoder reads.
 const MAX_LENGTH: usize = 128;
+/// Maximum number of further tokens of a text that exit 0 reads.
 const REST: usize = 4096;
-/// The least number of rows: each is answered by fits on four fifths of them.
+/// Minimum number of rows. Each row is answered by a model that was fitted on four fifths of them.
 const LEAST_ROWS: usize = 20;
 
 /// Arguments of `dht review`.
@@ -33,8 +34,8 @@ Examples:
 pub struct ReviewArguments {
     #[command(flatten)]
     texts: TextArguments,
-    /// Pre-trained encoder: a Hugging Face directory, or hf:NAME. A model that has learned these labels would agree with
-    /// them
+    /// Pre-trained encoder: a Hugging Face directory, or hf:NAME. Do not use a model that was trained on these labels:
+    /// it would confirm them
     #[arg(long, value_name = "DIR|hf:NAME")]
     model: ModelChoice,
     /// Cut texts at N tokens
@@ -43,7 +44,7 @@ pub struct ReviewArguments {
     /// Write at most N rows
     #[arg(long, value_name = "N")]
     most: Option<usize>,
-    /// File for the rows, as csv [default: standard output]
+    /// Write the rows to this csv file [default: standard output]
     #[arg(long, value_name = "FILE", value_parser = writable_file)]
     out: Option<PathBuf>,
     /// Seed of the folds
@@ -56,8 +57,8 @@ pub struct ReviewArguments {
 
 /// Lists the rows of labelled texts that a person should look at, the most useful first.
 ///
-/// Each row is answered by rung 1 (n-grams and exits on the frozen encoder) that has not learned from it: it is fitted on
-/// the other four fifths of the rows.
+/// Each row is answered by a rung-1 model (n-grams and exits on the frozen encoder) that has not learned from it: the
+/// model is fitted on the other four fifths of the rows.
 pub fn review(arguments: &ReviewArguments) -> Result<()> {
     let say = |line: &str| {
         if !arguments.quiet {
@@ -100,23 +101,23 @@ pub fn review(arguments: &ReviewArguments) -> Result<()> {
     let doubts = doubts(&labels, answers.rows());
     let texts: Vec<String> = data.examples.iter().map(|row| whole_text(row, PAIR)).collect();
     let duplicates = duplicates(&texts);
-    let mut found = findings(&labels, &duplicates, &doubts);
-    let count = |of: fn(&Problem) -> bool| found.iter().filter(|finding| of(&finding.problem)).count();
+    let mut findings = findings(&labels, &duplicates, &doubts);
+    let count = |of: fn(&Problem) -> bool| findings.iter().filter(|finding| of(&finding.problem)).count();
     say(&format!(
         "{} rows whose text has two labels, {} rows with a doubtful label, {} repeated texts",
         count(|problem| matches!(problem, Problem::TwoLabels { .. } | Problem::NearTwoLabels { .. })),
         count(|problem| matches!(problem, Problem::Label(_))),
         count(|problem| matches!(problem, Problem::Repeated { .. })),
     ));
-    found.truncate(arguments.most.unwrap_or(usize::MAX));
-    let table = table(&data, &found);
+    findings.truncate(arguments.most.unwrap_or(usize::MAX));
+    let table = table(&data, &findings);
     match &arguments.out {
         Some(path) => Ok(write_atomically(path, |file| std::io::Write::write_all(file, table.as_bytes()))?),
         None => print(&table),
     }
 }
 
-/// Log-probabilities of each row by a model of rung 1 that was fitted without it.
+/// Computes the log-probabilities of each row with a rung-1 model that was fitted without the row.
 fn out_of_fold(
     arguments: &ReviewArguments,
     start: &Start,
@@ -132,7 +133,7 @@ fn out_of_fold(
     let classifier = TextClassifier::new(encoder, encoded.labels.len(), pooling, &mut rng)?;
     let layers = classifier.encoder().layers();
     let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
-    // Nothing is held out: all rows are cross-fitted.
+    // No rows are held out, since all rows are cross-fitted.
     let exits = AccelerateSettings {
         ngram: Some(ngram),
         batch_size: BATCH,
@@ -142,7 +143,7 @@ fn out_of_fold(
         ..AccelerateSettings::default()
     };
     let settings = LadderSettings { least: Rung::Frozen, most: Rung::Frozen, exits, ..LadderSettings::default() };
-    // The rows are joined again, in their order.
+    // Joins both parts again, in the order of the rows.
     let first = encoded.len() - encoded.len() / 10 - 1;
     let (training, validation) = (encoded.select(0..first)?, encoded.select(first..encoded.len())?);
     let texts = LadderTexts { training: &training, validation: &validation, joins: true };
@@ -153,16 +154,16 @@ fn out_of_fold(
     climbed.out_of_fold.and_then(|mut answers| answers.stages.pop()).ok_or_else(missing)
 }
 
-/// The text of a row; of a pair, both texts with a sign between them.
+/// Text of a row. The two texts of a pair are joined by `between`.
 fn whole_text(row: &Example, between: char) -> String {
     row.pair.as_ref().map_or_else(|| row.text.clone(), |pair| format!("{}{between}{pair}", row.text))
 }
 
-/// The rows as csv.
-fn table(data: &Dataset, found: &[Finding]) -> String {
+/// Formats the rows to look at as csv.
+fn table(data: &Dataset, findings: &[Finding]) -> String {
     let quoted = |cell: &str| format!("\"{}\"", cell.replace('"', "\"\""));
     let mut table = "row,problem,label,suggested,p_label,p_suggested,other_row,text\n".to_owned();
-    for Finding { row, problem } in found {
+    for Finding { row, problem } in findings {
         let (suggested, p_label, p_suggested, other) = match problem {
             Problem::Label(doubt) => {
                 let p = |value: f64| format!("{value:.4}");

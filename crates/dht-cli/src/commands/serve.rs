@@ -1,4 +1,4 @@
-//! `dht serve`.
+//! Command `dht serve`: classifies texts over HTTP.
 
 mod configuration;
 
@@ -21,10 +21,10 @@ use crate::progress::report;
 use crate::server::{Limits, LoadedModel, Server, ServerSettings};
 use crate::training::{Interruption, saved_directory};
 
-/// Name of the command.
+/// Name of the subcommand.
 const SERVE: &str = "serve";
 
-/// Environment variable with the token. It is used if no token file is named.
+/// Environment variable with the token. It is read if no flag names a token file.
 const TOKEN: &str = "DHT_TOKEN";
 
 const EXAMPLES: &str = "Examples:
@@ -37,14 +37,14 @@ the model, or by a line of the file of --config, such as max-texts = 64. The com
 environment, and the environment over the file.
 
 The page at http://localhost:8080/ classifies typed texts. On SIGTERM and Ctrl-C the server answers the accepted
-requests and stops, behind a load balancer after --drain-seconds. On SIGHUP it reloads the model.";
+requests and stops; behind a load balancer, set --drain-seconds. On SIGHUP it reloads the model.";
 
 /// Arguments of `dht serve`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ServeArguments {
-    /// Directory of a model of dht or of a Hugging Face classifier, hf:NAME or hf:NAME@REVISION for a model on the hub,
-    /// or s3://BUCKET/KEY/
+    /// Model: a directory that dht saved, a Hugging Face classifier's directory, hf:NAME or hf:NAME@REVISION on the
+    /// hub, or s3://BUCKET/KEY/
     #[arg(value_name = "DIR|hf:NAME|s3:URL")]
     pub model: PathBuf,
     /// Read flags from this TOML file
@@ -53,10 +53,10 @@ pub struct ServeArguments {
     /// Listen on this port; 0 selects a free port, which is printed
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
-    /// Listen on this address, or on localhost; 0.0.0.0 listens on all addresses of this machine
+    /// Listen on this IP address or on `localhost`; 0.0.0.0 listens on all addresses of this machine
     #[arg(long, default_value = "127.0.0.1", value_parser = host)]
     pub host: IpAddr,
-    /// Answer /metrics, /livez and /readyz on this port, too, without a token and while the model is loaded
+    /// Also answer /metrics, /livez and /readyz on this port, without a token and even while the model is loaded
     #[arg(long, value_name = "PORT")]
     pub metrics_port: Option<u16>,
     /// Name of the model in /info, /v1/models and the requests of vLLM's clients [default: the name of its directory]
@@ -73,9 +73,9 @@ pub struct ServeArguments {
     /// The speed is selected by its cost on held-out texts.
     #[arg(long, value_name = "SHARE", conflicts_with = "speed")]
     pub budget: Option<f64>,
-    /// Answer with a null label where the likeliest class has a lower probability, from 0 to 1
+    /// Answer with a null label if the likeliest class has a probability below P, from 0 to 1
     ///
-    /// /v1/classify, its lines and /classify give these labels; /predict has the scores of all classes.
+    /// This applies to /v1/classify (also line by line) and /classify; /predict has the scores of all classes.
     #[arg(long, value_name = "P")]
     pub min_probability: Option<f32>,
     /// Run on this device: auto, cpu, cuda, cuda:N or metal
@@ -87,32 +87,33 @@ pub struct ServeArguments {
     /// Answers change slightly.
     #[arg(long, value_name = "PRECISION", default_value_t)]
     pub precision: Precision,
-    /// Require the bearer token in this file [default: the variable DHT_TOKEN; without either, no authentication]
+    /// Require the bearer token in this file [default: the variable DHT_TOKEN; without either, no token is required]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Answer requests to this host name, too (may be repeated; * for any); without a token, only IP addresses and
+    /// Also answer requests to this host name (may be repeated; * for any); without a token, only IP addresses and
     /// localhost are answered
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub allow_host: Vec<String>,
     /// Allow pages of this origin to read answers, such as https://example.org (may be repeated; * allows all origins)
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     pub cors: Vec<String>,
-    /// Truncate long texts if a request of text-embeddings-inference or vLLM does not say; `false` refuses them
+    /// Truncate long texts if a request in the form of text-embeddings-inference or vLLM does not set this itself;
+    /// `false` refuses them
     #[arg(
         long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), action = ArgAction::Set,
     )]
     pub auto_truncate: bool,
-    /// Accept a reloaded model of other labels; otherwise the present model stays
+    /// Accept a reloaded model with other labels; otherwise the present model stays
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub allow_other_labels: bool,
-    /// Number of tokens in a batch
+    /// Maximum number of tokens in a batch
     #[arg(long, default_value_t = ServiceSettings::default().batch_tokens)]
     pub batch_tokens: usize,
-    /// Maximum time in milliseconds that a text waits for others
+    /// Maximum time in milliseconds that a text waits for others to fill a batch
     #[arg(long, default_value_t = 1)]
     pub batch_wait_ms: u64,
-    /// Maximum number of waiting texts; further requests are refused with 429
+    /// Maximum number of waiting texts; further requests are refused with status 429
     #[arg(long, default_value_t = ServiceSettings::default().queue_texts)]
     pub queue_texts: usize,
     /// Maximum number of texts in a request, at most --queue-texts
@@ -127,10 +128,10 @@ pub struct ServeArguments {
     /// Maximum number of connections; beyond it, the connection that has waited longest for its client is closed
     #[arg(long, default_value_t = Limits::default().connections)]
     pub max_connections: usize,
-    /// Answer a request with 504 after this number of milliseconds
+    /// Answer a request with status 504 after this number of milliseconds
     #[arg(long, default_value_t = 10_000)]
     pub deadline_ms: u64,
-    /// Maximum time in milliseconds to receive the head of a request, and to receive its body
+    /// Maximum time in milliseconds to receive the head of a request, and again to receive its body
     #[arg(long, default_value_t = 10_000)]
     pub read_timeout_ms: u64,
     /// Maximum time in milliseconds that a response waits for a client that reads less than 1 KiB per second
@@ -142,7 +143,8 @@ pub struct ServeArguments {
     /// Keep the present model if a reload takes longer than this number of seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub reload_timeout_seconds: u64,
-    /// Go on answering for this number of seconds after SIGTERM, while /readyz and /health answer 503; a second signal ends this
+    /// Continue answering for this number of seconds after SIGTERM, while /readyz and /health answer with status 503; a
+    /// second signal ends this time
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub drain_seconds: u64,
     /// Log only failures of the server, such as a failed reload
@@ -150,13 +152,14 @@ pub struct ServeArguments {
     pub quiet: bool,
 }
 
-/// Adds the environment and the file of `--config`, if the command line names one, to the arguments of `dht serve`.
+/// Adds the environment variables, and the file of `--config` if the command line names one, to the arguments of `dht
+/// serve`.
 ///
 /// # Errors
-/// As [`configuration::with_file`].
+/// Errors of [`configuration::with_file`].
 pub(super) fn configured(command: Command) -> Result<Command> {
     let command = command.mut_subcommand(SERVE, with_environment);
-    // The file may have arguments that the command line lacks.
+    // Errors are ignored here: the file may have arguments that the command line lacks.
     let matches = command.clone().ignore_errors(true).try_get_matches();
     let matches = matches.ok().and_then(|matches| matches.subcommand_matches(SERVE).cloned());
     let file = matches.and_then(|matches| matches.try_get_one::<PathBuf>(configuration::FILE).ok()?.cloned());
@@ -179,7 +182,7 @@ fn host(text: &str) -> Result<IpAddr, String> {
     }
 }
 
-/// Warns of a token that every user of the machine may read.
+/// Warns if every user of the machine may read the token file.
 fn warn_of_readers(path: &Path) {
     #[cfg(unix)]
     {
@@ -242,7 +245,7 @@ impl ServeArguments {
     fn settings(&self, device: &Device) -> Result<ServerSettings> {
         let limits = Limits {
             body_bytes: self.max_body_bytes,
-            // More than the queue holds are never taken.
+            // Requests with more texts than the queue holds are never accepted.
             texts: self.max_texts.min(self.queue_texts.max(1)),
             requests: self.max_requests,
             connections: self.max_connections,

@@ -1,4 +1,4 @@
-//! `--target-accuracy`: the least probability that held-out texts support.
+//! Flags of `--target-accuracy`: a threshold on the probability of answers, selected on held-out texts.
 
 use std::path::PathBuf;
 
@@ -16,31 +16,32 @@ use crate::texts::{
     DataArguments, LabelArguments, RowArguments, TableArguments, TextArguments, mapping_note, trained_rows,
 };
 
-/// Flags for an accuracy of the answers that are given.
+/// Flags that request a minimum accuracy of the answers.
 #[derive(Debug, Clone, Args)]
 pub struct TargetArguments {
-    /// Give only answers of a probability at which at least this share of them is right, above 0 and below 1
+    /// Give only answers whose probability is high enough that at least this share of them is right, above 0 and below
+    /// 1
     ///
-    /// The lowest such probability is selected on the texts of --held-out, and printed. The promise holds for texts like
-    /// these, with the probability of --confidence.
+    /// The lowest such probability is selected on the texts of --held-out, and printed. The promise holds for texts of
+    /// the same distribution, with the probability of --confidence.
     #[arg(long, value_name = "SHARE", requires = "held_out", conflicts_with = "min_probability")]
     target_accuracy: Option<f64>,
-    /// Labelled texts for --target-accuracy that neither the training nor a choice has seen
+    /// Labelled texts for --target-accuracy that were used neither to train the model nor to select its settings
     ///
-    /// A model without exits does not know the texts of its training, and cannot refuse them.
+    /// A model without exits does not record its training texts, and cannot refuse them.
     #[arg(long, value_name = "DIR|FILE", requires = "target_accuracy")]
     held_out: Option<PathBuf>,
-    /// Probability that the accuracy of --target-accuracy is kept, above 0 and below 1
+    /// Probability with which the accuracy of --target-accuracy holds, above 0 and below 1
     #[arg(long, value_name = "P", default_value_t = 0.95, requires = "target_accuracy")]
     confidence: f64,
 }
 
-/// Least probability for an accuracy, with the facts of the held-out texts.
+/// Selected minimum probability of answers, with facts about the held-out texts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Target {
     accuracy: f64,
     confidence: f64,
-    /// The selected least probability.
+    /// Lowest probability at which the requested accuracy holds.
     pub min_probability: f32,
     held_out: PathBuf,
     rows: usize,
@@ -51,18 +52,18 @@ pub struct Target {
 }
 
 impl TargetArguments {
-    /// The held-out texts, where there are some.
+    /// Path of the held-out texts, if the flag is set.
     pub fn held_out(&self) -> Option<&PathBuf> {
         self.held_out.as_ref()
     }
 
-    /// Selects the least probability for a model at its speed. `None` without the flag.
+    /// Selects the minimum probability for a model at its current speed. `None` without the flag.
     ///
     /// # Errors
-    /// * [`Error::Argument`] for a value out of range, and for a model that does not give one class for each text.
-    /// * [`DynamicError::SeenTexts`] for texts of the training.
+    /// * [`Error::Argument`] if a value is out of range, or the model does not predict one class for each text.
+    /// * [`DynamicError::SeenTexts`] if the model was trained on some of the texts.
     /// * [`DynamicError::Accuracy`] if no probability supports the accuracy.
-    /// * Errors of the texts.
+    /// * Errors of reading the texts.
     pub fn select(&self, model: &TextModel, precision: Precision, rows: &RowArguments) -> Result<Option<Target>> {
         let (Some(accuracy), Some(held_out)) = (self.target_accuracy, &self.held_out) else { return Ok(None) };
         for (flag, value) in [("target-accuracy", accuracy), ("confidence", self.confidence)] {
@@ -90,9 +91,9 @@ impl TargetArguments {
             return Err(DynamicError::SeenTexts { what: "held-out texts", rows: seen, first, of }.into());
         }
         let packed = InPrecision::new(&model.model, precision);
-        let found = evaluate(&packed.with_model(&model.model), &encoded, BATCH)?;
-        let right = found.labels.iter().zip(&encoded.samples).map(|(class, sample)| *class == sample.label);
-        let of_answers = found.labels.iter().zip(&found.probabilities).map(|(class, p)| p[*class as usize]);
+        let evaluation = evaluate(&packed.with_model(&model.model), &encoded, BATCH)?;
+        let right = evaluation.labels.iter().zip(&encoded.samples).map(|(class, sample)| *class == sample.label);
+        let of_answers = evaluation.labels.iter().zip(&evaluation.probabilities).map(|(class, p)| p[*class as usize]);
         let answers: Vec<(f32, bool)> = of_answers.zip(right).collect();
         let threshold = AbstentionThreshold::select(&answers, accuracy, self.confidence)?;
         let (coverage, coverage_interval) = threshold.coverage(self.confidence);
@@ -111,7 +112,7 @@ impl TargetArguments {
 }
 
 impl Target {
-    /// Line for people.
+    /// Formats the target as a line for people.
     pub fn text(&self) -> String {
         let Self { accuracy, confidence, min_probability, rows, answered, right, .. } = self;
         let percent = |share: f64| format!("{:.1}", 100.0 * share);

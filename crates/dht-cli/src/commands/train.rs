@@ -1,4 +1,4 @@
-//! `dht train`.
+//! Command `dht train`: trains a classifier, makes it dynamic and saves it.
 
 mod arguments;
 mod length;
@@ -18,7 +18,7 @@ pub use self::arguments::TrainArguments;
 use self::length::LengthTrials;
 use self::run::Run;
 use self::untrained::UntrainedClassifier;
-use super::made::{MadeModel, ScoredRows, check_target, finish};
+use super::made::{FinishedModel, ScoredRows, check_target, finish};
 use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::results::{own_row, results};
@@ -39,7 +39,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     arguments.texts.notes()?.iter().for_each(|note| arguments.say(note));
     start.sentence_notes()?.iter().for_each(|note| report(note));
     let mut texts = arguments.read_texts(&start)?;
-    // The rows may say that the task is another one.
+    // The rows may show that the task is another one.
     let mut max_length = arguments.check(&start)?;
     if let Some(held) = &replaced {
         held.check(&texts.train.labels, arguments.texts.task(), arguments.replace)?;
@@ -94,7 +94,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         None => arguments.in_rungs(&run, tokenizer, settings)?,
         Some(_) => arguments.at_once(&run, tokenizer, settings)?,
     };
-    let facts = MadeModel {
+    let facts = FinishedModel {
         out: &arguments.out,
         how: trained.how,
         scored: scored_rows(&encoded, trained.out_of_fold.as_ref()),
@@ -108,12 +108,12 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         json: arguments.json,
     };
     finish(&trained.model, facts, &trained.misses)?;
-    // Until the model is saved, the same command resumes the run.
+    // Until here, the same command resumes the run. The state is deleted only now that the model is saved.
     dir.finish()?;
     start.saved().map_or(Ok(()), |before| compare(before, &trained.model, &encoded))
 }
 
-/// Opens the directory of the state, and says whether a stopped training is resumed.
+/// Opens the directory of the saved state, and reports if a stopped training run is resumed.
 fn open_dir(arguments: &TrainArguments, settings: &Map<String, Value>) -> Result<TrainingDir> {
     let dir = TrainingDir::open(&arguments.out, settings, arguments.restart)?;
     match (dir.is_resumed(), arguments.finish) {
@@ -124,7 +124,7 @@ fn open_dir(arguments: &TrainArguments, settings: &Map<String, Value>) -> Result
     Ok(dir)
 }
 
-/// Reports other columns than those of the model that is trained on, and its classes.
+/// Reports columns that differ from those of the model to train on, and the model's classes.
 fn report_saved(arguments: &TrainArguments, model: &TextModel, texts: &TextSplits) {
     let read = texts.train.reading.as_ref().map_or(&[][..], |reading| &reading.text);
     other_columns_note(read, model.origin.as_ref()).iter().for_each(|note| report(note));
@@ -140,7 +140,7 @@ fn report_rows(arguments: &TrainArguments, texts: &TextSplits, encoded: &Encoded
     warnings(texts).iter().chain(&missing).chain(&cut).for_each(|line| report(line));
 }
 
-/// Reports the share of unknown tokens. With `--quiet`, only a share that calls for a warning.
+/// Reports the share of unknown tokens. With `--quiet`, it is only reported if it calls for a warning.
 fn report_unknown_tokens(arguments: &TrainArguments, share: f64) {
     let (line, is_warning) = unknown_tokens_line(share);
     if is_warning || !arguments.quiet {
@@ -148,14 +148,14 @@ fn report_unknown_tokens(arguments: &TrainArguments, share: f64) {
     }
 }
 
-/// Reports the selected length, and how many texts are cut there.
+/// Reports the selected maximum length, and how many texts are cut at it.
 fn report_cut(arguments: &TrainArguments, train: &EncodedDataset, max_length: usize) {
     let cut = cut_note([train], max_length).unwrap_or_else(|| "no text is longer".into());
     arguments.say(&format!("texts are cut at {max_length} tokens: {cut}"));
 }
 
-/// Rows to score: test rows; without them the rows that the model was trained on, by answers out of fold if there are
-/// such, else the validation rows.
+/// Selects the rows to score: the test rows, if there are any; otherwise the training rows with their out-of-fold
+/// answers, if there are any; otherwise the validation rows.
 fn scored_rows<'a>(texts: &'a EncodedSplits, out_of_fold: Option<&'a OutOfFold>) -> ScoredRows<'a> {
     match (&texts.test, out_of_fold) {
         (Some(test), _) => ScoredRows::new(test, "test", ""),
@@ -168,7 +168,7 @@ fn scored_rows<'a>(texts: &'a EncodedSplits, out_of_fold: Option<&'a OutOfFold>)
     }
 }
 
-/// Note on the classes or labels that a model gets.
+/// Note on the classes or labels that are added to a model.
 fn new_classes_note(model: &TextModel, classes: &[String]) -> String {
     let (known, what) = match model.model.task() {
         Task::Class => (model.labels.len(), "classes"),
@@ -181,8 +181,8 @@ fn new_classes_note(model: &TextModel, classes: &[String]) -> String {
     }
 }
 
-/// Reports the score of a model before and after it was trained on, on rows of its own classes that it has not learned
-/// from.
+/// Reports the score of a model before and after it was trained further. The rows have the model's own classes, and the
+/// model has not learned from them.
 fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Result<()> {
     let (task, rows) = (before.model.task(), texts.test.as_ref().unwrap_or(&texts.validation));
     let seen: BTreeSet<usize> = match &before.model {
@@ -193,14 +193,14 @@ fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Resu
         let sample = &rows.samples[*row];
         match task {
             Task::Class => (sample.label as usize) < before.labels.len(),
-            // Scores over other labels are of another kind.
+            // Scores over different sets of labels cannot be compared.
             Task::Labels => before.labels.len() == after.labels.len(),
             Task::Number => true,
         }
     };
     let own: Vec<usize> = (0..rows.len()).filter(|row| is_own(row) && !seen.contains(row)).collect();
     if own.is_empty() {
-        report("no held-out row has only labels of the model and is new to it: what was forgotten is not measured");
+        report("no held-out row is unseen by the model and has only its labels: forgetting is not measured");
         return Ok(());
     }
     let rows = rows.select(own)?;
@@ -211,7 +211,7 @@ fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Resu
     };
     let (was, is) = (score(before)?, score(after)?);
     let split = if texts.test.is_some() { "test" } else { "validation" };
-    // A model without exits does not know its texts.
+    // A model without exits does not record its training texts.
     let unseen = match before.model {
         ServedModel::Dynamic(_) => ", without rows of its training",
         _ => ", some of which it may have learned from",
@@ -225,7 +225,7 @@ fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Resu
     Ok(())
 }
 
-/// Rejects validation rows most of which have the text of a training row: no speed can be selected on them.
+/// Rejects validation rows if most of them have the text of a training row: no speed can be selected on them.
 fn check_unseen(train: &EncodedDataset, validation: &EncodedDataset) -> Result<()> {
     let (seen, all) = (SeenTexts::new([train]).rows_of(validation).len(), validation.len());
     if 2 * seen <= all {

@@ -1,10 +1,10 @@
-//! Advice on how to go on after a refused data set.
+//! Advice for errors of a data set: the flags that resolve them.
 
 use dht_dynamic::transformer::Error;
 use dht_dynamic::transformer::error::DataProblem;
 
-/// Flags that solve a refused data set, in parentheses after a space; empty if there are none. The problem itself may
-/// say more, such as the line to remove.
+/// Names the flags that resolve an error of a data set, in parentheses after a space; empty if there are none. The
+/// error itself may say more, such as the line to remove.
 pub(super) fn advice(error: &Error) -> String {
     let Error::Data { problem, .. } = error else { return String::new() };
     flags(problem).map_or_else(String::new, |flags| format!(" ({flags})"))

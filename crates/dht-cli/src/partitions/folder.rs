@@ -1,9 +1,9 @@
 //! Outputs in a folder, on a local disk or a shared file system.
 //!
-//! A claim is an exclusive lock of a file. The system releases it when the process ends, however it ends, so that
-//! another worker gets it at once. Workers on several hosts rely on a file system that shares locks between hosts, such
-//! as NFS with its default options. Where locks are of one host only (NFS mounted with `nolock` or `local_lock`), two
-//! hosts may answer the same partition: the output is right, and its work was done twice.
+//! A claim is an exclusive lock of a file. The operating system releases it whenever the process ends, so that another
+//! worker gets it at once. Workers on several hosts rely on a file system that shares locks between hosts, such as NFS
+//! with its default options. If locks apply to one host only (NFS mounted with `nolock` or `local_lock`), two hosts may
+//! answer the same partition. The output is still right, but the work is done twice.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -20,12 +20,12 @@ use crate::training::RunDir;
 
 /// Prefix of the temporary files of [`write_atomically`].
 const UNFINISHED: &str = ".partial-";
-/// File of complete answers, before it is renamed to the output.
+/// Name of the file with the complete answers, before it is renamed to the output.
 const ANSWERS: &str = "answers";
-/// Time to wait for another worker that writes the description.
+/// Time to wait for another worker that is writing the description.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Writes a file whole or not at all.
+/// Writes a file atomically: completely or not at all.
 ///
 /// # Errors
 /// Errors of `write`; [`Error::Transformer`] if the file cannot be written.
@@ -42,26 +42,26 @@ pub fn write_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T
     value.ok_or_else(|| Error::Io { path: path.into(), source: io::Error::other("nothing was written") })
 }
 
-/// Folder of outputs.
+/// Folder with the outputs of all partitions.
 pub struct Folder(PathBuf);
 
 impl Folder {
     /// Opens a folder, and creates it if it is missing.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if the folder cannot be created.
     pub fn open(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(|source| Error::Io { path: path.into(), source })?;
         Ok(Self(path.into()))
     }
 
-    /// Folder of the workers' files for an output.
+    /// Path of the folder with the workers' own files for an output.
     fn own(&self, name: &str) -> PathBuf {
         self.0.join(OWN).join(name)
     }
 }
 
-/// Removes the temporary files of a killed worker. The caller has the lock of the folder.
+/// Removes the temporary files of a killed worker. The caller must hold the lock of the folder.
 fn remove_unfinished(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
@@ -102,8 +102,8 @@ impl Outputs for Folder {
 
     fn size(&self, name: &str) -> Result<Option<u64>> {
         match self.path(name).metadata() {
-            Ok(found) => Ok(Some(found.len())),
-            // A link to nowhere is somebody's file.
+            Ok(metadata) => Ok(Some(metadata.len())),
+            // A dangling symbolic link counts as a foreign file.
             Err(source) if source.kind() == ErrorKind::NotFound && self.path(name).is_symlink() => {
                 Err(Error::ForeignOutput { path: self.path(name) })
             }
@@ -152,7 +152,7 @@ impl Outputs for Folder {
     }
 }
 
-/// Locked claim. The lock ends with the process.
+/// Claim that this process has locked. The lock ends with the process.
 struct Lock {
     path: PathBuf,
     _file: File,
@@ -163,7 +163,8 @@ impl Claim for Lock {
         true
     }
 
-    /// Deletes the file before the lock ends. A worker that gets the lock of the deleted file finds the output.
+    /// Deletes the file before the lock ends. A worker that then gets the lock of the deleted file sees that the output
+    /// exists.
     fn finish(self: Box<Self>) {
         let _ = std::fs::remove_file(&self.path);
     }

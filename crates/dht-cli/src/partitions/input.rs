@@ -1,4 +1,4 @@
-//! Inputs: files, and objects of a store.
+//! Input partitions: files and objects of a store.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,25 +13,25 @@ use crate::error::{Error, Result};
 
 /// Input partition.
 pub trait Input {
-    /// Path or URL.
+    /// Path or URL of the partition.
     fn path(&self) -> &Path;
 
-    /// Present facts of the content.
+    /// Reads the current identity of the content.
     fn facts(&self) -> Result<Facts>;
 
-    /// Opens the content with these facts.
+    /// Opens the content that has the identity `facts`.
     ///
     /// # Errors
-    /// [`Error::PartitionChanged`] if a store has another content.
+    /// [`Error::PartitionChanged`] if the object in a store has other content by now.
     fn open(&self, facts: &Facts) -> Result<Box<dyn Read + Send>>;
 }
 
-/// Returns whether a name is not a partition in a directory: hidden files, and marks such as `_SUCCESS`.
+/// Returns whether a file in a directory is not a partition: a hidden file, or a marker such as `_SUCCESS`.
 pub(super) fn is_hidden(name: &str) -> bool {
     name.starts_with(['.', '_'])
 }
 
-/// File of a local file system.
+/// Input partition that is a file of a local file system.
 pub(super) struct InputFile(pub(super) PathBuf);
 
 impl Input for InputFile {
@@ -41,16 +41,16 @@ impl Input for InputFile {
 
     fn facts(&self) -> Result<Facts> {
         let failed = |source| Error::Io { path: self.0.clone(), source };
-        let found = self.0.metadata().map_err(failed)?;
-        if !found.is_file() {
+        let metadata = self.0.metadata().map_err(failed)?;
+        if !metadata.is_file() {
             return Err(failed(std::io::Error::other("a partition must be a regular file")));
         }
-        let changed = found.modified().map_err(failed)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let changed = metadata.modified().map_err(failed)?.duration_since(UNIX_EPOCH).unwrap_or_default();
         #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&found);
+        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
         #[cfg(not(unix))]
         let inode = 0;
-        Ok(Facts { bytes: found.len(), version: format!("{}:{inode}", changed.as_nanos()) })
+        Ok(Facts { bytes: metadata.len(), version: format!("{}:{inode}", changed.as_nanos()) })
     }
 
     fn open(&self, _: &Facts) -> Result<Box<dyn Read + Send>> {
@@ -60,18 +60,18 @@ impl Input for InputFile {
     }
 }
 
-/// Reader that hashes and counts the bytes that it forwards. Clones share the sums.
-pub struct Hashing<R> {
+/// Reader that hashes and counts the bytes that pass through it. Clones share the sums.
+pub struct HashingReader<R> {
     inner: R,
     sums: Sums,
 }
 
-/// Sums of a [`Hashing`].
+/// Hash and byte count of a [`HashingReader`].
 #[derive(Clone, Default)]
 pub struct Sums(Arc<Mutex<(Sha256, u64)>>);
 
-impl<R: Read> Hashing<R> {
-    /// Hashes what is read from `inner`.
+impl<R: Read> HashingReader<R> {
+    /// Wraps a reader. The bytes that are read from `inner` are hashed and counted.
     pub fn new(inner: R) -> (Self, Sums) {
         let sums = Sums::default();
         (Self { inner, sums: sums.clone() }, sums)
@@ -79,14 +79,14 @@ impl<R: Read> Hashing<R> {
 }
 
 impl Sums {
-    /// Number of bytes so far, and their SHA-256 in hexadecimal.
+    /// Returns the number of bytes so far and their SHA-256 in hexadecimal.
     pub fn get(&self) -> (u64, String) {
         let (hasher, bytes) = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (bytes, hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
-impl<R: Read> Read for Hashing<R> {
+impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.inner.read(buffer)?;
         let mut sums = self.sums.0.lock().unwrap_or_else(PoisonError::into_inner);

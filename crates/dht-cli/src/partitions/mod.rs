@@ -7,8 +7,8 @@
 //! OUT/.dht/part-0.jsonl/claim         exists while a worker answers the partition, or after it was killed
 //! ```
 //!
-//! The correctness of an answer file does not rely on claims: each worker writes a temporary file and renames it, and
-//! the answers of two workers are equal. A claim only saves the work of a second worker.
+//! The correctness of an answer file does not rely on claims. Each worker writes a temporary file and renames it, and
+//! the answers of two workers are equal. A claim only avoids that a second worker does the same work.
 
 #[cfg_attr(not(feature = "s3"), path = "without_s3.rs")]
 mod bucket;
@@ -22,7 +22,7 @@ mod store_error;
 
 pub use bucket::download;
 pub use folder::write_file;
-pub use input::{Hashing, Input};
+pub use input::{HashingReader, Input};
 pub use open::{inputs, outputs};
 pub use outputs::{Claim, Outputs, url, worker};
 pub use record::{Record, Totals};

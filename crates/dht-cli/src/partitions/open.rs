@@ -1,4 +1,4 @@
-//! Inputs and outputs of a path or URL.
+//! Opening the inputs and outputs at a path or URL.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use super::input::{Input, InputFile, is_hidden};
 use super::outputs::{Outputs, url};
 use crate::error::{Error, Result};
 
-/// Inputs of a path: a file, the files of a directory, an object, or the objects below a URL that ends with `/`. Names
-/// that begin with `.` or `_` are left out of directories, as other tools do.
+/// Lists the input partitions at a path: a file, the files of a directory, an object, or the objects below a URL that
+/// ends with `/`. In directories, names that begin with `.` or `_` are left out, as other tools do.
 ///
 /// # Errors
-/// [`Error::Io`] for a missing file; errors of the store.
+/// [`Error::Io`] if a file is missing; errors of the store.
 pub fn inputs(path: &Path) -> Result<Vec<Box<dyn Input>>> {
     if let Some(url) = url(path) {
         return bucket::inputs(url);
@@ -25,7 +25,7 @@ pub fn inputs(path: &Path) -> Result<Vec<Box<dyn Input>>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let file = entry.map_err(failed)?.path();
-        // A link to nowhere is a partition that cannot be read.
+        // A dangling symbolic link is a partition that cannot be read.
         let missing = file.is_symlink() && !file.exists();
         if (file.is_file() || missing) && !is_hidden(&file.file_name().unwrap_or_default().to_string_lossy()) {
             files.push(file);
@@ -35,11 +35,12 @@ pub fn inputs(path: &Path) -> Result<Vec<Box<dyn Input>>> {
     Ok(files.into_iter().map(|file| Box::new(InputFile(file)) as Box<dyn Input>).collect())
 }
 
-/// Opens the output at a path or an `s3://` URL. In an object store, a claim that was not renewed for `claim` is taken
-/// over.
+/// Opens the output at a path or an `s3://` URL. In an object store, a claim is taken over if it was not renewed for
+/// the time `claim`.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io); [`Error::StoreNotBuilt`](crate::Error::StoreNotBuilt).
+/// [`Error::Io`](crate::Error::Io) if the output cannot be opened;
+/// [`Error::StoreNotBuilt`](crate::Error::StoreNotBuilt) if this build does not support object stores.
 pub fn outputs(path: &Path, claim: Duration) -> Result<Box<dyn Outputs>> {
     match url(path) {
         Some(url) => bucket::outputs(url, claim),

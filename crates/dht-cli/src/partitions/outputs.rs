@@ -1,4 +1,4 @@
-//! Outputs and claims of all kinds of storage.
+//! Interface to outputs and claims, common to all kinds of storage.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,48 +8,49 @@ use serde_json::{Map, Value};
 use super::record::Record;
 use crate::error::Result;
 
-/// Folder of the workers' own files in an output.
+/// Name of the folder for the workers' own files in an output.
 pub(super) const OWN: &str = ".dht";
-/// File of the description of a run, and its format.
+/// Name of the file with the description of a run.
 pub(super) const DESCRIPTION: &str = "predictions.json";
+/// Format of the description of a run.
 pub(super) const FORMAT: &str = "dht predictions";
 pub(super) const RECORD: &str = "record.json";
 pub(super) const CLAIM: &str = "claim";
 
-/// Writes the answers of a partition, and returns their record.
+/// Function that writes the answers of a partition and returns their record.
 pub type Answering<'a> = &'a mut dyn FnMut(&mut dyn Write) -> Result<Record>;
 
-/// Output of all partitions: a folder, or a prefix in an object store.
+/// Storage of the outputs of all partitions: a folder, or a key prefix in an object store.
 pub trait Outputs {
-    /// Path of an output, for messages.
+    /// Path of a partition's output, for messages.
     fn path(&self, name: &str) -> PathBuf;
 
-    /// Stores the description of this run, unless there is one. Returns the stored description.
+    /// Stores the description of this run, unless there is one already. Returns the stored description.
     fn describe(&self, run: &Map<String, Value>) -> Result<Map<String, Value>>;
 
-    /// Record of an output.
+    /// Reads the record of an output; `None` if there is none.
     fn record(&self, name: &str) -> Result<Option<Record>>;
 
-    /// Size of an output in bytes, if it exists.
+    /// Size of an output in bytes; `None` if it does not exist.
     fn size(&self, name: &str) -> Result<Option<u64>>;
 
-    /// Claims a partition. `None` while another worker has it.
+    /// Claims a partition. Returns `None` while another worker holds the claim.
     fn claim(&self, name: &str) -> Result<Option<Box<dyn Claim>>>;
 
-    /// Writes an output and its record: the output appears whole, after its record.
+    /// Writes an output and its record. The output appears complete, and after its record.
     fn write(&self, name: &str, answer: Answering<'_>) -> Result<Record>;
 }
 
-/// Claim of a partition. Dropping it releases the partition.
+/// Claim on a partition. Dropping it releases the partition.
 pub trait Claim {
-    /// Returns whether no other worker has taken over the claim.
+    /// Returns whether this worker still holds the claim.
     fn is_held(&self) -> bool;
 
     /// Releases the claim of a finished partition.
     fn finish(self: Box<Self>);
 }
 
-/// URL of an object store.
+/// Returns the path as the URL of an object store; `None` for a local path.
 pub fn url(path: &Path) -> Option<&str> {
     path.to_str().filter(|text| text.starts_with("s3://"))
 }

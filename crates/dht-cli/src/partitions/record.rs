@@ -2,34 +2,34 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Identity of an input's content.
+/// Identity of an input's content at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Value that changes with the content: the time of the last change and the inode of a file, the ETag of an object.
+    /// Version, which changes with the content: the modification time and inode of a file, or the ETag of an object.
     pub version: String,
 }
 
 /// Record of a finished partition.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
-    /// SHA-256 of the model and the settings that answered.
+    /// SHA-256 of the description of the run: the model and the settings that affect answers.
     #[serde(default)]
     pub run: String,
-    /// Input that was answered.
+    /// Identity of the input that was answered.
     pub input: Facts,
-    /// SHA-256 of the input.
+    /// SHA-256 of the input's content.
     pub sha256: String,
-    /// Size of the output.
+    /// Size of the output in bytes.
     pub output_bytes: u64,
-    /// Totals of its texts.
+    /// Totals over the texts of the partition.
     pub totals: Totals,
     /// Host and process that wrote the output.
     pub worker: String,
 }
 
-/// Totals of answered texts. Totals of several partitions or workers add up.
+/// Totals over answered texts. The totals of several partitions or workers can be added.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// Number of rows.
@@ -41,20 +41,20 @@ pub struct Totals {
     /// Line of the first row without a text.
     #[serde(skip)]
     pub first_without: u64,
-    /// Number of rows without an answer of the asked probability.
+    /// Number of rows on which the model abstained, since no answer had the minimum probability.
     #[serde(default)]
     pub abstained: u64,
     /// Number of rows without an answer, with `--on-error skip` or `report`.
     #[serde(default)]
     pub failed: u64,
-    /// Line of the first such row.
+    /// Line of the first row without an answer.
     #[serde(skip)]
     pub first_failed: u64,
-    /// FLOPs of the routes.
+    /// FLOPs of the routes that the texts took.
     pub flops: u128,
     /// FLOPs of the full model for the same texts.
     pub full_flops: u128,
-    /// Time of the worker.
+    /// Time that the worker took, in seconds.
     pub seconds: f64,
 }
 

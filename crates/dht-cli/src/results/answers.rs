@@ -1,4 +1,4 @@
-//! Answers behind a row of results: predicted classes and their cost.
+//! Answers that a row of results scores: predicted classes and their cost.
 
 use dht_dynamic::evaluation::Stages;
 use dht_dynamic::ladder::OutOfFold;
@@ -8,50 +8,50 @@ use dht_dynamic::{DynamicModel, Evaluation, LogProbabilities, Predictor, Route, 
 use crate::acceleration::BATCH;
 use crate::error::Result;
 
-/// Maximum number of texts whose answers at all exits are in memory together.
+/// Maximum number of texts whose answers at all exits are held in memory together.
 pub(super) const ROWS_TOGETHER: usize = 1 << 14;
 
-/// Answers of a model to some texts: the predicted class with its probability or the probabilities of labels, the FLOPs and
-/// the layers of each text.
+/// Answers of a model to texts. Each has the predicted class with its probability, or the probabilities of labels, and
+/// the FLOPs and layers that it took.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answers {
-    /// Predicted classes; for a model of several labels 0 or 1 for each label, text after text.
+    /// Predicted classes. For a multi-label model, 0 or 1 for each label, text after text.
     pub labels: Vec<u32>,
-    /// Probability of each predicted class; empty for a model of several labels.
+    /// Probability of each predicted class; empty for a multi-label model.
     pub probabilities: Vec<f32>,
-    /// Probability of each label, by text; empty for a model of classes.
+    /// Probability of each label, by text; empty unless the model is multi-label.
     pub of_labels: Vec<Vec<f32>>,
-    /// FLOPs.
+    /// FLOPs of each text.
     pub flops: Vec<u64>,
-    /// Numbers of layers.
+    /// Number of layers that ran for each text.
     pub depths: Vec<usize>,
 }
 
 impl Answers {
-    /// Answers of a model as it runs, and the seconds of the pass.
+    /// Runs a model on texts, and returns its answers and the seconds of the pass.
     pub(super) fn of_pass(model: &dyn Predictor, texts: &EncodedDataset) -> Result<(Self, f64)> {
-        let found = evaluate(model, texts, BATCH)?;
-        let depths = found.routes.iter().map(Route::depth).collect();
-        let Evaluation { labels, probabilities, row_flops: flops, .. } = found;
+        let evaluation = evaluate(model, texts, BATCH)?;
+        let depths = evaluation.routes.iter().map(Route::depth).collect();
+        let Evaluation { labels, probabilities, row_flops: flops, .. } = evaluation;
         let (probabilities, of_labels) = match texts.samples.iter().any(|sample| !sample.targets.is_empty()) {
             true => (Vec::new(), probabilities),
             false => (labels.iter().zip(probabilities).map(|(class, p)| p[*class as usize]).collect(), Vec::new()),
         };
-        Ok((Self { labels, probabilities, of_labels, flops, depths }, found.seconds))
+        Ok((Self { labels, probabilities, of_labels, flops, depths }, evaluation.seconds))
     }
 
-    /// FLOPs of all texts.
+    /// Sum of the FLOPs of all texts.
     pub(super) fn total_flops(&self) -> u64 {
         self.flops.iter().sum()
     }
 
-    /// The mean number of layers of a text.
+    /// Mean number of layers of a text.
     pub(super) fn mean_layers(&self) -> f64 {
         self.depths.iter().sum::<usize>() as f64 / self.depths.len().max(1) as f64
     }
 
-    /// Answers at several speeds, and of the last exit alone where there is no speed, from one pass through all layers.
-    /// The router must follow a rule.
+    /// Computes the answers at several speeds from one pass through all layers. `None` in place of a speed stands for
+    /// the last exit alone. The router must follow a rule.
     pub(super) fn of_one_pass(
         model: &DynamicModel,
         speeds: &[Option<f64>],
@@ -70,7 +70,8 @@ impl Answers {
         Ok(all)
     }
 
-    /// Answers at several speeds, from log-probabilities that the model gave without what it had learned from the texts.
+    /// Computes the answers at several speeds from out-of-fold log-probabilities, which come from exits that were
+    /// fitted without the text.
     pub(super) fn of_out_of_fold(
         model: &DynamicModel,
         speeds: &[Option<f64>],
@@ -80,7 +81,7 @@ impl Answers {
         StageAnswers { texts, stages: &answers.stages, alone: &answers.alone }.at_speeds(model, speeds)
     }
 
-    /// Adds the answers to further texts.
+    /// Appends the answers to further texts.
     fn append(&mut self, other: Self) {
         self.labels.extend(other.labels);
         self.probabilities.extend(other.probabilities);
@@ -99,7 +100,7 @@ struct StageAnswers<'a> {
 }
 
 impl StageAnswers<'_> {
-    /// Answers at each speed, and of the last exit alone where there is no speed.
+    /// Computes the answers at each speed. `None` in place of a speed stands for the last exit alone.
     fn at_speeds(&self, model: &DynamicModel, speeds: &[Option<f64>]) -> Result<Vec<Answers>> {
         let depths: Vec<usize> = model.depths().collect();
         let stages = Stages::of_answers(model, self.texts, self.stages)?;
@@ -163,17 +164,17 @@ mod tests {
             let model = accelerate(classifier, texts, &settings, &mut dht_toys::rng(5))?.model;
             let mut speeds: Vec<Option<f64>> = [0.0, 0.1, 0.2, 0.4, 0.7].map(Some).to_vec();
             speeds.push(None);
-            let found = Answers::of_one_pass(&model, &speeds, &test, 40)?;
-            assert!(found.windows(2).any(|pair| pair[0].depths != pair[1].depths), "{found:?}");
-            for (speed, found) in speeds.iter().zip(found) {
+            let answers = Answers::of_one_pass(&model, &speeds, &test, 40)?;
+            assert!(answers.windows(2).any(|pair| pair[0].depths != pair[1].depths), "{answers:?}");
+            for (speed, answers) in speeds.iter().zip(answers) {
                 let expected = match speed {
                     Some(speed) => Answers::of_pass(&model.with_speed(*speed)?, &test)?,
                     None => Answers::of_pass(&model.classifier_at(classifier.encoder().layers())?, &test)?,
                 };
-                let pairs = found.probabilities.iter().zip(&expected.0.probabilities);
+                let pairs = answers.probabilities.iter().zip(&expected.0.probabilities);
                 assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-5), "at {speed:?}, {:?}", settings.rule);
-                let expected = Answers { probabilities: found.probabilities.clone(), ..expected.0 };
-                assert_eq!(found, expected, "at {speed:?}, {:?}", settings.rule);
+                let expected = Answers { probabilities: answers.probabilities.clone(), ..expected.0 };
+                assert_eq!(answers, expected, "at {speed:?}, {:?}", settings.rule);
             }
         }
         Ok(())

@@ -8,21 +8,21 @@ use super::rows::{ResultRow, results_table};
 /// Facts on a card that the model itself does not contain.
 #[derive(Debug, Clone, Copy)]
 pub struct CardFacts<'a> {
-    /// Last component of the model's path.
+    /// Name of the model: the last component of its path.
     pub name: &'a str,
-    /// Sentence that says how the model was built.
+    /// Sentence about how the model was built.
     pub made: &'a str,
     /// Description of the scored rows in a few words.
     pub scored_on: &'a str,
     /// Note on what the scores leave out, if there is one.
     pub note: Option<&'a str>,
-    /// Scores.
+    /// Scores and costs at several speeds.
     pub rows: &'a [ResultRow],
-    /// File with the diagram of the scores, in the directory of the card.
+    /// File name of the scores' diagram, in the directory of the card; `None` if there is no diagram.
     pub curve: Option<&'a str>,
 }
 
-/// Formats the card in Markdown.
+/// Formats the model card in Markdown.
 pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
     let CardFacts { name, made, scored_on, note, rows, curve } = facts;
     let shape = model.model.shape();
@@ -72,7 +72,7 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
         lines.push(format!("![Score against FLOPs of inference]({curve})"));
         lines.push(String::new());
     }
-    lines.extend(model.promise.iter().map(|kept| promise(kept, model.model.task())));
+    lines.extend(model.promise.iter().map(|limit| promise(limit, model.model.task())));
     lines.push(String::new());
     lines.push("```sh".into());
     lines.push(format!("dht predict {name} texts.csv      # or: dht serve {name}"));

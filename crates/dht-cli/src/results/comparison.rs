@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-/// Normal quantile of a two-sided interval of 95 %.
+/// Quantile of the standard normal distribution for a two-sided 95 % interval.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// The mean difference between two models' scores on the same texts, with an interval over the draw of the texts.
+/// Mean difference between the scores of models A and B on the same texts, with a 95 % interval for the sampling of the
+/// texts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Difference {
     /// Mean of B − A.
@@ -17,9 +18,9 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Difference of two proportions on the same texts, from right answers. The interval is the adjusted Wald interval of
-    /// Bonett and Price (2012): one text more is counted for each kind of disagreement, so that it covers for few texts,
-    /// too.
+    /// Computes the difference of two proportions on the same texts from right and wrong answers. The interval is the
+    /// adjusted Wald interval of Bonett and Price (2012). It counts one additional text for each kind of disagreement,
+    /// so that it also has its coverage for few texts.
     pub fn of_answers(a: &[bool], b: &[bool]) -> Self {
         let count = |a_right, b_right| a.iter().zip(b).filter(|pair| *pair == (&a_right, &b_right)).count() as f64;
         let (only_a, only_b, texts) = (count(true, false), count(false, true), a.len().max(1) as f64);
@@ -29,9 +30,10 @@ impl Difference {
         Self { mean: (only_b - only_a) / texts, low: ends[0], high: ends[1] }
     }
 
-    /// Difference of two scores of the same texts. As for answers, one text more is counted for each side, here with the
-    /// largest difference there is and at least `least`, so that a few texts that all differ alike prove little. For scores
-    /// of 0 and 1, with a `least` of 1, the interval is that of [`of_answers`](Self::of_answers).
+    /// Computes the mean difference of two scores of the same texts. As for answers, one additional text is counted for
+    /// each side. Here its difference is the largest one that occurs, and at least `least`, so that a few texts that
+    /// all differ alike prove little. For scores of 0 and 1 with a `least` of 1, the interval equals that of
+    /// [`of_answers`](Self::of_answers).
     pub fn of_scores(a: &[f64], b: &[f64], least: f64) -> Self {
         let texts = a.len().max(1) as f64;
         let differences = || a.iter().zip(b).map(|(a, b)| b - a);
@@ -52,29 +54,31 @@ mod tests {
 
     #[test]
     fn the_interval_of_answers_is_that_of_the_paper() {
-        // Bonett and Price (2012), by hand: 60 texts, 9 right in A alone, 2 in B alone.
+        // Formula of Bonett and Price (2012), computed by hand for 60 texts: 9 right in A alone, 2 in B alone.
         let rows: Vec<(bool, bool)> =
             (0..60).map(|row| (!(9..=20).contains(&row), (9..11).contains(&row) || row > 20)).collect();
         let (a, b): (Vec<bool>, Vec<bool>) = rows.into_iter().unzip();
-        let found = Difference::of_answers(&a, &b);
+        let difference = Difference::of_answers(&a, &b);
         let (p, q) = (10.0 / 62.0, 3.0 / 62.0_f64);
         let error = ((p + q - (q - p) * (q - p)) / 62.0_f64).sqrt();
-        assert!((found.mean + 7.0 / 60.0).abs() < 1e-12, "{found:?}");
+        assert!((difference.mean + 7.0 / 60.0).abs() < 1e-12, "{difference:?}");
         assert!(
-            (found.low - (q - p - 1.96 * error)).abs() < 1e-4 && (found.high - (q - p + 1.96 * error)).abs() < 1e-4
+            (difference.low - (q - p - 1.96 * error)).abs() < 1e-4
+                && (difference.high - (q - p + 1.96 * error)).abs() < 1e-4
         );
         assert_eq!(Difference::of_answers(&[true; 5], &[true; 5]).mean, 0.0);
         assert!(Difference::of_answers(&[true; 5], &[true; 5]).low < -0.2, "five texts say little");
         let numbers = |rows: &[bool]| rows.iter().map(|right| f64::from(u8::from(*right))).collect::<Vec<f64>>();
         let of_scores = Difference::of_scores(&numbers(&a), &numbers(&b), 1.0);
-        assert!((of_scores.low - found.low).abs() < 1e-12 && (of_scores.high - found.high).abs() < 1e-12);
+        assert!((of_scores.low - difference.low).abs() < 1e-12 && (of_scores.high - difference.high).abs() < 1e-12);
         let one = Difference::of_scores(&[1.0], &[1.2], 0.0);
         assert!(one.low < 0.0 && one.high > 0.2, "{one:?}");
     }
 
     #[test]
     fn intervals_cover_the_true_difference() {
-        // A is right with .8. Where A is right B errs with .1, else it is right with .3: the difference is −.02.
+        // A is right with probability .8. B errs with probability .1 where A is right, and is right with probability .3
+        // elsewhere: the difference is −.02.
         let mut rng = dht_toys::rng(1);
         for texts in [30, 200] {
             let (mut answers, mut scores) = (0, 0);
@@ -85,7 +89,7 @@ mod tests {
                         (a, if a { !rng.random_bool(0.1) } else { rng.random_bool(0.3) })
                     })
                     .unzip();
-                let covers = |found: Difference| usize::from(found.low <= -0.02 && -0.02 <= found.high);
+                let covers = |difference: Difference| usize::from(difference.low <= -0.02 && -0.02 <= difference.high);
                 answers += covers(Difference::of_answers(&a, &b));
                 let numbers =
                     |answers: &[bool]| answers.iter().map(|right| f64::from(u8::from(*right))).collect::<Vec<_>>();

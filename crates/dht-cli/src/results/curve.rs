@@ -1,4 +1,4 @@
-//! Diagram of a model card: scores against costs.
+//! Diagrams of a model card: scores against costs.
 
 use dht_dynamic::ladder::LadderReport;
 use dht_dynamic::transformer::Task;
@@ -9,15 +9,15 @@ use super::rows::ResultRow;
 use crate::error::{Error, Result};
 use crate::progress::score_of;
 
-/// Canvas of an SVG.
+/// Drawing area of an SVG.
 pub type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-/// Result of drawing.
+/// Result of drawing on a [`Canvas`].
 pub type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
 const SIZE: (u32, u32) = (640, 360);
 /// Colour of text and axes.
 pub const INK: RGBColor = RGBColor(34, 40, 49);
-/// Colour of the lines of a grid.
+/// Colour of grid lines.
 pub const PALE: RGBColor = RGBColor(226, 230, 235);
 /// Blue of Okabe and Ito (2008), which colour-blind readers can distinguish from the dark text.
 pub const BLUE: RGBColor = RGBColor(0, 114, 178);
@@ -26,15 +26,15 @@ pub const BLUE: RGBColor = RGBColor(0, 114, 178);
 /// model's FLOPs. `None` for a model without speeds.
 ///
 /// # Errors
-/// [`Error::Curve`].
+/// [`Error::Curve`] if the diagram cannot be drawn.
 pub fn curve(rows: &[ResultRow]) -> Result<Option<String>> {
     curve_of(rows, SIZE)
 }
 
-/// Draws the diagram of [`curve`] in another size.
+/// Draws the diagram of [`curve`] with a size in pixels.
 ///
 /// # Errors
-/// [`Error::Curve`].
+/// [`Error::Curve`] if the diagram cannot be drawn.
 pub fn curve_of(rows: &[ResultRow], size: (u32, u32)) -> Result<Option<String>> {
     let [full, others @ ..] = rows else { return Ok(None) };
     if others.len() < 2 {
@@ -56,13 +56,13 @@ pub fn curve_of(rows: &[ResultRow], size: (u32, u32)) -> Result<Option<String>> 
     Ok(Some(svg))
 }
 
-/// Draws the validation score of each rung against the FLOPs of the training so far, as SVG.
+/// Draws the validation score of each rung against the FLOPs that the training run had spent by then, as SVG.
 ///
 /// # Errors
-/// [`Error::Curve`].
+/// [`Error::Curve`] if the diagram cannot be drawn.
 pub fn training_curve(ladder: &LadderReport, task: Task) -> Result<String> {
-    let found = ladder.measurements.iter();
-    let points: Vec<(f64, f64)> = found.filter_map(|found| Some((found.cost, found.accuracy?))).collect();
+    let measurements = ladder.measurements.iter();
+    let points: Vec<(f64, f64)> = measurements.filter_map(|point| Some((point.cost, point.accuracy?))).collect();
     let best = ladder.accuracy(ladder.rung).unwrap_or_default();
     let of = Diagram {
         line: (&format!("rung {}, which was kept", ladder.rung as u8), best),
@@ -78,12 +78,12 @@ pub fn training_curve(ladder: &LadderReport, task: Task) -> Result<String> {
     Ok(svg)
 }
 
-/// Contents of a diagram.
+/// Contents of a diagram with one line and several points.
 struct Diagram<'a> {
-    /// Horizontal line with its name.
+    /// Name and height of a horizontal line.
     line: (&'a str, f64),
     points: &'a [(f64, f64)],
-    /// Smallest width of the horizontal axis.
+    /// Minimum length of the horizontal axis.
     least_width: f64,
     in_percent: bool,
     x: &'a str,
@@ -94,9 +94,9 @@ fn value(row: &ResultRow) -> f64 {
     row.accuracy.unwrap_or(row.score)
 }
 
-/// Font of labels, of a size in pixels.
+/// Font of labels with a size in pixels.
 pub fn label_font(pixels: f64) -> TextStyle<'static> {
-    // The SVG backend divides sizes by 1.24.
+    // The SVG backend divides font sizes by 1.24.
     ("sans-serif", 1.24 * pixels).into_font().color(&INK)
 }
 
@@ -113,7 +113,7 @@ fn draw(canvas: &Canvas<'_>, diagram: Diagram<'_>) -> Drawn {
         .x_label_area_size(44)
         .y_label_area_size(62)
         .build_cartesian_2d(0.0..1.04 * right, low - margin..high + margin)?;
-    // Labels of a narrow diagram would touch.
+    // More labels of a narrow diagram would touch.
     let labels = if canvas.dim_in_pixel().0 < SIZE.0 { 5 } else { 10 };
     chart
         .configure_mesh()

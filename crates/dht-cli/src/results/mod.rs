@@ -1,4 +1,4 @@
-//! Scores and costs of a model: as rows, a table, a diagram, and the card in the model's directory.
+//! Scores and costs of a model, as a table, a diagram and a model card.
 //!
 //! | step | file |
 //! |---|---|

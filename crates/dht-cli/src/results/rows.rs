@@ -19,7 +19,7 @@ use super::table::Table;
 use crate::acceleration::BATCH;
 use crate::error::{Error, Result};
 
-/// Costs for which a table of results has a row, as shares of the full model's FLOPs.
+/// Costs at which a table of results has a row, as shares of the full model's FLOPs.
 const COSTS: [f64; 5] = [0.05, 0.1, 0.2, 0.35, 0.5];
 
 /// Row of a table of results.
@@ -27,25 +27,26 @@ const COSTS: [f64; 5] = [0.05, 0.1, 0.2, 0.35, 0.5];
 pub struct ResultRow {
     /// Name of the model and its speed.
     pub name: String,
-    /// Accuracy of classes.
+    /// Accuracy; `None` unless the model predicts one class for each text.
     pub accuracy: Option<f64>,
-    /// Macro F1 of classes or labels, or Pearson's correlation of values.
+    /// Macro F1 of classes or labels, or Pearson's correlation of numbers.
     pub score: f64,
-    /// Further metrics: of several labels and of numbers, and the one that the literature reports for the data set, if it
-    /// is neither `accuracy` nor `score`.
+    /// Further metrics of multi-label models and of numbers, and the metric that the literature reports for the data
+    /// set, if it is neither `accuracy` nor `score`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricValue>,
     /// Cost: FLOPs divided by the full model's FLOPs.
     pub cost: f64,
-    /// Mean depth.
+    /// Mean number of layers that ran for a text.
     pub mean_layers: f64,
-    /// Tokenised texts per second, in batches of 64. Of texts that the model has learned from, each is timed up to the
-    /// exit of its answer out of fold: the model itself would be surer of them, and faster, than of other texts.
+    /// Tokenised texts per second, in batches of 64. Texts that the model has learned from are timed up to the exit of
+    /// their out-of-fold answer: on such texts the model itself would be more certain, and therefore faster, than on
+    /// others.
     pub texts_per_second: f64,
 }
 
 impl ResultRow {
-    /// Row of predicted numbers, without a name, and the numbers.
+    /// Computes the row of a regression model, without a name, and the predicted numbers.
     fn of_numbers(classifier: &TextClassifier, texts: &EncodedDataset) -> Result<(Self, Vec<Vec<f32>>)> {
         let start = Instant::now();
         let answers = classifier.probabilities_of_all(texts, BATCH)?;
@@ -64,7 +65,7 @@ impl ResultRow {
     }
 }
 
-/// The labels or the number of each text.
+/// Collects the labels or the number of each text.
 fn targets(texts: &EncodedDataset) -> Vec<Vec<f32>> {
     texts.samples.iter().map(|sample| sample.targets.clone()).collect()
 }
@@ -74,7 +75,7 @@ fn targets(texts: &EncodedDataset) -> Vec<Vec<f32>> {
 pub struct Results {
     /// Rows of the table.
     pub rows: Vec<ResultRow>,
-    /// Answers behind [`own_row`].
+    /// Answers that [`own_row`] scores.
     pub answers: OwnAnswers,
 }
 
@@ -83,7 +84,7 @@ pub struct Results {
 pub enum OwnAnswers {
     /// One class for each text.
     Classes(Answers),
-    /// For each text the probabilities of all labels, or its number.
+    /// For each text, the probabilities of all labels, or the predicted number.
     Values(Vec<Vec<f32>>),
 }
 
@@ -97,15 +98,15 @@ pub struct MetricValue {
 }
 
 impl MetricValue {
-    /// Metric of predicted classes; `None` for accuracy and macro F1, which every table has, and for a metric that is
-    /// not for classes.
+    /// Computes a metric of predicted classes. `None` for accuracy and macro F1, which every table has, and for a
+    /// metric of other tasks.
     fn of_classes(metric: Option<Metric>, confusion: &Confusion, labels: &[String]) -> Option<Self> {
         match metric? {
             Metric::Matthews => Some(Self { metric: "MCC".into(), value: confusion.matthews() }),
-            // By the name of the class, or its number on the hub.
+            // The class is identified by its name, or by its number on the hub.
             Metric::F1 { class } => {
-                let found = labels.iter().position(|label| label == class).or((labels.len() == 2).then_some(1))?;
-                Some(Self { metric: format!("F1 of {}", labels[found]), value: confusion.f1(found).unwrap_or(0.0) })
+                let index = labels.iter().position(|label| label == class).or((labels.len() == 2).then_some(1))?;
+                Some(Self { metric: format!("F1 of {}", labels[index]), value: confusion.f1(index).unwrap_or(0.0) })
             }
             _ => None,
         }
@@ -115,8 +116,8 @@ impl MetricValue {
         Self { metric: metric.into(), value }
     }
 
-    /// Pearson's correlation of predicted numbers, and their further metrics. Quadratic kappa is of the rounded numbers,
-    /// where the true ones are few whole numbers.
+    /// Computes Pearson's correlation of predicted numbers, and further metrics. If the true numbers are a small range
+    /// of integers, these include the quadratic kappa of the rounded predictions.
     fn of_numbers(truth: &[Vec<f32>], answers: &[Vec<f32>]) -> Result<(f64, Vec<Self>)> {
         let numbers = |rows: &[Vec<f32>]| rows.iter().flatten().copied().map(f64::from).collect::<Vec<f64>>();
         let (truth, predicted) = (numbers(truth), numbers(answers));
@@ -138,7 +139,7 @@ impl MetricValue {
         Ok((correlation.pearson, metrics))
     }
 
-    /// Macro F1 of the labels that apply, and their further metrics.
+    /// Computes the macro F1 of the predicted labels, and further metrics.
     fn of_labels(
         truth: &[Vec<f32>],
         answers: &[Vec<f32>],
@@ -152,30 +153,32 @@ impl MetricValue {
             let scores: Vec<f32> = answers.iter().map(|row| row[label]).collect();
             Ok(average_precision(&has, &scores)?)
         };
-        let found: Vec<f64> = (0..labels).filter_map(|label| precision(label).transpose()).collect::<Result<_>>()?;
+        let precisions: Vec<f64> =
+            (0..labels).filter_map(|label| precision(label).transpose()).collect::<Result<_>>()?;
         let metrics = [
             ("micro F1", counts.micro_f1()),
             ("subset accuracy", counts.exact()),
-            ("average precision", found.iter().sum::<f64>() / found.len().max(1) as f64),
+            ("average precision", precisions.iter().sum::<f64>() / precisions.len().max(1) as f64),
         ];
         Ok((counts.macro_f1(), metrics.map(|(metric, value)| Self::new(metric, value)).to_vec()))
     }
 }
 
-/// Whole numbers that are fewer apart are ratings.
+/// Range below which integers count as ratings.
 const MOST_RATINGS: f64 = 20.0;
 
-/// Name of the row of a dynamic model at its default speed.
+/// Name of the row for a dynamic model at its default speed.
 const AT_ITS_SPEED: &str = "at its speed";
-/// Beginning of the names of the rows of a dynamic model at several costs.
+/// Prefix of the names of rows for a dynamic model at a limited cost.
 const COST_UP_TO: &str = "cost up to ";
 
-/// Scores and costs of a model on labelled texts. The rows are the encoder with its last exit alone, all layers
-/// combined with the n-gram model, the model at its default speed, and the model at several costs. `precision` is that
-/// of the layers. `out_of_fold` are the answers to score for a dynamic model that has learned from these texts.
+/// Computes the scores and costs of a model on labelled texts. The rows are the encoder with its last exit alone, all
+/// layers combined with the n-gram model, the model at its default speed, and the model at several costs. `precision`
+/// is that of the layers. For a dynamic model that has learned from these texts, `out_of_fold` has the answers to
+/// score.
 ///
 /// # Errors
-/// Errors of the model; [`Error::Argument`] for a precision other than f32 and a regression model.
+/// Errors of the model; [`Error::Argument`] if the precision is not f32 and the model is a regression model.
 pub fn results(
     model: &TextModel,
     precision: Precision,
@@ -232,7 +235,7 @@ pub fn results(
     Ok(Results { rows, answers })
 }
 
-/// Answers of each model to the texts, from one pass through all layers, or out of fold.
+/// Computes the answers of each model to the texts, from one pass through all layers or from out-of-fold answers.
 fn answers_of_one_pass(
     dynamic: &DynamicModel,
     models: &[ServedModel],
@@ -246,9 +249,9 @@ fn answers_of_one_pass(
     }
 }
 
-/// Models of the rows of a table, each once.
+/// Distinct models that the rows of a table need.
 struct TableModels {
-    /// Name of each row, with the index of its model.
+    /// Name of each row, with the index of the row's model.
     names: Vec<(String, usize)>,
     models: Vec<ServedModel>,
 }
@@ -273,7 +276,7 @@ impl TableModels {
         Ok(own)
     }
 
-    /// Adds a row. A model at the speed of an earlier row is that row's model.
+    /// Adds a row. If an earlier row has the same speed, both rows share a model.
     fn add(&mut self, name: String, model: ServedModel) {
         let at = self.models.iter().position(|earlier| earlier.speed() == model.speed());
         self.names.push((name, at.unwrap_or(self.models.len())));
@@ -283,7 +286,8 @@ impl TableModels {
     }
 }
 
-/// Rows of predicted classes or labels, without names. `full` are the FLOPs of the texts in all layers.
+/// Computes the rows of models that predict classes or labels, without names. `full` is the FLOPs of the texts in all
+/// layers.
 fn rows_of(
     model: &TextModel,
     answers: &[Answers],
@@ -295,8 +299,9 @@ fn rows_of(
     let row = |(answers, rate): (&Answers, &f64)| {
         let (accuracy, score, metrics) = match model.model.task() {
             Task::Labels => {
-                let found = &answers.of_labels;
-                let (score, metrics) = MetricValue::of_labels(&targets(texts), found, model.thresholds.as_ref())?;
+                let probabilities = &answers.of_labels;
+                let (score, metrics) =
+                    MetricValue::of_labels(&targets(texts), probabilities, model.thresholds.as_ref())?;
                 (None, score, metrics)
             }
             Task::Class | Task::Number => {
@@ -318,12 +323,12 @@ fn rows_of(
     answers.iter().zip(rates).map(row).collect()
 }
 
-/// Row of the answers that the model gives by default: at its default speed, or with all layers.
+/// Selects the row of the model's default answers: at its default speed, or with all layers.
 pub fn own_row(rows: &[ResultRow]) -> Option<&ResultRow> {
     rows.iter().find(|row| row.name == AT_ITS_SPEED).or(rows.first())
 }
 
-/// Warning if the accuracy is below that of always answering the most frequent class, since labels may then be mapped
+/// Warns if the accuracy is lower than by always answering the most frequent class, since labels may then be mapped
 /// wrongly.
 pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<String> {
     let row = row?;

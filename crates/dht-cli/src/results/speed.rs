@@ -1,4 +1,4 @@
-//! Texts per second of the rows of a table, timed on some of the scored texts.
+//! Measurement of the models' texts per second, on a sample of the scored texts.
 
 use std::collections::BTreeMap;
 
@@ -11,25 +11,27 @@ use dht_dynamic::{DynamicModel, Result as DynamicResult};
 use super::answers::Answers;
 use crate::error::Result;
 
-/// Cost of the timing of all models together, as a share of one pass of all layers over the scored texts. At least one
-/// batch is timed of each model, which may cost more.
+/// Cost of timing all models together, as a share of one pass of all layers over the scored texts. At least one batch
+/// is timed for each model, which may cost more.
 const SHARE: f64 = 0.5;
-/// Maximum cost of the timing of one model, in texts that run all layers.
+/// Maximum cost of timing one model, as a number of texts that run all layers.
 const MOST: f64 = 256.0;
-/// Number of texts in a turn, and maximum number of turns for each model.
+/// Number of texts that a model is timed on in one turn.
 const TURN: usize = 128;
+/// Maximum number of turns of each model.
 const TURNS: usize = 3;
 /// Minimum number of texts on which a model is timed: one batch.
 const LEAST: usize = 64;
-/// Number of texts of the warm-up, in which the weights are packed.
+/// Number of texts in the warm-up, during which the weights are packed.
 const WARM_UP: usize = 8;
 
-/// Texts per second of each model, in batches of 64. `answers` are those of each model to the texts, and `full` are the
-/// FLOPs of all texts in all layers.
+/// Measures the texts per second of each model, in batches of 64. `answers` are the answers of each model to the texts,
+/// and `full` is the FLOPs of all texts in all layers.
 ///
-/// Each model is timed on texts at equal distances in the order of their cost at its speed, so that they cost as much
-/// as all texts on average. All models get the same share of the time: a cheap one is timed on more texts. They take
-/// turns, and share their packed weights. The fastest turn of a model counts: other work on the machine only slows it.
+/// The texts are sorted by their cost at the model's speed, and the model is timed on texts at equal distances in this
+/// order. So they cost on average as much as all texts. Each model gets the same share of the time: a cheap one is
+/// timed on more texts. The models take turns and share their packed weights. The fastest turn of a model counts, since
+/// other work on the machine only slows it.
 pub(super) fn texts_per_second(
     models: &[ServedModel],
     answers: &[Answers],
@@ -61,8 +63,8 @@ pub(super) fn rate(texts: usize, seconds: f64) -> f64 {
     texts as f64 / seconds.max(1e-9)
 }
 
-/// Rows to time in each turn, at equal distances in the order of their FLOPs, for a budget in FLOPs times the number of
-/// all rows.
+/// Selects the rows to time in each turn, at equal distances in the order of their FLOPs. `budget` is the FLOPs to
+/// spend, multiplied by the number of all rows.
 fn turns(flops: &[u64], budget: f64) -> Vec<Vec<usize>> {
     let all = flops.len();
     let total: u64 = flops.iter().sum();
@@ -74,8 +76,8 @@ fn turns(flops: &[u64], budget: f64) -> Vec<Vec<usize>> {
     (0..turns).map(|turn| timed.iter().skip(turn).step_by(turns).copied().collect()).collect()
 }
 
-/// The model with routes that are fixed in advance: each text leaves at the depth of its answer. Texts that a model has
-/// learned from would leave earlier than others, and take less time.
+/// Creates a copy of the model with fixed routes: each text stops at the depth of its answer. Texts that the model has
+/// learned from would otherwise stop earlier than others, and take less time.
 pub(super) fn on_routes(model: &DynamicModel, texts: &EncodedDataset, answers: &Answers) -> ServedModel {
     let depths = model.depths().collect();
     let ids = texts.samples.iter().map(|sample| sample.id);
@@ -84,14 +86,14 @@ pub(super) fn on_routes(model: &DynamicModel, texts: &EncodedDataset, answers: &
     model.clone().with_router(Box::new(routes)).into()
 }
 
-/// Router on routes that are fixed in advance. It reads the exits that the rule of the model reads.
+/// Router that follows fixed routes. It reads the same exits as the rule of the model.
 #[derive(Debug)]
 struct Routes {
     /// False at speed 0, where a rule reads no exit.
     reads: bool,
     /// Depth of each exit.
     depths: Vec<usize>,
-    /// Depth at which each text leaves, by its id.
+    /// Depth at which each text stops, by its id.
     depth_of: BTreeMap<u64, usize>,
 }
 
@@ -116,16 +118,16 @@ mod tests {
 
     #[test]
     fn timed_texts_cost_as_much_as_all_on_average() {
-        // One text of ten runs far.
+        // One text in ten runs many layers.
         let flops: Vec<u64> =
             (0..2_000).map(|row| if row % 10 == 3 { 1_000 + row % 7 } else { 10 + row % 3 }).collect();
         let total: u64 = flops.iter().sum();
         for (budget, count, turns_of) in
             [(0.0, 64, 1), (150.0, 150, 1), (300.0, 300, 2), (600.0, 600, 3), (1e9, 2_000, 3)]
         {
-            let found = turns(&flops, budget * total as f64);
-            assert_eq!(found.len(), turns_of);
-            let mut rows = found.concat();
+            let turns = turns(&flops, budget * total as f64);
+            assert_eq!(turns.len(), turns_of);
+            let mut rows = turns.concat();
             assert_eq!(rows.len(), count);
             let mean = rows.iter().map(|row| flops[*row]).sum::<u64>() as f64 / count as f64;
             assert!((mean / (total as f64 / 2_000.0) - 1.0).abs() < 0.1, "{mean} at {budget}");

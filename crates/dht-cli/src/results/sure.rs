@@ -1,4 +1,4 @@
-//! Answers of at least some probability: how many there are, and how many of them are right.
+//! Answers above a minimum probability: their number, and how many of them are right.
 
 use dht_dynamic::transformer::EncodedDataset;
 use serde::Serialize;
@@ -6,22 +6,22 @@ use serde::Serialize;
 use super::rows::OwnAnswers;
 use crate::error::{Error, Result};
 
-/// Answers whose probability is at least a limit.
+/// Counts of the answers whose probability is at least a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct SureAnswers {
     min_probability: f32,
     rows: usize,
-    /// Rows that are answered.
+    /// Number of rows that are answered.
     answered: usize,
-    /// Answered rows whose answer is right.
+    /// Number of answered rows whose answer is right.
     right: usize,
 }
 
 impl SureAnswers {
-    /// Answers of a model of one class for each text.
+    /// Counts the answers of a model that predicts one class for each text.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a limit out of range, and for answers of several labels or of numbers.
+    /// [`Error::Argument`] if the threshold is out of range, or the answers are several labels or numbers.
     pub fn new(answers: &OwnAnswers, texts: &EncodedDataset, least: f32) -> Result<Self> {
         let refused = |expected| Error::argument("min-probability", expected, least);
         let OwnAnswers::Classes(answers) = answers else {
@@ -30,12 +30,12 @@ impl SureAnswers {
         if !(0.0..=1.0).contains(&least) {
             return Err(refused("a number from 0 to 1"));
         }
-        let found = answers.labels.iter().copied().zip(answers.probabilities.iter().copied());
+        let pairs = answers.labels.iter().copied().zip(answers.probabilities.iter().copied());
         let labels = texts.samples.iter().map(|sample| sample.label);
-        Ok(Self::count(least, found.zip(labels)))
+        Ok(Self::count(least, pairs.zip(labels)))
     }
 
-    /// Counts answers, each a class with its probability, beside the true class.
+    /// Counts answers. Each is a class with its probability, paired with the true class.
     fn count(least: f32, answers: impl Iterator<Item = ((u32, f32), u32)>) -> Self {
         let mut counts = Self { min_probability: least, rows: 0, answered: 0, right: 0 };
         for ((class, probability), truth) in answers {
@@ -47,7 +47,7 @@ impl SureAnswers {
         counts
     }
 
-    /// One sentence.
+    /// Formats the counts as a sentence.
     pub fn text(&self) -> String {
         let Self { min_probability, rows, answered, right } = *self;
         let share = |part: usize, all: usize| part as f64 / all.max(1) as f64;
@@ -66,10 +66,10 @@ mod tests {
     #[test]
     fn answers_are_counted_from_the_limit_on() {
         let answers = [((0, 0.9), 0), ((1, 0.8), 0), ((1, 0.5), 1), ((0, 0.7), 0)];
-        let found = SureAnswers::count(0.7, answers.into_iter());
-        assert_eq!((found.rows, found.answered, found.right), (4, 3, 2));
+        let sure = SureAnswers::count(0.7, answers.into_iter());
+        assert_eq!((sure.rows, sure.answered, sure.right), (4, 3, 2));
         let text = "with a probability of at least 0.7: 3 of 4 rows are answered (75.0 %), accuracy 0.6667";
-        assert_eq!(found.text(), text);
+        assert_eq!(sure.text(), text);
         assert!(
             SureAnswers::count(0.95, answers.into_iter())
                 .text()

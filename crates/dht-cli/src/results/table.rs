@@ -1,6 +1,6 @@
 //! Tables in plain text and Markdown.
 
-/// Rows of cells under titles. The first column is left-aligned; the others are right-aligned.
+/// Table with column titles. The first column is left-aligned; the others are right-aligned.
 #[derive(Debug, Clone)]
 pub struct Table {
     titles: Vec<String>,
@@ -18,12 +18,12 @@ impl Table {
         self.rows.push(row.into());
     }
 
-    /// Titles and rows.
+    /// Returns the titles and the rows.
     pub fn into_parts(self) -> (Vec<String>, Vec<Vec<String>>) {
         (self.titles, self.rows)
     }
 
-    /// Formats the table in columns of equal width.
+    /// Formats the table as plain text, with aligned columns.
     pub fn text(&self) -> String {
         let all = || std::iter::once(&self.titles).chain(&self.rows);
         let width = |column: usize| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();

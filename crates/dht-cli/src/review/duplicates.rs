@@ -1,44 +1,45 @@
-//! Equal and nearly equal texts.
+//! Detection of equal and nearly equal texts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Sign between the texts of a pair.
+/// Character that separates the two texts of a pair.
 pub const PAIR: char = '\u{1f}';
-/// Words in a shingle.
+/// Number of words in a shingle.
 const SHINGLE: usize = 3;
-/// Bands of minimal hashes, and hashes in a band: pairs of a Jaccard similarity of .8 share a band with a probability of
-/// 1 − (1 − .8⁴)¹² > .998.
+/// Number of bands of MinHash values. Two texts with a Jaccard similarity of .8 share a band with a probability of 1 −
+/// (1 − .8⁴)¹² > .998.
 const BANDS: usize = 12;
+/// Number of MinHash values in a band.
 const IN_BAND: usize = 4;
-/// Least share of common shingles.
+/// Minimum Jaccard similarity of two texts' shingles, at which they count as nearly equal.
 const LEAST_SIMILARITY: f64 = 0.8;
-/// Most rows of one band that are compared pair by pair: more are a common phrase.
+/// Maximum number of rows in one bucket that are compared pairwise. A larger bucket stems from a common phrase.
 const MOST_IN_BUCKET: usize = 50;
 
-/// Row that repeats an earlier one.
+/// Row that repeats the text of an earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Duplicate {
-    /// The later row.
+    /// Index of the later row.
     pub row: usize,
-    /// The earliest row that it repeats.
+    /// Index of the earliest row that it repeats.
     pub of: usize,
     /// True if the texts are equal in all letters and digits, ignoring case.
     pub equal: bool,
 }
 
-/// Rows whose text equals that of an earlier row, or has nearly the same shingles of words. Jaccard similarity; source of
-/// the hashes: Broder 1997.
+/// Lists the rows whose text equals that of an earlier row, or has nearly the same shingles of words by Jaccard
+/// similarity. The hashes are MinHash (Broder 1997).
 pub fn duplicates(texts: &[String]) -> Vec<Duplicate> {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
-    let mut found = Vec::new();
+    let mut repeats = Vec::new();
     let mut distinct = Vec::new();
     for (row, text) in texts.iter().enumerate() {
-        // Signs alone are compared as they are.
+        // Texts without letters and digits are compared as they are.
         let is_part = |sign: &char| sign.is_alphanumeric() || *sign == PAIR;
         let letters: String = text.chars().filter(is_part).flat_map(char::to_lowercase).collect();
         let key = if letters.trim().is_empty() { text.trim().to_owned() } else { letters };
         match first.get(&key) {
-            Some(of) => found.push(Duplicate { row, of: *of, equal: true }),
+            Some(of) => repeats.push(Duplicate { row, of: *of, equal: true }),
             None => {
                 first.insert(key, row);
                 distinct.push(row);
@@ -65,24 +66,24 @@ pub fn duplicates(texts: &[String]) -> Vec<Duplicate> {
             }
         }
     }
-    found.extend(earliest.into_iter().map(|(row, of)| Duplicate {
+    repeats.extend(earliest.into_iter().map(|(row, of)| Duplicate {
         row: distinct[row],
         of: distinct[of],
         equal: false,
     }));
-    found.sort_by_key(|duplicate| duplicate.row);
-    found
+    repeats.sort_by_key(|duplicate| duplicate.row);
+    repeats
 }
 
-/// Returns whether a letter is of a script without spaces: from Thai to Myanmar, Khmer, Chinese and Japanese.
+/// Returns whether a letter belongs to a script without spaces: from Thai to Myanmar, Khmer, Chinese and Japanese.
 fn is_without_spaces(letter: char) -> bool {
     matches!(letter, '\u{e00}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{a4cf}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..)
 }
 
-/// Hashes of the words of a text, ignoring case: runs of letters and digits. In scripts without spaces each letter is a
-/// word; so is each symbol, such as an emoji, but no punctuation.
+/// Hashes the words of a text, ignoring case. A word is a run of letters and digits. In scripts without spaces each
+/// letter is a word. Each symbol, such as an emoji, is a word too; punctuation is not.
 fn words(text: &str) -> Vec<u64> {
-    /// First sign that is a symbol, behind the punctuation.
+    /// First character that counts as a symbol; punctuation has lower code points.
     const SYMBOLS: char = '\u{2190}';
     let (mut words, mut word) = (Vec::new(), None);
     for sign in text.chars() {
@@ -102,7 +103,7 @@ fn words(text: &str) -> Vec<u64> {
     words
 }
 
-/// Hashes of the shingles of a text; of a short text, of all of its words.
+/// Hashes the shingles of a text. A short text has one shingle, of all its words.
 fn shingles(words: &[u64]) -> BTreeSet<u64> {
     let hash = |words: &[u64]| words.iter().fold(0, |hash, word| mix(hash ^ word, 1));
     match words.len() {
@@ -117,7 +118,7 @@ fn similarity(a: &BTreeSet<u64>, b: &BTreeSet<u64>) -> f64 {
     common as f64 / (a.len() + b.len() - common).max(1) as f64
 }
 
-/// A hash of a number and a seed (splitmix64, Steele et al. 2014).
+/// Hashes a number with a seed (splitmix64, Steele et al. 2014).
 fn mix(value: u64, seed: u64) -> u64 {
     let mut mixed = value.wrapping_add(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -140,7 +141,7 @@ mod tests {
         let texts = strings(&["A fine day!", "rain", "a  fine day", "!!", "!!", "???"]);
         let equal = |row, of| Duplicate { row, of, equal: true };
         assert_eq!(duplicates(&texts), [equal(2, 0), equal(4, 3)]);
-        // Other emoji are other words, and letters of a script without spaces, too.
+        // Different emoji are different words, and so are different letters of a script without spaces.
         let texts = strings(&[
             "😀 😀 😀 😀",
             "😡 😡 😡 😡",
@@ -149,7 +150,7 @@ mod tests {
             "今天天气很好我们去公园！",
         ]);
         assert_eq!(duplicates(&texts), [equal(4, 2)]);
-        // Pairs with one first text, and long texts with one beginning.
+        // Covers pairs with the same first text, and long texts with the same beginning.
         let long = |end: &str| format!("{} {end}", "the same words at the beginning of each text ".repeat(20));
         let pairs = strings(&[
             "a man eats\u{1f}someone eats",
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn pairs_are_those_of_comparing_every_pair() {
-        // 200 texts of 60 words; every fourth repeats an earlier one with one to six words changed.
+        // 200 texts of 60 words. Every fourth repeats an earlier text with one to six words changed.
         let mut rng = dht_toys::rng(3);
         let mut numbers: Vec<Vec<u32>> = Vec::new();
         for row in 0..200 {
@@ -181,11 +182,11 @@ mod tests {
             numbers.push(text);
         }
         let texts: Vec<String> = numbers.iter().map(|numbers| format!("{numbers:?}")).collect();
-        let found: BTreeSet<usize> = duplicates(&texts).iter().map(|duplicate| duplicate.row).collect();
+        let detected: BTreeSet<usize> = duplicates(&texts).iter().map(|duplicate| duplicate.row).collect();
         let all: Vec<BTreeSet<u64>> = texts.iter().map(|text| shingles(&words(text))).collect();
         let repeats = |row: &usize| (0..*row).any(|other| similarity(&all[other], &all[*row]) >= LEAST_SIMILARITY);
         let expected: BTreeSet<usize> = (0..200).filter(repeats).collect();
         assert!(expected.len() > 15, "{expected:?}");
-        assert!(found.is_subset(&expected) && found.len() + 1 >= expected.len(), "{found:?} and {expected:?}");
+        assert!(detected.is_subset(&expected) && detected.len() + 1 >= expected.len(), "{detected:?} and {expected:?}");
     }
 }

@@ -1,28 +1,28 @@
-//! The rows to look at, most useful first.
+//! List of the rows that a person should look at, the most useful first.
 
 use std::collections::BTreeMap;
 
 use super::duplicates::Duplicate;
 use super::labels::Doubt;
 
-/// Reason to look at a row.
+/// Reason why a person should look at a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Problem {
     /// An equal text has another label.
     TwoLabels {
-        /// That row.
+        /// Index of the other row.
         other: usize,
     },
-    /// The other rows say that another label is likelier.
+    /// A model that was fitted on the other rows finds another label likelier.
     Label(Doubt),
     /// A nearly equal text has another label.
     NearTwoLabels {
-        /// That row.
+        /// Index of the other row.
         other: usize,
     },
     /// An equal or nearly equal text has the same label.
     Repeated {
-        /// That row.
+        /// Index of the other row.
         other: usize,
         /// True if the texts are equal in all letters and digits.
         equal: bool,
@@ -30,7 +30,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Name in the table.
+    /// Name of the problem in the table.
     pub fn name(&self) -> &'static str {
         match self {
             Self::TwoLabels { .. } => "two labels for one text",
@@ -51,16 +51,17 @@ impl Problem {
     }
 }
 
-/// Row to look at.
+/// Row that a person should look at.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Finding {
-    /// The row.
+    /// Index of the row.
     pub row: usize,
-    /// The reason.
+    /// Reason to look at it.
     pub problem: Problem,
 }
 
-/// Joins the problems: one for each row, the most useful kinds first, and within a kind in their own order.
+/// Merges the problems into one list with one problem for each row. The most useful kinds come first, and each kind
+/// keeps its own order.
 pub fn findings(labels: &[u32], duplicates: &[Duplicate], doubts: &[Doubt]) -> Vec<Finding> {
     let of_duplicate = |duplicate: &Duplicate| {
         let Duplicate { row, of: other, equal } = *duplicate;
@@ -88,12 +89,12 @@ mod tests {
         let doubt = |row| Doubt { row, suggested: 1, of_label: 0.1, of_suggested: 0.9 };
         let duplicate = |row, of, equal| Duplicate { row, of, equal };
         let labels = [0, 1, 0, 0, 1, 0];
-        let found = findings(
+        let findings = findings(
             &labels,
             &[duplicate(1, 0, true), duplicate(3, 2, true), duplicate(4, 0, false), duplicate(5, 2, false)],
             &[doubt(3), doubt(1)],
         );
-        let names: Vec<(usize, &str)> = found.iter().map(|finding| (finding.row, finding.problem.name())).collect();
+        let names: Vec<(usize, &str)> = findings.iter().map(|finding| (finding.row, finding.problem.name())).collect();
         let expected = [
             (1, "two labels for one text"),
             (3, "label"),

@@ -1,13 +1,13 @@
-//! Labels that the rest of the rows contradicts.
+//! Detection of labels that the other rows contradict.
 
 use std::collections::BTreeMap;
 
 /// Label that other rows contradict.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Doubt {
-    /// The row.
+    /// Index of the row.
     pub row: usize,
-    /// The likeliest class by the other rows.
+    /// Likeliest class according to the other rows.
     pub suggested: usize,
     /// Probability of the row's own label.
     pub of_label: f64,
@@ -15,21 +15,22 @@ pub struct Doubt {
     pub of_suggested: f64,
 }
 
-/// Rows whose label is not the likeliest class by probabilities that were not learned from the row, in the order of the
-/// margin p(label) − p(suggested), the least first ("normalised margin", Northcutt et al. 2021).
+/// Lists the rows whose label is not the likeliest class by out-of-fold probabilities, which do not depend on the row's
+/// own label. They are in ascending order of the margin p(label) − p(suggested) ("normalised margin", Northcutt et al.
+/// 2021).
 pub fn doubts<'a>(labels: &[u32], log_probabilities: impl Iterator<Item = &'a [f64]>) -> Vec<Doubt> {
     let of_row = |(row, (label, logs)): (usize, (&u32, &[f64]))| {
         let best = (0..logs.len()).max_by(|a, b| logs[*a].total_cmp(&logs[*b]).then(b.cmp(a)))?;
         let (own, of_suggested) = (logs[*label as usize].exp(), logs[best].exp());
         (best != *label as usize).then_some(Doubt { row, suggested: best, of_label: own, of_suggested })
     };
-    let mut found: Vec<Doubt> = labels.iter().zip(log_probabilities).enumerate().filter_map(of_row).collect();
+    let mut doubts: Vec<Doubt> = labels.iter().zip(log_probabilities).enumerate().filter_map(of_row).collect();
     let margin = |doubt: &Doubt| doubt.of_label - doubt.of_suggested;
-    found.sort_by(|a, b| margin(a).total_cmp(&margin(b)).then(a.row.cmp(&b.row)));
-    found
+    doubts.sort_by(|a, b| margin(a).total_cmp(&margin(b)).then(a.row.cmp(&b.row)));
+    doubts
 }
 
-/// Groups of labels that differ in case, spaces and signs alone.
+/// Groups labels that differ only in case, spaces and punctuation.
 pub fn spellings(labels: &[String]) -> Vec<Vec<&str>> {
     let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for label in labels {
@@ -49,13 +50,13 @@ mod tests {
     #[test]
     fn the_least_margin_comes_first() {
         let rows = [[0.9_f64, 0.1], [0.4, 0.6], [0.05, 0.95], [0.5, 0.5]].map(|row| row.map(f64::ln));
-        let found = doubts(&[0, 0, 0, 1], rows.iter().map(|row| &row[..]));
-        // The last row is a tie, of which the first class is the answer.
+        let doubts = doubts(&[0, 0, 0, 1], rows.iter().map(|row| &row[..]));
+        // The last row is a tie, in which the first class is the answer.
         assert_eq!(
-            found.iter().map(|doubt| (doubt.row, doubt.suggested)).collect::<Vec<_>>(),
+            doubts.iter().map(|doubt| (doubt.row, doubt.suggested)).collect::<Vec<_>>(),
             [(2, 1), (1, 1), (3, 0)]
         );
-        assert!((found[0].of_label - 0.05).abs() < 1e-12);
+        assert!((doubts[0].of_label - 0.05).abs() < 1e-12);
     }
 
     #[test]

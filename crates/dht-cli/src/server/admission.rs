@@ -1,45 +1,46 @@
-//! Admission of requests by their estimated tokens, before they are parsed and tokenised.
+//! Admission of requests by their estimated number of tokens, before they are parsed and tokenised.
 //!
-//! Under overload, a request that would be late costs the time of parsing and tokenising and is then of no use. It is
-//! refused first, so that the time is left for requests that can be answered.
+//! Under overload, a request whose answer would be late still costs the time of parsing and tokenising. Such a request
+//! is refused first, so that the time is left for requests that can be answered.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::refusal::Refusal;
 
-/// Bytes of a JSON body for each token, about the mean of English texts.
+/// Bytes of a JSON body per token: about the mean for English texts.
 const BYTES_PER_TOKEN: usize = 4;
-/// Share of the deadline after which the answer may be expected at most. Texts differ, machines stall, a client that was
-/// refused has less time left, and a late answer is useless.
+/// Maximum share of the deadline that the expected time of an answer may take. The margin is large because texts
+/// differ, machines stall, a client that was refused before has less time left, and a late answer is useless.
 const SHARE: f64 = 0.25;
-/// Share of the time that an answer may take, above which the latest answers show that requests wait. Below it the pace is
-/// that of the requests, not of the server, which could answer more.
+/// Share of the time that an answer may take, above which the latest answers show that requests wait. Below it, the
+/// pace is limited by the number of requests, and the server could answer more.
 const WAITING: f64 = 0.25;
-/// Minimum time of a measurement of the pace, unless the server becomes idle before.
+/// Minimum duration of a measurement of the pace, unless the server becomes idle earlier.
 const WINDOW: Duration = Duration::from_millis(200);
-/// Weight of the latest measurement in the exponential mean.
+/// Weight of the latest measurement in the exponential moving average.
 const LATEST: f64 = 0.3;
 
-/// Estimated tokens in progress, and the pace at which they are answered.
+/// Estimator of the time until an answer, from the estimated tokens in progress and the pace at which they are
+/// answered.
 #[derive(Debug, Default)]
 pub(super) struct Admission(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Estimated tokens of the admitted requests that are not answered yet.
+    /// Estimated number of tokens of the admitted requests that are not answered yet.
     pending: usize,
-    /// Seconds for each estimated token.
+    /// Seconds per estimated token.
     pace: Option<f64>,
-    /// Mean time of the latest answers.
+    /// Moving average of the time of the latest answers.
     taken: Duration,
-    /// Start of the present measurement, and estimated tokens that were answered since.
+    /// Start of the present measurement, and the estimated number of tokens that were answered since.
     window: Option<(Instant, usize)>,
 }
 
-/// Admitted request, until this is dropped.
+/// Guard of an admitted request, which counts as in progress until the guard is dropped.
 #[derive(Debug)]
-pub(super) struct Admitted {
+pub(super) struct AdmissionGuard {
     admission: Arc<Admission>,
     tokens: usize,
     arrived: Instant,
@@ -52,8 +53,8 @@ impl Admission {
     }
 
     /// Admits a body of this size, unless its answer is expected too late. A request is always admitted if no other is
-    /// in progress, or if the latest answers came soon.
-    pub(super) fn admit(self: &Arc<Self>, bytes: usize, deadline: Duration) -> Result<Admitted, Refusal> {
+    /// in progress, or if the latest answers took little time.
+    pub(super) fn admit(self: &Arc<Self>, bytes: usize, deadline: Duration) -> Result<AdmissionGuard, Refusal> {
         let tokens = bytes / BYTES_PER_TOKEN + 1;
         let mut state = self.state();
         let expected = state.pace.unwrap_or(0.0) * (state.pending + tokens) as f64;
@@ -66,24 +67,24 @@ impl Admission {
         }
         state.pending += tokens;
         state.window.get_or_insert_with(|| (Instant::now(), 0));
-        Ok(Admitted { admission: self.clone(), tokens, arrived: Instant::now(), is_answered: false })
+        Ok(AdmissionGuard { admission: self.clone(), tokens, arrived: Instant::now(), is_answered: false })
     }
 }
 
-impl Admitted {
-    /// Marks the request as answered. Refused ones do not count for the pace.
+impl AdmissionGuard {
+    /// Marks the request as answered. Refused requests do not count for the pace.
     pub(super) fn answered(mut self) {
         self.is_answered = true;
     }
 }
 
-impl Drop for Admitted {
+impl Drop for AdmissionGuard {
     fn drop(&mut self) {
         let (mut state, now) = (self.admission.state(), Instant::now());
         let taken = now.saturating_duration_since(self.arrived);
         state.taken = match self.is_answered {
             true => state.taken.mul_f64(1.0 - LATEST) + taken.mul_f64(LATEST),
-            // It was too late, or refused at once.
+            // The request was too late, or refused at once.
             false => state.taken.max(taken),
         };
         state.end(self.tokens, self.is_answered, now);
@@ -126,7 +127,8 @@ mod tests {
 
     #[test]
     fn few_small_requests_do_not_keep_a_batch_out() {
-        // Each alone takes 6 ms for 9 tokens: a pace of .6 ms, by which a batch of 1,600 tokens would take a second.
+        // A single request takes 6 ms for 9 tokens. At this pace of .6 ms per token, a batch of 1,600 tokens would take
+        // a second.
         let (admission, deadline) = (admission(9, 0.006 / 9.0), Duration::from_secs(2));
         assert!(admission.admit(6400, deadline).is_err(), "the latest answers took two seconds");
         admission.state().taken = Duration::from_millis(6);

@@ -1,4 +1,4 @@
-//! Way of a request of texts, in any form: body, admission, tokenising, answers, response.
+//! Steps of answering a request of texts, in any form: body, admission, tokenising, answers, response.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use super::question::{Question, Text};
 use super::refusal::{ErrorType, Refusal};
 use super::tei;
 
-/// Answers a JSON body, which `parse` reads.
+/// Answers a JSON body, which `parse` converts to a question.
 pub(super) async fn answer(
     app: Arc<App>,
     headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! State that all requests share.
+//! State that all requests of the server share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,22 @@ use crate::error::Error;
 /// Function that loads the model, at the start and for each reload.
 pub(super) type Loader = Box<dyn Fn() -> Result<LoadedModel, Error> + Send + Sync>;
 
-/// Model that was loaded from a directory, or made in the process.
+/// Model to serve: loaded from a directory, or made in the process.
+///
+/// # Examples
+/// ```
+/// use dht_cli::LoadedModel;
+/// use dht_dynamic::Engine;
+/// use dht_dynamic::transformer::{Pooling, TextClassifier};
+/// use dht_toys::{reviews, rng};
+///
+/// let mut rng = rng(1);
+/// let classifier = TextClassifier::new(reviews::encoder(&mut rng), 2, Pooling::Mean, &mut rng)?;
+/// let engine = Engine::new(classifier, reviews::tokenizer(), &reviews::labels())?;
+/// // A model that was made in the process has no files and no checksum.
+/// assert!(LoadedModel::from(engine).sha256.is_none());
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct LoadedModel {
     /// Engine that answers texts.
@@ -38,7 +53,7 @@ impl From<Engine> for LoadedModel {
     }
 }
 
-/// Identity of the model that answers.
+/// Identity of the model that the server uses.
 #[derive(Debug, Clone)]
 pub(super) struct ModelVersion {
     pub(super) sha256: Option<String>,
@@ -46,19 +61,19 @@ pub(super) struct ModelVersion {
 }
 
 impl ModelVersion {
-    /// Version of a model that is loaded now.
+    /// Creates the version of a model that has just been loaded.
     pub(super) fn now(sha256: Option<String>) -> Self {
         Self { sha256, loaded: SystemTime::now() }
     }
 
-    /// Time of loading in seconds since 1970.
+    /// Time of loading, in seconds since 1970.
     pub(super) fn loaded_seconds(&self) -> f64 {
         let since = self.loaded.duration_since(SystemTime::UNIX_EPOCH);
         since.map_or(0.0, |since| (since.as_secs_f64() * 1e3).round() / 1e3)
     }
 }
 
-/// State that all requests share.
+/// State that all requests of the server share.
 pub(super) struct App {
     pub(super) service: Arc<Service>,
     pub(super) settings: ServerSettings,
@@ -67,23 +82,23 @@ pub(super) struct App {
     pub(super) metrics: Arc<Metrics>,
     pub(super) port: Arc<Port>,
     pub(super) started: Instant,
-    /// True once a load balancer is to send no more requests.
+    /// True once a load balancer should send no more requests.
     pub(super) draining: AtomicBool,
-    /// True once the server is to stop.
+    /// True once the server should stop.
     pub(super) stopping: watch::Receiver<bool>,
-    /// Estimated tokens in progress.
+    /// Admission of requests, by their estimated number of tokens.
     pub(super) admission: Arc<Admission>,
-    /// Number of further requests that may be processed.
+    /// Semaphore with a permit for each further request that may be processed.
     requests: Arc<Semaphore>,
-    /// Number of further bytes of bodies that may be read.
+    /// Semaphore with a permit for each further byte of bodies that may be read.
     pub(super) body_bytes: Arc<Semaphore>,
     /// Version of the present model.
     pub(super) version: Mutex<ModelVersion>,
-    /// Highest number of layers of a model so far.
+    /// Highest number of layers of all models so far.
     pub(super) most_layers: AtomicU64,
     /// Lock that is held while a model is loaded.
     pub(super) reloading: Arc<tokio::sync::Mutex<()>>,
-    /// Room for requests to reload: one that runs and one that waits.
+    /// Semaphore for requests to reload: one may run and one may wait.
     pub(super) reload_requests: Arc<Semaphore>,
     token: Option<[u8; 32]>,
 }
@@ -109,7 +124,7 @@ impl App {
             port,
             admission: Arc::default(),
             requests: Arc::new(Semaphore::new(settings.limits.requests)),
-            // A body of the largest size fits when there is no other.
+            // A body of the largest size fits if there is no other.
             body_bytes: Arc::new(Semaphore::new(settings.limits.all_body_bytes.max(settings.limits.body_bytes))),
             version: Mutex::new(version),
             most_layers: AtomicU64::new(0),
@@ -120,13 +135,14 @@ impl App {
         }
     }
 
-    /// Returns whether `given` is the token. All bytes of both digests are compared, so that the time reveals nothing
-    /// of the token.
-    pub(super) fn is_token(&self, given: &str) -> bool {
+    /// Returns whether `candidate` is the token. All bytes of both digests are compared, so that the time reveals
+    /// nothing about the token.
+    pub(super) fn is_token(&self, candidate: &str) -> bool {
         let Some(own) = self.token else { return false };
-        let given: [u8; 32] = Sha256::digest(given.as_bytes()).into();
-        std::hint::black_box(own.iter().zip(given).fold(0, |differences, (own, given)| differences | (own ^ given)))
-            == 0
+        let candidate: [u8; 32] = Sha256::digest(candidate.as_bytes()).into();
+        std::hint::black_box(
+            own.iter().zip(candidate).fold(0, |differences, (own, candidate)| differences | (own ^ candidate)),
+        ) == 0
     }
 
     /// Returns whether the server is about to stop.
@@ -141,13 +157,13 @@ impl App {
         self.requests.clone().try_acquire_owned().map_err(busy)
     }
 
-    /// Deadline of a request that has arrived at this moment.
-    pub(super) fn deadline(&self, arrived: Instant, wanted: Option<Duration>) -> Instant {
+    /// Deadline of a request that arrived at `arrived`: the requested time, but at most the server's limit.
+    pub(super) fn deadline(&self, arrived: Instant, requested: Option<Duration>) -> Instant {
         let most = self.settings.limits.deadline;
-        arrived + wanted.map_or(most, |wanted| wanted.min(most))
+        arrived + requested.map_or(most, |requested| requested.min(most))
     }
 
-    /// Submits a request. It may block, so call it on a thread for blocking work.
+    /// Submits a request to the service. The call may block and belongs on a thread for blocking work.
     pub(super) fn submit(&self, request: &Request<'_>) -> Result<Ticket, Refusal> {
         let texts = request.queries.len();
         if texts > self.settings.limits.texts {
@@ -166,7 +182,7 @@ impl App {
     }
 }
 
-/// Waits for the answers until the deadline.
+/// Waits for the answers of a request until the deadline.
 pub(super) async fn answers(ticket: Ticket, deadline: Instant) -> Result<Vec<Answer>, Refusal> {
     match tokio::time::timeout_at(deadline.into(), ticket).await {
         Ok(answers) => answers.map_err(|error| Refusal::of_answer(&error)),
@@ -179,7 +195,7 @@ pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(found) => found,
+        Ok(result) => result,
         Err(error) => Err(Refusal::of_answer(&dht_dynamic::Error::Panic { message: error.to_string() })),
     }
 }

@@ -1,4 +1,4 @@
-//! Body of a request, within limits of bytes and time.
+//! Reading the body of a request, within limits of bytes and time.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::app::App;
 use super::refusal::{ErrorType, Refusal};
 
-/// Limit of the bytes of a refused body that are still read, in bodies of the largest size.
+/// Maximum number of bytes of a refused body that are still read, as a multiple of the largest body.
 const DRAINED: usize = 8;
-/// Time limit for reading the rest of a refused body.
+/// Time limit for reading the remainder of a refused body.
 const DRAINING: Duration = Duration::from_secs(1);
 
-/// Body that was read, with its share of the memory limit.
+/// Content of a body, with its permit of the memory limit.
 pub(super) struct Content {
     pub(super) bytes: Vec<u8>,
     _room: Option<OwnedSemaphorePermit>,
@@ -32,7 +32,7 @@ pub(super) enum ContentType {
     Lines,
 }
 
-/// Determines the format of the body from its headers. A compressed body is refused.
+/// Determines the format of the body from its headers. Refuses a compressed body.
 pub(super) fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> {
     let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("something else"));
     if let Some(encoding) = encoding.filter(|encoding| !encoding.trim().eq_ignore_ascii_case("identity")) {
@@ -55,8 +55,8 @@ pub(super) fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> 
     }
 }
 
-/// Parses a JSON object. A list of its values in their order, which serde would accept, is refused. A lone surrogate,
-/// which cutting a text within an emoji leaves, becomes U+FFFD.
+/// Parses a JSON object. Refuses a list of its values, which serde would accept. A lone surrogate becomes U+FFFD; it
+/// occurs if a client cuts a text within an emoji.
 pub(super) fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
     if json.trim_ascii_start().starts_with(b"[") {
         return Err(Refusal::unprocessable("a list is not a request, expected an object"));
@@ -108,8 +108,8 @@ pub(super) async fn read(app: &App, headers: &HeaderMap, mut body: Body) -> Resu
     }
 }
 
-/// Reads and drops the rest of a refused body, within limits. A client that is still sending when its connection closes
-/// may lose the refusal.
+/// Reads and drops the remainder of a refused body, within limits. A client that is still sending when its connection
+/// closes may lose the refusal.
 pub(super) async fn drain(body: &mut Body, most: usize) {
     let read = async {
         let mut left = DRAINED.saturating_mul(most);

@@ -1,4 +1,5 @@
-//! `POST /v1/classify`: answers with probabilities, route and cost. `POST /invocations`: the same without lines.
+//! Handler of `POST /v1/classify`: answers with probabilities, route and cost; and of `POST /invocations`: the same
+//! without lines.
 
 use std::fmt;
 use std::sync::Arc;
@@ -60,12 +61,12 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Text, A::Error> {
-        // The derived function, which `remote` makes one of the type's own.
+        // Calls the derived function, which `remote` turns into a function of the type itself.
         Text::deserialize(MapAccessDeserializer::new(members))
     }
 }
 
-/// Answers JSON at once, in the form that its members have, or lines as they arrive.
+/// Answers a JSON body at once, in the form that its members indicate, or answers lines as they arrive.
 pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     if content_type(&headers)? == ContentType::Lines {
         return lines::answer(app, body);
@@ -73,12 +74,12 @@ pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, bo
     answering::answer(app, &headers, body, parse_any).await
 }
 
-/// `POST /invocations`, the path of SageMaker: JSON in the form that its members have.
+/// Handler of `POST /invocations`, the path of SageMaker. It answers JSON in the form that its members indicate.
 pub(super) async fn invoke(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     answering::answer(app, &headers, body, parse_any).await
 }
 
-/// Form of the server's own.
+/// The server's own form of requests and answers.
 struct OwnForm;
 
 #[derive(Debug, Serialize)]
@@ -92,7 +93,7 @@ impl Form for OwnForm {
     }
 }
 
-/// Members that tell the form of a body.
+/// Members of a body that indicate its form.
 #[derive(Deserialize)]
 struct Members {
     inputs: Option<IgnoredAny>,
@@ -100,9 +101,9 @@ struct Members {
     texts: Option<IgnoredAny>,
 }
 
-/// Parses a body whose members decide the form.
+/// Parses a body in the form that its members indicate.
 fn parse_any(app: &App, json: &[u8]) -> Result<Question, Refusal> {
-    // A list of its values would be read as an object, too.
+    // serde would also accept a list of the values as an object.
     let members = if json.trim_ascii_start().starts_with(b"[") { None } else { serde_json::from_slice(json).ok() };
     match members {
         Some(Members { texts: None, input: Some(_), .. }) => vllm::parse(app, json),

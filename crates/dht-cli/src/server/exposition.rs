@@ -1,4 +1,4 @@
-//! Text of `GET /metrics`: the metrics of the server, the service, the model and the connections.
+//! Rendering of `GET /metrics`: the metrics of the server, the service, the model and the connections.
 
 use std::sync::atomic::Ordering;
 
@@ -12,7 +12,7 @@ use super::app::App;
 use super::metrics::Metrics;
 use super::refusal::Refusal;
 
-/// Renders all metrics; before the model is loaded, those of the server alone.
+/// Renders all metrics. Before the model is loaded, these are only the metrics of the server itself.
 pub(super) fn render(metrics: &Metrics, app: Option<&App>) -> Response {
     let mut families = metrics.gather();
     families.extend(app.map(of_app).unwrap_or_default());
@@ -22,7 +22,7 @@ pub(super) fn render(metrics: &Metrics, app: Option<&App>) -> Response {
     }
 }
 
-/// Metrics that the service, the present model and the table of connections count.
+/// Collects the metrics that the service, the present model and the table of connections count.
 fn of_app(app: &App) -> Vec<MetricFamily> {
     let mut families = Families::default();
     let version = app.version();
@@ -39,7 +39,7 @@ fn of_app(app: &App) -> Vec<MetricFamily> {
         f64::from(u8::from(!app.is_ending())),
     );
     let layers = app.service.engine().model_shape().layers as u64;
-    // A model of fewer layers takes no bucket away.
+    // After a reload of a model with fewer layers, all buckets stay.
     let layers = layers.max(app.most_layers.fetch_max(layers, Ordering::Relaxed));
     families.of_service(&app.service.metrics(), layers as usize);
     families.gauge("dht_connections", "Open connections.", app.port.connections.open() as f64);
@@ -53,7 +53,7 @@ fn of_app(app: &App) -> Vec<MetricFamily> {
     families.0
 }
 
-/// Metric with its labels: a gauge or a counter.
+/// Creates a metric with its labels: a gauge or a counter.
 fn value(labels: &[(&str, &str)], value: f64, is_gauge: bool) -> Metric {
     let pair = |(name, value): &(&str, &str)| {
         let mut pair = proto::LabelPair::default();
@@ -74,7 +74,7 @@ fn value(labels: &[(&str, &str)], value: f64, is_gauge: bool) -> Metric {
     metric
 }
 
-/// Families of metrics that are read when they are rendered.
+/// Families of metrics whose values are read when they are rendered.
 #[derive(Default)]
 struct Families(Vec<MetricFamily>);
 
@@ -152,7 +152,7 @@ impl Families {
             metrics.queued_texts as f64,
         );
         let sum = depths.iter().enumerate().map(|(depth, count)| depth as f64 * *count as f64).sum();
-        // A bucket for each depth that the model has, so that none appears later.
+        // There is a bucket for each depth of the model, so that none appears later.
         let buckets = depths.len().max(layers + 1);
         let counts: Vec<u64> = (0..buckets).map(|depth| depths.get(depth).copied().unwrap_or(0)).collect();
         let exits = counts.iter().enumerate().map(|(depth, count)| (depth.to_string(), *count));

@@ -1,4 +1,4 @@
-//! Information about the server: page, health, model, and description of the routes.
+//! Handlers that inform about the server: page, model, and description of the routes.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::app::App;
 use super::refusal::Refusal;
 
 const PAGE: &str = include_str!("assets/page.html");
-/// Hand-written description of all routes.
+/// Hand-written OpenAPI description of all routes.
 pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
 
 /// Content security policy of the page: only its own style and script, by their SHA-256, and requests to this server. A
@@ -23,21 +23,21 @@ const PAGE_POLICY: &str = "default-src 'none'; \
     script-src 'sha256-ApQ7KPu3XIVC0ctMzCco1NhbGlQcDiIlKylOCDcq3m0='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `GET /`: the page.
+/// Handler of `GET /`: the page on which a person can classify texts.
 pub(super) async fn page() -> Response {
     let mut response = Html(PAGE).into_response();
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
     response
 }
 
-/// `GET /openapi.json`: the description of all routes, for the present model.
+/// Handler of `GET /openapi.json`: the description of all routes, for the present model.
 pub(super) async fn openapi(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     let mut description: Value =
         serde_json::from_str(OPENAPI).map_err(|error| Refusal::backend(format!("the description: {error}")))?;
     let (engine, schemas) = (app.service.engine(), &mut description["components"]["schemas"]);
     schemas["ClassificationRequest"]["properties"]["truncate_prompt_tokens"]["anyOf"][1]["minimum"] =
         engine.max_length().into();
-    // A model that runs all its layers has one speed.
+    // A model that always runs all layers has a single speed.
     if engine.speed().is_none() {
         for request in ["ClassifyRequest", "Line"] {
             if let Some(properties) = schemas[request]["properties"].as_object_mut() {
@@ -48,7 +48,7 @@ pub(super) async fn openapi(State(app): State<Arc<App>>) -> Result<Json<Value>, 
     Ok(Json(description))
 }
 
-/// `GET /info`: the model and the limits. The first fields are those of text-embeddings-inference.
+/// Handler of `GET /info`: the model and the limits. The first fields are those of text-embeddings-inference.
 pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
     let (engine, settings) = (app.service.engine(), &app.settings);
     let (limits, shape, version) = (&settings.limits, engine.model_shape(), app.version());
@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    /// Base64 of 32 bytes.
+    /// Encodes 32 bytes in Base64.
     fn base64(digest: &[u8]) -> String {
         const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let mut text = String::new();

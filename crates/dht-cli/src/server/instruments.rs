@@ -1,24 +1,24 @@
-//! Registration of metrics, buckets of times, and stages that requests go through.
+//! Helpers for metrics: registration, histogram buckets, and the stages of a request.
 
 use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, Registry, Result};
 
-/// Upper bounds of the buckets of times, in seconds.
+/// Upper bounds of the buckets of duration histograms, in seconds.
 pub(super) const SECONDS: [f64; 17] =
     [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
 
 /// Durations of the stages of an answered request.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Stages {
-    /// From the complete body to the start of its parsing.
+    /// Time from the complete body to the start of its parsing.
     pub(super) waiting: Duration,
-    /// Parsing and tokenising, with the n-gram exit.
+    /// Time of parsing and tokenising, including the n-gram exit.
     pub(super) tokenizing: Duration,
-    /// In the queue of the service and in batches.
+    /// Time in the queue of the service and in batches.
     pub(super) computing: Duration,
-    /// From the first to the last stage.
+    /// Time from the first to the last stage.
     pub(super) total: Duration,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn registered<C: Collector + Clone + 'static>(registry: &Registry, co
     Ok(collector)
 }
 
-/// Registers a histogram of times.
+/// Registers a histogram of durations.
 pub(super) fn histogram(registry: &Registry, name: &str, help: &str) -> Result<Histogram> {
     registered(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec())))
 }

@@ -25,7 +25,7 @@ use super::refusal::{ErrorType, Refusal, RefusalBody};
 
 /// Maximum number of lines of one stream that wait for answers.
 const ON_THE_WAY: usize = 64;
-/// Maximum number of lines that are parsed at once.
+/// Maximum number of lines that are parsed together.
 const AT_ONCE: usize = 16;
 /// Maximum number of bytes of an id.
 const ID_BYTES: usize = 1024;
@@ -39,12 +39,12 @@ struct Line {
     text: String,
     pair: Option<String>,
     speed: Option<f64>,
-    /// Identifier that is returned with the answer; see [`Identified`].
+    /// Identifier that is returned with the answer; [`Identified`] reads it.
     #[serde(rename = "id")]
     _id: Option<IgnoredAny>,
 }
 
-/// Line of which only the id is read.
+/// Line of a request of which only the id is read.
 #[derive(Debug, Deserialize)]
 struct Identified {
     id: Option<Box<RawValue>>,
@@ -70,14 +70,14 @@ enum Outcome {
     },
 }
 
-/// Line that was read.
+/// Line that was read and may wait for its answer.
 struct Pending {
     line: u64,
     id: Option<Box<RawValue>>,
     taken: Result<(Ticket, Instant), Refusal>,
 }
 
-/// Answers lines until they end. The response begins at once.
+/// Answers lines until the stream ends. The response begins at once.
 pub(super) fn answer(app: Arc<App>, body: Body) -> Result<Response, Refusal> {
     let permit = app.admit()?;
     let (sender, receiver) = mpsc::channel(ON_THE_WAY);
@@ -102,7 +102,7 @@ pub(super) fn answer(app: Arc<App>, body: Body) -> Result<Response, Refusal> {
 
 type Answering = (Arc<App>, mpsc::Receiver<Pending>, watch::Sender<()>, u64, Instant);
 
-/// Holds a stream's permit until the stream ends, or no answer has been taken for `patience`.
+/// Holds the permit of a stream until the stream ends, or until no answer has been taken for `patience`.
 async fn hold(permit: OwnedSemaphorePermit, mut progress: watch::Receiver<()>, patience: Duration) {
     while let Ok(Ok(())) = tokio::time::timeout(patience, progress.changed()).await {}
     drop(permit);
@@ -111,11 +111,11 @@ async fn hold(permit: OwnedSemaphorePermit, mut progress: watch::Receiver<()>, p
 impl Pending {
     async fn answer(self, app: &App) -> Bytes {
         let Self { line, id, taken } = self;
-        let found = match taken {
+        let result = match taken {
             Ok((ticket, deadline)) => answers(ticket, deadline).await,
             Err(refusal) => Err(refusal),
         };
-        let outcome = match found.map(|served| served.into_iter().next()) {
+        let outcome = match result.map(|served| served.into_iter().next()) {
             Ok(Some(served)) => {
                 app.metrics.text(&served);
                 Outcome::Answer(Box::new(served))
@@ -140,7 +140,7 @@ struct Cutter {
 }
 
 impl Cutter {
-    /// Lines that end in these bytes.
+    /// Returns the lines that end within these bytes.
     fn cut(&mut self, data: &[u8]) -> Vec<(u64, Result<Vec<u8>, Refusal>)> {
         let mut lines = Vec::new();
         let mut parts = data.split(|byte| *byte == b'\n');
@@ -174,12 +174,13 @@ impl Cutter {
     }
 }
 
-/// Reads lines and submits them, as fast as their answers are taken.
+/// Reads lines and submits them as fast as the client takes the answers.
 async fn read(app: Arc<App>, mut body: Body, sender: mpsc::Sender<Pending>) {
     let limits = &app.settings.limits;
     let mut cutter = Cutter { rest: Vec::new(), most: limits.body_bytes, dropping: false, line: 0 };
     let mut stopping = app.stopping.clone();
-    // The limit is for a line: a client that sends a byte now and then does not keep its connection.
+    // The time limit applies to a whole line, so that a client cannot keep its connection by sending a byte now and
+    // then.
     let (mut line, mut since) = (0, tokio::time::Instant::now());
     loop {
         if cutter.line > line {
@@ -219,7 +220,7 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-/// Submits lines, and waits while the queue is full. `None` if the receiver of the answers is gone.
+/// Submits lines, and waits while the queue is full. Returns `None` if the receiver of the answers is gone.
 async fn submit(
     app: &Arc<App>,
     lines: Vec<(u64, Result<Vec<u8>, Refusal>)>,
@@ -228,7 +229,7 @@ async fn submit(
     let mut lines = lines.into_iter().peekable();
     while lines.peek().is_some() {
         let part: Vec<_> = lines.by_ref().take(AT_ONCE).collect();
-        // The places come first, so that there are never more tickets than places.
+        // Places are reserved first, so that there are never more tickets than places.
         let places = sender.reserve_many(part.len()).await.ok()?;
         let own = app.clone();
         let parse = move || Ok(part.into_iter().map(|(line, bytes)| parse(line, bytes)).collect::<Vec<_>>());
@@ -244,7 +245,7 @@ async fn submit(
     Some(())
 }
 
-/// Parses a line. Its id is returned with a refusal, too, where it can be read.
+/// Parses a line. If the id can be read, it is returned with a refusal, too.
 fn parse(line: u64, bytes: Result<Vec<u8>, Refusal>) -> (u64, Option<Box<RawValue>>, Result<Line, Refusal>) {
     let bytes = match bytes {
         Ok(bytes) => bytes,
@@ -289,7 +290,7 @@ mod tests {
         let mut cutter = Cutter { rest: Vec::new(), most, dropping: false, line: 0 };
         let mut lines: Vec<_> = pieces.iter().flat_map(|piece| cutter.cut(piece.as_bytes())).collect();
         lines.extend(cutter.end());
-        lines.into_iter().map(|(line, found)| (line, found.ok().map(|l| String::from_utf8(l).unwrap()))).collect()
+        lines.into_iter().map(|(line, result)| (line, result.ok().map(|l| String::from_utf8(l).unwrap()))).collect()
     }
 
     #[test]

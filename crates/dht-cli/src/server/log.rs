@@ -1,4 +1,4 @@
-//! Log of one JSON object a line on standard error, never with a text.
+//! Log on standard error with one JSON object per line. It never contains a text.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,10 +13,10 @@ use crate::progress::{is_hidden, report};
 /// requests.
 const WAITING: usize = 1024;
 
-/// Time limit for the last lines.
+/// Time limit for writing the last lines when the log closes.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// JSON in which signs that a terminal would obey are JSON's own escapes.
+/// Escapes the characters in JSON that a terminal would obey, by JSON's own escapes.
 fn escaped(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for sign in json.chars() {
@@ -28,15 +28,15 @@ fn escaped(json: &str) -> String {
     shown
 }
 
-/// Log that a separate thread writes.
+/// Log whose lines a separate thread writes.
 #[derive(Debug)]
 pub(super) struct Log {
-    /// True to write failures only.
+    /// True if only failures are written.
     quiet: bool,
-    /// Lines to write; `None` ends the log.
+    /// Channel of the lines to write; `None` ends the log.
     lines: Option<SyncSender<Option<String>>>,
     dropped: AtomicU64,
-    /// Disconnected once the last line is written.
+    /// Channel that disconnects once the last line is written.
     written: Mutex<Receiver<()>>,
 }
 
@@ -60,7 +60,7 @@ impl Log {
         }
     }
 
-    /// Writes an event that a quiet log has, too: a failure, or a change of the labels.
+    /// Writes an event even if the log is quiet: a failure, or a change of the labels.
     pub(super) fn failure(&self, event: &str, fields: Value) {
         let Some(lines) = &self.lines else { return };
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());

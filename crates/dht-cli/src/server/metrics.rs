@@ -11,11 +11,11 @@ use super::tei::TeiMetrics;
 /// Metrics that the server itself records.
 pub(super) struct Metrics {
     registry: Registry,
-    /// Responses by route and status.
+    /// Counter of responses by route and status.
     pub(super) responses: IntCounterVec,
-    /// Reloads that failed.
+    /// Counter of reloads that failed.
     pub(super) failed_reloads: IntCounter,
-    /// Names of text-embeddings-inference.
+    /// Metrics under the names of text-embeddings-inference.
     pub(super) tei: TeiMetrics,
     latency: Histogram,
     stages: HistogramVec,
@@ -25,10 +25,10 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    /// Registers all metrics, and those of the process.
+    /// Registers all metrics, including those of the process.
     ///
     /// # Errors
-    /// A name that is registered twice.
+    /// Error of the registry if a name is registered twice.
     pub(super) fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let responses = Opts::new(
@@ -99,7 +99,7 @@ impl Metrics {
         }
     }
 
-    /// The metrics that the server itself records.
+    /// Collects the metrics that the server itself records.
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
         self.registry.gather()
     }

@@ -1,13 +1,13 @@
-//! HTTP server of a model.
+//! HTTP server that classifies texts with a model.
 //!
 //! ```text
 //!  connections ─▶ routes: token, log ─▶ body (bounded) ─▶ request of texts ─▶ Service: queue, batches ─▶ JSON
 //!  port for metrics ─▶ monitor: probes, metrics, without a token, also while the model is loaded
 //! ```
 //!
-//! A refusal is JSON with a reason. The exception is a head that hyper cannot parse: it is answered with a status and
-//! no body. A client that resets its connection cancels its request. A client that only ends its side may still read,
-//! and is answered.
+//! A refusal is JSON with a reason. The exception is a head that hyper cannot parse: the response is a status without a
+//! body. A client that resets its connection cancels its request. A client that only ends its side may still read, and
+//! gets its answer.
 
 mod admission;
 mod answering;

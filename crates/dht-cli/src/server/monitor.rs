@@ -1,4 +1,4 @@
-//! Probes, and the port for metrics, which answers before the model is loaded and requires no token.
+//! Probes, and the port for metrics. This port answers before the model is loaded, and requires no token.
 
 use std::sync::{Arc, OnceLock};
 
@@ -25,7 +25,7 @@ impl Monitor {
         Ok(Arc::new(Self { metrics: Arc::new(Metrics::new()?), app: OnceLock::new() }))
     }
 
-    /// Router of the port for metrics.
+    /// Creates the router of the port for metrics.
     pub(super) fn router(self: Arc<Self>) -> Router {
         Router::new()
             .route("/livez", any(live))
@@ -37,12 +37,12 @@ impl Monitor {
     }
 }
 
-/// `/livez`: the process answers.
+/// Handler of `/livez`: reports that the process answers.
 pub(super) async fn live() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// `/readyz` of the port for metrics: whether the model is loaded and requests are accepted.
+/// Handler of `/readyz` on the port for metrics: reports whether the model is loaded and requests are accepted.
 async fn ready(State(monitor): State<Arc<Monitor>>) -> Result<Json<Value>, Refusal> {
     match monitor.app.get() {
         Some(app) => readiness(app),
@@ -50,7 +50,7 @@ async fn ready(State(monitor): State<Arc<Monitor>>) -> Result<Json<Value>, Refus
     }
 }
 
-/// `/readyz`, `/health` and `/ping`: whether requests are accepted.
+/// Handler of `/readyz`, `/health` and `/ping`: reports whether requests are accepted.
 pub(super) async fn ready_of_app(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     readiness(&app)
 }
@@ -59,12 +59,12 @@ fn readiness(app: &App) -> Result<Json<Value>, Refusal> {
     if app.is_ending() { Err(Refusal::stopping()) } else { Ok(Json(json!({ "status": "ok" }))) }
 }
 
-/// `/metrics` of the port for metrics.
+/// Handler of `/metrics` on the port for metrics.
 async fn metrics(State(monitor): State<Arc<Monitor>>) -> Response {
     exposition::render(&monitor.metrics, monitor.app.get().map(|app| &**app))
 }
 
-/// `/metrics` of the server's own port.
+/// Handler of `/metrics` on the server's own port.
 pub(super) async fn metrics_of_app(State(app): State<Arc<App>>) -> Response {
     exposition::render(&app.metrics, Some(&app))
 }

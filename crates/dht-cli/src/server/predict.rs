@@ -1,4 +1,4 @@
-//! `POST /predict`, compatible with text-embeddings-inference and Hugging Face's inference API.
+//! Handler of `POST /predict`, compatible with text-embeddings-inference and Hugging Face's inference API.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,23 +34,23 @@ struct PredictRequest {
     parameters: Option<Parameters>,
 }
 
-/// Parameters that the clients of `huggingface_hub` send.
+/// Member `parameters`, which the clients of `huggingface_hub` send.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
     /// Number of labels in the answer.
     top_k: Option<usize>,
-    /// Function of the raw scores; the function of the model's task if not set.
+    /// Function that is applied to the raw scores; by default the function of the model's task.
     function_to_apply: Option<ScoreFunction>,
 }
 
-/// Parameters as an object. A list of their values, which serde would accept, is refused.
+/// Parses parameters from an object. Refuses a list of their values, which serde would accept.
 fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Parameters>, D::Error> {
     let members: Option<Map<String, Value>> = Option::deserialize(deserializer)?;
     members.map(|members| serde_json::from_value(members.into()).map_err(D::Error::custom)).transpose()
 }
 
-/// End of a long text that is cut. Texts are only cut on the right.
+/// Side on which a long text is cut. Texts are only cut on the right.
 #[derive(Debug, Default, Deserialize)]
 enum Direction {
     #[default]
@@ -58,17 +58,18 @@ enum Direction {
     Right,
 }
 
-/// Text, pair, or batch of both.
+/// Inputs of a request: a text, a pair, or a batch of both.
 #[derive(Debug)]
 enum Inputs {
     One(Text),
-    /// A text or a pair for text-embeddings-inference, a batch for Hugging Face.
+    /// Strings: one text or a pair for text-embeddings-inference, a batch for Hugging Face.
     Strings(Vec<String>),
     Batch(Vec<Text>),
 }
 
 impl Inputs {
-    /// The texts, and whether they are a single one or a pair. `of_hugging_face` is true for a request with `parameters`.
+    /// Returns the texts, and whether they are a single text or pair, not a batch. `of_hugging_face` is true for a
+    /// request with `parameters`.
     fn texts(self, of_hugging_face: bool) -> Result<(Vec<Text>, bool), String> {
         match self {
             Self::One(text) => Ok((vec![text], true)),
@@ -88,7 +89,7 @@ impl Inputs {
     }
 }
 
-/// String, or list of one or two strings.
+/// Item of a batch: a string, or a list of one or two strings.
 #[derive(Debug)]
 enum Item {
     String(String),
@@ -108,7 +109,7 @@ enum Predictions {
     Batch(Vec<Vec<Score>>),
 }
 
-/// Form of the answer to a request.
+/// Form of the answer to a request of `/predict`.
 struct PredictForm {
     /// True for a text or pair that is not in a batch.
     is_single: bool,
@@ -119,7 +120,7 @@ struct PredictForm {
     is_nested: bool,
 }
 
-/// Answers with the score of each label, the highest first.
+/// Answers with the score of each label, the highest score first.
 pub(super) async fn predict(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     let answered = answering::answer(app.clone(), &headers, body, parse).await;
     answered.inspect_err(|refusal| app.metrics.tei.failure(refusal))
@@ -151,7 +152,7 @@ impl Form for PredictForm {
         app.metrics.tei.request(self.is_single, texts);
     }
 
-    /// Adds to a refusal that two strings are one pair. A failure of the model has status 424, as in
+    /// Explains in a refusal that two strings are one pair. A failure of the model gets status 424, as in
     /// text-embeddings-inference.
     fn refuse(&self, refusal: Refusal) -> Refusal {
         if refusal.error_type == ErrorType::Backend {
@@ -172,7 +173,7 @@ impl Form for PredictForm {
 }
 
 impl PredictForm {
-    /// The scores of each text, the highest first.
+    /// Computes the scores of each text, the highest first.
     fn predictions(&self, answers: &[Answer]) -> Result<Predictions, Refusal> {
         let mut scores = answers.iter().map(|answer| self.scores(answer)).collect::<Result<Vec<_>, _>>()?;
         Ok(match scores.pop() {

@@ -1,4 +1,4 @@
-//! Request of texts that was parsed, and the form of its answer.
+//! Parsed request of texts, and the form of its answer.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use super::app::App;
 use super::instruments::Stages;
 use super::refusal::Refusal;
 
-/// Text, with the second text of a pair.
+/// Text with the optional second text of a pair.
 pub(super) type Text = (String, Option<String>);
 
-/// Request of texts.
+/// Parsed request of texts.
 pub(super) struct Question {
     pub(super) texts: Vec<Text>,
     pub(super) speed: Option<f64>,
     pub(super) deadline: Option<Duration>,
-    /// Refuses a text that the model would truncate.
+    /// True if a text that the model would truncate is refused.
     pub(super) whole: bool,
     pub(super) form: Box<dyn Form>,
 }
 
-/// Form of a request, which its answer and its refusals have, too.
+/// Form of a request, in which its answer and its refusals are written, too.
 pub(super) trait Form: Send {
-    /// Records a request of this number of texts.
+    /// Records a request with this number of texts.
     fn begin(&self, _app: &App, _texts: usize) {}
 
     /// Gives a refusal the form of the request.
@@ -32,9 +32,9 @@ pub(super) trait Form: Send {
         refusal
     }
 
-    /// Response with the answers.
+    /// Creates the response with the answers.
     ///
     /// # Errors
-    /// An answer that this form cannot hold.
+    /// [`Refusal`] if this form cannot hold an answer.
     fn response(&self, app: &App, answers: Vec<Answer>, stages: &Stages) -> Result<Response, Refusal>;
 }

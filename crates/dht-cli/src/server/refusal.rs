@@ -1,4 +1,4 @@
-//! Error responses.
+//! Error responses with a status and a reason.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -10,13 +10,14 @@ use serde::Serialize;
 /// Maximum number of characters of a reason.
 const LETTERS: usize = 400;
 
-/// Status with its reason, in the form of text-embeddings-inference: `{"error": …, "error_type": …}`.
+/// Refusal of a request: a status with a reason, in the form of text-embeddings-inference: `{"error": …, "error_type":
+/// …}`.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) error_type: ErrorType,
     pub(super) reason: String,
-    /// True for a body of vLLM's form.
+    /// True if the body has vLLM's form.
     pub(super) is_of_vllm: bool,
 }
 
@@ -33,7 +34,7 @@ pub(super) enum ErrorType {
     NotFound,
 }
 
-/// Refusal as JSON.
+/// Body of a refusal as JSON.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum RefusalBody {
@@ -57,7 +58,7 @@ impl Refusal {
         Self { status, error_type, reason: reason.into(), is_of_vllm: false }
     }
 
-    /// Refusal of a well-formed request for something impossible.
+    /// Creates a refusal of a well-formed request that cannot be fulfilled.
     pub(super) fn unprocessable(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorType::Validation, reason)
     }
@@ -86,13 +87,13 @@ impl Refusal {
         Self::new(StatusCode::GATEWAY_TIMEOUT, ErrorType::Deadline, "the deadline passed before the answer")
     }
 
-    /// Refusal of a body that cannot be parsed: 400 if it is not JSON, 422 if it is other JSON than expected.
+    /// Creates a refusal of a body that cannot be parsed: 400 if it is not JSON, 422 if it is JSON of another form.
     pub(super) fn json(error: &serde_json::Error) -> Self {
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
         Self::new(status, ErrorType::Validation, format!("the body is not what was expected: {error}"))
     }
 
-    /// Refusal for an error of submitting a request, or of answering it.
+    /// Creates a refusal from an error of submitting a request or of answering it.
     pub(super) fn from_error(error: &Error) -> Self {
         match error {
             Error::Busy { .. } | Error::Backlog { .. } => Self::overloaded(error.to_string()),
@@ -107,7 +108,7 @@ impl Refusal {
         }
     }
 
-    /// Refusal for an error of a request that was accepted.
+    /// Creates a refusal from an error of a request that was already accepted.
     pub(super) fn of_answer(error: &Error) -> Self {
         if matches!(error, Error::Deadline) { Self::late() } else { Self::backend(error.to_string()) }
     }
@@ -116,7 +117,7 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, reason)
     }
 
-    /// Gives the refusal the form of vLLM, whose status of an invalid request is 400.
+    /// Converts the refusal to the form of vLLM, in which an invalid request has status 400.
     pub(super) fn of_vllm(self) -> Self {
         let status = match self.status {
             StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => StatusCode::BAD_REQUEST,
@@ -125,7 +126,7 @@ impl Refusal {
         Self { status, is_of_vllm: true, ..self }
     }
 
-    /// Converts the refusal to JSON. A reason may quote the request; it is cut there.
+    /// Converts the refusal to JSON. A reason may quote the request, so that it is cut at a maximum length.
     pub(super) fn body(&self) -> RefusalBody {
         let mut reason = self.reason.clone();
         if let Some((end, _)) = reason.char_indices().nth(LETTERS) {
@@ -140,7 +141,7 @@ impl Refusal {
         }
     }
 
-    /// Type of an error of vLLM.
+    /// Type of the error in vLLM's form.
     fn vllm_type(&self) -> &'static str {
         match self.status {
             StatusCode::BAD_REQUEST => "BadRequestError",

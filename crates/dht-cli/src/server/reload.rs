@@ -1,4 +1,4 @@
-//! `POST /v1/reload` and SIGHUP: replace the present model by that of the directory.
+//! Handlers of `POST /v1/reload` and SIGHUP: replace the present model by the one in the directory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::app::{App, LoadedModel, ModelVersion};
 use super::refusal::{ErrorType, Refusal};
 
-/// Reloads the model on request. A server without a token refuses; the token itself is checked before.
+/// Reloads the model on request. A server without a token refuses; the token itself was checked before.
 pub(super) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     if app.settings.token.is_none() {
         return Err(Refusal::new(
@@ -22,12 +22,12 @@ pub(super) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Value>, R
             "a reload takes a token, and this server was started without one: send SIGHUP, or start it with --token-file",
         ));
     }
-    // One that runs and one that waits: the latter loads what is there now.
+    // One reload may run and one may wait: the waiting one loads what is in the directory by then.
     let Ok(permit) = app.reload_requests.clone().try_acquire_owned() else {
         let reason = "a reload is in progress, and another one waits: it will load what is in the directory then";
         return Err(Refusal::new(StatusCode::CONFLICT, ErrorType::Overloaded, reason));
     };
-    // On a task of its own, since who asked for it may be gone before it is done.
+    // Reloads on a separate task, since the client may be gone before the reload is done.
     let loaded = tokio::spawn(async move {
         let loaded = load(app).await;
         drop(permit);
@@ -68,11 +68,11 @@ impl ChangedLabels {
     }
 }
 
-/// Reloads the model and returns the labels that changed. The present model stays if loading fails or takes too long, if
-/// the new model is for another task, whose answers have other fields, and if it has other labels, unless the settings
-/// allow them.
+/// Reloads the model and returns the labels that changed. The present model stays if loading fails or takes too long,
+/// and if the new model is for another task, whose answers have other fields. It also stays if the new model has other
+/// labels, unless the settings allow them.
 pub(super) async fn load(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
-    // On a task of its own, with the lock: who asked for it may be gone before it is done.
+    // Reloads on a separate task that holds the lock, since the client may be gone before the reload is done.
     let done = tokio::spawn(load_within_the_time(app)).await;
     done.unwrap_or_else(|error| Err(failed(error.to_string())))
 }
@@ -81,7 +81,7 @@ async fn load_within_the_time(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
     let _one_at_a_time = app.reloading.clone().lock_owned().await;
     let (send, loaded) = oneshot::channel();
     let own = app.clone();
-    // On a thread of its own, which is left behind if it hangs, and whose model is then dropped.
+    // Loads on a separate thread. If loading hangs, the thread is left behind, and its model is dropped later.
     let load = move || {
         let _ = send.send(catch_unwind(AssertUnwindSafe(&own.load)));
     };
@@ -92,7 +92,7 @@ async fn load_within_the_time(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
     };
     let replaced = match loaded {
         Ok(Ok(Ok(Ok(model)))) => {
-            // It packs the weights and runs two batches, which would keep a thread of requests.
+            // Replacing packs the weights and runs two batches, which would block a thread that serves requests.
             let own = app.clone();
             let replaced = tokio::task::spawn_blocking(move || own.replace(model)).await;
             replaced.unwrap_or_else(|error| Err(error.to_string()))
@@ -116,7 +116,7 @@ impl App {
         if engine.model().task() != present.model().task() {
             return Err("the directory has a model for another task: start the server again for it".into());
         }
-        // Answers to the same requests would become refusals.
+        // Requests that are answered now would be refused by the new model.
         if engine.of_pairs() != present.of_pairs() {
             return Err(
                 "the directory has a model of pairs in place of single texts, or the reverse: start the server again"
@@ -132,7 +132,7 @@ impl App {
         self.service.reload(engine);
         *self.version.lock().unwrap_or_else(PoisonError::into_inner) = ModelVersion::now(sha256);
         let fields = labels.in_object(json!({ "model_sha": self.version().sha256 }));
-        // Other labels are said also by a quiet log.
+        // Even a quiet log reports changed labels.
         match labels.are_none() {
             true => self.log.event("reloaded", fields),
             false => self.log.failure("reloaded", fields),

@@ -9,34 +9,34 @@ use serde_json::{Map, Value};
 const ID_BYTES: usize = 128;
 /// Header of the request id.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Header of the trace context: version, trace, span of the caller, flags.
+/// Header of the W3C trace context: version, trace, span of the caller, flags.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Identifiers of a request, for its response and its line in the log.
+/// Identifiers of a request, for its response and its log line.
 pub(super) struct RequestIds {
     request: String,
     trace: Option<Trace>,
 }
 
-/// Place of a request in a trace.
+/// Position of a request in a W3C trace.
 #[derive(Debug, PartialEq)]
 struct Trace {
     id: String,
-    /// Span of the caller.
+    /// Span id of the caller.
     parent: String,
-    /// Span of this request.
+    /// Span id of this request.
     span: String,
     flags: String,
 }
 
 impl RequestIds {
-    /// The request id of the client, or a random one, and the client's trace.
+    /// Reads the client's request id, or generates a random one, and reads the client's trace.
     pub(super) fn new(headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let is_visible =
             |id: &&str| (1..=ID_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
         let request = text(REQUEST_ID).filter(is_visible).map_or_else(|| random_hex(16), ToOwned::to_owned);
-        // Two contexts are none.
+        // Two trace contexts count as none.
         let is_single = headers.get_all(TRACEPARENT).iter().count() == 1;
         Self { request, trace: text(TRACEPARENT).filter(|_| is_single).and_then(Trace::parse) }
     }
@@ -65,7 +65,7 @@ impl RequestIds {
 }
 
 impl Trace {
-    /// Parses a traceparent; `None` for one that W3C's recommendation calls invalid.
+    /// Parses a `traceparent` header; `None` if it is invalid by W3C's recommendation.
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(5, '-');
         let mut hex = |digits: usize| {
@@ -81,9 +81,9 @@ impl Trace {
     }
 }
 
-/// Random bytes as lower-case hexadecimal digits, not all of them 0.
+/// Generates random bytes as lower-case hexadecimal digits, not all of them 0.
 pub(super) fn random_hex(bytes: usize) -> String {
-    // The standard library seeds each state anew.
+    // The standard library seeds each hasher state anew.
     let mut digits: String =
         (0..bytes.div_ceil(8)).map(|_| format!("{:016x}", RandomState::new().build_hasher().finish().max(1))).collect();
     digits.truncate(2 * bytes);

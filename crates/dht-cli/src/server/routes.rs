@@ -1,4 +1,4 @@
-//! Routes, and the layers that all of them share: token, log, headers.
+//! Routes of the server, and the layers that all of them share: token, log, headers.
 
 use std::any::Any;
 use std::net::IpAddr;
@@ -23,15 +23,15 @@ use super::refusal::{ErrorType, Refusal};
 use super::request_id::RequestIds;
 use super::{classify, info, monitor, predict, reload, vllm};
 
-/// Paths that answer on every connection, to every method, to every host name and without a token.
+/// Paths of the probes, which answer on every connection, to every method, to every host name and without a token.
 const PROBES: [&str; 4] = ["/health", "/livez", "/ping", "/readyz"];
 /// Paths whose GET requires no token.
 const OPEN: [&str; 2] = ["/", "/openapi.json"];
 
-/// Each path with its handler.
+/// Lists each path with its handler.
 fn paths() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![
-        // A client of text-embeddings-inference may post to the root, too.
+        // Clients of text-embeddings-inference may also post to the root.
         ("/", get(info::page).post(predict::predict)),
         ("/predict", post(predict::predict)),
         ("/v1/classify", post(classify::classify)),
@@ -49,10 +49,10 @@ fn paths() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     ]
 }
 
-/// Creates the router.
+/// Creates the router of all paths.
 ///
 /// # Errors
-/// An origin that no browser sends.
+/// A message if an origin of `--cors` is one that no browser sends.
 pub(super) fn router(app: Arc<App>) -> Result<Router, String> {
     let origins = allowed(&app.settings.cors)?;
     let mut router = Router::new();
@@ -73,7 +73,7 @@ pub(super) fn router(app: Arc<App>) -> Result<Router, String> {
     Ok(router.with_state(app))
 }
 
-/// Origins whose pages may read answers: those that are named, or all with `*`.
+/// Determines the origins whose pages may read answers: the named ones, or all with `*`.
 fn allowed(origins: &[String]) -> Result<Option<AllowOrigin>, String> {
     if origins.iter().any(|origin| origin == "*") {
         return Ok(Some(AllowOrigin::any()));
@@ -82,7 +82,8 @@ fn allowed(origins: &[String]) -> Result<Option<AllowOrigin>, String> {
         let uri = origin.parse::<Uri>().ok();
         let parts = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
         let usual = |scheme: &str, port| matches!((scheme, port), ("https", Some(443)) | ("http", Some(80)));
-        // As browsers write it: in small letters, without a path and without the port that the scheme has anyway.
+        // The origin must be written as browsers do: in lower case, without a path, and without the default port of its
+        // scheme.
         let same = parts.is_some_and(|(scheme, authority)| {
             *origin == format!("{scheme}://{authority}").to_lowercase() && !usual(scheme, authority.port_u16())
         });
@@ -92,7 +93,7 @@ fn allowed(origins: &[String]) -> Result<Option<AllowOrigin>, String> {
     Ok(if parsed.is_empty() { None } else { Some(AllowOrigin::list(parsed)) })
 }
 
-/// Converts a panic to a response.
+/// Converts a panic of a handler to a response.
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, "the server failed on this request")
         .into_response()
@@ -103,10 +104,10 @@ fn other_method() -> Refusal {
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::NotFound, reason)
 }
 
-/// Refuses requests to a host name that is not this server's, if no token protects it. A page in a browser could
-/// otherwise ask it under a name that resolves to this machine.
+/// Refuses requests to a host name that is not the server's, unless a token protects the server. Otherwise a page in a
+/// browser could reach the server under a name that resolves to this machine.
 async fn with_host(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Refusal> {
-    // It would have to return the request itself.
+    // A response to TRACE would have to contain the request itself.
     if request.method() == Method::TRACE {
         return Ok(([(header::ALLOW, "GET, HEAD, POST")], other_method()).into_response());
     }
@@ -123,7 +124,7 @@ async fn with_host(State(app): State<Arc<App>>, request: Request, next: Next) ->
     Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, ErrorType::Validation, reason))
 }
 
-/// Returns whether a host, perhaps with a port, is an IP address, localhost or one of `names`.
+/// Returns whether a host, optionally with a port, is an IP address, localhost or one of `names`.
 fn is_own_host(host: &str, names: &[String]) -> bool {
     let without_port = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
@@ -136,11 +137,12 @@ fn is_own_host(host: &str, names: &[String]) -> bool {
 
 /// Refuses requests without the token, if one is required.
 async fn with_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Refusal> {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let authorization =
+        authorization.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
     let (path, method) = (request.uri().path(), request.method());
     let open = PROBES.contains(&path) || OPEN.contains(&path) && (method == Method::GET || method == Method::HEAD);
-    if app.settings.token.is_none() || open || given.is_some_and(|(_, token)| app.is_token(token.trim())) {
+    if app.settings.token.is_none() || open || authorization.is_some_and(|(_, token)| app.is_token(token.trim())) {
         return Ok(next.run(request).await);
     }
     let reason = "expected the header `Authorization: Bearer …` with this server's token";
@@ -186,7 +188,7 @@ async fn logged(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     if let Some(line) = line.as_object_mut() {
         ids.add_fields(line);
     }
-    // A kubelet asks every second.
+    // Kubernetes sends a probe about every second.
     if !(PROBES.contains(&&*route) && status == 200) {
         app.log.event("request", line);
     }
@@ -233,21 +235,21 @@ mod tests {
 
     #[test]
     fn every_reference_of_the_description_is_in_it() {
-        fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        fn references<'a>(value: &'a Value, targets: &mut Vec<&'a str>) {
             match value {
                 Value::Object(fields) => {
-                    found.extend(fields.get("$ref").and_then(Value::as_str));
-                    fields.values().for_each(|value| references(value, found));
+                    targets.extend(fields.get("$ref").and_then(Value::as_str));
+                    fields.values().for_each(|value| references(value, targets));
                 }
-                Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+                Value::Array(items) => items.iter().for_each(|value| references(value, targets)),
                 _ => {}
             }
         }
         let description: Value = serde_json::from_str(info::OPENAPI).unwrap();
-        let mut found = Vec::new();
-        references(&description, &mut found);
-        assert!(found.len() > 10);
-        for reference in found {
+        let mut targets = Vec::new();
+        references(&description, &mut targets);
+        assert!(targets.len() > 10);
+        for reference in targets {
             let pointer = reference.strip_prefix('#').unwrap();
             assert!(description.pointer(pointer).is_some(), "{reference}");
         }

@@ -1,21 +1,21 @@
-//! Functions of scores: probabilities, raw scores, and the functions of Hugging Face's pipelines.
+//! Score functions: probabilities, raw scores, and the functions of Hugging Face's pipelines.
 
 use dht_dynamic::Answer;
 use dht_dynamic::transformer::Task;
 use serde::Deserialize;
 
-/// Function that turns raw scores into scores.
+/// Function that is applied to raw scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ScoreFunction {
     Sigmoid,
     Softmax,
-    /// Raw scores.
+    /// No function: the raw scores.
     None,
 }
 
 impl ScoreFunction {
-    /// Function of a task's own scores.
+    /// Default function of a task.
     fn of_task(task: Task) -> Self {
         match task {
             Task::Class => Self::Softmax,
@@ -25,14 +25,14 @@ impl ScoreFunction {
     }
 }
 
-/// Scores of the labels, in their order; `None` for the function of the model's task.
+/// Computes the scores of the labels, in the labels' order. `None` stands for the function of the model's task.
 ///
 /// Raw scores are logits. For classes they are ln p, which equals the logits up to a constant. For labels they are as
-/// precise as a probability in single precision allows, up to 16.6. A value is unchanged.
+/// precise as a probability in single precision allows, up to 16.6. The value of a regression is unchanged.
 pub(super) fn scores(answer: &Answer, function: Option<ScoreFunction>) -> Vec<f32> {
     let own = ScoreFunction::of_task(answer.task);
     let Some(function) = function.filter(|function| *function != own) else { return answer.probabilities.clone() };
-    // ln 0 is no JSON number.
+    // ln 0 is not a number in JSON.
     let ln = |p: f32| p.max(f32::MIN_POSITIVE).ln();
     let raw = answer.probabilities.iter().map(|p| match answer.task {
         Task::Class => ln(*p),

@@ -1,4 +1,4 @@
-//! Start and end of the server, its threads and signals.
+//! Start and stop of the server, its threads and signals.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,13 +18,41 @@ use super::{connections, reload, routes};
 use crate::error::{Error, Result};
 use crate::training::Interruption;
 
-/// Number of connections that the system holds until they are accepted.
+/// Maximum number of connections that the operating system holds until they are accepted.
 const BACKLOG: u32 = 1024;
 
-/// Maximum length of a token in bytes: longer ones may not fit into a header.
+/// Maximum length of a token in bytes. A longer one may not fit into a header.
 const MOST_OF_A_TOKEN: usize = 4096;
 
-/// Running server. Dropping it stops it as [`stop`](Self::stop) does.
+/// Running HTTP server. Dropping it stops it as [`stop`](Self::stop) does.
+///
+/// # Examples
+/// ```
+/// use std::io::{Read, Write};
+/// use std::net::TcpStream;
+///
+/// use dht_cli::{Server, ServerSettings};
+/// use dht_dynamic::Engine;
+/// use dht_dynamic::transformer::{Pooling, TextClassifier};
+/// use dht_toys::{reviews, rng};
+///
+/// // A program would load a saved model with `Engine::load`.
+/// let load = || -> dht_dynamic::Result<Engine> {
+///     let mut rng = rng(1);
+///     let classifier = TextClassifier::new(reviews::encoder(&mut rng), 2, Pooling::Mean, &mut rng)?;
+///     Engine::new(classifier, reviews::tokenizer(), &reviews::labels())
+/// };
+/// let settings = ServerSettings { address: ([127, 0, 0, 1], 0).into(), log: false, ..ServerSettings::default() };
+/// let server = Server::start(load, settings)?;
+///
+/// let mut stream = TcpStream::connect(server.address())?;
+/// stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+/// let mut response = String::new();
+/// stream.read_to_string(&mut response)?;
+/// assert!(response.starts_with("HTTP/1.1 200"));
+/// server.stop();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -38,8 +66,8 @@ impl Server {
     /// Loads a model, binds the address and answers on separate threads. `load` is also called for each reload.
     ///
     /// # Errors
-    /// Errors of loading; [`Error::Argument`] for an origin that no browser sends, for a token that no header can hold,
-    /// and for limits of 0; errors of [`Service::start`]; [`Error::Io`] for an address that cannot be bound.
+    /// Errors of loading; [`Error::Argument`] if no browser sends an origin in `cors`, no header can hold the token, or
+    /// a limit is 0; errors of [`Service::start`]; [`Error::Io`] if the address cannot be bound.
     pub fn start<M: Into<LoadedModel> + 'static, E: Into<Error> + 'static>(
         load: impl Fn() -> Result<M, E> + Send + Sync + 'static,
         settings: ServerSettings,
@@ -66,8 +94,8 @@ impl Server {
             return Err(Error::argument("metrics-port", "another port than --port", port));
         }
         let load = move || load().map(Into::into).map_err(Into::into);
-        let wanted = settings.address;
-        let at_address = |source| Error::Io { path: wanted.to_string().into(), source };
+        let address = settings.address;
+        let at_address = |source| Error::Io { path: address.to_string().into(), source };
         let cores = settings.threads();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(cores.clamp(1, 4))
@@ -76,7 +104,7 @@ impl Server {
             .enable_all()
             .build()
             .map_err(at_address)?;
-        // A signal to reload that comes while the model is being loaded asks for another one.
+        // If a signal to reload arrives while the model is being loaded, it is loaded once more.
         let signals =
             if signals { Some(runtime.block_on(async { Signals::new() }).map_err(at_address)?) } else { None };
         let (stop, stopping) = watch::channel(false);
@@ -90,11 +118,12 @@ impl Server {
             responses: monitor.metrics.responses.clone(),
             stopping,
         });
-        // A port that is in use is reported before the model is loaded. It is listened at only once the model is.
-        let socket = runtime.block_on(async { bind(wanted) }).map_err(at_address)?;
+        // Binding reports a port that is in use before the model is loaded. Listening begins only once the model is
+        // loaded.
+        let socket = runtime.block_on(async { bind(address) }).map_err(at_address)?;
         let metrics_address = match settings.metrics_port {
             Some(number) => {
-                Some(runtime.block_on(serve_metrics(SocketAddr::new(wanted.ip(), number), &port, &monitor))?)
+                Some(runtime.block_on(serve_metrics(SocketAddr::new(address.ip(), number), &port, &monitor))?)
             }
             None => None,
         };
@@ -133,7 +162,7 @@ impl Server {
         Ok(Self { address, metrics_address, service, stop, thread: Some(thread) })
     }
 
-    /// Address that the server listens at.
+    /// Address at which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -180,7 +209,7 @@ async fn serve_metrics(address: SocketAddr, server: &Port, monitor: &Arc<Monitor
     let at_address = |source| Error::Io { path: format!("--metrics-port: {address}").into(), source };
     let listener = bind(address).and_then(|socket| socket.listen(BACKLOG)).map_err(at_address)?;
     let address = listener.local_addr().map_err(at_address)?;
-    // It stays open until the process ends, so that the end of a drain is seen.
+    // The port stays open until the process ends, so that the end of a drain can be observed.
     let (open, stopping) = watch::channel(false);
     let port = Port {
         connections: Table::default(),
@@ -197,7 +226,7 @@ async fn serve_metrics(address: SocketAddr, server: &Port, monitor: &Arc<Monitor
     Ok(address)
 }
 
-/// Socket that is bound and does not listen yet.
+/// Binds a socket that does not listen yet.
 fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     #[cfg(not(windows))]
@@ -206,7 +235,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Signals to stop and to reload, from the moment of their creation on.
+/// Receiver of the signals to stop and to reload. It receives every signal that arrives after its creation.
 #[cfg(unix)]
 struct Signals {
     terminate: tokio::signal::unix::Signal,
@@ -225,9 +254,9 @@ impl Signals {
 
     /// Drains and stops on SIGTERM and SIGINT, and reloads on SIGHUP.
     async fn obey(mut self, app: Arc<App>, stop: watch::Sender<bool>) {
-        // Loading takes long: signals that come meanwhile ask for one more reload.
-        let (wanted, own) = (Arc::new(Notify::new()), app.clone());
-        let reload = wanted.clone();
+        // Loading takes long. Signals that arrive meanwhile request one more reload.
+        let (reload_requested, own) = (Arc::new(Notify::new()), app.clone());
+        let reload = reload_requested.clone();
         let reloads = tokio::spawn(async move {
             loop {
                 reload.notified().await;
@@ -238,7 +267,7 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
-                _ = self.hangup.recv() => wanted.notify_one(),
+                _ = self.hangup.recv() => reload_requested.notify_one(),
             }
         }
         reloads.abort();
@@ -257,7 +286,7 @@ impl Signals {
     }
 }
 
-/// Ctrl-C.
+/// Receiver of Ctrl-C, on platforms without signals.
 #[cfg(not(unix))]
 struct Signals;
 

@@ -8,15 +8,24 @@ use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 
-/// Maximum of the limits of texts, requests and connections.
+/// Largest value of the limits of texts, requests and connections.
 const MOST: usize = 1 << 20;
 
 /// Settings of a [`Server`](super::Server).
+///
+/// # Examples
+/// ```
+/// use dht_cli::ServerSettings;
+///
+/// let settings = ServerSettings { name: "reviews".into(), ..ServerSettings::default() };
+/// assert_eq!(settings.address.to_string(), "127.0.0.1:8080");
+/// assert!(settings.token.is_none() && settings.log);
+/// ```
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// Address to listen at; port 0 for any free one.
+    /// Address at which the server listens; port 0 selects a free port.
     pub address: SocketAddr,
-    /// Port for `/metrics` and probes without a token, at the same address; 0 for any free one.
+    /// Port for `/metrics` and probes without a token, at the same address; 0 selects a free port.
     pub metrics_port: Option<u16>,
     /// Number of threads that tokenise; all cores if not set.
     pub threads: Option<usize>,
@@ -28,16 +37,16 @@ pub struct ServerSettings {
     pub dtype: String,
     /// Token that requests require. Without a token, every request is answered and no reload is accepted.
     pub token: Option<String>,
-    /// Names by which a server without a token may be addressed, besides IP addresses and localhost; `*` for any. A page
-    /// whose name is made to resolve to this machine has another one.
+    /// Host names by which a server without a token may be addressed, besides IP addresses and localhost; `*` allows
+    /// any. This protects the server from pages in a browser whose name was made to resolve to this machine.
     pub hosts: Vec<String>,
-    /// Origins whose pages may read answers.
+    /// Origins whose pages may read answers (CORS).
     pub cors: Vec<String>,
-    /// Truncates long texts in `/predict` if the request does not set `truncate`.
+    /// True to truncate long texts in `/predict` if the request does not set `truncate`.
     pub auto_truncate: bool,
-    /// Accepts a reloaded model of other labels. Without it, the present model stays.
+    /// True to accept a reloaded model with other labels. Otherwise, the present model stays.
     pub allow_other_labels: bool,
-    /// Logs requests; failures of the server are always logged.
+    /// True to log requests. Failures of the server are always logged.
     pub log: bool,
     /// Limits of requests and connections.
     pub limits: Limits,
@@ -45,49 +54,61 @@ pub struct ServerSettings {
     pub service: ServiceSettings,
 }
 
-/// Limits of a server.
+/// Limits of a server on requests and connections.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// use dht_cli::{Limits, ServerSettings};
+///
+/// let limits = Limits { deadline: Duration::from_secs(2), ..Limits::default() };
+/// assert_eq!((limits.texts, limits.body_bytes), (256, 2_000_000));
+/// let settings = ServerSettings { limits, ..ServerSettings::default() };
+/// assert_eq!(settings.limits.deadline.as_secs(), 2);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Maximum number of bytes of a request's body, and of a line of a stream.
+    /// Maximum size of a request's body in bytes, and of one line in a stream.
     pub body_bytes: usize,
-    /// Maximum number of bytes of all bodies that are being read.
+    /// Maximum total size in bytes of the bodies that are being read.
     pub all_body_bytes: usize,
-    /// Maximum number of texts of a request.
+    /// Maximum number of texts in a request.
     pub texts: usize,
     /// Maximum number of requests in progress.
     pub requests: usize,
     /// Maximum number of connections. At the limit, the connection that has waited longest for its client is closed. If
     /// none waits, a further connection is only answered on `/health`.
     pub connections: usize,
-    /// Time limit of a request from its last byte to its answer, unless it sets a shorter one.
+    /// Time limit of a request from its last byte to its answer, unless the request sets a shorter one.
     pub deadline: Duration,
-    /// Time limit for the head of a request, and for its body.
+    /// Time limit for receiving the head of a request, and again for its body.
     pub reading: Duration,
-    /// Time limit for a response that waits for its client to read. A client that reads less than 1 KiB a second over
-    /// this time counts as one that does not read.
+    /// Time limit for a response that waits for its client to read. A client that reads less than 1 KiB per second over
+    /// this time counts as not reading.
     pub writing: Duration,
     /// Time limit of a connection without a request.
     pub idle: Duration,
     /// Time limit of a reload, after which the present model stays.
     pub reload: Duration,
-    /// Time for which requests are still accepted after a signal to stop, while `/health` answers 503.
+    /// Time during which requests are still accepted after a signal to stop, while `/health` answers with status 503.
     pub drain: Duration,
     /// Time limit for accepted requests after the server was asked to stop.
     pub grace: Duration,
 }
 
 impl ServerSettings {
-    /// Number of threads that tokenise.
+    /// Number of threads that tokenise: the configured number, or by default the number of cores.
     pub(super) fn threads(&self) -> usize {
         self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 }
 
 impl Limits {
-    /// Rejects limits that let nothing through.
+    /// Rejects limits that would refuse every request.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the flag of the limit.
+    /// [`Error::Argument`] with the flag if a limit is out of range.
     pub(super) fn check(&self) -> Result<()> {
         let counts = [
             ("max-body-bytes", self.body_bytes, Semaphore::MAX_PERMITS),

@@ -8,7 +8,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, Opts, Registry};
 use super::instruments::{Stages, histogram, registered};
 use super::refusal::{ErrorType, Refusal};
 
-/// Durations of a request or a text.
+/// Histograms of the durations of a request or a text.
 struct Durations {
     total: Histogram,
     tokenization: Histogram,
@@ -35,7 +35,7 @@ impl Durations {
     }
 }
 
-/// Counters and durations of `/predict` under the names of text-embeddings-inference.
+/// Counters and histograms of `/predict` under the names of text-embeddings-inference.
 pub(super) struct TeiMetrics {
     requests: IntCounterVec,
     successes: IntCounterVec,
@@ -94,7 +94,8 @@ fn method(is_single: bool) -> &'static str {
     if is_single { "single" } else { "batch" }
 }
 
-/// Adds the headers of text-embeddings-inference: times in milliseconds, and the numbers of characters and tokens.
+/// Adds the response headers of text-embeddings-inference: times in milliseconds, and the numbers of characters and
+/// tokens.
 pub(super) fn add_headers(headers: &mut HeaderMap, device: &str, characters: usize, tokens: usize, stages: &Stages) {
     if let Ok(device) = HeaderValue::from_str(device) {
         headers.insert(HeaderName::from_static("x-compute-type"), device);

@@ -1,4 +1,4 @@
-//! `POST /classify` and `GET /v1/models`, compatible with vLLM.
+//! Handlers of `POST /classify` and `GET /v1/models`, compatible with vLLM.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,7 +28,7 @@ use super::scores::{ScoreFunction, scores};
 struct ClassificationRequest {
     input: Input,
     model: Option<String>,
-    /// True or not set for probabilities, false for raw scores.
+    /// True or not set for probabilities; false for raw scores.
     use_activation: Option<bool>,
     /// Older name of `use_activation`.
     activation: Option<bool>,
@@ -39,10 +39,10 @@ struct ClassificationRequest {
     /// SGLang's name of `request_id`.
     rid: Option<String>,
     priority: Option<i64>,
-    /// Identifier of the end user, which changes no answer.
+    /// Identifier of the end user, which does not affect answers.
     #[serde(rename = "user")]
     _user: Option<String>,
-    /// Salt of a cache that this server does not have.
+    /// Salt of vLLM's cache, which this server does not have.
     #[serde(rename = "cache_salt")]
     _cache_salt: Option<String>,
     mm_processor_kwargs: Option<Map<String, Value>>,
@@ -62,7 +62,7 @@ enum Side {
     Right,
 }
 
-/// Form of the answer to a request.
+/// Form of the answer to a request of `/classify`.
 struct VllmForm {
     request_id: Option<String>,
     function: Option<ScoreFunction>,
@@ -94,12 +94,12 @@ struct Usage {
     prompt_tokens_details: Option<()>,
 }
 
-/// `POST /classify`
+/// Handler of `POST /classify`.
 pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     answering::answer(app, &headers, body, parse).await.map_err(Refusal::of_vllm)
 }
 
-/// `GET /v1/models`: the served model.
+/// Handler of `GET /v1/models`: lists the served model.
 pub(super) async fn models(State(app): State<Arc<App>>) -> Json<Value> {
     let name = &app.settings.name;
     Json(json!({ "object": "list", "data": [{
@@ -179,7 +179,7 @@ impl Form for VllmForm {
 }
 
 impl VllmForm {
-    /// The answers in vLLM's form.
+    /// Converts the answers to vLLM's form.
     fn classification(&self, app: &App, answers: &[Answer]) -> Classification {
         let data = answers.iter().enumerate().map(|(index, answer)| TextClassification {
             index,

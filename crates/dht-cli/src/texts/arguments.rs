@@ -1,4 +1,4 @@
-//! Flags for reading a table of texts.
+//! Flags for reading tables of texts and labels.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,21 +10,21 @@ use dht_dynamic::transformer::{Dataset, DatasetReader};
 
 use crate::error::{Error, Result};
 
-/// Rows and text columns of a table.
+/// Flags for the rows and the text columns of a table.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RowArguments {
     /// Read the text from this column; may be repeated.
     ///
-    /// The column is given by its name, or by its number from 0 if no column has that name. Several columns are joined
-    /// by a space. [default: the columns of the model's training; else text, sentence, review, comment, content,
-    /// message, body, document, tweet or utterance; else the only column with words]
+    /// Name the column, or give its number from 0 if no column has that name. Several columns are joined by a space.
+    /// [default: the columns of the model's training; else text, sentence, review, comment, content, message, body,
+    /// document, tweet or utterance; else the only column with words]
     #[arg(long, value_name = "COLUMN")]
     pub text_column: Vec<Column>,
     /// Read two text columns as a pair of sentences, not as parts of one text
     #[arg(long)]
     pub pair: bool,
-    /// Separator of the columns of csv files, such as ';' or tab [default: a comma; in a file whose first line has none,
-    /// what stands between its names, or follows sep=]
+    /// Separator of the columns of csv files, such as ';' or tab [default: a comma; if the first line has no comma, the
+    /// character between its names, or the one after sep=]
     #[arg(long, value_name = "SIGN", value_parser = separator)]
     pub separator: Option<char>,
     /// Encoding of texts, such as windows-1252, latin1 or utf-16le [default: that of a byte-order mark, else utf-8]
@@ -39,18 +39,18 @@ pub struct RowArguments {
 }
 
 impl RowArguments {
-    /// Presence of a header, if a flag states it.
+    /// Returns whether there is a header, if a flag states it.
     pub fn header(&self) -> Option<bool> {
         (self.header || self.no_header).then_some(self.header)
     }
 
-    /// Columns that the flags name, otherwise those of a model's training. `look_ahead` is true for a file, whose rows may
-    /// be read ahead.
+    /// Returns the columns that the flags name, or else the columns of the model's training. `look_ahead` is true for a
+    /// file, whose rows may be read ahead.
     pub fn columns(&self, format: TextFormat, look_ahead: bool, origin: Option<&Origin>) -> TextColumns {
         let (header, separator, encoding) = (self.header(), self.separator, self.encoding);
         let columns = TextColumns { header, separator, encoding, look_ahead, ..TextColumns::default() };
         if !self.text_column.is_empty() || format == TextFormat::Lines {
-            // Two columns of a model of pairs are one.
+            // If the model is for pairs, two named columns are one pair.
             let pair = self.pair || origin.is_some_and(|origin| origin.pair) && self.text_column.len() == 2;
             return TextColumns { text: self.text_column.clone(), pair, ..columns };
         }
@@ -62,10 +62,10 @@ impl RowArguments {
         TextColumns { text: reading.text.clone(), pair, expected: true, expected_width, ..columns }
     }
 
-    /// Rejects flags on columns for texts that are read line by line.
+    /// Rejects flags about columns if the texts are read line by line.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the flag; `name` is that of the texts.
+    /// [`Error::Argument`] with the flag. `name` is the name of the texts in the message.
     pub fn check_lines(&self, name: &str, expected: &str) -> Result<()> {
         let flags = [("text-column", !self.text_column.is_empty()), ("pair", self.pair), ("header", self.header)];
         match flags.into_iter().find(|(_, is_set)| *is_set) {
@@ -77,25 +77,27 @@ impl RowArguments {
     }
 }
 
-/// Labels of a table.
+/// Flags for the labels of a table.
 #[derive(Debug, Clone, Default, Args)]
 pub struct LabelArguments {
     /// Read the label from this column.
     ///
-    /// The column is given by its name, or by its number from 0 if no column has that name. [default: label; else
-    /// labels, class or category; else the only column that repeats a few values]
+    /// Name the column, or give its number from 0 if no column has that name. [default: label; else labels, class or
+    /// category; else the only column that repeats a few values]
     #[arg(long, value_name = "COLUMN")]
     pub label_column: Option<Column>,
-    /// Read several labels from columns of 0 and 1, each named after its label: A,B,C
+    /// Read several labels from columns of 0 and 1, each named after its label, such as A,B,C
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', conflicts_with = "label_column")]
     pub label_columns: Vec<Column>,
-    /// Task: one class, several labels, or a number [default: class, or the task of a data set known by name]
+    /// Task: one class, several labels, or a number for each text [default: class, or the task of a data set known by
+    /// name]
     #[arg(long, value_enum, value_name = "TASK")]
     pub task: Option<TaskChoice>,
-    /// Separator between the labels of a text, with --task labels [default: that of the model's training; else a comma]
+    /// Separator between the labels of a text, with --task labels [default: the separator of the model's training; else
+    /// a comma]
     #[arg(long, value_name = "SIGN", requires = "task")]
     pub label_separator: Option<char>,
-    /// Assign the rows with label LABEL to the class CLASS, such as 3=sports; may be repeated
+    /// Assign the rows with the label LABEL to the class CLASS, such as 3=sports; may be repeated
     #[arg(long, value_name = "LABEL=CLASS")]
     pub label_map: Vec<LabelPair>,
 }
@@ -111,7 +113,7 @@ fn separator(text: &str) -> Result<char, String> {
 }
 
 impl LabelArguments {
-    /// Separator of labels: of the flag, otherwise of the model's training, otherwise a comma.
+    /// Returns the separator of labels: from the flag, otherwise from the model's training, otherwise a comma.
     pub fn separator(&self, origin: Option<&Origin>) -> char {
         let trained = || match origin?.columns.as_ref()?.kind {
             LabelKind::Several { separator } => Some(separator),
@@ -121,7 +123,7 @@ impl LabelArguments {
     }
 }
 
-/// Label and its class.
+/// Label with the class that it is mapped to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelPair(String, String);
 
@@ -146,17 +148,17 @@ pub enum TaskChoice {
     Number,
 }
 
-/// Data set and the flags for reading it.
+/// Data set, with the flags for reading it.
 #[derive(Debug, Clone, Args)]
 pub struct DataArguments {
     /// Labelled texts: a directory, a file, or the name of a data set.
     ///
     /// A directory has train.* (and test.*, or dev.*, validation.*, val.*), and perhaps classes.txt with the names of
     /// numbered classes; or folders train (and test) with a folder of .txt files for each class. A file is csv, tsv,
-    /// jsonl, json or fastText's txt (also .gz, .zst), or parquet. A pattern such as 'part-*.csv' is all files that it
-    /// fits, as one table. A value that is not an existing path is a name: ag_news, dbpedia_14, yelp_polarity, yelp_review_full,
-    /// imdb, glue/TASK, or hf:OWNER/NAME[/CONFIG] for any data set on the Hugging Face hub (in a build with the feature hub).
-    /// @REVISION behind it is a branch, a tag or a commit.
+    /// jsonl, json or fastText's txt (also .gz, .zst), or parquet. A pattern such as 'part-*.csv' selects all matching
+    /// files, as one table. A value that is not an existing path is a name: ag_news, dbpedia_14, yelp_polarity,
+    /// yelp_review_full, imdb, glue/TASK, or hf:OWNER/NAME[/CONFIG] for any data set on the Hugging Face hub (in a
+    /// build with the feature hub). @REVISION after it is a branch, a tag or a commit.
     #[arg(long, value_name = "DIR|FILE|NAME")]
     pub data: PathBuf,
     #[command(flatten)]
@@ -170,21 +172,21 @@ pub struct TableArguments {
     pub rows: RowArguments,
     #[command(flatten)]
     pub labels: LabelArguments,
-    /// Read at most N rows of the training file, drawn by the seed while it is read: for files larger than memory
+    /// Read at most N rows of the training file, sampled by the seed while it is read: for files larger than memory
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(4..))]
     pub max_rows: Option<u64>,
-    /// Seed of the draw.
+    /// Seed for sampling the rows of `--max-rows`.
     #[arg(skip)]
     pub seed: u64,
 }
 
 impl TableArguments {
-    /// Flags of all rows of a file.
+    /// Creates flags that read all rows of a file.
     pub fn new(rows: RowArguments, labels: LabelArguments) -> Self {
         Self { rows, labels, max_rows: None, seed: 0 }
     }
 
-    /// Rejects columns that contradict each other.
+    /// Rejects flags that name contradictory columns.
     pub(super) fn check(&self) -> Result<()> {
         let RowArguments { text_column, pair, .. } = &self.rows;
         if *pair && ![0, 2].contains(&text_column.len()) {
@@ -204,12 +206,13 @@ impl TableArguments {
         Ok(())
     }
 
-    /// Labels and classes of `--label-map`.
+    /// Iterates over the pairs of label and class in `--label-map`.
     pub(super) fn label_map(&self) -> impl Iterator<Item = (String, String)> {
         self.labels.label_map.iter().map(|LabelPair(own, class)| (own.clone(), class.clone()))
     }
 
-    /// Reader of further files, with the columns and labels of the training file and the classes of `--label-map`.
+    /// Creates a reader of further files. It uses the columns and labels of the training file and the classes of
+    /// `--label-map`.
     pub(super) fn like(&self, train: &Dataset) -> DatasetReader {
         let reader = DatasetReader::new().like(train).separator(self.rows.separator).encoding(self.rows.encoding);
         if self.labels.label_map.is_empty() {
@@ -264,10 +267,10 @@ impl TableArguments {
     }
 }
 
-/// Rejects `--pair` for a model of single texts.
+/// Rejects `--pair` for a model that was trained on single texts.
 ///
 /// # Errors
-/// [`Error::PairOfSingle`].
+/// [`Error::PairOfSingle`] if the model was trained on single texts.
 pub fn check_pair(pair: bool, origin: Option<&Origin>) -> Result<()> {
     match origin {
         Some(origin) if pair && !origin.pair => Err(Error::PairOfSingle),
@@ -275,8 +278,8 @@ pub fn check_pair(pair: bool, origin: Option<&Origin>) -> Result<()> {
     }
 }
 
-/// Note on texts that are read from other columns than those of the model's training; `None` if they are the same, or if
-/// the model has none.
+/// Note on texts that are read from other columns than the model's training texts; `None` if the columns are the same,
+/// or unknown.
 pub fn other_columns_note(read: &[Column], origin: Option<&Origin>) -> Option<String> {
     let trained = &origin?.columns.as_ref()?.text;
     let is_same = |(own, other): (&Column, &Column)| match (own, other) {

@@ -1,4 +1,4 @@
-//! Report on the texts, printed before the training.
+//! Report on the texts, printed before the training run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,17 +8,18 @@ use dht_dynamic::transformer::{Dataset, EncodedDataset, Task, TextTokenizer};
 use super::rows::shared_rows;
 use super::splits::TextSplits;
 
-/// Maximum number of classes that are listed.
+/// Maximum number of classes that the report lists.
 const LISTED: usize = 20;
-/// Minimum number of training rows of a class for which no warning is printed: fewer and a fold of five has none.
+/// Minimum number of training rows of a class, below which a warning is printed: one of five folds would then lack the
+/// class.
 const LEAST_OF_CLASS: usize = 5;
-/// Share of unknown tokens from which a warning is printed.
+/// Share of unknown tokens above which a warning is printed.
 const MOST_UNKNOWN: f64 = 0.05;
-/// Maximum number of characters that are shown of a text.
+/// Maximum number of characters of a text that a message shows.
 const SHOWN: usize = 60;
 
-/// Warnings that are printed even with `--quiet`: validation, calibration or test rows that repeat a training text,
-/// texts that only mark a missing value, and columns that reveal the label.
+/// Warnings that are printed even with `--quiet`. They are about validation, calibration or test rows that repeat a
+/// training text, texts that only mark a missing value, and columns that reveal the label.
 pub fn warnings(texts: &TextSplits) -> Vec<String> {
     let TextSplits { train, validation, calibration, test, warnings, .. } = texts;
     let mut lines = warnings.clone();
@@ -49,7 +50,7 @@ pub fn mapping_note(data: &Dataset) -> Option<String> {
     })
 }
 
-/// Note on rows that were left out, since they have no label or one that the model does not have.
+/// Note on rows that were left out, because they have no label or one that the model does not have.
 pub fn left_out_note(data: &Dataset) -> Option<String> {
     let reading = data.reading.as_ref()?;
     let (unlabelled, unknown) = (reading.unlabelled_rows, &reading.unknown_labels);
@@ -69,8 +70,8 @@ pub fn left_out_note(data: &Dataset) -> Option<String> {
         .then(|| format!("beware: {} of {all} rows are not scored: {}", unlabelled + unknown_rows, reasons.join(", ")))
 }
 
-/// Number of scored rows with the text of a training row, where the model knows its texts; all rows of the file that it
-/// was trained on.
+/// Number of scored rows whose text is also in a training row. If the model does not record its training texts, all
+/// rows count if they are of the file that it was trained on, and none otherwise.
 pub fn trained_rows(model: &TextModel, texts: &Dataset, encoded: &EncodedDataset) -> usize {
     match &model.model {
         ServedModel::Dynamic(dynamic) => dynamic.seen_texts().rows_of(encoded).len(),
@@ -79,15 +80,15 @@ pub fn trained_rows(model: &TextModel, texts: &Dataset, encoded: &EncodedDataset
     }
 }
 
-/// Note on [`trained_rows`].
+/// Note on the number of scored rows that the model was trained on, from [`trained_rows`].
 pub fn trained_rows_note(trained: usize, all: usize) -> Option<String> {
     (trained > 0).then(|| {
         format!("{trained} of {all} scored rows are rows of the training: on other texts the score may be lower")
     })
 }
 
-/// Warnings on the labels of training rows: texts with several labels, a single class, and classes of few rows. `rows` is the
-/// name of the rows.
+/// Warnings about the labels of training rows: texts with several labels, a single class, and classes with few rows.
+/// `rows` is the name of the rows in the messages.
 pub fn label_notes(train: &Dataset, rows: &str) -> Vec<String> {
     let mut notes = Vec::new();
     let (count, first) = of_two_labels(train);
@@ -110,7 +111,7 @@ pub fn label_notes(train: &Dataset, rows: &str) -> Vec<String> {
     notes
 }
 
-/// Warning on the classes that have few rows.
+/// Warning about classes with few rows.
 fn few_rows(train: &Dataset, name: &str) -> Option<String> {
     let counts = train.class_counts();
     let (rows, class) = counts.iter().zip(&train.labels).min_by_key(|(rows, _)| **rows)?;
@@ -123,7 +124,7 @@ fn few_rows(train: &Dataset, name: &str) -> Option<String> {
     Some(format!("beware: {classes} fewer than {LEAST_OF_CLASS} {name} ({class:?}: {rows}): {result}"))
 }
 
-/// Number of texts that occur with more than one label, and the first such text.
+/// Number of texts that occur with more than one label, with the first such text.
 fn of_two_labels(data: &Dataset) -> (usize, Option<&str>) {
     let mut labels = BTreeMap::new();
     let mut several = BTreeSet::new();
@@ -139,7 +140,7 @@ fn of_two_labels(data: &Dataset) -> (usize, Option<&str>) {
     (several.len(), first)
 }
 
-/// Lines on rows, columns, classes, lengths and duplicates. `encoded` are the training texts.
+/// Lines about rows, columns, classes, lengths and duplicates. `encoded` are the token ids of the training texts.
 pub fn report_texts(texts: &TextSplits, task: Task, encoded: &EncodedDataset, max_length: usize) -> Vec<String> {
     let TextSplits { train, validation, calibration, test, notes, .. } = texts;
     let mut parts = vec![format!("{} training", train.len()), format!("{} validation", validation.len())];
@@ -176,12 +177,12 @@ pub fn cut_note<'a>(parts: impl IntoIterator<Item = &'a EncodedDataset>, max_len
     (cut > 0).then(|| format!("{cut} of {all} texts are longer than {max_length} tokens and cut"))
 }
 
-/// Line on the prefix of each text, if there is one.
+/// Line about the prefix that is put before each text, if there is one.
 pub fn prefix_line(tokenizer: &TextTokenizer) -> Option<String> {
     Some(tokenizer.prefix()).filter(|prefix| !prefix.is_empty()).map(|prefix| format!("  before each text: {prefix:?}"))
 }
 
-/// Line on the share of unknown tokens among those of the training texts, and true if it is a warning.
+/// Line about the share of unknown tokens in the training texts, and true if it is a warning.
 pub fn unknown_tokens_line(share: f64) -> (String, bool) {
     let percent = 100.0 * share;
     if share < MOST_UNKNOWN {
@@ -194,8 +195,7 @@ pub fn unknown_tokens_line(share: f64) -> (String, bool) {
     (line, true)
 }
 
-/// Names of the classes that no row has, or of the labels that apply to none. Scores on these rows say nothing about
-/// them.
+/// Names of the classes or labels that no row has. Scores on these rows say nothing about them.
 pub fn classes_without_rows(rows: &EncodedDataset, task: Task) -> Vec<&str> {
     let mut occurs = vec![task == Task::Number; rows.labels.len()];
     for sample in &rows.samples {
@@ -207,7 +207,8 @@ pub fn classes_without_rows(rows: &EncodedDataset, task: Task) -> Vec<&str> {
     rows.labels.iter().zip(occurs).filter(|(_, occurs)| !occurs).map(|(label, _)| label.as_str()).collect()
 }
 
-/// Note on the classes or labels [that no row has](classes_without_rows), if any. `name` is that of the rows.
+/// Note on the classes or labels [that no row has](classes_without_rows), if any. `name` is the name of the rows in the
+/// message.
 pub fn missing_classes_note(rows: &EncodedDataset, task: Task, name: &str) -> Option<String> {
     let missing = classes_without_rows(rows, task);
     let unit = if task == Task::Labels { "label" } else { "class" };
@@ -232,7 +233,7 @@ fn distinct(data: &Dataset) -> usize {
     texts.len()
 }
 
-/// Classes or labels of a data set with the number of rows of each, or the range of its numbers.
+/// Describes the classes or labels of a data set with their numbers of rows, or the range of its numbers.
 pub fn classes(data: &Dataset, task: Task) -> String {
     if task == Task::Labels {
         return labels(data);
@@ -247,7 +248,7 @@ pub fn classes(data: &Dataset, task: Task) -> String {
     format!("{} {classes}: {}", counts.len(), listed(data, &counts))
 }
 
-/// Labels of a multi-label data set, with the number of rows of each.
+/// Describes the labels of a multi-label data set with their numbers of rows.
 fn labels(data: &Dataset) -> String {
     let counts = data.class_counts();
     let none = data.examples.iter().filter(|row| row.targets.iter().all(|target| *target == 0.0)).count();

@@ -10,21 +10,21 @@ use dht_dynamic::transformer::storage::{FileKind, HubDataset, read_file};
 
 use crate::error::{Error, Result};
 
-/// Split that is scored first.
+/// Name of the split that is scored if it exists.
 pub(super) const TEST: &str = "test";
-/// File of a directory with the names of numbered classes, one on each line.
+/// Name of the file with the names of numbered classes, one on each line.
 const CLASSES: &str = "classes.txt";
-/// Prefix of a name on the hub.
+/// Prefix of the name of a data set on the hub.
 const ON_THE_HUB: &str = "hf:";
 /// Names of splits to score, for a data set without a short name. The first split that exists and has labels is scored.
 const SCORED: [&str; 4] = ["test", "validation", "dev", "valid"];
 
-/// Source of texts that a path or a name denotes.
+/// Source of labelled texts that a path or a name denotes.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     /// Single file.
     File(PathBuf),
-    /// The files of a pattern, in the order of their names.
+    /// Files that match a pattern, in the order of their names.
     Files { pattern: PathBuf, paths: Vec<PathBuf> },
     /// Directory of files named after splits.
     Folder(PathBuf),
@@ -42,7 +42,7 @@ pub(super) enum Source {
 /// Files of a split.
 #[derive(Debug, Clone)]
 pub(super) struct SplitFiles {
-    /// Name of the data set; `None` if the data set is named after its file.
+    /// Name of the data set; `None` if it is named after its file.
     name: Option<String>,
     paths: Vec<PathBuf>,
 }
@@ -68,16 +68,16 @@ impl SplitFiles {
     }
 }
 
-/// Known data set of a short name, unless a path of this name exists.
+/// Looks up the known data set with a short name, unless a path of this name exists.
 pub(super) fn known(data: &Path) -> Option<&'static NamedDataset> {
     data.to_str().filter(|_| !data.exists()).and_then(NamedDataset::find)
 }
 
 impl Source {
-    /// Resolves a path or a name. An existing path takes precedence.
+    /// Resolves a path or a name. An existing path takes precedence over a name.
     ///
     /// # Errors
-    /// [`Error::UnknownData`] for a value that is neither a path nor a name; errors of the hub.
+    /// [`Error::UnknownData`] if the value is neither a path nor a name; errors of the hub.
     pub(super) fn open(data: &Path) -> Result<Self> {
         if data.is_dir() {
             return Ok(Self::Folder(data.into()));
@@ -91,7 +91,7 @@ impl Source {
                 let paths = matching(&name)?;
                 Ok(Self::Files { pattern: data.into(), paths })
             }
-            // Reading it tells that a file is not there.
+            // If the file is missing, reading it reports this.
             _ if data.exists() || is_file_name(&name) => Ok(Self::File(data.into())),
             _ => {
                 let known = NamedDataset::ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
@@ -100,7 +100,7 @@ impl Source {
         }
     }
 
-    /// Reader for the columns of a known data set; other columns are detected.
+    /// Creates a reader for the columns of a known data set; otherwise columns are detected.
     pub(super) fn reader(&self) -> DatasetReader {
         match self {
             Self::Hub { known: Some(known), .. } => known.reader(),
@@ -113,10 +113,10 @@ impl Source {
         !matches!(self, Self::File(_) | Self::Files { .. })
     }
 
-    /// Names of numbered classes: the lines of the file `classes.txt` of a directory.
+    /// Reads the names of numbered classes: the lines of the file `classes.txt` of a directory.
     ///
     /// # Errors
-    /// [`Error::Io`] for a file that cannot be read.
+    /// [`Error::Io`] if the file cannot be read.
     pub(super) fn class_names(&self) -> Result<Option<Vec<String>>> {
         let Self::Folder(folder) = self else { return Ok(None) };
         let path = folder.join(CLASSES);
@@ -136,10 +136,10 @@ impl Source {
         matches!(self, Self::Folder(_))
     }
 
-    /// Validation file of a directory, for selecting settings; `None` if there is none.
+    /// Finds the validation file of a directory, for selecting settings; `None` if there is none.
     ///
     /// # Errors
-    /// More than one such file.
+    /// Error of the data set if there is more than one such file.
     pub(super) fn validation(&self) -> Result<Option<SplitFiles>> {
         match self {
             Self::Folder(folder) => Scored::Folder(folder, Split::Dev).files(),
@@ -147,17 +147,17 @@ impl Source {
         }
     }
 
-    /// Note on the files of a directory that are not read.
+    /// Notes on the files of a directory that are not read.
     ///
     /// # Errors
-    /// A directory that cannot be listed.
+    /// Error of the directory if it cannot be listed.
     pub(super) fn unread(&self) -> Result<Vec<String>> {
         let Self::Folder(folder) = self else { return Ok(Vec::new()) };
         let names = DatasetReader::unread(folder)?;
         Ok(if names.is_empty() { Vec::new() } else { vec![format!("  not read: {}", names.join(", "))] })
     }
 
-    /// Files of the training rows, or the only file.
+    /// Finds the files of the training rows, or the only file.
     pub(super) fn training(&self) -> Result<SplitFiles> {
         match self {
             Self::File(path) => Ok(SplitFiles { name: None, paths: vec![path.clone()] }),
@@ -169,8 +169,8 @@ impl Source {
         }
     }
 
-    /// Splits that can be scored, each with its name: first the test split, then the splits that replace it if its
-    /// labels are secret.
+    /// Lists the splits that can be scored, with their names. The test split is first, followed by the splits that
+    /// replace it if its labels are secret.
     pub(super) fn scored(&self) -> Vec<(&str, Scored<'_>)> {
         match self {
             Self::File(path) => vec![("file", Scored::Files(std::slice::from_ref(path)))],
@@ -179,24 +179,24 @@ impl Source {
                 vec![(TEST, Scored::Folder(folder, Split::Test)), ("dev", Scored::Folder(folder, Split::Dev))]
             }
             Self::Hub { files, known, .. } => {
-                let wanted: &[&str] = match known {
+                let splits: &[&str] = match known {
                     Some(known) => std::slice::from_ref(&known.scored),
                     None => &SCORED,
                 };
                 let there = |split: &&&str| known.is_some() || files.bytes(split).is_some();
-                wanted.iter().filter(there).map(|split| (*split, Scored::Hub(self, split))).collect()
+                splits.iter().filter(there).map(|split| (*split, Scored::Hub(self, split))).collect()
             }
         }
     }
 
-    /// Error for a source without a split to score.
+    /// Creates the error of a source without a split to score.
     pub(super) fn nothing_scored(&self) -> Error {
         use dht_dynamic::transformer::Error as Inner;
 
-        let wanted = "test.csv, test.tsv, test.jsonl, test.parquet (or with .gz), or such of dev, validation, valid, val or eval";
+        let expected = "test.csv, test.tsv, test.jsonl, test.parquet (or with .gz), or the same for dev, validation, valid, val or eval";
         Error::Transformer(match self {
             Self::File(path) | Self::Folder(path) | Self::Files { pattern: path, .. } => {
-                let problem = DataProblem::NoSuchSplit { wanted: wanted.into(), instead: String::new() };
+                let problem = DataProblem::NoSuchSplit { wanted: expected.into(), instead: String::new() };
                 Inner::Data { path: path.clone(), line: None, problem }
             }
             Self::Hub { name, files, .. } => {
@@ -218,7 +218,7 @@ impl Source {
         }
     }
 
-    /// Notes on the download size of a data set on the hub and on its scored split; none for local files.
+    /// Notes on the download size of a data set on the hub, and on its scored split; none for local files.
     pub(super) fn notes(&self) -> Vec<String> {
         let Self::Hub { name, files, known } = self else { return Vec::new() };
         let bytes = |split: &str| files.bytes(split).unwrap_or_default() as f64 / 1e6;
@@ -246,7 +246,7 @@ impl Scored<'_> {
             Self::Files(paths) => Ok(Some(SplitFiles { name: None, paths: paths.to_vec() })),
             Self::Folder(folder, split) => match DatasetReader::find_parts(folder, split).map_err(Error::from) {
                 Err(error) if is_missing(&error) => Ok(None),
-                found => found.map(|paths| Some(SplitFiles { name: None, paths })),
+                result => result.map(|paths| Some(SplitFiles { name: None, paths })),
             },
             Self::Hub(source, split) => source.fetch(split).map(Some),
         }
@@ -260,7 +260,7 @@ fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Transformer(error) if missing(error))
 }
 
-/// Returns whether the error is about secret labels.
+/// Returns whether the error says that labels are secret.
 pub(super) fn is_hidden(error: &Error) -> bool {
     let hidden = |error: &dht_dynamic::transformer::Error| {
         matches!(error, dht_dynamic::transformer::Error::Data { problem: DataProblem::HiddenLabel, .. })
@@ -268,7 +268,7 @@ pub(super) fn is_hidden(error: &Error) -> bool {
     matches!(error, Error::Transformer(error) if hidden(error))
 }
 
-/// Returns whether the error is that a file lacks this column.
+/// Returns whether the error says that a file lacks this column.
 pub(super) fn lacks_column(error: &Error, label: &Column) -> bool {
     match error {
         Error::Transformer(dht_dynamic::transformer::Error::Data {
@@ -279,7 +279,7 @@ pub(super) fn lacks_column(error: &Error, label: &Column) -> bool {
     }
 }
 
-/// Returns whether a name can only be a file's: it has the extension of a file, or begins like a path.
+/// Returns whether a name can only denote a file: it has the extension of a file, or begins like a path.
 fn is_file_name(name: &str) -> bool {
     let (format, compression) = TextFormat::of_name(name);
     let lower = name.to_ascii_lowercase();
@@ -290,13 +290,13 @@ fn is_file_name(name: &str) -> bool {
         || name.starts_with(['.', '/', '~'])
 }
 
-/// Files that a pattern such as `part-*.csv` fits, in the order of their names.
+/// Lists the files that match a pattern such as `part-*.csv`, in the order of their names.
 fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
     let failed = |reason: &dyn std::fmt::Display| {
         Error::argument("data", "a pattern of files", format!("{pattern:?}: {reason}"))
     };
-    let found = glob::glob(pattern).map_err(|error| failed(&error))?;
-    let mut paths = found.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
+    let entries = glob::glob(pattern).map_err(|error| failed(&error))?;
+    let mut paths = entries.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
     paths.retain(|path| path.is_file());
     paths.sort_unstable();
     if paths.is_empty() { Err(failed(&"no file has such a name")) } else { Ok(paths) }

@@ -1,4 +1,4 @@
-//! Labelled texts by purpose (training, validation, calibration, test), and the request for them.
+//! Labelled texts by purpose (training, validation, calibration, test), and the request for such splits.
 
 use std::path::{Path, PathBuf};
 
@@ -7,20 +7,20 @@ use dht_dynamic::transformer::{Dataset, EncodedDataset, TextTokenizer};
 
 use crate::error::Result;
 
-/// Texts by purpose.
+/// Labelled texts by purpose.
 #[derive(Debug, Clone)]
 pub struct TextSplits {
     /// Training rows.
     pub train: Dataset,
     /// Validation rows, on which settings are selected.
     pub validation: Dataset,
-    /// True if the validation rows were split off the training rows, not given as rows of their own.
+    /// True if the validation rows were split off the training rows, and do not come from a separate source.
     pub is_validation_split_off: bool,
     /// Calibration rows, which verify a promise; `None` if none was requested.
     pub calibration: Option<Dataset>,
     /// Test rows, which are only scored; `None` if there is no test file.
     pub test: Option<Dataset>,
-    /// Notes on the selection of these rows.
+    /// Notes on how these rows were selected.
     pub notes: Vec<String>,
     /// Notes on labels that are written differently from the classes, printed even with `--quiet`.
     pub warnings: Vec<String>,
@@ -39,30 +39,30 @@ pub struct EncodedSplits {
     pub test: Option<EncodedDataset>,
 }
 
-/// Classes of labelled rows.
+/// Rule that determines the classes of labelled rows.
 #[derive(Debug, Clone, Copy)]
 pub enum Classes<'a> {
-    /// The labels of the rows.
+    /// The classes are the labels of the rows.
     OfRows,
-    /// Classes of an existing model, with its training data, with which labels are matched.
+    /// Classes of an existing model and its training data. The labels of the rows are matched with them.
     Of(&'a [String], Option<&'a Origin>),
-    /// Classes of an existing model, with its training data, and the further labels of the rows.
+    /// Classes of an existing model and its training data. Further labels of the rows become further classes.
     Extended(&'a [String], Option<&'a Origin>),
 }
 
-/// Request for the rows of a data set.
+/// Request for the training, validation, calibration and test rows of a data set.
 pub struct SplitRequest<'a> {
-    /// Classes of the rows.
+    /// Rule that determines the classes of the rows.
     pub classes: Classes<'a>,
     /// Further sources of training rows.
     pub also: &'a [PathBuf],
     /// Number of training rows; `None` for all.
     pub rows: Option<usize>,
-    /// Separate file of validation rows.
+    /// Separate file with the validation rows.
     pub validation: Option<&'a Path>,
-    /// Function from the number of training rows to the number of calibration rows.
+    /// Function that maps the number of training rows to the number of calibration rows.
     pub keep: &'a dyn Fn(usize) -> usize,
-    /// Function from the number of separate validation rows to the number of calibration rows.
+    /// Function that maps the number of separate validation rows to the number of calibration rows.
     pub keep_of_validation: &'a dyn Fn(usize) -> usize,
     /// Seed of all sampling.
     pub seed: u64,
@@ -83,7 +83,7 @@ impl TextSplits {
         })
     }
 
-    /// Drops the texts. Once the texts are encoded, only names, columns and classes are needed.
+    /// Drops the texts to free memory. Once they are encoded, only names, columns and classes are needed.
     pub fn forget_texts(&mut self) {
         let Self { train, validation, calibration, test, .. } = self;
         let parts = [Some(train), Some(validation), calibration.as_mut(), test.as_mut()];

@@ -1,4 +1,4 @@
-//! Labelled texts that the command line requests: reading them, and splitting them by purpose.
+//! Reading the labelled texts that the command line requests, and splitting them by purpose.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 
 /// Fraction of the training rows on which settings are selected.
 const VALIDATION_SHARE: f64 = 0.1;
-/// Random streams of the splits.
+/// Streams of the random number generators that split the rows.
 const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
 const CALIBRATION_STREAM: u64 = 0x4361_6c69_6272_6174;
 const SAMPLE_STREAM: u64 = 0x5361_6d70_6c65_0000;
@@ -29,21 +29,21 @@ const SAMPLE_STREAM: u64 = 0x5361_6d70_6c65_0000;
 pub struct TextArguments {
     #[command(flatten)]
     pub source: DataArguments,
-    /// Source that `data` names, opened on first use.
+    /// Source that `--data` names, opened on first use.
     #[arg(skip)]
     opened: OnceCell<Source>,
-    /// Set once rows are read whose labels are lists or columns.
+    /// Set once rows were read whose labels are lists or several columns.
     #[arg(skip)]
-    found: OnceCell<()>,
+    has_several_labels: OnceCell<()>,
 }
 
 impl TextArguments {
-    /// Arguments for a source that other flags name.
+    /// Creates the arguments for a source that other flags name.
     pub fn new(source: DataArguments) -> Self {
-        Self { source, opened: OnceCell::new(), found: OnceCell::new() }
+        Self { source, opened: OnceCell::new(), has_several_labels: OnceCell::new() }
     }
 
-    /// Source of the texts, opened on first use.
+    /// Returns the source of the texts, opened on first use.
     fn source(&self) -> Result<&Source> {
         self.source.table.check()?;
         let opened = match self.opened.get() {
@@ -56,7 +56,7 @@ impl TextArguments {
     /// Notes on the size of a data set on the hub and on its scored rows; none for local files.
     ///
     /// # Errors
-    /// [`Error::UnknownData`] for a value that is neither a path nor a name; errors of the hub.
+    /// [`Error::UnknownData`] if the value is neither a path nor a name; errors of the hub.
     pub fn notes(&self) -> Result<Vec<String>> {
         Ok(self.source()?.notes())
     }
@@ -64,18 +64,19 @@ impl TextArguments {
     /// Returns whether the data set is more than one file.
     ///
     /// # Errors
-    /// As [`notes`](Self::notes).
+    /// Errors of [`notes`](Self::notes).
     pub fn has_splits(&self) -> Result<bool> {
         Ok(self.source()?.has_splits())
     }
 
-    /// Returns whether texts are pairs, by the flags or by the known data set.
+    /// Returns whether texts are pairs, according to the flags or the known data set.
     pub fn is_pair(&self) -> bool {
         let RowArguments { pair, text_column, .. } = &self.source.table.rows;
         *pair || text_column.is_empty() && source::known(&self.source.data).is_some_and(|known| known.pair)
     }
 
-    /// Origin of a model that learned from `rows` rows of a data set, whose examples may be dropped.
+    /// Describes the training data of a model that learned from `rows` rows of `train`. The examples of `train` may
+    /// have been dropped.
     pub fn origin(&self, train: &Dataset, rows: usize) -> Origin {
         Origin {
             data: train.name.clone(),
@@ -91,23 +92,23 @@ impl TextArguments {
         source::known(&self.source.data).map(|known| known.metric)
     }
 
-    /// Task of the texts, by the flags or by the known data set; for labels in lists or in several columns also by the
-    /// rows, once they are read.
+    /// Task of the texts, according to the flags or the known data set. If labels are in lists or in several columns,
+    /// the rows also determine it, once they are read.
     pub fn task(&self) -> Task {
         match self.source.table.labels.task {
             Some(TaskChoice::Labels) => Task::Labels,
             Some(TaskChoice::Number) => Task::Number,
             Some(TaskChoice::Class) => Task::Class,
-            None if self.found.get().is_some() => Task::Labels,
+            None if self.has_several_labels.get().is_some() => Task::Labels,
             None if source::known(&self.source.data).is_some_and(|known| known.has_numbers()) => Task::Number,
             None => Task::Class,
         }
     }
 
-    /// Copies these arguments for a model: its task, its separator of labels, and pairs where it has them.
+    /// Copies these arguments with a model's task, separator of labels and use of pairs.
     ///
     /// # Errors
-    /// As [`check_task`](Self::check_task) and [`check_pair`].
+    /// Errors of [`check_task`](Self::check_task) and [`check_pair`].
     pub fn of_model(&self, task: Task, origin: Option<&Origin>) -> Result<Self> {
         self.check_task(task)?;
         check_pair(self.source.table.rows.pair, origin)?;
@@ -119,16 +120,16 @@ impl TextArguments {
             Task::Labels => TaskChoice::Labels,
             Task::Number => TaskChoice::Number,
         });
-        // Two named columns of a model of pairs are one.
+        // If the model is for pairs, two named columns are one pair.
         own.source.table.rows.pair |=
             origin.is_some_and(|origin| origin.pair) && [0, 2].contains(&own.source.table.rows.text_column.len());
         Ok(own)
     }
 
-    /// Rejects a task of the flags that is not the model's.
+    /// Rejects a task of the flags that differs from the model's task.
     ///
     /// # Errors
-    /// [`Error::Argument`].
+    /// [`Error::Argument`] if the tasks differ.
     pub fn check_task(&self, trained: Task) -> Result<()> {
         let name = |task| match task {
             Task::Class => "class",
@@ -141,16 +142,17 @@ impl TextArguments {
         })
     }
 
-    /// Reader for the columns of the known data set, unless the flags name other columns.
+    /// Creates a reader for the columns of the known data set, unless the flags name other columns.
     fn reader(&self, source: &Source) -> DatasetReader {
         let reader = source.reader();
         if self.source.table.rows.text_column.is_empty() { reader } else { reader.pair(false) }
     }
 
-    /// Reads the training file, or the only file. Numbers are the classes that `classes.txt` of a directory names.
+    /// Reads the training file, or the only file. If a directory has a `classes.txt`, numbers stand for the classes
+    /// that it names.
     ///
     /// # Errors
-    /// As [`notes`](Self::notes); errors of the reader, with file and line.
+    /// Errors of [`notes`](Self::notes); errors of the reader, with file and line.
     pub fn read_training(&self) -> Result<Dataset> {
         let source = self.source()?;
         let reader = self.source.table.asked_of_training(self.reader(source));
@@ -164,16 +166,16 @@ impl TextArguments {
         }
     }
 
-    /// Notes that rows have several labels, which no flag says.
+    /// Remembers that the rows have several labels, if no flag says so.
     fn note_kind(&self, data: &Dataset) {
         if data.reading.as_ref().is_some_and(|reading| matches!(reading.kind, LabelKind::Several { .. })) {
-            let _ = self.found.set(());
+            let _ = self.has_several_labels.set(());
         }
     }
 
-    /// Reads the training file and further sources, whose columns have the same names. Classes are `known` ones, and the
-    /// further labels of the rows after them. Columns are given by the flags or the known data set, otherwise by the
-    /// `origin` of the model that has these classes.
+    /// Reads the training file and further sources, whose columns must have the same names. The classes are the `known`
+    /// ones, followed by further labels of the rows. Columns are determined by the flags or the known data set,
+    /// otherwise by the `origin` of the model that has these classes.
     fn read_joined(&self, known: &[String], origin: Option<&Origin>, also: &[PathBuf]) -> Result<Dataset> {
         let (source, table) = (self.source()?, &self.source.table);
         let training = source.training()?;
@@ -181,7 +183,7 @@ impl TextArguments {
         let own = training.read(&reader())?;
         self.note_kind(&own);
         let further = also.iter().map(|path| Source::open(path)?.training()).collect::<Result<Vec<_>>>()?;
-        // Each file says by itself which labels it has.
+        // Each file determines its own labels.
         let columns = own.reading.iter().fold(DatasetReader::new(), |reader, reading| reader.with_reading(reading));
         let columns = columns.label_mapping([]);
         let others = further.iter().map(|files| files.read(&columns)).collect::<Result<Vec<_>>>()?;
@@ -197,8 +199,8 @@ impl TextArguments {
         Ok(joined)
     }
 
-    /// Adds the labels of a file that are new. Labels that differ from a class in case or outer spaces, and numbers
-    /// beside names, are no new labels: they are matched with the known ones as by `evaluate`, or refused.
+    /// Adds the new labels of a file. Labels that differ from a class only in case or outer spaces, and numbers next to
+    /// named classes, are not new labels: they are matched with the known classes as in `evaluate`, or rejected.
     fn add_labels(&self, labels: &mut Vec<String>, known: &[String], data: &Dataset) -> Result<()> {
         let is_number = |label: &String| {
             let digits = label.strip_prefix("LABEL_").unwrap_or(label);
@@ -207,7 +209,7 @@ impl TextArguments {
         if !known.is_empty() && self.task() == Task::Number {
             return Ok(());
         }
-        // Classes that are numbers get further numbers.
+        // If all classes are numbers, further numbers become classes.
         let takes_numbers = known.iter().all(|label| label.parse::<f64>().is_ok());
         for label in data.labels.iter().filter(|label| takes_numbers || !is_number(label)) {
             // Also `1.0` and `1` are one label.
@@ -228,7 +230,7 @@ impl TextArguments {
         Ok(())
     }
 
-    /// Reads the training file with the classes and, where no flag names others, the columns of a model.
+    /// Reads the training file with the classes of a model and, unless a flag names others, its columns.
     fn read_of_model(&self, labels: &[String], origin: Option<&Origin>) -> Result<Dataset> {
         let source = self.source()?;
         let files = source.training()?;
@@ -236,10 +238,10 @@ impl TextArguments {
         files.read(&self.source.table.asked_of_training(reader))
     }
 
-    /// Reader for the columns of a model's training, unless the data set is known.
+    /// Creates a reader for the columns that a model was trained on, unless the data set is known.
     fn of_training(&self, reader: DatasetReader, origin: Option<&Origin>, files: &SplitFiles) -> DatasetReader {
         match origin.and_then(|origin| origin.columns.as_ref()) {
-            // Columns by number are those of a file without names.
+            // Numbers of columns only apply to files without names.
             Some(reading) if source::known(&self.source.data).is_none() && (reading.header || !files.is_parquet()) => {
                 reader.with_reading(reading)
             }
@@ -248,13 +250,13 @@ impl TextArguments {
     }
 
     /// Reads texts to score: the test rows of a directory or a data set, otherwise its validation rows, or the only
-    /// file. The columns are given by the flags or the known data set, otherwise by the model's training, and the task is
-    /// the model's. Rows without a label of the model are left out. Also returns notes, one of them if the scored rows are not the
-    /// test rows.
+    /// file. The columns are determined by the flags or the known data set, otherwise by the model's training, and the
+    /// task is the model's. Rows without a label of the model are left out. Also returns notes; one of them says if the
+    /// scored rows are not the test rows.
     ///
     /// # Errors
-    /// As [`read_training`](Self::read_training); labels most of which the model does not have; pairs for a model of single
-    /// texts.
+    /// Errors of [`read_training`](Self::read_training); an error if the model does not have most of the labels, or if
+    /// the texts are pairs and the model is for single texts.
     pub fn read_scored(
         &self,
         labels: &[String],
@@ -264,7 +266,7 @@ impl TextArguments {
         check_pair(self.source.table.rows.pair, origin)?;
         let source = self.source()?;
         let mut notes = source.notes();
-        let found = scored(source, None, &mut notes, |files| {
+        let result = scored(source, None, &mut notes, |files| {
             let reader = self.reader(source).labels(labels.iter().cloned()).skip_unlabelled();
             let reader = self.source.table.asked(self.of_training(reader, origin, files));
             files.read(&match task {
@@ -275,19 +277,19 @@ impl TextArguments {
                 Task::Class => reader.label_kind(LabelKind::Class),
             })
         });
-        let found = found.map_err(|error| error.of_other_columns("--text-column or --label-column"))?;
-        Ok((found.ok_or_else(|| source.nothing_scored())?.1, notes))
+        let result = result.map_err(|error| error.of_other_columns("--text-column or --label-column"))?;
+        Ok((result.ok_or_else(|| source.nothing_scored())?.1, notes))
     }
 
     /// Reads the texts and splits them into training, validation, calibration and test rows.
     ///
-    /// Training rows are sampled by the seed and by class. Validation rows come from a separate file, from the
-    /// validation file of a directory with a test file, or from a tenth of the training rows, by class and with equal
-    /// texts on one side.
+    /// Training rows are sampled with the seed, stratified by class. Validation rows come from a separate file, from
+    /// the validation file of a directory that also has a test file, or from a tenth of the training rows. This tenth
+    /// is stratified by class, and equal texts stay on one side of the split.
     ///
     /// # Errors
-    /// As [`read_training`](Self::read_training); [`Error::TooLittle`] for fewer than 4 rows, one class, or fewer rows
-    /// than requested; [`DataProblem::NoRowOfClass`] for a class without a training row.
+    /// Errors of [`read_training`](Self::read_training); [`Error::TooLittle`] if there are fewer than 4 rows, only one
+    /// class, or fewer rows than requested; [`DataProblem::NoRowOfClass`] if a class has no training row.
     pub fn read_splits(&self, request: &SplitRequest<'_>) -> Result<TextSplits> {
         let all = match request.classes {
             Classes::Of(labels, origin) => self.read_of_model(labels, origin)?,
@@ -299,7 +301,7 @@ impl TextArguments {
             Some(rows) => all.sample(rows, &mut generator(request.seed, SAMPLE_STREAM)),
             None => all,
         };
-        // Splitting keeps a row of each class.
+        // Splitting leaves at least one row of each class, so that each must have one before.
         if let Some(class) = all.class_without_rows() {
             let (data, lost) = (self.source.data.clone(), class.into());
             return Err(match request.classes {
@@ -316,7 +318,7 @@ impl TextArguments {
         let (train, validation, calibration) = match validation {
             Some(rows) => {
                 let (validation, calibration) = self.split_validation(&all, rows, request)?;
-                notes.push(format!("  choices are made on the rows of {}", validation.name));
+                notes.push(format!("  settings are selected on the rows of {}", validation.name));
                 (all, validation, calibration)
             }
             None => self.split_training(all, request)?,
@@ -325,14 +327,14 @@ impl TextArguments {
         let texts = TextSplits { train, validation, is_validation_split_off, calibration, test, notes, warnings };
         self.check_labels(&texts)?;
         let mut files: Vec<&Dataset> = read_files(&texts).collect();
-        // Rows of one file have one reading.
+        // All rows of one file were read in the same way.
         files.dedup_by_key(|data| &data.sha256);
         let warnings = files.into_iter().filter_map(mapping_note).collect();
         Ok(TextSplits { warnings, ..texts })
     }
 
-    /// Reads the rows that are not split off the training rows: test rows, and validation rows of a file, or of a
-    /// directory with a test file. Adds notes on the files.
+    /// Reads the rows that come from other files than the training rows: test rows, and validation rows of a file, or
+    /// of a directory that also has a test file. Adds notes on the files.
     fn read_separate(&self, train: &Dataset, file: Option<&Path>, notes: &mut Vec<String>) -> Result<SeparateRows> {
         let source = self.source()?;
         let like = self.source.table.like(train);
@@ -379,7 +381,7 @@ impl TextArguments {
         Ok((train, validation, calibration))
     }
 
-    /// Error of the data set.
+    /// Creates an error of the data set.
     fn refuse(&self, problem: DataProblem) -> Error {
         TransformerError::Data { path: self.source.data.clone(), line: None, problem }.into()
     }
@@ -414,7 +416,7 @@ struct SeparateRows {
     validation: Option<Dataset>,
 }
 
-/// Training, validation and test rows, which may come from one file or from several.
+/// Iterates over the training, validation and test rows, which may come from one file or from several.
 fn read_files(texts: &TextSplits) -> impl Iterator<Item = &Dataset> {
     [Some(&texts.train), Some(&texts.validation), texts.test.as_ref()].into_iter().flatten()
 }
@@ -425,7 +427,7 @@ fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Splits off a number of rows that verify a promise.
+/// Splits off `rows` calibration rows, which verify a promise.
 fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset, Option<Dataset>)> {
     if rows == 0 {
         return Ok((all, None));
@@ -435,9 +437,9 @@ fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset,
     Ok((rest, Some(calibration)))
 }
 
-/// First split that can be scored and whose labels are not secret, with the split's name; `None` if there is no such
-/// split. Adds a note if it is not the test split. Files of a directory without the column `label` are left out, as test
-/// files of competitions are.
+/// Reads the first split that can be scored and whose labels are not secret; `None` if there is no such split. Adds a
+/// note if it is not the test split. Files of a directory without the column `label` are skipped, since test files of
+/// competitions lack it.
 fn scored<'a>(
     source: &'a Source,
     label: Option<&Column>,

@@ -1,4 +1,4 @@
-//! Saved state of a training, in a directory beside the output model. With it a training can resume after any
+//! Saved state of a training run, in a directory beside the output model. With it, a run can be resumed after any
 //! interruption.
 //!
 //! ```text
@@ -11,7 +11,7 @@
 //! OUT.training/max_length.json   the length of the texts, if it was selected by trials
 //! ```
 //!
-//! The state is deleted when the model has been written. No other file is ever deleted.
+//! The state is deleted once the model is written. No other file is ever deleted.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -25,46 +25,48 @@ use crate::error::{Error, Result};
 
 const DESCRIPTION: &str = "training.json";
 const CHECKPOINT: &str = "full.checkpoint";
-/// Ending of a checkpoint, and of its name while it is written.
+/// Ending of a checkpoint's file name.
 const ENDING: &str = ".checkpoint";
+/// Ending of a checkpoint's file name while it is written.
 const PARTIAL: &str = ".checkpoint.partial";
 /// Prefix of temporary files, which are renamed once they are complete.
 const UNFINISHED: &str = ".partial-";
-/// File of the learning rate that a search selected.
+/// File that stores the learning rate selected by a search.
 const RATE: &str = "learning_rate.json";
-/// File of the length of the texts that trials selected.
+/// File that stores the maximum length selected by trials.
 const LENGTH: &str = "max_length.json";
-/// File of the learning rate and the passes of fine-tuning in rungs.
+/// File that stores the learning rate and the passes of fine-tuning in rungs.
 const PLAN: &str = "fine-tuning.json";
 const FORMAT: &str = "dht training";
 
-/// Directory of a training.
+/// Directory with the saved state of a training run.
 #[derive(Debug)]
 pub struct TrainingDir {
     dir: RunDir,
     resumed: bool,
-    /// True once the description is that of this training.
+    /// True once the directory holds the description of this run.
     described: bool,
 }
 
 impl TrainingDir {
-    /// Path of the training's directory, beside the output model.
+    /// Path of the directory for the training run whose model is written to `out`.
     pub fn beside(out: &Path) -> PathBuf {
         let mut name: OsString = out.file_name().unwrap_or_default().into();
         name.push(".training");
         out.with_file_name(name)
     }
 
-    /// Locks the directory of a training with these settings and creates it if it is missing. With `restart`, deletes
-    /// the existing state.
+    /// Locks the directory of a training run with these settings, and creates it if it is missing. With `restart`,
+    /// deletes the existing state.
     ///
     /// # Errors
-    /// [`Error::InUse`] while another process uses the directory; [`Error::OtherTraining`] if the existing state has
-    /// other settings; [`Error::UndescribedState`] if it does not say which it has; [`Error::Foreign`] for files that no
-    /// training wrote.
+    /// * [`Error::InUse`] if another process uses the directory.
+    /// * [`Error::OtherTraining`] if the existing state has other settings.
+    /// * [`Error::UndescribedState`] if the settings of the existing state cannot be read.
+    /// * [`Error::Foreign`] if there are files that no training run wrote.
     pub fn open(out: &Path, settings: &Map<String, Value>, restart: bool) -> Result<Self> {
         let folder = Self::beside(out);
-        if folder.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+        if folder.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir()) {
             return Err(Error::Foreign { path: folder });
         }
         let failed = |source| Error::Io { path: folder.clone(), source };
@@ -81,7 +83,7 @@ impl TrainingDir {
             }
         }
         let mut own = Self { dir: RunDir::open(&folder)?, resumed: false, described: false };
-        // What a killed training was writing.
+        // Deletes files that a killed run was still writing.
         own.delete(&unfinished.iter().map(String::as_str).collect::<Vec<_>>())?;
         if restart {
             own.delete_states()?;
@@ -104,7 +106,7 @@ impl TrainingDir {
                 return Err(undescribed());
             }
             None => {
-                // A description without a state has nothing to resume.
+                // Without a state, there is nothing to resume from the description.
                 own.delete_states()?;
                 own.delete(&[RATE, LENGTH, PLAN])?;
                 own.dir.describe(DESCRIPTION, FORMAT, settings)?;
@@ -114,7 +116,7 @@ impl TrainingDir {
         Ok(own)
     }
 
-    /// Path of the training's state.
+    /// Path of the checkpoint with the state of the run.
     pub fn checkpoint(&self) -> PathBuf {
         self.dir.path().join(CHECKPOINT)
     }
@@ -124,18 +126,18 @@ impl TrainingDir {
         self.dir.path()
     }
 
-    /// Sentence that tells the user how to resume the training in this directory.
+    /// Sentence about how to resume the training run in this directory.
     pub fn message_if_stopped(folder: &Path) -> String {
         match has_state(folder) {
             true => format!(
-                "the state is saved in {}; the same command resumes, with --finish it makes a model of the state",
+                "the state is saved in {}; the same command resumes the run, and with --finish makes a model of the state",
                 folder.display()
             ),
             false => "no state is saved yet; the same command starts again".into(),
         }
     }
 
-    /// Returns whether the directory had a saved state.
+    /// Returns whether the run resumes from a saved state.
     pub fn is_resumed(&self) -> bool {
         self.resumed
     }
@@ -148,7 +150,7 @@ impl TrainingDir {
         self.dir.once(RATE, |rate| *rate > 0.0, find)
     }
 
-    /// Returns the stored length of the texts if it is one of `lengths`, or selects one with `find` and stores it.
+    /// Returns the stored maximum length if it is one of `lengths`; otherwise selects one with `find` and stores it.
     ///
     /// # Errors
     /// Errors of `find`; [`Error::Transformer`] if the file cannot be written.
@@ -156,7 +158,7 @@ impl TrainingDir {
         self.dir.once(LENGTH, |choice: &LengthChoice| lengths.contains(&choice.max_length), find)
     }
 
-    /// Deletes the training's own files, and the directory if it is then empty.
+    /// Deletes the run's own files, and the directory if it is then empty.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be deleted.
@@ -183,16 +185,16 @@ impl TrainingDir {
 }
 
 impl Drop for TrainingDir {
-    /// Leaves nothing behind if there is nothing to resume.
+    /// Deletes the run's files if there is nothing to resume.
     fn drop(&mut self) {
         if self.described && !has_results(self.folder()) && self.delete(&[PLAN, DESCRIPTION, LOCK]).is_ok() {
-            // Somebody's files keep it.
+            // The directory stays if it has foreign files.
             let _ = std::fs::remove_dir(self.folder());
         }
     }
 }
 
-/// Returns whether a file is a state of a training, or is one that was being written.
+/// Returns whether a file is a checkpoint, or one that was still being written.
 fn is_state(name: &str) -> bool {
     let stem = match name.strip_prefix('.') {
         Some(name) => name.strip_suffix(PARTIAL),
@@ -201,14 +203,14 @@ fn is_state(name: &str) -> bool {
     stem.is_some_and(|stem| ["full", "fine-tuning"].contains(&stem))
 }
 
-/// Names of the states in a directory.
+/// Lists the names of the checkpoints in a directory.
 fn states(folder: &Path) -> Vec<String> {
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| is_state(name)).collect()
 }
 
-/// Returns whether a directory has a state, or the result of trials.
+/// Returns whether a directory has a checkpoint or the result of trials.
 fn has_results(folder: &Path) -> bool {
     has_state(folder) || [RATE, LENGTH].iter().any(|name| folder.join(name).exists())
 }
@@ -284,7 +286,7 @@ mod tests {
         let out = place.path().join("model");
         drop(TrainingDir::open(&out, &settings(1.0), false).expect("new"));
         assert!(!TrainingDir::beside(&out).exists());
-        // A kill leaves the description.
+        // A killed process leaves the description behind.
         let killed = TrainingDir::open(&out, &settings(1.0), false).expect("new");
         std::mem::forget(killed);
         let folder = TrainingDir::beside(&out);

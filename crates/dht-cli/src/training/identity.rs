@@ -1,4 +1,4 @@
-//! Identity of a model by the content of its files.
+//! Checksum that identifies a model by the content of its files.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// Checksum (SHA-256) over a model's `dht.json`, or over names and contents of the files that a Hugging Face directory is
-/// read from. `None` if there is none of them; loading the model reports this.
+/// Computes the SHA-256 of a model's `dht.json`, or of the names and contents of the files that are read from a Hugging
+/// Face directory. `None` if there are no such files, which loading the model reports.
 ///
 /// # Errors
-/// Errors of the files.
+/// Errors of reading the files.
 pub fn identity(model: &Path) -> Result<Option<String>> {
     let failed = |path: &Path, source| Error::Io { path: path.into(), source };
     let path = model.join("dht.json");

@@ -1,4 +1,4 @@
-//! Handling of SIGINT and SIGTERM.
+//! Handling of the signals SIGINT and SIGTERM.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -7,18 +7,18 @@ use dht_dynamic::transformer::storage::abandon_unfinished_files;
 
 use crate::progress::report;
 
-/// Signal number of SIGINT, also used on platforms where signals have no numbers.
+/// Number of SIGINT, which is also used on platforms where signals have no numbers.
 #[cfg(not(unix))]
 const INTERRUPT: i32 = 2;
 
-/// Work that is being done, or [`None`] before it begins and for commands that need no message.
+/// Work in progress; [`None`] before it begins, and for commands that print no message when they are interrupted.
 static CURRENT: Mutex<Option<Interruption>> = Mutex::new(None);
 /// True once a server handles the signals.
 static SERVED: AtomicBool = AtomicBool::new(false);
 
-/// Handler of SIGINT and SIGTERM. Before the process ends, temporary files are removed and steps are undone. While a
-/// training loop runs, the first signal asks it to save its state. At other times, a signal ends the process with exit
-/// code 128 + signal number, as does every further signal.
+/// Handler of SIGINT and SIGTERM. Before the process ends, temporary files are removed and registered steps are undone.
+/// While a training loop runs, the first signal requests that it save its state. At other times, and after the first
+/// signal, a signal ends the process with exit code 128 + signal number.
 #[derive(Clone)]
 pub struct Interruption(Arc<State>);
 
@@ -26,32 +26,32 @@ struct State {
     stop: Arc<AtomicBool>,
     /// True while a training loop runs.
     training: AtomicBool,
-    /// Number of the first signal; 0 before any signal.
+    /// Number of the first signal; 0 if there was none.
     signal: AtomicI32,
     message: Box<dyn Fn() -> String + Send + Sync>,
 }
 
 impl Interruption {
-    /// Installs the handler, once in a process. Until [`watch`](Self::watch) gives it a message, a signal ends the
-    /// process without one. If no handler can be installed, a signal ends the process as by default.
+    /// Installs the handler, once in a process. Until [`watch`](Self::watch) sets a message, a signal ends the process
+    /// without one. If the handler cannot be installed, signals have their default effect.
     pub fn install() {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(handle_signals);
     }
 
-    /// Lets SIGHUP pass without effect until a server handles it: what it would reload is not loaded yet.
+    /// Ignores SIGHUP until a server handles it: before, there is no loaded model to reload.
     #[cfg(all(feature = "server", unix))]
     pub fn outlive_hangup() {
         let _ = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default());
     }
 
-    /// Leaves signals to a server, which has installed handlers of its own.
+    /// Leaves signals to a server, which has installed its own handlers.
     #[cfg(feature = "server")]
     pub fn leave_to_server() {
         SERVED.store(true, Ordering::SeqCst);
     }
 
-    /// Handles signals from now on. `message` returns the text that explains how to resume.
+    /// Starts watching a piece of work. `message` returns the text about how to resume it.
     pub fn watch(message: impl Fn() -> String + Send + Sync + 'static) -> Self {
         let own = Self(Arc::new(State {
             stop: Arc::default(),
@@ -69,7 +69,7 @@ impl Interruption {
         self.0.stop.clone()
     }
 
-    /// Runs a training loop that obeys the request to stop.
+    /// Runs a training loop that stops if the flag requests it.
     pub fn during<T>(&self, train: impl FnOnce() -> T) -> T {
         self.obeyed(true);
         let done = train();
@@ -77,12 +77,12 @@ impl Interruption {
         done
     }
 
-    /// States whether a training loop runs that obeys the request to stop.
+    /// Sets whether a training loop runs that stops if the flag requests it.
     pub fn obeyed(&self, runs: bool) {
         self.0.training.store(runs, Ordering::SeqCst);
     }
 
-    /// Ends the process if there was a signal.
+    /// Ends the process if a signal has arrived.
     pub fn exit_if_asked(&self) {
         if self.0.stop.load(Ordering::SeqCst) {
             self.exit(self.0.signal.load(Ordering::SeqCst));
@@ -103,7 +103,7 @@ impl Interruption {
     }
 }
 
-/// Ends the process after a signal.
+/// Ends the process because of a signal.
 fn exit(signal: i32, message: &str) -> ! {
     abandon_unfinished_files();
     #[cfg(feature = "s3")]

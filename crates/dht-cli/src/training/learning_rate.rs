@@ -1,4 +1,4 @@
-//! Peak learning rate, set by the user or searched in short trainings.
+//! Peak learning rate, set by the user or searched in short training runs.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 
-/// Number of rows of a trial.
+/// Maximum number of training rows of a trial.
 const TRIAL_ROWS: usize = 2_000;
 
 /// Value of `--lr`.
@@ -19,7 +19,7 @@ const TRIAL_ROWS: usize = 2_000;
 pub enum LearningRate {
     /// Rate that the user set.
     Given(f64),
-    /// The best of a few rates, found by a search.
+    /// Best of a few rates, selected by a search.
     Find,
     /// Any other text, which `check` rejects.
     Other(String),
@@ -48,10 +48,10 @@ impl fmt::Display for LearningRate {
 }
 
 impl LearningRate {
-    /// Rejects values that are not a rate.
+    /// Rejects values that are not a learning rate.
     ///
     /// # Errors
-    /// [`Error::Argument`].
+    /// [`Error::Argument`] if the value is not a learning rate.
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Find => Ok(()),
@@ -61,22 +61,22 @@ impl LearningRate {
     }
 }
 
-/// Short training runs at several learning rates, each for one pass over some random training rows.
+/// Short training runs at several learning rates, each for one pass over a random sample of the training rows.
 #[derive(Debug)]
 pub struct LearningRateTrials<'a> {
-    /// Settings of the training, without its learning rate.
+    /// Settings of the training run, without its learning rate.
     pub settings: &'a TrainSettings,
     /// Training rows.
     pub train: &'a EncodedDataset,
-    /// Rows whose loss is compared.
+    /// Validation rows, whose loss is compared.
     pub validation: &'a EncodedDataset,
 }
 
 impl LearningRateTrials<'_> {
-    /// Learning rate with the lowest validation loss. `create` makes the untrained classifier.
+    /// Selects the learning rate with the lowest validation loss. `create` makes the untrained classifier.
     ///
     /// # Errors
-    /// Errors of the trainings. A training that diverges is not an error: its loss is infinite.
+    /// Errors of the training runs. A run that diverges is not an error: its loss counts as infinite.
     pub fn best_of(
         &self,
         rates: &[f64],
@@ -102,7 +102,7 @@ impl LearningRateTrials<'_> {
             }
         }
         let (rate, _) = best.ok_or_else(|| Error::argument("lr", "rates to choose from", "none"))?;
-        say(&format!("learning rate {rate} is used: its loss is the least"));
+        say(&format!("learning rate {rate} is used: its loss is the lowest"));
         Ok(rate)
     }
 }

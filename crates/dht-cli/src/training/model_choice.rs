@@ -1,4 +1,4 @@
-//! Encoder to start from.
+//! Choice of the encoder that a training run starts from.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,14 +20,15 @@ use super::identity::identity;
 use crate::error::{Error, Result};
 use crate::texts::all_texts;
 
-/// Size of a vocabulary that is trained on the training texts.
+/// Size of the vocabulary of a new tokenizer, which is trained on the training texts.
 const TRAINED_VOCABULARY: usize = 8_000;
-/// Digits of the sum of a model's files in its identity.
+/// Length in hexadecimal digits of the files' checksum in a model's identity.
 const SUM: usize = 12;
-/// Prefix of the names of a classifier's last layer.
+/// Prefix of the parameter names of a classifier's last layer.
 const HEAD: &str = "classifier.";
-/// Peak learning rates of a model from scratch and of a pre-trained one.
+/// Default peak learning rate of a model from scratch.
 const SCRATCH_RATE: f64 = 1e-3;
+/// Default peak learning rate of a pre-trained encoder.
 const FINE_TUNING_RATE: f64 = 5e-5;
 
 /// Value of `--model`.
@@ -35,7 +36,7 @@ const FINE_TUNING_RATE: f64 = 5e-5;
 pub enum ModelChoice {
     /// Hugging Face directory.
     Directory(PathBuf),
-    /// Name on the Hugging Face hub, with a revision or without.
+    /// Name on the Hugging Face hub, with or without a revision.
     Hub(String),
     /// Size of a new encoder, trained from scratch.
     Size(ModelSize),
@@ -44,7 +45,7 @@ pub enum ModelChoice {
 impl FromStr for ModelChoice {
     type Err = Infallible;
 
-    /// Parses `hf:NAME` as a name, `6x12x96` as a size, and everything else as the path of a directory.
+    /// Parses `hf:NAME` as a name, `6x12x96` as a size, and any other text as the path of a directory.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text.strip_prefix("hf:") {
             Some(name) => Self::Hub(name.into()),
@@ -64,10 +65,10 @@ impl fmt::Display for ModelChoice {
 }
 
 impl ModelChoice {
-    /// Local directory; `None` for a size.
+    /// Resolves the local directory of the model, after a download if necessary; `None` for a size.
     ///
     /// # Errors
-    /// [`Error::NoModel`] for a path that is not a directory; errors of the download.
+    /// [`Error::NoModel`] if the path is not a directory; errors of the download.
     pub fn directory(&self) -> Result<Option<PathBuf>> {
         match self {
             Self::Size(_) => Ok(None),
@@ -83,7 +84,7 @@ impl ModelChoice {
     }
 }
 
-/// Directory of the encoder in a directory of sentence-transformers; another directory stays.
+/// Finds the encoder's directory in a directory of sentence-transformers. Other directories are returned as they are.
 fn encoder_in(folder: &Path) -> Result<PathBuf> {
     let has_encoder = |folder: &Path| folder.join("config.json").exists();
     if has_encoder(folder) || is_saved(folder) {
@@ -93,8 +94,8 @@ fn encoder_in(folder: &Path) -> Result<PathBuf> {
     Ok(inner.unwrap_or_else(|| folder.into()))
 }
 
-/// Directory of a model that `dht` has saved: the path itself, or the download of a repository `hf:NAME` on the hub. An
-/// existing path takes precedence.
+/// Resolves the directory of a model that `dht` has saved: the path itself, or the download of the hub repository
+/// `hf:NAME`. An existing path takes precedence.
 ///
 /// # Errors
 /// Errors of the download.
@@ -105,7 +106,7 @@ pub fn saved_directory(model: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Name and commit of a model in the cache of the hub's files, as `hf:NAME@COMMIT`; `None` for another directory.
+/// Name and commit of a model in the cache of the hub's files, as `hf:NAME@COMMIT`; `None` for other directories.
 pub fn on_the_hub(folder: &Path) -> Option<String> {
     folder.ancestors().find_map(|folder| {
         let repository = folder.parent().filter(|parent| parent.ends_with("snapshots"))?.parent()?;
@@ -114,7 +115,7 @@ pub fn on_the_hub(folder: &Path) -> Option<String> {
     })
 }
 
-/// Name of a directory for readers: its name and commit on the hub, otherwise its last component.
+/// Name of a directory in messages: its name and commit on the hub, otherwise its last component.
 pub fn name_of(folder: &Path) -> String {
     let last = || folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     on_the_hub(folder).unwrap_or_else(last)
@@ -125,12 +126,12 @@ pub fn is_saved(folder: &Path) -> bool {
     folder.join("dht.json").is_file()
 }
 
-/// Encoder to start from, on this disk.
+/// Encoder that a training run starts from, on the local disk.
 #[derive(Debug, Clone)]
 pub enum Start {
     /// Pre-trained weights.
     Pretrained(PathBuf),
-    /// Model that `dht` has saved, on the CPU.
+    /// Model that `dht` has saved, loaded on the CPU.
     Saved(PathBuf, Box<TextModel>),
     /// Random weights.
     Scratch(ModelSize),
@@ -140,7 +141,7 @@ impl Start {
     /// Resolves the value of `--model`.
     ///
     /// # Errors
-    /// As [`ModelChoice::directory`].
+    /// Errors of [`ModelChoice::directory`].
     pub fn load(choice: &ModelChoice) -> Result<Self> {
         Ok(match (choice.directory()?, choice) {
             (Some(folder), _) if is_saved(&folder) => {
@@ -171,7 +172,8 @@ impl Start {
         }
     }
 
-    /// Name of the encoder and the beginning of its files' checksum, which another model in its place would change.
+    /// Name of the encoder with the beginning of its files' checksum. The checksum changes if another model takes its
+    /// place.
     ///
     /// # Errors
     /// Errors of the files.
@@ -186,7 +188,7 @@ impl Start {
         })
     }
 
-    /// Configuration of the encoder. For a new encoder it lacks the vocabulary, which is not known yet.
+    /// Configuration of the encoder. The vocabulary of a new encoder is not known yet, and missing in it.
     ///
     /// # Errors
     /// Errors of the configuration.
@@ -198,7 +200,7 @@ impl Start {
         })
     }
 
-    /// Tokenizer of the encoder, or a tokenizer trained on the training texts.
+    /// Loads the tokenizer of the encoder, or trains one on the training texts.
     ///
     /// # Errors
     /// Errors of the tokenizer.
@@ -213,7 +215,7 @@ impl Start {
     /// Loads or initialises the encoder.
     ///
     /// # Errors
-    /// Errors of its files.
+    /// Errors of the encoder's files.
     pub fn encoder(&self, vocabulary: usize, device: &Device, rng: &mut ChaCha8Rng) -> Result<Encoder> {
         Ok(match self {
             Self::Pretrained(folder) => Encoder::from_pretrained(folder, device)?,
@@ -225,7 +227,7 @@ impl Start {
         })
     }
 
-    /// The model to train on, where it is one that `dht` has saved.
+    /// Returns the model to train further, if it is one that `dht` has saved.
     pub fn saved(&self) -> Option<&TextModel> {
         match self {
             Self::Saved(_, model) => Some(model),
@@ -238,17 +240,17 @@ impl Start {
         if matches!(self, Self::Scratch(_)) { SCRATCH_RATE } else { FINE_TUNING_RATE }
     }
 
-    /// Peak learning rates to search.
+    /// Peak learning rates that a search tries.
     pub fn learning_rates(&self) -> &'static [f64] {
         if matches!(self, Self::Scratch(_)) { &[3e-4, 1e-3, 3e-3] } else { &[2e-5, 5e-5, 1e-4, 2e-4] }
     }
 
     /// Pooling of the encoder. A new encoder uses \[CLS\], which learns to collect the inputs that determine the class.
-    /// A pre-trained encoder uses the pooling of its sentence-transformers directory if it is mean or cls, otherwise the
-    /// mean of its rows, which are all informative. A saved model uses its own.
+    /// A pre-trained encoder uses the pooling of its sentence-transformers directory if that is mean or cls, otherwise
+    /// the mean over the tokens' states, which are all informative. A saved model uses its own pooling.
     ///
     /// # Errors
-    /// As [`classifier_of`] and [`SentenceModel::read`].
+    /// Errors of [`classifier_of`] and [`SentenceModel::read`].
     pub fn pooling(&self) -> Result<Pooling> {
         Ok(match self {
             Self::Scratch(_) => Pooling::Cls,
@@ -259,10 +261,10 @@ impl Start {
         })
     }
 
-    /// Notes on a pooling and on modules of the encoder's directory that are not computed.
+    /// Notes on a pooling and on modules of the encoder's directory that are ignored.
     ///
     /// # Errors
-    /// As [`SentenceModel::read`].
+    /// Errors of [`SentenceModel::read`].
     pub fn sentence_notes(&self) -> Result<Vec<String>> {
         let Self::Pretrained(folder) = self else { return Ok(Vec::new()) };
         let Some(SentenceModel { pooling, others, .. }) = SentenceModel::read(folder)? else { return Ok(Vec::new()) };
@@ -274,7 +276,7 @@ impl Start {
     /// Parameters of the last layer of a saved model, by name.
     ///
     /// # Errors
-    /// As [`classifier_of`].
+    /// Errors of [`classifier_of`].
     pub fn head(&self) -> Result<BTreeMap<String, StoredTensor>> {
         let Self::Saved(_, model) = self else { return Ok(BTreeMap::new()) };
         let classifier = classifier_of(model.model.clone())?;
@@ -282,10 +284,10 @@ impl Start {
     }
 }
 
-/// The classifier of all layers of a saved model.
+/// Extracts the classifier of all layers from a saved model.
 ///
 /// # Errors
-/// [`Error::Argument`] for a model of another program; an exit after the last layer with a layer of its own.
+/// [`Error::Argument`] if another program made the model, or if the exit after the last layer has a layer of its own.
 pub fn classifier_of(model: ServedModel) -> Result<TextClassifier> {
     match model {
         ServedModel::Classifier(classifier) => Ok(*classifier),

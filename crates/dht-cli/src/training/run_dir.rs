@@ -1,5 +1,5 @@
-//! Directory of a run that can be stopped and resumed: locked while it runs, with a description of the run and the
-//! results of its steps.
+//! Directory of a run that can be stopped and resumed. It is locked while the run is active, and holds a description of
+//! the run and the results of its steps.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -11,20 +11,37 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// Lock file. A resumed run does not delete it. Otherwise one process could hold the lock of a deleted file while
-/// another process locks a new file.
+/// Name of the lock file. A resumed run does not delete the file. Otherwise one process could hold the lock of a
+/// deleted file while another process locks a new file.
 pub(super) const LOCK: &str = ".lock";
-/// Key in the description of a run. Its value names the program that wrote the description.
+/// Key in the description of a run whose value names the program that wrote the description.
 const FORMAT: &str = "format";
 
-/// Locked directory of a run. The lock ends when the value is dropped or the process ends.
+/// Locked directory of a run that can be stopped and resumed. The lock ends when the value is dropped or the process
+/// ends.
+///
+/// # Examples
+/// ```
+/// use dht_cli::RunDir;
+/// use serde_json::{Map, json};
+///
+/// # let place = tempfile::tempdir()?;
+/// # let folder = place.path().join("run");
+/// let run = RunDir::open(&folder)?;
+/// assert_eq!(run.description("run.json", "my program 1")?, None);
+///
+/// let settings = Map::from_iter([("epochs".into(), json!(3))]);
+/// run.describe("run.json", "my program 1", &settings)?;
+/// assert_eq!(run.description("run.json", "my program 1")?, Some(settings));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct RunDir {
     folder: PathBuf,
     _lock: File,
 }
 
-/// First setting in which two runs differ.
+/// Setting in which the descriptions of two runs differ.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     /// Name of the setting in the descriptions.
@@ -40,19 +57,32 @@ impl RunDir {
     ///
     /// # Errors
     /// [`Error::InUse`] if another process holds the lock; [`Error::Foreign`] if something else is at the path of the
-    /// lock; [`Error::Io`].
+    /// lock; [`Error::Io`] if the directory cannot be created or locked.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_cli::{Error, RunDir};
+    ///
+    /// # let place = tempfile::tempdir()?;
+    /// # let folder = place.path();
+    /// let run = RunDir::open(folder)?;
+    /// assert!(matches!(RunDir::open(folder), Err(Error::InUse { .. })));
+    /// drop(run);
+    /// assert!(RunDir::open(folder).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
         let path = folder.join(LOCK);
         // A lock file is an empty regular file; links are not followed.
-        if path.symlink_metadata().is_ok_and(|found| !found.is_file() || found.len() > 0) {
+        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file() || metadata.len() > 0) {
             return Err(Error::Foreign { path });
         }
         let failed = |source| Error::Io { path: path.clone(), source };
         let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => Err(Error::InUse { path: folder.into() }),
-            // On a file system without locks the run goes on unlocked.
+            // On a file system without locks, the run continues without one.
             Err(TryLockError::Error(source)) if source.kind() != ErrorKind::Unsupported => Err(failed(source)),
             _ => Ok(Self { folder: folder.into(), _lock: file }),
         }
@@ -63,16 +93,16 @@ impl RunDir {
         &self.folder
     }
 
-    /// Description of the run that used the directory before; `None` if there was no such run.
+    /// Reads the description of the run that used the directory before; `None` if there was no such run.
     ///
     /// # Errors
-    /// [`Error::Foreign`] for a file that is not a description of this format.
+    /// [`Error::Foreign`] if the file is not a description of this format.
     pub fn description(&self, file: &str, format: &str) -> Result<Option<Map<String, Value>>> {
         let path = self.folder.join(file);
         match read_file(&path, FileKind::Description) {
             Ok(bytes) => {
                 let mut stored: Map<String, Value> = serde_json::from_slice(&bytes).unwrap_or_default();
-                if stored.remove(FORMAT).is_none_or(|found| found != format) {
+                if stored.remove(FORMAT).is_none_or(|value| value != format) {
                     return Err(Error::Foreign { path });
                 }
                 Ok(Some(stored))
@@ -97,6 +127,19 @@ impl RunDir {
     ///
     /// # Errors
     /// Errors of `run`; [`Error::Transformer`] if the result cannot be written.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_cli::{Error, RunDir};
+    ///
+    /// # let place = tempfile::tempdir()?;
+    /// let run = RunDir::open(place.path())?;
+    /// let first = run.once("rate.json", |rate: &f64| *rate > 0.0, || Ok::<f64, Error>(0.001))?;
+    /// // The second call reads the stored result.
+    /// let second = run.once("rate.json", |rate: &f64| *rate > 0.0, || Ok::<f64, Error>(0.5))?;
+    /// assert_eq!((first, second), (0.001, 0.001));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn once<T: Serialize + DeserializeOwned, E: From<Error>>(
         &self,
         file: impl AsRef<Path>,
@@ -104,13 +147,13 @@ impl RunDir {
         run: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         let path = self.folder.join(file);
-        let found = read_file(&path, FileKind::Description).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        match found.filter(valid) {
-            Some(found) => Ok(found),
+        let result = read_file(&path, FileKind::Description).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        match result.filter(valid) {
+            Some(result) => Ok(result),
             None => {
-                let found = run()?;
-                self.write(&path, &found)?;
-                Ok(found)
+                let result = run()?;
+                self.write(&path, &result)?;
+                Ok(result)
             }
         }
     }
@@ -123,7 +166,21 @@ impl RunDir {
 }
 
 impl Difference {
-    /// Compares the descriptions of a stopped run and of this run, in the order of the names.
+    /// Returns the first setting in which the descriptions of a stopped run and of this run differ, in the order of the
+    /// names; `None` if they are equal.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_cli::Difference;
+    /// use serde_json::{Map, json};
+    ///
+    /// let stored = Map::from_iter([("epochs".into(), json!(3)), ("seed".into(), json!(1))]);
+    /// let asked = Map::from_iter([("epochs".into(), json!(4)), ("seed".into(), json!(1))]);
+    /// let difference = Difference::first(&stored, &asked).expect("the epochs differ");
+    /// assert_eq!(difference.name, "epochs");
+    /// assert_eq!((difference.there, difference.here), (json!(3), json!(4)));
+    /// assert_eq!(Difference::first(&stored, &stored), None);
+    /// ```
     pub fn first(stored: &Map<String, Value>, asked: &Map<String, Value>) -> Option<Self> {
         let value = |of: &Map<String, Value>, name: &String| of.get(name).cloned().unwrap_or(Value::Null);
         let mut names: Vec<&String> = stored.keys().chain(asked.keys()).collect();

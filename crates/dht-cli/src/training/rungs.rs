@@ -1,4 +1,4 @@
-//! Flags of a training in rungs.
+//! Flags of a training run in rungs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,28 +9,28 @@ use dht_dynamic::ladder::Rung;
 
 use crate::error::{Error, Result};
 
-/// Flags that limit a training in rungs.
+/// Flags that limit a training run in rungs.
 #[derive(Debug, Clone, Args)]
 pub struct RungArguments {
-    /// Climb at most to rung B, and at least to rung A: 0 n-grams, 1 the encoder as it is, 2 fine-tuning
+    /// Climb at least to rung A and at most to rung B: 0 n-grams, 1 the encoder as it is, 2 fine-tuning
     ///
-    /// Without this flag, the training stops where a further step does not lower the validation loss enough for its
+    /// Without this flag, the training run stops where a further step does not lower the validation loss enough for its
     /// cost. 2..2 fine-tunes for all passes of --epochs.
     #[arg(long, value_name = "[A..]B")]
     pub rungs: Option<Rungs>,
-    /// Limit the cost of the training to this share of three passes of fine-tuning, in FLOPs
+    /// Limit the cost of the training run to this share of the FLOPs that three passes of fine-tuning take
     #[arg(long, value_name = "SHARE")]
     pub training_budget: Option<f64>,
-    /// End the training after about N minutes; two runs may then differ
+    /// End the training run after about N minutes; two runs may then differ
     #[arg(long, value_name = "N")]
     pub minutes: Option<f64>,
 }
 
 impl RungArguments {
-    /// Rejects numbers out of range, and flags that have no effect on a training without rungs.
+    /// Rejects numbers out of range, and flags that have no effect on a training run without rungs.
     ///
     /// # Errors
-    /// [`Error::Argument`].
+    /// [`Error::Argument`] if a number is out of range or a flag has no effect.
     pub fn check(&self, without: Option<&str>) -> Result<()> {
         let set = [
             ("rungs", self.rungs.map(|rungs| rungs.to_string())),
@@ -53,12 +53,12 @@ impl RungArguments {
         Ok(())
     }
 
-    /// The lowest and the highest rung.
+    /// Lowest and highest rung.
     pub fn range(&self) -> (Rung, Rung) {
         self.rungs.map_or((Rung::Ngrams, Rung::FineTuned), |rungs| (rungs.least, rungs.most))
     }
 
-    /// The limit of the time.
+    /// Time limit, if there is one.
     pub fn time(&self) -> Option<Duration> {
         self.minutes.map(|minutes| Duration::from_secs_f64(60.0 * minutes))
     }

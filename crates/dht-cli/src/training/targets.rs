@@ -1,23 +1,24 @@
-//! Scale of the numbers that a regression learns.
+//! Scale of the target numbers of a regression.
 
 use dht_dynamic::transformer::{EncodedDataset, TextClassifier};
 
 use crate::error::Result;
 
-/// Weight and bias of a classifier's last layer.
+/// Names of the weight and bias of a classifier's last layer.
 const LAST: [&str; 2] = ["classifier.weight", "classifier.bias"];
 
-/// Mean and standard deviation of the numbers of the training rows. A regression is trained on standardised numbers,
-/// z = (y − mean) / deviation: from zero biases and at the learning rates of fine-tuning, its outputs would stay near 0.
+/// Mean and standard deviation of the training rows' numbers. A regression is trained on standardised numbers, z = (y −
+/// mean) / deviation. Otherwise, from zero biases and at the learning rates of fine-tuning, its outputs would stay near
+/// 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TargetScale {
     mean: f64,
-    /// 1 where all numbers are equal.
+    /// Standard deviation; 1 if all numbers are equal.
     deviation: f64,
 }
 
 impl TargetScale {
-    /// Scale of the numbers of these rows.
+    /// Computes the scale of the numbers of `train`.
     pub fn new(train: &EncodedDataset) -> Self {
         let numbers = || train.samples.iter().flat_map(|sample| &sample.targets).copied().map(f64::from);
         let count = numbers().count().max(1) as f64;
@@ -35,8 +36,8 @@ impl TargetScale {
         data
     }
 
-    /// Folds the scale into the last layer of a regression that was trained on standardised numbers, so that it predicts
-    /// the numbers themselves.
+    /// Folds the scale into the last layer of a regression that was trained on standardised numbers. The regression
+    /// then predicts the original numbers.
     ///
     /// # Errors
     /// Errors of the device.

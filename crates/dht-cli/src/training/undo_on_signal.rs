@@ -1,4 +1,4 @@
-//! Steps to undo when a signal ends the process.
+//! Steps that are undone when a signal ends the process.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,12 +12,13 @@ fn steps() -> MutexGuard<'static, Steps> {
     STEPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Undoes a step if a signal ends the process while this value exists, such as a claim that other processes see.
+/// Guard that undoes a step, such as a claim that other processes see, if a signal ends the process while the guard
+/// exists.
 #[derive(Debug)]
 pub struct UndoOnSignal(u64);
 
 impl UndoOnSignal {
-    /// Adds the step.
+    /// Registers the step.
     pub fn new(undo: impl FnOnce() + Send + 'static) -> Self {
         let mut steps = steps();
         let number = steps.last_key_value().map_or(0, |(last, _)| last + 1);
@@ -32,7 +33,7 @@ impl Drop for UndoOnSignal {
     }
 }
 
-/// Undoes all steps. No step is added or removed afterwards: threads that try wait for the end of the process.
+/// Undoes all steps. Threads that try to add or remove a step afterwards wait for the end of the process.
 pub(super) fn undo_all() {
     let mut steps = steps();
     std::mem::take(&mut *steps).into_values().for_each(|undo| undo());

@@ -1,4 +1,4 @@
-//! Answers that are left to a person: `--target-accuracy` and `--on-error`.
+//! Abstention and unreadable rows: `--target-accuracy` and `--on-error`.
 
 use super::tables::write;
 use super::{csv, dht, json, printed, refused, reviews, trained};
@@ -13,14 +13,14 @@ fn a_target_accuracy_selects_a_probability() {
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
     assert!(printed(&run).lines().count() == 61 && said.contains("answers need a probability of at least"), "{said}");
     assert!(said.contains("on texts like the 600 of held.csv"), "{said}");
-    let found = dht(at, &[&["evaluate", "model", "--data", "data", "--json"][..], &target].concat());
-    let found = json(&printed(&found));
-    let number = |name: &str| found["target"][name].as_f64().expect("a number");
-    assert!(number("right") >= 0.9 * number("answered") && number("coverage") > 0.5, "{found}");
-    assert!(found["target"]["coverage_interval"][0].as_f64() < Some(number("coverage")), "{found}");
-    assert_eq!(found["sure"]["min_probability"], found["target"]["min_probability"]);
+    let evaluation = dht(at, &[&["evaluate", "model", "--data", "data", "--json"][..], &target].concat());
+    let evaluation = json(&printed(&evaluation));
+    let number = |name: &str| evaluation["target"][name].as_f64().expect("a number");
+    assert!(number("right") >= 0.9 * number("answered") && number("coverage") > 0.5, "{evaluation}");
+    assert!(evaluation["target"]["coverage_interval"][0].as_f64() < Some(number("coverage")), "{evaluation}");
+    assert_eq!(evaluation["sure"]["min_probability"], evaluation["target"]["min_probability"]);
 
-    // Wrong labels support no accuracy, and texts of the training none at all.
+    // With wrong labels, no probability reaches the accuracy. Texts of the training are refused.
     let turned: Vec<(String, String)> = reviews(600, 5000)
         .into_iter()
         .enumerate()
@@ -66,7 +66,7 @@ fn rows_without_an_answer_are_skipped_or_reported() {
     assert!(lines[1]["line"] == 2 && lines[4]["text"] == "" && lines[4]["predicted"].is_null(), "{lines:?}");
     assert_eq!(lines[0]["predicted"]["probabilities"].as_object().map(|classes| classes.len()), Some(1));
 
-    // A row with too many columns in csv, and a header again.
+    // The csv file has a row with too many columns, and its header again.
     write(at, "odd.csv", "id,text\n1,the soup was lovely\n2,a,b,c\nid,text\n3,\n4,the bread was stale\n");
     let table = printed(&predict(&["odd.csv", "--on-error", "report", "--top-k", "2"]));
     let rows: Vec<&str> = table.lines().collect();
@@ -83,7 +83,7 @@ fn rows_without_an_answer_are_skipped_or_reported() {
     std::fs::write(at.join("odd.txt"), lines).expect("a file");
     let table = printed(&predict(&["odd.txt", "--on-error", "report", "--output-format", "tsv"]));
     assert_eq!(table.lines().nth(2).map(|row| row.matches('\t').count()), Some(5), "{table}");
-    // An input of wrong lines alone is refused, and does not run on.
+    // An input that only has invalid lines is refused early.
     let noise: Vec<u8> = b"\xff\n".repeat(5000);
     std::fs::write(at.join("noise.txt"), noise).expect("a file");
     assert!(!predict(&["noise.txt", "--on-error", "skip"]).status.success());
@@ -124,13 +124,13 @@ fn rows_of_unknown_and_empty_labels_are_counted() {
     let told =
         "3 of 60 rows are not scored: 1 have no label, 2 have a label that the model does not have (\"<i>odd</i>\": 2)";
     assert!(said.contains(told), "{said}");
-    let found = json(&printed(&run));
-    let reading = &found["data"]["reading"];
-    assert_eq!((&found["data"]["rows"], &reading["unlabelled_rows"]), (&57.into(), &1.into()), "{found}");
+    let evaluation = json(&printed(&run));
+    let reading = &evaluation["data"]["reading"];
+    assert_eq!((&evaluation["data"]["rows"], &reading["unlabelled_rows"]), (&57.into(), &1.into()), "{evaluation}");
     assert_eq!(reading["unknown_labels"], serde_json::json!([["<i>odd</i>", 2]]));
     let page = std::fs::read_to_string(at.join("page.html")).expect("a page");
     assert!(page.contains("&#60;i&#62;odd") && !page.contains("<i>odd"), "{page}");
-    // Other labels are refused as before.
+    // Labels that the model does not have are still refused.
     rows.iter_mut().for_each(|row| row.0 = format!("{} meal", row.0));
     write(at, "other.csv", &csv(&rows));
     refused(&dht(at, &["evaluate", "model", "--data", "other.csv"]), 1);
@@ -148,7 +148,7 @@ fn answers_are_explained_by_their_exit() {
         let parts = line["explanation"]["parts"].as_array().expect("parts");
         parts.iter().map(|part| part["weight"].as_f64().expect("a number")).collect()
     };
-    // At speed 1 the n-gram exit answers, at speed 0 all layers run.
+    // At speed 1 the n-gram exit answers; at speed 0 all layers run.
     for line in printed(&predict(&["asked.jsonl", "--speed", "1"])).lines().map(json) {
         let explanation = &line["explanation"];
         assert_eq!(

@@ -1,4 +1,5 @@
-//! The advice of a refused data set is followed: the command then succeeds, or the next refusal asks for something else.
+//! Tests that follow the advice of a refused data set: the command then succeeds, or the next refusal gives other
+//! advice.
 
 use super::{dht, printed, refused};
 
@@ -11,14 +12,14 @@ fn rows(header: &str, row: impl Fn(usize, &str, &str) -> String) -> String {
     format!("{header}\n{}", (0..20).map(row).collect::<String>())
 }
 
-/// A refused file, the advice, and the file and flags that follow it.
+/// Refused file, with its advice and the changes that follow the advice.
 struct Case {
     name: &'static str,
     file: String,
     flags: &'static [&'static str],
-    /// The end of the refusal.
+    /// End of the error message.
     advice: &'static str,
-    /// Another content of the file, for advice to change it.
+    /// Changed content of the file, if the advice is to change it.
     edited: Option<String>,
     followed: &'static [&'static str],
 }
@@ -164,7 +165,7 @@ fn advice_on_columns_and_classes_of_a_training_leads_on() {
     let write = |name: &str, text: &str| std::fs::write(at.join(name), text).expect("a file");
     write("reviews.csv", "review\nthe soup was cold\n");
     let said = refused(&dht(at, &["predict", "model", "reviews.csv"]), 1);
-    assert!(said.contains("name this file's with --text-column"), "{said}");
+    assert!(said.contains("name this file's column with --text-column"), "{said}");
     printed(&dht(at, &["predict", "model", "reviews.csv", "--text-column", "review"]));
     let other = super::csv(&super::reviews(60, 0)).replace("praised", "up").replace("panned", "down");
     write("other.csv", &other);

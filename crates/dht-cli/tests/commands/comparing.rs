@@ -1,4 +1,4 @@
-//! Two models on the same texts.
+//! Tests of `dht compare`: two models on the same texts.
 
 use super::tables::{train, write};
 use super::{csv, dht, json, printed, refused, reviews, trained};
@@ -13,7 +13,7 @@ fn two_models_are_compared_by_the_same_rows() {
     assert_eq!((&same["changed"], &same["difference"]["mean"]), (&0.into(), &0.0.into()), "{same}");
     assert!(same["difference"]["low"].as_f64().expect("a number") < 0.0, "{same}");
 
-    // A model that has learned the opposite of what is true.
+    // This model has learned the opposite of the true labels.
     let turned = |rows: Vec<(String, String)>| -> Vec<(String, String)> {
         let other = |label: String| if label == "praised" { "panned" } else { "praised" }.to_owned();
         rows.into_iter().map(|(label, text)| (other(label), text)).collect()
@@ -24,12 +24,16 @@ fn two_models_are_compared_by_the_same_rows() {
     printed(&dht(at, &[&["train", "--data", "turned", "--kind", "full", "--out", "m"], &wrong[..]].concat()));
     let table = printed(&compare("model", "m", &["--changed", "changed.csv"]));
     assert!(table.contains("B − A: -") && table.contains("MFLOP a text") && table.contains("A right"), "{table}");
-    let found = json(&printed(&compare("model", "m", &["--json"])));
-    let high = found["difference"]["high"].as_f64().expect("a number");
-    assert!(high < -0.5 && found["changed"].as_u64() > Some(40), "{found}");
-    let classes = found["classes"].as_array().expect("classes");
+    let comparison = json(&printed(&compare("model", "m", &["--json"])));
+    let high = comparison["difference"]["high"].as_f64().expect("a number");
+    assert!(high < -0.5 && comparison["changed"].as_u64() > Some(40), "{comparison}");
+    let classes = comparison["classes"].as_array().expect("classes");
     let sum = |name: &str| classes.iter().filter_map(|class| class[name].as_u64()).sum::<u64>();
-    assert_eq!((sum("rows"), sum("a") as f64 / 60.0), (60, found["a"]["score"].as_f64().expect("a number")), "{found}");
+    assert_eq!(
+        (sum("rows"), sum("a") as f64 / 60.0),
+        (60, comparison["a"]["score"].as_f64().expect("a number")),
+        "{comparison}"
+    );
     let changed = std::fs::read_to_string(at.join("changed.csv")).expect("a file");
     let first = changed.lines().nth(1).expect("a row");
     assert!(
@@ -37,7 +41,7 @@ fn two_models_are_compared_by_the_same_rows() {
             || first.contains("\"panned\",\"panned\",\"praised\""),
         "{changed}"
     );
-    assert_eq!(changed.lines().count() as u64, 1 + found["changed"].as_u64().expect("a number"));
+    assert_eq!(changed.lines().count() as u64, 1 + comparison["changed"].as_u64().expect("a number"));
 
     let failed = refused(&compare("model", "m", &["--fail-below", "0.5"]), 3);
     assert!(failed.contains("the lower end of B − A is -") && failed.contains("at most 0.5 may be lost"), "{failed}");
@@ -58,7 +62,7 @@ fn models_of_other_labels_or_tasks_are_not_compared() {
     let told = refused(&compare("m"), 2);
     assert!(
         told.contains(
-            "model has no label of its own, m alone has \"neutral\": two models are compared by the same labels"
+            "model has no label of its own, m alone has \"neutral\": only models with the same labels can be compared"
         ),
         "{told}"
     );

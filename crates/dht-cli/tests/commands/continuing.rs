@@ -1,4 +1,4 @@
-//! A model of `dht` that is trained on, replaced, accelerated again, or asked with other columns.
+//! Tests of a model of `dht` that is trained further, replaced, accelerated again, or used with other columns.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{csv, dht, json, printed, refused, reviews, trained};
 
-/// A folder with `plain`, a classifier of two classes in the form of the Hugging Face library.
+/// Creates a folder with `plain`, a classifier of two classes as a Hugging Face directory.
 fn exported() -> TempDir {
     let place = trained();
     printed(&dht(place.path(), &["export", "model", "--out", "plain"]));
@@ -17,7 +17,7 @@ fn write(place: &Path, name: &str, text: &str) {
     std::fs::write(place.join(name), text).expect("a file");
 }
 
-/// Rows of a third class.
+/// Creates rows of a third class.
 fn shipped(count: usize) -> String {
     (0..count).map(|row| format!("shipped,\"the parcel {row} came with truck {}\"\n", row % 7)).collect()
 }
@@ -78,7 +78,7 @@ fn each_class_of_a_model_needs_rows_of_one_spelling() {
         let said = refused(&next(name, &[]), 1);
         assert!(said.contains(expected), "{name}: {said}");
     }
-    // Case and outer spaces tell no class from another.
+    // Case and outer spaces do not distinguish classes.
     write(at, "spelled.csv", &csv(&reviews(60, 0)).replace("praised", " PRAISED "));
     printed(&next("spelled.csv", &["--replace"]));
     assert_eq!(json(&printed(&dht(at, &["inspect", "next", "--json"])))["labels"].as_array().map(Vec::len), Some(2));
@@ -95,14 +95,17 @@ fn a_model_of_other_classes_is_replaced_by_request_alone() {
     write(at, "other.csv", &csv(&reviews(60, 0)).replace("praised", "up"));
     let train = ["train", "--data", "other.csv", "--model", "2x2x16", "--epochs", "1", "--out", "model"];
     let said = refused(&dht(at, &train), 1);
-    assert!(said.contains("only there \"praised\", only here \"up\"") && said.contains("--replace"), "{said}");
+    assert!(
+        said.contains("only the saved model has \"praised\", only the new one \"up\"") && said.contains("--replace"),
+        "{said}"
+    );
     assert_eq!(std::fs::read(at.join("model/dht.json")).expect("a file"), before);
     assert!(!at.join("model.training").exists());
     let numbers: String = (0..60).map(|row| format!("{}.5,the soup {row}\n", row % 7)).collect();
     write(at, "numbers.csv", &format!("label,text\n{numbers}"));
     let numbers = ["train", "--data", "numbers.csv", "--task", "number", "--kind", "full", "--model", "2x2x16"];
     let said = refused(&dht(at, &[&numbers[..], &["--out", "model"]].concat()), 1);
-    assert!(said.contains("one class for each text there, numbers here"), "{said}");
+    assert!(said.contains("one class for each text in the saved model, numbers in the new one"), "{said}");
     let output = printed(&dht(at, &[&train[..], &["--replace"]].concat()));
     assert!(output.contains("written to model, in place of a model of 360 rows of data/train"), "{output}");
 }
@@ -176,7 +179,7 @@ fn training_on_begins_with_the_last_layer_that_is_there() {
     let scores: Vec<&str> =
         line.split_whitespace().filter(|word| word.starts_with("0.") || word.starts_with("1.")).collect();
     assert_eq!(scores[0], scores[1], "{line}");
-    // A further class has a row of its own beside those that are there.
+    // The data have rows of the existing classes and of a further class.
     write(at, "more.csv", &format!("{}{}", csv(&reviews(100, 400)), shipped(60)));
     assert!(next(&["--data", "more.csv", "--replace"]).contains("gets 1: shipped"));
 }
@@ -190,7 +193,7 @@ fn numbers_are_no_new_classes_of_a_model() {
         let arguments = ["train", "--rungs", "0", "--data", data, "--model", "first", "--out", "next"];
         dht(at, &[&arguments[..], more].concat())
     };
-    // Numbers in the order of the classes, with the rows of the training or without them.
+    // Numbers stand for the classes in their order, with or without the rows of the training.
     write(at, "numbers.csv", &csv(&reviews(100, 400)).replace("praised", "1").replace("panned", "0"));
     for more in [&[][..], &["--also", "data/train.csv", "--replace"]] {
         let output = next("numbers.csv", more);
@@ -207,14 +210,14 @@ fn numbers_are_no_new_classes_of_a_model() {
         let said = refused(&next("three.csv", more), 1);
         assert!(said.contains("do not match the classes") || said.contains("written in two ways"), "{said}");
     }
-    // One number is named as a new class, the others are in the order of the classes.
+    // One number is mapped to a new class; the others stand for the classes in their order.
     let numbers = csv(&reviews(100, 400)).replace("praised", "1").replace("panned", "0");
     write(at, "numbered.csv", &format!("{numbers}{}", shipped(40).replace("shipped", "2")));
     let one = next("numbered.csv", &["--label-map", "2=shipped", "--replace"]);
     let said = String::from_utf8_lossy(&one.stderr).into_owned();
     printed(&one);
     assert!(said.contains("gets 1: shipped"), "{said}");
-    // The advice on names and on rows, followed.
+    // Follows the advice about label names and about missing rows.
     let good: Vec<_> = reviews(80, 400).into_iter().filter(|(label, _)| label == "praised").collect();
     write(at, "new.csv", &format!("{}{}", csv(&good).replace("praised", "7"), shipped(40).replace("shipped", "8")));
     let named = ["--label-map", "7=praised", "--label-map", "8=shipped"];
@@ -261,7 +264,7 @@ fn numbered_classes_and_several_labels_get_new_ones() {
     ));
     let said = reported(&train(&["--data", "more.csv", "--model", "several", "--out", "more"]));
     assert!(said.contains("the model keeps its 2 labels and gets 1: c\n"), "{said}");
-    assert!(said.contains("what was forgotten is not measured"), "{said}");
+    assert!(said.contains("forgetting is not measured"), "{said}");
     write(at, "lost.csv", &format!("label,text\n{}", rows("b")));
     let said = refused(&train(&["--data", "lost.csv", "--model", "several", "--out", "lost"]), 1);
     assert!(said.contains("lost.csv has no row of the class \"a\"") && said.contains("--also"), "{said}");

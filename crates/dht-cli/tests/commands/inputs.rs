@@ -1,4 +1,4 @@
-//! Flags and files that have an effect, or are refused: none is ignored.
+//! Tests that each flag and file has an effect or is refused: none is ignored.
 
 use serde_json::{Value, json as value};
 use tempfile::TempDir;
@@ -117,7 +117,7 @@ fn columns_of_texts_without_labels_are_stored() {
     assert_eq!(stored["origin"]["columns"]["text"], value!([{ "name": "body" }]), "{stored}");
     let answers = |more: &[&'static str]| printed(&dht(place.path(), &[&["predict", "fast", "t.csv"], more].concat()));
     assert_eq!(answers(&[]), answers(&["--text-column", "body"]));
-    // A table with labels is scored on that column, too.
+    // A table with labels is also scored with that text column.
     write(place.path(), "l.csv", &format!("text,body,label\n{}", rows.replace('\n', ",praised\n")));
     let scored = printed(&dht(place.path(), &["evaluate", "fast", "--data", "l.csv"]));
     assert!(scored.contains("text from column \"body\" (as in training)"), "{scored}");
@@ -140,7 +140,7 @@ fn a_directory_without_a_model_is_not_replaced() {
         assert_eq!(read(&place, &format!("mine/{name}")), "mine");
         std::fs::remove_dir_all(place.path().join("mine")).expect("removed");
     }
-    // Beside a model, too.
+    // The same holds with a model.
     let place = trained();
     write(place.path(), "model/model/notes.txt", "mine");
     assert!(refused(&dht(place.path(), &TRAIN), 1).contains("notes.txt"));
@@ -153,7 +153,7 @@ fn texts_that_mostly_repeat_are_refused_before_the_training() {
     let repeated = refused(&dht(place.path(), &TRAIN), 2);
     assert!(repeated.contains("40 of 40 validation rows have the text of a training row"), "{repeated}");
     assert!(!place.path().join("model.training").exists());
-    // Rows that are split off have other texts, however often each occurs.
+    // Rows that are split off never share a text with the training rows, even if texts are repeated.
     std::fs::remove_file(place.path().join("data/validation.csv")).expect("a file");
     let rows: Vec<_> = (0..8).flat_map(|_| reviews(50, 0)).collect();
     write(place.path(), "data/train.csv", &csv(&rows));
@@ -195,7 +195,7 @@ fn a_regression_predicts_in_the_units_of_its_targets() {
     let more = ["--out", "scores", "--model", "2x2x16", "--epochs", "8", "--batch", "8", "--lr", "3e-3"];
     let made = json(&printed(&dht(place.path(), &[&words[..], &more].concat())));
     let judged = &made["results"][0]["metrics"][0];
-    // The deviation of the targets is 80.
+    // The standard deviation of the targets is 80.
     assert!(judged["metric"] == "RMSE" && judged["value"].as_f64().expect("a number") < 30.0, "{made}");
     printed(&dht(place.path(), &["export", "scores", "--out", "plain"]));
     let again =
@@ -212,7 +212,7 @@ fn calibration_rows_that_repeat_training_texts_are_left_out() {
     let (told, made) = (said(&output), json(&printed(&output)));
     assert!(told.contains("of 80 calibration rows have the text of a training row"), "{told}");
     assert!(made["promise"]["rows"].as_u64().expect("a promise") < 80, "{made}");
-    // Rows that are split off the training rows have other texts.
+    // Rows that are split off never share a text with the training rows.
     let mut rows = reviews(400, 0);
     (0..60).for_each(|row| rows[6 * row] = ("praised".into(), "thanks".into()));
     write(place.path(), "data/train.csv", &csv(&rows));
@@ -245,7 +245,7 @@ fn inputs_of_another_layout_are_refused_in_one_table() {
 fn a_first_row_that_may_name_the_column_is_pointed_out() {
     let place = trained();
     write(place.path(), "asked.csv", "headline\nthe soup was cold\nthe wine was warm\n");
-    // A classifier without a training here expects no names of columns.
+    // A classifier that `dht` did not train expects no names of columns.
     printed(&dht(place.path(), &["export", "model", "--out", "plain"]));
     let ask = |more: &[&'static str]| dht(place.path(), &[&["predict", "plain", "asked.csv"], more].concat());
     let (doubt, rows) = (said(&ask(&[])), printed(&ask(&[])).lines().count());

@@ -1,4 +1,4 @@
-//! The length at which `dht train` cuts long texts.
+//! Tests of the length at which `dht train` cuts long texts.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::stopping::weights;
 use super::tables::{said, write};
 use super::{dht, json, place, printed, reviews};
 
-/// Rows of long reviews, which judge after 150 other words.
+/// Creates rows of long reviews, whose judgement comes after 150 other words.
 fn long(count: usize, from: usize) -> String {
     let before = "and the soup said guest ".repeat(30);
     let rows = reviews(count, from).into_iter().map(|(label, text)| format!("{label},\"{before}{text}\"\n"));
@@ -40,8 +40,8 @@ fn long_texts_have_trials_of_lengths() {
     assert_eq!(report["length"]["max_length"], tokens);
     assert!(report["length"]["trials"][1]["flops"].as_u64() > report["length"]["trials"][0]["flops"].as_u64());
 
-    let given = said(&train("given", &["--rungs", "1", "--max-length", &tokens.to_string()]));
-    assert!(!given.contains("trying lengths"), "{given}");
+    let explicit = said(&train("given", &["--rungs", "1", "--max-length", &tokens.to_string()]));
+    assert!(!explicit.contains("trying lengths"), "{explicit}");
     assert_eq!(weights(place.path(), "given"), weights(place.path(), "chosen"));
     let short = said(&train("short", &["--rungs", "1", "--training-budget", "0.15"]));
     assert!(

@@ -1,4 +1,4 @@
-//! The command as a user runs it: from a file of labelled texts to a model, its answers, and what is refused.
+//! Tests of the command as a user runs it: from a file of labelled texts to a model and its answers, and errors.
 
 mod abstaining;
 mod advice;
@@ -27,7 +27,7 @@ const GOOD: [&str; 4] = ["lovely", "fresh", "friendly", "quick"];
 const BAD: [&str; 4] = ["stale", "rude", "cold", "slow"];
 const THINGS: [&str; 5] = ["soup", "waiter", "bread", "table", "wine"];
 
-/// Rows of reviews, `label,text`: praised or panned by one to three judgements of one kind.
+/// Creates labelled reviews: praised or panned by one to three judgements of the same kind.
 fn reviews(count: usize, from: usize) -> Vec<(String, String)> {
     (from..from + count)
         .map(|row| {
@@ -44,7 +44,7 @@ fn csv(rows: &[(String, String)]) -> String {
     format!("label,text\n{rows}")
 }
 
-/// A folder with `data/train.csv`, `data/test.csv`.
+/// Creates a folder with `data/train.csv` and `data/test.csv`.
 fn place() -> TempDir {
     let place = tempfile::tempdir().expect("a folder");
     let data = place.path().join("data");
@@ -63,13 +63,13 @@ fn dht(place: &Path, arguments: &[&str]) -> Output {
         .expect("dht runs")
 }
 
-/// Standard output of a command that succeeds.
+/// Returns the standard output of a command that must succeed.
 fn printed(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Standard error of a command that fails: with code 2 if the message begins with a flag.
+/// Returns the standard error of a command that must fail: with code 2 if the message begins with a flag.
 fn refused(output: &Output, code: i32) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let code = if said.contains("error: --") { 2 } else { code };
@@ -136,14 +136,14 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     assert!(place.path().join("plain/model.safetensors").exists());
     let plain = json(&printed(&dht(place.path(), &["evaluate", "plain", "--data", "data", "--json"])));
     assert_eq!(plain["results"][0]["accuracy"], made["results"][0]["accuracy"], "the encoder alone, as it is");
-    // What is exported is a fine-tuned classifier like any other.
+    // The exported directory is a fine-tuned classifier like any other.
     let again =
         ["accelerate", "plain", "--data", "data", "--max-length", "24", "--out", "again", "--budget", "0.5", "--json"];
     let again = json(&printed(&dht(place.path(), &again)));
     let at = |made: &Value, row: usize| made["results"][row]["accuracy"].as_f64().expect("a number");
     assert_eq!(at(&again, 0), at(&made, 0), "the encoder alone answers alike");
     assert!(again["results"][2]["cost"].as_f64().expect("a number") < 0.6, "{again}");
-    // Choices on a file of their own: all rows of the other are learned from.
+    // Settings are selected on a separate file, so that all rows of the other file are training rows.
     std::fs::write(place.path().join("dev.csv"), csv(&reviews(60, 2000))).expect("a file");
     let beside =
         ["accelerate", "plain", "--data", "data", "--validation", "dev.csv", "--max-length", "24", "--out", "beside"];
@@ -171,7 +171,7 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     let own = ["accelerate", "model", "--data", "data", "--out", "m", "--json"];
     let own = json(&printed(&dht(place.path(), &own)));
     assert_eq!(at(&own, 0), at(&made, 0), "{own}");
-    // Exits of few rows learn from all of them, and are scored on answers without.
+    // With few rows, the exits learn from all of them, and are scored on out-of-fold answers.
     std::fs::write(place.path().join("few.csv"), csv(&reviews(30, 3000))).expect("a file");
     let few = ["train", "--data", "few.csv", "--model", "plain", "--max-length", "24", "--out", "few"];
     let table = printed(&dht(place.path(), &few));
@@ -225,7 +225,7 @@ fn multi_label_and_numeric_targets_train_score_and_predict() {
     assert!(said.contains("2 labels: food (") && said.contains("rows have none"), "{said}");
     let made = json(&printed(&output));
     assert!(made["results"][0]["score"].as_f64().expect("a number") > 0.9, "{made}");
-    // The columns and the sign are those of its training.
+    // The columns and the label separator are those of the model's training.
     let scored = json(&printed(&dht(place.path(), &["evaluate", "topics", "--data", "topics.csv", "--json"])));
     assert!(scored["results"][0]["score"].as_f64().expect("a number") > 0.9, "{scored}");
 
@@ -239,7 +239,7 @@ fn multi_label_and_numeric_targets_train_score_and_predict() {
     assert_eq!(topics["predicted"]["labels"], serde_json::json!(["food"]), "{topics}");
     let value = stars["predicted"]["value"].as_f64().expect("a number");
     assert!((value - 1.0).abs() < 0.5, "{stars}");
-    // Exits on a classifier of labels, at a lower cost than that of all layers.
+    // Exits on a multi-label classifier cost less than all layers.
     let export = ["export", "topics", "--out", "plain"];
     printed(&dht(place.path(), &export));
     let labels = ["--data", "topics.csv", "--task", "labels", "--label-separator", ";", "--json"];
@@ -251,7 +251,7 @@ fn multi_label_and_numeric_targets_train_score_and_predict() {
     let answers = printed(&dht(place.path(), &["predict", "fast", "asked.txt", "--speed", "1"]));
     assert!(answers.contains("\"route\":\"0L\"") && answers.contains("\"labels\""), "{answers}");
     let said = refused(&dht(place.path(), &["accelerate", "stars", "--data", "stars.csv", "--out", "slow"]), 2);
-    assert!(said.contains("numbers leave no exit to choose"), "{said}");
+    assert!(said.contains("models of numbers have no early exits"), "{said}");
 }
 
 #[test]
@@ -282,13 +282,16 @@ fn a_training_that_was_killed_goes_on_to_the_same_bits() {
     printed(&dht(place.path(), &out("killed")));
     assert_eq!(weights("killed"), weights("whole"));
 
-    // Another training does not go on with the state of this one.
+    // A different training run does not resume from the state of this one.
     let state = place.path().join("other.training");
     std::fs::create_dir(&state).expect("a folder");
     std::fs::write(state.join("training.json"), "{\"format\": \"dht training\", \"lr\": 1}").expect("a file");
     std::fs::write(state.join("full.checkpoint"), "a state").expect("a file");
     let said = refused(&dht(place.path(), &out("other")), 1);
-    assert!(said.contains("other.training is of a stopped training of other texts or settings"), "{said}");
+    assert!(
+        said.contains("other.training has the state of a stopped training run with other texts or settings"),
+        "{said}"
+    );
     printed(&dht(place.path(), &[&out("other")[..], &["--restart"]].concat()));
 }
 
@@ -313,9 +316,9 @@ fn a_promise_is_kept_or_said_to_be_out_of_reach() {
         let arguments = [&TRAIN[..12], &[out, "--points", points, "--calibration-rows", "80", "--json"]].concat();
         json(&printed(&dht(place.path(), &arguments)))
     };
-    let kept = promised("20", "kept");
-    assert_eq!(kept["not_kept"], serde_json::json!([]));
-    assert_eq!((&kept["promise"]["rows"], &kept["promise"]["most"]), (&80.into(), &0.2.into()));
+    let report = promised("20", "kept");
+    assert_eq!(report["not_kept"], serde_json::json!([]));
+    assert_eq!((&report["promise"]["rows"], &report["promise"]["most"]), (&80.into(), &0.2.into()));
     let card = std::fs::read_to_string(place.path().join("kept/README.md")).expect("a card");
     assert!(card.contains("Promise: at most 20.00 points of accuracy lost"), "{card}");
     let out_of_reach = promised("0.1", "not");
@@ -334,7 +337,7 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
     let train = |more: &[&str]| refused(&dht(place.path(), &[&TRAIN[..], more].concat()), 1);
     for (flags, said) in [
         (&["--budget", "0"][..], "--budget is 0, expected a share"),
-        (&["--points", "0"], "--points is 0, expected points of a hundred"),
+        (&["--points", "0"], "--points is 0, expected percentage points above 0"),
         (&["--layers", "4"], "--layers is 4, expected 1 to 3"),
         (&["--layers", "1"], "--layers is 1, expected at least 2, or --kind full"),
         (&["--kind", "full", "--budget", "0.5"], "--kind is full, expected dynamic"),

@@ -1,4 +1,4 @@
-//! Classes that the validation rows or the scored rows lack: every score on such rows names them.
+//! Tests of classes that the validation rows or the scored rows lack: every score on such rows names them.
 
 use std::path::Path;
 

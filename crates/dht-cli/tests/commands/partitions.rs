@@ -1,4 +1,4 @@
-//! `dht predict` as a worker: standard input and output, partitions, claims, and what is refused.
+//! Tests of `dht predict` as a worker: standard input and output, partitions, claims, and errors.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -46,7 +46,7 @@ fn write_partitions(place: &Path, partitions: usize, rows: usize) {
     }
 }
 
-/// A model, and partitions.
+/// Creates a folder with a model and partitions.
 pub(super) fn partitioned(partitions: usize, rows: usize) -> TempDir {
     let place = trained();
     write_partitions(place.path(), partitions, rows);
@@ -61,13 +61,13 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-/// All answers, in the order of the partitions.
+/// Reads all answers, in the order of the partitions.
 pub(super) fn answers(folder: &Path) -> String {
     let names = files(folder).into_iter().filter(|name| name != ".dht");
     names.map(|name| std::fs::read_to_string(folder.join(name)).expect("answers")).collect()
 }
 
-/// Answers of one run over all partitions.
+/// Returns the answers of one run over all partitions.
 pub(super) fn one_run(place: &Path) -> String {
     let inputs: Vec<String> = files(&place.join("in")).iter().map(|name| format!("in/{name}")).collect();
     printed(&predict(place, &inputs.iter().map(String::as_str).collect::<Vec<_>>()))
@@ -81,7 +81,7 @@ fn unfinished(folder: &Path) -> bool {
     })
 }
 
-/// Temporary files of answers.
+/// Lists temporary files of answers that remain.
 fn leftovers(out: &Path) -> Vec<PathBuf> {
     let folders = (0..2).map(|part| out.join(format!(".dht/part-{part}.jsonl")));
     let entries = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
@@ -118,7 +118,7 @@ fn a_pipe_gives_one_line_for_each_line_at_once_and_in_order() {
     assert!(child.wait().expect("an end").success());
 
     let out = File::create(place.path().join("all.jsonl")).expect("a file");
-    // Standard output by its name has the position of the shell's: what comes later follows.
+    // `/dev/stdout` shares the write position of the shell's standard output: later output follows.
     let script = "echo before; printf 'one\\ntwo\\n' | \"$0\" predict model --output /dev/stdout; echo after";
     let mut shell = Command::new("sh");
     shell.current_dir(place.path()).args(["-c", script, env!("CARGO_BIN_EXE_dht")]).stdout(out);
@@ -127,7 +127,7 @@ fn a_pipe_gives_one_line_for_each_line_at_once_and_in_order() {
     let lines: Vec<&str> = all.lines().collect();
     assert_eq!((lines.len(), lines[0], lines[3]), (4, "before", "after"), "{all}");
 
-    // A reader that ends early is a failure of the worker.
+    // If the reader of the output ends early, the worker fails.
     let texts: String = (0..5000).map(|row| format!("the soup number {row}\n")).collect();
     std::fs::write(place.path().join("many.txt"), texts).expect("a file");
     let mut child = spawn(place.path(), &["many.txt"]);
@@ -152,7 +152,7 @@ fn workers_share_partitions_and_the_output_is_that_of_one_run() {
     for part in 0..5 {
         assert_eq!(files(&place.path().join(format!("out/.dht/part-{part}.jsonl"))), ["record.json"]);
     }
-    // Finished partitions are skipped, also those that were touched.
+    // Finished partitions are skipped, even if their files were touched.
     File::options()
         .append(true)
         .open(place.path().join("in/part-0.jsonl"))
@@ -161,7 +161,7 @@ fn workers_share_partitions_and_the_output_is_that_of_one_run() {
         .expect("a time");
     let again = json(&printed(&predict(place.path(), &all)));
     assert_eq!((&again["own"]["partitions"], &again["all"]["partitions"]), (&0.into(), &5.into()));
-    // A part of the list, and other formats in files of their own.
+    // Answers only some of the partitions, and answers other formats in separate files.
     printed(&predict(
         place.path(),
         &["--partitions", "in/part-1.jsonl", "in/part-3.jsonl", "--output", "some", "--output-format", "csv"],
@@ -222,7 +222,7 @@ fn a_partition_that_changes_while_it_is_read_is_refused() {
         "{said}"
     );
     assert_eq!(files(&place.path().join("out")), [".dht"]);
-    // The whole partition is answered by the next run, and a change after that is refused.
+    // The next run answers the whole partition, and a later change is refused.
     printed(&predict(place.path(), &all));
     file.write_all(b"{\"text\": \"later\"}\n").expect("a line");
     let said = refused(&predict(place.path(), &all), 1);
@@ -239,18 +239,21 @@ fn an_output_of_another_run_is_refused_and_stays() {
     assert!(said.contains("out/ has answers of another run (speed is "), "{said}");
     let said = refused(&predict(place.path(), &[&all[..], &["--prefix", "own_"]].concat()), 1);
     assert!(said.contains("(prefix is \"\" there and \"own_\" here): choose another --output"), "{said}");
-    // Another model of the same name.
+    // Trains another model with the same name.
     let train = [&super::TRAIN[..], &["--seed", "7"]].concat();
     printed(&dht(place.path(), &train));
     let said = refused(&predict(place.path(), &all), 1);
     assert!(said.contains("has answers of another run (model is \""), "{said}");
-    // Nor does it pass where only the description is gone.
+    // It is also refused if only the description is missing.
     std::fs::remove_file(place.path().join("out/.dht/predictions.json")).expect("a file");
     let said = refused(&predict(place.path(), &all), 1);
-    assert!(said.contains("part-1.jsonl is the answer of another model, other settings or another release"), "{said}");
+    assert!(
+        said.contains("part-1.jsonl has the answers of another model, other settings or another release"),
+        "{said}"
+    );
     assert_eq!(answers(&place.path().join("out")), before);
 
-    // Files that no worker wrote, or that somebody changed.
+    // Files are refused that no worker wrote, or that were changed.
     std::fs::create_dir(place.path().join("foreign")).expect("a folder");
     std::fs::write(place.path().join("foreign/part-0.jsonl"), "mine").expect("a file");
     let said = refused(&predict(place.path(), &["--partitions", "in", "--output", "foreign"]), 1);
@@ -310,7 +313,7 @@ fn a_bad_partition_fails_alone_and_lists_are_checked_first() {
         [["--partitions", "s3://bucket/in/", "--output", "none/"], ["--partitions", "in", "--output", "s3://b/o"]]
     {
         let said = refused(&predict(place.path(), &arguments), 2);
-        assert!(said.contains("this build has no support of object stores; build with `--features s3`"), "{said}");
+        assert!(said.contains("this build does not support object stores; build with `--features s3`"), "{said}");
     }
 }
 

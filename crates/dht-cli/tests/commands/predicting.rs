@@ -1,4 +1,4 @@
-//! Answers to files and pipes: their order, columns, formats and notes.
+//! Tests of answers to files and pipes: order, columns, formats and notes.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ fn files_and_pipes_get_the_same_answers_in_order() {
         .expect("dht runs");
     piped.stdin.take().expect("a pipe").write_all(csv(&asked).as_bytes()).expect("written");
     let piped = objects(&printed(&piped.wait_with_output().expect("an end")));
-    // A table that is taken for lines is refused, and rows without a text are counted.
+    // A table that would be read as lines is refused, and rows without a text are counted.
     write("table.txt", csv(&asked));
     let said = refused(&dht(place.path(), &["predict", "model", "table.txt"]), 1);
     assert!(said.contains("whose first line names columns"), "{said}");
@@ -57,7 +57,7 @@ fn files_and_pipes_get_the_same_answers_in_order() {
             assert!((own - probability).abs() < 1e-6, "{own} {probability}");
         }
     }
-    // Objects as cells: all members, and none is lost in silence.
+    // Objects are written as cells with all members, or refused: no member is lost silently.
     let cells =
         printed(&dht(place.path(), &["predict", "model", "asked.jsonl", "asked.jsonl", "--output-format", "csv"]));
     let mut cells = cells.lines();
@@ -93,7 +93,7 @@ fn an_unreadable_row_is_named_after_the_answers_before_it() {
     let said = refused(&output, 1);
     assert!(said.contains("asked.csv:4: 1 columns, expected 2"), "{said}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 3);
-    // A reader that goes away ends it quietly.
+    // If the reader of the output goes away, the command ends without a message.
     std::fs::write(&file, csv(&reviews(20_000, 0))).expect("a file");
     let mut child = Command::new(env!("CARGO_BIN_EXE_dht"))
         .current_dir(place.path())
@@ -116,7 +116,10 @@ fn columns_and_pairs_unlike_the_training_are_read_or_rejected() {
     write("ids.jsonl", "{\"id\": 1}\n");
     for name in ["reviews.csv", "reviews.jsonl", "ids.jsonl"] {
         let said = refused(&dht(place.path(), &["predict", "model", name, "--quiet"]), 1);
-        assert!(said.contains("no column \"text\"") && said.contains("name this file's with --text-column"), "{said}");
+        assert!(
+            said.contains("no column \"text\"") && said.contains("name this file's column with --text-column"),
+            "{said}"
+        );
     }
     let other = dht(place.path(), &["predict", "model", "reviews.csv", "--text-column", "review", "--quiet"]);
     let table = printed(&other);
@@ -126,7 +129,7 @@ fn columns_and_pairs_unlike_the_training_are_read_or_rejected() {
     assert_eq!(said, "reading column \"review\"; the model was trained on column \"text\"\n");
     write("wide.csv", "id,opinion\n1,the soup was cold\n");
     let said = refused(&dht(place.path(), &["predict", "model", "wide.csv"]), 1);
-    assert!(said.contains("name this file's with --text-column"), "{said}");
+    assert!(said.contains("name this file's column with --text-column"), "{said}");
     let pair = ["predict", "model", "wide.csv", "--pair", "--text-column", "id", "--text-column", "opinion"];
     let said = refused(&dht(place.path(), &pair), 1);
     assert!(said.contains("`--pair` cannot be used: this model was trained on single texts"), "{said}");
@@ -147,7 +150,7 @@ fn columns_and_pairs_unlike_the_training_are_read_or_rejected() {
     let said = refused(&dht(place.path(), &named[..5]), 1);
     assert!(said.contains("pair is none, expected a second text: the model was trained on pairs"), "{said}");
     assert!(printed(&dht(place.path(), &["inspect", "pairs"])).contains("of pairs, pairs; "));
-    // Without the flag, two texts are neither joined nor halved.
+    // Without `--pair`, two texts are neither joined nor reduced to one.
     let said = refused(&dht(place.path(), &[&train[..3], &train[4..]].concat()), 1);
     assert!(said.contains("columns \"first\", \"second\" may all be the text"), "{said}");
 }
@@ -162,7 +165,7 @@ fn the_ending_of_the_output_names_its_format() {
     assert_eq!(json(&written("a.jsonl"))["id"], "1");
     printed(&ask(&["a.tsv"]));
     assert!(written("a.tsv").starts_with("id\ttext\tpredicted\t"), "{}", written("a.tsv"));
-    // Without an ending that names a format, that of the texts; a flag is the same as the ending, or alone.
+    // Without an ending that names a format, the format is that of the texts. A flag has the same effect as an ending.
     printed(&ask(&["a.txt"]));
     assert!(written("a.txt").starts_with("id,text,predicted,"));
     printed(&ask(&["b.txt", "--output-format", "jsonl"]));

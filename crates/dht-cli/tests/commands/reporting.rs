@@ -1,4 +1,4 @@
-//! Reports of `dht evaluate`.
+//! Tests of the reports of `dht evaluate`.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ fn page(at: &Path, model: &str, data: &str) -> String {
     std::fs::read_to_string(at.join("page.html")).expect("a page")
 }
 
-/// Asserts that a page is complete, loads nothing, and has no markup of a text.
+/// Asserts that a page is complete, loads nothing, and contains no markup from a text.
 fn assert_whole(page: &str) {
     assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
     for name in ["<script", "<img", "<link rel=\"style", "url(", "@import", "NaN", "{{", "{%"] {
@@ -28,23 +28,28 @@ fn assert_whole(page: &str) {
 fn a_report_has_the_numbers_of_the_json() {
     let place = trained();
     let at = place.path();
-    // A text with markup, one of 10⁶ letters, and a class without rows; the labels are wrong on purpose.
+    // The rows include a text with markup, one with 10⁶ letters, and a class without rows; some labels are wrong on
+    // purpose.
     let mut rows = reviews(40, 2000);
     rows.retain(|(label, _)| label == "praised");
     let markup = "<script>alert(1)</script> & \u{202e}<img src=x onerror=alert(2)> the soup was rude and stale";
     rows.push(("praised".into(), markup.into()));
     rows.push(("praised".into(), format!("the waiter was rude and cold {}", "x".repeat(1_000_000))));
     write(at, "odd<b>.csv", &csv(&rows));
-    let found = json(&printed(&dht(at, &["evaluate", "model", "--data", "odd<b>.csv", "--json"])));
+    let evaluation = json(&printed(&dht(at, &["evaluate", "model", "--data", "odd<b>.csv", "--json"])));
     let text = page(at, "model", "odd<b>.csv");
     assert_whole(&text);
     assert!(text.len() < 200_000, "{} bytes", text.len());
     assert!(text.contains("&#60;script&#62;") && text.contains("odd&#60;b&#62;"), "markup is escaped");
     assert!(text.contains("1000029 characters") && text.contains("no rows") && text.contains("no scored row has"));
-    let analysis = &found["analysis"];
+    let analysis = &evaluation["analysis"];
     let number = |pointer: &str| analysis.pointer(pointer).and_then(|value| value.as_f64()).expect("a number");
-    assert_eq!(number("/accuracy/value"), found["results"][2]["accuracy"].as_f64().expect("a number"), "{found}");
-    assert!((number("/macro_f1/value") - found["results"][2]["score"].as_f64().expect("a number")).abs() < 1e-12);
+    assert_eq!(
+        number("/accuracy/value"),
+        evaluation["results"][2]["accuracy"].as_f64().expect("a number"),
+        "{evaluation}"
+    );
+    assert!((number("/macro_f1/value") - evaluation["results"][2]["score"].as_f64().expect("a number")).abs() < 1e-12);
     for pointer in ["/accuracy/low", "/calibration/error", "/macro_f1/high", "/classes/1/recall/value"] {
         assert!(text.contains(&format!("{:.4}", number(pointer))), "{pointer}");
     }
@@ -69,9 +74,9 @@ fn labels_and_numbers_have_reports() {
     let text = page(at, "m", "several.csv");
     assert_whole(&text);
     assert!(text.contains("micro F1") && text.contains("rows with the label"), "{text}");
-    let found = json(&printed(&dht(at, &["evaluate", "m", "--data", "several.csv", "--json"])));
-    let analysis = &found["analysis"];
-    assert_eq!(analysis["macro_f1"]["value"].as_f64(), found["results"][0]["score"].as_f64(), "{found}");
+    let evaluation = json(&printed(&dht(at, &["evaluate", "m", "--data", "several.csv", "--json"])));
+    let analysis = &evaluation["analysis"];
+    assert_eq!(analysis["macro_f1"]["value"].as_f64(), evaluation["results"][0]["score"].as_f64(), "{evaluation}");
     let numbers: Vec<(String, String)> = reviews(90, 0)
         .into_iter()
         .map(|(label, text)| (if label == "praised" { "4.5" } else { "1" }.to_owned(), text))
@@ -81,10 +86,10 @@ fn labels_and_numbers_have_reports() {
     let text = page(at, "m", "numbers.csv");
     assert_whole(&text);
     assert!(text.contains("mean absolute error") && text.contains("mean true number"), "{text}");
-    let found = json(&printed(&dht(at, &["evaluate", "m", "--data", "numbers.csv", "--json"])));
-    let rmse = found["results"][0]["metrics"][0]["value"].as_f64().expect("a number");
-    let own = found["analysis"]["root_mean_squared_error"]["value"].as_f64().expect("a number");
-    assert!((rmse - own).abs() < 1e-9, "{found}");
+    let evaluation = json(&printed(&dht(at, &["evaluate", "m", "--data", "numbers.csv", "--json"])));
+    let rmse = evaluation["results"][0]["metrics"][0]["value"].as_f64().expect("a number");
+    let own = evaluation["analysis"]["root_mean_squared_error"]["value"].as_f64().expect("a number");
+    assert!((rmse - own).abs() < 1e-9, "{evaluation}");
 }
 
 #[test]
@@ -126,7 +131,7 @@ fn a_learning_curve_says_what_more_rows_would_give() {
     let number = |pointer: &str| curve.pointer(pointer).and_then(|value| value.as_f64()).expect("a number");
     assert!(number("/doubled_interval/0") <= number("/doubled") + 0.02, "{curve}");
     assert!(number("/gain_interval/0") <= number("/gain_interval/1"), "{curve}");
-    // The model is the same as without it.
+    // The model is the same as without the learning curve.
     printed(&learn(&["--out", "without"]));
     let weights = |name: &str| std::fs::read(at.join(name).join("model/dynamic.checkpoint")).expect("a file");
     assert!(weights("with") == weights("without"));

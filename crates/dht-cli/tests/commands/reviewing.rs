@@ -1,4 +1,4 @@
-//! Rows that a person should look at: of a table, and of answers.
+//! Tests of rows that a person should look at: in a table, and among answers.
 
 use super::tables::{said, train, write};
 use super::{csv, dht, json, printed, refused, reviews, trained};
@@ -13,7 +13,7 @@ fn planted_wrong_labels_and_repeated_texts_are_listed_first() {
     for row in &wrong {
         rows[*row].0 = if rows[*row].0 == "praised" { "panned" } else { "praised" }.into();
     }
-    // An equal text with the other label, one with the same, and one label written differently.
+    // Adds an equal text with the other label, an equal text with the same label, and a label written differently.
     rows.push(("panned".into(), rows[0].1.to_uppercase()));
     rows.push((rows[2].0.clone(), format!("{}!", rows[2].1)));
     write(at, "topics.csv", &csv(&rows));
@@ -27,14 +27,14 @@ fn planted_wrong_labels_and_repeated_texts_are_listed_first() {
     assert!(lines.last().is_some_and(|line| line.starts_with("302,repeated,")), "{table}");
     let row = |line: &&str| line.split(',').next().and_then(|row| row.parse::<usize>().ok()).unwrap_or_default();
     let doubted: Vec<usize> = lines.iter().filter(|line| line.contains(",label,")).map(row).collect();
-    let found = doubted.iter().take(12).filter(|row| wrong.contains(&(**row - 1))).count();
-    assert!(found >= 10, "{found} of 12 in {doubted:?}");
-    // Same rows, same table; and in a file.
+    let detected = doubted.iter().take(12).filter(|row| wrong.contains(&(**row - 1))).count();
+    assert!(detected >= 10, "{detected} of 12 in {doubted:?}");
+    // The same rows give the same table, also in a file.
     assert_eq!(printed(&review(&["--quiet"])), table);
     let told = said(&review(&["--out", "look.csv", "--most", "5"]));
     assert!(told.contains("12 rows with a doubtful label") && told.contains(" repeated texts"), "{told}");
-    let kept = std::fs::read_to_string(at.join("look.csv")).expect("a file");
-    assert_eq!(kept.lines().collect::<Vec<_>>(), lines[..6]);
+    let saved = std::fs::read_to_string(at.join("look.csv")).expect("a file");
+    assert_eq!(saved.lines().collect::<Vec<_>>(), lines[..6]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Trainings that are stopped by signals or by a full disk, and resumed.
+//! Tests of training runs that are stopped by signals or a full disk, and resumed.
 
 #![cfg(unix)]
 
@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 
 use super::{dht, place, printed, refused, trained};
 
-/// Long enough to be stopped within.
+/// Arguments of a training run that is long enough to be stopped.
 const LONG: [&str; 12] =
     ["train", "--data", "data", "--model", "3x2x16", "--epochs", "20", "--batch", "8", "--max-length", "24", "--out"];
 
@@ -24,7 +24,7 @@ fn spawn(place: &Path, arguments: &[&str]) -> (Child, BufReader<ChildStderr>) {
     (child, said)
 }
 
-/// Reads lines up to one that begins so.
+/// Reads lines up to one with this beginning.
 fn read_until(said: &mut impl BufRead, beginning: &str) {
     let mut line = String::new();
     while !line.starts_with(beginning) {
@@ -38,7 +38,7 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
-/// The rest of what it says, and its exit code.
+/// Returns the remaining output of a process and its exit code.
 fn end(mut child: Child, mut said: impl Read) -> (String, Option<i32>) {
     let mut rest = String::new();
     said.read_to_string(&mut rest).expect("text");
@@ -87,7 +87,7 @@ fn a_stopped_training_is_finished_as_a_model() {
     let stopped = [&LONG[..], &["stopped"]].concat();
     let nothing = dht(place.path(), &[&stopped[..], &["--finish"]].concat());
     let said = refused(&nothing, 1);
-    assert!(said.contains("stopped.training has no state of a stopped training: leave out --finish"), "{said}");
+    assert!(said.contains("stopped.training has no state of a stopped training run: leave out --finish"), "{said}");
     assert!(!place.path().join("stopped.training").exists());
     let (child, mut said) = spawn(place.path(), &stopped);
     read_until(&mut said, "training: 2");
@@ -109,7 +109,10 @@ fn a_stopped_training_is_finished_as_a_model() {
     let finished = dht(place.path(), &[&stopped[..], &["--finish"]].concat());
     printed(&finished);
     let said = String::from_utf8_lossy(&finished.stderr).into_owned();
-    assert!(said.contains("the model is the best of ") && said.contains("where the training was stopped"), "{said}");
+    assert!(
+        said.contains("the model is the best of ") && said.contains("after which the training run was stopped"),
+        "{said}"
+    );
     let card = std::fs::read_to_string(place.path().join("stopped/README.md")).expect("a card");
     assert!(card.contains("trained from scratch") && !card.contains("in 20 passes"), "{card}");
     assert!(!place.path().join("stopped.training").exists());
@@ -145,20 +148,20 @@ fn a_training_in_rungs_is_finished_or_goes_on_with_other_limits() {
         "{finished}"
     );
     assert!(!folder.exists());
-    // Another limit of time, and then of rungs.
+    // A resumed run may have another limit of time, and then of rungs.
     let folder = stop("limited");
     let limited = said(&train("limited", &["--minutes", "0.01"]));
     assert!(limited.contains("resuming the stopped training") && limited.contains("--minutes allows no"), "{limited}");
     assert!(!folder.exists());
-    // A damaged state names the way on.
+    // The error of a damaged state says how to continue.
     let folder = stop("torn");
     let state = folder.join("fine-tuning.checkpoint");
     let half = std::fs::read(&state).expect("a state");
     std::fs::write(&state, &half[..half.len() / 2]).expect("half a state");
     let torn = refused(&dht(at, &train("torn", &[])), 1);
-    assert!(torn.contains("--restart deletes its state and begins anew"), "{torn}");
+    assert!(torn.contains("--restart deletes its state and starts again"), "{torn}");
     printed(&dht(at, &train("torn", &["--restart", "--minutes", "0.02"])));
-    // Another encoder at the same path is another training.
+    // With another encoder at the same path, it is a different training run.
     let folder = stop("replaced");
     printed(&dht(at, &[&plain[..], &["--seed", "9"]].concat()));
     let other = refused(&dht(at, &train("replaced", &[])), 1);
@@ -255,7 +258,7 @@ fn progress_names_the_score_that_it_shows() {
 fn written_pipe(path: &Path, child: &mut Child) -> std::fs::File {
     use std::os::unix::fs::OpenOptionsExt;
 
-    /// `O_NONBLOCK`: an error, while nobody reads.
+    /// `O_NONBLOCK`: opening fails while nobody reads.
     const NONBLOCK: i32 = 0o4000;
     loop {
         if let Ok(pipe) = std::fs::File::options().write(true).custom_flags(NONBLOCK).open(path) {
@@ -299,7 +302,7 @@ fn signals_have_their_exit_codes_before_any_work() {
     }
 }
 
-/// Files of a directory and of those in it, by their paths in it.
+/// Lists the files of a directory and its subdirectories, by their paths in it.
 fn files_in(folder: &Path, inside: &str) -> Vec<String> {
     let entries = std::fs::read_dir(folder.join(inside)).expect("a folder").map(|entry| entry.expect("an entry"));
     let path = |name: std::ffi::OsString| format!("{inside}{}", name.to_string_lossy());

@@ -1,5 +1,5 @@
-//! `dht predict --partitions` with an object store: a small server that keeps objects in memory, and stores that
-//! refuse, hang or answer late.
+//! Tests of `dht predict --partitions` with an object store: a small server that keeps objects in memory, and stores
+//! that refuse, hang or answer late.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::partitions::{answers, one_run, partitioned, signal, wait_until};
 use super::{json, printed, refused};
 
-/// Request, with its headers in lower case.
+/// Request to the store, with its headers in lower case.
 struct Request {
     method: String,
     path: String,
@@ -23,19 +23,19 @@ struct Request {
 /// Status, headers and body of an answer.
 type Answer = (u16, Vec<(&'static str, String)>, Vec<u8>);
 
-/// Answers a request, unless the objects of the store do.
+/// Function that may answer a request in place of the store.
 type Fault = fn(&Request) -> Option<Answer>;
 
 /// Objects by their keys, with their ETags.
 type Objects = Arc<Mutex<BTreeMap<String, (u64, Vec<u8>)>>>;
 
-/// Store at a port of this machine.
+/// Object store that listens on a local port.
 struct Store {
     address: String,
     objects: Objects,
 }
 
-/// An answer of the store that says what is wrong.
+/// Creates an error response of the store.
 fn failure(status: u16, code: &str) -> Answer {
     (status, Vec::new(), format!("<Error><Code>{code}</Code><Message>no</Message></Error>").into_bytes())
 }
@@ -58,7 +58,7 @@ fn request(reader: &mut impl BufRead) -> Option<Request> {
     Some(Request { method, path, headers, body })
 }
 
-/// Key of a path, without the bucket and the escapes of bytes.
+/// Extracts the key from a path, without the bucket and percent-encoding.
 fn key_of(path: &str) -> String {
     let path = path.split('?').next().unwrap_or_default().trim_start_matches("/bucket/");
     let (mut bytes, mut rest) = (Vec::new(), path.bytes());
@@ -94,7 +94,7 @@ fn answer(objects: &Objects, request: &Request) -> Answer {
         }
         "GET" | "HEAD" => {
             let Some((number, content)) = objects.get(&key) else { return failure(404, "NoSuchKey") };
-            if condition("if-match").is_some_and(|wanted| *wanted != tag(*number)) {
+            if condition("if-match").is_some_and(|etag| *etag != tag(*number)) {
                 return failure(412, "PreconditionFailed");
             }
             let dated = ("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT".to_owned());
@@ -109,7 +109,7 @@ fn answer(objects: &Objects, request: &Request) -> Answer {
         "PUT" => {
             let held = objects.get(&key).map(|(number, _)| *number);
             if condition("if-none-match").is_some() && held.is_some()
-                || condition("if-match").is_some_and(|wanted| held.map(tag).as_ref() != Some(wanted))
+                || condition("if-match").is_some_and(|etag| held.map(tag).as_ref() != Some(etag))
             {
                 return failure(412, "PreconditionFailed");
             }
@@ -190,7 +190,7 @@ fn serve(stream: &TcpStream, objects: &Objects, fault: Fault) {
     }
 }
 
-/// `dht predict model` with credentials.
+/// Creates the command `dht predict model` with credentials.
 fn worker(place: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dht"));
     command.current_dir(place).args(["predict", "model"]).args(arguments);
@@ -203,7 +203,7 @@ fn worker(place: &Path, arguments: &[&str]) -> Command {
 
 const ALL: [&str; 4] = ["--partitions", "s3://bucket/in/", "--output", "s3://bucket/out/"];
 
-/// Refuses what `refuses` selects with a status and a code, and checks that one line says so and nothing is written.
+/// Runs a store with this fault, and checks that the command prints one line with the reason and writes nothing.
 #[track_caller]
 fn refuses(fault: Fault, arguments: &[&str], expected: &str) {
     let place = partitioned(2, 20);
@@ -227,10 +227,10 @@ fn workers_of_a_store_give_the_answers_of_one_run() {
         let summary = json(&printed(&worker.wait_with_output().expect("an end")));
         assert_eq!(summary["all"]["totals"]["rows"], 180, "{summary}");
     }
-    let found: String = (0..3).map(|part| store.get(&format!("out/part-{part}.jsonl"))).collect();
-    assert_eq!(found, expected);
+    let written: String = (0..3).map(|part| store.get(&format!("out/part-{part}.jsonl"))).collect();
+    assert_eq!(written, expected);
     assert!(!store.keys().iter().any(|key| key.ends_with("/claim")), "{:?}", store.keys());
-    // The same answers from the store to a folder.
+    // Reads from the store and writes to a folder: the answers are the same.
     printed(&store.predict(place.path(), &["--partitions", "s3://bucket/in/", "--output", "out/"]));
     assert_eq!(answers(&place.path().join("out")), expected);
 }
@@ -377,7 +377,7 @@ fn names_of_objects_are_used_as_they_are() {
     let content = std::fs::read(place.path().join("in/part-0.jsonl")).expect("a file");
     let store = Store::start(|_| None);
     names.iter().for_each(|name| store.put(&format!("in/{name}"), content.clone()));
-    // Marks of directories, as other programs write them, and an empty object.
+    // Adds markers of directories, as other programs write them, and an empty object.
     ["in/", "in/nested/", "in/nested/part.jsonl", "in/none.jsonl"].iter().for_each(|key| store.put(key, ""));
     let summary = json(&printed(&store.predict(place.path(), &ALL)));
     assert_eq!((&summary["all"]["partitions"], &summary["failed"]), (&7.into(), &0.into()), "{summary}");

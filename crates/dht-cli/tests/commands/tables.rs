@@ -1,4 +1,4 @@
-//! Tables as strangers bring them: each is read as it is meant, or refused with what decides.
+//! Tests of tables in many forms: each is read as it is meant, or refused with the flag that decides.
 
 use std::path::Path;
 use std::process::Output;
@@ -43,7 +43,7 @@ fn validation_files_are_used_or_named() {
     let said = said(&train(place.path(), "both", &[]));
     assert!(said.contains("60 training, 60 validation, 60 test"), "{said}");
     assert!(
-        said.contains("choices are made on the rows of both/val") && said.contains("not read: extra.csv"),
+        said.contains("settings are selected on the rows of both/val") && said.contains("not read: extra.csv"),
         "{said}"
     );
     write(place.path(), "both/dev.csv", &rows(900));
@@ -85,7 +85,7 @@ fn a_prefix_is_saved_with_the_model_and_trained_on() {
             ["train", "--model", kind, "--data", "train.csv", "--epochs", "1", "--out", "again", "--replace"];
         printed(&dht(place.path(), &arguments));
         assert_eq!(json(&printed(&dht(place.path(), &["inspect", "again", "--json"])))["prefix"], "query: ");
-        // Without its file, another model would answer.
+        // Without the file, another model would answer.
         let file = if kind == "full" { "model" } else { "model/encoder" };
         std::fs::remove_file(place.path().join(kind).join(file).join("config_sentence_transformers.json")).unwrap();
         let refused = refused(&dht(place.path(), &["predict", kind, "train.csv"]), 1);
@@ -140,7 +140,7 @@ fn labels_of_a_classifier_are_matched_by_name() {
     write(place.path(), "upper.csv", &renamed(&reviews(200, 0), &str::to_uppercase));
     let upper = said(&accelerate("upper.csv", &[]));
     assert!(upper.contains("labels of upper: PANNED is panned, PRAISED is praised"), "{upper}");
-    // The mapping is part of the model, and holds for a file with one class.
+    // The mapping of labels is part of the model, and also applies to a file with one class.
     let praised: Vec<_> = reviews(60, 0).into_iter().filter(|(label, _)| label == "praised").collect();
     write(place.path(), "one.csv", &renamed(&praised, &str::to_uppercase));
     let scored = json(&printed(&dht(place.path(), &["evaluate", "fast", "--data", "one.csv", "--json"])));
@@ -218,9 +218,9 @@ fn rows_come_back_from_predict_as_they_were_given() {
     assert_eq!(rows, [r#"{"0": "id-7", "1": "the soup was cold"}"#, r#"{"0": "id-8", "1": " the wine, was fresh "}"#]);
     let rows = printed(&predict("a.csv", &["--text-column", "1"]));
     assert!(rows.lines().nth(1).expect("a row").starts_with("id-8,\" the wine, was fresh \",p"), "{rows}");
-    let given = r#"{"text": "fine \ud83d soup", "id": 340282366920938463463374607431768211455, "price": 19.990, "more": {"a": [1e3]}}"#;
-    write(place.path(), "n.jsonl", given);
-    assert_eq!(printed(&predict("n.jsonl", &[])).lines().map(without).collect::<Vec<_>>(), [given]);
+    let line = r#"{"text": "fine \ud83d soup", "id": 340282366920938463463374607431768211455, "price": 19.990, "more": {"a": [1e3]}}"#;
+    write(place.path(), "n.jsonl", line);
+    assert_eq!(printed(&predict("n.jsonl", &[])).lines().map(without).collect::<Vec<_>>(), [line]);
     let cells = printed(&predict("n.jsonl", &["--output-format", "csv"]));
     assert!(cells.contains(",340282366920938463463374607431768211455,19.990,\"{\"\"a\"\": [1e3]}\","), "{cells}");
 
@@ -272,7 +272,7 @@ fn texts_that_are_cut_are_counted() {
     assert!(made.contains("30 of 30 texts are longer than 24 tokens and cut"), "{made}");
 }
 
-/// One text has one answer, in whatever way it comes.
+/// A text gets the same answer whatever format it is in.
 #[test]
 fn spaces_and_line_ends_change_no_answer() {
     let place: TempDir = trained();
@@ -420,7 +420,7 @@ fn rows_in_other_files_train_the_same_model() {
     ] {
         assert_eq!(answers(data, more), plain, "{data}");
     }
-    // A file of fastText is answered without its labels.
+    // The texts of a fastText file are answered without its labels.
     let first = fast.lines().next().expect("a line");
     write(at, "asked.txt", &format!("{first}\n"));
     write(at, "bare.txt", &format!("{}\n", rows[0].1));
@@ -481,7 +481,7 @@ fn a_class_file_names_numbered_classes() {
     std::fs::write(folder.join("classes.txt"), "panned\npraised\n\n").expect("a file");
     let read = printed(&dht(place.path(), &["inspect-data", "data", "--no-header"]));
     assert!(read.contains("panned (20), praised (20)"), "{read}");
-    // Names of another number of classes are refused.
+    // A `classes.txt` with a wrong number of names is refused.
     std::fs::write(folder.join("classes.txt"), "panned\n").expect("a file");
     let said = refused(&dht(place.path(), &["inspect-data", "data", "--no-header"]), 1);
     assert!(said.contains("do not match the classes"), "{said}");

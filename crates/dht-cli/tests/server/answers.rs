@@ -1,4 +1,4 @@
-//! Answers of the server.
+//! Tests of the server's answers.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,21 +28,21 @@ fn classify_returns_the_answers_of_the_engine() {
     let texts = texts(40, 3);
     let response = post(server.address(), "/v1/classify", json!({ "texts": texts }));
     assert_eq!(response.status, 200, "{response:?}");
-    let found = response.json();
-    let found = found["answers"].as_array().unwrap();
-    assert_eq!(found.len(), texts.len());
+    let received = response.json();
+    let received = received["answers"].as_array().unwrap();
+    assert_eq!(received.len(), texts.len());
     let mut depths = std::collections::BTreeSet::new();
-    for (found, answer) in found.iter().zip(expected(&texts)) {
-        assert_eq!(found["label"], *answer.label);
-        assert_eq!(found["route"], answer.route.to_string());
-        assert_eq!(found["flops"], answer.flops);
+    for (received, answer) in received.iter().zip(expected(&texts)) {
+        assert_eq!(received["label"], *answer.label);
+        assert_eq!(received["route"], answer.route.to_string());
+        assert_eq!(received["flops"], answer.flops);
         for (label, p) in labels().iter().zip(&answer.probabilities) {
-            let found = found["probabilities"][label].as_f64().unwrap();
-            assert!((found - f64::from(*p)).abs() < 1e-6, "{label}: {found} for {p}");
+            let received = received["probabilities"][label].as_f64().unwrap();
+            assert!((received - f64::from(*p)).abs() < 1e-6, "{label}: {received} for {p}");
         }
         let layers: Vec<usize> = answer.route.layers().map(|(_, heads)| heads).collect();
-        assert_eq!(found["layers"], json!(layers));
-        let cost = found["cost"].as_f64().unwrap();
+        assert_eq!(received["layers"], json!(layers));
+        let cost = received["cost"].as_f64().unwrap();
         assert!((0.0..=1.1).contains(&cost), "{cost}");
         depths.insert(layers.len());
     }
@@ -84,7 +84,7 @@ fn a_speed_a_pair_and_an_empty_text_are_answered() {
     assert_eq!(long[0]["truncated"], true);
 }
 
-/// The scores of a text by label, and whether the highest comes first.
+/// Returns the scores of a text by label, and whether the highest comes first.
 fn scores(list: &Value) -> Vec<(String, f64)> {
     let of = |score: &Value| {
         assert_eq!(score.as_object().expect("an object").len(), 2);
@@ -120,7 +120,7 @@ fn predict_answers_as_text_embeddings_inference() {
     for (list, answer) in batch.as_array().unwrap().iter().zip(&answers) {
         assert_eq!(scores(list)[0].0, *answer.label);
     }
-    // A pair is one input; a batch of one is a list of lists.
+    // Two strings are one pair; a batch of one text is a list of lists.
     assert_eq!(scores(&ask("/predict", json!({ "inputs": ["fine", "food"] }))).len(), 2);
     assert_eq!(ask("/predict", json!({ "inputs": [["fine", "food"]] })).as_array().unwrap().len(), 1);
     let raw = scores(&ask("/predict", json!({ "inputs": texts[0], "raw_scores": true })));
@@ -153,7 +153,7 @@ fn health_info_description_metrics_and_page_answer() {
     assert_eq!(value("dht_requests_total{end=\"answered\"}"), 1.0);
     assert_eq!(value("dht_accepted_total"), 1.0);
     assert_eq!(value("dht_depth_layers_count"), 20.0);
-    // Texts that leave in front are in no batch.
+    // Texts that stop at exit 0 are in no batch.
     let in_front = value("dht_depth_layers_bucket{le=\"0\"}");
     assert!(in_front > 0.0 && value("dht_batch_texts_sum") + in_front == 20.0, "{metrics}");
     assert_eq!(value("dht_depth_layers_bucket{le=\"4\"}"), 20.0);
@@ -163,7 +163,7 @@ fn health_info_description_metrics_and_page_answer() {
     assert!(value("dht_full_model_flops_total") > value("dht_flops_total") && value("dht_tokens_total") > 40.0);
 }
 
-/// The counters and buckets of the metrics by name and labels.
+/// Parses the counters and buckets of the metrics, by name and labels.
 fn counters(metrics: &str) -> BTreeMap<String, f64> {
     let (mut counters, mut counts) = (BTreeMap::new(), false);
     for line in metrics.lines() {
@@ -180,7 +180,7 @@ fn counters(metrics: &str) -> BTreeMap<String, f64> {
 #[test]
 fn no_counter_falls_or_vanishes() {
     let loads = AtomicUsize::new(0);
-    // After a reload a model of fewer layers answers.
+    // A reload replaces the model by one with fewer layers.
     let load = move || match loads.fetch_add(1, Ordering::Relaxed) {
         0 => engine(),
         _ => {

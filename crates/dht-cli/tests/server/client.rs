@@ -1,4 +1,4 @@
-//! A client as plain as a socket, so that what is sent is what a test says.
+//! Minimal HTTP client over a socket, which sends exactly what a test specifies.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A response.
+/// HTTP response.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
-    /// In lower case.
+    /// Status line and headers, in lower case.
     pub head: String,
     pub body: Vec<u8>,
 }
@@ -21,7 +21,7 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {text:?}"))
     }
 
-    /// The reason and the kind of a refusal.
+    /// Returns the reason and the type of a refusal.
     pub fn refusal(&self) -> (String, String) {
         let body = self.json();
         let field = |name: &str| body[name].as_str().unwrap_or_else(|| panic!("no {name}: {body}")).to_owned();
@@ -36,7 +36,7 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// The head of a request that closes its connection.
+/// Creates the head of a request that closes its connection.
 pub fn head(method: &str, path: &str, headers: &[(&str, &str)], length: Option<usize>) -> String {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     for (name, value) in headers {
@@ -48,7 +48,7 @@ pub fn head(method: &str, path: &str, headers: &[(&str, &str)], length: Option<u
     head + "\r\n"
 }
 
-/// Reads a response to the end of its connection; `None` where none came.
+/// Reads a response to the end of its connection; `None` if none arrived.
 pub fn receive(stream: &mut TcpStream) -> Option<Response> {
     let mut bytes = Vec::new();
     // A server that refuses before it has read everything may reset the connection after its response.
@@ -65,7 +65,7 @@ fn parse(bytes: &[u8]) -> Option<Response> {
     Some(Response { status, head, body })
 }
 
-/// The content of chunks, as far as it came.
+/// Joins the content of the chunks that arrived.
 fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
     let mut content = Vec::new();
     while let Some(end) = bytes.windows(2).position(|two| two == b"\r\n") {

@@ -1,4 +1,4 @@
-//! Requests of the clients of text-embeddings-inference, vLLM and Hugging Face's inference API.
+//! Tests of requests from clients of text-embeddings-inference, vLLM and Hugging Face's inference API.
 
 use dht_cli::{Server, ServerSettings};
 use dht_dynamic::Engine;
@@ -22,26 +22,26 @@ fn vllm_s_requests_are_answered_in_its_form() {
     let texts = texts(3, 5);
     let own = ok(&server, "/v1/classify", json!({ "texts": texts }));
     for path in ["/classify", "/v1/classify", "/invocations"] {
-        let found = ok(&server, path, json!({ "model": "reviews", "input": texts }));
-        assert!(found["id"].as_str().unwrap().starts_with("classify-"), "{found}");
-        assert_eq!((&found["object"], &found["model"]), (&json!("list"), &json!("reviews")));
+        let response = ok(&server, path, json!({ "model": "reviews", "input": texts }));
+        assert!(response["id"].as_str().unwrap().starts_with("classify-"), "{response}");
+        assert_eq!((&response["object"], &response["model"]), (&json!("list"), &json!("reviews")));
         let mut tokens = 0;
-        for (index, (found, own)) in
-            found["data"].as_array().unwrap().iter().zip(own["answers"].as_array().unwrap()).enumerate()
+        for (index, (response, own)) in
+            response["data"].as_array().unwrap().iter().zip(own["answers"].as_array().unwrap()).enumerate()
         {
             assert_eq!(
-                (&found["index"], &found["label"], &found["num_classes"]),
+                (&response["index"], &response["label"], &response["num_classes"]),
                 (&json!(index), &own["label"], &json!(2))
             );
-            for (label, p) in labels().iter().zip(found["probs"].as_array().unwrap()) {
+            for (label, p) in labels().iter().zip(response["probs"].as_array().unwrap()) {
                 let difference = own["probabilities"][label].as_f64().unwrap() - p.as_f64().unwrap();
                 assert!(difference.abs() < 1e-6, "{label}: {difference}");
             }
             tokens += own["tokens"].as_u64().unwrap();
         }
-        assert_eq!(found["usage"]["prompt_tokens"], tokens);
+        assert_eq!(response["usage"]["prompt_tokens"], tokens);
         assert_eq!(
-            (&found["usage"]["total_tokens"], &found["usage"]["completion_tokens"]),
+            (&response["usage"]["total_tokens"], &response["usage"]["completion_tokens"]),
             (&json!(tokens), &json!(0))
         );
     }
@@ -84,7 +84,7 @@ fn vllm_s_refusals_have_its_form() {
         assert_eq!(body["error"]["code"], status, "{body}");
         assert_eq!(body["error"]["type"], if status == 404 { "NotFoundError" } else { "BadRequestError" });
         assert!(body["error"]["message"].as_str().unwrap().contains(reason), "{shown}: {body}");
-        // The body decides on the form.
+        // The body determines the form.
         if request.get("input").is_some() {
             assert_eq!(post(server.address(), "/v1/classify", &request).json(), body);
         }
@@ -172,7 +172,7 @@ fn headers_and_counters_of_text_embeddings_inference_are_there() {
         "te_predict_inference_duration_count 3",
         "te_queue_size 0",
     ] {
-        assert!(metrics.lines().any(|found| found == line), "no {line} in {metrics}");
+        assert!(metrics.lines().any(|other| other == line), "no {line} in {metrics}");
     }
 }
 
@@ -180,7 +180,7 @@ fn headers_and_counters_of_text_embeddings_inference_are_there() {
 fn parameters_of_hugging_face_are_obeyed() {
     let server = server();
     let asked = |parameters: Value| ok(&server, "/", json!({ "inputs": "fine food", "parameters": parameters }));
-    // Clients of this interface take the first list of the answer.
+    // Clients of Hugging Face's API use the first list of the answer.
     let all = asked(json!({}))[0].clone();
     assert_eq!(all.as_array().unwrap().len(), 2);
     assert_eq!(asked(json!({ "top_k": 1 }))[0], json!([all[0]]));
@@ -230,7 +230,7 @@ fn a_softmax_of_several_labels_sums_to_one() {
     assert!((sum("sigmoid") - own).abs() < 1e-5 && (own - 1.0).abs() > 1e-3);
 }
 
-/// Inputs of public reports of other servers, each of which failed there.
+/// Inputs from public bug reports of other servers, on each of which a server failed.
 #[test]
 fn inputs_that_failed_elsewhere_are_answered() {
     let server = server();
@@ -254,8 +254,8 @@ fn inputs_that_failed_elsewhere_are_answered() {
         let predicted = ok(&server, "/predict", json!({ "inputs": text }));
         let batch = ok(&server, "/predict", json!({ "inputs": [[text], [text]], "truncate": true }));
         assert_eq!(batch, json!([predicted, predicted]), "{shown}");
-        let found = ok(&server, "/classify", json!({ "input": [text, "fine"] }));
-        assert_eq!(found["data"][0]["label"], predicted[0]["label"], "{shown}");
+        let response = ok(&server, "/classify", json!({ "input": [text, "fine"] }));
+        assert_eq!(response["data"][0]["label"], predicted[0]["label"], "{shown}");
         let own = ok(&server, "/v1/classify", json!({ "texts": [text] }));
         assert!(own["answers"][0]["tokens"].as_u64().unwrap() <= 128, "{shown}: {own}");
     }

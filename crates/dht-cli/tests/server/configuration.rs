@@ -1,4 +1,4 @@
-//! `dht serve` as a process: flags in the environment and in a file.
+//! Tests of `dht serve` as a process: flags in the environment and in a file.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -45,7 +45,7 @@ fn a_file_with_a_fault_is_refused_by_key() {
 
 #[test]
 fn the_command_line_precedes_the_environment_and_it_the_file() {
-    // The path that does not exist shows which one was taken.
+    // The error about the missing path shows which value was used.
     let file = "model = \"of-file\"\nallow-host = [\"a\", \"b\"]\nquiet = true\n";
     let taken = |arguments: &[&str], environment: &[(&str, &str)]| serve(file, arguments, environment).1;
     let of_file = taken(&[], &[]);
@@ -60,7 +60,7 @@ fn the_command_line_precedes_the_environment_and_it_the_file() {
 
 #[test]
 fn a_variable_with_a_fault_is_refused() {
-    // Kubernetes sets this one for a service of the name dht-serve.
+    // Kubernetes sets this variable for a service named dht-serve.
     let (output, said) = serve("", &["nowhere"], &[("DHT_SERVE_PORT", "tcp://10.0.0.1:80")]);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("tcp://10.0.0.1:80") && said.contains("--port"), "{said}");

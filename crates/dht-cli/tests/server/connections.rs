@@ -1,4 +1,4 @@
-//! Connections: clients that do not read, idle ones, half-closed ones, and the limit.
+//! Tests of connections: clients that do not read, idle ones, half-closed ones, and the limit.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -13,7 +13,7 @@ use super::model::{engine, patient, server, settings};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-/// Longer than any test.
+/// Duration that is longer than any test.
 const NEVER: Duration = Duration::from_secs(600);
 
 fn limited(change: impl FnOnce(&mut Limits)) -> Server {
@@ -22,7 +22,7 @@ fn limited(change: impl FnOnce(&mut Limits)) -> Server {
     Server::start(engine, ServerSettings { limits, ..settings() }).expect("a server")
 }
 
-/// A client that asks for the page until the connection takes no more, and reads nothing.
+/// Creates a client that requests the page until the connection takes no more, and that reads nothing.
 fn never_reads(address: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(2048).expect("a success");
@@ -52,7 +52,7 @@ fn wait_for(address: SocketAddr, line: &str) {
     let until = Instant::now() + Duration::from_secs(60);
     loop {
         let metrics = String::from_utf8(get(address, "/metrics").body).expect("a success");
-        if metrics.lines().any(|found| found == line) {
+        if metrics.lines().any(|other| other == line) {
             return;
         }
         assert!(Instant::now() < until, "no {line} in {metrics}");
@@ -60,11 +60,11 @@ fn wait_for(address: SocketAddr, line: &str) {
     }
 }
 
-/// Waits until the other side closes the connection, for twenty seconds at most.
+/// Waits up to twenty seconds until the other side closes the connection.
 fn is_closed(stream: &mut TcpStream) -> bool {
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a success");
     let mut rest = Vec::new();
-    // An end or a reset, and no timeout.
+    // The connection ended or was reset; it did not time out.
     let closed = !matches!(stream.read_to_end(&mut rest), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
     assert_eq!(rest, b"");
     closed
@@ -95,11 +95,11 @@ fn the_longest_idle_connection_gives_way_at_the_limit() {
     let server = limited(|limits| limits.connections = 2);
     let (mut first, mut second) = (connect(server.address()), connect(server.address()));
     ask_and_keep(&mut first, "/health");
-    // Each connection has a thread, which may note the end of a request late on a busy machine.
+    // Each connection has a thread, which may record the end of a request late on a busy machine.
     std::thread::sleep(Duration::from_millis(100));
     ask_and_keep(&mut second, "/health");
     let until = Instant::now() + Duration::from_secs(20);
-    // Only after a second without a request: before, its next one may be on its way.
+    // A connection is only closed after a second without a request: before, its next request may be in flight.
     while post(server.address(), "/predict", json!({ "inputs": "fine" })).status == 429 {
         assert!(Instant::now() < until, "no connection was closed");
         std::thread::sleep(Duration::from_millis(50));
@@ -162,7 +162,7 @@ fn half_closed_clients_are_answered() {
             assert!(received.matches("\"label\":").count() >= lines, "{received}");
         }
     }
-    // Half a request has no answer.
+    // An incomplete request gets no answer.
     let mut stream = connect(server.address());
     stream.write_all(&predict.as_bytes()[..predict.len() - 3]).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();

@@ -1,4 +1,4 @@
-//! Clients that are slow, vanish, nest, mutate, or come in thousands.
+//! Tests of clients that are slow, vanish, nest JSON deeply, mutate requests, or come in thousands.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ fn a_client_that_does_not_finish_is_let_go_and_holds_nobody_up() {
     let limits = Limits { reading: Duration::from_millis(400), requests: 2, ..settings().limits };
     let server = Server::start(engine, ServerSettings { limits, ..settings() }).unwrap();
     let address = server.address();
-    // More of each kind than requests may be worked on.
+    // There are more connections of each kind than requests in progress are allowed.
     let mut without_head: Vec<_> = (0..4).map(|_| connect(address)).collect();
     let mut half_head: Vec<_> = (0..4).map(|_| connect(address)).collect();
     let mut half_body: Vec<_> = (0..4).map(|_| connect(address)).collect();
@@ -32,7 +32,7 @@ fn a_client_that_does_not_finish_is_let_go_and_holds_nobody_up() {
         assert_eq!(response.status, 408);
         assert!(response.refusal().0.contains("took longer than 400ms"));
     }
-    // What has no head is closed; nobody has asked anything.
+    // Connections without a head are closed; they have sent no request.
     assert!(
         without_head.iter_mut().chain(&mut half_head).all(|stream| receive(stream).is_none_or(|r| r.status >= 400))
     );
@@ -52,14 +52,15 @@ fn a_client_that_goes_away_costs_nothing_more() {
         })
         .collect();
     let until = Instant::now() + Duration::from_secs(60);
-    let settled = |wanted: &dyn Fn() -> bool| {
-        while !wanted() {
+    let settled = |condition: &dyn Fn() -> bool| {
+        while !condition() {
             assert!(Instant::now() < until, "{:?}", server.service().metrics());
             std::thread::sleep(Duration::from_millis(5));
         }
     };
     settled(&|| server.service().metrics().queued_texts == 50);
-    // A reset: a client that only closes cannot be told from one that has ended its side and waits for its answer.
+    // Resets the connections: a client that only closes looks the same as one that has ended its side and waits for its
+    // answer.
     clients.iter().for_each(|stream| SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap());
     drop(clients);
     settled(&|| server.service().metrics().queued_texts == 0);
@@ -80,7 +81,7 @@ fn nested_arrays_and_objects_are_refused() {
             }
         }
     }
-    // Where anything may stand, too.
+    // The same holds for a member that may have any value.
     let id = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let lines = super::client::post_lines(server.address(), format!("{{\"text\": \"fine\", \"id\": {id}}}").as_bytes());
     assert!(lines[0]["error"].as_str().unwrap().starts_with("id has 200000 bytes"), "{lines:?}");
@@ -107,7 +108,7 @@ fn a_thousand_connections_at_once_are_all_answered() {
     assert_eq!(get(address, "/health").status, 200);
 }
 
-/// A few thousand mutated requests at each run; `DHT_FUZZ_CASES=100000` for more.
+/// Number of mutated requests: a few thousand in each run, or set by `DHT_FUZZ_CASES=100000`.
 fn cases() -> usize {
     std::env::var("DHT_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3000)
 }
@@ -150,7 +151,7 @@ fn mutated_requests_are_always_answered() {
         if response.status != 200 {
             response.refusal();
         }
-        // Another form may be found before the end of what is no JSON.
+        // Another form may be detected before the point where the body stops being JSON.
         let expected: &[u16] = match serde_json::from_slice::<serde_json::Value>(&bytes) {
             Ok(_) => &[200, 413, 422],
             Err(_) => &[400, 422],
@@ -176,7 +177,7 @@ fn mutated_heads_are_answered_or_closed_and_the_server_goes_on() {
         }
         let mut stream = connect(server.address());
         stream.write_all(&bytes).unwrap();
-        // A length that was made larger waits for more: this client has no more.
+        // If the mutation made the length larger, the server waits for more: this client ends its side.
         stream.shutdown(std::net::Shutdown::Write).unwrap();
         receive(&mut stream);
     }

@@ -1,4 +1,4 @@
-//! Lines of JSON as they come.
+//! Tests of streams of JSON lines.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::time::Duration;
@@ -48,8 +48,8 @@ fn a_bad_line_has_a_line_with_its_reason_and_the_others_go_on() {
         (None, "none"),
     ];
     assert_eq!(reasons.len(), expected.len(), "{reasons:?}");
-    for (found, expected) in reasons.iter().zip(expected) {
-        assert!(found.0 == expected.0 && found.1.starts_with(expected.1), "{found:?} for {expected:?}");
+    for (reason, expected) in reasons.iter().zip(expected) {
+        assert!(reason.0 == expected.0 && reason.1.starts_with(expected.1), "{reason:?} for {expected:?}");
     }
     assert_eq!((&lines[4]["id"], &lines[6]["id"]), (&json!("x"), &json!({ "a": [1] })));
     assert_eq!(post_lines(server.address(), b""), Vec::<Value>::new());

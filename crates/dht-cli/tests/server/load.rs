@@ -1,4 +1,4 @@
-//! Many clients at once, while the model is replaced and while the server stops.
+//! Tests of many clients at once, while the model is replaced and while the server stops.
 
 use std::io::Write;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use super::model::{engine, server, settings, texts};
 fn a_reload_under_load_drops_no_request() {
     let loads = AtomicUsize::new(0);
     let load = move || match loads.fetch_add(1, Ordering::Relaxed) {
-        // A directory that is being written: the model before stays.
+        // The directory is being written: the previous model stays.
         2 => Err(dht_dynamic::Error::Argument { name: "model", expected: "a whole one".into(), got: "half".into() }),
         _ => engine(),
     };
@@ -69,7 +69,7 @@ fn reloads_run_one_at_a_time_when_clients_disconnect() {
         gone.write_all(head("POST", "/v1/reload", &[token], Some(0)).as_bytes()).unwrap();
         std::thread::sleep(Duration::from_millis(50));
     }
-    // One runs and one waits; a further one is told so.
+    // One reload runs and one waits; a further one is refused.
     let mut told = 0;
     while ask(server.address(), "POST", "/v1/reload", &[token], b"").status == 409 {
         told += 1;
@@ -77,7 +77,7 @@ fn reloads_run_one_at_a_time_when_clients_disconnect() {
         assert!(told < 1000, "reloads do not end");
     }
     assert!(told > 0, "three reloads were asked for");
-    // The first that was given up has run to its end; those behind it may have been given up before they began.
+    // The first reload that exceeded its time has run to its end; later ones may have been dropped before they began.
     assert!((2..=4).contains(&server.service().metrics().reloads));
     assert_eq!(LOADS.load(Ordering::SeqCst) as u64, server.service().metrics().reloads + 1);
 }
@@ -99,7 +99,7 @@ fn stopping_under_load_answers_every_request_that_was_taken() {
     let metrics = std::thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {
-                // Until nobody listens any more.
+                // Connects until the server no longer listens.
                 while let Ok(mut stream) = std::net::TcpStream::connect(address) {
                     stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
                     if stream.write_all(sent.as_bytes()).is_err() {

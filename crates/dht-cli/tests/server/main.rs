@@ -1,4 +1,5 @@
-//! The server, asked over sockets on the loopback address: answers, refusals with reasons, hostile clients, and its end.
+//! Tests of the server over sockets on the loopback address: answers, refusals with reasons, hostile clients, and its
+//! end.
 
 #![cfg(feature = "server")]
 

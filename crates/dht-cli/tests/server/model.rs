@@ -1,4 +1,4 @@
-//! Small models that have learned something, and servers of them.
+//! Small trained models, and servers of them.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -17,12 +17,12 @@ fn trained() -> Result<(DynamicModel, TextTokenizer)> {
     let classifier = reviews::full_model(&train, &held_out, 2, rng);
     let texts = Texts::new(&train).with_held_out(&held_out);
     let made = accelerate(&classifier, texts, &AccelerateSettings::default(), rng)?;
-    // Exit 0 alone solves the task: at the default speed every text would leave there.
+    // Exit 0 alone solves the task: at the default speed every text would stop there.
     let point = made.report.within(0.5).expect("a speed of this cost");
     Ok((made.model.with_speed(point.speed)?, reviews::tokenizer().with_model_max_length(128)))
 }
 
-/// An accelerated classifier: some texts leave before the first layer, some at exits.
+/// Accelerated classifier and tokenizer: some texts stop before the first layer, others at later exits.
 pub fn parts() -> &'static (DynamicModel, TextTokenizer) {
     static PARTS: OnceLock<(DynamicModel, TextTokenizer)> = OnceLock::new();
     PARTS.get_or_init(|| trained().expect("a model"))
@@ -33,7 +33,7 @@ pub fn engine() -> Result<Engine> {
     Engine::new(model.clone(), tokenizer.clone(), &labels())
 }
 
-/// Any free port, no log, and time enough for a machine that does other things.
+/// Settings with any free port, no log, and enough time for a busy machine.
 pub fn settings() -> ServerSettings {
     ServerSettings {
         address: ([127, 0, 0, 1], 0).into(),
@@ -48,12 +48,12 @@ pub fn server() -> Server {
     Server::start(engine, settings()).expect("a server")
 }
 
-/// A server whose texts wait for others until the server is told to stop, so that what waits can be counted.
+/// Starts a server whose texts wait for others until the server stops, so that waiting texts can be counted.
 pub fn patient(change: impl FnOnce(&mut ServerSettings)) -> Server {
     let service =
         ServiceSettings { batch_tokens: 1 << 17, max_wait: Duration::from_secs(60), ..ServiceSettings::default() };
     let mut settings = ServerSettings { service, ..settings() };
     change(&mut settings);
-    // At speed 0 no text leaves in front, where it would not wait.
+    // At speed 0 no text stops at exit 0, where it would not wait.
     Server::start(|| engine()?.with_speed(0.0), settings).expect("a server")
 }

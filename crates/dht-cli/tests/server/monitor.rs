@@ -1,4 +1,5 @@
-//! Probes, and the port for metrics: without a token, also while the model is loaded and while other clients hang.
+//! Tests of probes and of the port for metrics: without a token, also while the model is loaded and while other clients
+//! hang.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -30,7 +31,7 @@ fn open_files() -> usize {
     line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok()).unwrap_or(1024)
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
 }
@@ -70,7 +71,7 @@ fn metrics_and_probes_need_no_token_on_their_port() {
     ] {
         // Families without a value are left out, as those of text-embeddings-inference until its first request.
         let is_te = line.contains("te_request_count");
-        assert!(is_te || text.lines().any(|found| found == line), "no {line} in {text}");
+        assert!(is_te || text.lines().any(|other| other == line), "no {line} in {text}");
     }
     assert!(text.contains("dht_latency_seconds_bucket{le=\"0.0001\"}"), "{text}");
     #[cfg(target_os = "linux")]
@@ -112,7 +113,7 @@ fn silent_sockets_and_unread_scrapes_hold_up_no_probe() {
     let limits = Limits { connections: 1024, ..settings().limits };
     let server = Server::start(engine, ServerSettings { limits, ..monitored() }).unwrap();
     let (address, own) = (server.address(), server.metrics_address().unwrap());
-    // Both sides are files of this process.
+    // Both ends of a connection are file descriptors of this process.
     let most = (open_files().saturating_sub(300) / 2).min(1100);
     let silent: Vec<_> = (0..most).map(|at| connect(if at % 2 == 0 { address } else { own })).collect();
     let mut unread: Vec<_> = (0..8).map(|_| connect(own)).collect();

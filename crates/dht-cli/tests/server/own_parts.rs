@@ -1,4 +1,4 @@
-//! An exit, a router with memory and a cost of a program's own: saved, loaded, and asked over HTTP.
+//! Tests of a program's own exit, router with memory and cost: saved, loaded, and used over HTTP.
 
 use candle_core::{Device, Tensor};
 use dht_cli::Server;
@@ -21,20 +21,20 @@ use super::model::settings;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// Asks a server for answers to texts, and compares them with the engine's.
+/// Requests answers to texts from a server, and compares them with the engine's.
 fn answered_over_http(load: impl Fn() -> dht_dynamic::Result<Engine> + Send + Sync + 'static) -> Outcome {
     let (texts, engine) = (reviews::words(20, 3), load()?);
     let expected: Vec<Answer> =
         texts.iter().map(|text| Ok(engine.predict(&[text.as_str()])?.remove(0))).collect::<dht_dynamic::Result<_>>()?;
     let server = Server::start(load, settings())?;
-    let found = post(server.address(), "/v1/classify", json!({ "texts": texts })).json();
-    // A number of single precision has the digits of its own text.
+    let response = post(server.address(), "/v1/classify", json!({ "texts": texts })).json();
+    // A number in single precision is written with its own shortest digits.
     let expected: Value = serde_json::from_str(&serde_json::to_string(&expected)?)?;
-    assert_eq!(found["answers"], expected);
+    assert_eq!(response["answers"], expected);
     Ok(())
 }
 
-/// A linear exit on the state of the first token.
+/// Linear exit on the state of the first token.
 #[derive(Debug, Clone)]
 struct First(Linear);
 
@@ -61,7 +61,7 @@ impl LayerExit for First {
     }
 }
 
-/// Texts leave at the second exit in a row that gives the same class.
+/// Rule by which a text stops at the second consecutive exit with the same class.
 #[derive(Debug)]
 struct SameTwice;
 
@@ -98,7 +98,8 @@ fn an_own_exit_and_an_own_router_answer_over_http() -> Outcome {
     answered_over_http(load)
 }
 
-/// Sends a text to the exit with the least loss less its price, by the number of its tokens; it learns the mean losses.
+/// Router that sends a text to the exit with the lowest sum of loss and price, by the text's number of tokens. It
+/// learns the mean losses.
 #[derive(Debug, Clone, Default)]
 struct ByLength {
     /// Σ loss and number of losses, by tokens and exit.
@@ -156,7 +157,7 @@ impl Learner for ByLength {
     }
 }
 
-/// The square of the share of layers.
+/// Cost that is the square of the share of layers.
 #[derive(Debug)]
 struct Squared;
 

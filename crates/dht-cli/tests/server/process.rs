@@ -1,4 +1,4 @@
-//! `dht serve` as a process: a model directory, signals, logs without texts.
+//! Tests of `dht serve` as a process: a model directory, signals, and logs without texts.
 
 #![cfg(unix)]
 
@@ -31,7 +31,7 @@ fn save_labelled(folder: &Path, labels: &[String]) {
     model.save(folder, "A card.").expect("a saved model");
 }
 
-/// A process that listens, and the rest of what it writes.
+/// Starts a server process. Returns it with its address and the remaining output.
 fn start(arguments: &[&str]) -> (Child, SocketAddr, BufReader<std::process::ChildStderr>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dht"))
         .arg("serve")
@@ -64,15 +64,15 @@ fn a_text_without_a_sure_answer_has_no_label() {
     let model = folder.path().join("reviews");
     save(&model);
     let (mut child, address, _) = start(&[model.to_str().unwrap(), "--min-probability", "1"]);
-    let found = post(address, "/v1/classify", json!({ "texts": texts(20, 3) })).json();
-    let answers = found["answers"].as_array().expect("answers").clone();
+    let response = post(address, "/v1/classify", json!({ "texts": texts(20, 3) })).json();
+    let answers = response["answers"].as_array().expect("answers").clone();
     for answer in &answers {
         let likeliest = answer["probabilities"].as_object().expect("classes").values().filter_map(Value::as_f64);
         let is_sure = likeliest.fold(0.0, f64::max) >= 1.0;
         assert_eq!((answer["label"].is_null(), answer["abstained"] == json!(true)), (!is_sure, !is_sure), "{answer}");
     }
     let abstained = answers.iter().filter(|answer| answer["label"].is_null()).count();
-    assert!(abstained > 0, "{found}");
+    assert!(abstained > 0, "{response}");
     let metrics = String::from_utf8_lossy(&get(address, "/metrics").body).into_owned();
     assert!(metrics.contains(&format!("dht_abstained_texts_total {abstained}\n")), "{metrics}");
     assert!(metrics.lines().filter(|line| line.starts_with("dht_labels_total")).count() <= 20 - abstained, "{metrics}");
@@ -184,7 +184,7 @@ fn a_failed_reload_is_reported_and_the_model_is_named() {
     let some = std::fs::read_dir(model.join("model")).unwrap().map(|entry| entry.unwrap().path());
     let some = some.into_iter().find(|path| path.is_file()).expect("a file");
     let content = std::fs::read(&some).unwrap();
-    // No description, half of one, and half of another file: a directory that is being written.
+    // The directory has no description, half of one, or half of another file, as while it is being written.
     for (file, half) in [
         (model.join("dht.json"), None),
         (model.join("dht.json"), Some(&description.as_bytes()[..description.len() / 2])),
@@ -244,7 +244,7 @@ fn sigterm_under_load_loses_no_request_that_was_taken() {
                 }
             });
         }
-        // The pipe is read, so that the log never waits.
+        // Reads the pipe, so that the log never waits.
         let reader = scope.spawn(|| {
             let mut last = String::new();
             for line in lines.by_ref().lines().map_while(Result::ok) {

@@ -1,4 +1,4 @@
-//! Rejected requests: each gets a status, a reason and its kind, and none costs another request.
+//! Tests of rejected requests: each gets a status, a reason and its type, and does not affect other requests.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -75,7 +75,7 @@ fn invalid_oversized_and_mistyped_bodies_are_rejected() {
         assert_eq!(response.status, status, "{path}: {response:?}");
         assert_eq!(response.refusal().1, "Validation");
     }
-    // Without a length, in chunks.
+    // The body has no length and comes in chunks.
     let chunked = [json, ("Transfer-Encoding", "chunked")];
     let mut stream = super::client::connect(address);
     let head = super::client::head("POST", "/predict", &chunked, None);

@@ -26,8 +26,8 @@ The classifier's weights do not change. Exits are best fitted on the texts that 
 promises require texts that it has not seen: give them with --validation, or use the held-out tenth of --data if
 --data is new to it.")]
 pub struct AccelerateArguments {
-    /// Hugging Face directory of a fine-tuned classifier, hf:NAME or hf:NAME@REVISION for a model on the hub, or a model
-    /// of dht, whose exits are fitted anew
+    /// Fine-tuned classifier: a Hugging Face directory, hf:NAME or hf:NAME@REVISION on the hub, or a model of dht,
+    /// whose exits are fitted anew
     pub(super) classifier: ModelChoice,
     #[command(flatten)]
     pub(super) texts: TextArguments,
@@ -73,16 +73,16 @@ pub struct AccelerateArguments {
     pub(super) json: bool,
 }
 
-/// Classifier to accelerate.
-pub(super) struct GivenClassifier {
+/// Fine-tuned classifier to accelerate, with its tokenizer and classes.
+pub(super) struct SourceClassifier {
     pub(super) classifier: TextClassifier,
     pub(super) tokenizer: TextTokenizer,
     pub(super) labels: Vec<String>,
-    /// Maximum number of tokens of a text that the directory states.
+    /// Maximum number of tokens of a text, if the directory states it.
     declared: Option<usize>,
-    /// Its training data, where they are known.
+    /// Training data of the classifier, if known.
     pub(super) origin: Option<Origin>,
-    /// Its thresholds of labels, where it has some.
+    /// Label thresholds of a multi-label classifier, if it has any.
     pub(super) thresholds: Option<LabelThresholds>,
 }
 
@@ -94,46 +94,46 @@ impl AccelerateArguments {
         }
     }
 
-    /// Directory of the classifier, for which the flags name texts of its task.
+    /// Resolves the directory of the classifier. Rejects a size in its place, and numbers as targets.
     pub(super) fn folder(&self) -> Result<PathBuf> {
         let Some(folder) = self.classifier.directory()? else {
             let expected = "the directory of a fine-tuned classifier";
             return Err(Error::NoModel { path: self.classifier.to_string().into(), expected });
         };
         if self.texts.task() == Task::Number {
-            let expected = "texts of one class or of several labels each: numbers leave no exit to choose";
+            let expected = "texts with one class or several labels each: models of numbers have no early exits";
             return Err(Error::argument("data", expected, self.texts.source.data.display()));
         }
         Ok(folder)
     }
 
-    /// Loads the classifier with its tokenizer and classes, and the prefix of the flag.
-    pub(super) fn load(&self, folder: &Path) -> Result<GivenClassifier> {
-        let given = self.load_as_saved(folder)?;
+    /// Loads the classifier with its tokenizer and classes, and with the prefix that the flag sets.
+    pub(super) fn load(&self, folder: &Path) -> Result<SourceClassifier> {
+        let source = self.load_as_saved(folder)?;
         Ok(match &self.text_prefix {
-            Some(prefix) => GivenClassifier { tokenizer: given.tokenizer.with_prefix(prefix), ..given },
-            None => given,
+            Some(prefix) => SourceClassifier { tokenizer: source.tokenizer.with_prefix(prefix), ..source },
+            None => source,
         })
     }
 
-    fn load_as_saved(&self, folder: &Path) -> Result<GivenClassifier> {
+    fn load_as_saved(&self, folder: &Path) -> Result<SourceClassifier> {
         let device = self.device.open()?;
         if !is_saved(folder) {
             let classifier = TextClassifier::load(folder, &device)?;
             let (tokenizer, labels) = (TextTokenizer::from_dir(folder)?, classifier.class_names()?);
             let declared = tokenizer.model_max_length();
-            return Ok(GivenClassifier { classifier, tokenizer, labels, declared, origin: None, thresholds: None });
+            return Ok(SourceClassifier { classifier, tokenizer, labels, declared, origin: None, thresholds: None });
         }
         let TextModel { model, tokenizer, labels, max_length, origin, thresholds, .. } =
             TextModel::load(folder, &device)?;
         let classifier = classifier_of(model)?;
-        Ok(GivenClassifier { classifier, tokenizer, labels, declared: Some(max_length), origin, thresholds })
+        Ok(SourceClassifier { classifier, tokenizer, labels, declared: Some(max_length), origin, thresholds })
     }
 
-    /// Number of tokens at which texts are cut.
-    pub(super) fn max_length(&self, given: &GivenClassifier) -> Result<usize> {
-        let most = given.classifier.encoder().config().longest_text();
-        let declared = given.declared.map_or(most, |length| length.min(most));
+    /// Determines the number of tokens at which texts are cut.
+    pub(super) fn max_length(&self, source: &SourceClassifier) -> Result<usize> {
+        let most = source.classifier.encoder().config().longest_text();
+        let declared = source.declared.map_or(most, |length| length.min(most));
         if declared < 3 && self.max_length.is_none() {
             let expected = format!("3 to {most}: model_max_length in tokenizer_config.json is {declared}");
             return Err(Error::argument("max-length", expected, "not set"));

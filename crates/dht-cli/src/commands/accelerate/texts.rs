@@ -1,4 +1,4 @@
-//! Texts of `dht accelerate`, with labels or without.
+//! Labelled and unlabelled texts of `dht accelerate`.
 
 use std::fs::File;
 
@@ -75,7 +75,7 @@ impl AccelerateArguments {
         })
     }
 
-    /// Reads texts of a file, or of a data set of splits, whose labels are left aside. All have the first class, or no label.
+    /// Reads the texts of a file or a data set, and ignores their labels. Each text gets the first class, or no label.
     fn read_unlabelled(&self, labels: &[String], origin: Option<&Origin>, rng: &mut ChaCha8Rng) -> Result<Dataset> {
         let most = self.train_rows.unwrap_or(MOST_UNLABELLED);
         let targets = vec![0.0; if self.texts.task() == Task::Labels { labels.len() } else { 0 }];
@@ -116,8 +116,8 @@ impl AccelerateArguments {
     }
 }
 
-/// Samples at most `most` rows with text, uniformly (reservoir sampling) and in file order, and counts the rows with
-/// text. `name` is that of the file.
+/// Samples at most `most` rows that have a text, uniformly (reservoir sampling) and in file order, and counts all rows
+/// that have a text. `name` is the file's name.
 fn sample_rows(
     rows: &mut TextStream<'_>,
     name: &str,

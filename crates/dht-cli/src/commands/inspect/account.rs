@@ -1,4 +1,4 @@
-//! Account of a Hugging Face directory: its items, and the reasons why it cannot be loaded.
+//! Inventory of a Hugging Face directory: its items, and the reasons why it cannot be loaded.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,17 +13,17 @@ use crate::commands::output::{print, print_text};
 use crate::error::{Error, Result};
 use crate::training::on_the_hub;
 
-/// Maximum number of names in a line.
+/// Maximum number of names that are printed in a line.
 const MOST_NAMES: usize = 12;
 
-/// Prints the account of a Hugging Face directory.
+/// Prints the inventory of a Hugging Face directory.
 ///
 /// # Errors
-/// [`Error::Unusable`], after the account, for a directory that can be used neither as a classifier nor as the start of
-/// a training.
+/// [`Error::Unusable`], after the inventory is printed, if the directory can be used neither as a classifier nor as the
+/// encoder to start a training run from.
 pub fn inspect(folder: &Path, as_json: bool) -> Result<()> {
     let mut account = Account::inspect(folder)?;
-    // Wrong numbers among the weights show when they are read.
+    // Values that are not finite are only detected when the weights are read.
     let mut accelerates = false;
     let read = match (account.is_classifier(), account.is_start()) {
         (true, _) => TextClassifier::load(folder, &Device::Cpu).map(|classifier| {
@@ -52,7 +52,8 @@ fn kind(account: &Account) -> &'static str {
     }
 }
 
-/// Problems of a directory, and whether each concerns the classifier alone.
+/// Iterates over the problems of a directory. The flag is true for a problem that concerns the classifier only, not its
+/// encoder.
 fn problems(account: &Account) -> impl Iterator<Item = (&TransformerError, bool)> {
     let any_use = account.problems.iter().map(|problem| (problem, false));
     any_use.chain(account.classifier_problems.iter().map(|problem| (problem, true)))

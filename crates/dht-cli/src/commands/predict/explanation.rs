@@ -1,4 +1,4 @@
-//! `--explain`: which parts of a text speak for its answer.
+//! Explanations of `--explain`: the parts of a text that support its answer.
 
 use dht_dynamic::serving::ServedModel;
 use dht_dynamic::transformer::TextTokenizer;
@@ -7,16 +7,16 @@ use serde::Serialize;
 
 use crate::error::Result;
 
-/// Most parts that are listed.
+/// Maximum number of parts that an explanation lists.
 const PARTS: usize = 30;
-/// Most parts of a text that are left out one after the other. Words of a longer text are left out together.
+/// Maximum number of parts of a text that are left out in turn. In a longer text, several words form one part.
 const OCCLUSIONS: usize = 128;
-/// Beginning of the ids of words that the tokenizer does not know.
+/// First of the ids that stand for words unknown to the tokenizer.
 const FIRST_WORD: u32 = 1 << 31;
 
-/// Part of a text with its weight.
+/// Part of a text with its weight for the answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Part {
+pub struct WeightedTerm {
     text: String,
     weight: f64,
 }
@@ -25,25 +25,26 @@ pub struct Part {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "method", rename_all = "lowercase")]
 pub enum Explanation {
-    /// An answer of the n-gram exit: its log-odds against the second likeliest class are exactly the sum of `constant`, the
-    /// weights of the parts, and `rest`.
+    /// Explanation of an answer of the n-gram exit. Its log-odds against the second likeliest class are exactly the sum
+    /// of `constant`, the weights of the parts, and `rest`.
     Contributions {
-        /// The second likeliest class.
+        /// Second likeliest class.
         against: String,
-        /// The constant of the sum.
+        /// Constant term of the sum.
         constant: f64,
         /// Tokens and pairs of tokens, the largest weights first.
-        parts: Vec<Part>,
+        parts: Vec<WeightedTerm>,
         /// Sum of the weights that are not listed.
         rest: f64,
     },
-    /// An answer of a deeper exit: each weight is the probability of the class minus that of the text without the part.
+    /// Explanation of an answer of a deeper exit. The weight of a part is the probability of the class minus its
+    /// probability for the text without the part.
     Occlusion {
         /// Words, the largest weights first.
-        parts: Vec<Part>,
-        /// Number of further answers that were computed.
+        parts: Vec<WeightedTerm>,
+        /// Number of further answers that were computed for the explanation.
         texts: usize,
-        /// Their FLOPs.
+        /// FLOPs of these further answers.
         flops: u64,
     },
 }
@@ -71,15 +72,15 @@ fn contributions(
     let mut others: Vec<usize> = (0..answer.probabilities.len()).filter(|class| *class != answer.class).collect();
     others.sort_by(|a, b| answer.probabilities[*b].total_cmp(&answer.probabilities[*a]));
     for against in others {
-        let found = front.ngram().contributions(&sample, answer.class as u32, against as u32)?;
-        let Some((constant, weights)) = found else { continue };
+        let contributions = front.ngram().contributions(&sample, answer.class as u32, against as u32)?;
+        let Some((constant, weights)) = contributions else { continue };
         let name = |id: &u32| match id {
             FIRST_WORD.. => Some("(an unknown word)".into()),
             id => tokenizer.token(*id),
         };
         let part = |(tokens, weight): (Vec<u32>, f64)| {
             let names: Vec<String> = tokens.iter().filter_map(name).collect();
-            Part { text: names.join(" "), weight }
+            WeightedTerm { text: names.join(" "), weight }
         };
         let all = weights.into_iter().map(part).collect();
         let (parts, rest) = largest(all);
@@ -93,8 +94,8 @@ fn contributions(
     Ok(None)
 }
 
-/// The largest parts, and the sum of the others' weights.
-fn largest(mut parts: Vec<Part>) -> (Vec<Part>, f64) {
+/// Selects the parts with the largest weights, and returns the sum of the other weights.
+fn largest(mut parts: Vec<WeightedTerm>) -> (Vec<WeightedTerm>, f64) {
     parts.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
     let rest = parts.iter().skip(PARTS).map(|part| part.weight).sum();
     parts.truncate(PARTS);
@@ -112,7 +113,7 @@ fn occlusion(engine: &Engine, query: Query<'_>, answer: &Answer) -> Result<Expla
     let queries: Vec<Query<'_>> = without.iter().map(|(_, text, pair)| Query { text, pair: pair.as_deref() }).collect();
     let answers = engine.predict(&queries)?;
     let own = answer.probabilities[answer.class];
-    let part = |((part, ..), other): (&(String, String, Option<String>), &Answer)| Part {
+    let part = |((part, ..), other): (&(String, String, Option<String>), &Answer)| WeightedTerm {
         text: part.clone(),
         weight: f64::from(own - other.probabilities[answer.class]),
     };
@@ -121,8 +122,8 @@ fn occlusion(engine: &Engine, query: Query<'_>, answer: &Answer) -> Result<Expla
     Ok(Explanation::Occlusion { parts, texts, flops })
 }
 
-/// Each word, or each run of words of a long text, with the text without it. A script without spaces has its characters in
-/// place of words.
+/// Lists each word of a text, or each run of words of a long text, with the text without it. In scripts without spaces,
+/// the parts are characters.
 fn occluded(text: &str) -> Vec<(String, String)> {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words[..] {
@@ -151,21 +152,21 @@ mod tests {
 
     #[test]
     fn each_word_is_left_out_once() {
-        let found = occluded("the  soup\nwas rude");
-        assert_eq!(found[1], ("soup".into(), "the was rude".into()));
-        assert_eq!(found.len(), 4);
+        let parts = occluded("the  soup\nwas rude");
+        assert_eq!(parts[1], ("soup".into(), "the was rude".into()));
+        assert_eq!(parts.len(), 4);
         assert!(occluded("one").is_empty() && occluded(" \n").is_empty() && occluded("中").is_empty());
         assert_eq!(occluded("好吃的")[1], ("吃".into(), "好的".into()));
         let long: Vec<String> = (0..1000).map(|word| format!("w{word}")).collect();
-        let found = occluded(&long.join(" "));
-        assert_eq!(found.len(), 125);
-        assert_eq!(found.iter().map(|(part, _)| part.split(' ').count()).sum::<usize>(), 1000);
-        assert!(found.iter().all(|(part, rest)| part.split(' ').count() + rest.split(' ').count() == 1000));
+        let parts = occluded(&long.join(" "));
+        assert_eq!(parts.len(), 125);
+        assert_eq!(parts.iter().map(|(part, _)| part.split(' ').count()).sum::<usize>(), 1000);
+        assert!(parts.iter().all(|(part, rest)| part.split(' ').count() + rest.split(' ').count() == 1000));
     }
 
     #[test]
     fn parts_that_are_not_listed_are_summed() {
-        let part = |at: u32| Part { text: at.to_string(), weight: f64::from(at) };
+        let part = |at: u32| WeightedTerm { text: at.to_string(), weight: f64::from(at) };
         let (parts, rest) = largest((0..40).map(part).collect());
         assert_eq!((parts.len(), parts[0].weight, rest), (PARTS, 39.0, 45.0));
     }

@@ -1,4 +1,4 @@
-//! Worker of `dht predict --partitions`.
+//! Worker process of `dht predict --partitions`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,32 +14,32 @@ use super::written::OutputFormat;
 use super::{PredictArguments, Predictor};
 use crate::commands::output::print;
 use crate::error::{Error, Result};
-use crate::partitions::{Claim, Hashing, Input, Outputs, Record, Totals, inputs, outputs, worker};
+use crate::partitions::{Claim, HashingReader, Input, Outputs, Record, Totals, inputs, outputs, worker};
 use crate::progress::report;
 use crate::training::Difference;
 
-/// Pause between two looks at the partitions of other workers.
+/// Pause before a worker checks again the partitions that other workers answer.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Time between two lines on what a worker waits for.
+/// Minimum time between two lines about partitions that a worker waits for.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 
-/// Partition and the name of its output.
+/// Input partition with the name of its output.
 struct Partition {
     input: Box<dyn Input>,
     output: String,
 }
 
-/// Result of one look at a partition.
-enum Look {
-    /// This worker answered it now.
+/// State of a partition after one attempt to answer it.
+enum Attempt {
+    /// This worker answered the partition in this attempt.
     Answered(Record),
-    /// It was finished before.
+    /// The partition was finished before.
     Finished(Record),
-    /// Another worker has it.
+    /// Another worker holds the claim.
     Claimed,
 }
 
-/// Totals over a number of partitions.
+/// Totals over several partitions.
 #[derive(Default, Serialize)]
 struct Summary {
     partitions: usize,
@@ -54,8 +54,8 @@ impl Summary {
 }
 
 impl Predictor<'_> {
-    /// Answers partitions until all of them are finished, by this or other workers, and prints the totals. A partition
-    /// that fails does not stop the others.
+    /// Answers partitions until all of them are finished, by this worker or by others, and prints the totals. A failed
+    /// partition does not stop the others.
     pub(super) fn answer_partitions(&self, output: &Path, model: Option<String>, device: &Device) -> Result<()> {
         let partitions = self.arguments.partitions()?;
         let outputs = outputs(output, Duration::from_secs(self.arguments.claim_seconds))?;
@@ -71,17 +71,17 @@ impl Predictor<'_> {
             open.retain(|partition| {
                 store.is_some()
                     || match self.look_at(partition, &*outputs, &run) {
-                        Ok(Look::Answered(record)) => {
+                        Ok(Attempt::Answered(record)) => {
                             own.add(&record.totals);
                             all.add(&record.totals);
                             false
                         }
-                        Ok(Look::Finished(record)) => {
+                        Ok(Attempt::Finished(record)) => {
                             all.add(&record.totals);
                             false
                         }
-                        Ok(Look::Claimed) | Err(Error::ClaimLost { .. }) => true,
-                        // The next partition would fail, too.
+                        Ok(Attempt::Claimed) | Err(Error::ClaimLost { .. }) => true,
+                        // Every further partition would fail for the same reason.
                         Err(error @ Error::Store { .. }) => {
                             store = Some(error);
                             true
@@ -107,22 +107,22 @@ impl Predictor<'_> {
             }
         }
         self.end(&own.totals, start.elapsed());
-        let json = serde_json::to_string(&Totalled { output, worker: worker(), own, all, failed });
+        let json = serde_json::to_string(&WorkerSummary { output, worker: worker(), own, all, failed });
         let json = json.map_err(|error| Error::Io { path: "standard output".into(), source: error.into() })?;
         print(&(json + "\n"))?;
         if failed > 0 { Err(Error::FailedPartitions { failed, all: partitions.len() }) } else { Ok(()) }
     }
 
     /// Answers a partition, unless it is finished or claimed.
-    fn look_at(&self, partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Result<Look> {
+    fn look_at(&self, partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Result<Attempt> {
         if let Some(record) = finished(partition, outputs, run)? {
-            return Ok(Look::Finished(record));
+            return Ok(Attempt::Finished(record));
         }
-        let Some(claim) = outputs.claim(&partition.output)? else { return Ok(Look::Claimed) };
-        // Another worker may have finished it before it released the claim.
+        let Some(claim) = outputs.claim(&partition.output)? else { return Ok(Attempt::Claimed) };
+        // Another worker may have finished the partition just before it released the claim.
         let look = match finished(partition, outputs, run)? {
-            Some(record) => Look::Finished(record),
-            None => Look::Answered(self.answer_partition(partition, outputs, &*claim, run)?),
+            Some(record) => Attempt::Finished(record),
+            None => Attempt::Answered(self.answer_partition(partition, outputs, &*claim, run)?),
         };
         claim.finish();
         Ok(look)
@@ -138,7 +138,7 @@ impl Predictor<'_> {
         let (name, path, start) = (&partition.output, partition.input.path(), Instant::now());
         outputs.write(name, &mut |out| {
             let facts = partition.input.facts()?;
-            let (content, sums) = Hashing::new(partition.input.open(&facts)?);
+            let (content, sums) = HashingReader::new(partition.input.open(&facts)?);
             let source = Source::of_file(path, Box::new(content), self.input_format())?;
             let (mut out, mut totals) = (self.writer(out, &outputs.path(name)), Totals::default());
             self.answer_source(source, path, &mut out, &mut totals)?;
@@ -153,7 +153,7 @@ impl Predictor<'_> {
             if !claim.is_held() {
                 return Err(Error::ClaimLost { path: outputs.path(name) });
             }
-            // The output may have been removed, begun by another model, or written by somebody else meanwhile.
+            // Meanwhile the output may have been removed, or written by another model or program.
             run.check(outputs)?;
             if let Some(bytes) = outputs.size(name)? {
                 let path = outputs.path(name);
@@ -165,7 +165,7 @@ impl Predictor<'_> {
         })
     }
 
-    /// Model and settings that change answers.
+    /// Describes the model and the settings that affect answers.
     fn description(&self, model: Option<String>, device: &Device) -> Map<String, Value> {
         let arguments = self.arguments;
         let columns: Vec<String> = arguments.rows.text_column.iter().map(|column| format!("{column:?}")).collect();
@@ -190,7 +190,7 @@ impl Predictor<'_> {
     }
 }
 
-/// Model and settings of a run, and its output.
+/// Model, settings and output of a run.
 struct Run<'a> {
     output: &'a Path,
     description: Map<String, Value>,
@@ -198,12 +198,12 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Rejects an output that another model, or other settings, have begun.
+    /// Rejects an output that was begun with another model or other settings.
     fn check(&self, outputs: &dyn Outputs) -> Result<()> {
-        let Some(found) = Difference::first(&outputs.describe(&self.description)?, &self.description) else {
+        let Some(difference) = Difference::first(&outputs.describe(&self.description)?, &self.description) else {
             return Ok(());
         };
-        Err(self.other(format!("{} is {} there and {} here", found.name, found.there, found.here)))
+        Err(self.other(format!("{} is {} there and {} here", difference.name, difference.there, difference.here)))
     }
 
     fn other(&self, differs: String) -> Error {
@@ -213,30 +213,30 @@ impl Run<'_> {
 
 /// SHA-256 of a description, in hexadecimal.
 fn sha256(description: &Map<String, Value>) -> String {
-    let (mut hashing, sums) = Hashing::new(std::io::Cursor::new(json!(description).to_string()));
-    // A copy in memory does not fail.
+    let (mut hashing, sums) = HashingReader::new(std::io::Cursor::new(json!(description).to_string()));
+    // Copying bytes in memory cannot fail.
     let _ = std::io::copy(&mut hashing, &mut std::io::sink());
     sums.get().1
 }
 
-/// Summary of a worker.
+/// Summary that a worker prints at its end.
 #[derive(Serialize)]
-struct Totalled<'a> {
+struct WorkerSummary<'a> {
     output: &'a Path,
     worker: String,
-    /// Partitions that this worker answered. Those of all workers add up to `all`, except those of workers that died
-    /// after they finished a partition.
+    /// Totals of the partitions that this worker answered. Over all workers they add up to `all`, except for workers
+    /// that died after they finished a partition.
     own: Summary,
-    /// All partitions that are finished.
+    /// Totals of all finished partitions.
     all: Summary,
     failed: usize,
 }
 
-/// Record of a finished partition.
+/// Reads the record of a finished partition, and checks it.
 ///
 /// # Errors
-/// [`Error::ForeignOutput`] for an output without a record, or of another size than its record; [`Error::OtherRun`] for
-/// the output of another model or other settings; [`Error::AnsweredBefore`] if the input has changed since.
+/// [`Error::ForeignOutput`] if the output has no record or another size than its record says; [`Error::OtherRun`] if
+/// another model or other settings wrote it; [`Error::AnsweredBefore`] if the input has changed since.
 fn finished(partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Result<Option<Record>> {
     let Some(bytes) = outputs.size(&partition.output)? else { return Ok(None) };
     let (path, output) = (partition.input.path(), || outputs.path(&partition.output));
@@ -245,34 +245,34 @@ fn finished(partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Resu
     };
     if record.run != run.sha256 {
         let name = &partition.output;
-        return Err(run.other(format!("{name} is the answer of another model, other settings or another release")));
+        return Err(run.other(format!("{name} has the answers of another model, other settings or another release")));
     }
     let facts = partition.input.facts()?;
     if facts == record.input {
         return Ok(Some(record));
     }
-    // The same content may have been copied or touched.
+    // A file with the same content may have been copied or touched, which changes its time and inode.
     let changed = || Error::AnsweredBefore { path: path.into(), output: output() };
     if facts.bytes != record.input.bytes {
         return Err(changed());
     }
-    let (mut content, sums) = Hashing::new(partition.input.open(&facts)?);
+    let (mut content, sums) = HashingReader::new(partition.input.open(&facts)?);
     std::io::copy(&mut content, &mut std::io::sink()).map_err(|source| Error::Io { path: path.into(), source })?;
     if sums.get().1 == record.sha256 { Ok(Some(record)) } else { Err(changed()) }
 }
 
 impl PredictArguments {
-    /// Partitions with the names of their outputs.
+    /// Lists the partitions with the names of their outputs.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are none; [`Error::OneOutput`] for two partitions with one name.
+    /// [`Error::Argument`] if there is no partition; [`Error::OneOutput`] if two partitions have the same name.
     fn partitions(&self) -> Result<Vec<Partition>> {
-        let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+        let mut answered: BTreeMap<String, PathBuf> = BTreeMap::new();
         let mut partitions = Vec::new();
         for path in &self.partitions {
             for input in inputs(path)? {
                 let output = self.output_name(input.path());
-                if let Some(first) = found.insert(output.clone(), input.path().into()) {
+                if let Some(first) = answered.insert(output.clone(), input.path().into()) {
                     let output = self.output.clone().unwrap_or_default().join(output);
                     return Err(Error::OneOutput { first, second: input.path().into(), output });
                 }
@@ -286,7 +286,7 @@ impl PredictArguments {
         Ok(partitions)
     }
 
-    /// Name of the output of a partition: its name with the ending of the answers' format.
+    /// Name of a partition's output: the partition's name with the ending of the answers' format.
     fn output_name(&self, path: &Path) -> String {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let texts = self.input_format.map_or_else(|| TextFormat::of_name(&name).0, TextFormat::from);

@@ -1,4 +1,4 @@
-//! Rows of texts, read by a separate thread.
+//! Input rows, which a separate thread reads.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,25 +12,25 @@ use dht_dynamic::transformer::Error as TransformerError;
 use dht_dynamic::transformer::data::{Column, Compression, Given, TextColumns, TextFormat, TextRow, TextStream};
 use dht_dynamic::transformer::error::DataProblem;
 
-/// Maximum number of rows that wait for the receiver.
+/// Capacity of the channel between the reading thread and the receiver, in rows.
 const WAITING: usize = 64;
-/// Number of rows one after another that cannot be read, after which the input is refused.
+/// Maximum number of consecutive unreadable rows; after them, the input is rejected.
 const MOST_UNREADABLE: usize = 1000;
 
-/// Returns whether a file's name stands for lines of text: it ends with `.txt` or `.text` (also `.gz`), or has no ending.
-/// A table under another name would be read line by line, header and all.
+/// Returns whether a file's name denotes lines of text: it ends with `.txt` or `.text` (also `.gz`), or has no ending.
+/// Under any other name the file may be a table, and its header would be read as a text.
 pub fn is_named_as_lines(name: &str) -> bool {
     let stem = name.strip_suffix(".gz").unwrap_or(name);
     stem.rsplit_once('.').is_none_or(|(_, ending)| ["txt", "text"].contains(&&*ending.to_lowercase()))
 }
 
-/// Open input.
+/// Opened input of texts.
 pub struct Source {
     path: PathBuf,
     input: Box<dyn Read + Send>,
     format: TextFormat,
     compression: Option<Compression>,
-    /// True if no flag sets the format and each line is read as a text.
+    /// True if no flag sets the format and lines of text are assumed.
     is_guess: bool,
     /// True if rows can be read ahead: the input is a file, not a pipe that waits for answers.
     look_ahead: bool,
@@ -55,22 +55,22 @@ impl Source {
         Ok(Self { look_ahead, ..Self::of_file(path, Box::new(file), format)? })
     }
 
-    /// Source of one text; line ends become spaces.
+    /// Creates a source with one text; line ends become spaces.
     pub fn of_text(text: &str) -> Self {
         let input = Box::new(std::io::Cursor::new(text.replace(['\r', '\n'], " ")));
         let (path, format) = ("the text".into(), TextFormat::Lines);
         Self { path, input, format, compression: None, is_guess: false, look_ahead: true }
     }
 
-    /// Source of the content of a file or an object with this path.
+    /// Creates a source from the content of the file or object at `path`.
     pub fn of_file(path: &Path, input: Box<dyn Read + Send>, format: Option<TextFormat>) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (found, compression) = TextFormat::of_name(&name);
-        if format.is_none() && found == TextFormat::Lines && !is_named_as_lines(&name) {
+        let (named, compression) = TextFormat::of_name(&name);
+        if format.is_none() && named == TextFormat::Lines && !is_named_as_lines(&name) {
             let expected = "lines, csv, tsv or jsonl, where the name of the file does not say";
             return Err(Error::argument("input-format", expected, format!("not set for {}", path.display())));
         }
-        let (is_guess, format) = (format.is_none() && found == TextFormat::Lines, format.unwrap_or(found));
+        let (is_guess, format) = (format.is_none() && named == TextFormat::Lines, format.unwrap_or(named));
         Ok(Self { path: path.into(), input, format, compression, is_guess, look_ahead: true })
     }
 
@@ -90,8 +90,8 @@ impl Source {
     }
 }
 
-/// Column names of the first row, the text columns, and a note on the first row.
-struct Found {
+/// Facts from the first row: column names, text columns, and a note if the row may be a header.
+struct FirstRow {
     names: Vec<String>,
     width: usize,
     separator: char,
@@ -104,22 +104,22 @@ struct Found {
 pub enum InputRow {
     /// Row with a text, which may be empty.
     Text(TextRow),
-    /// Row that cannot be read, where such rows do not end the input.
+    /// Row that cannot be read, if the settings let the input continue after it.
     Unreadable {
-        /// Its line.
+        /// Line of the row.
         line: u64,
-        /// The problem.
+        /// Reason why the row cannot be read.
         reason: String,
     },
 }
 
-/// Problem of one row after which the next row can be read, with its line.
+/// Returns the line and the problem of a row if the next row can still be read; otherwise `None`.
 fn of_one_row(error: &TransformerError, format: TextFormat) -> Option<(u64, String)> {
     use DataProblem::{
         Binary, ColumnCount, DuplicateColumn, HeaderAgain, MissingKey, NestedValue, NotJson, NotUtf8, OtherEncoding,
     };
     let TransformerError::Data { line: Some(line), problem, .. } = error else { return None };
-    // A line of csv may be inside of a quoted cell.
+    // In csv, a line may be part of a quoted cell.
     let is_line = matches!(format, TextFormat::Lines | TextFormat::JsonLines);
     let is_of_row = match problem {
         ColumnCount { .. } | HeaderAgain { .. } | MissingKey { .. } | NestedValue { .. } => true,
@@ -143,16 +143,17 @@ pub struct RowReader {
 }
 
 impl RowReader {
-    /// Starts the thread that reads. With `skips_rows`, rows that cannot be read do not end the input.
+    /// Starts the reading thread. With `skips_rows`, rows that cannot be read do not end the input.
     ///
     /// # Errors
-    /// Errors of the first row's columns.
+    /// Errors of the columns in the first row.
     pub fn start(source: Source, columns: TextColumns, skips_rows: bool) -> Result<Self> {
         let (path, format) = (source.path.clone(), source.format);
         let (send, rows) = sync_channel(WAITING);
-        let (send_found, found) = sync_channel(1);
-        std::thread::spawn(move || read(source, columns, skips_rows, &send_found, &send));
-        let Found { names, width, separator, text, doubt } = found.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
+        let (send_first, first) = sync_channel(1);
+        std::thread::spawn(move || read(source, columns, skips_rows, &send_first, &send));
+        let FirstRow { names, width, separator, text, doubt } =
+            first.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
         Ok(Self { path, format, names, width, separator, text, doubt, rows })
     }
 
@@ -172,7 +173,7 @@ impl RowReader {
         }
     }
 
-    /// Text columns; none of lines.
+    /// Text columns; empty for lines of text.
     pub fn text(&self) -> &[Column] {
         &self.text
     }
@@ -182,9 +183,9 @@ impl RowReader {
         self.doubt.as_deref()
     }
 
-    /// Receives the next rows. Waits for the first row, and then adds rows until the next row takes longer than `wait`,
-    /// the number of rows reaches `most`, or their size reaches `most_bytes`. At the end of the input or after an
-    /// error, also returns why the rows ended.
+    /// Receives the next rows. It waits for the first row. Then it adds rows until the next one takes longer than
+    /// `wait`, the number of rows reaches `most`, or their size reaches `most_bytes`. At the end of the input or after
+    /// an error, it also returns why the rows ended.
     pub fn rows(&self, most: usize, most_bytes: usize, wait: Duration) -> (Vec<InputRow>, Option<Result<()>>) {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while rows.len() < most && bytes < most_bytes {
@@ -207,7 +208,7 @@ impl RowReader {
     }
 }
 
-/// Error of an input whose reader thread ended without sending `None`.
+/// Creates the error of an input whose reading thread ended without sending `None`.
 fn broken_off(path: &Path) -> Error {
     Error::Io { path: path.into(), source: std::io::Error::other("reading broke off") }
 }
@@ -215,15 +216,15 @@ fn broken_off(path: &Path) -> Error {
 /// Approximate size of a row in bytes.
 fn bytes_of(row: &InputRow) -> usize {
     let InputRow::Text(row) = row else { return 0 };
-    let given: usize = match &row.given {
+    let row_bytes: usize = match &row.given {
         Given::Line(line) => line.len(),
         Given::Cells(cells) => cells.iter().map(String::len).sum(),
         Given::Members(members) => members.iter().map(|(name, value)| name.len() + value.get().len()).sum(),
     };
-    row.text.len() + row.pair.as_ref().map_or(0, String::len) + given
+    row.text.len() + row.pair.as_ref().map_or(0, String::len) + row_bytes
 }
 
-/// Error for an input without `--input-format` whose first line looks like a table.
+/// Creates the error of an input without `--input-format` whose first line looks like a table.
 fn of_table(name: &str, format: TextFormat) -> Error {
     let (format, first) = match format {
         TextFormat::JsonLines => ("jsonl", "is a JSON object"),
@@ -242,7 +243,7 @@ fn read(
     source: Source,
     columns: TextColumns,
     skips_rows: bool,
-    found: &SyncSender<Result<Found>>,
+    first: &SyncSender<Result<FirstRow>>,
     rows: &SyncSender<Result<Option<InputRow>>>,
 ) {
     let Source { path, input, format, compression, is_guess, .. } = source;
@@ -250,7 +251,7 @@ fn read(
     let mut stream = match TextStream::new(path, input, format, compression, columns) {
         Ok(stream) => stream,
         Err(error) => {
-            let _ = found.send(Err(error.into()));
+            let _ = first.send(Err(error.into()));
             return;
         }
     };
@@ -261,7 +262,7 @@ fn read(
     });
     let (names, width, separator) = (stream.names().to_vec(), stream.width(), stream.separator());
     let text = stream.reading().map_or_else(Vec::new, |reading| reading.text.clone());
-    let _ = found.send(Ok(Found { names, width, separator, text, doubt }));
+    let _ = first.send(Ok(FirstRow { names, width, separator, text, doubt }));
     let mut unreadable = 0;
     loop {
         let next = stream.next_row();

@@ -1,4 +1,4 @@
-//! Answers as rows of csv and tsv, or as JSON lines.
+//! Writing answers as rows of csv or tsv, or as JSON lines.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub enum OutputFormat {
 }
 
 impl OutputFormat {
-    /// Format of the answers to texts of a format, by default.
+    /// Default format of the answers to texts of format `texts`.
     pub fn of_texts(texts: TextFormat) -> Self {
         match texts {
             TextFormat::Csv => Self::Csv,
@@ -43,18 +43,18 @@ impl OutputFormat {
         }
     }
 
-    /// Format that the ending of a file's name stands for.
+    /// Format of a file-name ending; `None` for another ending.
     pub fn of_ending(ending: &str) -> Option<Self> {
         match &*ending.to_lowercase() {
             "csv" => Some(Self::Csv),
             "tsv" => Some(Self::Tsv),
-            // As on input, .json means JSON lines.
+            // The ending .json means JSON lines, as for inputs.
             "jsonl" | "ndjson" | "json" => Some(Self::Jsonl),
             _ => None,
         }
     }
 
-    /// Ending of a file's name.
+    /// Ending of the file name of this format.
     pub fn ending(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -64,7 +64,8 @@ impl OutputFormat {
     }
 }
 
-/// Predicted class, labels that apply, or value, as a cell; empty where the model abstains.
+/// Formats the predicted class, the labels that apply, or the value as a cell. The cell is empty where the model
+/// abstains.
 fn predicted(answer: &Answer, separator: char) -> String {
     match answer.task {
         Task::Class if answer.abstains => String::new(),
@@ -74,7 +75,7 @@ fn predicted(answer: &Answer, separator: char) -> String {
     }
 }
 
-/// Probability of the class or of the most probable label; empty for a value.
+/// Formats the probability of the class or of the most probable label as a cell. The cell is empty for a value.
 fn probability(answer: &Answer) -> String {
     match answer.task {
         Task::Number => String::new(),
@@ -85,28 +86,28 @@ fn probability(answer: &Answer) -> String {
 /// Name of the member with the explanation of an answer.
 const EXPLANATION: &str = "explanation";
 
-/// Columns beside those of every answer.
+/// Options for columns in addition to those of every answer.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Extra {
-    /// Number of the likeliest classes of each text; `None` for the probabilities of all classes in JSON, and for the
-    /// likeliest one in cells.
+pub struct ExtraColumns {
+    /// Number of most probable classes to write for each text. With `None`, JSON has the probabilities of all classes,
+    /// and cells have the most probable one.
     pub top_k: Option<usize>,
-    /// True for a column or member with the reason of a row without an answer.
+    /// True to add a column or member with the reason why a row has no answer.
     pub has_errors: bool,
-    /// True for a member with the explanation of an answer.
+    /// True to add a member with the explanation of each answer.
     pub has_explanations: bool,
 }
 
-/// Answer to a row, or the reason why it has none.
+/// Answer to a row, or the reason why it has no answer.
 #[derive(Debug, Clone, Copy)]
 pub enum Outcome<'a> {
-    /// The answer, and its explanation.
+    /// Answer, with its explanation if one was requested.
     Answer(&'a Answer, Option<&'a Explanation>),
-    /// The reason why there is none.
+    /// Reason why the row has no answer.
     Error(&'a str),
 }
 
-/// Classes of an answer with their probabilities, the likeliest first.
+/// Returns the `most` most probable classes of an answer with their probabilities, in descending order.
 fn likeliest(answer: &Answer, most: usize) -> Vec<(&str, f32)> {
     let mut classes: Vec<usize> = (0..answer.probabilities.len()).collect();
     classes.sort_by(|a, b| answer.probabilities[*b].total_cmp(&answer.probabilities[*a]));
@@ -114,7 +115,7 @@ fn likeliest(answer: &Answer, most: usize) -> Vec<(&str, f32)> {
     classes.into_iter().map(|class| (&*answer.labels[class], answer.probabilities[class])).collect()
 }
 
-/// Layout of an input's rows. The inputs of one output of cells have one layout.
+/// Layout of an input's rows. All inputs of one csv or tsv output must have the same layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layout {
     /// One text on each line.
@@ -123,7 +124,7 @@ pub enum Layout {
     Objects,
     /// Cells of csv and tsv.
     Cells {
-        /// Column names; none without a header.
+        /// Column names; empty without a header.
         names: Vec<String>,
         /// Number of columns; 0 for an empty input.
         width: usize,
@@ -132,37 +133,37 @@ pub enum Layout {
     },
 }
 
-/// Writes rows as they were given, each with its answer.
+/// Writer of input rows, each followed by its answer.
 pub struct AnswerWriter<W: Write> {
     out: W,
     /// Path of the output, for errors; `-` is standard output.
     path: PathBuf,
     asked: Option<OutputFormat>,
-    extra: Extra,
+    extra: ExtraColumns,
     /// Names of the added columns.
     added: Vec<String>,
-    /// Name of the column of reasons.
+    /// Name of the column with the reasons.
     error: String,
-    /// Name of the member of explanations.
+    /// Name of the member with the explanations.
     explanation: String,
     format: OutputFormat,
     names: Vec<String>,
-    /// Layout of the inputs, once one has begun.
+    /// Layout of the inputs; `None` until the first input begins.
     layout: Option<Layout>,
-    /// True if the titles of the output's columns are the member names of the first JSON object in the input.
+    /// True if the column titles of the output are the member names of the first JSON object in the input.
     of_objects: bool,
     /// Separator between several labels in a cell.
     separator: char,
 }
 
 impl<W: Write> AnswerWriter<W> {
-    /// Writes to `out`, which is the file `path`, in the format `asked`, by default in the format of the texts. The
-    /// names of the added columns begin with `prefix`; `separator` is between several labels in a cell.
+    /// Creates a writer to `out`, which is the file `path`, in the format `asked` (default: the format of the texts).
+    /// The names of the added columns begin with `prefix`; `separator` separates several labels in a cell.
     pub fn new(
         out: W,
         path: &Path,
         asked: Option<OutputFormat>,
-        (prefix, extra): (&str, Extra),
+        (prefix, extra): (&str, ExtraColumns),
         separator: char,
     ) -> Self {
         let further =
@@ -188,12 +189,13 @@ impl<W: Write> AnswerWriter<W> {
         }
     }
 
-    /// Begins the rows of an input. The first one with column names, or of lines, gives an output of cells its titles.
+    /// Begins the rows of an input. In csv and tsv, the first input with column names or with lines sets the titles of
+    /// the output.
     ///
     /// # Errors
     /// [`Error::OtherTable`] if the answers cannot be in one output with those of earlier inputs;
-    /// [`Error::AnswerColumn`] for a column with the name of an added column; [`Error::Argument`] for explanations in an
-    /// output of cells.
+    /// [`Error::AnswerColumn`] if a column has the name of an added column; [`Error::Argument`] if explanations are
+    /// requested in csv or tsv.
     pub fn begin(&mut self, path: &Path, input: TextFormat, layout: Layout) -> Result<()> {
         let format = self.asked.unwrap_or_else(|| OutputFormat::of_texts(input));
         if matches!(&layout, Layout::Cells { width: 0, .. }) {
@@ -211,7 +213,7 @@ impl<W: Write> AnswerWriter<W> {
         let names = match &layout {
             Layout::Cells { names, .. } => names.clone(),
             Layout::Lines if format != OutputFormat::Jsonl => vec!["text".to_owned()],
-            // Titles are the members of the first object.
+            // The titles are the member names of the first object, which has not been read yet.
             Layout::Objects if !is_first => return Ok(()),
             Layout::Lines | Layout::Objects => Vec::new(),
         };
@@ -240,11 +242,12 @@ impl<W: Write> AnswerWriter<W> {
         }
     }
 
-    /// Writes a row with its answer, or with the reason why there is none.
+    /// Writes a row with its answer, or with the reason why it has no answer.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::OtherMember`] if cells are written and an object has members that the first object
-    /// lacks; [`Error::AnswerColumn`] for a member with the name of an added column.
+    /// * [`Error::Io`] if the output cannot be written.
+    /// * [`Error::OtherMember`] if the output is csv or tsv and an object has members that the first object lacks.
+    /// * [`Error::AnswerColumn`] if a member has the name of an added column.
     pub fn row(&mut self, row: &TextRow, outcome: Outcome<'_>) -> Result<()> {
         if let Given::Members(members) = &row.given {
             self.check_names(&format!("line {}", row.line), members.iter().map(|(name, _)| name))?;
@@ -262,10 +265,10 @@ impl<W: Write> AnswerWriter<W> {
         self.cells(&cells, row.line)
     }
 
-    /// Writes that a row could not be read.
+    /// Writes the line and the reason of a row that could not be read.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if the output cannot be written.
     pub fn unreadable(&mut self, line: u64, reason: &str) -> Result<()> {
         if self.format == OutputFormat::Jsonl {
             let object = format!("{{\"line\": {line}, {}: {}}}\n", Value::from(&*self.error), Value::from(reason));
@@ -281,7 +284,7 @@ impl<W: Write> AnswerWriter<W> {
         self.cells(&cells, line)
     }
 
-    /// Cells of the added columns.
+    /// Formats the cells of the added columns.
     fn added_cells(&self, outcome: Outcome<'_>) -> Vec<String> {
         let mut cells = match outcome {
             Outcome::Answer(answer, _) => {
@@ -321,7 +324,7 @@ impl<W: Write> AnswerWriter<W> {
     }
 
     fn object(&mut self, row: &TextRow, outcome: Outcome<'_>) -> Result<()> {
-        // Members keep their order and their text, which a map of values would not.
+        // The line is assembled as text, since a map of values would change the order and the notation of members.
         let mut line = String::from("{");
         let mut member = |name: &str, value: &dyn std::fmt::Display| {
             if line.len() > 1 {
@@ -331,9 +334,9 @@ impl<W: Write> AnswerWriter<W> {
         };
         match &row.given {
             Given::Members(members) => members.iter().for_each(|(name, value)| member(name, &value.get())),
-            Given::Line(given) => member("text", &Value::from(given.as_str())),
+            Given::Line(text) => member("text", &Value::from(text.as_str())),
             Given::Cells(cells) => cells.iter().enumerate().for_each(|(place, cell)| {
-                // A column without a name has its number.
+                // A column without a name is named by its number.
                 let name = self.names.get(place).filter(|name| !name.is_empty());
                 member(&name.cloned().unwrap_or_else(|| place.to_string()), &Value::from(cell.as_str()));
             }),
@@ -379,8 +382,8 @@ impl<W: Write> AnswerWriter<W> {
         self.checked(written)
     }
 
-    /// Converts the error of a write. The program ends as by SIGPIPE if the reader of standard output is gone: answers
-    /// are missing, and nobody is left to read why.
+    /// Converts the result of a write. If the reader of standard output is gone, the program ends as by SIGPIPE, since
+    /// the answers are incomplete and nobody reads a message.
     fn checked(&self, written: std::io::Result<()>) -> Result<()> {
         let is_standard = self.path == Path::new("-");
         written.map_err(|source| {
@@ -394,14 +397,14 @@ impl<W: Write> AnswerWriter<W> {
     /// Flushes the output.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if the output cannot be written.
     pub fn flush(&mut self) -> Result<()> {
         let flushed = self.out.flush();
         self.checked(flushed)
     }
 }
 
-/// Cell of csv, in quotes where RFC 4180 requires them.
+/// Formats a csv cell, in quotes where RFC 4180 requires them.
 fn quoted(cell: &str, separator: char) -> String {
     let plain = !cell.contains([separator, '"', '\n', '\r']);
     if plain { cell.into() } else { format!("\"{}\"", cell.replace('"', "\"\"")) }

@@ -1,4 +1,4 @@
-//! Flags of `dht serve` in environment variables and in a TOML file.
+//! Setting the flags of `dht serve` by environment variables and by a TOML file.
 //!
 //! The command line takes precedence over the environment, and the environment over the file.
 
@@ -9,12 +9,13 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
-/// Prefix of the environment variables. Kubernetes sets variables such as `DHT_PORT` for a service of the name `dht`.
+/// Prefix of the environment variables. The shorter `DHT_` would not do: Kubernetes sets variables such as `DHT_PORT`
+/// for a service named `dht`.
 const PREFIX: &str = "DHT_SERVE_";
-/// Flag with the path of the file.
+/// Flag that names the configuration file.
 pub(super) const FILE: &str = "config";
 
-/// Lets each argument be set by an environment variable. An empty variable counts as not set.
+/// Allows each argument to be set by an environment variable. An empty variable counts as not set.
 pub(in crate::commands) fn with_environment(command: Command) -> Command {
     command.mut_args(|argument| {
         let name = format!("{PREFIX}{}", argument.get_id().as_str().to_ascii_uppercase());
@@ -26,8 +27,8 @@ pub(in crate::commands) fn with_environment(command: Command) -> Command {
 /// Sets the defaults of arguments to the values in a file.
 ///
 /// # Errors
-/// [`Error::Configuration`] for a file that is not TOML, for a key that is not a flag or occurs twice, and for a value
-/// that the flag does not accept.
+/// [`Error::Configuration`] if the file is not TOML, a key is not a flag or occurs twice, or the flag does not accept
+/// the value.
 pub(in crate::commands) fn with_file(command: Command, path: &Path) -> Result<Command> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
     let refused = |problem: String| Error::Configuration { path: path.into(), problem };
@@ -48,7 +49,7 @@ pub(in crate::commands) fn with_file(command: Command, path: &Path) -> Result<Co
     Ok(set)
 }
 
-/// Name of an argument in the file: that of its flag.
+/// Key of an argument in the file: the name of its flag.
 fn key_of(argument: &Arg) -> String {
     argument.get_long().map_or_else(|| argument.get_id().to_string(), ToOwned::to_owned)
 }
@@ -57,7 +58,7 @@ fn is_of_clap(argument: &Arg) -> bool {
     matches!(argument.get_action(), ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version)
 }
 
-/// Values of an argument as they would be on the command line.
+/// Converts a TOML value to the argument's values on the command line.
 fn values(argument: &Arg, value: &Value) -> Result<Vec<String>, String> {
     let one = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
@@ -73,7 +74,7 @@ fn values(argument: &Arg, value: &Value) -> Result<Vec<String>, String> {
     }
 }
 
-/// Lets the flag's own parser check the values.
+/// Checks the values with the flag's own parser.
 fn check(argument: &Arg, values: &[String]) -> Result<(), String> {
     let action = argument.get_action();
     let alone = Command::new("file").no_binary_name(true).disable_help_flag(true).arg(

@@ -1,4 +1,4 @@
-//! Arguments of `dht train`, their checks, and the settings that follow from them.
+//! Arguments of `dht train`, their checks, and the settings that they imply.
 
 use std::path::PathBuf;
 
@@ -19,10 +19,11 @@ use crate::training::{LearningRate, ModelChoice, RungArguments, Start};
 const MAX_LENGTH: usize = 128;
 /// Further lengths that a training run in rungs tries.
 const LONGER: [usize; 2] = [256, 512];
-/// Share of the training texts that must be longer than the default length for these trials.
+/// Minimum share of the training texts that is longer than the default length, for which longer lengths are tried.
 const LONG_SHARE: f64 = 0.05;
-/// Default numbers of passes: in one training, and in rungs, which stop by themselves.
+/// Default number of passes of a training run without rungs.
 const EPOCHS: usize = 3;
+/// Default maximum number of passes in rungs, where fine-tuning stops by itself.
 const RUNG_EPOCHS: usize = 7;
 
 /// Arguments of `dht train`.
@@ -40,41 +41,40 @@ Examples:
   dht train --data new.csv --also reviews.csv --model reviews --out reviews-2
 
 The state is saved in the directory OUT.training: each minute, at the end of each pass, and on Ctrl-C and SIGTERM. The
-same command resumes the training, and makes the same model as without a stop. With --finish, it makes a model of the
-state as it is. --rungs and --minutes may differ from those of the stopped training.")]
+same command resumes the run, and makes the same model as an uninterrupted run. With --finish, it makes a model of the
+saved state instead. --rungs and --minutes may differ from those of the stopped run.")]
 pub struct TrainArguments {
     #[command(flatten)]
     pub(super) texts: TextArguments,
-    /// Train on the rows of this source, too; its columns have the names of those of --data (may be repeated)
+    /// Also train on the rows of this source, whose columns have the names of those of --data (may be repeated)
     #[arg(long, value_name = "DIR|FILE|NAME")]
     pub(super) also: Vec<PathBuf>,
-    /// Encoder to start from: a Hugging Face directory, hf:NAME or hf:NAME@REVISION for a model on the hub, a model of
-    /// dht, or LxHxD (such as 6x12x192) from scratch
+    /// Encoder to start from: a Hugging Face directory, hf:NAME or hf:NAME@REVISION on the hub, a model of dht, or
+    /// LxHxD (such as 6x12x192) to train from scratch
     ///
-    /// A model of dht keeps its classes, its length and its columns, and gets the further classes of the new rows. Each
-    /// of its classes needs rows: give those of its training by --also.
+    /// A model of dht keeps its classes, maximum length and columns, and gets further classes if the new rows have
+    /// them. Each of its classes needs rows: if --data lacks some, add the earlier training rows by --also.
     #[arg(long, value_name = "DIR|hf:NAME|LxHxD")]
     pub(super) model: ModelChoice,
     /// Write the model to this directory
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,
-    /// Kind of model to build from the trained classifier [default: dynamic; full for numbers, and for a full
-    /// model that is trained on]
+    /// Kind of model to build [default: dynamic; full for numbers, and if --model is a full model]
     #[arg(long, value_enum)]
     pub(super) kind: Option<ModelKind>,
     #[command(flatten)]
     pub(super) speed: SpeedArguments,
     #[command(flatten)]
     pub(super) rungs: RungArguments,
-    /// Use the first N layers of the encoder
+    /// Use only the first N layers of the encoder
     #[arg(long, value_name = "N")]
     pub(super) layers: Option<usize>,
     /// Cut texts at N tokens, and save this limit with the model [default: selected among 128, 256 and 512]
     ///
-    /// Without this flag, texts are cut at 128 tokens, or the model's positions if fewer. Where more than one in twenty
-    /// training texts is longer, a training run in rungs tries 256 and 512 tokens, too: on a sample of at most 1000 texts,
-    /// with the encoder as it is. It takes the shortest length that loses nothing against the longest one. The n-grams
-    /// read whole texts at any length.
+    /// Without this flag, texts are cut at 128 tokens, or at the encoder's number of positions if that is smaller. If
+    /// more than one in twenty training texts is longer, a training run in rungs also tries 256 and 512 tokens: on a
+    /// sample of at most 1000 texts, with the encoder as it is. It takes the shortest length that loses nothing against
+    /// the longest one. The n-gram model reads whole texts at any length.
     #[arg(long, value_name = "N")]
     pub(super) max_length: Option<usize>,
     /// Put TEXT before each text, in training and in service, such as "query: " for E5 [default: the default prompt in
@@ -90,21 +90,21 @@ pub struct TrainArguments {
     /// Stop after N passes without a better validation score [default: never]
     #[arg(long, value_name = "N")]
     pub(super) patience: Option<usize>,
-    /// Number of texts in a step
+    /// Number of texts in a training step
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub(super) batch: usize,
-    /// Peak learning rate, or find to select the best of a few rates in short trainings [default: 1e-3 from scratch,
-    /// 5e-5 for a pre-trained encoder]
+    /// Peak learning rate, or `find` to select the best of a few rates in short training runs [default: 1e-3 from
+    /// scratch, 5e-5 for a pre-trained encoder]
     #[arg(long, value_name = "X|find")]
     pub(super) lr: Option<LearningRate>,
     /// Weight each class by the reciprocal of its number of rows
     #[arg(long)]
     pub(super) balanced: bool,
-    /// Probability from which a label applies, for texts with several labels
+    /// Minimum probability at which a label applies, for texts with several labels
     #[arg(long, value_enum, default_value_t)]
     pub(super) label_thresholds: ThresholdChoice,
-    /// Show what more labelled rows would give: the accuracy of rung 1 with an eighth, a fourth, half and all of the rows,
-    /// and an extrapolation to twice the rows. It costs one more pass of the encoder as it is
+    /// Estimate the benefit of more labelled rows: print the accuracy of rung 1 with an eighth, a fourth, half and all
+    /// of the rows, and an extrapolation to twice the rows. It costs one more pass of the encoder as it is
     #[arg(long)]
     pub(super) learning_curve: bool,
     /// Seed of all random choices
@@ -116,10 +116,10 @@ pub struct TrainArguments {
     /// Train in f32, bf16 (CUDA, Metal) or tf32 (CUDA); the model is saved in f32
     #[arg(long, value_name = "PRECISION", default_value_t)]
     pub(super) precision: Precision,
-    /// Make a model of the best rung that a stopped training has reached, from its saved state
+    /// Make a model of the best rung that a stopped training run has reached, from its saved state
     #[arg(long, conflicts_with = "restart")]
     pub(super) finish: bool,
-    /// Delete the state of a stopped training and start again
+    /// Delete the state of a stopped training run and start again
     #[arg(long)]
     pub(super) restart: bool,
     /// Replace a model of other classes or of another task at --out
@@ -133,13 +133,14 @@ pub struct TrainArguments {
     pub(super) json: bool,
 }
 
-/// Thresholds of labels.
+/// Rule that selects the threshold of each label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum ThresholdChoice {
     /// One half for each label
     #[default]
     Half,
-    /// One for each label, by its F1 on held-out rows; a label that fewer than ten of them have or lack keeps a half
+    /// A threshold for each label that maximises its F1 on held-out rows; one half for a label that fewer than ten of
+    /// these rows have or lack
     F1,
 }
 
@@ -153,7 +154,7 @@ pub(super) enum ModelKind {
 }
 
 impl TrainArguments {
-    /// Kind of the model: by the flag, otherwise by the task and the model that is trained on.
+    /// Determines the kind of the model: from the flag, otherwise from the task and the model to start from.
     pub(super) fn kind(&self, start: &Start) -> ModelKind {
         let is_full = || {
             self.texts.task() == Task::Number
@@ -162,7 +163,7 @@ impl TrainArguments {
         self.kind.unwrap_or_else(|| if is_full() { ModelKind::Full } else { ModelKind::Dynamic })
     }
 
-    /// The reason why this training has no rungs; `None` for a training in rungs.
+    /// Reason why this training run has no rungs; `None` for a training run in rungs.
     pub(super) fn without_rungs(&self, start: &Start) -> Option<&'static str> {
         match start {
             Start::Scratch(_) => Some("an encoder from scratch knows nothing to start from"),
@@ -172,14 +173,14 @@ impl TrainArguments {
         }
     }
 
-    /// Returns whether the last layer is fitted on the states of the encoder as it is, before fine-tuning at once:
-    /// rung 1 of numbers, and of several labels without exits.
+    /// Returns whether the last layer is fitted on the states of the unchanged encoder before all layers are fine-tuned
+    /// at once. This is rung 1 of numbers, and of several labels without exits.
     pub(super) fn fits_head(&self, start: &Start) -> bool {
         let is_full = self.kind(start) == ModelKind::Full;
         is_full && self.texts.task() != Task::Class && matches!(start, Start::Pretrained(_))
     }
 
-    /// Returns whether this training makes a dynamic model without rungs.
+    /// Returns whether this training run makes a dynamic model without rungs.
     pub(super) fn makes_dynamic_at_once(&self, start: &Start) -> bool {
         self.kind(start) == ModelKind::Dynamic && self.without_rungs(start).is_some()
     }
@@ -191,7 +192,7 @@ impl TrainArguments {
         }
     }
 
-    /// Copies these arguments for the encoder to start from: with the task of a model that is trained on.
+    /// Copies these arguments, with the task of the model to start from, if it is a saved one.
     pub(super) fn for_start(&self, start: &Start) -> Result<Self> {
         let mut texts = match start.saved() {
             Some(model) => self.texts.of_model(model.model.task(), model.origin.as_ref())?,
@@ -204,7 +205,7 @@ impl TrainArguments {
     /// Checks the flags and returns the maximum length in tokens.
     pub(super) fn check(&self, start: &Start) -> Result<usize> {
         self.speed.check()?;
-        // Without exits, the highest rung alone is a choice.
+        // Without exits, only the highest rung can be chosen.
         let only_rungs = self.fits_head(start) && self.rungs.training_budget.is_none() && self.rungs.minutes.is_none();
         self.rungs.check(self.without_rungs(start).filter(|_| !only_rungs))?;
         for (flag, count) in [("epochs", self.epochs), ("batch", Some(self.batch)), ("patience", self.patience)] {
@@ -233,8 +234,8 @@ impl TrainArguments {
         Ok(max_length)
     }
 
-    /// Lengths to try, ascending, where the texts cut at the first of them leave a choice. `encoded` are the training
-    /// texts, cut at this default length, and `most` are the model's positions.
+    /// Lengths to try, in ascending order; `None` if there is no choice. `encoded` are the training texts, cut at the
+    /// default length, and `most` is the model's number of positions.
     pub(super) fn lengths(&self, start: &Start, encoded: &EncodedDataset, most: usize) -> Option<Vec<usize>> {
         let is_long = encoded.truncated_rows as f64 > LONG_SHARE * encoded.len() as f64;
         if self.max_length.is_some()
@@ -251,7 +252,7 @@ impl TrainArguments {
         Some(lengths)
     }
 
-    /// Rejects layers that the encoder, which has `all`, or the kind of the model does not have.
+    /// Rejects a number of layers that the encoder, which has `all`, or the kind of the model does not have.
     fn check_kind(&self, kind: ModelKind, all: usize) -> Result<()> {
         let layers = self.layers.unwrap_or(all);
         if !(1..=all).contains(&layers) {
@@ -277,7 +278,7 @@ impl TrainArguments {
         Ok(())
     }
 
-    /// Rejects flags that are only for one class of a text.
+    /// Rejects flags that are only allowed for one class per text.
     fn check_task(&self, kind: ModelKind) -> Result<()> {
         if self.label_thresholds != ThresholdChoice::Half && self.texts.task() != Task::Labels {
             let expected = "this flag left out: only models of several labels have thresholds";
@@ -306,7 +307,7 @@ impl TrainArguments {
         Ok(())
     }
 
-    /// Rejects too few rows for exits before anything is trained.
+    /// Rejects data with too few rows to fit exits, before anything is trained.
     pub(super) fn check_rows(&self, texts: &TextSplits, start: &Start) -> Result<()> {
         let (got, least) = (texts.train.len(), Texts::LEAST);
         if self.makes_dynamic_at_once(start) && got < least {
@@ -316,7 +317,8 @@ impl TrainArguments {
         Ok(())
     }
 
-    /// Tokenizer of the model, with the prefix of the flag. It keeps the tokens of whole texts for the n-gram classifier.
+    /// Tokenizer of the model, with the prefix that the flag sets. It keeps the tokens of whole texts for the n-gram
+    /// classifier.
     pub(super) fn tokenizer(&self, start: &Start, train: &Dataset) -> Result<TextTokenizer> {
         let tokenizer = start.tokenizer(train)?.with_rest(REST);
         Ok(match &self.text_prefix {
@@ -340,9 +342,9 @@ impl TrainArguments {
         })
     }
 
-    /// Fingerprint of the run's inputs. The saved state of a run with a different fingerprint is rejected. It lacks
-    /// limits that a resumed run may change: `--rungs` and `--minutes`.
-    /// `max_length` is `None` if trials select it.
+    /// Fingerprint of the run's inputs. The saved state of a run with a different fingerprint is rejected. The
+    /// fingerprint lacks the limits that a resumed run may change: `--rungs` and `--minutes`. `max_length` is `None` if
+    /// trials select it.
     pub(super) fn settings(
         &self,
         start: &Start,
@@ -375,7 +377,7 @@ impl TrainArguments {
         };
         let optimizer = AdamWSettings { learning_rate, ..AdamWSettings::default() };
         let optimizer = match start {
-            // From scratch and within some hundred steps, a smaller β₂ learns faster.
+            // From scratch, a smaller β₂ learns faster within the first few hundred steps.
             Start::Scratch(_) => AdamWSettings { beta2: 0.98, ..optimizer },
             Start::Pretrained(_) | Start::Saved(..) => optimizer,
         };

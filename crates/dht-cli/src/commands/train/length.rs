@@ -1,4 +1,4 @@
-//! Trials of the length at which texts are cut.
+//! Trials that select the length at which texts are cut.
 
 use dht_dynamic::ladder::{LengthChoice, choose_length};
 use dht_dynamic::transformer::{EncodedDataset, TextClassifier, TextTokenizer};
@@ -15,7 +15,7 @@ const ROWS: usize = 1_000;
 /// Random stream of the trials.
 const STREAM: u64 = 0x4c65_6e67_7468_7300;
 
-/// Trials of lengths on some of the training texts.
+/// Trials of several maximum lengths on a sample of the training texts.
 pub(super) struct LengthTrials<'a> {
     pub(super) arguments: &'a TrainArguments,
     pub(super) texts: &'a TextSplits,
@@ -34,7 +34,7 @@ impl LengthTrials<'_> {
         let mut texts = Vec::new();
         for length in lengths {
             texts.push((*length, self.tokenizer.encode_all(&sample, *length)?));
-            // A longer limit would cut nothing.
+            // No text is cut at this length, so that a longer one would change nothing.
             if texts.last().is_some_and(|(_, texts)| texts.truncated_rows == 0) {
                 break;
             }
@@ -44,7 +44,7 @@ impl LengthTrials<'_> {
         let mut watch = |trial: &_| arguments.say(&length_trial(trial, arguments.texts.task()));
         let choice = choose_length(classifier, self.encoded, &texts, &settings, arguments.seed, &mut watch)?;
         if choice.trials.is_empty() {
-            arguments.say("no trials of lengths: they would cost more than a quarter of this training (--max-length sets a length)");
+            arguments.say("no trials of lengths: they would cost more than a quarter of this training run (--max-length sets a length)");
         }
         Ok(choice)
     }

@@ -1,4 +1,4 @@
-//! The training itself: in rungs, or of all layers at once.
+//! Training run of `dht train`: in rungs, or of all layers at once.
 
 use std::time::Duration;
 
@@ -19,26 +19,26 @@ use dht_dynamic::{Error as DynamicError, evaluate};
 use super::arguments::{ModelKind, ThresholdChoice, TrainArguments};
 use super::untrained::UntrainedClassifier;
 use crate::acceleration::{
-    BATCH, MadeDynamic, at_speed, exit_generator, exit_settings, label_thresholds, make_dynamic,
+    AcceleratedModel, BATCH, at_speed, exit_generator, exit_settings, label_thresholds, make_dynamic,
 };
 use crate::error::{Error, Result};
 use crate::progress::{LadderProgress, TrainingProgress, ladder_end, learning_lines, report};
 use crate::texts::{EncodedSplits, TextSplits};
 use crate::training::{Interruption, LearningRate, LearningRateTrials, Start, TargetScale, TrainingDir};
 
-/// Number of steps between two checkpoints, if these steps take less than a minute.
+/// Number of steps between two checkpoints, if they take less than a minute.
 const CHECKPOINT_STEPS: u64 = 200;
 
-/// Least fall of the validation loss for which a fine-tuned model is kept, as in rungs.
+/// Minimum relative decrease of the validation loss for which a fine-tuned model is kept, as in rungs.
 const LEAST_FALL: f64 = 0.01;
 
-/// Inputs of a training.
+/// Inputs of a training run.
 pub(super) struct Run<'a> {
     pub(super) start: &'a Start,
     pub(super) texts: &'a TextSplits,
     pub(super) encoded: &'a EncodedSplits,
     pub(super) max_length: usize,
-    /// Trials that selected the maximum length, and their time in this run.
+    /// Trials that selected the maximum length, with their time in this run.
     pub(super) length: Option<&'a LengthChoice>,
     pub(super) time_of_trials: Duration,
     pub(super) untrained: &'a UntrainedClassifier<'a>,
@@ -46,26 +46,27 @@ pub(super) struct Run<'a> {
     pub(super) interruption: &'a Interruption,
 }
 
-/// A trained model.
-pub(super) struct Trained {
+/// Model at the end of a training run, with facts for its card.
+pub(super) struct TrainedModel {
     pub(super) model: TextModel,
-    /// One sentence on each request that the model does not meet.
+    /// Requests that the model does not meet, one sentence for each.
     pub(super) misses: Vec<String>,
-    /// Sentence that says how it was trained.
+    /// Sentence about how the model was trained.
     pub(super) how: String,
-    /// Report of a training in rungs.
+    /// Report of a training run in rungs.
     pub(super) ladder: Option<LadderReport>,
-    /// Answers to the rows that its exits have learned from, without what they learned from them.
+    /// Out-of-fold answers to the training rows of the exits: the answer to each row comes from exits that were fitted
+    /// without it.
     pub(super) out_of_fold: Option<OutOfFold>,
 }
 
-/// Observer that ends training where the saved state is.
+/// Observer that ends the training run at the saved state, for `--finish`.
 #[derive(Default)]
-struct Finishing {
+struct FinishObserver {
     history: Option<History>,
 }
 
-impl Observer for Finishing {
+impl Observer for FinishObserver {
     fn observe(&mut self, event: Event<'_>) {
         if let Event::Failed(history) = event {
             self.history = Some(history.clone());
@@ -77,7 +78,7 @@ impl Observer for Finishing {
     }
 }
 
-/// Error of a saved state, which names the way on, or the error as it is.
+/// Converts an error of a saved state to one that says how to continue. Other errors stay as they are.
 fn of_state(error: TransformerError) -> Error {
     match error {
         TransformerError::Checkpoint { .. } => Error::BadState { problem: Box::new(error) },
@@ -101,12 +102,14 @@ impl TrainArguments {
         let trainer = Trainer { checkpoint: Some(checkpoint), stop, ..Trainer::new(settings.clone()) };
         let mut progress = TrainingProgress::new("training", self.quiet);
         if self.finish {
-            let mut finishing = Finishing::default();
+            let mut finishing = FinishObserver::default();
             return match trainer.fit(classifier, train, validation, &mut finishing) {
                 Err(TransformerError::Stopped { .. }) if finishing.history.is_some() => {
                     let history = finishing.history.unwrap_or_default();
                     let passes = history.samples as f64 / train.len().max(1) as f64;
-                    self.say(&format!("the model is the best of {passes:.1} passes, where the training was stopped"));
+                    self.say(&format!(
+                        "the model is the best of {passes:.1} passes, after which the training run was stopped"
+                    ));
                     Ok(history)
                 }
                 trained => trained.map_err(of_state),
@@ -116,7 +119,7 @@ impl TrainArguments {
         drop(progress);
         match &trained {
             Ok(_) | Err(TransformerError::Stopped { .. }) => interruption.exit_if_asked(),
-            // It would diverge again, or not begin.
+            // No message says how to resume: the run would diverge again, or could not begin.
             Err(TransformerError::Diverged { .. } | TransformerError::Checkpoint { .. }) => {}
             Err(_) => report(&TrainingDir::message_if_stopped(dir.folder())),
         }
@@ -129,7 +132,7 @@ impl TrainArguments {
         run: &Run<'_>,
         tokenizer: TextTokenizer,
         mut settings: TrainSettings,
-    ) -> Result<Trained> {
+    ) -> Result<TrainedModel> {
         let EncodedSplits { train, validation, .. } = run.encoded;
         let scale = (self.texts.task() == Task::Number).then(|| TargetScale::new(train));
         let scaled = scale.map(|scale| (scale.standardised(train), scale.standardised(validation)));
@@ -156,7 +159,7 @@ impl TrainArguments {
                 self.thresholds(train, || Ok((validation, classifier.probabilities_of_all(validation, BATCH)?)))?;
             let model = TextModel::new(classifier, tokenizer.with_rest(0), labels, run.max_length)?;
             let model = TextModel { origin: Some(self.origin(run)), thresholds, ..model };
-            return Ok(Trained { model, misses: Vec::new(), how, ladder: None, out_of_fold: None });
+            return Ok(TrainedModel { model, misses: Vec::new(), how, ladder: None, out_of_fold: None });
         }
         let exits = exit_settings(&tokenizer, &self.speed)?;
         let halves = label_thresholds(self.texts.task(), train);
@@ -165,8 +168,8 @@ impl TrainArguments {
         self.trained(run, tokenizer, made, None, how)
     }
 
-    /// Fits the last layer on the states of the encoder as it is, and fine-tunes from there. Keeps the fine-tuned model
-    /// if its validation loss is at least 1 % lower. Returns how the model was made.
+    /// Fits the last layer on the states of the unchanged encoder, and fine-tunes all layers from there. The fine-tuned
+    /// model is kept if its validation loss is at least 1 % lower. Returns a sentence about how the model was made.
     fn fit_head_and_tune(
         &self,
         run: &Run<'_>,
@@ -241,7 +244,7 @@ impl TrainArguments {
         run: &Run<'_>,
         tokenizer: TextTokenizer,
         fine_tuning: TrainSettings,
-    ) -> Result<Trained> {
+    ) -> Result<TrainedModel> {
         let classifier = run.untrained.create()?;
         let settings = LadderSettings {
             fine_tuning,
@@ -285,20 +288,20 @@ impl TrainArguments {
         let out_of_fold = climbed.out_of_fold;
         let mut trained = self.trained(run, tokenizer, made, out_of_fold.as_ref(), how)?;
         if let (Some(origin), Some(answers)) = (&mut trained.model.origin, &out_of_fold) {
-            // Exits of few rows have learned from the validation rows, too.
+            // If there are few rows, the exits have learned from the validation rows, too.
             origin.rows = answers.texts.len();
         }
-        Ok(Trained { ladder: Some(climbed.ladder), out_of_fold, ..trained })
+        Ok(TrainedModel { ladder: Some(climbed.ladder), out_of_fold, ..trained })
     }
 
     fn trained(
         &self,
         run: &Run<'_>,
         tokenizer: TextTokenizer,
-        made: MadeDynamic,
+        made: AcceleratedModel,
         out_of_fold: Option<&OutOfFold>,
         how: String,
-    ) -> Result<Trained> {
+    ) -> Result<TrainedModel> {
         let model = TextModel::new(made.model, tokenizer, &run.texts.train.labels, run.max_length)?;
         let (curve, promise, origin) = (made.report.curve, made.promise, Some(self.origin(run)));
         let (train, validation) = (&run.encoded.train, &run.encoded.validation);
@@ -309,10 +312,10 @@ impl TrainArguments {
         };
         let thresholds = self.thresholds(train, judged)?;
         let model = TextModel { curve, promise, origin, thresholds, ..model };
-        Ok(Trained { model, misses: made.misses, how, ladder: None, out_of_fold: None })
+        Ok(TrainedModel { model, misses: made.misses, how, ladder: None, out_of_fold: None })
     }
 
-    /// Thresholds of a model of several labels. `judged` gives held-out rows with the probabilities of their labels.
+    /// Thresholds of a multi-label model. `judged` provides held-out rows with the probabilities of their labels.
     fn thresholds<'a>(
         &self,
         train: &EncodedDataset,
@@ -336,7 +339,7 @@ impl TrainArguments {
         match ladder.rung {
             Rung::Ngrams => format!("It was fitted on n-grams alone, without the layers of {name}, with seed {seed}."),
             Rung::Frozen => {
-                let is_tried = ladder.measurements.iter().any(|found| found.rung == Rung::FineTuned);
+                let is_tried = ladder.measurements.iter().any(|measurement| measurement.rung == Rung::FineTuned);
                 let tried = if is_tried { ": fine-tuning did not lower the validation loss" } else { "" };
                 format!("Its layers are {name} as it is; only its exits were fitted, with seed {seed}{tried}.")
             }

@@ -1,4 +1,4 @@
-//! Classifier before its training.
+//! Creation of the classifier before the training run.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use super::arguments::TrainArguments;
 use crate::error::Result;
 use crate::training::Start;
 
-/// Random streams of the weights and the classifier.
+/// Streams of the random number generators for the encoder's weights and for the classifier.
 const WEIGHTS: u64 = 0x5765_6967_6874_7300;
 const CLASSIFIER: u64 = 0x436c_6173_7369_6679;
 
-/// Classifier before its training. Each [`create`](Self::create) makes an equal copy.
+/// Description of the classifier before the training run. Each [`create`](Self::create) makes an equal copy.
 pub(super) struct UntrainedClassifier<'a> {
     arguments: &'a TrainArguments,
     start: &'a Start,
@@ -52,12 +52,12 @@ impl<'a> UntrainedClassifier<'a> {
         let mut rng = generator(arguments.seed, CLASSIFIER);
         let task = arguments.texts.task();
         let pooling = match start.pooling()? {
-            // A pooler is not frozen, which rung 1 requires.
+            // Rung 1 requires a frozen encoder, and a pooler would not be frozen.
             Pooling::Pooler if arguments.without_rungs(start).is_none() || arguments.fits_head(start) => Pooling::Mean,
             pooling => pooling,
         };
         let classifier = TextClassifier::for_task(task, encoder, self.classes, pooling, &mut rng)?;
-        // Numbers are learned in other units.
+        // Numbers are learned in standardised units, so that an earlier last layer does not fit.
         if task != Task::Number {
             keep_head(&classifier, start.head()?)?;
         }
@@ -68,8 +68,8 @@ impl<'a> UntrainedClassifier<'a> {
     }
 }
 
-/// Sets the rows of the last layer to those of a trained one with the same or fewer classes, the first of which are the
-/// same.
+/// Copies the rows of an already trained last layer into the new one. The trained layer has the same or fewer classes,
+/// in the same order at the beginning.
 fn keep_head(classifier: &TextClassifier, trained: BTreeMap<String, StoredTensor>) -> Result<()> {
     let parameters = classifier.encoder().parameters();
     let mut values = parameters.values_where(|name| trained.contains_key(name))?;
@@ -83,7 +83,7 @@ fn keep_head(classifier: &TextClassifier, trained: BTreeMap<String, StoredTensor
     Ok(parameters.update_values(values)?)
 }
 
-/// Weight of each class: the reciprocal of its share of the rows, divided by the number of classes.
+/// Computes the weight of each class: the reciprocal of its share of the rows, divided by the number of classes.
 fn balanced(train: &EncodedDataset) -> Vec<f32> {
     let mut counts = vec![0_usize; train.labels.len()];
     train.samples.iter().for_each(|sample| counts[sample.label as usize] += 1);

@@ -1,4 +1,4 @@
-//! Claims: objects that are put if they are absent, and renewed.
+//! Claims on partitions: objects that are created if they are absent, and then renewed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,17 +13,17 @@ use super::connection::Bucket;
 use crate::partitions::outputs::{Claim, worker};
 use crate::training::UndoOnSignal;
 
-/// Longest time to release a claim when the process ends.
+/// Time limit for releasing a claim when the process ends.
 const RELEASE: Duration = Duration::from_secs(5);
 
-/// Name of a claim that no other claim has.
+/// Generates a unique name of a claim.
 pub(super) fn unique() -> String {
     static CLAIMS: AtomicU64 = AtomicU64::new(0);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     format!("{}:{}:{}", worker(), since.as_nanos(), CLAIMS.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Worker that holds a claim.
+/// Worker that holds a claim, as the renewing thread sees it.
 pub(super) struct Holder {
     pub(super) bucket: Bucket,
     pub(super) key: Key,
@@ -36,7 +36,7 @@ impl Holder {
         serde_json::json!({ "worker": self.name, "renewals": renewals }).to_string().into_bytes()
     }
 
-    /// Renews the claim until `stop` is dropped. Returns early if another worker has it.
+    /// Renews the claim until `stop` is dropped. Returns early if another worker has taken over the claim.
     fn renew(&self, mut version: UpdateVersion, lost: &AtomicBool, stop: &Receiver<()>) {
         let mut renewed = Instant::now();
         for renewals in 1.. {
@@ -46,7 +46,8 @@ impl Holder {
             match self.bucket.put_if(&self.key, &self.content(renewals), &PutMode::Update(version.clone())) {
                 Ok(Some(next)) => (version, renewed) = (next, Instant::now()),
                 Ok(None) => break,
-                // A store that does not answer: others may have seen an old claim for long enough.
+                // The store does not answer: by now, other workers may have seen the old claim for long enough to take
+                // it over.
                 Err(_) if renewed.elapsed() > self.patience => break,
                 Err(_) => {}
             }
@@ -54,7 +55,7 @@ impl Holder {
         lost.store(true, Ordering::SeqCst);
     }
 
-    /// Deletes the claim, if it is still this worker's.
+    /// Deletes the claim, if this worker still holds it.
     fn release(&self) {
         let delete = async {
             let content = self.bucket.store.get(&self.key).await?.bytes().await?;
@@ -64,16 +65,16 @@ impl Holder {
             }
             Ok::<_, StoreError>(())
         };
-        // A claim that cannot be deleted is taken over later.
+        // If the claim cannot be deleted, another worker takes it over later.
         let _ = self.bucket.runtime.block_on(async { tokio::time::timeout(RELEASE, delete).await });
     }
 }
 
-/// Claim that a thread renews.
+/// Claim that a background thread renews.
 pub(super) struct ObjectClaim {
     holder: Arc<Holder>,
     lost: Arc<AtomicBool>,
-    /// Ends the thread when it is dropped.
+    /// Sender whose drop ends the renewing thread.
     stop: Option<Sender<()>>,
     _undo: UndoOnSignal,
 }
@@ -86,7 +87,7 @@ impl ObjectClaim {
         let thread = std::thread::Builder::new().name("claim".into()).spawn(move || {
             own.renew(version, &own_lost, &stopped);
         });
-        // Without a thread the claim is not renewed, and so not relied on.
+        // Without the thread the claim is not renewed, so that it counts as lost.
         lost.fetch_or(thread.is_err(), Ordering::SeqCst);
         Self { holder, lost, stop: Some(stop), _undo: undo }
     }
@@ -101,8 +102,8 @@ impl Claim for ObjectClaim {
 }
 
 impl Drop for ObjectClaim {
-    /// Releases the claim. A renewal that is on its way fails, since it expects the object: it is not waited for, as the
-    /// store may not answer.
+    /// Releases the claim. A renewal in flight fails, since it expects the object to exist. It is not waited for, as
+    /// the store may not answer.
     fn drop(&mut self) {
         drop(self.stop.take());
         self.holder.release();

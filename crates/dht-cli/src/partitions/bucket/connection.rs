@@ -1,4 +1,4 @@
-//! A bucket: its connection and requests.
+//! Connection to a bucket of an object store, and its requests.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -21,17 +21,17 @@ use crate::partitions::store_error::{
 };
 use crate::progress::report;
 
-/// Size of the parts of an upload, and of the largest output that is one request.
+/// Size in bytes of an upload's parts. An output of at most this size is uploaded by one request.
 pub(super) const PART: usize = 16 << 20;
-/// Number of parts in flight.
+/// Number of parts that are uploaded at the same time.
 const PARTS: usize = 2;
-/// Time after which a request is not retried again.
+/// Time after which a failed request is not retried.
 pub(super) const RETRYING: Duration = Duration::from_secs(60);
-/// Time without an answer of the store after which a line says so.
+/// Time without an answer of the store, after which a line reports this.
 const SILENCE: Duration = Duration::from_secs(10);
-/// Longest time to find credentials.
+/// Time limit for finding credentials.
 const CREDENTIALS: Duration = Duration::from_secs(15);
-/// Attempts of a conditional put whose result is unknown.
+/// Maximum number of attempts of a conditional put whose result is unknown.
 const ATTEMPTS: usize = 5;
 static RUNTIME: LazyLock<io::Result<Runtime>> =
     LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build());
@@ -41,18 +41,18 @@ pub(super) fn runtime(url: &str) -> Result<&'static Runtime> {
     RUNTIME.as_ref().map_err(failed)
 }
 
-/// Bucket of a store, with the runtime of its requests.
+/// Bucket of an object store, with the async runtime for its requests.
 #[derive(Clone)]
 pub(super) struct Bucket {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) runtime: &'static Runtime,
     /// `s3://BUCKET`.
     pub(super) root: Arc<str>,
-    /// Time after which a request is not repeated.
+    /// Time after which a failed request is not retried.
     pub(super) retrying: Duration,
 }
 
-/// Splits a URL into the bucket and the key.
+/// Splits an `s3://` URL into the bucket and the key.
 pub(super) fn parse(url: &str) -> Result<(Bucket, &str)> {
     let rest = url.strip_prefix("s3://").unwrap_or_default();
     let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
@@ -63,10 +63,10 @@ pub(super) fn parse(url: &str) -> Result<(Bucket, &str)> {
     Ok((connect(url, name, environment(url)?, RETRYING, CREDENTIALS)?, key))
 }
 
-/// Settings of the variables `AWS_…`. An empty one is not set.
+/// Reads the settings in the environment variables `AWS_…`. An empty variable counts as not set.
 ///
 /// # Errors
-/// [`Error::Store`] for values that no request can hold, such as a line end after a key.
+/// [`Error::Store`] if a variable has a value that no request can hold, such as a line end after a key.
 fn environment(url: &str) -> Result<AmazonS3Builder> {
     let mut builder = AmazonS3Builder::new();
     for (name, value) in std::env::vars_os() {
@@ -83,7 +83,7 @@ fn environment(url: &str) -> Result<AmazonS3Builder> {
     Ok(builder)
 }
 
-/// Returns whether a value is the address of a server.
+/// Returns whether a value is the URL of a server.
 pub(super) fn is_address(value: &str) -> bool {
     let Some(rest) = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://")) else { return false };
     let host = rest.split('/').next().unwrap_or_default();
@@ -97,7 +97,7 @@ pub(super) fn is_address(value: &str) -> bool {
         && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
-/// Bucket with the settings of a builder. Credentials are found within `patience`.
+/// Connects to a bucket with the settings of a builder. Credentials must be found within `patience`.
 pub(super) fn connect(
     url: &str,
     name: &str,
@@ -123,16 +123,17 @@ pub(super) fn connect(
     })?;
     let runtime = runtime(url)?;
     if !is_public {
-        // Without settings, the credentials are those of the machine: elsewhere, nobody answers.
-        let found =
+        // Without settings, the credentials come from the machine's metadata service. On other machines, no such
+        // service answers.
+        let credentials =
             runtime.block_on(async { tokio::time::timeout(patience, store.credentials().get_credential()).await });
         let silent = || without_credentials(url, &format!("none within {} s", patience.as_secs()));
-        found.map_err(|_| silent())?.map_err(failed)?;
+        credentials.map_err(|_| silent())?.map_err(failed)?;
     }
     Ok(Bucket { store: Arc::new(store), runtime, root: format!("s3://{name}").into(), retrying })
 }
 
-/// Reports that the store has not answered for some time, unless another request has just said so.
+/// Reports that the store has not answered for this time, unless another request has just reported it.
 fn say_silence(url: &Path, time: Duration) {
     static SAID: Mutex<Option<Instant>> = Mutex::new(None);
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,7 +153,7 @@ impl Bucket {
         move |error| explain(&path, error)
     }
 
-    /// Runs a request, and reports if it takes long.
+    /// Runs a request to its end, and reports if it takes long.
     pub(super) fn wait<T>(&self, key: &Key, request: impl Future<Output = T>) -> T {
         self.runtime.block_on(async {
             let (mut request, start) = (pin!(request), Instant::now());
@@ -174,15 +175,15 @@ impl Bucket {
 
     pub(super) fn list(&self, prefix: &Key) -> Result<Vec<ObjectMeta>> {
         let listed = self.wait(prefix, self.store.list(Some(prefix)).try_collect::<Vec<_>>());
-        let mut found = listed.map_err(self.failed(prefix))?;
-        found.sort_by(|one, other| one.location.cmp(&other.location));
-        Ok(found)
+        let mut objects = listed.map_err(self.failed(prefix))?;
+        objects.sort_by(|one, other| one.location.cmp(&other.location));
+        Ok(objects)
     }
 
-    /// Facts of an object; `None` if it is missing.
+    /// Fetches the metadata of an object; `None` if it is missing.
     pub(super) fn head(&self, key: &Key) -> Result<Option<ObjectMeta>> {
         match self.wait(key, self.store.head(key)) {
-            Ok(found) => Ok(Some(found)),
+            Ok(object) => Ok(Some(object)),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) if is_without_reason(&error) => {
                 let with_reason = self.wait(key, self.store.get(key)).err();
@@ -192,7 +193,8 @@ impl Bucket {
         }
     }
 
-    /// Error of a missing object. The answer to HEAD does not say whether the bucket is missing.
+    /// Determines the error of a missing object by reading the object: the answer to HEAD does not say whether the
+    /// bucket is missing.
     pub(super) fn missing(&self, key: &Key) -> Error {
         match self.wait(key, self.store.get(key)) {
             Err(error) if !matches!(error, StoreError::NotFound { .. }) || names_bucket(&error) => {
@@ -202,12 +204,13 @@ impl Bucket {
         }
     }
 
-    /// Returns whether a listed object marks a directory: its key ends with `/`, which the list does not show.
-    pub(super) fn is_marker(&self, found: &ObjectMeta) -> Result<bool> {
-        Ok(found.size == 0 && self.head(&found.location)?.is_none())
+    /// Returns whether a listed object is the marker of a directory. The key of a marker ends with `/`, which the list
+    /// does not show.
+    pub(super) fn is_marker(&self, object: &ObjectMeta) -> Result<bool> {
+        Ok(object.size == 0 && self.head(&object.location)?.is_none())
     }
 
-    /// Content of a small object, with its version.
+    /// Reads a small object and its version.
     pub(super) fn read(&self, key: &Key) -> Result<Option<(Vec<u8>, UpdateVersion)>> {
         let read = async {
             let got = self.store.get(key).await?;
@@ -215,16 +218,16 @@ impl Bucket {
             Ok::<_, StoreError>((got.bytes().await?.to_vec(), version))
         };
         match self.wait(key, read) {
-            Ok(found) => Ok(Some(found)),
+            Ok(content) => Ok(Some(content)),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed(key)(error)),
         }
     }
 
-    /// Puts a small object if a condition holds. `None` if it does not.
+    /// Writes a small object if a condition holds. Returns `None` if it does not hold.
     ///
-    /// A request that failed may have been carried out, and its repetition then finds its own object. The object is
-    /// therefore read again: `bytes` must differ from those of every other worker.
+    /// A failed request may still have been carried out, and its repetition is then refused because of its own object.
+    /// Therefore the object is read again and compared: `bytes` must differ from those of every other worker.
     pub(super) fn put_if(&self, key: &Key, bytes: &[u8], mode: &PutMode) -> Result<Option<UpdateVersion>> {
         let (mut failed, start) = (None, Instant::now());
         for attempt in 0..ATTEMPTS {
@@ -236,8 +239,8 @@ impl Bucket {
             match self.wait(key, put) {
                 Ok(done) => return Ok(Some(UpdateVersion { e_tag: done.e_tag, version: done.version })),
                 Err(error) => {
-                    if let Ok(Some((found, version))) = self.read(key)
-                        && found == bytes
+                    if let Ok(Some((stored, version))) = self.read(key)
+                        && stored == bytes
                     {
                         return Ok(Some(version));
                     }
@@ -260,7 +263,7 @@ impl Bucket {
         failed.map_or(Ok(None), Err)
     }
 
-    /// Uploads a file. The object appears when all parts are there.
+    /// Uploads a file. The object appears once all parts are uploaded.
     pub(super) fn upload(&self, key: &Key, mut file: std::fs::File, bytes: u64) -> Result<()> {
         let local = |source| Error::Io { path: self.url(key), source };
         file.seek(SeekFrom::Start(0)).map_err(local)?;

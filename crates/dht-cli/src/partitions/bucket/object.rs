@@ -1,4 +1,4 @@
-//! Objects as inputs, and the files of a model.
+//! Objects of a store as input partitions, and downloads of a model's files.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use crate::partitions::input::{Input, is_hidden};
 use crate::partitions::record::Facts;
 use crate::training::UndoOnSignal;
 
-/// Size of the parts of a download.
+/// Size in bytes of the parts of a download.
 pub(super) const READ: u64 = 8 << 20;
 
-/// Object, or the objects below a URL that ends with `/`.
+/// Lists the input partitions at a URL: one object, or the objects below a URL that ends with `/`.
 ///
 /// # Errors
-/// [`Error::Io`] for a missing object, and errors of the store.
+/// [`Error::Io`] if the object is missing; errors of the store.
 pub fn inputs(url: &str) -> Result<Vec<Box<dyn Input>>> {
     if url.strip_prefix("s3://").is_some_and(|name| !name.is_empty() && !name.contains('/')) {
         let expected = format!("expected {url}/ for the objects of the bucket, or {url}/KEY");
@@ -36,20 +36,20 @@ pub fn inputs(url: &str) -> Result<Vec<Box<dyn Input>>> {
             None => Err(bucket.missing(&key)),
         };
     }
-    let direct = |found: &ObjectMeta| {
-        let mut parts = found.location.prefix_match(&key).into_iter().flatten();
+    let direct = |listed: &ObjectMeta| {
+        let mut parts = listed.location.prefix_match(&key).into_iter().flatten();
         parts.next().is_some_and(|name| !is_hidden(name.as_ref())) && parts.next().is_none()
     };
     let mut objects = Vec::new();
-    for found in bucket.list(&key)?.into_iter().filter(direct) {
-        if !bucket.is_marker(&found)? {
-            objects.push(object(found.location));
+    for listed in bucket.list(&key)?.into_iter().filter(direct) {
+        if !bucket.is_marker(&listed)? {
+            objects.push(object(listed.location));
         }
     }
     Ok(objects)
 }
 
-/// Object as an input.
+/// Object of a store as an input partition.
 pub(super) struct Object {
     pub(super) bucket: Bucket,
     pub(super) key: Key,
@@ -71,7 +71,7 @@ impl Input for Object {
     }
 
     fn open(&self, facts: &Facts) -> Result<Box<dyn Read + Send>> {
-        let mut parts = Parts {
+        let mut parts = PartReader {
             bucket: self.bucket.clone(),
             key: self.key.clone(),
             facts: facts.clone(),
@@ -83,9 +83,9 @@ impl Input for Object {
     }
 }
 
-/// Reader of an object in parts. A stream would have to last as long as the predictions: stores and time limits of
-/// requests end it earlier.
-struct Parts {
+/// Reader of an object in parts. One stream would have to last as long as the predictions, and stores and time limits
+/// of requests would end it earlier.
+struct PartReader {
     bucket: Bucket,
     key: Key,
     facts: Facts,
@@ -94,8 +94,8 @@ struct Parts {
     part: io::Cursor<Vec<u8>>,
 }
 
-impl Parts {
-    /// Fetches the next part, which is empty at the end.
+impl PartReader {
+    /// Fetches the next part. At the end of the object, the part is empty.
     fn fetch(&mut self) -> Result<()> {
         let end = self.facts.bytes.min(self.next + READ);
         if self.next == end {
@@ -124,7 +124,7 @@ impl Parts {
     }
 }
 
-impl Read for Parts {
+impl Read for PartReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.part.read(buffer)?;
         if count > 0 || buffer.is_empty() {
@@ -135,22 +135,23 @@ impl Read for Parts {
     }
 }
 
-/// Downloads the files of a model below a URL into a temporary directory, which is deleted when the value is dropped.
+/// Downloads the files of a model below a URL into a temporary directory. The directory is deleted when the returned
+/// value is dropped.
 ///
 /// # Errors
-/// [`Error::Io`] if there are no files, for the errors of the store, and of the directory.
+/// [`Error::Io`] if there are no files or the directory cannot be written; errors of the store.
 pub fn download(url: &str) -> Result<Box<dyn AsRef<Path>>> {
     let (bucket, text) = parse(url)?;
     let key = bucket.key(text)?;
     let folder = tempfile::tempdir().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
     let path = folder.path().to_owned();
     let _undo = UndoOnSignal::new(move || drop(std::fs::remove_dir_all(path)));
-    let found = bucket.list(&key)?;
-    if found.is_empty() {
+    let objects = bucket.list(&key)?;
+    if objects.is_empty() {
         let none = io::Error::other("there are no objects below this prefix");
         return Err(Error::Io { path: url.into(), source: none });
     }
-    for object in found {
+    for object in objects {
         if bucket.is_marker(&object)? {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Outputs below a prefix.
+//! Outputs below a key prefix of an object store.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -16,28 +16,28 @@ use crate::error::{Error, Result};
 use crate::partitions::outputs::{Answering, CLAIM, Claim, DESCRIPTION, FORMAT, OWN, Outputs, RECORD};
 use crate::partitions::record::Record;
 
-/// Opens the output below a URL.
+/// Opens the outputs below a URL.
 ///
 /// # Errors
-/// [`Error::Io`] for a store that cannot be set up.
+/// [`Error::Io`] if the client of the store cannot be set up.
 pub fn outputs(url: &str, claim: Duration) -> Result<Box<dyn Outputs>> {
     let (bucket, text) = parse(url)?;
     let prefix = bucket.key(text)?;
     Ok(Box::new(Prefix { bucket, prefix, patience: claim, seen: Mutex::default() }))
 }
 
-/// Prefix of outputs.
+/// Outputs below a key prefix.
 pub(super) struct Prefix {
     pub(super) bucket: Bucket,
     pub(super) prefix: Key,
-    /// Time after which a claim that is not renewed is taken over.
+    /// Time after which a claim is taken over if it is not renewed.
     pub(super) patience: Duration,
-    /// ETags of the claims of other workers, and the times at which they were first seen.
+    /// ETag of each claim of another worker, with the time at which this ETag was first seen.
     pub(super) seen: Mutex<HashMap<String, (Option<String>, Instant)>>,
 }
 
 impl Prefix {
-    /// Key below the prefix. The parts are used as they are.
+    /// Joins the prefix and the parts to a key. The parts are not escaped.
     fn key(&self, parts: &[&str]) -> Result<Key> {
         let prefix = Some(self.prefix.as_ref()).filter(|prefix| !prefix.is_empty());
         self.bucket.key(&prefix.into_iter().chain(parts.iter().copied()).collect::<Vec<_>>().join("/"))
@@ -47,7 +47,7 @@ impl Prefix {
         self.key(&[OWN, name, file])
     }
 
-    /// Condition under which a claim can be taken: it is absent, or was not renewed for long enough.
+    /// Condition for taking a claim: the claim is absent, or it was not renewed for long enough.
     fn mode(&self, name: &str, key: &Key) -> Result<Option<PutMode>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((_, version)) = self.bucket.read(key)? else {
@@ -78,7 +78,7 @@ impl Outputs for Prefix {
         let foreign = || Error::Foreign { path: self.bucket.url(&key) };
         let (bytes, _) = self.bucket.read(&key)?.ok_or_else(foreign)?;
         let mut stored: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|_| foreign())?;
-        stored.remove(&format()).filter(|found| found == FORMAT).ok_or_else(foreign)?;
+        stored.remove(&format()).filter(|value| value == FORMAT).ok_or_else(foreign)?;
         Ok(stored)
     }
 
@@ -91,7 +91,7 @@ impl Outputs for Prefix {
     }
 
     fn size(&self, name: &str) -> Result<Option<u64>> {
-        Ok(self.bucket.head(&self.key(&[name])?)?.map(|found| found.size))
+        Ok(self.bucket.head(&self.key(&[name])?)?.map(|object| object.size))
     }
 
     fn claim(&self, name: &str) -> Result<Option<Box<dyn Claim>>> {

@@ -1,4 +1,4 @@
-//! Claims, outputs and reads in a store in memory.
+//! Tests of claims, outputs and reads with an object store in memory.
 
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
@@ -87,7 +87,7 @@ fn a_put_that_was_carried_out_unseen_is_recognised() {
     let bucket = bucket();
     let key = Key::from("one");
     let first = bucket.put_if(&key, b"mine", &PutMode::Create).expect("a store").expect("put");
-    // The repetition of a request whose answer was lost.
+    // Repeats a request whose answer was lost.
     assert_eq!(bucket.put_if(&key, b"mine", &PutMode::Create).expect("a store"), Some(first));
     assert_eq!(bucket.put_if(&key, b"others", &PutMode::Create).expect("a store"), None);
 }
@@ -128,7 +128,7 @@ fn an_object_is_read_in_parts_of_one_version() {
     let mut read = Vec::new();
     object.open(&facts).expect("content").read_to_end(&mut read).expect("bytes");
     assert!(read == content);
-    // Another object is put after the first part.
+    // The object is replaced after its first part was read.
     let mut reader = object.open(&facts).expect("content");
     put(&bucket, "in/large.txt", "other");
     let failed = reader.read_to_end(&mut Vec::new()).expect_err("two versions").to_string();
@@ -137,7 +137,7 @@ fn an_object_is_read_in_parts_of_one_version() {
 
 #[test]
 fn a_store_that_never_answers_is_an_error_in_time() {
-    // The system accepts the connections, and nobody reads.
+    // The operating system accepts the connections, and no process reads from them.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = format!("http://{}", silent.local_addr().expect("an address"));
     let options = object_store::ClientOptions::new().with_timeout(PATIENCE);

@@ -14,16 +14,16 @@ use super::port::Port;
 use super::socket::Socket;
 use crate::server::settings::Limits;
 
-/// Time for which connections are still accepted after the server was asked to stop, so that clients that connected
+/// Time during which connections are still accepted after the server was asked to stop, so that clients that connected
 /// before are answered.
 const LINGER: Duration = Duration::from_millis(200);
-/// Pause between attempts to accept when the system has no file for another connection.
+/// Pause between attempts to accept if the system has no file descriptor for another connection.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Longest time between two checks of the time limits.
+/// Maximum time between two checks of the time limits.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Serves connections until the port is to be closed and the accepted requests are answered. `finish` computes what
-/// waits, once no further connection is accepted.
+/// Serves connections until the port should close and the accepted requests are answered. Once no further connection is
+/// accepted, `finish` computes the waiting requests.
 pub(in crate::server) async fn serve(
     port: Arc<Port>,
     router: Router,
@@ -60,13 +60,13 @@ pub(in crate::server) async fn serve(
             Ok((stream, _)) => serve_one(&mut connections, stream),
             Err(error) => {
                 port.log.event("accept_failed", json!({ "error": error.to_string() }));
-                // Without files for new connections, `/health` needs that of one that waits.
+                // Without file descriptors for new connections, `/health` needs the one of a waiting connection.
                 port.connections.evict_oldest(&port.limits);
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
-    // Connections that the system has made already are served, too: closing the listener would reset them.
+    // Connections that the system has already established are served, too: closing the listener would reset them.
     if let Ok(listener) = listener.into_std() {
         while let Ok((stream, _)) = listener.accept() {
             if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
@@ -75,7 +75,7 @@ pub(in crate::server) async fn serve(
         }
     }
     let _ = close.send(true);
-    // What waits is computed at once, and the answers go out before their connections end.
+    // The waiting requests are computed at once, and the answers are sent before their connections end.
     let computed = tokio::task::spawn_blocking(finish);
     let grace = port.limits.grace;
     let all = async { while connections.join_next().await.is_some() {} };

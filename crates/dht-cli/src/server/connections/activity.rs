@@ -1,4 +1,4 @@
-//! Activity of a connection: the side that it waits for, and since when.
+//! Activity of a connection: whether it waits for the client or the server, and since when.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,28 +7,28 @@ use tokio::sync::Notify;
 
 use crate::server::settings::Limits;
 
-/// Bytes per second that a client must take of a response.
+/// Minimum rate at which a client must read a response, in bytes per second.
 const LEAST_RATE: f64 = 1024.0;
-/// Minimum wait for a client before its connection may be closed in favour of another.
+/// Minimum time of waiting for a client, after which its connection may be closed in favour of another.
 const EVICTABLE: Duration = Duration::from_secs(1);
 
-/// Reason for which the server closes a connection.
+/// Reason why the server closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::server) enum Closing {
-    /// No further request.
+    /// No further request arrived in time.
     Idle,
-    /// Head that did not arrive.
+    /// The head of a request did not arrive in time.
     Head,
-    /// Response that the client did not read.
+    /// The client did not read its response in time.
     Unread,
-    /// Limit of connections.
+    /// Another connection needed the place, at the limit of connections.
     Evicted,
-    /// Client that speaks HTTP/2, which gets no answer.
+    /// The client speaks HTTP/2, which is not answered.
     Http2,
 }
 
 impl Closing {
-    /// The reason in metrics and log lines.
+    /// Name of the reason in metrics and log lines.
     pub(in crate::server) fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -51,11 +51,11 @@ pub(super) struct Activity {
 struct State {
     /// Number of requests whose responses are not complete.
     requests: usize,
-    /// End of the last request.
+    /// Time at which the last request ended.
     quiet_since: Instant,
-    /// First byte of an incomplete head; for a new connection, its start.
+    /// Time of the first byte of an incomplete head; for a new connection, its start.
     head_since: Option<Instant>,
-    /// Last byte in either direction.
+    /// Time of the last byte in either direction.
     last_byte: Instant,
     stall: Option<Stall>,
 }
@@ -64,7 +64,7 @@ struct State {
 #[derive(Debug)]
 struct Stall {
     since: Instant,
-    /// Bytes taken since then.
+    /// Number of bytes that the client has taken since then.
     bytes: usize,
 }
 
@@ -78,7 +78,7 @@ impl Activity {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a request until the guard is dropped.
+    /// Records a request as in progress until the guard is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> InProgress {
         let mut state = self.state();
         state.requests += 1;
@@ -114,7 +114,7 @@ impl Activity {
         self.state().stall = None;
     }
 
-    /// Time limit that this connection has exceeded.
+    /// Returns the time limit that this connection has exceeded, if any.
     pub(super) fn expired(&self, now: Instant, limits: &Limits) -> Option<Closing> {
         let mut state = self.state();
         let requests = state.requests;
@@ -134,8 +134,8 @@ impl Activity {
         (now.saturating_duration_since(since) >= limit).then_some(closing)
     }
 
-    /// Start of the wait for this connection's client, if the wait is long enough to close the connection in favour of
-    /// another.
+    /// Returns the time since which the connection waits for its client, if it has waited long enough to be closed in
+    /// favour of another connection.
     pub(super) fn evictable_since(&self, now: Instant, limits: &Limits) -> Option<Instant> {
         let state = self.state();
         let since = match state.stall {
@@ -146,7 +146,7 @@ impl Activity {
         (now.saturating_duration_since(since) >= EVICTABLE.min(limits.idle)).then_some(since)
     }
 
-    /// Closes the connection.
+    /// Requests that the connection be closed.
     pub(super) fn close(&self) {
         self.close.notify_one();
     }
@@ -157,7 +157,7 @@ impl Activity {
     }
 }
 
-/// Request in progress, until this is dropped.
+/// Guard of a request in progress, which ends when the guard is dropped.
 #[derive(Debug)]
 pub(super) struct InProgress(Arc<Activity>);
 

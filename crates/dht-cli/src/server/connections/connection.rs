@@ -1,4 +1,4 @@
-//! Requests of one connection, and its end.
+//! Serving the requests of one connection until it ends.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,15 +22,15 @@ use super::port::Port;
 use super::socket::Socket;
 use super::table::Lane;
 
-/// Time for which connections without a request stay open once no more are accepted. Requests in that time are refused
-/// with a reason, which a closed connection could not give.
+/// Time during which connections without a request stay open once no more connections are accepted. Requests in that
+/// time are refused with a reason, which a closed connection could not give.
 const REFUSING: Duration = Duration::from_millis(300);
-/// Time that a client has to read the last response of a connection while it still sends.
+/// Time limit for reading the last response of a connection while the client still sends.
 const LAST_RESPONSE: Duration = Duration::from_secs(1);
-/// Maximum number of bytes of the head of a request.
+/// Maximum size of a request's head in bytes.
 const HEAD_BYTES: usize = 64 << 10;
 
-/// End of a connection.
+/// Way in which a connection ends.
 enum End {
     /// Responses are complete, or hyper has answered a head that it could not parse.
     Answered,
@@ -47,7 +47,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Serves requests until the connection ends. If the server closes, the present request is still answered.
+    /// Serves requests until the connection ends. If the server closes the connection, the present request is still
+    /// answered.
     pub(super) async fn serve(self, router: Router, closing: watch::Receiver<bool>) {
         if let End::Answered = self.answer(router, closing).await {
             tokio::select! {
@@ -61,7 +62,8 @@ impl Connection {
         let service =
             Requests { router: TowerToHyperService::new(router), activity: self.activity.clone(), lane: self.lane };
         let mut builder = http1::Builder::new();
-        // The table has the limits of time: hyper's limit for heads would cut responses that are still being read.
+        // The table of connections enforces the time limits: hyper's limit for heads would cut responses that are still
+        // being read.
         builder.header_read_timeout(None).half_close(true).max_buf_size(HEAD_BYTES);
         let connection = builder.serve_connection(TokioIo::new(self.socket.clone()), service);
         tokio::pin!(connection);
@@ -116,7 +118,7 @@ struct Requests {
 }
 
 impl Service<Request<Incoming>> for Requests {
-    type Response = Response<Recorded>;
+    type Response = Response<RecordedBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -124,17 +126,17 @@ impl Service<Request<Incoming>> for Requests {
         request.extensions_mut().insert(self.lane);
         let in_progress = self.activity.begin();
         let answered = self.router.call(request);
-        Box::pin(async move { Ok(answered.await?.map(|body| Recorded { body, _in_progress: in_progress })) })
+        Box::pin(async move { Ok(answered.await?.map(|body| RecordedBody { body, _in_progress: in_progress })) })
     }
 }
 
-/// Body of a response. Its request is in progress until this is dropped.
-struct Recorded {
+/// Body of a response. Its request counts as in progress until the body is dropped.
+struct RecordedBody {
     body: Body,
     _in_progress: InProgress,
 }
 
-impl HttpBody for Recorded {
+impl HttpBody for RecordedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -1,4 +1,4 @@
-//! Port that the server listens at.
+//! Port on which the server listens.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::server::settings::Limits;
 /// Route of requests whose head could not be parsed, in metrics and log lines.
 const UNPARSED: &str = "unparsed";
 
-/// Port that the server listens at, with its open connections.
+/// Port on which the server listens, with its open connections.
 pub(in crate::server) struct Port {
     pub(in crate::server) connections: Table,
     pub(in crate::server) limits: Limits,
     pub(in crate::server) log: Arc<Log>,
-    /// Responses by route and status.
+    /// Counter of responses by route and status.
     pub(in crate::server) responses: IntCounterVec,
-    /// True once the port is to be closed.
+    /// True once the port should be closed.
     pub(in crate::server) stopping: watch::Receiver<bool>,
 }
 

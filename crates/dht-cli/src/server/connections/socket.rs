@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::activity::Activity;
 
-/// Stream whose activity is recorded. Clones share the stream.
+/// TCP stream whose traffic is recorded. Clones share the stream.
 #[derive(Debug, Clone)]
 pub(super) struct Socket {
     stream: Arc<TcpStream>,
@@ -24,13 +24,13 @@ impl Socket {
         Self { stream: Arc::new(stream), activity }
     }
 
-    /// Waits until the client resets the connection. A client that only ends its side may still read.
+    /// Waits until the client resets the connection. A client that only ends its side may still read the response.
     pub(super) async fn reset(&self) {
         let _ = self.stream.ready(Interest::ERROR).await;
     }
 
-    /// Ends this side, and drops the bytes that the client still sends. A connection that is closed earlier could lose
-    /// the response.
+    /// Ends the server's side, and drops the bytes that the client still sends. If the connection closed earlier, the
+    /// response could be lost.
     pub(super) async fn linger(&self) {
         if self.shutdown().is_err() {
             return;
@@ -107,7 +107,7 @@ impl AsyncWrite for Socket {
         true
     }
 
-    /// Records that no write waits. A stream has no buffer: all written bytes are with the system.
+    /// Records that no write waits. The stream has no buffer: all written bytes are already with the operating system.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
         self.activity.flushed();
         Poll::Ready(Ok(()))

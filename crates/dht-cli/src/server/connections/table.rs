@@ -7,19 +7,19 @@ use std::time::Instant;
 use super::activity::{Activity, Closing};
 use crate::server::settings::Limits;
 
-/// Number of connections beyond the limit, which are answered on `/health` and refused on all other paths.
+/// Maximum number of connections beyond the limit. They are answered on `/health` and refused on all other paths.
 const SPARE: usize = 64;
 
-/// Lane of a connection.
+/// Class of a connection: within the limit, or beyond it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) enum Lane {
     /// Within the limit of connections.
     Regular,
-    /// Beyond the limit: one request is answered.
+    /// Beyond the limit: only one request is answered.
     Spare,
 }
 
-/// Open connections by number.
+/// Table of the open connections by their number.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Table(Mutex<Lanes>);
 
