@@ -1,4 +1,4 @@
-//! Replacement of the part of a text between two marker lines.
+//! Replacement of a generated part of a text, which stands between two marker lines.
 
 use crate::error::{Error, Result};
 
@@ -26,7 +26,7 @@ pub(crate) fn replaced(text: &str, (start, end): (&'static str, &'static str), b
             replaced.push('\n');
         }
     }
-    // Both are there, but the end came first.
+    // Both marker lines exist, but the end comes first.
     if inside { Err(problem()) } else { Ok(replaced) }
 }
 

@@ -78,7 +78,7 @@ impl fmt::Display for HeadName {
     }
 }
 
-/// Runs the head ablation.
+/// Runs the example `heads`: scores a classifier without each head, and with each head alone in its layer.
 ///
 /// # Errors
 /// Errors of the flags, the data, the classifier and the directories; [`Error::Transformer`] for a layer or head that

@@ -13,7 +13,7 @@ impl Arguments {
     /// Flags that differ from their defaults, in the order of `--help`. `--quiet` is left out, since it changes no
     /// result. Of paths that are absolute or contain `..`, only the last component is included.
     pub(crate) fn flags(&self) -> Vec<String> {
-        // Names every field, so that a new one is not forgotten.
+        // The pattern names every field, so that a new field cannot be forgotten.
         let Self { source, model, epochs, batch, lr, seed, device, precision, settings, quiet: _ } = self;
         let DataArguments {
             data,
@@ -66,7 +66,7 @@ impl Flags {
     }
 }
 
-/// Path for publication, without the directories of this machine.
+/// Path as records show it: without directories that are specific to this machine.
 pub(crate) fn named(path: &Path) -> String {
     let private = path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
     let last = path.file_name().filter(|_| private).map(Path::new);

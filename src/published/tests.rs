@@ -29,7 +29,7 @@ fn both_tables_have_all_their_cells() {
             assert_eq!(cells.len(), lines);
             assert!(cells.iter().all(|cell| cell.f1 > 0.5 && cell.f1 < 1.0 && cell.cost > 0.0 && cell.cost <= 1.0));
         }
-        // The paper trains and predicts with one model, so that a method has one score.
+        // The paper trains and predicts with the same model, so a method has the same score in both tables.
         for trained in cells(data, Stage::Training) {
             assert_eq!(cell(data, Stage::Inference, trained.method).unwrap().f1, trained.f1);
         }

@@ -1,4 +1,5 @@
-//! Accuracy at given costs: each kind of model at the threshold with the highest cost within them on validation rows.
+//! Accuracy of each kind of model at fixed inference costs. A model runs at the most expensive threshold that stays
+//! within the cost on validation rows.
 
 use dht_dynamic::evaluation::{Staged, Stages};
 use dht_transformer::train::metrics::Confusion;
@@ -16,7 +17,7 @@ use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Inter
 /// classifier on top; such a model counts as within that cost.
 const TOLERANCE: f64 = 1e-3;
 
-/// Models of one seed.
+/// Candidate models of one seed, with the labels that they are scored on.
 pub(super) struct SeedCandidates {
     seed: u64,
     pub(super) candidates: Vec<Candidate>,
@@ -25,12 +26,12 @@ pub(super) struct SeedCandidates {
     classes: usize,
     /// FLOPs of the full model on the validation rows and on the test rows.
     pub(super) full_flops: [u64; 2],
-    /// Class that the full model predicts for each test row, followed by the correctness of each prediction.
+    /// Class that the full model predicts for each test row. The next field has the correctness of each prediction.
     pub(super) full_labels: Vec<u32>,
     full: Vec<f64>,
 }
 
-/// Model at a cost.
+/// Threshold of a model at one cost, and its accuracy on validation rows.
 pub(super) struct AtCost {
     pub(super) validation_accuracy: f64,
     threshold: f64,
@@ -53,8 +54,8 @@ impl SeedCandidates {
         })
     }
 
-    /// A model at the threshold with the highest cost within a share of the full model's FLOPs on validation rows;
-    /// `None` if all thresholds cost more.
+    /// Selects a model's threshold: the one with the highest cost that is within a share `cost` of the full model's
+    /// FLOPs on validation rows. `None` if all thresholds cost more.
     pub(super) fn at(&self, candidate: &Candidate, cost: f64) -> Option<AtCost> {
         let threshold = threshold_within(&candidate.validation, cost, self.full_flops[0])?;
         let right = right(&candidate.validation.at(threshold).labels, &self.validation_labels);
@@ -79,7 +80,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// Model of several seeds at a cost.
+/// Model at one cost, with its results over several seeds.
 struct Chosen {
     kind: Kind,
     setting: String,
@@ -116,8 +117,8 @@ impl Chosen {
         })
     }
 
-    /// Runs this model within the cost of another one on the test rows, seed by seed, or at its own lowest cost if that
-    /// is higher. Costs do not depend on labels, so nothing is learned from the test rows.
+    /// Runs this model within another model's cost on the test rows, seed by seed. If its own lowest cost is higher, it
+    /// runs at that cost. Costs do not depend on labels, so nothing is learned from the test rows.
     fn at_the_cost_of(&self, other: &Self, seeds: &[SeedCandidates]) -> Self {
         let (mut test, mut rights) = (Vec::new(), Vec::new());
         for own in &self.seeds {
@@ -159,7 +160,7 @@ fn all_at(seeds: &[SeedCandidates], cost: f64) -> Vec<Chosen> {
     names.into_iter().filter_map(|(kind, setting)| Chosen::new(seeds, kind, setting, cost)).collect()
 }
 
-/// Model with the highest value, the first among equals.
+/// Model with the highest value; the first one of several equal models.
 fn best<'a>(models: impl Iterator<Item = &'a Chosen>, value: fn(&Chosen) -> f64) -> Option<&'a Chosen> {
     models.reduce(|best, model| if value(model) > value(best) { model } else { best })
 }
@@ -169,7 +170,7 @@ pub(super) fn at_costs<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -
     let by_cost: Vec<Vec<Chosen>> = SPEED_COSTS.into_iter().map(|cost| all_at(seeds, cost)).collect();
     let mut rows = Vec::new();
     for kind in Kind::ALL {
-        // Settings that have been run with fewer seeds than others of their kind are left out.
+        // Settings with fewer seeds than others of the same kind are left out.
         let of_kind =
             |all: &'_ [Chosen]| all.iter().filter(|model| model.kind == kind).map(|model| model.seeds.len()).max();
         let Some(most) = by_cost.iter().filter_map(|all| of_kind(all)).max() else { continue };
@@ -238,8 +239,8 @@ struct Pair {
 }
 
 impl Pair {
-    /// Compares with the best of the models that ran with the same seeds, at that model's cost on the test rows. Two
-    /// models within one budget on validation rows may differ in cost on test rows.
+    /// Compares this project's model with the best competitor that ran with the same seeds, at the competitor's cost on
+    /// the test rows. Two models within one budget on validation rows may differ in cost on test rows.
     fn with_best(ours: &Chosen, all: &[Chosen], kinds: &[Encoders], seeds: &[SeedCandidates]) -> Option<Self> {
         let rivals = || {
             let same = |model: &&Chosen| ours.seeds.iter().all(|seed| model.seeds.contains(seed));
@@ -263,8 +264,8 @@ impl Pair {
         Self::new(ours, "full".into(), full)
     }
 
-    /// Compares with a random assignment of the rows to the same stages, with the same number of rows for each: the
-    /// mean over all assignments.
+    /// Compares this project's model with a random assignment of rows to its stages that keeps the number of rows at
+    /// each stage. The result is the mean over all assignments.
     fn with_random(ours: &Chosen, seeds: &[SeedCandidates]) -> Self {
         let random = |seed| {
             let own = seeds.iter().find(|own| own.seed == seed);

@@ -1,5 +1,5 @@
-//! Predictions of the accelerated model and its competitors at each of their stages, read from the units' files. Every
-//! threshold, and so every cost, can be computed from them.
+//! Predictions of the accelerated model and its competitors at each of their stages, read from the units' files. The
+//! cost and the answers at any threshold can be computed from them.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,7 @@ impl Kind {
     }
 }
 
-/// Model, given by its stages on the rows of one seed.
+/// Model of one seed, represented by the predictions of its stages on validation and test rows.
 pub(super) struct Candidate {
     pub(super) kind: Kind,
     /// Setting that distinguishes the model from others of its kind.
@@ -109,13 +109,13 @@ pub(super) fn candidates(worker: &Worker<'_>) -> Result<Vec<Candidate>> {
         }
     }
     if worker.result_of(Unit::Ngram).is_ok() {
-        // DistilBERT's students keep other layers, but cost what truncations cost.
+        // DistilBERT's students have other layers than truncations, but cost the same.
         found.extend(WithNgrams::load(worker)?.candidates(&finished)?);
     }
     Ok(found)
 }
 
-/// Fine-tuned encoder.
+/// Fine-tuned encoder, represented by its predictions.
 struct Encoder {
     unit: Unit,
     depth: usize,
@@ -150,7 +150,7 @@ impl Encoder {
     }
 }
 
-/// N-gram model, alone and followed by encoders.
+/// Candidates that begin with the n-gram model: alone, or followed by encoders.
 struct WithNgrams<'a> {
     worker: &'a Worker<'a>,
     model: NgramClassifier,
@@ -185,8 +185,8 @@ impl<'a> WithNgrams<'a> {
         Ok(found)
     }
 
-    /// Combines the n-gram model with these encoders, and stacks it on each. With `always`, no text exits at the n-gram
-    /// model alone.
+    /// Combines the n-gram model with `encoders`, and stacks it on each of them. With `always`, no text exits at the
+    /// n-gram model alone.
     fn candidate(&self, kind: Kind, setting: String, encoders: &[&Encoder], always: bool) -> Result<Candidate> {
         let mut stackers = Vec::new();
         for encoder in encoders {
@@ -221,14 +221,14 @@ fn confident(tables: &[&LogProbabilities], flops: Vec<Vec<u64>>) -> Result<Stage
 
 type Tables = BTreeMap<String, Vec<Vec<f32>>>;
 
-/// Table of a unit.
+/// Log-probabilities in a unit's file, by their name.
 fn table(tables: &Tables, name: &str) -> Result<LogProbabilities> {
     let rows = tables.get(name).map(Vec::as_slice).unwrap_or_default();
     let classes = rows.first().map_or(0, Vec::len);
     Ok(LogProbabilities::new(classes, rows.iter().flatten().copied().map(f64::from).collect())?)
 }
 
-/// Stages of a unit that has stages.
+/// Stages of a multi-exit model, from its unit's file.
 fn stages(tables: &Tables, part: Part, rule: LeavingRule) -> Result<Stages> {
     let names = (0..).map(|stage| part.of_stage(stage)).take_while(|name| tables.contains_key(name));
     let stages = names.map(|name| table(tables, &name)).collect::<Result<Vec<_>>>()?;

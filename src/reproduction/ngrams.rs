@@ -75,7 +75,8 @@ impl Worker<'_> {
         Ok(UnitResult { rows, ..UnitResult::default() })
     }
 
-    /// Runs the n-gram model and then two encoders: at each cost the pair of depths that is best on validation rows.
+    /// Runs the n-gram model and then two encoders. At each cost, the pair of depths that is best on validation rows is
+    /// used.
     pub(super) fn two_encoders(&self) -> Result<UnitResult> {
         let seed = SeedCandidates::new(self)?;
         let needed = self.unit.needs(self.encoder.layers());
@@ -91,7 +92,7 @@ impl Worker<'_> {
         }
         let mut rows = self.cascade_rows(&chosen)?;
         for (row, (pair, cost)) in rows.iter_mut().zip(chosen) {
-            // Another seed may choose another pair.
+            // The setting does not name the pair, since another seed may select another one.
             row.setting = format!("best pair at {cost}");
             row.deviations.push(format!("seed {}: {}", self.seed, pair.setting));
         }
@@ -117,7 +118,7 @@ impl Worker<'_> {
             row.method = candidate.kind.name().into();
             row.setting = format!("{} at {cost}", candidate.setting);
             self.add_costs(&mut row, candidate)?;
-            // Every encoder that a text passed has run from its first layer on.
+            // Each encoder of the cascade runs from its first layer, so the depths add up.
             let depths = candidate.encoders.iter().filter_map(|(unit, _)| unit.depth(self.encoder.layers()));
             let passed = |text: &Prediction| -> f64 {
                 let deepest = text.route.layers().count();
@@ -130,7 +131,7 @@ impl Worker<'_> {
         models.iter().zip(self.wall_ratios(&timed)?).zip(chosen).map(row).collect()
     }
 
-    /// Candidate of this kind whose encoders are plain truncations of these depths.
+    /// Candidate of a kind whose encoders are plain truncations to `depths` layers.
     fn candidate(&self, kind: Kind, depths: &[usize]) -> Result<Candidate> {
         let whole = self.encoder.layers();
         let unit = |depth: &usize| if *depth == whole { Unit::Full } else { Unit::Truncation(*depth) };
@@ -150,8 +151,8 @@ impl Worker<'_> {
         Ok(NgramClassifier::load(path)?.with_encoder(&self.encoder)?)
     }
 
-    /// Adds FLOPs and seconds of all trainings, FLOPs of predicting the validation rows that weights and thresholds are
-    /// fitted on (without their seconds), and layers × heads of the trainings.
+    /// Adds the costs of a candidate to its row: FLOPs, seconds and layers × heads of all its training runs. FLOPs also
+    /// include predictions of the validation rows that weights and thresholds are fitted on; seconds do not.
     fn add_costs(&self, row: &mut SeedRow, candidate: &Candidate) -> Result<()> {
         let ngram = self.result_of(Unit::Ngram)?;
         (row.train_flops, row.train_seconds) = (ngram.train_flops, ngram.train_seconds);
@@ -170,7 +171,7 @@ impl Worker<'_> {
         SeedRow { inference_layer_head_ratio: 0.0, ..self.row(tested, RowGroup::Ngram, clock) }
     }
 
-    /// Cost of the first layers in layers × heads.
+    /// Cost of the first `depth` layers in layers × heads, divided by the full model's.
     fn share(&self, depth: usize) -> f64 {
         depth as f64 / self.encoder.layers() as f64
     }

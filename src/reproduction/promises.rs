@@ -1,5 +1,5 @@
-//! Frequency at which promises about the accelerated model are kept: calibration texts are drawn repeatedly from the
-//! test texts.
+//! Test of the risk guarantees of the accelerated model. Calibration texts are drawn repeatedly from the test texts,
+//! and the true risk is compared with the guaranteed limit.
 
 use dht_dynamic::Error as DynamicError;
 use dht_dynamic::evaluation::{Calibration, Guarantee, Promise, Risk, Stages};
@@ -57,7 +57,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// Results of all promises, on draws from each seed in turn; empty without an accelerated model.
+/// Results of all risk guarantees, on draws from each seed in turn; empty without an accelerated model.
 pub(super) fn promises<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -> Result<Vec<PromiseTrial>> {
     let mut trials = Vec::new();
     for (risk, name) in [(Risk::AccuracyLoss, "accuracy lost"), (Risk::Disagreement, "answers that differ")] {

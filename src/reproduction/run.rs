@@ -112,7 +112,7 @@ fn child(plan: &ReproductionPlan, unit: Unit, seed: u64) -> Result<(), String> {
     }
     let text = std::fs::read_to_string(&log).unwrap_or_default();
     let error = text.lines().rev().find_map(|line| line.strip_prefix(ERROR));
-    // A panic or an abort has no such line; the last one is the nearest to a reason.
+    // A panic or an abort has no line with this prefix, so the last non-empty line is used as the reason.
     let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
     Err(error.map_or_else(|| format!("{status}: {last}"), str::to_owned))
 }
@@ -133,12 +133,12 @@ impl Found {
         found.and_then(|(_, _, outcome)| outcome.as_ref().ok())
     }
 
-    /// Number of failed units.
+    /// Number of failed training runs.
     fn failures(&self) -> usize {
         self.results.iter().filter(|(_, _, outcome)| outcome.is_err()).count()
     }
 
-    /// Required unit that failed.
+    /// First unit that this unit requires and that failed.
     fn missing(&self, unit: Unit, seed: u64, layers: usize) -> Option<Unit> {
         unit.needs(layers).into_iter().find(|needed| self.result(*needed, seed).is_none())
     }
@@ -162,7 +162,7 @@ fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Resu
     ))
 }
 
-/// Rows of a unit, each over all seeds.
+/// Rows of a unit, each summarised over all seeds.
 fn rows_of(unit: Unit, plan: &ReproductionPlan, test: &EncodedDataset, found: &Found) -> Result<Vec<RowRecord>> {
     let outcomes = found.results.iter().filter(|(own, _, _)| *own == unit);
     let mut failed = BTreeMap::new();

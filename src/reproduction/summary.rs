@@ -14,14 +14,14 @@ const RESAMPLES: usize = 2_000;
 /// Confidence of the one-sided bound.
 const CONFIDENCE: f64 = 0.95;
 
-/// Row of one seed with the full model of the same number of epochs.
+/// Row of one seed, paired with the full model that trained for the same number of epochs.
 pub(super) struct Pair<'a> {
     pub(super) seed: u64,
     pub(super) row: &'a SeedRow,
     pub(super) full: &'a SeedRow,
 }
 
-/// Means over seeds, and the bound of the deficit.
+/// Summarises a row over seeds: means of its numbers, and the upper bound of the deficit.
 pub(super) fn summary<R: Rng + ?Sized>(
     pairs: &[Pair<'_>],
     truth: &[u32],
@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// A row that is wrong on every n-th text of two classes.
+    /// Row of one seed that is wrong on every `wrong_every`-th text of two classes.
     fn row(truth: &[u32], wrong_every: usize) -> SeedRow {
         let label = |(text, truth): (usize, &u32)| if text % wrong_every == 0 { 1 - truth } else { *truth };
         let labels: Vec<u32> = truth.iter().enumerate().map(label).collect();

@@ -1,4 +1,4 @@
-//! Units of a reproduction: one unit is one training with its rows.
+//! Units of a reproduction. A unit is one training run with the rows that it yields.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::record::RowGroup;
 /// Depths of `DistilBERT`'s students as shares of the layers: 6, 3 and 1 of 12.
 const STUDENTS: [(usize, usize); 3] = [(1, 2), (1, 4), (1, 12)];
 
-/// One training of one seed, in a separate process.
+/// Training run with its rows. Each unit and seed runs in a separate process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     /// Full model.
@@ -118,7 +118,7 @@ impl Unit {
         }
     }
 
-    /// Settings of the unit's training. As published, the full model has the paper's pooler too.
+    /// Settings of the unit's training run. As published, the full model has the paper's pooler too.
     pub(super) fn settings(self) -> SettingsChoice {
         match self.reference() {
             Self::FullAsPublished => SettingsChoice::Paper,
@@ -126,8 +126,8 @@ impl Unit {
         }
     }
 
-    /// Number of epochs of the unit's training, if other rows have `epochs`. As published, P-DHT has two phases, so
-    /// these rows and their full model have twice the number.
+    /// Number of epochs that the unit trains for, if other rows have `epochs`. P-DHT as published has two phases, so
+    /// rows as published and their full model have twice the number.
     pub(super) fn epochs(self, epochs: usize) -> usize {
         if self.reference() == Self::FullAsPublished { 2 * epochs } else { epochs }
     }
@@ -163,11 +163,11 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// Selects the units of these names and those that they require; without names, all. The units of `once` are added.
-    /// They, and units that only they require, run with the first seed only.
+    /// Selects the named units and the units that they require, or all units if `names` is empty. The units of `once`
+    /// are added. They, and units that only they require, run with the first seed only.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the known names for an unknown one.
+    /// [`Error::Argument`] for an unknown name; the message lists the known names.
     pub(super) fn new(names: &[String], once: &[String], layers: usize, epochs: usize) -> Result<Self> {
         let all = Unit::all(layers);
         let one_seed = if once.is_empty() { Vec::new() } else { Self::named_units("once", once, &all, epochs)? };
@@ -192,9 +192,10 @@ impl Selection {
         if self.once.contains(&unit) { 1 } else { all }
     }
 
-    /// Units of the given names; without names, all.
+    /// Units with the names `names`, or all units if there are no names.
     fn named_units(flag: &'static str, names: &[String], all: &[Unit], epochs: usize) -> Result<Vec<Unit>> {
-        // P-DHT freezes its last layers after its first epochs; a unit that is not named itself is left out where none follow.
+        // P-DHT freezes its last layers after its first epochs. If no epochs follow, the unit is left out unless it is
+        // named.
         let possible = |unit: &Unit| match unit {
             Unit::Ours(Preset::PDht) | Unit::AsPublished(Preset::PDht) => {
                 unit.epochs(epochs) > Preset::FULL_EPOCHS_BEFORE_FREEZING
@@ -223,7 +224,7 @@ impl Selection {
         Ok(chosen)
     }
 
-    /// Finds the unit of this name.
+    /// Finds a selected unit by its name.
     ///
     /// # Errors
     /// [`Error::Argument`] for a name that is not selected.

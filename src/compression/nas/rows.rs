@@ -1,4 +1,5 @@
-//! Last three steps of the report: an architecture is extracted, distilled and scored.
+//! Rows of the results table. In the last three steps of the report, an architecture is extracted, distilled and
+//! scored.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +21,8 @@ use crate::record::{JudgedModel, KeptUnits, SearchedArchitecture, Summary};
 const LEAST_DRAWS: u64 = 5;
 /// Number of training texts for the importance by gradients.
 const GRADIENT_TEXTS: usize = 256;
-/// Random streams of resamples, first those of changes, and of draws. Each draw has a separate stream after the last
-/// one.
+/// Random streams: resamples for changes, resamples for differences, and draws of architectures. Each draw has a
+/// separate stream, counted from the last one.
 const RESAMPLED_CHANGES: u64 = 28;
 const RESAMPLED: u64 = 29;
 const DRAWN: u64 = 30;
@@ -52,14 +53,14 @@ impl StudentStep {
         Self { judged, best_step: trained.best_step, validation_score: trained.validation_score, labels }
     }
 
-    /// Creates a check that a stored student has an answer for each test row.
+    /// Creates a validity check for stored students: a student must have an answer for each test row.
     fn fits(bench: &Bench) -> impl Fn(&Self) -> bool {
         let (rows, classes) = (bench.data.test.len(), bench.data.test.labels.len());
         move |stored| stored.labels.len() == rows && stored.labels.iter().all(|label| (*label as usize) < classes)
     }
 }
 
-/// Row, with the classes that each of its students predicts for the test rows.
+/// Row of the table, with the classes that each of its students predicts for the test rows.
 pub(super) struct Row {
     pub(super) record: SearchedArchitecture,
     labels: Vec<Vec<u32>>,
@@ -85,7 +86,7 @@ pub(super) fn unpruned(bench: &Bench, seed: u64) -> Result<StudentStep> {
     })
 }
 
-/// Architecture of a row, with its origin.
+/// Architecture of a row, with the method that selected it and the cost of that selection.
 struct Chosen<'a> {
     method: String,
     architecture: &'a Architecture,
@@ -104,7 +105,7 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Searched architecture, and its baselines if they are requested.
+    /// Rows for one space and target: the searched architecture, and its baselines if they are requested.
     pub(super) fn of_cell(
         &self,
         space: SpaceChoice,
@@ -127,7 +128,8 @@ impl Rows<'_> {
         if !self.plan.beside {
             return Ok((searched.record, Vec::new()));
         }
-        // At the ratio that the search reached; by more than a rounding, so that the smallest sizes are still reached.
+        // The baselines have the ratio that the search reached. It is increased slightly, so that rounding does not
+        // exclude the smallest sizes.
         let settings = self.plan.settings(space, target);
         let cost = NasCost::of_model(self.whole, settings.measure, &settings.space)?;
         let ratio = (found.reached * (1.0 + 1e-9)).min(1.0);
@@ -140,7 +142,7 @@ impl Rows<'_> {
                 Ok((found.architecture.shuffled(rng), found.reached))
             })?,
         ];
-        // Evenly spaced: the first rows of a file may be of another kind than the others.
+        // The texts are evenly spaced, since a file may be sorted.
         let (texts, count) = (self.bench.data.train.len(), self.bench.data.train.len().min(GRADIENT_TEXTS));
         let rows: Vec<usize> = (0..count).map(|at| at * texts / count).collect();
         let scores = |method: &str| match method {
@@ -164,7 +166,7 @@ impl Rows<'_> {
         Ok((searched.record, rows))
     }
 
-    /// Row of drawn architectures, with one distillation each; the seeds take turns.
+    /// Row of randomly drawn architectures. Each is distilled once, with the seeds in turn.
     fn drawn(
         &self,
         search: (SpaceChoice, f64),
@@ -205,7 +207,7 @@ impl Rows<'_> {
         Ok(Row { record, labels })
     }
 
-    /// Row of an architecture: extracted and distilled with each seed.
+    /// Row of one architecture, which is extracted and distilled with each seed.
     fn row(
         &self,
         (space, target): (SpaceChoice, f64),
@@ -252,7 +254,8 @@ impl Rows<'_> {
         let bench = self.bench;
         let name = student_step((space, target), &chosen.method, seed);
         bench.steps.once_valid(&name, StudentStep::fits(bench), |step| {
-            // As the report has it, the architecture is the general student's; or what was trained to find it goes on.
+            // As in the report, the architecture is extracted from the general student. With `carry`, distillation
+            // continues from the searched weights.
             let student = match (self.plan.carry, chosen.method == SEARCH) {
                 (false, _) => extract(&bench.general()?, chosen.architecture)?,
                 (true, true) => TextClassifier::load(bench.steps.model(&step_of(space, target)), &bench.device)?,

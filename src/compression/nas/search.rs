@@ -15,7 +15,7 @@ use crate::experiment::rng;
 const GATES: u64 = 22;
 const PROJECTIONS: u64 = 23;
 
-/// Result of a search.
+/// Result of the search step: the architecture, its cost and its validation score.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct FoundStep {
     pub(super) architecture: Architecture,

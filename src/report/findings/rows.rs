@@ -12,7 +12,7 @@ const MARGIN: f64 = 0.01;
 /// Minimum share of FLOPs for comparing clocks. Below it, the clock shows the work before the layers.
 const LEAST_CLOCKED: f64 = 0.1;
 
-/// Findings of the rows of a record, in the order in which a reader asks.
+/// Findings of a record as sentences, the most important first.
 pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
     let finished: Vec<&RowRecord> = record.rows.iter().filter(|row| !row.seeds.is_empty()).collect();
     let mut found = Vec::new();
@@ -37,7 +37,7 @@ pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
     let failing = || record.rows.iter().filter(|row| !row.failed.is_empty());
     let failed: Vec<String> = failing().map(row_name).collect();
     if !failed.is_empty() {
-        // Rows of one training have one reason.
+        // Rows of one training run fail for the same reason and are counted once.
         let trainings: BTreeSet<_> =
             failing().flat_map(|row| row.failed.iter().map(|(seed, why)| (&row.method, *seed, why))).collect();
         let count = trainings.len();
@@ -195,12 +195,12 @@ fn better_rows(row: &RowRecord, finished: &[&RowRecord]) -> String {
     }
 }
 
-/// Value of the choice for each text: the score above that of the same routes shuffled among the texts.
+/// Value of choosing a route for each text: the score minus the score of the same routes, assigned to texts at random.
 fn worth_of_choosing<'a>(dynamic: impl Iterator<Item = &'a RowRecord>) -> Option<String> {
     let worth: Vec<String> = dynamic
         .filter_map(|row| {
             let shuffled = row.random_macro_f1?;
-            // No -0.000.
+            // Adding 0 avoids printing -0.000.
             let worth = (1_000.0 * (row.macro_f1.mean - shuffled.mean)).round() / 1_000.0 + 0.0;
             Some(format!("{worth:+.3} for {}", row_name(row)))
         })
@@ -213,7 +213,7 @@ fn worth_of_choosing<'a>(dynamic: impl Iterator<Item = &'a RowRecord>) -> Option
     })
 }
 
-/// Row whose estimate is furthest below its exact FLOPs.
+/// Row whose estimated cost (layers × heads) is furthest below its exact FLOPs.
 fn gap_of_the_estimate(finished: &[&RowRecord]) -> Option<String> {
     let gaps = finished.iter().flat_map(|row| {
         [
