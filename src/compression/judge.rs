@@ -13,8 +13,8 @@ use crate::record::{F1, JudgedModel, MATTHEWS};
 /// Number of texts in a batch of predictions.
 pub(super) const BATCH: usize = 64;
 
-/// Metric of a task. If the data directory has the name of a GLUE task, and the labels include the class of that task's
-/// metric, it is the metric of GLUE; otherwise it is accuracy.
+/// Metric of a task. A data directory with the name of a GLUE task has that task's metric, and F1 only if the labels
+/// include its class. All other tasks have accuracy.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Judge {
     Accuracy,

@@ -103,8 +103,8 @@ impl RunData {
         Ok(Self { record, tokenizer, train, validation, test })
     }
 
-    /// Renumbers the classes to match a classifier, by their names: class k becomes `labels[k]`. Returns `false` and
-    /// changes nothing if the classifier lacks a class.
+    /// Renumbers the classes to match a classifier: a class's number becomes the position of its name in `labels`.
+    /// Returns `false` and changes nothing if `labels` lacks a class.
     pub fn order_classes(&mut self, labels: &[String]) -> bool {
         let own = &self.train.labels;
         let place = |label: &String| labels.iter().position(|other| other == label);

@@ -181,7 +181,7 @@ impl TryFrom<Arguments> for RunPlan {
     }
 }
 
-/// Configuration of the model. For a model from scratch the vocabulary size is not known yet and is a placeholder.
+/// Configuration of the model. For a model from scratch the vocabulary is not known yet.
 fn config_of(model: &Model) -> Result<BertConfig> {
     let config = match model {
         Model::Size(size) => size.config(MAX_LENGTH)?,

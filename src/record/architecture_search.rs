@@ -10,9 +10,9 @@ use super::record::{Record, Results};
 
 /// Share of the teacher's margin that the unpruned student must preserve, so that losses after it are meaningful.
 const INFORMATIVE: f64 = 0.8;
-/// Name of the metric that is 0 for an uninformed model, which no other metric is.
+/// Name of the Matthews correlation, the only metric that is 0 for an uninformed model.
 pub(crate) const MATTHEWS: &str = "Matthews correlation";
-/// Name of the metric for which constant answers differ widely in score.
+/// Name of the F1 metric, the only one for which constant answers differ widely in score.
 pub(crate) const F1: &str = "F1";
 /// Quantile .975 of the normal distribution.
 const NORMAL: f64 = 1.96;

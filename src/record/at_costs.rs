@@ -18,7 +18,7 @@ pub struct AtCosts {
     pub comparisons: Vec<Comparison>,
 }
 
-/// Number of encoders that a kind of model runs.
+/// Encoders that a kind of model runs, from none to two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoders {

@@ -60,7 +60,7 @@ pub enum CostChoice {
     Flops,
     /// Parameters of the student's layers.
     Parameters,
-    /// Prediction time of the student on this machine for texts of the maximum length. It is interpolated from
+    /// Prediction time of the student on this machine for texts of the maximum length. It is estimated from
     /// measurements of narrower copies.
     Latency,
 }

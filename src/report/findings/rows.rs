@@ -12,7 +12,7 @@ const MARGIN: f64 = 0.01;
 /// Minimum share of FLOPs for comparing clocks. Below it, the clock shows the work before the layers.
 const LEAST_CLOCKED: f64 = 0.1;
 
-/// Findings of a record as sentences, the most important first.
+/// Findings of a record as sentences: first the full model, then comparisons with it, and failures last.
 pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
     let finished: Vec<&RowRecord> = record.rows.iter().filter(|row| !row.seeds.is_empty()).collect();
     let mut found = Vec::new();

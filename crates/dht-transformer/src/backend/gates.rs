@@ -13,7 +13,7 @@ pub enum Gate {
     Mix(Tensor),
 }
 
-/// Gates of a layer; `None` for a part without a gate.
+/// Gates of one encoder layer, as an architecture search trains them; `None` for a part without a gate.
 ///
 /// | gate | numbers | acts on |
 /// |---|---|---|
@@ -25,15 +25,15 @@ pub enum Gate {
 ///
 /// With gates in {0, 1}, the output of the layer equals that of the layer without the dimensions whose gate is 0
 /// ([`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions)). A [`Gate::Mix`] is (n, n). On outputs it is
-/// (head_dim, head_dim), the same for all heads, and mixes both queries and keys. Gates of another type are converted
-/// to the type of the rows.
+/// (head_dim, head_dim), the same for all heads, and mixes both queries and keys. Gates of another data type are
+/// converted to the data type of the rows.
 #[derive(Debug, Clone, Default)]
 pub struct LayerGates {
-    /// Gate on Q's input.
+    /// Gate on the input of Q.
     pub query_inputs: Option<Gate>,
-    /// Gate on K's input.
+    /// Gate on the input of K.
     pub key_inputs: Option<Gate>,
-    /// Gate on V's input.
+    /// Gate on the input of V.
     pub value_inputs: Option<Gate>,
     /// Gate on the products of queries and keys.
     pub query_key_outputs: Option<Gate>,
@@ -49,7 +49,7 @@ impl LayerGates {
     /// Checks that the gates have the shapes of a layer.
     ///
     /// # Errors
-    /// [`Error::Shape`] with the first gate of a wrong shape.
+    /// [`Error::Shape`] for the first gate that has a wrong shape.
     pub(crate) fn check(&self, hidden: usize, heads: usize, neurons: usize) -> Result<()> {
         let dim = hidden / heads;
         for (what, gate, scale, width) in [

@@ -14,7 +14,7 @@ use super::test_support::wave;
 use crate::config::Activation;
 use crate::tensors::Spans;
 
-/// d loss / d arguments[which] by central differences, where loss = Σ y·dy.
+/// Computes d loss / d arguments[which] by central differences, where loss = Σ y·dy.
 fn numeric(arguments: &[Vec<f64>], which: usize, dy: &[f64], f: &dyn Fn(&[Vec<f64>]) -> Vec<f64>) -> Vec<f64> {
     let step = 1e-5;
     let loss = |arguments: &[Vec<f64>]| f(arguments).iter().zip(dy).map(|(y, dy)| y * dy).sum::<f64>();
@@ -131,8 +131,8 @@ fn packed(a: &[Vec<f64>], backward: bool) -> [Packed<f64>; 2] {
     [inward, outward].map(|weight| Packed::new(if backward { weight } else { weight.transposed() }))
 }
 
-/// Part of a sublayer for neighbouring samples: their rows, the rows of W₁ and columns of W₂ that they use, the inner
-/// function, and the heads or neurons.
+/// Segment of a test: neighbouring samples that run the same heads or neurons. The fields are their rows, the rows of
+/// W₁ and columns of W₂ that they use, the inner function, and the heads or neurons.
 struct Part<'a> {
     rows: Range<usize>,
     wide: Range<usize>,
@@ -144,7 +144,7 @@ struct Part<'a> {
 /// Function applied to the segments of a block.
 type Use<'a> = dyn FnMut(&[Segment<'_, f64>], OutputNorm<'_, f64>) + 'a;
 
-/// Checks a sublayer against central differences.
+/// Checks the gradients of a sublayer against central differences.
 fn check_sublayer(
     arguments: &[Vec<f64>],
     fixture: &Fixture,
@@ -160,7 +160,7 @@ fn check_sublayer(
         let [inward, outward] = packed(a, backward);
         let segments = parts.iter().map(|part| {
             let (wide, inner) = (std::slice::from_ref(&part.wide), std::slice::from_ref(&part.inner));
-            // Parts begin with the first number if columns are cut.
+            // A slice of columns begins with the first column.
             let (inward, outward) = match backward {
                 false => (inward.part(every, &[0], part.wide.len()), outward.part(inner, &[0], HIDDEN)),
                 true => (inward.part(wide, &[0], HIDDEN), outward.part(every, &[0], part.inner.len())),
@@ -196,7 +196,7 @@ fn check_sublayer(
     compare_all(&dx.unwrap(), &got, &bias, &|which| numeric(arguments, which, &dy, &|a| forward(a).0));
 }
 
-/// Compares the gradients of a sublayer's arguments with numeric ones.
+/// Compares the gradients of a sublayer's arguments with numeric gradients.
 fn compare_all(dx: &[f64], got: &SublayerGradients<f64>, bias: &[f64], expected: &dyn Fn(usize) -> Vec<f64>) {
     compare("x", dx, &expected(0));
     compare("inward", &got.inward, &expected(1));
@@ -213,7 +213,7 @@ fn compare_all(dx: &[f64], got: &SublayerGradients<f64>, bias: &[f64], expected:
 #[test]
 fn the_attention_sublayer_agrees_with_finite_differences() {
     let fixture = Fixture::new();
-    // Two samples run both heads, the third one only the first.
+    // Two samples run both heads, the third sample runs only the first head.
     let dropout = Dropout::new(0.2, 3, 9, DropoutSite::AttentionProbabilities { layer: 2 });
     let function = |samples: Range<usize>, kept: &'static [usize], bias: &[f64]| InnerFunction::Attention {
         spans: fixture.spans.part(samples.clone()),

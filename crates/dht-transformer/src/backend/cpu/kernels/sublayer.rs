@@ -38,14 +38,14 @@ pub(crate) struct OutputNorm<'a, T> {
 pub(crate) struct Segment<'a, T> {
     /// Rows of the samples in the block.
     pub(crate) rows: Range<usize>,
-    /// Part of W₁ that the segment runs, for one direction: one product, or one each for Q, K and V.
+    /// Slice of W₁ that the segment runs, packed for one direction. It is one projection, or one each for Q, K and V.
     pub(crate) inward: Vec<Projection<'a, T>>,
-    /// Part of b₁, (wide).
+    /// Slice of b₁ that the segment runs, (wide).
     pub(crate) inward_bias: &'a [T],
-    /// Part of W₂.
+    /// Slice of W₂ that the segment runs.
     pub(crate) outward: Part<'a, T>,
     pub(crate) function: InnerFunction<'a, T>,
-    /// Position of each head of the layer, or of each chunk of neurons, among the heads or chunks that run.
+    /// For each head of the layer, or for each chunk of neurons, its position among the heads or chunks that run.
     pub(crate) positions: Arc<[Option<usize>]>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Segment<'a, T> {
 pub(crate) enum InnerFunction<'a, T> {
     /// Attention within the segment's own spans.
     Attention { spans: Spans, shape: HeadShape<T>, dropout: Option<ProbabilityDropout<'a>> },
-    /// Activation; wide = inner.
+    /// Activation, applied element by element; wide = inner.
     Activation(Activation),
 }
 
@@ -69,12 +69,12 @@ impl<T: Real> Segment<'_, T> {
         }
     }
 
-    /// Part of rows of `width` values that belongs to the segment.
+    /// Range of the segment's values in rows of `width` values.
     fn range(&self, width: usize) -> Range<usize> {
         self.rows.start * width..self.rows.end * width
     }
 
-    /// Trace spans of the two products.
+    /// Tracing spans of the two products.
     fn product_spans(&self) -> [tracing::Span; 2] {
         match self.function {
             InnerFunction::Attention { .. } => {
@@ -96,7 +96,7 @@ pub(crate) struct SavedActivations<T> {
 struct SavedSegment<T> {
     /// Q, K and V, or the input of the activation without its bias.
     u: Vec<T>,
-    /// Context of attention. The activation is recomputed.
+    /// Context of attention. It is empty for an activation, which is recomputed.
     context: Vec<T>,
 }
 
@@ -185,7 +185,7 @@ pub(crate) fn sublayer<T: Real>(
         let mut inner_rows = match (attends, keep) {
             (true, _) => std::mem::take(&mut scratch.inner_rows),
             (false, true) => tracing::trace_span!("allocation").in_scope(|| u.clone()),
-            // Without a backward pass the values are not needed twice.
+            // Without a backward pass the input of the activation is not needed again.
             (false, false) => std::mem::take(&mut u),
         };
         grow(&mut inner_rows, segment.rows.len() * inner);
@@ -221,8 +221,8 @@ pub(crate) fn sublayer<T: Real>(
     (y, saved)
 }
 
-/// Backward pass of [`sublayer`]. The weights must be packed for the backward pass. Returns the gradient of x if
-/// requested, and the row gradients.
+/// Runs the backward pass of [`sublayer`]. The weights must be packed for the backward pass. Returns the gradient of x
+/// if requested, and the row gradients.
 pub(crate) fn sublayer_backward<T: Real>(
     dy: &[T],
     saved: SavedActivations<T>,

@@ -11,7 +11,7 @@ use crate::backend::cpu::kernels::rows::array;
 
 /// Number of vectors in a panel's row.
 pub(crate) const VECTORS: usize = 3;
-/// Number of values in the widest panel's row, of AVX-512 vectors.
+/// Number of values in a row of the widest panel, which has AVX-512 vectors.
 pub(crate) const WIDEST: usize = VECTORS * 16;
 
 /// Number of values in a vector.
@@ -98,7 +98,8 @@ impl<T: Real> Packed<T> {
         &numbers[(group * panels + first / width) * of_panel..][..of_panel]
     }
 
-    /// Part of the factor: these ranges of rows, and the first `columns` columns of each of these groups, concatenated.
+    /// Selects a part of the factor: ranges of rows, and the first `columns` columns of several groups. The selected
+    /// rows and columns are concatenated.
     pub(crate) fn part<'a>(&'a self, rows: &'a [Range<usize>], groups: &'a [usize], columns: usize) -> Part<'a, T> {
         assert!(rows.iter().all(|rows| rows.start <= rows.end && rows.end <= self.rows.end), "rows of a part");
         assert!(groups.iter().all(|group| *group < self.groups.len()) && columns <= self.columns, "columns of a part");
@@ -106,7 +107,7 @@ impl<T: Real> Packed<T> {
     }
 }
 
-/// A part of a packed right factor.
+/// Selected rows and columns of a packed right factor.
 #[derive(Clone, Copy)]
 pub(crate) struct Part<'a, T> {
     pub(crate) packed: &'a Packed<T>,
@@ -174,8 +175,8 @@ impl<T: Real> WithSimd for Round<'_, T> {
     }
 }
 
-/// Packs some columns of B, row after row, into the panel, beginning at column `place`. Other values of the panel do
-/// not change.
+/// Packs columns of B into a panel, row after row, beginning at the panel's column `place`. Other values of the panel
+/// do not change.
 #[inline(always)]
 pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut [T], width: usize, place: usize) {
     let wide = columns.len();
@@ -186,7 +187,7 @@ pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut
         }
         return;
     }
-    // Squares, which the compiler transposes in registers.
+    // The columns are packed in squares, which the compiler transposes in registers.
     let (squares, side) = (wide / SIDE * SIDE, SIDE);
     let column = |j: usize| &b.data[(columns.start + j) * b.column_stride..][..b.rows];
     for j in (0..squares).step_by(side) {

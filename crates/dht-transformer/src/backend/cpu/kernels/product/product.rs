@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn a_product_with_part_of_a_packed_matrix_uses_its_submatrix() {
-        // Three groups of 50 columns in two matrices of 20 and 30, and the same below one another; 40 rows.
+        // The factor has 40 rows and three groups of 50 columns. A group consists of two matrices of 20 and 30 columns
+        // side by side, or of 20 and 30 rows below one another.
         let (rows, columns) = (40, 150);
         let b: Vec<f64> = (0..rows * columns).map(|i| (i as f64 * 0.73).cos()).collect();
         let matrix = |row: usize, column: usize, rows, width| {
