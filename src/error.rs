@@ -39,7 +39,7 @@ pub enum Error {
     TooLittle {
         /// Data set.
         data: String,
-        /// Noun of the missing items, such as `training rows`.
+        /// Missing items: `rows` or `classes`.
         what: &'static str,
         /// Minimum number.
         least: usize,

@@ -1,9 +1,10 @@
-//! The account of a directory: its items, and the reasons that it cannot be loaded.
+//! Account of a model directory: its files, fields and tensors, and the reasons why it cannot be loaded.
 
 use super::entry::Entry;
 use crate::error::Error;
 
-/// The items of a directory and the reasons that it cannot be loaded.
+/// Account of a Hugging Face model directory: the treatment of each file, field and tensor, and the reasons why the
+/// directory cannot be loaded.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Account {
@@ -11,7 +12,7 @@ pub struct Account {
     pub entries: Vec<Entry>,
     /// Errors that loading returns, for any use of the directory.
     pub problems: Vec<Error>,
-    /// Errors of loading the directory as a classifier alone: an encoder can still be trained from it.
+    /// Errors that loading the directory as a classifier returns. An encoder can still be loaded and trained from it.
     pub classifier_problems: Vec<Error>,
     /// Class names, if the directory holds a classifier.
     pub labels: Option<Vec<String>>,

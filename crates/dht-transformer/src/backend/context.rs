@@ -234,7 +234,8 @@ impl ForwardContext {
     /// Refuses parameters whose gradients this training step does not collect.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a trainable parameter is missing from this context.
+    /// [`Error::Argument`] if this context belongs to other parameters, or was created before some of the parameters
+    /// were added.
     pub(crate) fn check(&self, parameters: &Parameters) -> Result<()> {
         let Some(own) = self.training.as_ref().map(|training| &training.parameters) else { return Ok(()) };
         let got = match own.is_same(parameters) {

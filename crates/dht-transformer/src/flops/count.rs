@@ -1,4 +1,4 @@
-//! Number of operations, with saturating arithmetic.
+//! Number of floating-point operations, with saturating arithmetic.
 
 use std::fmt;
 use std::iter::Sum;
@@ -28,7 +28,7 @@ impl FlopCount {
         self.0 as f64
     }
 
-    /// Ratio of this count to another.
+    /// Ratio of this count to another count.
     pub fn ratio(self, whole: Self) -> f64 {
         self.as_f64() / whole.as_f64()
     }

@@ -1,4 +1,4 @@
-//! Classifier from hidden rows to logits.
+//! Linear classifier, from hidden rows to logits.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ impl Classifier {
     /// Registers the classifier's parameters as `{name}.weight`, `{name}.bias` (and `{name}.pooler.*`).
     ///
     /// # Errors
-    /// [`Error::Parameter`] when a name is already used; then nothing is registered.
+    /// [`Error::Parameter`] if a name is already used; then nothing is registered.
     pub(crate) fn new(
         parameters: &mut Parameters,
         name: &str,
@@ -53,7 +53,7 @@ impl Classifier {
     /// `pooler.dense.…`.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let layers = [Some(("classifier", &self.dense)), self.pooler.as_ref().map(|pooler| ("pooler.dense", pooler))];
         let mut tensors = BTreeMap::new();
@@ -74,7 +74,7 @@ impl Classifier {
         ClassifierShape { hidden: self.dense.inputs, classes: self.dense.outputs, pooler: self.pooler.is_some() }
     }
 
-    /// Returns whether any of its parameters is trainable.
+    /// Returns whether any of the classifier's parameters is trainable.
     pub(crate) fn trains(&self) -> bool {
         [Some(&self.dense), self.pooler.as_ref()].into_iter().flatten().any(LinearParameters::trains)
     }
@@ -82,7 +82,7 @@ impl Classifier {
     /// Computes the logits, (samples, classes).
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn forward(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor> {
         let pooled = match self.pooling {
             Pooling::Cls | Pooling::Pooler => hidden.first_rows()?,

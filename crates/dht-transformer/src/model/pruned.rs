@@ -1,4 +1,4 @@
-//! Pruned parts in `config.json`.
+//! Record of pruned heads, neurons and dimensions in `config.json`.
 
 use serde_json::Value;
 
@@ -6,10 +6,10 @@ use crate::config::{BertConfig, KeptDimensions};
 use crate::error::{Error, Result};
 use crate::tensors::HeadSet;
 
-/// This crate's own fields of `config.json`; see [`Encoder::prune`](crate::Encoder::prune).
+/// Fields of `config.json` that [`Encoder::prune`](crate::Encoder::prune) writes; they are specific to this crate.
 pub(crate) const KEPT_HEADS: &str = "kept_heads";
 pub(crate) const KEPT_NEURONS: &str = "kept_neurons";
-/// Field that [`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions) writes.
+/// Field of `config.json` that [`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions) writes.
 pub(crate) const KEPT_DIMENSIONS: &str = "kept_dimensions";
 
 impl BertConfig {

@@ -1,4 +1,4 @@
-//! Attention sublayer with removed dimensions, whose matrices have individual sizes.
+//! Attention sublayer with removed dimensions, in which each matrix has its own size.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::flops::LayerSizes;
 use crate::tensors::{Parameter, Parameters};
 
-/// Ragged attention: Q, K and V from separate inputs to heads of separate widths, and back to the hidden size:
+/// Attention sublayer with removed dimensions. Q, K and V each read their own inputs, and each head has its own widths:
 ///
 /// ```text
 /// q = x[:, e_q]·W_qᵀ + b_q          (tokens, A)      k likewise;  v: (tokens, B)
@@ -25,8 +25,8 @@ pub(crate) struct RaggedAttention {
 }
 
 impl RaggedAttention {
-    /// Builds the sublayer from the whole layer's tensors, which `fetch` returns, as parameters under Hugging Face's
-    /// names.
+    /// Builds the sublayer from the tensors of the whole layer, which `fetch` returns. The parameters have Hugging
+    /// Face's names.
     pub(super) fn build(
         config: &BertConfig,
         layer: usize,
@@ -94,12 +94,12 @@ impl RaggedAttention {
         self.parameters.all().to_vec()
     }
 
-    /// Projection from the heads' contexts: (hidden, inner).
+    /// Weight of the projection from the heads' contexts to the hidden size: (hidden, inner).
     pub(crate) fn output(&self) -> &Parameter {
         &self.parameters.output.weight
     }
 
-    /// Head of each column of the output projection.
+    /// Head that each column of the output projection belongs to.
     pub(crate) fn column_heads(&self) -> Vec<usize> {
         self.parameters.heads.iter().flat_map(|head| std::iter::repeat_n(head.number, head.value)).collect()
     }
@@ -127,7 +127,7 @@ impl RaggedAttention {
         &self.parameters
     }
 
-    /// Tensor of this name in the whole layer, with zeros in place of removed dimensions; `None` for a tensor that is
+    /// Tensor in the whole layer by its name, with zeros in place of removed dimensions. `None` for a tensor that is
     /// the same in both layers.
     pub(super) fn whole_tensor(&self, config: &BertConfig, tensor: &str) -> Result<Option<Tensor>> {
         let (hidden, kept) = (config.hidden_size, &self.kept);

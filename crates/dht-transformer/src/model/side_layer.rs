@@ -1,4 +1,4 @@
-//! Narrow additional layers for exits.
+//! Narrow additional layers, on which exits can be trained.
 
 use rand::Rng;
 
@@ -17,8 +17,8 @@ const HEAD: usize = 32;
 /// Feed-forward neurons per column.
 const NEURONS: usize = 2;
 
-/// Additional transformer layer of any width over an encoder's rows: layer(h·Wᵀ + b), (tokens, hidden) → (tokens,
-/// width). [`Encoder::add_side_layer`] creates it.
+/// Additional transformer layer of any width over an encoder's rows. It computes layer(h·Wᵀ + b), (tokens, hidden) →
+/// (tokens, width). [`Encoder::add_side_layer`] creates it.
 ///
 /// A clone is another handle on the same parameters, which belong to the encoder.
 #[derive(Debug, Clone)]
@@ -29,13 +29,15 @@ pub struct SideLayer {
 }
 
 impl Encoder {
-    /// Adds a side layer. Its parameters, `{name}.…`, are trained and saved with the encoder's. The layer reads the
-    /// rows after `depth` layers. It has heads of 32 columns (a single head if `width` is smaller), 2·`width` neurons,
-    /// and the encoder's dropouts and activation. The matrices of its block start from N(0, 1/inputs).
+    /// Adds a side layer that reads the rows after `depth` layers. Its parameters, `{name}.…`, are trained and saved
+    /// with the encoder's.
+    ///
+    /// It has heads of 32 columns (a single head if `width` is smaller), 2·`width` neurons, and the encoder's dropouts
+    /// and activation. The matrices of its block start from N(0, 1/inputs).
     ///
     /// # Errors
     /// [`Error::Argument`] for a width of 0, or for a width above 32 that is not a multiple of 32; [`Error::Parameter`]
-    /// when a name is taken.
+    /// if a name is already used.
     pub fn add_side_layer<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -59,7 +61,7 @@ impl Encoder {
             ..self.config().clone()
         };
         let narrow = self.add_linear(&format!("{name}.narrow"), self.config().hidden_size, width, rng)?;
-        // Numbered after the encoder's layers, so that its dropouts differ.
+        // The layer's number follows the encoder's layers, so that its dropout masks differ.
         let layer = self.layers() + depth;
         let mut insert = |tensor: String| {
             let tensor = names::in_layer(&tensor).map_or("", |(_, tensor)| tensor);
@@ -68,7 +70,8 @@ impl Encoder {
             self.add_parameter(format!("{name}.{tensor}"), &value)
         };
         let all = (HeadSet::full(heads)?, config.intermediate_size);
-        // Its heads are not the encoder's, and neither is a table of relative-position biases.
+        // The layer has its own heads, and no relative-position bias, since the encoder's table is for the encoder's
+        // heads.
         let block = Block::build(&config, layer, all, None, &mut insert)?;
         let shape = BlockShape { hidden: width, heads, head_dim: width / heads, ffn: config.intermediate_size };
         Ok(SideLayer { narrow, block, shape })
@@ -79,9 +82,9 @@ impl SideLayer {
     /// Applies the layer, (tokens, hidden) → (tokens, width).
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn forward(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Hidden> {
-        // Its heads are not the encoder's.
+        // Gates on the encoder's heads do not apply to this layer.
         let ctx = &ctx.without_head_gates();
         let narrow = Hidden::new(self.narrow.forward(hidden.tensor(), ctx)?, hidden.packing().clone())?;
         let groups = self.block.groups(&HeadPlan::Full, None, narrow.samples())?;
@@ -94,13 +97,14 @@ impl SideLayer {
         self.shape.hidden
     }
 
-    /// FLOPs of a text's forward pass.
+    /// FLOPs of the forward pass for a text with `tokens` tokens.
     pub fn forward_flops(&self, tokens: usize) -> FlopCount {
         let narrow = self.narrow.shape().forward(tokens as u64).total();
         narrow + self.shape.forward(Load::of_text(tokens), self.shape.full()).total()
     }
 
-    /// FLOPs of a text's backward pass, with the gradient of the encoder's rows or without.
+    /// FLOPs of the backward pass for a text with `tokens` tokens. `needs` says whether the gradient of the encoder's
+    /// rows is included.
     pub fn backward_flops(&self, tokens: usize, needs: BackwardNeeds) -> FlopCount {
         let narrow = self.narrow.shape().backward(tokens as u64, needs).total();
         narrow + self.shape.backward(Load::of_text(tokens), self.shape.full(), BackwardNeeds::ALL).total()

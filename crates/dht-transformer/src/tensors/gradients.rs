@@ -1,4 +1,4 @@
-//! Gradients of one step, dense or by rows, and their addition.
+//! Gradients of one training step, dense or by rows, and their addition.
 
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
@@ -11,12 +11,12 @@ use crate::error::Result;
 pub enum Gradient {
     /// Dense gradient, in the parameter's (row-major) order, on the CPU.
     Dense(Vec<f32>),
-    /// Gradient of some rows of a matrix parameter; it is zero for all other rows. `rows` is strictly increasing and
-    /// `values` holds `rows.len()` rows.
+    /// Gradient that is zero except for some rows of a matrix parameter, such as an embedding table. `rows` is strictly
+    /// increasing and `values` holds `rows.len()` rows.
     Rows {
         /// Row indices.
         rows: Vec<u32>,
-        /// Gradients of these rows, row by row.
+        /// Gradients of the rows in `rows`, row by row.
         values: Vec<f32>,
     },
     /// Gradient on the parameter's device.
@@ -27,7 +27,7 @@ impl Gradient {
     /// Converts the gradient to a dense tensor of the parameter's shape and type, on its device.
     ///
     /// # Errors
-    /// The errors of candle, including shapes that do not fit.
+    /// Errors of candle, which also refuses shapes that do not fit.
     ///
     /// # Panics
     /// If a row exceeds the parameter.
@@ -48,7 +48,7 @@ impl Gradient {
     }
 }
 
-/// Gradients of one step, by parameter; `None` for a parameter on which the loss does not depend.
+/// Gradients of one training step, by parameter. A parameter on which the loss does not depend has `None`.
 #[derive(Debug, Clone, Default)]
 pub struct Gradients {
     slots: Vec<Option<Gradient>>,
@@ -63,10 +63,10 @@ impl Gradients {
     /// Writes all gradients into candle's store as dense tensors, replacing those of the same variables.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     ///
     /// # Panics
-    /// If these are gradients of other parameters.
+    /// If the gradients belong to other parameters.
     pub fn put_into(&self, store: &mut GradStore, parameters: &Parameters) -> Result<()> {
         for (id, gradient) in self.iter() {
             let var = parameters.var(id);
@@ -93,10 +93,10 @@ impl Gradients {
         &mut self.slots[id.0]
     }
 
-    /// Adds to a parameter's gradient; both must be on one device.
+    /// Adds a gradient to a parameter's gradient. Both must be on one device.
     ///
     /// # Errors
-    /// The errors of a device other than the CPU; the gradient is then lost.
+    /// Errors of a device other than the CPU; the gradient is then lost.
     pub(crate) fn add(&mut self, id: ParameterId, gradient: Gradient) -> Result<()> {
         let slot = self.slot(id);
         if let (Some(Gradient::Device(sum)), Gradient::Device(more)) = (&*slot, &gradient) {

@@ -22,7 +22,7 @@ impl HeadPlan {
     /// Checks that the plan fits a layer of `heads` heads and a batch of `samples` samples.
     ///
     /// # Errors
-    /// [`Error::Range`] if a set holds a head that the layer lacks, [`Error::Shape`] unless there is one set for each
+    /// [`Error::Range`] if a set holds a head that the layer lacks; [`Error::Shape`] unless there is one set for each
     /// sample.
     pub fn check(&self, heads: usize, samples: usize) -> Result<()> {
         match self {
@@ -47,7 +47,7 @@ impl HeadPlan {
         }
     }
 
-    /// Number of a layer's `heads` heads that run for a sample.
+    /// Number of heads that run for a sample in a layer with `heads` heads.
     ///
     /// # Panics
     /// If the plan is per sample and has no such sample.
@@ -63,7 +63,7 @@ impl HeadPlan {
 pub struct SampleGroup {
     /// Number of samples, which follow the samples of the previous group.
     pub samples: usize,
-    /// Heads that run.
+    /// Heads that run for the samples of the group.
     pub heads: HeadSet,
     /// Number of feed-forward neurons that run; these are the first neurons.
     pub neurons: usize,
@@ -73,8 +73,8 @@ impl SampleGroup {
     /// Checks that groups fit a layer of `heads` heads and `neurons` neurons and a batch of `samples` samples.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the groups hold another number of samples, [`Error::Range`] for a head and
-    /// [`Error::Argument`] for a number of neurons that the layer does not have.
+    /// [`Error::Shape`] if the groups hold another number of samples; [`Error::Range`] for a head that the layer does
+    /// not have; [`Error::Argument`] for a number of neurons that it does not have.
     pub fn check_all(groups: &[Self], heads: usize, neurons: usize, samples: usize) -> Result<()> {
         let got = groups.iter().fold(0_usize, |sum, group| sum.saturating_add(group.samples));
         same_length("samples of the groups", samples, got)?;
@@ -86,7 +86,7 @@ impl SampleGroup {
     }
 }
 
-/// Checks that a feed-forward of `neurons` neurons can run `width` of them.
+/// Checks that a feed-forward with `neurons` neurons can run `width` of them.
 fn check_width(width: usize, neurons: usize) -> Result<()> {
     if (1..=neurons).contains(&width) {
         return Ok(());

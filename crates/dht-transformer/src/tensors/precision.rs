@@ -1,4 +1,4 @@
-//! Numeric precision of layers.
+//! Numeric precision of encoder layers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ use crate::error::Result;
 /// | `Bf16` | bf16, sums in f32 | bf16 | CUDA, Metal | yes |
 /// | `Int8` | 8-bit integers, exact sums | f32 | the CPU | no |
 ///
-/// Norms, the softmax of attention, the sums of biases' gradients, poolers and classifiers, losses and contexts of
+/// Norms, the attention softmax, sums of bias gradients, poolers, classifiers, losses and the context vectors of
 /// bandits are always in single precision. An unsupported precision is an error and is never replaced by another.
 ///
 /// [`ForwardContext::inference_in`](crate::ForwardContext::inference_in) sets the precision for one context,
@@ -26,17 +26,19 @@ pub enum Precision {
     /// Single precision, 32 bits.
     #[default]
     F32,
-    /// Single precision, but products round their factors to 10 bits of fraction (NVIDIA's tensor cores, from Ampere
-    /// on). candle has one switch for the whole process, which every forward pass on a CUDA device sets. Therefore do
-    /// not run models in `F32` and in `Tf32` at the same time.
+    /// Single precision, but products round their factors to 10 bits of fraction (on NVIDIA's tensor cores, since
+    /// Ampere).
+    ///
+    /// candle has one switch for the whole process, which every forward pass on a CUDA device sets. Therefore do not
+    /// run models in `F32` and in `Tf32` at the same time.
     Tf32,
     /// Sixteen bits with the exponents of single precision ("mixed precision"). Weights are rounded for each forward
     /// pass, and gradients reach the stored weights in single precision. No loss scale is needed.
     Bf16,
     /// Eight-bit integers with exact sums ("dynamic quantisation"), in inference. The weights of each output are
-    /// rounded to −127 … 127 times a scale, their largest absolute value over 127; the states of each token are rounded
-    /// likewise at run time. Embeddings, attention scores, norms, poolers, classifiers and the stored weights stay in
-    /// single precision.
+    /// rounded to −127 … 127 times a scale, which is their largest absolute value divided by 127. The states of each
+    /// token are rounded in the same way at run time. Embeddings, attention scores, norms, poolers, classifiers and the
+    /// stored weights stay in single precision.
     ///
     /// Outputs differ slightly from those in single precision; measure the effect with an evaluation. The bits of the
     /// outputs depend neither on the other texts of a batch nor on the processor's integer instructions.
@@ -70,7 +72,8 @@ impl FromStr for Precision {
     }
 }
 
-/// Converts to at least single precision: sixteen-bit values are converted, all others do not change. Gradients pass.
+/// Converts a tensor to at least single precision. Sixteen-bit values are converted, all others do not change.
+/// Gradients pass through the conversion.
 pub(crate) fn wide(x: &Tensor) -> Result<Tensor> {
     Ok(match x.dtype() {
         DType::BF16 | DType::F16 => x.to_dtype(DType::F32)?,

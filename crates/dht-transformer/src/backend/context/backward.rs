@@ -93,7 +93,7 @@ impl Gradients {
     /// Selects the gradients of `parameters` from candle's store.
     ///
     /// # Errors
-    /// [`Error::Candle`](crate::Error::Candle) if candle fails, or if a gradient on the CPU is not in f32.
+    /// Errors of candle, and an error if a gradient on the CPU is not in f32.
     pub fn from_grad_store(store: &GradStore, parameters: &Parameters) -> Result<Self> {
         let mut gradients = Self::empty(parameters.len());
         for (id, _, var) in parameters.iter() {

@@ -88,8 +88,8 @@ pub(super) fn attention(
     let (graph_x, x) = (x.contiguous()?, x.contiguous()?.detach());
     let (device, dtype) = (x.device(), x.dtype());
     let heads: Vec<usize> = kept.iter().collect();
-    // If some heads are skipped, only their rows of the Q, K and V weights, and their columns of the output weight, are
-    // left out.
+    // The selected heads' rows of the Q, K and V weights, and their columns of the output weight; `None` if all heads
+    // run.
     let as_u32 = |places: Vec<usize>| places.into_iter().map(|place| place as u32).collect::<Vec<u32>>();
     let part = (!kept.is_full(p.heads)).then(|| (as_u32(p.qkv_rows(&heads)), as_u32(p.columns(&heads))));
     let (mut qkv_weight, mut output_weight) = (ctx.rounded(&p.qkv, dtype)?, ctx.rounded(&p.output, dtype)?);
