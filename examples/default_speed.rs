@@ -384,7 +384,7 @@ fn by_regret(judge: &Judge<'_>, thresholds: &[f64]) -> f64 {
     let full = judge.table.at(0.0).labels;
     let calibration = Calibration { stages: &judge.table, full: &full, labels: None };
     let promise = Promise { risk: Risk::Regret, most: 0.003, guarantee: Guarantee::StandardErrors(1.0) };
-    promise.control(calibration, thresholds).map_or(0.0, |found| found.threshold)
+    promise.control(calibration, thresholds).map_or(0.0, |calibrated| calibrated.threshold)
 }
 
 /// The slowest threshold that is expected to cost at most this share of all layers.
@@ -434,8 +434,8 @@ fn by_one_error(judge: &Judge<'_>, thresholds: &[f64]) -> f64 {
     thresholds.iter().rev().find(|threshold| accuracy(threshold) >= least).copied().unwrap_or(0.0)
 }
 
-fn right(found: &[u32], labels: &[u32]) -> Vec<f64> {
-    found.iter().zip(labels).map(|(found, label)| f64::from(u8::from(found == label))).collect()
+fn right(predictions: &[u32], labels: &[u32]) -> Vec<f64> {
+    predictions.iter().zip(labels).map(|(prediction, label)| f64::from(u8::from(prediction == label))).collect()
 }
 
 /// The mean.

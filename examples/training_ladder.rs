@@ -148,8 +148,8 @@ fn run(flags: &Flags) -> Result<(), Failure> {
                 let settings = LadderSettings { least, most, fine_tuning, exits, ..LadderSettings::default() };
                 let texts = LadderTexts { training: &data.train, validation: &data.validation, joins: true };
                 let mut watch = |event: LadderEvent<'_>| {
-                    if let LadderEvent::Measured(found) = event {
-                        report(&format!("  {found:?}"));
+                    if let LadderEvent::Measured(point) = event {
+                        report(&format!("  {point:?}"));
                     }
                 };
                 let rule = &mut UnlessStill::default();
@@ -210,7 +210,7 @@ impl Row {
             inference: 0.0,
             cost,
             cpu_minutes,
-            path: path.map(|found| (found.cost, found.loss, found.accuracy)).collect(),
+            path: path.map(|point| (point.cost, point.loss, point.accuracy)).collect(),
             passes: ladder.as_ref().map_or(0.0, |ladder| ladder.passes),
             rung: ladder.as_ref().map(|ladder| name(serde_json::json!(ladder.rung))),
             stop: ladder.as_ref().map(|ladder| name(serde_json::json!(ladder.stop))),
@@ -220,17 +220,17 @@ impl Row {
 }
 
 fn score(model: &DynamicModel, data: &RunData, row: Row) -> Result<Row, Failure> {
-    let found = evaluate(model, &data.test, BATCH)?;
+    let evaluation = evaluate(model, &data.test, BATCH)?;
     let all = evaluate(&model.with_speed(0.0)?, &data.test, BATCH)?;
-    let right = found
+    let right = evaluation
         .labels
         .iter()
         .zip(&data.test.samples)
         .map(|(label, sample)| if *label == sample.label { '1' } else { '0' });
     Ok(Row {
-        accuracy: found.confusion.accuracy(),
+        accuracy: evaluation.confusion.accuracy(),
         all_layers: all.confusion.accuracy(),
-        inference: found.flops as f64 / model.full_inference_flops(&data.test) as f64,
+        inference: evaluation.flops as f64 / model.full_inference_flops(&data.test) as f64,
         right: right.collect(),
         ..row
     })

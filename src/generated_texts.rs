@@ -16,6 +16,14 @@ const TEST: u64 = 2;
 /// # Errors
 /// [`Error::ForeignFile`] if a file exists with another content, which is not overwritten; [`Error::Io`] if a file
 /// cannot be written.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// dht_lab::write_generated_texts(folder.path(), 20, 10)?;
+/// let test = std::fs::read_to_string(folder.path().join("test.csv"))?;
+/// assert_eq!(test.lines().count(), 11); // a heading and ten rows
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn write_generated_texts(folder: &Path, train_rows: usize, test_rows: usize) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
     let files = [("train.csv", train_rows, TRAINING), ("test.csv", test_rows, TEST)];

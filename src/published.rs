@@ -104,8 +104,8 @@ fn published_name(row: &RowRecord, layers: usize) -> Option<String> {
         RowGroup::Full => Some(FULL_MODEL.into()),
         RowGroup::AsPublished | RowGroup::Ours => Some(row.method.clone()),
         RowGroup::DistilBert => {
-            let kept = 12.0 * first_number(&row.setting)? / layers.max(1) as f64;
-            Some(format!("{kept}-DisBERT"))
+            let layers_of_student = 12.0 * first_number(&row.setting)? / layers.max(1) as f64;
+            Some(format!("{layers_of_student}-DisBERT"))
         }
         RowGroup::FastBert => {
             let speeds = [(0.1, "6-FastBERT"), (0.5, "3-FastBERT"), (0.8, "1-FastBERT")];

@@ -32,8 +32,8 @@ const FEW: [&str; 15] = [
 /// The few rows of all tests, but for those flags that a test has itself.
 fn few<'a>(flags: &[&'a str]) -> Vec<&'a str> {
     let (quiet, pairs) = FEW.split_at(1);
-    let kept = pairs.chunks_exact(2).filter(|pair| !flags.contains(&pair[0])).flatten();
-    quiet.iter().chain(kept).chain(flags).copied().collect()
+    let defaults = pairs.chunks_exact(2).filter(|pair| !flags.contains(&pair[0])).flatten();
+    quiet.iter().chain(defaults).chain(flags).copied().collect()
 }
 
 fn searched(flags: &[&str], out: &Path) -> Result<ArchitectureSearchRecord, Error> {
@@ -90,14 +90,14 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
     let search = "search.inputs+neurons.0.5";
     let row = "inputs+neurons.0.5.search.seed-0";
     assert_eq!(steps, ["teacher", "general", "unpruned.seed-0", "clock", search, row]);
-    let [found] = &first.searches[..] else { panic!("{}", first.searches.len()) };
-    assert!((found.reached_ratio - 0.5).abs() <= 0.03, "{}", found.reached_ratio);
-    assert!(found.flops_ratio < 0.9 && found.parameters_ratio < 1.0 && found.wall_ratio > 0.0);
-    assert_eq!(found.unpruned_score, first.unpruned.score);
-    assert_eq!((found.seeds.len(), found.best_steps.len(), found.kept.len()), (1, 1, 2));
+    let [search] = &first.searches[..] else { panic!("{}", first.searches.len()) };
+    assert!((search.reached_ratio - 0.5).abs() <= 0.03, "{}", search.reached_ratio);
+    assert!(search.flops_ratio < 0.9 && search.parameters_ratio < 1.0 && search.wall_ratio > 0.0);
+    assert_eq!(search.unpruned_score, first.unpruned.score);
+    assert_eq!((search.seeds.len(), search.best_steps.len(), search.kept.len()), (1, 1, 2));
     // 180 rows in batches of 32, two passes; kept after one of them.
-    assert!([6, 12].contains(&found.best_steps[0]), "{:?}", found.best_steps);
-    assert!((0.0..=1.0).contains(&found.validation_scores[0]) && found.validation_scores[0] > 0.0);
+    assert!([6, 12].contains(&search.best_steps[0]), "{:?}", search.best_steps);
+    assert!((0.0..=1.0).contains(&search.validation_scores[0]) && search.validation_scores[0] > 0.0);
     let size = (first.teacher.size.layers, first.unpruned.size.layers, first.unpruned.size.hidden);
     assert_eq!(size, (4, 2, 16));
     assert_eq!((first.metric.as_str(), first.majority_score), ("accuracy", share_of_the_most_frequent(&first)));
@@ -108,7 +108,7 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
 
     // Whatever step a run was stopped before, it goes on to the same end.
     for (at, step) in done(folder.path()).into_iter().enumerate().filter(|(at, _)| *at != 3) {
-        let kept = fs::metadata(folder.path().join("steps/teacher/result.json")).unwrap().modified().unwrap();
+        let written = fs::metadata(folder.path().join("steps/teacher/result.json")).unwrap().modified().unwrap();
         for later in done(folder.path()).iter().skip(at) {
             fs::remove_file(later.join("result.json")).unwrap();
         }
@@ -116,7 +116,7 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
         let again = searched(&flags, folder.path()).unwrap();
         assert_eq!(without_clock(&again), without_clock(&first), "{}", step.display());
         let teacher = fs::metadata(folder.path().join("steps/teacher/result.json")).unwrap().modified().unwrap();
-        assert_eq!(teacher == kept, at > 0, "a finished step ran again");
+        assert_eq!(teacher == written, at > 0, "a finished step ran again");
     }
     // What cannot be what a step found is found anew.
     for (name, damage) in [("clock", "[1.0]"), (row, "{}"), ("unpruned.seed-0", &*without_labels(folder.path()))] {
@@ -162,9 +162,9 @@ fn the_reports_search_evaluates_steps_and_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let flags = published(&["--lambda", "0", "--evaluate-every", "4"]);
     let first = searched(&flags, folder.path()).unwrap();
-    let [found] = &first.searches[..] else { panic!("{}", first.searches.len()) };
+    let [search] = &first.searches[..] else { panic!("{}", first.searches.len()) };
     // 180 rows in batches of 32, two passes: after steps 4, 8 and 12, and at the ends of passes.
-    assert!([4, 6, 8, 12].contains(&found.best_steps[0]), "{:?}", found.best_steps);
+    assert!([4, 6, 8, 12].contains(&search.best_steps[0]), "{:?}", search.best_steps);
     assert!(first.command.join(" ").contains("--evaluate-every 4"), "{:?}", first.command);
     let (search, steps) = (&first.settings["search"], &first.settings["evaluate_every"]);
     assert_eq!((&search["gate_loss"], steps), (&"labels".into(), &4.into()));
@@ -257,8 +257,8 @@ fn a_distilled_student_is_saved_and_its_run_resumes_at_any_step() {
         let mut again = distilled(&flags, &work).unwrap();
         let mut before = first.clone();
         for record in [&mut again, &mut before] {
-            let found = &mut record.results;
-            for model in [&mut found.teacher, &mut found.fine_tuned_student, &mut found.distilled_student] {
+            let results = &mut record.results;
+            for model in [&mut results.teacher, &mut results.fine_tuned_student, &mut results.distilled_student] {
                 timeless(model);
             }
         }
@@ -266,9 +266,9 @@ fn a_distilled_student_is_saved_and_its_run_resumes_at_any_step() {
     }
     let error = distilled(&["--layers", "1"], &work).unwrap_err();
     assert!(matches!(&error, Error::OtherSteps { what, .. } if *what == "command"), "{error}");
-    let given = out.to_string_lossy();
+    let directory = out.to_string_lossy();
     let other = folder.path().join("other");
-    let taught = distilled(&["--model", &given, "--fine-tuned", "--layers", "1"], &other).unwrap();
+    let taught = distilled(&["--model", &directory, "--fine-tuned", "--layers", "1"], &other).unwrap();
     assert_eq!((taught.teacher.score, taught.teacher.train_seconds), (student.score, 0.0));
 
     // A classifier that numbers its classes in another order is the same teacher.
@@ -289,16 +289,16 @@ fn a_distilled_student_is_saved_and_its_run_resumes_at_any_step() {
     let mut config = model.encoder().config().clone();
     config.set_labels(&order.iter().map(|class| labels[*class].clone()).collect::<Vec<_>>());
     fs::write(reordered.join("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
-    let given = reordered.to_string_lossy();
+    let directory = reordered.to_string_lossy();
     let work = folder.path().join("from reordered");
-    let other = distilled(&["--model", &given, "--fine-tuned", "--layers", "1"], &work).unwrap();
+    let other = distilled(&["--model", &directory, "--fine-tuned", "--layers", "1"], &work).unwrap();
     assert_eq!((other.teacher.score, other.teacher.macro_f1), (taught.teacher.score, taught.teacher.macro_f1));
     assert_eq!(other.data.classes, order.iter().map(|class| labels[*class].clone()).collect::<Vec<_>>());
     // One of other classes is no teacher, which is said before a step is made.
     config.set_labels(&[labels.clone(), vec!["neither".into()]].concat());
     fs::write(reordered.join("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
     let work = folder.path().join("from others");
-    let error = distilled(&["--model", &given, "--fine-tuned", "--layers", "1"], &work).unwrap_err().to_string();
+    let error = distilled(&["--model", &directory, "--fine-tuned", "--layers", "1"], &work).unwrap_err().to_string();
     let (given, needed) = (labels.len() + 1, labels.len());
     let expected = format!("a classifier of {given} classes, expected one of {needed}");
     assert!(error.contains(&expected), "{error}");
@@ -322,8 +322,8 @@ fn heads_are_scored_one_at_a_time_and_missing_ones_refused() {
     }
     let record = run(&[]).unwrap();
     assert_eq!(record.score, trained.teacher.score);
-    let found: Vec<(usize, usize)> = record.heads.iter().map(|head| (head.layer, head.head)).collect();
-    assert_eq!(found, (0..4).flat_map(|layer| [(layer, 0), (layer, 1)]).collect::<Vec<_>>());
+    let heads: Vec<(usize, usize)> = record.heads.iter().map(|head| (head.layer, head.head)).collect();
+    assert_eq!(heads, (0..4).flat_map(|layer| [(layer, 0), (layer, 1)]).collect::<Vec<_>>());
     // Of two heads, one without the other is the other alone.
     for pair in record.heads.chunks(2) {
         assert_eq!([pair[0].without, pair[1].without], [Some(pair[1].alone), Some(pair[0].alone)]);
@@ -350,11 +350,12 @@ fn a_student_never_overwrites_its_teacher_steps_or_other_files() {
         assert!(!work.exists(), "something was begun");
     }
     let teacher = folder.path().join("teacher");
-    let given = teacher.to_string_lossy();
-    distilled(&["--out", &given, "--epochs", "1", "--distillation-epochs", "1"], &work).unwrap();
+    let directory = teacher.to_string_lossy();
+    distilled(&["--out", &directory, "--epochs", "1", "--distillation-epochs", "1"], &work).unwrap();
     let before = fs::read(teacher.join("model.safetensors")).unwrap();
     let again = folder.path().join("again");
-    let error = distilled(&["--model", &given, "--fine-tuned", "--layers", "1", "--out", &given], &again).unwrap_err();
+    let error =
+        distilled(&["--model", &directory, "--fine-tuned", "--layers", "1", "--out", &directory], &again).unwrap_err();
     assert!(matches!(&error, Error::Argument { flag: "out", .. }), "{error}");
     assert_eq!(fs::read(teacher.join("model.safetensors")).unwrap(), before);
 }

@@ -258,7 +258,7 @@ impl Modules {
 
     /// The trees of all `use` lines of a module that no test alone has, each with whether it re-exports.
     fn uses(&self, module: &Name) -> Vec<(bool, String)> {
-        let mut found = Vec::new();
+        let mut uses = Vec::new();
         let mut rest = self.0[module].as_str();
         while let Some(at) = rest.find("use ") {
             let before = &rest[..at];
@@ -268,11 +268,11 @@ impl Modules {
             let of_tests = before.trim_end_matches(line).trim_end().ends_with("#[cfg(test)]");
             if (visible.is_empty() || visible.starts_with("pub")) && !of_tests {
                 let tree = rest[at + 4..end].split_whitespace().collect::<Vec<_>>().join(" ");
-                found.push((visible.starts_with("pub"), tree));
+                uses.push((visible.starts_with("pub"), tree));
             }
             rest = &rest[(at + 4).min(rest.len())..];
         }
-        found
+        uses
     }
 
     /// A path as written in a module, from the crate's root; `None` for one of another crate.
@@ -295,19 +295,19 @@ impl Modules {
 
     /// Re-exports of each module, by their names there.
     fn re_exports(&self) -> BTreeMap<(Name, String), Name> {
-        let mut found = BTreeMap::new();
+        let mut targets = BTreeMap::new();
         for module in self.0.keys() {
             for (_, tree) in self.uses(module).into_iter().filter(|(public, _)| *public) {
                 for leaf in leaves(&tree) {
                     let (path, alias) =
                         leaf.split_once(" as ").unwrap_or((&leaf, leaf.rsplit("::").next().unwrap_or_default()));
                     if let Some(target) = self.absolute(module, path) {
-                        found.insert((module.clone(), alias.to_owned()), target);
+                        targets.insert((module.clone(), alias.to_owned()), target);
                     }
                 }
             }
         }
-        found
+        targets
     }
 
     /// The module that defines what a path names.
@@ -392,10 +392,10 @@ fn circles(folder: &Path) -> Vec<String> {
 fn counted<T: Debug>(find: impl Fn(&Path) -> Vec<T>) -> Vec<(String, usize)> {
     let mut counts = Vec::new();
     for (name, folder) in folders() {
-        let found = find(&folder);
-        if !found.is_empty() {
-            println!("{name}: {found:?}");
-            counts.push((name, found.len()));
+        let files = find(&folder);
+        if !files.is_empty() {
+            println!("{name}: {files:?}");
+            counts.push((name, files.len()));
         }
     }
     counts
@@ -480,18 +480,18 @@ fn a_stale_tour_is_detected() {
 
 /// Files and folders of the workspace, by their paths from the root.
 fn paths(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+    let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
         let name = entry.file_name();
         if ![".git", "target", "shared"].iter().any(|left_out| name == *left_out) {
             let path = entry.path();
             if path.is_dir() {
-                found.extend(paths(&path));
+                files.extend(paths(&path));
             }
-            found.push(path);
+            files.push(path);
         }
     }
-    found
+    files
 }
 
 /// Paths in backticks of a page that are the end of no path of the workspace. A path has a slash within or ends with

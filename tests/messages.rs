@@ -9,17 +9,17 @@ const CRATES: [&str; 6] = ["bandits", "transformer", "dynamic", "search", "nas",
 
 /// The Rust files of a folder, in the order of their paths.
 fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+    let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(sources(&path));
+            files.extend(sources(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
+            files.push(path);
         }
     }
-    found.sort();
-    found
+    files.sort();
+    files
 }
 
 /// The literal at the beginning of an attribute's arguments, with the line breaks that a backslash joins.
@@ -41,7 +41,7 @@ fn literal(arguments: &str) -> Option<String> {
 
 /// A line for each message of a source: its type, its variant and the text.
 fn messages(source: &str) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut lines = Vec::new();
     for (at, _) in source.match_indices("#[error(") {
         let Some(message) = literal(&source[at + "#[error(".len()..]) else { continue };
         let word = |text: &str| -> String {
@@ -50,9 +50,9 @@ fn messages(source: &str) -> Vec<String> {
         let of = source[..at].rsplit_once("pub enum ").map_or_else(String::new, |(_, rest)| word(rest));
         let variant = source[at..].lines().map(str::trim).find(|line| line.starts_with(char::is_uppercase));
         let variant = word(variant.unwrap_or_default());
-        found.push(format!("{of}::{variant}: {message}"));
+        lines.push(format!("{of}::{variant}: {message}"));
     }
-    found
+    lines
 }
 
 #[test]

@@ -42,16 +42,16 @@ fn exported(source: &str) -> (BTreeSet<String>, Vec<String>) {
 /// The names of a source and of the public modules below it, each with the modules that export it.
 fn names_of(folder: &Path, file: &Path, module: &str) -> BTreeMap<String, Vec<String>> {
     let (names, modules) = exported(&fs::read_to_string(file).unwrap());
-    let mut found: BTreeMap<String, Vec<String>> =
+    let mut exports: BTreeMap<String, Vec<String>> =
         names.into_iter().map(|name| (name, vec![module.to_owned()])).collect();
     for inner in modules {
         let files = [folder.join(&inner).join("mod.rs"), folder.join(format!("{inner}.rs"))];
         let file = files.iter().find(|path| path.is_file()).unwrap();
         for (name, modules) in names_of(&folder.join(&inner), file, &format!("{module}::{inner}")) {
-            found.entry(name).or_default().extend(modules);
+            exports.entry(name).or_default().extend(modules);
         }
     }
-    found
+    exports
 }
 
 fn names_of_crate(name: &str) -> BTreeMap<String, Vec<String>> {

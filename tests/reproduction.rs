@@ -66,7 +66,7 @@ fn rows_are_means_over_seeds_and_finished_ones_are_kept() {
     // A second run trains only what is missing: a unit whose result is gone or of other settings.
     let units = folder.path().join("units");
     let result = |unit: &str| units.join(unit).join("result.json");
-    let kept = std::fs::metadata(result("full.seed-0")).unwrap().modified().unwrap();
+    let written = std::fs::metadata(result("full.seed-0")).unwrap().modified().unwrap();
     std::fs::remove_file(result("truncation-2.seed-1")).unwrap();
     let old = std::fs::read_to_string(result("truncation-2.seed-0")).unwrap();
     std::fs::write(result("truncation-2.seed-0"), old.replacen("\"hash\": \"", "\"hash\": \"0", 1)).unwrap();
@@ -77,7 +77,7 @@ fn rows_are_means_over_seeds_and_finished_ones_are_kept() {
         assert!(said.contains(&format!("truncation-2, seed {seed}\n")), "trained again: {said}");
     }
     assert!(!said.contains("full, seed 0") && shown.contains("Table 1") && shown.contains("Table 2"), "{said}{shown}");
-    assert_eq!(std::fs::metadata(result("full.seed-0")).unwrap().modified().unwrap(), kept);
+    assert_eq!(std::fs::metadata(result("full.seed-0")).unwrap().modified().unwrap(), written);
     let timeless = |record: &ReproductionRecord| {
         let mut record = record.clone();
         for row in &mut record.rows {

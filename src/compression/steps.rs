@@ -175,7 +175,7 @@ impl Steps {
     ) -> Result<T> {
         let step = self.step(name);
         let failed = |source| Error::Io { path: step.folder.clone(), source };
-        let found = self.dir.once(step.folder.join(RESULT), valid, || {
+        let result = self.dir.once(step.folder.join(RESULT), valid, || {
             if !self.quiet {
                 report(name);
             }
@@ -189,7 +189,7 @@ impl Steps {
                 std::fs::remove_file(&path).map_err(|source| Error::Io { path, source })?;
             }
         }
-        Ok(found)
+        Ok(result)
     }
 }
 
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(steps.once("a", |_| Ok(2_u32)).unwrap(), 1);
         assert_eq!(steps.once("b", |_| Ok(2_u32)).unwrap(), 2);
         // A stored result that is not valid is computed again.
-        assert_eq!(steps.once_valid("a", |found| *found > 1, |_| Ok(3_u32)).unwrap(), 3);
+        assert_eq!(steps.once_valid("a", |result| *result > 1, |_| Ok(3_u32)).unwrap(), 3);
     }
 
     #[test]

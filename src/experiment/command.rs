@@ -61,8 +61,8 @@ impl Flags {
         self.0.extend(value.into_iter().flat_map(|value| [format!("--{flag}"), value]));
     }
 
-    fn switch(&mut self, flag: &str, given: bool) {
-        self.0.extend(given.then(|| format!("--{flag}")));
+    fn switch(&mut self, flag: &str, set: bool) {
+        self.0.extend(set.then(|| format!("--{flag}")));
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn every_flag_that_may_change_a_result_is_kept_as_typed() {
-        let kept = [
+        let recorded = [
             "--data",
             "texts",
             "--model",
@@ -134,7 +134,7 @@ mod tests {
             "--settings",
             "paper",
         ];
-        assert_eq!(flags(&[&kept[..], &["--quiet"]].concat()), kept);
+        assert_eq!(flags(&[&recorded[..], &["--quiet"]].concat()), recorded);
         assert!(flags(&["--seed", "0", "--batch", "32", "--model", "7x12x96", "--device", "auto"]).is_empty());
         assert!(flags(&["--settings", "ours"]).is_empty());
     }

@@ -133,11 +133,11 @@ fn embedded(plan: &RunPlan) -> Result<Texts> {
         |texts: Vec<GeneratedText>| texts.into_iter().map(|text| Example::new(text.text, text.label)).collect();
     let test = GeneratedText::generate(plan.test_rows.unwrap_or(EMBEDDED_TEST_ROWS), TEST_TEXTS);
     let test_texts: BTreeSet<&str> = test.iter().map(|text| text.text.as_str()).collect();
-    let wanted = plan.train_rows.unwrap_or(EMBEDDED_TRAIN_ROWS);
+    let rows = plan.train_rows.unwrap_or(EMBEDDED_TRAIN_ROWS);
     // About one text in a hundred is dropped; an eighth more rows are enough.
-    let mut train = GeneratedText::generate(wanted + wanted / 8 + 64, TRAINING_TEXTS);
+    let mut train = GeneratedText::generate(rows + rows / 8 + 64, TRAINING_TEXTS);
     train.retain(|text| !test_texts.contains(text.text.as_str()));
-    train.truncate(wanted);
+    train.truncate(rows);
     Ok(Texts {
         train: Dataset::from_examples("embedded corpus, training part", labels(), examples(train))?,
         test: Dataset::from_examples("embedded corpus, test part", labels(), examples(test))?,

@@ -7,6 +7,13 @@ use serde::{Deserialize, Serialize};
 const CLASSES_IN_SUMMARY: usize = 20;
 
 /// Data of a run.
+///
+/// ```
+/// use dht_lab::record::DataRecord;
+///
+/// let data = DataRecord { name: "reviews".into(), train_rows: 80, test_rows: 20, ..DataRecord::default() };
+/// assert!(data.summary().contains("80"));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataRecord {
     /// Name of the data set.

@@ -29,11 +29,11 @@ fn first_null(record: &Value) -> Option<String> {
     fn search(value: &Value, path: &mut Vec<String>) -> bool {
         let mut enter = |key: String, value: &Value| {
             path.push(key);
-            let found = search(value, path);
-            if !found {
+            let has_null = search(value, path);
+            if !has_null {
                 path.pop();
             }
-            found
+            has_null
         };
         match value {
             Value::Null => true,

@@ -23,6 +23,18 @@ pub trait Results: Serialize + DeserializeOwned {
 ///
 /// The order of the keys is fixed, and the file has no date and no path of the machine. Two runs with one seed
 /// therefore differ only in seconds and in numbers computed from them.
+///
+/// ```
+/// use dht_lab::record::{Reproduction, ReproductionRecord, Results};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("record.json");
+/// let command = vec!["reproduce".into()];
+/// let record = ReproductionRecord { schema: Reproduction::SCHEMA, command, ..ReproductionRecord::default() };
+/// record.save(&path)?;
+/// assert_eq!(ReproductionRecord::load(&path)?.command, ["reproduce"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Record<T> {
     /// Version of the layout, [`Results::SCHEMA`]. Records of other versions, also of earlier ones, are refused, since

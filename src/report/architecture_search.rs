@@ -83,12 +83,12 @@ pub fn with_architecture_searches(page: &str, records: &[ArchitectureSearchRecor
 
 /// Flags by which a record's search differs from the default, with their values.
 fn other_flags(record: &ArchitectureSearchRecord) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut flags = Vec::new();
     for (at, word) in record.command.iter().enumerate().filter(|(_, word)| OTHER_SEARCHES.contains(&&***word)) {
         let value = record.command.get(at + 1).filter(|value| !value.starts_with("--"));
-        found.push(value.map_or(word.clone(), |value| format!("{word} {value}")));
+        flags.push(value.map_or(word.clone(), |value| format!("{word} {value}")));
     }
-    found
+    flags
 }
 
 /// Summary table of the searches with default settings. If several records have the same search, one with an interval
@@ -124,7 +124,8 @@ fn summary(records: &[&ArchitectureSearchRecord]) -> String {
             format!("{:.2}", 1.0 / search.wall_ratio.max(f64::MIN_POSITIVE)),
             search.change.map_or_else(|| points(search.score - record.unpruned.score), interval),
             margin,
-            reported_margin(record, search).map_or_else(|| "–".into(), |(kept, ratio)| format!("{kept:.2} at {ratio}")),
+            reported_margin(record, search)
+                .map_or_else(|| "–".into(), |(margin, ratio)| format!("{margin:.2} at {ratio}")),
         ]);
     }
     grid_markdown(&lines, &compression_sides(SUMMARY.len(), 2))
@@ -218,7 +219,7 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
     let mut verdicts = Vec::new();
     for it in &REPORT {
         let target = it.target.map_or_else(|| "no cost loss".into(), |target| target.to_string());
-        let mut found = Vec::new();
+        let mut searches = Vec::new();
         for record in records {
             let flags: Vec<String> =
                 other_flags(record).into_iter().filter(|flag| !flag.starts_with("--evaluate-every")).collect();
@@ -229,12 +230,12 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
             }
             let same =
                 |search: &&SearchedArchitecture| of_report(record, search).is_some_and(|of| std::ptr::eq(of, it));
-            found.extend(record.searches.iter().filter(same).map(|search| (published, *record, search)));
+            searches.extend(record.searches.iter().filter(same).map(|search| (published, *record, search)));
         }
         // A search that several records have is listed once, with its interval if one of them has one.
-        found.sort_by_key(|(published, _, search)| (!published, search.change.is_none()));
+        searches.sort_by_key(|(published, _, search)| (!published, search.change.is_none()));
         let mut once: Vec<(bool, &ArchitectureSearchRecord, &SearchedArchitecture)> = Vec::new();
-        for (published, record, search) in found {
+        for (published, record, search) in searches {
             let same = |(other, of, row): &(bool, &ArchitectureSearchRecord, &SearchedArchitecture)| {
                 *other == published && passes(of) == passes(record) && row.score == search.score
             };
@@ -258,7 +259,7 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
         for (published, record, search) in once {
             let name = if published { "its settings" } else { "ours" };
             let passes = passes(record);
-            let kept = record.uninformative().is_none().then(|| record.margin_kept(search.score)).flatten();
+            let margin = record.uninformative().is_none().then(|| record.margin_kept(search.score)).flatten();
             let change = search.change.map_or_else(|| points(search.score - record.unpruned.score), interval);
             lines.push(vec![
                 it.texts.into(),
@@ -269,7 +270,7 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
                 format!("{:.3}", record.unpruned.score),
                 format!("{:.3}", search.score),
                 change,
-                kept.map_or_else(|| "not informative".into(), |kept| format!("{kept:.2}")),
+                margin.map_or_else(|| "not informative".into(), |margin| format!("{margin:.2}")),
             ]);
             verdicts.extend(verdict(record, search, it, name));
         }

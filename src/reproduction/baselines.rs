@@ -7,7 +7,7 @@ use dht_search::SearchModel;
 use dht_search::baselines::{Baseline, distilbert, fastbert, pabee, truncation};
 use dht_transformer::{EncodedDataset, TrainSettings, Trainer, tasks::DistillationSettings, train::History};
 
-use super::files::{LogProbabilities, Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
+use super::files::{DataSplit, LogProbabilities, SeedRow, UnitResult, f32_rows, save_log_probabilities};
 use super::options::{CACHE_BYTES, EXIT_EPOCHS, EXIT_RATE, PATIENCES, SPEEDS};
 use super::units::Unit;
 use super::worker::{WallRatios, Worker};
@@ -134,7 +134,7 @@ impl Worker<'_> {
 
     fn save_parts(&self, of: impl Fn(&EncodedDataset) -> Result<(Vec<LogProbabilities>, Vec<Vec<u64>>)>) -> Result<()> {
         let mut tables = BTreeMap::new();
-        for part in [Part::Validation, Part::Test] {
+        for part in [DataSplit::Validation, DataSplit::Test] {
             let rows = self.rows(part);
             let (stages, flops) = of(rows)?;
             for (stage, table) in stages.into_iter().enumerate() {

@@ -100,13 +100,13 @@ pub(super) fn remove_result(place: &Path) -> Result<()> {
 
 /// Split of the data. Its name is the prefix of the names of cached predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum DataSplit {
     Train,
     Validation,
     Test,
 }
 
-impl Part {
+impl DataSplit {
     fn name(self) -> &'static str {
         match self {
             Self::Train => "train",

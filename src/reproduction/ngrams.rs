@@ -12,8 +12,8 @@ use dht_search::baselines::{Cascade, Stacked};
 use dht_transformer::EncodedDataset;
 
 use super::at_costs::{SeedCandidates, threshold_within};
-use super::candidates::{Candidate, Kind, candidates};
-use super::files::{NGRAM, Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
+use super::candidates::{Candidate, ModelKind, candidates};
+use super::files::{DataSplit, NGRAM, SeedRow, UnitResult, f32_rows, save_log_probabilities};
 use super::options::{COSTS, SPEED_COSTS};
 use super::units::Unit;
 use super::worker::{Tested, WallRatios, Worker};
@@ -39,9 +39,9 @@ impl Worker<'_> {
         model.save(self.place().join(NGRAM))?;
         let of = |data: &EncodedDataset| Ok::<_, dht_search::Error>(f32_rows(&model.log_probabilities_of_all(data)?));
         let tables = BTreeMap::from([
-            (Part::Train.of_depth(0), f32_rows(&fit.out_of_fold)),
-            (Part::Validation.of_depth(0), of(&self.data.validation)?),
-            (Part::Test.of_depth(0), of(&self.data.test)?),
+            (DataSplit::Train.of_depth(0), f32_rows(&fit.out_of_fold)),
+            (DataSplit::Validation.of_depth(0), of(&self.data.validation)?),
+            (DataSplit::Test.of_depth(0), of(&self.data.test)?),
         ]);
         save_log_probabilities(&self.place(), &tables)?;
         let tested = self.test(&model)?;
@@ -54,7 +54,7 @@ impl Worker<'_> {
 
     /// Stacks the n-gram model on the first layers, or on the full model.
     pub(super) fn stacked(&self, depth: usize) -> Result<UnitResult> {
-        let candidate = self.candidate(Kind::Stacked, &[depth])?;
+        let candidate = self.candidate(ModelKind::Stacked, &[depth])?;
         let (ngram, [(unit, stacker)]) = (self.fitted_ngram()?, &candidate.encoders[..]) else {
             return Err(none(depth));
         };
@@ -69,7 +69,7 @@ impl Worker<'_> {
 
     /// Runs the n-gram model, and for uncertain texts also the first layers, stacked with it.
     pub(super) fn cascade(&self, depth: usize) -> Result<UnitResult> {
-        let candidate = self.candidate(Kind::Cascade, &[depth])?;
+        let candidate = self.candidate(ModelKind::Cascade, &[depth])?;
         let costs = COSTS.into_iter().filter(|cost| *cost < self.share(depth));
         let rows = self.cascade_rows(&costs.map(|cost| (&candidate, cost)).collect::<Vec<_>>())?;
         Ok(UnitResult { rows, ..UnitResult::default() })
@@ -81,7 +81,7 @@ impl Worker<'_> {
         let seed = SeedCandidates::new(self)?;
         let needed = self.unit.needs(self.encoder.layers());
         let of_these = |candidate: &&Candidate| {
-            candidate.kind == Kind::TwoEncoders && candidate.encoders.iter().all(|(unit, _)| needed.contains(unit))
+            candidate.kind == ModelKind::TwoEncoders && candidate.encoders.iter().all(|(unit, _)| needed.contains(unit))
         };
         let mut chosen = Vec::new();
         for cost in SPEED_COSTS {
@@ -102,7 +102,7 @@ impl Worker<'_> {
     /// Rows of cascades, each at the threshold with the highest cost within a share of the full model's FLOPs on
     /// validation rows.
     fn cascade_rows(&self, chosen: &[(&Candidate, f64)]) -> Result<Vec<SeedRow>> {
-        let (ngram, full) = (self.fitted_ngram()?, self.full_flops(Part::Validation));
+        let (ngram, full) = (self.fitted_ngram()?, self.full_flops(DataSplit::Validation));
         let cascade = |(candidate, cost): &(&Candidate, f64)| {
             let threshold = threshold_within(&candidate.validation, *cost, full).unwrap_or(1.0);
             let encoders =
@@ -132,7 +132,7 @@ impl Worker<'_> {
     }
 
     /// Candidate of a kind whose encoders are plain truncations to `depths` layers.
-    fn candidate(&self, kind: Kind, depths: &[usize]) -> Result<Candidate> {
+    fn candidate(&self, kind: ModelKind, depths: &[usize]) -> Result<Candidate> {
         let whole = self.encoder.layers();
         let unit = |depth: &usize| if *depth == whole { Unit::Full } else { Unit::Truncation(*depth) };
         let units: Vec<Unit> = depths.iter().map(unit).collect();
@@ -142,8 +142,8 @@ impl Worker<'_> {
         let same = |candidate: &Candidate| {
             candidate.kind == kind && candidate.encoders.iter().map(|(unit, _)| *unit).eq(units.iter().copied())
         };
-        let found = candidates(self)?.into_iter().find(same);
-        found.ok_or_else(|| none(depths.first().copied().unwrap_or_default()))
+        let candidate = candidates(self)?.into_iter().find(same);
+        candidate.ok_or_else(|| none(depths.first().copied().unwrap_or_default()))
     }
 
     fn fitted_ngram(&self) -> Result<NgramClassifier> {

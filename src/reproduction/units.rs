@@ -176,9 +176,9 @@ impl Selection {
             chosen.retain(|unit| !one_seed.contains(unit));
         }
         let with_needed = |chosen: &[Unit]| -> Vec<Unit> {
-            let wanted =
+            let is_selected =
                 |unit: &&Unit| chosen.contains(unit) || chosen.iter().any(|own| own.needs(layers).contains(unit));
-            all.iter().filter(wanted).copied().collect()
+            all.iter().filter(is_selected).copied().collect()
         };
         let many = with_needed(&chosen);
         chosen.extend(one_seed);
@@ -211,12 +211,12 @@ impl Selection {
                     || part(own.strip_prefix(name.as_str()), |rest| rest.starts_with('-'))
                     || part(own.strip_suffix(name.as_str()), |rest| rest.ends_with('-'))
             };
-            let found: Vec<Unit> = all.iter().filter(named).copied().collect();
-            if found.is_empty() {
+            let matching: Vec<Unit> = all.iter().filter(named).copied().collect();
+            if matching.is_empty() {
                 let known = all.iter().map(Unit::to_string).collect::<Vec<_>>().join(", ");
                 return Err(Error::Argument { flag, expected: format!("some of {known}"), got: name.clone() });
             }
-            chosen.extend(found);
+            chosen.extend(matching);
         }
         if names.is_empty() {
             chosen.extend(all.iter().filter(|unit| possible(unit)));
@@ -229,8 +229,8 @@ impl Selection {
     /// # Errors
     /// [`Error::Argument`] for a name that is not selected.
     pub(super) fn named(&self, name: &str) -> Result<Unit> {
-        let found = self.units.iter().find(|unit| unit.to_string() == name).copied();
-        found.ok_or_else(|| Error::Argument { flag: "unit", expected: "a selected unit".into(), got: name.into() })
+        let unit = self.units.iter().find(|unit| unit.to_string() == name).copied();
+        unit.ok_or_else(|| Error::Argument { flag: "unit", expected: "a selected unit".into(), got: name.into() })
     }
 }
 
@@ -260,9 +260,9 @@ mod tests {
     #[test]
     fn rows_of_one_seed_do_not_cut_those_that_others_need() {
         let rows = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
-        let found =
+        let selection =
             Selection::new(&rows(&["cascade-3"]), &rows(&["stacked-3", "stacked-2", "distilled-3"]), 6, 2).unwrap();
-        let seeds = |name: &str| found.seeds(found.named(name).unwrap(), 3);
+        let seeds = |name: &str| selection.seeds(selection.named(name).unwrap(), 3);
         assert_eq!(["full", "ngram", "truncation-3", "cascade-3"].map(seeds), [3; 4]);
         assert_eq!(["stacked-3", "stacked-2", "truncation-2", "distilled-3"].map(seeds), [1; 4]);
         let all = Selection::new(&[], &rows(&["pabee"]), 6, 2).unwrap();

@@ -13,7 +13,7 @@ use dht_transformer::{
 };
 
 use super::arguments::ReproductionPlan;
-use super::files::{LogProbabilities, Part, SeedRow, UnitResult, remove_result, save_log_probabilities};
+use super::files::{DataSplit, LogProbabilities, SeedRow, UnitResult, remove_result, save_log_probabilities};
 use super::identity::hash;
 use super::options::{SINGLE_ROWS, TIMED_PASSES, TIMED_ROWS};
 use super::units::Unit;
@@ -92,11 +92,11 @@ impl<'a> Worker<'a> {
     }
 
     /// Rows of a split.
-    pub(super) fn rows(&self, part: Part) -> &EncodedDataset {
+    pub(super) fn rows(&self, part: DataSplit) -> &EncodedDataset {
         match part {
-            Part::Train => &self.data.train,
-            Part::Validation => &self.data.validation,
-            Part::Test => &self.data.test,
+            DataSplit::Train => &self.data.train,
+            DataSplit::Validation => &self.data.validation,
+            DataSplit::Test => &self.data.test,
         }
     }
 
@@ -150,10 +150,10 @@ impl<'a> Worker<'a> {
         let depth = model.encoder().layers();
         model.save(self.place().join("model"), Some(&self.data.tokenizer), &self.data.train.labels)?;
         let tested = self.test(model)?;
-        let mut tables = BTreeMap::from([(Part::Test.of_depth(depth), logarithms(&tested.predictions))]);
-        for part in [Part::Train, Part::Validation] {
-            let found = predict(model, self.rows(part), self.batch())?;
-            tables.insert(part.of_depth(depth), logarithms(&found));
+        let mut tables = BTreeMap::from([(DataSplit::Test.of_depth(depth), logarithms(&tested.predictions))]);
+        for part in [DataSplit::Train, DataSplit::Validation] {
+            let predictions = predict(model, self.rows(part), self.batch())?;
+            tables.insert(part.of_depth(depth), logarithms(&predictions));
         }
         save_log_probabilities(&self.place(), &tables)?;
         // The cost in layers × heads is a share of the full model's layers, since the classifier runs all heads.
@@ -238,7 +238,7 @@ impl<'a> Worker<'a> {
     }
 
     /// FLOPs of the full model for all rows of a split.
-    pub(super) fn full_flops(&self, part: Part) -> u64 {
+    pub(super) fn full_flops(&self, part: DataSplit) -> u64 {
         let lengths = self.rows(part).lengths();
         lengths.into_iter().map(|tokens| self.text_flops(self.encoder.layers(), tokens)).sum()
     }
@@ -310,14 +310,14 @@ pub(super) fn layers(depth: usize) -> String {
 pub(super) fn predict(model: &dyn Predictor, data: &EncodedDataset, batch: usize) -> Result<Vec<Prediction>> {
     model.check(data)?;
     let ctx = ForwardContext::inference();
-    let mut found: Vec<Option<Prediction>> = vec![None; data.len()];
+    let mut predictions: Vec<Option<Prediction>> = vec![None; data.len()];
     for rows in PackedBatch::longest_first(&data.lengths(), batch)? {
         let predictions = model.predict(&data.batch(&rows)?, &ctx)?.predictions;
         for (row, prediction) in rows.iter().zip(predictions) {
-            found[*row] = Some(prediction);
+            predictions[*row] = Some(prediction);
         }
     }
-    Ok(found.into_iter().flatten().collect())
+    Ok(predictions.into_iter().flatten().collect())
 }
 
 /// Log-probabilities of each row. Probabilities are raised to at least the smallest positive f32.

@@ -97,7 +97,7 @@ fn of_architecture(
     search: Option<&SearchedArchitecture>,
 ) -> Vec<String> {
     let margin = match (record.uninformative(), record.margin_kept(row.score)) {
-        (None, Some(kept)) => format!("{kept:.3}"),
+        (None, Some(margin)) => format!("{margin:.3}"),
         _ => "not informative".into(),
     };
     let steps: Vec<String> = row.best_steps.iter().map(u64::to_string).collect();

@@ -15,8 +15,8 @@ fn find(variable: &str, path: &str) -> Result<PathBuf, String> {
     let Some(folder) = std::env::var_os(variable) else {
         return Err(format!("{variable} is not set (the folder that has {path}; see CONTRIBUTING.md)"));
     };
-    let found = Path::new(&folder).join(path);
-    if found.exists() { Ok(found) } else { Err(format!("{variable} has no {}", found.display())) }
+    let file = Path::new(&folder).join(path);
+    if file.exists() { Ok(file) } else { Err(format!("{variable} has no {}", file.display())) }
 }
 
 #[test]

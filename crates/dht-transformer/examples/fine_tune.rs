@@ -77,8 +77,8 @@ fn main() -> Result<()> {
     let f1 = Confusion::from_predictions(&test, &model.predictions(&test, 64)?)?.macro_f1();
     tell(format_args!("{steps} steps in {seconds:.1} s; macro F1 on test {f1:.3}"));
     let load = "AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)";
-    let kept = folder.display();
-    tell(format_args!("kept in {kept}; in Python: {load}, since it has no class for the mean of all tokens"));
+    let shown = folder.display();
+    tell(format_args!("kept in {shown}; in Python: {load}, since it has no class for the mean of all tokens"));
     let (model, tokenizer) = (TextClassifier::load(&folder, &Device::Cpu)?, TextTokenizer::from_dir(&folder)?);
     for (id, text) in (0..).zip(["Our trip was a pleasure.", "The hotel was not great.", "Her song was not dull."]) {
         let sample = Sample { id, label: 0, targets: Vec::new(), encoding: tokenizer.encode(text, None, LONGEST)? };

@@ -287,16 +287,16 @@ fn a_kept_context_sees_steps_of_an_optimiser_of_its_variables() -> Result<()> {
     parameters.put_into(&vars, "")?;
     let settings = adamw(1e-2);
     let mut optimizer = VarAdamW::of_var_map(&vars, settings)?;
-    let (kept, batch) = (ForwardContext::inference(), batch()?);
-    let mut before = model.logits(&batch, &kept)?.to_vec2::<f32>()?;
+    let (cached, batch) = (ForwardContext::inference(), batch()?);
+    let mut before = model.logits(&batch, &cached)?.to_vec2::<f32>()?;
     for step in 0..3 {
         let ctx = ForwardContext::training(parameters, 0, step);
         optimizer.step(&ctx.grad_store(&loss(&model, &ctx)?, parameters)?)?;
         let expected = model.logits(&batch, &ForwardContext::inference())?.to_vec2::<f32>()?;
-        let found = model.logits(&batch, &kept)?.to_vec2::<f32>()?;
+        let actual = model.logits(&batch, &cached)?.to_vec2::<f32>()?;
         assert_ne!(before, expected);
-        assert_eq!(found, expected);
-        before = found;
+        assert_eq!(actual, expected);
+        before = actual;
     }
     Ok(())
 }

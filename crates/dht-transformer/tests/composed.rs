@@ -67,12 +67,12 @@ fn numbers(hidden: &Hidden) -> Vec<f32> {
     dht_toys::numbers(hidden.tensor())
 }
 
-fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
-    assert_eq!(found.len(), expected.len(), "{what}");
+fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(actual.len(), expected.len(), "{what}");
     let largest = expected.iter().fold(1e-3_f32, |largest, value| largest.max(value.abs()));
-    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
-        let close = (found - expected).abs() <= tolerance * largest;
-        assert!(close, "{what}[{index}]: {found}, expected {expected}");
+    for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        let close = (actual - expected).abs() <= tolerance * largest;
+        assert!(close, "{what}[{index}]: {actual}, expected {expected}");
     }
 }
 
@@ -126,10 +126,10 @@ fn a_composed_step_has_the_fused_loss_and_gradients() {
 }
 
 /// ‖found − expected‖ / ‖expected‖.
-fn distance(found: &[f32], expected: &[f32]) -> f64 {
-    assert_eq!(found.len(), expected.len());
+fn distance(actual: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
     let norm = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(|number| f64::from(number).powi(2)).sum::<f64>();
-    let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+    let difference = norm(&mut actual.iter().zip(expected).map(|(a, b)| a - b));
     (difference / norm(&mut expected.iter().copied()).max(1e-20)).sqrt()
 }
 
@@ -231,9 +231,9 @@ fn recorded_layers_equal_those_that_run_with_their_head_scores() {
 
         // What dimensions were taken out of has no gates to compare with.
         let Ok(gated) = encoder.record_gated(0..1, &embedded, &[LayerGates::default()], &ctx) else { continue };
-        let kept = records[0].heads.iter().map(|head| *head as u32);
-        let kept = candle_core::Tensor::from_iter(kept, &Device::Cpu).unwrap();
-        let scores = gated[0].scores.index_select(&kept, 1).unwrap();
+        let heads = records[0].heads.iter().map(|head| *head as u32);
+        let heads = candle_core::Tensor::from_iter(heads, &Device::Cpu).unwrap();
+        let scores = gated[0].scores.index_select(&heads, 1).unwrap();
         let distance = records[0].attention_distance(&scores, &batch().spans).unwrap();
         assert!(distance.to_scalar::<f32>().unwrap() < 1e-10);
     }

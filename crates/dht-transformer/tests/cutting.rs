@@ -137,9 +137,9 @@ fn kept() -> PrunePlan {
 }
 
 /// The whole model with the same parts left out: plans for heads, zeros for neurons.
-fn left_out(model: &TextClassifier, kept: &PrunePlan, batch: &PackedBatch) -> Result<Vec<f32>> {
+fn left_out(model: &TextClassifier, plan: &PrunePlan, batch: &PackedBatch) -> Result<Vec<f32>> {
     let mut encoder = gated(model, "encoder.layer.0.output.dense.weight", |_| 1.0)?;
-    for (layer, neurons) in kept.layers.iter().zip(&kept.neurons) {
+    for (layer, neurons) in plan.layers.iter().zip(&plan.neurons) {
         let name = format!("encoder.layer.{layer}.output.dense.weight");
         let mut tensors = encoder.to_tensors()?;
         let gates: Vec<f32> = (0..NEURONS).map(|neuron| f32::from(neurons.contains(&neuron))).collect();
@@ -149,7 +149,7 @@ fn left_out(model: &TextClassifier, kept: &PrunePlan, batch: &PackedBatch) -> Re
     }
     let ctx = ForwardContext::inference();
     let mut hidden: Hidden = encoder.embed(batch, &ctx)?;
-    for (layer, heads) in kept.layers.iter().zip(&kept.heads) {
+    for (layer, heads) in plan.layers.iter().zip(&plan.heads) {
         hidden = encoder.layer(*layer, &hidden, &HeadPlan::Same(*heads), None, &ctx)?;
     }
     Ok(numbers(&model.classifier().forward(&hidden, &ctx)?))
@@ -310,18 +310,18 @@ fn an_ablated_head_equals_a_pruned_model_and_a_mask_by_hand() -> Outcome {
             neurons: neurons.collect(),
         };
         for (at, (layer, head)) in heads.into_iter().enumerate() {
-            let found = &ablated[at];
-            assert_eq!((found.layer, found.head), (layer, head));
+            let scores = &ablated[at];
+            assert_eq!((scores.layer, scores.head), (layer, head));
             let others = plan.heads[layer].difference(set(&[head])).ok_or("other heads")?;
-            for (name, kept, got) in
-                [("alone", set(&[head]), Some(&found.alone)), ("without", others, found.without.as_ref())]
+            for (name, heads, got) in
+                [("alone", set(&[head]), Some(&scores.alone)), ("without", others, scores.without.as_ref())]
             {
                 let mut cut = plan.clone();
-                cut.heads[layer] = kept;
+                cut.heads[layer] = heads;
                 let got = from_bits(got.ok_or(name)?);
                 assert_close(name, &got, &logits(&model.prune(&cut)?)?);
                 let output = format!("encoder.layer.{layer}.attention.output.dense.weight");
-                let by_hand = gated(&model, &output, |column| f32::from(kept.contains(column / 6)))?;
+                let by_hand = gated(&model, &output, |column| f32::from(heads.contains(column / 6)))?;
                 assert_close(name, &got, &logits(&model.with_encoder(by_hand)?)?);
                 assert!(got != from_bits(&all_heads), "{name}: head {head} of layer {layer} changes nothing");
             }
@@ -367,12 +367,12 @@ fn the_most_important_heads_of_all_layers_are_kept() -> Result<()> {
         Importance { heads: vec![scores(1.0), scores(1.0), scores(5.0)], neurons: vec![vec![1.0; NEURONS]; 3] };
     for heads in [3, 4, 7, 3 * HEADS] {
         let plan = PrunePlan::most_important_heads(encoder, &importance, heads)?;
-        let kept: Vec<(usize, usize)> =
+        let remaining: Vec<(usize, usize)> =
             plan.heads.iter().enumerate().flat_map(|(layer, set)| set.iter().map(move |head| (layer, head))).collect();
-        assert_eq!(kept.len(), heads);
+        assert_eq!(remaining.len(), heads);
         // Scaled by layer the scores are alike: the first heads of each layer are kept.
-        assert!((0..3).all(|layer| kept.contains(&(layer, 0))), "{kept:?}");
-        assert!(kept.iter().all(|(_, head)| *head <= heads.div_ceil(3)), "{kept:?}");
+        assert!((0..3).all(|layer| remaining.contains(&(layer, 0))), "{remaining:?}");
+        assert!(remaining.iter().all(|(_, head)| *head <= heads.div_ceil(3)), "{remaining:?}");
         encoder.prune(&plan)?;
     }
     for wrong in [0, 2, 3 * HEADS + 1] {

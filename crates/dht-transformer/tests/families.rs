@@ -238,20 +238,20 @@ struct RealText {
 fn a_real_mpnet_of_12_by_768_matches_transformers() -> Outcome {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let fetched = root.join("../../target/models/all-mpnet-base-v2");
-    let found = if fetched.exists() { Some(fetched) } else { outside("DHT_MODELS", "all-mpnet-base-v2") };
-    let Some(folder) = found else { return Ok(()) };
+    let folder = if fetched.exists() { Some(fetched) } else { outside("DHT_MODELS", "all-mpnet-base-v2") };
+    let Some(folder) = folder else { return Ok(()) };
     let expected: RealTexts = serde_json::from_slice(&std::fs::read(root.join("tests/golden/mpnet.json"))?)?;
     let (tokenizer, encoder) = (TextTokenizer::from_dir(&folder)?, Encoder::from_pretrained(&folder, &Device::Cpu)?);
     assert_eq!(tokenizer.model_max_length(), Some(384), "of sentence_bert_config.json");
     for RealText { text, ids, mean, norm } in expected.texts {
         assert_eq!(tokenizer.encode(&text, None, 384)?.ids, ids, "{text}");
         let hidden = run(&encoder, &batch(&[ids], &[0]), &ForwardContext::inference())?;
-        let found: Vec<f32> = hidden.tensor().mean(0)?.narrow(0, 0, mean.len())?.to_vec1()?;
-        for (found, expected) in found.iter().zip(&mean) {
-            assert!((found - expected).abs() < 2e-4, "{text}: {found}, expected {expected}");
+        let actual: Vec<f32> = hidden.tensor().mean(0)?.narrow(0, 0, mean.len())?.to_vec1()?;
+        for (actual, expected) in actual.iter().zip(&mean) {
+            assert!((actual - expected).abs() < 2e-4, "{text}: {actual}, expected {expected}");
         }
-        let found = hidden.tensor().sqr()?.sum_all()?.to_scalar::<f32>()?.sqrt();
-        assert!((found - norm).abs() < 1e-4 * norm, "{text}: {found}, expected {norm}");
+        let actual = hidden.tensor().sqr()?.sum_all()?.to_scalar::<f32>()?.sqrt();
+        assert!((actual - norm).abs() < 1e-4 * norm, "{text}: {actual}, expected {norm}");
     }
     Ok(())
 }

@@ -46,8 +46,8 @@ fn states(
     Ok(states)
 }
 
-fn plans(kept: &[Vec<usize>], heads: usize) -> Vec<HeadPlan> {
-    kept.iter().map(|kept| HeadPlan::Same(head_set(kept, heads))).collect()
+fn plans(heads_of_layers: &[Vec<usize>], heads: usize) -> Vec<HeadPlan> {
+    heads_of_layers.iter().map(|indices| HeadPlan::Same(head_set(indices, heads))).collect()
 }
 
 /// The gradient of one of Hugging Face's tensors: of Q, K and V, a part of the packed one.

@@ -137,9 +137,10 @@ fn a_pretrained_encoder_keeps_its_pooler_with_a_new_classifier() -> Result<(), E
         assert_eq!(tuned.classifier().classes(), 5);
         for (name, value) in first.encoder().parameters().values()? {
             let same = tuned.encoder().parameters().values()?.get(&name) == Some(&value);
-            let kept = !name.starts_with("classifier.") || (name.contains("pooler") && pooling == Pooling::Pooler);
+            let expected_same =
+                !name.starts_with("classifier.") || (name.contains("pooler") && pooling == Pooling::Pooler);
             // A fresh bias is zero in both, but has another length.
-            assert_eq!(same, kept, "{name} under {pooling:?}");
+            assert_eq!(same, expected_same, "{name} under {pooling:?}");
         }
     }
     let encoder = Encoder::from_pretrained(folder.path(), &Device::Cpu)?;
@@ -162,8 +163,8 @@ fn classifiers_added_to_an_encoder_start_from_its_pooler() -> Result<(), Error> 
         for name in ["exit.1", "exit.2"] {
             let added = encoder.add_classifier(name, 3, Pooling::Pooler, rng)?.to_tensors()?;
             for part in ["pooler.dense.weight", "pooler.dense.bias"] {
-                let [found, expected] = [&added, &own].map(|tensors| tensors[part].flatten_all().unwrap());
-                assert_eq!(found.to_vec1::<f32>()?, expected.to_vec1::<f32>()?, "{name} {part}");
+                let [actual, expected] = [&added, &own].map(|tensors| tensors[part].flatten_all().unwrap());
+                assert_eq!(actual.to_vec1::<f32>()?, expected.to_vec1::<f32>()?, "{name} {part}");
             }
             assert_ne!(added["classifier.weight"].dims(), own["pooler.dense.weight"].dims());
         }

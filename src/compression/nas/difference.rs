@@ -102,11 +102,11 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         // The training runs do not differ, so only rows add variance. The students differ on 100 of 1000 rows, p = .1:
         // σ = √(.1 · .9 / 1000).
-        let found = judged.difference(&students(&truth, &[100, 100]), &students(&truth, &[200, 200]), &mut rng);
-        let found = found.unwrap().unwrap();
-        assert!((found.mean - 0.1).abs() < 1e-12);
+        let interval = judged.difference(&students(&truth, &[100, 100]), &students(&truth, &[200, 200]), &mut rng);
+        let interval = interval.unwrap().unwrap();
+        assert!((interval.mean - 0.1).abs() < 1e-12);
         let half = 1.96 * (0.1 * 0.9 / 1_000.0_f64).sqrt();
-        assert!((found.upper - found.mean - half).abs() < 0.1 * half, "{found:?}");
+        assert!((interval.upper - interval.mean - half).abs() < 0.1 * half, "{interval:?}");
         // Training runs that differ by ± .02 add s²/n = .0008/2 for each side; with few degrees of freedom t is large.
         let wide = judged.difference(&students(&truth, &[80, 120]), &students(&truth, &[180, 220]), &mut rng);
         let wide = wide.unwrap().unwrap();

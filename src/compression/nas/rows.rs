@@ -87,7 +87,7 @@ pub(super) fn unpruned(bench: &Bench, seed: u64) -> Result<StudentStep> {
 }
 
 /// Architecture of a row, with the method that selected it and the cost of that selection.
-struct Chosen<'a> {
+struct RowArchitecture<'a> {
     method: String,
     architecture: &'a Architecture,
     reached: f64,
@@ -111,12 +111,12 @@ impl Rows<'_> {
         space: SpaceChoice,
         target: f64,
     ) -> Result<(SearchedArchitecture, Vec<SearchedArchitecture>)> {
-        let found = search(self.bench, self.plan, space, target)?;
-        let chosen = Chosen {
+        let searched = search(self.bench, self.plan, space, target)?;
+        let chosen = RowArchitecture {
             method: SEARCH.into(),
-            architecture: &found.architecture,
-            reached: found.reached,
-            search_seconds: found.seconds,
+            architecture: &searched.architecture,
+            reached: searched.reached,
+            search_seconds: searched.seconds,
         };
         let mut searched = self.row((space, target), &chosen, 0..self.plan.seeds)?;
         let test = &self.bench.data.test;
@@ -132,14 +132,14 @@ impl Rows<'_> {
         // exclude the smallest sizes.
         let settings = self.plan.settings(space, target);
         let cost = NasCost::of_model(self.whole, settings.measure, &settings.space)?;
-        let ratio = (found.reached * (1.0 + 1e-9)).min(1.0);
+        let ratio = (searched.reached * (1.0 + 1e-9)).min(1.0);
         let draws = LEAST_DRAWS.next_multiple_of(self.plan.seeds);
         let mut beside = vec![
             self.drawn((space, target), RANDOM, draws, |rng| {
                 Ok(Architecture::chosen(&cost, &random_scores(&cost, rng), ratio)?)
             })?,
             self.drawn((space, target), RANDOM_BY_LAYER, self.plan.seeds, |rng| {
-                Ok((found.architecture.shuffled(rng), found.reached))
+                Ok((searched.architecture.shuffled(rng), searched.reached))
             })?,
         ];
         // The texts are evenly spaced, since a file may be sorted.
@@ -153,7 +153,8 @@ impl Rows<'_> {
             let name = format!("choice.{space}.{target}.{method}");
             let (architecture, reached): (Architecture, f64) =
                 self.bench.steps.once(&name, |_| Ok(Architecture::chosen(&cost, &scores(method)?, ratio)?))?;
-            let chosen = Chosen { method: method.into(), architecture: &architecture, reached, search_seconds: 0.0 };
+            let chosen =
+                RowArchitecture { method: method.into(), architecture: &architecture, reached, search_seconds: 0.0 };
             beside.push(self.row((space, target), &chosen, 0..self.plan.seeds)?);
         }
         let mut rng = rng(&self.bench.plan.run, RESAMPLED);
@@ -178,7 +179,7 @@ impl Rows<'_> {
         for number in 0..count {
             let (architecture, reached) = draw(&mut rng(&self.bench.plan.run, DRAWN + number))?;
             let method = format!("{}-{number}", method.replace(' ', "-"));
-            let chosen = Chosen { method, architecture: &architecture, reached, search_seconds: 0.0 };
+            let chosen = RowArchitecture { method, architecture: &architecture, reached, search_seconds: 0.0 };
             let seed = number % self.plan.seeds;
             draws.push(self.row(search, &chosen, seed..seed + 1)?);
         }
@@ -211,7 +212,7 @@ impl Rows<'_> {
     fn row(
         &self,
         (space, target): (SpaceChoice, f64),
-        chosen: &Chosen<'_>,
+        chosen: &RowArchitecture<'_>,
         seeds: std::ops::Range<u64>,
     ) -> Result<Row> {
         let mut students = Vec::new();
@@ -250,7 +251,12 @@ impl Rows<'_> {
     }
 
     /// Distils an extracted student.
-    fn student(&self, (space, target): (SpaceChoice, f64), chosen: &Chosen<'_>, seed: u64) -> Result<StudentStep> {
+    fn student(
+        &self,
+        (space, target): (SpaceChoice, f64),
+        chosen: &RowArchitecture<'_>,
+        seed: u64,
+    ) -> Result<StudentStep> {
         let bench = self.bench;
         let name = student_step((space, target), &chosen.method, seed);
         bench.steps.once_valid(&name, StudentStep::fits(bench), |step| {

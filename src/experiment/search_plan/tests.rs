@@ -38,9 +38,9 @@ fn p_dht_lets_its_bandits_choose_in_both_of_its_phases() {
 #[test]
 fn p_dht_has_epochs_after_its_layers_are_frozen() {
     for (epochs, fits) in [(1, false), (2, false), (3, true)] {
-        let found = planned(Preset::PDht, &plan(&format!("--epochs {epochs}")), 6);
-        assert_eq!(found.is_ok(), fits, "{epochs} epochs");
-        assert!(fits || matches!(found, Err(Error::Argument { flag: "epochs", .. })));
+        let search = planned(Preset::PDht, &plan(&format!("--epochs {epochs}")), 6);
+        assert_eq!(search.is_ok(), fits, "{epochs} epochs");
+        assert!(fits || matches!(search, Err(Error::Argument { flag: "epochs", .. })));
         assert!(planned(Preset::FDht, &plan(&format!("--epochs {epochs}")), 6).is_ok());
     }
 }

@@ -156,8 +156,8 @@ fn label(record: &ReproductionRecord, row: &RowRecord) -> String {
 fn unnamed(marks: &[Mark]) -> Vec<&Mark> {
     let long = series(marks).into_iter().filter(|line| line.len() > NAMED);
     long.flat_map(|line| {
-        let kept = [0, line.len() / 2, line.len() - 1];
-        line.into_iter().enumerate().filter(move |(index, _)| !kept.contains(index)).map(|(_, mark)| mark)
+        let named = [0, line.len() / 2, line.len() - 1];
+        line.into_iter().enumerate().filter(move |(index, _)| !named.contains(index)).map(|(_, mark)| mark)
     })
     .collect()
 }

@@ -15,25 +15,25 @@ const LEAST_CLOCKED: f64 = 0.1;
 /// Findings of a record as sentences: first the full model, then comparisons with it, and failures last.
 pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
     let finished: Vec<&RowRecord> = record.rows.iter().filter(|row| !row.seeds.is_empty()).collect();
-    let mut found = Vec::new();
+    let mut findings = Vec::new();
     for row in finished.iter().filter(|row| row.group == RowGroup::Full) {
-        found.push(format!(
+        findings.push(format!(
             "The full model scores {} macro F1 ({}).",
             score(row.macro_f1, row.seeds.len()),
             [counted(row.seeds.len(), "seed"), counted(row.epochs, "epoch")].join(", ")
         ));
     }
-    found.extend(record.at_costs.as_ref().and_then(at_equal_costs));
-    found.extend(clock_beside_flops(&finished));
+    findings.extend(record.at_costs.as_ref().and_then(at_equal_costs));
+    findings.extend(clock_beside_flops(&finished));
     let published = || finished.iter().copied().filter(|row| row.group == RowGroup::AsPublished);
-    found.extend(published().map(|row| against_paper(record, row)));
-    found.extend(savings(published()));
+    findings.extend(published().map(|row| against_paper(record, row)));
+    findings.extend(savings(published()));
     let dynamic = || finished.iter().copied().filter(|row| is_dynamic(row));
-    found.extend(dynamic().map(|row| better_rows(row, &finished)));
-    found.extend(worth_of_choosing(dynamic()));
-    found.extend(gap_of_the_estimate(&finished));
-    found.extend(cheapest(&finished, "inference", |row| row.inference_flops_ratio));
-    found.extend(cheapest(&finished, "training", |row| row.train_flops_ratio));
+    findings.extend(dynamic().map(|row| better_rows(row, &finished)));
+    findings.extend(worth_of_choosing(dynamic()));
+    findings.extend(gap_of_the_estimate(&finished));
+    findings.extend(cheapest(&finished, "inference", |row| row.inference_flops_ratio));
+    findings.extend(cheapest(&finished, "training", |row| row.train_flops_ratio));
     let failing = || record.rows.iter().filter(|row| !row.failed.is_empty());
     let failed: Vec<String> = failing().map(row_name).collect();
     if !failed.is_empty() {
@@ -42,9 +42,9 @@ pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
             failing().flat_map(|row| row.failed.iter().map(|(seed, why)| (&row.method, *seed, why))).collect();
         let count = trainings.len();
         let which = failed.join(", ");
-        found.push(format!("{} failed, in {which}; the tables say why.", counted(count, "training")));
+        findings.push(format!("{} failed, in {which}; the tables say why.", counted(count, "training")));
     }
-    found
+    findings
 }
 
 /// Differences between the accelerated model and its competitors at their own costs, and the worst of them.
@@ -249,13 +249,13 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    fn found(record: &ReproductionRecord) -> String {
+    fn text_of(record: &ReproductionRecord) -> String {
         findings(record).join("\n")
     }
 
     #[test]
     fn findings_have_the_numbers_of_their_rows() {
-        let text = found(&fixture::reproduction());
+        let text = text_of(&fixture::reproduction());
         for part in [
             "The full model scores 0.921 ± 0.002 macro F1 (3 seeds, 3 epochs).",
             "T-DHT with the paper's settings scores 0.914, 0.007 below the full model (upper 95 % bound of the deficit 0.010).",
@@ -306,7 +306,7 @@ mod tests {
             row.failed.clear();
         }
         record.data.name = "sst2".into();
-        let text = found(&record);
+        let text = text_of(&record);
         for part in [
             "0.004 above the full model",
             "none of the paper's settings saves exact FLOPs in both; the nearest needs 50 %",

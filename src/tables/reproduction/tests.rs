@@ -9,8 +9,8 @@ fn cell<'a>(table: &'a Table, row: usize, heading: &str) -> &'a str {
 }
 
 fn row(record: &ReproductionRecord, group: RowGroup, method: &str, setting: &str) -> usize {
-    let found = |row: &RowRecord| (row.group, &*row.method, &*row.setting) == (group, method, setting);
-    record.rows.iter().position(found).expect(method)
+    let matches = |row: &RowRecord| (row.group, &*row.method, &*row.setting) == (group, method, setting);
+    record.rows.iter().position(matches).expect(method)
 }
 
 #[test]

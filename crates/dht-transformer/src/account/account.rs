@@ -5,6 +5,28 @@ use crate::error::Error;
 
 /// Account of a Hugging Face model directory: the treatment of each file, field and tensor, and the reasons why the
 /// directory cannot be loaded.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// use dht_transformer::account::Account;
+///
+/// let folder = tempfile::tempdir()?;
+/// let model = folder.path().join("model");
+/// encoder.save(&model, Some(&tokenizer))?;
+///
+/// let account = Account::inspect(&model)?;
+/// assert!(account.is_start()); // an encoder can be trained from it
+/// assert!(!account.is_classifier());
+/// assert!(account.entries.iter().any(|entry| entry.file == "config.json"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Account {

@@ -25,8 +25,8 @@ const ALIAS: Rule = Rule::new(Check::Obeyed, "the shape, by another name", ALIAS
 impl FamilyFields {
     /// Finds the rule for a field. Also returns the family's name of the field.
     fn find(&self, field: &str) -> Option<(&'static Rule, &'static str)> {
-        if let Some(found) = find(self.rules, field) {
-            return Some(found);
+        if let Some(rule) = find(self.rules, field) {
+            return Some(rule);
         }
         if let Some((ours, theirs)) = self.renamed.iter().find(|(_, theirs)| *theirs == field) {
             return find(FIELDS, ours).map(|(rule, _)| (rule, *theirs));

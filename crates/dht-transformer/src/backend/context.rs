@@ -21,6 +21,29 @@ use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Paramet
 /// The fused operations do not pass the gradients of their weights to candle's graph, which would copy and add buffers
 /// of the size of the model. They accumulate these gradients in the context, and [`backward`](Self::backward) returns
 /// them together with the gradients that candle collected.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use dht_transformer::{ForwardContext, HeadPlan};
+///
+/// let run = |ctx: &ForwardContext| encoder.run(0..2, &encoder.embed(&batch, ctx)?, &HeadPlan::Full, ctx);
+/// let rows = run(&ForwardContext::inference())?;
+/// assert_eq!(rows.tensor().dims(), [batch.tokens(), 16]);
+///
+/// let ctx = ForwardContext::training(encoder.parameters(), 7, 0);
+/// let loss = run(&ctx)?.to_f32()?.sqr()?.sum_all()?;
+/// let gradients = ctx.backward(&loss, encoder.parameters())?;
+/// assert!(gradients.iter().count() > 0);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ForwardContext {
     training: Option<Arc<Training>>,
@@ -264,8 +287,8 @@ impl ForwardContext {
             return value.to_dtype(dtype);
         }
         let (key, version) = ((parameter.var().id(), dtype), parameter.version());
-        if let Some((_, kept)) = lock(&self.rounded_weights).get(&key).filter(|(kept, _)| *kept == version) {
-            return Ok(kept.clone());
+        if let Some((_, cached)) = lock(&self.rounded_weights).get(&key).filter(|(cached, _)| *cached == version) {
+            return Ok(cached.clone());
         }
         let rounded = value.to_dtype(dtype)?;
         lock(&self.rounded_weights).insert(key, (version, rounded.clone()));

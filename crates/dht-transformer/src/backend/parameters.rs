@@ -78,13 +78,13 @@ impl AttentionParameters {
     }
 
     /// Rows of `qkv` that belong to the heads `kept`: first of Q, then of K, then of V.
-    pub(crate) fn qkv_rows(&self, kept: &[usize]) -> Vec<usize> {
-        (0..3).flat_map(|part| self.columns(kept).into_iter().map(move |c| part * self.hidden() + c)).collect()
+    pub(crate) fn qkv_rows(&self, heads: &[usize]) -> Vec<usize> {
+        (0..3).flat_map(|part| self.columns(heads).into_iter().map(move |c| part * self.hidden() + c)).collect()
     }
 
     /// Columns of `output` that belong to the heads `kept`.
-    pub(crate) fn columns(&self, kept: &[usize]) -> Vec<usize> {
-        kept.iter().flat_map(|head| head * self.head_dim..(head + 1) * self.head_dim).collect()
+    pub(crate) fn columns(&self, heads: &[usize]) -> Vec<usize> {
+        heads.iter().flat_map(|head| head * self.head_dim..(head + 1) * self.head_dim).collect()
     }
 }
 

@@ -20,6 +20,16 @@ pub struct Width {
 }
 
 /// Sizes of one full encoder block, from which its FLOPs follow.
+///
+/// ```
+/// use dht_transformer::flops::{BlockShape, Load};
+///
+/// let bert_base = BlockShape { hidden: 768, heads: 12, head_dim: 64, ffn: 3072 };
+/// let load = Load::of_text(128);
+/// let [all, six] = [12, 6].map(|heads| bert_base.forward(load, bert_base.keeping(heads)));
+/// assert_eq!(2 * six.attention.0, all.attention.0);
+/// assert_eq!(six.feed_forward, all.feed_forward);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BlockShape {
     /// Hidden size d.

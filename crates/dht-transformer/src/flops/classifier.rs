@@ -7,6 +7,13 @@ use super::count::FlopCount;
 use super::needs::BackwardNeeds;
 
 /// Sizes of a linear classifier that reads one vector for each text, from which its FLOPs follow.
+///
+/// ```
+/// use dht_transformer::flops::ClassifierShape;
+///
+/// let shape = ClassifierShape { hidden: 16, pooler: false, classes: 3 };
+/// assert_eq!(shape.forward(10).total().0, 2 * 10 * 16 * 3);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ClassifierShape {
     /// Hidden size d.

@@ -9,6 +9,18 @@ use super::load::Load;
 use super::needs::BackwardNeeds;
 
 /// Current sizes of one layer, whole or with removed dimensions. The cost of the layer depends on nothing else.
+///
+/// ```
+/// use dht_transformer::flops::{BlockShape, LayerSizes, Load};
+///
+/// let block = BlockShape { hidden: 16, heads: 4, head_dim: 4, ffn: 64 };
+/// let whole = LayerSizes::of_block(block, block.full());
+/// let load = Load::of_texts([5, 7]);
+/// assert_eq!(whole.forward(load), block.forward(load, block.full()));
+/// // Q reads half of the inputs.
+/// let smaller = LayerSizes { query_inputs: 8, ..whole };
+/// assert!(smaller.forward(load).projections < whole.forward(load).projections);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LayerSizes {
     /// Hidden size d.

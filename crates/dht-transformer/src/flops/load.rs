@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::tensors::Spans;
 
 /// Numbers of texts, tokens and token pairs, which determine a block's FLOPs for a set of texts.
+///
+/// ```
+/// use dht_transformer::flops::Load;
+///
+/// let load = Load::of_texts([2, 3]);
+/// assert_eq!((load.samples, load.tokens, load.pairs), (2, 5, 4 + 9));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     /// Number of texts, n.

@@ -120,11 +120,11 @@ impl Block {
     pub(super) fn ragged(
         config: &BertConfig,
         layer: usize,
-        (kept, neurons, bias): (&KeptDimensions, usize, Option<&RelativeBias>),
+        (dimensions, neurons, bias): (&KeptDimensions, usize, Option<&RelativeBias>),
         fetch: &dyn Fn(&str) -> Result<Tensor>,
         parameters: &mut Parameters,
     ) -> Result<Self> {
-        let attention = RaggedAttention::build(config, layer, (kept, bias), fetch, parameters)?;
+        let attention = RaggedAttention::build(config, layer, (dimensions, bias), fetch, parameters)?;
         let mut first = |tensor: &str, axis: Option<usize>| {
             let (name, whole) = (names::of_layer(layer, tensor), fetch(&names::of_layer(layer, tensor))?);
             let part = axis.map_or(Ok(whole.clone()), |axis| whole.narrow(axis, 0, neurons))?;
@@ -148,7 +148,7 @@ impl Block {
             feed_forward,
             hidden_dropout: config.hidden_dropout_prob,
             probability_dropout: config.attention_probs_dropout_prob,
-            kept: HeadSet::from_indices(kept.heads(), config.num_attention_heads)?,
+            kept: HeadSet::from_indices(dimensions.heads(), config.num_attention_heads)?,
             width: neurons,
         })
     }

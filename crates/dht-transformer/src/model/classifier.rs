@@ -14,6 +14,26 @@ use crate::tensors::{Hidden, Parameters};
 /// Linear classifier over pooled rows: logits = pool(h)·Wᵀ + b.
 ///
 /// A clone is another handle on the same parameters, which belong to the encoder.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use dht_transformer::{ForwardContext, HeadPlan, Pooling};
+///
+/// let classifier = encoder.add_classifier("classifier", 3, Pooling::Mean, &mut rng)?;
+/// let ctx = ForwardContext::inference();
+/// let hidden = encoder.run(0..2, &encoder.embed(&batch, &ctx)?, &HeadPlan::Full, &ctx)?;
+/// let logits = classifier.forward(&hidden, &ctx)?;
+/// assert_eq!(logits.dims(), [2, 3]); // two texts, three classes
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Classifier {
     pooling: Pooling,

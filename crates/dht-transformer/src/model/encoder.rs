@@ -37,6 +37,28 @@ use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGro
 ///
 /// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone)
 /// copies the weights.
+///
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::{BertConfig, Encoder, ForwardContext, HeadPlan, HeadSet, TextTokenizer};
+/// use rand::SeedableRng;
+///
+/// let texts = ["a fine day", "bad food today"];
+/// let tokenizer = TextTokenizer::train(texts, 100)?;
+/// let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+///
+/// let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// let ctx = ForwardContext::inference();
+/// let embedded = encoder.embed(&batch, &ctx)?;
+/// // Layer 0 runs all heads, layer 1 only the heads 0 and 2.
+/// let hidden = encoder.layer(0, &embedded, &HeadPlan::Full, None, &ctx)?;
+/// let heads = HeadPlan::Same(HeadSet::from_indices([0, 2], 4)?);
+/// let hidden = encoder.layer(1, &hidden, &heads, None, &ctx)?;
+/// assert_eq!(hidden.tensor().dims(), [batch.tokens(), 16]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Encoder {
     config: BertConfig,

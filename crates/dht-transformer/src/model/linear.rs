@@ -17,6 +17,26 @@ use crate::tensors::Parameters;
 /// creates it.
 ///
 /// A clone is another handle on the same parameters, which belong to the encoder.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use dht_transformer::{ForwardContext, HeadPlan};
+///
+/// let regression = encoder.add_linear("score", 16, 1, &mut rng)?;
+/// let ctx = ForwardContext::inference();
+/// let hidden = encoder.run(0..2, &encoder.embed(&batch, &ctx)?, &HeadPlan::Full, &ctx)?;
+/// let scores = regression.forward(&hidden.mean_rows()?, &ctx)?;
+/// assert_eq!(scores.dims(), [2, 1]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Linear(LinearParameters);
 

@@ -37,8 +37,9 @@ pub(crate) fn dimensions(config: &BertConfig) -> Result<Option<Vec<KeptDimension
     if list.len() != layers {
         return Err(refuse(format!("{layers} layers"), list.len().to_string()));
     }
-    for (layer, kept) in list.iter().enumerate() {
-        kept.check(config)
+    for (layer, dimensions) in list.iter().enumerate() {
+        dimensions
+            .check(config)
             .map_err(|error| refuse("dimensions of the model".into(), format!("for layer {layer}: {error}")))?;
     }
     Ok(Some(list))

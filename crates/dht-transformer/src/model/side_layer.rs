@@ -21,6 +21,25 @@ const NEURONS: usize = 2;
 /// (tokens, width). [`Encoder::add_side_layer`] creates it.
 ///
 /// A clone is another handle on the same parameters, which belong to the encoder.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use dht_transformer::{ForwardContext, HeadPlan};
+///
+/// let side = encoder.add_side_layer("side", 1, 8, &mut rng)?;
+/// let ctx = ForwardContext::inference();
+/// let hidden = encoder.layer(0, &encoder.embed(&batch, &ctx)?, &HeadPlan::Full, None, &ctx)?;
+/// assert_eq!(side.forward(&hidden, &ctx)?.tensor().dims(), [batch.tokens(), 8]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct SideLayer {
     narrow: Linear,
@@ -141,12 +160,12 @@ mod tests {
             let mut encoder = encoder();
             let side = encoder.add_side_layer("side", 1, width, &mut ChaCha8Rng::seed_from_u64(2)).unwrap();
             let (hidden, ctx) = (hidden(&encoder), ForwardContext::inference());
-            let found = side.forward(&hidden, &ctx).unwrap();
-            assert_eq!((found.tensor().dims(), side.width()), (&[8, width][..], width));
+            let actual = side.forward(&hidden, &ctx).unwrap();
+            assert_eq!((actual.tensor().dims(), side.width()), (&[8, width][..], width));
             let expected = side.forward(&hidden, &ForwardContext::inference_in_candle_graph()).unwrap();
             let values = |hidden: &Hidden| -> Vec<f32> { hidden.tensor().flatten_all().unwrap().to_vec1().unwrap() };
-            for (found, expected) in values(&found).iter().zip(values(&expected)) {
-                approx::assert_relative_eq!(*found, expected, epsilon = 1e-4);
+            for (actual, expected) in values(&actual).iter().zip(values(&expected)) {
+                approx::assert_relative_eq!(*actual, expected, epsilon = 1e-4);
             }
         }
     }

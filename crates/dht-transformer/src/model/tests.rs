@@ -103,10 +103,10 @@ fn composed(
         let mut parts = Vec::new();
         for sample in 0..hidden.samples() {
             let part = hidden.select(&[sample])?;
-            let kept = plan.set(sample).unwrap_or(HeadSet::full(4)?);
+            let heads = plan.set(sample).unwrap_or(HeadSet::full(4)?);
             let (x, packing) = (part.tensor(), part.packing());
             let Attention::Whole(attention) = &block.attention else { unreachable!() };
-            let y = operations.attention((layer, x, packing), attention, kept, dropouts, ctx)?;
+            let y = operations.attention((layer, x, packing), attention, heads, dropouts, ctx)?;
             parts.push(Hidden::new(y, part.packing().clone())?);
         }
         let attended = Hidden::concat(&parts)?;
@@ -329,11 +329,11 @@ fn dropout_does_not_depend_on_how_samples_are_grouped() {
 fn a_pruned_head_equals_a_head_multiplied_by_zero() {
     let (encoder, _) = model();
     let batch = batch();
-    let kept = set(&[0, 2]);
-    let pruned = fused(&encoder, &batch, &[HeadPlan::Same(kept)], None, &ForwardContext::inference()).unwrap();
+    let heads = set(&[0, 2]);
+    let pruned = fused(&encoder, &batch, &[HeadPlan::Same(heads)], None, &ForwardContext::inference()).unwrap();
     let mut tensors = encoder.to_tensors().unwrap();
     let name = "encoder.layer.0.attention.output.dense.weight";
-    let mask: Vec<f32> = (0..24).map(|column| f32::from(u8::from(kept.contains(column / 6)))).collect();
+    let mask: Vec<f32> = (0..24).map(|column| f32::from(u8::from(heads.contains(column / 6)))).collect();
     let masked = tensors[name].broadcast_mul(&Tensor::from_vec(mask, (1, 24), &Device::Cpu).unwrap()).unwrap();
     tensors.insert(name.into(), masked);
     let masked = Encoder::from_tensors(encoder.config(), &tensors, &Device::Cpu).unwrap();
@@ -492,7 +492,7 @@ fn local_heads_attend_to_one_and_two_tokens_before_and_after() {
     };
     // Number of pairs of a head and a replaced word for which the row that changes most is the row that attends to the
     // word. The word's own row is not counted.
-    let found = |encoder: &Encoder| -> usize {
+    let matches = |encoder: &Encoder| -> usize {
         let right = |head: usize, offset: isize, place: usize| {
             let moved = moved(encoder, place, head);
             let others = (0..moved.len()).filter(|row| *row != place);
@@ -502,8 +502,8 @@ fn local_heads_attend_to_one_and_two_tokens_before_and_after() {
         let heads = [-1, 1, -2, 2].into_iter().enumerate();
         heads.map(|(head, offset)| (3..13).filter(|place| right(head, offset, *place)).count()).sum()
     };
-    assert!(found(&encoder(true)) > 35);
-    assert!(found(&encoder(false)) < 15);
+    assert!(matches(&encoder(true)) > 35);
+    assert!(matches(&encoder(false)) < 15);
 }
 
 #[test]

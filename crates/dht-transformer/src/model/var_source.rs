@@ -85,9 +85,9 @@ impl<'a> VarSource<'a> {
     }
 
     fn get(&self, name: &str, missed: &str, shape: &[usize], init: Init) -> Result<Tensor> {
-        let found = self.find(name);
-        let key = found.clone().unwrap_or_else(|| self.candidates(name).swap_remove(0));
-        self.vb.get_with_hints(shape, &key, init).map_err(|error| match (found, shape_in(&error)) {
+        let existing = self.find(name);
+        let key = existing.clone().unwrap_or_else(|| self.candidates(name).swap_remove(0));
+        self.vb.get_with_hints(shape, &key, init).map_err(|error| match (existing, shape_in(&error)) {
             (None, _) => Error::Parameter { name: self.full(missed), problem: "is missing" },
             (Some(_), Some(got)) => Error::Shape { what: self.full(name), expected: shape.to_vec(), got },
             // A `VarMap` reports a wrong shape only in the message of its error.

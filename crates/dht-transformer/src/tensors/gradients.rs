@@ -49,6 +49,20 @@ impl Gradient {
 }
 
 /// Gradients of one training step, by parameter. A parameter on which the loss does not depend has `None`.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use dht_transformer::tensors::{Gradient, Gradients, Parameters};
+///
+/// let mut parameters = Parameters::new(&Device::Cpu);
+/// let table = parameters.insert("table", &Tensor::new(&[[1f32, 2.0], [3.0, 4.0]], &Device::Cpu)?)?;
+/// let mut gradients = Gradients::empty(parameters.len());
+/// gradients.set(table.id(), Gradient::Rows { rows: vec![1], values: vec![0.5, -0.5] });
+/// let Some(gradient) = gradients.get(table.id()) else { panic!("it was set") };
+/// let dense = gradient.to_tensor(table.var())?.to_vec2::<f32>()?;
+/// assert_eq!(dense, [[0.0, 0.0], [0.5, -0.5]]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Gradients {
     slots: Vec<Option<Gradient>>,

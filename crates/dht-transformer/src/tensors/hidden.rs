@@ -13,6 +13,26 @@ use crate::error::{Error, Result};
 ///
 /// # Shapes
 /// The tensor is (tokens, hidden), contiguous, in the precision of the layers.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use dht_transformer::{ForwardContext, Hidden};
+///
+/// let hidden = encoder.embed(&batch, &ForwardContext::inference())?;
+/// assert_eq!(hidden.mean_rows()?.dims(), [2, 16]);
+/// let second = hidden.select(&[1])?;
+/// assert_eq!(second.spans().tokens(), hidden.spans().range(1).len());
+/// assert_eq!(Hidden::concat(&[hidden, second])?.samples(), 3);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Hidden {
     tensor: Tensor,

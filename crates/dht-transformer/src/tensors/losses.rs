@@ -9,6 +9,16 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Shape`] unless there is one label for each row; [`Error::Range`] for a label that is not a class.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use dht_transformer::tensors::cross_entropy;
+///
+/// let logits = Tensor::new(&[[0f32, 0.0], [9.0, -9.0]], &Device::Cpu)?;
+/// let losses = cross_entropy(&logits, &[1, 0])?.to_vec1::<f32>()?;
+/// assert!((losses[0] - 2f32.ln()).abs() < 1e-6 && losses[1] < 1e-6);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     let (samples, classes) = logits.dims2()?;
     if labels.len() != samples {
@@ -37,6 +47,16 @@ pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// Errors of candle.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use dht_transformer::tensors::soft_cross_entropy;
+///
+/// let teacher = Tensor::new(&[[1f32, 0.0], [0.0, 2.0]], &Device::Cpu)?;
+/// let losses = soft_cross_entropy(&teacher, &teacher, 2.0)?.to_vec1::<f32>()?;
+/// assert!(losses.iter().all(|loss| loss.abs() < 1e-6)); // the student equals its teacher
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 pub fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor, temperature: f64) -> Result<Tensor> {
     let teacher = log_softmax(&(teacher.detach() / temperature)?)?;
     let student = log_softmax(&(logits / temperature)?)?;
@@ -64,6 +84,17 @@ pub(crate) fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor>
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ; errors of candle.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use dht_transformer::tensors::binary_cross_entropy;
+///
+/// let logits = Tensor::new(&[[0f32, 20.0]], &Device::Cpu)?;
+/// let targets = Tensor::new(&[[1f32, 1.0]], &Device::Cpu)?;
+/// let losses = binary_cross_entropy(&logits, &targets)?.to_vec1::<f32>()?;
+/// assert!((losses[0] - 2f32.ln() / 2.0).abs() < 1e-6);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 pub fn binary_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(logits, targets)?;
     let unlikely = ((logits.abs()?.neg()?.exp()? + 1.0)?).log()?;

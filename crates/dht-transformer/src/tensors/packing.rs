@@ -5,6 +5,15 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 
 /// Row range of each sample in a packed batch. Every sample has at least one row.
+///
+/// ```
+/// use dht_transformer::tensors::Spans;
+///
+/// let spans = Spans::from_lengths([3, 2])?;
+/// assert_eq!((spans.samples(), spans.tokens(), spans.longest()), (2, 5, 3));
+/// assert_eq!(spans.range(1), 3..5);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spans {
     /// Row offsets: `samples + 1` strictly increasing numbers, of which the first is 0.
@@ -155,6 +164,15 @@ impl RowBlock {
 
 /// Layout of a packed batch: the rows of each sample, and the samples' ids. Every layer needs it in addition to the
 /// values.
+///
+/// ```
+/// use dht_transformer::tensors::{Packing, Spans};
+///
+/// let packing = Packing::new(Spans::from_lengths([3, 2])?, vec![10, 11])?;
+/// assert_eq!(packing.sample_ids(), [10, 11]);
+/// assert_eq!(packing.row_tokens(), [0, 1, 2, 0, 1]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packing {
     spans: Spans,

@@ -28,6 +28,18 @@ impl ParameterId {
 /// in every run.
 ///
 /// A clone shares the variables, the frozen flags and the precision: it is another handle on the same parameters.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use dht_transformer::tensors::Parameters;
+///
+/// let mut parameters = Parameters::new(&Device::Cpu);
+/// let weight = parameters.insert("weight", &Tensor::new(&[1f32, 2.0], &Device::Cpu)?)?;
+/// assert_eq!((parameters.len(), parameters.elements()), (1, 2));
+/// parameters.set_frozen(weight.id(), true);
+/// assert!(weight.is_frozen());
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Parameters {
     device: Device,
@@ -274,9 +286,9 @@ impl Parameters {
     ///
     /// # Errors
     /// Errors of [`values`](Self::values).
-    pub fn values_where(&self, wanted: impl Fn(&str) -> bool) -> Result<BTreeMap<String, StoredTensor>> {
+    pub fn values_where(&self, filter: impl Fn(&str) -> bool) -> Result<BTreeMap<String, StoredTensor>> {
         self.iter()
-            .filter(|(_, name, _)| wanted(name))
+            .filter(|(_, name, _)| filter(name))
             .map(|(_, name, var)| {
                 let values = var.flatten_all()?.to_vec1()?;
                 Ok((name.to_owned(), StoredTensor { shape: var.dims().to_vec(), values }))

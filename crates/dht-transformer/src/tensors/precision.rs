@@ -21,6 +21,25 @@ use crate::error::Result;
 ///
 /// [`ForwardContext::inference_in`](crate::ForwardContext::inference_in) sets the precision for one context,
 /// [`Parameters::compute_in`](super::Parameters::compute_in) for all passes of a model, including training.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use dht_transformer::{ForwardContext, Precision};
+///
+/// assert!(Precision::Bf16.trains() && !Precision::Int8.trains());
+/// Precision::Int8.check_on(&Device::Cpu)?;
+/// let hidden = encoder.embed(&batch, &ForwardContext::inference_in(Precision::Int8))?;
+/// assert_eq!(hidden.samples(), 2);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
     /// Single precision, 32 bits.
@@ -67,8 +86,8 @@ impl FromStr for Precision {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.iter().find(|(_, name)| *name == text);
-        found.map(|(precision, _)| *precision).ok_or_else(|| format!("expected f32, tf32, bf16 or int8, not {text:?}"))
+        let entry = Self::ALL.iter().find(|(_, name)| *name == text);
+        entry.map(|(precision, _)| *precision).ok_or_else(|| format!("expected f32, tf32, bf16 or int8, not {text:?}"))
     }
 }
 

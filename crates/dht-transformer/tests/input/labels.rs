@@ -16,8 +16,11 @@ fn table(column: &str, value: impl Fn(usize) -> String) -> String {
 fn columns_beside_a_label_are_not_guessed_as_one() {
     for column in ["user", "Author", "year", "language", "source"] {
         let file = table(column, |row| format!("{}", 2015 + row % 4));
-        let found = problem(read("t.csv", &file)).1;
-        assert!(matches!(&found, DataProblem::UncertainLabel { column: own, .. } if own.contains(column)), "{found:?}");
+        let reading = problem(read("t.csv", &file)).1;
+        assert!(
+            matches!(&reading, DataProblem::UncertainLabel { column: own, .. } if own.contains(column)),
+            "{reading:?}"
+        );
         let named = DatasetReader::new().label_column(Column::Name(column.into()));
         assert_eq!(named.read_from("t.csv", file.as_bytes()).unwrap().labels.len(), 4, "{column}, named");
     }
@@ -76,9 +79,9 @@ fn columns_are_separated_as_the_header_or_a_spreadsheet_says() {
     let rows = |file: &str| read("t.csv", file).unwrap().examples;
     for sign in [';', '\t', '|'] {
         let file = plain.replace(',', &sign.to_string());
-        let found = read("t.csv", &file).unwrap();
-        assert_eq!(found.examples, expected.examples, "{sign:?}");
-        assert_eq!(found.reading.unwrap().separator, Some(sign));
+        let data = read("t.csv", &file).unwrap();
+        assert_eq!(data.examples, expected.examples, "{sign:?}");
+        assert_eq!(data.reading.unwrap().separator, Some(sign));
         assert_eq!(rows(&format!("sep={sign}\r\n{file}")), expected.examples);
         // A comma is then a part of a text, and the decimal point of a number.
         let scores = format!("text{sign}score\nfine, work{sign}3,5\nno work{sign}1\n");
@@ -129,12 +132,12 @@ fn labels_of_a_training_file_are_mapped_to_its_classes() {
     let named = pairs(&[("0", "bad"), ("1", "good")]).read_from("n.csv", numbers.as_bytes()).unwrap();
     assert_eq!((&*named.labels, named.examples[0].label), (&["bad".to_owned(), "good".into()][..], 1));
     // One spelling of two is not mapped; a class that no label has; a label with two classes.
-    let found = problem(pairs(&[("positive", "good")]).read_from("t.csv", file.as_bytes())).1;
-    assert!(matches!(found, DataProblem::TwoSpellings { .. }), "{found:?}");
-    let found = problem(pairs(&[("2", "good")]).read_from("n.csv", numbers.as_bytes())).1;
-    assert!(matches!(found, DataProblem::NoSuchClass { .. }), "{found:?}");
+    let problem_of_classes = problem(pairs(&[("positive", "good")]).read_from("t.csv", file.as_bytes())).1;
+    assert!(matches!(problem_of_classes, DataProblem::TwoSpellings { .. }), "{problem_of_classes:?}");
+    let problem_of_classes = problem(pairs(&[("2", "good")]).read_from("n.csv", numbers.as_bytes())).1;
+    assert!(matches!(problem_of_classes, DataProblem::NoSuchClass { .. }), "{problem_of_classes:?}");
     // A label of another file.
     assert_eq!(pairs(&[("2", "1")]).read_from("n.csv", numbers.as_bytes()).unwrap().labels, ["0", "1"]);
-    let found = problem(pairs(&[("0", "bad"), ("0", "good")]).read_from("n.csv", numbers.as_bytes())).1;
-    assert!(matches!(found, DataProblem::TwoClasses { .. }), "{found:?}");
+    let problem_of_classes = problem(pairs(&[("0", "bad"), ("0", "good")]).read_from("n.csv", numbers.as_bytes())).1;
+    assert!(matches!(problem_of_classes, DataProblem::TwoClasses { .. }), "{problem_of_classes:?}");
 }

@@ -92,17 +92,17 @@ fn refusals_are_short_and_name_what_is_there() {
 
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    let found = || DatasetReader::find_parts(folder.path(), Split::Train).unwrap_err().to_string();
-    assert!(found().ends_with("train.parquet"), "{}", found());
+    let message = || DatasetReader::find_parts(folder.path(), Split::Train).unwrap_err().to_string();
+    assert!(message().ends_with("train.parquet"), "{}", message());
     std::fs::create_dir(folder.path().join("data")).unwrap();
     write("data/train.csv", "text,label\n");
-    assert!(found().contains(": name its folder") && found().ends_with("data"), "{}", found());
+    assert!(message().contains(": name its folder") && message().ends_with("data"), "{}", message());
     write("state.arrow", "");
-    assert!(found().contains("to_parquet"), "{}", found());
+    assert!(message().contains("to_parquet"), "{}", message());
     write("reviews.csv", "text,label\n");
-    assert!(found().ends_with("reviews.csv") && found().contains("name its table"), "{}", found());
+    assert!(message().ends_with("reviews.csv") && message().contains("name its table"), "{}", message());
     write("part-1.csv", "text,label\n");
-    assert!(found().contains("or several by a pattern in quotes"), "{}", found());
+    assert!(message().contains("or several by a pattern in quotes"), "{}", message());
 
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
     assert!(read("t.csv", pointer).unwrap_err().to_string().contains("git lfs pull"));

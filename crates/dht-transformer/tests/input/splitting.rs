@@ -63,22 +63,22 @@ proptest! {
     ) {
         let all = sorted(&counts);
         prop_assume!(counts.iter().any(|count| *count > 1));
-        let wanted = ((all.len() as f64 * fraction).round() as usize).max(1);
-        let share = |class: usize| counts[class] as f64 * wanted as f64 / all.len() as f64;
+        let held_out_rows = ((all.len() as f64 * fraction).round() as usize).max(1);
+        let share = |class: usize| counts[class] as f64 * held_out_rows as f64 / all.len() as f64;
         let (rest, calibration) = all.clone().split_calibration(fraction, &mut rng(seed)).unwrap();
         assert_sides(&all, &rest, &calibration);
         for (class, count) in calibration.class_counts().into_iter().enumerate() {
             prop_assert!((count as f64 - share(class)).abs() < 1.0, "{count} of {}", share(class));
         }
         if counts.iter().all(|count| *count > 1) && fraction < 0.5 {
-            prop_assert_eq!(calibration.len(), wanted);
+            prop_assert_eq!(calibration.len(), held_out_rows);
         }
         let (rest, validation) = all.clone().split_validation(fraction, &mut rng(seed)).unwrap();
         assert_sides(&all, &rest, &validation);
-        prop_assert!(validation.len() <= 2 * wanted);
+        prop_assert!(validation.len() <= 2 * held_out_rows);
         for (class, count) in validation.class_counts().into_iter().enumerate() {
             prop_assert!((count as f64 - share(class)).abs() < 1.0, "{count} of {}", share(class));
-            prop_assert!(count > 0 || counts[class] == 1 || counts.len() > wanted);
+            prop_assert!(count > 0 || counts[class] == 1 || counts.len() > held_out_rows);
         }
         prop_assert_eq!(all.split_validation(fraction, &mut rng(seed)).unwrap(), (rest, validation));
     }
@@ -104,17 +104,17 @@ proptest! {
             }
             Ok((rest, validation)) => {
                 assert_sides(&all, &rest, &validation);
-                let wanted = ((all.len() as f64 * fraction).round() as usize).max(1);
+                let held_out_rows = ((all.len() as f64 * fraction).round() as usize).max(1);
                 let held_of = texts_by_class(&validation);
                 for (class, texts) in &texts_of {
                     let rows = all.class_counts()[*class] as f64;
-                    let share = (rows * wanted as f64 / all.len() as f64).floor() + 1.0;
+                    let share = (rows * held_out_rows as f64 / all.len() as f64).floor() + 1.0;
                     let held = held_of.get(class).map_or(0, BTreeSet::len);
                     let held_rows = validation.class_counts()[*class] as f64;
                     let most = (1.5 * share * texts.len() as f64 / rows).ceil();
                     prop_assert!(held as f64 <= most || are_mixed, "{held} texts of {most}");
                     prop_assert!(held_rows <= share || held == 1 || are_mixed, "{held_rows} rows of {share}");
-                    prop_assert!(held > 0 || texts.len() == 1 || are_mixed || texts_of.len() > wanted);
+                    prop_assert!(held > 0 || texts.len() == 1 || are_mixed || texts_of.len() > held_out_rows);
                 }
             }
         }

@@ -66,10 +66,10 @@ fn words_of_one_token_become_the_most_probable_others() -> Outcome {
     let (tokenizer, model) = (tokenizer()?, model()?);
     let texts = data(vec![text(3, &["fine", ".", "chess", "bad"]), text(9, &["play", "##ing", "7", "good"])]);
     let augmentation = Augmentation::new(&tokenizer, settings())?.with_model(&model)?;
-    let found = augmentation.augment(&texts, &mut generator())?;
-    assert_eq!(found.samples[..2], texts.samples);
+    let augmented = augmentation.augment(&texts, &mut generator())?;
+    assert_eq!(augmented.samples[..2], texts.samples);
     assert_eq!(
-        found.samples.iter().map(|sample| (sample.id, sample.label)).collect::<Vec<_>>(),
+        augmented.samples.iter().map(|sample| (sample.id, sample.label)).collect::<Vec<_>>(),
         [(3, 1), (9, 1), (10, 1), (11, 1)]
     );
     for (sample, copy, places) in [(0, 2, &[1, 3, 4][..]), (1, 3, &[4])] {
@@ -77,14 +77,14 @@ fn words_of_one_token_become_the_most_probable_others() -> Outcome {
         for place in places {
             expected[*place] = most_probable(&model, &texts.samples[sample], *place, 1)?[0];
         }
-        assert_eq!(found.samples[copy].encoding.ids, expected);
+        assert_eq!(augmented.samples[copy].encoding.ids, expected);
     }
 
     // Of several candidates each comes, and nothing else.
     let several = AugmentationSettings { copies: 200, candidates: 2, replaced: 0.5, ..settings() };
-    let found = Augmentation::new(&tokenizer, several)?.with_model(&model)?.augment(&texts, &mut generator())?;
+    let augmented = Augmentation::new(&tokenizer, several)?.with_model(&model)?.augment(&texts, &mut generator())?;
     for place in [1, 3, 4] {
-        let copies = found.samples[2..].iter().filter(|copy| copy.label == 1 && copy.encoding.ids.len() == 6);
+        let copies = augmented.samples[2..].iter().filter(|copy| copy.label == 1 && copy.encoding.ids.len() == 6);
         let seen: BTreeSet<u32> =
             copies.filter(|copy| copy.encoding.ids[2] == 11).map(|copy| copy.encoding.ids[place]).collect();
         let mut expected: BTreeSet<u32> = most_probable(&model, &texts.samples[0], place, 2)?.into_iter().collect();
@@ -92,9 +92,9 @@ fn words_of_one_token_become_the_most_probable_others() -> Outcome {
         assert_eq!(seen, expected);
     }
     let again = Augmentation::new(&tokenizer, several)?.with_model(&model)?.augment(&texts, &mut generator())?;
-    assert_eq!(again, found, "the same seed, the same copies");
-    let texts: BTreeSet<&Vec<u32>> = found.samples.iter().map(|sample| &sample.encoding.ids).collect();
-    assert_eq!(texts.len(), found.len(), "no copy twice");
+    assert_eq!(again, augmented, "the same seed, the same copies");
+    let texts: BTreeSet<&Vec<u32>> = augmented.samples.iter().map(|sample| &sample.encoding.ids).collect();
+    assert_eq!(texts.len(), augmented.len(), "no copy twice");
     Ok(())
 }
 
@@ -111,13 +111,13 @@ fn word_vectors_replace_words_by_their_nearest_neighbours() -> Outcome {
         sample.encoding.ids.iter().map(|id| tokenizer.token(*id).expect("a token")).collect()
     };
     // What the vocabulary does not have is no candidate: fine becomes good, not "unheard".
-    let found = by_vectors(AugmentationSettings { candidates: 2, ..settings() })?
+    let augmented = by_vectors(AugmentationSettings { candidates: 2, ..settings() })?
         .augment(&data(texts.clone()), &mut generator())?;
-    assert_eq!(words(&found.samples[3]), ["[CLS]", "good", "[SEP]"]);
-    let found = by_vectors(settings())?.augment(&data(texts.clone()), &mut generator())?;
-    assert_eq!(words(&found.samples[2]), ["[CLS]", "play", "##er", ".", "fine", "[SEP]"]);
-    assert_eq!(found.samples[2].encoding.type_ids, [0, 0, 0, 1, 1, 1]);
-    assert_eq!(found.len(), 3, "the nearest of fine is not in the vocabulary");
+    assert_eq!(words(&augmented.samples[3]), ["[CLS]", "good", "[SEP]"]);
+    let augmented = by_vectors(settings())?.augment(&data(texts.clone()), &mut generator())?;
+    assert_eq!(words(&augmented.samples[2]), ["[CLS]", "play", "##er", ".", "fine", "[SEP]"]);
+    assert_eq!(augmented.samples[2].encoding.type_ids, [0, 0, 0, 1, 1, 1]);
+    assert_eq!(augmented.len(), 3, "the nearest of fine is not in the vocabulary");
 
     // A word of two tokens becomes one of one token; not the other way round where there is no room.
     let chess = data(vec![text(0, &["chess"]), text(1, &["chess", "play", "##er"])]);

@@ -95,8 +95,8 @@ fn each_share_does_what_it_says() {
     assert!(chosen.rows.len() > 2 * all(MaskSettings::default()).rows.len());
     let hidden = all(MaskSettings { masked: 1.0, random: 0.0, ..MaskSettings::default() });
     assert!(hidden.rows.iter().all(|row| hidden.batch.ids[*row as usize] == 4));
-    let kept = all(MaskSettings { masked: 0.0, random: 0.0, ..MaskSettings::default() });
-    assert_eq!(kept.batch, batch(0..400));
+    let unmasked = all(MaskSettings { masked: 0.0, random: 0.0, ..MaskSettings::default() });
+    assert_eq!(unmasked.batch, batch(0..400));
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn an_objective_is_judged_by_the_metric_that_is_asked_for() -> Outcome {
     assert_eq!(of(&mut model, Metric::F1 { class: "2" })?, (confusion.f1(2).unwrap_or(f64::NAN), "F1"));
     assert!(confusion.matthews() != confusion.accuracy() && confusion.accuracy() != confusion.macro_f1());
     let share = |texts: &EncodedDataset, predicted: &[u32]| {
-        let right = texts.samples.iter().zip(predicted).filter(|(sample, found)| sample.label == **found);
+        let right = texts.samples.iter().zip(predicted).filter(|(sample, prediction)| sample.label == **prediction);
         right.count() as f64 / texts.len() as f64
     };
     let judged = WithMetric::by("share of right answers", &mut model, share);

@@ -133,8 +133,8 @@ mod tests {
         // candle's rule: the last stride is 1 and the one before it the width, or the other way round.
         assert_eq!((rows.stride(), transposed.stride()), (&[3, 1][..], &[1, 3][..]));
         assert_eq!(transposed.dims(), [3, 4]);
-        let found: Vec<Vec<f32>> = product(&x, &weight).unwrap().to_vec2().unwrap();
+        let actual: Vec<Vec<f32>> = product(&x, &weight).unwrap().to_vec2().unwrap();
         let expected: Vec<Vec<f32>> = x.matmul(&weight.t().unwrap()).unwrap().to_vec2().unwrap();
-        assert_eq!(found, expected);
+        assert_eq!(actual, expected);
     }
 }

@@ -39,19 +39,19 @@ impl Operations {
         self,
         (layer, x, packing): (usize, &Tensor, &Arc<Packing>),
         parameters: &AttentionParameters,
-        kept: HeadSet,
+        selected: HeadSet,
         (probability_dropout, output_dropout): (Option<Dropout>, Option<Dropout>),
         ctx: &ForwardContext,
     ) -> Result<Tensor> {
         let dropouts = (probability_dropout, output_dropout);
-        if let Some(y) = self.kernels.attention((layer, x, packing), parameters, kept, dropouts, ctx)? {
+        if let Some(y) = self.kernels.attention((layer, x, packing), parameters, selected, dropouts, ctx)? {
             return Ok(y);
         }
-        let (device, gates) = (x.device(), ctx.gates(layer, packing, kept, x.device())?);
-        let heads: Vec<usize> = kept.iter().collect();
+        let (device, gates) = (x.device(), ctx.gates(layer, packing, selected, x.device())?);
+        let heads: Vec<usize> = selected.iter().collect();
         let (mut qkv, mut bias, mut output) =
             (weight(&parameters.qkv), weight(&parameters.qkv_bias), weight(&parameters.output));
-        if !kept.is_full(parameters.heads) {
+        if !selected.is_full(parameters.heads) {
             let as_u32 = |v: Vec<usize>| v.into_iter().map(|i| i as u32).collect();
             let rows = indices(as_u32(parameters.qkv_rows(&heads)), device)?;
             qkv = qkv.index_select(&rows, 0)?;

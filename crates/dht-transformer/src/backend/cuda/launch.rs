@@ -191,8 +191,8 @@ fn function(device: &CudaDevice, module: &Module, kernel: &str) -> Result<CudaFu
     static LOADED: Mutex<Vec<(usize, &'static str, Arc<CudaModule>)>> = Mutex::new(Vec::new());
     let stream = device.cuda_stream();
     let (context, mut loaded) = (stream.context(), LOADED.lock().unwrap_or_else(PoisonError::into_inner));
-    let found = loaded.iter().find(|(card, name, _)| (*card, *name) == (context.ordinal(), module.name));
-    if let Some((_, _, module)) = found {
+    let entry = loaded.iter().find(|(card, name, _)| (*card, *name) == (context.ordinal(), module.name));
+    if let Some((_, _, module)) = entry {
         return module.load_function(kernel).w();
     }
     keep_memory(context);
@@ -206,10 +206,10 @@ fn function(device: &CudaDevice, module: &Module, kernel: &str) -> Result<CudaFu
 fn keep_memory(context: &Arc<CudaContext>) {
     let _ = with_pool(context, |pool| {
         let (_, total) = mem_get_info()?;
-        let mut kept = (total / 4 * 3) as u64;
+        let mut threshold = (total / 4 * 3) as u64;
         let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
         // SAFETY: the attribute is a u64, which lives until the call returns.
-        unsafe { sys::cuMemPoolSetAttribute(pool, attribute, std::ptr::from_mut(&mut kept).cast()) }.result()
+        unsafe { sys::cuMemPoolSetAttribute(pool, attribute, std::ptr::from_mut(&mut threshold).cast()) }.result()
     });
 }
 

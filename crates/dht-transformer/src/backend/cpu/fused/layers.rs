@@ -13,7 +13,7 @@ use super::apply::apply;
 use super::slices::{joined, nothing_saved, rows};
 use super::sublayer::{PackedSublayer, Sublayer};
 use crate::backend::context::ForwardContext;
-use crate::backend::cpu::kernels::{RowGradients, SavedActivations, Scratch, Wanted};
+use crate::backend::cpu::kernels::{RequestedGradients, RowGradients, SavedActivations, Scratch};
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
 use crate::tensors::{Packing, RowBlock, slice, with_slices};
 
@@ -140,7 +140,7 @@ impl LayersOp {
         mut gradients: Vec<Vec<f32>>,
         mut activations: Vec<BlockActivations>,
         blocks: &[RowBlock],
-        wanted: bool,
+        needs_input_gradient: bool,
     ) -> Result<Option<Vec<f32>>> {
         let packed_of = |sublayer: &dyn Sublayer| {
             self.with_packed_weights(|packed_weights| {
@@ -152,15 +152,15 @@ impl LayersOp {
         let mut next_packed = None;
         for (index, sublayer) in self.sublayers.iter().enumerate().rev() {
             // The gradient is required by trained layers below, in this operation or before it.
-            let needed = wanted || self.sublayers[..index].iter().any(|sublayer| sublayer.trains());
-            let wanted_here = Wanted { input: needed, gates: self.ctx.wants_gate_gradients() };
+            let needed = needs_input_gradient || self.sublayers[..index].iter().any(|sublayer| sublayer.trains());
+            let requested = RequestedGradients { input: needed, gates: self.ctx.wants_gate_gradients() };
             let packed = next_packed.take().unwrap_or_else(|| packed_of(&**sublayer))?;
             let saved: Vec<_> = activations.iter_mut().map_while(Vec::pop).collect();
             let work = saved.into_par_iter().zip(&gradients).zip(blocks).with_max_len(1);
             let (done, next) = rayon::join(
                 || -> Vec<_> {
                     work.map(|(((x, saved), dy), block)| {
-                        let (dx, rows) = sublayer.backward(&packed, dy, saved, (&self.packing, block), wanted_here);
+                        let (dx, rows) = sublayer.backward(&packed, dy, saved, (&self.packing, block), requested);
                         (dx.unwrap_or_default(), (x, rows))
                     })
                     .collect()
@@ -180,7 +180,7 @@ impl LayersOp {
             }
         }
         pending.into_iter().for_each(|(sublayer, rows)| sublayer.accumulate(&rows, &self.ctx));
-        Ok(wanted.then(|| joined(gradients)))
+        Ok(needs_input_gradient.then(|| joined(gradients)))
     }
 }
 

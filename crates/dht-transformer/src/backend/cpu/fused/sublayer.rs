@@ -5,7 +5,7 @@ use candle_core::Result;
 use super::weight_slices::WeightSlice;
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{
-    Dropout, Norm, OutputNorm, RowGradients, RowKeys, SavedActivations, Scratch, Segment, Wanted, sublayer,
+    Dropout, Norm, OutputNorm, RequestedGradients, RowGradients, RowKeys, SavedActivations, Scratch, Segment, sublayer,
     sublayer_backward,
 };
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
@@ -91,10 +91,10 @@ impl dyn Sublayer {
         dy: &[f32],
         saved: SavedActivations<f32>,
         (packing, block): (&Packing, &RowBlock),
-        wanted: Wanted,
+        requested: RequestedGradients,
     ) -> (Option<Vec<f32>>, RowGradients<f32>) {
         let segments = self.segments(packed, packing, block);
-        sublayer_backward(dy, saved, &segments, self.output_norm(packed, packing, block), wanted)
+        sublayer_backward(dy, saved, &segments, self.output_norm(packed, packing, block), requested)
     }
 
     /// Adds the gradients of gates on the sublayer's heads, if it has heads, to the context.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::backend::cpu::kernels::{Concatenated, GradientChunks, Matrix, Packed, Part};
+use crate::backend::cpu::kernels::{Concatenated, GradientChunks, Matrix, Packed, PackedSlice};
 use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
 use crate::backend::cpu::variants::{Choice, Variant, Variants};
 use crate::tensors::{Parameter, Precision};
@@ -23,7 +23,7 @@ impl WeightSlice {
         Self { packed, rows: whole(inputs), groups: vec![0], columns }
     }
 
-    pub(super) fn part(&self) -> Part<'_, f32> {
+    pub(super) fn part(&self) -> PackedSlice<'_, f32> {
         self.packed.part(&self.rows, &self.groups, self.columns)
     }
 }

@@ -8,7 +8,9 @@ use super::norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Matrix, Packed};
 use super::projection::Projection;
 use super::rows::{add_assign, transposed};
-use super::sublayer::{InnerFunction, OutputNorm, RowGradients, Scratch, Segment, Wanted, sublayer, sublayer_backward};
+use super::sublayer::{
+    InnerFunction, OutputNorm, RequestedGradients, RowGradients, Scratch, Segment, sublayer, sublayer_backward,
+};
 use super::sublayer_gradients::{GradientChunks, SublayerGradients, projection_gradients, sublayer_gradients};
 use super::test_support::wave;
 use crate::config::Activation;
@@ -133,7 +135,7 @@ fn packed(a: &[Vec<f64>], backward: bool) -> [Packed<f64>; 2] {
 
 /// Segment of a test: neighbouring samples that run the same heads or neurons. The fields are their rows, the rows of
 /// W₁ and columns of W₂ that they use, the inner function, and the heads or neurons.
-struct Part<'a> {
+struct TestSegment<'a> {
     rows: Range<usize>,
     wide: Range<usize>,
     inner: Range<usize>,
@@ -148,7 +150,7 @@ type Use<'a> = dyn FnMut(&[Segment<'_, f64>], OutputNorm<'_, f64>) + 'a;
 fn check_sublayer(
     arguments: &[Vec<f64>],
     fixture: &Fixture,
-    parts: &[Part<'_>],
+    parts: &[TestSegment<'_>],
     chunks: GradientChunks,
     dropout: Option<Dropout>,
 ) {
@@ -187,8 +189,8 @@ fn check_sublayer(
     let mut saved = forward(arguments).1;
     let mut done = None;
     run(arguments, true, &mut |segments, output_norm| {
-        let wanted = Wanted { input: true, gates: false };
-        done = Some(sublayer_backward(&dy, saved.take().unwrap(), segments, output_norm, wanted));
+        let requested = RequestedGradients { input: true, gates: false };
+        done = Some(sublayer_backward(&dy, saved.take().unwrap(), segments, output_norm, requested));
     });
     let (dx, rows) = done.unwrap();
     let bias = bias_gradient(&rows, parts[0].positions.len());
@@ -221,14 +223,14 @@ fn the_attention_sublayer_agrees_with_finite_differences() {
         dropout: dropout.map(|dropout| ProbabilityDropout { dropout, sample_ids: &fixture.sample_ids[samples], kept }),
     };
     let parts = [
-        Part {
+        TestSegment {
             rows: 0..4,
             wide: 0..18,
             inner: 0..6,
             function: &|bias| function(0..2, &[1, 4], bias),
             positions: vec![Some(0), Some(1)],
         },
-        Part {
+        TestSegment {
             rows: 4..8,
             wide: 0..9,
             inner: 0..3,
@@ -299,8 +301,8 @@ fn attention_of_fewer_dimensions_agrees_with_finite_differences() {
     let dy: Vec<f64> = wave(tokens * HIDDEN, 0.43);
     let (mut saved, mut done) = (forward(&arguments).1, None);
     run(&arguments, true, &mut |segments, output_norm| {
-        let wanted = Wanted { input: true, gates: true };
-        done = Some(sublayer_backward(&dy, saved.take().unwrap(), segments, output_norm, wanted));
+        let requested = RequestedGradients { input: true, gates: true };
+        done = Some(sublayer_backward(&dy, saved.take().unwrap(), segments, output_norm, requested));
     });
     let (dx, rows) = done.unwrap();
     assert_eq!(rows.gate_gradients().map(|(_, gates)| gates.len()).collect::<Vec<_>>(), [2, 2, 2]);
@@ -316,8 +318,13 @@ fn every_feed_forward_activation_agrees_with_finite_differences() {
     for activation in [Activation::Gelu, Activation::GeluNew, Activation::Relu] {
         let arguments = sublayer_arguments(fixture.spans.tokens(), 10, 10);
         let function = |_: &[f64]| InnerFunction::Activation(activation);
-        let part =
-            |rows, width, positions| Part { rows, wide: 0..width, inner: 0..width, function: &function, positions };
+        let part = |rows, width, positions| TestSegment {
+            rows,
+            wide: 0..width,
+            inner: 0..width,
+            function: &function,
+            positions,
+        };
         // The middle sample runs seven of ten neurons, in chunks of four.
         let parts = [
             part(0..3, 10, vec![Some(0), Some(1), Some(2)]),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::product::{Destination, Matrix, Part, product};
+use super::product::{Destination, Matrix, PackedSlice, product};
 use super::real::Real;
 use super::rows::CHUNK_ROWS;
 
@@ -13,7 +13,7 @@ pub(crate) struct Projection<'a, T> {
     /// Columns that the map writes.
     pub(crate) outputs: Range<usize>,
     /// Weight for a direction: (inputs, outputs) forward, (outputs, inputs) backward.
-    pub(crate) weight: Part<'a, T>,
+    pub(crate) weight: PackedSlice<'a, T>,
 }
 
 impl<T: Real> Projection<'_, T> {

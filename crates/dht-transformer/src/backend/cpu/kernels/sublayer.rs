@@ -19,7 +19,7 @@ use super::activation::{bias_activation, bias_activation_backward};
 use super::attention::{DistanceBias, HeadShape, ProbabilityDropout, attention, attention_backward, gate_gradients};
 use super::dropout::Dropout;
 use super::norm::{Norm, ResidualNormGradients, RowKeys, residual_norm, residual_norm_backward};
-use super::product::{Destination, Matrix, Part, product};
+use super::product::{Destination, Matrix, PackedSlice, product};
 use super::projection::Projection;
 use super::real::Real;
 use super::rows::{CHUNK_ROWS, add_assign, column_sums, sum_of, vectorised};
@@ -43,7 +43,7 @@ pub(crate) struct Segment<'a, T> {
     /// Slice of b₁ that the segment runs, (wide).
     pub(crate) inward_bias: &'a [T],
     /// Slice of W₂ that the segment runs.
-    pub(crate) outward: Part<'a, T>,
+    pub(crate) outward: PackedSlice<'a, T>,
     pub(crate) function: InnerFunction<'a, T>,
     /// For each head of the layer, or for each chunk of neurons, its position among the heads or chunks that run.
     pub(crate) positions: Arc<[Option<usize>]>,
@@ -131,7 +131,7 @@ impl<T> RowGradients<T> {
 
 /// Optional results of a backward pass, in addition to the row gradients.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted {
+pub(crate) struct RequestedGradients {
     /// `true` to compute the gradient of x.
     pub(crate) input: bool,
     /// `true` to compute the gradients of gates on heads.
@@ -228,7 +228,7 @@ pub(crate) fn sublayer_backward<T: Real>(
     saved: SavedActivations<T>,
     segments: &[Segment<'_, T>],
     output_norm: OutputNorm<'_, T>,
-    wanted: Wanted,
+    requested: RequestedGradients,
 ) -> (Option<Vec<T>>, RowGradients<T>) {
     let hidden = output_norm.outward_bias.len();
     let mut norm = residual_norm_backward(&saved.z, dy, output_norm.norm, output_norm.dropout);
@@ -248,7 +248,7 @@ pub(crate) fn sublayer_backward<T: Real>(
         let (mut gates, mut bias) = (Vec::new(), None);
         let (inner, du, inward_bias) = match &segment.function {
             InnerFunction::Attention { spans, shape, dropout } => {
-                if wanted.gates {
+                if requested.gates {
                     gates = gate_gradients(&context, &d_inner_rows, spans, shape);
                 }
                 let du;
@@ -264,7 +264,7 @@ pub(crate) fn sublayer_backward<T: Real>(
                 (u, d_inner_rows, bias)
             }
         };
-        if wanted.input {
+        if requested.input {
             let dx = dx[segment.range(hidden)].par_chunks_mut(CHUNK_ROWS * hidden);
             dx.zip(du.par_chunks(CHUNK_ROWS * wide)).for_each(|(dx, du)| {
                 let _span = tracing::trace_span!("products of row gradients").entered();
@@ -282,7 +282,7 @@ pub(crate) fn sublayer_backward<T: Real>(
         }
     });
     let segments = segments.collect();
-    (wanted.input.then_some(dx), RowGradients { segments, norm })
+    (requested.input.then_some(dx), RowGradients { segments, norm })
 }
 
 /// Resizes a buffer whose values will be overwritten.

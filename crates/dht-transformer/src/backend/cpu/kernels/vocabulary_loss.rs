@@ -97,7 +97,7 @@ pub(crate) fn decoder_cross_entropy<T: Real>(
 /// Computes the loss of one row, and replaces the row's logits by (softmax − one-hot)·share.
 #[inline(always)]
 fn row_loss<T: Real>(logits: &mut [T], target: usize, share: T) -> T {
-    let wanted = logits[target];
+    let target_logit = logits[target];
     let largest = largest(logits);
     for logit in logits.iter_mut() {
         *logit = (*logit - largest).exp();
@@ -108,7 +108,7 @@ fn row_loss<T: Real>(logits: &mut [T], target: usize, share: T) -> T {
         *logit *= scale;
     }
     logits[target] = logits[target] - share;
-    largest - wanted + total.ln()
+    largest - target_logit + total.ln()
 }
 
 /// Number of lanes that are reduced in parallel, so that both reductions vectorise.

@@ -27,14 +27,14 @@ pub(crate) fn attention<T: Real>(
     let mut scores = Scores::default();
     for sample in 0..spans.samples() {
         let range = spans.range(sample);
-        let wanted = range.start.max(rows.start)..range.end.min(rows.end);
-        if wanted.is_empty() {
+        let overlap = range.start.max(rows.start)..range.end.min(rows.end);
+        if overlap.is_empty() {
             continue;
         }
         let length = range.len();
-        let queries = wanted.start - range.start..wanted.end - range.start;
+        let queries = overlap.start - range.start..overlap.end - range.start;
         let qkv = &qkv[range.start * wide..range.end * wide];
-        let context = &mut context[(wanted.start - rows.start) * inner..(wanted.end - rows.start) * inner];
+        let context = &mut context[(overlap.start - rows.start) * inner..(overlap.end - rows.start) * inner];
         scores.resize(queries.len(), length);
         for (number, head) in shape.heads.iter().enumerate() {
             scores.set_probabilities(qkv, queries.clone(), number, shape);

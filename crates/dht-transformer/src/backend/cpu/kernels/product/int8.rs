@@ -17,7 +17,7 @@ use std::ops::Range;
 use super::int8_panels::{Int8Panels, OFFSET, rounded, scale_and_factor};
 use super::int8_tile::{COLUMNS, Dots, Line, QUAD, Quad};
 use super::matrix::{Destination, Matrix};
-use super::packed::Part;
+use super::packed::PackedSlice;
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::array;
 
@@ -99,7 +99,7 @@ pub(super) struct Int8Product<'c, 'a, 'b, T> {
     pub(super) destination: Destination,
     pub(super) scale: T,
     pub(super) a: Matrix<'a, T>,
-    pub(super) part: Part<'b, T>,
+    pub(super) part: PackedSlice<'b, T>,
     pub(super) panels: &'b Int8Panels,
 }
 

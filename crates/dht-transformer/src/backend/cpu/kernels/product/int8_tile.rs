@@ -177,8 +177,8 @@ mod tests {
         assert_eq!(portable(left, &panel, &lines), expected);
         assert_eq!(Dots::new().compute(left, &panel, &lines, COLUMNS), expected);
         for wide in [1, 16, 17, 32] {
-            let found = Dots::new().compute(left, &panel, &lines, wide);
-            assert!(found.iter().zip(&expected).all(|(one, other)| one[..wide] == other[..wide]), "{wide} columns");
+            let actual = Dots::new().compute(left, &panel, &lines, wide);
+            assert!(actual.iter().zip(&expected).all(|(one, other)| one[..wide] == other[..wide]), "{wide} columns");
         }
     }
 }

@@ -85,9 +85,14 @@ impl<T: Real> Packed<T> {
         }
     }
 
-    /// The whole factor, as a [`Part`].
-    pub(crate) fn whole(&self) -> Part<'_, T> {
-        Part { packed: self, rows: std::slice::from_ref(&self.rows), groups: &self.groups, columns: self.columns }
+    /// The whole factor, as a [`PackedSlice`].
+    pub(crate) fn whole(&self) -> PackedSlice<'_, T> {
+        PackedSlice {
+            packed: self,
+            rows: std::slice::from_ref(&self.rows),
+            groups: &self.groups,
+            columns: self.columns,
+        }
     }
 
     /// Panel of a group, `width` values wide, that begins with the group's column `first`.
@@ -100,16 +105,21 @@ impl<T: Real> Packed<T> {
 
     /// Selects a part of the factor: ranges of rows, and the first `columns` columns of several groups. The selected
     /// rows and columns are concatenated.
-    pub(crate) fn part<'a>(&'a self, rows: &'a [Range<usize>], groups: &'a [usize], columns: usize) -> Part<'a, T> {
+    pub(crate) fn part<'a>(
+        &'a self,
+        rows: &'a [Range<usize>],
+        groups: &'a [usize],
+        columns: usize,
+    ) -> PackedSlice<'a, T> {
         assert!(rows.iter().all(|rows| rows.start <= rows.end && rows.end <= self.rows.end), "rows of a part");
         assert!(groups.iter().all(|group| *group < self.groups.len()) && columns <= self.columns, "columns of a part");
-        Part { packed: self, rows, groups, columns }
+        PackedSlice { packed: self, rows, groups, columns }
     }
 }
 
 /// Selected rows and columns of a packed right factor.
 #[derive(Clone, Copy)]
-pub(crate) struct Part<'a, T> {
+pub(crate) struct PackedSlice<'a, T> {
     pub(crate) packed: &'a Packed<T>,
     pub(crate) rows: &'a [Range<usize>],
     pub(crate) groups: &'a [usize],

@@ -11,7 +11,7 @@ use pulp::{Simd, WithSimd};
 
 use super::int8::Int8Product;
 use super::matrix::{Destination, Matrix};
-use super::packed::{Packed, Panels, Part, VECTORS, lanes, pack};
+use super::packed::{Packed, PackedSlice, Panels, VECTORS, lanes, pack};
 use super::tile::{Lines, Panel, Strip};
 use crate::backend::cpu::kernels::real::Real;
 use crate::flops::executed;
@@ -20,7 +20,7 @@ use crate::flops::executed;
 #[derive(Clone, Copy)]
 pub(crate) enum Right<'a, T> {
     Matrix(Matrix<'a, T>),
-    Part(Part<'a, T>),
+    PackedSlice(PackedSlice<'a, T>),
 }
 
 impl<'a, T> From<Matrix<'a, T>> for Right<'a, T> {
@@ -29,15 +29,15 @@ impl<'a, T> From<Matrix<'a, T>> for Right<'a, T> {
     }
 }
 
-impl<'a, T> From<Part<'a, T>> for Right<'a, T> {
-    fn from(part: Part<'a, T>) -> Self {
-        Self::Part(part)
+impl<'a, T> From<PackedSlice<'a, T>> for Right<'a, T> {
+    fn from(part: PackedSlice<'a, T>) -> Self {
+        Self::PackedSlice(part)
     }
 }
 
 impl<'a, T: Real> From<&'a Packed<T>> for Right<'a, T> {
     fn from(packed: &'a Packed<T>) -> Self {
-        Self::Part(packed.whole())
+        Self::PackedSlice(packed.whole())
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn product<'a, T: Real>(
             b.check("right factor");
             (b.rows, b.columns)
         }
-        Right::Part(b) => (b.rows.iter().map(Range::len).sum(), b.groups.len() * b.columns),
+        Right::PackedSlice(b) => (b.rows.iter().map(Range::len).sum(), b.groups.len() * b.columns),
     };
     assert_eq!(a.columns, inner, "inner dimensions of a product");
     a.check("left factor");
@@ -105,7 +105,7 @@ impl<T: Real> WithSimd for Product<'_, '_, '_, T> {
                     }
                 }
             }
-            Right::Part(part) => {
+            Right::PackedSlice(part) => {
                 let (rows, columns) = (part.rows, part.columns);
                 let numbers = match &part.packed.panels {
                     Panels::Real(numbers) => numbers,
