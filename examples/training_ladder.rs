@@ -1,4 +1,4 @@
-//! Compares ways to train a dynamic classifier on one data set: in rungs, each rung alone, and from a random head.
+//! Compares ways to train a dynamic classifier on one data set, such as in rungs, or each rung separately.
 //!
 //! `cargo run --release --example training_ladder -- --data DIR --model DIR --out RECORD.json`. Each row is written when
 //! it is measured; the same command continues with the rows that are missing.
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 /// Number of texts in a batch of a scoring pass.
 const BATCH: usize = 64;
-/// Passes of the reference, which stops after `PATIENCE` passes without a better validation score.
+/// Maximum number of passes of the reference, which stops after `PATIENCE` passes without a better validation score.
 const MOST_PASSES: usize = 10;
 const PATIENCE: usize = 2;
 
@@ -64,12 +64,12 @@ struct Row {
     all_layers: f64,
     /// FLOPs of inference at the default speed, as a share of the full model's.
     inference: f64,
-    /// FLOPs of the training, in passes of fine-tuning.
+    /// FLOPs of the training run, in passes of fine-tuning.
     cost: f64,
     /// Minutes of the processor, summed over its cores; 0 in older records.
     #[serde(default)]
     cpu_minutes: f64,
-    /// The rung that was kept, and the reason.
+    /// Rung of the final model, and the reason for stopping there.
     rung: Option<String>,
     stop: Option<String>,
     passes: f64,

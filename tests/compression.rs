@@ -1,4 +1,5 @@
-//! Both programs on few generated texts: whole, gone on after each step, and refused.
+//! Tests of the examples `distil`, `nas` and `heads` on few generated texts: complete runs, runs resumed after each
+//! step, and refused flags.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ const FEW: [&str; 15] = [
     "32",
 ];
 
-/// The few rows of all tests, but for those flags that a test has itself.
+/// Default flags of all tests, which ask for few rows. Flags of a test replace its defaults.
 fn few<'a>(flags: &[&'a str]) -> Vec<&'a str> {
     let (quiet, pairs) = FEW.split_at(1);
     let defaults = pairs.chunks_exact(2).filter(|pair| !flags.contains(&pair[0])).flatten();
@@ -46,7 +47,7 @@ fn distilled(flags: &[&str], work: &Path) -> Result<DistillationRecord, Error> {
     distil(&DistilArguments::parse_from([&["distil", "--work", &work], &few(flags)[..]].concat()))
 }
 
-/// Without measured seconds.
+/// Sets measured seconds and clock ratios to 0.
 fn timeless(model: &mut JudgedModel) {
     (model.wall_ratio, model.train_seconds) = (0.0, 0.0);
 }
@@ -61,7 +62,7 @@ fn without_clock(record: &ArchitectureSearchRecord) -> ArchitectureSearchRecord 
     record
 }
 
-/// The result of the unpruned student's step, of no test row.
+/// Stored result of the unpruned student's step, without predictions for the test rows.
 fn without_labels(out: &Path) -> String {
     let text = fs::read_to_string(out.join("steps/unpruned.seed-0/result.json")).expect("a result");
     let mut result: serde_json::Value = serde_json::from_str(&text).expect("a result");
@@ -69,7 +70,7 @@ fn without_labels(out: &Path) -> String {
     result.to_string()
 }
 
-/// The steps that are done, in the order of their results.
+/// Finished steps, in the order in which they finished.
 fn done(out: &Path) -> Vec<PathBuf> {
     let steps = fs::read_dir(out.join("steps")).expect("steps").map(|entry| entry.expect("a step").path());
     let mut steps: Vec<PathBuf> = steps.filter(|step| step.join("result.json").is_file()).collect();
@@ -95,7 +96,7 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
     assert!(search.flops_ratio < 0.9 && search.parameters_ratio < 1.0 && search.wall_ratio > 0.0);
     assert_eq!(search.unpruned_score, first.unpruned.score);
     assert_eq!((search.seeds.len(), search.best_steps.len(), search.kept.len()), (1, 1, 2));
-    // 180 rows in batches of 32, two passes; kept after one of them.
+    // 180 rows in batches of 32 are 6 steps a pass, and there are two passes; the best step is the last of one of them.
     assert!([6, 12].contains(&search.best_steps[0]), "{:?}", search.best_steps);
     assert!((0.0..=1.0).contains(&search.validation_scores[0]) && search.validation_scores[0] > 0.0);
     let size = (first.teacher.size.layers, first.unpruned.size.layers, first.unpruned.size.hidden);
@@ -106,7 +107,7 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
     assert_eq!(stored, first);
     assert!(!fs::read_to_string(folder.path().join("record.json")).unwrap().contains("null"));
 
-    // Whatever step a run was stopped before, it goes on to the same end.
+    // A run that was stopped before any step resumes to the same results.
     for (at, step) in done(folder.path()).into_iter().enumerate().filter(|(at, _)| *at != 3) {
         let written = fs::metadata(folder.path().join("steps/teacher/result.json")).unwrap().modified().unwrap();
         for later in done(folder.path()).iter().skip(at) {
@@ -118,7 +119,7 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
         let teacher = fs::metadata(folder.path().join("steps/teacher/result.json")).unwrap().modified().unwrap();
         assert_eq!(teacher == written, at > 0, "a finished step ran again");
     }
-    // What cannot be what a step found is found anew.
+    // Stored results that are not valid are computed again.
     for (name, damage) in [("clock", "[1.0]"), (row, "{}"), ("unpruned.seed-0", &*without_labels(folder.path()))] {
         fs::write(folder.path().join("steps").join(name).join("result.json"), damage).unwrap();
         let again = searched(&flags, folder.path()).unwrap();
@@ -129,7 +130,7 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
     let left: Vec<_> = done(folder.path()).iter().flat_map(|step| fs::read_dir(step).unwrap()).collect();
     assert!(left.iter().all(|entry| !entry.as_ref().unwrap().path().to_string_lossy().ends_with("checkpoint")));
 
-    // Other spaces and targets are further steps of the same run; another relaxation is another one.
+    // Other spaces and targets are further steps of the same run; another relaxation is another run.
     let before = names(folder.path());
     let further = searched(&["--space", "inputs+neurons,heads", "--targets", "0.5"], folder.path()).unwrap();
     assert_eq!(
@@ -141,7 +142,7 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
     assert!(matches!(&error, Error::OtherSteps { what, .. } if *what == "command"), "{error}");
 }
 
-/// The classes of the generated texts are about as frequent as each other.
+/// Share of the most frequent class; all classes of the generated texts are about equally frequent.
 fn share_of_the_most_frequent(record: &ArchitectureSearchRecord) -> f64 {
     let classes = record.data.classes.len() as f64;
     assert!(
@@ -152,7 +153,7 @@ fn share_of_the_most_frequent(record: &ArchitectureSearchRecord) -> f64 {
     record.majority_score
 }
 
-/// The report's search of inputs and heads.
+/// Flags of the report's search over inputs and heads.
 fn published<'a>(flags: &[&'a str]) -> Vec<&'a str> {
     [&["--settings", "report", "--space", "inputs+heads", "--targets", "1.0"], flags].concat()
 }
@@ -163,7 +164,8 @@ fn the_reports_search_evaluates_steps_and_resumes() {
     let flags = published(&["--lambda", "0", "--evaluate-every", "4"]);
     let first = searched(&flags, folder.path()).unwrap();
     let [search] = &first.searches[..] else { panic!("{}", first.searches.len()) };
-    // 180 rows in batches of 32, two passes: after steps 4, 8 and 12, and at the ends of passes.
+    // 180 rows in batches of 32 are 6 steps a pass. Evaluations are after steps 4, 8 and 12, and at the ends of both
+    // passes.
     assert!([4, 6, 8, 12].contains(&search.best_steps[0]), "{:?}", search.best_steps);
     assert!(first.command.join(" ").contains("--evaluate-every 4"), "{:?}", first.command);
     let (search, steps) = (&first.settings["search"], &first.settings["evaluate_every"]);
@@ -203,12 +205,12 @@ fn searched_weights_are_carried_and_others_stand_beside() {
         ["heads", "all"].iter().flat_map(|space| others.map(|method| format!("{space} {method}"))).collect();
     assert_eq!(methods, expected);
     for row in record.searches.iter().chain(&record.beside) {
-        // As many of each seed.
+        // Each seed has the same number of random draws.
         let draws = if row.method == "random" { 6 } else { 2 };
         assert_eq!((row.seeds.len(), row.best_steps.len()), (draws, draws), "{} {}", row.space, row.method);
         assert!((row.reached_ratio - 0.5).abs() <= 0.03, "{} {}: {}", row.space, row.method, row.reached_ratio);
         assert!(row.flops_ratio < 1.0 && row.unpruned_score > 0.0);
-        // Both differences are of the row's own score, in this direction.
+        // Both differences have the expected direction relative to the row's own score.
         let change = row.change.as_ref().expect("two seeds").mean;
         assert!((change - (row.score - record.unpruned.score)).abs() < 1e-9, "{} {}: {change}", row.space, row.method);
         let search = record.searches.iter().find(|search| search.space == row.space).expect("its search");
@@ -219,7 +221,7 @@ fn searched_weights_are_carried_and_others_stand_beside() {
     }
     let heads: Vec<&SearchedArchitecture> = record.searches.iter().filter(|row| row.space == "heads").collect();
     assert!(heads[0].kept.iter().map(|layer| layer.heads.len()).sum::<usize>() == 2, "{:?}", heads[0].kept);
-    // What was searched is a model of its own; the first seeds of its distillation began there.
+    // The searched model is stored, and its distillation started from it.
     let carried = folder.path().join("steps/search.all.0.5/model");
     let carried = TextClassifier::load(carried, &Device::Cpu).unwrap();
     assert!(carried.encoder().parameters().elements() < record.unpruned.size.parameters);
@@ -271,7 +273,7 @@ fn a_distilled_student_is_saved_and_its_run_resumes_at_any_step() {
     let taught = distilled(&["--model", &directory, "--fine-tuned", "--layers", "1"], &other).unwrap();
     assert_eq!((taught.teacher.score, taught.teacher.train_seconds), (student.score, 0.0));
 
-    // A classifier that numbers its classes in another order is the same teacher.
+    // A classifier with the same classes in another order is the same teacher.
     let reordered = folder.path().join("reordered");
     fs::create_dir(&reordered).unwrap();
     for file in ["config.json", "tokenizer.json"] {
@@ -294,7 +296,7 @@ fn a_distilled_student_is_saved_and_its_run_resumes_at_any_step() {
     let other = distilled(&["--model", &directory, "--fine-tuned", "--layers", "1"], &work).unwrap();
     assert_eq!((other.teacher.score, other.teacher.macro_f1), (taught.teacher.score, taught.teacher.macro_f1));
     assert_eq!(other.data.classes, order.iter().map(|class| labels[*class].clone()).collect::<Vec<_>>());
-    // One of other classes is no teacher, which is said before a step is made.
+    // A classifier with other classes is refused as a teacher before the first step.
     config.set_labels(&[labels.clone(), vec!["neither".into()]].concat());
     fs::write(reordered.join("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
     let work = folder.path().join("from others");
@@ -324,7 +326,7 @@ fn heads_are_scored_one_at_a_time_and_missing_ones_refused() {
     assert_eq!(record.score, trained.teacher.score);
     let heads: Vec<(usize, usize)> = record.heads.iter().map(|head| (head.layer, head.head)).collect();
     assert_eq!(heads, (0..4).flat_map(|layer| [(layer, 0), (layer, 1)]).collect::<Vec<_>>());
-    // Of two heads, one without the other is the other alone.
+    // In a layer of two heads, the score without one head equals the score with the other alone.
     for pair in record.heads.chunks(2) {
         assert_eq!([pair[0].without, pair[1].without], [Some(pair[1].alone), Some(pair[0].alone)]);
     }
@@ -332,7 +334,7 @@ fn heads_are_scored_one_at_a_time_and_missing_ones_refused() {
     assert!(fs::read_to_string(out.join("heads.svg")).unwrap().contains("this head alone in its layer"));
     let one = run(&["--heads", "3:1"]).unwrap();
     assert_eq!(one.heads, [record.heads[7]]);
-    // A figure without a record beside it is not ours.
+    // A figure without a record beside it does not belong to a run.
     fs::remove_file(out.join("record.json")).unwrap();
     assert!(matches!(run(&[]).unwrap_err(), Error::ForeignFile { .. }));
 }
@@ -400,7 +402,7 @@ fn files_that_no_run_wrote_stay() {
         fs::remove_file(&file).unwrap();
     }
     assert_eq!((fs::read_dir(&out).unwrap().count(), &*fs::read_to_string(&notes).unwrap()), (0, "mine"));
-    // Steps of a run that nothing names are nobody's to go on from.
+    // Steps without a file that names their run are not resumed.
     let few = ["--epochs", "1", "--distillation-epochs", "1"];
     distilled(&few, &out).unwrap();
     fs::remove_file(out.join("run.json")).unwrap();

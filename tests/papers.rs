@@ -1,4 +1,4 @@
-//! `docs/papers.md` says what `deviations()` says, and names tests and settings that exist.
+//! Checks that `docs/papers.md` lists the deviations of `deviations()`, and names existing tests and settings.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn page() -> String {
     std::fs::read_to_string(root().join("docs/papers.md")).expect("the page")
 }
 
-/// The lines of the four configurations as published, each once.
+/// Deviations of the four configurations as published, each once.
 fn published() -> Vec<String> {
     let experiment = Experiment::published(PublishedDataset::AgNews);
     let mut lines = Vec::new();
@@ -34,7 +34,7 @@ fn published() -> Vec<String> {
     lines
 }
 
-/// With `DHT_WRITE_PAGES` set, writes the list.
+/// Writes the list to the page if `DHT_WRITE_PAGES` is set.
 #[test]
 fn the_page_lists_the_deviations() {
     let page = page();

@@ -1,4 +1,4 @@
-//! Clones share their weights, copies do not; contexts, batches and weights that do not fit are refused.
+//! Clones share their weights, and deep copies do not. Contexts, batches and weights that do not fit are refused.
 
 use candle_core::Device;
 use dht_toys::{Bits, config, rng, sample};

@@ -1,4 +1,4 @@
-//! Importance of heads and neurons, and what is left when they are cut out: here, on disk, and read again.
+//! Importance of heads and neurons, and models after pruning: in memory, on disk, and loaded again.
 
 use candle_core::{Device, Tensor};
 use dht_toys::{Outcome, config, numbers, refused, rng, run, sample};
@@ -30,7 +30,7 @@ fn assert_close(what: &str, a: &[f32], b: &[f32]) {
     }
 }
 
-/// The model with one tensor multiplied, column by column: a gate on what the columns bring in.
+/// Encoder with one tensor multiplied column by column, which is equivalent to a gate on the inputs of the columns.
 fn gated(model: &TextClassifier, name: &str, gate: impl Fn(usize) -> f32) -> Result<Encoder> {
     let mut tensors = model.encoder().to_tensors()?;
     let columns = tensors[name].dims()[1];
@@ -129,14 +129,14 @@ fn set(heads: &[usize]) -> HeadSet {
     dht_toys::head_set(heads, HEADS)
 }
 
-/// Layers 0 and 2; of them some heads, and neurons of different number and order.
+/// Pruning plan that keeps the layers 0 and 2, some of their heads, and neurons in different numbers and orders.
 fn kept() -> PrunePlan {
     let scattered = (0..40).map(|i| i * 7 % NEURONS).collect();
     let heads = vec![set(&[1, 3]), set(&[0, 1, 2])];
     PrunePlan { layers: vec![0, 2], heads, neurons: vec![scattered, (50..80).collect()] }
 }
 
-/// The whole model with the same parts left out: plans for heads, zeros for neurons.
+/// Logits of the whole model without the pruned parts. Head plans skip heads, and zeros replace neurons.
 fn left_out(model: &TextClassifier, plan: &PrunePlan, batch: &PackedBatch) -> Result<Vec<f32>> {
     let mut encoder = gated(model, "encoder.layer.0.output.dense.weight", |_| 1.0)?;
     for (layer, neurons) in plan.layers.iter().zip(&plan.neurons) {
@@ -174,7 +174,8 @@ fn a_pruned_model_equals_the_masked_one_and_survives_a_save() -> Outcome {
     let again = TextClassifier::load(&target, &Device::Cpu)?;
     assert_eq!(logits(&again)?, logits(&cut)?);
     assert_eq!(again.encoder().kept_heads(0), set(&[1, 3]));
-    // For `transformers`: full shapes, and zeros where heads are gone. Without our two fields it is the same model.
+    // `transformers` reads full shapes, with zeros in place of removed heads. Without this crate's two fields it is the
+    // same model.
     let weights = PretrainedWeights::read(&target)?;
     let query: Vec<Vec<f32>> = weights.tensors["encoder.layer.0.attention.self.query.weight"].to_vec2()?;
     assert_eq!(query.len(), 24);
@@ -186,7 +187,7 @@ fn a_pruned_model_equals_the_masked_one_and_survives_a_save() -> Outcome {
     assert_eq!(plain.encoder().kept_heads(0), HeadSet::full(HEADS)?);
     assert_close("without the fields", &logits(&plain)?, &expected);
 
-    // Cut again: what is gone stays gone.
+    // Pruning again does not restore removed parts.
     let shorter = cut.encoder().truncated(1)?;
     assert_eq!((shorter.layers(), shorter.kept_heads(0)), (1, set(&[1, 3])));
     Ok(())
@@ -273,7 +274,8 @@ fn fields_that_do_not_fit_the_model_are_refused() -> Outcome {
     Ok(())
 }
 
-/// One logit of each row, as bits, in the place of its class: so that the ablation's own arithmetic can be compared.
+/// Bits of the logits of each row, instead of its predicted class, so that the arithmetic of the ablation can be
+/// compared exactly.
 fn logits_of_rows(
     model: &TextClassifier,
     data: &EncodedDataset,
@@ -297,7 +299,7 @@ fn an_ablated_head_equals_a_pruned_model_and_a_mask_by_hand() -> Outcome {
         let rows: Vec<Vec<f32>> = model.logits(&batch, &ForwardContext::inference())?.to_vec2()?;
         Ok(rows.into_iter().map(|row| row[1]).collect())
     };
-    // The whole model, and one of which heads were pruned before.
+    // The whole model, and a model with previously pruned heads.
     for model in [model(), whole.prune(&kept())?] {
         let encoder = model.encoder();
         let heads = HeadAblation::all_heads(encoder);
@@ -370,7 +372,7 @@ fn the_most_important_heads_of_all_layers_are_kept() -> Result<()> {
         let remaining: Vec<(usize, usize)> =
             plan.heads.iter().enumerate().flat_map(|(layer, set)| set.iter().map(move |head| (layer, head))).collect();
         assert_eq!(remaining.len(), heads);
-        // Scaled by layer the scores are alike: the first heads of each layer are kept.
+        // After scaling by layer, all layers have the same scores, so the first heads of each layer remain.
         assert!((0..3).all(|layer| remaining.contains(&(layer, 0))), "{remaining:?}");
         assert!(remaining.iter().all(|(_, head)| *head <= heads.div_ceil(3)), "{remaining:?}");
         encoder.prune(&plan)?;

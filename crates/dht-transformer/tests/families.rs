@@ -1,5 +1,5 @@
-//! Every family as `transformers` writes it, against numbers of PyTorch that
-//! `scripts/golden_families.py` wrote: read, run forward and backward, and written back under the same names.
+//! Comparison of every model family with PyTorch's results, which `scripts/golden_families.py` wrote. A model of
+//! `transformers` is read, run forward and backward, and written back under the same names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ fn golden(family: &str, kind: &str) -> Outcome<(PathBuf, Expected)> {
     Ok((folder, expected))
 }
 
-/// A tokenizer with as many tokens as the models.
+/// Tokenizer with the same number of tokens as the models.
 fn tokenizer() -> Outcome<TextTokenizer> {
     let words: Vec<String> = (b'a'..b'p').map(|letter| char::from(letter).to_string()).collect();
     let tokenizer = TextTokenizer::from_vocabulary(&words)?;
@@ -87,10 +87,10 @@ fn assert_gradients(
     Ok(())
 }
 
-/// Shapes and bits of tensors, by name.
+/// Shapes and bit patterns of tensors, by name.
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<u32>)>;
 
-/// The tensors of a file, under the names it has, to the bit; and the configuration.
+/// Content of a directory: the tensors of its file under their names, bit for bit, and the configuration.
 fn content(folder: &Path) -> Outcome<(Tensors, Value)> {
     let tensors = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu)?;
     let bits = |tensor| numbers(tensor).into_iter().map(f32::to_bits).collect();
@@ -190,7 +190,7 @@ fn types_of_tokens_matter_where_the_family_has_them() -> Outcome {
         match family {
             Family::Bert => assert_ne!(logits(&second)?, logits(&batch)?),
             Family::DistilBert | Family::MpNet => assert_eq!(logits(&second)?, logits(&batch)?),
-            // It has one type only.
+            // The family has only one token type.
             _ => assert!(matches!(logits(&second), Err(Error::Range { what: "token type", .. }))),
         }
     }
@@ -225,7 +225,7 @@ struct RealTexts {
     texts: Vec<RealText>,
 }
 
-/// Tokens of a text, and numbers of its last hidden states: the first of their mean, and their norm.
+/// Reference values of a text: its tokens, the first values of the mean of its last hidden states, and their norm.
 #[derive(Deserialize)]
 struct RealText {
     text: String,

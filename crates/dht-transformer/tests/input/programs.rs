@@ -1,4 +1,4 @@
-//! Tables as databases, spreadsheets and annotation tools write them.
+//! Tables that databases, spreadsheets and annotation tools write.
 
 use dht_transformer::data::{LabelKind, Split, TextColumns, TextFormat, TextStream};
 use dht_transformer::{DatasetReader, error::DataProblem};
@@ -10,7 +10,7 @@ fn missing_labels_of_databases_are_no_classes() {
     let table = |missing: &str| format!("text,label\nfine food,good\nbad food,{missing}\nso so,good\nok bad,bad\n");
     let refused = problem(read("t.csv", &table("\\N")));
     assert_eq!(refused, (Some(3), DataProblem::MissingLabel { label: "\\N".into() }));
-    // Words may be classes; a note says what they often are.
+    // Words such as NULL may be classes; a note says that they often mean a missing value.
     for (word, noted) in [("NULL", true), ("NA", true), ("#N/A", true), ("None", true), ("none", false), ("no", false)]
     {
         let reading = read("t.csv", &table(word)).unwrap().reading.unwrap();
@@ -28,7 +28,7 @@ fn a_few_labels_joined_by_another_separator_are_refused() {
     };
     let refused = problem(several(["x|y", "x", "y", "x", "x", "y"])).1;
     assert!(matches!(refused, DataProblem::Separator { other: '|', cells: 1, filled: 6, .. }), "{refused:?}");
-    // Parts that are no labels of their own belong to a name.
+    // A separator inside of a label is not split if the parts are not labels themselves.
     assert_eq!(several(["R&B", "rock", "rock", "pop", "pop", "R&B"]).unwrap().labels.len(), 3);
 }
 
@@ -36,7 +36,7 @@ fn a_few_labels_joined_by_another_separator_are_refused() {
 fn quoted_cells_of_tsv_may_have_quotes_and_line_ends() {
     let data = read("t.tsv", "text\tlabel\n\"say \"\"hi\"\"\nbye\"\tx\nc d\ty\n").unwrap();
     assert_eq!(texts(&data), ["say \"hi\"\nbye", "c d"]);
-    // A cell that closes its quotes is one line.
+    // A cell with closed quotes is read as quoted.
     let data = read("t.tsv", "text\tlabel\n\"so \"\"hi\"\"\"\tx\nc d\ty\n").unwrap();
     assert_eq!(texts(&data), ["so \"hi\"", "c d"]);
     assert!(matches!(problem(read("t.tsv", "text\tlabel\n\"a \"\"b\"\"\nc d\ty\n")).1, DataProblem::OpenQuote { .. }));

@@ -1,4 +1,4 @@
-//! Results of a training.
+//! Results of a training run.
 
 use dht_toys::{classifier, config, rng};
 use dht_transformer::{
@@ -46,7 +46,7 @@ fn one_seed_gives_the_same_bits_and_another_seed_others() -> Result<()> {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() -> Result<()> {
-    // Wide enough for products that are shared out among the threads.
+    // The model is wide enough for products that run on several threads.
     let config = config([2, 4, 96, 16], None);
     let run = |threads| -> Result<_> {
         let mut model = classifier(&config, 3, Pooling::Pooler, &mut rng(1));
