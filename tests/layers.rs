@@ -256,7 +256,7 @@ impl Modules {
         Self(modules)
     }
 
-    /// Trees of all `use` lines of a module outside of tests. The flag says whether the line re-exports.
+    /// Trees of a module's `use` lines outside of tests. The flag says whether the line re-exports.
     fn uses(&self, module: &Name) -> Vec<(bool, String)> {
         let mut uses = Vec::new();
         let mut rest = self.0[module].as_str();

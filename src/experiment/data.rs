@@ -27,7 +27,8 @@ const MOST_REST: usize = 4_096;
 const VALIDATION_SHARE: f64 = 0.1;
 /// Random stream of the validation split.
 const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
-/// Name of checksum files, and the number of parent directories of a data file in which one is searched for.
+/// Name of checksum files, and number of directories that are searched for one. The first is the data file's directory,
+/// the others are its parents.
 const SUMS: &str = "SHA256SUMS";
 const SUMS_ABOVE: usize = 3;
 /// Seeds of the embedded corpus. It is one fixed data set: its texts do not depend on the run's seed.

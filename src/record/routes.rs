@@ -1,4 +1,4 @@
-//! Record of the number of texts on each route of a search.
+//! Record that counts the texts on each route of a search.
 
 use std::collections::BTreeMap;
 

@@ -279,7 +279,7 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
     if verdicts.is_empty() { table } else { format!("{table}\n{}\n", verdicts.join("\n")) }
 }
 
-/// Number of passes in each stage of the search, and in each stage of the distillation after it.
+/// Number of passes in each search stage, and in each stage of the distillation after it.
 fn passes(record: &ArchitectureSearchRecord) -> [u64; 2] {
     ["search_epochs", "distillation_epochs"]
         .map(|of| record.settings.get(of).and_then(serde_json::Value::as_u64).unwrap_or_default())

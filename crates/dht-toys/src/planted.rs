@@ -59,7 +59,9 @@ pub fn full_model(pooling: Pooling) -> &'static TextClassifier {
     let index = [Pooling::Cls, Pooling::Mean, Pooling::Pooler].iter().position(|own| *own == pooling);
     MODELS[index.expect("a pooling")].get_or_init(|| {
         let mut model = TextClassifier::new(encoder(LAYERS, 1), CLASSES, pooling, &mut rng(2)).expect("a classifier");
-        Trainer::new(train_settings(1)).fit(&mut model, &task(300, 1), &nothing(), &mut ()).expect("a training");
+        Trainer::new(train_settings(1))
+            .fit(&mut model, &task(300, 1), &nothing(), &mut ())
+            .expect("a completed training run");
         model
     })
 }

@@ -64,6 +64,6 @@ pub fn full_model(
     rng: &mut ChaCha8Rng,
 ) -> TextClassifier {
     let mut model = TextClassifier::new(encoder(rng), 2, Pooling::Mean, rng).expect("a classifier");
-    trainer(epochs).fit(&mut model, training, validation, &mut ()).expect("a training");
+    trainer(epochs).fit(&mut model, training, validation, &mut ()).expect("a completed training run");
     model
 }

@@ -48,7 +48,7 @@ pub fn assert_resumes<O: Objective<Error: Debug>, T: PartialEq + Debug>(
         let mut objective = build(seed);
         let trainer = checkpointed(train_settings(2), path, 1);
         let history = trainer.fit(&mut objective, training, validation, &mut |event: Event<'_>| observer(event));
-        (objective, without_seconds(history.expect("a training")))
+        (objective, without_seconds(history.expect("a completed training run")))
     };
     let (whole, history) = fit(1, &path, &mut copy);
     assert_eq!(history.steps, 10);

@@ -274,8 +274,7 @@ fn fields_that_do_not_fit_the_model_are_refused() -> Outcome {
     Ok(())
 }
 
-/// Bits of the logits of each row, instead of its predicted class, so that the arithmetic of the ablation can be
-/// compared exactly.
+/// Logits as bits, instead of predicted classes, so that the arithmetic of the ablation can be compared exactly.
 fn logits_of_rows(
     model: &TextClassifier,
     data: &EncodedDataset,

@@ -1,4 +1,5 @@
-//! A training process is killed repeatedly and resumed. It ends with the same weights as an uninterrupted process.
+//! Training in a process that is killed repeatedly and resumed. It ends with the same weights as in an uninterrupted
+//! process.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Figure of the accuracy of each kind of model at each inference cost.
+//! Figure that shows the accuracy of each kind of model at each inference cost.
 
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;

@@ -20,7 +20,7 @@ pub(crate) fn paper_notes() -> Vec<String> {
     notes
 }
 
-/// Statements of sections 6.3 and 7.4 of the paper about its figures, and how they contradict the rest of the paper.
+/// Statements about figures in sections 6.3 and 7.4 of the paper, and how they contradict the rest of the paper.
 const FIGURES: [&str; 4] = [
     "Section 6.3 says of figure 2 that UCB_L learns to choose 3 layers, more often after 5 episodes, and that 12 heads dominate at the \
      end. P-DHT and S-DHT, which the figure shows, have no UCB_L: their bandit chooses layers and heads at once (UCB_cp).",

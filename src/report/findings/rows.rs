@@ -42,7 +42,7 @@ pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
             failing().flat_map(|row| row.failed.iter().map(|(seed, why)| (&row.method, *seed, why))).collect();
         let count = trainings.len();
         let which = failed.join(", ");
-        findings.push(format!("{} failed, in {which}; the tables say why.", counted(count, "training")));
+        findings.push(format!("{} failed, in {which}; the tables say why.", counted(count, "training run")));
     }
     findings
 }
@@ -270,7 +270,7 @@ mod tests {
              the chosen one is wider): F-DHT (ours, λ = 0.3), 0.920 at 0.290",
             "which favours them): one encoder +0.80 [+0.30, +1.30] +0.40. Its worst cell of table 4 is +0.80 [-0.10, +1.30] points \
              against one encoder at 0.35.",
-            "4 trainings failed, in P-DHT (as published), P-DHT (ours)",
+            "4 training runs failed, in P-DHT (as published), P-DHT (ours)",
         ] {
             assert!(text.contains(part), "{part}\n\n{text}");
         }

@@ -177,7 +177,8 @@ fn memory(request: &Value) -> Outcome<Value> {
     Ok(json!({"bytes": resident("VmHWM")? - before}))
 }
 
-/// Measures the seconds of a step by kind of operation, summed over threads, and the seconds at peak speed.
+/// Measures the seconds of a step by kind of operation, summed over threads. For comparison, it returns the step's
+/// FLOPs and the machine's peak FLOP/s.
 fn profile(request: &Value) -> Outcome<Value> {
     let mut work = Work::new(request)?;
     for _ in 0..STEPS {

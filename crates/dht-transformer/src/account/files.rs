@@ -97,7 +97,7 @@ const FILES: &[(Treatment, &str, Names)] = &[
     ),
     (
         Treatment::Harmless,
-        "the state of a training",
+        "the state of a training run",
         &[
             "training_args.bin",
             "optimizer.pt",

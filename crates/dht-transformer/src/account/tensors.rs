@@ -14,7 +14,7 @@ const UNUSED: &[(&str, &str)] = &[
     ("vocab_projector.", "the head of pre-training on masked tokens"),
     ("pooler.dense.", "a pooler that the classifier has no use for"),
     ("pre_classifier.", "the dense layer of a classifier's head"),
-    ("classifier.", "the head of a classifier, which a training replaces"),
+    ("classifier.", "the head of a classifier, which a training run replaces"),
     ("qa_outputs.", "the head of a model that marks answers in texts"),
 ];
 

@@ -1,4 +1,4 @@
-//! Tables of tokenizer classes, and of the fields of `tokenizer_config.json` and `special_tokens_map.json`.
+//! Tables of tokenizer classes, and of fields in `tokenizer_config.json` and `special_tokens_map.json`.
 
 use serde_json::{Map, Value};
 

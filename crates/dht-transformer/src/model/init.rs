@@ -41,8 +41,8 @@ pub(crate) fn of_inputs(config: &BertConfig, name: &str) -> f64 {
     (inputs as f64).sqrt().recip()
 }
 
-/// Initial values of all tensors of an encoder, drawn in the order of [`names::all`]. Matrices are random, norms have
-/// scale one and shift zero, and biases are zero.
+/// Initial values of an encoder's tensors, drawn in the order of [`names::all`]. Matrices are random, norms have scale
+/// one and shift zero, and biases are zero.
 pub(crate) fn tensors<R: Rng + ?Sized>(config: &BertConfig, rng: &mut R) -> Result<BTreeMap<String, Tensor>> {
     let named = |name: String| Ok((name.clone(), tensor(config, &name, deviation(config, &name), rng)?));
     names::all(config).into_iter().map(named).collect()

@@ -57,7 +57,7 @@ pub(crate) fn in_layer(name: &str) -> Option<(usize, &str)> {
     Some((layer.parse().ok()?, tensor))
 }
 
-/// Names of all tensors of an encoder, in the order of the data flow.
+/// Names of an encoder's tensors, in the order of the data flow.
 pub(crate) fn all(config: &BertConfig) -> Vec<String> {
     let token_type = config.family.has_token_types().then_some(TOKEN_TYPE);
     let embeddings = [WORD, POSITION].into_iter().chain(token_type).chain([EMBEDDING_SCALE, EMBEDDING_SHIFT]);

@@ -1,4 +1,4 @@
-//! Tests of the fused encoder against the composed one, and of invariances of the fused encoder.
+//! Tests that compare the fused encoder with the composed one, and check invariances.
 
 use candle_core::{Device, Tensor};
 use rand::SeedableRng;

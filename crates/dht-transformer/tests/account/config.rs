@@ -1,4 +1,4 @@
-//! Treatment of the fields of `config.json`, and of the model classes that it names.
+//! Treatment of `config.json`: its fields, and the model classes that it names.
 
 use dht_transformer::{BertConfig, Error, account::Treatment, config::Family};
 use serde_json::{Value, json};

@@ -150,7 +150,7 @@ fn a_view_outside_its_storage_is_refused() {
         let problem = changed(change);
         assert!(matches!(problem, WeightsProblem::View { .. }), "{number}: {problem}");
     }
-    // Sizes above 2⁶³ are refused.
+    // A size above 2⁶³ takes more than eight bytes in a pickle, and is refused.
     let (mut views, storages) = parts(&tensors());
     views[0].shape = vec![huge * 2];
     let refused = refusal(&zip(&members(&Pickle::state_dict(&views), &storages)));

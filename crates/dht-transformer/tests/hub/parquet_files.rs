@@ -125,7 +125,7 @@ fn classes_have_the_names_of_the_file_in_its_order() {
     assert_eq!(known(&["x", "y", "z"]).unwrap().examples[1].label, 0);
     let (row, refused) = problem(known(&["p", "q"]));
     assert!(matches!(refused, DataProblem::OtherLabels { labels, .. } if labels.contains("\"z\"")) && row == Some(1));
-    // Invalid class names are ignored.
+    // Invalid lists of class names are ignored.
     for names in [&["a", "a"][..], &[], &["a", " b"]] {
         let odd = parquet(&columns(), 9, Compression::SNAPPY, Some(class_label("label", names)));
         assert_eq!(read(&odd).unwrap().labels, ["0", "2"]);

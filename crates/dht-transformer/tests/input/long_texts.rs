@@ -312,7 +312,7 @@ fn a_text_over_the_byte_limit_is_rejected_with_sizes_and_row() {
     let data = Dataset::from_examples("two", vec!["one".into()], examples).unwrap();
     let message = tokenizer.encode_all(&data, 8).unwrap_err().to_string();
     assert_eq!(message, "a text in row 1 has 12 bytes, expected at most 11");
-    // The limit of bytes applies to files; a text in memory is encoded without it.
+    // The default limit of bytes is the length of the longest text that a file may contain.
     let long = EVERY[0].ours.encode(&"cat ".repeat(1 << 20), None, 8).unwrap();
     assert!(long.truncated);
     assert!(EVERY[0].ours.encode(&"cat ".repeat((1 << 20) + 1), None, 8).is_err());

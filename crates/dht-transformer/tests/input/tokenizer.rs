@@ -65,7 +65,7 @@ fn sentence_transformers_may_lower_the_case() {
     write("tokenizer_config.json", r#"{"tokenizer_class": "BertTokenizer", "do_lower_case": false}"#);
     write("sentence_bert_config.json", r#"{"max_seq_length": 16, "do_lower_case": true}"#);
     let read = || TextTokenizer::from_dir(folder.path());
-    // Without the list of modules, the directory is read as `transformers` does.
+    // Without the list of modules, the settings of sentence-transformers are ignored, as `transformers` does.
     assert_eq!(tokens(&read().unwrap(), "Café")[1], "Café");
     write("modules.json", r#"[{"path": "", "type": "sentence_transformers.models.Transformer"}]"#);
     let lower = read().unwrap();

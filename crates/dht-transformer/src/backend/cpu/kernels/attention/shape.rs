@@ -76,7 +76,7 @@ impl<T: Real> DistanceBias<T> {
     }
 }
 
-/// Assignment of columns to heads, in packed rows of Q, K and V and in rows of contexts.
+/// Columns that belong to each head, in packed rows of Q, K and V and in context rows.
 #[derive(Debug, Clone)]
 pub(crate) struct HeadShape<T> {
     pub(crate) heads: Vec<HeadColumns>,
