@@ -301,8 +301,8 @@ fn a_distilled_student_is_saved_and_its_run_resumes_at_any_step() {
     fs::write(reordered.join("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
     let work = folder.path().join("from others");
     let error = distilled(&["--model", &directory, "--fine-tuned", "--layers", "1"], &work).unwrap_err().to_string();
-    let (given, needed) = (labels.len() + 1, labels.len());
-    let expected = format!("a classifier of {given} classes, expected one of {needed}");
+    let (actual, needed) = (labels.len() + 1, labels.len());
+    let expected = format!("a classifier of {actual} classes, expected one of {needed}");
     assert!(error.contains(&expected), "{error}");
     assert!(!work.exists(), "something was begun");
 }

@@ -164,7 +164,7 @@ fn from_files(reader: &DatasetReader, folder: &Path, plan: &RunPlan) -> Result<T
 
 /// Rejects a file that differs from its `SHA256SUMS` entry, such as after an incomplete download. The list is searched
 /// in the file's directory and the directories above.
-fn check_sum(file: &Path, found: &str) -> Result<()> {
+fn check_sum(file: &Path, actual: &str) -> Result<()> {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
     for folder in file.ancestors().skip(1).take(SUMS_ABOVE) {
         let Ok(sums) = std::fs::read_to_string(folder.join(SUMS)) else { continue };
@@ -176,11 +176,11 @@ fn check_sum(file: &Path, found: &str) -> Result<()> {
             below || folder.parent().is_some_and(|above| file.strip_prefix(above).is_ok_and(|below| below == path))
         });
         if let Some((expected, _)) = listed {
-            if expected.eq_ignore_ascii_case(found) {
+            if expected.eq_ignore_ascii_case(actual) {
                 return Ok(());
             }
             let sums = folder.join(SUMS);
-            return Err(Error::Checksum { path: file.clone(), sums, expected: expected.into(), found: found.into() });
+            return Err(Error::Checksum { path: file.clone(), sums, expected: expected.into(), found: actual.into() });
         }
     }
     Ok(())

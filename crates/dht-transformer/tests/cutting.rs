@@ -130,7 +130,7 @@ fn set(heads: &[usize]) -> HeadSet {
 }
 
 /// Pruning plan that keeps the layers 0 and 2, some of their heads, and neurons in different numbers and orders.
-fn kept() -> PrunePlan {
+fn pruning_plan() -> PrunePlan {
     let scattered = (0..40).map(|i| i * 7 % NEURONS).collect();
     let heads = vec![set(&[1, 3]), set(&[0, 1, 2])];
     PrunePlan { layers: vec![0, 2], heads, neurons: vec![scattered, (50..80).collect()] }
@@ -160,8 +160,8 @@ fn a_pruned_model_equals_the_masked_one_and_survives_a_save() -> Outcome {
     let (model, batch) = (model(), data().batch(&[0, 1, 2, 3, 4, 5])?);
     let logits =
         |model: &TextClassifier| -> Result<_> { Ok(numbers(&model.logits(&batch, &ForwardContext::inference())?)) };
-    let cut = model.prune(&kept())?;
-    let expected = left_out(&model, &kept(), &batch)?;
+    let cut = model.prune(&pruning_plan())?;
+    let expected = left_out(&model, &pruning_plan(), &batch)?;
     assert_close("cut", &logits(&cut)?, &expected);
     assert!(logits(&model)?.iter().zip(&expected).any(|(a, b)| (a - b).abs() > 1e-2), "nothing was cut out");
     let config = cut.encoder().config();
@@ -197,22 +197,22 @@ fn a_pruned_model_equals_the_masked_one_and_survives_a_save() -> Outcome {
 fn a_uniform_cut_leaves_no_trace_of_ours_in_the_configuration() -> Outcome {
     let model = model();
     let importance = Importance::by_magnitude(model.encoder())?;
-    let kept = PrunePlan::most_important(model.encoder(), &importance, HEADS, 32)?;
-    let cut = model.prune(&kept)?;
+    let plan = PrunePlan::most_important(model.encoder(), &importance, HEADS, 32)?;
+    let cut = model.prune(&plan)?;
     assert_eq!(cut.encoder().config().intermediate_size, 32);
     assert!(!cut.encoder().config().other.keys().any(|field| field.starts_with("kept")));
     let batch = data().batch(&[0, 1])?;
     assert_close(
         "cut",
         &numbers(&cut.logits(&batch, &ForwardContext::inference())?),
-        &left_out(&model, &kept, &batch)?,
+        &left_out(&model, &plan, &batch)?,
     );
     Ok(())
 }
 
 #[test]
 fn a_cut_model_is_trained_on_and_what_was_cut_out_stays_zero() -> Outcome {
-    let mut cut = model().prune(&kept())?;
+    let mut cut = model().prune(&pruning_plan())?;
     let settings = dht_transformer::TrainSettings { epochs: 2, batch_size: 2, ..Default::default() };
     dht_transformer::Trainer::new(settings).fit(&mut cut, &data(), &data(), &mut ())?;
     let tensors = cut.encoder().to_tensors()?;
@@ -227,20 +227,20 @@ fn a_cut_model_is_trained_on_and_what_was_cut_out_stays_zero() -> Outcome {
 fn parts_that_are_not_there_cannot_be_kept() -> Outcome {
     let model = model();
     let prune = |change: &dyn Fn(&mut PrunePlan)| {
-        let mut kept = kept();
-        change(&mut kept);
-        model.prune(&kept)
+        let mut plan = pruning_plan();
+        change(&mut plan);
+        model.prune(&plan)
     };
-    assert_eq!(refused(prune(&|kept| kept.layers = vec![2, 0])), "layers");
-    assert_eq!(refused(prune(&|kept| kept.layers = vec![0, 3])), "layers");
-    let nothing = |kept: &mut PrunePlan| *kept = PrunePlan { layers: vec![], heads: vec![], neurons: vec![] };
+    assert_eq!(refused(prune(&|plan| plan.layers = vec![2, 0])), "layers");
+    assert_eq!(refused(prune(&|plan| plan.layers = vec![0, 3])), "layers");
+    let nothing = |plan: &mut PrunePlan| *plan = PrunePlan { layers: vec![], heads: vec![], neurons: vec![] };
     assert_eq!(refused(prune(&nothing)), "layers");
-    assert_eq!(refused(prune(&|kept| kept.neurons[0] = vec![])), "neurons");
-    assert_eq!(refused(prune(&|kept| kept.neurons[0] = vec![3, 3])), "neurons");
-    assert_eq!(refused(prune(&|kept| kept.neurons[1] = vec![NEURONS])), "neurons");
-    assert!(matches!(prune(&|kept| kept.neurons.truncate(1)), Err(Error::Shape { .. })));
+    assert_eq!(refused(prune(&|plan| plan.neurons[0] = vec![])), "neurons");
+    assert_eq!(refused(prune(&|plan| plan.neurons[0] = vec![3, 3])), "neurons");
+    assert_eq!(refused(prune(&|plan| plan.neurons[1] = vec![NEURONS])), "neurons");
+    assert!(matches!(prune(&|plan| plan.neurons.truncate(1)), Err(Error::Shape { .. })));
     let five = HeadSet::from_indices([4], 5)?;
-    assert!(matches!(prune(&|kept| kept.heads[0] = five), Err(Error::Range { what: "head", got: 4, below: HEADS })));
+    assert!(matches!(prune(&|plan| plan.heads[0] = five), Err(Error::Range { what: "head", got: 4, below: HEADS })));
     let importance = Importance::by_magnitude(model.encoder())?;
     for (heads, neurons, field) in [(0, 1, "heads"), (5, 1, "heads"), (1, 0, "neurons"), (1, 97, "neurons")] {
         assert_eq!(refused(PrunePlan::most_important(model.encoder(), &importance, heads, neurons)), field);
@@ -252,7 +252,7 @@ fn parts_that_are_not_there_cannot_be_kept() -> Outcome {
 fn fields_that_do_not_fit_the_model_are_refused() -> Outcome {
     let folder = tempfile::tempdir()?;
     let target = folder.path().join("cut");
-    model().prune(&kept())?.save(&target, None, &["a".into(), "b".into(), "c".into()])?;
+    model().prune(&pruning_plan())?.save(&target, None, &["a".into(), "b".into(), "c".into()])?;
     let good = BertConfig::from_file(target.join("config.json"))?;
     for (field, value) in [
         ("kept_heads", "[[0]]"),
@@ -299,7 +299,7 @@ fn an_ablated_head_equals_a_pruned_model_and_a_mask_by_hand() -> Outcome {
         Ok(rows.into_iter().map(|row| row[1]).collect())
     };
     // The whole model, and a model with previously pruned heads.
-    for model in [model(), whole.prune(&kept())?] {
+    for model in [model(), whole.prune(&pruning_plan())?] {
         let encoder = model.encoder();
         let heads = HeadAblation::all_heads(encoder);
         let (all_heads, ablated) = logits_of_rows(&model, &data, &heads)?;
@@ -333,7 +333,7 @@ fn an_ablated_head_equals_a_pruned_model_and_a_mask_by_hand() -> Outcome {
 
 #[test]
 fn the_only_head_of_a_layer_stays() -> Outcome {
-    let plan = PrunePlan { heads: vec![set(&[2]), set(&[0, 1, 2])], ..kept() };
+    let plan = PrunePlan { heads: vec![set(&[2]), set(&[0, 1, 2])], ..pruning_plan() };
     let (whole, ablated) = logits_of_rows(&model().prune(&plan)?, &data(), &[(0, 2)])?;
     assert_eq!((&ablated[0].without, &ablated[0].alone), (&None, &whole));
     Ok(())
@@ -350,7 +350,7 @@ fn heads_that_are_not_there_cannot_be_ablated() -> Outcome {
     assert_eq!(refused(ablate(&model, &data, (usize::MAX, 0))), "layer");
     let missing = ablate(&model, &data, (2, 4));
     assert!(matches!(missing, Err(Error::Range { what: "head", got: 4, below: HEADS })));
-    let cut = model.prune(&kept())?;
+    let cut = model.prune(&pruning_plan())?;
     let error = ablate(&cut, &data, (0, 0)).expect_err("a head that was cut out");
     assert_eq!(error.to_string(), "head is 0, expected one that layer 0 has: {1,3}");
     assert_eq!(refused(ablate(&model, &data.without_rows(), (0, 1))), "rows");

@@ -223,16 +223,16 @@ fn plans(heads_of_last: &[usize]) -> Result<(Vec<Plan>, Vec<LayerGates>)> {
         // The neurons are in reverse order.
         plans.push((dimensions, some(NEURONS).into_iter().rev().collect::<Vec<_>>()));
     }
-    let gates = plans.iter().map(|(kept, neurons)| {
+    let gates = plans.iter().map(|(dimensions, neurons)| {
         let mut gates = LayerGates::default();
         for (name, shape, _) in GATES {
             let list = match name {
-                "query_inputs" => kept.query_inputs.clone(),
-                "key_inputs" => kept.key_inputs.clone(),
-                "value_inputs" => kept.value_inputs.clone(),
-                "query_key_outputs" => kept.query_key_rows(&config),
-                "value_outputs" => kept.value_rows(&config),
-                "heads" => kept.heads(),
+                "query_inputs" => dimensions.query_inputs.clone(),
+                "key_inputs" => dimensions.key_inputs.clone(),
+                "value_inputs" => dimensions.value_inputs.clone(),
+                "query_key_outputs" => dimensions.query_key_rows(&config),
+                "value_outputs" => dimensions.value_rows(&config),
+                "heads" => dimensions.heads(),
                 _ => neurons.clone(),
             };
             let count = shape.iter().product();
@@ -313,12 +313,14 @@ fn a_small_encoder_trains_as_the_whole_one_with_zeros_would() -> Outcome {
         assert_close(name, &of(&small, name)?, &of(&zeros, name)?, 1e-4);
     }
     let whole = of(&zeros, "encoder.layer.1.attention.self.qkv.weight")?;
-    let kept = &plans[1].0;
-    let rows = kept.query_key_rows(model.encoder().config());
+    let dimensions = &plans[1].0;
+    let rows = dimensions.query_key_rows(model.encoder().config());
     let key = of(&small, "encoder.layer.1.attention.self.key.weight")?;
     let expected: Vec<f64> = rows
         .iter()
-        .flat_map(|row| kept.key_inputs.iter().map(|input| whole[(HIDDEN + row) * HIDDEN + input]).collect::<Vec<_>>())
+        .flat_map(|row| {
+            dimensions.key_inputs.iter().map(|input| whole[(HIDDEN + row) * HIDDEN + input]).collect::<Vec<_>>()
+        })
         .collect();
     assert_close("key", &key, &expected, 1e-4);
     assert!(key.iter().any(|slope| slope.abs() > 1e-4));

@@ -243,7 +243,7 @@ impl Rows<'_> {
             parameters_ratio: first.size.parameters as f64 / whole.size.parameters as f64,
             search_seconds: chosen.search_seconds,
             train_seconds: first.train_seconds,
-            kept: kept(chosen.architecture, space),
+            kept: remaining_units(chosen.architecture, space),
             difference: None,
             change: None,
         };
@@ -279,7 +279,7 @@ impl Rows<'_> {
 }
 
 /// Units that remain in each layer of the searched parts.
-fn kept(architecture: &Architecture, space: SpaceChoice) -> Vec<KeptUnits> {
+fn remaining_units(architecture: &Architecture, space: SpaceChoice) -> Vec<KeptUnits> {
     let searched = |part: &Part| match part {
         Part::QueryInputs | Part::KeyInputs | Part::ValueInputs => space.0.inputs,
         Part::QueryKeyOutputs | Part::ValueOutputs => space.0.outputs,
@@ -288,8 +288,8 @@ fn kept(architecture: &Architecture, space: SpaceChoice) -> Vec<KeptUnits> {
     };
     let of_layer = |layer: usize| {
         let share = |part: Part| {
-            let (kept, all) = architecture.count(layer, part);
-            (part.name().to_owned(), kept as f64 / all.max(1) as f64)
+            let (remaining, all) = architecture.count(layer, part);
+            (part.name().to_owned(), remaining as f64 / all.max(1) as f64)
         };
         let shares: BTreeMap<String, f64> = Part::ALL.into_iter().filter(searched).map(share).collect();
         KeptUnits { shares, heads: architecture.kept(layer, Part::Heads) }

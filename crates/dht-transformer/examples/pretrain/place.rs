@@ -34,8 +34,8 @@ impl Place {
             return Err(format!("{shown} is there and no encoder; name a new directory").into());
         }
         let history = beside(&directory, "history.json");
-        if let Some(found) = found(&history)?
-            && !(found.is_file() && is_history(&std::fs::read(&history).map_err(|error| at(&history, &error))?))
+        if let Some(metadata) = metadata(&history)?
+            && !(metadata.is_file() && is_history(&std::fs::read(&history).map_err(|error| at(&history, &error))?))
         {
             return Err(refused(&history, "no history of a pre-training"));
         }
@@ -66,7 +66,7 @@ fn beside(directory: &Path, end: &str) -> PathBuf {
 /// Creates and locks the lock file. A lock file is empty, so a file with content, or a link, belongs to another program
 /// and is refused.
 fn lock(path: &Path, directory: &Path) -> Result<File, Box<dyn Error>> {
-    if found(path)?.is_some_and(|found| !found.is_file() || found.len() > 0) {
+    if metadata(path)?.is_some_and(|metadata| !metadata.is_file() || metadata.len() > 0) {
         return Err(refused(path, "no lock, which would be an empty file"));
     }
     let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
@@ -76,9 +76,9 @@ fn lock(path: &Path, directory: &Path) -> Result<File, Box<dyn Error>> {
 }
 
 /// Metadata of a path, if it exists; a link is not followed.
-fn found(path: &Path) -> Result<Option<Metadata>, Box<dyn Error>> {
+fn metadata(path: &Path) -> Result<Option<Metadata>, Box<dyn Error>> {
     match path.symlink_metadata() {
-        Ok(found) => Ok(Some(found)),
+        Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(at(path, &error)),
     }

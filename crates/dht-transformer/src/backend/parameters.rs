@@ -77,12 +77,12 @@ impl AttentionParameters {
         self.heads * self.head_dim
     }
 
-    /// Rows of `qkv` that belong to the heads `kept`: first of Q, then of K, then of V.
+    /// Rows of `qkv` that belong to `heads`: first of Q, then of K, then of V.
     pub(crate) fn qkv_rows(&self, heads: &[usize]) -> Vec<usize> {
         (0..3).flat_map(|part| self.columns(heads).into_iter().map(move |c| part * self.hidden() + c)).collect()
     }
 
-    /// Columns of `output` that belong to the heads `kept`.
+    /// Columns of `output` that belong to `heads`.
     pub(crate) fn columns(&self, heads: &[usize]) -> Vec<usize> {
         heads.iter().flat_map(|head| head * self.head_dim..(head + 1) * self.head_dim).collect()
     }

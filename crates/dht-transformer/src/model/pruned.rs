@@ -50,7 +50,9 @@ pub(crate) fn left(config: &BertConfig) -> Result<Vec<(HeadSet, usize)>> {
     let (layers, all) = (config.num_hidden_layers, config.num_attention_heads);
     let refuse = |field, expected: String, value: &Value| Error::argument(field, expected, value.to_string());
     let heads = match (dimensions(config)?, config.other.get(KEPT_HEADS)) {
-        (Some(kept), _) => kept.iter().map(|kept| HeadSet::from_indices(kept.heads(), all)).collect::<Result<_>>()?,
+        (Some(list), _) => {
+            list.iter().map(|dimensions| HeadSet::from_indices(dimensions.heads(), all)).collect::<Result<_>>()?
+        }
         (None, None) => vec![HeadSet::full(all)?; layers],
         (None, Some(value)) => {
             let expected = format!("{layers} lists of different heads below {all}");

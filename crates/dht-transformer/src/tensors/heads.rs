@@ -16,9 +16,9 @@ use crate::error::{Error, Result};
 /// # fn main() -> dht_transformer::Result<()> {
 /// use dht_transformer::HeadSet;
 ///
-/// let kept = HeadSet::from_indices([7, 0, 3], 12)?;
-/// assert_eq!(kept.to_string(), "{0,3,7}");
-/// assert_eq!(kept.len(), 3);
+/// let heads = HeadSet::from_indices([7, 0, 3], 12)?;
+/// assert_eq!(heads.to_string(), "{0,3,7}");
+/// assert_eq!(heads.len(), 3);
 /// # Ok(())
 /// # }
 /// ```

@@ -59,12 +59,12 @@ fn a_child_reads_a_split() {
 
 /// Files and links below a directory.
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+    let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) { found.extend(files(&path)) } else { found.push(path) }
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) { paths.extend(files(&path)) } else { paths.push(path) }
     }
-    found
+    paths
 }
 
 /// Hub with a data set of two splits, of which the first has two parts, and an empty cache.

@@ -306,14 +306,14 @@ fn a_model_of_sentence_transformers_is_fetched_with_its_pooling() {
 
 #[test]
 fn a_download_that_differs_from_the_list_stays_nowhere() {
-    let wanted = sum(&golden(WEIGHTS));
+    let checksum = sum(&golden(WEIGHTS));
     let mut other = golden(WEIGHTS);
     other[4] ^= 1;
     let size = other.len();
     for (fault, expected) in [
         (
             Fault::OtherByte,
-            format!("model.safetensors has the SHA-256 {}, expected {wanted}: it is deleted", sum(&other)),
+            format!("model.safetensors has the SHA-256 {}, expected {checksum}: it is deleted", sum(&other)),
         ),
         (
             Fault::Shorter,
@@ -333,11 +333,11 @@ fn a_download_that_differs_from_the_list_stays_nowhere() {
         let snapshots = cached(&cache, "models--tiny--bert", "snapshots");
         let blobs = cached(&cache, "models--tiny--bert", "blobs");
         assert!(
-            !snapshots.iter().chain(&blobs).any(|path| path.ends_with(WEIGHTS) || *path == wanted),
+            !snapshots.iter().chain(&blobs).any(|path| path.ends_with(WEIGHTS) || *path == checksum),
             "{snapshots:?}"
         );
         // An interrupted download leaves its part, and the next one continues it.
-        assert_eq!(blobs.contains(&format!("{wanted}.part")), fault == Fault::CutOff, "{fault:?}: {blobs:?}");
+        assert_eq!(blobs.contains(&format!("{checksum}.part")), fault == Fault::CutOff, "{fault:?}: {blobs:?}");
         hub.break_with(Fault::None);
         let said = child("tiny/bert", &cache, &hub);
         assert!(said.contains(LOADED), "after {fault:?}: {said}");

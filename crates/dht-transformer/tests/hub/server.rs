@@ -62,8 +62,8 @@ impl Repository {
     /// Files and commit of a branch, a tag, or the beginning of a commit.
     fn find(&self, revision: &str) -> Option<(&str, &Files)> {
         let commit = self.references.get(revision).map_or(revision, String::as_str);
-        let mut found = self.commits.iter().filter(|(full, _)| full.starts_with(commit) && commit.len() >= 7);
-        found.next().map(|(full, files)| (full.as_str(), files))
+        let mut matches = self.commits.iter().filter(|(full, _)| full.starts_with(commit) && commit.len() >= 7);
+        matches.next().map(|(full, files)| (full.as_str(), files))
     }
 
     /// Adds a commit with files to a branch, and returns its name.
@@ -214,7 +214,7 @@ impl Hub {
                 return state
                     .repositories
                     .get(name)
-                    .map_or_else(missing, |found| ("200 OK\r\n".into(), references(found)));
+                    .map_or_else(missing, |repository| ("200 OK\r\n".into(), references(repository)));
             }
             let Some((name, revision)) = rest.split_once("/revision/") else { return missing() };
             let fault = state.fault;

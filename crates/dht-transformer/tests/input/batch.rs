@@ -58,12 +58,12 @@ fn cut_tokens_change_the_sum_of_a_data_set_and_none_do_not() {
 #[test]
 fn types_that_are_all_0_need_not_be_there() {
     let mut samples = samples(&[2, 1, 4]);
-    let kept = samples.clone();
+    let unchanged = samples.clone();
     samples.iter_mut().take(2).for_each(|sample| sample.encoding.type_ids = Vec::new());
-    assert_eq!(PackedBatch::from_samples(&samples).unwrap(), PackedBatch::from_samples(&kept).unwrap());
+    assert_eq!(PackedBatch::from_samples(&samples).unwrap(), PackedBatch::from_samples(&unchanged).unwrap());
     let digests = |samples: &[Sample]| samples.iter().map(|sample| sample.encoding.digest()).collect::<Vec<_>>();
-    assert_eq!(digests(&samples), digests(&kept));
-    assert_eq!(data(["a"], samples).sha256(), data(["a"], kept).sha256());
+    assert_eq!(digests(&samples), digests(&unchanged));
+    assert_eq!(data(["a"], samples).sha256(), data(["a"], unchanged).sha256());
 }
 
 #[test]

@@ -249,7 +249,7 @@ proptest! {
             let keeping = peers.ours.clone().with_rest(most);
             let ids = |text: &str| peers.theirs.encode_fast(text, false).expect("right texts").get_ids().to_vec();
             let (first_ids, second_ids) = (ids(&first), ids(&second));
-            let after = |ids: &[u32], kept: usize| ids.iter().skip(kept).take(most).copied().collect::<Vec<u32>>();
+            let after = |ids: &[u32], first: usize| ids.iter().skip(first).take(most).copied().collect::<Vec<u32>>();
 
             let alone = keeping.encode(&first, None, max_length).unwrap();
             let tokens = tokens_of(&alone);
@@ -259,13 +259,13 @@ proptest! {
             prop_assert!(alone.rest.second.is_empty());
 
             let both = keeping.encode(&first, Some(&second), max_length).unwrap();
-            let kept = both.ids.len();
+            let length = both.ids.len();
             let tokens = tokens_of(&both);
             prop_assert_eq!(tokens, peers.by_parts(&first, Some(&second), max_length), "{}", peers.name);
             let special = peers.theirs.encode_fast(("", ""), true).expect("right texts").len();
-            let splits = (0..=kept - special).filter(|kept_of_first| {
+            let splits = (0..=length - special).filter(|kept_of_first| {
                 both.rest.first == after(&first_ids, *kept_of_first)
-                    && both.rest.second == after(&second_ids, kept - special - kept_of_first)
+                    && both.rest.second == after(&second_ids, length - special - kept_of_first)
             });
             prop_assert!(splits.count() > 0, "{}", peers.name);
         }

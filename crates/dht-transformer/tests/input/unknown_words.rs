@@ -103,9 +103,9 @@ proptest! {
         let text = parts.join(" ");
         let whole = tokenizer().encode(&text, None, 5000).unwrap();
         let cut = tokenizer().with_rest(5000).encode(&text, None, max_length).unwrap();
-        let kept = cut.ids.len() as u32 - 1;
+        let last = cut.ids.len() as u32 - 1;
         // The truncated ids follow [SEP].
-        let shifted = |word: &UnknownWord| UnknownWord { token: word.token + u32::from(word.token >= kept), id: word.id };
+        let shifted = |word: &UnknownWord| UnknownWord { token: word.token + u32::from(word.token >= last), id: word.id };
         let expected: Vec<_> = whole.rest.words.iter().map(shifted).collect();
         prop_assert_eq!(cut.rest.words, expected);
         for word in &whole.rest.words {

@@ -217,10 +217,14 @@ fn the_attention_sublayer_agrees_with_finite_differences() {
     let fixture = Fixture::new();
     // Two samples run both heads, the third sample runs only the first head.
     let dropout = Dropout::new(0.2, 3, 9, DropoutSite::AttentionProbabilities { layer: 2 });
-    let function = |samples: Range<usize>, kept: &'static [usize], bias: &[f64]| InnerFunction::Attention {
+    let function = |samples: Range<usize>, selected: &'static [usize], bias: &[f64]| InnerFunction::Attention {
         spans: fixture.spans.part(samples.clone()),
-        shape: HeadShape::alike(kept.len(), 3).with_bias(Some(distance_bias(&bias[..kept.len() * 7]))),
-        dropout: dropout.map(|dropout| ProbabilityDropout { dropout, sample_ids: &fixture.sample_ids[samples], kept }),
+        shape: HeadShape::alike(selected.len(), 3).with_bias(Some(distance_bias(&bias[..selected.len() * 7]))),
+        dropout: dropout.map(|dropout| ProbabilityDropout {
+            dropout,
+            sample_ids: &fixture.sample_ids[samples],
+            kept: selected,
+        }),
     };
     let parts = [
         TestSegment {
@@ -252,7 +256,7 @@ fn attention_of_fewer_dimensions_agrees_with_finite_differences() {
     let projections: [(Option<&[u32]>, Range<usize>); 3] =
         [(Some(&queries), 0..3), (None, 3..6), (Some(&values), 6..11)];
     let sizes = projections.clone().map(|(inputs, outputs)| (outputs.len(), inputs.map_or(HIDDEN, <[u32]>::len)));
-    let (kept, inner) = ([1, 4], 5);
+    let (selected, inner) = ([1, 4], 5);
     let mut arguments = sublayer_arguments(tokens, 11, inner);
     arguments[1] = wave(sizes.iter().map(|(outputs, inputs)| outputs * inputs).sum(), 0.31);
     let dropout = |site| Dropout::new(0.2, 3, 9, site);
@@ -283,7 +287,7 @@ fn attention_of_fewer_dimensions_agrees_with_finite_differences() {
                 dropout: probabilities.map(|dropout| ProbabilityDropout {
                     dropout,
                     sample_ids: &fixture.sample_ids,
-                    kept: &kept,
+                    kept: &selected,
                 }),
             },
             positions: [Some(0), Some(1)].into(),
@@ -306,7 +310,7 @@ fn attention_of_fewer_dimensions_agrees_with_finite_differences() {
     });
     let (dx, rows) = done.unwrap();
     assert_eq!(rows.gate_gradients().map(|(_, gates)| gates.len()).collect::<Vec<_>>(), [2, 2, 2]);
-    let bias = bias_gradient(&rows, kept.len());
+    let bias = bias_gradient(&rows, selected.len());
     let got = projection_gradients(&[(arguments[0].clone(), rows)], HIDDEN, &projections, inner);
     compare_all(&dx.unwrap(), &got, &bias, &|which| numeric(&arguments, which, &dy, &|a| forward(a).0));
 }
