@@ -96,8 +96,8 @@ pub enum Error {
     },
     /// Directory with the steps of another run.
     #[error(
-        "{out} has the steps of another run: its {what} is {stored}, that of this run {asked}; the same command goes on there, \
-         another one needs another directory, or this one deleted",
+        "{out} has the steps of another run: its {what} is {stored}, and this run has {asked}. Repeat the same \
+         command to resume that run, choose another directory, or delete this one",
         out = out.display(),
     )]
     OtherSteps {
@@ -112,7 +112,7 @@ pub enum Error {
     },
     /// Steps without `run.json`, so that their run is unknown.
     #[error(
-        "{steps} has steps, but no {file} beside it says of which run: delete it to start anew, or choose another --out",
+        "{steps} has steps, but no {file} beside it that names their run: delete {steps} to start again, or choose another --out",
         steps = steps.display(),
     )]
     UnknownSteps {

@@ -118,8 +118,8 @@ fn or_begin_anew(error: dht_transformer::Error) -> Box<dyn Error> {
             let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
             let (path, differences) = (path.display(), differences.join(", "));
             format!(
-                "checkpoint {path} is of another training: {differences}; ask for what is there, delete that file to \
-                 begin anew, or name another directory"
+                "checkpoint {path} belongs to another training run: {differences}; repeat the settings of that run, \
+                 delete the file to start again, or choose another directory"
             )
             .into()
         }
@@ -219,8 +219,8 @@ mod tests {
         let error = dht_transformer::Error::Checkpoint { path: "encoder.checkpoint".into(), problem };
         assert_eq!(
             or_begin_anew(error).to_string(),
-            "checkpoint encoder.checkpoint is of another training: seed is 0 there and 1 here; ask for what is there, \
-             delete that file to begin anew, or name another directory"
+            "checkpoint encoder.checkpoint belongs to another training run: seed is 0 there and 1 here; repeat the \
+             settings of that run, delete the file to start again, or choose another directory"
         );
     }
 }
