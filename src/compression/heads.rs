@@ -127,7 +127,7 @@ pub fn heads(arguments: &HeadsArguments) -> Result<HeadAblationRecord> {
         let without = ablation.without.as_deref().map(&of).transpose()?;
         scores.push(HeadScores { layer: ablation.layer, head: ablation.head, without, alone: of(&ablation.alone)? });
     }
-    let record = Record::new(
+    let results = Record::new(
         command,
         data.record,
         AblatedHeads {
@@ -141,10 +141,10 @@ pub fn heads(arguments: &HeadsArguments) -> Result<HeadAblationRecord> {
     );
     std::fs::create_dir_all(&arguments.out).map_err(|source| Error::Io { path: arguments.out.clone(), source })?;
     for path in std::iter::once(&record).chain(&arguments.record) {
-        record.save(path)?;
+        results.save(path)?;
     }
-    let svg = head_ablation_figure(&record)?;
+    let svg = head_ablation_figure(&results)?;
     write_atomically(&figure, |file| file.write_all(svg.as_bytes()))?;
-    print(std::io::stdout(), &head_ablation_table(&record))?;
-    Ok(record)
+    print(std::io::stdout(), &head_ablation_table(&results))?;
+    Ok(results)
 }

@@ -163,17 +163,12 @@ fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Resu
 }
 
 /// Rows of a unit, each summarised over all seeds.
-fn rows_of(
-    unit: Unit,
-    plan: &ReproductionPlan,
-    test: &EncodedDataset,
-    results: &UnitResults,
-) -> Result<Vec<RowRecord>> {
-    let outcomes = results.results.iter().filter(|(own, _, _)| *own == unit);
+fn rows_of(unit: Unit, plan: &ReproductionPlan, test: &EncodedDataset, units: &UnitResults) -> Result<Vec<RowRecord>> {
+    let outcomes = units.results.iter().filter(|(own, _, _)| *own == unit);
     let mut failed = BTreeMap::new();
     let mut results = Vec::new();
     for (_, seed, outcome) in outcomes {
-        match (outcome, results.result(unit.reference(), *seed)) {
+        match (outcome, units.result(unit.reference(), *seed)) {
             (Ok(result), Some(full)) => results.push((*seed, result, full)),
             (Ok(_), None) => drop(failed.insert(*seed, format!("{} failed", unit.reference()))),
             (Err(reason), _) => drop(failed.insert(*seed, reason.clone())),

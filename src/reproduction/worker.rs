@@ -310,14 +310,14 @@ pub(super) fn layers(depth: usize) -> String {
 pub(super) fn predict(model: &dyn Predictor, data: &EncodedDataset, batch: usize) -> Result<Vec<Prediction>> {
     model.check(data)?;
     let ctx = ForwardContext::inference();
-    let mut predictions: Vec<Option<Prediction>> = vec![None; data.len()];
+    let mut by_row: Vec<Option<Prediction>> = vec![None; data.len()];
     for rows in PackedBatch::longest_first(&data.lengths(), batch)? {
         let predictions = model.predict(&data.batch(&rows)?, &ctx)?.predictions;
         for (row, prediction) in rows.iter().zip(predictions) {
-            predictions[*row] = Some(prediction);
+            by_row[*row] = Some(prediction);
         }
     }
-    Ok(predictions.into_iter().flatten().collect())
+    Ok(by_row.into_iter().flatten().collect())
 }
 
 /// Log-probabilities of each row. Probabilities are raised to at least the smallest positive f32.

@@ -111,12 +111,12 @@ impl Rows<'_> {
         space: SpaceChoice,
         target: f64,
     ) -> Result<(SearchedArchitecture, Vec<SearchedArchitecture>)> {
-        let searched = search(self.bench, self.plan, space, target)?;
+        let step = search(self.bench, self.plan, space, target)?;
         let chosen = RowArchitecture {
             method: SEARCH.into(),
-            architecture: &searched.architecture,
-            reached: searched.reached,
-            search_seconds: searched.seconds,
+            architecture: &step.architecture,
+            reached: step.reached,
+            search_seconds: step.seconds,
         };
         let mut searched = self.row((space, target), &chosen, 0..self.plan.seeds)?;
         let test = &self.bench.data.test;
@@ -132,14 +132,14 @@ impl Rows<'_> {
         // exclude the smallest sizes.
         let settings = self.plan.settings(space, target);
         let cost = NasCost::of_model(self.whole, settings.measure, &settings.space)?;
-        let ratio = (searched.reached * (1.0 + 1e-9)).min(1.0);
+        let ratio = (step.reached * (1.0 + 1e-9)).min(1.0);
         let draws = LEAST_DRAWS.next_multiple_of(self.plan.seeds);
         let mut beside = vec![
             self.drawn((space, target), RANDOM, draws, |rng| {
                 Ok(Architecture::chosen(&cost, &random_scores(&cost, rng), ratio)?)
             })?,
             self.drawn((space, target), RANDOM_BY_LAYER, self.plan.seeds, |rng| {
-                Ok((searched.architecture.shuffled(rng), searched.reached))
+                Ok((step.architecture.shuffled(rng), step.reached))
             })?,
         ];
         // The texts are evenly spaced, since a file may be sorted.
