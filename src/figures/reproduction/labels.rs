@@ -87,8 +87,8 @@ mod tests {
             .enumerate()
             .map(|(index, name)| ((200 + 9 * (index as i32 % 6), 200 + 7 * (index as i32 / 6)), &**name))
             .collect();
-        let names = places(&points, (600, 420));
-        let boxes: Vec<Box4> = names
+        let placed = places(&points, (600, 420));
+        let boxes: Vec<Box4> = placed
             .iter()
             .zip(&points)
             .map(|(place, (_, name))| {
