@@ -1,12 +1,14 @@
-//! The training step and inference of a search and of the full model: forward and backward of a batch without optimiser, and
-//! the prediction of test texts, on the embedded corpus with the sizes of the examples.
+//! Benchmark of training and inference, for a dynamic model from a search and for the full model. A training step is a
+//! forward and a backward pass without the optimiser; inference predicts test texts. Texts are from the embedded
+//! corpus, and models have the sizes of the examples.
 //!
 //! ```text
 //! scripts/bench            # or: cargo bench --bench end_to_end
 //! ```
 //!
-//! The dynamic model is T-DHT with default settings after one short epoch, with its bandits past their warm-up. Its routes
-//! depend on what was learned: compare the ratio of times with the FLOPs ratio that is printed first.
+//! The dynamic model is T-DHT with default settings after one short epoch, when its bandits are past their warm-up. Its
+//! routes depend on what it has learned. Therefore compare the ratio of times with the ratio of FLOPs, which is printed
+//! first.
 
 use candle_core::Device;
 use clap::Parser;
@@ -24,9 +26,9 @@ use rand_chacha::ChaCha8Rng;
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const BATCH: usize = 32;
-/// The number of predicted texts.
+/// Number of predicted texts.
 const TEXTS: &str = "512";
-/// The number of training texts of the dynamic model.
+/// Number of training texts of the dynamic model.
 const ROWS: &str = "3000";
 
 struct Bench {
@@ -61,7 +63,8 @@ impl Bench {
     }
 }
 
-/// Forward and backward of a batch at the end of a training, where bandits choose; weights do not change.
+/// Runs a forward and a backward pass of a batch as at the end of a training run, when bandits select routes. Weights
+/// do not change.
 fn step<O: Objective>(objective: &mut O, batch: &PackedBatch, step: u64) -> Outcome
 where
     O::Error: std::error::Error + 'static,

@@ -1,11 +1,12 @@
-//! Costs and losses of rules that select the default speed, with different numbers of held-out rows.
+//! Compares rules that select the default speed: their costs and accuracy losses, with different numbers of held-out
+//! rows.
 //!
-//! A model is trained on some rows of a data set: rung 1 alone, or also fine-tuned. Its exits answer a pool of other
-//! training rows, and the test rows. Each rule then selects a speed on held-out rows that are drawn from the pool, on
-//! which the stacking weights are fitted, too. The speed is scored on the test rows, against all layers. *Cross-fitted*
-//! models have no held-out rows. A budget ("cost up to") is selected on the same rows.
+//! A model is trained on some rows of a data set: only rung 1, or also fine-tuned. Its exits answer a pool of other
+//! training rows, and the test rows. Each rule then selects a speed on held-out rows from the pool. The stacking
+//! weights are fitted on the same rows. The speed is scored on the test rows, in comparison with all layers.
+//! *Cross-fitted* models have no held-out rows. Speeds for a budget ("cost up to") are selected on the same rows.
 //!
-//! The processor time of some test rows is measured at several speeds in turns, as a share of that of all layers.
+//! The processor time of some test rows is measured at several speeds in turns, as a share of the time with all layers.
 //!
 //! `cargo run --release --example default_speed -- --data DIR --model DIR --answers DIR --out RECORD.json`. The
 //! answers of a model are stored, so that the same command continues, and another rule needs no training.
@@ -33,16 +34,16 @@ use serde::{Deserialize, Serialize};
 
 /// Number of texts in a batch of a scoring pass.
 const BATCH: usize = 64;
-/// Thresholds to choose from.
+/// Maximum number of thresholds that a rule selects from.
 const POINTS: usize = 200;
-/// Numbers of held-out rows, and draws of each.
+/// Numbers of held-out rows, and number of draws for each.
 const HELD_OUT: [usize; 4] = [100, 300, 600, 1_000];
 const DRAWS: usize = 8;
-/// The loss of accuracy at which a cost counts as possible.
+/// Largest loss of accuracy at which a cost counts as possible.
 const CLOSE: f64 = 0.003;
-/// Costs that budgets ask for.
+/// Costs that are requested as budgets.
 const BUDGETS: [f64; 5] = [0.05, 0.1, 0.2, 0.35, 0.5];
-/// Test rows that are timed, turns, and speeds.
+/// Number of timed test rows, number of turns, and timed speeds.
 const TIMED: usize = 500;
 const TURNS: usize = 3;
 const SPEEDS: usize = 8;
@@ -85,19 +86,20 @@ struct Model {
     seed: u64,
     kind: String,
     choices: Vec<Choice>,
-    /// Shares of all layers' FLOPs and of their processor time, from all layers on.
+    /// FLOPs and processor time at several speeds, as shares of all layers'. The first speed runs all layers.
     #[serde(default)]
     clock: Vec<(f64, f64)>,
 }
 
-/// The speeds that each rule selected on draws of a number of held-out rows.
+/// Results of one rule with one number of held-out rows, over several draws.
 #[derive(Debug, Serialize, Deserialize)]
 struct Choice {
     held_out: usize,
     rule: String,
-    /// For each draw the FLOPs on the test rows, as a share of all layers, and the change of accuracy against them.
+    /// For each draw, the FLOPs on the test rows as a share of all layers', and the change of accuracy compared with
+    /// all layers.
     draws: Vec<(f64, f64)>,
-    /// For each draw the least cost at which the test rows lose at most three tenths of a point.
+    /// For each draw, the lowest cost at which the test rows lose at most three tenths of a point.
     possible: Vec<f64>,
 }
 
@@ -143,7 +145,7 @@ fn run(flags: &Flags) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Trains a model of a kind, which answers the pool and the test rows.
+/// Trains one kind of model, and returns its answers to the pool and the test rows.
 fn answers(flags: &Flags, plan: &RunPlan, data: &RunData, kind: &str) -> Result<Answered, Failure> {
     let mut order: Vec<usize> = (0..data.train.len()).collect();
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(plan.seed));
@@ -175,8 +177,8 @@ fn answers(flags: &Flags, plan: &RunPlan, data: &RunData, kind: &str) -> Result<
     Ok(Answered { stackers, cross_fitted: kind == "crossfit", clock, judged, test })
 }
 
-/// FLOPs and processor time of some texts at these speeds, the first of which is 0, as shares of those of all layers.
-/// Medians over the turns.
+/// Measures FLOPs and processor time of texts at several speeds, as shares of the values with all layers. The first
+/// speed must be 0. The times are medians over the turns.
 fn clock(model: &DynamicModel, texts: &EncodedDataset, speeds: &[f64]) -> Result<Vec<(f64, f64)>, Failure> {
     let texts = texts.select(0..TIMED.min(texts.len()))?;
     let full = model.full_inference_flops(&texts) as f64;
@@ -196,7 +198,7 @@ fn clock(model: &DynamicModel, texts: &EncodedDataset, speeds: &[f64]) -> Result
     Ok(shares.iter().map(|(flops, seconds)| (*flops, seconds / shares[0].1)).collect())
 }
 
-/// The answers of a model.
+/// Answers of a model to the pool and to the test rows.
 #[derive(Debug, Serialize, Deserialize)]
 struct Answered {
     stackers: Vec<Stacker>,
@@ -207,11 +209,11 @@ struct Answered {
     test: Set,
 }
 
-/// Answers to some rows.
+/// Answers of a model's exits to a set of rows.
 #[derive(Debug, Serialize, Deserialize)]
 struct Set {
     labels: Vec<u32>,
-    /// FLOPs of each row that leaves at a stage, by stage, and of the full model.
+    /// FLOPs of each row if it exits at a stage, by stage, and FLOPs of the full model.
     flops: Vec<Vec<u64>>,
     full: u64,
     classes: usize,
@@ -231,7 +233,7 @@ impl Set {
         }
     }
 
-    /// Answers of the exits, not stacked.
+    /// Answers of the exits before stacking.
     fn of_exits(model: &DynamicModel, texts: &EncodedDataset) -> Result<Self, Failure> {
         let front = model.front().ok_or("no exit 0")?.ngram().log_probabilities_of_all(texts)?;
         let exits = model.model().exit_log_probabilities(texts, BATCH)?;
@@ -241,7 +243,7 @@ impl Set {
     fn select(&self, rows: &[usize]) -> Self {
         let flops: Vec<Vec<u64>> =
             self.flops.iter().map(|flops| rows.iter().map(|row| flops[*row]).collect()).collect();
-        // Of the full model the exits are a small part, the same for each row.
+        // The exits are a small part of the full model's FLOPs, with the same share for each row.
         let share = |flops: &[Vec<u64>]| flops.last().map_or(0, |last| last.iter().sum::<u64>()) as f64;
         let full = (self.full as f64 * share(&flops) / share(&self.flops)) as u64;
         Self {
@@ -253,7 +255,7 @@ impl Set {
         }
     }
 
-    /// The weights of each exit and exit 0, fitted on these rows.
+    /// Stacking weights of each exit and exit 0, fitted on these rows.
     fn stackers(&self) -> dht_dynamic::Result<Vec<Stacker>> {
         self.stages[1..].iter().map(|exit| Stacker::fit(&self.stages[0], exit, &self.labels)).collect()
     }
@@ -370,7 +372,7 @@ impl Answered {
     }
 }
 
-/// Held-out rows that a rule selects a threshold on.
+/// Held-out rows on which a rule selects a threshold.
 struct Judge<'a> {
     table: Stages,
     stages: &'a [LogProbabilities],
@@ -379,17 +381,17 @@ struct Judge<'a> {
 
 type Rule = fn(&Judge<'_>, &[f64]) -> f64;
 
-/// The rule of the library.
+/// Rule of the library, by regret.
 fn by_regret(judge: &Judge<'_>, thresholds: &[f64]) -> f64 {
     let full = judge.table.at(0.0).labels;
     let calibration = Calibration { stages: &judge.table, full: &full, labels: None };
     let promise = Promise { risk: Risk::Regret, most: 0.003, guarantee: Guarantee::StandardErrors(1.0) };
-    promise.control(calibration, thresholds).map_or(0.0, |found| found.threshold)
+    promise.control(calibration, thresholds).map_or(0.0, |calibrated| calibrated.threshold)
 }
 
-/// The slowest threshold that is expected to cost at most this share of all layers.
+/// Slowest threshold whose expected cost is at most a share of all layers' cost.
 fn by_budget(judge: &Judge<'_>, full: u64, thresholds: &[f64], asked: f64) -> Option<f64> {
-    // Of each row with all exits, as shares of the full model without the earlier ones.
+    // FLOPs of each row with all exits, as shares of the full model without earlier exits.
     let mut each = judge.table.row_flops(0.0, &judge.table.at(0.0));
     let share_of_full = full as f64 / each.iter().sum::<u64>() as f64;
     each.iter_mut().for_each(|flops| *flops = (*flops as f64 * share_of_full) as u64);
@@ -402,8 +404,8 @@ fn by_budget(judge: &Judge<'_>, full: u64, thresholds: &[f64], asked: f64) -> Op
     thresholds.iter().find(costs).copied()
 }
 
-/// The highest threshold with the accuracy and the mean confidence of all layers; below 200 rows also with a Brier score
-/// that is lower by one standard error.
+/// Highest threshold with at least the accuracy and the mean confidence of all layers. With fewer than 200 rows, its
+/// Brier score must also be lower by one standard error.
 fn by_counts(judge: &Judge<'_>, thresholds: &[f64]) -> f64 {
     let of = |threshold: f64| {
         let at = judge.table.at(threshold);
@@ -426,7 +428,7 @@ fn by_counts(judge: &Judge<'_>, thresholds: &[f64]) -> f64 {
     thresholds.iter().rev().find(keeps).copied().unwrap_or(0.0)
 }
 
-/// The highest threshold whose accuracy is at most one standard error below the best (Breiman et al. 1984).
+/// Highest threshold whose accuracy is at most one standard error below the best accuracy (Breiman et al. 1984).
 fn by_one_error(judge: &Judge<'_>, thresholds: &[f64]) -> f64 {
     let accuracy = |threshold: &f64| share(&right(&judge.table.at(*threshold).labels, judge.labels));
     let best = thresholds.iter().map(accuracy).fold(0.0, f64::max);
@@ -434,16 +436,16 @@ fn by_one_error(judge: &Judge<'_>, thresholds: &[f64]) -> f64 {
     thresholds.iter().rev().find(|threshold| accuracy(threshold) >= least).copied().unwrap_or(0.0)
 }
 
-fn right(found: &[u32], labels: &[u32]) -> Vec<f64> {
-    found.iter().zip(labels).map(|(found, label)| f64::from(u8::from(found == label))).collect()
+fn right(predictions: &[u32], labels: &[u32]) -> Vec<f64> {
+    predictions.iter().zip(labels).map(|(prediction, label)| f64::from(u8::from(prediction == label))).collect()
 }
 
-/// The mean.
+/// Mean of values.
 fn share(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// The standard error of the mean.
+/// Standard error of the mean of values.
 fn error(values: &[f64]) -> f64 {
     let (mean, rows) = (share(values), values.len() as f64);
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();

@@ -1,4 +1,4 @@
-//! Writes generated texts as `train.csv` and `test.csv`: data for `dht` if no other data are available.
+//! Writes generated texts as `train.csv` and `test.csv`, for trying `dht` without other data.
 //!
 //! `cargo run --release --example generated_texts -- DIR [TRAIN_ROWS] [TEST_ROWS]`
 

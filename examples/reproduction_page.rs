@@ -16,7 +16,7 @@ use dht_lab::{
 };
 use dht_transformer::storage::write_atomically;
 
-/// Other records in the directory, which other programs read, or no program any more.
+/// Names of other records in the directory, which this program skips.
 const OTHERS: [&str; 9] = [
     "recipe.json",
     "less_training.json",
@@ -28,11 +28,11 @@ const OTHERS: [&str; 9] = [
     "cluster.json",
     "few_labels.json",
 ];
-/// Prefix of the names of records of architecture searches.
+/// Name prefix of architecture search records.
 const ARCHITECTURES: &str = "architecture_search";
-/// Prefix of the names of records of training in rungs.
+/// Name prefix of the records of `training_ladder`.
 const TRAININGS: &str = "training_";
-/// Prefix of the names of records of head ablations.
+/// Name prefix of head ablation records.
 const HEAD_ABLATIONS: &str = "head_ablation";
 
 /// Write the results of reproductions into a page, and their figures beside it

@@ -1,4 +1,4 @@
-//! Compares ways to train a dynamic classifier on one data set: in rungs, each rung alone, and from a random head.
+//! Compares ways to train a dynamic classifier on one data set, such as in rungs, or each rung separately.
 //!
 //! `cargo run --release --example training_ladder -- --data DIR --model DIR --out RECORD.json`. Each row is written when
 //! it is measured; the same command continues with the rows that are missing.
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 /// Number of texts in a batch of a scoring pass.
 const BATCH: usize = 64;
-/// Passes of the reference, which stops after `PATIENCE` passes without a better validation score.
+/// Maximum number of passes of the reference, which stops after `PATIENCE` passes without a better validation score.
 const MOST_PASSES: usize = 10;
 const PATIENCE: usize = 2;
 
@@ -64,12 +64,12 @@ struct Row {
     all_layers: f64,
     /// FLOPs of inference at the default speed, as a share of the full model's.
     inference: f64,
-    /// FLOPs of the training, in passes of fine-tuning.
+    /// FLOPs of the training run, in passes of fine-tuning.
     cost: f64,
     /// Minutes of the processor, summed over its cores; 0 in older records.
     #[serde(default)]
     cpu_minutes: f64,
-    /// The rung that was kept, and the reason.
+    /// Rung of the final model, and the reason for stopping there.
     rung: Option<String>,
     stop: Option<String>,
     passes: f64,
@@ -148,8 +148,8 @@ fn run(flags: &Flags) -> Result<(), Failure> {
                 let settings = LadderSettings { least, most, fine_tuning, exits, ..LadderSettings::default() };
                 let texts = LadderTexts { training: &data.train, validation: &data.validation, joins: true };
                 let mut watch = |event: LadderEvent<'_>| {
-                    if let LadderEvent::Measured(found) = event {
-                        report(&format!("  {found:?}"));
+                    if let LadderEvent::Measured(point) = event {
+                        report(&format!("  {point:?}"));
                     }
                 };
                 let rule = &mut UnlessStill::default();
@@ -210,7 +210,7 @@ impl Row {
             inference: 0.0,
             cost,
             cpu_minutes,
-            path: path.map(|found| (found.cost, found.loss, found.accuracy)).collect(),
+            path: path.map(|point| (point.cost, point.loss, point.accuracy)).collect(),
             passes: ladder.as_ref().map_or(0.0, |ladder| ladder.passes),
             rung: ladder.as_ref().map(|ladder| name(serde_json::json!(ladder.rung))),
             stop: ladder.as_ref().map(|ladder| name(serde_json::json!(ladder.stop))),
@@ -220,17 +220,17 @@ impl Row {
 }
 
 fn score(model: &DynamicModel, data: &RunData, row: Row) -> Result<Row, Failure> {
-    let found = evaluate(model, &data.test, BATCH)?;
+    let evaluation = evaluate(model, &data.test, BATCH)?;
     let all = evaluate(&model.with_speed(0.0)?, &data.test, BATCH)?;
-    let right = found
+    let right = evaluation
         .labels
         .iter()
         .zip(&data.test.samples)
         .map(|(label, sample)| if *label == sample.label { '1' } else { '0' });
     Ok(Row {
-        accuracy: found.confusion.accuracy(),
+        accuracy: evaluation.confusion.accuracy(),
         all_layers: all.confusion.accuracy(),
-        inference: found.flops as f64 / model.full_inference_flops(&data.test) as f64,
+        inference: evaluation.flops as f64 / model.full_inference_flops(&data.test) as f64,
         right: right.collect(),
         ..row
     })

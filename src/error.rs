@@ -23,10 +23,10 @@ pub enum Error {
         flag: &'static str,
         /// Allowed values.
         expected: String,
-        /// Value of the flag.
+        /// Rejected value of the flag.
         got: String,
     },
-    /// Flag without another one that it requires.
+    /// Flag that requires another flag, which is missing.
     #[error("--{flag} needs --{needs}")]
     Needs {
         /// Flag that was given.
@@ -39,11 +39,11 @@ pub enum Error {
     TooLittle {
         /// Data set.
         data: String,
-        /// Kind of the missing items.
+        /// Missing items: `rows` or `classes`.
         what: &'static str,
         /// Minimum number.
         least: usize,
-        /// Number found.
+        /// Actual number.
         got: usize,
     },
     /// File of texts that differs from its entry in a list of checksums.
@@ -61,7 +61,7 @@ pub enum Error {
         /// Checksum of the file.
         found: String,
     },
-    /// Error of the parts that the examples share with the command `dht`, such as devices.
+    /// Error of code that the examples share with the command `dht`, such as the selection of a device.
     #[error(transparent)]
     Command(Box<dht_cli::Error>),
     /// File or directory that could not be read or written.
@@ -96,8 +96,8 @@ pub enum Error {
     },
     /// Directory with the steps of another run.
     #[error(
-        "{out} has the steps of another run: its {what} is {stored}, that of this run {asked}; the same command goes on there, \
-         another one needs another directory, or this one deleted",
+        "{out} has the steps of another run: its {what} is {stored}, and this run has {asked}. Repeat the same \
+         command to resume that run, choose another directory, or delete this one",
         out = out.display(),
     )]
     OtherSteps {
@@ -110,9 +110,9 @@ pub enum Error {
         /// Value in this run.
         asked: String,
     },
-    /// Steps of an unknown run.
+    /// Steps without `run.json`, so that their run is unknown.
     #[error(
-        "{steps} has steps, but no {file} beside it says of which run: delete it to start anew, or choose another --out",
+        "{steps} has steps, but no {file} beside it that names their run: delete {steps} to start again, or choose another --out",
         steps = steps.display(),
     )]
     UnknownSteps {
@@ -121,20 +121,20 @@ pub enum Error {
         /// File that is missing.
         file: &'static str,
     },
-    /// Failed parts of a reproduction; the others are in its record.
+    /// Reproduction in which some training runs failed. The record has the results of all others.
     #[error(
         "{count} parts failed; the record names them with their reasons, and running the command again tries them again"
     )]
     FailedRows {
-        /// Number of trainings that failed.
+        /// Number of failed training runs.
         count: usize,
     },
-    /// Text without the marker lines.
+    /// Text that lacks the marker lines of its generated part.
     #[error("expected the line {start} and after it the line {end}, each once")]
     Markers {
-        /// Line before the results.
+        /// Marker line before the generated part.
         start: &'static str,
-        /// Line after the results.
+        /// Marker line after the generated part.
         end: &'static str,
     },
 }
@@ -149,7 +149,7 @@ pub enum RecordProblem {
         /// Message of the parser.
         message: String,
     },
-    /// Record of another release, whose numbers are not comparable.
+    /// Record of another schema, whose numbers are not comparable with this release's.
     #[error("has schema {found}, expected {expected}: repeat the run with this release")]
     OtherVersion {
         /// Schema of the file.
@@ -160,16 +160,17 @@ pub enum RecordProblem {
     /// Number that is NaN or infinite, which JSON cannot represent.
     #[error("{field} is not a finite number")]
     NotFinite {
-        /// Path of its keys.
+        /// Path of the number's keys in the record.
         field: String,
     },
 }
 
-/// Result of this crate.
+/// Result with the [`Error`] of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Exit code of an example: 0, 2 for a flag with a value that is not allowed, or 1 for another error, after `error: …` on
-/// standard error. The command `dht` has the same codes.
+/// Converts the result of an example to its exit code, and prints an error as `error: …` on standard error. The code is
+/// 0 for success, 2 for a flag with a value that is not allowed, and 1 for any other error. The command `dht` uses the
+/// same codes.
 pub fn exit_code(result: Result<()>) -> ExitCode {
     let is_of_arguments = matches!(&result, Err(Error::Argument { .. } | Error::Needs { .. }));
     let code = match result {

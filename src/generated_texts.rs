@@ -1,4 +1,4 @@
-//! Files of generated texts: data for `dht` if no other data are available.
+//! Generated training and test files, for trying `dht` without other data.
 
 use std::path::Path;
 
@@ -14,7 +14,16 @@ const TEST: u64 = 2;
 /// Writes `train.csv` and `test.csv` of four classes into a directory, which is created if it is missing.
 ///
 /// # Errors
-/// [`Error::ForeignFile`] for an existing file with another content, which stays; [`Error::Io`].
+/// [`Error::ForeignFile`] if a file exists with another content, which is not overwritten; [`Error::Io`] if a file
+/// cannot be written.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// dht_lab::write_generated_texts(folder.path(), 20, 10)?;
+/// let test = std::fs::read_to_string(folder.path().join("test.csv"))?;
+/// assert_eq!(test.lines().count(), 11); // a heading and ten rows
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn write_generated_texts(folder: &Path, train_rows: usize, test_rows: usize) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
     let files = [("train.csv", train_rows, TRAINING), ("test.csv", test_rows, TEST)];
@@ -27,7 +36,7 @@ pub fn write_generated_texts(folder: &Path, train_rows: usize, test_rows: usize)
     files.iter().try_for_each(|(path, content)| Ok(write_atomically(path, |file| file.write_all(content.as_bytes()))?))
 }
 
-/// Content of a file of texts, none of which contains a quotation mark.
+/// Generated texts as CSV. No text contains a quotation mark, so quoting is simple.
 fn content(rows: usize, seed: u64) -> String {
     let row = |text: &GeneratedText| {
         format!("{},{:?},\"{}\"\n", GeneratedText::LABELS[text.label], text.difficulty, text.text)

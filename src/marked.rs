@@ -1,4 +1,4 @@
-//! Replacement of the part of a text between two marker lines.
+//! Replacement of a generated part of a text, which stands between two marker lines.
 
 use crate::error::{Error, Result};
 
@@ -26,7 +26,7 @@ pub(crate) fn replaced(text: &str, (start, end): (&'static str, &'static str), b
             replaced.push('\n');
         }
     }
-    // Both are there, but the end came first.
+    // Both marker lines exist, but the end comes first.
     if inside { Err(problem()) } else { Ok(replaced) }
 }
 
@@ -37,8 +37,8 @@ mod tests {
     #[test]
     fn a_part_is_replaced_whose_markers_stand_once_and_in_order() {
         let markers = ("<!-- a -->", "<!-- b -->");
-        let found = replaced("1\n<!-- a -->\nold\nolder\n<!-- b -->\n2\n", markers, "new\n").unwrap();
-        assert_eq!(found, "1\n<!-- a -->\nnew\n<!-- b -->\n2\n");
+        let text = replaced("1\n<!-- a -->\nold\nolder\n<!-- b -->\n2\n", markers, "new\n").unwrap();
+        assert_eq!(text, "1\n<!-- a -->\nnew\n<!-- b -->\n2\n");
         for text in ["", "<!-- a -->\n", "<!-- b -->\n<!-- a -->\n", "<!-- a -->\n<!-- a -->\n<!-- b -->\n"] {
             assert!(matches!(replaced(text, markers, "new\n"), Err(Error::Markers { .. })), "{text}");
         }

@@ -1,18 +1,18 @@
-//! Figures that the paper prints: its tables 1 and 2.
+//! Results that the paper prints in its tables 1 and 2.
 
 use dht_search::settings::PublishedDataset;
 
 use crate::record::{RowGroup, RowRecord};
 
-/// Data set of the paper that a data set of ours is compared with.
+/// Data set of the paper that this project's data set is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counterpart {
     pub(crate) data: PublishedDataset,
-    /// True if the paper's data set is not the same, but only the nearest kind of text.
+    /// True if the paper's data set is not the same, but has the most similar texts.
     pub(crate) stands_in: bool,
 }
 
-/// Cell of the paper's tables.
+/// Result of one method on one data set, as the paper prints it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Published {
     /// Name of the method in the paper, such as `6-DisBERT`.
@@ -23,7 +23,7 @@ pub(crate) struct Published {
     pub(crate) cost: f64,
 }
 
-/// Table of a cell.
+/// Table of the paper, by the stage whose cost it prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Table 1: cost of training.
@@ -32,7 +32,8 @@ pub(crate) enum Stage {
     Inference,
 }
 
-/// Printed line: F1 and cost on the four data sets, in the order of [`PublishedDataset::ALL`].
+/// Printed line of a table: the method, and F1 and cost on the four data sets in the order of
+/// [`PublishedDataset::ALL`].
 type Line = (&'static str, [(f64, f64); 4]);
 
 /// Name of the full model in the paper's tables.
@@ -60,7 +61,7 @@ const INFERENCE: [Line; 11] = [
     ("F-DHT", [(0.943, 0.35), (0.993, 0.29), (0.957, 0.31), (0.639, 0.29)]),
 ];
 
-/// Cells of a table for a data set, in the order of print.
+/// Results of one table for a data set, in the printed order.
 pub(crate) fn cells(data: PublishedDataset, stage: Stage) -> impl Iterator<Item = Published> {
     let lines: &[Line] = match stage {
         Stage::Training => &TRAINING,
@@ -72,7 +73,7 @@ pub(crate) fn cells(data: PublishedDataset, stage: Stage) -> impl Iterator<Item 
     })
 }
 
-/// Cell of a method, by its name in the paper.
+/// Result of one method, by its name in the paper.
 pub(crate) fn cell(data: PublishedDataset, stage: Stage, method: &str) -> Option<Published> {
     cells(data, stage).find(|cell| cell.method == method)
 }
@@ -90,21 +91,21 @@ impl Counterpart {
         Some(Self { data, stands_in })
     }
 
-    /// Printed cell of a row's method; `layers` is the depth of the row's full model.
+    /// Printed result of a row's method; `layers` is the depth of the row's full model.
     pub(crate) fn cell(self, stage: Stage, row: &RowRecord, layers: usize) -> Option<Published> {
         cell(self.data, stage, &published_name(row, layers)?)
     }
 }
 
 /// Name of a row's method in the paper. `DistilBERT` of k layers corresponds to the paper's student with the same share
-/// of its full model's layers. A speed of `FastBERT` has the paper's name for it, in order of cost.
+/// of its full model's layers. Each speed of `FastBERT` has the paper's name for that speed, in order of cost.
 fn published_name(row: &RowRecord, layers: usize) -> Option<String> {
     match row.group {
         RowGroup::Full => Some(FULL_MODEL.into()),
         RowGroup::AsPublished | RowGroup::Ours => Some(row.method.clone()),
         RowGroup::DistilBert => {
-            let kept = 12.0 * first_number(&row.setting)? / layers.max(1) as f64;
-            Some(format!("{kept}-DisBERT"))
+            let layers_of_student = 12.0 * first_number(&row.setting)? / layers.max(1) as f64;
+            Some(format!("{layers_of_student}-DisBERT"))
         }
         RowGroup::FastBert => {
             let speeds = [(0.1, "6-FastBERT"), (0.5, "3-FastBERT"), (0.8, "1-FastBERT")];

@@ -1,4 +1,5 @@
-//! Both programs on few generated texts: whole, gone on after each step, and refused.
+//! Tests of the examples `distil`, `nas` and `heads` on few generated texts: complete runs, runs resumed after each
+//! step, and refused flags.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,11 +30,11 @@ const FEW: [&str; 15] = [
     "32",
 ];
 
-/// The few rows of all tests, but for those flags that a test has itself.
+/// Default flags of all tests, which ask for few rows. Flags of a test replace its defaults.
 fn few<'a>(flags: &[&'a str]) -> Vec<&'a str> {
     let (quiet, pairs) = FEW.split_at(1);
-    let kept = pairs.chunks_exact(2).filter(|pair| !flags.contains(&pair[0])).flatten();
-    quiet.iter().chain(kept).chain(flags).copied().collect()
+    let defaults = pairs.chunks_exact(2).filter(|pair| !flags.contains(&pair[0])).flatten();
+    quiet.iter().chain(defaults).chain(flags).copied().collect()
 }
 
 fn searched(flags: &[&str], out: &Path) -> Result<ArchitectureSearchRecord, Error> {
@@ -46,7 +47,7 @@ fn distilled(flags: &[&str], work: &Path) -> Result<DistillationRecord, Error> {
     distil(&DistilArguments::parse_from([&["distil", "--work", &work], &few(flags)[..]].concat()))
 }
 
-/// Without measured seconds.
+/// Sets measured seconds and clock ratios to 0.
 fn timeless(model: &mut JudgedModel) {
     (model.wall_ratio, model.train_seconds) = (0.0, 0.0);
 }
@@ -61,7 +62,7 @@ fn without_clock(record: &ArchitectureSearchRecord) -> ArchitectureSearchRecord 
     record
 }
 
-/// The result of the unpruned student's step, of no test row.
+/// Stored result of the unpruned student's step, without predictions for the test rows.
 fn without_labels(out: &Path) -> String {
     let text = fs::read_to_string(out.join("steps/unpruned.seed-0/result.json")).expect("a result");
     let mut result: serde_json::Value = serde_json::from_str(&text).expect("a result");
@@ -69,7 +70,7 @@ fn without_labels(out: &Path) -> String {
     result.to_string()
 }
 
-/// The steps that are done, in the order of their results.
+/// Finished steps, in the order in which they finished.
 fn done(out: &Path) -> Vec<PathBuf> {
     let steps = fs::read_dir(out.join("steps")).expect("steps").map(|entry| entry.expect("a step").path());
     let mut steps: Vec<PathBuf> = steps.filter(|step| step.join("result.json").is_file()).collect();
@@ -90,14 +91,14 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
     let search = "search.inputs+neurons.0.5";
     let row = "inputs+neurons.0.5.search.seed-0";
     assert_eq!(steps, ["teacher", "general", "unpruned.seed-0", "clock", search, row]);
-    let [found] = &first.searches[..] else { panic!("{}", first.searches.len()) };
-    assert!((found.reached_ratio - 0.5).abs() <= 0.03, "{}", found.reached_ratio);
-    assert!(found.flops_ratio < 0.9 && found.parameters_ratio < 1.0 && found.wall_ratio > 0.0);
-    assert_eq!(found.unpruned_score, first.unpruned.score);
-    assert_eq!((found.seeds.len(), found.best_steps.len(), found.kept.len()), (1, 1, 2));
-    // 180 rows in batches of 32, two passes; kept after one of them.
-    assert!([6, 12].contains(&found.best_steps[0]), "{:?}", found.best_steps);
-    assert!((0.0..=1.0).contains(&found.validation_scores[0]) && found.validation_scores[0] > 0.0);
+    let [search] = &first.searches[..] else { panic!("{}", first.searches.len()) };
+    assert!((search.reached_ratio - 0.5).abs() <= 0.03, "{}", search.reached_ratio);
+    assert!(search.flops_ratio < 0.9 && search.parameters_ratio < 1.0 && search.wall_ratio > 0.0);
+    assert_eq!(search.unpruned_score, first.unpruned.score);
+    assert_eq!((search.seeds.len(), search.best_steps.len(), search.kept.len()), (1, 1, 2));
+    // 180 rows in batches of 32 are 6 steps a pass, and there are two passes; the best step is the last of one of them.
+    assert!([6, 12].contains(&search.best_steps[0]), "{:?}", search.best_steps);
+    assert!((0.0..=1.0).contains(&search.validation_scores[0]) && search.validation_scores[0] > 0.0);
     let size = (first.teacher.size.layers, first.unpruned.size.layers, first.unpruned.size.hidden);
     assert_eq!(size, (4, 2, 16));
     assert_eq!((first.metric.as_str(), first.majority_score), ("accuracy", share_of_the_most_frequent(&first)));
@@ -106,9 +107,9 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
     assert_eq!(stored, first);
     assert!(!fs::read_to_string(folder.path().join("record.json")).unwrap().contains("null"));
 
-    // Whatever step a run was stopped before, it goes on to the same end.
+    // A run that was stopped before any step resumes to the same results.
     for (at, step) in done(folder.path()).into_iter().enumerate().filter(|(at, _)| *at != 3) {
-        let kept = fs::metadata(folder.path().join("steps/teacher/result.json")).unwrap().modified().unwrap();
+        let written = fs::metadata(folder.path().join("steps/teacher/result.json")).unwrap().modified().unwrap();
         for later in done(folder.path()).iter().skip(at) {
             fs::remove_file(later.join("result.json")).unwrap();
         }
@@ -116,9 +117,9 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
         let again = searched(&flags, folder.path()).unwrap();
         assert_eq!(without_clock(&again), without_clock(&first), "{}", step.display());
         let teacher = fs::metadata(folder.path().join("steps/teacher/result.json")).unwrap().modified().unwrap();
-        assert_eq!(teacher == kept, at > 0, "a finished step ran again");
+        assert_eq!(teacher == written, at > 0, "a finished step ran again");
     }
-    // What cannot be what a step found is found anew.
+    // Stored results that are not valid are computed again.
     for (name, damage) in [("clock", "[1.0]"), (row, "{}"), ("unpruned.seed-0", &*without_labels(folder.path()))] {
         fs::write(folder.path().join("steps").join(name).join("result.json"), damage).unwrap();
         let again = searched(&flags, folder.path()).unwrap();
@@ -129,7 +130,7 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
     let left: Vec<_> = done(folder.path()).iter().flat_map(|step| fs::read_dir(step).unwrap()).collect();
     assert!(left.iter().all(|entry| !entry.as_ref().unwrap().path().to_string_lossy().ends_with("checkpoint")));
 
-    // Other spaces and targets are further steps of the same run; another relaxation is another one.
+    // Other spaces and targets are further steps of the same run; another relaxation is another run.
     let before = names(folder.path());
     let further = searched(&["--space", "inputs+neurons,heads", "--targets", "0.5"], folder.path()).unwrap();
     assert_eq!(
@@ -141,7 +142,7 @@ fn a_search_reaches_its_target_and_goes_on_after_each_step() {
     assert!(matches!(&error, Error::OtherSteps { what, .. } if *what == "command"), "{error}");
 }
 
-/// The classes of the generated texts are about as frequent as each other.
+/// Share of the most frequent class; all classes of the generated texts are about equally frequent.
 fn share_of_the_most_frequent(record: &ArchitectureSearchRecord) -> f64 {
     let classes = record.data.classes.len() as f64;
     assert!(
@@ -152,7 +153,7 @@ fn share_of_the_most_frequent(record: &ArchitectureSearchRecord) -> f64 {
     record.majority_score
 }
 
-/// The report's search of inputs and heads.
+/// Flags of the report's search over inputs and heads.
 fn published<'a>(flags: &[&'a str]) -> Vec<&'a str> {
     [&["--settings", "report", "--space", "inputs+heads", "--targets", "1.0"], flags].concat()
 }
@@ -162,9 +163,10 @@ fn the_reports_search_evaluates_steps_and_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let flags = published(&["--lambda", "0", "--evaluate-every", "4"]);
     let first = searched(&flags, folder.path()).unwrap();
-    let [found] = &first.searches[..] else { panic!("{}", first.searches.len()) };
-    // 180 rows in batches of 32, two passes: after steps 4, 8 and 12, and at the ends of passes.
-    assert!([4, 6, 8, 12].contains(&found.best_steps[0]), "{:?}", found.best_steps);
+    let [search] = &first.searches[..] else { panic!("{}", first.searches.len()) };
+    // 180 rows in batches of 32 are 6 steps a pass. Evaluations are after steps 4, 8 and 12, and at the ends of both
+    // passes.
+    assert!([4, 6, 8, 12].contains(&search.best_steps[0]), "{:?}", search.best_steps);
     assert!(first.command.join(" ").contains("--evaluate-every 4"), "{:?}", first.command);
     let (search, steps) = (&first.settings["search"], &first.settings["evaluate_every"]);
     assert_eq!((&search["gate_loss"], steps), (&"labels".into(), &4.into()));
@@ -203,12 +205,12 @@ fn searched_weights_are_carried_and_others_stand_beside() {
         ["heads", "all"].iter().flat_map(|space| others.map(|method| format!("{space} {method}"))).collect();
     assert_eq!(methods, expected);
     for row in record.searches.iter().chain(&record.beside) {
-        // As many of each seed.
+        // Each seed has the same number of random draws.
         let draws = if row.method == "random" { 6 } else { 2 };
         assert_eq!((row.seeds.len(), row.best_steps.len()), (draws, draws), "{} {}", row.space, row.method);
         assert!((row.reached_ratio - 0.5).abs() <= 0.03, "{} {}: {}", row.space, row.method, row.reached_ratio);
         assert!(row.flops_ratio < 1.0 && row.unpruned_score > 0.0);
-        // Both differences are of the row's own score, in this direction.
+        // Both differences have the expected direction relative to the row's own score.
         let change = row.change.as_ref().expect("two seeds").mean;
         assert!((change - (row.score - record.unpruned.score)).abs() < 1e-9, "{} {}: {change}", row.space, row.method);
         let search = record.searches.iter().find(|search| search.space == row.space).expect("its search");
@@ -219,7 +221,7 @@ fn searched_weights_are_carried_and_others_stand_beside() {
     }
     let heads: Vec<&SearchedArchitecture> = record.searches.iter().filter(|row| row.space == "heads").collect();
     assert!(heads[0].kept.iter().map(|layer| layer.heads.len()).sum::<usize>() == 2, "{:?}", heads[0].kept);
-    // What was searched is a model of its own; the first seeds of its distillation began there.
+    // The searched model is stored, and its distillation started from it.
     let carried = folder.path().join("steps/search.all.0.5/model");
     let carried = TextClassifier::load(carried, &Device::Cpu).unwrap();
     assert!(carried.encoder().parameters().elements() < record.unpruned.size.parameters);
@@ -257,8 +259,8 @@ fn a_distilled_student_is_saved_and_its_run_resumes_at_any_step() {
         let mut again = distilled(&flags, &work).unwrap();
         let mut before = first.clone();
         for record in [&mut again, &mut before] {
-            let found = &mut record.results;
-            for model in [&mut found.teacher, &mut found.fine_tuned_student, &mut found.distilled_student] {
+            let results = &mut record.results;
+            for model in [&mut results.teacher, &mut results.fine_tuned_student, &mut results.distilled_student] {
                 timeless(model);
             }
         }
@@ -266,12 +268,12 @@ fn a_distilled_student_is_saved_and_its_run_resumes_at_any_step() {
     }
     let error = distilled(&["--layers", "1"], &work).unwrap_err();
     assert!(matches!(&error, Error::OtherSteps { what, .. } if *what == "command"), "{error}");
-    let given = out.to_string_lossy();
+    let directory = out.to_string_lossy();
     let other = folder.path().join("other");
-    let taught = distilled(&["--model", &given, "--fine-tuned", "--layers", "1"], &other).unwrap();
+    let taught = distilled(&["--model", &directory, "--fine-tuned", "--layers", "1"], &other).unwrap();
     assert_eq!((taught.teacher.score, taught.teacher.train_seconds), (student.score, 0.0));
 
-    // A classifier that numbers its classes in another order is the same teacher.
+    // A classifier with the same classes in another order is the same teacher.
     let reordered = folder.path().join("reordered");
     fs::create_dir(&reordered).unwrap();
     for file in ["config.json", "tokenizer.json"] {
@@ -289,18 +291,18 @@ fn a_distilled_student_is_saved_and_its_run_resumes_at_any_step() {
     let mut config = model.encoder().config().clone();
     config.set_labels(&order.iter().map(|class| labels[*class].clone()).collect::<Vec<_>>());
     fs::write(reordered.join("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
-    let given = reordered.to_string_lossy();
+    let directory = reordered.to_string_lossy();
     let work = folder.path().join("from reordered");
-    let other = distilled(&["--model", &given, "--fine-tuned", "--layers", "1"], &work).unwrap();
+    let other = distilled(&["--model", &directory, "--fine-tuned", "--layers", "1"], &work).unwrap();
     assert_eq!((other.teacher.score, other.teacher.macro_f1), (taught.teacher.score, taught.teacher.macro_f1));
     assert_eq!(other.data.classes, order.iter().map(|class| labels[*class].clone()).collect::<Vec<_>>());
-    // One of other classes is no teacher, which is said before a step is made.
+    // A classifier with other classes is refused as a teacher before the first step.
     config.set_labels(&[labels.clone(), vec!["neither".into()]].concat());
     fs::write(reordered.join("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
     let work = folder.path().join("from others");
-    let error = distilled(&["--model", &given, "--fine-tuned", "--layers", "1"], &work).unwrap_err().to_string();
-    let (given, needed) = (labels.len() + 1, labels.len());
-    let expected = format!("a classifier of {given} classes, expected one of {needed}");
+    let error = distilled(&["--model", &directory, "--fine-tuned", "--layers", "1"], &work).unwrap_err().to_string();
+    let (actual, needed) = (labels.len() + 1, labels.len());
+    let expected = format!("a classifier of {actual} classes, expected one of {needed}");
     assert!(error.contains(&expected), "{error}");
     assert!(!work.exists(), "something was begun");
 }
@@ -322,9 +324,9 @@ fn heads_are_scored_one_at_a_time_and_missing_ones_refused() {
     }
     let record = run(&[]).unwrap();
     assert_eq!(record.score, trained.teacher.score);
-    let found: Vec<(usize, usize)> = record.heads.iter().map(|head| (head.layer, head.head)).collect();
-    assert_eq!(found, (0..4).flat_map(|layer| [(layer, 0), (layer, 1)]).collect::<Vec<_>>());
-    // Of two heads, one without the other is the other alone.
+    let heads: Vec<(usize, usize)> = record.heads.iter().map(|head| (head.layer, head.head)).collect();
+    assert_eq!(heads, (0..4).flat_map(|layer| [(layer, 0), (layer, 1)]).collect::<Vec<_>>());
+    // In a layer of two heads, the score without one head equals the score with the other alone.
     for pair in record.heads.chunks(2) {
         assert_eq!([pair[0].without, pair[1].without], [Some(pair[1].alone), Some(pair[0].alone)]);
     }
@@ -332,7 +334,7 @@ fn heads_are_scored_one_at_a_time_and_missing_ones_refused() {
     assert!(fs::read_to_string(out.join("heads.svg")).unwrap().contains("this head alone in its layer"));
     let one = run(&["--heads", "3:1"]).unwrap();
     assert_eq!(one.heads, [record.heads[7]]);
-    // A figure without a record beside it is not ours.
+    // A figure without a record beside it does not belong to a run.
     fs::remove_file(out.join("record.json")).unwrap();
     assert!(matches!(run(&[]).unwrap_err(), Error::ForeignFile { .. }));
 }
@@ -350,11 +352,12 @@ fn a_student_never_overwrites_its_teacher_steps_or_other_files() {
         assert!(!work.exists(), "something was begun");
     }
     let teacher = folder.path().join("teacher");
-    let given = teacher.to_string_lossy();
-    distilled(&["--out", &given, "--epochs", "1", "--distillation-epochs", "1"], &work).unwrap();
+    let directory = teacher.to_string_lossy();
+    distilled(&["--out", &directory, "--epochs", "1", "--distillation-epochs", "1"], &work).unwrap();
     let before = fs::read(teacher.join("model.safetensors")).unwrap();
     let again = folder.path().join("again");
-    let error = distilled(&["--model", &given, "--fine-tuned", "--layers", "1", "--out", &given], &again).unwrap_err();
+    let error =
+        distilled(&["--model", &directory, "--fine-tuned", "--layers", "1", "--out", &directory], &again).unwrap_err();
     assert!(matches!(&error, Error::Argument { flag: "out", .. }), "{error}");
     assert_eq!(fs::read(teacher.join("model.safetensors")).unwrap(), before);
 }
@@ -399,7 +402,7 @@ fn files_that_no_run_wrote_stay() {
         fs::remove_file(&file).unwrap();
     }
     assert_eq!((fs::read_dir(&out).unwrap().count(), &*fs::read_to_string(&notes).unwrap()), (0, "mine"));
-    // Steps of a run that nothing names are nobody's to go on from.
+    // Steps without a file that names their run are not resumed.
     let few = ["--epochs", "1", "--distillation-epochs", "1"];
     distilled(&few, &out).unwrap();
     fs::remove_file(out.join("run.json")).unwrap();

@@ -1,11 +1,11 @@
-//! Checks the maps of the crates and the layers that they state: a module imports only modules of lower layers, and no
-//! files depend on each other in a circle.
+//! Checks the module maps of the crates and the layers that they state. A module imports only modules of lower layers,
+//! and files have no circular dependencies.
 //!
 //! The map is the section [`HEADING`] of `ARCHITECTURE.md`. Each module is listed there, each module listed exists, and
-//! each public module is in the tour of its crate's `lib.rs`. Two modules of one layer do not import each other; inside a
-//! folder, files may, where no circle comes of it. For circles, re-exports are followed to the file that defines a name.
+//! each public module is in the tour of its crate's `lib.rs`. Two modules of one layer do not import each other. Files
+//! inside of a folder may, if there is no circle. For circles, re-exports are followed to the file that defines a name.
 //! Imports are the paths that begin with `crate::`, in `use` and in code, including unit tests. A path through the
-//! crate's root, where the names for users are, has no layer and is refused.
+//! crate's root, which exports names for users, has no layer and is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -133,7 +133,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The first names of the paths in a source that begin with `prefix`, `crate::` or `super::`; without comments.
+/// First names of the paths in a source that begin with `prefix`, `crate::` or `super::`. Comments are ignored.
 fn imported(source: &str, prefix: &str) -> Vec<String> {
     let code: String =
         source.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect();
@@ -170,7 +170,7 @@ fn imported(source: &str, prefix: &str) -> Vec<String> {
     names
 }
 
-/// Every import that the layers do not allow, as a sentence.
+/// Imports that the layers do not allow, as sentences.
 fn violations(folder: &Path, layers: &Layers) -> Vec<String> {
     let layer: BTreeMap<&str, usize> = layers
         .iter()
@@ -202,7 +202,7 @@ fn violations(folder: &Path, layers: &Layers) -> Vec<String> {
     wrong
 }
 
-/// The leaves of the tree of a `use`: `a::{b, c::{d as e}}` has `a::b` and `a::c::d as e`.
+/// Leaves of a `use` tree: `a::{b, c::{d as e}}` has `a::b` and `a::c::d as e`.
 fn leaves(tree: &str) -> Vec<String> {
     let tree = tree.trim();
     let Some(open) = tree.find('{') else { return vec![tree.to_owned()] };
@@ -229,10 +229,10 @@ fn leaves(tree: &str) -> Vec<String> {
         .collect()
 }
 
-/// A path of a crate from its root, without `crate`.
+/// Path in a crate from its root, without `crate`.
 type Name = Vec<String>;
 
-/// The files of a crate as modules, with their code: no comments, no unit tests.
+/// Files of a crate as modules, with their code, but without comments and unit tests.
 struct Modules(BTreeMap<Name, String>);
 
 impl Modules {
@@ -256,9 +256,9 @@ impl Modules {
         Self(modules)
     }
 
-    /// The trees of all `use` lines of a module that no test alone has, each with whether it re-exports.
+    /// Trees of a module's `use` lines outside of tests. The flag says whether the line re-exports.
     fn uses(&self, module: &Name) -> Vec<(bool, String)> {
-        let mut found = Vec::new();
+        let mut uses = Vec::new();
         let mut rest = self.0[module].as_str();
         while let Some(at) = rest.find("use ") {
             let before = &rest[..at];
@@ -268,14 +268,14 @@ impl Modules {
             let of_tests = before.trim_end_matches(line).trim_end().ends_with("#[cfg(test)]");
             if (visible.is_empty() || visible.starts_with("pub")) && !of_tests {
                 let tree = rest[at + 4..end].split_whitespace().collect::<Vec<_>>().join(" ");
-                found.push((visible.starts_with("pub"), tree));
+                uses.push((visible.starts_with("pub"), tree));
             }
             rest = &rest[(at + 4).min(rest.len())..];
         }
-        found
+        uses
     }
 
-    /// A path as written in a module, from the crate's root; `None` for one of another crate.
+    /// Resolves a path in a module to a path from the crate's root; `None` for a path of another crate.
     fn absolute(&self, module: &Name, path: &str) -> Option<Name> {
         let parts: Vec<String> = path.split("::").map(|part| part.trim().to_owned()).collect();
         let first = parts[0].as_str();
@@ -295,22 +295,22 @@ impl Modules {
 
     /// Re-exports of each module, by their names there.
     fn re_exports(&self) -> BTreeMap<(Name, String), Name> {
-        let mut found = BTreeMap::new();
+        let mut targets = BTreeMap::new();
         for module in self.0.keys() {
             for (_, tree) in self.uses(module).into_iter().filter(|(public, _)| *public) {
                 for leaf in leaves(&tree) {
                     let (path, alias) =
                         leaf.split_once(" as ").unwrap_or((&leaf, leaf.rsplit("::").next().unwrap_or_default()));
                     if let Some(target) = self.absolute(module, path) {
-                        found.insert((module.clone(), alias.to_owned()), target);
+                        targets.insert((module.clone(), alias.to_owned()), target);
                     }
                 }
             }
         }
-        found
+        targets
     }
 
-    /// The module that defines what a path names.
+    /// Module that defines the item of a path.
     fn defining(&self, mut path: Name, re_exports: &BTreeMap<(Name, String), Name>) -> Option<Name> {
         for _ in 0..16 {
             let depth = (0..=path.len()).rev().find(|depth| self.0.contains_key(&path[..*depth]))?;
@@ -324,7 +324,7 @@ impl Modules {
         None
     }
 
-    /// Which modules each module depends on. A `mod.rs` that only declares and re-exports depends on nothing.
+    /// Modules that each module depends on. A `mod.rs` that only declares and re-exports depends on nothing.
     fn graph(&self) -> BTreeMap<Name, Vec<Name>> {
         let re_exports = self.re_exports();
         let mut graph = BTreeMap::new();
@@ -359,7 +359,7 @@ impl Modules {
     }
 }
 
-/// Returns whether a source has `mod` and `use` lines alone.
+/// Returns whether a source has only `mod` and `use` lines.
 fn only_declares(code: &str) -> bool {
     let statements = code.split(';').map(str::trim).filter(|statement| !statement.is_empty());
     let mut statements = statements.map(|statement| {
@@ -372,10 +372,10 @@ fn only_declares(code: &str) -> bool {
     statements.all(|word| ["mod", "use", ""].contains(&word.as_str()))
 }
 
-/// The modules that depend on each other in a circle, re-exports followed.
+/// Modules that depend on each other in a circle. Re-exports are followed.
 fn circles(folder: &Path) -> Vec<String> {
     let mut graph = Modules::of(folder).graph();
-    // Modules that depend on nothing more go one by one, and so do those that nothing depends on.
+    // Modules without dependencies, and modules that nothing depends on, are removed one by one.
     loop {
         let before = graph.len();
         let left: Vec<Name> = graph.keys().cloned().collect();
@@ -392,10 +392,10 @@ fn circles(folder: &Path) -> Vec<String> {
 fn counted<T: Debug>(find: impl Fn(&Path) -> Vec<T>) -> Vec<(String, usize)> {
     let mut counts = Vec::new();
     for (name, folder) in folders() {
-        let found = find(&folder);
-        if !found.is_empty() {
-            println!("{name}: {found:?}");
-            counts.push((name, found.len()));
+        let files = find(&folder);
+        if !files.is_empty() {
+            println!("{name}: {files:?}");
+            counts.push((name, files.len()));
         }
     }
     counts
@@ -405,7 +405,7 @@ fn counted<T: Debug>(find: impl Fn(&Path) -> Vec<T>) -> Vec<(String, usize)> {
 struct Planted(PathBuf);
 
 impl Planted {
-    /// An empty folder, by the name of its test.
+    /// Creates an empty folder, named after its test.
     fn new(test: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("layers-{}-{test}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -425,7 +425,7 @@ impl Drop for Planted {
     }
 }
 
-/// Layers of these names.
+/// Creates layers from module names.
 fn layers(names: &[&[&str]]) -> Layers {
     names.iter().map(|layer| layer.iter().map(|name| (*name).to_owned()).collect()).collect()
 }
@@ -480,22 +480,22 @@ fn a_stale_tour_is_detected() {
 
 /// Files and folders of the workspace, by their paths from the root.
 fn paths(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+    let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
         let name = entry.file_name();
         if ![".git", "target", "shared"].iter().any(|left_out| name == *left_out) {
             let path = entry.path();
             if path.is_dir() {
-                found.extend(paths(&path));
+                files.extend(paths(&path));
             }
-            found.push(path);
+            files.push(path);
         }
     }
-    found
+    files
 }
 
-/// Paths in backticks of a page that are the end of no path of the workspace. A path has a slash within or ends with
-/// `.rs`; names with capital letters, such as `NAME.rs`, and patterns stand for files to be.
+/// Paths in backticks of a page that do not exist in the workspace, even as the end of a path. A path contains a slash
+/// or ends with `.rs`. Names with capital letters, such as `NAME.rs`, and patterns are placeholders and are ignored.
 fn dead_paths(page: &str, paths: &[PathBuf]) -> Vec<String> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-./".contains(c);
     let prose: Vec<&str> = page.split("```").step_by(2).collect();
@@ -513,7 +513,7 @@ fn every_script_is_on_a_page() {
     let scripts = std::fs::read_dir(root().join("scripts")).expect("the scripts").map(|entry| entry.expect("an entry"));
     let names =
         scripts.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name().to_string_lossy().into_owned());
-    // Names with a point are parts of a script, or reference numbers.
+    // Names with a dot are parts of a script, or reference data.
     let unlisted = names.filter(|name| !name.contains('.') && !pages.contains(&format!("`scripts/{name}")));
     assert_eq!(unlisted.collect::<Vec<_>>(), [""; 0]);
 }
@@ -542,7 +542,7 @@ fn no_files_depend_on_each_other_in_a_circle() {
     write("d/c.rs", "pub struct C;\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}");
     write("d/tests.rs", "use crate::a::A;");
     assert_eq!(circles(&planted.0), [""; 0]);
-    // Through what `d` re-exports, and what the root does.
+    // The imports go through re-exports of `d`, and of the root.
     write("d/c.rs", "use crate::A;\npub struct C;");
     assert_eq!(circles(&planted.0), ["a", "b", "d/c"]);
     write("d/c.rs", "pub struct C(crate::A);");

@@ -1,5 +1,5 @@
-//! Every message of every error type stands in one file for each crate, `messages.txt`, so that a change of wording is
-//! seen and read. `WRITE_MESSAGES=1 cargo test --test messages` writes the files.
+//! Lists every message of every error type in one file for each crate, `messages.txt`, so that changes of wording are
+//! reviewed. `WRITE_MESSAGES=1 cargo test --test messages` writes the files.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use std::fs;
@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 
 const CRATES: [&str; 6] = ["bandits", "transformer", "dynamic", "search", "nas", "cli"];
 
-/// The Rust files of a folder, in the order of their paths.
+/// Rust files of a folder, in the order of their paths.
 fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+    let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(sources(&path));
+            files.extend(sources(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
+            files.push(path);
         }
     }
-    found.sort();
-    found
+    files.sort();
+    files
 }
 
-/// The literal at the beginning of an attribute's arguments, with the line breaks that a backslash joins.
+/// String literal at the beginning of an attribute's arguments. Lines that end in a backslash are joined.
 fn literal(arguments: &str) -> Option<String> {
     let text = arguments.trim_start().strip_prefix('"')?;
     let (mut message, mut letters) = (String::new(), text.chars().peekable());
@@ -39,9 +39,9 @@ fn literal(arguments: &str) -> Option<String> {
     None
 }
 
-/// A line for each message of a source: its type, its variant and the text.
+/// Lines of the messages in a source: type, variant and text.
 fn messages(source: &str) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut lines = Vec::new();
     for (at, _) in source.match_indices("#[error(") {
         let Some(message) = literal(&source[at + "#[error(".len()..]) else { continue };
         let word = |text: &str| -> String {
@@ -50,9 +50,9 @@ fn messages(source: &str) -> Vec<String> {
         let of = source[..at].rsplit_once("pub enum ").map_or_else(String::new, |(_, rest)| word(rest));
         let variant = source[at..].lines().map(str::trim).find(|line| line.starts_with(char::is_uppercase));
         let variant = word(variant.unwrap_or_default());
-        found.push(format!("{of}::{variant}: {message}"));
+        lines.push(format!("{of}::{variant}: {message}"));
     }
-    found
+    lines
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `docs/papers.md` says what `deviations()` says, and names tests and settings that exist.
+//! Checks that `docs/papers.md` lists the deviations of `deviations()`, and names existing tests and settings.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn page() -> String {
     std::fs::read_to_string(root().join("docs/papers.md")).expect("the page")
 }
 
-/// The lines of the four configurations as published, each once.
+/// Deviations of the four configurations as published, each once.
 fn published() -> Vec<String> {
     let experiment = Experiment::published(PublishedDataset::AgNews);
     let mut lines = Vec::new();
@@ -34,18 +34,18 @@ fn published() -> Vec<String> {
     lines
 }
 
-/// With `DHT_WRITE_PAGES` set, writes the list.
+/// Writes the list to the page if `DHT_WRITE_PAGES` is set.
 #[test]
 fn the_page_lists_the_deviations() {
     let page = page();
     let (before, rest) = page.split_once(START).expect("the start of the list");
-    let (found, after) = rest.split_once(END).expect("the end of the list");
+    let (list, after) = rest.split_once(END).expect("the end of the list");
     let expected: String = published().iter().map(|line| format!("- {line}\n")).collect();
     if std::env::var_os("DHT_WRITE_PAGES").is_some() {
         std::fs::write(root().join("docs/papers.md"), format!("{before}{START}{expected}{END}{after}"))
             .expect("to write");
     } else {
-        assert_eq!(found, expected, "run this test with DHT_WRITE_PAGES=1");
+        assert_eq!(list, expected, "run this test with DHT_WRITE_PAGES=1");
     }
 }
 
@@ -57,14 +57,14 @@ fn named_tests(page: &str) -> BTreeSet<String> {
     names.collect()
 }
 
-fn functions(folder: &Path, found: &mut BTreeSet<String>) {
+fn functions(folder: &Path, all: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
         if entry.is_dir() {
-            functions(&entry, found);
+            functions(&entry, all);
         } else if entry.extension().is_some_and(|extension| extension == "rs") {
             let text = std::fs::read_to_string(&entry).expect("a source file");
             let names = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
-            found.extend(names.map(str::to_owned));
+            all.extend(names.map(str::to_owned));
         }
     }
 }

@@ -1,15 +1,15 @@
-//! The number of names that users of each crate can meet. A new one has to be worth a line of everybody's catalogue.
+//! Limits the number of public names in each crate, so that the catalogue stays short.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Names of each crate. Lower a number with every name that goes; whoever raises one says why in the commit.
+/// Number of public names of each crate. Lower it when a name is removed; explain in the commit why it is raised.
 const LIMITS: [(&str, usize); 6] =
     [("bandits", 114), ("transformer", 136), ("dynamic", 117), ("search", 74), ("nas", 35), ("cli", 14)];
 
-/// The names that a module's source exports by `pub use` and by items of its own, and its public modules.
+/// Names that a module's source exports by `pub use` and by its own items, and its public modules.
 fn exported(source: &str) -> (BTreeSet<String>, Vec<String>) {
     let code: Vec<&str> = source.lines().map(|line| line.split("//").next().unwrap_or_default().trim_end()).collect();
     let (mut names, mut modules, mut hidden) = (BTreeSet::new(), Vec::new(), false);
@@ -24,7 +24,7 @@ fn exported(source: &str) -> (BTreeSet<String>, Vec<String>) {
             let list = path.split_once('{').map_or(path, |(_, list)| list.trim_end_matches('}'));
             let last =
                 |item: &str| item.rsplit("::").next().unwrap_or_default().trim_matches([' ', '{', '}']).to_owned();
-            // A crate that is re-exported whole brings no names of this crate.
+            // A crate that is re-exported whole adds no names of this crate.
             names
                 .extend(list.split(',').map(last).filter(|name| !name.is_empty() && !hidden && !name.contains(" as ")));
         }
@@ -39,19 +39,19 @@ fn exported(source: &str) -> (BTreeSet<String>, Vec<String>) {
     (names, modules)
 }
 
-/// The names of a source and of the public modules below it, each with the modules that export it.
+/// Public names of a source and of the modules below it, each with the modules that export it.
 fn names_of(folder: &Path, file: &Path, module: &str) -> BTreeMap<String, Vec<String>> {
     let (names, modules) = exported(&fs::read_to_string(file).unwrap());
-    let mut found: BTreeMap<String, Vec<String>> =
+    let mut exports: BTreeMap<String, Vec<String>> =
         names.into_iter().map(|name| (name, vec![module.to_owned()])).collect();
     for inner in modules {
         let files = [folder.join(&inner).join("mod.rs"), folder.join(format!("{inner}.rs"))];
         let file = files.iter().find(|path| path.is_file()).unwrap();
         for (name, modules) in names_of(&folder.join(&inner), file, &format!("{module}::{inner}")) {
-            found.entry(name).or_default().extend(modules);
+            exports.entry(name).or_default().extend(modules);
         }
     }
-    found
+    exports
 }
 
 fn names_of_crate(name: &str) -> BTreeMap<String, Vec<String>> {

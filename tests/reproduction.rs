@@ -1,4 +1,4 @@
-//! A reproduction: its rows, what is kept, and what fails.
+//! Tests of the example `reproduce`: its rows, reused units and failures.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
@@ -9,19 +9,19 @@ use dht_cli::exit_code;
 use dht_lab::record::ReproductionRecord;
 use dht_lab::{ReproductionArguments, reproduce};
 
-/// The flags of a reproduction in a process of its own.
+/// Environment variable with the flags of a reproduction in a separate process.
 const FLAGS: &str = "DHT_TEST_REPRODUCTION_FLAGS";
 
-/// Not a test itself: the tests start this program again with this function as the example.
+/// Entry point of the child process, not a test. The tests start this program again with this function as the example.
 #[test]
 fn the_example() {
     let Ok(flags) = std::env::var(FLAGS) else { return };
     let code = exit_code(reproduce(&ReproductionArguments::parse_from(flags.split('\n'))));
-    // Exits before the test harness reports a result.
+    // The process exits before the test harness reports a result.
     std::process::exit(i32::from(code != ExitCode::SUCCESS));
 }
 
-/// A reproduction on few generated texts.
+/// Runs a reproduction on few generated texts, in a separate process.
 fn reproduced(flags: &[&str], out: &Path) -> Output {
     let out = out.to_string_lossy();
     let few =
@@ -56,17 +56,17 @@ fn rows_are_means_over_seeds_and_finished_ones_are_kept() {
     }
     let [full, long, truncated, published] = &first.rows[..] else { panic!("{}", first.rows.len()) };
     assert_eq!((full.epochs, long.epochs, published.epochs), (1, 2, 2));
-    // One text fills none of the paper's queues.
+    // A single text does not fill the paper's queues.
     assert_eq!((full.single_text_wall_ratio, published.single_text_wall_ratio), (Some(1.0), None));
     assert!(truncated.single_text_wall_ratio.is_some_and(|ratio| ratio > 0.0));
     assert_eq!((full.train_flops_ratio, full.deficit, full.deficit_upper95), (1.0, 0.0, 0.0));
     assert!((truncated.inference_flops_ratio - 0.5).abs() < 0.01 && (truncated.train_flops_ratio - 0.5).abs() < 0.01);
     assert!(published.random_macro_f1.is_some() && published.curves.is_some() && published.routes.is_some());
 
-    // A second run trains only what is missing: a unit whose result is gone or of other settings.
+    // A second run trains only units whose results are missing or have other settings.
     let units = folder.path().join("units");
     let result = |unit: &str| units.join(unit).join("result.json");
-    let kept = std::fs::metadata(result("full.seed-0")).unwrap().modified().unwrap();
+    let written = std::fs::metadata(result("full.seed-0")).unwrap().modified().unwrap();
     std::fs::remove_file(result("truncation-2.seed-1")).unwrap();
     let old = std::fs::read_to_string(result("truncation-2.seed-0")).unwrap();
     std::fs::write(result("truncation-2.seed-0"), old.replacen("\"hash\": \"", "\"hash\": \"0", 1)).unwrap();
@@ -77,7 +77,7 @@ fn rows_are_means_over_seeds_and_finished_ones_are_kept() {
         assert!(said.contains(&format!("truncation-2, seed {seed}\n")), "trained again: {said}");
     }
     assert!(!said.contains("full, seed 0") && shown.contains("Table 1") && shown.contains("Table 2"), "{said}{shown}");
-    assert_eq!(std::fs::metadata(result("full.seed-0")).unwrap().modified().unwrap(), kept);
+    assert_eq!(std::fs::metadata(result("full.seed-0")).unwrap().modified().unwrap(), written);
     let timeless = |record: &ReproductionRecord| {
         let mut record = record.clone();
         for row in &mut record.rows {

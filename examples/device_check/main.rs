@@ -1,10 +1,10 @@
 //! Compares a device with the CPU and measures its speed: `cargo run --release --features cuda --example device_check
 //! -- --device cuda`
 //!
-//! Weights and texts are random. For a small encoder, with dropout and with texts that keep other heads and neurons,
-//! the program compares the rows, loss, gradients, head gates and parameters after AdamW steps. They must equal the
-//! CPU's in single precision within the rounding of each precision that the device has. A T-DHT trained on the routes
-//! that bandits selected on the CPU must predict the same.
+//! Weights and texts are random. The program compares rows, loss, gradients, head gates, and parameters after AdamW
+//! steps. The encoder is small and has dropout, and texts run different heads and neurons. The results must equal the
+//! CPU's in single precision, within the rounding of each precision of the device. A T-DHT trained on the routes that
+//! bandits selected on the CPU must predict the same.
 //!
 //! Then inference and a training step of BERT-base's size on 64 texts of 128 tokens are timed in each precision, and
 //! the path from texts to labels. The program prints one JSON object, and exits with 1 if a comparison fails.
@@ -78,17 +78,18 @@ fn check(arguments: &Arguments) -> Result<(bool, Value)> {
         let cpu = steps(&Device::Cpu, (heads, hidden), Precision::F32)?;
         for precision in &precisions {
             let other = steps(&device, (heads, hidden), *precision)?;
-            for ((what, expected), (_, found)) in cpu.iter().zip(&other) {
-                // Gradients add up thousands of rounded products in another order. Where products round, few numbers differ much. And
-                // AdamW's first steps have the size of the rate, whatever the gradient's: a number whose gradient is all rounding takes
-                // any step, so that what they lead to is compared as a whole, and in f32 alone.
+            for ((what, expected), (_, actual)) in cpu.iter().zip(&other) {
+                // Gradients add up thousands of rounded products in another order. If products are rounded, a few
+                // numbers differ much. AdamW's first steps have the size of the learning rate for any gradient, so a
+                // gradient that is only rounding error can take any step. The parameters after these steps are
+                // therefore compared as a whole, and in f32 only.
                 let (far, most) = match (precision, what.starts_with("rows")) {
-                    (Precision::F32, _) if what.ends_with("steps") => (distance(found, expected), 2e-3),
-                    (Precision::F32, true) => (worst(found, expected), 1e-4),
-                    (Precision::F32, false) => (worst(found, expected), 2e-3),
+                    (Precision::F32, _) if what.ends_with("steps") => (distance(actual, expected), 2e-3),
+                    (Precision::F32, true) => (worst(actual, expected), 1e-4),
+                    (Precision::F32, false) => (worst(actual, expected), 2e-3),
                     (_, _) if what.ends_with("steps") || what.starts_with("loss of step") => continue,
-                    (Precision::Tf32, _) => (distance(found, expected), 0.02),
-                    (_, rows) => (distance(found, expected), if rows { 0.03 } else { 0.15 }),
+                    (Precision::Tf32, _) => (distance(actual, expected), 0.02),
+                    (_, rows) => (distance(actual, expected), if rows { 0.03 } else { 0.15 }),
                 };
                 let what = format!("{what}, {heads} heads of {}", hidden / heads);
                 let precision = precision.to_string();
@@ -119,20 +120,20 @@ fn check(arguments: &Arguments) -> Result<(bool, Value)> {
 }
 
 /// Largest difference as a share of the largest number; infinite if the lengths differ.
-fn worst(found: &[f32], expected: &[f32]) -> f64 {
+fn worst(actual: &[f32], expected: &[f32]) -> f64 {
     let largest = expected.iter().fold(1e-6_f32, |largest, number| largest.max(number.abs()));
-    let differences = found.iter().zip(expected).map(|(a, b)| f64::from((a - b).abs() / largest));
-    // A NaN is no number below another: it must not be lost.
+    let differences = actual.iter().zip(expected).map(|(a, b)| f64::from((a - b).abs() / largest));
+    // `max` would ignore NaN, which must not be lost.
     let worst = differences.fold(0.0, |worst: f64, it| if it.is_nan() { f64::INFINITY } else { worst.max(it) });
-    if found.len() == expected.len() { worst } else { f64::INFINITY }
+    if actual.len() == expected.len() { worst } else { f64::INFINITY }
 }
 
-/// Relative distance ‖found − expected‖ / ‖expected‖; infinite if the lengths differ.
-fn distance(found: &[f32], expected: &[f32]) -> f64 {
+/// Relative distance ‖actual − expected‖ / ‖expected‖; infinite if the lengths differ.
+fn distance(actual: &[f32], expected: &[f32]) -> f64 {
     let norm = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(|number| f64::from(number).powi(2)).sum::<f64>();
-    let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+    let difference = norm(&mut actual.iter().zip(expected).map(|(a, b)| a - b));
     let distance = (difference / norm(&mut expected.iter().copied()).max(1e-12)).sqrt();
-    if found.len() == expected.len() && !distance.is_nan() { distance } else { f64::INFINITY }
+    if actual.len() == expected.len() && !distance.is_nan() { distance } else { f64::INFINITY }
 }
 
 fn text(id: u64, tokens: u32, vocabulary: u32) -> Sample {
@@ -173,7 +174,7 @@ fn steps(
     let groups = [(2, last, 11), (1, all, 4 * hidden), (1, last, 11), (1, all, 40)]
         .map(|(samples, heads, neurons)| SampleGroup { samples, heads, neurons });
     let run = |ctx: &ForwardContext| encoder.run_groups(0..3, &encoder.embed(&batch, ctx)?, &groups, ctx);
-    let mut found = vec![("rows of inference".to_owned(), numbers(run(&ForwardContext::inference())?.tensor())?)];
+    let mut tensors = vec![("rows of inference".to_owned(), numbers(run(&ForwardContext::inference())?.tensor())?)];
     let mut optimizer = optimizer(&encoder)?;
     for step in 0..3 {
         let ctx = ForwardContext::training(encoder.parameters(), 9, step).with_head_gate_gradients();
@@ -181,24 +182,25 @@ fn steps(
         let loss = cross_entropy(&classifier.forward(&rows, &ctx)?, &batch.labels)?.mean_all()?;
         let gradients = ctx.backward(&loss, encoder.parameters())?;
         if step == 0 {
-            found.push(("rows of training".into(), numbers(rows.tensor())?));
+            tensors.push(("rows of training".into(), numbers(rows.tensor())?));
             let mut gates = ctx.head_gate_gradients();
             gates.sort_by_key(|gate| (gate.layer, gate.sample, gate.head));
-            found.push(("head gates".into(), gates.iter().map(|gate| gate.gradient).collect()));
+            tensors.push(("head gates".into(), gates.iter().map(|gate| gate.gradient).collect()));
             for (id, name, var) in encoder.parameters().iter() {
                 let gradient =
                     gradients.get(id).map_or(Ok(Vec::new()), |gradient| numbers(&gradient.to_tensor(var)?))?;
-                found.push((format!("gradient of {name}"), gradient));
+                tensors.push((format!("gradient of {name}"), gradient));
             }
         }
         optimizer.step(encoder.parameters(), &gradients, 1e-3)?;
-        found.push((format!("loss of step {step}"), vec![loss.to_scalar()?]));
+        tensors.push((format!("loss of step {step}"), vec![loss.to_scalar()?]));
     }
-    // A key's bias shifts all scores of a query alike: its gradient is rounding, which AdamW makes as large as any other.
+    // The bias of keys shifts all scores of a query equally. Its gradient is only rounding error, which AdamW scales up
+    // to a full step.
     for (_, name, var) in encoder.parameters().iter().filter(|(_, name, _)| !name.ends_with("qkv.bias")) {
-        found.push((format!("{name} after three steps"), numbers(var.as_tensor())?));
+        tensors.push((format!("{name} after three steps"), numbers(var.as_tensor())?));
     }
-    Ok(found.into_iter().filter(|(what, _)| !what.ends_with("qkv.bias")).collect())
+    Ok(tensors.into_iter().filter(|(what, _)| !what.ends_with("qkv.bias")).collect())
 }
 
 /// Times an encoder of BERT-base's size: 768 columns, 12 heads, and a vocabulary of 30,522 tokens.
@@ -236,7 +238,7 @@ fn text_to_label(config: &BertConfig, device: &Device, precision: Precision) -> 
     const WORDS: usize = 90;
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let word = |rng: &mut ChaCha8Rng| -> String {
-        // Few letters, so that words come again.
+        // Words have few letters, so that they repeat.
         (0..rng.random_range(2..6)).map(|_| rng.random_range('a'..'g')).collect()
     };
     let texts: Vec<String> =

@@ -1,4 +1,5 @@
-//! Trains a T-DHT on recorded routes: all computations of a search, without a decision that rounding could change.
+//! Training of a T-DHT on recorded routes. It runs all computations of a search, without decisions that rounding could
+//! change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,10 +22,10 @@ const LAYERS: usize = 4;
 const HEADS: usize = 6;
 const HIDDEN: usize = 96;
 
-/// Exit of each text, and its heads in each group that it runs, by the text's number.
+/// Route of each text by its number: the exit, and the heads in each group of layers that the text runs.
 type Routes = Arc<BTreeMap<u64, (usize, Vec<HeadSet>)>>;
 
-/// Result of a training.
+/// Result of a training run: its predictions and their cost.
 pub struct Trained {
     /// Probabilities by text and class.
     pub probabilities: Vec<f32>,
@@ -107,7 +108,7 @@ fn trained(model: SearchModel, texts: &EncodedDataset) -> Result<SearchModel> {
     Ok(search.into_model())
 }
 
-/// Routes that bandits selected on the CPU, for training texts and for others.
+/// Routes that bandits selected on the CPU, for training texts and for other texts.
 pub fn recorded() -> Result<Routes> {
     let texts = texts(0..160);
     let model = trained(model(&Device::Cpu)?, &texts)?;
@@ -121,7 +122,7 @@ pub fn recorded() -> Result<Routes> {
     Ok(Arc::new(routes.collect()))
 }
 
-/// Trains on recorded routes, and predicts the same texts.
+/// Trains on recorded routes, and predicts the texts.
 pub fn replayed(device: &Device, routes: &Routes) -> Result<Trained> {
     let texts = texts(0..160);
     let router = Recorded(routes.clone());

@@ -1,4 +1,4 @@
-//! Flags that both programs share, and the plan that results from checking them.
+//! Flags that the examples `distil` and `nas` share, and the plan that results from checking them.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -53,7 +53,7 @@ pub struct CompressionArguments {
     /// The student has as many heads as the teacher, whose attention it learns.
     #[arg(long, value_name = "N")]
     pub hidden: Option<usize>,
-    /// Number of neurons of each of the student's feed-forwards [default: the teacher's ratio of neurons to width]
+    /// Number of neurons in each feed-forward of the student [default: the teacher's ratio of neurons to width]
     #[arg(long, value_name = "N")]
     pub ffn: Option<usize>,
     /// Teacher layers that the student's layers learn from: uniform, last, or their numbers from 0, such as 1,3
@@ -68,7 +68,7 @@ pub struct CompressionArguments {
     /// Augmented copies of the training texts
     #[command(flatten)]
     pub augment: AugmentArguments,
-    /// Number of passes of each of the two stages of distillation.
+    /// Number of passes in each of the two distillation stages.
     ///
     /// The second stage uses the pass with the best validation score.
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -151,7 +151,7 @@ pub(super) struct StudentSize {
 }
 
 impl StudentSize {
-    /// Size of a whole encoder.
+    /// Size of an unpruned encoder, read from its configuration.
     fn from_config(config: &BertConfig) -> Self {
         Self {
             layers: config.num_hidden_layers,
@@ -161,7 +161,7 @@ impl StudentSize {
         }
     }
 
-    /// Configuration of an encoder of this size, with the other settings of the teacher.
+    /// Configuration of an encoder with this size and the teacher's other settings.
     pub(super) fn config(self, teacher: &BertConfig) -> Result<BertConfig> {
         let config = BertConfig {
             num_hidden_layers: self.layers,
@@ -176,7 +176,7 @@ impl StudentSize {
 }
 
 impl CompressionPlan {
-    /// Checks the flags, and the map from student to teacher layers, before any data are read.
+    /// Checks the flags and the map from student to teacher layers. No data are read.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) and `Needs`; `Transformer` for a directory without a valid
@@ -232,7 +232,7 @@ impl CompressionPlan {
         })
     }
 
-    /// Sets evaluations every `every` steps if the flags set none.
+    /// Sets an evaluation every `every` steps if the flags set no interval.
     pub(super) fn evaluated_by_default(mut self, every: usize) -> Self {
         if self.evaluate_every.is_none() {
             self.evaluate_every = Some(every);
@@ -241,14 +241,14 @@ impl CompressionPlan {
         self
     }
 
-    /// Plan with another seed of the trainings; the texts stay the same.
+    /// Plan with another seed for the training runs; the texts stay the same.
     pub(super) fn with_seed(&self, seed: u64) -> RunPlan {
         RunPlan { seed: self.run.seed.wrapping_add(seed), ..self.run.clone() }
     }
 }
 
 impl CompressionArguments {
-    /// Equivalent flags of a single run.
+    /// Flags of the single training run that is equivalent to these flags.
     fn of_run(&self) -> Arguments {
         Arguments {
             source: with_defaults(&self.source),
@@ -281,7 +281,7 @@ impl CompressionArguments {
         Ok(size)
     }
 
-    /// Files that are read in addition to the texts of the task.
+    /// Input files other than the texts of the task.
     fn files(&self, model: &Model) -> Vec<PathBuf> {
         let mut files = self.texts.clone();
         files.extend(self.augment.word_vectors.clone());
@@ -295,7 +295,7 @@ impl CompressionArguments {
         files
     }
 
-    /// Flags that [`Arguments`] lacks.
+    /// Flags of these examples that [`Arguments`] lacks.
     fn own_flags(&self) -> Vec<String> {
         let number = |number: Option<usize>| number.map(|number| number.to_string());
         let map = match &self.layer_map.0 {
@@ -330,7 +330,7 @@ pub(super) fn with_defaults(source: &DataArguments) -> DataArguments {
     DataArguments { pair: source.pair || known.is_some_and(|known| known.pair), ..source }
 }
 
-/// Combined checksum of files. A list of all checksums would be too long for a message.
+/// Combined checksum of several files. One checksum fits in an error message, unlike a list.
 fn checksums(files: &[PathBuf]) -> Result<String> {
     let mut all = Sha256::new();
     for file in files {

@@ -12,7 +12,7 @@ use super::limits::{MOST, refused};
 use crate::error::Result;
 use crate::experiment::{RunData, RunPlan, named, rng};
 
-/// Random stream of the copies.
+/// Random stream that the augmented copies are drawn from.
 const COPIES: u64 = 25;
 
 /// Flags for augmented copies.
@@ -33,7 +33,7 @@ pub struct AugmentArguments {
 }
 
 impl AugmentArguments {
-    /// Rejects copies without a source of replacements.
+    /// Rejects a request for copies without a masked language model or word vectors to take replacements from.
     pub(super) fn check(&self) -> Result<()> {
         match self.augment {
             Some(copies) if !(1..=MOST as usize).contains(&copies) => {
@@ -58,8 +58,8 @@ impl AugmentArguments {
     /// Training texts with their copies; `None` if no copies are requested.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for a model of another vocabulary; errors of reading, of the model
-    /// and of [`Augmentation`].
+    /// [`Error::Argument`](crate::Error::Argument) if the masked language model has another vocabulary than the
+    /// teacher; otherwise errors of reading files, of the model and of [`Augmentation`].
     pub(super) fn texts(&self, data: &RunData, run: &RunPlan, device: &Device) -> Result<Option<EncodedDataset>> {
         let Some(copies) = self.augment else { return Ok(None) };
         let tokenizer = &data.tokenizer;

@@ -44,7 +44,7 @@ pub(super) struct Bench {
     pub(super) steps: Steps,
     pub(super) judge: Judge,
     pub(super) device: Device,
-    /// Scores of the teacher on the test rows.
+    /// Teacher's size, costs and scores on the test rows.
     pub(super) judged_teacher: JudgedModel,
     pub(super) teacher: TextClassifier,
     general: TextClassifier,
@@ -52,7 +52,7 @@ pub(super) struct Bench {
     logits: OnceCell<Arc<TeacherLogits>>,
 }
 
-/// Trained student with the facts of its training.
+/// Trained student, with its best step, validation score and seconds.
 pub(super) struct Trained {
     pub(super) model: TextClassifier,
     /// Optimiser step of the last stage after which the student was best on validation rows.
@@ -88,7 +88,8 @@ impl Bench {
         if !plan.run.quiet {
             report(&data.record.summary());
         }
-        // First, as plain texts are: files that cannot be read cost no teacher and leave no steps behind.
+        // Files are read first, the plain texts too, so that a file that cannot be read fails before a teacher is
+        // trained.
         let augmented = plan.augment.texts(&data, &plan.run, &device)?;
         if let Some(augmented) = augmented.as_ref().filter(|_| !plan.run.quiet) {
             report(&format!("students learn from {} texts, copies with words replaced among them", augmented.len()));
@@ -147,7 +148,7 @@ impl Bench {
         Ok(self.logits.get_or_init(|| Arc::new(logits)).clone())
     }
 
-    /// Settings of a student's training of `epochs` passes. With validation rows, the best pass or step is used.
+    /// Settings of a student's training run of `epochs` passes. With validation rows, the best pass or step is used.
     fn student_settings(&self, run: &RunPlan, epochs: usize) -> TrainSettings {
         let settings = student_settings(run, self.plan.student_rate, epochs);
         TrainSettings { evaluate_every: self.plan.evaluate_every, ..settings }
@@ -181,7 +182,7 @@ impl Bench {
         Ok(Trained::new(student, &history, history.train_seconds))
     }
 
-    /// Runs a stage of a search.
+    /// Trains one stage of an architecture search, and returns its history.
     pub(super) fn search_stage(
         &self,
         search: &mut ArchitectureSearch,
@@ -199,9 +200,10 @@ impl Bench {
         self.judge.judge(&trained.model, &self.data.test, trained.seconds)
     }
 
-    /// Wall clock of predicting test rows divided by the first model's: all warm, in turns, medians.
+    /// Prediction times of several models on test rows, divided by the first model's. All models are warm and run in
+    /// turns; the times are medians.
     pub(super) fn wall_ratios<const N: usize>(&self, models: [&TextClassifier; N]) -> Result<[f64; N]> {
-        // Evenly spaced, since the first rows may be of another kind than the others.
+        // The rows are evenly spaced, since a file may be sorted.
         let samples = &self.data.test.samples;
         let count = samples.len().min(TIMED_ROWS);
         let timed = (0..count).map(|at| samples[at * samples.len() / count].clone()).collect();
@@ -256,7 +258,7 @@ pub(super) fn copy(model: &TextClassifier) -> Result<TextClassifier> {
     Ok(model.with_encoder(Encoder::from_tensors(encoder.config(), &encoder.to_tensors()?, device)?)?)
 }
 
-/// Training in a step.
+/// Training run of one stage within a step.
 struct Stage<'a> {
     bench: &'a Bench,
     step: &'a Step,
@@ -266,8 +268,8 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// Trains with validation rows. They are evaluated every few steps by the task's metric, or after each pass by the
-    /// objective's own.
+    /// Trains an objective and evaluates it on the validation rows: every few steps by the task's metric, or after each
+    /// pass by the objective's own metric.
     fn fit<O: Predict>(self, objective: &mut O, validation: &EncodedDataset) -> Result<History>
     where
         Error: From<O::Error>,
@@ -281,7 +283,7 @@ impl Stage<'_> {
         }
     }
 
-    /// Trains without evaluations between the ends of passes.
+    /// Trains an objective with evaluations at the ends of passes only.
     fn fit_alone<O: Objective>(mut self, objective: &mut O, validation: &EncodedDataset) -> Result<History>
     where
         Error: From<O::Error>,
@@ -302,7 +304,7 @@ impl Stage<'_> {
     }
 }
 
-/// Inputs of the teacher and the general student.
+/// Inputs from which the teacher and the general student are created.
 struct Start<'a> {
     plan: &'a CompressionPlan,
     data: &'a RunData,
@@ -326,7 +328,7 @@ impl Start<'_> {
         Ok(TextClassifier::new(encoder, self.classes(), pooling(run), &mut rng(run, CLASSIFIERS))?)
     }
 
-    /// Encoder before its fine-tuning.
+    /// Encoder before fine-tuning: pre-trained, or with random weights.
     fn encoder(&self) -> Result<Encoder> {
         encoder(&self.plan.run, self.data, self.device)
     }
@@ -343,7 +345,7 @@ impl Start<'_> {
         Ok(Some(texts).filter(|texts| !texts.is_empty()))
     }
 
-    /// Teacher: fine-tuned, or as given.
+    /// Fine-tunes the teacher, or loads an already fine-tuned one.
     fn teacher(&self) -> Result<JudgedModel> {
         let run = &self.plan.run;
         self.steps.once(TEACHER, |step| {

@@ -38,15 +38,16 @@ pub struct DistilArguments {
     pub work: PathBuf,
 }
 
-/// Runs the distillation.
+/// Runs the example `distil`: distils a teacher into a student, and compares it with the same student fine-tuned on
+/// labels.
 ///
 /// # Errors
-/// Errors of the flags, the data, the teacher and the directories: [`OtherSteps`](crate::Error::OtherSteps) if `work`
-/// has the steps of another command; [`Argument`](crate::Error::Argument) if `out` would replace the teacher or the
-/// steps; `Transformer` if `out` exists and has other files than a model.
+/// Errors of the flags, the data and the teacher. [`OtherSteps`](crate::Error::OtherSteps) if `work` has the steps of
+/// another command; [`Argument`](crate::Error::Argument) if `out` would replace the teacher or the steps; `Transformer`
+/// if `out` exists and has files that do not belong to a model.
 pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     let plan = CompressionPlan::new(&arguments.common)?;
-    // Before anything is trained. What is left of an earlier student is replaced.
+    // The output directory is checked before anything is trained. Files of an earlier student are replaced.
     if let Some(out) = &arguments.out {
         check_out(out, &arguments.work, &plan.run.model)?;
     }
@@ -94,7 +95,7 @@ pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     Ok(record)
 }
 
-/// Rejects a directory whose files would be lost, or that the run itself uses.
+/// Rejects an output directory whose files would be lost, or that the run itself uses.
 fn check_out(out: &Path, work: &Path, model: &Model) -> Result<()> {
     let teacher = if let Model::Directory(folder) = model { Some(folder.as_path()) } else { None };
     let holds_used = [Some(work), teacher].into_iter().flatten().any(|used| real(used).starts_with(real(out)));

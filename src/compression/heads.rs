@@ -78,7 +78,7 @@ impl fmt::Display for HeadName {
     }
 }
 
-/// Runs the head ablation.
+/// Runs the example `heads`: scores a classifier without each head, and with each head alone in its layer.
 ///
 /// # Errors
 /// Errors of the flags, the data, the classifier and the directories; [`Error::Transformer`] for a layer or head that
@@ -123,11 +123,11 @@ pub fn heads(arguments: &HeadsArguments) -> Result<HeadAblationRecord> {
     })?;
     let of = |classes: &[u32]| -> Result<f64> { Ok(judge.score(&Confusion::from_predictions(test, classes)?)) };
     let mut scores = Vec::with_capacity(ablated.len());
-    for found in &ablated {
-        let without = found.without.as_deref().map(&of).transpose()?;
-        scores.push(HeadScores { layer: found.layer, head: found.head, without, alone: of(&found.alone)? });
+    for ablation in &ablated {
+        let without = ablation.without.as_deref().map(&of).transpose()?;
+        scores.push(HeadScores { layer: ablation.layer, head: ablation.head, without, alone: of(&ablation.alone)? });
     }
-    let found = Record::new(
+    let results = Record::new(
         command,
         data.record,
         AblatedHeads {
@@ -141,10 +141,10 @@ pub fn heads(arguments: &HeadsArguments) -> Result<HeadAblationRecord> {
     );
     std::fs::create_dir_all(&arguments.out).map_err(|source| Error::Io { path: arguments.out.clone(), source })?;
     for path in std::iter::once(&record).chain(&arguments.record) {
-        found.save(path)?;
+        results.save(path)?;
     }
-    let svg = head_ablation_figure(&found)?;
+    let svg = head_ablation_figure(&results)?;
     write_atomically(&figure, |file| file.write_all(svg.as_bytes()))?;
-    print(std::io::stdout(), &head_ablation_table(&found))?;
-    Ok(found)
+    print(std::io::stdout(), &head_ablation_table(&results))?;
+    Ok(results)
 }

@@ -13,7 +13,8 @@ use crate::record::{F1, JudgedModel, MATTHEWS};
 /// Number of texts in a batch of predictions.
 pub(super) const BATCH: usize = 64;
 
-/// Metric of a task: that of the GLUE task with the directory's name, if the labels have its class; otherwise accuracy.
+/// Metric of a task. A data directory with the name of a GLUE task has that task's metric, and F1 only if the labels
+/// include its class. All other tasks have accuracy.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Judge {
     Accuracy,
@@ -66,7 +67,7 @@ impl Judge {
             .try_fold(0.0, |best: f64, score: Result<f64>| Ok(best.max(score?)))
     }
 
-    /// Scores a model on the test rows, and returns its predicted classes. Its clock is not measured yet.
+    /// Scores a model on the test rows, and returns its predicted classes. The wall clock ratio is measured later.
     pub(super) fn judge(
         self,
         model: &TextClassifier,
@@ -77,7 +78,7 @@ impl Judge {
         let confusion = evaluation.confusion;
         let classes = model.classifier().classes();
         let mut size = model_record(model.encoder(), classes);
-        // With dimensions taken out and a pooler, there are more and fewer than a whole encoder's.
+        // Counted from the tensors, since removed dimensions and a pooler change the number for a whole encoder.
         size.parameters = model.encoder().parameters().elements();
         let judged = JudgedModel {
             size,

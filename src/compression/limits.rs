@@ -12,7 +12,7 @@ pub(super) fn refused(flag: &'static str, expected: impl Into<String>, got: impl
     Error::Argument { flag, expected: expected.into(), got: got.to_string() }
 }
 
-/// Absolute path with links resolved in the part of it that exists.
+/// Absolute path in which symbolic links are resolved, as far as the path exists.
 pub(super) fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let Some(there) = path.ancestors().find(|part| part.exists()) else { return path };

@@ -6,7 +6,7 @@
 //!                          architecture ─▶ extracted student ─▶ intermediate ─▶ prediction ─▶ row of the table
 //! ```
 //!
-//! Each of these is a step that runs once and is stored in the output directory.
+//! Each node of the diagram is a step that runs once and is stored in the output directory.
 
 mod arguments;
 mod augmented;

@@ -6,7 +6,7 @@
 //! OUT/record.json, kept.*.svg       the results
 //! OUT/steps/NAME/result.json        the result of a step; written last
 //! OUT/steps/NAME/model/             its model, if later steps read it
-//! OUT/steps/NAME/STAGE.checkpoint   checkpoint of a training, while the step runs
+//! OUT/steps/NAME/STAGE.checkpoint   checkpoint of a training run, while the step runs
 //! ```
 
 use std::io::ErrorKind;
@@ -39,7 +39,7 @@ pub(super) struct Steps {
     quiet: bool,
 }
 
-/// Step that runs.
+/// Step in progress: its name and directory.
 #[derive(Debug)]
 pub(super) struct Step {
     folder: PathBuf,
@@ -86,7 +86,7 @@ fn there(path: &Path) -> bool {
 }
 
 impl Step {
-    /// Checkpoint of a training of this step, from which it resumes.
+    /// Checkpoint settings of a training run in this step, which resumes from the file if it exists.
     pub(super) fn checkpoint(&self, stage: &str) -> CheckpointSettings {
         let path = self.folder.join(format!("{stage}.{CHECKPOINT}"));
         CheckpointSettings { path, every_steps: EVERY_STEPS, resume: true }
@@ -103,9 +103,9 @@ impl Steps {
     /// written anything is replaced.
     ///
     /// # Errors
-    /// [`Error::Command`] if another run holds the lock; [`Error::OtherSteps`] if the existing steps are of another
-    /// run; [`Error::UnknownSteps`] if nothing names the run that they are of; [`Error::ForeignFile`] if the file at
-    /// the path of `run.json` is not one of a run.
+    /// [`Error::Command`] if another run holds the lock. [`Error::OtherSteps`] if the existing steps belong to another
+    /// run; [`Error::UnknownSteps`] if `run.json`, which names their run, is missing. [`Error::ForeignFile`] if
+    /// `run.json` exists and was not written by a run.
     pub(super) fn open(out: &Path, run: &Map<String, Value>, quiet: bool) -> Result<Self> {
         let dir = RunDir::open(out)?;
         let begun = begun(&out.join(STEPS))?;
@@ -130,7 +130,7 @@ impl Steps {
         self.dir.path().join(RECORD)
     }
 
-    /// Returns whether a path is, or would be, among the steps of a run in a directory.
+    /// Returns whether a path is inside the `steps` directory of the output directory `out`. The path need not exist.
     pub(super) fn hold(out: &Path, path: &Path) -> bool {
         real(path).starts_with(real(&out.join(STEPS)))
     }
@@ -140,7 +140,7 @@ impl Steps {
         self.dir.path()
     }
 
-    /// Returns whether a step is done.
+    /// Returns whether a step has a stored result.
     pub(super) fn is_done(&self, name: &str) -> bool {
         self.step(name).folder.join(RESULT).is_file()
     }
@@ -166,7 +166,7 @@ impl Steps {
         self.once_valid(name, |_| true, run)
     }
 
-    /// Returns the result as [`once`](Self::once) does; a stored result that is not `valid` is computed again.
+    /// Returns the stored result of a step as [`once`](Self::once) does, but computes it again if it is not `valid`.
     pub(super) fn once_valid<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -175,21 +175,21 @@ impl Steps {
     ) -> Result<T> {
         let step = self.step(name);
         let failed = |source| Error::Io { path: step.folder.clone(), source };
-        let found = self.dir.once(step.folder.join(RESULT), valid, || {
+        let result = self.dir.once(step.folder.join(RESULT), valid, || {
             if !self.quiet {
                 report(name);
             }
             std::fs::create_dir_all(&step.folder).map_err(failed)?;
             run(&step)
         })?;
-        // A step that is done goes on from nothing.
+        // A finished step does not resume, so its checkpoints are removed.
         for entry in std::fs::read_dir(&step.folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             if path.extension().is_some_and(|extension| extension == CHECKPOINT) {
                 std::fs::remove_file(&path).map_err(|source| Error::Io { path, source })?;
             }
         }
-        Ok(found)
+        Ok(result)
     }
 }
 
@@ -234,8 +234,8 @@ mod tests {
         let steps = Steps::open(folder.path(), &identity("--seed 1"), true).unwrap();
         assert_eq!(steps.once("a", |_| Ok(2_u32)).unwrap(), 1);
         assert_eq!(steps.once("b", |_| Ok(2_u32)).unwrap(), 2);
-        // What cannot have been found is found anew.
-        assert_eq!(steps.once_valid("a", |found| *found > 1, |_| Ok(3_u32)).unwrap(), 3);
+        // A stored result that is not valid is computed again.
+        assert_eq!(steps.once_valid("a", |result| *result > 1, |_| Ok(3_u32)).unwrap(), 3);
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = |command: &str| Steps::open(folder.path(), &identity(command), true);
         let failed = || Error::FailedRows { count: 1 };
-        // A step that fails at once leaves nothing that is of that run.
+        // A step that fails at once leaves no files of its run behind.
         assert!(open("--seed 1").unwrap().once::<u32>("a", |_| Err(failed())).is_err());
         open("--seed 2").unwrap().once("a", |_| Ok(2_u32)).unwrap();
         assert!(matches!(open("--seed 1").unwrap_err(), Error::OtherSteps { .. }));

@@ -1,4 +1,4 @@
-//! Values of the flags of a run: models, settings, texts.
+//! Values of flags that select the model, the search settings and the texts of a run.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,16 +9,16 @@ use dht_transformer::{config::ModelSize, data::Column};
 /// Model to train.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Model {
-    /// Pre-trained model.
+    /// Hugging Face directory of a pre-trained model.
     Directory(PathBuf),
-    /// Size of a new model.
+    /// Size of a new model, which is trained from scratch.
     Size(ModelSize),
 }
 
 impl FromStr for Model {
     type Err = std::convert::Infallible;
 
-    /// Parses a size; any other text is the path of a directory.
+    /// Parses a size such as `4x4x64`; any other text is the path of a directory.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(text.parse().map_or_else(|_| Self::Directory(text.into()), Self::Size))
     }
@@ -33,7 +33,7 @@ impl fmt::Display for Model {
     }
 }
 
-/// Settings of the search.
+/// Preset of the search settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum SettingsChoice {
     /// This project's settings.
@@ -47,7 +47,7 @@ pub enum SettingsChoice {
 /// Source of the texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataSource {
-    /// Generator of texts.
+    /// Embedded generator of texts, which requires no files.
     Embedded,
     /// Files in a directory.
     Directory {

@@ -13,7 +13,7 @@ impl Arguments {
     /// Flags that differ from their defaults, in the order of `--help`. `--quiet` is left out, since it changes no
     /// result. Of paths that are absolute or contain `..`, only the last component is included.
     pub(crate) fn flags(&self) -> Vec<String> {
-        // Names every field, so that a new one is not forgotten.
+        // The pattern names every field, so that a new field cannot be forgotten.
         let Self { source, model, epochs, batch, lr, seed, device, precision, settings, quiet: _ } = self;
         let DataArguments {
             data,
@@ -61,12 +61,12 @@ impl Flags {
         self.0.extend(value.into_iter().flat_map(|value| [format!("--{flag}"), value]));
     }
 
-    fn switch(&mut self, flag: &str, given: bool) {
-        self.0.extend(given.then(|| format!("--{flag}")));
+    fn switch(&mut self, flag: &str, set: bool) {
+        self.0.extend(set.then(|| format!("--{flag}")));
     }
 }
 
-/// Path for publication, without the directories of this machine.
+/// Path as records show it: without directories that are specific to this machine.
 pub(crate) fn named(path: &Path) -> String {
     let private = path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
     let last = path.file_name().filter(|_| private).map(Path::new);
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn every_flag_that_may_change_a_result_is_kept_as_typed() {
-        let kept = [
+        let recorded = [
             "--data",
             "texts",
             "--model",
@@ -134,7 +134,7 @@ mod tests {
             "--settings",
             "paper",
         ];
-        assert_eq!(flags(&[&kept[..], &["--quiet"]].concat()), kept);
+        assert_eq!(flags(&[&recorded[..], &["--quiet"]].concat()), recorded);
         assert!(flags(&["--seed", "0", "--batch", "32", "--model", "7x12x96", "--device", "auto"]).is_empty());
         assert!(flags(&["--settings", "ours"]).is_empty());
     }

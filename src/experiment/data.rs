@@ -1,4 +1,4 @@
-//! Data of a plan: reading or generating, splitting, tokenising.
+//! Data of a run: texts are read or generated, split and tokenised.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,13 +21,14 @@ const TRAINED_VOCABULARY: usize = 8_000;
 const EMBEDDED_TRAIN_ROWS: usize = 16_000;
 /// Default number of test rows of the embedded corpus.
 const EMBEDDED_TEST_ROWS: usize = 2_000;
-/// Maximum number of tokens stored after the maximum length of a text, for models that read whole texts.
+/// Maximum number of tokens stored beyond a text's maximum length. The n-gram model reads them.
 const MOST_REST: usize = 4_096;
 /// Fraction of the training rows that is used for validation.
 const VALIDATION_SHARE: f64 = 0.1;
 /// Random stream of the validation split.
 const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
-/// File of checksums, and the number of directories above a file in which it is searched.
+/// Name of checksum files, and number of directories that are searched for one. The first is the data file's directory,
+/// the others are its parents.
 const SUMS: &str = "SHA256SUMS";
 const SUMS_ABOVE: usize = 3;
 /// Seeds of the embedded corpus. It is one fixed data set: its texts do not depend on the run's seed.
@@ -85,7 +86,7 @@ impl RunData {
         let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
         rng.set_stream(VALIDATION_STREAM);
         let (train, validation) = train.split_validation(VALIDATION_SHARE, &mut rng)?;
-        // The n-gram model reads whole texts.
+        // The n-gram model also reads the tokens beyond the maximum length.
         let tokenizer = tokenizer_of(&plan.model, &train, words)?.with_rest(MOST_REST);
         let encode = |data: &Dataset| tokenizer.encode_all(data, plan.max_length);
         let [train, validation, test] = [encode(&train)?, encode(&validation)?, encode(&test)?];
@@ -103,8 +104,8 @@ impl RunData {
         Ok(Self { record, tokenizer, train, validation, test })
     }
 
-    /// Numbers the classes as a classifier of the same classes does, by their names. Returns `false` and changes
-    /// nothing if the classifier has other classes.
+    /// Renumbers the classes to match a classifier: a class's number becomes the position of its name in `labels`.
+    /// Returns `false` and changes nothing if `labels` lacks a class.
     pub fn order_classes(&mut self, labels: &[String]) -> bool {
         let own = &self.train.labels;
         let place = |label: &String| labels.iter().position(|other| other == label);
@@ -122,22 +123,22 @@ impl RunData {
 struct Texts {
     train: Dataset,
     test: Dataset,
-    /// Complete vocabulary, if it is known.
+    /// Complete vocabulary of generated texts; `None` for files.
     words: Option<Vec<String>>,
 }
 
-/// Generates texts, without training texts that are also test texts.
+/// Generates training and test texts. Training texts that also occur as test texts are dropped.
 fn embedded(plan: &RunPlan) -> Result<Texts> {
     let labels = || GeneratedText::LABELS.map(String::from).to_vec();
     let examples =
         |texts: Vec<GeneratedText>| texts.into_iter().map(|text| Example::new(text.text, text.label)).collect();
     let test = GeneratedText::generate(plan.test_rows.unwrap_or(EMBEDDED_TEST_ROWS), TEST_TEXTS);
     let test_texts: BTreeSet<&str> = test.iter().map(|text| text.text.as_str()).collect();
-    let wanted = plan.train_rows.unwrap_or(EMBEDDED_TRAIN_ROWS);
+    let rows = plan.train_rows.unwrap_or(EMBEDDED_TRAIN_ROWS);
     // About one text in a hundred is dropped; an eighth more rows are enough.
-    let mut train = GeneratedText::generate(wanted + wanted / 8 + 64, TRAINING_TEXTS);
+    let mut train = GeneratedText::generate(rows + rows / 8 + 64, TRAINING_TEXTS);
     train.retain(|text| !test_texts.contains(text.text.as_str()));
-    train.truncate(wanted);
+    train.truncate(rows);
     Ok(Texts {
         train: Dataset::from_examples("embedded corpus, training part", labels(), examples(train))?,
         test: Dataset::from_examples("embedded corpus, test part", labels(), examples(test))?,
@@ -163,22 +164,23 @@ fn from_files(reader: &DatasetReader, folder: &Path, plan: &RunPlan) -> Result<T
 
 /// Rejects a file that differs from its `SHA256SUMS` entry, such as after an incomplete download. The list is searched
 /// in the file's directory and the directories above.
-fn check_sum(file: &Path, found: &str) -> Result<()> {
+fn check_sum(file: &Path, actual: &str) -> Result<()> {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
     for folder in file.ancestors().skip(1).take(SUMS_ABOVE) {
         let Ok(sums) = std::fs::read_to_string(folder.join(SUMS)) else { continue };
-        // `<sum>  <path>`; the path begins below the directory of the sums or with its name.
+        // A line is `<sum>  <path>`. The path is relative to the directory of the checksum file, or begins with that
+        // directory's name.
         let listed = sums.lines().filter_map(|line| line.split_once(char::is_whitespace)).find(|(_, path)| {
             let path = Path::new(path.trim_start_matches([' ', '*']));
             let below = file.strip_prefix(folder).is_ok_and(|below| below == path);
             below || folder.parent().is_some_and(|above| file.strip_prefix(above).is_ok_and(|below| below == path))
         });
         if let Some((expected, _)) = listed {
-            if expected.eq_ignore_ascii_case(found) {
+            if expected.eq_ignore_ascii_case(actual) {
                 return Ok(());
             }
             let sums = folder.join(SUMS);
-            return Err(Error::Checksum { path: file.clone(), sums, expected: expected.into(), found: found.into() });
+            return Err(Error::Checksum { path: file.clone(), sums, expected: expected.into(), found: actual.into() });
         }
     }
     Ok(())

@@ -48,7 +48,7 @@ impl DataArguments {
     /// Sets the numbers of training and test rows for generated texts, if the flags set none.
     #[must_use]
     pub(crate) fn or_generated(self, train_rows: usize, test_rows: usize) -> Self {
-        let rows = |given: Option<usize>, default| given.or(self.data.is_none().then_some(default));
+        let rows = |flag: Option<usize>, default| flag.or(self.data.is_none().then_some(default));
         Self { train_rows: rows(self.train_rows, train_rows), test_rows: rows(self.test_rows, test_rows), ..self }
     }
 
@@ -81,13 +81,13 @@ impl DataArguments {
     pub(super) fn source(&self) -> Result<DataSource> {
         let Self { data, text_column, label_column, pair, .. } = self;
         let Some(folder) = data else {
-            let given = [
+            let flags = [
                 ("text-column", !text_column.is_empty()),
                 ("label-column", label_column.is_some()),
                 ("pair", *pair),
                 ("extra-test-rows", self.extra_test_rows.is_some()),
             ];
-            return match given.into_iter().find(|(_, given)| *given) {
+            return match flags.into_iter().find(|(_, set)| *set) {
                 Some((flag, _)) => Err(Error::Needs { flag, needs: "data" }),
                 None => Ok(DataSource::Embedded),
             };

@@ -1,4 +1,4 @@
-//! Experiment: flags, plan, data, and the shared parts of its trainings.
+//! Setup of an experiment: flags, plan, data, and the settings that all its training runs share.
 
 mod choices;
 mod command;

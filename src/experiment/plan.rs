@@ -71,7 +71,7 @@ pub struct RunPlan {
     pub test_rows: Option<usize>,
     /// Number of training rows after `train_rows` that are also test rows.
     pub extra_test_rows: usize,
-    /// Number of training rows between these two parts that are not read.
+    /// Number of unread training rows between the `train_rows` rows and the extra test rows.
     pub skip_rows: usize,
     /// Number of passes over the training rows, at least one.
     pub epochs: usize,
@@ -89,7 +89,7 @@ pub struct RunPlan {
     pub settings: SettingsChoice,
     /// True to show no progress.
     pub quiet: bool,
-    /// Flags that results may depend on, as given, for the record.
+    /// Flags that results may depend on, as typed on the command line, for the record.
     pub flags: Vec<String>,
 }
 
@@ -107,11 +107,11 @@ impl RunPlan {
         Ok(config_of(&self.model)?.num_hidden_layers)
     }
 
-    /// Plan of a run that trains no dynamic model, so that models of every size are allowed.
+    /// Plan of a run without a dynamic model. Models too small for a search are allowed.
     ///
     /// # Errors
-    /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves; [`Error::Transformer`] for a model directory
-    /// without a valid `config.json`, or an impossible size.
+    /// [`Error::Argument`] and [`Error::Needs`] for invalid flags; [`Error::Transformer`] for a model directory without
+    /// a valid `config.json`, or an impossible size.
     pub(crate) fn without_search(arguments: Arguments) -> Result<Self> {
         let texts = &arguments.source;
         let counts = [("epochs", arguments.epochs, 1), ("batch", Some(arguments.batch), 1)];
@@ -169,11 +169,11 @@ impl RunPlan {
 impl TryFrom<Arguments> for RunPlan {
     type Error = Error;
 
-    /// Checks the flags, the model's configuration and the space, before any data are read.
+    /// Checks the flags, the model's configuration and the search space. No data are read.
     ///
     /// # Errors
-    /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves; [`Error::Transformer`] for a model directory
-    /// without a valid `config.json`, or an impossible size; [`Error::Search`] for a model too small for a search.
+    /// [`Error::Argument`] and [`Error::Needs`] for invalid flags; [`Error::Transformer`] for a model directory without
+    /// a valid `config.json`, or an impossible size; [`Error::Search`] for a model too small for a search.
     fn try_from(arguments: Arguments) -> Result<Self> {
         let config = config_of(&arguments.model)?;
         Preset::TDht.space(config.num_hidden_layers, config.num_attention_heads)?;
@@ -181,7 +181,7 @@ impl TryFrom<Arguments> for RunPlan {
     }
 }
 
-/// Configuration of the model. From scratch it lacks the vocabulary, which is not known yet.
+/// Configuration of the model. For a model from scratch the vocabulary is not known yet.
 fn config_of(model: &Model) -> Result<BertConfig> {
     let config = match model {
         Model::Size(size) => size.config(MAX_LENGTH)?,

@@ -1,4 +1,4 @@
-//! Search of a plan: spaces, settings, and the dynamic model.
+//! Planned search for a dynamic model: its search spaces, settings and objective.
 
 use dht_search::{
     Preset, SearchModel, SearchObjective, SearchSettings, SearchSpace,
@@ -12,12 +12,12 @@ use super::choices::SettingsChoice;
 use super::plan::RunPlan;
 use crate::error::{Error, Result};
 
-/// Search of a preset under a plan.
+/// Search spaces and settings of a preset, adapted to a plan.
 pub(crate) struct PlannedSearch {
     /// Space of the last phase.
     pub(crate) space: SearchSpace,
     settings: SearchSettings,
-    /// Space of the first phase and its number of epochs, for a search of two phases.
+    /// Search space of the first phase, and its number of epochs; `None` for a search with one phase.
     first: Option<(SearchSpace, usize)>,
 }
 
@@ -25,7 +25,7 @@ impl PlannedSearch {
     /// Creates the search for a model of the encoder's size.
     pub(crate) fn new(preset: Preset, plan: &RunPlan, encoder: &Encoder, pooling: Pooling) -> Result<Self> {
         let (layers, heads) = (encoder.layers(), encoder.block_shape().heads);
-        // Printed for 12 layers alone.
+        // The paper prints settings for 12 layers only.
         let as_published = plan.settings == SettingsChoice::Paper && layers == 12;
         let seven_layers = if as_published { SevenLayerHeads::AsPublished } else { SevenLayerHeads::Standard };
         let space = SearchSpace::new(preset.config(layers, heads, seven_layers)?)?;
@@ -46,7 +46,7 @@ impl PlannedSearch {
                 SearchSettings { pooling, dispatch: Dispatch::Queue { size: plan.batch }, ..SearchSettings::paper() }
             }
         };
-        // Before any model is trained.
+        // The settings are checked before any model is trained.
         settings.check_with(&space)?;
         Ok(Self { space, settings, first })
     }
@@ -64,9 +64,9 @@ impl PlannedSearch {
     }
 }
 
-/// Settings of this project. `schedule` is the share of the training that the shares of full-model steps and random
-/// routes refer to. For P-DHT it is the first phase, so that its bandits also select before the switch; otherwise it is
-/// the whole training.
+/// Search settings of this project. The shares of full-model steps and random routes refer to the first `schedule` of
+/// the training run. For P-DHT this is the first phase, so that its bandits also select before the switch; otherwise it
+/// is the whole run.
 fn our_settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling, schedule: f64) -> SearchSettings {
     let settings = SearchSettings { pooling, ..SearchSettings::for_encoder(space, plan.pretrained()) };
     let FullModelSteps { first, every } = settings.full_model_steps;

@@ -1,4 +1,4 @@
-//! Shared parts of all trainings of a plan: encoder, pooling, settings, random numbers.
+//! Settings that all training runs of a plan share: encoder, pooling, training settings and random streams.
 
 use std::io::{ErrorKind, Write};
 
@@ -20,12 +20,13 @@ use super::plan::RunPlan;
 use crate::error::{Error, Result};
 use crate::record::ModelRecord;
 
-/// Random streams of a training: the encoder's weights, each model's classifiers, the random control.
+/// Random streams of a training run: the encoder's weights, each model's classifiers, and the random control.
 const WEIGHTS: u64 = 1;
 pub(crate) const CLASSIFIERS: u64 = 2;
 pub(crate) const CONTROL: u64 = 3;
 
-/// Writes to standard output. A closed pipe is not an error, since the record is already written.
+/// Writes text to an output, usually standard output. A closed pipe is not an error, since the record is already
+/// written.
 pub(crate) fn print(mut output: impl Write, text: &str) -> Result<()> {
     match writeln!(output, "{text}") {
         Err(source) if source.kind() != ErrorKind::BrokenPipe => {
@@ -35,7 +36,7 @@ pub(crate) fn print(mut output: impl Write, text: &str) -> Result<()> {
     }
 }
 
-/// Settings of every acceleration: the defaults, for these texts.
+/// Settings that accelerate a model: the defaults, with the batch size and the tokens of the data.
 pub(crate) fn accelerate_settings(data: &RunData, batch_size: usize) -> Result<AccelerateSettings> {
     let ngram = NgramSettings { left_out: data.tokenizer.tokens_around()?, ..NgramSettings::default() };
     Ok(AccelerateSettings { ngram: Some(ngram), batch_size, ..AccelerateSettings::default() })
@@ -49,7 +50,7 @@ pub(crate) fn flops(model: &TextClassifier, texts: &EncodedDataset) -> Result<(u
     Ok((cost.full_forward(load).total().0, cost.full_backward(load).total().0))
 }
 
-/// Facts of a run in which it can differ from the paper's.
+/// Properties of a run in which it can differ from the paper's experiment.
 pub(crate) fn experiment(plan: &RunPlan, data: &RunData, encoder: &Encoder) -> Experiment {
     Experiment {
         dataset: PublishedDataset::of_name(&data.record.name),
@@ -64,7 +65,7 @@ pub(crate) fn experiment(plan: &RunPlan, data: &RunData, encoder: &Encoder) -> E
     }
 }
 
-/// Last component of a directory, or the size.
+/// Name of the plan's model: the last component of its directory, or its size.
 pub(crate) fn model_name(plan: &RunPlan) -> String {
     match &plan.model {
         Model::Directory(folder) => {
@@ -74,7 +75,7 @@ pub(crate) fn model_name(plan: &RunPlan) -> String {
     }
 }
 
-/// Size of the full model.
+/// Size of the full model, for the record.
 pub(crate) fn model_record(encoder: &Encoder, classes: usize) -> ModelRecord {
     let shape = encoder.block_shape();
     ModelRecord {
@@ -86,10 +87,10 @@ pub(crate) fn model_record(encoder: &Encoder, classes: usize) -> ModelRecord {
     }
 }
 
-/// Settings of every training of a plan.
+/// Training settings of every model of a plan.
 pub(crate) fn train_settings(plan: &RunPlan) -> TrainSettings {
     let optimizer = AdamWSettings { learning_rate: plan.learning_rate, ..AdamWSettings::default() };
-    // From scratch and within some hundred steps, a smaller β₂ learns faster.
+    // A model from scratch learns faster with a smaller β₂ within its few hundred steps.
     let optimizer = if plan.pretrained() { optimizer } else { AdamWSettings { beta2: 0.98, ..optimizer } };
     TrainSettings {
         epochs: plan.epochs,

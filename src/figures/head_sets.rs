@@ -1,4 +1,4 @@
-//! Most frequent head sets of each group of layers.
+//! Figure of the most frequent head sets in each group of layers.
 
 use dht_search::training::{GroupHeads, SetCount};
 use plotters::prelude::*;
@@ -7,12 +7,12 @@ use plotters::style::text_anchor::HPos;
 use super::style;
 use super::style::{Area, DYNAMIC, Drawn, GRID, INK, LEFT, PALE_INK, WIDTH};
 
-/// Maximum number of sets shown of each group.
+/// Maximum number of head sets shown for each group of layers.
 const MOST: usize = 5;
 const ROW: i32 = 24;
 const GROUP: i32 = 34;
 const TOP: i32 = 66;
-/// Widths of the dots and of the name of a set.
+/// Column widths in pixels: the dots of a head set, and its name.
 const DOTS: i32 = 170;
 const NAME: i32 = 190;
 /// Width reserved for a percentage after the longest bar.

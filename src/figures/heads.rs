@@ -1,4 +1,4 @@
-//! Frequency at which each group of layers kept each head.
+//! Heat map of the frequency with which each group of layers ran each head.
 
 use dht_search::training::GroupHeads;
 use plotters::prelude::*;

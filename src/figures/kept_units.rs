@@ -1,4 +1,4 @@
-//! Units that remain in each layer of a searched architecture.
+//! Figure of the units that remain in each layer of a searched architecture.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
@@ -43,20 +43,20 @@ fn draw(row: &SearchedArchitecture, measure: &str, area: &Area) -> Drawn {
     }
     let left = LEFT + NAMES;
     let edge = |part: usize| left + part as i32 * (WIDTH as i32 - left - LEFT) / parts.len() as i32;
-    for (layer, kept) in row.kept.iter().enumerate() {
+    for (layer, units) in row.kept.iter().enumerate() {
         let (top, bottom) = (layer as i32 * ROW, layer as i32 * ROW + ROW - 4);
         let name = style::anchored(style::font(13.0, INK), HPos::Left);
         body.draw_text(&format!("layer {}", layer + 1), &name, (LEFT, (top + bottom) / 2))?;
         for (part, (name, _)) in parts.iter().enumerate() {
             let (from, to) = (edge(part), edge(part + 1) - 2);
-            let share = kept.shares.get(*name).copied().unwrap_or(1.0);
+            let share = units.shares.get(*name).copied().unwrap_or(1.0);
             let heads = (share * 1e9).round() as u64;
-            let count = if heads == 0 { 0 } else { (kept.heads.len() as f64 / share).round() as usize };
+            let count = if heads == 0 { 0 } else { (units.heads.len() as f64 / share).round() as usize };
             if *name == "heads" && count > 0 {
-                // One cell a head.
+                // Each head has one cell.
                 let of_head = |head: usize| from + (to - from) * head as i32 / count as i32;
                 for head in 0..count {
-                    let color = style::on_scale(&BLUES, f64::from(u8::from(kept.heads.contains(&head))));
+                    let color = style::on_scale(&BLUES, f64::from(u8::from(units.heads.contains(&head))));
                     let cell = [(of_head(head), top), (of_head(head + 1) - 1, bottom)];
                     body.draw(&Rectangle::new(cell, color.filled()))?;
                 }
@@ -104,7 +104,7 @@ mod tests {
             |row: &SearchedArchitecture| kept_units_figure(row, "the searched units").unwrap().matches("<rect").count();
         let four = cells(&row);
         row.kept.iter_mut().for_each(|layer| layer.heads = vec![0, 3, 5]);
-        // Six heads in the place of four in each of two layers.
+        // The row now has six heads instead of four in each of two layers.
         assert_eq!(cells(&row), four + 4);
     }
 }

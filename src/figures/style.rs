@@ -7,7 +7,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Part of a figure, in pixels.
+/// Drawing area of a figure or a part of it, in pixels.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub(crate) type DrawError = DrawingAreaErrorKind<std::io::Error>;
 pub(crate) type Drawn = Result<(), DrawError>;
@@ -152,7 +152,7 @@ pub(crate) fn percent(share: &f64) -> String {
 
 pub(crate) const PROGRESS: &str = "training progress (share of all samples seen)";
 
-/// Note of figures of selected heads: full-model steps keep all heads and select none.
+/// Note under figures of selected heads. Full-model steps run all heads and select none, so they are left out.
 pub(crate) const CHOSEN_ONLY: &str = "full-model steps are left out";
 
 /// Name such as `layer 2` or `layers 3–4`, counted from 1 as depths are.
@@ -163,7 +163,7 @@ pub(crate) fn layers_name(layers: LayerGroup) -> String {
     }
 }
 
-/// Axis range of the scores, and number of digits that its ticks require.
+/// Axis range of scores, and number of digits that its ticks require.
 pub(crate) fn score_range(scores: impl Iterator<Item = f64>) -> (std::ops::Range<f64>, usize) {
     let (low, high) = scores.fold((f64::MAX, f64::MIN), |(low, high), score| (low.min(score), high.max(score)));
     let margin = (0.2 * (high - low)).max(0.01);

@@ -8,7 +8,7 @@ fn svg(height: u32, draw: impl Fn(&Area) -> Drawn) -> String {
     style::svg(height, draw).unwrap()
 }
 
-/// Texts of a figure, in drawing order.
+/// Contents of the text elements of an SVG, in drawing order.
 fn texts(svg: &str) -> Vec<&str> {
     svg.split("<text")
         .skip(1)
@@ -38,7 +38,7 @@ fn each_depth_and_each_head_count_has_its_band_and_its_name() {
         let x = |point: &str| point.split_once(',').unwrap().0.parse::<f64>().unwrap();
         let upper: Vec<f64> = points.split('"').next().unwrap().split_whitespace().map(x).collect();
         let upper = &upper[..curves.progress.len() + 2];
-        // Half a bin from each end of the axis to the nearest centre.
+        // The distance from each end of the axis to the nearest centre is half a bin.
         let ends = [upper[1] - upper[0], upper[upper.len() - 1] - upper[upper.len() - 2]];
         assert!((ends[0] - ends[1]).abs() <= 1.0 && ends[0] > 1.0, "{upper:?}");
     }

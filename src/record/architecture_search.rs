@@ -10,9 +10,9 @@ use super::record::{Record, Results};
 
 /// Share of the teacher's margin that the unpruned student must preserve, so that losses after it are meaningful.
 const INFORMATIVE: f64 = 0.8;
-/// Name of the only metric that is 0 for an uninformed model.
+/// Name of the Matthews correlation, the only metric that is 0 for an uninformed model.
 pub(crate) const MATTHEWS: &str = "Matthews correlation";
-/// Name of the metric whose constant answers are not about equally good.
+/// Name of the F1 metric, the only one for which constant answers differ widely in score.
 pub(crate) const F1: &str = "F1";
 /// Quantile .975 of the normal distribution.
 const NORMAL: f64 = 1.96;
@@ -26,7 +26,7 @@ pub struct ArchitectureSearches {
     pub majority_score: f64,
     /// Fine-tuned teacher.
     pub teacher: JudgedModel,
-    /// Student, distilled without a search. Scores are means over the seeds.
+    /// Unpruned student, distilled without a search. Scores are means over the seeds.
     pub unpruned: JudgedModel,
     /// Searched architectures.
     pub searches: Vec<SearchedArchitecture>,
@@ -48,7 +48,7 @@ pub struct SearchedArchitecture {
     pub method: String,
     /// Target share of the space, by the run's measure.
     pub target_ratio: f64,
-    /// Share that was reached.
+    /// Share that the search reached.
     pub reached_ratio: f64,
     /// Score on the test rows, averaged over seeds or draws.
     pub score: f64,
@@ -80,12 +80,12 @@ pub struct SearchedArchitecture {
     /// Units that remain in each layer; empty for draws.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptUnits>,
-    /// Score of the search minus the score of this baseline, over trainings and test rows. Missing if one of them was
-    /// trained once.
+    /// Score of the search minus the score of this baseline, with the variance over training runs and test rows.
+    /// Missing if one of the two was trained only once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<Interval>,
-    /// Score of this row minus the unpruned student's, over trainings and test rows. Missing if one of them was trained
-    /// once.
+    /// Score of this row minus the unpruned student's, with the variance over training runs and test rows. Missing if
+    /// one of the two was trained only once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Interval>,
 }
@@ -124,10 +124,10 @@ impl ArchitectureSearchRecord {
         (margin > 0.0).then(|| (score - self.majority_score) / margin)
     }
 
-    /// Reason why shares of the unpruned student's margin over the best constant answer are not meaningful.
+    /// Reason why the unpruned student's margin over the best constant answer is too small to compare shares of it.
     ///
-    /// `None` if they are: the teacher has a margin that chance does not give 97.5 % of the time, and the unpruned
-    /// student preserves at least .8 of it.
+    /// `None` if the margin is large enough: the teacher's margin exceeds the 97.5 % quantile of chance, and the
+    /// unpruned student preserves at least .8 of the teacher's margin.
     ///
     /// The variation by chance over n test rows depends on the metric. The score m of one class for all rows varies by
     /// √(m (1 − m) / n). A Matthews correlation, the φ of a 2 × 2 table with χ² = n φ², varies by 1/√n around 0. F1 =

@@ -1,4 +1,4 @@
-//! Scores at given costs of inference: this project's model and every kind of competitor.
+//! Record of scores at fixed inference costs, for this project's model and every kind of competitor.
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -12,19 +12,19 @@ use super::summary::Summary;
 pub struct AtCosts {
     /// FLOPs of inference divided by the full model's.
     pub costs: Vec<f64>,
-    /// Kinds of models, one a row.
+    /// Kinds of models, one in each row.
     pub rows: Vec<KindAtCosts>,
     /// Comparisons of this project's model with others.
     pub comparisons: Vec<Comparison>,
 }
 
-/// Encoders that a kind of model runs.
+/// Encoders that a kind of model runs, from none to two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoders {
     /// No encoder.
     None,
-    /// One encoder, whole or up to some layer.
+    /// One encoder: all its layers, or its first layers only.
     One,
     /// Two encoders in sequence.
     Two,
@@ -32,7 +32,7 @@ pub enum Encoders {
     Accelerated,
 }
 
-/// Kind of model at each cost.
+/// Scores of one kind of model at each cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KindAtCosts {
     /// Name of the kind.
@@ -45,7 +45,7 @@ pub struct KindAtCosts {
     pub cells: Vec<CellAtCost>,
 }
 
-/// Kind of model at one cost.
+/// Scores of one kind of model at one cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CellAtCost {
     /// Limit of the cost.
@@ -68,7 +68,7 @@ pub struct CellAtCost {
 pub struct Comparison {
     /// Name of the group of competitors.
     pub against: String,
-    /// Differences by ascending cost. Costs that one of both cannot reach are missing.
+    /// Differences by ascending cost. Costs that one of the two models cannot reach are missing.
     pub differences: Vec<Difference>,
     /// Mean over the costs from .1 to .35 that have a difference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,11 +76,11 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Costs that means are taken over.
+    /// Range of the costs that means are taken over.
     pub(crate) const MEAN_OF: std::ops::RangeInclusive<f64> = 0.1..=0.35;
 
-    /// Mean over the same costs against the models with the highest accuracy on the test rows, which favours those
-    /// models; `None` if they are the ones compared with.
+    /// Mean difference to the competitors with the highest accuracy on the test rows, over the costs of `mean`. This
+    /// selection favours the competitors. `None` if these are the competitors that were already compared with.
     pub fn mean_against_best_on_test(&self) -> Option<f64> {
         let within: Vec<&Difference> =
             self.differences.iter().filter(|own| Self::MEAN_OF.contains(&own.cost)).collect();
@@ -89,19 +89,19 @@ impl Comparison {
     }
 }
 
-/// Difference at one cost.
+/// Accuracy difference between two models at one cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// Limit of the cost.
     pub cost: f64,
     /// Competitor with the highest accuracy on validation rows.
     pub rival: String,
-    /// Accuracy on the test rows minus the competitor's.
+    /// This project's accuracy on the test rows minus the competitor's.
     pub interval: Interval,
     /// Accuracy difference to the model with the highest accuracy on the test rows, which favours that model.
     pub best_on_test: f64,
-    /// FLOPs divided by the full model's at which both are compared: the competitor's on the test rows. Missing if the
-    /// comparison is at this project's own cost.
+    /// Cost at which both models are compared: the competitor's FLOPs on the test rows divided by the full model's.
+    /// Missing if the comparison is at this project's own cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flops_ratio: Option<f64>,
 }
@@ -117,14 +117,14 @@ pub struct Interval {
     pub upper: f64,
 }
 
-/// Number of resamples of a bootstrap, and confidence of an interval.
+/// Number of bootstrap resamples, and confidence of an interval.
 const RESAMPLES: usize = 2_000;
 const CONFIDENCE: f64 = 0.95;
 
 impl Interval {
-    /// Mean of differences by seed and text, and its interval. A resample draws the seeds with replacement, and one
-    /// sample of texts with replacement for all of them (paired bootstrap: Efron and Tibshirani 1993, percentile
-    /// interval).
+    /// Mean of differences by seed and text, and its bootstrap interval. A resample draws the seeds with replacement,
+    /// and one sample of texts with replacement for all of them (paired bootstrap: Efron and Tibshirani 1993,
+    /// percentile interval).
     pub(crate) fn of_paired<R: Rng + ?Sized>(differences: &[Vec<f64>], rng: &mut R) -> Self {
         let mean = |rows: &[f64]| rows.iter().sum::<f64>() / rows.len().max(1) as f64;
         let observed = mean(&differences.iter().map(|rows| mean(rows)).collect::<Vec<_>>());
@@ -134,7 +134,7 @@ impl Interval {
     }
 }
 
-/// Means of all resamples, ascending.
+/// Means of all bootstrap resamples, ascending.
 fn resampled_means<R: Rng + ?Sized>(differences: &[Vec<f64>], rng: &mut R) -> Vec<f64> {
     let (seeds, texts) = (differences.len(), differences.iter().map(Vec::len).min().unwrap_or_default());
     let mut drawn: Vec<f64> = (0..RESAMPLES)

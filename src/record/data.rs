@@ -1,12 +1,19 @@
-//! Texts and model of a run.
+//! Record of the texts and the model of a run.
 
 use dht_transformer::data::Reading;
 use serde::{Deserialize, Serialize};
 
-/// Maximum number of classes that a summary names.
+/// Maximum number of classes that a data summary names.
 const CLASSES_IN_SUMMARY: usize = 20;
 
 /// Data of a run.
+///
+/// ```
+/// use dht_lab::record::DataRecord;
+///
+/// let data = DataRecord { name: "reviews".into(), train_rows: 80, test_rows: 20, ..DataRecord::default() };
+/// assert!(data.summary().contains("80"));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataRecord {
     /// Name of the data set.
@@ -18,7 +25,7 @@ pub struct DataRecord {
     pub validation_rows: usize,
     /// Number of test rows.
     pub test_rows: usize,
-    /// Number of rows of all three parts that were truncated to `max_length` tokens.
+    /// Number of rows that were truncated to `max_length` tokens, among training, validation and test rows.
     pub truncated_rows: usize,
     /// Names of the classes. Empty in records of earlier releases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -61,7 +68,7 @@ pub struct ModelRecord {
     pub heads: usize,
     /// Width of the hidden states, d.
     pub hidden: usize,
-    /// Width of the feed-forward.
+    /// Number of neurons in each feed-forward network.
     pub ffn: usize,
     /// Number of trainable parameters of the full model, including embeddings and classifier.
     pub parameters: usize,

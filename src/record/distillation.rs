@@ -40,9 +40,10 @@ pub struct JudgedModel {
     pub macro_f1: f64,
     /// FLOPs of all test rows, exact.
     pub flops: u64,
-    /// Wall clock of predicting divided by that of the largest model of the table: medians of passes in turns.
+    /// Prediction time divided by the time of the largest model in the table. The models run in turns; the times are
+    /// medians.
     pub wall_ratio: f64,
-    /// Wall clock of the model's training; 0 for a given model.
+    /// Seconds that training the model took; 0 for a model that was already trained.
     pub train_seconds: f64,
 }
 

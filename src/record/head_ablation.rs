@@ -1,4 +1,4 @@
-//! Record of a classifier without one head, and with one head alone.
+//! Record of a head ablation: scores of a classifier without each head, and with each head alone in its layer.
 
 use serde::{Deserialize, Serialize};
 

@@ -24,16 +24,16 @@ pub(crate) fn save(record: &impl Serialize, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Path of the first null outside of the settings, if there is one.
+/// Path of the first null value outside of the settings, if there is one.
 fn first_null(record: &Value) -> Option<String> {
     fn search(value: &Value, path: &mut Vec<String>) -> bool {
         let mut enter = |key: String, value: &Value| {
             path.push(key);
-            let found = search(value, path);
-            if !found {
+            let has_null = search(value, path);
+            if !has_null {
                 path.pop();
             }
-            found
+            has_null
         };
         match value {
             Value::Null => true,

@@ -1,4 +1,4 @@
-//! Machine of a run.
+//! Description of the machine that a run was measured on.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
-/// Machine of a run, and the versions of its programs.
+/// Machine that a run was measured on, and the versions of its compiler and crates.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// Model of the processor.
@@ -21,7 +21,7 @@ pub struct Machine {
     pub versions: BTreeMap<String, String>,
 }
 
-/// Machine that this program runs on.
+/// Describes the machine that this program runs on.
 pub fn this_machine(device: &Device) -> Machine {
     let device = match device {
         Device::Cpu => "cpu",

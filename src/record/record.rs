@@ -12,21 +12,33 @@ use super::json;
 use super::machine::Machine;
 use crate::error::{Error, RecordProblem, Result};
 
-/// Results of a kind of run: the part of a [`Record`] that other kinds lack.
+/// Results of one kind of run, which are the part of a [`Record`] that depends on the example.
 pub trait Results: Serialize + DeserializeOwned {
     /// Version of the layout that this release reads and writes.
     const SCHEMA: u32 = 1;
 }
 
-/// Record of a run: its command, texts, results, settings and machine. The results are stored beside the other keys in
-/// the file.
+/// Record of a run: its command, texts, results, settings and machine. In the file, the keys of the results are at the
+/// same level as the other keys.
 ///
 /// The order of the keys is fixed, and the file has no date and no path of the machine. Two runs with one seed
 /// therefore differ only in seconds and in numbers computed from them.
+///
+/// ```
+/// use dht_lab::record::{Reproduction, ReproductionRecord, Results};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("record.json");
+/// let command = vec!["reproduce".into()];
+/// let record = ReproductionRecord { schema: Reproduction::SCHEMA, command, ..ReproductionRecord::default() };
+/// record.save(&path)?;
+/// assert_eq!(ReproductionRecord::load(&path)?.command, ["reproduce"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Record<T> {
-    /// Version of the layout, [`Results::SCHEMA`]. Records of other versions are refused, earlier ones too: their
-    /// measurements may differ.
+    /// Version of the layout, [`Results::SCHEMA`]. Records of other versions, also of earlier ones, are refused, since
+    /// their measurements may differ.
     pub schema: u32,
     /// Name of the example and its flags, without directories of the machine.
     pub command: Vec<String>,
@@ -42,8 +54,8 @@ pub struct Record<T> {
     pub machine: Machine,
 }
 
-/// Keys that all records have. They are read separately from the results, since flattened keys of maps are read as text
-/// alone.
+/// Keys that all records have. They are read separately from the results, since serde reads the numeric keys of maps in
+/// flattened fields as text.
 #[derive(Deserialize)]
 struct Common {
     command: Vec<String>,
@@ -81,15 +93,15 @@ impl<T: Results> Record<T> {
     /// Reads a record of this version.
     ///
     /// # Errors
-    /// [`Error::Transformer`] if the file cannot be read; [`Error::Record`] if it is not such a record, or of another
-    /// version.
+    /// [`Error::Transformer`] if the file cannot be read; [`Error::Record`] if it is not a record of this example or
+    /// has another version.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let io = |source| Error::Transformer(dht_transformer::Error::Io { path: path.into(), source });
         let refused = |problem| Error::Record { path: path.into(), problem };
         let content = |error: serde_json::Error| refused(RecordProblem::Content { message: error.to_string() });
         let bytes = std::fs::read(path).map_err(io)?;
-        // Another layout may lack keys of this one, so the version is checked first.
+        // The version is checked first, since a record of another version may lack keys.
         let Version { schema: found } = serde_json::from_slice(&bytes).map_err(content)?;
         if found != u64::from(T::SCHEMA) {
             return Err(refused(RecordProblem::OtherVersion { found, expected: T::SCHEMA }));

@@ -20,10 +20,10 @@ pub struct Reproduction {
     pub model: ModelRecord,
     /// Rows in the order of the tables.
     pub rows: Vec<RowRecord>,
-    /// Scores of each kind of model at given costs, if the accelerated model has run.
+    /// Scores of each kind of model at fixed inference costs, if the accelerated model has run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_costs: Option<AtCosts>,
-    /// Promises about the accelerated model's risk.
+    /// Tests of the risk guarantees of the accelerated model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub promises: Vec<PromiseTrial>,
 }
@@ -33,7 +33,7 @@ impl Results for Reproduction {}
 /// Record of a reproduction.
 pub type ReproductionRecord = Record<Reproduction>;
 
-/// Kind of a row, by which tables and figures group and colour it.
+/// Kind of method of a row. Tables and figures group and colour rows by it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RowGroup {
@@ -70,7 +70,7 @@ pub struct RowRecord {
     pub group: RowGroup,
     /// Seeds that finished.
     pub seeds: Vec<u64>,
-    /// Number of epochs of the row's training, and of the full model that it is compared with.
+    /// Number of epochs that the row's model trained for. The full model that it is compared with has the same number.
     pub epochs: usize,
     /// Reasons of failed seeds; empty if all seeds finished. Without a finished seed all numbers are 0.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -98,10 +98,10 @@ pub struct RowRecord {
     pub inference_layer_head_ratio: f64,
     /// Wall clock of training divided by the full model's, including all prerequisites of the method.
     pub train_wall_ratio: f64,
-    /// Wall clock of predicting the test set divided by the full model's: both warm, in turns, medians of several
-    /// passes.
+    /// Prediction time of the test set divided by the full model's. Both models are warm and run in turns; the times
+    /// are medians of several passes.
     pub inference_wall_ratio: f64,
-    /// Wall clock ratio of predicting the test set with one text after another.
+    /// Prediction time divided by the full model's, with one text after another instead of batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub single_text_wall_ratio: Option<f64>,
     /// Macro F1 with the routes shuffled among the texts, for methods that select a route.
@@ -113,7 +113,7 @@ pub struct RowRecord {
     /// Curves of the first seed's training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curves: Option<Curves>,
-    /// Differences between the row and its source.
+    /// Deviations of the row's method from the publication that it reproduces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deviations: Vec<String>,
 }

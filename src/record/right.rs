@@ -1,4 +1,4 @@
-//! Correctness by text, so that intervals can be computed again from a record.
+//! Correctness of predictions by text, so that intervals can be computed again from a record.
 
 use std::collections::BTreeMap;
 

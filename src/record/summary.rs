@@ -3,6 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 /// Mean and sample standard deviation over seeds; the deviation of one seed is 0.
+///
+/// ```
+/// use dht_lab::record::Summary;
+///
+/// let summary = Summary::new(&[0.8, 0.9]);
+/// assert!((summary.mean - 0.85).abs() < 1e-12);
+/// assert!((summary.sd - 0.005_f64.sqrt()).abs() < 1e-12);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Mean over seeds.

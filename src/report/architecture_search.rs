@@ -5,7 +5,7 @@ use crate::marked;
 use crate::record::{ArchitectureSearchRecord, SearchedArchitecture};
 use crate::tables::{architecture_lines, compression_sides, grid_markdown, interval, markdown_text, points};
 
-/// Result that the report prints of a search of inputs.
+/// Result that the report on differentiable search for BERT prints for a search over inputs.
 struct Reported {
     texts: &'static str,
     /// Score of the report's student without pruning.
@@ -31,7 +31,7 @@ static REPORT: [Reported; 12] = [
     reported("sst2", 0.917, Some(0.75), 0.852, 0.906),
     reported("sst2", 0.917, Some(1.0), 0.974, 0.909),
 ];
-/// Number of passes of each of the report's four steps.
+/// Number of passes in each of the report's four steps.
 const REPORTED_PASSES: &str = "10, 10";
 
 const fn reported(texts: &'static str, unpruned: f64, target: Option<f64>, reached: f64, score: f64) -> Reported {
@@ -68,8 +68,8 @@ pub const ARCHITECTURE_START: &str = "<!-- architecture search -->";
 /// Line after the generated part.
 pub const ARCHITECTURE_END: &str = "<!-- /architecture search -->";
 
-/// Replaces the part of the page between the two marker lines: a table with the value of the default searches, and a
-/// table for each record.
+/// Replaces the part of the page between the two marker lines. The new part has a summary table of the searches with
+/// default settings, and a table for each record.
 ///
 /// # Errors
 /// [`Error::Markers`](crate::Error::Markers) unless each of the two lines occurs once, in this order.
@@ -83,15 +83,16 @@ pub fn with_architecture_searches(page: &str, records: &[ArchitectureSearchRecor
 
 /// Flags by which a record's search differs from the default, with their values.
 fn other_flags(record: &ArchitectureSearchRecord) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut flags = Vec::new();
     for (at, word) in record.command.iter().enumerate().filter(|(_, word)| OTHER_SEARCHES.contains(&&***word)) {
         let value = record.command.get(at + 1).filter(|value| !value.starts_with("--"));
-        found.push(value.map_or(word.clone(), |value| format!("{word} {value}")));
+        flags.push(value.map_or(word.clone(), |value| format!("{word} {value}")));
     }
-    found
+    flags
 }
 
-/// Table of the searches by the default, each once. If several records have a search, one with an interval is used.
+/// Summary table of the searches with default settings. If several records have the same search, one with an interval
+/// is used.
 fn summary(records: &[&ArchitectureSearchRecord]) -> String {
     let of_default = records.iter().filter(|record| other_flags(record).is_empty());
     let mut rows: Vec<(&ArchitectureSearchRecord, &SearchedArchitecture)> = Vec::new();
@@ -123,7 +124,8 @@ fn summary(records: &[&ArchitectureSearchRecord]) -> String {
             format!("{:.2}", 1.0 / search.wall_ratio.max(f64::MIN_POSITIVE)),
             search.change.map_or_else(|| points(search.score - record.unpruned.score), interval),
             margin,
-            reported_margin(record, search).map_or_else(|| "–".into(), |(kept, ratio)| format!("{kept:.2} at {ratio}")),
+            reported_margin(record, search)
+                .map_or_else(|| "–".into(), |(margin, ratio)| format!("{margin:.2} at {ratio}")),
         ]);
     }
     grid_markdown(&lines, &compression_sides(SUMMARY.len(), 2))
@@ -185,7 +187,7 @@ fn seconds(record: &ArchitectureSearchRecord, of: fn(&SearchedArchitecture) -> f
     if least < most { format!("{least} to {most}") } else { most.to_string() }
 }
 
-/// Report's result for the same target, if the report searches as this record does.
+/// Result of the report for the same texts and target, if the report has the same kind of search.
 fn of_report(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -> Option<&'static Reported> {
     let free = flag(record, "--lambda").is_some_and(|lambda| lambda.parse() == Ok(0.0));
     let target = (!free).then_some(search.target_ratio);
@@ -209,14 +211,15 @@ fn flag<'a>(record: &'a ArchitectureSearchRecord, name: &str) -> Option<&'a str>
     record.command.get(at + 1).map(String::as_str)
 }
 
-/// Searches of inputs below the report's for the same texts and target: first with its settings, then with ours. For
-/// each search with an interval, a sentence states whether it supports the report's conclusion.
+/// Table of searches over inputs, below the report's result for the same texts and target: first with the report's
+/// settings, then with this project's. For each search with an interval, a sentence states whether it supports the
+/// report's conclusion.
 fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
     let mut lines = vec![BESIDE.map(String::from).to_vec()];
     let mut verdicts = Vec::new();
     for it in &REPORT {
         let target = it.target.map_or_else(|| "no cost loss".into(), |target| target.to_string());
-        let mut found = Vec::new();
+        let mut searches = Vec::new();
         for record in records {
             let flags: Vec<String> =
                 other_flags(record).into_iter().filter(|flag| !flag.starts_with("--evaluate-every")).collect();
@@ -227,12 +230,12 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
             }
             let same =
                 |search: &&SearchedArchitecture| of_report(record, search).is_some_and(|of| std::ptr::eq(of, it));
-            found.extend(record.searches.iter().filter(same).map(|search| (published, *record, search)));
+            searches.extend(record.searches.iter().filter(same).map(|search| (published, *record, search)));
         }
-        // A search that several records have stands here once, with its interval where one has it.
-        found.sort_by_key(|(published, _, search)| (!published, search.change.is_none()));
+        // A search that several records have is listed once, with its interval if one of them has one.
+        searches.sort_by_key(|(published, _, search)| (!published, search.change.is_none()));
         let mut once: Vec<(bool, &ArchitectureSearchRecord, &SearchedArchitecture)> = Vec::new();
-        for (published, record, search) in found {
+        for (published, record, search) in searches {
             let same = |(other, of, row): &(bool, &ArchitectureSearchRecord, &SearchedArchitecture)| {
                 *other == published && passes(of) == passes(record) && row.score == search.score
             };
@@ -256,7 +259,7 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
         for (published, record, search) in once {
             let name = if published { "its settings" } else { "ours" };
             let passes = passes(record);
-            let kept = record.uninformative().is_none().then(|| record.margin_kept(search.score)).flatten();
+            let margin = record.uninformative().is_none().then(|| record.margin_kept(search.score)).flatten();
             let change = search.change.map_or_else(|| points(search.score - record.unpruned.score), interval);
             lines.push(vec![
                 it.texts.into(),
@@ -267,7 +270,7 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
                 format!("{:.3}", record.unpruned.score),
                 format!("{:.3}", search.score),
                 change,
-                kept.map_or_else(|| "not informative".into(), |kept| format!("{kept:.2}")),
+                margin.map_or_else(|| "not informative".into(), |margin| format!("{margin:.2}")),
             ]);
             verdicts.extend(verdict(record, search, it, name));
         }
@@ -276,14 +279,15 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
     if verdicts.is_empty() { table } else { format!("{table}\n{}\n", verdicts.join("\n")) }
 }
 
-/// Number of passes of each step of the search, and of the distillation after it.
+/// Number of passes in each search stage, and in each stage of the distillation after it.
 fn passes(record: &ArchitectureSearchRecord) -> [u64; 2] {
     ["search_epochs", "distillation_epochs"]
         .map(|of| record.settings.get(of).and_then(serde_json::Value::as_u64).unwrap_or_default())
 }
 
-/// Sentence that states whether a search with an interval supports that inputs have no redundancy. It is compared with
-/// the unpruned student, and with the share of the margin that the report loses.
+/// Sentence that states whether a search with an interval supports the report's conclusion that inputs have no
+/// redundancy. The score is compared with the unpruned student's, and with the share of the margin that the report
+/// loses.
 fn verdict(
     record: &ArchitectureSearchRecord,
     search: &SearchedArchitecture,
@@ -322,7 +326,8 @@ mod tests {
         let mut without = searched();
         without.searches[0].change = None;
         let text = with_architecture_searches(&page, &[other, without, searched()]).unwrap();
-        // The default's search stands in the summary once, with its interval; what differs from it is below and comes last.
+        // The search with default settings is in the summary once, with its interval. Searches with other settings come
+        // after it.
         let short = "| rte | inputs | 0.5 | 0.800 | 1.25 | -5.00 \\[-8.00, -2.00\\] | 0.857 | 0.87 at 0.663 |\n\n### rte: inputs at 0.5\n";
         assert_eq!(text.matches("| rte | inputs | 0.5 |").count(), 1, "{text}");
         assert!(text.contains(short), "{text}");
@@ -348,21 +353,22 @@ mod tests {
         without.searches[0].change = None;
         let text = beside_the_report(&[&without, &searched(), &published, &other]);
         let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| rte |")).collect();
-        // The report's four, and below the first and the second one of ours; other flags are another search.
+        // The table has the report's four rows, and one of this project's below each of the first two. A search with
+        // other flags is not listed.
         assert_eq!(rows.len(), 6, "{text}");
         assert_eq!(rows[0], "| rte | no cost loss | the report | 10, 10 | 0.456 | 0.667 | 0.621 | -4.60 | 0.72 |");
         assert_eq!(rows[1], "| rte | no cost loss | its settings | 3, 3 | 0.504 | 0.850 | 0.800 | -5.00 | 0.86 |");
         assert_eq!(rows[2], "| rte | 0.5 | the report | 10, 10 | 0.663 | 0.667 | 0.646 | -2.10 | 0.87 |");
         let ours = "| rte | 0.5 | ours | 3, 0 | 0.504 | 0.850 | 0.800 | -5.00 \\[-8.00, -2.00\\] | 0.86 |";
         assert_eq!(rows[3], ours);
-        // Of records without an interval nothing is said.
+        // Records without an interval have no sentence.
         let verdicts: Vec<&str> = text.lines().filter(|line| line.starts_with(" - ")).collect();
         assert_eq!(verdicts.len(), 1, "{text}");
         assert!(
             verdicts[0].starts_with(" - rte, ours, 50.4 % of the inputs: -5.00 \\[-8.00, -2.00\\] points; bears"),
             "{text}"
         );
-        // The report loses .126 of its margin: 4.4 points of ours.
+        // The report loses .126 of its margin, which is 4.4 points of this record's margin.
         for (lower, expected) in [(-0.043, "does not bear it out"), (-0.045, "is open")] {
             let mut record = searched();
             record.searches[0].change = Some(Interval { mean: 0.0, lower, upper: 0.05 });

@@ -16,9 +16,9 @@ pub const REPRODUCTION_START: &str = "<!-- reproduction -->";
 /// Line after the generated part of the page.
 pub const REPRODUCTION_END: &str = "<!-- /reproduction -->";
 
-/// Directory of the figures, as the page names it.
+/// Directory of the figures, relative to the page.
 pub(super) const FIGURES: &str = "figures/reproduction";
-/// Directory of the records' pages, as the page of all names it.
+/// Directory of the records' pages, relative to the page of all records.
 const PAGES: &str = "reproduction";
 
 /// Replaces the part of the page between the two marker lines by [`reproduction_page`].
@@ -94,7 +94,8 @@ pub fn write_reproduction_figures(records: &[ReproductionRecord], folder: &Path)
     Ok(written)
 }
 
-/// Folder name of each record: the name of its data set. A repeated name gets the encoder's size, or else a number.
+/// Folder name of each record: the name of its data set. A repeated name is followed by the encoder's size, or else by
+/// a number.
 pub(super) fn folders(records: &[ReproductionRecord]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for record in records {
@@ -109,8 +110,8 @@ pub(super) fn folders(records: &[ReproductionRecord]) -> Vec<String> {
     names
 }
 
-/// Title of each record: its data set. A repeated data set gets the encoder if it differs, else the methods that are
-/// new.
+/// Title of each record: its data set. The title of a repeated data set adds the encoder if it differs, otherwise the
+/// methods that earlier records lack.
 pub(super) fn titles(records: &[ReproductionRecord]) -> Vec<String> {
     let titles = records.iter().enumerate().map(|(at, record)| {
         let name = &record.data.name;

@@ -1,5 +1,5 @@
-//! Head ablation, scores without one head and with one head alone: a table, a figure, and their part of
-//! `docs/architecture_search.md`.
+//! Report of a head ablation: a table and a figure of the scores without each head and with each head alone, and their
+//! part of `docs/architecture_search.md`.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -19,12 +19,12 @@ const ROW: i32 = 34;
 /// Left edge of a panel, and height above its cells.
 const NAMES: i32 = 70;
 const HEADER: i32 = 72;
-/// Change, in points, that has its full colour.
+/// Smallest change of a score that has its full colour; .1 is 10 points.
 const FULL: f64 = 0.1;
 /// Share of the colour of a cell without a change.
 const FAINT: f64 = 0.08;
 const INK: RGBColor = RGBColor(34, 40, 49);
-/// Colours of a loss and a gain, from Okabe and Ito.
+/// Colours of a loss and a gain, from Okabe and Ito (2008).
 const LOSS: RGBColor = RGBColor(213, 94, 0);
 const GAIN: RGBColor = RGBColor(0, 114, 178);
 
@@ -153,7 +153,7 @@ mod tests {
 
     use crate::record::{AblatedHeads, DataRecord, Machine, ModelRecord, Record};
 
-    /// Two layers of two heads; the only head of the second layer cannot be taken out.
+    /// Record of a head ablation with two layers. The only head of the second layer cannot be removed.
     fn record() -> HeadAblationRecord {
         let scores = |layer, head, without, alone| HeadScores { layer, head, without, alone };
         Record::new(
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn the_figure_has_a_cell_for_each_score() {
         let svg = head_ablation_figure(&record()).unwrap();
-        // The background, two changes without a head, and three with one alone.
+        // The rectangles are the background, two changes without a head, and three changes with one head alone.
         assert_eq!(svg.matches("<rect").count(), 1 + 2 + 3, "{svg}");
         for text in ["layer 1", "-15.0", "+1.0", "without this head", "0.8000 with all heads"] {
             assert!(svg.contains(text), "{text}");

@@ -1,4 +1,4 @@
-//! Pieces of HTML. Every text from outside goes through [`escaped`].
+//! HTML elements of the report. Every text from outside of the program is escaped by [`escaped`].
 
 use crate::figures::Panel;
 use crate::record::RowGroup;

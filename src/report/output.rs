@@ -13,8 +13,8 @@ use crate::tables::{reproduction_csv, reproduction_markdown, reproduction_text};
 /// Writes a reproduction into a directory, which is created if it is missing.
 ///
 /// The files are `record.json`, `report.html`, `tables.txt`, `tables.md`, `rows.csv`, and the figures in `figures/`;
-/// each is written atomically. Figures of the earlier record that this one lacks are removed; no other file is. Returns
-/// the paths of the written files.
+/// each is written atomically. Figures of an earlier record in the directory are removed if this record lacks them; no
+/// other file is removed. Returns the paths of the written files.
 ///
 /// # Errors
 /// [`Error::Record`] if a number is not finite; [`Error::Figure`] if a figure cannot be drawn; [`Error::Io`] and
@@ -24,7 +24,7 @@ pub fn write_reproduction(record: &ReproductionRecord, folder: &Path) -> Result<
     let drawn = panels(record)?;
     std::fs::create_dir_all(&figures).map_err(|source| Error::Io { path: figures.clone(), source })?;
     let json = folder.join("record.json");
-    // Before the record that tells which they are goes.
+    // The earlier record, which lists its figures, is read before it is overwritten.
     for (file, _) in ReproductionRecord::load(&json).and_then(|earlier| panels(&earlier)).unwrap_or_default() {
         let path = figures.join(&file);
         if !drawn.iter().any(|(own, _)| *own == file) && path.exists() {

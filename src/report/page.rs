@@ -1,4 +1,4 @@
-//! HTML page with all contents of a record. It loads nothing from other places.
+//! Self-contained HTML page with all contents of a record.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +88,7 @@ fn lead(record: &ReproductionRecord) -> String {
 fn result_tables(record: &ReproductionRecord) -> String {
     let tables = tables(record);
     let mut html: String = tables.iter().map(|table| results(table, group_name)).collect();
-    // Table 2 has all notes of table 1, and more.
+    // The notes of table 2 include all notes of table 1.
     html.push_str(&list(&tables[1].notes));
     for table in further_tables(record) {
         html.push_str(&plain(&table));
@@ -100,7 +100,7 @@ fn result_tables(record: &ReproductionRecord) -> String {
 fn figure_of(figure: &Figure) -> String {
     let panels: String = figure.panels.iter().map(image).collect();
     let many = if figure.panels.len() > 1 { " class=\"several\"" } else { "" };
-    // The title of a figure of its own is in its only panel.
+    // A figure that the paper lacks has one panel, which contains its title, so the heading is hidden.
     let hidden = if figure.number.is_none() { " class=\"hidden\"" } else { "" };
     format!(
         "<figure{many}>\n<h3{hidden}>{}</h3>\n<div class=\"panels\">\n{panels}</div>\n<figcaption>{}</figcaption>\n</figure>\n",

@@ -28,8 +28,8 @@ const FIXED_COSTS: [&str; 3] = ["0.1", "0.2", "0.35"];
 /// Headings of text columns.
 const LEFT: [&str; 2] = ["texts", "search"];
 
-/// Replaces the part of the page between the two marker lines: the figure and the table of the first record that has
-/// accuracies at costs, a line about each such record, and their searches as published.
+/// Replaces the part of the page between the two marker lines. The new part has the figure and the table of the first
+/// record with accuracies at costs, a line about each record that has them, and the searches with the paper's settings.
 ///
 /// # Errors
 /// [`Error::Markers`](crate::Error::Markers) unless each of the two lines occurs once, in this order.
@@ -100,8 +100,8 @@ fn comparison(record: &ReproductionRecord, title: &str, table: &AtCosts, heading
     Some(line)
 }
 
-/// Accuracy of the accelerated model minus that of the cascade of the n-gram model and all layers: the mean of the
-/// costs that both have rows of. No baseline is selected for it.
+/// Accuracy of the accelerated model minus the accuracy of the cascade from the n-gram model to the full model. It is
+/// the mean over the costs at which both have rows. The cascade is a fixed baseline: nothing is selected for it.
 fn above_fixed(record: &ReproductionRecord) -> Option<String> {
     let row = |group: RowGroup, setting: String| {
         record.rows.iter().find(|row| row.group == group && row.setting == setting && !row.seeds.is_empty())
@@ -131,7 +131,7 @@ fn above_fixed(record: &ReproductionRecord) -> Option<String> {
     })
 }
 
-/// Lines of one data set's rows as published.
+/// Table lines of one data set's rows with the paper's settings.
 fn as_published(record: &ReproductionRecord, title: &str) -> Vec<Vec<String>> {
     let rows = record.rows.iter().filter(|row| row.group == RowGroup::AsPublished && !row.seeds.is_empty());
     let of = |row: &RowRecord| {

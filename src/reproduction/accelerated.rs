@@ -4,7 +4,7 @@ use dht_dynamic::accelerate::{Texts, accelerate};
 use dht_dynamic::evaluation::Stages;
 
 use super::at_costs::threshold_within;
-use super::files::{Part, UnitResult};
+use super::files::{DataSplit, UnitResult};
 use super::options::SPEED_COSTS;
 use super::units::Unit;
 use super::worker::Worker;
@@ -29,7 +29,7 @@ impl Worker<'_> {
         self.save_stages(&model)?;
         model.save(self.place().join("model"), Some(&self.data.tokenizer), &self.data.train.labels)?;
         let stages = Stages::of_model(&model, validation, self.batch())?;
-        let full_flops = self.full_flops(Part::Validation);
+        let full_flops = self.full_flops(DataSplit::Validation);
         let within =
             SPEED_COSTS.into_iter().filter_map(|cost| Some((cost, threshold_within(&stages, cost, full_flops)?)));
         let (costs, speeds): (Vec<f64>, Vec<f64>) = within.unzip();

@@ -71,7 +71,7 @@ pub struct ReproductionArguments {
 /// Checked [`ReproductionArguments`].
 #[derive(Debug, Clone)]
 pub(super) struct ReproductionPlan {
-    /// Plan of one training, with seed 0.
+    /// Plan of one training run, with seed 0.
     pub(super) run: RunPlan,
     pub(super) seeds: u64,
     pub(super) units: Selection,
@@ -84,7 +84,7 @@ pub(super) struct ReproductionPlan {
 }
 
 impl ReproductionPlan {
-    /// Checks the flags before any data are read.
+    /// Checks the flags. No data are read.
     pub(super) fn new(arguments: &ReproductionArguments) -> Result<Self> {
         let ReproductionArguments { seeds, out, quiet, .. } = arguments;
         if !(1..=MOST_SEEDS).contains(seeds) {
@@ -115,7 +115,7 @@ impl ReproductionPlan {
         Ok(Self { weights, run, seeds: *seeds, units, out: out.clone(), quiet: *quiet, flags })
     }
 
-    /// Plan of one training.
+    /// Plan of the training run of one unit and seed.
     pub(super) fn training(&self, unit: Unit, seed: u64) -> RunPlan {
         let settings = unit.settings();
         RunPlan { seed, epochs: unit.epochs(self.run.epochs), settings, ..self.run.clone() }
@@ -133,7 +133,7 @@ impl ReproductionPlan {
 }
 
 impl ReproductionArguments {
-    /// Equivalent flags of a single run.
+    /// Flags of the single training run that is equivalent to these flags.
     fn of_run(&self) -> Arguments {
         Arguments {
             source: self.source.clone().or_generated(GENERATED_ROWS.0, GENERATED_ROWS.1),

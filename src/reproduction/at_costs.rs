@@ -1,11 +1,12 @@
-//! Accuracy at given costs: each kind of model at the threshold with the highest cost within them on validation rows.
+//! Accuracy of each kind of model at fixed inference costs. A model runs at the most expensive threshold that stays
+//! within the cost on validation rows.
 
 use dht_dynamic::evaluation::{Staged, Stages};
 use dht_transformer::train::metrics::Confusion;
 use rand::Rng;
 
-use super::candidates::{Candidate, Kind, candidates, labels};
-use super::files::Part;
+use super::candidates::{Candidate, ModelKind, candidates, labels};
+use super::files::DataSplit;
 use super::options::SPEED_COSTS;
 use super::units::Unit;
 use super::worker::Worker;
@@ -16,7 +17,7 @@ use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Inter
 /// classifier on top; such a model counts as within that cost.
 const TOLERANCE: f64 = 1e-3;
 
-/// Models of one seed.
+/// Candidate models of one seed, with the labels that they are scored on.
 pub(super) struct SeedCandidates {
     seed: u64,
     pub(super) candidates: Vec<Candidate>,
@@ -25,12 +26,12 @@ pub(super) struct SeedCandidates {
     classes: usize,
     /// FLOPs of the full model on the validation rows and on the test rows.
     pub(super) full_flops: [u64; 2],
-    /// Class that the full model predicts for each test row, followed by the correctness of each prediction.
+    /// Class that the full model predicts for each test row. The next field has the correctness of each prediction.
     pub(super) full_labels: Vec<u32>,
     full: Vec<f64>,
 }
 
-/// Model at a cost.
+/// Threshold of a model at one cost, and its accuracy on validation rows.
 pub(super) struct AtCost {
     pub(super) validation_accuracy: f64,
     threshold: f64,
@@ -46,22 +47,22 @@ impl SeedCandidates {
             candidates: candidates(worker)?,
             validation_labels: labels(&worker.data.validation),
             classes: worker.classes(),
-            full_flops: [Part::Validation, Part::Test].map(|part| worker.full_flops(part)),
+            full_flops: [DataSplit::Validation, DataSplit::Test].map(|part| worker.full_flops(part)),
             full: right(&full_labels, &test_labels),
             full_labels,
             test_labels,
         })
     }
 
-    /// A model at the threshold with the highest cost within a share of the full model's FLOPs on validation rows;
-    /// `None` if all thresholds cost more.
+    /// Selects a model's threshold: the one with the highest cost that is within a share `cost` of the full model's
+    /// FLOPs on validation rows. `None` if all thresholds cost more.
     pub(super) fn at(&self, candidate: &Candidate, cost: f64) -> Option<AtCost> {
         let threshold = threshold_within(&candidate.validation, cost, self.full_flops[0])?;
         let right = right(&candidate.validation.at(threshold).labels, &self.validation_labels);
         Some(AtCost { validation_accuracy: mean(&right), threshold })
     }
 
-    fn named(&self, kind: Kind, setting: &str) -> Option<&Candidate> {
+    fn named(&self, kind: ModelKind, setting: &str) -> Option<&Candidate> {
         self.candidates.iter().find(|own| own.kind == kind && own.setting == setting)
     }
 }
@@ -71,17 +72,17 @@ pub(super) fn threshold_within(stages: &Stages, cost: f64, full_flops: u64) -> O
     stages.within(cost * (1.0 + TOLERANCE) * full_flops as f64, &stages.thresholds(usize::MAX))
 }
 
-fn right(found: &[u32], labels: &[u32]) -> Vec<f64> {
-    found.iter().zip(labels).map(|(found, label)| f64::from(u8::from(found == label))).collect()
+fn right(predictions: &[u32], labels: &[u32]) -> Vec<f64> {
+    predictions.iter().zip(labels).map(|(prediction, label)| f64::from(u8::from(prediction == label))).collect()
 }
 
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// Model of several seeds at a cost.
-struct Chosen {
-    kind: Kind,
+/// Model at one cost, with its results over several seeds.
+struct SelectedModel {
+    kind: ModelKind,
     setting: String,
     /// Mean accuracies over the seeds.
     validation_accuracy: f64,
@@ -93,8 +94,8 @@ struct Chosen {
     right: Vec<Vec<f64>>,
 }
 
-impl Chosen {
-    fn new(seeds: &[SeedCandidates], kind: Kind, setting: &str, cost: f64) -> Option<Self> {
+impl SelectedModel {
+    fn new(seeds: &[SeedCandidates], kind: ModelKind, setting: &str, cost: f64) -> Option<Self> {
         let (mut validation, mut own, mut test, mut rights) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for seed in seeds {
             let Some(candidate) = seed.named(kind, setting) else { continue };
@@ -116,8 +117,8 @@ impl Chosen {
         })
     }
 
-    /// Runs this model within the cost of another one on the test rows, seed by seed, or at its own lowest cost if that
-    /// is higher. Costs do not depend on labels, so nothing is learned from the test rows.
+    /// Runs this model within another model's cost on the test rows, seed by seed. If its own lowest cost is higher, it
+    /// runs at that cost. Costs do not depend on labels, so nothing is learned from the test rows.
     fn at_the_cost_of(&self, other: &Self, seeds: &[SeedCandidates]) -> Self {
         let (mut test, mut rights) = (Vec::new(), Vec::new());
         for own in &self.seeds {
@@ -148,30 +149,34 @@ impl Chosen {
 }
 
 /// Models that can run within a cost.
-fn all_at(seeds: &[SeedCandidates], cost: f64) -> Vec<Chosen> {
-    let mut names: Vec<(Kind, &str)> = Vec::new();
+fn all_at(seeds: &[SeedCandidates], cost: f64) -> Vec<SelectedModel> {
+    let mut names: Vec<(ModelKind, &str)> = Vec::new();
     for candidate in seeds.iter().flat_map(|seed| &seed.candidates) {
         let name = (candidate.kind, candidate.setting.as_str());
         if !names.contains(&name) {
             names.push(name);
         }
     }
-    names.into_iter().filter_map(|(kind, setting)| Chosen::new(seeds, kind, setting, cost)).collect()
+    names.into_iter().filter_map(|(kind, setting)| SelectedModel::new(seeds, kind, setting, cost)).collect()
 }
 
-/// Model with the highest value, the first among equals.
-fn best<'a>(models: impl Iterator<Item = &'a Chosen>, value: fn(&Chosen) -> f64) -> Option<&'a Chosen> {
+/// Model with the highest value; the first one of several equal models.
+fn best<'a>(
+    models: impl Iterator<Item = &'a SelectedModel>,
+    value: fn(&SelectedModel) -> f64,
+) -> Option<&'a SelectedModel> {
     models.reduce(|best, model| if value(model) > value(best) { model } else { best })
 }
 
 /// Table of all kinds of models whose units have finished; `None` without an accelerated model.
 pub(super) fn at_costs<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -> Result<Option<AtCosts>> {
-    let by_cost: Vec<Vec<Chosen>> = SPEED_COSTS.into_iter().map(|cost| all_at(seeds, cost)).collect();
+    let by_cost: Vec<Vec<SelectedModel>> = SPEED_COSTS.into_iter().map(|cost| all_at(seeds, cost)).collect();
     let mut rows = Vec::new();
-    for kind in Kind::ALL {
-        // Settings that have been run with fewer seeds than others of their kind are left out.
-        let of_kind =
-            |all: &'_ [Chosen]| all.iter().filter(|model| model.kind == kind).map(|model| model.seeds.len()).max();
+    for kind in ModelKind::ALL {
+        // Settings with fewer seeds than others of the same kind are left out.
+        let of_kind = |all: &'_ [SelectedModel]| {
+            all.iter().filter(|model| model.kind == kind).map(|model| model.seeds.len()).max()
+        };
         let Some(most) = by_cost.iter().filter_map(|all| of_kind(all)).max() else { continue };
         let mut cells = Vec::new();
         let mut own = Vec::new();
@@ -183,8 +188,8 @@ pub(super) fn at_costs<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -
         }
         rows.push(KindAtCosts { kind: kind.name().into(), encoders: kind.encoders(), seeds: own, cells });
     }
-    let ours = |all: &'_ [Chosen]| all.iter().position(|model| model.kind == Kind::Accelerated);
-    let against = |pair: &dyn Fn(&Chosen, &[Chosen]) -> Option<Pair>| -> Vec<Option<Pair>> {
+    let ours = |all: &'_ [SelectedModel]| all.iter().position(|model| model.kind == ModelKind::Accelerated);
+    let against = |pair: &dyn Fn(&SelectedModel, &[SelectedModel]) -> Option<Pair>| -> Vec<Option<Pair>> {
         by_cost.iter().map(|all| pair(&all[ours(all)?], all)).collect()
     };
     let comparisons: Vec<Comparison> = [
@@ -202,7 +207,7 @@ pub(super) fn at_costs<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -
     Ok((!comparisons.is_empty()).then(|| AtCosts { costs: SPEED_COSTS.into(), rows, comparisons }))
 }
 
-fn cell(seeds: &[SeedCandidates], chosen: &Chosen, cost: f64) -> Result<CellAtCost> {
+fn cell(seeds: &[SeedCandidates], chosen: &SelectedModel, cost: f64) -> Result<CellAtCost> {
     let mut macro_f1 = Vec::new();
     for (own, staged) in chosen.seeds.iter().zip(&chosen.test) {
         let Some(seed) = seeds.iter().find(|seed| seed.seed == *own) else { continue };
@@ -238,34 +243,39 @@ struct Pair {
 }
 
 impl Pair {
-    /// Compares with the best of the models that ran with the same seeds, at that model's cost on the test rows. Two
-    /// models within one budget on validation rows may differ in cost on test rows.
-    fn with_best(ours: &Chosen, all: &[Chosen], kinds: &[Encoders], seeds: &[SeedCandidates]) -> Option<Self> {
+    /// Compares this project's model with the best competitor that ran with the same seeds, at the competitor's cost on
+    /// the test rows. Two models within one budget on validation rows may differ in cost on test rows.
+    fn with_best(
+        ours: &SelectedModel,
+        all: &[SelectedModel],
+        kinds: &[Encoders],
+        seeds: &[SeedCandidates],
+    ) -> Option<Self> {
         let rivals = || {
-            let same = |model: &&Chosen| ours.seeds.iter().all(|seed| model.seeds.contains(seed));
+            let same = |model: &&SelectedModel| ours.seeds.iter().all(|seed| model.seeds.contains(seed));
             all.iter().filter(|model| kinds.contains(&model.kind.encoders())).filter(same)
         };
         let chosen = best(rivals(), |model| model.validation_accuracy)?;
         let on_test = best(rivals(), |model| model.test_accuracy)?;
-        let rows = |model: &Chosen, seed: u64| {
+        let rows = |model: &SelectedModel, seed: u64| {
             let at = model.seeds.iter().position(|own| *own == seed);
             at.map_or(Vec::new(), |at| model.right[at].clone())
         };
-        let new = |model: &Chosen| {
+        let new = |model: &SelectedModel| {
             let pair = Self::new(&ours.at_the_cost_of(model, seeds), model.name(), |seed| rows(model, seed));
             Self { flops_ratio: Some(model.flops_ratio(seeds)), ..pair }
         };
         Some(Self { best_on_test: new(on_test).mean(), ..new(chosen) })
     }
 
-    fn with_full(ours: &Chosen, seeds: &[SeedCandidates]) -> Self {
+    fn with_full(ours: &SelectedModel, seeds: &[SeedCandidates]) -> Self {
         let full = |seed| seeds.iter().find(|own| own.seed == seed).map_or(Vec::new(), |own| own.full.clone());
         Self::new(ours, "full".into(), full)
     }
 
-    /// Compares with a random assignment of the rows to the same stages, with the same number of rows for each: the
-    /// mean over all assignments.
-    fn with_random(ours: &Chosen, seeds: &[SeedCandidates]) -> Self {
+    /// Compares this project's model with a random assignment of rows to its stages that keeps the number of rows at
+    /// each stage. The result is the mean over all assignments.
+    fn with_random(ours: &SelectedModel, seeds: &[SeedCandidates]) -> Self {
         let random = |seed| {
             let own = seeds.iter().find(|own| own.seed == seed);
             let stages = own.and_then(|own| Some((own, own.named(ours.kind, &ours.setting)?)));
@@ -278,7 +288,7 @@ impl Pair {
         Self::new(ours, "random".into(), random)
     }
 
-    fn new(ours: &Chosen, rival: String, other: impl Fn(u64) -> Vec<f64>) -> Self {
+    fn new(ours: &SelectedModel, rival: String, other: impl Fn(u64) -> Vec<f64>) -> Self {
         let of_seed = |(seed, right): (&u64, &Vec<f64>)| {
             right.iter().zip(other(*seed)).map(|(own, other)| own - other).collect::<Vec<f64>>()
         };

@@ -1,4 +1,4 @@
-//! Units of the baselines with a separate training: distilled truncations, `DistilBERT`, `FastBERT`, PABEE.
+//! Units of the baselines that require a separate training run: distilled truncations, `DistilBERT`, `FastBERT`, PABEE.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use dht_search::SearchModel;
 use dht_search::baselines::{Baseline, distilbert, fastbert, pabee, truncation};
 use dht_transformer::{EncodedDataset, TrainSettings, Trainer, tasks::DistillationSettings, train::History};
 
-use super::files::{LogProbabilities, Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
+use super::files::{DataSplit, LogProbabilities, SeedRow, UnitResult, f32_rows, save_log_probabilities};
 use super::options::{CACHE_BYTES, EXIT_EPOCHS, EXIT_RATE, PATIENCES, SPEEDS};
 use super::units::Unit;
 use super::worker::{WallRatios, Worker};
@@ -25,7 +25,7 @@ impl Worker<'_> {
         self.student(truncation::distilled(&self.encoder, depth, &teacher, settings, &mut rng)?, RowGroup::Truncation)
     }
 
-    /// Trains a student from some of the full model's layers.
+    /// Trains `DistilBERT`'s student, which starts from some of the full model's layers.
     pub(super) fn distilbert(&self, depth: usize) -> Result<UnitResult> {
         let teacher = self.model_of(Unit::Full)?;
         let student = distilbert::distilbert(&teacher, depth, DistillationSettings::default())?;
@@ -48,7 +48,7 @@ impl Worker<'_> {
         let teacher = self.result_of(Unit::Full)?;
         let all = (own.0 + teacher.train_flops, own.1 + teacher.train_seconds);
         let mut row = self.row_of_classifier(&student.into_model(), group, own, all)?;
-        // The teacher was trained whole.
+        // The teacher, a full model, was trained too.
         row.train_layer_head_ratio += 1.0;
         Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows: vec![row] })
     }
@@ -56,7 +56,7 @@ impl Worker<'_> {
     /// Trains exits of the frozen full model, and tests them at each speed.
     pub(super) fn fastbert(&self) -> Result<UnitResult> {
         let backbone = self.model_of(Unit::Full)?;
-        // 128 of BERT's 768 columns, as in the source.
+        // `FastBERT`'s source code uses 128 of BERT's 768 columns.
         let width = (self.encoder.block_shape().hidden / 6).max(1);
         let settings = fastbert::FastBertSettings {
             exit_kind: ExitKind::SideLayer { width },
@@ -72,7 +72,7 @@ impl Worker<'_> {
         for (row, speed) in rows.iter_mut().zip(SPEEDS) {
             (row.method, row.setting) = ("FastBERT".into(), format!("speed {speed}"));
             (row.train_flops, row.train_seconds) = (own.0 + full.train_flops, own.1 + full.train_seconds);
-            // The layers that learn exits run forward alone; layers × heads counts the fine-tuning.
+            // Layers only run forward while exits are trained, so layers × heads counts the fine-tuning only.
             row.train_layer_head_ratio = 1.0;
             let exits = format!(
                 "exits of a layer of {width} columns, a sixth as in the source, beside a linear classifier of the mean"
@@ -101,7 +101,7 @@ impl Worker<'_> {
         Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows })
     }
 
-    /// Rows of a model at several speeds, with training costs of 0, which are set later.
+    /// Tests a model at several speeds. The training costs of the rows are 0 and are set later.
     pub(super) fn rows_at(&self, model: &DynamicModel, speeds: &[f64], group: RowGroup) -> Result<Vec<SeedRow>> {
         let models = speeds.iter().map(|speed| Ok(model.with_speed(*speed)?)).collect::<Result<Vec<_>>>()?;
         let timed: Vec<&dyn Predictor> = models.iter().map(|model| model as &dyn Predictor).collect();
@@ -134,7 +134,7 @@ impl Worker<'_> {
 
     fn save_parts(&self, of: impl Fn(&EncodedDataset) -> Result<(Vec<LogProbabilities>, Vec<Vec<u64>>)>) -> Result<()> {
         let mut tables = BTreeMap::new();
-        for part in [Part::Validation, Part::Test] {
+        for part in [DataSplit::Validation, DataSplit::Test] {
             let rows = self.rows(part);
             let (stages, flops) = of(rows)?;
             for (stage, table) in stages.into_iter().enumerate() {
@@ -146,7 +146,8 @@ impl Worker<'_> {
         save_log_probabilities(&self.place(), &tables)
     }
 
-    /// Trains as [`fit`](Self::fit) does, with the learning rate and number of passes for exits on a frozen encoder.
+    /// Trains exits on a frozen encoder as [`fit`](Self::fit) does, with the learning rate and number of passes for
+    /// exits.
     fn fit_exits(&self, exits: &mut FrozenExits) -> Result<History> {
         let mut settings = TrainSettings { epochs: EXIT_EPOCHS, ..train_settings(&self.run) };
         settings.optimizer.learning_rate = EXIT_RATE;

@@ -1,5 +1,5 @@
-//! Predictions of the accelerated model and its competitors at each of their stages, read from the units' files. Every
-//! threshold, and so every cost, can be computed from them.
+//! Predictions of the accelerated model and its competitors at each of their stages, read from the units' files. The
+//! cost and the answers at any threshold can be computed from them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use dht_dynamic::{
 use dht_dynamic::{evaluation::Stages, router::LeavingRule};
 use dht_transformer::EncodedDataset;
 
-use super::files::{NGRAM, Part, load_log_probabilities};
+use super::files::{DataSplit, NGRAM, load_log_probabilities};
 use super::units::Unit;
 use super::worker::{Worker, layers};
 use crate::error::Result;
@@ -18,7 +18,7 @@ use crate::record::Encoders;
 
 /// Kinds of models, in the order of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum ModelKind {
     Truncation,
     DistilBert,
     FastBert,
@@ -30,7 +30,7 @@ pub(super) enum Kind {
     Accelerated,
 }
 
-impl Kind {
+impl ModelKind {
     pub(super) const ALL: [Self; 9] = [
         Self::Truncation,
         Self::DistilBert,
@@ -67,9 +67,9 @@ impl Kind {
     }
 }
 
-/// Model, given by its stages on the rows of one seed.
+/// Model of one seed, represented by the predictions of its stages on validation and test rows.
 pub(super) struct Candidate {
-    pub(super) kind: Kind,
+    pub(super) kind: ModelKind,
     /// Setting that distinguishes the model from others of its kind.
     pub(super) setting: String,
     pub(super) validation: Stages,
@@ -80,42 +80,43 @@ pub(super) struct Candidate {
 
 /// Models of one seed whose units have finished.
 pub(super) fn candidates(worker: &Worker<'_>) -> Result<Vec<Candidate>> {
-    let (mut found, whole) = (Vec::new(), worker.encoder.layers());
+    let (mut candidates, whole) = (Vec::new(), worker.encoder.layers());
     let encoders = Unit::all(whole).into_iter().filter_map(|unit| Some((unit, unit.depth(whole)?)));
     let mut finished = Vec::new();
     for (unit, depth) in encoders.filter(|(unit, _)| worker.result_of(*unit).is_ok()) {
         finished.push(Encoder::load(worker, unit, depth)?);
     }
     for encoder in finished.iter().filter(|encoder| encoder.unit != Unit::Full) {
-        let kind = if matches!(encoder.unit, Unit::DistilBert(_)) { Kind::DistilBert } else { Kind::Truncation };
-        found.push(Candidate {
+        let kind =
+            if matches!(encoder.unit, Unit::DistilBert(_)) { ModelKind::DistilBert } else { ModelKind::Truncation };
+        candidates.push(Candidate {
             kind,
             setting: encoder.name(),
-            validation: confident(&[&encoder.validation], vec![encoder.flops(worker, Part::Validation)])?,
-            test: confident(&[&encoder.test], vec![encoder.flops(worker, Part::Test)])?,
+            validation: confident(&[&encoder.validation], vec![encoder.flops(worker, DataSplit::Validation)])?,
+            test: confident(&[&encoder.test], vec![encoder.flops(worker, DataSplit::Test)])?,
             encoders: Vec::new(),
         });
     }
     for (unit, kind, rule) in [
-        (Unit::FastBert, Kind::FastBert, LeavingRule::Entropy),
-        (Unit::Pabee, Kind::Pabee, LeavingRule::Patience),
-        (Unit::Accelerated, Kind::Accelerated, LeavingRule::Confidence),
+        (Unit::FastBert, ModelKind::FastBert, LeavingRule::Entropy),
+        (Unit::Pabee, ModelKind::Pabee, LeavingRule::Patience),
+        (Unit::Accelerated, ModelKind::Accelerated, LeavingRule::Confidence),
     ] {
         if worker.result_of(unit).is_ok() {
             let tables = load_log_probabilities(&worker.plan.place(unit, worker.seed))?;
-            let [validation, test] = [Part::Validation, Part::Test].map(|part| stages(&tables, part, rule));
+            let [validation, test] = [DataSplit::Validation, DataSplit::Test].map(|part| stages(&tables, part, rule));
             let (validation, test) = (validation?, test?);
-            found.push(Candidate { kind, setting: String::new(), validation, test, encoders: Vec::new() });
+            candidates.push(Candidate { kind, setting: String::new(), validation, test, encoders: Vec::new() });
         }
     }
     if worker.result_of(Unit::Ngram).is_ok() {
-        // DistilBERT's students keep other layers, but cost what truncations cost.
-        found.extend(WithNgrams::load(worker)?.candidates(&finished)?);
+        // DistilBERT's students have other layers than truncations, but cost the same.
+        candidates.extend(WithNgrams::load(worker)?.candidates(&finished)?);
     }
-    Ok(found)
+    Ok(candidates)
 }
 
-/// Fine-tuned encoder.
+/// Fine-tuned encoder, represented by its predictions.
 struct Encoder {
     unit: Unit,
     depth: usize,
@@ -126,8 +127,8 @@ struct Encoder {
 impl Encoder {
     fn load(worker: &Worker<'_>, unit: Unit, depth: usize) -> Result<Self> {
         let tables = load_log_probabilities(&worker.plan.place(unit, worker.seed))?;
-        let of = |part: Part| table(&tables, &part.of_depth(depth));
-        Ok(Self { unit, depth, validation: of(Part::Validation)?, test: of(Part::Test)? })
+        let of = |part: DataSplit| table(&tables, &part.of_depth(depth));
+        Ok(Self { unit, depth, validation: of(DataSplit::Validation)?, test: of(DataSplit::Test)? })
     }
 
     fn name(&self) -> String {
@@ -137,20 +138,20 @@ impl Encoder {
         }
     }
 
-    fn log_probabilities(&self, part: Part) -> &LogProbabilities {
+    fn log_probabilities(&self, part: DataSplit) -> &LogProbabilities {
         match part {
-            Part::Validation => &self.validation,
+            DataSplit::Validation => &self.validation,
             _ => &self.test,
         }
     }
 
-    fn flops(&self, worker: &Worker<'_>, part: Part) -> Vec<u64> {
+    fn flops(&self, worker: &Worker<'_>, part: DataSplit) -> Vec<u64> {
         let lengths = worker.rows(part).lengths();
         lengths.into_iter().map(|tokens| worker.text_flops(self.depth, tokens)).collect()
     }
 }
 
-/// N-gram model, alone and followed by encoders.
+/// Candidates that begin with the n-gram model: alone, or followed by encoders.
 struct WithNgrams<'a> {
     worker: &'a Worker<'a>,
     model: NgramClassifier,
@@ -166,34 +167,34 @@ impl<'a> WithNgrams<'a> {
         Ok(Self {
             worker,
             model: NgramClassifier::load(place.join(NGRAM))?,
-            validation: table(&tables, &Part::Validation.of_depth(0))?,
-            test: table(&tables, &Part::Test.of_depth(0))?,
+            validation: table(&tables, &DataSplit::Validation.of_depth(0))?,
+            test: table(&tables, &DataSplit::Test.of_depth(0))?,
             labels: labels(&worker.data.validation),
         })
     }
 
     fn candidates(&self, encoders: &[Encoder]) -> Result<Vec<Candidate>> {
-        let mut found = vec![self.candidate(Kind::Ngram, String::new(), &[], false)?];
+        let mut candidates = vec![self.candidate(ModelKind::Ngram, String::new(), &[], false)?];
         for encoder in encoders {
-            found.push(self.candidate(Kind::Stacked, format!("on {}", encoder.name()), &[encoder], true)?);
-            found.push(self.candidate(Kind::Cascade, format!("to {}", encoder.name()), &[encoder], false)?);
+            candidates.push(self.candidate(ModelKind::Stacked, format!("on {}", encoder.name()), &[encoder], true)?);
+            candidates.push(self.candidate(ModelKind::Cascade, format!("to {}", encoder.name()), &[encoder], false)?);
             for deeper in encoders.iter().filter(|deeper| deeper.depth > encoder.depth) {
                 let setting = format!("to {}, then {}", encoder.name(), deeper.name());
-                found.push(self.candidate(Kind::TwoEncoders, setting, &[encoder, deeper], false)?);
+                candidates.push(self.candidate(ModelKind::TwoEncoders, setting, &[encoder, deeper], false)?);
             }
         }
-        Ok(found)
+        Ok(candidates)
     }
 
-    /// Combines the n-gram model with these encoders, and stacks it on each. With `always`, no text exits at the n-gram
-    /// model alone.
-    fn candidate(&self, kind: Kind, setting: String, encoders: &[&Encoder], always: bool) -> Result<Candidate> {
+    /// Combines the n-gram model with `encoders`, and stacks it on each of them. With `always`, no text exits at the
+    /// n-gram model alone.
+    fn candidate(&self, kind: ModelKind, setting: String, encoders: &[&Encoder], always: bool) -> Result<Candidate> {
         let mut stackers = Vec::new();
         for encoder in encoders {
             stackers.push((encoder.unit, Stacker::fit(&self.validation, &encoder.validation, &self.labels)?));
         }
-        let of = |part: Part| {
-            let ngram = if part == Part::Validation { &self.validation } else { &self.test };
+        let of = |part: DataSplit| {
+            let ngram = if part == DataSplit::Validation { &self.validation } else { &self.test };
             let mut cost = self.model.flops_of_all(self.worker.rows(part));
             let (mut tables, mut flops) = (vec![ngram.clone()], vec![cost.clone()]);
             for (encoder, (_, stacker)) in encoders.iter().zip(&stackers) {
@@ -205,7 +206,7 @@ impl<'a> WithNgrams<'a> {
             let first = usize::from(always);
             confident(&tables[first..].iter().collect::<Vec<_>>(), flops.split_off(first))
         };
-        let (validation, test) = (of(Part::Validation)?, of(Part::Test)?);
+        let (validation, test) = (of(DataSplit::Validation)?, of(DataSplit::Test)?);
         Ok(Candidate { kind, setting, validation, test, encoders: stackers })
     }
 }
@@ -221,15 +222,15 @@ fn confident(tables: &[&LogProbabilities], flops: Vec<Vec<u64>>) -> Result<Stage
 
 type Tables = BTreeMap<String, Vec<Vec<f32>>>;
 
-/// Table of a unit.
+/// Log-probabilities in a unit's file, by their name.
 fn table(tables: &Tables, name: &str) -> Result<LogProbabilities> {
     let rows = tables.get(name).map(Vec::as_slice).unwrap_or_default();
     let classes = rows.first().map_or(0, Vec::len);
     Ok(LogProbabilities::new(classes, rows.iter().flatten().copied().map(f64::from).collect())?)
 }
 
-/// Stages of a unit that has stages.
-fn stages(tables: &Tables, part: Part, rule: LeavingRule) -> Result<Stages> {
+/// Stages of a multi-exit model, from its unit's file.
+fn stages(tables: &Tables, part: DataSplit, rule: LeavingRule) -> Result<Stages> {
     let names = (0..).map(|stage| part.of_stage(stage)).take_while(|name| tables.contains_key(name));
     let stages = names.map(|name| table(tables, &name)).collect::<Result<Vec<_>>>()?;
     let flops = tables.get(&part.flops()).map(Vec::as_slice).unwrap_or_default();

@@ -28,17 +28,17 @@ pub(super) const NGRAM: &str = "ngram.json";
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UnitResult {
-    /// Hash of the settings, the texts and this layout: see [`super::identity`].
+    /// Hash of the settings, the texts and the file layout: see [`super::identity`].
     pub(super) hash: String,
-    /// FLOPs of the training alone, without the models that it starts from.
+    /// FLOPs of the unit's own training run, without the models that it starts from.
     pub(super) train_flops: u64,
-    /// Wall clock of the training alone, without the optimiser.
+    /// Seconds of the unit's own training run, without the optimiser.
     pub(super) train_seconds: f64,
     /// Rows of the unit.
     pub(super) rows: Vec<SeedRow>,
 }
 
-/// Row of one seed.
+/// Results of one method and setting with one seed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SeedRow {
@@ -54,7 +54,7 @@ pub(super) struct SeedRow {
     pub(super) train_flops: u64,
     pub(super) train_seconds: f64,
     pub(super) inference_flops: u64,
-    /// Wall clock divided by the full model's: both warm, in turns, medians.
+    /// Prediction time divided by the full model's. Both models are warm and run in turns; the times are medians.
     pub(super) inference_wall_ratio: f64,
     /// Wall clock ratio with one text after another; missing in earlier files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,8 +72,8 @@ pub(super) struct SeedRow {
 }
 
 impl UnitResult {
-    /// Reads the result in a unit's directory, if it has this hash. Results of other settings, texts or layouts are
-    /// never used.
+    /// Reads the result in a unit's directory if it has the expected hash. Results of other settings, texts or layouts
+    /// are never used.
     pub(super) fn load(place: &Path, hash: &str) -> Option<Self> {
         let bytes = std::fs::read(place.join(RESULT)).ok()?;
         let result: Self = serde_json::from_slice(&bytes).ok()?;
@@ -98,15 +98,15 @@ pub(super) fn remove_result(place: &Path) -> Result<()> {
     }
 }
 
-/// Part of the data, which prefixes the names of cached predictions.
+/// Split of the data. Its name is the prefix of the names of cached predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum DataSplit {
     Train,
     Validation,
     Test,
 }
 
-impl Part {
+impl DataSplit {
     fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -115,17 +115,17 @@ impl Part {
         }
     }
 
-    /// Name of the predictions after `depth` layers; 0 for the n-gram model.
+    /// Name of the cached predictions after `depth` layers; depth 0 is the n-gram model.
     pub(super) fn of_depth(self, depth: usize) -> String {
         format!("{}.{depth}", self.name())
     }
 
-    /// Name of the predictions of a stage.
+    /// Name of a stage's cached predictions.
     pub(super) fn of_stage(self, stage: usize) -> String {
         format!("{}.stage.{stage}", self.name())
     }
 
-    /// Name of the FLOPs of a text that exits at each stage.
+    /// Name of the table of FLOPs that a text costs if it exits at each stage.
     pub(super) fn flops(self) -> String {
         format!("{}.flops", self.name())
     }
@@ -139,7 +139,7 @@ pub(super) fn f32_rows(rows: &dht_dynamic::LogProbabilities) -> LogProbabilities
     rows.rows().map(|row| row.iter().map(|value| *value as f32).collect()).collect()
 }
 
-/// Writes log-probabilities by part and depth, such as `test.3`.
+/// Writes log-probabilities by split and depth, such as `test.3`.
 pub(super) fn save_log_probabilities(place: &Path, tables: &BTreeMap<String, LogProbabilities>) -> Result<()> {
     let mut tensors = HashMap::new();
     for (name, rows) in tables.iter().filter(|(_, rows)| !rows.is_empty()) {
@@ -147,7 +147,7 @@ pub(super) fn save_log_probabilities(place: &Path, tables: &BTreeMap<String, Log
         let tensor = Tensor::from_vec(values, (rows.len(), rows[0].len()), &Device::Cpu);
         tensors.insert(name.clone(), tensor.map_err(dht_transformer::Error::from)?);
     }
-    // The result is written after it, so that half a file is never read.
+    // The result is written after this file, so that an incomplete file is never read.
     candle_core::safetensors::save(&tensors, place.join(PROBABILITIES)).map_err(dht_transformer::Error::from)?;
     Ok(())
 }

@@ -5,9 +5,9 @@
 //!   → tables, figures, report
 //! ```
 //!
-//! A unit is one training of one seed with its rows. Each unit runs in a separate process: if it diverges, runs out of
-//! memory or is killed, its row fails and the other units continue. Its files are identified by a hash of its settings
-//! and texts.
+//! A unit is one training run with one seed, and the rows that it yields. Each unit runs in a separate process: if it
+//! diverges, runs out of memory or is killed, its row fails and the other units continue. Its files are identified by a
+//! hash of its settings and texts.
 
 mod accelerated;
 mod arguments;

@@ -12,8 +12,8 @@ use dht_search::baselines::{Cascade, Stacked};
 use dht_transformer::EncodedDataset;
 
 use super::at_costs::{SeedCandidates, threshold_within};
-use super::candidates::{Candidate, Kind, candidates};
-use super::files::{NGRAM, Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
+use super::candidates::{Candidate, ModelKind, candidates};
+use super::files::{DataSplit, NGRAM, SeedRow, UnitResult, f32_rows, save_log_probabilities};
 use super::options::{COSTS, SPEED_COSTS};
 use super::units::Unit;
 use super::worker::{Tested, WallRatios, Worker};
@@ -39,9 +39,9 @@ impl Worker<'_> {
         model.save(self.place().join(NGRAM))?;
         let of = |data: &EncodedDataset| Ok::<_, dht_search::Error>(f32_rows(&model.log_probabilities_of_all(data)?));
         let tables = BTreeMap::from([
-            (Part::Train.of_depth(0), f32_rows(&fit.out_of_fold)),
-            (Part::Validation.of_depth(0), of(&self.data.validation)?),
-            (Part::Test.of_depth(0), of(&self.data.test)?),
+            (DataSplit::Train.of_depth(0), f32_rows(&fit.out_of_fold)),
+            (DataSplit::Validation.of_depth(0), of(&self.data.validation)?),
+            (DataSplit::Test.of_depth(0), of(&self.data.test)?),
         ]);
         save_log_probabilities(&self.place(), &tables)?;
         let tested = self.test(&model)?;
@@ -54,7 +54,7 @@ impl Worker<'_> {
 
     /// Stacks the n-gram model on the first layers, or on the full model.
     pub(super) fn stacked(&self, depth: usize) -> Result<UnitResult> {
-        let candidate = self.candidate(Kind::Stacked, &[depth])?;
+        let candidate = self.candidate(ModelKind::Stacked, &[depth])?;
         let (ngram, [(unit, stacker)]) = (self.fitted_ngram()?, &candidate.encoders[..]) else {
             return Err(none(depth));
         };
@@ -69,18 +69,19 @@ impl Worker<'_> {
 
     /// Runs the n-gram model, and for uncertain texts also the first layers, stacked with it.
     pub(super) fn cascade(&self, depth: usize) -> Result<UnitResult> {
-        let candidate = self.candidate(Kind::Cascade, &[depth])?;
+        let candidate = self.candidate(ModelKind::Cascade, &[depth])?;
         let costs = COSTS.into_iter().filter(|cost| *cost < self.share(depth));
         let rows = self.cascade_rows(&costs.map(|cost| (&candidate, cost)).collect::<Vec<_>>())?;
         Ok(UnitResult { rows, ..UnitResult::default() })
     }
 
-    /// Runs the n-gram model and then two encoders: at each cost the pair of depths that is best on validation rows.
+    /// Runs the n-gram model and then two encoders. At each cost, the pair of depths that is best on validation rows is
+    /// used.
     pub(super) fn two_encoders(&self) -> Result<UnitResult> {
         let seed = SeedCandidates::new(self)?;
         let needed = self.unit.needs(self.encoder.layers());
         let of_these = |candidate: &&Candidate| {
-            candidate.kind == Kind::TwoEncoders && candidate.encoders.iter().all(|(unit, _)| needed.contains(unit))
+            candidate.kind == ModelKind::TwoEncoders && candidate.encoders.iter().all(|(unit, _)| needed.contains(unit))
         };
         let mut chosen = Vec::new();
         for cost in SPEED_COSTS {
@@ -91,7 +92,7 @@ impl Worker<'_> {
         }
         let mut rows = self.cascade_rows(&chosen)?;
         for (row, (pair, cost)) in rows.iter_mut().zip(chosen) {
-            // Another seed may choose another pair.
+            // The setting does not name the pair, since another seed may select another one.
             row.setting = format!("best pair at {cost}");
             row.deviations.push(format!("seed {}: {}", self.seed, pair.setting));
         }
@@ -101,7 +102,7 @@ impl Worker<'_> {
     /// Rows of cascades, each at the threshold with the highest cost within a share of the full model's FLOPs on
     /// validation rows.
     fn cascade_rows(&self, chosen: &[(&Candidate, f64)]) -> Result<Vec<SeedRow>> {
-        let (ngram, full) = (self.fitted_ngram()?, self.full_flops(Part::Validation));
+        let (ngram, full) = (self.fitted_ngram()?, self.full_flops(DataSplit::Validation));
         let cascade = |(candidate, cost): &(&Candidate, f64)| {
             let threshold = threshold_within(&candidate.validation, *cost, full).unwrap_or(1.0);
             let encoders =
@@ -117,7 +118,7 @@ impl Worker<'_> {
             row.method = candidate.kind.name().into();
             row.setting = format!("{} at {cost}", candidate.setting);
             self.add_costs(&mut row, candidate)?;
-            // Every encoder that a text passed has run from its first layer on.
+            // Each encoder of the cascade runs from its first layer, so the depths add up.
             let depths = candidate.encoders.iter().filter_map(|(unit, _)| unit.depth(self.encoder.layers()));
             let passed = |text: &Prediction| -> f64 {
                 let deepest = text.route.layers().count();
@@ -130,8 +131,8 @@ impl Worker<'_> {
         models.iter().zip(self.wall_ratios(&timed)?).zip(chosen).map(row).collect()
     }
 
-    /// Candidate of this kind whose encoders are plain truncations of these depths.
-    fn candidate(&self, kind: Kind, depths: &[usize]) -> Result<Candidate> {
+    /// Candidate of a kind whose encoders are plain truncations to `depths` layers.
+    fn candidate(&self, kind: ModelKind, depths: &[usize]) -> Result<Candidate> {
         let whole = self.encoder.layers();
         let unit = |depth: &usize| if *depth == whole { Unit::Full } else { Unit::Truncation(*depth) };
         let units: Vec<Unit> = depths.iter().map(unit).collect();
@@ -141,8 +142,8 @@ impl Worker<'_> {
         let same = |candidate: &Candidate| {
             candidate.kind == kind && candidate.encoders.iter().map(|(unit, _)| *unit).eq(units.iter().copied())
         };
-        let found = candidates(self)?.into_iter().find(same);
-        found.ok_or_else(|| none(depths.first().copied().unwrap_or_default()))
+        let candidate = candidates(self)?.into_iter().find(same);
+        candidate.ok_or_else(|| none(depths.first().copied().unwrap_or_default()))
     }
 
     fn fitted_ngram(&self) -> Result<NgramClassifier> {
@@ -150,8 +151,8 @@ impl Worker<'_> {
         Ok(NgramClassifier::load(path)?.with_encoder(&self.encoder)?)
     }
 
-    /// Adds FLOPs and seconds of all trainings, FLOPs of predicting the validation rows that weights and thresholds are
-    /// fitted on (without their seconds), and layers × heads of the trainings.
+    /// Adds the costs of a candidate to its row: FLOPs, seconds and layers × heads of all its training runs. FLOPs also
+    /// include predictions of the validation rows that weights and thresholds are fitted on; seconds do not.
     fn add_costs(&self, row: &mut SeedRow, candidate: &Candidate) -> Result<()> {
         let ngram = self.result_of(Unit::Ngram)?;
         (row.train_flops, row.train_seconds) = (ngram.train_flops, ngram.train_seconds);
@@ -170,7 +171,7 @@ impl Worker<'_> {
         SeedRow { inference_layer_head_ratio: 0.0, ..self.row(tested, RowGroup::Ngram, clock) }
     }
 
-    /// Cost of the first layers in layers × heads.
+    /// Cost of the first `depth` layers in layers × heads, divided by the full model's.
     fn share(&self, depth: usize) -> f64 {
         depth as f64 / self.encoder.layers() as f64
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::units::Unit;
 
-/// Number of timed test rows, evenly spaced, and number of timed passes.
+/// Number of timed test rows, which are evenly spaced, and number of timed passes.
 pub(super) const TIMED_ROWS: usize = 256;
 /// Number of test rows that are timed one by one.
 pub(super) const SINGLE_ROWS: usize = 128;
@@ -30,7 +30,8 @@ pub(super) const COSTS: [f64; 3] = [0.1, 0.2, 0.35];
 /// model's FLOPs.
 pub(super) const SPEED_COSTS: [f64; 7] = [0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5];
 
-/// Revision of a kind of unit. Increase it if the program computes or measures something else, and no setting changes.
+/// Revision of a kind of unit. Increase it if the program computes or measures something else although no setting
+/// changes.
 pub(super) fn revision(unit: Unit) -> u32 {
     match unit {
         Unit::Ours(_) => 2,

@@ -1,12 +1,12 @@
-//! Frequency at which promises about the accelerated model are kept: calibration texts are drawn repeatedly from the
-//! test texts.
+//! Test of the risk guarantees of the accelerated model. Calibration texts are drawn repeatedly from the test texts,
+//! and the true risk is compared with the guaranteed limit.
 
 use dht_dynamic::Error as DynamicError;
 use dht_dynamic::evaluation::{Calibration, Guarantee, Promise, Risk, Stages};
 use rand::{Rng, RngExt};
 
 use super::at_costs::SeedCandidates;
-use super::candidates::{Candidate, Kind};
+use super::candidates::{Candidate, ModelKind};
 use crate::error::Result;
 use crate::record::PromiseTrial;
 
@@ -46,8 +46,9 @@ impl<'a> World<'a> {
     /// True risk of a threshold, and its cost.
     fn truth(&self, risk: Risk, threshold: f64) -> (f64, f64) {
         let at = self.stages.at(threshold);
-        let share = |found: &[u32], wanted: &[u32]| {
-            found.iter().zip(wanted).filter(|(found, wanted)| found == wanted).count() as f64 / found.len() as f64
+        let share = |labels: &[u32], expected: &[u32]| {
+            labels.iter().zip(expected).filter(|(label, expected)| label == expected).count() as f64
+                / labels.len() as f64
         };
         let lost = match risk {
             Risk::AccuracyLoss | Risk::Regret => share(self.full, self.labels) - share(&at.labels, self.labels),
@@ -57,13 +58,13 @@ impl<'a> World<'a> {
     }
 }
 
-/// Results of all promises, on draws from each seed in turn; empty without an accelerated model.
+/// Results of all risk guarantees, on draws from each seed in turn; empty without an accelerated model.
 pub(super) fn promises<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -> Result<Vec<PromiseTrial>> {
     let mut trials = Vec::new();
     for (risk, name) in [(Risk::AccuracyLoss, "accuracy lost"), (Risk::Disagreement, "answers that differ")] {
         let mut worlds = Vec::new();
         for seed in seeds {
-            if let Some(candidate) = seed.candidates.iter().find(|own| own.kind == Kind::Accelerated) {
+            if let Some(candidate) = seed.candidates.iter().find(|own| own.kind == ModelKind::Accelerated) {
                 worlds.push(World::new(seed, candidate, risk)?);
             }
         }
@@ -96,8 +97,8 @@ fn trial<R: Rng + ?Sized>(
         let (stages, full, labels) = (world.stages.select(&drawn), pick(world.full), pick(world.labels));
         let calibration = Calibration { stages: &stages, full: &full, labels: Some(&labels) };
         match promise.control(calibration, &world.thresholds) {
-            Ok(found) => {
-                let (risk, flops_ratio) = world.truth(promise.risk, found.threshold);
+            Ok(calibrated) => {
+                let (risk, flops_ratio) = world.truth(promise.risk, calibrated.threshold);
                 made += 1;
                 kept += usize::from(risk <= promise.most);
                 cost += flops_ratio;

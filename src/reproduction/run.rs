@@ -58,13 +58,13 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
     if !plan.quiet {
         report(&data[0].record.summary());
     }
-    let (mut found, mut rows) = (Found::default(), Vec::new());
+    let (mut results, mut rows) = (UnitResults::default(), Vec::new());
     for unit in &plan.units.units {
         for seed in 0..plan.units.seeds(*unit, plan.seeds) {
             let (place, hash) = (plan.place(*unit, seed), hash(plan, *unit, seed, &data[seed as usize])?);
             let outcome = match UnitResult::load(&place, &hash) {
                 Some(result) => Ok(result),
-                None => match found.missing(*unit, seed, plan.run.layers()?) {
+                None => match results.missing(*unit, seed, plan.run.layers()?) {
                     Some(needed) => Err(format!("{needed} failed")),
                     None => child(plan, *unit, seed)
                         .and_then(|()| UnitResult::load(&place, &hash).ok_or_else(|| "it left no result".into())),
@@ -73,9 +73,9 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
             if let Err(reason) = &outcome {
                 report(&format!("{unit}, seed {seed}: failed: {reason}"));
             }
-            found.add(*unit, seed, outcome);
+            results.add(*unit, seed, outcome);
         }
-        rows.extend(rows_of(*unit, plan, &data[0].test, &found)?);
+        rows.extend(rows_of(*unit, plan, &data[0].test, &results)?);
         write_reproduction(&record(plan, &data[0], rows.clone())?, plan.out())?;
     }
     let mut record = record(plan, &data[0], rows)?;
@@ -88,7 +88,7 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
     write_reproduction(&record, plan.out())?;
     let text = format!("{}\nrecord, figures and report: {}", reproduction_text(&record), plan.out().display());
     print(std::io::stdout(), &text)?;
-    match found.failures() {
+    match results.failures() {
         0 => Ok(()),
         count => Err(Error::FailedRows { count }),
     }
@@ -112,33 +112,33 @@ fn child(plan: &ReproductionPlan, unit: Unit, seed: u64) -> Result<(), String> {
     }
     let text = std::fs::read_to_string(&log).unwrap_or_default();
     let error = text.lines().rev().find_map(|line| line.strip_prefix(ERROR));
-    // A panic or an abort has no such line; the last one is the nearest to a reason.
+    // A panic or an abort has no line with this prefix, so the last non-empty line is used as the reason.
     let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
     Err(error.map_or_else(|| format!("{status}: {last}"), str::to_owned))
 }
 
 /// Results of all units so far.
 #[derive(Default)]
-struct Found {
+struct UnitResults {
     results: Vec<(Unit, u64, Result<UnitResult, String>)>,
 }
 
-impl Found {
+impl UnitResults {
     fn add(&mut self, unit: Unit, seed: u64, outcome: Result<UnitResult, String>) {
         self.results.push((unit, seed, outcome));
     }
 
     fn result(&self, unit: Unit, seed: u64) -> Option<&UnitResult> {
-        let found = self.results.iter().find(|(own, of, _)| (*own, *of) == (unit, seed));
-        found.and_then(|(_, _, outcome)| outcome.as_ref().ok())
+        let result = self.results.iter().find(|(own, of, _)| (*own, *of) == (unit, seed));
+        result.and_then(|(_, _, outcome)| outcome.as_ref().ok())
     }
 
-    /// Number of failed units.
+    /// Number of failed training runs.
     fn failures(&self) -> usize {
         self.results.iter().filter(|(_, _, outcome)| outcome.is_err()).count()
     }
 
-    /// Required unit that failed.
+    /// First unit that this unit requires and that failed.
     fn missing(&self, unit: Unit, seed: u64, layers: usize) -> Option<Unit> {
         unit.needs(layers).into_iter().find(|needed| self.result(*needed, seed).is_none())
     }
@@ -162,13 +162,13 @@ fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Resu
     ))
 }
 
-/// Rows of a unit, each over all seeds.
-fn rows_of(unit: Unit, plan: &ReproductionPlan, test: &EncodedDataset, found: &Found) -> Result<Vec<RowRecord>> {
-    let outcomes = found.results.iter().filter(|(own, _, _)| *own == unit);
+/// Rows of a unit, each summarised over all seeds.
+fn rows_of(unit: Unit, plan: &ReproductionPlan, test: &EncodedDataset, units: &UnitResults) -> Result<Vec<RowRecord>> {
+    let outcomes = units.results.iter().filter(|(own, _, _)| *own == unit);
     let mut failed = BTreeMap::new();
     let mut results = Vec::new();
     for (_, seed, outcome) in outcomes {
-        match (outcome, found.result(unit.reference(), *seed)) {
+        match (outcome, units.result(unit.reference(), *seed)) {
             (Ok(result), Some(full)) => results.push((*seed, result, full)),
             (Ok(_), None) => drop(failed.insert(*seed, format!("{} failed", unit.reference()))),
             (Err(reason), _) => drop(failed.insert(*seed, reason.clone())),

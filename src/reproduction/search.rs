@@ -21,7 +21,7 @@ const SHUFFLES: u64 = 3;
 const HEAD_SETS: usize = 12;
 
 impl Worker<'_> {
-    /// Trains a preset.
+    /// Trains the model of a search preset, and tests it.
     pub(super) fn search(&self, preset: Preset) -> Result<UnitResult> {
         let published = matches!(self.unit, Unit::AsPublished(_));
         let planned = PlannedSearch::new(preset, &self.run, &self.encoder, pooling(&self.run))?;
@@ -29,7 +29,7 @@ impl Worker<'_> {
         let mut search = planned.objective(copy, self.classes(), &mut rng(&self.run, CLASSIFIERS))?;
         let history = self.fit(&mut search)?;
         let model = search.model();
-        // The paper has its queues at inference too.
+        // The paper uses its queues at inference too.
         let evaluation = match published {
             true => evaluate_queued(model, &self.data.test, self.batch())?,
             false => evaluate(model, &self.data.test, self.batch())?,
@@ -48,7 +48,7 @@ impl Worker<'_> {
             ..SeedRow::default()
         };
         if published {
-            // One text alone fills no queue, and queues know no cost of a row: neither clock is scaled.
+            // A single text fills no queue, and queues have no cost for each row, so neither clock is scaled.
             let experiment = experiment(&self.run, &self.data, &self.encoder);
             row.deviations = model.settings().deviations(model.space(), &experiment);
         } else {

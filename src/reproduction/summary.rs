@@ -14,14 +14,14 @@ const RESAMPLES: usize = 2_000;
 /// Confidence of the one-sided bound.
 const CONFIDENCE: f64 = 0.95;
 
-/// Row of one seed with the full model of the same number of epochs.
+/// Row of one seed, paired with the full model that trained for the same number of epochs.
 pub(super) struct Pair<'a> {
     pub(super) seed: u64,
     pub(super) row: &'a SeedRow,
     pub(super) full: &'a SeedRow,
 }
 
-/// Means over seeds, and the bound of the deficit.
+/// Summarises a row over seeds: means of its numbers, and the upper bound of the deficit.
 pub(super) fn summary<R: Rng + ?Sized>(
     pairs: &[Pair<'_>],
     truth: &[u32],
@@ -61,19 +61,19 @@ pub(super) fn summary<R: Rng + ?Sized>(
     })
 }
 
-fn right(found: &[u32], truth: &[u32]) -> Vec<bool> {
-    found.iter().zip(truth).map(|(found, truth)| found == truth).collect()
+fn right(predictions: &[u32], truth: &[u32]) -> Vec<bool> {
+    predictions.iter().zip(truth).map(|(prediction, truth)| prediction == truth).collect()
 }
 
 /// Deviations of all seeds, each once.
 fn deviations(pairs: &[Pair<'_>]) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
+    let mut deviations: Vec<String> = Vec::new();
     for deviation in pairs.iter().flat_map(|pair| &pair.row.deviations) {
-        if !found.contains(deviation) {
-            found.push(deviation.clone());
+        if !deviations.contains(deviation) {
+            deviations.push(deviation.clone());
         }
     }
-    found
+    deviations
 }
 
 /// Macro F1 of the full model minus the row's, averaged over seeds, and its one-sided upper bound.
@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// A row that is wrong on every n-th text of two classes.
+    /// Row of one seed that is wrong on every `wrong_every`-th text of two classes.
     fn row(truth: &[u32], wrong_every: usize) -> SeedRow {
         let label = |(text, truth): (usize, &u32)| if text % wrong_every == 0 { 1 - truth } else { *truth };
         let labels: Vec<u32> = truth.iter().enumerate().map(label).collect();
@@ -124,10 +124,13 @@ mod tests {
             let pairs = [0, 1, 2].map(|seed| Pair { seed, row, full: &full });
             summary(&pairs, &truth, 2, BTreeMap::new(), &mut ChaCha8Rng::seed_from_u64(3)).unwrap()
         };
-        let found = of(&worse);
-        assert!((found.deficit - 0.1).abs() < 1e-3, "{}", found.deficit);
-        assert!((0.11..0.13).contains(&found.deficit_upper95), "{}", found.deficit_upper95);
-        assert_eq!((found.train_flops_ratio, found.train_wall_ratio, found.seeds), (1.0, 1.0, vec![0, 1, 2]));
+        let summary_of_worse = of(&worse);
+        assert!((summary_of_worse.deficit - 0.1).abs() < 1e-3, "{}", summary_of_worse.deficit);
+        assert!((0.11..0.13).contains(&summary_of_worse.deficit_upper95), "{}", summary_of_worse.deficit_upper95);
+        assert_eq!(
+            (summary_of_worse.train_flops_ratio, summary_of_worse.train_wall_ratio, summary_of_worse.seeds),
+            (1.0, 1.0, vec![0, 1, 2])
+        );
         let equal = of(&full);
         assert_eq!((equal.deficit, equal.deficit_upper95), (0.0, 0.0));
     }

@@ -1,4 +1,4 @@
-//! Units of a reproduction: one unit is one training with its rows.
+//! Units of a reproduction. A unit is one training run with the rows that it yields.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::record::RowGroup;
 /// Depths of `DistilBERT`'s students as shares of the layers: 6, 3 and 1 of 12.
 const STUDENTS: [(usize, usize); 3] = [(1, 2), (1, 4), (1, 12)];
 
-/// One training of one seed, in a separate process.
+/// Training run with its rows. Each unit and seed runs in a separate process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     /// Full model.
@@ -118,7 +118,7 @@ impl Unit {
         }
     }
 
-    /// Settings of the unit's training. As published, the full model has the paper's pooler too.
+    /// Settings of the unit's training run. As published, the full model has the paper's pooler too.
     pub(super) fn settings(self) -> SettingsChoice {
         match self.reference() {
             Self::FullAsPublished => SettingsChoice::Paper,
@@ -126,8 +126,8 @@ impl Unit {
         }
     }
 
-    /// Number of epochs of the unit's training, if other rows have `epochs`. As published, P-DHT has two phases, so
-    /// these rows and their full model have twice the number.
+    /// Number of epochs that the unit trains for, if other rows have `epochs`. P-DHT as published has two phases, so
+    /// rows as published and their full model have twice the number.
     pub(super) fn epochs(self, epochs: usize) -> usize {
         if self.reference() == Self::FullAsPublished { 2 * epochs } else { epochs }
     }
@@ -163,11 +163,11 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// Selects the units of these names and those that they require; without names, all. The units of `once` are added.
-    /// They, and units that only they require, run with the first seed only.
+    /// Selects the named units and the units that they require, or all units if `names` is empty. The units of `once`
+    /// are added. They, and units that only they require, run with the first seed only.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the known names for an unknown one.
+    /// [`Error::Argument`] for an unknown name; the message lists the known names.
     pub(super) fn new(names: &[String], once: &[String], layers: usize, epochs: usize) -> Result<Self> {
         let all = Unit::all(layers);
         let one_seed = if once.is_empty() { Vec::new() } else { Self::named_units("once", once, &all, epochs)? };
@@ -176,9 +176,9 @@ impl Selection {
             chosen.retain(|unit| !one_seed.contains(unit));
         }
         let with_needed = |chosen: &[Unit]| -> Vec<Unit> {
-            let wanted =
+            let is_selected =
                 |unit: &&Unit| chosen.contains(unit) || chosen.iter().any(|own| own.needs(layers).contains(unit));
-            all.iter().filter(wanted).copied().collect()
+            all.iter().filter(is_selected).copied().collect()
         };
         let many = with_needed(&chosen);
         chosen.extend(one_seed);
@@ -192,9 +192,10 @@ impl Selection {
         if self.once.contains(&unit) { 1 } else { all }
     }
 
-    /// Units of the given names; without names, all.
+    /// Units with the names `names`, or all units if there are no names.
     fn named_units(flag: &'static str, names: &[String], all: &[Unit], epochs: usize) -> Result<Vec<Unit>> {
-        // P-DHT freezes its last layers after its first epochs; a unit that is not named itself is left out where none follow.
+        // P-DHT freezes its last layers after its first epochs. If no epochs follow, the unit is left out unless it is
+        // named.
         let possible = |unit: &Unit| match unit {
             Unit::Ours(Preset::PDht) | Unit::AsPublished(Preset::PDht) => {
                 unit.epochs(epochs) > Preset::FULL_EPOCHS_BEFORE_FREEZING
@@ -210,12 +211,12 @@ impl Selection {
                     || part(own.strip_prefix(name.as_str()), |rest| rest.starts_with('-'))
                     || part(own.strip_suffix(name.as_str()), |rest| rest.ends_with('-'))
             };
-            let found: Vec<Unit> = all.iter().filter(named).copied().collect();
-            if found.is_empty() {
+            let matching: Vec<Unit> = all.iter().filter(named).copied().collect();
+            if matching.is_empty() {
                 let known = all.iter().map(Unit::to_string).collect::<Vec<_>>().join(", ");
                 return Err(Error::Argument { flag, expected: format!("some of {known}"), got: name.clone() });
             }
-            chosen.extend(found);
+            chosen.extend(matching);
         }
         if names.is_empty() {
             chosen.extend(all.iter().filter(|unit| possible(unit)));
@@ -223,13 +224,13 @@ impl Selection {
         Ok(chosen)
     }
 
-    /// Finds the unit of this name.
+    /// Finds a selected unit by its name.
     ///
     /// # Errors
     /// [`Error::Argument`] for a name that is not selected.
     pub(super) fn named(&self, name: &str) -> Result<Unit> {
-        let found = self.units.iter().find(|unit| unit.to_string() == name).copied();
-        found.ok_or_else(|| Error::Argument { flag: "unit", expected: "a selected unit".into(), got: name.into() })
+        let unit = self.units.iter().find(|unit| unit.to_string() == name).copied();
+        unit.ok_or_else(|| Error::Argument { flag: "unit", expected: "a selected unit".into(), got: name.into() })
     }
 }
 
@@ -259,9 +260,9 @@ mod tests {
     #[test]
     fn rows_of_one_seed_do_not_cut_those_that_others_need() {
         let rows = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
-        let found =
+        let selection =
             Selection::new(&rows(&["cascade-3"]), &rows(&["stacked-3", "stacked-2", "distilled-3"]), 6, 2).unwrap();
-        let seeds = |name: &str| found.seeds(found.named(name).unwrap(), 3);
+        let seeds = |name: &str| selection.seeds(selection.named(name).unwrap(), 3);
         assert_eq!(["full", "ngram", "truncation-3", "cascade-3"].map(seeds), [3; 4]);
         assert_eq!(["stacked-3", "stacked-2", "truncation-2", "distilled-3"].map(seeds), [1; 4]);
         let all = Selection::new(&[], &rows(&["pabee"]), 6, 2).unwrap();

@@ -13,7 +13,7 @@ use dht_transformer::{
 };
 
 use super::arguments::ReproductionPlan;
-use super::files::{LogProbabilities, Part, SeedRow, UnitResult, remove_result, save_log_probabilities};
+use super::files::{DataSplit, LogProbabilities, SeedRow, UnitResult, remove_result, save_log_probabilities};
 use super::identity::hash;
 use super::options::{SINGLE_ROWS, TIMED_PASSES, TIMED_ROWS};
 use super::units::Unit;
@@ -36,7 +36,7 @@ pub(super) struct Worker<'a> {
     pub(super) encoder: Encoder,
 }
 
-/// Predictions of one model for the test rows.
+/// Predictions of one model for the test rows, with scores and costs.
 pub(super) struct Tested {
     pub(super) predictions: Vec<Prediction>,
     pub(super) labels: Vec<u32>,
@@ -67,7 +67,7 @@ impl<'a> Worker<'a> {
     pub(super) fn run(&self, hash: String) -> Result<()> {
         let place = self.place();
         std::fs::create_dir_all(&place).map_err(|source| Error::Io { path: place.clone(), source })?;
-        // Without it nothing of the unit is used, so that files of two trainings are never mixed.
+        // Without its result, no file of the unit is used, so that files of two training runs are never mixed.
         remove_result(&place)?;
         let mut result = match self.unit {
             Unit::Full | Unit::FullAsPublished => self.fine_tuned(self.encoder.layers(), RowGroup::Full)?,
@@ -91,12 +91,12 @@ impl<'a> Worker<'a> {
         self.plan.place(self.unit, self.seed)
     }
 
-    /// Rows of a part.
-    pub(super) fn rows(&self, part: Part) -> &EncodedDataset {
+    /// Rows of a split.
+    pub(super) fn rows(&self, part: DataSplit) -> &EncodedDataset {
         match part {
-            Part::Train => &self.data.train,
-            Part::Validation => &self.data.validation,
-            Part::Test => &self.data.test,
+            DataSplit::Train => &self.data.train,
+            DataSplit::Validation => &self.data.validation,
+            DataSplit::Test => &self.data.test,
         }
     }
 
@@ -138,8 +138,8 @@ impl<'a> Worker<'a> {
         Ok(UnitResult { hash: String::new(), train_flops: cost.0, train_seconds: cost.1, rows: vec![row] })
     }
 
-    /// Row of a classifier, whose model and log-probabilities are written. `own` is the cost of its training; `all`
-    /// includes the models that it requires.
+    /// Tests a classifier, writes its model and log-probabilities, and returns its row. `own` is the cost of its own
+    /// training run; `all` includes the models that it requires.
     pub(super) fn row_of_classifier(
         &self,
         model: &TextClassifier,
@@ -150,13 +150,13 @@ impl<'a> Worker<'a> {
         let depth = model.encoder().layers();
         model.save(self.place().join("model"), Some(&self.data.tokenizer), &self.data.train.labels)?;
         let tested = self.test(model)?;
-        let mut tables = BTreeMap::from([(Part::Test.of_depth(depth), logarithms(&tested.predictions))]);
-        for part in [Part::Train, Part::Validation] {
-            let found = predict(model, self.rows(part), self.batch())?;
-            tables.insert(part.of_depth(depth), logarithms(&found));
+        let mut tables = BTreeMap::from([(DataSplit::Test.of_depth(depth), logarithms(&tested.predictions))]);
+        for part in [DataSplit::Train, DataSplit::Validation] {
+            let predictions = predict(model, self.rows(part), self.batch())?;
+            tables.insert(part.of_depth(depth), logarithms(&predictions));
         }
         save_log_probabilities(&self.place(), &tables)?;
-        // As a share of the full model's layers: it has no other heads than all.
+        // The cost in layers × heads is a share of the full model's layers, since the classifier runs all heads.
         let share = depth as f64 / self.encoder.layers() as f64;
         let mut row = self.row(&tested, group, self.wall_ratio(model)?);
         row.method = match group {
@@ -171,7 +171,7 @@ impl<'a> Worker<'a> {
         Ok(row)
     }
 
-    /// Row of tested predictions, with training costs of 0, which are set later.
+    /// Row with the scores and costs of tested predictions. The training costs are 0 and are set later.
     pub(super) fn row(&self, tested: &Tested, group: RowGroup, clock: WallRatios) -> SeedRow {
         SeedRow {
             group,
@@ -187,8 +187,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Clock of all test rows, extrapolated from the timed ones. The model's share of the full model's cost may differ
-    /// between both by chance.
+    /// Wall clock ratio of all test rows, extrapolated from the timed rows. The ratio is scaled, since the timed rows
+    /// may differ from all rows in FLOPs by chance.
     pub(super) fn of_all_rows(&self, clock: f64, timed: usize, tested: &Tested) -> f64 {
         let share = |rows: &mut dyn Iterator<Item = usize>| {
             let (mut own, mut full) = (0, 0);
@@ -237,8 +237,8 @@ impl<'a> Worker<'a> {
         (layers + classifier.forward(1)).total().0
     }
 
-    /// FLOPs of the full model for all rows of a part.
-    pub(super) fn full_flops(&self, part: Part) -> u64 {
+    /// FLOPs of the full model for all rows of a split.
+    pub(super) fn full_flops(&self, part: DataSplit) -> u64 {
         let lengths = self.rows(part).lengths();
         lengths.into_iter().map(|tokens| self.text_flops(self.encoder.layers(), tokens)).sum()
     }
@@ -256,7 +256,8 @@ impl<'a> Worker<'a> {
         UnitResult::load(&place, &hash(self.plan, unit, self.seed, &self.data)?).ok_or_else(missing)
     }
 
-    /// Wall clock of predicting the timed test rows divided by the full model's: both warm, in turns, medians.
+    /// Prediction time of the timed test rows, divided by the full model's. Both models are warm and run in turns; the
+    /// times are medians.
     pub(super) fn wall_ratio(&self, model: &dyn Predictor) -> Result<WallRatios> {
         Ok(self.wall_ratios(&[model])?[0])
     }
@@ -278,7 +279,7 @@ impl<'a> Worker<'a> {
         Ok(batches.into_iter().zip(single_texts).map(pair).collect())
     }
 
-    /// Timed test rows: evenly spaced, since the first ones may be of another kind than the others.
+    /// Indices of the timed test rows. They are evenly spaced, since a file may be sorted.
     fn timed_rows(&self, most: usize) -> impl Iterator<Item = usize> + use<> {
         let rows = self.data.test.len();
         let count = rows.min(most);
@@ -291,7 +292,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Wall clock divided by the full model's.
+/// Prediction times divided by the full model's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WallRatios {
     /// Ratio in batches.
@@ -309,17 +310,17 @@ pub(super) fn layers(depth: usize) -> String {
 pub(super) fn predict(model: &dyn Predictor, data: &EncodedDataset, batch: usize) -> Result<Vec<Prediction>> {
     model.check(data)?;
     let ctx = ForwardContext::inference();
-    let mut found: Vec<Option<Prediction>> = vec![None; data.len()];
+    let mut by_row: Vec<Option<Prediction>> = vec![None; data.len()];
     for rows in PackedBatch::longest_first(&data.lengths(), batch)? {
         let predictions = model.predict(&data.batch(&rows)?, &ctx)?.predictions;
         for (row, prediction) in rows.iter().zip(predictions) {
-            found[*row] = Some(prediction);
+            by_row[*row] = Some(prediction);
         }
     }
-    Ok(found.into_iter().flatten().collect())
+    Ok(by_row.into_iter().flatten().collect())
 }
 
-/// Logarithms of the probabilities of each row, with probabilities of at least the smallest f32.
+/// Log-probabilities of each row. Probabilities are raised to at least the smallest positive f32.
 pub(super) fn logarithms(predictions: &[Prediction]) -> LogProbabilities {
     let row =
         |prediction: &Prediction| prediction.probabilities.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect();

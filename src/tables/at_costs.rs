@@ -1,10 +1,10 @@
-//! Accuracy at given costs, and comparisons of this project's model with others at these costs: tables 3 and 4 of a
-//! reproduction.
+//! Tables 3 and 4 of a reproduction: accuracy at fixed inference costs, and comparisons of this project's model with
+//! others at the same costs.
 
 use super::grid::Side;
 use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Interval, ReproductionRecord};
 
-/// Table of cells; the first line has the headings.
+/// Table of text cells whose first line has the headings.
 pub(crate) struct PlainTable {
     pub(crate) caption: String,
     pub(crate) lines: Vec<Vec<String>>,
@@ -44,7 +44,8 @@ fn scores(table: &AtCosts, name: &str) -> PlainTable {
     }
 }
 
-/// Table 3 without depths and test costs: lines of cells, the first with the headings, and the sides of the columns.
+/// Short form of table 3, without depths and test costs: lines of cells, the first with the headings, and the alignment
+/// of the columns.
 pub(crate) fn brief_scores(table: &AtCosts) -> (Vec<Vec<String>>, Vec<Side>) {
     let mut lines = vec![std::iter::once("kind".to_owned()).chain(costs(table)).collect::<Vec<_>>()];
     for row in &table.rows {

@@ -1,4 +1,4 @@
-//! Tables of students: distilled, and of searched architectures.
+//! Tables of distilled students, and of students with searched architectures.
 
 use super::at_costs::{interval, points};
 use super::grid::{Side, text};
@@ -20,7 +20,7 @@ const ARCHITECTURE: [&str; 12] = [
     "speed",
 ];
 
-/// Maximum difference between a reached ratio and its target without a note.
+/// Largest difference between a reached ratio and its target that requires no note.
 const MISSED: f64 = 0.03;
 
 /// Table of the teacher and its students.
@@ -97,7 +97,7 @@ fn of_architecture(
     search: Option<&SearchedArchitecture>,
 ) -> Vec<String> {
     let margin = match (record.uninformative(), record.margin_kept(row.score)) {
-        (None, Some(kept)) => format!("{kept:.3}"),
+        (None, Some(margin)) => format!("{margin:.3}"),
         _ => "not informative".into(),
     };
     let steps: Vec<String> = row.best_steps.iter().map(u64::to_string).collect();
@@ -128,7 +128,7 @@ fn score(mean: f64, sd: f64) -> String {
     if sd > 0.0 { format!("{mean:.4} ±{sd:.4}") } else { format!("{mean:.4}") }
 }
 
-/// Sides of columns: the first `texts` columns are texts, the others numbers.
+/// Alignment of columns: the first `texts` columns have texts, the others numbers.
 pub(crate) fn sides(columns: usize, texts: usize) -> Vec<Side> {
     (0..columns).map(|column| if column < texts { Side::Left } else { Side::Right }).collect()
 }
@@ -143,7 +143,7 @@ mod tests {
         let record = searched();
         let lines = architecture_lines(&record);
         assert_eq!(lines.len(), 3);
-        // .80 of a student with .85, the best constant answer has .5.
+        // A score of .80, where the unpruned student has .85 and the best constant answer .5.
         let expected = [
             "inputs",
             "search",
@@ -184,28 +184,29 @@ mod tests {
     #[test]
     fn a_student_far_below_its_teacher_makes_a_table_uninformative() {
         let mut record = searched();
-        // .2 of .4 above the best constant answer.
+        // The unpruned student is .2 above the best constant answer, the teacher .4.
         record.unpruned.score = 0.7;
         assert!(record.uninformative().unwrap().contains("less than 0.8"));
         assert!(architecture_search_text(&record).contains("Not informative"));
         assert_eq!(architecture_lines(&record)[1][7], "not informative");
-        // The student keeps all of a Matthews correlation.
+        // The metric is a Matthews correlation, whose best constant answer scores 0.
         (record.majority_score, record.unpruned.score, record.teacher.score) = (0.0, 0.4, 0.45);
         assert_eq!(record.margin_kept(0.1), Some(0.25));
         assert_eq!(record.uninformative(), None);
-        // Of 277 rows, .12 is more than 1.96 deviations of one who knows nothing, and .11 is not.
+        // With 277 rows, .12 exceeds 1.96 standard deviations of an uninformed model, and .11 does not.
         (record.metric, record.unpruned.score) = ("Matthews correlation".into(), 0.12);
         record.teacher.score = 0.12;
         assert_eq!(record.uninformative(), None);
         record.teacher.score = 0.11;
         assert!(record.uninformative().unwrap().contains("chance"));
-        // Of an accuracy, .06 · √(277 / .25) = 2.0 deviations.
+        // For an accuracy, .06 is .06 · √(277 / .25) = 2.0 standard deviations.
         record.metric = "accuracy".into();
         (record.majority_score, record.unpruned.score, record.teacher.score) = (0.5, 0.56, 0.56);
         assert_eq!(record.uninformative(), None);
         (record.unpruned.score, record.teacher.score) = (0.55, 0.55);
         assert!(record.uninformative().unwrap().contains("chance"));
-        // Of an F1 whose class two of three rows have, .8 from one answer: its slope 2/(1 + p)² = .72, so .72 · √(2/9 / 277) = .0204.
+        // For an F1 whose class has two of three rows, a constant answer scores .8. The slope is 2/(1 + p)² = .72, so
+        // the standard deviation is .72 · √(2/9 / 277) = .0204.
         record.metric = "F1".into();
         (record.majority_score, record.unpruned.score, record.teacher.score) = (0.8, 0.845, 0.845);
         assert_eq!(record.uninformative(), None);

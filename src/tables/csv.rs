@@ -4,7 +4,8 @@ use super::reproduction::failures;
 use crate::published::{Counterpart, Stage};
 use crate::record::{ReproductionRecord, RowRecord, Summary};
 
-/// Number of a row with its heading; `None` for a row without a finished seed.
+/// Column of the CSV: its heading, and a function that reads its number from a row. The number is `None` if the row
+/// lacks it.
 type Number = (&'static str, fn(&RowRecord) -> Option<f64>);
 
 const NUMBERS: [Number; 15] = [

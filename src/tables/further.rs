@@ -4,7 +4,7 @@ use super::at_costs::{PlainTable, tables_at_costs};
 use super::promises::table_of_promises;
 use crate::record::ReproductionRecord;
 
-/// Tables 3 to 5, as far as the record has them.
+/// Tables 3 to 5 of a reproduction, if the record has their data.
 pub(crate) fn further_tables(record: &ReproductionRecord) -> Vec<PlainTable> {
     tables_at_costs(record).into_iter().chain(table_of_promises(record)).collect()
 }

@@ -7,7 +7,7 @@ pub(crate) enum Side {
     Right,
 }
 
-/// Lines of padded columns. Every line has a cell for each side.
+/// Formats lines of cells as text with padded columns. Every line has a cell for each side.
 pub(crate) fn text(lines: &[Vec<String>], sides: &[Side]) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..sides.len()).map(width).collect();
@@ -23,7 +23,7 @@ pub(crate) fn text(lines: &[Vec<String>], sides: &[Side]) -> String {
     text
 }
 
-/// Markdown table; the first line has the headings.
+/// Formats lines of cells as a Markdown table whose first line has the headings.
 pub(crate) fn markdown(lines: &[Vec<String>], sides: &[Side]) -> String {
     let mut text = String::new();
     for (index, line) in lines.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Frequency at which promises about risk were kept, and their costs: table 5 of a reproduction.
+//! Table 5 of a reproduction: how often risk guarantees were kept, and their costs.
 
 use super::at_costs::PlainTable;
 use super::grid::Side;
@@ -6,7 +6,7 @@ use crate::record::ReproductionRecord;
 
 const HEADINGS: [&str; 7] = ["promise", "points", "texts", "made", "kept", "FLOPs", "points lost"];
 
-/// Table 5; `None` without promises.
+/// Table 5 of a reproduction; `None` if the record has no risk guarantees.
 pub(crate) fn table_of_promises(record: &ReproductionRecord) -> Option<PlainTable> {
     let first = record.promises.first()?;
     let line = |trial: &crate::record::PromiseTrial| {

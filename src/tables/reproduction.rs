@@ -1,4 +1,4 @@
-//! Tables of a reproduction with the paper's figures: table 1 is of training, table 2 of inference.
+//! Tables 1 and 2 of a reproduction, beside the paper's numbers: costs of training, and costs of inference.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::grid::{self, Side, markdown_text};
 use crate::published::{Counterpart, Published, Stage};
 use crate::record::{ReproductionRecord, RowGroup, RowRecord, Summary};
 
-/// Table, ready for its layout.
+/// Table of formatted cells, before its layout as text, Markdown or HTML.
 pub(crate) struct Table {
     /// Number of the table, `1` or `2` as in the paper.
     pub(crate) number: usize,
@@ -80,7 +80,7 @@ fn table(record: &ReproductionRecord, stage: Stage) -> Table {
     }
 }
 
-/// Note on the paper's figures, for every place where they are shown.
+/// Note on the paper's numbers, for every place where they are shown.
 pub(crate) fn published_note(counterpart: Counterpart) -> String {
     let data = if counterpart.stands_in {
         format!(
@@ -175,7 +175,7 @@ fn share(value: f64, count: usize) -> String {
     if value > 0.0 && value < 0.5 * least { format!("< {least:.count$}") } else { digits(value, count) }
 }
 
-/// Seeds of each reason, such as `seeds 0, 2: out of memory`.
+/// Reasons of failures with their seeds, such as `seeds 0, 2: out of memory`.
 pub(super) fn failures(failed: &BTreeMap<u64, String>) -> String {
     let mut seeds: Vec<(&str, Vec<String>)> = Vec::new();
     for (seed, reason) in failed {
@@ -204,7 +204,7 @@ fn digits(value: f64, digits: usize) -> String {
 }
 
 impl Table {
-    /// Headings and rows.
+    /// Lines of the table: the headings, then the rows.
     fn lines(&self) -> Vec<Vec<String>> {
         std::iter::once(self.headings.clone()).chain(self.rows.iter().map(|row| row.cells.clone())).collect()
     }

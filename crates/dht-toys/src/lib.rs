@@ -1,10 +1,11 @@
-//! Toy data and toy models of the integration tests: one place for what the tests of several crates need.
+//! Toy data and toy models for integration tests: the helpers that the tests of several crates share.
 //!
-//! Each generator is seeded, so that a test sees the same numbers in each run. What cannot be built panics: it is a mistake in
-//! a test. Unit tests cannot use this crate: they would see two copies of their own crate's types.
+//! Each generator is seeded, so that a test sees the same numbers in each run. Helpers panic on invalid arguments,
+//! since these are mistakes in a test. Unit tests cannot use this crate: they would see two copies of their own crate's
+//! types.
 //!
-//! The root has samples, small models and training runs. [`planted`] has a task whose answer is known, [`reviews`] texts
-//! for engines and services.
+//! The root has samples, small models and training runs. [`planted`] has a task whose correct answers are known.
+//! [`reviews`] has short texts for tests of engines and services.
 
 mod data;
 mod models;

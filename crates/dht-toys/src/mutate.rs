@@ -1,6 +1,6 @@
 use rand::{Rng, RngExt};
 
-/// Changes bytes, cuts, repeats and removes ranges of a file.
+/// Damages a file at random: changes bytes, truncates the file, and repeats or removes ranges of bytes.
 pub fn mutate(bytes: &mut Vec<u8>, rng: &mut impl Rng) {
     for _ in 0..rng.random_range(1..=4) {
         if bytes.is_empty() {

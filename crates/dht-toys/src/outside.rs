@@ -1,13 +1,13 @@
-//! Real texts, models and reference numbers lie outside of the repository; where, only environment variables say. The
-//! table in CONTRIBUTING.md has them all.
+//! Paths of test data outside of the repository: real texts, models and reference numbers. Environment variables name
+//! their directories. The table in CONTRIBUTING.md lists all of them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The file or folder `path` below the folder that `variable` names; `None`, with a line that says what is skipped, where
-/// the variable is not set or there is nothing.
+/// File or directory `path` below the directory that the environment variable `variable` names. Returns `None`, and
+/// prints a line about the skipped test, if the variable is not set or the path does not exist.
 pub fn outside(variable: &str, path: &str) -> Option<PathBuf> {
-    // Not by a macro: what those print, tests that pass keep to themselves.
+    // Written directly to standard error, because the test harness hides the output of `eprintln!` in tests that pass.
     find(variable, path).map_err(|missing| writeln!(std::io::stderr(), "skipped: {missing}")).ok()
 }
 
@@ -15,8 +15,8 @@ fn find(variable: &str, path: &str) -> Result<PathBuf, String> {
     let Some(folder) = std::env::var_os(variable) else {
         return Err(format!("{variable} is not set (the folder that has {path}; see CONTRIBUTING.md)"));
     };
-    let found = Path::new(&folder).join(path);
-    if found.exists() { Ok(found) } else { Err(format!("{variable} has no {}", found.display())) }
+    let file = Path::new(&folder).join(path);
+    if file.exists() { Ok(file) } else { Err(format!("{variable} has no {}", file.display())) }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Reviews of a few words, for engines and services.
+//! Generated reviews of a few words, for tests of engines and services.
 
 use dht_transformer::{
     Dataset, EncodedDataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer, TrainSettings, Trainer,
@@ -9,10 +9,10 @@ use rand_chacha::ChaCha8Rng;
 use crate::data::rng;
 use crate::models::{self, adamw, config};
 
-/// The words: two good ones, two bad ones, and others.
+/// Vocabulary of the reviews: two good words, two bad words, and four neutral words.
 pub const WORDS: [&str; 8] = ["fine", "good", "bad", "awful", "the", "day", "food", "was"];
 
-/// Texts of one to nine words, and a class: whether good words outnumber bad ones.
+/// Random reviews of one to nine words, each with its class: 1 if good words outnumber bad words, otherwise 0.
 pub fn texts(count: usize, seed: u64) -> Vec<(String, usize)> {
     let mut rng = rng(seed);
     let text = |_| {
@@ -23,22 +23,22 @@ pub fn texts(count: usize, seed: u64) -> Vec<(String, usize)> {
     (0..count).map(text).collect()
 }
 
-/// The texts alone.
+/// Random reviews without their classes.
 pub fn words(count: usize, seed: u64) -> Vec<String> {
     texts(count, seed).into_iter().map(|(text, _)| text).collect()
 }
 
-/// The names of the classes.
+/// Names of the classes.
 pub fn labels() -> Vec<String> {
     ["other", "good"].map(String::from).into()
 }
 
-/// A tokenizer of the words.
+/// Tokenizer whose vocabulary contains [`WORDS`].
 pub fn tokenizer() -> TextTokenizer {
     TextTokenizer::from_vocabulary(&WORDS.map(String::from)).expect("words")
 }
 
-/// Texts as a model reads them.
+/// Random reviews, encoded by [`tokenizer`].
 pub fn data(rows: usize, seed: u64) -> EncodedDataset {
     let example = |(text, label)| Example { text, pair: None, label, targets: Vec::new() };
     let examples = texts(rows, seed).into_iter().map(example).collect();
@@ -46,17 +46,17 @@ pub fn data(rows: usize, seed: u64) -> EncodedDataset {
     tokenizer().encode_all(&data, 16).expect("texts")
 }
 
-/// An encoder of four layers of six heads for the words.
+/// Random encoder of four layers with six heads each, for texts of [`WORDS`].
 pub fn encoder(rng: &mut ChaCha8Rng) -> Encoder {
     models::encoder(&config([4, 6, 24, tokenizer().vocabulary_size()], None), rng)
 }
 
-/// The training of a model that reads reviews.
+/// Trainer with the settings for models of reviews.
 pub fn trainer(epochs: usize) -> Trainer {
     Trainer::new(TrainSettings { epochs, batch_size: 8, optimizer: adamw(3e-3), ..TrainSettings::default() })
 }
 
-/// A classifier that has learned to tell reviews apart.
+/// Classifier trained on random reviews.
 pub fn full_model(
     training: &EncodedDataset,
     validation: &EncodedDataset,
@@ -64,6 +64,6 @@ pub fn full_model(
     rng: &mut ChaCha8Rng,
 ) -> TextClassifier {
     let mut model = TextClassifier::new(encoder(rng), 2, Pooling::Mean, rng).expect("a classifier");
-    trainer(epochs).fit(&mut model, training, validation, &mut ()).expect("a training");
+    trainer(epochs).fit(&mut model, training, validation, &mut ()).expect("a completed training run");
     model
 }

@@ -1,4 +1,4 @@
-//! Trainings: their settings, their checkpoints, and what a test reads of their results.
+//! Training runs for tests: settings, checkpoints, and comparisons of results.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -9,28 +9,29 @@ use dht_transformer::{CheckpointSettings, EncodedDataset, Objective, TrainSettin
 
 use crate::models::{adamw, bits};
 
-/// The result of a test.
+/// Result of a test function, with any error.
 pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-/// The settings of a training on a planted task.
+/// Settings for training runs on a planted task.
 pub fn train_settings(epochs: usize) -> TrainSettings {
     let optimizer = adamw(3e-3);
     TrainSettings { epochs, batch_size: 8, length_window: 2, seed: 3, optimizer, ..TrainSettings::default() }
 }
 
-/// A training with a checkpoint at `path`, which it resumes where there is one.
+/// Trainer that writes a checkpoint to `path` every `every_steps` steps, and resumes from that file if it exists.
 pub fn checkpointed(settings: TrainSettings, path: &Path, every_steps: u64) -> Trainer {
     let checkpoint = CheckpointSettings { path: path.into(), every_steps, resume: true };
     Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) }
 }
 
-/// A history without its seconds, which differ between runs.
+/// Training history with all seconds set to 0, since they differ between runs.
 pub fn without_seconds(history: History) -> History {
     History { train_seconds: 0.0, optimizer_seconds: 0.0, ..history }
 }
 
-/// Trains the objective of `build` (by seed of its initial weights) without and with an interruption after seven of ten steps,
-/// and compares weights, histories and what `read` reads.
+/// Asserts that a resumed training run equals an uninterrupted one. `build` creates the objective from the seed of its
+/// initial weights. The interruption is after seven of ten steps. Weights, histories and the values of `read` are
+/// compared.
 pub fn assert_resumes<O: Objective<Error: Debug>, T: PartialEq + Debug>(
     build: impl Fn(u64) -> O,
     [training, validation]: [&EncodedDataset; 2],
@@ -47,17 +48,18 @@ pub fn assert_resumes<O: Objective<Error: Debug>, T: PartialEq + Debug>(
         let mut objective = build(seed);
         let trainer = checkpointed(train_settings(2), path, 1);
         let history = trainer.fit(&mut objective, training, validation, &mut |event: Event<'_>| observer(event));
-        (objective, without_seconds(history.expect("a training")))
+        (objective, without_seconds(history.expect("a completed training run")))
     };
     let (whole, history) = fit(1, &path, &mut copy);
     assert_eq!(history.steps, 10);
-    // Other initial weights: all that counts is in the checkpoint.
+    // The resumed run starts from other initial weights, since the checkpoint must determine the result.
     let (resumed, again) = fit(99, &middle, &mut |_| ());
     assert!(bits(resumed.parameters()) == bits(whole.parameters()));
     assert_eq!((again, read(&resumed)), (history, read(&whole)));
 }
 
-/// The name of the argument, the index or the part that is refused, by a crate or by `dht-transformer` below it.
+/// Name of the argument, index or part that an error refuses, whether the error is of `dht-transformer` or of a crate
+/// that wraps it.
 pub fn refused<T, E: Debug>(result: Result<T, E>) -> String {
     let error = format!("{:?}", result.err().expect("it is refused"));
     let own = error.strip_prefix("Dynamic(").unwrap_or(&error);

@@ -1,4 +1,4 @@
-//! Times of a forward pass and of a whole training step.
+//! Benchmark of a forward pass and of a whole training step.
 //!
 //! ```text
 //! cargo bench -p dht-transformer --bench encoder
@@ -21,7 +21,7 @@ fn forward(encoder: &Encoder, batch: &PackedBatch, ctx: &ForwardContext) -> Resu
     encoder.run(0..encoder.layers(), &encoder.embed(batch, ctx)?, &HeadPlan::Full, ctx)
 }
 
-/// Forward, backward, clipping and AdamW.
+/// Runs a training step: forward pass, backward pass, clipping and AdamW.
 fn step(
     encoder: &Encoder,
     classifier: &Classifier,

@@ -1,11 +1,12 @@
-//! Time that is saved by leaving out layers, heads and neurons: the share of the full encoder's time beside the share of
-//! its FLOPs, both measured in turns in one run.
+//! Benchmark of the time saved by skipping layers, heads and neurons. It compares the share of the full encoder's time
+//! with the share of its FLOPs; all variants run in turns.
 //!
 //! ```text
 //! cargo bench -p dht-transformer --bench pruning
 //! ```
 //!
-//! With `-- --json` it prints a table a line for `scripts/compare-encoder`, which writes them to `docs/speed.md`.
+//! With `-- --json` it prints each table as one line of JSON for `scripts/compare-encoder`, which writes the tables to
+//! `docs/speed.md`.
 
 mod setting;
 
@@ -20,12 +21,12 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use setting::{measuring, setting};
 
-/// Part of an encoder that runs.
+/// Variant of an encoder: the layers, heads and neurons that run.
 struct Route<'a> {
     name: &'static str,
     model: &'a (Encoder, Classifier),
     layers: usize,
-    /// `None`: all heads and neurons that it has.
+    /// Heads and neurons that run for groups of samples; `None` for all.
     groups: Option<Vec<SampleGroup>>,
 }
 
@@ -52,8 +53,8 @@ fn median(mut numbers: Vec<f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
-/// Eight of twelve heads, drawn in units of `unit` neighbours, another set for each of `sets` groups of the texts:
-/// neighbouring texts, or every so-manieth.
+/// Draws eight of twelve heads, in units of `unit` neighbouring heads, for each of `sets` groups of texts. A group
+/// consists of neighbouring texts, or of every `sets`-th text.
 fn drawn(texts: usize, sets: usize, unit: usize, neighbours: bool, neurons: usize) -> Result<Vec<SampleGroup>> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut draw = || {
@@ -65,14 +66,14 @@ fn drawn(texts: usize, sets: usize, unit: usize, neighbours: bool, neurons: usiz
     Ok((0..texts).map(|text| SampleGroup { samples: 1, heads: drawn[set(text)], neurons }).collect())
 }
 
-/// All texts with the same heads and neurons.
+/// Group in which all texts run the same heads and neurons.
 fn alike(batch: &PackedBatch, heads: HeadSet, neurons: usize) -> Vec<SampleGroup> {
     vec![SampleGroup { samples: batch.len(), heads, neurons }]
 }
 
 fn main() -> Result<()> {
     let rounds = if measuring() { 15 } else { 1 };
-    // Attention alone: one neuron is all that is left of the feed-forward.
+    // Measures attention: the feed-forward has only one neuron.
     let (encoder, classifier, batch) = setting("12x12x192", 0.0, 64, 64)?;
     let (model, texts) = ((encoder, classifier), batch.len());
     let route = |name, groups| Route { name, model: &model, layers: 12, groups: Some(groups) };
@@ -96,7 +97,7 @@ fn main() -> Result<()> {
         let model = (encoder, classifier);
         let route = |name, layers, groups| Route { name, model: &model, layers, groups: Some(groups) };
         let groups = [all, half, HeadSet::full(8)?, HeadSet::full(10)?];
-        // Four groups of heads, in each of which as large a share of the neurons runs.
+        // Four groups of texts run different numbers of heads, and the same share of the neurons.
         let quarter = batch.len().div_ceil(4);
         let shares = groups.iter().enumerate().map(|(place, heads)| SampleGroup {
             samples: quarter.min(batch.len().saturating_sub(place * quarter)),
@@ -115,7 +116,7 @@ fn main() -> Result<()> {
             compare(size, &batch, &routes, trains, rounds)?;
         }
     }
-    // Matrices of their own sizes, drawn.
+    // Measures layers with removed dimensions, in which each matrix has its own size.
     let (encoder, classifier, batch) = setting("4x12x384", 0.1, 32, 64)?;
     let some = [
         ("half the inputs of Q, K and V", [0.5, 1.0, 1.0, 1.0]),
@@ -136,7 +137,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// An encoder with these shares of the inputs, each head's outputs, the neurons and the heads, drawn.
+/// Prunes an encoder to shares of its inputs, of each head's outputs, of its neurons and of its heads; the remaining
+/// units are drawn at random.
 fn small(encoder: &Encoder, [inputs, outputs, neurons, heads]: [f64; 4]) -> Result<(Encoder, Classifier)> {
     let config = encoder.config();
     let mut rng = ChaCha8Rng::seed_from_u64(2);
@@ -166,11 +168,11 @@ fn small(encoder: &Encoder, [inputs, outputs, neurons, heads]: [f64; 4]) -> Resu
     Ok((small, classifier))
 }
 
-/// Runs all routes in turns, so that a busy moment of the machine falls on all alike, and prints what each took.
+/// Runs all variants in turns, so that other load on the machine affects all of them alike, and prints their times.
 fn compare(size: &str, batch: &PackedBatch, routes: &[Route<'_>], trains: bool, rounds: usize) -> Result<()> {
     let mut seconds = vec![Vec::new(); routes.len()];
     let mut flops = vec![0; routes.len()];
-    // The first round only warms up: memory is allocated, clocks rise.
+    // The first round only warms up: memory is allocated, and clock rates rise.
     for round in 0..=rounds {
         for (route, (seconds, flops)) in routes.iter().zip(seconds.iter_mut().zip(&mut flops)) {
             let before = FlopCount::executed().0;

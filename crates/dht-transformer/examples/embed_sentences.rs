@@ -1,13 +1,13 @@
-//! Sentences as vectors: which of them say the same?
+//! Embeds sentences as vectors, and compares their meaning.
 //!
 //! ```text
 //! cargo run --release -p dht-transformer --example embed_sentences -- DIRECTORY [FILE]
 //! ```
 //!
-//! DIRECTORY is a BERT sentence encoder as Hugging Face keeps it (`config.json`, weights, `tokenizer.json` or
-//! `vocab.txt`), such as all-MiniLM-L6-v2. The vector of a sentence is the mean of its last states, and two are
-//! compared by the cosine of their angle. With FILE, a sentence a line, the vectors of its sentences are printed
-//! instead, as CSV.
+//! DIRECTORY is a BERT sentence encoder in Hugging Face's format (`config.json`, weights, `tokenizer.json` or
+//! `vocab.txt`), such as all-MiniLM-L6-v2. The vector of a sentence is the mean of its last hidden states. Two
+//! sentences are compared by the cosine similarity of their vectors. FILE has one sentence on each line; with FILE, the
+//! vectors of its sentences are printed instead, as CSV.
 
 use candle_core::Device;
 use dht_transformer::{BertConfig, Encoder, Error, Result, TextTokenizer};
@@ -23,7 +23,7 @@ const SENTENCES: [&str; 6] = [
     "The kitten dozes on the couch.",
 ];
 
-/// An encoder and its tokenizer from a directory, or tiny ones that have learnt nothing.
+/// Loads an encoder and its tokenizer from a directory, or creates a tiny encoder with random weights.
 fn load(folder: Option<String>) -> Result<(Encoder, TextTokenizer)> {
     if let Some(folder) = folder {
         let (encoder, tokenizer) =

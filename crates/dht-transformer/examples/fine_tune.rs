@@ -1,10 +1,11 @@
-//! Trains a small encoder to tell praise from complaint, keeps it as a Hugging Face directory, and loads it again.
+//! Trains a small encoder to distinguish praise from complaint, saves it as a Hugging Face directory, and loads it
+//! again.
 //!
 //! ```text
 //! cargo run --release -p dht-transformer --example fine_tune
 //! ```
 //!
-//! The sentences are made up on the spot, and "not" turns them around: a word alone does not tell the class.
+//! The sentences are generated, and "not" reverses their meaning, so a single word does not determine the class.
 
 use std::io::Write;
 
@@ -33,7 +34,7 @@ fn sentence(rng: &mut ChaCha8Rng) -> Example {
     Example { text, pair: None, label: usize::from(praise != negated), targets: Vec::new() }
 }
 
-/// A line on standard output. Nobody may be there to read it, which is no reason to stop.
+/// Prints a line to standard output. A closed pipe is not an error.
 fn tell(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
@@ -48,12 +49,12 @@ fn main() -> Result<()> {
     let (training, test) = data.split_validation(0.2, &mut rng)?;
     let (training, validation) = training.split_validation(0.1, &mut rng)?;
 
-    // Text to tokens.
+    // Convert texts to tokens.
     let tokenizer = TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 200)?;
     let encode = |part| tokenizer.encode_all(part, LONGEST);
     let (training, validation, test) = (encode(&training)?, encode(&validation)?, encode(&test)?);
 
-    // Tokens to classes. `TextClassifier::from_pretrained` would start from a downloaded model instead.
+    // Create a classifier of tokens. `TextClassifier::from_pretrained` would start from a downloaded model instead.
     let config = BertConfig::small(2, 4, 32, tokenizer.vocabulary_size())?;
     let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
     let mut model = TextClassifier::new(encoder, labels.len(), Pooling::Mean, &mut rng)?;
@@ -71,14 +72,14 @@ fn main() -> Result<()> {
         }
     };
     let history = Trainer::new(settings).fit(&mut model, &training, &validation, &mut observer)?;
-    // A directory that Python's `transformers` loads too, with `Pooling::Pooler` by a class of its own.
+    // Python's `transformers` loads the directory, too. With `Pooling::Pooler`, it has a class for the classifier.
     model.save(&folder, Some(&tokenizer), &labels)?;
     let (steps, seconds) = (history.steps, history.train_seconds);
     let f1 = Confusion::from_predictions(&test, &model.predictions(&test, 64)?)?.macro_f1();
     tell(format_args!("{steps} steps in {seconds:.1} s; macro F1 on test {f1:.3}"));
     let load = "AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)";
-    let kept = folder.display();
-    tell(format_args!("kept in {kept}; in Python: {load}, since it has no class for the mean of all tokens"));
+    let shown = folder.display();
+    tell(format_args!("kept in {shown}; in Python: {load}, since it has no class for the mean of all tokens"));
     let (model, tokenizer) = (TextClassifier::load(&folder, &Device::Cpu)?, TextTokenizer::from_dir(&folder)?);
     for (id, text) in (0..).zip(["Our trip was a pleasure.", "The hotel was not great.", "Her song was not dull."]) {
         let sample = Sample { id, label: 0, targets: Vec::new(), encoding: tokenizer.encode(text, None, LONGEST)? };

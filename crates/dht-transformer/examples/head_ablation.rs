@@ -1,13 +1,15 @@
-//! Which heads does a classifier need? Each is taken out, and each is left alone in its layer.
+//! Measures which heads a classifier needs: each head is removed, and each is left alone in its layer.
 //!
 //! ```text
 //! cargo run --release -p dht-transformer --example head_ablation [-- MODEL DATA PICTURE.svg]
 //! ```
 //!
-//! The two ablations of Michel, Levy and Neubig 2019 (sections 3.2 and 3.3): accuracy without one head, and with one head
-//! of a layer alone; beside them each head's importance by gradient. MODEL is a classifier's directory with a tokenizer,
-//! DATA a file of labelled texts; without them a small model learns made-up sentences first. The picture has a row for
-//! each layer and a column for each head: on the left what is lost without it, on the right what is lost when it is alone.
+//! The example runs the two ablations of Michel, Levy and Neubig 2019 (sections 3.2 and 3.3): accuracy without one
+//! head, and accuracy with only one head in a layer. It also shows each head's importance by gradient.
+//!
+//! MODEL is a classifier's directory with a tokenizer, and DATA a file of labelled texts. Without them, a small model
+//! is trained on generated sentences first. The picture has a row for each layer and a column for each head. Its left
+//! half shows the loss without the head, its right half the loss with the head alone.
 
 use std::io::Write;
 
@@ -22,7 +24,7 @@ use dht_transformer::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A model that has learnt whether the first word comes again, and texts that it has not seen.
+/// Trains a model to detect whether the first word is repeated, and returns it with unseen texts.
 fn made_up() -> Result<(TextClassifier, EncodedDataset)> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let examples = (0..3000).map(|_| {
@@ -62,12 +64,12 @@ fn main() -> Result<()> {
         })?;
     let accuracy = |predicted: &[u32]| -> Result<f64> { Ok(Confusion::from_predictions(&data, predicted)?.accuracy()) };
     let (heads, layers) = (model.encoder().config().num_attention_heads, model.encoder().layers());
-    // Nobody may be there to read the lines, which is no reason to stop.
+    // A closed pipe is not an error.
     let (whole, mut out) = (accuracy(&whole)?, std::io::stdout());
     let _ = writeln!(out, "accuracy with all heads {whole:.3}\nlayer head  without  alone  importance");
     let (mut squares, side) = (String::new(), 24);
     for HeadAblation { layer, head, without, alone } in ablated {
-        // The only head of a layer cannot be taken out.
+        // The only head of a layer cannot be removed.
         let (without, alone) = (without.map_or(Ok(whole), |without| accuracy(&without))?, accuracy(&alone)?);
         let _ = writeln!(out, "{layer:5} {head:4}  {without:7.3}  {alone:5.3}  {:.5}", importance.heads[layer][head]);
         for (column, lost) in [(head, whole - without), (heads + 1 + head, whole - alone)] {

@@ -1,5 +1,5 @@
-//! The encoder in a program on `candle_nn`: variables in a `VarMap`, a head by `candle_nn::linear`, candle's own optimiser
-//! and a loop of one's own. Only the line that fetches the gradients is this crate's.
+//! Uses the encoder in a program on `candle_nn`: variables are in a `VarMap`, the head is a `candle_nn::linear`, and
+//! candle's own optimiser runs in a custom loop. Only the line that computes the gradients is specific to this crate.
 //!
 //! ```sh
 //! cargo run --release --example in_a_candle_program
@@ -11,7 +11,7 @@ use dht_transformer::{
     BertConfig, Encoder, Encoding, ForwardContext, HeadPlan, Hidden, PackedBatch, Sample, TextTokenizer,
 };
 
-/// Reviews, and 1 where the guest would come again.
+/// Reviews with their classes; 1 if the guest would come again.
 const REVIEWS: [(&str, u32); 12] = [
     ("the soup was warm and good", 1),
     ("a good and friendly place", 1),
@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let ctx = ForwardContext::training(encoder.parameters(), 7, step);
         let logits = head.forward(&states(&encoder, &batch, &ctx)?.mean_rows()?)?;
         let loss = loss::cross_entropy(&logits, &labels)?;
-        // In place of `loss.backward()`, which would lose the gradients of the encoder's weights, and says so.
+        // Replaces `loss.backward()`, which would lose the gradients of the encoder's weights and returns an error.
         optimizer.step(&ctx.grad_store(&loss, encoder.parameters())?)?;
         losses.push(loss.to_scalar::<f32>()?);
         if step % 10 == 0 {

@@ -1,12 +1,13 @@
-//! Trains a classifier, finds out which heads and neurons matter, cuts the others out, and keeps what is left.
+//! Trains a classifier, measures the importance of its heads and neurons, prunes the least important ones, and saves
+//! the smaller model.
 //!
 //! ```text
 //! cargo run --release -p dht-transformer --example prune_and_export [-- DIRECTORY]
 //! ```
 //!
-//! The sentences are made up on the spot: whether a thing is praised depends on a word and on whether "not" stands before
-//! it. DIRECTORY (a temporary one, unless given) is then an ordinary Hugging Face directory: fewer neurons, and zeros where
-//! heads are gone.
+//! The sentences are generated; their class depends on a word and on whether "not" precedes it. DIRECTORY (default: a
+//! temporary directory) becomes an ordinary Hugging Face directory. It has fewer neurons, and zeros in place of removed
+//! heads.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -36,12 +37,12 @@ fn sentence(rng: &mut ChaCha8Rng) -> Example {
     Example { text, pair: None, label: usize::from(praise != negated), targets: Vec::new() }
 }
 
-/// A line on standard output. Nobody may be there to read it, which is no reason to stop.
+/// Prints a line to standard output. A closed pipe is not an error.
 fn tell(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Accuracy and floating-point operations of one way through the data.
+/// Prints a model's accuracy on a data set, and the FLOPs of predicting it once.
 fn tell_accuracy(what: &str, model: &TextClassifier, data: &EncodedDataset) -> Result<()> {
     let before = FlopCount::executed().0;
     let accuracy = Confusion::from_predictions(data, &model.predictions(data, 64)?)?.accuracy();
@@ -69,7 +70,7 @@ fn main() -> Result<()> {
     Trainer::new(settings).fit(&mut model, &training, &training, &mut ())?;
     tell_accuracy("whole model", &model, &test)?;
 
-    // What matters is asked of training texts, one by one.
+    // Importance is computed from training texts.
     let rows: Vec<usize> = (0..100).collect();
     let loss = |batch: &_, ctx: &_| model.loss(batch, ctx);
     let importance = Importance::by_gradient(model.encoder(), &training, &rows, loss)?;

@@ -1,13 +1,13 @@
-//! Token ids of texts, as JSON lines.
+//! Prints the token ids of texts as JSON lines.
 //!
 //! ```text
 //! cargo run --release -p dht-transformer --example token_ids -- DIRECTORY [LENGTH] < TEXTS > IDS
 //! ```
 //!
-//! DIRECTORY has the tokenizer of a model as Hugging Face keeps it. A line of TEXTS is a JSON text, or a list of two
-//! texts: a pair. A line of IDS has the `ids` of at most LENGTH tokens (default 128), special tokens included, and the
-//! `types`: 1 for the second text of a pair, where the model distinguishes them. `scripts/compare_tokenizers.py`
-//! compares these ids with those of `transformers`.
+//! DIRECTORY has a tokenizer in Hugging Face's format. A line of TEXTS is a JSON string, or a list of two strings for a
+//! pair. A line of IDS has the `ids` of at most LENGTH tokens (default 128), including special tokens. It also has the
+//! `types`, which are 1 for the second text of a pair if the model distinguishes the texts.
+//! `scripts/compare_tokenizers.py` compares these ids with those of `transformers`.
 
 use std::io::{BufRead, BufWriter, Write};
 

@@ -1,4 +1,4 @@
-//! The optimiser and the schedule against numbers of PyTorch, which `scripts/golden_adamw.py` wrote.
+//! Comparison of the optimiser and the schedule with PyTorch's results, which `scripts/golden_adamw.py` wrote.
 
 use approx::assert_relative_eq;
 use candle_core::{Device, Tensor};
@@ -14,7 +14,7 @@ struct Golden {
     settings: AdamWSettings,
     warm_up: u64,
     parameters: Vec<Parameter>,
-    /// (steps, parameters, elements)
+    /// Gradients: (steps, parameters, elements).
     gradients: Vec<Vec<Option<Vec<f32>>>>,
     runs: Vec<Run>,
 }
@@ -30,7 +30,7 @@ struct Parameter {
 struct Run {
     clip_norm: Option<f64>,
     norms: Vec<f64>,
-    /// After so many steps: (parameters, elements)
+    /// Values by number of steps: (parameters, elements).
     values: std::collections::BTreeMap<usize, Vec<Vec<f32>>>,
     steps: Vec<u64>,
     first: Vec<Vec<f32>>,
@@ -53,7 +53,7 @@ fn gradient(values: &[f32], shape: &[usize], as_rows: bool) -> Gradient {
     Gradient::Rows { rows, values: values.concat() }
 }
 
-/// Within 1e-6 of each number or of `size`, whichever is more.
+/// Asserts that values differ by at most 1e-6 times the larger of the number and `size`.
 fn assert_close(what: &str, ours: &[f32], theirs: &[f32], size: f32) {
     assert_eq!(ours.len(), theirs.len(), "{what}");
     for (index, (&ours, &theirs)) in ours.iter().zip(theirs).enumerate() {
@@ -94,7 +94,8 @@ fn fifty_steps_equal_those_of_pytorch(table: Table) -> Result<()> {
         for (index, Parameter { name, .. }) in golden.parameters.iter().enumerate() {
             assert_eq!(state.state["steps"][name], run.steps[index]);
             let moment = |which: &str| &state.tensors[&format!("{which}.{name}")].values;
-            // Gradients of both signs cancel in the mean, so its error is measured against the largest of the tensor.
+            // Gradients of both signs cancel in the mean, so its error is compared with the largest value of the
+            // tensor.
             let size = run.first[index].iter().fold(0.0_f32, |size, value| size.max(value.abs()));
             assert_close(&format!("first moment of {name}"), moment("first"), &run.first[index], size);
             assert_close(&format!("second moment of {name}"), moment("second"), &run.second[index], 0.0);

@@ -1,4 +1,4 @@
-//! The crate in programs on `candle_nn`: builders, variable maps, optimisers, modules.
+//! Use of the crate in programs on `candle_nn`: builders, variable maps, optimisers and modules.
 
 use approx::assert_relative_eq;
 use candle_core::{DType, Device, Tensor, Var};
@@ -29,7 +29,7 @@ fn encoder(family: Family) -> Encoder {
     dht_toys::encoder(&config(family), &mut rng(3))
 }
 
-/// (2, 5) token ids.
+/// Tensor of (2, 5) token ids.
 fn ids() -> Result<Tensor> {
     Ok(Tensor::from_vec(vec![4u32, 9, 2, 30, 7, 8, 3, 5, 39, 6], (2, 5), &Device::Cpu)?)
 }
@@ -53,7 +53,7 @@ fn loss(model: &TextClassifier, ctx: &ForwardContext) -> Result<Tensor> {
     Ok(cross_entropy(&model.logits(&batch, ctx)?, &batch.labels)?.mean_all()?)
 }
 
-/// A classifier without dropouts, the same each time.
+/// Classifier without dropout, with the same weights in each call.
 fn classifier() -> TextClassifier {
     let config = BertConfig { hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, ..config(Family::Bert) };
     dht_toys::classifier(&config, 2, Pooling::Pooler, &mut rng(3))
@@ -170,7 +170,7 @@ fn a_var_map_saved_and_loaded_is_the_same_encoder() -> Result<()> {
     assert_ne!(states(&read)?, states(&written)?);
     fresh.load(&file)?;
     assert_eq!(states(&read)?, states(&written)?);
-    // Once more, by the names that are there now.
+    // The encoder is built again, from the names that exist now.
     let again = Encoder::from_var_builder(written.config(), from_file(&file)?.pp("bert"))?;
     assert_eq!(states(&again)?, states(&written)?);
 
@@ -274,7 +274,7 @@ fn candles_own_loop_trains_as_ours_does() -> Result<()> {
     assert_ne!(ours, values(classifier().encoder().parameters())?);
     assert_eq!(ours, fused);
     let far = ours.iter().zip(&in_graph).filter(|(ours, theirs)| (*ours - *theirs).abs() > 2e-4).count();
-    // Where a gradient is all but zero, Adam's first steps have the sign of its rounding.
+    // If a gradient is almost zero, Adam's first steps have the sign of its rounding error.
     assert!(far * 50 < ours.len(), "{far} of {} values differ", ours.len());
     Ok(())
 }
@@ -287,16 +287,16 @@ fn a_kept_context_sees_steps_of_an_optimiser_of_its_variables() -> Result<()> {
     parameters.put_into(&vars, "")?;
     let settings = adamw(1e-2);
     let mut optimizer = VarAdamW::of_var_map(&vars, settings)?;
-    let (kept, batch) = (ForwardContext::inference(), batch()?);
-    let mut before = model.logits(&batch, &kept)?.to_vec2::<f32>()?;
+    let (cached, batch) = (ForwardContext::inference(), batch()?);
+    let mut before = model.logits(&batch, &cached)?.to_vec2::<f32>()?;
     for step in 0..3 {
         let ctx = ForwardContext::training(parameters, 0, step);
         optimizer.step(&ctx.grad_store(&loss(&model, &ctx)?, parameters)?)?;
         let expected = model.logits(&batch, &ForwardContext::inference())?.to_vec2::<f32>()?;
-        let found = model.logits(&batch, &kept)?.to_vec2::<f32>()?;
+        let actual = model.logits(&batch, &cached)?.to_vec2::<f32>()?;
         assert_ne!(before, expected);
-        assert_eq!(found, expected);
-        before = found;
+        assert_eq!(actual, expected);
+        before = actual;
     }
     Ok(())
 }
@@ -327,7 +327,7 @@ fn a_backward_that_would_lose_gradients_is_refused() -> Result<()> {
     let refused = loss.backward().map(|_| ()).unwrap_err().to_string();
     assert!(refused.contains("would lose the gradients"), "{refused}");
 
-    // Frozen weights lose nothing: a head of the user's own on a frozen model may use candle's backward.
+    // Frozen weights have no gradients to lose, so a custom head on a frozen model may use candle's backward pass.
     for (id, ..) in parameters.iter() {
         parameters.set_frozen(id, true);
     }

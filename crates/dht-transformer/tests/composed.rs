@@ -1,4 +1,5 @@
-//! Candle's operations, which other devices run, give the fused operations' results: compared on the CPU, where both exist.
+//! Comparison of fused operations with candle's operations, which other devices run. Both exist on the CPU and must
+//! give the same results.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use candle_core::{DType, Device};
@@ -13,7 +14,7 @@ use dht_transformer::{
 
 const LAYERS: usize = 2;
 
-/// A family without biases of attention scores, and one with them.
+/// Model families: one without relative-position bias, and one with it.
 const FAMILIES: [Family; 2] = [Family::Bert, Family::MpNet];
 
 fn encoder(family: Family) -> Encoder {
@@ -22,7 +23,7 @@ fn encoder(family: Family) -> Encoder {
     dht_toys::encoder(&config, &mut rng(1))
 }
 
-/// A whole layer before one without some of its dimensions, one of whose heads is gone.
+/// Encoder whose first layer is whole, and whose second layer has lost dimensions and one head.
 fn ragged(family: Family) -> Encoder {
     let encoder = encoder(family);
     let every = |all: usize, step: usize| (0..all).step_by(step).collect::<Vec<_>>();
@@ -47,14 +48,14 @@ fn batch() -> PackedBatch {
     PackedBatch::from_samples(&indexed(&[(2, 9), (3, 1), (11, 20), (7, 4)])).unwrap()
 }
 
-/// Head sets and widths that differ, in an order that the composed path has to gather and restore.
+/// Groups with different head sets and widths, in an order that the composed path must gather and restore.
 fn groups() -> Vec<SampleGroup> {
     let set = |heads: &[usize]| head_set(heads, 4);
     let all = [(1, set(&[0, 3]), 11), (1, set(&[2]), 128), (1, set(&[0, 3]), 11), (1, set(&[0, 1, 2, 3]), 40)];
     all.map(|(samples, heads, neurons)| SampleGroup { samples, heads, neurons }).to_vec()
 }
 
-/// In groups; all heads and neurons of a model without some of its dimensions.
+/// Runs the encoder in groups, or with all remaining heads and neurons if it has lost dimensions.
 fn run(encoder: &Encoder, ctx: &ForwardContext) -> Hidden {
     let hidden = encoder.embed(&batch(), ctx).unwrap();
     match encoder.kept_dimensions(1) {
@@ -67,12 +68,12 @@ fn numbers(hidden: &Hidden) -> Vec<f32> {
     dht_toys::numbers(hidden.tensor())
 }
 
-fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
-    assert_eq!(found.len(), expected.len(), "{what}");
+fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(actual.len(), expected.len(), "{what}");
     let largest = expected.iter().fold(1e-3_f32, |largest, value| largest.max(value.abs()));
-    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
-        let close = (found - expected).abs() <= tolerance * largest;
-        assert!(close, "{what}[{index}]: {found}, expected {expected}");
+    for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        let close = (actual - expected).abs() <= tolerance * largest;
+        assert!(close, "{what}[{index}]: {actual}, expected {expected}");
     }
 }
 
@@ -119,21 +120,21 @@ fn a_composed_step_has_the_fused_loss_and_gradients() {
             assert_eq!((composed.layer, composed.sample, composed.head), (fused.layer, fused.sample, fused.head));
             assert!((composed.gradient - fused.gradient).abs() < 1e-5, "{composed:?}, expected {fused:?}");
         }
-        // Another step has other masks, so that the comparison above has seen them.
+        // Another step has other masks, which shows that the comparison above includes dropout.
         let other = step(ForwardContext::training(parameters, 9, 5));
         assert!((other.0 - fused.0).abs() > 1e-4);
     }
 }
 
-/// ‖found − expected‖ / ‖expected‖.
-fn distance(found: &[f32], expected: &[f32]) -> f64 {
-    assert_eq!(found.len(), expected.len());
+/// Relative distance ‖actual − expected‖ / ‖expected‖.
+fn distance(actual: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
     let norm = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(|number| f64::from(number).powi(2)).sum::<f64>();
-    let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
+    let difference = norm(&mut actual.iter().zip(expected).map(|(a, b)| a - b));
     (difference / norm(&mut expected.iter().copied()).max(1e-20)).sqrt()
 }
 
-/// candle's products of sixteen bits on the CPU stand for those of other devices.
+/// candle's sixteen-bit products on the CPU represent those of other devices.
 #[test]
 fn a_bf16_step_rounds_the_f32_step_and_keeps_f32_gradients() {
     for (encoder, pooling) in [(encoder(Family::Bert), Pooling::Mean), (ragged(Family::Bert), Pooling::Pooler)] {
@@ -168,10 +169,10 @@ fn a_bf16_step_rounds_the_f32_step_and_keeps_f32_gradients() {
                 dht_toys::numbers(&gradient)
             };
             let far = distance(&dense(&rounded.2), &dense(&exact.2));
-            // A key's bias shifts all scores of a query alike: its gradient is rounding.
+            // The bias of keys shifts all scores of a query equally, so its gradient is only rounding error.
             assert!(far < 0.1 || name.ends_with("self.key.bias"), "{name}: {far}");
         }
-        // Models made of this one, and contexts of inference, compute as it does.
+        // Models derived from this one, and inference contexts, have the same precision.
         let shallow = encoder.truncated(1).unwrap();
         assert_eq!(shallow.parameters().precision(), Precision::Bf16);
         let hidden = shallow.embed(&batch(), &ForwardContext::inference_in_candle_graph()).unwrap();
@@ -179,7 +180,8 @@ fn a_bf16_step_rounds_the_f32_step_and_keeps_f32_gradients() {
     }
 }
 
-/// A sum of thousands of gradients loses nothing to sixteen bits: biases are added in single precision.
+/// Sums of thousands of gradients do not lose precision to sixteen bits, since bias gradients are summed in single
+/// precision.
 #[test]
 fn the_gradients_of_biases_are_summed_in_single_precision() {
     let encoder = dht_toys::encoder(&config([1, 1, 8, 60], None), &mut rng(3));
@@ -188,14 +190,14 @@ fn the_gradients_of_biases_are_summed_in_single_precision() {
     let ctx = ForwardContext::in_candle_graph(parameters, 1, 1);
     let texts: Vec<_> = (0..40).map(|id| sample(id, 0, [7; 100])).collect();
     let rows = dht_toys::run(&encoder, &PackedBatch::from_samples(&texts).unwrap(), &ctx).unwrap();
-    // Each row of 4,000 gives 1 to each shift of the last norm; bf16 counts to 256.
+    // Each of the 4,000 rows adds 1 to the gradient of each shift of the last norm. A sum in bf16 would stop at 256.
     let gradients = ctx.backward(&rows.to_f32().unwrap().sum_all().unwrap(), parameters).unwrap();
     let id = parameters.id("encoder.layer.0.output.LayerNorm.bias").unwrap();
     let sums: Vec<f32> = gradients.get(id).unwrap().to_tensor(parameters.var(id)).unwrap().to_vec1().unwrap();
     assert_eq!(sums, vec![4000.0; 8]);
 }
 
-/// Layers with different heads.
+/// Encoder whose layers have different heads after pruning.
 fn fewer_heads(family: Family) -> Encoder {
     let encoder = encoder(family);
     let set = |heads: &[usize]| head_set(heads, 4);
@@ -203,7 +205,7 @@ fn fewer_heads(family: Family) -> Encoder {
     encoder.prune(&PrunePlan { heads, ..PrunePlan::first_layers(&encoder, LAYERS).unwrap() }).unwrap()
 }
 
-/// Of rows and scores where there are tokens.
+/// Sizes of rows and scores at positions with tokens.
 fn sizes(records: &[LayerRecord]) -> candle_core::Tensor {
     let distances = records.iter().flat_map(|record| {
         let LayerRecord { hidden, scores, .. } = record;
@@ -229,11 +231,11 @@ fn recorded_layers_equal_those_that_run_with_their_head_scores() {
         let size = |records: &[LayerRecord]| sizes(records).to_scalar::<f32>().unwrap();
         assert_close("sizes", &[size(&composed)], &[size(&records)], 2e-5);
 
-        // What dimensions were taken out of has no gates to compare with.
+        // A layer with removed dimensions cannot run through gates, so it is not compared.
         let Ok(gated) = encoder.record_gated(0..1, &embedded, &[LayerGates::default()], &ctx) else { continue };
-        let kept = records[0].heads.iter().map(|head| *head as u32);
-        let kept = candle_core::Tensor::from_iter(kept, &Device::Cpu).unwrap();
-        let scores = gated[0].scores.index_select(&kept, 1).unwrap();
+        let heads = records[0].heads.iter().map(|head| *head as u32);
+        let heads = candle_core::Tensor::from_iter(heads, &Device::Cpu).unwrap();
+        let scores = gated[0].scores.index_select(&heads, 1).unwrap();
         let distance = records[0].attention_distance(&scores, &batch().spans).unwrap();
         assert!(distance.to_scalar::<f32>().unwrap() < 1e-10);
     }

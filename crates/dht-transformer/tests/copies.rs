@@ -1,4 +1,4 @@
-//! Clones share their weights, copies do not; contexts, batches and weights that do not fit are refused.
+//! Clones share their weights, and deep copies do not. Contexts, batches and weights that do not fit are refused.
 
 use candle_core::Device;
 use dht_toys::{Bits, config, rng, sample};
@@ -37,8 +37,8 @@ fn training_a_clone_trains_the_model_and_a_copy_not() -> Result<()> {
     let data = data();
     for pooling in [Pooling::Mean, Pooling::Pooler] {
         let whole = model(pooling)?;
-        let kept = PrunePlan::most_important(whole.encoder(), &Importance::by_magnitude(whole.encoder())?, 3, 20)?;
-        for mut model in [whole.prune(&kept)?, whole] {
+        let plan = PrunePlan::most_important(whole.encoder(), &Importance::by_magnitude(whole.encoder())?, 3, 20)?;
+        for mut model in [whole.prune(&plan)?, whole] {
             model.add_parameter("scale", &candle_core::Tensor::new(&[2f32, 3.0], &Device::Cpu)?)?;
             let frozen = model.parameters().id("classifier.bias")?;
             model.parameters().set_frozen(frozen, true);

@@ -1,4 +1,4 @@
-//! Importance of heads and neurons, and what is left when they are cut out: here, on disk, and read again.
+//! Importance of heads and neurons, and models after pruning: in memory, on disk, and loaded again.
 
 use candle_core::{Device, Tensor};
 use dht_toys::{Outcome, config, numbers, refused, rng, run, sample};
@@ -30,7 +30,7 @@ fn assert_close(what: &str, a: &[f32], b: &[f32]) {
     }
 }
 
-/// The model with one tensor multiplied, column by column: a gate on what the columns bring in.
+/// Encoder with one tensor multiplied column by column, which is equivalent to a gate on the inputs of the columns.
 fn gated(model: &TextClassifier, name: &str, gate: impl Fn(usize) -> f32) -> Result<Encoder> {
     let mut tensors = model.encoder().to_tensors()?;
     let columns = tensors[name].dims()[1];
@@ -129,17 +129,17 @@ fn set(heads: &[usize]) -> HeadSet {
     dht_toys::head_set(heads, HEADS)
 }
 
-/// Layers 0 and 2; of them some heads, and neurons of different number and order.
-fn kept() -> PrunePlan {
+/// Pruning plan that keeps the layers 0 and 2, some of their heads, and neurons in different numbers and orders.
+fn pruning_plan() -> PrunePlan {
     let scattered = (0..40).map(|i| i * 7 % NEURONS).collect();
     let heads = vec![set(&[1, 3]), set(&[0, 1, 2])];
     PrunePlan { layers: vec![0, 2], heads, neurons: vec![scattered, (50..80).collect()] }
 }
 
-/// The whole model with the same parts left out: plans for heads, zeros for neurons.
-fn left_out(model: &TextClassifier, kept: &PrunePlan, batch: &PackedBatch) -> Result<Vec<f32>> {
+/// Logits of the whole model without the pruned parts. Head plans skip heads, and zeros replace neurons.
+fn left_out(model: &TextClassifier, plan: &PrunePlan, batch: &PackedBatch) -> Result<Vec<f32>> {
     let mut encoder = gated(model, "encoder.layer.0.output.dense.weight", |_| 1.0)?;
-    for (layer, neurons) in kept.layers.iter().zip(&kept.neurons) {
+    for (layer, neurons) in plan.layers.iter().zip(&plan.neurons) {
         let name = format!("encoder.layer.{layer}.output.dense.weight");
         let mut tensors = encoder.to_tensors()?;
         let gates: Vec<f32> = (0..NEURONS).map(|neuron| f32::from(neurons.contains(&neuron))).collect();
@@ -149,7 +149,7 @@ fn left_out(model: &TextClassifier, kept: &PrunePlan, batch: &PackedBatch) -> Re
     }
     let ctx = ForwardContext::inference();
     let mut hidden: Hidden = encoder.embed(batch, &ctx)?;
-    for (layer, heads) in kept.layers.iter().zip(&kept.heads) {
+    for (layer, heads) in plan.layers.iter().zip(&plan.heads) {
         hidden = encoder.layer(*layer, &hidden, &HeadPlan::Same(*heads), None, &ctx)?;
     }
     Ok(numbers(&model.classifier().forward(&hidden, &ctx)?))
@@ -160,8 +160,8 @@ fn a_pruned_model_equals_the_masked_one_and_survives_a_save() -> Outcome {
     let (model, batch) = (model(), data().batch(&[0, 1, 2, 3, 4, 5])?);
     let logits =
         |model: &TextClassifier| -> Result<_> { Ok(numbers(&model.logits(&batch, &ForwardContext::inference())?)) };
-    let cut = model.prune(&kept())?;
-    let expected = left_out(&model, &kept(), &batch)?;
+    let cut = model.prune(&pruning_plan())?;
+    let expected = left_out(&model, &pruning_plan(), &batch)?;
     assert_close("cut", &logits(&cut)?, &expected);
     assert!(logits(&model)?.iter().zip(&expected).any(|(a, b)| (a - b).abs() > 1e-2), "nothing was cut out");
     let config = cut.encoder().config();
@@ -174,7 +174,8 @@ fn a_pruned_model_equals_the_masked_one_and_survives_a_save() -> Outcome {
     let again = TextClassifier::load(&target, &Device::Cpu)?;
     assert_eq!(logits(&again)?, logits(&cut)?);
     assert_eq!(again.encoder().kept_heads(0), set(&[1, 3]));
-    // For `transformers`: full shapes, and zeros where heads are gone. Without our two fields it is the same model.
+    // `transformers` reads full shapes, with zeros in place of removed heads. Without this crate's two fields it is the
+    // same model.
     let weights = PretrainedWeights::read(&target)?;
     let query: Vec<Vec<f32>> = weights.tensors["encoder.layer.0.attention.self.query.weight"].to_vec2()?;
     assert_eq!(query.len(), 24);
@@ -186,7 +187,7 @@ fn a_pruned_model_equals_the_masked_one_and_survives_a_save() -> Outcome {
     assert_eq!(plain.encoder().kept_heads(0), HeadSet::full(HEADS)?);
     assert_close("without the fields", &logits(&plain)?, &expected);
 
-    // Cut again: what is gone stays gone.
+    // Pruning again does not restore removed parts.
     let shorter = cut.encoder().truncated(1)?;
     assert_eq!((shorter.layers(), shorter.kept_heads(0)), (1, set(&[1, 3])));
     Ok(())
@@ -196,22 +197,22 @@ fn a_pruned_model_equals_the_masked_one_and_survives_a_save() -> Outcome {
 fn a_uniform_cut_leaves_no_trace_of_ours_in_the_configuration() -> Outcome {
     let model = model();
     let importance = Importance::by_magnitude(model.encoder())?;
-    let kept = PrunePlan::most_important(model.encoder(), &importance, HEADS, 32)?;
-    let cut = model.prune(&kept)?;
+    let plan = PrunePlan::most_important(model.encoder(), &importance, HEADS, 32)?;
+    let cut = model.prune(&plan)?;
     assert_eq!(cut.encoder().config().intermediate_size, 32);
     assert!(!cut.encoder().config().other.keys().any(|field| field.starts_with("kept")));
     let batch = data().batch(&[0, 1])?;
     assert_close(
         "cut",
         &numbers(&cut.logits(&batch, &ForwardContext::inference())?),
-        &left_out(&model, &kept, &batch)?,
+        &left_out(&model, &plan, &batch)?,
     );
     Ok(())
 }
 
 #[test]
 fn a_cut_model_is_trained_on_and_what_was_cut_out_stays_zero() -> Outcome {
-    let mut cut = model().prune(&kept())?;
+    let mut cut = model().prune(&pruning_plan())?;
     let settings = dht_transformer::TrainSettings { epochs: 2, batch_size: 2, ..Default::default() };
     dht_transformer::Trainer::new(settings).fit(&mut cut, &data(), &data(), &mut ())?;
     let tensors = cut.encoder().to_tensors()?;
@@ -226,20 +227,20 @@ fn a_cut_model_is_trained_on_and_what_was_cut_out_stays_zero() -> Outcome {
 fn parts_that_are_not_there_cannot_be_kept() -> Outcome {
     let model = model();
     let prune = |change: &dyn Fn(&mut PrunePlan)| {
-        let mut kept = kept();
-        change(&mut kept);
-        model.prune(&kept)
+        let mut plan = pruning_plan();
+        change(&mut plan);
+        model.prune(&plan)
     };
-    assert_eq!(refused(prune(&|kept| kept.layers = vec![2, 0])), "layers");
-    assert_eq!(refused(prune(&|kept| kept.layers = vec![0, 3])), "layers");
-    let nothing = |kept: &mut PrunePlan| *kept = PrunePlan { layers: vec![], heads: vec![], neurons: vec![] };
+    assert_eq!(refused(prune(&|plan| plan.layers = vec![2, 0])), "layers");
+    assert_eq!(refused(prune(&|plan| plan.layers = vec![0, 3])), "layers");
+    let nothing = |plan: &mut PrunePlan| *plan = PrunePlan { layers: vec![], heads: vec![], neurons: vec![] };
     assert_eq!(refused(prune(&nothing)), "layers");
-    assert_eq!(refused(prune(&|kept| kept.neurons[0] = vec![])), "neurons");
-    assert_eq!(refused(prune(&|kept| kept.neurons[0] = vec![3, 3])), "neurons");
-    assert_eq!(refused(prune(&|kept| kept.neurons[1] = vec![NEURONS])), "neurons");
-    assert!(matches!(prune(&|kept| kept.neurons.truncate(1)), Err(Error::Shape { .. })));
+    assert_eq!(refused(prune(&|plan| plan.neurons[0] = vec![])), "neurons");
+    assert_eq!(refused(prune(&|plan| plan.neurons[0] = vec![3, 3])), "neurons");
+    assert_eq!(refused(prune(&|plan| plan.neurons[1] = vec![NEURONS])), "neurons");
+    assert!(matches!(prune(&|plan| plan.neurons.truncate(1)), Err(Error::Shape { .. })));
     let five = HeadSet::from_indices([4], 5)?;
-    assert!(matches!(prune(&|kept| kept.heads[0] = five), Err(Error::Range { what: "head", got: 4, below: HEADS })));
+    assert!(matches!(prune(&|plan| plan.heads[0] = five), Err(Error::Range { what: "head", got: 4, below: HEADS })));
     let importance = Importance::by_magnitude(model.encoder())?;
     for (heads, neurons, field) in [(0, 1, "heads"), (5, 1, "heads"), (1, 0, "neurons"), (1, 97, "neurons")] {
         assert_eq!(refused(PrunePlan::most_important(model.encoder(), &importance, heads, neurons)), field);
@@ -251,7 +252,7 @@ fn parts_that_are_not_there_cannot_be_kept() -> Outcome {
 fn fields_that_do_not_fit_the_model_are_refused() -> Outcome {
     let folder = tempfile::tempdir()?;
     let target = folder.path().join("cut");
-    model().prune(&kept())?.save(&target, None, &["a".into(), "b".into(), "c".into()])?;
+    model().prune(&pruning_plan())?.save(&target, None, &["a".into(), "b".into(), "c".into()])?;
     let good = BertConfig::from_file(target.join("config.json"))?;
     for (field, value) in [
         ("kept_heads", "[[0]]"),
@@ -273,7 +274,7 @@ fn fields_that_do_not_fit_the_model_are_refused() -> Outcome {
     Ok(())
 }
 
-/// One logit of each row, as bits, in the place of its class: so that the ablation's own arithmetic can be compared.
+/// Logits as bits, instead of predicted classes, so that the arithmetic of the ablation can be compared exactly.
 fn logits_of_rows(
     model: &TextClassifier,
     data: &EncodedDataset,
@@ -297,8 +298,8 @@ fn an_ablated_head_equals_a_pruned_model_and_a_mask_by_hand() -> Outcome {
         let rows: Vec<Vec<f32>> = model.logits(&batch, &ForwardContext::inference())?.to_vec2()?;
         Ok(rows.into_iter().map(|row| row[1]).collect())
     };
-    // The whole model, and one of which heads were pruned before.
-    for model in [model(), whole.prune(&kept())?] {
+    // The whole model, and a model with previously pruned heads.
+    for model in [model(), whole.prune(&pruning_plan())?] {
         let encoder = model.encoder();
         let heads = HeadAblation::all_heads(encoder);
         let (all_heads, ablated) = logits_of_rows(&model, &data, &heads)?;
@@ -310,18 +311,18 @@ fn an_ablated_head_equals_a_pruned_model_and_a_mask_by_hand() -> Outcome {
             neurons: neurons.collect(),
         };
         for (at, (layer, head)) in heads.into_iter().enumerate() {
-            let found = &ablated[at];
-            assert_eq!((found.layer, found.head), (layer, head));
+            let scores = &ablated[at];
+            assert_eq!((scores.layer, scores.head), (layer, head));
             let others = plan.heads[layer].difference(set(&[head])).ok_or("other heads")?;
-            for (name, kept, got) in
-                [("alone", set(&[head]), Some(&found.alone)), ("without", others, found.without.as_ref())]
+            for (name, heads, got) in
+                [("alone", set(&[head]), Some(&scores.alone)), ("without", others, scores.without.as_ref())]
             {
                 let mut cut = plan.clone();
-                cut.heads[layer] = kept;
+                cut.heads[layer] = heads;
                 let got = from_bits(got.ok_or(name)?);
                 assert_close(name, &got, &logits(&model.prune(&cut)?)?);
                 let output = format!("encoder.layer.{layer}.attention.output.dense.weight");
-                let by_hand = gated(&model, &output, |column| f32::from(kept.contains(column / 6)))?;
+                let by_hand = gated(&model, &output, |column| f32::from(heads.contains(column / 6)))?;
                 assert_close(name, &got, &logits(&model.with_encoder(by_hand)?)?);
                 assert!(got != from_bits(&all_heads), "{name}: head {head} of layer {layer} changes nothing");
             }
@@ -332,7 +333,7 @@ fn an_ablated_head_equals_a_pruned_model_and_a_mask_by_hand() -> Outcome {
 
 #[test]
 fn the_only_head_of_a_layer_stays() -> Outcome {
-    let plan = PrunePlan { heads: vec![set(&[2]), set(&[0, 1, 2])], ..kept() };
+    let plan = PrunePlan { heads: vec![set(&[2]), set(&[0, 1, 2])], ..pruning_plan() };
     let (whole, ablated) = logits_of_rows(&model().prune(&plan)?, &data(), &[(0, 2)])?;
     assert_eq!((&ablated[0].without, &ablated[0].alone), (&None, &whole));
     Ok(())
@@ -349,7 +350,7 @@ fn heads_that_are_not_there_cannot_be_ablated() -> Outcome {
     assert_eq!(refused(ablate(&model, &data, (usize::MAX, 0))), "layer");
     let missing = ablate(&model, &data, (2, 4));
     assert!(matches!(missing, Err(Error::Range { what: "head", got: 4, below: HEADS })));
-    let cut = model.prune(&kept())?;
+    let cut = model.prune(&pruning_plan())?;
     let error = ablate(&cut, &data, (0, 0)).expect_err("a head that was cut out");
     assert_eq!(error.to_string(), "head is 0, expected one that layer 0 has: {1,3}");
     assert_eq!(refused(ablate(&model, &data.without_rows(), (0, 1))), "rows");
@@ -367,12 +368,12 @@ fn the_most_important_heads_of_all_layers_are_kept() -> Result<()> {
         Importance { heads: vec![scores(1.0), scores(1.0), scores(5.0)], neurons: vec![vec![1.0; NEURONS]; 3] };
     for heads in [3, 4, 7, 3 * HEADS] {
         let plan = PrunePlan::most_important_heads(encoder, &importance, heads)?;
-        let kept: Vec<(usize, usize)> =
+        let remaining: Vec<(usize, usize)> =
             plan.heads.iter().enumerate().flat_map(|(layer, set)| set.iter().map(move |head| (layer, head))).collect();
-        assert_eq!(kept.len(), heads);
-        // Scaled by layer the scores are alike: the first heads of each layer are kept.
-        assert!((0..3).all(|layer| kept.contains(&(layer, 0))), "{kept:?}");
-        assert!(kept.iter().all(|(_, head)| *head <= heads.div_ceil(3)), "{kept:?}");
+        assert_eq!(remaining.len(), heads);
+        // After scaling by layer, all layers have the same scores, so the first heads of each layer remain.
+        assert!((0..3).all(|layer| remaining.contains(&(layer, 0))), "{remaining:?}");
+        assert!(remaining.iter().all(|(_, head)| *head <= heads.div_ceil(3)), "{remaining:?}");
         encoder.prune(&plan)?;
     }
     for wrong in [0, 2, 3 * HEADS + 1] {

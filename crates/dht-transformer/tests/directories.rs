@@ -1,5 +1,5 @@
-//! Every kind of directory that this crate writes, read again with equal logits. They stay in `target/tmp/directories`,
-//! where `scripts/check-directories` gives them to `transformers`.
+//! Every kind of directory that this crate writes is read again with equal logits. The directories stay in
+//! `target/tmp/directories`, where `scripts/check-directories` loads them with `transformers`.
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,7 @@ fn batch() -> PackedBatch {
     dht_toys::batch(&TEXTS, &[0; 3])
 }
 
-/// Expected values for `transformers`, written beside the directory.
+/// Writes the values that `transformers` must compute, beside the directory.
 fn expect(name: &str, logits: &Tensor) -> Outcome {
     let expected = json!({"texts": TEXTS, "logits": logits.to_vec2::<f32>()?});
     Ok(std::fs::write(folder(name)?.with_extension("json"), expected.to_string())?)
@@ -113,7 +113,7 @@ fn classifiers_of_every_family_and_task_come_back_whole_and_cut() -> Outcome {
     Ok(())
 }
 
-/// A tokenizer and a hundred texts: real ones where they are at hand, else made up.
+/// Tokenizer and a hundred texts. Texts are real if they are available, otherwise generated.
 fn texts() -> Outcome<(TextTokenizer, Vec<String>)> {
     let (Some(model), Some(data)) = (outside("DHT_MODELS", "minilm-l6"), outside("DHT_DATA", "ag_news")) else {
         let words: Vec<String> = (b'a'..=b'z').map(|letter| char::from(letter).to_string()).collect();
@@ -130,7 +130,8 @@ fn texts() -> Outcome<(TextTokenizer, Vec<String>)> {
     Ok((TextTokenizer::from_dir(model)?, texts.collect()))
 }
 
-/// Saves a classifier with its tokenizer, and what `transformers` shall answer to these texts or refuse.
+/// Saves a classifier with its tokenizer, and the logits that `transformers` must compute or the refusal that it must
+/// give.
 fn answers_survive(name: &str, model: &TextClassifier, tokenizer: &TextTokenizer, texts: &[String]) -> Outcome {
     let labels: Vec<String> = (0..model.classifier().classes()).map(|label| format!("label {label}")).collect();
     model.save(folder(name)?, Some(tokenizer), &labels)?;
@@ -156,7 +157,7 @@ fn classifiers_of_every_family_pooling_and_task_come_back() -> Outcome {
     for (name, family) in FAMILIES {
         for pooling in [Pooling::Pooler, Pooling::Cls, Pooling::Mean] {
             for (task, outputs) in [(Task::Class, 4), (Task::Labels, 3), (Task::Number, 1)] {
-                // `[PAD]`, as the tokenizer has it: RoBERTa's positions begin after its number.
+                // The id of the tokenizer's `[PAD]`. RoBERTa's positions begin after this id.
                 let max_position_embeddings = 130;
                 let type_vocab_size = if family == Family::Bert { 2 } else { 1 };
                 let config = config([2, 4, 16, tokenizer.vocabulary_size()], 0.3);

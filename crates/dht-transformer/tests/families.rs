@@ -1,5 +1,5 @@
-//! Every family as `transformers` writes it, against numbers of PyTorch that
-//! `scripts/golden_families.py` wrote: read, run forward and backward, and written back under the same names.
+//! Comparison of every model family with PyTorch's results, which `scripts/golden_families.py` wrote. A model of
+//! `transformers` is read, run forward and backward, and written back under the same names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ fn golden(family: &str, kind: &str) -> Outcome<(PathBuf, Expected)> {
     Ok((folder, expected))
 }
 
-/// A tokenizer with as many tokens as the models.
+/// Tokenizer with the same number of tokens as the models.
 fn tokenizer() -> Outcome<TextTokenizer> {
     let words: Vec<String> = (b'a'..b'p').map(|letter| char::from(letter).to_string()).collect();
     let tokenizer = TextTokenizer::from_vocabulary(&words)?;
@@ -87,10 +87,10 @@ fn assert_gradients(
     Ok(())
 }
 
-/// Shapes and bits of tensors, by name.
+/// Shapes and bit patterns of tensors, by name.
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<u32>)>;
 
-/// The tensors of a file, under the names it has, to the bit; and the configuration.
+/// Content of a directory: the tensors of its file under their names, bit for bit, and the configuration.
 fn content(folder: &Path) -> Outcome<(Tensors, Value)> {
     let tensors = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu)?;
     let bits = |tensor| numbers(tensor).into_iter().map(f32::to_bits).collect();
@@ -190,7 +190,7 @@ fn types_of_tokens_matter_where_the_family_has_them() -> Outcome {
         match family {
             Family::Bert => assert_ne!(logits(&second)?, logits(&batch)?),
             Family::DistilBert | Family::MpNet => assert_eq!(logits(&second)?, logits(&batch)?),
-            // It has one type only.
+            // The family has only one token type.
             _ => assert!(matches!(logits(&second), Err(Error::Range { what: "token type", .. }))),
         }
     }
@@ -225,7 +225,7 @@ struct RealTexts {
     texts: Vec<RealText>,
 }
 
-/// Tokens of a text, and numbers of its last hidden states: the first of their mean, and their norm.
+/// Reference values of a text: its tokens, the first values of the mean of its last hidden states, and their norm.
 #[derive(Deserialize)]
 struct RealText {
     text: String,
@@ -238,20 +238,20 @@ struct RealText {
 fn a_real_mpnet_of_12_by_768_matches_transformers() -> Outcome {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let fetched = root.join("../../target/models/all-mpnet-base-v2");
-    let found = if fetched.exists() { Some(fetched) } else { outside("DHT_MODELS", "all-mpnet-base-v2") };
-    let Some(folder) = found else { return Ok(()) };
+    let folder = if fetched.exists() { Some(fetched) } else { outside("DHT_MODELS", "all-mpnet-base-v2") };
+    let Some(folder) = folder else { return Ok(()) };
     let expected: RealTexts = serde_json::from_slice(&std::fs::read(root.join("tests/golden/mpnet.json"))?)?;
     let (tokenizer, encoder) = (TextTokenizer::from_dir(&folder)?, Encoder::from_pretrained(&folder, &Device::Cpu)?);
     assert_eq!(tokenizer.model_max_length(), Some(384), "of sentence_bert_config.json");
     for RealText { text, ids, mean, norm } in expected.texts {
         assert_eq!(tokenizer.encode(&text, None, 384)?.ids, ids, "{text}");
         let hidden = run(&encoder, &batch(&[ids], &[0]), &ForwardContext::inference())?;
-        let found: Vec<f32> = hidden.tensor().mean(0)?.narrow(0, 0, mean.len())?.to_vec1()?;
-        for (found, expected) in found.iter().zip(&mean) {
-            assert!((found - expected).abs() < 2e-4, "{text}: {found}, expected {expected}");
+        let actual: Vec<f32> = hidden.tensor().mean(0)?.narrow(0, 0, mean.len())?.to_vec1()?;
+        for (actual, expected) in actual.iter().zip(&mean) {
+            assert!((actual - expected).abs() < 2e-4, "{text}: {actual}, expected {expected}");
         }
-        let found = hidden.tensor().sqr()?.sum_all()?.to_scalar::<f32>()?.sqrt();
-        assert!((found - norm).abs() < 1e-4 * norm, "{text}: {found}, expected {norm}");
+        let actual = hidden.tensor().sqr()?.sum_all()?.to_scalar::<f32>()?.sqrt();
+        assert!((actual - norm).abs() < 1e-4 * norm, "{text}: {actual}, expected {norm}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The predicted FLOPs against the count of the one function through which every product runs.
+//! Comparison of predicted FLOPs with the count of executed products.
 //!
 //! The count belongs to the process, so this file holds one test.
 

@@ -1,4 +1,4 @@
-//! Layers that are frozen while a training goes on.
+//! Layers that are frozen in the middle of a training run.
 //!
 //! The count of products belongs to the process, so this file holds one test.
 
@@ -13,15 +13,15 @@ use serde_json::Value;
 
 const LAYERS: usize = 4;
 const FROZEN: std::ops::Range<usize> = 2..4;
-/// The epoch from which they are.
+/// Epoch from which the layers are frozen.
 const FROM: usize = 1;
 
-/// A classifier whose last two layers are trained in the first epoch alone.
+/// Classifier whose last two layers are trained in the first epoch only.
 struct FrozenLater {
     model: TextClassifier,
-    /// For each batch: the products that had run when it came, and what its step must cost.
+    /// For each batch, the FLOPs that were executed before it, and the FLOPs that its step must cost.
     steps: Vec<(u64, u64)>,
-    /// Weights of the frozen layers when they were frozen.
+    /// Weights of the frozen layers at the time when they were frozen.
     held: Option<Vec<Vec<u32>>>,
 }
 
@@ -31,14 +31,14 @@ impl FrozenLater {
         Self { model, steps: Vec::new(), held: None }
     }
 
-    /// The bits of the layers that are frozen, or of all other parameters.
+    /// Bits of the frozen layers, or of all other parameters.
     fn bits(&self, frozen: bool) -> Result<Vec<Vec<u32>>> {
         let inside = |name: &str| FROZEN.into_iter().any(|layer| name.contains(&format!(".layer.{layer}.")));
         let values = self.model.parameters().values()?.into_iter().filter(|(name, _)| inside(name) == frozen);
         Ok(values.map(|(_, tensor)| tensor.values.into_iter().map(f32::to_bits).collect()).collect())
     }
 
-    /// Forward and backward of a batch, by the formulas.
+    /// Predicted FLOPs of a forward and a backward pass of a batch.
     fn flops(&self, batch: &PackedBatch, frozen: bool) -> u64 {
         let (block, classifier) = (self.model.encoder().block_shape(), self.model.classifier().shape());
         let (load, samples) = (Load::from(&batch.spans), batch.len() as u64);
@@ -97,7 +97,7 @@ fn frozen_layers_keep_their_bits_and_skip_weight_products() -> Result<()> {
     let held = objective.held.clone().expect("the second epoch began");
     assert!(at_first[0] != held, "the layers were trained before they were frozen");
     assert!(objective.bits(true)? == held, "a frozen layer changed");
-    // Of all else nothing stayed as it was but biases of keys, whose gradient is rounding, and tables' unread rows.
+    // All other values changed, except for biases of keys, whose gradient is rounding error, and unread rows of tables.
     assert!(objective.bits(false)?.iter().zip(&at_first[1]).all(|(now, then)| now != then));
 
     let mut readings: Vec<u64> = objective.steps.iter().map(|(before, _)| *before).collect();

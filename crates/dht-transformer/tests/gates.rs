@@ -1,5 +1,5 @@
-//! Gates on dimensions, neurons and heads: their gradients by finite differences, and what is left when they are taken for
-//! good.
+//! Gates on dimensions, neurons and heads: gradients are compared with finite differences, and gates in {0, 1} with
+//! pruned layers.
 
 use candle_core::{DType, Device, Tensor, Var};
 use dht_toys::{Outcome, config, rng, sample};
@@ -42,7 +42,7 @@ fn assert_close(what: &str, a: &[f64], b: &[f64], tolerance: f64) {
     }
 }
 
-/// The seven gates of a layer by name, with the shape of their numbers and the width of their matrix.
+/// Gates of a layer: the name of each, the shape of its numbers, and the width of its mixing matrix.
 const GATES: [(&str, &[usize], usize); 7] = [
     ("query_inputs", &[HIDDEN], HIDDEN),
     ("key_inputs", &[HIDDEN], HIDDEN),
@@ -66,7 +66,7 @@ fn set(gates: &mut LayerGates, name: &str, gate: Gate) {
     *slot = Some(gate);
 }
 
-/// Gates of every kind in every layer, of numbers that `number` gives.
+/// Creates all gates of every layer, with numbers from `number`.
 fn all_gates(mut number: impl FnMut() -> f64, mix: bool) -> Result<Vec<LayerGates>> {
     let mut layers = vec![LayerGates::default(); LAYERS];
     for layer in &mut layers {
@@ -124,7 +124,7 @@ fn the_gradient_of_every_gate_equals_its_finite_difference() -> Outcome {
             let shape = if mix { vec![width, width] } else { shape.to_vec() };
             let start: Vec<f64> = (0..shape.iter().product()).map(|_| rng.random_range(0.3..1.2)).collect();
             for layer in 0..LAYERS {
-                // All other gates are there too, at numbers of their own.
+                // All other gates exist, too, with random numbers.
                 let mut gates = all_gates(|| rng.random_range(0.5..1.5), false)?;
                 let mut at = |values: &[f64]| -> Result<(Var, Tensor)> {
                     let var = Var::from_tensor(&Tensor::from_slice(values, shape.clone(), &Device::Cpu)?)?;
@@ -145,7 +145,7 @@ fn the_gradient_of_every_gate_equals_its_finite_difference() -> Outcome {
                     moved[place] = start[place] - step;
                     let below = at(&moved)?.1.to_scalar::<f64>()?;
                     let slope = (above - below) / (2.0 * step);
-                    // candle's gelu has six digits of its constants.
+                    // candle's GELU has constants with six digits.
                     let error = (slope - gradient[place]).abs() / greatest;
                     assert!(error < 1e-5, "{name} {place} of layer {layer}: {slope} and {}", gradient[place]);
                 }
@@ -195,10 +195,10 @@ fn folded_gates_give_what_the_gates_gave() -> Outcome {
     Ok(())
 }
 
-/// Dimensions and neurons that remain of a layer.
+/// Dimensions and neurons that remain in a layer.
 type Plan = (KeptDimensions, Vec<usize>);
 
-/// Ragged plans, and the gates in {0, 1} that say the same.
+/// Plans for removing dimensions, and the equivalent gates in {0, 1}.
 fn plans(heads_of_last: &[usize]) -> Result<(Vec<Plan>, Vec<LayerGates>)> {
     let config = model().encoder().config().clone();
     let mut rng = rng(13);
@@ -220,19 +220,19 @@ fn plans(heads_of_last: &[usize]) -> Result<(Vec<Plan>, Vec<LayerGates>)> {
             false => dimensions,
         };
         dimensions.check(&config)?;
-        // In an order of their own.
+        // The neurons are in reverse order.
         plans.push((dimensions, some(NEURONS).into_iter().rev().collect::<Vec<_>>()));
     }
-    let gates = plans.iter().map(|(kept, neurons)| {
+    let gates = plans.iter().map(|(dimensions, neurons)| {
         let mut gates = LayerGates::default();
         for (name, shape, _) in GATES {
             let list = match name {
-                "query_inputs" => kept.query_inputs.clone(),
-                "key_inputs" => kept.key_inputs.clone(),
-                "value_inputs" => kept.value_inputs.clone(),
-                "query_key_outputs" => kept.query_key_rows(&config),
-                "value_outputs" => kept.value_rows(&config),
-                "heads" => kept.heads(),
+                "query_inputs" => dimensions.query_inputs.clone(),
+                "key_inputs" => dimensions.key_inputs.clone(),
+                "value_inputs" => dimensions.value_inputs.clone(),
+                "query_key_outputs" => dimensions.query_key_rows(&config),
+                "value_outputs" => dimensions.value_rows(&config),
+                "heads" => dimensions.heads(),
                 _ => neurons.clone(),
             };
             let count = shape.iter().product();
@@ -258,14 +258,14 @@ fn pruned_dimensions_equal_zero_gates_and_survive_a_save() -> Outcome {
     assert_close("pruned", &whole(small.encoder(), &batch)?, &expected, 2e-5);
     let plain = whole(model.encoder(), &batch)?;
     assert!(plain.iter().zip(&expected).any(|(a, b)| (a - b).abs() > 0.1), "nothing was taken out");
-    // In candle's graph, as on other devices.
+    // The layers run in candle's graph, as on other devices.
     let config =
         BertConfig { hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, ..small.encoder().config().clone() };
     let still = Encoder::from_tensors(&config, &small.encoder().to_tensors()?, &Device::Cpu)?;
     let ctx = ForwardContext::in_candle_graph(still.parameters(), 0, 0);
     assert_close("composed", &numbers(dht_toys::run(&still, &batch, &ctx)?.tensor())?, &expected, 2e-5);
 
-    // The matrices are the small ones: the parameters are as many as the sizes say.
+    // The matrices are small: the number of parameters is the one that the sizes imply.
     let config = small.encoder().config();
     let biases = 32 * HEADS;
     let tables = (config.vocab_size + config.max_position_embeddings + 2) * HIDDEN + biases;
@@ -284,7 +284,7 @@ fn pruned_dimensions_equal_zero_gates_and_survive_a_save() -> Outcome {
     assert_eq!(whole(again.encoder(), &batch)?, whole(small.encoder(), &batch)?);
     assert_eq!(again.encoder().kept_dimensions(1), Some(&plans[1].0));
     assert_eq!(again.encoder().layer_sizes(0), small.encoder().layer_sizes(0));
-    // `transformers` reads a whole model with zeros: without our fields it is the same.
+    // `transformers` reads a whole model with zeros. Without this crate's fields it is the same model.
     let mut plain = PretrainedWeights::read(&target)?.config;
     assert!(plain.other.remove("kept_dimensions").is_some());
     plain.other.remove("kept_neurons");
@@ -313,12 +313,14 @@ fn a_small_encoder_trains_as_the_whole_one_with_zeros_would() -> Outcome {
         assert_close(name, &of(&small, name)?, &of(&zeros, name)?, 1e-4);
     }
     let whole = of(&zeros, "encoder.layer.1.attention.self.qkv.weight")?;
-    let kept = &plans[1].0;
-    let rows = kept.query_key_rows(model.encoder().config());
+    let dimensions = &plans[1].0;
+    let rows = dimensions.query_key_rows(model.encoder().config());
     let key = of(&small, "encoder.layer.1.attention.self.key.weight")?;
     let expected: Vec<f64> = rows
         .iter()
-        .flat_map(|row| kept.key_inputs.iter().map(|input| whole[(HIDDEN + row) * HIDDEN + input]).collect::<Vec<_>>())
+        .flat_map(|row| {
+            dimensions.key_inputs.iter().map(|input| whole[(HIDDEN + row) * HIDDEN + input]).collect::<Vec<_>>()
+        })
         .collect();
     assert_close("key", &key, &expected, 1e-4);
     assert!(key.iter().any(|slope| slope.abs() > 1e-4));
@@ -359,7 +361,7 @@ fn layers_and_heads_can_still_be_taken_out_of_a_small_encoder() -> Outcome {
     );
     let data = dht_toys::data([""; 0], []);
     assert!(Importance::by_gradient(small.encoder(), &data, &[], |batch, ctx| small.loss(batch, ctx)).is_err());
-    // FLOPs of the model are those of its sizes.
+    // The FLOPs of the model follow from its sizes.
     let load = Load::of_texts(batch.spans.lengths());
     let layers: u64 = (0..LAYERS).map(|layer| small.encoder().layer_sizes(layer).forward(load).total().0).sum();
     assert_eq!(small.forward_flops(load).0, layers + small.classifier().shape().forward(load.samples).total().0);

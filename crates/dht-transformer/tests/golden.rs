@@ -1,5 +1,5 @@
-//! The encoder against numbers of PyTorch: a small one of our own that `scripts/golden_encoder.py` wrote, and a real
-//! model, where it is at hand.
+//! Comparison of the encoder with PyTorch's results, for a small model that `scripts/golden_encoder.py` wrote, and for
+//! a real model if it is available.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -13,7 +13,7 @@ use dht_transformer::{
 };
 use serde::Deserialize;
 
-/// The greatest difference, which must not be above `most` (NaN is).
+/// Largest difference between two tensors, which must be at most `most` and not NaN.
 fn deviation(what: &str, ours: &Tensor, theirs: &Tensor, most: f32) -> Outcome<f32> {
     assert_eq!(ours.dims(), theirs.dims(), "{what}");
     let worst = worst(&numbers(ours), &numbers(theirs));
@@ -31,7 +31,7 @@ fn norm(values: &[f32]) -> f64 {
     values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
 }
 
-/// The embedding output and the state after each layer.
+/// Embedding output, and hidden states after each layer.
 fn states(
     encoder: &Encoder,
     batch: &PackedBatch,
@@ -46,11 +46,12 @@ fn states(
     Ok(states)
 }
 
-fn plans(kept: &[Vec<usize>], heads: usize) -> Vec<HeadPlan> {
-    kept.iter().map(|kept| HeadPlan::Same(head_set(kept, heads))).collect()
+fn plans(heads_of_layers: &[Vec<usize>], heads: usize) -> Vec<HeadPlan> {
+    heads_of_layers.iter().map(|indices| HeadPlan::Same(head_set(indices, heads))).collect()
 }
 
-/// The gradient of one of Hugging Face's tensors: of Q, K and V, a part of the packed one.
+/// Gradient of a tensor under its Hugging Face name. The gradients of Q, K and V are parts of the packed tensor's
+/// gradient.
 fn gradient(gradients: &Gradients, parameters: &Parameters, name: &str) -> Outcome<Vec<f32>> {
     let part = ["query", "key", "value"].iter().position(|part| name.contains(&format!("self.{part}.")));
     let packed = match part {
@@ -78,7 +79,7 @@ fn gradient(gradients: &Gradients, parameters: &Parameters, name: &str) -> Outco
 mod of_our_own {
     use super::*;
 
-    /// The values of the reference are rounded to f32; the rest is the error of f32 and of the polynomial for erf.
+    /// Tolerance for the rounding of the reference to f32, the arithmetic in f32, and the polynomial for erf.
     const TOLERANCE: f32 = 5e-6;
     const POOLINGS: [(&str, Pooling); 3] =
         [("cls", Pooling::Cls), ("pooler", Pooling::Pooler), ("mean", Pooling::Mean)];
@@ -137,7 +138,7 @@ mod of_our_own {
         fn compare_states(&self, run: &str, plans: &[HeadPlan], widths: &[Option<usize>]) -> Outcome {
             let states = states(&self.encoder()?, &self.batch, plans, widths, &ForwardContext::inference())?;
             for (layer, state) in states.iter().enumerate() {
-                // The embedding is the same whatever runs after it.
+                // All runs have the same embedding output.
                 let name = if layer == 0 { "hidden.0".into() } else { format!("{run}.{layer}") };
                 let worst = deviation(&name, state.tensor(), &self.tensors[&name], TOLERANCE)?;
                 println!("{name}: {worst:e}");
@@ -145,7 +146,7 @@ mod of_our_own {
             Ok(())
         }
 
-        /// Loss and every gradient of a training pass; also the logits where the reference has them.
+        /// Compares the loss and every gradient of a training step, and the logits if the reference has them.
         fn compare_training(&self, prefix: &str, loss: f32, plans: &[HeadPlan], widths: &[Option<usize>]) -> Outcome {
             let mut encoder = self.encoder()?;
             let mut rng = rng(0);
@@ -246,7 +247,7 @@ mod of_a_real_model {
     }
 
     impl Golden {
-        /// `None`, with a word about it, where the model is not at hand.
+        /// Loads the reference. `None`, with a line of output, if the model is not available.
         fn load() -> Outcome<Option<Self>> {
             let at_hand = (outside("DHT_MODELS", "minilm-l6"), outside("DHT_GOLDEN", "minilm.json"));
             let (Some(model), Some(golden)) = at_hand else { return Ok(None) };
@@ -310,7 +311,7 @@ mod of_a_real_model {
         let (mut squares, mut largest) = (0.0, [0f64; 3]);
         for (name, &theirs) in &description.grad_norm {
             let ours = gradient(&gradients, encoder.parameters(), name)?;
-            // As the reference's tolerance is written down: of the tensor's own norm, and a little of all.
+            // The tolerance is a fraction of the tensor's own norm, and a small fraction of the norm over all tensors.
             let allowed = 1e-3 * theirs + 1e-6 * all;
             let projected: f64 = ours.iter().enumerate().map(|(i, g)| f64::from(*g) * (i as f64).cos()).sum();
             let whole = match description.full_gradients.contains(name) {

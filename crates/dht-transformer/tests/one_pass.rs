@@ -1,4 +1,4 @@
-//! One pass for many models and many states of a model.
+//! One forward pass that serves many models, and many states of a model.
 
 use dht_toys::{config, head_set, numbers, rng, sample};
 use dht_transformer::{
@@ -19,7 +19,7 @@ fn batch() -> Result<PackedBatch> {
     Ok(PackedBatch { type_ids: (0..18).map(|token| u32::from(token % 5 == 4)).collect(), ..batch })
 }
 
-/// Layer 0 whole, layer 1 with two heads, layer 2 with a head set a sample.
+/// Runs layer 0 with all heads, layer 1 with two heads, and layer 2 with a separate head set for each sample.
 fn rows(encoder: &Encoder, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<f32>> {
     let set = |heads: &[usize]| head_set(heads, 4);
     let per_sample = vec![set(&[0, 1]), set(&[3]), set(&[0, 1]), set(&[0, 1, 2, 3])];

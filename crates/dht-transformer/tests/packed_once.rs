@@ -1,4 +1,4 @@
-//! Weights are packed for products once for an evaluation, however many batches it has.
+//! An evaluation packs each weight once, for any number of batches.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use dht_transformer::{MaskedLanguageModel, Objective, Pooling, TextTokenizer, da
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Number of weights packed on any thread.
+/// Counter of the weights that were packed, on all threads.
 #[derive(Clone, Default)]
 struct Packings(Arc<AtomicUsize>);
 

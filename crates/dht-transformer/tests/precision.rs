@@ -1,4 +1,5 @@
-//! Layers in eight-bit integers: close to single precision whatever runs, and the same bits in any company.
+//! Layers in eight-bit integers: results are close to single precision for any heads and neurons, and have the same
+//! bits in any batch.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use candle_core::Device;
@@ -9,7 +10,7 @@ use dht_transformer::{BertConfig, Encoder, ForwardContext, Hidden, PackedBatch, 
 const LAYERS: usize = 3;
 
 fn encoder() -> Encoder {
-    // Heads of 10 dimensions and 130 neurons: no multiples of what the products take at once.
+    // Heads of 10 dimensions, and 130 neurons, are not multiples of the tile sizes of products.
     let family = Family::MpNet;
     let config = BertConfig { family, intermediate_size: 130, ..config([LAYERS, 4, 40, 60], None) };
     dht_toys::encoder(&config, &mut rng(1))
@@ -23,7 +24,7 @@ fn numbers(hidden: &Hidden) -> Vec<f32> {
     dht_toys::numbers(hidden.tensor())
 }
 
-/// √(Σ(a − b)² / Σb²).
+/// Relative distance √(Σ(a − b)² / Σb²).
 fn distance(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let squares = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(|number| number * number).sum::<f32>();
@@ -78,7 +79,7 @@ fn what_the_processor_cannot_compute_in_is_refused() {
         encoder.parameters().compute_in(precision).unwrap();
         assert_eq!(refused(&ForwardContext::inference()), expected);
         assert_eq!(refused(&ForwardContext::training(encoder.parameters(), 1, 1)), expected);
-        // A context's own precision goes before the model's.
+        // A context's own precision takes precedence over the model's.
         encoder.embed(&batch, &ForwardContext::inference_in(Precision::F32)).unwrap();
     }
     let error = encoder.parameters().compute_in(Precision::Int8).unwrap_err();

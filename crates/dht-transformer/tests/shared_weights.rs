@@ -1,4 +1,4 @@
-//! Two handles of the same weights: one thread trains, another predicts.
+//! Two handles on the same weights: one thread trains while another predicts.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use dht_toys::{Outcome, classifier, config, parities, rng, whole_batch};
 use dht_transformer::{ForwardContext, Pooling, TextClassifier, TrainSettings, Trainer};
 
-/// Set in the process that may hang.
+/// Environment variable that is set in the child process, which may hang.
 const CHILD: &str = "DHT_TEST_SHARED_WEIGHTS";
 const TRIALS: u64 = 60;
-/// A trial takes some tens of milliseconds.
+/// Time limit of the child process; a trial takes some tens of milliseconds.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// Trains one handle while another predicts; then both give the same numbers.
+/// Trains one handle while another predicts. Afterwards, both must give the same numbers.
 fn trial(seed: u64) -> Outcome {
     let rng = &mut rng(seed);
     let (training, test) = (parities(100, rng), parities(20, rng));
@@ -38,7 +38,7 @@ fn trial(seed: u64) -> Outcome {
         Ok(model.logits(&batch, ctx)?.to_vec2()?)
     };
     let expected = numbers(&trained, &ForwardContext::inference())?;
-    // A context that was kept through the training has the weights of its end, too.
+    // A context that existed before the training run also has the final weights.
     assert_eq!(numbers(&reader, &ctx)?, expected);
     Ok(())
 }
@@ -48,7 +48,7 @@ fn one_handle_predicts_while_another_trains() -> Outcome {
     if std::env::var_os(CHILD).is_some() {
         return (0..TRIALS).try_for_each(trial);
     }
-    // A hanging process can be ended, a hanging thread cannot.
+    // The trial runs in a separate process, since a hanging thread cannot be ended.
     let arguments = ["one_handle_predicts_while_another_trains", "--exact"];
     let mut child =
         Command::new(std::env::current_exe()?).args(arguments).env(CHILD, "1").stdout(Stdio::null()).spawn()?;

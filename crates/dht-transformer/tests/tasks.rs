@@ -1,4 +1,4 @@
-//! Several labels a text, and numbers: read from files, learnt, scored, kept.
+//! Multi-label tasks and regression: data are read from files, and models are trained, scored, saved and loaded.
 
 use candle_core::Device;
 use dht_toys::{Outcome, adamw, config, encoder, refused, rng};
@@ -30,7 +30,7 @@ fn cells_of_several_labels_and_of_numbers_are_read() -> Outcome {
     assert_eq!(train.labels, ["art", "news", "sport"]);
     let targets: Vec<&[f32]> = train.examples.iter().map(|example| &*example.targets).collect();
     assert_eq!(targets, [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.0, 1.0, 0.0]]);
-    // The test set is read like the training set: same labels, same separator.
+    // The test set is read like the training set, with the same labels and separator.
     let test = DatasetReader::new().like(&train).read_from("test.tsv", "text\tlabel\ng h\tsport\n".as_bytes())?;
     assert_eq!((test.labels.len(), &*test.examples[0].targets), (3, &[0.0, 0.0, 1.0][..]));
     let unknown = DatasetReader::new().like(&train).read_from("test.tsv", "text\tlabel\ng h\tart|food\n".as_bytes());
@@ -81,7 +81,7 @@ fn train(mut model: TextClassifier, data: &EncodedDataset, epochs: usize) -> Res
     Ok(model)
 }
 
-/// Texts of six words out of nine; `targets` says what is to be learnt of them.
+/// Texts of six words from nine; `targets` computes the targets from the token ids.
 fn planted(labels: &[&str], targets: fn(&[u32]) -> Vec<f32>) -> Result<(TextTokenizer, EncodedDataset)> {
     let mut rng = rng(5);
     let words: Vec<String> = (0..9).map(|word| format!("w{word}")).collect();
@@ -109,7 +109,7 @@ fn planted_labels_are_learnt_each_for_itself_and_survive_a_save() -> Outcome {
     let answers = model.probabilities_of_all(&data, 50)?;
     let counts = LabelCounts::from_probabilities(&targets_of(&data), &answers, 0.5)?;
     assert!(counts.micro_f1() > 0.97 && counts.macro_f1() > 0.97 && counts.exact() > 0.9, "{counts:?}");
-    // Labels do not exclude each other, as classes would.
+    // Unlike classes, labels do not exclude each other.
     assert!(answers.iter().any(|answer| answer.iter().all(|probability| *probability > 0.8)));
     assert!(answers.iter().any(|answer| answer.iter().all(|probability| *probability < 0.2)));
 

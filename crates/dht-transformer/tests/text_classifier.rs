@@ -1,4 +1,4 @@
-//! Text classifiers as Hugging Face directories.
+//! Text classifiers, saved and loaded as Hugging Face directories.
 
 use std::path::Path;
 
@@ -42,7 +42,7 @@ fn a_saved_classifier_gives_the_same_logits_when_it_is_loaded() -> Result<(), Er
         let tokenizer = TextTokenizer::from_vocabulary(&words)?;
         let saved = model(pooling);
         saved.save(&folder, Some(&tokenizer), &labels())?;
-        // Once more over the first: a directory of ours is replaced.
+        // Saving again replaces a directory that this crate wrote.
         saved.save(&folder, Some(&tokenizer), &labels())?;
         let loaded = TextClassifier::load(&folder, &Device::Cpu)?;
         assert_eq!(logits(&loaded)?, logits(&saved)?);
@@ -92,7 +92,7 @@ fn a_pooling_under_a_stock_class_is_refused() -> Result<(), Error> {
         config["architectures"] = json!(["BertForSequenceClassification"]);
         config.as_object_mut().expect("an object").remove("auto_map");
         std::fs::write(folder.path().join("config.json"), config.to_string()).expect("a temporary file");
-        // Python would answer with a pooler of its own.
+        // Python would use a pooler with other weights.
         let refused = TextClassifier::load(folder.path(), &Device::Cpu).expect_err("another class").to_string();
         assert!(refused.contains("classifier_pooling"), "{refused}");
     }
@@ -137,9 +137,10 @@ fn a_pretrained_encoder_keeps_its_pooler_with_a_new_classifier() -> Result<(), E
         assert_eq!(tuned.classifier().classes(), 5);
         for (name, value) in first.encoder().parameters().values()? {
             let same = tuned.encoder().parameters().values()?.get(&name) == Some(&value);
-            let kept = !name.starts_with("classifier.") || (name.contains("pooler") && pooling == Pooling::Pooler);
-            // A fresh bias is zero in both, but has another length.
-            assert_eq!(same, kept, "{name} under {pooling:?}");
+            let expected_same =
+                !name.starts_with("classifier.") || (name.contains("pooler") && pooling == Pooling::Pooler);
+            // A new bias is zero in both models, but has another length.
+            assert_eq!(same, expected_same, "{name} under {pooling:?}");
         }
     }
     let encoder = Encoder::from_pretrained(folder.path(), &Device::Cpu)?;
@@ -162,8 +163,8 @@ fn classifiers_added_to_an_encoder_start_from_its_pooler() -> Result<(), Error> 
         for name in ["exit.1", "exit.2"] {
             let added = encoder.add_classifier(name, 3, Pooling::Pooler, rng)?.to_tensors()?;
             for part in ["pooler.dense.weight", "pooler.dense.bias"] {
-                let [found, expected] = [&added, &own].map(|tensors| tensors[part].flatten_all().unwrap());
-                assert_eq!(found.to_vec1::<f32>()?, expected.to_vec1::<f32>()?, "{name} {part}");
+                let [actual, expected] = [&added, &own].map(|tensors| tensors[part].flatten_all().unwrap());
+                assert_eq!(actual.to_vec1::<f32>()?, expected.to_vec1::<f32>()?, "{name} {part}");
             }
             assert_ne!(added["classifier.weight"].dims(), own["pooler.dense.weight"].dims());
         }
@@ -262,7 +263,7 @@ fn non_finite_weights_are_rejected_before_a_save_and_on_load() -> Result<(), Err
     refused(model.save(path, None, &labels()));
     assert_eq!(logits(&TextClassifier::load(path, &Device::Cpu)?)?, good);
 
-    // The same numbers, past the writer's check.
+    // The numbers are written without the writer's check.
     let file = path.join("model.safetensors");
     let mut tensors = candle_core::safetensors::load(&file, &Device::Cpu)?;
     tensors.insert("classifier.bias".into(), poisoned);

@@ -1,4 +1,5 @@
-//! A training process dies again and again; resumed, it arrives where one arrives that was left alone.
+//! Training in a process that is killed repeatedly and resumed. It ends with the same weights as in an uninterrupted
+//! process.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +13,12 @@ use dht_transformer::{
     train::{Event, checkpoint::Checkpoint},
 };
 
-/// Set in the process that dies: where it keeps its training, and at what it dies.
+/// Environment variables of the child process: the directory of its checkpoint, and the point at which it dies.
 const KEEP_IN: &str = "DHT_TEST_TRAIN_IN";
 const DIE_AT: &str = "DHT_TEST_DIE_AT";
 const STEPS: u64 = 90;
-/// At which steps and ends of epochs (of 15 steps) it dies, and how many steps the checkpoint then has: a step that is not
-/// saved yet is lost. What a death within a save leaves is the checkpoint's own test.
+/// Points at which the process dies (steps and ends of epochs of 15 steps), and the number of steps in the checkpoint
+/// afterwards. A step that is not saved yet is lost. The tests of checkpoints cover a death during saving.
 const DEATHS: [(&str, u64); 12] = [
     ("step 0", 0),
     ("step 1", 1),
@@ -33,7 +34,8 @@ const DEATHS: [(&str, u64); 12] = [
     ("epoch 5", 90),
 ];
 
-/// Trains to the end, or to where it dies, from the checkpoint if there is one; the parameters.
+/// Trains to the end, or to the point at which the process dies, and resumes from the checkpoint if there is one.
+/// Returns the parameters.
 fn train(path: Option<&Path>, die_at: &str) -> Outcome<BTreeMap<String, StoredTensor>> {
     let rng = &mut rng(1);
     let data = parities(120, rng);
@@ -47,7 +49,7 @@ fn train(path: Option<&Path>, die_at: &str) -> Outcome<BTreeMap<String, StoredTe
             _ => return,
         };
         if here == die_at {
-            // Nothing is dropped, flushed or removed, as under a kill.
+            // As with a kill, nothing is dropped, flushed or removed.
             std::process::abort();
         }
     };
@@ -56,7 +58,7 @@ fn train(path: Option<&Path>, die_at: &str) -> Outcome<BTreeMap<String, StoredTe
     Ok(model.parameters().values()?)
 }
 
-/// The steps behind the checkpoint, 0 before the first.
+/// Number of steps in the checkpoint; 0 without one.
 fn steps(path: &Path) -> Outcome<u64> {
     if !path.exists() {
         return Ok(0);

@@ -74,7 +74,7 @@ pub struct NasArguments {
     /// A step takes four passes instead of one.
     #[arg(long, requires = "alternating")]
     pub second_order: bool,
-    /// Number of passes of each of the two stages of the search.
+    /// Number of passes in each of the two search stages.
     ///
     /// The second stage uses the pass with the best validation score.
     #[arg(long, value_name = "N", default_value_t = 3)]

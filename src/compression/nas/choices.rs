@@ -60,7 +60,8 @@ pub enum CostChoice {
     Flops,
     /// Parameters of the student's layers.
     Parameters,
-    /// Seconds of the student on this machine for texts of the maximum length, from measurements of narrower copies.
+    /// Prediction time of the student on this machine for texts of the maximum length. It is estimated from
+    /// measurements of narrower copies.
     Latency,
 }
 
@@ -70,8 +71,8 @@ pub enum SearchSettingsChoice {
     /// Hard-concrete gates with an adaptive multiplier; units are selected by the target.
     #[default]
     Ours,
-    /// Settings of the report: σ(α) masks cut at .01, softmax-weighted heads, gates trained by the labels and the cost
-    /// term of TAS, and the best of every 50 steps by the task's metric.
+    /// Settings of the report. Masks are σ(α), cut at .01; heads are weighted by a softmax. Gates are trained by the
+    /// labels and the cost term of TAS. Every 50 steps are evaluated, and the best step by the task's metric is used.
     Report,
 }
 

@@ -1,4 +1,4 @@
-//! Difference between two groups of students, with an interval.
+//! Confidence interval of the score difference between two groups of students.
 
 use dht_transformer::train::metrics::Confusion;
 use rand::{Rng, RngExt};
@@ -23,9 +23,9 @@ impl Judged<'_> {
     /// Mean score of some students minus that of others, with its 95 % interval; `None` if one side has a single
     /// student.
     ///
-    /// Two sources of variance are independent and add up. The trainings contribute s²/n for each side (Welch 1947).
-    /// The test rows contribute the variance of the difference over resamples, the same rows for all students (Efron
-    /// and Tibshirani 1993). The degrees of freedom are those of Welch and Satterthwaite, with infinitely many for the
+    /// Two sources of variance are independent and add up. The training runs contribute s²/n for each side (Welch
+    /// 1947). The test rows contribute the variance of the difference over resamples, the same rows for all students
+    /// (Efron and Tibshirani 1993). The degrees of freedom follow Welch and Satterthwaite, with infinitely many for the
     /// resamples.
     pub(super) fn difference<R: Rng + ?Sized>(
         self,
@@ -57,7 +57,7 @@ impl Judged<'_> {
         let freedom = variance.powi(2) / runs;
         let quantile = match StudentsT::new(0.0, 1.0, freedom) {
             Ok(t) if freedom < MOST_FREEDOM => t.inverse_cdf(0.975),
-            // Trainings hardly differ: the normal distribution.
+            // The scores of the training runs hardly differ, so the normal distribution is accurate.
             _ => NORMAL,
         };
         let (mean, half) = (own_mean - other_mean, quantile * variance.sqrt());
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// Students that are right on all rows except the first `wrong` rows of each.
+    /// Students' predicted classes: each is wrong on its first `wrong` rows and right on all others.
     fn students(truth: &[u32], wrong: &[usize]) -> Vec<Vec<u32>> {
         let of = |wrong: &usize| {
             truth.iter().enumerate().map(|(row, label)| if row < *wrong { 1 - label } else { *label }).collect()
@@ -100,13 +100,14 @@ mod tests {
         let truth: Vec<u32> = (0..1_000).map(|row| row % 2).collect();
         let judged = Judged { judge: Judge::Accuracy, classes: 2, truth: &truth };
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        // Trainings do not differ: rows alone. The difference is that of 100 rows in 1000, p = .1 of them: σ = √(.1 · .9 / 1000).
-        let found = judged.difference(&students(&truth, &[100, 100]), &students(&truth, &[200, 200]), &mut rng);
-        let found = found.unwrap().unwrap();
-        assert!((found.mean - 0.1).abs() < 1e-12);
+        // The training runs do not differ, so only rows add variance. The students differ on 100 of 1000 rows, p = .1:
+        // σ = √(.1 · .9 / 1000).
+        let interval = judged.difference(&students(&truth, &[100, 100]), &students(&truth, &[200, 200]), &mut rng);
+        let interval = interval.unwrap().unwrap();
+        assert!((interval.mean - 0.1).abs() < 1e-12);
         let half = 1.96 * (0.1 * 0.9 / 1_000.0_f64).sqrt();
-        assert!((found.upper - found.mean - half).abs() < 0.1 * half, "{found:?}");
-        // Trainings that differ by ± .02 add s²/n = .0008/2 of each side; t of few degrees of freedom is wide.
+        assert!((interval.upper - interval.mean - half).abs() < 0.1 * half, "{interval:?}");
+        // Training runs that differ by ± .02 add s²/n = .0008/2 for each side; with few degrees of freedom t is large.
         let wide = judged.difference(&students(&truth, &[80, 120]), &students(&truth, &[180, 220]), &mut rng);
         let wide = wide.unwrap().unwrap();
         let t = StudentsT::new(0.0, 1.0, 2.0 * (1.0 + 0.1 * 0.9 / 1_000.0 / 0.0008_f64).powi(2)).unwrap();

@@ -1,4 +1,5 @@
-//! Five steps of the report, for several spaces and targets, and its table.
+//! Architecture searches for several spaces and targets, in the five steps of the report on differentiable search for
+//! BERT, and the table of their results.
 
 mod arguments;
 mod choices;

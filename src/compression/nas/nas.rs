@@ -1,4 +1,4 @@
-//! Five steps of the report, for several spaces and targets, and its table.
+//! Runs the searches of the example `nas`, and writes its record, figures and table.
 
 use std::path::Path;
 
@@ -30,7 +30,8 @@ const REPORTED_STEPS: usize = 50;
 /// Minimum number of rows for alternating training: one for weights, one for gates.
 const ALTERNATING_ROWS: usize = 2;
 
-/// Runs the searches. The record is written again after each search.
+/// Runs the example `nas`: architecture searches for all requested spaces and targets. The record is written again
+/// after each search.
 ///
 /// # Errors
 /// Errors of the flags, the data, the teacher and the output directory: [`Error::OtherSteps`](crate::Error::OtherSteps)

@@ -30,7 +30,7 @@ pub(super) struct NasPlan {
 }
 
 impl NasPlan {
-    /// Checks the flags, and that every target can be reached, before any data are read.
+    /// Checks the flags, and that every target can be reached. No data are read.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument); [`Error::Nas`](crate::Error::Nas) for a target outside (0, 1], or
@@ -81,14 +81,14 @@ impl NasPlan {
             command: command(arguments, common, true),
             steps: command(arguments, common, false),
         };
-        // What can be reached in seconds is known once they are measured.
+        // A target in seconds can only be checked after the latency is measured.
         if arguments.cost != CostChoice::Latency {
             plan.check_targets(0.0)?;
         }
         Ok(plan)
     }
 
-    /// Plan whose shares refer to seconds.
+    /// Returns the plan with target shares that refer to measured seconds.
     ///
     /// # Errors
     /// [`Error::Nas`](crate::Error::Nas) for a target that the minimum sizes do not reach.
@@ -123,7 +123,7 @@ impl NasPlan {
         NasSettings { space: space.0, target, ..self.settings.clone() }
     }
 
-    /// Control of a search's second stage. The target has already been lowered in the first stage.
+    /// Target control for the second stage of a search. The first stage has already lowered the target.
     pub(super) fn second_control(control: Control) -> Control {
         match control {
             Control::Lagrangian { rate, penalty, .. } => Control::Lagrangian { rate, penalty, warm_up: 0.0 },
@@ -132,7 +132,7 @@ impl NasPlan {
     }
 }
 
-/// Name of the example and its flags; with `selected`, including those that only select steps.
+/// Name of the example and its flags. Flags that only select steps are included if `selected` is true.
 fn command(arguments: &NasArguments, common: &CompressionPlan, selected: bool) -> Vec<String> {
     let mut words = vec!["nas".to_owned()];
     words.extend(common.flags.iter().cloned());
@@ -309,10 +309,10 @@ mod tests {
             let error = plan(&["--targets", target]).unwrap_err().to_string();
             assert!(error.contains("target") && error.contains("above 0 and at most 1"), "{error}");
         }
-        // One head of four stays in each layer.
+        // One head of four must remain in each layer.
         let error = plan(&["--space", "heads", "--targets", ".2"]).unwrap_err().to_string();
         assert!(error.contains("0.2500 to 1.0000"), "{error}");
-        // All layers' inputs do not cost half of the model.
+        // The inputs of all layers together cost less than half of the model.
         let error = plan(&["--space", "inputs", "--targets", ".3", "--cost", "flops"]).unwrap_err().to_string();
         assert!(error.contains("to 1.0000 with --space inputs"), "{error}");
         assert!(plan(&["--targets", ".5,.5"]).is_err() && plan(&["--seeds", "0"]).is_err());

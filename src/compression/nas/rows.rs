@@ -1,4 +1,5 @@
-//! Last three steps of the report: an architecture is extracted, distilled and scored.
+//! Rows of the results table. In the last three steps of the report, an architecture is extracted, distilled and
+//! scored.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +21,8 @@ use crate::record::{JudgedModel, KeptUnits, SearchedArchitecture, Summary};
 const LEAST_DRAWS: u64 = 5;
 /// Number of training texts for the importance by gradients.
 const GRADIENT_TEXTS: usize = 256;
-/// Random streams of resamples, first those of changes, and of draws. Each draw has a separate stream after the last
-/// one.
+/// Random streams: resamples for changes, resamples for differences, and draws of architectures. Each draw has a
+/// separate stream, counted from the last one.
 const RESAMPLED_CHANGES: u64 = 28;
 const RESAMPLED: u64 = 29;
 const DRAWN: u64 = 30;
@@ -52,14 +53,14 @@ impl StudentStep {
         Self { judged, best_step: trained.best_step, validation_score: trained.validation_score, labels }
     }
 
-    /// Creates a check that a stored student has an answer for each test row.
+    /// Creates a validity check for stored students: a student must have an answer for each test row.
     fn fits(bench: &Bench) -> impl Fn(&Self) -> bool {
         let (rows, classes) = (bench.data.test.len(), bench.data.test.labels.len());
         move |stored| stored.labels.len() == rows && stored.labels.iter().all(|label| (*label as usize) < classes)
     }
 }
 
-/// Row, with the classes that each of its students predicts for the test rows.
+/// Row of the table, with the classes that each of its students predicts for the test rows.
 pub(super) struct Row {
     pub(super) record: SearchedArchitecture,
     labels: Vec<Vec<u32>>,
@@ -85,8 +86,8 @@ pub(super) fn unpruned(bench: &Bench, seed: u64) -> Result<StudentStep> {
     })
 }
 
-/// Architecture of a row, with its origin.
-struct Chosen<'a> {
+/// Architecture of a row, with the method that selected it and the cost of that selection.
+struct RowArchitecture<'a> {
     method: String,
     architecture: &'a Architecture,
     reached: f64,
@@ -104,18 +105,18 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Searched architecture, and its baselines if they are requested.
+    /// Rows for one space and target: the searched architecture, and its baselines if they are requested.
     pub(super) fn of_cell(
         &self,
         space: SpaceChoice,
         target: f64,
     ) -> Result<(SearchedArchitecture, Vec<SearchedArchitecture>)> {
-        let found = search(self.bench, self.plan, space, target)?;
-        let chosen = Chosen {
+        let step = search(self.bench, self.plan, space, target)?;
+        let chosen = RowArchitecture {
             method: SEARCH.into(),
-            architecture: &found.architecture,
-            reached: found.reached,
-            search_seconds: found.seconds,
+            architecture: &step.architecture,
+            reached: step.reached,
+            search_seconds: step.seconds,
         };
         let mut searched = self.row((space, target), &chosen, 0..self.plan.seeds)?;
         let test = &self.bench.data.test;
@@ -127,20 +128,21 @@ impl Rows<'_> {
         if !self.plan.beside {
             return Ok((searched.record, Vec::new()));
         }
-        // At the ratio that the search reached; by more than a rounding, so that the smallest sizes are still reached.
+        // The baselines have the ratio that the search reached. It is increased slightly, so that rounding does not
+        // exclude the smallest sizes.
         let settings = self.plan.settings(space, target);
         let cost = NasCost::of_model(self.whole, settings.measure, &settings.space)?;
-        let ratio = (found.reached * (1.0 + 1e-9)).min(1.0);
+        let ratio = (step.reached * (1.0 + 1e-9)).min(1.0);
         let draws = LEAST_DRAWS.next_multiple_of(self.plan.seeds);
         let mut beside = vec![
             self.drawn((space, target), RANDOM, draws, |rng| {
                 Ok(Architecture::chosen(&cost, &random_scores(&cost, rng), ratio)?)
             })?,
             self.drawn((space, target), RANDOM_BY_LAYER, self.plan.seeds, |rng| {
-                Ok((found.architecture.shuffled(rng), found.reached))
+                Ok((step.architecture.shuffled(rng), step.reached))
             })?,
         ];
-        // Evenly spaced: the first rows of a file may be of another kind than the others.
+        // The texts are evenly spaced, since a file may be sorted.
         let (texts, count) = (self.bench.data.train.len(), self.bench.data.train.len().min(GRADIENT_TEXTS));
         let rows: Vec<usize> = (0..count).map(|at| at * texts / count).collect();
         let scores = |method: &str| match method {
@@ -151,7 +153,8 @@ impl Rows<'_> {
             let name = format!("choice.{space}.{target}.{method}");
             let (architecture, reached): (Architecture, f64) =
                 self.bench.steps.once(&name, |_| Ok(Architecture::chosen(&cost, &scores(method)?, ratio)?))?;
-            let chosen = Chosen { method: method.into(), architecture: &architecture, reached, search_seconds: 0.0 };
+            let chosen =
+                RowArchitecture { method: method.into(), architecture: &architecture, reached, search_seconds: 0.0 };
             beside.push(self.row((space, target), &chosen, 0..self.plan.seeds)?);
         }
         let mut rng = rng(&self.bench.plan.run, RESAMPLED);
@@ -164,7 +167,7 @@ impl Rows<'_> {
         Ok((searched.record, rows))
     }
 
-    /// Row of drawn architectures, with one distillation each; the seeds take turns.
+    /// Row of randomly drawn architectures. Each is distilled once, with the seeds in turn.
     fn drawn(
         &self,
         search: (SpaceChoice, f64),
@@ -176,7 +179,7 @@ impl Rows<'_> {
         for number in 0..count {
             let (architecture, reached) = draw(&mut rng(&self.bench.plan.run, DRAWN + number))?;
             let method = format!("{}-{number}", method.replace(' ', "-"));
-            let chosen = Chosen { method, architecture: &architecture, reached, search_seconds: 0.0 };
+            let chosen = RowArchitecture { method, architecture: &architecture, reached, search_seconds: 0.0 };
             let seed = number % self.plan.seeds;
             draws.push(self.row(search, &chosen, seed..seed + 1)?);
         }
@@ -205,11 +208,11 @@ impl Rows<'_> {
         Ok(Row { record, labels })
     }
 
-    /// Row of an architecture: extracted and distilled with each seed.
+    /// Row of one architecture, which is extracted and distilled with each seed.
     fn row(
         &self,
         (space, target): (SpaceChoice, f64),
-        chosen: &Chosen<'_>,
+        chosen: &RowArchitecture<'_>,
         seeds: std::ops::Range<u64>,
     ) -> Result<Row> {
         let mut students = Vec::new();
@@ -240,7 +243,7 @@ impl Rows<'_> {
             parameters_ratio: first.size.parameters as f64 / whole.size.parameters as f64,
             search_seconds: chosen.search_seconds,
             train_seconds: first.train_seconds,
-            kept: kept(chosen.architecture, space),
+            kept: remaining_units(chosen.architecture, space),
             difference: None,
             change: None,
         };
@@ -248,11 +251,17 @@ impl Rows<'_> {
     }
 
     /// Distils an extracted student.
-    fn student(&self, (space, target): (SpaceChoice, f64), chosen: &Chosen<'_>, seed: u64) -> Result<StudentStep> {
+    fn student(
+        &self,
+        (space, target): (SpaceChoice, f64),
+        chosen: &RowArchitecture<'_>,
+        seed: u64,
+    ) -> Result<StudentStep> {
         let bench = self.bench;
         let name = student_step((space, target), &chosen.method, seed);
         bench.steps.once_valid(&name, StudentStep::fits(bench), |step| {
-            // As the report has it, the architecture is the general student's; or what was trained to find it goes on.
+            // As in the report, the architecture is extracted from the general student. With `carry`, distillation
+            // continues from the searched weights.
             let student = match (self.plan.carry, chosen.method == SEARCH) {
                 (false, _) => extract(&bench.general()?, chosen.architecture)?,
                 (true, true) => TextClassifier::load(bench.steps.model(&step_of(space, target)), &bench.device)?,
@@ -270,7 +279,7 @@ impl Rows<'_> {
 }
 
 /// Units that remain in each layer of the searched parts.
-fn kept(architecture: &Architecture, space: SpaceChoice) -> Vec<KeptUnits> {
+fn remaining_units(architecture: &Architecture, space: SpaceChoice) -> Vec<KeptUnits> {
     let searched = |part: &Part| match part {
         Part::QueryInputs | Part::KeyInputs | Part::ValueInputs => space.0.inputs,
         Part::QueryKeyOutputs | Part::ValueOutputs => space.0.outputs,
@@ -279,8 +288,8 @@ fn kept(architecture: &Architecture, space: SpaceChoice) -> Vec<KeptUnits> {
     };
     let of_layer = |layer: usize| {
         let share = |part: Part| {
-            let (kept, all) = architecture.count(layer, part);
-            (part.name().to_owned(), kept as f64 / all.max(1) as f64)
+            let (remaining, all) = architecture.count(layer, part);
+            (part.name().to_owned(), remaining as f64 / all.max(1) as f64)
         };
         let shares: BTreeMap<String, f64> = Part::ALL.into_iter().filter(searched).map(share).collect();
         KeptUnits { shares, heads: architecture.kept(layer, Part::Heads) }

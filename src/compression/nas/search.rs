@@ -15,9 +15,9 @@ use crate::experiment::rng;
 const GATES: u64 = 22;
 const PROJECTIONS: u64 = 23;
 
-/// Result of a search.
+/// Result of the search step: the architecture, its cost and its validation score.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct FoundStep {
+pub(super) struct SearchStep {
     pub(super) architecture: Architecture,
     /// Share of the whole cost.
     pub(super) reached: f64,
@@ -33,7 +33,7 @@ pub(super) fn step_of(space: SpaceChoice, target: f64) -> String {
 
 /// Searches, or returns the stored result. With `carry`, the searched student is stored: its gates are multiplied into
 /// its weights, and pruned units are removed.
-pub(super) fn search(bench: &Bench, plan: &NasPlan, space: SpaceChoice, target: f64) -> Result<FoundStep> {
+pub(super) fn search(bench: &Bench, plan: &NasPlan, space: SpaceChoice, target: f64) -> Result<SearchStep> {
     bench.steps.once(&step_of(space, target), |step| {
         let (run, map) = (&bench.plan.run, bench.plan.map.clone());
         let mut student = bench.general()?;
@@ -48,14 +48,14 @@ pub(super) fn search(bench: &Bench, plan: &NasPlan, space: SpaceChoice, target: 
         let mut search = search.next_stage(Box::new(soft), control)?;
         let stage = ("prediction", plan.search_epochs);
         let second = bench.search_stage(&mut search, step, stage, &bench.data.validation)?;
-        let found = search.found()?;
+        let result = search.found()?;
         if plan.carry {
             let (tokenizer, labels) = (Some(&bench.data.tokenizer), &bench.data.train.labels);
             search.extracted()?.save(step.model(), tokenizer, labels)?;
         }
-        Ok(FoundStep {
-            architecture: found.architecture,
-            reached: found.reached,
+        Ok(SearchStep {
+            architecture: result.architecture,
+            reached: result.reached,
             best_step: best_step(&second),
             seconds: first.train_seconds + second.train_seconds,
         })

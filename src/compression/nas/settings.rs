@@ -1,4 +1,4 @@
-//! Settings of a search from its flags.
+//! Conversion of the flags of an architecture search to search settings.
 
 use dht_nas::{Control, Count, GateLoss, NasSettings, NasSpace, RelaxationKind};
 

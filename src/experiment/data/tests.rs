@@ -10,7 +10,7 @@ use crate::experiment::plan::Arguments;
 
 const ROWS: &str = "text,label\na good film,yes\na bad film,no\na good meal,yes\na bad meal,no\n";
 
-/// A temporary directory with these files.
+/// Temporary directory with the files `(name, content)`.
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {

@@ -53,7 +53,7 @@ fn every_flag_is_in_the_plan() {
         flags: Arguments::parse_from(std::iter::once("t_dht").chain(line.split_whitespace())).flags(),
     };
     assert_eq!(plan(line).unwrap(), expected);
-    // None of them equals its default.
+    // Each value differs from the flag's default.
     let default = plan("").unwrap();
     assert_ne!((expected.device, expected.precision), (default.device, default.precision));
     assert_ne!(expected.batch, default.batch);

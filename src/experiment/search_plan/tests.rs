@@ -26,9 +26,9 @@ fn p_dht_lets_its_bandits_choose_in_both_of_its_phases() {
         assert_eq!((full, epochs), (Preset::FDht.space(6, 12).unwrap(), 2));
         let switch = 2.0 / plan.epochs as f64;
         let chosen_from = search.settings.full_model_steps.first + search.settings.explore_share;
-        // From scratch .2 and .2 of the training run the full model and random routes, here of the first phase.
+        // From scratch, .2 of the first phase runs the full model, and another .2 runs random routes.
         assert!((chosen_from - 0.4 * switch).abs() < 1e-12, "{line}: {chosen_from} of a switch at {switch}");
-        // Other searches have one phase.
+        // Presets other than P-DHT have one phase.
         let one = planned(Preset::FDht, &plan, 6).unwrap();
         assert_eq!((one.settings.full_model_steps.first, one.settings.explore_share), (0.2, 0.2));
         assert!(one.first.is_none());
@@ -38,9 +38,9 @@ fn p_dht_lets_its_bandits_choose_in_both_of_its_phases() {
 #[test]
 fn p_dht_has_epochs_after_its_layers_are_frozen() {
     for (epochs, fits) in [(1, false), (2, false), (3, true)] {
-        let found = planned(Preset::PDht, &plan(&format!("--epochs {epochs}")), 6);
-        assert_eq!(found.is_ok(), fits, "{epochs} epochs");
-        assert!(fits || matches!(found, Err(Error::Argument { flag: "epochs", .. })));
+        let search = planned(Preset::PDht, &plan(&format!("--epochs {epochs}")), 6);
+        assert_eq!(search.is_ok(), fits, "{epochs} epochs");
+        assert!(fits || matches!(search, Err(Error::Argument { flag: "epochs", .. })));
         assert!(planned(Preset::FDht, &plan(&format!("--epochs {epochs}")), 6).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Accuracy of each kind of model at each cost.
+//! Figure that shows the accuracy of each kind of model at each inference cost.
 
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
@@ -12,9 +12,10 @@ use crate::figures::style::{self, Area, Drawn, LEFT, PALE_INK};
 use crate::record::{AtCosts, ReproductionRecord, RowGroup};
 
 const HEIGHT: u32 = 520;
-/// Maximum distance to the best point. Points further below are left out, since they would compress all others.
+/// Maximum distance of a shown point to the best point, in accuracy. Points further below are left out, since they
+/// would compress all others.
 const SHOWN: f64 = 0.08;
-/// Distance in pixels between two points of a line that names avoid.
+/// Distance in pixels between points along a line, which labels must not cover.
 const LINE_STEP: i32 = 12;
 const TITLE: &str = "Accuracy at a cost of inference";
 
@@ -109,7 +110,7 @@ fn draw(area: &Area, table: &AtCosts, full: Option<f64>) -> Drawn {
         );
     }
     let size = plot.dim_in_pixel();
-    // No name may lie on a line either: its points are taken, too, though nothing is drawn there.
+    // Labels must not lie on lines either, so points along each line are reserved although nothing is drawn there.
     let on_lines = lines.iter().flat_map(|(_, points)| points.windows(2)).flat_map(|ends| {
         let (from, to) = (pixel(&ends[0]), pixel(&ends[1]));
         let steps = ((to.0 - from.0).abs().max((to.1 - from.1).abs()) / LINE_STEP).max(1);

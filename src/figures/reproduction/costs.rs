@@ -1,4 +1,4 @@
-//! Macro F1 of every row against its costs.
+//! Figures of every row's macro F1 against its costs.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
@@ -14,8 +14,8 @@ use crate::record::{ReproductionRecord, RowGroup, RowRecord};
 const HEIGHT: u32 = 560;
 /// Height of a line of the legend.
 const LEGEND: i32 = 21;
-/// Factor of the limit for rows far below the others: their score is below the middle half by more than this factor
-/// times its spread.
+/// Factor of the outlier limit. A row is an outlier if its score is below the middle half of all scores by more than
+/// this factor times the spread of that half.
 const FAR: f64 = 2.5;
 
 /// Maximum number of rows of a series that are all named. Longer series have names at their ends and in their middle
@@ -152,12 +152,12 @@ fn label(record: &ReproductionRecord, row: &RowRecord) -> String {
     if own.is_empty() { row.setting.clone() } else { format!("{own}, {}", row.setting) }
 }
 
-/// Rows inside long series, except those in the middle.
+/// Rows without a label: those inside a long series, except the middle one.
 fn unnamed(marks: &[Mark]) -> Vec<&Mark> {
     let long = series(marks).into_iter().filter(|line| line.len() > NAMED);
     long.flat_map(|line| {
-        let kept = [0, line.len() / 2, line.len() - 1];
-        line.into_iter().enumerate().filter(move |(index, _)| !kept.contains(index)).map(|(_, mark)| mark)
+        let named = [0, line.len() / 2, line.len() - 1];
+        line.into_iter().enumerate().filter(move |(index, _)| !named.contains(index)).map(|(_, mark)| mark)
     })
     .collect()
 }
@@ -179,7 +179,7 @@ fn draw(area: &Area, axis: &Axis, marks: &[Mark], printed: &[(f64, f64)]) -> Dra
     let names = (axis.name, "macro F1 on the test set");
     let chart = style::chart(&body, 0.0..1.08 * right, range, names, (&style::percent, &format))?;
 
-    // From here on in pixels of the plotting area.
+    // Positions below are in pixels of the plotting area.
     let (left, top) = chart.plotting_area().get_base_pixel();
     let plot = chart.plotting_area().strip_coord_spec();
     let pixel = |cost: f64, score: f64| {

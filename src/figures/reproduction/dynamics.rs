@@ -35,7 +35,7 @@ pub(crate) fn figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Row that a figure of a preset shows: with the paper's settings if there is one, else with ours.
+/// Row of a preset that its figures show: the row with the paper's settings if it exists, otherwise this project's.
 fn row<'a>(record: &'a ReproductionRecord, preset: &str) -> Option<(&'a RowRecord, &'a Curves)> {
     [RowGroup::AsPublished, RowGroup::Ours].into_iter().find_map(|group| {
         let rows = record.rows.iter().filter(|row| row.group == group && row.method == preset && !row.seeds.is_empty());
@@ -98,7 +98,7 @@ fn heads_of(_: &ReproductionRecord, preset: &str, curves: &Curves) -> Result<Vec
     ])
 }
 
-/// Draws the losses of some presets, and the full model's.
+/// Draws the training losses of several presets and of the full model.
 fn losses(record: &ReproductionRecord, number: usize, presets: &[&str]) -> Result<Figure> {
     let rows: Vec<_> = presets.iter().filter_map(|preset| Some((*preset, row(record, preset)?.1))).collect();
     let full = record.rows.iter().filter_map(|row| row.curves.as_ref()?.loss.get("full"));
@@ -133,7 +133,7 @@ fn file(preset: &str, what: &str) -> String {
     format!("{}_{what}.svg", preset.to_lowercase().replace('-', "_"))
 }
 
-/// Caption with the data of the paper's figure, and the rows that are shown here.
+/// Caption that names the paper's data and the rows that the figure shows.
 fn caption(record: &ReproductionRecord, number: usize, presets: &[&str]) -> String {
     let paper = match number {
         2 => "The paper shows both on AG News and finds that 3 layers become dominant.",

@@ -1,4 +1,4 @@
-//! Figure: SVGs with a heading and a caption.
+//! Figure of a report: SVG panels with a heading and a caption.
 
 use crate::error::{Error, Result};
 use crate::figures::style::DrawError;

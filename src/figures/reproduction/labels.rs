@@ -2,13 +2,13 @@
 
 use crate::figures::style;
 
-/// Size of the letters.
+/// Font size of the names in pixels.
 pub(crate) const PIXELS: f64 = 11.0;
-/// Half the height of a name.
+/// Half the height of a name, in pixels.
 const HALF: i32 = 7;
-/// Half the side of the square that a marker covers.
+/// Half the side of the square that a marker covers, in pixels.
 const MARKER: i32 = 8;
-/// Distances between a point and its name, nearest first.
+/// Candidate distances between a point and its name in pixels, nearest first.
 const DISTANCES: [i32; 9] = [11, 18, 26, 36, 48, 62, 78, 96, 120];
 /// Minimum distance at which a line leads from the point to its name.
 const LEADER: i32 = 26;
@@ -87,8 +87,8 @@ mod tests {
             .enumerate()
             .map(|(index, name)| ((200 + 9 * (index as i32 % 6), 200 + 7 * (index as i32 / 6)), &**name))
             .collect();
-        let found = places(&points, (600, 420));
-        let boxes: Vec<Box4> = found
+        let placed = places(&points, (600, 420));
+        let boxes: Vec<Box4> = placed
             .iter()
             .zip(&points)
             .map(|(place, (_, name))| {

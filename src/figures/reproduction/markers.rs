@@ -1,4 +1,5 @@
-//! Markers of the kinds of rows. They differ in shape as well as in colour, for readers who see no colours.
+//! Markers that distinguish the kinds of rows in figures. They differ in shape as well as in colour, for readers who
+//! see no colours.
 
 use plotters::prelude::*;
 

@@ -16,7 +16,7 @@ fn file<'a>(figures: &'a [Figure], name: &str) -> &'a str {
     &panels.into_iter().find(|panel| panel.file == name).expect(name).svg
 }
 
-/// Texts of a figure.
+/// Contents of the text elements of an SVG.
 fn texts(svg: &str) -> Vec<String> {
     let parts = svg.split("<text").skip(1);
     parts.map(|part| part.split_once('>').unwrap().1.split("</text>").next().unwrap().trim().to_owned()).collect()

@@ -1,4 +1,4 @@
-//! Records of one reproduction that was run in parts.
+//! Merging of the records of one reproduction that was run in parts.
 
 use super::{ReproductionRecord, RowRecord};
 
@@ -6,8 +6,8 @@ impl ReproductionRecord {
     /// Joins records of one reproduction. A later record with the same texts, model, settings and machine adds the rows
     /// that an earlier one lacks, if the rows that both have show that their full models are the same.
     ///
-    /// Of rows and comparisons that both have, the earlier record's are used. Seconds are those of the run that a row
-    /// comes from, with the full model of that run.
+    /// If both records have a row or comparison, the earlier record's is used. A row's times are ratios to the full
+    /// model of the run that measured the row.
     pub fn joined(records: Vec<Self>) -> Vec<Self> {
         let mut joined: Vec<Self> = Vec::new();
         for record in records {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use crate::record::{AtCosts, Record, Reproduction, RowGroup, Summary};
 
-    /// A row of each of these kinds, by their methods' names.
+    /// Record with one row for each group and method name.
     fn record(rows: &[(RowGroup, &str)]) -> ReproductionRecord {
         let row = |(group, method): &(RowGroup, &str)| RowRecord {
             group: *group,
@@ -113,7 +113,7 @@ mod tests {
         let expected =
             ["full", "full, longer", "n-gram", "truncation", "FastBERT", "n-gram cascade", "accelerated", "T-DHT"];
         assert_eq!(methods, expected);
-        // What both have is the first one's.
+        // Rows that both records have come from the first record.
         assert_eq!((joined.rows[0].inference_wall_ratio, &joined.at_costs), (1.0, &first().at_costs));
         assert_eq!(
             joined.command.join(" "),

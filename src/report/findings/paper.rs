@@ -4,7 +4,7 @@ use dht_search::settings::PublishedDataset;
 
 use crate::published::{FULL_MODEL, Published, Stage, cell, cells};
 
-/// Note on the source.
+/// Note that the paper was withdrawn.
 pub(crate) const WITHDRAWN: &str = "The paper is \"Sample-based Dynamic Hierarchical Transformer with Layer and Head \
     Flexibility via Contextual Bandit\" (December 2023). Its arXiv version was withdrawn by an author in January 2024, \
     without a reason in the listing. Its figures are quoted here for comparison only.";
@@ -20,7 +20,7 @@ pub(crate) fn paper_notes() -> Vec<String> {
     notes
 }
 
-/// Statements of 6.3 and 7.4 about the figures, and their contradictions to the rest of the paper.
+/// Statements about figures in sections 6.3 and 7.4 of the paper, and how they contradict the rest of the paper.
 const FIGURES: [&str; 4] = [
     "Section 6.3 says of figure 2 that UCB_L learns to choose 3 layers, more often after 5 episodes, and that 12 heads dominate at the \
      end. P-DHT and S-DHT, which the figure shows, have no UCB_L: their bandit chooses layers and heads at once (UCB_cp).",
@@ -30,7 +30,7 @@ const FIGURES: [&str; 4] = [
     "Section 7.4 says of figure 7 that S-DHT follows the trends of figure 3: losses that fall and converge.",
 ];
 
-/// Note on FastBERT's costs: those that 6.2 announces, and those of table 2.
+/// Note on the difference between FastBERT's costs in section 6.2 and in table 2 of the paper.
 fn speeds_of_fastbert() -> String {
     let costs = PublishedDataset::ALL.into_iter().flat_map(|data| cells(data, Stage::Inference));
     let costs: Vec<f64> = costs.filter(|cell| cell.method.ends_with("FastBERT")).map(|cell| cell.cost).collect();
@@ -54,8 +54,8 @@ fn dominates(a: &Published, b: &Published) -> bool {
     a.f1 >= b.f1 && a.cost <= b.cost && (a.f1 > b.f1 || a.cost < b.cost)
 }
 
-/// Notes on the text's claims about its baselines, and for each data set on the DHT models that a baseline of table 2
-/// matches or beats.
+/// Notes on the paper's claims about its baselines. For each data set, a note names the DHT models that a baseline of
+/// table 2 matches or beats.
 fn dominated() -> Vec<String> {
     let mut notes = vec![
         "The text says that DHT outperforms distillation in both complexity and accuracy, and loses less accuracy than FastBERT."
@@ -80,7 +80,8 @@ fn dominated() -> Vec<String> {
     notes
 }
 
-/// Note on the share saved in training and in inference, by the larger cost of the two.
+/// Note on the share of cost that a method saves in both training and inference. It follows from the larger of the two
+/// costs.
 fn savings() -> String {
     let mut saved: Vec<(f64, &str, PublishedDataset)> = Vec::new();
     for data in PublishedDataset::ALL {
@@ -148,7 +149,7 @@ mod tests {
         }
     }
 
-    /// Read off the printed tables by hand.
+    /// The expected statements were read off the printed tables by hand.
     #[test]
     fn known_statements_are_found_in_the_tables() {
         let notes = paper_notes();

@@ -12,39 +12,39 @@ const MARGIN: f64 = 0.01;
 /// Minimum share of FLOPs for comparing clocks. Below it, the clock shows the work before the layers.
 const LEAST_CLOCKED: f64 = 0.1;
 
-/// Findings of the rows of a record, in the order in which a reader asks.
+/// Findings of a record as sentences: first the full model, then comparisons with it, and failures last.
 pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
     let finished: Vec<&RowRecord> = record.rows.iter().filter(|row| !row.seeds.is_empty()).collect();
-    let mut found = Vec::new();
+    let mut findings = Vec::new();
     for row in finished.iter().filter(|row| row.group == RowGroup::Full) {
-        found.push(format!(
+        findings.push(format!(
             "The full model scores {} macro F1 ({}).",
             score(row.macro_f1, row.seeds.len()),
             [counted(row.seeds.len(), "seed"), counted(row.epochs, "epoch")].join(", ")
         ));
     }
-    found.extend(record.at_costs.as_ref().and_then(at_equal_costs));
-    found.extend(clock_beside_flops(&finished));
+    findings.extend(record.at_costs.as_ref().and_then(at_equal_costs));
+    findings.extend(clock_beside_flops(&finished));
     let published = || finished.iter().copied().filter(|row| row.group == RowGroup::AsPublished);
-    found.extend(published().map(|row| against_paper(record, row)));
-    found.extend(savings(published()));
+    findings.extend(published().map(|row| against_paper(record, row)));
+    findings.extend(savings(published()));
     let dynamic = || finished.iter().copied().filter(|row| is_dynamic(row));
-    found.extend(dynamic().map(|row| better_rows(row, &finished)));
-    found.extend(worth_of_choosing(dynamic()));
-    found.extend(gap_of_the_estimate(&finished));
-    found.extend(cheapest(&finished, "inference", |row| row.inference_flops_ratio));
-    found.extend(cheapest(&finished, "training", |row| row.train_flops_ratio));
+    findings.extend(dynamic().map(|row| better_rows(row, &finished)));
+    findings.extend(worth_of_choosing(dynamic()));
+    findings.extend(gap_of_the_estimate(&finished));
+    findings.extend(cheapest(&finished, "inference", |row| row.inference_flops_ratio));
+    findings.extend(cheapest(&finished, "training", |row| row.train_flops_ratio));
     let failing = || record.rows.iter().filter(|row| !row.failed.is_empty());
     let failed: Vec<String> = failing().map(row_name).collect();
     if !failed.is_empty() {
-        // Rows of one training have one reason.
+        // Rows of one training run fail for the same reason and are counted once.
         let trainings: BTreeSet<_> =
             failing().flat_map(|row| row.failed.iter().map(|(seed, why)| (&row.method, *seed, why))).collect();
         let count = trainings.len();
         let which = failed.join(", ");
-        found.push(format!("{} failed, in {which}; the tables say why.", counted(count, "training")));
+        findings.push(format!("{} failed, in {which}; the tables say why.", counted(count, "training run")));
     }
-    found
+    findings
 }
 
 /// Differences between the accelerated model and its competitors at their own costs, and the worst of them.
@@ -195,12 +195,12 @@ fn better_rows(row: &RowRecord, finished: &[&RowRecord]) -> String {
     }
 }
 
-/// Value of the choice for each text: the score above that of the same routes shuffled among the texts.
+/// Value of choosing a route for each text: the score minus the score of the same routes, assigned to texts at random.
 fn worth_of_choosing<'a>(dynamic: impl Iterator<Item = &'a RowRecord>) -> Option<String> {
     let worth: Vec<String> = dynamic
         .filter_map(|row| {
             let shuffled = row.random_macro_f1?;
-            // No -0.000.
+            // Adding 0 avoids printing -0.000.
             let worth = (1_000.0 * (row.macro_f1.mean - shuffled.mean)).round() / 1_000.0 + 0.0;
             Some(format!("{worth:+.3} for {}", row_name(row)))
         })
@@ -213,7 +213,7 @@ fn worth_of_choosing<'a>(dynamic: impl Iterator<Item = &'a RowRecord>) -> Option
     })
 }
 
-/// Row whose estimate is furthest below its exact FLOPs.
+/// Row whose estimated cost (layers × heads) is furthest below its exact FLOPs.
 fn gap_of_the_estimate(finished: &[&RowRecord]) -> Option<String> {
     let gaps = finished.iter().flat_map(|row| {
         [
@@ -249,13 +249,13 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    fn found(record: &ReproductionRecord) -> String {
+    fn text_of(record: &ReproductionRecord) -> String {
         findings(record).join("\n")
     }
 
     #[test]
     fn findings_have_the_numbers_of_their_rows() {
-        let text = found(&fixture::reproduction());
+        let text = text_of(&fixture::reproduction());
         for part in [
             "The full model scores 0.921 ± 0.002 macro F1 (3 seeds, 3 epochs).",
             "T-DHT with the paper's settings scores 0.914, 0.007 below the full model (upper 95 % bound of the deficit 0.010).",
@@ -270,7 +270,7 @@ mod tests {
              the chosen one is wider): F-DHT (ours, λ = 0.3), 0.920 at 0.290",
             "which favours them): one encoder +0.80 [+0.30, +1.30] +0.40. Its worst cell of table 4 is +0.80 [-0.10, +1.30] points \
              against one encoder at 0.35.",
-            "4 trainings failed, in P-DHT (as published), P-DHT (ours)",
+            "4 training runs failed, in P-DHT (as published), P-DHT (ours)",
         ] {
             assert!(text.contains(part), "{part}\n\n{text}");
         }
@@ -306,7 +306,7 @@ mod tests {
             row.failed.clear();
         }
         record.data.name = "sst2".into();
-        let text = found(&record);
+        let text = text_of(&record);
         for part in [
             "0.004 above the full model",
             "none of the paper's settings saves exact FLOPs in both; the nearest needs 50 %",

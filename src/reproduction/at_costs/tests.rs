@@ -6,9 +6,9 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::reproduction::promises::promises;
 
-/// Model of two stages for rows of two classes. The first stage is right and certain on `sure` rows, the second is
-/// right on `known` rows.
-fn candidate(kind: Kind, setting: &str, rows: usize, (sure, known): (usize, usize), costs: [u64; 2]) -> Candidate {
+/// Model with two stages for rows of two classes. The first stage is right and certain on `sure` rows, the second stage
+/// is right on `known` rows.
+fn candidate(kind: ModelKind, setting: &str, rows: usize, (sure, known): (usize, usize), costs: [u64; 2]) -> Candidate {
     let stages = || {
         let table = |right: usize, confident: &dyn Fn(usize) -> f64| {
             let row = |row: usize| {
@@ -50,10 +50,10 @@ fn each_kind_uses_the_costliest_threshold_within_each_cost() {
         seed(
             own,
             vec![
-                candidate(Kind::Accelerated, "", 1_000, (900, 950), [1, 100]),
-                candidate(Kind::Cascade, "to 1 layer", 1_000, (800, 850), [1, 20]),
-                candidate(Kind::Cascade, "to 2 layers", 1_000, (800, 950), [1, 40]),
-                candidate(Kind::Truncation, "3 layers", 1_000, (0, 990), [50, 50]),
+                candidate(ModelKind::Accelerated, "", 1_000, (900, 950), [1, 100]),
+                candidate(ModelKind::Cascade, "to 1 layer", 1_000, (800, 850), [1, 20]),
+                candidate(ModelKind::Cascade, "to 2 layers", 1_000, (800, 950), [1, 40]),
+                candidate(ModelKind::Truncation, "3 layers", 1_000, (0, 990), [50, 50]),
             ],
         )
     };
@@ -63,10 +63,11 @@ fn each_kind_uses_the_costliest_threshold_within_each_cost() {
         let cell = row(kind).cells.iter().find(|cell| cell.cost == cost)?;
         Some((cell.setting.clone(), cell.accuracy.mean, cell.flops_ratio))
     };
-    // All sure rows leave first; the rest, a tenth, go on at a cost of .109, which .1 does not allow.
+    // All sure rows exit at the first stage. If the other tenth continues, the cost is .109, which a limit of .1 does
+    // not allow.
     assert_eq!(accuracy("accelerated", 0.1).unwrap().1, 0.9);
-    let (_, found, cost) = accuracy("accelerated", 0.15).unwrap();
-    assert!((found - 0.95).abs() < 1e-12 && (cost - 0.109).abs() < 1e-12, "{found} {cost}");
+    let (_, reached, cost) = accuracy("accelerated", 0.15).unwrap();
+    assert!((reached - 0.95).abs() < 1e-12 && (cost - 0.109).abs() < 1e-12, "{reached} {cost}");
     assert_eq!(accuracy("n-gram cascade", 0.1).unwrap().0, "to 2 layers");
     assert_eq!(accuracy("truncation", 0.35), None);
     assert_eq!(accuracy("truncation", 0.5).unwrap().1, 0.99);
@@ -76,16 +77,16 @@ fn each_kind_uses_the_costliest_threshold_within_each_cost() {
 #[test]
 fn a_baseline_is_selected_on_validation_and_compared_on_test() {
     let of = |own| {
-        let mut rival = candidate(Kind::Cascade, "to 1 layer", 1_000, (700, 900), [1, 20]);
-        // On the test this one is better than the one that validation rows choose.
-        rival.validation = candidate(Kind::Cascade, "", 1_000, (500, 500), [1, 20]).validation;
+        let mut rival = candidate(ModelKind::Cascade, "to 1 layer", 1_000, (700, 900), [1, 20]);
+        // On the test rows this competitor is better than the one that validation rows select.
+        rival.validation = candidate(ModelKind::Cascade, "", 1_000, (500, 500), [1, 20]).validation;
         seed(
             own,
             vec![
-                candidate(Kind::Accelerated, "", 1_000, (900, 950), [1, 100]),
+                candidate(ModelKind::Accelerated, "", 1_000, (900, 950), [1, 100]),
                 rival,
-                candidate(Kind::Stacked, "on 1 layer", 1_000, (0, 800), [12, 12]),
-                candidate(Kind::TwoEncoders, "to 1 layer, then 2", 1_000, (900, 930), [1, 100]),
+                candidate(ModelKind::Stacked, "on 1 layer", 1_000, (0, 800), [12, 12]),
+                candidate(ModelKind::TwoEncoders, "to 1 layer, then 2", 1_000, (900, 930), [1, 100]),
             ],
         )
     };
@@ -100,7 +101,8 @@ fn a_baseline_is_selected_on_validation_and_compared_on_test() {
     assert!(one.interval.lower > 0.1 && one.interval.upper < 0.2, "{one:?}");
     assert!((at("two encoders", 0.2).interval.mean - 0.02).abs() < 1e-9);
     assert!((at("full model", 0.2).interval.mean - 0.05).abs() < 1e-9);
-    // Random: a row of the first 900 is right with either, the next 50 with the second alone, which a tenth has.
+    // Random assignment: the first 900 rows are right at either stage, the next 50 at the second stage only, which a
+    // tenth of the rows reaches.
     let random = at("at random", 0.2).interval.mean;
     assert!((random - (0.95 - 0.9 - 0.05 * 0.1)).abs() < 1e-9, "{random}");
     assert!(of("one encoder").mean.unwrap().lower > 0.0);
@@ -108,40 +110,40 @@ fn a_baseline_is_selected_on_validation_and_compared_on_test() {
 
 #[test]
 fn models_are_compared_at_what_the_rival_costs_on_the_test_rows() {
-    // Both cost .11 on validation rows. On the test rows only the rival is as cheap as that: this project's model has to leave all
-    // rows in front, where 400 are right, or would cost .61.
-    let mut ours = candidate(Kind::Accelerated, "", 1_000, (900, 950), [1, 100]);
-    ours.test = candidate(Kind::Accelerated, "", 1_000, (400, 950), [1, 100]).test;
-    let rival = candidate(Kind::Cascade, "to 1 layer", 1_000, (900, 920), [1, 100]);
+    // Both models cost .11 on validation rows. On the test rows only the competitor is as cheap: this project's model
+    // must answer all rows at its first stage, where 400 are right, since otherwise it would cost .61.
+    let mut ours = candidate(ModelKind::Accelerated, "", 1_000, (900, 950), [1, 100]);
+    ours.test = candidate(ModelKind::Accelerated, "", 1_000, (400, 950), [1, 100]).test;
+    let rival = candidate(ModelKind::Cascade, "to 1 layer", 1_000, (900, 920), [1, 100]);
     let table = table(&[seed(0, vec![ours, rival])]);
-    let found = table.comparisons[0].differences.iter().find(|own| own.cost == 0.15).unwrap();
-    assert!((found.interval.mean - (0.4 - 0.92)).abs() < 1e-9, "{found:?}");
-    assert!((found.flops_ratio.unwrap() - (0.9 * 0.01 + 0.1)).abs() < 1e-9, "{found:?}");
+    let difference = table.comparisons[0].differences.iter().find(|own| own.cost == 0.15).unwrap();
+    assert!((difference.interval.mean - (0.4 - 0.92)).abs() < 1e-9, "{difference:?}");
+    assert!((difference.flops_ratio.unwrap() - (0.9 * 0.01 + 0.1)).abs() < 1e-9, "{difference:?}");
 }
 
 #[test]
 fn without_the_accelerated_model_there_is_no_table() {
-    let seeds = [seed(0, vec![candidate(Kind::Ngram, "", 1_000, (900, 900), [1, 1])])];
+    let seeds = [seed(0, vec![candidate(ModelKind::Ngram, "", 1_000, (900, 900), [1, 1])])];
     assert_eq!(at_costs(&seeds, &mut ChaCha8Rng::seed_from_u64(1)).unwrap(), None);
 }
 
 #[test]
 fn promises_use_the_cheapest_threshold_that_calibration_shows() {
-    let of = |own| seed(own, vec![candidate(Kind::Accelerated, "", 1_000, (900, 950), [1, 100])]);
+    let of = |own| seed(own, vec![candidate(ModelKind::Accelerated, "", 1_000, (900, 950), [1, 100])]);
     let trials = promises(&[of(0), of(1)], &mut ChaCha8Rng::seed_from_u64(2)).unwrap();
-    let found = |risk: &str, most: f64, rows: usize| {
+    let result = |risk: &str, most: f64, rows: usize| {
         let trial = trials.iter().find(|own| own.risk == risk && own.most == most && own.rows == rows).unwrap();
         assert_eq!((trial.made, trial.kept, trial.draws), (1.0, 1.0, 200), "{trial:?}");
         (trial.flops_ratio, trial.lost)
     };
-    // Where all leave first, nothing is lost, which 600 texts cannot show within half a point and 2,000 can. Where the unsure ones go
-    // on, a tenth at a cost of .109, five points are gained.
+    // If all rows exit at the first stage, no accuracy is lost; 600 texts cannot show this within half a point, and
+    // 2,000 can. If the unsure tenth continues, at a cost of .109, five points are gained.
     let near = |(cost, lost): (f64, f64), expected: (f64, f64)| {
         (cost - expected.0).abs() < 1e-9 && (lost - expected.1).abs() < 1e-9
     };
-    assert!(near(found("accuracy lost", 0.005, 600), (0.109, -0.05)), "{:?}", found("accuracy lost", 0.005, 600));
-    assert!(near(found("accuracy lost", 0.005, 2_000), (0.01, 0.0)));
-    // The last exit speaks alone, so that no answer differs anywhere: .995⁶⁰⁰ is below .05.
-    assert!(near(found("answers that differ", 0.005, 600), (0.01, 0.0)));
+    assert!(near(result("accuracy lost", 0.005, 600), (0.109, -0.05)), "{:?}", result("accuracy lost", 0.005, 600));
+    assert!(near(result("accuracy lost", 0.005, 2_000), (0.01, 0.0)));
+    // Only the last exit answers, so no answer differs: .995⁶⁰⁰ is below .05.
+    assert!(near(result("answers that differ", 0.005, 600), (0.01, 0.0)));
     assert!(promises(&[seed(0, Vec::new())], &mut ChaCha8Rng::seed_from_u64(2)).unwrap().is_empty());
 }

@@ -2,15 +2,15 @@ use super::*;
 use crate::fixture;
 use crate::tables::reproduction_csv;
 
-/// The cell of a row of a table, by its heading.
+/// Cell of a table's row, by its heading.
 fn cell<'a>(table: &'a Table, row: usize, heading: &str) -> &'a str {
     let column = table.headings.iter().position(|name| name == heading).expect(heading);
     &table.rows[row].cells[column]
 }
 
 fn row(record: &ReproductionRecord, group: RowGroup, method: &str, setting: &str) -> usize {
-    let found = |row: &RowRecord| (row.group, &*row.method, &*row.setting) == (group, method, setting);
-    record.rows.iter().position(found).expect(method)
+    let matches = |row: &RowRecord| (row.group, &*row.method, &*row.setting) == (group, method, setting);
+    record.rows.iter().position(matches).expect(method)
 }
 
 #[test]

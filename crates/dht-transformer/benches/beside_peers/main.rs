@@ -1,5 +1,5 @@
-//! Our side of `scripts/compare-encoder`: one JSON request a line in, one JSON answer out, so that one run of ours and
-//! one of each peer can take turns.
+//! This crate's side of `scripts/compare-encoder`. The program reads one JSON request on each line and prints one JSON
+//! answer, so that runs of this crate and of its peers can take turns.
 //!
 //! ```text
 //! {"work": "export", "size": "12x12x192", "model": DIRECTORY, "pooling": "mean"}
@@ -30,14 +30,14 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-/// Allocator of a program that cares for speed; the peers keep freed memory as well.
+/// Allocator that reuses freed memory, as the allocators of the peers do.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const CLASSES: usize = 4;
-/// Steps whose memory or operations are looked at.
+/// Number of steps whose memory or operations are measured.
 const STEPS: usize = 5;
 
 fn text<'a>(request: &'a Value, field: &str) -> Outcome<&'a str> {
@@ -61,7 +61,7 @@ fn packed(texts: &[Vec<u32>]) -> Outcome<PackedBatch> {
     })
 }
 
-/// The batches of a request: those of a file, or one of made-up texts of one length.
+/// Batches of a request: from a file, or one batch of generated texts with equal lengths.
 fn batches(request: &Value, vocabulary: usize) -> Outcome<Vec<PackedBatch>> {
     if let Some(path) = request["batches"].as_str() {
         let batches: Vec<Vec<Vec<u32>>> = serde_json::from_str(&std::fs::read_to_string(path)?)?;
@@ -73,14 +73,14 @@ fn batches(request: &Value, vocabulary: usize) -> Outcome<Vec<PackedBatch>> {
     Ok(vec![packed(&texts)?])
 }
 
-/// Something to be done again and again.
+/// Work that a request repeats and times.
 enum Work {
     Train {
         model: Box<TextClassifier>,
         batch: PackedBatch,
         optimizer: Box<AdamW>,
     },
-    /// The pass keeps what it makes of the weights, as the session of a runtime does.
+    /// Inference. Its context caches packed weights, as the session of another runtime does.
     Infer {
         encoder: Box<Encoder>,
         batches: Vec<PackedBatch>,
@@ -105,7 +105,7 @@ impl Work {
         Ok(Self::Train { model: Box::new(model), batch, optimizer: Box::new(optimizer) })
     }
 
-    /// Does it once: seconds, and some numbers that peers must find as well.
+    /// Runs the work once. Returns the seconds, and numbers that peers must reproduce.
     fn run(&mut self) -> Outcome<(f64, Vec<f32>)> {
         let start = Instant::now();
         let check = match self {
@@ -129,7 +129,7 @@ impl Work {
     }
 }
 
-/// A random classifier as a Hugging Face directory, and its logits for the made-up texts.
+/// Writes a random classifier as a Hugging Face directory, and returns its logits for the generated texts.
 fn export(request: &Value) -> Outcome<Value> {
     let config = text(request, "size")?.parse::<ModelSize>()?.config(count(request, "vocabulary")?)?;
     let pooling: Pooling = serde_json::from_value(request["pooling"].clone())?;
@@ -142,7 +142,7 @@ fn export(request: &Value) -> Outcome<Value> {
     Ok(json!({"logits": model.logits(&batch, &ForwardContext::inference())?.to_vec2::<f32>()?}))
 }
 
-/// The first texts of a data set as token numbers, in batches.
+/// Tokenises the first texts of a data set, and writes their token ids in batches.
 fn tokens(request: &Value) -> Outcome<Value> {
     let tokenizer = TextTokenizer::from_dir(text(request, "model")?)?;
     let folder = Path::new(text(request, "data")?);
@@ -158,14 +158,15 @@ fn tokens(request: &Value) -> Outcome<Value> {
     Ok(json!({"texts": texts.len(), "tokens": all, "padded": padded}))
 }
 
-/// A line of `/proc/self/status`, in bytes.
+/// Reads a memory field of `/proc/self/status`, in bytes.
 fn resident(field: &str) -> Outcome<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with(field)).ok_or("no such line")?;
     Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse::<u64>()? * 1024)
 }
 
-/// Rise of the resident memory above what it is with the model loaded and before the first step.
+/// Measures how much the resident memory grows during training steps, beyond its size before the first step, when the
+/// model is loaded.
 fn memory(request: &Value) -> Outcome<Value> {
     let mut work = Work::new(request)?;
     let before = resident("VmRSS")?;
@@ -176,7 +177,8 @@ fn memory(request: &Value) -> Outcome<Value> {
     Ok(json!({"bytes": resident("VmHWM")? - before}))
 }
 
-/// Seconds of a step by kind of operation, summed over threads, and what it could take.
+/// Measures the seconds of a step by kind of operation, summed over threads. For comparison, it returns the step's
+/// FLOPs and the machine's peak FLOP/s.
 fn profile(request: &Value) -> Outcome<Value> {
     let mut work = Work::new(request)?;
     for _ in 0..STEPS {
@@ -200,7 +202,7 @@ fn profile(request: &Value) -> Outcome<Value> {
     }))
 }
 
-/// FLOP/s of a large product on all threads: the best of several.
+/// Measures the FLOP/s of a large matrix product on all threads; the best of several runs.
 fn gemm_peak() -> Outcome<f64> {
     let size = 1536;
     let matrix = Tensor::rand(-1f32, 1.0, (size, size), &Device::Cpu)?;

@@ -1,4 +1,5 @@
-//! Seconds by kind of operation: the kernels open a trace-level span each, and this adds up what passes inside them.
+//! Seconds by kind of operation. Each kernel opens a trace-level span, and a subscriber adds up the time inside of the
+//! spans.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,11 +11,11 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 thread_local! {
-    /// Spans that are open on this thread: since when, and how long others ran inside.
+    /// Open spans of this thread: the start of each, and the time spent in spans inside of it.
     static OPEN: RefCell<Vec<(Instant, Duration)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Time inside spans by name, without that of spans within.
+/// Time inside of spans by name, without the time of nested spans.
 #[derive(Clone, Default)]
 pub struct Times {
     names: Arc<Mutex<Vec<&'static str>>>,
@@ -22,14 +23,14 @@ pub struct Times {
 }
 
 impl Times {
-    /// Listens to all threads of this process from now on.
+    /// Installs the subscriber for all threads of this process.
     pub fn install() -> Result<Self, tracing::dispatcher::SetGlobalDefaultError> {
         let times = Self::default();
         tracing::subscriber::set_global_default(times.clone())?;
         Ok(times)
     }
 
-    /// Forgets what was heard.
+    /// Sets all times to 0.
     pub fn clear(&self) {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -1,4 +1,4 @@
-//! Work of both benches: encoders of a size on batches of a size.
+//! Setting that both benchmarks share: random encoders and batches of a size.
 
 use candle_core::Device;
 use dht_transformer::{
@@ -7,15 +7,15 @@ use dht_transformer::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// candle allocates for every operation; this is what a program that cares would do.
+/// Allocator that reuses freed memory, since candle allocates for every operation.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const VOCABULARY: usize = 2_000;
 const CLASSES: usize = 4;
 
-/// An encoder with random weights and a classifier, and a batch of `texts` texts of `tokens` tokens (fewer texts where
-/// no numbers are wanted).
+/// Creates an encoder with random weights, a classifier, and a batch of `texts` texts with `tokens` tokens. There are
+/// fewer texts if nothing is measured.
 pub fn setting(size: &str, dropout: f64, texts: usize, tokens: usize) -> Result<(Encoder, Classifier, PackedBatch)> {
     let texts = if measuring() { texts } else { texts.min(2) };
     let config = size.parse::<ModelSize>()?.config(VOCABULARY)?;
@@ -25,7 +25,7 @@ pub fn setting(size: &str, dropout: f64, texts: usize, tokens: usize) -> Result<
     let classifier = encoder.add_classifier("classifier", CLASSES, Pooling::Mean, &mut rng)?;
     let all = texts * tokens;
     let batch = PackedBatch {
-        // Steps of a number prime to the vocabulary: hardly a word comes twice, as in the worst of texts.
+        // The step is coprime to the vocabulary size, so that few words repeat, which is the worst case.
         ids: (0..all).map(|place| (place * 337 % VOCABULARY) as u32).collect(),
         type_ids: vec![0; all],
         spans: Spans::from_lengths(vec![tokens; texts])?,
@@ -37,7 +37,7 @@ pub fn setting(size: &str, dropout: f64, texts: usize, tokens: usize) -> Result<
     Ok((encoder, classifier, batch))
 }
 
-/// Returns whether times are wanted; `cargo test --benches` runs the code only.
+/// Returns whether times are measured; `cargo test --benches` only runs the code.
 pub fn measuring() -> bool {
     std::env::args().any(|argument| argument == "--bench")
 }

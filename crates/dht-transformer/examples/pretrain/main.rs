@@ -1,15 +1,17 @@
-//! Makes an encoder out of plain text: it learns to guess words that are hidden from it.
+//! Pre-trains an encoder on plain text by masked language modelling: it learns to predict hidden words.
 //!
 //! ```text
 //! cargo run --release -p dht-transformer --example pretrain -- TEXT TOKENIZER DIRECTORY [--size 2x4x192] \
 //!     [--length 48] [--hidden 0.4] [--batch 64] [--rate 1e-3] [--epochs 2] [--blocks N] [--seed 0]
 //! ```
 //!
-//! TEXT is a file with a paragraph a line and a blank line between documents, also compressed (`.gz`); TOKENIZER a
-//! directory with a `tokenizer.json` or `vocab.txt`, or how many subwords are to be trained from the text, such as
-//! 8192; DIRECTORY is written as a Hugging Face `BertForMaskedLM`. Stopped, the training goes on from
-//! `DIRECTORY.checkpoint`, which is to be deleted to begin anew; `DIRECTORY.history.json` tells its course. Without arguments a few made-up sentences show the
-//! way. Why the usual settings are what they are: `docs/pretraining.md`.
+//! TEXT is a file with one paragraph on each line and a blank line between documents, also compressed (`.gz`).
+//! TOKENIZER is a directory with a `tokenizer.json` or `vocab.txt`, or the number of subwords to train from the text,
+//! such as 8192. DIRECTORY is written as a Hugging Face `BertForMaskedLM`.
+//!
+//! An interrupted training run resumes from `DIRECTORY.checkpoint`; delete this file to start again.
+//! `DIRECTORY.history.json` records the losses. Without arguments the program trains on a few generated sentences.
+//! `docs/pretraining.md` gives the reasons for the default settings.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -42,25 +44,25 @@ use place::Place;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Steps between two checkpoints, and between two lines of output.
+/// Number of steps between two checkpoints, and between two lines of output.
 const EVERY: u64 = 100;
 
-/// Makes an encoder out of plain text. Without arguments a few made-up sentences show the way.
+/// Pre-train an encoder on plain text. Without arguments, train on a few generated sentences.
 #[derive(Parser)]
 struct Arguments {
-    /// A paragraph a line, a blank line between documents; also compressed (.gz)
+    /// Text with one paragraph on each line and a blank line between documents; also compressed (.gz)
     text: PathBuf,
-    /// A directory with a tokenizer, or how many subwords are to be trained from the text
+    /// Directory with a tokenizer, or number of subwords to train from the text
     tokenizer: PathBuf,
-    /// Directory for the encoder
+    /// Write the encoder to this directory
     directory: PathBuf,
     /// Layers x heads x width
     #[arg(long, default_value = "2x4x192")]
     size: ModelSize,
-    /// Tokens of a block
+    /// Number of tokens in a block
     #[arg(long, default_value_t = 48)]
     length: usize,
-    /// The share of words that are hidden
+    /// Share of words that are hidden
     #[arg(long, default_value_t = 0.4)]
     hidden: f64,
     #[arg(long, default_value_t = 64)]
@@ -69,14 +71,15 @@ struct Arguments {
     rate: f64,
     #[arg(long, default_value_t = 2)]
     epochs: usize,
-    /// Blocks of the text that are read [default: all]
+    /// Number of blocks of the text to read [default: all]
     #[arg(long)]
     blocks: Option<usize>,
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
 
-/// A text file, how many subwords it has, and a place for the result, in a folder of its own.
+/// Arguments for a run on generated sentences: a text file, the number of subwords, and the output directory, all in
+/// `folder`.
 fn made_up(folder: &Path) -> Result<Arguments, Box<dyn Error>> {
     let things = ["soup", "film", "song", "hotel", "book", "garden"];
     let words = ["fine", "dull", "long", "cold", "loud", "green"];
@@ -88,7 +91,8 @@ fn made_up(folder: &Path) -> Result<Arguments, Box<dyn Error>> {
     Ok(Arguments::try_parse_from(smaller.into_iter().chain(paths))?)
 }
 
-/// Loss of guessing by frequency alone on the validation blocks, in nats: a model that stays there reads nothing.
+/// Loss on the validation blocks, in nats, of predicting words by their frequency only. A model that does not get below
+/// it has learned nothing from the context.
 fn loss_by_frequency(blocks: &EncodedDataset, validation: &EncodedDataset, vocabulary: usize) -> f64 {
     let words = |data: &EncodedDataset| -> Vec<usize> {
         let texts = data.samples.iter().map(|sample| &sample.encoding.ids);
@@ -101,20 +105,21 @@ fn loss_by_frequency(blocks: &EncodedDataset, validation: &EncodedDataset, vocab
     validation.iter().map(|word| -(counts[*word] / total).ln()).sum::<f64>() / validation.len() as f64
 }
 
-/// A line on standard output. Nobody may be there to read it, which is no reason to end a training.
+/// Prints a line to standard output. A closed pipe does not end a training run.
 fn tell(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// This program always resumes; to begin anew, the checkpoint of the other training has to go.
+/// Adds to a checkpoint error how to start again. This program always resumes, so the checkpoint of another training
+/// run must be deleted.
 fn or_begin_anew(error: dht_transformer::Error) -> Box<dyn Error> {
     match &error {
         dht_transformer::Error::Checkpoint { path, problem: CheckpointProblem::OtherTraining { differences } } => {
             let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
             let (path, differences) = (path.display(), differences.join(", "));
             format!(
-                "checkpoint {path} is of another training: {differences}; ask for what is there, delete that file to \
-                 begin anew, or name another directory"
+                "checkpoint {path} belongs to another training run: {differences}; repeat the settings of that run, \
+                 delete the file to start again, or choose another directory"
             )
             .into()
         }
@@ -152,7 +157,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     tell(format_args!("guessing by frequency has loss {by_frequency:.3} nats"));
 
     let mut rng = ChaCha8Rng::seed_from_u64(*seed);
-    // So little text is not seen often enough to be learnt by heart; a fine-tuning may set a dropout of its own.
+    // Without dropout, since the text is seen too rarely to be memorised; fine-tuning can set its own dropout.
     let config = size.config(tokenizer.vocabulary_size())?.with_dropout(0.0);
     let encoder = Encoder::random_with_local_attention(&config, &Device::Cpu, &mut rng)?;
     let masks = MaskSettings { chosen: arguments.hidden, ..MaskSettings::default() };
@@ -214,8 +219,8 @@ mod tests {
         let error = dht_transformer::Error::Checkpoint { path: "encoder.checkpoint".into(), problem };
         assert_eq!(
             or_begin_anew(error).to_string(),
-            "checkpoint encoder.checkpoint is of another training: seed is 0 there and 1 here; ask for what is there, \
-             delete that file to begin anew, or name another directory"
+            "checkpoint encoder.checkpoint belongs to another training run: seed is 0 there and 1 here; repeat the \
+             settings of that run, delete the file to start again, or choose another directory"
         );
     }
 }

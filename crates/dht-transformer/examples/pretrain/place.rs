@@ -1,4 +1,4 @@
-//! Files of a pre-training: `DIRECTORY`, and beside it `.lock`, `.checkpoint` and `.history.json`.
+//! Output files of a pre-training run: `DIRECTORY`, and beside it `.lock`, `.checkpoint` and `.history.json`.
 
 use std::error::Error;
 use std::fs::{File, Metadata, OpenOptions};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use dht_transformer::pretrained::PretrainedWeights;
 use serde_json::Value;
 
-/// Text that every `history.json` of this program holds, and other programs' files hardly do.
+/// Keys by which a `history.json` of this program is recognised.
 const FIELDS: [&str; 5] = ["masks", "settings", "blocks", "loss_by_frequency", "history"];
 
-/// The directory of a result, for one run alone as long as this lives.
+/// Output directory of a run. It is locked for other runs until the value is dropped.
 #[derive(Debug)]
 pub struct Place {
     directory: PathBuf,
@@ -18,12 +18,12 @@ pub struct Place {
 }
 
 impl Place {
-    /// Takes a place before anything is computed. Nothing that somebody else has put there is changed.
+    /// Locks the output directory before anything is computed. Files of other programs are not changed.
     ///
     /// # Errors
-    /// When a file would be lost that this program has not written, or another run writes there.
+    /// An error if a file that this program did not write would be lost, or if another run writes to the directory.
     pub fn take(directory: &Path) -> Result<Self, Box<dyn Error>> {
-        // Without a slash at its end, so that the files beside it do not lie in it.
+        // A slash at the end is removed, so that the files beside the directory are not inside of it.
         let directory: PathBuf = directory.components().collect();
         let shown = directory.display();
         if directory.file_name().is_none() {
@@ -34,8 +34,8 @@ impl Place {
             return Err(format!("{shown} is there and no encoder; name a new directory").into());
         }
         let history = beside(&directory, "history.json");
-        if let Some(found) = found(&history)?
-            && !(found.is_file() && is_history(&std::fs::read(&history).map_err(|error| at(&history, &error))?))
+        if let Some(metadata) = metadata(&history)?
+            && !(metadata.is_file() && is_history(&std::fs::read(&history).map_err(|error| at(&history, &error))?))
         {
             return Err(refused(&history, "no history of a pre-training"));
         }
@@ -46,12 +46,12 @@ impl Place {
         Ok(Self { directory, _lock: lock })
     }
 
-    /// The directory, without a slash at its end.
+    /// Output directory, without a slash at its end.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// `DIRECTORY.end`, beside the directory.
+    /// Path of the file `DIRECTORY.end`, beside the directory.
     pub fn beside(&self, end: &str) -> PathBuf {
         beside(&self.directory, end)
     }
@@ -63,9 +63,10 @@ fn beside(directory: &Path, end: &str) -> PathBuf {
     path.into()
 }
 
-/// A lock is an empty file: one with content is somebody's, and a link leads to somebody's.
+/// Creates and locks the lock file. A lock file is empty, so a file with content, or a link, belongs to another program
+/// and is refused.
 fn lock(path: &Path, directory: &Path) -> Result<File, Box<dyn Error>> {
-    if found(path)?.is_some_and(|found| !found.is_file() || found.len() > 0) {
+    if metadata(path)?.is_some_and(|metadata| !metadata.is_file() || metadata.len() > 0) {
         return Err(refused(path, "no lock, which would be an empty file"));
     }
     let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
@@ -74,10 +75,10 @@ fn lock(path: &Path, directory: &Path) -> Result<File, Box<dyn Error>> {
     Ok(lock)
 }
 
-/// Metadata of a path; a link is not followed.
-fn found(path: &Path) -> Result<Option<Metadata>, Box<dyn Error>> {
+/// Metadata of a path, if it exists; a link is not followed.
+fn metadata(path: &Path) -> Result<Option<Metadata>, Box<dyn Error>> {
     match path.symlink_metadata() {
-        Ok(found) => Ok(Some(found)),
+        Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(at(path, &error)),
     }

@@ -1,9 +1,32 @@
-//! The account of a directory: its items, and the reasons that it cannot be loaded.
+//! Account of a model directory: its files, fields and tensors, and the reasons why it cannot be loaded.
 
 use super::entry::Entry;
 use crate::error::Error;
 
-/// The items of a directory and the reasons that it cannot be loaded.
+/// Account of a Hugging Face model directory: the treatment of each file, field and tensor, and the reasons why the
+/// directory cannot be loaded.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// use dht_transformer::account::Account;
+///
+/// let folder = tempfile::tempdir()?;
+/// let model = folder.path().join("model");
+/// encoder.save(&model, Some(&tokenizer))?;
+///
+/// let account = Account::inspect(&model)?;
+/// assert!(account.is_start()); // an encoder can be trained from it
+/// assert!(!account.is_classifier());
+/// assert!(account.entries.iter().any(|entry| entry.file == "config.json"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Account {
@@ -11,7 +34,7 @@ pub struct Account {
     pub entries: Vec<Entry>,
     /// Errors that loading returns, for any use of the directory.
     pub problems: Vec<Error>,
-    /// Errors of loading the directory as a classifier alone: an encoder can still be trained from it.
+    /// Errors that loading the directory as a classifier returns. An encoder can still be loaded and trained from it.
     pub classifier_problems: Vec<Error>,
     /// Class names, if the directory holds a classifier.
     pub labels: Option<Vec<String>>,

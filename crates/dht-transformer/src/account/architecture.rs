@@ -1,15 +1,15 @@
-//! Classes of `transformers`, as the field `architectures` names them.
+//! Model classes of `transformers`, which the field `architectures` of `config.json` names.
 
-/// Class of the Python library `transformers` that saved a directory.
+/// Model class of the Python library `transformers` that saved a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Architecture {
-    /// A classifier of whole texts.
+    /// Classifier of whole texts.
     SequenceClassifier,
-    /// An encoder, alone or with a head of pre-training.
+    /// Encoder, alone or with a pre-training head.
     Encoder(&'static str),
-    /// An encoder with a head of another task.
+    /// Encoder with a head for another task.
     OtherTask(&'static str),
-    /// A class name that `transformers` does not have for this model family.
+    /// Unknown class name, which `transformers` does not have for the model family.
     Foreign,
 }
 

@@ -1,4 +1,4 @@
-//! The fields of `config.json`.
+//! Table of the fields of `config.json`, and how each is treated.
 
 use serde_json::{Map, Value};
 
@@ -6,27 +6,27 @@ use super::entry::Entry;
 use super::rule::{Check, Rule, entries, find, refusals};
 use crate::error::Error;
 
-/// Fields of a family's `config.json` that differ from BERT's.
+/// Differences between a model family's `config.json` fields and BERT's.
 pub(crate) struct FamilyFields {
-    /// Pairs of BERT's name of a field and the family's.
+    /// Renamed fields, as pairs of BERT's name and the family's name.
     pub(crate) renamed: &'static [(&'static str, &'static str)],
     /// Fields of BERT that the family does not have.
     pub(crate) absent: &'static [&'static str],
-    /// Rules that precede BERT's.
+    /// Rules of the family's own fields, which take precedence over BERT's rules.
     pub(crate) rules: &'static [Rule],
 }
 
-/// BERT's names of sizes that `transformers` takes for a family's own names.
+/// Names of size fields in BERT that `transformers` also accepts in families with other names.
 pub(crate) const ALIASES: &[&str] = &["hidden_size", "num_hidden_layers", "num_attention_heads"];
 
-/// Rule of the aliases.
+/// Rule for the fields in [`ALIASES`].
 const ALIAS: Rule = Rule::new(Check::Obeyed, "the shape, by another name", ALIASES);
 
 impl FamilyFields {
     /// Finds the rule for a field. Also returns the family's name of the field.
     fn find(&self, field: &str) -> Option<(&'static Rule, &'static str)> {
-        if let Some(found) = find(self.rules, field) {
-            return Some(found);
+        if let Some(rule) = find(self.rules, field) {
+            return Some(rule);
         }
         if let Some((ours, theirs)) = self.renamed.iter().find(|(_, theirs)| *theirs == field) {
             return find(FIELDS, ours).map(|(rule, _)| (rule, *theirs));
@@ -73,7 +73,7 @@ const FIELDS: &[Rule] = &[
         "a field of this project",
         &["classifier_pooling", "kept_heads", "kept_neurons", "kept_dimensions"],
     ),
-    // Refused if set.
+    // Fields that are refused if they are set.
     Rule::new(
         Check::Only(&["absolute"]),
         "positions relative to each other are not computed (transformers 5 ignores them too)",
@@ -101,7 +101,7 @@ const FIELDS: &[Rule] = &[
     Rule::new(Check::Empty, "fields under other names are not read", &["attribute_map"]),
     Rule::new(Check::Empty, "configurations of other releases are not read", &["configuration_files"]),
     Rule::new(Check::Empty, "code in a directory is never run, and may compute another model", &["auto_map"]),
-    // Known to have no effect on outputs.
+    // Fields that are known to have no effect on outputs.
     Rule::new(Check::Harmless, "training alone", &["classifier_dropout", "gradient_checkpointing", "head_dropout"]),
     Rule::new(
         Check::Harmless,
@@ -192,12 +192,12 @@ const FIELDS: &[Rule] = &[
     ),
 ];
 
-/// Entries of the fields of a `config.json`.
+/// Creates an account entry for each field of a `config.json`.
 pub(crate) fn config_entries(family: &FamilyFields, fields: &Map<String, Value>) -> Vec<Entry> {
     entries(|field| family.find(field), "config.json", fields)
 }
 
-/// Errors of the refused fields of a `config.json`, as [`Error::Argument`].
+/// Creates an [`Error::Argument`] for each refused field of a `config.json`.
 pub(crate) fn config_refusals(family: &FamilyFields, fields: &Map<String, Value>) -> Vec<Error> {
     refusals(|field| family.find(field), fields)
 }

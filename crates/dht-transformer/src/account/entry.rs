@@ -1,10 +1,10 @@
-//! An item of a directory, and its treatment.
+//! Entry of an account: an item of a model directory, and its treatment.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Treatment of an item of a directory.
+/// Treatment of a file, field or tensor of a model directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -30,17 +30,17 @@ impl fmt::Display for Treatment {
     }
 }
 
-/// An item of a directory, with its treatment.
+/// File, field or tensor of a model directory, with its treatment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Entry {
-    /// The file that contains the item; for a file itself, its name.
+    /// Name of the file that contains the item, or of the item if it is a file.
     pub file: String,
-    /// The field or tensor; `None` for the file itself.
+    /// Name of the field or tensor; `None` for the file itself.
     pub item: Option<String>,
-    /// The treatment.
+    /// Treatment of the item.
     pub treatment: Treatment,
-    /// The reason.
+    /// Reason for the treatment.
     pub reason: String,
 }
 

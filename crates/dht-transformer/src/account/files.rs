@@ -1,4 +1,4 @@
-//! The files of a directory.
+//! Table of the files of a model directory, and how each is treated.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::entry::{Entry, Treatment};
 use crate::error::Error;
 use crate::storage::{FileKind, read_file};
 
-/// Names of files; `*` at the beginning or the end matches any text.
+/// Patterns of file names; `*` at the beginning or the end matches any text.
 type Names = &'static [&'static str];
 
 /// Files that are read or refused, and files that are known to have no effect.
@@ -97,7 +97,7 @@ const FILES: &[(Treatment, &str, Names)] = &[
     ),
     (
         Treatment::Harmless,
-        "the state of a training",
+        "the state of a training run",
         &[
             "training_args.bin",
             "optimizer.pt",
@@ -126,7 +126,7 @@ const FILES: &[(Treatment, &str, Names)] = &[
     ),
 ];
 
-/// The entry of a file.
+/// Creates the account entry of a file, by its name.
 pub(crate) fn file_entry(name: &str) -> Entry {
     let fits = |pattern: &&str| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
         (Some(end), _) => name.ends_with(end),
@@ -139,7 +139,7 @@ pub(crate) fn file_entry(name: &str) -> Entry {
     }
 }
 
-/// Reasons that depend on the other files.
+/// Files whose treatment depends on the other files of the directory.
 const ADAPTER: &str = "adapter_config.json";
 const WEIGHTS: &str = "the weights";
 const INDEX: &str = "the index of the files of the weights";
@@ -164,7 +164,7 @@ impl Entry {
         self
     }
 
-    /// The error of a refused file.
+    /// Error of a refused file; `None` for any other file.
     pub(crate) fn refusal(&self, folder: &Path) -> Option<Error> {
         if self.treatment != Treatment::Refused || self.item.is_some() {
             return None;
@@ -179,7 +179,7 @@ impl Entry {
     }
 }
 
-/// Name of the model that an adapter changes.
+/// Name of the base model of an adapter, from its configuration.
 fn base_model(path: &Path) -> Option<String> {
     let text = read_file(path, FileKind::Description).ok()?;
     let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text).ok()?;

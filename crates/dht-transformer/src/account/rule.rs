@@ -1,22 +1,22 @@
-//! Rules about fields of JSON files.
+//! Rules for the treatment of fields in JSON files.
 
 use serde_json::{Map, Value};
 
 use super::entry::{Entry, Treatment};
 use crate::error::Error;
 
-/// The condition under which a known field is refused.
+/// Condition under which a known field is refused.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Check {
-    /// Never: the field is obeyed.
+    /// Never refused: the field is obeyed.
     Obeyed,
-    /// Never: the field has no effect on outputs.
+    /// Never refused: the field has no effect on outputs.
     Harmless,
-    /// Unless the value is null, false, 0, or an empty text, list or object.
+    /// Refused unless the value is null, false, 0, or an empty text, list or object.
     Empty,
-    /// Unless the value is null or one of these texts.
+    /// Refused unless the value is null or one of the listed texts.
     Only(&'static [&'static str]),
-    /// Unless the value is null or this number.
+    /// Refused unless the value is null or the given number.
     Number(u64),
 }
 
@@ -44,7 +44,7 @@ impl Rule {
     }
 }
 
-/// Returns whether a value enables nothing.
+/// Returns whether a value is null, false, 0 or empty, and so enables nothing.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -64,7 +64,7 @@ pub(super) fn find(table: &'static [Rule], field: &str) -> Option<(&'static Rule
     })
 }
 
-/// Entries of the fields of a file. `find` returns the rule for a field, and the field's name.
+/// Creates an account entry for each field of a file. `find` returns the rule for a field, and the field's name.
 pub(super) fn entries(
     find: impl Fn(&str) -> Option<(&'static Rule, &'static str)>,
     file: &str,
@@ -83,7 +83,7 @@ pub(super) fn entries(
     fields.iter().map(entry).collect()
 }
 
-/// The errors of refused fields. `find` is that of [`entries`].
+/// Creates an error for each refused field. `find` returns the rule for a field, and the field's name.
 pub(super) fn refusals(
     find: impl Fn(&str) -> Option<(&'static Rule, &'static str)>,
     fields: &Map<String, Value>,
@@ -104,7 +104,7 @@ pub(super) fn refusals(
     fields.iter().filter_map(refusal).collect()
 }
 
-/// Value shortened for a message.
+/// Formats a value, shortened for a message.
 fn shortened(value: &Value) -> String {
     const LONGEST: usize = 80;
     let text = value.to_string();

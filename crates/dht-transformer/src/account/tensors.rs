@@ -1,8 +1,8 @@
-//! Tensors that a model does not use.
+//! Treatment of tensors in a file that a model does not use.
 
 use super::entry::Treatment;
 
-/// Parts of tensor names, each with the reason that tensors with this part have no effect on a classifier.
+/// Tensors without an effect on a classifier: a part of their names, and the reason.
 const UNUSED: &[(&str, &str)] = &[
     ("position_ids", "numbers of positions, which are counted anew"),
     ("embeddings.token_type_ids", "types of tokens, which come from the tokenizer"),
@@ -14,12 +14,12 @@ const UNUSED: &[(&str, &str)] = &[
     ("vocab_projector.", "the head of pre-training on masked tokens"),
     ("pooler.dense.", "a pooler that the classifier has no use for"),
     ("pre_classifier.", "the dense layer of a classifier's head"),
-    ("classifier.", "the head of a classifier, which a training replaces"),
+    ("classifier.", "the head of a classifier, which a training run replaces"),
     ("qa_outputs.", "the head of a model that marks answers in texts"),
 ];
 
-/// Parts of tensor names that occur only in tensors with an effect on the encoder, each with the reason for the
-/// refusal.
+/// Tensors with an effect on the encoder that this crate does not compute: a part of their names, and the reason for
+/// the refusal.
 const REFUSED: &[(&str, &str)] = &[
     ("lora_", "a weight of an adapter: merge it into the model"),
     ("adapter", "a weight of an adapter: merge it into the model"),

@@ -1,4 +1,4 @@
-//! Fields of `tokenizer_config.json` and `special_tokens_map.json`, and tokenizer classes.
+//! Tables of tokenizer classes, and of fields in `tokenizer_config.json` and `special_tokens_map.json`.
 
 use serde_json::{Map, Value};
 
@@ -19,13 +19,13 @@ pub(crate) enum TokenizerClass {
     Roberta,
     /// Unigram, rebuilt from the pieces, the table of characters and the settings alone.
     XlmRoberta,
-    /// Unigram as in XLM-RoBERTa, whose unknown piece is found by its name.
+    /// Unigram as in XLM-RoBERTa, but the unknown piece is looked up by its name.
     Camembert,
-    /// `tokenizer.json` unchanged.
+    /// Tokenizer that `tokenizer.json` defines, unchanged.
     AsWritten,
 }
 
-/// Kind of a tokenizer's vocabulary.
+/// Algorithm that a tokenizer's vocabulary belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VocabularyKind {
     WordPiece,
@@ -54,13 +54,13 @@ const CLASSES: &[(TokenizerClass, &[&str])] = &[
 ];
 
 impl TokenizerClass {
-    /// Tokenizer class of a name, with or without `Fast` at its end.
+    /// Tokenizer class by its name, with or without `Fast` at the end.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         let name = name.strip_suffix("Fast").unwrap_or(name);
         CLASSES.iter().find(|(_, names)| names.contains(&name)).map(|(class, _)| *class)
     }
 
-    /// Kind of the vocabulary that the tokenizer is rebuilt from; `None` if `tokenizer.json` is used unchanged.
+    /// Type of the vocabulary that the tokenizer is rebuilt from; `None` if `tokenizer.json` is used unchanged.
     pub(crate) fn vocabulary(self) -> Option<VocabularyKind> {
         match self {
             Self::Bert | Self::DistilBert | Self::MpNet => Some(VocabularyKind::WordPiece),
@@ -81,7 +81,7 @@ impl TokenizerClass {
         named.and_then(|(_, names)| names.first()).copied().unwrap_or_default()
     }
 
-    /// All names, for errors.
+    /// Names of all supported classes, for error messages.
     pub(crate) fn names() -> String {
         CLASSES.iter().flat_map(|(_, names)| *names).copied().collect::<Vec<_>>().join(", ")
     }
@@ -187,7 +187,7 @@ const FIELDS: &[Rule] = &[
     ),
 ];
 
-/// Entries of the fields of one of a tokenizer's files.
+/// Creates an account entry for each field of a tokenizer file.
 pub(crate) fn tokenizer_entries(class: TokenizerClass, file: &str, fields: &Map<String, Value>) -> Vec<Entry> {
     let mut entries = entries(|field| find(FIELDS, field), file, fields);
     for entry in &mut entries {
@@ -210,7 +210,7 @@ pub(crate) fn tokenizer_entries(class: TokenizerClass, file: &str, fields: &Map<
     entries
 }
 
-/// Errors of the refused fields, as [`Error::Argument`].
+/// Creates an [`Error::Argument`] for each refused field of a tokenizer file.
 pub(crate) fn tokenizer_refusals(fields: &Map<String, Value>) -> Vec<Error> {
     refusals(|field| find(FIELDS, field), fields)
 }

@@ -1,4 +1,4 @@
-//! Constants and moments of AdamW; a backend implements the step.
+//! Constants and moments of the AdamW optimiser. Each backend implements the step itself.
 //!
 //! ```text
 //! p ← p (1 − η λ)
@@ -7,7 +7,7 @@
 //! p ← p − η/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
 //! ```
 //!
-//! in the order of operations of PyTorch.
+//! The order of operations is PyTorch's.
 
 use std::fmt::Debug;
 
@@ -16,7 +16,7 @@ use candle_core::Var;
 use crate::error::Result;
 use crate::tensors::Gradient;
 
-/// Constants of one step of one parameter.
+/// Constants of AdamW's step for one parameter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Coefficients {
     /// 1 − η λ
@@ -34,7 +34,7 @@ pub(crate) struct Coefficients {
     pub(crate) rate: f64,
 }
 
-/// Constants of one step in the precision of the parameters.
+/// Constants of AdamW's step in single precision, which the parameters have.
 #[derive(Clone, Copy)]
 pub(crate) struct Single {
     pub(crate) shrink: f32,
@@ -64,13 +64,13 @@ impl From<Coefficients> for Single {
 
 /// Running means of a parameter's gradient (m) and of its square (v), stored by the backend.
 pub(crate) trait Moments: Debug + Send + Sync {
-    /// Takes one step of the parameter and of the moments. The gradient has the parameter's shape.
+    /// Updates the parameter and the moments by one step. The gradient has the parameter's shape.
     fn step(&mut self, var: &Var, gradient: &Gradient, with: Coefficients) -> Result<()>;
 
-    /// Values of m and of v.
+    /// Values of m and v, copied to the CPU.
     fn values(&self) -> Result<[Vec<f32>; 2]>;
 
-    /// Independent copy.
+    /// Independent copy of the moments.
     fn boxed(&self) -> Box<dyn Moments>;
 }
 

@@ -21,12 +21,13 @@ pub(crate) trait Backend: Sync {
     /// Supported precisions of layers, and their description for messages.
     fn precisions(&self) -> (&'static [Precision], &'static str);
 
-    /// Differentiable operations, for compositions on every device.
+    /// Differentiable operations of which layers can be composed on this device.
     fn operations(&self) -> Operations {
         Operations::CANDLE
     }
 
-    /// Computes dropout(LayerNorm(word + position + type)): (tokens, hidden). Ids lie inside the tables.
+    /// Computes the embeddings dropout(LayerNorm(word + position + type)): (tokens, hidden). Ids must lie inside the
+    /// tables.
     fn embed(
         &self,
         ids: TokenIds,
@@ -60,8 +61,8 @@ pub(crate) trait Backend: Sync {
         self.operations().linear_in_f32(x, parameters)
     }
 
-    /// Mean cross-entropy of x·Wᵀ + b against `targets`, in nats: a scalar. There is at least one row, and every target
-    /// is below `decoder.outputs`.
+    /// Computes the mean cross-entropy of x·Wᵀ + b against `targets`, in nats: a scalar. There must be at least one
+    /// row, and every target must be below `decoder.outputs`.
     fn vocabulary_loss(
         &self,
         x: &Tensor,
@@ -87,12 +88,12 @@ pub(crate) trait Backend: Sync {
         Ok(if precision == Precision::Bf16 { rows.to_dtype(DType::BF16)? } else { rows })
     }
 
-    /// Converts a gradient computed by candle.
+    /// Converts a gradient that candle computed to this crate's [`Gradient`].
     fn gradient(&self, gradient: &Tensor) -> Result<Gradient> {
         Ok(Gradient::Device(gradient.clone()))
     }
 
-    /// Creates the moments of AdamW for a parameter of this shape, with these values or with zeros.
+    /// Creates the moments of AdamW for a parameter of shape `shape`. Without `values` they are zeros.
     fn moments(&self, values: Option<[Vec<f32>; 2]>, shape: &[usize], device: &Device) -> Result<Box<dyn Moments>> {
         Ok(Box::new(DeviceMoments::new(values, shape, device)?))
     }

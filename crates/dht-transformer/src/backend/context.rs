@@ -16,18 +16,41 @@ use crate::error::{Error, Result};
 use crate::tensors::Parameter;
 use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Parameters, Precision};
 
-/// Execution mode of the encoder: inference, or one training step.
+/// Execution mode of a forward pass: inference, or one training step.
 ///
 /// The fused operations do not pass the gradients of their weights to candle's graph, which would copy and add buffers
 /// of the size of the model. They accumulate these gradients in the context, and [`backward`](Self::backward) returns
 /// them together with the gradients that candle collected.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use dht_transformer::{ForwardContext, HeadPlan};
+///
+/// let run = |ctx: &ForwardContext| encoder.run(0..2, &encoder.embed(&batch, ctx)?, &HeadPlan::Full, ctx);
+/// let rows = run(&ForwardContext::inference())?;
+/// assert_eq!(rows.tensor().dims(), [batch.tokens(), 16]);
+///
+/// let ctx = ForwardContext::training(encoder.parameters(), 7, 0);
+/// let loss = run(&ctx)?.to_f32()?.sqr()?.sum_all()?;
+/// let gradients = ctx.backward(&loss, encoder.parameters())?;
+/// assert!(gradients.iter().count() > 0);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ForwardContext {
     training: Option<Arc<Training>>,
-    /// `true` if everything is composed of candle's operations.
+    /// `true` if all layers are composed of candle's operations.
     in_graph: bool,
     gates: Option<Arc<Mutex<Gates>>>,
-    /// Precision of this context; `None` for the model's.
+    /// Precision of this context; `None` for the model's own precision.
     precision: Option<Precision>,
     packed_weights: Arc<PackedWeights>,
     #[cfg(feature = "cuda")]
@@ -50,14 +73,14 @@ struct Training {
     gradients: Mutex<Gradients>,
 }
 
-/// Gradient ∂L/∂ξ of the loss with respect to a gate ξ = 1 on the output of one head of one layer for one sample.
+/// Gradient ∂L/∂ξ of the loss for a gate ξ = 1, which multiplies the output of one head in one layer for one sample.
 ///
 /// Its absolute value is the importance of the head for the sample (Michel, Levy and Neubig 2019, equation 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadGateGradient {
     /// Layer number.
     pub layer: usize,
-    /// Row of the sample in its data set.
+    /// Id of the sample, which is its row in the data set.
     pub sample: u64,
     /// Head number.
     pub head: usize,
@@ -66,7 +89,7 @@ pub struct HeadGateGradient {
     pub gradient: f32,
 }
 
-/// Gates on heads, and their gradients so far.
+/// Gates on heads, and the gradients that have been computed for them.
 #[derive(Debug, Default)]
 struct Gates {
     gate_gradients: Vec<HeadGateGradient>,
@@ -120,12 +143,12 @@ impl ForwardContext {
         Self::with(parameters, (seed, step), true, false)
     }
 
-    /// Creates the context of a training step without dropout, for any configuration of the model.
+    /// Creates the context of a training step without dropout, whatever the model's configuration says.
     pub fn training_without_dropout(parameters: &Parameters) -> Self {
         Self::with(parameters, (0, 0), false, false)
     }
 
-    /// Creates the context of a training step that uses only candle's operations, on the CPU, too. Then
+    /// Creates the context of a training step that uses only candle's operations, even on the CPU. With it,
     /// `loss.backward()` and `candle_nn::Optimizer::backward_step` obtain the gradients of all weights from candle's
     /// graph.
     ///
@@ -159,8 +182,10 @@ impl ForwardContext {
     }
 
     /// Gradients of gates on all heads that ran, for every sample and every layer of the [backward](Self::backward)
-    /// pass. Empty before the backward pass, and without [`with_head_gate_gradients`](Self::with_head_gate_gradients).
-    /// They are ordered from the last layer to the first, and then by sample.
+    /// pass.
+    ///
+    /// The list is ordered from the last layer to the first, and then by sample. It is empty before the backward pass,
+    /// and without [`with_head_gate_gradients`](Self::with_head_gate_gradients).
     ///
     /// Clones of a context share these gradients: clone the context before passing it to the training loop, and read
     /// them from the clone later.
@@ -177,7 +202,7 @@ impl ForwardContext {
         self.lock_gates().is_some()
     }
 
-    /// Stores the gradients of gates on these heads for a sample.
+    /// Stores the gradients of gates on `heads` for a sample.
     pub(crate) fn record_gate_gradients(&self, layer: usize, sample: u64, heads: &[usize], gate_gradients: &[f32]) {
         if let Some(mut gates) = self.lock_gates() {
             let gate_gradients = heads.iter().zip(gate_gradients);
@@ -205,8 +230,8 @@ impl ForwardContext {
         Ok(Some(var))
     }
 
-    /// Stores the gradients of gates on these heads, (samples, heads), if they are enabled.
-    /// [`backward`](Self::backward) reads the stored gradients.
+    /// Stores the gradients of gates on heads, (samples, heads), if they are enabled. [`backward`](Self::backward)
+    /// reads the stored gradients.
     #[cfg(feature = "cuda")]
     pub(crate) fn keep_gate_gradients(
         &self,
@@ -224,7 +249,7 @@ impl ForwardContext {
         Ok(())
     }
 
-    /// Copy of this context without head gates, for layers whose heads are not the encoder's.
+    /// Copies this context without head gates, for layers that are not the encoder's own.
     pub(crate) fn without_head_gates(&self) -> Self {
         Self { gates: None, ..self.clone() }
     }
@@ -232,7 +257,8 @@ impl ForwardContext {
     /// Refuses parameters whose gradients this training step does not collect.
     ///
     /// # Errors
-    /// [`Error::Argument`].
+    /// [`Error::Argument`] if this context belongs to other parameters, or was created before some of the parameters
+    /// were added.
     pub(crate) fn check(&self, parameters: &Parameters) -> Result<()> {
         let Some(own) = self.training.as_ref().map(|training| &training.parameters) else { return Ok(()) };
         let got = match own.is_same(parameters) {
@@ -243,7 +269,7 @@ impl ForwardContext {
         Err(Error::argument("context", "one of a training step over the model's parameters", got))
     }
 
-    /// Precision of this context if it has one, otherwise of the model.
+    /// Precision of this context if it has one, otherwise the model's.
     pub(crate) fn precision(&self, parameters: &Parameters) -> Precision {
         self.precision.unwrap_or(parameters.precision())
     }
@@ -261,15 +287,15 @@ impl ForwardContext {
             return value.to_dtype(dtype);
         }
         let (key, version) = ((parameter.var().id(), dtype), parameter.version());
-        if let Some((_, kept)) = lock(&self.rounded_weights).get(&key).filter(|(kept, _)| *kept == version) {
-            return Ok(kept.clone());
+        if let Some((_, cached)) = lock(&self.rounded_weights).get(&key).filter(|(cached, _)| *cached == version) {
+            return Ok(cached.clone());
         }
         let rounded = value.to_dtype(dtype)?;
         lock(&self.rounded_weights).insert(key, (version, rounded.clone()));
         Ok(rounded)
     }
 
-    /// Returns whether everything is composed of candle's operations.
+    /// Returns whether all layers are composed of candle's operations.
     pub(super) fn in_graph(&self) -> bool {
         self.in_graph
     }
@@ -292,7 +318,7 @@ impl ForwardContext {
         self.training.is_some()
     }
 
-    /// Dropout of this step at a place of the model; `None` if nothing is dropped.
+    /// Dropout of this step at one site of the model; `None` if nothing is dropped.
     pub(crate) fn dropout(&self, probability: f64, site: DropoutSite) -> Option<Dropout> {
         let training = self.training.as_ref().filter(|training| training.dropout)?;
         Dropout::new(probability, training.seed, training.step, site)
@@ -302,14 +328,14 @@ impl ForwardContext {
         self.training.as_ref().map(|training| lock(&training.gradients))
     }
 
-    /// Adds a gradient to a parameter's. Both gradients are on the CPU.
+    /// Adds a gradient to a parameter's gradient. Both must be on the CPU.
     pub(crate) fn accumulate(&self, id: ParameterId, gradient: Gradient) {
         if let Some(mut gradients) = self.gradients() {
             gradients.add_on_host(id, gradient);
         }
     }
 
-    /// Adds a gradient to a parameter's. Both gradients are on the same device, which is not the CPU.
+    /// Adds a gradient to a parameter's gradient. Both must be on the same device, which is not the CPU.
     #[cfg(feature = "cuda")]
     pub(crate) fn accumulate_on_device(&self, id: ParameterId, gradient: Tensor) -> Result<()> {
         self.gradients().map_or(Ok(()), |mut gradients| gradients.add(id, Gradient::Device(gradient)))

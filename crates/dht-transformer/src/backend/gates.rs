@@ -13,7 +13,7 @@ pub enum Gate {
     Mix(Tensor),
 }
 
-/// Gates of a layer; `None` for a part without a gate.
+/// Gates of one encoder layer, as an architecture search trains them; `None` for a part without a gate.
 ///
 /// | gate | numbers | acts on |
 /// |---|---|---|
@@ -25,15 +25,42 @@ pub enum Gate {
 ///
 /// With gates in {0, 1}, the output of the layer equals that of the layer without the dimensions whose gate is 0
 /// ([`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions)). A [`Gate::Mix`] is (n, n). On outputs it is
-/// (head_dim, head_dim), the same for all heads, and mixes both queries and keys. Gates of another type are converted
-/// to the type of the rows.
+/// (head_dim, head_dim), the same for all heads, and mixes both queries and keys. Gates of another data type are
+/// converted to the data type of the rows.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use candle_core::Tensor;
+/// use dht_transformer::{ForwardContext, HeadPlan, HeadSet, model::{Gate, LayerGates}};
+///
+/// // Gates that switch off the heads 1 and 3 of the first layer.
+/// let heads = Tensor::new(&[1f32, 0.0, 1.0, 0.0], &Device::Cpu)?;
+/// let gates = LayerGates { heads: Some(Gate::Scale(heads)), ..LayerGates::default() };
+/// let ctx = ForwardContext::inference();
+/// let embedded = encoder.embed(&batch, &ctx)?;
+/// let gated = encoder.run_gated(0..1, &embedded, &[gates], &ctx)?;
+///
+/// let plan = HeadPlan::Same(HeadSet::from_indices([0, 2], 4)?);
+/// let selected = encoder.layer(0, &embedded, &plan, None, &ctx)?;
+/// let difference = (gated.tensor() - selected.tensor())?.abs()?.max_all()?.to_scalar::<f32>()?;
+/// assert!(difference < 1e-4);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct LayerGates {
-    /// Gate on Q's input.
+    /// Gate on the input of Q.
     pub query_inputs: Option<Gate>,
-    /// Gate on K's input.
+    /// Gate on the input of K.
     pub key_inputs: Option<Gate>,
-    /// Gate on V's input.
+    /// Gate on the input of V.
     pub value_inputs: Option<Gate>,
     /// Gate on the products of queries and keys.
     pub query_key_outputs: Option<Gate>,
@@ -49,7 +76,7 @@ impl LayerGates {
     /// Checks that the gates have the shapes of a layer.
     ///
     /// # Errors
-    /// [`Error::Shape`] with the first gate of a wrong shape.
+    /// [`Error::Shape`] for the first gate that has a wrong shape.
     pub(crate) fn check(&self, hidden: usize, heads: usize, neurons: usize) -> Result<()> {
         let dim = hidden / heads;
         for (what, gate, scale, width) in [

@@ -1,4 +1,4 @@
-//! Layer as run by a backend: parameters, groups of samples, and dropouts.
+//! Arguments with which a backend runs a layer: parameters, groups of samples, and dropouts.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::cpu::Dropout;
 use super::parameters::{AttentionParameters, FeedForwardParameters, RaggedParameters};
 use crate::tensors::SampleGroup;
 
-/// One of several consecutive layers, as it runs for a batch.
+/// Layer as it runs for one batch: its parameters, the heads and neurons of each sample, and the dropouts.
 pub(crate) struct Layer<'a> {
     /// Layer number, by which gradients of gates are recorded.
     pub(crate) number: usize,

@@ -1,4 +1,4 @@
-//! Arithmetic of layers on one kind of device, independent of files and models.
+//! Device backends, which compute the arithmetic of layers. They do not depend on files or models.
 
 mod adamw;
 #[expect(clippy::module_inception, reason = "the trait is in the file of its name")]

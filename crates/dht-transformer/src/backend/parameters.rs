@@ -1,4 +1,4 @@
-//! Parameters of the embedding, of the two sublayers of a layer and of linear layers.
+//! Parameters that backends compute with: embedding, attention, feed-forward and linear layers.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use crate::config::Activation;
 use crate::error::Result;
 use crate::tensors::Parameter;
 
-/// Embedding tables and norm.
+/// Parameters of the embedding: its tables and its norm.
 #[derive(Debug, Clone)]
 pub(crate) struct EmbeddingParameters {
     pub(crate) word: Parameter,
     pub(crate) position: Parameter,
-    /// Table of token types, in families that have it.
+    /// Table of token types; `None` in families without one.
     pub(crate) token_type: Option<Parameter>,
     pub(crate) scale: Parameter,
     pub(crate) shift: Parameter,
@@ -24,14 +24,14 @@ pub(crate) struct EmbeddingParameters {
 }
 
 impl EmbeddingParameters {
-    /// Returns whether any of these parameters is trainable.
+    /// Returns whether any of the parameters is trainable.
     pub(crate) fn trains(&self) -> bool {
         let all = [&self.word, &self.position, &self.scale, &self.shift].into_iter().chain(&self.token_type);
         !all.into_iter().all(|p| p.is_frozen())
     }
 }
 
-/// The tokens of a batch: one index into each of the three embedding tables for each row.
+/// Tokens of a batch. Each row has one index into each of the three embedding tables.
 #[derive(Debug, Clone)]
 pub(crate) struct TokenIds {
     pub(crate) words: Vec<u32>,
@@ -49,13 +49,13 @@ pub(crate) struct LinearParameters {
 }
 
 impl LinearParameters {
-    /// Returns whether any of these parameters is trainable.
+    /// Returns whether any of the parameters is trainable.
     pub(crate) fn trains(&self) -> bool {
         !(self.weight.is_frozen() && self.bias.is_frozen())
     }
 }
 
-/// The parameters of an attention sublayer. `qkv` is (3·hidden, hidden): the rows of Q, then of K, then of V.
+/// Parameters of an attention sublayer. `qkv` is (3·hidden, hidden): the rows of Q, then of K, then of V.
 #[derive(Debug, Clone)]
 pub(crate) struct AttentionParameters {
     pub(crate) qkv: Parameter,
@@ -67,28 +67,28 @@ pub(crate) struct AttentionParameters {
     pub(crate) epsilon: f64,
     pub(crate) heads: usize,
     pub(crate) head_dim: usize,
-    /// Bias of the scores, which all layers share.
+    /// Relative-position bias of the scores, which all layers share; `None` in families without one.
     pub(crate) bias: Option<RelativeBias>,
 }
 
 impl AttentionParameters {
-    /// The hidden size.
+    /// Hidden size.
     pub(super) fn hidden(&self) -> usize {
         self.heads * self.head_dim
     }
 
-    /// The rows of `qkv` that belong to these heads: of Q, of K, of V.
-    pub(crate) fn qkv_rows(&self, kept: &[usize]) -> Vec<usize> {
-        (0..3).flat_map(|part| self.columns(kept).into_iter().map(move |c| part * self.hidden() + c)).collect()
+    /// Rows of `qkv` that belong to `heads`: first of Q, then of K, then of V.
+    pub(crate) fn qkv_rows(&self, heads: &[usize]) -> Vec<usize> {
+        (0..3).flat_map(|part| self.columns(heads).into_iter().map(move |c| part * self.hidden() + c)).collect()
     }
 
-    /// The columns of `output` that belong to these heads.
-    pub(crate) fn columns(&self, kept: &[usize]) -> Vec<usize> {
-        kept.iter().flat_map(|head| head * self.head_dim..(head + 1) * self.head_dim).collect()
+    /// Columns of `output` that belong to `heads`.
+    pub(crate) fn columns(&self, heads: &[usize]) -> Vec<usize> {
+        heads.iter().flat_map(|head| head * self.head_dim..(head + 1) * self.head_dim).collect()
     }
 }
 
-/// The parameters of a feed-forward sublayer: `up` is (ffn, hidden), `down` (hidden, ffn).
+/// Parameters of a feed-forward sublayer: `up` is (ffn, hidden), `down` (hidden, ffn).
 #[derive(Debug, Clone)]
 pub(crate) struct FeedForwardParameters {
     pub(crate) up: Parameter,
@@ -103,7 +103,7 @@ pub(crate) struct FeedForwardParameters {
     pub(crate) activation: Activation,
 }
 
-/// The parameters of an attention sublayer with removed dimensions.
+/// Parameters of an attention sublayer with removed dimensions.
 #[derive(Debug, Clone)]
 pub(crate) struct RaggedParameters {
     /// Projections of Q, K and V.
@@ -120,22 +120,22 @@ pub(crate) struct RaggedParameters {
     pub(crate) head_dim: usize,
     /// Number of heads of the whole layer.
     pub(crate) all_heads: usize,
-    /// Bias of the scores, which all layers share.
+    /// Relative-position bias of the scores, which all layers share; `None` in families without one.
     pub(crate) bias: Option<RelativeBias>,
 }
 
-/// Remaining head.
+/// Widths of a remaining head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RaggedHead {
     pub(crate) number: usize,
-    /// Number of columns of Q, and of K.
+    /// Number of columns in Q; K has the same number.
     pub(crate) query_key: usize,
-    /// Number of columns of V.
+    /// Number of columns in V.
     pub(crate) value: usize,
 }
 
 impl RaggedParameters {
-    /// All parameters, beginning with the weights and biases of Q, K, V and the output.
+    /// All parameters of the sublayer, beginning with the weights and biases of Q, K, V and the output.
     pub(crate) fn all(&self) -> [&Parameter; 10] {
         let [q, k, v] = &self.projections;
         let [q, k, v, output] = [q, k, v, &self.output].map(|linear| [&linear.weight, &linear.bias]);

@@ -1,4 +1,4 @@
-//! Support of precisions by device.
+//! Support of precisions by devices and processors.
 
 use candle_core::Device;
 
@@ -17,7 +17,7 @@ impl Precision {
     /// Checks that a device supports the precision.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) with the supported precisions.
+    /// [`Error::Argument`](crate::Error::Argument) if it does not; the message lists the supported precisions.
     pub fn check_on(self, device: &Device) -> Result<()> {
         select(device).check(self)
     }

@@ -5,7 +5,7 @@ use candle_core::Result;
 use super::cpu::DistanceBias;
 use crate::tensors::{Parameter, with_slices};
 
-/// Distance from which the farthest bucket holds all keys.
+/// Distance in tokens from which all keys are in the farthest bucket.
 const FARTHEST: f64 = 128.0;
 
 /// Table of numbers that are added to the scores of a query and a key by their distance (Raffel et al. 2020; Song et
@@ -24,12 +24,13 @@ impl RelativeBias {
         (1 - longest as isize..longest as isize).map(|distance| bucket(distance, self.buckets)).collect()
     }
 
-    /// Copies the table from its memory on the CPU.
+    /// Copies the table's values to a vector.
     pub(crate) fn numbers(&self) -> Result<Vec<f32>> {
         with_slices(&[self.table.var().as_tensor()], |slices| Ok(slices[0].to_vec()))
     }
 
-    /// Biases of these heads, for texts of up to `longest` tokens. `numbers` are the table's [`numbers`](Self::numbers).
+    /// Biases of the heads `heads` by distance, for texts of up to `longest` tokens. `numbers` are the table's
+    /// [`numbers`](Self::numbers).
     pub(crate) fn by_distance(&self, numbers: &[f32], heads: &[usize], longest: usize) -> DistanceBias<f32> {
         let (rows, mut biases) = (self.rows(longest), DistanceBias::zeros(heads.len(), longest));
         for (head, biases) in heads.iter().zip(biases.heads_mut()) {
@@ -40,8 +41,8 @@ impl RelativeBias {
         biases
     }
 
-    /// Gradient of the table, from gradients of the biases by distance. `positions` are the positions of the layer's
-    /// heads among those that have a gradient.
+    /// Gradient of the table, computed from gradients of the biases by distance. `positions` has the position of each
+    /// head of the layer among the heads with a gradient.
     pub(crate) fn table_gradient<'a>(
         &self,
         gradients: impl Iterator<Item = (&'a [Option<usize>], &'a DistanceBias<f32>)>,
@@ -60,15 +61,15 @@ impl RelativeBias {
     }
 }
 
-/// Bucket of a key `distance` tokens after its query. Half of the buckets hold the keys after the query. In each half,
-/// the first half of the buckets hold one distance each, and the others ranges of logarithmic width.
+/// Bucket of a key that is `distance` tokens after its query. Half of the buckets are for keys after the query. In each
+/// half, the first buckets hold one distance each; the other half of them hold ranges of logarithmic width.
 fn bucket(distance: isize, buckets: usize) -> usize {
     let (half, tokens) = (buckets / 2, distance.unsigned_abs());
     let (exact, first) = (half / 2, if distance > 0 { half } else { 0 });
     if tokens < exact {
         return first + tokens;
     }
-    // In f32, as in `transformers`: the last bits decide at some distances.
+    // The ratio is computed in f32, as in `transformers`, since the last bits decide at some distances.
     let ratio = (tokens as f32 / exact as f32).ln() / (FARTHEST / exact as f64).ln() as f32;
     first + (exact + (ratio * (half - exact) as f32) as usize).min(half - 1)
 }
@@ -79,7 +80,8 @@ mod tests {
 
     #[test]
     fn buckets_are_those_of_transformers() {
-        // `MPNetEncoder.relative_position_bucket`: the first distance of each bucket after the query.
+        // The expected values are from `MPNetEncoder.relative_position_bucket`: the first distance of each bucket after
+        // the query.
         let first = [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91, 600];
         for (number, range) in first.windows(2).enumerate() {
             for distance in range[0]..range[1] {

@@ -1,4 +1,4 @@
-//! Selection of a backend: the only place that inspects the kind of a device.
+//! Selection of the backend for a device. Only this file inspects the type of a device.
 
 use candle_core::Device;
 
@@ -10,18 +10,18 @@ use super::cpu::Cpu;
 use super::cuda::Cuda;
 
 impl ForwardContext {
-    /// Backend of a forward pass on a device.
+    /// Backend for a forward pass on a device.
     pub(crate) fn backend(&self, device: &Device) -> &'static dyn Backend {
         choose(device, self.in_graph())
     }
 }
 
-/// Backend of a device outside of a forward pass.
+/// Backend for a device outside of a forward pass.
 pub(crate) fn select(device: &Device) -> &'static dyn Backend {
     choose(device, false)
 }
 
-/// Backend of a device. With `in_graph`, layers run in candle's graph, operation by operation.
+/// Selects the backend for a device. With `in_graph`, layers run in candle's graph, operation by operation.
 fn choose(device: &Device, in_graph: bool) -> &'static dyn Backend {
     match (device, in_graph) {
         (Device::Cpu, false) => &Cpu,
@@ -30,7 +30,7 @@ fn choose(device: &Device, in_graph: bool) -> &'static dyn Backend {
         (Device::Cuda(_), false) => &Cuda { sublayers: true },
         #[cfg(feature = "cuda")]
         (Device::Cuda(_), true) => &Cuda { sublayers: false },
-        // Without its feature there is no CUDA device.
+        // Without the feature `cuda` there is no CUDA device, so the device is Metal.
         _ => &Composed { precisions: "f32 or bf16 on Metal" },
     }
 }

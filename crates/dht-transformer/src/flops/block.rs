@@ -1,5 +1,5 @@
-//! FLOPs of a block with all or some of its heads and neurons, for T tokens, text lengths ℓ, hidden size d and d' =
-//! heads · head width.
+//! FLOPs of an encoder block that runs all or some of its heads and neurons. In formulas, T is the number of tokens, ℓ
+//! a text's length, d the hidden size, and d' = heads · head width.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,22 +13,32 @@ use crate::tensors::{HeadPlan, SampleGroup, Spans};
 /// Numbers of heads and of neurons with which a block runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Width {
-    /// Kept heads, k.
+    /// Number of heads that run, k.
     pub heads: usize,
-    /// Kept neurons of the feed-forward, f.
+    /// Number of feed-forward neurons that run, f.
     pub ffn: usize,
 }
 
-/// Sizes of one full encoder block.
+/// Sizes of one full encoder block, from which its FLOPs follow.
+///
+/// ```
+/// use dht_transformer::flops::{BlockShape, Load};
+///
+/// let bert_base = BlockShape { hidden: 768, heads: 12, head_dim: 64, ffn: 3072 };
+/// let load = Load::of_text(128);
+/// let [all, six] = [12, 6].map(|heads| bert_base.forward(load, bert_base.keeping(heads)));
+/// assert_eq!(2 * six.attention.0, all.attention.0);
+/// assert_eq!(six.feed_forward, all.feed_forward);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BlockShape {
     /// Hidden size d.
     pub hidden: usize,
-    /// Heads of the full block.
+    /// Number of heads of the full block.
     pub heads: usize,
     /// Width a of one head's query, key and value.
     pub head_dim: usize,
-    /// Neurons of the full block's feed-forward.
+    /// Number of feed-forward neurons of the full block.
     pub ffn: usize,
 }
 
@@ -36,7 +46,7 @@ impl BlockShape {
     /// Checks that every size is at least 1.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the size that is 0.
+    /// [`Error::Argument`] for a size of 0, which the error names.
     pub fn check(&self) -> Result<()> {
         let sizes = [("hidden", self.hidden), ("heads", self.heads), ("head_dim", self.head_dim), ("ffn", self.ffn)];
         match sizes.into_iter().find(|(_, size)| *size == 0) {
@@ -45,18 +55,20 @@ impl BlockShape {
         }
     }
 
-    /// Width of the whole block.
+    /// Width with all heads and neurons.
     pub fn full(&self) -> Width {
         Width { heads: self.heads, ffn: self.ffn }
     }
 
-    /// Width of the block with `heads` heads and the whole feed-forward.
+    /// Width with `heads` heads and all neurons.
     pub fn keeping(&self, heads: usize) -> Width {
         Width { heads, ffn: self.ffn }
     }
 
-    /// FLOPs of the forward pass for T tokens and Σℓ² token pairs, with d' = heads · head width: projections 2·T·d·3d',
-    /// attention 2·(2·Σℓ²·d'), output 2·T·d'·d, feed-forward 2·(2·T·d·f).
+    /// FLOPs of the forward pass for T tokens and Σℓ² token pairs.
+    ///
+    /// With d' = heads · head width, the projections cost 2·T·d·3d', attention 2·(2·Σℓ²·d'), the output 2·T·d'·d, and
+    /// the feed-forward 2·(2·T·d·f).
     pub fn forward(&self, load: Load, width: Width) -> Breakdown {
         let inner = (width.heads as u64).saturating_mul(self.head_dim as u64);
         let row = FlopCount(2) * load.tokens * self.hidden as u64;
@@ -91,7 +103,7 @@ impl BlockShape {
     /// FLOPs of the forward pass of a batch whose samples run the heads of `plan` and the whole feed-forward.
     ///
     /// # Errors
-    /// As [`HeadPlan::check`].
+    /// Errors of [`HeadPlan::check`], if the plan does not fit the block or the batch.
     pub fn forward_of_plan(&self, spans: &Spans, plan: &HeadPlan) -> Result<Breakdown> {
         plan.check(self.heads, spans.samples())?;
         Ok(self.sum_over_plan(spans, plan, |load, width| self.forward(load, width)))
@@ -100,24 +112,24 @@ impl BlockShape {
     /// FLOPs of the backward pass of a batch whose samples run the heads of `plan` and the whole feed-forward.
     ///
     /// # Errors
-    /// As [`HeadPlan::check`].
+    /// Errors of [`HeadPlan::check`], if the plan does not fit the block or the batch.
     pub fn backward_of_plan(&self, spans: &Spans, plan: &HeadPlan, needs: BackwardNeeds) -> Result<Breakdown> {
         plan.check(self.heads, spans.samples())?;
         Ok(self.sum_over_plan(spans, plan, |load, width| self.backward(load, width, needs)))
     }
 
-    /// FLOPs of the forward pass of a batch in groups of samples with equal heads and neurons.
+    /// FLOPs of the forward pass for a batch in groups; the samples of a group run the same heads and neurons.
     ///
     /// # Errors
-    /// As [`SampleGroup::check_all`].
+    /// Errors of [`SampleGroup::check_all`], if the groups do not fit the block or the batch.
     pub fn forward_of_groups(&self, spans: &Spans, groups: &[SampleGroup]) -> Result<Breakdown> {
         self.sum_over_groups(spans, groups, |load, width| self.forward(load, width))
     }
 
-    /// FLOPs of the backward pass of a batch in groups of samples with equal heads and neurons.
+    /// FLOPs of the backward pass for a batch in groups; the samples of a group run the same heads and neurons.
     ///
     /// # Errors
-    /// As [`SampleGroup::check_all`].
+    /// Errors of [`SampleGroup::check_all`], if the groups do not fit the block or the batch.
     pub fn backward_of_groups(&self, spans: &Spans, groups: &[SampleGroup], needs: BackwardNeeds) -> Result<Breakdown> {
         self.sum_over_groups(spans, groups, |load, width| self.backward(load, width, needs))
     }
@@ -159,7 +171,7 @@ mod tests {
 
     const SMALL: BlockShape = BlockShape { hidden: 6, heads: 3, head_dim: 2, ffn: 10 };
 
-    /// Reference count: adds up the multiply-adds of each product one by one.
+    /// Reference implementation that adds up the multiply-adds of each product one by one.
     fn counted(shape: &BlockShape, lengths: &[usize], width: Width) -> Breakdown {
         let (d, inner) = (shape.hidden, width.heads * shape.head_dim);
         let multiply_adds = |rows: usize, columns: usize, depth: usize| {

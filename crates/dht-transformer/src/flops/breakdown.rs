@@ -1,4 +1,4 @@
-//! FLOPs by part of the model.
+//! FLOPs of a forward or backward pass, by part of the model.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::count::FlopCount;
 
-/// FLOPs by part of the model.
+/// FLOPs of a forward or backward pass, by part of the model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breakdown {
-    /// FLOPs of Q, K and V.
+    /// FLOPs of the projections to Q, K and V.
     pub projections: FlopCount,
-    /// FLOPs of scores and context.
+    /// FLOPs of attention scores and contexts.
     pub attention: FlopCount,
     /// FLOPs of the projection from the heads back to the hidden size.
     pub output: FlopCount,
@@ -23,7 +23,7 @@ pub struct Breakdown {
 }
 
 impl Breakdown {
-    /// The sum of the parts.
+    /// Sum of all parts.
     pub fn total(&self) -> FlopCount {
         self.projections + self.attention + self.output + self.feed_forward + self.head
     }

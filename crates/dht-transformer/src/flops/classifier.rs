@@ -1,4 +1,4 @@
-//! FLOPs of a classifier that reads one vector for each text.
+//! FLOPs of a linear classifier that reads one vector for each text.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,14 @@ use super::breakdown::Breakdown;
 use super::count::FlopCount;
 use super::needs::BackwardNeeds;
 
-/// Sizes of a classifier that reads one vector for each text.
+/// Sizes of a linear classifier that reads one vector for each text, from which its FLOPs follow.
+///
+/// ```
+/// use dht_transformer::flops::ClassifierShape;
+///
+/// let shape = ClassifierShape { hidden: 16, pooler: false, classes: 3 };
+/// assert_eq!(shape.forward(10).total().0, 2 * 10 * 16 * 3);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ClassifierShape {
     /// Hidden size d.
@@ -26,15 +33,15 @@ impl ClassifierShape {
         FlopCount::of_product(1, self.hidden, self.classes) * samples
     }
 
-    /// FLOPs of the forward pass: for n texts, 2·n·d·d for a pooler, if there is one, and 2·n·d·classes for the
+    /// FLOPs of the forward pass for n texts: 2·n·d·d for a pooler, if there is one, and 2·n·d·classes for the
     /// classifier.
     pub fn forward(&self, samples: u64) -> Breakdown {
         Breakdown { head: self.pooler(samples) + self.classifier(samples), ..Breakdown::default() }
     }
 
     /// FLOPs of the backward pass, as executed. For each linear layer, the gradient of the weights and the gradient of
-    /// the input cost one forward pass each. The classifier's input gradient is also computed if only the pooler below
-    /// it is trained.
+    /// the input cost one forward pass each. The gradient of the classifier's input is also computed if only the pooler
+    /// below it is trained.
     pub fn backward(&self, samples: u64, needs: BackwardNeeds) -> Breakdown {
         let below = needs.input_gradient || (self.pooler && needs.weight_gradients);
         let pooler = self.pooler(samples) * needs.products(needs.input_gradient);

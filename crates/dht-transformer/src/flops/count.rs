@@ -1,4 +1,4 @@
-//! Number of operations, with saturating arithmetic.
+//! Number of floating-point operations, with saturating arithmetic.
 
 use std::fmt;
 use std::iter::Sum;
@@ -10,6 +10,14 @@ use serde::{Deserialize, Serialize};
 ///
 /// All arithmetic saturates at `u64::MAX`, 1.8·10¹⁹. That is thirty times the FLOPs of training BERT-base for six
 /// epochs on 650,000 texts of 300 tokens.
+///
+/// ```
+/// use dht_transformer::flops::FlopCount;
+///
+/// let product = FlopCount::of_product(2, 3, 4);
+/// assert_eq!(product, FlopCount(48));
+/// assert_eq!(FlopCount(12).ratio(product), 0.25);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FlopCount(pub u64);
@@ -28,7 +36,7 @@ impl FlopCount {
         self.0 as f64
     }
 
-    /// Ratio of this count to another.
+    /// Ratio of this count to another count.
     pub fn ratio(self, whole: Self) -> f64 {
         self.as_f64() / whole.as_f64()
     }

@@ -16,7 +16,7 @@ impl FlopCount {
     }
 }
 
-/// Counts a product.
+/// Adds the FLOPs of a product to the counter of the process.
 pub(crate) fn add(flops: u64) {
     FLOPS.fetch_add(flops, Ordering::Relaxed);
 }

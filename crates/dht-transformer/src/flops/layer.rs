@@ -1,4 +1,4 @@
-//! FLOPs of a layer with removed dimensions.
+//! FLOPs of an encoder layer from which dimensions were removed.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,21 +9,33 @@ use super::load::Load;
 use super::needs::BackwardNeeds;
 
 /// Current sizes of one layer, whole or with removed dimensions. The cost of the layer depends on nothing else.
+///
+/// ```
+/// use dht_transformer::flops::{BlockShape, LayerSizes, Load};
+///
+/// let block = BlockShape { hidden: 16, heads: 4, head_dim: 4, ffn: 64 };
+/// let whole = LayerSizes::of_block(block, block.full());
+/// let load = Load::of_texts([5, 7]);
+/// assert_eq!(whole.forward(load), block.forward(load, block.full()));
+/// // Q reads half of the inputs.
+/// let smaller = LayerSizes { query_inputs: 8, ..whole };
+/// assert!(smaller.forward(load).projections < whole.forward(load).projections);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LayerSizes {
     /// Hidden size d.
     pub hidden: usize,
-    /// Inputs of Q, e_q.
+    /// Number of inputs of Q, e_q.
     pub query_inputs: usize,
-    /// Inputs of K, e_k.
+    /// Number of inputs of K, e_k.
     pub key_inputs: usize,
-    /// Inputs of V, e_v.
+    /// Number of inputs of V, e_v.
     pub value_inputs: usize,
-    /// Dimensions of Q, and likewise of K, over all kept heads: A = Σ h_q.
+    /// Number of dimensions of Q in all remaining heads, A = Σ h_q; K has the same number.
     pub query_key: usize,
-    /// Dimensions of V over all kept heads: B = Σ h_v.
+    /// Number of dimensions of V in all remaining heads, B = Σ h_v.
     pub value: usize,
-    /// Neurons of the feed-forward, f.
+    /// Number of feed-forward neurons, f.
     pub ffn: usize,
 }
 
@@ -42,7 +54,9 @@ impl LayerSizes {
         }
     }
 
-    /// FLOPs of the forward pass: projections 2·T·((e_q + e_k)·A + e_v·B), attention 2·Σℓ²·(A + B), output 2·T·B·d,
+    /// FLOPs of the forward pass.
+    ///
+    /// The projections cost 2·T·((e_q + e_k)·A + e_v·B), attention 2·Σℓ²·(A + B), the output 2·T·B·d, and the
     /// feed-forward 2·(2·T·d·f).
     pub fn forward(&self, load: Load) -> Breakdown {
         let row = FlopCount(2) * load.tokens;
@@ -58,9 +72,9 @@ impl LayerSizes {
         }
     }
 
-    /// FLOPs of the backward pass, as executed. As [`BlockShape::backward`], except for attention. Of its five
-    /// products, three have the width of Q and K (the scores again, and the gradients of Q and K), and two have the
-    /// width of V.
+    /// FLOPs of the backward pass, as executed. They are counted as in [`BlockShape::backward`], except for attention.
+    /// Of its five products, three have the width of Q and K (the scores again, and the gradients of Q and K), and two
+    /// have the width of V.
     pub fn backward(&self, load: Load, needs: BackwardNeeds) -> Breakdown {
         let forward = self.forward(load);
         let inside = needs.products(needs.any());
@@ -106,7 +120,7 @@ mod tests {
     fn ragged_projections_cost_what_hand_arithmetic_says() {
         let sizes =
             LayerSizes { hidden: 6, query_inputs: 2, key_inputs: 3, value_inputs: 5, query_key: 4, value: 3, ffn: 7 };
-        // Texts of 2 tokens and 1: 3 tokens, 5 pairs.
+        // Two texts of 2 tokens and 1 token: 3 tokens and 5 pairs.
         let forward = sizes.forward(Load::of_texts([2, 1]));
         assert_eq!(forward.projections, FlopCount(2 * 3 * (2 * 4 + 3 * 4 + 5 * 3)));
         assert_eq!(forward.attention, FlopCount(2 * 5 * (4 + 3)));

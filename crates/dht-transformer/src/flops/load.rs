@@ -1,4 +1,4 @@
-//! Load: the numbers of texts, tokens and token pairs that a block processes.
+//! Load of a block: the numbers of texts, tokens and token pairs that it processes.
 
 use std::iter::Sum;
 use std::ops::Add;
@@ -7,7 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::tensors::Spans;
 
-/// Numbers that determine the cost of a set of texts in a block.
+/// Numbers of texts, tokens and token pairs, which determine a block's FLOPs for a set of texts.
+///
+/// ```
+/// use dht_transformer::flops::Load;
+///
+/// let load = Load::of_texts([2, 3]);
+/// assert_eq!((load.samples, load.tokens, load.pairs), (2, 5, 4 + 9));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     /// Number of texts, n.
@@ -19,13 +26,13 @@ pub struct Load {
 }
 
 impl Load {
-    /// Load of one text.
+    /// Load of one text with `tokens` tokens.
     pub fn of_text(tokens: usize) -> Self {
         let tokens = tokens as u64;
         Self { samples: 1, tokens, pairs: tokens.saturating_mul(tokens) }
     }
 
-    /// Load of texts of these lengths.
+    /// Load of several texts with the lengths `lengths`, in tokens.
     pub fn of_texts(lengths: impl IntoIterator<Item = usize>) -> Self {
         lengths.into_iter().map(Self::of_text).sum()
     }

@@ -1,8 +1,8 @@
-//! FLOPs of the matrix products of a block and of a classifier, forward and backward.
+//! FLOPs of matrix products in encoder blocks and classifiers, for forward and backward passes.
 //!
 //! One multiply-add is two FLOPs, and only matrix products are counted: softmax, norms, activations, additions and
-//! embedding look-ups are not. The symbols are T tokens and n texts in all, lengths ℓ, hidden size d, kept heads k of
-//! width a, d' = k·a, kept feed-forward width f.
+//! embedding look-ups are not. In formulas, T is the number of tokens, n the number of texts, ℓ the length of a text,
+//! and d the hidden size. A block runs k heads of width a, with d' = k·a, and f feed-forward neurons.
 
 mod block;
 mod breakdown;

@@ -1,26 +1,26 @@
-//! Gradients that a backward pass must compute.
+//! Selection of the gradients that a backward pass must compute.
 
 use serde::{Deserialize, Serialize};
 
-/// Gradients that a backward pass computes.
+/// Gradients that the backward pass of a layer must compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackwardNeeds {
-    /// Gradients of the weights: `false` in frozen layers.
+    /// `true` to compute the gradients of the weights; `false` in frozen layers.
     pub weight_gradients: bool,
-    /// Gradient of the input: `true` if parameters below are trained.
+    /// `true` to compute the gradient of the layer's input, which trained parameters below the layer require.
     pub input_gradient: bool,
 }
 
 impl BackwardNeeds {
-    /// Needs of a trained layer above other trained weights.
+    /// Gradients for a trained layer above other trained weights: both.
     pub const ALL: Self = Self { weight_gradients: true, input_gradient: true };
-    /// Needs of the lowest trained layer.
+    /// Gradients for the lowest trained layer: weights only.
     pub const WEIGHTS_ONLY: Self = Self { weight_gradients: true, input_gradient: false };
-    /// Needs of a frozen layer above trained weights.
+    /// Gradients for a frozen layer above trained weights: input only.
     pub const INPUT_ONLY: Self = Self { weight_gradients: false, input_gradient: true };
 
-    /// Cost of the backward pass of a linear layer in multiples of its forward pass. `input` is true if the gradient of
-    /// the layer's input is needed.
+    /// Cost of a linear layer's backward pass as a multiple of its forward pass. `input` is true if the gradient of the
+    /// layer's input is needed.
     pub(crate) fn products(self, input: bool) -> u64 {
         u64::from(self.weight_gradients) + u64::from(input)
     }

@@ -13,14 +13,14 @@ use crate::error::{Error, Result};
 use crate::flops::{BlockShape, LayerSizes, Width};
 use crate::tensors::{HeadPlan, HeadSet, Hidden, Parameter, Parameters, SampleGroup};
 
-/// Output of a layer, with its attention scores.
+/// Output of an encoder layer, recorded with its attention scores.
 #[derive(Debug, Clone)]
 pub struct LayerRecord {
     /// Rows after the layer.
     pub hidden: Hidden,
     /// Attention scores before the softmax, (samples, heads, longest, longest); undefined at positions without a token.
     pub scores: Tensor,
-    /// Head numbers of the scores: the heads that were not pruned.
+    /// Number of each head in `scores`; pruned heads are missing.
     pub heads: Vec<usize>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) enum Attention {
 }
 
 impl Attention {
-    /// The parameters of the attention sublayer.
+    /// Parameters of the attention sublayer.
     fn parameters(&self) -> LayerAttention<'_> {
         match self {
             Self::Whole(whole) => LayerAttention::Whole(whole),
@@ -41,7 +41,7 @@ impl Attention {
         }
     }
 
-    /// The projection from the heads' contexts: (hidden, inner).
+    /// Weight of the projection from the heads' contexts to the hidden size: (hidden, inner).
     pub(crate) fn output(&self) -> &Parameter {
         match self {
             Self::Whole(whole) => &whole.output,
@@ -49,7 +49,7 @@ impl Attention {
         }
     }
 
-    /// The head of each column of the output projection.
+    /// Head that each column of the output projection belongs to.
     pub(crate) fn column_heads(&self) -> Vec<usize> {
         match self {
             Self::Whole(whole) => (0..whole.heads * whole.head_dim).map(|column| column / whole.head_dim).collect(),
@@ -58,7 +58,7 @@ impl Attention {
     }
 }
 
-/// Attention sublayer, feed-forward sublayer, and the layer's index.
+/// Encoder layer: attention sublayer, feed-forward sublayer, and the layer's index.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
     pub(super) layer: usize,
@@ -66,9 +66,9 @@ pub(crate) struct Block {
     pub(crate) feed_forward: FeedForwardParameters,
     hidden_dropout: f64,
     probability_dropout: f64,
-    /// The heads that were not pruned; the weights of the others are zeros.
+    /// Heads that were not pruned; the weights of pruned heads are zeros.
     pub(crate) kept: HeadSet,
-    /// The number of neurons that were not pruned; these come first.
+    /// Number of neurons that were not pruned. They are the first neurons.
     pub(crate) width: usize,
 }
 
@@ -120,11 +120,11 @@ impl Block {
     pub(super) fn ragged(
         config: &BertConfig,
         layer: usize,
-        (kept, neurons, bias): (&KeptDimensions, usize, Option<&RelativeBias>),
+        (dimensions, neurons, bias): (&KeptDimensions, usize, Option<&RelativeBias>),
         fetch: &dyn Fn(&str) -> Result<Tensor>,
         parameters: &mut Parameters,
     ) -> Result<Self> {
-        let attention = RaggedAttention::build(config, layer, (kept, bias), fetch, parameters)?;
+        let attention = RaggedAttention::build(config, layer, (dimensions, bias), fetch, parameters)?;
         let mut first = |tensor: &str, axis: Option<usize>| {
             let (name, whole) = (names::of_layer(layer, tensor), fetch(&names::of_layer(layer, tensor))?);
             let part = axis.map_or(Ok(whole.clone()), |axis| whole.narrow(axis, 0, neurons))?;
@@ -148,7 +148,7 @@ impl Block {
             feed_forward,
             hidden_dropout: config.hidden_dropout_prob,
             probability_dropout: config.attention_probs_dropout_prob,
-            kept: HeadSet::from_indices(kept.heads(), config.num_attention_heads)?,
+            kept: HeadSet::from_indices(dimensions.heads(), config.num_attention_heads)?,
             width: neurons,
         })
     }
@@ -172,7 +172,8 @@ impl Block {
         }
     }
 
-    /// Groups of samples with the heads of `plan` and the first `width` neurons (`None` for all that were not pruned).
+    /// Divides a batch into groups of samples that run the same heads of `plan`, and the first `width` neurons (`None`
+    /// for all that were not pruned).
     pub(crate) fn groups(&self, plan: &HeadPlan, width: Option<usize>, samples: usize) -> Result<Vec<SampleGroup>> {
         let neurons = width.unwrap_or(self.width);
         let heads = match &self.attention {
@@ -190,7 +191,7 @@ impl Block {
         Ok(groups)
     }
 
-    /// Layer in which each sample runs its heads and neurons.
+    /// Creates the backend's layer, in which each group of samples runs its own heads and neurons.
     ///
     /// # Errors
     /// [`Error::Argument`] for a subset of heads or neurons of a layer with removed dimensions.
@@ -209,7 +210,7 @@ impl Block {
         })
     }
 
-    /// Refuses to run a part of the heads or neurons of a layer with removed dimensions.
+    /// Refuses to run a subset of the heads or neurons of a layer with removed dimensions.
     fn check_whole(&self, groups: &[SampleGroup]) -> Result<()> {
         match groups.iter().find(|group| group.heads != self.kept || group.neurons != self.width) {
             None => Ok(()),
@@ -240,8 +241,8 @@ impl Block {
         Ok(LayerRecord { hidden: Hidden::new(y, packing.clone())?, scores, heads: (0..whole.heads).collect() })
     }
 
-    /// Runs the layer and computes the scores of its kept heads before the softmax separately, since no fused operation
-    /// returns them.
+    /// Runs the layer, and computes the scores of its remaining heads before the softmax. The scores are computed
+    /// separately, since no fused operation returns them.
     pub(super) fn recorded(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<LayerRecord> {
         let backend = ctx.backend(hidden.tensor().device());
         let scores = backend.scores(hidden, self.attention.parameters(), self.kept, ctx)?;
@@ -250,8 +251,8 @@ impl Block {
         Ok(LayerRecord { hidden, scores, heads: self.kept.iter().collect() })
     }
 
-    /// Dropouts of attention probabilities, of the attention sublayer's output and of the feed-forward sublayer's
-    /// output.
+    /// Three dropouts of the layer: for attention probabilities, for the output of the attention sublayer, and for the
+    /// output of the feed-forward sublayer.
     fn dropouts(&self, ctx: &ForwardContext) -> (Option<Dropout>, Option<Dropout>, Option<Dropout>) {
         let layer = self.layer;
         (

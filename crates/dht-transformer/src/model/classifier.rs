@@ -1,4 +1,4 @@
-//! Classifier from hidden rows to logits.
+//! Linear classifier, from hidden rows to logits.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,26 @@ use crate::tensors::{Hidden, Parameters};
 /// Linear classifier over pooled rows: logits = pool(h)·Wᵀ + b.
 ///
 /// A clone is another handle on the same parameters, which belong to the encoder.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use dht_transformer::{ForwardContext, HeadPlan, Pooling};
+///
+/// let classifier = encoder.add_classifier("classifier", 3, Pooling::Mean, &mut rng)?;
+/// let ctx = ForwardContext::inference();
+/// let hidden = encoder.run(0..2, &encoder.embed(&batch, &ctx)?, &HeadPlan::Full, &ctx)?;
+/// let logits = classifier.forward(&hidden, &ctx)?;
+/// assert_eq!(logits.dims(), [2, 3]); // two texts, three classes
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Classifier {
     pooling: Pooling,
@@ -26,7 +46,7 @@ impl Classifier {
     /// Registers the classifier's parameters as `{name}.weight`, `{name}.bias` (and `{name}.pooler.*`).
     ///
     /// # Errors
-    /// [`Error::Parameter`] when a name is already used; then nothing is registered.
+    /// [`Error::Parameter`] if a name is already used; then nothing is registered.
     pub(crate) fn new(
         parameters: &mut Parameters,
         name: &str,
@@ -53,7 +73,7 @@ impl Classifier {
     /// `pooler.dense.…`.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let layers = [Some(("classifier", &self.dense)), self.pooler.as_ref().map(|pooler| ("pooler.dense", pooler))];
         let mut tensors = BTreeMap::new();
@@ -74,7 +94,7 @@ impl Classifier {
         ClassifierShape { hidden: self.dense.inputs, classes: self.dense.outputs, pooler: self.pooler.is_some() }
     }
 
-    /// Returns whether any of its parameters is trainable.
+    /// Returns whether any of the classifier's parameters is trainable.
     pub(crate) fn trains(&self) -> bool {
         [Some(&self.dense), self.pooler.as_ref()].into_iter().flatten().any(LinearParameters::trains)
     }
@@ -82,7 +102,7 @@ impl Classifier {
     /// Computes the logits, (samples, classes).
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn forward(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor> {
         let pooled = match self.pooling {
             Pooling::Cls | Pooling::Pooler => hidden.first_rows()?,

@@ -1,4 +1,4 @@
-//! Gated and ragged runs of the encoder: differentiable gates on its dimensions, and layers with removed dimensions.
+//! Encoder runs with differentiable gates on dimensions, and with layers from which dimensions were removed.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,14 +16,15 @@ use crate::flops::LayerSizes;
 use crate::tensors::Hidden;
 
 impl Encoder {
-    /// Runs consecutive layers, each with its own gates. On every device, the layers are composed of candle's
-    /// operations. Gates that are computed from variables get their gradients from [`ForwardContext::grad_store`] or,
-    /// if they are [parameters](Self::add_parameter), from [`ForwardContext::backward`]. Rows in f64 are processed in
-    /// f64.
+    /// Runs consecutive layers, each with its own gates.
+    ///
+    /// On every device, the layers are composed of candle's operations. [`ForwardContext::grad_store`] returns the
+    /// gradients of gates that are computed from variables. If these variables are [parameters](Self::add_parameter),
+    /// [`ForwardContext::backward`] returns their gradients, too. Rows in f64 are processed in f64.
     ///
     /// # Errors
     /// [`Error::Argument`] for a layer that does not exist or has removed dimensions; [`Error::Shape`] for a gate whose
-    /// shape does not fit the layer, or a number of gates that is not the number of layers.
+    /// shape does not fit the layer, or if there is not one [`LayerGates`] for each layer.
     pub fn run_gated(
         &self,
         layers: Range<usize>,
@@ -35,10 +36,10 @@ impl Encoder {
         Ok(records.into_iter().next_back().map_or_else(|| hidden.clone(), |record| record.hidden))
     }
 
-    /// Runs layers as [`run_gated`](Self::run_gated), and records the output of each.
+    /// Runs layers as [`run_gated`](Self::run_gated) does, and records the output and attention scores of each.
     ///
     /// # Errors
-    /// As [`run_gated`](Self::run_gated).
+    /// Errors of [`run_gated`](Self::run_gated).
     pub fn record_gated(
         &self,
         layers: Range<usize>,
@@ -66,7 +67,7 @@ impl Encoder {
     /// separately, with an additional product of queries and keys.
     ///
     /// # Errors
-    /// As [`embed`](Self::embed).
+    /// Errors of [`embed`](Self::embed).
     pub fn run_recorded(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Hidden, Vec<LayerRecord>)> {
         let embedded = self.embed(batch, ctx)?;
         let (mut hidden, mut records) = (embedded.clone(), Vec::new());
@@ -110,7 +111,7 @@ impl Encoder {
                 return Ok((name, tensor));
             }
             let mut tensor = self.parameters().var(self.parameters().id(&name)?).as_detached_tensor();
-            // Layers with dimensions taken out have their own number of neurons.
+            // Layers with removed dimensions have individual numbers of neurons.
             for (axis, size) in names::shape(self.config(), &name).into_iter().enumerate() {
                 if tensor.dims()[axis] < size {
                     tensor = tensor.pad_with_zeros(axis, 0, size - tensor.dims()[axis])?;

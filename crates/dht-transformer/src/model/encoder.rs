@@ -23,7 +23,7 @@ use crate::flops::BlockShape;
 use crate::pretrained::PretrainedWeights;
 use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGroup};
 
-/// Encoder of BERT's kind on packed rows: any layers, any heads, for any samples.
+/// Encoder of the BERT family on packed rows, which runs any layers and heads for any samples.
 ///
 /// ```text
 /// h₀ = dropout(LayerNorm(word + position + type))
@@ -37,31 +37,54 @@ use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGro
 ///
 /// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone)
 /// copies the weights.
+///
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::{BertConfig, Encoder, ForwardContext, HeadPlan, HeadSet, TextTokenizer};
+/// use rand::SeedableRng;
+///
+/// let texts = ["a fine day", "bad food today"];
+/// let tokenizer = TextTokenizer::train(texts, 100)?;
+/// let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+///
+/// let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// let ctx = ForwardContext::inference();
+/// let embedded = encoder.embed(&batch, &ctx)?;
+/// // Layer 0 runs all heads, layer 1 only the heads 0 and 2.
+/// let hidden = encoder.layer(0, &embedded, &HeadPlan::Full, None, &ctx)?;
+/// let heads = HeadPlan::Same(HeadSet::from_indices([0, 2], 4)?);
+/// let hidden = encoder.layer(1, &hidden, &heads, None, &ctx)?;
+/// assert_eq!(hidden.tensor().dims(), [batch.tokens(), 16]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Encoder {
     config: BertConfig,
     parameters: Parameters,
     pub(super) embeddings: EmbeddingParameters,
-    /// Bias of the attention scores of all layers.
+    /// Relative-position bias, which the attention scores of all layers share.
     pub(super) relative_bias: Option<RelativeBias>,
     blocks: Vec<Block>,
-    /// Pooler of the loaded tensors, unchanged. It initialises new classifiers with a pooler.
+    /// Pooler from the loaded tensors, unchanged. It initialises new classifiers with a pooler.
     pooler: Option<LinearTensors>,
 }
 
 impl Encoder {
-    /// Creates an encoder with weights drawn from N(0, `initializer_range`²), norms at one and zero, biases at zero.
+    /// Creates an encoder with random weights from N(0, `initializer_range`²). Norms start with scale one and shift
+    /// zero, and biases at zero.
     ///
     /// # Errors
-    /// The errors of [`BertConfig::check`] and of candle.
+    /// Errors of [`BertConfig::check`] and of candle.
     pub fn random<R: Rng + ?Sized>(config: &BertConfig, device: &Device, rng: &mut R) -> Result<Self> {
         config.check()?;
         let tensors = init::tensors(config, rng)?;
         Self::build(config, tensors, device)
     }
 
-    /// Creates an encoder as [`random`](Self::random), but with local-attention initialisation: the heads of the first
-    /// layer attend to the previous token, the next token, the token two to the left, and so on. Use it for
+    /// Creates a random encoder as [`random`](Self::random) does, but with local-attention initialisation: the heads of
+    /// the first layer attend to the previous token, the next token, the token two to the left, and so on. Use it for
     /// pre-training on little text: the words next to a mask are then used from the first step on, while random heads
     /// must first learn to find them.
     ///
@@ -69,7 +92,7 @@ impl Encoder {
     /// those of any other encoder.
     ///
     /// # Errors
-    /// As [`random`](Self::random); [`Error::Argument`] when heads have only one column.
+    /// Errors of [`random`](Self::random); [`Error::Argument`] if heads have only one column.
     pub fn random_with_local_attention<R: Rng + ?Sized>(
         config: &BertConfig,
         device: &Device,
@@ -93,8 +116,8 @@ impl Encoder {
         Ok(Self { pooler, ..Self::build(config, names::pack(config, tensors)?, device)? })
     }
 
-    /// Creates an encoder as [`from_tensors`](Self::from_tensors) of variables that nothing else uses. They are not
-    /// copied.
+    /// Creates an encoder as [`from_tensors`](Self::from_tensors) does, from variables that nothing else uses. The
+    /// variables are not copied.
     pub(crate) fn from_variables(
         config: &BertConfig,
         variables: &BTreeMap<String, Tensor>,
@@ -111,7 +134,7 @@ impl Encoder {
     /// [`TextClassifier::load`](crate::TextClassifier::load) loads it.
     ///
     /// # Errors
-    /// As [`PretrainedWeights::read`].
+    /// Errors of [`PretrainedWeights::read`].
     pub fn from_pretrained(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let folder = folder.as_ref();
         let weights = PretrainedWeights::read_variables(folder)?;
@@ -132,8 +155,8 @@ impl Encoder {
     /// [`ForwardContext::in_candle_graph`].
     ///
     /// # Errors
-    /// The errors of [`BertConfig::check`]; [`Error::Parameter`] if a tensor is missing, or a variable cannot be
-    /// shared; [`Error::Shape`] if a tensor has another shape than in the configuration.
+    /// Errors of [`BertConfig::check`]; [`Error::Parameter`] if a tensor is missing, or a variable cannot be shared;
+    /// [`Error::Shape`] if a tensor has another shape than in the configuration.
     pub fn from_var_builder(config: &BertConfig, vb: VarBuilder) -> Result<Self> {
         Self::from_var_source(config, &VarSource::encoder(config, vb))
     }
@@ -166,8 +189,8 @@ impl Encoder {
         Ok(Self { pooler, ..made })
     }
 
-    /// Builds an encoder from the whole tensors that `fetch` returns; `register` registers each of them. For layers
-    /// with removed dimensions, the remaining parts are copied.
+    /// Builds an encoder from tensors of unpruned size. `fetch` returns a tensor by its name, and `register` registers
+    /// it as a parameter. For layers with removed dimensions, the remaining parts are copied.
     fn build_by(
         config: &BertConfig,
         device: &Device,
@@ -213,7 +236,7 @@ impl Encoder {
     /// Copies of the encoder's tensors under Hugging Face's bare names.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let mut tensors = self.views()?;
         for tensor in tensors.values_mut() {
@@ -222,7 +245,7 @@ impl Encoder {
         Ok(tensors)
     }
 
-    /// The tensors of [`to_tensors`](Self::to_tensors), as views of the encoder's memory where that is possible.
+    /// Tensors of [`to_tensors`](Self::to_tensors), as views of the encoder's memory where that is possible.
     pub(crate) fn views(&self) -> Result<BTreeMap<String, Tensor>> {
         names::unpack(&self.config, self.whole_tensors()?)
     }
@@ -231,7 +254,7 @@ impl Encoder {
     /// and heads are not written.
     ///
     /// # Errors
-    /// As [`PretrainedWeights::write`].
+    /// Errors of [`PretrainedWeights::write`].
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>) -> Result<()> {
         PretrainedWeights::write(folder, &self.config, &self.views()?, tokenizer)
     }
@@ -240,7 +263,7 @@ impl Encoder {
     /// copied too, but classifiers and heads that were created with them still belong to this encoder.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn deep_clone(&self) -> Result<Self> {
         let mut copy = self.bare_clone()?;
         copy.parameters.copy_others(&self.parameters)?;
@@ -250,7 +273,7 @@ impl Encoder {
     /// Copies embeddings and layers with independent weights, without added classifiers and other parameters.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn bare_clone(&self) -> Result<Self> {
         self.build_like(&self.config, self.whole_tensors()?, self.parameters.device())
     }
@@ -260,10 +283,10 @@ impl Encoder {
         self.parameters.copy_others(&from.parameters)
     }
 
-    /// Checks that the encoder can read all of these samples.
+    /// Checks that the encoder can read all samples of a data set.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the first row that has no token, more tokens than positions, or a token or type without
+    /// [`Error::Argument`] for the first row that has no token, more tokens than positions, or a token or type without
     /// a row in the embedding tables.
     pub fn check_samples(&self, data: &EncodedDataset) -> Result<()> {
         let Self { config, .. } = self;
@@ -298,7 +321,7 @@ impl Encoder {
     /// Adds a classifier whose parameters are trained and saved with the encoder's.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when the name is already used; [`Error::Argument`] for fewer than two classes.
+    /// [`Error::Parameter`] if the name is already used; [`Error::Argument`] for fewer than two classes.
     pub fn add_classifier<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -320,7 +343,7 @@ impl Encoder {
         pooling: Pooling,
         rng: &mut R,
     ) -> Result<Classifier> {
-        // Pooler first: the order of the draws is that of the data.
+        // The pooler is drawn first: random draws follow the order of the data flow.
         let hidden = self.config.hidden_size;
         let pooler = match (pooling, &self.pooler) {
             (Pooling::Pooler, Some(own)) => Some(own.checked("pooler.dense", (hidden, hidden))?),
@@ -337,7 +360,7 @@ impl Encoder {
         self.pooler.is_some()
     }
 
-    /// Adds a classifier with the given values, and a pooler, if `pooling` has one.
+    /// Adds a classifier with existing weights, and a pooler, if `pooling` has one.
     pub(crate) fn add_given_classifier(
         &mut self,
         name: &str,
@@ -348,11 +371,11 @@ impl Encoder {
         Classifier::new(&mut self.parameters, name, classes, pooling, pooler, self.config.family.head_activation())
     }
 
-    /// Adds a linear layer with the given number of inputs and outputs, whose parameters `{name}.weight` and
-    /// `{name}.bias` are trained and saved with the encoder's.
+    /// Adds a linear layer for a custom head. Its parameters `{name}.weight` and `{name}.bias` are trained and saved
+    /// with the encoder's.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when a name is already used; [`Error::Argument`] for no inputs or no outputs.
+    /// [`Error::Parameter`] if a name is already used; [`Error::Argument`] for no inputs or no outputs.
     pub fn add_linear<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -380,7 +403,7 @@ impl Encoder {
     /// in Hugging Face directories.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when the name is already used.
+    /// [`Error::Parameter`] if the name is already used.
     pub fn add_parameter(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
         self.parameters.insert(name, value)
     }
@@ -394,12 +417,12 @@ impl Encoder {
         self.add_given_language_head(tensors)
     }
 
-    /// Adds a language-model head with the given values.
+    /// Adds a language-model head with existing weights.
     pub(crate) fn add_given_language_head(&mut self, tensors: LanguageHeadTensors) -> Result<LanguageHead> {
         LanguageHead::new(&mut self.parameters, &self.config, &self.embeddings.word, tensors)
     }
 
-    /// The layers' weights.
+    /// Layers of the encoder, with their weights.
     pub(crate) fn blocks(&self) -> &[Block] {
         &self.blocks
     }
@@ -418,9 +441,9 @@ impl Encoder {
     /// Computes the embedding output h₀ of a batch, (tokens, hidden).
     ///
     /// # Errors
-    /// As [`PackedBatch::check`]; [`Error::Argument`] if a token, a type or a text's length exceeds the embedding
-    /// tables, the context belongs to a training step over other parameters, or the device does not support the
-    /// [precision](crate::Precision).
+    /// Errors of [`PackedBatch::check`]. [`Error::Argument`] if a token, a type or a text's length exceeds the
+    /// embedding tables, if the context belongs to a training step over other parameters, or if the device does not
+    /// support the [precision](crate::Precision).
     pub fn embed(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
         batch.check()?;
         ctx.check(&self.parameters)?;
@@ -449,7 +472,7 @@ impl Encoder {
     /// Runs one layer with the heads of `plan` and the first `width` neurons of its feed-forward (`None` for all).
     ///
     /// # Errors
-    /// [`Error::Argument`] if the layer or the width does not exist; the errors of [`HeadPlan::check`].
+    /// [`Error::Argument`] if the layer or the width does not exist; errors of [`HeadPlan::check`].
     pub fn layer(
         &self,
         layer: usize,
@@ -464,16 +487,16 @@ impl Encoder {
     /// Runs consecutive layers, with the same heads in each.
     ///
     /// # Errors
-    /// As [`layer`](Self::layer).
+    /// Errors of [`layer`](Self::layer).
     pub fn run(&self, layers: Range<usize>, hidden: &Hidden, plan: &HeadPlan, ctx: &ForwardContext) -> Result<Hidden> {
         self.run_with(layers, hidden, |block| block.groups(plan, None, hidden.samples()), ctx)
     }
 
-    /// Runs consecutive layers with all their heads, on a limited number of samples at once. The results are the same,
-    /// and large batches of short texts take no more memory than small batches.
+    /// Runs consecutive layers with all their heads, on a limited number of samples at a time. The results are the same
+    /// as those of [`run`](Self::run), but a large batch of short texts takes no more memory than a small one.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// Errors of [`run`](Self::run).
     pub fn run_in_parts(
         &self,
         layers: Range<usize>,
@@ -495,12 +518,12 @@ impl Encoder {
 
     /// Runs consecutive layers, in which every group of samples runs its own heads and neurons.
     ///
-    /// The order of the neurons can be set once: [`prune`](Self::prune) to
-    /// [`PrunePlan::most_important`](crate::pruning::PrunePlan::most_important) with all heads and all neurons puts the
-    /// important neurons first.
+    /// A group runs the first neurons. To put the most important neurons first, [`prune`](Self::prune) the encoder once
+    /// by [`PrunePlan::most_important`](crate::pruning::PrunePlan::most_important) with all heads and all neurons,
+    /// which only changes the order.
     ///
     /// # Errors
-    /// [`Error::Argument`] for layers that do not exist; the errors of [`SampleGroup::check_all`].
+    /// [`Error::Argument`] for layers that do not exist; errors of [`SampleGroup::check_all`].
     pub fn run_groups(
         &self,
         layers: Range<usize>,
@@ -529,7 +552,7 @@ impl Encoder {
     }
 }
 
-/// One of an encoder's whole tensors.
+/// Finds a tensor of an unpruned encoder by its name, and checks its shape.
 fn whole(config: &BertConfig, tensors: &BTreeMap<String, Tensor>, name: &str) -> Result<Tensor> {
     let missing = || Error::Parameter { name: name.into(), problem: "is missing" };
     let tensor = tensors.get(name).ok_or_else(missing)?;

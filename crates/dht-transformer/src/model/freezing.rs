@@ -1,4 +1,4 @@
-//! Frozen layers, and the gradients that a backward pass computes because of them.
+//! Freezing of layers, and the gradients that a backward pass still computes.
 
 use super::encoder::Encoder;
 use crate::flops::BackwardNeeds;
@@ -27,8 +27,9 @@ impl Encoder {
         }
     }
 
-    /// Gradients that a backward pass through all layers computes in each layer, and whether it computes the gradient
-    /// of the last hidden rows. A layer, or the embeddings, counts as trained unless all its parameters are frozen.
+    /// Gradients that a backward pass through all layers computes in each layer. The second result is whether it
+    /// computes the gradient of the last hidden rows. A layer, or the embeddings, counts as trained unless all its
+    /// parameters are frozen.
     pub(crate) fn backward_needs(&self) -> (Vec<BackwardNeeds>, bool) {
         let mut trained_below = self.embedding_parameters().any(|parameter| !parameter.is_frozen());
         let needs = self.blocks().iter().map(|block| {

@@ -10,7 +10,7 @@ use super::names;
 use crate::config::BertConfig;
 use crate::error::Result;
 
-/// Matrix drawn from N(0, deviation²).
+/// Draws a matrix from N(0, deviation²).
 pub(crate) fn normal<R: Rng + ?Sized>(shape: &[usize], deviation: f64, rng: &mut R) -> Result<Tensor> {
     let count = shape.iter().product();
     let numbers: Vec<f32> = (0..count).map(|_| (deviation * rng.sample::<f64, _>(StandardNormal)) as f32).collect();
@@ -25,7 +25,7 @@ pub(crate) const TABLES: f64 = 0.02;
 /// embedded corpus).
 const RESIDUAL: f64 = 0.2;
 
-/// Standard deviation of a matrix.
+/// Standard deviation of a matrix's initial values, by its name.
 pub(crate) fn deviation(config: &BertConfig, name: &str) -> f64 {
     match name {
         name if name.ends_with("embeddings.weight") => TABLES,
@@ -34,21 +34,21 @@ pub(crate) fn deviation(config: &BertConfig, name: &str) -> f64 {
     }
 }
 
-/// Standard deviation of a matrix whose outputs have the scale of its inputs, for a layer that learns in few steps:
-/// 1/√inputs.
+/// Standard deviation 1/√inputs, with which a matrix's outputs have the scale of its inputs. It is for layers that
+/// learn in few steps.
 pub(crate) fn of_inputs(config: &BertConfig, name: &str) -> f64 {
     let inputs = names::shape(config, name).last().copied().unwrap_or(1);
     (inputs as f64).sqrt().recip()
 }
 
-/// All tensors of an encoder, in the order of [`names::all`]. Matrices are random, norms have scale one and shift zero,
-/// and biases are zero.
+/// Initial values of an encoder's tensors, drawn in the order of [`names::all`]. Matrices are random, norms have scale
+/// one and shift zero, and biases are zero.
 pub(crate) fn tensors<R: Rng + ?Sized>(config: &BertConfig, rng: &mut R) -> Result<BTreeMap<String, Tensor>> {
     let named = |name: String| Ok((name.clone(), tensor(config, &name, deviation(config, &name), rng)?));
     names::all(config).into_iter().map(named).collect()
 }
 
-/// One initial tensor. A matrix is random, a norm has scale one and shift zero, and a bias is zero.
+/// Initial values of one tensor. A matrix is random, a norm has scale one and shift zero, and a bias is zero.
 pub(crate) fn tensor<R: Rng + ?Sized>(config: &BertConfig, name: &str, deviation: f64, rng: &mut R) -> Result<Tensor> {
     let shape = names::shape(config, name);
     Ok(if name.ends_with("LayerNorm.weight") {

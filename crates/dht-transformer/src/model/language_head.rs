@@ -1,4 +1,4 @@
-//! BERT's head for masked tokens: from hidden rows to the vocabulary.
+//! BERT's head for masked language modelling, from hidden rows to the vocabulary.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +24,8 @@ const BIAS: &str = "cls.predictions.bias";
 /// logits = t·Eᵀ + c                    (rows, vocabulary)
 /// ```
 ///
-/// where E is the encoder's own word embedding (Devlin et al. 2019, appendix A; Press and Wolf 2017 for the tie). Pass
-/// only the rows to predict: with 30,522 tokens in the vocabulary, the logits of a row cost more than a layer.
+/// E is the encoder's own word embedding (Devlin et al. 2019, appendix A; Press and Wolf 2017 for the tied weights).
+/// Pass only the rows to predict: with 30,522 tokens in the vocabulary, the logits of a row cost more than a layer.
 ///
 /// A clone is another handle on the same parameters, which belong to the encoder.
 #[derive(Debug, Clone)]
@@ -48,7 +48,8 @@ pub(crate) struct LanguageHeadTensors {
 }
 
 impl LanguageHeadTensors {
-    /// Initial head: weights from N(0, `initializer_range`²), the norm at one and zero, biases zero.
+    /// Initial values of a head: weights from N(0, `initializer_range`²), a norm with scale one and shift zero, and
+    /// biases of zero.
     pub(crate) fn random<R: Rng + ?Sized>(config: &BertConfig, rng: &mut R) -> Result<Self> {
         let hidden = config.hidden_size;
         let full = |value: f32, count: usize| Tensor::full(value, count, &Device::Cpu);
@@ -93,7 +94,7 @@ impl LanguageHead {
     /// Copies of the head's tensors under Hugging Face's names; the decoder's weight is the encoder's word embedding.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let own = [&self.dense.weight, &self.dense.bias, &self.scale, &self.shift, &self.decoder.bias];
         own.into_iter().map(|own| Ok((own.name().to_owned(), own.var().as_detached_tensor().copy()?))).collect()
@@ -102,13 +103,13 @@ impl LanguageHead {
     /// Computes logits, (rows, hidden) → (rows, vocabulary).
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn logits(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
         linear(&self.transform(rows, ctx)?, &self.decoder, ctx)
     }
 
-    /// Mean cross-entropy of the rows' logits against `targets`, in nats: a scalar. On the CPU the logits are computed
-    /// block by block and never stored.
+    /// Computes the mean cross-entropy of the rows' logits against `targets`, in nats: a scalar. On the CPU the logits
+    /// are computed block by block and never stored.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of targets differs from the number of rows, or is zero; [`Error::Argument`] for a

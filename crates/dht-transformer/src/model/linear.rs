@@ -17,6 +17,26 @@ use crate::tensors::Parameters;
 /// creates it.
 ///
 /// A clone is another handle on the same parameters, which belong to the encoder.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use dht_transformer::{ForwardContext, HeadPlan};
+///
+/// let regression = encoder.add_linear("score", 16, 1, &mut rng)?;
+/// let ctx = ForwardContext::inference();
+/// let hidden = encoder.run(0..2, &encoder.embed(&batch, &ctx)?, &HeadPlan::Full, &ctx)?;
+/// let scores = regression.forward(&hidden.mean_rows()?, &ctx)?;
+/// assert_eq!(scores.dims(), [2, 1]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Linear(LinearParameters);
 
@@ -28,12 +48,12 @@ impl Linear {
     /// Applies the layer, (rows, inputs) → (rows, outputs).
     ///
     /// # Errors
-    /// The errors of candle, including rows of another width.
+    /// Errors of candle, which also refuses rows of another width.
     pub fn forward(&self, x: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
         linear(x, &self.0, ctx)
     }
 
-    /// Sizes that determine the FLOPs: the sizes of a classifier with one class for each output.
+    /// Sizes that determine the layer's FLOPs. They are the sizes of a classifier with one class for each output.
     pub fn shape(&self) -> ClassifierShape {
         ClassifierShape { hidden: self.0.inputs, classes: self.0.outputs, pooler: false }
     }
@@ -47,12 +67,13 @@ pub(crate) struct LinearTensors {
 }
 
 impl LinearTensors {
-    /// Initial layer over hidden rows: weights from N(0, `initializer_range`²), biases zero.
+    /// Initial values of a layer over hidden rows: weights from N(0, `initializer_range`²), and biases of zero.
     pub(crate) fn random<R: Rng + ?Sized>(config: &BertConfig, outputs: usize, rng: &mut R) -> Result<Self> {
         Self::random_over(config, config.hidden_size, outputs, rng)
     }
 
-    /// Initial layer over rows with any number of inputs: weights from N(0, `initializer_range`²), biases zero.
+    /// Initial values of a layer with any number of inputs: weights from N(0, `initializer_range`²), and biases of
+    /// zero.
     pub(crate) fn random_over<R: Rng + ?Sized>(
         config: &BertConfig,
         inputs: usize,
@@ -63,7 +84,7 @@ impl LinearTensors {
         Ok(Self { weight, bias: Tensor::from_vec(vec![0f32; outputs], outputs, &Device::Cpu)? })
     }
 
-    /// Layer of a model in a `VarBuilder`; variables stay variables.
+    /// Reads a layer from a `VarBuilder`; variables stay variables.
     pub(crate) fn from_var_source(config: &BertConfig, source: &VarSource, name: &str, outputs: usize) -> Result<Self> {
         let weight = source.head_tensor(config, &format!("{name}.weight"), &[outputs, config.hidden_size])?;
         Ok(Self { weight, bias: source.head_tensor(config, &format!("{name}.bias"), &[outputs])? })
@@ -81,7 +102,7 @@ impl LinearTensors {
         Some(Self { weight: find("weight")?, bias: find("bias")? })
     }
 
-    /// Copies the layer, if it has these numbers of outputs and inputs.
+    /// Copies the layer, if it has the expected numbers of outputs and inputs.
     ///
     /// # Errors
     /// [`Error::Shape`] for other sizes.

@@ -6,9 +6,9 @@
 //! score:          PEAK·mean over ω of cos ω(t + o − u)            greatest at u = t + o
 //! ```
 //!
-//! With random heads, all words of a text have equal weight at first, and the information in the words next to a gap is
-//! lost in the average. As long as neighbours do not help, no gradient moves heads towards them. ConViT (d'Ascoli et
-//! al. 2021, section 3) initialises heads with offsets for images.
+//! Random heads give equal weight to all words of a text, so the words next to a mask are lost in the average. As long
+//! as these neighbours do not help, no gradient moves heads towards them. ConViT (d'Ascoli et al. 2021, section 3)
+//! initialises heads with offsets for images.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +19,12 @@ use super::names;
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
 
-/// Difference between the scores of the attended position and of a distant position, without token types; with token
-/// types it is about 8.
+/// Difference between the score of the attended position and the score of a distant position. This holds without token
+/// types; with token types the difference is about 8.
 const PEAK: f64 = 10.0;
 /// Maximum and minimum frequency, in radians per position.
 const FREQUENCIES: [f64; 2] = [1.0, 0.1];
-/// Remaining fraction of the random queries and keys.
+/// Factor by which the random initial weights of queries and keys are scaled down.
 const RANDOM: f64 = 0.3;
 
 /// Offset that a head of the first layer attends to: −1, 1, −2, 2, …
@@ -33,7 +33,7 @@ fn offset(head: usize) -> f64 {
     if head.is_multiple_of(2) { -distance } else { distance }
 }
 
-/// Writes sinusoids into the table of positions, and offset heads into the first layer.
+/// Writes sinusoids into the position table, and heads with offsets into the first layer.
 ///
 /// # Errors
 /// [`Error::Argument`] for heads with one column, which cannot form a pair.
@@ -48,7 +48,8 @@ pub(crate) fn initialise(config: &BertConfig, tensors: &mut BTreeMap<String, Ten
         greatest * (least / greatest).powf(pair as f64 / (pairs - 1).max(1) as f64)
     };
 
-    // As long as the row of a word: positions have a third of the norm's output, next to words and the text's type.
+    // A position's row is as long as a word's row, so that positions, words and types each have a third of the norm's
+    // output.
     let amplitude = TABLES * (hidden as f64 / pairs as f64).sqrt();
     let mut positions = vec![0f32; config.max_position_embeddings * hidden];
     for (position, row) in positions.chunks_exact_mut(hidden).enumerate() {
@@ -60,7 +61,7 @@ pub(crate) fn initialise(config: &BertConfig, tensors: &mut BTreeMap<String, Ten
     let shape = [config.max_position_embeddings, hidden];
     tensors.insert(names::POSITION.into(), Tensor::from_vec(positions, &shape, &Device::Cpu)?);
 
-    // With only words and positions, sines and cosines would have a sum of squares of hidden / 2 after the norm.
+    // After the norm, sines and cosines have a sum of squares of hidden / 2 if there are only words and positions.
     let gain = (PEAK * (head_size as f64).sqrt() / (hidden as f64 / 2.0)).sqrt();
     let name = names::of_layer(0, names::QKV);
     let missing = || Error::Parameter { name: name.clone(), problem: "is missing" };
@@ -76,7 +77,7 @@ pub(crate) fn initialise(config: &BertConfig, tensors: &mut BTreeMap<String, Ten
             };
             add(query, 2 * pair, 1.0);
             add(query + 1, 2 * pair + 1, 1.0);
-            // (sin ωu, cos ωu) becomes (sin ω(u − o), cos ω(u − o)).
+            // The pair (sin ωu, cos ωu) becomes (sin ω(u − o), cos ω(u − o)).
             add(key, 2 * pair, cosine);
             add(key, 2 * pair + 1, -sine);
             add(key + 1, 2 * pair, sine);

@@ -1,4 +1,4 @@
-//! Encoder modules, in the order of the data flow.
+//! Encoder and its modules: layers, classifiers, linear heads, side layers and gates.
 
 mod block;
 pub(crate) mod classifier;

@@ -1,4 +1,5 @@
-//! Tensor names of Hugging Face and of this crate. The only difference is that Q, K and V are one matrix here.
+//! Tensor names of Hugging Face's files and of this crate. The only difference is that Q, K and V are one matrix in
+//! this crate.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +14,10 @@ pub(crate) const TOKEN_TYPE: &str = "embeddings.token_type_embeddings.weight";
 pub(crate) const EMBEDDING_SCALE: &str = "embeddings.LayerNorm.weight";
 pub(crate) const EMBEDDING_SHIFT: &str = "embeddings.LayerNorm.bias";
 
-/// Table of relative-position biases, in families that have it.
+/// Name of the table of relative-position biases, which only some families have.
 pub(crate) const RELATIVE_BIAS: &str = "encoder.relative_attention_bias.weight";
 
-/// Tensors of a layer, after `encoder.layer.{i}.`.
+/// Names of a layer's tensors, after the prefix `encoder.layer.{i}.`.
 pub(crate) const QKV: &str = "attention.self.qkv.weight";
 pub(crate) const QKV_BIAS: &str = "attention.self.qkv.bias";
 pub(crate) const OUTPUT: &str = "attention.output.dense.weight";
@@ -45,18 +46,18 @@ const LAYER_TENSORS: [&str; 12] = [
     FEED_FORWARD_SHIFT,
 ];
 
-/// Name of a layer's tensor.
+/// Full name of a layer's tensor.
 pub(crate) fn of_layer(layer: usize, tensor: &str) -> String {
     format!("encoder.layer.{layer}.{tensor}")
 }
 
-/// Layer number and tensor of such a name.
+/// Layer number and tensor name in a full name; `None` for a tensor outside of the layers.
 pub(crate) fn in_layer(name: &str) -> Option<(usize, &str)> {
     let (layer, tensor) = name.strip_prefix("encoder.layer.")?.split_once('.')?;
     Some((layer.parse().ok()?, tensor))
 }
 
-/// All names of an encoder, in the order of the data.
+/// Names of an encoder's tensors, in the order of the data flow.
 pub(crate) fn all(config: &BertConfig) -> Vec<String> {
     let token_type = config.family.has_token_types().then_some(TOKEN_TYPE);
     let embeddings = [WORD, POSITION].into_iter().chain(token_type).chain([EMBEDDING_SCALE, EMBEDDING_SHIFT]);
@@ -95,7 +96,7 @@ pub(crate) fn parts(name: &str) -> Option<[String; 3]> {
     name.contains(".qkv.").then(|| ["query", "key", "value"].map(|part| name.replace("qkv", part)))
 }
 
-/// Packs Hugging Face's tensors into this crate's.
+/// Converts tensors under Hugging Face's names to this crate's, with Q, K and V packed.
 pub(crate) fn pack(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let find =
         |name: &str| tensors.get(name).ok_or_else(|| Error::Parameter { name: name.into(), problem: "is missing" });
@@ -111,7 +112,7 @@ pub(crate) fn pack(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> R
         .collect()
 }
 
-/// Unpacks this crate's tensors into views under Hugging Face's names.
+/// Converts this crate's tensors to views under Hugging Face's names, with Q, K and V separate.
 pub(crate) fn unpack(config: &BertConfig, packed: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let mut tensors = BTreeMap::new();
     for (name, tensor) in packed {

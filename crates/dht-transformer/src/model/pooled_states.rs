@@ -11,15 +11,32 @@ use crate::tensors::{HeadPlan, finite_rows};
 const TEXTS: usize = 32;
 
 impl Encoder {
-    /// Embeds each text as the mean of its last hidden states, scaled to length 1, so that the cosine similarity of two
-    /// is their dot product. Texts are truncated at `max_length` tokens. Good embeddings require an encoder trained for
-    /// sentences, such as all-MiniLM-L6-v2.
+    /// Embeds each text as the mean of its last hidden states, scaled to length 1. The cosine similarity of two texts
+    /// is then the dot product of their embeddings.
+    ///
+    /// Texts are truncated at `max_length` tokens. Good embeddings require an encoder trained for sentences, such as
+    /// all-MiniLM-L6-v2.
     ///
     /// Source: Reimers and Gurevych 2019.
     ///
     /// # Errors
-    /// As [`TextTokenizer::encode_texts`]; [`Error::Argument`] for tokens or lengths that the
-    /// encoder does not have.
+    /// Errors of [`TextTokenizer::encode_texts`]; [`Error::Argument`] for tokens or lengths that the encoder does not
+    /// have.
+    ///
+    /// ```
+    /// # use candle_core::Device;
+    /// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+    /// # use rand::SeedableRng;
+    /// # let texts = ["a fine day", "bad food today"];
+    /// # let tokenizer = TextTokenizer::train(texts, 100)?;
+    /// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    /// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+    /// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+    /// let vectors = encoder.embed_texts(&tokenizer, &texts, 16)?;
+    /// let length: f32 = vectors[0].iter().map(|value| value * value).sum();
+    /// assert!((length - 1.0).abs() < 1e-5);
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn embed_texts<T: AsRef<str> + Sync>(
         &self,
         tokenizer: &TextTokenizer,
@@ -35,13 +52,33 @@ impl Encoder {
         Ok(vectors.map(scaled).collect())
     }
 
-    /// Runs each text once and returns its pooled states after the given numbers of layers, such as the features of
-    /// linear classifiers on a frozen encoder. Depth 0 is the embedding output. Shape: (depths, texts, hidden).
+    /// Runs each text once, and returns its pooled hidden states at several depths. They are useful as features of
+    /// linear classifiers on a frozen encoder.
+    ///
+    /// A depth is a number of layers; depth 0 is the embedding output. The result has the shape (depths, texts,
+    /// hidden).
     ///
     /// # Errors
-    /// [`Error::Argument`] for depths that do not ascend or exceed the layers, for [`Pooling::Pooler`], which has
-    /// weights of its own, for a batch size of 0, and for tokens or lengths that the encoder does not have;
-    /// [`Error::NotFinite`] if weights are NaN or infinite.
+    /// [`Error::Argument`] for depths that do not ascend or exceed the layers, and for a batch size of 0.
+    /// [`Error::Argument`] for [`Pooling::Pooler`], which has weights of its own, and for tokens or lengths that the
+    /// encoder does not have. [`Error::NotFinite`] if weights are NaN or infinite.
+    ///
+    /// ```
+    /// # use candle_core::Device;
+    /// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+    /// # use rand::SeedableRng;
+    /// # let texts = ["a fine day", "bad food today"];
+    /// # let tokenizer = TextTokenizer::train(texts, 100)?;
+    /// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    /// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+    /// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+    /// use dht_transformer::Pooling;
+    ///
+    /// let data = tokenizer.encode_texts(&texts, 16)?;
+    /// let states = encoder.pooled_states(&data, &[0, 2], Pooling::Mean, 32)?;
+    /// assert_eq!((states.len(), states[0].len(), states[0][0].len()), (2, 2, 16));
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn pooled_states(
         &self,
         data: &EncodedDataset,
@@ -98,7 +135,7 @@ mod tests {
         let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
         for (row, vector) in vectors.iter().enumerate() {
             assert!((product(vector, vector) - 1.0).abs() < 1e-5);
-            // A text alone gets the same vector as among others.
+            // A text has the same vector alone as in a batch.
             let alone = encoder.embed_texts(&tokenizer, &texts[row..=row], 16)?;
             assert!((product(vector, &alone[0]) - 1.0).abs() < 1e-5);
         }
@@ -121,11 +158,11 @@ mod tests {
             for row in 0..texts.len() {
                 let ctx = ForwardContext::inference();
                 let embedded = encoder.embed(&data.batch(&[row])?, &ctx)?;
-                for (found, depth) in states.iter().zip([0, 2, 3]) {
+                for (actual, depth) in states.iter().zip([0, 2, 3]) {
                     let hidden = encoder.run(0..depth, &embedded, &HeadPlan::Full, &ctx)?;
                     let expected = if pooling == Pooling::Cls { hidden.first_rows()? } else { hidden.mean_rows()? };
-                    for (found, expected) in found[row].iter().zip(&expected.to_vec2::<f32>()?[0]) {
-                        assert!((found - expected).abs() < 1e-5, "{pooling:?} after {depth}");
+                    for (actual, expected) in actual[row].iter().zip(&expected.to_vec2::<f32>()?[0]) {
+                        assert!((actual - expected).abs() < 1e-5, "{pooling:?} after {depth}");
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! Pruned parts in `config.json`.
+//! Record of pruned heads, neurons and dimensions in `config.json`.
 
 use serde_json::Value;
 
@@ -6,10 +6,10 @@ use crate::config::{BertConfig, KeptDimensions};
 use crate::error::{Error, Result};
 use crate::tensors::HeadSet;
 
-/// This crate's own fields of `config.json`; see [`Encoder::prune`](crate::Encoder::prune).
+/// Fields of `config.json` that [`Encoder::prune`](crate::Encoder::prune) writes; they are specific to this crate.
 pub(crate) const KEPT_HEADS: &str = "kept_heads";
 pub(crate) const KEPT_NEURONS: &str = "kept_neurons";
-/// Field that [`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions) writes.
+/// Field of `config.json` that [`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions) writes.
 pub(crate) const KEPT_DIMENSIONS: &str = "kept_dimensions";
 
 impl BertConfig {
@@ -37,8 +37,9 @@ pub(crate) fn dimensions(config: &BertConfig) -> Result<Option<Vec<KeptDimension
     if list.len() != layers {
         return Err(refuse(format!("{layers} layers"), list.len().to_string()));
     }
-    for (layer, kept) in list.iter().enumerate() {
-        kept.check(config)
+    for (layer, dimensions) in list.iter().enumerate() {
+        dimensions
+            .check(config)
             .map_err(|error| refuse("dimensions of the model".into(), format!("for layer {layer}: {error}")))?;
     }
     Ok(Some(list))
@@ -49,7 +50,9 @@ pub(crate) fn left(config: &BertConfig) -> Result<Vec<(HeadSet, usize)>> {
     let (layers, all) = (config.num_hidden_layers, config.num_attention_heads);
     let refuse = |field, expected: String, value: &Value| Error::argument(field, expected, value.to_string());
     let heads = match (dimensions(config)?, config.other.get(KEPT_HEADS)) {
-        (Some(kept), _) => kept.iter().map(|kept| HeadSet::from_indices(kept.heads(), all)).collect::<Result<_>>()?,
+        (Some(list), _) => {
+            list.iter().map(|dimensions| HeadSet::from_indices(dimensions.heads(), all)).collect::<Result<_>>()?
+        }
         (None, None) => vec![HeadSet::full(all)?; layers],
         (None, Some(value)) => {
             let expected = format!("{layers} lists of different heads below {all}");

@@ -1,4 +1,4 @@
-//! Attention sublayer with removed dimensions, whose matrices have individual sizes.
+//! Attention sublayer with removed dimensions, in which each matrix has its own size.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::flops::LayerSizes;
 use crate::tensors::{Parameter, Parameters};
 
-/// Ragged attention: Q, K and V from separate inputs to heads of separate widths, and back to the hidden size:
+/// Attention sublayer with removed dimensions. Q, K and V each read their own inputs, and each head has its own widths:
 ///
 /// ```text
 /// q = x[:, e_q]·W_qᵀ + b_q          (tokens, A)      k likewise;  v: (tokens, B)
@@ -25,12 +25,12 @@ pub(crate) struct RaggedAttention {
 }
 
 impl RaggedAttention {
-    /// Builds the sublayer from the whole layer's tensors, which `fetch` returns, as parameters under Hugging Face's
-    /// names.
+    /// Builds the sublayer from the tensors of the whole layer, which `fetch` returns. The parameters have Hugging
+    /// Face's names.
     pub(super) fn build(
         config: &BertConfig,
         layer: usize,
-        (kept, relative_bias): (&KeptDimensions, Option<&RelativeBias>),
+        (dimensions, relative_bias): (&KeptDimensions, Option<&RelativeBias>),
         fetch: &dyn Fn(&str) -> Result<Tensor>,
         parameters: &mut Parameters,
     ) -> Result<Self> {
@@ -41,7 +41,7 @@ impl RaggedAttention {
             Ok(Tensor::from_iter(list.iter().map(|place| *place as u32), &device)?)
         };
         let (qkv, bias) = (whole(names::QKV)?, whole(names::QKV_BIAS)?);
-        let (compared, values) = (kept.query_key_rows(config), kept.value_rows(config));
+        let (compared, values) = (dimensions.query_key_rows(config), dimensions.value_rows(config));
         let names = names::parts(&names::of_layer(layer, "attention.self.qkv.")).unwrap_or_default();
         let mut project = |part: usize, inputs: &[usize], rows: &[usize]| -> Result<LinearParameters> {
             let at = index(rows)?;
@@ -56,9 +56,9 @@ impl RaggedAttention {
             })
         };
         let projections = [
-            project(0, &kept.query_inputs, &compared)?,
-            project(1, &kept.key_inputs, &compared)?,
-            project(2, &kept.value_inputs, &values)?,
+            project(0, &dimensions.query_inputs, &compared)?,
+            project(1, &dimensions.key_inputs, &compared)?,
+            project(2, &dimensions.value_inputs, &values)?,
         ];
         let output = whole(names::OUTPUT)?.contiguous()?.index_select(&index(&values)?, 1)?;
         let mut insert = |tensor: &str, value: &Tensor| parameters.insert(names::of_layer(layer, tensor), value);
@@ -72,8 +72,8 @@ impl RaggedAttention {
             |list: &Vec<usize>| (list.len() < hidden).then(|| list.iter().map(|input| *input as u32).collect());
         let head = |number: usize| RaggedHead {
             number,
-            query_key: kept.query_key_outputs[number].len(),
-            value: kept.value_outputs[number].len(),
+            query_key: dimensions.query_key_outputs[number].len(),
+            value: dimensions.value_outputs[number].len(),
         };
         let parameters = RaggedParameters {
             projections,
@@ -81,25 +81,29 @@ impl RaggedAttention {
             scale: insert(names::ATTENTION_SCALE, &whole(names::ATTENTION_SCALE)?)?,
             shift: insert(names::ATTENTION_SHIFT, &whole(names::ATTENTION_SHIFT)?)?,
             epsilon: config.layer_norm_eps,
-            inputs: [inputs(&kept.query_inputs), inputs(&kept.key_inputs), inputs(&kept.value_inputs)],
-            heads: kept.heads().into_iter().map(head).collect(),
+            inputs: [
+                inputs(&dimensions.query_inputs),
+                inputs(&dimensions.key_inputs),
+                inputs(&dimensions.value_inputs),
+            ],
+            heads: dimensions.heads().into_iter().map(head).collect(),
             head_dim: config.head_size(),
             all_heads: config.num_attention_heads,
             bias: relative_bias.cloned(),
         };
-        Ok(Self { parameters: Arc::new(parameters), kept: kept.clone() })
+        Ok(Self { parameters: Arc::new(parameters), kept: dimensions.clone() })
     }
 
     pub(super) fn parameters(&self) -> Vec<&Parameter> {
         self.parameters.all().to_vec()
     }
 
-    /// Projection from the heads' contexts: (hidden, inner).
+    /// Weight of the projection from the heads' contexts to the hidden size: (hidden, inner).
     pub(crate) fn output(&self) -> &Parameter {
         &self.parameters.output.weight
     }
 
-    /// Head of each column of the output projection.
+    /// Head that each column of the output projection belongs to.
     pub(crate) fn column_heads(&self) -> Vec<usize> {
         self.parameters.heads.iter().flat_map(|head| std::iter::repeat_n(head.number, head.value)).collect()
     }
@@ -127,12 +131,16 @@ impl RaggedAttention {
         &self.parameters
     }
 
-    /// Tensor of this name in the whole layer, with zeros in place of removed dimensions; `None` for a tensor that is
+    /// Tensor in the whole layer by its name, with zeros in place of removed dimensions. `None` for a tensor that is
     /// the same in both layers.
     pub(super) fn whole_tensor(&self, config: &BertConfig, tensor: &str) -> Result<Option<Tensor>> {
-        let (hidden, kept) = (config.hidden_size, &self.kept);
-        let (compared, values) = (kept.query_key_rows(config), kept.value_rows(config));
-        let parts = [(&compared, &kept.query_inputs), (&compared, &kept.key_inputs), (&values, &kept.value_inputs)];
+        let (hidden, dimensions) = (config.hidden_size, &self.kept);
+        let (compared, values) = (dimensions.query_key_rows(config), dimensions.value_rows(config));
+        let parts = [
+            (&compared, &dimensions.query_inputs),
+            (&compared, &dimensions.key_inputs),
+            (&values, &dimensions.value_inputs),
+        ];
         let numbers = |parameter: &Parameter| parameter.var().flatten_all()?.to_vec1::<f32>();
         let (shape, whole): (Vec<usize>, Vec<f32>) = match tensor {
             names::QKV => {

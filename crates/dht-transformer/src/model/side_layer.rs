@@ -1,4 +1,4 @@
-//! Narrow additional layers for exits.
+//! Narrow additional layers, on which exits can be trained.
 
 use rand::Rng;
 
@@ -17,10 +17,29 @@ const HEAD: usize = 32;
 /// Feed-forward neurons per column.
 const NEURONS: usize = 2;
 
-/// Additional transformer layer of any width over an encoder's rows: layer(h·Wᵀ + b), (tokens, hidden) → (tokens,
-/// width). [`Encoder::add_side_layer`] creates it.
+/// Additional transformer layer of any width over an encoder's rows. It computes layer(h·Wᵀ + b), (tokens, hidden) →
+/// (tokens, width). [`Encoder::add_side_layer`] creates it.
 ///
 /// A clone is another handle on the same parameters, which belong to the encoder.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use dht_transformer::{ForwardContext, HeadPlan};
+///
+/// let side = encoder.add_side_layer("side", 1, 8, &mut rng)?;
+/// let ctx = ForwardContext::inference();
+/// let hidden = encoder.layer(0, &encoder.embed(&batch, &ctx)?, &HeadPlan::Full, None, &ctx)?;
+/// assert_eq!(side.forward(&hidden, &ctx)?.tensor().dims(), [batch.tokens(), 8]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct SideLayer {
     narrow: Linear,
@@ -29,13 +48,15 @@ pub struct SideLayer {
 }
 
 impl Encoder {
-    /// Adds a side layer. Its parameters, `{name}.…`, are trained and saved with the encoder's. The layer reads the
-    /// rows after `depth` layers. It has heads of 32 columns (a single head if `width` is smaller), 2·`width` neurons,
-    /// and the encoder's dropouts and activation. The matrices of its block start from N(0, 1/inputs).
+    /// Adds a side layer that reads the rows after `depth` layers. Its parameters, `{name}.…`, are trained and saved
+    /// with the encoder's.
+    ///
+    /// It has heads of 32 columns (a single head if `width` is smaller), 2·`width` neurons, and the encoder's dropouts
+    /// and activation. The matrices of its block start from N(0, 1/inputs).
     ///
     /// # Errors
     /// [`Error::Argument`] for a width of 0, or for a width above 32 that is not a multiple of 32; [`Error::Parameter`]
-    /// when a name is taken.
+    /// if a name is already used.
     pub fn add_side_layer<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -59,7 +80,7 @@ impl Encoder {
             ..self.config().clone()
         };
         let narrow = self.add_linear(&format!("{name}.narrow"), self.config().hidden_size, width, rng)?;
-        // Numbered after the encoder's layers, so that its dropouts differ.
+        // The layer's number follows the encoder's layers, so that its dropout masks differ.
         let layer = self.layers() + depth;
         let mut insert = |tensor: String| {
             let tensor = names::in_layer(&tensor).map_or("", |(_, tensor)| tensor);
@@ -68,7 +89,8 @@ impl Encoder {
             self.add_parameter(format!("{name}.{tensor}"), &value)
         };
         let all = (HeadSet::full(heads)?, config.intermediate_size);
-        // Its heads are not the encoder's, and neither is a table of relative-position biases.
+        // The layer has its own heads, and no relative-position bias, since the encoder's table is for the encoder's
+        // heads.
         let block = Block::build(&config, layer, all, None, &mut insert)?;
         let shape = BlockShape { hidden: width, heads, head_dim: width / heads, ffn: config.intermediate_size };
         Ok(SideLayer { narrow, block, shape })
@@ -79,9 +101,9 @@ impl SideLayer {
     /// Applies the layer, (tokens, hidden) → (tokens, width).
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn forward(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Hidden> {
-        // Its heads are not the encoder's.
+        // Gates on the encoder's heads do not apply to this layer.
         let ctx = &ctx.without_head_gates();
         let narrow = Hidden::new(self.narrow.forward(hidden.tensor(), ctx)?, hidden.packing().clone())?;
         let groups = self.block.groups(&HeadPlan::Full, None, narrow.samples())?;
@@ -94,13 +116,14 @@ impl SideLayer {
         self.shape.hidden
     }
 
-    /// FLOPs of a text's forward pass.
+    /// FLOPs of the forward pass for a text with `tokens` tokens.
     pub fn forward_flops(&self, tokens: usize) -> FlopCount {
         let narrow = self.narrow.shape().forward(tokens as u64).total();
         narrow + self.shape.forward(Load::of_text(tokens), self.shape.full()).total()
     }
 
-    /// FLOPs of a text's backward pass, with the gradient of the encoder's rows or without.
+    /// FLOPs of the backward pass for a text with `tokens` tokens. `needs` says whether the gradient of the encoder's
+    /// rows is included.
     pub fn backward_flops(&self, tokens: usize, needs: BackwardNeeds) -> FlopCount {
         let narrow = self.narrow.shape().backward(tokens as u64, needs).total();
         narrow + self.shape.backward(Load::of_text(tokens), self.shape.full(), BackwardNeeds::ALL).total()
@@ -137,12 +160,12 @@ mod tests {
             let mut encoder = encoder();
             let side = encoder.add_side_layer("side", 1, width, &mut ChaCha8Rng::seed_from_u64(2)).unwrap();
             let (hidden, ctx) = (hidden(&encoder), ForwardContext::inference());
-            let found = side.forward(&hidden, &ctx).unwrap();
-            assert_eq!((found.tensor().dims(), side.width()), (&[8, width][..], width));
+            let actual = side.forward(&hidden, &ctx).unwrap();
+            assert_eq!((actual.tensor().dims(), side.width()), (&[8, width][..], width));
             let expected = side.forward(&hidden, &ForwardContext::inference_in_candle_graph()).unwrap();
             let values = |hidden: &Hidden| -> Vec<f32> { hidden.tensor().flatten_all().unwrap().to_vec1().unwrap() };
-            for (found, expected) in values(&found).iter().zip(values(&expected)) {
-                approx::assert_relative_eq!(*found, expected, epsilon = 1e-4);
+            for (actual, expected) in values(&actual).iter().zip(values(&expected)) {
+                approx::assert_relative_eq!(*actual, expected, epsilon = 1e-4);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Tests of the fused encoder against the composed one, and of invariances of the fused encoder.
+//! Tests that compare the fused encoder with the composed one, and check invariances.
 
 use candle_core::{Device, Tensor};
 use rand::SeedableRng;
@@ -54,7 +54,8 @@ fn assert_close(what: &str, a: &[f32], b: &[f32], tolerance: f32) {
     }
 }
 
-/// Plans with layer 0 whole, layer 1 with two heads, layer 2 with a head set per sample.
+/// Head plans of three layers: layer 0 runs all heads, layer 1 two heads, and layer 2 a separate head set for each
+/// sample.
 fn plans() -> [HeadPlan; 3] {
     let per_sample = vec![set(&[0, 1]), set(&[3]), set(&[0, 1]), set(&[0, 1, 2, 3])];
     [HeadPlan::Full, HeadPlan::Same(set(&[1, 3])), HeadPlan::PerSample(per_sample)]
@@ -102,10 +103,10 @@ fn composed(
         let mut parts = Vec::new();
         for sample in 0..hidden.samples() {
             let part = hidden.select(&[sample])?;
-            let kept = plan.set(sample).unwrap_or(HeadSet::full(4)?);
+            let heads = plan.set(sample).unwrap_or(HeadSet::full(4)?);
             let (x, packing) = (part.tensor(), part.packing());
             let Attention::Whole(attention) = &block.attention else { unreachable!() };
-            let y = operations.attention((layer, x, packing), attention, kept, dropouts, ctx)?;
+            let y = operations.attention((layer, x, packing), attention, heads, dropouts, ctx)?;
             parts.push(Hidden::new(y, part.packing().clone())?);
         }
         let attended = Hidden::concat(&parts)?;
@@ -158,7 +159,8 @@ fn the_fused_encoder_equals_the_composed_one_in_both_directions() {
         let (a, b) = (dense(&fused.2, &encoder, index), dense(&composed.2, &encoder, index));
         assert_close(name, &a.unwrap(), &b.unwrap(), 2e-5);
     }
-    // One for each sample and each head that ran: 4 of 4, 2 of 4, and those of the sets.
+    // There is one gradient for each sample and each head that ran: 4 of 4 heads, 2 of 4, and the heads of the four
+    // sets.
     assert_eq!(fused.3.len(), 4 * 4 + 4 * 2 + (2 + 1 + 2 + 4));
     for (a, b) in fused.3.iter().zip(&composed.3) {
         assert_eq!((a.layer, a.sample, a.head), (b.layer, b.sample, b.head));
@@ -169,7 +171,7 @@ fn the_fused_encoder_equals_the_composed_one_in_both_directions() {
 
 #[test]
 fn gate_gradients_sum_to_the_weights_dot_their_gradients() {
-    // Σ over the samples of ∂L/∂ξ is Σ W ⊙ ∂L/∂W over the output matrix's columns of the head.
+    // The sum of ∂L/∂ξ over samples equals Σ W ⊙ ∂L/∂W over the head's columns of the output matrix.
     let (encoder, classifier) = model();
     let batch = batch();
     let ctx = ForwardContext::training(encoder.parameters(), 4, 2).with_head_gate_gradients();
@@ -327,11 +329,11 @@ fn dropout_does_not_depend_on_how_samples_are_grouped() {
 fn a_pruned_head_equals_a_head_multiplied_by_zero() {
     let (encoder, _) = model();
     let batch = batch();
-    let kept = set(&[0, 2]);
-    let pruned = fused(&encoder, &batch, &[HeadPlan::Same(kept)], None, &ForwardContext::inference()).unwrap();
+    let heads = set(&[0, 2]);
+    let pruned = fused(&encoder, &batch, &[HeadPlan::Same(heads)], None, &ForwardContext::inference()).unwrap();
     let mut tensors = encoder.to_tensors().unwrap();
     let name = "encoder.layer.0.attention.output.dense.weight";
-    let mask: Vec<f32> = (0..24).map(|column| f32::from(u8::from(kept.contains(column / 6)))).collect();
+    let mask: Vec<f32> = (0..24).map(|column| f32::from(u8::from(heads.contains(column / 6)))).collect();
     let masked = tensors[name].broadcast_mul(&Tensor::from_vec(mask, (1, 24), &Device::Cpu).unwrap()).unwrap();
     tensors.insert(name.into(), masked);
     let masked = Encoder::from_tensors(encoder.config(), &tensors, &Device::Cpu).unwrap();
@@ -488,8 +490,9 @@ fn local_heads_attend_to_one_and_two_tokens_before_and_after() {
             false => Encoder::random(&config, &Device::Cpu, &mut rng).unwrap(),
         }
     };
-    // Number of words for which the row that a head attends from changes most, apart from the word's own.
-    let found = |encoder: &Encoder| -> usize {
+    // Number of pairs of a head and a replaced word for which the row that changes most is the row that attends to the
+    // word. The word's own row is not counted.
+    let matches = |encoder: &Encoder| -> usize {
         let right = |head: usize, offset: isize, place: usize| {
             let moved = moved(encoder, place, head);
             let others = (0..moved.len()).filter(|row| *row != place);
@@ -499,8 +502,8 @@ fn local_heads_attend_to_one_and_two_tokens_before_and_after() {
         let heads = [-1, 1, -2, 2].into_iter().enumerate();
         heads.map(|(head, offset)| (3..13).filter(|place| right(head, offset, *place)).count()).sum()
     };
-    assert!(found(&encoder(true)) > 35);
-    assert!(found(&encoder(false)) < 15);
+    assert!(matches(&encoder(true)) > 35);
+    assert!(matches(&encoder(false)) < 15);
 }
 
 #[test]
@@ -529,7 +532,7 @@ fn a_users_linear_layer_has_gradients_flops_and_a_unique_name() {
     for (row, x) in rows.iter().zip(x.to_vec2::<f32>().unwrap()) {
         (0..2).for_each(|output| assert!((row[output] - product(&x, output)).abs() < 1e-6));
     }
-    // In a sum, a weight's gradient is the sum of its input, a bias's the number of rows.
+    // The loss is a sum, so the gradient of a weight is the sum of its input, and that of a bias the number of rows.
     let gradients = ctx.backward(&y.sum_all().unwrap(), encoder.parameters()).unwrap();
     let of = |name: &str| {
         let id = encoder.parameters().id(name).unwrap();

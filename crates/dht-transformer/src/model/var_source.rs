@@ -1,4 +1,4 @@
-//! Tensors of a model in a `candle_nn::VarBuilder`.
+//! Reader of a model's tensors in a `candle_nn::VarBuilder`.
 
 use candle_core::{Device, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -7,8 +7,8 @@ use super::{init, names};
 use crate::config::{BertConfig, Family};
 use crate::error::{Error, Result};
 
-/// `VarBuilder` that is queried by BERT's names. It holds tensors under the names of a family's files or under BERT's
-/// names.
+/// Wrapper of a `VarBuilder` that is queried by BERT's names. The builder may hold tensors under BERT's names or under
+/// the names of a family's files.
 pub(crate) struct VarSource<'a> {
     vb: VarBuilder<'a>,
     family: Family,
@@ -36,7 +36,7 @@ impl<'a> VarSource<'a> {
         let (shape, init) = (names::shape(config, name), initialisation(config, name));
         let separate = names::parts(name).filter(|[query, ..]| self.find(name).is_none() && self.find(query).is_some());
         let Some(parts) = separate else {
-            // In a file, the missing tensors are Q, K and V.
+            // In a file, the missing tensors are separate tensors Q, K and V.
             let missed = names::parts(name).map(|[query, ..]| query);
             return self.get(name, missed.as_deref().unwrap_or(name), &shape, init);
         };
@@ -53,12 +53,12 @@ impl<'a> VarSource<'a> {
         Ok(Tensor::cat(&parts, 0)?)
     }
 
-    /// Tensor of a linear layer on top, by BERT's name.
+    /// Tensor of a linear layer on top of the encoder, by BERT's name.
     pub(crate) fn head_tensor(&self, config: &BertConfig, name: &str, shape: &[usize]) -> Result<Tensor> {
         self.get(name, name, shape, initialisation(config, name))
     }
 
-    /// Possible names of one of BERT's tensors. A missing variable is created under the first name.
+    /// Names under which a tensor of BERT may be stored. A missing variable is created under the first name.
     fn candidates(&self, name: &str) -> Vec<String> {
         let theirs = self.family.theirs(name, self.classifier, self.classifier);
         // `TextClassifier` uses this name for its pooler parameters.
@@ -85,12 +85,12 @@ impl<'a> VarSource<'a> {
     }
 
     fn get(&self, name: &str, missed: &str, shape: &[usize], init: Init) -> Result<Tensor> {
-        let found = self.find(name);
-        let key = found.clone().unwrap_or_else(|| self.candidates(name).swap_remove(0));
-        self.vb.get_with_hints(shape, &key, init).map_err(|error| match (found, shape_in(&error)) {
+        let existing = self.find(name);
+        let key = existing.clone().unwrap_or_else(|| self.candidates(name).swap_remove(0));
+        self.vb.get_with_hints(shape, &key, init).map_err(|error| match (existing, shape_in(&error)) {
             (None, _) => Error::Parameter { name: self.full(missed), problem: "is missing" },
             (Some(_), Some(got)) => Error::Shape { what: self.full(name), expected: shape.to_vec(), got },
-            // A VarMap reports it only in its message.
+            // A `VarMap` reports a wrong shape only in the message of its error.
             (Some(_), None) if error.to_string().contains("shape mismatch") => {
                 Error::Parameter { name: self.full(name), problem: "is a variable of another shape" }
             }
@@ -108,7 +108,7 @@ fn shape_in(error: &candle_core::Error) -> Option<Vec<usize>> {
     }
 }
 
-/// Initialisation of a variable that a `VarMap` does not have.
+/// Initialisation of a variable that is missing from a `VarMap`.
 fn initialisation(config: &BertConfig, name: &str) -> Init {
     match name {
         name if name.ends_with("LayerNorm.weight") => candle_nn::init::ONE,

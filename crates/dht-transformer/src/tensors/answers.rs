@@ -4,10 +4,11 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 
-/// Output rows (samples, outputs) of these samples.
+/// Converts a tensor of outputs (samples, outputs) to one vector for each sample, and checks that all values are
+/// finite. `samples` has the ids of the samples, for the error.
 ///
 /// # Errors
-/// [`Error::NotFinite`] with the first sample that has a NaN or infinite value; the errors of candle.
+/// [`Error::NotFinite`] for the first sample that has a NaN or infinite value; errors of candle.
 pub fn finite_rows(outputs: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
     let rows: Vec<Vec<f32>> = outputs.to_vec2()?;
     for (row, sample) in rows.iter().zip(samples) {

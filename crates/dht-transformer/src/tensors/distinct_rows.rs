@@ -1,14 +1,16 @@
-//! Selection of distinct rows of a matrix, in any order.
+//! Selection of distinct rows from a matrix, with a fast gradient.
 
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Result, Shape, Tensor};
 
-/// Selects distinct rows of x, (numbers, columns). The gradient has the rows of the result's gradient, and zeros
-/// elsewhere. The backward pass of candle's `index_select` adds up one row after another, which takes as long as a
-/// whole layer on a GPU.
+/// Selects distinct rows of x, in any order: (numbers, columns). The gradient of x has the rows of the result's
+/// gradient, and zeros elsewhere.
+///
+/// It replaces candle's `index_select`, whose backward pass adds up one row after another. On a GPU that takes as long
+/// as a whole layer.
 ///
 /// # Errors
-/// The errors of candle.
+/// Errors of candle.
 pub(super) fn distinct_rows(x: &Tensor, numbers: Vec<u32>) -> Result<Tensor> {
     x.contiguous()?.apply_op1(DistinctRows(numbers))
 }
@@ -48,7 +50,7 @@ impl CustomOp1 for DistinctRows {
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let (rows, columns) = x.dims2()?;
         let count = self.0.len();
-        // Unselected rows take the row of zeros after the last.
+        // Rows that were not selected read the row of zeros after the last row.
         let mut places = vec![count as u32; rows];
         for (place, row) in self.0.iter().enumerate() {
             places[*row as usize] = place as u32;

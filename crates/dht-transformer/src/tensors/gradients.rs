@@ -1,4 +1,4 @@
-//! Gradients of one step, dense or by rows, and their addition.
+//! Gradients of one training step, dense or by rows, and their addition.
 
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
@@ -11,12 +11,12 @@ use crate::error::Result;
 pub enum Gradient {
     /// Dense gradient, in the parameter's (row-major) order, on the CPU.
     Dense(Vec<f32>),
-    /// Gradient of some rows of a matrix parameter; it is zero for all other rows. `rows` is strictly increasing and
-    /// `values` holds `rows.len()` rows.
+    /// Gradient that is zero except for some rows of a matrix parameter, such as an embedding table. `rows` is strictly
+    /// increasing and `values` holds `rows.len()` rows.
     Rows {
         /// Row indices.
         rows: Vec<u32>,
-        /// Gradients of these rows, row by row.
+        /// Gradients of the rows in `rows`, row by row.
         values: Vec<f32>,
     },
     /// Gradient on the parameter's device.
@@ -27,7 +27,7 @@ impl Gradient {
     /// Converts the gradient to a dense tensor of the parameter's shape and type, on its device.
     ///
     /// # Errors
-    /// The errors of candle, including shapes that do not fit.
+    /// Errors of candle, which also refuses shapes that do not fit.
     ///
     /// # Panics
     /// If a row exceeds the parameter.
@@ -48,7 +48,21 @@ impl Gradient {
     }
 }
 
-/// Gradients of one step, by parameter; `None` for a parameter on which the loss does not depend.
+/// Gradients of one training step, by parameter. A parameter on which the loss does not depend has `None`.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use dht_transformer::tensors::{Gradient, Gradients, Parameters};
+///
+/// let mut parameters = Parameters::new(&Device::Cpu);
+/// let table = parameters.insert("table", &Tensor::new(&[[1f32, 2.0], [3.0, 4.0]], &Device::Cpu)?)?;
+/// let mut gradients = Gradients::empty(parameters.len());
+/// gradients.set(table.id(), Gradient::Rows { rows: vec![1], values: vec![0.5, -0.5] });
+/// let Some(gradient) = gradients.get(table.id()) else { panic!("it was set") };
+/// let dense = gradient.to_tensor(table.var())?.to_vec2::<f32>()?;
+/// assert_eq!(dense, [[0.0, 0.0], [0.5, -0.5]]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Gradients {
     slots: Vec<Option<Gradient>>,
@@ -63,10 +77,10 @@ impl Gradients {
     /// Writes all gradients into candle's store as dense tensors, replacing those of the same variables.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     ///
     /// # Panics
-    /// If these are gradients of other parameters.
+    /// If the gradients belong to other parameters.
     pub fn put_into(&self, store: &mut GradStore, parameters: &Parameters) -> Result<()> {
         for (id, gradient) in self.iter() {
             let var = parameters.var(id);
@@ -93,10 +107,10 @@ impl Gradients {
         &mut self.slots[id.0]
     }
 
-    /// Adds to a parameter's gradient; both must be on one device.
+    /// Adds a gradient to a parameter's gradient. Both must be on one device.
     ///
     /// # Errors
-    /// The errors of a device other than the CPU; the gradient is then lost.
+    /// Errors of a device other than the CPU; the gradient is then lost.
     pub(crate) fn add(&mut self, id: ParameterId, gradient: Gradient) -> Result<()> {
         let slot = self.slot(id);
         if let (Some(Gradient::Device(sum)), Gradient::Device(more)) = (&*slot, &gradient) {

@@ -6,6 +6,17 @@ use super::heads::HeadSet;
 use crate::error::{Error, Result, same_length};
 
 /// Heads of one layer that run for each sample of a batch.
+///
+/// ```
+/// use dht_transformer::{HeadPlan, HeadSet};
+///
+/// let pair = HeadSet::from_indices([0, 2], 4)?;
+/// let plan = HeadPlan::PerSample(vec![pair, HeadSet::full(4)?]);
+/// plan.check(4, 2)?;
+/// assert_eq!((plan.kept(0, 4), plan.kept(1, 4)), (2, 4));
+/// assert!(plan.check(4, 3).is_err()); // three samples, but two sets
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadPlan {
@@ -22,7 +33,7 @@ impl HeadPlan {
     /// Checks that the plan fits a layer of `heads` heads and a batch of `samples` samples.
     ///
     /// # Errors
-    /// [`Error::Range`] if a set holds a head that the layer lacks, [`Error::Shape`] unless there is one set for each
+    /// [`Error::Range`] if a set holds a head that the layer lacks; [`Error::Shape`] unless there is one set for each
     /// sample.
     pub fn check(&self, heads: usize, samples: usize) -> Result<()> {
         match self {
@@ -47,7 +58,7 @@ impl HeadPlan {
         }
     }
 
-    /// Number of a layer's `heads` heads that run for a sample.
+    /// Number of heads that run for a sample in a layer with `heads` heads.
     ///
     /// # Panics
     /// If the plan is per sample and has no such sample.
@@ -59,11 +70,34 @@ impl HeadPlan {
 /// Consecutive samples of a batch that run the same heads and the same neurons.
 ///
 /// A batch is a sequence of groups; see [`Encoder::run_groups`](crate::Encoder::run_groups).
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use dht_transformer::{ForwardContext, HeadSet, SampleGroup};
+///
+/// // The first text runs all heads and neurons, the second one half of both.
+/// let whole = SampleGroup { samples: 1, heads: HeadSet::full(4)?, neurons: 64 };
+/// let half = SampleGroup { samples: 1, heads: HeadSet::from_indices([0, 1], 4)?, neurons: 32 };
+/// let groups = [whole, half];
+/// SampleGroup::check_all(&groups, 4, 64, 2)?;
+/// let ctx = ForwardContext::inference();
+/// let hidden = encoder.run_groups(0..2, &encoder.embed(&batch, &ctx)?, &groups, &ctx)?;
+/// assert_eq!(hidden.samples(), 2);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleGroup {
     /// Number of samples, which follow the samples of the previous group.
     pub samples: usize,
-    /// Heads that run.
+    /// Heads that run for the samples of the group.
     pub heads: HeadSet,
     /// Number of feed-forward neurons that run; these are the first neurons.
     pub neurons: usize,
@@ -73,8 +107,8 @@ impl SampleGroup {
     /// Checks that groups fit a layer of `heads` heads and `neurons` neurons and a batch of `samples` samples.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the groups hold another number of samples, [`Error::Range`] for a head and
-    /// [`Error::Argument`] for a number of neurons that the layer does not have.
+    /// [`Error::Shape`] if the groups hold another number of samples; [`Error::Range`] for a head that the layer does
+    /// not have; [`Error::Argument`] for a number of neurons that it does not have.
     pub fn check_all(groups: &[Self], heads: usize, neurons: usize, samples: usize) -> Result<()> {
         let got = groups.iter().fold(0_usize, |sum, group| sum.saturating_add(group.samples));
         same_length("samples of the groups", samples, got)?;
@@ -86,7 +120,7 @@ impl SampleGroup {
     }
 }
 
-/// Checks that a feed-forward of `neurons` neurons can run `width` of them.
+/// Checks that a feed-forward with `neurons` neurons can run `width` of them.
 fn check_width(width: usize, neurons: usize) -> Result<()> {
     if (1..=neurons).contains(&width) {
         return Ok(());

@@ -16,9 +16,9 @@ use crate::error::{Error, Result};
 /// # fn main() -> dht_transformer::Result<()> {
 /// use dht_transformer::HeadSet;
 ///
-/// let kept = HeadSet::from_indices([7, 0, 3], 12)?;
-/// assert_eq!(kept.to_string(), "{0,3,7}");
-/// assert_eq!(kept.len(), 3);
+/// let heads = HeadSet::from_indices([7, 0, 3], 12)?;
+/// assert_eq!(heads.to_string(), "{0,3,7}");
+/// assert_eq!(heads.len(), 3);
 /// # Ok(())
 /// # }
 /// ```
@@ -33,7 +33,7 @@ impl HeadSet {
     /// Maximum number of heads of a layer.
     pub const MOST_HEADS: usize = 128;
 
-    /// Set of all heads of a layer with `heads` heads, or of the first `heads` heads of a layer with more heads.
+    /// Creates the set of the heads 0 to `heads` − 1. These are all heads of a layer with `heads` heads.
     ///
     /// # Errors
     /// [`Error::Argument`] if `heads` is 0 or exceeds [`MOST_HEADS`](Self::MOST_HEADS).
@@ -42,11 +42,11 @@ impl HeadSet {
         Ok(Self { bits: u128::MAX >> (Self::MOST_HEADS - heads) })
     }
 
-    /// Set of these heads, in any order, of a layer with `heads` heads.
+    /// Creates the set of the heads `indices`, in any order, for a layer with `heads` heads.
     ///
     /// # Errors
     /// [`Error::Argument`] for an empty set, a repeated head, and a number of heads above
-    /// [`MOST_HEADS`](Self::MOST_HEADS); [`Error::Range`] for a head not below `heads`.
+    /// [`MOST_HEADS`](Self::MOST_HEADS); [`Error::Range`] for a head that is not below `heads`.
     pub fn from_indices(indices: impl IntoIterator<Item = usize>, heads: usize) -> Result<Self> {
         if heads > Self::MOST_HEADS {
             Self::check_count(heads)?;
@@ -88,7 +88,7 @@ impl HeadSet {
         HeadSetIter { bits: self.bits }
     }
 
-    /// The highest head of the set.
+    /// Highest head in the set.
     pub fn last(self) -> usize {
         Self::MOST_HEADS - 1 - self.bits.leading_zeros() as usize
     }

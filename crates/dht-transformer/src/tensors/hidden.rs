@@ -9,10 +9,30 @@ use super::packing::{Packing, Spans};
 use super::precision::wide;
 use crate::error::{Error, Result};
 
-/// Hidden rows of a packed batch. Cloning does not copy the values.
+/// Hidden states of a packed batch, one row for each token. Cloning does not copy the values.
 ///
 /// # Shapes
 /// The tensor is (tokens, hidden), contiguous, in the precision of the layers.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use dht_transformer::{ForwardContext, Hidden};
+///
+/// let hidden = encoder.embed(&batch, &ForwardContext::inference())?;
+/// assert_eq!(hidden.mean_rows()?.dims(), [2, 16]);
+/// let second = hidden.select(&[1])?;
+/// assert_eq!(second.spans().tokens(), hidden.spans().range(1).len());
+/// assert_eq!(Hidden::concat(&[hidden, second])?.samples(), 3);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Hidden {
     tensor: Tensor,
@@ -23,7 +43,7 @@ impl Hidden {
     /// Combines rows with their packing.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the tensor does not have one row per token.
+    /// [`Error::Shape`] if the tensor does not have one row for each token.
     pub fn new(tensor: Tensor, packing: Arc<Packing>) -> Result<Self> {
         let tokens = packing.spans().tokens();
         if tensor.rank() != 2 || tensor.dims()[0] != tokens {
@@ -41,10 +61,10 @@ impl Hidden {
         &self.tensor
     }
 
-    /// Tensor (tokens, hidden) in single precision. Gradients pass.
+    /// Converts the tensor (tokens, hidden) to single precision. Gradients pass through the conversion.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn to_f32(&self) -> Result<Tensor> {
         Ok(self.tensor.to_dtype(DType::F32)?)
     }
@@ -64,10 +84,10 @@ impl Hidden {
         self.spans().samples()
     }
 
-    /// Selects the given samples in the given order, differentiably.
+    /// Selects samples of the batch, in the order of `samples`. Gradients pass through the selection.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     ///
     /// # Panics
     /// If a sample is not below [`samples`](Self::samples).
@@ -91,10 +111,10 @@ impl Hidden {
         Ok(Self { tensor, packing: Arc::new(packing) })
     }
 
-    /// Concatenates all parts.
+    /// Concatenates batches into one.
     ///
     /// # Errors
-    /// [`Error::Argument`] without parts; the errors of candle.
+    /// [`Error::Argument`] if `parts` is empty; errors of candle.
     pub fn concat(parts: &[Self]) -> Result<Self> {
         match parts {
             [] => Err(Error::argument("parts", "at least one", "none")),
@@ -107,19 +127,19 @@ impl Hidden {
         }
     }
 
-    /// First row of each sample, in at least single precision: the state of `[CLS]`. Shape: (samples, hidden).
+    /// First row of each sample, which is the state of `[CLS]`: (samples, hidden), in at least single precision.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn first_rows(&self) -> Result<Tensor> {
         let starts = self.spans().starts().iter().map(|start| *start as u32).collect();
         wide(&distinct_rows(&self.tensor, starts)?)
     }
 
-    /// Mean row of each sample, in at least single precision. Shape: (samples, hidden).
+    /// Mean row of each sample: (samples, hidden), in at least single precision.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn mean_rows(&self) -> Result<Tensor> {
         let (samples, device) = (self.samples(), self.tensor.device());
         let owner: Vec<u32> =
@@ -132,7 +152,7 @@ impl Hidden {
         Ok(sums.broadcast_mul(&Tensor::from_vec(share, (samples, 1), device)?)?)
     }
 
-    /// Copy of the handle without gradients.
+    /// Copies the handle without gradients; the values are shared.
     pub fn detach(&self) -> Self {
         Self { tensor: self.tensor.detach(), packing: self.packing.clone() }
     }

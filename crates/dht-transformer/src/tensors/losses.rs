@@ -1,13 +1,24 @@
-//! Losses per sample.
+//! Loss functions, which return one loss for each sample.
 
 use candle_core::{D, Tensor};
 
 use crate::error::{Error, Result};
 
-/// Cross-entropy: −log softmax(logits)ₗ of each sample's label l, in nats. (samples, classes) → (samples).
+/// Computes the cross-entropy of each sample, −log softmax(logits)ₗ for its label l, in nats: (samples, classes) →
+/// (samples).
 ///
 /// # Errors
-/// [`Error::Shape`] unless there is one label per row; [`Error::Range`] for a label that is not a class.
+/// [`Error::Shape`] unless there is one label for each row; [`Error::Range`] for a label that is not a class.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use dht_transformer::tensors::cross_entropy;
+///
+/// let logits = Tensor::new(&[[0f32, 0.0], [9.0, -9.0]], &Device::Cpu)?;
+/// let losses = cross_entropy(&logits, &[1, 0])?.to_vec1::<f32>()?;
+/// assert!((losses[0] - 2f32.ln()).abs() < 1e-6 && losses[1] < 1e-6);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     let (samples, classes) = logits.dims2()?;
     if labels.len() != samples {
@@ -20,20 +31,32 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     Ok(log_softmax(logits)?.gather(&labels, 1)?.squeeze(1)?.neg()?)
 }
 
-/// Log-softmax over the last axis, shifted by its maximum.
+/// Computes the log-softmax over the last axis. Values are shifted by their maximum, so that nothing overflows.
 ///
 /// # Errors
-/// The errors of candle.
+/// Errors of candle.
 pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
     Ok(shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?)
 }
 
-/// Distillation loss per sample: τ²·Σ q·(log q − log p), with a teacher's soft labels q = softmax(teacher/τ) and p =
-/// softmax(logits/τ) (Hinton et al. 2015). The teacher gets no gradient. (samples, classes) → (samples).
+/// Computes the distillation loss of each sample, τ²·Σ q·(log q − log p): (samples, classes) → (samples).
+///
+/// The teacher's soft labels are q = softmax(teacher/τ), and p = softmax(logits/τ) (Hinton et al. 2015). τ is the
+/// temperature. The teacher gets no gradient.
 ///
 /// # Errors
-/// The errors of candle.
+/// Errors of candle.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use dht_transformer::tensors::soft_cross_entropy;
+///
+/// let teacher = Tensor::new(&[[1f32, 0.0], [0.0, 2.0]], &Device::Cpu)?;
+/// let losses = soft_cross_entropy(&teacher, &teacher, 2.0)?.to_vec1::<f32>()?;
+/// assert!(losses.iter().all(|loss| loss.abs() < 1e-6)); // the student equals its teacher
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 pub fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor, temperature: f64) -> Result<Tensor> {
     let teacher = log_softmax(&(teacher.detach() / temperature)?)?;
     let student = log_softmax(&(logits / temperature)?)?;
@@ -41,11 +64,12 @@ pub fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor, temperature: f64) -
     Ok((divergence * (temperature * temperature))?)
 }
 
-/// Cosine distance 1 − a·b / (‖a‖·‖b‖) of each row: 0 for equal directions, 2 for opposite ones. `targets` get no
-/// gradient. Norms are limited to at least 10⁻⁸. Both arguments are (rows, width), and the result is (rows).
+/// Computes the cosine distance 1 − a·b / (‖a‖·‖b‖) of each row: 0 for equal directions, 2 for opposite directions.
+/// `targets` get no gradient. Norms are limited to at least 10⁻⁸. Both arguments are (rows, width), and the result is
+/// (rows).
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes differ; the errors of candle.
+/// [`Error::Shape`] if the shapes differ; errors of candle.
 pub(crate) fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(rows, targets)?;
     let targets = targets.detach();
@@ -54,23 +78,34 @@ pub(crate) fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor>
     Ok((1.0 - ((rows * &targets)?.sum(D::Minus1)? / norms)?)?)
 }
 
-/// Binary cross-entropy per sample: the mean over the labels of −t·log σ(x) − (1 − t)·log(1 − σ(x)), for multi-label
-/// targets. It is computed as max(x, 0) − x·t + log(1 + e^(−|x|)), which does not overflow. Both arguments are
-/// (samples, labels), with targets of 0 or 1; the result is (samples).
+/// Computes the binary cross-entropy of each sample for multi-label targets, which is the mean of −t·log σ(x) − (1 −
+/// t)·log(1 − σ(x)) over the labels. It is computed as max(x, 0) − x·t + log(1 + e^(−|x|)), which does not overflow.
+/// Both arguments are (samples, labels), with targets of 0 or 1; the result is (samples).
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes differ; the errors of candle.
+/// [`Error::Shape`] if the shapes differ; errors of candle.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use dht_transformer::tensors::binary_cross_entropy;
+///
+/// let logits = Tensor::new(&[[0f32, 20.0]], &Device::Cpu)?;
+/// let targets = Tensor::new(&[[1f32, 1.0]], &Device::Cpu)?;
+/// let losses = binary_cross_entropy(&logits, &targets)?.to_vec1::<f32>()?;
+/// assert!((losses[0] - 2f32.ln() / 2.0).abs() < 1e-6);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 pub fn binary_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(logits, targets)?;
     let unlikely = ((logits.abs()?.neg()?.exp()? + 1.0)?).log()?;
     Ok(((logits.relu()? - (logits * targets)?)? + unlikely)?.mean(D::Minus1)?)
 }
 
-/// Squared error per sample: the mean over the outputs of (x − t)². Both arguments are (samples, outputs); the result
-/// is (samples).
+/// Computes the squared error of each sample, which is the mean of (x − t)² over the outputs. Both arguments are
+/// (samples, outputs); the result is (samples).
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes differ; the errors of candle.
+/// [`Error::Shape`] if the shapes differ; errors of candle.
 pub(crate) fn squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(outputs, targets)?;
     Ok((outputs - targets)?.sqr()?.mean(D::Minus1)?)
@@ -94,7 +129,8 @@ mod tests {
 
     #[test]
     fn the_divergence_at_a_temperature_is_what_hand_arithmetic_says() {
-        // softmax([2 ln 3, 0] / 2) = [3/4, 1/4] and softmax([0, 0] / 2) = [1/2, 1/2]: 2²·(¾·ln 3/2 + ¼·ln 1/2).
+        // softmax([2 ln 3, 0] / 2) = [3/4, 1/4] and softmax([0, 0] / 2) = [1/2, 1/2], so the loss is 2²·(¾·ln 3/2 +
+        // ¼·ln 1/2).
         let teacher = rows([[2.0 * 3f32.ln(), 0.0], [1.0, 4.0]]);
         let student = rows([[0.0, 0.0], [1.0, 4.0]]);
         let losses: Vec<f32> = soft_cross_entropy(&student, &teacher, 2.0).unwrap().to_vec1().unwrap();
@@ -119,7 +155,8 @@ mod tests {
 
     #[test]
     fn the_cosine_distance_is_what_hand_arithmetic_says() {
-        // (1·3 + 2·0 + 2·4) / (3·5) = 11/15; the others: one direction, opposite, orthogonal, and no direction.
+        // The first cosine is (1·3 + 2·0 + 2·4) / (3·5) = 11/15. The other rows have equal directions, opposite
+        // directions, orthogonal directions, and no direction.
         let a = rows([[1.0, 2.0, 2.0], [1.0, 2.0, 2.0], [1.0, 2.0, 2.0], [0.0, 3.0, 0.0], [0.0, 0.0, 0.0]]);
         let b = rows([[3.0, 0.0, 4.0], [2.0, 4.0, 4.0], [-1.0, -2.0, -2.0], [5.0, 0.0, 0.0], [1.0, 0.0, 0.0]]);
         let distances: Vec<f32> = cosine_distance(&a, &b).unwrap().to_vec1().unwrap();

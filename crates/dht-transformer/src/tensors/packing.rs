@@ -5,6 +5,15 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 
 /// Row range of each sample in a packed batch. Every sample has at least one row.
+///
+/// ```
+/// use dht_transformer::tensors::Spans;
+///
+/// let spans = Spans::from_lengths([3, 2])?;
+/// assert_eq!((spans.samples(), spans.tokens(), spans.longest()), (2, 5, 3));
+/// assert_eq!(spans.range(1), 3..5);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spans {
     /// Row offsets: `samples + 1` strictly increasing numbers, of which the first is 0.
@@ -12,7 +21,7 @@ pub struct Spans {
 }
 
 impl Spans {
-    /// Creates the spans of samples with these lengths, in this order.
+    /// Creates the spans of consecutive samples from their lengths in rows.
     ///
     /// # Errors
     /// [`Error::Argument`] for a length of 0.
@@ -66,19 +75,19 @@ impl Spans {
         self.lengths().max().unwrap_or(0)
     }
 
-    /// Spans of neighbouring samples, with rows counted from the first of these samples.
+    /// Spans of some neighbouring samples. Rows are counted from the first row of the first of these samples.
     pub(crate) fn part(&self, samples: Range<usize>) -> Self {
         let first = self.offsets[samples.start];
         Self { offsets: self.offsets[samples.start..=samples.end].iter().map(|offset| offset - first).collect() }
     }
 
-    /// Cuts the samples, in order, into groups of about `rows` rows. Each group consists of whole samples, at least
-    /// one.
+    /// Divides the samples, in order, into groups of about `rows` rows. Each group consists of one or more whole
+    /// samples.
     pub(crate) fn groups(&self, rows: usize) -> Vec<Range<usize>> {
         let mut groups: Vec<Range<usize>> = Vec::new();
         for sample in 0..self.samples() {
             match groups.last_mut() {
-                // Joined if the sample brings the group closer to the target.
+                // The sample joins the group if this brings the group closer to the target.
                 Some(group)
                     if 2 * self.offsets[group.start] + 2 * rows >= self.offsets[sample] + self.offsets[sample + 1] =>
                 {
@@ -90,7 +99,7 @@ impl Spans {
         groups
     }
 
-    /// Cuts the samples, in order, into at most `parts` parts of nearly equal numbers of rows.
+    /// Divides the samples, in order, into at most `parts` parts with nearly equal numbers of rows.
     fn even_parts(&self, parts: usize) -> Vec<Range<usize>> {
         let (tokens, samples) = (self.tokens(), self.samples());
         let cut = |part: usize| {
@@ -103,7 +112,7 @@ impl Spans {
         ends.windows(2).filter(|ends| ends[0] < ends[1]).map(|ends| ends[0]..ends[1]).collect()
     }
 
-    /// Spans of these samples in this order, and the rows to gather for them.
+    /// Spans of selected samples, in the order of `samples`, and the rows to gather for them.
     ///
     /// # Panics
     /// If a sample is not below [`samples`](Self::samples).
@@ -117,7 +126,7 @@ impl Spans {
         (Self { offsets }, rows)
     }
 
-    /// Concatenates the spans of all parts.
+    /// Concatenates the spans of several batches.
     pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Spans>) -> Self {
         let mut offsets = vec![0];
         let mut end = 0;
@@ -147,13 +156,23 @@ pub(crate) struct RowBlock {
 }
 
 impl RowBlock {
-    /// Part of a matrix over all rows, with `width` columns, that belongs to the block.
+    /// Rows of the block in a matrix over all rows, which has `width` columns.
     pub(crate) fn rows_of<'a, T>(&self, matrix: &'a [T], width: usize) -> &'a [T] {
         &matrix[self.rows.start * width..self.rows.end * width]
     }
 }
 
-/// Rows of a packed batch and their samples. Every layer needs this layout in addition to the values.
+/// Layout of a packed batch: the rows of each sample, and the samples' ids. Every layer needs it in addition to the
+/// values.
+///
+/// ```
+/// use dht_transformer::tensors::{Packing, Spans};
+///
+/// let packing = Packing::new(Spans::from_lengths([3, 2])?, vec![10, 11])?;
+/// assert_eq!(packing.sample_ids(), [10, 11]);
+/// assert_eq!(packing.row_tokens(), [0, 1, 2, 0, 1]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packing {
     spans: Spans,
@@ -164,8 +183,8 @@ pub struct Packing {
     on_device: OnDevice,
 }
 
-/// Packing numbers on the first device that requested them. Since these numbers are derived from the packing, a copy
-/// starts without them, and they are ignored in comparisons.
+/// Cache of the packing numbers on the first device that requested them. The numbers are derived from the packing, so a
+/// copy starts without them, and comparisons ignore them.
 #[cfg(feature = "cuda")]
 #[derive(Debug, Default)]
 struct OnDevice(std::sync::OnceLock<candle_core::Tensor>);
@@ -188,11 +207,11 @@ impl PartialEq for OnDevice {
 impl Eq for OnDevice {}
 
 impl Packing {
-    /// Creates a packing. `sample_ids` are the rows of the samples in their data set. They key dropout masks, so that
-    /// the mask of a sample does not depend on its batch.
+    /// Creates a packing. `sample_ids` are the rows of the samples in their data set. They are keys of dropout masks,
+    /// so that the mask of a sample does not depend on its batch.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless there is one id per span.
+    /// [`Error::Shape`] unless there is one id for each span.
     pub fn new(spans: Spans, sample_ids: Vec<u64>) -> Result<Self> {
         if sample_ids.len() != spans.samples() {
             return Err(Error::Shape {
@@ -219,20 +238,21 @@ impl Packing {
         &self.spans
     }
 
-    /// Rows of the samples in their data set.
+    /// Id of each sample, which is its row in the data set.
     pub fn sample_ids(&self) -> &[u64] {
         &self.sample_ids
     }
 
-    /// Cuts the batch into blocks of rows for parallel work. The cut depends on the texts alone, so that sums over
-    /// blocks, such as gradients, do not depend on the number of threads.
+    /// Divides the batch into blocks of rows for parallel work. The division depends on the texts only, so that sums
+    /// over blocks, such as gradients, do not depend on the number of threads.
     pub(crate) fn blocks(&self) -> Vec<RowBlock> {
-        // Enough blocks for the threads of an ordinary machine; with more threads, a forward splits each block.
+        // Eight blocks are enough for the threads of an ordinary machine. With more threads, a forward pass splits each
+        // block.
         let rows = (self.spans.tokens() / 8).clamp(LEAST_ROWS, MOST_ROWS);
         self.spans.groups(rows).into_iter().map(|samples| self.block(samples)).collect()
     }
 
-    /// Cuts the batch into blocks for `threads` threads. Use it only if nothing is summed over blocks; the bits of a
+    /// Divides the batch into blocks for `threads` threads. Use it only if nothing is summed over blocks; the bits of a
     /// row do not depend on its block.
     pub(crate) fn blocks_for(&self, threads: usize) -> Vec<RowBlock> {
         let tokens = self.spans.tokens();
@@ -244,7 +264,7 @@ impl Packing {
         if tokens >= LEAST_ROWS * count && EVEN * most * count <= (EVEN + 1) * tokens {
             even.into_iter().map(|samples| self.block(samples)).collect()
         } else if tokens <= MOST_ROWS * threads {
-            // Threads split its rows.
+            // There is one block, whose rows the threads split.
             vec![self.block(0..self.spans.samples())]
         } else {
             self.blocks()
@@ -256,7 +276,7 @@ impl Packing {
         RowBlock { spans: self.spans.part(samples.clone()), samples, rows }
     }
 
-    /// Data set row of the sample of each packed row.
+    /// Id of the sample that each packed row belongs to.
     pub(crate) fn row_samples(&self) -> &[u64] {
         &self.row_samples
     }
@@ -266,9 +286,9 @@ impl Packing {
         &self.row_tokens
     }
 
-    /// Input of kernels, concatenated in one tensor of u32: the first row of each sample and the end (samples + 1), the
-    /// lower halves of the samples' ids (samples), and for each row its sample's id (rows, lower half) and its position
-    /// (rows). Dropout on the CPU is keyed by the same halves.
+    /// Input of GPU kernels, concatenated in one tensor of u32. It has the first row of each sample and the end
+    /// (samples + 1), and the lower halves of the samples' ids (samples). For each row it has the lower half of its
+    /// sample's id (rows), and its position (rows). Dropout on the CPU has the same halves as keys.
     #[cfg(feature = "cuda")]
     pub(crate) fn numbers_on(&self, device: &candle_core::Device) -> candle_core::Result<candle_core::Tensor> {
         if let Some(tensor) = self.on_device.0.get().filter(|tensor| tensor.device().same_device(device)) {
@@ -283,7 +303,7 @@ impl Packing {
         Ok(tensor)
     }
 
-    /// Selects the given samples in the given order, and returns the rows to gather for them.
+    /// Selects samples, in the order of `samples`, and returns the rows to gather for them.
     pub(crate) fn select(&self, samples: &[usize]) -> (Self, Vec<u32>) {
         let (spans, rows) = self.spans.select(samples);
         let packing = Self {
@@ -297,7 +317,7 @@ impl Packing {
         (packing, rows)
     }
 
-    /// Concatenates all parts.
+    /// Concatenates the packings of several batches.
     pub(crate) fn concat<'a>(parts: impl IntoIterator<Item = &'a Packing> + Clone) -> Self {
         Self {
             spans: Spans::concat(parts.clone().into_iter().map(Packing::spans)),
@@ -329,14 +349,15 @@ mod tests {
             assert!(blocks.windows(2).all(|two| two[0].rows.end == two[1].rows.start));
             blocks.iter().map(|block| block.rows.len()).collect()
         };
-        // One block per thread, or a multiple.
+        // There is one block for each thread, or a multiple.
         assert_eq!(of(&packing([13; 32]), 2), [208, 208]);
         assert_eq!(of(&packing([50; 32]), 2), [200; 8]);
-        // Too uneven, or too few rows for each thread: one block.
+        // If blocks would be too uneven, or have too few rows for each thread, there is one block.
         assert_eq!(of(&packing([50, 50, 50]), 2), [150]);
         assert_eq!(of(&packing([13, 13]), 2), [26]);
         assert_eq!(of(&packing([13; 4]), 16), [52]);
-        // Too much for one block, and uneven: blocks as for any number of threads.
+        // If there are too many rows for one block, and blocks would be uneven, the blocks do not depend on the number
+        // of threads.
         let uneven = packing([300, 20, 300]);
         assert_eq!(of(&uneven, 1), uneven.blocks().iter().map(|block| block.rows.len()).collect::<Vec<_>>());
         assert_eq!(of(&packing([1]), 3), [1]);

@@ -1,4 +1,4 @@
-//! Trainable tensors of a model under their names, in a fixed order.
+//! Trainable tensors of a model, by name and in a fixed order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -16,24 +16,36 @@ use crate::storage::StoredTensor;
 pub struct ParameterId(pub(crate) usize);
 
 impl ParameterId {
-    /// Index into [`Parameters::iter`] and [`Gradients`](super::Gradients).
+    /// Position of the parameter in [`Parameters::iter`] and in [`Gradients`](super::Gradients).
     pub fn index(self) -> usize {
         self.0
     }
 }
 
-/// All parameters of a model: names, variables and frozen flags.
+/// Parameters of a model: their names, variables and frozen flags.
 ///
 /// Parameters are ordered by registration, so that sums over parameters, checkpoints and optimiser states are the same
 /// in every run.
 ///
 /// A clone shares the variables, the frozen flags and the precision: it is another handle on the same parameters.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use dht_transformer::tensors::Parameters;
+///
+/// let mut parameters = Parameters::new(&Device::Cpu);
+/// let weight = parameters.insert("weight", &Tensor::new(&[1f32, 2.0], &Device::Cpu)?)?;
+/// assert_eq!((parameters.len(), parameters.elements()), (1, 2));
+/// parameters.set_frozen(weight.id(), true);
+/// assert!(weight.is_frozen());
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Parameters {
     device: Device,
     entries: Vec<Parameter>,
     by_name: BTreeMap<String, ParameterId>,
-    /// Code of the precision.
+    /// Numeric code of the model's precision.
     precision: Arc<AtomicU8>,
 }
 
@@ -44,12 +56,12 @@ pub struct Parameter {
     name: Arc<str>,
     var: Var,
     frozen: Arc<AtomicBool>,
-    /// Number of changes of the variable's values.
+    /// Number of times that the variable's values have changed.
     version: Arc<AtomicU64>,
 }
 
-/// Version of a variable. All handles share it, for example a model and an optimiser that was created from the model's
-/// variables.
+/// Version counter of a variable. All handles on the variable share it, such as a model and an optimiser that was
+/// created from the model's variables.
 fn version_of(var: &Var) -> Arc<AtomicU64> {
     static VERSIONS: LazyLock<Mutex<HashMap<TensorId, Weak<AtomicU64>>>> = LazyLock::new(Mutex::default);
     let mut versions = VERSIONS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,12 +106,12 @@ impl Parameter {
 }
 
 impl Parameters {
-    /// Creates an empty collection; all parameters will be on `device`, in f32.
+    /// Creates an empty collection, whose parameters will be on `device`, in f32.
     pub fn new(device: &Device) -> Self {
         Self { device: device.clone(), entries: Vec::new(), by_name: BTreeMap::new(), precision: Arc::default() }
     }
 
-    /// Returns whether these are handles on the same parameters.
+    /// Returns whether both handles refer to the same parameters.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.precision, &other.precision)
     }
@@ -107,7 +119,7 @@ impl Parameters {
     /// Adds copies of another model's additional parameters, and copies its frozen flags.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub(crate) fn copy_others(&mut self, from: &Self) -> Result<()> {
         for parameter in &from.entries {
             let id = match self.id(&parameter.name) {
@@ -122,14 +134,15 @@ impl Parameters {
     /// Registers a tensor as a parameter. It is converted to f32 and copied to the device.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when the name is already used.
+    /// [`Error::Parameter`] if the name is already used.
     pub fn insert(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
         let name = name.into();
         if self.by_name.contains_key(&name) {
             return Err(Error::Parameter { name, problem: "is registered twice" });
         }
         let value = value.to_device(&self.device)?.to_dtype(DType::F32)?.contiguous()?;
-        // Detached: for a variable, `from_tensor` would share the storage, and two models would be trained as one.
+        // The value is detached. For a variable, `from_tensor` would otherwise share the storage, and two models would
+        // be trained as one.
         let var = Var::from_tensor(&value.detach())?;
         self.register(name, var)
     }
@@ -142,7 +155,7 @@ impl Parameters {
     /// context.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when the name is already used, or when the variable is not in f32, contiguous and on the
+    /// [`Error::Parameter`] if the name is already used, or if the variable is not in f32, contiguous and on the
     /// parameters' device.
     pub fn share(&mut self, name: impl Into<String>, var: Var) -> Result<Parameter> {
         let name = name.into();
@@ -214,7 +227,7 @@ impl Parameters {
     /// Looks up a parameter by name.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if there is none.
+    /// [`Error::Parameter`] if there is no parameter with this name.
     pub fn id(&self, name: &str) -> Result<ParameterId> {
         self.by_name.get(name).copied().ok_or_else(|| Error::Parameter { name: name.into(), problem: "is not known" })
     }
@@ -261,7 +274,7 @@ impl Parameters {
         Precision::ALL[usize::from(self.precision.load(Ordering::Relaxed))].0
     }
 
-    /// A copy of all values under their names, for a checkpoint.
+    /// Copies all values under their names, for a checkpoint.
     ///
     /// # Errors
     /// [`Error::Candle`] if the device fails to return the values.
@@ -269,13 +282,13 @@ impl Parameters {
         self.values_where(|_| true)
     }
 
-    /// A copy of the values of the parameters whose names `wanted` accepts.
+    /// Copies the values of the parameters whose names `filter` accepts.
     ///
     /// # Errors
-    /// As [`values`](Self::values).
-    pub fn values_where(&self, wanted: impl Fn(&str) -> bool) -> Result<BTreeMap<String, StoredTensor>> {
+    /// Errors of [`values`](Self::values).
+    pub fn values_where(&self, filter: impl Fn(&str) -> bool) -> Result<BTreeMap<String, StoredTensor>> {
         self.iter()
-            .filter(|(_, name, _)| wanted(name))
+            .filter(|(_, name, _)| filter(name))
             .map(|(_, name, var)| {
                 let values = var.flatten_all()?.to_vec1()?;
                 Ok((name.to_owned(), StoredTensor { shape: var.dims().to_vec(), values }))
@@ -286,8 +299,8 @@ impl Parameters {
     /// Sets all values. `values` come from [`Parameters::values`] of a model with the same parameters.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when names differ or a value is NaN or infinite, [`Error::Shape`] when shapes differ. Then
-    /// nothing has changed.
+    /// [`Error::Parameter`] if names differ or a value is NaN or infinite; [`Error::Shape`] if shapes differ. After an
+    /// error, all values are unchanged.
     pub fn set_values(&self, values: BTreeMap<String, StoredTensor>) -> Result<()> {
         self.check_values(&values)?;
         self.update_values(values)
@@ -296,7 +309,7 @@ impl Parameters {
     /// Sets the values of some parameters and leaves the others.
     ///
     /// # Errors
-    /// As [`set_values`](Self::set_values), but for missing names.
+    /// Errors of [`set_values`](Self::set_values), except for missing names.
     pub fn update_values(&self, mut values: BTreeMap<String, StoredTensor>) -> Result<()> {
         self.check_update(&values)?;
         let set = self.iter().try_for_each(|(_, name, var)| -> Result<()> {
@@ -316,7 +329,7 @@ impl Parameters {
         }
     }
 
-    /// Checks that [`set_values`](Self::set_values) would accept these values.
+    /// Checks that [`set_values`](Self::set_values) would accept `values`.
     pub(crate) fn check_values(&self, values: &BTreeMap<String, StoredTensor>) -> Result<()> {
         match self.iter().find(|(_, name, _)| !values.contains_key(*name)) {
             Some((_, name, _)) => Err(Error::Parameter { name: name.into(), problem: "is missing" }),
@@ -351,7 +364,7 @@ impl Parameters {
     /// which excludes frozen parameters.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the map has another variable of such a name; nothing is inserted then.
+    /// [`Error::Parameter`] if the map has another variable with one of the names; then nothing is inserted.
     pub fn put_into(&self, vars: &VarMap, prefix: &str) -> Result<()> {
         let full = |name: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
         let mut data = vars.data().lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Numeric precision of layers.
+//! Numeric precision of encoder layers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,27 +16,48 @@ use crate::error::Result;
 /// | `Bf16` | bf16, sums in f32 | bf16 | CUDA, Metal | yes |
 /// | `Int8` | 8-bit integers, exact sums | f32 | the CPU | no |
 ///
-/// Norms, the softmax of attention, the sums of biases' gradients, poolers and classifiers, losses and contexts of
+/// Norms, the attention softmax, sums of bias gradients, poolers, classifiers, losses and the context vectors of
 /// bandits are always in single precision. An unsupported precision is an error and is never replaced by another.
 ///
 /// [`ForwardContext::inference_in`](crate::ForwardContext::inference_in) sets the precision for one context,
 /// [`Parameters::compute_in`](super::Parameters::compute_in) for all passes of a model, including training.
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_transformer::{BertConfig, Encoder, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let texts = ["a fine day", "bad food today"];
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let batch = tokenizer.encode_texts(&texts, 16)?.batch(&[0, 1])?;
+/// use dht_transformer::{ForwardContext, Precision};
+///
+/// assert!(Precision::Bf16.trains() && !Precision::Int8.trains());
+/// Precision::Int8.check_on(&Device::Cpu)?;
+/// let hidden = encoder.embed(&batch, &ForwardContext::inference_in(Precision::Int8))?;
+/// assert_eq!(hidden.samples(), 2);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
     /// Single precision, 32 bits.
     #[default]
     F32,
-    /// Single precision, but products round their factors to 10 bits of fraction (NVIDIA's tensor cores, from Ampere
-    /// on). candle has one switch for the whole process, which every forward pass on a CUDA device sets. Therefore do
-    /// not run models in `F32` and in `Tf32` at the same time.
+    /// Single precision, but products round their factors to 10 bits of fraction (on NVIDIA's tensor cores, since
+    /// Ampere).
+    ///
+    /// candle has one switch for the whole process, which every forward pass on a CUDA device sets. Therefore do not
+    /// run models in `F32` and in `Tf32` at the same time.
     Tf32,
     /// Sixteen bits with the exponents of single precision ("mixed precision"). Weights are rounded for each forward
     /// pass, and gradients reach the stored weights in single precision. No loss scale is needed.
     Bf16,
     /// Eight-bit integers with exact sums ("dynamic quantisation"), in inference. The weights of each output are
-    /// rounded to −127 … 127 times a scale, their largest absolute value over 127; the states of each token are rounded
-    /// likewise at run time. Embeddings, attention scores, norms, poolers, classifiers and the stored weights stay in
-    /// single precision.
+    /// rounded to −127 … 127 times a scale, which is their largest absolute value divided by 127. The states of each
+    /// token are rounded in the same way at run time. Embeddings, attention scores, norms, poolers, classifiers and the
+    /// stored weights stay in single precision.
     ///
     /// Outputs differ slightly from those in single precision; measure the effect with an evaluation. The bits of the
     /// outputs depend neither on the other texts of a batch nor on the processor's integer instructions.
@@ -65,12 +86,13 @@ impl FromStr for Precision {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.iter().find(|(_, name)| *name == text);
-        found.map(|(precision, _)| *precision).ok_or_else(|| format!("expected f32, tf32, bf16 or int8, not {text:?}"))
+        let entry = Self::ALL.iter().find(|(_, name)| *name == text);
+        entry.map(|(precision, _)| *precision).ok_or_else(|| format!("expected f32, tf32, bf16 or int8, not {text:?}"))
     }
 }
 
-/// Converts to at least single precision: sixteen-bit values are converted, all others do not change. Gradients pass.
+/// Converts a tensor to at least single precision. Sixteen-bit values are converted, all others do not change.
+/// Gradients pass through the conversion.
 pub(crate) fn wide(x: &Tensor) -> Result<Tensor> {
     Ok(match x.dtype() {
         DType::BF16 | DType::F16 => x.to_dtype(DType::F32)?,

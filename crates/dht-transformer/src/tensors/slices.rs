@@ -1,4 +1,4 @@
-//! CPU tensors as slices.
+//! Access to CPU tensors as slices.
 
 use candle_core::{CpuStorage, Error, Layout, Result, Storage, Tensor};
 

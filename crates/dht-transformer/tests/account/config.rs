@@ -1,4 +1,4 @@
-//! Fields of `config.json`, and the classes that it names.
+//! Treatment of `config.json`: its fields, and the model classes that it names.
 
 use dht_transformer::{BertConfig, Error, account::Treatment, config::Family};
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ fn fields_that_change_answers_are_refused() {
             assert_eq!(directory.treatment(field), Treatment::Refused);
         }
     }
-    // Where they switch nothing on, they are as if they were absent.
+    // Fields that enable nothing are treated as if they were absent.
     let directory = Directory::new(Family::Bert, 2);
     directory.config(json!({"pruned_heads": {}, "is_decoder": false, "use_cache": true, "strange": 3}));
     directory.logits();
@@ -152,7 +152,7 @@ fn classes_of_other_tasks_are_refused_by_name() {
         for (class, reason) in other {
             let directory = Directory::new(family, 2);
             directory.config(json!({"architectures": [format!("{name}{class}")]}));
-            // Its encoder can be trained all the same.
+            // The directory's encoder can still be trained.
             let refused = directory.refused(true);
             assert!(refused.contains(reason) && refused.contains(class), "{refused}");
         }
@@ -176,7 +176,7 @@ fn tensors_decide_where_no_class_is_named() {
         assert_eq!(directory.without("architectures").logits(), plain);
         let number = Directory::new(family, 1);
         number.without("architectures").logits();
-        // A single output that nothing speaks of may be that of a multiple choice.
+        // A single output without label names and problem type may belong to a multiple-choice model.
         number.without("id2label").without("label2id").without("problem_type");
         assert!(number.refused(true).contains("may be that of a multiple choice"));
     }

@@ -1,4 +1,4 @@
-//! Tiny directories, and what is wrong with each.
+//! Tiny model directories with one fault each, and the messages that they must give.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub const FAMILIES: [(&str, Family); 6] = [
     ("MPNet", Family::MpNet),
 ];
 
-/// A directory of a classifier of `classes` classes.
+/// Temporary directory of a tiny classifier.
 pub struct Directory(TempDir);
 
 impl Directory {
@@ -47,7 +47,7 @@ impl Directory {
         self.0.path().join("model")
     }
 
-    /// Changes a JSON file, which is made if it is missing.
+    /// Changes a JSON file, which is created if it is missing.
     pub fn edit(&self, file: &str, change: impl FnOnce(&mut Map<String, Value>)) {
         let path = self.path().join(file);
         let read = std::fs::read(&path).map(|bytes| serde_json::from_slice(&bytes).expect("JSON"));
@@ -56,7 +56,7 @@ impl Directory {
         std::fs::write(path, json!(fields).to_string()).expect("a file");
     }
 
-    /// Sets fields of `config.json`; removes those that are `Value::Null` where `remove` says so.
+    /// Sets fields of `config.json`.
     pub fn config(&self, fields: Value) -> &Self {
         self.edit("config.json", |config| config.extend(fields.as_object().expect("fields").clone()));
         self
@@ -84,7 +84,8 @@ impl Directory {
         Account::inspect(self.path()).expect("a directory")
     }
 
-    /// The refusal as a classifier, which the account lists too, whether or not an encoder can be trained from it.
+    /// Message with which the classifier is refused. Asserts that the account lists the same message, and that `start`
+    /// says whether an encoder can be trained from the directory.
     pub fn refused(&self, start: bool) -> String {
         let error = self.load().expect_err("a refusal").to_string();
         let account = self.account();
@@ -96,7 +97,7 @@ impl Directory {
         error
     }
 
-    /// The logits of two texts of the loaded classifier.
+    /// Logits of the loaded classifier for two texts.
     pub fn logits(&self) -> Vec<Vec<f32>> {
         let account = self.account();
         assert!(account.is_classifier(), "{:?}", account.problems);
@@ -115,7 +116,7 @@ fn logits(model: &TextClassifier) -> Vec<Vec<f32>> {
     model.logits(&batch, &ForwardContext::inference()).and_then(|logits| Ok(logits.to_vec2()?)).expect("logits")
 }
 
-/// A tensor of one value.
+/// Tensor filled with one value.
 pub fn full(value: f32, shape: &[usize]) -> Tensor {
     Tensor::full(value, shape, &Device::Cpu).expect("a tensor")
 }
@@ -199,7 +200,7 @@ fn a_head_of_another_task_is_listed_as_left_aside() {
     assert_eq!(directory.treatment("bert.embeddings.LayerNorm.weight"), Treatment::Obeyed);
 }
 
-/// One fault, one reason, which says what to do.
+/// Each fault has one reason, which says what to do.
 #[test]
 fn each_fault_has_one_reason() {
     type Fault = (&'static str, fn(&Directory));

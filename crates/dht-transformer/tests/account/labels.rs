@@ -1,11 +1,11 @@
-//! The names of the classes.
+//! Class names in `config.json`.
 
 use dht_transformer::{Error, config::Family};
 use serde_json::{Value, json};
 
 use crate::directory::Directory;
 
-/// The names of a classifier of `classes` classes with these fields, or the field that is refused and the message.
+/// Class names of a classifier whose `config.json` has additional fields, or the refused field and its message.
 fn names(classes: usize, fields: Value) -> Result<Vec<String>, (&'static str, String)> {
     let directory = Directory::new(Family::Bert, classes);
     directory.without("id2label").without("label2id").config(fields);

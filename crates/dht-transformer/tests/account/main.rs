@@ -1,4 +1,5 @@
-//! Directories of models as Python's `transformers` and its users write them: right, or refused with a reason.
+//! Model directories as Python's `transformers` and its users write them. Each is loaded correctly, or refused with a
+//! reason.
 
 mod config;
 mod directory;

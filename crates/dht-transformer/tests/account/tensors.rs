@@ -1,4 +1,4 @@
-//! Tensors that a model uses, and those that it does not use.
+//! Treatment of tensors that a model uses, and of tensors that it does not use.
 
 use candle_core::{DType, Device, Tensor};
 use dht_transformer::{
@@ -49,7 +49,7 @@ fn a_pooler_of_the_encoder_is_used_where_no_head_is() {
     let started = TextClassifier::from_pretrained(directory.path(), 2, Pooling::Pooler, &Device::Cpu, rng).unwrap();
     let pooler = &started.classifier().to_tensors().unwrap()["pooler.dense.bias"];
     assert_eq!(pooler.to_vec1::<f32>().unwrap(), [0.25; 8]);
-    // It is no classifier: what a token classifier calls `classifier` is none either.
+    // A pre-training model is not a classifier, and neither is a token classifier, whose head is called `classifier`.
     directory.tensors(|tensors| {
         tensors.insert("classifier.weight".into(), full(1.0, &[2, 8]));
         tensors.insert("classifier.bias".into(), full(1.0, &[2]));

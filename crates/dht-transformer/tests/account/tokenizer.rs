@@ -1,4 +1,4 @@
-//! Tokenizers as the files of a directory declare them.
+//! Tokenizers that the files of a directory declare.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ const WORDS: [&str; 14] = [
     "new",
 ];
 
-/// A directory of a BERT of 20 rows with this vocabulary, which lower-cases or does not.
+/// Directory of a BERT whose vocabulary has 20 rows. Its tokenizer lower-cases if `lowercase` is true.
 fn bert(lowercase: bool, config: Option<Value>) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let model = json!({
@@ -90,7 +90,7 @@ fn settings_override_the_tokenizer_file() {
         ] {
             assert_eq!(tokens(&bert(lowercase, Some(config.clone())), text), expected, "{config} {lowercase}");
         }
-        // This class takes the file as it is.
+        // This class uses `tokenizer.json` unchanged.
         let fast = json!({"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": !lowercase});
         assert_eq!(tokens(&bert(lowercase, Some(fast)), "Cat"), [if lowercase { "cat" } else { "Cat" }]);
     }
@@ -110,7 +110,7 @@ fn added_tokens_are_found_wherever_they_are_declared() {
         assert_eq!(tokens(folder, "cats <new> cat"), ["cat", "##s", "<new>", "cat"]);
         let tokenizer = TextTokenizer::from_dir(folder.path()).unwrap();
         assert_eq!(tokenizer.token_id("<new>"), Some(14));
-        // They go with the tokenizer.
+        // A saved copy of the tokenizer keeps the settings.
         let copy = tempfile::tempdir().unwrap();
         tokenizer.save(copy.path().join("tokenizer.json")).unwrap();
         let copied = TextTokenizer::from_file(copy.path().join("tokenizer.json")).unwrap();
@@ -192,7 +192,7 @@ fn fields_that_change_ids_are_refused() {
         let refused = TextTokenizer::from_dir(bert(true, Some(json!({field: value}))).path()).unwrap_err();
         assert!(matches!(&refused, Error::Config { field: got, .. } if *got == field), "{field}: {refused}");
     }
-    // Without an effect on ids, or on this class.
+    // These fields have no effect on ids, or no effect for this class.
     let harmless = json!({
         "padding_side": "left", "clean_up_tokenization_spaces": true, "do_basic_tokenize": false, "add_prefix_space": true,
         "never_split": ["cat"], "truncation_side": "right", "add_bos_token": true, "strange": 3,
@@ -266,12 +266,12 @@ fn the_maximal_length_is_read_and_bounded_by_the_positions() {
     assert_eq!(config.longest_text(), 512);
 }
 
-/// Pieces of a Unigram: XLM-RoBERTa's special tokens, and words after a space.
+/// Pieces of a Unigram vocabulary: XLM-RoBERTa's special tokens, and words after a space.
 const PIECES: [&str; 12] =
     ["<s>", "<pad>", "</s>", "<unk>", "\u{2581}", "\u{2581}cat", "cat", "s", "\u{2581}new", "fi", "\u{fb01}", "<mask>"];
 
-/// A directory of a BERT with XLM-RoBERTa's tokenizer, whose `tokenizer.json` has this normalizer and splits otherwise
-/// than the class.
+/// Directory of a BERT with XLM-RoBERTa's tokenizer. Its `tokenizer.json` has the normalizer `normalizer`, and splits
+/// differently from the tokenizer class.
 fn unigram(normalizer: Value, config: Value) -> TempDir {
     let folder = bert(true, Some(config));
     let special: Vec<Value> = [0, 1, 2, 3, 11].map(|id| token(id, PIECES[id], true)).to_vec();
@@ -289,7 +289,7 @@ fn unigram(normalizer: Value, config: Value) -> TempDir {
 
 #[test]
 fn xlm_roberta_takes_pieces_and_table_from_its_file() {
-    // A table that writes "cat" for "Q".
+    // A character table that replaces "Q" by "cat".
     let table = format!("AAQAAABAAQBRDQAAAAAAgAAA{}AABjYXQA", "A".repeat(1344));
     let table = json!({"type": "Precompiled", "precompiled_charsmap": table});
     let sequence = json!({"type": "Sequence", "normalizers": [{"type": "NFKC"}, table]});
@@ -297,7 +297,7 @@ fn xlm_roberta_takes_pieces_and_table_from_its_file() {
         config["tokenizer_class"] = "XLMRobertaTokenizer".into();
         config
     };
-    // Ids of transformers 5.24.
+    // The expected ids are from transformers 5.24.
     for (normalizer, config, text, pair, expected) in [
         (json!(null), json!({}), " cat\n\tcats  new ", None, [0, 5, 5, 7, 8, 2].as_slice()),
         (json!({"type": "NFKC"}), json!({}), "\u{fb01}", None, &[0, 4, 10, 2]),
@@ -360,7 +360,7 @@ fn flags_and_lists_of_tokens_are_read_as_by_transformers() {
         write(folder.path(), "special_tokens_map.json", &special);
         TextTokenizer::from_dir(folder.path()).unwrap().token_id("<new>")
     };
-    // A list in tokenizer_config.json hides that of special_tokens_map.json, also an empty one.
+    // A list in tokenizer_config.json overrides the list in special_tokens_map.json, even if it is empty.
     let listed = |name: &str| json!({name: ["<new>"]});
     for (config, special, expected) in [
         (json!({}), listed("additional_special_tokens"), Some(14)),
@@ -390,7 +390,7 @@ fn flags_and_lists_of_tokens_are_read_as_by_transformers() {
     let twice = json!({"bos_token": "Cat", "sep_token": cat, "pad_token": "Cat"});
     let tokenizer = TextTokenizer::from_dir(bert(true, Some(twice)).path()).unwrap();
     assert_eq!(tokenizer.encode("cat", None, 16).unwrap().ids, [2, 6, 6]);
-    // The padding token of the file is special, where the class names none.
+    // The padding token of the file is special if the class names none.
     let padded = |class: &str| {
         let folder = bert(true, Some(json!({"tokenizer_class": class, "pad_token": null})));
         let path = folder.path().join("tokenizer.json");
@@ -410,7 +410,7 @@ fn flags_and_lists_of_tokens_are_read_as_by_transformers() {
     assert_ne!(padded("BertTokenizer"), ["[PAD]"]);
 }
 
-/// A directory with this class, and a `tokenizer.json` of which only the vocabulary is read.
+/// Directory with a tokenizer class, and a `tokenizer.json` of which only the vocabulary is read.
 fn of_class(class: &str, model: &Value) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), "config.json", &json!({"model_type": "roberta", "vocab_size": 20}));

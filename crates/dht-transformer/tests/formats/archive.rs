@@ -1,8 +1,8 @@
-//! Writer of the archives of `torch.save`: pickles and zip files with every detail under control.
+//! Writer of archives in the format of `torch.save`. Tests control every detail of the pickle and the zip file.
 
 use flate2::Crc;
 
-/// Tensor of a pickle: a view of a storage.
+/// Tensor in a pickle, which is a view of a storage.
 #[derive(Clone)]
 pub struct View {
     pub name: String,
@@ -18,7 +18,7 @@ pub struct View {
 }
 
 impl View {
-    /// Whole storage in row-major order.
+    /// View of a whole storage in row-major order.
     pub fn whole(name: &str, key: &str, class: &'static str, shape: &[usize]) -> Self {
         let mut strides = vec![1; shape.len()];
         for axis in (1..shape.len()).rev() {
@@ -76,7 +76,7 @@ impl Pickle {
         self.op(b"\x89").global("collections", "OrderedDict").op(b")RtR")
     }
 
-    /// Dictionary of tensors as `torch.save` writes a module's, with the versions of its parts.
+    /// Pickled dictionary of tensors, as `torch.save` writes it for a module, with the versions of the module's parts.
     pub fn state_dict(views: &[View]) -> Vec<u8> {
         let mut pickle = Self::new();
         pickle.global("collections", "OrderedDict").op(b"q\x00)Rq\x01(");
@@ -95,9 +95,9 @@ pub struct Member {
     pub data: Vec<u8>,
     /// Compression method: 0 for none.
     pub method: u16,
-    /// Size that the directory claims.
+    /// Size that the zip directory states; `None` for the correct size.
     pub size: Option<u32>,
-    /// Checksum that the directory claims.
+    /// Checksum that the zip directory states; `None` for the correct checksum.
     pub checksum: Option<u32>,
 }
 

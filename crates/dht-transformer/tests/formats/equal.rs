@@ -1,4 +1,4 @@
-//! Every format gives the same bits as `model.safetensors`.
+//! Weights in every format give the same bits as in `model.safetensors`.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ fn states(folder: &Path) -> Outcome<Vec<u32>> {
     Ok(numbers(hidden.tensor()).into_iter().map(f32::to_bits).collect())
 }
 
-/// Writes a model in each format, and compares its states with those of the directory that it is from.
+/// Writes a model in each format, and compares its hidden states with the original model's.
 fn compare(config: &Path, tensors: &Tensors, expected: &[u32]) -> Outcome {
     type Write<'a> = Box<dyn Fn(&Path) + 'a>;
     let one = |name: &'static str, bytes: &'static dyn Fn(&Tensors) -> Vec<u8>, prefix: &'static str| -> Write<'_> {
@@ -50,7 +50,7 @@ fn compare(config: &Path, tensors: &Tensors, expected: &[u32]) -> Outcome {
         one("model.safetensors", &safetensors, "module."),
         one("model.safetensors", &safetensors, "_orig_mod.module.bert."),
         one("pytorch_model.bin", &saved, "module._orig_mod."),
-        // The content tells the format, and not the name.
+        // The format is detected from the content, not from the name.
         one("pytorch_model.bin", &safetensors, ""),
         one("model.safetensors", &saved, ""),
     ];
@@ -110,7 +110,7 @@ fn views_of_storages_are_read_by_their_strides() {
     let view = &mut views[sparse];
     (view.elements, view.offset) = (2 * view.elements + 3, 3);
     view.strides.iter_mut().for_each(|stride| *stride *= 2);
-    // Query and key biases in one storage.
+    // The query and key biases share one storage.
     let (query, key) = (
         place("encoder.layer.0.attention.self.query.bias", &views),
         place("encoder.layer.0.attention.self.key.bias", &views),

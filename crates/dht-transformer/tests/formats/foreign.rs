@@ -1,4 +1,4 @@
-//! Directories that hold something else than an encoder's weights.
+//! Refusal of directories whose content is not an encoder's weights.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::tiny::{folder, saved, tensors};
 
-/// The one reason that a directory is refused, by its loaders and in its account.
+/// Reason why a directory is refused. Asserts that its loaders and its account give the same reason.
 fn reason(folder: &Path) -> String {
     let refused = Encoder::from_pretrained(folder, &Device::Cpu).expect_err("a refusal").to_string();
     let problems = Account::inspect(folder).expect("a directory").problems;
@@ -60,7 +60,7 @@ fn a_directory_of_something_else_is_named() {
             "{name}: {refused}"
         );
         assert_eq!(Account::inspect(bare.path()).expect("a directory").problems.len(), 1, "{name}");
-        // Beside a configuration too.
+        // The file is refused beside a configuration, too.
         if !name.contains('/') {
             let described = folder(&[(name, bytes)]);
             assert!(reason(described.path()).contains(part), "{name}");
@@ -75,7 +75,7 @@ fn a_trainers_directory_names_its_newest_checkpoint() {
         ("checkpoint-500/pytorch_model.bin", weights),
         ("checkpoint-1500/pytorch_model.bin", weights),
         ("checkpoint-90/pytorch_model.bin", weights),
-        // It ended while it was written.
+        // A checkpoint that was interrupted while it was written.
         ("checkpoint-2000/trainer_state.json", b"{}"),
         ("training_args.bin", weights),
     ]);

@@ -1,4 +1,4 @@
-//! Changed files: each is refused with a typed error, or gives the right weights.
+//! Damaged weight files are refused with a typed error, or give the right weights.
 
 use std::path::Path;
 
@@ -32,10 +32,10 @@ fn mutations(count: u64) -> u64 {
     let (mut read_files, rng) = (0, &mut rng(20));
     for number in 0..count {
         match number % 3 {
-            // An archive with its checksums.
+            // A whole archive is damaged, so that checksums no longer match.
             0 => {
                 let mut bytes = archive.clone();
-                // Its descriptions are at its beginning and end.
+                // Most of the damage is at the beginning and end, where the archive describes its files.
                 if rng.random() {
                     let tail = bytes.split_off(bytes.len() - 3000);
                     let mut changed = tail;
@@ -50,7 +50,7 @@ fn mutations(count: u64) -> u64 {
                     read_files += 1;
                 }
             }
-            // A pickle in an archive with right checksums.
+            // Only the pickle is damaged; the archive has matching checksums.
             1 => {
                 let mut bytes = pickle.clone();
                 mutate(&mut bytes, rng);
@@ -79,7 +79,7 @@ fn a_thousand_changed_files_are_refused_or_right() {
     assert!(mutations(1_000) < 500);
 }
 
-/// A hundred thousand, or the number in the variable `DHT_MUTATIONS`.
+/// Runs a hundred thousand mutations, or the number in the variable `DHT_MUTATIONS`.
 #[test]
 #[ignore = "takes minutes"]
 fn many_changed_files_are_refused_or_right() {

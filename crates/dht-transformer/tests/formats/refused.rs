@@ -1,16 +1,16 @@
-//! Archives that would run code, lie about their sizes, or hold something else.
+//! Refusal of archives that would run code, state wrong sizes, or do not contain weights.
 
 use dht_transformer::{BertConfig, Error, error::WeightsProblem, pretrained::PretrainedWeights};
 
 use crate::archive::{Member, Pickle, View, members, zip};
 use crate::tiny::{folder, model, parts, read, read_bin, refusal, saved, tensors};
 
-/// Refusal of an archive with this pickle and the tiny encoder's storages.
+/// Message with which an archive of a pickle and the tiny encoder's storages is refused.
 fn pickled(pickle: &[u8]) -> String {
     refusal(&zip(&members(pickle, &parts(&tensors()).1)))
 }
 
-/// Problem of an archive with one tensor changed.
+/// Problem that is reported for an archive with one changed tensor.
 fn changed(change: impl FnOnce(&mut View)) -> WeightsProblem {
     let (mut views, storages) = parts(&tensors());
     change(&mut views[0]);
@@ -102,14 +102,14 @@ fn other_operations_of_pickles_are_refused() {
     }
 }
 
-/// Depth and repetition take no more than the pickle's own size.
+/// Deeply nested and repeated objects take no more memory than the pickle's own size.
 #[test]
 fn deep_and_circular_pickles_are_harmless() {
     let deep = [&b"\x80\x02)"[..], &vec![0x85; 1_000_000], b"."].concat();
     assert!(pickled(&deep).contains("it holds a tuple"));
     let marks = [&b"\x80\x02"[..], &vec![b'('; 1_000_000], b"."].concat();
     assert!(pickled(&marks).contains("does not end with one value"));
-    // Each tuple holds the one before twice.
+    // Each tuple contains the previous one twice.
     let doubled = [&b"\x80\x02)q\x00"[..], &b"h\x00h\x00\x86q\x00".repeat(10_000), b"."].concat();
     assert!(pickled(&doubled).contains("does not end with one value"));
     let circular = b"\x80\x02}q\x00X\x01\0\0\0ah\x00s.";
@@ -150,7 +150,7 @@ fn a_view_outside_its_storage_is_refused() {
         let problem = changed(change);
         assert!(matches!(problem, WeightsProblem::View { .. }), "{number}: {problem}");
     }
-    // A number above 2⁶³ does not exist in the pickles of sizes.
+    // A size above 2⁶³ takes more than eight bytes in a pickle, and is refused.
     let (mut views, storages) = parts(&tensors());
     views[0].shape = vec![huge * 2];
     let refused = refusal(&zip(&members(&Pickle::state_dict(&views), &storages)));
@@ -183,7 +183,7 @@ fn a_storage_of_another_size_than_the_pickle_says_is_refused() {
     assert!(wrong(|view| view.class = "DoubleStorage").contains("data/0 has 32 bytes"));
     assert!(wrong(|view| view.key = "99".into()).contains("there is no data/99 in it"));
     assert!(wrong(|view| view.key = "../version".into()).contains("there is no data/../version"));
-    // One storage as floats and as whole numbers of the same size.
+    // One storage is declared as floats and as integers of the same size.
     let (mut views, storages) = parts(&tensors());
     let again = View { name: "again".into(), class: "IntStorage", ..views[0].clone() };
     views.push(again);
@@ -235,7 +235,7 @@ fn every_cut_of_an_archive_is_noticed() {
     read_bin(&archive).expect("weights");
 }
 
-/// A view that repeats one row takes no place in the file.
+/// A view that repeats one row takes no space in the file.
 #[test]
 fn a_small_file_cannot_fill_the_memory() {
     let (mut views, storages) = parts(&tensors());
@@ -246,7 +246,7 @@ fn a_small_file_cannot_fill_the_memory() {
     config.save(folder.path().join("config.json")).expect("a configuration");
     let refused = PretrainedWeights::read(folder.path()).expect_err("a refusal");
     assert!(matches!(refused, Error::Weights { problem: WeightsProblem::Shared { .. }, .. }), "{refused}");
-    // A storage that is not in the file, and a file of holes.
+    // A storage that is not in the file, and a sparse file.
     let words = views.iter_mut().find(|view| view.name.contains("word_embeddings")).expect("a tensor");
     words.elements = 128_000_000;
     let archive = zip(&members(&Pickle::state_dict(&views), &storages));
@@ -276,7 +276,7 @@ fn other_formats_under_the_name_of_weights_are_named() {
             assert!(refused.contains(name) && refused.contains(part), "{name}: {refused}");
         }
     }
-    // A page of a web server, a truth value, and nothing at all.
+    // The contents are an HTML page, a boolean, and an empty file.
     for text in [&b"<!DOCTYPE html><html>"[..], b"\n", b""] {
         assert!(refusal(text).contains("is not a file of torch.save"), "{text:?}");
     }

@@ -1,4 +1,4 @@
-//! Shards that do not fit their index.
+//! Refusal of shards that do not fit their index.
 
 use std::path::Path;
 
@@ -80,7 +80,7 @@ fn a_shard_is_a_regular_file() {
         }
         assert!(refusal(folder.path()).contains(SECOND), "{kind}");
     }
-    // Links to files are the way of the cache of `huggingface_hub`.
+    // The cache of `huggingface_hub` stores files as links.
     let (folder, blobs) = (sharded(), tempfile::tempdir().expect("a folder"));
     std::fs::rename(folder.path().join(SECOND), blobs.path().join("sum")).expect("a blob");
     std::os::unix::fs::symlink(blobs.path().join("sum"), folder.path().join(SECOND)).expect("a link");
@@ -103,7 +103,7 @@ fn a_tensor_is_in_the_shard_of_the_index_and_no_other() {
     });
     let refused = refusal(folder.path());
     assert!(refused.contains("not.there") && refused.contains("and in no shard"), "{refused}");
-    // A tensor in both.
+    // Both shards contain the tensor.
     let folder = sharded();
     let parts = parted(&tensors(), 2);
     let mut second = parts[1].clone();

@@ -1,4 +1,4 @@
-//! A tiny encoder, and directories with its weights in any format.
+//! Tiny encoder, and directories with its weights in any format.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub fn tensors() -> Tensors {
     model().to_tensors().expect("tensors")
 }
 
-/// Values of a tensor in its type, as bytes.
+/// Values of a tensor in its own type, as bytes.
 pub fn bytes(tensor: &Tensor) -> Vec<u8> {
     let view = safetensors::serialize([("t", tensor)], None).expect("a tensor");
     let header = u64::from_le_bytes(view[..8].try_into().expect("eight bytes")) as usize;
@@ -39,13 +39,13 @@ pub fn class(tensor: &Tensor) -> &'static str {
     }
 }
 
-/// Archive of these tensors, each with a storage of its own.
+/// Archive of tensors, each with a separate storage.
 pub fn saved(tensors: &Tensors) -> Vec<u8> {
     let (views, storages) = parts(tensors);
     zip(&members(&Pickle::state_dict(&views), &storages))
 }
 
-/// Views and storages of these tensors.
+/// Views and storages of tensors, one storage for each.
 pub fn parts(tensors: &Tensors) -> (Vec<View>, Vec<(String, Vec<u8>)>) {
     let numbered = tensors.iter().enumerate();
     let part = |(key, (name, tensor)): (usize, (&String, &Tensor))| {
@@ -55,7 +55,7 @@ pub fn parts(tensors: &Tensors) -> (Vec<View>, Vec<(String, Vec<u8>)>) {
     numbered.map(part).unzip()
 }
 
-/// Directory of the tiny encoder with these files beside its configuration.
+/// Directory of the tiny encoder with additional files beside its configuration.
 pub fn folder(files: &[(&str, &[u8])]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     model().config().save(folder.path().join("config.json")).expect("a configuration");
@@ -74,7 +74,7 @@ pub fn read_bin(archive: &[u8]) -> Result<PretrainedWeights, Error> {
     read(&[("pytorch_model.bin", archive)])
 }
 
-/// Refusal of an archive.
+/// Message with which an archive is refused.
 pub fn refusal(archive: &[u8]) -> String {
     read_bin(archive).expect_err("a refusal").to_string()
 }
@@ -96,7 +96,7 @@ pub fn index<'a>(shards: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<u8
     serde_json::json!({"metadata": {"total_size": 1}, "weight_map": map}).to_string().into_bytes()
 }
 
-/// Tensors in this number of parts, in the order of their names.
+/// Divides tensors into a number of parts, in the order of their names.
 pub fn parted(tensors: &Tensors, parts: usize) -> Vec<Tensors> {
     let size = tensors.len().div_ceil(parts);
     let all: Vec<_> = tensors.iter().collect();

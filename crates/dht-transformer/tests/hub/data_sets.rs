@@ -1,4 +1,4 @@
-//! Data sets by their names on the hub: found, fetched once, checked; and what a hub may do wrong.
+//! Data sets by their names on the hub: they are located, fetched once and checked. Faults of the hub are reported.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::parquet_writer::reviews;
 use super::server::{COMMIT, Fault, Hub};
 
-/// Runs the hidden test below with these variables; what it prints of the split of a data set.
+/// Runs the hidden test below in a separate process, and returns its output about the split of a data set.
 fn child(name: &str, split: &str, cache: &Path, hub: &str) -> String {
     child_with(name, split, cache, hub, "0")
 }
@@ -57,17 +57,17 @@ fn a_child_reads_a_split() {
     }
 }
 
-/// All files and links below a folder.
+/// Files and links below a directory.
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
+    let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) { found.extend(files(&path)) } else { found.push(path) }
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) { paths.extend(files(&path)) } else { paths.push(path) }
     }
-    found
+    paths
 }
 
-/// A hub with a data set of two splits, the first in two parts, and an empty cache.
+/// Hub with a data set of two splits, of which the first has two parts, and an empty cache.
 fn place() -> (Hub, TempDir) {
     let hub = Hub::start();
     let put = |path: &str, bytes| hub.put("datasets/some/reviews", "main", path, bytes);
@@ -95,7 +95,7 @@ fn a_split_is_fetched_once_into_the_cache_of_the_python_library() {
     assert!(said.contains("read 32 rows"), "{said}");
     assert_eq!(hub.asked().len(), 1, "the list alone");
 
-    // A file that was damaged since is fetched again.
+    // A file that was damaged in the cache is fetched again.
     let file = std::fs::canonicalize(snapshot.join("data/train-00001-of-00002.parquet")).unwrap();
     std::fs::write(&file, b"PAR1").unwrap();
     assert!(child("some/reviews", "train", cache.path(), &hub.address).contains("read 32 rows"));
@@ -121,7 +121,7 @@ fn what_is_in_the_cache_is_read_without_the_hub() {
     assert!(said.contains("data/test-00000-of-00001.parquet is not in the cache, and HF_HUB_OFFLINE says"), "{said}");
     let said = child_with("some/other", "test", cache.path(), &hub.address, "TRUE");
     assert!(said.contains("the list of files is not in the cache, and HF_HUB_OFFLINE says"), "{said}");
-    // A hub that says that there is none is believed.
+    // If the hub answers that the data set does not exist, that is the result.
     hub.break_with(Fault::Status(404));
     let said = child("some/reviews", "train", cache.path(), &hub.address);
     assert!(said.contains("the hub answers 404"), "{said}");
@@ -187,7 +187,7 @@ fn a_revision_is_a_branch_a_tag_or_a_commit() {
     // Names of files are encoded, too.
     hub.put("datasets/some/odd", "main", "data/test-a b#1%20?.parquet", reviews(7, 0));
     assert!(child("some/odd", "test", cache.path(), &hub.address).contains("read 7 rows"));
-    // Equal files of two commits are one file of the cache.
+    // Equal files of two commits are stored once in the cache.
     let said = child("some/reviews", "train", cache.path(), &hub.address);
     assert!(said.contains("read 32 rows"), "{said}");
     hub.asked();
@@ -202,7 +202,7 @@ fn the_files_are_those_of_the_listed_commit() {
     hub.break_with(Fault::Moves);
     let said = child("some/reviews", "train", cache.path(), &hub.address);
     assert!(said.contains("read 32 rows"), "{said}");
-    // A commit that is gone, as after a push of another history.
+    // The commit no longer exists, as after a forced push.
     hub.break_with(Fault::Gone);
     let said = child("some/reviews", "train", cache.path(), &hub.address);
     let expected = "refused: some/reviews on the hub: the hub answers 404 for data/train-00000-of-00002.parquet";
@@ -229,7 +229,7 @@ fn what_a_hub_does_wrong_is_told_and_leaves_no_file() {
         assert!(said.contains("refused: some/reviews on the hub: ") && said.contains(expected), "{fault:?}: {said}");
         let left = files(cache.path());
         assert!(!left.iter().any(|path| path.ends_with("test-00000-of-00001.parquet")), "{fault:?}: {left:?}");
-        // A part that was fetched is gone on with; nothing that went wrong stays in the way.
+        // The download resumes from the fetched part; earlier faults leave nothing that prevents it.
         hub.break_with(Fault::None);
         let said = child("some/reviews", "test", cache.path(), &hub.address);
         assert!(said.contains("read 6 rows"), "after {fault:?}: {said}");

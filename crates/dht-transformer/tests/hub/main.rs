@@ -1,4 +1,4 @@
-//! Names on the hub, of models and of data sets, from a server of our own; and parquet files.
+//! Models and data sets by their names on the hub, served by a local test server, and parquet files.
 
 mod models;
 

@@ -1,4 +1,4 @@
-//! Models by their names on the hub: revisions, files, sums, and what a hub or a cache may do wrong.
+//! Models by their names on the hub: revisions, files, checksums, and faults of the hub or the cache.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,14 +16,14 @@ fn golden(name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).expect("a golden file")
 }
 
-/// Adds a model of two layers to a folder of a repository, without its weights.
+/// Adds the configuration of a model with two layers to a directory of a repository.
 fn put_config(hub: &Hub, repository: &str, branch: &str, folder: &str) {
     hub.put(repository, branch, &format!("{folder}config.json"), golden("config.json"));
     let vocabulary = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n".to_vec();
     hub.put(repository, branch, &format!("{folder}vocab.txt"), vocabulary);
 }
 
-/// A hub with a model, and an empty cache.
+/// Hub with a model, and an empty cache.
 fn place() -> (Hub, TempDir) {
     let hub = Hub::start();
     put_config(&hub, "models/tiny/bert", "main", "");
@@ -45,7 +45,7 @@ fn command(name: &str, cache: &Path, hub: &str, variables: &[(&str, &str)]) -> C
     command
 }
 
-/// Loads a model in a process of its own, and returns what it prints.
+/// Loads a model in a separate process, and returns its output.
 fn child_with(name: &str, cache: &Path, hub: &str, variables: &[(&str, &str)]) -> String {
     let output = command(name, cache, hub, variables).output().expect("a process");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -75,7 +75,7 @@ fn a_child_loads_a_model() {
     }
 }
 
-/// Paths of all files and links below a folder of a repository in the cache.
+/// Paths of all files and links below a directory of a repository in the cache.
 fn cached(cache: &TempDir, repository: &str, folder: &str) -> Vec<String> {
     let root = cache.path().join("hub").join(repository).join(folder);
     let (mut found, mut folders) = (Vec::new(), vec![root.clone()]);
@@ -108,7 +108,7 @@ fn a_model_is_fetched_once_by_the_listed_commit() {
 
     assert!(child("tiny/bert", &cache, &hub).contains(LOADED));
     assert_eq!(hub.asked().len(), 1, "the list alone");
-    // A new commit with the same weights.
+    // The branch gets a new commit with the same weights.
     let second = hub.commit("models/tiny/bert", "main");
     assert!(child("tiny/bert", &cache, &hub).contains(&format!("snapshots/{second}\n")));
     assert_eq!(hub.asked().len(), 1, "the list alone");
@@ -145,10 +145,10 @@ fn each_form_of_a_revision_is_fetched_and_none_else() {
         assert!(said.contains(LOADED) && said.contains(&format!("snapshots/{commit}\n")), "{revision}: {said}");
         assert_eq!(hub.asked()[0], format!("/api/models/tiny/bert/revision/{address}?blobs=true"));
     }
-    // The list of a whole commit is never asked for again.
+    // The file list of a commit is requested only once.
     assert!(child(&format!("tiny/bert@{COMMIT}"), &cache, &hub).contains(LOADED));
     assert_eq!(hub.asked(), Vec::<String>::new());
-    // A branch below another one, which no directory can have at the same time.
+    // Branch names that cannot exist as directories at the same time, since one is the parent of another.
     for branch in ["next", "next/two", "next.two"] {
         put_config(&hub, name, branch, "");
         hub.put(name, branch, WEIGHTS, golden(WEIGHTS));
@@ -186,7 +186,7 @@ fn a_wrong_revision_is_refused_with_those_that_there_are() {
         assert!(said.contains("refused: "), "{said}");
     }
     assert_eq!(cached(&cache, "", ""), Vec::<String>::new());
-    // What is not a name stays a path.
+    // A text that is not a model name is a path.
     assert!(child("./tiny@v1", &cache, &hub).contains("No such file"));
 }
 
@@ -199,7 +199,7 @@ fn a_branch_that_moves_does_not_mix_commits() {
     hub.break_with(Fault::None);
     let said = child("tiny/bert", &cache, &hub);
     assert!(said.contains("refused: ") && !said.contains(COMMIT), "the new commit's files are no model: {said}");
-    // A push of another history has left a list of a commit that is gone.
+    // After a forced push, the cache has the file list of a commit that no longer exists.
     let (hub, cache) = place();
     hub.break_with(Fault::Gone);
     let said = child("tiny/bert", &cache, &hub);
@@ -306,14 +306,14 @@ fn a_model_of_sentence_transformers_is_fetched_with_its_pooling() {
 
 #[test]
 fn a_download_that_differs_from_the_list_stays_nowhere() {
-    let wanted = sum(&golden(WEIGHTS));
+    let checksum = sum(&golden(WEIGHTS));
     let mut other = golden(WEIGHTS);
     other[4] ^= 1;
     let size = other.len();
     for (fault, expected) in [
         (
             Fault::OtherByte,
-            format!("model.safetensors has the SHA-256 {}, expected {wanted}: it is deleted", sum(&other)),
+            format!("model.safetensors has the SHA-256 {}, expected {checksum}: it is deleted", sum(&other)),
         ),
         (
             Fault::Shorter,
@@ -333,11 +333,11 @@ fn a_download_that_differs_from_the_list_stays_nowhere() {
         let snapshots = cached(&cache, "models--tiny--bert", "snapshots");
         let blobs = cached(&cache, "models--tiny--bert", "blobs");
         assert!(
-            !snapshots.iter().chain(&blobs).any(|path| path.ends_with(WEIGHTS) || *path == wanted),
+            !snapshots.iter().chain(&blobs).any(|path| path.ends_with(WEIGHTS) || *path == checksum),
             "{snapshots:?}"
         );
         // An interrupted download leaves its part, and the next one continues it.
-        assert_eq!(blobs.contains(&format!("{wanted}.part")), fault == Fault::CutOff, "{fault:?}: {blobs:?}");
+        assert_eq!(blobs.contains(&format!("{checksum}.part")), fault == Fault::CutOff, "{fault:?}: {blobs:?}");
         hub.break_with(Fault::None);
         let said = child("tiny/bert", &cache, &hub);
         assert!(said.contains(LOADED), "after {fault:?}: {said}");
@@ -367,7 +367,8 @@ fn a_part_is_gone_on_with_whatever_the_hub_makes_of_ranges() {
             assert_eq!(asked, if part == whole { 0 } else { 1 + again }, "{fault:?} after {}", part.len());
         }
     }
-    // A part of another content shows in the sum; it is deleted, and the next download is whole.
+    // A partial file with wrong content fails the checksum. It is deleted, and the next download starts from the
+    // beginning.
     let (hub, cache) = place();
     let blobs = cache.path().join("hub/models--tiny--bert/blobs");
     std::fs::create_dir_all(&blobs).unwrap();
@@ -390,7 +391,7 @@ fn a_file_in_the_cache_is_compared_by_its_size() {
     std::fs::write(&blob, &other[1..]).unwrap();
     assert!(child("tiny/bert", &cache, &hub).contains(LOADED));
     assert_eq!(std::fs::read(&blob).unwrap(), golden(WEIGHTS));
-    // A link whose content is gone.
+    // The target of the link no longer exists.
     std::fs::remove_file(&blob).unwrap();
     assert!(child("tiny/bert", &cache, &hub).contains(LOADED));
 }
@@ -424,10 +425,10 @@ fn a_private_model_wants_a_token() {
         assert!(with(&[("HF_TOKEN", "wrong")]).contains("set HF_TOKEN"));
         let said = with(&[("HF_TOKEN", "two\nlines")]);
         assert!(said.contains("refused: ") && said.contains("could not be fetched"), "{said}");
-        // The token of a login is in a file.
+        // A login stores its token in a file.
         std::fs::write(empty.path().join("token"), &token).unwrap();
         assert!(with(&[]).contains(LOADED));
-        // The repository has another name now, and a mirror sends to the hub.
+        // The repository was renamed, and a mirror redirects to the hub.
         let empty = tempfile::tempdir().unwrap();
         let said = child_with("old/bert", empty.path(), &hub.address, &[("HF_TOKEN", &token)]);
         assert!(said.contains(LOADED), "{said}");
@@ -459,7 +460,7 @@ fn what_is_in_the_cache_is_loaded_without_the_hub() {
         };
         assert!(said.contains(expected), "{said}");
     }
-    // A file that is listed, and not in the cache.
+    // A listed file is missing from the cache.
     let folder = cache.path().join("hub/models--tiny--bert");
     std::fs::remove_file(folder.join("blobs").join(sum(&golden(WEIGHTS)))).unwrap();
     let said = child_with("tiny/bert@v1.0", cache.path(), &closed, &offline);
@@ -488,7 +489,7 @@ fn a_cache_of_the_python_library_is_read_offline() {
     }
     let said = child_with("tiny/bert", cache.path(), &hub.address, &offline);
     assert!(said.contains("the list of files is not in the cache"), "no other revision is taken: {said}");
-    // A reference that leads out of the cache.
+    // A reference points outside of the cache.
     std::fs::write(folder.join("refs/main"), "../../..").unwrap();
     let said = child_with("tiny/bert", cache.path(), &hub.address, &offline);
     assert!(said.contains("the list of files is not in the cache"), "{said}");
@@ -496,7 +497,7 @@ fn a_cache_of_the_python_library_is_read_offline() {
     let said = child_with(&full, cache.path(), &hub.address, &offline);
     assert!(said.contains("the list of files is not in the cache"), "{said}");
     assert_eq!(hub.asked(), Vec::<String>::new());
-    // With the hub, what is missing is fetched beside what is there.
+    // If the hub is available, only missing files are fetched.
     assert!(child(&full, &cache, &hub).contains(LOADED));
     assert_eq!(hub.asked().iter().filter(|path| !path.starts_with("/api/")).count(), 2, "the address and the content");
 }

@@ -1,4 +1,4 @@
-//! Parquet files as data sets: what is read, what is refused, and that no damage makes the reader panic.
+//! Parquet files as data sets: supported files are read, others are refused, and damaged files cause no panic.
 
 use std::path::Path;
 
@@ -117,14 +117,15 @@ fn classes_have_the_names_of_the_file_in_its_order() {
     let data = read(&named).unwrap();
     assert_eq!(data.labels, ["z", "y", "x"], "also of a class without a row");
     assert_eq!(data.examples.iter().map(|row| row.label).collect::<Vec<_>>(), [0, 2, 0]);
-    // A model that knows the numbers gets the numbers; one that knows neither refuses.
+    // A model with numbers as class names gets the numbers. A model that has neither the numbers nor the names refuses
+    // the file.
     let known =
         |labels: &[&str]| DatasetReader::new().labels(labels.iter().copied()).read_from("t.parquet", &named[..]);
     assert_eq!(known(&["2", "1", "0"]).unwrap().examples[1].label, 0);
     assert_eq!(known(&["x", "y", "z"]).unwrap().examples[1].label, 0);
     let (row, refused) = problem(known(&["p", "q"]));
     assert!(matches!(refused, DataProblem::OtherLabels { labels, .. } if labels.contains("\"z\"")) && row == Some(1));
-    // Names that cannot be are none.
+    // Invalid lists of class names are ignored.
     for names in [&["a", "a"][..], &[], &["a", " b"]] {
         let odd = parquet(&columns(), 9, Compression::SNAPPY, Some(class_label("label", names)));
         assert_eq!(read(&odd).unwrap().labels, ["0", "2"]);
@@ -138,7 +139,7 @@ fn secret_labels_are_refused_with_their_row() {
     assert_eq!(problem(read(&named)), (Some(2), DataProblem::HiddenLabel));
     let known = DatasetReader::new().labels(["0", "1"]);
     assert_eq!(problem(known.read_from("t.parquet", &plain(&columns)[..])), (Some(2), DataProblem::HiddenLabel));
-    // Without names -1 may be a class.
+    // Without class names, -1 may be a class.
     assert_eq!(read(&plain(&columns)).unwrap().labels, ["-1", "0"]);
     let numbers = DatasetReader::new().label_kind(LabelKind::Number);
     let scored = |scores: Vec<f64>| plain(&[("text", texts(["a b", "c d"])), ("label", Cells::Numbers(scores))]);
@@ -204,7 +205,7 @@ fn what_is_no_table_of_texts_is_refused() {
     assert!(matches!(problem(little).1, DataProblem::TooLarge { most: 50 }));
 }
 
-/// Reads a damaged file; whether it had the same rows all the same.
+/// Reads a damaged file. Returns whether it still has the same rows.
 fn survives(bytes: &[u8], whole: &Dataset) -> bool {
     match read(bytes) {
         Ok(data) => data.examples == whole.examples,
@@ -228,7 +229,7 @@ fn damaged_files_are_refused_or_read_and_nothing_panics() {
                 bytes[at] ^= 1 << rng.random_range(0..8);
             }
             2 => (0..rng.random_range(1..20)).for_each(|_| bytes[rng.random_range(0..file.len())] = rng.random()),
-            // Most of the structure is at the end.
+            // The end of the file has most of its structure.
             _ => {
                 let at = file.len() - 1 - rng.random_range(0..file.len().min(900));
                 bytes[at] = rng.random();

@@ -1,4 +1,4 @@
-//! Writes small parquet files.
+//! Writer of small parquet files.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
-/// The cells of a column.
+/// Cells of a column.
 pub enum Cells {
     Texts(Vec<Option<String>>),
     Integers(Vec<i64>),
@@ -17,7 +17,7 @@ pub enum Cells {
     Lists(Vec<Vec<i64>>),
 }
 
-/// Texts without a null.
+/// Text cells without a null.
 pub fn texts<T: ToString>(cells: impl IntoIterator<Item = T>) -> Cells {
     Cells::Texts(cells.into_iter().map(|cell| Some(cell.to_string())).collect())
 }
@@ -31,7 +31,7 @@ pub fn class_label(column: &str, names: &[&str]) -> String {
     .to_string()
 }
 
-/// A file of these columns, in groups of so many rows.
+/// Writes a file of columns, in row groups of `group` rows.
 pub fn parquet(columns: &[(&str, Cells)], group: usize, compression: Compression, features: Option<String>) -> Vec<u8> {
     let field = |(name, cells): &(&str, Cells)| match cells {
         Cells::Texts(_) => format!("optional binary {name} (STRING);"),
@@ -90,7 +90,7 @@ pub fn parquet(columns: &[(&str, Cells)], group: usize, compression: Compression
     bytes
 }
 
-/// Reviews: classes 0 and 1 by the names `bad` and `good`.
+/// File of reviews with the classes 0 and 1, which are named `bad` and `good`.
 pub fn reviews(rows: usize, from: usize) -> Vec<u8> {
     let text = |row: usize| format!("the {} was {}", ["soup", "wine"][row / 2 % 2], ["stale", "fresh"][row % 2]);
     let columns = [

@@ -1,4 +1,4 @@
-//! A server that plays the hub on this machine.
+//! Local test server that imitates the hub.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 /// First commit of the branch `main` of every repository.
 pub const COMMIT: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
-/// Token that a private repository wants.
+/// Token that a private repository requires.
 pub const TOKEN: &str = "hf_secret";
 
 /// Fault of the server.
@@ -18,33 +18,33 @@ pub const TOKEN: &str = "hf_secret";
 pub enum Fault {
     #[default]
     None,
-    /// Every question is answered with this status.
+    /// Every request is answered with this status.
     Status(u16),
-    /// Every question without [`TOKEN`] is answered with this status.
+    /// Every request without [`TOKEN`] is answered with this status.
     Private(u16),
-    /// Large files end in their middle.
+    /// Large files end in the middle, although their full length is stated.
     CutOff,
-    /// Large files end in their middle, and are not said to be longer.
+    /// Large files end in the middle, and the shorter length is stated.
     EndsEarly,
-    /// Large files have another byte.
+    /// Large files have one wrong byte.
     OtherByte,
-    /// Large files are one byte shorter, and said to be.
+    /// Large files are one byte shorter, and the shorter length is stated.
     Shorter,
-    /// Large files are sent whole where a part is asked for.
+    /// Large files are sent whole although a range is requested.
     NoRanges,
-    /// Of large files another part is sent than is asked for.
+    /// Another range of a large file is sent than requested.
     OtherRange,
-    /// The list has no sums.
+    /// The file list has no checksums.
     NoSums,
-    /// The list has neither sums nor sizes.
+    /// The file list has neither checksums nor sizes.
     NamesAlone,
-    /// The list is not JSON.
+    /// The file list is not JSON.
     NoJson,
-    /// The list has a path that leads out of the cache.
+    /// The file list has a path that points outside of the cache.
     PathOutside,
-    /// After each list, the branch gets a commit with other files.
+    /// After each file list, the branch gets a commit with other files.
     Moves,
-    /// The list has a commit whose files are gone.
+    /// The file list names a commit whose files no longer exist.
     Gone,
 }
 
@@ -62,11 +62,11 @@ impl Repository {
     /// Files and commit of a branch, a tag, or the beginning of a commit.
     fn find(&self, revision: &str) -> Option<(&str, &Files)> {
         let commit = self.references.get(revision).map_or(revision, String::as_str);
-        let mut found = self.commits.iter().filter(|(full, _)| full.starts_with(commit) && commit.len() >= 7);
-        found.next().map(|(full, files)| (full.as_str(), files))
+        let mut matches = self.commits.iter().filter(|(full, _)| full.starts_with(commit) && commit.len() >= 7);
+        matches.next().map(|(full, files)| (full.as_str(), files))
     }
 
-    /// Gives a branch a new commit with these files.
+    /// Adds a commit with files to a branch, and returns its name.
     fn commit(&mut self, branch: &str, files: Files) -> String {
         let last = self.references.get(branch);
         let first = || if branch == "main" { COMMIT.to_owned() } else { sum(branch.as_bytes())[..40].to_owned() };
@@ -79,13 +79,13 @@ impl Repository {
 
 #[derive(Default)]
 struct State {
-    /// By `datasets/OWNER/NAME` or `models/OWNER/NAME`.
+    /// Repositories by `datasets/OWNER/NAME` or `models/OWNER/NAME`.
     repositories: BTreeMap<String, Repository>,
     asked: Vec<String>,
     fault: Fault,
 }
 
-/// Question of a client.
+/// Request of a client.
 #[derive(Default)]
 struct Question {
     path: String,
@@ -93,7 +93,7 @@ struct Question {
     has_token: bool,
 }
 
-/// The server; it answers as long as the process lives.
+/// Running test server, which answers until the process ends.
 #[derive(Clone)]
 pub struct Hub {
     pub address: String,
@@ -108,7 +108,7 @@ impl Hub {
         let answering = hub.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A client that hangs up is its own affair.
+                // A client that closes the connection is not an error of the server.
                 let _ = answering.answer(stream);
             }
         });
@@ -130,7 +130,7 @@ impl Hub {
         repository.commits.entry(commit.clone()).or_default().insert(path.into(), bytes);
     }
 
-    /// Gives a branch a new commit with the same files.
+    /// Adds a commit with the same files to a branch.
     pub fn commit(&self, repository: &str, branch: &str) -> String {
         let mut state = self.state();
         let repository = state.repositories.get_mut(repository).expect("a repository");
@@ -138,7 +138,7 @@ impl Hub {
         repository.commit(branch, files)
     }
 
-    /// Gives the commit of a branch a name.
+    /// Tags the current commit of a branch.
     pub fn tag(&self, repository: &str, branch: &str, tag: &str) {
         let mut state = self.state();
         let repository = state.repositories.get_mut(repository).expect("a repository");
@@ -198,7 +198,7 @@ impl Hub {
             Fault::Private(status) if !has_token => return (format!("{status} Refused\r\n"), Vec::new()),
             _ => {}
         }
-        // A mirror, and a repository that was renamed.
+        // Paths of a mirror, and of a renamed repository, are redirected.
         if let Some(rest) = path.strip_prefix("/mirror") {
             return (format!("308 Permanent Redirect\r\nlocation: {}{rest}\r\n", self.address), Vec::new());
         }
@@ -214,7 +214,7 @@ impl Hub {
                 return state
                     .repositories
                     .get(name)
-                    .map_or_else(missing, |found| ("200 OK\r\n".into(), references(found)));
+                    .map_or_else(missing, |repository| ("200 OK\r\n".into(), references(repository)));
             }
             let Some((name, revision)) = rest.split_once("/revision/") else { return missing() };
             let fault = state.fault;
@@ -240,7 +240,7 @@ impl Hub {
         }
         let Some((commit, bytes)) = find(state, path.trim_start_matches('/')) else { return missing() };
         let head = format!("x-repo-commit: {commit}\r\netag: \"{}\"\r\n", sum(bytes));
-        // Small files come at once, large ones from another place.
+        // Small files are sent directly; large files are redirected to another address.
         if !is_large(path) {
             return part(bytes, *range, &head);
         }
@@ -253,8 +253,8 @@ fn is_large(path: &str) -> bool {
     [".parquet", ".safetensors", ".bin", ".onnx", ".h5"].iter().any(|end| path.ends_with(end))
 }
 
-/// Commit and content of `datasets/OWNER/NAME/resolve/REVISION/PATH`, or without `datasets/` of a model. The revision is
-/// one part of the path, as in a question to the hub.
+/// Commit and content of `datasets/OWNER/NAME/resolve/REVISION/PATH`, or without `datasets/` of a model. The revision
+/// is one segment of the path, as in a request to the hub.
 fn find<'a>(state: &'a State, path: &str) -> Option<(String, &'a Vec<u8>)> {
     let (repository, file) = path.split_once("/resolve/")?;
     let repository =
@@ -264,7 +264,7 @@ fn find<'a>(state: &'a State, path: &str) -> Option<(String, &'a Vec<u8>)> {
     Some((commit.to_owned(), files.get(&decoded(file))?))
 }
 
-/// Text of a part of an address.
+/// Decodes a percent-encoded segment of an address.
 fn decoded(text: &str) -> String {
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -322,7 +322,7 @@ fn part(all: &[u8], range: Option<(usize, Option<usize>)>, head: &str) -> (Strin
     }
 }
 
-/// SHA-256 in hexadecimal.
+/// SHA-256 of bytes in hexadecimal.
 pub fn sum(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,7 +2,7 @@ use dht_toys::{data, rng, sample};
 use dht_transformer::{PackedBatch, Sample, data::UnreadTokens};
 use proptest::prelude::*;
 
-/// Samples whose tokens tell sample and place.
+/// Samples whose token ids identify the sample and the position.
 fn samples(lengths: &[usize]) -> Vec<Sample> {
     let text = |(id, &length): (usize, &usize)| {
         let mut text = sample(id as u64, id as u32 % 3, (0..length).map(|place| (100 * id + place) as u32));
@@ -35,7 +35,7 @@ fn cut_tokens_stay_with_their_samples() {
         batch.select(&[2, 0]),
         PackedBatch::from_samples([&samples[2], &samples[0]])
             .map(|mut expected| {
-                // A selection of a batch with cut tokens keeps an entry for each sample.
+                // A selection from a batch with truncated texts has an entry for each sample.
                 expected.rest.resize(2, UnreadTokens::default());
                 expected
             })
@@ -58,12 +58,12 @@ fn cut_tokens_change_the_sum_of_a_data_set_and_none_do_not() {
 #[test]
 fn types_that_are_all_0_need_not_be_there() {
     let mut samples = samples(&[2, 1, 4]);
-    let kept = samples.clone();
+    let unchanged = samples.clone();
     samples.iter_mut().take(2).for_each(|sample| sample.encoding.type_ids = Vec::new());
-    assert_eq!(PackedBatch::from_samples(&samples).unwrap(), PackedBatch::from_samples(&kept).unwrap());
+    assert_eq!(PackedBatch::from_samples(&samples).unwrap(), PackedBatch::from_samples(&unchanged).unwrap());
     let digests = |samples: &[Sample]| samples.iter().map(|sample| sample.encoding.digest()).collect::<Vec<_>>();
-    assert_eq!(digests(&samples), digests(&kept));
-    assert_eq!(data(["a"], samples).sha256(), data(["a"], kept).sha256());
+    assert_eq!(digests(&samples), digests(&unchanged));
+    assert_eq!(data(["a"], samples).sha256(), data(["a"], unchanged).sha256());
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn the_order_depends_on_the_seed_alone() {
 #[test]
 fn a_wide_window_puts_like_lengths_together() {
     let lengths: Vec<usize> = (0..1000).map(|row| row * 7919 % 97 + 1).collect();
-    // What padding to the longest of each batch would cost.
+    // Cost of padding all texts to the longest text of their batch.
     let cost = |window| {
         let mut rng = rng(3);
         let batches = PackedBatch::epoch_order(&lengths, 10, window, &mut rng).unwrap();

@@ -17,7 +17,7 @@ pub(crate) fn read(name: &str, content: &str) -> Result<Dataset, Error> {
     DatasetReader::new().read_from(name, content.as_bytes())
 }
 
-/// The line and problem of a data error.
+/// Line and problem of a data error.
 pub(crate) fn problem(result: Result<Dataset, Error>) -> (Option<u64>, DataProblem) {
     match result {
         Err(Error::Data { line, problem, .. }) => (line, problem),
@@ -44,7 +44,7 @@ const CLOSE: &str = "the field that opens here runs over several lines; close it
 const QUOTE: &str = "put the field in quotes, and double each quote inside";
 pub(crate) const NEWS: &str = "\"2\",\"\",\"a match, won\"\n\"1\",\"Title here\",\"said \"\"no\"\" twice\"\n\"2\",\"On\",\"two\nlines\"\n\"1\",\"\",\"x\\y z\"\n";
 
-/// A reader of columns 1 and 2, joined.
+/// Reader that joins the columns 1 and 2.
 fn news() -> DatasetReader {
     DatasetReader::new().text_columns([Column::Number(1), Column::Number(2)])
 }
@@ -316,7 +316,7 @@ proptest! {
     ) {
         for name in ["t.csv", "t.tsv", "t.jsonl", "t.csv.gz"] {
             for header in [None, Some(true), Some(false)] {
-                // What it says does not matter here, only that it says something.
+                // The result does not matter, as long as the call returns.
                 let _ = DatasetReader::new().header(header).read_from(name, bytes.as_slice());
             }
         }
@@ -346,7 +346,7 @@ proptest! {
     }
 }
 
-/// Rows and classes.
+/// Numbers of rows and classes.
 fn summary(data: &Dataset) -> (usize, usize) {
     (data.len(), data.labels.len())
 }
@@ -408,7 +408,7 @@ fn real_sentence_pairs_are_pairs() {
 
 const WORDS: [&str; 5] = ["very negative", "negative", "neutral", "positive", "very positive"];
 
-/// Texts at random and labels at random: nothing can be learnt from the texts.
+/// Random texts with random labels, so that nothing can be learned from the texts.
 fn random_rows(rows: usize, line: impl Fn(&str, usize) -> String) -> String {
     use rand::RngExt;
     let mut rng = ChaCha8Rng::seed_from_u64(5);
@@ -431,12 +431,12 @@ fn a_column_that_tells_the_label_is_read_when_asked_and_noted() {
     assert!(data.reading.as_ref().unwrap().to_string().ends_with(beware), "{:?}", data.reading);
 }
 
-/// A reader of columns 1 and 2, joined, with the label in column 0.
+/// Reader that joins the columns 1 and 2, with the label in column 0.
 fn joined() -> DatasetReader {
     news().label_column(Column::Number(0))
 }
 
-/// Rows with a written-out label that is another one in some rows.
+/// Rows with a label and its written-out name; in `wrong` rows the name belongs to another label.
 fn noisy(rows: usize, wrong: usize) -> String {
     random_rows(rows, |text, label| {
         let row: usize = text.rsplit(' ').next().and_then(|row| row.parse().ok()).expect("texts end in their row");
@@ -463,7 +463,7 @@ fn honest_columns_are_no_leak() {
         let data = reader.read_from("t.csv", rows.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(data.reading.unwrap().notes(), Vec::<String>::new(), "{name}");
     };
-    // Sections of a newspaper go with several labels; empty cells say nothing; every text is another one.
+    // Newspaper sections occur with several labels, empty cells are ignored, and all texts differ.
     fine(
         "sections",
         &random_rows(100, |text, label| {
@@ -474,14 +474,14 @@ fn honest_columns_are_no_leak() {
     let one = |rows: usize| random_rows(rows, |text, label| format!("{label},{text}\n"));
     fine("each row twice", &one(200).repeat(2));
     fine("a few rows again", &(one(40) + &one(10)));
-    // Nearly all rows are of one class: a source that is always the same, or one at random, tells nothing.
+    // Nearly all rows have one class, so a source column that is constant or random does not predict the label.
     let rare = |source: fn(usize) -> &'static str| -> String {
         let row = |row: usize| format!("{},{},text {row} of many\n", u8::from(row % 200 == 7), source(row));
         (0..800).map(row).collect()
     };
     fine("one source", &rare(|_| "our shop"));
     fine("three sources", &rare(|row| ["our shop", "the street", "an agent"][row % 3]));
-    // The only column with words: stock phrases are what such data have.
+    // If only one column has words, repeated phrases are accepted as texts.
     let phrases: String = (0..200).map(|row| format!("{},{}\n", row % 5, WORDS[row % 5])).collect();
     fine("phrases", &phrases);
     fine("few rows", "label,text\na,one two\na,one two\nb,no one\nb,no one\n");
@@ -507,7 +507,7 @@ fn a_label_column_with_rivals_is_asked_for() {
             "not read: column 1",
         ]
     );
-    // By the training set's labels: both marks fit.
+    // Both spellings match the labels of the training set.
     let known = DatasetReader::new().labels(["yes", "no"]);
     let marks = "yes,no,fine work\nno,no,no work\n";
     assert_eq!(

@@ -1,6 +1,6 @@
 use dht_transformer::{Error, storage::write_atomically};
 
-/// The permissions of a file, those of its kind (file or directory) left out.
+/// Permission bits of a file, without the bits for its type.
 #[cfg(unix)]
 fn mode(path: &std::path::Path) -> u32 {
     std::os::unix::fs::MetadataExt::mode(&path.metadata().expect("it was written")) & 0o777

@@ -1,4 +1,4 @@
-//! Rows in other compressions, encodings, formats and files read as those of a plain csv file.
+//! Rows in other compressions, encodings, formats and file layouts are read like rows of a plain csv file.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
     text.encode_utf16().flat_map(bytes).collect()
 }
 
-/// The texts to predict of a file.
+/// Texts of a file that is read for prediction.
 fn predicted(name: &str, bytes: &[u8], columns: TextColumns) -> Result<Vec<String>, Error> {
     let (format, compression) = TextFormat::of_name(name);
     let mut rows = TextStream::new(name, bytes, format, compression, columns)?;
@@ -59,11 +59,11 @@ fn other_encodings_are_read_by_their_mark_or_when_named() {
     let lines =
         read_bytes("t.csv", &utf16(&marked, u16::to_le_bytes), None).expect("rows").reading.expect("it").lines();
     assert!(lines[0].starts_with("csv in UTF-16LE, a header"), "{lines:?}");
-    // Without a mark or a name, it is refused.
+    // Latin-1 is refused without a byte order mark or a named encoding.
     let latin: Vec<u8> = PLAIN.chars().map(|sign| sign as u8).collect();
     assert_eq!(problem(read_bytes("t.csv", &latin, None)), (Some(2), DataProblem::NotUtf8 { byte: 8 }));
     assert_eq!(problem(read_bytes("t.csv", &utf16(PLAIN, u16::to_le_bytes), None)), (Some(1), DataProblem::Binary));
-    // UTF-8 of an odd length is no UTF-16, whatever its first signs look like.
+    // UTF-8 of an odd length is not UTF-16, whatever its first bytes look like.
     let odd = format!("{PLAIN}x,yz");
     assert_eq!(odd.len() % 2, 1);
     let refused = problem(read_bytes("t.csv", odd.as_bytes(), Some("utf-16le"))).1;
@@ -86,11 +86,11 @@ fn lines_may_end_in_carriage_returns_alone() {
         predicted("t.txt", b"fine\r\rno work\r", TextColumns::default()).expect("texts"),
         ["fine", "", "no work"]
     );
-    // A quoted cell keeps its lines, and an error has the number of its own.
+    // A quoted cell keeps its line breaks, and an error has the right line number.
     let quoted = read("t.csv", "text,label\r\"two\rlines\",a\rone line,b\r").expect("rows");
     assert_eq!(texts(&quoted), ["two\nlines", "one line"]);
     assert_eq!(problem(read("t.csv", "text,label\rfine work,\r")), (Some(2), DataProblem::EmptyLabel));
-    // Both kinds of ends in one file are refused, as before.
+    // A file with both kinds of line ends is refused.
     assert_eq!(problem(read("t.csv", "text,label\rfine,a\nno work,b\n")).1, DataProblem::CarriageReturns);
 }
 
@@ -209,7 +209,7 @@ fn lists_that_are_no_labels_are_refused() {
     let file = "{\"text\": \"a b\", \"label\": [\"x\", \"y\"]}\n{\"text\": \"c d\", \"label\": [\"y\"]}\n";
     let refused = problem(asked.read_from("t.jsonl", file.as_bytes()));
     assert_eq!(refused, (Some(1), DataProblem::NestedCell { cell: "[x, y]".into() }));
-    // A text that is a list stays refused.
+    // A text that is a list is still refused.
     let text = problem(read("t.jsonl", "{\"text\": [\"a\"], \"label\": 1}\n{\"text\": [\"b\"], \"label\": 2}\n"));
     assert!(matches!(text, (Some(1), DataProblem::NestedValue { column }) if column == "text"));
 }
@@ -263,7 +263,7 @@ fn rows_are_drawn_with_the_same_probability() {
             numbers.into_iter().for_each(|number| counts[usize::from(header)][number] += 1);
         }
     }
-    // 500 draws of a fifth: 100, with a deviation of 9.
+    // With 500 draws at probability 1/5, the expected count is 100, with a standard deviation of 9.
     assert!(counts.iter().flatten().all(|count| (55..=145).contains(count)), "{counts:?}");
     let all = DatasetReader::new().most_rows(200, 1).read_from("t.csv", headed.as_bytes()).expect("rows");
     assert_eq!((all.len(), all.reading.expect("it").drawn_from), (200, None));
@@ -271,7 +271,7 @@ fn rows_are_drawn_with_the_same_probability() {
     assert!(data.reading.expect("it").lines()[0].ends_with("40 rows drawn from 200"));
 }
 
-/// Writes files in a directory, whose folders are made.
+/// Writes files into a directory, and creates their parent directories.
 fn write(folder: &Path, files: &[(&str, &[u8])]) {
     for (name, content) in files {
         let path = folder.join(name);
@@ -351,7 +351,7 @@ fn a_folder_for_each_class_is_a_data_set() {
     assert_eq!(texts(&data), ["no café here", "fine café – naïve", "quite good\nwork"]);
     let reading = data.reading.as_ref().expect("a reading");
     assert_eq!((reading.label.clone(), reading.blank_lines), (Some(Column::Name("label".into())), 1));
-    // A test set of one class is refused, as is no set.
+    // A test set with one class is refused, and so is a missing set.
     for (split, at) in [(Test, folder.path()), (Dev, folder.path())] {
         assert!(DatasetReader::find_parts(at, split).is_err(), "{split:?}");
     }
@@ -366,7 +366,7 @@ fn a_folder_for_each_class_is_a_data_set() {
 }
 
 proptest! {
-    /// Any bytes are read or refused, in any format: never a panic.
+    /// Any bytes are read or refused in any format, without a panic.
     #[test]
     fn any_bytes_are_read_or_refused(
         bytes in proptest::collection::vec(prop_oneof![any::<u8>(), proptest::sample::select(&b"[]{}\",:'\n\r _labet1"[..])], 0..200),

@@ -1,4 +1,4 @@
-//! Columns that are no labels, and labels that are no classes of the model.
+//! Refusal of columns that are not labels, and of labels that are not classes of the model.
 
 use dht_transformer::data::Column;
 use dht_transformer::error::DataProblem;
@@ -6,7 +6,7 @@ use dht_transformer::{Dataset, DatasetReader, Error};
 
 use crate::dataset::{problem, read};
 
-/// A header and rows of a text and a value that repeats.
+/// Table with a text column and a column whose values repeat.
 fn table(column: &str, value: impl Fn(usize) -> String) -> String {
     let rows = (0..40).map(|row| format!("words of row {row},{}\n", value(row)));
     format!("text,{column}\n") + &rows.collect::<String>()
@@ -16,15 +16,18 @@ fn table(column: &str, value: impl Fn(usize) -> String) -> String {
 fn columns_beside_a_label_are_not_guessed_as_one() {
     for column in ["user", "Author", "year", "language", "source"] {
         let file = table(column, |row| format!("{}", 2015 + row % 4));
-        let found = problem(read("t.csv", &file)).1;
-        assert!(matches!(&found, DataProblem::UncertainLabel { column: own, .. } if own.contains(column)), "{found:?}");
+        let reading = problem(read("t.csv", &file)).1;
+        assert!(
+            matches!(&reading, DataProblem::UncertainLabel { column: own, .. } if own.contains(column)),
+            "{reading:?}"
+        );
         let named = DatasetReader::new().label_column(Column::Name(column.into()));
         assert_eq!(named.read_from("t.csv", file.as_bytes()).unwrap().labels.len(), 4, "{column}, named");
     }
     assert_eq!(read("t.csv", &table("verdict", |row| format!("{}", row % 4))).unwrap().labels.len(), 4);
 }
 
-/// A table of a text and two other columns.
+/// Reads a table with a text column and two other columns.
 fn two(names: &str, values: impl Fn(usize) -> String) -> Result<Dataset, Error> {
     let rows = (0..40).map(|row| format!("words of row {row},{}\n", values(row)));
     read("t.csv", &(format!("text,{names}\n") + &rows.collect::<String>()))
@@ -37,7 +40,8 @@ fn a_complete_column_does_not_take_the_place_of_another_label() {
         other => panic!("{other:?}"),
     };
     let sentiment = |row: usize| ["pos", "neg"][row % 2];
-    // A gap, a class that comes once, whole numbers as floats, and a name that often stands beside a label.
+    // The cases are a missing label, a class that occurs once, whole numbers as floats, and a column name that often
+    // occurs beside a label.
     let gap = two("sentiment,device", |row| format!("{},{}", if row == 7 { "" } else { sentiment(row) }, row % 3));
     assert!(both(gap, ["sentiment", "device"]));
     let rare = two("intent,channel", |row| format!("{},{}", if row == 7 { "refund" } else { sentiment(row) }, row % 3));
@@ -63,7 +67,7 @@ fn labels_minus_one_and_one_are_both_named_in_a_refusal() {
     let signs = problem(read(&table("label", |row| if row % 2 == 0 { "-1".into() } else { "1".into() })));
     let DataProblem::OtherLabels { labels, .. } = &signs.1 else { panic!("{signs:?}") };
     assert!(labels.contains("\"-1\"") && labels.contains("\"1\""), "{labels}");
-    // Alone, or beside other numbers, -1 stands for a label that is kept secret.
+    // A label of -1, alone or beside other numbers, means that the label is hidden.
     for hidden in [table("label", |_| "-1".into()), table("label", |row| format!("{}", row as i64 % 3 - 1))] {
         assert_eq!(problem(read(&hidden)).1, DataProblem::HiddenLabel);
     }
@@ -76,18 +80,18 @@ fn columns_are_separated_as_the_header_or_a_spreadsheet_says() {
     let rows = |file: &str| read("t.csv", file).unwrap().examples;
     for sign in [';', '\t', '|'] {
         let file = plain.replace(',', &sign.to_string());
-        let found = read("t.csv", &file).unwrap();
-        assert_eq!(found.examples, expected.examples, "{sign:?}");
-        assert_eq!(found.reading.unwrap().separator, Some(sign));
+        let data = read("t.csv", &file).unwrap();
+        assert_eq!(data.examples, expected.examples, "{sign:?}");
+        assert_eq!(data.reading.unwrap().separator, Some(sign));
         assert_eq!(rows(&format!("sep={sign}\r\n{file}")), expected.examples);
-        // A comma is then a part of a text, and the decimal point of a number.
+        // With another separator, a comma is a part of a text, or the decimal separator of a number.
         let scores = format!("text{sign}score\nfine, work{sign}3,5\nno work{sign}1\n");
         let reader = DatasetReader::new().label_column("score").label_kind(dht_transformer::data::LabelKind::Number);
         let numbers = reader.read_from("t.csv", scores.as_bytes()).unwrap();
         assert_eq!((&*numbers.examples[0].text, &*numbers.examples[0].targets), ("fine, work", &[3.5][..]));
     }
     assert_eq!(rows(&format!("sep=,\n{plain}")), expected.examples);
-    // Without a known name only a request tells.
+    // Without a known column name, the label column must be named.
     let unknown = "opinion;verdict\nfine work;a\nno work;b\nfine;a\nno;b\n";
     assert!(matches!(problem(read("t.csv", unknown)).1, DataProblem::OneColumn { .. }));
     let reader = DatasetReader::new().separator(';').header(true).label_column("verdict");
@@ -128,13 +132,13 @@ fn labels_of_a_training_file_are_mapped_to_its_classes() {
     let numbers = "text,label\nfine food,1\ncold soup,0\n";
     let named = pairs(&[("0", "bad"), ("1", "good")]).read_from("n.csv", numbers.as_bytes()).unwrap();
     assert_eq!((&*named.labels, named.examples[0].label), (&["bad".to_owned(), "good".into()][..], 1));
-    // One spelling of two is not mapped; a class that no label has; a label with two classes.
-    let found = problem(pairs(&[("positive", "good")]).read_from("t.csv", file.as_bytes())).1;
-    assert!(matches!(found, DataProblem::TwoSpellings { .. }), "{found:?}");
-    let found = problem(pairs(&[("2", "good")]).read_from("n.csv", numbers.as_bytes())).1;
-    assert!(matches!(found, DataProblem::NoSuchClass { .. }), "{found:?}");
-    // A label of another file.
+    // The errors are a spelling that is not mapped, a class without a label, and a label with two classes.
+    let problem_of_classes = problem(pairs(&[("positive", "good")]).read_from("t.csv", file.as_bytes())).1;
+    assert!(matches!(problem_of_classes, DataProblem::TwoSpellings { .. }), "{problem_of_classes:?}");
+    let problem_of_classes = problem(pairs(&[("2", "good")]).read_from("n.csv", numbers.as_bytes())).1;
+    assert!(matches!(problem_of_classes, DataProblem::NoSuchClass { .. }), "{problem_of_classes:?}");
+    // A mapping may name a label that only another file has.
     assert_eq!(pairs(&[("2", "1")]).read_from("n.csv", numbers.as_bytes()).unwrap().labels, ["0", "1"]);
-    let found = problem(pairs(&[("0", "bad"), ("0", "good")]).read_from("n.csv", numbers.as_bytes())).1;
-    assert!(matches!(found, DataProblem::TwoClasses { .. }), "{found:?}");
+    let problem_of_classes = problem(pairs(&[("0", "bad"), ("0", "good")]).read_from("n.csv", numbers.as_bytes())).1;
+    assert!(matches!(problem_of_classes, DataProblem::TwoClasses { .. }), "{problem_of_classes:?}");
 }

@@ -1,4 +1,4 @@
-//! Texts are read as far as their first tokens need it, and no other tokens come of it.
+//! Long texts are tokenised only as far as their first tokens require, with the same tokens as from the whole text.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -16,14 +16,14 @@ use tokenizers::{
     TruncationParams,
 };
 
-/// A tokenizer, and the same as the `tokenizers` crate reads it.
+/// Tokenizer of this crate, and the same tokenizer in the `tokenizers` crate.
 struct Peers {
     name: &'static str,
     ours: TextTokenizer,
     theirs: Tokenizer,
 }
 
-/// Encoding of a text by a tokenizer that reads all of it: numbers, types, and whether tokens were cut off.
+/// Encoding of a text: token ids, types, and whether tokens were truncated.
 type Tokens = (Vec<u32>, Vec<u32>, bool);
 
 fn tokens_of(encoding: &Encoding) -> Tokens {
@@ -45,7 +45,7 @@ impl Peers {
         Self::new(name, &file)
     }
 
-    /// Tokenised as a whole, then cut.
+    /// Tokenises the whole text, and then truncates it.
     fn whole(&self, text: &str, pair: Option<&str>, max_length: usize) -> Tokens {
         let special = self.theirs.encode_fast("", true).expect("right texts").len();
         let special =
@@ -69,7 +69,7 @@ impl Peers {
 
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
-/// Pieces of words, so that words come apart.
+/// Subwords of the vocabulary, so that words are split.
 const PIECES: [&str; 14] = ["the", "cat", "a", "b", "c", "##a", "##b", "##c", "##at", "e", "##e", ",", "中", "##1"];
 
 fn added(token: &str, id: usize) -> Value {
@@ -80,7 +80,7 @@ fn added(token: &str, id: usize) -> Value {
     both.into()
 }
 
-/// BERT's tokenizer with another normaliser, pre-tokenizer or model.
+/// Tokenizer of BERT with another normalizer, pre-tokenizer or model.
 fn bert(normalizer: Value, pre_tokenizer: Value, model: &str) -> Value {
     let tokens = SPECIAL.iter().chain(&PIECES);
     let vocabulary: serde_json::Map<String, Value> =
@@ -103,7 +103,7 @@ fn cleaning(lowercase: bool, clean: bool, ideographs: bool, strip: Value) -> Val
 
 type Trained = TokenizerImpl<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
 
-/// RoBERTa's kind, learnt from a few words.
+/// Byte-level tokenizer as in RoBERTa, trained on a few words.
 fn byte_level(name: &'static str, prefix: bool) -> Peers {
     let mut tokenizer: Trained = TokenizerImpl::new(BPE::default());
     tokenizer.with_pre_tokenizer(Some(ByteLevel::new(prefix, true, true)));
@@ -120,7 +120,7 @@ fn byte_level(name: &'static str, prefix: bool) -> Peers {
     Peers::of_json(name, &serde_json::from_str(&tokenizer.to_string(false).expect("a text")).expect("JSON"))
 }
 
-/// A unigram model behind a pre-tokenizer that makes spaces visible.
+/// Unigram tokenizer with a pre-tokenizer that replaces spaces by a visible character.
 fn metaspace(name: &'static str, scheme: &str) -> Peers {
     let pieces = ["<s>", "</s>", "<unk>", "▁", "▁the", "▁cat", "a", "b", "c", "t", "▁a", "at", "e", "s"];
     let vocabulary: Vec<Value> =
@@ -142,7 +142,7 @@ static EVERY: LazyLock<Vec<Peers>> = LazyLock::new(|| {
         Peers::of_json(name, &bert(normalizer, pre_tokenizer.clone(), model))
     };
     let mut strange = bert(cleaning(true, true, true, Value::Null), split.clone(), "WordPiece");
-    // One that takes spaces with it, one of letters inside of words, one only as a word.
+    // The added tokens include adjacent spaces, match inside of words, or match whole words only.
     strange["added_tokens"].as_array_mut().expect("an array").extend([
         json!({"id": 19, "content": "[E]", "special": true, "normalized": false, "single_word": false, "lstrip": true, "rstrip": true}),
         json!({"id": 20, "content": "abc", "special": false, "normalized": true, "single_word": false, "lstrip": false, "rstrip": false}),
@@ -175,7 +175,7 @@ static EVERY: LazyLock<Vec<Peers>> = LazyLock::new(|| {
     ]
 });
 
-/// A piece of a text: what tokenizers treat each in its own way.
+/// Pieces of text that tokenizers treat differently.
 fn piece() -> impl Strategy<Value = String> {
     let some = |all: &'static [&'static str]| proptest::sample::select(all).prop_map(str::to_owned);
     prop_oneof![
@@ -195,7 +195,7 @@ fn text(pieces: usize) -> impl Strategy<Value = String> {
     proptest::collection::vec(piece(), 0..pieces).prop_map(|pieces| pieces.concat())
 }
 
-/// Words that go on for longer than a part of a text that is searched for them.
+/// Words that are longer than the part of a text that is searched at a time.
 fn endless() -> impl Strategy<Value = String> {
     let run = (piece(), 1500_usize..6000).prop_map(|(piece, count)| piece.repeat(count / piece.len().max(1)));
     (text(5), run, text(5), proptest::option::of(piece()), text(5)).prop_map(|(before, run, between, next, after)| {
@@ -249,23 +249,23 @@ proptest! {
             let keeping = peers.ours.clone().with_rest(most);
             let ids = |text: &str| peers.theirs.encode_fast(text, false).expect("right texts").get_ids().to_vec();
             let (first_ids, second_ids) = (ids(&first), ids(&second));
-            let after = |ids: &[u32], kept: usize| ids.iter().skip(kept).take(most).copied().collect::<Vec<u32>>();
+            let after = |ids: &[u32], first: usize| ids.iter().skip(first).take(most).copied().collect::<Vec<u32>>();
 
             let alone = keeping.encode(&first, None, max_length).unwrap();
             let tokens = tokens_of(&alone);
             prop_assert_eq!(tokens, peers.by_parts(&first, None, max_length), "{}", peers.name);
-            // All tokenizers here put two special tokens around a text.
+            // All tokenizers of this test put two special tokens around a text.
             prop_assert_eq!(&alone.rest.first, &after(&first_ids, max_length - 2), "{}", peers.name);
             prop_assert!(alone.rest.second.is_empty());
 
             let both = keeping.encode(&first, Some(&second), max_length).unwrap();
-            let kept = both.ids.len();
+            let length = both.ids.len();
             let tokens = tokens_of(&both);
             prop_assert_eq!(tokens, peers.by_parts(&first, Some(&second), max_length), "{}", peers.name);
             let special = peers.theirs.encode_fast(("", ""), true).expect("right texts").len();
-            let splits = (0..=kept - special).filter(|kept_of_first| {
+            let splits = (0..=length - special).filter(|kept_of_first| {
                 both.rest.first == after(&first_ids, *kept_of_first)
-                    && both.rest.second == after(&second_ids, kept - special - kept_of_first)
+                    && both.rest.second == after(&second_ids, length - special - kept_of_first)
             });
             prop_assert!(splits.count() > 0, "{}", peers.name);
         }
@@ -312,7 +312,7 @@ fn a_text_over_the_byte_limit_is_rejected_with_sizes_and_row() {
     let data = Dataset::from_examples("two", vec!["one".into()], examples).unwrap();
     let message = tokenizer.encode_all(&data, 8).unwrap_err().to_string();
     assert_eq!(message, "a text in row 1 has 12 bytes, expected at most 11");
-    // What a file may hold is encoded without being asked for.
+    // The default limit of bytes is the length of the longest text that a file may contain.
     let long = EVERY[0].ours.encode(&"cat ".repeat(1 << 20), None, 8).unwrap();
     assert!(long.truncated);
     assert!(EVERY[0].ours.encode(&"cat ".repeat((1 << 20) + 1), None, 8).is_err());

@@ -1,4 +1,4 @@
-//! Everything that comes from files: texts, vocabularies, configurations, weights.
+//! Reading of files: texts, vocabularies, configurations and weights.
 
 mod batch;
 mod config;

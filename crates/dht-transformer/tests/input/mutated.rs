@@ -1,4 +1,4 @@
-//! Changed tables of every format: each is read, or refused with a typed error that names the file.
+//! Damaged tables of every format are read, or refused with a typed error that names the file.
 
 use dht_toys::{mutate, rng};
 use dht_transformer::data::{TextColumns, TextEncoding, TextFormat, TextStream};
@@ -9,7 +9,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use crate::dataset::gzip;
 
-/// A table that is read, by its name and the encoding that is asked for.
+/// Table with its file name and the requested encoding.
 struct Table {
     name: &'static str,
     bytes: Vec<u8>,
@@ -61,7 +61,7 @@ fn tables() -> Vec<Table> {
     ]
 }
 
-/// Bytes of all texts, or `None` for a table that is refused.
+/// Reads a table. Returns the number of bytes of all texts, or `None` if the table is refused.
 fn read(Table { name, bytes, encoding }: &Table) -> Option<usize> {
     let encoding = encoding.map(|name| name.parse::<TextEncoding>().expect("an encoding"));
     match DatasetReader::new().encoding(encoding).read_from(name, &**bytes) {
@@ -76,7 +76,7 @@ fn read(Table { name, bytes, encoding }: &Table) -> Option<usize> {
     }
 }
 
-/// Reads rows to predict, up to the first that is refused.
+/// Reads rows for prediction, up to the first refused row.
 fn predict(Table { name, bytes, .. }: &Table, format: TextFormat) {
     let Ok(mut rows) = TextStream::new(name, &**bytes, format, None, TextColumns::default()) else { return };
     while let Ok(Some(row)) = rows.next_row() {
@@ -84,7 +84,7 @@ fn predict(Table { name, bytes, .. }: &Table, format: TextFormat) {
     }
 }
 
-/// Number of changed tables that were read.
+/// Mutates tables `count` times. Returns the number of damaged tables that were read.
 fn mutations(count: u64, seed: u64) -> u64 {
     let (whole, rng) = (tables(), &mut rng(seed));
     assert!(whole.iter().all(|table| read(table).is_some()));
@@ -96,7 +96,7 @@ fn mutations(count: u64, seed: u64) -> u64 {
         let plain = !table.name.ends_with('z') && !table.name.ends_with("zst");
         let changed = Table { name: table.name, bytes, encoding: table.encoding };
         if let Some(texts) = read(&changed) {
-            // A byte of another encoding has at most three in UTF-8.
+            // One byte of another encoding has at most three bytes in UTF-8.
             assert!(!plain || texts <= 3 * changed.bytes.len(), "texts of {texts} bytes");
             read_tables += 1;
         }
@@ -116,7 +116,7 @@ fn thousands_of_changed_tables_are_read_or_refused() {
     assert!((300..5_000).contains(&read), "{read} were read");
 }
 
-/// A hundred thousand, or the number in the variable `DHT_MUTATIONS`.
+/// Runs a hundred thousand mutations, or the number in the variable `DHT_MUTATIONS`.
 #[test]
 #[ignore = "takes minutes"]
 fn many_changed_tables_are_read_or_refused() {

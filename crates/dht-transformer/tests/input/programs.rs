@@ -1,4 +1,4 @@
-//! Tables as databases, spreadsheets and annotation tools write them.
+//! Tables that databases, spreadsheets and annotation tools write.
 
 use dht_transformer::data::{LabelKind, Split, TextColumns, TextFormat, TextStream};
 use dht_transformer::{DatasetReader, error::DataProblem};
@@ -10,7 +10,7 @@ fn missing_labels_of_databases_are_no_classes() {
     let table = |missing: &str| format!("text,label\nfine food,good\nbad food,{missing}\nso so,good\nok bad,bad\n");
     let refused = problem(read("t.csv", &table("\\N")));
     assert_eq!(refused, (Some(3), DataProblem::MissingLabel { label: "\\N".into() }));
-    // Words may be classes; a note says what they often are.
+    // Words such as NULL may be classes; a note says that they often mean a missing value.
     for (word, noted) in [("NULL", true), ("NA", true), ("#N/A", true), ("None", true), ("none", false), ("no", false)]
     {
         let reading = read("t.csv", &table(word)).unwrap().reading.unwrap();
@@ -28,7 +28,7 @@ fn a_few_labels_joined_by_another_separator_are_refused() {
     };
     let refused = problem(several(["x|y", "x", "y", "x", "x", "y"])).1;
     assert!(matches!(refused, DataProblem::Separator { other: '|', cells: 1, filled: 6, .. }), "{refused:?}");
-    // Parts that are no labels of their own belong to a name.
+    // A separator inside of a label is not split if the parts are not labels themselves.
     assert_eq!(several(["R&B", "rock", "rock", "pop", "pop", "R&B"]).unwrap().labels.len(), 3);
 }
 
@@ -36,7 +36,7 @@ fn a_few_labels_joined_by_another_separator_are_refused() {
 fn quoted_cells_of_tsv_may_have_quotes_and_line_ends() {
     let data = read("t.tsv", "text\tlabel\n\"say \"\"hi\"\"\nbye\"\tx\nc d\ty\n").unwrap();
     assert_eq!(texts(&data), ["say \"hi\"\nbye", "c d"]);
-    // A cell that closes its quotes is one line.
+    // A cell with closed quotes is read as quoted.
     let data = read("t.tsv", "text\tlabel\n\"so \"\"hi\"\"\"\tx\nc d\ty\n").unwrap();
     assert_eq!(texts(&data), ["so \"hi\"", "c d"]);
     assert!(matches!(problem(read("t.tsv", "text\tlabel\n\"a \"\"b\"\"\nc d\ty\n")).1, DataProblem::OpenQuote { .. }));
@@ -92,17 +92,17 @@ fn refusals_are_short_and_name_what_is_there() {
 
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    let found = || DatasetReader::find_parts(folder.path(), Split::Train).unwrap_err().to_string();
-    assert!(found().ends_with("train.parquet"), "{}", found());
+    let message = || DatasetReader::find_parts(folder.path(), Split::Train).unwrap_err().to_string();
+    assert!(message().ends_with("train.parquet"), "{}", message());
     std::fs::create_dir(folder.path().join("data")).unwrap();
     write("data/train.csv", "text,label\n");
-    assert!(found().contains(": name its folder") && found().ends_with("data"), "{}", found());
+    assert!(message().contains(": name its folder") && message().ends_with("data"), "{}", message());
     write("state.arrow", "");
-    assert!(found().contains("to_parquet"), "{}", found());
+    assert!(message().contains("to_parquet"), "{}", message());
     write("reviews.csv", "text,label\n");
-    assert!(found().ends_with("reviews.csv") && found().contains("name its table"), "{}", found());
+    assert!(message().ends_with("reviews.csv") && message().contains("name its table"), "{}", message());
     write("part-1.csv", "text,label\n");
-    assert!(found().contains("or several by a pattern in quotes"), "{}", found());
+    assert!(message().contains("or several by a pattern in quotes"), "{}", message());
 
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
     assert!(read("t.csv", pointer).unwrap_err().to_string().contains("git lfs pull"));

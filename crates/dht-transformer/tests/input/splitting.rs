@@ -1,4 +1,4 @@
-//! Splits of a data set against what they claim, computed naively from both sides.
+//! Splits of a data set, compared with naive computations of their documented properties.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::dataset::texts;
 
-/// Rows of classes (numbers) and texts (numbers).
+/// Data set from pairs of a class number and a text number.
 fn data(rows: &[(usize, usize)]) -> Dataset {
     let classes = rows.iter().map(|(class, _)| class + 1).max().unwrap_or(1);
     let examples = rows.iter().map(|(class, text)| Example::new(format!("text {text}"), *class)).collect();
@@ -18,7 +18,7 @@ fn data(rows: &[(usize, usize)]) -> Dataset {
         .expect("they are right")
 }
 
-/// Rows of these numbers for each class, all of different texts, class after class.
+/// Data set with a number of rows for each class, sorted by class. All texts differ.
 fn sorted(counts: &[usize]) -> Dataset {
     let classes = counts.iter().enumerate().flat_map(|(class, count)| std::iter::repeat_n(class, *count));
     data(&classes.zip(0..).collect::<Vec<_>>())
@@ -32,8 +32,8 @@ fn distinct(data: &Dataset) -> BTreeSet<&str> {
     texts(data).into_iter().collect()
 }
 
-/// Asserts that two sides are a partition in the order of the rows, without a common text, and that the rest keeps
-/// every class.
+/// Asserts that two sides are a partition of the rows in their order, that they share no text, and that the remaining
+/// rows have every class.
 fn assert_sides(all: &Dataset, rest: &Dataset, held: &Dataset) {
     assert!(!rest.is_empty() && !held.is_empty());
     assert!(distinct(rest).is_disjoint(&distinct(held)));
@@ -63,22 +63,22 @@ proptest! {
     ) {
         let all = sorted(&counts);
         prop_assume!(counts.iter().any(|count| *count > 1));
-        let wanted = ((all.len() as f64 * fraction).round() as usize).max(1);
-        let share = |class: usize| counts[class] as f64 * wanted as f64 / all.len() as f64;
+        let held_out_rows = ((all.len() as f64 * fraction).round() as usize).max(1);
+        let share = |class: usize| counts[class] as f64 * held_out_rows as f64 / all.len() as f64;
         let (rest, calibration) = all.clone().split_calibration(fraction, &mut rng(seed)).unwrap();
         assert_sides(&all, &rest, &calibration);
         for (class, count) in calibration.class_counts().into_iter().enumerate() {
             prop_assert!((count as f64 - share(class)).abs() < 1.0, "{count} of {}", share(class));
         }
         if counts.iter().all(|count| *count > 1) && fraction < 0.5 {
-            prop_assert_eq!(calibration.len(), wanted);
+            prop_assert_eq!(calibration.len(), held_out_rows);
         }
         let (rest, validation) = all.clone().split_validation(fraction, &mut rng(seed)).unwrap();
         assert_sides(&all, &rest, &validation);
-        prop_assert!(validation.len() <= 2 * wanted);
+        prop_assert!(validation.len() <= 2 * held_out_rows);
         for (class, count) in validation.class_counts().into_iter().enumerate() {
             prop_assert!((count as f64 - share(class)).abs() < 1.0, "{count} of {}", share(class));
-            prop_assert!(count > 0 || counts[class] == 1 || counts.len() > wanted);
+            prop_assert!(count > 0 || counts[class] == 1 || counts.len() > held_out_rows);
         }
         prop_assert_eq!(all.split_validation(fraction, &mut rng(seed)).unwrap(), (rest, validation));
     }
@@ -95,7 +95,7 @@ proptest! {
         let all = data(&rows);
         let texts_of = texts_by_class(&all);
         match all.clone().split_validation(fraction, &mut rng(seed)) {
-            // Each text is the only one of a class.
+            // Every class has only one text.
             Err(error) => {
                 prop_assert!(matches!(error, Error::Argument { .. }), "{error}");
                 for text in distinct(&all) {
@@ -104,17 +104,17 @@ proptest! {
             }
             Ok((rest, validation)) => {
                 assert_sides(&all, &rest, &validation);
-                let wanted = ((all.len() as f64 * fraction).round() as usize).max(1);
+                let held_out_rows = ((all.len() as f64 * fraction).round() as usize).max(1);
                 let held_of = texts_by_class(&validation);
                 for (class, texts) in &texts_of {
                     let rows = all.class_counts()[*class] as f64;
-                    let share = (rows * wanted as f64 / all.len() as f64).floor() + 1.0;
+                    let share = (rows * held_out_rows as f64 / all.len() as f64).floor() + 1.0;
                     let held = held_of.get(class).map_or(0, BTreeSet::len);
                     let held_rows = validation.class_counts()[*class] as f64;
                     let most = (1.5 * share * texts.len() as f64 / rows).ceil();
                     prop_assert!(held as f64 <= most || are_mixed, "{held} texts of {most}");
                     prop_assert!(held_rows <= share || held == 1 || are_mixed, "{held_rows} rows of {share}");
-                    prop_assert!(held > 0 || texts.len() == 1 || are_mixed || texts_of.len() > wanted);
+                    prop_assert!(held > 0 || texts.len() == 1 || are_mixed || texts_of.len() > held_out_rows);
                 }
             }
         }
@@ -141,7 +141,7 @@ fn every_class_is_validated_whatever_the_order_and_the_seed() {
 fn more_classes_than_validation_rows_do_not_empty_the_training() {
     let (rest, validation) = sorted(&[2; 250]).split_validation(0.1, &mut rng(0)).unwrap();
     assert_eq!((rest.len(), validation.len()), (450, 50));
-    // One row of each, although the share is only half of one.
+    // Each class has one validation row, although its share is only half a row.
     let (_, validation) = sorted(&[5; 20]).split_validation(0.1, &mut rng(0)).unwrap();
     assert_eq!(validation.class_counts(), [1; 20]);
     let (_, calibration) = sorted(&[5; 20]).split_calibration(0.1, &mut rng(0)).unwrap();
@@ -158,7 +158,7 @@ fn a_text_of_nine_rows_in_ten_stays_in_the_rest() {
         let (rest, validation) = all.clone().split_validation(0.1, &mut rng(seed)).unwrap();
         assert_sides(&all, &rest, &validation);
         assert_eq!(validation.class_counts(), [4, 4], "0.15 of 26 texts of each class");
-        // Ten rows of each text: a tenth of the rows are a tenth of the texts.
+        // Each text has ten rows, so a tenth of the rows is a tenth of the texts.
         let rows: Vec<_> = (0..500).map(|row| (row % 2, row % 50)).collect();
         let (_, validation) = data(&rows).split_validation(0.1, &mut rng(seed)).unwrap();
         assert!(validation.len() == 40 && distinct(&validation).len() == 4, "25 rows of a class are 2 texts");
@@ -196,7 +196,7 @@ fn rows_with_targets_and_pairs_are_split_by_their_texts() {
         |data: &Dataset| data.examples.iter().map(|row| (row.text.clone(), row.pair.clone())).collect::<BTreeSet<_>>();
     assert!(pairs(&rest).is_disjoint(&pairs(&held)));
     assert_eq!((rest.len(), held.len(), pairs(&rest).len() + pairs(&held).len()), (70, 30, 20));
-    // A first text may be on both sides: the pair is another one.
+    // The first text of a pair may occur on both sides, if the pairs differ.
     assert!(!distinct(&rest).is_disjoint(&distinct(&held)));
 }
 

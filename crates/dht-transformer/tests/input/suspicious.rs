@@ -1,4 +1,4 @@
-//! Files that are not what their names or columns say, each refused or pointed out.
+//! Files that do not match their names or columns are refused, or a note reports them.
 
 use dht_transformer::DatasetReader;
 use dht_transformer::data::{Column, TextColumns, TextFormat, TextStream};
@@ -43,7 +43,7 @@ fn a_number_is_first_the_name_of_a_column() {
     };
     let by_name = columns(1, 2).read_from("t.csv", table.as_bytes()).unwrap();
     assert_eq!((texts(&by_name)[0], &by_name.labels[..]), ("fine work", &["bad".to_owned(), "good".into()][..]));
-    // No column is called 3 in the other, so that it is a place.
+    // No column of the other table is called 3, so 3 is a position.
     let by_place = table.replacen("1,0,2", "a,b,3", 1);
     let by_place = columns(0, 2).read_from("t.csv", by_place.as_bytes()).unwrap();
     assert_eq!(texts(&by_place), texts(&by_name));
@@ -88,7 +88,7 @@ fn a_stray_quote_is_told_with_its_cause() {
     assert!(cause("text,label\n\"so \\\"so\\\" then\",1\n").contains("without a backslash"));
     assert!(cause("label,text\n1, \"a, b\"\n").contains("remove the space"));
     assert!(cause("label,text\n1,a \"b\"\n").contains("put the field in quotes"));
-    // A spreadsheet's export for a region that writes decimals with a comma.
+    // Export of a spreadsheet in a region with decimal commas.
     assert!(cause("verdict;opinion\n1;\"a, b\"\n").contains("name the separator ';'"));
     assert!(cause("\"opinion\";\"verdict\"\n\"a, b\";\"1\"\n").contains("name the separator ';'"));
     assert!(cause("verdict\topinion\n1\t\"a, b\"\n").contains("name the file .tsv"));

@@ -1,4 +1,4 @@
-//! Random tables of known meaning: each is read as it is meant, or refused.
+//! Random tables with known texts and labels are read correctly, or refused.
 
 use dht_transformer::DatasetReader;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -7,13 +7,13 @@ use rand_chacha::ChaCha8Rng;
 
 const WORDS: [&str; 10] = ["road", "film", "map", "price", "staff", "bright", "cold", "letter", "room", "song"];
 
-/// A column: its name, and a cell for each row.
+/// Column with its name, and a cell for each row.
 struct Column {
     name: &'static str,
     cells: Vec<String>,
 }
 
-/// A table, the texts that it means, and their labels.
+/// Table with its intended texts and labels.
 struct Meant {
     columns: Vec<Column>,
     header: bool,

@@ -65,7 +65,7 @@ fn sentence_transformers_may_lower_the_case() {
     write("tokenizer_config.json", r#"{"tokenizer_class": "BertTokenizer", "do_lower_case": false}"#);
     write("sentence_bert_config.json", r#"{"max_seq_length": 16, "do_lower_case": true}"#);
     let read = || TextTokenizer::from_dir(folder.path());
-    // Without the list of modules, transformers alone reads the directory.
+    // Without the list of modules, the settings of sentence-transformers are ignored, as `transformers` does.
     assert_eq!(tokens(&read().unwrap(), "Café")[1], "Café");
     write("modules.json", r#"[{"path": "", "type": "sentence_transformers.models.Transformer"}]"#);
     let lower = read().unwrap();
@@ -98,7 +98,7 @@ fn a_prefix_stands_before_each_text_and_is_saved() {
     let read = TextTokenizer::from_dir(folder.path().join("e")).unwrap();
     assert_eq!(read.prefix(), "query: ");
     assert_eq!(encode(&read, "cat", None), encode(&tokenizer, "cat", None));
-    // A later save without a prefix removes the file.
+    // Saving without a prefix later removes the file.
     encoder.save(folder.path().join("e"), Some(&plain)).unwrap();
     assert_eq!(TextTokenizer::from_dir(folder.path().join("e")).unwrap().prefix(), "");
 }
@@ -202,7 +202,7 @@ fn a_word_too_long_to_tokenise_does_not_change_the_vocabulary() {
     let without = learn(&[]);
     assert!(learn(&[&"zq".repeat(500_000)]) == without, "pieces of a long word were learnt");
     assert_eq!(learn(&[&"z".repeat(101)]), without);
-    // The longest word that is tokenised is learnt from, counted in letters and not in bytes.
+    // Words up to the longest tokenised length are learned from; the length is counted in characters, not in bytes.
     assert_ne!(learn(&[&"\u{4e0}".repeat(100)]), without);
     let longest = "zq".repeat(50);
     assert_ne!(learn(&[&longest]), without);
@@ -226,7 +226,7 @@ fn a_learned_vocabulary_merges_frequent_and_splits_rare_words() {
     assert_eq!(tokens(&tokenizer, "the CAT sat"), ["[CLS]", "the", "cat", "sat", "[SEP]"]);
     let parts = tokens(&tokenizer, "mathe");
     assert!(parts.len() > 3 && parts.concat().replace("##", "") == "[CLS]mathe[SEP]", "{parts:?}");
-    // Twice from fresh (and differently seeded) hash maps: the same numbers.
+    // Training twice, with differently seeded hash maps, gives the same ids.
     let folder = tempfile::tempdir().unwrap();
     let paths = ["one", "two"].map(|name| folder.path().join(name));
     for path in &paths {
@@ -272,12 +272,12 @@ fn all_rows_are_encoded_in_their_order() {
         assert_eq!(sample.encoding, tokenizer.encode(&example.text, example.pair.as_deref(), 6).unwrap());
         assert!(sample.encoding.ids.len() <= 6);
     }
-    // Single texts of more than 4 words, and pairs of more than 2 and 1.
+    // Single texts of more than 4 words, and pairs of more than 2 words, are truncated.
     let cut = (0..1000).filter(|row| row % 7 + 1 > if row % 2 == 0 { 2 } else { 4 }).count();
     assert_eq!(encoded.truncated_rows, cut);
 }
 
-/// A tokenizer of the words a and b, and the same as the `tokenizers` crate reads it.
+/// Tokenizer of the words a and b in this crate, and the same tokenizer in the `tokenizers` crate.
 static PEERS: LazyLock<(TextTokenizer, Tokenizer)> = LazyLock::new(|| {
     let tokenizer = words(&["a", "b"]);
     let folder = tempfile::tempdir().expect("a temporary directory");
@@ -291,8 +291,8 @@ proptest! {
     fn pairs_are_cut_as_hugging_face_cuts_them(first in 0_usize..12, second in 0_usize..12, max_length in 5_usize..24) {
         let (tokenizer, peer) = &*PEERS;
         let (first, second) = ("a ".repeat(first), "b ".repeat(second));
-        // Not by `with_truncation`: since 0.23 that cuts each text to `max_length` before it compares their lengths, so
-        // that of two very long texts the shorter may keep one token more.
+        // `with_truncation` is not used. Since 0.23 it truncates each text to `max_length` before it compares their
+        // lengths, so that the shorter of two very long texts may keep one more token.
         let expected = |pair: Option<&str>| {
             let room = TruncationParams { max_length: max_length - 2 - pair.iter().len(), ..Default::default() };
             let second = pair.map(|pair| peer.encode(pair, false).unwrap());
@@ -327,7 +327,7 @@ fn real_texts_get_the_numbers_that_transformers_gives_them() {
     let bytes = std::fs::read(bytes).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let [ids, types, offsets] = ["ids", "type_ids", "offsets"].map(|name| golden(name, &tensors));
-    // The same from its vocab.txt alone.
+    // Only its vocab.txt gives the same tokenizer.
     let folder = tempfile::tempdir().unwrap();
     for name in ["vocab.txt", "tokenizer_config.json"] {
         std::fs::copy(model.join(name), folder.path().join(name)).unwrap();

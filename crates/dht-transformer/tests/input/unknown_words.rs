@@ -1,4 +1,4 @@
-//! Words behind unknown tokens: the same word has the same id wherever it stands.
+//! Ids of words that are unknown tokens: a word has the same id at every position.
 
 use dht_transformer::data::UnknownWord;
 use dht_transformer::{Dataset, Encoding, Example, TextTokenizer};
@@ -12,12 +12,12 @@ fn encode(text: &str) -> Encoding {
     tokenizer().encode(text, None, 64).expect("room for a text")
 }
 
-/// Indices of the tokens with words, and the words' ids.
+/// Positions of the unknown tokens, and the ids of their words.
 fn words(encoding: &Encoding) -> (Vec<u32>, Vec<u32>) {
     encoding.rest.words.iter().map(|UnknownWord { token, id }| (*token, *id)).unzip()
 }
 
-/// Id of a text of one unknown word.
+/// Id of the unknown word in a text of one word.
 fn id(word: &str) -> u32 {
     let (tokens, ids) = words(&encode(word));
     assert!(tokens == [1] && ids.len() == 1, "{word}: {tokens:?} {ids:?}");
@@ -55,7 +55,8 @@ fn digests_distinguish_unknown_words_and_nothing_else_changes() {
         tokenizer().encode_all(&data, 8).unwrap()
     };
     assert_ne!(data(&["good 😀"]).sha256(), data(&["good 😡"]).sha256());
-    // SHA-256 of the ids 2, 5, 6, 3, of four types 0 and of two empty lists, each after its length, by Python's hashlib.
+    // The expected digest is from Python's hashlib: SHA-256 of the ids 2, 5, 6, 3, of four types 0 and of two empty
+    // lists, each after its length.
     assert_eq!(encode("good film").digest(), 0xae96993116ed30c0);
 }
 
@@ -102,9 +103,9 @@ proptest! {
         let text = parts.join(" ");
         let whole = tokenizer().encode(&text, None, 5000).unwrap();
         let cut = tokenizer().with_rest(5000).encode(&text, None, max_length).unwrap();
-        let kept = cut.ids.len() as u32 - 1;
-        // The ids that were cut follow [SEP].
-        let shifted = |word: &UnknownWord| UnknownWord { token: word.token + u32::from(word.token >= kept), id: word.id };
+        let last = cut.ids.len() as u32 - 1;
+        // The truncated ids follow [SEP].
+        let shifted = |word: &UnknownWord| UnknownWord { token: word.token + u32::from(word.token >= last), id: word.id };
         let expected: Vec<_> = whole.rest.words.iter().map(shifted).collect();
         prop_assert_eq!(cut.rest.words, expected);
         for word in &whole.rest.words {

@@ -13,14 +13,14 @@ fn config() -> BertConfig {
     config
 }
 
-/// A tensor of the shape filled with different numbers that f16 and bf16 hold exactly.
+/// Tensor filled with different numbers that f16 and bf16 represent exactly.
 fn numbers(shape: &[usize]) -> Tensor {
     let count: usize = shape.iter().product();
     let values: Vec<f32> = (0..count).map(|index| (index % 200) as f32 / 16.0 - 4.0).collect();
     Tensor::from_vec(values, shape, &Device::Cpu).expect("as many as the shape holds")
 }
 
-/// The names and shapes of the specification, written down once more.
+/// Tensors with the names and shapes of the specification, written out independently.
 fn tensors() -> BTreeMap<String, Tensor> {
     let mut shapes: Vec<(String, Vec<usize>)> = vec![
         ("embeddings.word_embeddings.weight".into(), vec![10, 4]),
@@ -66,7 +66,7 @@ fn same(left: &BTreeMap<String, Tensor>, right: &BTreeMap<String, Tensor>) {
     }
 }
 
-/// Writes a directory by hand, past all checks, and reads it.
+/// Writes a directory without any checks, and reads it.
 fn read_raw(tensors: &BTreeMap<String, Tensor>) -> Result<PretrainedWeights, Error> {
     read_bytes(&safetensors::serialize(tensors, None).expect("right tensors"))
 }
@@ -79,7 +79,7 @@ fn read_bytes(bytes: &[u8]) -> Result<PretrainedWeights, Error> {
     PretrainedWeights::read(folder.path())
 }
 
-/// The tensor and problem of an error about weights.
+/// Tensor and problem of an error about weights.
 fn problem<T: std::fmt::Debug>(result: Result<T, Error>) -> (Option<String>, WeightsProblem) {
     match result {
         Err(Error::Weights { path, tensor, problem }) => {
@@ -110,7 +110,7 @@ fn a_directory_comes_back_as_it_was_written() {
         assert!(file.tensor(first).is_ok());
         let encoding = TextTokenizer::from_dir(&path).unwrap().encode("cat dog", None, 8).unwrap();
         assert_eq!(encoding, tokenizer.encode("cat dog", None, 8).unwrap());
-        // Once more over itself, and no temporary is left beside it.
+        // The directory is written again over itself, and no temporary directory remains beside it.
         PretrainedWeights::write(&path, &read.config, &read.tensors, Some(&tokenizer)).unwrap();
         assert_eq!(PretrainedWeights::read(&path).unwrap().config, read.config);
     }
@@ -245,7 +245,7 @@ fn every_wrong_tensor_is_named() {
     );
 }
 
-/// A file of this header and so many bytes of data.
+/// Safetensors file with a header, and a number of data bytes.
 fn file(header: &str, data: usize) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &vec![0; data]].concat()
 }
@@ -341,7 +341,7 @@ proptest! {
         byte: u8,
     ) {
         prop_assert!(read_bytes(&file(&header, data)).is_err());
-        // A right file with one byte changed: an error, or a number like any other.
+        // A valid file with one changed byte gives an error, or another number.
         let mut bytes = safetensors::serialize(tensors(), None).unwrap();
         let at = at.index(bytes.len());
         bytes[at] = byte;

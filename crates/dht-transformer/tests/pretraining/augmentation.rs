@@ -1,4 +1,4 @@
-//! Words are replaced by those that a model finds most probable, or by those with the nearest vectors.
+//! Augmentation: words are replaced by the most probable words of a model, or by the words with the nearest vectors.
 
 use std::collections::BTreeSet;
 
@@ -44,7 +44,7 @@ fn generator() -> ChaCha8Rng {
     rng(2)
 }
 
-/// The most probable other words of letters in place of a token: each text alone, one place after another.
+/// Most probable replacements of a token that consist of letters, computed for each text and position separately.
 fn most_probable(model: &MaskedLanguageModel, sample: &Sample, token: usize, count: usize) -> Result<Vec<u32>, Error> {
     let tokenizer = tokenizer()?;
     let mut masked = sample.clone();
@@ -66,10 +66,10 @@ fn words_of_one_token_become_the_most_probable_others() -> Outcome {
     let (tokenizer, model) = (tokenizer()?, model()?);
     let texts = data(vec![text(3, &["fine", ".", "chess", "bad"]), text(9, &["play", "##ing", "7", "good"])]);
     let augmentation = Augmentation::new(&tokenizer, settings())?.with_model(&model)?;
-    let found = augmentation.augment(&texts, &mut generator())?;
-    assert_eq!(found.samples[..2], texts.samples);
+    let augmented = augmentation.augment(&texts, &mut generator())?;
+    assert_eq!(augmented.samples[..2], texts.samples);
     assert_eq!(
-        found.samples.iter().map(|sample| (sample.id, sample.label)).collect::<Vec<_>>(),
+        augmented.samples.iter().map(|sample| (sample.id, sample.label)).collect::<Vec<_>>(),
         [(3, 1), (9, 1), (10, 1), (11, 1)]
     );
     for (sample, copy, places) in [(0, 2, &[1, 3, 4][..]), (1, 3, &[4])] {
@@ -77,14 +77,14 @@ fn words_of_one_token_become_the_most_probable_others() -> Outcome {
         for place in places {
             expected[*place] = most_probable(&model, &texts.samples[sample], *place, 1)?[0];
         }
-        assert_eq!(found.samples[copy].encoding.ids, expected);
+        assert_eq!(augmented.samples[copy].encoding.ids, expected);
     }
 
-    // Of several candidates each comes, and nothing else.
+    // With several candidates, each occurs, and no other word does.
     let several = AugmentationSettings { copies: 200, candidates: 2, replaced: 0.5, ..settings() };
-    let found = Augmentation::new(&tokenizer, several)?.with_model(&model)?.augment(&texts, &mut generator())?;
+    let augmented = Augmentation::new(&tokenizer, several)?.with_model(&model)?.augment(&texts, &mut generator())?;
     for place in [1, 3, 4] {
-        let copies = found.samples[2..].iter().filter(|copy| copy.label == 1 && copy.encoding.ids.len() == 6);
+        let copies = augmented.samples[2..].iter().filter(|copy| copy.label == 1 && copy.encoding.ids.len() == 6);
         let seen: BTreeSet<u32> =
             copies.filter(|copy| copy.encoding.ids[2] == 11).map(|copy| copy.encoding.ids[place]).collect();
         let mut expected: BTreeSet<u32> = most_probable(&model, &texts.samples[0], place, 2)?.into_iter().collect();
@@ -92,9 +92,9 @@ fn words_of_one_token_become_the_most_probable_others() -> Outcome {
         assert_eq!(seen, expected);
     }
     let again = Augmentation::new(&tokenizer, several)?.with_model(&model)?.augment(&texts, &mut generator())?;
-    assert_eq!(again, found, "the same seed, the same copies");
-    let texts: BTreeSet<&Vec<u32>> = found.samples.iter().map(|sample| &sample.encoding.ids).collect();
-    assert_eq!(texts.len(), found.len(), "no copy twice");
+    assert_eq!(again, augmented, "the same seed, the same copies");
+    let texts: BTreeSet<&Vec<u32>> = augmented.samples.iter().map(|sample| &sample.encoding.ids).collect();
+    assert_eq!(texts.len(), augmented.len(), "no copy twice");
     Ok(())
 }
 
@@ -110,23 +110,23 @@ fn word_vectors_replace_words_by_their_nearest_neighbours() -> Outcome {
     let words = |sample: &Sample| -> Vec<String> {
         sample.encoding.ids.iter().map(|id| tokenizer.token(*id).expect("a token")).collect()
     };
-    // What the vocabulary does not have is no candidate: fine becomes good, not "unheard".
-    let found = by_vectors(AugmentationSettings { candidates: 2, ..settings() })?
+    // Words outside of the vocabulary are not candidates: fine becomes good, not "unheard".
+    let augmented = by_vectors(AugmentationSettings { candidates: 2, ..settings() })?
         .augment(&data(texts.clone()), &mut generator())?;
-    assert_eq!(words(&found.samples[3]), ["[CLS]", "good", "[SEP]"]);
-    let found = by_vectors(settings())?.augment(&data(texts.clone()), &mut generator())?;
-    assert_eq!(words(&found.samples[2]), ["[CLS]", "play", "##er", ".", "fine", "[SEP]"]);
-    assert_eq!(found.samples[2].encoding.type_ids, [0, 0, 0, 1, 1, 1]);
-    assert_eq!(found.len(), 3, "the nearest of fine is not in the vocabulary");
+    assert_eq!(words(&augmented.samples[3]), ["[CLS]", "good", "[SEP]"]);
+    let augmented = by_vectors(settings())?.augment(&data(texts.clone()), &mut generator())?;
+    assert_eq!(words(&augmented.samples[2]), ["[CLS]", "play", "##er", ".", "fine", "[SEP]"]);
+    assert_eq!(augmented.samples[2].encoding.type_ids, [0, 0, 0, 1, 1, 1]);
+    assert_eq!(augmented.len(), 3, "the nearest of fine is not in the vocabulary");
 
-    // A word of two tokens becomes one of one token; not the other way round where there is no room.
+    // A word of two tokens may become a word of one token; the reverse is not possible without space.
     let chess = data(vec![text(0, &["chess"]), text(1, &["chess", "play", "##er"])]);
     let longer = by_vectors(AugmentationSettings { max_length: 4, ..settings() })?.augment(&chess, &mut generator())?;
     assert_eq!(words(&longer.samples[2]), ["[CLS]", "play", "##er", "[SEP]"]);
     let none = by_vectors(AugmentationSettings { max_length: 3, ..settings() })?.augment(&chess, &mut generator())?;
     assert!(none.samples[2..].iter().all(|copy| copy.label == 1), "{none:?}");
 
-    // With both, vectors are for words of several tokens.
+    // With a model and vectors, vectors are used for words of several tokens.
     let both = by_vectors(settings())?.with_model(&model)?.augment(&data(texts.clone()), &mut generator())?;
     assert_eq!(words(&both.samples[2])[1..3], ["play", "##er"]);
     assert_eq!(both.samples[2].encoding.ids[4], most_probable(&model, &texts[0], 4, 1)?[0]);
@@ -154,7 +154,7 @@ fn what_cannot_be_augmented_is_refused() -> Outcome {
     let long = data(vec![text(4, &["fine"; 15])]);
     let augmentation = Augmentation::new(&tokenizer, settings())?.with_model(&model)?;
     assert_eq!(refused(augmentation.augment(&long, &mut generator())), "tokens");
-    // No word, no copy.
+    // A text without words has no copies.
     assert_eq!(augmentation.augment(&data(vec![text(0, &[".", "7"])]), &mut generator())?.len(), 1);
     Ok(())
 }

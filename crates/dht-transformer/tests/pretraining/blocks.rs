@@ -1,4 +1,4 @@
-//! Plain text files into blocks.
+//! Division of plain text files into blocks.
 
 use std::io::Write;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn compressed(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("right input")
 }
 
-/// The words of each block, and what stands around them.
+/// Tokens of each block, including special tokens.
 fn words(blocks: &EncodedDataset) -> Vec<String> {
     let tokenizer = tokenizer();
     let word = |id: &u32| tokenizer.token(*id).expect("right input");

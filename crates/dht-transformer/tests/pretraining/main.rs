@@ -1,4 +1,4 @@
-//! Learning from plain text: blocks, masks, and a training that can be stopped.
+//! Pre-training on plain text: blocks, masks, augmentation, and resuming of a training run.
 
 mod augmentation;
 mod blocks;

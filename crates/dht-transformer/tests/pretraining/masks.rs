@@ -1,4 +1,4 @@
-//! Which tokens are hidden.
+//! Selection of masked tokens.
 
 use dht_toys::{config, data, encoder, refused, rng, sample};
 use dht_transformer::{
@@ -14,7 +14,7 @@ fn tokenizer() -> TextTokenizer {
     TextTokenizer::from_vocabulary(&words).expect("right input")
 }
 
-/// Texts of 2 to 41 tokens, the first and the last of them special.
+/// Texts of 2 to 41 tokens, of which the first and the last are special tokens.
 fn texts(count: u64) -> EncodedDataset {
     let text = |id| {
         let length = 2 + id as usize % 40;
@@ -59,7 +59,7 @@ fn eighty_percent_of_chosen_tokens_are_masked_and_ten_random() {
     let unchosen = (0..before.ids.len()).filter(|row| !rows.contains(&(*row as u32)));
     assert!(unchosen.into_iter().all(|row| before.ids[row] == after.ids[row]));
 
-    // Texts of two special tokens have nothing to mask, all others mask one or round(15 %).
+    // Texts of two special tokens have nothing to mask. All others mask round(15 %) of their tokens, and at least one.
     let expected: usize = (0..400usize)
         .map(|id| id % 40)
         .map(|words| if words == 0 { 0 } else { ((words as f64 * 0.15).round() as usize).max(1) })
@@ -67,7 +67,7 @@ fn eighty_percent_of_chosen_tokens_are_masked_and_ten_random() {
     assert_eq!(rows.len(), expected);
     let count = rows.len() as f64;
     for (got, share) in [(hidden, 0.8), (random, 0.1), (stayed, 0.1)] {
-        // Five standard deviations; a random word is the one it replaces once in 200 times.
+        // The tolerance is five standard deviations. A random word equals the word that it replaces once in 200 times.
         let spread = 5.0 * (share * (1.0 - share) / count).sqrt() + 0.1 / 200.0;
         assert!((f64::from(got) / count - share).abs() < spread, "{got} of {count}, expected {share}");
     }
@@ -82,7 +82,7 @@ fn masks_depend_on_seed_epoch_and_sample_and_on_nothing_else() {
     assert_ne!(masked(settings, batch([5, 77, 30]), 3, 2), whole);
     let alone = masked(settings, batch([77]), 3, 1);
     assert_eq!(whole.batch.ids[whole.batch.spans.range(1)], alone.batch.ids);
-    // The same words under another number.
+    // The same words in a sample with another id.
     let mut other = batch([77]);
     other.sample_ids = vec![78];
     assert_ne!(masked(settings, other, 3, 1).rows, alone.rows);
@@ -95,8 +95,8 @@ fn each_share_does_what_it_says() {
     assert!(chosen.rows.len() > 2 * all(MaskSettings::default()).rows.len());
     let hidden = all(MaskSettings { masked: 1.0, random: 0.0, ..MaskSettings::default() });
     assert!(hidden.rows.iter().all(|row| hidden.batch.ids[*row as usize] == 4));
-    let kept = all(MaskSettings { masked: 0.0, random: 0.0, ..MaskSettings::default() });
-    assert_eq!(kept.batch, batch(0..400));
+    let unmasked = all(MaskSettings { masked: 0.0, random: 0.0, ..MaskSettings::default() });
+    assert_eq!(unmasked.batch, batch(0..400));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A model of masked tokens learns what the words around a gap tell, and goes on to the bit where it was stopped.
+//! A masked language model learns from the words around a mask, and resumes bit for bit after an interruption.
 
 use candle_core::Device;
 use dht_toys::{Outcome, adamw, bits, checkpointed, config, data, encoder, numbers, refused, rng, run, sample};
@@ -14,7 +14,7 @@ fn tokenizer() -> Result<TextTokenizer, Error> {
     TextTokenizer::from_vocabulary(&(0..WORDS).map(|word| format!("w{word}")).collect::<Vec<_>>())
 }
 
-/// Every word tells the next: w, w + 3, w + 6, … from a start at random. A gap is told by either neighbour.
+/// Texts w, w + 3, w + 6, … with a random start. Either neighbour of a masked word determines it.
 fn texts(count: u64, seed: u64) -> EncodedDataset {
     let mut rng = rng(seed);
     let text = |id| {
@@ -44,7 +44,7 @@ fn what_the_words_around_a_gap_tell_is_learnt() -> Outcome {
     assert!((untrained - guessing).abs() < 0.5, "an untrained model has loss {untrained}, guessing has {guessing}");
     Trainer::new(settings(25)).fit(&mut model, &training, &validation, &mut ())?;
     let trained = -model.score(&validation, 7)?;
-    // The frequencies of words tell nothing here; only their neighbours do.
+    // Word frequencies are uninformative here; only neighbours are informative.
     assert!(trained < 0.5 * guessing, "loss {trained}, guessing has {guessing}");
     assert!((trained + model.score(&validation, 60)?).abs() < 1e-5, "the score depends on the batches");
     Ok(())
@@ -57,7 +57,7 @@ fn a_killed_and_resumed_pretraining_ends_with_the_same_bits() -> Outcome {
     Trainer::new(settings(3)).fit(&mut whole, &training, &validation, &mut ())?;
     let folder = tempfile::tempdir()?;
     for stop in [1, 4, 6, 11] {
-        // A copy of the checkpoint as it lay there at that step is what a kill leaves.
+        // A copy of the checkpoint at this step is what a killed process would leave.
         let path = folder.path().join("training");
         let copy = folder.path().join(format!("killed at {stop}"));
         let mut observer = |event: Event<'_>| {
@@ -113,7 +113,7 @@ fn a_saved_model_loads_for_pretraining_and_fine_tuning() -> Outcome {
     let states = |encoder| run(encoder, &batch, &ForwardContext::inference()).map(|hidden| numbers(hidden.tensor()));
     assert_eq!(states(classifier.encoder())?, states(model.encoder())?);
 
-    // A directory of an encoder alone has no head to train on.
+    // A directory with only an encoder has no head to continue training.
     classifier.save(&target, None, &["a".into(), "b".into()]).expect_err("the tokenizer's files would be lost");
     let bare = folder.path().join("bare");
     dht_transformer::pretrained::PretrainedWeights::write(

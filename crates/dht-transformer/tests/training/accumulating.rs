@@ -1,4 +1,4 @@
-//! Gradients of several batches that make one step.
+//! Gradient accumulation: several batches in one step.
 
 use dht_toys::Outcome;
 use dht_transformer::{
@@ -10,9 +10,9 @@ use dht_transformer::{
 use crate::toy::{bits, checkpointed, model, settings, task, without_seconds};
 use crate::wrapped::{Cramped, Place, Poison, Poisoned, Stop, Stopping};
 
-/// Batches that follow each other as larger ones would.
+/// Training settings with small batches in the same order as larger ones.
 fn in_batches(batch_size: usize, accumulate: usize) -> TrainSettings {
-    // A small ε would blow rounding up to steps of full length, where a gradient is next to nothing.
+    // With a small ε, rounding errors of tiny gradients would become steps of full length.
     let optimizer = AdamWSettings { epsilon: 1e-4, ..settings().optimizer };
     TrainSettings { batch_size, accumulate, length_window: 1, keep_best: false, optimizer, ..settings() }
 }
@@ -49,7 +49,7 @@ fn accumulated_batches_make_the_step_of_one_large_batch() -> Outcome {
     let moved = distance(model(1).parameters(), large.parameters())?;
     let apart = distance(accumulated.parameters(), large.parameters())?;
     assert!(moved > 1e-3 && apart < 1e-5, "moved by {moved}, apart by {apart}");
-    // Not by chance: three small steps instead of one lead elsewhere.
+    // The agreement is not trivial, since three small steps instead of one give other weights.
     assert!(distance(train(4, 1)?.0.parameters(), large.parameters())? > 1e-4);
     Ok(())
 }
@@ -76,7 +76,7 @@ fn a_stop_between_the_batches_of_a_step_changes_no_bit() -> Outcome {
 #[test]
 fn one_gradient_that_is_no_number_spoils_its_step_alone() -> Outcome {
     let (training, nothing) = (task(24, 1), task(0, 2));
-    // Two steps an epoch; from the second on every gradient is NaN.
+    // An epoch has two steps; from the second step on, every gradient is NaN.
     let settings = TrainSettings { epochs: 1, ..in_batches(4, 3) };
     let mut objective = Poisoned::new(model(1), Poison::Gradient, 1);
     let history = Trainer::new(settings.clone()).fit(&mut objective, &training, &nothing, &mut ())?;
@@ -97,13 +97,13 @@ fn a_batch_that_memory_does_not_hold_is_one_step_in_parts() -> Outcome {
     let expected = fit(&mut roomy, 1)?;
     let mut cramped = Cramped::new(model(1), 4, 2);
     let history = fit(&mut cramped, 1)?;
-    // Found once, in the third step: 12, 6 and then 3.
+    // The batch size that fits is determined once, in the third step: 12, 6 and then 3.
     assert_eq!(cramped.refused, [12, 6]);
     assert_eq!((history.steps, history.samples), (expected.steps, expected.samples));
     let apart = distance(cramped.model.parameters(), roomy.model.parameters())?;
     assert!(apart < 1e-5, "apart by {apart}");
 
-    // One sample is the least; and sums of several batches cannot be taken back.
+    // One sample is the minimum, and the gradients of several batches cannot be undone.
     for (most, accumulate) in [(0, 1), (4, 2)] {
         let refused = fit(&mut Cramped::new(model(1), most, 0), accumulate);
         let Err(Error::DeviceMemory(_)) = &refused else { panic!("{refused:?}") };

@@ -1,4 +1,5 @@
-//! Fine-tuning with a count, and distillation: the loss is its formula, a teacher that does not fit is refused.
+//! Fine-tuning with FLOP counts, and distillation: the loss equals its formula, and a teacher that does not fit is
+//! refused.
 
 use dht_toys::{assert_resumes, config, rng};
 use dht_transformer::{
@@ -9,7 +10,7 @@ use dht_transformer::{
 
 use crate::toy::{CLASSES, bits, checkpointed, model, settings, task, without_seconds};
 
-/// A classifier of so many layers and classes, over so many tokens, of a hidden size.
+/// Classifier with the given sizes and random weights.
 fn classifier([layers, classes, tokens, hidden]: [usize; 4], seed: u64) -> TextClassifier {
     let config = BertConfig { max_position_embeddings: 9, ..config([layers, 2, hidden, tokens], 0.3) };
     dht_toys::classifier(&config, classes, Pooling::Mean, &mut rng(seed))
@@ -51,7 +52,7 @@ fn the_loss_is_the_weighted_mean_of_its_terms_number_by_number() -> Result<()> {
         let weighted = terms.iter().zip(weights).map(|(term, weight)| term * weight).sum::<f64>();
         approx::assert_relative_eq!(f64::from(loss), weighted / weights.iter().sum::<f64>(), epsilon = 1e-5);
     }
-    // A student that is its teacher has nothing to learn from it.
+    // A student with its teacher's weights has a loss of 0.
     let settings = DistillationSettings { label_weight: 0.0, ..DistillationSettings::default() };
     let loss = Distillation::new(teacher.clone(), &teacher, settings)?.loss(&batch, &ctx)?.to_scalar::<f32>()?;
     assert!(loss.abs() < 1e-6, "{loss}");

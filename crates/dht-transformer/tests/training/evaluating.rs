@@ -1,4 +1,4 @@
-//! Evaluation every few steps, and by another metric.
+//! Evaluation every few steps, and by metrics other than the objective's own.
 
 use dht_toys::Outcome;
 use dht_transformer::EncodedDataset;
@@ -12,7 +12,8 @@ use dht_transformer::{AdamWSettings, Error, Objective, Result, TrainSettings, Tr
 use super::toy::{bits, checkpointed, model, settings, task, without_seconds};
 use super::wrapped::{Place, Stop, Stopping};
 
-/// Five batches an epoch, two epochs: evaluated after steps 2, 4, 6, 8 and 10, and at the ends of epochs, 5 and 10.
+/// Settings of two epochs with five batches each. Evaluations are after the steps 2, 4, 6, 8 and 10, and at the ends of
+/// epochs, after the steps 5 and 10.
 fn every_two() -> TrainSettings {
     TrainSettings { evaluate_every: Some(2), ..settings() }
 }
@@ -41,9 +42,9 @@ fn the_best_step_comes_back_and_not_only_the_best_epoch() -> Outcome {
         let history = trainer.fit(&mut trained, &training, &validation, &mut observer)?;
         assert_eq!(scored.iter().map(|(step, ..)| *step).collect::<Vec<_>>(), [2, 4, 5, 6, 8, 10]);
         assert_eq!(history.evaluations.iter().map(|record| record.step).collect::<Vec<_>>(), [2, 4, 6, 8, 10]);
-        // The last evaluation of an epoch that ends there is that of the epoch.
+        // An evaluation at the last step of an epoch is also the evaluation of the epoch.
         assert_eq!(history.epochs[1].validation_score, Some(history.evaluations[4].validation_score));
-        // The first of the best, as of epochs.
+        // The first of several equally good evaluations is the best one, as for epochs.
         let best = scored.iter().map(|(_, score, _)| *score).fold(0.0, f64::max);
         let (step, _, then) = scored.into_iter().find(|(_, score, _)| *score == best).ok_or("an evaluation")?;
         assert_eq!((history.best_step, history.best_score), (Some(step), Some(best)));
@@ -150,7 +151,7 @@ fn an_objective_is_judged_by_the_metric_that_is_asked_for() -> Outcome {
     assert_eq!(of(&mut model, Metric::F1 { class: "2" })?, (confusion.f1(2).unwrap_or(f64::NAN), "F1"));
     assert!(confusion.matthews() != confusion.accuracy() && confusion.accuracy() != confusion.macro_f1());
     let share = |texts: &EncodedDataset, predicted: &[u32]| {
-        let right = texts.samples.iter().zip(predicted).filter(|(sample, found)| sample.label == **found);
+        let right = texts.samples.iter().zip(predicted).filter(|(sample, prediction)| sample.label == **prediction);
         right.count() as f64 / texts.len() as f64
     };
     let judged = WithMetric::by("share of right answers", &mut model, share);
@@ -158,7 +159,7 @@ fn an_objective_is_judged_by_the_metric_that_is_asked_for() -> Outcome {
     drop(judged);
     let refused = of(&mut model, Metric::Correlations);
     assert!(matches!(refused, Err(Error::Argument { name: "metric", .. })), "{refused:?}");
-    // A class that the data have not is refused before anything is trained.
+    // A class that the data lack is refused before anything is trained.
     let before = bits(model.parameters());
     let mut judged = WithMetric::new(&mut model, Metric::F1 { class: "four" })?;
     let refused = Trainer::new(settings()).fit(&mut judged, &data, &data, &mut ());

@@ -1,4 +1,4 @@
-//! A training that goes wrong says so, and leaves the last good checkpoint.
+//! A training run that fails reports the reason, and leaves the last good checkpoint.
 
 use dht_toys::Outcome;
 use dht_transformer::{
@@ -12,7 +12,7 @@ use dht_transformer::{
 use crate::toy::{bits, checkpointed, model, settings, task, without_seconds};
 use crate::wrapped::{Poison, Poisoned};
 
-/// A change of a sample that makes it wrong.
+/// Change that makes a sample invalid.
 type Change = fn(&mut Sample);
 
 const PATIENCE: u32 = 3;
@@ -29,7 +29,7 @@ fn a_poisoned_training_resumes_from_its_last_good_checkpoint() -> Outcome {
     let expected = (bits(healthy.parameters()), without_seconds(history));
     for poison in [Poison::Weight, Poison::Step, Poison::Gradient] {
         let folder = tempfile::tempdir()?;
-        // A step that is skipped counts as a step, so keep none of them.
+        // A skipped step counts as a step, so no checkpoint is written between them.
         let every_steps = if poison == Poison::Gradient { 6 } else { 1 };
         let trainer = checkpointed(impatient(), &folder.path().join("training"), every_steps);
         let mut objective = Poisoned::new(model(1), poison, 6);
@@ -70,7 +70,7 @@ fn a_huge_learning_rate_never_leaves_non_finite_parameters() -> Outcome {
     let error = trainer.fit(&mut diverging, &task(37, 1), &task(0, 2), &mut ()).expect_err("it diverges");
     assert!(matches!(error, Error::Diverged { .. } | Error::NonFiniteGradient { .. }), "{error}");
     assert!(error.to_string().contains("lower the learning rate"));
-    // What is in the file can be loaded, which NaN could not, and it fails the same way again.
+    // The checkpoint has no NaN and can be loaded, and training fails in the same way again.
     let again = trainer.fit(&mut model(99), &task(37, 1), &task(0, 2), &mut ()).expect_err("it diverges");
     assert_eq!(again.to_string(), error.to_string());
     assert!(diverging.parameters().values()?.values().all(|tensor| tensor.values.iter().all(|v| v.is_finite())));
@@ -94,7 +94,7 @@ fn impossible_settings_and_empty_training_sets_are_refused() {
 #[test]
 fn a_diverging_training_leaves_its_best_epoch_and_history() -> Outcome {
     let (training, validation) = (task(37, 1), task(11, 2));
-    // Five steps an epoch: the seventh is of the second.
+    // An epoch has five steps, so the seventh step is in the second epoch.
     for keep_best in [true, false] {
         let mut objective = Poisoned::new(model(1), Poison::Weight, 7);
         let mut failed = None;
@@ -103,7 +103,7 @@ fn a_diverging_training_leaves_its_best_epoch_and_history() -> Outcome {
                 failed = Some(history.clone());
             }
         };
-        // The schedule of one epoch, so that the first is that of the model above.
+        // The schedule does not depend on the number of epochs, so the first epoch equals that of the model above.
         let schedule = Schedule::Constant { warm_up: WarmUp::NONE };
         let of = |epochs| TrainSettings { epochs, keep_best, schedule, ..settings() };
         let fitted = Trainer::new(of(3)).fit(&mut objective, &training, &validation, &mut observer);

@@ -1,4 +1,4 @@
-//! Results of a training.
+//! Results of a training run.
 
 use dht_toys::{classifier, config, rng};
 use dht_transformer::{
@@ -46,7 +46,7 @@ fn one_seed_gives_the_same_bits_and_another_seed_others() -> Result<()> {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() -> Result<()> {
-    // Wide enough for products that are shared out among the threads.
+    // The model is wide enough for products that run on several threads.
     let config = config([2, 4, 96, 16], None);
     let run = |threads| -> Result<_> {
         let mut model = classifier(&config, 3, Pooling::Pooler, &mut rng(1));
@@ -91,13 +91,13 @@ fn keep_best_restores_parameters_and_state_of_the_best_epoch() -> Result<()> {
         };
         let trainer = Trainer::new(TrainSettings { epochs: 4, keep_best, ..settings() });
         let history = trainer.fit(&mut objective, &task(20, 1), &task(9, 2), &mut observer)?;
-        let kept = if keep_best { best } else { 3 };
+        let selected = if keep_best { best } else { 3 };
         assert_eq!(history.best_epoch, keep_best.then_some(best));
-        assert_eq!(objective.epoch, kept);
+        assert_eq!(objective.epoch, selected);
         assert_eq!(after.len(), 4);
         for (epoch, (score, then)) in after.into_iter().enumerate() {
             assert_eq!(score, Some(if epoch == best { 1.0 } else { 0.0 }));
-            assert_eq!(then == bits(&parameters), epoch == kept, "epoch {epoch}");
+            assert_eq!(then == bits(&parameters), epoch == selected, "epoch {epoch}");
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The training loop: it learns, it repeats itself, it goes on where it stopped.
+//! Training loop: it learns, is reproducible, and resumes after an interruption.
 
 mod accumulating;
 mod distilling;

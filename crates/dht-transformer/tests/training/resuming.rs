@@ -1,4 +1,4 @@
-//! Stopped and resumed, a training ends with the bits of one that was not.
+//! A training run that is stopped and resumed ends with the same bits as an uninterrupted run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use dht_transformer::{
 use crate::toy::{CLASSES, bits, checkpointed, model, settings, task, without_seconds};
 use crate::wrapped::{BestAfter, HoldingBack, Place, Stop, Stopping};
 
-/// Five batches an epoch, the last of them short; two epochs.
+/// Number of training rows: each of the two epochs has five batches, of which the last is short.
 const ROWS: u64 = 37;
 
 #[test]
@@ -36,10 +36,11 @@ fn a_training_resumed_anywhere_equals_an_uninterrupted_one() -> Outcome {
                 match trainer.fit(&mut stopped, &training, &validation, &mut ()) {
                     Err(Stop::Asked) => stops += 1,
                     Err(Stop::Failed(error)) => return Err(error.into()),
-                    // There is no eleventh batch to stop at.
+                    // The run has no eleventh batch to stop at.
                     Ok(_) => assert_eq!((place, steps), (Place::Offer, 10)),
                 }
-                // Other initial weights: all that counts is in the checkpoint, where there is one.
+                // The resumed run has other initial weights, since a checkpoint must determine the result, if there is
+                // one.
                 let started_over = !folder.path().join("training").exists();
                 let mut resumed = model(if started_over { 1 } else { 99 });
                 let history = trainer.fit(&mut resumed, &training, &validation, &mut ())?;
@@ -60,7 +61,7 @@ fn checkpoints_by_time_change_no_result() -> Outcome {
         let mut uninterrupted = model(1);
         let history = Trainer::new(settings.clone()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
         let expected = (bits(uninterrupted.parameters()), without_seconds(history));
-        // A checkpoint after each step, of which each in turn is the last.
+        // A checkpoint is written after each step, and each of them is the last one in turn.
         let mut stops = 0;
         for asked_at in 0..12 {
             let folder = tempfile::tempdir()?;
@@ -128,7 +129,8 @@ fn held_back_samples_and_the_best_epoch_survive_a_checkpoint() -> Outcome {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("training");
 
-    // The last checkpoint of a training of two epochs is that of its end, so cut the first file out while it runs.
+    // The last checkpoint of a run with two epochs is from its end, so the earlier checkpoint is copied while the run
+    // continues.
     let mut whole = HoldingBack::new(model(1));
     let middle = folder.path().join("middle");
     let mut left = 0;
@@ -144,11 +146,11 @@ fn held_back_samples_and_the_best_epoch_survive_a_checkpoint() -> Outcome {
     let mut resumed = HoldingBack::new(model(99));
     checkpointed(settings(), &middle, 1).fit(&mut resumed, &training, &validation, &mut ())?;
     assert!(bits(resumed.parameters()) == bits(whole.parameters()));
-    // Steps 0 to 6 are behind; what the second run trained on is exactly the rest.
+    // Steps 0 to 6 are done; the second run trained on exactly the remaining samples.
     assert_eq!(resumed.counts.len(), left);
     assert!(resumed.counts.iter().all(|(sample, count)| whole.counts[sample] == *count));
 
-    // A training that is over: its checkpoint gives back the best epoch once more.
+    // The checkpoint of a finished training run restores the best epoch again.
     let path = folder.path().join("best");
     let settings = TrainSettings { epochs: 3, ..settings() };
     let mut first = BestAfter { model: model(1), best: 1, epoch: 0 };
@@ -191,7 +193,7 @@ fn changed_settings_or_data_reject_a_resume_and_change_nothing() -> Outcome {
     let rows = ["training.rows", "37", "38"];
     refused(settings(), &longer, &[rows, ["training.sha256", &sum(&training), &sum(&longer)]])?;
     refused(TrainSettings { optimizer: slower, seed: 4, ..settings() }, &training, &[rate, ["seed", "3", "4"]])?;
-    // Without `resume` the file is no obstacle.
+    // Without `resume`, an existing checkpoint is replaced.
     let mut trainer = checkpointed(TrainSettings { seed: 4, ..settings() }, &path, 2);
     trainer.checkpoint = trainer.checkpoint.map(|settings| CheckpointSettings { resume: false, ..settings });
     trainer.fit(&mut model(5), &training, &validation, &mut ())?;

@@ -1,4 +1,4 @@
-//! Trainings that end early, and losses other than the task's.
+//! Training runs that end early, and losses other than the task's.
 
 use candle_core::Tensor;
 use dht_toys::whole_batch;
@@ -13,7 +13,7 @@ use super::toy::{bits, checkpointed, model, settings, task, without_seconds};
 #[test]
 fn a_training_ends_after_epochs_without_a_better_score() -> Result<()> {
     let (training, validation) = (task(40, 1), task(30, 2));
-    // With a rate of next to nothing no epoch is better than the first.
+    // With a tiny learning rate, no epoch is better than the first.
     let mut slow = settings();
     slow.optimizer.learning_rate = 1e-12;
     let slow = TrainSettings { epochs: 9, patience: Some(2), ..slow };

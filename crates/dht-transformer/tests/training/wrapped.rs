@@ -1,4 +1,4 @@
-//! Objectives that count, stop or lie.
+//! Wrapped objectives for tests, which count, stop, or return wrong results.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ impl From<Error> for Stop {
     }
 }
 
-/// Stops as a cut of the power would: at a place, once so many steps are made.
+/// Objective that stops like a power failure: at a certain place, after a number of steps.
 pub struct Stopping {
     pub model: TextClassifier,
     pub at: Option<(Place, u64)>,
@@ -93,7 +93,7 @@ impl Predict for Stopping {
     }
 }
 
-/// A model on a device that holds so many samples at once, from some step on.
+/// Model on a device that, from some step on, runs out of memory above a number of samples.
 pub struct Cramped {
     pub model: TextClassifier,
     pub most: usize,
@@ -123,7 +123,7 @@ impl Objective for Cramped {
         let loss = self.model.offer(batch, progress)?;
         if offered > self.most && progress.step >= self.from_step {
             self.refused.push(offered);
-            // What CUDA's driver says.
+            // The error message is CUDA's.
             let text = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
             return Err(candle_core::Error::Msg(text.into()).into());
         }
@@ -143,7 +143,8 @@ impl Objective for Cramped {
     }
 }
 
-/// Holds every batch back until another comes or the epoch ends, and counts what it trains on.
+/// Objective that delays every batch until the next batch or the end of the epoch, and counts the samples that it
+/// trains on.
 pub struct HoldingBack {
     model: TextClassifier,
     held: Option<PackedBatch>,
@@ -183,7 +184,7 @@ impl Objective for HoldingBack {
         self.macro_f1(data, batch_size)
     }
 
-    /// The rows held back.
+    /// State of the objective: the delayed rows.
     fn state(&self) -> Result<Value> {
         Ok(json!(self.held.as_ref().map(|batch| &batch.sample_ids)))
     }
@@ -202,7 +203,7 @@ impl Predict for HoldingBack {
     }
 }
 
-/// Predicts all right after one epoch and all wrong after the others; its state is the epoch.
+/// Objective whose predictions are all right after one epoch, and all wrong after the others. Its state is the epoch.
 pub struct BestAfter {
     pub model: TextClassifier,
     pub best: usize,
@@ -253,11 +254,11 @@ pub enum Poison {
     Weight,
     /// A weight becomes infinite after a step, before its checkpoint.
     Step,
-    /// The loss stays what it is, but its gradient is NaN.
+    /// The loss does not change, but its gradient is NaN.
     Gradient,
 }
 
-/// Goes wrong in every step from one on.
+/// Objective that damages its model in every step, from a certain step on.
 pub struct Poisoned {
     pub model: TextClassifier,
     pub poison: Poison,

@@ -6,7 +6,7 @@ use crate::backend::adamw::{Coefficients, Moments};
 use crate::error::Result;
 use crate::tensors::Gradient;
 
-/// Moments on the device of the parameter.
+/// Moments of AdamW, stored on the parameter's device.
 #[derive(Debug, Clone)]
 pub(crate) struct DeviceMoments {
     pub(crate) first: Tensor,
@@ -14,7 +14,7 @@ pub(crate) struct DeviceMoments {
 }
 
 impl DeviceMoments {
-    /// Creates moments with these values, or zeros.
+    /// Creates moments with the values `values`; without values they are zeros.
     pub(crate) fn new(values: Option<[Vec<f32>; 2]>, shape: &[usize], device: &Device) -> Result<Self> {
         let tensor = |values| Tensor::from_vec(values, shape, device);
         let zeros = || Tensor::zeros(shape, DType::F32, device);
@@ -24,7 +24,7 @@ impl DeviceMoments {
         })
     }
 
-    /// Values of both moments.
+    /// Values of both moments, copied to the CPU.
     pub(crate) fn values(&self) -> Result<[Vec<f32>; 2]> {
         Ok([self.first.flatten_all()?.to_vec1()?, self.second.flatten_all()?.to_vec1()?])
     }

@@ -1,11 +1,12 @@
-//! Backend of devices without custom operations.
+//! Backend for devices without custom operations.
 
 use crate::backend::backend::Backend;
 use crate::tensors::Precision;
 
-/// Backend of candle's operations: for Metal, and for the CPU in candle's graph.
+/// Backend that runs candle's operations only. Metal uses it, and so does the CPU if everything must be in candle's
+/// graph.
 pub(crate) struct Composed {
-    /// Device and its precisions, for messages.
+    /// Name of the device and its supported precisions, for error messages.
     pub(crate) precisions: &'static str,
 }
 

@@ -25,7 +25,7 @@ impl Gate {
         }
     }
 
-    /// Applies the gate to heads; x is (tokens, heads, dim).
+    /// Multiplies each head by its gate; x is (tokens, heads, dim).
     fn apply_to_heads(gate: Option<&Self>, x: &Tensor) -> Result<Tensor> {
         match gate {
             Some(Self::Scale(numbers)) => Ok(x.broadcast_mul(&numbers.to_dtype(x.dtype())?.unsqueeze(1)?)?),
@@ -55,7 +55,8 @@ impl Operations {
         };
         let compared = gates.query_key_outputs.as_ref();
         let q = Gate::apply(compared, &project(0, &gates.query_inputs)?)?;
-        // Scale gates act on each product of a query and a key once, interpolation on both sides.
+        // A scale gate acts once on each product of a query and a key, so only queries are scaled. A mixing gate acts
+        // on both.
         let k = Gate::apply(compared.filter(|gate| matches!(gate, Gate::Mix(_))), &project(1, &gates.key_inputs)?)?;
         let v = Gate::apply(gates.value_outputs.as_ref(), &project(2, &gates.value_inputs)?)?;
         let rectangles = Rectangles::new(packing, x.device())?;

@@ -1,4 +1,4 @@
-//! Custom kernels of a device that replace compositions of candle's operations.
+//! Interface to a device's custom kernels, which replace compositions of candle's operations.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::error::Result;
 use crate::tensors::{HeadSet, Packing};
 
-/// Differentiable kernels of a device. If a method returns `None`, there is no kernel for these rows, and candle's
-/// operations run.
+/// Differentiable kernels of a device. A method returns `None` if the device has no kernel for its arguments; candle's
+/// operations then run instead.
 pub(crate) trait Kernels: Sync {
-    /// LayerNorm of each row.
+    /// Computes the LayerNorm of each row.
     fn layer_norm(&self, _x: &Tensor, _scale: &Tensor, _shift: &Tensor, _epsilon: f64) -> Result<Option<Tensor>> {
         Ok(None)
     }
@@ -33,8 +33,8 @@ pub(crate) trait Kernels: Sync {
         Ok(None)
     }
 
-    /// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) of these heads of a layer, with dropout of the attention
-    /// probabilities and of the output.
+    /// Computes the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the heads `heads`. Dropout is
+    /// applied to the attention probabilities and to the output.
     fn attention(
         &self,
         (_layer, _x, _packing): (usize, &Tensor, &Arc<Packing>),
@@ -46,7 +46,7 @@ pub(crate) trait Kernels: Sync {
         Ok(None)
     }
 
-    /// LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
+    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
     fn feed_forward(
         &self,
         (_x, _packing): (&Tensor, &Packing),

@@ -1,4 +1,4 @@
-//! Differentiable operations on rows: candle's, or a device's custom kernels.
+//! Differentiable operations on rows, run by candle or by a device's custom kernels.
 
 use candle_core::{D, DType, Device, Tensor, Var};
 
@@ -17,16 +17,16 @@ pub(crate) struct Operations {
 }
 
 impl Operations {
-    /// Only candle's operations.
+    /// Operations without custom kernels.
     pub(crate) const CANDLE: Self = Self { kernels: &NoKernels };
 
-    /// Candle's operations, some of them replaced by these kernels.
+    /// Creates operations of which `kernels` replace some of candle's.
     #[cfg(feature = "cuda")]
     pub(crate) fn with(kernels: &'static dyn Kernels) -> Self {
         Self { kernels }
     }
 
-    /// LayerNorm of each row in the precision of `x`, with sums in at least single precision.
+    /// Computes the LayerNorm of each row in the precision of `x`, with sums in at least single precision.
     pub(crate) fn layer_norm(self, x: &Tensor, scale: &Parameter, shift: &Parameter, epsilon: f64) -> Result<Tensor> {
         let (scale, shift) = (weight(scale), weight(shift));
         if let Some(y) = self.kernels.layer_norm(x, &scale, &shift, epsilon)? {
@@ -46,7 +46,7 @@ impl Operations {
         if let Some(y) = self.kernels.add_bias(&u, bias)? {
             return Ok(y);
         }
-        // The gradient of b is a sum over all rows.
+        // The gradient of b is a sum over all rows, which needs single precision.
         let y = wide(&u)?;
         Ok(y.broadcast_add(&bias.to_dtype(y.dtype())?)?.to_dtype(u.dtype())?)
     }
@@ -69,8 +69,8 @@ impl Operations {
         Ok(matrix.index_select(&indices(numbers.to_vec(), matrix.device())?, 0)?)
     }
 
-    /// Multiplies rows by their dropout mask, which is the same on every device. A kernel computes the mask, or the CPU
-    /// draws it and copies it to the device.
+    /// Multiplies rows by their dropout mask, which is the same on every device. Either a kernel computes the mask, or
+    /// the CPU computes it and copies it to the device.
     pub(super) fn drop_rows(self, x: &Tensor, packing: &Packing, dropout: Option<Dropout>) -> Result<Tensor> {
         let Some(dropout) = dropout else { return Ok(x.clone()) };
         if let Some(y) = self.kernels.drop_rows(x, packing, dropout)? {
@@ -97,13 +97,13 @@ impl Activation {
     }
 }
 
-/// Variable, or its detached value if frozen.
+/// Variable of a parameter, or its detached value if the parameter is frozen.
 pub(super) fn weight(parameter: &Parameter) -> Tensor {
     let var: &Var = parameter.var();
     if parameter.is_frozen() { var.as_detached_tensor() } else { var.as_tensor().clone() }
 }
 
-/// A tensor of indices on a device.
+/// Creates a tensor of indices on a device.
 pub(super) fn indices(indices: Vec<u32>, device: &Device) -> Result<Tensor> {
     let count = indices.len();
     Ok(Tensor::from_vec(indices, count, device)?)
@@ -133,8 +133,8 @@ mod tests {
         // candle's rule: the last stride is 1 and the one before it the width, or the other way round.
         assert_eq!((rows.stride(), transposed.stride()), (&[3, 1][..], &[1, 3][..]));
         assert_eq!(transposed.dims(), [3, 4]);
-        let found: Vec<Vec<f32>> = product(&x, &weight).unwrap().to_vec2().unwrap();
+        let actual: Vec<Vec<f32>> = product(&x, &weight).unwrap().to_vec2().unwrap();
         let expected: Vec<Vec<f32>> = x.matmul(&weight.t().unwrap()).unwrap().to_vec2().unwrap();
-        assert_eq!(found, expected);
+        assert_eq!(actual, expected);
     }
 }

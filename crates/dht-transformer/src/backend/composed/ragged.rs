@@ -15,7 +15,8 @@ impl Operations {
         self.linear(p.read_columns(part, x)?.as_ref().unwrap_or(x), &p.projections[part])
     }
 
-    /// Scores before the softmax, one tensor for each head: (tokens, hidden) → (samples, 1, longest, longest).
+    /// Computes the attention scores before the softmax, one tensor for each head: (tokens, hidden) → (samples, 1,
+    /// longest, longest).
     pub(super) fn ragged_scores(
         self,
         x: &Tensor,

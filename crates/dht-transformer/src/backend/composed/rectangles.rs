@@ -1,4 +1,4 @@
-//! Attention of packed rows composed of candle's operations on padded rectangles.
+//! Attention of packed rows, composed of candle's operations on rows that are padded to rectangles.
 
 use candle_core::{D, Device, Tensor};
 
@@ -14,7 +14,7 @@ pub(crate) struct Rectangles<'a> {
     longest: usize,
     /// Packed row of each position in the rectangles; (samples·longest).
     rows: Tensor,
-    /// Position in the rectangles of each packed row; (tokens).
+    /// Index in the rectangles of each packed row; (tokens).
     places: Tensor,
     /// Attention mask: 0 for a token, −∞ for padding; (samples, 1, 1, longest).
     mask: Tensor,
@@ -84,8 +84,8 @@ impl<'a> Rectangles<'a> {
         add_bias(scores, bias)
     }
 
-    /// gates ∘ dropout(softmax(scores))·V: values (tokens, heads, width) → (tokens, heads, width). Gates are (samples,
-    /// heads).
+    /// Computes the attention output gates ∘ dropout(softmax(scores))·V from values V: (tokens, heads, width) →
+    /// (tokens, heads, width). Gates are (samples, heads).
     pub(crate) fn context(
         &self,
         scores: &Tensor,

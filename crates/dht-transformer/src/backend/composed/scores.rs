@@ -10,7 +10,8 @@ use crate::error::Result;
 use crate::tensors::{HeadSet, Hidden};
 
 impl Operations {
-    /// Computes the scores of these heads: (samples, heads, longest, longest), undefined at positions without a token.
+    /// Computes the attention scores of the heads `heads`: (samples, heads, longest, longest), undefined at positions
+    /// without a token.
     pub(crate) fn scores(self, hidden: &Hidden, attention: LayerAttention<'_>, heads: HeadSet) -> Result<Tensor> {
         let (x, packing) = (hidden.tensor(), hidden.packing());
         match attention {
@@ -30,7 +31,7 @@ impl Operations {
         }
     }
 
-    /// Computes Q and K of these heads: (tokens, hidden) → (tokens, heads·dim) for each of them.
+    /// Computes Q and K of the heads `heads`: (tokens, hidden) → (tokens, heads·dim) for both.
     pub(crate) fn queries_and_keys(
         self,
         x: &Tensor,

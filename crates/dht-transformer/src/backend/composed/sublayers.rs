@@ -1,4 +1,4 @@
-//! The embedding and the two sublayers of a layer, composed of operations.
+//! Embedding, attention sublayer and feed-forward sublayer, composed of differentiable operations.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::tensors::{HeadSet, Packing, Parameter, wide};
 
 impl Operations {
-    /// dropout(LayerNorm(word + position + type)) of the tokens with these ids: (tokens, hidden).
+    /// Computes the embeddings dropout(LayerNorm(word + position + type)) of tokens: (tokens, hidden).
     pub(crate) fn embed(
         self,
         ids: &TokenIds,
@@ -33,25 +33,25 @@ impl Operations {
         self.drop_rows(&y, packing, dropout)
     }
 
-    /// LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the kept heads, with dropout of the attention probabilities and
-    /// of the output.
+    /// Computes the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the selected heads. Dropout is
+    /// applied to the attention probabilities and to the output.
     pub(crate) fn attention(
         self,
         (layer, x, packing): (usize, &Tensor, &Arc<Packing>),
         parameters: &AttentionParameters,
-        kept: HeadSet,
+        selected: HeadSet,
         (probability_dropout, output_dropout): (Option<Dropout>, Option<Dropout>),
         ctx: &ForwardContext,
     ) -> Result<Tensor> {
         let dropouts = (probability_dropout, output_dropout);
-        if let Some(y) = self.kernels.attention((layer, x, packing), parameters, kept, dropouts, ctx)? {
+        if let Some(y) = self.kernels.attention((layer, x, packing), parameters, selected, dropouts, ctx)? {
             return Ok(y);
         }
-        let (device, gates) = (x.device(), ctx.gates(layer, packing, kept, x.device())?);
-        let heads: Vec<usize> = kept.iter().collect();
+        let (device, gates) = (x.device(), ctx.gates(layer, packing, selected, x.device())?);
+        let heads: Vec<usize> = selected.iter().collect();
         let (mut qkv, mut bias, mut output) =
             (weight(&parameters.qkv), weight(&parameters.qkv_bias), weight(&parameters.output));
-        if !kept.is_full(parameters.heads) {
+        if !selected.is_full(parameters.heads) {
             let as_u32 = |v: Vec<usize>| v.into_iter().map(|i| i as u32).collect();
             let rows = indices(as_u32(parameters.qkv_rows(&heads)), device)?;
             qkv = qkv.index_select(&rows, 0)?;
@@ -71,7 +71,7 @@ impl Operations {
         self.output_norm(norm, x, &product(&context, &output)?, packing, output_dropout)
     }
 
-    /// LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
+    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
     pub(crate) fn feed_forward(
         self,
         (x, packing): (&Tensor, &Packing),
@@ -96,7 +96,7 @@ impl Operations {
         self.output_norm(norm, x, &product(&a, &down)?, packing, dropout)
     }
 
-    /// LayerNorm(x + dropout(h + bias)).
+    /// Computes LayerNorm(x + dropout(h + bias)).
     fn output_norm(
         self,
         norm: OutputNorm<'_>,
@@ -112,7 +112,7 @@ impl Operations {
     }
 }
 
-/// The end of a sublayer: the bias of the sublayer's last product, and the norm.
+/// Parameters at the end of a sublayer: the bias of its last product, and the norm.
 struct OutputNorm<'a> {
     bias: &'a Parameter,
     scale: &'a Parameter,
@@ -120,8 +120,8 @@ struct OutputNorm<'a> {
     epsilon: f64,
 }
 
-/// gates ∘ dropout(softmax(Q·Kᵀ/√dim + bias))·V of these heads: (tokens, 3·heads·dim) → (tokens, heads·dim). Gates are
-/// (samples, heads).
+/// Computes the contexts gates ∘ dropout(softmax(Q·Kᵀ/√dim + bias))·V of heads: (tokens, 3·heads·dim) → (tokens,
+/// heads·dim). Gates are (samples, heads).
 fn contexts(
     qkv: &Tensor,
     packing: &Packing,
@@ -139,7 +139,7 @@ fn contexts(
     Ok(context.reshape((tokens, inner))?)
 }
 
-/// f(u + bias), element by element.
+/// Computes f(u + bias), element by element.
 fn bias_activation(u: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
     let sum = wide(u)?;
     let sum = sum.broadcast_add(&bias.to_dtype(sum.dtype())?)?;

@@ -16,19 +16,21 @@ impl ForwardContext {
     /// Call it once for each context, since it consumes the saved activations.
     ///
     /// # Errors
-    /// The errors of candle or of an operation.
+    /// Errors of candle and of the fused operations.
     pub fn backward(&self, loss: &Tensor, parameters: &Parameters) -> Result<Gradients> {
         Ok(self.both(loss, parameters)?.1)
     }
 
-    /// Runs the backward pass of `loss` (one value) and returns all gradients for an optimiser of candle's, as dense
-    /// tensors. These are the gradients of all parameters that are not frozen, and of every other variable on which the
-    /// loss depends, such as a head by `candle_nn::linear`.
+    /// Runs the backward pass of `loss` (one value) and returns all gradients as dense tensors, for an optimiser of
+    /// candle.
+    ///
+    /// The store has the gradients of all parameters that are not frozen, and of every other variable on which the loss
+    /// depends, such as a head by `candle_nn::linear`.
     ///
     /// Call it, or [`backward`](Self::backward), once for each context.
     ///
     /// # Errors
-    /// The errors of candle or of an operation.
+    /// Errors of candle and of the fused operations.
     pub fn grad_store(&self, loss: &Tensor, parameters: &Parameters) -> Result<GradStore> {
         let (mut store, gradients) = self.both(loss, parameters)?;
         for (id, _, var) in parameters.iter().filter(|(id, ..)| parameters.is_frozen(*id)) {
@@ -39,8 +41,8 @@ impl ForwardContext {
         Ok(store)
     }
 
-    /// Returns candle's store, with the gradients in candle's graph, and the gradients of all parameters, including
-    /// those that fused operations accumulated.
+    /// Runs the backward pass and returns two results: candle's store with the gradients in its graph, and the
+    /// gradients of all parameters. The latter include those that fused operations accumulated.
     fn both(&self, loss: &Tensor, parameters: &Parameters) -> Result<(GradStore, Gradients)> {
         self.check(parameters)?;
         let in_backward = |runs| self.training.iter().for_each(|it| it.in_backward.store(runs, Ordering::Relaxed));
@@ -88,10 +90,10 @@ impl ForwardContext {
 }
 
 impl Gradients {
-    /// Selects candle's gradients that belong to these parameters.
+    /// Selects the gradients of `parameters` from candle's store.
     ///
     /// # Errors
-    /// The errors of candle; gradients on the CPU must be in f32.
+    /// Errors of candle, and an error if a gradient on the CPU is not in f32.
     pub fn from_grad_store(store: &GradStore, parameters: &Parameters) -> Result<Self> {
         let mut gradients = Self::empty(parameters.len());
         for (id, _, var) in parameters.iter() {

@@ -23,7 +23,7 @@ pub(crate) struct HostMoments {
 }
 
 impl HostMoments {
-    /// Creates moments with these values or with zeros.
+    /// Creates moments with the values `values`; without values they are zeros.
     pub(crate) fn new(values: Option<[Vec<f32>; 2]>, shape: &[usize]) -> Self {
         let zeros = || vec![0.0; shape.iter().product()];
         let [first, second] = values.unwrap_or_else(|| [zeros(), zeros()]);
@@ -68,7 +68,7 @@ impl Moments for HostMoments {
     }
 }
 
-/// In-place step on a parameter on the CPU, which also updates the moments.
+/// AdamW's step on the CPU, which updates a parameter and its moments in place.
 struct FusedStep<'a> {
     moments: RefCell<&'a mut HostMoments>,
     gradient: HostGradient<'a>,
@@ -105,7 +105,7 @@ impl InplaceOp1 for FusedStep<'_> {
 fn dense(parameter: &mut [f32], moments: &mut HostMoments, gradient: &[f32], with: Single) {
     moments.touched = None;
     let arch = pulp::Arch::new();
-    // Waking the other threads costs more than a bias.
+    // For a parameter as small as a bias, waking other threads costs more than the step.
     if parameter.len() <= CHUNK {
         let _span = tracing::trace_span!("optimiser").entered();
         let (first, second) = (&mut moments.first, &mut moments.second);
@@ -172,7 +172,8 @@ impl pulp::WithSimd for DenseChunk<'_> {
     }
 }
 
-/// Neighbouring rows, which all have a gradient, have none in this step, or never had one.
+/// Chunk of neighbouring rows of the same state: all have a gradient in this step, none has one in this step, or none
+/// ever had one.
 struct RowsChunk<'a> {
     parameter: &'a mut [f32],
     first: &'a mut [f32],
@@ -205,7 +206,8 @@ impl pulp::WithSimd for RowsChunk<'_> {
             } else if touched {
                 update_absent(parameter, first, second, self.with);
             } else if self.with.shrink != 1.0 {
-                // With m = v = g = 0 the step is p + (−0 / ε), which is p to the bit: only the decay remains.
+                // With m = v = g = 0 the step is p + (−0 / ε), which equals p bit for bit, so only the weight decay
+                // remains.
                 parameter.iter_mut().for_each(|value| *value *= self.with.shrink);
             }
         }

@@ -1,4 +1,4 @@
-//! CPU backend: fused operations.
+//! Backend for the CPU, which runs fused operations.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::backend::parameters::{EmbeddingParameters, LinearParameters, TokenIds
 use crate::error::Result;
 use crate::tensors::{Gradient, HeadSet, Hidden, Packing, Precision};
 
-/// CPU backend.
+/// Backend for the CPU, which runs fused operations.
 pub(crate) struct Cpu;
 
 impl Backend for Cpu {
@@ -37,7 +37,7 @@ impl Backend for Cpu {
         EmbeddingOp::run(ids, packing, parameters, dropout, ctx)
     }
 
-    /// All layers are one operation.
+    /// Runs all layers as one operation.
     fn layers(&self, hidden: &Hidden, layers: &[Layer<'_>], ctx: &ForwardContext) -> Result<Hidden> {
         let (sublayers, packing) = (layers.iter().flat_map(sublayers).collect(), hidden.packing());
         Hidden::new(LayersOp::run(hidden.tensor(), packing, sublayers, ctx)?, packing.clone())
@@ -76,7 +76,7 @@ impl Backend for Cpu {
         LinearOp::run(x, parameters, ctx)
     }
 
-    /// The logits are computed block by block and not stored.
+    /// Computes the loss block by block, without storing all logits.
     fn vocabulary_loss(
         &self,
         x: &Tensor,

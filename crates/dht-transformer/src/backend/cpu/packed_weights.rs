@@ -1,4 +1,4 @@
-//! Cache of weights packed for products, shared by the runs of one forward context.
+//! Cache of weights that are packed for products. All operations of one forward context share it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,11 +18,11 @@ pub(crate) enum Direction {
     Backward,
 }
 
-/// Maximum size in bytes of cached parts of weights, without whole weights. Without a limit, the many parts of texts
-/// with individual head sets would all stay in memory.
+/// Maximum size of all cached parts of weights in bytes; whole weights are not counted. Without a limit, texts with
+/// individual head sets would fill the memory with parts.
 const PARTS_BYTES: usize = 64 << 20;
 
-/// Part of a weight that is packed.
+/// Extent of the cached weight: the whole weight or a part of it, and its layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Extent {
     pub(crate) choice: Choice,
@@ -39,17 +39,17 @@ pub(crate) struct Extent {
 /// better used elsewhere. Whole weights stay cached; parts are evicted least recently used first, beyond 64 MiB.
 #[derive(Debug, Default)]
 pub(crate) struct PackedWeights {
-    /// Precision of the weights of layers.
+    /// Precision in which the weights of layers are packed.
     precision: Precision,
-    kept: Mutex<Kept>,
+    cache: Mutex<CachedWeights>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct CachedWeights {
     entries: HashMap<Key, Entry>,
     /// Number of cache accesses so far.
     uses: u64,
-    /// Size of the entries that are parts of weights.
+    /// Total size in bytes of the entries that are parts of weights.
     parts_bytes: usize,
 }
 
@@ -65,7 +65,7 @@ struct Entry {
     used: u64,
 }
 
-impl Kept {
+impl CachedWeights {
     fn find(&mut self, key: &Key, version: u64) -> Option<Arc<Packed<f32>>> {
         let entry = self.entries.get_mut(key).filter(|entry| entry.version == version)?;
         self.uses += 1;
@@ -92,17 +92,18 @@ impl Kept {
 }
 
 impl PackedWeights {
-    /// Creates an empty cache; weights of layers will be packed in this precision.
+    /// Creates an empty cache that packs the weights of layers in `precision`.
     pub(crate) fn new(precision: Precision) -> Self {
-        Self { precision, kept: Mutex::default() }
+        Self { precision, cache: Mutex::default() }
     }
 
-    /// Precision of the weights of layers.
+    /// Precision in which the weights of layers are packed.
     pub(crate) fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// Packed part of a parameter: groups of its matrices, concatenated.
+    /// Returns a packed part of a parameter, from the cache if possible. It consists of groups of concatenated
+    /// matrices.
     pub(crate) fn packed<'a>(
         &self,
         parameter: &Parameter,
@@ -111,8 +112,8 @@ impl PackedWeights {
         parts: impl FnOnce() -> (Vec<Vec<Matrix<'a, f32>>>, Concatenated),
     ) -> Arc<Packed<f32>> {
         let (key, version) = ((parameter.var().id(), direction, extent), parameter.version());
-        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(packed) = kept().find(&key, version) {
+        let cache = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(packed) = cache().find(&key, version) {
             return packed;
         }
         let _span = tracing::trace_span!("packing weights").entered();
@@ -122,7 +123,7 @@ impl PackedWeights {
             Precision::Int8 => packed.in_int8(),
             Precision::F32 | Precision::Tf32 | Precision::Bf16 => packed,
         });
-        kept().keep(key, version, packed.clone(), PARTS_BYTES);
+        cache().keep(key, version, packed.clone(), PARTS_BYTES);
         packed
     }
 }
@@ -144,19 +145,19 @@ mod tests {
             (tensor.id(), Direction::Forward, Extent { choice, whole, by_head: false })
         };
         let most = 2 * packed().bytes();
-        let mut kept = Kept::default();
-        kept.keep(key(11, true), 0, packed(), most);
-        kept.keep(key(0, false), 0, packed(), most);
-        kept.keep(key(1, false), 0, packed(), most);
-        // A new version replaces the old one.
-        kept.keep(key(1, false), 1, packed(), most);
-        assert_eq!((kept.entries.len(), kept.parts_bytes), (3, most));
-        assert!(kept.find(&key(0, false), 0).is_some() && kept.find(&key(1, false), 0).is_none());
-        kept.keep(key(2, false), 0, packed(), most);
-        assert_eq!((kept.entries.len(), kept.parts_bytes), (3, most));
-        assert!(kept.find(&key(1, false), 1).is_none(), "it was used before the other");
+        let mut cache = CachedWeights::default();
+        cache.keep(key(11, true), 0, packed(), most);
+        cache.keep(key(0, false), 0, packed(), most);
+        cache.keep(key(1, false), 0, packed(), most);
+        // A new version of a weight replaces the old one.
+        cache.keep(key(1, false), 1, packed(), most);
+        assert_eq!((cache.entries.len(), cache.parts_bytes), (3, most));
+        assert!(cache.find(&key(0, false), 0).is_some() && cache.find(&key(1, false), 0).is_none());
+        cache.keep(key(2, false), 0, packed(), most);
+        assert_eq!((cache.entries.len(), cache.parts_bytes), (3, most));
+        assert!(cache.find(&key(1, false), 1).is_none(), "it was used before the other");
         for (head, whole) in [(11, true), (0, false), (2, false)] {
-            assert!(kept.find(&key(head, whole), 0).is_some(), "{head}");
+            assert!(cache.find(&key(head, whole), 0).is_some(), "{head}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Variants of a sublayer: the heads or neurons that the samples of a batch run.
+//! Variants of a sublayer in a batch. A variant is a set of heads or a number of neurons that samples run.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::tensors::HeadSet;
 
-/// Heads or neurons of a sublayer that run.
+/// Selection of heads or neurons of a sublayer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Choice {
     Heads(HeadSet),
@@ -25,7 +25,7 @@ impl Choice {
         }
     }
 
-    /// All heads or neurons of a sublayer of this size.
+    /// Selects all `size` heads or neurons of a sublayer.
     fn whole(self, size: usize) -> Self {
         match self {
             Self::Heads(own) => Self::Heads(HeadSet::full(size).unwrap_or(own)),
@@ -43,13 +43,13 @@ impl Choice {
     }
 }
 
-/// One selection of heads or neurons that samples of a batch run.
+/// Selection of heads or neurons that some samples of a batch run.
 #[derive(Debug)]
 pub(crate) struct Variant {
     pub(crate) choice: Choice,
     /// Heads that run.
     pub(crate) heads: Vec<usize>,
-    /// Position of each head of the layer, or of each chunk of its neurons, among the heads or chunks that run.
+    /// For each head of the layer, or for each chunk of neurons, its position among the heads or chunks that run.
     pub(crate) positions: Arc<[Option<usize>]>,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Variants {
     pub(crate) runs: Vec<(Range<usize>, usize)>,
     /// Union of all variants.
     pub(crate) all: Choice,
-    /// Whole sublayer.
+    /// Selection of the whole sublayer.
     pub(crate) whole: Choice,
 }
 

@@ -7,9 +7,9 @@ use super::norm;
 use crate::config::Activation;
 
 const THREADS: u32 = 256;
-/// Number of blocks of a forward launch, which loop over the values.
+/// Maximum number of blocks in a forward launch; the blocks loop over the values.
 const BLOCKS: usize = 2_112;
-/// Number of threads of a backward launch, and number of parts of its rows; each part has separate sums.
+/// Number of threads in a backward launch, and number of row chunks; each chunk has separate sums.
 const BACKWARD_THREADS: u32 = 128;
 const STRIPS: usize = 256;
 
@@ -30,7 +30,7 @@ fn at_once(columns: usize, numbers: &[Numbers<'_>]) -> usize {
     if many { MANY } else { 1 }
 }
 
-/// Computes f(u + bias): u is (rows, columns), the bias (columns) in f32.
+/// Computes f(u + bias), where u is (rows, columns) and the bias is (columns) in f32.
 pub(super) fn forward(u: &Tensor, bias: &Tensor, activation: Option<Activation>) -> Result<CudaStorage> {
     let (count, columns, device) = (u.elem_count(), bias.elem_count(), u.device().as_cuda_device()?);
     let y = room(device, u.dtype(), count)?;
@@ -46,7 +46,7 @@ pub(super) fn forward(u: &Tensor, bias: &Tensor, activation: Option<Activation>)
     Ok(y)
 }
 
-/// Gradients of u and of the bias.
+/// Computes the gradients of u and of the bias.
 pub(super) fn backward(u: &Tensor, bias: &Tensor, activation: Option<Activation>, dy: &Tensor) -> Result<[Tensor; 2]> {
     let ((rows, columns), dtype, device) = (u.dims2()?, u.dtype(), u.device().as_cuda_device()?);
     let strips = STRIPS.min(rows.max(1));
@@ -66,7 +66,7 @@ pub(super) fn backward(u: &Tensor, bias: &Tensor, activation: Option<Activation>
     Ok([tensor(du, u.shape()), tensor(sums, bias.shape())])
 }
 
-/// Sum of each column of rows, in f32.
+/// Computes the sum of each column of rows, in f32.
 pub(super) fn column_sums(rows: &Tensor) -> Result<Tensor> {
     let bias = Tensor::zeros(rows.dims2()?.1, DType::F32, rows.device())?;
     let [_, sums] = backward(rows, &bias, None, rows)?;

@@ -1,4 +1,4 @@
-//! AdamW step of one parameter in one kernel.
+//! AdamW step of one parameter in one CUDA kernel.
 
 use candle_core::{DType, Device, Tensor, Var, bail};
 
@@ -11,12 +11,12 @@ use crate::tensors::Gradient;
 const THREADS: u32 = 256;
 const BLOCKS: usize = 1_056;
 
-/// Moments on a GPU.
+/// Moments of AdamW, stored on a GPU.
 #[derive(Debug, Clone)]
 pub(super) struct CudaMoments(DeviceMoments);
 
 impl CudaMoments {
-    /// Creates moments with these values, or zeros.
+    /// Creates moments with the values `values`; without values they are zeros.
     pub(super) fn new(values: Option<[Vec<f32>; 2]>, shape: &[usize], device: &Device) -> Result<Self> {
         Ok(Self(DeviceMoments::new(values, shape, device)?))
     }

@@ -8,18 +8,18 @@ use crate::backend::cpu::Dropout;
 
 /// Number of threads: four warps, as in the kernels.
 const THREADS: u32 = 128;
-/// Rows of a block in the forward pass, in the backward pass, and with matrix units.
+/// Number of rows of a block: in the forward pass, in the backward pass, and with matrix units.
 const FORWARD_ROWS: usize = 16;
 const BACKWARD_ROWS: usize = 8;
 const MATRIX_ROWS: usize = 64;
 /// Maximum width of a head.
 pub(super) const WIDEST: usize = 128;
 
-/// Attention of one batch: arguments shared by forward and backward pass.
+/// Attention of one batch. The fields are the arguments that its forward and backward passes share.
 #[derive(Debug, Clone)]
 pub(super) struct Attention {
     pub(super) keys: BatchKeys,
-    /// Numbers of the kept heads: (heads).
+    /// Numbers of the heads that run: (heads).
     pub(super) heads: Tensor,
     pub(super) dim: usize,
     pub(super) longest: usize,
@@ -70,7 +70,8 @@ impl Attention {
         Ok([tensor(out, (tokens, inner)), tensor(logs, (tokens, heads))])
     }
 
-    /// Gradient of qkv, and Σ dout·out for each row and head. The latter is the gradient of a gate on the head.
+    /// Computes the gradient of qkv, and Σ dout·out for each row and head. The latter is the gradient of a gate on the
+    /// head.
     pub(super) fn backward(
         &self,
         [qkv, bias]: [&Tensor; 2],
@@ -80,7 +81,8 @@ impl Attention {
         let (dtype, device) = (qkv.dtype(), qkv.device().as_cuda_device()?);
         let dqkv = room(device, dtype, qkv.elem_count())?;
         let deltas = room(device, DType::F32, logs.elem_count())?;
-        // The kernels' order: qkv, bias, out, dout, dqkv, logs, deltas; and qkv, bias, dout, dqkv, logs, deltas.
+        // The order of arguments differs between the two kernels: qkv, bias, out, dout, dqkv, logs, deltas; and qkv,
+        // bias, dout, dqkv, logs, deltas.
         let dqkv = tensor(dqkv, qkv.shape());
         self.run("attention_backward_queries", BACKWARD_ROWS, &[qkv, bias, out, dout, &dqkv, logs], &[&deltas])?;
         let deltas = tensor(deltas, logs.shape());

@@ -28,7 +28,7 @@ pub(super) fn in_graph(
 ) -> Result<Tensor> {
     let shape = shape.into();
     let Some(first) = arguments.iter().find(|argument| argument.track_op()) else { return Ok(tensor(result, shape)) };
-    // candle takes three; one more of the first has no gradient of its own.
+    // candle's operation takes three arguments. A missing one is replaced by the first argument and gets no gradient.
     let of = |index: usize| arguments.get(index).unwrap_or(first);
     let op = Computed { name, result: Mutex::new(Some(result)), shape, backward: Box::new(backward) };
     of(0).apply_op3(of(1), of(2), op)

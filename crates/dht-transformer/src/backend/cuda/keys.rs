@@ -6,7 +6,7 @@ use super::launch::{Argument, Numbers};
 use crate::backend::cpu::Dropout;
 use crate::tensors::Packing;
 
-/// Packed batch on a GPU.
+/// Sample offsets and dropout keys of a packed batch, stored on a GPU.
 #[derive(Debug, Clone)]
 pub(super) struct BatchKeys {
     numbers: Tensor,

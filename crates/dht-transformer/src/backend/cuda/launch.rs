@@ -1,4 +1,4 @@
-//! Kernel launches: the only place where the compiler cannot check a kernel's reads and writes.
+//! Kernel launches. The compiler cannot check the memory accesses of a kernel, so all launches are in this file.
 #![expect(unsafe_code, reason = "a kernel's arguments are addresses")]
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +26,7 @@ const MATRIX_KERNELS: Module =
     Module { name: "matrix_kernels", code: include_bytes!(concat!(env!("OUT_DIR"), "/matrix_kernels.fatbin")) };
 /// Prefix of the names of matrix-unit kernels.
 const MATRIX: &str = "matrix_";
-/// Maximum number of blocks in any dimension of a grid but the first.
+/// Maximum number of blocks in a grid's second and third dimension.
 const MOST_BLOCKS: usize = 65_535;
 
 /// Contiguous values on a GPU.
@@ -55,10 +55,10 @@ pub(super) struct Grid {
 }
 
 impl<'a> Numbers<'a> {
-    /// All values of a layout.
+    /// Returns all values of a contiguous layout.
     ///
     /// # Errors
-    /// For a layout with gaps, which is a mistake of the caller.
+    /// An error for a layout with gaps, which is a mistake of the caller.
     pub(super) fn of(storage: &'a CudaStorage, layout: &Layout) -> Result<Self> {
         match layout.contiguous_offsets() {
             Some((first, _)) => Ok(Self { storage, first }),
@@ -66,12 +66,12 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    /// All values of a storage.
+    /// Returns all values of a storage.
     pub(super) fn whole(storage: &'a CudaStorage) -> Self {
         Self { storage, first: 0 }
     }
 
-    /// Values after the first `count`.
+    /// Returns the values after the first `count`.
     pub(super) fn after(self, count: usize) -> Self {
         Self { first: self.first + count, ..self }
     }
@@ -104,15 +104,15 @@ pub(super) fn room(device: &CudaDevice, dtype: DType, count: usize) -> Result<Cu
     unsafe { device.alloc_uninit(&Shape::from(count), dtype) }
 }
 
-/// Tensor outside candle's graph.
+/// Creates a tensor outside of candle's graph.
 pub(super) fn tensor(storage: CudaStorage, shape: impl Into<Shape>) -> Tensor {
     Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false)
 }
 
-/// Suffix of the names of kernels for values of this type.
+/// Suffix that names the variant of a kernel for a type of values.
 ///
 /// # Errors
-/// For a type that no kernel has.
+/// An error for a type without kernels.
 pub(super) fn suffix(dtype: DType) -> Result<&'static str> {
     match dtype {
         DType::F32 => Ok("f32"),
@@ -121,13 +121,13 @@ pub(super) fn suffix(dtype: DType) -> Result<&'static str> {
     }
 }
 
-/// Launches a kernel on the device. Launches run in their order.
+/// Launches a kernel on the device. Kernels run in the order of their launches.
 ///
 /// Callers pass the arguments of the kernel's declaration, in order: `size_t` and `u64` as counts.
 ///
 /// # Errors
-/// A grid that no GPU supports; the errors of the driver; a build with a replacement for nvcc, which contains no
-/// kernels.
+/// An error for a grid that no GPU supports, for an error of the driver, and for a build without kernels (compiled with
+/// a replacement for nvcc).
 pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: &Grid, arguments: &[Argument<'_>]) -> Result<()> {
     let module = if kernel.starts_with(MATRIX) { MATRIX_KERNELS } else { KERNELS };
     if module.code.is_empty() {
@@ -191,8 +191,8 @@ fn function(device: &CudaDevice, module: &Module, kernel: &str) -> Result<CudaFu
     static LOADED: Mutex<Vec<(usize, &'static str, Arc<CudaModule>)>> = Mutex::new(Vec::new());
     let stream = device.cuda_stream();
     let (context, mut loaded) = (stream.context(), LOADED.lock().unwrap_or_else(PoisonError::into_inner));
-    let found = loaded.iter().find(|(card, name, _)| (*card, *name) == (context.ordinal(), module.name));
-    if let Some((_, _, module)) = found {
+    let entry = loaded.iter().find(|(card, name, _)| (*card, *name) == (context.ordinal(), module.name));
+    if let Some((_, _, module)) = entry {
         return module.load_function(kernel).w();
     }
     keep_memory(context);
@@ -206,10 +206,10 @@ fn function(device: &CudaDevice, module: &Module, kernel: &str) -> Result<CudaFu
 fn keep_memory(context: &Arc<CudaContext>) {
     let _ = with_pool(context, |pool| {
         let (_, total) = mem_get_info()?;
-        let mut kept = (total / 4 * 3) as u64;
+        let mut threshold = (total / 4 * 3) as u64;
         let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
         // SAFETY: the attribute is a u64, which lives until the call returns.
-        unsafe { sys::cuMemPoolSetAttribute(pool, attribute, std::ptr::from_mut(&mut kept).cast()) }.result()
+        unsafe { sys::cuMemPoolSetAttribute(pool, attribute, std::ptr::from_mut(&mut threshold).cast()) }.result()
     });
 }
 

@@ -1,5 +1,6 @@
-//! Custom CUDA kernels: the end of a sublayer (bias, dropout, residual, norm), bias and activation, attention of packed
-//! rows, rows by number, dropout and AdamW; and the sublayers that use them. Matrix products are candle's.
+//! Custom CUDA kernels, and the sublayers that use them. There are kernels for the end of a sublayer (bias, dropout,
+//! residual, norm), for bias and activation, attention of packed rows, row selection, dropout and AdamW. candle
+//! computes the matrix products.
 //!
 //! The kernels are checked against their formulas on a CPU (`scripts/check-kernels`); `docs/gpu.md` reports the runs on
 //! a GPU.

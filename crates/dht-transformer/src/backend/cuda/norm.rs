@@ -1,4 +1,4 @@
-//! Residual norm y = LayerNorm(x + dropout(h + bias)), and rows times their dropout mask.
+//! Residual norm y = LayerNorm(x + dropout(h + bias)), and multiplication of rows by their dropout mask.
 
 use candle_core::{CudaDevice, CudaStorage, DType, Result, Tensor};
 
@@ -6,11 +6,11 @@ use super::keys::{BatchKeys, words};
 use super::launch::{Argument, Grid, Numbers, launch, room, suffix, tensor, with_numbers};
 use crate::backend::cpu::Dropout;
 
-/// Number of threads of a block; one warp per row.
+/// Number of threads in a block; a row is processed by one warp.
 const THREADS: u32 = 256;
 const ROWS: usize = THREADS as usize / 32;
-/// Number of threads of a block in the backward pass, which needs many registers for a row, and number of blocks that
-/// share the rows. Each block has separate sums.
+/// Number of threads in a block of the backward pass, which needs many registers for a row, and number of blocks. The
+/// blocks share the rows, and each has separate sums.
 const BACKWARD_THREADS: u32 = 128;
 const BACKWARD_ROWS: usize = BACKWARD_THREADS as usize / 32;
 const BLOCKS: usize = 396;
@@ -20,7 +20,7 @@ const STEPS: usize = 4;
 
 const FORWARD: &str = "norm_forward";
 
-/// Returns whether rows of this number of columns have a kernel.
+/// Returns whether there is a kernel for rows with `columns` columns.
 pub(super) fn takes(columns: usize) -> bool {
     columns.is_multiple_of(2) && columns <= STEP * STEPS
 }
@@ -88,7 +88,7 @@ impl Norm {
         Ok(y)
     }
 
-    /// Gradients of x and h, and the gradients of bias, γ and β in one tensor (3, columns).
+    /// Computes the gradients of x and h, and the gradients of bias, γ and β in one tensor (3, columns).
     pub(super) fn backward(
         &self,
         NormInputs { x, h, bias, scale, .. }: &NormInputs,
@@ -106,7 +106,7 @@ impl Norm {
     }
 }
 
-/// Column sums, (rows, columns) → (columns), in f32.
+/// Computes column sums, (rows, columns) → (columns), in f32.
 pub(super) fn column_sums(
     device: &CudaDevice,
     parts: &CudaStorage,

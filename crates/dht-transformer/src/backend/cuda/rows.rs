@@ -1,4 +1,4 @@
-//! Row selection by number. The gradient is a sum of rows in a fixed order.
+//! Selection of rows by number, as in an embedding table. Its gradient is a sum of rows in a fixed order.
 
 use candle_core::{Result, Tensor};
 
@@ -6,7 +6,7 @@ use super::graph::in_graph;
 use super::launch::{Argument, Grid, Numbers, launch, room, suffix, tensor, with_numbers};
 
 const THREADS: u32 = 128;
-/// Number of rows that one thread sums; larger sums are added up from partial sums.
+/// Number of rows that one thread sums. Larger sums are added up from partial sums.
 const PIECE: usize = 64;
 
 /// Selects the rows `numbers` of a matrix.
@@ -36,7 +36,7 @@ pub(super) fn select_rows(matrix: &Tensor, numbers: &[u32]) -> Result<Tensor> {
 pub(super) fn sum_rows(gradient: &Tensor, numbers: &[u32], rows: usize) -> Result<Tensor> {
     let mut order: Vec<u32> = (0..numbers.len() as u32).collect();
     order.sort_by_key(|row| numbers[*row as usize]);
-    // Pieces of the rows of one number, and the pieces of each number.
+    // The rows with one number are summed in pieces, and then the pieces are summed.
     let (mut starts, mut firsts, mut targets) = (Vec::new(), Vec::new(), Vec::new());
     let mut at = 0;
     for same in order.chunk_by(|a, b| numbers[*a as usize] == numbers[*b as usize]) {
@@ -60,7 +60,7 @@ pub(super) fn sum_rows(gradient: &Tensor, numbers: &[u32], rows: usize) -> Resul
     Ok(sums)
 }
 
-/// Sums rows of a matrix into another. The indices are order, starts and targets of the rows.
+/// Adds sums of a matrix's rows to another matrix. The indices are the order, starts and targets of the rows.
 fn run(kernel: &str, [from, to]: [&Tensor; 2], indices: [Option<&Vec<u32>>; 3]) -> Result<()> {
     let (columns, device) = (from.dims2()?.1, from.device());
     let on_card = indices.map(|numbers| numbers.map(|numbers| Tensor::new(numbers.as_slice(), device)).transpose());

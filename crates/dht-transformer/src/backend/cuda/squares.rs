@@ -1,11 +1,11 @@
-//! Sums of squares for gradient norms.
+//! Sums of squares on a GPU, for gradient norms.
 
 use candle_core::{DType, Result, Tensor};
 
 use super::launch::{Argument, Grid, Numbers, launch, room, tensor, with_numbers};
 
 const THREADS: u32 = 256;
-/// Number of partial sums of a tensor, which the CPU adds up.
+/// Number of partial sums for a tensor, which the CPU adds up.
 const PARTS: usize = 512;
 
 /// Computes Σ x² of each tensor, all in f32 on one GPU. The results are copied from the GPU together.

@@ -17,7 +17,7 @@ use crate::backend::cpu::Dropout;
 use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::tensors::{HeadSet, Packing, Parameter};
 
-/// Weight as read by the forward pass.
+/// Value of a weight that the forward pass reads.
 fn value(parameter: &Parameter) -> Tensor {
     parameter.var().as_detached_tensor()
 }
@@ -27,7 +27,7 @@ fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     x.matmul(&weight.t()?)
 }
 
-/// Gradient of a weight W of y = x·Wᵀ, in f32.
+/// Computes the gradient of the weight W in y = x·Wᵀ, in f32.
 fn weight_gradient(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
     dy.t()?.matmul(x)?.to_dtype(DType::F32)
 }
@@ -38,7 +38,7 @@ fn widened(part: Tensor, axis: usize, size: usize) -> Result<Tensor> {
     if missing == 0 { Ok(part) } else { part.pad_with_zeros(axis, 0, missing) }
 }
 
-/// Adds to the gradient of a weight, if it is trained. The gradient is computed only then.
+/// Adds a gradient to a weight's gradient if the weight is trained. `gradient` is called only then.
 fn accumulate(ctx: &ForwardContext, parameter: &Parameter, gradient: impl FnOnce() -> Result<Tensor>) -> Result<()> {
     if parameter.is_frozen() {
         return Ok(());
@@ -46,7 +46,7 @@ fn accumulate(ctx: &ForwardContext, parameter: &Parameter, gradient: impl FnOnce
     ctx.accumulate_on_device(parameter.id(), gradient()?).map_err(candle_core::Error::wrap)
 }
 
-/// End of both sublayers: LayerNorm(x + dropout(h + bias)).
+/// End of a sublayer, the residual norm LayerNorm(x + dropout(h + bias)).
 struct End {
     norm: Norm,
     inputs: NormInputs,
@@ -67,7 +67,7 @@ impl End {
         Self { norm: Norm { epsilon, dropout }, inputs, parameters }
     }
 
-    /// Gradients of x and h.
+    /// Computes the gradients of x and h.
     fn backward(&self, dy: &Tensor, ctx: &ForwardContext) -> Result<[Tensor; 2]> {
         let [dz, dh, sums] = self.norm.backward(&self.inputs, dy)?;
         for (index, parameter) in self.parameters.iter().enumerate() {
@@ -77,7 +77,7 @@ impl End {
     }
 }
 
-/// Computes LayerNorm(x + dropout(attention(x)·Wᵀ + b)) of the kept heads.
+/// Computes the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the selected heads.
 pub(super) fn attention(
     (layer, x, packing): (usize, &Tensor, &Arc<Packing>),
     p: &AttentionParameters,
@@ -88,7 +88,8 @@ pub(super) fn attention(
     let (graph_x, x) = (x.contiguous()?, x.contiguous()?.detach());
     let (device, dtype) = (x.device(), x.dtype());
     let heads: Vec<usize> = kept.iter().collect();
-    // The rows of W of Q, K and V, and the columns of the output's, where not all heads are kept.
+    // The selected heads' rows of the Q, K and V weights, and their columns of the output weight; `None` if all heads
+    // run.
     let as_u32 = |places: Vec<usize>| places.into_iter().map(|place| place as u32).collect::<Vec<u32>>();
     let part = (!kept.is_full(p.heads)).then(|| (as_u32(p.qkv_rows(&heads)), as_u32(p.columns(&heads))));
     let (mut qkv_weight, mut output_weight) = (ctx.rounded(&p.qkv, dtype)?, ctx.rounded(&p.output, dtype)?);
@@ -153,7 +154,7 @@ pub(super) fn attention(
     })
 }
 
-/// Computes LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
+/// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
 pub(super) fn feed_forward(
     (x, packing): (&Tensor, &Packing),
     p: &FeedForwardParameters,

@@ -13,8 +13,9 @@ pub(super) fn apply<Op: CustomOp2 + Send + Sync + 'static>(
     ctx: &ForwardContext,
 ) -> Result<Tensor> {
     let rows = rows.contiguous()?;
-    // Not a parameter: candle holds the lock of an argument while the operation runs, which reads the parameters. It
-    // would lock one a second time; with another thread training the same weights in between, both would deadlock.
+    // The anchor is not a parameter. candle holds the lock of an argument while the operation runs, and the operation
+    // locks the parameters to read them. A parameter would be locked twice, which deadlocks if another thread trains
+    // the same weights in between.
     let anchor = Var::zeros(1, DType::F32, rows.device())?;
     let anchor = if trains { anchor.into_inner() } else { anchor.as_detached_tensor() };
     Ok(if ctx.is_training() { rows.apply_op2(&anchor, op)? } else { rows.apply_op2_no_bwd(&anchor, &op)? })

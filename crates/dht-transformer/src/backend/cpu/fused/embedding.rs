@@ -1,4 +1,5 @@
-//! LayerNorm(word + position + type), then dropout, as one operation with a sparse word gradient.
+//! Embedding as one fused operation, dropout(LayerNorm(word + position + type)), with a sparse gradient of the word
+//! table.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,19 +16,19 @@ use crate::backend::cpu::kernels::{
 use crate::backend::parameters::{EmbeddingParameters, TokenIds};
 use crate::tensors::{Gradient, Packing, RowBlock, slice, with_slices};
 
-/// The embedding layer.
+/// Fused operation of the embedding layer.
 pub(crate) struct EmbeddingOp {
     parameters: EmbeddingParameters,
     packing: Arc<Packing>,
     ids: TokenIds,
     ctx: ForwardContext,
     dropout: Option<Dropout>,
-    /// Input of the norm, for each block.
+    /// Input of the norm for each block, saved for the backward pass.
     z: Mutex<Option<Vec<Vec<f32>>>>,
 }
 
 impl EmbeddingOp {
-    /// Runs the operation for these token ids, which must lie inside the tables: (tokens, hidden).
+    /// Runs the operation for token ids, which must lie inside the tables: (tokens, hidden).
     pub(crate) fn run(
         ids: TokenIds,
         packing: &Arc<Packing>,
@@ -43,7 +44,7 @@ impl EmbeddingOp {
             dropout,
             z: Mutex::new(None),
         };
-        // The shift is a placeholder for input rows, which this operation does not have.
+        // candle's operation needs input rows, which an embedding does not have; the shift is a placeholder for them.
         let rows = parameters.shift.var().as_detached_tensor();
         apply(&rows, op, parameters.trains(), ctx)
     }

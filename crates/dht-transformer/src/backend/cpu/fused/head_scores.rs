@@ -1,4 +1,4 @@
-//! Attention scores before the softmax as an operation.
+//! Attention scores before the softmax, as one fused operation.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ pub(crate) struct HeadScoresOp {
 }
 
 impl HeadScoresOp {
-    /// Runs the operation on Q and K, (tokens, columns), for heads of these widths. Returns (samples, heads, longest,
-    /// longest), with 0 at positions without a token.
+    /// Runs the operation on Q and K, (tokens, columns). Returns (samples, heads, longest, longest), with 0 at
+    /// positions without a token.
     pub(crate) fn run(
         q: &Tensor,
         k: &Tensor,

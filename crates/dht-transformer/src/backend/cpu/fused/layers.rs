@@ -1,4 +1,4 @@
-//! Consecutive sublayers as one operation.
+//! Consecutive sublayers as one fused operation.
 //!
 //! Candle adds up the gradients of each node of its graph, starting from zeros. A single node for several layers, which
 //! adds residual branches internally, avoids most of that cost.
@@ -13,14 +13,14 @@ use super::apply::apply;
 use super::slices::{joined, nothing_saved, rows};
 use super::sublayer::{PackedSublayer, Sublayer};
 use crate::backend::context::ForwardContext;
-use crate::backend::cpu::kernels::{RowGradients, SavedActivations, Scratch, Wanted};
+use crate::backend::cpu::kernels::{RequestedGradients, RowGradients, SavedActivations, Scratch};
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
 use crate::tensors::{Packing, RowBlock, slice, with_slices};
 
 /// Maximum number of tokens for which weights are packed once for the whole context.
 const SMALL_RUN: usize = 512;
-/// Maximum number of multiply-adds for which a second thread costs more than it saves. With a higher limit, threads
-/// without work would fall asleep between two layers, and waking them takes longer.
+/// Maximum number of multiply-adds that run on one thread, since a second thread would cost more than it saves. A
+/// higher limit is slower: threads without work fall asleep between two layers, and must be woken.
 const ONE_THREAD: usize = 1 << 18;
 
 thread_local! {
@@ -29,13 +29,13 @@ thread_local! {
     static SCRATCH: RefCell<Scratch<f32>> = RefCell::default();
 }
 
-/// Saved activations of one block: for each sublayer, in order, its input and the values for its backward pass.
+/// Saved activations of one block. Each sublayer, in order, has its input and the values for its backward pass.
 type BlockActivations = Vec<(Vec<f32>, SavedActivations<f32>)>;
 
 /// Block input of a sublayer and its row gradients, from which the gradients of the weights are computed.
 type BlockGradients = (Vec<f32>, RowGradients<f32>);
 
-/// Consecutive sublayers.
+/// Fused operation that runs consecutive sublayers.
 pub(crate) struct LayersOp {
     sublayers: Vec<Box<dyn Sublayer>>,
     packing: Arc<Packing>,
@@ -74,7 +74,8 @@ impl LayersOp {
         packed_weights: &[PackedSublayer],
         chunk_rows: usize,
     ) -> (Vec<f32>, BlockActivations) {
-        // A thread that waits inside may begin another block: it finds no buffers and creates new ones.
+        // While a thread waits inside of this function, it may begin another block. That block finds no buffers and
+        // creates new ones.
         let (mut x, mut activations, mut scratch) = (None, Vec::new(), SCRATCH.take());
         let keep = self.ctx.is_training();
         for (sublayer, packed) in self.sublayers.iter().zip(packed_weights) {
@@ -89,9 +90,9 @@ impl LayersOp {
         (x.unwrap_or_else(|| first.to_vec()), activations)
     }
 
-    /// Runs all sublayers for all blocks: returns the rows, and the values for the backward pass of each block.
+    /// Runs all sublayers for all blocks. Returns the rows, and the values for the backward pass of each block.
     fn forward_all(&self, x: &[f32], width: usize, one_thread: bool) -> Result<(Vec<f32>, Vec<BlockActivations>)> {
-        // Work that is never split runs on the calling thread.
+        // A minimum length that is never reached keeps all work on the calling thread.
         let least = if one_thread { usize::MAX } else { 1 };
         let packed_weights: Vec<_> = self.with_packed_weights(|packed_weights| {
             let sublayers = self.sublayers.par_iter().with_min_len(least).with_max_len(least);
@@ -111,7 +112,7 @@ impl LayersOp {
             let (parts, activations): (Vec<_>, Vec<_>) = work.map(forward).unzip();
             return Ok((joined(parts), activations));
         }
-        // A block's buffer remains with its thread for the next run.
+        // Results are copied, so that a block's buffer remains with its thread for the next run.
         let mut all = vec![0.0; x.len()];
         let mut rest = &mut all[..];
         let places: Vec<&mut [f32]> =
@@ -139,28 +140,27 @@ impl LayersOp {
         mut gradients: Vec<Vec<f32>>,
         mut activations: Vec<BlockActivations>,
         blocks: &[RowBlock],
-        wanted: bool,
+        needs_input_gradient: bool,
     ) -> Result<Option<Vec<f32>>> {
         let packed_of = |sublayer: &dyn Sublayer| {
             self.with_packed_weights(|packed_weights| {
                 sublayer.packed(Direction::Backward, &self.packing, packed_weights)
             })
         };
-        // The gradients of a sublayer's weights are computed while the rows of the sublayer below, and the weights of
-        // the next, are.
+        // The weight gradients of a sublayer are computed in parallel with the row gradients of the sublayer below it.
         let mut pending: Option<(&dyn Sublayer, Vec<BlockGradients>)> = None;
         let mut next_packed = None;
         for (index, sublayer) in self.sublayers.iter().enumerate().rev() {
-            // A trained layer below in this run, or before it, requires the gradient.
-            let needed = wanted || self.sublayers[..index].iter().any(|sublayer| sublayer.trains());
-            let wanted_here = Wanted { input: needed, gates: self.ctx.wants_gate_gradients() };
+            // The gradient is required by trained layers below, in this operation or before it.
+            let needed = needs_input_gradient || self.sublayers[..index].iter().any(|sublayer| sublayer.trains());
+            let requested = RequestedGradients { input: needed, gates: self.ctx.wants_gate_gradients() };
             let packed = next_packed.take().unwrap_or_else(|| packed_of(&**sublayer))?;
             let saved: Vec<_> = activations.iter_mut().map_while(Vec::pop).collect();
             let work = saved.into_par_iter().zip(&gradients).zip(blocks).with_max_len(1);
             let (done, next) = rayon::join(
                 || -> Vec<_> {
                     work.map(|(((x, saved), dy), block)| {
-                        let (dx, rows) = sublayer.backward(&packed, dy, saved, (&self.packing, block), wanted_here);
+                        let (dx, rows) = sublayer.backward(&packed, dy, saved, (&self.packing, block), requested);
                         (dx.unwrap_or_default(), (x, rows))
                     })
                     .collect()
@@ -180,7 +180,7 @@ impl LayersOp {
             }
         }
         pending.into_iter().for_each(|(sublayer, rows)| sublayer.accumulate(&rows, &self.ctx));
-        Ok(wanted.then(|| joined(gradients)))
+        Ok(needs_input_gradient.then(|| joined(gradients)))
     }
 }
 
@@ -194,7 +194,8 @@ impl CustomOp2 for LayersOp {
         let work: usize = self.sublayers.iter().map(|sublayer| sublayer.multiply_adds_of_a_row()).sum();
         let (y, activations) = match work * self.packing.spans().tokens() {
             0..=ONE_THREAD => self.forward_all(x, width, true),
-            // Enters the pool once: an outside thread would be put to sleep and woken at every step.
+            // The thread pool is entered once, since a thread outside of the pool would be put to sleep and woken at
+            // every step.
             _ => rayon::scope(|_| self.forward_all(x, width, false)),
         }?;
         if let (true, Ok(mut place)) = (self.ctx.is_training(), self.activations.lock()) {

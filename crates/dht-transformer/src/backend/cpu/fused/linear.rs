@@ -1,4 +1,4 @@
-//! Operation x·Wᵀ + b for poolers and classifiers.
+//! Linear layer x·Wᵀ + b as one fused operation, for poolers and classifiers.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::backend::cpu::variants::Choice;
 use crate::backend::parameters::LinearParameters;
 use crate::tensors::{Gradient, Precision, slice, with_slices};
 
-/// Rows of a chunk: few enough that an ordinary sentence has two chunks.
+/// Number of rows in a chunk, small enough that an ordinary sentence has two chunks.
 const ROWS: usize = 24;
 
 /// Computes x·W for a packed W (inputs, outputs), in parallel blocks of rows; `bias` is added to each row.
@@ -29,7 +29,7 @@ fn rows_times(x: &[f32], weight: &Packed<f32>, bias: Option<&[f32]>, inputs: usi
     y
 }
 
-/// Operation x·Wᵀ + b.
+/// Fused operation of a linear layer, x·Wᵀ + b.
 pub(crate) struct LinearOp {
     parameters: LinearParameters,
     ctx: ForwardContext,

@@ -17,11 +17,11 @@ use crate::backend::parameters::{LinearParameters, RaggedParameters};
 use crate::backend::relative_bias::RelativeBias;
 use crate::tensors::{Gradient, Packing, Parameter, RowBlock, with_slices};
 
-/// Attention of a layer with removed dimensions, the same for all samples.
+/// Attention sublayer with removed dimensions. All samples run the same heads and dimensions.
 pub(crate) struct RaggedSublayer {
     layer: usize,
     parameters: Arc<RaggedParameters>,
-    /// Numbers of the remaining heads.
+    /// Numbers of the remaining heads in the whole layer.
     heads: Vec<usize>,
     /// Position of each head of the whole layer among the remaining heads.
     positions: Arc<[Option<usize>]>,
@@ -52,7 +52,7 @@ impl RaggedSublayer {
     }
 }
 
-/// Packs a weight for a direction.
+/// Packs a weight for the products of a direction.
 fn packed(linear: &LinearParameters, numbers: &[f32], direction: Direction, known: &PackedWeights) -> WeightSlice {
     let extent = Extent { choice: Choice::Neurons(linear.outputs), whole: true, by_head: false };
     let matrix = Matrix::new(numbers, linear.outputs, linear.inputs);

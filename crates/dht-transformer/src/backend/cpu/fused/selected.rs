@@ -23,7 +23,7 @@ enum Inner {
     Activation(Activation),
 }
 
-/// Sublayer that can run with some of the rows of W₁ and of the columns of W₂.
+/// Sublayer that can run with a subset of the rows of W₁ and the columns of W₂.
 #[derive(Debug)]
 pub(crate) struct SelectedSublayer {
     /// W₁ (wide, hidden), b₁, W₂ (hidden, inner), b₂, γ, β.
@@ -35,8 +35,8 @@ pub(crate) struct SelectedSublayer {
 }
 
 impl SelectedSublayer {
-    /// Creates the attention of layer `layer`. `sets` has pairs: a number of consecutive samples, and the heads that
-    /// they run.
+    /// Creates the attention sublayer of layer `layer`. A pair of `sets` is a number of consecutive samples and the
+    /// heads that they run.
     pub(crate) fn attention(
         layer: usize,
         p: &AttentionParameters,
@@ -58,8 +58,8 @@ impl SelectedSublayer {
         }
     }
 
-    /// Creates the feed-forward. `widths` has pairs: a number of consecutive samples, and the number of first neurons
-    /// that they run.
+    /// Creates a feed-forward sublayer. A pair of `widths` is a number of consecutive samples and the number of first
+    /// neurons that they run.
     pub(crate) fn feed_forward(
         p: &FeedForwardParameters,
         widths: impl IntoIterator<Item = (usize, usize)>,

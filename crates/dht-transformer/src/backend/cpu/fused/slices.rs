@@ -1,4 +1,4 @@
-//! Results of operations on the CPU.
+//! Helpers that build the results of operations on the CPU.
 
 use candle_core::{CpuStorage, Error, Shape};
 
@@ -8,7 +8,7 @@ pub(crate) fn joined(mut blocks: Vec<Vec<f32>>) -> Vec<f32> {
     if blocks.len() == 1 { blocks.swap_remove(0) } else { blocks.concat() }
 }
 
-/// Result of an operation: rows of `width` values.
+/// Converts rows of `width` values to the result of an operation.
 pub(crate) fn rows(numbers: Vec<f32>, width: usize) -> (CpuStorage, Shape) {
     let shape = Shape::from((numbers.len() / width, width));
     (CpuStorage::F32(numbers), shape)

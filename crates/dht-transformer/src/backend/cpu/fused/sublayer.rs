@@ -1,11 +1,11 @@
-//! Sublayer with its weight tensors.
+//! Interface of a sublayer with its weight tensors.
 
 use candle_core::Result;
 
 use super::weight_slices::WeightSlice;
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{
-    Dropout, Norm, OutputNorm, RowGradients, RowKeys, SavedActivations, Scratch, Segment, Wanted, sublayer,
+    Dropout, Norm, OutputNorm, RequestedGradients, RowGradients, RowKeys, SavedActivations, Scratch, Segment, sublayer,
     sublayer_backward,
 };
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
@@ -18,14 +18,14 @@ pub(crate) trait Sublayer: Send + Sync {
     /// Returns whether any of its parameters is trainable.
     fn trains(&self) -> bool;
 
-    /// Multiply-adds of a row in both products, with all heads and neurons.
+    /// Number of multiply-adds for a row in both products, with all heads and neurons.
     fn multiply_adds_of_a_row(&self) -> usize;
 
-    /// Packs the weights for a direction.
+    /// Packs the weights for the products of a direction.
     fn packed(&self, direction: Direction, packing: &Packing, packed_weights: &PackedWeights)
     -> Result<PackedSublayer>;
 
-    /// Parts of the sublayer that the samples of a block run.
+    /// Divides a block into segments of samples that run the same heads or neurons.
     fn segments<'a>(
         &'a self,
         packed: &'a PackedSublayer,
@@ -91,10 +91,10 @@ impl dyn Sublayer {
         dy: &[f32],
         saved: SavedActivations<f32>,
         (packing, block): (&Packing, &RowBlock),
-        wanted: Wanted,
+        requested: RequestedGradients,
     ) -> (Option<Vec<f32>>, RowGradients<f32>) {
         let segments = self.segments(packed, packing, block);
-        sublayer_backward(dy, saved, &segments, self.output_norm(packed, packing, block), wanted)
+        sublayer_backward(dy, saved, &segments, self.output_norm(packed, packing, block), requested)
     }
 
     /// Adds the gradients of gates on the sublayer's heads, if it has heads, to the context.
@@ -126,7 +126,7 @@ impl dyn Sublayer {
     }
 }
 
-/// Keys of the dropout masks of a block's rows.
+/// Keys by which the dropout masks of a block's rows are computed.
 pub(crate) fn keys<'a>(packing: &'a Packing, block: &RowBlock) -> RowKeys<'a> {
     let rows = block.rows.clone();
     RowKeys { samples: &packing.row_samples()[rows.clone()], tokens: &packing.row_tokens()[rows] }

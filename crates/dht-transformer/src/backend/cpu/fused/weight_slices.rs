@@ -1,9 +1,9 @@
-//! Parts of a sublayer's weights that a variant runs, packed for products.
+//! Slices of a sublayer's weights for the heads or neurons that a variant runs, packed for products.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::backend::cpu::kernels::{Concatenated, GradientChunks, Matrix, Packed, Part};
+use crate::backend::cpu::kernels::{Concatenated, GradientChunks, Matrix, Packed, PackedSlice};
 use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
 use crate::backend::cpu::variants::{Choice, Variant, Variants};
 use crate::tensors::{Parameter, Precision};
@@ -17,13 +17,13 @@ pub(super) struct WeightSlice {
 }
 
 impl WeightSlice {
-    /// Whole weight, multiplied with `inputs` columns of rows.
+    /// Whole weight, whose products read `inputs` columns of rows.
     pub(super) fn all(packed: Arc<Packed<f32>>, inputs: usize) -> Self {
         let columns = packed.columns;
         Self { packed, rows: whole(inputs), groups: vec![0], columns }
     }
 
-    pub(super) fn part(&self) -> Part<'_, f32> {
+    pub(super) fn part(&self) -> PackedSlice<'_, f32> {
         self.packed.part(&self.rows, &self.groups, self.columns)
     }
 }
@@ -49,7 +49,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// Part of b₁ that a variant runs.
+    /// Values of b₁ for the heads or neurons that a variant runs.
     pub(super) fn inward_bias(&self, variant: &Variant, bias: &[f32]) -> Vec<f32> {
         match variant.choice {
             Choice::Neurons(width) => bias[..width].to_vec(),
@@ -60,18 +60,18 @@ impl Selection {
         }
     }
 
-    /// Rows of Q, of K and of V that belong to a head.
+    /// Row ranges of one head in Q, K and V.
     fn rows_of_head(&self, head: usize) -> [Range<usize>; 3] {
         let size = self.chunks.outward;
         [0, 1, 2].map(|part| part * self.hidden + head * size).map(|first| first..first + size)
     }
 
-    /// Part of a weight that a variant runs. `run_tokens` is the mean number of tokens in consecutive samples of the
-    /// variant.
+    /// Slice of a weight for the heads or neurons that a variant runs. `run_tokens` is the mean number of tokens in
+    /// consecutive samples of the variant.
     ///
-    /// If the variant takes a part of the inner dimension of the products, the products skip rows of the weight that is
-    /// packed for all variants. If it takes a part of the columns, the weight is packed so that each head begins a
-    /// panel, or is packed for this variant alone, which leaves no panel partly filled.
+    /// A slice of the products' inner dimension skips rows of a weight that is packed once for all variants. A slice of
+    /// the columns requires a weight in which each head begins a panel, or a weight that is packed for this variant
+    /// alone. The latter leaves no panel partly filled.
     pub(super) fn weight_slice(
         &self,
         side: Side,
@@ -91,7 +91,8 @@ impl Selection {
         };
         let concatenated = concatenated(side, direction);
         let all = match (concatenated, packed_weights.precision()) {
-            // A column is rounded by its maximum over all rows, whatever other samples of the batch run.
+            // The whole weight is packed, so that a column is rounded by its maximum over all rows. The rounding then
+            // does not depend on the other samples of the batch.
             (Concatenated::Rows, Precision::Int8) => self.variants.whole,
             _ => self.variants.all,
         };
@@ -130,7 +131,7 @@ impl Selection {
         }
     }
 
-    /// Matrices that make up a part of a weight, for one direction.
+    /// Matrices that make up a slice of a weight, for one direction.
     fn matrices<'a>(
         &self,
         side: Side,
@@ -171,7 +172,7 @@ fn whole(rows: usize) -> Vec<Range<usize>> {
     std::iter::once(0..rows).collect()
 }
 
-/// Axis of a product's right factor from which a weight slice takes a part: columns or rows.
+/// Axis of a product's right factor along which a slice is taken: columns or rows.
 fn concatenated(side: Side, direction: Direction) -> Concatenated {
     match (side, direction) {
         (Side::Inward, Direction::Forward) | (Side::Outward, Direction::Backward) => Concatenated::Columns,

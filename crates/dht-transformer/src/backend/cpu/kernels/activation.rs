@@ -11,7 +11,7 @@ fn gelu<T: Real>(x: T) -> (T, T) {
     (x * cdf, cdf + x * pdf)
 }
 
-/// Computes f(x) and f′(x). ½(1 + tanh u) = σ(2u).
+/// Computes f(x) and f′(x) of the tanh approximation, with ½(1 + tanh u) = σ(2u).
 #[inline(always)]
 fn gelu_new<T: Real>(x: T) -> (T, T) {
     let (c, a) = (T::from_f64(1.595_769_121_605_730_8), T::from_f64(0.044_715));
@@ -31,7 +31,7 @@ pub(crate) fn bias_activation<T: Real>(u: &mut [T], bias: &[T], activation: Acti
     let _span = tracing::trace_span!("bias and activation").entered();
     vectorised(
         #[inline(always)]
-        // A choice inside of the loops would prevent vectorisation.
+        // The activation is matched outside of the loops, since a match inside would prevent vectorisation.
         move || match activation {
             Activation::Gelu => rows_forward(u, bias, gelu),
             Activation::GeluNew => rows_forward(u, bias, gelu_new),

@@ -2,7 +2,7 @@
 
 use super::real::Real;
 
-/// Place of a dropout in the model, a part of the key of its mask.
+/// Site of a dropout in the model. It is one of the keys of the dropout mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DropoutSite {
     Embedding,
@@ -22,7 +22,7 @@ impl DropoutSite {
     }
 }
 
-/// Dropout at one place of the model in one step. Each value is set to 0 with `probability`; the others are scaled by
+/// Dropout at one site of the model in one step. Each value is set to 0 with `probability`; the others are scaled by
 /// 1/(1 − probability).
 ///
 /// The random word of a value is Philox-4x32-10 (Salmon et al. 2011) keyed by the seed, at the counter (column block,
@@ -50,7 +50,7 @@ impl Dropout {
         ([self.seed as u32, (self.seed >> 32) as u32, self.site, self.step, threshold], scale as f32)
     }
 
-    /// Threshold of random words, below which a value is dropped.
+    /// Threshold of the random words: a value is dropped if its word is below.
     #[inline(always)]
     fn threshold(self) -> u32 {
         (self.probability * 4_294_967_296.0) as u32
@@ -109,7 +109,7 @@ fn philox(first: u32, rest: [u32; 3], key: [u32; 2]) -> [[u32; LANES]; 4] {
 mod tests {
     use super::*;
 
-    /// Known answers of Random123's `kat_vectors` for philox4x32-10.
+    /// The expected words are the known answers of Random123's `kat_vectors` for philox4x32-10.
     #[test]
     fn philox_gives_the_published_words() {
         let zero = philox(0, [0, 0, 0], [0, 0]);
@@ -144,7 +144,8 @@ mod tests {
             dropped += row.iter().filter(|x| **x == 0.0).count();
             sum += row.iter().sum::<f64>();
         }
-        // 5 standard deviations of a binomial of 20,000 draws: a false alarm in two million.
+        // The tolerance is 5 standard deviations of a binomial distribution with 20,000 draws, which gives one false
+        // alarm in two million.
         assert!((dropped as f64 / count as f64 - 0.3).abs() < 5.0 * (0.21f64 / count as f64).sqrt());
         assert!((sum / count as f64 - 1.0).abs() < 0.03);
     }

@@ -26,8 +26,8 @@ pub(crate) fn embed<T: Real>(
     out
 }
 
-/// Gradient of a table that was looked up at `indices`. Returns the rows that occur, in increasing order, and for each
-/// the sum of the gradients of its occurrences, added in the order of the tokens.
+/// Computes the gradient of a table that was looked up at `indices`. Returns the rows that occur, in increasing order,
+/// and the sum of gradients for each. Gradients are added in the order of the tokens.
 pub(crate) fn table_gradient<T: Real>(indices: &[u32], gradient: &[T], width: usize) -> (Vec<u32>, Vec<T>) {
     let mut order: Vec<u32> = (0..indices.len() as u32).collect();
     order.sort_by_key(|token| indices[*token as usize]);

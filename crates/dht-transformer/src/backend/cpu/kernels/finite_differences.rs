@@ -8,13 +8,15 @@ use super::norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Matrix, Packed};
 use super::projection::Projection;
 use super::rows::{add_assign, transposed};
-use super::sublayer::{InnerFunction, OutputNorm, RowGradients, Scratch, Segment, Wanted, sublayer, sublayer_backward};
+use super::sublayer::{
+    InnerFunction, OutputNorm, RequestedGradients, RowGradients, Scratch, Segment, sublayer, sublayer_backward,
+};
 use super::sublayer_gradients::{GradientChunks, SublayerGradients, projection_gradients, sublayer_gradients};
 use super::test_support::wave;
 use crate::config::Activation;
 use crate::tensors::Spans;
 
-/// d loss / d arguments[which] by central differences, where loss = Σ y·dy.
+/// Computes d loss / d arguments[which] by central differences, where loss = Σ y·dy.
 fn numeric(arguments: &[Vec<f64>], which: usize, dy: &[f64], f: &dyn Fn(&[Vec<f64>]) -> Vec<f64>) -> Vec<f64> {
     let step = 1e-5;
     let loss = |arguments: &[Vec<f64>]| f(arguments).iter().zip(dy).map(|(y, dy)| y * dy).sum::<f64>();
@@ -131,9 +133,9 @@ fn packed(a: &[Vec<f64>], backward: bool) -> [Packed<f64>; 2] {
     [inward, outward].map(|weight| Packed::new(if backward { weight } else { weight.transposed() }))
 }
 
-/// Part of a sublayer for neighbouring samples: their rows, the rows of W₁ and columns of W₂ that they use, the inner
-/// function, and the heads or neurons.
-struct Part<'a> {
+/// Segment of a test: neighbouring samples that run the same heads or neurons. The fields are their rows, the rows of
+/// W₁ and columns of W₂ that they use, the inner function, and the heads or neurons.
+struct TestSegment<'a> {
     rows: Range<usize>,
     wide: Range<usize>,
     inner: Range<usize>,
@@ -144,11 +146,11 @@ struct Part<'a> {
 /// Function applied to the segments of a block.
 type Use<'a> = dyn FnMut(&[Segment<'_, f64>], OutputNorm<'_, f64>) + 'a;
 
-/// Checks a sublayer against central differences.
+/// Checks the gradients of a sublayer against central differences.
 fn check_sublayer(
     arguments: &[Vec<f64>],
     fixture: &Fixture,
-    parts: &[Part<'_>],
+    parts: &[TestSegment<'_>],
     chunks: GradientChunks,
     dropout: Option<Dropout>,
 ) {
@@ -160,7 +162,7 @@ fn check_sublayer(
         let [inward, outward] = packed(a, backward);
         let segments = parts.iter().map(|part| {
             let (wide, inner) = (std::slice::from_ref(&part.wide), std::slice::from_ref(&part.inner));
-            // Parts begin with the first number if columns are cut.
+            // A slice of columns begins with the first column.
             let (inward, outward) = match backward {
                 false => (inward.part(every, &[0], part.wide.len()), outward.part(inner, &[0], HIDDEN)),
                 true => (inward.part(wide, &[0], HIDDEN), outward.part(every, &[0], part.inner.len())),
@@ -187,8 +189,8 @@ fn check_sublayer(
     let mut saved = forward(arguments).1;
     let mut done = None;
     run(arguments, true, &mut |segments, output_norm| {
-        let wanted = Wanted { input: true, gates: false };
-        done = Some(sublayer_backward(&dy, saved.take().unwrap(), segments, output_norm, wanted));
+        let requested = RequestedGradients { input: true, gates: false };
+        done = Some(sublayer_backward(&dy, saved.take().unwrap(), segments, output_norm, requested));
     });
     let (dx, rows) = done.unwrap();
     let bias = bias_gradient(&rows, parts[0].positions.len());
@@ -196,7 +198,7 @@ fn check_sublayer(
     compare_all(&dx.unwrap(), &got, &bias, &|which| numeric(arguments, which, &dy, &|a| forward(a).0));
 }
 
-/// Compares the gradients of a sublayer's arguments with numeric ones.
+/// Compares the gradients of a sublayer's arguments with numeric gradients.
 fn compare_all(dx: &[f64], got: &SublayerGradients<f64>, bias: &[f64], expected: &dyn Fn(usize) -> Vec<f64>) {
     compare("x", dx, &expected(0));
     compare("inward", &got.inward, &expected(1));
@@ -213,22 +215,26 @@ fn compare_all(dx: &[f64], got: &SublayerGradients<f64>, bias: &[f64], expected:
 #[test]
 fn the_attention_sublayer_agrees_with_finite_differences() {
     let fixture = Fixture::new();
-    // Two samples run both heads, the third one only the first.
+    // Two samples run both heads, the third sample runs only the first head.
     let dropout = Dropout::new(0.2, 3, 9, DropoutSite::AttentionProbabilities { layer: 2 });
-    let function = |samples: Range<usize>, kept: &'static [usize], bias: &[f64]| InnerFunction::Attention {
+    let function = |samples: Range<usize>, selected: &'static [usize], bias: &[f64]| InnerFunction::Attention {
         spans: fixture.spans.part(samples.clone()),
-        shape: HeadShape::alike(kept.len(), 3).with_bias(Some(distance_bias(&bias[..kept.len() * 7]))),
-        dropout: dropout.map(|dropout| ProbabilityDropout { dropout, sample_ids: &fixture.sample_ids[samples], kept }),
+        shape: HeadShape::alike(selected.len(), 3).with_bias(Some(distance_bias(&bias[..selected.len() * 7]))),
+        dropout: dropout.map(|dropout| ProbabilityDropout {
+            dropout,
+            sample_ids: &fixture.sample_ids[samples],
+            kept: selected,
+        }),
     };
     let parts = [
-        Part {
+        TestSegment {
             rows: 0..4,
             wide: 0..18,
             inner: 0..6,
             function: &|bias| function(0..2, &[1, 4], bias),
             positions: vec![Some(0), Some(1)],
         },
-        Part {
+        TestSegment {
             rows: 4..8,
             wide: 0..9,
             inner: 0..3,
@@ -250,7 +256,7 @@ fn attention_of_fewer_dimensions_agrees_with_finite_differences() {
     let projections: [(Option<&[u32]>, Range<usize>); 3] =
         [(Some(&queries), 0..3), (None, 3..6), (Some(&values), 6..11)];
     let sizes = projections.clone().map(|(inputs, outputs)| (outputs.len(), inputs.map_or(HIDDEN, <[u32]>::len)));
-    let (kept, inner) = ([1, 4], 5);
+    let (selected, inner) = ([1, 4], 5);
     let mut arguments = sublayer_arguments(tokens, 11, inner);
     arguments[1] = wave(sizes.iter().map(|(outputs, inputs)| outputs * inputs).sum(), 0.31);
     let dropout = |site| Dropout::new(0.2, 3, 9, site);
@@ -281,7 +287,7 @@ fn attention_of_fewer_dimensions_agrees_with_finite_differences() {
                 dropout: probabilities.map(|dropout| ProbabilityDropout {
                     dropout,
                     sample_ids: &fixture.sample_ids,
-                    kept: &kept,
+                    kept: &selected,
                 }),
             },
             positions: [Some(0), Some(1)].into(),
@@ -299,12 +305,12 @@ fn attention_of_fewer_dimensions_agrees_with_finite_differences() {
     let dy: Vec<f64> = wave(tokens * HIDDEN, 0.43);
     let (mut saved, mut done) = (forward(&arguments).1, None);
     run(&arguments, true, &mut |segments, output_norm| {
-        let wanted = Wanted { input: true, gates: true };
-        done = Some(sublayer_backward(&dy, saved.take().unwrap(), segments, output_norm, wanted));
+        let requested = RequestedGradients { input: true, gates: true };
+        done = Some(sublayer_backward(&dy, saved.take().unwrap(), segments, output_norm, requested));
     });
     let (dx, rows) = done.unwrap();
     assert_eq!(rows.gate_gradients().map(|(_, gates)| gates.len()).collect::<Vec<_>>(), [2, 2, 2]);
-    let bias = bias_gradient(&rows, kept.len());
+    let bias = bias_gradient(&rows, selected.len());
     let got = projection_gradients(&[(arguments[0].clone(), rows)], HIDDEN, &projections, inner);
     compare_all(&dx.unwrap(), &got, &bias, &|which| numeric(&arguments, which, &dy, &|a| forward(a).0));
 }
@@ -316,8 +322,13 @@ fn every_feed_forward_activation_agrees_with_finite_differences() {
     for activation in [Activation::Gelu, Activation::GeluNew, Activation::Relu] {
         let arguments = sublayer_arguments(fixture.spans.tokens(), 10, 10);
         let function = |_: &[f64]| InnerFunction::Activation(activation);
-        let part =
-            |rows, width, positions| Part { rows, wide: 0..width, inner: 0..width, function: &function, positions };
+        let part = |rows, width, positions| TestSegment {
+            rows,
+            wide: 0..width,
+            inner: 0..width,
+            function: &function,
+            positions,
+        };
         // The middle sample runs seven of ten neurons, in chunks of four.
         let parts = [
             part(0..3, 10, vec![Some(0), Some(1), Some(2)]),

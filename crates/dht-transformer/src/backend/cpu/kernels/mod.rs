@@ -23,11 +23,12 @@ pub(crate) use attention::{
 pub(crate) use dropout::{Dropout, DropoutSite};
 pub(crate) use embedding::{embed, table_gradient};
 pub(crate) use norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
-pub(crate) use product::{Concatenated, Destination, Matrix, Packed, Part, has_int8_products, product};
+pub(crate) use product::{Concatenated, Destination, Matrix, Packed, PackedSlice, has_int8_products, product};
 pub(crate) use projection::Projection;
 pub(crate) use rows::{add_assign, column_sums, sum_of, transposed, vectorised};
 pub(crate) use sublayer::{
-    InnerFunction, OutputNorm, RowGradients, SavedActivations, Scratch, Segment, Wanted, sublayer, sublayer_backward,
+    InnerFunction, OutputNorm, RequestedGradients, RowGradients, SavedActivations, Scratch, Segment, sublayer,
+    sublayer_backward,
 };
 pub(crate) use sublayer_gradients::{GradientChunks, projection_gradients, sublayer_gradients};
 pub(crate) use vocabulary_loss::{VocabularyLossGradients, decoder_cross_entropy};

@@ -23,7 +23,7 @@ pub(crate) struct RowKeys<'a> {
 }
 
 impl<'a> RowKeys<'a> {
-    /// Keys of some rows.
+    /// Keys of a range of rows.
     pub(crate) fn rows(self, rows: Range<usize>) -> Self {
         Self { samples: &self.samples[rows.clone()], tokens: &self.tokens[rows] }
     }
@@ -77,7 +77,7 @@ fn moments<T: Real>(z: &[T], epsilon: f64) -> (T, T) {
 
 /// Gradients from the backward pass of [`residual_norm`].
 pub(crate) struct ResidualNormGradients<T> {
-    /// Gradient with respect to z, which equals that with respect to x.
+    /// Gradient with respect to z, which equals the gradient with respect to x.
     pub(crate) dz: Vec<T>,
     /// Gradient with respect to h.
     pub(crate) dh: Vec<T>,
@@ -86,7 +86,7 @@ pub(crate) struct ResidualNormGradients<T> {
     pub(crate) dbias: Vec<T>,
 }
 
-/// Backward pass of [`residual_norm`] from dy and from z, which [`residual_norm`] stored in place of h.
+/// Computes the backward pass of [`residual_norm`] from dy and z. [`residual_norm`] has stored z in place of h.
 ///
 /// With x̂ = (z − mean)·r and g = dy·γ: dz = r·(g − mean(g) − x̂·mean(g·x̂)).
 pub(crate) fn residual_norm_backward<T: Real>(

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::product::{Destination, Matrix, Part, product};
+use super::product::{Destination, Matrix, PackedSlice, product};
 use super::real::Real;
 use super::rows::CHUNK_ROWS;
 
@@ -13,7 +13,7 @@ pub(crate) struct Projection<'a, T> {
     /// Columns that the map writes.
     pub(crate) outputs: Range<usize>,
     /// Weight for a direction: (inputs, outputs) forward, (outputs, inputs) backward.
-    pub(crate) weight: Part<'a, T>,
+    pub(crate) weight: PackedSlice<'a, T>,
 }
 
 impl<T: Real> Projection<'_, T> {
@@ -47,13 +47,13 @@ impl<T: Real> Projection<'_, T> {
         }
     }
 
-    /// Gradients of the columns that the map writes.
+    /// View of the gradients of the columns that the map writes.
     fn gradients<'d>(&self, du: &'d [T], wide: usize) -> Matrix<'d, T> {
         Matrix::strided(&du[self.outputs.start..], du.len() / wide, self.outputs.len(), wide)
     }
 }
 
-/// Appends some columns of rows.
+/// Appends the columns `columns` of each row to `gathered`.
 pub(super) fn gather<T: Real>(rows: &[T], width: usize, columns: &[u32], gathered: &mut Vec<T>) {
     gathered.reserve(rows.len() / width * columns.len());
     rows.chunks_exact(width).for_each(|row| gathered.extend(columns.iter().map(|column| row[*column as usize])));

@@ -24,9 +24,9 @@ pub(crate) trait Real:
 {
     const ZERO: Self;
     const ONE: Self;
-    /// Value below all numbers.
+    /// Negative infinity.
     const LEAST: Self;
-    /// Every bit set.
+    /// Value with all bits set.
     const ALL_BITS: Self;
 
     fn from_f64(value: f64) -> Self;
@@ -62,7 +62,7 @@ pub(crate) trait Real:
     fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [Self::Vector<S>];
 }
 
-/// Implements the vector operations of one of the two types, by pulp's names.
+/// Implements the vector operations of one floating-point type by pulp's functions for that type.
 macro_rules! vectors_of_pulp {
     ($vector:ident, $splat:ident, $multiply:ident, $multiply_add:ident, $add:ident, $larger:ident, $and:ident, $sum:ident, $largest:ident, $vectors:ident, $vectors_mut:ident) => {
         type Vector<S: Simd> = S::$vector;
@@ -110,8 +110,8 @@ macro_rules! vectors_of_pulp {
     };
 }
 
-/// Polynomial with these coefficients at x, highest power first (Horner). It is written as a loop, since folds over
-/// arrays may not be inlined on processors without fused multiply-adds.
+/// Evaluates a polynomial at x by Horner's rule; the coefficients begin with the highest power. It is written as a
+/// loop, since folds over arrays may not be inlined on processors without fused multiply-adds.
 #[inline(always)]
 fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut sum = coefficients[0];
@@ -147,12 +147,12 @@ impl Real for f32 {
         if self > other { self } else { other }
     }
 
-    /// eˣ by 2ⁿ·eʳ with |r| ≤ ln 2 / 2 and a polynomial of degree 6 (Cephes' `expf`). The relative error is below 2e-7.
-    /// The function has no branches, so that loops over it vectorise.
+    /// Computes eˣ as 2ⁿ·eʳ with |r| ≤ ln 2 / 2 and a polynomial of degree 6 (Cephes' `expf`). The relative error is
+    /// below 2e-7. The function has no branches, so that loops over it vectorise.
     #[inline(always)]
     fn exp(self) -> Self {
         const MAGIC: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer
-        // `clamp` is not used: NaN must stay NaN, and does, since comparisons with it are false.
+        // `clamp` is not used. NaN stays NaN here, since comparisons with it are false.
         let x = if self < -87.0 { -87.0 } else { self };
         let x = if x > 88.0 { 88.0 } else { x };
         let shifted = x.mul_add(std::f32::consts::LOG2_E, MAGIC);
@@ -171,9 +171,9 @@ impl Real for f32 {
         f32::ln(self)
     }
 
-    /// Φ(x) = ½ + x·q(x²) with a polynomial q in s = 2x²/5.25² − 1, in which its coefficients are small. q is fitted at
-    /// the Chebyshev points of |x| ≤ 5.25. The absolute error is below 2e-7, without a division. φ is computed by the
-    /// exponential.
+    /// Computes Φ(x) = ½ + x·q(x²), and φ(x) by the exponential. q is a polynomial in s = 2x²/5.25² − 1, a variable in
+    /// which its coefficients are small. It is fitted at the Chebyshev points of |x| ≤ 5.25. The absolute error is
+    /// below 2e-7, without a division.
     #[inline(always)]
     fn normal_cdf_pdf(self) -> (Self, Self) {
         const END: f32 = 5.25;

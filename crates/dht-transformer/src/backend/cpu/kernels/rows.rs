@@ -2,7 +2,8 @@
 
 use super::real::Real;
 
-/// Rows of a chunk in the backward pass. Chunks give work to threads that would otherwise wait for the end of a block.
+/// Number of rows in a chunk of the backward pass. Chunks give work to threads that would otherwise wait for the end of
+/// a block.
 pub(crate) const CHUNK_ROWS: usize = 64;
 
 /// Runs `body` compiled for the widest vector instructions that this processor has.
@@ -19,7 +20,7 @@ pub(crate) fn transposed<T: Real>(matrix: &[T], columns: usize) -> Vec<T> {
     const SIDE: usize = 16;
     let rows = matrix.len() / columns.max(1);
     let mut result = vec![T::ZERO; matrix.len()];
-    // Squares, so that the values read and written stay in the first-level cache.
+    // The matrix is transposed in squares, so that the values read and written stay in the first-level cache.
     for (strip, lines) in result.chunks_mut(SIDE * rows.max(1)).enumerate() {
         for first in (0..rows).step_by(SIDE) {
             for (column, line) in lines.chunks_exact_mut(rows).enumerate() {
@@ -66,7 +67,7 @@ pub(crate) fn add_assign<T: Real>(a: &mut [T], b: &[T]) {
 /// Number of values that loops process at once: a vector of the widest instructions.
 pub(crate) const LANES: usize = 16;
 
-/// Array f(0), f(1), … computed in loops over vectors. `std::array::from_fn` and `map` are not inlined when the
+/// Creates the array f(0), f(1), … in loops over vectors. `std::array::from_fn` and `map` are not inlined when the
 /// compiler splits a crate into units, as it does by default, and vectors then pass through memory.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "a counted loop is unrolled, whatever its length")]

@@ -19,7 +19,7 @@ use super::activation::{bias_activation, bias_activation_backward};
 use super::attention::{DistanceBias, HeadShape, ProbabilityDropout, attention, attention_backward, gate_gradients};
 use super::dropout::Dropout;
 use super::norm::{Norm, ResidualNormGradients, RowKeys, residual_norm, residual_norm_backward};
-use super::product::{Destination, Matrix, Part, product};
+use super::product::{Destination, Matrix, PackedSlice, product};
 use super::projection::Projection;
 use super::real::Real;
 use super::rows::{CHUNK_ROWS, add_assign, column_sums, sum_of, vectorised};
@@ -38,14 +38,14 @@ pub(crate) struct OutputNorm<'a, T> {
 pub(crate) struct Segment<'a, T> {
     /// Rows of the samples in the block.
     pub(crate) rows: Range<usize>,
-    /// Part of W₁ that the segment runs, for one direction: one product, or one each for Q, K and V.
+    /// Slice of W₁ that the segment runs, packed for one direction. It is one projection, or one each for Q, K and V.
     pub(crate) inward: Vec<Projection<'a, T>>,
-    /// Part of b₁, (wide).
+    /// Slice of b₁ that the segment runs, (wide).
     pub(crate) inward_bias: &'a [T],
-    /// Part of W₂.
-    pub(crate) outward: Part<'a, T>,
+    /// Slice of W₂ that the segment runs.
+    pub(crate) outward: PackedSlice<'a, T>,
     pub(crate) function: InnerFunction<'a, T>,
-    /// Position of each head of the layer, or of each chunk of neurons, among the heads or chunks that run.
+    /// For each head of the layer, or for each chunk of neurons, its position among the heads or chunks that run.
     pub(crate) positions: Arc<[Option<usize>]>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Segment<'a, T> {
 pub(crate) enum InnerFunction<'a, T> {
     /// Attention within the segment's own spans.
     Attention { spans: Spans, shape: HeadShape<T>, dropout: Option<ProbabilityDropout<'a>> },
-    /// Activation; wide = inner.
+    /// Activation, applied element by element; wide = inner.
     Activation(Activation),
 }
 
@@ -69,12 +69,12 @@ impl<T: Real> Segment<'_, T> {
         }
     }
 
-    /// Part of rows of `width` values that belongs to the segment.
+    /// Range of the segment's values in rows of `width` values.
     fn range(&self, width: usize) -> Range<usize> {
         self.rows.start * width..self.rows.end * width
     }
 
-    /// Trace spans of the two products.
+    /// Tracing spans of the two products.
     fn product_spans(&self) -> [tracing::Span; 2] {
         match self.function {
             InnerFunction::Attention { .. } => {
@@ -96,7 +96,7 @@ pub(crate) struct SavedActivations<T> {
 struct SavedSegment<T> {
     /// Q, K and V, or the input of the activation without its bias.
     u: Vec<T>,
-    /// Context of attention. The activation is recomputed.
+    /// Context of attention. It is empty for an activation, which is recomputed.
     context: Vec<T>,
 }
 
@@ -131,7 +131,7 @@ impl<T> RowGradients<T> {
 
 /// Optional results of a backward pass, in addition to the row gradients.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted {
+pub(crate) struct RequestedGradients {
     /// `true` to compute the gradient of x.
     pub(crate) input: bool,
     /// `true` to compute the gradients of gates on heads.
@@ -185,7 +185,7 @@ pub(crate) fn sublayer<T: Real>(
         let mut inner_rows = match (attends, keep) {
             (true, _) => std::mem::take(&mut scratch.inner_rows),
             (false, true) => tracing::trace_span!("allocation").in_scope(|| u.clone()),
-            // Without a backward pass the values are not needed twice.
+            // Without a backward pass the input of the activation is not needed again.
             (false, false) => std::mem::take(&mut u),
         };
         grow(&mut inner_rows, segment.rows.len() * inner);
@@ -221,14 +221,14 @@ pub(crate) fn sublayer<T: Real>(
     (y, saved)
 }
 
-/// Backward pass of [`sublayer`]. The weights must be packed for the backward pass. Returns the gradient of x if
-/// requested, and the row gradients.
+/// Runs the backward pass of [`sublayer`]. The weights must be packed for the backward pass. Returns the gradient of x
+/// if requested, and the row gradients.
 pub(crate) fn sublayer_backward<T: Real>(
     dy: &[T],
     saved: SavedActivations<T>,
     segments: &[Segment<'_, T>],
     output_norm: OutputNorm<'_, T>,
-    wanted: Wanted,
+    requested: RequestedGradients,
 ) -> (Option<Vec<T>>, RowGradients<T>) {
     let hidden = output_norm.outward_bias.len();
     let mut norm = residual_norm_backward(&saved.z, dy, output_norm.norm, output_norm.dropout);
@@ -248,7 +248,7 @@ pub(crate) fn sublayer_backward<T: Real>(
         let (mut gates, mut bias) = (Vec::new(), None);
         let (inner, du, inward_bias) = match &segment.function {
             InnerFunction::Attention { spans, shape, dropout } => {
-                if wanted.gates {
+                if requested.gates {
                     gates = gate_gradients(&context, &d_inner_rows, spans, shape);
                 }
                 let du;
@@ -264,7 +264,7 @@ pub(crate) fn sublayer_backward<T: Real>(
                 (u, d_inner_rows, bias)
             }
         };
-        if wanted.input {
+        if requested.input {
             let dx = dx[segment.range(hidden)].par_chunks_mut(CHUNK_ROWS * hidden);
             dx.zip(du.par_chunks(CHUNK_ROWS * wide)).for_each(|(dx, du)| {
                 let _span = tracing::trace_span!("products of row gradients").entered();
@@ -282,7 +282,7 @@ pub(crate) fn sublayer_backward<T: Real>(
         }
     });
     let segments = segments.collect();
-    (wanted.input.then_some(dx), RowGradients { segments, norm })
+    (requested.input.then_some(dx), RowGradients { segments, norm })
 }
 
 /// Resizes a buffer whose values will be overwritten.

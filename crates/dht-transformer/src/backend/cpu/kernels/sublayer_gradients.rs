@@ -17,13 +17,13 @@ use super::sublayer::{RowGradients, SegmentGradients};
 /// Chunks whose gradients are computed separately: heads, or groups of neurons.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GradientChunks {
-    /// Rows of W₁ of a chunk.
+    /// Number of rows of W₁ in a chunk.
     pub(crate) inward: usize,
-    /// Columns of W₂ of a chunk.
+    /// Number of columns of W₂ in a chunk.
     pub(crate) outward: usize,
-    /// Rows of W₁ of all chunks; the last chunk may be smaller.
+    /// Number of rows of W₁ in all chunks; the last chunk may be smaller.
     pub(crate) wide: usize,
-    /// Columns of W₂ of all chunks.
+    /// Number of columns of W₂ in all chunks.
     pub(crate) inner: usize,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct SublayerGradients<T> {
     pub(crate) shift: Vec<T>,
 }
 
-/// Computes the gradients from each block's x and row gradients.
+/// Computes the weight gradients from each block's x and row gradients.
 pub(crate) fn sublayer_gradients<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     hidden: usize,
@@ -70,8 +70,8 @@ pub(crate) fn sublayer_gradients<T: Real>(
     with_norm(blocks, [inward, inward_bias, outward])
 }
 
-/// Computes the gradients if all samples ran the same sublayer, whose W₁ consists of projections. A projection is given
-/// by the columns of x that it reads, and the columns that it writes.
+/// Computes the weight gradients if all samples ran the same sublayer, whose W₁ consists of projections. The arguments
+/// have, for each projection, the columns of x that it reads and the columns that it writes.
 pub(crate) fn projection_gradients<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     hidden: usize,

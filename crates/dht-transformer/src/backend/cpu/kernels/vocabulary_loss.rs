@@ -29,8 +29,9 @@ pub(crate) struct VocabularyLossGradients<T> {
     pub(crate) bias: Vec<T>,
 }
 
-/// Mean loss of the rows `x` (rows, inputs) under `weight` (outputs, inputs) and `bias` (outputs). With `gradients`,
-/// also returns the gradients of this loss. There is at least one row, and each target is below the number of outputs.
+/// Computes the mean loss of the rows `x` (rows, inputs) for `weight` (outputs, inputs) and `bias` (outputs). With
+/// `gradients`, also returns the gradients of this loss. There must be at least one row, and each target must be below
+/// the number of outputs.
 pub(crate) fn decoder_cross_entropy<T: Real>(
     x: &[T],
     weight: &[T],
@@ -42,7 +43,7 @@ pub(crate) fn decoder_cross_entropy<T: Real>(
     let inputs = x.len() / rows;
     let share = T::from_f64(1.0 / rows as f64);
     let matrix = Matrix::new(weight, outputs, inputs);
-    // Packed once: every block of rows meets the whole matrix.
+    // The matrix is packed once, since every block of rows is multiplied by the whole matrix.
     let forth = Packed::new(matrix.transposed());
     let back = gradients.then(|| Packed::new(matrix));
     let mut sums = gradients.then(|| VocabularyLossGradients {
@@ -83,7 +84,7 @@ pub(crate) fn decoder_cross_entropy<T: Real>(
             sums.weight.par_chunks_mut(CHUNK * inputs).enumerate().for_each(|(chunk, weight)| {
                 let first = chunk * CHUNK;
                 let columns = weight.len() / inputs;
-                // (rows, columns): these outputs' columns of the logits' gradients
+                // (rows, columns): the columns of the logits' gradients for these outputs
                 let part = Matrix::strided(&dlogits[first..], targets.len(), columns, outputs);
                 product(weight, inputs, Destination::Accumulate, T::ONE, part.transposed(), &x);
             });
@@ -93,10 +94,10 @@ pub(crate) fn decoder_cross_entropy<T: Real>(
     (loss * share, sums)
 }
 
-/// Loss of one row. Replaces the row's logits by (softmax − one-hot)·share.
+/// Computes the loss of one row, and replaces the row's logits by (softmax − one-hot)·share.
 #[inline(always)]
 fn row_loss<T: Real>(logits: &mut [T], target: usize, share: T) -> T {
-    let wanted = logits[target];
+    let target_logit = logits[target];
     let largest = largest(logits);
     for logit in logits.iter_mut() {
         *logit = (*logit - largest).exp();
@@ -107,7 +108,7 @@ fn row_loss<T: Real>(logits: &mut [T], target: usize, share: T) -> T {
         *logit *= scale;
     }
     logits[target] = logits[target] - share;
-    largest - wanted + total.ln()
+    largest - target_logit + total.ln()
 }
 
 /// Number of lanes that are reduced in parallel, so that both reductions vectorise.

@@ -27,14 +27,14 @@ pub(crate) fn attention<T: Real>(
     let mut scores = Scores::default();
     for sample in 0..spans.samples() {
         let range = spans.range(sample);
-        let wanted = range.start.max(rows.start)..range.end.min(rows.end);
-        if wanted.is_empty() {
+        let overlap = range.start.max(rows.start)..range.end.min(rows.end);
+        if overlap.is_empty() {
             continue;
         }
         let length = range.len();
-        let queries = wanted.start - range.start..wanted.end - range.start;
+        let queries = overlap.start - range.start..overlap.end - range.start;
         let qkv = &qkv[range.start * wide..range.end * wide];
-        let context = &mut context[(wanted.start - rows.start) * inner..(wanted.end - rows.start) * inner];
+        let context = &mut context[(overlap.start - rows.start) * inner..(overlap.end - rows.start) * inner];
         scores.resize(queries.len(), length);
         for (number, head) in shape.heads.iter().enumerate() {
             scores.set_probabilities(qkv, queries.clone(), number, shape);
@@ -82,7 +82,7 @@ pub(crate) fn attention_backward<T: Real>(
     (dqkv, bias)
 }
 
-/// Part of [`attention_backward`] for some samples. `dqkv` has the rows of the gradient that belong to these samples.
+/// Runs [`attention_backward`] for some samples. `dqkv` has the rows of the gradient that belong to these samples.
 fn backward_of_samples<T: Real>(
     qkv: &[T],
     dcontext: &[T],
@@ -171,7 +171,7 @@ mod tests {
         let (inner, stride) = (8, 24);
         let qkv: Vec<f64> = wave(spans.tokens() * stride, 0.61);
         let mut context = vec![0.0; spans.tokens() * inner];
-        // Chunks that end within a sample.
+        // The chunks end within a sample.
         for (chunk, context) in context.chunks_mut(2 * inner).enumerate() {
             attention(&qkv, &spans, &shape, None, 2 * chunk..2 * chunk + context.len() / inner, context);
         }
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_text_whose_scores_overflow_leaves_the_others_as_they_are() {
         an_overflow_stays_within_its_text::<f32>(1e25);
-        // Vectors so short that the product does not write all values after the keys.
+        // The vectors are so short that the product does not write all values after the keys.
         an_overflow_stays_within_its_text::<f64>(1e200);
     }
 }

@@ -10,7 +10,7 @@ use crate::tensors::Spans;
 /// Heads whose columns are consecutive in Q and in K.
 #[derive(Debug, Clone)]
 pub(crate) struct ComparedHeads {
-    /// Columns of each head.
+    /// Number of columns of each head.
     pub(crate) widths: Vec<usize>,
     /// Scores are divided by the square root of this dimension.
     pub(crate) head_dim: usize,
@@ -35,14 +35,14 @@ impl ComparedHeads {
 
     /// Columns of a head in a sample's rows.
     fn part<'a, T>(&self, rows: &'a [T], (first, width): (usize, usize)) -> Matrix<'a, T> {
-        // Without columns there is no first one.
+        // A head without columns may begin at the end of the rows.
         let rows_of_head = rows.get(first..).unwrap_or_default();
         Matrix::strided(rows_of_head, rows.len() / self.columns().max(1), width, self.columns())
     }
 }
 
-/// Scores of each head, (samples, heads, longest, longest), from Q and K, (tokens, columns). The scores are 0 at
-/// positions without a token.
+/// Computes the scores of each head, (samples, heads, longest, longest), from Q and K, (tokens, columns). The scores
+/// are 0 at positions without a token.
 pub(crate) fn head_scores<T: Real>(q: &[T], k: &[T], spans: &Spans, heads: &ComparedHeads) -> Vec<T> {
     let (columns, longest) = (heads.columns(), spans.longest());
     let of_sample = heads.widths.len() * longest * longest;

@@ -9,8 +9,8 @@ use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::{LANES, add_assign, array, vectorised};
 
-/// Scores of some queries, one row for each query. Rows are padded to whole vectors, so that loops over a row have no
-/// remainder. Values after the last key are undefined.
+/// Attention scores of several queries, one row for each query. Rows are padded to whole vectors, so that loops over a
+/// row have no remainder. Values after the last key are undefined.
 #[derive(Default, Clone)]
 pub(crate) struct Scores<T> {
     numbers: Vec<T>,
@@ -22,7 +22,7 @@ impl<T: Real> Scores<T> {
         self.keys.next_multiple_of(LANES)
     }
 
-    /// Resizes the buffer.
+    /// Resizes the buffer to `queries` rows of `keys` scores.
     pub(crate) fn resize(&mut self, queries: usize, keys: usize) {
         self.keys = keys;
         self.numbers.resize(queries * self.stride(), T::ZERO);
@@ -42,7 +42,7 @@ impl<T: Real> Scores<T> {
         product(&mut self.numbers, stride, Destination::OverwriteVectors, scale, a, b.transposed());
     }
 
-    /// Sets the scores to softmax(scale·Q·Kᵀ + bias) of one head of one sample for some of its rows.
+    /// Sets the scores to softmax(scale·Q·Kᵀ + bias) for one head and the queries of some rows of a sample.
     pub(crate) fn set_probabilities(&mut self, qkv: &[T], queries: Range<usize>, head: usize, shape: &HeadShape<T>) {
         let (width, stride, [q, k, _]) = (shape.heads[head].query_key, shape.wide, shape.heads[head].qkv);
         let q = Matrix::strided(&qkv[queries.start * stride + q..], queries.len(), width, stride);
@@ -62,8 +62,8 @@ impl<T: Real> Scores<T> {
         pulp::Arch::new().dispatch(Softmax { numbers, stride, keys });
     }
 
-    /// Adds the scores, which are gradients here, to the gradients of a head's biases: sums along diagonals. Values
-    /// after the last key must be zeros.
+    /// Adds the sums along diagonals to the gradients of a head's biases, for scores that are gradients. Values after
+    /// the last key must be zeros.
     pub(crate) fn add_diagonals_to(&self, gradient: &mut DistanceBias<T>, head: usize) {
         let (stride, numbers) = (self.stride(), &self.numbers[..]);
         vectorised(
@@ -97,8 +97,8 @@ impl<T: Real> Scores<T> {
     }
 }
 
-/// Mask of the last SIMD vector of a row of `numbers` values: `inside` in the lanes that hold values of the row, and
-/// `after` in the lanes beyond the end of the row.
+/// Mask for the last SIMD vector of a row with `numbers` values. It is `inside` in the lanes that hold values of the
+/// row, and `after` in the lanes beyond its end.
 #[inline(always)]
 fn last_vector<T: Real>(numbers: usize, inside: T, after: T) -> [T; LANES] {
     array(|i| if i < (numbers + LANES - 1) % LANES + 1 { inside } else { after })
@@ -122,10 +122,10 @@ impl<T: Real> WithSimd for Softmax<'_, T> {
         let (inside, after) = (T::vectors::<S>(&inside), T::vectors::<S>(&after));
         for row in numbers.chunks_exact_mut(stride) {
             let row = T::vectors_mut::<S>(row);
-            // The whole vector is written: after partial writes the next read would stall.
+            // The whole vector is written, since the next read would stall after partial writes.
             let last = row.len() - after.len();
             for ((x, inside), after) in row[last..].iter_mut().zip(inside).zip(after) {
-                // The values after the keys may be NaN of another text.
+                // The values after the keys may be NaN values of another text.
                 *x = T::plus(simd, T::common_bits(simd, *x, *inside), *after);
             }
             let mut largest = T::splat(simd, T::LEAST);
@@ -156,7 +156,7 @@ impl<T: Real> WithSimd for Softmax<'_, T> {
     }
 }
 
-/// Computes P∘(dP − rowsum(dP∘P)) in place of dP.
+/// Operation that replaces dP by P∘(dP − rowsum(dP∘P)).
 struct SoftmaxBackward<'a, T> {
     p: &'a [T],
     ds: &'a mut [T],

@@ -11,30 +11,30 @@ pub(crate) struct HeadColumns {
     pub(crate) qkv: [usize; 3],
     /// First column of the head's context in rows that hold the contexts of all heads.
     pub(crate) context: usize,
-    /// Number of columns of the head's Q, and of its K.
+    /// Number of columns of the head in Q; K has the same number.
     pub(crate) query_key: usize,
-    /// Number of columns of the head's V, and of its context.
+    /// Number of columns of the head in V; its context has the same number.
     pub(crate) value: usize,
 }
 
 impl HeadColumns {
-    /// Part of a row of contexts that belongs to the head.
+    /// Slice of a row of contexts that belongs to the head.
     pub(crate) fn context_of<T>(self, row: &[T]) -> &[T] {
         &row[self.context..][..self.value]
     }
 }
 
-/// Numbers that are added to the score of a query and a key by their distance: a row for each head, from the key
-/// farthest before the query to the farthest after it. Also the gradients of these numbers.
+/// Biases that are added to attention scores by the distance of query and key, or the gradients of these biases. Each
+/// head has a row, from the key farthest before the query to the key farthest after it.
 #[derive(Debug, Clone)]
 pub(crate) struct DistanceBias<T> {
-    /// Rows of the heads, each followed by zeros, so that the scores of a query are whole vectors.
+    /// Rows of the heads. Each row is followed by zeros, so that the biases of a query can be read as whole vectors.
     numbers: Vec<T>,
     longest: usize,
 }
 
 impl<T: Real> DistanceBias<T> {
-    /// Zeros for texts of up to `longest` tokens.
+    /// Creates biases of 0 for texts of up to `longest` tokens.
     pub(crate) fn zeros(heads: usize, longest: usize) -> Self {
         Self { numbers: vec![T::ZERO; heads * Self::stride(longest)], longest }
     }
@@ -48,7 +48,7 @@ impl<T: Real> DistanceBias<T> {
         self.longest
     }
 
-    /// Numbers of each head by distance, from −(longest − 1) to longest − 1.
+    /// Biases of each head by distance, from −(longest − 1) to longest − 1.
     pub(crate) fn heads(&self) -> impl Iterator<Item = &[T]> {
         self.numbers.chunks_exact(Self::stride(self.longest)).map(|row| &row[..2 * self.longest - 1])
     }
@@ -59,12 +59,12 @@ impl<T: Real> DistanceBias<T> {
         self.numbers.chunks_exact_mut(Self::stride(longest)).map(move |row| &mut row[..2 * longest - 1])
     }
 
-    /// Index of the number of a query and its text's first key.
+    /// Index of the bias for a query and the first key of its text.
     fn first(&self, head: usize, query: usize) -> usize {
         head * Self::stride(self.longest) + self.longest - 1 - query
     }
 
-    /// Numbers of a query and each key; after the keys, undefined values up to `width`.
+    /// Biases of a query for each key. After the keys, values up to `width` are undefined.
     pub(super) fn of_query(&self, head: usize, query: usize, width: usize) -> &[T] {
         &self.numbers[self.first(head, query)..][..width]
     }
@@ -76,13 +76,13 @@ impl<T: Real> DistanceBias<T> {
     }
 }
 
-/// Division of the columns of packed Q, K and V, and of the context, among heads.
+/// Columns that belong to each head, in packed rows of Q, K and V and in context rows.
 #[derive(Debug, Clone)]
 pub(crate) struct HeadShape<T> {
     pub(crate) heads: Vec<HeadColumns>,
-    /// Number of columns of Q, K and V of all heads.
+    /// Number of columns in a row that holds the Q, K and V of all heads.
     pub(crate) wide: usize,
-    /// Number of columns of the contexts of all heads.
+    /// Number of columns in a row that holds the contexts of all heads.
     pub(crate) inner: usize,
     /// Scores are divided by the square root of this dimension.
     head_dim: usize,
@@ -91,7 +91,8 @@ pub(crate) struct HeadShape<T> {
 }
 
 impl<T: Real> HeadShape<T> {
-    /// `heads` equal heads. Each has `head_dim` columns of Q, of K and of V, which are stored together for each head.
+    /// Creates the shape of `heads` equal heads. Each head has `head_dim` columns of Q, K and V, which are stored
+    /// together.
     pub(crate) fn alike(heads: usize, head_dim: usize) -> Self {
         let columns = |head| HeadColumns {
             qkv: [0, 1, 2].map(|part| (3 * head + part) * head_dim),
@@ -103,8 +104,9 @@ impl<T: Real> HeadShape<T> {
         Self { heads: (0..heads).map(columns).collect(), wide: 3 * inner, inner, head_dim, bias: None }
     }
 
-    /// Ragged heads with these numbers of columns (of Q and K, of V). The rows hold the Q of all heads, then their K,
-    /// then their V. Scores are divided as for heads of width `head_dim`.
+    /// Creates the shape of heads with different widths. `widths` has, for each head, the number of columns in Q and K,
+    /// and the number in V. The rows hold the Q of all heads, then their K, then their V. Scores are divided by
+    /// √`head_dim`.
     pub(crate) fn ragged(widths: impl Iterator<Item = (usize, usize)> + Clone, head_dim: usize) -> Self {
         let all_queries: usize = widths.clone().map(|(query_key, _)| query_key).sum();
         let (mut queries, mut values) = (0, 0);

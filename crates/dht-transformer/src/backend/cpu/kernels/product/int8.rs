@@ -17,7 +17,7 @@ use std::ops::Range;
 use super::int8_panels::{Int8Panels, OFFSET, rounded, scale_and_factor};
 use super::int8_tile::{COLUMNS, Dots, Line, QUAD, Quad};
 use super::matrix::{Destination, Matrix};
-use super::packed::Part;
+use super::packed::PackedSlice;
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::array;
 
@@ -30,7 +30,7 @@ pub(crate) fn has_int8_products() -> bool {
 #[derive(Debug, Default)]
 struct Rows {
     quads: Vec<Quad>,
-    /// Number of quads in a row.
+    /// Number of quads (four neighbouring bytes) in a row.
     stride: usize,
     scales: Vec<f32>,
     /// Offsets 128·Σₗ q.
@@ -38,7 +38,7 @@ struct Rows {
 }
 
 thread_local! {
-    /// Buffer of this thread's last product.
+    /// Buffer of this thread's last product, reused by the next one.
     static ROWS: RefCell<Rows> = RefCell::default();
 }
 
@@ -87,7 +87,7 @@ impl Rows {
     }
 }
 
-/// Lines that hold these rows.
+/// Lines that hold the rows `rows` of B.
 fn lines_of(rows: &Range<usize>) -> Range<usize> {
     rows.start / QUAD..rows.end.div_ceil(QUAD)
 }
@@ -99,7 +99,7 @@ pub(super) struct Int8Product<'c, 'a, 'b, T> {
     pub(super) destination: Destination,
     pub(super) scale: T,
     pub(super) a: Matrix<'a, T>,
-    pub(super) part: Part<'b, T>,
+    pub(super) part: PackedSlice<'b, T>,
     pub(super) panels: &'b Int8Panels,
 }
 
@@ -168,7 +168,7 @@ impl Strip<'_> {
         for (r, dots) in dots.iter().enumerate() {
             let (scale, offset) = (self.scale * self.left.scales[row + r], self.left.offsets[row + r]);
             let c = &mut c[(row + r) * self.stride..][..self.wide];
-            // A whole panel is a loop of known length.
+            // A whole panel is stored by a loop of known length.
             match <&mut [T; COLUMNS]>::try_from(&mut *c) {
                 Ok(c) => self.store(c, dots, (scale, offset)),
                 Err(_) => self.store(c, dots, (scale, offset)),
@@ -225,7 +225,7 @@ mod tests {
                 let (row, column) = (place / n, place % n);
                 let sum: i64 = (0..k).map(|l| q[row * k + l] * w[l * n + column]).sum();
                 let want = 3.0 * row_scales[row] * column_scales[column] * sum as f32;
-                // A tie may be rounded the other way by an error of the last bit.
+                // An error in the last bit may round a tie to the other side.
                 let one = 3.0 * 127.0 * row_scales[row] * column_scales[column];
                 assert!((got - want).abs() <= 1.01 * one + 1e-6 * want.abs(), "{m} x {n} x {k}: {got} for {want}");
             }
@@ -243,7 +243,7 @@ mod tests {
         let b = wave::<f32>(rows * columns, 0.73);
         let groups: Vec<_> = (0..3).map(|group| vec![Matrix::strided(&b[50 * group..], rows, 50, columns)]).collect();
         let packed = Packed::from_groups(&groups, Concatenated::Columns).in_int8();
-        // Rows that begin and end within lines, and neighbours that share one.
+        // The row ranges begin and end within lines, and neighbouring ranges share a line.
         let (ranges, groups) = ([3..10, 12..13, 13..40, 0..1], [2, 0]);
         let inner: Vec<usize> = ranges.iter().cloned().flatten().collect();
         let a = wave::<f32>(11 * inner.len(), 0.37);

@@ -59,7 +59,8 @@ impl Int8Panels {
     }
 }
 
-/// Scale s of numbers, and the factor 1 / s. s is NaN if a number is not finite; the factor is 0 if all numbers are 0.
+/// Computes the rounding scale s of values, and the factor 1 / s. The scale is NaN if a value is not finite; the factor
+/// is 0 if all values are 0.
 #[inline(always)]
 pub(super) fn scale_and_factor<T: Real>(values: &[T]) -> (f32, f32) {
     let (mut largest, mut not_finite) = ([0.0_f32; LANES], [0.0_f32; LANES]);
@@ -78,7 +79,7 @@ pub(super) fn scale_and_factor<T: Real>(values: &[T]) -> (f32, f32) {
     (scale, if largest > 0.0 { MOST / largest } else { 0.0 })
 }
 
-/// Constant 1.5 · 2²³. Adding it rounds to an integer (ties to even), which is then in the low bits.
+/// Constant 1.5 · 2²³, used for rounding: adding it rounds to an integer (ties to even), which is then in the low bits.
 const MAGIC: f32 = 12_582_912.0;
 
 /// Rounds a / s to an integer; undefined for values that are not finite.

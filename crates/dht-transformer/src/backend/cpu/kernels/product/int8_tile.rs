@@ -1,5 +1,5 @@
-//! Sums of byte products, of eight rows by three vectors at once. They use the processor's instruction (AVX-512 VNNI)
-//! or compiler-generated loops.
+//! Sums of byte products for eight rows by three vectors at once. They are computed by the processor's own instruction
+//! (AVX-512 VNNI) or by compiler-generated loops.
 #![cfg_attr(
     target_arch = "x86_64",
     expect(
@@ -24,7 +24,7 @@ pub(super) const COLUMNS: usize = VECTORS * WIDE;
 /// Four neighbouring values of a row of A.
 pub(super) type Quad = [i8; QUAD];
 
-/// Four rows of a panel: for each column the column's four values, plus 128.
+/// Four rows of a panel, stored column by column. Each column has four values, to which 128 is added.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Line([[u8; WIDE * QUAD]; VECTORS]);
@@ -41,7 +41,7 @@ impl Line {
     }
 }
 
-/// Implementation of the sums.
+/// Implementation of the sums: the processor's instruction, or loops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dots {
     #[cfg(target_arch = "x86_64")]
@@ -160,7 +160,7 @@ mod tests {
         for (l, line) in panel.iter_mut().enumerate() {
             (0..COLUMNS * QUAD).for_each(|i| line.set(i / QUAD, i % QUAD, byte(l * 192 + i)));
         }
-        // Extremes, whose pairs would overflow sixteen bits.
+        // Extreme values, whose pairwise sums would overflow sixteen bits.
         panel[2] = Line([[255; WIDE * QUAD]; VECTORS]);
         let row = |r: usize| -> Vec<Quad> {
             (0..9).map(|l| std::array::from_fn(|i| if l < 2 { -127 } else { byte(r * 50 + l * 4 + i) as i8 })).collect()
@@ -177,8 +177,8 @@ mod tests {
         assert_eq!(portable(left, &panel, &lines), expected);
         assert_eq!(Dots::new().compute(left, &panel, &lines, COLUMNS), expected);
         for wide in [1, 16, 17, 32] {
-            let found = Dots::new().compute(left, &panel, &lines, wide);
-            assert!(found.iter().zip(&expected).all(|(one, other)| one[..wide] == other[..wide]), "{wide} columns");
+            let actual = Dots::new().compute(left, &panel, &lines, wide);
+            assert!(actual.iter().zip(&expected).all(|(one, other)| one[..wide] == other[..wide]), "{wide} columns");
         }
     }
 }

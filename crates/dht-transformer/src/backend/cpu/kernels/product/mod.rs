@@ -11,5 +11,5 @@ mod tile;
 
 pub(crate) use int8::has_int8_products;
 pub(crate) use matrix::{Destination, Matrix};
-pub(crate) use packed::{Concatenated, Packed, Part};
+pub(crate) use packed::{Concatenated, Packed, PackedSlice};
 pub(crate) use product::product;

@@ -11,7 +11,7 @@ use crate::backend::cpu::kernels::rows::array;
 
 /// Number of vectors in a panel's row.
 pub(crate) const VECTORS: usize = 3;
-/// Number of values in the widest panel's row, of AVX-512 vectors.
+/// Number of values in a row of the widest panel, which has AVX-512 vectors.
 pub(crate) const WIDEST: usize = VECTORS * 16;
 
 /// Number of values in a vector.
@@ -85,9 +85,14 @@ impl<T: Real> Packed<T> {
         }
     }
 
-    /// The whole factor, as a [`Part`].
-    pub(crate) fn whole(&self) -> Part<'_, T> {
-        Part { packed: self, rows: std::slice::from_ref(&self.rows), groups: &self.groups, columns: self.columns }
+    /// The whole factor, as a [`PackedSlice`].
+    pub(crate) fn whole(&self) -> PackedSlice<'_, T> {
+        PackedSlice {
+            packed: self,
+            rows: std::slice::from_ref(&self.rows),
+            groups: &self.groups,
+            columns: self.columns,
+        }
     }
 
     /// Panel of a group, `width` values wide, that begins with the group's column `first`.
@@ -98,17 +103,23 @@ impl<T: Real> Packed<T> {
         &numbers[(group * panels + first / width) * of_panel..][..of_panel]
     }
 
-    /// Part of the factor: these ranges of rows, and the first `columns` columns of each of these groups, concatenated.
-    pub(crate) fn part<'a>(&'a self, rows: &'a [Range<usize>], groups: &'a [usize], columns: usize) -> Part<'a, T> {
+    /// Selects a part of the factor: ranges of rows, and the first `columns` columns of several groups. The selected
+    /// rows and columns are concatenated.
+    pub(crate) fn part<'a>(
+        &'a self,
+        rows: &'a [Range<usize>],
+        groups: &'a [usize],
+        columns: usize,
+    ) -> PackedSlice<'a, T> {
         assert!(rows.iter().all(|rows| rows.start <= rows.end && rows.end <= self.rows.end), "rows of a part");
         assert!(groups.iter().all(|group| *group < self.groups.len()) && columns <= self.columns, "columns of a part");
-        Part { packed: self, rows, groups, columns }
+        PackedSlice { packed: self, rows, groups, columns }
     }
 }
 
-/// A part of a packed right factor.
+/// Selected rows and columns of a packed right factor.
 #[derive(Clone, Copy)]
-pub(crate) struct Part<'a, T> {
+pub(crate) struct PackedSlice<'a, T> {
     pub(crate) packed: &'a Packed<T>,
     pub(crate) rows: &'a [Range<usize>],
     pub(crate) groups: &'a [usize],
@@ -174,8 +185,8 @@ impl<T: Real> WithSimd for Round<'_, T> {
     }
 }
 
-/// Packs some columns of B, row after row, into the panel, beginning at column `place`. Other values of the panel do
-/// not change.
+/// Packs columns of B into a panel, row after row, beginning at the panel's column `place`. Other values of the panel
+/// do not change.
 #[inline(always)]
 pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut [T], width: usize, place: usize) {
     let wide = columns.len();
@@ -186,7 +197,7 @@ pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut
         }
         return;
     }
-    // Squares, which the compiler transposes in registers.
+    // The columns are packed in squares, which the compiler transposes in registers.
     let (squares, side) = (wide / SIDE * SIDE, SIDE);
     let column = |j: usize| &b.data[(columns.start + j) * b.column_stride..][..b.rows];
     for j in (0..squares).step_by(side) {

@@ -11,7 +11,7 @@ use pulp::{Simd, WithSimd};
 
 use super::int8::Int8Product;
 use super::matrix::{Destination, Matrix};
-use super::packed::{Packed, Panels, Part, VECTORS, lanes, pack};
+use super::packed::{Packed, PackedSlice, Panels, VECTORS, lanes, pack};
 use super::tile::{Lines, Panel, Strip};
 use crate::backend::cpu::kernels::real::Real;
 use crate::flops::executed;
@@ -20,7 +20,7 @@ use crate::flops::executed;
 #[derive(Clone, Copy)]
 pub(crate) enum Right<'a, T> {
     Matrix(Matrix<'a, T>),
-    Part(Part<'a, T>),
+    PackedSlice(PackedSlice<'a, T>),
 }
 
 impl<'a, T> From<Matrix<'a, T>> for Right<'a, T> {
@@ -29,15 +29,15 @@ impl<'a, T> From<Matrix<'a, T>> for Right<'a, T> {
     }
 }
 
-impl<'a, T> From<Part<'a, T>> for Right<'a, T> {
-    fn from(part: Part<'a, T>) -> Self {
-        Self::Part(part)
+impl<'a, T> From<PackedSlice<'a, T>> for Right<'a, T> {
+    fn from(part: PackedSlice<'a, T>) -> Self {
+        Self::PackedSlice(part)
     }
 }
 
 impl<'a, T: Real> From<&'a Packed<T>> for Right<'a, T> {
     fn from(packed: &'a Packed<T>) -> Self {
-        Self::Part(packed.whole())
+        Self::PackedSlice(packed.whole())
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn product<'a, T: Real>(
             b.check("right factor");
             (b.rows, b.columns)
         }
-        Right::Part(b) => (b.rows.iter().map(Range::len).sum(), b.groups.len() * b.columns),
+        Right::PackedSlice(b) => (b.rows.iter().map(Range::len).sum(), b.groups.len() * b.columns),
     };
     assert_eq!(a.columns, inner, "inner dimensions of a product");
     a.check("left factor");
@@ -105,7 +105,7 @@ impl<T: Real> WithSimd for Product<'_, '_, '_, T> {
                     }
                 }
             }
-            Right::Part(part) => {
+            Right::PackedSlice(part) => {
                 let (rows, columns) = (part.rows, part.columns);
                 let numbers = match &part.packed.panels {
                     Panels::Real(numbers) => numbers,
@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn a_product_with_part_of_a_packed_matrix_uses_its_submatrix() {
-        // Three groups of 50 columns in two matrices of 20 and 30, and the same below one another; 40 rows.
+        // The factor has 40 rows and three groups of 50 columns. A group consists of two matrices of 20 and 30 columns
+        // side by side, or of 20 and 30 rows below one another.
         let (rows, columns) = (40, 150);
         let b: Vec<f64> = (0..rows * columns).map(|i| (i as f64 * 0.73).cos()).collect();
         let matrix = |row: usize, column: usize, rows, width| {

@@ -15,7 +15,7 @@ use crate::backend::cpu::kernels::rows::array;
 
 /// Up to three vectors of each row of a right factor.
 pub(crate) trait Columns<T: Real>: Copy {
-    /// First vectors of each of some rows.
+    /// First `V` vectors of each row in a range.
     fn rows<S: Simd, const V: usize>(self, rows: Range<usize>) -> impl Iterator<Item = [T::Vector<S>; V]>;
 }
 
@@ -118,7 +118,8 @@ impl<T: Real> Strip<'_, T> {
             };
             first += inner;
         }
-        // Short counted loops: without unrolling, the sums would be indexed and leave their registers.
+        // The loops have constant trip counts, so that they are unrolled. Otherwise the sums would be indexed in memory
+        // and leave their registers.
         let scale = T::splat(simd, self.scale);
         let c = &mut c[row * self.stride..];
         if self.wide < V * lanes::<S, T>() && self.destination != Destination::OverwriteVectors {
@@ -161,7 +162,7 @@ impl<T: Real> Strip<'_, T> {
     }
 }
 
-/// Computes sums + Σₗ a(r, l)·b(l, v) for an `a` given by rows.
+/// Computes sums + Σₗ a(r, l)·b(l, v) for an `a` with contiguous rows.
 #[inline(always)]
 fn sums_over_rows<S: Simd, T: Real, const R: usize, const V: usize>(
     simd: S,
