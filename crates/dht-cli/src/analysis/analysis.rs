@@ -30,7 +30,7 @@ impl Analysis {
     pub fn new(model: &TextModel, texts: &Dataset, encoded: &EncodedDataset, answers: &OwnAnswers) -> Result<Self> {
         Ok(match answers {
             OwnAnswers::Classes(answers) => Self::Classes(ClassAnalysis::new(texts, encoded, answers)),
-            OwnAnswers::Values(values) if model.model.task() == Task::Number => {
+            OwnAnswers::Values(values) if model.task() == Task::Number => {
                 Self::Numbers(NumberAnalysis::new(texts, encoded, values)?)
             }
             OwnAnswers::Values(values) => {

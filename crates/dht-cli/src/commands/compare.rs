@@ -87,7 +87,7 @@ pub fn compare(arguments: &CompareArguments) -> Result<()> {
     let first = load(&arguments.first, arguments.first_speed)?;
     let second = load(&arguments.second, arguments.second_speed)?;
     let order = order_of(arguments, &first, &second)?;
-    let task = first.model.task();
+    let task = first.task();
     arguments.texts.check_task(task)?;
     let (texts, notes) = arguments.texts.read_scored(&first.labels, task, first.origin.as_ref())?;
     if !arguments.quiet {
@@ -129,7 +129,7 @@ fn order_of(arguments: &CompareArguments, first: &TextModel, second: &TextModel)
         let paths = [&arguments.first, &arguments.second].map(|path| path.display().to_string());
         Err(Error::Incomparable { first: format!("{} {a}", paths[0]), second: format!("{} {b}", paths[1]) })
     };
-    let (a, b) = (first.model.task(), second.model.task());
+    let (a, b) = (first.task(), second.task());
     if a != b {
         let name = |task| match task {
             Task::Class => "gives one class for each text",
@@ -170,7 +170,7 @@ impl Side {
     fn of(model: &TextModel, texts: &Dataset, order: &[usize]) -> Result<Self> {
         let encoded = model.tokenizer.encode_all(texts, model.max_length)?;
         let full = || model.model.full_flops_of(&encoded);
-        match (&model.model, model.model.task()) {
+        match (&model.model, model.task()) {
             (_, Task::Labels) => {
                 let even = LabelThresholds::even(order.len());
                 let thresholds = model.thresholds.as_ref().unwrap_or(&even);
@@ -197,16 +197,26 @@ impl Side {
                     .unzip();
                 Ok(Self { answers, scores, classes: Vec::new(), flops: evaluation.flops + evaluation.routing_flops })
             }
-            (ServedModel::Classifier(classifier), Task::Number) => {
-                let outputs = classifier.probabilities_of_all(&encoded, BATCH)?;
-                let numbers: Vec<f32> = outputs.into_iter().flatten().collect();
+            (_, Task::Number) => {
+                let (numbers, flops): (Vec<f32>, u64) = match (&model.model, &model.levels) {
+                    (ServedModel::Classifier(classifier), _) => {
+                        let outputs = classifier.probabilities_of_all(&encoded, BATCH)?;
+                        (outputs.into_iter().flatten().collect(), full())
+                    }
+                    (_, levels) => {
+                        let evaluation = evaluate(&model.model, &model.output_texts(&encoded), BATCH)?;
+                        let number = |row: &Vec<f32>| levels.as_ref().map(|levels| levels.number(row));
+                        let numbers = evaluation.probabilities.iter().filter_map(number).collect();
+                        (numbers, evaluation.flops + evaluation.routing_flops)
+                    }
+                };
                 let errors = numbers
                     .iter()
                     .zip(&encoded.samples)
                     .map(|(number, row)| -f64::from((number - row.targets[0]).abs()));
                 let scores = errors.collect();
                 let answers = numbers.iter().map(f32::to_string).collect();
-                Ok(Self { answers, scores, classes: Vec::new(), flops: full() })
+                Ok(Self { answers, scores, classes: Vec::new(), flops })
             }
             _ => Self::of_classes(&model.model, texts, &encoded, order),
         }
@@ -238,7 +248,7 @@ struct Facts<'a> {
 impl Facts<'_> {
     /// Name of the score.
     fn score(&self) -> &'static str {
-        match self.model.model.task() {
+        match self.model.task() {
             Task::Class => "accuracy",
             Task::Labels => "F1 of a text's labels",
             Task::Number => "minus the absolute error",
@@ -247,7 +257,7 @@ impl Facts<'_> {
 
     /// Factor of a printed difference: 100 for shares (percentage points), 1 for numbers (their own unit).
     fn points(&self) -> f64 {
-        if self.model.model.task() == Task::Number { 1.0 } else { 100.0 }
+        if self.model.task() == Task::Number { 1.0 } else { 100.0 }
     }
 
     fn changed(&self) -> usize {
@@ -328,7 +338,7 @@ fn write_changed(path: &PathBuf, texts: &Dataset, model: &TextModel, [a, b]: [&S
     rows.sort_by(|x, y| difference(y).total_cmp(&difference(x)));
     let truth = |row: usize| -> String {
         let example = &texts.examples[row];
-        match model.model.task() {
+        match model.task() {
             Task::Class => texts.labels[example.label].clone(),
             Task::Number => example.targets[0].to_string(),
             Task::Labels => {

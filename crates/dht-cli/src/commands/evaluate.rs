@@ -68,7 +68,7 @@ pub struct EvaluateArguments {
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     arguments.check_report()?;
     let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open_in(arguments.precision)?)?;
-    let task = model.model.task();
+    let task = model.task();
     arguments.texts.check_task(task)?;
     let (texts, notes) = arguments.texts.read_scored(&model.labels, task, model.origin.as_ref())?;
     let say = |note: &str| {
@@ -171,7 +171,7 @@ fn model_facts(model: &TextModel, precision: Precision) -> Vec<(String, String)>
         ("layers computed in", precision.to_string()),
     ];
     facts.extend(model.model.speed().map(|speed| ("default speed", speed.to_string())));
-    facts.extend(model.promise.iter().map(|own| ("promise", promise(own, model.model.task()))));
+    facts.extend(model.promise.iter().map(|own| ("promise", promise(own, model.task()))));
     if let Some(origin) = &model.origin {
         facts.push(("trained on", format!("{} rows of {}", origin.rows, origin.data)));
         facts.push(("SHA-256 of these texts", origin.sha256.clone()));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use candle_core::Device;
 use clap::Args;
-use dht_dynamic::serving::{ServedModel, TextModel};
+use dht_dynamic::serving::{NumberLevels, ServedModel, TextModel};
 use dht_dynamic::transformer::Task;
 use serde_json::json;
 
@@ -73,7 +73,7 @@ impl Size {
 fn json_text(model: &TextModel, source: Option<String>) -> String {
     let (shape, config) = (model.model.shape(), model.model.config());
     let Size { kind, parameters, exits } = Size::new(&model.model);
-    let task = match model.model.task() {
+    let task = match model.task() {
         Task::Class => "class",
         Task::Labels => "labels",
         Task::Number => "number",
@@ -96,6 +96,7 @@ fn json_text(model: &TextModel, source: Option<String>) -> String {
         "origin": model.origin,
         "promise": model.promise,
         "thresholds": model.thresholds,
+        "levels": model.levels,
     });
     format!("{value:#}\n")
 }
@@ -103,9 +104,10 @@ fn json_text(model: &TextModel, source: Option<String>) -> String {
 fn text(model: &TextModel, source: Option<String>) -> String {
     let (shape, config) = (model.model.shape(), model.model.config());
     let Size { kind, parameters, exits } = Size::new(&model.model);
-    let meaning = match model.model.task() {
+    let meaning = match model.task() {
         Task::Class => "",
         Task::Labels => " (any number of them)",
+        Task::Number if model.levels.as_ref().is_some_and(NumberLevels::is_rating) => " (a rating)",
         Task::Number => " (a number)",
     };
     let of_label = |(label, least): (&String, &f32)| format!("{label} {least:.2}");
@@ -125,6 +127,7 @@ fn text(model: &TextModel, source: Option<String>) -> String {
         format!("exits       after {} layers", exits.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
     ];
     lines.extend(thresholds);
+    lines.extend(model.levels.as_ref().map(|levels| format!("levels      {}", listed(levels.values()))));
     lines.extend(source.map(|source| format!("from        {source}")));
     if !model.tokenizer.prefix().is_empty() {
         lines.push(format!("prefix      {:?} before each text", model.tokenizer.prefix()));
@@ -134,7 +137,7 @@ fn text(model: &TextModel, source: Option<String>) -> String {
         let pairs = if origin.pair { ", pairs" } else { "" };
         lines.push(format!("trained on  {} rows of {}{pairs}{columns}", origin.rows, origin.data));
     }
-    lines.extend(model.promise.iter().map(|limit| promise(limit, model.model.task())));
+    lines.extend(model.promise.iter().map(|limit| promise(limit, model.task())));
     if let Some(speed) = model.model.speed() {
         lines.push(format!("speed       {speed}\n\n{}", speeds(model).text()));
         return lines.join("\n") + "on held-out texts, which the speeds were chosen on\n";
@@ -142,9 +145,15 @@ fn text(model: &TextModel, source: Option<String>) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Lists numbers.
+fn listed(numbers: &[f32]) -> String {
+    numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// Tabulates the model's speeds at each tenth of the full model's cost.
 fn speeds(model: &TextModel) -> Table {
-    let mut curve = Table::new(["cost up to", "speed", "FLOPs", score_of(model.model.task())]);
+    let score = if model.levels.is_some() { "micro F1 of levels" } else { score_of(model.task()) };
+    let mut curve = Table::new(["cost up to", "speed", "FLOPs", score]);
     for tenths in 1..=10 {
         let cost = f64::from(tenths) / 10.0;
         if let Some(point) = model.speed_within(cost) {

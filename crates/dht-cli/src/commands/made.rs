@@ -141,6 +141,7 @@ impl Replaced {
             Some("regression") => Task::Number,
             // The encoder of a dynamic model does not state a task. Only multi-label models have thresholds.
             _ if json["thresholds"].is_object() => Task::Labels,
+            _ if json["levels"].is_object() => Task::Number,
             _ => Task::Class,
         };
         let rows = || Some(format!("{} rows of {}", json["origin"]["rows"], json["origin"]["data"].as_str()?));
@@ -199,7 +200,7 @@ pub fn finish(model: &TextModel, made: FinishedModel<'_>, misses: &[String]) -> 
     if let Some(held) = check_target(made.out)?
         && made.replaced.is_none_or(|before| before.labels != held.labels || before.task != held.task)
     {
-        held.check(&model.labels, model.model.task(), false)?;
+        held.check(&model.labels, model.task(), false)?;
     }
     let ScoredRows { rows: scored, description, split, out_of_fold } = &made.scored;
     let say = |line: &str| {
@@ -215,7 +216,7 @@ pub fn finish(model: &TextModel, made: FinishedModel<'_>, misses: &[String]) -> 
     // so that its own row shows a wrong mapping.
     let judged = if made.is_given { rows.first() } else { own_row(&rows) };
     majority_note(judged, scored).iter().for_each(|note| report(note));
-    let missing = missing_classes_note(scored, model.model.task(), split);
+    let missing = missing_classes_note(scored, model.task(), split);
     let name = made.out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
     let curve = curve(&rows)?;
     let facts = CardFacts {
@@ -229,14 +230,14 @@ pub fn finish(model: &TextModel, made: FinishedModel<'_>, misses: &[String]) -> 
     let training = made.training.map(|ladder| -> Result<_> {
         let json =
             serde_json::to_string_pretty(ladder).map_err(|source| Error::Curve { message: source.to_string() })?;
-        Ok((json + "\n", training_curve(ladder, model.model.task())?))
+        Ok((json + "\n", training_curve(ladder, model.task())?))
     });
     let training = training.transpose()?;
     let training = training.as_ref().map(|(json, svg)| (json.as_str(), svg.as_str()));
     model.save(made.out, ModelCard { text: &card(model, facts), curve: curve.as_deref(), training })?;
     misses.iter().for_each(|miss| report(&format!("not kept: {miss}")));
     if made.json {
-        let lacking = classes_without_rows(scored, model.model.task());
+        let lacking = classes_without_rows(scored, model.task());
         let value = json!({
             "model": made.out.display().to_string(),
             "replaced": made.replaced.map(Replaced::description),
@@ -249,8 +250,8 @@ pub fn finish(model: &TextModel, made: FinishedModel<'_>, misses: &[String]) -> 
         });
         return print(&format!("{value:#}\n"));
     }
-    let promises = model.promise.as_ref().map_or_else(String::new, |limit| promise(limit, model.model.task()) + "\n");
-    let table = results_table(&rows, model.model.task()).text();
+    let promises = model.promise.as_ref().map_or_else(String::new, |limit| promise(limit, model.task()) + "\n");
+    let table = results_table(&rows, model.task()).text();
     let missing = missing.map_or_else(String::new, |note| note + "\n");
     let replaced = made.replaced.map_or_else(String::new, |held| format!(", in place of {}", held.description()));
     let out = made.out.display();

@@ -260,7 +260,7 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
 /// [`Error::Argument`] if the number is out of range, or the model predicts several labels or numbers.
 pub(super) fn abstaining(engine: Engine, least: f32) -> Result<Engine> {
     let refused = |expected| Error::argument("min-probability", expected, least);
-    if engine.model().task() != Task::Class {
+    if engine.task() != Task::Class {
         return Err(refused("this flag left out: the model does not give one class for each text"));
     }
     if !(0.0..=1.0).contains(&least) {
@@ -556,7 +556,7 @@ impl PredictArguments {
         let Some(most) = self.top_k else { return Ok(()) };
         let refused = |expected: String| Err(Error::argument("top-k", expected, most));
         match model.labels.len() {
-            _ if model.model.task() != Task::Class => {
+            _ if model.task() != Task::Class => {
                 refused("this flag left out: the model does not give one class for each text".into())
             }
             classes if !(1..=classes).contains(&most) => refused(format!("1 to {classes}, the classes of the model")),
@@ -566,7 +566,7 @@ impl PredictArguments {
 
     /// Rejects `--explain` for models of several labels and of numbers.
     fn check_explain(&self, model: &TextModel) -> Result<()> {
-        match self.explain && model.model.task() != Task::Class {
+        match self.explain && model.task() != Task::Class {
             true => Err(Error::argument(
                 "explain",
                 "this flag left out: the model does not give one class for each text",

@@ -71,7 +71,7 @@ impl TargetArguments {
                 return Err(Error::argument(flag, "a number above 0 and below 1", value));
             }
         }
-        let task = model.model.task();
+        let task = model.task();
         if task != Task::Class {
             let expected = "this flag left out: the model does not give one class for each text";
             return Err(Error::argument("target-accuracy", expected, accuracy));

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod length;
+mod number_rows;
 mod run;
 mod untrained;
 
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 
 pub use self::arguments::TrainArguments;
 use self::length::LengthTrials;
+use self::number_rows::NumberRows;
 use self::run::Run;
 use self::untrained::UntrainedClassifier;
 use super::made::{FinishedModel, ScoredRows, check_target, finish};
@@ -56,12 +58,19 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         check_unseen(&encoded.train, &encoded.validation)?;
     }
 
+    let levels = arguments.levels(&start, &encoded.train)?;
+    // A regression is trained in standardised units, which an earlier last layer does not fit.
+    let keeps_head = arguments.texts.task() != Task::Number || start.saved().is_some_and(|own| own.levels.is_some());
+    let of_levels = levels.is_some().then(|| arguments.of_levels());
+    let arguments = of_levels.as_ref().unwrap_or(arguments);
+    let numbers = levels.map(|levels| NumberRows::replace(levels, &mut texts, &mut encoded));
     let lengths = arguments.lengths(&start, &encoded.train, start.config()?.longest_text());
     let fixed = lengths.is_none().then_some(max_length);
     let dir = open_dir(arguments, &arguments.settings(&start, &encoded, fixed)?)?;
     let folder = dir.folder().to_path_buf();
     let interruption = Interruption::watch(move || TrainingDir::message_if_stopped(&folder));
-    let untrained = UntrainedClassifier::new(arguments, &start, &device, &encoded.train, tokenizer.vocabulary_size());
+    let vocabulary = tokenizer.vocabulary_size();
+    let untrained = UntrainedClassifier::new(arguments, &start, &device, &encoded.train, vocabulary, keeps_head);
     let begin = Instant::now();
     let trials = LengthTrials { arguments, texts: &texts, encoded: &encoded.train, tokenizer: &tokenizer };
     let choose = |lengths: &Vec<usize>| dir.length(lengths, || trials.choose(lengths, &untrained.create()?));
@@ -90,10 +99,13 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         interruption: &interruption,
     };
     let settings = arguments.train_settings(&start);
-    let trained = match arguments.without_rungs(&start) {
+    let mut trained = match arguments.without_rungs(&start) {
         None => arguments.in_rungs(&run, tokenizer, settings)?,
         Some(_) => arguments.at_once(&run, tokenizer, settings)?,
     };
+    if let Some(numbers) = numbers {
+        trained.model = numbers.restore(trained.model, &mut encoded, trained.out_of_fold.as_mut())?;
+    }
     let facts = FinishedModel {
         out: &arguments.out,
         how: trained.how,
@@ -170,7 +182,7 @@ fn scored_rows<'a>(texts: &'a EncodedSplits, out_of_fold: Option<&'a OutOfFold>)
 
 /// Note on the classes or labels that are added to a model.
 fn new_classes_note(model: &TextModel, classes: &[String]) -> String {
-    let (known, what) = match model.model.task() {
+    let (known, what) = match model.task() {
         Task::Class => (model.labels.len(), "classes"),
         Task::Labels => (model.labels.len(), "labels"),
         Task::Number => return format!("the model keeps the unit of its numbers, {}", classes.join(", ")),
@@ -184,7 +196,7 @@ fn new_classes_note(model: &TextModel, classes: &[String]) -> String {
 /// Reports the score of a model before and after it was trained further. The rows have the model's own classes, and the
 /// model has not learned from them.
 fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Result<()> {
-    let (task, rows) = (before.model.task(), texts.test.as_ref().unwrap_or(&texts.validation));
+    let (task, rows) = (before.task(), texts.test.as_ref().unwrap_or(&texts.validation));
     let seen: BTreeSet<usize> = match &before.model {
         ServedModel::Dynamic(model) => model.seen_texts().rows_of(rows).into_iter().collect(),
         _ => BTreeSet::new(),

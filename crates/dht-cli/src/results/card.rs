@@ -63,7 +63,7 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
         "Scores on {scored_on}; FLOPs are shares of the full model's; texts/s are of tokenised texts in batches of 64."
     ));
     lines.push(String::new());
-    lines.push(results_table(rows, model.model.task()).markdown());
+    lines.push(results_table(rows, model.task()).markdown());
     if let Some(note) = note {
         lines.push(format!("{}.", capital(note)));
         lines.push(String::new());
@@ -72,7 +72,7 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
         lines.push(format!("![Score against FLOPs of inference]({curve})"));
         lines.push(String::new());
     }
-    lines.extend(model.promise.iter().map(|limit| promise(limit, model.model.task())));
+    lines.extend(model.promise.iter().map(|limit| promise(limit, model.task())));
     lines.push(String::new());
     lines.push("```sh".into());
     lines.push(format!("dht predict {name} texts.csv      # or: dht serve {name}"));

@@ -186,13 +186,15 @@ pub fn results(
     metric: Option<Metric>,
     out_of_fold: Option<&OutOfFold>,
 ) -> Result<Results> {
-    if precision != Precision::F32 && model.model.task() == Task::Number {
+    let is_regression = matches!(&model.model, ServedModel::Classifier(own) if own.task() == Task::Number);
+    if precision != Precision::F32 && is_regression {
         return Err(Error::argument("precision", "f32 for a model of numbers", precision));
     }
     let full: u64 = texts.lengths().into_iter().map(|tokens| model.model.full_flops(tokens)).sum();
     let TableModels { names, models } = TableModels::of(model)?;
+    let outputs = model.output_texts(texts);
     let (rates, mut answers) = match &model.model {
-        ServedModel::Classifier(classifier) if classifier.task() == Task::Number => {
+        ServedModel::Classifier(classifier) if is_regression => {
             let (row, values) = ResultRow::of_numbers(classifier, texts)?;
             let name = names.into_iter().map(|(name, _)| name).next().unwrap_or_default();
             return Ok(Results { rows: vec![ResultRow { name, ..row }], answers: OwnAnswers::Values(values) });
@@ -200,16 +202,16 @@ pub fn results(
         ServedModel::Dynamic(dynamic)
             if precision == Precision::F32 && dynamic.router().rule().is_some() && dynamic.speed().is_some() =>
         {
-            let answers = answers_of_one_pass(dynamic, &models, texts, out_of_fold)?;
+            let answers = answers_of_one_pass(dynamic, &models, &outputs, out_of_fold)?;
             let rates = match out_of_fold {
                 Some(_) => {
                     let routed = models.iter().zip(&answers).map(|(model, answers)| match model {
-                        ServedModel::Dynamic(model) => on_routes(model, texts, answers),
+                        ServedModel::Dynamic(model) => on_routes(model, &outputs, answers),
                         other => other.clone(),
                     });
-                    texts_per_second(&routed.collect::<Vec<_>>(), &answers, texts, full)?
+                    texts_per_second(&routed.collect::<Vec<_>>(), &answers, &outputs, full)?
                 }
-                None => texts_per_second(&models, &answers, texts, full)?,
+                None => texts_per_second(&models, &answers, &outputs, full)?,
             };
             (rates, answers)
         }
@@ -217,7 +219,7 @@ pub fn results(
             let (mut answers, mut rates) = (Vec::new(), Vec::new());
             let packed = InPrecision::new(&model.model, precision);
             for own in &models {
-                let (own, seconds) = Answers::of_pass(&packed.with_model(own), texts)?;
+                let (own, seconds) = Answers::of_pass(&packed.with_model(own), &outputs)?;
                 answers.push(own);
                 rates.push(rate(texts.len(), seconds));
             }
@@ -228,11 +230,18 @@ pub fn results(
     let own = names.iter().find(|(name, _)| name == AT_ITS_SPEED).or(names.first()).map_or(0, |(_, at)| *at);
     let rows = names.into_iter().map(|(name, at)| ResultRow { name, ..rows[at].clone() }).collect();
     let own = answers.swap_remove(own);
-    let answers = match model.model.task() {
+    let answers = match model.task() {
         Task::Labels => OwnAnswers::Values(own.of_labels),
-        Task::Class | Task::Number => OwnAnswers::Classes(own),
+        Task::Number => OwnAnswers::Values(numbers(model, &own)),
+        Task::Class => OwnAnswers::Classes(own),
     };
     Ok(Results { rows, answers })
+}
+
+/// Numbers that the probabilities of a model's levels stand for, one for each text.
+fn numbers(model: &TextModel, answers: &Answers) -> Vec<Vec<f32>> {
+    let number = |probabilities: &Vec<f32>| model.levels.iter().map(|levels| levels.number(probabilities)).collect();
+    answers.of_labels.iter().map(number).collect()
 }
 
 /// Computes the answers of each model to the texts, from one pass through all layers or from out-of-fold answers.
@@ -297,14 +306,18 @@ fn rows_of(
     full: u64,
 ) -> Result<Vec<ResultRow>> {
     let row = |(answers, rate): (&Answers, &f64)| {
-        let (accuracy, score, metrics) = match model.model.task() {
+        let (accuracy, score, metrics) = match model.task() {
             Task::Labels => {
                 let probabilities = &answers.of_labels;
                 let (score, metrics) =
                     MetricValue::of_labels(&targets(texts), probabilities, model.thresholds.as_ref())?;
                 (None, score, metrics)
             }
-            Task::Class | Task::Number => {
+            Task::Number => {
+                let (score, metrics) = MetricValue::of_numbers(&targets(texts), &numbers(model, answers))?;
+                (None, score, metrics)
+            }
+            Task::Class => {
                 let confusion = Confusion::from_predictions(texts, &answers.labels)?;
                 let metrics = MetricValue::of_classes(metric, &confusion, &texts.labels).into_iter().collect();
                 (Some(confusion.accuracy()), confusion.macro_f1(), metrics)

@@ -54,7 +54,7 @@ pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
     let (limits, shape, version) = (&settings.limits, engine.model_shape(), app.version());
     let labels: Vec<&str> = engine.labels().iter().map(|label| &**label).collect();
     let names = labels.iter().enumerate();
-    let task = match engine.model().task() {
+    let task = match engine.task() {
         Task::Class => "class",
         Task::Labels => "labels",
         Task::Number => "number",

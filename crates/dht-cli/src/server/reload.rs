@@ -113,7 +113,7 @@ impl App {
     fn replace(&self, LoadedModel { engine, sha256 }: LoadedModel) -> Result<ChangedLabels, String> {
         let present = self.service.engine();
         let labels = ChangedLabels::between(&present, &engine);
-        if engine.model().task() != present.model().task() {
+        if engine.task() != present.task() {
             return Err("the directory has a model for another task: start the server again for it".into());
         }
         // Requests that are answered now would be refused by the new model.

@@ -89,7 +89,7 @@ pub struct LabelArguments {
     /// Read several labels from columns of 0 and 1, each named after its label, such as A,B,C
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', conflicts_with = "label_column")]
     pub label_columns: Vec<Column>,
-    /// Task: one class, several labels, or a number for each text [default: class, or the task of a data set known by
+    /// Task: one class, several labels, a number or a rating for each text [default: class, or the task of a data set known by
     /// name]
     #[arg(long, value_enum, value_name = "TASK")]
     pub task: Option<TaskChoice>,
@@ -146,6 +146,8 @@ pub enum TaskChoice {
     Labels,
     /// One number for each text
     Number,
+    /// One number for each text, and each answer is one of the numbers of the training rows
+    Rating,
 }
 
 /// Data set, with the flags for reading it.
@@ -251,7 +253,7 @@ impl TableArguments {
             reader = reader.label_kind(match task {
                 TaskChoice::Class => LabelKind::Class,
                 TaskChoice::Labels => LabelKind::Several { separator: labels.separator(None) },
-                TaskChoice::Number => LabelKind::Number,
+                TaskChoice::Number | TaskChoice::Rating => LabelKind::Number,
             });
         }
         if !labels.label_map.is_empty() {

@@ -15,7 +15,9 @@ mod source;
 mod splits;
 mod text_arguments;
 
-pub use arguments::{DataArguments, LabelArguments, RowArguments, TableArguments, check_pair, other_columns_note};
+pub use arguments::{
+    DataArguments, LabelArguments, RowArguments, TableArguments, TaskChoice, check_pair, other_columns_note,
+};
 pub use report::{
     classes, classes_without_rows, cut_note, label_notes, left_out_note, mapping_note, missing_classes_note,
     prefix_line, report_texts, trained_rows, trained_rows_note, unknown_tokens_line, warnings,

@@ -97,12 +97,17 @@ impl TextArguments {
     pub fn task(&self) -> Task {
         match self.source.table.labels.task {
             Some(TaskChoice::Labels) => Task::Labels,
-            Some(TaskChoice::Number) => Task::Number,
+            Some(TaskChoice::Number | TaskChoice::Rating) => Task::Number,
             Some(TaskChoice::Class) => Task::Class,
             None if self.has_several_labels.get().is_some() => Task::Labels,
             None if source::known(&self.source.data).is_some_and(|known| known.has_numbers()) => Task::Number,
             None => Task::Class,
         }
+    }
+
+    /// Returns whether each answer must be one of the numbers of the training rows.
+    pub fn is_rating(&self) -> bool {
+        self.source.table.labels.task == Some(TaskChoice::Rating)
     }
 
     /// Copies these arguments with a model's task, separator of labels and use of pairs.
@@ -118,6 +123,7 @@ impl TextArguments {
         labels.task = Some(match task {
             Task::Class => TaskChoice::Class,
             Task::Labels => TaskChoice::Labels,
+            Task::Number if self.is_rating() => TaskChoice::Rating,
             Task::Number => TaskChoice::Number,
         });
         // If the model is for pairs, two named columns are one pair.

@@ -10,6 +10,7 @@ use dht_transformer::{Encoding, ForwardContext, PackedBatch, Precision, Sample, 
 use rayon::prelude::*;
 
 use super::answer::Answer;
+use super::number_levels::NumberLevels;
 use super::served::ServedModel;
 use super::text_model::TextModel;
 use crate::error::{Error, Result};
@@ -115,6 +116,8 @@ pub struct Engine {
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
     thresholds: LabelThresholds,
+    /// Levels that the outputs of a model of numbers stand for.
+    levels: Option<NumberLevels>,
     /// The least probability of an answer; below it the engine abstains.
     least_probability: f32,
     curve: Arc<[SpeedPoint]>,
@@ -144,6 +147,7 @@ impl Engine {
             ctx: ForwardContext::inference(),
             tokenizer: Arc::new(model.tokenizer),
             least_probability: 0.0,
+            levels: model.levels,
             thresholds: model.thresholds.unwrap_or_else(|| LabelThresholds::even(model.labels.len())),
             labels: model.labels.iter().map(|label| Arc::from(label.as_str())).collect(),
             curve: model.curve.into(),
@@ -205,7 +209,7 @@ impl Engine {
     /// [`Error::Argument`] for a probability outside of 0 to 1, and for a model that does not give one class for each
     /// text.
     pub fn with_least_probability(self, least: f32) -> Result<Self> {
-        if self.model.task() != Task::Class {
+        if self.task() != Task::Class {
             let expected = "none: only a model of one class for each text abstains";
             return Err(Error::argument("least_probability", expected, least));
         }
@@ -233,6 +237,11 @@ impl Engine {
     /// The model.
     pub fn model(&self) -> &ServedModel {
         &self.model
+    }
+
+    /// Task of the answers; see [`TextModel::task`].
+    pub fn task(&self) -> Task {
+        if self.levels.is_some() { Task::Number } else { self.model.task() }
     }
 
     /// The names of the classes, by index.
@@ -270,10 +279,13 @@ impl Engine {
         if queries.len() == 1 && self.model.reads_rest() { found() } else { in_pool(found) }
     }
 
-    fn answer(&self, prediction: Prediction, sample: &Sample) -> Answer {
+    fn answer(&self, mut prediction: Prediction, sample: &Sample) -> Answer {
+        if let Some(levels) = &self.levels {
+            prediction.probabilities = vec![levels.number(&prediction.probabilities)];
+            prediction.label = 0;
+        }
         let full_flops = self.full_flops(sample.encoding.ids.len());
-        let mut answer =
-            Answer::new(prediction, sample, (self.model.task(), &self.labels, &self.thresholds), full_flops);
+        let mut answer = Answer::new(prediction, sample, (self.task(), &self.labels, &self.thresholds), full_flops);
         answer.abstains = answer.task == Task::Class && answer.probabilities[answer.class] < self.least_probability;
         answer
     }

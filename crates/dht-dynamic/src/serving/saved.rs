@@ -20,6 +20,7 @@ use dht_transformer::train::metrics::LabelThresholds;
 use dht_transformer::{BertConfig, TextClassifier, TextTokenizer, pretrained::PretrainedWeights};
 use serde::{Deserialize, Serialize};
 
+use super::number_levels::NumberLevels;
 use super::served::ServedModel;
 use super::text_model::{KeptPromise, Origin, TextModel};
 use crate::error::{Error, Result};
@@ -85,6 +86,11 @@ struct Description {
     promise: Option<KeptPromise>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     thresholds: Option<LabelThresholds>,
+    /// Levels of a number, and the name of its quantity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    levels: Option<NumberLevels>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quantity: Option<String>,
     /// SHA-256 checksums by the path below `model`.
     files: BTreeMap<String, String>,
 }
@@ -117,14 +123,15 @@ impl TextModel {
         let card = card.into();
         let kind = ModelKind::new(&self.model);
         let tokenizer = self.tokenizer.clone().with_model_max_length(self.max_length);
+        let outputs = self.output_names();
         let mut failed = None;
         let written =
             write_directory_atomically(folder, &[DESCRIPTION, CARD, CURVE, TRAINING, TRAINING_CURVE, MODEL], |fresh| {
                 let model = fresh.join(MODEL);
                 match &self.model {
-                    ServedModel::Classifier(classifier) => classifier.save(&model, Some(&tokenizer), &self.labels)?,
+                    ServedModel::Classifier(classifier) => classifier.save(&model, Some(&tokenizer), &outputs)?,
                     ServedModel::Dynamic(dynamic) => {
-                        if let Err(error) = dynamic.save(&model, Some(&tokenizer), &self.labels) {
+                        if let Err(error) = dynamic.save(&model, Some(&tokenizer), &outputs) {
                             let message = error.to_string();
                             failed = Some(error);
                             let source = std::io::Error::other(message);
@@ -144,6 +151,8 @@ impl TextModel {
                     origin: self.origin.clone(),
                     promise: self.promise,
                     thresholds: self.thresholds.clone(),
+                    levels: self.levels.clone(),
+                    quantity: self.levels.is_some().then(|| self.labels[0].clone()),
                     files: kind
                         .files()
                         .iter()
@@ -227,9 +236,17 @@ impl TextModel {
         let Some(tokenizer) = tokenizer else {
             return Err(refused("tokenizer", "one that was saved with the model".into(), "none".into()));
         };
-        let Description { max_length, rest, curve, origin, promise, thresholds, .. } = description;
+        let Description { max_length, rest, curve, origin, promise, thresholds, levels, quantity, .. } = description;
         let tokenizer = tokenizer.with_rest(rest);
-        let loaded = Self { model: served, tokenizer, labels, max_length, curve, origin, promise, thresholds };
+        let labels = match (&levels, quantity) {
+            (None, None) => labels,
+            (Some(_), Some(quantity)) => vec![quantity],
+            (levels, _) => {
+                let (there, lacking) = if levels.is_some() { ("levels", "quantity") } else { ("quantity", "levels") };
+                return Err(refused(lacking, format!("given beside {there}"), "none".into()));
+            }
+        };
+        let loaded = Self { model: served, tokenizer, labels, max_length, curve, origin, promise, thresholds, levels };
         loaded.check()?;
         Ok(loaded)
     }
@@ -242,7 +259,11 @@ impl TextModel {
         let (path, model) = (folder.as_ref().join(DESCRIPTION), folder.as_ref().join(MODEL));
         let failed = |source| dht_transformer::Error::Io { path: path.clone(), source };
         let bytes = read_file(&path, FileKind::Description).map_err(failed)?;
-        match read_description(&path, &bytes)?.kind {
+        let description = read_description(&path, &bytes)?;
+        if let Some(quantity) = description.quantity {
+            return Ok(vec![quantity]);
+        }
+        match description.kind {
             ModelKind::Classifier => {
                 let path = model.join("config.json");
                 let (field, expected, got) = ("id2label", "a name for each class".into(), "none".into());

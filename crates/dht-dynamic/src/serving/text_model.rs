@@ -1,10 +1,13 @@
 //! A model with everything that is needed to read texts as in its training.
 
+use std::borrow::Cow;
+
 use dht_transformer::data::Reading;
 use dht_transformer::train::metrics::LabelThresholds;
-use dht_transformer::{BertConfig, Task, TextTokenizer};
+use dht_transformer::{BertConfig, EncodedDataset, Task, TextTokenizer};
 use serde::{Deserialize, Serialize};
 
+use super::number_levels::NumberLevels;
 use super::served::ServedModel;
 use crate::error::{Error, Result};
 use crate::evaluation::{Guarantee, Promise, Promised, Risk, SpeedPoint};
@@ -18,7 +21,7 @@ pub struct TextModel {
     /// The tokenizer, which also defines the number of tokens beyond the maximal length that an n-gram exit reads
     /// ([`TextTokenizer::with_rest`]).
     pub tokenizer: TextTokenizer,
-    /// The names of the classes or labels, by index; for a regression model, the name of its quantity.
+    /// Names of the classes or labels, by index; for a model of numbers, the name of their quantity.
     pub labels: Vec<String>,
     /// The maximal number of tokens of a text, special ones included, in training and in service.
     pub max_length: usize,
@@ -32,6 +35,9 @@ pub struct TextModel {
     pub promise: Option<KeptPromise>,
     /// For a model of several labels, the probability at which each label applies; `None` for a half.
     pub thresholds: Option<LabelThresholds>,
+    /// For a model of numbers with exits, the levels that its outputs stand for; see
+    /// [`with_levels`](Self::with_levels).
+    pub levels: Option<NumberLevels>,
 }
 
 /// The training data of a model.
@@ -97,8 +103,8 @@ impl TextModel {
         max_length: usize,
     ) -> Result<Self> {
         let (model, labels) = (model.into(), labels.to_vec());
-        let (curve, origin, promise, thresholds) = (Vec::new(), None, None, None);
-        let model = Self { model, tokenizer, labels, max_length, curve, origin, promise, thresholds };
+        let (curve, origin, promise, thresholds, levels) = (Vec::new(), None, None, None, None);
+        let model = Self { model, tokenizer, labels, max_length, curve, origin, promise, thresholds, levels };
         model.check()?;
         Ok(model)
     }
@@ -115,15 +121,49 @@ impl TextModel {
         Self::new(model, tokenizer, labels, max_length)
     }
 
+    /// Turns a model of several labels into one of a number: its outputs are the levels that the number lies above, and
+    /// `quantity` is its name. The model has no thresholds then.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a model that is not one of several labels, and for another number of outputs than cuts.
+    pub fn with_levels(self, levels: NumberLevels, quantity: &str) -> Result<Self> {
+        let model = Self { labels: vec![quantity.into()], levels: Some(levels), thresholds: None, ..self };
+        model.check()?;
+        Ok(model)
+    }
+
+    /// Task of the answers: that of the model, or a number where its outputs are [levels](Self::levels).
+    pub fn task(&self) -> Task {
+        if self.levels.is_some() { Task::Number } else { self.model.task() }
+    }
+
+    /// Converts encoded texts to the targets of the model's outputs: numbers to [levels](Self::levels), where the model
+    /// has them.
+    pub fn output_texts<'a>(&self, texts: &'a EncodedDataset) -> Cow<'a, EncodedDataset> {
+        self.levels.as_ref().map_or(Cow::Borrowed(texts), |levels| Cow::Owned(levels.encode(texts)))
+    }
+
+    /// Names of the model's outputs, by index.
+    pub(super) fn output_names(&self) -> Vec<String> {
+        self.levels.as_ref().map_or_else(|| self.labels.clone(), NumberLevels::labels)
+    }
+
     /// Rejects parts that do not fit together.
     pub(super) fn check(&self) -> Result<()> {
         let outputs = self.model.outputs();
-        if self.labels.len() != outputs {
-            return Err(Error::shape("labels", format!("the names of {outputs} outputs"), self.labels.len()));
+        if let Some(levels) = &self.levels {
+            if self.model.task() != Task::Labels {
+                return Err(Error::argument("levels", "none: the model does not give several labels", "some"));
+            }
+            levels.check(outputs)?;
+        }
+        let names = if self.levels.is_some() { 1 } else { outputs };
+        if self.labels.len() != names {
+            return Err(Error::shape("labels", format!("the names of {names} outputs"), self.labels.len()));
         }
         BertConfig::check_class_names(&self.labels)?;
         if let Some(thresholds) = &self.thresholds {
-            if self.model.task() != Task::Labels {
+            if self.task() != Task::Labels {
                 return Err(Error::argument("thresholds", "none: the model does not give several labels", "some"));
             }
             thresholds.check(outputs)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use dht_dynamic::accelerate::Texts;
-use dht_dynamic::serving::ServedModel;
+use dht_dynamic::serving::{NumberLevels, ServedModel};
 use dht_dynamic::transformer::{AdamWSettings, Dataset, EncodedDataset, Precision, Task, TextTokenizer, TrainSettings};
 use serde_json::{Map, json};
 
@@ -12,7 +12,7 @@ use crate::acceleration::{REST, SpeedArguments};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::texts::{Classes, EncodedSplits, SplitRequest, TextArguments, TextSplits};
+use crate::texts::{Classes, EncodedSplits, SplitRequest, TaskChoice, TextArguments, TextSplits};
 use crate::training::{LearningRate, ModelChoice, RungArguments, Start};
 
 /// Default maximum length in tokens, reduced to the number of the model's positions if that is smaller.
@@ -156,10 +156,7 @@ pub(super) enum ModelKind {
 impl TrainArguments {
     /// Determines the kind of the model: from the flag, otherwise from the task and the model to start from.
     pub(super) fn kind(&self, start: &Start) -> ModelKind {
-        let is_full = || {
-            self.texts.task() == Task::Number
-                || start.saved().is_some_and(|model| matches!(model.model, ServedModel::Classifier(_)))
-        };
+        let is_full = || start.saved().is_some_and(|model| matches!(model.model, ServedModel::Classifier(_)));
         self.kind.unwrap_or_else(|| if is_full() { ModelKind::Full } else { ModelKind::Dynamic })
     }
 
@@ -195,11 +192,34 @@ impl TrainArguments {
     /// Copies these arguments, with the task of the model to start from, if it is a saved one.
     pub(super) fn for_start(&self, start: &Start) -> Result<Self> {
         let mut texts = match start.saved() {
-            Some(model) => self.texts.of_model(model.model.task(), model.origin.as_ref())?,
+            Some(model) => self.texts.of_model(model.task(), model.origin.as_ref())?,
             None => self.texts.clone(),
         };
         texts.source.table.seed = self.seed;
         Ok(Self { texts, ..self.clone() })
+    }
+
+    /// Levels of the numbers, for a model of numbers with exits: those of the model to train on, or of the training
+    /// rows.
+    pub(super) fn levels(&self, start: &Start, train: &EncodedDataset) -> Result<Option<NumberLevels>> {
+        if self.texts.task() != Task::Number || self.kind(start) == ModelKind::Full {
+            return Ok(None);
+        }
+        if let Some(levels) = start.saved().and_then(|model| model.levels.clone()) {
+            return match self.texts.is_rating() && !levels.is_rating() {
+                true => Err(Error::argument("task", "number, which the model was trained for", "rating")),
+                false => Ok(Some(levels)),
+            };
+        }
+        let numbers: Vec<f32> = train.samples.iter().flat_map(|sample| sample.targets.iter().copied()).collect();
+        Ok(Some(NumberLevels::fit(&numbers, self.texts.is_rating())?))
+    }
+
+    /// Copies these arguments for rows whose numbers are replaced by several labels, their levels.
+    pub(super) fn of_levels(&self) -> Self {
+        let mut own = self.clone();
+        own.texts.source.table.labels.task = Some(TaskChoice::Labels);
+        own
     }
 
     /// Checks the flags and returns the maximum length in tokens.
@@ -294,8 +314,12 @@ impl TrainArguments {
             Task::Number => "numbers",
         };
         let data = self.texts.source.data.display();
-        if kind == ModelKind::Dynamic && self.texts.task() == Task::Number {
-            return Err(Error::argument("kind", format!("full: the labels of {data} are {of}"), "dynamic"));
+        if let Some(points) = self.speed.points.filter(|_| self.texts.task() == Task::Number) {
+            let expected = format!("this flag left out: the labels of {data} are {of}, without points of accuracy");
+            return Err(Error::argument("points", expected, points));
+        }
+        if kind == ModelKind::Full && self.texts.is_rating() {
+            return Err(Error::argument("kind", "dynamic, which ratings require", "full"));
         }
         if self.balanced {
             return Err(Error::argument(

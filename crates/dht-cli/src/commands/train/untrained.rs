@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Device;
 use dht_dynamic::transformer::storage::StoredTensor;
-use dht_dynamic::transformer::{EncodedDataset, Pooling, Task, TextClassifier};
+use dht_dynamic::transformer::{EncodedDataset, Pooling, TextClassifier};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -23,6 +23,8 @@ pub(super) struct UntrainedClassifier<'a> {
     device: &'a Device,
     vocabulary: usize,
     classes: usize,
+    /// True if the last layer of the model to train on fits the rows.
+    keeps_head: bool,
     /// Weight of each class, with `--balanced`.
     weights: Option<Vec<f32>>,
 }
@@ -35,9 +37,10 @@ impl<'a> UntrainedClassifier<'a> {
         device: &'a Device,
         train: &EncodedDataset,
         vocabulary: usize,
+        keeps_head: bool,
     ) -> Self {
         let weights = arguments.balanced.then(|| balanced(train));
-        Self { arguments, start, device, vocabulary, classes: train.labels.len(), weights }
+        Self { arguments, start, device, vocabulary, classes: train.labels.len(), keeps_head, weights }
     }
 
     /// Creates the classifier.
@@ -57,8 +60,7 @@ impl<'a> UntrainedClassifier<'a> {
             pooling => pooling,
         };
         let classifier = TextClassifier::for_task(task, encoder, self.classes, pooling, &mut rng)?;
-        // Numbers are learned in standardised units, so that an earlier last layer does not fit.
-        if task != Task::Number {
+        if self.keeps_head {
             keep_head(&classifier, start.head()?)?;
         }
         Ok(match &self.weights {

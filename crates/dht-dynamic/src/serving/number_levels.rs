@@ -1,0 +1,194 @@
+//! Numbers and ratings as decisions between no and yes.
+
+use dht_transformer::EncodedDataset;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Maximal number of levels. A column with more different numbers is divided at its quantiles.
+const MOST_LEVELS: usize = 16;
+
+/// Levels of a number or rating: a model of several labels answers, for each cut between two levels, whether the number
+/// is above it (cumulative logits; Frank and Hall 2001, *A Simple Approach to Ordinal Classification*).
+///
+/// The answer to a text follows from the probabilities pₖ of lying above cut k. For a number it is the mean
+/// v₀ + Σₖ (vₖ₊₁ − vₖ) pₖ of the level values v; for a rating it is the median, the highest level whose cut has a
+/// probability of at least a half.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::serving::NumberLevels;
+///
+/// let stars = NumberLevels::fit(&[5.0, 1.0, 3.0, 1.0], false)?;
+/// assert_eq!(stars.cuts(), [2.0, 4.0]);
+/// assert_eq!(stars.targets(3.0), [1.0, 0.0]); // above 2, not above 4
+/// assert_eq!(stars.number(&[1.0, 0.25]), 3.5); // 1 + 2 * 1 + 2 * 0.25
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NumberLevels {
+    /// Values of the levels, ascending.
+    values: Vec<f32>,
+    /// Cuts between neighbouring levels, ascending.
+    cuts: Vec<f32>,
+    /// True if an answer is one of the values.
+    rating: bool,
+}
+
+impl NumberLevels {
+    /// Divides numbers into levels. Up to 16 different numbers are levels themselves. More numbers make 16 levels of
+    /// about the same number of rows, and the value of a level is the mean of its numbers.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a number that is not finite, for fewer than two different numbers, and for a rating of
+    /// more than 16 values.
+    pub fn fit(numbers: &[f32], rating: bool) -> Result<Self> {
+        if let Some(number) = numbers.iter().find(|number| !number.is_finite()) {
+            return Err(Error::argument("numbers", "finite numbers", number));
+        }
+        let mut sorted = numbers.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        let mut values = sorted.clone();
+        values.dedup();
+        if values.len() < 2 {
+            return Err(Error::argument("numbers", "at least two different numbers", values.len()));
+        }
+        if rating && values.len() > MOST_LEVELS {
+            let expected = format!("at most {MOST_LEVELS} different ratings");
+            return Err(Error::argument("numbers", expected, values.len()));
+        }
+        let middle = |below: f32, above: f32| below + (above - below) / 2.0;
+        if values.len() <= MOST_LEVELS {
+            let cuts = values.windows(2).map(|pair| middle(pair[0], pair[1])).collect();
+            return Ok(Self { values, cuts, rating });
+        }
+        // Equal numbers stay in one level: a quantile that repeats the one before it makes no level of its own.
+        let mut starts: Vec<usize> = (0..MOST_LEVELS)
+            .map(|level| sorted[level * sorted.len() / MOST_LEVELS])
+            .map(|first| sorted.partition_point(|number| *number < first))
+            .collect();
+        starts.dedup();
+        let ends = starts[1..].iter().copied().chain([sorted.len()]);
+        let mean = |(start, end): (&usize, usize)| {
+            let sum: f64 = sorted[*start..end].iter().map(|number| f64::from(*number)).sum();
+            (sum / (end - start) as f64) as f32
+        };
+        let values: Vec<f32> = starts.iter().zip(ends).map(mean).collect();
+        let cuts = starts[1..].iter().map(|start| middle(sorted[start - 1], sorted[*start])).collect();
+        Ok(Self { values, cuts, rating })
+    }
+
+    /// Cuts between neighbouring levels, ascending: one for each output of the model.
+    pub fn cuts(&self) -> &[f32] {
+        &self.cuts
+    }
+
+    /// Values of the levels, ascending.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// True if each answer is one of the values.
+    pub fn is_rating(&self) -> bool {
+        self.rating
+    }
+
+    /// Names of the outputs: "above 2.5".
+    pub fn labels(&self) -> Vec<String> {
+        self.cuts.iter().map(|cut| format!("above {cut}")).collect()
+    }
+
+    /// Targets of a number: for each cut, 1 if the number is above it, otherwise 0.
+    pub fn targets(&self, number: f32) -> Vec<f32> {
+        self.cuts.iter().map(|cut| f32::from(u8::from(number > *cut))).collect()
+    }
+
+    /// Converts texts with a number each to texts with the targets of its levels.
+    pub fn encode(&self, texts: &EncodedDataset) -> EncodedDataset {
+        let mut encoded = EncodedDataset { labels: self.labels(), ..texts.clone() };
+        for sample in &mut encoded.samples {
+            sample.targets = sample.targets.first().map_or_else(Vec::new, |number| self.targets(*number));
+        }
+        encoded
+    }
+
+    /// Answer that follows from the probability of lying above each cut.
+    pub fn number(&self, probabilities: &[f32]) -> f32 {
+        if self.rating {
+            let above = probabilities.iter().filter(|probability| **probability >= 0.5).count();
+            return self.values[above.min(self.cuts.len())];
+        }
+        let steps = self.values.windows(2).zip(probabilities);
+        self.values[0] + steps.map(|(pair, probability)| (pair[1] - pair[0]) * probability).sum::<f32>()
+    }
+
+    /// Rejects levels of a file that no numbers have.
+    pub(super) fn check(&self, outputs: usize) -> Result<()> {
+        let ascend = |numbers: &[f32]| numbers.windows(2).all(|pair| pair[0] < pair[1]);
+        let is_right = self.cuts.len() == outputs
+            && self.values.len() == outputs + 1
+            && self.values.iter().chain(&self.cuts).all(|number| number.is_finite())
+            && ascend(&self.values)
+            && ascend(&self.cuts);
+        match is_right {
+            true => Ok(()),
+            false => {
+                let expected = format!("{outputs} ascending cuts, and one value more");
+                Err(Error::argument("levels", expected, format!("{:?} and {:?}", self.cuts, self.values)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_numbers_are_levels_themselves() -> Result<()> {
+        let levels = NumberLevels::fit(&[4.0, 2.0, 2.0, 5.0], false)?;
+        assert_eq!((levels.values(), levels.cuts()), (&[2.0, 4.0, 5.0][..], &[3.0, 4.5][..]));
+        assert_eq!(levels.labels(), ["above 3", "above 4.5"]);
+        Ok(())
+    }
+
+    #[test]
+    fn certain_answers_give_the_number_back() -> Result<()> {
+        let numbers: Vec<f32> = (0..12).map(|at| (at * at) as f32).collect();
+        for rating in [false, true] {
+            let levels = NumberLevels::fit(&numbers, rating)?;
+            for number in &numbers {
+                assert_eq!(levels.number(&levels.targets(*number)), *number);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn many_numbers_make_levels_of_equal_size() -> Result<()> {
+        let numbers: Vec<f32> = (0..1600).map(|at| at as f32).collect();
+        let levels = NumberLevels::fit(&numbers, false)?;
+        assert_eq!((levels.values().len(), levels.values()[0], levels.cuts()[0]), (16, 49.5, 99.5));
+        let most = numbers.iter().map(|number| (levels.number(&levels.targets(*number)) - number).abs());
+        assert!(most.fold(0.0, f32::max) <= 50.0);
+        Ok(())
+    }
+
+    #[test]
+    fn a_frequent_number_is_one_level() -> Result<()> {
+        let numbers: Vec<f32> = (0..1600).map(|at| if at < 1500 { 7.0 } else { at as f32 }).collect();
+        let levels = NumberLevels::fit(&numbers, false)?;
+        assert_eq!((levels.values().len(), levels.values()[0]), (2, 7.0));
+        assert_eq!(levels.targets(7.0), [0.0]);
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_numbers_without_levels() {
+        for (numbers, rating) in [(vec![], false), (vec![1.0, 1.0], false), (vec![1.0, f32::NAN], false)] {
+            assert!(NumberLevels::fit(&numbers, rating).is_err(), "{numbers:?}");
+        }
+        assert!(NumberLevels::fit(&(0..40).map(|at| at as f32).collect::<Vec<_>>(), true).is_err());
+    }
+}
