@@ -12,7 +12,8 @@ pub(crate) struct Expected {
     pub(crate) shape: Vec<usize>,
 }
 
-/// All tensors of an encoder of this configuration, in the order of its computation. All names here are BERT's.
+/// Tensors that an encoder of this configuration requires, in the order in which it computes them. All names here are
+/// BERT's.
 fn expected(config: &BertConfig) -> Vec<Expected> {
     let (hidden, middle) = (config.hidden_size, config.intermediate_size);
     let mut all = Vec::new();

@@ -107,13 +107,17 @@ impl PretrainedWeights {
     ///
     /// # Errors
     /// As [`fetch`](Self::fetch); [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration;
-    /// [`Error::Unsupported`] for files of an adapter, and for directories and files of another format, with what they
-    /// hold. [`Error::Weights`], naming file and tensor, if the file is
-    /// truncated, its header is wrong (lengths, gaps, overlaps, duplicate names), its index or pickle is wrong, or a
-    /// tensor is invalid. A tensor is
-    /// invalid if it is missing or has another shape than in the configuration, belongs to a layer that the configuration
-    /// does not have, holds NaN or infinite values, or has an effect that is not computed. A tensor that the model does not
-    /// use never conflicts with one that it uses.
+    /// [`Error::Unsupported`] for an adapter, and for directories and files of another format; the message names the
+    /// format. [`Error::Weights`], with file and tensor, if the file is truncated, if its header (lengths, gaps,
+    /// overlaps, duplicate names), index or pickle is wrong, or if a tensor is invalid. A tensor is invalid in these
+    /// cases:
+    ///
+    /// - it is missing, or has another shape than in the configuration;
+    /// - it belongs to a layer that the configuration does not have;
+    /// - it holds NaN or infinite values;
+    /// - it has an effect on the model that this crate does not compute.
+    ///
+    /// A tensor that the model does not use never conflicts with one that it uses.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
         let mut this = Self::read_variables(folder)?;
         this.tensors.values_mut().for_each(|tensor| *tensor = tensor.detach());

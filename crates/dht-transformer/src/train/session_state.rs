@@ -1,4 +1,4 @@
-//! State of a training in a checkpoint, in addition to its tensors.
+//! State of a training run in a checkpoint, in addition to its tensors.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -40,7 +40,7 @@ impl Training {
 }
 
 impl State {
-    /// Settings and samples in which a stored training differs from this training.
+    /// Settings and training samples in which the stored run differs from the requested run.
     pub(super) fn differences(&self, settings: &TrainSettings, training: &Training) -> Result<Vec<SettingMismatch>> {
         let as_json = |settings: &TrainSettings, training: &Training| -> Result<Value> {
             let failed = |source| Error::Json { what: "training settings".into(), source };
