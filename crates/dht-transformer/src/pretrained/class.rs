@@ -43,10 +43,10 @@ pub(crate) fn class_problem(folder: &Path, config: &BertConfig, outputs: Option<
         let family = config.family.class();
         class.as_str().map_or(Architecture::Foreign, |class| Architecture::from_class(class, family))
     };
-    let found: Vec<_> = classes.iter().map(|class| (architecture(class), class)).collect();
+    let architectures: Vec<_> = classes.iter().map(|class| (architecture(class), class)).collect();
     // An encoder's class next to a classifier's is a part of it.
-    let classifies = found.iter().any(|(architecture, _)| *architecture == Architecture::SequenceClassifier);
-    found.into_iter().find_map(|(architecture, class)| match architecture {
+    let classifies = architectures.iter().any(|(architecture, _)| *architecture == Architecture::SequenceClassifier);
+    architectures.into_iter().find_map(|(architecture, class)| match architecture {
         Architecture::SequenceClassifier => None,
         Architecture::Encoder(_) if classifies => None,
         Architecture::Encoder(what) => refuse(format!(

@@ -69,11 +69,11 @@ fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
 
 /// Tensors of an encoder of this configuration, and optional tensors that are present, with their required shapes; and
 /// the missing tensors. `shape_of` returns the shape of a tensor that is present.
-pub(crate) fn wanted(
+pub(crate) fn model_tensors(
     config: &BertConfig,
     shape_of: impl Fn(&str) -> Option<Vec<usize>>,
 ) -> (Vec<Expected>, Option<WeightsProblem>) {
-    let mut wanted = expected(config);
+    let mut tensors = expected(config);
     let shape = shape_of("classifier.bias").or_else(|| shape_of("classifier.weight"));
     let classes = shape.and_then(|shape| shape.first().copied()).unwrap_or(0);
     let [pooler, classifier, language] = optional(config, classes);
@@ -81,22 +81,22 @@ pub(crate) fn wanted(
     // A weight without its bias, or the reverse, lacks the other.
     for group in [pooler, classifier] {
         if group.iter().any(there) {
-            wanted.extend(group);
+            tensors.extend(group);
         }
     }
     // Old fine-tuned models contain parts of a pre-training head.
     if language.iter().all(there) {
-        wanted.extend(language);
+        tensors.extend(language);
     }
     let missing: Vec<&str> =
-        wanted.iter().map(|expected| expected.name.as_str()).filter(|name| shape_of(name).is_none()).collect();
+        tensors.iter().map(|expected| expected.name.as_str()).filter(|name| shape_of(name).is_none()).collect();
     if missing.is_empty() {
-        return (wanted, None);
+        return (tensors, None);
     }
     let mut names = missing[..missing.len().min(NAMES_IN_ERRORS)].join(", ");
     if missing.len() > NAMES_IN_ERRORS {
         names += &format!(" and {} more", missing.len() - NAMES_IN_ERRORS);
     }
-    wanted.retain(|expected| shape_of(&expected.name).is_some());
-    (wanted, Some(WeightsProblem::Missing { names }))
+    tensors.retain(|expected| shape_of(&expected.name).is_some());
+    (tensors, Some(WeightsProblem::Missing { names }))
 }

@@ -469,7 +469,7 @@ impl<'a> Machine<'a> {
 
 /// Function of this name, or the error that it is not one of a dictionary of tensors.
 fn function<'a>(module: &str, name: &str) -> Outcome<Value<'a>> {
-    let found = match (module, name) {
+    let allowed = match (module, name) {
         ("collections", "OrderedDict") => Some(Function::OrderedDict),
         ("torch", "Size") => Some(Function::Size),
         ("torch._utils", "_rebuild_tensor") => Some(Function::BareTensor),
@@ -484,7 +484,7 @@ fn function<'a>(module: &str, name: &str) -> Outcome<Value<'a>> {
         },
         _ => None,
     };
-    match found {
+    match allowed {
         Some(function) => Ok(Value::Function(function)),
         None => Err(WeightsProblem::PickledCode { name: format!("{module}.{name}") }),
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 
 use super::foreign::foreign_model;
-use super::names::{Expected, wanted};
+use super::names::{Expected, model_tensors};
 use super::weights::{Weights, weights_path};
 use crate::account::{Treatment, file_entry, unused_tensor};
 use crate::config::{BertConfig, Pooling};
@@ -129,13 +129,13 @@ impl PretrainedWeights {
         let folder = &*model_directory(folder)?;
         let config = Self::read_config(folder)?;
         let mut weights = open_weights(folder, &entry_names(folder)?)?;
-        let TensorPlan { wanted, unused, problems } = TensorPlan::new(&config, &weights);
+        let TensorPlan { used, unused, problems } = TensorPlan::new(&config, &weights);
         if let Some((tensor, problem)) = problems.into_iter().next() {
             return Err(weights.error(tensor.as_deref(), problem));
         }
-        weights.check_size(wanted.iter().flat_map(|(_, names)| names))?;
+        weights.check_size(used.iter().flat_map(|(_, names)| names))?;
         let mut tensors = BTreeMap::new();
-        for (name, written) in wanted {
+        for (name, written) in used {
             let tensor = weights.read(&written[0])?.into_inner();
             for other in &written[1..] {
                 if !same(weights.read(other)?.as_tensor(), &tensor)? {
@@ -154,7 +154,7 @@ const WORDS: &str = "embeddings.word_embeddings.weight";
 /// Used and unused tensors of a file, and their problems.
 pub(super) struct TensorPlan {
     /// BERT's names, and the names in the file. There are several if the file has a tensor under a new and an old name.
-    pub(super) wanted: Vec<(String, Vec<String>)>,
+    pub(super) used: Vec<(String, Vec<String>)>,
     /// Names in the file, ascending.
     pub(super) unused: Vec<String>,
     pub(super) problems: Vec<(Option<String>, WeightsProblem)>,
@@ -165,36 +165,36 @@ impl TensorPlan {
         let family = config.family;
         let own = Pooling::of_config(config).is_ok_and(|pooling| pooling != Pooling::Pooler);
         let head = family.head_names(own, weights.tensors.keys().map(|name| weights.plain(name)));
-        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut unused = Vec::new();
         for name in weights.tensors.keys() {
             match family.ours(weights.plain(name), head) {
-                Some(ours) => found.entry(ours).or_default().push(name.clone()),
+                Some(ours) => by_name.entry(ours).or_default().push(name.clone()),
                 None => unused.push(name.clone()),
             }
         }
         let shape = |written: &str| weights.tensors[written].shape.clone();
-        let (wanted, missing) = wanted(config, |name| found.get(name).map(|names| shape(&names[0])));
-        // If no part of the embeddings is found under any name, only its prefix can be wrong.
+        let (expected, missing) = model_tensors(config, |name| by_name.get(name).map(|names| shape(&names[0])));
+        // If the word embedding is missing, only its prefix can be wrong.
         let elsewhere = |name: &String| Some(name.strip_suffix(WORDS)?.to_owned()).filter(|prefix| !prefix.is_empty());
-        let misnamed = match found.contains_key(WORDS) {
+        let misnamed = match by_name.contains_key(WORDS) {
             true => None,
             false => weights.tensors.keys().find_map(elsewhere),
         };
         let missing = match misnamed {
-            Some(found) => Some(WeightsProblem::Prefix { found, expected: family.prefix() }),
+            Some(prefix) => Some(WeightsProblem::Prefix { found: prefix, expected: family.prefix() }),
             None => missing,
         };
         let mut problems: Vec<_> = missing.map(|missing| (None, missing)).into_iter().collect();
         // Fewer layers than in the file would be another model than the directory's.
         let layers = config.num_hidden_layers;
-        if let Some((_, names)) = found.iter().find(|(name, _)| layer_of(name) >= Some(layers)) {
+        if let Some((_, names)) = by_name.iter().find(|(name, _)| layer_of(name) >= Some(layers)) {
             problems.push((Some(names[0].clone()), WeightsProblem::MoreLayers { layers }));
-            found.retain(|name, _| layer_of(name) < Some(layers));
+            by_name.retain(|name, _| layer_of(name) < Some(layers));
         }
         let mut used = Vec::new();
-        for Expected { name, shape: expected } in wanted {
-            let Some(names) = found.remove(&name) else { continue };
+        for Expected { name, shape: expected } in expected {
+            let Some(names) = by_name.remove(&name) else { continue };
             for written in &names {
                 let got = shape(written);
                 if got != expected {
@@ -204,14 +204,14 @@ impl TensorPlan {
             }
             used.push((name, names));
         }
-        unused.extend(found.into_values().flatten());
+        unused.extend(by_name.into_values().flatten());
         unused.sort();
         for name in &unused {
             if let (Treatment::Refused, reason) = unused_tensor(family.bare(weights.plain(name))) {
                 problems.push((Some(name.clone()), WeightsProblem::Unsupported { reason }));
             }
         }
-        Self { wanted: used, unused, problems }
+        Self { used, unused, problems }
     }
 }
 

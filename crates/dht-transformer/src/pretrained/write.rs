@@ -4,7 +4,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 
-use super::names::{Expected, wanted};
+use super::names::{Expected, model_tensors};
 use super::own_class;
 use super::read::PretrainedWeights;
 use super::tensor_file::write_tensors;
@@ -127,11 +127,11 @@ fn checked(
         tensor: tensor.map(str::to_owned),
         problem,
     };
-    let (wanted, missing) = wanted(config, |name| tensors.get(name).map(|tensor| tensor.dims().to_vec()));
+    let (expected, missing) = model_tensors(config, |name| tensors.get(name).map(|tensor| tensor.dims().to_vec()));
     if let Some(missing) = missing {
         return Err(error(None, missing));
     }
-    for Expected { name, shape } in wanted {
+    for Expected { name, shape } in expected {
         let got = tensors[&name].dims();
         if got != shape {
             return Err(error(Some(&name), WeightsProblem::Shape { expected: shape, got: got.to_vec() }));

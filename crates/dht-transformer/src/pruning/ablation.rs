@@ -86,7 +86,7 @@ impl HeadAblation {
             let without = (encoder.kept_heads(*layer).len() > 1).then(classes);
             Self { layer: *layer, head: *head, without, alone: classes() }
         };
-        let (mut whole, mut found): (_, Vec<Self>) = (classes(), heads.iter().map(ablated).collect());
+        let (mut whole, mut ablations): (_, Vec<Self>) = (classes(), heads.iter().map(ablated).collect());
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let batch = data.batch(&rows)?;
             // Before each layer, and after the last.
@@ -104,9 +104,9 @@ impl HeadAblation {
                 Ok(())
             };
             put(&mut whole, &states[layers])?;
-            for Self { layer, head, without, alone } in &mut found {
-                let with = |kept: HeadSet| -> Result<Hidden> {
-                    let hidden = encoder.layer(*layer, &states[*layer], &HeadPlan::Same(kept), None, &ctx)?;
+            for Self { layer, head, without, alone } in &mut ablations {
+                let with = |heads: HeadSet| -> Result<Hidden> {
+                    let hidden = encoder.layer(*layer, &states[*layer], &HeadPlan::Same(heads), None, &ctx)?;
                     encoder.run(*layer + 1..layers, &hidden, &HeadPlan::Full, &ctx)
                 };
                 let all = encoder.kept_heads(*layer);
@@ -117,7 +117,7 @@ impl HeadAblation {
                 }
             }
         }
-        Ok((whole, found))
+        Ok((whole, ablations))
     }
 }
 
@@ -129,9 +129,9 @@ fn check_head(encoder: &Encoder, layer: usize, head: usize) -> Result<()> {
     if head >= heads {
         return Err(Error::Range { what: "head", got: head, below: heads });
     }
-    let kept = encoder.kept_heads(layer);
-    match kept.contains(head) {
+    let remaining = encoder.kept_heads(layer);
+    match remaining.contains(head) {
         true => Ok(()),
-        false => Err(Error::argument("head", format!("one that layer {layer} has: {kept}"), head.to_string())),
+        false => Err(Error::argument("head", format!("one that layer {layer} has: {remaining}"), head.to_string())),
     }
 }

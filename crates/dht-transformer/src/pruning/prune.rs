@@ -82,10 +82,10 @@ impl PrunePlan {
         }
         // One of each layer, and all neurons.
         let mut plan = Self::most_important(encoder, importance, 1, encoder.config().intermediate_size)?;
-        let mut kept: Vec<Vec<usize>> = plan.heads.iter().map(|first| first.iter().collect()).collect();
+        let mut by_layer: Vec<Vec<usize>> = plan.heads.iter().map(|first| first.iter().collect()).collect();
         let others = importance.ordered_heads().into_iter().filter(|(layer, head)| !plan.heads[*layer].contains(*head));
-        others.take(heads - layers).for_each(|(layer, head)| kept[layer].push(head));
-        plan.heads = kept.into_iter().map(|heads| HeadSet::from_indices(heads, each)).collect::<Result<_>>()?;
+        others.take(heads - layers).for_each(|(layer, head)| by_layer[layer].push(head));
+        plan.heads = by_layer.into_iter().map(|heads| HeadSet::from_indices(heads, each)).collect::<Result<_>>()?;
         plan.neurons = encoder.blocks().iter().map(|block| (0..block.width).collect()).collect();
         Ok(plan)
     }
@@ -139,7 +139,8 @@ impl Encoder {
             .iter()
             .zip(&plan.heads)
             .filter_map(|(layer, set)| {
-                self.kept_dimensions(*layer).map(|kept| kept.clone().without_heads(|head| set.contains(head)))
+                self.kept_dimensions(*layer)
+                    .map(|dimensions| dimensions.clone().without_heads(|head| set.contains(head)))
             })
             .collect();
         let ragged = !dimensions.is_empty();

@@ -32,17 +32,17 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     let failed = |source| Error::io(path, source);
     let mut permissions = None;
     let linked = match std::fs::metadata(path) {
-        Ok(found) if found.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
+        Ok(metadata) if metadata.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
         // After a rename, the process that has a file open would still have the old one.
-        Ok(found) if !found.is_file() || is_open_file(path) => {
+        Ok(metadata) if !metadata.is_file() || is_open_file(path) => {
             let mut file = BufWriter::new(File::options().append(true).open(path).map_err(failed)?);
             write(&mut file).map_err(failed)?;
             return file.flush().map_err(failed);
         }
-        Ok(found) => {
+        Ok(metadata) => {
             // A file that may not be written may not be replaced.
             File::options().append(true).open(path).map_err(failed)?;
-            permissions = Some(found.permissions());
+            permissions = Some(metadata.permissions());
             path.canonicalize().map_err(failed)?
         }
         Err(_) => without_link(path),
@@ -130,9 +130,9 @@ pub fn abandon_unfinished_files() {
 pub fn writable_file(path: &str) -> Result<PathBuf> {
     let path = PathBuf::from(path);
     let opened = match std::fs::metadata(&path) {
-        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         // Opening a pipe would wait for its reader.
-        Ok(found) if !found.is_file() => Ok(()),
+        Ok(metadata) if !metadata.is_file() => Ok(()),
         Ok(_) => File::options().append(true).open(&path).map(drop),
         Err(_) => std::fs::metadata(folder_of(&path)).and_then(|_| temporary().tempfile_in(folder_of(&path)).map(drop)),
     };

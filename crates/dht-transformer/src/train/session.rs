@@ -13,7 +13,7 @@ use super::objective::{Objective, Progress, StepLoss};
 use super::observer::{Event, Observer};
 use super::optim::AdamW;
 use super::save_schedule::SaveSchedule;
-use super::session_state::{State, Training};
+use super::session_state::{State, TrainingData};
 use super::settings::{CheckpointSettings, TrainSettings};
 use crate::backend::select;
 use crate::data::{EncodedDataset, PackedBatch};
@@ -26,7 +26,7 @@ pub(crate) struct Session<'a> {
     settings: &'a TrainSettings,
     checkpoint: Option<&'a CheckpointSettings>,
     optimizer: AdamW,
-    training: Training,
+    training: TrainingData,
     pub(crate) total: u64,
     pub(crate) epoch: usize,
     /// Number of batches of the epoch offered so far.
@@ -82,7 +82,7 @@ impl<'a> Session<'a> {
             settings,
             checkpoint,
             optimizer,
-            training: Training::new(training),
+            training: TrainingData::new(training),
             total: (settings.epochs * training.len()) as u64,
             epoch: 0,
             batch: 0,
@@ -288,8 +288,8 @@ impl<'a> Session<'a> {
     }
 
     fn keep_if_best<O: Objective>(&mut self, objective: &O, score: f64) -> Result<(), O::Error> {
-        let kept = self.settings.keep_best && objective.may_be_best();
-        if kept && self.best.as_ref().is_none_or(|best| score > best.score) {
+        let is_candidate = self.settings.keep_best && objective.may_be_best();
+        if is_candidate && self.best.as_ref().is_none_or(|best| score > best.score) {
             let (epoch, step, tensors) = (self.epoch, self.history.steps, objective.parameters().values()?);
             self.best = Some(Best { epoch, step, score, tensors, state: objective.state()? });
         }

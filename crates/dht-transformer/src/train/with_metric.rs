@@ -24,7 +24,7 @@ use crate::tensors::Parameters;
 ///
 /// fn by_price(model: &mut TextClassifier) -> WithMetric<'_, TextClassifier> {
 ///     WithMetric::by("price", model, |texts: &EncodedDataset, predicted: &[u32]| {
-///         let price = |(own, found): (u32, u32)| match (own, found) {
+///         let price = |(truth, class): (u32, u32)| match (truth, class) {
 ///             (1, 0) => -1.0,
 ///             (0, 1) => -0.1,
 ///             _ => 0.0,

@@ -29,14 +29,14 @@ pub(super) fn token() -> Option<String> {
     variable("HF_TOKEN").or_else(saved).filter(|token| !token.is_empty())
 }
 
-/// Kind of a repository.
+/// Type of a repository on the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RepositoryType {
     Model,
     Dataset,
 }
 
-impl Kind {
+impl RepositoryType {
     /// Name of the kind in addresses and in the cache.
     pub(super) fn plural(self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ pub(super) struct RepositoryCache {
 }
 
 impl RepositoryCache {
-    pub(super) fn new(kind: Kind, name: &str) -> Self {
+    pub(super) fn new(kind: RepositoryType, name: &str) -> Self {
         let cache = std::env::var_os("HF_HUB_CACHE").filter(|path| !path.is_empty());
         let cache = cache.map_or_else(|| home().join("hub"), PathBuf::from);
         let name = format!("{}--{}", kind.plural(), name.replace('/', "--"));
@@ -124,7 +124,7 @@ impl RepositoryCache {
 
     /// Paths of the files of a commit that are in the cache.
     pub(super) fn files(&self, commit: &str) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut paths = Vec::new();
         let mut folders = vec![(self.snapshot(commit), String::new())];
         while let Some((folder, prefix)) = folders.pop() {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -133,12 +133,12 @@ impl RepositoryCache {
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     folders.push((entry.path(), format!("{path}/")));
                 } else if entry.path().is_file() {
-                    found.push(path);
+                    paths.push(path);
                 }
             }
         }
-        found.sort_unstable();
-        found
+        paths.sort_unstable();
+        paths
     }
 }
 

@@ -71,11 +71,11 @@ pub(super) fn status_problem(what: &str, status: u16) -> HubProblem {
     HubProblem::Status { what: what.into(), status, meaning }
 }
 
-/// Encodes a part of an address, as `urllib.parse.quote` of Python does. `kept` is a sign that stays.
-pub(super) fn encoded(text: &str, kept: Option<char>) -> String {
+/// Encodes a part of an address, as `urllib.parse.quote` of Python does. `unescaped` is a character that is not encoded.
+pub(super) fn encoded(text: &str, unescaped: Option<char>) -> String {
     let sign = |byte: u8| {
         let sign = char::from(byte);
-        if sign.is_ascii_alphanumeric() || "-_.~".contains(sign) || kept == Some(sign) {
+        if sign.is_ascii_alphanumeric() || "-_.~".contains(sign) || unescaped == Some(sign) {
             sign.to_string()
         } else {
             format!("%{byte:02X}")

@@ -99,7 +99,7 @@ use on_the_hub::{fetch, open};
 #[cfg(feature = "hub")]
 mod on_the_hub {
     use super::*;
-    use crate::storage::hub::cache::Kind;
+    use crate::storage::hub::cache::RepositoryType;
     use crate::storage::hub::listing::Listing;
     use crate::storage::hub::repository::{CONVERTED, MAIN, Repository};
 
@@ -108,10 +108,10 @@ mod on_the_hub {
     pub(super) fn open(name: &str, configuration: Option<&str>, revision: Option<&str>) -> Result<HubDataset> {
         let shown = revision.map_or_else(|| name.to_owned(), |revision| format!("{name}@{revision}"));
         let failed = |problem| Error::HubFiles { name: shown.clone(), problem };
-        let repository = Repository::new(name, Kind::Dataset);
+        let repository = Repository::new(name, RepositoryType::Dataset);
         let listing = repository.list(revision.unwrap_or(MAIN)).map_err(failed)?;
         let choose = |listing: &Listing| choose(configurations(&listing.files), configuration, revision);
-        let chosen = match (choose(&listing), revision) {
+        let selected = match (choose(&listing), revision) {
             (Ok(splits), _) => Ok((listing, splits)),
             // The hub converts the branch main alone.
             (Err(problem), Some(_)) => Err(problem),
@@ -126,13 +126,13 @@ mod on_the_hub {
                 Err(problem) => Err(problem),
             },
         };
-        let (Listing { revision, commit, .. }, splits) = chosen.map_err(failed)?;
+        let (Listing { revision, commit, .. }, splits) = selected.map_err(failed)?;
         Ok(HubDataset { name: name.into(), revision, commit, splits })
     }
 
     pub(super) fn fetch(dataset: &HubDataset, files: &[HubFile]) -> Result<Vec<PathBuf>> {
         let failed = |problem| Error::HubFiles { name: dataset.name.clone(), problem };
-        let repository = Repository::new(&dataset.name, Kind::Dataset);
+        let repository = Repository::new(&dataset.name, RepositoryType::Dataset);
         let (revision, commit) = (dataset.revision.clone(), dataset.commit.clone());
         let listing = Listing { revision, commit, files: Vec::new() };
         let fetched = |file: &HubFile| match (&file.size, &file.sha256) {
@@ -144,16 +144,16 @@ mod on_the_hub {
 
     /// Parquet files by configuration and split.
     pub(super) fn configurations(files: &[HubFile]) -> BTreeMap<String, Splits> {
-        let mut found: BTreeMap<String, Splits> = BTreeMap::new();
+        let mut by_configuration: BTreeMap<String, Splits> = BTreeMap::new();
         for file in files {
             if let Some((configuration, split)) = place_of(&file.path) {
-                let splits = found.entry(configuration.into()).or_default();
+                let splits = by_configuration.entry(configuration.into()).or_default();
                 splits.entry(split.into()).or_default().push(file.clone());
             }
         }
-        let splits = found.values_mut().flat_map(BTreeMap::values_mut);
+        let splits = by_configuration.values_mut().flat_map(BTreeMap::values_mut);
         splits.for_each(|files| files.sort_by(|a, b| a.path.cmp(&b.path)));
-        found
+        by_configuration
     }
 
     /// Configuration and split in a path. Of very large data sets, the hub converts only a part (`partial-train`),
@@ -173,19 +173,19 @@ mod on_the_hub {
     }
 
     fn choose(
-        mut found: BTreeMap<String, Splits>,
+        mut available: BTreeMap<String, Splits>,
         asked: Option<&str>,
         revision: Option<&str>,
     ) -> Result<Splits, HubProblem> {
-        let only = found.keys().next().filter(|_| found.len() == 1).cloned();
+        let only = available.keys().next().filter(|_| available.len() == 1).cloned();
         let asked = asked.map(str::to_owned).or(only).unwrap_or_else(|| "default".into());
-        if found.is_empty() {
+        if available.is_empty() {
             let places = revision.map_or_else(|| format!("{MAIN} and on {CONVERTED}"), str::to_owned);
             return Err(HubProblem::NoSplits { places });
         }
-        let known = || found.keys().cloned().collect::<Vec<_>>().join(", ");
+        let known = || available.keys().cloned().collect::<Vec<_>>().join(", ");
         let problem = HubProblem::Configuration { asked: asked.clone(), known: known() };
-        found.remove(&asked).ok_or(problem)
+        available.remove(&asked).ok_or(problem)
     }
 }
 

@@ -48,7 +48,7 @@ mod on_the_hub {
 
     use super::*;
     use crate::error::HubProblem;
-    use crate::storage::hub::cache::Kind;
+    use crate::storage::hub::cache::RepositoryType;
     use crate::storage::hub::listing::Listing;
     use crate::storage::hub::repository::{MAIN, Repository};
     use crate::storage::{ShardIndex, WEIGHT_FILES};
@@ -114,7 +114,7 @@ mod on_the_hub {
 
     impl Model {
         fn open(name: &HubName) -> Result<Self> {
-            let repository = Repository::new(&name.repository, Kind::Model);
+            let repository = Repository::new(&name.repository, RepositoryType::Model);
             let revision = name.revision.as_deref().unwrap_or(MAIN);
             let listed = repository.list(revision).map(|listing| (listing, None));
             let listed = listed.or_else(|problem| match repository.cached(revision, &problem) {
@@ -137,11 +137,11 @@ mod on_the_hub {
         }
 
         /// Error of a file that is not listed.
-        fn lacks(self, wanted: &str) -> Error {
+        fn lacks(self, missing: &str) -> Error {
             let names: Vec<&str> = self.listing.files.iter().map(|file| &*file.path).collect();
             let more = if names.len() > MOST_NAMES { " and others" } else { "" };
-            let found = names[..names.len().min(MOST_NAMES)].join(", ") + more;
-            let problem = self.unlisted.unwrap_or(HubProblem::NoFile { wanted: wanted.into(), found });
+            let files = names[..names.len().min(MOST_NAMES)].join(", ") + more;
+            let problem = self.unlisted.unwrap_or(HubProblem::NoFile { wanted: missing.into(), found: files });
             Error::HubFiles { name: self.name.to_string(), problem }
         }
 

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use ureq::Body;
 use ureq::http::Response;
 
-use super::cache::{Kind, RepositoryCache, is_offline};
+use super::cache::{RepositoryCache, RepositoryType, is_offline};
 use super::client::{Client, encoded, status_problem};
 use super::file::HubFile;
 use super::listing::Listing;
@@ -41,13 +41,13 @@ struct Reference {
 /// Repository and its local cache.
 pub(super) struct Repository {
     name: String,
-    kind: Kind,
+    kind: RepositoryType,
     client: Client,
     cache: RepositoryCache,
 }
 
 impl Repository {
-    pub(super) fn new(name: &str, kind: Kind) -> Self {
+    pub(super) fn new(name: &str, kind: RepositoryType) -> Self {
         let (client, cache) = (Client::from_environment(), RepositoryCache::new(kind, name));
         Self { name: name.into(), kind, client, cache }
     }
@@ -61,23 +61,23 @@ impl Repository {
     /// list is returned.
     pub(super) fn list(&self, revision: &str) -> Result<Listing, HubProblem> {
         let path = self.cache.list(&encoded(revision, None));
-        let kept = || Listing::parse(revision, &fs::read_to_string(&path).ok()?).ok();
+        let previous = || Listing::parse(revision, &fs::read_to_string(&path).ok()?).ok();
         // The files of a commit do not change.
-        if let Some(listing) = kept().filter(|listing| listing.commit == revision) {
+        if let Some(listing) = previous().filter(|listing| listing.commit == revision) {
             return Ok(listing);
         }
         let problem = match self.ask_for_list(revision) {
             Ok(text) => {
                 let listing = Listing::parse(revision, &text)?;
                 // Without it a later run must reach the hub; nothing else is lost.
-                if let Err(error) = keep(&path, &text) {
+                if let Err(error) = store(&path, &text) {
                     tracing::debug!(repository = %self.name, %error, "the list of files was not kept");
                 }
                 return Ok(listing);
             }
             Err(problem) => problem,
         };
-        match kept().filter(|_| is_unreached(&problem)) {
+        match previous().filter(|_| is_unreached(&problem)) {
             Some(listing) => {
                 tracing::warn!(repository = %self.name, %problem, "using the list of files of the last time");
                 Ok(listing)
@@ -122,7 +122,7 @@ impl Repository {
     /// file also the listed sum, before it gets there.
     pub(super) fn fetch(&self, listing: &Listing, file: &HubFile) -> Result<PathBuf, HubProblem> {
         let is_there =
-            |path: &Path| fs::metadata(path).is_ok_and(|found| file.size.is_none_or(|size| size == found.len()));
+            |path: &Path| fs::metadata(path).is_ok_and(|metadata| file.size.is_none_or(|size| size == metadata.len()));
         let pointer = self.snapshot(&listing.commit).join(&file.path);
         if is_there(&pointer) {
             return Ok(pointer);
@@ -155,7 +155,7 @@ impl Repository {
     fn download(&self, listing: &Listing, file: &HubFile, blob: &Path) -> Result<(), HubProblem> {
         let failed = |source: io::Error| request_problem(file, source);
         let part = blob.with_extension("part");
-        let length = fs::metadata(&part).map_or(0, |found| found.len());
+        let length = fs::metadata(&part).map_or(0, |metadata| metadata.len());
         let is_whole = file.sha256.is_some() && check(&part, file).is_ok();
         if !is_whole {
             let from = if file.size.is_some_and(|size| length < size) { length } else { 0 };
@@ -172,7 +172,7 @@ impl Repository {
     /// Appends the rest of a file to its part, or writes it anew if the hub does not send the rest.
     fn receive(&self, listing: &Listing, file: &HubFile, part: &Path, from: u64) -> Result<(), HubProblem> {
         let failed = |source: io::Error| request_problem(file, source);
-        let prefix = if self.kind == Kind::Dataset { "datasets/" } else { "" };
+        let prefix = if self.kind == RepositoryType::Dataset { "datasets/" } else { "" };
         // By its commit, so that the file matches the list even if the branch changes.
         let (commit, path) = (encoded(&listing.commit, None), encoded(&file.path, Some('/')));
         let address = format!("{prefix}{}/resolve/{commit}/{path}", self.name);
@@ -211,7 +211,7 @@ fn request_problem(file: &HubFile, source: io::Error) -> HubProblem {
     HubProblem::Request { what: file.path.clone(), source: source.into() }
 }
 
-fn keep(path: &Path, text: &str) -> Result<()> {
+fn store(path: &Path, text: &str) -> Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all).map_err(|source| Error::io(path, source))?;
     write_atomically(path, |file| file.write_all(text.as_bytes()))
 }

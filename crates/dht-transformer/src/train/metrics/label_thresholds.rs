@@ -51,7 +51,7 @@ impl LabelThresholds {
         }
         let of_label = |label: usize| {
             let rows = truth.iter().zip(probabilities);
-            best_threshold(rows.map(|(truth, found)| (log_odds(found[label]), truth[label] >= 0.5)).collect())
+            best_threshold(rows.map(|(truth, row)| (log_odds(row[label]), truth[label] >= 0.5)).collect())
         };
         let has_label = |truth: &Vec<f32>| truth.iter().any(|target| *target >= 0.5);
         let never_empty = !truth.is_empty() && truth.iter().all(has_label);
@@ -79,9 +79,9 @@ impl LabelThresholds {
     /// The labels that apply, ascending. Probabilities beyond the thresholds are ignored.
     pub fn applying(&self, probabilities: &[f32]) -> Vec<usize> {
         let rows = || self.least.iter().zip(probabilities).enumerate();
-        let found: Vec<usize> = rows().filter(|(_, (least, p))| p >= least).map(|(label, _)| label).collect();
-        if !found.is_empty() || !self.never_empty {
-            return found;
+        let labels: Vec<usize> = rows().filter(|(_, (least, p))| p >= least).map(|(label, _)| label).collect();
+        if !labels.is_empty() || !self.never_empty {
+            return labels;
         }
         let distance = |(least, p): (&f32, &f32)| log_odds(*p) - log_odds(*least);
         rows().max_by(|a, b| distance(a.1).total_cmp(&distance(b.1))).map(|(label, _)| label).into_iter().collect()
@@ -101,21 +101,21 @@ fn best_threshold(mut rows: Vec<(f64, bool)>) -> f32 {
     }
     rows.sort_by(|a, b| b.0.total_cmp(&a.0));
     // F1 = 2·TP / (labels given + labels there), and the log-odds between the texts with and without the label.
-    let (mut right, mut found) = (0, Vec::new());
-    for (given, pair) in rows.windows(2).enumerate() {
+    let (mut right, mut cuts) = (0, Vec::new());
+    for (before, pair) in rows.windows(2).enumerate() {
         right += usize::from(pair[0].1);
         if pair[0].0 > pair[1].0 {
-            found.push((2.0 * right as f64 / (given + 1 + with) as f64, [pair[1].0, pair[0].0]));
+            cuts.push((2.0 * right as f64 / (before + 1 + with) as f64, [pair[1].0, pair[0].0]));
         }
     }
-    let best = found.iter().map(|(f1, _)| *f1).fold(0.0, f64::max);
-    let (error, wanted) = ((best * (1.0 - best) / with as f64).sqrt(), log_odds(best as f32 / 2.0));
-    let near = found.iter().filter(|(f1, _)| *f1 >= best - error).map(|(_, [low, high])| {
+    let best = cuts.iter().map(|(f1, _)| *f1).fold(0.0, f64::max);
+    let (error, target) = ((best * (1.0 - best) / with as f64).sqrt(), log_odds(best as f32 / 2.0));
+    let near = cuts.iter().filter(|(f1, _)| *f1 >= best - error).map(|(_, [low, high])| {
         // Not at the end of a gap, where the next text decides.
         let margin = (high - low) / 4.0;
-        wanted.clamp(low + margin, high - margin)
+        target.clamp(low + margin, high - margin)
     });
-    let nearest = near.min_by(|a, b| (a - wanted).abs().total_cmp(&(b - wanted).abs())).unwrap_or_default();
+    let nearest = near.min_by(|a, b| (a - target).abs().total_cmp(&(b - target).abs())).unwrap_or_default();
     (1.0 / (1.0 + (-nearest).exp())) as f32
 }
 
@@ -154,15 +154,15 @@ mod tests {
             .collect();
         // Expected F1 at threshold t: 2·(1 − t²)/2 / ((1 − t) + ½), largest at t = (3 − √5)/2.
         let expected = (3.0 - 5.0_f64.sqrt()) / 2.0;
-        let found = f64::from(best_threshold(rows.clone()));
-        assert!((found - expected).abs() < 0.02, "{found} and {expected}");
+        let fitted = f64::from(best_threshold(rows.clone()));
+        assert!((fitted - expected).abs() < 0.02, "{fitted} and {expected}");
         // Where all probabilities are a tenth of that, the threshold is, too, within its standard error.
         let low = rows.iter().map(|(odds, has)| {
             let p = 1.0 / (1.0 + (-odds).exp());
             (log_odds((p / 10.0) as f32), *has)
         });
-        let found = f64::from(best_threshold(low.collect()));
-        assert!((0.03..0.06).contains(&found), "{found}");
+        let fitted = f64::from(best_threshold(low.collect()));
+        assert!((0.03..0.06).contains(&fitted), "{fitted}");
     }
 
     #[test]

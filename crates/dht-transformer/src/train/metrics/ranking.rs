@@ -12,11 +12,11 @@ pub fn average_precision(has: &[bool], scores: &[f32]) -> Result<Option<f64>> {
     let all = has.iter().filter(|has| **has).count();
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-    let (mut given, mut right, mut sum) = (0, 0, 0.0);
+    let (mut ranked, mut right, mut sum) = (0, 0, 0.0);
     for group in order.chunk_by(|a, b| scores[*a] == scores[*b]) {
         let more = group.iter().filter(|row| has[**row]).count();
-        (given, right) = (given + group.len(), right + more);
-        sum += more as f64 * right as f64 / given as f64;
+        (ranked, right) = (ranked + group.len(), right + more);
+        sum += more as f64 * right as f64 / ranked as f64;
     }
     Ok((all > 0).then(|| sum / all as f64))
 }
