@@ -1,4 +1,4 @@
-//! Data sets on the hub: parquet files of their splits.
+//! Data sets on the Hugging Face hub, as parquet files for each split.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,13 +7,16 @@ use super::file::HubFile;
 use super::name::{is_name, split_revision};
 use crate::error::{Error, HubProblem, Result};
 
-/// One configuration of a data set on the Hugging Face hub: the parquet files of its splits.
+/// One configuration of a data set on the Hugging Face hub, with the parquet files of its splits.
 ///
-/// The files are the ones that the hub lists, on the revision that is asked for (`data/train-00000-of-00001.parquet`,
-/// `CONFIG/train-00000-of-00001.parquet`). Without one it is the branch `main`, or else `refs/convert/parquet`
-/// (`CONFIG/train/0000.parquet`), where the hub stores converted data sets of other formats. All files are those of the
-/// listed commit. They are downloaded into the cache of Python's `huggingface_hub` if they have the size and the SHA-256
-/// that the hub lists. The sum is computed after a download; a file that is in the cache must have the listed size.
+/// The hub lists the files of the requested revision (`data/train-00000-of-00001.parquet`,
+/// `CONFIG/train-00000-of-00001.parquet`). The default revision is the branch `main`. If it has no parquet files, the
+/// default is `refs/convert/parquet` (`CONFIG/train/0000.parquet`), where the hub stores converted data sets of other
+/// formats.
+///
+/// All files belong to the listed commit. They are downloaded into the cache of Python's `huggingface_hub`. A
+/// downloaded file must have the size and the SHA-256 checksum that the hub lists; a file that is already in the cache
+/// must have the listed size.
 ///
 /// If the hub cannot be reached, or `HF_HUB_OFFLINE` is set, the previous listing is used.
 ///
@@ -30,13 +33,14 @@ pub struct HubDataset {
 
 impl HubDataset {
     /// Queries the hub for the files of a data set, `OWNER/NAME` or `OWNER/NAME/CONFIG`. Without `CONFIG`, the data
-    /// set's only configuration is used, or the configuration called `default`. `@REVISION` behind the name asks for a
-    /// branch, a tag or a commit.
+    /// set's only configuration is used, or the configuration called `default`. A suffix `@REVISION` selects a branch,
+    /// a tag or a commit.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an invalid name or revision; without the feature [`Error::NoHub`]. [`Error::HubFiles`] if
-    /// the hub cannot be reached, lacks the data set, the revision or the configuration, or lists no parquet files of
-    /// splits.
+    /// - [`Error::Argument`] if the name or the revision is invalid;
+    /// - [`Error::NoHub`] without the feature `hub`;
+    /// - [`Error::HubFiles`] if the hub cannot be reached, lacks the data set, the revision or the configuration, or
+    ///   lists no parquet files.
     pub fn open(name: &str) -> Result<Self> {
         let (place, revision) = split_revision(name)?;
         let mut parts = place.splitn(3, '/');
@@ -49,7 +53,7 @@ impl HubDataset {
         open(&repository, configuration, revision)
     }
 
-    /// Commit of all files.
+    /// Commit to which all files belong.
     pub fn commit(&self) -> &str {
         &self.commit
     }
@@ -64,11 +68,11 @@ impl HubDataset {
         Some(self.splits.get(split)?.iter().filter_map(|file| file.size).sum())
     }
 
-    /// Local paths of the files of a split; missing files are downloaded.
+    /// Downloads the missing files of a split, and returns the local paths of all its files.
     ///
     /// # Errors
-    /// [`Error::HubFiles`] for a missing or incomplete split, if a file cannot be downloaded or checked, and if it
-    /// differs from the hub's list; such a file is deleted.
+    /// [`Error::HubFiles`] if the split is missing or incomplete, or a file cannot be downloaded or checked. A file
+    /// that differs from the hub's list is deleted, and is an error as well.
     pub fn fetch(&self, split: &str) -> Result<Vec<PathBuf>> {
         let failed = |problem| Error::HubFiles { name: self.name.clone(), problem };
         let Some(files) = self.splits.get(split) else {
@@ -156,8 +160,8 @@ mod on_the_hub {
         by_configuration
     }
 
-    /// Configuration and split in a path. Of very large data sets, the hub converts only a part (`partial-train`),
-    /// which does not count as a split.
+    /// Parses the configuration and the split in a path. The hub converts only a part of a very large data set
+    /// (`partial-train`), which does not count as a split.
     pub(super) fn place_of(path: &str) -> Option<(&str, &str)> {
         let mut folders: Vec<&str> = path.split('/').collect();
         let stem = folders.pop()?.strip_suffix(".parquet")?;
