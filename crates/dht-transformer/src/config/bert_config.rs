@@ -15,6 +15,17 @@ use crate::storage::write_atomically;
 ///
 /// The fields have BERT's names; [`from_json`](Self::from_json) and [`to_json`](Self::to_json) translate the names of
 /// other [families](Family). Unknown fields are stored and written back.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::BertConfig;
+///
+/// let config = BertConfig::small(2, 4, 16, 1000)?.with_dropout(0.0);
+/// assert_eq!((config.head_size(), config.longest_text()), (4, 512));
+/// let read = BertConfig::from_json("config.json", config.to_json()?.as_bytes())?;
+/// assert_eq!(read, config);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BertConfig {
     /// Model family, which determines the names in files.

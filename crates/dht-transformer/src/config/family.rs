@@ -17,6 +17,15 @@ use crate::account::{Check, FamilyFields, Rule, TokenizerClass};
 /// Devlin et al. 2019; Sanh et al. 2019; Liu et al. 2019; Conneau et al. 2020; Martin et al. 2020; Song et al. 2020.
 /// The families differ in the table below, and otherwise only in names of fields and tensors. In memory every encoder
 /// has BERT's names; a directory is read and written with the names of its family.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::config::Family;
+///
+/// assert_eq!(Family::XlmRoberta.model_type(), "xlm-roberta");
+/// assert!(!Family::DistilBert.has_token_types());
+/// assert_eq!(Family::Roberta.first_position(1), 2);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(into = "&'static str", try_from = "String")]
 #[non_exhaustive]

@@ -9,6 +9,17 @@ use super::bert_config::BertConfig;
 use crate::error::{Error, Result};
 
 /// Size of a small encoder: number of layers, heads per layer, and width, written as `6x12x96`.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::config::ModelSize;
+///
+/// let size: ModelSize = "6x12x96".parse()?;
+/// assert_eq!((size.layers, size.heads, size.hidden), (6, 12, 96));
+/// assert_eq!(size.config(1000)?.intermediate_size, 384);
+/// assert_eq!(size.to_string(), "6x12x96");
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelSize {
     /// Number of blocks.

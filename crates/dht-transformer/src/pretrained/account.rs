@@ -1,4 +1,4 @@
-//! Inspection of a directory.
+//! Inspection of a model directory without reading its weights.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const CONFIG: &str = "config.json";
 
 impl Account {
     /// Inspects a directory, or a model on the hub ([`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch)): lists all files, fields and tensors with their
-    /// treatment, and every reason that it cannot be loaded. No weights are read.
+    /// treatment, and every reason why the model cannot be loaded. No weights are read.
     ///
     /// # Errors
     /// As [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch), and [`Error::Io`] if the directory cannot be listed.
@@ -149,7 +149,7 @@ fn tensors(folder: &Path, config: &BertConfig, weights: &Weights, account: &mut 
     outputs
 }
 
-/// Adds the problems of a classifier's class and of the names of its classes.
+/// Adds the problems of a classifier: its class in `transformers`, and the names of its classes.
 fn classifier(
     folder: &Path,
     config: &BertConfig,

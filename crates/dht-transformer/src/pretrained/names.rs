@@ -67,8 +67,8 @@ fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
     ]
 }
 
-/// Tensors of an encoder of this configuration, and optional tensors that are present, with their required shapes; and
-/// the missing tensors. `shape_of` returns the shape of a tensor that is present.
+/// Returns the tensors of an encoder and the optional tensors that are present, with their required shapes, and the
+/// problem that required tensors are missing, if any. `shape_of` returns the shape of a tensor that is present.
 pub(crate) fn model_tensors(
     config: &BertConfig,
     shape_of: impl Fn(&str) -> Option<Vec<usize>>,

@@ -24,7 +24,9 @@ pub struct PretrainedWeights {
 }
 
 impl PretrainedWeights {
-    /// Directory for a path or a hub name. An existing path is returned unchanged. The model of a valid hub name
+    /// Returns the local directory for a path or a hub name.
+    ///
+    /// An existing path is returned unchanged. The model of a valid hub name
     /// (`bert-base-uncased`, `sentence-transformers/all-MiniLM-L6-v2`) is downloaded into the cache of Python's
     /// `huggingface_hub`, unless it is there already. `NAME@REVISION` is a branch, a tag or a commit; without it the
     /// branch is `main`. The files are those of the hub's list that the loaders read: configuration, tokenizer, pooling,
@@ -51,9 +53,8 @@ impl PretrainedWeights {
         model_directory(name)
     }
 
-    /// Directory of a model whose repository on the hub holds a directory that this project has saved: `dht.json`, and
-    /// the files below `model`. A repository without `dht.json` is downloaded as by [`fetch`](Self::fetch). A path is not
-    /// a name.
+    /// Downloads a directory that this project saved to a repository on the hub: `dht.json` and the files below
+    /// `model`. A repository without `dht.json` is downloaded as by [`fetch`](Self::fetch). A path is not a name.
     ///
     /// # Errors
     /// [`Error::Argument`] for an invalid name or revision. Without the feature `hub` [`Error::NoHub`]; with it
@@ -62,8 +63,8 @@ impl PretrainedWeights {
         whole_directory(name)
     }
 
-    /// Files of a directory with its weights: one, or the index of shards and the shards. None if it has no weights
-    /// that [`read`](Self::read) reads.
+    /// Lists the weight files of a directory: a single file, or the index of shards and the shards. The list is empty
+    /// if the directory has no weights that [`read`](Self::read) reads.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Json`] and [`Error::Weights`] for an index that cannot be read.
@@ -74,7 +75,8 @@ impl PretrainedWeights {
         Ok([path].into_iter().chain(shards).collect())
     }
 
-    /// Reads `config.json` of a directory. If it is missing, the error says what else the directory holds.
+    /// Reads `config.json` of a directory. If the file is missing, the error describes what the directory holds
+    /// instead.
     ///
     /// # Errors
     /// As [`read`](Self::read), apart from the weights.
@@ -124,7 +126,7 @@ impl PretrainedWeights {
         Ok(this)
     }
 
-    /// Reads as [`read`](Self::read), into variables that belong to nothing else yet.
+    /// Reads as [`read`](Self::read), into variables that a model can take over without a copy.
     pub(crate) fn read_variables(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = &*model_directory(folder)?;
         let config = Self::read_config(folder)?;
@@ -186,7 +188,7 @@ impl TensorPlan {
             None => missing,
         };
         let mut problems: Vec<_> = missing.map(|missing| (None, missing)).into_iter().collect();
-        // Fewer layers than in the file would be another model than the directory's.
+        // With fewer layers than the file has, the result would be another model.
         let layers = config.num_hidden_layers;
         if let Some((_, names)) = by_name.iter().find(|(name, _)| layer_of(name) >= Some(layers)) {
             problems.push((Some(names[0].clone()), WeightsProblem::MoreLayers { layers }));
@@ -221,7 +223,7 @@ fn same(left: &Tensor, right: &Tensor) -> Result<bool> {
     Ok(left.dims() == right.dims() && values(left)? == values(right)?)
 }
 
-/// Error of a directory that holds something else than a model that is read, and no configuration.
+/// Error that describes a directory without a configuration and weights, if it holds a model in another format.
 pub(super) fn without_config(folder: &Path, names: &[String]) -> Option<Error> {
     let described = folder.join("config.json").symlink_metadata().is_ok() || weights_path(folder).is_some();
     if described { None } else { foreign_model(folder, names) }
@@ -248,7 +250,7 @@ pub(super) fn open_weights(folder: &Path, names: &[String]) -> Result<Weights> {
     }
 }
 
-/// The layer that a tensor belongs to.
+/// Number of the layer that a tensor belongs to.
 fn layer_of(name: &str) -> Option<usize> {
     name.strip_prefix("encoder.layer.")?.split_once('.')?.0.parse().ok()
 }

@@ -94,7 +94,7 @@ impl PretrainedWeights {
     }
 }
 
-/// Head on top of an encoder.
+/// Head on top of an encoder: a classifier or a head over the vocabulary.
 #[derive(Clone, Copy)]
 enum Head {
     Classifier {
@@ -115,7 +115,7 @@ impl Head {
     }
 }
 
-/// Validated tensors in f32 on the CPU, under the names of the file.
+/// Validates the tensors, and returns them in f32 on the CPU under the names of the file.
 fn checked(
     path: &Path,
     config: &BertConfig,

@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use crate::model::Encoder;
 use crate::tensors::{HeadPlan, HeadSet, Hidden};
 
-/// Predictions of a model without one head of a layer, and with that head alone in its layer. All other layers run all
-/// heads. These are the two ablations of Michel, Levy and Neubig 2019 ("Are Sixteen Heads Really Better than One?", 3.2
-/// and 3.3). Nothing is trained.
+/// Head ablation: predictions of a model without one head of a layer, and with this head alone in its layer. All other
+/// layers run all heads. These are the two ablations of Michel, Levy and Neubig 2019 ("Are Sixteen Heads Really Better
+/// than One?", 3.2 and 3.3). Nothing is trained.
 ///
 /// Predictions instead of scores are stored, so that any metric can be computed, and the confidence interval of a
 /// difference.
@@ -52,7 +52,7 @@ pub struct HeadAblation {
 }
 
 impl HeadAblation {
-    /// Layer and number of every head that was not pruned.
+    /// Lists the heads of an encoder that were not pruned, as pairs of layer and head number.
     pub fn all_heads(encoder: &Encoder) -> Vec<(usize, usize)> {
         (0..encoder.layers())
             .flat_map(|layer| encoder.kept_heads(layer).iter().map(move |head| (layer, head)))

@@ -147,7 +147,7 @@ fn transposed_rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result
     })
 }
 
-/// Applies the transposed gate on heads, of rows (heads·dim, n).
+/// Applies the transposed gate on heads to a matrix whose rows are grouped by head, (heads·dim, n).
 fn of_heads(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     let (rows, width) = matrix.dims2()?;
     let flat = matrix.contiguous()?.reshape((heads, rows / heads * width))?;

@@ -10,14 +10,14 @@ use crate::flops::Width;
 use crate::model::{Encoder, KEPT_DIMENSIONS, KEPT_HEADS, KEPT_NEURONS, names};
 use crate::tensors::HeadSet;
 
-/// Remaining parts of an encoder: layers, and the heads and neurons of each.
+/// Plan for pruning an encoder: the layers that remain, and the heads and neurons that remain in each layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrunePlan {
-    /// Layers, ascending.
+    /// Remaining layers, ascending.
     pub layers: Vec<usize>,
-    /// Heads of each of these layers.
+    /// Remaining heads of each remaining layer.
     pub heads: Vec<HeadSet>,
-    /// Neurons of each of their feed-forwards, in their new order.
+    /// Remaining neurons of each remaining layer's feed-forward block, in their new order.
     pub neurons: Vec<Vec<usize>>,
 }
 

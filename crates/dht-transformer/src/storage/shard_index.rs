@@ -11,8 +11,8 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use super::regular_file::{FileKind, read_file};
 use crate::error::{Error, Result, WeightsProblem};
 
-/// File names of a model's weights, or of the index of their shards. As in `transformers`, the first that exists is
-/// read.
+/// File names under which a directory holds weights or the index of their shards. As in `transformers`, the first that
+/// exists is read.
 pub(crate) const WEIGHT_FILES: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 

@@ -1,4 +1,4 @@
-//! State of a running training, which is the content of a checkpoint.
+//! State of a training run in progress, which checkpoints store.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use crate::error::{CheckpointProblem, Error, Result};
 use crate::storage::StoredTensor;
 use crate::tensors::{Gradients, Parameters};
 
-/// State that changes while a training runs.
+/// State of a training run in progress.
 pub(crate) struct Session<'a> {
     settings: &'a TrainSettings,
     checkpoint: Option<&'a CheckpointSettings>,
@@ -106,7 +106,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns whether early stopping applies. This depends on the history alone, which a resumed training also has.
+    /// Returns whether early stopping applies. This depends on the history alone, which a resumed run also has.
     pub(crate) fn is_out_of_patience(&self) -> bool {
         let scores: Vec<f64> = self.history.epochs.iter().filter_map(|epoch| epoch.validation_score).collect();
         let better = |best: usize, epoch: usize| if scores[epoch] > scores[best] { epoch } else { best };
@@ -262,7 +262,7 @@ impl<'a> Session<'a> {
     }
 
     /// Evaluates the objective if the number of steps has reached a multiple of the interval between evaluations. This
-    /// depends on the history alone, so that a resumed training evaluates after the same steps.
+    /// depends on the history alone, so that a resumed run evaluates after the same steps.
     pub(crate) fn evaluate_if_due<O: Objective>(
         &mut self,
         objective: &O,
@@ -322,7 +322,7 @@ impl<'a> Session<'a> {
         self.pending.losses == 0
     }
 
-    /// Stores the state and ends the training, as soon as no gradients are pending.
+    /// Stores the state and ends the run, as soon as no gradients are pending.
     pub(crate) fn stop<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
         if !self.is_between_steps() {
             return Ok(());

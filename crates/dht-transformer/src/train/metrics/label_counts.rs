@@ -23,7 +23,7 @@ pub struct LabelCounts {
 }
 
 impl LabelCounts {
-    /// Counts true labels (1 or 0) and predicted labels (probability of at least `threshold`) of each sample.
+    /// Counts true labels (1 or 0) against predicted labels, whose probability is at least `threshold`.
     ///
     /// # Errors
     /// [`Error::Shape`] when truth and predictions differ in the number of samples or labels, [`Error::Argument`] for a
@@ -36,7 +36,7 @@ impl LabelCounts {
         Self::of_thresholds(truth, probabilities, &LabelThresholds { least, never_empty: false })
     }
 
-    /// Counts true labels (1 or 0) and the labels that apply by these thresholds.
+    /// Counts true labels (1 or 0) against the labels that `thresholds` assign to each sample.
     ///
     /// # Errors
     /// [`Error::Shape`] when truth and predictions differ in the number of samples or labels.

@@ -1,10 +1,10 @@
-//! Decision which labels of a text apply.
+//! Thresholds that decide which labels apply to a text.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, same_length};
 
-/// A threshold on the probability of each label.
+/// Thresholds on label probabilities: a label applies to a text if its probability reaches the label's threshold.
 ///
 /// # Examples
 /// ```
@@ -19,26 +19,29 @@ use crate::error::{Error, Result, same_length};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelThresholds {
-    /// The least probability at which each label applies, above 0 and below 1.
+    /// Minimum probability at which each label applies, above 0 and below 1.
     pub least: Vec<f32>,
-    /// Returns the label whose probability is nearest to its threshold, on the scale of log-odds, where no label reaches
-    /// its own.
+    /// `true` to assign one label to a text that reaches no threshold: the label whose log-odds are nearest to its
+    /// threshold's log-odds.
     pub never_empty: bool,
 }
 
-/// The least number of texts with a label, and without it, for a threshold of its own.
+/// Minimum number of texts with a label, and of texts without it, for which the label's threshold is fitted.
 const LEAST_TEXTS: usize = 10;
 
 impl LabelThresholds {
-    /// A half for each label.
+    /// Creates thresholds of 0.5 for all labels.
     pub fn even(labels: usize) -> Self {
         Self { least: vec![0.5; labels], never_empty: false }
     }
 
-    /// Selects the threshold of each label by its F1 on these texts. With calibrated probabilities the best threshold is
-    /// half of the best F1 (Lipton, Elkan and Naryanaswamy 2014). The threshold is the nearest to that whose F1 is within
-    /// one standard error of the highest: the threshold of the highest F1 itself is mostly chance. A label that fewer than
-    /// ten texts have, or lack, keeps a half. No answer is [empty](Self::never_empty) if each text has a label.
+    /// Selects the threshold of each label by its F1 on labelled texts.
+    ///
+    /// With calibrated probabilities the best threshold is half of the best F1 (Lipton, Elkan and Naryanaswamy 2014).
+    /// Of the thresholds whose F1 is within one standard error of the highest, the one nearest to this value is
+    /// selected, since the threshold with the highest F1 itself is mostly due to chance. A label that fewer than ten
+    /// texts have, or that fewer than ten texts lack, keeps the threshold 0.5. If each text has a label,
+    /// [`never_empty`](Self::never_empty) is set.
     ///
     /// # Errors
     /// [`Error::Shape`] when truth and probabilities differ in the number of texts or labels.
@@ -58,10 +61,11 @@ impl LabelThresholds {
         Ok(Self { least: (0..labels).map(of_label).collect(), never_empty })
     }
 
-    /// Rejects thresholds for another number of labels, and values out of range.
+    /// Checks the thresholds of a model with `labels` labels.
     ///
     /// # Errors
-    /// [`Error::Argument`].
+    /// [`Error::Argument`] if the number of thresholds differs from the number of labels, or a threshold is not above 0
+    /// and below 1.
     pub fn check(&self, labels: usize) -> Result<()> {
         if self.least.len() != labels {
             return Err(Error::argument(
@@ -76,7 +80,7 @@ impl LabelThresholds {
         }
     }
 
-    /// The labels that apply, ascending. Probabilities beyond the thresholds are ignored.
+    /// Returns the labels that apply, ascending. Probabilities without a threshold are ignored.
     pub fn applying(&self, probabilities: &[f32]) -> Vec<usize> {
         let rows = || self.least.iter().zip(probabilities).enumerate();
         let labels: Vec<usize> = rows().filter(|(_, (least, p))| p >= least).map(|(label, _)| label).collect();
@@ -93,7 +97,8 @@ fn log_odds(probability: f32) -> f64 {
     (p / (1.0 - p)).ln()
 }
 
-/// A threshold for these log-odds and labels, as [`LabelThresholds::fit`] selects it.
+/// Selects the threshold of one label as [`LabelThresholds::fit`] describes. Each row has the log-odds of the label and
+/// whether the text has it.
 fn best_threshold(mut rows: Vec<(f64, bool)>) -> f32 {
     let with = rows.iter().filter(|(_, has)| *has).count();
     if with < LEAST_TEXTS || rows.len() - with < LEAST_TEXTS {
