@@ -31,9 +31,8 @@ pub fn average_precision(has: &[bool], scores: &[f32]) -> Result<Option<f64>> {
     Ok((all > 0).then(|| sum / all as f64))
 }
 
-/// Cohen's kappa of predicted ratings with quadratic weights: 1 minus the mean squared difference of predicted and true
-/// rating, divided by its expectation for independent draws from the two lists. 1 is perfect, 0 is chance. `None` if
-/// the expectation is 0.
+/// Cohen's kappa of predicted ratings with quadratic weights: 1 − mean (x − y)² / E(x − y)², where E is the expectation
+/// over independent draws from the two lists. 1 is perfect, 0 is chance. `None` if this expectation is 0.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the two lists differ in length.
