@@ -10,6 +10,18 @@ use crate::tensors::{Gradient, Gradients, Parameter};
 
 /// Importance of each attention head and each feed-forward neuron; higher is more important. Values can be compared
 /// within a layer; [`ordered_heads`](Self::ordered_heads) compares heads of different layers.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::{BertConfig, Encoder, pruning::Importance};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let encoder = Encoder::random(&BertConfig::small(2, 4, 16, 20)?, &Device::Cpu, &mut rng)?;
+/// let importance = Importance::by_magnitude(&encoder)?;
+/// assert_eq!((importance.heads.len(), importance.head_order(0).len()), (2, 4));
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Importance {
     /// Importance of each head of each layer.

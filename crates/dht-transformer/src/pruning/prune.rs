@@ -11,6 +11,19 @@ use crate::model::{Encoder, KEPT_DIMENSIONS, KEPT_HEADS, KEPT_NEURONS, names};
 use crate::tensors::HeadSet;
 
 /// Plan for pruning an encoder: the layers that remain, and the heads and neurons that remain in each layer.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::{BertConfig, Encoder, pruning::{Importance, PrunePlan}};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let encoder = Encoder::random(&BertConfig::small(2, 4, 16, 20)?, &Device::Cpu, &mut rng)?;
+/// let importance = Importance::by_magnitude(&encoder)?;
+/// let small = encoder.prune(&PrunePlan::most_important(&encoder, &importance, 2, 8)?)?;
+/// assert_eq!((small.layers(), small.width(0).heads, small.width(0).ffn), (2, 2, 8));
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrunePlan {
     /// Remaining layers, ascending.
