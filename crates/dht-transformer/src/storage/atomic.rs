@@ -157,8 +157,8 @@ fn is_open_file(path: &Path) -> bool {
 /// aside first, and moved back if the second rename fails; after a kill between the renames, [`restore_replaced`] moves
 /// it back. For a link, the directory that it points to is replaced and the link remains.
 ///
-/// So that no unrelated file is lost, an existing directory is replaced only if it contains the first of `entries` and
-/// nothing but `entries`.
+/// So that no unrelated file is lost, an existing directory is replaced only if it is empty, or if it contains the first
+/// of `entries` and nothing but `entries`.
 ///
 /// # Errors
 /// [`Error::ForeignDirectory`] if the target holds another entry, or entries without the first; [`Error::Io`] if
