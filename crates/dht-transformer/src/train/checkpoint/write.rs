@@ -31,7 +31,7 @@ impl Checkpoint {
     pub(crate) fn save_watched(&self, path: &Path, watch: &dyn Fn(Moment)) -> Result<()> {
         self.check()?;
         // A rename would replace a device or a pipe by a file.
-        if path.metadata().is_ok_and(|found| !found.is_file()) {
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(Error::io(path, io::Error::other("is no regular file")));
         }
         let partial = partial(path)?;
