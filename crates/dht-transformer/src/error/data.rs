@@ -156,7 +156,7 @@ pub enum DataProblem {
         /// Existing columns.
         known: String,
     },
-    /// The lines of a table end with only carriage returns.
+    /// Lines of a table end with only carriage returns.
     #[error("the lines end with carriage returns alone: save the file with line feeds (\\n or \\r\\n)")]
     CarriageReturns,
     /// All cells of the first row of a tsv file are in quotes.

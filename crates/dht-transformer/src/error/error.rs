@@ -64,7 +64,7 @@ pub enum Error {
     Range {
         /// Name of the index.
         what: &'static str,
-        /// The index.
+        /// Index.
         got: usize,
         /// Number of items.
         below: usize,

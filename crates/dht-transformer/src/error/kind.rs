@@ -28,7 +28,7 @@ pub enum ErrorKind {
     Limit,
     /// This release or this build does not support the request.
     Unsupported,
-    /// The disk, the network or the operating system failed.
+    /// Failure of the disk, the network or the operating system.
     Io,
     /// Code outside these crates failed: candle, or the caller's own code.
     Custom,

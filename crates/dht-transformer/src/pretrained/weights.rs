@@ -32,7 +32,7 @@ pub(super) struct Weights {
     /// Tensors by their names in the files.
     pub(super) tensors: Tensors,
     files: Vec<WeightsFile>,
-    /// The single file, or the index.
+    /// Single file, or the index.
     path: PathBuf,
     /// Length in bytes of the prefixes of [`WRAPPERS`] that all names have.
     wrapper: usize,

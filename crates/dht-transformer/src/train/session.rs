@@ -1,7 +1,6 @@
 //! State of a training run in progress, which checkpoints store.
 
 use std::collections::BTreeMap;
-
 use std::time::{Duration, Instant};
 
 use candle_core::DType;

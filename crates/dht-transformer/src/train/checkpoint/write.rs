@@ -134,7 +134,7 @@ fn before_sum(version: u64) -> String {
 /// Progress of a save.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// The partial file exists.
+    /// Partial file that will replace the checkpoint was created.
     Created,
     /// Another number of bytes was passed to the operating system.
     Written(usize),

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WarmUp {
-    /// A number of optimiser steps.
+    /// Number of optimiser steps.
     Steps(u64),
     /// A fraction of all steps, in [0, 1]; rounded up to whole steps.
     Fraction(f64),
@@ -61,12 +61,12 @@ impl WarmUp {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Schedule {
-    /// The full rate after the warm-up.
+    /// Full rate after the warm-up.
     Constant {
         /// Length of the warm-up.
         warm_up: WarmUp,
     },
-    /// A straight line down to zero at the last step.
+    /// Straight line down to zero at the last step.
     Linear {
         /// Length of the warm-up.
         warm_up: WarmUp,
