@@ -15,7 +15,7 @@ fn main() {
     println!("cargo::rustc-env=DHT_LAB_CANDLE={}", locked_version(&lock, "candle-core").unwrap_or_else(unknown));
 }
 
-/// The version of a package in a lock file.
+/// Version of a package in a lock file.
 fn locked_version(lock: &str, package: &str) -> Option<String> {
     let (_, after) = lock.split_once(&format!("name = \"{package}\""))?;
     let (_, version) = after.split_once("version = \"")?;

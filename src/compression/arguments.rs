@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
+use clap::Parser;
+use dht_cli::DeviceChoice;
 use dht_transformer::tasks::LayerMap;
 use dht_transformer::{BertConfig, Precision, data::NamedDataset, pretrained::PretrainedWeights, storage::file_sha256};
 use sha2::{Digest, Sha256};
@@ -12,8 +14,6 @@ use super::augmented::AugmentArguments;
 use super::limits::{MOST, refused};
 use crate::error::Result;
 use crate::experiment::{Arguments, DataArguments, Model, RunPlan, named};
-use clap::Parser;
-use dht_cli::DeviceChoice;
 
 /// Number of training and test rows of the embedded corpus.
 const GENERATED_ROWS: (usize, usize) = (4_000, 1_000);

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
+use dht_cli::{TrainingProgress, report};
 use dht_dynamic::evaluation::{PassTimes, time_in_turns};
 use dht_nas::ArchitectureSearch;
 use dht_transformer::tasks::{
@@ -21,7 +22,6 @@ use super::steps::{Step, Steps};
 use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, pooling, rng, train_settings};
 use crate::record::JudgedModel;
-use dht_cli::{TrainingProgress, report};
 
 /// Random streams: a student's weights, and projections of the intermediate stage.
 const STUDENT: u64 = 20;

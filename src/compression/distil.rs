@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use dht_transformer::{TextClassifier, pretrained::PretrainedWeights};
 
 use super::arguments::{CompressionArguments, CompressionPlan};
 use super::bench::{Bench, Trained};
@@ -12,7 +13,6 @@ use crate::error::Result;
 use crate::experiment::{Model, print};
 use crate::record::{Distillation, DistillationRecord, JudgedModel, Record, this_machine};
 use crate::tables::distillation_text;
-use dht_transformer::{TextClassifier, pretrained::PretrainedWeights};
 
 const DISTILLED: &str = "distilled";
 const FINE_TUNED: &str = "fine-tuned";

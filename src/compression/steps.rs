@@ -12,14 +12,13 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use dht_cli::{Difference, RunDir, report};
 use dht_transformer::CheckpointSettings;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
-
 use super::limits::{real, refused};
-use dht_cli::{Difference, RunDir, report};
+use crate::error::{Error, Result};
 
 const RUN: &str = "run.json";
 const RECORD: &str = "record.json";

@@ -1,13 +1,13 @@
 //! Flags of a run, and the plan that results from checking them.
 
 use clap::Parser;
+use dht_cli::DeviceChoice;
 use dht_search::Preset;
 use dht_transformer::{BertConfig, Precision, pretrained::PretrainedWeights};
 
 use super::choices::{DataSource, Model, SettingsChoice};
 use super::data_arguments::DataArguments;
 use crate::error::{Error, Result};
-use dht_cli::DeviceChoice;
 
 /// Default maximum length in tokens, lowered to the model's positions if it has fewer.
 const MAX_LENGTH: usize = 128;

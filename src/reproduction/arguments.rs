@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use dht_cli::DeviceChoice;
 use dht_transformer::Precision;
 use dht_transformer::pretrained::PretrainedWeights;
 use dht_transformer::storage::file_sha256;
@@ -10,7 +11,6 @@ use dht_transformer::storage::file_sha256;
 use super::units::{Selection, Unit};
 use crate::error::{Error, Result};
 use crate::experiment::{Arguments, DataArguments, Model, RunPlan};
-use dht_cli::DeviceChoice;
 
 /// Number of training and test rows of the embedded corpus.
 const GENERATED_ROWS: (usize, usize) = (3_000, 1_000);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dht_cli::TrainingProgress;
 use dht_dynamic::{DynamicModel, Predictor, exit::ExitKind, training::FrozenExits};
 use dht_search::SearchModel;
 use dht_search::baselines::{Baseline, distilbert, fastbert, pabee, truncation};
@@ -14,7 +15,6 @@ use super::worker::{WallRatios, Worker};
 use crate::error::Result;
 use crate::experiment::{CLASSIFIERS, pooling, rng, train_settings};
 use crate::record::{RouteCounts, RowGroup};
-use dht_cli::TrainingProgress;
 
 impl Worker<'_> {
     /// Trains the first layers by distillation from the full model.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use dht_cli::{RunDir, report};
 use dht_transformer::EncodedDataset;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -20,7 +21,6 @@ use crate::experiment::{RunData, encoder, model_record, print};
 use crate::record::{Record, Reproduction, ReproductionRecord, RowRecord, this_machine};
 use crate::report::write_reproduction;
 use crate::tables::reproduction_text;
-use dht_cli::{RunDir, report};
 
 /// Prefix of the line of standard error that states why a process failed. The last such line counts.
 const ERROR: &str = "error: ";

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::Device;
+use dht_cli::TrainingProgress;
 use dht_dynamic::{Prediction, Predictor, evaluation::time_in_turns};
 use dht_search::training::{Curves, LossCurve};
 use dht_transformer::{
@@ -20,7 +21,6 @@ use super::units::Unit;
 use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, flops, pooling, rng, train_settings};
 use crate::record::RowGroup;
-use dht_cli::TrainingProgress;
 
 /// Number of bins of the full model's loss curve.
 const LOSS_BINS: usize = 100;

@@ -1,5 +1,7 @@
 //! Microseconds per `select` and `update`. `cargo bench -p dht-bandits`; as a smoke test, `-- --test`.
 
+use std::hint::black_box;
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use dht_bandits::{
     ArmId, LinTs, LinUcb, Normalizer, Policy, Request, Result, Ridge, Thompson, Ucb,
@@ -11,7 +13,6 @@ use dht_bandits::{
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
-use std::hint::black_box;
 
 fn contexts(count: usize, dimension: usize) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);

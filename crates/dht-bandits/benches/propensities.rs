@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p dht-bandits --bench propensities`; as a smoke test, `-- --test`.
 
+use std::hint::black_box;
+
 use cpu_time::ProcessTime;
 use dht_bandits::{
     ArmId, Policy, Request, Result, Ridge, Thompson, Ucb,
@@ -11,7 +13,6 @@ use dht_bandits::{
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
-use std::hint::black_box;
 
 const DIMENSION: usize = 20;
 

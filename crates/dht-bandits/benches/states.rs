@@ -2,13 +2,14 @@
 //!
 //! `cargo bench -p dht-bandits --bench states`; as a smoke test, `-- --test`.
 
+use std::error::Error;
+use std::path::Path;
+
 use cpu_time::ProcessTime;
 use dht_bandits::policy::{load_binary, save_binary};
 use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::error::Error;
-use std::path::Path;
 
 /// Policy whose arms have learned three rewards each, so that no weight of a factor is zero.
 fn policy(dimension: usize, arms: usize) -> dht_bandits::Result<LinUcb> {

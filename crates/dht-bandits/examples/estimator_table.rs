@@ -3,6 +3,8 @@
 //!
 //! cargo run --release -p dht-bandits --example estimator_table
 
+use std::{collections::BTreeMap, fmt::Write, ops::RangeInclusive, path::Path};
+
 use dht_bandits::{
     ArmId, Result,
     evaluation::{ConfidenceSequence, Estimate, Estimator, LoggedRound, OffPolicy, OutcomeModel},
@@ -11,7 +13,6 @@ use dht_bandits::{
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use std::{collections::BTreeMap, fmt::Write, ops::RangeInclusive, path::Path};
 
 const LOGS: usize = 2000;
 const ROUNDS: usize = 500;

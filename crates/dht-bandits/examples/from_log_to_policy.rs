@@ -5,6 +5,8 @@
 //!
 //! cargo run --release -p dht-bandits --features log --example from_log_to_policy
 
+use std::{fs::File, path::Path};
+
 use dht_bandits::{
     ArmId, LinUcb, Policy, Request, Result, Ridge, Ucb,
     evaluation::{Evaluation, EvaluationSettings, OutcomeModel, Replay, Target},
@@ -15,7 +17,6 @@ use dht_bandits::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::{fs::File, path::Path};
 
 const RANGE: (f64, f64) = (0.0, 1.0);
 

@@ -5,6 +5,10 @@
 //! prints the number of rows, the mean reward, the CPU seconds of parsing, choosing and learning together, and the
 //! seconds without parsing.
 
+use std::error::Error;
+use std::fs::File;
+use std::io::BufReader;
+
 use cpu_time::ProcessTime;
 use dht_bandits::exploration::SquareCb;
 use dht_bandits::features::{FeatureHasher, FeatureSpace};
@@ -13,9 +17,6 @@ use dht_bandits::policy::{AdaGrad, RewardType, SparsePolicy};
 use dht_bandits::posterior::DiagonalLaplace;
 use dht_bandits::{Policy, Request};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-use std::error::Error;
-use std::fs::File;
-use std::io::BufReader;
 
 fn policy(
     space: FeatureSpace,

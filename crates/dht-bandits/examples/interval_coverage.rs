@@ -3,6 +3,8 @@
 //!
 //! cargo run --release -p dht-bandits --example interval_coverage [-- LOGS]
 
+use std::{collections::BTreeMap, fmt::Write, path::Path};
+
 use dht_bandits::{
     ArmId, Result,
     evaluation::{Estimator, Evaluation, EvaluationSettings, OffPolicy, OutcomeModel, Target, Verdict},
@@ -11,7 +13,6 @@ use dht_bandits::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 const ROUNDS: usize = 1000;
 const ARMS: usize = 4;

@@ -5,6 +5,10 @@
 //! features; in the test rows, the column `arm` contains the right arm. It prints the accuracy of each learner, and
 //! that of the log.
 
+use std::error::Error;
+use std::fs::File;
+use std::sync::Arc;
+
 use dht_bandits::evaluation::OutcomeModel;
 use dht_bandits::features::FeatureHasher;
 use dht_bandits::log::{CsvRows, LoggedDecision};
@@ -12,9 +16,6 @@ use dht_bandits::policy::{AdaGrad, Oracle, OraclePolicy, RewardType, SoftmaxPoli
 use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb, policy::Disjoint, posterior::FullLaplace};
 use smartcore::linalg::basic::matrix::DenseMatrix;
 use smartcore::xgboost::xgb_regressor::{XGRegressor, XGRegressorParameters};
-use std::error::Error;
-use std::fs::File;
-use std::sync::Arc;
 
 const GREEDY: Ucb = Ucb { alpha: 0.0 };
 

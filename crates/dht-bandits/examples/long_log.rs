@@ -3,6 +3,12 @@
 //!
 //! cargo run --release -p dht-bandits --features log --example long_log -- [ROWS] [FOLDER]
 
+use std::error::Error;
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
+use std::path::PathBuf;
+use std::time::Instant;
+
 use dht_bandits::{
     ArmId, Policy, Request,
     evaluation::{ConfidenceSequence, LoggedRound, RunningEstimates},
@@ -11,11 +17,6 @@ use dht_bandits::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::error::Error;
-use std::fs::File;
-use std::io::{BufReader, BufWriter};
-use std::path::PathBuf;
-use std::time::Instant;
 
 /// Peak memory in MiB; NaN if the system does not report it.
 fn peak() -> f64 {

@@ -5,6 +5,8 @@
 //!
 //! cargo run --release -p dht-bandits --example many_threads
 
+use std::sync::mpsc::Sender;
+
 use dht_bandits::{
     ArmId, LinUcb, Observation, Policy, Request, Result, Ridge, Ucb,
     policy::{Delta, Publisher, SnapshotReader},
@@ -12,7 +14,6 @@ use dht_bandits::{
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::sync::mpsc::Sender;
 
 const THREADS: u64 = 4;
 const REQUESTS: usize = 250;

@@ -5,6 +5,12 @@
 //! probabilities. If the log does not exist, ten million rows are drawn and written first. It prints rows per second of
 //! CPU time, peak memory, and a checksum of the learned state.
 
+use std::error::Error;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hasher};
+use std::io::{BufReader, BufWriter, Write};
+use std::path::Path;
+
 use cpu_time::ProcessTime;
 use dht_bandits::Policy;
 use dht_bandits::features::FeatureHasher;
@@ -12,11 +18,6 @@ use dht_bandits::log::VowpalRows;
 use dht_bandits::policy::{SoftmaxPolicy, load_binary, save_binary};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::error::Error;
-use std::fs::File;
-use std::hash::{DefaultHasher, Hasher};
-use std::io::{BufReader, BufWriter, Write};
-use std::path::Path;
 
 const ARMS: usize = 10;
 

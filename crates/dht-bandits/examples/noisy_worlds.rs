@@ -10,14 +10,15 @@
 #[path = "../tests/statistical/noisy_worlds.rs"]
 mod noisy_worlds;
 
+use std::collections::VecDeque;
+use std::io::Write;
+
 use dht_bandits::exploration::{GrowingUcb, SquareCb};
 use dht_bandits::policy::{AnyPolicy, AnyRule, Feedback, PolicySettings, RewardType, Slate};
 use dht_bandits::{ArmId, Policy, Request, Result, Thompson, Ucb};
 use noisy_worlds::{CONFIRMATION, Column, Contexts, Outcome, SELECTION, World};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use std::collections::VecDeque;
-use std::io::Write;
 
 const SEEDS: u64 = 10;
 

@@ -3,13 +3,14 @@
 //!
 //! cargo run --release -p dht-bandits --example recommender
 
+use std::collections::VecDeque;
+
 use dht_bandits::features::Interactions;
 use dht_bandits::policy::{Feedback, Slate, TopK};
 use dht_bandits::posterior::FullLaplace;
 use dht_bandits::{ArmId, Request, Ucb};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::VecDeque;
 
 const GENRES: usize = 4;
 const ARTICLES: usize = 30;

@@ -1,7 +1,8 @@
 //! Arm ids, and sets of the arms available in a call.
 
-use serde::{Deserialize, Serialize};
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// Id of an arm. An id is assigned once, is never reused, and does not change when other arms are added or removed. Its
 /// number is below 2⁶³.

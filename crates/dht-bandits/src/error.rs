@@ -1,8 +1,9 @@
 //! Error type of the crate: every reason for which a call is refused.
 
-use crate::arm::ArmId;
 use std::io;
 use std::path::PathBuf;
+
+use crate::arm::ArmId;
 
 /// Error of a refused call: what was wrong, where, and what was expected.
 ///
@@ -120,7 +121,7 @@ pub enum Error {
         /// Id of the arm.
         arm: ArmId,
     },
-    /// An arm with this id already exists.
+    /// Arm with this id already exists.
     #[error("{arm} exists already")]
     ArmExists {
         /// Id of the arm.

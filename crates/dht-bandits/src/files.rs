@@ -1,9 +1,10 @@
 //! Files that are replaced as a whole.
 
-use crate::error::{Error, Result};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, Result};
 
 /// Replaces a file completely or not at all. The content is first written to a second file in the same folder, which
 /// then takes the place of the first.

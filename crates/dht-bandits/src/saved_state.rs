@@ -1,8 +1,9 @@
 //! Common parts of saved states: the header at their start, and serde implementations that use the state type.
 
-use crate::error::{Error, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::error::{Error, Result};
 
 /// Format version that this release writes, and the newest version that it reads.
 ///

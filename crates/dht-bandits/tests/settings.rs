@@ -1,12 +1,13 @@
 //! Settings in TOML and JSON, and policies in files (cargo feature `settings`).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use dht_bandits::{
     Error, Policy, Request,
     policy::{AnyPolicy, PolicyKind, PolicySettings, RewardType},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 const TOML: &str = r#"
 kind = "linear"

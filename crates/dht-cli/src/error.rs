@@ -41,7 +41,7 @@ pub enum Error {
     /// Configuration file with a key or value that is not allowed.
     #[error("{path}: {problem}", path = path.display())]
     Configuration {
-        /// The file.
+        /// File.
         path: PathBuf,
         /// Key at fault, and the expected value.
         problem: String,
@@ -70,13 +70,13 @@ pub enum Error {
     AnswerColumn {
         /// File or line with the column.
         place: String,
-        /// The name.
+        /// Name.
         name: String,
     },
     /// JSON member that the first object does not have, so that the csv or tsv output has no column for it.
     #[error("line {line} has the member {name:?}, which the first line does not have: use `--output-format jsonl`")]
     OtherMember {
-        /// The line.
+        /// Line.
         line: u64,
         /// Name of the member.
         name: String,
@@ -84,7 +84,7 @@ pub enum Error {
     /// Input file whose answers do not fit into the table of the first file.
     #[error("{path} has another format or other columns than the first file: use `--output-format jsonl`, or one call for each file", path = path.display())]
     OtherTable {
-        /// The file.
+        /// File.
         path: PathBuf,
     },
     /// Cell with a tab or line end, which a tab-separated row cannot hold.
@@ -98,7 +98,7 @@ pub enum Error {
     /// Model directory that cannot be used. All reasons are printed before.
     #[error("{path} cannot be loaded: {reasons} reason{s}, listed above", path = path.display(), s = if *reasons == 1 { "" } else { "s" })]
     Unusable {
-        /// The directory.
+        /// Directory.
         path: PathBuf,
         /// Number of reasons.
         reasons: usize,
@@ -109,7 +109,7 @@ pub enum Error {
          hf:OWNER/NAME or hf:OWNER/NAME/CONFIG, with @REVISION or without, is any data set on the Hugging Face hub"
     )]
     UnknownData {
-        /// The name.
+        /// Name.
         name: String,
         /// Known names of data sets.
         known: String,
@@ -117,7 +117,7 @@ pub enum Error {
     /// Path that is not a model to start from.
     #[error("{path} is not a model to start from, expected {expected}", path = path.display())]
     NoModel {
-        /// The path.
+        /// Path.
         path: PathBuf,
         /// Allowed values.
         expected: &'static str,
@@ -125,7 +125,7 @@ pub enum Error {
     /// Device for which this build lacks support.
     #[error("--device {device}: this build has no {feature} support; build with `--features {feature}`")]
     DeviceNotBuilt {
-        /// The device.
+        /// Device.
         device: String,
         /// Cargo feature that adds the support.
         feature: &'static str,
@@ -133,7 +133,7 @@ pub enum Error {
     /// Device that cannot be opened.
     #[error("--device {device} cannot be opened: {source}")]
     Device {
-        /// The device.
+        /// Device.
         device: String,
         /// Error of candle.
         source: candle_core::Error,
@@ -171,7 +171,7 @@ pub enum Error {
     ClassLost {
         /// Source of the new rows.
         data: PathBuf,
-        /// The class.
+        /// Class.
         class: String,
     },
     /// Class that a model to accelerate has, and that no row has.
@@ -179,7 +179,7 @@ pub enum Error {
     ClassMissing {
         /// Source of the rows.
         data: PathBuf,
-        /// The class.
+        /// Class.
         class: String,
     },
     /// Saved state of a stopped training run that cannot be resumed.
@@ -236,7 +236,7 @@ pub enum Error {
     /// Output path at which something else exists.
     #[error("{path} was not written by this command; move it away, or choose another --out", path = path.display())]
     Foreign {
-        /// The path.
+        /// Path.
         path: PathBuf,
     },
     /// Two partitions whose answers would go to the same output.
@@ -258,7 +258,7 @@ pub enum Error {
         path = path.display()
     )]
     OtherRun {
-        /// The output.
+        /// Output.
         path: PathBuf,
         /// First setting that differs, with both values.
         differs: String,
@@ -266,7 +266,7 @@ pub enum Error {
     /// Partition whose content changed while it was read.
     #[error("{path} changed while it was read ({problem}): its answers were not written", path = path.display())]
     PartitionChanged {
-        /// The partition.
+        /// Partition.
         path: PathBuf,
         /// Difference between the contents.
         problem: String,
@@ -277,7 +277,7 @@ pub enum Error {
         path = path.display(), output = output.display()
     )]
     AnsweredBefore {
-        /// The partition.
+        /// Partition.
         path: PathBuf,
         /// Its output.
         output: PathBuf,
@@ -288,13 +288,13 @@ pub enum Error {
         path = path.display()
     )]
     ForeignOutput {
-        /// The output.
+        /// Output.
         path: PathBuf,
     },
     /// Claim on a partition that another worker has taken over.
     #[error("{path}: another worker has taken over the claim", path = path.display())]
     ClaimLost {
-        /// The output.
+        /// Output.
         path: PathBuf,
     },
     /// Partitions that could not be answered. The error of each was printed before.

@@ -1,4 +1,4 @@
-//! The command `dht`.
+//! Command `dht`.
 
 fn main() -> std::process::ExitCode {
     dht_cli::main()

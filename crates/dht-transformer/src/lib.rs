@@ -1,5 +1,7 @@
-//! BERT-family encoder on candle. It trains, runs any layers and heads for any sample, and reads and writes Hugging
-//! Face directories.
+//! BERT-family encoder on candle: training, inference, pruning, and Hugging Face directories in and out.
+//!
+//! A forward pass may run any subset of layers and heads for each sample, so that programs can search for smaller
+//! networks and stop early.
 //!
 //! # Data flow
 //!
@@ -70,28 +72,28 @@
 //! | [`candle`] | interoperation with `candle_nn`: [`Encoder::from_var_builder`], `VarMap`s, modules, an optimiser |
 //! | [`pruning`] | importance of heads and neurons, [`Encoder::prune`] and [`TextClassifier::prune`] |
 //! | [`flops`] | FLOPs of matrix products, before and after a run |
-//! | [`account`] | every file, field and tensor of a directory, and its treatment: obeyed, harmless, refused, or unknown |
+//! | [`account`] | inspection of a directory: every file, field and tensor is obeyed, harmless, refused or unknown |
 //! | [`storage`] | atomic files; models and data sets on the hub (feature `hub`) |
 //! | [`error`] | error types in detail |
 //!
-//! # I have, I want
+//! # From what you have to what you want
 //!
 //! | I have | I want | take |
 //! |---|---|---|
 //! | a csv, tsv or jsonl file | texts with classes | [`DatasetReader::read`] |
-//! | texts in memory | the same | [`Example::new`], [`Dataset::from_examples`] |
+//! | texts in memory | a data set | [`Example::new`], [`Dataset::from_examples`] |
 //! | one data set | training and validation texts, by class | [`Dataset::split_validation`] |
 //! | a Hugging Face directory of an encoder | a classifier | [`TextClassifier::from_pretrained`], [`Trainer::fit`] |
-//! | no encoder | one from scratch | [`BertConfig::small`], [`Encoder::random`] |
+//! | no encoder | an encoder with random weights | [`BertConfig::small`], [`Encoder::random`] |
 //! | a fine-tuned directory | probabilities | [`TextClassifier::load`], [`TextClassifier::probabilities_of_all`] |
 //! | an encoder and texts | sentence vectors | [`Encoder::embed_texts`] |
 //! | an encoder | features of a linear model at any layer | [`Encoder::pooled_states`] |
-//! | a loss of my own | a training with it | [`TextClassifier::with_loss`], or an [`Objective`] |
-//! | a training that runs | its rate, gradients and scores, and a way to stop it | [`Observer`](train::Observer) |
-//! | a large classifier | a smaller one | [`pruning`], [`tasks::Distillation`] |
+//! | a loss of my own | to train with it | [`TextClassifier::with_loss`], or an [`Objective`] |
+//! | a running training loop | its learning rate, gradients and scores, and a way to stop it | [`Observer`](train::Observer) |
+//! | a large classifier | a smaller classifier | [`pruning`], [`tasks::Distillation`] |
 //! | a program on `candle_nn` | this encoder in it | [`candle`] |
 //!
-//! # Adding it
+//! # Installation
 //!
 //! ```toml
 //! [dependencies]
@@ -104,7 +106,7 @@
 //! opt-level = 3
 //! ```
 //!
-//! Versions of candle, rand and rand_chacha must be the ones of this crate, since their types are in its functions.
+//! Use the same versions of candle, rand and rand_chacha as this crate, since its functions take their types.
 //! Matrix products use as many threads as rayon has (`RAYON_NUM_THREADS`); their number changes no result. A program
 //! that trains on a CPU gains from an allocator that keeps memory, such as mimalloc.
 //!
@@ -112,14 +114,14 @@
 //!
 //! - **No padding.** A batch consists of rows of real tokens, and [`Spans`](tensors::Spans) that assign the rows to
 //!   samples. A sample has the same states in a batch as alone, up to rounding.
-//! - **Skipped parts cost nothing.** Heads, neurons and layers that are skipped are not computed (instead of multiplied
-//!   by zero), and the [FLOPs](flops) report the saving.
+//! - **Skipped parts cost nothing.** Skipped heads, neurons and layers are not computed at all, rather than multiplied
+//!   by zero, and the [FLOPs](flops) report the saving.
 //! - **Gradients of weights do not pass through candle's graph**: the fused operations return them to the
 //!   [`ForwardContext`]. [`ForwardContext::backward`] and [`ForwardContext::grad_store`] return all gradients.
-//!   `loss.backward()` alone would lose those of the weights, and is refused.
+//!   `loss.backward()` alone would lose the gradients of the weights, and is refused.
 //! - **One seed, one result.** Every draw comes from the caller's generator or is keyed by seed, step, dropout site,
-//!   sample and token. On one kind of processor, neither the number of threads nor a restart changes a bit of a
-//!   training, and samples have the same dropout masks in any batch.
+//!   sample and token. On one kind of processor, neither the number of threads nor a restart changes a bit of the
+//!   trained model, and samples have the same dropout masks in any batch.
 //! - **All or nothing.** Files and updates are atomic; NaN or infinite values are refused on input. Every failure is an
 //!   [`Error`] that states the expected value.
 //!

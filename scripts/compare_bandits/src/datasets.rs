@@ -1,7 +1,7 @@
 //! Mean rewards of ours on the data sets that `datasets.py` exports: one JSON line a policy, set and order, on stdout.
 //!
-//! Settings are selected by the mean over iris and breast cancer on orders of their own, as those of the peers are; on the
-//! simulated real rewards by that task's own orders, which only we forgo: there our settings stay the recommended ones.
+//! Settings are selected by the mean over iris and breast cancer, on orders of their own, as the settings of the peers are.
+//! On the simulated real rewards, the peers select settings by that task's own orders, and ours stay the recommended ones.
 
 use dht_bandits::{
     LinUcb, Policy, Request, Ridge, Thompson, Ucb,
@@ -23,7 +23,7 @@ struct Set {
     /// As they come, and standardised over the whole set with a constant 1 appended.
     raw: Vec<Vec<f64>>,
     standardised: Vec<Vec<f64>>,
-    /// The reward of each arm, for each row.
+    /// Reward of each arm, for each row.
     rewards: Vec<Vec<f64>>,
     orders: Vec<Vec<usize>>,
 }
@@ -49,7 +49,7 @@ impl Set {
         self.rewards[0].len()
     }
 
-    /// The number of features, without the constant.
+    /// Number of features, without the constant.
     fn features(&self) -> usize {
         self.raw[0].len()
     }
@@ -59,7 +59,7 @@ impl Set {
         if binary { RewardType::Binary } else { RewardType::Real }
     }
 
-    /// The mean reward of one pass.
+    /// Mean reward of one pass.
     fn mean_reward(&self, contexts: &[Vec<f64>], order: usize, policy: &mut dyn Policy) -> f64 {
         let (mut rng, mut total) = (ChaCha8Rng::seed_from_u64(order as u64), 0.0);
         for &row in &self.orders[order] {

@@ -3,6 +3,8 @@
 //! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation
 //! are not used before.
 
+use std::ops::Range;
+
 use dht_bandits::{
     ArmId, LinTs, LinUcb, Normalizer, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
@@ -12,7 +14,6 @@ use dht_bandits::{
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use std::ops::Range;
 
 #[path = "../../../crates/dht-bandits/tests/statistical/slate_environment.rs"]
 mod slate_environment;
@@ -269,7 +270,7 @@ fn moving(stream: &[(u64, Vec<f64>)], seed: u64, policy: &mut dyn Policy) -> f64
     total / rounds as f64
 }
 
-/// The regret after 3,000 slates of 5 of 50 items.
+/// Regret after 3,000 slates of 5 of 50 items.
 fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, spread: f64, normalise: bool, seed: u64) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut environment = ClickEnvironment::new(50, 5, 16, spread, &mut rng);

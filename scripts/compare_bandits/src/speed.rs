@@ -1,12 +1,13 @@
 //! Microseconds per select and update, for each size; a streaming read of the packed triangles is the floor.
 
+use std::hint::black_box;
+
 use cpu_time::ThreadTime;
 use dht_bandits::{ArmId, LinTs, LinUcb, Policy, Request, Ridge, Thompson, Ucb};
 use irithyll::bandits::ContextualBandit;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
-use std::hint::black_box;
 
 const SIZES: [(usize, usize); 6] = [(16, 10), (16, 100), (64, 10), (64, 100), (256, 10), (256, 100)];
 const CONTEXTS: usize = 128;

@@ -1,8 +1,8 @@
-use dht_transformer::error::DataProblem;
 use std::fs;
 
 use clap::Parser;
 use dht_toys::outside;
+use dht_transformer::error::DataProblem;
 use tempfile::TempDir;
 
 use crate::experiment::data::*;

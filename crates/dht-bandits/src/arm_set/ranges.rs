@@ -1,8 +1,9 @@
 //! Sets of arm numbers, stored as ranges: a run of consecutive numbers takes two numbers, however long it is.
 
+use serde::{Deserialize, Serialize};
+
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
-use serde::{Deserialize, Serialize};
 
 /// Set of arms as ranges, each a first and a last number. Ranges ascend and do not touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

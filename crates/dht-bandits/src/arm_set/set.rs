@@ -1,11 +1,11 @@
 //! Sets of arms: their ids, and their slots in memory.
 
-use super::ranges::ArmRanges;
+use serde::{Deserialize, Serialize};
 
+use super::ranges::ArmRanges;
 use crate::arm::{ArmId, Available};
 use crate::error::{Error, Result};
 use crate::validate::{check_arms, reserve};
-use serde::{Deserialize, Serialize};
 
 /// Exclusive upper bound of arm numbers, 2⁶³.
 const END: u64 = 1 << 63;

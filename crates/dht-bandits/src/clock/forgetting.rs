@@ -1,9 +1,10 @@
 //! Decay of old evidence: evidence that was learned n steps ago has the weight decayⁿ. The setting with the decay
 //! defines what a step is.
 
+use serde::{Deserialize, Deserializer, de::Error as _};
+
 use crate::error::Result;
 use crate::validate::check_parameter;
-use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// Smallest accepted decay. Below it, an `f64` retains nothing of the old evidence, and the inverse overflows sums.
 const LEAST: f64 = 1e-100;

@@ -1,7 +1,8 @@
 //! Probabilities with which policies choose arms.
 
-use crate::arm::ArmId;
 use serde::{Deserialize, Serialize};
+
+use crate::arm::ArmId;
 
 /// Largest absolute error of a propensity computed by quadrature.
 pub(crate) const QUADRATURE_ERROR: f64 = 1e-9;

@@ -1,10 +1,11 @@
 //! Requests: a context, and the available actions.
 
+#[cfg(feature = "nalgebra")]
+use nalgebra::{Dim, IsContiguous, Storage, Vector};
+
 use crate::arm::{ArmId, Available};
 use crate::error::{Error, Result};
 use crate::validate::{check_finite_numbers, check_length, check_not_sparse};
-#[cfg(feature = "nalgebra")]
-use nalgebra::{Dim, IsContiguous, Storage, Vector};
 
 /// Request to a policy: a context, and the available actions. Slices, vectors, arrays and nalgebra's vectors become
 /// requests by `into`.

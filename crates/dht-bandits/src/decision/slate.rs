@@ -1,10 +1,11 @@
 //! Slates of several chosen arms, and the feedback on them.
 
+use serde::{Deserialize, Serialize};
+
 use super::choice::Choice;
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::validate::check_parameter;
-use serde::{Deserialize, Serialize};
 
 /// Feedback on one arm of a slate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,10 +1,12 @@
 //! Sparse contexts: values that are not zero, with their indices.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use super::Request;
 use crate::error::{Error, Result};
 use crate::validate::{LARGEST, SPARSE, check_bounded, check_memory, check_parameter};
-use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Largest number of bits of an index.
 const MOST_BITS: u32 = 28;

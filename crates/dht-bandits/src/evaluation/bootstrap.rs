@@ -1,10 +1,12 @@
 //! Bootstrap confidence intervals of off-policy estimates.
 
+use std::ops::RangeInclusive;
+
+use rand::{Rng, RngExt};
+
 use super::estimator::Term;
 use super::level::{normal_distribution, normal_quantile, two_sided_quantile};
 use crate::error::{Error, Result};
-use rand::{Rng, RngExt};
-use std::ops::RangeInclusive;
 
 /// Smallest number of resamples at any level.
 const LEAST_RESAMPLES: usize = 40;

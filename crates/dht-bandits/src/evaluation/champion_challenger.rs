@@ -1,5 +1,10 @@
 //! Comparison of two policies in service: one acts, both learn, and a confidence sequence compares them.
 
+use std::ops::RangeInclusive;
+
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
 use super::confidence_sequence::ConfidenceSequence;
 use super::estimate::LoggedRound;
 use super::evaluate::Verdict;
@@ -8,9 +13,6 @@ use crate::error::{Error, Result};
 use crate::policy::Policy;
 use crate::saved_state::{StateHeader, header_reader};
 use crate::validate::check_parameter;
-use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
-use std::ops::RangeInclusive;
 
 /// Champion and challenger in service. For each request both policies decide, one acts, and both learn from the reward.
 /// A [`ConfidenceSequence`] of the challenger's gain is valid at all times, so that [`verdict`](Self::verdict) may be

@@ -1,10 +1,12 @@
 //! Confidence sequences: intervals that are valid at all times simultaneously.
 
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
 use super::estimate::LoggedRound;
 use crate::error::{Error, Result};
 use crate::validate::{check_parameter, check_scalar};
-use serde::{Deserialize, Serialize};
-use std::ops::RangeInclusive;
 
 /// Largest fraction of its capital that a bet can lose.
 const LARGEST_BET: f64 = 0.5;

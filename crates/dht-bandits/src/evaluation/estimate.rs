@@ -1,12 +1,13 @@
 //! Estimates with confidence intervals and support, and the logged rounds from which they are computed.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::level::two_sided_quantile;
 use crate::arm::ArmId;
 use crate::decision::Propensity;
 use crate::error::{Error, Result};
 use crate::log::{check_drop_probability, check_logged_propensity};
 use crate::validate::{check_parameter, check_scalar};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Prediction of a reward model in one logged round.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

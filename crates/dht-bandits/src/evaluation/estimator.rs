@@ -1,10 +1,12 @@
 //! Off-policy estimators by name, and the terms that each of them averages.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use super::estimate::{LoggedRound, Prediction};
 use crate::error::Result;
 use crate::validate::check_parameter;
-use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Off-policy estimator. w is the importance weight π(a|x)/p, and r is the reward. q̂ is the model's prediction for the
 /// logged arm, and V̂ = Σ_a π(a|x) q̂(x, a) is the model's value of the evaluated policy.

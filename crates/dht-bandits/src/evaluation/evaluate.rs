@@ -1,5 +1,13 @@
 //! Off-policy evaluation of several policies from one log, with all estimators in one table.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::ops::RangeInclusive;
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
 use super::confidence_sequence::ConfidenceSequence;
 use super::estimate::Estimate;
 use super::estimator::Estimator;
@@ -12,12 +20,6 @@ use crate::decision::QUADRATURE_ERROR;
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
 use crate::options::options;
-use rand::Rng;
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::fmt::Write;
-use std::ops::RangeInclusive;
 
 /// Settings of an [`Evaluation`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

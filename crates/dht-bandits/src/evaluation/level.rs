@@ -1,8 +1,9 @@
 //! Confidence levels, and the corresponding quantiles of the normal distribution.
 
+use std::f64::consts::SQRT_2;
+
 use crate::error::Result;
 use crate::validate::check_parameter;
-use std::f64::consts::SQRT_2;
 
 /// Level of intervals if the caller sets none.
 pub(super) const DEFAULT_LEVEL: f64 = 0.95;

@@ -1,11 +1,13 @@
 //! Off-policy estimators: they estimate the value of one policy from the log of another.
 
+use std::ops::RangeInclusive;
+
+use rand::Rng;
+
 use super::bootstrap::{Influence, bootstrap};
 use super::estimate::{Estimate, LoggedRound, Support, check_overlap, check_round, from_moments};
 use super::estimator::{Estimator, Term};
 use crate::error::{Error, Result};
-use rand::Rng;
-use std::ops::RangeInclusive;
 
 /// Off-policy estimators over one log of decisions ([`new`](Self::new)), or of slates
 /// ([`from_slates`](OffPolicy::from_slates)).

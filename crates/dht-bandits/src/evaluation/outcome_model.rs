@@ -1,15 +1,17 @@
 //! Reward models for the doubly robust estimators, fitted so that no round is predicted by a model trained on it.
 
+use std::borrow::Cow;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
 use super::estimate::{LoggedRound, Prediction};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::{LoggedDecision, check_distribution};
 use crate::posterior::{Beliefs, FullLaplace, FullLaplaceBeliefs, Ridge, RidgeBeliefs, sigmoid};
 use crate::validate::{SPARSE, check_finite, check_parameter};
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Model of the reward given context and arm, with an intercept. Ridge regression fits the reward minus the mean
 /// reward. Logistic regression, for rewards in [0, 1], takes one pass: each reward is learned exactly under a Gaussian

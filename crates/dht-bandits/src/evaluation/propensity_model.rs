@@ -1,13 +1,15 @@
 //! Estimation of propensities that a log does not have.
 
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
 use super::outcome_model::{FittedOutcome, OutcomeModel};
 use crate::arm::ArmId;
 use crate::decision::QUADRATURE_ERROR;
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
 use crate::validate::check_parameter;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// Model of the logging policy, which estimates the probability of each arm in a context from the log's own choices. It
 /// is one logistic regression with an intercept for each arm. In each row, the probabilities of the available arms are

@@ -1,10 +1,12 @@
 //! Pseudo-inverse estimator for slates whose total reward is a sum of unobserved effects of the positions.
 
+use std::collections::BTreeMap;
+
+use nalgebra::{DMatrix, DVector};
+
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::check_distribution;
-use nalgebra::{DMatrix, DVector};
-use std::collections::BTreeMap;
 
 /// Pseudo-inverse Γ† of one context, which gives the weights of the pseudo-inverse estimator (Swaminathan et al. 2017,
 /// "Off-policy evaluation for slate recommendation").

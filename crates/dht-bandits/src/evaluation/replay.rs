@@ -1,13 +1,14 @@
 //! Replay: evaluation of a learning policy on the log of another policy, by rejection sampling.
 
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
 use super::estimate::{Estimate, Support, check_logged, estimate};
 use super::known_arms::ask_of_known;
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
 use crate::policy::Policy;
 use crate::validate::check_parameter;
-use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
 
 /// Result of a replay: the rewards of a learning policy, round by round.
 ///

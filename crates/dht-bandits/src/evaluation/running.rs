@@ -1,9 +1,10 @@
 //! Estimates in one pass over a log, in constant memory.
 
+use std::ops::RangeInclusive;
+
 use super::confidence_sequence::ConfidenceSequence;
 use super::estimate::{Estimate, LoggedRound, Support, check_counts_once, check_overlap, check_round, from_moments};
 use crate::error::{Error, Result};
-use std::ops::RangeInclusive;
 
 /// Running estimates, updated round by round: inverse propensity scoring, self-normalised, doubly robust if rounds have
 /// predictions, and a confidence sequence. The values agree with [`OffPolicy`](super::OffPolicy) over the same rounds

@@ -1,5 +1,7 @@
 //! Off-policy estimators for slates.
 
+use std::collections::BTreeSet;
+
 use super::estimate::{Estimate, LoggedRound, Support, check_logged, check_overlap, check_round, estimate};
 use super::known_arms::ask_of_known;
 use super::off_policy::{OffPolicy, Totals};
@@ -7,7 +9,6 @@ use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::{LoggedSlate, ShownArm};
 use crate::policy::Policy;
-use std::collections::BTreeSet;
 
 impl LoggedRound {
     /// Creates the rounds of logged slates for a policy, for [`OffPolicy::independent`] and

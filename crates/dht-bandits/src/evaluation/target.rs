@@ -1,5 +1,8 @@
 //! Policies that are evaluated: their probabilities in each row of a log, and the rows from which they learned.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use super::known_arms::ask_of_known;
 use super::outcome_model::in_round;
 use crate::arm::ArmId;
@@ -8,8 +11,6 @@ use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
 use crate::policy::Policy;
 use crate::validate::check_parameter;
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 type Probabilities<'a> = dyn Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
 

@@ -1,11 +1,12 @@
 //! ε-greedy exploration, with constant or decreasing ε.
 
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
 use super::rule::{Exploration, mean_if_finite};
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
-use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 /// ε-greedy rule: selects the arm with the highest mean, and with probability ε_t an arm drawn uniformly. An arm is
 /// chosen with probability ε_t/K + (1 − ε_t)·\[best\]. Arms that tie for the highest mean share the second term.

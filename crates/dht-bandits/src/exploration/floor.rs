@@ -1,11 +1,12 @@
 //! Minimum probability of every arm under any exploration rule.
 
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
 use super::rule::{Exploration, Selection};
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
-use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 /// Rule with a floor p under the probability of each arm. Each of K arms is chosen with probability p + (1 − Kp)·π ≥ p,
 /// where π is the probability under the inner rule. A log of its decisions supports every policy, with importance

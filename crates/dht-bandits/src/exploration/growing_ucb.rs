@@ -1,11 +1,12 @@
 //! Upper confidence bounds whose exploration factor grows with the number of rewards.
 
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
 use super::rule::Exploration;
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
-use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 /// Upper confidence bound with a growing exploration factor: mean + α_n·width, where α_n = min(limit, α·(1 + n/rounds))
 /// after n learned rewards.

@@ -1,10 +1,11 @@
 //! Trait of exploration rules, and their probabilities of uniform draws.
 
-use crate::error::{Error, Result};
-use crate::gaussian::Score;
 use rand::Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+use crate::gaussian::Score;
 
 /// Selection rule by which an exploration rule chooses among scored arms. Propensities are computed from it.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,11 +1,12 @@
 //! Softmax (Boltzmann) exploration.
 
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
 use super::rule::{Exploration, Selection};
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
-use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
 
 /// Softmax rule: an arm is chosen with probability exp(mean_a/τ)/Σ_b exp(mean_b/τ) (Sutton & Barto 2018, section 2.8;
 /// Boltzmann exploration).

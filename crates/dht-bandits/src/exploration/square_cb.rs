@@ -1,11 +1,12 @@
 //! SquareCB: exploration by inverse-gap weighting.
 
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
 use super::rule::{Exploration, Selection, mean_if_finite};
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
-use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 /// SquareCB rule: exploration by inverse-gap weighting (Foster & Rakhlin 2020, Algorithm 1). Of K arms, each is chosen
 /// with probability p_a = 1/(K + γ_t·(m* − m_a)). The arm with the highest mean m* has the remaining probability,

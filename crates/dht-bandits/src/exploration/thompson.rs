@@ -1,12 +1,13 @@
 //! Thompson sampling of scores.
 
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+
 use super::rule::{Exploration, Selection};
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
-use rand::Rng;
-use rand_distr::{Distribution, StandardNormal};
-use serde::{Deserialize, Serialize};
 
 /// Thompson sampling: mean + α·width·z with z ~ N(0, 1), drawn separately for each arm.
 ///

@@ -1,11 +1,12 @@
 //! Upper confidence bounds.
 
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
 use super::rule::Exploration;
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
-use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 /// Upper confidence bound: mean + α·width (Li et al. 2010, Algorithm 1, line 9).
 ///

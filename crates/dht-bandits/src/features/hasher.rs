@@ -1,10 +1,11 @@
 //! Feature hashing: turns named values into sparse contexts without a list of names.
 
+use std::collections::BTreeMap;
+
 use super::murmur::{combine, murmur3};
 use crate::decision::{FeatureSpace, SparseContext};
 use crate::error::{Error, Result};
 use crate::validate::{check_bounded, check_parameter};
-use std::collections::BTreeMap;
 
 /// Signed feature hashing (Weinberger et al. 2009). The index of a feature is a hash of its namespace and its name, and
 /// another bit of the hash is the sign of its value. If two features have the same index, their values add or cancel

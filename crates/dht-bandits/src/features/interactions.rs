@@ -1,9 +1,11 @@
 //! Products of columns: of a context and the features of an arm, or of named groups of their columns.
 
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::validate::{check_finite, check_length};
-use serde::{Deserialize, Serialize};
-use std::ops::Range;
 
 /// Interactions: expands a context and the features of an arm by products of their columns.
 ///

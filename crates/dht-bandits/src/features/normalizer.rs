@@ -1,5 +1,7 @@
 //! Normalisation of contexts by their running mean and variance.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::{check_decay, read_decay};
 use crate::error::{Error, Result};
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
@@ -7,7 +9,6 @@ use crate::validate::{
     LARGEST, LARGEST_SUM, check_bounded, check_context, check_finite, check_length, check_parameter, check_part,
     check_sum, check_within,
 };
-use serde::{Deserialize, Serialize};
 
 /// Settings of a [`Normalizer`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

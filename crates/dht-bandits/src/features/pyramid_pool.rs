@@ -1,9 +1,11 @@
 //! Pyramid pooling: turns a tensor of any shape into a context by averaging over successively finer grids.
 
+use std::ops::{Range, RangeInclusive};
+
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::validate::{check_length, check_parameter};
-use serde::{Deserialize, Serialize};
-use std::ops::{Range, RangeInclusive};
 
 /// Mean pooling of a tensor over pyramids of grids.
 ///

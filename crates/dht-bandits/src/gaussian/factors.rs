@@ -4,6 +4,8 @@
 //! Agee & Turner (1972). The covariance matrix is never formed. The variance x'U·D·Uᵀx = Σ D_j f_j² with f = Uᵀx is a
 //! sum of squares with positive weights, so that rounding cannot make it negative.
 
+use pulp::Arch;
+
 use super::layout::{LANES, Lanes, PanelLayout};
 use super::moments::{Moments, Score};
 use super::score::{CHUNK, ManyArms, OneArm, Project, ROUND, ScoreBatch};
@@ -11,7 +13,6 @@ use super::update::{RankOneUpdate, Scratch};
 use crate::arm_set::Slots;
 use crate::error::{Error, Result};
 use crate::validate::{check_parameter, reserve};
-use pulp::Arch;
 
 /// Largest accepted dimension. The factor of such a dimension takes 17 GB, and a larger one is a typing error or a
 /// damaged state.

@@ -1,10 +1,11 @@
 //! Gaussians in information form, whose precision and moment are additive, and conversion from and to a factor.
 
+use serde::{Deserialize, Serialize};
+
 use super::parts::FactoredGaussian;
 use crate::clock::add_counts;
 use crate::error::{Error, Result};
 use crate::validate::{LARGEST_SUM, check_finite, check_part, check_sum};
-use serde::{Deserialize, Serialize};
 
 /// Natural parameters of a Gaussian (precision, and precision × mean) with the number of updates. They are added when
 /// independent evidence about the same weights is merged.

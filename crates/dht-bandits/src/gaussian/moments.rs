@@ -1,8 +1,9 @@
 //! Mean and variance, or mean and standard deviation, of one arm in one context.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Result;
 use crate::validate::check_scalar;
-use serde::{Deserialize, Serialize};
 
 /// Mean and width of one arm's expected reward in one context.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

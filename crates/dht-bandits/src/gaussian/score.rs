@@ -1,11 +1,12 @@
 //! Scoring of panels: mean and variance of arms in a context.
 
+use pulp::{Simd, WithSimd};
+
 use super::layout::{
     LANES, Lanes, PanelLayout, Row, WHOLE, add, load, multiply, multiply_add, splat, store, sum, with_registers,
 };
 use super::moments::{Moments, Score};
 use crate::arm_set::Slots;
-use pulp::{Simd, WithSimd};
 
 /// Calls a kernel with the registers of a row, and with a constant number of panels (1 or 2, else 0).
 macro_rules! with_panels {

@@ -1,8 +1,9 @@
 //! Bierman's rank-one update of a factor in panels.
 
+use pulp::{Simd, WithSimd};
+
 use super::layout::{LANES, Lanes, PanelLayout};
 use super::layout::{Row, add, divide, load, multiply, multiply_add, splat, store, with_registers};
-use pulp::{Simd, WithSimd};
 
 /// Values that are stored between the projection of an observation and its rank-one update.
 #[derive(Debug, Clone, Default)]

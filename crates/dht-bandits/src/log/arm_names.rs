@@ -1,8 +1,9 @@
 //! Names of arms in logs of other programs.
 
+use std::collections::HashMap;
+
 use super::error::LogProblem;
 use crate::arm::ArmId;
-use std::collections::HashMap;
 
 /// Names of the arms 0, 1, …. Without names, arms are numbers.
 #[derive(Debug, Clone, Default)]

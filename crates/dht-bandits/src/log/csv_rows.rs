@@ -1,16 +1,18 @@
 //! Rows as CSV: the columns `arm,propensity,reward` and one column for each feature. A log may lack the propensities.
 
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use csv::{ByteRecord, Position, Reader, Writer};
+
 use super::LoggedDecision;
 use super::arm_names::ArmNames;
 use super::error::{LogError, LogProblem, check_propensity, check_value};
 use super::summary::RowReader;
 use crate::arm::ArmId;
 use crate::features::FeatureHasher;
-use csv::{ByteRecord, Position, Reader, Writer};
-use std::borrow::Borrow;
-use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
 
 /// Reads rows from CSV with a header. The columns `arm`, `propensity` and `reward` may be at any position. Every other
 /// column is a feature; features have the order of the file.

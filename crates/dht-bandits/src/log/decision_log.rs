@@ -1,5 +1,11 @@
 //! Writer of decisions and rewards to a log.
 
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
 use super::error::{LogError, LogProblem, check_value};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord, Role, SegmentRecord, parse};
@@ -9,10 +15,6 @@ use crate::arm::ArmId;
 use crate::decision::{Decision, Request};
 use crate::options::options;
 use crate::validate::check_parameter;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::path::Path;
 
 /// Rule for several rewards of one decision, such as a click and then a purchase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,7 +24,7 @@ pub enum RewardRule {
     /// reward is read.
     #[default]
     First,
-    /// The last reward within the horizon counts.
+    /// Only the last reward within the horizon counts.
     Last,
     /// The sum of the rewards within the horizon counts.
     Sum,

@@ -1,5 +1,13 @@
 //! Vowpal Wabbit's decision-service JSON (`--dsjson`), one event per line.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{BufRead, Write};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
 use super::LoggedDecision;
 use super::error::{LogError, LogProblem, check_propensity, check_value};
 use super::json_rows::add_json;
@@ -8,12 +16,6 @@ use super::summary::RowReader;
 use crate::arm::ArmId;
 use crate::decision::QUADRATURE_ERROR;
 use crate::features::{FeatureHasher, SparseContext};
-use serde::Deserialize;
-use serde_json::Value;
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{BufRead, Write};
-use std::path::Path;
 
 /// Event in Vowpal Wabbit's format. Other fields are ignored.
 #[derive(Debug, Deserialize)]

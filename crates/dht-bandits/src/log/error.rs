@@ -1,10 +1,11 @@
 //! Errors of logs: each names the problem and its location.
 
+use std::io;
+use std::path::{Path, PathBuf};
+
 use crate::decision::{Choice, check_sparse};
 use crate::error::{Error, Number};
 use crate::validate::SPARSE;
-use std::io;
-use std::path::{Path, PathBuf};
 
 /// Error of a refused line, reward or file. A writer that returned it is unchanged. A reader is unchanged or continues
 /// at the next line.

@@ -1,16 +1,17 @@
 //! Joins rewards to decisions, and feedback to slates, while a log is read.
 
-use super::error::{LogError, LogProblem};
-use super::lines::Lines;
-use super::record::{Record, SegmentRecord, parse};
-use super::segments::{path_of, read_segment, segments};
-use crate::validate::check_parameter;
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::BufReader;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+use super::error::{LogError, LogProblem};
+use super::lines::Lines;
+use super::record::{Record, SegmentRecord, parse};
+use super::segments::{path_of, read_segment, segments};
+use crate::validate::check_parameter;
 
 /// Counts of what a reader has read so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,14 +1,16 @@
 //! Rows as JSON lines with hashed features: every key except those of the decision is a feature.
 
+use std::io::BufRead;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
 use super::LoggedDecision;
 use super::arm_names::ArmNames;
 use super::error::{LogError, LogProblem, check_propensity, check_value};
 use super::lines::Lines;
 use super::summary::RowReader;
 use crate::features::FeatureHasher;
-use serde_json::{Map, Value};
-use std::io::BufRead;
-use std::path::Path;
 
 /// Reads rows from JSON lines into sparse contexts of a [`FeatureHasher`].
 ///

@@ -1,8 +1,9 @@
 //! Lines of a file with their numbers, read into one buffer. A last line that was cut off is not a line.
 
-use super::error::{LogError, LogProblem};
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
+
+use super::error::{LogError, LogProblem};
 
 /// Byte-order mark, which some editors write before the first line of a file in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

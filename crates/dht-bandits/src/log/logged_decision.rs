@@ -1,10 +1,11 @@
 //! Rows of logged decisions, and their checks.
 
+use serde::{Deserialize, Serialize};
+
 use crate::arm::ArmId;
 use crate::decision::{QUADRATURE_ERROR, Request, check_sparse};
 use crate::error::{Error, Number, Result};
 use crate::validate::{SPARSE, check_bounded, check_context, check_parameter, first_double};
-use serde::{Deserialize, Serialize};
 
 /// Row of a log: a decision with its propensity and its reward.
 ///

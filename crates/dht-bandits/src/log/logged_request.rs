@@ -1,9 +1,10 @@
 //! Requests of decisions and slates as a log stores them.
 
+use serde::{Deserialize, Serialize};
+
 use super::error::LogProblem;
 use crate::arm::ArmId;
 use crate::decision::{Actions, Request};
-use serde::{Deserialize, Serialize};
 
 /// Request of a policy at the time of its decision. `DecisionLog::append_request` and `append_slate_request` write it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

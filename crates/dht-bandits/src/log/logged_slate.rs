@@ -1,11 +1,12 @@
 //! Rows of logged slates.
 
+use serde::{Deserialize, Serialize};
+
 use super::logged_decision::{check_logged_propensity, request_of};
 use crate::arm::ArmId;
 use crate::decision::{Feedback, Request};
 use crate::error::{Error, Result};
 use crate::validate::{check_bounded, check_context, first_double};
-use serde::{Deserialize, Serialize};
 
 /// Row of a log of slates: the request, the shown arms, and their feedback.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

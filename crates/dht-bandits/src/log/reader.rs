@@ -1,5 +1,7 @@
 //! Reader of a decision log that joins rewards to decisions, or feedback to slates.
 
+use std::path::Path;
+
 use super::LoggedDecision;
 use super::decision_log::{LogSettings, RewardRule};
 use super::error::{LogError, LogProblem, check_value};
@@ -11,7 +13,6 @@ use crate::arm::ArmId;
 use crate::decision::Decision;
 use crate::error::Error;
 use crate::validate::check_bounded;
-use std::path::Path;
 
 /// Decision that was joined with its reward.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,12 +1,13 @@
 //! Lines of a decision log as records.
 
+use serde::{Deserialize, Serialize};
+
 use super::LoggedDecision;
 use super::error::{LogProblem, check_choice, check_id, check_propensity, check_stored, check_value};
 use super::logged_request::LoggedRequest;
 use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::arm::ArmId;
 use crate::decision::Decision;
-use serde::{Deserialize, Serialize};
 
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

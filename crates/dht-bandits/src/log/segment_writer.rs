@@ -1,12 +1,13 @@
 //! Writer of the newest file of a decision log.
 
+use std::fs::{self, File, OpenOptions};
+use std::io::{Error, ErrorKind, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
 use super::error::{LogError, LogProblem};
 use super::lines::{LONGEST_LINE, TOO_LONG};
 use super::record::{Record, SegmentRecord};
 use super::segments::{TAIL, bytes_before, check_regular, cut_torn_line, digest, path_of};
-use std::fs::{self, File, OpenOptions};
-use std::io::{Error, ErrorKind, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
 
 /// Name of a new file until its first line was written.
 const PARTIAL: &str = "next.partial";

@@ -1,11 +1,12 @@
 //! Files of a decision log: numbered segments of JSON lines in one folder.
 
-use super::error::{LogError, LogProblem};
-use super::lines::{LONGEST_LINE, Lines, is_whole};
 use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use super::error::{LogError, LogProblem};
+use super::lines::{LONGEST_LINE, Lines, is_whole};
 
 /// Path of the segment with this number.
 pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {

@@ -1,5 +1,7 @@
 //! Reader of a decision log that joins feedback to slates.
 
+use std::path::Path;
+
 use super::decision_log::LogSettings;
 use super::error::{LogError, LogProblem};
 use super::joining::{Joinable, Joining, ReaderRecord};
@@ -10,7 +12,6 @@ use super::record::{DecisionRecord, Record};
 use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::decision::{Feedback, Slate};
 use crate::error::Error;
-use std::path::Path;
 
 /// Slate that was joined with its feedback.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,12 +1,13 @@
 //! Lines of slates and of their feedback as records.
 
+use serde::{Deserialize, Serialize};
+
 use super::error::{LogProblem, check_choice, check_id, check_value};
 use super::logged_request::LoggedRequest;
 use super::logged_slate::{LoggedSlate, ShownArm};
 use crate::arm::ArmId;
 use crate::decision::{Feedback, Slate, check_examination};
 use crate::error::Error;
-use serde::{Deserialize, Serialize};
 
 /// Slate as the log stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

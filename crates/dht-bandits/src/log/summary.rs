@@ -1,9 +1,10 @@
 //! Counts of the rows that a reader read, left out, and refused.
 
-use super::LoggedDecision;
-use super::error::{LogError, LogProblem};
 use std::collections::BTreeMap;
 use std::fmt;
+
+use super::LoggedDecision;
+use super::error::{LogError, LogProblem};
 
 /// Reader of rows that counts the lines that it leaves out.
 pub trait RowReader: Iterator<Item = Result<LoggedDecision, LogError>> {

@@ -1,13 +1,14 @@
 //! Vowpal Wabbit's text format: one example per line, or one action per line.
 
+use std::io::BufRead;
+use std::path::Path;
+
 use super::LoggedDecision;
 use super::error::{LogError, LogProblem, check_propensity, check_value};
 use super::lines::Lines;
 use super::summary::RowReader;
 use crate::arm::ArmId;
 use crate::features::{FeatureHasher, SparseContext};
-use std::io::BufRead;
-use std::path::Path;
 
 /// Reads rows from Vowpal Wabbit's text format into sparse contexts of a [`FeatureHasher`].
 ///

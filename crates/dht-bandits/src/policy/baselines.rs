@@ -1,5 +1,8 @@
 //! Baseline policies, which do not learn. A learning policy that does not beat them has learned nothing.
 
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
 use super::Policy;
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, ArmSetState, SlotSpace};
@@ -9,8 +12,6 @@ use crate::error::{Error, Result};
 use crate::policy::forward::manages_arms;
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use crate::validate::{SPARSE, check_finite, check_length, check_scalar, check_weight};
-use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
 
 /// Baseline that chooses uniformly among the available arms.
 ///

@@ -1,11 +1,13 @@
 //! Binary files of saved states: a header, the state, and a checksum.
 
-use crate::error::{Error, Result};
-use crate::files::replace_file;
+use std::path::Path;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::files::replace_file;
 
 /// Magic bytes at the start of a file. The last two are a line end, which a transfer in text mode would change.
 const MAGIC: &[u8; 8] = b"bandit\r\n";

@@ -1,14 +1,16 @@
 //! Policies saved together with their position in a log.
 
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
 use crate::decision::{Decision, Feedback, Slate};
 use crate::error::Error;
 use crate::files::replace_file;
 use crate::log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings, RewardRule, after_line, check_position};
 use crate::policy::Policy;
 use crate::saved_state::{StateHeader, header_reader};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// Policy with the position in its log up to which it has learned, saved as one JSON file. After a crash the policy
 /// learns the later rewards from the log ([`catch_up`](Self::catch_up)).

@@ -1,12 +1,13 @@
 //! Selection of one arm by its score, shared by all policies.
 
+use rand::{Rng, RngExt};
+
 use crate::arm::ArmId;
 use crate::error::Result;
 use crate::exploration::{Exploration, InverseGap, Partition, Selection, drawn_uniformly};
 use crate::gaussian::Score;
 use crate::posterior::Beliefs;
 use crate::validate::check_scalar;
-use rand::{Rng, RngExt};
 
 /// Arms of a request whose scores are computed one after the other.
 pub(crate) trait ScoredArms {

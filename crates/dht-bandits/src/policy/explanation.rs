@@ -1,7 +1,8 @@
 //! Explanations of choices: the contribution of each feature to the mean of an arm.
 
-use crate::error::Result;
 use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
 
 /// Term of a linear score: the value that one weight is multiplied with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,8 @@
 //! Trait that all policies implement, and observations for learning in batches.
 
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
 use super::explanation::Explanation;
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
@@ -7,8 +10,6 @@ use crate::clock::check_epoch;
 use crate::decision::{Choice, Decision, Feedback, Propensity, Request, Slate};
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
-use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 /// Contextual bandit: chooses one of its arms in a context, and learns from the reward.
 ///

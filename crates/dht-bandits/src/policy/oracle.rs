@@ -1,5 +1,7 @@
 //! Policies around a reward model that the caller implements.
 
+use rand::Rng;
+
 use super::Policy;
 use super::choose::{ScoredArmsOf, choose, with_freedom};
 use super::propensity::{independent_propensities, independent_propensity};
@@ -12,7 +14,6 @@ use crate::exploration::Exploration;
 use crate::gaussian::Score;
 use crate::policy::forward::manages_arms;
 use crate::validate::{check_context, check_finite, check_length, check_scalar, check_weight};
-use rand::Rng;
 
 /// Reward model of the caller's own: a tree, a neural network, a call to another library.
 ///

@@ -1,11 +1,12 @@
 //! Posteriors: types that hold their settings, and the learned beliefs about many arms.
 
-use crate::arm_set::Slots;
-use crate::error::Result;
-use crate::gaussian::{NaturalParameters, Score};
 use rand::Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::arm_set::Slots;
+use crate::error::Result;
+use crate::gaussian::{NaturalParameters, Score};
 
 /// Model of an arm's reward with a Gaussian posterior over its weights. A value of the type selects the model and holds
 /// its settings: `Disjoint::new(dimension, arms, Ridge::new(1.0), rule)`. The trait is sealed.

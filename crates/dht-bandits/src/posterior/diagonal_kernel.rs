@@ -1,8 +1,9 @@
 //! Scores under a diagonal precision, in SIMD registers.
 
+use pulp::{Simd, WithSimd};
+
 use crate::arm_set::Slots;
 use crate::gaussian::{Lanes, PanelLayout, Score, load, multiply, multiply_add, splat, sum, with_registers};
-use pulp::{Simd, WithSimd};
 
 pub(super) struct OneScore<'a> {
     pub(super) layout: PanelLayout,

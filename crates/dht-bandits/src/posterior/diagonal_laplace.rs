@@ -1,5 +1,8 @@
 //! Bayesian logistic regressions, one per arm, under a Laplace approximation with a diagonal precision.
 
+use pulp::Arch;
+use serde::{Deserialize, Serialize};
+
 use super::beliefs::{Beliefs, posterior};
 use super::diagonal_kernel::{ManyScores, OneScore};
 use super::dual_newton::{DualProblem, DualWorkspace, is_worth_it};
@@ -14,8 +17,6 @@ use crate::validate::{
     LARGEST_PRECISION, check_bounded, check_context, check_length, check_mean, check_parameter, check_part,
     check_precision, check_precisions, reserve,
 };
-use pulp::Arch;
-use serde::{Deserialize, Serialize};
 
 /// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(g, diag(s)⁻¹), one per arm.
 ///

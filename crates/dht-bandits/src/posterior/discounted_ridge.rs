@@ -1,5 +1,7 @@
 //! Ridge regressions whose evidence decays by a shared clock, so that the uncertainty of idle arms grows as well.
 
+use serde::{Deserialize, Serialize};
+
 use super::beliefs::{Beliefs, posterior};
 use crate::arm_set::Slots;
 use crate::clock::{add_counts, check_saved_count};
@@ -10,7 +12,6 @@ use crate::options::options;
 use crate::validate::{
     check_bounded, check_context, check_factor, check_parameter, check_precision, check_scalar, reserve,
 };
-use serde::{Deserialize, Serialize};
 
 /// Event that advances the clock of a [`DiscountedRidge`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

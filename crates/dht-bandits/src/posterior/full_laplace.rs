@@ -1,5 +1,7 @@
 //! Bayesian logistic regressions, one per arm, under a Laplace approximation with a full covariance.
 
+use serde::{Deserialize, Serialize};
+
 use super::beliefs::{Beliefs, posterior, scored_by_factors};
 use super::logistic::{check_unit_reward, curvature, mode_step, sigmoid};
 use crate::arm_set::Slots;
@@ -9,7 +11,6 @@ use crate::gaussian::{
 };
 use crate::options::options;
 use crate::validate::{check_bounded, check_context, check_factor, check_precision};
-use serde::{Deserialize, Serialize};
 
 /// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(θ, P), one per arm, with a full covariance P.
 ///

@@ -1,5 +1,9 @@
 //! Ridge regressions with learned noise: a normal-inverse-gamma posterior for each arm.
 
+use rand::Rng;
+use rand_distr::{Distribution, Gamma};
+use serde::{Deserialize, Serialize};
+
 use super::beliefs::{Beliefs, posterior};
 use super::ridge::{Ridge, RidgeArmState, RidgeBeliefs};
 use crate::arm_set::Slots;
@@ -7,9 +11,6 @@ use crate::error::{Error, Result};
 use crate::gaussian::{NaturalParameters, Score};
 use crate::options::options;
 use crate::validate::{LARGEST_SUM, check_bounded, check_parameter, check_sum, reserve};
-use rand::Rng;
-use rand_distr::{Distribution, Gamma};
-use serde::{Deserialize, Serialize};
 
 /// Ridge regressions that learn the variance σ² of their noise: θ | σ² ~ N(A⁻¹b, σ²A⁻¹), σ² ~ IG(a, b), one per arm.
 ///

@@ -1,5 +1,7 @@
 //! Ridge regression for each arm: the Gaussian posterior of LinUCB and linear Thompson sampling.
 
+use serde::{Deserialize, Serialize};
+
 use super::beliefs::{Beliefs, posterior, scored_by_factors};
 use crate::arm_set::Slots;
 use crate::clock::{add_counts, check_saved_count};
@@ -14,7 +16,6 @@ use crate::validate::{
     LARGEST, check_bounded, check_context, check_factor, check_grown, check_memory, check_parameter, check_precision,
     check_scalar, reserve,
 };
-use serde::{Deserialize, Serialize};
 
 /// Ridge regressions: A = λI + Σ w xx', b = Σ w r x, θ = A⁻¹b, width² = x'A⁻¹x, one per arm.
 ///

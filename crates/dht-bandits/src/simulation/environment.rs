@@ -1,11 +1,12 @@
 //! Simulated environments with a known best arm.
 
+use rand::{Rng, RngExt};
+use rand_distr::{Distribution, StandardNormal};
+
 use crate::arm::ArmId;
 use crate::error::Result;
 use crate::posterior::sigmoid;
 use crate::validate::{check_length, check_parameter};
-use rand::{Rng, RngExt};
-use rand_distr::{Distribution, StandardNormal};
 
 /// Source of contexts and rewards whose expected rewards are known.
 pub trait Environment {

@@ -1,13 +1,15 @@
 //! Runs of policies in environments: regret curves over seeds, for comparison.
 
+use std::fmt::Write;
+
+use rand::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+
 use super::environment::Environment;
 use crate::decision::{Decision, Request};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 use crate::validate::check_bounded;
-use rand::{Rng, SeedableRng};
-use serde::{Deserialize, Serialize};
-use std::fmt::Write;
 
 /// Cumulative regret and reward of one run, round by round.
 ///

@@ -1,12 +1,13 @@
 //! Arms that are added and removed, availability, ties, and late decisions.
 
-use crate::support::{normals, rng};
 use dht_bandits::{
     ArmId, Error, LinTs, LinUcb, Observation, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration},
     policy::{ChoiceBatch, ContextFree, Disjoint, Fixed, TopK, Ucb1, Uniform},
     posterior::{DiagonalLaplace, FullLaplace, Posterior},
 };
+
+use crate::support::{normals, rng};
 
 fn learner(arms: usize) -> LinUcb {
     LinUcb::new(2, arms, Ridge::default(), Ucb { alpha: 1.0 }).unwrap()

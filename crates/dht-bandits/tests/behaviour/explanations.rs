@@ -1,9 +1,10 @@
 //! Explanations: the parts of a mean sum to it, and have the names of their columns.
 
-use crate::states::any_policy::every_kind;
-use crate::support::{featured, normals, rng};
 use dht_bandits::policy::{AnyPolicy, ContextFree, PolicyKind, PolicySettings, RewardType, Term, Ucb1};
 use dht_bandits::{ArmId, Error, LinUcb, Policy, Request, Ridge, Ucb};
+
+use crate::states::any_policy::every_kind;
+use crate::support::{featured, normals, rng};
 
 #[test]
 fn contributions_name_the_columns_that_matter() {

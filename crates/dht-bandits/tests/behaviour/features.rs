@@ -1,8 +1,9 @@
 //! Running normalisation and pyramid pooling.
 
-use crate::support::{assert_close, normals, rng};
 use dht_bandits::{Error, Normalizer, features::PyramidPool};
 use proptest::prelude::*;
+
+use crate::support::{assert_close, normals, rng};
 
 fn norm(dimension: usize) -> Normalizer {
     Normalizer::new(dimension).unwrap()

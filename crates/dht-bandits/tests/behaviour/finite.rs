@@ -1,6 +1,5 @@
 //! Estimates, scores and curves are finite, or the call returns a typed error.
 
-use crate::support::{featured, rng};
 use dht_bandits::{
     ArmId, Decision, Error, LinUcb, Policy, Request, Ridge, Ucb,
     evaluation::{Estimate, Estimator, LoggedRound, OffPolicy, Prediction, Replay},
@@ -11,6 +10,8 @@ use dht_bandits::{
 };
 use proptest::prelude::*;
 use rand::Rng;
+
+use crate::support::{featured, rng};
 
 fn is_finite(estimate: &Estimate) -> bool {
     let Estimate { value, standard_error, low, high, skewness, effective_samples, .. } = *estimate;

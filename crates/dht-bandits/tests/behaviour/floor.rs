@@ -1,12 +1,13 @@
 //! Floor under the probability of every arm.
 
-use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration, Floor, Softmax, SquareCb},
     policy::{AnyPolicy, AnyRule, Disjoint, Hybrid, PolicyKind, PolicySettings, RewardType, TopK},
     posterior::DiagonalLaplace,
 };
+
+use crate::support::{featured, normals, rng};
 
 const ARMS: [ArmId; 5] = [ArmId::new(0), ArmId::new(1), ArmId::new(2), ArmId::new(3), ArmId::new(4)];
 

@@ -1,6 +1,5 @@
 //! Products of context and features.
 
-use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson, Ucb,
     exploration::EpsilonGreedy,
@@ -9,6 +8,8 @@ use dht_bandits::{
     posterior::FullLaplace,
 };
 use rand::RngExt;
+
+use crate::support::{featured, normals, rng};
 
 const UCB: Ucb = Ucb { alpha: 0.25 };
 

@@ -1,12 +1,13 @@
 //! Policies learned from logs by gradients, and rewards estimated for every arm.
 
-use crate::support::rng;
 use dht_bandits::evaluation::OutcomeModel;
 use dht_bandits::features::{FeatureSpace, SparseContext};
 use dht_bandits::log::LoggedDecision;
 use dht_bandits::policy::SoftmaxPolicy;
 use dht_bandits::{ArmId, Error, LinUcb, Policy, Request, Ridge, Ucb};
 use rand::RngExt;
+
+use crate::support::rng;
 
 /// Rows of a policy that prefers arm 0. The best arm is 2 where x > ½, 1 where x < −½, and 0 in between.
 fn log(seed: u64, rows: usize) -> Vec<LoggedDecision> {

@@ -1,11 +1,12 @@
 //! Learned noise: normal-inverse-gamma posteriors of linear Thompson sampling.
 
-use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Thompson, Ucb,
     policy::{Disjoint, TopK},
     posterior::NormalInverseGamma,
 };
+
+use crate::support::{Dense, assert_close, normals, rng};
 
 const OPTIONS: NormalInverseGamma = NormalInverseGamma::new(0.5).with_shape(2.0).with_rate(0.3);
 

@@ -1,6 +1,5 @@
 //! Sizes that exceed any memory are refused by every constructor that takes a size.
 
-use crate::support::rng;
 use dht_bandits::{
     ArmId, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, Ridge, Thompson, Ucb,
     features::PyramidPool,
@@ -10,6 +9,8 @@ use dht_bandits::{
     posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma},
     simulation::GlmEnvironment,
 };
+
+use crate::support::rng;
 
 /// Calls each constructor with one size as large as `size`, with the name that the refusal must contain.
 fn attempts(size: usize) -> Vec<(&'static str, Result<()>)> {

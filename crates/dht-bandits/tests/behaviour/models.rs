@@ -1,12 +1,13 @@
 //! Hybrid and shared models, full Laplace posteriors, propensities, snapshots.
 
-use crate::support::{Dense, assert_close, featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, LinTs, Policy, Request, Ridge, Thompson, Ucb,
     exploration::EpsilonGreedy,
     policy::{Disjoint, Feedback, Hybrid, Publisher, TopK},
     posterior::{DiagonalLaplace, FullLaplace, sigmoid},
 };
+
+use crate::support::{Dense, assert_close, featured, normals, rng};
 
 #[test]
 fn the_hybrid_model_is_one_ridge_regression_over_all_weights() {

@@ -1,6 +1,7 @@
 //! Off-policy evaluation and simulation.
 
-use crate::support::rng;
+use std::cell::RefCell;
+
 use dht_bandits::{
     ArmId, Error, LinTs, LinUcb, Policy, Ridge, Thompson, Ucb,
     evaluation::{LoggedRound, OffPolicy},
@@ -9,7 +10,8 @@ use dht_bandits::{
 };
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
-use std::cell::RefCell;
+
+use crate::support::rng;
 
 /// Environment with two contexts and two arms: rewards are .2 and .8 in context 0, and .6 and .4 in context 1. The log
 /// has P(arm 1) = .3. The evaluated policy plays arm 1 with .9 and .1, so that its value is ½(.1·.2 + .9·.8) + ½(.9·.6

@@ -1,6 +1,5 @@
 //! Custom reward models of the caller, and policies in boxes.
 
-use crate::support::{featured, rng};
 use dht_bandits::{
     ArmId, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration, Floor, Softmax, SquareCb},
@@ -9,6 +8,8 @@ use dht_bandits::{
         PolicyKind, PolicySettings, ResetOnChange, SlidingWindow, TopK, Uniform,
     },
 };
+
+use crate::support::{featured, rng};
 
 const ARMS: [ArmId; 3] = [ArmId::new(0), ArmId::new(1), ArmId::new(2)];
 

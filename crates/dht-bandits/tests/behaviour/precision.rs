@@ -1,11 +1,12 @@
 //! Effect of rounding on the factor, over many and badly conditioned updates.
 
-use crate::support::{normals, rng};
 use dht_bandits::{
     ArmId, Error, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
     policy::Disjoint,
     posterior::{DiagonalLaplace, DiscountedRidge},
 };
+
+use crate::support::{normals, rng};
 
 /// Number that is stored as the sum of two `f64`, with about 32 digits.
 #[derive(Debug, Clone, Copy)]

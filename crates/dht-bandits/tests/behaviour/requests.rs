@@ -1,6 +1,5 @@
 //! Every policy takes the same request, also in a box or behind a reference.
 
-use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, LinTs, LinUcb, Policy, Request, Result, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
@@ -9,6 +8,8 @@ use dht_bandits::{
     posterior::{DiagonalLaplace, FullLaplace},
 };
 use rand_chacha::ChaCha8Rng;
+
+use crate::support::{featured, normals, rng};
 
 const RIDGE: Ridge = Ridge::new(1.0).with_decay(1.0);
 

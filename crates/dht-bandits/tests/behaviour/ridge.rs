@@ -1,7 +1,8 @@
 //! LinUCB against ridge regression by dense inversion.
 
-use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{ArmId, Error, LinUcb, Policy, Request, Ridge, Ucb};
+
+use crate::support::{Dense, assert_close, normals, rng};
 
 fn learner(dimension: usize, arms: usize, lambda: f64) -> LinUcb {
     LinUcb::new(dimension, arms, Ridge::new(lambda), Ucb { alpha: 1.0 }).unwrap()

@@ -1,12 +1,13 @@
 //! Slates of K arms: choices, pinned arms, and partial feedback.
 
-use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson, Ucb,
     policy::{ArmFeedback, Feedback, Hybrid, Slate, TopK},
     posterior::{DiagonalLaplace, FullLaplace, Posterior, sigmoid},
 };
 use rand::RngExt;
+
+use crate::support::{featured, normals, rng};
 
 fn ids(numbers: std::ops::Range<u64>) -> Vec<ArmId> {
     numbers.map(ArmId::new).collect()

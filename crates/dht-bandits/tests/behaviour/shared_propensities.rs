@@ -1,10 +1,11 @@
 //! Setting of how propensities are computed when one draw of shared weights scores all candidates.
 
-use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Ridge, Thompson,
     policy::{SharedPropensity, TopK},
 };
+
+use crate::support::{featured, normals, rng};
 
 const ARMS: [ArmId; 6] = [ArmId::new(0), ArmId::new(1), ArmId::new(2), ArmId::new(3), ArmId::new(4), ArmId::new(5)];
 

@@ -1,6 +1,5 @@
 //! Sparse contexts and hashed features, against dense policies and naive formulas.
 
-use crate::support::{assert_close, rng};
 use dht_bandits::exploration::{EpsilonGreedy, Exploration, GrowingUcb, Softmax, SquareCb};
 use dht_bandits::features::{FeatureHasher, FeatureSpace, SparseContext};
 use dht_bandits::log::LoggedDecision;
@@ -11,6 +10,8 @@ use dht_bandits::posterior::{DiagonalLaplace, FullLaplace, sigmoid};
 use dht_bandits::{ArmId, Error, LinUcb, Observation, Policy, Request, Ridge, Thompson, Ucb};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+
+use crate::support::{assert_close, rng};
 
 const BITS: u32 = 6;
 

@@ -2,13 +2,14 @@
 //!
 //! A change of these values breaks replays and must be listed in the changelog.
 
-use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, LinTs, LinUcb, Policy, Request, Ridge, Thompson, Ucb,
     exploration::EpsilonGreedy,
     policy::{Disjoint, Feedback, Hybrid, TopK, Uniform},
     posterior::{DiagonalLaplace, FullLaplace},
 };
+
+use crate::support::{featured, normals, rng};
 
 // Twenty-four rounds in three dimensions with four arms: the chosen arms as digits, and the final mean of arm 2.
 macro_rules! golden {

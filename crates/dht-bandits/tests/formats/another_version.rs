@@ -1,7 +1,5 @@
 //! Bytes of another format version give the right value or a typed error.
 
-use crate::round_trip::{read, write};
-use crate::values::every_setting;
 use dht_bandits::{
     ArmId, Decision, LinUcb, Policy, Request, Ridge, Ucb,
     log::LoggedDecision,
@@ -9,6 +7,9 @@ use dht_bandits::{
 };
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Serialize;
+
+use crate::round_trip::{read, write};
+use crate::values::every_setting;
 
 fn policy() -> LinUcb {
     let mut policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();

@@ -1,13 +1,15 @@
 //! Writes and reads one value in every format.
 
-use crate::values::every_value;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
 use std::any::{Any, type_name};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::values::every_value;
 
 /// Formats with field names (JSON, CBOR, MessagePack) and formats by position (MessagePack, postcard).
 const FORMATS: [&str; 5] = ["JSON", "CBOR", "MessagePack named", "MessagePack", "postcard"];

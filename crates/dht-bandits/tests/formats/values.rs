@@ -1,6 +1,5 @@
 //! Values of every public type that implements serde.
 
-use crate::round_trip::Visit;
 use dht_bandits::{
     ArmId, Choice, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
     evaluation::{
@@ -19,6 +18,8 @@ use dht_bandits::{
     simulation::{Comparison, GlmEnvironment},
 };
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+
+use crate::round_trip::Visit;
 
 const ARMS: [ArmId; 3] = [ArmId::new(0), ArmId::new(1), ArmId::new(2)];
 const CONTEXT: [f64; 2] = [0.1, -1.5];

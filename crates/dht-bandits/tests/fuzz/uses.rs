@@ -1,6 +1,5 @@
 //! Uses of a value that was read from a damaged file.
 
-use crate::corpus::{DiscountedLinUcb, Healthy, context, hybrid, per_arm, rng, shared, text};
 use dht_bandits::{
     ArmId, Decision, LinTs, LinUcb, Normalizer, Observation, Policy, Request, Result, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration},
@@ -13,6 +12,8 @@ use dht_bandits::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::corpus::{DiscountedLinUcb, Healthy, context, hybrid, per_arm, rng, shared, text};
 
 /// Checks a value: each of its uses either succeeds and leaves a value that can be saved, or refuses and changes
 /// nothing.

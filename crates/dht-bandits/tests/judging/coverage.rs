@@ -1,7 +1,8 @@
 //! Coverage of 95 % intervals over 2,000 logs. The fraction from Binomial(2000, .95) has a deviation of .005.
 
-use crate::world::{VALUE, log, rng, rounds, target, targets};
 use dht_bandits::evaluation::{ConfidenceSequence, Estimator, OffPolicy, OutcomeModel};
+
+use crate::world::{VALUE, log, rng, rounds, target, targets};
 
 const LOGS: usize = 2000;
 

@@ -1,6 +1,5 @@
 //! Rows that represent other rows which the log left out.
 
-use crate::world::{arm, moments, rng};
 use dht_bandits::{
     ArmId, Error,
     evaluation::{
@@ -11,6 +10,8 @@ use dht_bandits::{
     policy::Uniform,
 };
 use rand::RngExt;
+
+use crate::world::{arm, moments, rng};
 
 /// Arm 0 pays with probability .2, arm 1 with .1. Rows without a reward are logged with probability 1 − p.
 fn log(count: usize, drop_probability: f64, seed: u64) -> Vec<LoggedDecision> {

@@ -1,10 +1,11 @@
 //! Each estimator: numbers computed by hand, expectation and variance by enumeration, SLOPE, and refusals.
 
-use crate::world::{VALUE, every_round, moments, rng, rounds};
 use dht_bandits::{
     Error,
     evaluation::{Estimator, LoggedRound, OffPolicy, Prediction, RunningEstimates},
 };
+
+use crate::world::{VALUE, every_round, moments, rng, rounds};
 
 /// Reward, propensity, target, q̂, V̂: weights ½, 2, 4, 0.
 fn four_rounds() -> Vec<LoggedRound> {

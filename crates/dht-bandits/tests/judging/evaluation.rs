@@ -1,6 +1,5 @@
 //! Tables of all estimates, support, and replay.
 
-use crate::world::{VALUE, arm, log, moments, rng, target};
 use dht_bandits::{
     Error, LinUcb, Policy, Ridge, Ucb,
     evaluation::{Evaluation, EvaluationSettings, OutcomeModel, Replay, Target},
@@ -9,6 +8,8 @@ use dht_bandits::{
     simulation::{Curve, Environment, GlmEnvironment},
 };
 use rand::RngExt;
+
+use crate::world::{VALUE, arm, log, moments, rng, target};
 
 #[test]
 fn one_table_has_every_estimate_of_every_policy() {

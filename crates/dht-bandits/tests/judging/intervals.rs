@@ -1,6 +1,5 @@
 //! Intervals and verdicts of a table: coverage, levels, and estimators without intervals.
 
-use crate::world::{LOGGING, TARGET, VALUE, arm, log, rng, target};
 use dht_bandits::{
     ArmId, Error, Request, Result,
     evaluation::{
@@ -9,6 +8,8 @@ use dht_bandits::{
     },
     log::LoggedDecision,
 };
+
+use crate::world::{LOGGING, TARGET, VALUE, arm, log, rng, target};
 
 /// Value of the evaluated policy: ½(.7·.2 + .3·.8) + ½(.6·.6 + .4·.4).
 const LOGGED_VALUE: f64 = 0.45;

@@ -1,6 +1,5 @@
 //! Slate policies evaluated from the log of another policy, compared with their true rewards.
 
-use crate::world::{arm, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson,
     evaluation::{LoggedRound, OffPolicy},
@@ -10,6 +9,8 @@ use dht_bandits::{
     policy::{Feedback, TopK},
 };
 use rand::{Rng, RngExt};
+
+use crate::world::{arm, rng};
 
 /// Probability of a click on each of six items, by context. The position does not matter.
 const CLICKS: [[f64; 6]; 2] = [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.7, 0.1, 0.5, 0.1, 0.3, 0.1]];

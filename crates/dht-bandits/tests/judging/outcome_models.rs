@@ -1,6 +1,5 @@
 //! Cross-fitted models: never fitted on the rows that they predict, right if the reward is linear, and MRDR.
 
-use crate::world::{VALUE, arm, log, moments, rng, targets};
 use dht_bandits::{
     ArmId, Error,
     evaluation::{Estimator, LoggedRound, OffPolicy, OutcomeModel},
@@ -8,6 +7,8 @@ use dht_bandits::{
 };
 use nalgebra::{Matrix2, Matrix3, Vector2, Vector3};
 use rand::{Rng, RngExt};
+
+use crate::world::{VALUE, arm, log, moments, rng, targets};
 
 type Targets = Vec<Vec<(dht_bandits::ArmId, f64)>>;
 

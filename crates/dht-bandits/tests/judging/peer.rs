@@ -1,8 +1,9 @@
 //! Estimates of the Open Bandit Pipeline from the same log, computed by `scripts/golden_off_policy.py`.
 
+use std::collections::BTreeMap;
+
 use dht_bandits::evaluation::{Estimator, LoggedRound, OffPolicy};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
 struct Golden {

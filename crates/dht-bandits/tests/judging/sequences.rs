@@ -1,10 +1,11 @@
 //! Confidence sequences: validity at all times, the direction of bets, refusals.
 
-use crate::world::{VALUE, draw, rng, round};
 use dht_bandits::{
     Error,
     evaluation::{ConfidenceSequence, LoggedRound, Prediction},
 };
+
+use crate::world::{VALUE, draw, rng, round};
 
 #[test]
 fn one_bet_is_the_bet_computed_by_hand() {

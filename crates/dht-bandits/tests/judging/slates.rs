@@ -1,6 +1,5 @@
 //! Pseudo-inverse estimator, checked by enumeration.
 
-use crate::world::{arm, moments, rng};
 use dht_bandits::{
     ArmId, Error, Request, Ridge,
     evaluation::{Estimate, LoggedRound, OffPolicy, PseudoInverse},
@@ -9,6 +8,8 @@ use dht_bandits::{
     policy::{ArmFeedback, Feedback, TopK},
 };
 use rand::RngExt;
+
+use crate::world::{arm, moments, rng};
 
 type Slates = Vec<(Vec<ArmId>, f64)>;
 

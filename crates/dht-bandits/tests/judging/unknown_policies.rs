@@ -1,6 +1,5 @@
 //! Logs of unknown policies, and policies that learned from the log that judges them.
 
-use crate::world::{VALUE, arm, log, rng, target};
 use dht_bandits::{
     ArmId, Error, LinUcb, Policy, Ridge, Ucb,
     evaluation::{
@@ -10,6 +9,8 @@ use dht_bandits::{
     log::LoggedDecision,
 };
 use rand::RngExt;
+
+use crate::world::{VALUE, arm, log, rng, target};
 
 fn better() -> Target<'static> {
     Target::new("better", |request| Ok(target(request.context)))

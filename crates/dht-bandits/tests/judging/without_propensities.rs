@@ -1,6 +1,5 @@
 //! Rows without a propensity: only the direct method accepts them, and other estimators name them in an error.
 
-use crate::world::{arm, log, rng, targets};
 use dht_bandits::{
     Error, Ridge, Ucb,
     evaluation::{
@@ -10,6 +9,8 @@ use dht_bandits::{
     log::{LoggedDecision, LoggedSlate, ShownArm},
     policy::{Feedback, TopK, Uniform},
 };
+
+use crate::world::{arm, log, rng, targets};
 
 /// Log whose row 7 has no propensity.
 fn rows() -> Vec<LoggedDecision> {

@@ -1,13 +1,15 @@
 //! Recovery after a crash: rewards since the last save are learned again from the log.
 
-use crate::support::{decision, read, rng};
+use std::collections::VecDeque;
+
 use dht_bandits::{
     LinTs, Policy, Request, Ridge, Thompson,
     exploration::EpsilonGreedy,
     log::{DecisionLog, LogReader, LogSettings},
     policy::{Feedback, TopK},
 };
-use std::collections::VecDeque;
+
+use crate::support::{decision, read, rng};
 
 #[test]
 fn a_policy_goes_on_from_its_last_save_to_the_bit() {

@@ -1,14 +1,16 @@
 //! Binary states: complete, torn, damaged, and of another type.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
-use crate::support::rng;
+use std::fs;
+
 use dht_bandits::exploration::SquareCb;
 use dht_bandits::features::{FeatureSpace, SparseContext};
 use dht_bandits::log::{DecisionLog, LogSettings};
 use dht_bandits::policy::{AnyPolicy, Checkpoint, RewardType, SparsePolicy, load_binary, save_binary};
 use dht_bandits::posterior::DiagonalLaplace;
 use dht_bandits::{Error, LinTs, LinUcb, Policy, Request, Ridge, Thompson, Ucb};
-use std::fs;
+
+use crate::support::rng;
 
 fn trained() -> LinUcb {
     let mut policy = LinUcb::new(3, 4, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();

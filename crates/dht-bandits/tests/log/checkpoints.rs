@@ -1,15 +1,17 @@
 //! Policies that are saved with their position in the log: restored exactly, torn, and from another log.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
-use crate::support::{decision, rng};
+use std::fs;
+use std::path::PathBuf;
+
 use dht_bandits::{
     Error, LinTs, LinUcb, Policy, Request, Ridge, Thompson, Ucb,
     exploration::EpsilonGreedy,
     log::{DecisionLog, LogError, LogProblem, LogSettings, RewardRule},
     policy::{Checkpoint, Feedback, TopK},
 };
-use std::fs;
-use std::path::PathBuf;
+
+use crate::support::{decision, rng};
 
 type Slates = TopK<Ridge, EpsilonGreedy>;
 

@@ -1,14 +1,16 @@
 //! Joining, horizons, rotation, crashes, refusals.
 
-use crate::support::{decision, read, rng};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
 use dht_bandits::{
     ArmId, LinTs, Policy, Request, Ridge, Thompson,
     log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings},
     policy::{ContextFree, Ucb1},
 };
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::Path;
+
+use crate::support::{decision, read, rng};
 
 const CLICKS: LogSettings = LogSettings::new().with_horizon(Some(10.0)).with_default_reward(Some(0.0));
 

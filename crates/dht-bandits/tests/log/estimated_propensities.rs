@@ -1,7 +1,6 @@
 //! Logs of decisions whose propensities are estimates with a standard error.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
-use crate::support::{read, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson,
     evaluation::{Evaluation, EvaluationSettings, Target},
@@ -9,6 +8,8 @@ use dht_bandits::{
     policy::{SharedPropensity, TopK},
 };
 use rand_distr::{Distribution, StandardNormal};
+
+use crate::support::{read, rng};
 
 const ARMS: u64 = 8;
 

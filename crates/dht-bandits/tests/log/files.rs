@@ -1,9 +1,11 @@
 //! Files that do not belong to the log, and files that a crash or a full disk left.
 
-use crate::support::{decision, read};
-use dht_bandits::log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings};
 use std::fs;
 use std::path::Path;
+
+use dht_bandits::log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings};
+
+use crate::support::{decision, read};
 
 const SMALL: LogSettings = LogSettings::new().with_rotate_bytes(560);
 

@@ -1,10 +1,11 @@
 //! CSV and dsjson, valid and damaged.
 
+use std::io::BufRead;
+
 use dht_bandits::{
     ArmId, Policy,
     log::{CsvRows, DsjsonRows, LogError, LogProblem, LoggedDecision},
 };
-use std::io::BufRead;
 
 fn rows() -> Vec<LoggedDecision> {
     let all: Vec<_> = [0.1, 0.2, 0.7].iter().zip(3..).map(|(share, arm)| (ArmId::new(arm), *share)).collect();

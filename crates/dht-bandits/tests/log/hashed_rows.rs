@@ -1,7 +1,6 @@
 //! Logs of other programs with hashed features: Vowpal Wabbit's text format, dsjson, JSON lines and CSV.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
-use crate::support::rng;
 use dht_bandits::evaluation::{Evaluation, EvaluationSettings, Target};
 use dht_bandits::exploration::{EpsilonGreedy, SquareCb};
 use dht_bandits::features::{FeatureHasher, SparseContext};
@@ -12,6 +11,8 @@ use dht_bandits::log::{
 use dht_bandits::policy::{AdaGrad, Checkpoint, SparsePolicy};
 use dht_bandits::posterior::DiagonalLaplace;
 use dht_bandits::{ArmId, Error, Policy, Request};
+
+use crate::support::rng;
 
 fn hasher() -> FeatureHasher {
     FeatureHasher::new(18).unwrap().with_names()

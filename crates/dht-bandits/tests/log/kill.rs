@@ -1,10 +1,12 @@
 //! A process that is killed while it logs loses at most the line that it was writing.
 
-use crate::support::{decision, read};
-use dht_bandits::log::{DecisionLog, LogSettings};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+
+use dht_bandits::log::{DecisionLog, LogSettings};
+
+use crate::support::{decision, read};
 
 const FOLDER: &str = "DHT_BANDITS_KILLED_LOG";
 

@@ -1,9 +1,11 @@
 //! Logs in which some files are missing.
 
-use crate::support::{decision, read};
-use dht_bandits::log::{DecisionLog, LogError, LogReader, LogSettings};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use dht_bandits::log::{DecisionLog, LogError, LogReader, LogSettings};
+
+use crate::support::{decision, read};
 
 const READ: LogSettings = LogSettings::new().with_horizon(Some(1000.0));
 

@@ -1,13 +1,15 @@
 //! Refusals say what is wrong.
 
-use crate::support::{decision, read, rng};
+use std::fs;
+
 use dht_bandits::{
     ArmId, Decision, Error,
     evaluation::{Evaluation, EvaluationSettings, Target},
     log::{DecisionLog, LogError, LogProblem, LogSettings, LoggedDecision},
     policy::Feedback,
 };
-use std::fs;
+
+use crate::support::{decision, read, rng};
 
 #[test]
 fn a_time_that_is_no_number_is_named_before_the_horizon() {

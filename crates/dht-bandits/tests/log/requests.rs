@@ -1,6 +1,5 @@
 //! Requests in the log: a policy with features of arms is evaluated from its own log.
 
-use crate::support::{decision, read, rng};
 use dht_bandits::{
     ArmId, Policy, Request,
     evaluation::{Evaluation, EvaluationSettings, OutcomeModel, Target},
@@ -9,6 +8,8 @@ use dht_bandits::{
     policy::Hybrid,
 };
 use rand::RngExt;
+
+use crate::support::{decision, read, rng};
 
 const CLICKS: LogSettings = LogSettings::new().with_default_reward(Some(0.0));
 

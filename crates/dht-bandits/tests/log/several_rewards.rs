@@ -1,8 +1,9 @@
 //! Several rewards of one decision: the first, the last, or their sum.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
-use crate::support::{decision, read};
 use dht_bandits::log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings, RewardRule};
+
+use crate::support::{decision, read};
 
 fn settings(rule: RewardRule) -> LogSettings {
     LogSettings::default().with_horizon(Some(100.0)).with_reward_rule(rule)

@@ -1,6 +1,8 @@
 //! Slates and the feedback on them: joining, refusals, rotation, torn lines, and learning.
 
-use crate::support::{decision, read, rng};
+use std::fs;
+use std::path::Path;
+
 use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson,
     evaluation::{LoggedRound, OffPolicy},
@@ -14,8 +16,8 @@ use dht_bandits::{
     posterior::DiagonalLaplace,
 };
 use rand::RngExt;
-use std::fs;
-use std::path::Path;
+
+use crate::support::{decision, read, rng};
 
 const FIRST: &str = "00000000.jsonl";
 const LEFT_OUT: LogSettings = LogSettings::new().with_horizon(Some(10.0)).with_unobserved(false);

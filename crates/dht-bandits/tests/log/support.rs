@@ -1,5 +1,7 @@
 //! Decisions and folders for the tests.
 
+use std::path::Path;
+
 use dht_bandits::{
     Decision, Policy, Request,
     log::{JoinedDecision, LogError, LogReader, LogSettings},
@@ -7,7 +9,6 @@ use dht_bandits::{
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use std::path::Path;
 
 pub fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)

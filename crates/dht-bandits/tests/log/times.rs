@@ -1,7 +1,8 @@
 //! Clock of the log: times that go backwards, and invalid times.
 
-use crate::support::{decision, read};
 use dht_bandits::log::{DecisionLog, LogError, LogProblem, LogSettings};
+
+use crate::support::{decision, read};
 
 const READ: LogSettings = LogSettings::new().with_horizon(Some(10.0)).with_default_reward(Some(0.0));
 

@@ -2,7 +2,8 @@
 //!
 //! For a million draws each, run `DHT_DRAWS=1000000 cargo test -p dht-bandits --release --test statistical`.
 
-use crate::support::{draws, normals};
+use std::collections::{BTreeMap, BTreeSet};
+
 use dht_bandits::{
     ArmId, Choice, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration, Floor, Softmax, SquareCb},
@@ -11,7 +12,8 @@ use dht_bandits::{
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use std::collections::{BTreeMap, BTreeSet};
+
+use crate::support::{draws, normals};
 
 const ARMS: u64 = 100;
 const FEATURES: usize = 4;

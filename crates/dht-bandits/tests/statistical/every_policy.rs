@@ -1,7 +1,6 @@
 //! Propensities compared with frequencies of draws, for policies that wrap others, forget, ignore contexts or come from
 //! settings.
 
-use crate::support::{check, normals};
 use dht_bandits::{
     ArmId, LinTs, Normalizer, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
@@ -14,6 +13,8 @@ use dht_bandits::{
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+
+use crate::support::{check, normals};
 
 const ARMS: usize = 6;
 const THOMPSON: Thompson = Thompson { alpha: 0.8 };

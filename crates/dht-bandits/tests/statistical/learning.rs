@@ -1,6 +1,5 @@
 //! Policies find the best arm of simulated environments, over several seeds.
 
-use crate::slate_environment::{CascadeEnvironment, ClickEnvironment, total_regret};
 use dht_bandits::{
     ArmId, LinTs, LinUcb, Policy, Request, Ridge, Thompson, Ucb,
     exploration::EpsilonGreedy,
@@ -12,6 +11,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
+
+use crate::slate_environment::{CascadeEnvironment, ClickEnvironment, total_regret};
 
 const ROUNDS: usize = 5000;
 

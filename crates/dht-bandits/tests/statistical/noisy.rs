@@ -1,9 +1,10 @@
 //! Recommended policies on noisy rewards whose best arm is known.
 
-use crate::noisy_worlds::{CONFIRMATION, Column, Contexts, Outcome, SELECTION, World};
 use dht_bandits::policy::{AnyPolicy, RewardType};
 use dht_bandits::{Policy, Request};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+
+use crate::noisy_worlds::{CONFIRMATION, Column, Contexts, Outcome, SELECTION, World};
 
 fn run(column: Column, seed: u64) -> Outcome {
     let Contexts::Segments(segments) = column.contexts else { panic!("{}", column.name) };

@@ -2,7 +2,6 @@
 //!
 //! For a million draws each, run `DHT_DRAWS=1000000 cargo test -p dht-bandits --release --test statistical`.
 
-use crate::support::{check, draws, normals};
 use dht_bandits::{
     ArmId, LinTs, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
@@ -11,6 +10,8 @@ use dht_bandits::{
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+
+use crate::support::{check, draws, normals};
 
 const ARMS: usize = 6;
 

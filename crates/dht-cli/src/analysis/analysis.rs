@@ -18,7 +18,7 @@ pub enum Analysis {
     Classes(ClassAnalysis),
     /// Several labels for each text.
     Labels(LabelAnalysis),
-    /// A number for each text.
+    /// Number for each text.
     Numbers(NumberAnalysis),
 }
 

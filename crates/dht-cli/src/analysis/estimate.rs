@@ -5,10 +5,10 @@ use serde::Serialize;
 /// Quantile of the standard normal distribution for a two-sided 95 % interval.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// A score with the ends of its 95 % interval.
+/// Score with the ends of its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The score.
+    /// Score.
     pub value: f64,
     /// Lower end of the interval.
     pub low: f64,

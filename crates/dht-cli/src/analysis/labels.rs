@@ -16,7 +16,7 @@ pub struct WrongLabel {
     /// Text of the row.
     #[serde(flatten)]
     pub text: RowText,
-    /// The label.
+    /// Label.
     pub label: String,
     /// True if the row has the label, and the model does not predict it.
     pub left_out: bool,

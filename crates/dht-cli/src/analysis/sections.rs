@@ -59,7 +59,7 @@ impl Section {
 /// SVG figure with an alternative text.
 #[derive(Debug, Clone)]
 pub struct Figure {
-    /// The SVG without its opening `<svg`.
+    /// SVG without its opening `<svg`.
     pub svg: String,
     /// Alternative text.
     pub alt: String,

@@ -11,7 +11,7 @@ use crate::training::identity;
 
 /// Model with the checksum of the files that it was loaded from.
 pub struct Loaded {
-    /// The model.
+    /// Model.
     pub model: TextModel,
     /// SHA-256 of the model's `dht.json`, which has the checksums of its other files. For a Hugging Face directory,
     /// SHA-256 over all its files.

@@ -19,6 +19,9 @@ use dht_dynamic::{
     Answer, Engine, Error as DynamicError, Query,
     serving::{Origin, TextModel},
 };
+use explanation::explain;
+use rows::{InputRow, RowReader, Source};
+use written::{AnswerWriter, ExtraColumns, Outcome, OutputFormat};
 
 use super::loaded::{Loaded, load};
 use super::target::TargetArguments;
@@ -28,9 +31,6 @@ use crate::partitions::{Totals, url, write_file};
 use crate::progress::report;
 use crate::texts::{RowArguments, check_pair, other_columns_note};
 use crate::training::{Interruption, saved_directory};
-use explanation::explain;
-use rows::{InputRow, RowReader, Source};
-use written::{AnswerWriter, ExtraColumns, Outcome, OutputFormat};
 
 /// Maximum number of texts in one call of the engine.
 const ROWS: usize = 2048;

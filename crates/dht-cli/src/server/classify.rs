@@ -79,7 +79,7 @@ pub(super) async fn invoke(State(app): State<Arc<App>>, headers: HeaderMap, body
     answering::answer(app, &headers, body, parse_any).await
 }
 
-/// The server's own form of requests and answers.
+/// Requests and answers in the server's own form, neither vLLM's nor text-embeddings-inference's.
 struct OwnForm;
 
 #[derive(Debug, Serialize)]

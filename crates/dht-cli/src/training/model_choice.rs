@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use candle_core::Device;
 use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::Dataset;
 use dht_dynamic::transformer::config::ModelSize;
@@ -13,8 +14,6 @@ use dht_dynamic::transformer::pretrained::{PretrainedWeights, SentenceModel};
 use dht_dynamic::transformer::storage::StoredTensor;
 use dht_dynamic::transformer::{BertConfig, Encoder, Pooling, TextClassifier, TextTokenizer};
 use rand_chacha::ChaCha8Rng;
-
-use candle_core::Device;
 
 use super::identity::identity;
 use crate::error::{Error, Result};

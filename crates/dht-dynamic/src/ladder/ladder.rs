@@ -165,7 +165,8 @@ impl<'a> Ladder<'a> {
         let front = texts.joined().is_none().then_some(front);
         let rung_2 = self.fine_tuned(&tuned, front, rng)?;
         // Exits of few texts learn from fewer rows than those of rung 1, and may lose what the encoder has gained.
-        let best = if self.pays(rung_2.loss, &rung_1) { rung_2 } else { rung_1 };
+        let is_better = self.pays(rung_2.loss, &rung_1) && self.outweighs_rows(&rung_2, &rung_1);
+        let best = if is_better { rung_2 } else { rung_1 };
         Ok(self.end(best, stop))
     }
 
@@ -220,6 +221,16 @@ impl<'a> Ladder<'a> {
     /// Returns whether a loss of rung 2 is a reason to prefer it to rung 1.
     fn pays(&self, loss: f64, rung_1: &RungModel) -> bool {
         loss <= (1.0 - LEAST_FALL) * rung_1.loss || self.settings.least == Rung::FineTuned
+    }
+
+    /// Returns whether rung 2 is better by more than chance, where rung 1 has learned from the validation texts as well: its
+    /// mean loss is lower by at least one standard error of the paired differences. Otherwise, the validation texts that
+    /// rung 2 lacks are worth more than what it gained on them.
+    fn outweighs_rows(&self, rung_2: &RungModel, rung_1: &RungModel) -> bool {
+        if rung_1.out_of_fold.is_none() || self.settings.least == Rung::FineTuned {
+            return true;
+        }
+        lower_by_one_error(&rung_1.losses, &rung_2.losses)
     }
 
     /// Records score and cost of a rung.
@@ -283,8 +294,31 @@ impl<'a> Ladder<'a> {
     }
 }
 
+/// Returns whether the mean of `after` is lower than that of `before` by at least one standard error of the differences.
+fn lower_by_one_error(before: &[f64], after: &[f64]) -> bool {
+    let falls: Vec<f64> = before.iter().zip(after).map(|(before, after)| before - after).collect();
+    let rows = falls.len() as f64;
+    let mean = falls.iter().sum::<f64>() / rows;
+    let variance = falls.iter().map(|fall| (fall - mean).powi(2)).sum::<f64>() / (rows - 1.0).max(1.0);
+    mean >= (variance / rows).sqrt()
+}
+
 /// FLOPs of the forward pass over a data set, and of what `more` adds.
 pub(super) fn cost(classifier: &TextClassifier, data: &EncodedDataset, more: impl Fn(Load) -> u64) -> u64 {
     let loads = data.lengths().into_iter().map(Load::of_text);
     loads.map(|load| classifier.forward_flops(load).0 + more(load)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fall_of_one_standard_error_counts() {
+        // Differences 1, 3: mean 2, standard error 1.
+        assert!(lower_by_one_error(&[2.0, 4.0], &[1.0, 1.0]));
+        // Differences -1, 1.5: mean .25, standard error 1.25.
+        assert!(!lower_by_one_error(&[1.0, 2.5], &[2.0, 1.0]));
+        assert!(lower_by_one_error(&[1.0], &[1.0]) && !lower_by_one_error(&[1.0], &[2.0]));
+    }
 }

@@ -31,7 +31,7 @@ pub struct HardConcrete {
 }
 
 impl Default for HardConcrete {
-    /// The paper's β = 2/3, γ = −.1 and ζ = 1.1. The initial P(z > 0) = .97 is this crate's choice.
+    /// Constants of the paper: β = 2/3, γ = −.1 and ζ = 1.1. The initial P(z > 0) = .97 is this crate's choice.
     fn default() -> Self {
         Self { start: 2.0, temperature: 2.0 / 3.0, low: -0.1, high: 1.1 }
     }

@@ -29,7 +29,7 @@ pub struct Sigmoid {
 }
 
 impl Default for Sigmoid {
-    /// The report's start and threshold, 5 and .01, with a bound of 5. The report states no bound. It is 5 here because
+    /// Start and threshold of the report, 5 and .01, with a bound of 5. The report states no bound. It is 5 here because
     /// a step of the report can move α from 5 to −5.
     fn default() -> Self {
         Self { start: 5.0, threshold: 0.01, bound: Some(5.0) }

@@ -9,13 +9,12 @@
 //! | [`pabee`] | exits trained jointly, patience (Zhou et al. 2020) | [`SearchObjective`] |
 //! | [`NgramClassifier`](dht_dynamic::exit::NgramClassifier) | logistic regression on tf-idf of n-grams; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |
 
+use dht_dynamic::training::FrozenExits;
+use dht_dynamic::{DynamicModel, Predictor};
 use dht_transformer::{
     Objective, TextClassifier,
     tasks::{Distillation, FineTuning},
 };
-
-use dht_dynamic::training::FrozenExits;
-use dht_dynamic::{DynamicModel, Predictor};
 
 use crate::error::Error;
 use crate::model::SearchModel;

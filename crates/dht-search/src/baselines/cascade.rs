@@ -1,13 +1,12 @@
 //! Cascade of models: a text continues to the next model while the previous one is not confident.
 
-use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier};
-
 use dht_dynamic::exit::{NgramClassifier, Stacker};
 use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
+use dht_dynamic::{Route, route::ModelShape};
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier};
 
 use super::stacking::{check_classes, log_probabilities_of, shape_of};
 use crate::error::{Error, Result};
-use dht_dynamic::{Route, route::ModelShape};
 
 /// Returns whether a row continues to the next stage: its largest probability is below the threshold. At a threshold of
 /// 1 or above every row continues, even if its largest probability is rounded to 1.

@@ -1,13 +1,12 @@
 //! Stacking of an n-gram classifier and a transformer classifier: both read every text, and their weighted
 //! log-probabilities are added.
 
-use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier, tensors::log_softmax};
-
 use dht_dynamic::exit::{NgramClassifier, Stacker};
 use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
+use dht_dynamic::{Route, route::ModelShape};
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier, tensors::log_softmax};
 
 use crate::error::{Error, Result};
-use dht_dynamic::{Route, route::ModelShape};
 
 /// Log-probabilities of a classifier for a batch.
 pub(super) fn log_probabilities_of(

@@ -2,6 +2,7 @@
 //!
 //! The [parent module](super) lists what is counted.
 
+use dht_dynamic::Route;
 use serde::{Deserialize, Serialize};
 
 use super::flops::FlopsCost;
@@ -9,7 +10,6 @@ use super::layer_head::LayerHeadCount;
 use super::measured::MeasuredCost;
 use super::own_cost::OwnCost;
 use crate::error::Result;
-use dht_dynamic::Route;
 
 /// Cost of a route that the bandits weigh against its loss, with the price λ
 /// ([`RewardShape::Utility`](crate::reward::RewardShape::Utility) and [`Gain`](crate::reward::RewardShape::Gain)).
@@ -40,7 +40,7 @@ use dht_dynamic::Route;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CostModel {
-    /// The paper's estimate, layers × heads.
+    /// Estimate of the paper, layers × heads.
     LayerHeadProduct(LayerHeadCount),
     /// FLOPs of the matrix products, at the text's length.
     #[default]

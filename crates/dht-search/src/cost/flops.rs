@@ -1,10 +1,10 @@
 //! Cost of a route in FLOPs of its matrix products; the [parent module](super) lists what is counted.
 
+use dht_dynamic::{Route, route::ModelShape};
 use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, Load, Width};
 
 use super::WidthCoupling;
 use crate::error::{Error, Result};
-use dht_dynamic::{Route, route::ModelShape};
 
 /// Cost of routes in FLOPs, for a model of equal blocks (layers). It counts every multiply-add of the matrix products
 /// that run, at the text's true length.

@@ -1,8 +1,7 @@
-//! The paper's cost estimate: layers × heads.
-
-use serde::{Deserialize, Serialize};
+//! Cost estimate of the paper: layers × heads.
 
 use dht_dynamic::{Route, route::ModelShape};
+use serde::{Deserialize, Serialize};
 
 /// Variant of the paper's cost estimate, layers × heads.
 ///

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use candle_core::Device;
+use dht_dynamic::{Route, route::ModelShape};
 use dht_transformer::{Encoder, Encoding, ForwardContext, HeadSet, PackedBatch, Sample, SampleGroup};
 use serde::{Deserialize, Serialize};
 
 use super::WidthCoupling;
 use crate::error::{Error, Result};
-use dht_dynamic::{Route, route::ModelShape};
 
 /// Measured seconds of one layer with a fixed number of heads and text length.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -3,10 +3,10 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use dht_dynamic::Route;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use dht_dynamic::Route;
 
 /// Custom cost of a route, for example energy, money, or seconds on another machine.
 ///

@@ -1,13 +1,13 @@
 //! Evaluation of a model on routes that the caller sets.
 
+use dht_dynamic::Route;
+use dht_dynamic::passage::{PassedExits, Walk};
+use dht_dynamic::{BatchPredictions, Evaluation, Predictor, evaluate};
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
 
 use crate::error::{Error, Result};
 use crate::model::SearchModel;
 use crate::routing::{FixedRoutes, Preparation, RouteChoice};
-use dht_dynamic::Route;
-use dht_dynamic::passage::{PassedExits, Walk};
-use dht_dynamic::{BatchPredictions, Evaluation, Predictor, evaluate};
 
 /// Predictor that runs each row on the route that `routes` sets for it.
 struct OnRoutes<'a> {

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample};
-
 use dht_dynamic::passage::{PassedExits, Walk};
 use dht_dynamic::router::{Decisions, Mode};
 use dht_dynamic::{BatchPredictions, Evaluation, Prediction, Predictor, evaluate};
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample};
 
 use crate::error::{Error, Result};
 use crate::model::SearchModel;

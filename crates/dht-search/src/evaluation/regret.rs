@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dht_dynamic::Evaluation;
+use dht_dynamic::Route;
 use dht_transformer::EncodedDataset;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,6 @@ use super::on_routes::evaluate_on;
 use crate::error::{Error, Result};
 use crate::model::SearchModel;
 use crate::space::RouteArms;
-use dht_dynamic::Route;
 
 /// Evaluations of a data set on each fixed arm: each evaluation runs all texts on the same route.
 ///

@@ -2,7 +2,11 @@
 
 use candle_core::{Device, Tensor};
 use dht_dynamic::Error as Dynamic;
+use dht_dynamic::exit::ExitReads;
+use dht_dynamic::passage::{GroupTrace, PassedExits, Walk};
+use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
 use dht_dynamic::{Evaluation, Predictor};
+use dht_dynamic::{Route, Router};
 use dht_transformer::{
     BertConfig, EncodedDataset, Encoding, ForwardContext, HeadPlan, Hidden, Sample, tensors::log_softmax,
 };
@@ -15,10 +19,6 @@ use crate::model::SearchModel;
 use crate::routing::{FixedRoutes, Learner, random_heads};
 use crate::settings::SearchSettings;
 use crate::space::{Preset, SearchSpace};
-use dht_dynamic::exit::ExitReads;
-use dht_dynamic::passage::{GroupTrace, PassedExits, Walk};
-use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
-use dht_dynamic::{Route, Router};
 
 /// Calls [`dht_dynamic::evaluate`], with the error type of this crate.
 pub(super) fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
+use dht_dynamic::{Route, Router};
 use dht_transformer::HeadSet;
 
 use super::learner::{Learner, kept};
 use crate::error::{Error, Result};
 use crate::space::{RouteArms, SearchSpace};
-use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
-use dht_dynamic::{Route, Router};
 
 /// Predefined route of a sample, and the heads that it keeps in each dynamic group.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! List of differences between a search and the paper.
 
+use dht_dynamic::route::ModelShape;
 use dht_transformer::Pooling;
 use serde_json::Value;
 
@@ -8,7 +9,6 @@ use super::routing::ContextDesign;
 use super::settings::SearchSettings;
 use super::training::Dispatch;
 use crate::space::{BaseState, Preset, SearchSpace, SevenLayerHeads};
-use dht_dynamic::route::ModelShape;
 
 /// Layers, heads and width of the encoder in the paper's experiments (6.1).
 const PAPERS_ENCODER: (usize, usize, usize) = (12, 12, 768);

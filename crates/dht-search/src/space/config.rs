@@ -1,14 +1,14 @@
 //! Configuration of a search space, and its validation.
 
 use dht_dynamic::Error as Dynamic;
-use serde::{Deserialize, Serialize};
-
-use super::notation::resolve;
-use crate::error::{Error, Result};
 use dht_dynamic::{
     Route,
     route::{BaseState, Layout, ModelShape, RouteSpec},
 };
+use serde::{Deserialize, Serialize};
+
+use super::notation::resolve;
+use crate::error::{Error, Result};
 
 /// Search method: whether bandits select depth and heads one after the other (tree) or at once (integrated).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use dht_dynamic::Error as Dynamic;
+
 use super::config::SpaceConfig;
 use super::space::SearchSpace;
 use crate::error::{Error, Result};
-use dht_dynamic::Error as Dynamic;
 
 impl SpaceConfig {
     /// Parses and checks the TOML description of a search space.

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use dht_dynamic::route::BaseState;
+use dht_dynamic::route::ModelShape;
+use dht_dynamic::route::{RouteSpec, Segment};
 use serde::{Deserialize, Serialize};
 
 use super::config::{Search, SpaceConfig};
 use super::space::SearchSpace;
 use crate::error::{Error, Result};
-use dht_dynamic::route::BaseState;
-use dht_dynamic::route::ModelShape;
-use dht_dynamic::route::{RouteSpec, Segment};
 
 /// Search space of the paper's experiments (section 6.1), generalised to models of other sizes.
 ///

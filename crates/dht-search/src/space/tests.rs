@@ -1,10 +1,9 @@
-use proptest::prelude::*;
-
 use dht_dynamic::Error as Dynamic;
 use dht_dynamic::{
     Route,
     route::{ModelShape, RouteSpec},
 };
+use proptest::prelude::*;
 
 use super::*;
 use crate::error::Error;

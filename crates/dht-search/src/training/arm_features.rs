@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use dht_bandits::features::PyramidPool;
+use dht_dynamic::Route;
 use dht_transformer::{EncodedDataset, ForwardContext, HeadSet, Hidden, flops::FlopCount};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -11,7 +12,6 @@ use crate::error::Result;
 use crate::features::{ArmFeatures, PoolingPyramid, pooled};
 use crate::model::SearchModel;
 use crate::routing::random_heads;
-use dht_dynamic::Route;
 
 /// Running mean of vectors.
 #[derive(Default)]

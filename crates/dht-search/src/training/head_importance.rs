@@ -1,9 +1,9 @@
 //! Importance of heads: means of gate gradients over samples.
 
+use dht_dynamic::route::ModelShape;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use dht_dynamic::route::ModelShape;
 
 /// Importance E |∂L/∂ξ| of each head in each layer (Michel et al. 2019, equation 2). It is stored as a sum over the
 /// samples that kept the head, with their number.

@@ -1,13 +1,13 @@
 //! Recording of costs and decisions in the cost accounting.
 
+use dht_dynamic::Route;
+use dht_dynamic::exit::ExitReads;
+use dht_dynamic::passage::Trace;
 use dht_transformer::{PackedBatch, Progress};
 
 use super::objective::SearchObjective;
 use crate::cost::LayerHeadCount;
 use crate::error::Result;
-use dht_dynamic::Route;
-use dht_dynamic::exit::ExitReads;
-use dht_dynamic::passage::Trace;
 
 impl SearchObjective {
     /// Records the cost and the decisions of a batch that was trained on.

@@ -8,6 +8,10 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
+use dht_dynamic::passage::{PassedExits, Trace};
+use dht_dynamic::route::{RouteSpec, Segment};
+use dht_dynamic::router::{Decisions, ExitView, Mode};
+use dht_dynamic::{LogProbabilities, Router};
 use dht_transformer::{BertConfig, Encoder, Encoding, ForwardContext, HeadSet, Hidden, PackedBatch, Pooling, Sample};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
@@ -20,10 +24,6 @@ use crate::reward::RewardShape;
 use crate::routing::{Learner, Losses, Preparation};
 use crate::settings::{RouterKind, SearchSettings};
 use crate::space::{BaseState, Search, SearchSpace, SpaceConfig};
-use dht_dynamic::passage::{PassedExits, Trace};
-use dht_dynamic::route::{RouteSpec, Segment};
-use dht_dynamic::router::{Decisions, ExitView, Mode};
-use dht_dynamic::{LogProbabilities, Router};
 
 const HEADS: usize = 8;
 const KEPT: usize = 4;

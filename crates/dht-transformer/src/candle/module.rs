@@ -12,8 +12,8 @@ use crate::model::Encoder;
 use crate::tasks::TextClassifier;
 use crate::tensors::{HeadPlan, Parameters};
 
-/// Model as a `candle_nn::ModuleT` on token ids, (samples, length) in u32, without padding; for padded batches see
-/// [`PackedBatch::from_padded`].
+/// Model as a `candle_nn::ModuleT`, so that a candle program can train it. The input are token ids, (samples, length)
+/// in u32, without padding; for padded batches see [`PackedBatch::from_padded`].
 ///
 /// | model | result |
 /// |---|---|
@@ -23,6 +23,20 @@ use crate::tensors::{HeadPlan, Parameters};
 /// With `train`, all operations are in candle's graph, so that `loss.backward()` finds the gradients of all weights.
 /// The dropout masks depend on the seed and on the number of earlier calls with `train`. Without `train`, the fused
 /// operations run, and no gradient passes.
+///
+/// # Examples
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use candle_nn::ModuleT;
+/// use dht_transformer::{BertConfig, Encoder, candle::GraphModule};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let encoder = Encoder::random(&BertConfig::small(2, 4, 16, 20)?, &Device::Cpu, &mut rng)?;
+/// let module = GraphModule::new(encoder, 0);
+/// let ids = Tensor::new(&[[4_u32, 9, 2], [7, 8, 3]], &Device::Cpu)?;
+/// assert_eq!(module.forward_t(&ids, false)?.dims(), [2, 3, 16]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct GraphModule<M> {
     model: M,

@@ -26,7 +26,7 @@ pub struct VarAdamW {
 }
 
 impl VarAdamW {
-    /// Creates an optimiser of all variables of a `VarMap`, in the order of their names, in [standard
+    /// Creates an optimiser for all variables of a `VarMap`, ordered by name, with [standard
     /// groups](ParameterGroups::standard): no weight decay for biases and layer norms.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl VarAdamW {
         Ok(Self { parameters, inner, learning_rate })
     }
 
-    /// The inner optimiser, with its moments and step counts.
+    /// Inner optimiser, with its moments and step counts.
     pub fn inner(&self) -> &AdamW {
         &self.inner
     }

@@ -1,4 +1,4 @@
-//! Conversion between padded rectangles of tokens, as in candle's programs, and packed rows.
+//! Conversion between padded batches, as candle programs use them, and packed rows.
 
 use candle_core::{DType, Tensor};
 
@@ -43,7 +43,7 @@ impl PackedBatch {
 
 impl Hidden {
     /// Pads hidden rows, (tokens, hidden) → (samples, longest, hidden), with zeros after the last token of each sample.
-    /// Gradients pass. The result is in at least single precision.
+    /// Gradients flow through the conversion. The result is in at least single precision.
     ///
     /// # Errors
     /// The errors of candle.

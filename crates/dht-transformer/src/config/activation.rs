@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Activation function between the two linear layers of a feed-forward.
+/// Activation function between the two linear layers of a feed-forward block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Activation {

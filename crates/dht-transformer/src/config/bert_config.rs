@@ -11,29 +11,40 @@ use crate::account::config_refusals;
 use crate::error::{Error, Result};
 use crate::storage::write_atomically;
 
-/// Shape and settings of an encoder of BERT's kind, as in a Hugging Face `config.json`.
+/// Shape and settings of a BERT-family encoder, as in a Hugging Face `config.json`.
 ///
 /// The fields have BERT's names; [`from_json`](Self::from_json) and [`to_json`](Self::to_json) translate the names of
 /// other [families](Family). Unknown fields are stored and written back.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::BertConfig;
+///
+/// let config = BertConfig::small(2, 4, 16, 1000)?.with_dropout(0.0);
+/// assert_eq!((config.head_size(), config.longest_text()), (4, 512));
+/// let read = BertConfig::from_json("config.json", config.to_json()?.as_bytes())?;
+/// assert_eq!(read, config);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BertConfig {
     /// Model family, which determines the names in files.
     #[serde(rename = "model_type", default)]
     pub family: Family,
-    /// Rows of the word embedding.
+    /// Number of rows of the word embedding.
     pub vocab_size: usize,
     /// Width d of the hidden states.
     pub hidden_size: usize,
     /// Number of blocks.
     pub num_hidden_layers: usize,
-    /// Heads of each block; `hidden_size` is a multiple of it.
+    /// Number of attention heads of each block; it divides `hidden_size`.
     pub num_attention_heads: usize,
     /// Width of the feed-forward's hidden layer.
     pub intermediate_size: usize,
     /// Maximum length of a text, in tokens.
     #[serde(default = "usual::max_position_embeddings")]
     pub max_position_embeddings: usize,
-    /// Rows of the token type embedding (first and second text of a pair).
+    /// Number of rows of the token type embedding, which distinguishes the first and second text of a pair.
     #[serde(default = "usual::type_vocab_size")]
     pub type_vocab_size: usize,
     /// ε of the layer norms.
@@ -45,7 +56,7 @@ pub struct BertConfig {
     /// Dropout probability of attention weights.
     #[serde(default = "usual::dropout")]
     pub attention_probs_dropout_prob: f64,
-    /// Activation function.
+    /// Activation function of the feed-forward layers.
     #[serde(default)]
     pub hidden_act: Activation,
     /// Id of `[PAD]`.
@@ -54,7 +65,7 @@ pub struct BertConfig {
     /// Standard deviation of initial weights.
     #[serde(default = "usual::initializer_range")]
     pub initializer_range: f64,
-    /// All other fields.
+    /// Fields of `config.json` that this type does not name; they are written back unchanged.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -79,7 +90,8 @@ pub(super) mod usual {
 }
 
 impl BertConfig {
-    /// Small encoder for training from scratch: feed-forward 4 × `hidden`, 512 positions, dropout 0.1.
+    /// Creates the configuration of a small encoder that is trained from scratch: its feed-forward layers have width
+    /// 4 × `hidden`, it has 512 positions, and dropout is 0.1.
     ///
     /// # Errors
     /// As [`check`](Self::check).
@@ -106,7 +118,7 @@ impl BertConfig {
         Ok(config)
     }
 
-    /// Sets all dropout probabilities; 0 suits small encoders that train for few steps.
+    /// Sets all dropout probabilities. 0 suits small encoders that are trained for few steps.
     #[must_use]
     pub fn with_dropout(self, probability: f64) -> Self {
         Self { hidden_dropout_prob: probability, attention_probs_dropout_prob: probability, ..self }
@@ -130,7 +142,7 @@ impl BertConfig {
         pretty(&self.to_fields()?)
     }
 
-    /// Fields of a `config.json`, under the family's names.
+    /// Returns the fields of a `config.json`, under the family's names.
     pub(crate) fn to_fields(&self) -> Result<Map<String, Value>> {
         self.check()?;
         let failed = |source| Error::Json { what: "config.json".into(), source };
@@ -167,10 +179,12 @@ impl BertConfig {
     /// Checks that an encoder of this configuration can be built and run.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the invalid field: a size that is 0 or too large; heads that do not divide the width;
-    /// a dropout outside 0 ≤ p < 1; ε or the initial deviation not positive; a padding token outside the vocabulary; no
-    /// position for a first token; a refused field, such as `quantization_config` ([`account`](crate::account) has the
-    /// tables of these).
+    /// [`Error::Argument`] names the field that is invalid:
+    ///
+    /// - a size is 0 or too large, or the number of heads does not divide the width;
+    /// - a dropout probability lies outside 0 ≤ p < 1, or ε or the initial standard deviation outside (0, 1);
+    /// - the padding token lies outside the vocabulary, or the position table has no position for a first token;
+    /// - the configuration has a refused field, such as `quantization_config` ([`account`](crate::account) lists them).
     pub fn check(&self) -> Result<()> {
         if let Some(refusal) = config_refusals(self.family.fields(), &self.other).into_iter().next() {
             return Err(refusal);
@@ -223,7 +237,7 @@ impl BertConfig {
     }
 }
 
-/// Text of a `config.json` with these fields.
+/// Formats fields as the text of a `config.json`.
 pub(crate) fn pretty(fields: &Map<String, Value>) -> Result<String> {
     let text = serde_json::to_string_pretty(fields);
     text.map(|text| text + "\n").map_err(|source| Error::Json { what: "config.json".into(), source })

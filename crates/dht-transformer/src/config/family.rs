@@ -1,4 +1,4 @@
-//! Model families of one encoder: a table of the traits in which each differs from BERT.
+//! Model families that share one encoder, and the traits in which each family differs from BERT.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,15 @@ use crate::account::{Check, FamilyFields, Rule, TokenizerClass};
 /// Devlin et al. 2019; Sanh et al. 2019; Liu et al. 2019; Conneau et al. 2020; Martin et al. 2020; Song et al. 2020.
 /// The families differ in the table below, and otherwise only in names of fields and tensors. In memory every encoder
 /// has BERT's names; a directory is read and written with the names of its family.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::config::Family;
+///
+/// assert_eq!(Family::XlmRoberta.model_type(), "xlm-roberta");
+/// assert!(!Family::DistilBert.has_token_types());
+/// assert_eq!(Family::Roberta.first_position(1), 2);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(into = "&'static str", try_from = "String")]
 #[non_exhaustive]
@@ -36,7 +45,7 @@ pub enum Family {
     MpNet,
 }
 
-/// Traits of a family. Pairs of names are BERT's name and the family's.
+/// Properties in which a family differs from BERT. A pair of names is BERT's name and the family's name.
 struct Traits {
     model_type: &'static str,
     /// Prefix of the family's class names in `transformers`.
@@ -47,11 +56,11 @@ struct Traits {
     fields: FamilyFields,
     /// Prefix of a layer number.
     layers: &'static str,
-    /// Parts of a layer.
+    /// Names of the modules of a layer.
     layer: &'static [(&'static str, &'static str)],
-    /// Parts of a head.
+    /// Names of the modules of a head.
     heads: &'static [(&'static str, &'static str)],
-    /// Parts of a classifier head that have these names only in a file with a classifier.
+    /// Names of the modules of a classifier head, which apply only in a file with a classifier.
     beside_classifier: &'static [(&'static str, &'static str)],
     /// Activation between the two layers of a classifier's head.
     head_activation: HeadActivation,
@@ -70,7 +79,7 @@ enum Positions {
     FromZero,
     /// The first token of a text has the position after `pad_token_id`. A padding token has its own id as position.
     AfterPadding,
-    /// As [`AfterPadding`](Self::AfterPadding), with this id of the padding token whatever the configuration says.
+    /// As [`AfterPadding`](Self::AfterPadding), but with a fixed id of the padding token, whatever `pad_token_id` is.
     After(u32),
 }
 
@@ -228,14 +237,14 @@ impl Family {
         format!("{OWN}{}", self.model_type())
     }
 
-    /// Family of a `model_type`, and whether the `model_type` is one of this crate's own.
+    /// Family of a `model_type`, and whether the `model_type` has this crate's own prefix.
     pub(crate) fn of_model_type(model_type: &str) -> Option<(Self, bool)> {
         let stock = model_type.strip_prefix(OWN);
         let family = Self::ALL.into_iter().find(|family| family.model_type() == stock.unwrap_or(model_type))?;
         Some((family, stock.is_some()))
     }
 
-    /// All model types, for errors.
+    /// Comma-separated list of all model types, for error messages.
     pub(crate) fn model_types() -> String {
         Self::ALL.map(|family| format!("{:?}", family.model_type())).join(", ")
     }
@@ -265,12 +274,12 @@ impl Family {
         self.traits().class_has_pooler
     }
 
-    /// Rows of the table of relative-position biases; `None` if attention scores have none.
+    /// Number of rows in the table of relative-position biases; `None` if the family has no such table.
     pub(crate) fn relative_buckets(self) -> Option<usize> {
         self.traits().relative_buckets
     }
 
-    /// Returns whether tokens have embedded types (first or second text).
+    /// Returns whether the family embeds token types, which distinguish the first and second text of a pair.
     pub fn has_token_types(self) -> bool {
         !self.fields().absent.contains(&"type_vocab_size")
     }
@@ -289,9 +298,10 @@ impl Family {
         self.padding_position(pad_token_id).map_or(0, |padding| padding + 1)
     }
 
-    /// Row of the position table for each token. `tokens` are the positions of the tokens in their texts. In families
-    /// that count from the padding token, a padding token that occurs within a text has the position of padding, and
-    /// does not increase the positions of later tokens.
+    /// Row of the position table for each token. `tokens` are the positions of the tokens in their texts.
+    ///
+    /// Some families count positions from the padding token. There, a padding token within a text has the position of
+    /// padding, and does not increase the positions of later tokens.
     pub(crate) fn positions(self, pad_token_id: u32, ids: &[u32], tokens: &[u32]) -> Vec<u32> {
         let first = self.first_position(pad_token_id);
         let Some(pad) = self.padding_position(pad_token_id).filter(|pad| ids.contains(pad)) else {
@@ -314,7 +324,7 @@ impl Family {
         &self.traits().fields
     }
 
-    /// Family's name of a field.
+    /// Translates BERT's name of a field to the family's name.
     pub(crate) fn field(self, ours: &'static str) -> &'static str {
         self.fields().renamed.iter().find(|(name, _)| *name == ours).map_or(ours, |(_, theirs)| theirs)
     }
@@ -324,7 +334,7 @@ impl Family {
         self.traits().prefix
     }
 
-    /// Name without the prefix of the family.
+    /// Removes the family's prefix from a tensor name.
     pub(crate) fn bare(self, name: &str) -> &str {
         name.strip_prefix(self.traits().prefix).unwrap_or(name)
     }
@@ -345,8 +355,8 @@ impl Family {
         }
     }
 
-    /// BERT's name, without prefix, of a tensor in one of the family's files. Old names of layer norms (`gamma`,
-    /// `beta`) are replaced. `None` for a name that no model of the family has in such a file.
+    /// Translates a tensor name from one of the family's files to BERT's name without prefix. Old names of layer norms
+    /// (`gamma`, `beta`) are replaced. `None` for a name that no model of the family has in such a file.
     pub(crate) fn ours(self, name: &str, head: HeadNames) -> Option<String> {
         let traits = self.traits();
         let (module, number) = self.bare(name).rsplit_once('.')?;
@@ -374,12 +384,13 @@ impl Family {
         Some(format!("{module}.{number}"))
     }
 
-    /// Family's names of the weight and the bias of a part of a classifier, in its file.
+    /// Names that the family's files give to the weight and the bias of a classifier's layer, such as `pooler.dense`.
     pub(crate) fn names_of(self, part: &str) -> String {
         ["weight", "bias"].map(|number| self.theirs(&format!("{part}.{number}"), true, true)).join(", ")
     }
 
-    /// Family's name of one of BERT's tensors, in a file with or without a head, which may be a classifier.
+    /// Translates BERT's tensor name to the family's name. `head` states whether the file also has a head, and
+    /// `classifier` whether this head is a classifier.
     pub(crate) fn theirs(self, name: &str, head: bool, classifier: bool) -> String {
         let traits = self.traits();
         let Some((module, number)) = name.rsplit_once('.') else { return name.to_owned() };
@@ -417,7 +428,7 @@ impl TryFrom<String> for Family {
     }
 }
 
-/// BERT's name of a module to which the family gives another name.
+/// Finds BERT's name of a module that has another name in the family.
 fn ours_of(table: &[(&'static str, &'static str)], module: &str) -> Option<&'static str> {
     table.iter().find(|(_, theirs)| *theirs == module).map(|(ours, _)| *ours)
 }

@@ -30,7 +30,7 @@ pub struct KeptDimensions {
 }
 
 impl KeptDimensions {
-    /// All dimensions of a layer.
+    /// Returns all dimensions of a layer.
     pub fn all(config: &BertConfig) -> Self {
         let inputs = || (0..config.hidden_size).collect();
         let outputs = || vec![(0..config.head_size()).collect(); config.num_attention_heads];
@@ -43,14 +43,15 @@ impl KeptDimensions {
         }
     }
 
-    /// Remaining heads, ascending.
+    /// Numbers of the remaining heads, ascending.
     pub fn heads(&self) -> Vec<usize> {
         (0..self.value_outputs.len()).filter(|head| !self.value_outputs[*head].is_empty()).collect()
     }
 
     /// Returns whether only whole heads were removed.
     pub fn is_heads_alone(&self, config: &BertConfig) -> bool {
-        self.heads().into_iter().fold(Self::none(config), |kept, head| kept.with_head(config, head)) == *self
+        self.heads().into_iter().fold(Self::none(config), |dimensions, head| dimensions.with_head(config, head))
+            == *self
     }
 
     /// All inputs and no heads.
@@ -75,22 +76,25 @@ impl KeptDimensions {
         self
     }
 
-    /// Remaining rows of Q and K, in the whole layer's numbering, head by head.
+    /// Remaining rows of Q and K, head by head, numbered as in the layer before pruning.
     pub fn query_key_rows(&self, config: &BertConfig) -> Vec<usize> {
         rows(&self.query_key_outputs, config.head_size())
     }
 
-    /// Remaining rows of V, and columns of the output projection, head by head.
+    /// Remaining rows of V, which are also the remaining columns of the output projection, head by head.
     pub fn value_rows(&self, config: &BertConfig) -> Vec<usize> {
         rows(&self.value_outputs, config.head_size())
     }
 
-    /// Checks that the dimensions fit a layer of this configuration.
+    /// Checks that the dimensions exist in a layer of `config`.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a list that is not ascending, is empty or exceeds the layer; for a wrong number of lists
-    /// of heads; for a head that has queries and keys but no values, or values but no queries and keys; and if no head
-    /// remains.
+    /// [`Error::Argument`] in each of these cases:
+    ///
+    /// - a list is not ascending or names a dimension that the layer does not have, or a list of inputs is empty;
+    /// - the number of lists of outputs differs from the number of heads;
+    /// - a head has queries and keys but no values, or values but no queries and keys;
+    /// - no head remains.
     pub fn check(&self, config: &BertConfig) -> Result<()> {
         let (hidden, heads, size) = (config.hidden_size, config.num_attention_heads, config.head_size());
         for (field, inputs) in [
@@ -167,7 +171,7 @@ mod tests {
             (all().without_heads(|_| false), "value_outputs"),
         ] {
             let error = wrong.check(&config()).unwrap_err();
-            assert!(matches!(&error, Error::Argument { name: found, .. } if *found == field), "{error}");
+            assert!(matches!(&error, Error::Argument { name, .. } if *name == field), "{error}");
         }
     }
 }

@@ -12,7 +12,7 @@ const NUMBERS: &str = "label2id";
 const COUNT: &str = "num_labels";
 
 impl BertConfig {
-    /// Class names (`id2label`), if the configuration has one for each number from 0.
+    /// Class names from `id2label`; `None` unless the configuration names every class from 0 on.
     pub fn labels(&self) -> Option<Vec<String>> {
         let names = self.other.get(NAMES)?.as_object()?;
         self.class_names(names.len()).ok()
@@ -21,10 +21,11 @@ impl BertConfig {
     /// Names of a classifier's outputs, by number: from `id2label`, else from `label2id`, else `LABEL_0` and so on.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the field that does not name the outputs 0, 1, …. Causes: numbers with a gap or an
-    /// offset; names that are duplicates, empty or differ only in invisible characters; a number of names that is not
-    /// the number of outputs; a `label2id` that contradicts `id2label`; a `num_labels` that is not the number of
-    /// outputs.
+    /// [`Error::Argument`] with the field that does not name the outputs 0, 1, …:
+    ///
+    /// - the numbers have a gap or an offset, or the number of names differs from the number of outputs;
+    /// - names are empty, duplicates, or differ only in invisible characters;
+    /// - `label2id` contradicts `id2label`, or `num_labels` differs from the number of outputs.
     pub fn class_names(&self, outputs: usize) -> Result<Vec<String>> {
         let field = |name| self.other.get(name).filter(|value| !value.is_null());
         if let Some(count) = field(COUNT)

@@ -5,22 +5,22 @@ use serde::{Deserialize, Serialize};
 use super::bert_config::BertConfig;
 use crate::error::{Error, Result};
 
-/// Pooling of a sample's rows into one vector.
+/// Pooling of the hidden states of a sample's tokens into one vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
-    /// The first row, the state of `[CLS]`.
+    /// State of the first token, `[CLS]`.
     Cls,
-    /// The first row through a dense layer and tanh: BERT's pooler (in DistilBERT a relu).
+    /// State of the first token after a dense layer and tanh: BERT's pooler. DistilBERT has a ReLU instead of tanh.
     ///
     /// The name of this layer in files depends on the family: `pooler.dense`, `pre_classifier`, `classifier.dense`.
     Pooler,
-    /// The mean of all rows.
+    /// Mean of the states of all tokens.
     #[default]
     Mean,
 }
 
-/// This crate's own field of `config.json`; without it, a classifier has a pooler.
+/// Field of `config.json` that only this crate has; without it, a classifier has a pooler.
 const FIELD: &str = "classifier_pooling";
 
 impl Pooling {

@@ -1,4 +1,4 @@
-//! Field-by-field reader of every family's `config.json`.
+//! Reader of `config.json` for all model families.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::account::{ALIASES, config_refusals};
 use crate::error::{Error, Result};
 use crate::storage::{FileKind, GIT_LFS, read_file};
 
-/// Value type of a field.
+/// Type of a field's values, and whether the field has a default.
 #[derive(Clone, Copy)]
 enum Values {
     /// Whole numbers, without a default.
@@ -74,7 +74,7 @@ impl BertConfig {
 
     /// Reads and checks the text of a `config.json`; `what` names it in errors.
     ///
-    /// An optional field may be null if `transformers` accepts null for "not set"; `pad_token_id` is one of these.
+    /// An optional field may be null if `transformers` accepts null for "not set", as it does for `pad_token_id`.
     ///
     /// # Errors
     /// [`Error::Json`] if it is not JSON, [`Error::Config`] if a field is missing, of another type, or has an
@@ -84,7 +84,10 @@ impl BertConfig {
         Self::from_fields(fields).map_err(|problems| first(problems).in_file(what))
     }
 
-    /// Configuration from the fields of a file, or all its problems: [`Error::Argument`], each with its field.
+    /// Reads a configuration from the fields of a file.
+    ///
+    /// # Errors
+    /// All problems of the fields, each an [`Error::Argument`] with its field.
     pub(crate) fn from_fields(mut fields: Map<String, Value>) -> Result<Self, Vec<Error>> {
         let (family, own) = family(&fields).map_err(|problem| vec![problem])?;
         if own {
@@ -116,7 +119,7 @@ impl BertConfig {
     }
 }
 
-/// Members of a JSON object in a file.
+/// Parses the members of a JSON object in a file.
 pub(crate) fn json_object(what: &str, text: &[u8]) -> Result<Map<String, Value>> {
     let failed = |source| Error::Json { what: what.into(), source };
     if text.starts_with(&GIT_LFS) {
@@ -130,12 +133,13 @@ pub(crate) fn json_object(what: &str, text: &[u8]) -> Result<Map<String, Value>>
     serde_json::from_slice(text).map_err(failed)
 }
 
-/// First of at least one problem.
+/// Takes the first problem of a list that has at least one.
 fn first(problems: Vec<Error>) -> Error {
     problems.into_iter().next().unwrap_or(Error::Argument { name: "config", expected: "".into(), got: "".into() })
 }
 
-/// Family, and whether the directory has this crate's own `model_type`, without a class in `transformers`.
+/// Reads the family, and whether the directory has this crate's own `model_type`, for which `transformers` has no
+/// class.
 fn family(fields: &Map<String, Value>) -> Result<(Family, bool)> {
     match fields.get("model_type") {
         None | Some(Value::Null) => Ok((Family::Bert, false)),
@@ -174,8 +178,8 @@ fn translate(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec
     }
 }
 
-/// `pad_token_id` as a number. Families that count positions from it use it in computations. In other families, null
-/// and negative numbers mean no padding.
+/// Replaces `pad_token_id` by a valid number. In families that count positions from it, it must be a number. In other
+/// families, null and negative numbers mean that there is no padding token.
 fn padding(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec<Error>) {
     const FIELD: &str = "pad_token_id";
     let default = family.padding_position(1).unwrap_or(0);

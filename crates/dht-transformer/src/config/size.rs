@@ -1,4 +1,4 @@
-//! Size of a small encoder as three numbers.
+//! Size of a small encoder: layers, heads and width.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,22 +8,33 @@ use serde::{Deserialize, Serialize};
 use super::bert_config::BertConfig;
 use crate::error::{Error, Result};
 
-/// Layers, heads and width of a small encoder, written `6x12x96`.
+/// Size of a small encoder: number of layers, heads per layer, and width, written as `6x12x96`.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::config::ModelSize;
+///
+/// let size: ModelSize = "6x12x96".parse()?;
+/// assert_eq!((size.layers, size.heads, size.hidden), (6, 12, 96));
+/// assert_eq!(size.config(1000)?.intermediate_size, 384);
+/// assert_eq!(size.to_string(), "6x12x96");
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelSize {
     /// Number of blocks.
     pub layers: usize,
-    /// Heads of each block.
+    /// Number of attention heads of each block.
     pub heads: usize,
     /// Width of the hidden states.
     pub hidden: usize,
 }
 
 impl ModelSize {
-    /// Configuration of [`BertConfig::small`] with this size.
+    /// Creates the configuration of an encoder of this size by [`BertConfig::small`].
     ///
     /// # Errors
-    /// [`Error::Argument`] for a width of 1; as [`BertConfig::check`].
+    /// [`Error::Argument`] if the width is below 2; the errors of [`BertConfig::check`].
     pub fn config(self, vocab_size: usize) -> Result<BertConfig> {
         if self.hidden < 2 {
             return Err(Error::argument(

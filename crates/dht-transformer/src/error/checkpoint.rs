@@ -1,4 +1,4 @@
-//! Reasons for refusing a checkpoint, and differences between the settings of two trainings.
+//! Reasons for refusing a checkpoint, and differences between the settings of two training runs.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub enum CheckpointProblem {
         /// Actual size in bytes.
         found: u64,
     },
-    /// The file is something else.
+    /// The file is not a checkpoint.
     #[error("is not a checkpoint of this crate")]
     Foreign,
     /// The file was written by a later release.
@@ -30,13 +30,13 @@ pub enum CheckpointProblem {
     /// The content differs from its checksum.
     #[error("is damaged: its content has another SHA-256 sum than it says")]
     Checksum,
-    /// The file is of a training with other settings or other data.
+    /// The file belongs to a training run with other settings or other data.
     #[error(
         "is of another training: {differences}; ask for what is there, or begin anew without resuming or at another path",
         differences = listed(differences),
     )]
     OtherTraining {
-        /// All differences between the two.
+        /// All differences between the stored and the requested training run.
         differences: Vec<SettingMismatch>,
     },
     /// The header or the state is invalid.
@@ -59,8 +59,8 @@ pub struct SettingMismatch {
 }
 
 impl SettingMismatch {
-    /// Lists every field in which two states differ, in the order of the names. Objects with the same keys are compared
-    /// key by key, everything else as a whole: a choice with other fields is another choice.
+    /// Lists every field in which two states differ, ordered by name. Objects with the same keys are compared key by
+    /// key. Everything else is compared as a whole: two variants of a setting with different fields are one difference.
     ///
     /// # Examples
     /// ```
@@ -73,9 +73,9 @@ impl SettingMismatch {
     /// assert_eq!(difference.to_string(), "reward.gain.lambda is 0.3 there and 0.5 here");
     /// ```
     pub fn between(stored: &Value, asked: &Value) -> Vec<Self> {
-        let mut found = Vec::new();
-        collect("", stored, asked, &mut found);
-        found
+        let mut differences = Vec::new();
+        collect("", stored, asked, &mut differences);
+        differences
     }
 }
 
@@ -89,16 +89,20 @@ fn listed(differences: &[SettingMismatch]) -> String {
     differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn collect(field: &str, stored: &Value, asked: &Value, found: &mut Vec<SettingMismatch>) {
+fn collect(field: &str, stored: &Value, asked: &Value, differences: &mut Vec<SettingMismatch>) {
     match (stored, asked) {
         _ if stored == asked => {}
         (Value::Object(left), Value::Object(right)) if left.keys().eq(right.keys()) => {
             for ((key, left), right) in left.iter().zip(right.values()) {
                 let field = if field.is_empty() { key.clone() } else { format!("{field}.{key}") };
-                collect(&field, left, right, found);
+                collect(&field, left, right, differences);
             }
         }
-        _ => found.push(SettingMismatch { field: field.into(), stored: stored.to_string(), asked: asked.to_string() }),
+        _ => differences.push(SettingMismatch {
+            field: field.into(),
+            stored: stored.to_string(),
+            asked: asked.to_string(),
+        }),
     }
 }
 

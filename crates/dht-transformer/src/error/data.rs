@@ -49,7 +49,7 @@ pub enum DataProblem {
         /// Columns of this part.
         got: String,
     },
-    /// The label or a text of a parquet file is neither text nor a number.
+    /// A label or text column of a parquet file holds neither text nor numbers.
     #[error("column {column:?} is of type {got}, expected a string or a number")]
     ColumnType {
         /// Column name.
@@ -60,12 +60,12 @@ pub enum DataProblem {
     /// The file is empty.
     #[error("is empty")]
     Empty,
-    /// A NUL byte: this is not a text file.
+    /// The file holds a NUL byte, and is thus not a text file.
     #[error(
         "holds a NUL byte: remove it; in UTF-16 the encoding must be named, and other such files are not tables of text"
     )]
     Binary,
-    /// Bytes that are not UTF-8.
+    /// The file holds bytes that are not UTF-8.
     #[error(
         "is not UTF-8 from byte {byte} of the line on: name its encoding, such as windows-1252 if a spreadsheet wrote it"
     )]
@@ -73,10 +73,10 @@ pub enum DataProblem {
         /// Number of preceding bytes in the line.
         byte: usize,
     },
-    /// Bytes that do not belong to the encoding of the file.
+    /// The file holds bytes that its encoding does not have.
     #[error("has bytes that are not {encoding}: name its encoding")]
     OtherEncoding {
-        /// The encoding that was named, or that of the byte-order mark.
+        /// Encoding that the caller or the byte-order mark states.
         encoding: String,
     },
     /// The compressed data are truncated.
@@ -108,7 +108,7 @@ pub enum DataProblem {
     /// A quote that opens here is never closed.
     #[error("a quoted field that begins here is never closed")]
     UnclosedQuote,
-    /// A quote inside a field that is not quoted, or text after the closing quote.
+    /// A field that is not quoted holds a quote, or text follows a closing quote.
     #[error("a quote in column {column} (counted from 0) neither opens nor closes a field: {cause}")]
     StrayQuote {
         /// Column, counted from 0.
@@ -156,7 +156,7 @@ pub enum DataProblem {
         /// Existing columns.
         known: String,
     },
-    /// The lines of a table end with only carriage returns.
+    /// Lines of a table end with only carriage returns.
     #[error("the lines end with carriage returns alone: save the file with line feeds (\\n or \\r\\n)")]
     CarriageReturns,
     /// All cells of the first row of a tsv file are in quotes.
@@ -173,7 +173,7 @@ pub enum DataProblem {
     /// The first row may be a header or data, or contradicts the training set's header.
     #[error("the first row may be a header or data: state which")]
     FirstRow,
-    /// A file with a header and a training file without one, or the reverse.
+    /// One of two files has a header and the other does not: the training file and a later file.
     #[error("this file has {is}, the training's has {expected}: make both alike")]
     OtherHeader {
         /// Header of this file.
@@ -198,7 +198,7 @@ pub enum DataProblem {
         /// Column, counted from 0.
         column: usize,
     },
-    /// The bytes of another encoding or format, or of compressed data.
+    /// The file has another encoding or format than expected, or is compressed.
     #[error("looks like {found}: {instead}")]
     Encoding {
         /// Detected encoding or format.
@@ -261,10 +261,10 @@ pub enum DataProblem {
         /// Key of the text.
         key: String,
     },
-    /// A word in the place of a JSON value that is not JSON.
+    /// A JSON value is written as a word that JSON does not have, such as `NaN`.
     #[error("{word} (column {column} of the line) is not JSON, though some programs write it: write {instead}")]
     ForeignJson {
-        /// Word found.
+        /// Word that is not JSON.
         word: &'static str,
         /// Place in the line, counted from 1.
         column: usize,
@@ -277,7 +277,7 @@ pub enum DataProblem {
         /// Number of text columns.
         got: usize,
     },
-    /// A row without a label.
+    /// A row has no label.
     #[error("the label is empty")]
     EmptyLabel,
     /// The label is -1, which marks a secret (in a test set) or unknown label.
@@ -288,10 +288,10 @@ pub enum DataProblem {
     /// A label is written as a missing value.
     #[error("the label {label:?} is a missing value or has a lost character: leave the row out, or give it a label")]
     MissingLabel {
-        /// Label found.
+        /// Label of the row.
         label: String,
     },
-    /// Labels that do not match the classes.
+    /// The labels of a file do not match the classes of the training set or the model.
     #[error("the labels {labels} do not match the classes {classes}{reason}; give each its class")]
     OtherLabels {
         /// Labels of the file.
@@ -309,7 +309,7 @@ pub enum DataProblem {
         /// Existing classes.
         classes: String,
     },
-    /// A label that no row has is mapped to a class.
+    /// The mapping of labels to classes names a label that no row has.
     #[error("{label} is mapped to a class, but no row has this label")]
     NoSuchLabel {
         /// Label without rows.
@@ -417,7 +417,7 @@ pub enum DataProblem {
         /// Expected separator.
         separator: char,
     },
-    /// A class has no row to learn from.
+    /// A class has no training row.
     #[error("the class {class} has no training row: it needs one beside those of validation, or more training rows")]
     NoRowOfClass {
         /// Class without rows.
@@ -435,7 +435,7 @@ pub enum DataProblem {
         /// Value found.
         cell: String,
     },
-    /// A label that the training set does not have.
+    /// A row has a label that does not occur in the training set.
     #[error("unknown label {label:?}, expected one of {known}")]
     UnknownLabel {
         /// Label found.
@@ -446,12 +446,12 @@ pub enum DataProblem {
     /// All text columns of a row are empty.
     #[error("the text is empty: leave the row out")]
     NoText,
-    /// There is no row (a header, at most).
+    /// The file has no rows, apart from a header.
     #[error("holds no rows")]
     NoRows,
 }
 
-/// Likely cause of a row with another number of columns.
+/// Likely cause of a row with the wrong number of columns, for the message.
 fn column_hint(expected: usize, got: usize) -> &'static str {
     match expected {
         1 => " (lines above the names of the columns must be removed)",
@@ -462,7 +462,7 @@ fn column_hint(expected: usize, got: usize) -> &'static str {
     }
 }
 
-/// Advice on a number with a comma as its decimal point.
+/// Advice for the message if a number has a decimal comma.
 fn decimal_comma(label: &str) -> &'static str {
     match label.replacen(',', ".", 1).parse::<f64>() {
         Ok(_) if label.contains(',') => " with a decimal point (in a file separated by `;`, a comma is one, too)",

@@ -42,7 +42,7 @@ pub enum Error {
     /// A field of a configuration file is invalid.
     #[error("{file}: {field} is {got}, expected {expected}")]
     Config {
-        /// File, or the given name of the text.
+        /// Path of the file, or the name that the caller gave the text.
         file: String,
         /// Name of the field.
         field: &'static str,
@@ -64,7 +64,7 @@ pub enum Error {
     Range {
         /// Name of the index.
         what: &'static str,
-        /// The index.
+        /// Index.
         got: usize,
         /// Number of items.
         below: usize,
@@ -74,8 +74,8 @@ pub enum Error {
     Candle(candle_core::Error),
     /// The device has not enough memory for a tensor.
     #[error(
-        "the device's memory is full ({0}); it has to hold the parameters, and of a training their gradients, two moments and the \
-         states of a batch: fewer texts at once, a shorter length or bf16 need less"
+        "the device's memory is full ({0}); it must hold the parameters, and in training also their gradients, two \
+         moments and the states of a batch: fewer texts at once, a shorter length or bf16 need less"
     )]
     DeviceMemory(candle_core::Error),
     /// A loss was NaN or infinite; the last checkpoint still exists. [`Trainer::fit`](crate::Trainer::fit) documents
@@ -87,17 +87,17 @@ pub enum Error {
         /// Loss at this step.
         loss: f64,
     },
-    /// An output is NaN or infinite, because weights are.
+    /// An output of the model is NaN or infinite, because weights are.
     #[error(
         "the answer of sample {sample} is {got}, expected finite numbers: the model's weights hold NaN or infinity, or overflow"
     )]
     NotFinite {
         /// Id of the sample.
         sample: u64,
-        /// First such value.
+        /// First value that is NaN or infinite.
         got: f32,
     },
-    /// A training ended on request; its checkpoint, if there is one, is of its last step.
+    /// A training run was stopped on request. Its checkpoint, if it has one, was written at its last step.
     #[error("the training was stopped after {steps} steps")]
     Stopped {
         /// Number of optimiser steps before the end.
@@ -111,7 +111,7 @@ pub enum Error {
         /// Problem of the file.
         problem: CheckpointProblem,
     },
-    /// The gradient was NaN or infinite in too many consecutive steps; these steps changed nothing.
+    /// The gradient was NaN or infinite in too many consecutive steps; no parameter changed in these steps.
     #[error(
         "the gradient was NaN or infinite in {steps} steps in a row, first in parameter {parameter}; expected finite \
          numbers: lower the learning rate or look at the inputs"
@@ -179,7 +179,7 @@ pub enum Error {
         /// Reason, and what to do.
         reason: String,
     },
-    /// A name is no directory, and the model of this name could not be fetched from the hub.
+    /// A name is not a directory, and the model of this name could not be downloaded from the hub.
     #[error("{name} is no directory, and on the hub: {problem}")]
     Hub {
         /// Assumed name on the hub.
@@ -187,7 +187,7 @@ pub enum Error {
         /// Problem of its files.
         problem: HubProblem,
     },
-    /// A data set, or a model of a given name, could not be fetched from the hub.
+    /// A data set or a model could not be downloaded from the hub.
     #[error("{name} on the hub: {problem}")]
     HubFiles {
         /// Name, with the revision that was asked for.
@@ -201,15 +201,15 @@ pub enum Error {
         /// Requested name.
         name: String,
     },
-    /// A part of the caller's own failed, such as a loss.
+    /// The caller's own code failed, such as a custom loss.
     #[error(transparent)]
     Custom(Box<dyn std::error::Error + Send + Sync>),
-    /// A directory to be replaced holds a file that its successor will not have.
+    /// A directory was not replaced, because it holds a file that the new directory would not have.
     #[error("{path} is not replaced: it holds {entry}, which would be lost", path = path.display())]
     ForeignDirectory {
         /// Path of the directory.
         path: PathBuf,
-        /// First entry (by name) that does not belong there.
+        /// First entry (by name) that would be lost.
         entry: String,
     },
 }
@@ -254,7 +254,7 @@ impl Error {
         Self::Argument { name, expected: expected.into(), got: got.into() }
     }
 
-    /// Wraps the error of a part of the caller's own.
+    /// Wraps an error of the caller's own code, such as a custom loss.
     pub fn custom(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Custom(error.into())
     }

@@ -1,11 +1,12 @@
-/// Problem with files of a repository on the hub; [`Error::HubFiles`](crate::Error::HubFiles) names the repository.
+/// Problem with the files of a repository on the Hugging Face hub; [`Error::HubFiles`](crate::Error::HubFiles) names
+/// the repository.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubProblem {
     /// The hub was not reached, or closed the connection.
     #[error("{what} could not be fetched: {source}")]
     Request {
-        /// File, or the list of files.
+        /// Requested file, or the list of files.
         what: String,
         /// Error of the hub's client.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -23,7 +24,7 @@ pub enum HubProblem {
         what: String,
         /// HTTP status.
         status: u16,
-        /// Meaning of the status here.
+        /// Explanation of the status.
         meaning: &'static str,
     },
     /// The list of files is invalid.
@@ -48,7 +49,7 @@ pub enum HubProblem {
         /// Existing files.
         found: String,
     },
-    /// No file belongs to a split.
+    /// The repository has no parquet file of a split.
     #[error("has no parquet files of splits on {places}")]
     NoSplits {
         /// Revisions that were searched.

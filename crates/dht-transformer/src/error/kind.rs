@@ -1,8 +1,8 @@
-//! Kinds of errors.
+//! Classification of errors by what a caller can do about them.
 
 use super::Error;
 
-/// Kind of an error: what a caller can do about it.
+/// Category of an error, which determines what a caller can do about it.
 ///
 /// # Examples
 /// ```
@@ -14,28 +14,28 @@ use super::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A value that the caller gave is not allowed: change the call.
+    /// The caller passed a value that is not allowed: change the call.
     Argument,
-    /// Lists or tensors have sizes that do not belong together: change them, or the part that returned them.
+    /// The sizes of lists or tensors do not match: change them, or the code that returned them.
     Shape,
-    /// An index lies beyond the end of what it counts.
+    /// An index is not below the number of items.
     Range,
-    /// An object is not in the condition that the call needs, such as a state of another model, or weights that are NaN.
+    /// An object is in a state that the call cannot use, such as a model with NaN weights.
     State,
-    /// The content of a file is invalid: mend or replace the file.
+    /// The content of a file is invalid: repair or replace the file.
     Data,
-    /// A limit of size, memory, time or a queue is exceeded: give less, or try again later.
+    /// A limit of size, memory, time or a queue is exceeded: pass less, or try again later.
     Limit,
-    /// This release or this build does not compute it.
+    /// This release or this build does not support the request.
     Unsupported,
-    /// The disk, the network or the operating system failed.
+    /// Failure of the disk, the network or the operating system.
     Io,
-    /// A part outside these crates failed: candle, or a part of the caller's own.
+    /// Code outside these crates failed: candle, or the caller's own code.
     Custom,
 }
 
 impl Error {
-    /// Returns the kind of the error: what a caller can do about it.
+    /// Returns the category of the error, which determines what a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Argument { .. } => ErrorKind::Argument,

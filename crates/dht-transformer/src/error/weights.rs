@@ -1,4 +1,4 @@
-/// Problem of a file of weights; [`Error::Weights`](crate::Error::Weights) has its location.
+/// Problem of a weight file; [`Error::Weights`](crate::Error::Weights) has its location.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsProblem {
@@ -45,7 +45,7 @@ pub enum WeightsProblem {
     /// Two tensors have one name.
     #[error("comes twice")]
     Duplicate,
-    /// Two tensors have one name after prefixes are dropped and old names replaced, and different values.
+    /// Two tensors with different values have the same name after prefixes are dropped and old names are replaced.
     #[error("is the same tensor as {other:?}, with other values: keep one of them")]
     Conflict {
         /// Name of the other tensor.
@@ -62,7 +62,7 @@ pub enum WeightsProblem {
         /// Prefix of the model type.
         expected: &'static str,
     },
-    /// A tensor has an effect on the model that is not computed.
+    /// A tensor has an effect on the model that this crate does not compute.
     #[error("is {reason}")]
     Unsupported {
         /// Reason, and what to do.
@@ -111,10 +111,10 @@ pub enum WeightsProblem {
     NotFinite {
         /// Index in row-major order.
         element: usize,
-        /// Value found: `NaN`, `inf` or `-inf`.
+        /// Value: `NaN`, `inf` or `-inf`.
         value: String,
     },
-    /// A shard that an index names cannot be read beside it.
+    /// A shard that the index names cannot be read from the directory of the index.
     #[error("names the shard {shard:?}, {expected}")]
     Shard {
         /// Name of the shard.
@@ -130,7 +130,7 @@ pub enum WeightsProblem {
         /// Shard that holds the tensor.
         holder: Option<String>,
     },
-    /// Two shards hold a tensor.
+    /// Two shards hold a tensor of the same name.
     #[error("is also in the shard {other:?}: keep one of them")]
     InTwoShards {
         /// Name of the other shard.
@@ -145,7 +145,7 @@ pub enum WeightsProblem {
         /// Problem of the archive.
         problem: String,
     },
-    /// The pickle in an archive is not that of a dictionary of tensors.
+    /// The pickle in an archive does not describe a dictionary of tensors.
     #[error("its pickle cannot be read at byte {byte}: {problem}")]
     Pickle {
         /// Offset in the pickle.
@@ -183,7 +183,7 @@ pub enum WeightsProblem {
         /// Size of the storage in bytes.
         bytes: u64,
     },
-    /// Tensors share storages, and are far larger than the file without sharing.
+    /// Tensors share storages, and would be far larger than the file if each had its own storage.
     #[error("has {bytes} bytes of weights without shared storages, expected at most {most} for its size")]
     Shared {
         /// Size of the weights in f32.

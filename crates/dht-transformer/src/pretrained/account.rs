@@ -1,4 +1,4 @@
-//! Inspection of a directory.
+//! Inspection of a model directory without reading its weights.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const CONFIG: &str = "config.json";
 
 impl Account {
     /// Inspects a directory, or a model on the hub ([`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch)): lists all files, fields and tensors with their
-    /// treatment, and every reason that it cannot be loaded. No weights are read.
+    /// treatment, and every reason why the model cannot be loaded. No weights are read.
     ///
     /// # Errors
     /// As [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch), and [`Error::Io`] if the directory cannot be listed.
@@ -115,8 +115,8 @@ fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
 /// Adds the entries of unused tensors, and the problems of used tensors. Returns the number of the classifier's
 /// outputs, if there is a classifier.
 fn tensors(folder: &Path, config: &BertConfig, weights: &Weights, account: &mut Account) -> Option<usize> {
-    let TensorPlan { wanted, unused, problems } = TensorPlan::new(config, weights);
-    for name in wanted.iter().flat_map(|(_, names)| names) {
+    let TensorPlan { used, unused, problems } = TensorPlan::new(config, weights);
+    for name in used.iter().flat_map(|(_, names)| names) {
         account.entries.push(Entry::new(weights.file_of(name), Some(name), Treatment::Obeyed, "a weight"));
     }
     for name in unused {
@@ -128,7 +128,7 @@ fn tensors(folder: &Path, config: &BertConfig, weights: &Weights, account: &mut 
         account.problems.push(weights.error(tensor.as_deref(), problem));
     }
     let shape = |name: &str| {
-        let (_, written) = wanted.iter().find(|(wanted, _)| wanted == name)?;
+        let (_, written) = used.iter().find(|(tensor, _)| tensor == name)?;
         Some(&weights.tensors[&written[0]].shape)
     };
     let outputs = shape("classifier.bias").and_then(|shape| shape.first().copied());
@@ -149,7 +149,7 @@ fn tensors(folder: &Path, config: &BertConfig, weights: &Weights, account: &mut 
     outputs
 }
 
-/// Adds the problems of a classifier's class and of the names of its classes.
+/// Adds the problems of a classifier: its class in `transformers`, and the names of its classes.
 fn classifier(
     folder: &Path,
     config: &BertConfig,

@@ -1,4 +1,4 @@
-//! Class of a directory: detection of text classifiers.
+//! Detection of text classifiers, by the model class that a directory names.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use crate::error::Error;
 
 const FIELD: &str = "architectures";
 
-/// Reason that a directory is not a text classifier, by its `architectures`, or, if these are missing, by `outputs`,
-/// the number of outputs of the classifier in its weights.
+/// Reason that a directory is not a text classifier; `None` if it is one. The field `architectures` decides or, if it
+/// is missing, `outputs`, the number of outputs of the classifier in the weights.
 pub(crate) fn class_problem(folder: &Path, config: &BertConfig, outputs: Option<usize>) -> Option<Error> {
     let refuse = |reason: String| {
         let (path, item) = (folder.join("config.json"), Some(FIELD.into()));
@@ -43,10 +43,10 @@ pub(crate) fn class_problem(folder: &Path, config: &BertConfig, outputs: Option<
         let family = config.family.class();
         class.as_str().map_or(Architecture::Foreign, |class| Architecture::from_class(class, family))
     };
-    let found: Vec<_> = classes.iter().map(|class| (architecture(class), class)).collect();
+    let architectures: Vec<_> = classes.iter().map(|class| (architecture(class), class)).collect();
     // An encoder's class next to a classifier's is a part of it.
-    let classifies = found.iter().any(|(architecture, _)| *architecture == Architecture::SequenceClassifier);
-    found.into_iter().find_map(|(architecture, class)| match architecture {
+    let classifies = architectures.iter().any(|(architecture, _)| *architecture == Architecture::SequenceClassifier);
+    architectures.into_iter().find_map(|(architecture, class)| match architecture {
         Architecture::SequenceClassifier => None,
         Architecture::Encoder(_) if classifies => None,
         Architecture::Encoder(what) => refuse(format!(
@@ -65,7 +65,7 @@ pub(crate) fn class_problem(folder: &Path, config: &BertConfig, outputs: Option<
     })
 }
 
-/// Reason that a directory without `architectures` may be of another task.
+/// Reason that a directory without the field `architectures` may belong to another task.
 fn unnamed_problem(config: &BertConfig, outputs: Option<usize>) -> Option<String> {
     let set = |field: &str| config.other.get(field).is_some_and(|value| !value.is_null());
     let expected = config.family.architecture("ForSequenceClassification");
@@ -81,7 +81,7 @@ fn unnamed_problem(config: &BertConfig, outputs: Option<usize>) -> Option<String
     })
 }
 
-/// Reason that a classifier with this number of outputs cannot have the task of its `problem_type`.
+/// Error if the number of outputs contradicts the `problem_type` of a classifier.
 pub(crate) fn task_problem(config: &BertConfig, outputs: usize) -> Option<Error> {
     let task = config.other.get("problem_type")?.as_str()?;
     let (right, expected) = match task {

@@ -1,4 +1,4 @@
-//! Formats of files, told by their first bytes.
+//! Detection of file formats by the first bytes.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::storage::{GIT_LFS, open_file};
 
-/// Number of bytes that tell a format: those before the magic number of a tar archive, and it.
+/// Number of bytes that identify a format. The longest prefix ends with the magic number of a tar archive.
 const HEAD: u64 = 262;
 
 /// Format of a file.
@@ -28,7 +28,7 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// Format of an open file, which is then at its beginning.
+    /// Detects the format of an open file, and rewinds the file.
     pub(super) fn of(file: &mut File) -> io::Result<Self> {
         let mut head = Vec::new();
         file.take(HEAD).read_to_end(&mut head)?;
@@ -36,7 +36,7 @@ impl Content {
         Ok(Self::of_head(&head))
     }
 
-    /// Format of the file of this path, unknown if it cannot be read.
+    /// Detects the format of the file at a path; unknown if it cannot be read.
     pub(super) fn of_path(path: &Path) -> Self {
         open_file(path).and_then(|mut file| Self::of(&mut file)).unwrap_or(Self::Unknown)
     }
@@ -59,7 +59,7 @@ impl Content {
         }
     }
 
-    /// Description of a format that is not read, and what to do.
+    /// Message for a format that is not supported, with the action that helps; `None` for supported formats.
     pub(super) fn refusal(self) -> Option<&'static str> {
         Some(match self {
             Self::Safetensors | Self::Zip | Self::GitLfs | Self::Unknown => return None,

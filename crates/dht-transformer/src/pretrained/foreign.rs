@@ -1,4 +1,4 @@
-//! Directories without weights that are read: what they hold instead, and what to do.
+//! Detection of models in other formats, with advice on how to convert them.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::storage::entry_names;
 
 const SAVE_AGAIN: &str = "and save it by save_pretrained with safe_serialization=True, which writes model.safetensors";
 
-/// Endings of other programs' files, each with a description and the way to load it.
+/// Endings of other programs' files, each with a description and the advice how to load it.
 const OTHERS: [(&str, &str, &str); 9] = [
     (".onnx", "is a model in ONNX", ORIGINAL),
     (".gguf", "is a model in GGUF, as llama.cpp reads it", ORIGINAL),
@@ -24,7 +24,7 @@ const OTHERS: [(&str, &str, &str); 9] = [
 const ORIGINAL: &str = "load the model that it was made from in transformers";
 const TENSORFLOW: &str = "load it in transformers 4 with from_tf=True";
 
-/// Beginnings of the names of partial weights, with what to do.
+/// Prefixes of file names that mark partial weights, each with the action that helps.
 const PARTS: [(&str, &str); 2] = [
     (
         "zero_to_fp32.py",
@@ -36,8 +36,8 @@ const PARTS: [(&str, &str); 2] = [
 /// Endings of files that `torch.save` often writes.
 const TORCH: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
 
-/// Error that says what a directory without weights holds instead; `None` if it holds no model. `names` are the names
-/// of its entries.
+/// Error that describes the model in a directory without readable weights; `None` if the directory holds no model.
+/// `names` are the names of its entries.
 pub(super) fn foreign_model(folder: &Path, names: &[String]) -> Option<Error> {
     let refuse = |name: &str, reason: String| Some(Error::Unsupported { path: folder.join(name), item: None, reason });
     let own = |name: &&String| !name.starts_with("adapter");
@@ -96,7 +96,7 @@ fn is_state(name: &str) -> bool {
     ["training_args", "optimizer", "scheduler", "scaler", "rng_state"].iter().any(|start| name.starts_with(start))
 }
 
-/// Checkpoint with the largest number. Checkpoints with weights come first.
+/// Finds the training checkpoint with the largest number. Checkpoints with weights take precedence.
 fn newest_checkpoint<'a>(folder: &Path, names: &'a [String]) -> Option<&'a String> {
     let number = |name: &String| name.strip_prefix("checkpoint-")?.parse::<u64>().ok();
     let checkpoints =

@@ -12,7 +12,8 @@ pub(crate) struct Expected {
     pub(crate) shape: Vec<usize>,
 }
 
-/// All tensors of an encoder of this configuration, in the order of its computation. All names here are BERT's.
+/// Tensors that an encoder of this configuration requires, in the order in which it computes them. All names here are
+/// BERT's.
 fn expected(config: &BertConfig) -> Vec<Expected> {
     let (hidden, middle) = (config.hidden_size, config.intermediate_size);
     let mut all = Vec::new();
@@ -66,13 +67,13 @@ fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
     ]
 }
 
-/// Tensors of an encoder of this configuration, and optional tensors that are present, with their required shapes; and
-/// the missing tensors. `shape_of` returns the shape of a tensor that is present.
-pub(crate) fn wanted(
+/// Returns the tensors of an encoder and the optional tensors that are present, with their required shapes, and the
+/// problem that required tensors are missing, if any. `shape_of` returns the shape of a tensor that is present.
+pub(crate) fn model_tensors(
     config: &BertConfig,
     shape_of: impl Fn(&str) -> Option<Vec<usize>>,
 ) -> (Vec<Expected>, Option<WeightsProblem>) {
-    let mut wanted = expected(config);
+    let mut tensors = expected(config);
     let shape = shape_of("classifier.bias").or_else(|| shape_of("classifier.weight"));
     let classes = shape.and_then(|shape| shape.first().copied()).unwrap_or(0);
     let [pooler, classifier, language] = optional(config, classes);
@@ -80,22 +81,22 @@ pub(crate) fn wanted(
     // A weight without its bias, or the reverse, lacks the other.
     for group in [pooler, classifier] {
         if group.iter().any(there) {
-            wanted.extend(group);
+            tensors.extend(group);
         }
     }
     // Old fine-tuned models contain parts of a pre-training head.
     if language.iter().all(there) {
-        wanted.extend(language);
+        tensors.extend(language);
     }
     let missing: Vec<&str> =
-        wanted.iter().map(|expected| expected.name.as_str()).filter(|name| shape_of(name).is_none()).collect();
+        tensors.iter().map(|expected| expected.name.as_str()).filter(|name| shape_of(name).is_none()).collect();
     if missing.is_empty() {
-        return (wanted, None);
+        return (tensors, None);
     }
     let mut names = missing[..missing.len().min(NAMES_IN_ERRORS)].join(", ");
     if missing.len() > NAMES_IN_ERRORS {
         names += &format!(" and {} more", missing.len() - NAMES_IN_ERRORS);
     }
-    wanted.retain(|expected| shape_of(&expected.name).is_some());
-    (wanted, Some(WeightsProblem::Missing { names }))
+    tensors.retain(|expected| shape_of(&expected.name).is_some());
+    (tensors, Some(WeightsProblem::Missing { names }))
 }

@@ -1,8 +1,8 @@
 //! Pickled dictionaries of PyTorch's tensors, read without executing anything.
 //!
-//! A pickle is a program for a machine with a stack. This reader knows the operations that `torch.save` writes for a
-//! dictionary of tensors, and the few functions that these call. It refuses every other operation, and every other
-//! function by its name. Nothing in it recurses, and each operation takes the time and memory of its own bytes.
+//! A pickle is a program for a stack machine. This reader knows the operations that `torch.save` writes for a
+//! dictionary of tensors, and the few functions that these operations call. It refuses every other operation and
+//! function. Nothing in it recurses, and the time and memory of an operation are proportional to its size in bytes.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,7 @@ pub(super) struct StorageRef<'a> {
     pub(super) elements: i64,
 }
 
-/// Tensor of a pickle: a view of a storage, which nothing has checked.
+/// Tensor in a pickle: an unchecked view of a storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View<'a> {
     pub(super) storage: StorageRef<'a>,
@@ -55,16 +55,16 @@ enum Function {
 
 #[derive(Debug, Clone, Copy)]
 enum Value<'a> {
-    /// A number with a fraction, or nothing.
+    /// Floating-point number or `None`.
     Other,
     Bool,
     Int(i64),
     Text(&'a str),
     Function(Function),
-    /// Index of its items.
+    /// Tuple, as an index into the machine's items.
     Tuple(usize),
     List(usize),
-    /// Index of its keys and values, in turn.
+    /// Dictionary, as an index into the machine's items, in which keys and values alternate.
     Dict(usize),
     Storage(usize),
     Tensor(usize),
@@ -129,7 +129,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Number of `bytes` bytes, little endian.
+    /// Reads an unsigned little-endian number of `bytes` bytes.
     fn number(&mut self, bytes: usize) -> Outcome<u64> {
         let taken = self.take(bytes)?;
         Ok(taken.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
@@ -159,7 +159,7 @@ impl<'a> Machine<'a> {
         popped.map_or_else(|| self.refuse(EMPTY), Ok)
     }
 
-    /// Values above the last mark.
+    /// Takes the values above the last mark.
     fn marked(&mut self) -> Outcome<Vec<Value<'a>>> {
         match self.marks.pop() {
             Some(mark) => Ok(self.stack.split_off(mark)),
@@ -175,7 +175,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Index of a new container.
+    /// Stores the items of a new container, and returns its index.
     fn container(&mut self, items: Vec<Value<'a>>) -> usize {
         self.items.push(items);
         self.items.len() - 1
@@ -348,7 +348,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Whole number of a given number of bytes.
+    /// Reads a signed number that begins with its length in bytes.
     fn long(&mut self) -> Outcome<Value<'a>> {
         let width = self.number(1)? as usize;
         if width > 8 {
@@ -359,7 +359,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Int(number.checked_shr(unused).unwrap_or(0)))
     }
 
-    /// Storage with a given identifier: `("storage", class, key, device, elements)`.
+    /// Pops the identifier of a storage, `("storage", class, key, device, elements)`, and returns the storage.
     fn storage(&mut self) -> Outcome<Value<'a>> {
         let identifier = self.pop()?;
         let items = if let Value::Tuple(index) = identifier { &*self.items[index] } else { &[] };
@@ -377,7 +377,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Storage(self.storages.len() - 1))
     }
 
-    /// Result of the function on the stack, for the arguments on the stack.
+    /// Pops a function and its arguments, and returns the result.
     fn call(&mut self) -> Outcome<Value<'a>> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let (Value::Function(function), Value::Tuple(index)) = (function, arguments) else {
@@ -402,14 +402,14 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Tensor of these arguments: a storage, the first element, sizes and strides.
+    /// Creates a tensor from a storage, the offset of the first element, sizes and strides.
     fn view(
         &mut self,
         dtype: Option<&'static str>,
         [storage, offset, shape, strides]: [Value<'a>; 4],
         metadata: Option<Value<'a>>,
     ) -> Outcome<Value<'a>> {
-        // They mark values as negated or conjugate.
+        // Metadata mark the values as negated or conjugate.
         match metadata {
             None | Some(Value::Other) => {}
             Some(Value::Dict(index)) if self.items[index].is_empty() => {}
@@ -467,9 +467,9 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// Function of this name, or the error that it is not one of a dictionary of tensors.
+/// Looks up a function that a dictionary of tensors may call; any other name is an error.
 fn function<'a>(module: &str, name: &str) -> Outcome<Value<'a>> {
-    let found = match (module, name) {
+    let allowed = match (module, name) {
         ("collections", "OrderedDict") => Some(Function::OrderedDict),
         ("torch", "Size") => Some(Function::Size),
         ("torch._utils", "_rebuild_tensor") => Some(Function::BareTensor),
@@ -484,7 +484,7 @@ fn function<'a>(module: &str, name: &str) -> Outcome<Value<'a>> {
         },
         _ => None,
     };
-    match found {
+    match allowed {
         Some(function) => Ok(Value::Function(function)),
         None => Err(WeightsProblem::PickledCode { name: format!("{module}.{name}") }),
     }

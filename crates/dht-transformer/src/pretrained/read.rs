@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 
 use super::foreign::foreign_model;
-use super::names::{Expected, wanted};
+use super::names::{Expected, model_tensors};
 use super::weights::{Weights, weights_path};
 use crate::account::{Treatment, file_entry, unused_tensor};
 use crate::config::{BertConfig, Pooling};
@@ -24,7 +24,9 @@ pub struct PretrainedWeights {
 }
 
 impl PretrainedWeights {
-    /// Directory for a path or a hub name. An existing path is returned unchanged. The model of a valid hub name
+    /// Returns the local directory for a path or a hub name.
+    ///
+    /// An existing path is returned unchanged. The model of a valid hub name
     /// (`bert-base-uncased`, `sentence-transformers/all-MiniLM-L6-v2`) is downloaded into the cache of Python's
     /// `huggingface_hub`, unless it is there already. `NAME@REVISION` is a branch, a tag or a commit; without it the
     /// branch is `main`. The files are those of the hub's list that the loaders read: configuration, tokenizer, pooling,
@@ -51,9 +53,8 @@ impl PretrainedWeights {
         model_directory(name)
     }
 
-    /// Directory of a model whose repository on the hub holds a directory that this project has saved: `dht.json`, and
-    /// the files below `model`. A repository without `dht.json` is downloaded as by [`fetch`](Self::fetch). A path is not
-    /// a name.
+    /// Downloads a directory that this project saved to a repository on the hub: `dht.json` and the files below
+    /// `model`. A repository without `dht.json` is downloaded as by [`fetch`](Self::fetch). A path is not a name.
     ///
     /// # Errors
     /// [`Error::Argument`] for an invalid name or revision. Without the feature `hub` [`Error::NoHub`]; with it
@@ -62,8 +63,8 @@ impl PretrainedWeights {
         whole_directory(name)
     }
 
-    /// Files of a directory with its weights: one, or the index of shards and the shards. None if it has no weights
-    /// that [`read`](Self::read) reads.
+    /// Lists the weight files of a directory: a single file, or the index of shards and the shards. The list is empty
+    /// if the directory has no weights that [`read`](Self::read) reads.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Json`] and [`Error::Weights`] for an index that cannot be read.
@@ -74,7 +75,8 @@ impl PretrainedWeights {
         Ok([path].into_iter().chain(shards).collect())
     }
 
-    /// Reads `config.json` of a directory. If it is missing, the error says what else the directory holds.
+    /// Reads `config.json` of a directory. If the file is missing, the error describes what the directory holds
+    /// instead.
     ///
     /// # Errors
     /// As [`read`](Self::read), apart from the weights.
@@ -107,31 +109,35 @@ impl PretrainedWeights {
     ///
     /// # Errors
     /// As [`fetch`](Self::fetch); [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration;
-    /// [`Error::Unsupported`] for files of an adapter, and for directories and files of another format, with what they
-    /// hold. [`Error::Weights`], naming file and tensor, if the file is
-    /// truncated, its header is wrong (lengths, gaps, overlaps, duplicate names), its index or pickle is wrong, or a
-    /// tensor is invalid. A tensor is
-    /// invalid if it is missing or has another shape than in the configuration, belongs to a layer that the configuration
-    /// does not have, holds NaN or infinite values, or has an effect that is not computed. A tensor that the model does not
-    /// use never conflicts with one that it uses.
+    /// [`Error::Unsupported`] for an adapter, and for directories and files of another format; the message names the
+    /// format. [`Error::Weights`], with file and tensor, if the file is truncated, if its header (lengths, gaps,
+    /// overlaps, duplicate names), index or pickle is wrong, or if a tensor is invalid. A tensor is invalid in these
+    /// cases:
+    ///
+    /// - it is missing, or has another shape than in the configuration;
+    /// - it belongs to a layer that the configuration does not have;
+    /// - it holds NaN or infinite values;
+    /// - it has an effect on the model that this crate does not compute.
+    ///
+    /// A tensor that the model does not use never conflicts with one that it uses.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
         let mut this = Self::read_variables(folder)?;
         this.tensors.values_mut().for_each(|tensor| *tensor = tensor.detach());
         Ok(this)
     }
 
-    /// Reads as [`read`](Self::read), into variables that belong to nothing else yet.
+    /// Reads as [`read`](Self::read), into variables that a model can take over without a copy.
     pub(crate) fn read_variables(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = &*model_directory(folder)?;
         let config = Self::read_config(folder)?;
         let mut weights = open_weights(folder, &entry_names(folder)?)?;
-        let TensorPlan { wanted, unused, problems } = TensorPlan::new(&config, &weights);
+        let TensorPlan { used, unused, problems } = TensorPlan::new(&config, &weights);
         if let Some((tensor, problem)) = problems.into_iter().next() {
             return Err(weights.error(tensor.as_deref(), problem));
         }
-        weights.check_size(wanted.iter().flat_map(|(_, names)| names))?;
+        weights.check_size(used.iter().flat_map(|(_, names)| names))?;
         let mut tensors = BTreeMap::new();
-        for (name, written) in wanted {
+        for (name, written) in used {
             let tensor = weights.read(&written[0])?.into_inner();
             for other in &written[1..] {
                 if !same(weights.read(other)?.as_tensor(), &tensor)? {
@@ -150,7 +156,7 @@ const WORDS: &str = "embeddings.word_embeddings.weight";
 /// Used and unused tensors of a file, and their problems.
 pub(super) struct TensorPlan {
     /// BERT's names, and the names in the file. There are several if the file has a tensor under a new and an old name.
-    pub(super) wanted: Vec<(String, Vec<String>)>,
+    pub(super) used: Vec<(String, Vec<String>)>,
     /// Names in the file, ascending.
     pub(super) unused: Vec<String>,
     pub(super) problems: Vec<(Option<String>, WeightsProblem)>,
@@ -161,36 +167,36 @@ impl TensorPlan {
         let family = config.family;
         let own = Pooling::of_config(config).is_ok_and(|pooling| pooling != Pooling::Pooler);
         let head = family.head_names(own, weights.tensors.keys().map(|name| weights.plain(name)));
-        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut unused = Vec::new();
         for name in weights.tensors.keys() {
             match family.ours(weights.plain(name), head) {
-                Some(ours) => found.entry(ours).or_default().push(name.clone()),
+                Some(ours) => by_name.entry(ours).or_default().push(name.clone()),
                 None => unused.push(name.clone()),
             }
         }
         let shape = |written: &str| weights.tensors[written].shape.clone();
-        let (wanted, missing) = wanted(config, |name| found.get(name).map(|names| shape(&names[0])));
-        // If no part of the embeddings is found under any name, only its prefix can be wrong.
+        let (expected, missing) = model_tensors(config, |name| by_name.get(name).map(|names| shape(&names[0])));
+        // If the word embedding is missing, only its prefix can be wrong.
         let elsewhere = |name: &String| Some(name.strip_suffix(WORDS)?.to_owned()).filter(|prefix| !prefix.is_empty());
-        let misnamed = match found.contains_key(WORDS) {
+        let misnamed = match by_name.contains_key(WORDS) {
             true => None,
             false => weights.tensors.keys().find_map(elsewhere),
         };
         let missing = match misnamed {
-            Some(found) => Some(WeightsProblem::Prefix { found, expected: family.prefix() }),
+            Some(prefix) => Some(WeightsProblem::Prefix { found: prefix, expected: family.prefix() }),
             None => missing,
         };
         let mut problems: Vec<_> = missing.map(|missing| (None, missing)).into_iter().collect();
-        // Fewer layers than in the file would be another model than the directory's.
+        // With fewer layers than the file has, the result would be another model.
         let layers = config.num_hidden_layers;
-        if let Some((_, names)) = found.iter().find(|(name, _)| layer_of(name) >= Some(layers)) {
+        if let Some((_, names)) = by_name.iter().find(|(name, _)| layer_of(name) >= Some(layers)) {
             problems.push((Some(names[0].clone()), WeightsProblem::MoreLayers { layers }));
-            found.retain(|name, _| layer_of(name) < Some(layers));
+            by_name.retain(|name, _| layer_of(name) < Some(layers));
         }
         let mut used = Vec::new();
-        for Expected { name, shape: expected } in wanted {
-            let Some(names) = found.remove(&name) else { continue };
+        for Expected { name, shape: expected } in expected {
+            let Some(names) = by_name.remove(&name) else { continue };
             for written in &names {
                 let got = shape(written);
                 if got != expected {
@@ -200,14 +206,14 @@ impl TensorPlan {
             }
             used.push((name, names));
         }
-        unused.extend(found.into_values().flatten());
+        unused.extend(by_name.into_values().flatten());
         unused.sort();
         for name in &unused {
             if let (Treatment::Refused, reason) = unused_tensor(family.bare(weights.plain(name))) {
                 problems.push((Some(name.clone()), WeightsProblem::Unsupported { reason }));
             }
         }
-        Self { wanted: used, unused, problems }
+        Self { used, unused, problems }
     }
 }
 
@@ -217,7 +223,7 @@ fn same(left: &Tensor, right: &Tensor) -> Result<bool> {
     Ok(left.dims() == right.dims() && values(left)? == values(right)?)
 }
 
-/// Error of a directory that holds something else than a model that is read, and no configuration.
+/// Error that describes a directory without a configuration and weights, if it holds a model in another format.
 pub(super) fn without_config(folder: &Path, names: &[String]) -> Option<Error> {
     let described = folder.join("config.json").symlink_metadata().is_ok() || weights_path(folder).is_some();
     if described { None } else { foreign_model(folder, names) }
@@ -244,7 +250,7 @@ pub(super) fn open_weights(folder: &Path, names: &[String]) -> Result<Weights> {
     }
 }
 
-/// The layer that a tensor belongs to.
+/// Number of the layer that a tensor belongs to.
 fn layer_of(name: &str) -> Option<usize> {
     name.strip_prefix("encoder.layer.")?.split_once('.')?.0.parse().ok()
 }

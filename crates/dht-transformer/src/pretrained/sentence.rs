@@ -1,4 +1,4 @@
-//! Directories of sentence-transformers: an encoder, and the pooling of its states.
+//! Reader of sentence-transformers directories, which hold an encoder and a pooling.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -30,11 +30,13 @@ const MODE: &str = "pooling_mode";
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentenceModel {
-    /// Directory of the encoder: the directory itself, or `0_Transformer` in it.
+    /// Directory of the encoder: the sentence-transformers directory itself, or a directory in it such as
+    /// `0_Transformer`.
     pub encoder: PathBuf,
     /// Pooling of the states, or the name of a pooling that this crate does not compute, such as `max_tokens`.
     pub pooling: Result<Pooling, String>,
-    /// Names of further modules, which this crate does not compute, such as `Dense`. A norm of the vectors is none.
+    /// Names of further modules that this crate does not compute, such as `Dense`. Normalisation of the vectors is not
+    /// listed.
     pub others: Vec<String>,
 }
 
@@ -47,7 +49,8 @@ struct Module {
 }
 
 impl SentenceModel {
-    /// Reads `modules.json` of a directory, or of the directory around an encoder; `None` if neither has one.
+    /// Reads `modules.json` of a directory or of its parent. `None` if neither has one, or if the parent's encoder is
+    /// in another directory.
     ///
     /// # Errors
     /// [`Error::Json`] for a file that is not JSON; [`Error::Config`] for a path outside the directory, and for a
@@ -92,7 +95,7 @@ impl SentenceModel {
     }
 }
 
-/// Pooling of a module's configuration: one name, or a truth value for each name.
+/// Reads the pooling from the configuration of a pooling module: one name, or a truth value for each name.
 fn pooling(path: &Path) -> Result<Result<Pooling, String>> {
     let Some(text) = optional(path)? else { return Ok(Ok(Pooling::Mean)) };
     let fields: Map<String, Value> = json_object(&path.display().to_string(), &text)?;
@@ -119,7 +122,7 @@ fn pooling(path: &Path) -> Result<Result<Pooling, String>> {
     })
 }
 
-/// Content of a file; `None` if it is not there.
+/// Reads a file; `None` if it does not exist.
 fn optional(path: &Path) -> Result<Option<Vec<u8>>> {
     match read_file(path, FileKind::Description) {
         Ok(bytes) => Ok(Some(bytes)),

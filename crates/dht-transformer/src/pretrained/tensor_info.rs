@@ -1,4 +1,4 @@
-//! Type, shape and place of a tensor in a file, and its values.
+//! Type, shape and position of a tensor in a weight file, and conversion of its bytes to values.
 
 use std::io::{self, Read};
 
@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::WeightsProblem;
 
-/// Type, shape and place of a tensor in a file of a model's weights.
+/// Type, shape and position of a tensor in a weight file.
 #[derive(Debug, Clone)]
 pub(crate) struct TensorInfo {
     /// Type, by its name in safetensors files.
@@ -26,7 +26,7 @@ pub(crate) struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Tensor in row-major order.
+    /// Describes a tensor in row-major order.
     pub(super) fn contiguous(dtype: String, shape: Vec<usize>, start: u64, bytes: u64) -> Self {
         Self { dtype, shape, strides: None, start, bytes, file: 0, storage: None, big_endian: false }
     }
@@ -36,8 +36,8 @@ impl TensorInfo {
         self.shape.iter().product()
     }
 
-    /// Values in row-major order, from the bytes between the first and the last element. They are read in parts, so that
-    /// no second copy of a large table is in memory.
+    /// Reads the values in row-major order. `bytes` begins at the first element. The values are read in parts, so that
+    /// memory never holds a second copy of a large table.
     pub(super) fn values(&self, bytes: &mut impl Read) -> io::Result<Result<Vec<f32>, WeightsProblem>> {
         let (dtype, size) = match self.dtype.as_str() {
             "F16" => (DType::F16, 2),
@@ -71,7 +71,7 @@ impl TensorInfo {
 /// Bytes of a tensor that are converted at once, a multiple of all element sizes.
 const PART: usize = 1 << 18;
 
-/// Elements of a view in row-major order.
+/// Copies the elements of a strided view in row-major order.
 fn gather(values: &[f32], shape: &[usize], strides: &[usize]) -> Vec<f32> {
     let elements = shape.iter().product();
     let mut gathered = Vec::with_capacity(elements);

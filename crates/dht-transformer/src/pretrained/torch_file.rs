@@ -16,7 +16,7 @@ use super::pickle::{LONGEST_PICKLE, StorageRef, View, read_pickle};
 use super::tensor_info::{TensorInfo, bits};
 use crate::error::WeightsProblem;
 
-/// Maximum number of bytes that are read to list an archive: its directory and the headers before its files.
+/// Maximum number of bytes that are read to list an archive, including its directory and the headers of its files.
 const LONGEST_DIRECTORY: u64 = 16 << 20;
 
 /// File in an archive: a range of its bytes.
@@ -25,7 +25,7 @@ pub(super) struct ArchivedFile {
     name: String,
     start: u64,
     bytes: u64,
-    /// Checksum; `None` if none was computed, or if it was compared.
+    /// CRC-32 checksum; `None` if the archive has none, or after a successful comparison.
     checksum: Option<u32>,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn read_archive(file: &mut File, length: u64) -> io::Result<Result<(T
     read_tensors(file, &mut files).map(|tensors| tensors.map(|tensors| (tensors, files)))
 }
 
-/// Compares a file with its checksum, once.
+/// Verifies the checksum of an archived file, unless it was verified before.
 pub(super) fn verify(file: &mut File, archived: &mut ArchivedFile) -> io::Result<Result<(), WeightsProblem>> {
     let Some(checksum) = archived.checksum else { return Ok(Ok(())) };
     file.seek(SeekFrom::Start(archived.start))?;
@@ -56,7 +56,7 @@ pub(super) fn verify(file: &mut File, archived: &mut ArchivedFile) -> io::Result
     Ok(Ok(()))
 }
 
-/// Files of an archive.
+/// Lists the files of an archive.
 fn list(file: &mut File, length: u64) -> Result<Vec<ArchivedFile>, WeightsProblem> {
     let refuse = |problem: String| Err(WeightsProblem::Archive { problem });
     let failed =
@@ -111,7 +111,7 @@ impl Seek for Metered<'_> {
     }
 }
 
-/// Content of a small file.
+/// Reads the content of a small archived file.
 fn content(file: &mut File, archived: &mut ArchivedFile) -> io::Result<Result<Vec<u8>, WeightsProblem>> {
     if archived.bytes > LONGEST_PICKLE {
         return Ok(Err(WeightsProblem::HeaderTooLong { bytes: archived.bytes, most: LONGEST_PICKLE }));
@@ -125,7 +125,7 @@ fn content(file: &mut File, archived: &mut ArchivedFile) -> io::Result<Result<Ve
     Ok(Ok(bytes))
 }
 
-/// Tensors of the archive's pickle.
+/// Reads the tensors that the archive's pickle describes.
 fn read_tensors(file: &mut File, files: &mut [ArchivedFile]) -> io::Result<Result<Tensors, Problem>> {
     // As PyTorch does, all names are taken to be in the directory of the first.
     let first = files.first().map_or("", |file| &file.name);
@@ -188,7 +188,7 @@ fn read_tensors(file: &mut File, files: &mut [ArchivedFile]) -> io::Result<Resul
     Ok(Ok(tensors))
 }
 
-/// Storage of a view. `types` collects what the pickle says about each storage.
+/// Finds the storage of a view. `types` collects the description of each storage, so that contradictions are detected.
 fn storage_of<'a, 'f>(
     view: &View<'a>,
     storages: &BTreeMap<&str, (usize, &'f ArchivedFile)>,

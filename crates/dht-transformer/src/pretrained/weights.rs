@@ -15,14 +15,14 @@ use super::values::not_finite;
 use crate::error::{Error, Result, WeightsProblem};
 use crate::storage::{ShardIndex, WEIGHT_FILES, open_file};
 
-/// Prefixes of all names in files that were saved from a wrapper: PyTorch's data parallelism, and its compiler.
+/// Prefixes that PyTorch's data parallelism and compiler put before all tensor names.
 const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 
-/// Maximum ratio of weights to files. Views of one storage, such as layers that share their weights, take no place in a
-/// file, and a file of a few bytes could otherwise fill the memory.
+/// Maximum ratio between the size of the weights in memory and the size of their files. Views of one storage, such as
+/// layers that share their weights, add nothing to a file, so that a small file could otherwise fill the memory.
 const MOST_SHARED: u64 = 64;
 
-/// The file of a directory's weights that is read, or the index of the files: the first one of [`WEIGHT_FILES`] that exists.
+/// Path of a directory's weights or of their index: the first of [`WEIGHT_FILES`] that exists.
 pub(super) fn weights_path(folder: &Path) -> Option<PathBuf> {
     WEIGHT_FILES.iter().map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_ok())
 }
@@ -32,9 +32,9 @@ pub(super) struct Weights {
     /// Tensors by their names in the files.
     pub(super) tensors: Tensors,
     files: Vec<WeightsFile>,
-    /// The single file, or the index.
+    /// Single file, or the index.
     path: PathBuf,
-    /// Length of the prefix that a wrapper has put before all names.
+    /// Length in bytes of the prefixes of [`WRAPPERS`] that all names have.
     wrapper: usize,
 }
 
@@ -146,7 +146,7 @@ impl Weights {
 }
 
 impl WeightsFile {
-    /// Opens a file of the format that its first bytes tell.
+    /// Opens a weight file, and detects its format by its first bytes.
     fn open(path: PathBuf) -> Result<(Self, Tensors)> {
         let failed = |source| Error::io(&path, source);
         let mut file = open_file(&path).map_err(failed)?;
@@ -180,7 +180,7 @@ impl WeightsFile {
 const UNKNOWN: &str = "is not a file of torch.save, or only its beginning: copy or download it again, or load the model in \
                        transformers and save it by save_pretrained with safe_serialization=True";
 
-/// Length of the prefixes of wrappers that all names have.
+/// Length in bytes of the prefixes of [`WRAPPERS`] that all names have.
 fn wrapper(tensors: &BTreeMap<String, TensorInfo>) -> usize {
     let mut length = 0;
     let starts = |length: usize, wrapper: &str| {

@@ -4,7 +4,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 
-use super::names::{Expected, wanted};
+use super::names::{Expected, model_tensors};
 use super::own_class;
 use super::read::PretrainedWeights;
 use super::tensor_file::write_tensors;
@@ -15,8 +15,8 @@ use crate::error::{Error, Result, WeightsProblem};
 use crate::storage::{refuse_foreign, write_atomically, write_directory_atomically};
 use crate::tensors::with_slices;
 
-/// Files that a saved directory may have. They include the code of a class, which a later save may lack; the
-/// tokenizer's files are last.
+/// Files that a saved directory may have; the tokenizer's files are last. They include the Python code of a class,
+/// since a model without such code may replace a model with it.
 const FILES: [&str; 6] =
     ["config.json", "model.safetensors", own_class::CODE_FILE, "tokenizer.json", "tokenizer_config.json", PROMPTS];
 
@@ -40,10 +40,14 @@ impl PretrainedWeights {
     /// is replaced if it holds nothing but files of these names.
     ///
     /// # Errors
-    /// Before anything is written: [`Error::Argument`] for an invalid configuration, or a tokenizer with more tokens than
-    /// the encoder; [`Error::Weights`] for a tensor that is missing (including the pooler of a classifier that has one),
-    /// has another shape than in the configuration, or is not finite; [`Error::ForeignDirectory`] if other files would be
-    /// lost. Then [`Error::Io`].
+    /// Before anything is written:
+    ///
+    /// - [`Error::Argument`] if the configuration is invalid, or the tokenizer has more tokens than the encoder;
+    /// - [`Error::Weights`] if a tensor is missing (including the pooler of a classifier that has one), has another
+    ///   shape than in the configuration, or is not finite;
+    /// - [`Error::ForeignDirectory`] if other files would be lost.
+    ///
+    /// During the writing: [`Error::Io`].
     pub fn write(
         folder: impl AsRef<Path>,
         config: &BertConfig,
@@ -70,7 +74,7 @@ impl PretrainedWeights {
             texts.push(("tokenizer_config.json", format!("{:#}\n", tokenizer_config(config, tokenizer))));
             texts.extend(tokenizer.prompts().map(|prompts| (PROMPTS, format!("{prompts:#}\n"))));
         }
-        // A tokenizer is not replaced by none.
+        // A save without a tokenizer must not delete the tokenizer of an earlier save.
         let replaced = if tokenizer.is_some() { &FILES[..] } else { &FILES[..3] };
         write_directory_atomically(folder, replaced, |fresh| {
             for (name, text) in &texts {
@@ -80,8 +84,8 @@ impl PretrainedWeights {
         })
     }
 
-    /// Checks that [`write`](Self::write) may write a model with a tokenizer to this path. Call it before a training. The
-    /// target must not exist, or be a directory with nothing but files that it replaces.
+    /// Checks that [`write`](Self::write) can write a model with a tokenizer to this path. Call it before a training
+    /// run. The target must not exist, or be a directory that holds only files that `write` replaces.
     ///
     /// # Errors
     /// [`Error::ForeignDirectory`] if other files would be lost, [`Error::Io`] if it is not a directory or cannot be read.
@@ -90,7 +94,7 @@ impl PretrainedWeights {
     }
 }
 
-/// Head on top of an encoder.
+/// Head on top of an encoder: a classifier or a head over the vocabulary.
 #[derive(Clone, Copy)]
 enum Head {
     Classifier {
@@ -111,7 +115,7 @@ impl Head {
     }
 }
 
-/// Validated tensors in f32 on the CPU, under the names of the file.
+/// Validates the tensors, and returns them in f32 on the CPU under the names of the file.
 fn checked(
     path: &Path,
     config: &BertConfig,
@@ -123,11 +127,11 @@ fn checked(
         tensor: tensor.map(str::to_owned),
         problem,
     };
-    let (wanted, missing) = wanted(config, |name| tensors.get(name).map(|tensor| tensor.dims().to_vec()));
+    let (expected, missing) = model_tensors(config, |name| tensors.get(name).map(|tensor| tensor.dims().to_vec()));
     if let Some(missing) = missing {
         return Err(error(None, missing));
     }
-    for Expected { name, shape } in wanted {
+    for Expected { name, shape } in expected {
         let got = tensors[&name].dims();
         if got != shape {
             return Err(error(Some(&name), WeightsProblem::Shape { expected: shape, got: got.to_vec() }));
@@ -148,7 +152,7 @@ fn checked(
     Ok(written)
 }
 
-/// Configuration with the fields that describe the file.
+/// Adds the fields to the configuration that describe the saved file.
 fn described(config: &BertConfig, head: Option<Head>) -> BertConfig {
     let mut config = config.clone();
     let architecture = config.family.architecture(match head {

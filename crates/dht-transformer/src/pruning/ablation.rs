@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use crate::model::Encoder;
 use crate::tensors::{HeadPlan, HeadSet, Hidden};
 
-/// Predictions of a model without one head of a layer, and with that head alone in its layer. All other layers run all
-/// heads. These are the two ablations of Michel, Levy and Neubig 2019 ("Are Sixteen Heads Really Better than One?", 3.2
-/// and 3.3). Nothing is trained.
+/// Head ablation: predictions of a model without one head of a layer, and with this head alone in its layer. All other
+/// layers run all heads. These are the two ablations of Michel, Levy and Neubig 2019 ("Are Sixteen Heads Really Better
+/// than One?", 3.2 and 3.3). Nothing is trained.
 ///
 /// Predictions instead of scores are stored, so that any metric can be computed, and the confidence interval of a
 /// difference.
@@ -52,7 +52,7 @@ pub struct HeadAblation {
 }
 
 impl HeadAblation {
-    /// Layer and number of every head that was not pruned.
+    /// Lists the heads of an encoder that were not pruned, as pairs of layer and head number.
     pub fn all_heads(encoder: &Encoder) -> Vec<(usize, usize)> {
         (0..encoder.layers())
             .flat_map(|layer| encoder.kept_heads(layer).iter().map(move |head| (layer, head)))
@@ -86,7 +86,7 @@ impl HeadAblation {
             let without = (encoder.kept_heads(*layer).len() > 1).then(classes);
             Self { layer: *layer, head: *head, without, alone: classes() }
         };
-        let (mut whole, mut found): (_, Vec<Self>) = (classes(), heads.iter().map(ablated).collect());
+        let (mut whole, mut ablations): (_, Vec<Self>) = (classes(), heads.iter().map(ablated).collect());
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let batch = data.batch(&rows)?;
             // Before each layer, and after the last.
@@ -104,9 +104,9 @@ impl HeadAblation {
                 Ok(())
             };
             put(&mut whole, &states[layers])?;
-            for Self { layer, head, without, alone } in &mut found {
-                let with = |kept: HeadSet| -> Result<Hidden> {
-                    let hidden = encoder.layer(*layer, &states[*layer], &HeadPlan::Same(kept), None, &ctx)?;
+            for Self { layer, head, without, alone } in &mut ablations {
+                let with = |heads: HeadSet| -> Result<Hidden> {
+                    let hidden = encoder.layer(*layer, &states[*layer], &HeadPlan::Same(heads), None, &ctx)?;
                     encoder.run(*layer + 1..layers, &hidden, &HeadPlan::Full, &ctx)
                 };
                 let all = encoder.kept_heads(*layer);
@@ -117,7 +117,7 @@ impl HeadAblation {
                 }
             }
         }
-        Ok((whole, found))
+        Ok((whole, ablations))
     }
 }
 
@@ -129,9 +129,9 @@ fn check_head(encoder: &Encoder, layer: usize, head: usize) -> Result<()> {
     if head >= heads {
         return Err(Error::Range { what: "head", got: head, below: heads });
     }
-    let kept = encoder.kept_heads(layer);
-    match kept.contains(head) {
+    let remaining = encoder.kept_heads(layer);
+    match remaining.contains(head) {
         true => Ok(()),
-        false => Err(Error::argument("head", format!("one that layer {layer} has: {kept}"), head.to_string())),
+        false => Err(Error::argument("head", format!("one that layer {layer} has: {remaining}"), head.to_string())),
     }
 }

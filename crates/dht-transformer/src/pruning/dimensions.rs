@@ -43,15 +43,15 @@ impl Encoder {
             heads: vec![HeadSet::full(all)?; layers.len()],
             neurons: layers.iter().map(|(_, neurons)| neurons.clone()).collect(),
         };
-        let kept = || layers.iter().map(|(dimensions, _)| dimensions);
-        if kept().all(|kept| kept.is_heads_alone(self.config())) {
-            let sets = kept().map(|kept| HeadSet::from_indices(kept.heads(), all));
+        let remaining = || layers.iter().map(|(dimensions, _)| dimensions);
+        if remaining().all(|dimensions| dimensions.is_heads_alone(self.config())) {
+            let sets = remaining().map(|kept| HeadSet::from_indices(kept.heads(), all));
             neurons.heads = sets.collect::<Result<_>>()?;
             return self.prune(&neurons);
         }
         let narrow = self.prune(&neurons)?;
         let mut config = narrow.config().clone();
-        config.other.insert(KEPT_DIMENSIONS.into(), json!(kept().collect::<Vec<_>>()));
+        config.other.insert(KEPT_DIMENSIONS.into(), json!(remaining().collect::<Vec<_>>()));
         self.build_like(&config, narrow.whole_tensors()?, self.parameters().device())
     }
 
@@ -147,7 +147,7 @@ fn transposed_rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result
     })
 }
 
-/// Applies the transposed gate on heads, of rows (heads·dim, n).
+/// Applies the transposed gate on heads to a matrix whose rows are grouped by head, (heads·dim, n).
 fn of_heads(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     let (rows, width) = matrix.dims2()?;
     let flat = matrix.contiguous()?.reshape((heads, rows / heads * width))?;

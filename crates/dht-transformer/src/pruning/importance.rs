@@ -1,4 +1,4 @@
-//! Importance of heads and neurons, by the loss or by their weights alone.
+//! Importance of heads and neurons, measured by loss gradients or weight magnitudes.
 
 use candle_core::Tensor;
 
@@ -8,8 +8,20 @@ use crate::error::{Error, Result};
 use crate::model::{Encoder, names};
 use crate::tensors::{Gradient, Gradients, Parameter};
 
-/// Importance of each head and each feed-forward neuron, higher is more important. Comparable within a layer;
-/// [`ordered_heads`](Self::ordered_heads) compares layers.
+/// Importance of each attention head and each feed-forward neuron; higher is more important. Values can be compared
+/// within a layer; [`ordered_heads`](Self::ordered_heads) compares heads of different layers.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::{BertConfig, Encoder, pruning::Importance};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let encoder = Encoder::random(&BertConfig::small(2, 4, 16, 20)?, &Device::Cpu, &mut rng)?;
+/// let importance = Importance::by_magnitude(&encoder)?;
+/// assert_eq!((importance.heads.len(), importance.head_order(0).len()), (2, 4));
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Importance {
     /// Importance of each head of each layer.
@@ -70,8 +82,8 @@ impl Importance {
         Ok(sums)
     }
 
-    /// Magnitude importance, by the weights alone. For heads it is that of [`Encoder::head_magnitudes`], for neuron j
-    /// it is ‖W₁ row j‖ · ‖W₂ column j‖. It requires no data and no forward pass; with data,
+    /// Magnitude importance, computed from the weights alone. For heads it is [`Encoder::head_magnitudes`], for neuron
+    /// j it is ‖W₁ row j‖ · ‖W₂ column j‖. It requires no data and no forward pass; with data,
     /// [`by_gradient`](Self::by_gradient) is more informative.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Permanent removal of parts of an encoder, and the importance of its parts.
+//! Pruning: permanent removal of layers, heads, neurons and dimensions, and measures of their importance.
 
 mod ablation;
 mod dimensions;

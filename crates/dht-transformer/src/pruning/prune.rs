@@ -10,14 +10,27 @@ use crate::flops::Width;
 use crate::model::{Encoder, KEPT_DIMENSIONS, KEPT_HEADS, KEPT_NEURONS, names};
 use crate::tensors::HeadSet;
 
-/// Remaining parts of an encoder: layers, and the heads and neurons of each.
+/// Plan for pruning an encoder: the layers that remain, and the heads and neurons that remain in each layer.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::{BertConfig, Encoder, pruning::{Importance, PrunePlan}};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let encoder = Encoder::random(&BertConfig::small(2, 4, 16, 20)?, &Device::Cpu, &mut rng)?;
+/// let importance = Importance::by_magnitude(&encoder)?;
+/// let small = encoder.prune(&PrunePlan::most_important(&encoder, &importance, 2, 8)?)?;
+/// assert_eq!((small.layers(), small.width(0).heads, small.width(0).ffn), (2, 2, 8));
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrunePlan {
-    /// Layers, ascending.
+    /// Remaining layers, ascending.
     pub layers: Vec<usize>,
-    /// Heads of each of these layers.
+    /// Remaining heads of each remaining layer.
     pub heads: Vec<HeadSet>,
-    /// Neurons of each of their feed-forwards, in their new order.
+    /// Remaining neurons of each remaining layer's feed-forward block, in their new order.
     pub neurons: Vec<Vec<usize>>,
 }
 
@@ -82,10 +95,10 @@ impl PrunePlan {
         }
         // One of each layer, and all neurons.
         let mut plan = Self::most_important(encoder, importance, 1, encoder.config().intermediate_size)?;
-        let mut kept: Vec<Vec<usize>> = plan.heads.iter().map(|first| first.iter().collect()).collect();
+        let mut by_layer: Vec<Vec<usize>> = plan.heads.iter().map(|first| first.iter().collect()).collect();
         let others = importance.ordered_heads().into_iter().filter(|(layer, head)| !plan.heads[*layer].contains(*head));
-        others.take(heads - layers).for_each(|(layer, head)| kept[layer].push(head));
-        plan.heads = kept.into_iter().map(|heads| HeadSet::from_indices(heads, each)).collect::<Result<_>>()?;
+        others.take(heads - layers).for_each(|(layer, head)| by_layer[layer].push(head));
+        plan.heads = by_layer.into_iter().map(|heads| HeadSet::from_indices(heads, each)).collect::<Result<_>>()?;
         plan.neurons = encoder.blocks().iter().map(|block| (0..block.width).collect()).collect();
         Ok(plan)
     }
@@ -139,7 +152,8 @@ impl Encoder {
             .iter()
             .zip(&plan.heads)
             .filter_map(|(layer, set)| {
-                self.kept_dimensions(*layer).map(|kept| kept.clone().without_heads(|head| set.contains(head)))
+                self.kept_dimensions(*layer)
+                    .map(|dimensions| dimensions.clone().without_heads(|head| set.contains(head)))
             })
             .collect();
         let ragged = !dimensions.is_empty();

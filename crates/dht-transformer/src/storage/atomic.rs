@@ -10,11 +10,12 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::error::{Error, Result};
 
-/// Writes a file atomically: no reader, and no crash, ever sees a part of it. The content goes to a temporary file next
-/// to the target, which is flushed to the disk and then renamed over it. An existing file keeps its content until the
-/// rename, and permanently if `write` fails; its permissions remain, and without the permission to write it is not
-/// replaced. For a link, its target is written and the link remains. A device or a pipe
-/// is written directly, since a rename would replace it by a file.
+/// Writes a file atomically: readers see the old or the new content, even after a crash, and never a part of it.
+///
+/// The content goes to a temporary file next to the target, which is flushed to the disk and then renamed over the
+/// target. If `write` fails, an existing file keeps its content. A replaced file keeps its permissions; a file without
+/// write permission is not replaced. For a link, the file that it points to is written and the link remains. A device
+/// or a pipe is written directly, since a rename would replace it by a file.
 ///
 /// # Errors
 /// [`Error::Io`] if the directory is missing, the target is a directory, or writing or renaming fails.
@@ -32,17 +33,17 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     let failed = |source| Error::io(path, source);
     let mut permissions = None;
     let linked = match std::fs::metadata(path) {
-        Ok(found) if found.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
+        Ok(metadata) if metadata.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
         // After a rename, the process that has a file open would still have the old one.
-        Ok(found) if !found.is_file() || is_open_file(path) => {
+        Ok(metadata) if !metadata.is_file() || is_open_file(path) => {
             let mut file = BufWriter::new(File::options().append(true).open(path).map_err(failed)?);
             write(&mut file).map_err(failed)?;
             return file.flush().map_err(failed);
         }
-        Ok(found) => {
+        Ok(metadata) => {
             // A file that may not be written may not be replaced.
             File::options().append(true).open(path).map_err(failed)?;
-            permissions = Some(found.permissions());
+            permissions = Some(metadata.permissions());
             path.canonicalize().map_err(failed)?
         }
         Err(_) => without_link(path),
@@ -69,7 +70,7 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     synchronise_folder(folder).map_err(failed)
 }
 
-/// Path to which a link leads, also if nothing is there yet; any other path as it is.
+/// Resolves a link to its target, even if the target does not exist. Returns any other path unchanged.
 fn without_link(path: &Path) -> PathBuf {
     let linked = path.canonicalize().ok().filter(|_| path.is_symlink());
     linked
@@ -83,7 +84,7 @@ fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Entry of a temporary file in [`UNFINISHED`], until it is dropped.
+/// Registration of a temporary file in [`UNFINISHED`], which ends when this value is dropped.
 struct Listed(PathBuf);
 
 impl Listed {
@@ -102,8 +103,10 @@ impl Drop for Listed {
     }
 }
 
-/// Removes the temporary files and directories of all [atomic writes](write_atomically) in progress. Their threads then
-/// wait forever: call this function only when the process is about to end, such as after a signal.
+/// Removes the temporary files and directories of all [atomic writes](write_atomically) in progress.
+///
+/// The threads of these writes then wait forever. Call this function only when the process is about to end, such as
+/// after a signal.
 pub fn abandon_unfinished_files() {
     let unfinished = unfinished();
     for path in unfinished.iter() {
@@ -112,8 +115,10 @@ pub fn abandon_unfinished_files() {
     std::mem::forget(unfinished);
 }
 
-/// Checks that a file can be written, before hours of work whose result it will hold. Its directory must exist and be
-/// writable, and the path must not be a directory. Nothing is written. The function can be a value parser of clap.
+/// Checks that a file can be written, so that a long computation does not fail when it saves its result.
+///
+/// The file's directory must exist and be writable, and the path must not be a directory. Nothing is written. The
+/// function can be a value parser of clap.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be written.
@@ -130,9 +135,9 @@ pub fn abandon_unfinished_files() {
 pub fn writable_file(path: &str) -> Result<PathBuf> {
     let path = PathBuf::from(path);
     let opened = match std::fs::metadata(&path) {
-        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         // Opening a pipe would wait for its reader.
-        Ok(found) if !found.is_file() => Ok(()),
+        Ok(metadata) if !metadata.is_file() => Ok(()),
         Ok(_) => File::options().append(true).open(&path).map(drop),
         Err(_) => std::fs::metadata(folder_of(&path)).and_then(|_| temporary().tempfile_in(folder_of(&path)).map(drop)),
     };
@@ -145,12 +150,15 @@ fn is_open_file(path: &Path) -> bool {
     names.iter().any(|name| path.starts_with(name))
 }
 
-/// Writes a directory atomically: no reader, and no crash, ever sees a part of it. `fill` writes into a temporary
-/// directory next to the target, which then changes places with the target, and the old directory is removed. On file
-/// systems that cannot exchange two directories, the old one is moved aside first, and moved back if the second rename
-/// fails; after a kill in between, [`restore_replaced`] moves it back. For a link, its target is replaced and the link
-/// remains. An existing directory must contain only `entries`, the names that its successor may have, and the first of
-/// them, which tells such a directory from others, so that no other file is lost.
+/// Writes a directory atomically: readers see the old or the new directory, even after a crash, and never a part of it.
+///
+/// `fill` writes into a temporary directory next to the target. This directory is then exchanged with the target, and
+/// the old directory is removed. Some file systems cannot exchange two directories. There, the old directory is moved
+/// aside first, and moved back if the second rename fails; after a kill between the renames, [`restore_replaced`] moves
+/// it back. For a link, the directory that it points to is replaced and the link remains.
+///
+/// So that no unrelated file is lost, an existing directory is replaced only if it is empty, or if it contains the first
+/// of `entries` and nothing but `entries`.
 ///
 /// # Errors
 /// [`Error::ForeignDirectory`] if the target holds another entry, or entries without the first; [`Error::Io`] if
@@ -200,8 +208,8 @@ pub fn write_directory_atomically(
     synchronise_folder(parent).map_err(failed)
 }
 
-/// Moves the old directory aside, and the new one to its place. A process that is killed in between leaves the old one
-/// where [`restore_replaced`] finds it.
+/// Moves the old directory aside, and the new directory to its place. If the process is killed between the two renames,
+/// [`restore_replaced`] finds the old directory.
 fn replace_in_two_steps(fresh: &Path, target: &Path) -> io::Result<()> {
     // Either the renames or the removal by a signal comes first.
     let _held = unfinished();
@@ -213,7 +221,7 @@ fn replace_in_two_steps(fresh: &Path, target: &Path) -> io::Result<()> {
         }
         match std::fs::rename(fresh, target) {
             Ok(()) => {
-                // What cannot be removed now goes with the next replacement.
+                // If the removal fails, the next replacement removes the old directory.
                 let _ = if replaces { std::fs::remove_dir_all(&old) } else { Ok(()) };
                 return Ok(());
             }
@@ -234,12 +242,13 @@ fn aside(target: &Path) -> PathBuf {
     folder_of(target).join(format!(".partial-{name}.replaced"))
 }
 
-/// Moves the old directory back if it is missing because a process was killed while it [replaced
-/// it](write_directory_atomically). This happens only on file systems that cannot exchange two directories. Every other
-/// path stays as it is.
+/// Restores a directory that is missing because a process was killed while [replacing
+/// it](write_directory_atomically).
+///
+/// This happens only on file systems that cannot exchange two directories. Any other path stays as it is.
 ///
 /// # Errors
-/// [`Error::Io`] if the old directory is there and cannot be moved.
+/// [`Error::Io`] if the old directory exists and cannot be moved.
 ///
 /// # Examples
 /// ```
@@ -262,12 +271,12 @@ pub fn restore_replaced(directory: impl AsRef<Path>) -> Result<()> {
     }
 }
 
-/// Path of a directory without a separator at its end, which would follow a link.
+/// Removes a separator at the end of a path, with which the operating system would follow a link.
 fn without_separator(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
-/// Lets two directories change places in one step; `false` if the system cannot, or one of them is missing.
+/// Exchanges two directories in one step; `false` if the system cannot, or one of them is missing.
 fn exchange(first: &Path, second: &Path) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     {

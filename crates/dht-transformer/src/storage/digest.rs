@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::regular_file::open_file;
 use crate::error::{Error, Result};
 
-/// SHA-256 sum of a file, in the 64 hexadecimal digits that `sha256sum` prints.
+/// Computes the SHA-256 checksum of a file: 64 hexadecimal digits, as `sha256sum` prints them.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read.
@@ -28,7 +28,7 @@ pub fn file_sha256(path: impl AsRef<Path>) -> Result<String> {
     open_file(path).and_then(|file| Hashing::new(file).finish()).map_err(|source| Error::io(path, source))
 }
 
-/// Finishes a hash, in hexadecimal.
+/// Finishes a hash and formats it in hexadecimal.
 pub(crate) fn hexadecimal(sum: Sha256) -> String {
     sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

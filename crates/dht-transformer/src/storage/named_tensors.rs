@@ -1,11 +1,11 @@
-//! Named tensors on the host.
+//! Tensors in the memory of the host.
 
 /// Values and shape of a tensor, independent of any device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredTensor {
-    /// The length of each axis; empty for a single number.
+    /// Length of each axis; empty for a scalar.
     pub shape: Vec<usize>,
-    /// All values, row-major.
+    /// All values in row-major order.
     pub values: Vec<f32>,
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 /// Maximum number of parts of a file.
 const MOST_PARTS: usize = 100_000;
 
-/// Problem with the names of all parts of a file; `None` for a single file without parts, and for a complete set.
+/// Checks the names of a multi-part file's parts, and returns the first problem. `None` for a complete set of parts,
+/// and for files without part numbers.
 pub(crate) fn missing_part(names: &[String]) -> Option<String> {
     let parts: Vec<(usize, usize)> = names.iter().filter_map(|name| part_of(name)).collect();
     let &(_, count) = parts.first()?;
@@ -24,7 +25,7 @@ pub(crate) fn missing_part(names: &[String]) -> Option<String> {
         .map(|index| format!("{index:05}-of-{count:05} is missing"))
 }
 
-/// Index and number of parts in a name.
+/// Parses the index and the number of parts in a file name.
 pub(crate) fn part_of(name: &str) -> Option<(usize, usize)> {
     let words: Vec<&str> = name.split(['-', '.']).collect();
     words

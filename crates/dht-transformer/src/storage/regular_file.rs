@@ -1,4 +1,4 @@
-//! Files of models and of saved states: regular files of a plausible size.
+//! Reading of regular files of a plausible size, such as models and saved states.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,22 +6,22 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Kind of a file that is read whole, which bounds its size.
+/// Type of a file that is read as a whole, which determines its maximum size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
     /// JSON that describes something: a configuration, a model, a state; at most 64 MiB.
     Description,
-    /// File of a tokenizer; at most 512 MiB.
+    /// Tokenizer file; at most 512 MiB.
     Tokenizer,
     /// Weights or sums; at most 4 GiB.
     Weights,
 }
 
 impl FileKind {
-    /// Refuses a file with more bytes than its kind may have, without reading it.
+    /// Checks the size of a file without reading it.
     ///
     /// # Errors
-    /// Errors of the operating system; a file with more bytes.
+    /// The errors of the operating system, and an error if the file exceeds the maximum size of its type.
     pub fn check(self, path: impl AsRef<Path>) -> io::Result<()> {
         let (length, most) = (path.as_ref().metadata()?.len(), self.most_bytes());
         if length > most { Err(too_long(length, most)) } else { Ok(()) }
@@ -36,8 +36,7 @@ impl FileKind {
     }
 }
 
-/// Opens a regular file for reading. Anything else in its place, such as a pipe or a device, could be read for ever, and
-/// is refused at once.
+/// Opens a regular file for reading. A pipe or a device is refused at once, since reading it might never end.
 ///
 /// # Errors
 /// Errors of the operating system; [`io::ErrorKind::IsADirectory`] for a directory.
@@ -59,11 +58,12 @@ pub(crate) fn open_file(path: impl AsRef<Path>) -> io::Result<File> {
     }
 }
 
-/// Reads a regular file, of the size of its kind at most. Anything else in its place, such as a pipe or a device, could be
-/// read for ever, and is refused at once.
+/// Reads a regular file up to the maximum size of its type. A pipe or a device is refused at once, since reading it
+/// might never end.
 ///
 /// # Errors
-/// Errors of the operating system; no regular file; a file with more bytes.
+/// The errors of the operating system, and an error if the path is not a regular file or the file exceeds the maximum
+/// size.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! Names of weight files, and the index of shards.
+//! Names of weight files, and the index that assigns tensors to shards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,13 +11,13 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use super::regular_file::{FileKind, read_file};
 use crate::error::{Error, Result, WeightsProblem};
 
-/// Files that hold a model's weights or list their shards, in the order of `transformers`: the first that exists is
-/// read.
+/// File names under which a directory holds weights or the index of their shards. As in `transformers`, the first that
+/// exists is read.
 pub(crate) const WEIGHT_FILES: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
-/// File of each tensor, as `model.safetensors.index.json` and `pytorch_model.bin.index.json` list them. The sizes in
-/// the index are not compared: programs count tied tensors in different ways.
+/// Shard that holds each tensor, as listed in `model.safetensors.index.json` or `pytorch_model.bin.index.json`. The
+/// sizes in the index are ignored: programs count tied tensors in different ways.
 pub(crate) struct ShardIndex {
     /// Shard of each tensor.
     pub(crate) shards: BTreeMap<String, String>,
@@ -29,7 +29,7 @@ struct Fields {
 }
 
 impl ShardIndex {
-    /// Returns whether a file is an index by its name.
+    /// Returns whether a file has the name of an index.
     pub(crate) fn is_index(path: &Path) -> bool {
         path.to_string_lossy().ends_with(".index.json")
     }
@@ -66,7 +66,7 @@ impl ShardIndex {
     }
 }
 
-/// Members of a JSON object in order, including duplicates; metadata of safetensors files are skipped.
+/// Members of a JSON object in order, including duplicates. The metadata of safetensors files are skipped.
 pub(crate) struct Members<T>(pub(crate) Vec<(String, T)>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {

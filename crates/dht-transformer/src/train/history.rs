@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct EpochRecord {
     /// Epoch, from 0.
     pub epoch: usize,
-    /// Mean training loss of its samples, in nats.
+    /// Mean training loss of the epoch's samples, in nats.
     pub loss: f64,
     /// [Score](super::Objective::score) on the validation samples after the epoch; `None` without validation samples.
     pub validation_score: Option<f64>,
@@ -25,7 +25,7 @@ pub struct StepRecord {
 /// Results of a training run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
-    /// Completed fraction of the training and mean loss, for each step.
+    /// Completed fraction of the run and mean loss, for each optimiser step.
     pub losses: Vec<(f64, f64)>,
     /// Records of the epochs.
     pub epochs: Vec<EpochRecord>,
@@ -47,9 +47,9 @@ pub struct History {
     pub skipped_steps: u64,
     /// Number of training samples processed.
     pub samples: u64,
-    /// Wall clock of the [preparation](super::Objective::prepare) and of all steps: building batches, forward and
-    /// backward passes, and the optimiser.
+    /// Wall-clock time in seconds of the [preparation](super::Objective::prepare) and of all steps: building batches,
+    /// forward and backward passes, and the optimiser.
     pub train_seconds: f64,
-    /// Part of `train_seconds` spent in the optimiser.
+    /// Seconds of `train_seconds` that were spent in the optimiser.
     pub optimizer_seconds: f64,
 }

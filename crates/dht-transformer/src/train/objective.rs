@@ -11,13 +11,13 @@ use crate::tensors::Parameters;
 /// Progress of a training run at a batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
-    /// Seed of the run: with `step` it keys every random choice of the step.
+    /// Seed of the run. Together with `step` it determines every random choice of the step.
     pub seed: u64,
     /// Number of optimiser steps so far.
     pub step: u64,
     /// Epoch, from 0.
     pub epoch: usize,
-    /// Fraction of the samples of all epochs that is completed, from 0 to 1.
+    /// Completed fraction of the run, from 0 to 1, counted in samples of all epochs.
     pub share: f64,
 }
 
@@ -30,12 +30,13 @@ pub struct StepLoss {
     pub ctx: ForwardContext,
     /// Number of samples of the loss.
     pub samples: usize,
-    /// Number of terms, samples or tokens, of which the loss is the mean. It is the weight of the loss if gradients are
-    /// [accumulated](crate::TrainSettings::accumulate), as in a single batch.
+    /// Number of terms (samples or tokens) over which the loss is the mean. If gradients are
+    /// [accumulated](crate::TrainSettings::accumulate), it is the weight of the loss, so that the result equals that of
+    /// a single batch.
     pub terms: usize,
 }
 
-/// Trainable model with a loss.
+/// Trainable model with a loss, the interface between a model and the [`Trainer`](crate::Trainer).
 ///
 /// The loop offers batches and gets losses, one for each optimiser step. An ordinary objective returns the loss of each
 /// batch ([`offer`](Self::offer)). An objective may also hold samples back and return their loss later
@@ -96,13 +97,13 @@ pub trait Objective {
     /// The errors of the implementor.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Self::Error>;
 
-    /// Name of the [`score`](Self::score), as in "validation macro F1".
+    /// Name of the validation [`score`](Self::score) in messages, such as "macro F1".
     fn metric(&self) -> &'static str {
         "macro F1"
     }
 
     /// Returns whether the current model may be stored as the best of a training run. `false` if later phases of the
-    /// training will change the kind of model.
+    /// run change the structure of the model.
     fn may_be_best(&self) -> bool {
         true
     }

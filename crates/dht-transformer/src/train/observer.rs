@@ -1,4 +1,4 @@
-//! Reports from a running training.
+//! Events of a running training loop, and their observers.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use super::objective::Progress;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The training starts, or resumes after `samples` of `total` samples.
+    /// The training run starts, or resumes after `samples` of `total` samples.
     Started {
         /// Number of samples processed in earlier runs.
         samples: u64,
@@ -17,8 +17,8 @@ pub enum Event<'a> {
         total: u64,
         /// Name of the [validation score](super::Objective::metric).
         metric: &'static str,
-        /// Validation scores of earlier runs between the ends of epochs. A resumed training has them, so that an
-        /// observer that decides by them decides as if there had been no stop.
+        /// Validation scores between the ends of epochs that were computed before the run was resumed. An observer that
+        /// decides by scores thus decides as in an uninterrupted run.
         evaluations: &'a [StepRecord],
     },
     /// An optimiser step was taken.
@@ -46,15 +46,15 @@ pub enum Event<'a> {
     Evaluation(&'a StepRecord),
     /// An epoch is over.
     Epoch(&'a EpochRecord),
-    /// The training ends with an error. The history contains the results so far, and the epoch of the model's current
-    /// parameters if these are an epoch's.
+    /// The training run ends with an error. The history contains the results so far, and the best epoch if the model
+    /// now has its parameters.
     Failed(&'a History),
 }
 
-/// Receives the events of a training. It can stop the training, but cannot change it otherwise.
+/// Receives the events of a training run. It can stop the run, but cannot change it otherwise.
 ///
 /// # Examples
-/// An observer that ends a training when the gradient vanishes. The model then has its best parameters so far:
+/// An observer that stops the training loop when the gradient vanishes. The model then has its best parameters so far:
 ///
 /// ```
 /// use dht_transformer::train::{Event, Observer};
@@ -80,8 +80,8 @@ pub trait Observer {
     /// Receives an event.
     fn observe(&mut self, event: Event<'_>);
 
-    /// Returns whether the training must end, before its first step or after the current step, with [`Error::Stopped`](crate::Error::Stopped), as
-    /// if [`Trainer::stop`](crate::Trainer::stop) were set. The default never stops.
+    /// Returns whether the run must end with [`Error::Stopped`](crate::Error::Stopped), before its first step or after
+    /// the current step, as if [`Trainer::stop`](crate::Trainer::stop) were set. The default never stops.
     fn stops(&self) -> bool {
         false
     }
@@ -98,8 +98,8 @@ impl<F: FnMut(Event<'_>)> Observer for F {
     }
 }
 
-/// Writes a line to standard error after each epoch: the training's name, loss and validation score. A closed or full
-/// stream does not stop a training.
+/// Writes a line to standard error after each epoch: the name of the run, its loss and its validation score. A closed
+/// or full stream does not stop the run.
 #[derive(Debug, Clone)]
 pub struct EpochLines {
     training: String,
@@ -107,7 +107,7 @@ pub struct EpochLines {
 }
 
 impl EpochLines {
-    /// Creates lines that begin with the name of the training.
+    /// Creates an observer whose lines begin with the name of the run.
     pub fn new(training: impl Into<String>) -> Self {
         Self { training: training.into(), metric: "score" }
     }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Decides when a checkpoint is due. Time determines only when a checkpoint is written, never a result of the training.
+/// Schedule that decides when a checkpoint is due. Elapsed time affects only when checkpoints are written, and no
+/// result of the training run.
 #[derive(Debug)]
 pub(super) struct SaveSchedule {
     every_steps: u64,

@@ -1,7 +1,6 @@
-//! State of a running training, which is the content of a checkpoint.
+//! State of a training run in progress, which checkpoints store.
 
 use std::collections::BTreeMap;
-
 use std::time::{Duration, Instant};
 
 use candle_core::DType;
@@ -13,7 +12,7 @@ use super::objective::{Objective, Progress, StepLoss};
 use super::observer::{Event, Observer};
 use super::optim::AdamW;
 use super::save_schedule::SaveSchedule;
-use super::session_state::{State, Training};
+use super::session_state::{State, TrainingData};
 use super::settings::{CheckpointSettings, TrainSettings};
 use crate::backend::select;
 use crate::data::{EncodedDataset, PackedBatch};
@@ -21,12 +20,12 @@ use crate::error::{CheckpointProblem, Error, Result};
 use crate::storage::StoredTensor;
 use crate::tensors::{Gradients, Parameters};
 
-/// State that changes while a training runs.
+/// State of a training run in progress.
 pub(crate) struct Session<'a> {
     settings: &'a TrainSettings,
     checkpoint: Option<&'a CheckpointSettings>,
     optimizer: AdamW,
-    training: Training,
+    training: TrainingData,
     pub(crate) total: u64,
     pub(crate) epoch: usize,
     /// Number of batches of the epoch offered so far.
@@ -82,7 +81,7 @@ impl<'a> Session<'a> {
             settings,
             checkpoint,
             optimizer,
-            training: Training::new(training),
+            training: TrainingData::new(training),
             total: (settings.epochs * training.len()) as u64,
             epoch: 0,
             batch: 0,
@@ -106,7 +105,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns whether early stopping applies. This depends on the history alone, which a resumed training also has.
+    /// Returns whether early stopping applies. This depends on the history alone, which a resumed run also has.
     pub(crate) fn is_out_of_patience(&self) -> bool {
         let scores: Vec<f64> = self.history.epochs.iter().filter_map(|epoch| epoch.validation_score).collect();
         let better = |best: usize, epoch: usize| if scores[epoch] > scores[best] { epoch } else { best };
@@ -262,7 +261,7 @@ impl<'a> Session<'a> {
     }
 
     /// Evaluates the objective if the number of steps has reached a multiple of the interval between evaluations. This
-    /// depends on the history alone, so that a resumed training evaluates after the same steps.
+    /// depends on the history alone, so that a resumed run evaluates after the same steps.
     pub(crate) fn evaluate_if_due<O: Objective>(
         &mut self,
         objective: &O,
@@ -288,8 +287,8 @@ impl<'a> Session<'a> {
     }
 
     fn keep_if_best<O: Objective>(&mut self, objective: &O, score: f64) -> Result<(), O::Error> {
-        let kept = self.settings.keep_best && objective.may_be_best();
-        if kept && self.best.as_ref().is_none_or(|best| score > best.score) {
+        let is_candidate = self.settings.keep_best && objective.may_be_best();
+        if is_candidate && self.best.as_ref().is_none_or(|best| score > best.score) {
             let (epoch, step, tensors) = (self.epoch, self.history.steps, objective.parameters().values()?);
             self.best = Some(Best { epoch, step, score, tensors, state: objective.state()? });
         }
@@ -322,7 +321,7 @@ impl<'a> Session<'a> {
         self.pending.losses == 0
     }
 
-    /// Stores the state and ends the training, as soon as no gradients are pending.
+    /// Stores the state and ends the run, as soon as no gradients are pending.
     pub(crate) fn stop<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
         if !self.is_between_steps() {
             return Ok(());

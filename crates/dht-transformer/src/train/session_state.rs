@@ -1,4 +1,4 @@
-//! State of a training in a checkpoint, in addition to its tensors.
+//! State of a training run in a checkpoint, in addition to its tensors.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::error::{Error, Result, SettingMismatch};
 
 /// Number and hash of the training samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Training {
+pub(super) struct TrainingData {
     rows: usize,
     sha256: String,
 }
@@ -20,7 +20,7 @@ pub(super) struct Training {
 #[derive(Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) settings: TrainSettings,
-    pub(super) training: Training,
+    pub(super) training: TrainingData,
     pub(super) epoch: usize,
     pub(super) batch: usize,
     pub(super) samples: u64,
@@ -33,16 +33,20 @@ pub(super) struct State {
     pub(super) best_step: u64,
 }
 
-impl Training {
+impl TrainingData {
     pub(super) fn new(samples: &EncodedDataset) -> Self {
         Self { rows: samples.len(), sha256: samples.sha256() }
     }
 }
 
 impl State {
-    /// Settings and samples in which a stored training differs from this training.
-    pub(super) fn differences(&self, settings: &TrainSettings, training: &Training) -> Result<Vec<SettingMismatch>> {
-        let as_json = |settings: &TrainSettings, training: &Training| -> Result<Value> {
+    /// Settings and training samples in which the stored run differs from the requested run.
+    pub(super) fn differences(
+        &self,
+        settings: &TrainSettings,
+        training: &TrainingData,
+    ) -> Result<Vec<SettingMismatch>> {
+        let as_json = |settings: &TrainSettings, training: &TrainingData| -> Result<Value> {
             let failed = |source| Error::Json { what: "training settings".into(), source };
             let mut value = serde_json::to_value(settings).map_err(failed)?;
             value["training"] = serde_json::to_value(training).map_err(failed)?;

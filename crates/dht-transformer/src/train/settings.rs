@@ -15,28 +15,29 @@ pub struct TrainSettings {
     pub epochs: usize,
     /// Batch size, in samples.
     pub batch_size: usize,
-    /// Gradient accumulation: number of losses (in an ordinary training, batches) per optimiser step. The result equals
-    /// that of one batch of the accumulated size, with the memory of a small batch. The last step of an epoch may have
-    /// fewer losses.
+    /// Gradient accumulation: number of losses per optimiser step. An ordinary objective has one loss for each batch.
+    /// The result equals that of one batch of the accumulated size, with the memory of a small batch. The last step of
+    /// an epoch may have fewer losses.
     pub accumulate: usize,
-    /// Number of batches that are sorted by length together; 1 gives a plain shuffle.
+    /// Number of batches whose samples are sorted by length together, so that a batch has texts of similar length; 1
+    /// gives a plain shuffle.
     pub length_window: usize,
-    /// Seed of the order of samples and of dropout.
+    /// Seed that determines the order of samples and the dropout masks.
     pub seed: u64,
     /// Optimiser settings; `learning_rate` is the peak of the schedule.
     pub optimizer: AdamWSettings,
-    /// Learning-rate schedule over the training.
+    /// Learning-rate schedule over the whole training run.
     pub schedule: Schedule,
-    /// `true` to restore the parameters with the best validation score at the end.
+    /// `true` to end with the parameters that had the best validation score.
     pub keep_best: bool,
-    /// Early stopping: the training ends after this number of consecutive epochs without a better validation score;
-    /// `None` for never. The learning-rate schedule still spans all epochs.
+    /// Early stopping: the run ends after this number of consecutive epochs without a better validation score; `None`
+    /// disables it. The learning-rate schedule still spans all epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
     /// Optimiser steps between two evaluations on the validation samples, in addition to the evaluation at the end of
-    /// each epoch; `None` for epochs alone. With [`keep_best`](Self::keep_best) the restored parameters are then those
-    /// of the best step. Nothing else changes: `patience` still counts epochs, by the score at the end of each epoch.
-    /// If one batch gives several steps, the evaluation follows the batch.
+    /// each epoch; `None` evaluates at the ends of epochs only. With [`keep_best`](Self::keep_best) the run then
+    /// ends with the parameters of the best step. Nothing else changes: `patience` still counts epochs, by the score at
+    /// the end of each epoch. If one batch gives several steps, the evaluation follows the batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluate_every: Option<usize>,
 }

@@ -19,10 +19,10 @@ use crate::error::{Error, Result};
 /// Default of [`Trainer::save_every`].
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
-/// Trains an objective.
+/// Training loop for any [`Objective`]: epochs, validation, early stopping and checkpoints.
 ///
 /// # Examples
-/// See `examples/` of this crate.
+/// The [crate documentation](crate) has a complete program.
 #[derive(Debug, Clone)]
 pub struct Trainer {
     /// Settings of the training run.
@@ -34,8 +34,8 @@ pub struct Trainer {
     /// Maximum age of the last checkpoint: at a step after this time, a new checkpoint is written, in addition to those
     /// of [`CheckpointSettings`]. It changes no result. Default: one minute.
     pub save_every: Duration,
-    /// Request to stop: once the flag is true, the training saves its state after the current step, or after the
-    /// validation at the end of an epoch, and ends with [`Error::Stopped`]. `None` for never.
+    /// Request to stop: once the flag is true, the run saves its state after the current step, or after the validation
+    /// at the end of an epoch, and ends with [`Error::Stopped`]. `None` never stops.
     pub stop: Option<Arc<AtomicBool>>,
 }
 
@@ -51,16 +51,25 @@ impl Trainer {
         Self { settings, checkpoint: None, groups: None, save_every: SAVE_EVERY, stop: None }
     }
 
-    /// Trains `objective` on the training samples. It is scored on the validation samples, if there are any, after each
-    /// epoch and every [`evaluate_every`](TrainSettings::evaluate_every) steps. At the end it has the best parameters.
+    /// Trains `objective` on the training samples. The objective is scored on the validation samples, if there are any,
+    /// after each epoch and every [`evaluate_every`](TrainSettings::evaluate_every) steps. With
+    /// [`keep_best`](TrainSettings::keep_best) it ends with the parameters of the best score.
     ///
-    /// A stopped and resumed training takes the same steps and ends with the same bits as an uninterrupted one.
+    /// A run that was stopped and resumed takes the same steps, and ends with the same bits, as an uninterrupted run.
     ///
     /// # Errors
-    /// [`Error::Argument`] for settings out of range, an empty training set, or patience or `evaluate_every` without
-    /// validation samples; the errors of [`Objective::check_data`], before anything is trained; [`Error::Diverged`]
-    /// when a loss is not finite; [`Error::Stopped`] when a [stop](Self::stop) was requested, or the observer
-    /// [stops](Observer::stops), before the end of the last epoch; the errors of checkpoints and of the objective.
+    /// Before anything is trained:
+    ///
+    /// - [`Error::Argument`] if settings are out of range, the training set is empty, or patience or `evaluate_every`
+    ///   is set without validation samples;
+    /// - the errors of [`Objective::check_data`].
+    ///
+    /// During the run:
+    ///
+    /// - [`Error::Diverged`] if a loss is not finite;
+    /// - [`Error::Stopped`] if a [stop](Self::stop) was requested, or the observer [stops](Observer::stops), before the
+    ///   end of the last epoch;
+    /// - the errors of checkpoints and of the objective.
     ///
     /// After an error in an epoch after the first, `objective` has the best parameters so far if
     /// [`keep_best`](TrainSettings::keep_best) is set, otherwise the parameters of the last step. The last checkpoint
@@ -150,7 +159,7 @@ impl Trainer {
         observer.stops() || self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
-    /// Batches of an epoch. They depend only on the seed and the epoch, so that a resumed training reproduces them.
+    /// Batches of an epoch. They depend only on the seed and the epoch, so that a resumed run reproduces them.
     fn order(&self, lengths: &[usize], epoch: usize) -> Result<Vec<Vec<usize>>> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed);
         rng.set_stream(epoch as u64 + 1);

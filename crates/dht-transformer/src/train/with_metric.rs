@@ -9,8 +9,8 @@ use crate::data::{EncodedDataset, Metric, PackedBatch};
 use crate::error::{Error, Result, SettingMismatch};
 use crate::tensors::Parameters;
 
-/// Objective whose [`score`](Objective::score) is another metric of its predictions, such as the GLUE metric of a task or
-/// a function of the caller's own. It corresponds to `metric_for_best_model` in `transformers`. Everything else is
+/// Objective with a custom validation [`score`](Objective::score), such as the GLUE metric of a task or the caller's
+/// own function of the predictions. It corresponds to `metric_for_best_model` in `transformers`. Everything else is
 /// delegated to the inner objective.
 ///
 /// # Examples
@@ -24,7 +24,7 @@ use crate::tensors::Parameters;
 ///
 /// fn by_price(model: &mut TextClassifier) -> WithMetric<'_, TextClassifier> {
 ///     WithMetric::by("price", model, |texts: &EncodedDataset, predicted: &[u32]| {
-///         let price = |(own, found): (u32, u32)| match (own, found) {
+///         let price = |(truth, class): (u32, u32)| match (truth, class) {
 ///             (1, 0) => -1.0,
 ///             (0, 1) => -0.1,
 ///             _ => 0.0,
@@ -39,7 +39,7 @@ pub struct WithMetric<'a, O> {
     score: Score<'a>,
 }
 
-/// A score of the classes that a model predicts for some texts; higher is better.
+/// Score of predicted classes; higher is better.
 enum Score<'a> {
     Metric(Metric),
     Own(&'static str, Box<OwnScore<'a>>),

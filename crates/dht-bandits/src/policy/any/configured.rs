@@ -1,5 +1,7 @@
 //! Operations that policies from settings need in addition to [`Policy`], implemented for each family of policies.
 
+use std::any::Any;
+
 use super::AnyRule;
 use super::rule::FlooredRule;
 use crate::error::{Error, Result};
@@ -7,7 +9,6 @@ use crate::features::Interactions;
 use crate::policy::{BetaThompson, ContextFree, Disjoint, Hybrid, Policy, TopK, Ucb1, Uniform};
 use crate::policy::{ResetOnChange, SlidingWindow};
 use crate::posterior::{Posterior, Ridge};
-use std::any::Any;
 
 /// Policy of a kind that settings can name.
 pub(super) trait Configured: Policy + Any {

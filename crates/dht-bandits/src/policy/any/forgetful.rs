@@ -1,5 +1,10 @@
 //! Forgetting by a clock, a window or a change test, for kinds of policies that do not have their own.
 
+use std::any::Any;
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
 use super::AnyRule;
 use super::configured::{CloneablePolicy, Configured};
 use super::rule::FlooredRule;
@@ -14,9 +19,6 @@ use crate::policy::drift::ChangeDetector;
 use crate::policy::forward::chooses_as;
 use crate::posterior::{DecayClock, sigmoid};
 use crate::validate::{check_length, check_parameter};
-use serde::{Deserialize, Serialize};
-use std::any::Any;
-use std::cmp::Ordering;
 
 /// Wrapper that makes a policy of any kind forget by a clock, a window or a change test.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,5 +1,9 @@
 //! Policies of every kind that settings can name.
 
+use std::any::Any;
+
+use serde::{Deserialize, Serialize};
+
 use super::configured::{CloneablePolicy, Configured};
 use super::forgetful::Forgetful;
 use super::interactions::multiplied;
@@ -14,8 +18,6 @@ use crate::policy::{BetaThompson, ContextFree, Disjoint, Hybrid, Observation, Po
 use crate::policy::{ResetOnChange, SlidingWindow};
 use crate::posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Ridge};
 use crate::validate::check_memory;
-use serde::{Deserialize, Serialize};
-use std::any::Any;
 
 /// Policy of any kind that settings can name, one variant for each kind.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,22 +1,21 @@
 //! Policy whose kind, exploration and scaling come from settings.
 
+use rand::Rng;
+
 use super::configured::Configured;
 use super::in_flight::InFlight;
+use super::named_policy::NamedPolicy;
 use super::rule::AnyRule;
+use super::rule::FlooredRule;
 use super::settings::NormaliserSettings;
 use super::settings::PolicySettings;
-
+use super::wrapped::Wrapped;
 use crate::arm::ArmId;
 use crate::decision::{Actions, Choice, Decision, Feedback, Propensity, Request, Slate};
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
 use crate::policy::forward::reports_as;
 use crate::policy::{Explanation, Normalised, Observation, Policy};
-use rand::Rng;
-
-use super::named_policy::NamedPolicy;
-use super::rule::FlooredRule;
-use super::wrapped::Wrapped;
 
 /// Policy whose kind, exploration and scaling come from [`PolicySettings`].
 ///

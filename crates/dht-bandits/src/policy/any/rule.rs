@@ -1,12 +1,13 @@
 //! Exploration rules that settings can name.
 
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::exploration::{EpsilonGreedy, Exploration, GrowingUcb, Selection, Softmax, SquareCb, Thompson, Ucb};
 use crate::gaussian::Score;
 use crate::policy::{BetaThompson, Ucb1};
 use crate::saved_state::serde_tagged_in_texts;
-use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 /// Exploration rule of any type, as settings name it: `{ rule = "ucb", alpha = 0.5 }` in text formats. Binary formats
 /// store the name of the rule instead of a tag.

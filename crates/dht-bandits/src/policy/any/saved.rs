@@ -1,5 +1,11 @@
 //! Saving and loading of policies whose kind comes from settings.
 
+#[cfg(feature = "settings")]
+use std::path::Path;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
 use super::PolicySettings;
 use super::configured::Configured;
 use super::policy::AnyPolicy;
@@ -8,10 +14,6 @@ use crate::error::{Error, Result};
 #[cfg(feature = "settings")]
 use crate::files::replace_file;
 use crate::saved_state::{StateHeader, check_header, header_reader};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-#[cfg(feature = "settings")]
-use std::path::Path;
 
 #[cfg(feature = "settings")]
 impl AnyPolicy {

@@ -1,5 +1,9 @@
 //! Settings of a policy selected at run time.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
 use super::AnyRule;
 use super::rule::FlooredRule;
 use crate::clock::read_decay;
@@ -8,8 +12,6 @@ use crate::exploration::check_floor;
 use crate::options::setters;
 use crate::policy::ChangeTest;
 use crate::posterior::DecayClock;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Kind of policy that settings select: the model of an arm's reward, and whether arms share weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

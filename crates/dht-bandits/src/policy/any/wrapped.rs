@@ -1,8 +1,9 @@
 //! Policy of any kind, with or without scaling of contexts.
 
+use serde::{Deserialize, Serialize};
+
 use super::named_policy::NamedPolicy;
 use crate::policy::{Normalised, Policy};
-use serde::{Deserialize, Serialize};
 
 /// Policy of any kind, with or without scaling of contexts.
 #[derive(Debug, Clone, Serialize, Deserialize)]

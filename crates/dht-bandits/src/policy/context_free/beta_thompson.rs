@@ -1,13 +1,14 @@
 //! Beta-Thompson sampling for policies without contexts, with rewards from 0 to 1.
 
+use rand::Rng;
+use rand_distr::{Beta, Distribution};
+use serde::{Deserialize, Serialize};
+
 use super::rule::sealed::Rule;
 use super::rule::{ArmStatistics, ContextFreeRule};
 use crate::error::{Error, Result};
 use crate::policy::propensity::Law;
 use crate::validate::{check_parameter, check_scalar};
-use rand::Rng;
-use rand_distr::{Beta, Distribution};
-use serde::{Deserialize, Serialize};
 
 /// Beta-Thompson sampling (Thompson 1933; Chapelle & Li 2011, Algorithm 2) for rewards in [0, 1]. It chooses the arm
 /// with the highest draw from Beta(a + Σ w·r, b + Σ w·(1 − r)).

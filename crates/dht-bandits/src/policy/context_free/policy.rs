@@ -1,8 +1,9 @@
 //! Policy that ignores contexts and estimates only the mean reward of each arm.
 
+use rand::Rng;
+
 use super::rule::ArmStatistics;
 use super::rule::ContextFreeRule;
-
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace, Slots};
 use crate::clock::Clock;
@@ -13,7 +14,6 @@ use crate::policy::Policy;
 use crate::policy::forward::manages_arms;
 use crate::policy::propensity::{Law, inclusion, inclusion_of};
 use crate::validate::{check_scalar, check_sum, check_weight, reserve};
-use rand::Rng;
 
 /// Purpose of the memory, named in errors.
 const REWARDS: &str = "rewards of the arms";

@@ -1,5 +1,7 @@
 //! Saving and loading of policies without contexts.
 
+use serde::{Deserialize, Serialize};
+
 use super::policy::ContextFree;
 use super::rule::{ArmStatistics, ContextFreeRule};
 use crate::arm_set::{ArmSet, ArmSetState};
@@ -7,7 +9,6 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::saved_state::{StateHeader, check_count, check_header, header_reader, serde_by_state};
 use crate::validate::LARGEST_SUM;
-use serde::{Deserialize, Serialize};
 
 header_reader!("context-free/");
 

@@ -1,12 +1,13 @@
 //! UCB1 for policies without contexts.
 
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
 use super::rule::sealed::Rule;
 use super::rule::{ArmStatistics, ContextFreeRule};
 use crate::error::Result;
 use crate::policy::propensity::Law;
 use crate::validate::{check_parameter, check_scalar};
-use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 /// UCB1 rule (Auer, Cesa-Bianchi & Fischer 2002, Figure 1), which chooses the arm with the highest mean + α·√(2 ln
 /// n/n_a). Here n counts all rewards, and n_a those of the arm. Arms without a reward come first. Ties are broken

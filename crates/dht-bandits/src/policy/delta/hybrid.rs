@@ -1,5 +1,7 @@
 //! Evidence that a hybrid policy has learned since an earlier snapshot.
 
+use serde::{Deserialize, Serialize};
+
 use crate::arm::ArmId;
 use crate::arm_set::{ArmRanges, check_number, check_removed};
 use crate::clock::{add_counts, check_saved_count};
@@ -7,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::gaussian::NaturalParameters;
 use crate::saved_state::{StateHeader, check_header, header_reader};
 use crate::validate::check_part;
-use serde::{Deserialize, Serialize};
 
 header_reader!("hybrid-delta");
 

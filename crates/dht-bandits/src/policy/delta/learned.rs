@@ -1,5 +1,7 @@
 //! Public type of deltas: evidence that one worker learned, for merging into the policies of others.
 
+use serde::{Deserialize, Serialize};
+
 use super::alike::{check_alike, check_scaling};
 use super::hybrid::HybridDelta;
 use super::weights::WeightsDelta;
@@ -7,7 +9,6 @@ use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::policy::PolicySettings;
 use crate::policy::normalised::Scaling;
-use serde::{Deserialize, Serialize};
 
 /// Difference between a policy and an earlier snapshot of it, as its `diff` returns it. It contains the evidence of
 /// each arm, without the prior, and the removed arms. It can be serialised and sent to another machine.

@@ -1,5 +1,7 @@
 //! Evidence of policies whose weights are separate for each arm, or shared by all.
 
+use serde::{Deserialize, Serialize};
+
 use crate::arm::ArmId;
 use crate::arm_set::{ArmRanges, check_number, check_removed};
 use crate::clock::{add_counts, check_saved_count};
@@ -8,7 +10,6 @@ use crate::gaussian::NaturalParameters;
 use crate::posterior::{DiagonalLaplace, FullLaplace, Posterior, Ridge};
 use crate::saved_state::{StateHeader, check_header, header_reader};
 use crate::validate::check_part;
-use serde::{Deserialize, Serialize};
 
 header_reader!("delta/");
 

@@ -1,5 +1,7 @@
 //! Disjoint policy, with separate weights for each arm.
 
+use rand::Rng;
+
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace, Slots};
 use crate::clock::{Clock, check_epoch};
@@ -13,7 +15,6 @@ use crate::policy::propensity::independent_propensities;
 use crate::policy::{Explanation, Observation, Policy, Term};
 use crate::posterior::{Beliefs, Posterior, Ridge, Sample, UpdateBatch, copy_of_slot};
 use crate::validate::{check_finite, check_weight};
-use rand::Rng;
 
 /// Disjoint policy: each arm has weights of its own, described by a [`Posterior`], and an [`Exploration`] rule chooses.
 ///

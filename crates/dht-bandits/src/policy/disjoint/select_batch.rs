@@ -1,5 +1,7 @@
 //! Choices for several contexts at once.
 
+use rand::Rng;
+
 use super::Disjoint;
 use crate::arm_set::{SlotSpace, Slots};
 use crate::decision::{Choice, Request};
@@ -10,7 +12,6 @@ use crate::policy::Policy;
 use crate::policy::choose::{ScoredArms, choose, drawn_value};
 use crate::posterior::{Beliefs, Posterior};
 use crate::validate::check_finite;
-use rand::Rng;
 
 /// Buffer for the choices of [`Disjoint::select_batch`], whose memory is reused from call to call.
 #[derive(Debug, Clone, Default)]

@@ -1,5 +1,7 @@
 //! Saving and loading of disjoint policies.
 
+use serde::{Deserialize, Serialize};
+
 use super::Disjoint;
 use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
@@ -8,7 +10,6 @@ use crate::exploration::Exploration;
 use crate::policy::Policy;
 use crate::posterior::{ArmState, Beliefs, Posterior, UpdateBatch};
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
-use serde::{Deserialize, Serialize};
 
 header_reader!("disjoint/");
 

@@ -1,10 +1,12 @@
 //! ADWIN, a change test that compares the two parts of an adaptive window.
 
-use crate::error::{Error, Result};
-use crate::validate::{check_parameter, check_scalar, check_within};
-use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::validate::{check_parameter, check_scalar, check_within};
 
 /// State of [`ChangeTest::Adwin`](super::ChangeTest::Adwin).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

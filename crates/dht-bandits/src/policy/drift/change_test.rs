@@ -1,11 +1,13 @@
 //! Change tests for the mean of a stream of values: settings and state.
 
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
 use super::adwin::Adwin;
 use super::page_hinkley::PageHinkley;
 use crate::error::Result;
 use crate::saved_state::serde_tagged_in_texts;
-use serde::{Deserialize, Serialize};
-use std::cmp::Ordering;
 
 /// Change test: detects that the mean of a stream of values has changed. [`PageHinkley`](Self::PageHinkley) is fast and
 /// needs little memory; [`Adwin`](Self::Adwin) needs no threshold in the unit of the values.

@@ -1,10 +1,12 @@
 //! Tests of the change tests: results computed by hand, false alarms, and delays.
 
-use super::{ChangeDetector, ChangeTest};
+use std::cmp::Ordering::{self, Greater, Less};
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use std::cmp::Ordering::{self, Greater, Less};
+
+use super::{ChangeDetector, ChangeTest};
 
 /// Creates a detector that has seen no values.
 fn detector(test: ChangeTest) -> ChangeDetector {

@@ -1,9 +1,11 @@
 //! Page–Hinkley test for an increase of the mean.
 
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::validate::{LARGEST, LARGEST_SUM, check_bounded, check_parameter};
-use serde::{Deserialize, Serialize};
-use std::cmp::Ordering;
 
 /// State of [`ChangeTest::PageHinkley`](super::ChangeTest::PageHinkley).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,9 @@
 //! Policy that forgets everything when its predictions become worse.
 
+use std::cmp::Ordering;
+
+use serde::{Deserialize, Serialize};
+
 use super::{ChangeDetector, ChangeTest};
 use crate::arm::ArmId;
 use crate::clock::check_epoch;
@@ -9,8 +13,6 @@ use crate::exploration::Exploration;
 use crate::policy::forward::{changes_arms_as, chooses_as};
 use crate::policy::{Disjoint, Policy};
 use crate::posterior::Posterior;
-use serde::{Deserialize, Serialize};
-use std::cmp::Ordering;
 
 /// Policy that starts learning again when a [`ChangeTest`] detects that its prediction error |reward − mean| has
 /// increased. It is then [reset](Disjoint::reset) to the prior. A decrease of the error, which is normal while the

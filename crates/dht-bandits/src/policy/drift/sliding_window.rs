@@ -1,5 +1,10 @@
 //! Policy that learns only from the latest observations.
 
+use std::collections::VecDeque;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
@@ -7,9 +12,6 @@ use crate::policy::forward::{changes_arms_as, chooses_as};
 use crate::policy::{Disjoint, Policy};
 use crate::posterior::Ridge;
 use crate::validate::{check_bounded, check_context, check_finite, check_length, check_scalar, check_weight};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::VecDeque;
 
 /// Policy of ridge regressions over a sliding window (SW-LinUCB; Cheung, Simchi-Levi & Zhu 2019). The last n
 /// observations of all arms together have full weight, and earlier ones have none. An arm that is no longer chosen

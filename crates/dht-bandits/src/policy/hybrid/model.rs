@@ -1,5 +1,8 @@
 //! Hybrid policy, with shared weights and weights of each arm: state, scores, choices and updates.
 
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::clock::Clock;
@@ -13,8 +16,6 @@ use crate::policy::propensity::{FreeScore, independent_propensity};
 use crate::validate::{
     check_bounded, check_context, check_finite, check_parameter, check_precision, check_scalar, check_weight, reserve,
 };
-use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 /// Prior precisions of a [`Hybrid`] policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! Implementation of `Policy` for hybrid policies.
 
+use rand::Rng;
+
 use super::Hybrid;
 use crate::arm::ArmId;
 use crate::decision::{Choice, Decision, Propensity, Request};
@@ -8,7 +10,6 @@ use crate::exploration::Exploration;
 use crate::policy::forward::manages_arms;
 use crate::policy::propensity::independent_propensities;
 use crate::policy::{Explanation, Policy, Term};
-use rand::Rng;
 
 /// A decision stores the context, followed by the features of the chosen arm; `update` takes both in one slice.
 impl<E: Exploration> Policy for Hybrid<E> {

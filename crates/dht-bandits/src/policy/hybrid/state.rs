@@ -1,5 +1,7 @@
 //! Saving and loading of hybrid policies.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Hybrid, HybridOptions};
 use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
@@ -10,7 +12,6 @@ use crate::policy::Policy;
 use crate::posterior::RidgeArmState;
 use crate::saved_state::{StateHeader, check_count, check_header, header_reader, serde_by_state};
 use crate::validate::check_part;
-use serde::{Deserialize, Serialize};
 
 header_reader!("hybrid/");
 

@@ -3,12 +3,13 @@
 //! During a warm-up the inner policy has learned nothing, so there is no state to copy yet. Each addition is stored
 //! with its position among the stored rewards, and the copy is made there when the rewards are learned.
 
+use serde::{Deserialize, Serialize};
+
 use super::scaling::Scaling;
 use super::waiting::StoredReward;
 use crate::arm::ArmId;
 use crate::error::Error;
 use crate::policy::Policy;
-use serde::{Deserialize, Serialize};
 
 /// Arm that was added as a copy of another arm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,9 +1,12 @@
 //! Policy that scales its contexts and, optionally, its rewards.
 
+use std::sync::OnceLock;
+
+use rand::Rng;
+
 use super::copied_arms::{CopiedArm, inherit, teach_all};
 use super::scaling::Scaling;
 use super::waiting::StoredReward;
-
 use crate::arm::ArmId;
 use crate::clock::{add_counts, check_epoch};
 use crate::decision::{Choice, Decision, Feedback, Propensity, Request, Slate};
@@ -12,8 +15,6 @@ use crate::features::Normalizer;
 use crate::policy::interface::ClonePolicy;
 use crate::policy::{ArmSet, Explanation, Observation, Policy};
 use crate::validate::{check_context, check_finite, check_parameter, check_scalar, check_weight};
-use rand::Rng;
-use std::sync::OnceLock;
 
 /// Policy that normalises its contexts: requests and decisions contain raw contexts, and the inner policy gets
 /// normalised ones.

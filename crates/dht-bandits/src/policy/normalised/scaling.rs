@@ -1,11 +1,12 @@
 //! Scaling of contexts and rewards: affine maps that a normalizer computes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::decision::{Choice, Slate};
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
 use crate::policy::{Explanation, Term};
 use crate::validate::{check_bounded, check_scalar};
-use serde::{Deserialize, Serialize};
 
 /// Returns whether the observed rewards differ from each other.
 pub(super) fn varies(rewards: &Normalizer) -> bool {

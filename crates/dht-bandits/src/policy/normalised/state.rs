@@ -1,5 +1,10 @@
 //! Saved state of normalised policies.
 
+use std::sync::OnceLock;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::copied_arms::{CopiedArm, teach_all};
 use super::policy::Normalised;
 use super::scaling::{Scaling, varies};
@@ -8,9 +13,6 @@ use crate::error::{Error, Result};
 use crate::features::Normalizer;
 use crate::policy::Policy;
 use crate::validate::{check_context, check_scalar, check_weight};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::sync::OnceLock;
 
 #[derive(Serialize)]
 struct Saved<'a, P> {

@@ -1,10 +1,11 @@
 //! Rewards of a warm-up, which are stored until the scaling is final.
 
+use serde::{Deserialize, Serialize};
+
 use super::scaling::Scaling;
 use crate::arm::ArmId;
 use crate::error::Result;
 use crate::policy::Policy;
-use serde::{Deserialize, Serialize};
 
 /// Reward that is stored until the scaling is final.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,8 @@
 //! Distributions of an arm's value: distribution function, density and range.
 
-use super::beta;
 use std::f64::consts::{PI, SQRT_2};
+
+use super::beta;
 
 /// Number of successes and failures above which every draw equals the mean, up to rounding.
 const CERTAIN: f64 = 1e15;

@@ -3,7 +3,6 @@
 use super::independent::inclusion;
 use super::independent::inclusion_of;
 use super::law::Law;
-
 use crate::arm::ArmId;
 use crate::decision::{Propensity, QUADRATURE_ERROR};
 use crate::error::{Error, Result};

@@ -1,13 +1,14 @@
 //! Models for sparse policies. Each feature has one weight and one number that measures its evidence, so that an update
 //! costs O(non-zeros).
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
 use crate::error::Result;
 use crate::options::options;
 use crate::policy::RewardType;
 use crate::posterior::{DiagonalLaplace, check_unit_reward, curvature, mode_step, residual, sigmoid};
 use crate::validate::{LARGEST_PRECISION, check_bounded, check_parameter, check_precision};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 /// Model of a [`SparsePolicy`](super::SparsePolicy), selected by a value with its settings: [`DiagonalLaplace`] or
 /// [`AdaGrad`]. The trait is sealed.

@@ -1,5 +1,7 @@
 //! Policy over sparse contexts, with weights for each arm or shared weights for arms that are described by features.
 
+use rand::Rng;
+
 use super::model::SparseModel;
 use super::table::{Table, Undo};
 use crate::arm::ArmId;
@@ -16,7 +18,6 @@ use crate::policy::forward::manages_arms;
 use crate::policy::interface::{Observation, Policy};
 use crate::policy::propensity::{independent_propensities, independent_propensity};
 use crate::validate::{check_scalar, check_weight};
-use rand::Rng;
 
 /// Policy over sparse contexts. Choices and updates take time for the values that are not zero, and memory for the
 /// weights that have learned, whatever the size of the feature space.

@@ -1,5 +1,8 @@
 //! Linear softmax policy, which learns from logs by policy gradients.
 
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
 use super::model::{AdaGrad, SparseModel};
 use super::table::Table;
 use crate::arm::ArmId;
@@ -16,8 +19,6 @@ use crate::policy::interface::{ClonePolicy, Policy};
 use crate::policy::propensity::independent_propensities;
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use crate::validate::{check_bounded, check_context, check_finite, check_length, check_precision, check_scalar};
-use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 /// Linear softmax policy, which learns from the log of another policy by gradients of its estimated value. It draws an
 /// arm a with probability π(a|x) ∝ exp(θ_a'x), and learns the weights θ.

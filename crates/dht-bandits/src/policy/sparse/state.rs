@@ -1,5 +1,7 @@
 //! Saving and loading of sparse policies. Only the weights that have learned are saved.
 
+use serde::{Deserialize, Serialize};
+
 use super::model::SparseModel;
 use super::policy::SparsePolicy;
 use super::table::Table;
@@ -9,7 +11,6 @@ use crate::decision::FeatureSpace;
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
-use serde::{Deserialize, Serialize};
 
 header_reader!("sparse/");
 

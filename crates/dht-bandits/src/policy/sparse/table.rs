@@ -1,11 +1,12 @@
 //! Table of the weights of all features and arms. Its memory stays untouched until a weight is learned.
 
+use std::hint::black_box;
+
 use super::model::SparseModel;
 use crate::arm_set::Slots;
 use crate::error::{Error, Result};
 use crate::gaussian::Score;
 use crate::validate::{LARGEST_PRECISION, check_bounded, check_memory};
-use std::hint::black_box;
 
 /// Number of values stored for one weight: the difference from the prior weight, and the evidence.
 const NUMBERS: usize = 2;

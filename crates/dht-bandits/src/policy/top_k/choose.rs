@@ -1,5 +1,8 @@
 //! Selection of the arms of a slate.
 
+use rand::{Rng, RngExt};
+use rand_distr::{Distribution, StandardNormal};
+
 use super::semi_bandit::{Draw, Sharing, TopK};
 use crate::arm::ArmId;
 use crate::arm_set::SlotSpace;
@@ -12,8 +15,6 @@ use crate::policy::Policy;
 use crate::policy::choose::{ScoredArms, choose, drawn_value};
 use crate::posterior::{Beliefs, Posterior};
 use crate::validate::{check_finite, check_parameter, check_scalar};
-use rand::{Rng, RngExt};
-use rand_distr::{Distribution, StandardNormal};
 
 /// Arms of a request, each with the row x that its weights are multiplied with. A row is the context, followed by the
 /// arm's features if it has any, followed by their products.

@@ -1,5 +1,7 @@
 //! Implementation of `Policy` for semi-bandits: slates, and single choices as slates of one arm.
 
+use rand::Rng;
+
 use super::TopK;
 use crate::arm::ArmId;
 use crate::clock::check_epoch;
@@ -11,7 +13,6 @@ use crate::policy::forward::manages_arms;
 use crate::policy::{Explanation, Observation, Policy, Term};
 use crate::posterior::{Beliefs, Posterior, copy_of_slot};
 use crate::validate::check_finite;
-use rand::Rng;
 
 fn only<T>(mut slate: Vec<T>) -> Result<T> {
     slate.pop().ok_or(Error::NoArms { arms: 0 })

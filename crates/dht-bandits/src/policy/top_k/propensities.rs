@@ -1,5 +1,7 @@
 //! Propensities of slates: the probability that a slate shows each arm.
 
+use rand::Rng;
+
 use super::choose::Candidates;
 use super::{SharedPropensity, TopK};
 use crate::arm::ArmId;
@@ -13,7 +15,6 @@ use crate::policy::propensity::{
 };
 use crate::posterior::{Beliefs, Posterior};
 use crate::validate::first_double;
-use rand::Rng;
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Chooses a slate as [`select_slate`](Self::select_slate) does, and computes the propensity of each chosen arm:

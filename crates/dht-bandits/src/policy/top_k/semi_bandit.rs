@@ -1,5 +1,7 @@
 //! State, settings and learning of semi-bandits.
 
+use serde::{Deserialize, Serialize};
+
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::clock::{Clock, check_epoch};
@@ -11,7 +13,6 @@ use crate::gaussian::Score;
 use crate::policy::Policy;
 use crate::posterior::{Beliefs, Posterior, Sample, UpdateBatch};
 use crate::validate::{check_finite, check_length, check_parameter, check_weight};
-use serde::{Deserialize, Serialize};
 
 /// Sharing of weights between the candidates of a slate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! Saving and loading of semi-bandits.
 
+use serde::{Deserialize, Serialize};
+
 use super::semi_bandit::{Draw, SharedPropensity, Sharing, TopK};
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, ArmSetState};
@@ -10,7 +12,6 @@ use crate::features::Interactions;
 use crate::posterior::{ArmState, Beliefs, Posterior, UpdateBatch};
 use crate::saved_state::{StateHeader, check_count, check_header, header_reader, serde_by_state};
 use crate::validate::check_length;
-use serde::{Deserialize, Serialize};
 
 header_reader!("top-k/");
 

@@ -1,10 +1,12 @@
 //! Announced decisions: choices while rewards have not arrived.
 
-use crate::support::rng;
+use std::collections::VecDeque;
+
 use dht_bandits::policy::{AnyPolicy, PolicySettings, RewardType};
 use dht_bandits::{ArmId, Error, Observation, Policy, Request};
 use rand::RngExt;
-use std::collections::VecDeque;
+
+use crate::support::rng;
 
 fn rate(arm: u64, x: f64) -> f64 {
     match arm {

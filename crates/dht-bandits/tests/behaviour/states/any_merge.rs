@@ -1,11 +1,12 @@
 //! Policies from settings expire decisions, learn batches and merge like the policies that they contain.
 
-use super::any_policy::{every_kind, round};
-use crate::support::{assert_close, featured, normals, rng};
 use dht_bandits::{
     ArmId, Decision, Error, Observation, Policy, Thompson, Ucb,
     policy::{AnyPolicy, AnyRule, Delta, NormaliserSettings, PolicyKind, PolicySettings},
 };
+
+use super::any_policy::{every_kind, round};
+use crate::support::{assert_close, featured, normals, rng};
 
 fn json(policy: &AnyPolicy) -> String {
     serde_json::to_string(policy).unwrap()

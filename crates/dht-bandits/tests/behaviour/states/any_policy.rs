@@ -1,6 +1,5 @@
 //! Policies from settings: saving and loading, stored scalings, and policies without contexts.
 
-use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, LinUcb, Normalizer, Policy, Request, Ridge, Ucb,
     exploration::{EpsilonGreedy, Softmax, SquareCb},
@@ -11,6 +10,8 @@ use dht_bandits::{
     posterior::{DecayClock, DiscountedRidge},
 };
 use rand_chacha::ChaCha8Rng;
+
+use crate::support::{featured, normals, rng};
 
 /// Settings of every type, with contexts of length 3 and 2 features.
 pub fn every_kind() -> Vec<PolicySettings> {

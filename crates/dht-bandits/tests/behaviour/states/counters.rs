@@ -1,6 +1,5 @@
 //! Counts at their limits: a typed error, never an overflow. Every accepted state can be loaded again.
 
-use crate::support::featured;
 use dht_bandits::{
     ArmId, Error, LinUcb, Policy, Request, Ridge, Thompson, Ucb,
     policy::{ArmFeedback, Disjoint, Feedback, Hybrid, TopK, Uniform},
@@ -8,6 +7,8 @@ use dht_bandits::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::support::featured;
 
 /// Largest number of updates that a policy counts.
 const MOST: u64 = u64::MAX / 2;

@@ -1,12 +1,13 @@
 //! Deltas from elsewhere are learned completely, or refused with nothing changed.
 
-use crate::support::{normals, rng};
 use dht_bandits::{
     ArmId, Error, LinUcb, Policy, Ridge, Thompson, Ucb,
     policy::{Delta, Disjoint},
     posterior::DiagonalLaplace,
 };
 use serde_json::Value;
+
+use crate::support::{normals, rng};
 
 fn blank() -> LinUcb {
     LinUcb::new(3, 3, Ridge::default(), Ucb { alpha: 1.0 }).unwrap()

@@ -1,6 +1,5 @@
 //! Decisions whose rewards arrive after the process has ended.
 
-use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Decision, Error, LinUcb, Observation, Policy, Request, Ridge, Thompson, Ucb,
     policy::{BetaThompson, ContextFree, Feedback, Hybrid, Slate, TopK, Uniform},
@@ -8,6 +7,8 @@ use dht_bandits::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::support::{featured, normals, rng};
 
 fn learner(arms: usize) -> LinUcb {
     LinUcb::new(2, arms, Ridge::default(), Ucb { alpha: 1.0 }).unwrap()

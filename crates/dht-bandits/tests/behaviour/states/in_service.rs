@@ -1,8 +1,6 @@
 //! Policies from settings in service: arms with ids of the caller, changed exploration, requirements of requests, and
 //! files.
 
-use super::any_policy::{every_kind, round};
-use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Observation, Policy, Request, Ucb,
     exploration::{EpsilonGreedy, SquareCb},
@@ -11,6 +9,9 @@ use dht_bandits::{
         Ucb1, Uniform,
     },
 };
+
+use super::any_policy::{every_kind, round};
+use crate::support::{featured, normals, rng};
 
 const UCB: AnyRule = AnyRule::Ucb(Ucb { alpha: 0.5 });
 

@@ -1,13 +1,13 @@
 //! Merging, differences, forgetting, and removal of observations.
 
-use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{
     ArmId, Error, LinUcb, Policy, Ridge, Thompson, Ucb,
     policy::{Delta, Disjoint},
     posterior::{DiagonalLaplace, FullLaplace},
 };
-
 use proptest::prelude::*;
+
+use crate::support::{Dense, assert_close, normals, rng};
 
 const LAMBDAS: [f64; 3] = [0.01, 1.0, 100.0];
 

@@ -1,10 +1,11 @@
 //! Merging and forgetting of hybrid policies, compared with one policy that has seen everything.
 
-use crate::support::{assert_close, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Ucb,
     policy::{Delta, Hybrid},
 };
+
+use crate::support::{assert_close, normals, rng};
 
 type Seen = Vec<(u64, Vec<f64>, Vec<f64>, f64)>;
 

@@ -1,11 +1,12 @@
 //! Semi-bandits: merging, forgetting, and pinned arms that are refused.
 
-use crate::support::{assert_close, featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Ridge, Thompson, Ucb,
     policy::{Delta, Feedback, TopK},
     posterior::DiagonalLaplace,
 };
+
+use crate::support::{assert_close, featured, normals, rng};
 
 fn per_arm() -> TopK<Ridge, Ucb> {
     TopK::per_arm(3, 4, Ridge::default(), Ucb { alpha: 0.5 }).unwrap()

@@ -1,6 +1,5 @@
 //! Saving and loading.
 
-use crate::support::{normals, rng};
 use dht_bandits::{
     ArmId, Error, LinTs, LinUcb, Normalizer, Policy, Request, Ridge, Thompson, Ucb,
     features::PyramidPool,
@@ -9,6 +8,8 @@ use dht_bandits::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::support::{normals, rng};
 
 fn again<T: Serialize + DeserializeOwned>(value: &T) -> T {
     serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()

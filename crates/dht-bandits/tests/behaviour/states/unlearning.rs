@@ -1,9 +1,10 @@
 //! Removal of observations: the policy can still be saved, loaded and scored, or the call is refused and changes no
 //! bit.
 
-use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{ArmId, Error, LinUcb, Policy, Result, Ridge, Ucb};
 use proptest::prelude::*;
+
+use crate::support::{Dense, assert_close, normals, rng};
 
 const ARM: ArmId = ArmId::new(0);
 

@@ -1,6 +1,8 @@
 //! Warm-ups of scalings while arms are added and removed.
 
-use crate::support::{normals, rng};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use dht_bandits::{
     ArmId, Choice, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, Ridge, Ucb,
     exploration::EpsilonGreedy,
@@ -9,8 +11,8 @@ use dht_bandits::{
         Uniform,
     },
 };
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::support::{normals, rng};
 
 #[test]
 fn removing_an_arm_of_the_warm_up_never_lowers_the_version() {

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use super::written::Layout;
-use crate::error::{Error, Result};
 use dht_dynamic::transformer::Error as TransformerError;
 use dht_dynamic::transformer::data::{Column, Compression, Given, TextColumns, TextFormat, TextRow, TextStream};
 use dht_dynamic::transformer::error::DataProblem;
+
+use super::written::Layout;
+use crate::error::{Error, Result};
 
 /// Capacity of the channel between the reading thread and the receiver, in rows.
 const WAITING: usize = 64;

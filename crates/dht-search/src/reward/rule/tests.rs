@@ -1,8 +1,8 @@
+use dht_dynamic::Error as Dynamic;
 use proptest::prelude::*;
 
 use super::*;
 use crate::reward::HeadFeedback;
-use dht_dynamic::Error as Dynamic;
 
 const CLIPPED: RewardShape = RewardShape::Clipped { max: 4.0 };
 

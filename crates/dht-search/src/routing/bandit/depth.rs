@@ -5,6 +5,9 @@
 
 use std::sync::Arc;
 
+use dht_dynamic::passage::Trace;
+use dht_dynamic::router::{Decisions, ExitView, Mode};
+use dht_dynamic::{Route, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,9 +21,6 @@ use crate::reward::{CostWeightedLoss, RewardReference};
 use crate::routing::learner::{Learner, Preparation, kept, kept_by, taking_arms};
 use crate::routing::losses::Losses;
 use crate::space::SearchSpace;
-use dht_dynamic::passage::Trace;
-use dht_dynamic::router::{Decisions, ExitView, Mode};
-use dht_dynamic::{Route, Router};
 
 /// Name of the router's state in error messages.
 const STATE: &str = "depth bandit";

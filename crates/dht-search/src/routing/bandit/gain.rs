@@ -7,6 +7,9 @@
 
 use std::sync::Arc;
 
+use dht_dynamic::Router;
+use dht_dynamic::passage::Trace;
+use dht_dynamic::router::{Decisions, ExitView, Mode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,9 +21,6 @@ use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, PoolingPyramid, Rows};
 use crate::routing::learner::{Learner, Preparation};
 use crate::routing::losses::Losses;
-use dht_dynamic::Router;
-use dht_dynamic::passage::Trace;
-use dht_dynamic::router::{Decisions, ExitView, Mode};
 
 /// Name of the router's state in error messages.
 const STATE: &str = "depth bandit";

@@ -1,6 +1,8 @@
 //! Head-count bandit (UCB_H in the paper, section 4.2.1): before each group of layers it selects the number of heads
 //! that a sample keeps in the group.
 
+use dht_dynamic::passage::GroupTrace;
+use dht_dynamic::router::Mode;
 use serde::{Deserialize, Serialize};
 
 use super::linear::LinearBandit;
@@ -8,8 +10,6 @@ use super::setup::{Setup, best, exploring};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, PoolingPyramid};
 use crate::reward::Reward;
-use dht_dynamic::passage::GroupTrace;
-use dht_dynamic::router::Mode;
 
 /// Head-count bandit, with one arm for each number of heads that at least one group may keep. Its contexts are \[x ; z
 /// ; one-hot vector of the group\], with the pooled state x and the arm feature z.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use dht_dynamic::passage::GroupTrace;
+use dht_dynamic::router::Decisions;
+
 use super::setup::Setup;
 use crate::error::Result;
 use crate::reward::{CostWeightedLoss, Reward, RewardMemory, RewardReference};
 use crate::routing::learner::kept_by;
 use crate::routing::losses::Losses;
-use dht_dynamic::passage::GroupTrace;
-use dht_dynamic::router::Decisions;
 
 /// Computes a reward for each sample that ran a group of layers, from its cost-weighted loss δ_H relative to a
 /// reference.

@@ -8,6 +8,7 @@ use dht_bandits::{
     policy::{ArmFeedback, Feedback, TopK},
     posterior::DiagonalLaplace,
 };
+use dht_dynamic::router::{GroupDecisions, HeadSetGroup, Mode};
 use dht_transformer::HeadSet;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,6 @@ use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, PoolingPyramid, Rows};
 use crate::routing::random_heads::{by_count, random_heads};
 use crate::settings::{HeadArms, HeadDraws, SearchSettings};
-use dht_dynamic::router::{GroupDecisions, HeadSetGroup, Mode};
 
 /// Head-set bandit, with one arm for each head, or for each head of each group. Its contexts are \[x ; z\] or \[x ;
 /// 1\], with the pooled state x and the arm feature z.

@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use dht_dynamic::Router;
+use dht_dynamic::passage::{GroupTrace, Trace};
+use dht_dynamic::router::{GroupDecisions, GroupView, HeadSetGroup, Mode};
 use dht_transformer::HeadSet;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -20,9 +23,6 @@ use crate::routing::learner::{Learner, Preparation, kept_by};
 use crate::routing::losses::Losses;
 use crate::settings::HeadDraws;
 use crate::space::SearchSpace;
-use dht_dynamic::Router;
-use dht_dynamic::passage::{GroupTrace, Trace};
-use dht_dynamic::router::{GroupDecisions, GroupView, HeadSetGroup, Mode};
 
 /// Name of the router's state in error messages.
 const STATE: &str = "head bandits";

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use dht_bandits::{ArmId, LinUcb, Normalizer, Policy, Request, posterior::Score};
+use dht_dynamic::router::Mode;
 use serde::{Deserialize, Serialize};
 
 use super::setup::{Setup, best, exploring};
 use crate::error::{Error, Result};
 use crate::features::Rows;
 use crate::reward::{CostWeightedLoss, RewardReference, RewardRule};
-use dht_dynamic::router::Mode;
 
 /// Number of standard deviations at which contexts are clipped.
 pub(crate) const CLIP: f64 = 5.0;

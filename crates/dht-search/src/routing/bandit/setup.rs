@@ -1,6 +1,8 @@
 //! Configuration that all bandits of a search share: space, settings, costs and pools.
 
 use dht_bandits::{Ridge, features::PyramidPool, posterior::Score};
+use dht_dynamic::Route;
+use dht_dynamic::router::Mode;
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 use rand::{Rng, RngExt};
 
@@ -10,8 +12,6 @@ use crate::features::{PoolingPyramid, SIGNALS};
 use crate::reward::RewardRule;
 use crate::settings::{Normalization, SearchSettings};
 use crate::space::SearchSpace;
-use dht_dynamic::Route;
-use dht_dynamic::router::Mode;
 
 /// Configuration of a search's bandits: the space and the settings, and the costs and pools computed from them.
 #[derive(Debug, Clone)]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dht_dynamic::passage::Deciding;
 use serde::{Deserialize, Serialize};
 
 use super::curve_recorder::CurveRecorder;
 use crate::error::{Error, Result};
-use dht_dynamic::passage::Deciding;
 
 /// Number of bins of the recorded curves.
 const CURVE_BINS: usize = 100;

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
+use dht_dynamic::{Route, route::LayerGroup};
 use dht_transformer::HeadSet;
 use serde::{Deserialize, Serialize};
 
 use super::curves::{Curves, GroupHeads, LossCurve, SetCount, bin_of, checked_loss, middle};
 use crate::error::{Error, Result};
-use dht_dynamic::{Route, route::LayerGroup};
 
 /// Recorder that aggregates the routes and losses of samples into [`Curves`].
 ///

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
+use dht_dynamic::route::LayerGroup;
 use dht_transformer::HeadSet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use dht_dynamic::route::LayerGroup;
 
 /// Curves of a training run: the decisions of the bandits and the losses, in bins of training progress.
 ///

@@ -15,29 +15,29 @@ pub(super) fn is_offline() -> bool {
     ["1", "on", "yes", "true"].contains(&value.as_str())
 }
 
-/// Folder of the hub's files: `HF_HOME`, otherwise `huggingface` in the user's cache.
+/// Directory of Hugging Face's programs: `HF_HOME`, otherwise `huggingface` in the user's cache.
 fn home() -> PathBuf {
     let path = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     let user = || std::env::home_dir().unwrap_or_default().join(".cache");
     path("HF_HOME").unwrap_or_else(|| path("XDG_CACHE_HOME").unwrap_or_else(user).join("huggingface"))
 }
 
-/// Token for private files: `HF_TOKEN`, otherwise that of Python's `hf auth login`.
+/// Token for private files: `HF_TOKEN`, otherwise the token that Python's `hf auth login` has stored.
 pub(super) fn token() -> Option<String> {
     let file = variable("HF_TOKEN_PATH").map_or_else(|| home().join("token"), PathBuf::from);
     let saved = || fs::read_to_string(file).ok().map(|token| token.trim().to_owned());
     variable("HF_TOKEN").or_else(saved).filter(|token| !token.is_empty())
 }
 
-/// Kind of a repository.
+/// Type of a repository on the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RepositoryType {
     Model,
     Dataset,
 }
 
-impl Kind {
-    /// Name of the kind in addresses and in the cache.
+impl RepositoryType {
+    /// Plural that the hub's addresses and the cache use.
     pub(super) fn plural(self) -> &'static str {
         match self {
             Self::Model => "models",
@@ -46,15 +46,15 @@ impl Kind {
     }
 }
 
-/// Files of a repository in the cache: `blobs/SUM` is a content, `snapshots/COMMIT/PATH` a link to it, and
-/// `refs/REVISION` has the commit that a branch or a tag was last seen at.
+/// Files of a repository in the cache. `blobs/SUM` has the content of a file, `snapshots/COMMIT/PATH` is a link to it,
+/// and `refs/REVISION` has the last known commit of a branch or a tag.
 pub(super) struct RepositoryCache {
     folder: PathBuf,
     locks: PathBuf,
 }
 
 impl RepositoryCache {
-    pub(super) fn new(kind: Kind, name: &str) -> Self {
+    pub(super) fn new(kind: RepositoryType, name: &str) -> Self {
         let cache = std::env::var_os("HF_HUB_CACHE").filter(|path| !path.is_empty());
         let cache = cache.map_or_else(|| home().join("hub"), PathBuf::from);
         let name = format!("{}--{}", kind.plural(), name.replace('/', "--"));
@@ -66,17 +66,17 @@ impl RepositoryCache {
         self.folder.join("snapshots").join(commit)
     }
 
-    /// Content of this sum.
+    /// Path of the content with this checksum.
     pub(super) fn blob(&self, sum: &str) -> PathBuf {
         self.folder.join("blobs").join(sum)
     }
 
-    /// File with the last list of a revision's files; `revision` is encoded as in addresses.
+    /// Path of the stored list of a revision's files; `revision` is encoded as in addresses.
     pub(super) fn list(&self, revision: &str) -> PathBuf {
         self.folder.join(format!("list.{revision}.json"))
     }
 
-    /// Commit of a revision, as far as the cache knows, whose directory exists.
+    /// Last known commit of a revision; `None` if the cache has no directory for it.
     pub(super) fn commit(&self, revision: &str) -> Option<String> {
         let noted = fs::read_to_string(self.folder.join("refs").join(revision)).ok();
         let commit = noted.map_or_else(|| revision.to_owned(), |commit| commit.trim().to_owned());
@@ -84,7 +84,7 @@ impl RepositoryCache {
         (is_commit && self.snapshot(&commit).is_dir()).then_some(commit)
     }
 
-    /// Notes the commit of a revision, for offline use.
+    /// Records the commit of a revision, for offline use.
     pub(super) fn refer(&self, revision: &str, commit: &str) -> io::Result<()> {
         if revision == commit {
             return Ok(());
@@ -94,7 +94,7 @@ impl RepositoryCache {
         fs::write(path, commit)
     }
 
-    /// Waits until no other process fetches this content. On a file system without locks there is none.
+    /// Locks a content, so that no other process downloads it at the same time. `None` on a file system without locks.
     pub(super) fn lock(&self, sum: &str) -> Option<File> {
         fs::create_dir_all(&self.locks).ok()?;
         let path = self.locks.join(format!("{sum}.lock"));
@@ -103,7 +103,7 @@ impl RepositoryCache {
         Some(file)
     }
 
-    /// Makes a content the file of a commit.
+    /// Links a file of a commit to its content, and returns the path of the link.
     pub(super) fn place(&self, sum: &str, commit: &str, path: &str) -> io::Result<PathBuf> {
         let pointer = self.snapshot(commit).join(path);
         pointer.parent().map_or(Ok(()), fs::create_dir_all)?;
@@ -124,7 +124,7 @@ impl RepositoryCache {
 
     /// Paths of the files of a commit that are in the cache.
     pub(super) fn files(&self, commit: &str) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut paths = Vec::new();
         let mut folders = vec![(self.snapshot(commit), String::new())];
         while let Some((folder, prefix)) = folders.pop() {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -133,12 +133,12 @@ impl RepositoryCache {
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     folders.push((entry.path(), format!("{path}/")));
                 } else if entry.path().is_file() {
-                    found.push(path);
+                    paths.push(path);
                 }
             }
         }
-        found.sort_unstable();
-        found
+        paths.sort_unstable();
+        paths
     }
 }
 

@@ -9,7 +9,7 @@ use ureq::{Agent, Body};
 use super::cache::{token, variable};
 use crate::error::HubProblem;
 
-/// The hub, where `HF_ENDPOINT` names no other.
+/// Address of the hub, unless `HF_ENDPOINT` is set.
 const HUB: &str = "https://huggingface.co";
 /// Maximum time for a connection, and between two parts of a response.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ impl Client {
     pub(super) fn from_environment() -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            // The address of a renamed repository needs the token, that of a store of files must not get it.
+            // A renamed repository needs the token after its redirect; a file store on another host must not get it.
             .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .user_agent(concat!("dht-transformer/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(LONGEST_WAIT))
@@ -35,7 +35,7 @@ impl Client {
         Self { agent: config.build().into(), endpoint: endpoint.trim_end_matches('/').into(), token: token() }
     }
 
-    /// Requests an address of the hub, from this byte on. `what` names the content in errors.
+    /// Requests the content at an address of the hub from byte `from` on. `what` names the content in errors.
     pub(super) fn get(&self, what: &str, address: &str, from: u64) -> Result<Response<Body>, HubProblem> {
         let mut request = self.agent.get(format!("{}/{address}", self.endpoint));
         if let Some(token) = &self.token {
@@ -47,7 +47,7 @@ impl Client {
         request.call().map_err(|source| HubProblem::Request { what: what.into(), source: source.into() })
     }
 
-    /// Text at an address of the hub.
+    /// Downloads the text at an address of the hub.
     pub(super) fn text(&self, what: &str, address: &str) -> Result<String, HubProblem> {
         let mut response = self.get(what, address, 0)?;
         let status = response.status();
@@ -59,7 +59,7 @@ impl Client {
     }
 }
 
-/// The problem that a status of a response states.
+/// Converts an HTTP status to the problem that it reports.
 pub(super) fn status_problem(what: &str, status: u16) -> HubProblem {
     let meaning = match status {
         401 | 403 => "it is not there, or needs a login (set HF_TOKEN to a token that may read it)",
@@ -71,11 +71,12 @@ pub(super) fn status_problem(what: &str, status: u16) -> HubProblem {
     HubProblem::Status { what: what.into(), status, meaning }
 }
 
-/// Encodes a part of an address, as `urllib.parse.quote` of Python does. `kept` is a sign that stays.
-pub(super) fn encoded(text: &str, kept: Option<char>) -> String {
+/// Percent-encodes a part of an address, as Python's `urllib.parse.quote` does. `unescaped` is a character that is not
+/// encoded.
+pub(super) fn encoded(text: &str, unescaped: Option<char>) -> String {
     let sign = |byte: u8| {
         let sign = char::from(byte);
-        if sign.is_ascii_alphanumeric() || "-_.~".contains(sign) || kept == Some(sign) {
+        if sign.is_ascii_alphanumeric() || "-_.~".contains(sign) || unescaped == Some(sign) {
             sign.to_string()
         } else {
             format!("%{byte:02X}")

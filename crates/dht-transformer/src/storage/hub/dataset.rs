@@ -1,4 +1,4 @@
-//! Data sets on the hub: parquet files of their splits.
+//! Data sets on the Hugging Face hub, as parquet files for each split.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,13 +7,16 @@ use super::file::HubFile;
 use super::name::{is_name, split_revision};
 use crate::error::{Error, HubProblem, Result};
 
-/// One configuration of a data set on the Hugging Face hub: the parquet files of its splits.
+/// One configuration of a data set on the Hugging Face hub, with the parquet files of its splits.
 ///
-/// The files are the ones that the hub lists, on the revision that is asked for (`data/train-00000-of-00001.parquet`,
-/// `CONFIG/train-00000-of-00001.parquet`). Without one it is the branch `main`, or else `refs/convert/parquet`
-/// (`CONFIG/train/0000.parquet`), where the hub stores converted data sets of other formats. All files are those of the
-/// listed commit. They are downloaded into the cache of Python's `huggingface_hub` if they have the size and the SHA-256
-/// that the hub lists. The sum is computed after a download; a file that is in the cache must have the listed size.
+/// The hub lists the files of the requested revision (`data/train-00000-of-00001.parquet`,
+/// `CONFIG/train-00000-of-00001.parquet`). The default revision is the branch `main`. If it has no parquet files, the
+/// default is `refs/convert/parquet` (`CONFIG/train/0000.parquet`), where the hub stores converted data sets of other
+/// formats.
+///
+/// All files belong to the listed commit. They are downloaded into the cache of Python's `huggingface_hub`. A
+/// downloaded file must have the size and the SHA-256 checksum that the hub lists; a file that is already in the cache
+/// must have the listed size.
 ///
 /// If the hub cannot be reached, or `HF_HUB_OFFLINE` is set, the previous listing is used.
 ///
@@ -30,13 +33,14 @@ pub struct HubDataset {
 
 impl HubDataset {
     /// Queries the hub for the files of a data set, `OWNER/NAME` or `OWNER/NAME/CONFIG`. Without `CONFIG`, the data
-    /// set's only configuration is used, or the configuration called `default`. `@REVISION` behind the name asks for a
-    /// branch, a tag or a commit.
+    /// set's only configuration is used, or the configuration called `default`. A suffix `@REVISION` selects a branch,
+    /// a tag or a commit.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an invalid name or revision; without the feature [`Error::NoHub`]. [`Error::HubFiles`] if
-    /// the hub cannot be reached, lacks the data set, the revision or the configuration, or lists no parquet files of
-    /// splits.
+    /// - [`Error::Argument`] if the name or the revision is invalid;
+    /// - [`Error::NoHub`] without the feature `hub`;
+    /// - [`Error::HubFiles`] if the hub cannot be reached, lacks the data set, the revision or the configuration, or
+    ///   lists no parquet files.
     pub fn open(name: &str) -> Result<Self> {
         let (place, revision) = split_revision(name)?;
         let mut parts = place.splitn(3, '/');
@@ -49,7 +53,7 @@ impl HubDataset {
         open(&repository, configuration, revision)
     }
 
-    /// Commit of all files.
+    /// Commit to which all files belong.
     pub fn commit(&self) -> &str {
         &self.commit
     }
@@ -64,11 +68,11 @@ impl HubDataset {
         Some(self.splits.get(split)?.iter().filter_map(|file| file.size).sum())
     }
 
-    /// Local paths of the files of a split; missing files are downloaded.
+    /// Downloads the missing files of a split, and returns the local paths of all its files.
     ///
     /// # Errors
-    /// [`Error::HubFiles`] for a missing or incomplete split, if a file cannot be downloaded or checked, and if it
-    /// differs from the hub's list; such a file is deleted.
+    /// [`Error::HubFiles`] if the split is missing or incomplete, or a file cannot be downloaded or checked. A file
+    /// that differs from the hub's list is deleted, and is an error as well.
     pub fn fetch(&self, split: &str) -> Result<Vec<PathBuf>> {
         let failed = |problem| Error::HubFiles { name: self.name.clone(), problem };
         let Some(files) = self.splits.get(split) else {
@@ -99,7 +103,7 @@ use on_the_hub::{fetch, open};
 #[cfg(feature = "hub")]
 mod on_the_hub {
     use super::*;
-    use crate::storage::hub::cache::Kind;
+    use crate::storage::hub::cache::RepositoryType;
     use crate::storage::hub::listing::Listing;
     use crate::storage::hub::repository::{CONVERTED, MAIN, Repository};
 
@@ -108,10 +112,10 @@ mod on_the_hub {
     pub(super) fn open(name: &str, configuration: Option<&str>, revision: Option<&str>) -> Result<HubDataset> {
         let shown = revision.map_or_else(|| name.to_owned(), |revision| format!("{name}@{revision}"));
         let failed = |problem| Error::HubFiles { name: shown.clone(), problem };
-        let repository = Repository::new(name, Kind::Dataset);
+        let repository = Repository::new(name, RepositoryType::Dataset);
         let listing = repository.list(revision.unwrap_or(MAIN)).map_err(failed)?;
         let choose = |listing: &Listing| choose(configurations(&listing.files), configuration, revision);
-        let chosen = match (choose(&listing), revision) {
+        let selected = match (choose(&listing), revision) {
             (Ok(splits), _) => Ok((listing, splits)),
             // The hub converts the branch main alone.
             (Err(problem), Some(_)) => Err(problem),
@@ -126,13 +130,13 @@ mod on_the_hub {
                 Err(problem) => Err(problem),
             },
         };
-        let (Listing { revision, commit, .. }, splits) = chosen.map_err(failed)?;
+        let (Listing { revision, commit, .. }, splits) = selected.map_err(failed)?;
         Ok(HubDataset { name: name.into(), revision, commit, splits })
     }
 
     pub(super) fn fetch(dataset: &HubDataset, files: &[HubFile]) -> Result<Vec<PathBuf>> {
         let failed = |problem| Error::HubFiles { name: dataset.name.clone(), problem };
-        let repository = Repository::new(&dataset.name, Kind::Dataset);
+        let repository = Repository::new(&dataset.name, RepositoryType::Dataset);
         let (revision, commit) = (dataset.revision.clone(), dataset.commit.clone());
         let listing = Listing { revision, commit, files: Vec::new() };
         let fetched = |file: &HubFile| match (&file.size, &file.sha256) {
@@ -144,20 +148,20 @@ mod on_the_hub {
 
     /// Parquet files by configuration and split.
     pub(super) fn configurations(files: &[HubFile]) -> BTreeMap<String, Splits> {
-        let mut found: BTreeMap<String, Splits> = BTreeMap::new();
+        let mut by_configuration: BTreeMap<String, Splits> = BTreeMap::new();
         for file in files {
             if let Some((configuration, split)) = place_of(&file.path) {
-                let splits = found.entry(configuration.into()).or_default();
+                let splits = by_configuration.entry(configuration.into()).or_default();
                 splits.entry(split.into()).or_default().push(file.clone());
             }
         }
-        let splits = found.values_mut().flat_map(BTreeMap::values_mut);
+        let splits = by_configuration.values_mut().flat_map(BTreeMap::values_mut);
         splits.for_each(|files| files.sort_by(|a, b| a.path.cmp(&b.path)));
-        found
+        by_configuration
     }
 
-    /// Configuration and split in a path. Of very large data sets, the hub converts only a part (`partial-train`),
-    /// which does not count as a split.
+    /// Parses the configuration and the split in a path. The hub converts only a part of a very large data set
+    /// (`partial-train`), which does not count as a split.
     pub(super) fn place_of(path: &str) -> Option<(&str, &str)> {
         let mut folders: Vec<&str> = path.split('/').collect();
         let stem = folders.pop()?.strip_suffix(".parquet")?;
@@ -173,19 +177,19 @@ mod on_the_hub {
     }
 
     fn choose(
-        mut found: BTreeMap<String, Splits>,
+        mut available: BTreeMap<String, Splits>,
         asked: Option<&str>,
         revision: Option<&str>,
     ) -> Result<Splits, HubProblem> {
-        let only = found.keys().next().filter(|_| found.len() == 1).cloned();
+        let only = available.keys().next().filter(|_| available.len() == 1).cloned();
         let asked = asked.map(str::to_owned).or(only).unwrap_or_else(|| "default".into());
-        if found.is_empty() {
+        if available.is_empty() {
             let places = revision.map_or_else(|| format!("{MAIN} and on {CONVERTED}"), str::to_owned);
             return Err(HubProblem::NoSplits { places });
         }
-        let known = || found.keys().cloned().collect::<Vec<_>>().join(", ");
+        let known = || available.keys().cloned().collect::<Vec<_>>().join(", ");
         let problem = HubProblem::Configuration { asked: asked.clone(), known: known() };
-        found.remove(&asked).ok_or(problem)
+        available.remove(&asked).ok_or(problem)
     }
 }
 

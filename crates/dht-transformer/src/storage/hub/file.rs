@@ -1,14 +1,14 @@
 //! File of a repository on the hub.
 
-/// File as listed by the hub.
+/// File of a repository, as listed by the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HubFile {
     /// Path in the repository.
     pub path: String,
     /// Size in bytes.
     pub size: Option<u64>,
-    /// SHA-256 sum in hexadecimal, which the hub lists for large files.
+    /// SHA-256 checksum in hexadecimal, which the hub lists for large files.
     pub sha256: Option<String>,
-    /// Git's sum of a small file in hexadecimal.
+    /// Git's object hash in hexadecimal, which the hub lists for small files.
     pub blob: Option<String>,
 }

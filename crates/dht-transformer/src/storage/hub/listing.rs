@@ -1,4 +1,4 @@
-//! List of a repository's files, as the hub answers it.
+//! Parser of the hub's list of a repository's files.
 
 use std::path::{Component, Path};
 
@@ -7,10 +7,10 @@ use serde::Deserialize;
 use super::file::HubFile;
 use crate::error::HubProblem;
 
-/// Files of one commit.
+/// List of a commit's files.
 #[derive(Debug)]
 pub(super) struct Listing {
-    /// Revision that was asked for.
+    /// Requested revision.
     pub(super) revision: String,
     pub(super) commit: String,
     pub(super) files: Vec<HubFile>,
@@ -43,7 +43,7 @@ impl Listing {
     /// Parses a response of the hub.
     ///
     /// # Errors
-    /// [`HubProblem::Answer`] for a text that is no such response, and for a path or a sum that must not be used.
+    /// [`HubProblem::Answer`] if the text is not such a response, or has an invalid path or checksum.
     pub(super) fn parse(revision: &str, text: &str) -> Result<Self, HubProblem> {
         let answer: Answer =
             serde_json::from_str(text).map_err(|error| HubProblem::Answer { message: error.to_string() })?;
@@ -70,7 +70,7 @@ impl Listing {
         Ok(Self { revision: revision.into(), commit: answer.sha, files })
     }
 
-    /// File of this path.
+    /// Finds the file with this path.
     pub(super) fn find(&self, path: &str) -> Option<&HubFile> {
         self.files.iter().find(|file| file.path == path)
     }

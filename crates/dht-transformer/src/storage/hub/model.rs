@@ -1,4 +1,4 @@
-//! Models on the hub, fetched as local directories.
+//! Models on the Hugging Face hub, downloaded as local directories.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,8 @@ use super::name::HubName;
 use crate::error::{Error, Result};
 use crate::storage::restore_replaced;
 
-/// Directory for a path or a hub name; see [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch).
+/// Returns the directory at a path, or downloads the model of a hub name; see
+/// [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch).
 pub(crate) fn model_directory(name: impl AsRef<Path>) -> Result<PathBuf> {
     let path = name.as_ref();
     restore_replaced(path)?;
@@ -20,7 +21,7 @@ pub(crate) fn model_directory(name: impl AsRef<Path>) -> Result<PathBuf> {
     }
 }
 
-/// Directory of a model that this project has saved on the hub; see
+/// Downloads the directory of a model that this project saved on the hub; see
 /// [`PretrainedWeights::fetch_all`](crate::pretrained::PretrainedWeights::fetch_all).
 pub(crate) fn whole_directory(name: &str) -> Result<PathBuf> {
     match HubName::parse(name)? {
@@ -48,15 +49,15 @@ mod on_the_hub {
 
     use super::*;
     use crate::error::HubProblem;
-    use crate::storage::hub::cache::Kind;
+    use crate::storage::hub::cache::RepositoryType;
     use crate::storage::hub::listing::Listing;
     use crate::storage::hub::repository::{MAIN, Repository};
     use crate::storage::{ShardIndex, WEIGHT_FILES};
 
     const CONFIG: &str = "config.json";
-    /// File that refuses a model: the loader says why.
+    /// File of an adapter, which the loader refuses.
     const ADAPTER: &str = "adapter_config.json";
-    /// Files beside the weights that are read, or that refuse a model.
+    /// Files that the loader reads in addition to the weights, or for which it refuses a model.
     const FILES: [&str; 12] = [
         CONFIG,
         ADAPTER,
@@ -79,7 +80,7 @@ mod on_the_hub {
     /// Maximum number of names in a message.
     const MOST_NAMES: usize = 12;
 
-    /// Module of sentence-transformers, in a folder of its own or in that of the list.
+    /// Module of sentence-transformers, in its own directory or in the directory of the list.
     #[derive(Deserialize)]
     struct Module {
         path: String,
@@ -108,13 +109,13 @@ mod on_the_hub {
         name: HubName,
         repository: Repository,
         listing: Listing,
-        /// Problem of the hub's list, if the files are those that the cache has.
+        /// Reason that the hub's list is missing, if the files in the cache are used instead.
         unlisted: Option<HubProblem>,
     }
 
     impl Model {
         fn open(name: &HubName) -> Result<Self> {
-            let repository = Repository::new(&name.repository, Kind::Model);
+            let repository = Repository::new(&name.repository, RepositoryType::Model);
             let revision = name.revision.as_deref().unwrap_or(MAIN);
             let listed = repository.list(revision).map(|listing| (listing, None));
             let listed = listed.or_else(|problem| match repository.cached(revision, &problem) {
@@ -136,12 +137,12 @@ mod on_the_hub {
             fetched.transpose().map_err(|problem| Error::HubFiles { name: self.name.to_string(), problem })
         }
 
-        /// Error of a file that is not listed.
-        fn lacks(self, wanted: &str) -> Error {
+        /// Error that reports a file missing from the hub's list.
+        fn lacks(self, missing: &str) -> Error {
             let names: Vec<&str> = self.listing.files.iter().map(|file| &*file.path).collect();
             let more = if names.len() > MOST_NAMES { " and others" } else { "" };
-            let found = names[..names.len().min(MOST_NAMES)].join(", ") + more;
-            let problem = self.unlisted.unwrap_or(HubProblem::NoFile { wanted: wanted.into(), found });
+            let files = names[..names.len().min(MOST_NAMES)].join(", ") + more;
+            let problem = self.unlisted.unwrap_or(HubProblem::NoFile { wanted: missing.into(), found: files });
             Error::HubFiles { name: self.name.to_string(), problem }
         }
 
@@ -178,8 +179,8 @@ mod on_the_hub {
             }
         }
 
-        /// Fetches the weights by the first of their names that the model has, and the shards of an index. Returns the
-        /// name of what is not listed.
+        /// Downloads the weights under the first of their file names that the model has, and the shards if this file is
+        /// an index. Returns the name of a required file that is not listed.
         fn weights(&self, folder: &str) -> Result<Option<String>> {
             for name in WEIGHT_FILES {
                 let Some(path) = self.get(&format!("{folder}{name}"))? else { continue };

@@ -4,12 +4,12 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// Separates the name of a repository from a revision.
+/// Character between the name of a repository and a revision.
 const AT: char = '@';
 /// Maximum length of a revision in bytes.
 const LONGEST: usize = 200;
 
-/// Name of a repository, with the revision that is asked for: `NAME` or `NAME@REVISION`.
+/// Name of a repository with an optional revision: `NAME` or `NAME@REVISION`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HubName {
     pub(super) repository: String,
@@ -37,7 +37,7 @@ impl fmt::Display for HubName {
     }
 }
 
-/// Splits a text at the first `@`, which no name of a repository has.
+/// Splits a text into the name of a repository and a revision, at the first `@`.
 ///
 /// # Errors
 /// [`Error::Argument`] for a revision that git does not allow.
@@ -61,7 +61,7 @@ pub(super) fn is_name(name: &str) -> bool {
     name.len() <= 96 && name.split('/').count() <= 2 && name.split('/').all(part)
 }
 
-/// Returns whether git allows a name of a branch or a tag; a commit is such a name, too.
+/// Returns whether git allows a text as the name of a branch or a tag. A commit hash is such a name, too.
 fn is_revision(text: &str) -> bool {
     let sign = |sign: char| !sign.is_control() && !sign.is_whitespace() && !"~^:?*[\\".contains(sign);
     let part =

@@ -9,14 +9,14 @@ use sha2::{Digest, Sha256};
 use ureq::Body;
 use ureq::http::Response;
 
-use super::cache::{Kind, RepositoryCache, is_offline};
+use super::cache::{RepositoryCache, RepositoryType, is_offline};
 use super::client::{Client, encoded, status_problem};
 use super::file::HubFile;
 use super::listing::Listing;
 use crate::error::{Error, HubProblem, Result};
 use crate::storage::{file_sha256, hexadecimal, write_atomically};
 
-/// Revision of a name without one.
+/// Default revision.
 pub(super) const MAIN: &str = "main";
 /// Branch with the hub's conversions of data sets of other formats.
 pub(super) const CONVERTED: &str = "refs/convert/parquet";
@@ -41,13 +41,13 @@ struct Reference {
 /// Repository and its local cache.
 pub(super) struct Repository {
     name: String,
-    kind: Kind,
+    kind: RepositoryType,
     client: Client,
     cache: RepositoryCache,
 }
 
 impl Repository {
-    pub(super) fn new(name: &str, kind: Kind) -> Self {
+    pub(super) fn new(name: &str, kind: RepositoryType) -> Self {
         let (client, cache) = (Client::from_environment(), RepositoryCache::new(kind, name));
         Self { name: name.into(), kind, client, cache }
     }
@@ -57,37 +57,37 @@ impl Repository {
         self.cache.snapshot(commit)
     }
 
-    /// Lists the files of a revision with their sizes and sums. If the hub is offline or cannot be reached, the previous
-    /// list is returned.
+    /// Lists the files of a revision with their sizes and checksums. If the hub is offline or cannot be reached, the
+    /// stored list is returned.
     pub(super) fn list(&self, revision: &str) -> Result<Listing, HubProblem> {
         let path = self.cache.list(&encoded(revision, None));
-        let kept = || Listing::parse(revision, &fs::read_to_string(&path).ok()?).ok();
+        let previous = || Listing::parse(revision, &fs::read_to_string(&path).ok()?).ok();
         // The files of a commit do not change.
-        if let Some(listing) = kept().filter(|listing| listing.commit == revision) {
+        if let Some(listing) = previous().filter(|listing| listing.commit == revision) {
             return Ok(listing);
         }
         let problem = match self.ask_for_list(revision) {
             Ok(text) => {
                 let listing = Listing::parse(revision, &text)?;
                 // Without it a later run must reach the hub; nothing else is lost.
-                if let Err(error) = keep(&path, &text) {
-                    tracing::debug!(repository = %self.name, %error, "the list of files was not kept");
+                if let Err(error) = store(&path, &text) {
+                    tracing::debug!(repository = %self.name, %error, "the list of files was not stored");
                 }
                 return Ok(listing);
             }
             Err(problem) => problem,
         };
-        match kept().filter(|_| is_unreached(&problem)) {
+        match previous().filter(|_| is_unreached(&problem)) {
             Some(listing) => {
-                tracing::warn!(repository = %self.name, %problem, "using the list of files of the last time");
+                tracing::warn!(repository = %self.name, %problem, "using the stored list of files");
                 Ok(listing)
             }
             None => Err(problem),
         }
     }
 
-    /// Files of a revision that are in the cache, without sizes and sums: those that another program has fetched. `None`
-    /// if there are none, or if the hub itself has said that the revision cannot be had.
+    /// Lists the files of a revision that another program has stored in the cache, without sizes and checksums. `None`
+    /// if there are none, or if the hub answered that the revision is not available.
     pub(super) fn cached(&self, revision: &str, problem: &HubProblem) -> Option<Listing> {
         let commit = self.cache.commit(revision).filter(|_| is_unreached(problem))?;
         tracing::warn!(repository = %self.name, %problem, %commit, "using the files in the cache");
@@ -108,7 +108,7 @@ impl Repository {
         })
     }
 
-    /// Problem of a revision that a repository does not have; `None` if there is no repository.
+    /// Problem that names the existing revisions of a repository; `None` if the repository does not exist.
     fn no_revision(&self, revision: &str, address: &str) -> Option<HubProblem> {
         let text = self.client.text(LIST, &format!("{address}/refs")).ok()?;
         let References { branches, tags } = serde_json::from_str(&text).ok()?;
@@ -118,11 +118,11 @@ impl Repository {
         Some(HubProblem::Revision { asked: revision.into(), known })
     }
 
-    /// Path of a file in the cache, downloaded if missing. A file in the cache must have the listed size; a downloaded
-    /// file also the listed sum, before it gets there.
+    /// Returns the path of a file in the cache, and downloads the file if it is missing. A file in the cache must have
+    /// the listed size. A downloaded file must also have the listed checksum before it is stored in the cache.
     pub(super) fn fetch(&self, listing: &Listing, file: &HubFile) -> Result<PathBuf, HubProblem> {
         let is_there =
-            |path: &Path| fs::metadata(path).is_ok_and(|found| file.size.is_none_or(|size| size == found.len()));
+            |path: &Path| fs::metadata(path).is_ok_and(|metadata| file.size.is_none_or(|size| size == metadata.len()));
         let pointer = self.snapshot(&listing.commit).join(&file.path);
         if is_there(&pointer) {
             return Ok(pointer);
@@ -151,11 +151,11 @@ impl Repository {
         Ok(pointer)
     }
 
-    /// Downloads a file. The part that an interrupted download has left is continued.
+    /// Downloads a file. An interrupted download is continued.
     fn download(&self, listing: &Listing, file: &HubFile, blob: &Path) -> Result<(), HubProblem> {
         let failed = |source: io::Error| request_problem(file, source);
         let part = blob.with_extension("part");
-        let length = fs::metadata(&part).map_or(0, |found| found.len());
+        let length = fs::metadata(&part).map_or(0, |metadata| metadata.len());
         let is_whole = file.sha256.is_some() && check(&part, file).is_ok();
         if !is_whole {
             let from = if file.size.is_some_and(|size| length < size) { length } else { 0 };
@@ -169,10 +169,11 @@ impl Repository {
         fs::rename(&part, blob).map_err(failed)
     }
 
-    /// Appends the rest of a file to its part, or writes it anew if the hub does not send the rest.
+    /// Appends the remaining bytes of a file to the downloaded part. If the hub sends the whole file, the part is
+    /// replaced.
     fn receive(&self, listing: &Listing, file: &HubFile, part: &Path, from: u64) -> Result<(), HubProblem> {
         let failed = |source: io::Error| request_problem(file, source);
-        let prefix = if self.kind == Kind::Dataset { "datasets/" } else { "" };
+        let prefix = if self.kind == RepositoryType::Dataset { "datasets/" } else { "" };
         // By its commit, so that the file matches the list even if the branch changes.
         let (commit, path) = (encoded(&listing.commit, None), encoded(&file.path, Some('/')));
         let address = format!("{prefix}{}/resolve/{commit}/{path}", self.name);
@@ -184,7 +185,7 @@ impl Repository {
         out.sync_all().map_err(failed)
     }
 
-    /// Response with a file from this byte on, or from the byte that it says.
+    /// Requests a file from byte `from` on. Returns the response and the byte at which it begins.
     fn request(&self, file: &HubFile, address: &str, from: u64) -> Result<(Response<Body>, u64), HubProblem> {
         let response = self.client.get(&file.path, address, from)?;
         let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
@@ -198,7 +199,7 @@ impl Repository {
     }
 }
 
-/// Returns whether the hub was not reached, or could not answer.
+/// Returns whether the hub could not be reached or could not answer.
 fn is_unreached(problem: &HubProblem) -> bool {
     match problem {
         HubProblem::Request { .. } | HubProblem::Offline { .. } => true,
@@ -211,7 +212,7 @@ fn request_problem(file: &HubFile, source: io::Error) -> HubProblem {
     HubProblem::Request { what: file.path.clone(), source: source.into() }
 }
 
-fn keep(path: &Path, text: &str) -> Result<()> {
+fn store(path: &Path, text: &str) -> Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all).map_err(|source| Error::io(path, source))?;
     write_atomically(path, |file| file.write_all(text.as_bytes()))
 }

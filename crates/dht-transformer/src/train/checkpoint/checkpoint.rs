@@ -1,11 +1,11 @@
-//! The content of a checkpoint.
+//! Content of a checkpoint.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::storage::StoredTensor;
 
-/// Everything that a training run needs to resume.
+/// Content of a checkpoint: the tensors and the state from which a training run resumes.
 ///
 /// Numbers are restored bit for bit. Tensors are in f32, and finite f64 values of the state are written with as many
 /// digits as necessary. (JSON has no NaN and no infinity; serde_json writes them as `null`.)

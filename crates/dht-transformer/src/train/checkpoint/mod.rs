@@ -1,4 +1,4 @@
-//! Checkpoint file of a training run: named tensors and a state of any structure.
+//! Checkpoint files of training runs: named tensors and a JSON state of any structure.
 //!
 //! ```text
 //! 8 bytes   length of the header (little endian)

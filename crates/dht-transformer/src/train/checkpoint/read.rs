@@ -138,14 +138,14 @@ fn read_header(reader: &mut impl Read, length: u64) -> Result<(Vec<u8>, Sha256, 
 fn check_version(header: &[u8]) -> Result<usize, Failure> {
     let after = &header[PREFIX.len()..];
     let digits = after.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let found: u64 = std::str::from_utf8(&after[..digits])
+    let version: u64 = std::str::from_utf8(&after[..digits])
         .ok()
         .and_then(|digits| digits.parse().ok())
         .ok_or_else(|| content("its version is no number".into()))?;
-    if found > VERSION {
-        return Err(Problem::Newer { found, supported: VERSION }.into());
+    if version > VERSION {
+        return Err(Problem::Newer { found: version, supported: VERSION }.into());
     }
-    if found != VERSION || !after[digits..].starts_with(BEFORE_SUM.as_bytes()) {
+    if version != VERSION || !after[digits..].starts_with(BEFORE_SUM.as_bytes()) {
         return Err(content("its header does not start with format, version and sum".into()).into());
     }
     Ok(PREFIX.len() + digits + BEFORE_SUM.len())

@@ -31,7 +31,7 @@ impl Checkpoint {
     pub(crate) fn save_watched(&self, path: &Path, watch: &dyn Fn(Moment)) -> Result<()> {
         self.check()?;
         // A rename would replace a device or a pipe by a file.
-        if path.metadata().is_ok_and(|found| !found.is_file()) {
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(Error::io(path, io::Error::other("is no regular file")));
         }
         let partial = partial(path)?;
@@ -134,7 +134,7 @@ fn before_sum(version: u64) -> String {
 /// Progress of a save.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// The partial file exists.
+    /// Partial file that will replace the checkpoint was created.
     Created,
     /// Another number of bytes was passed to the operating system.
     Written(usize),

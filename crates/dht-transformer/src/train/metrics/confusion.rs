@@ -39,7 +39,7 @@ impl Confusion {
         Ok(confusion)
     }
 
-    /// Confusion matrix of the labels of a data set and the predicted class of each row.
+    /// Counts the predicted class of each row of a data set against its label.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of predictions differs from the number of rows; [`Error::Argument`] for a class

@@ -1,8 +1,8 @@
-//! Correlation of predicted numbers with the true ones.
+//! Pearson and Spearman correlation of predicted and true numbers.
 
 use crate::error::{Result, same_length};
 
-/// Correlations of predicted numbers with the true ones, each in [−1, 1]; 0 if one of the lists is constant or empty.
+/// Pearson and Spearman correlation of predicted and true numbers, each in [−1, 1]; 0 if a list is constant or empty.
 ///
 /// # Examples
 /// ```

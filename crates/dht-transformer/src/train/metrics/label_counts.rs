@@ -23,7 +23,7 @@ pub struct LabelCounts {
 }
 
 impl LabelCounts {
-    /// Counts true labels (1 or 0) and predicted labels (probability of at least `threshold`) of each sample.
+    /// Counts true labels (1 or 0) against predicted labels, whose probability is at least `threshold`.
     ///
     /// # Errors
     /// [`Error::Shape`] when truth and predictions differ in the number of samples or labels, [`Error::Argument`] for a
@@ -36,7 +36,7 @@ impl LabelCounts {
         Self::of_thresholds(truth, probabilities, &LabelThresholds { least, never_empty: false })
     }
 
-    /// Counts true labels (1 or 0) and the labels that apply by these thresholds.
+    /// Counts true labels (1 or 0) against the labels that `thresholds` assign to each sample.
     ///
     /// # Errors
     /// [`Error::Shape`] when truth and predictions differ in the number of samples or labels.
@@ -50,14 +50,14 @@ impl LabelCounts {
             let applying = thresholds.applying(probabilities);
             let mut exact = true;
             for (label, (count, truth)) in counts.labels.iter_mut().zip(truth).enumerate() {
-                let (has, given) = (*truth >= 0.5, applying.contains(&label));
-                match (has, given) {
+                let (has, predicted) = (*truth >= 0.5, applying.contains(&label));
+                match (has, predicted) {
                     (true, true) => count[0] += 1,
                     (false, true) => count[1] += 1,
                     (true, false) => count[2] += 1,
                     (false, false) => {}
                 }
-                exact &= has == given;
+                exact &= has == predicted;
             }
             counts.exact += u64::from(exact);
         }
@@ -102,10 +102,10 @@ mod tests {
 
     #[test]
     fn the_numbers_of_scikit_learn_come_out() {
-        // f1_score(truth, given, average="micro" | "macro", zero_division=0) and accuracy_score of these.
+        // f1_score(truth, predicted, average="micro" | "macro", zero_division=0) and accuracy_score of these.
         let truth = rows(&[[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]]);
-        let given = rows(&[[1, 0, 0], [0, 1, 0], [0, 1, 0], [1, 1, 0]]);
-        let counts = LabelCounts::from_probabilities(&truth, &given, 0.5).unwrap();
+        let predicted = rows(&[[1, 0, 0], [0, 1, 0], [0, 1, 0], [1, 1, 0]]);
+        let counts = LabelCounts::from_probabilities(&truth, &predicted, 0.5).unwrap();
         assert_abs_diff_eq!(counts.micro_f1(), 2.0 / 3.0, epsilon = 1e-12);
         assert_abs_diff_eq!(counts.macro_f1(), (0.5 + 0.8 + 0.0) / 3.0, epsilon = 1e-12);
         assert_eq!((counts.f1(2), counts.exact()), (0.0, 0.25));

@@ -1,10 +1,10 @@
-//! Decision which labels of a text apply.
+//! Thresholds that decide which labels apply to a text.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, same_length};
 
-/// A threshold on the probability of each label.
+/// Thresholds on label probabilities: a label applies to a text if its probability reaches the label's threshold.
 ///
 /// # Examples
 /// ```
@@ -19,26 +19,29 @@ use crate::error::{Error, Result, same_length};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelThresholds {
-    /// The least probability at which each label applies, above 0 and below 1.
+    /// Minimum probability at which each label applies, above 0 and below 1.
     pub least: Vec<f32>,
-    /// Returns the label whose probability is nearest to its threshold, on the scale of log-odds, where no label reaches
-    /// its own.
+    /// `true` to assign one label to a text that reaches no threshold: the label whose log-odds are nearest to its
+    /// threshold's log-odds.
     pub never_empty: bool,
 }
 
-/// The least number of texts with a label, and without it, for a threshold of its own.
+/// Minimum number of texts with a label, and of texts without it, for which the label's threshold is fitted.
 const LEAST_TEXTS: usize = 10;
 
 impl LabelThresholds {
-    /// A half for each label.
+    /// Creates thresholds of 0.5 for all labels.
     pub fn even(labels: usize) -> Self {
         Self { least: vec![0.5; labels], never_empty: false }
     }
 
-    /// Selects the threshold of each label by its F1 on these texts. With calibrated probabilities the best threshold is
-    /// half of the best F1 (Lipton, Elkan and Naryanaswamy 2014). The threshold is the nearest to that whose F1 is within
-    /// one standard error of the highest: the threshold of the highest F1 itself is mostly chance. A label that fewer than
-    /// ten texts have, or lack, keeps a half. No answer is [empty](Self::never_empty) if each text has a label.
+    /// Selects the threshold of each label by its F1 on labelled texts.
+    ///
+    /// With calibrated probabilities the best threshold is half of the best F1 (Lipton, Elkan and Naryanaswamy 2014).
+    /// Of the thresholds whose F1 is within one standard error of the highest, the one nearest to this value is
+    /// selected, since the threshold with the highest F1 itself is mostly due to chance. A label that fewer than ten
+    /// texts have, or that fewer than ten texts lack, keeps the threshold 0.5. If each text has a label,
+    /// [`never_empty`](Self::never_empty) is set.
     ///
     /// # Errors
     /// [`Error::Shape`] when truth and probabilities differ in the number of texts or labels.
@@ -51,17 +54,18 @@ impl LabelThresholds {
         }
         let of_label = |label: usize| {
             let rows = truth.iter().zip(probabilities);
-            best_threshold(rows.map(|(truth, found)| (log_odds(found[label]), truth[label] >= 0.5)).collect())
+            best_threshold(rows.map(|(truth, row)| (log_odds(row[label]), truth[label] >= 0.5)).collect())
         };
         let has_label = |truth: &Vec<f32>| truth.iter().any(|target| *target >= 0.5);
         let never_empty = !truth.is_empty() && truth.iter().all(has_label);
         Ok(Self { least: (0..labels).map(of_label).collect(), never_empty })
     }
 
-    /// Rejects thresholds for another number of labels, and values out of range.
+    /// Checks the thresholds of a model with `labels` labels.
     ///
     /// # Errors
-    /// [`Error::Argument`].
+    /// [`Error::Argument`] if the number of thresholds differs from the number of labels, or a threshold is not above 0
+    /// and below 1.
     pub fn check(&self, labels: usize) -> Result<()> {
         if self.least.len() != labels {
             return Err(Error::argument(
@@ -76,12 +80,12 @@ impl LabelThresholds {
         }
     }
 
-    /// The labels that apply, ascending. Probabilities beyond the thresholds are ignored.
+    /// Returns the labels that apply, ascending. Probabilities without a threshold are ignored.
     pub fn applying(&self, probabilities: &[f32]) -> Vec<usize> {
         let rows = || self.least.iter().zip(probabilities).enumerate();
-        let found: Vec<usize> = rows().filter(|(_, (least, p))| p >= least).map(|(label, _)| label).collect();
-        if !found.is_empty() || !self.never_empty {
-            return found;
+        let labels: Vec<usize> = rows().filter(|(_, (least, p))| p >= least).map(|(label, _)| label).collect();
+        if !labels.is_empty() || !self.never_empty {
+            return labels;
         }
         let distance = |(least, p): (&f32, &f32)| log_odds(*p) - log_odds(*least);
         rows().max_by(|a, b| distance(a.1).total_cmp(&distance(b.1))).map(|(label, _)| label).into_iter().collect()
@@ -93,7 +97,8 @@ fn log_odds(probability: f32) -> f64 {
     (p / (1.0 - p)).ln()
 }
 
-/// A threshold for these log-odds and labels, as [`LabelThresholds::fit`] selects it.
+/// Selects the threshold of one label as [`LabelThresholds::fit`] describes. Each row has the log-odds of the label and
+/// whether the text has it.
 fn best_threshold(mut rows: Vec<(f64, bool)>) -> f32 {
     let with = rows.iter().filter(|(_, has)| *has).count();
     if with < LEAST_TEXTS || rows.len() - with < LEAST_TEXTS {
@@ -101,21 +106,21 @@ fn best_threshold(mut rows: Vec<(f64, bool)>) -> f32 {
     }
     rows.sort_by(|a, b| b.0.total_cmp(&a.0));
     // F1 = 2·TP / (labels given + labels there), and the log-odds between the texts with and without the label.
-    let (mut right, mut found) = (0, Vec::new());
-    for (given, pair) in rows.windows(2).enumerate() {
+    let (mut right, mut cuts) = (0, Vec::new());
+    for (before, pair) in rows.windows(2).enumerate() {
         right += usize::from(pair[0].1);
         if pair[0].0 > pair[1].0 {
-            found.push((2.0 * right as f64 / (given + 1 + with) as f64, [pair[1].0, pair[0].0]));
+            cuts.push((2.0 * right as f64 / (before + 1 + with) as f64, [pair[1].0, pair[0].0]));
         }
     }
-    let best = found.iter().map(|(f1, _)| *f1).fold(0.0, f64::max);
-    let (error, wanted) = ((best * (1.0 - best) / with as f64).sqrt(), log_odds(best as f32 / 2.0));
-    let near = found.iter().filter(|(f1, _)| *f1 >= best - error).map(|(_, [low, high])| {
+    let best = cuts.iter().map(|(f1, _)| *f1).fold(0.0, f64::max);
+    let (error, target) = ((best * (1.0 - best) / with as f64).sqrt(), log_odds(best as f32 / 2.0));
+    let near = cuts.iter().filter(|(f1, _)| *f1 >= best - error).map(|(_, [low, high])| {
         // Not at the end of a gap, where the next text decides.
         let margin = (high - low) / 4.0;
-        wanted.clamp(low + margin, high - margin)
+        target.clamp(low + margin, high - margin)
     });
-    let nearest = near.min_by(|a, b| (a - wanted).abs().total_cmp(&(b - wanted).abs())).unwrap_or_default();
+    let nearest = near.min_by(|a, b| (a - target).abs().total_cmp(&(b - target).abs())).unwrap_or_default();
     (1.0 / (1.0 + (-nearest).exp())) as f32
 }
 
@@ -154,15 +159,15 @@ mod tests {
             .collect();
         // Expected F1 at threshold t: 2·(1 − t²)/2 / ((1 − t) + ½), largest at t = (3 − √5)/2.
         let expected = (3.0 - 5.0_f64.sqrt()) / 2.0;
-        let found = f64::from(best_threshold(rows.clone()));
-        assert!((found - expected).abs() < 0.02, "{found} and {expected}");
+        let fitted = f64::from(best_threshold(rows.clone()));
+        assert!((fitted - expected).abs() < 0.02, "{fitted} and {expected}");
         // Where all probabilities are a tenth of that, the threshold is, too, within its standard error.
         let low = rows.iter().map(|(odds, has)| {
             let p = 1.0 / (1.0 + (-odds).exp());
             (log_odds((p / 10.0) as f32), *has)
         });
-        let found = f64::from(best_threshold(low.collect()));
-        assert!((0.03..0.06).contains(&found), "{found}");
+        let fitted = f64::from(best_threshold(low.collect()));
+        assert!((0.03..0.06).contains(&fitted), "{fitted}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Metrics of predictions.
+//! Metrics of predictions: F1 and other scores of classes and labels, correlations of numbers, and label thresholds.
 
 mod confusion;
 mod correlation;

@@ -1,31 +1,50 @@
-//! Metrics of scores and of numbers.
+//! Average precision of scores, and Cohen's kappa of ratings.
 
 use crate::error::{Result, same_length};
 
-/// Average precision Σₙ (Rₙ − Rₙ₋₁)·Pₙ of scores for one label, where precision P and recall R change with each distinct
-/// score, as scikit-learn's `average_precision_score`. `None` if no text has the label.
+/// Average precision of the scores of one label, Σₙ (Rₙ − Rₙ₋₁)·Pₙ, as scikit-learn's `average_precision_score`. Pₙ and
+/// Rₙ are precision and recall at the n-th distinct score, in descending order. `None` if no text has the label.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) when the two lists differ in length.
+/// [`Error::Shape`](crate::Error::Shape) if the two lists differ in length.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::train::metrics::average_precision;
+///
+/// let has_label = [true, false, true];
+/// assert_eq!(average_precision(&has_label, &[0.9, 0.2, 0.7])?, Some(1.0));
+/// assert_eq!(average_precision(&[false], &[0.5])?, None);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 pub fn average_precision(has: &[bool], scores: &[f32]) -> Result<Option<f64>> {
     same_length("scores", has.len(), scores.len())?;
     let all = has.iter().filter(|has| **has).count();
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-    let (mut given, mut right, mut sum) = (0, 0, 0.0);
+    let (mut ranked, mut right, mut sum) = (0, 0, 0.0);
     for group in order.chunk_by(|a, b| scores[*a] == scores[*b]) {
         let more = group.iter().filter(|row| has[**row]).count();
-        (given, right) = (given + group.len(), right + more);
-        sum += more as f64 * right as f64 / given as f64;
+        (ranked, right) = (ranked + group.len(), right + more);
+        sum += more as f64 * right as f64 / ranked as f64;
     }
     Ok((all > 0).then(|| sum / all as f64))
 }
 
-/// Cohen's kappa with quadratic weights of predicted ratings, 1 − Σ(x − y)² / E(x − y)², where E is the expectation over
-/// independent draws from the two lists. 1 is perfect, 0 is chance. `None` where that expectation is 0.
+/// Cohen's kappa of predicted ratings with quadratic weights: 1 − mean (x − y)² / E(x − y)², where E is the expectation
+/// over independent draws from the two lists. 1 is perfect, 0 is chance. `None` if this expectation is 0.
 ///
 /// # Errors
-/// [`Error::Shape`](crate::Error::Shape) when the two lists differ in length.
+/// [`Error::Shape`](crate::Error::Shape) if the two lists differ in length.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::train::metrics::quadratic_kappa;
+///
+/// assert_eq!(quadratic_kappa(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0])?, Some(1.0));
+/// assert_eq!(quadratic_kappa(&[2.0, 2.0], &[2.0, 2.0])?, None);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 pub fn quadratic_kappa(truth: &[f64], predicted: &[f64]) -> Result<Option<f64>> {
     same_length("predicted", truth.len(), predicted.len())?;
     let count = truth.len() as f64;

@@ -19,8 +19,8 @@ impl Gradients {
     /// Each gradient is multiplied by min(1, max_norm / (norm + 1e-6)), as in PyTorch's `clip_grad_norm_`. The norm is
     /// summed in f64 over fixed chunks (in f32 for gradients on other devices), so it has the same bits for any number of
     /// threads. If the norm is NaN or infinite, the gradients do not change, and the step should be skipped.
-    /// [`AdamW::step`](crate::train::optim::AdamW::step) skips such steps and also clips by itself, so it needs no call of
-    /// this method.
+    /// [`AdamW::step`](crate::train::optim::AdamW::step) skips such steps and clips gradients itself, so that this
+    /// method is only needed with another optimiser.
     ///
     /// # Errors
     /// [`Error::Candle`](crate::Error::Candle) when the device fails.
@@ -48,7 +48,7 @@ pub(crate) fn clip_scale(norm: f64, max_norm: f64) -> f64 {
     if norm.is_finite() { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 }
 }
 
-/// Norm over several gradients.
+/// Euclidean norm over several gradients.
 pub(crate) struct GlobalNorm {
     pub(crate) norm: f64,
     /// First parameter whose gradient holds NaN or infinity.

@@ -22,7 +22,7 @@ impl Multipliers {
     pub const ONE: Self = Self { decay: 1.0, rate: 1.0, clipped: true };
 }
 
-/// [`Multipliers`] of every parameter of a model, in the order of [`Parameters`].
+/// Parameter groups: the [`Multipliers`] of each parameter of a model, in the order of [`Parameters`].
 ///
 /// # Examples
 /// ```

@@ -4,12 +4,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Length of the warm-up, in which the rate rises from zero.
+/// Length of the warm-up, in which the learning rate rises from zero.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::train::optim::WarmUp;
+///
+/// assert_eq!(WarmUp::Fraction(0.1).steps(53), 6);
+/// assert_eq!(WarmUp::NONE.steps(53), 0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WarmUp {
-    /// A number of optimiser steps.
+    /// Number of optimiser steps.
     Steps(u64),
     /// A fraction of all steps, in [0, 1]; rounded up to whole steps.
     Fraction(f64),
@@ -19,7 +27,7 @@ impl WarmUp {
     /// No warm-up: the first step has the full rate.
     pub const NONE: Self = Self::Steps(0);
 
-    /// Number of warm-up steps of `total_steps`.
+    /// Number of warm-up steps in a run of `total_steps` steps.
     pub fn steps(self, total_steps: u64) -> u64 {
         match self {
             Self::Steps(steps) => steps,
@@ -28,7 +36,7 @@ impl WarmUp {
     }
 }
 
-/// Factor on the learning rate at each step.
+/// Learning-rate schedule: the factor on the learning rate at each step.
 ///
 /// With w steps of warm-up and T steps in all, the factor at step t (counted from 0) is t / w while t < w, and then
 ///
@@ -39,16 +47,26 @@ impl WarmUp {
 /// as in `get_{constant,linear,cosine}_schedule_with_warmup` of Hugging Face `transformers`. In both implementations,
 /// step 0 of a warm-up has rate zero. The only difference is that here the cosine stays at 0 from t = T on, while in
 /// `transformers` it rises again.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::train::optim::{Schedule, WarmUp};
+///
+/// let schedule = Schedule::Linear { warm_up: WarmUp::Steps(10) };
+/// assert_eq!(schedule.rate(5, 110), 0.5);
+/// assert_eq!(schedule.rate(10, 110), 1.0);
+/// assert_eq!(schedule.rate(110, 110), 0.0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Schedule {
-    /// The full rate after the warm-up.
+    /// Full rate after the warm-up.
     Constant {
         /// Length of the warm-up.
         warm_up: WarmUp,
     },
-    /// A straight line down to zero at the last step.
+    /// Straight line down to zero at the last step.
     Linear {
         /// Length of the warm-up.
         warm_up: WarmUp,

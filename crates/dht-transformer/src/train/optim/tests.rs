@@ -43,7 +43,7 @@ fn optimizer(settings: AdamWSettings, parameters: &Parameters) -> AdamW {
     AdamW::new(settings, &ParameterGroups::standard(parameters), parameters).unwrap()
 }
 
-/// A dense gradient for each parameter, different at each step.
+/// Dense gradient for each parameter, different at each step.
 fn gradients(parameters: &Parameters, step: usize) -> Gradients {
     let mut gradients = Gradients::empty(parameters.len());
     for (id, _, var) in parameters.iter() {

@@ -1,7 +1,8 @@
+use proptest::prelude::*;
+
 use super::super::ranks::rank_weights;
 use super::*;
 use crate::policy::propensity::law::normal_distribution;
-use proptest::prelude::*;
 
 fn normals(arms: &[(f64, f64)]) -> Vec<Law> {
     arms.iter().map(|&(mean, deviation)| Law::Normal { mean, deviation }).collect()
