@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use dht_dynamic::SeenTexts;
 use dht_dynamic::ladder::OutOfFold;
-use dht_dynamic::serving::{ServedModel, TextModel};
+use dht_dynamic::serving::{NumberLevels, ServedModel, TextModel};
 use dht_dynamic::transformer::{EncodedDataset, Precision, Task};
 use serde_json::{Map, Value};
 
@@ -63,6 +63,9 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let keeps_head = arguments.texts.task() != Task::Number || start.saved().is_some_and(|own| own.levels.is_some());
     let of_levels = levels.is_some().then(|| arguments.of_levels());
     let arguments = of_levels.as_ref().unwrap_or(arguments);
+    if let Some(levels) = &levels {
+        arguments.say(&levels_line(levels));
+    }
     let numbers = levels.map(|levels| NumberRows::replace(levels, &mut texts, &mut encoded));
     let lengths = arguments.lengths(&start, &encoded.train, start.config()?.longest_text());
     let fixed = lengths.is_none().then_some(max_length);
@@ -123,6 +126,15 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     // Until here, the same command resumes the run. The state is deleted only now that the model is saved.
     dir.finish()?;
     start.saved().map_or(Ok(()), |before| compare(before, &trained.model, &encoded))
+}
+
+/// Line on the levels of numbers.
+fn levels_line(levels: &NumberLevels) -> String {
+    let cuts: Vec<String> = levels.cuts().iter().map(f32::to_string).collect();
+    format!(
+        "outputs: whether the number is above {}; rungs are compared by the micro F1 of these labels",
+        cuts.join(", ")
+    )
 }
 
 /// Opens the directory of the saved state, and reports if a stopped training run is resumed.
