@@ -283,8 +283,8 @@ fn a_model_of_numbers_is_trained_on_without_further_flags() {
     let said = reported(&train(&["--data", "stars.csv", "--model", "stars", "--out", "next"]));
     assert!(said.contains("the model keeps the unit of its numbers, label\n"), "{said}");
     assert!(said.contains("Pearson's correlation") && said.contains(" now\n"), "{said}");
-    let said = refused(&train(&["--data", "stars.csv", "--model", "stars", "--budget", "0.5", "--out", "next"]), 1);
-    assert!(said.contains("--budget is 0.5, expected this flag left out"), "{said}");
+    let said = refused(&train(&["--data", "stars.csv", "--task", "rating", "--model", "stars", "--out", "next"]), 1);
+    assert!(said.contains("--task is rating, expected number, which the model was trained for"), "{said}");
     let commas: String = (0..80).map(|row| format!("\"{},5\",the soup number {row}\n", row % 7)).collect();
     write(at, "comma.csv", &format!("label,text\n{commas}"));
     let said = refused(&train(&["--data", "comma.csv", "--model", "stars", "--out", "next"]), 1);
