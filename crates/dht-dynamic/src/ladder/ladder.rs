@@ -1,4 +1,4 @@
-//! The function that trains in rungs.
+//! Trains a dynamic model in rungs.
 
 use std::time::{Duration, Instant};
 
@@ -20,36 +20,38 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 use crate::outputs::truth_of;
 
-/// The relative fall of the validation loss from which on rung 2 is kept.
+/// Minimum relative fall of the validation loss at which rung 2 replaces rung 1.
 const LEAST_FALL: f64 = 0.01;
-/// Passes that the budget is a share of.
+/// Number of fine-tuning passes whose FLOPs are a budget of 1.
 pub(super) const BUDGET_PASSES: f64 = 3.0;
-/// A forward and a backward pass, in the time of a forward pass.
+/// Time of a forward and a backward pass together, relative to a forward pass.
 const STEP_BY_FORWARD: f64 = 3.3;
 
-/// A model trained in rungs.
+/// Result of [`climb`]: a dynamic model that was trained in rungs, with its reports.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Climbed {
-    /// The model, at the cheapest speed that is as accurate on the validation rows as all of its layers.
+    /// Model of the best rung, at its default [speed](Report::speed).
     pub model: DynamicModel,
-    /// Report on its exits.
+    /// Report on the exits of the model.
     pub exits: Report,
-    /// Report on the rungs.
+    /// Report on the rungs, with score and cost of each.
     pub ladder: LadderReport,
-    /// Answers that were given without having learned from their texts, where the exits have learned from the
-    /// validation rows, too.
+    /// Out-of-fold answers to the texts, if the exits were fitted on the validation rows, too; `None` otherwise.
     pub out_of_fold: Option<OutOfFold>,
 }
 
-/// Trains a dynamic model in [rungs](super). The classifier has a pre-trained encoder; its last layer is not read, and
-/// the classifier does not change.
+/// Trains a dynamic model in [rungs](super) as long as the next rung pays, and returns the model of the best rung.
+///
+/// The encoder of the classifier is pre-trained. The weights of the classifier's last layer are not used, and the
+/// classifier does not change. `next` decides after each measurement whether training continues, and `watch` receives
+/// the events of the run.
 ///
 /// # Errors
-/// * [`Error::Argument`] for settings out of range, for no training or validation rows, for a classifier with a pooler,
-///   for states that are not finite.
-/// * As [`accelerate`](fn@crate::accelerate::accelerate) and
-///   [`NgramClassifier::fit`](crate::exit::NgramClassifier::fit); errors of the trainer, such as
+/// * [`Error::Argument`] if a setting is out of range, if there are no training or no validation rows, if the
+///   classifier has a pooler, or if a hidden state is not finite.
+/// * Errors of [`accelerate`](fn@crate::accelerate::accelerate),
+///   [`NgramClassifier::fit`](crate::exit::NgramClassifier::fit) and the trainer, such as
 ///   [`Stopped`](dht_transformer::Error::Stopped).
 pub fn climb<R: Rng + ?Sized>(
     classifier: &TextClassifier,
@@ -74,7 +76,7 @@ pub fn climb<R: Rng + ?Sized>(
 
 type Watch<'a> = &'a mut dyn FnMut(LadderEvent<'_>);
 
-/// A training in rungs while it runs.
+/// State of a training run in rungs.
 pub(super) struct Ladder<'a> {
     pub(super) classifier: &'a TextClassifier,
     pub(super) texts: LadderTexts<'a>,
@@ -82,14 +84,14 @@ pub(super) struct Ladder<'a> {
     pub(super) next: &'a mut dyn NextStep,
     pub(super) watch: Watch<'a>,
     pub(super) start: Instant,
-    /// Seed of fine-tuning.
+    /// Seed of the fine-tuning in rung 2.
     pub(super) seed: u64,
     pub(super) flops: u64,
     pub(super) flops_of_fits: u64,
     pub(super) pass_flops: u64,
     pub(super) passes: f64,
     pub(super) planned_passes: f64,
-    /// FLOPs that exits on the fine-tuned encoder will cost.
+    /// Estimated FLOPs of fitting exits on the fine-tuned encoder.
     pub(super) flops_of_exits: u64,
     pub(super) measured: Vec<Measurement>,
     pub(super) learning_rate: f64,
@@ -144,8 +146,8 @@ impl<'a> Ladder<'a> {
         if self.settings.finish && !self.settings.has_state() {
             return Ok(self.end(rung_1, Stop::Finished));
         }
-        // Fits on fine-tuned states take up to three times the steps. Validation rows run again through side layers, and
-        // exit 0 of few texts is fitted again.
+        // Fits on fine-tuned states take up to three times the steps of those on frozen states. The validation rows run
+        // again through side layers. If the texts are cross-fitted, exit 0 is fitted again.
         let side = side_flops(self.classifier, self.texts.training, &self.settings.exits)?;
         let again = if texts.joined().is_some() { front.flops } else { 0 };
         let once = self.flops - flops_before;
@@ -161,21 +163,22 @@ impl<'a> Ladder<'a> {
         if !self.pays(loss, &rung_1) {
             return Ok(self.end(rung_1, stop));
         }
-        // Exit 0 of few texts has learned from the validation rows, so that it cannot judge them.
+        // If the texts are cross-fitted, exit 0 has learned from the validation rows, and cannot be used with them.
         let front = texts.joined().is_none().then_some(front);
         let rung_2 = self.fine_tuned(&tuned, front, rng)?;
-        // Exits of few texts learn from fewer rows than those of rung 1, and may lose what the encoder has gained.
+        // If the texts are cross-fitted in rung 1, the exits of rung 2 learn from fewer rows than those of rung 1. They
+        // may lose more than the fine-tuned encoder gains.
         let best = if self.pays(rung_2.loss, &rung_1) { rung_2 } else { rung_1 };
         Ok(self.end(best, stop))
     }
 
-    /// Adds the FLOPs of a convex fit.
+    /// Adds the FLOPs of a convex fit to both totals.
     pub(super) fn add_fits(&mut self, flops: u64) {
         self.flops += flops;
         self.flops_of_fits += flops;
     }
 
-    /// Rung 0: the n-gram classifier, on the texts that rungs 0 and 1 are fitted on.
+    /// Fits rung 0, the n-gram classifier, on the texts that rungs 0 and 1 are fitted on.
     fn fit_front<R: Rng + ?Sized>(&mut self, texts: &RungTexts<'_>, rng: &mut R) -> Result<NgramFit> {
         (self.watch)(LadderEvent::Fitting(FitStep::Ngrams { texts: texts.fitted_on().len() }));
         let fit = fit_ngrams(self.classifier, texts.fitted_on(), &self.settings.exits, rng)?;
@@ -184,7 +187,7 @@ impl<'a> Ladder<'a> {
         Ok(fit)
     }
 
-    /// The validation rows, with answers of exit 0 that have not learned from them.
+    /// Validation rows, with answers of an exit 0 that has not learned from them.
     fn validation(&self, front: &NgramFit, texts: &RungTexts<'_>) -> Result<Validation<'a>> {
         let data = self.texts.validation;
         let front = match texts.joined() {
@@ -194,7 +197,7 @@ impl<'a> Ladder<'a> {
         Ok(Validation { texts: data, flops: cost(self.classifier, data, |_| 0), front, labels: truth_of(data) })
     }
 
-    /// Estimates the time of a fine-tuning pass by the time that rung 1 took.
+    /// Estimates the time of a fine-tuning pass from the time of rung 1, which began at `before`.
     fn time_of_pass(&self, rung_1: &RungModel, texts: &RungTexts<'_>, before: Duration) -> Duration {
         let states = Duration::from_secs_f64(rung_1.exits.seconds_of_states);
         let forward = (self.start.elapsed() - before).max(states);
@@ -202,7 +205,7 @@ impl<'a> Ladder<'a> {
         forward.mul_f64(STEP_BY_FORWARD * rows)
     }
 
-    /// The classifier that fine-tuning starts from: the pre-trained encoder with the last regression of rung 1.
+    /// Creates the classifier that fine-tuning starts from: the pre-trained encoder with the last regression of rung 1.
     fn start_of_fine_tuning<R: Rng + ?Sized>(
         &mut self,
         rung_1: &RungModel,
@@ -212,17 +215,17 @@ impl<'a> Ladder<'a> {
         let start = self.head_of_rung_1(rung_1, fit, rng)?;
         let parameters = start.encoder().parameters();
         parameters.compute_in(self.classifier.encoder().parameters().precision())?;
-        // Exit 0 reads the word embeddings: it would have to be fitted again.
+        // Exit 0 reads the word embeddings: if they changed, it would have to be fitted again.
         parameters.set_frozen(parameters.id(WORD_EMBEDDINGS)?, true);
         Ok(start)
     }
 
-    /// Returns whether a loss of rung 2 is a reason to prefer it to rung 1.
+    /// Returns whether the loss of rung 2 is low enough to prefer rung 2 to rung 1.
     fn pays(&self, loss: f64, rung_1: &RungModel) -> bool {
         loss <= (1.0 - LEAST_FALL) * rung_1.loss || self.settings.least == Rung::FineTuned
     }
 
-    /// Records score and cost of a rung.
+    /// Records score and cost of a rung, and reports them. Returns the mean loss.
     pub(super) fn measure(&mut self, rung: Rung, answers: &LogProbabilities, labels: &[u32]) -> f64 {
         let measured = Measurement {
             rung,
@@ -239,7 +242,7 @@ impl<'a> Ladder<'a> {
         measured.loss
     }
 
-    /// FLOPs that the budget allows.
+    /// Number of FLOPs that the budget allows; `None` without a budget.
     pub(super) fn allowed(&self) -> Option<u64> {
         self.settings.budget.map(|budget| (BUDGET_PASSES * budget * self.pass_flops as f64) as u64)
     }
@@ -248,7 +251,7 @@ impl<'a> Ladder<'a> {
         self.settings.time.map(|time| time.saturating_sub(self.start.elapsed()))
     }
 
-    /// The reason not to climb to a rung, which then has cost at least these FLOPs in total.
+    /// Returns the reason to stop before a rung, or `None` to train it. `flops` is the minimum total after the rung.
     fn stops_before(&mut self, rung: Rung, flops: u64) -> Option<Stop> {
         if self.settings.most < rung {
             return Some(Stop::Top);
@@ -262,8 +265,8 @@ impl<'a> Ladder<'a> {
         if rung == Rung::FineTuned && rung > self.settings.least && self.texts.validation.len() < LEAST_JUDGES {
             return Some(Stop::FewRows);
         }
-        let goes_on = rung <= self.settings.least || self.next.goes_on(&self.measured, rung);
-        (!goes_on).then_some(Stop::Rule)
+        let continues = rung <= self.settings.least || self.next.goes_on(&self.measured, rung);
+        (!continues).then_some(Stop::Rule)
     }
 
     fn end(&mut self, best: RungModel, stop: Stop) -> Climbed {
@@ -283,7 +286,7 @@ impl<'a> Ladder<'a> {
     }
 }
 
-/// FLOPs of the forward pass over a data set, and of what `more` adds.
+/// FLOPs of the forward pass over a data set, plus the FLOPs that `more` returns for each text.
 pub(super) fn cost(classifier: &TextClassifier, data: &EncodedDataset, more: impl Fn(Load) -> u64) -> u64 {
     let loads = data.lengths().into_iter().map(Load::of_text);
     loads.map(|load| classifier.forward_flops(load).0 + more(load)).sum()
