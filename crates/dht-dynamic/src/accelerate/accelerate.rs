@@ -1,4 +1,4 @@
-//! The function that builds a dynamic model.
+//! Builds a dynamic model from a fine-tuned classifier.
 
 use dht_transformer::TextClassifier;
 use rand::Rng;
@@ -9,15 +9,20 @@ use crate::fit::{
     AccelerateSettings, Built, FitStep, FitTexts, FittedExits, JudgedFront, Lap, Report, Texts, fit_ngrams,
 };
 
-/// Builds a dynamic model from a fine-tuned classifier, which gives each text one class or several labels: fits the exits,
-/// the n-gram exit and the stacking weights, and selects a speed. The classifier does not change.
+/// Builds a dynamic model, which is cheaper at inference, from a fine-tuned classifier of classes or of several labels.
+///
+/// Fits the exits, the n-gram exit and the stacking weights, and selects a speed. The classifier does not change.
 ///
 /// # Errors
-/// * [`Error::Argument`] for settings out of range, for fewer than 20 texts, for a regression, for classes or labels other
-///   than the classifier's, for unlabelled texts without held-out texts, for held-out texts more than half of which are
-///   also training texts, and for hidden states that are not finite.
-/// * As [`ExitModel::of_classifier`](crate::ExitModel::of_classifier) and
-///   [`NgramClassifier::fit`](crate::exit::NgramClassifier::fit); errors of the encoder.
+/// * [`Error::Argument`] if a setting is out of range.
+/// * [`Error::Argument`] if the classifier is a regression, or if the classes or labels of the texts differ from those
+///   of the classifier.
+/// * [`Error::Argument`] if there are fewer than 20 training texts, or if there are unlabelled texts and no held-out
+///   texts.
+/// * [`Error::Argument`] if held-out texts are empty, or if more than half of them are also training texts.
+/// * [`Error::Argument`] if a hidden state is not finite.
+/// * Errors of [`ExitModel::of_classifier`](crate::ExitModel::of_classifier),
+///   [`NgramClassifier::fit`](crate::exit::NgramClassifier::fit) and the encoder.
 pub fn accelerate<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     texts: Texts<'_>,
@@ -27,10 +32,10 @@ pub fn accelerate<R: Rng + ?Sized>(
     accelerate_watched(classifier, texts, settings, &mut |_| {}, rng)
 }
 
-/// Builds a dynamic model as [`accelerate`], and reports each step to `watch`.
+/// Builds a dynamic model as [`accelerate`] does, and reports each step of the fit to `watch`.
 ///
 /// # Errors
-/// As [`accelerate`].
+/// Errors of [`accelerate`].
 pub fn accelerate_watched<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     texts: Texts<'_>,
