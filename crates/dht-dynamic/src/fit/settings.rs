@@ -27,6 +27,23 @@ pub enum Targets {
 }
 
 /// Settings of [`accelerate`](fn@crate::accelerate::accelerate).
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::accelerate::AccelerateSettings;
+///
+/// // Linear exits after layers 4, 8 and 12, and no n-gram exit.
+/// let settings = AccelerateSettings {
+///     exits: Some(vec![4, 8, 12]),
+///     side: None,
+///     ngram: None,
+///     ..AccelerateSettings::default()
+/// };
+/// settings.check()?;
+/// // C has to be selected from at least one value.
+/// assert!(AccelerateSettings { c: Vec::new(), ..settings }.check().is_err());
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccelerateSettings {
     /// Depths of the exits, ascending; the last one is the classifier's depth. `None`, the default, for an exit after

@@ -53,6 +53,44 @@ pub struct Climbed {
 /// * Errors of [`accelerate`](fn@crate::accelerate::accelerate),
 ///   [`NgramClassifier::fit`](crate::exit::NgramClassifier::fit) and the trainer, such as
 ///   [`Stopped`](dht_transformer::Error::Stopped).
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::ladder::{LadderSettings, LadderTexts, Rung, Stop, UnlessStill, climb};
+/// # use candle_core::Device;
+/// # use dht_dynamic::transformer::{
+/// #     BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer,
+/// # };
+/// # use rand::SeedableRng;
+/// # let things = [
+/// #     "day", "meal", "film", "book", "song", "town", "hotel", "coat", "game", "park",
+/// #     "chair", "train", "cake", "shop", "lamp", "road", "wine", "boat", "play", "view",
+/// # ];
+/// # let words = [("fine", 1), ("lovely", 1), ("great", 1), ("bad", 0), ("awful", 0), ("poor", 0)];
+/// # let review = |thing, (word, label)| Example::new(format!("The {thing} was {word}"), label);
+/// # let examples = things.iter().flat_map(|thing| words.map(|word| review(thing, word)));
+/// # let labels = vec!["bad".into(), "good".into()];
+/// # let data = Dataset::from_examples("reviews", labels, examples.collect())?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let (training, held_out) = data.split_validation(0.25, &mut rng)?;
+/// # let texts = training.examples.iter().map(|example| &*example.text);
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let encode = |data: &Dataset| tokenizer.encode_all(data, 16);
+/// # let (training, held_out) = (encode(&training)?, encode(&held_out)?);
+/// # let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+///
+/// // A classifier with a pre-trained encoder, which is not fine-tuned here.
+/// let texts = LadderTexts { training: &training, validation: &held_out, joins: false };
+/// let settings = LadderSettings { most: Rung::Frozen, ..LadderSettings::default() };
+/// let rule = &mut UnlessStill::default();
+/// let climbed = climb(&classifier, texts, &settings, rule, &mut |_| {}, &mut rng)?;
+/// assert_eq!((climbed.ladder.rung, climbed.ladder.stop), (Rung::Frozen, Stop::Top));
+/// assert!(climbed.ladder.accuracy(Rung::Frozen).is_some());
+/// assert_eq!(climbed.ladder.accuracy(Rung::FineTuned), None);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 pub fn climb<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     texts: LadderTexts<'_>,

@@ -72,6 +72,44 @@ pub struct LearningCurve {
 /// * [`Error::Argument`] if there are fewer than 80 training rows or fewer than 20 validation rows, or if the task of
 ///   the classifier is not [`Task::Class`].
 /// * Errors of the encoder and the fits.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::accelerate::AccelerateSettings;
+/// use dht_dynamic::ladder::learning_curve;
+/// # use candle_core::Device;
+/// # use dht_dynamic::transformer::{
+/// #     BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer,
+/// # };
+/// # use rand::SeedableRng;
+/// # let things = [
+/// #     "day", "meal", "film", "book", "song", "town", "hotel", "coat", "game", "park",
+/// #     "chair", "train", "cake", "shop", "lamp", "road", "wine", "boat", "play", "view",
+/// # ];
+/// # let words = [("fine", 1), ("lovely", 1), ("great", 1), ("bad", 0), ("awful", 0), ("poor", 0)];
+/// # let review = |thing, (word, label)| Example::new(format!("The {thing} was {word}"), label);
+/// # let examples = things.iter().flat_map(|thing| words.map(|word| review(thing, word)));
+/// # let labels = vec!["bad".into(), "good".into()];
+/// # let data = Dataset::from_examples("reviews", labels, examples.collect())?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let (training, held_out) = data.split_validation(0.25, &mut rng)?;
+/// # let texts = training.examples.iter().map(|example| &*example.text);
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let encode = |data: &Dataset| tokenizer.encode_all(data, 16);
+/// # let (training, held_out) = (encode(&training)?, encode(&held_out)?);
+/// # let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+///
+/// let settings = AccelerateSettings::default();
+/// let curve = learning_curve(&classifier, &training, &held_out, &settings, 1)?;
+/// // An eighth, a quarter, half and all of the rows.
+/// assert_eq!(curve.points.len(), 4);
+/// assert_eq!(curve.points[3].rows, training.len());
+/// // A predicted gain whose interval contains 0 may be due to chance.
+/// assert!(curve.gain_interval[0] <= curve.gain_interval[1]);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 pub fn learning_curve(
     classifier: &TextClassifier,
     training: &EncodedDataset,

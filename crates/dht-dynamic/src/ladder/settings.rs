@@ -15,6 +15,23 @@ use crate::error::{Error, Result};
 use crate::fit::{AccelerateSettings, Targets};
 
 /// Settings of [`climb`](super::climb), which trains a model in rungs.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use dht_dynamic::ladder::{LadderSettings, Rung};
+///
+/// // No fine-tuning, and at most ten minutes.
+/// let settings = LadderSettings {
+///     most: Rung::Frozen,
+///     time: Some(Duration::from_secs(600)),
+///     ..LadderSettings::default()
+/// };
+/// settings.check()?;
+/// // The lowest rung must not be above the highest.
+/// assert!(LadderSettings { least: Rung::FineTuned, ..settings }.check().is_err());
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct LadderSettings {
     /// Lowest rung at which the [`NextStep`](super::NextStep) may end the run; rung 0 by default.

@@ -54,7 +54,7 @@ impl<'a> Request<'a> {
 ///   is stored. A request that would miss its deadline at the pace of the last batches is rejected with
 ///   [`Error::Backlog`]. Under overload, some requests are thus answered in time, instead of all of them late.
 /// - An answer is identical to the bit whatever other texts are in its batch. A row of a matrix product does not depend
-///   on the other rows, and a model whose router compares texts is made [independent](Engine::independent).
+///   on the other rows, and a model whose router decides by batch is made [independent](Engine::independent).
 /// - A request past its deadline is answered with [`Error::Deadline`]. A request whose ticket was dropped is not
 ///   answered. Neither is computed.
 /// - [`reload`](Self::reload) replaces the model. Requests that were accepted earlier are answered by the previous
@@ -201,6 +201,45 @@ impl Service {
     ///
     /// # Errors
     /// Errors of [`submit`](Self::submit) and [`Ticket::wait`].
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_dynamic::serving::{Request, Service, ServiceSettings};
+    /// use dht_dynamic::{Engine, Error};
+    /// # use candle_core::Device;
+    /// # use dht_dynamic::transformer::{
+    /// #     BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer,
+    /// # };
+    /// # use rand::SeedableRng;
+    /// # let things = [
+    /// #     "day", "meal", "film", "book", "song", "town", "hotel", "coat", "game", "park",
+    /// #     "chair", "train", "cake", "shop", "lamp", "road", "wine", "boat", "play", "view",
+    /// # ];
+    /// # let words = [("fine", 1), ("lovely", 1), ("great", 1), ("bad", 0), ("awful", 0), ("poor", 0)];
+    /// # let review = |thing, (word, label)| Example::new(format!("The {thing} was {word}"), label);
+    /// # let examples = things.iter().flat_map(|thing| words.map(|word| review(thing, word)));
+    /// # let labels = vec!["bad".into(), "good".into()];
+    /// # let data = Dataset::from_examples("reviews", labels, examples.collect())?;
+    /// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    /// # let (training, held_out) = data.split_validation(0.25, &mut rng)?;
+    /// # let texts = training.examples.iter().map(|example| &*example.text);
+    /// # let tokenizer = TextTokenizer::train(texts, 100)?;
+    /// # let encode = |data: &Dataset| tokenizer.encode_all(data, 16);
+    /// # let (training, held_out) = (encode(&training)?, encode(&held_out)?);
+    /// # let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
+    /// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+    /// # let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+    ///
+    /// let labels = ["bad".to_owned(), "good".to_owned()];
+    /// let engine = Engine::new(classifier, tokenizer, &labels)?;
+    /// let service = Service::start(engine, ServiceSettings::default())?;
+    /// let request = Request::new(["The food was fine.", "Never again!"]);
+    /// assert_eq!(service.predict(&request)?.len(), 2);
+    /// assert_eq!(service.metrics().answered, 1);
+    /// service.stop();
+    /// assert!(matches!(service.predict(&request), Err(Error::Stopping)));
+    /// # Ok::<(), dht_dynamic::Error>(())
+    /// ```
     pub fn predict(&self, request: &Request<'_>) -> Result<Vec<Answer>> {
         self.submit(request)?.wait()
     }

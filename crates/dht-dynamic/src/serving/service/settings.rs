@@ -5,6 +5,18 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 /// Limits of a [`Service`](super::Service): queue, batches, waiting time and threads.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use dht_dynamic::serving::ServiceSettings;
+///
+/// // Fuller batches, for which a text waits up to 5 ms.
+/// let settings = ServiceSettings { max_wait: Duration::from_millis(5), ..ServiceSettings::default() };
+/// settings.check()?;
+/// assert!(ServiceSettings { workers: 0, ..settings }.check().is_err());
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceSettings {
     /// Maximum number of waiting texts. A request that does not fit is rejected, and a request with more texts than
