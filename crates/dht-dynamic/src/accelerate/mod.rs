@@ -32,7 +32,8 @@
 //!    which the mean [regret](crate::evaluation::Risk::Regret) on the held-out texts, plus one standard error, is at
 //!    most 0.3 points. At threshold 0, no exit is computed.
 //!
-//! The classifier's logits at the last exit stay identical to the bit. Stacking only changes their log-probabilities.
+//! The classifier's logits at the last exit stay identical to the bit. Stacking changes only the
+//! log-probabilities.
 //!
 //! # From a Hugging Face directory to answers
 //!
