@@ -62,12 +62,12 @@ impl RunData {
             DataSource::Directory { folder, text, label, pair } => {
                 let as_asked = *pair || !text.is_empty() || label.is_some();
                 let reader = if as_asked { DatasetReader::new() } else { NamedDataset::reader_of_files(folder) };
-                let mut reader = reader.pair(*pair);
+                let mut reader = reader.with_pair(*pair);
                 if !text.is_empty() {
-                    reader = reader.text_columns(text.iter().cloned());
+                    reader = reader.with_text_columns(text.iter().cloned());
                 }
                 if let Some(label) = label {
-                    reader = reader.label_column(label.clone());
+                    reader = reader.with_label_column(label.clone());
                 }
                 from_files(&reader, folder, plan)?
             }

@@ -51,7 +51,7 @@ fn main() -> Result<()> {
         [model, data, ..] => {
             let (classifier, tokenizer) = (TextClassifier::load(model, &Device::Cpu)?, TextTokenizer::from_dir(model)?);
             let labels = classifier.encoder().config().labels().unwrap_or_default();
-            let data = DatasetReader::new().labels(labels).read(data)?.take(1000);
+            let data = DatasetReader::new().with_labels(labels).read(data)?.take(1000);
             (classifier, tokenizer.encode_all(&data, 128)?)
         }
         _ => made_up()?,

@@ -14,7 +14,7 @@ use rand::RngExt;
 const SEVERAL: LabelKind = LabelKind::Several { separator: '|' };
 
 fn read(kind: LabelKind, name: &str, text: &str) -> Result<Dataset> {
-    DatasetReader::new().label_kind(kind).read_from(name, text.as_bytes())
+    DatasetReader::new().with_label_kind(kind).read_from(name, text.as_bytes())
 }
 
 fn problem(result: Result<Dataset>) -> (Option<u64>, DataProblem) {
@@ -38,7 +38,8 @@ fn cells_of_several_labels_and_of_numbers_are_read() -> Outcome {
     let none = problem(read(SEVERAL, "train.tsv", "text\tlabel\na b\t\n"));
     assert_eq!(none, (None, DataProblem::EmptyLabel));
 
-    let scores = DatasetReader::new().label_kind(LabelKind::Number).label_column(Column::Name("score".into()));
+    let scores =
+        DatasetReader::new().with_label_kind(LabelKind::Number).with_label_column(Column::Name("score".into()));
     let train = scores.read_from("train.csv", "a,b,score\nx y,7,2.5\nu v,8,-1e-3\n".as_bytes())?;
     assert_eq!(train.labels, ["score"]);
     assert_eq!(train.examples.iter().map(|example| example.targets[0]).collect::<Vec<_>>(), [2.5, -1e-3]);

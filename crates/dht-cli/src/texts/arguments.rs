@@ -216,19 +216,20 @@ impl TableArguments {
     /// Creates a reader of further files. It uses the columns and labels of the training file and the classes of
     /// `--label-map`.
     pub(super) fn like(&self, train: &Dataset) -> DatasetReader {
-        let reader = DatasetReader::new().like(train).separator(self.rows.separator).encoding(self.rows.encoding);
+        let reader =
+            DatasetReader::new().like(train).with_separator(self.rows.separator).with_encoding(self.rows.encoding);
         if self.labels.label_map.is_empty() {
             return reader;
         }
         let trained = train.reading.iter().flat_map(|reading| reading.label_pairs().iter().cloned());
-        reader.label_mapping(trained.chain(self.label_map()).collect::<Vec<_>>())
+        reader.with_label_mapping(trained.chain(self.label_map()).collect::<Vec<_>>())
     }
 
     /// Applies the flags to a reader of training rows.
     pub(super) fn asked_of_training(&self, reader: DatasetReader) -> DatasetReader {
         let reader = self.asked(reader);
         match self.max_rows {
-            Some(rows) => reader.most_rows(usize::try_from(rows).unwrap_or(usize::MAX), self.seed),
+            Some(rows) => reader.with_most_rows(usize::try_from(rows).unwrap_or(usize::MAX), self.seed),
             None => reader,
         }
     }
@@ -237,33 +238,33 @@ impl TableArguments {
     pub(super) fn asked(&self, mut reader: DatasetReader) -> DatasetReader {
         let (rows, labels) = (&self.rows, &self.labels);
         if rows.header().is_some() {
-            reader = reader.header(rows.header());
+            reader = reader.with_header(rows.header());
         }
         if rows.separator.is_some() {
-            reader = reader.separator(rows.separator);
+            reader = reader.with_separator(rows.separator);
         }
-        reader = reader.encoding(rows.encoding);
+        reader = reader.with_encoding(rows.encoding);
         if rows.pair {
-            reader = reader.pair(true);
+            reader = reader.with_pair(true);
         }
         if !rows.text_column.is_empty() {
-            reader = reader.text_columns(rows.text_column.iter().cloned());
+            reader = reader.with_text_columns(rows.text_column.iter().cloned());
         }
         if let Some(task) = labels.task {
-            reader = reader.label_kind(match task {
+            reader = reader.with_label_kind(match task {
                 TaskChoice::Class => LabelKind::Class,
                 TaskChoice::Labels => LabelKind::Several { separator: labels.separator(None) },
                 TaskChoice::Number | TaskChoice::Rating => LabelKind::Number,
             });
         }
         if !labels.label_map.is_empty() {
-            reader = reader.label_mapping(self.label_map());
+            reader = reader.with_label_mapping(self.label_map());
         }
         if !labels.label_columns.is_empty() {
-            reader = reader.label_columns(labels.label_columns.iter().cloned());
+            reader = reader.with_label_columns(labels.label_columns.iter().cloned());
         }
         match &labels.label_column {
-            Some(label) => reader.label_column(label.clone()),
+            Some(label) => reader.with_label_column(label.clone()),
             None => reader,
         }
     }

@@ -151,7 +151,7 @@ impl TextArguments {
     /// Creates a reader for the columns of the known data set, unless the flags name other columns.
     fn reader(&self, source: &Source) -> DatasetReader {
         let reader = source.reader();
-        if self.source.table.rows.text_column.is_empty() { reader } else { reader.pair(false) }
+        if self.source.table.rows.text_column.is_empty() { reader } else { reader.with_pair(false) }
     }
 
     /// Reads the training file, or the only file. If a directory has a `classes.txt`, numbers stand for the classes
@@ -167,7 +167,7 @@ impl TextArguments {
         self.note_kind(&data);
         let is_numbered = self.task() == Task::Class && data.labels.iter().all(|label| label.parse::<u32>().is_ok());
         match source.class_names()?.filter(|_| is_numbered) {
-            Some(names) => files.read(&reader.labels(names)),
+            Some(names) => files.read(&reader.with_labels(names)),
             None => Ok(data),
         }
     }
@@ -191,13 +191,13 @@ impl TextArguments {
         let further = also.iter().map(|path| Source::open(path)?.training()).collect::<Result<Vec<_>>>()?;
         // Each file determines its own labels.
         let columns = own.reading.iter().fold(DatasetReader::new(), |reader, reading| reader.with_reading(reading));
-        let columns = columns.label_mapping([]);
+        let columns = columns.with_label_mapping([]);
         let others = further.iter().map(|files| files.read(&columns)).collect::<Result<Vec<_>>>()?;
         let mut labels = known.to_vec();
         for data in std::iter::once(&own).chain(&others) {
             self.add_labels(&mut labels, known, data)?;
         }
-        let mut joined = training.read(&reader().labels(labels))?;
+        let mut joined = training.read(&reader().with_labels(labels))?;
         for files in &further {
             let (reading, other) = (joined.reading.clone(), files.read(&table.like(&joined))?);
             joined = Dataset { reading, ..joined.concatenate(other)? };
@@ -240,7 +240,7 @@ impl TextArguments {
     fn read_of_model(&self, labels: &[String], origin: Option<&Origin>) -> Result<Dataset> {
         let source = self.source()?;
         let files = source.training()?;
-        let reader = self.of_training(self.reader(source).labels(labels.iter().cloned()), origin, &files);
+        let reader = self.of_training(self.reader(source).with_labels(labels.iter().cloned()), origin, &files);
         files.read(&self.source.table.asked_of_training(reader))
     }
 
@@ -273,14 +273,14 @@ impl TextArguments {
         let source = self.source()?;
         let mut notes = source.notes();
         let result = scored(source, None, &mut notes, |files| {
-            let reader = self.reader(source).labels(labels.iter().cloned()).skip_unlabelled();
+            let reader = self.reader(source).with_labels(labels.iter().cloned()).skip_unlabelled();
             let reader = self.source.table.asked(self.of_training(reader, origin, files));
             files.read(&match task {
                 Task::Labels => {
-                    reader.label_kind(LabelKind::Several { separator: self.source.table.labels.separator(origin) })
+                    reader.with_label_kind(LabelKind::Several { separator: self.source.table.labels.separator(origin) })
                 }
-                Task::Number => reader.label_kind(LabelKind::Number),
-                Task::Class => reader.label_kind(LabelKind::Class),
+                Task::Number => reader.with_label_kind(LabelKind::Number),
+                Task::Class => reader.with_label_kind(LabelKind::Class),
             })
         });
         let result = result.map_err(|error| error.of_other_columns("--text-column or --label-column"))?;

@@ -1,4 +1,4 @@
-//! The function that builds a dynamic model.
+//! Builds a dynamic model from a fine-tuned classifier.
 
 use dht_transformer::TextClassifier;
 use rand::Rng;
@@ -9,15 +9,57 @@ use crate::fit::{
     AccelerateSettings, Built, FitStep, FitTexts, FittedExits, JudgedFront, Lap, Report, Texts, fit_ngrams,
 };
 
-/// Builds a dynamic model from a fine-tuned classifier, which gives each text one class or several labels: fits the exits,
-/// the n-gram exit and the stacking weights, and selects a speed. The classifier does not change.
+/// Builds a dynamic model, which is cheaper at inference, from a fine-tuned classifier of classes or of several labels.
+///
+/// Fits the exits, the n-gram exit and the stacking weights, and selects a speed. The classifier does not change.
 ///
 /// # Errors
-/// * [`Error::Argument`] for settings out of range, for fewer than 20 texts, for a regression, for classes or labels other
-///   than the classifier's, for unlabelled texts without held-out texts, for held-out texts more than half of which are
-///   also training texts, and for hidden states that are not finite.
-/// * As [`ExitModel::of_classifier`](crate::ExitModel::of_classifier) and
-///   [`NgramClassifier::fit`](crate::exit::NgramClassifier::fit); errors of the encoder.
+/// * [`Error::Argument`] if a setting is out of range.
+/// * [`Error::Argument`] if the classifier is a regression, or if the classes or labels of the texts differ from those
+///   of the classifier.
+/// * [`Error::Argument`] if there are fewer than 20 training texts, or if there are unlabelled texts and no held-out
+///   texts.
+/// * [`Error::Argument`] if held-out texts are empty, or if more than half of them are also training texts.
+/// * [`Error::Argument`] if a hidden state is not finite.
+/// * Errors of [`ExitModel::of_classifier`](crate::ExitModel::of_classifier),
+///   [`NgramClassifier::fit`](crate::exit::NgramClassifier::fit) and the encoder.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::accelerate::{AccelerateSettings, ScoredOn, Texts, accelerate};
+/// # use candle_core::Device;
+/// # use dht_dynamic::transformer::{
+/// #     BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer,
+/// # };
+/// # use rand::SeedableRng;
+/// # let things = [
+/// #     "day", "meal", "film", "book", "song", "town", "hotel", "coat", "game", "park",
+/// #     "chair", "train", "cake", "shop", "lamp", "road", "wine", "boat", "play", "view",
+/// # ];
+/// # let words = [("fine", 1), ("lovely", 1), ("great", 1), ("bad", 0), ("awful", 0), ("poor", 0)];
+/// # let review = |thing, (word, label)| Example::new(format!("The {thing} was {word}"), label);
+/// # let examples = things.iter().flat_map(|thing| words.map(|word| review(thing, word)));
+/// # let labels = vec!["bad".into(), "good".into()];
+/// # let data = Dataset::from_examples("reviews", labels, examples.collect())?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let (training, held_out) = data.split_validation(0.25, &mut rng)?;
+/// # let texts = training.examples.iter().map(|example| &*example.text);
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let encode = |data: &Dataset| tokenizer.encode_all(data, 16);
+/// # let (training, held_out) = (encode(&training)?, encode(&held_out)?);
+/// # let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+///
+/// // A fine-tuned classifier of four layers, its training texts, and texts that it has not seen.
+/// let texts = Texts::new(&training).with_held_out(&held_out);
+/// let accelerated = accelerate(&classifier, texts, &AccelerateSettings::default(), &mut rng)?;
+/// // The n-gram exit at depth 0, and an exit after each layer.
+/// let depths: Vec<usize> = accelerated.report.stages.iter().map(|stage| stage.depth).collect();
+/// assert_eq!(depths, [0, 1, 2, 3, 4]);
+/// assert_eq!(accelerated.report.judged_on, ScoredOn::HeldOut(held_out.len()));
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 pub fn accelerate<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     texts: Texts<'_>,
@@ -27,10 +69,10 @@ pub fn accelerate<R: Rng + ?Sized>(
     accelerate_watched(classifier, texts, settings, &mut |_| {}, rng)
 }
 
-/// Builds a dynamic model as [`accelerate`], and reports each step to `watch`.
+/// Builds a dynamic model as [`accelerate`] does, and reports each step of the fit to `watch`.
 ///
 /// # Errors
-/// As [`accelerate`].
+/// Errors of [`accelerate`].
 pub fn accelerate_watched<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     texts: Texts<'_>,

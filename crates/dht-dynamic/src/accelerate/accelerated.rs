@@ -1,4 +1,4 @@
-//! Result of an acceleration.
+//! Accelerated classifier: a dynamic model with the report on its fit.
 
 use dht_transformer::EncodedDataset;
 
@@ -9,25 +9,27 @@ use crate::model::DynamicModel;
 use crate::outputs::truth_of;
 use crate::router::Router;
 
-/// A dynamic model with the report of its acceleration.
+/// Result of [`accelerate`](fn@super::accelerate): a dynamic model with the report on its fit.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Accelerated {
-    /// The model, set to the [default speed](Report::speed).
+    /// Dynamic model, set to its [default speed](Report::speed).
     pub model: DynamicModel,
-    /// Report of the fits, and of the cost and accuracy at each speed.
+    /// Report on the fits, and on cost and accuracy at each speed.
     pub report: Report,
 }
 
 impl Accelerated {
-    /// Replaces the router. Its curve of accuracy against cost is measured on held-out texts: each of the given speeds,
-    /// lowest first, takes one pass, and all layers take another. The model starts at the highest of these speeds that keeps
-    /// the risk of a [default speed](Report::speed), as all lower ones do, or at the first speed if there is none. A router
-    /// with a single speed has no curve: set it on the [model](DynamicModel::with_router).
+    /// Replaces the router, and measures its curve of accuracy against cost on held-out texts.
+    ///
+    /// `speeds` are the speeds to measure, lowest first. Each takes one pass over the texts, and one more pass runs all
+    /// layers. The model is set to the highest speed that keeps the limit of the [default speed](Report::speed), as all
+    /// lower speeds must do, too. If no speed keeps it, the model is set to the first one. A router with a single speed
+    /// has no curve: set it by [`DynamicModel::with_router`].
     ///
     /// # Errors
-    /// [`Error::Argument`] for no speeds or no texts, and for a speed that the router rejects; errors of the router and
-    /// the encoder.
+    /// * [`Error::Argument`] if `speeds` or `held_out` is empty, or if the router rejects a speed.
+    /// * Errors of the router and the encoder.
     pub fn with_router(
         self,
         router: Box<dyn Router>,
@@ -36,8 +38,8 @@ impl Accelerated {
         batch_size: usize,
     ) -> Result<Self> {
         let Self { model, mut report } = self;
-        for (field, given) in [("speeds", speeds.len()), ("held-out texts", held_out.len())] {
-            if given == 0 {
+        for (field, count) in [("speeds", speeds.len()), ("held-out texts", held_out.len())] {
+            if count == 0 {
                 return Err(Error::argument(field, "at least one", "none"));
             }
         }
@@ -50,11 +52,11 @@ impl Accelerated {
         (report.speed, report.curve) = (speeds[0], Vec::new());
         let mut keeps = true;
         for &speed in speeds {
-            let found = evaluate(&model.with_speed(speed)?, held_out, batch_size)?;
-            let accuracy = model.model().outputs().score(&found.labels, &labels);
-            report.curve.push(SpeedPoint::of_texts(speed, accuracy, &found.row_flops, &full_flops));
-            keeps =
-                keeps && all_layers.as_ref().is_none_or(|last| DEFAULT_SPEED.holds_for(&last.regrets(&found.labels)));
+            let evaluation = evaluate(&model.with_speed(speed)?, held_out, batch_size)?;
+            let accuracy = model.model().outputs().score(&evaluation.labels, &labels);
+            report.curve.push(SpeedPoint::of_texts(speed, accuracy, &evaluation.row_flops, &full_flops));
+            keeps = keeps
+                && all_layers.as_ref().is_none_or(|last| DEFAULT_SPEED.holds_for(&last.regrets(&evaluation.labels)));
             if keeps {
                 report.speed = speed;
             }

@@ -14,18 +14,18 @@ use crate::error::Result;
 use crate::exit_model::ExitModel;
 use crate::log_probabilities::LogProbabilities;
 
-/// Fitted exits, with their answers to the judged texts.
+/// Exit model with fitted exits, and their answers to the judged texts.
 pub(crate) struct FittedExits {
     pub(crate) model: ExitModel,
-    /// The C of each fitted exit; the classifier's own exit has none.
+    /// Selected C of each fitted exit. The exit that is the classifier itself has no C.
     pub(crate) c: Vec<f64>,
-    /// Answers of each exit, the last included.
+    /// Answers of each exit, including the last.
     pub(crate) answers: Vec<LogProbabilities>,
 }
 
 impl FittedExits {
-    /// Fits exits before the last, which is the classifier. The texts get the labels that the settings'
-    /// [targets](AccelerateSettings::targets) define, and the report the costs of each step.
+    /// Fits all exits before the last, which is the classifier itself. Replaces the labels of the texts as the
+    /// settings' [targets](AccelerateSettings::targets) require, and adds the costs of each step to the report.
     pub(crate) fn before_classifier<R: Rng + ?Sized>(
         classifier: &TextClassifier,
         texts: &mut FitTexts,
@@ -35,8 +35,8 @@ impl FittedExits {
         rng: &mut R,
     ) -> Result<Self> {
         let mut clock = Lap::start();
-        // Stacking and speeds are selected on the exits' answers. Side layers know the texts that they were trained on,
-        // so that cross-fitted texts cannot be used for both.
+        // Stacking and speeds are selected on the exits' answers to unseen texts. Side layers have seen the texts that
+        // they were trained on, and are not cross-fitted. They therefore need held-out texts.
         let side = settings.side.clone().filter(|_| texts.held_out.is_some());
         let settings = &AccelerateSettings { side, ..settings.clone() };
         let model = exit_model(classifier, settings, rng)?;

@@ -12,17 +12,17 @@ use crate::logistic::{
 };
 use crate::outputs::Outputs;
 
-/// Gradient tolerance of a fit. The fit is then about as near to the minimum as
-/// scikit-learn's at its default tolerance.
+/// Gradient tolerance at which a fit stops. The result is about as close to the minimum as a fit by scikit-learn with
+/// its default tolerance.
 const TOLERANCE: f64 = 3e-3;
 
-/// Exits fitted in step 2, whose weights are already in the model.
+/// Result of fitting the linear exits in step 2. Their weights are already in the model.
 pub(crate) struct LinearExits {
-    /// The C of each exit.
+    /// Selected C of each exit.
     pub(crate) c: Vec<f64>,
     /// Answers of each exit to the judged texts.
     pub(crate) answers: Vec<LogProbabilities>,
-    /// FLOPs of all fits, and of the answers by which a C is selected.
+    /// FLOPs of all fits, and of the answers on which the values of C are compared.
     pub(crate) flops: u64,
 }
 
@@ -72,8 +72,8 @@ impl LinearExits {
     }
 }
 
-/// Fits the last exit of cross-fitted texts on the first `training` of them alone, and selects its C on the others.
-/// Returns the FLOPs.
+/// Fits the last exit of the model on the first `training` texts of a cross-fit, and selects its C on the remaining
+/// texts. Returns the FLOPs.
 pub(crate) fn fit_last_exit(
     model: &ExitModel,
     texts: &FitTexts,
@@ -96,12 +96,12 @@ pub(crate) fn fit_last_exit(
     Ok(fitted.flops)
 }
 
-/// The labels as numbers.
+/// Converts labels to floating-point numbers.
 fn float(labels: &[u32]) -> Vec<f32> {
     labels.iter().map(|label| *label as f32).collect()
 }
 
-/// The targets of a fit: the classes of the rows, or their labels, which are also given as numbers.
+/// Targets of a fit: the class of each row, or for several labels, `of_labels`, which has the labels as numbers.
 fn row_targets<'a>(outputs: Outputs, labels: &'a [u32], of_labels: &'a [f32]) -> RowTargets<'a> {
     match outputs {
         Outputs::Classes(_) => RowTargets::Classes(labels),
@@ -109,8 +109,8 @@ fn row_targets<'a>(outputs: Outputs, labels: &'a [u32], of_labels: &'a [f32]) ->
     }
 }
 
-/// Log-probabilities of the held-out texts by the last exit, fitted on some of the training rows (ascending), and the
-/// FLOPs. The exit of the model does not change.
+/// Fits a last exit on the training rows `rows`, which are ascending, and answers the held-out texts. Returns the
+/// log-probabilities of the held-out texts and the FLOPs. The exit of the model does not change.
 pub(crate) fn judged_by_rows(
     outputs: Outputs,
     texts: &FitTexts,
@@ -133,24 +133,24 @@ pub(crate) fn judged_by_rows(
     Ok((fitted.judged, fitted.flops))
 }
 
-/// A fitted exit.
+/// Weights and bias of a fitted exit, with its answers to the judged rows.
 struct FittedExit {
     /// Weights W for unscaled states, (hidden, classes).
     weights: Vec<f32>,
     /// Bias b, (classes).
     bias: Vec<f32>,
     c: f64,
-    /// Log-probabilities of held-out rows. For cross-fitted rows, those of the regression that was fitted without the
-    /// row's fold.
+    /// Log-probabilities of the judged rows. A cross-fitted row is answered by the regression that was fitted without
+    /// the row's fold.
     judged: LogProbabilities,
     flops: u64,
 }
 
-/// Some rows of pooled states.
+/// Subset of the rows of pooled states.
 #[derive(Clone, Copy)]
 struct StateRows<'a> {
     states: &'a Rows,
-    /// The indices, ascending; `None` for all rows.
+    /// Indices of the rows, ascending; `None` for all rows.
     rows: Option<&'a [usize]>,
 }
 
@@ -168,19 +168,19 @@ impl<'a> StateRows<'a> {
     }
 }
 
-/// Held-out rows, on which values of C are compared and the exit is judged.
+/// Held-out rows, on which the values of C are compared and the exit is scored.
 struct HeldOut<'a> {
     states: StateRows<'a>,
     labels: &'a [u32],
 }
 
-/// The fold and the label of each row of a cross-fit.
+/// Fold and label of each row of a cross-fit.
 struct Folds<'a> {
     fold_of: &'a [usize],
     labels: &'a [u32],
 }
 
-/// The regressions of one exit, for each value of C that is tried.
+/// Fits the regressions of one exit, one for each value of C, and counts their FLOPs.
 struct Fits<'a> {
     outputs: Outputs,
     c: &'a [f64],
@@ -192,8 +192,8 @@ impl<'a> Fits<'a> {
         Self { outputs, c, flops: 0 }
     }
 
-    /// Fits the exit on training rows. Selects the C with the smallest mean loss on the held-out rows, from the
-    /// [middle](best_penalty) on.
+    /// Fits the exit on training rows, and selects the C with the smallest mean loss on the held-out rows. The
+    /// [search](best_penalty) begins at the middle value of C.
     fn with_held_out(
         mut self,
         training: StateRows<'_>,
@@ -212,8 +212,8 @@ impl<'a> Fits<'a> {
         Ok(self.exit(best, &regression, &scaling, judged))
     }
 
-    /// Fits the exit on all rows. Selects the C with the smallest mean loss over the folds, where each row is answered by
-    /// the regression that was fitted without its fold.
+    /// Fits the exit on all rows, and selects the C with the smallest mean loss of a cross-fit. In the cross-fit, each
+    /// row is answered by the regression that was fitted without its fold.
     fn crossed(
         mut self,
         states: &Rows,
@@ -240,7 +240,7 @@ impl<'a> Fits<'a> {
             let table = LogProbabilities::of(outputs, table)?;
             Ok((table.mean_loss(labels), table))
         })?;
-        // The folds' features are as large as all states times their number.
+        // The folds take the memory of all states times the number of folds.
         drop(folds);
         let all = SmoothedTargets::new(targets, &(0..states.len()).collect::<Vec<_>>(), classes);
         let features = StateRows::all(states).features(&scaling);
@@ -248,7 +248,8 @@ impl<'a> Fits<'a> {
         Ok(self.exit(best, &regression, &scaling, judged))
     }
 
-    /// Fits the regression of one value of C, from the minimum of the value before.
+    /// Fits the regression for one value of C. The fit starts from the minimum of the previous value of C, which is in
+    /// `start`.
     fn fit(
         &mut self,
         at: usize,
@@ -263,7 +264,7 @@ impl<'a> Fits<'a> {
         Ok(regression)
     }
 
-    /// The regression's log-probabilities of other rows, row after row.
+    /// Computes the regression's log-probabilities of the rows `others`, row after row.
     fn judge(&mut self, regression: &LinearModel, others: &FeatureMatrix) -> Result<Vec<f64>> {
         self.flops += others.flops(self.outputs.count());
         Ok(self.outputs.of_scores(regression.scores_of(others)?))
@@ -291,7 +292,7 @@ mod tests {
 
     const WIDTH: usize = 5;
 
-    /// Random rows of four states. A row's label is the index of the largest of its first three states; the fourth
+    /// Random rows of five states. A row's label is the index of the largest of its first three states; the fourth
     /// state is constant.
     fn rows(count: usize, seed: u64) -> (Rows, Vec<u32>) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -305,7 +306,7 @@ mod tests {
         (Rows::in_memory(WIDTH, states), labels)
     }
 
-    /// An exit that is fitted on all rows and judged by others.
+    /// Fits an exit on the rows `states`, and judges it on the rows `others`.
     fn held_out(
         states: &Rows,
         labels: &[u32],
@@ -375,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_cross_fit_judges_no_row_by_itself() {
-        // Labels are chance: whoever has seen them knows them, and nobody else.
+        // The labels are random: only a model that was fitted on a row can predict its label.
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let (count, width) = (60, 40);
         let states = Rows::in_memory(width, (0..count * width).map(|_| rng.random_range(-1.0..1.0)).collect());

@@ -12,10 +12,12 @@
 //! | 5. stack it on each exit | `stack.rs` | `StackedModel`: the dynamic model, and the answers of each stage |
 //! | 6. select the speed | `threshold.rs` | [`Built`]: the model at its default speed |
 //!
-//! `settings.rs` and `report.rs` have what a user sets and reads, `step.rs` the progress.
+//! `settings.rs` has the settings that a user chooses, `report.rs` the report that a user reads, and `step.rs` the
+//! progress of a fit.
 //!
-//! The *judged* texts are the held-out texts or, without them, all texts by cross-fitting: each text is then answered
-//! by a model that was fitted without it. C, stacking weights and speeds are selected on the judged texts.
+//! C, stacking weights and speeds are selected on the *judged* texts. The judged texts are the held-out texts if there
+//! are any. Otherwise all texts are cross-fitted and judged: each text is answered by a model that was fitted without
+//! it.
 
 mod exits;
 mod linear;

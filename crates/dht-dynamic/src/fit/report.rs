@@ -1,4 +1,4 @@
-//! Report of an acceleration: the fits, the accuracy of each stage, and the cost of each speed.
+//! Report on the fit of a dynamic model: the accuracy of each stage, and accuracy and cost at each speed.
 
 use std::time::Instant;
 
@@ -9,38 +9,42 @@ use crate::evaluation::{SpeedPoint, Stages};
 use crate::exit::{NgramFit, Stacker};
 use crate::log_probabilities::LogProbabilities;
 
-/// The number of bins of the expected calibration error.
+/// Number of bins of the expected calibration error.
 const BINS: usize = 15;
-/// The maximum number of points of the curve.
+/// Maximum number of points on the accuracy-cost curve.
 const POINTS: usize = 200;
 
-/// Report of an acceleration. Accuracies are measured on the rows on which C, stacking and speeds were chosen. For several
-/// labels they are micro F1.
+/// Report on a dynamic model: its fits, the accuracy of each stage, and accuracy and cost at each speed.
+///
+/// Accuracies are measured on the rows on which C, stacking and speeds were selected. For several labels, accuracies
+/// are micro F1.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// Labelled rows that exits and n-gram model were fitted on.
+    /// Number of labelled rows that exits and n-gram model were fitted on.
     pub rows: usize,
-    /// Unlabelled rows that exits and n-gram model were fitted on, with the classes that the classifier predicts.
+    /// Number of unlabelled rows that exits and n-gram model were fitted on. Their labels are the classes that the
+    /// classifier predicts.
     pub unlabelled_rows: usize,
-    /// The rows on which C, stacking and speeds were chosen.
+    /// Rows on which C, stacking and speeds were selected.
     pub judged_on: ScoredOn,
-    /// The accuracy of the classifier alone.
+    /// Accuracy of the classifier alone, with all layers and without stacking.
     pub own_accuracy: f64,
-    /// The n-gram exit, if there is one, followed by the exits in the order of their depths.
+    /// Scores of the n-gram exit, if there is one, followed by the exits in the order of their depths.
     pub stages: Vec<StageReport>,
-    /// The curve, from the most expensive to the cheapest speed.
+    /// Curve of accuracy against cost, from the most expensive to the cheapest speed.
     pub curve: Vec<SpeedPoint>,
-    /// The default speed: the cheapest at which the mean [regret](crate::evaluation::Risk::Regret) against all layers is
-    /// at most three tenths of a point, with one standard error; 0, where no exit is computed, if there is none. For
-    /// [another router](crate::accelerate::Accelerated::with_router), the first of its speeds if there is none.
+    /// Default speed: the cheapest speed at which the mean [regret](crate::evaluation::Risk::Regret) against all
+    /// layers, plus one standard error, is at most 0.3 points. If no speed keeps this limit, the default speed is 0, at
+    /// which no exit is computed; for [another router](crate::accelerate::Accelerated::with_router), it is the first of
+    /// the router's speeds.
     pub speed: f64,
-    /// The number of columns of the exits' side layers; `None` for linear exits.
+    /// Number of columns of the exits' side layers; `None` for linear exits.
     pub side: Option<usize>,
     /// FLOPs in total: the encoder's pass over the texts, the fits, and the training of the side layers.
     pub flops: u64,
-    /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`. They cover each value and
-    /// gradient that L-BFGS requests, two FLOPs for each multiply-add, and the answers by which a C is selected.
+    /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`. A multiply-add counts as two
+    /// FLOPs. Each value and gradient that L-BFGS requests is counted, and so are the answers by which a C is selected.
     pub flops_of_fits: u64,
     /// Wall-clock seconds in total.
     pub seconds: f64,
@@ -52,7 +56,7 @@ pub struct Report {
     pub seconds_of_side: f64,
 }
 
-/// The rows on which C, stacking and speeds were chosen.
+/// Rows on which C, stacking and speeds were selected: held out or cross-fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -61,28 +65,28 @@ pub enum ScoredOn {
     HeldOut(usize),
     /// Number of cross-fitted texts: all texts, each answered by models that were fitted without it.
     CrossFit(usize),
-    /// No rows yet.
+    /// No rows have been judged yet.
     #[default]
     Nothing,
 }
 
-/// Scores of one stage.
+/// Accuracy and calibration of one stage of a dynamic model, alone and stacked with the n-gram classifier.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct StageReport {
-    /// The depth of the stage; 0 for the n-gram exit.
+    /// Depth of the stage; 0 for the n-gram exit.
     pub depth: usize,
-    /// The C selected for the stage's linear fit, the start of a side layer's training; `None` for the classifier
+    /// Selected C of the stage's linear fit, from which the training of a side layer starts; `None` for the classifier
     /// itself.
     pub c: Option<f64>,
-    /// The accuracy of the stage alone.
+    /// Accuracy of the stage alone.
     pub accuracy: f64,
-    /// The weights of the n-gram classifier and of the stage in their [sum](Stacker).
+    /// Stacking weights of the n-gram classifier and of the stage; `None` for a stage without stacking.
     pub stacker: Option<Stacker>,
-    /// The accuracy with the n-gram classifier [stacked](Stacker) on the stage; without an n-gram classifier, that of
-    /// the stage alone.
+    /// Accuracy of the stage [stacked](Stacker) with the n-gram classifier; without an n-gram classifier, the accuracy
+    /// of the stage alone.
     pub stacked_accuracy: f64,
-    /// The expected calibration error of the stacked probabilities.
+    /// Expected calibration error of the stacked probabilities.
     pub calibration_error: f64,
 }
 
@@ -96,13 +100,13 @@ impl Report {
         Self { rows: texts.labelled, unlabelled_rows, judged_on, ..Self::default() }
     }
 
-    /// Adds the FLOPs of convex fits.
+    /// Adds the FLOPs of convex fits to both totals.
     pub(crate) fn add_fits(&mut self, flops: u64) {
         self.flops += flops;
         self.flops_of_fits += flops;
     }
 
-    /// Report of an n-gram exit that answers every text, with the only point of its curve.
+    /// Creates the report on a model whose n-gram exit answers every text. Its curve has one point, `point`.
     pub(crate) fn of_front(fit: &NgramFit, judged: &LogProbabilities, labels: &[u32], point: SpeedPoint) -> Self {
         let mut own = Self {
             rows: fit.out_of_fold.len(),
@@ -118,12 +122,12 @@ impl Report {
         own
     }
 
-    /// Adds the n-gram exit, which is the first stage.
+    /// Adds the scores of the n-gram exit, which is the first stage.
     pub(super) fn front(&mut self, c: f64, answers: &LogProbabilities, labels: &[u32]) {
         self.stages.push(StageReport { c: Some(c), ..StageReport::new(0, answers, answers, labels) });
     }
 
-    /// Computes the curve of accuracy against cost over thresholds.
+    /// Computes the curve of accuracy against cost, with one point for each threshold.
     pub(super) fn of_thresholds(&mut self, stages: &Stages, labels: &[u32], full_flops: &[u64]) {
         let point = |speed: f64| {
             let at = stages.at(speed);
@@ -133,15 +137,15 @@ impl Report {
         self.curve = stages.thresholds(POINTS).into_iter().map(point).collect();
     }
 
-    /// The most expensive point of the curve that [costs at most](SpeedPoint::costs_at_most) this share of the full
-    /// model's FLOPs; `None` where all cost more.
+    /// Most expensive point of the curve that [costs at most](SpeedPoint::costs_at_most) the share `flops_ratio` of the
+    /// full model's FLOPs; `None` if all points cost more.
     pub fn within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
         self.curve.iter().find(|point| point.costs_at_most(flops_ratio)).copied()
     }
 }
 
 impl StageReport {
-    /// Scores of a stage's answers, alone and stacked.
+    /// Scores a stage's answers, alone and stacked.
     pub(super) fn new(depth: usize, alone: &LogProbabilities, stacked: &LogProbabilities, labels: &[u32]) -> Self {
         Self {
             depth,
@@ -162,7 +166,7 @@ impl Lap {
         Self(Instant::now())
     }
 
-    /// Seconds since the start or the last call.
+    /// Returns the seconds since the start or the last call.
     pub(crate) fn seconds(&mut self) -> f64 {
         std::mem::replace(&mut self.0, Instant::now()).elapsed().as_secs_f64()
     }

@@ -1,4 +1,4 @@
-//! Settings of an acceleration.
+//! Settings by which a classifier is accelerated.
 
 use dht_transformer::Pooling;
 
@@ -7,76 +7,98 @@ use crate::exit::NgramSettings;
 use crate::logistic::MEMORY;
 use crate::router::LeavingRule;
 
-/// Targets that the exits are fitted to. [Side layers](SideSettings) also learn from the classifier's probabilities:
-/// for `Labels`, both losses have equal weight; for the other two targets, side layers learn from these probabilities
-/// alone.
+/// Targets that the exits are fitted to: labels, predicted classes, or predicted probabilities.
+///
+/// [Side layers](SideSettings) also learn from the classifier's probabilities. For [`Labels`](Self::Labels), the losses
+/// by labels and by probabilities have equal weight. For the other two targets, side layers learn from the classifier's
+/// probabilities alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Targets {
-    /// The texts' own labels.
+    /// Labels of the texts.
     #[default]
     Labels,
-    /// The classes that the classifier predicts, for texts without labels. Reported accuracies are then agreement with
+    /// Classes that the classifier predicts, for texts without labels. Reported accuracies are then the agreement with
     /// the classifier.
     Predictions,
-    /// For the exits, the probabilities that the classifier predicts (soft labels; Hinton et al. 2015); for all other
-    /// fits, the texts' own labels.
+    /// Probabilities that the classifier predicts (soft labels; Hinton et al. 2015). Only the exits are fitted to them;
+    /// all other fits use the labels of the texts.
     SoftLabels,
 }
 
-/// The settings of [`accelerate`](fn@crate::accelerate::accelerate).
+/// Settings of [`accelerate`](fn@crate::accelerate::accelerate).
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::accelerate::AccelerateSettings;
+///
+/// // Linear exits after layers 4, 8 and 12, and no n-gram exit.
+/// let settings = AccelerateSettings {
+///     exits: Some(vec![4, 8, 12]),
+///     side: None,
+///     ngram: None,
+///     ..AccelerateSettings::default()
+/// };
+/// settings.check()?;
+/// // C has to be selected from at least one value.
+/// assert!(AccelerateSettings { c: Vec::new(), ..settings }.check().is_err());
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccelerateSettings {
-    /// The depths of the exits, ascending; the last is the classifier's depth. `None`, the default, for an exit after
+    /// Depths of the exits, ascending; the last one is the classifier's depth. `None`, the default, for an exit after
     /// every layer.
     pub exits: Option<Vec<usize>>,
-    /// The pooling of the exits before the last: the mean or the first token. The mean by default.
+    /// Pooling of the exits before the last: the mean over all tokens, or the first token. The mean by default.
     pub pooling: Pooling,
-    /// The targets that the exits are fitted to; [`Targets::Labels`] by default.
+    /// Targets that the exits are fitted to; [`Targets::Labels`] by default.
     pub targets: Targets,
-    /// Side layers for the exits; [`SideSettings::default`] by default, `None` for linear exits. Side layers need
-    /// held-out texts: if the texts are cross-fitted, exits are linear, and [`Report::side`](crate::accelerate::Report::side) is
-    /// `None`.
+    /// Settings of the exits' side layers; [`SideSettings::default`] by default, `None` for linear exits. Side layers
+    /// need held-out texts: if the texts are cross-fitted, exits are linear, and
+    /// [`Report::side`](crate::accelerate::Report::side) is `None`.
     pub side: Option<SideSettings>,
     /// Values of C to select from for the exits, ascending. C is the weight of the loss relative to the penalty ½‖W‖²
     /// on standardised states. 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3 and 1 by default.
     pub c: Vec<f64>,
-    /// The rule that decides at each stage whether a text continues: a threshold on the confidence or the entropy of
-    /// the stacked answers, or the number of consecutive stages that agree. The threshold of the rule is the model's
-    /// speed. [`LeavingRule::Confidence`] by default. [`Accelerated::with_router`](crate::accelerate::Accelerated::with_router)
-    /// replaces the rule by any other [router](crate::Router).
+    /// Rule that decides at each stage whether a text continues: a threshold on the confidence or the entropy of the
+    /// stacked answers, or on the number of consecutive stages that agree. The threshold of the rule is the model's
+    /// speed. [`LeavingRule::Confidence`] by default.
+    /// [`Accelerated::with_router`](crate::accelerate::Accelerated::with_router) replaces the rule by any other
+    /// [router](crate::Router).
     pub rule: LeavingRule,
-    /// The n-gram classifier of the n-gram exit; [`NgramSettings::default`] by default, `None` for no n-gram exit. It
-    /// reads tokens beyond the encoder's limit if the texts were encoded [with
-    /// them](dht_transformer::TextTokenizer::with_rest). The special tokens around a text, such as
-    /// `[CLS]`, are excluded only if [`left_out`](NgramSettings::left_out) lists them.
+    /// Settings of the n-gram classifier at the n-gram exit; [`NgramSettings::default`] by default, `None` for no
+    /// n-gram exit. The n-gram classifier reads tokens beyond the encoder's limit if the tokenizer
+    /// [stores them](dht_transformer::TextTokenizer::with_rest). The special tokens around a text, such as `[CLS]`, are
+    /// excluded only if [`left_out`](NgramSettings::left_out) lists them.
     pub ngram: Option<NgramSettings>,
     /// True if the n-gram exit also reads the mean of the encoder's input embeddings. True by default.
     pub embeddings: bool,
-    /// The share of the texts that is held out if no held-out texts are given; 0.15 by default. If that is fewer than
-    /// [`least_held_out`](Self::least_held_out) rows, all texts are cross-fitted instead.
+    /// Share of the training texts that is held out if [`Texts::held_out`](crate::accelerate::Texts::held_out) is
+    /// `None`; 0.15 by default. If the share has fewer rows than [`least_held_out`](Self::least_held_out), all texts
+    /// are cross-fitted instead.
     pub held_out_share: f64,
-    /// The minimum number of held-out rows; see [`held_out_share`](Self::held_out_share). 200 by default.
+    /// Minimum number of held-out rows, below which all texts are cross-fitted; 200 by default.
     pub least_held_out: usize,
-    /// The number of folds of a cross-fit, stratified by class, at least 2. 5 by default.
+    /// Number of folds of a cross-fit, which are stratified by class: at least 2, 5 by default.
     pub folds: usize,
-    /// The number of texts in a batch of the passes through the encoder; 64 by default.
+    /// Number of texts in a batch of the passes through the encoder; 64 by default.
     pub batch_size: usize,
-    /// Memory in bytes for pooled states: four bytes for each text, exit and hidden unit. Where they are more, they are
-    /// in a file in the [directory for temporary files](std::env::temp_dir) until the exits are fitted, which gives the
-    /// same model. 2 GiB by default.
+    /// Maximum memory in bytes for pooled states, 2 GiB by default. Pooled states take four bytes for each text, exit
+    /// and hidden unit. If they exceed the maximum, they are stored in a file in the
+    /// [directory for temporary files](std::env::temp_dir) until the exits are fitted, which does not
+    /// change the model.
     pub state_bytes: usize,
 }
 
 /// Settings of the exits' side layers, trained by AdamW on the frozen encoder after the linear exits are fitted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SideSettings {
-    /// The number of columns of each [side layer](crate::exit::ExitKind::SideLayer); `None`, the default, for a
-    /// sixth of the encoder's columns, rounded down to a multiple of 32 if above 32.
+    /// Number of columns of each [side layer](crate::exit::ExitKind::SideLayer). `None`, the default, for a sixth of
+    /// the encoder's columns, rounded down to a multiple of 32 if above 32.
     pub width: Option<usize>,
-    /// The peak learning rate: the rate rises over the first steps and then falls to 0. 0.001 by default.
+    /// Peak learning rate, 0.001 by default. The rate rises over the first steps and then falls to 0.
     pub learning_rate: f64,
-    /// The number of texts in a step; 32 by default.
+    /// Number of texts in a training step; 32 by default.
     pub batch_size: usize,
 }
 
@@ -87,7 +109,7 @@ impl Default for SideSettings {
 }
 
 impl SideSettings {
-    /// The number of columns for an encoder of this width.
+    /// Computes the number of columns for an encoder of width `hidden`.
     pub(super) fn width(&self, hidden: usize) -> usize {
         let sixth = (hidden / 6).max(1);
         self.width.unwrap_or(if sixth > 32 { sixth - sixth % 32 } else { sixth })

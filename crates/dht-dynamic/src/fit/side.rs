@@ -1,4 +1,4 @@
-//! Step 3, the side layers: narrow layers of the exits, trained on the frozen encoder.
+//! Step 3 of a fit, the side layers: narrow layers of the exits, trained on the frozen encoder.
 
 use dht_transformer::train::Event;
 use dht_transformer::{AdamWSettings, EncodedDataset, TextClassifier, TrainSettings, Trainer};
@@ -16,13 +16,13 @@ use crate::model::DynamicModel;
 use crate::router::LeavingRule;
 use crate::training::{ExitTargets, FrozenExits, FrozenStates};
 
-/// Passes of the training over the texts.
+/// Number of training passes over the texts.
 const EPOCHS: usize = 3;
-/// Memory in bytes for the states of texts: two bytes for each token, exit and hidden unit. For texts whose states fit,
-/// the encoder runs once; for the others it runs again in each pass.
+/// Maximum memory in bytes for stored hidden states: two bytes for each token, exit and hidden unit. The encoder runs
+/// once for texts whose states fit, and again in each pass for the other texts.
 const CACHE_BYTES: usize = 2 << 30;
 
-/// A classifier with new exits, which have side layers where the settings have them.
+/// Builds an exit model from a classifier, with new exits. The exits have side layers if the settings have them.
 pub(crate) fn exit_model<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     settings: &AccelerateSettings,
@@ -36,23 +36,24 @@ pub(crate) fn exit_model<R: Rng + ?Sized>(
     ExitModel::of_classifier(classifier, settings.exits.as_deref(), kind, settings.pooling, rng)
 }
 
-/// Side layers that were trained on stored states.
+/// Exit model with trained side layers, and the answers of its exits.
 pub(crate) struct SideLayers {
     pub(crate) model: ExitModel,
     /// Answers of each exit to the held-out texts.
     pub(crate) answers: Vec<LogProbabilities>,
-    /// FLOPs of the training, and of the held-out texts' second run.
+    /// FLOPs of the training, and of running the held-out texts again.
     pub(crate) flops: u64,
 }
 
 impl SideLayers {
-    /// Cache for the states of the training texts, which the pass of step 1 fills; empty without side layers.
+    /// Cache for the states of the training texts, which the pass of step 1 fills. It has no room if the settings have
+    /// no side layers.
     pub(crate) fn cache(settings: &AccelerateSettings) -> FrozenStates {
         FrozenStates::new(if settings.side.is_some() { CACHE_BYTES } else { 0 })
     }
 
-    /// Trains all exits before the last, together with their linear parts. The held-out texts then run again, including
-    /// the exits.
+    /// Trains the side layers of all exits before the last, together with their linear parts. The held-out texts then
+    /// run again through the encoder and the exits.
     pub(crate) fn train<R: Rng + ?Sized>(
         model: ExitModel,
         texts: &FitTexts,
@@ -86,7 +87,7 @@ impl SideLayers {
     }
 }
 
-/// FLOPs that the training of side layers on these texts will cost; 0 if the settings have none.
+/// Estimates the FLOPs of training side layers on the texts; 0 if the settings have no side layers.
 pub(crate) fn side_flops(
     classifier: &TextClassifier,
     texts: &EncodedDataset,
@@ -103,7 +104,7 @@ pub(crate) fn side_flops(
         let flops = students.iter().map(|exit| exit.flops(tokens));
         flops.map(|flops| flops.forward.0 + flops.backward_weights.0).sum::<u64>()
     });
-    // Texts whose states are not stored run through the encoder each time.
+    // Texts whose states are not stored run through the encoder in each pass.
     let hidden = classifier.encoder().block_shape().hidden;
     let bytes = size_of::<u16>() * hidden * students.len() * lengths.iter().sum::<usize>();
     let again = 1.0 - (CACHE_BYTES as f64 / bytes.max(1) as f64).min(1.0);

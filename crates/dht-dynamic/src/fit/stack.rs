@@ -1,4 +1,4 @@
-//! Step 5, stacking: each exit's answers are combined with those of the n-gram classifier.
+//! Step 5 of a fit, stacking: combines the answers of each exit with the answers of the n-gram classifier.
 
 use super::exits::FittedExits;
 use super::ngram::JudgedFront;
@@ -10,18 +10,18 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, SeenTexts};
 use crate::router::LeavingRule;
 
-/// A dynamic model at speed 0, with its answers to the judged texts.
+/// Dynamic model at speed 0, with the answers of each stage to the judged texts.
 pub(crate) struct StackedModel {
     pub(crate) model: DynamicModel,
-    /// Answers of each stage: the n-gram exit, if there is one, then each exit, stacked.
+    /// Answers of each stage: first the n-gram exit, if there is one, then the stacked answers of each exit.
     pub(crate) stages: Vec<LogProbabilities>,
-    /// Answers of the last exit, not stacked.
+    /// Answers of the last exit alone, without stacking.
     pub(crate) alone: LogProbabilities,
 }
 
 impl FittedExits {
-    /// Fits the stacking weights of each exit on the judged texts, and joins exits and n-gram exit to a model. The
-    /// report gets the scores of each stage and the FLOPs.
+    /// Fits the stacking weights of each exit on the judged texts, and builds a dynamic model from the exits and the
+    /// n-gram exit. Adds the scores of each stage and the FLOPs to the report.
     pub(crate) fn stack(
         self,
         front: Option<JudgedFront>,

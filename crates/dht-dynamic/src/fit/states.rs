@@ -1,4 +1,4 @@
-//! Step 1, the pass of the frozen encoder: pooled states at each exit, and the classifier's log-probabilities.
+//! Step 1 of a fit, the pass of the frozen encoder: pooled states at each exit, and the classifier's log-probabilities.
 
 use dht_transformer::{EncodedDataset, Hidden, PackedBatch, Pooling, Sample};
 
@@ -12,33 +12,34 @@ use crate::logistic::Rows;
 use crate::outputs::Outputs;
 use crate::training::{FrozenStates, states_at_exits};
 
-/// Purpose of the last exit.
+/// Model of the last exit: the classifier itself, or a regression that is fitted.
 pub(crate) enum LastExit<'a> {
-    /// The classifier itself, to the bit. The cache stores the states of training texts for side layers.
+    /// The classifier itself, whose answers stay identical to the bit. The cache stores the states of the training
+    /// texts for the side layers.
     Classifier(&'a mut FrozenStates),
-    /// A logistic regression on the last layer's states, as at the other exits.
+    /// Logistic regression on the last layer's states, as at the other exits.
     Regression,
 }
 
-/// Pooled states of all texts of a fit.
+/// Pooled states of the training and held-out texts of a fit.
 pub(crate) struct ExitStates {
     pub(crate) training: PooledStates,
     pub(crate) held_out: Option<PooledStates>,
-    /// FLOPs of the texts that ran: with a cache, equal texts run once.
+    /// FLOPs of the texts that ran. With a cache, equal texts run once.
     pub(crate) flops: u64,
 }
 
 /// Pooled hidden states and class log-probabilities of a frozen encoder.
 pub(crate) struct PooledStates {
-    /// The pooled states at each exit that is fitted. Shape of each: (rows, hidden).
+    /// Pooled states at each exit that is fitted. Shape of each: (rows, hidden).
     pub(crate) exits: Vec<Rows>,
-    /// The log-probabilities of the last exit where it is the classifier.
+    /// Log-probabilities of the classifier; `None` if the last exit is a regression.
     pub(crate) classifier: Option<LogProbabilities>,
 }
 
 impl ExitStates {
-    /// Runs every text through all layers. The pooled states are in memory, or in a file where they exceed
-    /// [`state_bytes`](AccelerateSettings::state_bytes).
+    /// Runs every text through all layers, and stores the pooled states at each exit. The states are in memory, or in a
+    /// file if they exceed [`state_bytes`](AccelerateSettings::state_bytes).
     pub(crate) fn read(
         model: &ExitModel,
         texts: &FitTexts,
@@ -61,7 +62,7 @@ impl ExitStates {
         ran(0);
         let pass = |data| Pass { model, data, settings, in_file };
         let mut no_cache = FrozenStates::default();
-        // Side layers read the training texts alone.
+        // Side layers read only the states of the training texts, so that those of held-out texts need no cache.
         let (last, of_held_out) = match last {
             LastExit::Regression => (LastExit::Regression, LastExit::Regression),
             LastExit::Classifier(cache) => (LastExit::Classifier(cache), LastExit::Classifier(&mut no_cache)),
@@ -75,8 +76,8 @@ impl ExitStates {
         Ok(Self { training, held_out, flops })
     }
 
-    /// Replaces labels by the classifier's own predictions, if these are the targets, and for texts without labels. If
-    /// the last exit is a regression, there are no such predictions, and all labels stay.
+    /// Replaces the labels of unlabelled texts by the classifier's predictions. With [`Targets::Predictions`], replaces
+    /// the labels of all texts. If the last exit is a regression, there are no predictions, and all labels stay.
     pub(super) fn relabel(&self, texts: &mut FitTexts, targets: Targets) {
         let Some(predicted) = &self.training.classifier else { return };
         let (outputs, decisions) = (predicted.outputs(), predicted.outputs().decisions());
@@ -96,13 +97,13 @@ impl ExitStates {
         }
     }
 
-    /// The classifier's log-probabilities of the judged texts; `None` where the last exit is a regression.
+    /// Log-probabilities of the judged texts by the classifier; `None` if the last exit is a regression.
     pub(crate) fn into_classifier_answers(self) -> Option<LogProbabilities> {
         self.held_out.unwrap_or(self.training).classifier
     }
 }
 
-/// One pass of the encoder over a data set.
+/// Pass of the encoder over a data set.
 struct Pass<'a> {
     model: &'a ExitModel,
     data: &'a EncodedDataset,
@@ -111,7 +112,7 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Calls `ran` with the number of texts of each batch. Also returns the FLOPs.
+    /// Runs the pass. Calls `ran` with the number of texts of each batch. Returns the pooled states and the FLOPs.
     fn run(&self, mut last: LastExit<'_>, ran: &mut dyn FnMut(usize)) -> Result<(PooledStates, u64)> {
         let (model, data, mut flops) = (self.model, self.data, 0);
         let is_classifier = matches!(last, LastExit::Classifier(_));
@@ -147,7 +148,8 @@ impl Pass<'_> {
         Ok((PooledStates { exits, classifier }, flops))
     }
 
-    /// Stores the pooled states of a batch at an exit; the batch has these rows of the data set.
+    /// Pools the hidden states of a batch at an exit, and stores them in `pooled`. `rows` are the rows of the data set
+    /// that the batch has.
     fn store(&self, exit: usize, hidden: &Hidden, rows: &[usize], pooled: &mut Rows) -> Result<()> {
         let pooling = match self.model.settings().last_pooling {
             Some(last) if exit + 1 == self.model.exits().len() => last,

@@ -1,17 +1,17 @@
-//! Progress of a fit.
+//! Progress reports of a fit.
 
-/// A step of fitting exits, and how far it is.
+/// Progress event of fitting exits: the current step, and how far it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum FitStep {
-    /// The n-gram exit is about to be fitted on this number of texts.
+    /// The n-gram exit is about to be fitted.
     Ngrams {
-        /// Number of texts.
+        /// Number of texts to fit on.
         texts: usize,
     },
-    /// The encoder runs over the texts, once.
+    /// The encoder runs once over all texts.
     States {
-        /// Number of texts that it ran over.
+        /// Number of texts that the encoder has run over.
         done: usize,
         /// Number of all texts.
         texts: usize,
@@ -25,15 +25,15 @@ pub enum FitStep {
     },
     /// The side layers of all exits are trained.
     SideLayers {
-        /// Share of the training that is done.
+        /// Share of the training that is done, from 0 to 1.
         share: f64,
     },
-    /// The trained side layers are about to answer this number of held-out texts.
+    /// The trained side layers are about to answer the held-out texts.
     Answers {
-        /// Number of texts.
+        /// Number of held-out texts.
         texts: usize,
     },
 }
 
-/// Receiver of the steps of a fit.
+/// Callback that receives the progress events of a fit.
 pub(super) type WatchFit<'a> = &'a mut dyn FnMut(FitStep);

@@ -1,4 +1,4 @@
-//! The texts of an acceleration, by purpose.
+//! Texts on which a dynamic model is fitted and judged.
 
 use dht_transformer::{EncodedDataset, Sample};
 use rand::Rng;
@@ -9,7 +9,7 @@ use crate::logistic::stratified_folds;
 use crate::model::SeenTexts;
 use crate::outputs::truth_of;
 
-/// The texts of an acceleration.
+/// Texts on which [`accelerate`](fn@crate::accelerate::accelerate) fits a dynamic model and selects its speed.
 ///
 /// | you have | training | held-out |
 /// |---|---|---|
@@ -17,26 +17,27 @@ use crate::outputs::truth_of;
 /// | only texts that the classifier has not seen | these texts | none |
 /// | only the texts that the classifier was fine-tuned on | these texts | none |
 ///
-/// The first row is recommended, the last is not: a classifier is more confident on texts that it has seen, so that the
-/// selected speed may lose accuracy on other texts.
+/// The first row of the table is recommended. The last row is not: a classifier is more confident on texts that it has
+/// seen, so that the selected speed may lose accuracy on other texts.
 #[derive(Debug, Clone, Copy)]
 pub struct Texts<'a> {
-    /// Texts on which exits and n-gram model are fitted: those that the classifier was fine-tuned on if there are
-    /// held-out texts, otherwise texts that it has not seen.
+    /// Texts on which exits and n-gram model are fitted. With held-out texts, they are the texts that the classifier
+    /// was fine-tuned on; without, they should be texts that the classifier has not seen.
     pub training: &'a EncodedDataset,
-    /// Texts that the classifier has *not* seen, on which C, the stacking and the speeds are selected. If there are
-    /// none, a [share](AccelerateSettings::held_out_share) of `training` is held out, or with few texts all of
+    /// Texts that the classifier has *not* seen, on which C, the stacking and the speeds are selected. With `None`, a
+    /// [share](AccelerateSettings::held_out_share) of `training` is held out; if that share has too few texts, all of
     /// `training` is cross-fitted.
     pub held_out: Option<&'a EncodedDataset>,
-    /// Further texts to fit on. Their labels are ignored and replaced by the classes that the classifier predicts.
+    /// Further texts to fit on, without labels: the classes that the classifier predicts replace their labels.
     pub unlabelled: Option<&'a EncodedDataset>,
 }
 
 impl<'a> Texts<'a> {
-    /// The minimum number of texts for [`accelerate`](fn@crate::accelerate::accelerate): fewer cannot be fitted and judged.
+    /// Minimum number of texts for [`accelerate`](fn@crate::accelerate::accelerate): fewer texts are too few to fit and
+    /// to judge a model.
     pub const LEAST: usize = 20;
 
-    /// Texts to fit on, without held-out and unlabelled texts.
+    /// Creates texts to fit on, without held-out and unlabelled texts.
     pub fn new(training: &'a EncodedDataset) -> Self {
         Self { training, held_out: None, unlabelled: None }
     }
@@ -51,7 +52,7 @@ impl<'a> Texts<'a> {
         Self { unlabelled: Some(unlabelled), ..self }
     }
 
-    /// Rejects held-out texts that are empty, or most of which are training texts.
+    /// Rejects held-out texts if there are none, or if more than half of them are also training texts.
     pub(crate) fn check_held_out(self) -> Result<()> {
         let Some(held_out) = self.held_out else { return Ok(()) };
         let seen = SeenTexts::new([self.training]).rows_of(held_out).len();
@@ -66,24 +67,24 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// The texts of a fit, by purpose.
+/// Texts of a fit, split into texts to fit on and held-out texts or folds.
 pub(crate) struct FitTexts {
-    /// The labelled texts, followed by the unlabelled ones.
+    /// Labelled texts, followed by the unlabelled texts.
     pub(crate) training: EncodedDataset,
-    /// The number of labelled texts.
+    /// Number of labelled texts.
     pub(super) labelled: usize,
-    /// Texts on which nothing is fitted.
+    /// Held-out texts, on which C, stacking and speeds are selected.
     pub(super) held_out: Option<EncodedDataset>,
-    /// The fold of each training text, where no texts are held out.
+    /// Fold of each training text; empty if there are held-out texts.
     pub(super) fold_of: Vec<usize>,
 }
 
 impl FitTexts {
-    /// Splits the texts.
+    /// Splits the texts into texts to fit on and held-out texts, or into folds. Appends the unlabelled texts.
     ///
     /// # Errors
-    /// [`Error::Argument`] for unlabelled texts without held-out texts: a cross-fit would judge the exits on unlabelled
-    /// texts.
+    /// [`Error::Argument`] if there are unlabelled texts and no held-out texts: a cross-fit would judge the exits on
+    /// unlabelled texts.
     pub(crate) fn new<R: Rng + ?Sized>(texts: Texts<'_>, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
         let mut split = match texts.held_out.filter(|held_out| !held_out.is_empty()) {
             Some(held_out) => Self::with_held_out(texts.training.clone(), held_out.clone()),
@@ -105,12 +106,12 @@ impl FitTexts {
         Self { labelled: training.len(), training, held_out: Some(held_out), fold_of: Vec::new() }
     }
 
-    /// Holds out a share of the texts, by class and with equal texts on one side, or cross-fits all of them where that
-    /// share has too few rows.
+    /// Holds out a share of the texts, stratified by class. Equal texts are on the same side of the split. If the share
+    /// has too few rows, all texts are cross-fitted.
     fn split<R: Rng + ?Sized>(texts: &EncodedDataset, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
         let share = (settings.held_out_share * texts.len() as f64) as usize;
         if share >= settings.least_held_out {
-            // Where texts repeat, fewer rows than the share are held out, or none can be.
+            // If texts repeat, the split may hold out fewer rows than the share, or fail.
             let split = texts.split_validation(settings.held_out_share, rng).ok();
             if let Some((training, held_out)) = split.filter(|(_, held)| held.len() >= settings.least_held_out) {
                 return Ok(Self::with_held_out(training, held_out));
@@ -120,29 +121,28 @@ impl FitTexts {
         Ok(Self { labelled: texts.len(), training: texts.clone(), held_out: None, fold_of })
     }
 
-    /// Training texts, and held-out texts if there are any.
+    /// Iterates over the training texts and, if there are any, the held-out texts.
     pub(super) fn all(&self) -> impl Iterator<Item = &EncodedDataset> {
         [Some(&self.training), self.held_out.as_ref()].into_iter().flatten()
     }
 
-    /// The right answer of each decision, text after text.
+    /// Right answer of each decision for the training texts, text after text.
     pub(super) fn labels(&self) -> Vec<u32> {
         truth_of(&self.training)
     }
 
-    /// The texts on which C, stacking and speeds are selected: the held-out texts, or all texts if they are
-    /// cross-fitted.
+    /// Texts on which C, stacking and speeds are selected: the held-out texts, or all texts if they are cross-fitted.
     pub(super) fn judged(&self) -> &EncodedDataset {
         self.held_out.as_ref().unwrap_or(&self.training)
     }
 
-    /// The right answer of each decision, for the [judged](Self::judged) texts.
+    /// Right answer of each decision for the [judged](Self::judged) texts, text after text.
     pub(crate) fn judged_labels(&self) -> Vec<u32> {
         truth_of(self.judged())
     }
 }
 
-/// Appends samples to a data set, under ids that it does not have.
+/// Appends samples to a data set, with new ids that no sample of the data set has.
 pub(crate) fn append(data: &mut EncodedDataset, samples: impl IntoIterator<Item = Sample>) {
     let free = 1 + data.samples.iter().map(|sample| sample.id).max().unwrap_or_default();
     data.samples.extend(samples.into_iter().zip(free..).map(|(sample, id)| Sample { id, ..sample }));

@@ -1,4 +1,4 @@
-//! Step 6, the speed: the cheapest threshold that loses next to nothing by the probabilities of all layers.
+//! Step 6 of a fit, the speed: selects the cheapest threshold whose answers are nearly as good as those of all layers.
 
 use super::report::Report;
 use super::stack::StackedModel;
@@ -8,30 +8,30 @@ use crate::evaluation::{Calibration, Guarantee, Promise, Risk, Stages};
 use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 
-/// The risk of the default speed: by the probabilities of all layers, stacked, three tenths of a point of accuracy are
-/// lost, with one standard error above the mean of the judged texts.
+/// Risk that the default speed keeps: an expected loss of at most 0.3 points of accuracy. The loss is estimated by the
+/// stacked probabilities of all layers, as the mean over the judged texts plus one standard error.
 pub(crate) const DEFAULT_SPEED: Promise =
     Promise { risk: Risk::Regret, most: 0.003, guarantee: Guarantee::StandardErrors(1.0) };
 
-/// A dynamic model at its default speed, with its answers to the judged texts.
+/// Dynamic model at its default speed, with its report and the answers of each stage to the judged texts.
 pub(crate) struct Built {
     pub(crate) model: DynamicModel,
     pub(crate) report: Report,
-    /// Answers of each stage, stacked.
+    /// Stacked answers of each stage.
     pub(crate) stages: Vec<LogProbabilities>,
-    /// Answers of the last exit, not stacked.
+    /// Answers of the last exit alone, without stacking.
     pub(crate) alone: LogProbabilities,
 }
 
 impl Built {
-    /// The answers of all layers, stacked.
+    /// Stacked answers of the last exit, which has run all layers.
     pub(crate) fn all_layers(&self) -> &LogProbabilities {
         self.stages.last().unwrap_or(&self.alone)
     }
 }
 
 impl StackedModel {
-    /// Measures the curve of accuracy against cost on the judged texts, and selects the speed.
+    /// Measures the curve of accuracy against cost on the judged texts, and sets the model to its default speed.
     pub(crate) fn at_default_speed(self, texts: &FitTexts, mut report: Report) -> Result<Built> {
         let Self { model, stages, alone } = self;
         let (judged, labels) = (texts.judged(), texts.judged_labels());
@@ -42,8 +42,8 @@ impl StackedModel {
         let full = table.at(0.0).labels;
         let calibration = Calibration { stages: &table, full: &full, labels: Some(&labels) };
         report.speed = match DEFAULT_SPEED.control(calibration, &thresholds) {
-            Ok(found) => found.threshold,
-            // Too few texts.
+            Ok(speed) => speed.threshold,
+            // There are too few texts to keep the promise.
             Err(Error::Promise { .. }) => 0.0,
             Err(error) => return Err(error),
         };

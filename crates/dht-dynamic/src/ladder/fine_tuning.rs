@@ -1,4 +1,4 @@
-//! Rung 2: how long the encoder is fine-tuned, and at which rate.
+//! Plan of rung 2: number of fine-tuning passes, and learning rate.
 
 use std::time::{Duration, Instant};
 
@@ -16,18 +16,20 @@ use super::settings::Plan;
 use super::tuning_run::{CHECKPOINT_STEPS, Tuned, TuningRun, Validation, steps_between};
 use crate::error::Result;
 
-/// Passes over the training rows, and the least number of steps, for which few rows are repeated.
+/// Planned number of passes over the training rows.
 const PASSES: usize = 3;
+/// Planned minimum number of optimiser steps, for which few rows are repeated in more passes.
 const STEPS: usize = 300;
-/// Rows of a trial of a learning rate.
+/// Maximum number of rows on which a learning rate is tried.
 const TRIAL_ROWS: usize = 2_000;
-/// The smallest part of a pass that is worth fine-tuning.
+/// Minimum share of a pass for which fine-tuning is started.
 const LEAST_PASS: f64 = 0.1;
-/// The share of the remaining time that is planned for fine-tuning; the rest is for the exits.
+/// Share of the remaining time that is planned for fine-tuning. The exits are fitted in the remaining share.
 const PLANNED: f64 = 0.7;
 
 impl Ladder<'_> {
-    /// Sets the learning rate to the best of the given ones, if there are any.
+    /// Sets the learning rate to the best rate of the settings, by a trial of each. A resumed run has the rate of its
+    /// first start; without rates in the settings, the rate does not change.
     pub(super) fn find_rate(
         &mut self,
         convex: &TextClassifier,
@@ -63,8 +65,8 @@ impl Ladder<'_> {
         Ok(())
     }
 
-    /// Fine-tunes a classifier, as far as the rule, the budget and the time allow. Returns it with its best parameters on
-    /// the validation rows, and why it ended.
+    /// Fine-tunes a classifier as long as the rule, the budget and the time allow. Returns the classifier with its best
+    /// parameters on the validation rows, and the reason why fine-tuning ended.
     pub(super) fn fine_tune(
         &mut self,
         start: TextClassifier,
@@ -94,7 +96,7 @@ impl Ladder<'_> {
         Ok((classifier, ended.unwrap_or(limit)))
     }
 
-    /// Rows and passes over them for a number of passes over all rows.
+    /// Plans a number of passes over all rows: less than one pass becomes one pass over fewer rows.
     fn plan(&self, passes: f64) -> Plan {
         let all = self.texts.training.len();
         let (rows, epochs) =
@@ -102,7 +104,7 @@ impl Ladder<'_> {
         Plan { learning_rate: self.learning_rate, rows, epochs }
     }
 
-    /// Fine-tunes a classifier as planned, with a number of steps between two validations.
+    /// Fine-tunes a classifier as planned. There are `every` steps between two validations.
     fn run(
         &mut self,
         start: TextClassifier,
@@ -149,7 +151,8 @@ impl Ladder<'_> {
         Ok((classifier, stop))
     }
 
-    /// Passes that budget and time leave of those that are planned, and which of them is the limit.
+    /// Reduces the planned number of passes to the number that budget and time allow. Also returns which of these is
+    /// the limit.
     fn room(
         &self,
         planned: f64,

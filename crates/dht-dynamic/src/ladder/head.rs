@@ -1,4 +1,5 @@
-//! Rung 1 without exits, of numbers for example: the last layer, fitted on the states of the encoder as it is.
+//! Rung 1 of a model without exits, such as a model of numbers: fits the last layer on the states of the frozen
+//! encoder.
 
 use std::collections::BTreeMap;
 
@@ -12,33 +13,35 @@ use crate::logistic::{
 };
 use crate::prediction::Predictor;
 
-/// Gradient tolerance of a fit, as that of the exits.
+/// Gradient tolerance at which a fit stops, equal to the tolerance of the linear exits.
 const TOLERANCE: f64 = 3e-3;
 
-/// Weight and bias of a classifier's last layer.
+/// Names of weight and bias of a classifier's last layer.
 const LAST: [&str; 2] = ["classifier.weight", "classifier.bias"];
 
-/// Result of [`fit_head`].
+/// Result of [`fit_head`]: the selected penalty and the cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct HeadFit {
-    /// The selected C, the weight of the loss relative to the penalty.
+    /// Selected C, the weight of the loss relative to the penalty.
     pub c: f64,
     /// FLOPs of the pass through the encoder and of all fits.
     pub flops: u64,
 }
 
-/// Fits the last layer of a classifier of any task on the pooled states of its frozen encoder, and sets its weights. The
-/// fit is a logistic regression for classes, one for each label for several labels, and ridge regression for numbers. The
-/// C of the settings with the least loss on the validation texts is selected; of the other settings only the batch size
-/// counts.
+/// Fits the last layer of a classifier on the pooled states of its frozen encoder, and sets the weights of the layer.
 ///
-/// Fine-tuning from these weights needs fewer passes than from random ones: with many labels, each of which few texts
-/// have, a random layer first learns that no label applies.
+/// The fit depends on the task: a logistic regression for classes, a logistic regression for each label for several
+/// labels, and a ridge regression for numbers. The C with the lowest loss on the validation texts is selected from
+/// [`AccelerateSettings::c`]. Of the other settings, only the batch size is used.
+///
+/// Fine-tuning from the fitted weights needs fewer passes than from random weights. If there are many labels, and few
+/// texts have each of them, a random layer first has to learn that most labels do not apply.
 ///
 /// # Errors
-/// [`Error::Argument`] for a classifier with a pooler, whose weights are not convex, and for no validation text; errors
-/// of the encoder.
+/// * [`Error::Argument`] if a setting is out of range, if there is no validation text, or if the classifier has a
+///   pooler, whose fit is not convex.
+/// * Errors of the encoder.
 pub fn fit_head(
     classifier: &TextClassifier,
     training: &EncodedDataset,
@@ -87,7 +90,8 @@ pub fn fit_head(
     Ok(HeadFit { c: settings.c[best], flops })
 }
 
-/// The mean [loss](TextClassifier::loss) of some texts, by which rung 1 is compared with a fine-tuned classifier.
+/// Mean [loss](TextClassifier::loss) of a classifier on texts, by which rung 1 is compared with a fine-tuned
+/// classifier.
 ///
 /// # Errors
 /// Errors of the encoder.
@@ -100,10 +104,10 @@ pub fn mean_loss(classifier: &TextClassifier, texts: &EncodedDataset, batch_size
     Ok(sum / texts.len().max(1) as f64)
 }
 
-/// The targets of a data set, in the form of each task.
+/// Targets of a data set, as classes and as numbers.
 struct Targets {
     classes: Vec<u32>,
-    /// The labels of each text, or its number.
+    /// Labels of each text as numbers, or for a regression its target value.
     values: Vec<f32>,
 }
 
@@ -151,7 +155,7 @@ mod tests {
         // The label without texts stays unlikely, and finite.
         let answers = model.probabilities_of_all(&validation, 32)?;
         assert!(answers.iter().all(|answer| (1e-5..0.1).contains(&answer[2])), "{:?}", answers[0]);
-        // Labels are fitted as classes are: the two that exclude each other sum to 1.
+        // The two labels that exclude each other have probabilities that sum to 1, as two classes have.
         assert!(answers.iter().all(|answer| (answer[0] + answer[1] - 1.0).abs() < 1e-3), "{:?}", answers[0]);
         Ok(())
     }

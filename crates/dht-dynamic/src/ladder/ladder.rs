@@ -1,4 +1,4 @@
-//! The function that trains in rungs.
+//! Trains a dynamic model in rungs.
 
 use std::time::{Duration, Instant};
 
@@ -20,37 +20,77 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 use crate::outputs::truth_of;
 
-/// The relative fall of the validation loss from which on rung 2 is kept.
+/// Minimum relative fall of the validation loss at which rung 2 replaces rung 1.
 const LEAST_FALL: f64 = 0.01;
-/// Passes that the budget is a share of.
+/// Number of fine-tuning passes whose FLOPs are a budget of 1.
 pub(super) const BUDGET_PASSES: f64 = 3.0;
-/// A forward and a backward pass, in the time of a forward pass.
+/// Time of a forward and a backward pass together, relative to a forward pass.
 const STEP_BY_FORWARD: f64 = 3.3;
 
-/// A model trained in rungs.
+/// Result of [`climb`]: a dynamic model that was trained in rungs, with its reports.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Climbed {
-    /// The model, at the cheapest speed that is as accurate on the validation rows as all of its layers.
+    /// Model of the best rung, at its default [speed](Report::speed).
     pub model: DynamicModel,
-    /// Report on its exits.
+    /// Report on the exits of the model.
     pub exits: Report,
-    /// Report on the rungs.
+    /// Report on the rungs, with score and cost of each.
     pub ladder: LadderReport,
-    /// Answers that were given without having learned from their texts, where the exits have learned from the
-    /// validation rows, too.
+    /// Out-of-fold answers to the texts, if the exits were fitted on the validation rows, too; `None` otherwise.
     pub out_of_fold: Option<OutOfFold>,
 }
 
-/// Trains a dynamic model in [rungs](super). The classifier has a pre-trained encoder; its last layer is not read, and
-/// the classifier does not change.
+/// Trains a dynamic model in [rungs](super) as long as the next rung pays, and returns the model of the best rung.
+///
+/// The encoder of the classifier is pre-trained. The weights of the classifier's last layer are not used, and the
+/// classifier does not change. `next` decides after each measurement whether training continues, and `watch` receives
+/// the events of the run.
 ///
 /// # Errors
-/// * [`Error::Argument`] for settings out of range, for no training or validation rows, for a classifier with a pooler,
-///   for states that are not finite.
-/// * As [`accelerate`](fn@crate::accelerate::accelerate) and
-///   [`NgramClassifier::fit`](crate::exit::NgramClassifier::fit); errors of the trainer, such as
+/// * [`Error::Argument`] if a setting is out of range, if there are no training or no validation rows, if the
+///   classifier has a pooler, or if a hidden state is not finite.
+/// * Errors of [`accelerate`](fn@crate::accelerate::accelerate),
+///   [`NgramClassifier::fit`](crate::exit::NgramClassifier::fit) and the trainer, such as
 ///   [`Stopped`](dht_transformer::Error::Stopped).
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::ladder::{LadderSettings, LadderTexts, Rung, Stop, UnlessStill, climb};
+/// # use candle_core::Device;
+/// # use dht_dynamic::transformer::{
+/// #     BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer,
+/// # };
+/// # use rand::SeedableRng;
+/// # let things = [
+/// #     "day", "meal", "film", "book", "song", "town", "hotel", "coat", "game", "park",
+/// #     "chair", "train", "cake", "shop", "lamp", "road", "wine", "boat", "play", "view",
+/// # ];
+/// # let words = [("fine", 1), ("lovely", 1), ("great", 1), ("bad", 0), ("awful", 0), ("poor", 0)];
+/// # let review = |thing, (word, label)| Example::new(format!("The {thing} was {word}"), label);
+/// # let examples = things.iter().flat_map(|thing| words.map(|word| review(thing, word)));
+/// # let labels = vec!["bad".into(), "good".into()];
+/// # let data = Dataset::from_examples("reviews", labels, examples.collect())?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let (training, held_out) = data.split_validation(0.25, &mut rng)?;
+/// # let texts = training.examples.iter().map(|example| &*example.text);
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let encode = |data: &Dataset| tokenizer.encode_all(data, 16);
+/// # let (training, held_out) = (encode(&training)?, encode(&held_out)?);
+/// # let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+///
+/// // A classifier with a pre-trained encoder, which is not fine-tuned here.
+/// let texts = LadderTexts { training: &training, validation: &held_out, joins: false };
+/// let settings = LadderSettings { most: Rung::Frozen, ..LadderSettings::default() };
+/// let rule = &mut UnlessStill::default();
+/// let climbed = climb(&classifier, texts, &settings, rule, &mut |_| {}, &mut rng)?;
+/// assert_eq!((climbed.ladder.rung, climbed.ladder.stop), (Rung::Frozen, Stop::Top));
+/// assert!(climbed.ladder.accuracy(Rung::Frozen).is_some());
+/// assert_eq!(climbed.ladder.accuracy(Rung::FineTuned), None);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 pub fn climb<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     texts: LadderTexts<'_>,
@@ -74,7 +114,7 @@ pub fn climb<R: Rng + ?Sized>(
 
 type Watch<'a> = &'a mut dyn FnMut(LadderEvent<'_>);
 
-/// A training in rungs while it runs.
+/// State of a training run in rungs.
 pub(super) struct Ladder<'a> {
     pub(super) classifier: &'a TextClassifier,
     pub(super) texts: LadderTexts<'a>,
@@ -82,14 +122,14 @@ pub(super) struct Ladder<'a> {
     pub(super) next: &'a mut dyn NextStep,
     pub(super) watch: Watch<'a>,
     pub(super) start: Instant,
-    /// Seed of fine-tuning.
+    /// Seed of the fine-tuning in rung 2.
     pub(super) seed: u64,
     pub(super) flops: u64,
     pub(super) flops_of_fits: u64,
     pub(super) pass_flops: u64,
     pub(super) passes: f64,
     pub(super) planned_passes: f64,
-    /// FLOPs that exits on the fine-tuned encoder will cost.
+    /// Estimated FLOPs of fitting exits on the fine-tuned encoder.
     pub(super) flops_of_exits: u64,
     pub(super) measured: Vec<Measurement>,
     pub(super) learning_rate: f64,
@@ -144,8 +184,8 @@ impl<'a> Ladder<'a> {
         if self.settings.finish && !self.settings.has_state() {
             return Ok(self.end(rung_1, Stop::Finished));
         }
-        // Fits on fine-tuned states take up to three times the steps. Validation rows run again through side layers, and
-        // exit 0 of few texts is fitted again.
+        // Fits on fine-tuned states take up to three times the steps of those on frozen states. The validation rows run
+        // again through side layers. If the texts are cross-fitted, exit 0 is fitted again.
         let side = side_flops(self.classifier, self.texts.training, &self.settings.exits)?;
         let again = if texts.joined().is_some() { front.flops } else { 0 };
         let once = self.flops - flops_before;
@@ -161,22 +201,23 @@ impl<'a> Ladder<'a> {
         if !self.pays(loss, &rung_1) {
             return Ok(self.end(rung_1, stop));
         }
-        // Exit 0 of few texts has learned from the validation rows, so that it cannot judge them.
+        // If the texts are cross-fitted, exit 0 has learned from the validation rows, and cannot be used with them.
         let front = texts.joined().is_none().then_some(front);
         let rung_2 = self.fine_tuned(&tuned, front, rng)?;
-        // Exits of few texts learn from fewer rows than those of rung 1, and may lose what the encoder has gained.
+        // If the texts are cross-fitted in rung 1, the exits of rung 2 learn from fewer rows than those of rung 1. They
+        // may lose more than the fine-tuned encoder gains.
         let is_better = self.pays(rung_2.loss, &rung_1) && self.outweighs_rows(&rung_2, &rung_1);
         let best = if is_better { rung_2 } else { rung_1 };
         Ok(self.end(best, stop))
     }
 
-    /// Adds the FLOPs of a convex fit.
+    /// Adds the FLOPs of a convex fit to both totals.
     pub(super) fn add_fits(&mut self, flops: u64) {
         self.flops += flops;
         self.flops_of_fits += flops;
     }
 
-    /// Rung 0: the n-gram classifier, on the texts that rungs 0 and 1 are fitted on.
+    /// Fits rung 0, the n-gram classifier, on the texts that rungs 0 and 1 are fitted on.
     fn fit_front<R: Rng + ?Sized>(&mut self, texts: &RungTexts<'_>, rng: &mut R) -> Result<NgramFit> {
         (self.watch)(LadderEvent::Fitting(FitStep::Ngrams { texts: texts.fitted_on().len() }));
         let fit = fit_ngrams(self.classifier, texts.fitted_on(), &self.settings.exits, rng)?;
@@ -185,7 +226,7 @@ impl<'a> Ladder<'a> {
         Ok(fit)
     }
 
-    /// The validation rows, with answers of exit 0 that have not learned from them.
+    /// Validation rows, with answers of an exit 0 that has not learned from them.
     fn validation(&self, front: &NgramFit, texts: &RungTexts<'_>) -> Result<Validation<'a>> {
         let data = self.texts.validation;
         let front = match texts.joined() {
@@ -195,7 +236,7 @@ impl<'a> Ladder<'a> {
         Ok(Validation { texts: data, flops: cost(self.classifier, data, |_| 0), front, labels: truth_of(data) })
     }
 
-    /// Estimates the time of a fine-tuning pass by the time that rung 1 took.
+    /// Estimates the time of a fine-tuning pass from the time of rung 1, which began at `before`.
     fn time_of_pass(&self, rung_1: &RungModel, texts: &RungTexts<'_>, before: Duration) -> Duration {
         let states = Duration::from_secs_f64(rung_1.exits.seconds_of_states);
         let forward = (self.start.elapsed() - before).max(states);
@@ -203,7 +244,7 @@ impl<'a> Ladder<'a> {
         forward.mul_f64(STEP_BY_FORWARD * rows)
     }
 
-    /// The classifier that fine-tuning starts from: the pre-trained encoder with the last regression of rung 1.
+    /// Creates the classifier that fine-tuning starts from: the pre-trained encoder with the last regression of rung 1.
     fn start_of_fine_tuning<R: Rng + ?Sized>(
         &mut self,
         rung_1: &RungModel,
@@ -213,19 +254,19 @@ impl<'a> Ladder<'a> {
         let start = self.head_of_rung_1(rung_1, fit, rng)?;
         let parameters = start.encoder().parameters();
         parameters.compute_in(self.classifier.encoder().parameters().precision())?;
-        // Exit 0 reads the word embeddings: it would have to be fitted again.
+        // Exit 0 reads the word embeddings: if they changed, it would have to be fitted again.
         parameters.set_frozen(parameters.id(WORD_EMBEDDINGS)?, true);
         Ok(start)
     }
 
-    /// Returns whether a loss of rung 2 is a reason to prefer it to rung 1.
+    /// Returns whether the loss of rung 2 is low enough to prefer rung 2 to rung 1.
     fn pays(&self, loss: f64, rung_1: &RungModel) -> bool {
         loss <= (1.0 - LEAST_FALL) * rung_1.loss || self.settings.least == Rung::FineTuned
     }
 
-    /// Returns whether rung 2 is better by more than chance, where rung 1 has learned from the validation texts as well: its
-    /// mean loss is lower by at least one standard error of the paired differences. Otherwise, the validation texts that
-    /// rung 2 lacks are worth more than what it gained on them.
+    /// Returns whether rung 2 is better than a cross-fitted rung 1 by at least one standard error of the difference in
+    /// mean loss. The final exits of such a rung 1 have learned from the validation texts, which rung 2 lacks, so that a
+    /// smaller gain is not worth these texts.
     fn outweighs_rows(&self, rung_2: &RungModel, rung_1: &RungModel) -> bool {
         if rung_1.out_of_fold.is_none() || self.settings.least == Rung::FineTuned {
             return true;
@@ -233,7 +274,7 @@ impl<'a> Ladder<'a> {
         lower_by_one_error(&rung_1.losses, &rung_2.losses)
     }
 
-    /// Records score and cost of a rung.
+    /// Records score and cost of a rung, and reports them. Returns the mean loss.
     pub(super) fn measure(&mut self, rung: Rung, answers: &LogProbabilities, labels: &[u32]) -> f64 {
         let measured = Measurement {
             rung,
@@ -250,7 +291,7 @@ impl<'a> Ladder<'a> {
         measured.loss
     }
 
-    /// FLOPs that the budget allows.
+    /// Number of FLOPs that the budget allows; `None` without a budget.
     pub(super) fn allowed(&self) -> Option<u64> {
         self.settings.budget.map(|budget| (BUDGET_PASSES * budget * self.pass_flops as f64) as u64)
     }
@@ -259,7 +300,7 @@ impl<'a> Ladder<'a> {
         self.settings.time.map(|time| time.saturating_sub(self.start.elapsed()))
     }
 
-    /// The reason not to climb to a rung, which then has cost at least these FLOPs in total.
+    /// Returns the reason to stop before a rung, or `None` to train it. `flops` is the minimum total after the rung.
     fn stops_before(&mut self, rung: Rung, flops: u64) -> Option<Stop> {
         if self.settings.most < rung {
             return Some(Stop::Top);
@@ -273,8 +314,8 @@ impl<'a> Ladder<'a> {
         if rung == Rung::FineTuned && rung > self.settings.least && self.texts.validation.len() < LEAST_JUDGES {
             return Some(Stop::FewRows);
         }
-        let goes_on = rung <= self.settings.least || self.next.goes_on(&self.measured, rung);
-        (!goes_on).then_some(Stop::Rule)
+        let continues = rung <= self.settings.least || self.next.goes_on(&self.measured, rung);
+        (!continues).then_some(Stop::Rule)
     }
 
     fn end(&mut self, best: RungModel, stop: Stop) -> Climbed {
@@ -303,7 +344,7 @@ fn lower_by_one_error(before: &[f64], after: &[f64]) -> bool {
     mean >= (variance / rows).sqrt()
 }
 
-/// FLOPs of the forward pass over a data set, and of what `more` adds.
+/// FLOPs of the forward pass over a data set, plus the FLOPs that `more` returns for each text.
 pub(super) fn cost(classifier: &TextClassifier, data: &EncodedDataset, more: impl Fn(Load) -> u64) -> u64 {
     let loads = data.lengths().into_iter().map(Load::of_text);
     loads.map(|load| classifier.forward_flops(load).0 + more(load)).sum()

@@ -1,4 +1,4 @@
-//! Learning curve of rung 1: its accuracy by the number of labelled rows, and what twice the rows would give.
+//! Learning curve of rung 1: accuracy by the number of labelled rows, extrapolated to twice the rows.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,58 +15,101 @@ use crate::exit::Stacker;
 use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, Texts, fit_ngrams, judged_by_rows};
 use crate::outputs::truth_of;
 
-/// Divisors of the number of rows, each with the number of draws.
+/// Divisors of the number of training rows, each with its number of draws.
 const SHARES: [(usize, usize); 4] = [(8, 4), (4, 4), (2, 2), (1, 1)];
-/// Minimum number of training rows, so that an eighth is more than a few.
+/// Minimum number of training rows, so that an eighth of them is enough to fit on.
 const LEAST: usize = 80;
 /// Minimum number of validation rows.
 const LEAST_VALIDATION: usize = 20;
-/// Number of resamples for the interval.
+/// Number of bootstrap resamples for the intervals.
 const RESAMPLES: usize = 1000;
 
-/// Accuracy of rung 1 on the validation rows, fitted on some of the training rows.
+/// Point of a learning curve: accuracy of rung 1 on the validation rows, fitted on a share of the training rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LearningPoint {
-    /// The number of training rows.
+    /// Number of training rows.
     pub rows: usize,
-    /// The number of draws of these rows.
+    /// Number of draws of that many rows.
     pub draws: usize,
-    /// The mean accuracy of the draws.
+    /// Mean accuracy over the draws.
     pub accuracy: f64,
 }
 
 /// Learning curve of rung 1, with its extrapolation to twice the rows.
 ///
-/// The errors follow a power law of the number of rows, fitted by least squares on logarithms. It has no floor, so that
-/// its gain is rather too large than too small. It says nothing about fine-tuned models.
+/// The extrapolation assumes that the error rate follows a power law of the number of rows. The law is fitted by least
+/// squares on logarithms. It has no floor, so that the predicted gain is more often too large than too small. The curve
+/// does not apply to fine-tuned models.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LearningCurve {
-    /// Accuracies, fewest rows first.
+    /// Measured points of the curve, fewest rows first.
     pub points: Vec<LearningPoint>,
     /// Predicted accuracy with twice the rows.
     pub doubled: f64,
-    /// 95 % interval of `doubled` by the percentile bootstrap: validation rows and training rows are drawn again. It does
-    /// not cover an error of the power law.
+    /// 95 % interval of [`doubled`](Self::doubled) by the percentile bootstrap, which resamples validation rows and
+    /// draws of training rows. The interval does not cover an error of the power law.
     pub doubled_interval: [f64; 2],
-    /// Predicted gain of accuracy by twice the rows.
+    /// Predicted gain of accuracy with twice the rows.
     pub gain: f64,
-    /// Interval of the gain.
+    /// 95 % interval of [`gain`](Self::gain), by the same bootstrap.
     pub gain_interval: [f64; 2],
-    /// The number of validation rows.
+    /// Number of validation rows.
     pub validation_rows: usize,
-    /// FLOPs: one pass of the encoder, and all fits.
+    /// FLOPs in total: one pass of the encoder, and all fits.
     pub flops: u64,
-    /// Seconds.
+    /// Wall-clock seconds in total.
     pub seconds: f64,
 }
 
-/// Measures the learning curve of rung 1: the last exit on the frozen encoder, stacked with exit 0, is fitted on an eighth,
-/// a fourth, half and all of the training rows, drawn by class. The encoder runs once over all texts.
+/// Measures the learning curve of rung 1, which shows whether more labelled rows would help.
+///
+/// The model of rung 1 is the last exit on the frozen encoder, stacked with exit 0. It is fitted on an eighth, a
+/// quarter, half and all of the training rows, stratified by class. The encoder runs once over all texts.
 ///
 /// # Errors
-/// [`Error::Argument`] for fewer than 80 training or 20 validation rows, and for a classifier of another task than classes; errors of the encoder and the fits.
+/// * [`Error::Argument`] if there are fewer than 80 training rows or fewer than 20 validation rows, or if the task of
+///   the classifier is not [`Task::Class`].
+/// * Errors of the encoder and the fits.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::accelerate::AccelerateSettings;
+/// use dht_dynamic::ladder::learning_curve;
+/// # use candle_core::Device;
+/// # use dht_dynamic::transformer::{
+/// #     BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer,
+/// # };
+/// # use rand::SeedableRng;
+/// # let things = [
+/// #     "day", "meal", "film", "book", "song", "town", "hotel", "coat", "game", "park",
+/// #     "chair", "train", "cake", "shop", "lamp", "road", "wine", "boat", "play", "view",
+/// # ];
+/// # let words = [("fine", 1), ("lovely", 1), ("great", 1), ("bad", 0), ("awful", 0), ("poor", 0)];
+/// # let review = |thing, (word, label)| Example::new(format!("The {thing} was {word}"), label);
+/// # let examples = things.iter().flat_map(|thing| words.map(|word| review(thing, word)));
+/// # let labels = vec!["bad".into(), "good".into()];
+/// # let data = Dataset::from_examples("reviews", labels, examples.collect())?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let (training, held_out) = data.split_validation(0.25, &mut rng)?;
+/// # let texts = training.examples.iter().map(|example| &*example.text);
+/// # let tokenizer = TextTokenizer::train(texts, 100)?;
+/// # let encode = |data: &Dataset| tokenizer.encode_all(data, 16);
+/// # let (training, held_out) = (encode(&training)?, encode(&held_out)?);
+/// # let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+///
+/// let settings = AccelerateSettings::default();
+/// let curve = learning_curve(&classifier, &training, &held_out, &settings, 1)?;
+/// // An eighth, a quarter, half and all of the rows.
+/// assert_eq!(curve.points.len(), 4);
+/// assert_eq!(curve.points[3].rows, training.len());
+/// // A predicted gain whose interval contains 0 may be due to chance.
+/// assert!(curve.gain_interval[0] <= curve.gain_interval[1]);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 pub fn learning_curve(
     classifier: &TextClassifier,
     training: &EncodedDataset,
@@ -131,7 +174,7 @@ pub fn learning_curve(
     })
 }
 
-/// The rows of each class, in random order.
+/// Returns the rows of each class, in random order.
 fn by_class(data: &EncodedDataset, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     let mut classes: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (row, sample) in data.samples.iter().enumerate() {
@@ -141,7 +184,8 @@ fn by_class(data: &EncodedDataset, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     classes.into_values().collect()
 }
 
-/// Rows of one part, ascending. Each class is cut into `divisor` parts of at least one row.
+/// Returns the rows of part `part`, ascending. The rows of each class are split into `divisor` parts of at least one
+/// row.
 fn part_of(classes: &[Vec<usize>], divisor: usize, part: usize) -> Vec<usize> {
     let of_class = |rows: &Vec<usize>| {
         let start = (part * rows.len() / divisor).min(rows.len() - 1);
@@ -153,7 +197,7 @@ fn part_of(classes: &[Vec<usize>], divisor: usize, part: usize) -> Vec<usize> {
     rows
 }
 
-/// Share of wrong answers among some rows, by default all.
+/// Share of wrong answers among `rows`, or among all rows with `None`.
 fn error(right: &[bool], rows: Option<&[usize]>) -> f64 {
     match rows {
         None => right.iter().filter(|right| !**right).count() as f64 / right.len() as f64,
@@ -161,20 +205,21 @@ fn error(right: &[bool], rows: Option<&[usize]>) -> f64 {
     }
 }
 
-/// Resampled validation rows, and resampled draws for each share.
+/// Bootstrap resample: validation rows, and the draws of training rows for each share.
 struct Resample {
     rows: Vec<usize>,
     draws: Vec<Vec<usize>>,
 }
 
-/// Predicted accuracy with twice the largest number of rows, and the gain over the fitted accuracy with that number.
+/// Predicts the accuracy with twice the largest number of rows, and the gain over the fitted accuracy at the largest
+/// number.
 fn extrapolated(shares: &[(usize, Vec<Vec<bool>>)], resample: Option<&Resample>) -> [f64; 2] {
     let (mut logs, mut weights) = (Vec::new(), 0.0);
     for (share, (rows, draws)) in shares.iter().enumerate() {
         let all: Vec<usize> = (0..draws.len()).collect();
         let picked = resample.map_or(&all, |resample| &resample.draws[share]);
         let errors = picked.iter().map(|draw| error(&draws[*draw], resample.map(|resample| &*resample.rows)));
-        // Half an error more, so that none has a logarithm.
+        // Half an error is added, so that an error rate of 0 has a logarithm.
         let validation = draws[0].len() as f64;
         let mean = (errors.sum::<f64>() / picked.len() as f64 * validation + 0.5) / (validation + 1.0);
         logs.push(((*rows as f64).ln(), mean.ln()));
@@ -184,7 +229,7 @@ fn extrapolated(shares: &[(usize, Vec<Vec<bool>>)], resample: Option<&Resample>)
     let (x, y) = (mean(|log| log.0), mean(|log| log.1));
     let covariance: f64 = logs.iter().map(|log| (log.0 - x) * (log.1 - y)).sum();
     let variance: f64 = logs.iter().map(|log| (log.0 - x).powi(2)).sum();
-    // Equal sizes have no slope.
+    // The slope is undefined if all sizes are equal.
     let slope = if variance > 0.0 { covariance / variance } else { 0.0 };
     let largest = logs.iter().map(|log| log.0).fold(f64::NEG_INFINITY, f64::max);
     let at = |log: f64| (y + slope * (log - x)).exp().min(1.0);
@@ -192,19 +237,19 @@ fn extrapolated(shares: &[(usize, Vec<Vec<bool>>)], resample: Option<&Resample>)
     [1.0 - doubled, now - doubled]
 }
 
-/// Percentile intervals of 95 %.
+/// Bootstrap percentile intervals of 95 %: of the predicted accuracy, and of the gain.
 fn intervals(shares: &[(usize, Vec<Vec<bool>>)], rng: &mut ChaCha8Rng) -> ([f64; 2], [f64; 2]) {
     let count = shares[0].1[0].len();
     let mut draw = |below: usize, count: usize| (0..count).map(|_| rng.random_range(0..below)).collect::<Vec<usize>>();
-    let mut found: Vec<[f64; 2]> = Vec::with_capacity(RESAMPLES);
+    let mut estimates: Vec<[f64; 2]> = Vec::with_capacity(RESAMPLES);
     for _ in 0..RESAMPLES {
         let rows = draw(count, count);
         let draws = shares.iter().map(|(_, draws)| draw(draws.len(), draws.len())).collect();
-        found.push(extrapolated(shares, Some(&Resample { rows, draws })));
+        estimates.push(extrapolated(shares, Some(&Resample { rows, draws })));
     }
     let mut of = |which: usize| {
-        found.sort_by(|a, b| a[which].total_cmp(&b[which]));
-        [0.025, 0.975].map(|share| found[(share * (RESAMPLES - 1) as f64).round() as usize][which])
+        estimates.sort_by(|a, b| a[which].total_cmp(&b[which]));
+        [0.025, 0.975].map(|share| estimates[(share * (RESAMPLES - 1) as f64).round() as usize][which])
     };
     (of(0), of(1))
 }
@@ -213,7 +258,8 @@ fn intervals(shares: &[(usize, Vec<Vec<bool>>)], rng: &mut ChaCha8Rng) -> ([f64;
 mod tests {
     use super::*;
 
-    /// Right answers of draws to validation rows, where rows are wrong with a probability of `error(rows)`.
+    /// Simulated answers of each draw to the validation rows. An answer is wrong with probability `error(rows)`, where
+    /// `rows` is the number of training rows.
     fn planted(validation: usize, error: impl Fn(f64) -> f64, rng: &mut ChaCha8Rng) -> Vec<(usize, Vec<Vec<bool>>)> {
         SHARES
             .map(|(divisor, draws)| {

@@ -1,4 +1,4 @@
-//! Selection of the length at which texts are cut, by trials on the frozen encoder.
+//! Selects the length at which texts are truncated, by trials on the frozen encoder.
 
 use std::time::Instant;
 
@@ -17,24 +17,26 @@ use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, LinearExits
 use crate::log_probabilities::LogProbabilities;
 use crate::outputs::{Outputs, truth_of};
 
-/// Number of standard errors by which a longer text must lower the mean loss: the one-sided test of 5 %.
+/// Number of standard errors by which longer texts must lower the mean loss: a one-sided test at the 5 % level.
 const EVIDENCE: f64 = 1.64;
-/// Share of the budget and of the time that trials may take.
+/// Maximum share of the budget and of the time that all trials together may take.
 const SHARE: f64 = 0.25;
-/// Number of texts by which the time of the trials is estimated.
+/// Number of texts on which the time of the trials is estimated.
 const PROBE: usize = 32;
-/// Minimum number of texts of a trial.
+/// Minimum number of texts for a trial.
 const LEAST: usize = 100;
 
-/// Selects the shortest length that loses nothing against the longest one.
+/// Selects the shortest maximum length of texts at which the loss is not significantly above that of the longest.
 ///
-/// `lengths` are some of the training texts at each length, ascending; `training` are all of them at the shortest. At
-/// each length, the frozen encoder runs over the texts, and the regression of the last exit is cross-fitted: each text
-/// is answered by a regression that was fitted without it. A length loses something if its losses exceed those of the
-/// longest one by more than 1.64 standard errors of the paired difference. So a longer text needs evidence.
+/// `lengths` has a sample of the training texts, truncated at each length, shortest length first. `training` has all
+/// training texts, truncated at the shortest length. In the trial of a length, the frozen encoder runs over the sample,
+/// and the regression of the last exit is cross-fitted: each text is answered by a regression that was fitted without
+/// it. A length is rejected if its mean loss exceeds the mean loss of the longest length by more than 1.64 standard
+/// errors of the paired difference.
 ///
-/// Without trials the shortest length is selected. Fewer than 100 texts have no trials. Nor has a training run whose
-/// highest rung is rung 0, or of whose budget or time they would take more than a quarter.
+/// Without trials, the shortest length is selected. There are no trials for fewer than 100 texts or fewer than two
+/// lengths, and none if the highest rung is rung 0. There are also none if they would take more than a quarter of the
+/// budget or the time of the training run.
 ///
 /// # Errors
 /// Errors of the encoder and the fits.
@@ -76,7 +78,7 @@ pub fn choose_length(
     Ok(choice)
 }
 
-/// Returns whether the mean of the losses exceeds that of the others by more than chance, in pairs.
+/// Returns whether the mean of `losses` is significantly above the mean of `others`, by a paired one-sided test.
 fn exceed(losses: &[f64], others: &[f64]) -> bool {
     let differences: Vec<f64> = losses.iter().zip(others).map(|(loss, other)| loss - other).collect();
     let rows = differences.len().max(2) as f64;
@@ -85,7 +87,7 @@ fn exceed(losses: &[f64], others: &[f64]) -> bool {
     mean > EVIDENCE * (variance / rows).sqrt()
 }
 
-/// Common settings of all trials.
+/// Classifier, settings and seed of all trials.
 struct Trials<'a> {
     classifier: &'a TextClassifier,
     settings: &'a AccelerateSettings,
@@ -93,7 +95,7 @@ struct Trials<'a> {
 }
 
 impl Trials<'_> {
-    /// Returns whether the trials of all lengths take at most their share of the budget and the time.
+    /// Estimates whether the trials of all lengths take at most their share of the budget and the time.
     fn fit_into(
         &self,
         settings: &LadderSettings,
@@ -117,7 +119,7 @@ impl Trials<'_> {
         Ok(seconds <= SHARE * time.as_secs_f64())
     }
 
-    /// Runs a trial. Returns it with the loss of each text.
+    /// Runs the trial of a length. Returns its scores, and the loss of each text.
     fn run(&self, max_length: usize, texts: &EncodedDataset) -> Result<(LengthTrial, Vec<f64>)> {
         let start = Instant::now();
         let (answers, flops) = self.answers(texts)?;
@@ -133,7 +135,7 @@ impl Trials<'_> {
         Ok((trial, losses))
     }
 
-    /// Answers of the last exit out of fold, and the FLOPs.
+    /// Cross-fits the last exit. Returns its out-of-fold answers and the FLOPs.
     fn answers(&self, texts: &EncodedDataset) -> Result<(LogProbabilities, u64)> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let settings = AccelerateSettings { side: None, least_held_out: usize::MAX, ..self.settings.clone() };
@@ -146,7 +148,7 @@ impl Trials<'_> {
     }
 }
 
-/// The encoder with an exit after its last layer alone.
+/// Builds an exit model whose only exit is after the last layer of the encoder.
 pub(super) fn last_exit(
     classifier: &TextClassifier,
     settings: &AccelerateSettings,
@@ -175,7 +177,7 @@ mod tests {
             let noise = |row: usize| if row.is_multiple_of(2) { noise } else { -noise };
             others.iter().enumerate().map(|(row, loss)| loss + rise + noise(row)).collect()
         };
-        // Noise of 1 has a standard error of 1/20.
+        // Noise of ±1 on 400 texts has a standard error of 1/20.
         assert!(exceed(&with(0.09, 1.0), &others) && !exceed(&with(0.07, 1.0), &others));
         assert!(exceed(&with(0.001, 0.0), &others), "no noise");
         assert!(!exceed(&others, &others) && !exceed(&with(-0.5, 1.0), &others));

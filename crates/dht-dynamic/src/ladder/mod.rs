@@ -1,29 +1,33 @@
-//! Training in rungs: each costs more than the one before, and is climbed only while it pays.
+//! Training in rungs: each rung builds a model at a higher cost than the rung before, and is reached only while it
+//! pays.
 //!
 //! | rung | model | cost |
 //! |---|---|---|
 //! | 0 | [exit 0](crate::exit::NgramClassifier) alone: n-grams of the text | almost nothing |
-//! | 1 | the pre-trained encoder as it is, with a logistic regression at every exit, each stacked with exit 0 | one forward pass, and the convex fits |
-//! | 2 | the encoder fine-tuned in all layers (not the word embeddings, which exit 0 reads), starting from rung 1's regression; exits fitted again | a forward and a backward pass for each pass over the rows |
+//! | 1 | the frozen pre-trained encoder, with a logistic regression at every exit, each stacked with exit 0 | one forward pass, and the convex fits |
+//! | 2 | the encoder fine-tuned in all layers (not the word embeddings, which exit 0 reads), starting from rung 1's regression; exits fitted again | a forward and a backward pass for each epoch over the rows |
 //!
-//! Fine-tuning that starts from the regression on frozen states ("linear probing, then fine-tuning", Kumar et al. 2022)
-//! does not distort what the encoder knows, and needs fewer passes than from a random head. Whether it is worth its cost
-//! depends on the task. Where an encoder's states already separate the classes, as sentence embeddings often separate
-//! topics and intents, rung 1 is as good as many passes; where they do not, as for sentiment, fine-tuning is needed.
+//! Fine-tuning starts from the regression on frozen states ("linear probing, then fine-tuning", Kumar et al. 2022).
+//! This start does not distort the encoder's features, and needs fewer passes than a random head. Whether fine-tuning
+//! is worth its cost depends on the task. If an encoder's states already separate the classes, as sentence embeddings
+//! often separate topics and intents, rung 1 is as good as many passes of fine-tuning. If they do not, as for
+//! sentiment, fine-tuning is needed.
 //!
-//! With fewer than 20 validation rows the training ends at rung 1: they cannot tell whether fine-tuning helps.
-//! Otherwise a [`NextStep`] decides after each rung and, in rung 2, at each validation. The default, [`UnlessStill`],
-//! fine-tunes for three passes, in which the learning rate rises to its peak and falls to 0; few rows are repeated for
-//! 300 steps, in up to seven passes. It ends early only where the first quarter moves the validation loss by less than
-//! 0.5 %: such an encoder does not learn from these rows at this rate. The parameters of the least validation loss are
-//! kept. The result is rung 2 where the validation loss of the finished model is at least 1 % below that of rung 1, else
-//! rung 1.
+//! A training run with fewer than 20 validation rows ends at rung 1, since so few rows cannot show whether fine-tuning
+//! helps. Otherwise a [`NextStep`] decides after each rung and, in rung 2, at each validation.
 //!
-//! Numbers have no exits. Their rung 1 is [`fit_head`], from which they are fine-tuned.
+//! Fine-tuning is planned for three passes, in which the learning rate rises to its peak and falls to 0. Few rows are
+//! repeated for 300 steps, in up to seven passes. The default rule, [`UnlessStill`], ends fine-tuning early only if the
+//! first quarter of the passes changes the validation loss by less than 0.5 %. The encoder then does not learn from the
+//! rows at this learning rate. The parameters with the lowest validation loss are used. The result is the model of
+//! rung 2 if its validation loss is at least 1 % below the loss of rung 1, and the model of rung 1 otherwise.
+//!
+//! A model of numbers has no exits. Its rung 1 is [`fit_head`], from which fine-tuning starts.
 
-// `length.rs` selects the length of the texts before the training, `learning_curve.rs` measures what more rows would give.
-// The walk is `ladder.rs`: `rung_texts.rs` decides which rows are fitted on and which judge, `rungs.rs` builds the model of
-// each rung from the steps in `fit/`, `fine_tuning.rs` plans rung 2, `tuning_run.rs` runs it, `next_step.rs` decides what pays.
+// Before training, `length.rs` selects the maximum length of the texts, and `learning_curve.rs` measures whether more
+// rows would help. `ladder.rs` runs the rungs in order. `rung_texts.rs` splits the rows into rows to fit on and rows
+// that judge, and `rungs.rs` builds the model of each rung from the steps in `fit/`. `fine_tuning.rs` plans rung 2,
+// `tuning_run.rs` runs it, and `next_step.rs` has the rule that decides whether to continue.
 
 mod fine_tuning;
 mod head;

@@ -1,13 +1,14 @@
-//! The decision whether the next step of a training pays.
+//! Rules that decide whether a training run in rungs continues.
 
 use std::fmt::Debug;
 
 use super::report::{Measurement, Rung};
 
-/// Decides whether a training goes on: after each rung, and in rung 2 at each validation.
+/// Rule that decides whether a training run in [rungs](super) continues. It is asked after each rung and, in rung 2, at
+/// each validation.
 ///
 /// # Examples
-/// A rule that climbs to rung 2 only where rung 1 makes more than one error in ten:
+/// A rule that trains rung 2 only if rung 1 has less than 90 % accuracy:
 ///
 /// ```
 /// use dht_dynamic::ladder::{Measurement, NextStep, Rung};
@@ -17,54 +18,56 @@ use super::report::{Measurement, Rung};
 ///
 /// impl NextStep for WhereErrorsRemain {
 ///     fn goes_on(&mut self, so_far: &[Measurement], next: Rung) -> bool {
-///         let accuracy = so_far.iter().rev().find_map(|found| found.accuracy);
+///         let accuracy = so_far.iter().rev().find_map(|measurement| measurement.accuracy);
 ///         next < Rung::FineTuned || accuracy.is_none_or(|accuracy| accuracy < 0.9)
 ///     }
 /// }
 /// ```
 pub trait NextStep: Debug {
-    /// Returns whether the next step is taken: the rung `next` is begun, or continued if the last measurement is of
-    /// that rung. `so_far` has all measurements, the last one being the latest; it is never empty.
+    /// Returns whether the run continues with the rung `next`, which is started, or continued if the last measurement
+    /// is of that rung. `so_far` has all measurements, oldest first, and is never empty.
     ///
-    /// A stopped and resumed training asks again with the same measurements, except for their seconds. The answer
-    /// should therefore depend on nothing else.
+    /// A run that was stopped and resumed asks again, with the same measurements except for their seconds. The answer
+    /// should therefore depend only on the measurements, and not on their seconds.
     fn goes_on(&mut self, so_far: &[Measurement], next: Rung) -> bool;
 }
 
-/// The relative change of the validation loss that counts as one.
+/// Default of [`UnlessStill::least_change`].
 const LEAST_CHANGE: f64 = 0.005;
 
-/// Goes on, unless fine-tuning leaves the validation loss where it was.
+/// Default [`NextStep`]: continues, unless fine-tuning does not change the validation loss.
 ///
-/// Rung 1 is always climbed, and rung 2 always begun, since only a trial shows whether an encoder's states suffice.
-/// Fine-tuning ends after a quarter of its [planned passes](Measurement::planned_passes), and at least three quarters of
-/// a pass, if the loss of each validation so far differs by less than [`least_change`](Self::least_change) from that of
-/// rung 1. Otherwise all passes are made, also where the loss has risen: an encoder that unlearns before it learns is
-/// better after three passes than before.
+/// Rung 1 is always trained and rung 2 is always started, since only a trial shows whether fine-tuning helps.
+/// Fine-tuning ends early if no validation loss so far differs from the loss of rung 1 by a relative change of
+/// [`least_change`](Self::least_change) or more. The rule checks this at each validation after a quarter of the
+/// [planned passes](Measurement::planned_passes), but not before three quarters of a pass. Otherwise all passes run,
+/// also if the loss has risen: some encoders get worse first, and are better after three passes.
 ///
-/// The loss is compared, not the accuracy: on a few hundred rows the accuracy of two models differs by a point by
-/// chance, and their mean losses by much less.
+/// The rule compares losses, because accuracies are too noisy: on a few hundred rows the accuracies of two models
+/// differ by a point by chance, and their mean losses by much less.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UnlessStill {
-    /// The relative change of the validation loss below which it stands still.
+    /// Minimum relative change of the validation loss for which fine-tuning continues; 0.005 by default.
     pub least_change: f64,
 }
 
-/// The part of the planned passes after which the rule is asked, and the least number of passes.
+/// Share of the planned passes after which the rule may end fine-tuning.
 const QUARTER: f64 = 0.25;
+/// Minimum number of passes after which the rule may end fine-tuning.
 const LEAST_PASSES: f64 = 0.75;
 
 impl Default for UnlessStill {
     fn default() -> Self {
-        // In the first three quarters of a pass, encoders that gained in three passes moved the loss by .8 % and 2 % (IMDB),
-        // .9 % (Yelp polarity) and 3 % or more (other sets). A small encoder that did not gain moved it by 0 to 1.0 %. No
-        // limit separates them. This one costs the small encoder some passes, and the others no accuracy.
+        // Measured in the first three quarters of a pass: encoders that gained in three passes changed the loss by
+        // 0.8 % and 2 % (IMDB), 0.9 % (Yelp polarity) and 3 % or more (other data sets). A small encoder that did not
+        // gain changed it by 0 to 1.0 %. No limit separates the two groups. At 0.5 %, the small encoder runs some
+        // passes in vain, and the other encoders lose no accuracy.
         Self { least_change: LEAST_CHANGE }
     }
 }
 
 impl UnlessStill {
-    /// Passes after which the rule may end fine-tuning that is planned for a number of passes.
+    /// Number of passes after which the rule may end fine-tuning, for a planned number of passes.
     pub(super) fn first_asked(planned_passes: f64) -> f64 {
         (QUARTER * planned_passes).max(LEAST_PASSES)
     }
@@ -75,9 +78,9 @@ impl NextStep for UnlessStill {
         let Some(last) = so_far.last().filter(|last| next == Rung::FineTuned && last.rung == Rung::FineTuned) else {
             return true;
         };
-        let Some(rung_1) = so_far.iter().rev().find(|found| found.rung < Rung::FineTuned) else { return true };
-        let moves = |found: &Measurement| (found.loss - rung_1.loss).abs() >= self.least_change * rung_1.loss;
-        let tuned = so_far.iter().filter(|found| found.rung == Rung::FineTuned);
+        let Some(rung_1) = so_far.iter().rev().find(|past| past.rung < Rung::FineTuned) else { return true };
+        let moves = |tuned: &Measurement| (tuned.loss - rung_1.loss).abs() >= self.least_change * rung_1.loss;
+        let tuned = so_far.iter().filter(|past| past.rung == Rung::FineTuned);
         last.passes < Self::first_asked(last.planned_passes) || tuned.into_iter().any(moves)
     }
 }
@@ -86,7 +89,8 @@ impl NextStep for UnlessStill {
 mod tests {
     use super::*;
 
-    /// Measurements: rungs 0 and 1, which has a loss of 1, then rung 2 at each quarter of a pass.
+    /// Creates measurements of rung 0, of rung 1 with a loss of 1, and of rung 2 with `losses` at each quarter of a
+    /// pass.
     fn quarters(planned_passes: f64, losses: &[f64]) -> Vec<Measurement> {
         let at = |rung, passes, loss| Measurement {
             rung,
@@ -109,11 +113,11 @@ mod tests {
         assert!(goes_on(3.0, &[]), "a trial");
         assert!(goes_on(3.0, &[1.0, 1.0]), "too early");
         assert!(!goes_on(3.0, &[1.004, 0.998, 0.996]));
-        // A rise is a movement, and what has moved goes on.
+        // A rise is a change, too. After a change, all passes run.
         for moved in [[1.006, 1.0, 1.0], [1.0, 0.994, 0.999]] {
             assert!(goes_on(3.0, &moved) && goes_on(3.0, &[moved[0], moved[1], 1.0, 1.0, 1.0, 1.0]));
         }
-        // Few rows are repeated in more passes, and a short budget ends before the question.
+        // With seven planned passes the rule is asked later; with one, after three quarters of the pass.
         assert!(goes_on(7.0, &[1.0; 6]) && !goes_on(7.0, &[1.0; 7]));
         assert!(goes_on(1.0, &[1.0; 2]) && !goes_on(1.0, &[1.0; 3]));
         assert!(UnlessStill::default().goes_on(&quarters(0.0, &[])[..1], Rung::Frozen));

@@ -1,4 +1,4 @@
-//! Scores and costs of the rungs.
+//! Report on a training run in rungs: scores and costs of the rungs, and the events of the run.
 
 use std::time::Duration;
 
@@ -8,48 +8,51 @@ use serde::Serialize;
 use super::length_choice::LengthChoice;
 use crate::fit::FitStep;
 
-/// A rung of the [ladder](super).
+/// Rung of a [ladder](super): one of three models, in ascending order of cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rung {
-    /// Exit 0 alone.
+    /// Rung 0: the n-gram exit alone.
     Ngrams,
-    /// Logistic regressions on the states of the frozen encoder.
+    /// Rung 1: logistic regressions on the states of the frozen encoder.
     Frozen,
-    /// The fine-tuned encoder.
+    /// Rung 2: the fine-tuned encoder, with exits.
     FineTuned,
 }
 
 impl Rung {
-    /// All rungs, the cheapest first.
+    /// All rungs, cheapest first.
     pub const ALL: [Self; 3] = [Self::Ngrams, Self::Frozen, Self::FineTuned];
 }
 
-/// Score and cost at one point of a training. With fewer than 20 validation rows that are a part of the same data,
-/// rungs 0 and 1 are scored on all rows, each by models that were fitted without it.
+/// Score and cost at one point of a training run in rungs.
+///
+/// Scores are measured on the validation rows. If there are fewer than 20, and they
+/// [join](super::LadderTexts::joins) the training rows, rungs 0 and 1 are scored on all rows instead. Each row is then
+/// answered by models that were fitted without it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Measurement {
-    /// The rung.
+    /// Rung that was measured.
     pub rung: Rung,
-    /// Passes of fine-tuning over the training rows so far; 0 below rung 2.
+    /// Number of fine-tuning passes over the training rows so far; 0 below rung 2.
     pub passes: f64,
-    /// Passes that fine-tuning was planned for; 0 below rung 2.
+    /// Planned number of fine-tuning passes; 0 below rung 2.
     pub planned_passes: f64,
-    /// Accuracy of all layers on the validation rows, stacked with exit 0. `None` during fine-tuning, where only the
+    /// Accuracy of all layers, stacked with exit 0, on the validation rows. `None` during fine-tuning, when only the
     /// loss is measured.
     pub accuracy: Option<f64>,
     /// Mean loss of the stacked answers on the validation rows, in nats.
     pub loss: f64,
-    /// FLOPs of the training so far, from the first rung on: forward and backward passes, convex fits and validation.
+    /// FLOPs of the run so far, rungs below included: forward and backward passes, convex fits and validation.
     pub flops: u64,
-    /// These FLOPs in passes of fine-tuning over the training rows, forward and backward.
+    /// Cost of the run so far: its FLOPs, divided by the FLOPs of one fine-tuning pass over the training rows.
     pub cost: f64,
-    /// Wall-clock seconds so far, without those of an earlier run that was stopped.
+    /// Wall-clock seconds since the run was started or resumed.
     pub seconds: f64,
 }
 
-/// Event of a training in rungs.
+/// Progress event of a training run in rungs.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LadderEvent<'a> {
@@ -57,78 +60,78 @@ pub enum LadderEvent<'a> {
     Measured(&'a Measurement),
     /// A learning rate was tried.
     Rate {
-        /// The peak learning rate.
+        /// Peak learning rate of the trial.
         rate: f64,
-        /// Mean validation loss of the stacked answers, in nats; infinite for a training that diverged.
+        /// Mean validation loss of the stacked answers, in nats; infinite if the trial diverged.
         loss: f64,
     },
-    /// Fine-tuning begins. Until [`FineTuningEnded`](Self::FineTuningEnded) a request to stop is obeyed.
+    /// Fine-tuning begins. The run obeys a request to stop until [`FineTuningEnded`](Self::FineTuningEnded).
     FineTuningStarted {
-        /// Its passes over the training rows.
+        /// Planned number of passes over the training rows.
         passes: f64,
-        /// Estimate of the time until the model is complete, exits included: if the rule ends fine-tuning as early as it
-        /// may, and if all passes are made.
+        /// Estimated time until the model is complete, exits included. The first estimate is for a rule that ends
+        /// fine-tuning as early as possible, the second for all planned passes.
         time: (Duration, Duration),
     },
-    /// A step of fitting exits, and how far it is.
+    /// Exits are being fitted.
     Fitting(FitStep),
-    /// An event of fine-tuning.
+    /// The trainer reports an event of fine-tuning.
     Training(Event<'a>),
-    /// Fine-tuning is over.
+    /// Fine-tuning has ended.
     FineTuningEnded,
 }
 
-/// Why a training ended at its rung.
+/// Reason why a training run in rungs ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Stop {
-    /// The [`NextStep`](super::NextStep) decided so.
+    /// The [`NextStep`](super::NextStep) decided not to continue.
     Rule,
-    /// There are fewer than 20 validation rows, too few to tell whether fine-tuning helps.
+    /// There are fewer than 20 validation rows, too few to measure whether fine-tuning helps.
     FewRows,
     /// The highest rung was reached, and fine-tuning ran all its passes.
     Top,
     /// The next step would exceed the budget of FLOPs.
     Budget,
-    /// The next step would exceed the time.
+    /// The next step would exceed the time limit.
     Time,
-    /// The user [finished](super::LadderSettings::finish) a stopped training.
+    /// The user [finished](super::LadderSettings::finish) a stopped run.
     Finished,
 }
 
-/// Report of a training in rungs.
+/// Report on a training run in rungs: all measurements, the result and the total cost.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LadderReport {
-    /// All measurements, in their order.
+    /// Measurements, oldest first.
     pub measurements: Vec<Measurement>,
-    /// The rung of the model.
+    /// Rung of the resulting model.
     pub rung: Rung,
-    /// Why no further step was taken.
+    /// Reason why the run ended.
     pub stop: Stop,
-    /// FLOPs of the training in total.
+    /// FLOPs of the run in total.
     pub flops: u64,
-    /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`, as in
-    /// [`Report`](crate::accelerate::Report).
+    /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`. They are counted as in
+    /// [`Report::flops_of_fits`](crate::accelerate::Report::flops_of_fits).
     pub flops_of_fits: u64,
-    /// FLOPs of one pass of fine-tuning over the training rows: forward and backward.
+    /// FLOPs of one fine-tuning pass over the training rows, forward and backward.
     pub pass_flops: u64,
-    /// Passes of fine-tuning in total, including those of a rung that was not kept.
+    /// Number of fine-tuning passes in total, also if the result is the model of a lower rung.
     pub passes: f64,
     /// Peak learning rate of rung 2.
     pub learning_rate: f64,
-    /// Wall-clock seconds in total, without those of the trials of lengths.
+    /// Wall-clock seconds since the run was started or resumed, without the trials of lengths.
     pub seconds: f64,
-    /// The maximum length of a text in tokens and the trials that selected it, where there were trials. Their FLOPs are
-    /// included in `flops`.
+    /// Maximum length of a text and the trials that [selected](super::choose_length) it; `None` without trials. The
+    /// FLOPs of the trials are included in `flops`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub length: Option<LengthChoice>,
 }
 
 impl LadderReport {
-    /// The last accuracy that was measured on a rung; `None` for a rung that was not climbed.
+    /// Last measured accuracy of a rung; `None` if the rung was not measured.
     pub fn accuracy(&self, rung: Rung) -> Option<f64> {
-        self.measurements.iter().rev().filter(|found| found.rung == rung).find_map(|found| found.accuracy)
+        self.measurements.iter().rev().filter(|past| past.rung == rung).find_map(|past| past.accuracy)
     }
 }

@@ -1,4 +1,4 @@
-//! The model of a rung, with what later rungs and reports read.
+//! Model of a rung, with the results that later rungs and reports use.
 
 use dht_transformer::EncodedDataset;
 
@@ -7,7 +7,7 @@ use crate::fit::{AccelerateSettings, ExitStates, FitTexts, Report};
 use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 
-/// The model of a rung, and its loss.
+/// Model of a rung, with its report and its validation loss.
 pub(super) struct RungModel {
     pub(super) rung: Rung,
     pub(super) model: DynamicModel,
@@ -18,21 +18,21 @@ pub(super) struct RungModel {
     pub(super) out_of_fold: Option<OutOfFold>,
 }
 
-/// Rung 1's states of the frozen encoder, with the texts and settings of its fits.
+/// Texts, settings and frozen states on which rung 1 was fitted.
 pub(super) struct FrozenFit {
     pub(super) settings: AccelerateSettings,
     pub(super) texts: FitTexts,
     pub(super) states: ExitStates,
 }
 
-/// Answers of a model's stages to texts that its exits were fitted on, each by other exits, fitted without that text.
+/// Out-of-fold answers of a model's stages: each text is answered by exits that were fitted without it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OutOfFold {
-    /// Training and validation texts.
+    /// Training texts, followed by the validation texts.
     pub texts: EncodedDataset,
-    /// Answers of each stage, as in [`stage_log_probabilities`](DynamicModel::stage_log_probabilities).
+    /// Stacked answers of each stage, as from [`stage_log_probabilities`](DynamicModel::stage_log_probabilities).
     pub stages: Vec<LogProbabilities>,
-    /// Answers of the last exit, not stacked.
+    /// Answers of the last exit alone, without stacking.
     pub alone: LogProbabilities,
 }

@@ -1,4 +1,4 @@
-//! The texts that rungs 0 and 1 are fitted on, and those that judge them.
+//! Texts that rungs 0 and 1 are fitted on, and rows that judge the rungs.
 
 use std::borrow::Cow;
 
@@ -12,15 +12,16 @@ use crate::fit::{AccelerateSettings, Texts, append};
 use crate::log_probabilities::LogProbabilities;
 use crate::outputs::{Outputs, truth_of};
 
-/// Validation rows without which rung 2 is not climbed: fewer cannot tell whether it helps.
+/// Minimum number of validation rows for rung 2: fewer rows cannot show whether fine-tuning helps.
 pub(super) const LEAST_JUDGES: usize = 20;
 
-/// The texts of rungs 0 and 1. Where validation texts are few and a part of the same data, all texts are cross-fitted.
+/// Texts of rungs 0 and 1. If the validation texts are few, and may join the training texts, all texts are
+/// cross-fitted.
 pub(super) struct RungTexts<'a> {
     training: &'a EncodedDataset,
-    /// Training texts, followed by the validation texts, where all are cross-fitted.
+    /// Training texts, followed by the validation texts, if all are cross-fitted; `None` otherwise.
     joined: Option<EncodedDataset>,
-    /// The rows of `joined` that judge.
+    /// Rows of `joined` on which the rungs are scored.
     judges: Vec<usize>,
     judged_labels: Vec<u32>,
 }
@@ -35,7 +36,7 @@ impl<'a> RungTexts<'a> {
         let mut joined = training.clone();
         append(&mut joined, validation.samples.iter().cloned());
         joined.truncated_rows += validation.truncated_rows;
-        // A handful of validation rows says too little: then all rows judge.
+        // A few validation rows are too few to score a rung: all rows are then used.
         let first = if validation.len() < LEAST_JUDGES { 0 } else { training.len() };
         let judged_labels = truth_of(&joined).split_off(first * Outputs::of_texts(&joined).decisions());
         Ok(Self { training, judges: (first..joined.len()).collect(), joined: Some(joined), judged_labels })
@@ -45,7 +46,7 @@ impl<'a> RungTexts<'a> {
         self.joined.as_ref().unwrap_or(self.training)
     }
 
-    /// All texts, where they are cross-fitted.
+    /// Training and validation texts, if they are cross-fitted; `None` otherwise.
     pub(super) fn joined(&self) -> Option<&EncodedDataset> {
         self.joined.as_ref()
     }
@@ -54,17 +55,18 @@ impl<'a> RungTexts<'a> {
         self.joined
     }
 
-    /// The rows of the validation texts among all texts.
+    /// Rows of the validation texts in the joined texts.
     pub(super) fn validation_rows(&self) -> Vec<usize> {
         (self.training.len()..self.fitted_on().len()).collect()
     }
 
-    /// The labels of the rows that judge.
+    /// Labels of the rows on which the rungs are scored.
     pub(super) fn judged_labels(&self) -> &[u32] {
         &self.judged_labels
     }
 
-    /// The answers to the rows that judge, from those to the validation texts or, out of fold, to all texts.
+    /// Selects the answers to the rows on which the rungs are scored. `answers` are the out-of-fold answers to all
+    /// texts if they are cross-fitted, and otherwise the answers to the validation texts.
     pub(super) fn judged<'b>(&self, answers: &'b LogProbabilities) -> Cow<'b, LogProbabilities> {
         match self.joined {
             Some(_) => Cow::Owned(answers.select(&self.judges)),
@@ -72,7 +74,7 @@ impl<'a> RungTexts<'a> {
         }
     }
 
-    /// The answers of exit 0 to the rows that judge.
+    /// Answers of exit 0 to the rows on which the rungs are scored.
     pub(super) fn judged_by_front<'b>(
         &self,
         front: &'b NgramFit,

@@ -21,7 +21,7 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, SeenTexts};
 
 impl Ladder<'_> {
-    /// Rung 0: a model whose answers are those of exit 0 at every depth.
+    /// Builds rung 0: a model that gives the answer of exit 0 at every depth.
     pub(super) fn ngrams_alone<R: Rng + ?Sized>(
         &mut self,
         front: NgramFit,
@@ -60,7 +60,8 @@ impl Ladder<'_> {
         Ok(RungModel { rung: Rung::Ngrams, model, exits: report, loss, losses, out_of_fold })
     }
 
-    /// Rung 1: regressions on the states of the encoder as it is, which are returned for the start of rung 2.
+    /// Builds rung 1: regressions on the states of the frozen encoder. Also returns the states, from which rung 2
+    /// starts.
     pub(super) fn frozen<R: Rng + ?Sized>(
         &mut self,
         front: &NgramFit,
@@ -102,8 +103,9 @@ impl Ladder<'_> {
         Ok((rung, FrozenFit { settings, texts, states }))
     }
 
-    /// The classifier with the last regression of rung 1. If texts are cross-fitted, that regression has learned the
-    /// validation rows, too, and another one is fitted on the same states without them.
+    /// Creates a classifier whose last layer is the last regression of rung 1. If the texts are cross-fitted, that
+    /// regression has learned from the validation rows. Another regression is then fitted on the states without these
+    /// rows.
     pub(super) fn head_of_rung_1<R: Rng + ?Sized>(
         &mut self,
         rung_1: &RungModel,
@@ -120,8 +122,8 @@ impl Ladder<'_> {
         model.classifier_at(layers)
     }
 
-    /// Rung 2: exits on the fine-tuned encoder. `front` is the fit of exit 0, if it has not learned from the validation
-    /// rows.
+    /// Builds rung 2: exits on the fine-tuned encoder. `front` is the exit 0 of rung 0, or `None` to fit another one
+    /// because that one has learned from the validation rows.
     pub(super) fn fine_tuned<R: Rng + ?Sized>(
         &mut self,
         tuned: &TextClassifier,

@@ -1,4 +1,4 @@
-//! Settings and texts of a training in rungs.
+//! Settings and texts of a training run in rungs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,38 +14,59 @@ use super::report::Rung;
 use crate::error::{Error, Result};
 use crate::fit::{AccelerateSettings, Targets};
 
-/// The settings of [`climb`](super::climb).
+/// Settings of [`climb`](super::climb), which trains a model in rungs.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use dht_dynamic::ladder::{LadderSettings, Rung};
+///
+/// // No fine-tuning, and at most ten minutes.
+/// let settings = LadderSettings {
+///     most: Rung::Frozen,
+///     time: Some(Duration::from_secs(600)),
+///     ..LadderSettings::default()
+/// };
+/// settings.check()?;
+/// // The lowest rung must not be above the highest.
+/// assert!(LadderSettings { least: Rung::FineTuned, ..settings }.check().is_err());
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct LadderSettings {
-    /// The rung that is reached whatever the [`NextStep`](super::NextStep) says.
+    /// Lowest rung at which the [`NextStep`](super::NextStep) may end the run; rung 0 by default.
     pub least: Rung,
-    /// The highest rung.
+    /// Highest rung that may be trained; rung 2 by default.
     pub most: Rung,
-    /// Settings of rung 2: batches, optimiser, schedule, seed. `epochs` is the largest number of passes: three are planned,
-    /// or as many as 300 steps take, and all of these passes where rung 2 is the [least](Self::least).
+    /// Settings of fine-tuning in rung 2: batches, optimiser, schedule and seed. `epochs` is the maximum number of
+    /// passes, 7 by default. Three passes are planned, or more if three passes have fewer than 300 steps. If rung 2 is
+    /// the [lowest](Self::least) rung, all `epochs` are planned.
     pub fine_tuning: TrainSettings,
-    /// Settings of exits and exit 0.
+    /// Settings of the exits, including the n-gram exit (exit 0).
     pub exits: AccelerateSettings,
-    /// The largest cost of the training, as a share of three passes of fine-tuning over the training rows; `None` for no
-    /// limit. Steps that would cost more are not taken, or taken on fewer rows. Exit 0 is fitted in any case.
+    /// Maximum cost of the run, as a share of the FLOPs of three fine-tuning passes over the training rows; `None`, the
+    /// default, for no limit. A step that would exceed the limit is skipped, or runs on fewer rows. Exit 0 is always
+    /// fitted.
     pub budget: Option<f64>,
-    /// The longest time of the training; `None` for no limit. Steps are planned by the time that rung 1 took, and
-    /// fine-tuning ends when the time is up. With it, two runs may differ.
+    /// Maximum time of the run; `None`, the default, for no limit. Fine-tuning is planned by the measured time of rung
+    /// 1, and ends when its share of the time is over. With a time limit, the results of two runs may differ.
     pub time: Option<Duration>,
-    /// The directory for the state of rung 2, from which a stopped training resumes; `None` to save nothing. Rungs 0
-    /// and 1 are computed again; the learning rate and the number of passes are those of the first start.
+    /// Directory for the checkpoint of rung 2, from which a stopped run resumes; `None`, the default, to save nothing.
+    /// A resumed run computes rungs 0 and 1 again. It keeps the learning rate and the number of passes of the first
+    /// start.
     pub checkpoints: Option<PathBuf>,
-    /// Request to stop: the training saves its state and ends with
-    /// [`Error::Stopped`](dht_transformer::Error::Stopped). It is read in rung 2.
+    /// Flag by which another thread stops the run: the run then saves its checkpoint and ends with
+    /// [`Error::Stopped`](dht_transformer::Error::Stopped). The flag is read during rung 2 only.
     pub stop: Option<Arc<AtomicBool>>,
-    /// True to end fine-tuning where its saved state is, with the best parameters so far; without a state, to end with
-    /// rung 1.
+    /// True to finish a stopped run without further training: fine-tuning ends at its checkpoint, with the best
+    /// parameters so far. Without a checkpoint, the run ends with rung 1.
     pub finish: bool,
-    /// Peak learning rates of rung 2 to choose from: each is tried for one pass over at most 2,000 training rows, and
-    /// the one with the smallest validation loss is taken. Empty for the rate of [`fine_tuning`](Self::fine_tuning).
+    /// Peak learning rates of rung 2 to select from; empty, the default, for the rate of
+    /// [`fine_tuning`](Self::fine_tuning). Each rate is tried for one pass over at most 2,000 training rows, and the
+    /// rate with the lowest validation loss is used.
     pub rates: Vec<f64>,
-    /// The trials by which the length of the texts [was selected](super::choose_length), whose FLOPs the training counts;
-    /// `None` without trials.
+    /// Selected length of the texts, with the trials of [`choose_length`](super::choose_length); `None` without trials.
+    /// The FLOPs of the trials are added to those of the run.
     pub length: Option<LengthChoice>,
 }
 
@@ -67,37 +88,39 @@ impl Default for LadderSettings {
     }
 }
 
-/// Files in the directory of checkpoints: state and plan of rung 2.
+/// File name of the checkpoint of rung 2.
 const STATE: &str = "fine-tuning.checkpoint";
+/// File name of the plan of rung 2.
 const PLAN: &str = "fine-tuning.json";
 
-/// Learning rate and extent of rung 2. A resumed training keeps them, whatever limits have changed.
+/// Learning rate, rows and passes of rung 2. A resumed run keeps its plan, even if budget or time limit have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) learning_rate: f64,
-    /// Training rows, which are fewer than all for a part of a pass, and passes over them.
+    /// Number of training rows. For less than one pass, it is below the number of all rows.
     pub(super) rows: usize,
+    /// Number of passes over the rows.
     pub(super) epochs: usize,
 }
 
 impl LadderSettings {
-    /// Path of the state of rung 2, if it is to be saved.
+    /// Path of the checkpoint of rung 2; `None` if nothing is to be saved.
     pub(super) fn state(&self) -> Option<PathBuf> {
         self.checkpoints.as_ref().map(|folder| folder.join(STATE))
     }
 
-    /// Returns whether there is a state of rung 2.
+    /// Returns whether there is a checkpoint of rung 2.
     pub(super) fn has_state(&self) -> bool {
         self.state().is_some_and(|path| path.exists())
     }
 
-    /// Plan of the stopped training whose state there is.
+    /// Reads the plan of a stopped run; `None` if there is no checkpoint.
     pub(super) fn plan(&self) -> Option<Plan> {
         let path = self.checkpoints.as_ref().filter(|_| self.has_state())?.join(PLAN);
         serde_json::from_slice(&read_file(path, FileKind::Description).ok()?).ok()
     }
 
-    /// Writes the plan beside the state.
+    /// Writes the plan to the directory of checkpoints.
     pub(super) fn save_plan(&self, plan: Plan) -> Result<()> {
         let Some(folder) = &self.checkpoints else { return Ok(()) };
         let json = serde_json::to_string(&plan).map_err(|error| Error::argument("plan", "numbers", error))?;
@@ -129,15 +152,15 @@ impl LadderSettings {
     }
 }
 
-/// The texts of a training in rungs.
+/// Training and validation texts of a training run in rungs.
 #[derive(Debug, Clone, Copy)]
 pub struct LadderTexts<'a> {
     /// Texts to train on.
     pub training: &'a EncodedDataset,
-    /// Texts on which every choice is made.
+    /// Texts on which rungs, learning rates and speeds are selected.
     pub validation: &'a EncodedDataset,
-    /// True if the validation texts are a part of the same data, so that exits may be fitted on them, too. Where they are
-    /// fewer than [`least_held_out`](AccelerateSettings::least_held_out), rungs 0 and 1 then use all texts by
-    /// cross-fitting: each text is answered by models that were fitted without it.
+    /// True if exits may be fitted on the validation texts, too, because they come from the same data as the training
+    /// texts. If there are then fewer validation texts than [`least_held_out`](AccelerateSettings::least_held_out),
+    /// rungs 0 and 1 are cross-fitted on all texts: each text is answered by models that were fitted without it.
     pub joins: bool,
 }

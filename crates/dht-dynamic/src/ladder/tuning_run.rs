@@ -1,4 +1,4 @@
-//! A run of fine-tuning: it is scored by its stacked answers, and ends early where the rule or the clock says so.
+//! Fine-tuning run of rung 2: scored by its stacked answers, and ended early by the rule or the time limit.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -20,27 +20,28 @@ use crate::log_probabilities::LogProbabilities;
 
 /// Optimiser steps between two checkpoints.
 pub(super) const CHECKPOINT_STEPS: u64 = 200;
-/// Validations in each pass, and the largest number of steps between two of them.
+/// Number of validations in each pass.
 const VALIDATIONS: usize = 4;
+/// Maximum number of steps between two validations.
 const MOST_STEPS: usize = 300;
 
-/// Steps between two validations, in passes of this number of steps.
+/// Number of steps between two validations, for passes of `steps_of_pass` steps.
 pub(super) fn steps_between(steps_of_pass: usize) -> usize {
     steps_of_pass.div_ceil(VALIDATIONS).min(MOST_STEPS)
 }
 
-/// The validation rows, on which every choice is made.
+/// Validation rows of a training run, with the answers of exit 0.
 pub(super) struct Validation<'a> {
     pub(super) texts: &'a EncodedDataset,
     pub(super) labels: Vec<u32>,
-    /// Answers of exit 0, which has not learned from these rows.
+    /// Answers of exit 0, which has not learned from the validation rows.
     pub(super) front: LogProbabilities,
-    /// FLOPs of the full model on these rows.
+    /// FLOPs of the full model on the validation rows.
     pub(super) flops: u64,
 }
 
 impl Validation<'_> {
-    /// Stacks a classifier's answers with those of exit 0. Also returns the FLOPs of the fit.
+    /// Stacks the answers of a classifier with the answers of exit 0. Also returns the FLOPs of fitting the weights.
     pub(super) fn stacked(&self, classifier: &TextClassifier, batch_size: usize) -> Result<(LogProbabilities, u64)> {
         let own = LogProbabilities::of_classifier(classifier, self.texts, batch_size)?;
         let (stacker, flops) = Stacker::fit_counted(&self.front, &own, &self.labels)?;
@@ -48,14 +49,14 @@ impl Validation<'_> {
     }
 }
 
-/// Fine-tuning that is scored by its stacked answers: the score is the geometric mean of the true classes'
-/// probabilities, exp(−loss).
+/// Fine-tuning objective that is scored by the stacked answers to the validation rows. The score is exp(−loss), the
+/// geometric mean of the true classes' probabilities.
 struct Stacked<'a> {
     tuning: FineTuning,
     validation: &'a Validation<'a>,
-    /// FLOPs of the validations.
+    /// FLOPs of all validations.
     flops: Cell<u64>,
-    /// FLOPs of the stacking fits on their answers.
+    /// FLOPs of fitting the stacking weights at all validations.
     flops_of_fits: Cell<u64>,
 }
 
@@ -114,45 +115,47 @@ impl Objective for Stacked<'_> {
     }
 }
 
-/// Fine-tuning that is to run.
+/// Plan and limits of a fine-tuning run.
 pub(super) struct TuningRun<'a> {
     pub(super) settings: TrainSettings,
     pub(super) training: &'a EncodedDataset,
     pub(super) validation: &'a Validation<'a>,
     pub(super) checkpoint: Option<CheckpointSettings>,
     pub(super) stop: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
-    /// The time at which it ends.
+    /// Time at which fine-tuning ends, with a time limit.
     pub(super) deadline: Option<Instant>,
-    /// FLOPs: of one pass over all training rows, before this run, and of its steps.
+    /// FLOPs of one pass over all training rows.
     pub(super) pass_flops: u64,
+    /// FLOPs of the training before fine-tuning.
     pub(super) flops_before: u64,
+    /// FLOPs of all planned steps.
     pub(super) flops: u64,
-    /// Steps between two validations.
+    /// Number of steps between two validations.
     pub(super) every: usize,
-    /// Passes over all training rows.
+    /// Planned number of passes over all training rows.
     pub(super) passes: f64,
-    /// False to run to the end whatever the rule says.
+    /// True to ask the rule at each validation; false to run all steps.
     pub(super) asks: bool,
-    /// True to end where the saved state is.
+    /// True to end at the checkpoint, without further steps.
     pub(super) finish: bool,
     pub(super) start: Instant,
 }
 
-/// The classifier after a run.
+/// Result of a fine-tuning run: the classifier, and the cost of the run.
 pub(super) struct Tuned {
     pub(super) classifier: TextClassifier,
     /// FLOPs of the steps and of the validations.
     pub(super) flops: u64,
-    /// FLOPs of the fits of the stacking, which are not in `flops`.
+    /// FLOPs of fitting the stacking weights, which are not included in `flops`.
     pub(super) flops_of_fits: u64,
-    /// The share of the run that was made.
+    /// Share of the planned steps that ran.
     pub(super) share: f64,
-    /// Why the run ended before its last step.
+    /// Reason why the run ended before its last step; `None` if it ran all steps.
     pub(super) stop: Option<Stop>,
 }
 
 impl TuningRun<'_> {
-    /// Fine-tunes a classifier. It ends with its best parameters on the validation rows.
+    /// Fine-tunes a classifier. The result has the best parameters on the validation rows.
     pub(super) fn run(
         self,
         classifier: TextClassifier,
@@ -182,11 +185,12 @@ impl TuningRun<'_> {
     }
 }
 
-/// Reports a run, and ends it where the rule or the clock says so.
+/// Observer that reports a fine-tuning run, and ends it when the rule or the time limit requires.
 struct Watch<'a, 'b> {
     run: TuningRun<'b>,
-    /// Steps of the run, and those taken.
+    /// Planned number of steps.
     steps: u64,
+    /// Number of steps that have run.
     done: u64,
     so_far: &'a mut Vec<Measurement>,
     next: &'a mut dyn NextStep,
@@ -196,14 +200,14 @@ struct Watch<'a, 'b> {
 
 impl Watch<'_, '_> {
     fn validated(&mut self, record: &StepRecord) {
-        // The end is measured by the caller, with the best parameters.
+        // The caller measures the last step, with the best parameters.
         if record.step >= self.steps || self.stop.is_some() {
             return;
         }
         self.done = record.step;
         let (share, checks) = (
             record.step as f64 / self.steps as f64,
-            1 + self.so_far.iter().rev().take_while(|found| found.accuracy.is_none()).count() as u64,
+            1 + self.so_far.iter().rev().take_while(|past| past.accuracy.is_none()).count() as u64,
         );
         let flops = self.run.flops_before + (share * self.run.flops as f64) as u64 + checks * self.run.validation.flops;
         let measured = Measurement {

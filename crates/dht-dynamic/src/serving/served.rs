@@ -1,4 +1,4 @@
-//! The model of an engine: a full classifier or a dynamic model.
+//! Model that an engine serves: a full classifier or a dynamic model.
 
 use dht_transformer::{BertConfig, EncodedDataset, ForwardContext, PackedBatch, Sample, Task, TextClassifier};
 
@@ -7,13 +7,13 @@ use crate::model::DynamicModel;
 use crate::prediction::{BatchPredictions, Predictor};
 use crate::route::ModelShape;
 
-/// A model that answers texts. A clone is another handle on the same weights.
+/// Model that an [`Engine`](crate::Engine) serves: a full classifier or a dynamic model. A clone shares its weights.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ServedModel {
-    /// A classifier of any [`Task`] that runs all layers for every text.
+    /// Classifier of any [`Task`] that runs all layers for every text.
     Classifier(Box<TextClassifier>),
-    /// A model of classes or of several labels whose depth varies by text.
+    /// Model of classes or of several labels whose depth varies by text.
     Dynamic(Box<DynamicModel>),
 }
 
@@ -30,7 +30,7 @@ impl From<DynamicModel> for ServedModel {
 }
 
 impl ServedModel {
-    /// The configuration of its encoder.
+    /// Configuration of the encoder.
     pub fn config(&self) -> &BertConfig {
         match self {
             Self::Classifier(model) => model.encoder().config(),
@@ -38,7 +38,7 @@ impl ServedModel {
         }
     }
 
-    /// The number of layers and heads of the encoder.
+    /// Number of layers and attention heads of the encoder.
     pub fn shape(&self) -> ModelShape {
         match self {
             Self::Classifier(model) => {
@@ -48,7 +48,7 @@ impl ServedModel {
         }
     }
 
-    /// The task of the model, which defines the meaning of its outputs.
+    /// Task of the model, which defines the meaning of its outputs.
     pub fn task(&self) -> Task {
         match self {
             Self::Classifier(model) => model.task(),
@@ -56,7 +56,7 @@ impl ServedModel {
         }
     }
 
-    /// The number of classes, labels or values.
+    /// Number of classes, labels or values that the model predicts for a text.
     pub fn outputs(&self) -> usize {
         match self {
             Self::Classifier(model) => model.classifier().classes(),
@@ -64,15 +64,15 @@ impl ServedModel {
         }
     }
 
-    /// Returns whether an n-gram exit before the first layer reads the whole text.
+    /// Returns whether the model has an n-gram exit, which also reads the tokens beyond the encoder's limit.
     pub fn reads_rest(&self) -> bool {
         matches!(self, Self::Dynamic(model) if model.front().is_some())
     }
 
-    /// The dynamic model.
+    /// Returns the dynamic model.
     ///
     /// # Errors
-    /// [`Error::Argument`] for any other model.
+    /// [`Error::Argument`] if the model is a classifier that runs all layers.
     pub fn dynamic(&self) -> Result<&DynamicModel> {
         match self {
             Self::Dynamic(model) => Ok(model),
@@ -82,7 +82,7 @@ impl ServedModel {
         }
     }
 
-    /// Returns a model whose answer to a text does not depend on the other texts of its batch.
+    /// Converts the model so that its answer to a text does not depend on the other texts of its batch.
     #[must_use]
     pub fn independent(self) -> Self {
         match self {
@@ -91,7 +91,7 @@ impl ServedModel {
         }
     }
 
-    /// The model's speed; `None` for a model with a single speed.
+    /// Speed of the model; `None` for a model with a single speed.
     pub fn speed(&self) -> Option<f64> {
         match self {
             Self::Classifier(_) => None,
@@ -99,10 +99,11 @@ impl ServedModel {
         }
     }
 
-    /// Returns this model at another speed; see [`DynamicModel::with_speed`].
+    /// Returns a copy of the model at another [speed](DynamicModel::with_speed), with the same weights.
     ///
     /// # Errors
-    /// As [`DynamicModel::with_speed`]; [`Error::Argument`] for a classifier.
+    /// * [`Error::Argument`] if the model is a classifier that runs all layers.
+    /// * Errors of [`DynamicModel::with_speed`].
     pub fn with_speed(&self, speed: f64) -> Result<Self> {
         Ok(self.dynamic()?.with_speed(speed)?.into())
     }

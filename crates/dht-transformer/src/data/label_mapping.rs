@@ -12,8 +12,9 @@ const LISTED: usize = 20;
 /// Prefix of placeholder class names, as `transformers` writes them.
 const PLACEHOLDER: &str = "LABEL_";
 
-/// Mapping from the labels in a file to classes. [`DatasetReader::labels`](crate::DatasetReader::labels) documents the
-/// matching rules. `Display` lists the pairs.
+/// Mapping from the labels in a file to classes.
+///
+/// [`DatasetReader::with_labels`](crate::DatasetReader::with_labels) documents the matching rules. `Display` lists the pairs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LabelMapping {
     /// Pairs of a label in the file and its class name, one for each label.

@@ -93,7 +93,11 @@ impl NamedDataset {
         let column = |name: &str| Column::Name(name.into());
         let kind = if self.has_numbers() { LabelKind::Number } else { LabelKind::Class };
         let text = self.text.iter().map(|name| column(name));
-        DatasetReader::new().label_column(column("label")).label_kind(kind).text_columns(text).pair(self.pair)
+        DatasetReader::new()
+            .with_label_column(column("label"))
+            .with_label_kind(kind)
+            .with_text_columns(text)
+            .with_pair(self.pair)
     }
 
     /// Returns a reader for the original files of a data set, as its authors distribute them. The name of the directory
@@ -104,11 +108,11 @@ impl NamedDataset {
         let columns = |label: &str, texts: [&str; 2]| {
             let column = |name: &str| Column::from(name);
             let texts = texts.into_iter().filter(|name| !name.is_empty()).map(column);
-            DatasetReader::new().label_column(column(label)).text_columns(texts)
+            DatasetReader::new().with_label_column(column(label)).with_text_columns(texts)
         };
         match &*name {
-            "ag_news" | "dbpedia_14" => columns("0", ["1", "2"]).header(false),
-            "cola" => columns("1", ["3", ""]).header(false),
+            "ag_news" | "dbpedia_14" => columns("0", ["1", "2"]).with_header(false),
+            "cola" => columns("1", ["3", ""]).with_header(false),
             "rte" => columns("label", ["sentence1", "sentence2"]),
             _ => DatasetReader::new(),
         }

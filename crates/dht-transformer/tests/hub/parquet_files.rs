@@ -120,7 +120,7 @@ fn classes_have_the_names_of_the_file_in_its_order() {
     // A model with numbers as class names gets the numbers. A model that has neither the numbers nor the names refuses
     // the file.
     let known =
-        |labels: &[&str]| DatasetReader::new().labels(labels.iter().copied()).read_from("t.parquet", &named[..]);
+        |labels: &[&str]| DatasetReader::new().with_labels(labels.iter().copied()).read_from("t.parquet", &named[..]);
     assert_eq!(known(&["2", "1", "0"]).unwrap().examples[1].label, 0);
     assert_eq!(known(&["x", "y", "z"]).unwrap().examples[1].label, 0);
     let (row, refused) = problem(known(&["p", "q"]));
@@ -137,11 +137,11 @@ fn secret_labels_are_refused_with_their_row() {
     let columns = [("text", texts(["a b", "c d"])), ("label", Cells::Integers(vec![0, -1]))];
     let named = parquet(&columns, 9, Compression::SNAPPY, Some(class_label("label", &["no", "yes"])));
     assert_eq!(problem(read(&named)), (Some(2), DataProblem::HiddenLabel));
-    let known = DatasetReader::new().labels(["0", "1"]);
+    let known = DatasetReader::new().with_labels(["0", "1"]);
     assert_eq!(problem(known.read_from("t.parquet", &plain(&columns)[..])), (Some(2), DataProblem::HiddenLabel));
     // Without class names, -1 may be a class.
     assert_eq!(read(&plain(&columns)).unwrap().labels, ["-1", "0"]);
-    let numbers = DatasetReader::new().label_kind(LabelKind::Number);
+    let numbers = DatasetReader::new().with_label_kind(LabelKind::Number);
     let scored = |scores: Vec<f64>| plain(&[("text", texts(["a b", "c d"])), ("label", Cells::Numbers(scores))]);
     let data = numbers.read_from("t.parquet", &scored(vec![-1.0, 3.75])[..]).unwrap();
     assert_eq!(data.examples[1].targets, [3.75]);
@@ -198,10 +198,10 @@ fn what_is_no_table_of_texts_is_refused() {
     assert_eq!(problem(read(&empty)).1, DataProblem::NoRows);
     let missing = [("text", Cells::Texts(vec![Some("a b".into()), None])), label()];
     assert_eq!(problem(read(&plain(&missing))), (Some(2), DataProblem::NoText));
-    let asked = DatasetReader::new().text_columns(["review"]);
+    let asked = DatasetReader::new().with_text_columns(["review"]);
     let refused = problem(asked.read_from("t.parquet", &reviews(4, 0)[..])).1;
     assert!(matches!(refused, DataProblem::UnknownColumn { known, .. } if known.starts_with("\"text\", \"label\"")));
-    let little = DatasetReader::new().most_bytes(50).read_from("t.parquet", &reviews(9, 0)[..]);
+    let little = DatasetReader::new().with_most_bytes(50).read_from("t.parquet", &reviews(9, 0)[..]);
     assert!(matches!(problem(little).1, DataProblem::TooLarge { most: 50 }));
 }
 

@@ -46,7 +46,7 @@ pub(crate) const NEWS: &str = "\"2\",\"\",\"a match, won\"\n\"1\",\"Title here\"
 
 /// Reader that joins the columns 1 and 2.
 fn news() -> DatasetReader {
-    DatasetReader::new().text_columns([Column::Number(1), Column::Number(2)])
+    DatasetReader::new().with_text_columns([Column::Number(1), Column::Number(2)])
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_header_names_the_label_and_the_index_is_no_text() {
     let file = "index\tsentence1\tsentence2\tlabel\n0\tA \"dog\" ran\tIt ran\tyes\n1\tNo\"ne\tIt ran\tno\n";
     assert!(matches!(problem(read("t.tsv", file)).1, DataProblem::TextColumns { .. }));
     let both = ["sentence1", "sentence2"].map(|name| Column::Name(name.into()));
-    let data = DatasetReader::new().text_columns(both.clone()).read_from("t.tsv", file.as_bytes()).unwrap();
+    let data = DatasetReader::new().with_text_columns(both.clone()).read_from("t.tsv", file.as_bytes()).unwrap();
     assert_eq!(data.labels, ["no", "yes"]);
     assert_eq!(texts(&data), ["A \"dog\" ran It ran", "No\"ne It ran"]);
     let told = "t: 2 rows; 2 labels: no, yes; label from column \"label\" (by its name), text from columns \
@@ -87,12 +87,12 @@ fn a_header_names_the_label_and_the_index_is_no_text() {
 #[test]
 fn a_pair_keeps_its_two_sentences_apart() {
     let file = "sentence1\tsentence2\tlabel\na b\tc d\t0\ne f\tg h\t1\n";
-    let data = DatasetReader::new().pair(true).read_from("t.tsv", file.as_bytes()).unwrap();
+    let data = DatasetReader::new().with_pair(true).read_from("t.tsv", file.as_bytes()).unwrap();
     assert_eq!(
         data.examples[1],
         Example { text: "e f".into(), pair: Some("g h".into()), label: 1, targets: Vec::new() }
     );
-    let pair = |file: &str| problem(DatasetReader::new().pair(true).read_from("t.tsv", file.as_bytes()));
+    let pair = |file: &str| problem(DatasetReader::new().with_pair(true).read_from("t.tsv", file.as_bytes()));
     let columns = "\"a\", \"b\", \"c\"".into();
     assert_eq!(pair("a\tb\tc\tlabel\nx a\ty a\tz a\t0\n"), (None, DataProblem::TextColumns { columns }));
     assert_eq!(pair("a\tn\tlabel\nx a\t1\t0\n"), (None, DataProblem::PairColumns { got: 1 }));
@@ -124,21 +124,22 @@ fn json_lines_take_strings_numbers_and_missing_keys() {
     let missing = read("t.jsonl", "{\"label\": 1, \"text\": \"a b\"}\n{\"label\": 0, \"body\": \"c d\"}\n");
     assert_eq!(problem(missing), (Some(2), DataProblem::MissingKey { key: "\"text\"".into() }));
     let asked =
-        DatasetReader::new().text_columns([Column::Name("tokens".into())]).read_from("t.jsonl", file.as_bytes());
+        DatasetReader::new().with_text_columns([Column::Name("tokens".into())]).read_from("t.jsonl", file.as_bytes());
     assert_eq!(problem(asked), (Some(1), DataProblem::NestedValue { column: "tokens".into() }));
 }
 
 #[test]
 fn columns_may_be_asked_for_by_name_or_number() {
     let file = "rating,review,author\n5,fine work,Jo Do\n1,no work,Al Po\n";
-    let reader = DatasetReader::new().label_column("rating");
-    let data = reader.clone().text_columns(["review"]).read_from("t.csv", file.as_bytes()).unwrap();
+    let reader = DatasetReader::new().with_label_column("rating");
+    let data = reader.clone().with_text_columns(["review"]).read_from("t.csv", file.as_bytes()).unwrap();
     assert_eq!((data.labels.len(), texts(&data)), (2, vec!["fine work", "no work"]));
-    let data = reader.text_columns([Column::Number(2), Column::Number(1)]).read_from("t.csv", file.as_bytes()).unwrap();
+    let data =
+        reader.with_text_columns([Column::Number(2), Column::Number(1)]).read_from("t.csv", file.as_bytes()).unwrap();
     assert_eq!(texts(&data), ["Jo Do fine work", "Al Po no work"]);
-    let data = DatasetReader::new().header(true).label_column(Column::Number(2));
+    let data = DatasetReader::new().with_header(true).with_label_column(Column::Number(2));
     assert_eq!(texts(&data.read_from("t.csv", file.as_bytes()).unwrap()), ["fine work", "no work"]);
-    let missing = DatasetReader::new().label_column("stars").read_from("t.csv", file.as_bytes());
+    let missing = DatasetReader::new().with_label_column("stars").read_from("t.csv", file.as_bytes());
     assert!(matches!(problem(missing), (None, DataProblem::UnknownColumn { column, .. }) if column == "\"stars\""));
 }
 
@@ -187,7 +188,7 @@ fn every_bad_file_gives_its_own_error_with_its_line() {
         ("t.tsv", &[b'\t'; 2000], Some(1), P::TooManyColumns { most: 1024 }),
     ];
     for (name, content, line, expected) in cases {
-        let reader = DatasetReader::new().header(matches!(expected, P::DuplicateColumn { .. }).then_some(true));
+        let reader = DatasetReader::new().with_header(matches!(expected, P::DuplicateColumn { .. }).then_some(true));
         let got = problem(reader.read_from(name, content));
         assert_eq!(got, (line, expected), "{name} {:?}", String::from_utf8_lossy(content));
     }
@@ -240,7 +241,7 @@ fn a_small_file_that_unpacks_without_end_is_stopped() {
     let result = DatasetReader::new().read_from("t.csv.gz", one_row.as_slice());
     assert!(matches!(problem(result), (Some(1), DataProblem::RowTooLong { .. })));
     let lines = gzip(&b"1,a b\n".repeat(1000));
-    let result = DatasetReader::new().most_bytes(600).read_from("t.csv.gz", lines.as_slice());
+    let result = DatasetReader::new().with_most_bytes(600).read_from("t.csv.gz", lines.as_slice());
     assert_eq!(problem(result), (Some(101), DataProblem::TooLarge { most: 600 }));
     let quote = [b"1,\"".to_vec(), b"a\n".repeat(3 << 20)].concat();
     let result = DatasetReader::new().read_from("t.csv", quote.as_slice());
@@ -317,7 +318,7 @@ proptest! {
         for name in ["t.csv", "t.tsv", "t.jsonl", "t.csv.gz"] {
             for header in [None, Some(true), Some(false)] {
                 // The result does not matter, as long as the call returns.
-                let _ = DatasetReader::new().header(header).read_from(name, bytes.as_slice());
+                let _ = DatasetReader::new().with_header(header).read_from(name, bytes.as_slice());
             }
         }
         let _ = DatasetReader::new().read_from("t.csv.gz", gzip(&bytes).as_slice());
@@ -336,7 +337,7 @@ proptest! {
         }
         let file = writer.into_inner().unwrap();
         let columns = ["one", "two"].map(|name| Column::Name(name.into()));
-        let data = DatasetReader::new().text_columns(columns).pair(true).read_from("t.csv", file.as_slice()).unwrap();
+        let data = DatasetReader::new().with_text_columns(columns).with_pair(true).read_from("t.csv", file.as_slice()).unwrap();
         for (example, (label, one, two)) in data.examples.iter().zip(&rows) {
             prop_assert_eq!(&data.labels[example.label], label);
             prop_assert_eq!(&example.text, one.trim());
@@ -378,9 +379,9 @@ fn the_real_files_are_read_or_name_the_flag_that_decides() {
         if let Some((texts, label)) = several {
             let refused = problem(reader.read(&path)).1;
             assert!(matches!(refused, DataProblem::TextColumns { .. } | DataProblem::LabelColumns { .. }), "{refused}");
-            reader = reader.text_columns(texts.iter().copied());
+            reader = reader.with_text_columns(texts.iter().copied());
             if let Some(label) = label {
-                reader = reader.label_column(label);
+                reader = reader.with_label_column(label);
             }
         }
         let data = reader.read(&path).unwrap();
@@ -399,7 +400,7 @@ fn the_real_files_are_read_or_name_the_flag_that_decides() {
 #[test]
 fn real_sentence_pairs_are_pairs() {
     let Some(folder) = outside("DHT_DATA", "glue/rte") else { return };
-    let train = DatasetReader::new().pair(true).read(folder.join("train.tsv")).unwrap();
+    let train = DatasetReader::new().with_pair(true).read(folder.join("train.tsv")).unwrap();
     let dev = DatasetReader::new().like(&train).read(folder.join("dev.tsv")).unwrap();
     assert_eq!(dev.labels, ["entailment", "not_entailment"]);
     assert_eq!(dev.examples[0].pair.as_deref(), Some("Christopher Reeve had an accident."));
@@ -426,14 +427,14 @@ fn a_column_that_tells_the_label_is_read_when_asked_and_noted() {
     let alone = read("t.jsonl", &rows).unwrap().reading.unwrap();
     assert_eq!((alone.notes(), alone.text), (vec![], vec![Column::Name("text".into())]));
     let both = ["text", "label_text"].map(|name| Column::Name(name.into()));
-    let data = DatasetReader::new().text_columns(both).read_from("t.jsonl", rows.as_bytes()).unwrap();
+    let data = DatasetReader::new().with_text_columns(both).read_from("t.jsonl", rows.as_bytes()).unwrap();
     let beware = "; beware: column \"label_text\" predicts the label in 100 of 100 rows by 5 values";
     assert!(data.reading.as_ref().unwrap().to_string().ends_with(beware), "{:?}", data.reading);
 }
 
 /// Reader that joins the columns 1 and 2, with the label in column 0.
 fn joined() -> DatasetReader {
-    news().label_column(Column::Number(0))
+    news().with_label_column(Column::Number(0))
 }
 
 /// Rows with a label and its written-out name; in `wrong` rows the name belongs to another label.
@@ -496,7 +497,7 @@ fn a_label_column_with_rivals_is_asked_for() {
     assert!(named.to_string().starts_with("label from column \"label\" (by its name; column"), "{named}");
     let two = problem(read("t.csv", "class,category,text\na,x,fine work\nb,y,no work\n"));
     assert_eq!(two, (None, DataProblem::LabelColumns { columns: "\"class\", \"category\"".into() }));
-    let asked = DatasetReader::new().label_column(Column::Number(0));
+    let asked = DatasetReader::new().with_label_column(Column::Number(0));
     let reading = asked.read_from("t.csv", rows.as_bytes()).unwrap().reading.unwrap();
     assert_eq!(
         reading.lines(),
@@ -508,7 +509,7 @@ fn a_label_column_with_rivals_is_asked_for() {
         ]
     );
     // Both spellings match the labels of the training set.
-    let known = DatasetReader::new().labels(["yes", "no"]);
+    let known = DatasetReader::new().with_labels(["yes", "no"]);
     let marks = "yes,no,fine work\nno,no,no work\n";
     assert_eq!(
         problem(known.read_from("t.csv", marks.as_bytes())).1,

@@ -21,7 +21,7 @@ fn same(data: &Dataset) {
 
 fn read_bytes(name: &str, bytes: &[u8], encoding: Option<&str>) -> Result<Dataset, Error> {
     let encoding: Option<TextEncoding> = encoding.map(|name| name.parse().expect("an encoding"));
-    DatasetReader::new().encoding(encoding).read_from(name, bytes)
+    DatasetReader::new().with_encoding(encoding).read_from(name, bytes)
 }
 
 fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
@@ -171,7 +171,7 @@ fn labels_in_lists_are_several_labels_or_classes() {
         ("t.csv", "text,labels~a b,['x' 'y']~c d,[]~e f,['y']"),
     ];
     for (name, file) in several {
-        let asked = DatasetReader::new().label_kind(LabelKind::Several { separator: ';' });
+        let asked = DatasetReader::new().with_label_kind(LabelKind::Several { separator: ';' });
         for reader in [DatasetReader::new(), asked] {
             let data = reader.read_from(name, file.replace('~', "\n").as_bytes()).expect(file);
             assert_eq!(data.labels, ["x", "y"], "{file}");
@@ -205,7 +205,7 @@ fn lists_that_are_no_labels_are_refused() {
         let refused = problem_of(file);
         assert!(matches!(refused, DataProblem::NestedCell { .. }), "{refused:?}");
     }
-    let asked = DatasetReader::new().label_kind(LabelKind::Class);
+    let asked = DatasetReader::new().with_label_kind(LabelKind::Class);
     let file = "{\"text\": \"a b\", \"label\": [\"x\", \"y\"]}\n{\"text\": \"c d\", \"label\": [\"y\"]}\n";
     let refused = problem(asked.read_from("t.jsonl", file.as_bytes()));
     assert_eq!(refused, (Some(1), DataProblem::NestedCell { cell: "[x, y]".into() }));
@@ -220,7 +220,7 @@ fn a_row_without_a_label_is_no_row_of_several_labels() {
     assert_eq!(problem(read("t.jsonl", file)), (Some(2), DataProblem::EmptyLabel));
     let vectors = problem(read("t.csv", "text,label\na b,\"[0, 1]\"\nc d,\"[1, 0]\"\n")).1;
     assert!(matches!(vectors, DataProblem::VectorCell { .. }), "{vectors:?}");
-    let twice = DatasetReader::new().label_columns(["x", "x"]).read_from("t.csv", &b"text,x\na b,1\nc d,0\n"[..]);
+    let twice = DatasetReader::new().with_label_columns(["x", "x"]).read_from("t.csv", &b"text,x\na b,1\nc d,0\n"[..]);
     assert!(matches!(problem(twice).1, DataProblem::DuplicateColumn { .. }));
     let returns = problem(read("t.txt", "__label__a text\r__label__b text\n__label__b text\n"));
     assert_eq!(returns, (Some(1), DataProblem::CarriageReturns));
@@ -229,7 +229,7 @@ fn a_row_without_a_label_is_no_row_of_several_labels() {
 #[test]
 fn columns_of_zeros_and_ones_are_labels_when_asked_for() {
     let file = "id,text,toxic,rude\n1,a b,1,0\n2,c d,0,0.0\n3,e f,true,1\n";
-    let asked = DatasetReader::new().label_columns(["toxic", "rude"]);
+    let asked = DatasetReader::new().with_label_columns(["toxic", "rude"]);
     let data = asked.read_from("t.csv", file.as_bytes()).expect("rows");
     assert_eq!(data.labels, ["rude", "toxic"]);
     let targets: Vec<&[f32]> = data.examples.iter().map(|example| &*example.targets).collect();
@@ -243,7 +243,7 @@ fn columns_of_zeros_and_ones_are_labels_when_asked_for() {
     assert_eq!(test.examples[0].targets, [0.0, 1.0]);
     let refused = problem(asked.read_from("t.csv", file.replace(",1,0\n", ",2,0\n").as_bytes()));
     assert_eq!(refused, (Some(2), DataProblem::NotAFlag { column: "toxic".into(), cell: "2".into() }));
-    let unnamed = DatasetReader::new().header(false).label_columns([Column::Number(1), Column::Number(2)]);
+    let unnamed = DatasetReader::new().with_header(false).with_label_columns([Column::Number(1), Column::Number(2)]);
     let refused = problem(unnamed.read_from("t.csv", &b"a b,1,0\nc d,0,1\n"[..]));
     assert_eq!(refused, (None, DataProblem::UnnamedLabel { column: 1 }));
 }
@@ -255,7 +255,7 @@ fn rows_are_drawn_with_the_same_probability() {
     let mut counts = [vec![0; 200], vec![0; 200]];
     for seed in 0..500 {
         for (file, header) in [(&headed, true), (&bare, false)] {
-            let reader = DatasetReader::new().header(header).most_rows(40, seed);
+            let reader = DatasetReader::new().with_header(header).with_most_rows(40, seed);
             let data = reader.read_from("t.csv", file.as_bytes()).expect("rows");
             assert_eq!((data.len(), data.reading.as_ref().expect("it").rows), (40, 40));
             let numbers: Vec<usize> = texts(&data).iter().map(|text| text[5..].parse().expect("a number")).collect();
@@ -265,9 +265,9 @@ fn rows_are_drawn_with_the_same_probability() {
     }
     // With 500 draws at probability 1/5, the expected count is 100, with a standard deviation of 9.
     assert!(counts.iter().flatten().all(|count| (55..=145).contains(count)), "{counts:?}");
-    let all = DatasetReader::new().most_rows(200, 1).read_from("t.csv", headed.as_bytes()).expect("rows");
+    let all = DatasetReader::new().with_most_rows(200, 1).read_from("t.csv", headed.as_bytes()).expect("rows");
     assert_eq!((all.len(), all.reading.expect("it").drawn_from), (200, None));
-    let data = DatasetReader::new().most_rows(40, 7).read_from("t.csv", headed.as_bytes()).expect("rows");
+    let data = DatasetReader::new().with_most_rows(40, 7).read_from("t.csv", headed.as_bytes()).expect("rows");
     assert!(data.reading.expect("it").lines()[0].ends_with("40 rows drawn from 200"));
 }
 
@@ -361,7 +361,7 @@ fn a_folder_for_each_class_is_a_data_set() {
     let refused = DatasetReader::new().read_parts(&find(Train)).expect_err("no UTF-8");
     let named = folder.path().join("train/good/4.txt");
     assert!(matches!(&refused, Error::Data { path, problem: DataProblem::NotUtf8 { byte: 3 }, .. } if *path == named));
-    let latin = DatasetReader::new().encoding("latin1".parse::<TextEncoding>().expect("it"));
+    let latin = DatasetReader::new().with_encoding("latin1".parse::<TextEncoding>().expect("it"));
     assert_eq!(latin.read_parts(&find(Train)).expect("rows").len(), 4);
 }
 

@@ -21,7 +21,7 @@ fn columns_beside_a_label_are_not_guessed_as_one() {
             matches!(&reading, DataProblem::UncertainLabel { column: own, .. } if own.contains(column)),
             "{reading:?}"
         );
-        let named = DatasetReader::new().label_column(Column::Name(column.into()));
+        let named = DatasetReader::new().with_label_column(Column::Name(column.into()));
         assert_eq!(named.read_from("t.csv", file.as_bytes()).unwrap().labels.len(), 4, "{column}, named");
     }
     assert_eq!(read("t.csv", &table("verdict", |row| format!("{}", row % 4))).unwrap().labels.len(), 4);
@@ -63,7 +63,7 @@ fn a_complete_column_does_not_take_the_place_of_another_label() {
 #[test]
 fn labels_minus_one_and_one_are_both_named_in_a_refusal() {
     let names = ["neg".to_owned(), "pos".to_owned()];
-    let read = |file: &str| DatasetReader::new().labels(&names).read_from("t.csv", file.as_bytes());
+    let read = |file: &str| DatasetReader::new().with_labels(&names).read_from("t.csv", file.as_bytes());
     let signs = problem(read(&table("label", |row| if row % 2 == 0 { "-1".into() } else { "1".into() })));
     let DataProblem::OtherLabels { labels, .. } = &signs.1 else { panic!("{signs:?}") };
     assert!(labels.contains("\"-1\"") && labels.contains("\"1\""), "{labels}");
@@ -86,7 +86,8 @@ fn columns_are_separated_as_the_header_or_a_spreadsheet_says() {
         assert_eq!(rows(&format!("sep={sign}\r\n{file}")), expected.examples);
         // With another separator, a comma is a part of a text, or the decimal separator of a number.
         let scores = format!("text{sign}score\nfine, work{sign}3,5\nno work{sign}1\n");
-        let reader = DatasetReader::new().label_column("score").label_kind(dht_transformer::data::LabelKind::Number);
+        let reader =
+            DatasetReader::new().with_label_column("score").with_label_kind(dht_transformer::data::LabelKind::Number);
         let numbers = reader.read_from("t.csv", scores.as_bytes()).unwrap();
         assert_eq!((&*numbers.examples[0].text, &*numbers.examples[0].targets), ("fine, work", &[3.5][..]));
     }
@@ -94,9 +95,9 @@ fn columns_are_separated_as_the_header_or_a_spreadsheet_says() {
     // Without a known column name, the label column must be named.
     let unknown = "opinion;verdict\nfine work;a\nno work;b\nfine;a\nno;b\n";
     assert!(matches!(problem(read("t.csv", unknown)).1, DataProblem::OneColumn { .. }));
-    let reader = DatasetReader::new().separator(';').header(true).label_column("verdict");
+    let reader = DatasetReader::new().with_separator(';').with_header(true).with_label_column("verdict");
     assert_eq!(reader.read_from("t.csv", unknown.as_bytes()).unwrap().labels, ["a", "b"]);
-    let named = DatasetReader::new().label_column("verdict");
+    let named = DatasetReader::new().with_label_column("verdict");
     assert_eq!(named.read_from("t.csv", unknown.as_bytes()).unwrap().labels, ["a", "b"]);
 }
 
@@ -119,7 +120,7 @@ fn bytes_of_another_encoding_come_with_the_way_to_read_them() {
 fn labels_of_a_training_file_are_mapped_to_its_classes() {
     let pairs = |pairs: &[(&str, &str)]| {
         let pairs: Vec<_> = pairs.iter().map(|(label, class)| ((*label).to_owned(), (*class).to_owned())).collect();
-        DatasetReader::new().label_mapping(pairs)
+        DatasetReader::new().with_label_mapping(pairs)
     };
     let file = "text,label\nfine food,positive\ncold soup,negative\nit was food,neutral\nwarm wine,Neutral\n";
     let map = [("neutral", "negative"), ("Neutral", "negative")];

@@ -64,7 +64,7 @@ fn tables() -> Vec<Table> {
 /// Reads a table. Returns the number of bytes of all texts, or `None` if the table is refused.
 fn read(Table { name, bytes, encoding }: &Table) -> Option<usize> {
     let encoding = encoding.map(|name| name.parse::<TextEncoding>().expect("an encoding"));
-    match DatasetReader::new().encoding(encoding).read_from(name, &**bytes) {
+    match DatasetReader::new().with_encoding(encoding).read_from(name, &**bytes) {
         Ok(data) => {
             Some(data.examples.iter().map(|row| row.text.len() + row.pair.as_ref().map_or(0, String::len)).sum())
         }

@@ -23,7 +23,7 @@ fn missing_labels_of_databases_are_no_classes() {
 fn a_few_labels_joined_by_another_separator_are_refused() {
     let several = |cells: [&str; 6]| {
         let rows: String = cells.iter().enumerate().map(|(row, cell)| format!("fine food {row},{cell}\n")).collect();
-        let reader = DatasetReader::new().label_kind(LabelKind::Several { separator: ',' });
+        let reader = DatasetReader::new().with_label_kind(LabelKind::Several { separator: ',' });
         reader.read_from("t.csv", ("text,label\n".to_owned() + &rows).as_bytes())
     };
     let refused = problem(several(["x|y", "x", "y", "x", "x", "y"])).1;
@@ -53,9 +53,9 @@ fn a_byte_order_mark_before_an_array_is_left_out() {
 #[test]
 fn a_named_separator_counts_for_every_table() {
     let table = "text,label\na b,x\n\"c, d\",y\n";
-    let data = DatasetReader::new().separator(',').read_from("t.tsv", table.as_bytes()).unwrap();
+    let data = DatasetReader::new().with_separator(',').read_from("t.tsv", table.as_bytes()).unwrap();
     assert_eq!(texts(&data), ["a b", "c, d"]);
-    let tabs = DatasetReader::new().separator('\t').read_from("t.tsv", &b"text\tlabel\n\"a\" b\tx\nc d\ty\n"[..]);
+    let tabs = DatasetReader::new().with_separator('\t').read_from("t.tsv", &b"text\tlabel\n\"a\" b\tx\nc d\ty\n"[..]);
     assert_eq!(texts(&tabs.unwrap()), ["\"a\" b", "c d"]);
 }
 
@@ -79,7 +79,7 @@ fn columns_of_zeros_and_ones_may_be_labels_together() {
     let refused = problem(read("t.csv", table)).1;
     assert_eq!(refused, DataProblem::FlagColumns { columns: "\"World\", \"Sport\"".into() });
     let data = DatasetReader::new()
-        .label_columns(["World", "Sport"].map(String::from).map(dht_transformer::data::Column::Name));
+        .with_label_columns(["World", "Sport"].map(String::from).map(dht_transformer::data::Column::Name));
     assert_eq!(data.read_from("t.csv", table.as_bytes()).unwrap().labels, ["Sport", "World"]);
 }
 

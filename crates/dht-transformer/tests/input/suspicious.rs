@@ -39,7 +39,10 @@ fn other_encodings_and_quotes_are_named() {
 fn a_number_is_first_the_name_of_a_column() {
     let table = "1,0,2\nfine work,7,good\nno work,8,bad\nso fine,9,good\nso bad,7,bad\n";
     let columns = |text, label| {
-        DatasetReader::new().text_columns([Column::Number(text)]).label_column(Column::Number(label)).header(true)
+        DatasetReader::new()
+            .with_text_columns([Column::Number(text)])
+            .with_label_column(Column::Number(label))
+            .with_header(true)
     };
     let by_name = columns(1, 2).read_from("t.csv", table.as_bytes()).unwrap();
     assert_eq!((texts(&by_name)[0], &by_name.labels[..]), ("fine work", &["bad".to_owned(), "good".into()][..]));
@@ -101,7 +104,7 @@ fn labels_that_no_two_rows_share_are_refused() {
             |row: usize| format!("T-{},review {row} of a fine place,{}\n", row % labels, ["good", "bad"][row % 2]);
         format!("ticket,text,label\n{}", (0..rows).map(row).collect::<String>())
     };
-    let by = |table: &str| DatasetReader::new().label_column("ticket").read_from("t.csv", table.as_bytes());
+    let by = |table: &str| DatasetReader::new().with_label_column("ticket").read_from("t.csv", table.as_bytes());
     let refused = problem(by(&table(40, 40)));
     let expected = DataProblem::UniqueLabels { column: "ticket".into(), labels: 40, rows: 40 };
     assert_eq!(refused, (None, expected));

@@ -1,4 +1,4 @@
-//! An accepted request and its answers.
+//! Accepted request of a service, and the state of its answers.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::serving::answer::Answer;
 
-/// An accepted request and the state of its answers.
+/// Accepted request, with the state of its answers.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) arrived: Instant,
@@ -21,7 +21,7 @@ struct State {
     answers: Vec<Option<Answer>>,
     missing: usize,
     error: Option<Error>,
-    /// True if one of the texts failed; the error may have been delivered already.
+    /// True if one of the texts failed. The error may have been delivered already.
     failed: bool,
     waker: Option<Waker>,
     /// True if the caller has given up.
@@ -33,7 +33,7 @@ impl State {
         self.failed || self.missing == 0
     }
 
-    /// Takes the answers or the error; valid once.
+    /// Takes the answers or the error. A second call returns no answers.
     fn take(&mut self) -> Result<Vec<Answer>> {
         match self.error.take() {
             Some(error) => Err(error),
@@ -82,6 +82,7 @@ impl Job {
         }
         done
     }
+
     /// Blocks until the answers are available, or the deadline has passed.
     pub(super) fn wait(&self) -> Result<Vec<Answer>> {
         let mut state = self.state();
@@ -96,7 +97,7 @@ impl Job {
         state.take()
     }
 
-    /// Returns the answers, or registers the waker.
+    /// Returns the answers if they are available; otherwise registers the waker.
     pub(super) fn poll(&self, waker: &Waker) -> Poll<Result<Vec<Answer>>> {
         let mut state = self.state();
         if state.is_done() {
@@ -106,7 +107,7 @@ impl Job {
         Poll::Pending
     }
 
-    /// Marks that the caller gave up. Returns whether work was left.
+    /// Records that the caller gave up. Returns whether answers were missing.
     pub(super) fn give_up(&self) -> bool {
         let mut state = self.state();
         state.gone = !state.is_done();

@@ -1,4 +1,4 @@
-//! Metrics of a service.
+//! Metrics of a service: numbers of requests, computed texts, latencies and batch sizes.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,15 +10,15 @@ const LATENCIES: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0
 /// Upper bounds of the batch-size buckets, in texts.
 const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// A histogram: counts by bucket.
+/// Histogram of observed values: counts by bucket, and the sum of the values.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Histogram {
-    /// The upper bounds of the buckets, ascending; a last bucket without a bound follows.
+    /// Upper bounds of the buckets, inclusive and ascending. A last bucket without a bound follows.
     pub bounds: Vec<f64>,
-    /// The number of values in each bucket, those of lower buckets not included; one more entry than bounds.
+    /// Number of values in each bucket, not cumulative. There is one more entry than in [`bounds`](Self::bounds).
     pub counts: Vec<u64>,
-    /// The sum of all values.
+    /// Sum of all values.
     pub sum: f64,
 }
 
@@ -34,41 +34,42 @@ impl Histogram {
     }
 }
 
-/// Metrics of a service since its start.
+/// Metrics of a [`Service`](super::Service): its queue now, and its totals since the start.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ServiceMetrics {
-    /// The number of texts in the queue now.
+    /// Number of texts that are in the queue now.
     pub queued_texts: usize,
-    /// The number of tokens of the queued texts.
+    /// Number of tokens of the queued texts.
     pub queued_tokens: usize,
-    /// Accepted requests. Each of them is answered, failed, late or cancelled in the end, and only one of these.
+    /// Number of accepted requests. Each ends as exactly one of answered, failed, late or cancelled.
     pub accepted: u64,
-    /// Answered requests.
+    /// Number of answered requests.
     pub answered: u64,
-    /// Requests that were answered with an error of the model.
+    /// Number of requests that were answered with an error of the model.
     pub failed: u64,
-    /// Requests whose deadline passed after they were accepted and before they were answered.
+    /// Number of requests whose deadline passed after they were accepted and before they were answered.
     pub late: u64,
-    /// Requests that their callers cancelled.
+    /// Number of requests that their callers cancelled.
     pub cancelled: u64,
-    /// Requests that were rejected because the queue was full, or too long for their deadline.
+    /// Number of requests that were rejected because the queue was full, or because their deadline would have passed in
+    /// the queue.
     pub refused: u64,
-    /// Computed texts.
+    /// Number of computed texts.
     pub texts: u64,
-    /// Tokens of the computed texts.
+    /// Number of tokens of the computed texts.
     pub tokens: u64,
-    /// FLOPs of the computed texts' routes, as in [`Answer::flops`](crate::Answer::flops).
+    /// FLOPs of the computed texts, as in [`Answer::flops`](crate::Answer::flops).
     pub flops: u64,
-    /// FLOPs of the full model for the computed texts.
+    /// FLOPs that the full model would need for the computed texts.
     pub full_flops: u64,
-    /// The number of texts by the number of layers that they ran.
+    /// Number of computed texts by depth: entry `n` counts the texts that ran `n` layers.
     pub depths: Vec<u64>,
-    /// Seconds from accepting a request to its answer.
+    /// Latency of answered requests in seconds, from the arrival of a request to its last answer.
     pub latency: Histogram,
-    /// The number of texts in a batch; texts that leave at the n-gram exit are in none.
+    /// Number of texts in each batch. Texts that exit at the n-gram exit are in no batch.
     pub batches: Histogram,
-    /// The number of models that replaced an earlier one.
+    /// Number of [reloads](super::Service::reload) of the model.
     pub reloads: u64,
 }
 

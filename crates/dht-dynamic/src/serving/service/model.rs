@@ -1,18 +1,18 @@
-//! A served model at several speeds.
+//! Cache of engines that serve one model at several speeds.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::serving::engine::Engine;
 
-/// The number of engines at other speeds in the cache; the least recently used one is dropped.
+/// Maximum number of engines in the cache. The least recently used one is dropped.
 const SPEEDS: usize = 16;
 
-/// A model at the speeds that were requested.
+/// Served model, with cached engines for the requested speeds.
 #[derive(Debug)]
 pub(super) struct Model {
     own: Arc<Engine>,
-    /// The cached engines by the bits of the speed, the most recently used at the end.
+    /// Engines at other speeds, by the bits of the speed; the most recently used one is last.
     others: Mutex<Vec<(u64, Arc<Engine>)>>,
 }
 
@@ -21,11 +21,15 @@ impl Model {
         Arc::new(Self { own: Arc::new(engine.independent()), others: Mutex::default() })
     }
 
-    /// The engine at the model's own speed.
+    /// Engine at the speed of the model itself.
     pub(super) fn own(&self) -> &Arc<Engine> {
         &self.own
     }
 
+    /// Engine at a requested speed, or with `None` at the speed of the model itself.
+    ///
+    /// # Errors
+    /// Errors of [`Engine::with_speed`].
     pub(super) fn at(&self, speed: Option<f64>) -> Result<Arc<Engine>> {
         let Some(speed) = speed else { return Ok(self.own.clone()) };
         let bits = (speed + 0.0).to_bits();

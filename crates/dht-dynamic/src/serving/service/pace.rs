@@ -1,19 +1,19 @@
-//! Pace of batches, for estimates of the waiting time.
+//! Measured pace of batches, by which waiting times are estimated.
 
 use std::time::Duration;
 
-/// The weight of the last batch in the exponential mean.
+/// Weight of the latest batch in the exponential moving average.
 const LAST: f64 = 0.2;
-/// Safety factor on the estimate: batches differ, machines stall for a second, and a late answer is useless. A queue of
-/// half a deadline fills batches as well as one of the whole deadline.
+/// Safety factor on estimated times: batches differ, machines stall for a second, and a late answer is useless. The
+/// factor limits the queue to about half the deadline, which fills batches as well as a longer queue.
 const MARGIN: f64 = 2.0;
 
-/// Seconds for each token of a batch: an exponential mean over batches.
+/// Exponential moving average of the seconds that a token of a batch takes; `None` before the first batch.
 #[derive(Debug, Default)]
 pub(super) struct Pace(Option<f64>);
 
 impl Pace {
-    /// Records a batch.
+    /// Records the time and the number of tokens of a batch. A batch without tokens is ignored.
     pub(super) fn observe(&mut self, taken: Duration, tokens: usize) {
         if tokens > 0 {
             let last = taken.as_secs_f64() / tokens as f64;
@@ -21,7 +21,7 @@ impl Pace {
         }
     }
 
-    /// The estimated time for this number of tokens, on all workers; zero before the first batch.
+    /// Estimates the time that `workers` workers take for a number of tokens; zero before the first batch.
     pub(super) fn expected(&self, tokens: usize, workers: usize) -> Duration {
         let seconds = self.0.unwrap_or(0.0) * MARGIN * tokens as f64 / workers.max(1) as f64;
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
@@ -38,7 +38,7 @@ mod tests {
         assert_eq!(pace.expected(1_000_000, 1), Duration::ZERO);
         pace.observe(Duration::from_secs(1), 0);
         assert_eq!(pace.expected(10, 1), Duration::ZERO);
-        // A first batch that was slow is forgotten.
+        // A slow first batch loses its weight.
         pace.observe(Duration::from_secs(100), 100);
         (0..100).for_each(|_| pace.observe(Duration::from_secs(2), 1000));
         let expected = pace.expected(4000, 2).as_secs_f64();

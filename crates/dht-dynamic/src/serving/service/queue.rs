@@ -1,4 +1,4 @@
-//! The queue of waiting texts, and its batches.
+//! Bounded queue of waiting texts, from which workers take batches.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use crate::error::{Error, Result};
 use crate::passage::Passage;
 use crate::serving::engine::Engine;
 
-/// A text that waits for the encoder.
+/// Text that waits in the queue for the encoder.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) sample: Sample,
-    /// Its state before the first layer, after the n-gram exit.
+    /// State of the text after the n-gram exit and before the first layer.
     pub(super) passage: Passage,
-    /// The index of the text in its request.
+    /// Index of the text in its request.
     pub(super) index: usize,
     pub(super) job: Arc<Job>,
-    /// The engine (a model at a speed) that the text was encoded for; texts of one engine run together.
+    /// Engine that the text was encoded for: a model at one speed. Only texts of the same engine share a batch.
     pub(super) engine: Arc<Engine>,
 }
 
@@ -37,34 +37,35 @@ impl Waiting {
 pub(super) enum Next {
     /// The queue is empty.
     Nothing,
-    /// At this time, unless more texts arrive.
+    /// The batch runs at this time, or earlier if more texts arrive.
     At(Instant),
+    /// The batch runs now.
     Now,
 }
 
-/// The waiting texts, in the order of arrival.
+/// Queue of waiting texts, in the order of their arrival.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
     tokens: usize,
-    /// The number of tokens of the running batches.
+    /// Number of tokens of the batches that are running.
     running: usize,
     pace: Pace,
     pub(super) stopping: bool,
 }
 
 impl Queue {
-    /// The number of waiting texts.
+    /// Number of waiting texts.
     pub(super) fn texts(&self) -> usize {
         self.waiting.len()
     }
 
-    /// The number of tokens of the waiting texts.
+    /// Number of tokens of the waiting texts.
     pub(super) fn tokens(&self) -> usize {
         self.tokens
     }
 
-    /// Rejects texts for which the queue has no room.
+    /// Rejects a number of texts and tokens that does not fit into the queue, or that arrives after the stop.
     pub(super) fn check_room(&self, texts: usize, tokens: usize, settings: &ServiceSettings) -> Result<()> {
         if self.stopping {
             return Err(Error::Stopping);
@@ -81,8 +82,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Rejects a request of this number of tokens that has less time left than its tokens and those accepted before
-    /// will take. A request is always accepted when the queue is empty, so that the measured pace stays up to date.
+    /// Rejects a request that would miss its deadline, by the estimated time of its tokens and of all accepted tokens.
+    /// If the queue is empty, every request is accepted, so that the measured pace stays up to date.
     pub(super) fn check_time(
         &self,
         tokens: usize,
@@ -95,7 +96,7 @@ impl Queue {
         if expected > left { Err(Error::Backlog { expected, left }) } else { Ok(()) }
     }
 
-    /// Accepts all texts of a request, or none.
+    /// Adds all texts of a request to the queue, or rejects all of them.
     pub(super) fn push(
         &mut self,
         texts: Vec<Waiting>,
@@ -112,7 +113,7 @@ impl Queue {
         Ok(())
     }
 
-    /// The time of the next batch.
+    /// Time of the next batch.
     pub(super) fn next(&self, settings: &ServiceSettings) -> Next {
         match self.waiting.front() {
             None => Next::Nothing,
@@ -121,37 +122,37 @@ impl Queue {
         }
     }
 
-    /// Takes the next batch: the oldest text, and those after it of the same engine while the batch has room.
+    /// Takes the next batch: the oldest text and the texts of the same engine after it, until the batch is full.
     pub(super) fn take(&mut self, batch_tokens: usize) -> Vec<Waiting> {
         let Some(engine) = self.waiting.front().map(|first| first.engine.clone()) else { return Vec::new() };
         let mut batch: Vec<Waiting> = Vec::new();
         let mut tokens = 0;
-        let mut left = VecDeque::with_capacity(self.waiting.len());
+        let mut remaining = VecDeque::with_capacity(self.waiting.len());
         let mut full = false;
         for text in self.waiting.drain(..) {
             if full || !Arc::ptr_eq(&text.engine, &engine) {
-                left.push_back(text);
+                remaining.push_back(text);
             } else if batch.is_empty() || tokens + text.tokens() <= batch_tokens {
                 tokens += text.tokens();
                 batch.push(text);
             } else {
                 full = true;
-                left.push_back(text);
+                remaining.push_back(text);
             }
         }
-        self.waiting = left;
+        self.waiting = remaining;
         self.tokens -= tokens;
         self.running += tokens;
         batch
     }
 
-    /// Records a batch that has run, and the time that its computed tokens took.
+    /// Records a batch of `tokens` tokens that has run, of which `computed` tokens were computed in the time `taken`.
     pub(super) fn ran(&mut self, tokens: usize, computed: usize, taken: Duration) {
         self.running = self.running.saturating_sub(tokens);
         self.pace.observe(taken, computed);
     }
 
-    /// Removes the texts of a request.
+    /// Removes the texts of a request from the queue.
     pub(super) fn remove(&mut self, job: &Arc<Job>) {
         let mut tokens = 0;
         self.waiting.retain(|text| {

@@ -23,40 +23,42 @@ use crate::passage::FrontOutcome;
 use crate::serving::answer::Answer;
 use crate::serving::engine::{Engine, Query};
 
-/// Texts that are answered together.
+/// Request to a [`Service`]: texts to answer together, with their speed and deadline.
 #[derive(Debug, Clone, Default)]
 pub struct Request<'a> {
-    /// The texts; the answers have the same order.
+    /// Texts to answer. The answers have the same order.
     pub queries: Vec<Query<'a>>,
-    /// The [speed](Engine::with_speed); the model's own by default.
+    /// [Speed](Engine::with_speed) at which the texts are answered; `None`, the default, for the model's own speed.
     pub speed: Option<f64>,
-    /// The time after which the answer is useless.
+    /// Time after which the answers are useless; `None`, the default, for no deadline.
     pub deadline: Option<Instant>,
-    /// Rejects a text that the model would truncate.
+    /// True to reject the request if the model would truncate a text; false by default.
     pub whole: bool,
 }
 
 impl<'a> Request<'a> {
-    /// A request at the model's own speed, without a deadline.
+    /// Creates a request at the model's own speed, without a deadline.
     pub fn new(queries: impl IntoIterator<Item = impl Into<Query<'a>>>) -> Self {
         Self { queries: queries.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 }
 
-/// An [`Engine`] for many threads, which answers their texts in common batches.
+/// Service that answers the texts of many threads with one [`Engine`], in common batches.
 ///
 /// [`submit`](Self::submit) encodes the texts on the caller's thread, puts them into a queue and returns a [`Ticket`].
-/// Workers take batches of texts of equal speed from the queue, as soon as the batch is full or the oldest text has
-/// waited long enough. A text that leaves at the [n-gram exit](crate::exit::FrontExit) is answered on the caller's
-/// thread, outside the queue and its batches.
-/// - The queue is bounded. A request that does not fit is rejected at once with [`Error::Busy`], and none of it is
-///   stored. A request whose deadline would pass while it waits, at the pace of the last batches, is rejected with
-///   [`Error::Backlog`]. Under overload some requests are thus answered in time, instead of all of them late.
-/// - An answer does not depend on the other texts of its batch, to the bit. A row of a product does not depend on the
-///   other rows, and a model whose texts do is made [independent](Engine::independent).
-/// - A request past its deadline is answered with [`Error::Deadline`], and one whose ticket was dropped is not
-///   answered; neither is computed.
-/// - [`reload`](Self::reload) replaces the model: requests accepted earlier are answered by the previous model.
+/// Workers take batches of texts of equal speed from the queue, as soon as a batch is full or the oldest text has
+/// waited for [`max_wait`](ServiceSettings::max_wait). A text that exits at the [n-gram exit](crate::exit::FrontExit)
+/// is answered on the caller's thread, and is never in the queue.
+///
+/// - The queue is bounded. A request that does not fit is rejected at once with [`Error::Busy`], and none of its texts
+///   is stored. A request that would miss its deadline at the pace of the last batches is rejected with
+///   [`Error::Backlog`]. Under overload, some requests are thus answered in time, instead of all of them late.
+/// - An answer is identical to the bit whatever other texts are in its batch. A row of a matrix product does not depend
+///   on the other rows, and a model whose router decides by batch is made [independent](Engine::independent).
+/// - A request past its deadline is answered with [`Error::Deadline`]. A request whose ticket was dropped is not
+///   answered. Neither is computed.
+/// - [`reload`](Self::reload) replaces the model. Requests that were accepted earlier are answered by the previous
+///   model.
 /// - [`stop`](Self::stop) rejects new requests and returns when the accepted ones are answered.
 /// - A failed batch runs again text by text, so that only the failing texts fail.
 ///
@@ -82,11 +84,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// Warms the model up with two batches, so that its weights are packed and its pace is known, and starts the
-    /// workers.
+    /// Starts a service: warms the model up with two batches, and starts the workers. The warm-up packs the weights,
+    /// and measures the pace of the model.
     ///
     /// # Errors
-    /// As [`ServiceSettings::check`]; [`Error::Argument`] when a thread cannot be started.
+    /// * [`Error::Argument`] if a thread cannot be started.
+    /// * Errors of [`ServiceSettings::check`].
     pub fn start(engine: Engine, settings: ServiceSettings) -> Result<Self> {
         settings.check()?;
         let workers = settings.workers;
@@ -111,24 +114,27 @@ impl Service {
         self.model.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Submits a request. Its texts are encoded here, so that a long text occupies this thread and no worker. A request
-    /// without texts is answered at once.
+    /// Submits a request, and returns a ticket for its answers. The texts are encoded on the caller's thread, so that a
+    /// long text does not occupy a worker. A request without texts is answered at once.
     ///
     /// # Errors
-    /// * [`Error::Busy`] for a full queue, [`Error::Backlog`] where the queue takes longer than its deadline,
-    ///   [`Error::Stopping`] after [`stop`](Self::stop), [`Error::Deadline`] for a deadline that has passed.
-    /// * [`Error::TooLong`] for a text that is not read [whole](Request::whole), [`Error::Limit`] for more texts or tokens
-    ///   than the queue ever holds, [`Error::Argument`] as [`Engine::with_speed`]; [`Error::Transformer`] as
-    ///   [`Engine::predict`].
-    /// * [`Error::Panic`] for a router that panics at the n-gram exit.
+    /// * [`Error::Busy`] if the queue is full.
+    /// * [`Error::Backlog`] if the request would miss its deadline in the queue.
+    /// * [`Error::Deadline`] if the deadline has passed.
+    /// * [`Error::Stopping`] after [`stop`](Self::stop).
+    /// * [`Error::TooLong`] if the request is [whole](Request::whole) and the model would truncate a text.
+    /// * [`Error::Limit`] if the request has more texts or tokens than the limits of the queue.
+    /// * [`Error::Argument`] if [`Engine::with_speed`] rejects the speed.
+    /// * [`Error::Transformer`] if a text cannot be encoded, as for [`Engine::predict`].
+    /// * [`Error::Panic`] if a router panics at the n-gram exit.
     ///
-    /// [`Error::is_retryable`] tells which of them pass by themselves.
+    /// [`Error::is_retryable`] returns whether a later attempt can succeed.
     pub fn submit(&self, request: &Request<'_>) -> Result<Ticket> {
-        let found = self.enqueue(request);
-        if let Err(Error::Busy { .. } | Error::Backlog { .. }) = found {
+        let ticket = self.enqueue(request);
+        if let Err(Error::Busy { .. } | Error::Backlog { .. }) = ticket {
             self.shared.counters.get().refused += 1;
         }
-        found
+        ticket
     }
 
     fn enqueue(&self, request: &Request<'_>) -> Result<Ticket> {
@@ -194,23 +200,62 @@ impl Service {
     /// [Submits](Self::submit) a request and waits for its answers.
     ///
     /// # Errors
-    /// As [`submit`](Self::submit) and [`Ticket::wait`].
+    /// Errors of [`submit`](Self::submit) and [`Ticket::wait`].
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_dynamic::serving::{Request, Service, ServiceSettings};
+    /// use dht_dynamic::{Engine, Error};
+    /// # use candle_core::Device;
+    /// # use dht_dynamic::transformer::{
+    /// #     BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer,
+    /// # };
+    /// # use rand::SeedableRng;
+    /// # let things = [
+    /// #     "day", "meal", "film", "book", "song", "town", "hotel", "coat", "game", "park",
+    /// #     "chair", "train", "cake", "shop", "lamp", "road", "wine", "boat", "play", "view",
+    /// # ];
+    /// # let words = [("fine", 1), ("lovely", 1), ("great", 1), ("bad", 0), ("awful", 0), ("poor", 0)];
+    /// # let review = |thing, (word, label)| Example::new(format!("The {thing} was {word}"), label);
+    /// # let examples = things.iter().flat_map(|thing| words.map(|word| review(thing, word)));
+    /// # let labels = vec!["bad".into(), "good".into()];
+    /// # let data = Dataset::from_examples("reviews", labels, examples.collect())?;
+    /// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    /// # let (training, held_out) = data.split_validation(0.25, &mut rng)?;
+    /// # let texts = training.examples.iter().map(|example| &*example.text);
+    /// # let tokenizer = TextTokenizer::train(texts, 100)?;
+    /// # let encode = |data: &Dataset| tokenizer.encode_all(data, 16);
+    /// # let (training, held_out) = (encode(&training)?, encode(&held_out)?);
+    /// # let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
+    /// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+    /// # let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+    ///
+    /// let labels = ["bad".to_owned(), "good".to_owned()];
+    /// let engine = Engine::new(classifier, tokenizer, &labels)?;
+    /// let service = Service::start(engine, ServiceSettings::default())?;
+    /// let request = Request::new(["The food was fine.", "Never again!"]);
+    /// assert_eq!(service.predict(&request)?.len(), 2);
+    /// assert_eq!(service.metrics().answered, 1);
+    /// service.stop();
+    /// assert!(matches!(service.predict(&request), Err(Error::Stopping)));
+    /// # Ok::<(), dht_dynamic::Error>(())
+    /// ```
     pub fn predict(&self, request: &Request<'_>) -> Result<Vec<Answer>> {
         self.submit(request)?.wait()
     }
 
-    /// The engine for requests without a speed.
+    /// Engine for requests without a speed.
     pub fn engine(&self) -> Arc<Engine> {
         self.model().own().clone()
     }
 
-    /// The limits of the service.
+    /// Limits of the service.
     pub fn settings(&self) -> &ServiceSettings {
         &self.shared.settings
     }
 
-    /// Replaces the model, after a warm-up as at the [start](Self::start). Requests accepted earlier are answered by
-    /// the previous model.
+    /// Replaces the model, after a warm-up as at the [start](Self::start). Requests that were accepted earlier are
+    /// answered by the previous model.
     pub fn reload(&self, engine: Engine) {
         let model = Model::new(engine);
         worker::warm_up(&self.shared, model.own());
@@ -218,7 +263,7 @@ impl Service {
         self.shared.counters.get().reloads += 1;
     }
 
-    /// The metrics since the start.
+    /// Metrics of the service since its start.
     pub fn metrics(&self) -> ServiceMetrics {
         let (texts, tokens) = {
             let queue = self.shared.queue();
@@ -227,11 +272,11 @@ impl Service {
         ServiceMetrics { queued_texts: texts, queued_tokens: tokens, ..self.shared.counters.get().clone() }
     }
 
-    /// Rejects new requests, and returns when the accepted ones are answered.
+    /// Stops the service: rejects new requests, and returns when all accepted requests are answered.
     pub fn stop(&self) {
         self.shared.queue().stopping = true;
         self.shared.changed.notify_all();
-        // The lock is held until all have ended, so that a second caller does not return earlier.
+        // The lock is held until all workers have ended, so that a second caller does not return earlier.
         self.workers().drain(..).for_each(|worker| drop(worker.join()));
     }
 }

@@ -1,23 +1,35 @@
-//! Limits of a service.
+//! Limits of a service: queue, batches, waiting time and threads.
 
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// Limits of a [`Service`](super::Service).
+/// Limits of a [`Service`](super::Service): queue, batches, waiting time and threads.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use dht_dynamic::serving::ServiceSettings;
+///
+/// // Fuller batches, for which a text waits up to 5 ms.
+/// let settings = ServiceSettings { max_wait: Duration::from_millis(5), ..ServiceSettings::default() };
+/// settings.check()?;
+/// assert!(ServiceSettings { workers: 0, ..settings }.check().is_err());
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceSettings {
-    /// The maximum number of waiting texts; a request that does not fit is rejected. A request with more texts is
-    /// always rejected.
+    /// Maximum number of waiting texts. A request that does not fit is rejected, and a request with more texts than
+    /// this is always rejected.
     pub queue_texts: usize,
-    /// The maximum number of tokens of the waiting texts.
+    /// Maximum number of tokens of the waiting texts.
     pub queue_tokens: usize,
-    /// The number of tokens in a batch. A longer text is a separate batch.
+    /// Maximum number of tokens in a batch. A text with more tokens is a batch of its own.
     pub batch_tokens: usize,
-    /// The maximum time that the oldest text waits for others, if its batch is not full before.
+    /// Maximum time that the oldest text waits until its batch is full.
     pub max_wait: Duration,
-    /// The number of threads that run batches. Each batch already runs on all cores; more than one thread helps where
-    /// batches are small.
+    /// Number of threads that run batches. Each batch already runs on all cores, so that more than one thread helps
+    /// only if batches are small.
     pub workers: usize,
 }
 
@@ -35,10 +47,10 @@ impl Default for ServiceSettings {
 }
 
 impl ServiceSettings {
-    /// Checks that the limits are usable.
+    /// Checks all ranges.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a limit of 0, more than 256 workers, and a wait of more than a minute.
+    /// [`Error::Argument`] if a limit is 0, if there are more than 256 workers, or if the wait is longer than a minute.
     pub fn check(&self) -> Result<()> {
         let limits = [
             ("queue_texts", self.queue_texts),

@@ -30,7 +30,7 @@ impl Shared {
         }
     }
 
-    /// The number of the next text.
+    /// Returns the id of the next text. Ids are unique within a service.
     pub(super) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
@@ -39,7 +39,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes the texts of a request whose caller gave up.
+    /// Removes the texts of a request whose caller gave up, and counts the request as late or cancelled.
     pub(super) fn give_up(&self, job: &Arc<Job>, late: bool) {
         self.queue().remove(job);
         let mut counters = self.counters.get();

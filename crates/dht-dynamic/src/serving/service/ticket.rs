@@ -1,4 +1,4 @@
-//! A ticket for the answers to a request.
+//! Ticket for the answers to a request.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,9 +11,10 @@ use super::shared::Shared;
 use crate::error::Result;
 use crate::serving::answer::Answer;
 
-/// A request that a [`Service`](super::Service) has accepted. [`wait`](Self::wait) blocks for its answers; as a future
-/// it returns them without blocking. Dropping a ticket cancels the request: texts that are not computed yet are
-/// skipped.
+/// Ticket for the answers to a request that a [`Service`](super::Service) has accepted.
+///
+/// [`wait`](Self::wait) blocks until the answers are available. A ticket is also a future, which returns the answers
+/// without blocking. Dropping a ticket cancels the request: texts that are not computed yet are skipped.
 #[derive(Debug)]
 #[must_use = "a ticket that is dropped gives its request up"]
 pub struct Ticket {
@@ -29,15 +30,15 @@ impl Ticket {
     /// Waits for the answers, in the order of the texts.
     ///
     /// # Errors
-    /// [`Error::Deadline`](crate::Error::Deadline) when the deadline passes first; errors of the engine for one of the
-    /// texts.
+    /// * [`Error::Deadline`](crate::Error::Deadline) if the deadline passes before the answers are available.
+    /// * Errors of the engine if one of the texts fails.
     pub fn wait(self) -> Result<Vec<Answer>> {
         self.job.wait()
     }
 }
 
-/// The future has no timer: a deadline is checked when the text would be computed. A caller with a strict deadline
-/// needs its own timer.
+/// Returns the answers when they are available. The future has no timer: a deadline is checked only when a worker takes
+/// the text from the queue. A caller with a strict deadline needs its own timer.
 impl Future for Ticket {
     type Output = Result<Vec<Answer>>;
 

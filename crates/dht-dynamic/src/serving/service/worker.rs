@@ -1,4 +1,4 @@
-//! Worker threads, which run batches.
+//! Worker threads of a service, which run batches.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
@@ -14,22 +14,22 @@ use crate::passage::{FrontOutcome, Passage};
 use crate::serving::answer::Answer;
 use crate::serving::engine::{Engine, Query};
 
-/// The number of tokens of a warm-up batch.
+/// Maximum number of tokens of a warm-up batch.
 const WARM_UP_TOKENS: usize = 2048;
 /// Slowdown factor of a batch while requests are read and encoded at the same time.
 const BUSY: u32 = 3;
-/// A warm-up text of typical length; its contents do not matter.
+/// Warm-up text of typical length. Its content does not matter.
 const WARM_UP_TEXT: &str = "One of two or three texts that say nothing, in four or five lines of some six or seven words each, \
     as long as eight or nine of ten texts that somebody sends.";
 
-/// Runs two warm-up batches of a model before texts arrive, on an otherwise idle machine. The first packs its weights,
-/// and the second measures its pace.
+/// Warms a model up with two batches before texts arrive. The first batch packs the weights, and the second measures
+/// the pace.
 pub(super) fn warm_up(shared: &Shared, engine: &Engine) {
-    // A model that cannot answer reports the error to its callers.
+    // Errors are ignored here: a model that cannot answer reports them to its callers.
     let pair = engine.of_pairs().then_some(WARM_UP_TEXT);
     let Ok(engine) = &engine.for_own_texts() else { return };
     let Ok(sample) = engine.encode(Query { text: WARM_UP_TEXT, pair }, 0) else { return };
-    // At the slowest speed, so that every layer runs.
+    // The slowest speed runs every layer.
     let slowest = engine.with_speed(0.0).unwrap_or_else(|_| engine.clone());
     let Ok(FrontOutcome::Continues(passage)) = without_panic(|| slowest.begin(&sample)) else { return };
     let run = |engine: &Engine, texts: usize| {
@@ -55,7 +55,7 @@ pub(super) fn work(shared: &Shared) {
     }
 }
 
-/// Waits for the next batch; `None` when the service stops and the queue is empty.
+/// Waits for the next batch. Returns `None` if the service is stopping and the queue is empty.
 fn next_batch(shared: &Shared) -> Option<Vec<Waiting>> {
     let mut queue = shared.queue();
     loop {
@@ -70,7 +70,7 @@ fn next_batch(shared: &Shared) -> Option<Vec<Waiting>> {
             Next::At(_) | Next::Now => {
                 let batch = queue.take(shared.settings.batch_tokens);
                 if queue.texts() > 0 {
-                    // Another worker may take the rest.
+                    // Another worker may take the remaining texts.
                     shared.changed.notify_one();
                 }
                 return Some(batch);
@@ -114,7 +114,7 @@ fn run(shared: &Shared, batch: Vec<Waiting>) -> usize {
     }
 }
 
-/// Delivers an answer.
+/// Delivers the answer to one text of a request, and counts the request if it is complete.
 pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<Answer>) {
     let failed = served.is_err();
     // Counted before the caller can see the answer, so that the counters include every visible answer.
@@ -128,8 +128,8 @@ pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<A
     }
 }
 
-/// The answers to a batch; a panic is an error of this batch alone. The passages stay, in case that the batch fails and
-/// its texts run one by one.
+/// Computes the answers to a batch. A panic becomes an error of this batch alone. The passages are cloned, so that the
+/// texts can run one by one if the batch fails.
 fn answers(engine: &Engine, texts: &[(&Sample, &Passage)]) -> Result<Vec<Answer>> {
     let samples: Vec<&Sample> = texts.iter().map(|(sample, _)| *sample).collect();
     let passages = texts.iter().map(|(_, passage)| Passage::clone(passage)).collect();
@@ -140,7 +140,7 @@ fn answers(engine: &Engine, texts: &[(&Sample, &Passage)]) -> Result<Vec<Answer>
     Ok(answers)
 }
 
-/// Runs a function; a panic becomes an [`Error::Panic`].
+/// Runs a function, and converts a panic to [`Error::Panic`].
 pub(super) fn without_panic<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -32,7 +32,7 @@ const MOST_BYTES: u64 = 4 << 30;
 ///   and -1 is not a class.
 ///
 /// Blank lines are skipped, and spaces around a cell are removed. Texts are UTF-8, unless a byte-order mark or
-/// [`encoding`](Self::encoding) names another encoding.
+/// [`with_encoding`](Self::with_encoding) names another encoding.
 ///
 /// A label cell may be a list, such as `["food", "staff"]`, `['food', 'staff']` or `{"food": 1, "staff": 0}`. In the
 /// last form, a label applies if its value is at least 0.5. If each row has one label, the labels are classes,
@@ -54,7 +54,8 @@ const MOST_BYTES: u64 = 4 << 30;
 ///   requested columns are joined.
 /// - **Pair** (if requested): two columns with the names of a pair, such as `sentence1` and `sentence2` or `premise`
 ///   and `hypothesis`; otherwise the only two columns that contain words.
-/// - **Classes** of a training set or model: [`labels`](Self::labels) documents how the labels of the file are matched.
+/// - **Classes** of a training set or model: [`with_labels`](Self::with_labels) documents how the labels of the file are
+///   matched.
 ///
 /// [`Dataset::reading`] reports these decisions as text [`lines`](Reading::lines).
 ///
@@ -92,7 +93,7 @@ impl DatasetReader {
     /// Sets whether the first row of a csv or tsv file is a header. `None`, the default, detects it from the first
     /// rows, and refuses an ambiguous first row.
     #[must_use]
-    pub fn header(mut self, header: impl Into<Option<bool>>) -> Self {
+    pub fn with_header(mut self, header: impl Into<Option<bool>>) -> Self {
         self.request.header = header.into();
         self
     }
@@ -100,21 +101,21 @@ impl DatasetReader {
     /// Sets the separator of the columns in a csv file. `None`, the default, is the comma, or the character that
     /// separates the names of a first line without commas.
     #[must_use]
-    pub fn separator(mut self, separator: impl Into<Option<char>>) -> Self {
+    pub fn with_separator(mut self, separator: impl Into<Option<char>>) -> Self {
         self.request.separator = separator.into();
         self
     }
 
     /// Sets the encoding of files without a byte-order mark; `None`, the default, is UTF-8.
     #[must_use]
-    pub fn encoding(mut self, encoding: impl Into<Option<TextEncoding>>) -> Self {
+    pub fn with_encoding(mut self, encoding: impl Into<Option<TextEncoding>>) -> Self {
         self.request.encoding = encoding.into();
         self
     }
 
     /// Sets the label column, by its name or its number.
     #[must_use]
-    pub fn label_column(mut self, column: impl Into<Column>) -> Self {
+    pub fn with_label_column(mut self, column: impl Into<Column>) -> Self {
         (self.request.label, self.request.label_of_training) = (Some(column.into()), false);
         self
     }
@@ -127,14 +128,14 @@ impl DatasetReader {
     /// use dht_transformer::DatasetReader;
     ///
     /// let file = "text,food,staff\nfine soup,1,0\nrude waiter and bad soup,1,1\n";
-    /// let reader = DatasetReader::new().label_columns(["food", "staff"]).text_columns(["text"]);
+    /// let reader = DatasetReader::new().with_label_columns(["food", "staff"]).with_text_columns(["text"]);
     /// let data = reader.read_from("reviews.csv", file.as_bytes())?;
     /// assert_eq!(data.examples[0].targets, [1.0, 0.0]);
     /// assert_eq!(data.examples[1].targets, [1.0, 1.0]);
     /// # Ok::<(), dht_transformer::Error>(())
     /// ```
     #[must_use]
-    pub fn label_columns(mut self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
+    pub fn with_label_columns(mut self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
         self.request.label_columns = columns.into_iter().map(Into::into).collect();
         self.request.label_of_training = false;
         self
@@ -142,7 +143,7 @@ impl DatasetReader {
 
     /// Sets the text columns, by name or number. Several columns are joined in this order.
     #[must_use]
-    pub fn text_columns(mut self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
+    pub fn with_text_columns(mut self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
         self.request.text = Some(columns.into_iter().map(Into::into).collect());
         self.request.text_of_training = false;
         self
@@ -150,15 +151,16 @@ impl DatasetReader {
 
     /// Sets whether the two text columns are a pair of texts, and not parts of one text.
     #[must_use]
-    pub fn pair(mut self, pair: bool) -> Self {
+    pub fn with_pair(mut self, pair: bool) -> Self {
         self.request.pair = pair;
         self
     }
 
     /// Sets the meaning of the label column: one class (default), several labels, or a number. A column of numbers is
-    /// detected only by the name of a label column; otherwise it must be set with [`label_column`](Self::label_column).
+    /// detected only by the name of a label column; otherwise it must be set with
+    /// [`with_label_column`](Self::with_label_column).
     #[must_use]
-    pub fn label_kind(mut self, kind: LabelKind) -> Self {
+    pub fn with_label_kind(mut self, kind: LabelKind) -> Self {
         self.request.kind = Some(kind);
         self
     }
@@ -188,16 +190,16 @@ impl DatasetReader {
     /// # Ok::<(), dht_transformer::Error>(())
     /// ```
     #[must_use]
-    pub fn labels(mut self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub fn with_labels(mut self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.request.labels = Some(labels.into_iter().map(Into::into).collect());
         self
     }
 
     /// Maps labels to classes explicitly, for labels that do not match by name. Each pair is a label and its class.
-    /// Without known [classes](Self::labels), the mapped labels are the classes, so that two labels can become one
+    /// Without known [classes](Self::with_labels), the mapped labels are the classes, so that two labels can become one
     /// class.
     #[must_use]
-    pub fn label_mapping(mut self, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub fn with_label_mapping(mut self, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         self.request.mapping = pairs.into_iter().collect();
         self
     }
@@ -205,7 +207,7 @@ impl DatasetReader {
     /// Requests the labels and columns of the training set.
     #[must_use]
     pub fn like(self, train: &Dataset) -> Self {
-        let reader = self.labels(train.labels.iter().cloned());
+        let reader = self.with_labels(train.labels.iter().cloned());
         match &train.reading {
             Some(reading) => reader.with_reading(reading),
             None => reader,
@@ -231,7 +233,7 @@ impl DatasetReader {
         self
     }
 
-    /// Leaves out rows that have no label, or a label that is not one of the [`labels`](Self::labels). The
+    /// Leaves out rows that have no label, or a label that is not one of the [`with_labels`](Self::with_labels). The
     /// [reading](Dataset::reading) counts these rows. If most rows have unknown labels, the file is still refused.
     #[must_use]
     pub fn skip_unlabelled(mut self) -> Self {
@@ -242,7 +244,7 @@ impl DatasetReader {
     /// Draws at most `rows` rows at random, each with the same probability. They keep their order. A single file needs
     /// no more memory than these rows; several files also need the memory of the largest one.
     #[must_use]
-    pub fn most_rows(mut self, rows: usize, seed: u64) -> Self {
+    pub fn with_most_rows(mut self, rows: usize, seed: u64) -> Self {
         self.request.most_rows = Some((rows, seed));
         self
     }
@@ -250,7 +252,7 @@ impl DatasetReader {
     /// Sets the maximum number of decompressed bytes; default 4 GiB. It is a protection, since a small compressed file
     /// can expand to any size.
     #[must_use]
-    pub fn most_bytes(mut self, bytes: u64) -> Self {
+    pub fn with_most_bytes(mut self, bytes: u64) -> Self {
         self.most_bytes = bytes;
         self
     }

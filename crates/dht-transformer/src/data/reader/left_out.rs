@@ -96,7 +96,7 @@ mod tests {
     use crate::error::Result;
 
     fn read(file: &str) -> Result<Dataset> {
-        DatasetReader::new().labels(["bad", "good"]).skip_unlabelled().read_from("rows.csv", file.as_bytes())
+        DatasetReader::new().with_labels(["bad", "good"]).skip_unlabelled().read_from("rows.csv", file.as_bytes())
     }
 
     #[test]
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn other_labels_and_no_labels_are_refused_as_before() {
         for file in ["label,text\nyes,a b\nno,a c\ngood,a d\n", "label,text\n,a b\n,a c\n", "label,text\nodd,a b\n"] {
-            let strict = DatasetReader::new().labels(["bad", "good"]).read_from("rows.csv", file.as_bytes());
+            let strict = DatasetReader::new().with_labels(["bad", "good"]).read_from("rows.csv", file.as_bytes());
             let (lenient, strict) = (read(file).map_err(|e| e.to_string()), strict.map_err(|e| e.to_string()));
             assert!(lenient.is_err() && lenient == strict, "{lenient:?} and {strict:?}");
         }
