@@ -1,101 +1,101 @@
-//! The error type of this crate.
+//! Error type of this crate.
 
 use dht_transformer::ErrorKind;
 
-/// The errors of this crate. Messages name the fault, its place and the expected value.
+/// Errors of this crate. Messages name the fault, its place and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error of the transformer crate.
+    /// Error of the transformer crate.
     #[error(transparent)]
     Transformer(#[from] dht_transformer::Error),
-    /// An error of candle.
+    /// Error of candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-    /// A saved state that is not JSON of the expected form.
+    /// Saved state that is not JSON of the expected form.
     #[error("{what}: {source}")]
     Json {
-        /// The state, or its file.
+        /// State, or its file.
         what: String,
-        /// The parser's message, with line and column.
+        /// Parser's message, with line and column.
         source: serde_json::Error,
     },
-    /// An argument or a setting with a value that is not allowed.
+    /// Argument or a setting with a value that is not allowed.
     #[error("{name} is {got}, expected {expected}")]
     Argument {
-        /// The name of the argument.
+        /// Name of the argument.
         name: &'static str,
-        /// The allowed values.
+        /// Allowed values.
         expected: String,
         /// Its value.
         got: String,
     },
-    /// A list or matrix with other sizes than are required.
+    /// List or matrix with other sizes than are required.
     #[error("{what} is {got}, expected {expected}")]
     Shape {
-        /// The list or matrix.
+        /// List or matrix.
         what: &'static str,
-        /// The required sizes.
+        /// Required sizes.
         expected: String,
         /// Its sizes.
         got: String,
     },
-    /// A part that does not fit the object that it was made for, such as a saved state of another router.
+    /// Part that does not fit the object that it was made for, such as a saved state of another router.
     #[error("{what} is {got}, expected {expected}")]
     State {
-        /// The part.
+        /// Part.
         what: &'static str,
-        /// The parts that fit.
+        /// Parts that fit.
         expected: String,
-        /// The given part.
+        /// Given part.
         got: String,
     },
-    /// An index beyond the end of what it counts.
+    /// Index beyond the end of what it counts.
     #[error("{what} is {got}, expected below {below}")]
     Range {
-        /// The name of the index.
+        /// Name of the index.
         what: &'static str,
-        /// The index.
+        /// Index.
         got: usize,
-        /// The number of items.
+        /// Number of items.
         below: usize,
     },
-    /// A request that exceeds a limit, however empty the service is.
+    /// Request that exceeds a limit, however empty the service is.
     #[error("the request has {got} {what}, expected at most {most}")]
     Limit {
-        /// The counted things: texts or tokens.
+        /// Counted things: texts or tokens.
         what: &'static str,
         /// Their number.
         got: usize,
-        /// The limit.
+        /// Limit.
         most: usize,
     },
-    /// A risk bound that the calibration texts cannot prove.
+    /// Risk bound that the calibration texts cannot prove.
     #[error("at most {most} cannot be shown from {rows} texts: expected {}", reach(*needed, *least))]
     Promise {
-        /// The limit.
+        /// Limit.
         most: f64,
-        /// The calibration texts.
+        /// Calibration texts.
         rows: usize,
-        /// The number of texts with the same losses that would prove it; `None` where their risk is not below the
+        /// Number of texts with the same losses that would prove it; `None` where their risk is not below the
         /// limit.
         needed: Option<usize>,
-        /// The smallest limit that these texts prove.
+        /// Smallest limit that these texts prove.
         least: f64,
     },
-    /// An accuracy of answers that the held-out texts support at no least probability.
+    /// Accuracy of answers that the held-out texts support at no least probability.
     #[error(
         "an accuracy of {accuracy} of the answers cannot be shown from {rows} texts at any probability: they show at most \
          {most:.4}; expected a lower accuracy, or more texts ({needed} or more sure ones, if all of their answers are right)"
     )]
     Accuracy {
-        /// The accuracy.
+        /// Accuracy.
         accuracy: f64,
-        /// The held-out texts.
+        /// Held-out texts.
         rows: usize,
-        /// The highest accuracy that they show at one of the probabilities at which the tests start.
+        /// Highest accuracy that they show at one of the probabilities at which the tests start.
         most: f64,
-        /// The least number of answers that would show the accuracy, if all are right.
+        /// Least number of answers that would show the accuracy, if all are right.
         needed: usize,
     },
     /// Texts that a model was fitted on, where unseen texts are required.
@@ -104,169 +104,169 @@ pub enum Error {
          choice has seen"
     )]
     SeenTexts {
-        /// The purpose of the texts.
+        /// Purpose of the texts.
         what: &'static str,
-        /// The number of texts that the model has seen.
+        /// Number of texts that the model has seen.
         rows: usize,
-        /// The index of the first seen text.
+        /// Index of the first seen text.
         first: usize,
-        /// The number of texts.
+        /// Number of texts.
         of: usize,
     },
-    /// A text that is not a route such as `12L8H` or `7L9H+2L12H`.
+    /// Text that is not a route such as `12L8H` or `7L9H+2L12H`.
     #[error("route {text:?}, byte {at}: expected {expected}")]
     Notation {
-        /// The text; for a long one, its beginning.
+        /// Text; for a long one, its beginning.
         text: String,
-        /// The offset in bytes of the first error.
+        /// Offset in bytes of the first error.
         at: usize,
-        /// The expected input at this offset.
+        /// Expected input at this offset.
         expected: &'static str,
     },
-    /// A group of layers without layers, or a route without groups.
+    /// Group of layers without layers, or a route without groups.
     #[error("layers {start}..{end}: expected at least one layer")]
     NoLayers {
-        /// The first layer.
+        /// First layer.
         start: usize,
-        /// The layer after the last.
+        /// Layer after the last.
         end: usize,
     },
     /// Groups of layers that are not consecutive.
     #[error("group {group} starts at layer {got}, expected {expected}")]
     GroupOrder {
-        /// The index of the group in its route.
+        /// Index of the group in its route.
         group: usize,
-        /// The allowed first layers.
+        /// Allowed first layers.
         expected: String,
         /// Its first layer.
         got: usize,
     },
-    /// A group of layers that ends at a depth that is not allowed.
+    /// Group of layers that ends at a depth that is not allowed.
     #[error("group {group} ends after layer {got}, expected {expected}")]
     GroupEnd {
-        /// The index of the group in its route.
+        /// Index of the group in its route.
         group: usize,
-        /// The allowed ends.
+        /// Allowed ends.
         expected: String,
         /// Its end.
         got: usize,
     },
-    /// A group with a number of heads that is not allowed.
+    /// Group with a number of heads that is not allowed.
     #[error("group {group} keeps {got} heads, expected {expected}")]
     HeadCount {
-        /// The index of the group in its route or space.
+        /// Index of the group in its route or space.
         group: usize,
-        /// The allowed numbers of heads.
+        /// Allowed numbers of heads.
         expected: String,
         /// Its number of heads.
         got: usize,
     },
-    /// An exit of a space that is not deeper than the previous exit, or deeper than the last layer.
+    /// Exit of a space that is not deeper than the previous exit, or deeper than the last layer.
     #[error("exit {index} is at depth {got}, expected {expected}")]
     Exit {
-        /// The index of the exit in the list.
+        /// Index of the exit in the list.
         index: usize,
-        /// The allowed depths.
+        /// Allowed depths.
         expected: String,
         /// Its depth.
         got: usize,
     },
-    /// A route that is not in a space, or is for a model of another size.
+    /// Route that is not in a space, or is for a model of another size.
     #[error("route {route}: expected {expected}")]
     RouteNotInSpace {
-        /// The route.
+        /// Route.
         route: String,
-        /// The routes of the space.
+        /// Routes of the space.
         expected: String,
     },
-    /// A file that is intact but contains no dynamic model that this release reads.
+    /// File that is intact but contains no dynamic model that this release reads.
     #[error("{path}: its {field} is {got}, expected {expected}", path = path.display())]
     Model {
-        /// The file.
+        /// File.
         path: std::path::PathBuf,
-        /// The field of the file.
+        /// Field of the file.
         field: &'static str,
-        /// The values that this release reads.
+        /// Values that this release reads.
         expected: String,
         /// Its value.
         got: String,
     },
-    /// A directory without a saved model.
+    /// Directory without a saved model.
     #[error("{path} has no dht.json: {instead}", path = path.display())]
     NotAModel {
-        /// The directory.
+        /// Directory.
         path: std::path::PathBuf,
-        /// The contents of the directory, or the directory to name.
+        /// Contents of the directory, or the directory to name.
         instead: &'static str,
     },
-    /// A file of a saved model that differs from the file saved together with its checkpoint.
+    /// File of a saved model that differs from the file saved together with its checkpoint.
     #[error(
         "{path} is not the file that {checkpoint} was saved with: its SHA-256 checksum is {got}, expected {expected}; \
          restore the file of that save",
         path = path.display(), checkpoint = checkpoint.display(), got = checksum(got.as_deref()), expected = checksum(expected.as_deref()),
     )]
     ModelFile {
-        /// The file.
+        /// File.
         path: std::path::PathBuf,
-        /// The checkpoint that contains the file's checksum.
+        /// Checkpoint that contains the file's checksum.
         checkpoint: std::path::PathBuf,
-        /// The checksum of the saved file; `None` where there was none.
+        /// Checksum of the saved file; `None` where there was none.
         expected: Option<String>,
-        /// The checksum of the present file; `None` where there is none.
+        /// Checksum of the present file; `None` where there is none.
         got: Option<String>,
     },
-    /// A budget that no speed reaches.
+    /// Budget that no speed reaches.
     #[error("a FLOPs ratio of {target} cannot be reached: this model's range is {least} to {most} on these texts")]
     Budget {
-        /// The budget, as a share of the full model's FLOPs.
+        /// Budget, as a share of the full model's FLOPs.
         target: f64,
-        /// The model's share at the highest speed.
+        /// Model's share at the highest speed.
         least: f64,
-        /// The model's share at speed 0.
+        /// Model's share at speed 0.
         most: f64,
     },
-    /// A request that a full queue rejects.
+    /// Request that a full queue rejects.
     #[error("{waiting} wait already, of at most {of}: try again later")]
     Busy {
-        /// The waiting requests.
+        /// Waiting requests.
         waiting: String,
-        /// The limit.
+        /// Limit.
         of: usize,
     },
-    /// A request whose deadline would pass while the requests before it are answered.
+    /// Request whose deadline would pass while the requests before it are answered.
     #[error("what waits takes about {expected:.1?}, and the deadline is in {left:.1?}: try again later")]
     Backlog {
-        /// The estimated time for the waiting requests.
+        /// Estimated time for the waiting requests.
         expected: std::time::Duration,
-        /// The time to the deadline.
+        /// Time to the deadline.
         left: std::time::Duration,
     },
-    /// A request that was not answered before its deadline.
+    /// Request that was not answered before its deadline.
     #[error("the deadline passed before the answer")]
     Deadline,
-    /// A request to a service that stops.
+    /// Request to a service that stops.
     #[error("the service stops and takes no more requests")]
     Stopping,
-    /// A text that would be truncated, where truncation is not allowed.
+    /// Text that would be truncated, where truncation is not allowed.
     #[error("text {text} has more than the {most} tokens that the model reads: shorten it, or let it be truncated")]
     TooLong {
         /// Its index in its request.
         text: usize,
-        /// The maximum number of tokens, special ones included.
+        /// Maximum number of tokens, special ones included.
         most: usize,
     },
-    /// A computation that panicked; the service continues.
+    /// Computation that panicked; the service continues.
     #[error("the computation panicked: {message}")]
     Panic {
-        /// The panic's message.
+        /// Panic's message.
         message: String,
     },
-    /// An error of a component outside this crate, such as a custom router or predictor.
+    /// Error of a component outside this crate, such as a custom router or predictor.
     #[error(transparent)]
     Custom(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The result type of this crate.
+/// Result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 fn checksum(checksum: Option<&str>) -> &str {

@@ -6,28 +6,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::route::ModelShape;
 
-/// The sizes of the full model that a cheaper model is compared with. They give the model's routes and the denominator
+/// Sizes of the full model that a cheaper model is compared with. They give the model's routes and the denominator
 /// of FLOPs ratios.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FullModel {
-    /// The shape of one layer.
+    /// Shape of one layer.
     pub block: BlockShape,
-    /// The heads and neurons of each layer.
+    /// Heads and neurons of each layer.
     pub widths: Vec<Width>,
-    /// The classifier after the last layer.
+    /// Classifier after the last layer.
     pub classifier: ClassifierShape,
 }
 
 impl FullModel {
-    /// The sizes of a classifier and its encoder.
+    /// Sizes of a classifier and its encoder.
     pub fn new(model: &TextClassifier) -> Self {
         let (encoder, classifier) = (model.encoder(), model.classifier().shape());
         let widths = (0..encoder.layers()).map(|layer| encoder.width(layer)).collect();
         Self { block: encoder.block_shape(), widths, classifier }
     }
 
-    /// The number of layers and heads.
+    /// Number of layers and heads.
     pub fn shape(&self) -> ModelShape {
         ModelShape { layers: self.widths.len(), heads: self.block.heads }
     }

@@ -56,17 +56,17 @@ impl LogProbabilities {
         found.table()
     }
 
-    /// The decisions that make up an answer.
+    /// Decisions that make up an answer.
     pub fn outputs(&self) -> Outputs {
         self.outputs
     }
 
-    /// The number of classes or labels.
+    /// Number of classes or labels.
     pub fn classes(&self) -> usize {
         self.outputs.count()
     }
 
-    /// The number of rows.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.values.len() / self.outputs.width()
     }
@@ -76,17 +76,17 @@ impl LogProbabilities {
         self.values.is_empty()
     }
 
-    /// The log-probabilities of each row. Shape of each: (decisions × alternatives).
+    /// Log-probabilities of each row. Shape of each: (decisions × alternatives).
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> {
         self.values.chunks_exact(self.outputs.width())
     }
 
-    /// The log-probabilities of each decision, row after row. Shape of each: (alternatives).
+    /// Log-probabilities of each decision, row after row. Shape of each: (alternatives).
     pub fn decisions(&self) -> impl ExactSizeIterator<Item = &[f64]> {
         self.values.chunks_exact(self.outputs.alternatives())
     }
 
-    /// The log-probabilities of a row. Shape: (decisions × alternatives).
+    /// Log-probabilities of a row. Shape: (decisions × alternatives).
     ///
     /// # Panics
     /// When the row does not exist.
@@ -104,7 +104,7 @@ impl LogProbabilities {
         Self { outputs: self.outputs, values: rows.iter().flat_map(|row| self.row(*row)).copied().collect() }
     }
 
-    /// The most probable answer of each decision: the class of each row, or 0 or 1 for each label of each row. In a tie it
+    /// Most probable answer of each decision: the class of each row, or 0 or 1 for each label of each row. In a tie it
     /// is the first class, and the label applies.
     pub fn labels(&self) -> Vec<u32> {
         match self.outputs {
@@ -146,12 +146,12 @@ impl LogProbabilities {
         losses.chunks_exact(decisions).map(|row| row.iter().sum::<f64>() / decisions as f64).collect()
     }
 
-    /// The fraction of decisions whose most probable answer is the right one; 0 without rows.
+    /// Fraction of decisions whose most probable answer is the right one; 0 without rows.
     pub fn accuracy(&self, labels: &[u32]) -> f64 {
         Outputs::Classes(self.outputs.alternatives()).score(&self.labels(), labels)
     }
 
-    /// The accuracy; for several labels the micro F1, where a label applies from a probability of one half on.
+    /// Accuracy; for several labels the micro F1, where a label applies from a probability of one half on.
     pub fn score(&self, labels: &[u32]) -> f64 {
         self.outputs.score(&self.labels(), labels)
     }
@@ -173,17 +173,17 @@ impl LogProbabilities {
         sums.into_iter().map(f64::abs).sum::<f64>() / self.decisions().len().max(1) as f64
     }
 
-    /// The values of the table, row after row.
+    /// Values of the table, row after row.
     pub fn values(&self) -> &[f64] {
         &self.values
     }
 
-    /// The probabilities of the classes or labels of each row.
+    /// Probabilities of the classes or labels of each row.
     pub fn probabilities(&self) -> Vec<Vec<f32>> {
         (0..self.len()).map(|row| self.probabilities_of(row)).collect()
     }
 
-    /// The probabilities of the classes or labels of a row.
+    /// Probabilities of the classes or labels of a row.
     ///
     /// # Panics
     /// When the row does not exist.
@@ -216,7 +216,7 @@ impl Collected {
     }
 }
 
-/// The first class with the highest log-probability, and that log-probability.
+/// First class with the highest log-probability, and that log-probability.
 pub(crate) fn best_class(row: &[f64]) -> (u32, f64) {
     let mut best = (0, f64::NEG_INFINITY);
     for (class, log) in (0..).zip(row) {

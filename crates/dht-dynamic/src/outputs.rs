@@ -1,4 +1,4 @@
-//! The decisions that make up an answer, and how logits become log-probabilities.
+//! Decisions that make up an answer, and how logits become log-probabilities.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use dht_transformer::{EncodedDataset, Sample, Task, tensors};
 
 use crate::error::{Error, Result};
 
-/// The answer of a model: one of some classes, or for each of some labels whether it applies.
+/// Answer of a model: one of some classes, or for each of some labels whether it applies.
 ///
 /// The answer to a text consists of *decisions*, one distribution each. Classes are a single decision among all of them.
 /// Each label is a decision between "no" (0) and "yes" (1), independent of the other labels.
@@ -35,7 +35,7 @@ impl From<usize> for Outputs {
 }
 
 impl Outputs {
-    /// The outputs of a classifier of this task.
+    /// Outputs of a classifier of this task.
     ///
     /// # Errors
     /// [`Error::Argument`] for a regression, and for a number of outputs that the task cannot have.
@@ -48,13 +48,13 @@ impl Outputs {
         }
     }
 
-    /// The outputs that texts are labelled for: several labels if they have targets.
+    /// Outputs that texts are labelled for: several labels if they have targets.
     pub(crate) fn of_texts(texts: &EncodedDataset) -> Self {
         let has_targets = texts.samples.iter().any(|sample| !sample.targets.is_empty());
         if has_targets { Self::Labels(texts.labels.len()) } else { Self::Classes(texts.labels.len()) }
     }
 
-    /// The task.
+    /// Task.
     pub fn task(self) -> Task {
         match self {
             Self::Classes(_) => Task::Class,
@@ -62,14 +62,14 @@ impl Outputs {
         }
     }
 
-    /// The number of classes or labels, which is that of the logits.
+    /// Number of classes or labels, which is that of the logits.
     pub fn count(self) -> usize {
         match self {
             Self::Classes(count) | Self::Labels(count) => count,
         }
     }
 
-    /// The number of decisions for a text.
+    /// Number of decisions for a text.
     pub fn decisions(self) -> usize {
         match self {
             Self::Classes(_) => 1,
@@ -77,7 +77,7 @@ impl Outputs {
         }
     }
 
-    /// The number of alternatives of a decision.
+    /// Number of alternatives of a decision.
     pub fn alternatives(self) -> usize {
         match self {
             Self::Classes(count) => count,
@@ -85,12 +85,12 @@ impl Outputs {
         }
     }
 
-    /// The number of log-probabilities of a text.
+    /// Number of log-probabilities of a text.
     pub fn width(self) -> usize {
         self.decisions() * self.alternatives()
     }
 
-    /// The logits (samples, outputs) of a batch, as log-probabilities by sample. `samples` are their numbers for errors.
+    /// Logits (samples, outputs) of a batch, as log-probabilities by sample. `samples` are their numbers for errors.
     pub(crate) fn of_logits(self, logits: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f64>>> {
         let rows = match self {
             Self::Classes(_) => tensors::finite_rows(&tensors::log_softmax(&logits.detach())?, samples)?,
@@ -116,7 +116,7 @@ impl Outputs {
         }
     }
 
-    /// The probability of each class or label, from the log-probabilities of a text.
+    /// Probability of each class or label, from the log-probabilities of a text.
     pub(crate) fn probabilities(self, logs: &[f64]) -> impl Iterator<Item = f64> {
         let (first, step) = match self {
             Self::Classes(_) => (0, 1),
@@ -125,7 +125,7 @@ impl Outputs {
         logs.iter().skip(first).step_by(step).map(|log| log.exp())
     }
 
-    /// The share of right answers; for labels the micro F1, 2·TP / (2·TP + FP + FN). Both lists have one number for each
+    /// Share of right answers; for labels the micro F1, 2·TP / (2·TP + FP + FN). Both lists have one number for each
     /// decision. 0 without decisions.
     pub(crate) fn score(self, found: &[u32], truth: &[u32]) -> f64 {
         let right = found.iter().zip(truth).filter(|(found, truth)| found == truth).count();
@@ -159,7 +159,7 @@ pub(crate) fn f1(found: &[u32], truth: &[u32]) -> Option<f64> {
     (given > 0).then(|| 2.0 * f64::from(both) / f64::from(given))
 }
 
-/// The right answer of each decision, text after text: the class of a text, or 0 or 1 for each of its labels.
+/// Right answer of each decision, text after text: the class of a text, or 0 or 1 for each of its labels.
 pub(crate) fn truth_of(texts: &EncodedDataset) -> Vec<u32> {
     let of_text = |sample: &Sample| match sample.targets.is_empty() {
         true => vec![sample.label],

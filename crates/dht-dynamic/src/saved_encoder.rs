@@ -1,4 +1,4 @@
-//! The encoder of a saved model, tied by checksums to the checkpoint saved with the model.
+//! Encoder of a saved model, tied by checksums to the checkpoint saved with the model.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// The files of an encoder's directory that are loaded with the model. The tokenizer and its prefix are optional.
+/// Files of an encoder's directory that are loaded with the model. The tokenizer and its prefix are optional.
 const FILES: [&str; 4] = ["config.json", "model.safetensors", TOKENIZER, "config_sentence_transformers.json"];
 const TOKENIZER: &str = "tokenizer.json";
 
@@ -22,11 +22,11 @@ const TOKENIZER: &str = "tokenizer.json";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedEncoder {
-    /// The SHA-256 checksum of each file, by name.
+    /// SHA-256 checksum of each file, by name.
     checksums: BTreeMap<String, String>,
-    /// The number of token ids beyond the maximal length that the tokenizer keeps for the n-gram exit.
+    /// Number of token ids beyond the maximal length that the tokenizer keeps for the n-gram exit.
     rest: usize,
-    /// The tokenizer's maximal length, where it is known.
+    /// Tokenizer's maximal length, where it is known.
     max_length: Option<usize>,
 }
 

@@ -18,16 +18,16 @@ pub struct Evaluation {
     /// Counts of true and predicted classes. For several labels, of all labels of all rows together: 0 for one that does not
     /// apply, 1 for one that does, from a probability of one half on. The F1 of 1 is then the micro F1.
     pub confusion: Confusion,
-    /// The predicted class of each row. For several labels, 0 or 1 for each label of the first row, then of the second.
+    /// Predicted class of each row. For several labels, 0 or 1 for each label of the first row, then of the second.
     pub labels: Vec<u32>,
-    /// The probabilities of the classes or labels, by row.
+    /// Probabilities of the classes or labels, by row.
     pub probabilities: Vec<Vec<f32>>,
-    /// The loss of each row: −ln of the probability of its label, in nats; at most 87, the value for the smallest f32. For
+    /// Loss of each row: −ln of the probability of its label, in nats; at most 87, the value for the smallest f32. For
     /// several labels, the mean over the labels.
     pub losses: Vec<f64>,
-    /// The route of each row.
+    /// Route of each row.
     pub routes: Vec<Route>,
-    /// The heads that each row kept in each dynamic group of its route; empty lists for models that do not select
+    /// Heads that each row kept in each dynamic group of its route; empty lists for models that do not select
     /// heads.
     pub head_sets: Vec<Vec<HeadSet>>,
     /// FLOPs of each row: all products and the routers.
@@ -36,7 +36,7 @@ pub struct Evaluation {
     pub flops: u64,
     /// FLOPs of the routers, by formula.
     pub routing_flops: u64,
-    /// The mean cost of a route by layers × heads, as a share of the full model (the paper's estimate).
+    /// Mean cost of a route by layers × heads, as a share of the full model (the paper's estimate).
     pub layer_head_ratio: f64,
     /// Wall-clock seconds of this pass, without tokenising. They include packing the weights in the first batch: to
     /// compare wall-clock times use [`time_in_turns`](super::time_in_turns).
@@ -46,7 +46,7 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// The number of rows on each route.
+    /// Number of rows on each route.
     pub fn route_counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for route in &self.routes {

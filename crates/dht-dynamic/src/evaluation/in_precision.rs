@@ -5,7 +5,7 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Precision, Sa
 use crate::error::Result;
 use crate::prediction::{BatchPredictions, Predictor};
 
-/// A model that computes its layers in a given [`Precision`], scored and timed like any other model.
+/// Model that computes its layers in a given [`Precision`], scored and timed like any other model.
 ///
 /// # Examples
 /// ```

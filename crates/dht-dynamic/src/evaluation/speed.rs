@@ -8,22 +8,22 @@ use crate::error::{Error, Result};
 use crate::model::DynamicModel;
 use crate::prediction::Predictor;
 
-/// A speed at which only the cost matters. As a threshold, it exceeds any uncertainty; as the λ of a search, it equates
+/// Speed at which only the cost matters. As a threshold, it exceeds any uncertainty; as the λ of a search, it equates
 /// one nat with a ten-thousandth of the model's cost.
 const LARGEST: f64 = 1e4;
-/// The speed at which the search starts if the model's own speed is not above 0.
+/// Speed at which the search starts if the model's own speed is not above 0.
 const START: f64 = 0.1;
-/// The factor by which the speed changes while only values on one side of the target are known.
+/// Factor by which the speed changes while only values on one side of the target are known.
 const STRIDE: f64 = 4.0;
 /// Two speeds that differ by less than this factor count as equal; the FLOPs ratio may jump between them.
 const CLOSE: f64 = 1.001;
 /// A smaller speed counts as 0.
 const SMALLEST: f64 = 1e-6;
 
-/// A speed and its cost.
+/// Speed and its cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
-    /// The speed, for [`DynamicModel::with_speed`]: for an accelerated model, the threshold of its
+    /// Speed, for [`DynamicModel::with_speed`]: for an accelerated model, the threshold of its
     /// [rule](crate::router::LeavingRule); for the bandits of a model of `dht-search`, λ, the price of the full model's
     /// cost in nats of loss.
     pub speed: f64,
@@ -41,24 +41,24 @@ impl Speed {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpeedPoint {
-    /// The speed, for [`DynamicModel::with_speed`].
+    /// Speed, for [`DynamicModel::with_speed`].
     pub speed: f64,
     /// FLOPs divided by the full model's FLOPs.
     pub flops_ratio: f64,
-    /// The standard error of `flops_ratio` over the draw of the texts: of a few hundred texts, the few that run all layers
+    /// Standard error of `flops_ratio` over the draw of the texts: of a few hundred texts, the few that run all layers
     /// make most of a small cost. 0 where it is not known, as in files of earlier versions.
     #[serde(default)]
     pub flops_error: f64,
-    /// The accuracy.
+    /// Accuracy.
     pub accuracy: f64,
 }
 
-/// The number of standard errors by which a cost is below a budget. With half of one, budgets of .05 to .5 on 600
+/// Number of standard errors by which a cost is below a budget. With half of one, budgets of .05 to .5 on 600
 /// held-out rows cost .89 of what was asked on other rows in the mean, and 1.19 at most; without any, .93 and 1.29.
 const ERRORS: f64 = 0.5;
 
 impl SpeedPoint {
-    /// The point of a speed at which each text has these FLOPs, and in the full model those.
+    /// Point of a speed at which each text has these FLOPs, and in the full model those.
     pub fn of_texts(speed: f64, accuracy: f64, flops: &[u64], full_flops: &[u64]) -> Self {
         let sum = |flops: &[u64]| flops.iter().sum::<u64>() as f64;
         let (rows, full) = (flops.len() as f64, sum(full_flops).max(1.0));
@@ -85,7 +85,7 @@ pub struct SpeedCurve<'a> {
     texts: &'a EncodedDataset,
     batch_size: usize,
     full_flops: f64,
-    /// The measurements by speed, ascending; the first is at speed 0, the last at [`LARGEST`].
+    /// Measurements by speed, ascending; the first is at speed 0, the last at [`LARGEST`].
     measured: Vec<Speed>,
 }
 
@@ -106,7 +106,7 @@ impl<'a> SpeedCurve<'a> {
         Ok(curve)
     }
 
-    /// The minimum and maximum FLOPs ratio of the model on these texts.
+    /// Minimum and maximum FLOPs ratio of the model on these texts.
     pub fn range(&self) -> (f64, f64) {
         (self.measured[self.measured.len() - 1].flops_ratio, self.measured[0].flops_ratio)
     }
@@ -157,7 +157,7 @@ impl<'a> SpeedCurve<'a> {
         }
     }
 
-    /// The next speed to try between two values; `None` if they are too close.
+    /// Next speed to try between two values; `None` if they are too close.
     fn between(&self, costly: Speed, cheap: Speed, target: f64, step: usize) -> Option<f64> {
         let (low, high) = (costly.speed, cheap.speed);
         let speed = match (low < SMALLEST, high >= LARGEST) {

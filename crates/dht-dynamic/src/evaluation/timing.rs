@@ -7,16 +7,16 @@ use dht_transformer::{EncodedDataset, ForwardContext};
 use crate::error::{Error, Result};
 use crate::prediction::{Predictor, in_pool};
 
-/// The wall-clock times of a model's passes over a data set.
+/// Wall-clock times of a model's passes over a data set.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PassTimes {
-    /// The seconds of each pass, in the order of their runs; the warm-up is not included.
+    /// Seconds of each pass, in the order of their runs; the warm-up is not included.
     pub passes: Vec<f64>,
 }
 
 impl PassTimes {
-    /// The median of the passes; for an even number, the mean of the middle two.
+    /// Median of the passes; for an even number, the mean of the middle two.
     pub fn median(&self) -> f64 {
         let mut sorted = self.passes.clone();
         sorted.sort_by(f64::total_cmp);

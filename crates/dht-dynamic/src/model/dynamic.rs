@@ -1,4 +1,4 @@
-//! The dynamic model and its speed.
+//! Dynamic model and its speed.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::exit::FrontExit;
 use crate::exit_model::ExitModel;
 use crate::router::{LeavingRule, Router};
 
-/// An encoder with exits and a [`Router`], which decides at which exit each text leaves.
+/// Encoder with exits and a [`Router`], which decides at which exit each text leaves.
 ///
 /// [`accelerate`](fn@crate::accelerate::accelerate) builds it from a fine-tuned classifier. A clone is another handle
 /// on the same weights.
@@ -20,15 +20,15 @@ pub struct DynamicModel {
     model: ExitModel,
     front: Option<Arc<FrontExit>>,
     router: Arc<dyn Router>,
-    /// The router that decides heads; `None` if the other one does.
+    /// Router that decides heads; `None` if the other one does.
     heads: Option<Arc<dyn Router>>,
-    /// The description of a model whose layout and routers its program builds.
+    /// Description of a model whose layout and routers its program builds.
     description: Option<Arc<Value>>,
     seen: Arc<SeenTexts>,
 }
 
 impl DynamicModel {
-    /// A model whose texts leave where this rule is satisfied. The speed is 0 at first, so all texts run all layers.
+    /// Model whose texts leave where this rule is satisfied. The speed is 0 at first, so all texts run all layers.
     ///
     /// # Errors
     /// None currently: a speed of 0 is valid for every rule.
@@ -36,7 +36,7 @@ impl DynamicModel {
         Ok(Self::of_router(model, rule.router(0.0)?))
     }
 
-    /// A model with this router.
+    /// Model with this router.
     pub fn of_router(model: ExitModel, router: Arc<dyn Router>) -> Self {
         Self { model, front: None, router, heads: None, description: None, seen: Arc::default() }
     }
@@ -104,43 +104,43 @@ impl DynamicModel {
         Ok(Self { model: self.model.deep_clone()?, ..self.clone() })
     }
 
-    /// The encoder and its exits.
+    /// Encoder and its exits.
     pub fn model(&self) -> &ExitModel {
         &self.model
     }
 
-    /// The encoder.
+    /// Encoder.
     pub fn encoder(&self) -> &Encoder {
         self.model.encoder()
     }
 
-    /// The n-gram exit before the first layer, if there is one.
+    /// N-gram exit before the first layer, if there is one.
     pub fn front(&self) -> Option<&FrontExit> {
         self.front.as_deref()
     }
 
-    /// The router.
+    /// Router.
     pub fn router(&self) -> &dyn Router {
         &*self.router
     }
 
-    /// The router that decides heads.
+    /// Router that decides heads.
     pub fn head_router(&self) -> &dyn Router {
         self.heads.as_deref().unwrap_or(&*self.router)
     }
 
-    /// The router that decides heads, if it is a second one.
+    /// Router that decides heads, if it is a second one.
     pub(super) fn second_router(&self) -> Option<&dyn Router> {
         self.heads.as_deref()
     }
 
-    /// The texts that the model was fitted on, as far as they were recorded;
+    /// Texts that the model was fitted on, as far as they were recorded;
     /// [`accelerate`](fn@crate::accelerate::accelerate) records them.
     pub fn seen_texts(&self) -> &SeenTexts {
         &self.seen
     }
 
-    /// The depth of each exit that a text may pass, by exit index: 0 for an n-gram exit, then the exits after layers.
+    /// Depth of each exit that a text may pass, by exit index: 0 for an n-gram exit, then the exits after layers.
     pub fn depths(&self) -> impl Iterator<Item = usize> {
         self.front.iter().map(|_| 0).chain(self.model.depths().iter().copied())
     }
@@ -175,7 +175,7 @@ impl DynamicModel {
         Ok(Self { router: self.router.at_speed(speed)?, heads, ..self.clone() })
     }
 
-    /// The first `depth` layers and the exit after them, as [`ExitModel::classifier_at`]; without the stacked n-gram
+    /// First `depth` layers and the exit after them, as [`ExitModel::classifier_at`]; without the stacked n-gram
     /// exit.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The dynamic model, whose router decides at which exit each text leaves.
+//! Dynamic model, whose router decides at which exit each text leaves.
 //!
 //! `predict` runs a batch; the loop over the layers is in `passage`.
 

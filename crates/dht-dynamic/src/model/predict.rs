@@ -8,7 +8,7 @@ use crate::passage::{FrontOutcome, Passage, PassedExits, Walk};
 use crate::prediction::{BatchPredictions, Prediction, Predictor};
 
 impl DynamicModel {
-    /// The way of texts through this model.
+    /// Way of texts through this model.
     fn walk<'a>(&'a self, ctx: &'a ForwardContext) -> Walk<'a> {
         Walk { front: self.front(), heads: self.head_router(), ..Walk::new(self.model(), self.router(), ctx) }
     }

@@ -46,26 +46,26 @@ const DYNAMIC: &str = "dynamic.checkpoint";
 const NGRAM: &str = "ngram.json";
 const SEEN: &str = "seen_texts.bin";
 
-/// The JSON of `dynamic.checkpoint`.
+/// JSON of `dynamic.checkpoint`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
     format: String,
     version: u64,
-    /// The release that wrote it.
+    /// Release that wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     release: Option<String>,
     exits: ExitSettings,
     labels: Vec<String>,
-    /// The task of the exits.
+    /// Task of the exits.
     #[serde(default, skip_serializing_if = "is_class")]
     task: Task,
     encoder: SavedEncoder,
     router: StoredRouter,
-    /// The state of a second router, which decides heads.
+    /// State of a second router, which decides heads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     heads: Option<Value>,
-    /// The description of a model that its program builds, and the speed of the routers.
+    /// Description of a model that its program builds, and the speed of the routers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     search: Option<StoredSearch>,
     front: Option<StoredFront>,
@@ -84,11 +84,11 @@ enum StoredRouter {
         rule: LeavingRule,
         speed: f64,
     },
-    /// The saved state of a custom router.
+    /// Saved state of a custom router.
     Own(Value),
 }
 
-/// A model whose layout and routers its program builds.
+/// Model whose layout and routers its program builds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredSearch {
@@ -96,12 +96,12 @@ struct StoredSearch {
     speed: Option<f64>,
 }
 
-/// An n-gram exit's weights. Its n-gram classifier has a separate file.
+/// N-gram exit's weights. Its n-gram classifier has a separate file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredFront {
     stackers: Vec<Stacker>,
-    /// The SHA-256 checksum of the n-gram classifier's file.
+    /// SHA-256 checksum of the n-gram classifier's file.
     ngram: String,
 }
 
@@ -250,7 +250,7 @@ impl DynamicModel {
         Ok((model, stored.labels, tokenizer))
     }
 
-    /// The class names of a saved model.
+    /// Class names of a saved model.
     pub(crate) fn saved_labels(folder: &Path) -> Result<Vec<String>> {
         Ok(read_checkpoint(&folder.join(DYNAMIC))?.0.labels)
     }

@@ -1,4 +1,4 @@
-//! The parts of a saved model besides its layout and routers.
+//! Parts of a saved model besides its layout and routers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,22 +11,22 @@ use crate::error::Result;
 use crate::exit_model::ExitModel;
 use crate::saved_encoder::SavedEncoder;
 
-/// The parts of a saved model whose layout and routers its program builds, for [`OwnParts::with_model`](crate::OwnParts::with_model).
+/// Parts of a saved model whose layout and routers its program builds, for [`OwnParts::with_model`](crate::OwnParts::with_model).
 #[derive(Debug)]
 pub struct SavedParts {
-    /// The encoder.
+    /// Encoder.
     pub encoder: Encoder,
-    /// The number of classes.
+    /// Number of classes.
     pub classes: usize,
-    /// The description that [`DynamicModel::with_description`](crate::DynamicModel::with_description) set.
+    /// Description that [`DynamicModel::with_description`](crate::DynamicModel::with_description) set.
     pub description: Value,
-    /// The speed of the routers; `None` for routers with a single speed.
+    /// Speed of the routers; `None` for routers with a single speed.
     pub speed: Option<f64>,
-    /// The state of the router.
+    /// State of the router.
     pub router: Value,
-    /// The state of the router that decides heads; `null` if there is only one router.
+    /// State of the router that decides heads; `null` if there is only one router.
     pub heads: Value,
-    /// The checkpoint, for messages.
+    /// Checkpoint, for messages.
     pub path: PathBuf,
     pub(super) tensors: BTreeMap<String, StoredTensor>,
 }

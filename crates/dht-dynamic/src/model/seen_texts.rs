@@ -7,12 +7,12 @@ use dht_transformer::{EncodedDataset, Encoding};
 /// settings was chosen. Scores on such texts are too optimistic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeenTexts {
-    /// The digests, ascending.
+    /// Digests, ascending.
     digests: Vec<u64>,
 }
 
 impl SeenTexts {
-    /// The texts of these data sets.
+    /// Texts of these data sets.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a EncodedDataset>) -> Self {
         let samples = texts.into_iter().flat_map(|data| &data.samples);
         Self::from_digests(samples.map(|sample| sample.encoding.digest()).collect())
@@ -24,7 +24,7 @@ impl SeenTexts {
         Self { digests }
     }
 
-    /// The number of distinct texts.
+    /// Number of distinct texts.
     pub fn len(&self) -> usize {
         self.digests.len()
     }
@@ -34,7 +34,7 @@ impl SeenTexts {
         self.digests.is_empty()
     }
 
-    /// The rows of a data set that the model has seen. The data set must be encoded by the model's tokenizer.
+    /// Rows of a data set that the model has seen. The data set must be encoded by the model's tokenizer.
     pub fn rows_of(&self, data: &EncodedDataset) -> Vec<usize> {
         let rows = data.samples.iter().enumerate();
         rows.filter(|(_, sample)| self.has(&sample.encoding)).map(|(row, _)| row).collect()

@@ -1,4 +1,4 @@
-//! The predictions for a text and for a batch.
+//! Predictions for a text and for a batch.
 
 use std::time::Duration;
 
@@ -7,40 +7,40 @@ use dht_transformer::{HeadSet, PackedBatch, Sample, Task};
 use crate::error::Result;
 use crate::route::Route;
 
-/// The prediction for a text.
+/// Prediction for a text.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Prediction {
-    /// The most probable class or label.
+    /// Most probable class or label.
     pub label: u32,
-    /// The probability of each class or label.
+    /// Probability of each class or label.
     pub probabilities: Vec<f32>,
-    /// The route of the text: the layers that it ran, and the number of heads in each.
+    /// Route of the text: the layers that it ran, and the number of heads in each.
     pub route: Route,
-    /// The heads that it kept in each dynamic group of its route; empty for models that do not select heads.
+    /// Heads that it kept in each dynamic group of its route; empty for models that do not select heads.
     pub head_sets: Vec<HeadSet>,
     /// FLOPs of all products, two for each multiply-add. They cover the route, every exit that read the text (the
     /// n-gram exit and its stacking included), and a pre-pass that computed a router's inputs.
     pub flops: u64,
     /// FLOPs of the routers, by formula; not included in `flops`.
     pub routing_flops: u64,
-    /// The log-probabilities at every stage that the text passed. The n-gram exit is first, the exit that answered last.
+    /// Log-probabilities at every stage that the text passed. The n-gram exit is first, the exit that answered last.
     /// Empty unless [requested](crate::DynamicModel::predict_with_stages).
     pub stages: Vec<Vec<f64>>,
 }
 
-/// The predictions for a batch.
+/// Predictions for a batch.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BatchPredictions {
-    /// The predictions, by sample.
+    /// Predictions, by sample.
     pub predictions: Vec<Prediction>,
     /// Time of the decisions: running the routers, and copying the hidden rows that they read.
     pub deciding: Duration,
 }
 
 impl Prediction {
-    /// The prediction of a text on a route, with no router FLOPs and no stages.
+    /// Prediction of a text on a route, with no router FLOPs and no stages.
     pub fn new(probabilities: Vec<f32>, route: Route, flops: u64) -> Self {
         let label = Task::most_probable(&probabilities);
         Self { label, probabilities, route, head_sets: Vec::new(), flops, routing_flops: 0, stages: Vec::new() }
@@ -111,7 +111,7 @@ impl Collected {
     }
 }
 
-/// The number of tokens of each sample.
+/// Number of tokens of each sample.
 pub(crate) fn lengths_of(samples: &[Sample]) -> Vec<usize> {
     samples.iter().map(|sample| sample.encoding.ids.len()).collect()
 }

@@ -1,4 +1,4 @@
-//! The trait of models that predict.
+//! Trait of models that predict.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier};
 

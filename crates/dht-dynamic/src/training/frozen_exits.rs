@@ -21,17 +21,17 @@ use crate::outputs::{Outputs, truth_of};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExitTargets {
-    /// The cross-entropy with the texts' own labels.
+    /// Cross-entropy with the texts' own labels.
     Labels,
-    /// The loss τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) (Hinton et al. 2015) with t the logits of the last exit and z those
+    /// Loss τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) (Hinton et al. 2015) with t the logits of the last exit and z those
     /// of the trained exit. For several labels it is the cross-entropy of σ(t/τ) and σ(z/τ), which differs by a constant.
     SoftLabels {
-        /// The temperature τ, above 0.
+        /// Temperature τ, above 0.
         temperature: f64,
     },
-    /// The mean of the two losses above.
+    /// Mean of the two losses above.
     Both {
-        /// The temperature τ, above 0.
+        /// Temperature τ, above 0.
         temperature: f64,
     },
 }
@@ -91,7 +91,7 @@ impl FrozenExits {
         Self { states, ..self }
     }
 
-    /// The model in its current state.
+    /// Model in its current state.
     pub fn model(&self) -> &DynamicModel {
         &self.model
     }
@@ -107,7 +107,7 @@ impl FrozenExits {
         self.model
     }
 
-    /// The number of trained exits, and the number of layers that they need.
+    /// Number of trained exits, and the number of layers that they need.
     fn students(&self) -> (usize, usize) {
         let exits = self.model.model().depths();
         let students = exits.len() - 1;
@@ -133,7 +133,7 @@ impl FrozenExits {
         ran.iter().map(of_frozen).sum::<u64>() + batch.spans.lengths().map(of_exits).sum::<u64>()
     }
 
-    /// The sum of the mean losses of the exits before the last, and the indices of the samples that ran the frozen
+    /// Sum of the mean losses of the exits before the last, and the indices of the samples that ran the frozen
     /// layers.
     fn loss(&mut self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Tensor, Vec<usize>)> {
         let (model, reads_teacher) = (self.model.model(), self.reads_teacher());

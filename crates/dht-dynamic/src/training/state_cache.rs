@@ -14,11 +14,11 @@ const F16_MAX: f32 = 65_504.0;
 
 /// Hidden states and logits of a frozen model for a batch.
 pub(crate) struct BatchStates {
-    /// The states at each exit before the last.
+    /// States at each exit before the last.
     pub(crate) exits: Vec<Hidden>,
-    /// The logits of the last exit, (samples, classes), if requested.
+    /// Logits of the last exit, (samples, classes), if requested.
     pub(crate) own: Option<Tensor>,
-    /// The samples of the batch that the model ran for; the states of the others were cached.
+    /// Samples of the batch that the model ran for; the states of the others were cached.
     pub(crate) ran: Vec<usize>,
 }
 
@@ -32,14 +32,14 @@ pub(crate) struct FrozenStates {
     texts: HashMap<Key, Kept>,
 }
 
-/// The key of a text: its tokens and their types.
+/// Key of a text: its tokens and their types.
 type Key = (Vec<u32>, Vec<u32>);
 
 #[derive(Debug)]
 struct Kept {
-    /// The states (tokens, hidden) at each exit before the last, in half precision.
+    /// States (tokens, hidden) at each exit before the last, in half precision.
     exits: Vec<Tensor>,
-    /// The logits of the last exit, (1, classes).
+    /// Logits of the last exit, (1, classes).
     own: Option<Tensor>,
 }
 
@@ -48,7 +48,7 @@ impl FrozenStates {
         Self { most_bytes, ..Self::default() }
     }
 
-    /// The states of a batch, with the logits of the last exit if requested.
+    /// States of a batch, with the logits of the last exit if requested.
     pub(crate) fn states(&mut self, model: &ExitModel, batch: &PackedBatch, with_own: bool) -> Result<BatchStates> {
         let keys: Vec<Key> = (0..batch.len()).map(|sample| key(batch, sample)).collect();
         let is_kept = |at: &usize| self.texts.get(&keys[*at]).is_some_and(|kept| kept.own.is_some() || !with_own);
@@ -118,13 +118,13 @@ fn key(batch: &PackedBatch, sample: usize) -> Key {
     (batch.ids[rows.clone()].to_vec(), batch.type_ids[rows].to_vec())
 }
 
-/// The rows of a sample, without a copy.
+/// Rows of a sample, without a copy.
 fn rows_of(hidden: &Hidden, sample: usize) -> Result<Tensor> {
     let rows = hidden.spans().range(sample);
     Ok(hidden.tensor().narrow(0, rows.start, rows.len())?.to_dtype(DType::F32)?)
 }
 
-/// The states at every exit, the last included.
+/// States at every exit, the last included.
 pub(crate) fn states_at_exits(model: &ExitModel, batch: &PackedBatch) -> Result<Vec<Hidden>> {
     let ctx = ForwardContext::inference();
     let (mut hidden, mut depth) = (model.encoder().embed(batch, &ctx)?, 0);

@@ -10,17 +10,17 @@ const STEPS: u16 = 200;
 /// probabilities.
 const STARTS: [u16; 9] = [198, 196, 190, 180, 160, 140, 100, 60, 20];
 
-/// A least probability of answers, with the accuracy of these answers on held-out texts.
+/// Least probability of answers, with the accuracy of these answers on held-out texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct AbstentionThreshold {
-    /// The least probability, for [`Engine::with_least_probability`](crate::Engine::with_least_probability).
+    /// Least probability, for [`Engine::with_least_probability`](crate::Engine::with_least_probability).
     pub probability: f32,
-    /// The number of held-out texts that are answered.
+    /// Number of held-out texts that are answered.
     pub answered: usize,
-    /// The number of these answers that are right.
+    /// Number of these answers that are right.
     pub right: usize,
-    /// The number of held-out texts.
+    /// Number of held-out texts.
     pub rows: usize,
 }
 
@@ -80,7 +80,7 @@ impl AbstentionThreshold {
         Ok(Self { probability: probability(step), answered: losses.len(), right, rows: answers.len() })
     }
 
-    /// The share of texts that are answered, with an interval that holds with a probability of at least `confidence` over
+    /// Share of texts that are answered, with an interval that holds with a probability of at least `confidence` over
     /// the draw of the held-out texts. It holds at all probabilities together, and so at the selected one
     /// (Dvoretzky, Kiefer and Wolfowitz, with the constant of Massart 1990).
     pub fn coverage(&self, confidence: f64) -> (f64, [f64; 2]) {

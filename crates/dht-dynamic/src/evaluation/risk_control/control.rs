@@ -21,41 +21,41 @@ pub enum Guarantee {
     StandardErrors(f64),
 }
 
-/// A promise: an upper limit on a risk, with the type of its guarantee.
+/// Promise: an upper limit on a risk, with the type of its guarantee.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Promise {
-    /// The bounded risk.
+    /// Bounded risk.
     pub risk: Risk,
-    /// The limit, above 0 and below 1; .01 is one percentage point.
+    /// Limit, above 0 and below 1; .01 is one percentage point.
     pub most: f64,
-    /// The type of the guarantee.
+    /// Type of the guarantee.
     pub guarantee: Guarantee,
 }
 
 /// Answers to calibration texts.
 #[derive(Debug, Clone, Copy)]
 pub struct Calibration<'a> {
-    /// The stages of the dynamic model.
+    /// Stages of the dynamic model.
     pub stages: &'a Stages,
-    /// The class that the full model predicts for each text; for several labels 0 or 1 for each label, text after text.
+    /// Class that the full model predicts for each text; for several labels 0 or 1 for each label, text after text.
     pub full: &'a [u32],
-    /// The labels of the texts, where the risk needs them, in the same form.
+    /// Labels of the texts, where the risk needs them, in the same form.
     pub labels: Option<&'a [u32]>,
 }
 
-/// A threshold that keeps a [promise](Promise), with its cost on the calibration texts.
+/// Threshold that keeps a [promise](Promise), with its cost on the calibration texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Promised {
-    /// The threshold, for [`DynamicModel::set_speed`](crate::DynamicModel::set_speed).
+    /// Threshold, for [`DynamicModel::set_speed`](crate::DynamicModel::set_speed).
     pub threshold: f64,
-    /// The risk of the calibration texts at this threshold.
+    /// Risk of the calibration texts at this threshold.
     pub observed: f64,
-    /// The smallest limit that holds at this threshold, with the same guarantee.
+    /// Smallest limit that holds at this threshold, with the same guarantee.
     pub bound: f64,
     /// FLOPs of the calibration texts at this threshold.
     pub flops: u64,
-    /// The number of calibration texts.
+    /// Number of calibration texts.
     pub rows: usize,
 }
 
@@ -108,7 +108,7 @@ impl Promise {
     }
 }
 
-/// The loss of each text that is counted by its answers.
+/// Loss of each text that is counted by its answers.
 fn losses_of(risk: Risk, outputs: Outputs, found: &[u32], full: &[u32], labels: Option<&[u32]>) -> Vec<f64> {
     let texts = |answers: &'_ [u32]| answers.chunks_exact(outputs.decisions()).map(<[u32]>::to_vec).collect::<Vec<_>>();
     let score = |found: &[u32], truth: &[u32]| match outputs {
@@ -137,7 +137,7 @@ fn keeps(losses: Losses<'_>, promise: Promise) -> bool {
     }
 }
 
-/// The smallest limit that these losses prove.
+/// Smallest limit that these losses prove.
 fn bound(losses: Losses<'_>, promise: Promise) -> f64 {
     match promise.guarantee {
         Guarantee::Confidence(confidence) => losses.upper_bound(promise.risk, 1.0 - confidence),
@@ -146,7 +146,7 @@ fn bound(losses: Losses<'_>, promise: Promise) -> f64 {
     }
 }
 
-/// The number of texts with the same distribution of losses that would prove the promise. `None` if the observed risk
+/// Number of texts with the same distribution of losses that would prove the promise. `None` if the observed risk
 /// is not below the limit, or too close to it.
 fn rows_needed(losses: Losses<'_>, promise: Promise) -> Option<usize> {
     const MOST: usize = 2_000_000;

@@ -4,11 +4,11 @@ use super::risk::Risk;
 
 /// Number of bisection steps for a bound.
 const STEPS: usize = 30;
-/// The largest bet, as a share of the bet at which a single loss would take all wealth.
+/// Largest bet, as a share of the bet at which a single loss would take all wealth.
 const LARGEST: f64 = 0.75;
-/// The loss of one more text, beyond the observed ones.
+/// Loss of one more text, beyond the observed ones.
 const UNSEEN: f64 = 0.12;
-/// The prior variance, which counts as much as one observed loss.
+/// Prior variance, which counts as much as one observed loss.
 const PRIOR_VARIANCE: f64 = 0.25;
 
 /// Losses from −1 to 1, in the order of the texts. For more rows than values, the values repeat.
@@ -45,7 +45,7 @@ impl<'a> Losses<'a> {
         self.sum() / self.rows.max(1) as f64
     }
 
-    /// The mean of these losses and one more, and this number of standard errors above it.
+    /// Mean of these losses and one more, and this number of standard errors above it.
     pub(super) fn with_errors(self, errors: f64) -> f64 {
         let (rows, values) = (self.rows.max(1) as f64, self.values.len().max(1) as f64);
         let mean = (self.sum() + UNSEEN) / (rows + 1.0);
@@ -54,7 +54,7 @@ impl<'a> Losses<'a> {
         mean + errors * (variance / (rows + 1.0)).sqrt()
     }
 
-    /// The conformal risk, (n·R̂ + 1)/(n + 1).
+    /// Conformal risk, (n·R̂ + 1)/(n + 1).
     pub(super) fn conformal(self) -> f64 {
         (self.sum() + 1.0) / (self.rows as f64 + 1.0)
     }

@@ -10,19 +10,19 @@ use crate::model::DynamicModel;
 use crate::outputs::Outputs;
 use crate::router::LeavingRule;
 
-/// The answers of several stages to the same rows, and the cost of each row for each stage where it may stop.
+/// Answers of several stages to the same rows, and the cost of each row for each stage where it may stop.
 ///
 /// A row leaves at the first stage whose answer has an uncertainty below the threshold, otherwise at the last stage. A
 /// whole curve of accuracy against cost therefore needs no further pass through a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stages {
-    /// The decisions that make up an answer.
+    /// Decisions that make up an answer.
     outputs: Outputs,
-    /// The answer to each decision, row after row, by stage: the predicted class, or 0 or 1 for each label.
+    /// Answer to each decision, row after row, by stage: the predicted class, or 0 or 1 for each label.
     labels: Vec<Vec<u32>>,
-    /// The score that a stage's answers are expected to lose by the last stage's probabilities, by stage and row.
+    /// Score that a stage's answers are expected to lose by the last stage's probabilities, by stage and row.
     regrets: Vec<Vec<f64>>,
-    /// The uncertainty by stage and row.
+    /// Uncertainty by stage and row.
     uncertainties: Vec<Vec<f64>>,
     /// FLOPs of each row if it stops at a stage, by stage and row.
     flops: Vec<Vec<u64>>,
@@ -30,14 +30,14 @@ pub struct Stages {
     full_flops: Vec<u64>,
 }
 
-/// The stage where each row stops at a threshold, with the answers and the cost.
+/// Stage where each row stops at a threshold, with the answers and the cost.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Staged {
-    /// The predicted class of each row, at the stage where it left. For several labels, 0 or 1 for each label of the first
+    /// Predicted class of each row, at the stage where it left. For several labels, 0 or 1 for each label of the first
     /// row, then of the second.
     pub labels: Vec<u32>,
-    /// The stage where each row left.
+    /// Stage where each row left.
     pub stages: Vec<usize>,
     /// FLOPs of all rows.
     pub flops: u64,
@@ -70,7 +70,7 @@ impl Stages {
         Ok(Self { outputs: first.outputs(), labels, regrets, uncertainties, flops, full_flops })
     }
 
-    /// The stages of a model, as [`DynamicModel::stage_log_probabilities`] reads them, with the [rule](crate::Router::rule) of its
+    /// Stages of a model, as [`DynamicModel::stage_log_probabilities`] reads them, with the [rule](crate::Router::rule) of its
     /// router. If the router has no rule, the stages use the default rule, the confidence.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Stages {
         Self::of_answers(model, data, &model.stage_log_probabilities(data, batch_size)?)
     }
 
-    /// The stages of a model, from the answers of its stages to these texts, as [`of_model`](Self::of_model).
+    /// Stages of a model, from the answers of its stages to these texts, as [`of_model`](Self::of_model).
     ///
     /// # Errors
     /// [`Error::Argument`] for answers to other texts, or of other stages.
@@ -94,22 +94,22 @@ impl Stages {
         Self { labels: stages.iter().map(decide).collect(), ..self }
     }
 
-    /// The number of stages.
+    /// Number of stages.
     pub fn count(&self) -> usize {
         self.labels.len()
     }
 
-    /// The decisions that make up the answer to a row.
+    /// Decisions that make up the answer to a row.
     pub fn outputs(&self) -> Outputs {
         self.outputs
     }
 
-    /// The number of rows.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.full_flops.len()
     }
 
-    /// The answers of a stage to a row.
+    /// Answers of a stage to a row.
     fn answers(&self, stage: usize, row: usize) -> &[u32] {
         let decisions = self.outputs.decisions();
         &self.labels[stage][row * decisions..(row + 1) * decisions]
@@ -149,7 +149,7 @@ impl Stages {
         Ok(self)
     }
 
-    /// The rows at a threshold. At threshold 0, all rows leave at the last stage, and for the stages
+    /// Rows at a threshold. At threshold 0, all rows leave at the last stage, and for the stages
     /// [of a model](Self::of_model) the exits before it cost nothing, since they are not computed. Above 1, each row leaves
     /// at the first stage with a finite uncertainty (the patience rule has infinite ones).
     pub fn at(&self, threshold: f64) -> Staged {
@@ -161,7 +161,7 @@ impl Stages {
         self.leaving_at((0..self.rows()).map(|row| sure(row).unwrap_or(last)).collect())
     }
 
-    /// The rows when each leaves at a given stage, for example a stage that another method selected or that was drawn
+    /// Rows when each leaves at a given stage, for example a stage that another method selected or that was drawn
     /// at random.
     ///
     /// # Panics
@@ -206,14 +206,14 @@ impl Stages {
         stages.iter().enumerate().map(|(row, stage)| self.regrets[*stage][row]).collect()
     }
 
-    /// The smallest of `thresholds` (ascending) at which the rows cost at most `flops`; `None` where all cost more.
+    /// Smallest of `thresholds` (ascending) at which the rows cost at most `flops`; `None` where all cost more.
     pub fn within(&self, flops: f64, thresholds: &[f64]) -> Option<f64> {
         thresholds.iter().copied().find(|threshold| self.at(*threshold).flops as f64 <= flops)
     }
 }
 
 impl DynamicModel {
-    /// The log-probabilities of every row at each stage of the model, in one pass through all layers. The first stage is the
+    /// Log-probabilities of every row at each stage of the model, in one pass through all layers. The first stage is the
     /// n-gram exit, if there is one. The other stages are the exits, each combined with the n-gram exit by its
     /// [weights](Stacker).
     ///
@@ -223,7 +223,7 @@ impl DynamicModel {
         self.stacked(data, self.model().exit_log_probabilities(data, batch_size)?)
     }
 
-    /// The stages of the model, from answers that its exits gave to these texts
+    /// Stages of the model, from answers that its exits gave to these texts
     /// ([`ExitModel::exit_log_probabilities`](crate::ExitModel::exit_log_probabilities)): the n-gram exit, if there is one, and the exits, each combined with it.
     ///
     /// # Errors
