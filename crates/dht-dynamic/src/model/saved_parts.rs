@@ -11,7 +11,8 @@ use crate::error::Result;
 use crate::exit_model::ExitModel;
 use crate::saved_encoder::SavedEncoder;
 
-/// Parts of a saved model whose layout and routers its program builds, for [`OwnParts::with_model`](crate::OwnParts::with_model).
+/// Parts of a saved model whose layout and routers its program builds, for
+/// [`OwnParts::with_model`](crate::OwnParts::with_model).
 #[derive(Debug)]
 pub struct SavedParts {
     /// Encoder.

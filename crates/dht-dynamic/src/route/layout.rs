@@ -14,8 +14,8 @@ pub enum BaseState {
     #[default]
     OnRoute,
     /// State after a separate pre-pass without gradient, through the first `layers` layers with all heads. The
-    /// route itself may prune heads from its first layer on. P-DHT uses this source: contexts then have the same meaning
-    /// as in the first phase.
+    /// route itself may prune heads from its first layer on. P-DHT uses this source: contexts then have the same
+    /// meaning as in the first phase.
     PrePass {
         /// Number of layers of the pre-pass, b.
         layers: usize,
@@ -55,7 +55,8 @@ impl Layout {
     /// dynamic group. Every route ends with the last `tail` layers of the model.
     ///
     /// # Errors
-    /// * [`Error::Argument`] if a size is out of range, if the tail has more layers than the model, or if there is no exit.
+    /// * [`Error::Argument`] if a size is out of range, if the tail has more layers than the model, or if there is no
+    ///   exit.
     /// * [`Error::Exit`] if the exits do not ascend or overlap the tail.
     pub fn new(shape: ModelShape, exits: &[usize], base_state: BaseState, tail: usize) -> Result<Self> {
         shape.check()?;
@@ -159,8 +160,8 @@ impl Layout {
         self.exits[exit] + self.tail.map_or(0, LayerGroup::len)
     }
 
-    /// Builds the route that leaves at an exit. `heads` has the number of heads of each dynamic group before this exit. A
-    /// layout of [early exits](Self::early_exits) ignores `heads`, and its routes keep all heads.
+    /// Builds the route that leaves at an exit. `heads` has the number of heads of each dynamic group before this exit.
+    /// A layout of [early exits](Self::early_exits) ignores `heads`, and its routes keep all heads.
     ///
     /// # Errors
     /// [`Error::HeadCount`] if a number of heads is 0 or exceeds the heads of the model.

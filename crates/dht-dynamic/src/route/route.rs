@@ -99,8 +99,8 @@ pub enum GroupRole {
     Base,
     /// Layers whose heads are selected for each text.
     Dynamic,
-    /// Last layers of the model, which are never pruned. In a partially frozen search (P-DHT), they are frozen, and every
-    /// route ends with them.
+    /// Last layers of the model, which are never pruned. In a partially frozen search (P-DHT), they are frozen, and
+    /// every route ends with them.
     Tail,
 }
 
@@ -145,8 +145,8 @@ impl Route {
     ///
     /// # Errors
     /// * [`Error::NoLayers`] if there is no group.
-    /// * [`Error::GroupOrder`] if a group does not start where the previous group ends, if a base is not the first group,
-    ///   or if a tail is the only group or not the last.
+    /// * [`Error::GroupOrder`] if a group does not start where the previous group ends, if a base is not the first
+    ///   group, or if a tail is the only group or not the last.
     /// * [`Error::GroupEnd`] if a group ends beyond the model's last layer, or a tail ends before that layer.
     /// * [`Error::HeadCount`] if a group keeps no head or more heads than the model has, or a base or tail does not
     ///   keep all heads.
@@ -176,8 +176,8 @@ impl Route {
         Self::new(shape, vec![RouteGroup { role: GroupRole::Base, layers, heads: shape.heads }])
     }
 
-    /// Builds the route of a text that is answered before the first layer, for example by an n-gram classifier. It formats
-    /// as `0L`.
+    /// Builds the route of a text that is answered before the first layer, for example by an n-gram classifier. It
+    /// formats as `0L`.
     ///
     /// # Errors
     /// As [`ModelShape::check`].
@@ -233,16 +233,17 @@ impl Route {
         self.groups.iter().flat_map(|group| group.layers.layers().map(move |layer| (layer, group.heads)))
     }
 
-    /// Number of heads H that every dynamic group keeps; `None` if the groups differ. For a route without dynamic groups, it
-    /// is the number of heads of the model.
+    /// Number of heads H that every dynamic group keeps; `None` if the groups differ. For a route without dynamic
+    /// groups, it is the number of heads of the model.
     pub fn uniform_heads(&self) -> Option<usize> {
         let mut heads = self.dynamic_groups().map(|group| group.heads);
         let first = heads.next().unwrap_or(self.shape.heads);
         heads.all(|other| other == first).then_some(first)
     }
 
-    /// Share of the model's heads that the route runs: the heads of all layers that run, divided by all heads of all layers.
-    /// In a model of 12 layers with 12 heads, the route 12L8H with three base layers has (3·12 + 9·8)/144 = .75.
+    /// Share of the model's heads that the route runs: the heads of all layers that run, divided by all heads of all
+    /// layers. In a model of 12 layers with 12 heads, the route 12L8H with three base layers has (3·12 + 9·8)/144 =
+    /// .75.
     pub fn head_share(&self) -> f64 {
         let ModelShape { layers, heads } = self.shape;
         self.layers().map(|(_, heads)| heads as f64).sum::<f64>() / (layers * heads) as f64

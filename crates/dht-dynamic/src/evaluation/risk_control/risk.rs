@@ -7,7 +7,8 @@ pub enum Risk {
     /// text is its F1 (2·TP / (2·TP + FP + FN), 1 where no label is given or there), so that their mean is the F1 by
     /// samples.
     AccuracyLoss,
-    /// Share of texts whose predicted class, or set of labels, differs from the full model's, 0 to 1. Requires no labels.
+    /// Share of texts whose predicted class, or set of labels, differs from the full model's, 0 to 1. Requires no
+    /// labels.
     Disagreement,
     /// Expected loss of accuracy by the probabilities p of the [last stage](crate::evaluation::Stages): p(a) − p(b), 0
     /// to 1. Here a is the class that the last stage predicts, and b the class that the text gets. Requires no labels. If these probabilities are calibrated, its mean is that of the

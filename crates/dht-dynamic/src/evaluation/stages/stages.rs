@@ -70,8 +70,8 @@ impl Stages {
         Ok(Self { outputs: first.outputs(), labels, regrets, uncertainties, flops, full_flops })
     }
 
-    /// Stages of a model, as [`DynamicModel::stage_log_probabilities`] reads them, with the [rule](crate::Router::rule) of its
-    /// router. If the router has no rule, the stages use the default rule, the confidence.
+    /// Stages of a model, as [`DynamicModel::stage_log_probabilities`] reads them, with the [rule](crate::Router::rule)
+    /// of its router. If the router has no rule, the stages use the default rule, the confidence.
     ///
     /// # Errors
     /// As [`DynamicModel::stage_log_probabilities`].
@@ -213,8 +213,8 @@ impl Stages {
 }
 
 impl DynamicModel {
-    /// Log-probabilities of every row at each stage of the model, in one pass through all layers. The first stage is the
-    /// n-gram exit, if there is one. The other stages are the exits, each combined with the n-gram exit by its
+    /// Log-probabilities of every row at each stage of the model, in one pass through all layers. The first stage is
+    /// the n-gram exit, if there is one. The other stages are the exits, each combined with the n-gram exit by its
     /// [weights](Stacker).
     ///
     /// # Errors
