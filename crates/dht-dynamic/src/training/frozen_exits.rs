@@ -84,8 +84,8 @@ impl FrozenExits {
     }
 
     /// Caches the hidden states of texts in half precision, in at most `bytes` bytes: two for each token, exit and
-    /// hidden unit. For a cached text, the frozen layers run in the first epoch only. A training run that is resumed
-    /// from a checkpoint starts with an empty cache, and its result then differs by rounding.
+    /// hidden unit. The training steps then run the frozen layers only once for each cached text. A training run that
+    /// is resumed from a checkpoint starts with an empty cache, and its result then differs by rounding.
     #[must_use]
     pub fn with_cache(self, bytes: usize) -> Self {
         self.with_states(FrozenStates::new(bytes))

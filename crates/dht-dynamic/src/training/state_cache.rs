@@ -1,4 +1,4 @@
-//! Cache of a frozen model's hidden states, so that later epochs do not run its layers again.
+//! Cache of a frozen model's hidden states, so that later epochs need not run its layers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
