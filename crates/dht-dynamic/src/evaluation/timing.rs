@@ -7,16 +7,16 @@ use dht_transformer::{EncodedDataset, ForwardContext};
 use crate::error::{Error, Result};
 use crate::prediction::{Predictor, in_pool};
 
-/// Wall-clock times of a model's passes over a data set.
+/// Wall-clock times of one model's passes over a data set.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PassTimes {
-    /// Seconds of each pass, in the order of their runs; the warm-up is not included.
+    /// Seconds of each pass, in the order of the runs. The warm-up pass is not included.
     pub passes: Vec<f64>,
 }
 
 impl PassTimes {
-    /// Median of the passes; for an even number, the mean of the middle two.
+    /// Median of the passes in seconds. For an even number of passes, it is the mean of the middle two.
     pub fn median(&self) -> f64 {
         let mut sorted = self.passes.clone();
         sorted.sort_by(f64::total_cmp);
@@ -25,7 +25,7 @@ impl PassTimes {
     }
 }
 
-/// Measures the wall-clock time of each model's predictions on a data set.
+/// Measures the wall-clock time of several models' predictions on a data set.
 ///
 /// All models are treated alike. Each has a separate context for all its passes, so that it packs its weights once, in
 /// a pass that is not measured. Then the models take turns in `passes` rounds. Each round starts with the model that
@@ -33,7 +33,7 @@ impl PassTimes {
 /// [`Predictor::predict_all`]: forming batches is measured, tokenising and scoring are not.
 ///
 /// # Errors
-/// [`Error::Argument`] for no passes; errors of a model, including the error for a batch size of 0.
+/// [`Error::Argument`] if `passes` is 0; errors of a model, also if the batch size is 0.
 pub fn time_in_turns(
     models: &[&dyn Predictor],
     data: &EncodedDataset,
