@@ -105,8 +105,9 @@ impl DynamicModel {
     /// router sees the n-gram exit at index 0, and the index of each other exit increases by one.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) if the n-gram exit has another number of classes than the model,
-    /// does not have weights for each exit, or has weights that are not finite.
+    /// * [`Error::Shape`](crate::Error::Shape) if the n-gram exit has another number of classes than the model, or does
+    ///   not have weights for each exit.
+    /// * [`Error::State`](crate::Error::State) if a weight is not finite.
     pub fn with_front(self, front: FrontExit) -> Result<Self> {
         front.check(self.model.depths().len(), self.model.outputs())?;
         Ok(Self { front: Some(Arc::new(front)), ..self })
