@@ -98,7 +98,7 @@ fn probability(step: u16) -> f32 {
     f32::from(step) / f32::from(STEPS)
 }
 
-/// Losses of the answers of at least the probability of a step: 1 for a wrong answer, 0 for a right one.
+/// Losses of the answers that are given at a step: 1 for a wrong answer, 0 for a right one.
 fn losses(answers: &[(f32, bool)], step: u16) -> Vec<f64> {
     let least = probability(step);
     answers.iter().filter(|answer| answer.0 >= least).map(|answer| f64::from(u8::from(!answer.1))).collect()

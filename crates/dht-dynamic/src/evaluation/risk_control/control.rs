@@ -22,7 +22,7 @@ pub enum Guarantee {
     StandardErrors(f64),
 }
 
-/// Upper limit on the loss of accuracy (or on another risk) of a dynamic model, with the type of its guarantee.
+/// Upper limit on a risk, such as the loss of accuracy, with the statistical guarantee that it must have.
 ///
 /// # Examples
 /// The cheapest threshold at which at most a tenth of the predictions differ from the full model's, with a confidence

@@ -68,8 +68,7 @@ fn a_risk_promise_holds_at_its_confidence_near_the_least_cost() {
             assert!(promised.bound <= most && promised.observed <= promised.bound && promised.rows == 2_000);
             let truth = match risk {
                 Risk::AccuracyLoss | Risk::Regret => World::accuracy_loss(promised.threshold),
-                // A text that stops early differs from the full model if exactly one of both is right: p·.1 + (1 −
-                // p)·.9.
+                // A text that stops early differs if exactly one of both models is right: p·.1 + (1 − p)·.9.
                 Risk::Disagreement => {
                     let t = promised.threshold;
                     2.0 * (0.1 * (t - t * t / 2.0) + 0.9 * t * t / 2.0)
