@@ -109,8 +109,8 @@ pub enum Error {
     },
     /// Data set with texts that the model was fitted on, although unseen texts are required.
     #[error(
-        "{rows} of {of} {what}, the first in row {first}, are texts that the model was fitted on: expected texts that neither it nor a \
-         choice has seen"
+        "{rows} of {of} {what}, the first in row {first}, are texts that the model was fitted on: expected texts \
+         that were used neither to fit it nor to select its settings"
     )]
     SeenTexts {
         /// Purpose of the data set, such as "calibration texts".
@@ -235,7 +235,7 @@ pub enum Error {
         most: f64,
     },
     /// Request that is rejected because the queue of the service is full.
-    #[error("{waiting} wait already, of at most {of}: try again later")]
+    #[error("the queue is full: {waiting} wait, and at most {of} may wait; try again later")]
     Busy {
         /// Description of the waiting requests, with their number.
         waiting: String,
@@ -243,7 +243,7 @@ pub enum Error {
         of: usize,
     },
     /// Request that is rejected because its deadline would pass while the requests before it are answered.
-    #[error("what waits takes about {expected:.1?}, and the deadline is in {left:.1?}: try again later")]
+    #[error("the requests that wait take about {expected:.1?}, and the deadline is in {left:.1?}: try again later")]
     Backlog {
         /// Estimated time until the waiting requests are answered.
         expected: std::time::Duration,
