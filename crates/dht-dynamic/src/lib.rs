@@ -68,7 +68,7 @@
 //!
 //! # Catalogue
 //!
-//! | task | item |
+//! | to | take |
 //! |---|---|
 //! | make a fine-tuned classifier cheaper without changing its weights | [`accelerate()`](fn@accelerate::accelerate) |
 //! | trade accuracy for cost at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
@@ -92,7 +92,7 @@
 //!
 //! # I have, I want
 //!
-//! | I have | I want | item |
+//! | I have | I want | take |
 //! |---|---|---|
 //! | a fine-tuned classifier and its training texts | nearly the same answers at a lower cost | [`accelerate()`](fn@accelerate::accelerate) |
 //! | an accelerated model | its accuracy and cost on my texts | [`evaluate`](fn@evaluate) |

@@ -242,8 +242,8 @@ impl Route {
     }
 
     /// Share of the model's heads that the route runs: the heads of all layers that run, divided by all heads of all
-    /// layers. In a model of 12 layers with 12 heads, the route 12L8H with three base layers has (3·12 + 9·8)/144 =
-    /// .75.
+    /// layers. In a model of 12 layers with 12 heads, the route 12L8H with three base layers has the share
+    /// (3·12 + 9·8)/144 = .75.
     pub fn head_share(&self) -> f64 {
         let ModelShape { layers, heads } = self.shape;
         self.layers().map(|(_, heads)| heads as f64).sum::<f64>() / (layers * heads) as f64
@@ -287,12 +287,12 @@ fn check_order(groups: &[RouteGroup], group: usize, reached: usize) -> Result<()
     }
 }
 
-fn check_size(shape: ModelShape, group: usize, RouteGroup { role, layers, heads }: &RouteGroup) -> Result<()> {
-    let (role, heads) = (*role, *heads);
+fn check_size(shape: ModelShape, index: usize, group: &RouteGroup) -> Result<()> {
+    let RouteGroup { role, layers, heads } = *group;
     let got = layers.end();
     if got > shape.layers || (role == GroupRole::Tail && got != shape.layers) {
         let most = if role == GroupRole::Tail { "" } else { "at most " };
-        return Err(Error::GroupEnd { group, expected: format!("{most}{}", shape.layers), got });
+        return Err(Error::GroupEnd { group: index, expected: format!("{most}{}", shape.layers), got });
     }
     let expected = match role {
         GroupRole::Dynamic if heads == 0 || heads > shape.heads => format!("1 to {}", shape.heads),
@@ -301,7 +301,7 @@ fn check_size(shape: ModelShape, group: usize, RouteGroup { role, layers, heads 
         }
         _ => return Ok(()),
     };
-    Err(Error::HeadCount { group, expected, got: heads })
+    Err(Error::HeadCount { group: index, expected, got: heads })
 }
 
 /// Serialised form of a route. Its conversion to a [`Route`] validates it.
