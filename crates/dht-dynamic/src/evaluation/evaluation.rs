@@ -64,6 +64,33 @@ impl Evaluation {
 /// * [`Error::Argument`](crate::Error::Argument) if the classes or labels differ from the model's, or if the targets
 ///   are numbers.
 /// * Errors of the model, also if the batch size is 0.
+///
+/// # Examples
+/// A model with an exit after each of two layers, at full cost and at its highest speed:
+/// ```
+/// # use candle_core::Device;
+/// # use dht_dynamic::router::LeavingRule;
+/// # use dht_dynamic::transformer::{BertConfig, Dataset, Encoder, Example, TextTokenizer};
+/// # use dht_dynamic::{DynamicModel, ExitModel, ExitSettings};
+/// # use rand::SeedableRng;
+/// use dht_dynamic::evaluate;
+///
+/// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+/// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+/// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// # let tokenizer = TextTokenizer::train(["good bad food film"], 50)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let exits = ExitModel::new(encoder, ExitSettings::linear(vec![1, 2]), 2, &mut rng)?;
+/// # let model = DynamicModel::new(exits, LeavingRule::Confidence)?;
+/// let texts = tokenizer.encode_all(&data, 16)?;
+/// let full = evaluate(&model, &texts, 8)?;
+/// let fast = evaluate(&model.with_speed(2.0)?, &texts, 8)?;
+/// assert_eq!((full.routes[0].depth(), fast.routes[0].depth()), (2, 1));
+/// assert!(fast.flops < full.flops);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     model.check(data)?;
     let start = Instant::now();

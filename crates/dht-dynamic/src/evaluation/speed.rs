@@ -90,6 +90,33 @@ impl SpeedPoint {
 
 /// Cost of a model on a set of texts, as a function of its speed. A speed is measured when it is first requested. The
 /// result is stored, so that several budgets share their passes.
+///
+/// # Examples
+/// ```
+/// # use candle_core::Device;
+/// # use dht_dynamic::router::LeavingRule;
+/// # use dht_dynamic::transformer::{BertConfig, Dataset, Encoder, Example, TextTokenizer};
+/// # use dht_dynamic::{DynamicModel, ExitModel, ExitSettings};
+/// # use rand::SeedableRng;
+/// use dht_dynamic::SpeedCurve;
+///
+/// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+/// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+/// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// # let tokenizer = TextTokenizer::train(["good bad food film"], 50)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let exits = ExitModel::new(encoder, ExitSettings::linear(vec![1, 2]), 2, &mut rng)?;
+/// # let model = DynamicModel::new(exits, LeavingRule::Confidence)?;
+/// let texts = tokenizer.encode_all(&data, 16)?;
+/// let mut curve = SpeedCurve::new(&model, &texts, 8)?;
+/// let (least, most) = curve.range();
+/// assert!(least < most);
+/// assert_eq!(curve.budgets(3).len(), 3);
+/// assert!(curve.calibrate(2.0 * most).is_err()); // no speed costs as much
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct SpeedCurve<'a> {
     model: &'a DynamicModel,

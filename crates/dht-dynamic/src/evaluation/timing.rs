@@ -34,6 +34,33 @@ impl PassTimes {
 ///
 /// # Errors
 /// [`Error::Argument`] if `passes` is 0; errors of a model, also if the batch size is 0.
+///
+/// # Examples
+/// ```
+/// # use candle_core::Device;
+/// # use dht_dynamic::router::LeavingRule;
+/// # use dht_dynamic::transformer::{BertConfig, Dataset, Encoder, Example, TextTokenizer};
+/// # use dht_dynamic::{DynamicModel, ExitModel, ExitSettings};
+/// # use rand::SeedableRng;
+/// use dht_dynamic::evaluation::time_in_turns;
+///
+/// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+/// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+/// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// # let tokenizer = TextTokenizer::train(["good bad food film"], 50)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let exits = ExitModel::new(encoder, ExitSettings::linear(vec![1, 2]), 2, &mut rng)?;
+/// # let model = DynamicModel::new(exits, LeavingRule::Confidence)?;
+/// let texts = tokenizer.encode_all(&data, 16)?;
+/// let fast = model.with_speed(2.0)?;
+/// let times = time_in_turns(&[&model, &fast], &texts, 8, 3)?;
+/// assert_eq!(times.len(), 2);
+/// assert_eq!(times[1].passes.len(), 3);
+/// println!("{:.1} times as fast", times[0].median() / times[1].median());
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 pub fn time_in_turns(
     models: &[&dyn Predictor],
     data: &EncodedDataset,

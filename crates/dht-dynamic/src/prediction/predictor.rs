@@ -8,6 +8,43 @@ use crate::outputs::Outputs;
 use crate::route::{ModelShape, Route};
 
 /// Model that predicts the class or labels of texts: a dynamic model, a full classifier or a custom baseline.
+///
+/// # Examples
+/// A baseline that predicts the same class for every text:
+/// ```
+/// use dht_dynamic::route::ModelShape;
+/// use dht_dynamic::transformer::{EncodedDataset, ForwardContext, PackedBatch};
+/// # use dht_dynamic::transformer::{Dataset, Example, TextTokenizer};
+/// use dht_dynamic::{BatchPredictions, Predictor, Result, Route, evaluate};
+///
+/// struct FirstClass;
+///
+/// impl Predictor for FirstClass {
+///     fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
+///         let route = Route::without_layers(ModelShape { layers: 12, heads: 12 })?;
+///         let probabilities = vec![vec![0.9, 0.1]; batch.len()];
+///         Ok(BatchPredictions::of_fixed_route(probabilities, &route, vec![0; batch.len()]))
+///     }
+///
+///     fn check(&self, _: &EncodedDataset) -> Result<()> {
+///         Ok(())
+///     }
+///
+///     fn full_flops(&self, tokens: usize) -> u64 {
+///         1_000_000 * tokens as u64
+///     }
+/// }
+///
+/// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+/// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+/// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// # let tokenizer = TextTokenizer::train(["good bad food film"], 50)?;
+/// let texts = tokenizer.encode_all(&data, 16)?;
+/// let evaluation = evaluate(&FirstClass, &texts, 8)?;
+/// assert_eq!(evaluation.labels, [0, 0, 0, 0]);
+/// assert_eq!(evaluation.confusion.accuracy(), 0.5);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 pub trait Predictor: Sync {
     /// Predicts the texts of a batch, in their order. The context stores packed weights for the next batch.
     ///

@@ -57,6 +57,35 @@ impl ExitTargets {
 /// Each trained exit has a mean loss over the batch, and the total loss is their sum. The exits do not influence each
 /// other. The [score](Objective::score) is the mean macro F1 of the trained exits; for several labels, the mean micro
 /// F1.
+///
+/// # Examples
+/// One epoch for the first of two exits, on the labels of the texts:
+/// ```
+/// # use candle_core::Device;
+/// # use dht_dynamic::router::LeavingRule;
+/// # use dht_dynamic::transformer::{BertConfig, Dataset, Encoder, Example, TextTokenizer};
+/// # use dht_dynamic::{DynamicModel, ExitModel, ExitSettings};
+/// # use rand::SeedableRng;
+/// use dht_dynamic::training::{ExitTargets, FrozenExits};
+/// use dht_dynamic::transformer::{TrainSettings, Trainer};
+///
+/// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+/// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+/// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// # let tokenizer = TextTokenizer::train(["good bad food film"], 50)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let exits = ExitModel::new(encoder, ExitSettings::linear(vec![1, 2]), 2, &mut rng)?;
+/// # let model = DynamicModel::new(exits, LeavingRule::Confidence)?;
+/// # let texts = tokenizer.encode_all(&data, 16)?;
+/// let mut training = FrozenExits::new(model, ExitTargets::Labels)?;
+/// let settings = TrainSettings { epochs: 1, batch_size: 4, ..TrainSettings::default() };
+/// Trainer::new(settings).fit(&mut training, &texts, &texts, &mut ())?;
+/// assert!(training.flops() > 0);
+/// let trained = training.into_model();
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct FrozenExits {
     model: DynamicModel,
