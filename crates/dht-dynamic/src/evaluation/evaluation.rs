@@ -67,6 +67,7 @@ impl Evaluation {
 ///
 /// # Examples
 /// A model with an exit after each of two layers, at full cost and at its highest speed:
+///
 /// ```
 /// # use candle_core::Device;
 /// # use dht_dynamic::router::LeavingRule;

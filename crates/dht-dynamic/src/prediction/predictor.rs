@@ -11,6 +11,7 @@ use crate::route::{ModelShape, Route};
 ///
 /// # Examples
 /// A baseline that predicts the same class for every text:
+///
 /// ```
 /// use dht_dynamic::route::ModelShape;
 /// use dht_dynamic::transformer::{EncodedDataset, ForwardContext, PackedBatch};

@@ -60,6 +60,7 @@ impl ExitTargets {
 ///
 /// # Examples
 /// One epoch for the first of two exits, on the labels of the texts:
+///
 /// ```
 /// # use candle_core::Device;
 /// # use dht_dynamic::router::LeavingRule;
