@@ -23,13 +23,13 @@ use crate::router::LeavingRule;
 /// The number of texts in a batch, unless [`Engine::with_batch_size`] sets another.
 const BATCH_SIZE: usize = 64;
 
-/// A query: a text, or a pair of texts. Spaces around a text and the kind of its line ends are ignored
+/// Query: a text, or a pair of texts. Spaces around a text and the kind of its line ends are ignored
 /// ([`Example::clean_text`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
-    /// The text, or the first text of the pair.
+    /// Text, or the first text of the pair.
     pub text: &'a str,
-    /// The second text of a pair.
+    /// Second text of a pair.
     pub pair: Option<&'a str>,
 }
 
@@ -115,7 +115,7 @@ pub struct Engine {
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
     thresholds: LabelThresholds,
-    /// The least probability of an answer; below it the engine abstains.
+    /// Least probability of an answer; below it the engine abstains.
     least_probability: f32,
     curve: Arc<[SpeedPoint]>,
     /// True if the model was trained on pairs; `None` where that is unknown.
@@ -230,12 +230,12 @@ impl Engine {
         Self { tokenizer: Arc::new(TextTokenizer::clone(&self.tokenizer).with_max_bytes(bytes)), ..self }
     }
 
-    /// The model.
+    /// Model.
     pub fn model(&self) -> &ServedModel {
         &self.model
     }
 
-    /// The names of the classes, by index.
+    /// Names of the classes, by index.
     pub fn labels(&self) -> &[Arc<str>] {
         &self.labels
     }
@@ -318,17 +318,17 @@ impl Engine {
         Self { model, ..self }
     }
 
-    /// The maximal number of tokens of a text; see [`with_max_length`](Self::with_max_length).
+    /// Maximal number of tokens of a text; see [`with_max_length`](Self::with_max_length).
     pub fn max_length(&self) -> usize {
         self.max_length
     }
 
-    /// The speed; `None` for a model with a single speed.
+    /// Speed; `None` for a model with a single speed.
     pub fn speed(&self) -> Option<f64> {
         self.model.speed()
     }
 
-    /// The size of the model.
+    /// Size of the model.
     pub fn model_shape(&self) -> ModelShape {
         self.model.shape()
     }
