@@ -7,6 +7,8 @@
 #
 # opener    the first word of a doc comment is a question word or refers back: "What", "Says", "These", "Given", …;
 #           in a page, the first word of a paragraph or list item is "These", "Given" or "Found"
+# article   a doc comment is a noun phrase ("Number of rows.") and begins with an article; a sentence with an auxiliary verb
+#           ("The file is missing.") may begin with one
 # training  "a training" or "trainings" for a training run; "a training row" is an adjective and its noun
 # of        the first sentence of a doc comment has "of" three times before its first verb. A verb is an auxiliary, a word
 #           in -s before a determiner ("holds the"), or the first word in -s unless "of" or "and" follows ("Returns");
@@ -73,6 +75,18 @@ function check_training(n,    i, plain) {
     }
 }
 
+# A noun phrase: no auxiliary verb, no clause, and no word in -s or -ed that another word than "of" or "and" follows.
+function check_article(n,    i, plain, following) {
+    if (word[1] !~ /^(A|An|The)$/ || word[2] == "and") return
+    for (i = 2; i <= n; i++) {
+        plain = bare(word[i])
+        following = i < n ? bare(word[i + 1]) : ""
+        if (plain in auxiliary || plain in clause) return
+        if (i > 2 && plain ~ /[a-z](s|ed)$/ && !(plain in determiner) && following != "" && following != "of" && following != "and" && word[i] !~ /[,:;.]$/) return
+    }
+    emit("article", words(1, n), started)
+}
+
 function check_of(n,    i, count, plain, following) {
     for (i = 1; i <= n; i++) {
         plain = bare(word[i])
@@ -102,7 +116,7 @@ function judge(    n, i, from, first, count) {
         if (word[i] ~ /[A-Za-z0-9]/) count++
         if (i < n && (word[i] !~ /[.!?][)"*]*$/ || tolower(word[i]) in short)) continue
         if (count > 35) emit("long", words(from, i), started)
-        if (first) check_of(i)
+        if (first) { check_of(i); check_article(i) }
         first = 0
         from = i + 1
         count = 0

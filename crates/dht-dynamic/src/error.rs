@@ -1,286 +1,295 @@
-//! The error type of this crate.
+//! Error and result types of this crate.
 
 use dht_transformer::ErrorKind;
 
-/// The errors of this crate. Messages name the fault, its place and the expected value.
+/// Error of a function of this crate. Messages name the fault, its place and the expected value.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::route::RouteSpec;
+///
+/// let error = "12X".parse::<RouteSpec>().unwrap_err();
+/// assert_eq!(error.to_string(), "route \"12X\", byte 2: expected L after the number of layers");
+/// assert!(!error.is_retryable());
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error of the transformer crate.
+    /// Error of the transformer crate.
     #[error(transparent)]
     Transformer(#[from] dht_transformer::Error),
-    /// An error of candle.
+    /// Error of candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-    /// A saved state that is not JSON of the expected form.
+    /// Saved state whose JSON cannot be parsed or does not have the expected form.
     #[error("{what}: {source}")]
     Json {
-        /// The state, or its file.
+        /// Name of the state, or the path of its file.
         what: String,
-        /// The parser's message, with line and column.
+        /// Error of the JSON parser, with line and column.
         source: serde_json::Error,
     },
-    /// An argument or a setting with a value that is not allowed.
+    /// Argument or setting whose value is not allowed.
     #[error("{name} is {got}, expected {expected}")]
     Argument {
-        /// The name of the argument.
+        /// Name of the argument.
         name: &'static str,
-        /// The allowed values.
+        /// Allowed values.
         expected: String,
-        /// Its value.
+        /// Value of the argument.
         got: String,
     },
-    /// A list or matrix with other sizes than are required.
+    /// List or matrix whose size is not the required one.
     #[error("{what} is {got}, expected {expected}")]
     Shape {
-        /// The list or matrix.
+        /// Name of the list or matrix.
         what: &'static str,
-        /// The required sizes.
+        /// Required size.
         expected: String,
-        /// Its sizes.
+        /// Size of the list or matrix.
         got: String,
     },
-    /// A part that does not fit the object that it was made for, such as a saved state of another router.
+    /// State that does not fit its object, such as the saved state of another router.
     #[error("{what} is {got}, expected {expected}")]
     State {
-        /// The part.
+        /// Name of the state.
         what: &'static str,
-        /// The parts that fit.
+        /// States that fit the object.
         expected: String,
-        /// The given part.
+        /// State that was passed.
         got: String,
     },
-    /// An index beyond the end of what it counts.
+    /// Index that is not below the number of items.
     #[error("{what} is {got}, expected below {below}")]
     Range {
-        /// The name of the index.
+        /// Name of the index.
         what: &'static str,
-        /// The index.
+        /// Value of the index.
         got: usize,
-        /// The number of items.
+        /// Number of items that the index counts.
         below: usize,
     },
-    /// A request that exceeds a limit, however empty the service is.
+    /// Request that exceeds a limit of the service and would be rejected even without other requests.
     #[error("the request has {got} {what}, expected at most {most}")]
     Limit {
-        /// The counted things: texts or tokens.
+        /// Unit of the limit: texts or tokens.
         what: &'static str,
-        /// Their number.
+        /// Number of texts or tokens in the request.
         got: usize,
-        /// The limit.
+        /// Largest number that the service accepts.
         most: usize,
     },
-    /// A risk bound that the calibration texts cannot prove.
+    /// Risk limit that the calibration texts cannot prove.
     #[error("at most {most} cannot be shown from {rows} texts: expected {}", reach(*needed, *least))]
     Promise {
-        /// The limit.
+        /// Limit of the risk.
         most: f64,
-        /// The calibration texts.
+        /// Number of calibration texts.
         rows: usize,
-        /// The number of texts with the same losses that would prove it; `None` where their risk is not below the
-        /// limit.
+        /// Number of texts that would prove the limit if their losses had the same distribution. `None` if the risk of
+        /// the calibration texts is not below the limit, or too close to it.
         needed: Option<usize>,
-        /// The smallest limit that these texts prove.
+        /// Smallest limit that the calibration texts prove.
         least: f64,
     },
-    /// An accuracy of answers that the held-out texts support at no least probability.
+    /// Accuracy of answers that the held-out texts do not prove, whichever answers are withheld for a low probability.
     #[error(
         "an accuracy of {accuracy} of the answers cannot be shown from {rows} texts at any probability: they show at most \
          {most:.4}; expected a lower accuracy, or more texts ({needed} or more sure ones, if all of their answers are right)"
     )]
     Accuracy {
-        /// The accuracy.
+        /// Required accuracy.
         accuracy: f64,
-        /// The held-out texts.
+        /// Number of held-out texts.
         rows: usize,
-        /// The highest accuracy that they show at one of the probabilities at which the tests start.
+        /// Highest accuracy that the held-out texts prove at one of the probabilities at which the tests start.
         most: f64,
-        /// The least number of answers that would show the accuracy, if all are right.
+        /// Smallest number of answers that would prove the accuracy, if all of them are right.
         needed: usize,
     },
-    /// Texts that a model was fitted on, where unseen texts are required.
+    /// Data set with texts that the model was fitted on, although unseen texts are required.
     #[error(
-        "{rows} of {of} {what}, the first in row {first}, are texts that the model was fitted on: expected texts that neither it nor a \
-         choice has seen"
+        "{rows} of {of} {what}, the first in row {first}, are texts that the model was fitted on: expected texts \
+         that were used neither to fit it nor to select its settings"
     )]
     SeenTexts {
-        /// The purpose of the texts.
+        /// Purpose of the data set, such as "calibration texts".
         what: &'static str,
-        /// The number of texts that the model has seen.
+        /// Number of texts that the model has seen.
         rows: usize,
-        /// The index of the first seen text.
+        /// Row of the first text that the model has seen.
         first: usize,
-        /// The number of texts.
+        /// Number of texts in the data set.
         of: usize,
     },
-    /// A text that is not a route such as `12L8H` or `7L9H+2L12H`.
+    /// Text that is not a valid notation of a route, such as `12L8H` or `7L9H+2L12H`.
     #[error("route {text:?}, byte {at}: expected {expected}")]
     Notation {
-        /// The text; for a long one, its beginning.
+        /// Text that was parsed; of a long text, only the beginning.
         text: String,
-        /// The offset in bytes of the first error.
+        /// Byte offset of the first error in the text.
         at: usize,
-        /// The expected input at this offset.
+        /// Input that is expected at this offset.
         expected: &'static str,
     },
-    /// A group of layers without layers, or a route without groups.
+    /// Empty range of layers for a group, or a route without groups.
     #[error("layers {start}..{end}: expected at least one layer")]
     NoLayers {
-        /// The first layer.
+        /// Start of the range.
         start: usize,
-        /// The layer after the last.
+        /// End of the range, excluded.
         end: usize,
     },
-    /// Groups of layers that are not consecutive.
+    /// Group of layers that does not follow the group before it on the route.
     #[error("group {group} starts at layer {got}, expected {expected}")]
     GroupOrder {
-        /// The index of the group in its route.
+        /// Index of the group in its route.
         group: usize,
-        /// The allowed first layers.
+        /// Allowed first layers.
         expected: String,
-        /// Its first layer.
+        /// First layer of the group.
         got: usize,
     },
-    /// A group of layers that ends at a depth that is not allowed.
+    /// Group of layers that ends at a depth which is not allowed.
     #[error("group {group} ends after layer {got}, expected {expected}")]
     GroupEnd {
-        /// The index of the group in its route.
+        /// Index of the group in its route.
         group: usize,
-        /// The allowed ends.
+        /// Allowed depths.
         expected: String,
-        /// Its end.
+        /// Depth at which the group ends.
         got: usize,
     },
-    /// A group with a number of heads that is not allowed.
+    /// Group of layers whose number of heads is not allowed.
     #[error("group {group} keeps {got} heads, expected {expected}")]
     HeadCount {
-        /// The index of the group in its route or space.
+        /// Index of the group in its route or search space.
         group: usize,
-        /// The allowed numbers of heads.
+        /// Allowed numbers of heads.
         expected: String,
-        /// Its number of heads.
+        /// Number of heads of the group.
         got: usize,
     },
-    /// An exit of a space that is not deeper than the previous exit, or deeper than the last layer.
+    /// Exit that is not deeper than the exit before it, or that is deeper than the last layer it may follow.
     #[error("exit {index} is at depth {got}, expected {expected}")]
     Exit {
-        /// The index of the exit in the list.
+        /// Index of the exit in the list of exits.
         index: usize,
-        /// The allowed depths.
+        /// Allowed depths.
         expected: String,
-        /// Its depth.
+        /// Depth of the exit.
         got: usize,
     },
-    /// A route that is not in a space, or is for a model of another size.
+    /// Route that is not in the search space, or that is for a model of another size.
     #[error("route {route}: expected {expected}")]
     RouteNotInSpace {
-        /// The route.
+        /// Notation of the route.
         route: String,
-        /// The routes of the space.
+        /// Description of the allowed routes.
         expected: String,
     },
-    /// A file that is intact but contains no dynamic model that this release reads.
+    /// Intact file whose contents this release cannot read, for example a model of another format version.
     #[error("{path}: its {field} is {got}, expected {expected}", path = path.display())]
     Model {
-        /// The file.
+        /// Path of the file.
         path: std::path::PathBuf,
-        /// The field of the file.
+        /// Field of the file that has an unexpected value.
         field: &'static str,
-        /// The values that this release reads.
+        /// Values that this release reads.
         expected: String,
-        /// Its value.
+        /// Value of the field.
         got: String,
     },
-    /// A directory without a saved model.
+    /// Directory without a saved model.
     #[error("{path} has no dht.json: {instead}", path = path.display())]
     NotAModel {
-        /// The directory.
+        /// Path of the directory.
         path: std::path::PathBuf,
-        /// The contents of the directory, or the directory to name.
+        /// Hint for the user: the contents of the directory, or the directory to pass instead.
         instead: &'static str,
     },
-    /// A file of a saved model that differs from the file saved together with its checkpoint.
+    /// File of a saved model that was changed or replaced after the model was saved.
     #[error(
         "{path} is not the file that {checkpoint} was saved with: its SHA-256 checksum is {got}, expected {expected}; \
          restore the file of that save",
         path = path.display(), checkpoint = checkpoint.display(), got = checksum(got.as_deref()), expected = checksum(expected.as_deref()),
     )]
     ModelFile {
-        /// The file.
+        /// Path of the file.
         path: std::path::PathBuf,
-        /// The checkpoint that contains the file's checksum.
+        /// Path of the checkpoint that contains the file's checksum.
         checkpoint: std::path::PathBuf,
-        /// The checksum of the saved file; `None` where there was none.
+        /// Checksum of the file when the model was saved; `None` if there was no such file.
         expected: Option<String>,
-        /// The checksum of the present file; `None` where there is none.
+        /// Checksum of the file now; `None` if the file is missing.
         got: Option<String>,
     },
-    /// A budget that no speed reaches.
+    /// Budget of FLOPs that the model reaches at no speed.
     #[error("a FLOPs ratio of {target} cannot be reached: this model's range is {least} to {most} on these texts")]
     Budget {
-        /// The budget, as a share of the full model's FLOPs.
+        /// Budget, as a share of the full model's FLOPs.
         target: f64,
-        /// The model's share at the highest speed.
+        /// Share of the full model's FLOPs that the model needs at the highest speed.
         least: f64,
-        /// The model's share at speed 0.
+        /// Share of the full model's FLOPs that the model needs at speed 0.
         most: f64,
     },
-    /// A request that a full queue rejects.
-    #[error("{waiting} wait already, of at most {of}: try again later")]
+    /// Request that is rejected because the queue of the service is full.
+    #[error("the queue is full: {waiting} wait, and at most {of} may wait; try again later")]
     Busy {
-        /// The waiting requests.
+        /// Description of the waiting requests, with their number.
         waiting: String,
-        /// The limit.
+        /// Largest number that may wait.
         of: usize,
     },
-    /// A request whose deadline would pass while the requests before it are answered.
-    #[error("what waits takes about {expected:.1?}, and the deadline is in {left:.1?}: try again later")]
+    /// Request that is rejected because its deadline would pass while the requests before it are answered.
+    #[error("the requests that wait take about {expected:.1?}, and the deadline is in {left:.1?}: try again later")]
     Backlog {
-        /// The estimated time for the waiting requests.
+        /// Estimated time until the waiting requests are answered.
         expected: std::time::Duration,
-        /// The time to the deadline.
+        /// Time left before the deadline.
         left: std::time::Duration,
     },
-    /// A request that was not answered before its deadline.
+    /// Request that was not answered before its deadline.
     #[error("the deadline passed before the answer")]
     Deadline,
-    /// A request to a service that stops.
+    /// Request that is rejected because the service is shutting down.
     #[error("the service stops and takes no more requests")]
     Stopping,
-    /// A text that would be truncated, where truncation is not allowed.
+    /// Text that would have to be truncated although truncation is not allowed.
     #[error("text {text} has more than the {most} tokens that the model reads: shorten it, or let it be truncated")]
     TooLong {
-        /// Its index in its request.
+        /// Index of the text in its request.
         text: usize,
-        /// The maximum number of tokens, special ones included.
+        /// Maximum number of tokens, special ones included.
         most: usize,
     },
-    /// A computation that panicked; the service continues.
+    /// Panic during the computation of an answer. The service continues.
     #[error("the computation panicked: {message}")]
     Panic {
-        /// The panic's message.
+        /// Message of the panic.
         message: String,
     },
-    /// An error of a component outside this crate, such as a custom router or predictor.
+    /// Error of a component outside this crate, such as a custom router, exit or predictor.
     #[error(transparent)]
     Custom(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The result type of this crate.
+/// Result of a function of this crate, with [`Error`] by default.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 fn checksum(checksum: Option<&str>) -> &str {
     checksum.unwrap_or("none (no such file)")
 }
 
-/// Description of the bounds that more texts, or these texts, can prove.
+/// Describes the number of texts that would prove a limit, and the smallest limit that the present texts prove.
 fn reach(needed: Option<usize>, least: f64) -> String {
     let texts = needed.map_or(String::new(), |needed| format!("some {needed} texts, or "));
     format!("{texts}a limit of at least {least:.4}")
 }
 
 impl Error {
-    /// Returns the kind of the error: what a caller can do about it.
+    /// Returns the kind of the error, which tells a caller what to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Transformer(error) => error.kind(),
@@ -308,12 +317,12 @@ impl Error {
         }
     }
 
-    /// Returns whether the same request may succeed later: the service is busy now. Other errors stay.
+    /// Returns whether the same request may succeed later, since the service is only busy at the moment.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::Backlog { .. })
     }
 
-    /// Wraps the error of a part of the caller's own, such as a router or an exit.
+    /// Wraps an error of a custom component of the caller, such as a router or an exit.
     pub fn custom(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Custom(error.into())
     }

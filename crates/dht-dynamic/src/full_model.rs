@@ -1,4 +1,4 @@
-//! Sizes of the full model, for models that have no layers themselves.
+//! Sizes of the full model, with which cheaper models are compared.
 
 use dht_transformer::TextClassifier;
 use dht_transformer::flops::{BlockShape, Breakdown, ClassifierShape, Load, Width};
@@ -6,33 +6,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::route::ModelShape;
 
-/// The sizes of the full model that a cheaper model is compared with. They give the model's routes and the denominator
-/// of FLOPs ratios.
+/// Sizes of the full model that a cheaper model is compared with. They determine the routes of the cheaper model and
+/// the denominator of its FLOPs ratios.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FullModel {
-    /// The shape of one layer.
+    /// Shape of one layer.
     pub block: BlockShape,
-    /// The heads and neurons of each layer.
+    /// Number of heads and feed-forward neurons of each layer.
     pub widths: Vec<Width>,
-    /// The classifier after the last layer.
+    /// Shape of the classifier after the last layer.
     pub classifier: ClassifierShape,
 }
 
 impl FullModel {
-    /// The sizes of a classifier and its encoder.
+    /// Reads the sizes of a classifier and its encoder.
     pub fn new(model: &TextClassifier) -> Self {
         let (encoder, classifier) = (model.encoder(), model.classifier().shape());
         let widths = (0..encoder.layers()).map(|layer| encoder.width(layer)).collect();
         Self { block: encoder.block_shape(), widths, classifier }
     }
 
-    /// The number of layers and heads.
+    /// Number of layers and heads.
     pub fn shape(&self) -> ModelShape {
         ModelShape { layers: self.widths.len(), heads: self.block.heads }
     }
 
-    /// FLOPs of a text of this length.
+    /// FLOPs of the full model for a text of `tokens` tokens.
     pub fn flops(&self, tokens: usize) -> u64 {
         let load = Load::of_text(tokens);
         let layers: Breakdown = self.widths.iter().map(|width| self.block.forward(load, *width)).sum();

@@ -1,6 +1,6 @@
-//! Early exits for fine-tuned BERT-family classifiers: each text leaves at the first exit whose answer is confident.
+//! Early exits for fine-tuned BERT-family classifiers: each text stops at the first exit whose answer is confident.
 //!
-//! # How a text runs
+//! # Path of a text through the model
 //!
 //! ```text
 //!             ┌─ n-gram classifier ──────────┬──────────────┬─────────── … ──┐
@@ -10,9 +10,9 @@
 //!
 //! An [`ExitModel`] is an encoder with exits. A [`DynamicModel`] adds a [`Router`], which decides at each exit which
 //! texts stop there with its answer, and optionally an n-gram exit before the first layer.
-//! [`accelerate`](fn@accelerate::accelerate) builds one from a fine-tuned
+//! [`accelerate`](fn@accelerate::accelerate) builds a dynamic model from a fine-tuned
 //! [`TextClassifier`](transformer::TextClassifier), whose weights do not change. This crate contains no bandits;
-//! `dht-search` has routers that learn.
+//! routers that learn are in `dht-search`.
 //!
 //! # A complete program
 //!
@@ -45,7 +45,7 @@
 //! let encode = |data: &Dataset| tokenizer.encode_all(data, 16);
 //! let (training, held_out, test) = (encode(&training)?, encode(&held_out)?, encode(&test)?);
 //!
-//! // A classifier from any training.
+//! // A fine-tuned classifier from any training run.
 //! let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
 //! let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
 //! let mut classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
@@ -71,21 +71,21 @@
 //! | to | take |
 //! |---|---|
 //! | make a fine-tuned classifier cheaper without changing its weights | [`accelerate()`](fn@accelerate::accelerate) |
-//! | trade quality for cost at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
-//! | bound the accuracy that a speed may lose | [`DynamicModel::with_promise`], [`Promise::control`](evaluation::Promise::control) |
-//! | give only answers that keep an accuracy | [`evaluation::AbstentionThreshold`], [`Engine::with_least_probability`] |
-//! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`](fn@evaluate), [`Evaluation`]; [`Predictor`] for a custom model |
+//! | trade accuracy for cost at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
+//! | bound the loss of accuracy at a speed | [`DynamicModel::with_promise`], [`Promise::control`](evaluation::Promise::control) |
+//! | answer only texts whose answers keep a required accuracy | [`evaluation::AbstentionThreshold`], [`Engine::with_least_probability`] |
+//! | predict texts and score the predictions | [`DynamicModel::predict_batch`], [`evaluate`](fn@evaluate), [`Evaluation`]; [`Predictor`] for a custom model |
 //! | read every exit's answers in one pass | [`ExitModel::exit_log_probabilities`], [`evaluation::Stages`] |
 //! | compare wall-clock times | [`evaluation::time_in_turns`] |
-//! | answer from many threads | [`Engine`], [`Query`], [`Answer`]; [`serving::Service`] for common batches over a bounded queue |
-//! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load); with everything that serving needs, [`serving::TextModel`] |
+//! | answer from many threads | [`Engine`], [`Query`], [`Answer`]; [`serving::Service`] for shared batches over a bounded queue |
+//! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load); [`serving::TextModel`] includes everything that serving needs |
 //! | select another exit criterion | [`AccelerateSettings::rule`](accelerate::AccelerateSettings::rule): confidence, entropy, patience |
-//! | write a custom exit criterion | [`router::ExitRule`], [`DynamicModel::with_router`], [`OwnParts`] to load it; [`router::ExitView`] for what it sees; a [`Router`] decides about heads, too |
-//! | see how a batch goes through layers, exits and routers | [`passage::Walk`], the one loop over layers |
-//! | name the layers and heads that a text ran | [`route::RouteSpec`] |
+//! | write a custom exit criterion | [`router::ExitRule`] with its input [`router::ExitView`], [`DynamicModel::with_router`], [`OwnParts`] to load it; a [`Router`] also selects heads |
+//! | run a batch through layers, exits and routers step by step | [`passage::Walk`], the loop over layers |
+//! | write down the layers and heads that a text ran | [`route::RouteSpec`] |
 //! | write a custom exit | [`LayerExit`], [`ExitModel::with_exits`], [`OwnParts`] to load it |
-//! | fine-tune an encoder only while it pays, as `dht train` does | [`ladder::climb`], [`ladder::NextStep`] for a custom stopping rule |
-//! | see whether more labelled rows would help | [`ladder::learning_curve`] |
+//! | fine-tune an encoder only while accuracy improves enough, as `dht train` does | [`ladder::climb`], [`ladder::NextStep`] for a custom stopping rule |
+//! | estimate whether more labelled rows would help | [`ladder::learning_curve`] |
 //! | train exits on a frozen encoder | [`training::FrozenExits`] |
 //! | put an n-gram model before an encoder | [`exit::FrontExit`], [`exit::NgramClassifier`], [`exit::Stacker`] |
 //! | use the encoder alone | [`transformer`] |
@@ -94,16 +94,16 @@
 //!
 //! | I have | I want | take |
 //! |---|---|---|
-//! | a fine-tuned classifier and its training texts | the same answers for less | [`accelerate()`](fn@accelerate::accelerate) |
+//! | a fine-tuned classifier and its training texts | nearly the same answers at a lower cost | [`accelerate()`](fn@accelerate::accelerate) |
 //! | an accelerated model | its accuracy and cost on my texts | [`evaluate`](fn@evaluate) |
-//! | a budget | the speed for it | [`evaluation::calibrate`] |
-//! | a limit of the loss of accuracy | the speed that keeps it, with a proof | [`DynamicModel::with_promise`] |
-//! | a model in memory | a directory, and it again | [`serving::TextModel`] |
+//! | a budget of FLOPs | the speed for this budget | [`evaluation::calibrate`] |
+//! | a limit of the loss of accuracy | a speed that keeps the limit, with a statistical guarantee | [`DynamicModel::with_promise`] |
+//! | a model in memory | a saved directory that can be loaded | [`serving::TextModel`] |
 //! | a directory of `dht train` | answers in a program | [`Engine::load`], [`Engine::predict`] |
-//! | many threads that ask | common batches | [`serving::Service`] |
-//! | an idea of when to stop | a rule | [`router::ExitRule`], [`DynamicModel::with_router`] |
+//! | many threads with requests | shared batches | [`serving::Service`] |
+//! | a custom criterion for stopping | a router with this criterion | [`router::ExitRule`], [`DynamicModel::with_router`] |
 //! | a classifier of hidden states | an exit | [`LayerExit`], [`ExitModel::with_exits`] |
-//! | an own model | its score and time beside these | [`Predictor`] |
+//! | a custom model | its scores and time, comparable with a dynamic model's | [`Predictor`] |
 //!
 //! # Adding it
 //!
@@ -119,19 +119,21 @@
 //! opt-level = 3
 //! ```
 //!
-//! Versions of candle, rand and rand_chacha must be the ones of this crate, since their types are in its functions.
-//! Matrix products use as many threads as rayon has (`RAYON_NUM_THREADS`); their number changes no result. A program
-//! that trains on a CPU gains from an allocator that keeps memory, such as mimalloc.
+//! Use these versions of candle, rand and rand_chacha: their types are arguments of this crate's functions. Matrix
+//! products run on all threads of rayon (`RAYON_NUM_THREADS`), and the number of threads does not change any result. A
+//! program that trains on a CPU is faster with an allocator that reuses freed memory, such as mimalloc.
 //!
 //! # Classes, several labels, and numbers
 //!
-//! A classifier of several labels becomes dynamic like one of classes ([`Outputs`]). Each label is a decision between
-//! "no" and "yes" with a probability of its own. Stacking adds log-odds, with the same two weights for all labels. The
-//! probability of a set of labels is the product over the labels, so that a text leaves when every label is sure. Curves
-//! have micro F1 in place of accuracy, and a promise bounds the mean F1 of a text's labels.
+//! A multi-label classifier becomes dynamic in the same way as a classifier of classes ([`Outputs`]). Each label is a
+//! decision between "no" and "yes" with its own probability. Stacking adds log-odds, with the same two weights for all
+//! labels. The probability of a set of labels is the product over the labels, so that a text stops when every label is
+//! confident. Curves have micro F1 in place of accuracy, and a promise bounds the loss of the mean F1 of a text's
+//! labels.
 //!
-//! A number has no probability: [`accelerate()`](fn@accelerate::accelerate) rejects a regression. Full, truncated and
-//! pruned encoders handle numbers ([`transformer::Task`], [`transformer::pruning`]), and an [`Engine`] serves them.
+//! A predicted number has no probability, so [`accelerate()`](fn@accelerate::accelerate) rejects a regression model.
+//! Full, truncated and pruned encoders support regression ([`transformer::Task`], [`transformer::pruning`]), and an
+//! [`Engine`] serves them.
 
 #![doc(html_root_url = "https://docs.rs/dht-dynamic/latest")]
 

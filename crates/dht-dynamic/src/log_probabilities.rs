@@ -1,12 +1,23 @@
-//! Log-probabilities of the answers to many texts.
+//! Table of the log-probabilities of the answers to many texts, with its scores.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier};
 
 use crate::error::{Error, Result};
 use crate::outputs::Outputs;
 
-/// Log-probabilities of the answers to each text, in nats: of each class, or for each of several labels of "no" and
-/// "yes". Shape: (rows, decisions × alternatives), see [`Outputs`].
+/// Table of log-probabilities in nats, with one row for each text. A row has the log-probability of each class, or of
+/// "no" and "yes" for each of several labels. Shape: (rows, decisions × alternatives), see [`Outputs`].
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::LogProbabilities;
+///
+/// let probabilities: [f64; 4] = [0.9, 0.1, 0.3, 0.7]; // two rows, two classes
+/// let table = LogProbabilities::new(2, probabilities.map(f64::ln).to_vec())?;
+/// assert_eq!(table.labels(), [0, 1]);
+/// assert_eq!(table.accuracy(&[0, 0]), 0.5);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogProbabilities {
     outputs: Outputs,
@@ -14,16 +25,16 @@ pub struct LogProbabilities {
 }
 
 impl LogProbabilities {
-    /// Builds a table of classes from values in row-major order.
+    /// Builds a table for classes from log-probabilities in row-major order.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no class, for values that do not fill whole rows, and for values that are not finite or
-    /// above 0.
+    /// * [`Error::Argument`] if there is no class, or a value is not finite or is above 0.
+    /// * [`Error::Shape`] if the values do not fill whole rows.
     pub fn new(classes: usize, values: Vec<f64>) -> Result<Self> {
         Self::of(Outputs::Classes(classes), values)
     }
 
-    /// Builds a table from values in row-major order.
+    /// Builds a table for classes or labels from log-probabilities in row-major order.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -45,28 +56,28 @@ impl LogProbabilities {
     /// Computes a classifier's log-probabilities for every row of a data set.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a regression; errors of the encoder, including the error for a batch size of 0.
+    /// [`Error::Argument`] if the classifier is a regression; errors of the encoder, also if the batch size is 0.
     pub fn of_classifier(classifier: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let outputs = Outputs::new(classifier.task(), classifier.classifier().classes())?;
-        let (mut found, ctx) = (Collected::new(outputs, data.len()), ForwardContext::inference());
+        let (mut collector, ctx) = (Collected::new(outputs, data.len()), ForwardContext::inference());
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let batch = data.batch(&rows)?;
-            found.set(&rows, outputs.of_logits(&classifier.logits(&batch, &ctx)?, &batch.sample_ids)?);
+            collector.set(&rows, outputs.of_logits(&classifier.logits(&batch, &ctx)?, &batch.sample_ids)?);
         }
-        found.table()
+        collector.table()
     }
 
-    /// The decisions that make up an answer.
+    /// Type of the answers: one class, or several labels.
     pub fn outputs(&self) -> Outputs {
         self.outputs
     }
 
-    /// The number of classes or labels.
+    /// Number of classes or labels.
     pub fn classes(&self) -> usize {
         self.outputs.count()
     }
 
-    /// The number of rows.
+    /// Number of rows, one for each text.
     pub fn len(&self) -> usize {
         self.values.len() / self.outputs.width()
     }
@@ -76,17 +87,17 @@ impl LogProbabilities {
         self.values.is_empty()
     }
 
-    /// The log-probabilities of each row. Shape of each: (decisions × alternatives).
+    /// Log-probabilities of each row. Shape of each: (decisions × alternatives).
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> {
         self.values.chunks_exact(self.outputs.width())
     }
 
-    /// The log-probabilities of each decision, row after row. Shape of each: (alternatives).
+    /// Log-probabilities of each decision, row after row. Shape of each: (alternatives).
     pub fn decisions(&self) -> impl ExactSizeIterator<Item = &[f64]> {
         self.values.chunks_exact(self.outputs.alternatives())
     }
 
-    /// The log-probabilities of a row. Shape: (decisions × alternatives).
+    /// Log-probabilities of a row. Shape: (decisions × alternatives).
     ///
     /// # Panics
     /// When the row does not exist.
@@ -95,7 +106,7 @@ impl LogProbabilities {
         &self.values[row * width..(row + 1) * width]
     }
 
-    /// Returns the given rows, in this order.
+    /// Returns a table of the rows `rows`, in this order.
     ///
     /// # Panics
     /// When a row does not exist.
@@ -104,8 +115,8 @@ impl LogProbabilities {
         Self { outputs: self.outputs, values: rows.iter().flat_map(|row| self.row(*row)).copied().collect() }
     }
 
-    /// The most probable answer of each decision: the class of each row, or 0 or 1 for each label of each row. In a tie it
-    /// is the first class, and the label applies.
+    /// Most probable answer of each decision: the class of each row, or 0 or 1 for each label of each row. In a tie,
+    /// the first class is returned, and a label applies.
     pub fn labels(&self) -> Vec<u32> {
         match self.outputs {
             Outputs::Classes(_) => self.decisions().map(|logs| best_class(logs).0).collect(),
@@ -113,10 +124,12 @@ impl LogProbabilities {
         }
     }
 
-    /// For each row, the score that the answers of another model are expected to lose against the most probable ones: the
-    /// probability of the most probable class minus that of the answered class. For labels, the sum over the labels of
-    /// the same difference, divided by the mean number of labels of a row in both lists, given and expected. Summed over
-    /// the rows, that is the loss of micro F1 to first order, since F1 = 1 − errors / (labels given + labels there).
+    /// Expected loss of score of each row, if it gets the answers of another model instead of the most probable ones.
+    ///
+    /// For classes, it is the probability of the most probable class minus the probability of the answered class. For
+    /// labels, the same difference is summed over the labels. The sum is divided by the mean over the rows of the
+    /// predicted labels plus the expected labels, and is at most 1. Summed over the rows and divided by their number,
+    /// it is the loss of micro F1 to first order, since F1 = 1 − errors / (predicted labels + true labels).
     pub(crate) fn regrets(&self, answers: &[u32]) -> Vec<f64> {
         let regret = |(logs, answer): (&[f64], &u32)| best_class(logs).1.exp() - logs[*answer as usize].exp();
         let of_decisions = self.decisions().zip(answers).map(regret);
@@ -130,7 +143,7 @@ impl LogProbabilities {
         rows.map(|row| (row.iter().sum::<f64>() / of_row).min(1.0)).collect()
     }
 
-    /// Mean negative log-likelihood of the right answers of the decisions, in nats; 0 without rows.
+    /// Mean negative log-likelihood of the true answers over all decisions, in nats; 0 without rows.
     ///
     /// # Panics
     /// When an answer is not an alternative of its decision.
@@ -139,26 +152,27 @@ impl LogProbabilities {
         losses.sum::<f64>() / self.decisions().len().max(1) as f64
     }
 
-    /// Negative log-likelihood of the right answers to each row, in nats, as a mean over its decisions.
+    /// Negative log-likelihood of the true answers of each row, in nats, as a mean over its decisions.
     pub(crate) fn losses(&self, labels: &[u32]) -> Vec<f64> {
         let losses: Vec<f64> = self.decisions().zip(labels).map(|(logs, label)| -logs[*label as usize]).collect();
         let decisions = self.outputs.decisions();
         losses.chunks_exact(decisions).map(|row| row.iter().sum::<f64>() / decisions as f64).collect()
     }
 
-    /// The fraction of decisions whose most probable answer is the right one; 0 without rows.
+    /// Fraction of decisions whose most probable answer is the true one; 0 without rows.
     pub fn accuracy(&self, labels: &[u32]) -> f64 {
         Outputs::Classes(self.outputs.alternatives()).score(&self.labels(), labels)
     }
 
-    /// The accuracy; for several labels the micro F1, where a label applies from a probability of one half on.
+    /// Accuracy of the most probable classes. For several labels, it is the micro F1, where a label applies if its
+    /// probability is at least one half.
     pub fn score(&self, labels: &[u32]) -> f64 {
         self.outputs.score(&self.labels(), labels)
     }
 
-    /// Expected calibration error (Guo et al. 2017). Decisions fall into `bins` equal intervals of the largest
-    /// probability; the error is Σ over bins of (decisions in the bin / decisions)·|accuracy − mean largest probability|.
-    /// 0 without rows.
+    /// Expected calibration error (Guo et al. 2017). Decisions are binned by their largest probability into `bins`
+    /// equal intervals. The error is Σ over bins of (decisions in the bin / decisions)·|accuracy − mean largest
+    /// probability|. 0 without rows.
     ///
     /// # Panics
     /// When `bins` is 0.
@@ -173,17 +187,17 @@ impl LogProbabilities {
         sums.into_iter().map(f64::abs).sum::<f64>() / self.decisions().len().max(1) as f64
     }
 
-    /// The values of the table, row after row.
+    /// All log-probabilities of the table in row-major order.
     pub fn values(&self) -> &[f64] {
         &self.values
     }
 
-    /// The probabilities of the classes or labels of each row.
+    /// Probability of each class or label, by row.
     pub fn probabilities(&self) -> Vec<Vec<f32>> {
         (0..self.len()).map(|row| self.probabilities_of(row)).collect()
     }
 
-    /// The probabilities of the classes or labels of a row.
+    /// Probability of each class or label in one row.
     ///
     /// # Panics
     /// When the row does not exist.
@@ -192,7 +206,7 @@ impl LogProbabilities {
     }
 }
 
-/// Log-probabilities of rows that come in any order.
+/// Collects the log-probabilities of rows that are computed in any order.
 pub(crate) struct Collected {
     outputs: Outputs,
     values: Vec<f64>,
@@ -203,7 +217,7 @@ impl Collected {
         Self { outputs, values: vec![0.0; rows * outputs.width()] }
     }
 
-    /// Sets the log-probabilities of these rows.
+    /// Sets the log-probabilities of the rows `rows`.
     pub(crate) fn set(&mut self, rows: &[usize], logs: Vec<Vec<f64>>) {
         let width = self.outputs.width();
         for (row, logs) in rows.iter().zip(logs) {
@@ -216,7 +230,7 @@ impl Collected {
     }
 }
 
-/// The first class with the highest log-probability, and that log-probability.
+/// Index of the highest log-probability (the first in a tie), and its value.
 pub(crate) fn best_class(row: &[f64]) -> (u32, f64) {
     let mut best = (0, f64::NEG_INFINITY);
     for (class, log) in (0..).zip(row) {
@@ -252,7 +266,7 @@ mod tests {
         let table = LogProbabilities::of(Outputs::Labels(2), values).unwrap();
         assert_eq!(table.labels(), [1, 0, 1, 0]);
         assert_eq!(table.regrets(&table.labels()), [0.0, 0.0]);
-        // Two labels are given and two expected, on two texts. Leaving out the label of .6 loses .6 − .4.
+        // Two labels are predicted and two expected, on two texts. Omitting the label of .6 loses .6 − .4.
         let regrets = table.regrets(&[1, 0, 0, 0]);
         assert!(regrets[0] == 0.0 && (regrets[1] - 0.2 / 2.0).abs() < 1e-12, "{regrets:?}");
         let loss = table.mean_loss(&[1, 1, 0, 0]);

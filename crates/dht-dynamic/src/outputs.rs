@@ -1,4 +1,4 @@
-//! The decisions that make up an answer, and how logits become log-probabilities.
+//! Type of a model's answers (one class, or several labels), and conversion of logits to log-probabilities.
 
 use std::fmt;
 
@@ -7,15 +7,25 @@ use dht_transformer::{EncodedDataset, Sample, Task, tensors};
 
 use crate::error::{Error, Result};
 
-/// The answer of a model: one of some classes, or for each of some labels whether it applies.
+/// Type of a model's answer: one of several classes, or any subset of several labels.
 ///
-/// The answer to a text consists of *decisions*, one distribution each. Classes are a single decision among all of them.
-/// Each label is a decision between "no" (0) and "yes" (1), independent of the other labels.
+/// The answer to a text consists of *decisions*, each with a probability distribution over its *alternatives*. A class
+/// is a single decision among all classes. Each label is a decision between "no" (0) and "yes" (1), independent of the
+/// other labels.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::Outputs;
+///
+/// let (classes, labels) = (Outputs::Classes(5), Outputs::Labels(5));
+/// assert_eq!((classes.decisions(), classes.alternatives()), (1, 5));
+/// assert_eq!((labels.decisions(), labels.alternatives()), (5, 2));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outputs {
-    /// One of this number of classes.
+    /// One class out of this number of classes.
     Classes(usize),
-    /// Any of this number of labels.
+    /// Any subset of this number of labels.
     Labels(usize),
 }
 
@@ -35,10 +45,11 @@ impl From<usize> for Outputs {
 }
 
 impl Outputs {
-    /// The outputs of a classifier of this task.
+    /// Builds the outputs of a classifier from its task and its number of logits.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a regression, and for a number of outputs that the task cannot have.
+    /// [`Error::Argument`] if the task is a regression; [`Error::Transformer`] if the task cannot have this number of
+    /// outputs.
     pub fn new(task: Task, count: usize) -> Result<Self> {
         task.check(count)?;
         match task {
@@ -48,13 +59,13 @@ impl Outputs {
         }
     }
 
-    /// The outputs that texts are labelled for: several labels if they have targets.
+    /// Outputs for which a data set is labelled: several labels if a text has targets, otherwise classes.
     pub(crate) fn of_texts(texts: &EncodedDataset) -> Self {
         let has_targets = texts.samples.iter().any(|sample| !sample.targets.is_empty());
         if has_targets { Self::Labels(texts.labels.len()) } else { Self::Classes(texts.labels.len()) }
     }
 
-    /// The task.
+    /// Task of a classifier with these outputs.
     pub fn task(self) -> Task {
         match self {
             Self::Classes(_) => Task::Class,
@@ -62,14 +73,14 @@ impl Outputs {
         }
     }
 
-    /// The number of classes or labels, which is that of the logits.
+    /// Number of classes or labels, which is also the number of logits.
     pub fn count(self) -> usize {
         match self {
             Self::Classes(count) | Self::Labels(count) => count,
         }
     }
 
-    /// The number of decisions for a text.
+    /// Number of decisions in the answer to a text: 1 for classes, one for each label otherwise.
     pub fn decisions(self) -> usize {
         match self {
             Self::Classes(_) => 1,
@@ -77,7 +88,7 @@ impl Outputs {
         }
     }
 
-    /// The number of alternatives of a decision.
+    /// Number of alternatives of a decision: the number of classes, or 2 for a label.
     pub fn alternatives(self) -> usize {
         match self {
             Self::Classes(count) => count,
@@ -85,12 +96,13 @@ impl Outputs {
         }
     }
 
-    /// The number of log-probabilities of a text.
+    /// Number of log-probabilities of a text: decisions times alternatives.
     pub fn width(self) -> usize {
         self.decisions() * self.alternatives()
     }
 
-    /// The logits (samples, outputs) of a batch, as log-probabilities by sample. `samples` are their numbers for errors.
+    /// Converts the logits of a batch, shape (samples, outputs), to log-probabilities by sample. `samples` are the ids
+    /// of the samples, for error messages.
     pub(crate) fn of_logits(self, logits: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f64>>> {
         let rows = match self {
             Self::Classes(_) => tensors::finite_rows(&tensors::log_softmax(&logits.detach())?, samples)?,
@@ -104,7 +116,7 @@ impl Outputs {
         Ok(rows.into_iter().map(of_row).collect())
     }
 
-    /// Scores, row after row, as log-probabilities.
+    /// Converts logits, row after row, to log-probabilities.
     pub(crate) fn of_scores(self, mut scores: Vec<f64>) -> Vec<f64> {
         match self {
             Self::Classes(count) => {
@@ -116,7 +128,7 @@ impl Outputs {
         }
     }
 
-    /// The probability of each class or label, from the log-probabilities of a text.
+    /// Computes the probability of each class or label from the log-probabilities of a text.
     pub(crate) fn probabilities(self, logs: &[f64]) -> impl Iterator<Item = f64> {
         let (first, step) = match self {
             Self::Classes(_) => (0, 1),
@@ -125,13 +137,13 @@ impl Outputs {
         logs.iter().skip(first).step_by(step).map(|log| log.exp())
     }
 
-    /// The share of right answers; for labels the micro F1, 2·TP / (2·TP + FP + FN). Both lists have one number for each
+    /// Accuracy of answers; for labels the micro F1, 2·TP / (2·TP + FP + FN). Both lists have one number for each
     /// decision. 0 without decisions.
-    pub(crate) fn score(self, found: &[u32], truth: &[u32]) -> f64 {
-        let right = found.iter().zip(truth).filter(|(found, truth)| found == truth).count();
+    pub(crate) fn score(self, answers: &[u32], truth: &[u32]) -> f64 {
+        let right = answers.iter().zip(truth).filter(|(answer, truth)| answer == truth).count();
         match self {
             Self::Classes(_) => right as f64 / truth.len().max(1) as f64,
-            Self::Labels(_) => f1(found, truth).unwrap_or(0.0),
+            Self::Labels(_) => f1(answers, truth).unwrap_or(0.0),
         }
     }
 }
@@ -149,17 +161,17 @@ fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
-/// 2·TP / (2·TP + FP + FN) of decisions between 0 and 1; `None` if all are 0.
-pub(crate) fn f1(found: &[u32], truth: &[u32]) -> Option<f64> {
-    let (mut both, mut given) = (0, 0);
-    for (found, truth) in found.iter().zip(truth) {
-        both += found * truth;
-        given += found + truth;
+/// F1 of decisions between 0 and 1, 2·TP / (2·TP + FP + FN); `None` if all answers and all true values are 0.
+pub(crate) fn f1(answers: &[u32], truth: &[u32]) -> Option<f64> {
+    let (mut both, mut sum) = (0, 0);
+    for (answer, truth) in answers.iter().zip(truth) {
+        both += answer * truth;
+        sum += answer + truth;
     }
-    (given > 0).then(|| 2.0 * f64::from(both) / f64::from(given))
+    (sum > 0).then(|| 2.0 * f64::from(both) / f64::from(sum))
 }
 
-/// The right answer of each decision, text after text: the class of a text, or 0 or 1 for each of its labels.
+/// True answer of each decision, text after text: the class of a text, or 0 or 1 for each of its labels.
 pub(crate) fn truth_of(texts: &EncodedDataset) -> Vec<u32> {
     let of_text = |sample: &Sample| match sample.targets.is_empty() {
         true => vec![sample.label],
@@ -179,16 +191,16 @@ mod tests {
         assert!((logs[0] - 0.5_f64.ln()).abs() < 1e-15 && logs[0] == logs[1]);
         assert!((logs[2] + 40.0).abs() < 1e-12 && (logs[3] + (-40.0_f64).exp()).abs() < 1e-30);
         assert_eq!([logs[4], logs[5]], [0.0, -800.0]);
-        let found: Vec<f64> = Outputs::Labels(3).probabilities(&logs).collect();
-        assert!(found[0] == 0.5 && found[1] == 1.0 && found[2] == 0.0, "{found:?}");
+        let p: Vec<f64> = Outputs::Labels(3).probabilities(&logs).collect();
+        assert!(p[0] == 0.5 && p[1] == 1.0 && p[2] == 0.0, "{p:?}");
     }
 
     #[test]
     fn the_score_of_labels_is_the_micro_f1() {
         // Two texts with two labels: one right, one too many, one missing.
-        let (found, truth) = ([1, 1, 0, 0], [1, 0, 0, 1]);
-        assert_eq!(Outputs::Labels(2).score(&found, &truth), 0.5);
-        assert_eq!(Outputs::Classes(2).score(&found, &truth), 0.5);
+        let (answers, truth) = ([1, 1, 0, 0], [1, 0, 0, 1]);
+        assert_eq!(Outputs::Labels(2).score(&answers, &truth), 0.5);
+        assert_eq!(Outputs::Classes(2).score(&answers, &truth), 0.5);
         assert_eq!(Outputs::Labels(2).score(&[0, 0], &[0, 0]), 0.0);
         assert_eq!(f1(&[0, 0], &[0, 0]), None);
     }

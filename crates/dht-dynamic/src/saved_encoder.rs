@@ -1,4 +1,4 @@
-//! The encoder of a saved model, tied by checksums to the checkpoint saved with the model.
+//! Encoder of a saved model. Checksums tie its files to the checkpoint that was saved with them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,25 +13,26 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// The files of an encoder's directory that are loaded with the model. The tokenizer and its prefix are optional.
+/// Files of an encoder's directory that are loaded with the model. The files of the tokenizer and its prefix are
+/// optional.
 const FILES: [&str; 4] = ["config.json", "model.safetensors", TOKENIZER, "config_sentence_transformers.json"];
 const TOKENIZER: &str = "tokenizer.json";
 
-/// Checksums and tokenizer settings that tie a checkpoint to its encoder, a Hugging Face directory saved with it. Exits
-/// and routers of one model are useless with another encoder.
+/// Checksums and tokenizer settings that tie a checkpoint to its encoder, a Hugging Face directory. Exits and routers
+/// of one model are useless with another encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedEncoder {
-    /// The SHA-256 checksum of each file, by name.
+    /// SHA-256 checksum of each file, by name.
     checksums: BTreeMap<String, String>,
-    /// The number of token ids beyond the maximal length that the tokenizer keeps for the n-gram exit.
+    /// Number of token ids beyond its maximal length that the tokenizer returns for the n-gram exit.
     rest: usize,
-    /// The tokenizer's maximal length, where it is known.
+    /// Maximal length of the tokenizer, if it is known.
     max_length: Option<usize>,
 }
 
 impl SavedEncoder {
-    /// Writes an encoder and its tokenizer as a directory.
+    /// Writes an encoder and its tokenizer as a directory, and returns their checksums and settings.
     ///
     /// # Errors
     /// As [`Encoder::save`].
@@ -54,8 +55,8 @@ impl SavedEncoder {
     /// are read twice, first for their checksums.
     ///
     /// # Errors
-    /// [`Error::ModelFile`] for a file that differs from the written one; [`Error::Transformer`] as
-    /// [`Encoder::from_pretrained`].
+    /// * [`Error::ModelFile`] if a file differs from the file that was written.
+    /// * [`Error::Transformer`] as [`Encoder::from_pretrained`].
     pub(crate) fn read(
         &self,
         folder: &Path,
@@ -82,10 +83,10 @@ impl SavedEncoder {
         ))
     }
 
-    /// Rejects the state of a checkpoint of another format or version, before its other fields are parsed.
+    /// Rejects the state of a checkpoint that has another format or version, before its other fields are parsed.
     ///
     /// # Errors
-    /// [`Error::Model`] with the format or version of the state.
+    /// [`Error::Model`] if the format or the version differs.
     pub(crate) fn check_format(path: &Path, state: &Value, format: &str, version: u64) -> Result<()> {
         let refuse = |field, expected: String| {
             let release = state["release"].as_str().map_or_else(String::new, |name| format!(" of release {name}"));
@@ -104,8 +105,7 @@ impl SavedEncoder {
         Ok(())
     }
 
-    /// Returns the parameters of an encoder whose names start with one of these prefixes and a dot, the parameters of its
-    /// exits.
+    /// Returns the parameters of an encoder's exits: the parameters whose names start with one of `names` and a dot.
     ///
     /// # Errors
     /// Errors of candle.
@@ -119,8 +119,8 @@ impl SavedEncoder {
     /// Sets the parameters of an encoder's exits to the values that [`exit_tensors`](Self::exit_tensors) returned.
     ///
     /// # Errors
-    /// [`Error::Model`] for a tensor that belongs to no exit; [`Error::Transformer`] for one that is missing, of another
-    /// shape or not finite.
+    /// * [`Error::Model`] if a tensor belongs to no exit.
+    /// * [`Error::Transformer`] if a tensor is missing, has another shape or is not finite.
     pub(crate) fn set_exit_tensors(
         encoder: &Encoder,
         names: &[String],
@@ -141,14 +141,14 @@ impl SavedEncoder {
     }
 }
 
-/// Returns whether a parameter belongs to one of these exits.
+/// Returns whether a parameter belongs to one of the exits `exits`, by its name.
 fn is_below(exits: &[String], parameter: &str) -> bool {
     exits.iter().any(|exit| parameter.strip_prefix(exit.as_str()).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// Rejects a file that is missing, or whose checksum differs from the one recorded when `checkpoint` was written.
+/// Rejects a file that is missing, or whose checksum differs from the checksum in `checkpoint`.
 pub(crate) fn check_file(file: &Path, checkpoint: &Path, expected: Option<&String>) -> Result<()> {
-    // The sum of a file of holes would take minutes.
+    // The checksum of a huge sparse file would take minutes, so the size is checked first.
     let kind = match file.file_name().and_then(|name| name.to_str()) {
         Some("ngram.json" | "seen_texts.bin") => Some(FileKind::Weights),
         Some(name) if name.ends_with(".json") => Some(FileKind::Tokenizer),

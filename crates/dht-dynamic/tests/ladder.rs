@@ -161,7 +161,7 @@ fn ordered(rows: u64, seed: u64) -> EncodedDataset {
     dht_toys::data(0..2, (0..rows).map(text))
 }
 
-/// The planted task, with a label of chance for one text in `step`.
+/// Planted task, with a label of chance for one text in `step`.
 fn chance(rows: u64, seed: u64, step: usize) -> EncodedDataset {
     let mut data = planted::task(rows, seed);
     let mut rng = rng(seed);

@@ -17,7 +17,7 @@ use dht_dynamic::{
 use dht_toys::{refused, reviews, rng};
 use serde_json::{Value, json};
 
-/// A linear classifier on the first token's state beside the mean of all.
+/// Linear classifier on the first token's state beside the mean of all.
 #[derive(Debug, Clone)]
 struct FirstAndMean(Linear);
 

@@ -1,4 +1,4 @@
-//! Scoring and timing of any [`Predictor`].
+//! Scores, costs and time of any [`Predictor`] on a data set.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -11,42 +11,44 @@ use crate::outputs::{Outputs, truth_of};
 use crate::prediction::{BatchPredictions, Prediction, Predictor, in_pool};
 use crate::route::Route;
 
-/// Scored predictions on a data set.
+/// Predictions of a model on a data set, with their scores, costs and time.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Evaluation {
-    /// Counts of true and predicted classes. For several labels, of all labels of all rows together: 0 for one that does not
-    /// apply, 1 for one that does, from a probability of one half on. The F1 of 1 is then the micro F1.
+    /// Confusion matrix of the true and predicted classes. For several labels, it counts all labels of all rows
+    /// together, with two classes: 0 for a label that does not apply, and 1 for a label that applies. A label is
+    /// predicted to apply if its probability is at least one half. The F1 of class 1 is then the micro F1.
     pub confusion: Confusion,
-    /// The predicted class of each row. For several labels, 0 or 1 for each label of the first row, then of the second.
+    /// Predicted class of each row. For several labels, 0 or 1 for each label of the first row, then of the second row,
+    /// and so on.
     pub labels: Vec<u32>,
-    /// The probabilities of the classes or labels, by row.
+    /// Probability of each class or label, by row.
     pub probabilities: Vec<Vec<f32>>,
-    /// The loss of each row: −ln of the probability of its label, in nats; at most 87, the value for the smallest f32. For
-    /// several labels, the mean over the labels.
+    /// Cross-entropy loss of each row in nats: −ln of the probability of its class, at most 87, the value for the
+    /// smallest f32. For several labels, the mean over the labels.
     pub losses: Vec<f64>,
-    /// The route of each row.
+    /// Route of each row.
     pub routes: Vec<Route>,
-    /// The heads that each row kept in each dynamic group of its route; empty lists for models that do not select
+    /// Selected heads of each dynamic group of each row's route. The lists are empty for models that do not select
     /// heads.
     pub head_sets: Vec<Vec<HeadSet>>,
-    /// FLOPs of each row: all products and the routers.
+    /// FLOPs of each row: all matrix products and the routers.
     pub row_flops: Vec<u64>,
-    /// FLOPs of all products: the sum over rows of [`Prediction::flops`].
+    /// FLOPs of all matrix products: the sum of [`Prediction::flops`] over the rows.
     pub flops: u64,
-    /// FLOPs of the routers, by formula.
+    /// FLOPs of the routers on all rows, computed by formula.
     pub routing_flops: u64,
-    /// The mean cost of a route by layers × heads, as a share of the full model (the paper's estimate).
+    /// Mean share of the full model's heads that a row runs, over all layers: the paper's estimate of the cost.
     pub layer_head_ratio: f64,
-    /// Wall-clock seconds of this pass, without tokenising. They include packing the weights in the first batch: to
-    /// compare wall-clock times use [`time_in_turns`](super::time_in_turns).
+    /// Wall-clock seconds of this pass, without tokenising. They include packing the weights in the first batch. To
+    /// compare models, use [`time_in_turns`](super::time_in_turns).
     pub seconds: f64,
-    /// Seconds of pooling and routers, included in `seconds`.
+    /// Seconds of pooling and routers, also included in `seconds`.
     pub routing_seconds: f64,
 }
 
 impl Evaluation {
-    /// The number of rows on each route.
+    /// Number of rows on each route, by the notation of the route.
     pub fn route_counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for route in &self.routes {
@@ -56,23 +58,52 @@ impl Evaluation {
     }
 }
 
-/// Predicts every row and scores the predictions.
+/// Predicts every row of a data set and scores the predictions.
 ///
 /// # Errors
-/// Errors of the model, including the error for a batch size of 0; [`Error::Argument`](crate::Error::Argument) for
-/// classes or labels that differ from the model's, and for numbers.
+/// * [`Error::Argument`](crate::Error::Argument) if the classes or labels differ from the model's, or if the targets
+///   are numbers.
+/// * Errors of the model, also if the batch size is 0.
+///
+/// # Examples
+/// A model with an exit after each of two layers, at full cost and at its highest speed:
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_dynamic::router::LeavingRule;
+/// # use dht_dynamic::transformer::{BertConfig, Dataset, Encoder, Example, TextTokenizer};
+/// # use dht_dynamic::{DynamicModel, ExitModel, ExitSettings};
+/// # use rand::SeedableRng;
+/// use dht_dynamic::evaluate;
+///
+/// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+/// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+/// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// # let tokenizer = TextTokenizer::train(["good bad food film"], 50)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let exits = ExitModel::new(encoder, ExitSettings::linear(vec![1, 2]), 2, &mut rng)?;
+/// # let model = DynamicModel::new(exits, LeavingRule::Confidence)?;
+/// let texts = tokenizer.encode_all(&data, 16)?;
+/// let full = evaluate(&model, &texts, 8)?;
+/// let fast = evaluate(&model.with_speed(2.0)?, &texts, 8)?;
+/// assert_eq!((full.routes[0].depth(), fast.routes[0].depth()), (2, 1));
+/// assert!(fast.flops < full.flops);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     model.check(data)?;
     let start = Instant::now();
     let ctx = ForwardContext::inference();
-    let found = in_pool(|| model.predict_all(&data.samples, batch_size, &ctx))?;
+    let result = in_pool(|| model.predict_all(&data.samples, batch_size, &ctx))?;
     let seconds = start.elapsed().as_secs_f64();
-    let BatchPredictions { predictions, deciding } = found;
+    let BatchPredictions { predictions, deciding } = result;
     let outputs = Outputs::of_texts(data);
     let labels: Vec<u32> = match outputs {
         Outputs::Classes(_) => predictions.iter().map(|prediction| prediction.label).collect(),
         Outputs::Labels(_) => {
-            predictions.iter().flat_map(|found| &found.probabilities).map(|p| u32::from(*p >= 0.5)).collect()
+            predictions.iter().flat_map(|prediction| &prediction.probabilities).map(|p| u32::from(*p >= 0.5)).collect()
         }
     };
     let confusion = match outputs {
@@ -101,7 +132,7 @@ pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize)
     let flops = predictions.iter().map(|prediction| prediction.flops).sum();
     let routing_flops = predictions.iter().map(|prediction| prediction.routing_flops).sum();
     let layer_head_ratio = layer_head / predictions.len().max(1) as f64;
-    let choices = predictions.into_iter().map(|found| (found.probabilities, (found.route, found.head_sets)));
+    let choices = predictions.into_iter().map(|row| (row.probabilities, (row.route, row.head_sets)));
     let (probabilities, (routes, head_sets)) = choices.unzip();
     Ok(Evaluation {
         confusion,

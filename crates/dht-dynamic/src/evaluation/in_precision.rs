@@ -5,14 +5,15 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Precision, Sa
 use crate::error::Result;
 use crate::prediction::{BatchPredictions, Predictor};
 
-/// A model that computes its layers in a given [`Precision`], scored and timed like any other model.
+/// Wrapper that computes a model's layers in another [`Precision`], such as eight-bit integers. It is scored and timed
+/// like any other model.
 ///
 /// # Examples
 /// ```
 /// use dht_dynamic::transformer::{EncodedDataset, Precision};
 /// use dht_dynamic::{DynamicModel, Result, evaluate, evaluation::InPrecision};
 ///
-/// /// The accuracy in single precision, and in eight bits.
+/// /// Accuracy in single precision and with eight-bit integers.
 /// fn accuracies(model: &DynamicModel, texts: &EncodedDataset) -> Result<[f64; 2]> {
 ///     let of = |precision| evaluate(&InPrecision::new(model, precision), texts, 64);
 ///     Ok([of(Precision::F32)?.confusion.accuracy(), of(Precision::Int8)?.confusion.accuracy()])
@@ -21,13 +22,13 @@ use crate::prediction::{BatchPredictions, Predictor};
 #[derive(Debug)]
 pub struct InPrecision<'a, M> {
     model: &'a M,
-    /// Context with the packed weights.
+    /// Context that stores the packed weights.
     ctx: ForwardContext,
 }
 
 impl<'a, M: Predictor> InPrecision<'a, M> {
-    /// Wraps a model, which then computes in this precision; see [`Precision`] for the effect and the supported
-    /// devices.
+    /// Wraps a model, which then computes in the precision `precision`. See [`Precision`] for the effect and the
+    /// supported devices.
     pub fn new(model: &'a M, precision: Precision) -> Self {
         Self { model, ctx: ForwardContext::inference_in(precision) }
     }
@@ -39,7 +40,7 @@ impl<'a, M: Predictor> InPrecision<'a, M> {
     }
 }
 
-/// The caller's context is ignored: this model has its own.
+/// Predicts with the wrapper's own context; the context of the caller is ignored.
 impl<M: Predictor> Predictor for InPrecision<'_, M> {
     fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
         self.model.predict(batch, &self.ctx)

@@ -1,4 +1,4 @@
-//! Calibration of the speed: selects the speed for a budget of FLOPs.
+//! Calibration of the speed: selects the speed of a dynamic model for a budget of FLOPs.
 
 use dht_transformer::EncodedDataset;
 use serde::{Deserialize, Serialize};
@@ -8,27 +8,26 @@ use crate::error::{Error, Result};
 use crate::model::DynamicModel;
 use crate::prediction::Predictor;
 
-/// A speed at which only the cost matters. As a threshold, it exceeds any uncertainty; as the λ of a search, it equates
-/// one nat with a ten-thousandth of the model's cost.
+/// Speed that counts as infinite: at this speed only the cost matters. As a threshold, it exceeds any uncertainty; as
+/// the λ of a search, it equates one nat with a ten-thousandth of the model's cost.
 const LARGEST: f64 = 1e4;
-/// The speed at which the search starts if the model's own speed is not above 0.
+/// Speed at which calibration starts if the model's own speed is not above 0.
 const START: f64 = 0.1;
-/// The factor by which the speed changes while only values on one side of the target are known.
+/// Factor by which the speed changes while a speed between 0 and [`LARGEST`] is known on only one side of the target.
 const STRIDE: f64 = 4.0;
-/// Two speeds that differ by less than this factor count as equal; the FLOPs ratio may jump between them.
+/// Ratio of two speeds below which they count as equal, since the FLOPs ratio may jump between them.
 const CLOSE: f64 = 1.001;
-/// A smaller speed counts as 0.
+/// Smallest speed that is not treated as 0.
 const SMALLEST: f64 = 1e-6;
 
-/// A speed and its cost.
+/// Speed of a dynamic model, and its cost on the calibration texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
-    /// The speed, for [`DynamicModel::with_speed`]: for an accelerated model, the threshold of its
-    /// [rule](crate::router::LeavingRule); for the bandits of a model of `dht-search`, λ, the price of the full model's
-    /// cost in nats of loss.
+    /// Speed, for [`DynamicModel::with_speed`]. For an accelerated model, it is the threshold of its
+    /// [rule](crate::router::LeavingRule). For the bandits of a model of `dht-search`, it is λ, the price of the full
+    /// model's cost in nats of loss.
     pub speed: f64,
-    /// FLOPs of encoder, exits and routers divided by the full model's FLOPs, on the texts on which the speed was
-    /// calibrated.
+    /// FLOPs of encoder, exits and routers on the calibration texts, divided by the full model's FLOPs.
     pub flops_ratio: f64,
 }
 
@@ -37,28 +36,40 @@ impl Speed {
     pub const TOLERANCE: f64 = 0.005;
 }
 
-/// Cost and accuracy of a speed on some texts.
+/// Cost and accuracy of a dynamic model at one speed, measured on a set of texts.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::evaluation::SpeedPoint;
+///
+/// // Two texts stop early, two run the full model.
+/// let point = SpeedPoint::of_texts(0.3, 0.92, &[10, 10, 100, 100], &[100; 4]);
+/// assert!((point.flops_ratio - 0.55).abs() < 1e-12);
+/// assert!(!point.costs_at_most(0.55)); // the ratio has a standard error
+/// assert!(point.costs_at_most(0.75));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpeedPoint {
-    /// The speed, for [`DynamicModel::with_speed`].
+    /// Speed, for [`DynamicModel::with_speed`].
     pub speed: f64,
     /// FLOPs divided by the full model's FLOPs.
     pub flops_ratio: f64,
-    /// The standard error of `flops_ratio` over the draw of the texts: of a few hundred texts, the few that run all layers
-    /// make most of a small cost. 0 where it is not known, as in files of earlier versions.
+    /// Standard error of `flops_ratio` over the random draw of the texts. It can be large: among a few hundred texts,
+    /// the few that run all layers make up most of a small cost. 0 if it is not known, as in files of earlier versions.
     #[serde(default)]
     pub flops_error: f64,
-    /// The accuracy.
+    /// Accuracy at this speed; micro F1 for several labels.
     pub accuracy: f64,
 }
 
-/// The number of standard errors by which a cost is below a budget. With half of one, budgets of .05 to .5 on 600
-/// held-out rows cost .89 of what was asked on other rows in the mean, and 1.19 at most; without any, .93 and 1.29.
+/// Number of standard errors by which a measured cost must be below a budget. It was selected with budgets of .05 to .5
+/// on 600 held-out rows. With half a standard error, other rows cost .89 of the budget on average and at most 1.19;
+/// without a margin, .93 and 1.29.
 const ERRORS: f64 = 0.5;
 
 impl SpeedPoint {
-    /// The point of a speed at which each text has these FLOPs, and in the full model those.
+    /// Builds the point of a speed from the FLOPs of each text at this speed and in the full model.
     pub fn of_texts(speed: f64, accuracy: f64, flops: &[u64], full_flops: &[u64]) -> Self {
         let sum = |flops: &[u64]| flops.iter().sum::<u64>() as f64;
         let (rows, full) = (flops.len() as f64, sum(full_flops).max(1.0));
@@ -70,30 +81,57 @@ impl SpeedPoint {
         Self { speed, flops_ratio, flops_error, accuracy }
     }
 
-    /// Returns whether texts like those of the curve are expected to cost at most this share of the full model's FLOPs:
-    /// half a standard error above the measured cost is within it.
+    /// Returns whether similar texts are expected to cost at most the share `flops_ratio` of the full model's FLOPs.
+    /// That is the case if the measured cost plus half a standard error is within this share.
     pub fn costs_at_most(&self, flops_ratio: f64) -> bool {
         self.flops_ratio + ERRORS * self.flops_error <= flops_ratio
     }
 }
 
-/// Cost of a model on some texts as a function of the speed. A speed is measured when it is first requested, and the
+/// Cost of a model on a set of texts, as a function of its speed. A speed is measured when it is first requested. The
 /// result is stored, so that several budgets share their passes.
+///
+/// # Examples
+/// ```
+/// # use candle_core::Device;
+/// # use dht_dynamic::router::LeavingRule;
+/// # use dht_dynamic::transformer::{BertConfig, Dataset, Encoder, Example, TextTokenizer};
+/// # use dht_dynamic::{DynamicModel, ExitModel, ExitSettings};
+/// # use rand::SeedableRng;
+/// use dht_dynamic::SpeedCurve;
+///
+/// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+/// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+/// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// # let tokenizer = TextTokenizer::train(["good bad food film"], 50)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let exits = ExitModel::new(encoder, ExitSettings::linear(vec![1, 2]), 2, &mut rng)?;
+/// # let model = DynamicModel::new(exits, LeavingRule::Confidence)?;
+/// let texts = tokenizer.encode_all(&data, 16)?;
+/// let mut curve = SpeedCurve::new(&model, &texts, 8)?;
+/// let (least, most) = curve.range();
+/// assert!(least < most);
+/// assert_eq!(curve.budgets(3).len(), 3);
+/// assert!(curve.calibrate(2.0 * most).is_err()); // no speed costs as much
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct SpeedCurve<'a> {
     model: &'a DynamicModel,
     texts: &'a EncodedDataset,
     batch_size: usize,
     full_flops: f64,
-    /// The measurements by speed, ascending; the first is at speed 0, the last at [`LARGEST`].
+    /// Measurements in ascending order of speed. The first is at speed 0, the last at [`LARGEST`].
     measured: Vec<Speed>,
 }
 
 impl<'a> SpeedCurve<'a> {
-    /// Measures both ends, in two passes: a speed of 0 and a speed of 10,000, at which only the cost matters.
+    /// Measures both ends of the curve in two passes: speed 0, and speed 10,000, at which only the cost matters.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no texts, and for a model with a single speed; errors of the encoder.
+    /// [`Error::Argument`] if there are no texts, or if the model has a single speed; errors of the encoder.
     pub fn new(model: &'a DynamicModel, texts: &'a EncodedDataset, batch_size: usize) -> Result<Self> {
         if texts.is_empty() {
             return Err(Error::argument("texts", "at least one", 0));
@@ -106,7 +144,7 @@ impl<'a> SpeedCurve<'a> {
         Ok(curve)
     }
 
-    /// The minimum and maximum FLOPs ratio of the model on these texts.
+    /// Minimum and maximum FLOPs ratio of the model on these texts.
     pub fn range(&self) -> (f64, f64) {
         (self.measured[self.measured.len() - 1].flops_ratio, self.measured[0].flops_ratio)
     }
@@ -118,21 +156,20 @@ impl<'a> SpeedCurve<'a> {
         (0..count).map(|index| (least + (most - least) * index as f64 / last).clamp(least, most)).collect()
     }
 
-    /// All measurements, by speed.
+    /// All measurements, in ascending order of speed.
     pub fn measured(&self) -> &[Speed] {
         &self.measured
     }
 
-    /// Selects the speed whose FLOPs ratio is within [`Speed::TOLERANCE`] of the target. There is no such speed if many
-    /// texts change their routes at the same speed. The nearest known ratio below the target is selected then, so that
-    /// the budget holds.
+    /// Selects a speed whose FLOPs ratio is within [`Speed::TOLERANCE`] of the target. If many texts change their
+    /// routes at the same speed, the ratio may jump over the target. Then the speed with the nearest measured ratio
+    /// below the target is selected, so that the budget holds.
     ///
     /// The search alternates bisection and linear interpolation in the logarithm of the speed. It takes three to six
-    /// passes; each costs the ratio that it measures.
+    /// passes over the texts. The FLOPs of a pass are the ratio that it measures.
     ///
     /// # Errors
-    /// [`Error::Budget`] with the [`range`](Self::range) for a target that is outside this range or not a number;
-    /// errors of the encoder.
+    /// [`Error::Budget`] if the target is outside the [`range`](Self::range) or not a number; errors of the encoder.
     pub fn calibrate(&mut self, target: f64) -> Result<Speed> {
         let (least, most) = self.range();
         if !(least..=most).contains(&target) {
@@ -157,7 +194,7 @@ impl<'a> SpeedCurve<'a> {
         }
     }
 
-    /// The next speed to try between two values; `None` if they are too close.
+    /// Next speed to measure between two measured speeds; `None` if they are too close.
     fn between(&self, costly: Speed, cheap: Speed, target: f64, step: usize) -> Option<f64> {
         let (low, high) = (costly.speed, cheap.speed);
         let speed = match (low < SMALLEST, high >= LARGEST) {
@@ -184,9 +221,10 @@ impl<'a> SpeedCurve<'a> {
     }
 }
 
-/// Selects the speed at which a model costs `target_flops_ratio` of the full model's inference FLOPs (encoder, exits
-/// and routers) on texts like these. Returns the speed with the measured ratio: see [`SpeedCurve::calibrate`]. The
-/// model itself does not change; set the speed with [`with_speed`](DynamicModel::with_speed). Calibrate on held-out texts.
+/// Selects the speed at which a model costs the share `target_flops_ratio` of the full model's inference FLOPs
+/// (encoder, exits and routers). Returns the speed with its measured ratio: see [`SpeedCurve::calibrate`]. The texts
+/// should be held out from training. The model itself does not change; set the speed with
+/// [`with_speed`](DynamicModel::with_speed).
 ///
 /// # Errors
 /// As [`SpeedCurve::new`] and [`SpeedCurve::calibrate`].

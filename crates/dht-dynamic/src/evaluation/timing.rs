@@ -7,16 +7,16 @@ use dht_transformer::{EncodedDataset, ForwardContext};
 use crate::error::{Error, Result};
 use crate::prediction::{Predictor, in_pool};
 
-/// The wall-clock times of a model's passes over a data set.
+/// Wall-clock times of one model's passes over a data set.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PassTimes {
-    /// The seconds of each pass, in the order of their runs; the warm-up is not included.
+    /// Seconds of each pass, in the order of the runs. The warm-up pass is not included.
     pub passes: Vec<f64>,
 }
 
 impl PassTimes {
-    /// The median of the passes; for an even number, the mean of the middle two.
+    /// Median of the passes in seconds. For an even number of passes, it is the mean of the middle two.
     pub fn median(&self) -> f64 {
         let mut sorted = self.passes.clone();
         sorted.sort_by(f64::total_cmp);
@@ -25,7 +25,7 @@ impl PassTimes {
     }
 }
 
-/// Measures the wall-clock time of each model's predictions on a data set.
+/// Measures the wall-clock time of several models' predictions on a data set.
 ///
 /// All models are treated alike. Each has a separate context for all its passes, so that it packs its weights once, in
 /// a pass that is not measured. Then the models take turns in `passes` rounds. Each round starts with the model that
@@ -33,7 +33,34 @@ impl PassTimes {
 /// [`Predictor::predict_all`]: forming batches is measured, tokenising and scoring are not.
 ///
 /// # Errors
-/// [`Error::Argument`] for no passes; errors of a model, including the error for a batch size of 0.
+/// [`Error::Argument`] if `passes` is 0; errors of a model, also if the batch size is 0.
+///
+/// # Examples
+/// ```
+/// # use candle_core::Device;
+/// # use dht_dynamic::router::LeavingRule;
+/// # use dht_dynamic::transformer::{BertConfig, Dataset, Encoder, Example, TextTokenizer};
+/// # use dht_dynamic::{DynamicModel, ExitModel, ExitSettings};
+/// # use rand::SeedableRng;
+/// use dht_dynamic::evaluation::time_in_turns;
+///
+/// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+/// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+/// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// # let tokenizer = TextTokenizer::train(["good bad food film"], 50)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let exits = ExitModel::new(encoder, ExitSettings::linear(vec![1, 2]), 2, &mut rng)?;
+/// # let model = DynamicModel::new(exits, LeavingRule::Confidence)?;
+/// let texts = tokenizer.encode_all(&data, 16)?;
+/// let fast = model.with_speed(2.0)?;
+/// let times = time_in_turns(&[&model, &fast], &texts, 8, 3)?;
+/// assert_eq!(times.len(), 2);
+/// assert_eq!(times[1].passes.len(), 3);
+/// println!("{:.1} times as fast", times[0].median() / times[1].median());
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 pub fn time_in_turns(
     models: &[&dyn Predictor],
     data: &EncodedDataset,

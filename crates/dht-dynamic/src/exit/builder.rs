@@ -8,7 +8,7 @@ use dht_transformer::Encoder;
 use super::exit::LayerExit;
 use crate::error::{Error, Result};
 
-/// The place of an exit in a model.
+/// Place of an exit in a model.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ExitPlace<'a> {
@@ -17,12 +17,12 @@ pub struct ExitPlace<'a> {
     pub name: &'a str,
     /// The number of layers before the exit.
     pub depth: usize,
-    /// The number of classes.
+    /// Number of classes.
     pub classes: usize,
 }
 
 impl<'a> ExitPlace<'a> {
-    /// The place of an exit after `depth` layers.
+    /// Place of an exit after `depth` layers.
     pub fn new(name: &'a str, depth: usize, classes: usize) -> Self {
         Self { name, depth, classes }
     }

@@ -28,7 +28,7 @@ pub struct ExitReads {
 }
 
 impl ExitReads {
-    /// The total number of reads.
+    /// Total number of reads.
     pub fn total(self) -> u64 {
         self.attached + self.detached
     }
@@ -39,7 +39,7 @@ impl ExitReads {
 ///
 /// The parameters of the exit belong to the encoder, so that one optimiser trains both.
 pub trait LayerExit: Debug + Send + Sync {
-    /// The logits. Shape: (samples, classes or labels).
+    /// Logits. Shape: (samples, classes or labels).
     ///
     /// # Errors
     /// Errors of candle.

@@ -22,12 +22,12 @@ impl FrontExit {
         Self { ngram, stackers }
     }
 
-    /// The n-gram classifier.
+    /// N-gram classifier.
     pub fn ngram(&self) -> &NgramClassifier {
         &self.ngram
     }
 
-    /// The weights of each exit, in the order of their depths.
+    /// Weights of each exit, in the order of their depths.
     pub fn stackers(&self) -> &[Stacker] {
         &self.stackers
     }

@@ -23,7 +23,7 @@ pub enum ExitKind {
     /// have self-attention. A layer of 64 columns costs about a thirtieth of a layer of 384 columns. The pooling must
     /// not be a pooler.
     SideLayer {
-        /// The number of columns of the layer: 1 to 32, or a multiple of 32 up to 4,096.
+        /// Number of columns of the layer: 1 to 32, or a multiple of 32 up to 4,096.
         width: usize,
     },
     /// Custom exits, which the calling program builds: see [`ExitModel::with_exits`](crate::ExitModel::with_exits).

@@ -1,4 +1,4 @@
-//! An encoder with exits, without a router.
+//! Encoder with exits, without a router.
 
 use dht_transformer::{EncodedDataset, Encoder, HeadSet, Pooling, SampleGroup, Task};
 use rand::{Rng, SeedableRng};
@@ -14,7 +14,7 @@ use crate::route::{Layout, ModelShape, WidthCoupling};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExitSettings {
-    /// The depths of the exits, ascending to the encoder's last layer.
+    /// Depths of the exits, ascending to the encoder's last layer.
     pub depths: Vec<usize>,
     /// The kind of the exits before the last.
     pub kind: ExitKind,
@@ -53,7 +53,7 @@ impl ExitSettings {
         self.kind.check(self.pooling)
     }
 
-    /// The kind and pooling of an exit.
+    /// Kind and pooling of an exit.
     fn kind_and_pooling(&self, exit: usize) -> (ExitKind, Pooling) {
         match self.last_pooling.filter(|_| self.shared || exit + 1 == self.depths.len()) {
             Some(pooling) => (ExitKind::Linear, pooling),
@@ -61,7 +61,7 @@ impl ExitSettings {
         }
     }
 
-    /// The pooling of a linear exit; `None` for an exit with its own layer.
+    /// Pooling of a linear exit; `None` for an exit with its own layer.
     pub(super) fn linear_pooling(&self, exit: usize) -> Option<Pooling> {
         let (kind, pooling) = self.kind_and_pooling(exit);
         (kind == ExitKind::Linear).then_some(pooling)
@@ -79,7 +79,7 @@ pub struct ExitModel {
     coupling: WidthCoupling,
     settings: ExitSettings,
     outputs: Outputs,
-    /// The builder of custom exits; `None` for built-in exits.
+    /// Builder of custom exits; `None` for built-in exits.
     own: Option<ExitBuilder>,
 }
 
@@ -309,37 +309,37 @@ impl ExitModel {
         Ok(copy)
     }
 
-    /// The encoder.
+    /// Encoder.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
 
-    /// The exits, in the order of their depths.
+    /// Exits, in the order of their depths.
     pub fn exits(&self) -> &[Box<dyn LayerExit>] {
         &self.exits
     }
 
-    /// The depths of the exits, ascending, without the layers of a [tail](Layout::tail).
+    /// Depths of the exits, ascending, without the layers of a [tail](Layout::tail).
     pub fn depths(&self) -> &[usize] {
         self.layout.exits()
     }
 
-    /// The layout: groups of layers and exits.
+    /// Layout: groups of layers and exits.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// The coupling of heads and feed-forward.
+    /// Coupling of heads and feed-forward.
     pub fn coupling(&self) -> WidthCoupling {
         self.coupling
     }
 
-    /// The settings of the exits.
+    /// Settings of the exits.
     pub fn settings(&self) -> &ExitSettings {
         &self.settings
     }
 
-    /// The prefix of the parameter names of each exit, without the dot.
+    /// Prefix of the parameter names of each exit, without the dot.
     pub fn exit_names(&self) -> Vec<String> {
         names(&self.layout, self.settings.shared)
     }
@@ -354,7 +354,7 @@ impl ExitModel {
         self.outputs.count()
     }
 
-    /// The number of layers and heads of the encoder.
+    /// Number of layers and heads of the encoder.
     pub fn shape(&self) -> ModelShape {
         shape_of(&self.encoder)
     }
@@ -387,7 +387,7 @@ fn shape_of(encoder: &Encoder) -> ModelShape {
     ModelShape { layers: encoder.layers(), heads: encoder.block_shape().heads }
 }
 
-/// The prefix of the parameter names of each exit, without the dot.
+/// Prefix of the parameter names of each exit, without the dot.
 fn names(layout: &Layout, shared: bool) -> Vec<String> {
     let name = |exit| if shared { "classifier".into() } else { format!("exit.{}.classifier", layout.depth(exit)) };
     (0..layout.exits().len()).map(name).collect()

@@ -62,7 +62,7 @@ impl ExitModel {
         Route::truncated(self.shape(), self.shape().layers)
     }
 
-    /// The exit reads of a text in the full model: the last exit, once.
+    /// Exit reads of a text in the full model: the last exit, once.
     pub fn full_reads(&self) -> Vec<ExitReads> {
         let mut reads = vec![ExitReads::default(); self.exits().len()];
         if let Some(last) = reads.last_mut() {

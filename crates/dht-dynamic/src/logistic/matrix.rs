@@ -13,7 +13,7 @@ use crate::error::Result;
 /// Rows of equal width.
 #[derive(Debug, Clone)]
 enum Values {
-    /// The values, row after row.
+    /// Values, row after row.
     Dense(Vec<f32>),
     /// Dense values in a file.
     Stored(View),
@@ -107,7 +107,7 @@ impl NonZero {
         out
     }
 
-    /// The places and values of a line.
+    /// Places and values of a line.
     #[inline(always)]
     fn line(&self, line: usize) -> impl Iterator<Item = (u32, f32)> {
         let range = self.starts[line]..self.starts[line + 1];
@@ -121,7 +121,7 @@ impl FeatureMatrix {
         Self { rows: values.len() / columns.max(1), columns, values: Values::Dense(values) }
     }
 
-    /// The matrix of these rows, ascending, standardised; `None` for all rows. Rows in memory are copied, those in a file
+    /// Matrix of these rows, ascending, standardised; `None` for all rows. Rows in memory are copied, those in a file
     /// stay there.
     pub(crate) fn of_rows(rows: &Rows, chosen: Option<&[usize]>, scaling: &Standardisation) -> Self {
         let width = rows.width();
@@ -165,17 +165,17 @@ impl FeatureMatrix {
         Self { rows, columns, values: Values::Sparse { by_row: NonZero { starts, places, values }, by_column } }
     }
 
-    /// The number of rows.
+    /// Number of rows.
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The number of columns.
+    /// Number of columns.
     pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
-    /// The product X·W. Shapes: `weights` (columns, classes), the result (rows, classes).
+    /// Product X·W. Shapes: `weights` (columns, classes), the result (rows, classes).
     ///
     /// # Errors
     /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read. So do the products below.
@@ -191,7 +191,7 @@ impl FeatureMatrix {
         }
     }
 
-    /// The product Xᵀ·R. Shapes: `residuals` (rows, classes), the result (columns, classes).
+    /// Product Xᵀ·R. Shapes: `residuals` (rows, classes), the result (columns, classes).
     pub(crate) fn transposed_times(&self, residuals: &[f64], classes: usize) -> Result<Vec<f64>> {
         let mut out = vec![0.0; self.columns * classes];
         match &self.values {
@@ -215,7 +215,7 @@ impl FeatureMatrix {
         2 * (stored * classes) as u64
     }
 
-    /// The sum of squares of each column j, Σᵢ X\[i, j\]².
+    /// Sum of squares of each column j, Σᵢ X\[i, j\]².
     pub(crate) fn squares(&self) -> Result<Vec<f64>> {
         let mut sums = vec![0.0; self.columns];
         let mut add = |values: &[f32]| {

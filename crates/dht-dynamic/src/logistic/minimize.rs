@@ -9,22 +9,22 @@ use crate::error::{Error, Result};
 /// The number of pairs of differences that L-BFGS stores. More take fewer steps, but with hundreds of thousands of
 /// weights the pairs dominate the time of a step.
 const REMEMBERED: usize = 8;
-/// The maximum number of evaluations of a line search. A function that is unbounded below has no minimum to find.
+/// Maximum number of evaluations of a line search. A function that is unbounded below has no minimum to find.
 const EVALUATIONS: usize = 20;
 /// Sufficient decrease: a step lowers the value by at least this share of what the slope at its start promises.
 const DECREASE: f64 = 1e-4;
 /// Curvature: the slope at the end of a step is at most this share of the slope at its start.
 const CURVATURE: f64 = 0.9;
-/// The relative error of a value. Steps whose change is below it are judged by their slope alone (Hager and Zhang
+/// Relative error of a value. Steps whose change is below it are judged by their slope alone (Hager and Zhang
 /// 2005, approximate Wolfe conditions).
 const ROUNDING: f64 = 1e-13;
 /// The number of values that are summed or combined in one task, so that sums have the same order for every number of
 /// threads.
 const CHUNK: usize = 1 << 14;
 
-/// A differentiable function of a vector.
+/// Differentiable function of a vector.
 pub(crate) trait Function {
-    /// The value and the gradient at a point.
+    /// Value and the gradient at a point.
     ///
     /// # Errors
     /// An error if the data of the function cannot be read.
@@ -38,22 +38,22 @@ pub(crate) trait Function {
 #[derive(Debug, Clone)]
 pub(crate) struct Minimum {
     pub(crate) at: Vec<f64>,
-    /// The gradient norm ‖∇f‖₂ at the result.
+    /// Gradient norm ‖∇f‖₂ at the result.
     pub(crate) gradient_norm: f64,
     /// FLOPs of all evaluated values and gradients. The solver's own vector sums over stored pairs are not included.
     pub(crate) flops: u64,
-    /// The second moments of the features, for the next fit on the same features; see `Scaling`.
+    /// Second moments of the features, for the next fit on the same features; see `Scaling`.
     pub(super) moments: Option<Vec<f64>>,
 }
 
-/// A point with the value and the gradient there.
+/// Point with the value and the gradient there.
 struct Point {
     at: Vec<f64>,
     value: f64,
     gradient: Vec<f64>,
 }
 
-/// A step s with the change y of the gradient, and 1/(s·y).
+/// Step s with the change y of the gradient, and 1/(s·y).
 struct Pair {
     step: Vec<f64>,
     change: Vec<f64>,
@@ -103,7 +103,7 @@ pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f6
     Ok(Minimum { at: here.at, gradient_norm: norm, flops: evaluations * function.flops(), moments: None })
 }
 
-/// The gradient norm at a point.
+/// Gradient norm at a point.
 fn norm_of(point: &Point) -> Result<f64> {
     let norm = dot(&point.gradient, &point.gradient).sqrt();
     if point.value.is_finite() && norm.is_finite() {

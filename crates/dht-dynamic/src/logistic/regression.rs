@@ -37,22 +37,22 @@ pub(crate) struct FitSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinearModel {
-    /// The weights, (features, classes).
+    /// Weights, (features, classes).
     weights: Vec<f32>,
-    /// The bias, (classes).
+    /// Bias, (classes).
     bias: Vec<f32>,
 }
 
 /// Targets of the rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RowTargets<'a> {
-    /// The class of each row.
+    /// Class of each row.
     Classes(&'a [u32]),
     /// Soft labels: ln of each class's probability, (rows, classes).
     Soft(&'a [f64]),
     /// 1 for each label that a row has, and 0 for the others, (rows, labels).
     Labels(&'a [f32]),
-    /// The number of each row.
+    /// Number of each row.
     Numbers(&'a [f32]),
 }
 
@@ -66,7 +66,7 @@ impl RowTargets<'_> {
         }
     }
 
-    /// The least number of outputs of a model.
+    /// Least number of outputs of a model.
     fn least_outputs(self) -> usize {
         match self {
             Self::Classes(_) | Self::Soft(_) => 2,
@@ -157,7 +157,7 @@ impl RowTargets<'_> {
     }
 }
 
-/// The mean objective: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n). Its argument is W followed by b, in the variables of a [`Scaling`].
+/// Mean objective: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n). Its argument is W followed by b, in the variables of a [`Scaling`].
 ///
 /// Without scales, the curvature for frequent n-grams and the bias is a thousand times the curvature for rare n-grams,
 /// and a fit takes three times the steps. Among dense features the curvature differs by as much between directions.
@@ -288,7 +288,7 @@ impl LinearModel {
         (self.weights, self.bias)
     }
 
-    /// The number of classes.
+    /// Number of classes.
     pub(crate) fn classes(&self) -> usize {
         self.bias.len()
     }
@@ -300,7 +300,7 @@ impl LinearModel {
         finite && self.bias.len() == classes && self.weights.len() == features * classes
     }
 
-    /// The scores of each row of a matrix, row after row.
+    /// Scores of each row of a matrix, row after row.
     ///
     /// # Errors
     /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
@@ -313,7 +313,7 @@ impl LinearModel {
         Ok(scores)
     }
 
-    /// The mean loss of the rows of a matrix, without penalty.
+    /// Mean loss of the rows of a matrix, without penalty.
     ///
     /// # Errors
     /// As [`scores_of`](Self::scores_of).
@@ -323,7 +323,7 @@ impl LinearModel {
         Ok(rows.map(|(row, scores)| targets.loss(row, scores)).sum::<f64>() / features.rows().max(1) as f64)
     }
 
-    /// The scores of a row with these non-zero values.
+    /// Scores of a row with these non-zero values.
     pub(crate) fn scores(&self, row: &[(u32, f32)]) -> Vec<f64> {
         let classes = self.classes();
         let mut scores: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();

@@ -130,7 +130,7 @@ impl Rows {
         Ok(())
     }
 
-    /// The rows from the first to the last of some places of a list of rows, and the first.
+    /// Rows from the first to the last of some places of a list of rows, and the first.
     pub(super) fn span(&self, chosen: Option<&[usize]>, places: Range<usize>) -> Result<(usize, Cow<'_, [f32]>)> {
         let rows = match chosen {
             Some(chosen) => chosen[places.start]..chosen[places.end - 1] + 1,

@@ -94,7 +94,7 @@ impl Scaling {
         values
     }
 
-    /// The gradient by the variables, of a gradient by W and b.
+    /// Gradient by the variables, of a gradient by W and b.
     pub(super) fn gradient(&self, mut gradient: Vec<f64>, classes: usize) -> Vec<f64> {
         match self {
             Self::Diagonal(scales) => multiply_rows(&mut gradient, scales, classes),
@@ -120,7 +120,7 @@ impl Scaling {
         gradient
     }
 
-    /// The variables of W and b; the inverse of [`weights`](Self::weights).
+    /// Variables of W and b; the inverse of [`weights`](Self::weights).
     pub(super) fn variables(&self, weights: &[f64], classes: usize) -> Vec<f64> {
         let mut values = weights.to_vec();
         match self {

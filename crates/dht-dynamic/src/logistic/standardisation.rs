@@ -15,7 +15,7 @@ pub(crate) struct Standardisation {
 }
 
 impl Standardisation {
-    /// The standardisation of these rows, ascending; `None` for all.
+    /// Standardisation of these rows, ascending; `None` for all.
     pub(crate) fn new(states: &Rows, chosen: Option<&[usize]>) -> Result<Self> {
         let rows = chosen.map_or(states.len(), <[usize]>::len).max(1) as f64;
         let (mut mean, mut squares) = (vec![0.0; states.width()], vec![0.0; states.width()]);
@@ -38,7 +38,7 @@ impl Standardisation {
         Ok(Self { inverse: inverse.collect(), mean })
     }
 
-    /// The standardised rows.
+    /// Standardised rows.
     pub(crate) fn apply(&self, states: &[f32]) -> Vec<f32> {
         let scale = |row: &[f32]| -> Vec<f32> {
             row.iter()
@@ -49,12 +49,12 @@ impl Standardisation {
         states.chunks_exact(self.mean.len()).flat_map(scale).collect()
     }
 
-    /// The mean of each column.
+    /// Mean of each column.
     pub(crate) fn mean(&self) -> &[f64] {
         &self.mean
     }
 
-    /// The mean and the inverse deviation of each column.
+    /// Mean and the inverse deviation of each column.
     pub(super) fn columns(&self) -> impl Iterator<Item = (f64, f64)> {
         self.mean.iter().copied().zip(self.inverse.iter().copied())
     }

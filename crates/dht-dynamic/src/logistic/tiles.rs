@@ -1,11 +1,11 @@
 //! Products of dense matrices, a tile of the result at a time.
 
-/// The number of rows of a tile. Its sums and one row of its right factor fill 15 registers of four numbers.
+/// Number of rows of a tile. Its sums and one row of its right factor fill 15 registers of four numbers.
 pub(super) const ROWS: usize = 6;
-/// The number of columns of a tile.
+/// Number of columns of a tile.
 pub(super) const LANES: usize = 8;
 
-/// The sums of one tile.
+/// Sums of one tile.
 pub(super) type Sums = [[f64; LANES]; ROWS];
 
 /// The right factor of a product, by panels of [`LANES`] columns; the last is padded with zeros.
@@ -35,7 +35,7 @@ impl Panels {
         vec![[[0.0; LANES]; ROWS]; self.panels.len()]
     }
 
-    /// The sums in `out`, one tile a panel; the inverse of [`write`](Self::write).
+    /// Sums in `out`, one tile a panel; the inverse of [`write`](Self::write).
     pub(super) fn read(&self, out: &[f64]) -> Vec<Sums> {
         let mut tiles = self.zeros();
         for (row, out) in out.chunks_exact(self.columns).enumerate() {

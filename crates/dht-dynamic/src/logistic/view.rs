@@ -11,7 +11,7 @@ use crate::error::Result;
 #[derive(Debug, Clone)]
 pub(super) struct View {
     rows: Rows,
-    /// The rows of this view, ascending; `None` for all.
+    /// Rows of this view, ascending; `None` for all.
     chosen: Option<Arc<[usize]>>,
     scaling: Standardisation,
 }

@@ -1,4 +1,4 @@
-//! The dynamic model and its speed.
+//! Dynamic model: an encoder with exits, and the routers that decide where a text stops.
 
 use std::sync::Arc;
 
@@ -11,24 +11,45 @@ use crate::exit::FrontExit;
 use crate::exit_model::ExitModel;
 use crate::router::{LeavingRule, Router};
 
-/// An encoder with exits and a [`Router`], which decides at which exit each text leaves.
+/// Text classifier with early exits. A [`Router`] decides at which exit each text stops.
 ///
-/// [`accelerate`](fn@crate::accelerate::accelerate) builds it from a fine-tuned classifier. A clone is another handle
-/// on the same weights.
+/// [`accelerate`](fn@crate::accelerate::accelerate) builds a dynamic model from a fine-tuned classifier. A clone is
+/// another handle on the same weights.
+///
+/// # Examples
+/// An untrained model with a linear exit after each of two layers; its speed is the threshold of the confidence rule:
+///
+/// ```
+/// use candle_core::Device;
+/// use dht_dynamic::router::LeavingRule;
+/// use dht_dynamic::transformer::{BertConfig, Encoder};
+/// use dht_dynamic::{DynamicModel, ExitModel, ExitSettings};
+/// use rand::SeedableRng;
+///
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let encoder = Encoder::random(&BertConfig::small(2, 6, 24, 50)?, &Device::Cpu, &mut rng)?;
+/// let exits = ExitModel::new(encoder, ExitSettings::linear(vec![1, 2]), 2, &mut rng)?;
+/// let model = DynamicModel::new(exits, LeavingRule::Confidence)?;
+/// let faster = model.with_speed(0.5)?;
+/// assert_eq!((model.speed(), faster.speed()), (Some(0.0), Some(0.5)));
+/// assert_eq!(model.depths().collect::<Vec<_>>(), [1, 2]);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct DynamicModel {
     model: ExitModel,
     front: Option<Arc<FrontExit>>,
     router: Arc<dyn Router>,
-    /// The router that decides heads; `None` if the other one does.
+    /// Second router, which selects heads; `None` if `router` selects them.
     heads: Option<Arc<dyn Router>>,
-    /// The description of a model whose layout and routers its program builds.
+    /// Description of a model whose layout and routers the calling program builds.
     description: Option<Arc<Value>>,
     seen: Arc<SeenTexts>,
 }
 
 impl DynamicModel {
-    /// A model whose texts leave where this rule is satisfied. The speed is 0 at first, so all texts run all layers.
+    /// Builds a model whose texts stop at the first exit that satisfies a rule. The speed is 0 at first, so that all
+    /// texts run all layers.
     ///
     /// # Errors
     /// None currently: a speed of 0 is valid for every rule.
@@ -36,25 +57,26 @@ impl DynamicModel {
         Ok(Self::of_router(model, rule.router(0.0)?))
     }
 
-    /// A model with this router.
+    /// Builds a model from an encoder with exits and a router.
     pub fn of_router(model: ExitModel, router: Arc<dyn Router>) -> Self {
         Self { model, front: None, router, heads: None, description: None, seen: Arc::default() }
     }
 
-    /// Lets a second router decide the [heads](Router::heads) of each text.
+    /// Sets a second router, which selects the [heads](Router::heads) of each text.
     #[must_use]
     pub fn with_head_router(self, heads: Arc<dyn Router>) -> Self {
         Self { heads: Some(heads), ..self }
     }
 
-    /// Describes a model whose layout and routers the calling program builds, such as the model of a search. The
-    /// description is saved, and [`OwnParts::with_model`](crate::OwnParts::with_model) gets it.
+    /// Sets the description of a model whose layout and routers the calling program builds, such as the model of a
+    /// search. The description is saved with the model, and [`OwnParts::with_model`](crate::OwnParts::with_model) gets
+    /// it when the model is loaded.
     #[must_use]
     pub fn with_description(self, description: Value) -> Self {
         Self { description: Some(Arc::new(description)), ..self }
     }
 
-    /// The [description](Self::with_description), if there is one.
+    /// Description of the model, if [`with_description`](Self::with_description) set one.
     pub fn description(&self) -> Option<&Value> {
         self.description.as_deref()
     }
@@ -83,14 +105,15 @@ impl DynamicModel {
     /// router sees the n-gram exit at index 0, and the index of each other exit increases by one.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for an n-gram exit with a different number of classes, without
-    /// weights for each exit, or with weights that are not finite.
+    /// * [`Error::Shape`](crate::Error::Shape) if the n-gram exit has another number of classes than the model, or does
+    ///   not have weights for each exit.
+    /// * [`Error::State`](crate::Error::State) if a weight is not finite.
     pub fn with_front(self, front: FrontExit) -> Result<Self> {
         front.check(self.model.depths().len(), self.model.outputs())?;
         Ok(Self { front: Some(Arc::new(front)), ..self })
     }
 
-    /// Records the texts that the model was fitted on; their digests are saved with the model.
+    /// Sets the record of the texts that the model was fitted on. Their digests are saved with the model.
     #[must_use]
     pub fn with_seen_texts(self, seen: SeenTexts) -> Self {
         Self { seen: Arc::new(seen), ..self }
@@ -104,66 +127,65 @@ impl DynamicModel {
         Ok(Self { model: self.model.deep_clone()?, ..self.clone() })
     }
 
-    /// The encoder and its exits.
+    /// Encoder with its exits.
     pub fn model(&self) -> &ExitModel {
         &self.model
     }
 
-    /// The encoder.
+    /// Encoder of the model.
     pub fn encoder(&self) -> &Encoder {
         self.model.encoder()
     }
 
-    /// The n-gram exit before the first layer, if there is one.
+    /// N-gram exit before the first layer, if there is one.
     pub fn front(&self) -> Option<&FrontExit> {
         self.front.as_deref()
     }
 
-    /// The router.
+    /// Router that decides at which exit each text stops.
     pub fn router(&self) -> &dyn Router {
         &*self.router
     }
 
-    /// The router that decides heads.
+    /// Router that selects heads: the second router if there is one, otherwise [`router`](Self::router).
     pub fn head_router(&self) -> &dyn Router {
         self.heads.as_deref().unwrap_or(&*self.router)
     }
 
-    /// The router that decides heads, if it is a second one.
+    /// Second router, which selects heads, if there is one.
     pub(super) fn second_router(&self) -> Option<&dyn Router> {
         self.heads.as_deref()
     }
 
-    /// The texts that the model was fitted on, as far as they were recorded;
-    /// [`accelerate`](fn@crate::accelerate::accelerate) records them.
+    /// Record of the texts that the model was fitted on. It is empty unless the texts were recorded, as
+    /// [`accelerate`](fn@crate::accelerate::accelerate) does.
     pub fn seen_texts(&self) -> &SeenTexts {
         &self.seen
     }
 
-    /// The depth of each exit that a text may pass, by exit index: 0 for an n-gram exit, then the exits after layers.
+    /// Depth of each exit, by exit index: 0 for an n-gram exit, then the number of layers before each other exit.
     pub fn depths(&self) -> impl Iterator<Item = usize> {
         self.front.iter().map(|_| 0).chain(self.model.depths().iter().copied())
     }
 
-    /// The [speed](Self::set_speed) of the router; `None` for a router with a single speed.
+    /// Speed of the router, as set by [`set_speed`](Self::set_speed); `None` for a router with a single speed.
     pub fn speed(&self) -> Option<f64> {
         self.router.speed()
     }
 
-    /// Sets the speed of the router: a higher speed is cheaper. For a threshold rule, the speed is the threshold. For a
+    /// Sets the speed of the router. A higher speed is cheaper. For a threshold rule, the speed is the threshold. For a
     /// patience (the number of consecutive exits that must agree), the speed is the reciprocal. A custom router defines
     /// its own speed.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for a speed that is not finite or below 0, and for routers with a
-    /// single speed.
+    /// [`Error::Argument`](crate::Error::Argument) if the speed is not finite or below 0, or if the router has a single
+    /// speed.
     pub fn set_speed(&mut self, speed: f64) -> Result<()> {
         *self = self.with_speed(speed)?;
         Ok(())
     }
 
-    /// Returns a handle on the same weights at another speed, set as by [`set_speed`](Self::set_speed). This model does
-    /// not change.
+    /// Returns a handle on the same weights with another [speed](Self::set_speed). This model does not change.
     ///
     /// # Errors
     /// As [`set_speed`](Self::set_speed).
@@ -175,8 +197,8 @@ impl DynamicModel {
         Ok(Self { router: self.router.at_speed(speed)?, heads, ..self.clone() })
     }
 
-    /// The first `depth` layers and the exit after them, as [`ExitModel::classifier_at`]; without the stacked n-gram
-    /// exit.
+    /// Builds an ordinary classifier from the first `depth` layers and the exit after them, as
+    /// [`ExitModel::classifier_at`] does. The n-gram exit is not part of it.
     ///
     /// # Errors
     /// As [`ExitModel::classifier_at`].
@@ -184,12 +206,12 @@ impl DynamicModel {
         self.model.classifier_at(depth)
     }
 
-    /// FLOPs of predicting these texts with the full model: see [`ExitModel::full_inference_flops`].
+    /// FLOPs that the full model needs to predict a data set: see [`ExitModel::full_inference_flops`].
     pub fn full_inference_flops(&self, texts: &EncodedDataset) -> u64 {
         self.model.full_inference_flops(texts)
     }
 
-    /// FLOPs of each text in the full model.
+    /// FLOPs that the full model needs for each text of a data set.
     pub(crate) fn full_flops_of_each(&self, texts: &EncodedDataset) -> Vec<u64> {
         texts.lengths().into_iter().map(|tokens| self.model.full_flops(tokens)).collect()
     }

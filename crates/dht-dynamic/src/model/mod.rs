@@ -1,6 +1,6 @@
-//! The dynamic model, whose router decides at which exit each text leaves.
+//! Dynamic model, whose router decides at which exit each text stops.
 //!
-//! `predict` runs a batch; the loop over the layers is in `passage`.
+//! The file `predict` runs a batch. The loop over the layers is in the module `passage`.
 
 mod dynamic;
 mod own_parts;

@@ -1,4 +1,4 @@
-//! Custom parts of a saved model, which the calling program defines.
+//! Builders of custom exits and routers, for loading a saved model.
 
 use std::fmt::{self, Debug, Formatter};
 
@@ -14,9 +14,9 @@ use crate::router::Router;
 type BuildModel<'a> = dyn FnOnce(SavedParts) -> Result<DynamicModel> + 'a;
 type BuildRouter<'a> = dyn FnOnce(Value) -> Result<Box<dyn Router>> + 'a;
 
-/// Builders of the custom parts of a saved model: exits and a router that the calling program defines.
+/// Functions that build the custom exits and the custom router of a saved model when it is loaded.
 /// [`DynamicModel::load_with`](crate::DynamicModel::load_with) and
-/// [`TextModel::load_with`](crate::serving::TextModel::load_with) take them.
+/// [`TextModel::load_with`](crate::serving::TextModel::load_with) call these functions.
 ///
 /// # Examples
 /// A model with a custom router is saved and loaded:
@@ -72,13 +72,14 @@ pub struct OwnParts<'a> {
 }
 
 impl<'a> OwnParts<'a> {
-    /// No custom parts: only built-in exits and routers.
+    /// Creates an empty set of builders, for a model with built-in exits and routers only.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the function that builds the exits: the same function that was passed to
-    /// [`ExitModel::with_exits`](crate::ExitModel::with_exits). The saved values of the exits' parameters are restored.
+    /// Sets the function that builds the exits. It must be the function that was passed to
+    /// [`ExitModel::with_exits`](crate::ExitModel::with_exits). The saved values of the exits' parameters are then
+    /// restored.
     #[must_use]
     pub fn with_exits(
         self,
@@ -94,8 +95,8 @@ impl<'a> OwnParts<'a> {
         Self { router: Some(Box::new(build)), ..self }
     }
 
-    /// Sets the function that builds a model with a [description](DynamicModel::with_description): its layout, its exits
-    /// and its routers.
+    /// Sets the function that builds a model which has a [description](DynamicModel::with_description). The function
+    /// builds its layout, its exits and its routers.
     #[must_use]
     pub fn with_model(self, build: impl FnOnce(SavedParts) -> Result<DynamicModel> + 'a) -> Self {
         Self { model: Some(Box::new(build)), ..self }

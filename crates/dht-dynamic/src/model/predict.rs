@@ -8,14 +8,14 @@ use crate::passage::{FrontOutcome, Passage, PassedExits, Walk};
 use crate::prediction::{BatchPredictions, Prediction, Predictor};
 
 impl DynamicModel {
-    /// The way of texts through this model.
+    /// Builds the [`Walk`] that runs texts through the layers, exits and routers of this model.
     fn walk<'a>(&'a self, ctx: &'a ForwardContext) -> Walk<'a> {
         Walk { front: self.front(), heads: self.head_router(), ..Walk::new(self.model(), self.router(), ctx) }
     }
 
-    /// Predicts a batch; each text runs up to the exit where the router lets it leave. Repeated calls give the same
-    /// predictions. For many batches, use an [`Engine`](crate::Engine), or [`Predictor::predict`] with one context:
-    /// both reuse packed weights.
+    /// Predicts the texts of a batch. Each text runs up to the exit at which the router stops it. Repeated calls give
+    /// the same predictions. For many batches, use an [`Engine`](crate::Engine), or [`Predictor::predict`] with one
+    /// context: both reuse packed weights.
     ///
     /// # Errors
     /// Errors of the encoder, the exits and the router.
@@ -23,8 +23,8 @@ impl DynamicModel {
         Ok(self.walk(&ForwardContext::inference()).predict(batch)?.predictions)
     }
 
-    /// Predicts a batch as [`predict_batch`](Self::predict_batch), and returns the answers of every exit that a text
-    /// passed. All passed exits are evaluated, even where the router does not read them.
+    /// Predicts a batch as [`predict_batch`](Self::predict_batch) does, and also returns the answers of every exit that
+    /// a text passed, in [`Prediction::stages`]. All passed exits are computed, even if the router does not read them.
     ///
     /// # Errors
     /// As [`predict_batch`](Self::predict_batch).
@@ -32,14 +32,14 @@ impl DynamicModel {
         Ok(Walk { passed: PassedExits::Attached, ..self.walk(ctx) }.predict(batch)?.predictions)
     }
 
-    /// Runs a sample up to the first layer, that is, through the n-gram exit if there is one.
+    /// Runs a sample through the n-gram exit, if there is one, and stops before the first layer.
     pub(crate) fn begin(&self, ctx: &ForwardContext, sample: &Sample) -> Result<FrontOutcome> {
         let Some(front) = self.front() else { return Ok(FrontOutcome::Continues(Passage::default())) };
         let (outcomes, _) = self.walk(ctx).in_front(front, &PackedBatch::from_samples([sample])?)?;
         outcomes.into_iter().next().ok_or_else(|| Error::shape("outcomes of a text", "1", 0))
     }
 
-    /// Runs a batch of texts from the first layer on.
+    /// Runs a batch from the first layer on. `passages` are the states of its texts after the n-gram exit.
     pub(crate) fn resume(
         &self,
         ctx: &ForwardContext,

@@ -4,12 +4,12 @@
 //! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
 //! dynamic.checkpoint    the exits' classifiers, and as JSON: exit settings, class names, routers, the
 //!                       SHA-256 checksums of the encoder's files, and the settings of a search
-//! ngram.json            the n-gram classifier of the n-gram exit, where the model has one; its table of embeddings is
-//!                       that of the encoder
-//! seen_texts.bin        digests of the texts that the model was fitted on, where they are recorded
+//! ngram.json            the n-gram classifier of the n-gram exit, if the model has one; it uses the encoder's table of
+//!                       embeddings
+//! seen_texts.bin        digests of the texts that the model was fitted on, if they are recorded
 //! ```
 //!
-//! Checksums tie the checkpoint of exits and router to the encoder's files, since these parts are useless with another
+//! The checkpoint contains the checksums of the encoder's files, since exits and routers are useless with another
 //! encoder.
 
 use std::collections::BTreeMap;
@@ -46,30 +46,30 @@ const DYNAMIC: &str = "dynamic.checkpoint";
 const NGRAM: &str = "ngram.json";
 const SEEN: &str = "seen_texts.bin";
 
-/// The JSON of `dynamic.checkpoint`.
+/// Contents of the JSON part of `dynamic.checkpoint`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
     format: String,
     version: u64,
-    /// The release that wrote it.
+    /// Release of this crate that wrote the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     release: Option<String>,
     exits: ExitSettings,
     labels: Vec<String>,
-    /// The task of the exits.
+    /// Task of the exits: classes or several labels.
     #[serde(default, skip_serializing_if = "is_class")]
     task: Task,
     encoder: SavedEncoder,
     router: StoredRouter,
-    /// The state of a second router, which decides heads.
+    /// Saved state of a second router, which selects heads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     heads: Option<Value>,
-    /// The description of a model that its program builds, and the speed of the routers.
+    /// Description and speed of a model whose layout and routers the calling program builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     search: Option<StoredSearch>,
     front: Option<StoredFront>,
-    /// SHA-256 checksum of the [digests](SeenTexts) of the seen texts.
+    /// SHA-256 checksum of `seen_texts.bin`.
     seen_texts: Option<String>,
 }
 
@@ -84,11 +84,11 @@ enum StoredRouter {
         rule: LeavingRule,
         speed: f64,
     },
-    /// The saved state of a custom router.
+    /// State of a custom router.
     Own(Value),
 }
 
-/// A model whose layout and routers its program builds.
+/// Saved description of a model whose layout and routers the calling program builds, and the speed of its routers.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredSearch {
@@ -96,12 +96,12 @@ struct StoredSearch {
     speed: Option<f64>,
 }
 
-/// An n-gram exit's weights. Its n-gram classifier has a separate file.
+/// Stacking weights of an n-gram exit. Its n-gram classifier is stored in a separate file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredFront {
     stackers: Vec<Stacker>,
-    /// The SHA-256 checksum of the n-gram classifier's file.
+    /// SHA-256 checksum of `ngram.json`.
     ngram: String,
 }
 
@@ -109,15 +109,15 @@ struct StoredFront {
 type Loaded = (DynamicModel, Vec<String>, Option<TextTokenizer>);
 
 impl DynamicModel {
-    /// Writes the model atomically as a directory. The encoder is a Hugging Face directory. A checkpoint has the exits,
-    /// the router (a custom one by its [state](crate::Router::state)), the speed, and the tokenizer's
-    /// [rest](TextTokenizer::with_rest) and [maximal length](TextTokenizer::with_model_max_length). An earlier model in
-    /// the directory is replaced.
+    /// Writes the model atomically as a directory, and replaces an earlier model in it. The encoder becomes a Hugging
+    /// Face directory. A checkpoint contains the exits, the router (a custom one by its [state](crate::Router::state)),
+    /// the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and
+    /// [maximal length](TextTokenizer::with_model_max_length).
     ///
     /// # Errors
-    /// [`Error::Argument`] when the number of `labels` differs from the number of classes; [`Error::Transformer`] when
-    /// two labels are equal, the directory contains something else, writing fails, the tokenizer has more tokens than
-    /// the encoder, or a weight is not finite.
+    /// * [`Error::Shape`] if the number of `labels` differs from the number of classes.
+    /// * [`Error::Transformer`] if two labels are equal, the directory contains other files, or writing fails.
+    /// * [`Error::Transformer`] if the tokenizer has more tokens than the encoder, or a weight is not finite.
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
         let classes = self.model().classes();
         if labels.len() != classes {
@@ -172,25 +172,25 @@ impl DynamicModel {
         })?)
     }
 
-    /// Loads a directory that [`save`](Self::save) wrote: the model, the names of its classes, and the tokenizer if one
-    /// was saved. On the same kind of processor, the loaded model gives bit-identical labels, probabilities and routes.
-    /// The encoder's files are read twice, first for their checksums.
+    /// Loads a directory that [`save`](Self::save) wrote. Returns the model, the names of its classes, and the
+    /// tokenizer if one was saved. On the same kind of processor, the loaded model gives bit-identical labels,
+    /// probabilities and routes. The encoder's files are read twice, first for their checksums.
     ///
     /// # Errors
-    /// * [`Error::ModelFile`] when a file of the encoder differs from the one saved with the checkpoint: the file
+    /// * [`Error::ModelFile`] if a file of the encoder differs from the one saved with the checkpoint: the file
     ///   belongs to another model, was changed, or is missing.
-    /// * [`Error::Transformer`] when a file is missing, torn, damaged or not a checkpoint, or a tensor is missing,
-    ///   unknown, of another shape or not finite.
-    /// * [`Error::Model`] for a checkpoint of another kind (for example of a training run) or of another release, and
-    ///   for a model with custom exits or a custom router.
-    /// * [`Error::Json`] when the checkpoint's JSON is not what this release writes.
-    /// * [`Error::Argument`] when the parts of the model do not fit together.
+    /// * [`Error::Transformer`] if a file is missing, truncated, damaged or not a checkpoint, or if a tensor is
+    ///   missing, unknown, of another shape or not finite.
+    /// * [`Error::Model`] if the checkpoint has another format (for example the format of a training run) or another
+    ///   format version, or if the model has custom exits or a custom router.
+    /// * [`Error::Json`] if the checkpoint's JSON does not have the form that this release writes.
+    /// * [`Error::Argument`] if the exits, the n-gram exit and the class names do not fit together.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Loaded> {
         Self::load_with(folder, device, OwnParts::new())
     }
 
-    /// Loads a model with custom exits, a custom router or a layout of its own, as [`load`](Self::load) does for other
-    /// models.
+    /// Loads a model that has custom exits, a custom router or a layout that the calling program builds. Otherwise it
+    /// works as [`load`](Self::load).
     ///
     /// # Errors
     /// As [`load`](Self::load), and errors of the builders.
@@ -250,7 +250,7 @@ impl DynamicModel {
         Ok((model, stored.labels, tokenizer))
     }
 
-    /// The class names of a saved model.
+    /// Reads the class names of a saved model.
     pub(crate) fn saved_labels(folder: &Path) -> Result<Vec<String>> {
         Ok(read_checkpoint(&folder.join(DYNAMIC))?.0.labels)
     }

@@ -1,4 +1,4 @@
-//! The parts of a saved model besides its layout and routers.
+//! Saved values from which a calling program builds its own kind of model.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,32 +11,33 @@ use crate::error::Result;
 use crate::exit_model::ExitModel;
 use crate::saved_encoder::SavedEncoder;
 
-/// The parts of a saved model whose layout and routers its program builds, for [`OwnParts::with_model`](crate::OwnParts::with_model).
+/// Saved values of a model whose layout and routers the calling program builds, as passed to the function that
+/// [`OwnParts::with_model`](crate::OwnParts::with_model) set.
 #[derive(Debug)]
 pub struct SavedParts {
-    /// The encoder.
+    /// Encoder of the model.
     pub encoder: Encoder,
-    /// The number of classes.
+    /// Number of classes.
     pub classes: usize,
-    /// The description that [`DynamicModel::with_description`](crate::DynamicModel::with_description) set.
+    /// Description that [`DynamicModel::with_description`](crate::DynamicModel::with_description) set.
     pub description: Value,
-    /// The speed of the routers; `None` for routers with a single speed.
+    /// Speed of the routers; `None` for routers with a single speed.
     pub speed: Option<f64>,
-    /// The state of the router.
+    /// Saved state of the router.
     pub router: Value,
-    /// The state of the router that decides heads; `null` if there is only one router.
+    /// Saved state of the second router, which selects heads; `null` if there is only one router.
     pub heads: Value,
-    /// The checkpoint, for messages.
+    /// Path of the checkpoint, for error messages.
     pub path: PathBuf,
     pub(super) tensors: BTreeMap<String, StoredTensor>,
 }
 
 impl SavedParts {
-    /// Sets the parameters of the exits of a model that was built on this encoder.
+    /// Restores the saved parameters of the exits, in a model that was built on this encoder.
     ///
     /// # Errors
-    /// [`Error::Model`](crate::Error::Model) for a tensor that belongs to no exit;
-    /// [`Error::Transformer`](crate::Error::Transformer) for one that is missing, of another shape or not finite.
+    /// * [`Error::Model`](crate::Error::Model) if a saved tensor belongs to no exit.
+    /// * [`Error::Transformer`](crate::Error::Transformer) if a tensor is missing, has another shape or is not finite.
     pub fn set_exits(&mut self, model: &ExitModel) -> Result<()> {
         let tensors = std::mem::take(&mut self.tensors);
         SavedEncoder::set_exit_tensors(model.encoder(), &model.exit_names(), tensors, &self.path)

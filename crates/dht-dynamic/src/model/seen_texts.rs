@@ -1,18 +1,18 @@
-//! Digests of the texts that a model was fitted on.
+//! Record of the texts that a model was fitted on, by digest.
 
 use dht_transformer::data::UnreadTokens;
 use dht_transformer::{EncodedDataset, Encoding};
 
-/// The [digests](dht_transformer::Encoding::digest) of the texts that a model was fitted on, or on which one of its
-/// settings was chosen. Scores on such texts are too optimistic.
+/// Record of the texts that a model was fitted on, or on which one of its settings was selected. Scores on these texts
+/// are too optimistic. Each text is recorded by its [digest](dht_transformer::Encoding::digest).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeenTexts {
-    /// The digests, ascending.
+    /// Digests of the texts, ascending, without duplicates.
     digests: Vec<u64>,
 }
 
 impl SeenTexts {
-    /// The texts of these data sets.
+    /// Records all texts of some data sets.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a EncodedDataset>) -> Self {
         let samples = texts.into_iter().flat_map(|data| &data.samples);
         Self::from_digests(samples.map(|sample| sample.encoding.digest()).collect())
@@ -24,7 +24,7 @@ impl SeenTexts {
         Self { digests }
     }
 
-    /// The number of distinct texts.
+    /// Number of distinct texts.
     pub fn len(&self) -> usize {
         self.digests.len()
     }
@@ -34,7 +34,8 @@ impl SeenTexts {
         self.digests.is_empty()
     }
 
-    /// The rows of a data set that the model has seen. The data set must be encoded by the model's tokenizer.
+    /// Indices of the rows of a data set whose texts are recorded. The data set must be encoded by the model's
+    /// tokenizer.
     pub fn rows_of(&self, data: &EncodedDataset) -> Vec<usize> {
         let rows = data.samples.iter().enumerate();
         rows.filter(|(_, sample)| self.has(&sample.encoding)).map(|(row, _)| row).collect()
@@ -55,7 +56,7 @@ impl SeenTexts {
         self.digests.iter().flat_map(|digest| digest.to_le_bytes()).collect()
     }
 
-    /// Parses the bytes of [`to_bytes`](Self::to_bytes); `None` for another number of bytes.
+    /// Parses the bytes of [`to_bytes`](Self::to_bytes); `None` if their number is not a multiple of eight.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (digests, rest) = bytes.as_chunks::<8>();
         rest.is_empty().then(|| Self::from_digests(digests.iter().map(|digest| u64::from_le_bytes(*digest)).collect()))

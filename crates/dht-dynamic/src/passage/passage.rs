@@ -1,4 +1,4 @@
-//! A text on its way through the layers.
+//! Text on its way through the layers.
 
 use crate::prediction::Prediction;
 use crate::router::Notes;
@@ -6,9 +6,9 @@ use crate::router::Notes;
 /// State of a text between exits. Before the first layer it is empty, or has the answer of the n-gram exit.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Passage {
-    /// The log-probabilities of the n-gram exit; empty without an n-gram exit.
+    /// Log-probabilities of the n-gram exit; empty without an n-gram exit.
     pub(super) front: Vec<f64>,
-    /// The notes of the router.
+    /// Notes of the router.
     pub(super) notes: Notes,
     /// The exit where the router sent the text at the n-gram exit; `None` for the last.
     pub(super) exit: Option<usize>,
@@ -19,7 +19,7 @@ pub(crate) struct Passage {
 /// Outcome of a text before the first layer.
 #[derive(Debug)]
 pub(crate) enum FrontOutcome<T = Prediction> {
-    /// The n-gram exit answered.
+    /// N-gram exit answered.
     Answered(T),
     /// The text needs the encoder.
     Continues(Passage),

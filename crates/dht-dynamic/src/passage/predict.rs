@@ -132,7 +132,7 @@ impl Walk<'_> {
         Ok((texts.collect(), deciding))
     }
 
-    /// The probabilities of an answer. Answers without stacking were computed in f32.
+    /// Probabilities of an answer. Answers without stacking were computed in f32.
     fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
         let outputs = self.model.outputs();
         match self.front {

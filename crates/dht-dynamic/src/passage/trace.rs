@@ -1,4 +1,4 @@
-//! The trace of a batch on its way through the layers.
+//! Trace of a batch on its way through the layers.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::router::{Decisions, GroupDecisions};
 /// Trace of a group of layers that some samples ran.
 #[derive(Debug, Clone)]
 pub struct GroupTrace {
-    /// The index of the group among the dynamic groups.
+    /// Index of the group among the dynamic groups.
     pub group: usize,
     /// The indices of the samples in the batch, by index in the group.
     pub members: Vec<usize>,
@@ -27,11 +27,11 @@ pub struct GroupTrace {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ExitOutput {
-    /// The index of the exit.
+    /// Index of the exit.
     pub exit: usize,
-    /// The indices in the batch of these samples.
+    /// Indices in the batch of these samples.
     pub samples: Vec<usize>,
-    /// The logits, (samples, classes).
+    /// Logits, (samples, classes).
     pub logits: Tensor,
     /// ln p of each class, combined with the n-gram exit's if there is one; `None` where only the logits are needed.
     pub answers: Option<LogProbabilities>,
@@ -57,12 +57,12 @@ impl Deciding {
     }
 }
 
-/// The trace of a batch on its way through the layers: decisions, groups of layers, logits, exit reads. Indices of
+/// Trace of a batch on its way through the layers: decisions, groups of layers, logits, exit reads. Indices of
 /// exits count from the first exit after a layer; those of the decisions count an n-gram exit, too.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Trace {
-    /// The exit of each sample.
+    /// Exit of each sample.
     pub decisions: Decisions,
     /// The groups of layers that ran.
     pub groups: Vec<GroupTrace>,
@@ -77,7 +77,7 @@ pub struct Trace {
     pub deciding: Deciding,
     /// True if the base state, from which routes were decided, was computed in a separate pass without gradient.
     pub pre_pass: bool,
-    /// The texts before their first layer.
+    /// Texts before their first layer.
     pub(super) passages: Vec<Passage>,
 }
 
@@ -98,7 +98,7 @@ impl Trace {
         self.exit_reads.iter().map(|by_sample| by_sample[sample]).collect()
     }
 
-    /// The route of each sample. `fronts` is the number of exits before the first layer, 0 or 1.
+    /// Route of each sample. `fronts` is the number of exits before the first layer, 0 or 1.
     ///
     /// # Errors
     /// [`Error::HeadCount`](crate::Error::HeadCount) for decisions that do not belong to this layout.

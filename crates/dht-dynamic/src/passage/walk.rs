@@ -32,7 +32,7 @@ pub enum PassedExits {
 /// One way of texts through the layers of a model: the model and its routers.
 #[derive(Debug, Clone, Copy)]
 pub struct Walk<'a> {
-    /// The encoder and its exits.
+    /// Encoder and its exits.
     pub model: &'a ExitModel,
     /// The n-gram exit before the first layer, if there is one.
     pub front: Option<&'a FrontExit>,
@@ -76,7 +76,7 @@ struct Read {
 }
 
 impl<'a> Walk<'a> {
-    /// A walk with one router. Exits that nobody reads are skipped.
+    /// Walk with one router. Exits that nobody reads are skipped.
     pub fn new(model: &'a ExitModel, router: &'a dyn Router, ctx: &'a ForwardContext) -> Self {
         let passed = PassedExits::Skip;
         Self { model, front: None, router, heads: router, ctx, passed, together: usize::MAX }
@@ -497,7 +497,7 @@ fn when_done(hidden: &Hidden, read: bool) -> Result<Instant> {
     Ok(Instant::now())
 }
 
-/// The rows with these indices, in this order.
+/// Rows with these indices, in this order.
 fn select_rows(rows: &Tensor, indices: &[usize]) -> Result<Tensor> {
     let ids: Vec<u32> = indices.iter().map(|index| *index as u32).collect();
     Ok(rows.index_select(&Tensor::from_vec(ids, indices.len(), rows.device())?, 0)?)

@@ -1,4 +1,4 @@
-//! The predictions for a text and for a batch.
+//! Results of a prediction, for one text and for a batch.
 
 use std::time::Duration;
 
@@ -7,40 +7,51 @@ use dht_transformer::{HeadSet, PackedBatch, Sample, Task};
 use crate::error::Result;
 use crate::route::Route;
 
-/// The prediction for a text.
+/// Predicted class or label of a text, with its probabilities, its route and its cost.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::{Prediction, Route, route::ModelShape};
+///
+/// let route = Route::truncated(ModelShape { layers: 12, heads: 12 }, 3)?;
+/// let prediction = Prediction::new(vec![0.2, 0.8], route, 1_000);
+/// assert_eq!(prediction.label, 1);
+/// assert_eq!(prediction.route.depth(), 3);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Prediction {
-    /// The most probable class or label.
+    /// Index of the most probable class or label.
     pub label: u32,
-    /// The probability of each class or label.
+    /// Probability of each class or label.
     pub probabilities: Vec<f32>,
-    /// The route of the text: the layers that it ran, and the number of heads in each.
+    /// Layers that the text ran, and the number of heads in each.
     pub route: Route,
-    /// The heads that it kept in each dynamic group of its route; empty for models that do not select heads.
+    /// Selected heads of each dynamic group of the route; empty for models that do not select heads.
     pub head_sets: Vec<HeadSet>,
-    /// FLOPs of all products, two for each multiply-add. They cover the route, every exit that read the text (the
-    /// n-gram exit and its stacking included), and a pre-pass that computed a router's inputs.
+    /// FLOPs of all matrix products, two for each multiply-add. They cover the layers of the route, every exit that
+    /// read the text (with the n-gram exit and its stacking), and a pre-pass that computed a router's inputs.
     pub flops: u64,
-    /// FLOPs of the routers, by formula; not included in `flops`.
+    /// FLOPs of the routers, computed by formula; not included in `flops`.
     pub routing_flops: u64,
-    /// The log-probabilities at every stage that the text passed. The n-gram exit is first, the exit that answered last.
-    /// Empty unless [requested](crate::DynamicModel::predict_with_stages).
+    /// Log-probabilities at every stage that the text passed, from the n-gram exit to the exit that answered. Empty
+    /// unless [requested](crate::DynamicModel::predict_with_stages).
     pub stages: Vec<Vec<f64>>,
 }
 
-/// The predictions for a batch.
+/// Predictions for the texts of a batch, with the time that the routers' decisions took.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BatchPredictions {
-    /// The predictions, by sample.
+    /// Prediction of each sample, in the order of the batch.
     pub predictions: Vec<Prediction>,
-    /// Time of the decisions: running the routers, and copying the hidden rows that they read.
+    /// Time spent on decisions: running the routers, and copying the rows of hidden states that they read.
     pub deciding: Duration,
 }
 
 impl Prediction {
-    /// The prediction of a text on a route, with no router FLOPs and no stages.
+    /// Builds the prediction of a text from its probabilities, its route and its FLOPs, without router FLOPs or stages.
     pub fn new(probabilities: Vec<f32>, route: Route, flops: u64) -> Self {
         let label = Task::most_probable(&probabilities);
         Self { label, probabilities, route, head_sets: Vec::new(), flops, routing_flops: 0, stages: Vec::new() }
@@ -48,17 +59,17 @@ impl Prediction {
 }
 
 impl BatchPredictions {
-    /// Combines predictions, by sample, with the time of the decisions.
+    /// Combines the prediction of each sample with the time spent on decisions.
     pub fn new(predictions: Vec<Prediction>, deciding: Duration) -> Self {
         Self { predictions, deciding }
     }
 
-    /// Predictions of texts that all ran the same fixed route.
+    /// Builds the predictions of texts that all ran the same fixed route.
     pub fn of_fixed_route(probabilities: Vec<Vec<f32>>, route: &Route, flops: impl IntoIterator<Item = u64>) -> Self {
         Self::of_routes(probabilities, std::iter::repeat(route.clone()), flops)
     }
 
-    /// Predictions of texts on given routes, without a router.
+    /// Builds the predictions of texts from their probabilities, routes and FLOPs, without a router.
     pub fn of_routes(
         probabilities: Vec<Vec<f32>>,
         routes: impl IntoIterator<Item = Route>,
@@ -73,21 +84,21 @@ impl BatchPredictions {
     /// samples.
     ///
     /// # Errors
-    /// Errors of `predict`; [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
+    /// Errors of `predict`; [`Error::Transformer`](crate::Error::Transformer) if the batch size is 0.
     pub fn in_batches(
         samples: &[Sample],
         batch_size: usize,
         mut predict: impl FnMut(&PackedBatch) -> Result<Self>,
     ) -> Result<Self> {
-        let mut found = Collected::new(samples.len());
+        let mut collector = Collected::new(samples.len());
         for rows in PackedBatch::longest_first(&lengths_of(samples), batch_size)? {
-            found.add(&rows, predict(&pack(samples, &rows)?)?);
+            collector.add(&rows, predict(&pack(samples, &rows)?)?);
         }
-        Ok(found.in_order())
+        Ok(collector.in_order())
     }
 }
 
-/// Collects predictions of samples in any order.
+/// Collects predictions that arrive in any order, and returns them in the order of the samples.
 pub(crate) struct Collected {
     pub(crate) predictions: Vec<Option<Prediction>>,
     pub(crate) deciding: Duration,
@@ -98,7 +109,7 @@ impl Collected {
         Self { predictions: vec![None; samples], deciding: Duration::ZERO }
     }
 
-    /// Adds the predictions of these samples.
+    /// Adds the predictions of the samples `rows`.
     pub(crate) fn add(&mut self, rows: &[usize], batch: BatchPredictions) {
         self.deciding += batch.deciding;
         for (row, prediction) in rows.iter().zip(batch.predictions) {
@@ -111,12 +122,12 @@ impl Collected {
     }
 }
 
-/// The number of tokens of each sample.
+/// Number of tokens of each sample.
 pub(crate) fn lengths_of(samples: &[Sample]) -> Vec<usize> {
     samples.iter().map(|sample| sample.encoding.ids.len()).collect()
 }
 
-/// Packs these rows into a batch.
+/// Packs the samples `rows` into a batch.
 pub(crate) fn pack(samples: &[Sample], rows: &[usize]) -> Result<PackedBatch> {
     Ok(PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?)
 }

@@ -1,4 +1,4 @@
-//! The trait of models that predict.
+//! Trait of models that predict classes or labels of texts.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier};
 
@@ -7,38 +7,75 @@ use crate::error::Result;
 use crate::outputs::Outputs;
 use crate::route::{ModelShape, Route};
 
-/// Predicts batches: a dynamic model, a full classifier, a baseline.
+/// Model that predicts the class or labels of texts: a dynamic model, a full classifier or a custom baseline.
+///
+/// # Examples
+/// A baseline that predicts the same class for every text:
+///
+/// ```
+/// use dht_dynamic::route::ModelShape;
+/// use dht_dynamic::transformer::{EncodedDataset, ForwardContext, PackedBatch};
+/// # use dht_dynamic::transformer::{Dataset, Example, TextTokenizer};
+/// use dht_dynamic::{BatchPredictions, Predictor, Result, Route, evaluate};
+///
+/// struct FirstClass;
+///
+/// impl Predictor for FirstClass {
+///     fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
+///         let route = Route::without_layers(ModelShape { layers: 12, heads: 12 })?;
+///         let probabilities = vec![vec![0.9, 0.1]; batch.len()];
+///         Ok(BatchPredictions::of_fixed_route(probabilities, &route, vec![0; batch.len()]))
+///     }
+///
+///     fn check(&self, _: &EncodedDataset) -> Result<()> {
+///         Ok(())
+///     }
+///
+///     fn full_flops(&self, tokens: usize) -> u64 {
+///         1_000_000 * tokens as u64
+///     }
+/// }
+///
+/// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+/// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+/// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// # let tokenizer = TextTokenizer::train(["good bad food film"], 50)?;
+/// let texts = tokenizer.encode_all(&data, 16)?;
+/// let evaluation = evaluate(&FirstClass, &texts, 8)?;
+/// assert_eq!(evaluation.labels, [0, 0, 0, 0]);
+/// assert_eq!(evaluation.confusion.accuracy(), 0.5);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 pub trait Predictor: Sync {
-    /// Predicts a batch; predictions are in the order of its texts. The context keeps packed weights for the next
-    /// batch.
+    /// Predicts the texts of a batch, in their order. The context stores packed weights for the next batch.
     ///
     /// # Errors
     /// Errors of the model.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions>;
 
-    /// Predicts samples, at most `batch_size` of them together; predictions are in the order of the samples. By
-    /// default, samples of similar lengths form batches. [`evaluate`](fn@crate::evaluate),
+    /// Predicts samples in batches of at most `batch_size`, and returns the predictions in the order of the samples. By
+    /// default, samples of similar lengths form a batch. [`evaluate`](fn@crate::evaluate),
     /// [`time_in_turns`](crate::evaluation::time_in_turns) and the [`Engine`](crate::Engine) call this method. A model
     /// with early exits re-forms its batches from the remaining texts: it processes several batches concurrently, and
     /// at most `batch_size` texts run a layer together.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict); [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
+    /// As [`predict`](Self::predict); [`Error::Transformer`](crate::Error::Transformer) if the batch size is 0.
     fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
         BatchPredictions::in_batches(samples, batch_size, |batch| self.predict(batch, ctx))
     }
 
-    /// Rejects texts on which this model cannot be scored.
+    /// Rejects data sets on which this model cannot be scored, for example with other classes.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) or [`Error::Transformer`](crate::Error::Transformer) with the part
-    /// that does not fit.
+    /// [`Error::Argument`](crate::Error::Argument) or [`Error::Transformer`](crate::Error::Transformer) if the samples
+    /// or classes do not fit the model; the error names the cause.
     fn check(&self, texts: &EncodedDataset) -> Result<()>;
 
-    /// FLOPs of a text of this length in the full model, the denominator of FLOPs ratios.
+    /// FLOPs that the full model needs for a text of `tokens` tokens, the denominator of FLOPs ratios.
     fn full_flops(&self, tokens: usize) -> u64;
 
-    /// FLOPs of predicting these texts with the full model.
+    /// FLOPs that the full model needs to predict a data set.
     fn full_flops_of(&self, texts: &EncodedDataset) -> u64 {
         texts.lengths().into_iter().map(|tokens| self.full_flops(tokens)).sum()
     }
@@ -64,8 +101,7 @@ impl Predictor for TextClassifier {
     }
 }
 
-/// Runs a prediction in the thread pool. A calling thread outside the pool would be put to sleep and woken for every
-/// layer.
+/// Runs a prediction in the thread pool. A thread outside the pool would sleep and be woken for every layer.
 pub(crate) fn in_pool<R: Send>(predict: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| predict())
 }

@@ -1,11 +1,11 @@
-//! Widths of layers that keep fewer heads.
+//! Widths of pruned layers: the heads and feed-forward neurons that remain.
 
 use dht_transformer::flops::{BlockShape, Breakdown, Load, Width};
 use serde::{Deserialize, Serialize};
 
 use super::route::Route;
 
-/// Coupling of heads and feed-forward: whether dropping heads also narrows the feed-forward.
+/// Rule for the feed-forward width of a layer whose heads are pruned: unchanged, or proportional to the heads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WidthCoupling {
@@ -19,7 +19,7 @@ pub enum WidthCoupling {
 }
 
 impl WidthCoupling {
-    /// The width at which a block runs when it keeps this many of its heads.
+    /// Width of a block that keeps `heads` of its heads.
     pub fn width(self, block: &BlockShape, heads: usize) -> Width {
         match self {
             Self::Heads => block.keeping(heads),
@@ -27,7 +27,7 @@ impl WidthCoupling {
         }
     }
 
-    /// Forward FLOPs of a route, each block at the width of its heads.
+    /// Forward FLOPs of a route. Each block has the [`width`](Self::width) for its number of heads.
     pub fn forward_flops(self, block: &BlockShape, route: &Route, load: Load) -> Breakdown {
         route.layers().map(|(_, heads)| block.forward(load, self.width(block, heads))).sum()
     }

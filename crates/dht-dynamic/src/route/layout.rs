@@ -1,30 +1,40 @@
-//! The layout of a model: where its groups of layers and its exits are.
+//! Layout of a model: the positions of its groups of layers and of its exits.
 
 use serde::{Deserialize, Serialize};
 
 use super::route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup};
 use crate::error::{Error, Result};
 
-/// The origin of the base state S1, from which a router decides before the first exit.
+/// Source of the base state S1, the hidden state that a router reads for its decisions before the first exit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BaseState {
-    /// The state after the route's own first layers, up to the first exit. These base layers are never pruned (T-, S-
-    /// and F-DHT).
+    /// State after the route's own layers up to the first exit. These base layers are never pruned (T-, S- and
+    /// F-DHT).
     #[default]
     OnRoute,
-    /// The state after a separate pre-pass without gradient, through the first `layers` layers with all heads. The
-    /// route itself may prune heads from its first layer on. In P-DHT, contexts thereby have the same meaning as in the
-    /// first phase.
+    /// State after a separate pre-pass without gradient, through the first `layers` layers with all heads. The
+    /// route itself may prune heads from its first layer on. P-DHT uses this source: contexts then have the same
+    /// meaning as in the first phase.
     PrePass {
-        /// The number of layers of the pre-pass, b.
+        /// Number of layers of the pre-pass, b.
         layers: usize,
     },
-    /// The embeddings: contexts come from no layer (b = 0), and there is no pre-pass.
+    /// Embeddings. No layer runs before the contexts are computed (b = 0), and there is no pre-pass.
     Embedding,
 }
 
-/// The groups of layers between the exits of a model: the base, the dynamic groups in order, the tail.
+/// Groups of layers between the exits of a model: the base, then the dynamic groups in order, then the tail.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::route::{Layout, ModelShape};
+///
+/// let layout = Layout::early_exits(ModelShape { layers: 12, heads: 12 }, &[3, 6, 12])?;
+/// assert_eq!(layout.depth(1), 6);
+/// assert_eq!(layout.route(1, &[])?.to_string(), "6L12H");
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
     shape: ModelShape,
@@ -33,20 +43,21 @@ pub struct Layout {
     base: Option<LayerGroup>,
     groups: Vec<LayerGroup>,
     tail: Option<LayerGroup>,
-    /// The allowed numbers of heads of each group; empty if all are.
+    /// Allowed numbers of heads of each dynamic group. Empty if every number is allowed.
     options: Vec<Vec<usize>>,
-    /// True if the routes differ in depth alone.
+    /// True if all layers keep all heads, so that routes differ only in depth.
     all_heads: bool,
 }
 
 impl Layout {
-    /// Builds the groups between these exits, whose heads a router may choose. The layers up to the first exit are the
-    /// base with [`BaseState::OnRoute`], otherwise the first group. Every route ends with the last `tail` layers of the
-    /// model.
+    /// Builds the layout of a model with exits at the depths `exits`. A router may select the heads of the groups
+    /// between them. The layers up to the first exit are the base with [`BaseState::OnRoute`], otherwise the first
+    /// dynamic group. Every route ends with the last `tail` layers of the model.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a size out of range, a tail of more layers than the model has, and without exits;
-    /// [`Error::Exit`] for exits that do not ascend or overlap the tail.
+    /// * [`Error::Argument`] if a size is out of range, if the tail has more layers than the model, or if there is no
+    ///   exit.
+    /// * [`Error::Exit`] if the exits do not ascend or overlap the tail.
     pub fn new(shape: ModelShape, exits: &[usize], base_state: BaseState, tail: usize) -> Result<Self> {
         shape.check()?;
         let Some(deepest) = shape.layers.checked_sub(tail) else {
@@ -69,7 +80,7 @@ impl Layout {
         Ok(Self { shape, exits: exits.to_vec(), base_state, base, groups, tail, options: Vec::new(), all_heads: false })
     }
 
-    /// The layout of early exits at these depths: all layers keep all heads.
+    /// Builds a layout of early exits at the depths `exits`, in which all layers keep all heads.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -77,10 +88,10 @@ impl Layout {
         Ok(Self { all_heads: true, ..Self::new(shape, exits, BaseState::OnRoute, 0)? })
     }
 
-    /// Limits the numbers of heads that each group may keep: one list for each group.
+    /// Limits the numbers of heads that each dynamic group may keep. `options` has one list for each group.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of lists.
+    /// [`Error::Shape`] if the number of lists differs from the number of dynamic groups.
     pub fn with_head_options(self, options: Vec<Vec<usize>>) -> Result<Self> {
         if options.len() != self.groups.len() {
             return Err(Error::shape("head options", format!("{} lists", self.groups.len()), options.len()));
@@ -88,28 +99,28 @@ impl Layout {
         Ok(Self { options, ..self })
     }
 
-    /// The size of the model.
+    /// Number of layers and heads of the model.
     pub fn shape(&self) -> ModelShape {
         self.shape
     }
 
-    /// The exit depths, without the tail, ascending. If there is a base, the first exit is at its end.
+    /// Depths of the exits, ascending, without the layers of the tail. If there is a base, it ends at the first exit.
     pub fn exits(&self) -> &[usize] {
         &self.exits
     }
 
-    /// The origin of the base state.
+    /// Source of the base state.
     pub fn base_state(&self) -> BaseState {
         self.base_state
     }
 
-    /// The base: the layers that every route runs first, with all heads. `None` if the base state does not come from
-    /// the route itself.
+    /// Layers that every route runs first, with all heads (the base). `None` if the base state does not come from the
+    /// route itself.
     pub fn base(&self) -> Option<LayerGroup> {
         self.base
     }
 
-    /// The number of layers below the base state, b.
+    /// Number of layers that run before the base state is read, b.
     pub fn base_layers(&self) -> usize {
         match self.base_state {
             BaseState::OnRoute => self.exits[0],
@@ -118,12 +129,12 @@ impl Layout {
         }
     }
 
-    /// The dynamic groups, from the first to the deepest.
+    /// Groups of layers whose heads a router may select, from the first to the deepest.
     pub fn groups(&self) -> &[LayerGroup] {
         &self.groups
     }
 
-    /// The dynamic groups before an exit, a prefix of [`groups`](Self::groups).
+    /// Dynamic groups that run before an exit: a prefix of [`groups`](Self::groups).
     ///
     /// # Panics
     /// When the exit does not exist.
@@ -131,17 +142,17 @@ impl Layout {
         &self.groups[..if self.base.is_some() { exit } else { exit + 1 }]
     }
 
-    /// The numbers of heads that a group may keep; `None` where all are allowed.
+    /// Numbers of heads that a dynamic group may keep; `None` if every number is allowed.
     pub fn head_options(&self, group: usize) -> Option<&[usize]> {
         self.options.get(group).map(Vec::as_slice)
     }
 
-    /// The tail: the model's last layers, with which every route ends.
+    /// Last layers of the model, if every route ends with them (the tail).
     pub fn tail(&self) -> Option<LayerGroup> {
         self.tail
     }
 
-    /// The total depth of the routes that leave at an exit: the exit's depth and the tail's layers.
+    /// Number of layers that a route with this exit runs: the depth of the exit plus the layers of the tail.
     ///
     /// # Panics
     /// When the exit does not exist.
@@ -149,11 +160,11 @@ impl Layout {
         self.exits[exit] + self.tail.map_or(0, LayerGroup::len)
     }
 
-    /// The route that leaves at an exit and keeps these numbers of heads, one for each dynamic group before it. The
-    /// route of [early exits](Self::early_exits) keeps all heads.
+    /// Builds the route that leaves at an exit. `heads` has the number of heads of each dynamic group before this exit.
+    /// A layout of [early exits](Self::early_exits) ignores `heads`, and its routes keep all heads.
     ///
     /// # Errors
-    /// [`Error::HeadCount`] for a number of heads that the model does not have.
+    /// [`Error::HeadCount`] if a number of heads is 0 or exceeds the heads of the model.
     ///
     /// # Panics
     /// When the exit does not exist.

@@ -1,4 +1,4 @@
-//! The notation of routes: `12L8H`, `7L9H+2L12H`.
+//! Text notation of routes, such as `12L8H` or `7L9H+2L12H`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Consecutive layers with the same number of heads: `7L9H`.
+/// Consecutive layers of a route with the same number of heads, such as `7L9H`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Segment {
-    /// The number of layers, at least 1.
+    /// Number of layers, at least 1.
     pub layers: usize,
-    /// The heads that each layer keeps, at least 1.
+    /// Number of heads that each layer keeps, at least 1.
     pub heads: usize,
 }
 
-/// The notation of a route without layers.
+/// Notation of a route without layers.
 const NO_LAYERS: &str = "0L";
 
-/// The notation of a route, as in the paper.
+/// Text notation of a route, as in the paper: the numbers of layers and heads of its segments.
 ///
 /// One segment, `12L8H`, gives the total depth, and the number of heads in each dynamic group (layers that run with
 /// selected heads). Base layers, the first layers of a route, keep all their heads; see
 /// [`GroupRole`](super::GroupRole). Several segments, `3L12H+3L8H+3L10H` or `7L9H+2L12H`, give the number of layers and
-/// of heads of each segment, in order. The notation does not say which layers of the model these are.
+/// of heads of each segment, in order. The notation does not record which layers of the model run.
 ///
 /// Only canonical text is accepted (no spaces, signs or leading zeros, numbers from 1 to 65,535), so that parsing and
-/// formatting are inverses. `0L` is the route of a text that no layer reads.
+/// formatting are inverses. `0L` is the route of a text that is answered before the first layer.
 ///
 /// ```
 /// # fn main() -> dht_dynamic::Result<()> {
@@ -46,14 +46,14 @@ pub struct RouteSpec {
 }
 
 impl RouteSpec {
-    /// The maximum number of layers and of heads of a segment.
+    /// Largest number of layers, and of heads, that a segment may have.
     pub const MOST: usize = u16::MAX as usize;
 
-    /// Builds the notation of these segments.
+    /// Builds the notation of a route from its segments.
     ///
     /// # Errors
-    /// [`Error::NoLayers`] when there is no segment, [`Error::Argument`] when layers or heads lie outside 1 to
-    /// [`MOST`](Self::MOST).
+    /// * [`Error::NoLayers`] if there is no segment.
+    /// * [`Error::Argument`] if a number of layers or heads is not between 1 and [`MOST`](Self::MOST).
     pub fn new(segments: Vec<Segment>) -> Result<Self> {
         if segments.is_empty() {
             return Err(Error::NoLayers { start: 0, end: 0 });
@@ -68,22 +68,22 @@ impl RouteSpec {
         Ok(Self { segments })
     }
 
-    /// The route without layers, `0L`: no segment.
+    /// Notation of the route without layers, `0L`. It has no segment.
     pub fn without_layers() -> Self {
         Self { segments: Vec::new() }
     }
 
-    /// The notation of a valid route. Its layers and heads are always in range.
+    /// Notation of a route from segments whose numbers of layers and heads are known to be in range.
     pub(super) fn from_route(segments: Vec<Segment>) -> Self {
         Self { segments }
     }
 
-    /// The segments, in the order in which they run; none for `0L`.
+    /// Segments of the route, in the order in which they run; none for `0L`.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
-    /// The number of layers that run.
+    /// Number of layers that the route runs.
     pub fn depth(&self) -> usize {
         self.segments.iter().map(|segment| segment.layers).sum()
     }
@@ -171,7 +171,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// A notation error, which quotes only the beginning of the text, so that a huge input is not copied.
+    /// Builds a notation error. It quotes only the first 80 characters of the text, so that a huge input is not copied.
     fn error_at(&self, at: usize, expected: &'static str) -> Error {
         Error::Notation { text: self.text.chars().take(80).collect(), at, expected }
     }

@@ -9,21 +9,21 @@ use serde::{Deserialize, Serialize};
 use super::notation::{RouteSpec, Segment};
 use crate::error::{Error, Result};
 
-/// The number of layers and heads of a model.
+/// Number of layers and heads of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelShape {
-    /// The number of layers, N_L.
+    /// Number of layers, N_L.
     pub layers: usize,
-    /// The number of heads of each layer, N_H.
+    /// Number of heads of each layer, N_H.
     pub heads: usize,
 }
 
 impl ModelShape {
-    /// Checks for 1 to 65,535 layers, the limit of a [`RouteSpec`], and 1 to 128 heads, the limit of a
-    /// [`HeadSet`](dht_transformer::HeadSet).
+    /// Checks that the model has 1 to 65,535 layers (the limit of a [`RouteSpec`]) and 1 to 128 heads (the limit of a
+    /// [`HeadSet`](dht_transformer::HeadSet)).
     ///
     /// # Errors
-    /// [`Error::Argument`] with the number that is out of range.
+    /// [`Error::Argument`] if a number is out of range.
     pub fn check(&self) -> Result<()> {
         for (field, size, most) in
             [("layers", self.layers, RouteSpec::MOST), ("heads", self.heads, HeadSet::MOST_HEADS)]
@@ -36,7 +36,7 @@ impl ModelShape {
     }
 }
 
-/// Adjacent layers that share one decision about heads; at least one layer. Layers count from 0, as in weight names.
+/// One or more adjacent layers that share one decision about heads. Layers are numbered from 0, as in weight names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Range<usize>", into = "Range<usize>")]
 pub struct LayerGroup {
@@ -45,32 +45,32 @@ pub struct LayerGroup {
 }
 
 impl LayerGroup {
-    /// Builds a group of these layers.
+    /// Builds a group from a range of layers.
     ///
     /// # Errors
-    /// [`Error::NoLayers`] when the range is empty.
+    /// [`Error::NoLayers`] if the range is empty.
     pub fn new(layers: Range<usize>) -> Result<Self> {
         let Range { start, end } = layers;
         if start < end { Ok(Self { start, end }) } else { Err(Error::NoLayers { start, end }) }
     }
 
-    /// The first layer.
+    /// Index of the first layer.
     pub fn start(self) -> usize {
         self.start
     }
 
-    /// The layer after the last.
+    /// Index of the first layer after the group.
     pub fn end(self) -> usize {
         self.end
     }
 
-    /// The number of layers, at least 1.
+    /// Number of layers, at least 1.
     #[expect(clippy::len_without_is_empty, reason = "a group of layers is never empty")]
     pub fn len(self) -> usize {
         self.end - self.start
     }
 
-    /// The layers.
+    /// Range of the layers' indices.
     pub fn layers(self) -> Range<usize> {
         self.start..self.end
     }
@@ -90,36 +90,49 @@ impl From<LayerGroup> for Range<usize> {
     }
 }
 
-/// The role of a group of layers in a search.
+/// Role of a group of layers in a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupRole {
-    /// The first layers, always run and never pruned; the bandits' contexts are computed from their states.
+    /// First layers of the model, which always run and are never pruned. The bandits' contexts are computed from their
+    /// states.
     Base,
-    /// Layers that run with the selected heads.
+    /// Layers whose heads are selected for each text.
     Dynamic,
-    /// The model's last layers. In a partially frozen search (P-DHT), these layers are frozen and every route ends with
-    /// them. They are never pruned.
+    /// Last layers of the model, which are never pruned. In a partially frozen search (P-DHT), they are frozen, and
+    /// every route ends with them.
     Tail,
 }
 
-/// A group of layers on a route.
+/// Group of adjacent layers on a route, with its role and its number of heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RouteGroup {
-    /// The role of the group in the search.
+    /// Role of the group in the search.
     pub role: GroupRole,
-    /// The layers of the group.
+    /// Layers of the group.
     pub layers: LayerGroup,
-    /// The number of heads that each layer keeps.
+    /// Number of heads that each layer keeps.
     pub heads: usize,
 }
 
-/// The layers that a sample runs, and the number of heads that each group of them keeps. An invalid route cannot be
+/// Layers that a text runs, in groups, with the number of heads that each group keeps. An invalid route cannot be
 /// constructed.
 ///
 /// A route starts at layer 0 and skips no layer, except between its last dynamic group and its tail, if it has one (see
 /// [`GroupRole`]). Base and tail keep all heads. The route of a text that is answered before the first layer has no
 /// group ([`without_layers`](Self::without_layers)).
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::{Route, route::ModelShape};
+///
+/// let shape = ModelShape { layers: 12, heads: 12 };
+/// let route = Route::truncated(shape, 3)?;
+/// assert_eq!(route.to_string(), "3L12H");
+/// assert_eq!(route.head_share(), 0.25);
+/// assert_eq!(Route::without_layers(shape)?.to_string(), "0L");
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "RouteData", into = "RouteData")]
 pub struct Route {
@@ -128,14 +141,14 @@ pub struct Route {
 }
 
 impl Route {
-    /// Builds a route of these groups in a model of this size.
+    /// Builds a route from its groups, in a model with these numbers of layers and heads.
     ///
     /// # Errors
-    /// * [`Error::NoLayers`] without a group.
-    /// * [`Error::GroupOrder`] when a group does not start where the previous group ends, when a base is not the first
-    ///   group, or when a tail is not the last.
-    /// * [`Error::GroupEnd`] when a group ends beyond the model's last layer, or a tail ends before that layer.
-    /// * [`Error::HeadCount`] when a group keeps no head or more heads than the model has, or a base or tail does not
+    /// * [`Error::NoLayers`] if there is no group.
+    /// * [`Error::GroupOrder`] if a group does not start where the previous group ends, if a base is not the first
+    ///   group, or if a tail is the only group or not the last.
+    /// * [`Error::GroupEnd`] if a group ends beyond the model's last layer, or a tail ends before that layer.
+    /// * [`Error::HeadCount`] if a group keeps no head or more heads than the model has, or a base or tail does not
     ///   keep all heads.
     /// * As [`ModelShape::check`].
     pub fn new(shape: ModelShape, groups: Vec<RouteGroup>) -> Result<Self> {
@@ -144,25 +157,27 @@ impl Route {
             return Err(Error::NoLayers { start: 0, end: 0 });
         }
         let mut reached = 0;
-        for (group, part) in groups.iter().enumerate() {
-            check_order(&groups, group, reached)?;
-            check_size(shape, group, part)?;
-            reached = part.layers.end();
+        for (index, group) in groups.iter().enumerate() {
+            check_order(&groups, index, reached)?;
+            check_size(shape, index, group)?;
+            reached = group.layers.end();
         }
         Ok(Self { shape, groups })
     }
 
-    /// The first `depth` layers with all their heads: a truncated model, or the full one.
+    /// Builds the route through the first `depth` layers with all their heads: a truncated model, or the full one.
     ///
     /// # Errors
-    /// [`Error::NoLayers`] at depth 0, [`Error::GroupEnd`] beyond the model, and as [`ModelShape::check`].
+    /// * [`Error::NoLayers`] if the depth is 0.
+    /// * [`Error::GroupEnd`] if the depth exceeds the model's layers.
+    /// * As [`ModelShape::check`].
     pub fn truncated(shape: ModelShape, depth: usize) -> Result<Self> {
         let layers = LayerGroup::new(0..depth)?;
         Self::new(shape, vec![RouteGroup { role: GroupRole::Base, layers, heads: shape.heads }])
     }
 
-    /// The route of a text that is answered before the first layer, for example by an n-gram classifier. Formats as
-    /// `0L`.
+    /// Builds the route of a text that is answered before the first layer, for example by an n-gram classifier. It
+    /// formats as `0L`.
     ///
     /// # Errors
     /// As [`ModelShape::check`].
@@ -171,15 +186,15 @@ impl Route {
         Ok(Self { shape, groups: Vec::new() })
     }
 
-    /// The size of the model.
+    /// Number of layers and heads of the model.
     pub fn model_shape(&self) -> ModelShape {
         self.shape
     }
 
-    /// Rejects a route for a model of another size.
+    /// Rejects a route that was built for a model with other numbers of layers or heads.
     ///
     /// # Errors
-    /// [`Error::RouteNotInSpace`] for such a route.
+    /// [`Error::RouteNotInSpace`] if the numbers differ.
     pub fn check_shape(&self, shape: ModelShape) -> Result<()> {
         if self.shape == shape {
             return Ok(());
@@ -188,52 +203,53 @@ impl Route {
         Err(Error::RouteNotInSpace { route: self.to_string(), expected })
     }
 
-    /// The groups, in the order in which they run.
+    /// Groups of the route, in the order in which they run.
     pub fn groups(&self) -> &[RouteGroup] {
         &self.groups
     }
 
-    /// The groups whose heads the bandits select.
+    /// Groups whose heads are selected for each text.
     pub fn dynamic_groups(&self) -> impl Iterator<Item = &RouteGroup> {
         self.groups.iter().filter(|group| group.role == GroupRole::Dynamic)
     }
 
-    /// The number of layers that run, L.
+    /// Number of layers that run, L.
     pub fn depth(&self) -> usize {
         self.groups.iter().map(|group| group.layers.len()).sum()
     }
 
-    /// The depth of the exit: the number of layers that run before the tail.
+    /// Depth of the exit, which is the number of layers that run before the tail.
     pub fn exit(&self) -> usize {
         self.depth() - self.tail().map_or(0, LayerGroup::len)
     }
 
-    /// The tail: the model's last layers after skipped ones, if the route has them.
+    /// Last layers of the model, if the route ends with them after skipped layers (the tail).
     pub fn tail(&self) -> Option<LayerGroup> {
         self.groups.last().filter(|group| group.role == GroupRole::Tail).map(|group| group.layers)
     }
 
-    /// Each layer that runs, with the number of heads it keeps.
+    /// Index of each layer that runs, with the number of heads that the layer keeps.
     pub fn layers(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.groups.iter().flat_map(|group| group.layers.layers().map(move |layer| (layer, group.heads)))
     }
 
-    /// The number of heads H of the dynamic groups, if all keep the same number; all heads for a route without dynamic
-    /// groups.
+    /// Number of heads H that every dynamic group keeps; `None` if the groups differ. For a route without dynamic
+    /// groups, it is the number of heads of the model.
     pub fn uniform_heads(&self) -> Option<usize> {
         let mut heads = self.dynamic_groups().map(|group| group.heads);
         let first = heads.next().unwrap_or(self.shape.heads);
         heads.all(|other| other == first).then_some(first)
     }
 
-    /// The share of heads kept: Σ heads over the layers that run, over all heads of all layers. The route 12L8H with
-    /// three base layers of twelve heads has the share (3·12 + 9·8)/144 = .75.
+    /// Share of the model's heads that the route runs: the heads of all layers that run, divided by all heads of all
+    /// layers. In a model of 12 layers with 12 heads, the route 12L8H with three base layers has the share
+    /// (3·12 + 9·8)/144 = .75.
     pub fn head_share(&self) -> f64 {
         let ModelShape { layers, heads } = self.shape;
         self.layers().map(|(_, heads)| heads as f64).sum::<f64>() / (layers * heads) as f64
     }
 
-    /// The route in the paper's notation; see [`RouteSpec`].
+    /// Notation of the route; see [`RouteSpec`].
     pub fn spec(&self) -> RouteSpec {
         let segment = |group: &RouteGroup| Segment { layers: group.layers.len(), heads: group.heads };
         let Some(first) = self.groups.first() else { return RouteSpec::without_layers() };
@@ -271,12 +287,12 @@ fn check_order(groups: &[RouteGroup], group: usize, reached: usize) -> Result<()
     }
 }
 
-fn check_size(shape: ModelShape, group: usize, part: &RouteGroup) -> Result<()> {
-    let RouteGroup { role, layers, heads } = *part;
+fn check_size(shape: ModelShape, index: usize, group: &RouteGroup) -> Result<()> {
+    let RouteGroup { role, layers, heads } = *group;
     let got = layers.end();
     if got > shape.layers || (role == GroupRole::Tail && got != shape.layers) {
         let most = if role == GroupRole::Tail { "" } else { "at most " };
-        return Err(Error::GroupEnd { group, expected: format!("{most}{}", shape.layers), got });
+        return Err(Error::GroupEnd { group: index, expected: format!("{most}{}", shape.layers), got });
     }
     let expected = match role {
         GroupRole::Dynamic if heads == 0 || heads > shape.heads => format!("1 to {}", shape.heads),
@@ -285,10 +301,10 @@ fn check_size(shape: ModelShape, group: usize, part: &RouteGroup) -> Result<()> 
         }
         _ => return Ok(()),
     };
-    Err(Error::HeadCount { group, expected, got: heads })
+    Err(Error::HeadCount { group: index, expected, got: heads })
 }
 
-/// Serialised form of a route; deserialisation validates it.
+/// Serialised form of a route. Its conversion to a [`Route`] validates it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RouteData {

@@ -1,4 +1,4 @@
-//! The trait of rules, the small routers of early exits.
+//! Trait of rules, the small routers of early exits.
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The trait of routers.
+//! Trait of routers.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::rule::LeavingRule;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 
-/// The texts at one exit before the last.
+/// Texts at one exit before the last.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ExitView<'a> {
@@ -25,7 +25,7 @@ pub struct ExitView<'a> {
     /// ln p of each class for each text, combined with the n-gram exit's if there is one. `None` if the router does not
     /// [read](Router::reads) the exit. The n-gram exit always answers.
     pub answers: Option<&'a LogProbabilities>,
-    /// The hidden rows of the texts; `None` at an n-gram exit.
+    /// Hidden rows of the texts; `None` at an n-gram exit.
     pub hidden: Option<&'a Hidden>,
 }
 
@@ -41,13 +41,13 @@ impl<'a> ExitView<'a> {
         Self { exit, batch, members, answers, hidden }
     }
 
-    /// The [id](dht_transformer::Sample::id) of each text.
+    /// [id](dht_transformer::Sample::id) of each text.
     pub fn ids(&self) -> impl ExactSizeIterator<Item = u64> + use<'a> {
         let Self { batch, members, .. } = *self;
         members.iter().map(|member| batch.sample_ids[*member])
     }
 
-    /// The number of tokens of each text.
+    /// Number of tokens of each text.
     pub fn lengths(&self) -> impl ExactSizeIterator<Item = usize> + use<'a> {
         let Self { batch, members, .. } = *self;
         members.iter().map(|member| batch.spans.range(*member).len())
@@ -80,13 +80,13 @@ impl<'a> ExitView<'a> {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct GroupView<'a> {
-    /// The index of the group among the dynamic groups.
+    /// Index of the group among the dynamic groups.
     pub group: usize,
     /// The hidden rows of the texts that run the group.
     pub hidden: &'a Hidden,
     /// The indices of these texts in the batch.
     pub members: &'a [usize],
-    /// The decisions so far.
+    /// Decisions so far.
     pub decisions: &'a Decisions,
 }
 

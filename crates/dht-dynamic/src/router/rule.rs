@@ -24,13 +24,13 @@ pub enum LeavingRule {
     Patience,
 }
 
-/// The largest number below 1.
+/// Largest number below 1.
 const BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
 
 /// Number of consecutive exits, up to the current one, that give the same answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Agreeing {
-    /// The [code](answer_code) of the last exit's answer; `None` before the first exit.
+    /// [code](answer_code) of the last exit's answer; `None` before the first exit.
     pub(super) answer: Option<u64>,
     pub(super) exits: u32,
 }
@@ -69,7 +69,7 @@ impl LeavingRule {
         }
     }
 
-    /// The uncertainty of each row, by stage.
+    /// Uncertainty of each row, by stage.
     pub(crate) fn uncertainties(self, stages: &[LogProbabilities]) -> Vec<Vec<f64>> {
         let mut agreeing = vec![Agreeing::default(); stages[0].len()];
         let outputs = stages[0].outputs();

@@ -22,7 +22,7 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// A threshold on the confidence or the entropy.
+    /// Threshold on the confidence or the entropy.
     ///
     /// # Errors
     /// [`Error::Argument`] for a threshold that is negative or not finite, and for [`LeavingRule::Patience`].

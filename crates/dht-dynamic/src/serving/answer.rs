@@ -1,4 +1,4 @@
-//! The answer to a text.
+//! Answer to a text.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 use crate::prediction::Prediction;
 use crate::route::Route;
 
-/// The answer to a query, with its cost.
+/// Answer to a query, with its cost.
 ///
 /// An answer serializes to the JSON that `dht predict` and `dht serve` write. The members are `label`, `probabilities`
 /// by name, `route`, `layers` (the number of heads of each layer that ran), `flops`, `cost`, `tokens` and `truncated`.

@@ -24,13 +24,13 @@ use crate::router::LeavingRule;
 /// The number of texts in a batch, unless [`Engine::with_batch_size`] sets another.
 const BATCH_SIZE: usize = 64;
 
-/// A query: a text, or a pair of texts. Spaces around a text and the kind of its line ends are ignored
+/// Query: a text, or a pair of texts. Spaces around a text and the kind of its line ends are ignored
 /// ([`Example::clean_text`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
-    /// The text, or the first text of the pair.
+    /// Text, or the first text of the pair.
     pub text: &'a str,
-    /// The second text of a pair.
+    /// Second text of a pair.
     pub pair: Option<&'a str>,
 }
 
@@ -118,7 +118,7 @@ pub struct Engine {
     thresholds: LabelThresholds,
     /// Levels that the outputs of a model of numbers stand for.
     levels: Option<NumberLevels>,
-    /// The least probability of an answer; below it the engine abstains.
+    /// Least probability of an answer; below it the engine abstains.
     least_probability: f32,
     curve: Arc<[SpeedPoint]>,
     /// True if the model was trained on pairs; `None` where that is unknown.
@@ -234,7 +234,7 @@ impl Engine {
         Self { tokenizer: Arc::new(TextTokenizer::clone(&self.tokenizer).with_max_bytes(bytes)), ..self }
     }
 
-    /// The model.
+    /// Model.
     pub fn model(&self) -> &ServedModel {
         &self.model
     }
@@ -244,7 +244,7 @@ impl Engine {
         if self.levels.is_some() { Task::Number } else { self.model.task() }
     }
 
-    /// The names of the classes, by index.
+    /// Names of the classes, by index.
     pub fn labels(&self) -> &[Arc<str>] {
         &self.labels
     }
@@ -330,17 +330,17 @@ impl Engine {
         Self { model, ..self }
     }
 
-    /// The maximal number of tokens of a text; see [`with_max_length`](Self::with_max_length).
+    /// Maximal number of tokens of a text; see [`with_max_length`](Self::with_max_length).
     pub fn max_length(&self) -> usize {
         self.max_length
     }
 
-    /// The speed; `None` for a model with a single speed.
+    /// Speed; `None` for a model with a single speed.
     pub fn speed(&self) -> Option<f64> {
         self.model.speed()
     }
 
-    /// The size of the model.
+    /// Size of the model.
     pub fn model_shape(&self) -> ModelShape {
         self.model.shape()
     }

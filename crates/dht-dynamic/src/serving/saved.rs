@@ -98,7 +98,7 @@ struct Description {
 /// README and figure of a model's directory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ModelCard<'a> {
-    /// The README, in Markdown.
+    /// README, in Markdown.
     pub text: &'a str,
     /// The curve of scores against costs, an SVG that the README may show as `curve.svg`.
     pub curve: Option<&'a str>,

@@ -16,7 +16,7 @@ use crate::evaluation::{Guarantee, Promise, Promised, Risk, SpeedPoint};
 /// directory. A clone is another handle on the same weights.
 #[derive(Debug, Clone)]
 pub struct TextModel {
-    /// The model.
+    /// Model.
     pub model: ServedModel,
     /// The tokenizer, which also defines the number of tokens beyond the maximal length that an n-gram exit reads
     /// ([`TextTokenizer::with_rest`]).
@@ -40,17 +40,17 @@ pub struct TextModel {
     pub levels: Option<NumberLevels>,
 }
 
-/// The training data of a model.
+/// Training data of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
-    /// The name of the data set.
+    /// Name of the data set.
     pub data: String,
     /// The number of rows that weights, exits and n-gram classifier were fitted on.
     pub rows: usize,
-    /// The SHA-256 checksum of the file of these rows.
+    /// SHA-256 checksum of the file of these rows.
     pub sha256: String,
-    /// The columns read from the file.
+    /// Columns read from the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Reading>,
     /// True if the texts are pairs.
@@ -58,7 +58,7 @@ pub struct Origin {
     pub pair: bool,
 }
 
-/// A risk bound proven on calibration texts; see [`DynamicModel::with_promise`](crate::DynamicModel::with_promise).
+/// Risk bound proven on calibration texts; see [`DynamicModel::with_promise`](crate::DynamicModel::with_promise).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptPromise {
@@ -68,9 +68,9 @@ pub struct KeptPromise {
     pub most: f64,
     /// The probability that it holds, over the draw of the calibration texts.
     pub confidence: f64,
-    /// The number of calibration texts.
+    /// Number of calibration texts.
     pub rows: usize,
-    /// The observed risk of the calibration texts.
+    /// Observed risk of the calibration texts.
     pub observed: f64,
     /// The speed at which it holds.
     pub speed: f64,

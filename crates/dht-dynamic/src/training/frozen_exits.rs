@@ -1,4 +1,4 @@
-//! Training of exits on a frozen model.
+//! Training of exits whose encoder and last exit stay frozen.
 
 use candle_core::Tensor;
 use dht_transformer::{
@@ -16,22 +16,24 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 use crate::outputs::{Outputs, truth_of};
 
-/// Targets of the exits' training.
+/// Training targets of the exits: the texts' labels, the last exit's probabilities (distillation), or both.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExitTargets {
-    /// The cross-entropy with the texts' own labels.
+    /// Labels of the training texts; the loss is the cross-entropy.
     Labels,
-    /// The loss τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) (Hinton et al. 2015) with t the logits of the last exit and z those
-    /// of the trained exit. For several labels it is the cross-entropy of σ(t/τ) and σ(z/τ), which differs by a constant.
+    /// Probabilities of the last exit (knowledge distillation, Hinton et al. 2015). The loss is
+    /// τ²·KL(softmax(t/τ) ‖ softmax(z/τ)), with t the logits of the last exit and z the logits of the trained exit. For
+    /// several labels, it is τ² times the cross-entropy of σ(t/τ) and σ(z/τ), which differs from the divergence by a
+    /// constant.
     SoftLabels {
-        /// The temperature τ, above 0.
+        /// Temperature τ, above 0.
         temperature: f64,
     },
-    /// The mean of the two losses above.
+    /// Both kinds of targets; the loss is the mean of the two losses.
     Both {
-        /// The temperature τ, above 0.
+        /// Temperature τ, above 0.
         temperature: f64,
     },
 }
@@ -49,9 +51,42 @@ impl ExitTargets {
     }
 }
 
-/// Trains the exits before the last. The layers and the last exit do not change, to the bit. The loss is the sum of the
-/// mean losses of the trained exits, which do not influence each other. The [score](Objective::score) is their mean
-/// macro F1; for several labels the mean micro F1.
+/// Training objective for the exits before the last, on a frozen encoder. The layers and the last exit do not change,
+/// to the bit.
+///
+/// Each trained exit has a mean loss over the batch, and the total loss is their sum. The exits do not influence each
+/// other. The [score](Objective::score) is the mean macro F1 of the trained exits; for several labels, the mean micro
+/// F1.
+///
+/// # Examples
+/// One epoch for the first of two exits, on the labels of the texts:
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_dynamic::router::LeavingRule;
+/// # use dht_dynamic::transformer::{BertConfig, Dataset, Encoder, Example, TextTokenizer};
+/// # use dht_dynamic::{DynamicModel, ExitModel, ExitSettings};
+/// # use rand::SeedableRng;
+/// use dht_dynamic::training::{ExitTargets, FrozenExits};
+/// use dht_dynamic::transformer::{TrainSettings, Trainer};
+///
+/// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+/// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+/// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// # let tokenizer = TextTokenizer::train(["good bad food film"], 50)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let exits = ExitModel::new(encoder, ExitSettings::linear(vec![1, 2]), 2, &mut rng)?;
+/// # let model = DynamicModel::new(exits, LeavingRule::Confidence)?;
+/// # let texts = tokenizer.encode_all(&data, 16)?;
+/// let mut training = FrozenExits::new(model, ExitTargets::Labels)?;
+/// let settings = TrainSettings { epochs: 1, batch_size: 4, ..TrainSettings::default() };
+/// Trainer::new(settings).fit(&mut training, &texts, &texts, &mut ())?;
+/// assert!(training.flops() > 0);
+/// let trained = training.into_model();
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct FrozenExits {
     model: DynamicModel,
@@ -61,11 +96,11 @@ pub struct FrozenExits {
 }
 
 impl FrozenExits {
-    /// Prepares the training of a model's exits before the last.
+    /// Prepares a training run for the exits of a model before the last.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a temperature that is not above 0, and for a model without an exit before the last or
-    /// with an n-gram exit.
+    /// [`Error::Argument`] if the temperature is not a finite number above 0, or if the model has only one exit or has
+    /// an n-gram exit.
     pub fn new(model: DynamicModel, targets: ExitTargets) -> Result<Self> {
         targets.check()?;
         if model.model().exits().len() < 2 {
@@ -78,36 +113,36 @@ impl FrozenExits {
         Ok(Self { model, targets, states: FrozenStates::default(), flops: 0 })
     }
 
-    /// Caches the states of the texts in half precision, up to this number of bytes: two for each token, exit and
-    /// hidden unit. For a cached text the frozen layers run in one pass only. A training resumed from a checkpoint
-    /// starts with an empty cache, and its result then differs in rounding.
+    /// Caches the hidden states of texts in half precision, in at most `bytes` bytes: two for each token, exit and
+    /// hidden unit. The training steps then run the frozen layers only once for each cached text. A training run that
+    /// is resumed from a checkpoint starts with an empty cache, and its result then differs by rounding.
     #[must_use]
     pub fn with_cache(self, bytes: usize) -> Self {
         self.with_states(FrozenStates::new(bytes))
     }
 
-    /// Uses the cached states of a model with the same layers and last exit.
+    /// Uses a cache of states that a model with the same layers and the same last exit computed.
     pub(crate) fn with_states(self, states: FrozenStates) -> Self {
         Self { states, ..self }
     }
 
-    /// The model in its current state.
+    /// Model with its exits as trained so far.
     pub fn model(&self) -> &DynamicModel {
         &self.model
     }
 
-    /// FLOPs of all matrix products of this training so far, without validation: the frozen layers' forward pass, and
-    /// the exits' forward and backward passes. Earlier computations are not included.
+    /// FLOPs of all matrix products of this training run so far, without validation. They cover the forward pass of the
+    /// frozen layers, and the forward and backward passes of the exits. Computations before this run are not included.
     pub fn flops(&self) -> u64 {
         self.flops
     }
 
-    /// Returns the model with the trained exits.
+    /// Returns the model with its trained exits.
     pub fn into_model(self) -> DynamicModel {
         self.model
     }
 
-    /// The number of trained exits, and the number of layers that they need.
+    /// Number of trained exits, and the number of frozen layers that their loss needs.
     fn students(&self) -> (usize, usize) {
         let exits = self.model.model().depths();
         let students = exits.len() - 1;
@@ -117,8 +152,9 @@ impl FrozenExits {
         }
     }
 
-    /// FLOPs of a training step. For the samples that ran: the forward pass of the layers, and of the last exit if it
-    /// is read. For all samples: the forward and backward passes of the trained exits, without gradients of the states.
+    /// FLOPs of a training step. For the samples `ran`, which were not cached, they cover the forward pass of the
+    /// layers, and of the last exit if it is a target. For all samples, they cover the forward and backward passes of
+    /// the trained exits, without gradients of the states.
     fn step_flops(&self, batch: &PackedBatch, ran: &[usize]) -> u64 {
         let (model, (students, depth)) = (self.model.model(), self.students());
         let of_exits = |tokens| -> u64 {
@@ -133,7 +169,7 @@ impl FrozenExits {
         ran.iter().map(of_frozen).sum::<u64>() + batch.spans.lengths().map(of_exits).sum::<u64>()
     }
 
-    /// The sum of the mean losses of the exits before the last, and the indices of the samples that ran the frozen
+    /// Training loss of a batch, summed over the trained exits, and the indices of the samples that ran the frozen
     /// layers.
     fn loss(&mut self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Tensor, Vec<usize>)> {
         let (model, reads_teacher) = (self.model.model(), self.reads_teacher());

@@ -1,4 +1,4 @@
-//! Cache of a frozen model's states, for later passes.
+//! Cache of a frozen model's hidden states, so that later epochs need not run its layers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,37 +9,38 @@ use dht_transformer::{ForwardContext, HeadPlan, Hidden, PackedBatch, tensors::Pa
 use crate::error::Result;
 use crate::exit_model::ExitModel;
 
-/// Largest value that a cached state may have.
+/// Largest absolute value that half precision can represent; texts with larger states are not cached.
 const F16_MAX: f32 = 65_504.0;
 
 /// Hidden states and logits of a frozen model for a batch.
 pub(crate) struct BatchStates {
-    /// The states at each exit before the last.
+    /// Hidden states at each exit before the last.
     pub(crate) exits: Vec<Hidden>,
-    /// The logits of the last exit, (samples, classes), if requested.
+    /// Logits of the last exit, shape (samples, classes), if requested.
     pub(crate) own: Option<Tensor>,
-    /// The samples of the batch that the model ran for; the states of the others were cached.
+    /// Indices of the samples for which the model ran; the states of the other samples were cached.
     pub(crate) ran: Vec<usize>,
 }
 
-/// Cache of a frozen model's states at each exit, by the tokens of a text. When its limit in bytes is reached, no
-/// further text is cached. States are stored in half precision: two bytes for each token, exit and hidden unit. In the
-/// pass that computes a text's states, they are returned unrounded.
+/// Cache of a frozen model's hidden states at each exit, by the tokens of a text. A text that would exceed the limit in
+/// bytes is not cached. States are stored in half precision: two bytes for each token, exit and hidden unit. The pass
+/// that computes the states of a text returns them unrounded.
 #[derive(Debug, Default)]
 pub(crate) struct FrozenStates {
     most_bytes: usize,
     bytes: usize,
-    texts: HashMap<Key, Kept>,
+    texts: HashMap<Key, CachedStates>,
 }
 
-/// The key of a text: its tokens and their types.
+/// Key of a text: the ids and the type ids of its tokens.
 type Key = (Vec<u32>, Vec<u32>);
 
+/// Cached states of one text.
 #[derive(Debug)]
-struct Kept {
-    /// The states (tokens, hidden) at each exit before the last, in half precision.
+struct CachedStates {
+    /// Hidden states at each exit before the last, shape (tokens, hidden), in half precision.
     exits: Vec<Tensor>,
-    /// The logits of the last exit, (1, classes).
+    /// Logits of the last exit, shape (1, classes).
     own: Option<Tensor>,
 }
 
@@ -48,11 +49,12 @@ impl FrozenStates {
         Self { most_bytes, ..Self::default() }
     }
 
-    /// The states of a batch, with the logits of the last exit if requested.
+    /// Returns the hidden states of a batch, with the logits of the last exit if `with_own` is true. The model runs
+    /// only for texts that are not cached.
     pub(crate) fn states(&mut self, model: &ExitModel, batch: &PackedBatch, with_own: bool) -> Result<BatchStates> {
         let keys: Vec<Key> = (0..batch.len()).map(|sample| key(batch, sample)).collect();
-        let is_kept = |at: &usize| self.texts.get(&keys[*at]).is_some_and(|kept| kept.own.is_some() || !with_own);
-        let (known, missing): (Vec<usize>, Vec<usize>) = (0..batch.len()).partition(is_kept);
+        let is_cached = |at: &usize| self.texts.get(&keys[*at]).is_some_and(|states| states.own.is_some() || !with_own);
+        let (known, missing): (Vec<usize>, Vec<usize>) = (0..batch.len()).partition(is_cached);
         if known.is_empty() {
             let (exits, own) = run(model, batch, with_own)?;
             for (sample, key) in keys.into_iter().enumerate() {
@@ -61,21 +63,21 @@ impl FrozenStates {
             return Ok(BatchStates { exits, own, ran: missing });
         }
         let fresh = if missing.is_empty() { None } else { Some(run(model, &batch.select(&missing), with_own)?) };
-        let mut parts = vec![Vec::with_capacity(batch.len()); model.exits().len() - 1];
+        let mut states = vec![Vec::with_capacity(batch.len()); model.exits().len() - 1];
         let mut own = Vec::new();
         let mut of_fresh = 0..missing.len();
         for (at, key) in keys.iter().enumerate() {
             if let (Some((exits, logits)), true) = (&fresh, missing.binary_search(&at).is_ok()) {
                 let sample = of_fresh.next().unwrap_or_default();
-                for (parts, exit) in parts.iter_mut().zip(exits) {
-                    parts.push(rows_of(exit, sample)?);
+                for (states, exit) in states.iter_mut().zip(exits) {
+                    states.push(rows_of(exit, sample)?);
                 }
                 own.extend(logits.as_ref().map(|logits| logits.narrow(0, sample, 1)).transpose()?);
-            } else if let Some(kept) = self.texts.get(key) {
-                for (parts, exit) in parts.iter_mut().zip(&kept.exits) {
-                    parts.push(exit.to_dtype(DType::F32)?);
+            } else if let Some(cached) = self.texts.get(key) {
+                for (states, exit) in states.iter_mut().zip(&cached.exits) {
+                    states.push(exit.to_dtype(DType::F32)?);
                 }
-                own.extend(kept.own.clone().filter(|_| with_own));
+                own.extend(cached.own.clone().filter(|_| with_own));
             }
         }
         if let Some((exits, logits)) = &fresh {
@@ -84,13 +86,14 @@ impl FrozenStates {
             }
         }
         let packing = Arc::new(Packing::new(batch.spans.clone(), batch.sample_ids.clone())?);
-        let together = |parts: &Vec<Tensor>| Ok(Hidden::new(Tensor::cat(parts, 0)?, packing.clone())?);
-        let exits = parts.iter().map(together).collect::<Result<_>>()?;
+        let concatenate = |texts: &Vec<Tensor>| Ok(Hidden::new(Tensor::cat(texts, 0)?, packing.clone())?);
+        let exits = states.iter().map(concatenate).collect::<Result<_>>()?;
         let own = if with_own { Some(Tensor::cat(&own, 0)?) } else { None };
         Ok(BatchStates { exits, own, ran: missing })
     }
 
-    /// Caches the states of a text that ran, if they fit into the cache and half precision can represent them.
+    /// Caches the states that the model computed for a text, if they fit into the cache and half precision can
+    /// represent them.
     fn keep(&mut self, key: Key, sample: usize, exits: &[Hidden], own: Option<&Tensor>) -> Result<()> {
         let width = exits.first().map_or(0, |exit| exit.tensor().dims()[1]);
         let bytes = size_of::<u16>() * key.0.len() * width * exits.len();
@@ -106,7 +109,7 @@ impl FrozenStates {
             halves.push(rows.to_dtype(DType::F16)?);
         }
         let own = own.map(|own| own.narrow(0, sample, 1)?.copy()).transpose()?;
-        if self.texts.insert(key, Kept { exits: halves, own }).is_none() {
+        if self.texts.insert(key, CachedStates { exits: halves, own }).is_none() {
             self.bytes += bytes;
         }
         Ok(())
@@ -118,13 +121,13 @@ fn key(batch: &PackedBatch, sample: usize) -> Key {
     (batch.ids[rows.clone()].to_vec(), batch.type_ids[rows].to_vec())
 }
 
-/// The rows of a sample, without a copy.
+/// Rows of one sample of a packed batch, without a copy.
 fn rows_of(hidden: &Hidden, sample: usize) -> Result<Tensor> {
     let rows = hidden.spans().range(sample);
     Ok(hidden.tensor().narrow(0, rows.start, rows.len())?.to_dtype(DType::F32)?)
 }
 
-/// The states at every exit, the last included.
+/// Computes the hidden states of a batch at every exit, the last included.
 pub(crate) fn states_at_exits(model: &ExitModel, batch: &PackedBatch) -> Result<Vec<Hidden>> {
     let ctx = ForwardContext::inference();
     let (mut hidden, mut depth) = (model.encoder().embed(batch, &ctx)?, 0);

@@ -1,4 +1,4 @@
-//! Abstention: the least probability above which answers keep an accuracy.
+//! Abstention: answers only texts whose probability is high enough to keep a required accuracy.
 
 use super::p_value::Losses;
 use super::risk::Risk;
@@ -6,36 +6,38 @@ use crate::error::{Error, Result};
 
 /// Number of tested probabilities: k / 200 for each k below it.
 const STEPS: u16 = 200;
-/// Steps at which a sequence of tests starts, each at an equal part of the error probability. A sequence goes on to lower
-/// probabilities.
+/// Steps at which the sequences of tests start. Each sequence has an equal part of the error probability, and continues
+/// to lower probabilities.
 const STARTS: [u16; 9] = [198, 196, 190, 180, 160, 140, 100, 60, 20];
 
-/// A least probability of answers, with the accuracy of these answers on held-out texts.
+/// Probability below which a model abstains, with the accuracy of the remaining answers on held-out texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct AbstentionThreshold {
-    /// The least probability, for [`Engine::with_least_probability`](crate::Engine::with_least_probability).
+    /// Least probability of an answer, for [`Engine::with_least_probability`](crate::Engine::with_least_probability).
     pub probability: f32,
-    /// The number of held-out texts that are answered.
+    /// Number of held-out texts whose answer has at least this probability.
     pub answered: usize,
-    /// The number of these answers that are right.
+    /// Number of these answers that are right.
     pub right: usize,
-    /// The number of held-out texts.
+    /// Number of held-out texts.
     pub rows: usize,
 }
 
 impl AbstentionThreshold {
-    /// Selects the lowest least probability whose answers have at least this accuracy on texts like the held-out ones. Over
-    /// the draw of the held-out texts, the promise holds with a probability of at least `confidence`. Each answer is the
-    /// probability of its class, and whether it is right. Neither the model nor a choice may have seen the texts.
+    /// Selects the lowest probability such that the answers of at least this probability have at least `accuracy`. Over
+    /// the draw of the held-out texts, the promise holds with a probability of at least `confidence`.
     ///
-    /// The tested probabilities are fixed. At each, the p-value is the binomial tail of the wrong answers among the answers
-    /// of at least this probability. Tests go in fixed sequences from high to low probabilities, until one fails (Learn then
-    /// Test, Angelopoulos et al. 2021). Several sequences share the error probability, since few answers have the
-    /// highest probabilities.
+    /// Each of `answers` is the probability of the predicted class of a held-out text, and whether that class is right.
+    /// The texts must not have been used to fit the model or to select a setting.
+    ///
+    /// The tested probabilities are fixed. The p-value of each is the binomial tail of the wrong answers among the
+    /// answers of at least this probability. The tests run in fixed sequences from high to low probabilities, until one
+    /// fails (Learn then Test, Angelopoulos et al. 2021). Few answers have the highest probabilities; several sequences
+    /// with different starts therefore share the error probability.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an accuracy or a confidence that is not between 0 and 1; [`Error::Accuracy`] if no tested
+    /// [`Error::Argument`] if the accuracy or the confidence is not between 0 and 1; [`Error::Accuracy`] if no tested
     /// probability supports the accuracy.
     ///
     /// # Examples
@@ -80,9 +82,10 @@ impl AbstentionThreshold {
         Ok(Self { probability: probability(step), answered: losses.len(), right, rows: answers.len() })
     }
 
-    /// The share of texts that are answered, with an interval that holds with a probability of at least `confidence` over
-    /// the draw of the held-out texts. It holds at all probabilities together, and so at the selected one
-    /// (Dvoretzky, Kiefer and Wolfowitz, with the constant of Massart 1990).
+    /// Share of texts that are answered, with a confidence interval. Over the draw of the held-out texts, the interval
+    /// is correct with a probability of at least `confidence`. It is valid for all probabilities together, and
+    /// therefore for the selected one (inequality of Dvoretzky, Kiefer and Wolfowitz, with the constant of Massart
+    /// 1990).
     pub fn coverage(&self, confidence: f64) -> (f64, [f64; 2]) {
         let rows = self.rows.max(1) as f64;
         let share = self.answered as f64 / rows;
@@ -95,7 +98,7 @@ fn probability(step: u16) -> f32 {
     f32::from(step) / f32::from(STEPS)
 }
 
-/// 1 for each wrong answer of at least the probability of a step, and 0 for each right one.
+/// Losses of the answers that are given at a step: 1 for a wrong answer, 0 for a right one.
 fn losses(answers: &[(f32, bool)], step: u16) -> Vec<f64> {
     let least = probability(step);
     answers.iter().filter(|answer| answer.0 >= least).map(|answer| f64::from(u8::from(!answer.1))).collect()
@@ -131,18 +134,18 @@ mod tests {
     #[test]
     fn the_promised_accuracy_is_kept_in_redraws() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        for (rows, target, least_found) in [(500, 0.9, 150), (2000, 0.95, 190), (5000, 0.98, 150)] {
-            let (mut found, mut broken, mut covered) = (0, 0, 0);
+        for (rows, target, least_selected) in [(500, 0.9, 150), (2000, 0.95, 190), (5000, 0.98, 150)] {
+            let (mut selected, mut broken, mut covered) = (0, 0, 0);
             for _ in 0..200 {
                 let Ok(threshold) = AbstentionThreshold::select(&draw(rows, &mut rng), target, 0.95) else { continue };
-                found += 1;
+                selected += 1;
                 broken += u32::from(accuracy(threshold.probability.into()) < target);
                 let share = ((1.0 - f64::from(threshold.probability)) / 0.6).min(1.0);
                 let [low, high] = threshold.coverage(0.95).1;
                 covered += u32::from((low..=high).contains(&share));
             }
-            assert!(found >= least_found && broken <= 10, "{broken} of {found} broken with {rows} texts");
-            assert!(covered >= found * 95 / 100, "{covered} of {found} coverages with {rows} texts");
+            assert!(selected >= least_selected && broken <= 10, "{broken} of {selected} broken with {rows} texts");
+            assert!(covered >= selected * 95 / 100, "{covered} of {selected} coverages with {rows} texts");
         }
     }
 
@@ -155,7 +158,10 @@ mod tests {
         };
         // A tenth is wrong; without an error 102 answers prove .95 at a level of .05 / 9.
         assert!((0.85..0.9).contains(&most) && needed == 102, "{most}, {needed}");
-        assert_eq!(refused(&wrong, 0.85).map(|found| (found.probability, found.answered)).ok(), Some((0.0, 1000)));
+        assert_eq!(
+            refused(&wrong, 0.85).map(|threshold| (threshold.probability, threshold.answered)).ok(),
+            Some((0.0, 1000))
+        );
         assert!(matches!(refused(&[], 0.5), Err(Error::Accuracy { rows: 0, .. })));
         for bad in [0.0, 1.0, f64::NAN, -1.0] {
             assert!(matches!(refused(&wrong, bad), Err(Error::Argument { .. })));

@@ -6,75 +6,97 @@ use crate::error::{Error, Result};
 use crate::evaluation::stages::Stages;
 use crate::outputs::{Outputs, f1};
 
-/// Type of the guarantee.
+/// Statistical guarantee with which a risk stays below its limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Guarantee {
-    /// The bound holds with at least this probability over the random draw of the calibration texts. The probability
-    /// lies between 0 and 1, both excluded.
+    /// Guarantee with a confidence: the bound holds with at least this probability over the random draw of the
+    /// calibration texts. The probability lies between 0 and 1, both excluded.
     Confidence(f64),
-    /// The bound holds on average over draws of the calibration texts. The loss of a text is made monotone: its loss at
-    /// a threshold is the largest of its losses at this and all lower thresholds.
+    /// Guarantee in expectation: the bound holds on average over draws of the calibration texts. The loss of a text is
+    /// made monotone: its loss at a threshold is the largest of its losses at this and all lower thresholds.
     Expectation,
-    /// The mean loss of the calibration texts plus this number of its standard errors, 0 or more, is at most the limit. By
-    /// the normal approximation, 1 corresponds to a confidence of .84. One more text counts, with a loss of .12, since a few
-    /// texts without a loss prove little. Needs the fewest texts; the bound is not exact.
+    /// Approximate guarantee: the mean loss of the calibration texts plus this number of standard errors, 0 or more, is
+    /// at most the limit. By the normal approximation, 1 standard error corresponds to a confidence of .84. One more
+    /// text with a loss of .12 is added, since a few texts without a loss prove little. This guarantee needs the fewest
+    /// texts, but the bound is not exact.
     StandardErrors(f64),
 }
 
-/// A promise: an upper limit on a risk, with the type of its guarantee.
+/// Upper limit on a risk, such as the loss of accuracy, with the statistical guarantee that it must have.
+///
+/// # Examples
+/// The cheapest threshold at which at most a tenth of the predictions differ from the full model's, with a confidence
+/// of 90 %:
+///
+/// ```
+/// use dht_dynamic::evaluation::{Calibration, Guarantee, Promise, Risk, Stages};
+/// use dht_dynamic::{LogProbabilities, router::LeavingRule};
+///
+/// // 200 texts; both stages predict the same class.
+/// let table = |p: f64| LogProbabilities::new(2, [p.ln(), (1.0 - p).ln()].repeat(200));
+/// let flops = vec![vec![10; 200], vec![100; 200]];
+/// let stages = Stages::new(&[table(0.8)?, table(0.99)?], flops, LeavingRule::Confidence)?;
+///
+/// let promise = Promise { risk: Risk::Disagreement, most: 0.1, guarantee: Guarantee::Confidence(0.9) };
+/// let calibration = Calibration { stages: &stages, full: &[0; 200], labels: None };
+/// let promised = promise.control(calibration, &[0.0, 0.3])?;
+/// assert_eq!((promised.threshold, promised.flops), (0.3, 2_000));
+/// assert!(promised.bound <= 0.1);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Promise {
-    /// The bounded risk.
+    /// Risk that is bounded.
     pub risk: Risk,
-    /// The limit, above 0 and below 1; .01 is one percentage point.
+    /// Upper limit of the risk, above 0 and below 1; .01 is one percentage point.
     pub most: f64,
-    /// The type of the guarantee.
+    /// Statistical guarantee of the limit.
     pub guarantee: Guarantee,
 }
 
-/// Answers to calibration texts.
+/// Answers of the dynamic model and of the full model to the calibration texts, with the labels.
 #[derive(Debug, Clone, Copy)]
 pub struct Calibration<'a> {
-    /// The stages of the dynamic model.
+    /// Answers of the dynamic model at each of its stages.
     pub stages: &'a Stages,
-    /// The class that the full model predicts for each text; for several labels 0 or 1 for each label, text after text.
+    /// Class that the full model predicts for each text. For several labels, 0 or 1 for each label, text after text.
     pub full: &'a [u32],
-    /// The labels of the texts, where the risk needs them, in the same form.
+    /// Labels of the texts in the same form as `full`; required if the risk is [`Risk::AccuracyLoss`].
     pub labels: Option<&'a [u32]>,
 }
 
-/// A threshold that keeps a [promise](Promise), with its cost on the calibration texts.
+/// Threshold that keeps a [promise](Promise), with its risk and its cost on the calibration texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Promised {
-    /// The threshold, for [`DynamicModel::set_speed`](crate::DynamicModel::set_speed).
+    /// Threshold, for [`DynamicModel::set_speed`](crate::DynamicModel::set_speed).
     pub threshold: f64,
-    /// The risk of the calibration texts at this threshold.
+    /// Risk at this threshold, measured on the calibration texts.
     pub observed: f64,
-    /// The smallest limit that holds at this threshold, with the same guarantee.
+    /// Smallest limit that could be promised at this threshold with the same guarantee.
     pub bound: f64,
-    /// FLOPs of the calibration texts at this threshold.
+    /// FLOPs of all calibration texts at this threshold.
     pub flops: u64,
-    /// The number of calibration texts.
+    /// Number of calibration texts.
     pub rows: usize,
 }
 
 impl Promise {
     /// Selects the cheapest of `thresholds` that keeps the promise. Thresholds ascend, so the most expensive is first. They
-    /// must not depend on the calibration texts; the thresholds of a [report](crate::accelerate::Report::curve) come from
-    /// other texts.
+    /// must not depend on the calibration texts. The speeds of a [report](crate::accelerate::Report::curve) are
+    /// suitable, since they come from other texts.
     ///
     /// # Errors
-    /// * [`Error::Argument`] for a limit or a confidence out of range, thresholds that do not ascend, missing labels where
-    ///   the risk needs them, and lists whose length is not the number of calibration texts.
+    /// * [`Error::Argument`] if the limit or the confidence is out of range, or the thresholds do not ascend.
+    /// * [`Error::Argument`] if labels that the risk requires are missing, or `full` or `labels` has the wrong length.
     /// * [`Error::Promise`] if the promise cannot be proved even at the most expensive threshold. The error has the number
-    ///   of texts that would suffice, and the limit that these texts prove.
+    ///   of texts that would suffice, and the limit that the calibration texts prove.
     pub fn control(self, calibration: Calibration<'_>, thresholds: &[f64]) -> Result<Promised> {
         check(self, &calibration, thresholds)?;
         let Calibration { stages, full, labels } = calibration;
         let rows = stages.rows();
         let mut worst = vec![f64::NEG_INFINITY; rows];
-        let mut kept: Option<(f64, Vec<f64>, f64, u64)> = None;
+        let mut accepted: Option<(f64, Vec<f64>, f64, u64)> = None;
         for &threshold in thresholds {
             let at = stages.at(threshold);
             let losses = match self.risk {
@@ -88,44 +110,44 @@ impl Promise {
                 Guarantee::Expectation => worst.clone(),
             };
             if !keeps(Losses::new(&counted), self) {
-                if kept.is_none() {
+                if accepted.is_none() {
                     let (own, most) = (Losses::new(&counted), self.most);
                     return Err(Error::Promise { most, rows, needed: rows_needed(own, self), least: bound(own, self) });
                 }
                 break;
             }
-            kept = Some((threshold, counted, observed, at.flops));
+            accepted = Some((threshold, counted, observed, at.flops));
         }
-        let Some((threshold, counted, observed, flops)) = kept else {
+        let Some((threshold, counted, observed, flops)) = accepted else {
             return Err(Error::argument("thresholds", "at least one, ascending", "none"));
         };
         Ok(Promised { threshold, observed, bound: bound(Losses::new(&counted), self), flops, rows })
     }
 
-    /// Returns whether the losses of some texts prove this promise.
+    /// Returns whether the losses of the texts prove this promise.
     pub(crate) fn holds_for(self, losses: &[f64]) -> bool {
         keeps(Losses::new(losses), self)
     }
 }
 
-/// The loss of each text that is counted by its answers.
-fn losses_of(risk: Risk, outputs: Outputs, found: &[u32], full: &[u32], labels: Option<&[u32]>) -> Vec<f64> {
+/// Computes the loss of each text from its answers: the loss of accuracy or the disagreement.
+fn losses_of(risk: Risk, outputs: Outputs, answers: &[u32], full: &[u32], labels: Option<&[u32]>) -> Vec<f64> {
     let texts = |answers: &'_ [u32]| answers.chunks_exact(outputs.decisions()).map(<[u32]>::to_vec).collect::<Vec<_>>();
-    let score = |found: &[u32], truth: &[u32]| match outputs {
-        Outputs::Classes(_) => f64::from(u8::from(found == truth)),
-        Outputs::Labels(_) => f1(found, truth).unwrap_or(1.0),
+    let score = |answer: &[u32], truth: &[u32]| match outputs {
+        Outputs::Classes(_) => f64::from(u8::from(answer == truth)),
+        Outputs::Labels(_) => f1(answer, truth).unwrap_or(1.0),
     };
-    let (found, full) = (texts(found), texts(full));
+    let (answers, full) = (texts(answers), texts(full));
     match (risk, labels) {
         (Risk::AccuracyLoss, Some(labels)) => {
-            let rows = found.iter().zip(&full).zip(texts(labels));
-            rows.map(|((found, full), truth)| score(full, &truth) - score(found, &truth)).collect()
+            let rows = answers.iter().zip(&full).zip(texts(labels));
+            rows.map(|((answer, full), truth)| score(full, &truth) - score(answer, &truth)).collect()
         }
-        _ => found.iter().zip(&full).map(|(found, full)| f64::from(u8::from(found != full))).collect(),
+        _ => answers.iter().zip(&full).map(|(answer, full)| f64::from(u8::from(answer != full))).collect(),
     }
 }
 
-/// Returns whether the losses prove a promise.
+/// Returns whether the losses of calibration texts prove a promise.
 fn keeps(losses: Losses<'_>, promise: Promise) -> bool {
     match promise.guarantee {
         Guarantee::Confidence(confidence) => {
@@ -137,7 +159,7 @@ fn keeps(losses: Losses<'_>, promise: Promise) -> bool {
     }
 }
 
-/// The smallest limit that these losses prove.
+/// Smallest limit that the losses prove with the guarantee of a promise.
 fn bound(losses: Losses<'_>, promise: Promise) -> f64 {
     match promise.guarantee {
         Guarantee::Confidence(confidence) => losses.upper_bound(promise.risk, 1.0 - confidence),
@@ -146,8 +168,8 @@ fn bound(losses: Losses<'_>, promise: Promise) -> f64 {
     }
 }
 
-/// The number of texts with the same distribution of losses that would prove the promise. `None` if the observed risk
-/// is not below the limit, or too close to it.
+/// Number of texts that would prove the promise if their losses had the same distribution. `None` if the observed risk
+/// is not below the limit, or is too close to it.
 fn rows_needed(losses: Losses<'_>, promise: Promise) -> Option<usize> {
     const MOST: usize = 2_000_000;
     let enough_are = |rows: usize| keeps(losses.repeated(rows), promise);

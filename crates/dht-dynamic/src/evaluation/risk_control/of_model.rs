@@ -1,4 +1,4 @@
-//! Risk control of a dynamic model.
+//! Selection of a dynamic model's speed by risk control.
 
 use dht_transformer::EncodedDataset;
 use dht_transformer::train::metrics::LabelThresholds;
@@ -10,18 +10,19 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 use crate::outputs::truth_of;
 
-/// The answers that a table stands for.
+/// Function that computes the answers from a table of log-probabilities.
 type Decide<'a> = &'a dyn Fn(&LogProbabilities) -> Vec<u32>;
 
 impl DynamicModel {
-    /// Returns the model at the cheapest of `speeds` (ascending) that keeps a [promise](Promise) against its own
-    /// last exit without stacking. Each calibration text runs all layers once. The speeds must not depend on the
-    /// calibration texts: use the speeds of the [report](crate::accelerate::Report::curve).
+    /// Returns the model at the cheapest of the ascending `speeds` that keeps a [promise](Promise), with the evidence
+    /// for it. The full model of the promise is the last exit without stacking. Each calibration text runs all layers
+    /// once. The speeds must not depend on the calibration texts: use the speeds of the
+    /// [report](crate::accelerate::Report::curve).
     ///
     /// # Errors
-    /// [`Error::SeenTexts`] where the [model was fitted on](Self::seen_texts) some of the calibration texts;
-    /// [`Error::Argument`] for a model whose router follows no [rule](crate::Router::rule); as [`Promise::control`]; errors of
-    /// the encoder.
+    /// * [`Error::SeenTexts`] if the [model was fitted on](Self::seen_texts) some of the calibration texts.
+    /// * [`Error::Argument`] if the model's router follows no [rule](crate::Router::rule).
+    /// * As [`Promise::control`]; errors of the encoder.
     pub fn with_promise(
         &self,
         promise: Promise,
@@ -32,10 +33,12 @@ impl DynamicModel {
         self.promised(promise, calibration, (speeds, batch_size), &LogProbabilities::labels)
     }
 
-    /// As [`with_promise`](Self::with_promise), for a model of several labels whose labels apply from these thresholds on.
+    /// Returns the cheapest model that keeps a promise, as [`with_promise`](Self::with_promise) does, for several
+    /// labels with thresholds of their own. A label applies if its probability is at least its threshold.
     ///
     /// # Errors
-    /// As [`with_promise`](Self::with_promise); [`Error::Transformer`] for thresholds of another number of labels.
+    /// As [`with_promise`](Self::with_promise); [`Error::Transformer`] if the number of thresholds is not the
+    /// number of labels.
     pub fn with_promise_for(
         &self,
         promise: Promise,

@@ -1,17 +1,17 @@
-//! p-values of the hypothesis that a risk is not below a limit.
+//! p-values and upper bounds of a risk, from the losses of calibration texts.
 
 use super::risk::Risk;
 
 /// Number of bisection steps for a bound.
 const STEPS: usize = 30;
-/// The largest bet, as a share of the bet at which a single loss would take all wealth.
+/// Largest bet, as a share of the bet at which a single loss would take all wealth.
 const LARGEST: f64 = 0.75;
-/// The loss of one more text, beyond the observed ones.
+/// Loss of the one text that [`Losses::with_errors`] adds to the observed texts.
 const UNSEEN: f64 = 0.12;
-/// The prior variance, which counts as much as one observed loss.
+/// Prior variance of the losses, with the weight of one observed loss.
 const PRIOR_VARIANCE: f64 = 0.25;
 
-/// Losses from −1 to 1, in the order of the texts. For more rows than values, the values repeat.
+/// Losses of texts, between −1 and 1, in the order of the texts. If there are more rows than values, the values repeat.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Losses<'a> {
     values: &'a [f64],
@@ -23,7 +23,7 @@ impl<'a> Losses<'a> {
         Self { values, rows: values.len() }
     }
 
-    /// Repeats the losses up to this number of texts.
+    /// Repeats the losses until there are `rows` texts.
     pub(super) fn repeated(self, rows: usize) -> Self {
         Self { rows, ..self }
     }
@@ -45,7 +45,7 @@ impl<'a> Losses<'a> {
         self.sum() / self.rows.max(1) as f64
     }
 
-    /// The mean of these losses and one more, and this number of standard errors above it.
+    /// Mean loss plus `errors` standard errors. Both include one more text with the loss [`UNSEEN`].
     pub(super) fn with_errors(self, errors: f64) -> f64 {
         let (rows, values) = (self.rows.max(1) as f64, self.values.len().max(1) as f64);
         let mean = (self.sum() + UNSEEN) / (rows + 1.0);
@@ -54,20 +54,21 @@ impl<'a> Losses<'a> {
         mean + errors * (variance / (rows + 1.0)).sqrt()
     }
 
-    /// The conformal risk, (n·R̂ + 1)/(n + 1).
+    /// Conformal risk (n·R̂ + 1)/(n + 1), where R̂ is the mean of the n losses.
     pub(super) fn conformal(self) -> f64 {
         (self.sum() + 1.0) / (self.rows as f64 + 1.0)
     }
 
-    /// p-value, or an upper bound on it: the probability that a risk of `most` or more gives losses as low as these.
-    /// `delta` is the level of the test.
+    /// p-value of the hypothesis that the risk is `most` or more, or an upper bound on the p-value. `delta` is the
+    /// level of the test.
     ///
-    /// For disagreement, a proportion, the p-value is the exact binomial tail P(Bin(n, most) ≤ lost).
+    /// Disagreement is a proportion, so its p-value is the exact binomial tail P(Bin(n, most) ≤ number of losses).
     ///
-    /// The other losses of a text lie between −1 and 1. A gambler bets on each text, using only the texts before it, that
-    /// the mean loss is below `most`; the p-value is the reciprocal of the gambler's largest wealth. The wealth is Π
-    /// (1 + bᵢ·(most − lossᵢ)), a supermartingale if the risk is `most` or more (Waudby-Smith and Ramdas 2024, with the
-    /// predictable plug-in bets bᵢ = √(2·ln(1/δ)/(n·σ̂²ᵢ₋₁))).
+    /// The losses of the other risks lie between −1 and 1, and are tested by betting (Waudby-Smith and Ramdas 2024). A
+    /// gambler bets on each text that the mean loss is below `most`, and each bet depends only on the texts before it.
+    /// The wealth is Π (1 + bᵢ·(most − lossᵢ)), a supermartingale if the risk is `most` or more. The bets are the
+    /// predictable plug-in bets bᵢ = √(2·ln(1/δ)/(n·σ̂²ᵢ₋₁)). The p-value is the reciprocal of the gambler's largest
+    /// wealth.
     pub(super) fn p_value(self, risk: Risk, most: f64, delta: f64) -> f64 {
         match risk {
             Risk::Disagreement => self.binomial_tail(most),
@@ -97,7 +98,7 @@ impl<'a> Losses<'a> {
             let bet = (aim * seen / squares).sqrt().min(LARGEST * ruin);
             wealth *= 1.0 + bet * (most - loss);
             largest = largest.max(wealth);
-            // A larger wealth is as good as certainty.
+            // Stop before the wealth overflows: the p-value is practically 0.
             if wealth > 1e300 {
                 break;
             }

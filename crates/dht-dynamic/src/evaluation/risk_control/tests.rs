@@ -64,22 +64,22 @@ fn a_risk_promise_holds_at_its_confidence_near_the_least_cost() {
         let (mut broken, mut flops) = (0, 0.0);
         for _ in 0..300 {
             let world = World::draw(2_000, &mut rng);
-            let found = promise(risk, most, 0.9).control(world.calibration(), &thresholds()).unwrap();
-            assert!(found.bound <= most && found.observed <= found.bound && found.rows == 2_000);
+            let promised = promise(risk, most, 0.9).control(world.calibration(), &thresholds()).unwrap();
+            assert!(promised.bound <= most && promised.observed <= promised.bound && promised.rows == 2_000);
             let truth = match risk {
-                Risk::AccuracyLoss | Risk::Regret => World::accuracy_loss(found.threshold),
-                // Whoever leaves differs where exactly one of both is right: p·.1 + (1 − p)·.9.
+                Risk::AccuracyLoss | Risk::Regret => World::accuracy_loss(promised.threshold),
+                // A text that stops early differs if exactly one of both models is right: p·.1 + (1 − p)·.9.
                 Risk::Disagreement => {
-                    let t = found.threshold;
+                    let t = promised.threshold;
                     2.0 * (0.1 * (t - t * t / 2.0) + 0.9 * t * t / 2.0)
                 }
             };
             broken += u32::from(truth > most);
-            flops += found.flops as f64 / (300.0 * 2_000.0 * 100.0);
+            flops += promised.flops as f64 / (300.0 * 2_000.0 * 100.0);
         }
         // A tenth may be; with 300 draws three standard errors are .05.
         assert!(f64::from(broken) / 300.0 < 0.15, "{risk:?}: {broken} of 300");
-        // At the limit itself t is .2732 or .25, and a share of 1 − 2t goes on.
+        // At the limit itself t is .2732 or .25, and a share of 1 − 2t continues to the second stage.
         let least = if risk == Risk::AccuracyLoss { 1.0 - 2.0 * 0.2732 } else { 0.5 };
         assert!(flops > least - 0.02 && flops < least + 0.15, "{risk:?}: {flops}, at least {least}");
     }
@@ -92,8 +92,8 @@ fn in_expectation_the_limit_holds_on_the_mean() {
     for _ in 0..300 {
         let world = World::draw(200, &mut rng);
         let expected = Promise { risk: Risk::Disagreement, most, guarantee: Guarantee::Expectation };
-        let found = expected.control(world.calibration(), &thresholds()).unwrap();
-        let t = found.threshold;
+        let promised = expected.control(world.calibration(), &thresholds()).unwrap();
+        let t = promised.threshold;
         mean += 2.0 * (0.1 * (t - t * t / 2.0) + 0.9 * t * t / 2.0) / 300.0;
     }
     assert!(mean <= most && mean > 0.07, "{mean}");
@@ -132,7 +132,7 @@ fn draw(rng: &mut ChaCha8Rng, count: usize, sharpness: f64) -> (Stages, Vec<u32>
 
 fn accuracy(stages: &Stages, labels: &[u32], threshold: f64) -> f64 {
     let at = stages.at(threshold).labels;
-    at.iter().zip(labels).filter(|(found, label)| found == label).count() as f64 / labels.len() as f64
+    at.iter().zip(labels).filter(|(answer, label)| answer == label).count() as f64 / labels.len() as f64
 }
 
 #[test]
@@ -164,9 +164,9 @@ fn a_default_speed_of_few_rows_loses_little_on_others() {
             let thresholds = stages.thresholds(100);
             let full = stages.at(0.0).labels;
             let calibration = Calibration { stages: &stages, full: &full, labels: None };
-            let found = risk.control(calibration, &thresholds).unwrap();
-            losses.push(lost(found.threshold));
-            flops += found.flops;
+            let promised = risk.control(calibration, &thresholds).unwrap();
+            losses.push(lost(promised.threshold));
+            flops += promised.flops;
             let own = accuracy(&stages, &labels, 0.0);
             let highest = thresholds.iter().rev().find(|threshold| accuracy(&stages, &labels, **threshold) >= own);
             lucky.push(lost(*highest.unwrap()));
@@ -182,19 +182,19 @@ fn a_default_speed_of_few_rows_loses_little_on_others() {
 fn too_few_texts_for_a_promise_report_how_many_it_needs() {
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let world = World::draw(100, &mut rng);
-    let wanted = promise(Risk::Disagreement, 0.01, 0.95);
-    let refused = wanted.control(world.calibration(), &thresholds());
+    let disagreement = promise(Risk::Disagreement, 0.01, 0.95);
+    let refused = disagreement.control(world.calibration(), &thresholds());
     let Err(Error::Promise { most, rows, needed: Some(needed), least }) = refused else { panic!("{refused:?}") };
     assert_eq!((most, rows), (0.01, 100));
     // Without any loss ln .05 / ln .99 = 298.07 texts show it; 1 − .05^(1/100) = .0295 is what a hundred show.
     assert!((298..303).contains(&needed) && (least - 0.0295).abs() < 1e-3, "{needed} {least}");
-    let message = wanted.control(world.calibration(), &thresholds()).unwrap_err().to_string();
+    let message = disagreement.control(world.calibration(), &thresholds()).unwrap_err().to_string();
     assert!(message.contains("100 texts") && message.contains("texts, or a limit of at least 0.0295"), "{message}");
     let enough = World::draw(needed, &mut rng);
-    wanted.control(enough.calibration(), &thresholds()).unwrap();
+    disagreement.control(enough.calibration(), &thresholds()).unwrap();
     promise(Risk::Disagreement, least + 1e-6, 0.95).control(world.calibration(), &thresholds()).unwrap();
     // A first threshold that loses more than allowed needs other thresholds, not more texts.
-    let refused = wanted.control(world.calibration(), &[0.5]);
+    let refused = disagreement.control(world.calibration(), &[0.5]);
     assert!(matches!(refused, Err(Error::Promise { needed: None, .. })), "{refused:?}");
 }
 

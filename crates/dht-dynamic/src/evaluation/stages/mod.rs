@@ -1,5 +1,4 @@
-//! Stages that a text passes until one of them is confident. The result at any threshold is computed from stored
-//! answers.
+//! Answers of all exits of a model, from which the accuracy and cost at any threshold are computed.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod stages;

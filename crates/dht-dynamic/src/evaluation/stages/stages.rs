@@ -1,5 +1,4 @@
-//! Stages that a text passes until one of them is confident. The result at any threshold is computed from stored
-//! answers.
+//! Stages of a model: the exits that a text passes until one of them is confident.
 
 use dht_transformer::EncodedDataset;
 
@@ -10,45 +9,64 @@ use crate::model::DynamicModel;
 use crate::outputs::Outputs;
 use crate::router::LeavingRule;
 
-/// The answers of several stages to the same rows, and the cost of each row for each stage where it may stop.
+/// Stored answers and costs of every exit of a model, from which the result at any threshold is computed.
 ///
-/// A row leaves at the first stage whose answer has an uncertainty below the threshold, otherwise at the last stage. A
-/// whole curve of accuracy against cost therefore needs no further pass through a model.
+/// A stage is the n-gram exit or an exit after a layer. A row stops at the first stage whose answer has an uncertainty
+/// below the threshold, otherwise at the last stage. A whole curve of accuracy against cost therefore needs only one
+/// pass through the model.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::{LogProbabilities, evaluation::Stages, router::LeavingRule};
+///
+/// // Two stages, two rows, two classes.
+/// let table = |rows: [f64; 2]| LogProbabilities::new(2, rows.iter().flat_map(|p| [p.ln(), (1.0 - p).ln()]).collect());
+/// let tables = [table([0.95, 0.6])?, table([0.9, 0.1])?];
+/// let flops = vec![vec![10, 10], vec![100, 100]];
+/// let stages = Stages::new(&tables, flops, LeavingRule::Confidence)?;
+///
+/// // The first row is confident enough for the first stage, the second is not.
+/// let result = stages.at(0.2);
+/// assert_eq!((result.stages, result.labels, result.flops), (vec![0, 1], vec![0, 1], 110));
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stages {
-    /// The decisions that make up an answer.
+    /// Type of the answers: one class, or several labels.
     outputs: Outputs,
-    /// The answer to each decision, row after row, by stage: the predicted class, or 0 or 1 for each label.
+    /// Answers by stage, row after row: the predicted class, or 0 or 1 for each label.
     labels: Vec<Vec<u32>>,
-    /// The score that a stage's answers are expected to lose by the last stage's probabilities, by stage and row.
+    /// Expected loss of score if a row stops at a stage, by stage and row. The expectation is over the last stage's
+    /// probabilities.
     regrets: Vec<Vec<f64>>,
-    /// The uncertainty by stage and row.
+    /// Uncertainty of the answers, by stage and row.
     uncertainties: Vec<Vec<f64>>,
-    /// FLOPs of each row if it stops at a stage, by stage and row.
+    /// FLOPs of a row that stops at a stage, by stage and row.
     flops: Vec<Vec<u64>>,
     /// FLOPs of each row at threshold 0.
     full_flops: Vec<u64>,
 }
 
-/// The stage where each row stops at a threshold, with the answers and the cost.
+/// Stage at which each row stops, with the answers and the total cost.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Staged {
-    /// The predicted class of each row, at the stage where it left. For several labels, 0 or 1 for each label of the first
-    /// row, then of the second.
+    /// Predicted class of each row. For several labels, 0 or 1 for each label of the first row, then of the second row,
+    /// and so on.
     pub labels: Vec<u32>,
-    /// The stage where each row left.
+    /// Index of the stage at which each row stops.
     pub stages: Vec<usize>,
     /// FLOPs of all rows.
     pub flops: u64,
 }
 
 impl Stages {
-    /// Builds stages from their log-probabilities and the FLOPs of each row by the stage where it leaves. These FLOPs
-    /// include the earlier stages.
+    /// Builds stages from their log-probabilities. `flops` has, by stage and row, the FLOPs of a row that stops at this
+    /// stage, the earlier stages included.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no stages, and for stages that differ in the number of rows or classes.
+    /// * [`Error::Argument`] if there are no stages.
+    /// * [`Error::Shape`] if the stages differ in the number of rows or classes, or `flops` has other sizes.
     pub fn new(stages: &[LogProbabilities], flops: Vec<Vec<u64>>, rule: LeavingRule) -> Result<Self> {
         let Some(first) = stages.first() else { return Err(Error::argument("stages", "at least 1", 0)) };
         let shape = |stage: &LogProbabilities| format!("{} rows of {}", stage.len(), stage.outputs());
@@ -70,8 +88,8 @@ impl Stages {
         Ok(Self { outputs: first.outputs(), labels, regrets, uncertainties, flops, full_flops })
     }
 
-    /// The stages of a model, as [`DynamicModel::stage_log_probabilities`] reads them, with the [rule](crate::Router::rule) of its
-    /// router. If the router has no rule, the stages use the default rule, the confidence.
+    /// Computes the stages of a model with the [rule](crate::Router::rule) of its router. If the router has no rule,
+    /// the stages use the confidence, the default rule. See [`DynamicModel::stage_log_probabilities`].
     ///
     /// # Errors
     /// As [`DynamicModel::stage_log_probabilities`].
@@ -79,46 +97,47 @@ impl Stages {
         Self::of_answers(model, data, &model.stage_log_probabilities(data, batch_size)?)
     }
 
-    /// The stages of a model, from the answers of its stages to these texts, as [`of_model`](Self::of_model).
+    /// Builds the stages of a model as [`of_model`](Self::of_model) does, from answers that were already computed.
     ///
     /// # Errors
-    /// [`Error::Argument`] for answers to other texts, or of other stages.
+    /// [`Error::Argument`] if there are no answers; [`Error::Shape`] if their stages or rows do not fit the model and
+    /// the texts.
     pub fn of_answers(model: &DynamicModel, data: &EncodedDataset, stages: &[LogProbabilities]) -> Result<Self> {
         let rule = model.router().rule().unwrap_or_default();
         let full_flops = model.full_stage_flops(data);
         Ok(Self { full_flops, ..Self::new(stages, model.stage_flops(data), rule)? })
     }
 
-    /// Replaces the answers of the stages by those that `decide` reads from their tables.
+    /// Replaces the answers of the stages by the answers that `decide` computes from their log-probabilities.
     pub(crate) fn decided(self, stages: &[LogProbabilities], decide: &dyn Fn(&LogProbabilities) -> Vec<u32>) -> Self {
         Self { labels: stages.iter().map(decide).collect(), ..self }
     }
 
-    /// The number of stages.
+    /// Number of stages.
     pub fn count(&self) -> usize {
         self.labels.len()
     }
 
-    /// The decisions that make up the answer to a row.
+    /// Type of the answers: one class, or several labels.
     pub fn outputs(&self) -> Outputs {
         self.outputs
     }
 
-    /// The number of rows.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.full_flops.len()
     }
 
-    /// The answers of a stage to a row.
+    /// Answer of one stage to one row: a class, or 0 or 1 for each label.
     fn answers(&self, stage: usize, row: usize) -> &[u32] {
         let decisions = self.outputs.decisions();
         &self.labels[stage][row * decisions..(row + 1) * decisions]
     }
 
-    /// Selects some of the rows, in this order; a row may occur several times.
+    /// Returns the stages of the rows `rows`, in this order; a row may occur several times.
     ///
     /// # Panics
-    /// For a row that does not exist.
+    /// When a row does not exist.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
         fn pick<T: Copy>(table: &[Vec<T>], rows: &[usize]) -> Vec<Vec<T>> {
@@ -139,7 +158,7 @@ impl Stages {
     /// Replaces the answers of the last stage by the answers of the full model without stacking.
     ///
     /// # Errors
-    /// [`Error::Argument`] for another number of rows.
+    /// [`Error::Shape`] if the number of answers is wrong.
     pub fn with_last_answers(mut self, labels: Vec<u32>) -> Result<Self> {
         let expected = self.rows() * self.outputs.decisions();
         match self.labels.last_mut() {
@@ -149,9 +168,11 @@ impl Stages {
         Ok(self)
     }
 
-    /// The rows at a threshold. At threshold 0, all rows leave at the last stage, and for the stages
-    /// [of a model](Self::of_model) the exits before it cost nothing, since they are not computed. Above 1, each row leaves
-    /// at the first stage with a finite uncertainty (the patience rule has infinite ones).
+    /// Computes the stages, answers and cost of the rows at a threshold.
+    ///
+    /// At threshold 0, all rows stop at the last stage. For the stages [of a model](Self::of_model), the exits before
+    /// the last then cost nothing, since they are not computed. Above 1, each row stops at the first stage with a
+    /// finite uncertainty; only the patience rule has infinite uncertainties.
     pub fn at(&self, threshold: f64) -> Staged {
         let last = self.labels.len() - 1;
         if threshold == 0.0 {
@@ -161,11 +182,11 @@ impl Stages {
         self.leaving_at((0..self.rows()).map(|row| sure(row).unwrap_or(last)).collect())
     }
 
-    /// The rows when each leaves at a given stage, for example a stage that another method selected or that was drawn
-    /// at random.
+    /// Computes the answers and cost if each row stops at its stage in `stages`, for example at a stage that another
+    /// method selected or that was drawn at random.
     ///
     /// # Panics
-    /// For another number of rows, or a stage that does not exist.
+    /// When the number of stages is not the number of rows, or a stage does not exist.
     pub fn leaving_at(&self, stages: Vec<usize>) -> Staged {
         assert_eq!(stages.len(), self.rows(), "a stage for each row");
         let rows = || stages.iter().enumerate();
@@ -176,9 +197,9 @@ impl Stages {
         }
     }
 
-    /// Thresholds that separate rows, ascending. The list begins with 0 (all rows at the last stage), ends with 1, and
-    /// has at most `count` thresholds in between. Each of these lies between the uncertainties of two rows, so that
-    /// rounding does not matter.
+    /// Candidate thresholds at which the stages of rows change, ascending. The list begins with 0 (all rows at the last
+    /// stage), ends with 1, and has at most `count` thresholds in between. Each inner threshold lies midway between two
+    /// uncertainties, so that rounding does not matter.
     pub fn thresholds(&self, count: usize) -> Vec<f64> {
         let before_last = &self.uncertainties[..self.uncertainties.len() - 1];
         let mut known: Vec<f64> = before_last.iter().flatten().copied().filter(|value| value.is_finite()).collect();
@@ -193,7 +214,7 @@ impl Stages {
         thresholds
     }
 
-    /// FLOPs of each row at a threshold.
+    /// FLOPs of each row at a threshold, where `at` is the result of [`at`](Self::at) for this threshold.
     pub fn row_flops(&self, threshold: f64, at: &Staged) -> Vec<u64> {
         match threshold {
             0.0 => self.full_flops.clone(),
@@ -201,21 +222,22 @@ impl Stages {
         }
     }
 
-    /// The [regret](crate::evaluation::Risk::Regret) of each row if it leaves at this stage.
+    /// Expected loss of accuracy of each row if it stops at its stage in `stages`: its
+    /// [regret](crate::evaluation::Risk::Regret).
     pub(crate) fn regrets(&self, stages: &[usize]) -> Vec<f64> {
         stages.iter().enumerate().map(|(row, stage)| self.regrets[*stage][row]).collect()
     }
 
-    /// The smallest of `thresholds` (ascending) at which the rows cost at most `flops`; `None` where all cost more.
+    /// Smallest of the ascending `thresholds` at which all rows together cost at most `flops`; `None` if there is none.
     pub fn within(&self, flops: f64, thresholds: &[f64]) -> Option<f64> {
         thresholds.iter().copied().find(|threshold| self.at(*threshold).flops as f64 <= flops)
     }
 }
 
 impl DynamicModel {
-    /// The log-probabilities of every row at each stage of the model, in one pass through all layers. The first stage is the
-    /// n-gram exit, if there is one. The other stages are the exits, each combined with the n-gram exit by its
-    /// [weights](Stacker).
+    /// Computes the log-probabilities of every row at each stage of the model, in one pass through all layers. The
+    /// first stage is the n-gram exit, if there is one. The other stages are the exits, each combined with the n-gram
+    /// exit by its [weights](Stacker).
     ///
     /// # Errors
     /// As [`ExitModel::exit_log_probabilities`](crate::ExitModel::exit_log_probabilities).
@@ -223,11 +245,12 @@ impl DynamicModel {
         self.stacked(data, self.model().exit_log_probabilities(data, batch_size)?)
     }
 
-    /// The stages of the model, from answers that its exits gave to these texts
-    /// ([`ExitModel::exit_log_probabilities`](crate::ExitModel::exit_log_probabilities)): the n-gram exit, if there is one, and the exits, each combined with it.
+    /// Computes the log-probabilities of every row at each stage from the answers `exits` of the model's exits
+    /// ([`ExitModel::exit_log_probabilities`](crate::ExitModel::exit_log_probabilities)). If there is an n-gram exit,
+    /// it is the first stage, and each other exit is combined with it.
     ///
     /// # Errors
-    /// [`Error::Argument`] for answers to other texts or of another number of exits; errors of the n-gram exit.
+    /// [`Error::Shape`] if the number of exits or of rows is wrong; errors of the n-gram exit.
     pub fn stacked(&self, data: &EncodedDataset, exits: Vec<LogProbabilities>) -> Result<Vec<LogProbabilities>> {
         let (own, rows) = (self.model().exits().len(), data.len());
         if exits.len() != own || exits.iter().any(|exit| exit.len() != rows) {
@@ -241,7 +264,7 @@ impl DynamicModel {
         Ok(std::iter::once(ngram).chain(stacked).collect())
     }
 
-    /// FLOPs of a text that leaves at each stage of the model, by stage and row. The earlier stages are included; router
+    /// FLOPs of each text that stops at a stage of the model, by stage and row. The earlier stages are included. Router
     /// FLOPs are excluded, since [`Stages`] has no router.
     pub fn stage_flops(&self, data: &EncodedDataset) -> Vec<Vec<u64>> {
         let exits = self.model().exit_flops(data);
@@ -253,7 +276,7 @@ impl DynamicModel {
         std::iter::once(ngram.clone()).chain(stacked).collect()
     }
 
-    /// FLOPs of each text at speed 0, where no exit between the n-gram exit and the last one is computed.
+    /// FLOPs of each text at speed 0, where only the n-gram exit and the last exit are computed.
     fn full_stage_flops(&self, data: &EncodedDataset) -> Vec<u64> {
         let layers = self.full_flops_of_each(data);
         match self.front() {

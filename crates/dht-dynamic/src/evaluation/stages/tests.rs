@@ -1,4 +1,4 @@
-//! Thresholds over stages.
+//! Tests of the results of stages at thresholds.
 
 use super::stages::*;
 use crate::log_probabilities::LogProbabilities;
@@ -29,7 +29,7 @@ fn rows_leave_at_the_first_stage_that_is_sure() {
     // The last stage gives .9 to class 0 and .1 to class 1, which the second row gets in between.
     let regrets = stages.regrets(&[0, 1, 2]);
     assert!(
-        regrets.iter().zip([0.0, 0.8, 0.0]).all(|(found, expected)| (found - expected).abs() < 1e-12),
+        regrets.iter().zip([0.0, 0.8, 0.0]).all(|(regret, expected)| (regret - expected).abs() < 1e-12),
         "{regrets:?}"
     );
 }
@@ -54,8 +54,8 @@ fn the_costliest_threshold_within_a_budget_is_found() {
     costs.dedup();
     assert_eq!(costs.len(), 5, "{costs:?}");
     for cost in costs {
-        let found = stages.within(cost as f64, &thresholds).unwrap();
-        assert_eq!(stages.at(found).flops, cost);
+        let threshold = stages.within(cost as f64, &thresholds).unwrap();
+        assert_eq!(stages.at(threshold).flops, cost);
     }
     assert_eq!(stages.within(2.0, &thresholds), None);
     assert!(stages.thresholds(2).len() <= 4);

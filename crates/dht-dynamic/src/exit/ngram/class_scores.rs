@@ -1,4 +1,4 @@
-//! The regressions of an n-gram classifier: features → log-probabilities of its answer.
+//! Regressions of an n-gram classifier: features → log-probabilities of its answer.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +12,10 @@ use crate::outputs::Outputs;
 #[serde(deny_unknown_fields)]
 pub(super) struct ClassScores {
     classes: usize,
-    /// The classes with training rows, ascending. The regression has these classes only. Labels are all present: one that
+    /// Classes with training rows, ascending. The regression has these classes only. Labels are all present: one that
     /// no row or every row has gets a small chance of the other answer.
     present: Vec<u32>,
-    /// The number of training rows.
+    /// Number of training rows.
     rows: usize,
     /// The regression; `None` where only one class has training rows.
     regression: Option<LinearModel>,
@@ -87,14 +87,14 @@ impl ClassScores {
         if self.regression.is_some() { features.flops(self.present.len()) } else { 0 }
     }
 
-    /// The log-probabilities of a row of features. Each class without training rows has the probability 1/(rows +
+    /// Log-probabilities of a row of features. Each class without training rows has the probability 1/(rows +
     /// classes).
     pub(super) fn log_probabilities(&self, features: &[(u32, f32)]) -> Vec<f64> {
         let of_present = self.regression.as_ref().map_or_else(|| vec![0.0], |fitted| fitted.scores(features));
         self.of_all_classes(&self.of_regression().of_scores(of_present))
     }
 
-    /// The log-probabilities of each row of a matrix, row after row.
+    /// Log-probabilities of each row of a matrix, row after row.
     pub(super) fn log_probabilities_of(&self, features: &FeatureMatrix) -> Result<Vec<f64>> {
         let of_present = match &self.regression {
             Some(fitted) => self.of_regression().of_scores(fitted.scores_of(features)?),

@@ -1,4 +1,4 @@
-//! A linear classifier on uni- and bigrams: no layers, almost no cost.
+//! Linear classifier on uni- and bigrams: no layers, almost no cost.
 
 mod contributions;
 
@@ -61,7 +61,7 @@ pub struct NgramClassifier {
     embedding: Option<EmbeddingHead>,
 }
 
-/// A fitted [`NgramClassifier`] with the results of its fit.
+/// Fitted [`NgramClassifier`] with the results of its fit.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct NgramFit {
@@ -157,7 +157,7 @@ impl NgramClassifier {
         Ok(Self { embedding, ..self })
     }
 
-    /// The log-probabilities of a batch.
+    /// Log-probabilities of a batch.
     ///
     /// # Errors
     /// None currently; as [`LogProbabilities::new`].
@@ -165,7 +165,7 @@ impl NgramClassifier {
         Ok(self.answers(batch)?.0)
     }
 
-    /// The log-probabilities of every row of a data set.
+    /// Log-probabilities of every row of a data set.
     ///
     /// # Errors
     /// As [`log_probabilities`](Self::log_probabilities).
@@ -187,7 +187,7 @@ impl NgramClassifier {
         2 * (features.len() * self.classes()) as u64 + self.embedding.as_ref().map_or(0, of_head)
     }
 
-    /// The answers to the texts of a batch, before any layer, and the FLOPs of each, two for each multiply-add.
+    /// Answers to the texts of a batch, before any layer, and the FLOPs of each, two for each multiply-add.
     ///
     /// # Errors
     /// [`Error::State`] for answers that are not finite.
@@ -242,7 +242,7 @@ impl NgramClassifier {
         self.vocabulary.len()
     }
 
-    /// The settings of the fit.
+    /// Settings of the fit.
     pub fn settings(&self) -> &NgramSettings {
         &self.settings
     }

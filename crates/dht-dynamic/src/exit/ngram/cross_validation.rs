@@ -25,19 +25,19 @@ pub(super) fn check_texts(training: &EncodedDataset) -> Result<()> {
 
 /// Result of a cross-validation.
 pub(super) struct CrossValidation {
-    /// The out-of-fold log-probabilities of each row, at the best C.
+    /// Out-of-fold log-probabilities of each row, at the best C.
     pub(super) out_of_fold: LogProbabilities,
-    /// The C with the smallest loss.
+    /// C with the smallest loss.
     pub(super) c: f64,
     /// Each C that was fitted with its mean out-of-fold loss, ascending.
     pub(super) losses: Vec<(f64, f64)>,
     pub(super) flops: u64,
 }
 
-/// The data and the last minimum of a fold.
+/// Data and the last minimum of a fold.
 struct Fold {
     features: FeatureMatrix,
-    /// The right answer of each decision, row after row.
+    /// Right answer of each decision, row after row.
     labels: Vec<u32>,
     /// Rows of the fold, and their features.
     held_out: (Vec<usize>, FeatureMatrix),

@@ -28,14 +28,14 @@ const TOGETHER: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EmbeddingHead {
-    /// The number of rows of the table, one for each token.
+    /// Number of rows of the table, one for each token.
     tokens: usize,
-    /// The mean over the training texts, (columns).
+    /// Mean over the training texts, (columns).
     mean: Vec<f32>,
     /// The regression on means that are not standardised.
     scores: ClassScores,
     stacker: Stacker,
-    /// The [digest](EmbeddingTable::digest) of the table.
+    /// [Digest](EmbeddingTable::digest) of the table.
     digest: u64,
     /// The table; `None` for a head that was loaded without its encoder.
     #[serde(skip)]
@@ -139,7 +139,7 @@ impl EmbeddingHead {
         (known * columns + 2 * columns * classes) as u64 + Stacker::flops(classes)
     }
 
-    /// The table.
+    /// Table.
     ///
     /// # Errors
     /// [`Error::Argument`] for a head that was loaded without its encoder.

@@ -6,10 +6,10 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// The name of the table among the encoder's parameters.
+/// Name of the table among the encoder's parameters.
 pub(crate) const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
 
-/// The word embeddings of an encoder, (tokens, columns), before positions and the layer norm.
+/// Word embeddings of an encoder, (tokens, columns), before positions and the layer norm.
 ///
 /// On the CPU this is another handle on the encoder's own memory, not a copy. A training that changes the encoder's
 /// embeddings therefore changes this table too, and a classifier that was fitted on it must be fitted again.
@@ -20,7 +20,7 @@ pub(super) struct EmbeddingTable {
 }
 
 impl EmbeddingTable {
-    /// The table of an encoder.
+    /// Table of an encoder.
     ///
     /// # Errors
     /// [`Error::Transformer`] for an encoder without a table of word embeddings; [`Error::Argument`] for a table that
@@ -46,12 +46,12 @@ impl EmbeddingTable {
         Ok(table)
     }
 
-    /// The number of columns.
+    /// Number of columns.
     pub(super) fn columns(&self) -> usize {
         self.table.dims().last().copied().unwrap_or_default()
     }
 
-    /// The number of rows, one for each token.
+    /// Number of rows, one for each token.
     pub(super) fn tokens(&self) -> usize {
         self.table.dims().first().copied().unwrap_or_default()
     }

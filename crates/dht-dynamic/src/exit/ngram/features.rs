@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Ngram(u8, u32, Option<u32>);
 
-/// The tokens of a text in a batch or a data set.
+/// Tokens of a text in a batch or a data set.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tokens<'a> {
     pub(super) ids: &'a [u32],
@@ -72,7 +72,7 @@ impl Tokens<'_> {
         }
     }
 
-    /// The n-grams with their counts, in ascending order.
+    /// N-grams with their counts, in ascending order.
     pub(super) fn ngrams(&self, left_out: &BTreeSet<u32>) -> Vec<(Ngram, u32)> {
         let mut all = Vec::with_capacity(2 * self.ids.len());
         self.for_each_ngram(left_out, |ngram| all.push(ngram));
@@ -81,12 +81,12 @@ impl Tokens<'_> {
     }
 }
 
-/// The n-gram counts of many texts. N-grams are numbered.
+/// N-gram counts of many texts. N-grams are numbered.
 #[derive(Debug)]
 pub(super) struct Corpus {
     /// The n-grams by number, in the order in which the texts first contain them.
     ngrams: Vec<Ngram>,
-    /// The numbers and counts of the n-grams of each text.
+    /// Numbers and counts of the n-grams of each text.
     rows: Vec<Vec<(u32, u32)>>,
 }
 
@@ -126,7 +126,7 @@ impl Corpus {
         Columns { of_number, idf }
     }
 
-    /// The features of a row.
+    /// Features of a row.
     pub(super) fn features(&self, row: usize, columns: &Columns) -> Vec<(u32, f32)> {
         let known = |(number, count): &(u32, u32)| {
             let column = columns.of_number[*number as usize]?;
@@ -137,7 +137,7 @@ impl Corpus {
         weigh(counts.into_iter())
     }
 
-    /// The vocabulary of these columns.
+    /// Vocabulary of these columns.
     pub(super) fn vocabulary(&self, columns: Columns) -> Vocabulary {
         let known = self.ngrams.iter().zip(&columns.of_number).filter(|(_, column)| column.is_some());
         Vocabulary::new(known.map(|(ngram, _)| *ngram).collect(), columns.idf)
@@ -147,7 +147,7 @@ impl Corpus {
 /// The n-grams of a [`Corpus`] that are used as features.
 #[derive(Debug)]
 pub(super) struct Columns {
-    /// The column of each n-gram, by its number; ascending.
+    /// Column of each n-gram, by its number; ascending.
     of_number: Vec<Option<u32>>,
     idf: Vec<f32>,
 }
@@ -164,12 +164,12 @@ impl Columns {
 pub(super) struct Vocabulary {
     ngrams: Vec<Ngram>,
     idf: Vec<f32>,
-    /// The column and the weight of each n-gram. Both are in one map, since one memory access per lookup is cheaper
+    /// Column and the weight of each n-gram. Both are in one map, since one memory access per lookup is cheaper
     /// than two.
     column_of: HashMap<Ngram, Column, RandomState>,
 }
 
-/// A feature: its index, and the weight ln((1 + n)/(1 + d)) + 1 of its n-gram.
+/// Feature: its index, and the weight ln((1 + n)/(1 + d)) + 1 of its n-gram.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Column {
     index: u32,
@@ -203,12 +203,12 @@ impl Vocabulary {
         Self { ngrams, idf, column_of }
     }
 
-    /// The number of n-grams.
+    /// Number of n-grams.
     pub(super) fn len(&self) -> usize {
         self.ngrams.len()
     }
 
-    /// The tokens of an n-gram.
+    /// Tokens of an n-gram.
     pub(super) fn tokens_of(&self, column: u32) -> Vec<u32> {
         let Ngram(_, first, second) = self.ngrams[column as usize];
         std::iter::once(first).chain(second).collect()
@@ -220,7 +220,7 @@ impl Vocabulary {
         known && self.idf.iter().all(|idf| idf.is_finite())
     }
 
-    /// The features of a text: its known n-grams.
+    /// Features of a text: its known n-grams.
     pub(super) fn features(&self, text: Tokens<'_>, left_out: &BTreeSet<u32>) -> Vec<(u32, f32)> {
         let mut known: Vec<Column> = Vec::with_capacity(2 * text.ids.len());
         text.for_each_ngram(left_out, |ngram| known.extend(self.column_of.get(&ngram)));

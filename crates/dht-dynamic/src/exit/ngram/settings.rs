@@ -12,9 +12,9 @@ use crate::error::{Error, Result};
 pub struct NgramSettings {
     /// The minimum number of training texts that contain an n-gram of the vocabulary; at least 1. 2 by default.
     pub min_rows: usize,
-    /// The number of folds of the cross-validation, at least 2. 5 by default.
+    /// Number of folds of the cross-validation, at least 2. 5 by default.
     pub folds: usize,
-    /// The values of C to select from, ascending. 1, 3, 10, 30 and 100 by default.
+    /// Values of C to select from, ascending. 1, 3, 10, 30 and 100 by default.
     pub c: Vec<f64>,
     /// Special tokens to exclude, which are not part of a text: [`[CLS]` and
     /// `[SEP]`](dht_transformer::TextTokenizer::tokens_around). None by default. Special tokens that are not excluded

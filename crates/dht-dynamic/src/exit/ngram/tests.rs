@@ -109,7 +109,7 @@ fn a_cut_text_with_its_rest_has_the_ngrams_of_the_whole_one() {
     assert_eq!(whole.len(), 4 + 3 + 2 + 1);
 }
 
-/// The text with unknown words: the index of a token, and the id of a word.
+/// Text with unknown words: the index of a token, and the id of a word.
 fn with_words(mut sample: Sample, words: &[(u32, u32)]) -> Sample {
     sample.encoding.rest.words = words.iter().map(|(token, id)| UnknownWord { token: *token, id: *id }).collect();
     sample
