@@ -22,7 +22,7 @@ pub struct Stacker {
 
 /// Convergence tolerance of a fit: ‖∇‖₂ of the mean objective.
 const TOLERANCE: f64 = 1e-9;
-/// Maximum number of steps of a fit of two weights.
+/// Maximum number of steps to fit two weights.
 const MOST_STEPS: u64 = 200;
 
 /// Objective of a fit: Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by the number of rows.

@@ -8,12 +8,14 @@ use crate::error::{Error, Result};
 /// Maximal number of levels. A column with more different numbers is divided at its quantiles.
 const MOST_LEVELS: usize = 16;
 
-/// Levels of a number or rating: a model of several labels answers, for each cut between two levels, whether the number
-/// is above it (cumulative logits; Frank and Hall 2001, *A Simple Approach to Ordinal Classification*).
+/// Levels of a number or rating, for models that answer by cumulative logits.
 ///
-/// The answer to a text follows from the probabilities pₖ of lying above cut k. For a number it is the mean
-/// v₀ + Σₖ (vₖ₊₁ − vₖ) pₖ of the level values v; for a rating it is the median, the highest level whose cut has a
-/// probability of at least a half.
+/// Such a model has one label for each cut between two levels, and answers whether the number is above it (Frank and
+/// Hall 2001, *A Simple Approach to Ordinal Classification*). The number follows from the probabilities pₖ of these
+/// labels:
+///
+/// - A number is the mean of the level values v, v₀ + Σₖ (vₖ₊₁ − vₖ) pₖ.
+/// - A rating is the median: the highest level whose cut has a probability of at least a half.
 ///
 /// # Examples
 /// ```
