@@ -32,6 +32,7 @@ use crate::training::{Interruption, Start, TrainingDir};
 
 /// Trains a classifier, makes it dynamic, scores it and saves it.
 pub fn train(arguments: &TrainArguments) -> Result<()> {
+    // Flags, output path and device are checked first, so that a mistake costs no reading of texts.
     let start = Start::load(&arguments.model)?;
     let arguments = &arguments.for_start(&start)?;
     arguments.check(&start)?;
@@ -47,6 +48,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         held.check(&texts.train.labels, arguments.texts.task(), arguments.replace)?;
         arguments.say(&held.note());
     }
+    // The rows are encoded and reported before training, since their problems are cheaper to find here.
     arguments.check_rows(&texts, &start)?;
     let tokenizer = arguments.tokenizer(&start, &texts.train)?;
     let mut encoded = texts.encode(&tokenizer, max_length)?;
@@ -58,6 +60,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         check_unseen(&encoded.train, &encoded.validation)?;
     }
 
+    // Exits need probabilities: numbers become labels, one for each cut between two levels.
     let levels = arguments.levels(&start, &encoded.train)?;
     // A regression is trained in standardised units, which an earlier last layer does not fit.
     let keeps_head = arguments.texts.task() != Task::Number || start.saved().is_some_and(|own| own.levels.is_some());
@@ -67,6 +70,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         arguments.say(&levels_line(levels));
     }
     let numbers = levels.map(|levels| NumberRows::replace(levels, &mut texts, &mut encoded));
+    // The state of a stopped run is resumed only by the same settings. An unset maximum length is chosen by trials.
     let lengths = arguments.lengths(&start, &encoded.train, start.config()?.longest_text());
     let fixed = lengths.is_none().then_some(max_length);
     let dir = open_dir(arguments, &arguments.settings(&start, &encoded, fixed)?)?;
@@ -85,6 +89,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         }
         report_cut(arguments, &encoded.train, max_length);
     }
+    // From here on the token ids suffice.
     texts.forget_texts();
     let learning = match arguments.learning_curve {
         true => Some(arguments.learning_curve(&untrained, &encoded, &tokenizer)?),
@@ -106,6 +111,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         None => arguments.in_rungs(&run, tokenizer, settings)?,
         Some(_) => arguments.at_once(&run, tokenizer, settings)?,
     };
+    // The model is scored by the numbers themselves.
     if let Some(numbers) = numbers {
         trained.model = numbers.restore(trained.model, &mut encoded, trained.out_of_fold.as_mut())?;
     }

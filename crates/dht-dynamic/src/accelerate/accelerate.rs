@@ -88,13 +88,16 @@ pub fn accelerate_watched<R: Rng + ?Sized>(
     let mut clock = Lap::start();
     let mut texts = FitTexts::new(texts, settings, rng)?;
     let mut report = Report::new(&texts);
+    // The exits inside the encoder come first: their states are the most expensive part.
     let exits = FittedExits::before_classifier(classifier, &mut texts, settings, &mut report, watch, rng)?;
+    // The n-gram exit reads tokens only, so that it does not depend on the other exits.
     let mut front = None;
     watch(FitStep::Ngrams { texts: texts.training.len() });
     if let Some(fit) = fit_ngrams(classifier, &texts.training, settings, rng)? {
         report.add_fits(fit.flops);
         front = Some(JudgedFront::new(fit, &texts)?);
     }
+    // Stacking and the default speed are chosen on answers to texts that the exits have not learned from.
     let stacked = exits.stack(front, &texts, settings.rule, &mut report)?;
     let Built { model, mut report, .. } = stacked.at_default_speed(&texts, report)?;
     report.seconds = clock.seconds();
