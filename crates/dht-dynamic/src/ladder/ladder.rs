@@ -206,8 +206,7 @@ impl<'a> Ladder<'a> {
         let rung_2 = self.fine_tuned(&tuned, front, rng)?;
         // If the texts are cross-fitted in rung 1, the exits of rung 2 learn from fewer rows than those of rung 1. They
         // may lose more than the fine-tuned encoder gains.
-        let is_better = self.pays(rung_2.loss, &rung_1) && self.outweighs_rows(&rung_2, &rung_1);
-        let best = if is_better { rung_2 } else { rung_1 };
+        let best = if self.pays(rung_2.loss, &rung_1) { rung_2 } else { rung_1 };
         Ok(self.end(best, stop))
     }
 
@@ -260,18 +259,14 @@ impl<'a> Ladder<'a> {
     }
 
     /// Returns whether the loss of rung 2 is low enough to prefer rung 2 to rung 1.
+    ///
+    /// The loss of a cross-fitted rung 1 is that of exits that learned from all folds but one, and its final exits learn
+    /// from all texts, those of the validation included. Their loss is expected to be lower in proportion to the inverse
+    /// square root of the number of texts.
     fn pays(&self, loss: f64, rung_1: &RungModel) -> bool {
-        loss <= (1.0 - LEAST_FALL) * rung_1.loss || self.settings.least == Rung::FineTuned
-    }
-
-    /// Returns whether rung 2 is better than a cross-fitted rung 1 by at least one standard error of the difference in
-    /// mean loss. The final exits of such a rung 1 have learned from the validation texts, which rung 2 lacks, so that a
-    /// smaller gain is not worth these texts.
-    fn outweighs_rows(&self, rung_2: &RungModel, rung_1: &RungModel) -> bool {
-        if rung_1.out_of_fold.is_none() || self.settings.least == Rung::FineTuned {
-            return true;
-        }
-        lower_by_one_error(&rung_1.losses, &rung_2.losses)
+        let folds = self.settings.exits.folds as f64;
+        let by_more_texts = if rung_1.out_of_fold.is_some() { (1.0 - 1.0 / folds).sqrt() } else { 1.0 };
+        loss <= (1.0 - LEAST_FALL) * by_more_texts * rung_1.loss || self.settings.least == Rung::FineTuned
     }
 
     /// Records score and cost of a rung, and reports them. Returns the mean loss.
@@ -335,31 +330,8 @@ impl<'a> Ladder<'a> {
     }
 }
 
-/// Returns whether the mean of `after` is lower than that of `before` by at least one standard error of the differences.
-fn lower_by_one_error(before: &[f64], after: &[f64]) -> bool {
-    let falls: Vec<f64> = before.iter().zip(after).map(|(before, after)| before - after).collect();
-    let rows = falls.len() as f64;
-    let mean = falls.iter().sum::<f64>() / rows;
-    let variance = falls.iter().map(|fall| (fall - mean).powi(2)).sum::<f64>() / (rows - 1.0).max(1.0);
-    mean >= (variance / rows).sqrt()
-}
-
 /// FLOPs of the forward pass over a data set, plus the FLOPs that `more` returns for each text.
 pub(super) fn cost(classifier: &TextClassifier, data: &EncodedDataset, more: impl Fn(Load) -> u64) -> u64 {
     let loads = data.lengths().into_iter().map(Load::of_text);
     loads.map(|load| classifier.forward_flops(load).0 + more(load)).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fall_of_one_standard_error_counts() {
-        // Differences 1, 3: mean 2, standard error 1.
-        assert!(lower_by_one_error(&[2.0, 4.0], &[1.0, 1.0]));
-        // Differences -1, 1.5: mean .25, standard error 1.25.
-        assert!(!lower_by_one_error(&[1.0, 2.5], &[2.0, 1.0]));
-        assert!(lower_by_one_error(&[1.0], &[1.0]) && !lower_by_one_error(&[1.0], &[2.0]));
-    }
 }

@@ -13,8 +13,6 @@ pub(super) struct RungModel {
     pub(super) model: DynamicModel,
     pub(super) exits: Report,
     pub(super) loss: f64,
-    /// Loss of each text that judges the model.
-    pub(super) losses: Vec<f64>,
     pub(super) out_of_fold: Option<OutOfFold>,
 }
 

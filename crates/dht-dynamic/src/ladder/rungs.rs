@@ -54,10 +54,9 @@ impl Ladder<'_> {
         let stackers = vec![Stacker { ngram: 1.0, exit: 0.0 }; count];
         let front = FrontExit::new(front.classifier, stackers);
         let model = DynamicModel::new(model, exits.rule)?.with_seen_texts(seen).with_front(front)?;
-        let (loss, losses) =
-            (validation.front.mean_loss(&validation.labels), validation.front.losses(&validation.labels));
+        let loss = validation.front.mean_loss(&validation.labels);
         let model = model.with_speed(report.speed)?;
-        Ok(RungModel { rung: Rung::Ngrams, model, exits: report, loss, losses, out_of_fold })
+        Ok(RungModel { rung: Rung::Ngrams, model, exits: report, loss, out_of_fold })
     }
 
     /// Builds rung 1: regressions on the states of the frozen encoder. Also returns the states, from which rung 2
@@ -96,10 +95,9 @@ impl Ladder<'_> {
         self.flops_of_fits += built.report.flops_of_fits;
         let judged = rung_texts.judged(built.all_layers());
         let loss = self.measure(Rung::Frozen, &judged, rung_texts.judged_labels());
-        let losses = judged.losses(rung_texts.judged_labels());
         let Built { model, report: exits, stages, alone } = built;
         let out_of_fold = rung_texts.joined().map(|texts| OutOfFold { texts: texts.clone(), stages, alone });
-        let rung = RungModel { rung: Rung::Frozen, model, exits, loss, losses, out_of_fold };
+        let rung = RungModel { rung: Rung::Frozen, model, exits, loss, out_of_fold };
         Ok((rung, FrozenFit { settings, texts, states }))
     }
 
@@ -154,8 +152,7 @@ impl Ladder<'_> {
         self.flops_of_fits += built.report.flops_of_fits;
         let labels = texts.judged_labels();
         let loss = self.measure(Rung::FineTuned, built.all_layers(), &labels);
-        let losses = built.all_layers().losses(&labels);
         let Built { model, report: exits, .. } = built;
-        Ok(RungModel { rung: Rung::FineTuned, model, exits, loss, losses, out_of_fold: None })
+        Ok(RungModel { rung: Rung::FineTuned, model, exits, loss, out_of_fold: None })
     }
 }
