@@ -88,9 +88,9 @@ impl Stacker {
     /// penalty keeps them finite even if some weights predict every row correctly. Without rows, the weights are
     /// [`halves`](Self::halves).
     ///
-    /// The weights must not be negative: on the rows that were left out of its fit, a model that has learned nothing is
-    /// wrong more often than by chance, since a class that is frequent among these rows is rare among the others. A
-    /// negative weight would treat this effect as knowledge.
+    /// The weights must not be negative. A model that has learned nothing is wrong more often than by chance on the rows
+    /// that were left out of its fit: a class that is frequent among them is rare among the other rows. A negative weight
+    /// would treat this effect as knowledge.
     ///
     /// # Errors
     /// * [`Error::Shape`] if the tables have different shapes, or if there is not one label for each decision.
