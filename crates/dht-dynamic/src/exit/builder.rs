@@ -65,7 +65,7 @@ impl ExitBuilder {
         let below = |name: &str| name.strip_prefix(place.name).is_some_and(|rest| rest.starts_with('.'));
         match encoder.parameters().iter().skip(before).find(|(_, name, _)| !below(name)) {
             Some((_, name, _)) => {
-                Err(Error::argument("exit's parameter", format!("a name below {}", place.name), name))
+                Err(Error::argument("exit's parameter", format!("a name that begins with {}.", place.name), name))
             }
             None => Ok(exit),
         }

@@ -7,10 +7,10 @@ use dht_transformer::{ForwardContext, Hidden, flops::FlopCount};
 
 use crate::error::Result;
 
-/// FLOPs of one exit for one text, two for each multiply-add.
+/// FLOPs of one exit for one text, where a multiply-add counts as two FLOPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitFlops {
-    /// FLOPs of the logits.
+    /// FLOPs of the forward pass, which computes the logits.
     pub forward: FlopCount,
     /// FLOPs of a backward pass that computes the gradients of both the exit's parameters and the hidden rows.
     pub backward: FlopCount,

@@ -79,7 +79,7 @@ impl FrontExit {
             return Err(Error::shape("outputs of the front exit", outputs.to_string(), own));
         }
         if self.stackers.len() != exits {
-            return Err(Error::shape("stackers", format!("{exits}, one an exit"), self.stackers.len()));
+            return Err(Error::shape("stackers", format!("{exits}, one for each exit"), self.stackers.len()));
         }
         match self.stackers.iter().find(|stacker| !(stacker.ngram.is_finite() && stacker.exit.is_finite())) {
             Some(stacker) => Err(Error::state("stacker", "finite weights", format!("{stacker:?}"))),

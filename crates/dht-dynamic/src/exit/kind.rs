@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 /// use dht_dynamic::transformer::Pooling;
 ///
 /// assert!(ExitKind::SideLayer { width: 64 }.check(Pooling::Mean).is_ok());
-/// // A width above 32 must be a multiple of 32, and a side layer cannot follow a pooler.
+/// // A width above 32 must be a multiple of 32. An exit with a side layer cannot have a pooler.
 /// assert!(ExitKind::SideLayer { width: 40 }.check(Pooling::Mean).is_err());
 /// assert!(ExitKind::SideLayer { width: 64 }.check(Pooling::Pooler).is_err());
 /// ```
@@ -79,7 +79,11 @@ impl ExitKind {
             Self::Linear => Box::new(LinearExit::new(encoder, place, pooling, rng)?),
             Self::SideLayer { width } => Box::new(SideLayerExit::new(encoder, place, pooling, width, rng)?),
             Self::Own => {
-                return Err(Error::argument("exit_kind", "one of this crate, or exits built by a function", "own"));
+                return Err(Error::argument(
+                    "exit_kind",
+                    "linear or side_layer: custom exits are built by `ExitModel::with_exits`",
+                    "own",
+                ));
             }
         })
     }

@@ -88,9 +88,9 @@ impl Stacker {
     /// penalty keeps them finite even if some weights predict every row correctly. Without rows, the weights are
     /// [`halves`](Self::halves).
     ///
-    /// The weights must not be negative. A model that has learned nothing is wrong more often than by chance on the rows
-    /// that were left out of its fit: a class that is frequent among them is rare among the other rows. A negative weight
-    /// would treat this effect as knowledge.
+    /// The weights must not be negative. On out-of-fold rows, a model that has learned nothing is wrong more often than by
+    /// chance. A class that is frequent among these rows is rare among the rows of the fit. A negative weight would treat
+    /// this effect as knowledge.
     ///
     /// # Errors
     /// * [`Error::Shape`] if the tables have different shapes, or if there is not one label for each decision.
@@ -122,7 +122,11 @@ impl Stacker {
     pub fn fit_counted(ngram: &LogProbabilities, exit: &LogProbabilities, labels: &[u32]) -> Result<(Self, u64)> {
         check_alike(ngram, exit)?;
         if labels.len() != ngram.decisions().len() {
-            return Err(Error::shape("labels", format!("{}, one a row", ngram.decisions().len()), labels.len()));
+            return Err(Error::shape(
+                "labels",
+                format!("{}, one for each decision", ngram.decisions().len()),
+                labels.len(),
+            ));
         }
         if let Some(label) = labels.iter().find(|label| **label as usize >= ngram.outputs().alternatives()) {
             return Err(Error::Range { what: "label", got: *label as usize, below: ngram.outputs().alternatives() });

@@ -60,7 +60,7 @@ impl ExitSettings {
             least = got + 1;
         }
         if self.depths.last() != Some(&layers) {
-            let expected = format!("depths up to {layers}, where the classifier is");
+            let expected = format!("depths that end at the last layer, {layers}");
             return Err(Error::argument("exits", expected, format!("{:?}", self.depths)));
         }
         self.kind.check(self.pooling)

@@ -85,7 +85,7 @@ impl ClassScores {
         self.regression.is_some() && self.present.binary_search(&class).is_ok()
     }
 
-    /// FLOPs of computing the log-probabilities of every row of a matrix.
+    /// FLOPs of [`log_probabilities_of`](Self::log_probabilities_of) for a matrix.
     pub(super) fn flops_of(&self, features: &FeatureMatrix) -> u64 {
         if self.regression.is_some() { features.flops(self.present.len()) } else { 0 }
     }
@@ -136,7 +136,7 @@ impl ClassScores {
         if ascending && classes && fits && all {
             return Ok(());
         }
-        let expected = format!("weights of {} classes and {features} features", self.classes);
-        Err(Error::state("scores", expected, "others"))
+        let expected = format!("weights for {} classes and {features} features", self.classes);
+        Err(Error::state("scores", expected, "inconsistent"))
     }
 }

@@ -326,7 +326,7 @@ impl NgramClassifier {
         classifier.settings.check()?;
         check_full_model(&classifier.full_model, classifier.classes())?;
         if !classifier.vocabulary.is_sound() {
-            return Err(Error::state("vocabulary", "each n-gram once, with a finite weight", "another one"));
+            return Err(Error::state("vocabulary", "each n-gram once, with a finite weight", "inconsistent"));
         }
         classifier.scores.check(classifier.vocabulary.len())?;
         classifier.embedding.as_ref().map_or(Ok(()), |head| head.check(classifier.outputs()))?;

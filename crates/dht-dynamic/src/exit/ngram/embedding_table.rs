@@ -68,7 +68,7 @@ impl EmbeddingTable {
     pub(super) fn with_values<T>(&self, read: impl FnOnce(&[f32]) -> T) -> Result<T> {
         let (storage, layout) = self.table.storage_and_layout();
         let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
-            return Err(Error::argument("embedding table", "contiguous numbers", "others"));
+            return Err(Error::argument("embedding table", "numbers in contiguous memory", "not contiguous"));
         };
         Ok(read(&storage.as_slice::<f32>()?[start..end]))
     }

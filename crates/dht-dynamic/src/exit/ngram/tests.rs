@@ -62,7 +62,8 @@ fn labels(data: &EncodedDataset) -> Vec<u32> {
 
 #[test]
 fn features_are_those_of_scikit_learns_vectorizer() {
-    // Expected values: TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), token_pattern=r"\S+") on "5 6 5 6", "5 6 7", "7 8".
+    // Expected values: TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), token_pattern=r"\S+") on the texts
+    // "5 6 5 6", "5 6 7" and "7 8".
     // Known: 5, 6, 7 and "5 6", each in two of three texts, so that all have one idf.
     let texts = [&[0, 5, 6, 5, 6, 1][..], &[0, 5, 6, 7, 1], &[0, 7, 8, 1]];
     let texts = texts.map(|ids| sample(0, 0, ids).encoding);

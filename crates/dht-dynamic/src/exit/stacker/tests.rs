@@ -102,7 +102,7 @@ fn tables_and_labels_that_do_not_belong_together_are_refused() {
     let (three, two) = (table(&labels(3), 1.0, 8), table(&labels(2), 1.0, 9));
     let message = |result: Result<Stacker>| result.unwrap_err().to_string();
     assert!(message(Stacker::fit(&three, &two, &labels(3))).contains("expected 3 rows of 3 classes"));
-    assert!(message(Stacker::fit(&three, &three, &labels(2))).contains("expected 3, one a row"));
+    assert!(message(Stacker::fit(&three, &three, &labels(2))).contains("expected 3, one for each decision"));
     assert!(message(Stacker::fit(&three, &three, &[0, 1, 3])).contains("expected below 3"));
     assert!(Stacker { ngram: f64::NAN, exit: 1.0 }.stack(&three, &three).is_err());
 }
