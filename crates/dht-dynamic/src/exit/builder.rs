@@ -9,20 +9,28 @@ use super::exit::LayerExit;
 use crate::error::{Error, Result};
 
 /// Place of an exit in a model.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::exit::ExitPlace;
+///
+/// let place = ExitPlace::new("exit.4.classifier", 4, 3);
+/// assert_eq!((place.name, place.depth, place.classes), ("exit.4.classifier", 4, 3));
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ExitPlace<'a> {
     /// Prefix of the names of the exit's parameters, without the dot. Parameters with this prefix are saved with the
     /// model.
     pub name: &'a str,
-    /// The number of layers before the exit.
+    /// Number of layers before the exit.
     pub depth: usize,
-    /// Number of classes.
+    /// Number of classes or labels.
     pub classes: usize,
 }
 
 impl<'a> ExitPlace<'a> {
-    /// Place of an exit after `depth` layers.
+    /// Creates the place of an exit after `depth` layers.
     pub fn new(name: &'a str, depth: usize, classes: usize) -> Self {
         Self { name, depth, classes }
     }
@@ -30,9 +38,10 @@ impl<'a> ExitPlace<'a> {
 
 type Build = dyn Fn(&mut Encoder, ExitPlace<'_>) -> Result<Box<dyn LayerExit>> + Send + Sync;
 
-/// Builds the custom exits of a model. For each exit it adds parameters to the encoder and returns the exit. It is
-/// called when a model is created, loaded or deep-copied, and must add the same parameters each time. A clone is the
-/// same builder.
+/// Builds the custom exits of a model. For each exit, it adds parameters to the encoder and returns the exit.
+///
+/// The builder is called when a model is created, loaded or deep-copied, and must add the same parameters each time. A
+/// clone shares the same function.
 #[derive(Clone)]
 pub(crate) struct ExitBuilder(Arc<Build>);
 
@@ -47,15 +56,16 @@ impl ExitBuilder {
     /// Builds the exit at a place.
     ///
     /// # Errors
-    /// Errors of the function; [`Error::Argument`] for a parameter whose name does not begin with [`ExitPlace::name`],
-    /// since it would not be saved.
+    /// * [`Error::Argument`] if the name of a parameter does not begin with [`ExitPlace::name`], since the parameter
+    ///   would not be saved.
+    /// * Errors of the function.
     pub(crate) fn build(&self, encoder: &mut Encoder, place: ExitPlace<'_>) -> Result<Box<dyn LayerExit>> {
         let before = encoder.parameters().len();
         let exit = (self.0)(encoder, place)?;
         let below = |name: &str| name.strip_prefix(place.name).is_some_and(|rest| rest.starts_with('.'));
         match encoder.parameters().iter().skip(before).find(|(_, name, _)| !below(name)) {
             Some((_, name, _)) => {
-                Err(Error::argument("exit's parameter", format!("a name below {}", place.name), name))
+                Err(Error::argument("exit's parameter", format!("a name that begins with {}.", place.name), name))
             }
             None => Ok(exit),
         }

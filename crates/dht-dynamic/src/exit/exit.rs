@@ -1,4 +1,4 @@
-//! Exits: classifiers that may answer a text early.
+//! Interface of an exit: a classifier that may answer a text early.
 
 use std::fmt::Debug;
 
@@ -7,48 +7,74 @@ use dht_transformer::{ForwardContext, Hidden, flops::FlopCount};
 
 use crate::error::Result;
 
-/// FLOPs of one exit for one text, two for each multiply-add.
+/// FLOPs of one exit for one text, where a multiply-add counts as two FLOPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitFlops {
-    /// FLOPs of the logits.
+    /// FLOPs of the forward pass, which computes the logits.
     pub forward: FlopCount,
-    /// FLOPs of the gradients of the exit's parameters and of the hidden rows.
+    /// FLOPs of a backward pass that computes the gradients of both the exit's parameters and the hidden rows.
     pub backward: FlopCount,
-    /// FLOPs of the gradients of the exit's parameters alone.
+    /// FLOPs of a backward pass that computes only the gradients of the exit's parameters.
     pub backward_weights: FlopCount,
 }
 
-/// The number of times that an exit computed its logits for a sample of a batch.
+/// Number of times that an exit computed its logits for a sample of a batch.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::exit::ExitReads;
+///
+/// let reads = ExitReads { attached: 1, detached: 2 };
+/// assert_eq!(reads.total(), 3);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ExitReads {
-    /// Reads with a gradient to the layers below.
+    /// Number of reads whose gradient continues to the layers below the exit.
     pub attached: u64,
-    /// Reads without a gradient to the layers below.
+    /// Number of reads whose gradient stops at the exit's own parameters.
     pub detached: u64,
 }
 
 impl ExitReads {
-    /// Total number of reads.
+    /// Number of all reads, attached and detached.
     pub fn total(self) -> u64 {
         self.attached + self.detached
     }
 }
 
-/// A classifier where texts may leave after a layer: hidden rows → logits. Its answer is ln softmax of the logits, and for
-/// several labels ln sigmoid of each.
+/// Classifier after a layer, at which a text may stop: it computes logits from hidden rows.
 ///
-/// The parameters of the exit belong to the encoder, so that one optimiser trains both.
+/// The answer of the exit is ln softmax of the logits. With several labels, it is ln sigmoid of each logit. The
+/// parameters of the exit belong to the encoder, so that one optimiser trains both. A custom exit implements this trait:
+/// see [`ExitModel::with_exits`](crate::ExitModel::with_exits).
+///
+/// # Examples
+/// A linear exit after each of two layers, and the cost of its 24 × 3 multiply-adds:
+///
+/// ```
+/// use candle_core::Device;
+/// use dht_dynamic::transformer::{BertConfig, Encoder};
+/// use dht_dynamic::{ExitModel, ExitSettings, LayerExit};
+/// use rand::SeedableRng;
+///
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let encoder = Encoder::random(&BertConfig::small(2, 6, 24, 50)?, &Device::Cpu, &mut rng)?;
+/// let model = ExitModel::new(encoder, ExitSettings::linear(vec![1, 2]), 3, &mut rng)?;
+/// let exit: &dyn LayerExit = &*model.exits()[0];
+/// assert_eq!(exit.flops(16).forward.0, 2 * 24 * 3);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 pub trait LayerExit: Debug + Send + Sync {
-    /// Logits. Shape: (samples, classes or labels).
+    /// Computes the logits of each sample. Shape: (samples, classes or labels).
     ///
     /// # Errors
     /// Errors of candle.
     fn logits(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor>;
 
-    /// FLOPs of [`logits`](Self::logits) and its backward pass for a text of this number of tokens.
+    /// FLOPs of [`logits`](Self::logits) and its backward pass for a text of `tokens` tokens.
     fn flops(&self, tokens: usize) -> ExitFlops;
 
-    /// Another handle on the same parameters.
+    /// Returns another handle on the same parameters.
     fn box_clone(&self) -> Box<dyn LayerExit>;
 }
 

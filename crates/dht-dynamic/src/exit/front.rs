@@ -1,15 +1,51 @@
-//! The n-gram exit at depth 0, whose log-probabilities are added to those of every later exit.
+//! N-gram exit at depth 0, whose log-probabilities are added to those of every later exit.
 
 use super::ngram::NgramClassifier;
 use super::stacker::Stacker;
 use crate::error::{Error, Result};
 use crate::outputs::Outputs;
 
-/// The exit at depth 0, with route `0L`: an n-gram classifier of the text's tokens, computed before any layer. Texts
-/// with a confident answer leave at this exit. At each later exit the score of a class is a·ln p(n-gram) + b·ln
-/// p(exit), with separate weights for each exit: see [`Stacker`].
+/// N-gram exit at depth 0, which classifies a text from its tokens before any layer runs.
 ///
-/// It is used in inference only. Trainings ignore it, since its weights and the stackers' weights have no gradients.
+/// A text with a confident answer stops at this exit, and its route is `0L`. At each later exit, the score of a class is
+/// a·ln p(n-gram) + b·ln p(exit), with separate weights for each exit: see [`Stacker`].
+///
+/// The n-gram exit is used in inference only. Training runs ignore it, since its weights and the stackers' weights have
+/// no gradients.
+///
+/// # Examples
+/// A model with an n-gram exit before two layers. At its highest speed, every text stops at the n-gram exit:
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_dynamic::transformer::{BertConfig, Dataset, Encoder, Example, Pooling};
+/// # use dht_dynamic::transformer::{TextClassifier, TextTokenizer};
+/// # use rand::SeedableRng;
+/// use dht_dynamic::exit::{ExitKind, FrontExit, NgramClassifier, NgramSettings, Stacker};
+/// use dht_dynamic::router::LeavingRule;
+/// use dht_dynamic::{DynamicModel, ExitModel, FullModel, evaluate};
+///
+/// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+/// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+/// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// # let words = ["good", "bad", "food", "film"].map(String::from);
+/// # let tokenizer = TextTokenizer::from_vocabulary(&words)?;
+/// # let texts = tokenizer.encode_all(&data, 16)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// # let config = BertConfig::small(2, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// # let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+/// let exits = ExitModel::of_classifier(&classifier, None, ExitKind::Linear, Pooling::Mean, &mut rng)?;
+/// let (settings, full) = (NgramSettings::default(), FullModel::new(&classifier));
+/// let ngram = NgramClassifier::fit(&texts, &settings, full, None, &mut rng)?.classifier;
+/// let front = FrontExit::new(ngram, vec![Stacker::halves(); 2]);
+///
+/// let model = DynamicModel::new(exits, LeavingRule::Confidence)?.with_front(front)?;
+/// assert_eq!(model.depths().collect::<Vec<_>>(), [0, 1, 2]);
+/// let fast = evaluate(&model.with_speed(2.0)?, &texts, 8)?;
+/// assert_eq!(fast.routes[0].depth(), 0);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrontExit {
     ngram: NgramClassifier,
@@ -17,29 +53,33 @@ pub struct FrontExit {
 }
 
 impl FrontExit {
-    /// Combines an n-gram classifier with one pair of weights for each later exit, in the order of their depths.
+    /// Combines an n-gram classifier with the stacking weights of each later exit, in the order of their depths.
     pub fn new(ngram: NgramClassifier, stackers: Vec<Stacker>) -> Self {
         Self { ngram, stackers }
     }
 
-    /// N-gram classifier.
+    /// Classifier that answers at depth 0.
     pub fn ngram(&self) -> &NgramClassifier {
         &self.ngram
     }
 
-    /// Weights of each exit, in the order of their depths.
+    /// Stacking weights of each later exit, in the order of their depths.
     pub fn stackers(&self) -> &[Stacker] {
         &self.stackers
     }
 
-    /// Rejects an n-gram exit whose number of weights is not this number of exits, or whose classes differ.
+    /// Checks that the n-gram exit fits a model: it needs one stacker for each of the `exits` exits, and the same outputs.
+    ///
+    /// # Errors
+    /// * [`Error::Shape`] if the outputs differ, or if the number of stackers is not `exits`.
+    /// * [`Error::State`] if a weight is not finite.
     pub(crate) fn check(&self, exits: usize, outputs: Outputs) -> Result<()> {
         let own = self.ngram.outputs();
         if own != outputs {
             return Err(Error::shape("outputs of the front exit", outputs.to_string(), own));
         }
         if self.stackers.len() != exits {
-            return Err(Error::shape("stackers", format!("{exits}, one an exit"), self.stackers.len()));
+            return Err(Error::shape("stackers", format!("{exits}, one for each exit"), self.stackers.len()));
         }
         match self.stackers.iter().find(|stacker| !(stacker.ngram.is_finite() && stacker.exit.is_finite())) {
             Some(stacker) => Err(Error::state("stacker", "finite weights", format!("{stacker:?}"))),

@@ -1,4 +1,4 @@
-//! Kinds of exits after a layer.
+//! Types of exits after a layer: linear, with a side layer, or custom.
 
 use dht_transformer::{Encoder, Pooling};
 use rand::Rng;
@@ -10,31 +10,44 @@ use super::linear::LinearExit;
 use super::side_layer::SideLayerExit;
 use crate::error::{Error, Result};
 
-/// Classifier of an exit after a layer.
+/// Type of the classifier at an exit after a layer.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::exit::ExitKind;
+/// use dht_dynamic::transformer::Pooling;
+///
+/// assert!(ExitKind::SideLayer { width: 64 }.check(Pooling::Mean).is_ok());
+/// // A width above 32 must be a multiple of 32. An exit with a side layer cannot have a pooler.
+/// assert!(ExitKind::SideLayer { width: 40 }.check(Pooling::Mean).is_err());
+/// assert!(ExitKind::SideLayer { width: 64 }.check(Pooling::Pooler).is_err());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExitKind {
-    /// A linear classifier on pooled rows.
+    /// Linear classifier on pooled rows.
     #[default]
     Linear,
-    /// A linear classifier added to a narrow transformer layer on the text's tokens: pool(h)·Wᵀ + b + mean(layer(h·Dᵀ +
-    /// d))·Vᵀ + c. This is ladder side-tuning (Sung et al. 2022) with one layer for each exit. FastBERT's exits also
-    /// have self-attention. A layer of 64 columns costs about a thirtieth of a layer of 384 columns. The pooling must
-    /// not be a pooler.
+    /// Linear classifier to which the output of a narrow transformer layer is added. The layer reads all tokens of the
+    /// text.
+    ///
+    /// The logits are pool(h)·Wᵀ + b + mean(layer(h·Dᵀ + d))·Vᵀ + c. This is ladder side-tuning (Sung et al. 2022) with
+    /// one layer for each exit. FastBERT's exits also have self-attention. A layer of 64 columns costs about a
+    /// thirtieth of a layer of 384 columns. [`Pooling::Pooler`] is not allowed.
     SideLayer {
-        /// Number of columns of the layer: 1 to 32, or a multiple of 32 up to 4,096.
+        /// Number of columns of the narrow layer: 1 to 32, or a multiple of 32 up to 4,096.
         width: usize,
     },
-    /// Custom exits, which the calling program builds: see [`ExitModel::with_exits`](crate::ExitModel::with_exits).
+    /// Custom classifier, which the calling program builds: see [`ExitModel::with_exits`](crate::ExitModel::with_exits).
     Own,
 }
 
 impl ExitKind {
-    /// Checks the range of the width and that this kind of exit can use the pooling.
+    /// Checks the width of a side layer, and that this type of exit can use the pooling.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a width out of range, and for a pooler before a side exit.
+    /// [`Error::Argument`] if the width is out of range, or if an exit with a side layer would have a pooler.
     pub fn check(self, pooling: Pooling) -> Result<()> {
         match self {
             Self::Linear | Self::Own => Ok(()),
@@ -53,7 +66,8 @@ impl ExitKind {
     /// Adds a new exit to an encoder.
     ///
     /// # Errors
-    /// [`Error::Argument`] for fewer than two classes, and for [`Own`](Self::Own); errors of the encoder.
+    /// * [`Error::Argument`] if the exit is [`Own`](Self::Own), since this function cannot build custom exits.
+    /// * Errors of the encoder, also if there are fewer than two classes or a parameter's name is already used.
     pub fn build<R: Rng + ?Sized>(
         self,
         encoder: &mut Encoder,
@@ -65,7 +79,11 @@ impl ExitKind {
             Self::Linear => Box::new(LinearExit::new(encoder, place, pooling, rng)?),
             Self::SideLayer { width } => Box::new(SideLayerExit::new(encoder, place, pooling, width, rng)?),
             Self::Own => {
-                return Err(Error::argument("exit_kind", "one of this crate, or exits built by a function", "own"));
+                return Err(Error::argument(
+                    "exit_kind",
+                    "linear or side_layer: custom exits are built by `ExitModel::with_exits`",
+                    "own",
+                ));
             }
         })
     }

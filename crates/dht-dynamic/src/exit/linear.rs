@@ -1,4 +1,4 @@
-//! A linear exit: a linear classifier on pooled rows.
+//! Linear exit: a linear classifier on pooled rows.
 
 use candle_core::Tensor;
 use dht_transformer::{Classifier, Encoder, ForwardContext, Hidden, Pooling, flops::BackwardNeeds};

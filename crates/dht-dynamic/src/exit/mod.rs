@@ -1,4 +1,4 @@
-//! Exits: classifiers where texts may leave. Each kind of exit has its own file.
+//! Early exits: classifiers at which a text may stop. Each kind of exit has its own file.
 
 mod builder;
 #[expect(clippy::module_inception, reason = "the trait is in the file of its name")]

@@ -1,4 +1,4 @@
-//! A side exit that adds a narrow transformer layer to a linear classifier.
+//! Side-layer exit: a linear classifier to which a narrow transformer layer is added.
 
 use candle_core::Tensor;
 use dht_transformer::{
@@ -12,8 +12,10 @@ use super::builder::ExitPlace;
 use super::exit::{ExitFlops, LayerExit};
 use crate::error::Result;
 
-/// Side-layer exit: logits = pool(h)·Wᵀ + b + mean(side(h))·Vᵀ + c, where side is a [`SideLayer`]. The parameters are
-/// `{name}.weight` and `{name}.bias` as in a linear exit, `{name}.side.*` and `{name}.output.*`.
+/// Side-layer exit: logits = pool(h)·Wᵀ + b + mean(side(h))·Vᵀ + c, where side is a [`SideLayer`].
+///
+/// The linear classifier's parameters are `{name}.weight` and `{name}.bias`, as in a linear exit. The side layer adds
+/// `{name}.side.*` and `{name}.output.*`.
 #[derive(Debug, Clone)]
 pub(super) struct SideLayerExit {
     linear: Classifier,
@@ -71,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// Product of rows and the transposed weight of a layer, plus its bias.
+    /// Output of a linear layer for the rows: rows·Wᵀ + b.
     fn product(rows: &Tensor, parameters: &Parameters, name: &str, [outputs, inputs]: [usize; 2]) -> Tensor {
         let values = parameters.values().unwrap();
         let of = |part: &str| values[&format!("{name}.{part}")].values.clone();
@@ -89,7 +91,7 @@ mod tests {
             let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
             let place = ExitPlace::new("exit.1.classifier", 1, 3);
             let exit = SideLayerExit::new(&mut encoder, place, pooling, 5, &mut rng).unwrap();
-            // Fresh biases are zero and would hide that one is left out.
+            // New biases are zero, and the test would not notice if one of them were left out.
             let mut values = encoder.parameters().values().unwrap();
             for (name, values) in values.iter_mut().filter(|(name, _)| name.starts_with("exit.1.classifier.")) {
                 if name.ends_with("bias") {

@@ -1,4 +1,4 @@
-//! Stacking: combines two models' answers to one text by a weighted sum of their log-probabilities.
+//! Stacking: combines the answers of two models to a text by a weighted sum of their log-probabilities.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,35 +7,53 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{Function, minimize};
 use crate::outputs::{Outputs, log_softmax};
 
-/// Weights for the sum of the log-probabilities of an n-gram classifier and of an exit. The score of a class is a·ln
-/// p(n-gram) + b·ln p(exit), and the softmax of the scores gives probabilities. There is no bias for each class, so
-/// that the weights stay valid for other class frequencies. For several labels, the same two weights add the log-odds of
-/// each label. Fitted weights are not negative.
+/// Two weights that combine the log-probabilities of an n-gram classifier with those of an exit.
+///
+/// The score of a class is a·ln p(n-gram) + b·ln p(exit), and the softmax of the scores gives probabilities. There is no
+/// bias for each class, so that the weights stay valid for other class frequencies. For several labels, the same two
+/// weights add the log-odds of each label. Fitted weights are not negative.
+///
+/// # Examples
+/// Equal weights give the normalised geometric mean of the probabilities, here √(0.9 · 0.2) : √(0.1 · 0.8) = 3 : 2:
+///
+/// ```
+/// use dht_dynamic::{LogProbabilities, exit::Stacker};
+///
+/// // One text with two classes.
+/// let table = |p: f64| LogProbabilities::new(2, vec![p.ln(), (1.0 - p).ln()]);
+/// let stacked = Stacker::halves().stack(&table(0.9)?, &table(0.2)?)?;
+/// assert!((stacked.row(0)[0].exp() - 0.6).abs() < 1e-12);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stacker {
-    /// a, the weight of the n-gram classifier.
+    /// Weight a of the n-gram classifier's log-probabilities.
     pub ngram: f64,
-    /// b, the weight of the exit.
+    /// Weight b of the exit's log-probabilities.
     pub exit: f64,
 }
 
-/// Convergence tolerance of a fit: ‖∇‖₂ of the mean objective.
+/// Convergence tolerance of a fit: maximum of ‖∇‖₂, where ∇ is the gradient of the mean objective.
 const TOLERANCE: f64 = 1e-9;
+<<<<<<< HEAD
 /// Maximum number of steps to fit two weights.
+=======
+/// Maximum number of optimiser steps for a fit of the two weights.
+>>>>>>> prose-14
 const MOST_STEPS: u64 = 200;
 
-/// Objective of a fit: Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by the number of rows.
+/// Objective that the fitted weights minimise: Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by the number of rows.
 struct StackedLoss<'a> {
     tables: [&'a LogProbabilities; 2],
     labels: &'a [u32],
-    /// False for a weight that stays as it is.
+    /// True for each weight that is fitted, false for a weight that stays at its start.
     free: [bool; 2],
 }
 
 impl Function for StackedLoss<'_> {
     fn flops(&self) -> u64 {
-        // Scores and gradient, of two weights each.
+        // Two multiply-adds for the scores, and two for the gradient.
         8 * self.tables[0].values().len() as u64
     }
 
@@ -63,32 +81,56 @@ impl Function for StackedLoss<'_> {
 }
 
 impl Stacker {
-    /// Weights of ½ each, for use without held-out rows.
+    /// Creates equal weights of ½, for use without held-out rows.
     pub fn halves() -> Self {
         Self { ngram: 0.5, exit: 0.5 }
     }
 
-    /// Fits the weights on rows that neither model has learned from. The weights minimise Σᵢ lossᵢ + ½‖(a, b) − (½,
-    /// ½)‖², so that they stay finite even if some weights predict every row correctly, under a, b ≥ 0 (Breiman 1996,
-    /// "Stacked regressions"). A model that has learned nothing is wrong more often than by chance on the rows that were
-    /// left out of its fit: a class that is frequent there is rare in the rest. A negative weight would take that for
-    /// knowledge. Without rows the weights are [`halves`](Self::halves).
+    /// Fits the weights on rows that neither model has learned from.
+    ///
+    /// The weights minimise Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖² under a, b ≥ 0 (Breiman 1996, "Stacked regressions"). The
+    /// penalty keeps them finite even if some weights predict every row correctly. Without rows, the weights are
+    /// [`halves`](Self::halves).
+    ///
+    /// The weights must not be negative. On out-of-fold rows, a model that has learned nothing is wrong more often than by
+    /// chance. A class that is frequent among these rows is rare among the rows of the fit. A negative weight would treat
+    /// this effect as knowledge.
     ///
     /// # Errors
-    /// [`Error::Argument`] for tables of different shapes, and for labels whose number is not the number of rows, or
-    /// that are not classes.
+    /// * [`Error::Shape`] if the tables have different shapes, or if there is not one label for each decision.
+    /// * [`Error::Range`] if a label is not a class.
+    ///
+    /// # Examples
+    /// The n-gram classifier knows nothing, so the exit gets the larger weight:
+    ///
+    /// ```
+    /// use dht_dynamic::{LogProbabilities, exit::Stacker};
+    ///
+    /// // Four texts with two classes; the argument holds the probability of class 0 for each text.
+    /// let table = |rows: [f64; 4]| {
+    ///     LogProbabilities::new(2, rows.iter().flat_map(|p| [p.ln(), (1.0 - p).ln()]).collect())
+    /// };
+    /// let (ngram, exit) = (table([0.5; 4])?, table([0.9, 0.1, 0.9, 0.1])?);
+    /// let stacker = Stacker::fit(&ngram, &exit, &[0, 1, 0, 1])?;
+    /// assert!(stacker.exit > stacker.ngram);
+    /// # Ok::<(), dht_dynamic::Error>(())
+    /// ```
     pub fn fit(ngram: &LogProbabilities, exit: &LogProbabilities, labels: &[u32]) -> Result<Self> {
         Ok(Self::fit_counted(ngram, exit, labels)?.0)
     }
 
-    /// As [`fit`](Self::fit), with the FLOPs of the fit.
+    /// Fits the weights as [`fit`](Self::fit) does, and also returns the FLOPs of the fit.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
     pub fn fit_counted(ngram: &LogProbabilities, exit: &LogProbabilities, labels: &[u32]) -> Result<(Self, u64)> {
         check_alike(ngram, exit)?;
         if labels.len() != ngram.decisions().len() {
-            return Err(Error::shape("labels", format!("{}, one a row", ngram.decisions().len()), labels.len()));
+            return Err(Error::shape(
+                "labels",
+                format!("{}, one for each decision", ngram.decisions().len()),
+                labels.len(),
+            ));
         }
         if let Some(label) = labels.iter().find(|label| **label as usize >= ngram.outputs().alternatives()) {
             return Err(Error::Range { what: "label", got: *label as usize, below: ngram.outputs().alternatives() });
@@ -98,34 +140,35 @@ impl Stacker {
             return Ok((halves, 0));
         }
         let mut flops = 0;
-        let mut minimum = |free: [bool; 2]| {
+        let mut fit_free = |free: [bool; 2]| {
             let loss = StackedLoss { tables: [ngram, exit], labels, free };
             let start = free.map(|free| if free { 0.5 } else { 0.0 });
-            let found = minimize(&loss, start.to_vec(), TOLERANCE, MOST_STEPS)?;
-            flops += found.flops;
-            let [ngram, exit] = [found.at[0], found.at[1]];
+            let minimum = minimize(&loss, start.to_vec(), TOLERANCE, MOST_STEPS)?;
+            flops += minimum.flops;
+            let [ngram, exit] = [minimum.at[0], minimum.at[1]];
             Ok::<_, Error>((Self { ngram, exit }, loss))
         };
-        let (mut best, _) = minimum([true, true])?;
+        let (mut best, _) = fit_free([true, true])?;
         if best.ngram < 0.0 || best.exit < 0.0 {
-            // The objective is convex: its minimum under the constraint is on the border.
+            // The objective is convex: its minimum under the constraint is on the border, where one weight is 0.
             let mut least = f64::INFINITY;
             for free in [[true, false], [false, true]] {
-                let (found, loss) = minimum(free)?;
-                let found = Self { ngram: found.ngram.max(0.0), exit: found.exit.max(0.0) };
-                let value = loss.value_and_gradient(&[found.ngram, found.exit])?.0;
+                let (fitted, loss) = fit_free(free)?;
+                let candidate = Self { ngram: fitted.ngram.max(0.0), exit: fitted.exit.max(0.0) };
+                let value = loss.value_and_gradient(&[candidate.ngram, candidate.exit])?.0;
                 if value < least {
-                    (best, least) = (found, value);
+                    (best, least) = (candidate, value);
                 }
             }
         }
         Ok((best, flops))
     }
 
-    /// The log-probabilities of the two models, combined by the weights.
+    /// Combines the log-probabilities of the two models for every row.
     ///
     /// # Errors
-    /// [`Error::Argument`] for tables of different shapes, and for weights that are not finite.
+    /// * [`Error::Shape`] if the tables have different shapes.
+    /// * [`Error::Argument`] if a weight is not finite.
     pub fn stack(&self, ngram: &LogProbabilities, exit: &LogProbabilities) -> Result<LogProbabilities> {
         check_alike(ngram, exit)?;
         let (outputs, mut values) = (ngram.outputs(), Vec::with_capacity(ngram.values().len()));
@@ -135,7 +178,7 @@ impl Stacker {
         LogProbabilities::of(outputs, values)
     }
 
-    /// The log-probabilities of the two models for one text, combined by the weights.
+    /// Combines the log-probabilities of the two models for one text.
     pub(crate) fn stack_row(&self, outputs: Outputs, ngram: &[f64], exit: &[f64]) -> Vec<f64> {
         let mut scores: Vec<f64> =
             ngram.iter().zip(exit).map(|(ngram, exit)| self.ngram * ngram + self.exit * exit).collect();
@@ -143,7 +186,7 @@ impl Stacker {
         scores
     }
 
-    /// FLOPs of the products for one text: two multiply-adds for each class or label.
+    /// FLOPs of combining two answers to one text: two multiply-adds for each class or label.
     pub fn flops(classes: usize) -> u64 {
         4 * classes as u64
     }

@@ -10,34 +10,47 @@ use crate::exit::{ExitBuilder, ExitKind, ExitPlace, LayerExit};
 use crate::outputs::Outputs;
 use crate::route::{Layout, ModelShape, WidthCoupling};
 
-/// Depths, kind and pooling of the exits of a model.
+/// Settings of a model's exits: their depths, their type and their pooling.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::ExitSettings;
+///
+/// let settings = ExitSettings::linear(vec![4, 8, 12]);
+/// assert!(settings.check(12).is_ok());
+/// // An encoder of 10 layers does not have the last exit.
+/// let error = settings.check(10).unwrap_err();
+/// assert_eq!(error.to_string(), "exit 2 is at depth 12, expected 9 to 10");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExitSettings {
     /// Depths of the exits, ascending to the encoder's last layer.
     pub depths: Vec<usize>,
-    /// The kind of the exits before the last.
+    /// Type of the exits before the last.
     pub kind: ExitKind,
-    /// The pooling of the exits before the last.
+    /// Pooling of the exits before the last.
     pub pooling: Pooling,
-    /// The pooling of the last exit, if that exit is linear whatever the kind of the others; `None` if the last exit
-    /// has the kind and pooling of the exits before it.
+    /// Pooling of the last exit, which is then linear whatever the type of the other exits. `None` if the last exit has
+    /// the type and pooling of the exits before it.
     pub last_pooling: Option<Pooling>,
-    /// True if all exits are one classifier, which counts as the last one.
+    /// True if all exits share one classifier. It has the type and pooling of the last exit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
 }
 
 impl ExitSettings {
-    /// Settings of linear exits after these depths, with mean pooling.
+    /// Creates settings of linear exits with mean pooling at the depths `depths`.
     pub fn linear(depths: Vec<usize>) -> Self {
         Self { depths, kind: ExitKind::Linear, pooling: Pooling::Mean, last_pooling: None, shared: false }
     }
 
-    /// Checks the depths for an encoder of this number of layers, and the kind of exit.
+    /// Checks the type of the exits, and their depths in an encoder of `layers` layers.
     ///
     /// # Errors
-    /// [`Error::Exit`] for depths that do not ascend from 1 to the last layer; as [`ExitKind::check`].
+    /// * [`Error::Exit`] if the depths do not ascend, or are not between 1 and the last layer.
+    /// * [`Error::Argument`] if the last exit is not after the last layer.
+    /// * As [`ExitKind::check`].
     pub fn check(&self, layers: usize) -> Result<()> {
         let mut least = 1;
         for (index, &got) in self.depths.iter().enumerate() {
@@ -47,13 +60,13 @@ impl ExitSettings {
             least = got + 1;
         }
         if self.depths.last() != Some(&layers) {
-            let expected = format!("depths up to {layers}, where the classifier is");
+            let expected = format!("depths that end at the last layer, {layers}");
             return Err(Error::argument("exits", expected, format!("{:?}", self.depths)));
         }
         self.kind.check(self.pooling)
     }
 
-    /// Kind and pooling of an exit.
+    /// Type and pooling of an exit.
     fn kind_and_pooling(&self, exit: usize) -> (ExitKind, Pooling) {
         match self.last_pooling.filter(|_| self.shared || exit + 1 == self.depths.len()) {
             Some(pooling) => (ExitKind::Linear, pooling),
@@ -61,19 +74,37 @@ impl ExitSettings {
         }
     }
 
-    /// Pooling of a linear exit; `None` for an exit with its own layer.
+    /// Pooling of an exit; `None` if the exit is not linear.
     pub(super) fn linear_pooling(&self, exit: usize) -> Option<Pooling> {
         let (kind, pooling) = self.kind_and_pooling(exit);
         (kind == ExitKind::Linear).then_some(pooling)
     }
 }
 
-/// An encoder with exits after some of its layers; its [`Layout`] says where groups of layers and exits are. A
-/// clone is another handle on the same weights: training one trains the other.
+/// Encoder with exits after some of its layers. Its [`Layout`] contains the places of the exits and the groups of
+/// layers.
+///
+/// A clone is another handle on the same weights: training one trains the other.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_dynamic::transformer::{BertConfig, Encoder};
+/// use dht_dynamic::{ExitModel, ExitSettings};
+/// use rand::SeedableRng;
+///
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let encoder = Encoder::random(&BertConfig::small(4, 6, 24, 50)?, &Device::Cpu, &mut rng)?;
+/// let model = ExitModel::new(encoder, ExitSettings::linear(vec![2, 4]), 3, &mut rng)?;
+/// assert_eq!((model.depths(), model.classes()), (&[2, 4][..], 3));
+/// // A text of 16 tokens costs half as much up to the first exit.
+/// assert_eq!(2 * model.layer_flops(2, 16), model.layer_flops(4, 16));
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ExitModel {
     encoder: Encoder,
-    /// One for each exit of the layout.
+    /// Classifier of each exit of the layout.
     exits: Vec<Box<dyn LayerExit>>,
     layout: Layout,
     coupling: WidthCoupling,
@@ -84,10 +115,11 @@ pub struct ExitModel {
 }
 
 impl ExitModel {
-    /// Adds new exits to an encoder; the last exit is after its last layer.
+    /// Adds new exits to an encoder. The last exit must be after the last layer.
     ///
     /// # Errors
-    /// As [`ExitSettings::check`]; [`Error::Argument`] for fewer than two classes.
+    /// * As [`ExitSettings::check`].
+    /// * [`Error::Transformer`] if there are fewer than two classes.
     pub fn new<R: Rng + ?Sized>(
         encoder: Encoder,
         settings: ExitSettings,
@@ -99,12 +131,14 @@ impl ExitModel {
         Self::in_layout(encoder, (layout, WidthCoupling::Heads), settings, outputs, rng)
     }
 
-    /// Adds new exits at the depths of a layout, whose groups of layers may keep fewer heads. The layers of its tail
-    /// are frozen. With [`WidthCoupling::HeadsAndFfn`] the neurons of each layer must be sorted by their importance.
+    /// Adds new exits to an encoder at the depths of a layout. The layout's groups of layers may keep fewer heads, and the
+    /// layers of its tail are frozen. With [`WidthCoupling::HeadsAndFfn`], the neurons of each layer must be sorted by
+    /// their importance.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a layout of another size than the encoder or of other depths than the settings, and for
-    /// fewer than two classes; as [`ExitKind::check`].
+    /// * [`Error::Argument`] if the layout has another size than the encoder, or other depths than the settings.
+    /// * [`Error::Transformer`] if there are fewer than two classes.
+    /// * As [`ExitKind::check`].
     pub fn in_layout<R: Rng + ?Sized>(
         encoder: Encoder,
         (layout, coupling): (Layout, WidthCoupling),
@@ -121,13 +155,17 @@ impl ExitModel {
         Ok(model)
     }
 
-    /// Adds custom exits, which the calling program defines, after these layers. The last exit must be after the last
-    /// layer. `build` is called for each exit, from the first to the last. A saved model with custom exits is loaded by
+    /// Adds custom exits, which the calling program defines, to an encoder at the depths `depths`. The last exit must be
+    /// after the last layer.
+    ///
+    /// `build` is called for each exit, from the first to the last. A saved model with custom exits is loaded by
     /// [`DynamicModel::load_with`](crate::DynamicModel::load_with).
     ///
     /// # Errors
-    /// As [`ExitSettings::check`]; errors of `build`; [`Error::Argument`] for fewer than two classes, and for a
-    /// parameter whose name does not begin with the `name` of its exit's place.
+    /// * As [`ExitSettings::check`].
+    /// * [`Error::Transformer`] if there are fewer than two classes.
+    /// * [`Error::Argument`] if a parameter's name does not begin with the `name` of its exit's place.
+    /// * Errors of `build`.
     ///
     /// # Examples
     /// An exit that reads both the first token's state and the mean of all states:
@@ -194,7 +232,7 @@ impl ExitModel {
         Self::of_builder(encoder, settings, outputs.into(), ExitBuilder::new(build))
     }
 
-    /// Adds the exits that a builder creates.
+    /// Adds the exits that a builder creates to an encoder.
     pub(crate) fn of_builder(
         encoder: Encoder,
         settings: ExitSettings,
@@ -206,18 +244,21 @@ impl ExitModel {
         let layout = Layout::early_exits(shape_of(&encoder), &settings.depths)?;
         let (exits, coupling) = (Vec::new(), WidthCoupling::Heads);
         let mut model = Self { encoder, exits, layout, coupling, settings, outputs, own: Some(own) };
-        // Builders draw their own numbers.
+        // Custom builders have their own random generators and do not use this one.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         model.exits = model.new_exits(&model.layout.clone(), &[], &mut nothing)?;
         Ok(model)
     }
 
-    /// Rejects a layout of another size than the encoder, or of other exits than the settings.
+    /// Checks that the layout has the size of the encoder and the exits of the settings.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the size or the exits differ.
     fn checked(self) -> Result<Self> {
-        let (own, found) = (shape_of(&self.encoder), self.layout.shape());
-        if own != found {
+        let (own, of_layout) = (shape_of(&self.encoder), self.layout.shape());
+        if own != of_layout {
             let expected = format!("a space of {} layers and {} heads", own.layers, own.heads);
-            return Err(Error::argument("space", expected, format!("{} and {}", found.layers, found.heads)));
+            return Err(Error::argument("space", expected, format!("{} and {}", of_layout.layers, of_layout.heads)));
         }
         if self.settings.depths != self.layout.exits() {
             let expected = format!("those of the layout, {:?}", self.layout.exits());
@@ -226,7 +267,7 @@ impl ExitModel {
         Ok(self)
     }
 
-    /// The exits of a layout: those of `known` at their depths, and new ones for the other depths.
+    /// Returns the exits of a layout: the exit of `known` at each depth that it has, and a new exit at each other depth.
     fn new_exits<R: Rng + ?Sized>(
         &mut self,
         layout: &Layout,
@@ -251,8 +292,10 @@ impl ExitModel {
         Ok(exits)
     }
 
-    /// A model of another layout on the same weights, which [`enter`](Self::enter) takes later: existing exits for the
-    /// depths that both have, and new exits, whose parameters this model gets too.
+    /// Builds a model of another layout on the same weights, to which [`enter`](Self::enter) switches later.
+    ///
+    /// The new model shares the exits at the depths that both layouts have. At the other depths it has new exits, whose
+    /// parameters are also added to the encoder of this model.
     ///
     /// # Errors
     /// As [`in_layout`](Self::in_layout).
@@ -271,8 +314,8 @@ impl ExitModel {
         Ok(next)
     }
 
-    /// Takes the layout and the exits of a [prepared](Self::prepare_layout) model, unfreezes the old tail and freezes
-    /// the new one.
+    /// Switches to the layout and the exits of a [prepared](Self::prepare_layout) model. The old tail is unfrozen, and the
+    /// new tail is frozen.
     pub fn enter(&mut self, next: Self) {
         self.freeze_tail(false);
         *self = next;
@@ -300,7 +343,7 @@ impl ExitModel {
         for (id, name, var) in own.iter() {
             let copy_of = match copy.encoder.parameters().id(name) {
                 Ok(known) => known,
-                // An exit of another layout.
+                // Parameter of an exit of another layout.
                 Err(_) => copy.encoder.add_parameter(name, var.as_tensor())?.id(),
             };
             copy.encoder.parameters().set_frozen(copy_of, own.is_frozen(id));
@@ -309,12 +352,12 @@ impl ExitModel {
         Ok(copy)
     }
 
-    /// Encoder.
+    /// Encoder of the model.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
 
-    /// Exits, in the order of their depths.
+    /// Classifiers of the exits, in the order of their depths.
     pub fn exits(&self) -> &[Box<dyn LayerExit>] {
         &self.exits
     }
@@ -324,12 +367,12 @@ impl ExitModel {
         self.layout.exits()
     }
 
-    /// Layout: groups of layers and exits.
+    /// Layout of the model: its groups of layers and its exits.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// Coupling of heads and feed-forward.
+    /// Rule for the feed-forward width of a layer whose heads are pruned.
     pub fn coupling(&self) -> WidthCoupling {
         self.coupling
     }
@@ -339,17 +382,17 @@ impl ExitModel {
         &self.settings
     }
 
-    /// Prefix of the parameter names of each exit, without the dot.
+    /// Prefix of each exit's parameter names, without the dot.
     pub fn exit_names(&self) -> Vec<String> {
         names(&self.layout, self.settings.shared)
     }
 
-    /// The decisions that make up the answer of an exit.
+    /// Type of the answers of the exits: one class, or several labels.
     pub fn outputs(&self) -> Outputs {
         self.outputs
     }
 
-    /// The number of classes or labels.
+    /// Number of classes or labels.
     pub fn classes(&self) -> usize {
         self.outputs.count()
     }
@@ -359,7 +402,8 @@ impl ExitModel {
         shape_of(&self.encoder)
     }
 
-    /// A group of adjacent samples that keep these heads, with the number of neurons coupled to them.
+    /// Creates a group of adjacent samples that keep the heads `heads`. The width coupling determines its number of
+    /// neurons.
     pub fn sample_group(&self, samples: usize, heads: HeadSet) -> SampleGroup {
         let width = self.coupling.width(&self.encoder.block_shape(), heads.len());
         SampleGroup { samples, heads, neurons: width.ffn }
@@ -368,8 +412,9 @@ impl ExitModel {
     /// Rejects texts on which this model cannot be trained or scored.
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of classes or labels. [`Error::Transformer`] for texts that are longer than the
-    /// encoder's positions, that have labels beyond the model's, or that are of another task than the model.
+    /// * [`Error::Shape`] if the texts have another number of classes or labels than the model.
+    /// * [`Error::Transformer`] if a text is longer than the encoder's positions, if its label is not a label of the model,
+    ///   or if the texts are of another task than the model.
     pub fn check_texts(&self, texts: &EncodedDataset) -> Result<()> {
         self.encoder.check_samples(texts)?;
         self.outputs.task().check_targets(texts, self.classes())?;
@@ -387,7 +432,7 @@ fn shape_of(encoder: &Encoder) -> ModelShape {
     ModelShape { layers: encoder.layers(), heads: encoder.block_shape().heads }
 }
 
-/// Prefix of the parameter names of each exit, without the dot.
+/// Prefix of each exit's parameter names, without the dot.
 fn names(layout: &Layout, shared: bool) -> Vec<String> {
     let name = |exit| if shared { "classifier".into() } else { format!("exit.{}.classifier", layout.depth(exit)) };
     (0..layout.exits().len()).map(name).collect()

@@ -1,4 +1,4 @@
-//! The answers of all exits to all texts, in one pass.
+//! Answers of all exits to all texts, computed in one pass.
 
 use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, PackedBatch};
 
@@ -7,14 +7,38 @@ use crate::error::Result;
 use crate::log_probabilities::{Collected, LogProbabilities};
 
 impl ExitModel {
-    /// The log-probabilities of every row at each exit: ln softmax of the logits, and with labels ln sigmoid. Each row runs all layers once, with
-    /// all heads; the layers of a [tail](crate::route::Layout::tail) run after every exit.
-    /// Thresholds and patiences (numbers of exits that agree) decide from these values, so that a curve over either
-    /// needs no further pass.
+    /// Computes the log-probabilities of every row at each exit, in one pass. The result has one table for each exit.
+    ///
+    /// The log-probabilities are ln softmax of the logits, or ln sigmoid of each logit with several labels. Each row runs
+    /// all layers once, with all heads. The layers of a [tail](crate::route::Layout::tail) run after every exit. Routers
+    /// with a threshold or a patience (a number of exits that agree) decide from these values, so that a curve over
+    /// thresholds or patiences needs no further pass.
     ///
     /// # Errors
-    /// Errors of the encoder; [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0, and for answers
-    /// that are not finite.
+    /// * [`Error::Transformer`](crate::Error::Transformer) if the batch size is 0, or if an answer is not finite.
+    /// * Errors of the encoder.
+    ///
+    /// # Examples
+    /// ```
+    /// # use candle_core::Device;
+    /// # use dht_dynamic::transformer::{BertConfig, Dataset, Encoder, Example, TextTokenizer};
+    /// # use rand::SeedableRng;
+    /// use dht_dynamic::{ExitModel, ExitSettings};
+    ///
+    /// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+    /// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+    /// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+    /// # let tokenizer = TextTokenizer::train(["good bad food film"], 50)?;
+    /// # let texts = tokenizer.encode_all(&data, 16)?;
+    /// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    /// # let config = BertConfig::small(2, 6, 24, tokenizer.vocabulary_size())?;
+    /// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+    /// let model = ExitModel::new(encoder, ExitSettings::linear(vec![1, 2]), 2, &mut rng)?;
+    /// let tables = model.exit_log_probabilities(&texts, 8)?;
+    /// // One table for each exit, one row for each of four texts.
+    /// assert_eq!(tables.iter().map(|table| table.len()).collect::<Vec<_>>(), [4, 4]);
+    /// # Ok::<(), dht_dynamic::Error>(())
+    /// ```
     pub fn exit_log_probabilities(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<LogProbabilities>> {
         let outputs = self.outputs();
         let mut all: Vec<_> = self.exits().iter().map(|_| Collected::new(outputs, data.len())).collect();

@@ -1,5 +1,5 @@
-//! FLOPs of exactly the layers and exits that texts run, by formula: matrix products only, two FLOPs for each
-//! multiply-add.
+//! FLOPs of the layers and exits that a text runs, computed by formulas. They count matrix products only, with two FLOPs
+//! for each multiply-add.
 
 use dht_transformer::EncodedDataset;
 use dht_transformer::flops::{BackwardNeeds, Breakdown, Load};
@@ -10,7 +10,7 @@ use crate::exit::ExitReads;
 use crate::route::{BaseState, GroupRole, Route};
 
 impl ExitModel {
-    /// Forward FLOPs of a text on a route, given the number of reads by each exit.
+    /// Forward FLOPs of a text that runs a route. `reads` holds the number of reads by each exit.
     pub fn forward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
         let of_exit = |(exit, reads): (usize, &ExitReads)| match reads.total() {
             0 => 0,
@@ -21,8 +21,8 @@ impl ExitModel {
         layers + reads.iter().enumerate().map(of_exit).sum::<u64>()
     }
 
-    /// Backward FLOPs of a text on a route, given the number of reads by each exit. The layers of the tail are frozen:
-    /// gradients pass through them, but are not computed for their weights.
+    /// Backward FLOPs of a text that runs a route. `reads` holds the number of reads by each exit. The layers of the tail
+    /// are frozen: gradients pass through them, but are not computed for their weights.
     pub fn backward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
         let (block, load) = (self.encoder().block_shape(), Load::of_text(tokens));
         let layers = route.groups().iter().map(|group| {
@@ -38,14 +38,14 @@ impl ExitModel {
         layers.sum::<Breakdown>().total().0 + reads.iter().enumerate().map(of_exit).sum::<u64>()
     }
 
-    /// FLOPs of the first `depth` layers for a text, with all heads.
+    /// Forward FLOPs of a text of `tokens` tokens in the first `depth` layers, with all heads.
     pub fn layer_flops(&self, depth: usize, tokens: usize) -> u64 {
         let block = self.encoder().block_shape();
         let layer = block.forward(Load::of_text(tokens), block.full());
         std::iter::repeat_n(layer, depth).sum::<Breakdown>().total().0
     }
 
-    /// FLOPs of the pass without gradient that computes the base state of a text; 0 if the base layers are part of the
+    /// FLOPs of the pass without gradients that computes a text's base state. It is 0 if the base layers are part of the
     /// route.
     pub fn pre_pass_flops(&self, tokens: usize) -> u64 {
         match self.layout().base_state() {
@@ -54,15 +54,15 @@ impl ExitModel {
         }
     }
 
-    /// The route of the full model: all layers with all heads.
+    /// Route of the full model: all layers with all heads.
     ///
     /// # Errors
-    /// None for a model.
+    /// None currently: the route of a model's own layers is valid.
     pub fn full_route(&self) -> Result<Route> {
         Route::truncated(self.shape(), self.shape().layers)
     }
 
-    /// Exit reads of a text in the full model: the last exit, once.
+    /// Number of reads by each exit for a text in the full model: only the last exit is read, once.
     pub fn full_reads(&self) -> Vec<ExitReads> {
         let mut reads = vec![ExitReads::default(); self.exits().len()];
         if let Some(last) = reads.last_mut() {
@@ -71,19 +71,20 @@ impl ExitModel {
         reads
     }
 
-    /// FLOPs of a text in the full model: all layers and the last exit.
+    /// Forward FLOPs of a text in the full model: all layers and the last exit.
     pub fn full_flops(&self, tokens: usize) -> u64 {
         let last = self.exits().last().map_or(0, |last| last.flops(tokens).forward.0);
         self.layer_flops(self.encoder().layers(), tokens) + last
     }
 
-    /// FLOPs of predicting these texts with the full model and the last exit: the denominator of inference FLOPs
-    /// ratios.
+    /// Forward FLOPs of a whole data set in the full model: all layers and the last exit. They are the denominator of
+    /// FLOPs ratios for inference.
     pub fn full_inference_flops(&self, texts: &EncodedDataset) -> u64 {
         texts.lengths().into_iter().map(|tokens| self.full_flops(tokens)).sum()
     }
 
-    /// FLOPs of one training epoch of the full model on these texts with the last exit: the denominator of training FLOPs ratios.
+    /// FLOPs of one training epoch of the full model with its last exit. They are the denominator of FLOPs ratios for
+    /// training.
     pub fn full_training_flops(&self, texts: &EncodedDataset) -> u64 {
         let block = self.encoder().block_shape();
         let of_text = |tokens: usize| {
@@ -95,8 +96,10 @@ impl ExitModel {
         texts.lengths().into_iter().map(of_text).sum()
     }
 
-    /// FLOPs of a text that keeps all heads, by the exit where it leaves (an n-gram exit excluded) and by row. They are
-    /// those of the layers below this exit, and of every exit up to and including it, each after the tail.
+    /// FLOPs of each row if it stops at each exit, by exit and row. All heads run. An n-gram exit is not included.
+    ///
+    /// A row that stops at an exit runs the layers below this exit. It also computes this exit and every exit before it,
+    /// each after the layers of the tail.
     pub fn exit_flops(&self, texts: &EncodedDataset) -> Vec<Vec<u64>> {
         let lengths = texts.lengths();
         let mut reads = vec![0; texts.len()];

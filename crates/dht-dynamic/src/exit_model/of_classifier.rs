@@ -1,4 +1,4 @@
-//! Adds exits to a classifier that was fine-tuned without them.
+//! Conversion between a fine-tuned classifier and a model with exits.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,44 @@ use crate::exit::ExitKind;
 use crate::outputs::Outputs;
 
 impl ExitModel {
-    /// Adds exits to a fine-tuned classifier. The model has copies of the classifier's weights. Its last exit equals
-    /// the classifier to the bit; the other exits are new, with this kind and pooling.
+    /// Builds a model with exits from a fine-tuned classifier, whose weights are copied.
     ///
-    /// `exits` are the depths of the exits, ascending to the last layer; `None` for every layer.
+    /// `exits` holds the depths of the exits, ascending to the last layer; with `None`, there is an exit after every
+    /// layer. The last exit equals the classifier to the bit. The other exits are new and untrained, and `kind` and
+    /// `pooling` apply to them.
     ///
     /// # Errors
-    /// * [`Error::Argument`] for a classifier with a single layer, for a regression, and for pruned heads or neurons.
-    /// * [`Error::Argument`] for exits that do not end at the last layer; [`Error::Exit`] for depths that do not ascend.
+    /// * [`Error::Argument`] if the classifier is a regression, or has pruned heads or neurons.
+    /// * [`Error::Argument`] if there are fewer than two exits, or if the last one is not after the last layer.
+    /// * [`Error::Exit`] if the depths do not ascend.
+    /// * As [`ExitKind::check`].
+    ///
+    /// # Examples
+    /// The classifier at the last exit is the classifier that the model was built from:
+    ///
+    /// ```
+    /// # use candle_core::Device;
+    /// # use dht_dynamic::transformer::{BertConfig, Dataset, Encoder, Example, TextTokenizer};
+    /// # use rand::SeedableRng;
+    /// use dht_dynamic::exit::ExitKind;
+    /// use dht_dynamic::transformer::{Pooling, TextClassifier};
+    /// use dht_dynamic::{ExitModel, LogProbabilities};
+    ///
+    /// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+    /// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+    /// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+    /// # let tokenizer = TextTokenizer::train(["good bad food film"], 50)?;
+    /// # let texts = tokenizer.encode_all(&data, 16)?;
+    /// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    /// # let config = BertConfig::small(2, 6, 24, tokenizer.vocabulary_size())?;
+    /// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+    /// let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+    /// let model = ExitModel::of_classifier(&classifier, None, ExitKind::Linear, Pooling::Mean, &mut rng)?;
+    /// assert_eq!(model.depths(), [1, 2]);
+    /// let last = LogProbabilities::of_classifier(&model.classifier_at(2)?, &texts, 8)?;
+    /// assert_eq!(last, LogProbabilities::of_classifier(&classifier, &texts, 8)?);
+    /// # Ok::<(), dht_dynamic::Error>(())
+    /// ```
     pub fn of_classifier<R: Rng + ?Sized>(
         classifier: &TextClassifier,
         exits: Option<&[usize]>,
@@ -46,17 +76,18 @@ impl ExitModel {
         Ok(model)
     }
 
-    /// The first `depth` layers and the exit after them, as a classifier with separate weights. For a model [of a
-    /// classifier](Self::of_classifier), the result at the last exit is that classifier.
+    /// Copies the first `depth` layers and the exit after them to a classifier with separate weights. For a model that was
+    /// built [from a classifier](Self::of_classifier), the result at the last exit equals this classifier.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a depth without an exit, and for an exit with its own layer, which an ordinary classifier
-    /// cannot have.
+    /// [`Error::Argument`] if there is no exit at this depth, or if the exit is not linear: an ordinary classifier cannot
+    /// have a side layer or a custom exit.
     pub fn classifier_at(&self, depth: usize) -> Result<TextClassifier> {
         let settings = self.settings();
         let exits = || settings.depths.iter().copied().enumerate();
-        let found = exits().find(|(_, own)| *own == depth);
-        let Some((exit, pooling)) = found.and_then(|(exit, _)| Some((exit, settings.linear_pooling(exit)?))) else {
+        let exit_at_depth = exits().find(|(_, own)| *own == depth);
+        let Some((exit, pooling)) = exit_at_depth.and_then(|(exit, _)| Some((exit, settings.linear_pooling(exit)?)))
+        else {
             let linear = exits().filter(|(exit, _)| settings.linear_pooling(*exit).is_some()).map(|(_, depth)| depth);
             let expected = format!("a depth with a linear exit: {:?}", linear.collect::<Vec<_>>());
             return Err(Error::argument("layers", expected, depth));
@@ -80,7 +111,7 @@ impl ExitModel {
         Ok(classifier)
     }
 
-    /// Sets the parameters of the last exit to those of a classifier.
+    /// Copies the parameters of a classifier to the last exit.
     fn take_classifier(&self, classifier: &TextClassifier) -> Result<()> {
         let parameters = self.encoder().parameters();
         let last = self.exit_names().pop().unwrap_or_default();
@@ -96,17 +127,19 @@ impl ExitModel {
         Ok(parameters.update_values(values)?)
     }
 
-    /// Sets the weights (hidden, classes) and biases (classes) of the first exits. These exits are linear, or have a
-    /// side layer and a linear part with the same parameter names.
+    /// Sets the linear parts of the first exits. Each item holds the weights of one exit, of shape (hidden, classes), and
+    /// its biases, of shape (classes). An exit with a side layer has a linear part with the parameter names of a linear
+    /// exit.
     pub(crate) fn set_linear_parts<'a>(&self, fitted: impl IntoIterator<Item = (&'a [f32], &'a [f32])>) -> Result<()> {
         self.set_parts(self.exit_names().into_iter().zip(fitted))
     }
 
-    /// Sets the weights (hidden, classes) and biases (classes) of the last exit, which is linear.
+    /// Sets the weights, of shape (hidden, classes), and the biases, of shape (classes), of the last exit, which is linear.
     pub(crate) fn set_last_linear_part(&self, weights: &[f32], bias: &[f32]) -> Result<()> {
         self.set_parts(self.exit_names().pop().map(|name| (name, (weights, bias))))
     }
 
+    /// Sets the weights and biases of the exits whose parameters have the prefixes in `parts`.
     fn set_parts<'a>(&self, parts: impl IntoIterator<Item = (String, (&'a [f32], &'a [f32]))>) -> Result<()> {
         let parameters = self.encoder().parameters();
         let mut values = BTreeMap::new();

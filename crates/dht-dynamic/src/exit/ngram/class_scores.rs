@@ -1,4 +1,4 @@
-//! Regressions of an n-gram classifier: features → log-probabilities of its answer.
+//! Regression that computes the log-probabilities of an answer from features, for an n-gram classifier.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,27 +6,29 @@ use crate::error::{Error, Result};
 use crate::logistic::{FeatureMatrix, FitSettings, LinearModel, Minimum, RowTargets, SmoothedTargets, Standardisation};
 use crate::outputs::Outputs;
 
-/// Scores of an n-gram classifier: log-probabilities of all classes, including classes without training rows, or of each
-/// label.
+/// Fitted regression that gives log-probabilities of all classes, including classes without training rows, or of all
+/// labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClassScores {
     classes: usize,
-    /// Classes with training rows, ascending. The regression has these classes only. Labels are all present: one that
-    /// no row or every row has gets a small chance of the other answer.
+    /// Classes with training rows, ascending. The regression has these classes only. With several labels, all labels are
+    /// present: if no training row or every training row has a label, the other answer still gets a small probability.
     present: Vec<u32>,
-    /// Number of training rows.
+    /// Number of training rows, from which the probability of an absent class is computed.
     rows: usize,
-    /// The regression; `None` where only one class has training rows.
+    /// Regression over the classes that are present; `None` if fewer than two classes have training rows.
     regression: Option<LinearModel>,
-    /// True for several labels.
+    /// True if the answer is a set of labels, false if it is one class.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     labels: bool,
 }
 
 impl ClassScores {
-    /// Fits rows of features to their labels, one for each decision. The fit starts at zero, or at the minimum of another
-    /// C. Also returns the minimum; `None` where only one class has rows.
+    /// Fits the regression to rows of features. `labels` holds one true answer for each decision of each row.
+    ///
+    /// The fit starts at zero, or at `start`, the minimum for another C. Also returns the minimum; `None` if fewer than
+    /// two classes have rows.
     pub(super) fn fit(
         features: &FeatureMatrix,
         labels: &[u32],
@@ -63,38 +65,39 @@ impl ClassScores {
         Ok((Self { classes, present, rows, regression: Some(regression), labels: false }, Some(minimum)))
     }
 
-    /// Scores for features that are not standardised, with equal results.
+    /// Converts a regression on standardised features to one that reads the raw features and gives equal results.
     pub(super) fn folded(self, standardisation: &Standardisation) -> Self {
         Self { regression: self.regression.map(|regression| regression.unscaled(standardisation)), ..self }
     }
 
+    /// Outputs of the whole classifier: all classes, or all labels.
     pub(super) fn outputs(&self) -> Outputs {
         if self.labels { Outputs::Labels(self.classes) } else { Outputs::Classes(self.classes) }
     }
 
-    /// The outputs of the regression: the classes that are present, or all labels.
+    /// Outputs of the regression: the classes that are present, or all labels.
     fn of_regression(&self) -> Outputs {
         if self.labels { Outputs::Labels(self.classes) } else { Outputs::Classes(self.present.len()) }
     }
 
-    /// Returns whether a class has training rows, among several.
+    /// Returns whether a class is an output of the regression: it and at least one other class have training rows.
     pub(super) fn has_rows(&self, class: u32) -> bool {
         self.regression.is_some() && self.present.binary_search(&class).is_ok()
     }
 
-    /// FLOPs of the log-probabilities of a matrix's rows.
+    /// FLOPs of [`log_probabilities_of`](Self::log_probabilities_of) for a matrix.
     pub(super) fn flops_of(&self, features: &FeatureMatrix) -> u64 {
         if self.regression.is_some() { features.flops(self.present.len()) } else { 0 }
     }
 
-    /// Log-probabilities of a row of features. Each class without training rows has the probability 1/(rows +
-    /// classes).
+    /// Computes the log-probabilities for one row of features. A class without training rows has the probability
+    /// 1/(training rows + classes).
     pub(super) fn log_probabilities(&self, features: &[(u32, f32)]) -> Vec<f64> {
         let of_present = self.regression.as_ref().map_or_else(|| vec![0.0], |fitted| fitted.scores(features));
         self.of_all_classes(&self.of_regression().of_scores(of_present))
     }
 
-    /// Log-probabilities of each row of a matrix, row after row.
+    /// Computes the log-probabilities of each row of a matrix, row after row.
     pub(super) fn log_probabilities_of(&self, features: &FeatureMatrix) -> Result<Vec<f64>> {
         let of_present = match &self.regression {
             Some(fitted) => self.of_regression().of_scores(fitted.scores_of(features)?),
@@ -104,6 +107,7 @@ impl ClassScores {
         Ok(rows.flat_map(|row| self.of_all_classes(row)).collect())
     }
 
+    /// Adds the classes without training rows to the log-probabilities of the classes that are present.
     fn of_all_classes(&self, of_present: &[f64]) -> Vec<f64> {
         if self.labels {
             return of_present.to_vec();
@@ -117,7 +121,10 @@ impl ClassScores {
         logs
     }
 
-    /// Rejects stored parts that do not fit together.
+    /// Checks that the parts of a regression that was read from a file fit together.
+    ///
+    /// # Errors
+    /// [`Error::State`] if the classes or the weights do not fit the number of classes and of features.
     pub(super) fn check(&self, features: usize) -> Result<()> {
         let ascending = self.present.is_sorted_by(|before, after| before < after);
         let classes = self.present.last().is_some_and(|last| (*last as usize) < self.classes);
@@ -129,7 +136,7 @@ impl ClassScores {
         if ascending && classes && fits && all {
             return Ok(());
         }
-        let expected = format!("weights of {} classes and {features} features", self.classes);
-        Err(Error::state("scores", expected, "others"))
+        let expected = format!("weights for {} classes and {features} features", self.classes);
+        Err(Error::state("scores", expected, "inconsistent"))
     }
 }

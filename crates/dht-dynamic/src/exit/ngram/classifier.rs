@@ -1,4 +1,4 @@
-//! Linear classifier on uni- and bigrams: no layers, almost no cost.
+//! Linear classifier on uni- and bigrams, which runs no layers and costs almost nothing.
 
 mod contributions;
 
@@ -22,34 +22,71 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, MEMORY, stratified_folds};
 use crate::outputs::{Outputs, truth_of};
 
-/// Logistic regression on the tf-idf weights of a text's uni- and bigrams of token ids.
+/// Classifier without layers: logistic regression on the tf-idf weights of a text's uni- and bigrams of token ids.
 ///
+/// # Examples
+/// A classifier that is fitted on four texts of two words, of which each occurs in two texts:
+///
+/// ```
+/// # use candle_core::Device;
+/// # use dht_dynamic::transformer::{BertConfig, Dataset, Encoder, Example, Pooling};
+/// # use rand::SeedableRng;
+/// use dht_dynamic::FullModel;
+/// use dht_dynamic::exit::{NgramClassifier, NgramSettings};
+/// use dht_dynamic::transformer::{TextClassifier, TextTokenizer};
+///
+/// # let examples = [("good food", 1), ("bad food", 0), ("good film", 1), ("bad film", 0)];
+/// # let examples = examples.map(|(text, label)| Example::new(text, label)).to_vec();
+/// # let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let tokenizer = TextTokenizer::from_vocabulary(&["good", "bad", "food", "film"].map(String::from))?;
+/// let texts = tokenizer.encode_all(&data, 16)?;
+/// // The full model, with whose cost the classifier's cost is compared.
+/// # let config = BertConfig::small(2, 6, 24, tokenizer.vocabulary_size())?;
+/// # let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// let full = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+///
+/// let settings = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
+/// let fit = NgramClassifier::fit(&texts, &settings, FullModel::new(&full), None, &mut rng)?;
+/// // Every word is in two texts, every bigram in one.
+/// assert_eq!(fit.classifier.ngrams(), 4);
+/// assert_eq!(fit.classifier.log_probabilities_of_all(&texts)?.labels(), [1, 0, 1, 0]);
+/// // Each text has two n-grams, which cost 2 FLOPs for each of two classes.
+/// assert_eq!(fit.classifier.flops_of_all(&texts), [8; 4]);
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
+///
+/// # Features
 /// An n-gram that occurs c times in a text and in d of the n training texts weighs (1 + ln c)·(ln((1 + n)/(1 + d)) +
 /// 1). The weights of a text are divided by the Euclidean norm of their vector. This is scikit-learn's
 /// `TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2))` on tokens instead of words. The regression is
-/// scikit-learn's with the multinomial loss. The two texts of a pair have separate n-grams if the tokenizer
+/// scikit-learn's logistic regression with the multinomial loss. The two texts of a pair have separate n-grams if the tokenizer
 /// distinguishes the texts by token types (BERT's does, RoBERTa's does not).
 ///
 /// A word that the tokenizer does not know, such as an emoji, is a token of its own, in addition to the unknown token
 /// `[UNK]`. Two unknown words are thus different n-grams, although the encoder cannot tell them apart.
 ///
 /// The classifier reads the whole text if the tokenizer keeps [the tokens beyond the encoder's
-/// limit](dht_transformer::TextTokenizer::with_rest); otherwise it reads the same tokens as the encoder. A text without
-/// any known n-gram gets the probabilities that the bias alone gives. A class without training texts has the
+/// limit](dht_transformer::TextTokenizer::with_rest); otherwise it reads the same tokens as the encoder. For a text
+/// without any known n-gram, the probabilities follow from the bias alone. A class without training texts has the
 /// probability 1/(n + classes) for every text.
 ///
 /// # Cost
-/// 2 FLOPs for each class or label and each n-gram of the text that is in the vocabulary. Lookup and weighting of n-grams are
-/// not counted.
+/// An answer costs 2 FLOPs for each class or label and each n-gram of the text that is in the vocabulary. Lookup and
+/// weighting of n-grams are not counted.
 ///
 /// # Embeddings
-/// With an encoder, a second regression reads the mean of the encoder's input embeddings over all tokens of
-/// the text, standardised by the training texts' mean and deviation. An unknown word has the embedding of `[UNK]`. The log-probabilities of both are added with one
-/// weight each ([`Stacker`](crate::exit::Stacker)), which are fitted on out-of-fold answers. This costs one FLOP for
-/// each token and column, and two for each column and class. On the CPU, the table is the encoder's own
-/// memory; it is not saved. A classifier that is loaded alone needs [`with_encoder`](Self::with_encoder). Tokens beyond
-/// the table are left out. A text without tokens counts as the mean of the training texts. After a training that changes
-/// the encoder's embeddings, the classifier must be fitted again.
+/// With an encoder, a second regression reads the mean of the encoder's input embeddings over all tokens of the text.
+/// The mean is standardised by the mean and standard deviation of the training texts. An unknown word has the embedding
+/// of `[UNK]`. Tokens that the table lacks are left out, and a text without tokens has the mean of the training texts.
+///
+/// The log-probabilities of both regressions are added with one weight each ([`Stacker`](crate::exit::Stacker)). The
+/// weights are fitted on out-of-fold answers. The second regression costs one FLOP for each token and column, and two
+/// for each column and class.
+///
+/// On the CPU, the table of embeddings is the encoder's own memory. It is not saved, so a classifier that is loaded
+/// alone needs [`with_encoder`](Self::with_encoder). After a training run that changes the encoder's embeddings, the
+/// classifier must be fitted again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NgramClassifier {
@@ -61,35 +98,38 @@ pub struct NgramClassifier {
     embedding: Option<EmbeddingHead>,
 }
 
-/// Fitted [`NgramClassifier`] with the results of its fit.
+/// Result of [`NgramClassifier::fit`]: the classifier, its out-of-fold answers, and the selection of C.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct NgramFit {
-    /// The classifier, fitted on all training rows.
+    /// Classifier, fitted on all training rows.
     pub classifier: NgramClassifier,
-    /// Out-of-fold log-probabilities of each training row, by a classifier fitted on the other folds. They are unbiased
-    /// inputs for models fitted on the same rows.
+    /// Out-of-fold log-probabilities: for each training row, the answer of a classifier that was fitted on the other
+    /// folds. Other models that are fitted on the same rows can use them as unbiased inputs.
     pub out_of_fold: LogProbabilities,
-    /// The C of the n-grams with the smallest loss.
+    /// Selected C of the regression on n-grams, which has the smallest out-of-fold loss.
     pub c: f64,
-    /// Each C that was fitted, ascending, with the mean out-of-fold loss of the n-grams alone in nats.
+    /// Each C that was tried, ascending, with the mean out-of-fold loss of the n-grams alone in nats.
     pub losses: Vec<(f64, f64)>,
-    /// FLOPs of the regressions of all folds and of the final regression. They cover each value and gradient that
-    /// L-BFGS requests, two FLOPs for each multiply-add, and the out-of-fold answers.
+    /// FLOPs of the fit, in which the regressions of all folds and the final regression are counted. They cover each
+    /// value and gradient that L-BFGS requests, two FLOPs for each multiply-add, and the out-of-fold answers.
     pub flops: u64,
 }
 
 impl NgramClassifier {
-    /// Fits the classifier on texts of one class or of several labels each. The selected C minimises the mean loss in a cross-validation with
-    /// random folds, stratified by class. Vocabulary and n-gram weights are recomputed for each fold. With fewer rows
-    /// than folds, each row is a fold. The values of C are tried from the middle one in the direction in which the loss
-    /// falls. With an encoder, the classifier also
-    /// [reads](Self#embeddings) its input embeddings.
+    /// Fits the classifier on training texts, each of which has one class or several labels.
+    ///
+    /// The selected C minimises the mean loss in a cross-validation with random folds, stratified by class. Vocabulary
+    /// and n-gram weights are recomputed for each fold. With fewer rows than folds, each row is a fold. The search over C
+    /// starts at the middle value and continues in the direction in which the loss falls. With an encoder, the classifier
+    /// also [reads](Self#embeddings) the encoder's input embeddings.
     ///
     /// # Errors
-    /// [`Error::Argument`] for fewer than two rows or classes, for numbers, for a full model
-    /// whose number of classes differs, and as [`NgramSettings::check`]; [`Error::Transformer`] for a label that is not
-    /// a class. With an encoder, [`Error::Argument`] for embeddings that are not finite.
+    /// * As [`NgramSettings::check`].
+    /// * [`Error::Argument`] if there are fewer than two rows, or if the encoder's embeddings are not finite.
+    /// * [`Error::Transformer`] if there are fewer than two classes, if a label is not a class, or if a row does not have
+    ///   a target from 0 to 1 for each of several labels.
+    /// * [`Error::Shape`] if the full model has another number of classes.
     pub fn fit<R: Rng + ?Sized>(
         training: &EncodedDataset,
         settings: &NgramSettings,
@@ -100,7 +140,8 @@ impl NgramClassifier {
         Self::fit_within(training, settings, full_model, encoder, MEMORY, rng)
     }
 
-    /// As [`fit`](Self::fit), with at most this number of bytes of embeddings in memory.
+    /// Fits the classifier as [`fit`](Self::fit) does. Mean embeddings that need more than `most_bytes` bytes are stored in
+    /// a temporary file.
     pub(crate) fn fit_within<R: Rng + ?Sized>(
         training: &EncodedDataset,
         settings: &NgramSettings,
@@ -146,26 +187,27 @@ impl NgramClassifier {
         Ok(NgramFit { classifier, out_of_fold, c, losses, flops })
     }
 
-    /// Adds the input embeddings of the encoder that the classifier was fitted with, after [`load`](Self::load). A
-    /// classifier without an embedding part does not change.
+    /// Adds the input embeddings of an encoder to a classifier that was [loaded](Self::load) alone. It must be the encoder
+    /// with which the classifier was fitted. A classifier that was fitted without an encoder does not change.
     ///
     /// # Errors
-    /// [`Error::State`] for an encoder with other embeddings; [`Error::Argument`] for embeddings that are not
-    /// finite.
+    /// * [`Error::State`] if the encoder has other embeddings.
+    /// * [`Error::Argument`] if the embeddings are not finite.
     pub fn with_encoder(self, encoder: &Encoder) -> Result<Self> {
         let embedding = self.embedding.map(|head| head.with_encoder(encoder)).transpose()?;
         Ok(Self { embedding, ..self })
     }
 
-    /// Log-probabilities of a batch.
+    /// Computes the log-probabilities of every text of a batch.
     ///
     /// # Errors
-    /// None currently; as [`LogProbabilities::new`].
+    /// * [`Error::Argument`] if the classifier was loaded without the encoder that it [needs](Self::with_encoder).
+    /// * As [`LogProbabilities::new`].
     pub fn log_probabilities(&self, batch: &PackedBatch) -> Result<LogProbabilities> {
         Ok(self.answers(batch)?.0)
     }
 
-    /// Log-probabilities of every row of a data set.
+    /// Computes the log-probabilities of every row of a data set.
     ///
     /// # Errors
     /// As [`log_probabilities`](Self::log_probabilities).
@@ -174,23 +216,24 @@ impl NgramClassifier {
         Ok(self.read(&texts)?.0)
     }
 
-    /// FLOPs of every row of a data set.
+    /// FLOPs of the answer to each row of a data set.
     pub fn flops_of_all(&self, data: &EncodedDataset) -> Vec<u64> {
         let texts: Vec<Tokens<'_>> = tokens_of(data).collect();
         let of = |text: &Tokens<'_>| self.flops(&self.vocabulary.features(*text, &self.settings.left_out), *text);
         texts.par_iter().with_min_len(16).map(of).collect()
     }
 
-    /// FLOPs of a text with these features.
+    /// FLOPs of the answer to a text whose n-gram features are `features`.
     fn flops(&self, features: &[(u32, f32)], text: Tokens<'_>) -> u64 {
         let of_head = |head: &EmbeddingHead| head.flops(text.whole(&self.settings.left_out));
         2 * (features.len() * self.classes()) as u64 + self.embedding.as_ref().map_or(0, of_head)
     }
 
-    /// Answers to the texts of a batch, before any layer, and the FLOPs of each, two for each multiply-add.
+    /// Answers every text of a batch. Returns the log-probabilities, and the FLOPs of each answer, two for each
+    /// multiply-add.
     ///
     /// # Errors
-    /// [`Error::State`] for answers that are not finite.
+    /// As [`log_probabilities`](Self::log_probabilities).
     pub fn answers(&self, batch: &PackedBatch) -> Result<(LogProbabilities, Vec<u64>)> {
         let text = |sample: usize| {
             let range = batch.spans.range(sample);
@@ -200,6 +243,7 @@ impl NgramClassifier {
         self.read(&(0..batch.len()).map(text).collect::<Vec<_>>())
     }
 
+    /// Answers texts, with the embedding part if the classifier has one.
     fn read(&self, texts: &[Tokens<'_>]) -> Result<(LogProbabilities, Vec<u64>)> {
         match &self.embedding {
             None => self.read_with(texts, |logs, _| logs),
@@ -209,7 +253,7 @@ impl NgramClassifier {
         }
     }
 
-    /// Reads texts; `add` changes the n-grams' answer to a text.
+    /// Answers texts by their n-grams. `add` maps the n-grams' answer to a text to the final answer.
     fn read_with(
         &self,
         texts: &[Tokens<'_>],
@@ -219,7 +263,7 @@ impl NgramClassifier {
             let features = self.vocabulary.features(*text, &self.settings.left_out);
             (add(self.scores.log_probabilities(&features), text), self.flops(&features, *text))
         };
-        // A few texts take less time than waking a thread.
+        // Answering a few texts takes less time than waking a thread.
         let (rows, flops): (Vec<Vec<f64>>, Vec<u64>) = match texts.len() {
             0..=READ_TOGETHER => texts.iter().map(read).unzip(),
             _ => texts.par_iter().with_min_len(READ_TOGETHER).map(read).unzip(),
@@ -227,74 +271,76 @@ impl NgramClassifier {
         Ok((LogProbabilities::of(self.outputs(), rows.concat())?, flops))
     }
 
-    /// The decisions that make up an answer.
+    /// Type of the answers: one class, or several labels.
     pub fn outputs(&self) -> Outputs {
         self.scores.outputs()
     }
 
-    /// The number of classes or labels.
+    /// Number of classes or labels.
     pub fn classes(&self) -> usize {
         self.outputs().count()
     }
 
-    /// The number of n-grams in the vocabulary.
+    /// Number of n-grams in the vocabulary.
     pub fn ngrams(&self) -> usize {
         self.vocabulary.len()
     }
 
-    /// Settings of the fit.
+    /// Settings with which the classifier was fitted.
     pub fn settings(&self) -> &NgramSettings {
         &self.settings
     }
 
-    /// The full model that the classifier's cost is compared with.
+    /// Sizes of the full model with which the classifier's cost is compared.
     pub fn full_model(&self) -> &FullModel {
         &self.full_model
     }
 
-    /// Writes the classifier as JSON, atomically.
+    /// Writes the classifier to a JSON file, atomically.
     ///
     /// # Errors
-    /// [`Error::Transformer`] when writing fails.
+    /// [`Error::Transformer`] if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let json = self.to_json()?;
         Ok(write_atomically(path, |file| file.write_all(&json))?)
     }
 
-    /// The bytes of the saved file.
+    /// Contents of the file that [`save`](Self::save) writes.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         serde_json::to_vec(self).map_err(|source| Error::Json { what: "n-gram classifier".into(), source })
     }
 
-    /// Reads a file that [`save`](Self::save) wrote.
+    /// Reads a classifier from a file that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// [`Error::Transformer`] when the file cannot be read, [`Error::Json`] when it is not JSON of this form, and
-    /// [`Error::Argument`] when its parts do not fit together.
+    /// * [`Error::Transformer`] if the file cannot be read.
+    /// * [`Error::Json`] if the file is not JSON, or is not a classifier.
+    /// * [`Error::Argument`] if a setting or a size of the full model is out of range.
+    /// * [`Error::Shape`] or [`Error::State`] if the parts of the classifier do not fit together.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = read_file(path, FileKind::Weights)
             .map_err(|source| dht_transformer::Error::Io { path: path.to_path_buf(), source })?;
-        let found: Self = serde_json::from_slice(&bytes)
+        let classifier: Self = serde_json::from_slice(&bytes)
             .map_err(|source| Error::Json { what: path.display().to_string(), source })?;
-        found.settings.check()?;
-        check_full_model(&found.full_model, found.classes())?;
-        if !found.vocabulary.is_sound() {
-            return Err(Error::state("vocabulary", "each n-gram once, with a finite weight", "another one"));
+        classifier.settings.check()?;
+        check_full_model(&classifier.full_model, classifier.classes())?;
+        if !classifier.vocabulary.is_sound() {
+            return Err(Error::state("vocabulary", "each n-gram once, with a finite weight", "inconsistent"));
         }
-        found.scores.check(found.vocabulary.len())?;
-        found.embedding.as_ref().map_or(Ok(()), |head| head.check(found.outputs()))?;
-        Ok(found)
+        classifier.scores.check(classifier.vocabulary.len())?;
+        classifier.embedding.as_ref().map_or(Ok(()), |head| head.check(classifier.outputs()))?;
+        Ok(classifier)
     }
 }
 
-/// The n-gram exit at depth 0: it reads tokens and ignores hidden rows.
-/// Number of texts that a thread processes at a time.
+/// Number of texts that a thread answers at a time.
 const READ_TOGETHER: usize = 16;
-/// Gradient tolerance of the final fit. The fit is then about as near to the minimum as
-/// scikit-learn's at its default tolerance.
+/// Gradient tolerance of the final fit, on all training texts. At this tolerance, the fit is about as near to the minimum
+/// as scikit-learn's fit at its default tolerance.
 const FINAL_TOLERANCE: f64 = 5e-3;
 
+/// Checks the sizes of the full model, and that it has `classes` classes or labels.
 fn check_full_model(model: &FullModel, classes: usize) -> Result<()> {
     model.shape().check()?;
     match model.classifier.classes {

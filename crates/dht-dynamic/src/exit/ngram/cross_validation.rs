@@ -1,4 +1,4 @@
-//! Cross-validation that selects the C of an n-gram classifier.
+//! Cross-validation that selects the inverse penalty C of an n-gram classifier.
 
 use dht_transformer::EncodedDataset;
 use rayon::prelude::*;
@@ -9,11 +9,15 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, Minimum, best_penalty};
 use crate::outputs::Outputs;
 
-/// Gradient tolerance of the cross-validation. Objectives are then within 5·10⁻⁵ nats of their minima, which suffices
-/// to rank values of C.
+/// Gradient tolerance of the fits in a cross-validation. At this tolerance, objectives are within 5·10⁻⁵ nats of their
+/// minima, which suffices to rank the values of C.
 const CROSS_VALIDATION_TOLERANCE: f64 = 1e-2;
 
-/// Rejects texts on which no classifier can be fitted.
+/// Rejects training texts on which no classifier can be fitted.
+///
+/// # Errors
+/// * [`Error::Argument`] if there are fewer than two rows.
+/// * [`Error::Transformer`] if there are too few classes or labels, or if the answers of a row do not fit them.
 pub(super) fn check_texts(training: &EncodedDataset) -> Result<()> {
     if training.len() < 2 {
         return Err(Error::argument("training rows", "at least 2", training.len()));
@@ -27,26 +31,29 @@ pub(super) fn check_texts(training: &EncodedDataset) -> Result<()> {
 pub(super) struct CrossValidation {
     /// Out-of-fold log-probabilities of each row, at the best C.
     pub(super) out_of_fold: LogProbabilities,
-    /// C with the smallest loss.
+    /// C with the smallest out-of-fold loss.
     pub(super) c: f64,
-    /// Each C that was fitted with its mean out-of-fold loss, ascending.
+    /// Each C that was tried, ascending, with its mean out-of-fold loss in nats.
     pub(super) losses: Vec<(f64, f64)>,
+    /// FLOPs of all fits and of the out-of-fold answers.
     pub(super) flops: u64,
 }
 
-/// Data and the last minimum of a fold.
+/// One fold of a cross-validation: its data, and the minimum of its last fit.
 struct Fold {
     features: FeatureMatrix,
-    /// Right answer of each decision, row after row.
+    /// True answer of each decision in the rows to fit, row after row.
     labels: Vec<u32>,
-    /// Rows of the fold, and their features.
+    /// Held-out rows of the fold, and their features.
     held_out: (Vec<usize>, FeatureMatrix),
+    /// Minimum at the last C, from which the next fit starts.
     start: Option<Minimum>,
 }
 
-/// Selects a C. `split` returns the features of the rows to fit and of the rows held out.
+/// Selects the C with the smallest out-of-fold loss. `split` returns the features of the rows to fit, and those of the
+/// held-out rows.
 ///
-/// Each fit starts at the last minimum.
+/// For each fold, the fit at one C starts at the minimum of the previous C.
 pub(super) fn cross_validate(
     labels: &[u32],
     outputs: Outputs,

@@ -1,4 +1,4 @@
-//! The second part of exit 0: logistic regression on a text's mean input embedding, stacked on the n-grams' scores.
+//! Second regression of the n-gram exit: it reads a text's mean input embedding and is stacked on the n-grams' scores.
 
 use std::collections::BTreeSet;
 
@@ -16,36 +16,40 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, Rows, Standardisation};
 use crate::outputs::Outputs;
 
-/// The values of C to select from, on standardised means.
+/// Candidate values of the inverse penalty C for the regression on standardised means.
 const C: [f64; 7] = [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
-/// Gradient tolerance of the final fit.
+/// Gradient tolerance of the final fit, on all training texts.
 const TOLERANCE: f64 = 3e-3;
-/// The number of texts whose means are computed together.
+/// Number of texts whose means are computed in one parallel step.
 const TOGETHER: usize = 4096;
 
-/// Logistic regression on the mean of the encoder's input embeddings over all tokens of a text, with the weights that
-/// stack it on the n-grams' log-probabilities. A text without tokens counts as the mean of the training texts.
+/// Logistic regression on the mean input embedding of a text, with the weights that stack it on the n-grams'
+/// log-probabilities.
+///
+/// The mean is over the encoder's input embeddings of all tokens of the text. A text without tokens has the mean of the
+/// training texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EmbeddingHead {
-    /// Number of rows of the table, one for each token.
+    /// Number of rows in the embedding table, one for each token of the vocabulary.
     tokens: usize,
-    /// Mean over the training texts, (columns).
+    /// Average of the training texts' mean embeddings. Shape: (columns).
     mean: Vec<f32>,
-    /// The regression on means that are not standardised.
+    /// Regression, rescaled after the fit to read means that are not standardised.
     scores: ClassScores,
     stacker: Stacker,
-    /// [Digest](EmbeddingTable::digest) of the table.
+    /// [Digest](EmbeddingTable::digest) of the embedding table.
     digest: u64,
-    /// The table; `None` for a head that was loaded without its encoder.
+    /// Embedding table of the encoder; `None` if the head was loaded without its encoder.
     #[serde(skip)]
     table: Option<EmbeddingTable>,
 }
 
 impl EmbeddingHead {
-    /// Fits the head, with at most this number of bytes of embeddings in memory. `ngrams` are the n-grams' out-of-fold
-    /// log-probabilities. Also returns the stacked out-of-fold
-    /// log-probabilities and the FLOPs.
+    /// Fits the head, and also returns the stacked out-of-fold log-probabilities and the FLOPs of the fit.
+    ///
+    /// `ngrams` holds the out-of-fold log-probabilities of the n-grams. If the mean embeddings need more than
+    /// `most_bytes` bytes, they are stored in a temporary file.
     pub(super) fn fit(
         table: &EmbeddingTable,
         (texts, left_out): (&[Tokens<'_>], &BTreeSet<u32>),
@@ -55,16 +59,16 @@ impl EmbeddingHead {
         most_bytes: usize,
     ) -> Result<(Self, LogProbabilities, u64)> {
         let (columns, outputs) = (table.columns(), ngrams.outputs());
-        // The matrices of all folds, and of all texts.
+        // One matrix for each fold, and one for all texts.
         let in_memory =
             size_of::<f32>() * texts.len() * columns * (1 + fold_of.iter().max().map_or(0, |last| last + 1));
         let mut means = Rows::zeros(texts.len(), columns, in_memory > most_bytes)?;
         let of_text = |values: &[f32], text: &Tokens<'_>| mean(values, columns, &[], text.whole(left_out));
         let (mut known, mut additions) = (Vec::new(), 0);
-        for (first, some) in (0..).step_by(TOGETHER).zip(texts.chunks(TOGETHER)) {
-            let found: Vec<(Vec<f32>, usize)> =
-                table.with_values(|values| some.par_iter().map(|text| of_text(values, text)).collect())?;
-            for (row, (mean, tokens)) in (first..).zip(found).filter(|(_, (_, tokens))| *tokens > 0) {
+        for (first, chunk) in (0..).step_by(TOGETHER).zip(texts.chunks(TOGETHER)) {
+            let chunk_means: Vec<(Vec<f32>, usize)> =
+                table.with_values(|values| chunk.par_iter().map(|text| of_text(values, text)).collect())?;
+            for (row, (mean, tokens)) in (first..).zip(chunk_means).filter(|(_, (_, tokens))| *tokens > 0) {
                 means.set(row, &mean)?;
                 known.push(row);
                 additions += tokens * columns;
@@ -95,20 +99,23 @@ impl EmbeddingHead {
         Ok((head, stacked, flops))
     }
 
-    /// Stacks the answer to a text on that of its n-grams. `values` are those of the table.
+    /// Computes the answer to a text and stacks it on `ngrams`, the answer of the n-grams. `values` holds the values of
+    /// the embedding table.
     pub(super) fn stack(&self, ngrams: &[f64], values: &[f32], tokens: impl Iterator<Item = u32>) -> Vec<f64> {
         let (mean, _) = mean(values, self.mean.len(), &self.mean, tokens);
         let features: Vec<(u32, f32)> = (0..).zip(mean).collect();
         self.stacker.stack_row(self.scores.outputs(), ngrams, &self.scores.log_probabilities(&features))
     }
 
-    /// Weights of both regressions.
+    /// Stacking weights of the two regressions.
     pub(super) fn stacker(&self) -> Stacker {
         self.stacker
     }
 
-    /// The part of this head in a linear function of the log-probabilities, `odds`: that of a text without features, and
-    /// that of each token.
+    /// Contributions of this head to log-odds: a constant, and a weight for each token.
+    ///
+    /// `odds` computes log-odds from features, and is a linear function of the log-probabilities. For a text without known
+    /// tokens, the constant is the contribution of the training texts' mean.
     pub(super) fn contributions(
         &self,
         values: &[f32],
@@ -132,17 +139,17 @@ impl EmbeddingHead {
         (constant, known.into_iter().map(weight).collect())
     }
 
-    /// FLOPs of a text: one for each known token and column, two for each column and class, and those of the stacking.
+    /// FLOPs for a text: one for each known token and column, two for each column and class, and the FLOPs of stacking.
     pub(super) fn flops(&self, tokens: impl Iterator<Item = u32>) -> u64 {
         let (columns, classes) = (self.mean.len(), self.scores.outputs().count());
         let known = tokens.filter(|token| (*token as usize) < self.tokens).count();
         (known * columns + 2 * columns * classes) as u64 + Stacker::flops(classes)
     }
 
-    /// Table.
+    /// Embedding table of the encoder.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a head that was loaded without its encoder.
+    /// [`Error::Argument`] if the head was loaded without its encoder.
     pub(super) fn table(&self) -> Result<&EmbeddingTable> {
         let missing = || {
             let expected = "those of the encoder that the n-gram classifier was fitted with (`with_encoder`)";
@@ -151,10 +158,11 @@ impl EmbeddingHead {
         self.table.as_ref().ok_or_else(missing)
     }
 
-    /// Adds the table of an encoder.
+    /// Adds the embedding table of the encoder with which the head was fitted.
     ///
     /// # Errors
-    /// [`Error::State`] for a table of other values.
+    /// * [`Error::State`] if the table of this encoder has another size or other values.
+    /// * As [`EmbeddingTable::new`].
     pub(super) fn with_encoder(self, encoder: &Encoder) -> Result<Self> {
         let table = EmbeddingTable::new(encoder)?;
         let [expected, got] =
@@ -166,7 +174,11 @@ impl EmbeddingHead {
         Ok(Self { table: Some(table), ..self })
     }
 
-    /// Rejects stored parts that do not fit together.
+    /// Checks that the parts of a head that was read from a file fit together.
+    ///
+    /// # Errors
+    /// * [`Error::Shape`] if the outputs of the head are not `outputs`.
+    /// * [`Error::State`] if a value is not finite, or if the regression has the wrong size.
     pub(super) fn check(&self, outputs: Outputs) -> Result<()> {
         let own = self.scores.outputs();
         if own != outputs {

@@ -1,4 +1,4 @@
-//! The input embeddings of an encoder, shared with it.
+//! Table of an encoder's input embeddings, in memory that is shared with the encoder.
 
 use candle_core::{Device, Storage, Tensor};
 use dht_transformer::Encoder;
@@ -6,13 +6,13 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// Name of the table among the encoder's parameters.
+/// Name of the encoder's parameter that holds the word embeddings.
 pub(crate) const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
 
-/// Word embeddings of an encoder, (tokens, columns), before positions and the layer norm.
+/// Word embeddings of an encoder, before positions and the layer norm are applied. Shape: (tokens, columns).
 ///
-/// On the CPU this is another handle on the encoder's own memory, not a copy. A training that changes the encoder's
-/// embeddings therefore changes this table too, and a classifier that was fitted on it must be fitted again.
+/// On the CPU, the table is another handle on the encoder's own memory, not a copy. A training run that changes the
+/// encoder's embeddings therefore changes the table too, and a classifier that was fitted on it must be fitted again.
 #[derive(Debug, Clone)]
 pub(super) struct EmbeddingTable {
     table: Tensor,
@@ -20,11 +20,11 @@ pub(super) struct EmbeddingTable {
 }
 
 impl EmbeddingTable {
-    /// Table of an encoder.
+    /// Takes the table from an encoder.
     ///
     /// # Errors
-    /// [`Error::Transformer`] for an encoder without a table of word embeddings; [`Error::Argument`] for a table that
-    /// has not one row for each token, or is not finite.
+    /// * [`Error::Transformer`] if the encoder does not have a table of word embeddings.
+    /// * [`Error::Argument`] if the table does not have one row for each token, or is not finite.
     pub(super) fn new(encoder: &Encoder) -> Result<Self> {
         let parameters = encoder.parameters();
         Self::of_tensor(parameters.var(parameters.id(WORD_EMBEDDINGS)?).as_tensor())
@@ -56,30 +56,33 @@ impl EmbeddingTable {
         self.table.dims().first().copied().unwrap_or_default()
     }
 
-    /// A digest of all values, by which a table that was exchanged by mistake is detected.
+    /// Digest of all values. A saved classifier stores it to detect an encoder with other embeddings.
     pub(super) fn digest(&self) -> u64 {
         self.digest
     }
 
-    /// Calls a function with the values, row after row.
+    /// Calls a function with all values of the table in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the table is not contiguous in memory.
     pub(super) fn with_values<T>(&self, read: impl FnOnce(&[f32]) -> T) -> Result<T> {
         let (storage, layout) = self.table.storage_and_layout();
         let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
-            return Err(Error::argument("embedding table", "contiguous numbers", "others"));
+            return Err(Error::argument("embedding table", "numbers in contiguous memory", "not contiguous"));
         };
         Ok(read(&storage.as_slice::<f32>()?[start..end]))
     }
 }
 
-/// Tables are equal if their values are.
+/// Two tables are equal if their shapes and digests are equal.
 impl PartialEq for EmbeddingTable {
     fn eq(&self, other: &Self) -> bool {
         (self.table.dims(), self.digest) == (other.table.dims(), other.digest)
     }
 }
 
-/// The mean embedding of a text, and the number of tokens that were added; for no tokens, `empty`. Tokens that the table
-/// lacks are left out.
+/// Computes the mean embedding of a text, and the number of tokens in this mean. Tokens that the table lacks are left
+/// out. If no token remains, the mean is `empty`.
 pub(super) fn mean(
     values: &[f32],
     columns: usize,
@@ -101,7 +104,7 @@ pub(super) fn mean(
     (sum, count)
 }
 
-/// A digest of a table: FNV-1a of each row's bits, and of the rows' digests.
+/// Computes the digest of a table: FNV-1a over the digests of its rows, each of which is FNV-1a over the row's bits.
 fn digest(values: &[f32], columns: usize) -> u64 {
     const START: u64 = 0xcbf2_9ce4_8422_2325;
     let add = |digest: u64, value: u64| (digest ^ value).wrapping_mul(0x0000_0100_0000_01b3);

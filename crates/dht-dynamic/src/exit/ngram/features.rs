@@ -1,4 +1,4 @@
-//! Tf-idf of uni- and bigrams of token ids.
+//! Tf-idf features of a text's uni- and bigrams of token ids.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,36 +7,39 @@ use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// An n-gram: its side in a pair of texts (0 or 1), a token, and the next token in a bigram. A word that the tokenizer does
-/// not know is a token with an id of its own, in addition to the n-grams of the unknown token.
+/// Unigram or bigram of token ids. The fields are the index of the text in a pair (0 or 1), a token, and in a bigram the
+/// next token.
+///
+/// A word that the tokenizer does not know counts as a token with an id of its own. The n-grams of the unknown token
+/// `[UNK]` are counted as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Ngram(u8, u32, Option<u32>);
 
-/// Tokens of a text in a batch or a data set.
+/// Tokens of one text or pair in a batch or data set.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tokens<'a> {
     pub(super) ids: &'a [u32],
-    /// The token types; empty where all are 0.
+    /// Token types of `ids`; empty if all types are 0.
     pub(super) type_ids: &'a [u32],
     pub(super) rest: Option<&'a UnreadTokens>,
 }
 
 impl Tokens<'_> {
-    /// All tokens of the text, or of both texts of a pair, without those in `left_out`.
+    /// Iterates over the whole text or pair, truncated tokens included. Tokens in `left_out` are skipped.
     pub(super) fn whole(&self, left_out: &BTreeSet<u32>) -> impl Iterator<Item = u32> {
         let rest = self.rest.into_iter().flat_map(|rest| rest.first.iter().chain(&rest.second));
         self.ids.iter().chain(rest).copied().filter(|id| !left_out.contains(id))
     }
 
-    /// Calls `f` for each occurrence of an n-gram in the whole text. Tokens in `left_out` are skipped; the tokens on
-    /// both sides of a skipped token then form a bigram.
+    /// Calls `f` for each occurrence of an n-gram in the whole text. Tokens in `left_out` are skipped, and the two tokens
+    /// around a skipped token form a bigram.
     fn for_each_ngram(&self, left_out: &BTreeSet<u32>, mut f: impl FnMut(Ngram)) {
         for side in [0, 1] {
             let side_of = |token| u8::from(self.type_ids.get(token).is_some_and(|kind| *kind != 0));
-            let kept = self.ids.iter().enumerate().filter(|(token, _)| side_of(*token) == side);
+            let encoded = self.ids.iter().enumerate().filter(|(token, _)| side_of(*token) == side);
             let rest = self.rest.map_or(&[][..], |rest| if side == 0 { &rest.first } else { &rest.second });
             let mut before = None;
-            for id in kept.map(|(_, id)| id).chain(rest).copied().filter(|id| !left_out.contains(id)) {
+            for id in encoded.map(|(_, id)| id).chain(rest).copied().filter(|id| !left_out.contains(id)) {
                 f(Ngram(side, id, None));
                 if let Some(before) = before.replace(id) {
                     f(Ngram(side, before, Some(id)));
@@ -46,7 +49,7 @@ impl Tokens<'_> {
         self.for_each_word_ngram(left_out, &mut f);
     }
 
-    /// Calls `f` for each n-gram with an unknown word in it. The words stand in the place of their unknown token.
+    /// Calls `f` for each n-gram that contains an unknown word. The words take the place of their unknown token.
     fn for_each_word_ngram(&self, left_out: &BTreeSet<u32>, f: &mut impl FnMut(Ngram)) {
         let Some(rest) = self.rest.filter(|rest| !rest.words.is_empty()) else { return };
         let side_of = |token: usize| u8::from(self.type_ids.get(token).is_some_and(|kind| *kind != 0));
@@ -72,7 +75,7 @@ impl Tokens<'_> {
         }
     }
 
-    /// N-grams with their counts, in ascending order.
+    /// Counts the n-grams of the whole text. They are in ascending order, each with its count.
     pub(super) fn ngrams(&self, left_out: &BTreeSet<u32>) -> Vec<(Ngram, u32)> {
         let mut all = Vec::with_capacity(2 * self.ids.len());
         self.for_each_ngram(left_out, |ngram| all.push(ngram));
@@ -81,12 +84,12 @@ impl Tokens<'_> {
     }
 }
 
-/// N-gram counts of many texts. N-grams are numbered.
+/// N-gram counts of many texts. Each distinct n-gram has a number.
 #[derive(Debug)]
 pub(super) struct Corpus {
-    /// The n-grams by number, in the order in which the texts first contain them.
+    /// N-gram of each number. Numbers follow the order in which the texts first contain the n-grams.
     ngrams: Vec<Ngram>,
-    /// Numbers and counts of the n-grams of each text.
+    /// Number and count of each n-gram, for each text.
     rows: Vec<Vec<(u32, u32)>>,
 }
 
@@ -106,27 +109,27 @@ impl Corpus {
         Self { ngrams, rows }
     }
 
-    /// Selects the n-grams that occur in at least `min_rows` of these rows as columns, with their weights in these
-    /// rows.
+    /// Selects the n-grams that occur in at least `min_rows` of the rows `rows`. Each becomes a column, and its idf weight
+    /// is computed from these rows only.
     pub(super) fn columns(&self, rows: &[usize], min_rows: usize) -> Columns {
-        let mut found_in = vec![0_u32; self.ngrams.len()];
+        let mut row_counts = vec![0_u32; self.ngrams.len()];
         for row in rows {
-            self.rows[*row].iter().for_each(|(number, _)| found_in[*number as usize] += 1);
+            self.rows[*row].iter().for_each(|(number, _)| row_counts[*number as usize] += 1);
         }
         let mut idf = Vec::new();
         let column = |in_rows: &u32| {
             (*in_rows as usize >= min_rows.max(1)).then(|| {
-                // As if one more text contained every n-gram once: "smooth".
+                // Smoothed: computed as if one more text contained every n-gram.
                 let ratio = (1.0 + rows.len() as f64) / (1.0 + f64::from(*in_rows));
                 idf.push((ratio.ln() + 1.0) as f32);
                 idf.len() as u32 - 1
             })
         };
-        let of_number = found_in.iter().map(column).collect();
+        let of_number = row_counts.iter().map(column).collect();
         Columns { of_number, idf }
     }
 
-    /// Features of a row.
+    /// Computes the features of a row: the columns of its n-grams, with their weights.
     pub(super) fn features(&self, row: usize, columns: &Columns) -> Vec<(u32, f32)> {
         let known = |(number, count): &(u32, u32)| {
             let column = columns.of_number[*number as usize]?;
@@ -137,17 +140,17 @@ impl Corpus {
         weigh(counts.into_iter())
     }
 
-    /// Vocabulary of these columns.
+    /// Builds the vocabulary that has an n-gram for each column.
     pub(super) fn vocabulary(&self, columns: Columns) -> Vocabulary {
         let known = self.ngrams.iter().zip(&columns.of_number).filter(|(_, column)| column.is_some());
         Vocabulary::new(known.map(|(ngram, _)| *ngram).collect(), columns.idf)
     }
 }
 
-/// The n-grams of a [`Corpus`] that are used as features.
+/// Selection of the n-grams of a [`Corpus`] that are used as features.
 #[derive(Debug)]
 pub(super) struct Columns {
-    /// Column of each n-gram, by its number; ascending.
+    /// Column of each n-gram, by its number; `None` if the n-gram is not a feature. Columns ascend with the number.
     of_number: Vec<Option<u32>>,
     idf: Vec<f32>,
 }
@@ -158,25 +161,26 @@ impl Columns {
     }
 }
 
-/// The n-grams of a fitted classifier.
+/// N-grams that a fitted classifier uses as features, with their idf weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "StoredVocabulary", into = "StoredVocabulary")]
 pub(super) struct Vocabulary {
     ngrams: Vec<Ngram>,
     idf: Vec<f32>,
-    /// Column and the weight of each n-gram. Both are in one map, since one memory access per lookup is cheaper
-    /// than two.
+    /// Column of each n-gram, with its weight. Both are in one map, since one memory access per lookup is cheaper than
+    /// two.
     column_of: HashMap<Ngram, Column, RandomState>,
 }
 
-/// Feature: its index, and the weight ln((1 + n)/(1 + d)) + 1 of its n-gram.
+/// Column of the features: its index, and the idf weight ln((1 + n)/(1 + d)) + 1 of its n-gram, which occurs in d of n
+/// training texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Column {
     index: u32,
     idf: f32,
 }
 
-/// Serialised form of [`Vocabulary`], without derived fields.
+/// Serialised form of [`Vocabulary`]. It lacks the map, which is rebuilt when a vocabulary is read.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredVocabulary {
@@ -208,19 +212,20 @@ impl Vocabulary {
         self.ngrams.len()
     }
 
-    /// Tokens of an n-gram.
+    /// Tokens of the n-gram in a column: one or two.
     pub(super) fn tokens_of(&self, column: u32) -> Vec<u32> {
         let Ngram(_, first, second) = self.ngrams[column as usize];
         std::iter::once(first).chain(second).collect()
     }
 
-    /// Returns whether each n-gram occurs once and has a weight. A stored vocabulary may violate this.
+    /// Returns whether each n-gram occurs once and has a finite weight. A vocabulary that was read from a file may violate
+    /// this.
     pub(super) fn is_sound(&self) -> bool {
         let known = self.column_of.len() == self.ngrams.len() && self.idf.len() == self.ngrams.len();
         known && self.idf.iter().all(|idf| idf.is_finite())
     }
 
-    /// Features of a text: its known n-grams.
+    /// Computes the features of a text: the columns of its known n-grams, with their weights.
     pub(super) fn features(&self, text: Tokens<'_>, left_out: &BTreeSet<u32>) -> Vec<(u32, f32)> {
         let mut known: Vec<Column> = Vec::with_capacity(2 * text.ids.len());
         text.for_each_ngram(left_out, |ngram| known.extend(self.column_of.get(&ngram)));
@@ -230,8 +235,10 @@ impl Vocabulary {
     }
 }
 
-/// The weights (1 + ln count) · idf of each column, divided by the length of the vector. Columns are sorted in
-/// ascending order, so that the norm is the same to the bit for every order of the input.
+/// Computes the weight (1 + ln count) · idf of each column, divided by the Euclidean norm of all weights.
+///
+/// The caller sorts the columns in ascending order, so that the norm does not depend on the order of the n-grams, not
+/// even in its last bit.
 fn weigh(counts: impl Iterator<Item = (Column, u32)>) -> Vec<(u32, f32)> {
     let weight = |(column, count): (Column, u32)| {
         (column.index, if count == 1 { 1.0 } else { 1.0 + f64::from(count).ln() } * f64::from(column.idf))

@@ -1,4 +1,4 @@
-//! [`Predictor`] of the n-gram classifier.
+//! Implementation of [`Predictor`] for the n-gram classifier.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
 
@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::prediction::{BatchPredictions, Predictor};
 use crate::route::Route;
 
-/// All texts leave at depth 0.
+/// Every text stops at depth 0.
 impl Predictor for NgramClassifier {
     fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
         let (logs, flops) = self.answers(batch)?;

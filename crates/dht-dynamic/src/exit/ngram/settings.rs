@@ -1,4 +1,4 @@
-//! Settings of an n-gram classifier's fit.
+//! Settings for the fit of an n-gram classifier.
 
 use std::collections::BTreeSet;
 
@@ -7,18 +7,36 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// Settings for the fit of an [`NgramClassifier`](super::NgramClassifier).
+///
+/// # Examples
+/// Settings that exclude the special tokens around each text:
+///
+/// ```
+/// use std::collections::BTreeSet;
+///
+/// use dht_dynamic::exit::NgramSettings;
+/// use dht_dynamic::transformer::TextTokenizer;
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "food"].map(String::from))?;
+/// let left_out = tokenizer.tokens_around()?;
+/// let settings = NgramSettings { left_out, ..NgramSettings::default() };
+/// settings.check()?;
+/// assert_eq!(settings.left_out, BTreeSet::from([2, 3])); // [CLS] and [SEP]
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NgramSettings {
-    /// The minimum number of training texts that contain an n-gram of the vocabulary; at least 1. 2 by default.
+    /// Minimum number of training texts that must contain an n-gram, so that it is in the vocabulary: at least 1; 2 by
+    /// default.
     pub min_rows: usize,
-    /// Number of folds of the cross-validation, at least 2. 5 by default.
+    /// Number of folds of the cross-validation: at least 2; 5 by default.
     pub folds: usize,
-    /// Values of C to select from, ascending. 1, 3, 10, 30 and 100 by default.
+    /// Candidate values of the inverse penalty C, ascending. By default 1, 3, 10, 30 and 100. Cross-validation selects one.
     pub c: Vec<f64>,
-    /// Special tokens to exclude, which are not part of a text: [`[CLS]` and
+    /// Ids of special tokens to exclude because they are not part of a text, such as [`[CLS]` and
     /// `[SEP]`](dht_transformer::TextTokenizer::tokens_around). None by default. Special tokens that are not excluded
-    /// are ordinary features, and end a text where it was truncated.
+    /// are ordinary features. In a truncated text, the final special token stands at the place of the truncation.
     pub left_out: BTreeSet<u32>,
 }
 
@@ -29,10 +47,10 @@ impl Default for NgramSettings {
 }
 
 impl NgramSettings {
-    /// Checks all ranges.
+    /// Checks that every field is in its range.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the field that is out of range.
+    /// [`Error::Argument`] with the name of the first field that is out of range.
     pub fn check(&self) -> Result<()> {
         for (field, least, got) in [("min_rows", 1, self.min_rows), ("folds", 2, self.folds)] {
             if got < least {

@@ -31,7 +31,7 @@ fn data(samples: Vec<Sample>, classes: usize) -> EncodedDataset {
     EncodedDataset { samples, labels: (0..classes).map(|class| class.to_string()).collect(), truncated_rows: 0 }
 }
 
-/// Texts of up to nine tokens between the special tokens 0 and 1. Each contains one marker: the bigram 10 11, the
+/// Random texts of up to eight tokens between the special tokens 0 and 1. Each contains one marker: the bigram 10 11, the
 /// bigram 11 10, or the token 12. The marker determines the class.
 fn texts(rows: u64, seed: u64) -> EncodedDataset {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -62,7 +62,8 @@ fn labels(data: &EncodedDataset) -> Vec<u32> {
 
 #[test]
 fn features_are_those_of_scikit_learns_vectorizer() {
-    // TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), token_pattern=r"\S+") on "5 6 5 6", "5 6 7", "7 8".
+    // Expected values: TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), token_pattern=r"\S+") on the texts
+    // "5 6 5 6", "5 6 7" and "7 8".
     // Known: 5, 6, 7 and "5 6", each in two of three texts, so that all have one idf.
     let texts = [&[0, 5, 6, 5, 6, 1][..], &[0, 5, 6, 7, 1], &[0, 7, 8, 1]];
     let texts = texts.map(|ids| sample(0, 0, ids).encoding);
@@ -80,7 +81,7 @@ fn features_are_those_of_scikit_learns_vectorizer() {
     close(weights(0), &[3.0_f32.sqrt().recip(); 3]);
     close(weights(1), &[0.5; 4]);
     close(weights(2), &[1.0]);
-    // Of other frequencies: the first text has 5 twice and 6 once, idf ln(4/4) + 1 and ln(4/3) + 1.
+    // Other frequencies: the first text has 5 twice and 6 once, idf ln(4/4) + 1 and ln(4/3) + 1.
     let more = [&[5, 5, 6][..], &[5, 6], &[5]].map(|ids| sample(0, 0, ids).encoding);
     let tokens: Vec<Tokens<'_>> =
         more.iter().map(|text| Tokens { ids: &text.ids, type_ids: &text.type_ids, rest: None }).collect();
@@ -88,9 +89,9 @@ fn features_are_those_of_scikit_learns_vectorizer() {
     let columns = corpus.columns(&[0, 1, 2], 2);
     let (five, six) = (1.0 + 2.0_f32.ln(), (4.0_f32 / 3.0).ln() + 1.0);
     let length = (five * five + 2.0 * six * six).sqrt();
-    let mut found = corpus.features(0, &columns).into_iter().map(|(_, weight)| weight).collect::<Vec<f32>>();
-    found.sort_by(f32::total_cmp);
-    close(found, &[six / length, six / length, five / length]);
+    let mut sorted = corpus.features(0, &columns).into_iter().map(|(_, weight)| weight).collect::<Vec<f32>>();
+    sorted.sort_by(f32::total_cmp);
+    close(sorted, &[six / length, six / length, five / length]);
     // A text by itself has the features that it has in its corpus.
     let expected = corpus.features(1, &columns);
     assert_eq!(corpus.vocabulary(columns).features(tokens[1], &left_out), expected);
@@ -109,7 +110,7 @@ fn a_cut_text_with_its_rest_has_the_ngrams_of_the_whole_one() {
     assert_eq!(whole.len(), 4 + 3 + 2 + 1);
 }
 
-/// Text with unknown words: the index of a token, and the id of a word.
+/// Adds unknown words to a text. Each word is the index of its token, and the id of the word.
 fn with_words(mut sample: Sample, words: &[(u32, u32)]) -> Sample {
     sample.encoding.rest.words = words.iter().map(|(token, id)| UnknownWord { token: *token, id: *id }).collect();
     sample
@@ -187,21 +188,21 @@ fn unknown_words_that_decide_the_class_are_learned() -> Result<()> {
 #[test]
 fn classes_that_depend_on_the_order_of_tokens_are_learned() {
     let (training, test) = (texts(300, 1), texts(200, 2));
-    let found = fit(&training).unwrap();
-    let logs = found.classifier.log_probabilities_of_all(&test).unwrap();
+    let fitted = fit(&training).unwrap();
+    let logs = fitted.classifier.log_probabilities_of_all(&test).unwrap();
     assert!(logs.accuracy(&labels(&test)) > 0.99, "{}", logs.accuracy(&labels(&test)));
-    assert!(found.out_of_fold.accuracy(&labels(&training)) > 0.97);
+    assert!(fitted.out_of_fold.accuracy(&labels(&training)) > 0.97);
     // Each row sums to one.
-    for row in logs.rows().chain(found.out_of_fold.rows()) {
+    for row in logs.rows().chain(fitted.out_of_fold.rows()) {
         assert!((row.iter().map(|log| log.exp()).sum::<f64>() - 1.0).abs() < 1e-9);
     }
-    let best = found.losses.iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
-    assert!(found.losses.contains(&(found.c, best)));
+    let best = fitted.losses.iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
+    assert!(fitted.losses.contains(&(fitted.c, best)));
 }
 
 #[test]
 fn out_of_fold_rows_do_not_see_their_own_labels() {
-    // Labels by lot cannot be known; the fit on all rows knows them by heart.
+    // Random labels cannot be predicted out of fold. The fit on all rows memorises them.
     let mut training = texts(200, 3);
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     for (index, sample) in training.samples.iter_mut().enumerate() {
@@ -210,19 +211,19 @@ fn out_of_fold_rows_do_not_see_their_own_labels() {
         sample.encoding = self::sample(0, 0, &[own, own, 7]).encoding;
     }
     let settings = NgramSettings { min_rows: 1, c: vec![100.0], ..settings() };
-    let found = NgramClassifier::fit(&training, &settings, full_model(3), None, &mut rng).unwrap();
-    let known = found.classifier.log_probabilities_of_all(&training).unwrap().accuracy(&labels(&training));
-    assert!(known > 0.99 && found.out_of_fold.accuracy(&labels(&training)) < 0.5, "{known}");
+    let fitted = NgramClassifier::fit(&training, &settings, full_model(3), None, &mut rng).unwrap();
+    let known = fitted.classifier.log_probabilities_of_all(&training).unwrap().accuracy(&labels(&training));
+    assert!(known > 0.99 && fitted.out_of_fold.accuracy(&labels(&training)) < 0.5, "{known}");
 }
 
 #[test]
 fn one_seed_gives_one_classifier_and_batches_do_not_matter() {
     let (training, test) = (texts(120, 5), texts(50, 6));
-    let found = fit(&training).unwrap();
-    assert_eq!(found, fit(&training).unwrap());
-    let all = found.classifier.log_probabilities_of_all(&test).unwrap();
+    let fitted = fit(&training).unwrap();
+    assert_eq!(fitted, fit(&training).unwrap());
+    let all = fitted.classifier.log_probabilities_of_all(&test).unwrap();
     let batch = test.batch(&[30, 4, 17]).unwrap();
-    assert_eq!(found.classifier.log_probabilities(&batch).unwrap(), all.select(&[30, 4, 17]));
+    assert_eq!(fitted.classifier.log_probabilities(&batch).unwrap(), all.select(&[30, 4, 17]));
 }
 
 #[test]
@@ -308,8 +309,8 @@ fn what_cannot_be_fitted_is_refused_with_what_would_be_right() {
     assert_eq!(other.unwrap_err().to_string(), "classes of the full model is 2, expected 3");
 }
 
-/// FLOPs of a fit by the formulas, and twice the number of multiply-adds that ran. The fit runs on one thread, which
-/// counts the multiply-adds.
+/// FLOPs of a fit by the formulas, and twice the number of multiply-adds that ran. The fit uses one thread, which counts
+/// the multiply-adds.
 fn flops_of_fit(training: &EncodedDataset, settings: &NgramSettings) -> (u64, u64) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
     pool.install(|| {
@@ -342,7 +343,7 @@ fn flops_of_fits_on_banking77_are_those_that_run() {
     assert_eq!(flops, counted);
 }
 
-/// An encoder with a random table of 1,100 tokens, whose first column says whether a token's number is even.
+/// Encoder with a random table of 1,100 tokens. Its first column is positive for the even token ids only.
 fn encoder(seed: u64) -> Encoder {
     let config = BertConfig::small(1, 2, 12, 1100).unwrap();
     let encoder = Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
@@ -367,7 +368,8 @@ fn set_table(encoder: &Encoder, table: Vec<Vec<f32>>) {
     variable(encoder).set(&Tensor::new(table, &Device::Cpu).unwrap()).unwrap();
 }
 
-/// Texts of four tokens that are all even or all odd. Each token occurs in one text only, so that n-grams say nothing.
+/// Texts of four tokens that are all even or all odd. Each token occurs in one text only, so that n-grams carry no
+/// information about the class.
 fn even_or_odd(rows: u32, first: u32) -> EncodedDataset {
     let text = |row: u32| sample(u64::from(row), row % 2, &[0, 2, 4, 6].map(|at| first + 8 * (row / 2) + row % 2 + at));
     data((0..rows).map(text).collect(), 2)
@@ -393,7 +395,7 @@ fn contributions_add_up_to_the_log_odds() -> Result<()> {
                 assert!((sum - odds).abs() < 1e-5, "{sum} is not {odds}");
             }
         }
-        // The marker of the class speaks for it most.
+        // The marker of the class has the largest weight.
         let marker = sample(0, 2, &[0, 30, 12, 40, 1]);
         let (_, mut weights) = classifier.contributions(&marker, 2, 0)?.expect("both have rows");
         weights.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -417,7 +419,7 @@ fn mean_embeddings_separate_texts_where_ngrams_cannot() {
 #[test]
 fn answers_are_the_naive_stack_of_ngrams_and_mean() {
     let (training, mut test) = (texts(90, 21), texts(30, 22));
-    // Cut tokens count; those beyond the table do not.
+    // Truncated tokens count. Tokens beyond the table do not.
     test.samples[0].encoding.rest = UnreadTokens { first: vec![30, 31], second: vec![5000], words: Vec::new() };
     test.samples[1].encoding.ids = vec![0, 1];
     let encoder = encoder(2);
@@ -429,7 +431,7 @@ fn answers_are_the_naive_stack_of_ngrams_and_mean() {
     let [weights, bias, mean] =
         [&head["scores"]["regression"]["weights"], &head["scores"]["regression"]["bias"], &head["mean"]].map(numbers);
     let table = table_of(&encoder);
-    let found = both.log_probabilities_of_all(&test).unwrap();
+    let logs = both.log_probabilities_of_all(&test).unwrap();
     let costs = both.flops_of_all(&test);
     let costs_alone = fit(&training).unwrap().classifier.flops_of_all(&test);
     for (row, sample) in test.samples.iter().enumerate() {
@@ -449,8 +451,8 @@ fn answers_are_the_naive_stack_of_ngrams_and_mean() {
         let ngrams = alone.rows().nth(row).unwrap();
         let mut stacked: Vec<f64> = scores.iter().zip(ngrams).map(|(score, ngram)| a * ngram + b * score).collect();
         crate::outputs::log_softmax(&mut stacked);
-        for (found, expected) in found.rows().nth(row).unwrap().iter().zip(&stacked) {
-            assert!((found - expected).abs() < 1e-5, "row {row}: {found} and {expected}");
+        for (got, expected) in logs.rows().nth(row).unwrap().iter().zip(&stacked) {
+            assert!((got - expected).abs() < 1e-5, "row {row}: {got} and {expected}");
         }
         assert_eq!(costs[row], costs_alone[row] + (12 * tokens.len() + 2 * 12 * 3 + 4 * 3) as u64);
     }
@@ -485,7 +487,7 @@ fn a_saved_embedding_part_needs_its_own_encoder() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ngram.json");
     classifier.save(&file).unwrap();
-    // No second table.
+    // The file does not contain the table of embeddings.
     assert!(std::fs::metadata(&file).unwrap().len() < 100_000);
     let load = || NgramClassifier::load(&file).unwrap();
     let missing = load().log_probabilities_of_all(&test).unwrap_err().to_string();
@@ -497,7 +499,7 @@ fn a_saved_embedding_part_needs_its_own_encoder() {
     assert_eq!(loaded.flops_of_all(&test), load().flops_of_all(&test));
     let other = load().with_encoder(&self::encoder(5)).unwrap_err();
     assert!(matches!(other, Error::State { .. }), "{other}");
-    // Without the part, the file is that of a release without it.
+    // Without an embedding part, the file is equal to the file of a release that does not have this part.
     assert!(serde_json::to_value(fit(&training).unwrap().classifier).unwrap().get("embedding").is_none());
 }
 
@@ -526,7 +528,7 @@ fn flops_of_an_embedding_fit_are_those_that_run() {
         let ((alone, counted_alone), (both, counted)) = (fit(None), fit(Some(&encoder)));
         assert_eq!(alone, counted_alone);
         let tokens: usize = training.samples.iter().map(|sample| sample.encoding.ids.len() - 2).sum();
-        // The rest are whole evaluations of the two stacking weights.
+        // The other FLOPs are whole evaluations of the objective of the two stacking weights.
         let stacking = both - counted - 12 * tokens as u64;
         assert!(stacking > 0 && stacking.is_multiple_of(8 * 3 * 90), "{stacking}");
     });

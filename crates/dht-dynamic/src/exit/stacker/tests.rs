@@ -3,7 +3,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 
-/// Log-probabilities of three classes. `knowledge` is the added score of a row's own class.
+/// Random log-probabilities of three classes. `knowledge` is added to the score of each row's true class.
 fn table(labels: &[u32], knowledge: f64, seed: u64) -> LogProbabilities {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let row = |label: &u32| {
@@ -83,7 +83,7 @@ fn stacking_weights_default_to_halves_and_stay_finite() {
 #[test]
 fn weights_are_the_best_that_are_not_negative() {
     let labels = labels(40);
-    // Answers that avoid the right class, as those of a model without knowledge do out of fold.
+    // A negative number gives answers that avoid the true class, as the out-of-fold answers of a model without knowledge do.
     for (ngram, exit) in [(-1.0, 1.0), (0.7, -0.8), (-0.5, -0.6), (0.4, 0.9)] {
         let (ngram, exit) = (table(&labels, ngram, 11), table(&labels, exit, 12));
         let stacker = Stacker::fit(&ngram, &exit, &labels).unwrap();
@@ -102,7 +102,7 @@ fn tables_and_labels_that_do_not_belong_together_are_refused() {
     let (three, two) = (table(&labels(3), 1.0, 8), table(&labels(2), 1.0, 9));
     let message = |result: Result<Stacker>| result.unwrap_err().to_string();
     assert!(message(Stacker::fit(&three, &two, &labels(3))).contains("expected 3 rows of 3 classes"));
-    assert!(message(Stacker::fit(&three, &three, &labels(2))).contains("expected 3, one a row"));
+    assert!(message(Stacker::fit(&three, &three, &labels(2))).contains("expected 3, one for each decision"));
     assert!(message(Stacker::fit(&three, &three, &[0, 1, 3])).contains("expected below 3"));
     assert!(Stacker { ngram: f64::NAN, exit: 1.0 }.stack(&three, &three).is_err());
 }

@@ -1,4 +1,4 @@
-//! Contributions of tokens to an answer. Both regressions are linear, so that the contributions are exact.
+//! Contributions of tokens to an answer. They are exact, since both regressions are linear.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,15 @@ use crate::exit::ngram::class_scores::ClassScores;
 use crate::exit::ngram::features::Tokens;
 
 impl NgramClassifier {
-    /// The log-odds of one class against another, ln p(class) − ln p(against), as a sum: a constant, and a weight of each
-    /// token and each pair of tokens that stand one after the other. A token's weight is that of its unigram and of its
-    /// embedding. A word that the tokenizer does not know has an id of at least 2³¹. `None` for a class without training
-    /// rows, whose probability is a constant.
+    /// Explains the log-odds of one class against another, ln p(class) − ln p(against), as a sum of contributions.
+    ///
+    /// The sum has a constant, and a weight for each token and each bigram of the text. The weight of a token is the sum
+    /// of the contributions of its unigram and of its embedding. A word that the tokenizer does not know has an id of at
+    /// least 2³¹. Returns `None` if one of the two classes has no training rows, since its probability is a constant.
     ///
     /// # Errors
-    /// Errors of the embedding table.
+    /// [`Error::Argument`](crate::Error::Argument) if the classifier was loaded without its encoder and has an embedding
+    /// part.
     pub fn contributions(&self, sample: &Sample, class: u32, against: u32) -> Result<Option<Contributions>> {
         if ![class, against].iter().all(|class| self.scores.has_rows(*class)) {
             return Ok(None);
@@ -45,9 +47,10 @@ impl NgramClassifier {
     }
 }
 
-/// A constant, and tokens with their weights.
+/// Constant, and the weight of each unigram or bigram, which is stored as one or two token ids.
 pub(crate) type Contributions = (f64, Vec<(Vec<u32>, f64)>);
 
+/// Log-odds of one class against another by one regression.
 fn log_odds(scores: &ClassScores, features: &[(u32, f32)], class: u32, against: u32) -> f64 {
     let logs = scores.log_probabilities(features);
     logs[class as usize] - logs[against as usize]
