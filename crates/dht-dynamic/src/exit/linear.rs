@@ -19,7 +19,7 @@ impl LinearExit {
         pooling: Pooling,
         rng: &mut R,
     ) -> Result<Self> {
-        Ok(Self(encoder.add_classifier(place.name, place.classes, pooling, rng)?))
+        Ok(Self(encoder.add_outputs(place.name, place.classes, pooling, rng)?))
     }
 }
 

@@ -32,7 +32,7 @@ impl SideLayerExit {
         rng: &mut R,
     ) -> Result<Self> {
         let ExitPlace { name, depth, classes } = place;
-        let linear = encoder.add_classifier(name, classes, pooling, rng)?;
+        let linear = encoder.add_outputs(name, classes, pooling, rng)?;
         let side = encoder.add_side_layer(&format!("{name}.side"), depth, width, rng)?;
         let output = encoder.add_linear(&format!("{name}.output"), width, classes, rng)?;
         Ok(Self { linear, side, output })

@@ -36,11 +36,7 @@ pub struct Stacker {
 
 /// Convergence tolerance of a fit: maximum of ‖∇‖₂, where ∇ is the gradient of the mean objective.
 const TOLERANCE: f64 = 1e-9;
-<<<<<<< HEAD
-/// Maximum number of steps to fit two weights.
-=======
 /// Maximum number of optimiser steps for a fit of the two weights.
->>>>>>> prose-14
 const MOST_STEPS: u64 = 200;
 
 /// Objective that the fitted weights minimise: Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by the number of rows.

@@ -321,7 +321,8 @@ impl Encoder {
     /// Adds a classifier whose parameters are trained and saved with the encoder's.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the name is already used; [`Error::Argument`] for fewer than two classes.
+    /// [`Error::Parameter`] if the name is already used; [`Error::Argument`] for fewer than two classes:
+    /// [`add_outputs`](Self::add_outputs) takes one output, too.
     pub fn add_classifier<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -335,8 +336,11 @@ impl Encoder {
         self.add_outputs(name, classes, pooling, rng)
     }
 
-    /// Adds a new linear layer of any number of outputs.
-    pub(crate) fn add_outputs<R: Rng + ?Sized>(
+    /// Adds a new linear layer of any number of outputs, such as one for each label.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the name is already used; the errors of candle.
+    pub fn add_outputs<R: Rng + ?Sized>(
         &mut self,
         name: &str,
         outputs: usize,
