@@ -109,3 +109,18 @@ fn numbers_without_levels_are_refused() {
     assert!(said.contains("--points is 1, expected this flag left out"), "{said}");
     assert!(!at.join("model").exists());
 }
+
+#[test]
+fn two_numbers_make_one_label() {
+    let place = tempfile::tempdir().expect("a folder");
+    let at = place.path();
+    let row =
+        |(label, text): (String, String)| format!("{},\"{text}\"\n", if label == "praised" { "4.5" } else { "1" });
+    write(at, "two.csv", &format!("score,text\n{}", reviews(300, 0).into_iter().map(row).collect::<String>()));
+    let words = ["--data", "two.csv", "--task", "rating", "--label-column", "score", "--out", "model", "--json"];
+    let made = json(&printed(&dht(at, &[&TRAIN[..], &words].concat())));
+    assert!(own_row(&made)["score"].as_f64() > Some(0.9), "{made}");
+    write(at, "asked.txt", "the soup was lovely\n");
+    let answer = json(&printed(&dht(at, &["predict", "model", "asked.txt"])));
+    assert_eq!(answer["predicted"]["value"], 4.5, "{answer}");
+}
