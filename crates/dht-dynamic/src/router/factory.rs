@@ -1,4 +1,4 @@
-//! Builds the router of a rule.
+//! Constructor of the built-in router for an exit rule.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use super::threshold::Threshold;
 use crate::error::Result;
 
 impl LeavingRule {
-    /// Builds the router of this rule at a speed.
+    /// Builds the router that applies this rule at a speed.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for a speed out of range.
+    /// [`Error::Argument`](crate::Error::Argument) if the speed is out of the rule's range.
     pub fn router(self, speed: f64) -> Result<Arc<dyn Router>> {
         Ok(match self {
             Self::Confidence | Self::Entropy => Arc::new(Threshold::new(self, speed)?),
