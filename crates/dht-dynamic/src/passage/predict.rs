@@ -29,13 +29,13 @@ impl Walk<'_> {
         let Some(front) = self.front else {
             return self.predict_rest(batch, vec![Passage::default(); batch.len()]);
         };
-        let mut found = Collected::new(batch.len());
+        let mut collector = Collected::new(batch.len());
         let (mut going, mut passages) = (Vec::new(), Vec::new());
         let (texts, deciding) = self.in_front(front, batch)?;
-        found.deciding += deciding;
+        collector.deciding += deciding;
         for (sample, text) in texts.into_iter().enumerate() {
             match text {
-                FrontOutcome::Answered(prediction) => found.predictions[sample] = Some(prediction),
+                FrontOutcome::Answered(prediction) => collector.predictions[sample] = Some(prediction),
                 FrontOutcome::Continues(text) => {
                     going.push(sample);
                     passages.push(text);
@@ -44,9 +44,9 @@ impl Walk<'_> {
         }
         if !going.is_empty() {
             let part = if going.len() == batch.len() { None } else { Some(batch.select(&going)) };
-            found.add(&going, self.predict_rest(part.as_ref().unwrap_or(batch), passages)?);
+            collector.add(&going, self.predict_rest(part.as_ref().unwrap_or(batch), passages)?);
         }
-        Ok(found.in_order())
+        Ok(collector.in_order())
     }
 
     /// Predicts texts that [continue](FrontOutcome::Continues) from before the first layer.
@@ -73,18 +73,18 @@ impl Walk<'_> {
         let Some(front) = self.front else {
             return BatchPredictions::in_batches(samples, under_way, |batch| walk.predict(batch));
         };
-        let mut found = Collected::new(samples.len());
+        let mut collector = Collected::new(samples.len());
         let (mut rows, mut passages): (Vec<usize>, Vec<Passage>) = (Vec::new(), Vec::new());
-        let run = |rows: &[usize], passages: Vec<Passage>, found: &mut Collected| -> Result<()> {
-            found.add(rows, walk.predict_rest(&pack(samples, rows)?, passages)?);
+        let run = |rows: &[usize], passages: Vec<Passage>, collector: &mut Collected| -> Result<()> {
+            collector.add(rows, walk.predict_rest(&pack(samples, rows)?, passages)?);
             Ok(())
         };
         for read_rows in PackedBatch::longest_first(&lengths_of(samples), under_way)? {
             let (texts, deciding) = self.in_front(front, &pack(samples, &read_rows)?)?;
-            found.deciding += deciding;
+            collector.deciding += deciding;
             for (row, text) in read_rows.iter().zip(texts) {
                 match text {
-                    FrontOutcome::Answered(prediction) => found.predictions[*row] = Some(prediction),
+                    FrontOutcome::Answered(prediction) => collector.predictions[*row] = Some(prediction),
                     FrontOutcome::Continues(text) => {
                         rows.push(*row);
                         passages.push(text);
@@ -93,13 +93,13 @@ impl Walk<'_> {
             }
             if rows.len() >= under_way {
                 let (more_rows, more) = (rows.split_off(under_way), passages.split_off(under_way));
-                run(&std::mem::replace(&mut rows, more_rows), std::mem::replace(&mut passages, more), &mut found)?;
+                run(&std::mem::replace(&mut rows, more_rows), std::mem::replace(&mut passages, more), &mut collector)?;
             }
         }
         if !rows.is_empty() {
-            run(&rows, passages, &mut found)?;
+            run(&rows, passages, &mut collector)?;
         }
-        Ok(found.in_order())
+        Ok(collector.in_order())
     }
 
     /// Evaluates the n-gram exit on a batch; the router decides which texts continue. Also returns the time that the

@@ -253,9 +253,9 @@ impl<'a> Walk<'a> {
     fn read(&self, exit: usize, hidden: &Hidden, stage: &mut Stage<'_>, routed: bool) -> Result<Option<Read>> {
         let (router_exit, last) = (self.fronts() + exit, self.last());
         let by_heads = exit == 0 && self.heads.reads_answers();
-        let wanted = routed && (by_heads || (router_exit < last && self.router.reads(router_exit, last)));
+        let router_reads = routed && (by_heads || (router_exit < last && self.router.reads(router_exit, last)));
         let detached = match self.passed {
-            PassedExits::Skip | PassedExits::Detached if !wanted => return Ok(None),
+            PassedExits::Skip | PassedExits::Detached if !router_reads => return Ok(None),
             PassedExits::Skip | PassedExits::Attached => false,
             PassedExits::Detached => true,
         };
@@ -266,7 +266,7 @@ impl<'a> Walk<'a> {
         };
         let Stage { batch, members, trace, .. } = stage;
         let logits = self.logits(exit, after, members, detached, trace)?;
-        let answers = match wanted {
+        let answers = match router_reads {
             true => Some(self.answers(exit, &logits, batch, members, &trace.passages)?),
             false => None,
         };

@@ -260,14 +260,14 @@ impl Engine {
     where
         &'a Q: Into<Query<'a>>,
     {
-        let found = || {
+        let compute = || {
             let samples = self.samples(queries, 0)?;
             let predictions = self.model.predict_all(&samples, self.batch_size, &self.ctx)?.predictions;
             let answers = predictions.into_iter().zip(&samples);
             Ok(answers.map(|(prediction, sample)| self.answer(prediction, sample)).collect())
         };
         // A single text may leave at the n-gram exit before the pool's threads are awake.
-        if queries.len() == 1 && self.model.reads_rest() { found() } else { in_pool(found) }
+        if queries.len() == 1 && self.model.reads_rest() { compute() } else { in_pool(compute) }
     }
 
     fn answer(&self, prediction: Prediction, sample: &Sample) -> Answer {
