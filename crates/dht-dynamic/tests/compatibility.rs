@@ -24,7 +24,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/0.1")
 }
 
-/// A full classifier and an accelerated one, as small as they can be.
+/// Full classifier and accelerated classifier, both as small as possible.
 fn models() -> Result<[(&'static str, ServedModel); 2]> {
     let small = config([2, 2, 8, reviews::tokenizer().vocabulary_size()], 0.5);
     let small = BertConfig { max_position_embeddings: 16, intermediate_size: 16, ..small };

@@ -1,4 +1,4 @@
-//! An accelerated classifier: the classifier stays what it is, and every speed follows from the answers of the stages.
+//! Accelerated classifiers: the classifier does not change, and every speed follows from the answers of the stages.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn generator() -> ChaCha8Rng {
     rng(5)
 }
 
-/// The toy's classifier, accelerated on 300 texts and 120 others.
+/// Toy classifier, accelerated on 300 training texts and 120 held-out texts.
 fn accelerated(settings: &AccelerateSettings) -> Result<Accelerated> {
     accelerate(
         full_model(Pooling::Mean),
