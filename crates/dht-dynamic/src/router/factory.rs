@@ -13,6 +13,16 @@ impl LeavingRule {
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the speed is out of the rule's range.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_dynamic::router::LeavingRule;
+    ///
+    /// let router = LeavingRule::Confidence.router(0.2)?;
+    /// assert_eq!(router.speed(), Some(0.2));
+    /// assert!(LeavingRule::Confidence.router(-1.0).is_err());
+    /// # Ok::<(), dht_dynamic::Error>(())
+    /// ```
     pub fn router(self, speed: f64) -> Result<Arc<dyn Router>> {
         Ok(match self {
             Self::Confidence | Self::Entropy => Arc::new(Threshold::new(self, speed)?),

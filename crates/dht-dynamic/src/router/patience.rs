@@ -14,6 +14,17 @@ use crate::error::{Error, Result};
 /// returns to 0. With a patience of p, texts leave at the (p + 1)-th exit at the earliest.
 ///
 /// [`Router::flops`] stays 0, since counting needs no products; the exits' own FLOPs are counted where they run.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::router::Patience;
+///
+/// assert_eq!(Patience::new(3)?.patience(), 3);
+/// // The patience is the reciprocal of the speed.
+/// assert_eq!(Patience::at(0.25)?.patience(), 4);
+/// assert!(Patience::new(0).is_err());
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     patience: u32,

@@ -25,6 +25,16 @@ const BATCH_SIZE: usize = 64;
 
 /// Query to an [`Engine`]: a text, or a pair of texts. Spaces around a text and the style of its line ends are ignored
 /// ([`Example::clean_text`]).
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::Query;
+///
+/// let single = Query::from("The food was fine.");
+/// assert_eq!(single, Query { text: "The food was fine.", pair: None });
+/// let pair = Query::from(("Was it good?", "The food was fine."));
+/// assert_eq!(pair.pair, Some("The food was fine."));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
     /// Text, or the first text of the pair.

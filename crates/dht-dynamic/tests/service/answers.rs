@@ -1,4 +1,4 @@
-//! Answers of a service compared with the answers of its engine.
+//! Answers of a service to its requests.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
