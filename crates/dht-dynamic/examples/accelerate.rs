@@ -1,8 +1,8 @@
 //! Adds exits to a fine-tuned classifier without changing it, and prints the cost and accuracy of each speed.
 //!
 //! `cargo run --release -p dht-dynamic --example accelerate` first trains a classifier on
-//! generated texts. `--classifier` names a Hugging Face directory of your own classifier instead, and `--data` the texts
-//! that it was fine-tuned on. `-- --help` lists the flags.
+//! generated texts. `--classifier` names a Hugging Face directory of your own classifier instead, and `--data` the
+//! texts that it was fine-tuned on. `-- --help` lists the flags.
 
 use std::io::Write;
 use std::path::PathBuf;

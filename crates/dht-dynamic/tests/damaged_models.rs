@@ -1,6 +1,8 @@
-//! Damaged model directories with matching checksums: loading fails with an error or the model answers, without a panic.
+//! Damaged model directories with matching checksums: loading fails with an error or the model answers, without a
+//! panic.
 //!
-//! A run tests a few hundred directories; `DHT_FUZZ_CASES=100000 cargo test -p dht-dynamic --release --test damaged_models` for more.
+//! A run tests a few hundred directories. For more:
+//! `DHT_FUZZ_CASES=100000 cargo test -p dht-dynamic --release --test damaged_models`.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! Engine: the same answers from any thread, in the order of the queries, and typed errors for texts that it cannot read.
+//! Engine: the same answers from any thread, in the order of the queries, and typed errors for texts that it cannot
+//! read.
 
 use std::collections::BTreeSet;
 

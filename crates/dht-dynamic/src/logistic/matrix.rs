@@ -122,8 +122,8 @@ impl FeatureMatrix {
         Self { rows: values.len() / columns.max(1), columns, values: Values::Dense(values) }
     }
 
-    /// Builds a dense matrix of the selected rows, standardised. `chosen` has the rows in ascending order; `None` selects
-    /// all rows. Rows in memory are copied. Rows in a file stay in the file.
+    /// Builds a dense matrix of the selected rows, standardised. `chosen` has the rows in ascending order; `None`
+    /// selects all rows. Rows in memory are copied. Rows in a file stay in the file.
     pub(crate) fn of_rows(rows: &Rows, chosen: Option<&[usize]>, scaling: &Standardisation) -> Self {
         let width = rows.width();
         let Some(values) = rows.values() else {
@@ -137,7 +137,8 @@ impl FeatureMatrix {
         Self::dense(width, scaling.apply(&picked))
     }
 
-    /// Builds a sparse matrix from rows of non-zero entries, pairs of a column and a value. Every column is below `columns`.
+    /// Builds a sparse matrix from rows of non-zero entries, pairs of a column and a value. Every column is below
+    /// `columns`.
     pub(crate) fn sparse<'a>(columns: usize, rows: impl IntoIterator<Item = &'a [(u32, f32)]>) -> Self {
         let (mut starts, mut entries, mut counts) = (vec![0], Vec::new(), vec![0_usize; columns]);
         for row in rows {

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 const REMEMBERED: usize = 8;
 /// Maximum number of evaluations of a line search. A function that is unbounded below has no minimum to find.
 const EVALUATIONS: usize = 20;
-/// Sufficient decrease: a step must lower the value by at least this fraction of the decrease that the slope at its start
-/// predicts.
+/// Sufficient decrease: a step must lower the value by at least this fraction of the decrease that the slope at its
+/// start predicts.
 const DECREASE: f64 = 1e-4;
 /// Curvature condition: the slope at the end of a step is at most this fraction of the slope at its start.
 const CURVATURE: f64 = 0.9;

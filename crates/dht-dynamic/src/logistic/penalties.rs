@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 /// Selects the penalty with the smallest loss among ordered `penalties`. Returns it with its index and the value that
 /// `evaluate` returned for it.
 ///
-/// The search starts at the middle and continues to larger indices while the loss falls, or else to smaller indices. This
-/// assumes that the loss has a single minimum along the penalties, except for noise.
+/// The search starts at the middle and continues to larger indices while the loss falls, or else to smaller indices.
+/// This assumes that the loss has a single minimum along the penalties, except for noise.
 ///
 /// # Errors
 /// [`Error::Argument`] if there are no penalties. Errors of `evaluate` are returned.

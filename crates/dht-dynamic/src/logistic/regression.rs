@@ -74,8 +74,8 @@ impl RowTargets<'_> {
         }
     }
 
-    /// Second derivative of a row's loss with respect to a score, at the point where all classes are equally probable, or
-    /// a label has a probability of ½.
+    /// Second derivative of a row's loss with respect to a score, at the point where all classes are equally probable,
+    /// or a label has a probability of ½.
     fn curvature(self, classes: usize) -> f64 {
         let share = match self {
             Self::Classes(_) | Self::Soft(_) => 1.0 / classes as f64,
@@ -186,7 +186,8 @@ impl<'a> PenalisedLoss<'a> {
 }
 
 impl Function for PenalisedLoss<'_> {
-    /// FLOPs of scores, gradient and scaling. Penalty and softmax are not included, since they do not need a matrix product.
+    /// FLOPs of scores, gradient and scaling. Penalty and softmax are not included, since they do not need a matrix
+    /// product.
     fn flops(&self) -> u64 {
         2 * self.features.flops(self.classes) + self.scaling.flops(self.classes)
     }

@@ -15,8 +15,8 @@ pub(crate) const MEMORY: usize = 2 << 30;
 /// Number of rows of a file that are read together.
 pub(super) const BLOCK: usize = 4096;
 
-/// Table of rows of equal width. A table that exceeds a limit in bytes is stored in an unnamed file in the [directory for
-/// temporary files](std::env::temp_dir). The system removes the file when the program ends.
+/// Table of rows of equal width. A table that exceeds a limit in bytes is stored in an unnamed file in the [directory
+/// for temporary files](std::env::temp_dir). The system removes the file when the program ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
     width: usize,
@@ -130,8 +130,8 @@ impl Rows {
         Ok(())
     }
 
-    /// Reads the range of rows that contains the selected rows at `places` of `chosen`. Also returns the first row of the
-    /// range.
+    /// Reads the range of rows that contains the selected rows at `places` of `chosen`. Also returns the first row of
+    /// the range.
     pub(super) fn span(&self, chosen: Option<&[usize]>, places: Range<usize>) -> Result<(usize, Cow<'_, [f32]>)> {
         let rows = match chosen {
             Some(chosen) => chosen[places.start]..chosen[places.end - 1] + 1,

@@ -1,5 +1,5 @@
-//! Linear changes of variables that speed up the fit of a logistic regression: the objective has about the same curvature
-//! in every direction.
+//! Linear changes of variables that speed up the fit of a logistic regression: the objective has about the same
+//! curvature in every direction.
 
 use super::matrix::{FeatureMatrix, count};
 use crate::error::Result;
@@ -17,8 +17,8 @@ pub(super) enum Scaling {
     /// Scale of each feature, followed by the scale of the bias. A scale is the inverse square root of the second
     /// derivative.
     Diagonal(Vec<f64>),
-    /// Whitening: W = L⁻ᵀ·V, where L·Lᵀ is the second derivative with respect to the weights of one class. The bias has a
-    /// scale of its own.
+    /// Whitening: W = L⁻ᵀ·V, where L·Lᵀ is the second derivative with respect to the weights of one class. The bias has
+    /// a scale of its own.
     Whitened {
         /// Factor L, (features, features), row after row.
         factor: Vec<f64>,
@@ -29,8 +29,8 @@ pub(super) enum Scaling {
 
 impl Scaling {
     /// Builds the scaling for a feature matrix, from the second derivative of the loss with respect to a score and from
-    /// the penalty. Also returns the FLOPs. `moments` are the matrix's [second moments](FeatureMatrix::second_moments), if they are
-    /// known.
+    /// the penalty. Also returns the FLOPs. `moments` are the matrix's [second moments](FeatureMatrix::second_moments),
+    /// if they are known.
     pub(super) fn new(
         features: &FeatureMatrix,
         classes: usize,

@@ -15,9 +15,9 @@ pub(crate) enum SmoothedTargets {
 const NEVER: f64 = -1e3;
 
 impl SmoothedTargets {
-    /// Selects and smooths the targets of some rows. A class without rows gets the probability 1/(rows + classes), as in
-    /// the n-gram classifier; otherwise the bias of this class would decrease without limit. In a multi-label task, a
-    /// label that no row has gets the probability 1/(rows + 2), and a label that every row has gets 1 minus that.
+    /// Selects and smooths the targets of some rows. A class without rows gets the probability 1/(rows + classes), as
+    /// in the n-gram classifier; otherwise the bias of this class would decrease without limit. In a multi-label task,
+    /// a label that no row has gets the probability 1/(rows + 2), and a label that every row has gets 1 minus that.
     pub(crate) fn new(targets: RowTargets<'_>, rows: &[usize], classes: usize) -> Self {
         let labels: Vec<u32> = match targets {
             RowTargets::Classes(labels) => rows.iter().map(|row| labels[*row]).collect(),

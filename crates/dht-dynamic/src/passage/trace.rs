@@ -45,8 +45,8 @@ pub struct ExitOutput {
 pub struct Deciding {
     /// Time of pooling and routers, measured from the moment at which the rows were available.
     pub time: Duration,
-    /// Number of times that a decision had to wait for rows. On the CPU, rows are available at once. Another device must
-    /// first complete all pending work.
+    /// Number of times that a decision had to wait for rows. On the CPU, rows are available at once. Another device
+    /// must first complete all pending work.
     pub synchronisations: u64,
 }
 

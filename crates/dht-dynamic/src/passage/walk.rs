@@ -23,8 +23,8 @@ pub enum PassedExits {
     Skip,
     /// Passed exits are evaluated, with a gradient to the layers below.
     Attached,
-    /// Passed exits are evaluated without a gradient to the layers below, so that only the exits' own parameters learn. If
-    /// the router reads an exit, the samples that leave at this exit are evaluated without that gradient, too.
+    /// Passed exits are evaluated without a gradient to the layers below, so that only the exits' own parameters learn.
+    /// If the router reads an exit, the samples that leave at this exit are evaluated without that gradient, too.
     Detached,
 }
 

@@ -14,8 +14,8 @@ pub type Notes = Vec<f64>;
 pub struct Decisions {
     /// Exit index of each text; the last exit for texts without a decision yet.
     pub exits: Vec<usize>,
-    /// Number of heads that each text keeps in all its groups of layers, if one decision selects it for the whole route;
-    /// otherwise empty.
+    /// Number of heads that each text keeps in all its groups of layers, if one decision selects it for the whole
+    /// route; otherwise empty.
     pub kept: Vec<usize>,
     /// Notes of the router on each text; empty until the router writes some.
     pub notes: Vec<Notes>,

@@ -1,5 +1,5 @@
-//! Patience: stops a text after a number of consecutive exits that agree, as in PABEE (Zhou et al. 2020). This router has
-//! no parameters to learn.
+//! Patience: stops a text after a number of consecutive exits that agree, as in PABEE (Zhou et al. 2020). This router
+//! has no parameters to learn.
 
 use std::sync::Arc;
 
@@ -43,8 +43,8 @@ impl Patience {
         }
     }
 
-    /// Builds a router whose patience is the reciprocal of the speed, rounded down. The patience is 1 above a speed of ½
-    /// and unlimited at a speed of 0. [`LeavingRule::Patience`] compares its uncertainty with the same speed.
+    /// Builds a router whose patience is the reciprocal of the speed, rounded down. The patience is 1 above a speed of
+    /// ½ and unlimited at a speed of 0. [`LeavingRule::Patience`] compares its uncertainty with the same speed.
     ///
     /// # Errors
     /// [`Error::Argument`] if the speed is negative or not finite.

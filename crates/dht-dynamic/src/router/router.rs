@@ -22,8 +22,8 @@ pub struct ExitView<'a> {
     pub batch: &'a PackedBatch,
     /// Batch indices of the texts at this exit.
     pub members: &'a [usize],
-    /// ln p of each class for each text, combined with the answer of the n-gram exit if there is one. `None` if the router
-    /// does not [read](Router::reads) the exit. The n-gram exit always answers.
+    /// ln p of each class for each text, combined with the answer of the n-gram exit if there is one. `None` if the
+    /// router does not [read](Router::reads) the exit. The n-gram exit always answers.
     pub answers: Option<&'a LogProbabilities>,
     /// Hidden rows of the texts; `None` at an n-gram exit.
     pub hidden: Option<&'a Hidden>,
@@ -97,8 +97,8 @@ impl<'a> GroupView<'a> {
     }
 }
 
-/// Decides at which exit each text stops, and which attention heads it keeps in the layers before. The same router decides
-/// in training and in inference. It does not know the encoder, and does not change while it decides.
+/// Decides at which exit each text stops, and which attention heads it keeps in the layers before. The same router
+/// decides in training and in inference. It does not know the encoder, and does not change while it decides.
 ///
 /// A router that only decides on early exits can implement the simpler trait [`ExitRule`](super::ExitRule) instead.
 /// [`DynamicModel::with_router`](crate::DynamicModel::with_router) sets it; [`OwnParts`](crate::OwnParts) has a program
@@ -163,8 +163,8 @@ pub trait Router: Debug + Send + Sync {
         0
     }
 
-    /// Speed of the router; predictions at a higher speed are cheaper. `None`, the default, is for a router with a single
-    /// speed.
+    /// Speed of the router; predictions at a higher speed are cheaper. `None`, the default, is for a router with a
+    /// single speed.
     fn speed(&self) -> Option<f64> {
         None
     }

@@ -12,8 +12,9 @@ use crate::route::Route;
 ///
 /// An answer serializes to the JSON that `dht predict` and `dht serve` write. The members are `label`, `probabilities`
 /// by name, `route`, `layers` (the number of heads of each layer that ran), `flops`, `cost`, `tokens` and `truncated`.
-/// For a multi-label model, the list `labels` replaces `label`. If the engine [abstains](Self::abstains), `label` is null,
-/// and a member `abstained` is true. For a regression model, `value` replaces `label`, and there are no `probabilities`.
+/// For a multi-label model, the list `labels` replaces `label`. If the engine [abstains](Self::abstains), `label` is
+/// null, and a member `abstained` is true. For a regression model, `value` replaces `label`, and there are no
+/// `probabilities`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Answer {

@@ -89,8 +89,9 @@ impl<'a> From<&'a Query<'_>> for Query<'a> {
 /// Answers texts with a model of any kind, from any number of threads. An engine is `Send` and `Sync`, and a clone is
 /// another handle on the same weights. It holds the weights twice: as stored, and packed for matrix products.
 ///
-/// Each call packs its texts into batches of similar lengths, without padding. Within a batch, texts with the same route
-/// run together. The texts of two calls do not mix, and a call gives the same answers regardless of other threads.
+/// Each call packs its texts into batches of similar lengths, without padding. Within a batch, texts with the same
+/// route run together. The texts of two calls do not mix, and a call gives the same answers regardless of other
+/// threads.
 ///
 /// With a router whose decisions depend on a batch, such as the bandits of a search, an answer may depend on the other
 /// texts of its call, unless the engine is made [independent](Self::independent).
@@ -186,8 +187,8 @@ impl Engine {
     /// Sets the maximal number of tokens of a text, special tokens included; see [`new`](Self::new) for the default.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the length is beyond the model's positions. [`Error::Transformer`] if it is too small for a
-    /// text.
+    /// [`Error::Argument`] if the length is beyond the model's positions. [`Error::Transformer`] if it is too small for
+    /// a text.
     pub fn with_max_length(self, tokens: usize) -> Result<Self> {
         let most = self.model.config().longest_text();
         if tokens > most {
@@ -212,7 +213,8 @@ impl Engine {
     /// lower probability.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the probability is outside of 0 to 1, or the model does not predict one class for each text.
+    /// [`Error::Argument`] if the probability is outside of 0 to 1, or the model does not predict one class for each
+    /// text.
     pub fn with_least_probability(self, least: f32) -> Result<Self> {
         if self.model.task() != Task::Class {
             let expected = "none: only a model of one class for each text abstains";
@@ -224,9 +226,9 @@ impl Engine {
         Ok(Self { least_probability: least, ..self })
     }
 
-    /// Sets the precision in which layers are computed; the model's precision by default. The device must support it. The
-    /// model's weights and speeds do not change; [`InPrecision`](crate::evaluation::InPrecision) measures the effect on its
-    /// answers.
+    /// Sets the precision in which layers are computed; the model's precision by default. The device must support it.
+    /// The model's weights and speeds do not change; [`InPrecision`](crate::evaluation::InPrecision) measures the
+    /// effect on its answers.
     #[must_use]
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { ctx: ForwardContext::inference_in(precision), ..self }
@@ -249,8 +251,8 @@ impl Engine {
         &self.labels
     }
 
-    /// Cost and accuracy of measured speeds, ascending in speed, from the [`TextModel::curve`] of the model. It is empty if
-    /// that curve is empty, and for an engine from [`new`](Self::new).
+    /// Cost and accuracy of measured speeds, ascending in speed, from the [`TextModel::curve`] of the model. It is
+    /// empty if that curve is empty, and for an engine from [`new`](Self::new).
     pub fn curve(&self) -> &[SpeedPoint] {
         &self.curve
     }

@@ -107,12 +107,12 @@ impl<'a> From<&'a str> for ModelCard<'a> {
 }
 
 impl TextModel {
-    /// Saves the model as a directory, written atomically, with `card` as its README. A model that was saved there before
-    /// is replaced.
+    /// Saves the model as a directory, written atomically, with `card` as its README. A model that was saved there
+    /// before is replaced.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the fields of the model do not fit together. [`Error::Transformer`] if the directory contains
-    /// something else, writing fails, or a weight is not finite.
+    /// [`Error::Argument`] if the fields of the model do not fit together. [`Error::Transformer`] if the directory
+    /// contains something else, writing fails, or a weight is not finite.
     pub fn save<'a>(&self, folder: impl AsRef<Path>, card: impl Into<ModelCard<'a>>) -> Result<()> {
         self.check()?;
         let card = card.into();

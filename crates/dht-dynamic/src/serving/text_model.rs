@@ -143,8 +143,8 @@ impl TextModel {
         Ok(())
     }
 
-    /// Most expensive speed that [costs at most](SpeedPoint::costs_at_most) a share of the full model's FLOPs. `None` if
-    /// every speed costs more, or the [curve](Self::curve) is empty.
+    /// Most expensive speed that [costs at most](SpeedPoint::costs_at_most) a share of the full model's FLOPs. `None`
+    /// if every speed costs more, or the [curve](Self::curve) is empty.
     pub fn speed_within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
         self.curve.iter().find(|point| point.costs_at_most(flops_ratio)).copied()
     }

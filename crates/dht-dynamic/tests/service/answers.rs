@@ -121,8 +121,8 @@ fn a_text_that_leaves_in_front_waits_for_no_batch() -> Result<()> {
     Ok(())
 }
 
-/// Router that records the texts at the n-gram exit, where no text leaves. It panics at a text with a specific number of
-/// tokens.
+/// Router that records the texts at the n-gram exit, where no text leaves. It panics at a text with a specific number
+/// of tokens.
 #[derive(Debug, Clone, Default)]
 struct Listing {
     seen: Arc<Mutex<Vec<u64>>>,
