@@ -1,7 +1,8 @@
-//! Exits on a fine-tuned classifier as it is, and what each speed costs and gets.
+//! Adds exits to a fine-tuned classifier without changing it, and prints the cost and accuracy of each speed.
 //!
-//! `cargo run --release -p dht-dynamic --example accelerate` trains a classifier of generated texts first. With `--classifier` it takes
-//! a Hugging Face directory of yours, and `--data` the texts that it was fine-tuned on; `-- --help` lists the flags.
+//! `cargo run --release -p dht-dynamic --example accelerate` first trains a classifier on
+//! generated texts. `--classifier` names a Hugging Face directory of your own classifier instead, and `--data` the
+//! texts that it was fine-tuned on. `-- --help` lists the flags.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -87,7 +88,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         Some(folder) => TextTokenizer::from_dir(folder)?,
         None => TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 2000)?,
     };
-    // The n-gram model reads what the encoder cuts off.
+    // The n-gram model also reads the tokens that the encoder truncates.
     let tokenizer = tokenizer.with_rest(4096);
     let encode = |data: &Dataset| tokenizer.encode_all(data, 64);
     let (training, held_out, test) = (encode(&training)?, encode(&held_out)?, encode(&test)?);

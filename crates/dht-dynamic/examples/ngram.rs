@@ -1,5 +1,5 @@
 //! Fits the n-gram classifier on a directory of labelled texts, alone and with the encoder's input embeddings, and
-//! prints what each gets and costs.
+//! prints the accuracy and cost of both.
 //!
 //! `cargo run --release -p dht-dynamic --example ngram -- DATA MODEL [TRAIN_ROWS [SEED [RECORD]]]`, where DATA has
 //! `train.csv` and `test.csv` (or `dev.tsv`, …) and MODEL is a Hugging Face directory: its tokenizer and embeddings are
@@ -25,9 +25,9 @@ use serde_json::json;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// An encoder would read so many tokens; the classifier reads the others too.
+/// Number of tokens that an encoder would read. The n-gram classifier also reads the tokens after them.
 const MAX_LENGTH: usize = 64;
-/// So many more.
+/// Maximum number of further tokens that the n-gram classifier reads.
 const REST: usize = 4096;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -24,7 +24,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/0.1")
 }
 
-/// A full classifier and an accelerated one, as small as they can be.
+/// Full classifier and accelerated classifier, both as small as possible.
 fn models() -> Result<[(&'static str, ServedModel); 2]> {
     let small = config([2, 2, 8, reviews::tokenizer().vocabulary_size()], 0.5);
     let small = BertConfig { max_position_embeddings: 16, intermediate_size: 16, ..small };
@@ -58,16 +58,16 @@ fn models_of_release_0_1_give_the_answers_of_their_release() -> Result<()> {
     }
     let mut routes = std::collections::BTreeSet::new();
     for name in ["full", "dynamic"] {
-        let found = answers(&Engine::load(fixtures().join(name))?)?;
+        let actual = answers(&Engine::load(fixtures().join(name))?)?;
         let text = fs::read_to_string(fixtures().join(format!("{name}.answers.json"))).unwrap();
         let expected: Value = serde_json::from_str(&text).unwrap();
-        for (found, expected) in found.as_array().unwrap().iter().zip(expected.as_array().unwrap()) {
-            assert_eq!((&found["label"], &found["route"]), (&expected["label"], &expected["route"]), "{name}");
-            routes.insert(found["route"].to_string());
-            for (found, expected) in
-                found["probabilities"].as_array().unwrap().iter().zip(expected["probabilities"].as_array().unwrap())
+        for (actual, expected) in actual.as_array().unwrap().iter().zip(expected.as_array().unwrap()) {
+            assert_eq!((&actual["label"], &actual["route"]), (&expected["label"], &expected["route"]), "{name}");
+            routes.insert(actual["route"].to_string());
+            for (actual, expected) in
+                actual["probabilities"].as_array().unwrap().iter().zip(expected["probabilities"].as_array().unwrap())
             {
-                let difference = found.as_f64().unwrap() - expected.as_f64().unwrap();
+                let difference = actual.as_f64().unwrap() - expected.as_f64().unwrap();
                 assert!(difference.abs() < 1e-4, "{name}: {difference}");
             }
         }

@@ -1,6 +1,8 @@
-//! Damaged model directories, with sums that were made to fit: they are refused, or answer; never a panic.
+//! Damaged model directories with matching checksums: loading fails with an error or the model answers, without a
+//! panic.
 //!
-//! A few hundred at each run; `DHT_FUZZ_CASES=100000 cargo test -p dht-dynamic --release --test damaged_models` for more.
+//! A run tests a few hundred directories. For more:
+//! `DHT_FUZZ_CASES=100000 cargo test -p dht-dynamic --release --test damaged_models`.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use std::collections::BTreeMap;
@@ -40,10 +42,10 @@ fn data(tokenizer: &TextTokenizer, rows: usize, rng: &mut ChaCha8Rng) -> Encoded
     tokenizer.encode_all(&Dataset::from_examples("reviews", labels, examples).unwrap(), 8).unwrap()
 }
 
-/// A directory of a model as it was saved.
+/// Files of a saved model directory.
 struct Saved {
     files: BTreeMap<PathBuf, Vec<u8>>,
-    /// Of a dynamic model.
+    /// Checkpoint of a dynamic model; `None` for other models.
     checkpoint: Option<Checkpoint>,
 }
 
@@ -70,7 +72,7 @@ impl Saved {
         Self { checkpoint: checkpoint.exists().then(|| Checkpoint::load(checkpoint).unwrap()), files }
     }
 
-    /// Writes it with something damaged, and the sums of what is there.
+    /// Writes the directory with random damage and with checksums of the damaged files.
     fn write_damaged(&self, target: &Path, rng: &mut ChaCha8Rng) {
         let mut files = self.files.clone();
         files.remove(Path::new("README.md"));
@@ -144,7 +146,7 @@ fn wild(rng: &mut ChaCha8Rng) -> Value {
     values[rng.random_range(0..values.len())].clone()
 }
 
-/// Changes one of the values of a tree.
+/// Changes one random value of a JSON tree.
 fn damage_tree(root: &mut Value, rng: &mut ChaCha8Rng) {
     let mut at = root;
     loop {
@@ -215,7 +217,7 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut ChaCha8Rng) {
     }
 }
 
-/// Checks that an answer is one of its task: a number, or probabilities of which the answer's is the largest.
+/// Checks that an answer is valid for its task: a number, or probabilities of which the answer's is the largest.
 fn check(answer: &Answer) -> Result<(), &'static str> {
     let values = &answer.probabilities;
     let largest = values.iter().copied().fold(f32::NAN, f32::max);

@@ -1,4 +1,5 @@
-//! The engine: the same answers from any thread, in the order given, and typed errors for what it cannot read.
+//! Engine: the same answers from any thread, in the order of the queries, and typed errors for texts that it cannot
+//! read.
 
 use std::collections::BTreeSet;
 
@@ -128,7 +129,7 @@ fn what_does_not_fit_together_is_refused() -> Result<()> {
     assert_eq!(refused(engine.clone().with_max_length(513)), "max_length");
     assert_eq!(refused(engine.clone().with_batch_size(0)), "batch_size");
     assert_eq!(refused(engine.with_speed(f64::NAN)), "speed");
-    // Three tokens hold one of a text, not one of each of a pair.
+    // Three tokens have room for one token of a text, but not for one token of each text of a pair.
     let short = engine.with_max_length(3)?;
     assert!(short.predict(&["fine food"])?[0].truncated);
     assert!(matches!(short.predict(&[("fine", "food")]), Err(Error::Transformer(_))));
@@ -145,7 +146,7 @@ fn what_does_not_fit_together_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// A classifier in full, of these texts' vocabulary.
+/// Full classifier with the vocabulary of the texts.
 fn classifier(task: Task, outputs: usize) -> Result<TextClassifier> {
     let rng = &mut rng(3);
     let encoder = dht_toys::encoder(&config([2, 2, 12, tokenizer().vocabulary_size()], None), rng);
@@ -207,7 +208,7 @@ fn a_directory_that_is_no_model_says_what_to_do_with_it() -> Result<()> {
     dynamic.save(place("library"), Some(&tokenizer), &labels())?;
     assert!(refused("library").contains("which DynamicModel::load reads"), "{}", refused("library"));
     let full = classifier(Task::Class, 2)?;
-    // A directory that says it is of an encoder.
+    // The directory's configuration says that it contains an encoder.
     let rng = &mut rng(3);
     let encoder = dht_toys::encoder(&config([2, 2, 12, tokenizer.vocabulary_size()], None), rng);
     let pooled = TextClassifier::for_task(Task::Class, encoder, 2, Pooling::Pooler, rng)?;

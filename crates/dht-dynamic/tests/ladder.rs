@@ -1,4 +1,4 @@
-//! Training in rungs: which rung is kept, what it costs, limits, resumed trainings, few rows.
+//! Training in rungs: the selected rung, its cost, limits, resumed training runs, few rows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use dht_dynamic::{Error, Predictor, evaluate};
 use dht_toys::{adamw, bits, numbers, planted, refused, rng};
 use rand::RngExt;
 
-/// A rule that says the same every time, and counts the questions.
+/// Stopping rule that always gives the same answer and counts its calls.
 #[derive(Debug)]
 struct Always(bool, Vec<(Option<Rung>, Rung)>);
 
@@ -33,7 +33,7 @@ fn settings() -> LadderSettings {
     LadderSettings { fine_tuning, exits, ..LadderSettings::default() }
 }
 
-/// An encoder that has not learned the task.
+/// Encoder that has not learned the task.
 fn untrained() -> TextClassifier {
     TextClassifier::new(planted::encoder(planted::LAYERS, 1), planted::CLASSES, Pooling::Mean, &mut rng(2))
         .expect("a classifier")
@@ -51,7 +51,7 @@ fn climbs(settings: &LadderSettings, next: &mut dyn NextStep) -> Climbed {
     climb(&untrained(), texts(&data()), settings, next, &mut |_| {}, &mut rng(3)).expect("a model")
 }
 
-/// A model's parameters by their bits.
+/// Bits of a model's parameters, for exact comparison.
 fn parameters(climbed: &Climbed) -> Vec<(String, Vec<u32>)> {
     bits(climbed.model.encoder().parameters())
 }
@@ -80,7 +80,7 @@ fn fine_tuning_is_kept_where_it_lowers_the_loss() {
     assert!(seen.iter().all(|found| (found.cost - found.flops as f64 / ladder.pass_flops as f64).abs() < 1e-9));
     assert_eq!(rule.1[..2], [(Some(Rung::Ngrams), Rung::Frozen), (Some(Rung::Frozen), Rung::FineTuned)]);
     assert!(ladder.flops >= 3 * ladder.pass_flops, "{ladder:#?}");
-    // The classifier that was given is as it was.
+    // The input classifier is unchanged.
     assert_eq!(bits(classifier.encoder().parameters()), before);
     let others = planted::task(300, 9);
     let found = evaluate(&climbed.model, &others, 64).expect("answers").confusion.accuracy();
@@ -105,7 +105,7 @@ fn a_rung_that_the_rule_does_not_climb_costs_nothing() {
     for (climbed, rung) in kept.iter().zip([Rung::Ngrams, Rung::Frozen]) {
         assert_eq!((climbed.ladder.rung, climbed.ladder.stop, climbed.ladder.passes), (rung, Stop::Rule, 0.0));
         assert!(climbed.ladder.flops < climbed.ladder.pass_flops, "{:#?}", climbed.ladder);
-        // The encoder is as it came.
+        // The encoder is unchanged.
         let own = untrained().encoder().parameters().values().expect("numbers");
         let there = climbed.model.encoder().parameters().values().expect("numbers");
         let same = own.iter().filter(|(name, _)| !name.starts_with("classifier"));
@@ -138,7 +138,7 @@ fn the_last_exit_of_rung_1_is_the_regression_on_pooled_states() {
 
 #[test]
 fn a_model_that_fine_tuning_worsens_is_not_replaced() {
-    // A rate that destroys the encoder.
+    // The learning rate destroys the encoder.
     let fine_tuning = TrainSettings { optimizer: adamw(0.5), ..settings().fine_tuning };
     let climbed = climbs(&LadderSettings { fine_tuning, ..settings() }, &mut Always(true, Vec::new()));
     assert_eq!(climbed.ladder.rung, Rung::Frozen);
@@ -148,7 +148,7 @@ fn a_model_that_fine_tuning_worsens_is_not_replaced() {
     assert_eq!((found.ladder.learning_rate, found.ladder.rung), (3e-3, Rung::FineTuned));
 }
 
-/// Texts in which tokens 1 and 2 are apart: the class is the order of the two, which n-grams do not see.
+/// Texts in which tokens 1 and 2 are apart. The class is the order of the two tokens, which n-grams do not see.
 fn ordered(rows: u64, seed: u64) -> EncodedDataset {
     let mut rng = rng(seed);
     let text = |id| {
@@ -161,7 +161,7 @@ fn ordered(rows: u64, seed: u64) -> EncodedDataset {
     dht_toys::data(0..2, (0..rows).map(text))
 }
 
-/// Planted task, with a label of chance for one text in `step`.
+/// Planted task in which one text in `step` has a random label.
 fn chance(rows: u64, seed: u64, step: usize) -> EncodedDataset {
     let mut data = planted::task(rows, seed);
     let mut rng = rng(seed);
@@ -241,7 +241,7 @@ fn budget_and_time_limit_the_cost() {
     for budget in [0.9, 1.2, 1.5, 1.9] {
         let (_, stop, passes, cost) = within(budget);
         assert!(stop == Stop::Budget && passes > 0.1, "{budget}: {passes}");
-        // More than a pass is whole passes.
+        // A budget of more than one pass is rounded to whole passes.
         assert!(cost <= 3.0 * budget && cost > 3.0 * budget - 1.6, "{budget}: {cost} passes");
     }
     let none = LadderSettings { time: Some(Duration::ZERO), ..settings() };

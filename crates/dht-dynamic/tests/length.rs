@@ -16,7 +16,7 @@ fn classifier() -> TextClassifier {
     TextClassifier::new(planted::encoder(2, 1), planted::CLASSES, Pooling::Mean, &mut rng(2)).expect("a classifier")
 }
 
-/// Texts of nine tokens whose class is told by one of the first `within` ones.
+/// Texts of nine tokens whose class depends on one of the first `within` tokens.
 fn texts(rows: u64, within: usize) -> EncodedDataset {
     let mut rng = rng(7);
     let text = |id| {
@@ -43,7 +43,7 @@ fn settings() -> LadderSettings {
     LadderSettings { exits, most: Rung::Frozen, ..LadderSettings::default() }
 }
 
-/// The choice, and the trials as they were reported.
+/// Selected length, and the trials as they were reported.
 fn choose(texts: &EncodedDataset, settings: &LadderSettings) -> (LengthChoice, Vec<LengthTrial>) {
     let lengths = LENGTHS.map(|length| (length, cut(texts, length)));
     let mut seen = Vec::new();

@@ -1,4 +1,4 @@
-//! Exits and a router of a program's own: they are saved, loaded and served, and their faults stay with the request.
+//! Custom exits and a custom router: they are saved, loaded and served, and their errors fail only their own request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use dht_dynamic::{
 use dht_toys::{refused, reviews, rng};
 use serde_json::{Value, json};
 
-/// Linear classifier on the first token's state beside the mean of all.
+/// Linear classifier on the first token's state and the mean of all states.
 #[derive(Debug, Clone)]
 struct FirstAndMean(Linear);
 
@@ -51,7 +51,8 @@ impl LayerExit for FirstAndMean {
     }
 }
 
-/// Texts leave at the second exit in a row that gives the same class; texts with an odd number of tokens never do.
+/// Router that stops a text at the second consecutive exit with the same class, but never a text with an odd number of
+/// tokens.
 #[derive(Debug)]
 struct SameTwice;
 

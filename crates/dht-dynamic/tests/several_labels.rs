@@ -1,4 +1,4 @@
-//! Models of several labels: exits, rungs, speeds, promises, saving.
+//! Multi-label models: exits, rungs, speeds, promises, saving.
 
 use dht_dynamic::accelerate::{AccelerateSettings, SideSettings, Targets, Texts, accelerate};
 use dht_dynamic::evaluation::{Calibration, Guarantee, Promise, Risk, Stages};
@@ -187,7 +187,7 @@ fn a_promise_bounds_the_f1_that_texts_lose() {
     let promise = Promise { risk: Risk::AccuracyLoss, most: 0.05, guarantee: Guarantee::Confidence(0.95) };
     let (kept, shown) = model.with_promise(promise, &held_out, &speeds, 32).expect("a promise");
     assert!(shown.observed <= 0.05 && shown.threshold > 0.0, "{shown:?}");
-    // F1 by text, by its definition.
+    // F1 of each text, computed by its definition.
     let f1_by_text = |model: &DynamicModel, data: &EncodedDataset| {
         let found = evaluate(model, data, 32).expect("a pass");
         let of_text = |(row, sample): (&[u32], &Sample)| {

@@ -7,7 +7,7 @@ use dht_dynamic::transformer::flops::FlopCount;
 use dht_dynamic::transformer::{Pooling, TextClassifier, TrainSettings};
 use dht_toys::{adamw, planted, rng};
 
-/// A rule that climbs to the top.
+/// Stopping rule that always continues to the next rung.
 #[derive(Debug)]
 struct Up;
 

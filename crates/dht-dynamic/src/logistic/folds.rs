@@ -1,4 +1,4 @@
-//! Folds of a cross-validation.
+//! Assignment of rows to the folds of a cross-validation.
 
 use std::collections::HashMap;
 
@@ -6,9 +6,10 @@ use dht_transformer::EncodedDataset;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// The fold of each row, stratified by class: the texts of each class are shuffled and distributed over the folds, so that
-/// each fold has a fair share of each class, up to one text. Rows of equal texts are in one fold, which would otherwise
-/// be judged by what was fitted on their copies. With fewer different texts than folds, rows are distributed instead.
+/// Assigns each row to a fold, stratified by class, and returns the fold of each row. The texts of each class are
+/// shuffled and distributed over the folds, so that each fold has a fair share of each class, up to one text. Rows with
+/// equal texts are in the same fold: otherwise, a row would be scored by a model that was fitted on a copy of it. With
+/// fewer different texts than folds, rows are distributed instead of texts.
 pub(crate) fn stratified_folds<R: Rng + ?Sized>(texts: &EncodedDataset, folds: usize, rng: &mut R) -> Vec<usize> {
     let mut group_of: HashMap<u64, usize> = HashMap::new();
     let mut labels: Vec<u32> = Vec::new();
@@ -28,7 +29,7 @@ pub(crate) fn stratified_folds<R: Rng + ?Sized>(texts: &EncodedDataset, folds: u
     }
     let mut order: Vec<usize> = (0..labels.len()).collect();
     order.shuffle(rng);
-    // Stable: texts of one class stay shuffled.
+    // The sort is stable, so the texts of one class stay shuffled.
     order.sort_by_key(|group| labels[*group]);
     let mut fold_of = vec![0; labels.len()];
     order.iter().enumerate().for_each(|(place, group)| fold_of[*group] = place % folds);
@@ -44,7 +45,7 @@ mod tests {
 
     use super::*;
 
-    /// Rows with these labels and texts of one token.
+    /// Rows with one-token texts, from pairs of a label and a token.
     fn rows(rows: impl IntoIterator<Item = (u32, u32)>) -> EncodedDataset {
         let sample = |(label, token): (u32, u32)| {
             let rest = UnreadTokens::default();

@@ -10,19 +10,19 @@ use super::tiles::{Panels, ROWS, multiply};
 use super::view::View;
 use crate::error::Result;
 
-/// Rows of equal width.
+/// Values of a feature matrix, dense or sparse, in memory or in a file.
 #[derive(Debug, Clone)]
 enum Values {
-    /// Values, row after row.
+    /// Dense values in memory, row after row.
     Dense(Vec<f32>),
     /// Dense values in a file.
     Stored(View),
-    /// The non-zero values by row and by column.
+    /// Non-zero values of a sparse matrix, stored twice: by row and by column.
     Sparse { by_row: NonZero, by_column: NonZero },
 }
 
-/// The non-zero values of line i (a row or a column), with their places in the line, are those from `starts[i]` to
-/// `starts[i + 1]`.
+/// Non-zero values of a sparse matrix, line by line, where a line is a row or a column. Line i has the entries from
+/// `starts[i]` to `starts[i + 1]` of `values`, and `places` has the index of each value within its line.
 #[derive(Debug, Clone)]
 struct NonZero {
     starts: Vec<usize>,
@@ -30,8 +30,8 @@ struct NonZero {
     values: Vec<f32>,
 }
 
-/// A feature matrix that is multiplied from both sides. Each row of a product is summed in one fixed order, so that all
-/// numbers of threads give bit-identical results.
+/// Feature matrix that can be multiplied from both sides. Each row of a product is summed in one fixed order, so the
+/// results are bit-identical for every number of threads.
 #[derive(Debug, Clone)]
 pub(crate) struct FeatureMatrix {
     rows: usize,
@@ -41,7 +41,7 @@ pub(crate) struct FeatureMatrix {
 
 #[cfg(test)]
 thread_local! {
-    /// The number of multiply-adds of the products on this thread.
+    /// Number of multiply-adds that this thread's products have done so far.
     pub(crate) static MULTIPLY_ADDS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
@@ -52,18 +52,19 @@ pub(super) fn count(_multiply_adds: usize) {
     MULTIPLY_ADDS.with(|done| done.set(done.get() + _multiply_adds as u64));
 }
 
-/// The number of rows of a dense matrix that one product with a tile of its columns reads together.
+/// Number of rows that a product of a dense matrix reads together for one tile of columns.
 const ROWS_TOGETHER: usize = 256;
-/// The number of columns of a dense matrix that are multiplied together where classes are few.
+/// Number of columns of a dense matrix that are multiplied together if there are few classes.
 const COLUMNS_TOGETHER: usize = 4;
-/// The number of lines of a sparse matrix that a task multiplies. A task of one line would cost more than the line.
+/// Number of lines of a sparse matrix that one parallel task multiplies. A task for a single line would cost more than
+/// the line's product.
 const LINES_TOGETHER: usize = 16;
 
 impl NonZero {
     /// Matrix product: out\[i, c\] = Σⱼ self\[i, j\] · right\[j, c\]; `right` has `classes` columns. Shape of the
     /// result: (lines, classes).
     fn product(&self, right: &[f64], classes: usize) -> Vec<f64> {
-        // Where the number of classes is a constant, their sums stay in registers.
+        // If the number of classes is a constant, the sums of the classes stay in registers.
         match classes {
             2 => self.product_of::<2>(right),
             3 => self.product_of::<3>(right),
@@ -107,7 +108,7 @@ impl NonZero {
         out
     }
 
-    /// Places and values of a line.
+    /// Non-zero entries of one line: pairs of the place in the line and the value.
     #[inline(always)]
     fn line(&self, line: usize) -> impl Iterator<Item = (u32, f32)> {
         let range = self.starts[line]..self.starts[line + 1];
@@ -116,13 +117,13 @@ impl NonZero {
 }
 
 impl FeatureMatrix {
-    /// A dense matrix from values row after row. The length of `values` must be a multiple of `columns`.
+    /// Builds a dense matrix from values in row-major order. The length of `values` must be a multiple of `columns`.
     pub(crate) fn dense(columns: usize, values: Vec<f32>) -> Self {
         Self { rows: values.len() / columns.max(1), columns, values: Values::Dense(values) }
     }
 
-    /// Matrix of these rows, ascending, standardised; `None` for all rows. Rows in memory are copied, those in a file
-    /// stay there.
+    /// Builds a dense matrix of the selected rows, standardised. `chosen` has the rows in ascending order; `None`
+    /// selects all rows. Rows in memory are copied. Rows in a file stay in the file.
     pub(crate) fn of_rows(rows: &Rows, chosen: Option<&[usize]>, scaling: &Standardisation) -> Self {
         let width = rows.width();
         let Some(values) = rows.values() else {
@@ -136,7 +137,8 @@ impl FeatureMatrix {
         Self::dense(width, scaling.apply(&picked))
     }
 
-    /// A sparse matrix from rows of non-zero values with their columns, all below `columns`.
+    /// Builds a sparse matrix from rows of non-zero entries, pairs of a column and a value. Every column is below
+    /// `columns`.
     pub(crate) fn sparse<'a>(columns: usize, rows: impl IntoIterator<Item = &'a [(u32, f32)]>) -> Self {
         let (mut starts, mut entries, mut counts) = (vec![0], Vec::new(), vec![0_usize; columns]);
         for row in rows {
@@ -144,7 +146,7 @@ impl FeatureMatrix {
             entries.extend_from_slice(row);
             starts.push(entries.len());
         }
-        // The start of each column's values, and later the place of its next value.
+        // First the start of each column's values, and later the place of the column's next value.
         let mut column_starts = vec![0];
         column_starts.extend(counts.iter().scan(0, |sum, count| {
             *sum += count;
@@ -178,7 +180,7 @@ impl FeatureMatrix {
     /// Product X·W. Shapes: `weights` (columns, classes), the result (rows, classes).
     ///
     /// # Errors
-    /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read. So do the products below.
+    /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
     pub(crate) fn times(&self, weights: &[f64], classes: usize) -> Result<Vec<f64>> {
         match &self.values {
             Values::Dense(values) => Ok(times(values, self.columns, weights, classes)),
@@ -192,6 +194,9 @@ impl FeatureMatrix {
     }
 
     /// Product Xᵀ·R. Shapes: `residuals` (rows, classes), the result (columns, classes).
+    ///
+    /// # Errors
+    /// As [`times`](Self::times).
     pub(crate) fn transposed_times(&self, residuals: &[f64], classes: usize) -> Result<Vec<f64>> {
         let mut out = vec![0.0; self.columns * classes];
         match &self.values {
@@ -205,8 +210,8 @@ impl FeatureMatrix {
         Ok(out)
     }
 
-    /// FLOPs of one product with a matrix of `classes` columns, two for each multiply-add. For a sparse matrix only the
-    /// stored values count.
+    /// FLOPs of one product with a matrix of `classes` columns, where a multiply-add is two FLOPs. For a sparse matrix,
+    /// only the stored values count.
     pub(crate) fn flops(&self, classes: usize) -> u64 {
         let stored = match &self.values {
             Values::Dense(_) | Values::Stored(_) => self.rows * self.columns,
@@ -216,6 +221,9 @@ impl FeatureMatrix {
     }
 
     /// Sum of squares of each column j, Σᵢ X\[i, j\]².
+    ///
+    /// # Errors
+    /// As [`times`](Self::times).
     pub(crate) fn squares(&self) -> Result<Vec<f64>> {
         let mut sums = vec![0.0; self.columns];
         let mut add = |values: &[f32]| {
@@ -234,8 +242,8 @@ impl FeatureMatrix {
         Ok(sums)
     }
 
-    /// An estimate of XᵀX/rows, (columns, columns), from at most `most_rows` rows at equal distances, and the FLOPs;
-    /// `None` for a sparse matrix.
+    /// Estimates XᵀX/rows, shape (columns, columns), from at most `most_rows` rows at equal distances. Returns the
+    /// estimate and its FLOPs, or `None` for a sparse matrix.
     pub(super) fn second_moments(&self, most_rows: usize) -> Result<Option<(Vec<f64>, u64)>> {
         let step = self.rows.div_ceil(most_rows.max(1)).max(1);
         let sample: Vec<f32> = match &self.values {

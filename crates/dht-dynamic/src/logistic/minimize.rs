@@ -1,4 +1,4 @@
-//! L-BFGS.
+//! Minimisation of convex functions by L-BFGS.
 
 use std::collections::VecDeque;
 
@@ -6,31 +6,32 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// The number of pairs of differences that L-BFGS stores. More take fewer steps, but with hundreds of thousands of
-/// weights the pairs dominate the time of a step.
+/// Number of pairs of differences that L-BFGS stores. With more pairs, a fit takes fewer steps. But with hundreds of
+/// thousands of weights, the pairs dominate the time of a step.
 const REMEMBERED: usize = 8;
 /// Maximum number of evaluations of a line search. A function that is unbounded below has no minimum to find.
 const EVALUATIONS: usize = 20;
-/// Sufficient decrease: a step lowers the value by at least this share of what the slope at its start promises.
+/// Sufficient decrease: a step must lower the value by at least this fraction of the decrease that the slope at its
+/// start predicts.
 const DECREASE: f64 = 1e-4;
-/// Curvature: the slope at the end of a step is at most this share of the slope at its start.
+/// Curvature condition: the slope at the end of a step is at most this fraction of the slope at its start.
 const CURVATURE: f64 = 0.9;
-/// Relative error of a value. Steps whose change is below it are judged by their slope alone (Hager and Zhang
-/// 2005, approximate Wolfe conditions).
+/// Relative rounding error of a function value. A step that changes the value by less is accepted by its slope alone
+/// (Hager and Zhang 2005, approximate Wolfe conditions).
 const ROUNDING: f64 = 1e-13;
-/// The number of values that are summed or combined in one task, so that sums have the same order for every number of
+/// Number of values that one task sums or combines. It is fixed, so that sums have the same order for every number of
 /// threads.
 const CHUNK: usize = 1 << 14;
 
 /// Differentiable function of a vector.
 pub(crate) trait Function {
-    /// Value and the gradient at a point.
+    /// Computes the value and the gradient at a point.
     ///
     /// # Errors
     /// An error if the data of the function cannot be read.
     fn value_and_gradient(&self, at: &[f64]) -> Result<(f64, Vec<f64>)>;
 
-    /// FLOPs of one evaluation of the value and the gradient: two for each multiply-add of the matrix products.
+    /// FLOPs of one evaluation of the value and the gradient, where a multiply-add of the matrix products is two FLOPs.
     fn flops(&self) -> u64;
 }
 
@@ -46,14 +47,14 @@ pub(crate) struct Minimum {
     pub(super) moments: Option<Vec<f64>>,
 }
 
-/// Point with the value and the gradient there.
+/// Point, with the function's value and gradient there.
 struct Point {
     at: Vec<f64>,
     value: f64,
     gradient: Vec<f64>,
 }
 
-/// Step s with the change y of the gradient, and 1/(s·y).
+/// Step s of the solver, the change y of the gradient along it, and 1/(s·y).
 struct Pair {
     step: Vec<f64>,
     change: Vec<f64>,
@@ -65,8 +66,8 @@ struct Pair {
 /// lowers the value in f64, or after `most_steps`.
 ///
 /// # Errors
-/// [`Error::Argument`] when the function or its gradient is not finite at the start or at the result; errors of the
-/// function.
+/// [`Error::Argument`] if the function or its gradient is not finite at the start or at the result. Errors of the
+/// function are returned.
 pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f64, most_steps: u64) -> Result<Minimum> {
     let mut evaluations = 0;
     let mut evaluate = |at: Vec<f64>| {
@@ -113,7 +114,7 @@ fn norm_of(point: &Point) -> Result<f64> {
     Err(Error::argument("objective", "a function that L-BFGS can minimise", got))
 }
 
-/// The direction −H·∇f, where H is the inverse Hessian that the pairs imply (algorithm 7.4, the two-loop recursion).
+/// Search direction −H·∇f, where H is the inverse Hessian that the pairs imply (algorithm 7.4, the two-loop recursion).
 fn direction(gradient: &[f64], pairs: &VecDeque<Pair>) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|part| -part).collect();
     let Some(last) = pairs.back() else { return direction };
@@ -132,7 +133,7 @@ fn direction(gradient: &[f64], pairs: &VecDeque<Pair>) -> Vec<f64> {
     direction
 }
 
-/// A point along the direction where the weak Wolfe conditions hold; `None` if no step lowers the value.
+/// Finds a point along the direction where the weak Wolfe conditions hold. Returns `None` if no step lowers the value.
 fn search(
     here: &Point,
     direction: &[f64],
@@ -165,7 +166,7 @@ fn search(
     Ok(best)
 }
 
-/// The sum of products, in an order that depends on the length alone.
+/// Dot product, summed in an order that depends only on the length.
 pub(super) fn dot(left: &[f64], right: &[f64]) -> f64 {
     let of_chunk = |(left, right): (&[f64], &[f64])| {
         let mut sums = [0.0; 8];

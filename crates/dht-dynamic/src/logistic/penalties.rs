@@ -1,16 +1,17 @@
-//! Selection of a penalty.
+//! Selection of the strength of a penalty by its loss.
 
 use std::cmp::Ordering;
 
 use crate::error::{Error, Result};
 
-/// The penalty with the smallest loss among `penalties` in order, with its index, and what `evaluate` returned for it.
+/// Selects the penalty with the smallest loss among ordered `penalties`. Returns it with its index and the value that
+/// `evaluate` returned for it.
 ///
-/// The search starts at the middle and continues to larger indices while the loss falls, or else to smaller ones. The
-/// loss has one minimum along the penalties, except for noise.
+/// The search starts at the middle and continues to larger indices while the loss falls, or else to smaller indices.
+/// This assumes that the loss has a single minimum along the penalties, except for noise.
 ///
 /// # Errors
-/// Errors of `evaluate`; [`Error::Argument`] for no penalties.
+/// [`Error::Argument`] if there are no penalties. Errors of `evaluate` are returned.
 pub(crate) fn best_penalty<T>(
     penalties: usize,
     mut evaluate: impl FnMut(usize) -> Result<(f64, T)>,
@@ -30,7 +31,7 @@ pub(crate) fn best_penalty<T>(
     let below = if at == middle { middle } else { 0 };
     for smaller in (0..below).rev() {
         let next = evaluate(smaller)?;
-        // In a tie, the stronger penalty.
+        // In a tie, the stronger penalty is selected.
         if !next.0.partial_cmp(&best.0).is_some_and(Ordering::is_le) {
             break;
         }

@@ -1,4 +1,4 @@
-//! Linear models with a convex loss: logistic regressions, and ridge regression.
+//! Linear models with a convex loss: logistic regression and ridge regression.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,9 @@ use super::standardisation::Standardisation;
 use crate::error::{Error, Result};
 use crate::outputs::log_softmax;
 
-/// The maximum gradient norm of the mean objective at an accepted minimum.
+/// Maximum gradient norm of the mean objective at an accepted minimum.
 const LONGEST_GRADIENT: f64 = 1e-1;
-/// The maximum number of L-BFGS steps.
+/// Maximum number of L-BFGS steps.
 const MOST_STEPS: u64 = 1_000;
 
 /// Settings of a [`LinearModel`] fit.
@@ -26,7 +26,7 @@ pub(crate) struct FitSettings {
     pub(crate) tolerance: f64,
 }
 
-/// Scores x·W + b, linear in the features, whose loss the [targets](RowTargets) define.
+/// Linear model with the scores x·W + b. The [targets](RowTargets) define the loss that it is fitted with.
 ///
 /// For classes W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is the one-hot label or the soft
 /// label of row i. This is the objective of scikit-learn's `LogisticRegression`; the bias has no penalty. (With two classes,
@@ -43,16 +43,16 @@ pub(crate) struct LinearModel {
     bias: Vec<f32>,
 }
 
-/// Targets of the rows.
+/// Targets of the rows of a fit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RowTargets<'a> {
-    /// Class of each row.
+    /// Class index of each row.
     Classes(&'a [u32]),
     /// Soft labels: ln of each class's probability, (rows, classes).
     Soft(&'a [f64]),
-    /// 1 for each label that a row has, and 0 for the others, (rows, labels).
+    /// Several labels: 1 for each label that a row has and 0 for the others, (rows, labels).
     Labels(&'a [f32]),
-    /// Number of each row.
+    /// Numeric target of each row, for regression.
     Numbers(&'a [f32]),
 }
 
@@ -66,7 +66,7 @@ impl RowTargets<'_> {
         }
     }
 
-    /// Least number of outputs of a model.
+    /// Minimum number of outputs of a model with these targets.
     fn least_outputs(self) -> usize {
         match self {
             Self::Classes(_) | Self::Soft(_) => 2,
@@ -74,8 +74,8 @@ impl RowTargets<'_> {
         }
     }
 
-    /// The second derivative of a row's loss by a score: where all classes are equally probable, or a label has an even
-    /// chance.
+    /// Second derivative of a row's loss with respect to a score, at the point where all classes are equally probable,
+    /// or a label has a probability of ½.
     fn curvature(self, classes: usize) -> f64 {
         let share = match self {
             Self::Classes(_) | Self::Soft(_) => 1.0 / classes as f64,
@@ -85,8 +85,8 @@ impl RowTargets<'_> {
         share * (1.0 - share)
     }
 
-    /// Returns the loss of a row and replaces its scores by the gradient with respect to them, for probabilities
-    /// p − t.
+    /// Returns the loss of a row and replaces its scores by the gradient with respect to them. For probabilities, the
+    /// gradient is p − t.
     fn loss(self, row: usize, logs: &mut [f64]) -> f64 {
         match self {
             Self::Classes(labels) => {
@@ -102,7 +102,7 @@ impl RowTargets<'_> {
                 let mut loss = 0.0;
                 for (score, target) in logs.iter_mut().zip(targets) {
                     let target = f64::from(*target);
-                    // ln(1 + eˢ) − t·s, and its derivative.
+                    // The loss ln(1 + eˢ) − t·s and its derivative.
                     loss += score.max(0.0) + (-score.abs()).exp().ln_1p() - target * *score;
                     *score = 1.0 / (1.0 + (-*score).exp()) - target;
                 }
@@ -130,7 +130,7 @@ impl RowTargets<'_> {
         }
     }
 
-    /// Rejects targets that do not match this number of rows or classes.
+    /// Rejects targets that do not match the number of rows or classes.
     fn check(self, rows: usize, classes: usize) -> Result<()> {
         let got = self.rows(classes);
         if got == 0 || got != rows {
@@ -159,8 +159,8 @@ impl RowTargets<'_> {
 
 /// Mean objective: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n). Its argument is W followed by b, in the variables of a [`Scaling`].
 ///
-/// Without scales, the curvature for frequent n-grams and the bias is a thousand times the curvature for rare n-grams,
-/// and a fit takes three times the steps. Among dense features the curvature differs by as much between directions.
+/// Without scaling, the curvature for frequent n-grams and the bias is a thousand times the curvature for rare n-grams,
+/// and a fit takes three times as many steps. For dense features, the curvature differs as much between directions.
 struct PenalisedLoss<'a> {
     features: &'a FeatureMatrix,
     targets: RowTargets<'a>,
@@ -170,7 +170,7 @@ struct PenalisedLoss<'a> {
 }
 
 impl<'a> PenalisedLoss<'a> {
-    /// Also returns the FLOPs of the scaling.
+    /// Builds the objective with its scaling. Also returns the FLOPs of the scaling.
     fn new(
         features: &'a FeatureMatrix,
         targets: RowTargets<'a>,
@@ -186,7 +186,8 @@ impl<'a> PenalisedLoss<'a> {
 }
 
 impl Function for PenalisedLoss<'_> {
-    /// FLOPs of scores, gradient and scaling. Penalty and softmax are not included, since they need no matrix product.
+    /// FLOPs of scores, gradient and scaling. Penalty and softmax are not included, since they do not need a matrix
+    /// product.
     fn flops(&self) -> u64 {
         2 * self.features.flops(self.classes) + self.scaling.flops(self.classes)
     }
@@ -205,7 +206,7 @@ impl Function for PenalisedLoss<'_> {
             .map(|(row, scores)| {
                 scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
                 let loss = self.targets.loss(row, scores);
-                // From here on the gradient of the mean loss: (p − t)/n.
+                // The scores become the gradient of the mean loss, (p − t)/n.
                 scores.iter_mut().for_each(|residual| *residual /= rows);
                 loss
             })
@@ -225,12 +226,14 @@ impl Function for PenalisedLoss<'_> {
 
 impl LinearModel {
     /// Fits rows of features to their targets. The fit starts at zero, or at the minimum of an earlier fit of the same
-    /// shape. Returns the regression, and the minimum as the start of a next fit.
+    /// shape. Returns the model, and the minimum as a start for the next fit.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no row, a number of labels other than the number of rows, a label that is not a class,
-    /// fewer than two classes, a C that is not a positive number, features that are not finite, and a fit that stops
-    /// far from the minimum.
+    /// [`Error::Argument`] in these cases:
+    /// * There are no rows, or the number of labels differs from the number of rows.
+    /// * A label is not a class, or there are fewer than two classes.
+    /// * C is not a positive number, or a feature is not finite.
+    /// * The fit stops far from the minimum.
     pub(crate) fn fit(
         features: &FeatureMatrix,
         targets: RowTargets<'_>,
@@ -269,7 +272,7 @@ impl LinearModel {
         Ok((Self { weights: narrow(weights), bias: narrow(bias) }, minimum))
     }
 
-    /// The regression for states that are not standardised, of one for states that are.
+    /// Converts a model of standardised features into the equal model of features that are not standardised.
     pub(crate) fn unscaled(&self, scaling: &Standardisation) -> Self {
         let mut shifted: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();
         let mut folded = Vec::with_capacity(self.weights.len());
@@ -283,7 +286,7 @@ impl LinearModel {
         Self { weights: folded, bias: shifted.into_iter().map(|bias| bias as f32).collect() }
     }
 
-    /// The weights W, (features, classes), and the bias b, by value.
+    /// Converts the model into its weights W, (features, classes), and its bias b.
     pub(crate) fn into_parameters(self) -> (Vec<f32>, Vec<f32>) {
         (self.weights, self.bias)
     }
@@ -293,7 +296,7 @@ impl LinearModel {
         self.bias.len()
     }
 
-    /// Returns whether the weights have this number of classes and features and are all finite. A stored regression may
+    /// Returns whether the weights are finite and have the expected numbers of classes and features. A stored model may
     /// violate this.
     pub(crate) fn fits(&self, classes: usize, features: usize) -> bool {
         let finite = self.weights.iter().chain(&self.bias).all(|weight| weight.is_finite());
@@ -323,7 +326,7 @@ impl LinearModel {
         Ok(rows.map(|(row, scores)| targets.loss(row, scores)).sum::<f64>() / features.rows().max(1) as f64)
     }
 
-    /// Scores of a row with these non-zero values.
+    /// Scores of a sparse row, which has pairs of a feature and its non-zero value.
     pub(crate) fn scores(&self, row: &[(u32, f32)]) -> Vec<f64> {
         let classes = self.classes();
         let mut scores: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();

@@ -10,13 +10,13 @@ use dht_transformer::Error as TransformerError;
 
 use crate::error::{Error, Result};
 
-/// The memory in bytes for rows, by default.
+/// Default limit in bytes of the memory for rows.
 pub(crate) const MEMORY: usize = 2 << 30;
-/// The number of rows of a file that are read together.
+/// Number of rows of a file that are read together.
 pub(super) const BLOCK: usize = 4096;
 
-/// Rows of equal width. Rows beyond a limit in bytes are in an unnamed file in the [directory for temporary
-/// files](std::env::temp_dir), which the system removes when the program ends.
+/// Table of rows of equal width. A table that exceeds a limit in bytes is stored in an unnamed file in the [directory
+/// for temporary files](std::env::temp_dir). The system removes the file when the program ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
     width: usize,
@@ -50,10 +50,10 @@ impl RowFile {
 }
 
 impl Rows {
-    /// Rows of zeros, in memory or in a file.
+    /// Creates rows of zeros, in memory or in a file.
     ///
     /// # Errors
-    /// [`TransformerError::Io`] when the file cannot be created with its full size.
+    /// [`TransformerError::Io`] if the file cannot be created with its full size.
     pub(crate) fn zeros(rows: usize, width: usize, in_file: bool) -> Result<Self> {
         if !in_file {
             return Ok(Self { width, values: Values::Memory(vec![0.0; rows * width]) });
@@ -63,7 +63,7 @@ impl Rows {
         Ok(Self { width, values: Values::File(Arc::new(RowFile { file: Mutex::new(file), rows })) })
     }
 
-    /// Rows in memory, one after the other.
+    /// Builds rows in memory from values in row-major order.
     #[cfg(test)]
     pub(crate) fn in_memory(width: usize, values: Vec<f32>) -> Self {
         Self { width, values: Values::Memory(values) }
@@ -76,7 +76,7 @@ impl Rows {
         }
     }
 
-    /// The values of rows in memory; `None` for rows in a file.
+    /// Values of rows in memory; `None` for rows in a file.
     pub(super) fn values(&self) -> Option<&[f32]> {
         match &self.values {
             Values::Memory(values) => Some(values),
@@ -88,7 +88,7 @@ impl Rows {
         self.width
     }
 
-    /// Replaces a row, of this width.
+    /// Replaces one row by values of the same width.
     ///
     /// # Errors
     /// [`TransformerError::Io`], for example when the disk is full.
@@ -103,7 +103,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Consecutive rows, one after the other.
+    /// Reads a range of rows in row-major order.
     pub(super) fn read(&self, rows: Range<usize>) -> Result<Cow<'_, [f32]>> {
         match &self.values {
             Values::Memory(values) => Ok(Cow::Borrowed(&values[rows.start * self.width..rows.end * self.width])),
@@ -116,7 +116,7 @@ impl Rows {
         }
     }
 
-    /// Calls a function with each of these rows, ascending; `None` for all rows.
+    /// Calls a function with each selected row. `chosen` has the rows in ascending order; `None` selects all rows.
     pub(crate) fn each(&self, chosen: Option<&[usize]>, mut visit: impl FnMut(&[f32])) -> Result<()> {
         let count = chosen.map_or(self.len(), <[usize]>::len);
         for start in (0..count).step_by(BLOCK) {
@@ -130,7 +130,8 @@ impl Rows {
         Ok(())
     }
 
-    /// Rows from the first to the last of some places of a list of rows, and the first.
+    /// Reads the range of rows that contains the selected rows at `places` of `chosen`. Also returns the first row of
+    /// the range.
     pub(super) fn span(&self, chosen: Option<&[usize]>, places: Range<usize>) -> Result<(usize, Cow<'_, [f32]>)> {
         let rows = match chosen {
             Some(chosen) => chosen[places.start]..chosen[places.end - 1] + 1,

@@ -1,23 +1,26 @@
-//! Changes of variables in which the objective of a logistic regression has about the same curvature in every
-//! direction.
+//! Linear changes of variables that speed up the fit of a logistic regression: the objective has about the same
+//! curvature in every direction.
 
 use super::matrix::{FeatureMatrix, count};
 use crate::error::Result;
 
-/// Whitening reads at most this number of rows for each column.
+/// Maximum number of rows that whitening reads for each column.
 const ROWS_PER_COLUMN: usize = 4;
-/// Whitening is used where its preparation costs less than this number of evaluations of the objective.
+/// Maximum cost of preparing the whitening, in evaluations of the objective. If it costs as much or more, whitening is
+/// not used.
 const MOST_EVALUATIONS: usize = 10;
-/// The least second derivative along any direction, as a share of the mean over all columns.
+/// Minimum second derivative along any direction, as a fraction of the mean over all columns.
 const FLOOR: f64 = 1e-3;
 
-/// A linear change of variables of W (features, classes), followed by b (classes).
+/// Linear change of the variables of a regression, which are W (features, classes) followed by b (classes).
 pub(super) enum Scaling {
-    /// The scale of each feature, followed by that of the bias: the inverse square root of the second derivative.
+    /// Scale of each feature, followed by the scale of the bias. A scale is the inverse square root of the second
+    /// derivative.
     Diagonal(Vec<f64>),
-    /// W = L⁻ᵀ·V, where L·Lᵀ is the second derivative by the weights of one class; and the scale of the bias.
+    /// Whitening: W = L⁻ᵀ·V, where L·Lᵀ is the second derivative with respect to the weights of one class. The bias has
+    /// a scale of its own.
     Whitened {
-        /// L, (features, features), row after row.
+        /// Factor L, (features, features), row after row.
         factor: Vec<f64>,
         features: usize,
         bias: f64,
@@ -25,9 +28,9 @@ pub(super) enum Scaling {
 }
 
 impl Scaling {
-    /// The scaling of this matrix, for a loss with this second derivative by a score, and for this penalty. Also
-    /// returns the FLOPs. `moments` are the matrix's [second moments](FeatureMatrix::second_moments), if they are
-    /// known.
+    /// Builds the scaling for a feature matrix, from the second derivative of the loss with respect to a score and from
+    /// the penalty. Also returns the FLOPs. `moments` are the matrix's [second moments](FeatureMatrix::second_moments),
+    /// if they are known.
     pub(super) fn new(
         features: &FeatureMatrix,
         classes: usize,
@@ -42,10 +45,10 @@ impl Scaling {
         let mut flops = 0;
         if preparation < MOST_EVALUATIONS * 2 * rows * columns * classes {
             if moments.is_none()
-                && let Some((found, of_moments)) = features.second_moments(sample)?
+                && let Some((estimate, of_moments)) = features.second_moments(sample)?
             {
                 flops += of_moments;
-                *moments = Some(found);
+                *moments = Some(estimate);
             }
             if let Some(moments) = moments {
                 let trace: f64 = moments.iter().step_by(columns + 1).sum();
@@ -60,7 +63,7 @@ impl Scaling {
         Ok((Self::Diagonal(of_features.map(|second| second.sqrt().recip()).chain([bias]).collect()), flops))
     }
 
-    /// FLOPs of the solutions of triangular systems in one evaluation.
+    /// FLOPs of solving the triangular systems in one evaluation of the objective.
     pub(super) fn flops(&self, classes: usize) -> u64 {
         match self {
             Self::Diagonal(_) => 0,
@@ -68,7 +71,7 @@ impl Scaling {
         }
     }
 
-    /// W and b of these variables.
+    /// Converts the variables to W and b.
     pub(super) fn weights(&self, variables: &[f64], classes: usize) -> Vec<f64> {
         let mut values = variables.to_vec();
         match self {
@@ -94,7 +97,7 @@ impl Scaling {
         values
     }
 
-    /// Gradient by the variables, of a gradient by W and b.
+    /// Converts a gradient with respect to W and b into the gradient with respect to the variables.
     pub(super) fn gradient(&self, mut gradient: Vec<f64>, classes: usize) -> Vec<f64> {
         match self {
             Self::Diagonal(scales) => multiply_rows(&mut gradient, scales, classes),
@@ -120,7 +123,7 @@ impl Scaling {
         gradient
     }
 
-    /// Variables of W and b; the inverse of [`weights`](Self::weights).
+    /// Converts W and b to the variables; the inverse of [`weights`](Self::weights).
     pub(super) fn variables(&self, weights: &[f64], classes: usize) -> Vec<f64> {
         let mut values = weights.to_vec();
         match self {

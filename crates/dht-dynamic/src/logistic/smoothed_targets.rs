@@ -1,9 +1,9 @@
-//! Targets of some rows, where no answer is impossible or certain.
+//! Training targets, smoothed for classes that no row has and for labels that no row or every row has.
 
 use super::regression::RowTargets;
 
-/// Targets of some training rows. Class labels are smoothed so that classes without rows get a positive probability, and
-/// so are labels that no row or every row has; soft labels and numbers are used as they are.
+/// Targets of the rows of one fit. Class labels are smoothed so that classes without rows get a positive probability.
+/// Labels of a multi-label task are smoothed if no row or every row has them. Soft labels and numbers stay unchanged.
 pub(crate) enum SmoothedTargets {
     Classes(Vec<u32>),
     Soft(Vec<f64>),
@@ -15,9 +15,9 @@ pub(crate) enum SmoothedTargets {
 const NEVER: f64 = -1e3;
 
 impl SmoothedTargets {
-    /// Gives each class without any row the probability 1/(rows + classes), as in the n-gram classifier; otherwise the
-    /// bias of that class would decrease without limit. One of several labels that no row or every row has gets a chance
-    /// of 1/(rows + 2).
+    /// Selects and smooths the targets of some rows. A class without rows gets the probability 1/(rows + classes), as
+    /// in the n-gram classifier; otherwise the bias of this class would decrease without limit. In a multi-label task,
+    /// a label that no row has gets the probability 1/(rows + 2), and a label that every row has gets 1 minus that.
     pub(crate) fn new(targets: RowTargets<'_>, rows: &[usize], classes: usize) -> Self {
         let labels: Vec<u32> = match targets {
             RowTargets::Classes(labels) => rows.iter().map(|row| labels[*row]).collect(),

@@ -3,19 +3,21 @@
 use super::rows::Rows;
 use crate::error::Result;
 
-/// The least deviation of a component that counts, as a share of the root mean square of all deviations.
+/// Smallest standard deviation at which a component is used, as a fraction of the root mean square of all components'
+/// deviations.
 const LEAST_DEVIATION: f64 = 1e-4;
 
-/// Standardisation of states: (x − mean)/deviation, and 0 for a component that is constant or next to it.
+/// Standardisation of dense features: (x − mean)/deviation, and 0 for a component that is constant or almost constant.
 #[derive(Debug, Clone)]
 pub(crate) struct Standardisation {
     mean: Vec<f64>,
-    /// 1/deviation; 0 for a component that does not count.
+    /// 1/deviation of each component; 0 for a component that is not used.
     inverse: Vec<f64>,
 }
 
 impl Standardisation {
-    /// Standardisation of these rows, ascending; `None` for all.
+    /// Measures mean and deviation over the selected rows. `chosen` has the rows in ascending order; `None` selects all
+    /// rows.
     pub(crate) fn new(states: &Rows, chosen: Option<&[usize]>) -> Result<Self> {
         let rows = chosen.map_or(states.len(), <[usize]>::len).max(1) as f64;
         let (mut mean, mut squares) = (vec![0.0; states.width()], vec![0.0; states.width()]);
@@ -27,9 +29,9 @@ impl Standardisation {
                 *squares += (f64::from(*value) - mean).powi(2) / rows;
             }
         })?;
-        // Rounding leaves a constant a deviation of about its size times f32's epsilon. Some encoders have a component
-        // that their layer norm scales by 1e-9: folded, its weight would be 1e9, and no later change of the encoder
-        // would be small.
+        // Rounding gives a constant component a deviation of about its size times f32's epsilon. Some encoders have a
+        // component that their layer norm scales by 1e-9. Its folded weight would be 1e9, so that every later change of
+        // the encoder would change the output much.
         let usual = (squares.iter().sum::<f64>() / squares.len().max(1) as f64).sqrt();
         let inverse = squares.iter().zip(&mean).map(|(squares, mean)| {
             let (deviation, least) = (squares.sqrt(), 1e-6 * mean.abs() + LEAST_DEVIATION * usual);
@@ -38,7 +40,7 @@ impl Standardisation {
         Ok(Self { inverse: inverse.collect(), mean })
     }
 
-    /// Standardised rows.
+    /// Standardises rows, which are in row-major order.
     pub(crate) fn apply(&self, states: &[f32]) -> Vec<f32> {
         let scale = |row: &[f32]| -> Vec<f32> {
             row.iter()
@@ -54,7 +56,7 @@ impl Standardisation {
         &self.mean
     }
 
-    /// Mean and the inverse deviation of each column.
+    /// Mean and inverse deviation of each column.
     pub(super) fn columns(&self) -> impl Iterator<Item = (f64, f64)> {
         self.mean.iter().copied().zip(self.inverse.iter().copied())
     }

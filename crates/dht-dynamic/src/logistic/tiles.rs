@@ -1,6 +1,6 @@
-//! Products of dense matrices, a tile of the result at a time.
+//! Products of dense matrices, computed one tile of the result at a time.
 
-/// Number of rows of a tile. Its sums and one row of its right factor fill 15 registers of four numbers.
+/// Number of rows of a tile. The sums of a tile and one row of its right factor fill 15 registers of four numbers.
 pub(super) const ROWS: usize = 6;
 /// Number of columns of a tile.
 pub(super) const LANES: usize = 8;
@@ -8,15 +8,15 @@ pub(super) const LANES: usize = 8;
 /// Sums of one tile.
 pub(super) type Sums = [[f64; LANES]; ROWS];
 
-/// The right factor of a product, by panels of [`LANES`] columns; the last is padded with zeros.
+/// Right factor of a matrix product, split into panels of [`LANES`] columns. The last panel is padded with zeros.
 pub(super) struct Panels {
-    /// Each panel, row after row.
+    /// Rows of each panel.
     panels: Vec<Vec<[f64; LANES]>>,
     columns: usize,
 }
 
 impl Panels {
-    /// Copies a matrix of this number of columns into panels.
+    /// Copies a row-major matrix with `columns` columns into panels.
     pub(super) fn new(values: &[f64], columns: usize) -> Self {
         let panel = |first: usize| {
             let width = LANES.min(columns - first);
@@ -30,12 +30,12 @@ impl Panels {
         Self { panels: (0..columns).step_by(LANES).map(panel).collect(), columns }
     }
 
-    /// Sums of zero, one tile a panel.
+    /// Tiles of zeros, one for each panel.
     pub(super) fn zeros(&self) -> Vec<Sums> {
         vec![[[0.0; LANES]; ROWS]; self.panels.len()]
     }
 
-    /// Sums in `out`, one tile a panel; the inverse of [`write`](Self::write).
+    /// Reads the sums in `out` into tiles, one for each panel. It is the inverse of [`write`](Self::write).
     pub(super) fn read(&self, out: &[f64]) -> Vec<Sums> {
         let mut tiles = self.zeros();
         for (row, out) in out.chunks_exact(self.columns).enumerate() {
@@ -46,7 +46,7 @@ impl Panels {
         tiles
     }
 
-    /// Copies sums without the padding. `out` has up to [`ROWS`] rows of all columns.
+    /// Copies the sums of the tiles to `out`, without the padding. `out` has up to [`ROWS`] rows of all columns.
     pub(super) fn write(&self, sums: &[Sums], out: &mut [f64]) {
         for (row, out) in out.chunks_exact_mut(self.columns).enumerate() {
             for (out, sums) in out.chunks_mut(LANES).zip(sums) {
@@ -56,7 +56,7 @@ impl Panels {
     }
 }
 
-/// Adds to the sums: sums\[i, c\] += Σₖ left\[k, i\] · right\[first + k, c\].
+/// Adds a product to the sums of a row of tiles: sums\[i, c\] += Σₖ left\[k, i\] · right\[first + k, c\].
 pub(super) fn multiply(left: &[[f64; ROWS]], right: &Panels, first: usize, sums: &mut [Sums]) {
     pulp::Arch::new().dispatch(
         #[inline(always)]

@@ -1,4 +1,4 @@
-//! Rows of a file as the features of a fit.
+//! Feature rows that stay in a file and are standardised when they are read.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use super::rows::{BLOCK, Rows};
 use super::standardisation::Standardisation;
 use crate::error::Result;
 
-/// Rows of a file as they are read: some of them, standardised.
+/// Selection of the rows in a file, standardised when they are read.
 #[derive(Debug, Clone)]
 pub(super) struct View {
     rows: Rows,
-    /// Rows of this view, ascending; `None` for all.
+    /// Selected rows in ascending order; `None` for all rows.
     chosen: Option<Arc<[usize]>>,
     scaling: Standardisation,
 }
@@ -25,7 +25,7 @@ impl View {
         self.chosen.as_ref().map_or(self.rows.len(), |chosen| chosen.len())
     }
 
-    /// Calls a function with the rows in blocks, ascending: the first row, and the standardised values.
+    /// Calls a function for each block of rows in ascending order, with the block's first row and standardised values.
     pub(super) fn blocks(&self, mut visit: impl FnMut(usize, &[f32])) -> Result<()> {
         let chosen = self.chosen.as_deref();
         for start in (0..self.len()).step_by(BLOCK) {
@@ -44,7 +44,7 @@ impl View {
         Ok(())
     }
 
-    /// Each `step`-th row, standardised, one after the other.
+    /// Reads every `step`-th row and returns the standardised values, row after row.
     pub(super) fn every(&self, step: usize) -> Result<Vec<f32>> {
         let mut picked = Vec::new();
         for place in (0..self.len()).step_by(step) {

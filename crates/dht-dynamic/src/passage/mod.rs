@@ -1,7 +1,6 @@
-//! The way of texts through the layers: the one loop that routes them, in training and in inference.
+//! Loop that runs texts through layers, exits and routers, in training and in inference.
 //!
-//! [`Walk::predict`] is the way of a batch to its answers; [`Walk::run`] returns the [`Trace`] that a search
-//! learns from.
+//! [`Walk::predict`] returns the answers to a batch. [`Walk::run`] returns the [`Trace`] that a search learns from.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod passage;

@@ -1,4 +1,4 @@
-//! Text on its way through the layers.
+//! State of a text that runs through the layers.
 
 use crate::prediction::Prediction;
 use crate::router::Notes;
@@ -10,17 +10,17 @@ pub(crate) struct Passage {
     pub(super) front: Vec<f64>,
     /// Notes of the router.
     pub(super) notes: Notes,
-    /// The exit where the router sent the text at the n-gram exit; `None` for the last.
+    /// Exit that the router selected for the text at the n-gram exit; `None` for the last exit.
     pub(super) exit: Option<usize>,
     /// FLOPs of the n-gram exit.
     pub(super) flops: u64,
 }
 
-/// Outcome of a text before the first layer.
+/// Outcome of the n-gram exit for one text: an answer, or the state with which the text continues.
 #[derive(Debug)]
 pub(crate) enum FrontOutcome<T = Prediction> {
-    /// N-gram exit answered.
+    /// Answer of the n-gram exit.
     Answered(T),
-    /// The text needs the encoder.
+    /// State of a text that needs the encoder.
     Continues(Passage),
 }

@@ -1,4 +1,4 @@
-//! The answers of a walk: texts in, predictions out.
+//! Prediction of texts by a walk through the layers.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use crate::prediction::{BatchPredictions, Collected, Prediction, in_pool, length
 use crate::route::Route;
 use crate::router::{Decisions, ExitView, Mode};
 
-/// The number of batches that are processed concurrently. With more batches, the last batch of each layer is fuller.
+/// Number of batches that are processed concurrently. With more batches, the last batch of each layer is fuller.
 const BATCHES_UNDER_WAY: usize = 8;
-/// The maximum number of rows (tokens) in these batches. It limits memory, since a text's states are held until it
-/// leaves.
+/// Maximum number of rows (tokens) in the concurrent batches. It limits memory, since a text's states are held until
+/// the text leaves.
 const ROWS_UNDER_WAY: usize = 1 << 14;
 
 impl Walk<'_> {
@@ -29,13 +29,13 @@ impl Walk<'_> {
         let Some(front) = self.front else {
             return self.predict_rest(batch, vec![Passage::default(); batch.len()]);
         };
-        let mut found = Collected::new(batch.len());
+        let mut collector = Collected::new(batch.len());
         let (mut going, mut passages) = (Vec::new(), Vec::new());
         let (texts, deciding) = self.in_front(front, batch)?;
-        found.deciding += deciding;
+        collector.deciding += deciding;
         for (sample, text) in texts.into_iter().enumerate() {
             match text {
-                FrontOutcome::Answered(prediction) => found.predictions[sample] = Some(prediction),
+                FrontOutcome::Answered(prediction) => collector.predictions[sample] = Some(prediction),
                 FrontOutcome::Continues(text) => {
                     going.push(sample);
                     passages.push(text);
@@ -44,9 +44,9 @@ impl Walk<'_> {
         }
         if !going.is_empty() {
             let part = if going.len() == batch.len() { None } else { Some(batch.select(&going)) };
-            found.add(&going, self.predict_rest(part.as_ref().unwrap_or(batch), passages)?);
+            collector.add(&going, self.predict_rest(part.as_ref().unwrap_or(batch), passages)?);
         }
-        Ok(found.in_order())
+        Ok(collector.in_order())
     }
 
     /// Predicts texts that [continue](FrontOutcome::Continues) from before the first layer.
@@ -60,11 +60,11 @@ impl Walk<'_> {
         })
     }
 
-    /// Predicts samples, at most `batch_size` of them in a layer together. Several batches are processed concurrently
+    /// Predicts samples. At most `batch_size` samples run a layer together. Several batches are processed concurrently
     /// if all texts keep all heads, so that each layer has a full batch even after many texts have left.
     ///
     /// # Errors
-    /// As [`run`](Self::run); [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
+    /// As [`run`](Self::run), and [`Error::Transformer`](crate::Error::Transformer) if the batch size is 0.
     pub fn predict_all(&self, samples: &[Sample], batch_size: usize) -> Result<BatchPredictions> {
         let longest = samples.iter().map(|sample| sample.encoding.ids.len()).max().unwrap_or(0);
         let batches = if self.heads.keeps_all() { ROWS_UNDER_WAY / longest.max(1) / batch_size.max(1) } else { 1 };
@@ -73,18 +73,18 @@ impl Walk<'_> {
         let Some(front) = self.front else {
             return BatchPredictions::in_batches(samples, under_way, |batch| walk.predict(batch));
         };
-        let mut found = Collected::new(samples.len());
+        let mut collector = Collected::new(samples.len());
         let (mut rows, mut passages): (Vec<usize>, Vec<Passage>) = (Vec::new(), Vec::new());
-        let run = |rows: &[usize], passages: Vec<Passage>, found: &mut Collected| -> Result<()> {
-            found.add(rows, walk.predict_rest(&pack(samples, rows)?, passages)?);
+        let run = |rows: &[usize], passages: Vec<Passage>, collector: &mut Collected| -> Result<()> {
+            collector.add(rows, walk.predict_rest(&pack(samples, rows)?, passages)?);
             Ok(())
         };
         for read_rows in PackedBatch::longest_first(&lengths_of(samples), under_way)? {
             let (texts, deciding) = self.in_front(front, &pack(samples, &read_rows)?)?;
-            found.deciding += deciding;
+            collector.deciding += deciding;
             for (row, text) in read_rows.iter().zip(texts) {
                 match text {
-                    FrontOutcome::Answered(prediction) => found.predictions[*row] = Some(prediction),
+                    FrontOutcome::Answered(prediction) => collector.predictions[*row] = Some(prediction),
                     FrontOutcome::Continues(text) => {
                         rows.push(*row);
                         passages.push(text);
@@ -93,13 +93,13 @@ impl Walk<'_> {
             }
             if rows.len() >= under_way {
                 let (more_rows, more) = (rows.split_off(under_way), passages.split_off(under_way));
-                run(&std::mem::replace(&mut rows, more_rows), std::mem::replace(&mut passages, more), &mut found)?;
+                run(&std::mem::replace(&mut rows, more_rows), std::mem::replace(&mut passages, more), &mut collector)?;
             }
         }
         if !rows.is_empty() {
-            run(&rows, passages, &mut found)?;
+            run(&rows, passages, &mut collector)?;
         }
-        Ok(found.in_order())
+        Ok(collector.in_order())
     }
 
     /// Evaluates the n-gram exit on a batch; the router decides which texts continue. Also returns the time that the
@@ -132,7 +132,7 @@ impl Walk<'_> {
         Ok((texts.collect(), deciding))
     }
 
-    /// Probabilities of an answer. Answers without stacking were computed in f32.
+    /// Probabilities of an answer from its log-probabilities. Answers without stacking were computed in f32.
     fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
         let outputs = self.model.outputs();
         match self.front {
@@ -144,10 +144,10 @@ impl Walk<'_> {
         }
     }
 
-    /// The predictions of a batch that has run.
+    /// Returns the predictions of a batch that has run, from its trace.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for answers that are not finite.
+    /// [`Error::Argument`](crate::Error::Argument) if an answer is not finite.
     pub fn predictions(&self, batch: &PackedBatch, trace: &Trace) -> Result<BatchPredictions> {
         let mut probabilities = vec![Vec::new(); batch.len()];
         let all_stages = self.passed != PassedExits::Skip;
@@ -184,7 +184,8 @@ impl Walk<'_> {
         Ok(BatchPredictions::new(predictions.collect(), trace.deciding.time))
     }
 
-    /// FLOPs by text, given the routes: layers, exits, stacking, and the pre-pass, if there was one.
+    /// FLOPs of each text, computed from its route. They include layers, exits, stacking, and the pre-pass if there was
+    /// one.
     pub fn flops(&self, batch: &PackedBatch, trace: &Trace, routes: &[Route]) -> Vec<u64> {
         let stacking = self.front.map_or(0, |_| Stacker::flops(self.model.classes()));
         let tail_layers = self.model.layout().tail().map_or(0, |tail| tail.len());
@@ -192,7 +193,7 @@ impl Walk<'_> {
             let reads = trace.reads_of(text);
             let stacked = stacking * reads.iter().copied().map(ExitReads::total).sum::<u64>();
             let pre_pass = if trace.pre_pass { self.model.pre_pass_flops(tokens) } else { 0 };
-            // The route has the tail once; every further read of an exit ran it again.
+            // The route contains the tail once, but every further read of an exit ran the tail again.
             let tails = reads.iter().copied().map(ExitReads::total).sum::<u64>().saturating_sub(1);
             let tail = tails * self.model.layer_flops(tail_layers, tokens);
             let before = trace.passages.get(text).map_or(0, |text| text.flops);

@@ -1,4 +1,4 @@
-//! Trace of a batch on its way through the layers.
+//! Trace of a batch that ran through the layers: its decisions, logits and costs.
 
 use std::time::{Duration, Instant};
 
@@ -17,23 +17,24 @@ use crate::router::{Decisions, GroupDecisions};
 pub struct GroupTrace {
     /// Index of the group among the dynamic groups.
     pub group: usize,
-    /// The indices of the samples in the batch, by index in the group.
+    /// Batch indices of the samples that ran the group, by index in the group.
     pub members: Vec<usize>,
-    /// The heads that the samples kept.
+    /// Heads that the samples kept.
     pub decisions: GroupDecisions,
 }
 
-/// Logits of some samples at an exit.
+/// Logits of an exit for the samples that it read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ExitOutput {
     /// Index of the exit.
     pub exit: usize,
-    /// Indices in the batch of these samples.
+    /// Batch indices of the samples.
     pub samples: Vec<usize>,
     /// Logits, (samples, classes).
     pub logits: Tensor,
-    /// ln p of each class, combined with the n-gram exit's if there is one; `None` where only the logits are needed.
+    /// ln p of each class, combined with the answer of the n-gram exit if there is one. `None` if only the logits are
+    /// needed.
     pub answers: Option<LogProbabilities>,
     /// True if only the exit's own parameters learn from these logits.
     pub detached: bool,
@@ -42,9 +43,9 @@ pub struct ExitOutput {
 /// Time and synchronisations of the routing decisions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Deciding {
-    /// Time of pooling and routers, starting when the rows were available.
+    /// Time of pooling and routers, measured from the moment at which the rows were available.
     pub time: Duration,
-    /// The number of times that a decision had to wait for rows. On the CPU rows are available at once; another device
+    /// Number of times that a decision had to wait for rows. On the CPU, rows are available at once. Another device
     /// must first complete all pending work.
     pub synchronisations: u64,
 }
@@ -57,32 +58,32 @@ impl Deciding {
     }
 }
 
-/// Trace of a batch on its way through the layers: decisions, groups of layers, logits, exit reads. Indices of
-/// exits count from the first exit after a layer; those of the decisions count an n-gram exit, too.
+/// Trace of a batch that ran through the layers: decisions, groups of layers, logits and exit reads. Exit indices count
+/// from the first exit after a layer, but the indices in the decisions also count an n-gram exit.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Trace {
-    /// Exit of each sample.
+    /// Routing decisions, with the exit of each sample.
     pub decisions: Decisions,
-    /// The groups of layers that ran.
+    /// Groups of layers that ran.
     pub groups: Vec<GroupTrace>,
-    /// The logits by exit, for the samples that left at it and, if passed exits are evaluated, for those that passed
-    /// it.
+    /// Logits by exit, for the samples that left at the exit. If passed exits are evaluated, also for the samples that
+    /// passed it.
     pub outputs: Vec<ExitOutput>,
-    /// The number of times that each exit read each sample, by exit, then by sample.
+    /// Number of times that each exit read each sample; lists by exit, then by sample.
     pub exit_reads: Vec<Vec<ExitReads>>,
-    /// The texts at each exit before the last, in the order of their rows there.
+    /// Texts at each exit before the last, in the order of their rows at the exit.
     pub at_exits: Vec<Vec<usize>>,
     /// Time and synchronisations of the decisions.
     pub deciding: Deciding,
-    /// True if the base state, from which routes were decided, was computed in a separate pass without gradient.
+    /// True if the base state, on which routes are decided, was computed in a separate pass without gradient.
     pub pre_pass: bool,
-    /// Texts before their first layer.
+    /// State of each text before its first layer.
     pub(super) passages: Vec<Passage>,
 }
 
 impl Trace {
-    /// The heads that each sample kept in each group that it ran. Lists by sample, then by group.
+    /// Heads that each sample kept in each group that it ran; lists by sample, then by group.
     pub fn head_sets(&self) -> Vec<Vec<HeadSet>> {
         let mut head_sets = vec![Vec::new(); self.decisions.exits.len()];
         for trace in &self.groups {
@@ -93,7 +94,7 @@ impl Trace {
         head_sets
     }
 
-    /// The number of times that each exit read a sample.
+    /// Number of times that each exit read a sample.
     pub fn reads_of(&self, sample: usize) -> Vec<ExitReads> {
         self.exit_reads.iter().map(|by_sample| by_sample[sample]).collect()
     }
@@ -101,7 +102,7 @@ impl Trace {
     /// Route of each sample. `fronts` is the number of exits before the first layer, 0 or 1.
     ///
     /// # Errors
-    /// [`Error::HeadCount`](crate::Error::HeadCount) for decisions that do not belong to this layout.
+    /// [`Error::HeadCount`](crate::Error::HeadCount) if the decisions do not belong to this layout.
     pub fn routes(&self, layout: &Layout, fronts: usize) -> Result<Vec<Route>> {
         let mut heads = vec![Vec::new(); self.decisions.exits.len()];
         for trace in &self.groups {

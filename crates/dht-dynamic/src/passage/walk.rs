@@ -1,4 +1,4 @@
-//! The walk through the layers on routes (the paper's Algorithm 2), in training and in inference: base layers → route →
+//! Execution of a batch along its routes (the paper's Algorithm 2), in training and in inference: base layers → route →
 //! groups of layers → exits.
 
 use std::ops::Range;
@@ -16,43 +16,42 @@ use crate::log_probabilities::LogProbabilities;
 use crate::route::{BaseState, Layout};
 use crate::router::{Decisions, ExitView, GroupDecisions, GroupView, Mode, Router};
 
-/// Evaluation of the exits that a sample passes before its own exit, and the gradients of these exits.
+/// Treatment of the exits that a sample passes before its own exit: whether they are evaluated, and their gradients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PassedExits {
     /// Passed exits are not evaluated, unless the router reads them.
     Skip,
     /// Passed exits are evaluated, with a gradient to the layers below.
     Attached,
-    /// Passed exits are evaluated without a gradient to the layers below, so that only the exit's own parameters learn
-    /// from them. If the router reads an exit, the samples that leave at this exit are evaluated without that gradient,
-    /// too.
+    /// Passed exits are evaluated without a gradient to the layers below, so that only the exits' own parameters learn.
+    /// If the router reads an exit, the samples that leave at this exit are evaluated without that gradient, too.
     Detached,
 }
 
-/// One way of texts through the layers of a model: the model and its routers.
+/// Runs texts through the layers of a model, with its exits and routers.
 #[derive(Debug, Clone, Copy)]
 pub struct Walk<'a> {
     /// Encoder and its exits.
     pub model: &'a ExitModel,
-    /// The n-gram exit before the first layer, if there is one.
+    /// N-gram exit before the first layer, if there is one.
     pub front: Option<&'a FrontExit>,
-    /// The router, which decides at which exit each text leaves.
+    /// Router that decides at which exit each text leaves.
     pub router: &'a dyn Router,
-    /// The router that decides the heads of each text; the same one, unless they are two.
+    /// Router that decides the heads of each text; it can be the same as `router`.
     pub heads: &'a dyn Router,
-    /// The forward context, which keeps packed weights in inference and gradients in training.
+    /// Forward context, which holds packed weights in inference and gradients in training.
     pub ctx: &'a ForwardContext,
     /// Evaluation of the exits that a text passes.
     pub passed: PassedExits,
-    /// The maximum number of texts that run a layer together; it applies only if every text keeps all heads.
+    /// Maximum number of texts that run a layer together; it applies only if every text keeps all heads.
     pub together: usize,
 }
 
 /// State of a batch before its routes are known.
 struct Start {
-    /// The base state S1, the hidden rows from which routes are decided.
+    /// Base state S1, the hidden rows from which routes are decided.
     state: Hidden,
-    /// The hidden rows at which routes begin: S1 if the base layers are part of the route, otherwise the embeddings.
+    /// Hidden rows at which routes begin: S1 if the base layers are part of the route, otherwise the embeddings.
     hidden: Hidden,
     /// True if S1 was computed in a separate pass.
     pre_pass: bool,
@@ -62,28 +61,28 @@ struct Start {
 struct Stage<'a> {
     batch: &'a PackedBatch,
     hidden: Hidden,
-    /// The indices of the stage's texts in the batch.
+    /// Batch indices of the texts that are still running.
     members: Vec<usize>,
-    /// The number of groups of layers that have run.
+    /// Number of groups of layers that have run.
     groups: usize,
     trace: Trace,
 }
 
-/// The logits of an exit, and the answers if a router reads them.
+/// Logits of an exit, and the answers if a router reads them.
 struct Read {
     logits: Tensor,
     answers: Option<LogProbabilities>,
 }
 
 impl<'a> Walk<'a> {
-    /// Walk with one router. Exits that nobody reads are skipped.
+    /// Builds a walk with one router for exits and heads. Passed exits that the router does not read are skipped.
     pub fn new(model: &'a ExitModel, router: &'a dyn Router, ctx: &'a ForwardContext) -> Self {
         let passed = PassedExits::Skip;
         Self { model, front: None, router, heads: router, ctx, passed, together: usize::MAX }
     }
 
-    /// Routes and runs a batch from its first layer on, without an n-gram exit, which [`predict`](Self::predict) asks
-    /// before.
+    /// Routes and runs a batch from its first layer, without the n-gram exit. [`predict`](Self::predict) evaluates the
+    /// n-gram exit first.
     ///
     /// # Errors
     /// Errors of the encoder, the exits and the routers.
@@ -94,7 +93,7 @@ impl<'a> Walk<'a> {
     /// Routes and runs texts that continue from before the first layer.
     ///
     /// # Errors
-    /// As [`run`](Self::run); [`Error::Shape`] for another number of texts.
+    /// As [`run`](Self::run), and [`Error::Shape`] if the number of passages differs from the number of texts.
     pub(super) fn resume(&self, batch: &PackedBatch, passages: Vec<Passage>, mode: &mut Mode<'_>) -> Result<Trace> {
         if passages.len() != batch.len() {
             return Err(Error::shape("passages", format!("one for each of {} texts", batch.len()), passages.len()));
@@ -106,7 +105,7 @@ impl<'a> Walk<'a> {
         self.follow(stage, read, true, mode)
     }
 
-    /// Decides the routes of a batch that runs later. Also returns the time of the decisions and the number of
+    /// Decides the routes of a batch without running it. Also returns the time of the decisions and the number of
     /// synchronisations with the device.
     ///
     /// # Errors
@@ -118,7 +117,7 @@ impl<'a> Walk<'a> {
         Ok((stage.trace.decisions, stage.trace.deciding))
     }
 
-    /// Runs a batch with earlier decisions.
+    /// Runs a batch with the decisions of an earlier [`decide`](Self::decide).
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -134,12 +133,12 @@ impl<'a> Walk<'a> {
         self.model.layout()
     }
 
-    /// The number of exits before the first layer.
+    /// Number of exits before the first layer, 0 or 1.
     pub(super) fn fronts(&self) -> usize {
         usize::from(self.front.is_some())
     }
 
-    /// The index of the last exit, as routers count.
+    /// Index of the last exit as routers count, with the n-gram exit included.
     pub(super) fn last(&self) -> usize {
         self.fronts() + self.layout().exits().len() - 1
     }
@@ -199,7 +198,7 @@ impl<'a> Walk<'a> {
         Ok(read)
     }
 
-    /// Gives the choice of heads, if it reads them, the answers of the exit that the members reached.
+    /// Records the answers of the exit that the members reached, if the selection of heads reads them.
     fn note_answers(&self, answers: Option<&LogProbabilities>, members: &[usize], decisions: &mut Decisions) {
         if let Some(answers) = answers.filter(|_| self.heads.reads_answers()) {
             decisions.answers.resize(decisions.exits.len(), Vec::new());
@@ -249,31 +248,31 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The logits of all texts at an exit, if the router or the loss needs them.
+    /// Computes the logits of all texts at an exit, if the router or the loss needs them.
     fn read(&self, exit: usize, hidden: &Hidden, stage: &mut Stage<'_>, routed: bool) -> Result<Option<Read>> {
         let (router_exit, last) = (self.fronts() + exit, self.last());
         let by_heads = exit == 0 && self.heads.reads_answers();
-        let wanted = routed && (by_heads || (router_exit < last && self.router.reads(router_exit, last)));
+        let router_reads = routed && (by_heads || (router_exit < last && self.router.reads(router_exit, last)));
         let detached = match self.passed {
-            PassedExits::Skip | PassedExits::Detached if !wanted => return Ok(None),
+            PassedExits::Skip | PassedExits::Detached if !router_reads => return Ok(None),
             PassedExits::Skip | PassedExits::Attached => false,
             PassedExits::Detached => true,
         };
-        // An exit answers as if the texts left at it: after the tail.
+        // An exit answers as if the texts left there, so the tail runs first.
         let after = match self.layout().tail() {
             Some(tail) => &self.run_full(tail.layers(), hidden)?,
             None => hidden,
         };
         let Stage { batch, members, trace, .. } = stage;
         let logits = self.logits(exit, after, members, detached, trace)?;
-        let answers = match wanted {
+        let answers = match router_reads {
             true => Some(self.answers(exit, &logits, batch, members, &trace.passages)?),
             false => None,
         };
         Ok(Some(Read { logits, answers }))
     }
 
-    /// The logits of these texts at an exit. The reads are counted in the trace.
+    /// Computes the logits of texts at an exit, and counts the reads in the trace.
     fn logits(
         &self,
         exit: usize,
@@ -299,7 +298,7 @@ impl<'a> Walk<'a> {
         Ok(logits)
     }
 
-    /// The answers of an exit after a layer, combined with those of the n-gram exit.
+    /// Computes the answers of an exit after a layer, combined with the answers of the n-gram exit.
     pub(super) fn answers(
         &self,
         exit: usize,
@@ -346,7 +345,7 @@ impl<'a> Walk<'a> {
         Ok(stage.trace)
     }
 
-    /// Asks the router which texts leave at an exit before the last.
+    /// Lets the router decide which texts leave at an exit before the last.
     fn decide_at(&self, exit: usize, stage: &mut Stage<'_>, read: Option<&Read>, mode: &mut Mode<'_>) -> Result<()> {
         let waits = read.is_some() || self.router.needs_state();
         let start = when_done(&stage.hidden, waits)?;
@@ -419,7 +418,7 @@ impl<'a> Walk<'a> {
         Ok(self.model.encoder().run_groups(layers, &sorted, &groups, self.ctx)?)
     }
 
-    /// Runs these layers with all their heads, at most `together` texts at once.
+    /// Runs layers with all their heads, at most `together` texts at once.
     fn run_full(&self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
         Ok(self.model.encoder().run_in_parts(layers, hidden, self.together, self.ctx)?)
     }
@@ -466,7 +465,7 @@ impl<'a> Walk<'a> {
             }
             let samples = samples(leaving);
             let logits = self.logits(exit, &last, &samples, false, trace)?;
-            // Losses need the logits alone.
+            // Losses need only the logits.
             let answers = match self.ctx.is_training() {
                 true => None,
                 false => Some(self.answers(exit, &logits, batch, &samples, &trace.passages)?),
@@ -488,8 +487,8 @@ fn check_order(order: &[usize], samples: usize) -> Result<()> {
     Err(Error::shape("head router's decisions", expected, format!("{order:?}")))
 }
 
-/// The current time, first waiting for the device if a decision reads the rows. A device computes asynchronously;
-/// without the wait, the time of the layers would count as time of the decisions.
+/// Returns the current time, after waiting for the device if a decision reads the rows. A device computes
+/// asynchronously: without the wait, the time of the layers would count as time of the decisions.
 fn when_done(hidden: &Hidden, read: bool) -> Result<Instant> {
     if read {
         hidden.tensor().device().synchronize()?;
@@ -497,7 +496,7 @@ fn when_done(hidden: &Hidden, read: bool) -> Result<Instant> {
     Ok(Instant::now())
 }
 
-/// Rows with these indices, in this order.
+/// Selects rows by their indices, in the order of the indices.
 fn select_rows(rows: &Tensor, indices: &[usize]) -> Result<Tensor> {
     let ids: Vec<u32> = indices.iter().map(|index| *index as u32).collect();
     Ok(rows.index_select(&Tensor::from_vec(ids, indices.len(), rows.device())?, 0)?)

@@ -1,4 +1,4 @@
-//! Trait of rules, the small routers of early exits.
+//! Trait for custom exit criteria, which are simple routers.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -11,12 +11,13 @@ use super::router::{ExitView, Router};
 use super::rule::LeavingRule;
 use crate::error::{Error, Result};
 
-/// Decides at each exit which texts leave at it: the part of a [`Router`] that early exits need. All texts keep all
-/// heads, and nothing is decided before the first exit. Every rule is a router; its methods mean what the router's
-/// methods of the same names mean.
+/// Exit criterion: decides at each exit which texts stop there. It is the part of a [`Router`] that early exits need.
+/// All texts keep all heads, and no decision is made before the first exit. Every exit rule is a router, and its
+/// methods have the same meaning as the router's methods of the same names.
 ///
 /// # Examples
-/// A text leaves at the second consecutive exit where the probabilities of its two likeliest classes are far apart:
+/// This rule stops a text at the second consecutive exit where the probabilities of the two likeliest classes are far
+/// apart:
 ///
 /// ```
 /// use dht_dynamic::Result;
@@ -54,7 +55,8 @@ pub trait ExitRule: Debug + Send + Sync {
     /// As [`Router::reads`].
     fn reads(&self, exit: usize, last: usize) -> bool;
 
-    /// Decides which texts of the view leave, by index in the view. `notes` holds one entry for each text of the batch.
+    /// Decides for each text of the view whether it stops, by index in the view. `notes` has one entry for each text of
+    /// the batch.
     ///
     /// # Errors
     /// Errors of the rule.

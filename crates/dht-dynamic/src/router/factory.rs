@@ -1,4 +1,4 @@
-//! Builds the router of a rule.
+//! Constructor of the built-in router for an exit rule.
 
 use std::sync::Arc;
 
@@ -9,10 +9,20 @@ use super::threshold::Threshold;
 use crate::error::Result;
 
 impl LeavingRule {
-    /// Builds the router of this rule at a speed.
+    /// Builds the router that applies this rule at a speed.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for a speed out of range.
+    /// [`Error::Argument`](crate::Error::Argument) if the speed is out of the rule's range.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_dynamic::router::LeavingRule;
+    ///
+    /// let router = LeavingRule::Confidence.router(0.2)?;
+    /// assert_eq!(router.speed(), Some(0.2));
+    /// assert!(LeavingRule::Confidence.router(-1.0).is_err());
+    /// # Ok::<(), dht_dynamic::Error>(())
+    /// ```
     pub fn router(self, speed: f64) -> Result<Arc<dyn Router>> {
         Ok(match self {
             Self::Confidence | Self::Entropy => Arc::new(Threshold::new(self, speed)?),

@@ -2,19 +2,19 @@
 
 use rand::Rng;
 
-/// Mode of routing decisions, with the generator of a mode that draws.
+/// Mode of routing decisions: random, with exploration, or without. Modes with randomness hold their generator.
 pub enum Mode<'a> {
     /// Random decisions, drawn from this generator.
     Random(&'a mut dyn Rng),
     /// Decisions by the learned scores with exploration, which may draw from this generator.
     Explore(&'a mut dyn Rng),
-    /// Decisions by the learned scores without exploration. Nothing is drawn, so that a decision is a function of the
-    /// text.
+    /// Decisions by the learned scores without exploration, as in inference. No random numbers are drawn, so a decision
+    /// depends only on the text.
     Exploit,
 }
 
 impl Mode<'_> {
-    /// Returns whether decisions are those of inference.
+    /// Returns whether decisions are made as in inference, without randomness.
     pub fn is_exploit(&self) -> bool {
         matches!(self, Self::Exploit)
     }

@@ -1,5 +1,5 @@
-//! Patience: stops a text after a number of consecutive exits that agree, as in PABEE (Zhou et al. 2020). It has no
-//! parameters to learn.
+//! Patience: stops a text after a number of consecutive exits that agree, as in PABEE (Zhou et al. 2020). This router
+//! has no parameters to learn.
 
 use std::sync::Arc;
 
@@ -14,17 +14,28 @@ use crate::error::{Error, Result};
 /// returns to 0. With a patience of p, texts leave at the (p + 1)-th exit at the earliest.
 ///
 /// [`Router::flops`] stays 0, since counting needs no products; the exits' own FLOPs are counted where they run.
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::router::Patience;
+///
+/// assert_eq!(Patience::new(3)?.patience(), 3);
+/// // The patience is the reciprocal of the speed.
+/// assert_eq!(Patience::at(0.25)?.patience(), 4);
+/// assert!(Patience::new(0).is_err());
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     patience: u32,
 }
 
 impl Patience {
-    /// Builds a router with a patience of this number of exits, at least 1. `u32::MAX` sends every text to the last
-    /// exit, and no exit before it is computed.
+    /// Builds a router with a patience of at least 1 exit. With `u32::MAX`, every text runs to the last exit, and no
+    /// earlier exit is computed.
     ///
     /// # Errors
-    /// [`Error::Argument`] for 0.
+    /// [`Error::Argument`] if the patience is 0.
     pub fn new(patience: u32) -> Result<Self> {
         match patience {
             0 => Err(Error::argument("patience", "at least 1", patience)),
@@ -32,11 +43,11 @@ impl Patience {
         }
     }
 
-    /// The patience at a speed: the reciprocal of the speed, rounded down. It is 1 above a speed of ½ and unlimited
-    /// at 0. [`LeavingRule::Patience`] compares its uncertainty with the same speed.
+    /// Builds a router whose patience is the reciprocal of the speed, rounded down. The patience is 1 above a speed of
+    /// ½ and unlimited at a speed of 0. [`LeavingRule::Patience`] compares its uncertainty with the same speed.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a speed that is negative or not finite.
+    /// [`Error::Argument`] if the speed is negative or not finite.
     pub fn at(speed: f64) -> Result<Self> {
         if !(speed.is_finite() && speed >= 0.0) {
             return Err(Error::argument("speed", "a finite number, at least 0", speed));
@@ -45,13 +56,13 @@ impl Patience {
         Ok(Self { patience: (((1.0 + 1e-12) / speed).floor() as u32).max(1) })
     }
 
-    /// The number of consecutive exits that must each agree with the exit before.
+    /// Number of consecutive exits that must each predict the same class as the exit before.
     pub fn patience(self) -> u32 {
         self.patience
     }
 }
 
-/// Decodes the notes of a text: \[answer, count\], empty before the first exit.
+/// Decodes the notes of a text, which are \[answer, count\] and empty before the first exit.
 fn agreeing(notes: &Notes) -> Agreeing {
     match notes[..] {
         [answer, exits] => Agreeing { answer: Some(answer as u64), exits: exits as u32 },

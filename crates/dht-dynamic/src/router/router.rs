@@ -1,4 +1,4 @@
-//! Trait of routers.
+//! Trait of routers, and the views of a batch that they decide on.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use super::rule::LeavingRule;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 
-/// Texts at one exit before the last.
+/// View of the texts at one exit before the last, the input of a router's decision.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ExitView<'a> {
-    /// The index of the exit among the model's exits, counted from 0. An n-gram exit is included.
+    /// Index of the exit among the model's exits, counted from 0. An n-gram exit is included.
     pub exit: usize,
-    /// The batch; some of its texts are at this exit.
+    /// Batch; some of its texts are at this exit.
     pub batch: &'a PackedBatch,
-    /// The indices in the batch of the texts at this exit.
+    /// Batch indices of the texts at this exit.
     pub members: &'a [usize],
-    /// ln p of each class for each text, combined with the n-gram exit's if there is one. `None` if the router does not
-    /// [read](Router::reads) the exit. The n-gram exit always answers.
+    /// ln p of each class for each text, combined with the answer of the n-gram exit if there is one. `None` if the
+    /// router does not [read](Router::reads) the exit. The n-gram exit always answers.
     pub answers: Option<&'a LogProbabilities>,
     /// Hidden rows of the texts; `None` at an n-gram exit.
     pub hidden: Option<&'a Hidden>,
@@ -41,7 +41,7 @@ impl<'a> ExitView<'a> {
         Self { exit, batch, members, answers, hidden }
     }
 
-    /// [id](dht_transformer::Sample::id) of each text.
+    /// Id of each text; see [`Sample::id`](dht_transformer::Sample::id).
     pub fn ids(&self) -> impl ExactSizeIterator<Item = u64> + use<'a> {
         let Self { batch, members, .. } = *self;
         members.iter().map(|member| batch.sample_ids[*member])
@@ -53,13 +53,13 @@ impl<'a> ExitView<'a> {
         members.iter().map(|member| batch.spans.range(*member).len())
     }
 
-    /// The token ids of each text, special ones included.
+    /// Token ids of each text, special tokens included.
     pub fn tokens(&self) -> impl ExactSizeIterator<Item = &'a [u32]> + use<'a> {
         let Self { batch, members, .. } = *self;
         members.iter().map(|member| &batch.ids[batch.spans.range(*member)])
     }
 
-    /// The answers of the exit, for a router that requires them.
+    /// Answers of the exit, for a router that requires them.
     ///
     /// # Errors
     /// [`Error::Argument`] if the view has no answers.
@@ -67,26 +67,26 @@ impl<'a> ExitView<'a> {
         self.answers.ok_or_else(|| Error::argument("answers", "those of the exit", "none"))
     }
 
-    /// The hidden rows of the texts, for a router that requires them.
+    /// Hidden rows of the texts, for a router that requires them.
     ///
     /// # Errors
-    /// [`Error::Argument`] before the first layer.
+    /// [`Error::Argument`] at an exit before the first layer, where there are no hidden rows.
     pub fn needed_hidden(&self) -> Result<&'a Hidden> {
         self.hidden.ok_or_else(|| Error::argument("hidden", "those of an exit after a layer", "none"))
     }
 }
 
-/// The texts that are about to run a group of layers.
+/// View of the texts that are about to run a group of layers, the input of a decision on heads.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct GroupView<'a> {
     /// Index of the group among the dynamic groups.
     pub group: usize,
-    /// The hidden rows of the texts that run the group.
+    /// Hidden rows of the texts that run the group.
     pub hidden: &'a Hidden,
-    /// The indices of these texts in the batch.
+    /// Batch indices of the texts that run the group.
     pub members: &'a [usize],
-    /// Decisions so far.
+    /// Decisions that were made for the batch so far.
     pub decisions: &'a Decisions,
 }
 
@@ -97,11 +97,10 @@ impl<'a> GroupView<'a> {
     }
 }
 
-/// Decides on the way of texts through the layers: at which exit each leaves, and which heads it keeps before that. The
-/// same router decides in training and in inference. It does not know the encoder, and does not change while it
-/// decides.
+/// Decides at which exit each text stops, and which attention heads it keeps in the layers before. The same router
+/// decides in training and in inference. It does not know the encoder, and does not change while it decides.
 ///
-/// A router that only looks at one exit after the other is an [`ExitRule`](super::ExitRule), and a [`Router`] by that.
+/// A router that only decides on early exits can implement the simpler trait [`ExitRule`](super::ExitRule) instead.
 /// [`DynamicModel::with_router`](crate::DynamicModel::with_router) sets it; [`OwnParts`](crate::OwnParts) has a program
 /// that saves and loads a model with a custom router.
 pub trait Router: Debug + Send + Sync {
@@ -115,8 +114,8 @@ pub trait Router: Debug + Send + Sync {
         true
     }
 
-    /// Makes the decisions that are possible before the first dynamic group of layers. The view is of the first exit
-    /// after a layer and has the base state. At first, all texts run to the exit `last`.
+    /// Makes the decisions that are possible before the first dynamic group of layers. The view shows the first exit
+    /// after a layer and contains the base state. At first, all texts run to the exit `last`.
     ///
     /// # Errors
     /// Errors of the router.
@@ -133,7 +132,7 @@ pub trait Router: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Decides the heads of each text in a group of layers; `None`, the default, to keep all. The
+    /// Decides the heads of each text in a group of layers. `None`, the default, keeps all heads. The
     /// [head sets](GroupDecisions::head_sets) together contain every index of the view once.
     ///
     /// # Errors
@@ -154,7 +153,7 @@ pub trait Router: Debug + Send + Sync {
         false
     }
 
-    /// FLOPs of all decisions about a text that leaves at this exit, two for each multiply-add.
+    /// FLOPs of all decisions about a text that leaves at this exit, where a multiply-add is two FLOPs.
     fn flops(&self, _exit: usize) -> u64 {
         0
     }
@@ -164,8 +163,8 @@ pub trait Router: Debug + Send + Sync {
         0
     }
 
-    /// The router's speed: predictions at a higher speed are cheaper. `None`, the default, for a router with a single
-    /// speed.
+    /// Speed of the router; predictions at a higher speed are cheaper. `None`, the default, is for a router with a
+    /// single speed.
     fn speed(&self) -> Option<f64> {
         None
     }
@@ -173,7 +172,7 @@ pub trait Router: Debug + Send + Sync {
     /// Returns this router at another speed.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a speed out of range; the default method always returns it.
+    /// [`Error::Argument`] if the speed is out of range. The default method always returns this error.
     fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
         Err(Error::argument("speed", "none, for a router of one speed", speed))
     }
@@ -184,7 +183,7 @@ pub trait Router: Debug + Send + Sync {
         None
     }
 
-    /// The rule whose built-in router decides exactly like this router at every speed. If there is one, the result at
+    /// Rule whose built-in router decides exactly like this router at every speed. If there is one, the result at
     /// every speed can be [computed](crate::evaluation::Stages) from the exits' answers, and a router without a
     /// [state](Self::state) is saved and loaded as the rule. `None` by default.
     fn rule(&self) -> Option<LeavingRule> {

@@ -1,4 +1,4 @@
-//! Rules of routers that do not learn.
+//! Rules of the built-in routers, which have no parameters to learn.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,15 +27,15 @@ pub enum LeavingRule {
 /// Largest number below 1.
 const BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
 
-/// Number of consecutive exits, up to the current one, that give the same answer.
+/// Counter of the consecutive exits, up to the current one, that give the same answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Agreeing {
-    /// [code](answer_code) of the last exit's answer; `None` before the first exit.
+    /// Code of the last exit's answer, from [`answer_code`]; `None` before the first exit.
     pub(super) answer: Option<u64>,
     pub(super) exits: u32,
 }
 
-/// The number of an answer: the class, or a digest of the set of labels that a float can hold.
+/// Code of an answer: the class index, or a digest of the set of labels. A float can hold it without rounding.
 pub(super) fn answer_code(outputs: Outputs, logs: &[f64]) -> u64 {
     const EXACT: u64 = (1 << 53) - 1;
     let decisions = logs.chunks_exact(outputs.alternatives());
@@ -44,7 +44,7 @@ pub(super) fn answer_code(outputs: Outputs, logs: &[f64]) -> u64 {
 }
 
 impl Agreeing {
-    /// Updates the count with a further exit, which gives the answer of this code.
+    /// Updates the counter with the answer code of the next exit.
     pub(super) fn then(self, answer: u64) -> Self {
         let exits = if self.answer == Some(answer) { self.exits + 1 } else { 0 };
         Self { answer: Some(answer), exits }
@@ -52,7 +52,7 @@ impl Agreeing {
 }
 
 impl LeavingRule {
-    /// The uncertainty of one text, from its log-probabilities, for a rule that depends on one exit only.
+    /// Uncertainty of one text from its log-probabilities, for a rule that depends on a single exit.
     pub(super) fn uncertainty(self, outputs: Outputs, logs: &[f64]) -> f64 {
         let decisions = logs.chunks_exact(outputs.alternatives());
         match self {
@@ -69,7 +69,7 @@ impl LeavingRule {
         }
     }
 
-    /// Uncertainty of each row, by stage.
+    /// Uncertainty of each row at each stage; lists by stage, then by row.
     pub(crate) fn uncertainties(self, stages: &[LogProbabilities]) -> Vec<Vec<f64>> {
         let mut agreeing = vec![Agreeing::default(); stages[0].len()];
         let outputs = stages[0].outputs();

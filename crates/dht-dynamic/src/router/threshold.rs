@@ -1,4 +1,4 @@
-//! A threshold on the uncertainty at every exit, without parameters to learn.
+//! Router with a threshold on the uncertainty at every exit, without parameters to learn.
 
 use std::sync::Arc;
 
@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 /// Router that stops a text at the first exit whose answer has an uncertainty below the threshold. The n-gram exit
 /// counts as an exit.
 ///
-/// With a threshold of 0 every text runs to the last exit, and no exit after a layer is computed before it; with one above 1 every
-/// text leaves at the first.
+/// With a threshold of 0, every text runs to the last exit, and no earlier exit after a layer is computed. With a
+/// threshold above 1, every text leaves at the first exit.
+///
 /// [`Router::flops`] stays 0, since neither uncertainty measure needs products; the exits' own FLOPs are counted where
 /// they run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,10 +23,10 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// Threshold on the confidence or the entropy.
+    /// Builds a router with a threshold on the uncertainty that the rule measures.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a threshold that is negative or not finite, and for [`LeavingRule::Patience`].
+    /// [`Error::Argument`] if the threshold is negative or not finite, or if the rule is [`LeavingRule::Patience`].
     pub fn new(rule: LeavingRule, threshold: f64) -> Result<Self> {
         match rule {
             LeavingRule::Confidence | LeavingRule::Entropy => {}
@@ -85,7 +86,7 @@ mod tests {
             let sure = rule.uncertainty(2.into(), &[0.0, -1e3]);
             assert!((0.0..1e-12).contains(&sure), "nothing is below a threshold of 0: {sure}");
         }
-        // Two labels of .9 and .2: the likeliest set has .9·.8.
+        // For two labels with probabilities .9 and .2, the likeliest set has the probability .9·.8.
         let (labels, logs) = (Outputs::Labels(2), [0.1_f64, 0.9, 0.8, 0.2].map(f64::ln));
         let confidence = LeavingRule::Confidence.uncertainty(labels, &logs);
         assert!((confidence - (1.0 - 0.72)).abs() < 1e-12, "{confidence}");

@@ -1,4 +1,4 @@
-//! Answer to a text.
+//! Answer of an engine to a text.
 
 use std::sync::Arc;
 
@@ -12,34 +12,34 @@ use crate::route::Route;
 ///
 /// An answer serializes to the JSON that `dht predict` and `dht serve` write. The members are `label`, `probabilities`
 /// by name, `route`, `layers` (the number of heads of each layer that ran), `flops`, `cost`, `tokens` and `truncated`.
-/// For a model of several labels, the list `labels` replaces `label`. Where the engine [abstains](Self::abstains), `label`
-/// is null, and a member `abstained` is true. For a regression model, `value` replaces `label`,
-/// and there are no `probabilities`.
+/// For a multi-label model, the list `labels` replaces `label`. If the engine [abstains](Self::abstains), `label` is
+/// null, and a member `abstained` is true. For a regression model, `value` replaces `label`, and there are no
+/// `probabilities`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Answer {
-    /// The name of the most probable class or label; for a regression model, the name of its quantity.
+    /// Name of the most probable class or label; for a regression model, the name of its quantity.
     pub label: Arc<str>,
-    /// The index of that class or label.
+    /// Index of the most probable class or label.
     pub class: usize,
-    /// The probability of each class or label, by index; for a regression model, the one value.
+    /// Probability of each class or label, by index; for a regression model, the predicted number.
     pub probabilities: Vec<f32>,
-    /// The task of the model, which defines the meaning of the probabilities.
+    /// Task of the model, which defines the meaning of the probabilities.
     pub task: Task,
-    /// The names of the classes or labels, by index.
+    /// Names of the classes or labels, by index.
     pub labels: Arc<[Arc<str>]>,
-    /// The indices of the labels that apply, for a model of several labels.
+    /// Indices of the labels that apply, for a multi-label model.
     applies: Vec<usize>,
-    /// True if the probability of the class is below the [least](crate::Engine::with_least_probability) of the engine: a
-    /// person should decide.
+    /// True if the engine abstains, so that a person should decide: the probability of the class is below the engine's
+    /// [threshold](crate::Engine::with_least_probability).
     pub abstains: bool,
-    /// The route of the text: the layers that it ran, and the number of heads in each.
+    /// Route of the text: the layers that it ran, and the number of heads in each.
     pub route: Route,
     /// FLOPs of all matrix products that the answer required; see [`Prediction::flops`](crate::Prediction::flops).
     pub flops: u64,
-    /// FLOPs of the full model for this number of tokens.
+    /// FLOPs of the full model for a text with the same number of tokens.
     pub full_flops: u64,
-    /// The number of tokens that the encoder reads, special ones included.
+    /// Number of tokens that the encoder reads, special tokens included.
     pub tokens: usize,
     /// True if the text had more tokens than the encoder reads, and was truncated.
     pub truncated: bool,
@@ -73,12 +73,12 @@ impl Answer {
         }
     }
 
-    /// The cost of the answer, as a share of the full model's FLOPs for this number of tokens.
+    /// Cost of the answer, as a share of the full model's FLOPs for the same number of tokens.
     pub fn cost(&self) -> f64 {
         self.flops as f64 / self.full_flops.max(1) as f64
     }
 
-    /// For a model of several labels, the labels that apply to the text by the model's
+    /// Labels that apply to the text, for a multi-label model. They are selected by the model's
     /// [thresholds](crate::serving::TextModel::thresholds), in the order of [`labels`](Self::labels).
     pub fn applying(&self) -> Vec<&str> {
         self.applies.iter().map(|label| &*self.labels[*label]).collect()

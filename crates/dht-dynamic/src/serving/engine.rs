@@ -1,4 +1,4 @@
-//! An engine: texts in, answers out.
+//! Engine that answers texts with a trained model, from any number of threads.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,11 +21,21 @@ use crate::prediction::{BatchPredictions, Prediction, Predictor, in_pool};
 use crate::route::ModelShape;
 use crate::router::LeavingRule;
 
-/// The number of texts in a batch, unless [`Engine::with_batch_size`] sets another.
+/// Number of texts in a batch, unless [`Engine::with_batch_size`] sets another.
 const BATCH_SIZE: usize = 64;
 
-/// Query: a text, or a pair of texts. Spaces around a text and the kind of its line ends are ignored
+/// Query to an [`Engine`]: a text, or a pair of texts. Spaces around a text and the style of its line ends are ignored
 /// ([`Example::clean_text`]).
+///
+/// # Examples
+/// ```
+/// use dht_dynamic::Query;
+///
+/// let single = Query::from("The food was fine.");
+/// assert_eq!(single, Query { text: "The food was fine.", pair: None });
+/// let pair = Query::from(("Was it good?", "The food was fine."));
+/// assert_eq!(pair.pair, Some("The food was fine."));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
     /// Text, or the first text of the pair.
@@ -46,7 +56,7 @@ impl<'a> From<(&'a str, &'a str)> for Query<'a> {
     }
 }
 
-/// The parts of lists: texts and pairs, borrowed or owned.
+/// Converts an element of a list; texts and pairs can be borrowed or owned.
 impl<'a> From<&'a &str> for Query<'a> {
     fn from(text: &'a &str) -> Self {
         Self { text, pair: None }
@@ -77,10 +87,10 @@ impl<'a> From<&'a Query<'_>> for Query<'a> {
     }
 }
 
-/// A model of any kind with its tokenizer and class names, for any number of threads. It is `Send` and `Sync`, and a
-/// clone is another handle on the same weights. It holds the weights twice: as stored, and packed for matrix products.
+/// Answers texts with a model of any kind, from any number of threads. An engine is `Send` and `Sync`, and a clone is
+/// another handle on the same weights. It holds the weights twice: as stored, and packed for matrix products.
 ///
-/// Each call packs its texts, tokens without padding, into batches of similar lengths; within a batch texts of one
+/// Each call packs its texts into batches of similar lengths, without padding. Within a batch, texts with the same
 /// route run together. The texts of two calls do not mix, and a call gives the same answers regardless of other
 /// threads.
 ///
@@ -121,7 +131,7 @@ pub struct Engine {
     /// Least probability of an answer; below it the engine abstains.
     least_probability: f32,
     curve: Arc<[SpeedPoint]>,
-    /// True if the model was trained on pairs; `None` where that is unknown.
+    /// True if the model was trained on pairs; `None` if this is unknown.
     of_pairs: Option<bool>,
     max_length: usize,
     pub(super) batch_size: usize,
@@ -140,7 +150,7 @@ impl Engine {
         Ok(Self::from_model(TextModel::with_default_length(model, tokenizer, labels)?))
     }
 
-    /// Builds an engine that reads texts as in the training of its model.
+    /// Builds an engine that reads texts as the model read them in training.
     pub fn from_model(model: TextModel) -> Self {
         Self {
             model: Arc::new(model.model),
@@ -158,7 +168,7 @@ impl Engine {
     }
 
     /// Loads a directory that [`TextModel::save`] wrote, or a Hugging Face directory of a classifier, on the CPU. For
-    /// another device load the [model](TextModel::load) and use [`from_model`](Self::from_model).
+    /// another device, load the [model](TextModel::load) and use [`from_model`](Self::from_model).
     ///
     /// # Errors
     /// As [`TextModel::load`].
@@ -181,8 +191,8 @@ impl Engine {
     /// Sets the maximal number of tokens of a text, special tokens included; see [`new`](Self::new) for the default.
     ///
     /// # Errors
-    /// [`Error::Argument`] beyond the model's positions; [`Error::Transformer`] for a length that is too small for a
-    /// text.
+    /// [`Error::Argument`] if the length is beyond the model's positions. [`Error::Transformer`] if it is too small for
+    /// a text.
     pub fn with_max_length(self, tokens: usize) -> Result<Self> {
         let most = self.model.config().longest_text();
         if tokens > most {
@@ -195,7 +205,7 @@ impl Engine {
     /// Sets the batch size; 64 by default. Larger batches are faster and need more memory.
     ///
     /// # Errors
-    /// [`Error::Argument`] for 0.
+    /// [`Error::Argument`] if the batch size is 0.
     pub fn with_batch_size(self, texts: usize) -> Result<Self> {
         if texts == 0 {
             return Err(Error::argument("batch_size", "at least 1", texts));
@@ -203,10 +213,11 @@ impl Engine {
         Ok(Self { batch_size: texts, ..self })
     }
 
-    /// Abstains where the likeliest class has a lower probability: [`Answer::abstains`] is then true.
+    /// Sets the probability below which the engine abstains. [`Answer::abstains`] is true if the likeliest class has a
+    /// lower probability.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a probability outside of 0 to 1, and for a model that does not give one class for each
+    /// [`Error::Argument`] if the probability is outside of 0 to 1, or the model does not predict one class for each
     /// text.
     pub fn with_least_probability(self, least: f32) -> Result<Self> {
         if self.task() != Task::Class {
@@ -219,9 +230,9 @@ impl Engine {
         Ok(Self { least_probability: least, ..self })
     }
 
-    /// Computes layers in another precision, which the device must support; by default in the model's. The model's
-    /// weights and speeds do not change; [`InPrecision`](crate::evaluation::InPrecision) measures the effect on its
-    /// answers.
+    /// Sets the precision in which layers are computed; the model's precision by default. The device must support it.
+    /// The model's weights and speeds do not change; [`InPrecision`](crate::evaluation::InPrecision) measures the
+    /// effect on its answers.
     #[must_use]
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { ctx: ForwardContext::inference_in(precision), ..self }
@@ -234,7 +245,7 @@ impl Engine {
         Self { tokenizer: Arc::new(TextTokenizer::clone(&self.tokenizer).with_max_bytes(bytes)), ..self }
     }
 
-    /// Model.
+    /// Model that answers.
     pub fn model(&self) -> &ServedModel {
         &self.model
     }
@@ -249,13 +260,14 @@ impl Engine {
         &self.labels
     }
 
-    /// Cost and accuracy of some speeds, ascending in speed: the [`TextModel::curve`] of the model. Empty if that curve
-    /// is empty, and for an engine from [`new`](Self::new).
+    /// Cost and accuracy of measured speeds, ascending in speed, from the [`TextModel::curve`] of the model. It is
+    /// empty if that curve is empty, and for an engine from [`new`](Self::new).
     pub fn curve(&self) -> &[SpeedPoint] {
         &self.curve
     }
 
-    /// Answers the texts, in their order: `&["a text"]`, a `&Vec<String>`, pairs or [queries](Query). An empty text
+    /// Answers texts and returns the answers in the same order. The argument is a slice of strings, pairs or
+    /// [queries](Query), such as `&["a text"]` or a `&Vec<String>`. An empty text
     /// consists of the tokenizer's special tokens.
     ///
     /// # Errors
@@ -269,14 +281,14 @@ impl Engine {
     where
         &'a Q: Into<Query<'a>>,
     {
-        let found = || {
+        let compute = || {
             let samples = self.samples(queries, 0)?;
             let predictions = self.model.predict_all(&samples, self.batch_size, &self.ctx)?.predictions;
             let answers = predictions.into_iter().zip(&samples);
             Ok(answers.map(|(prediction, sample)| self.answer(prediction, sample)).collect())
         };
-        // A single text may leave at the n-gram exit before the pool's threads are awake.
-        if queries.len() == 1 && self.model.reads_rest() { found() } else { in_pool(found) }
+        // A single text can leave at the n-gram exit before the threads of the pool are awake.
+        if queries.len() == 1 && self.model.reads_rest() { compute() } else { in_pool(compute) }
     }
 
     fn answer(&self, mut prediction: Prediction, sample: &Sample) -> Answer {
@@ -290,7 +302,7 @@ impl Engine {
         answer
     }
 
-    /// Encodes the queries, with numbers from `first` on.
+    /// Encodes queries into samples with consecutive ids, the first of which is `first`.
     pub(super) fn samples<'a, Q: Sync>(&self, queries: &'a [Q], first: u64) -> Result<Vec<Sample>>
     where
         &'a Q: Into<Query<'a>>,
@@ -335,7 +347,7 @@ impl Engine {
         self.max_length
     }
 
-    /// Speed; `None` for a model with a single speed.
+    /// Speed of the model; `None` for a model with a single speed.
     pub fn speed(&self) -> Option<f64> {
         self.model.speed()
     }
@@ -345,12 +357,12 @@ impl Engine {
         self.model.shape()
     }
 
-    /// FLOPs of the full model for a text of this number of tokens.
+    /// FLOPs of the full model for a text with `tokens` tokens.
     pub fn full_flops(&self, tokens: usize) -> u64 {
         self.model.full_flops(tokens)
     }
 
-    /// Encodes a text on this thread. `id` is its number, by which a router and error messages know it.
+    /// Encodes a text on the current thread. Routers and error messages identify the text by `id`.
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
@@ -358,8 +370,8 @@ impl Engine {
         Ok(Sample { id, label: 0, targets: Vec::new(), encoding: self.encoding(query)? })
     }
 
-    /// This engine for texts of the service's own, which no router of a program sees: with a router of a
-    /// [rule](crate::Router::rule) as it is, with another one all layers run.
+    /// Returns an engine for the service's own texts, which a custom router must not see. A router with a
+    /// [rule](crate::Router::rule) stays; with any other router, all layers run.
     pub(super) fn for_own_texts(&self) -> Result<Self> {
         match &*self.model {
             ServedModel::Dynamic(model) if model.router().rule().is_none() => {
@@ -374,7 +386,7 @@ impl Engine {
         }
     }
 
-    /// Runs an [encoded](Self::encode) text up to the first layer, on this thread.
+    /// Runs an [encoded](Self::encode) text up to the first layer, on the current thread.
     ///
     /// # Errors
     /// Errors of the n-gram exit and the router.
@@ -388,7 +400,7 @@ impl Engine {
         })
     }
 
-    /// The answers to texts that need the encoder, as one batch. Each text has the passage that [`begin`](Self::begin)
+    /// Answers texts that need the encoder, as one batch. Each text has the passage that [`begin`](Self::begin)
     /// returned for it.
     ///
     /// # Errors

@@ -36,11 +36,11 @@ const TRAINING: &str = "training.json";
 const TRAINING_CURVE: &str = "training.svg";
 const DESCRIPTION: &str = "dht.json";
 const MODEL: &str = "model";
-/// The files of a classifier's directory that are read with it.
+/// Files of a classifier's directory that are read when it is loaded.
 const OF_CLASSIFIER: [&str; 4] = ["config.json", "model.safetensors", "tokenizer.json", PREFIX];
-/// The file of a tokenizer's prefix, where it has one.
+/// File with the prefix of a tokenizer, if the tokenizer has one.
 const PREFIX: &str = "config_sentence_transformers.json";
-/// The file of a dynamic model, which has the checksums of the others.
+/// File of a dynamic model that has the checksums of its other files.
 const OF_DYNAMIC: [&str; 1] = ["dynamic.checkpoint"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl ModelKind {
 struct Description {
     format: String,
     version: u64,
-    /// The release that wrote it.
+    /// Release that wrote the directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     release: Option<String>,
     kind: ModelKind,
@@ -86,23 +86,27 @@ struct Description {
     promise: Option<KeptPromise>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     thresholds: Option<LabelThresholds>,
+<<<<<<< HEAD
     /// Levels of a number, and the name of its quantity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     levels: Option<NumberLevels>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quantity: Option<String>,
     /// SHA-256 checksums by the path below `model`.
+=======
+    /// SHA-256 checksums of the model's files, by path below `model`.
+>>>>>>> prose-15
     files: BTreeMap<String, String>,
 }
 
-/// README and figure of a model's directory.
+/// Model card: README, figures and training report of a model's directory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ModelCard<'a> {
-    /// README, in Markdown.
+    /// README of the directory, in Markdown.
     pub text: &'a str,
-    /// The curve of scores against costs, an SVG that the README may show as `curve.svg`.
+    /// Plot of scores against costs, an SVG that the README may show as `curve.svg`.
     pub curve: Option<&'a str>,
-    /// The report of the training, JSON that becomes `training.json`, and its picture, the SVG `training.svg`.
+    /// Report of the training run and its plot: the JSON of `training.json` and the SVG of `training.svg`.
     pub training: Option<(&'a str, &'a str)>,
 }
 
@@ -113,11 +117,12 @@ impl<'a> From<&'a str> for ModelCard<'a> {
 }
 
 impl TextModel {
-    /// Writes the directory atomically, with `card` as its README. An earlier save there is replaced.
+    /// Saves the model as a directory, written atomically, with `card` as its README. A model that was saved there
+    /// before is replaced.
     ///
     /// # Errors
-    /// [`Error::Argument`] for parts that do not fit together; [`Error::Transformer`] when the directory contains
-    /// something else, writing fails, or a weight is not finite.
+    /// [`Error::Argument`] if the fields of the model do not fit together. [`Error::Transformer`] if the directory
+    /// contains something else, writing fails, or a weight is not finite.
     pub fn save<'a>(&self, folder: impl AsRef<Path>, card: impl Into<ModelCard<'a>>) -> Result<()> {
         self.check()?;
         let card = card.into();
@@ -182,14 +187,16 @@ impl TextModel {
     /// no checksums and no length of its training: texts are truncated as by [`Engine::new`](crate::Engine::new).
     ///
     /// # Errors
-    /// [`Error::NotAModel`] for another directory, [`Error::Model`] for one of another release; [`Error::ModelFile`]
-    /// for a file that was changed or is missing; [`Error::Json`] when the description is not what this release
-    /// writes; as [`TextClassifier::load`], [`TextTokenizer::from_dir`] and [`DynamicModel::load`].
+    /// * [`Error::NotAModel`] if the directory does not contain a model.
+    /// * [`Error::Model`] if another release wrote the directory in a different format.
+    /// * [`Error::ModelFile`] if a file was changed or is missing.
+    /// * [`Error::Json`] if the description `dht.json` is not what this release writes.
+    /// * Errors of [`TextClassifier::load`], [`TextTokenizer::from_dir`] and [`DynamicModel::load`].
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         Self::load_with(folder, device, OwnParts::new())
     }
 
-    /// Loads a dynamic model with exits or a router of a program's own, as [`load`](Self::load).
+    /// Loads a dynamic model with custom exits or a custom router, as [`load`](Self::load).
     ///
     /// # Errors
     /// As [`load`](Self::load) and [`DynamicModel::load_with`].
@@ -223,7 +230,7 @@ impl TextModel {
             ModelKind::Classifier => {
                 let classifier = TextClassifier::load(&model, device)?;
                 let labels = classifier.class_names()?;
-                // The file has a checksum, and contains everything about its tokenizer; the other files are for Python.
+                // The file has a checksum and contains the whole tokenizer. The other files are for Python.
                 let tokenizer = TextTokenizer::from_file(model.join("tokenizer.json"))?.with_prefix_of(&model)?;
                 (classifier.into(), labels, Some(tokenizer))
             }
@@ -251,7 +258,7 @@ impl TextModel {
         Ok(loaded)
     }
 
-    /// The class names of a model that [`save`](Self::save) wrote, read without its weights.
+    /// Reads the class names of a saved model without loading its weights.
     ///
     /// # Errors
     /// As [`load`](Self::load), for the files that are read.
@@ -273,14 +280,15 @@ impl TextModel {
         }
     }
 
-    /// Loads a directory without a description: a classifier that another program, or [`TextClassifier::save`], wrote.
+    /// Loads a directory without a description, which has a classifier of another program or of
+    /// [`TextClassifier::save`].
     fn of_classifier(folder: &Path, device: &Device) -> Result<Self> {
         let not_a_model = |instead| Error::NotAModel { path: folder.into(), instead };
         if folder.join("dynamic.checkpoint").exists() {
             return Err(not_a_model("it is a dynamic model of the library, which DynamicModel::load reads"));
         }
         if !folder.join("config.json").exists() {
-            // Says what a directory of another program holds, if it is known.
+            // The error names the model of another program, if it is known.
             if let Err(error @ dht_transformer::Error::Unsupported { .. }) = PretrainedWeights::read_config(folder) {
                 return Err(error.into());
             }

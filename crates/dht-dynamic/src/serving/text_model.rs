@@ -1,4 +1,4 @@
-//! A model with everything that is needed to read texts as in its training.
+//! Trained model with its tokenizer, class names and settings for reading texts.
 
 use std::borrow::Cow;
 
@@ -12,28 +12,32 @@ use super::served::ServedModel;
 use crate::error::{Error, Result};
 use crate::evaluation::{Guarantee, Promise, Promised, Risk, SpeedPoint};
 
-/// A model, its tokenizer, the names of its classes, and the way it reads texts. [`save`](Self::save) writes it as one
-/// directory. A clone is another handle on the same weights.
+/// Trained model with its tokenizer, its class names and its limit of tokens: everything that serving needs.
+/// [`save`](Self::save) writes it as one directory. A clone is another handle on the same weights.
 #[derive(Debug, Clone)]
 pub struct TextModel {
-    /// Model.
+    /// Trained model, of any kind that can be served.
     pub model: ServedModel,
-    /// The tokenizer, which also defines the number of tokens beyond the maximal length that an n-gram exit reads
+    /// Tokenizer, which also defines the number of tokens beyond the maximal length that an n-gram exit reads
     /// ([`TextTokenizer::with_rest`]).
     pub tokenizer: TextTokenizer,
+<<<<<<< HEAD
     /// Names of the classes or labels, by index; for a model of numbers, the name of their quantity.
+=======
+    /// Names of the classes or labels, by index; for a regression model, the name of its quantity.
+>>>>>>> prose-15
     pub labels: Vec<String>,
-    /// The maximal number of tokens of a text, special ones included, in training and in service.
+    /// Maximal number of tokens of a text in training and in serving, special tokens included.
     pub max_length: usize,
-    /// Cost and accuracy of the speeds on texts that they were not fitted on, from the most expensive to the cheapest.
-    /// Empty for a model with a single speed, and for a [new](Self::new) model: assign the
+    /// Cost and accuracy of each speed, from the most expensive to the cheapest, on texts that were not used to fit the
+    /// speeds. Empty for a model with a single speed, and for a [new](Self::new) model: assign the
     /// [curve](crate::accelerate::Report::curve) of the acceleration.
     pub curve: Vec<SpeedPoint>,
-    /// The training data, where it is known.
+    /// Training data, if it is known.
     pub origin: Option<Origin>,
-    /// The risk bound of the model's speed, where it has one.
+    /// Risk bound of the model's speed, if it has one.
     pub promise: Option<KeptPromise>,
-    /// For a model of several labels, the probability at which each label applies; `None` for a half.
+    /// Probability at which each label applies, for a multi-label model; `None` for ½.
     pub thresholds: Option<LabelThresholds>,
     /// For a model of numbers with exits, the levels that its outputs stand for; see
     /// [`with_levels`](Self::with_levels).
@@ -46,9 +50,9 @@ pub struct TextModel {
 pub struct Origin {
     /// Name of the data set.
     pub data: String,
-    /// The number of rows that weights, exits and n-gram classifier were fitted on.
+    /// Number of rows that the weights, exits and n-gram classifier were fitted on.
     pub rows: usize,
-    /// SHA-256 checksum of the file of these rows.
+    /// SHA-256 checksum of the file with the training rows.
     pub sha256: String,
     /// Columns read from the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,23 +66,24 @@ pub struct Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptPromise {
-    /// True if it bounds the share of answers that differ from the full model's; otherwise it bounds the accuracy loss.
+    /// True if the bound limits the share of answers that differ from the full model's; otherwise it limits the loss of
+    /// accuracy.
     pub disagreement: bool,
-    /// The limit: .01 is one point.
+    /// Limit of the risk; .01 is one percentage point.
     pub most: f64,
-    /// The probability that it holds, over the draw of the calibration texts.
+    /// Probability that the bound holds, over the draw of the calibration texts.
     pub confidence: f64,
     /// Number of calibration texts.
     pub rows: usize,
-    /// Observed risk of the calibration texts.
+    /// Observed risk on the calibration texts.
     pub observed: f64,
-    /// The speed at which it holds.
+    /// Speed at which the bound holds.
     pub speed: f64,
 }
 
 impl KeptPromise {
-    /// The bound of a promise that calibration texts have shown, for [`TextModel::promise`]. `None` for a guarantee of
-    /// the mean, which has no confidence.
+    /// Converts a promise that was proven on calibration texts into the form of [`TextModel::promise`]. `None` for a
+    /// guarantee of the mean, which has no confidence.
     pub fn new(promise: Promise, shown: &Promised) -> Option<Self> {
         let Promised { rows, observed, threshold: speed, .. } = *shown;
         let Guarantee::Confidence(confidence) = promise.guarantee else { return None };
@@ -88,14 +93,14 @@ impl KeptPromise {
 }
 
 impl TextModel {
-    /// Builds a model that reads texts of at most `max_length` tokens, special ones included. Its curve is empty, and
-    /// its origin, promise and thresholds are `None`: assign these fields where they are known. The [module
+    /// Builds a model that reads texts of at most `max_length` tokens, special tokens included. The curve is
+    /// empty, and origin, promise and thresholds are `None`: assign the fields that are known. The [module
     /// `accelerate`](mod@crate::accelerate) has a program.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a number of labels that differs from the number of outputs, and for a length that is 0
-    /// or beyond the model's positions; [`Error::Transformer`] for two equal labels, and for a tokenizer with more
-    /// tokens than the model.
+    /// * [`Error::Argument`] if the number of labels differs from the number of outputs.
+    /// * [`Error::Argument`] if the length is 0 or beyond the model's positions.
+    /// * [`Error::Transformer`] if two labels are equal, or the tokenizer has more tokens than the model.
     pub fn new(
         model: impl Into<ServedModel>,
         tokenizer: TextTokenizer,
@@ -121,6 +126,7 @@ impl TextModel {
         Self::new(model, tokenizer, labels, max_length)
     }
 
+<<<<<<< HEAD
     /// Turns a model of several labels into one of a number: its outputs are the levels that the number lies above, and
     /// `quantity` is its name. The model has no thresholds then.
     ///
@@ -149,6 +155,9 @@ impl TextModel {
     }
 
     /// Rejects parts that do not fit together.
+=======
+    /// Rejects a model whose labels, tokenizer, length or other fields do not fit together.
+>>>>>>> prose-15
     pub(super) fn check(&self) -> Result<()> {
         let outputs = self.model.outputs();
         if let Some(levels) = &self.levels {
@@ -182,8 +191,8 @@ impl TextModel {
         Ok(())
     }
 
-    /// The most expensive speed that [costs at most](SpeedPoint::costs_at_most) a share of the full model's FLOPs; `None`
-    /// where all cost more, and where the [curve](Self::curve) is empty.
+    /// Most expensive speed that [costs at most](SpeedPoint::costs_at_most) a share of the full model's FLOPs. `None`
+    /// if every speed costs more, or the [curve](Self::curve) is empty.
     pub fn speed_within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
         self.curve.iter().find(|point| point.costs_at_most(flops_ratio)).copied()
     }

@@ -1,4 +1,4 @@
-//! An accelerated classifier: the classifier stays what it is, and every speed follows from the answers of the stages.
+//! Accelerated classifiers: the classifier does not change, and every speed follows from the answers of the stages.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn generator() -> ChaCha8Rng {
     rng(5)
 }
 
-/// The toy's classifier, accelerated on 300 texts and 120 others.
+/// Toy classifier, accelerated on 300 training texts and 120 held-out texts.
 fn accelerated(settings: &AccelerateSettings) -> Result<Accelerated> {
     accelerate(
         full_model(Pooling::Mean),
@@ -85,10 +85,10 @@ fn every_speed_is_arithmetic_on_the_answers_of_the_stages() -> Result<()> {
         let stages = Stages::of_model(&model, &test, 16)?;
         let mut seen = std::collections::BTreeSet::new();
         for speed in stages.thresholds(12) {
-            let (expected, found) = (stages.at(speed), evaluate(&model.with_speed(speed)?, &test, 16)?);
-            assert_eq!(found.labels, expected.labels, "at {speed}");
-            assert_eq!(found.flops, expected.flops, "at {speed}");
-            let depths: Vec<usize> = found.routes.iter().map(Route::exit).collect();
+            let (expected, actual) = (stages.at(speed), evaluate(&model.with_speed(speed)?, &test, 16)?);
+            assert_eq!(actual.labels, expected.labels, "at {speed}");
+            assert_eq!(actual.flops, expected.flops, "at {speed}");
+            let depths: Vec<usize> = actual.routes.iter().map(Route::exit).collect();
             let front = usize::from(model.front().is_some());
             let expected: Vec<usize> = expected.stages.iter().map(|stage| stage + 1 - front).collect();
             assert_eq!(depths, expected, "at {speed}");
@@ -107,10 +107,10 @@ fn batch_size_changes_no_answer_when_texts_exit_at_depth_0() -> Result<()> {
     for speed in Stages::of_model(&made.model, &test, 16)?.thresholds(4) {
         let model = made.model.with_speed(speed)?;
         let expected = model.predict_batch(&whole)?;
-        in_front = in_front.max(expected.iter().filter(|found| found.route.exit() == 0).count());
+        in_front = in_front.max(expected.iter().filter(|actual| actual.route.exit() == 0).count());
         for size in [1, 7, 64] {
-            let found = model.predict_all(&test.samples, size, &ForwardContext::inference())?;
-            assert_eq!(found.predictions, expected, "at {speed}, {size} together");
+            let actual = model.predict_all(&test.samples, size, &ForwardContext::inference())?;
+            assert_eq!(actual.predictions, expected, "at {speed}, {size} together");
         }
     }
     assert!((10..=90).contains(&in_front), "{in_front} of 90 leave in front");
@@ -156,8 +156,8 @@ fn few_texts_are_cross_fitted_and_predictions_may_be_targets() -> Result<()> {
     let made = accelerate(classifier, Texts::new(&unlabelled), &settings, &mut generator())?;
     assert_eq!((made.report.judged_on, made.report.side), (ScoredOn::CrossFit(150), None));
     assert_eq!(made.report.own_accuracy, 1.0, "agreement with itself");
-    let found = evaluate(&made.model, &unlabelled, 16)?.labels;
-    let same = found.iter().zip(&own).filter(|(found, own)| found == own).count();
+    let actual = evaluate(&made.model, &unlabelled, 16)?.labels;
+    let same = actual.iter().zip(&own).filter(|(actual, own)| actual == own).count();
     assert!(same > 130, "{same} of 150 as the classifier says");
 
     let soft = AccelerateSettings { targets: Targets::SoftLabels, ..AccelerateSettings::default() };
@@ -297,8 +297,8 @@ fn every_rule_is_arithmetic_on_the_answers_of_the_stages() -> Result<()> {
             let thresholds = stages.thresholds(8);
             assert!(thresholds.len() > 2, "{thresholds:?}");
             for speed in thresholds.into_iter().chain([0.3, 0.51, 7.0]) {
-                let (expected, found) = (stages.at(speed), evaluate(&model.with_speed(speed)?, &test, 16)?);
-                assert_eq!((found.labels, found.flops), (expected.labels, expected.flops), "{rule:?} at {speed}");
+                let (expected, actual) = (stages.at(speed), evaluate(&model.with_speed(speed)?, &test, 16)?);
+                assert_eq!((actual.labels, actual.flops), (expected.labels, expected.flops), "{rule:?} at {speed}");
             }
             assert_eq!(Stages::of_model(&model, &test, 16)?, stages);
             let mut exits = model.model().exit_log_probabilities(&test, 16)?;
@@ -396,14 +396,14 @@ fn a_promise_is_shown_on_texts_that_the_model_has_not_seen() -> Result<()> {
     let mut rows = 0..;
     fresh.samples.retain(|_| rows.next().is_some_and(|row| !known.contains(&row)));
 
-    let (kept, found) = promised(&fresh)?;
-    assert_eq!((kept.speed(), found.rows), (Some(found.threshold), fresh.len()));
-    assert!(found.threshold > 0.0 && found.observed <= found.bound && found.bound <= 0.2, "{found:?}");
+    let (kept, actual) = promised(&fresh)?;
+    assert_eq!((kept.speed(), actual.rows), (Some(actual.threshold), fresh.len()));
+    assert!(actual.threshold > 0.0 && actual.observed <= actual.bound && actual.bound <= 0.2, "{actual:?}");
     let own = evaluate(full_model(Pooling::Mean), &fresh, 16)?;
     let ours = evaluate(&kept, &fresh, 16)?;
-    assert_eq!(ours.flops, found.flops);
+    assert_eq!(ours.flops, actual.flops);
     let others = ours.labels.iter().zip(&own.labels).filter(|(ours, own)| ours != own).count();
-    assert!((others as f64 / fresh.len() as f64 - found.observed).abs() < 1e-12);
+    assert!((others as f64 / fresh.len() as f64 - actual.observed).abs() < 1e-12);
 
     // One of the model's own texts among the others.
     fresh.samples.insert(3, training.samples[9].clone());

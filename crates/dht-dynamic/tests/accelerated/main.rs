@@ -1,3 +1,3 @@
-//! Accelerated classifiers, and routers of a user's own.
+//! Accelerated classifiers, and custom routers.
 
 mod accelerated;

@@ -1,4 +1,4 @@
-//! Answers of a service.
+//! Answers of a service to its requests.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ fn exact(answer: &Answer) -> (String, String, u64, Vec<u32>) {
     (answer.label.to_string(), answer.route.to_string(), answer.flops, bits)
 }
 
-/// The answers to texts one at a time.
+/// Answers to texts, computed one text at a time.
 fn alone(service: &Service, texts: &[String], speed: Option<f64>) -> Result<Vec<Answer>> {
     let mut all = Vec::new();
     for text in texts {
@@ -121,7 +121,8 @@ fn a_text_that_leaves_in_front_waits_for_no_batch() -> Result<()> {
     Ok(())
 }
 
-/// A router that lists the texts at the n-gram exit, where none leaves, and panics at a text of one number of tokens.
+/// Router that records the texts at the n-gram exit, where no text leaves. It panics at a text with a specific number
+/// of tokens.
 #[derive(Debug, Clone, Default)]
 struct Listing {
     seen: Arc<Mutex<Vec<u64>>>,

@@ -11,7 +11,7 @@ use dht_toys::reviews::words;
 
 use super::toy::{accelerated, service, without_front};
 
-/// Every request that was taken has ended in one way, and nothing waits.
+/// Asserts that every accepted request has exactly one outcome, and that no request is waiting.
 fn assert_settled(metrics: &ServiceMetrics) {
     let ended = metrics.answered + metrics.failed + metrics.late + metrics.cancelled;
     assert_eq!(metrics.accepted, ended, "{metrics:?}");

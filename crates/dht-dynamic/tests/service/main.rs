@@ -1,4 +1,5 @@
-//! The service: the same answers alone and in company, to the bit; no request lost, none beyond the limits, none for nobody.
+//! Service: answers are bit-identical alone and in shared batches, no request is lost or exceeds the limits, and no
+//! request runs whose client has gone.
 
 mod answers;
 mod limits;

@@ -1,4 +1,4 @@
-//! Small models that have learned something: accelerated ones, with and without an exit before the first layer.
+//! Small trained models for the tests: accelerated classifiers with and without an exit before the first layer.
 
 use std::sync::OnceLock;
 
@@ -21,7 +21,7 @@ fn accelerated_engine(settings: &AccelerateSettings) -> Result<Engine> {
     Engine::new(made.model.with_speed(half)?, tokenizer, &reviews::labels())
 }
 
-/// An engine of an accelerated classifier whose texts all run layers: no front exit, a threshold.
+/// Engine of an accelerated classifier without an n-gram exit, with a threshold, so that all texts run layers.
 pub fn without_front() -> Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     let settings = AccelerateSettings { ngram: None, ..AccelerateSettings::default() };
@@ -29,13 +29,13 @@ pub fn without_front() -> Engine {
     ENGINE.get_or_init(|| engine().expect("an engine")).clone()
 }
 
-/// An engine of an accelerated classifier: a front exit, stacked exits, a threshold.
+/// Engine of an accelerated classifier with an n-gram exit, stacked exits and a threshold.
 pub fn accelerated() -> Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| accelerated_engine(&AccelerateSettings::default()).expect("an engine")).clone()
 }
 
-/// A service that runs what waits after `wait`, or as soon as `batch_tokens` wait.
+/// Service that runs the waiting texts after `wait`, or as soon as `batch_tokens` tokens wait.
 pub fn service(engine: Engine, batch_tokens: usize, wait: std::time::Duration) -> Result<Service> {
     Service::start(engine, ServiceSettings { batch_tokens, max_wait: wait, ..ServiceSettings::default() })
 }
