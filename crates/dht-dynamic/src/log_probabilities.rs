@@ -59,7 +59,7 @@ impl LogProbabilities {
     /// [`Error::Argument`] if the classifier is a regression; errors of the encoder, also if the batch size is 0.
     pub fn of_classifier(classifier: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let outputs = Outputs::new(classifier.task(), classifier.classifier().classes())?;
-        let (mut collector, ctx) = (Collected::new(outputs, data.len()), ForwardContext::inference());
+        let (mut collector, ctx) = (LogProbabilityRows::new(outputs, data.len()), ForwardContext::inference());
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let batch = data.batch(&rows)?;
             collector.set(&rows, outputs.of_logits(&classifier.logits(&batch, &ctx)?, &batch.sample_ids)?);
@@ -207,12 +207,12 @@ impl LogProbabilities {
 }
 
 /// Collects the log-probabilities of rows that are computed in any order.
-pub(crate) struct Collected {
+pub(crate) struct LogProbabilityRows {
     outputs: Outputs,
     values: Vec<f64>,
 }
 
-impl Collected {
+impl LogProbabilityRows {
     pub(crate) fn new(outputs: Outputs, rows: usize) -> Self {
         Self { outputs, values: vec![0.0; rows * outputs.width()] }
     }

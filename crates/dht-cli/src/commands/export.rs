@@ -44,7 +44,7 @@ pub fn export(arguments: &ExportArguments) -> Result<()> {
         }
     };
     let tokenizer = model.tokenizer.clone().with_model_max_length(model.max_length);
-    classifier.save(&arguments.out, Some(&tokenizer), &model.labels)?;
+    classifier.save(&arguments.out, Some(&tokenizer), &model.output_names())?;
     let pairs = model.origin.as_ref().is_some_and(|origin| origin.pair);
     let texts = if pairs { "pairs of texts (give the tokenizer both)" } else { "texts" };
     print_text(&format!(

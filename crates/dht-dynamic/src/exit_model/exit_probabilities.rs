@@ -4,7 +4,7 @@ use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, PackedBatch};
 
 use super::exit_model::ExitModel;
 use crate::error::Result;
-use crate::log_probabilities::{Collected, LogProbabilities};
+use crate::log_probabilities::{LogProbabilities, LogProbabilityRows};
 
 impl ExitModel {
     /// Computes the log-probabilities of every row at each exit, in one pass. The result has one table for each exit.
@@ -41,7 +41,7 @@ impl ExitModel {
     /// ```
     pub fn exit_log_probabilities(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<LogProbabilities>> {
         let outputs = self.outputs();
-        let mut all: Vec<_> = self.exits().iter().map(|_| Collected::new(outputs, data.len())).collect();
+        let mut all: Vec<_> = self.exits().iter().map(|_| LogProbabilityRows::new(outputs, data.len())).collect();
         let ctx = ForwardContext::inference();
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let batch = data.batch(&rows)?;
@@ -57,6 +57,6 @@ impl ExitModel {
                 of_exit.set(&rows, outputs.of_logits(&exit.logits(last, &ctx)?, &batch.sample_ids)?);
             }
         }
-        all.into_iter().map(Collected::table).collect()
+        all.into_iter().map(LogProbabilityRows::table).collect()
     }
 }

@@ -7,7 +7,7 @@ use super::step::{FitStep, WatchFit};
 use super::texts::FitTexts;
 use crate::error::{Error, Result};
 use crate::exit_model::ExitModel;
-use crate::log_probabilities::{Collected, LogProbabilities};
+use crate::log_probabilities::{LogProbabilities, LogProbabilityRows};
 use crate::logistic::Rows;
 use crate::outputs::Outputs;
 use crate::training::{FrozenStates, states_at_exits};
@@ -120,7 +120,7 @@ impl Pass<'_> {
         let width = model.encoder().block_shape().hidden;
         let mut exits =
             (0..fitted).map(|_| Rows::zeros(data.len(), width, self.in_file)).collect::<Result<Vec<_>>>()?;
-        let mut logs = Collected::new(model.outputs(), if is_classifier { data.len() } else { 0 });
+        let mut logs = LogProbabilityRows::new(model.outputs(), if is_classifier { data.len() } else { 0 });
         for rows in PackedBatch::longest_first(&data.lengths(), self.settings.batch_size)? {
             let batch = data.batch(&rows)?;
             let hidden = match &mut last {

@@ -10,7 +10,7 @@ use super::walk::{PassedExits, Walk};
 use crate::error::Result;
 use crate::exit::{ExitReads, FrontExit, Stacker};
 use crate::outputs::Outputs;
-use crate::prediction::{BatchPredictions, Collected, Prediction, in_pool, lengths_of, pack};
+use crate::prediction::{BatchPredictions, Prediction, PredictionRows, in_pool, lengths_of, pack};
 use crate::route::Route;
 use crate::router::{Decisions, ExitView, Mode};
 
@@ -29,7 +29,7 @@ impl Walk<'_> {
         let Some(front) = self.front else {
             return self.predict_rest(batch, vec![Passage::default(); batch.len()]);
         };
-        let mut collector = Collected::new(batch.len());
+        let mut collector = PredictionRows::new(batch.len());
         let (mut going, mut passages) = (Vec::new(), Vec::new());
         let (texts, deciding) = self.in_front(front, batch)?;
         collector.deciding += deciding;
@@ -73,9 +73,9 @@ impl Walk<'_> {
         let Some(front) = self.front else {
             return BatchPredictions::in_batches(samples, under_way, |batch| walk.predict(batch));
         };
-        let mut collector = Collected::new(samples.len());
+        let mut collector = PredictionRows::new(samples.len());
         let (mut rows, mut passages): (Vec<usize>, Vec<Passage>) = (Vec::new(), Vec::new());
-        let run = |rows: &[usize], passages: Vec<Passage>, collector: &mut Collected| -> Result<()> {
+        let run = |rows: &[usize], passages: Vec<Passage>, collector: &mut PredictionRows| -> Result<()> {
             collector.add(rows, walk.predict_rest(&pack(samples, rows)?, passages)?);
             Ok(())
         };

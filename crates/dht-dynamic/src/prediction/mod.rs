@@ -5,6 +5,6 @@ mod prediction;
 mod predictor;
 
 pub use prediction::{BatchPredictions, Prediction};
-pub(crate) use prediction::{Collected, lengths_of, pack};
+pub(crate) use prediction::{PredictionRows, lengths_of, pack};
 pub use predictor::Predictor;
 pub(crate) use predictor::in_pool;

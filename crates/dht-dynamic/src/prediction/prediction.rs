@@ -90,7 +90,7 @@ impl BatchPredictions {
         batch_size: usize,
         mut predict: impl FnMut(&PackedBatch) -> Result<Self>,
     ) -> Result<Self> {
-        let mut collector = Collected::new(samples.len());
+        let mut collector = PredictionRows::new(samples.len());
         for rows in PackedBatch::longest_first(&lengths_of(samples), batch_size)? {
             collector.add(&rows, predict(&pack(samples, &rows)?)?);
         }
@@ -99,12 +99,12 @@ impl BatchPredictions {
 }
 
 /// Collects predictions that arrive in any order, and returns them in the order of the samples.
-pub(crate) struct Collected {
+pub(crate) struct PredictionRows {
     pub(crate) predictions: Vec<Option<Prediction>>,
     pub(crate) deciding: Duration,
 }
 
-impl Collected {
+impl PredictionRows {
     pub(crate) fn new(samples: usize) -> Self {
         Self { predictions: vec![None; samples], deciding: Duration::ZERO }
     }

@@ -86,16 +86,12 @@ struct Description {
     promise: Option<KeptPromise>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     thresholds: Option<LabelThresholds>,
-<<<<<<< HEAD
     /// Levels of a number, and the name of its quantity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     levels: Option<NumberLevels>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quantity: Option<String>,
-    /// SHA-256 checksums by the path below `model`.
-=======
     /// SHA-256 checksums of the model's files, by path below `model`.
->>>>>>> prose-15
     files: BTreeMap<String, String>,
 }
 

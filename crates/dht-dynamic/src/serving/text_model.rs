@@ -21,11 +21,7 @@ pub struct TextModel {
     /// Tokenizer, which also defines the number of tokens beyond the maximal length that an n-gram exit reads
     /// ([`TextTokenizer::with_rest`]).
     pub tokenizer: TextTokenizer,
-<<<<<<< HEAD
     /// Names of the classes or labels, by index; for a model of numbers, the name of their quantity.
-=======
-    /// Names of the classes or labels, by index; for a regression model, the name of its quantity.
->>>>>>> prose-15
     pub labels: Vec<String>,
     /// Maximal number of tokens of a text in training and in serving, special tokens included.
     pub max_length: usize,
@@ -126,7 +122,6 @@ impl TextModel {
         Self::new(model, tokenizer, labels, max_length)
     }
 
-<<<<<<< HEAD
     /// Turns a model of several labels into one of a number: its outputs are the levels that the number lies above, and
     /// `quantity` is its name. The model has no thresholds then.
     ///
@@ -149,15 +144,12 @@ impl TextModel {
         self.levels.as_ref().map_or(Cow::Borrowed(texts), |levels| Cow::Owned(levels.encode(texts)))
     }
 
-    /// Names of the model's outputs, by index.
-    pub(super) fn output_names(&self) -> Vec<String> {
+    /// Names of the model's outputs, by index: the [labels](Self::labels), or those of the [levels](Self::levels).
+    pub fn output_names(&self) -> Vec<String> {
         self.levels.as_ref().map_or_else(|| self.labels.clone(), NumberLevels::labels)
     }
 
-    /// Rejects parts that do not fit together.
-=======
     /// Rejects a model whose labels, tokenizer, length or other fields do not fit together.
->>>>>>> prose-15
     pub(super) fn check(&self) -> Result<()> {
         let outputs = self.model.outputs();
         if let Some(levels) = &self.levels {
