@@ -1,4 +1,4 @@
-//! Arm ids, and sets of the arms available in a call.
+//! Arm ids, and sets of the arms that are available in a call of a policy.
 
 use std::fmt;
 

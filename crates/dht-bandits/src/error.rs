@@ -48,17 +48,17 @@ pub enum Error {
         position: usize,
         /// Rejected index.
         index: f64,
-        /// Number of indices in the space.
+        /// Number of indices in the feature space.
         size: usize,
     },
-    /// The indices of a sparse context do not ascend, or one occurs twice.
+    /// The indices of a sparse context do not ascend, or an index occurs twice.
     #[error("index {index} at position {position} follows {before}: sort the indices, and add values of one index")]
     SparseOrder {
         /// Position of the pair in the context.
         position: usize,
         /// Rejected index.
         index: u64,
-        /// Index of the pair before it.
+        /// Index of the pair before the rejected index.
         before: u64,
     },
     /// A policy needs a sparse context and received other numbers.
@@ -70,9 +70,9 @@ pub enum Error {
     /// A sparse context belongs to another feature space: its number of bits or the settings of its hasher differ.
     #[error("the context has {found}, this policy has {expected}: hash both with the same settings")]
     OtherFeatureSpace {
-        /// Space of the policy.
+        /// Feature space of the policy.
         expected: String,
-        /// Space of the context.
+        /// Feature space of the context.
         found: String,
     },
     /// Settings or a policy file cannot be parsed, or contradict each other.
@@ -161,7 +161,7 @@ pub enum Error {
         /// Number of features that each arm must have.
         width: usize,
     },
-    /// A context is combined with shared weights, without products of context and features.
+    /// A policy with shared weights received a context, but has no products of the context and the features of arms.
     #[error(
         "a context of length {context} cannot change which arm shared weights prefer: it adds the same to every score. Add \
          products of context and features (`TopK::with_interactions`, in settings `interactions`), or leave the context out"
@@ -170,7 +170,7 @@ pub enum Error {
         /// Length of the context.
         context: usize,
     },
-    /// The floor exceeds 1/K: not all K available arms can have this probability.
+    /// The floor, a minimum probability of each arm, exceeds 1/K: not all K available arms can have this probability.
     #[error("floor {} is above 1/{arms}: {arms} arms cannot all have it, lower it or offer fewer arms", Number(*floor))]
     Floor {
         /// Rejected floor.
@@ -231,7 +231,7 @@ pub enum Error {
         /// Largest accepted count.
         limit: u64,
     },
-    /// Feedback was given for a pinned arm, which takes none.
+    /// Feedback was given for a pinned arm of a slate. Pinned arms take no feedback.
     #[error("{arm} is pinned and takes no feedback")]
     PinnedArm {
         /// Id of the arm.
@@ -245,13 +245,13 @@ pub enum Error {
         /// Type of the state.
         found: String,
     },
-    /// The saved state has an older version and a binary format, in which fields may be at other positions.
+    /// The saved state has a binary format of an older version, in which fields may be at other positions.
     #[error(
         "saved state has format version {found}, expected {required}: in a binary format fields may have moved; save it \
          as JSON with the version that wrote it"
     )]
     OlderState {
-        /// Only version that is read from binary formats.
+        /// Only format version that is read from binary formats.
         required: u32,
         /// Version of the state.
         found: u32,
@@ -259,7 +259,7 @@ pub enum Error {
     /// The saved state was written by a newer version of this crate.
     #[error("saved state has format version {found}; versions up to {supported} can be read")]
     NewerState {
-        /// Newest version that can be read.
+        /// Newest format version that can be read.
         supported: u32,
         /// Version of the state.
         found: u32,
@@ -291,7 +291,7 @@ pub enum Error {
         what: &'static str,
         /// Index of the first pivot that fails.
         pivot: usize,
-        /// Value of that pivot.
+        /// Value of the first pivot that fails.
         value: f64,
     },
     /// Removing an observation would leave too few correct digits in a precision matrix.
@@ -301,7 +301,7 @@ pub enum Error {
     LostDigits {
         /// Name of the matrix.
         what: &'static str,
-        /// Index of the first pivot that would lose too much.
+        /// Index of the first pivot that would lose too many digits.
         pivot: usize,
         /// Fraction of the pivot that would remain.
         value: f64,
@@ -329,7 +329,8 @@ pub enum Error {
     LoggedRound {
         /// Round of the log.
         round: usize,
-        /// Name of the value; `weight` is the importance weight, target over propensity.
+        /// Name of the value; `weight` is the importance weight, the evaluated policy's probability of the logged
+        /// action divided by the propensity.
         what: &'static str,
         /// Logged value.
         value: f64,
@@ -347,7 +348,7 @@ pub enum Error {
         /// Sum of the importance weights.
         weights: f64,
     },
-    /// A policy gradient cannot be learned from this log, because its policy never explored.
+    /// A policy gradient cannot be learned from this log, because the logging policy never explored.
     #[error(
         "the logging policy never explored: each of the {rows} rows has the propensity 1, so that the log does not say what \
          another arm would have earned"
@@ -400,7 +401,7 @@ pub enum Error {
     /// The probabilities of the arms are not a distribution.
     #[error("the probabilities of {what} are not a distribution: {problem}")]
     NotADistribution {
-        /// Name of what has the probabilities.
+        /// Name of the object to which the probabilities belong.
         what: &'static str,
         /// Description of the problem.
         problem: String,

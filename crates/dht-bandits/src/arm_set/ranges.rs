@@ -13,7 +13,7 @@ pub(crate) struct ArmRanges {
 }
 
 impl ArmRanges {
-    /// Creates the set of numbers below `end` that are not in `arms`, which must ascend.
+    /// Creates the set of arm numbers below `end` that are not in `arms`. `arms` must ascend.
     pub(super) fn gaps(arms: impl Iterator<Item = ArmId>, end: u64) -> Self {
         let (mut ranges, mut next) = (Vec::new(), 0);
         for arm in arms.map(ArmId::number).chain([end]) {
@@ -61,7 +61,7 @@ impl ArmRanges {
         }
     }
 
-    /// Refuses ranges that are out of order or reach `end`.
+    /// Refuses ranges that are out of order, or that contain a number of `end` or more.
     pub(crate) fn check(&self, end: u64) -> Result<()> {
         let mut next = 0;
         for (index, &(first, last)) in self.ranges.iter().enumerate() {

@@ -65,7 +65,7 @@ impl ArmSet {
         self.by_slot.is_empty()
     }
 
-    /// Iterates over all arms, in the order of memory.
+    /// Iterates over all arms, in the order in which their learned states lie in memory.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = ArmId> + '_ {
         self.by_slot.iter().copied()
     }
@@ -133,7 +133,8 @@ impl ArmSet {
         }
     }
 
-    /// Removes an arm permanently. The arm of the last slot moves into the returned slot.
+    /// Removes an arm permanently, and returns the slot in memory of its learned state. The arm of the last slot moves
+    /// into this slot.
     pub(crate) fn remove(&mut self, arm: ArmId) -> Result<usize> {
         let slot = self.slot(arm)?;
         self.by_slot.swap_remove(slot);
@@ -166,7 +167,7 @@ impl ArmSet {
         (!self.is_empty()).then_some(Slots { arms: self.len(), words: &[] })
     }
 
-    /// Slots of the available arms. They are written to `space` unless all arms are available.
+    /// Slots in memory of the available arms. The slots are written to `space` unless all arms are available.
     ///
     /// # Errors
     /// Fails if an arm is unknown, if a requested arm was removed, or if no arm is available.

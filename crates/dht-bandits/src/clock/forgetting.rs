@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use crate::error::Result;
 use crate::validate::check_parameter;
 
-/// Smallest accepted decay. Below it, an `f64` retains nothing of the old evidence, and the inverse overflows sums.
+/// Smallest accepted decay. Below this decay, an `f64` retains nothing of the old evidence, and sums that are
+/// multiplied by the inverse of the decay overflow.
 const LEAST: f64 = 1e-100;
 
 /// Refuses a decay outside [1e-100, 1].

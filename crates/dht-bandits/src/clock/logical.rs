@@ -42,13 +42,13 @@ impl Clock {
         Ok(Self { version: add_counts("version", self.version, updates)?, ..self })
     }
 
-    /// Begins the next epoch. Only the equality of epochs matters, so that the count may wrap around.
+    /// Begins the next epoch. Epochs are only compared for equality, so that their count may wrap around.
     pub(crate) fn expire(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
     }
 }
 
-/// Refuses a decision that was not made in this epoch.
+/// Refuses a decision that was made in another epoch of the policy than `epoch`.
 pub(crate) fn check_epoch(made_in: u64, epoch: u64) -> Result<()> {
     match made_in.cmp(&epoch) {
         std::cmp::Ordering::Less => Err(Error::StaleDecision { made_in, epoch }),

@@ -9,8 +9,8 @@ use crate::arm::ArmId;
 pub struct Choice {
     /// Chosen arm.
     pub arm: ArmId,
-    /// Number of updates that the policy had before the choice. The difference to the policy's current version is the
-    /// number of updates since the choice, unless the policy was restored from an older save.
+    /// Number of updates that the policy had before the choice. The current version of the policy minus this number is
+    /// the number of updates since the choice, unless the policy was restored from an older save.
     pub version: u64,
     /// Value of the exploration rule for the chosen arm: mean + α·width for an upper confidence bound, a random draw
     /// for Thompson sampling.
@@ -27,8 +27,9 @@ pub struct Choice {
     /// epoch.
     #[serde(default)]
     pub epoch: u64,
-    /// Error of the propensity. It is 0 if the propensity is exact up to rounding, and a bound of 1e-9 if it is an
-    /// integral. If it is an estimate ([`SharedPropensity`](crate::policy::SharedPropensity)), it is a standard error.
+    /// Error of the propensity. The error is 0 if the propensity is exact up to rounding, and a bound of 1e-9 if the
+    /// propensity is an integral. If the propensity is an estimate
+    /// ([`SharedPropensity`](crate::policy::SharedPropensity)), the error is a standard error.
     #[serde(default)]
     pub propensity_error: f64,
 }
@@ -66,8 +67,8 @@ pub struct Decision {
     /// Choice of the policy.
     pub choice: Choice,
     /// Context of the request, followed by the features of the chosen arm if the policy uses them; empty for a policy
-    /// without contexts. The context is raw also for a [`Normalised`](crate::policy::Normalised) policy, which scales
-    /// it again when it learns.
+    /// without contexts. A [`Normalised`](crate::policy::Normalised) policy also stores the context without scaling,
+    /// and scales it when it learns.
     pub context: Vec<f64>,
 }
 

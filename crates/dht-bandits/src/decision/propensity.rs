@@ -14,9 +14,9 @@ pub struct Propensity {
     pub arm: ArmId,
     /// Probability of choosing the arm; in a slate, the probability of showing it.
     pub probability: f64,
-    /// Error of the probability: 0 if it is exact up to rounding, a bound of 1e-9 if it comes from quadrature, and a
-    /// standard error if one draw of shared weights scores all arms. The standard error is valid if features differ on
-    /// scales within 13 orders of magnitude, since smaller differences are lost in rounding.
+    /// Error of the probability: 0 if it is exact up to rounding, a bound of 1e-9 if the probability comes from
+    /// quadrature, and a standard error if one draw of shared weights scores all arms. The standard error is valid if
+    /// features differ on scales within 13 orders of magnitude, since smaller differences are lost in rounding.
     pub standard_error: f64,
 }
 

@@ -72,7 +72,7 @@ impl<'a> Featured<'a> {
         self.width
     }
 
-    /// Features of the arm at this position of the ids.
+    /// Features of the arm at this position of [`ids`](Self::ids).
     pub(crate) fn row(&self, position: usize) -> Option<&'a [f64]> {
         self.features.chunks_exact(self.width).nth(position)
     }
@@ -82,7 +82,7 @@ impl<'a> Featured<'a> {
         self.features
     }
 
-    /// Features of the arm at a position, which must be below the number of arms.
+    /// Features of the arm at a position of [`ids`](Self::ids). The position must be below the number of arms.
     pub(crate) fn at(&self, position: usize) -> &'a [f64] {
         &self.features[position * self.width..][..self.width]
     }

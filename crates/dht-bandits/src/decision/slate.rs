@@ -17,8 +17,8 @@ pub enum Feedback {
 }
 
 impl Feedback {
-    /// Feedback of the cascade model. A user examines `shown` arms in order and stops at the first click. The clicked
-    /// arm and the arms before it are observed; without a click, all arms are observed.
+    /// Feedback on a slate of `shown` arms by the cascade model. A user examines the arms in order and stops at the
+    /// first click. The clicked arm and the arms before it are observed; without a click, all arms are observed.
     ///
     /// ```
     /// use dht_bandits::policy::Feedback::{self, Observed, Unobserved};
@@ -130,15 +130,15 @@ impl Slate {
     }
 
     /// Sets the probability that each position is examined, in the order of [`choices`](Self::choices). Such
-    /// probabilities come from an eye-tracking study or from shuffled slates, for example. The slate stores them, also
-    /// in logs.
+    /// probabilities come from an eye-tracking study or from shuffled slates, for example. The slate stores these
+    /// probabilities, and logs of slates do, too.
     ///
     /// A click proves that a position was examined. Without a click, nobody knows whether it was. A reward of 0 then
     /// counts e(1 − p)/(1 − e·p) times: the probability that the position was examined although it was not clicked. e
     /// is the probability of examination, and p is the policy's expected reward (the E-step of a position-based click
     /// model). An item is therefore not penalised for a low position. `learn_slate` applies this weight for rewards
-    /// from 0 to 1. Rewards that a [`Normalised`](crate::policy::Normalised) policy scales, and those of its warm-up,
-    /// count fully.
+    /// from 0 to 1. Rewards that a [`Normalised`](crate::policy::Normalised) policy scales count fully, and so do the
+    /// rewards of its warm-up.
     ///
     /// ```
     /// use dht_bandits::{Policy, Ridge, Request, Ucb, policy::{Feedback, TopK}};
@@ -177,13 +177,13 @@ impl Slate {
             .map(move |(position, (choice, &feedback))| ArmFeedback::new(choice.arm, row(position), feedback))
     }
 
-    /// Inputs of the chosen arms' models, one row for each arm.
+    /// Inputs of the chosen arms' models (contexts, followed by features if arms have any), one row for each arm.
     #[cfg(feature = "log")]
     pub(crate) fn contexts(&self) -> &[f64] {
         &self.contexts
     }
 
-    /// Returns a copy without scratch memory.
+    /// Returns a copy of the slate without the scratch memory that `choose` reuses.
     #[cfg(feature = "log")]
     pub(crate) fn without_scratch(&self) -> Self {
         let Self { choices, pinned, contexts, version, epoch, examination, .. } = self;

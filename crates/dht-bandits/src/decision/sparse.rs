@@ -11,11 +11,12 @@ use crate::validate::{LARGEST, SPARSE, check_bounded, check_memory, check_parame
 /// Largest number of bits of an index.
 const MOST_BITS: u32 = 28;
 
-/// Number of values before the first pair of a sparse context: the mark, the feature space, and the number of pairs.
+/// Number of values before the first pair of a sparse context: the mark of a sparse context (the smallest `f64`), the
+/// feature space, and the number of pairs.
 const HEADER: usize = 3;
 
 /// Indices that a sparse context may have, 0 to 2^bits − 1, and their meaning. Hashers with different settings have
-/// different spaces. A policy of one space refuses contexts of another.
+/// different feature spaces. A policy for one feature space refuses contexts of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureSpace {
@@ -32,7 +33,7 @@ impl FeatureSpace {
         Self::with_fingerprint(bits, 0)
     }
 
-    /// Creates the space of a hasher from the fingerprint of its settings, which has 24 bits.
+    /// Creates the feature space of a hasher from the fingerprint of its settings, which has 24 bits.
     pub(crate) fn with_fingerprint(bits: u32, fingerprint: u32) -> Result<Self> {
         check_parameter("bits", f64::from(bits), (1..=MOST_BITS).contains(&bits), "from 1 to 28")?;
         Ok(Self { bits, fingerprint: fingerprint & 0x00ff_ffff })
@@ -79,9 +80,9 @@ impl fmt::Display for FeatureSpace {
 /// Sparse context: values by ascending index; all other values are zero.
 ///
 /// It becomes a [`Request`] by `into`. Decisions and logs store it among their numbers. The first number is the
-/// smallest `f64`, which no other context can have. The space, the number of pairs, and the pairs of index and value
-/// follow. Everything that stores, sends or evaluates decisions therefore also takes sparse contexts. A policy that
-/// needs every value refuses them.
+/// smallest `f64`, which no other context can have. The feature space, the number of pairs, and the pairs of index and
+/// value follow. Everything that stores, sends or evaluates decisions therefore also takes sparse contexts. A policy
+/// that needs every value refuses them.
 ///
 /// ```
 /// use dht_bandits::exploration::SquareCb;
@@ -158,7 +159,7 @@ impl SparseContext {
         Ok(Self { values: values.to_vec() })
     }
 
-    /// Space of the indices.
+    /// Feature space of the indices.
     pub fn space(&self) -> FeatureSpace {
         // Each constructor checks the code.
         FeatureSpace::from_code(self.values[1]).unwrap_or(FeatureSpace { bits: 1, fingerprint: 0 })
@@ -204,7 +205,7 @@ impl<'a> From<&'a SparseContext> for Request<'a> {
     }
 }
 
-/// Refuses numbers that are not a sparse context. Returns the space and the pairs of a sparse context.
+/// Refuses numbers that are not a sparse context. Returns the feature space and the pairs of a sparse context.
 ///
 /// # Errors
 /// Errors of [`SparseContext::from_values`].

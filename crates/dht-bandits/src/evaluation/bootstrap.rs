@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 /// Smallest number of resamples at any level.
 const LEAST_RESAMPLES: usize = 40;
 
-/// Estimate from sums over terms, with the influence function of a term. The influence is multiplied by the number of
-/// terms. For a mean it is the deviation of the term; for a ratio the delta method gives it.
+/// Estimate from sums over the rounds' terms, with the influence function of a term, times the number of terms. For a
+/// mean it is the deviation of the term; for a ratio the delta method gives it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Influence {
     offset: f64,
@@ -22,7 +22,8 @@ pub(super) struct Influence {
 }
 
 impl Influence {
-    /// Creates the influence from the means of the terms. A mean has scale 1 and value 0, and a ratio has centre 0.
+    /// Creates the influence function from the means of the rounds' terms. A mean has scale 1 and value 0, and a ratio
+    /// has centre 0.
     pub(super) fn new(offset: f64, numerator: f64, weight: f64, ratio: bool) -> Self {
         if ratio {
             Self { offset, centre: 0.0, value: numerator / weight, scale: weight }
@@ -43,7 +44,7 @@ impl Influence {
     }
 }
 
-/// Computes the influence function from the sums of the terms.
+/// Computes the influence function of an estimate from the sums of the rounds' terms.
 fn influence(terms: impl Iterator<Item = Term>, ratio: bool) -> Influence {
     let (mut offset, mut numerator, mut weight, mut rows) = (0.0, 0.0, 0.0, 0.0);
     for term in terms {
@@ -55,9 +56,9 @@ fn influence(terms: impl Iterator<Item = Term>, ratio: bool) -> Influence {
     Influence::new(offset / rows, numerator / rows, weight / rows, ratio)
 }
 
-/// Computes the BCa interval of an estimate from resampled terms (Efron 1987, "Better bootstrap confidence intervals").
-/// Its ends are quantiles of the resampled estimates, shifted for the bias of the median and for the skewness. A
-/// resample whose weights are all zero has no ratio and is left out.
+/// Computes the BCa (bias-corrected and accelerated) interval of an estimate from resampled terms (Efron 1987, "Better
+/// bootstrap confidence intervals"). Its ends are quantiles of the resampled estimates, shifted for the bias of the
+/// median and for the skewness. A resample whose weights are all zero has no ratio and is left out.
 pub(super) fn bootstrap<R: Rng + ?Sized>(
     terms: &[Term],
     ratio: bool,

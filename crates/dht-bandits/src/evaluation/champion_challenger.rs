@@ -20,12 +20,12 @@ use crate::validate::check_parameter;
 ///
 /// The champion acts, except in a [share](Self::with_share) of the requests, 0 by default. The propensity of a decision
 /// is that of the mixture of both policies. If the share is 0, the champion must be able to choose every arm that the
-/// challenger chooses. Otherwise the rewards say nothing of the challenger, and the decision is refused with
-/// [`Error::NoOverlap`]. For a champion that does not explore, use a share of .05 to .1.
+/// challenger chooses. Otherwise the rewards give no evidence of the challenger's value, and the decision is refused
+/// with [`Error::NoOverlap`]. For a champion that does not explore, use a share of .05 to .1.
 ///
-/// Both policies and the sequence are one saved state, for `policy::save_binary` or JSON. The sequence is meant for
-/// policies whose values do not change. If a policy still learns, its value is its mean over the rounds. A lower end
-/// above 0 then says that the challenger was better at some time.
+/// Both policies and the confidence sequence are one saved state, for `policy::save_binary` or JSON. The confidence
+/// sequence is meant for policies whose values do not change. If a policy still learns, its value is its mean over the
+/// rounds. A lower end of the interval above 0 then shows that the challenger was better at some time.
 ///
 /// ```
 /// use dht_bandits::evaluation::{ChampionChallenger, Verdict};
@@ -80,11 +80,11 @@ fn check_share(share: f64) -> Result<()> {
 pub struct PairedDecision {
     /// Decision of the policy that acted. Its propensity is that of the mixture of both policies.
     pub decision: Decision,
-    /// Choice of the challenger. It equals the choice of the decision if the challenger acted.
+    /// Choice of the challenger. If the challenger acted, this choice is that of the decision.
     pub challenger: Choice,
     /// Probability with which the challenger chooses the arm of the decision.
     pub target: f64,
-    /// Epochs of the champion and the challenger.
+    /// Epochs of the champion and the challenger at the time of the decision.
     epochs: (u64, u64),
 }
 
@@ -159,7 +159,7 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
         Ok(())
     }
 
-    /// Current policy, which acts in most requests.
+    /// Current policy, which acts in all requests except the share of the challenger.
     pub fn champion(&self) -> &A {
         &self.champion
     }
@@ -182,8 +182,8 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
         self.sequence.rounds()
     }
 
-    /// Verdict so far: [`Verdict::Deploy`] once the challenger's gain is above 0, [`Verdict::Reject`] once it is below
-    /// 0.
+    /// Verdict so far: [`Verdict::Deploy`] once the challenger's gain is above 0, [`Verdict::Reject`] once the gain is
+    /// below 0.
     pub fn verdict(&self) -> Verdict {
         let gain = self.gain();
         Verdict::new(*gain.start(), *gain.end())

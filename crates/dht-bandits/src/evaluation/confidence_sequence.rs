@@ -11,18 +11,17 @@ use crate::validate::{check_parameter, check_scalar};
 /// Largest fraction of its capital that a bet can lose.
 const LARGEST_BET: f64 = 0.5;
 
-/// Number of tested values between the ends of the range.
+/// Number of tested values between the smallest and the largest possible reward.
 const GRID: usize = 1000;
 
 /// Anytime-valid interval for the value of a policy, from the log of another policy. With probability 1 − α it covers
 /// the value after every round simultaneously, for any stopping rule, number of rounds and weights (Waudby-Smith, Wu,
 /// Ramdas, Karampatziakis & Mineiro 2022, "Anytime-valid off-policy inference for contextual bandits", theorem 1).
 ///
-/// The sequence bets against each value ν of a grid over the rewards' range, which is scaled to [0, 1]. The capital
-/// ∏_t (1 + λ_t(ν)(φ_t − ν)) with φ_t = V̂_t + w_t(r_t − q̂_t) ≥ −k is a supermartingale if the value is ν or less. By
-/// Ville's inequality, ν is ruled out once the capital reaches 2/α. The bet
-/// λ_t(ν) = min(√(2 ln(2/α)/(σ̂²_{t−1} t ln(1 + t))), ½/(k + ν)) depends only on earlier rounds. Betting on 1 − r gives
-/// the upper end.
+/// The sequence bets against each value ν of a grid over the rewards' range, which is scaled to [0, 1]. The capital ∏_t
+/// (1 + λ_t(ν)(φ_t − ν)) with the term φ_t = V̂_t + w_t(r_t − q̂_t) ≥ −k of round t is a supermartingale if the value
+/// is ν or less. By Ville's inequality, ν is ruled out once the capital reaches 2/α. The bet λ_t(ν) = min(√(2
+/// ln(2/α)/(σ̂²_{t−1} t ln(1 + t))), ½/(k + ν)) depends only on earlier rounds. Betting on 1 − r gives the upper end.
 ///
 /// Without a bound on the weights, the reward model is not used and k = 0. This is plain importance weighting, whose
 /// terms cannot be negative. With a bound, k is that bound. It must be known beforehand (such as K/ε for ε-greedy
@@ -60,7 +59,7 @@ pub struct ConfidenceSequence {
     rounds: u64,
 }
 
-/// Saved confidence sequence, which is checked when it is loaded.
+/// State of a confidence sequence in a file, which is checked when the file is loaded.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SavedSequence {
@@ -110,18 +109,18 @@ impl TryFrom<SavedSequence> for ConfidenceSequence {
 enum Subject {
     /// Value of the evaluated policy, by importance weighting.
     Value,
-    /// Value of the evaluated policy, by doubly robust terms with weights of at most this number.
+    /// Value of the evaluated policy, by doubly robust terms with importance weights of at most this number.
     Robust(f64),
     /// Value of the evaluated policy minus that of the logging policy.
     Gain,
 }
 
-/// Bets against the values of a grid. Values are excluded from the lower end upwards.
+/// Bets against the values of a grid of possible expected rewards. Values are excluded from the lower end upwards.
 #[derive(Debug, Clone)]
 struct Bets {
     threshold: f64,
-    /// `values` holds the grid, (g + 1)/GRID. `largest` holds the largest bet against each value, `capital` the
-    /// capital.
+    /// `values` holds the grid of possible expected rewards. `largest` holds the largest bet against each value, and
+    /// `capital` the capital that these bets have won.
     values: Vec<f64>,
     largest: Vec<f64>,
     capital: Vec<f64>,
@@ -172,7 +171,7 @@ impl Bets {
         SavedBets { capital, excluded, sum, squares, count }
     }
 
-    /// Restores the learned part from saved bets.
+    /// Restores the learned part of the bets (capital and excluded values) from a saved state.
     fn restored(self, index: usize, saved: SavedBets) -> Result<Self> {
         let SavedBets { capital, excluded, sum, squares, count } = saved;
         let fits = capital.len() == GRID && capital.iter().all(|capital| (0.0..=1e300).contains(capital));
@@ -202,9 +201,10 @@ impl ConfidenceSequence {
     /// Creates a sequence for the gain of the evaluated policy over the logging policy, for rewards in `range`. The two
     /// policies are compared in each round.
     ///
-    /// With rewards scaled to [0, 1], wr − r ≥ −1 and (1 − r)(w − 1) ≥ −1 have the gain and its negative as
-    /// expectations. Neither needs a bound on the weights. The bets are therefore those of [`new`](Self::new), on terms
-    /// that are shifted by 1 and halved. The grid has steps of .002 of the range.
+    /// With importance weights w and rewards r scaled to [0, 1], wr − r ≥ −1 and (1 − r)(w − 1) ≥ −1 have the gain and
+    /// its negative as expectations. Neither needs a bound on the weights. The bets are therefore those of
+    /// [`new`](Self::new), on terms that are shifted by 1 and halved. The tested gains have steps of .002 of the range
+    /// of rewards.
     ///
     /// With probability 1 − α the interval contains the gain after every round, if the logging policy does not learn.
     /// If it learns, its gain changes. A lower end above 0 then shows that the evaluated policy was better than the
@@ -216,7 +216,7 @@ impl ConfidenceSequence {
         Self::make(range, alpha, Subject::Gain)
     }
 
-    /// Creates a doubly robust sequence, which uses a reward model, for weights with a known bound.
+    /// Creates a doubly robust sequence, which uses a reward model, for importance weights with a known bound.
     ///
     /// # Errors
     /// * Errors of [`new`](Self::new).
@@ -243,7 +243,8 @@ impl ConfidenceSequence {
     /// * [`Error::NoPropensity`] if the round has no propensity.
     /// * Fails if the reward or the prediction is outside the range.
     /// * Fails if the propensity is outside (0, 1], or the target outside [0, 1].
-    /// * With a bound, fails if the weight is above it, or if the round has no prediction.
+    /// * If the sequence has a bound on the importance weights, fails if the weight is above the bound, or if the round
+    ///   has no prediction.
     /// * Fails if the round has a [drop probability](LoggedRound::drop_probability), because its weight is not bounded.
     pub fn push(&mut self, round: &LoggedRound) -> Result<RangeInclusive<f64>> {
         let position = usize::try_from(self.rounds).unwrap_or(usize::MAX);
