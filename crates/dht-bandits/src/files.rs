@@ -23,7 +23,7 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     written.map_err(|error| Error::file(path, &error))
 }
 
-/// Creates a file in the folder of another, under a name that no other save uses: overlapping saves to one path must
+/// Creates a file in the folder of `target`, under a name that no other save uses: overlapping saves to one path must
 /// not write to one file. Files of interrupted saves are not touched, since another process may be writing to them.
 ///
 /// # Errors

@@ -23,8 +23,8 @@ pub struct Prediction {
 pub struct LoggedRound {
     /// Reward of the logged arm.
     pub reward: f64,
-    /// Probability with which the logging policy chose that arm, in (0, 1]. `None` if it is unknown; then only the
-    /// direct method can be used.
+    /// Probability with which the logging policy chose that arm, in (0, 1]. `None` if it is unknown: only the direct
+    /// method can then use the round.
     pub propensity: Option<f64>,
     /// Probability with which the evaluated policy would choose that arm, in [0, 1].
     pub target: f64,
@@ -32,7 +32,7 @@ pub struct LoggedRound {
     #[serde(default)]
     pub prediction: Option<Prediction>,
     /// Probability that the evaluated policy gives to arms that the logging policy never chooses in this context. Only
-    /// the known part is counted; it is 0 if nothing is known.
+    /// the arms of which this is known are counted. The value is 0 if nothing is known.
     #[serde(default)]
     pub unsupported: f64,
     /// Probability p with which the log leaves out a round like this one
@@ -43,7 +43,8 @@ pub struct LoggedRound {
 }
 
 impl LoggedRound {
-    /// Creates a round without a reward model. It suffices for inverse propensity scoring, not for the direct method.
+    /// Creates a round without a reward model. Such a round suffices for inverse propensity scoring, not for the direct
+    /// method.
     pub fn new(reward: f64, propensity: impl Into<Option<f64>>, target: f64) -> Self {
         let propensity = propensity.into();
         Self { reward, propensity, target, prediction: None, unsupported: 0.0, drop_probability: 0.0 }
@@ -68,7 +69,8 @@ impl LoggedRound {
         1.0 / (1.0 - self.drop_probability)
     }
 
-    /// Importance weight π(a|x)/p; `None` without a propensity.
+    /// Importance weight π(a|x)/p: the evaluated policy's probability of the logged arm, divided by its propensity p.
+    /// `None` without a propensity.
     pub fn weight(&self) -> Option<f64> {
         self.propensity.map(|propensity| self.target / propensity)
     }
@@ -95,10 +97,10 @@ impl LoggedRound {
 ///
 /// A test such as `estimate.low > 0.0` is then false.
 ///
-/// The ends are value − T(±t)·standard error. t is the quantile of Student's distribution with ESS − 1 degrees of
-/// freedom. T(x) = (3/s)·(∛(1 + s·(x − s/6)) − 1) is Hall's correction for skewness (1992, "On the removal of skewness
-/// by transformation"). s is half of the skewness, since the whole correction covers too much with rare clicks.
-/// `docs/estimators.md` lists the coverage.
+/// The ends are value − T(±t)·standard error. t is the quantile of Student's distribution whose degrees of freedom are
+/// the effective samples minus 1. T(x) = (3/s)·(∛(1 + s·(x − s/6)) − 1) is Hall's correction for skewness (1992, "On
+/// the removal of skewness by transformation"). s is half of the skewness, since the whole correction covers too much
+/// with rare clicks. `docs/estimators.md` lists the coverage.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Estimate {
@@ -116,12 +118,12 @@ pub struct Estimate {
     /// Skewness of the estimate, Σd³/(Σd²)^1.5 of the rounds' deviations d. It is 0 for a normal distribution, and 0 if
     /// there are no deviations.
     pub skewness: f64,
-    /// Effective sample size (Σw)²/Σw²: the number of rounds of the evaluated policy itself that would be as
-    /// informative. An estimate with a small effective sample size is unreliable.
+    /// Effective sample size (Σw)²/Σw² of the importance weights w: the number of rounds of the evaluated policy itself
+    /// that would be as informative. An estimate with a small effective sample size is unreliable.
     pub effective_samples: f64,
     /// Number of logged rounds.
     pub rounds: usize,
-    /// Largest weight that the estimator uses.
+    /// Largest importance weight that the estimator uses.
     pub largest_weight: f64,
     /// Mean importance weight. Its expectation is 1 minus the fraction of the evaluated policy's choices that the
     /// logging policy never makes: a mean far below 1 indicates missing support. It is 0 for rounds without a
@@ -195,7 +197,7 @@ pub(super) const NORMAL_975: f64 = 1.959_963_984_540_054;
 /// overflow.
 const LARGEST_LOGGED: f64 = 1e50;
 
-/// Smallest sum of importance weights. Below it there is no overlap.
+/// Smallest sum of importance weights. Below it, the evaluated policy practically never takes a logged action.
 const LEAST_WEIGHTS: f64 = 1e-6;
 
 /// Refuses a round with a drop probability, for estimators that count each round once.
@@ -208,7 +210,7 @@ pub(super) fn check_counts_once(entry: &LoggedRound) -> Result<()> {
     )
 }
 
-/// Support that a log gives to an estimate.
+/// Support that a log gives to an estimate: effective sample size, and the size of the importance weights.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Support {
     pub(super) effective_samples: f64,
@@ -218,7 +220,7 @@ pub(super) struct Support {
 }
 
 impl Support {
-    /// Computes the support from the weights that the estimator uses.
+    /// Computes the support of an estimate from the importance weights that the estimator uses.
     pub(super) fn from_weights(weights: impl Iterator<Item = f64> + Clone) -> Self {
         let (mut sum, mut squares, mut largest, mut count) = (0.0, 0.0, 0.0f64, 0.0);
         for weight in weights {

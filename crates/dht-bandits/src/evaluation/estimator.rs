@@ -8,8 +8,9 @@ use super::estimate::{LoggedRound, Prediction};
 use crate::error::Result;
 use crate::validate::check_parameter;
 
-/// Off-policy estimator. w is the importance weight π(a|x)/p, and r is the reward. q̂ is the model's prediction for the
-/// logged arm, and V̂ = Σ_a π(a|x) q̂(x, a) is the model's value of the evaluated policy.
+/// Off-policy estimator. w is the importance weight π(a|x)/p: the evaluated policy's probability of the logged arm a in
+/// the context x, divided by its propensity p. r is the reward. q̂ is the model's prediction for the logged arm, and V̂
+/// = Σ_a π(a|x) q̂(x, a) is the model's value of the evaluated policy.
 ///
 /// | | name | formula | bias | variance | source |
 /// |---|---|---|---|---|---|
@@ -55,9 +56,9 @@ pub enum Estimator {
     DoublyRobust,
     /// Doubly robust estimator with self-normalised weights.
     SelfNormalisedDoublyRobust,
-    /// Doubly robust estimator where the weight is at most a threshold, and the model alone elsewhere.
+    /// Doubly robust estimator where the importance weight is at most a threshold, and the model alone elsewhere.
     SwitchDoublyRobust {
-        /// Largest weight τ that is used.
+        /// Threshold τ of the importance weight, above which the model alone is used.
         threshold: f64,
     },
     /// Doubly robust estimator with clipped weights.
@@ -72,8 +73,8 @@ pub enum Estimator {
     },
 }
 
-/// Contribution of one round to an estimate, times its row weight. The estimate is the mean offset plus the mean
-/// numerator. For ratios it is the mean offset plus Σ numerator/Σ weight.
+/// Contribution of one round to an estimate, times the number of times that the round counts. The estimate is the mean
+/// offset plus the mean numerator. For ratios it is the mean offset plus Σ numerator/Σ weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Term {
     pub(super) offset: f64,

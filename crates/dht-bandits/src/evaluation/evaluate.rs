@@ -33,8 +33,8 @@ pub struct EvaluationSettings {
     pub folds: usize,
     /// Level of each single interval, in (0, 1); .95 by default.
     pub level: f64,
-    /// Model that estimates the propensities that rows lack. By default it is `None`, and a log that has no propensities
-    /// is judged by the direct method alone. With and without this model, the result of such a log has a
+    /// Model that estimates the propensities that rows of the log lack. By default it is `None`, and a log that has no
+    /// propensities is judged by the direct method alone. In both cases, the result of such a log has a
     /// [warning](Evaluation::warnings).
     pub propensity_model: Option<PropensityModel>,
     /// Number of bootstrap resamples, at least 40 and 2/(1 − level). The default 0 computes no bootstrap intervals.
@@ -76,11 +76,11 @@ pub struct EvaluationRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// The interval of the gain is above 0: the policy earns more.
+    /// The interval of the gain is above 0: the policy earns more than the logging policy.
     Deploy,
-    /// The interval of the gain is below 0: the policy earns less.
+    /// The interval of the gain is below 0: the policy earns less than the logging policy.
     Reject,
-    /// The interval of the gain contains 0, or there is none.
+    /// The interval of the gain contains 0, or the gain has no interval.
     Undecided,
 }
 
@@ -110,7 +110,7 @@ impl std::fmt::Display for Verdict {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum EvaluationWarning {
-    /// No row has a propensity: only the direct method judges, and its error is unknown.
+    /// No row of the log has a propensity: only the direct method estimates values, and its error is unknown.
     NoPropensities,
     /// Some propensities are estimates. The standard errors of policies' values do not include the errors of
     /// propensities.
@@ -196,7 +196,7 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Adds the rows of one policy. Without propensities, that is only the row of the direct method.
+    /// Adds the rows of one policy. In a log without propensities, the direct method has the only row.
     fn add_target<R: Rng + ?Sized>(
         &mut self,
         target: &Target<'_>,
@@ -281,7 +281,7 @@ impl Evaluation {
     /// it](OutcomeModel::cross_fit_mrdr). Intervals are stated for IPS, SNIPS, DR and SNDR.
     ///
     /// A log without any propensity is judged by DM alone, or by estimated propensities
-    /// ([`propensity_model`](EvaluationSettings::propensity_model)). Both add a [warning](Self::warnings).
+    /// ([`propensity_model`](EvaluationSettings::propensity_model)). Both ways add a [warning](Self::warnings).
     ///
     /// Time grows with the number of rows times the number of arms, and less than linearly in the arms. In addition to
     /// the log, memory holds a few hundred bytes per row. Each target is asked for its probabilities row by row, once
@@ -358,7 +358,8 @@ impl Evaluation {
     /// a model. `None` if the table does not have the policy.
     ///
     /// The level is valid for one look at one policy, planned before the log. For repeated looks at a growing log use
-    /// [`anytime_verdict`](Self::anytime_verdict). For the best of k policies use the level 1 − (1 − level)/k.
+    /// [`anytime_verdict`](Self::anytime_verdict). For the best of k policies, set the table's level to 1 − (1 −
+    /// level)/k.
     pub fn verdict(&self, policy: &str) -> Option<Verdict> {
         let named = |name: &str| self.rows.iter().find(|row| row.policy == policy && row.estimator == name);
         let row = named("DR").or_else(|| named("SNIPS")).or_else(|| named("DM"))?;
@@ -366,8 +367,8 @@ impl Evaluation {
     }
 
     /// Verdict on a policy by the anytime-valid interval of its gain. It remains valid if it is computed again and
-    /// again on a growing log until it decides. `None` without a [reward range](EvaluationSettings::reward_range), or
-    /// if the table does not have the policy.
+    /// again on a growing log until the verdict is [`Verdict::Deploy`] or [`Verdict::Reject`]. `None` without a [reward
+    /// range](EvaluationSettings::reward_range), or if the table does not have the policy.
     pub fn anytime_verdict(&self, policy: &str) -> Option<Verdict> {
         let row = self.rows.iter().find(|row| row.policy == policy && row.gain_sequence.is_some())?;
         row.gain_sequence.as_ref().map(|interval| Verdict::new(*interval.start(), *interval.end()))

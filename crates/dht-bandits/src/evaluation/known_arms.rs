@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// * Errors of the policy.
-/// * Fails as for an unknown or removed arm if the request lists none of the policy's arms.
+/// * Fails if the request lists none of the policy's arms.
 pub(super) fn ask_of_known<T>(request: &Request<'_>, mut ask: impl FnMut(&Request<'_>) -> Result<T>) -> Result<T> {
     let outcome = ask(request);
     let (Err(Error::UnknownArm { .. } | Error::RemovedArm { .. }), Some(arms)) = (&outcome, request.ids()) else {

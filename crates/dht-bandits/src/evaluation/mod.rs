@@ -3,12 +3,14 @@
 //! * [`Evaluation::run`] evaluates several policies from a log of [`LoggedDecision`](crate::log::LoggedDecision)s and
 //!   returns one table with all estimators below.
 //! * [`OffPolicy`] computes the [`Estimator`]s over [`LoggedRound`]s, selects their parameters by SLOPE, and computes
-//!   bootstrap intervals. [`RunningEstimates`] computes the estimators that need one pass, in constant memory.
+//!   bootstrap intervals. [`RunningEstimates`] computes the estimators that need one pass over the log, in constant
+//!   memory.
 //! * [`OutcomeModel::cross_fit`] adds predictions of a model that was fitted on other rounds. The fit minimises the
 //!   squared error or the variance of the doubly robust estimate (MRDR).
 //! * [`ConfidenceSequence`] computes intervals that are valid at all times simultaneously, for any weights.
-//! * [`OffPolicy::from_slates`] and [`PseudoInverse`] estimate the value of slates; [`LoggedRound::from_slates`] creates the
-//!   input of the first from a log of [`LoggedSlate`](crate::log::LoggedSlate)s and a policy.
+//! * [`OffPolicy::from_slates`] and [`PseudoInverse`] estimate the value of slates; [`LoggedRound::from_slates`]
+//!   creates the input of `OffPolicy::from_slates` from a log of [`LoggedSlate`](crate::log::LoggedSlate)s and a
+//!   policy.
 //! * [`Replay::run`] runs a learning policy through a log, and returns its counterfactual learning curve.
 //!
 //! # Choice of interval
@@ -23,13 +25,14 @@
 //!
 //! [`Evaluation::verdict`] compares a policy with the logging policy by the paired interval of their difference
 //! ([`OffPolicy::gain`]); [`Evaluation::anytime_verdict`] does it while the log grows ([`ConfidenceSequence::gain`]).
-//! [`ChampionChallenger`] runs both in service until the sequence decides.
+//! [`ChampionChallenger`] runs two policies in service until a confidence sequence shows which is better.
 //!
 //! # What is not known
 //!
 //! A log without propensities is judged by the direct method, or by estimated propensities ([`PropensityModel`]). A
 //! policy must not have learned from the rows that judge it ([`Target::trained_on`], [`Target::cross_fitted`]). If
-//! either is in doubt, the result has a warning ([`Evaluation::warnings`]).
+//! propensities are missing or estimated, or if it is unknown from which rows a policy learned, the result has a
+//! warning ([`Evaluation::warnings`]).
 //!
 //! [`Estimate`] also has its support: effective sample size, largest and mean weight, and the fraction of choices that
 //! the log does not support.

@@ -41,17 +41,17 @@ pub struct OffPolicy<'a, T = LoggedRound> {
 pub(super) struct Totals {
     /// Sum of the importance weights.
     weights: f64,
-    /// Sum of the row weights.
+    /// Sum of the row weights: how often each round counts.
     row_weights: f64,
-    /// Sum of importance weight × row weight.
+    /// Sum over the rounds of the importance weight × the number of times that the round counts.
     weighted: f64,
-    /// Sum of unsupported × row weight.
+    /// Sum over the rounds of [`LoggedRound::unsupported`] × the number of times that the round counts.
     unsupported: f64,
     /// First round without a propensity, and first round without a prediction.
     without: (Option<usize>, Option<usize>),
 }
 
-/// Quantity that is estimated: the value of the evaluated policy, or its gain over the log.
+/// Quantity that is estimated: the value of the evaluated policy, or its gain over the logging policy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quantity {
     pub(super) estimator: Estimator,
@@ -68,7 +68,7 @@ struct Sums {
     largest: f64,
     row_weight: f64,
     row_squares: f64,
-    /// Sum of |offset| + |numerator|.
+    /// Sum of |offset| + |numerator| over the rounds' terms.
     size: f64,
 }
 
@@ -246,8 +246,9 @@ impl<'a> OffPolicy<'a> {
         bootstrap(&terms, estimator.is_ratio(), resamples, level, rng)
     }
 
-    /// Estimate of [`Estimator::Direct`]: the mean of the model's expectation. Its standard error reflects only the
-    /// spread of contexts, not the error of the model, and it has no interval.
+    /// Estimate of [`Estimator::Direct`]: the mean over the rounds of the reward that the model expects for the
+    /// evaluated policy. The standard error reflects only the spread of contexts, not the error of the model. The
+    /// estimate has no interval.
     ///
     /// # Errors
     /// [`Error::NoModel`] if a round has no prediction.

@@ -47,8 +47,9 @@ pub enum OutcomeModel {
         /// Prior precision λ.
         prior_precision: f64,
     },
-    /// One ridge regression for all arms, on the context followed by the arm's features. It suits short-lived arms with
-    /// few rows each. Products of context and features, if relevant, must be part of the features.
+    /// One ridge regression for all arms, on the context followed by the arm's features. A shared regression suits
+    /// short-lived arms with few rows each. Products of context and features, if relevant, must be part of the
+    /// features.
     SharedRidge {
         /// Prior precision λ.
         prior_precision: f64,
@@ -66,7 +67,7 @@ enum Regressions {
     Logistic(FullLaplaceBeliefs),
 }
 
-/// Maps arms to regressions.
+/// Regressions of the arms: one for each arm, or one for all.
 #[derive(Debug, Clone)]
 enum Slots {
     PerArm(BTreeMap<ArmId, usize>),
@@ -79,7 +80,7 @@ pub struct FittedOutcome {
     slots: Slots,
     regressions: Regressions,
     mean: f64,
-    /// Lengths of a context and of an arm's features. The second is 0 if each arm has its own regression.
+    /// Lengths of a context and of an arm's features. The length of features is 0 if each arm has its own regression.
     lengths: (usize, usize),
 }
 
@@ -227,8 +228,8 @@ impl FittedOutcome {
         }
     }
 
-    /// Predicted probability of a logistic regression, with its standard error by the delta method. It is ½ for an arm
-    /// without data.
+    /// Predicted probability of a logistic regression, with its standard error by the delta method. The probability is
+    /// ½ for an arm without data.
     pub(super) fn probability(&self, arm: ArmId, input: &[f64]) -> (f64, f64) {
         match (self.slot(arm), &self.regressions) {
             (Some(slot), Regressions::Logistic(logistic)) => {
@@ -291,9 +292,9 @@ impl OutcomeModel {
         CrossFit { model: self, folds, more_robust: false }.rounds(log, targets)
     }
 
-    /// Reduces learning from a log to regression (Dudík, Langford & Li 2011). Each logged row becomes one row for each
-    /// of the `arms` that could have been chosen. Its reward is estimated: q(x, a) + (r − q(x, a))/p for the logged
-    /// arm, and q(x, a) for the others.
+    /// Reduces learning from a log to regression (Dudík, Langford & Li 2011). Each logged row, with context x, reward r
+    /// and propensity p, becomes one row for each of the `arms` a that could have been chosen. With a reward model q,
+    /// the estimated reward of the new row is q(x, a) + (r − q(x, a))/p for the logged arm, and q(x, a) for the others.
     ///
     /// Any policy, or an [`Oracle`](crate::policy::Oracle) around a regression of the caller, learns the new rows by
     /// [`fit`](crate::policy::Policy::fit). Estimates may be outside the range of the rewards, so that the policy needs
@@ -329,9 +330,9 @@ impl OutcomeModel {
     /// Creates the rounds of a log with predictions of a model that minimises the variance of the doubly robust estimate
     /// (MRDR; Farajtabar, Chow & Ghavamzadeh 2018).
     ///
-    /// It is otherwise like [`cross_fit`](Self::cross_fit), whose model minimises the squared error. Row i has the weight
-    /// π²(1 − p)/p². This is the diagonal of the authors' quadratic form, and the whole form if the evaluated policy is
-    /// deterministic.
+    /// The function is otherwise like [`cross_fit`](Self::cross_fit), whose model minimises the squared error. A row
+    /// whose logged arm has the propensity p and the evaluated policy's probability π has the weight π²(1 − p)/p². This
+    /// is the diagonal of the authors' quadratic form, and the whole form if the evaluated policy is deterministic.
     ///
     /// # Errors
     /// * Errors of [`cross_fit`](Self::cross_fit).
@@ -429,8 +430,8 @@ fn check_targets(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Resul
     if got == expected { Ok(()) } else { Err(Error::Dimension { what: "targets", expected, got }) }
 }
 
-/// Smallest number of times that a uniform policy would choose an arm, so that an arm that was never chosen counts as
-/// unsupported. A uniform policy omits such an arm with a probability of at most e⁻³ = .05.
+/// Number of times that a uniform policy would have chosen an arm on average. From this number on, an arm that the log
+/// never chose counts as unsupported. A uniform policy omits such an arm with a probability of at most e⁻³ = .05.
 const EXPECTED_CHOICES: f64 = 3.0;
 
 /// Arms that were often available and never chosen, in ascending order.
@@ -450,8 +451,9 @@ impl LoggedRound {
     /// Creates the rounds of a log without predictions, for a policy whose probabilities in row i are `targets[i]`.
     ///
     /// An arm counts as unsupported if, according to the row, the logging policy gives it no probability or it was not
-    /// available. If the row has no such data, the arm counts as unsupported if the log never chose it, although a uniform
-    /// policy would have chosen it three times on average. For items with new ids in each row, support is unknown.
+    /// available. If the row holds no probabilities, an arm counts as unsupported if the log never chose it, although a
+    /// uniform policy would have chosen it three times on average. For items with new ids in each row, support is
+    /// unknown.
     ///
     /// # Errors
     /// * Fails if the number of targets differs from the number of rows.

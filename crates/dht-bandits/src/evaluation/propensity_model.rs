@@ -11,13 +11,13 @@ use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
 use crate::validate::check_parameter;
 
-/// Model of the logging policy, which estimates the probability of each arm in a context from the log's own choices. It
-/// is one logistic regression with an intercept for each arm. In each row, the probabilities of the available arms are
-/// divided by their sum.
+/// Model of the logging policy, which estimates the probability of each arm in a context from the log's own choices.
+/// The model is one logistic regression with an intercept for each arm. In each row, the probabilities of the available
+/// arms are divided by their sum.
 ///
 /// Off-policy estimates from these propensities are only as good as the model. They are useless if the logging policy
-/// chooses by information that the context does not hold, such as a person's judgement. The same is true if it always
-/// chooses the same arm in a context.
+/// chooses by information that the context does not hold, such as a person's judgement. The same is true if the logging
+/// policy always chooses the same arm in a context.
 ///
 /// ```
 /// use dht_bandits::ArmId;

@@ -8,8 +8,8 @@ use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::check_distribution;
 
-/// Pseudo-inverse Γ† of one context, which gives the weights of the pseudo-inverse estimator (Swaminathan et al. 2017,
-/// "Off-policy evaluation for slate recommendation").
+/// Pseudo-inverse Γ† of the matrix Γ of one context, which gives the weights of the pseudo-inverse estimator
+/// (Swaminathan et al. 2017, "Off-policy evaluation for slate recommendation").
 ///
 /// Let 1_s be the indicator of which arm is at which position of slate s. Let Γ = E_μ(1_s 1_sᵀ) under the logging
 /// policy μ, and q = E_π(1_s) under the evaluated policy π. The weight of the shown slate is qᵀΓ†1_s. The estimate is
@@ -47,11 +47,12 @@ pub struct PseudoInverse {
 /// Singular values below this count as zero, since rounding of probabilities causes them.
 const LEAST_SINGULAR_VALUE: f64 = 1e-10;
 
-/// Largest accepted distance of q from the span of the logging policy's slates.
+/// Largest accepted distance of the evaluated policy's vector q, as defined at [`PseudoInverse`], from the span of the
+/// logging policy's slates.
 const LARGEST_OUTSIDE: f64 = 1e-6;
 
 impl PseudoInverse {
-    /// Computes Γ† of a logging policy from its possible slates and their probabilities.
+    /// Computes the pseudo-inverse Γ† of a logging policy from its possible slates and their probabilities.
     ///
     /// # Errors
     /// * Fails if a slate is empty, or if slates have different lengths.
@@ -83,8 +84,8 @@ impl PseudoInverse {
         Ok(Self { positions, coordinates, gamma, inverse })
     }
 
-    /// Computes the weight qᵀΓ†1_s of the shown slate. `target` holds the possible slates of the evaluated policy with
-    /// their probabilities.
+    /// Computes the importance weight qᵀΓ†1_s of the shown slate s, as defined at [`PseudoInverse`]. `target` holds the
+    /// possible slates of the evaluated policy with their probabilities.
     ///
     /// # Errors
     /// * [`Error::NoOverlap`] if the evaluated policy shows an arm that the logging policy never shows at that

@@ -46,15 +46,15 @@ pub struct Replay {
 
 impl Replay {
     /// Runs a learning policy through a log by rejection sampling. The policy chooses in each logged context. If it
-    /// chooses the logged arm, the round is accepted with probability p_min/p, where p is the logged propensity. The
-    /// policy learns from accepted rounds.
+    /// chooses the logged arm, the round is accepted with probability p_min/p, where p is the logged propensity and
+    /// p_min a lower bound of all propensities. The policy learns from accepted rounds.
     ///
-    /// Accepted rounds are distributed as if the policy had run by itself. The curve is therefore unbiased at each accepted
-    /// round if contexts are independent of each other (Li et al. 2011 for uniform logs, where p_min/p = 1; Mandel, Liu,
-    /// Brunskill & Popović 2016). p_min is `least_propensity`, a lower bound of the logging policy's propensities, or the
-    /// smallest propensity in the log, which is slightly optimistic.
+    /// Accepted rounds are distributed as if the policy had run by itself. The curve is therefore unbiased at each
+    /// accepted round if contexts are independent of each other (Li et al. 2011 for uniform logs, where p_min/p = 1;
+    /// Mandel, Liu, Brunskill & Popović 2016). p_min is `least_propensity`, or else the smallest propensity in the log,
+    /// which is slightly optimistic.
     ///
-    /// A row with a [drop probability](LoggedDecision::drop_probability) represents 1/(1 − p) rows: its propensity is
+    /// A row with a [drop probability](LoggedDecision::drop_probability) d represents 1/(1 − d) rows: its propensity is
     /// divided by that number, here and in `least_propensity`.
     ///
     /// The policy never chooses a logged arm that it does not have: such a round is skipped and counted
@@ -149,7 +149,7 @@ impl Replay {
     }
 }
 
-/// Propensity of a row, divided by the number of times that the row counts.
+/// Propensity of a row, divided by the number of times that the row counts because of its drop probability.
 fn rate(round: usize, entry: &LoggedDecision) -> Result<f64> {
     let propensity = entry.propensity.ok_or(Error::NoPropensity { estimator: "replay", round })?;
     Ok(propensity / entry.row_weight())

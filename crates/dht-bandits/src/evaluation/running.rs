@@ -28,10 +28,11 @@ pub struct RunningEstimates {
     rounds: usize,
     largest_weight: f64,
     unsupported: f64,
-    /// Moments of the product w·r, and of the doubly robust terms.
+    /// Moments of the product w·r (importance weight times reward) and of the doubly robust terms.
     weighted: Moments,
     robust: Moments,
-    /// Moments of the rewards with weights w, whose mean is Σwr/Σw, and with weights w² and w³ for the delta method.
+    /// Moments of the rewards r with importance weights w, whose mean is Σwr/Σw, and with weights w² and w³ for the
+    /// delta method.
     rewards: Moments,
     spread: Moments,
     skew: Moments,
@@ -41,7 +42,7 @@ pub struct RunningEstimates {
 }
 
 /// Weighted mean, and sums of squared and cubed deviations (Welford 1962; with weights, West 1979; cubes, Pébay 2008).
-/// The recurrences do not subtract large sums, which would lose the digits of a small spread.
+/// The recurrences do not subtract large sums: a subtraction would lose the digits of a small spread.
 #[derive(Debug, Clone, Copy, Default)]
 struct Moments {
     /// Sum of the weights.

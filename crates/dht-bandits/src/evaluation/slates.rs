@@ -49,7 +49,7 @@ impl LoggedRound {
     }
 }
 
-/// Importance weight of a round. Slates without one were refused before.
+/// Importance weight of a round. Slates without importance weights were refused before.
 fn weight_of(entry: &LoggedRound) -> f64 {
     entry.weight().unwrap_or(0.0)
 }
@@ -59,8 +59,8 @@ fn weight_of(entry: &LoggedRound) -> f64 {
 ///
 /// The independent estimators assume that the positions of a slate are chosen and rewarded independently. They are
 /// biased if the reward at one position depends on the arm at another. In return, their weights do not multiply along
-/// the slate. Li et al. (2018, "Offline evaluation of ranking policies with click models") call them item-position
-/// estimators.
+/// the slate. Li et al. (2018, "Offline evaluation of ranking policies with click models") call such estimators
+/// item-position estimators.
 impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
     /// Checks a log of slates and creates its estimators.
     ///
@@ -93,10 +93,11 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
     }
 
     /// Pseudo-inverse estimate of the slates' total reward over positions (Swaminathan et al. 2017), for a logging
-    /// policy that chooses positions independently. The weight of a slate is then 1 + Σ_positions (w − 1). Unlike
-    /// [`independent`](Self::independent), it does not use the information at which position a reward was earned.
+    /// policy that chooses positions independently. The weight of a slate is then 1 + Σ_positions (w − 1), where w is
+    /// the importance weight of the arm at a position. Unlike [`independent`](Self::independent), it does not use the
+    /// information at which position a reward was earned.
     ///
-    /// It is unbiased under three conditions:
+    /// The estimate is unbiased under three conditions:
     ///
     /// * The total reward of a slate is a sum of effects. Each effect depends on the context, a position and the arm
     ///   there, and need not be observed.
@@ -122,7 +123,8 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
         Ok(Estimate { unsupported, ..Estimate::from_weights(&rounds, false)? })
     }
 
-    /// Computes the mean over slates of Σ_positions w·r.
+    /// Computes the mean over slates of Σ_positions w·r, where w is the importance weight and r the reward of the arm
+    /// at a position.
     ///
     /// # Errors
     /// [`Error::NoOverlap`] if all weights are zero.
@@ -133,10 +135,10 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
         estimate(value, self.rounds.iter().map(|slate| total(slate) - value), count, support)
     }
 
-    /// Computes Σwr/Σw over all positions of all slates, times the mean number of positions. The expected sum of the
-    /// weights in a slate must be the number of positions, as for entries of [`LoggedRound::from_slates`]. The weight
-    /// of a single position is not restricted. The estimate has a bias of O(1/n), and less variance than
-    /// [`independent`](Self::independent).
+    /// Computes Σwr/Σw with importance weights w and rewards r over all positions of all slates, times the mean number
+    /// of positions. The expected sum of the weights in a slate must be the number of positions, as for entries of
+    /// [`LoggedRound::from_slates`]. The weight of a single position is not restricted. The estimate has a bias of
+    /// O(1/n), and less variance than [`independent`](Self::independent).
     ///
     /// # Errors
     /// [`Error::NoOverlap`] if all weights are zero.
@@ -158,10 +160,10 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
         estimate(length * ratio, self.rounds.iter().map(deviation), self.rounds.len(), support)
     }
 
-    /// Computes the sum over positions of Σwr/Σw at that position, times the share of slates that have the position.
-    /// Shorter slates count only at the positions that they have. The standard error includes the sampling error of the
-    /// slates' lengths. The propensities must be those of an arm at its position, unlike those of
-    /// [`LoggedRound::from_slates`].
+    /// Computes the sum over positions of Σwr/Σw, with the importance weights w and rewards r at that position, times
+    /// the share of slates that have the position. Shorter slates count only at the positions that they have. The
+    /// standard error includes the sampling error of the slates' lengths. The propensities must be those of an arm at
+    /// its position, unlike those of [`LoggedRound::from_slates`].
     ///
     /// # Errors
     /// [`Error::NoOverlap`] if all weights of a position are zero.

@@ -16,9 +16,9 @@ type Probabilities<'a> = dyn Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
 
 /// Policy that is evaluated: its name, and its probability of each arm in a context.
 ///
-/// A policy must not have learned from the rows that judge it, since its value on them is too high.
-/// [`trained_on`](Self::trained_on) names the rows from which it learned; an evaluation on one of these rows is
-/// refused. [`cross_fitted`](Self::cross_fitted) learns and judges on one log.
+/// A policy must not have learned from the rows on which it is evaluated, since its estimated value on such rows is too
+/// high. [`trained_on`](Self::trained_on) names the rows from which it learned; an evaluation on one of these rows is
+/// refused. [`cross_fitted`](Self::cross_fitted) learns from and evaluates on different folds of one log.
 ///
 /// ```
 /// use dht_bandits::evaluation::Target;
@@ -35,7 +35,7 @@ pub struct Target<'a> {
     source: Source<'a>,
     /// Rows from which the policy learned, if known.
     trained_on: Option<&'a [LoggedDecision]>,
-    /// Number of rewards that it has learned.
+    /// Number of rewards that the policy has learned.
     updates: u64,
 }
 
@@ -72,9 +72,9 @@ impl<'a> Target<'a> {
         Self::new(format!("always {arm}"), move |_| Ok(vec![(arm, 1.0)]))
     }
 
-    /// Creates a target that learns from the log that judges it, fold by fold. Row i is in fold i mod `folds`. Its
-    /// probabilities are those of a copy of `policy` that has [learned](Policy::fit) the other folds. The estimate is
-    /// the value of a policy that learns from (`folds` − 1)/`folds` of the log.
+    /// Creates a target that learns, fold by fold, from the log on which it is evaluated. Row i is in fold i mod
+    /// `folds`. Its probabilities are those of a copy of `policy` that has [learned](Policy::fit) the other folds. The
+    /// estimate is the value of a policy that learns from (`folds` − 1)/`folds` of the log.
     ///
     /// # Errors
     /// * Fails if the policy has already learned, since it may know the log.
@@ -115,7 +115,8 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Prepares the target for a log, which a learner learns fold by fold. The result returns the probabilities by row.
+    /// Prepares the target for a log. A cross-fitted target learns the log fold by fold. The result returns the
+    /// target's probabilities in each row.
     pub(super) fn prepare(&self, log: &[LoggedDecision]) -> Result<Prepared<'_, 'a>> {
         match &self.source {
             Source::Function(function) => Ok(Prepared::Function(function)),
@@ -149,7 +150,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Target that is ready for the rows of one log.
+/// Target that is ready to return its probabilities in the rows of one log.
 pub(super) enum Prepared<'t, 'a> {
     Function(&'t Probabilities<'a>),
     Folds(Vec<Box<dyn Policy>>),

@@ -34,7 +34,7 @@ use crate::validate::{check_bounded, check_parameter};
 /// ```
 ///
 /// The hash is MurmurHash3 of 32 bits. The settings (bits, seed, n-grams, interactions, the constant) identify the
-/// [space](Self::space) of the contexts, and a policy refuses contexts of another space.
+/// [feature space](Self::space) of the contexts. A policy refuses contexts of another feature space.
 #[derive(Debug, Clone)]
 pub struct FeatureHasher {
     bits: u32,
@@ -67,7 +67,7 @@ struct Feature {
     value: f64,
     hash: u32,
     namespace: u32,
-    /// Number of the feature's name, if names are stored.
+    /// Number of the feature's name in the list of names, if names are stored.
     name: u32,
 }
 
@@ -394,8 +394,8 @@ impl FeatureHasher {
         SparseContext::from_sorted(self.space, pairs)
     }
 
-    /// Names of all features so far that have this index, the first one first. The list is empty without
-    /// [`with_names`](Self::with_names).
+    /// Names of all features so far that have this index, in the order in which they were added first. The list is
+    /// empty without [`with_names`](Self::with_names).
     pub fn names(&self, index: u32) -> &[String] {
         self.names.as_ref().and_then(|names| names.by_index.get(&index)).map_or(&[], Vec::as_slice)
     }

@@ -15,9 +15,10 @@ use crate::validate::{check_finite, check_length};
 ///
 /// x = (row, row_i·row_j for each pair of groups, i of the first and j of the second),  row = (context, features).
 ///
-/// A group paired with itself gives each product once, squares included. The expansion is dense: it adds Σ n_a·n_b
-/// values, and a full covariance has O(d²) entries. Scale columns to about 1 first, since products of large values
-/// dominate. A constant 1 among the context's columns gives the policy an intercept.
+/// A group paired with itself gives each product once, squares included. The expansion is dense: it adds n_a·n_b values
+/// for each pair of groups of n_a and n_b columns, and a full covariance has O(d²) entries. Scale columns to about 1
+/// first, since products of large values dominate. A constant 1 among the context's columns gives the policy an
+/// intercept.
 ///
 /// ```
 /// use dht_bandits::features::Interactions;
@@ -52,8 +53,8 @@ fn refused<T>(problem: String) -> Result<T> {
 }
 
 impl Interactions {
-    /// Creates the products of every value of a context with every feature of an arm. `context` and `features` are
-    /// their lengths.
+    /// Creates the products of every value of a context with every feature of an arm. `context` is the length of a
+    /// context, and `features` the number of features.
     ///
     /// # Errors
     /// Fails if a length is zero, or if an expanded row has more than 16,777,216 values.

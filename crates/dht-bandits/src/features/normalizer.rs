@@ -24,7 +24,7 @@ struct NormalizerOptions {
 }
 
 /// Largest standard deviation, as a fraction of the magnitude of the mean, that counts as zero. Rounding errors of a
-/// constant are a thousandth of it.
+/// constant dimension are a thousandth of this fraction.
 const RELATIVE_FLOOR: f64 = 1e-12;
 
 /// Normalises each dimension of a stream of contexts to mean 0 and variance 1: z = (x − μ)/σ.
@@ -129,7 +129,7 @@ impl Normalizer {
         self.mean.len()
     }
 
-    /// Number of observed contexts; with a decay, the sum of their weights.
+    /// Number of observed contexts. With a decay, this is the sum of the contexts' weights.
     pub fn weight(&self) -> f64 {
         self.weight
     }
@@ -139,7 +139,8 @@ impl Normalizer {
         &self.mean
     }
 
-    /// Running standard deviation of a dimension. It is 0 if it counts as zero, and `None` beyond the last dimension.
+    /// Running standard deviation of a dimension. The deviation is 0 if it is so small that it counts as zero. It is
+    /// `None` beyond the last dimension.
     pub fn deviation(&self, dimension: usize) -> Option<f64> {
         (dimension < self.dimension()).then(|| self.deviation_of(dimension))
     }
@@ -169,8 +170,8 @@ impl Normalizer {
         self.observe_by(context, |mean, gap, earlier, weight| (mean + gap / weight, gap * gap * (earlier / weight)))
     }
 
-    /// Adds a context to the variance about the current mean, which does not change. It suits a scaling whose mean a
-    /// policy has already learned with.
+    /// Adds a context to the variance about the current mean, which does not change. Use it for a scaling with whose
+    /// mean a policy has already learned.
     ///
     /// # Errors
     /// Errors of [`observe`](Self::observe).
@@ -179,8 +180,8 @@ impl Normalizer {
     }
 
     /// Adds a context to the statistics, unless they are frozen. `moved` returns the new mean and the square to add.
-    /// Its arguments are the old mean, the gap of the value to it, the weight of the earlier contexts and the weight of
-    /// all contexts.
+    /// Its arguments are the old mean, the value minus the old mean, the weight of the earlier contexts and the weight
+    /// of all contexts.
     #[inline]
     fn observe_by(&mut self, context: &[f64], moved: impl Fn(f64, f64, f64, f64) -> (f64, f64)) -> Result<()> {
         check_finite("context", context, self.dimension())?;
@@ -204,8 +205,8 @@ impl Normalizer {
         Ok(())
     }
 
-    /// Merges the statistics of another normalizer (Chan, Golub & LeVeque 1979, equation 2.1). The other may be frozen;
-    /// this has no effect. After an error the normalizer is unchanged.
+    /// Merges the statistics of another normalizer (Chan, Golub & LeVeque 1979, equation 2.1). Whether the other
+    /// normalizer is frozen has no effect. After an error the normalizer is unchanged.
     ///
     /// # Errors
     /// * Fails if the dimensions differ, or if `decay`, `floor` or `clip` differ (no clip counts as an infinite one).

@@ -36,7 +36,7 @@ struct PoolState {
     axes: Vec<(u32, u32)>,
 }
 
-/// Largest accepted exponent of an axis. A larger one is a typing error.
+/// Largest accepted exponent of an axis. A larger exponent is assumed to be a typing error.
 const LARGEST_EXPONENT: u32 = 20;
 
 impl PyramidPool {
@@ -98,7 +98,7 @@ impl PyramidPool {
         Ok(context)
     }
 
-    /// Appends the pooled context ([`pool`](Self::pool)) to `context`, which is unchanged after an error.
+    /// Appends the pooled context ([`pool`](Self::pool)) to `context`. After an error `context` is unchanged.
     ///
     /// # Errors
     /// Errors of [`pool`](Self::pool).

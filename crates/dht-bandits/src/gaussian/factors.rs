@@ -112,7 +112,7 @@ impl Factors {
         &mut self.arms[slot * self.layout.stride() + self.layout.start(panel) + row].0[lane]
     }
 
-    /// Diagonal entry D_j.
+    /// Diagonal entry D_j of an arm's factor U·D·Uᵀ.
     pub(super) fn diagonal(&self, slot: usize, coordinate: usize) -> f64 {
         let (panel, lane) = self.layout.locate(coordinate);
         self.at(slot, panel, self.layout.rows(panel), lane)
@@ -123,7 +123,7 @@ impl Factors {
         self.at_mut(slot, panel, self.layout.rows(panel), lane)
     }
 
-    /// Mean θ_j.
+    /// Posterior mean θ_j of an arm's weight.
     pub(super) fn mean(&self, slot: usize, coordinate: usize) -> f64 {
         let (panel, lane) = self.layout.locate(coordinate);
         self.at(slot, panel, self.layout.rows(panel) + 1, lane)
@@ -134,7 +134,7 @@ impl Factors {
         self.at_mut(slot, panel, self.layout.rows(panel) + 1, lane)
     }
 
-    /// Entry U[row, column] for row < column.
+    /// Entry U[row, column] of an arm's factor U·D·Uᵀ, for row < column.
     pub(super) fn upper(&self, slot: usize, row: usize, column: usize) -> f64 {
         let (panel, lane) = self.layout.locate(column);
         self.at(slot, panel, self.layout.row(row), lane)
@@ -188,7 +188,7 @@ impl Factors {
         }
     }
 
-    /// Projects an observation, f = Uᵀx, and returns its mean and variance. Stores f and v = D·f for
+    /// Projects an observation, f = Uᵀx, and returns the mean and variance of the arm's score. Stores f and v = D·f for
     /// [`rank_one_update`](Self::rank_one_update).
     pub(crate) fn project(&mut self, slot: usize, context: &[f64]) -> Moments {
         let layout = self.layout;
@@ -196,7 +196,8 @@ impl Factors {
         Arch::new().dispatch(Project { layout, block, context, f: &mut self.scratch.f, v: &mut self.scratch.v })
     }
 
-    /// Learns the last projected observation: P ← (P⁻¹ + weight·xx')⁻¹ and θ ← θ + step·Px, with the old P.
+    /// Learns the last projected observation: P ← (P⁻¹ + weight·xx')⁻¹ and θ ← θ + step·Px, where P is the covariance
+    /// before the update.
     ///
     /// A negative `weight` removes an observation. [`check_left`](Self::check_left) must have accepted it.
     pub(crate) fn rank_one_update(&mut self, slot: usize, weight: f64, step: f64) {
@@ -205,8 +206,8 @@ impl Factors {
         Arch::new().dispatch(RankOneUpdate { layout, block, scratch: &mut self.scratch, weight, step });
     }
 
-    /// Bierman's ratios α_j/α_{−1} of the last projected observation, one per coordinate, summed in the order of
-    /// [`rank_one_update`](Self::rank_one_update).
+    /// Ratios α_j/α_{−1} of Bierman's update for the last projected observation, one per coordinate, summed in the
+    /// order of [`rank_one_update`](Self::rank_one_update).
     fn pivots(&self, weight: f64) -> impl Iterator<Item = f64> + '_ {
         let (mut alpha, first) = (1.0 / weight, 1.0 / weight);
         let projected = self.scratch.f.iter().zip(&self.scratch.v).flat_map(|(f, v)| f.0.into_iter().zip(v.0));
@@ -246,7 +247,8 @@ impl Factors {
         largest.into_iter().fold(0.0, f64::max)
     }
 
-    /// Coordinate of Px, with P from before the last [`rank_one_update`](Self::rank_one_update).
+    /// Coordinate of Px, where x is the observation and P the covariance before the last
+    /// [`rank_one_update`](Self::rank_one_update).
     pub(crate) fn gain(&self, coordinate: usize) -> f64 {
         self.scratch.gain[coordinate + self.layout.pad]
     }
@@ -285,8 +287,8 @@ impl Factors {
         }
     }
 
-    /// Writes scale·√D·Uᵀx of one arm to `out`. These are the coefficients that the normals of [`draw`](Self::draw)
-    /// have in the score of a context.
+    /// Writes scale·√D·Uᵀx of one arm to `out`. They are the coefficients with which the standard normals of
+    /// [`draw`](Self::draw) enter the score of the context x.
     pub(crate) fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]) {
         for (column, value) in out.iter_mut().enumerate() {
             let above = context[..column].iter().enumerate().map(|(row, x)| self.upper(slot, row, column) * x);

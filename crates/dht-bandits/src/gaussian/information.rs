@@ -1,4 +1,5 @@
-//! Gaussians in information form, whose precision and moment are additive, and conversion from and to a factor.
+//! Gaussians in information form, whose precision and moment (precision × mean) are additive, and conversion from and
+//! to a factor.
 
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +67,8 @@ impl NaturalParameters {
 pub(crate) struct Information {
     pub(crate) gram: Vec<f64>,
     pub(crate) moment: Vec<f64>,
-    /// Upper bound of A's diagonal and of |b|. Because of it, most updates need not read A and b to check their range.
+    /// Upper bound of the precision A's diagonal and of the moment's values |b|. Because of this bound, most updates
+    /// need not read A and b to check their range.
     bound: f64,
 }
 
@@ -241,7 +243,7 @@ fn inverse_of(parts: &FactoredGaussian) -> Vec<f64> {
     inverse
 }
 
-/// Computes the dot product Σ left·right in eight independent sums.
+/// Computes the dot product of two vectors in eight independent sums.
 fn dot(left: &[f64], right: &[f64]) -> f64 {
     let (mut sums, ends) = ([0.0; 8], left.len() - left.len() % 8);
     for (left, right) in left.chunks_exact(8).zip(right.chunks_exact(8)) {

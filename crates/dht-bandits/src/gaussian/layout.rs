@@ -39,7 +39,7 @@ impl Lanes {
 /// Largest number of panels for which the rows of phantom columns are stored.
 pub(super) const WHOLE: usize = 2;
 
-/// Memory layout of one arm's block.
+/// Memory layout of the block that holds one arm's factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PanelLayout {
     pub(crate) dimension: usize,
@@ -144,7 +144,7 @@ pub(crate) fn splat<S: Simd, const N: usize>(simd: S, value: f64) -> Row<S, N> {
     [simd.splat_f64s(value); N]
 }
 
-/// Computes left/right.
+/// Computes left/right for each lane of two rows.
 #[inline(always)]
 pub(super) fn divide<S: Simd, const N: usize>(simd: S, mut left: Row<S, N>, right: Row<S, N>) -> Row<S, N> {
     for vector in 0..N {
@@ -153,7 +153,7 @@ pub(super) fn divide<S: Simd, const N: usize>(simd: S, mut left: Row<S, N>, righ
     left
 }
 
-/// Computes left·right + sum.
+/// Computes left·right + sum for each lane of three rows.
 #[inline(always)]
 pub(crate) fn multiply_add<S: Simd, const N: usize>(
     simd: S,

@@ -24,7 +24,7 @@ impl Score {
     }
 }
 
-/// Mean θ'x and the variance x'Px of one arm in one context.
+/// Mean θ'x and variance x'Px of one arm's expected reward in one context x.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Moments {
     pub(crate) mean: f64,

@@ -4,7 +4,7 @@ use super::factors::Factors;
 use crate::error::Result;
 use crate::validate::{check_factor, check_part};
 
-/// θ, D and U of one arm in plain order.
+/// Mean θ and factors D and U of one arm's covariance U·D·Uᵀ, in plain order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FactoredGaussian {
     pub(crate) mean: Vec<f64>,

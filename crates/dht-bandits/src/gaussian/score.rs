@@ -121,9 +121,9 @@ pub(super) struct ScoreBatch<'a> {
     pub(super) layout: PanelLayout,
     pub(super) arms: &'a [Lanes],
     pub(super) slots: Slots<'a>,
-    /// (contexts, d), row-major; at most [`ROUND`] rows.
+    /// Contexts, shape (contexts, d), row-major; at most [`ROUND`] rows.
     pub(super) contexts: &'a [f64],
-    /// (contexts, slots), row-major.
+    /// Scores, shape (contexts, slots), row-major.
     pub(super) scores: &'a mut [Score],
 }
 
@@ -226,7 +226,7 @@ fn project<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: Project<
 /// Values of a vector's first columns, after the phantom columns.
 pub(super) type First = [f64; WHOLE * LANES];
 
-/// Context that is aligned with the columns of the panels.
+/// Context that is aligned with the columns of a factor's panels.
 #[derive(Clone, Copy)]
 pub(super) struct Query<'a> {
     pub(super) layout: PanelLayout,
@@ -249,7 +249,7 @@ impl<'a> Query<'a> {
         Self { layout: PanelLayout::of::<PANELS>(layout), context, first }
     }
 
-    /// Eight coordinates, aligned with the panel's columns.
+    /// Eight coordinates of the context, aligned with the panel's columns.
     #[inline(always)]
     fn columns(&self, panel: usize) -> &[f64] {
         if panel < WHOLE {

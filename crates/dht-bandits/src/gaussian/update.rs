@@ -127,7 +127,7 @@ impl<S: Simd, const N: usize> Multipliers<S, N> {
     }
 }
 
-/// Updates eight columns of one row of U and returns the increment of that row's b.
+/// Updates eight columns of one row of U and returns the increment of that row's entry of the vector b.
 #[inline(always)]
 fn advance<S: Simd, const N: usize>(
     simd: S,

@@ -34,7 +34,7 @@ pub struct CsvRows<R> {
     path: PathBuf,
     arm: usize,
     reward: usize,
-    /// Position of the column; `None` for a log without propensities.
+    /// Position of the column `propensity`; `None` for a log without propensities.
     propensity: Option<usize>,
     features: Vec<(usize, String)>,
     known: Option<BTreeSet<ArmId>>,
@@ -43,7 +43,7 @@ pub struct CsvRows<R> {
     record: ByteRecord,
 }
 
-/// Hasher of the features. It also holds which columns are categories even if their values are numbers.
+/// Hasher of the features. It comes with the columns that are categories even if their values are numbers.
 #[derive(Debug)]
 struct Hashed {
     hasher: FeatureHasher,
@@ -321,9 +321,9 @@ fn refuse(path: &Path, error: &csv::Error) -> LogError {
 }
 
 impl LoggedDecision {
-    /// Writes rows as CSV, with all digits of each number and features named x0, x1 and so on. [`CsvRows`] reads them
-    /// back. The first row defines the number of features. Rows come from any iterator, one at a time, and the output
-    /// should be buffered. After an error, the rows before it have been written.
+    /// Writes rows as CSV, with all digits of each number and features named x0, x1 and so on. [`CsvRows`] reads such
+    /// rows. The first row defines the number of features. Rows come from any iterator, one at a time, and the output
+    /// should be buffered. After an error, the rows before the refused row have been written.
     ///
     /// # Errors
     /// * Fails if a row could not be read back, or has another number of features.

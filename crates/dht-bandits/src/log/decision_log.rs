@@ -46,19 +46,19 @@ pub struct LogSettings {
     /// MiB.
     pub rotate_bytes: u64,
     /// Wait for the disk after each written line, so that it also survives a power failure. This is slow. The entries
-    /// of new files, and of folders that the log creates, are then on the disk before their first line. Without it, a
-    /// line survives the process, but not a failure of the machine. Off by default.
+    /// of new files, and of folders that the log creates, are then on the disk before their first line. Without this
+    /// setting, a line survives the end of the process, but not a failure of the machine. Off by default.
     pub sync: bool,
-    /// Reward of a decision that got none within the horizon, for readers of decisions. An example is 0 for no click.
-    /// The default `None` leaves the decision out.
+    /// Reward of a decision that got no reward within the horizon, for readers of decisions. An example is 0 for no
+    /// click. The default `None` leaves the decision out.
     pub default_reward: Option<f64>,
     /// Treat a slate without feedback within the horizon as unobserved, for readers of slates. Nothing is learned from
     /// the slate, and its reward is 0. By default, such a slate is left out. Leaving slates out is right if feedback is
     /// lost at random. It biases a policy's value upwards if feedback is missing because nobody clicked.
     pub unobserved: bool,
-    /// Rule for several rewards of one decision; [`RewardRule::First`] by default. By the other rules a decision waits
-    /// for its horizon, or without a horizon for the end of the log. Writer and readers need the same rule. Slates take
-    /// one feedback.
+    /// Rule for several rewards of one decision; [`RewardRule::First`] by default. Under the other rules, a reader
+    /// joins a decision once its horizon has passed, or without a horizon at the end of the log. Writer and readers
+    /// need the same rule. Each slate takes feedback once.
     pub reward_rule: RewardRule,
 }
 
@@ -84,7 +84,8 @@ options!(LogSettings::new() {
 /// a separate one. A new file is created under the name `next.partial`, and never overwritten.
 ///
 /// Times are the caller's, in one unit, and finite. They may go backwards, as those of several threads do. The log's
-/// clock is its largest time. A reward is late if the clock, not its own time, is beyond the horizon.
+/// clock is its largest time. A reward is late if the clock, not the time of the reward, is beyond the horizon of its
+/// decision.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
@@ -113,9 +114,9 @@ options!(LogSettings::new() {
 ///
 /// The log contains what a policy has learned since it was last saved. [`Checkpoint`](crate::policy::Checkpoint) saves
 /// the policy with the log's [`position`](Self::position) as one file, and learns the rewards after that position. Log
-/// each reward before it is learned, and save when both are done. Anything learned without a reward in the log, such as
-/// 0 for no click, cannot be recovered: log it as a reward. If the machine itself may fail, set `sync`. Otherwise the
-/// policy's file may survive although lines of the log are lost.
+/// each reward before the policy learns it, and save after the policy has learned it. Anything learned without a reward
+/// in the log, such as 0 for no click, cannot be recovered: log it as a reward. If the machine itself may fail, set
+/// `sync`. Otherwise the policy's file may survive although lines of the log are lost.
 #[derive(Debug)]
 pub struct DecisionLog {
     settings: LogSettings,
@@ -248,7 +249,7 @@ impl DecisionLog {
         self.files.position()
     }
 
-    /// Digest of the last bytes before the position, which distinguishes this log from others.
+    /// Digest of the last bytes before the [position](Self::position), which distinguishes this log from others.
     pub(crate) fn tail_digest(&self) -> u64 {
         self.files.tail_digest()
     }
@@ -258,9 +259,10 @@ impl DecisionLog {
         self.next_id
     }
 
-    /// Writes a decision, with the policy's probability of each arm if known, and returns its id. The propensity is
-    /// that of the decision, or else that of the probabilities. A decision without either is also written. Policies can
-    /// learn from it, but only the direct method can evaluate with it. After an error the log is unchanged.
+    /// Writes a decision, with the policy's probability of each arm if known, and returns the id of the decision. The
+    /// written propensity is that of the decision, or else the probability of its arm. A decision without both is also
+    /// written. Policies can learn from such a decision, but only the direct method can evaluate with it. After an
+    /// error the log is unchanged.
     ///
     /// # Errors
     /// * Fails if the propensity is outside (0, 1], or if the probabilities are not a distribution.
@@ -327,7 +329,8 @@ impl DecisionLog {
     ///
     /// # Errors
     /// * [`LogError::Reward`] if the log does not hold the decision, or no longer holds it.
-    /// * [`LogError::Reward`] if it already has its reward and the [rule](LogSettings::reward_rule) allows only one.
+    /// * [`LogError::Reward`] if the decision already has its reward and the [rule](LogSettings::reward_rule) allows
+    ///   only one.
     /// * [`LogError::Reward`] if the horizon has passed, or if the id belongs to a slate.
     /// * Fails if a value is not finite, or if the line cannot be written.
     pub fn reward(&mut self, id: u64, reward: f64, time: f64) -> Result<(), LogError> {

@@ -65,7 +65,7 @@ struct Event {
 ///
 /// * rewards without an event (`RewardValue`; [`dangling_rewards`](Self::dangling_rewards));
 /// * events whose action was never shown (`_skipLearn` or `_deferred`; [`skipped`](Self::skipped));
-/// * events whose `EventId` an earlier row had, since queues deliver some twice ([`repeated`](Self::repeated));
+/// * events whose `EventId` an earlier row had, since queues deliver some events twice ([`repeated`](Self::repeated));
 /// * a last line that was cut off ([`torn`](Self::torn)).
 ///
 /// Events of several slots (`_outcomes`, `_slots`: `--ccb_explore_adf` and `--slates`) and events of continuous actions
@@ -146,7 +146,8 @@ impl<R: BufRead> DsjsonRows<R> {
         self
     }
 
-    /// Sets the column with the arm number of an action (an entry of `_multi`). Without it, the first action is arm 0.
+    /// Sets the column with the arm number of an action (an entry of `_multi`). Without such a column, the first action
+    /// is arm 0, the second arm 1, and so on.
     #[must_use]
     pub fn with_arm(mut self, column: impl Into<String>) -> Self {
         self.columns.arm = Some(column.into());
@@ -399,11 +400,11 @@ fn hash_of(id: &str) -> u128 {
 }
 
 impl LoggedDecision {
-    /// Writes a row as one line of dsjson. [`DsjsonRows`] reads it back with the context column `/x`, the action column
-    /// `/f` and the arm column `/i/id`. The context is the list `x` of the shared features. Each arm has its number as
-    /// a feature, and the list `f` of its features if it has some. Arms without an entry in the probabilities are
-    /// written with 0. With an estimated propensity, the probabilities need not sum to 1, and only that of the chosen
-    /// arm is written.
+    /// Writes a row as one line of dsjson. [`DsjsonRows`] reads the row back with the context column `/x`, the action
+    /// column `/f` and the arm column `/i/id`. The context is the list `x` of the shared features. Each arm has its
+    /// number as a feature, and the list `f` of its features if it has some. Arms without an entry in the probabilities
+    /// are written with 0. If the propensity is an estimate, the probabilities need not sum to 1, and only that of the
+    /// chosen arm is written.
     ///
     /// # Errors
     /// * Fails if the row has no propensity or no available arms, or if the chosen arm is not available.

@@ -7,8 +7,8 @@ use crate::decision::{Choice, check_sparse};
 use crate::error::{Error, Number};
 use crate::validate::SPARSE;
 
-/// Error of a refused line, reward or file. A writer that returned it is unchanged. A reader is unchanged or continues
-/// at the next line.
+/// Error of a refused line, reward or file. A writer that returned the error is unchanged. A reader is unchanged or
+/// continues at the next line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
@@ -44,7 +44,7 @@ pub enum LogError {
         /// Description of the problem.
         problem: LogProblem,
     },
-    /// A file is missing between existing files: its content is lost.
+    /// A file of the log is missing between existing files: its content is lost.
     #[error("{path} is missing: the log continues with {next}")]
     MissingFile {
         /// Path of the missing file. Files after it may be missing as well.
@@ -130,7 +130,7 @@ pub enum LogProblem {
     /// The file is a folder, a device or a pipe, or a symbolic link to one.
     #[error("this is not a regular file, and a log has only regular files")]
     NotRegular,
-    /// The file exists where the log would create its next file.
+    /// The name of the log's next file is already in use.
     #[error("the log cannot create this file, which exists already and was not written by the log: move it elsewhere")]
     Exists,
     /// The file has the last possible number.
@@ -142,7 +142,7 @@ pub enum LogProblem {
         "the file has {length} bytes, the policy was saved at byte {byte}: it belongs to another log, or lines were lost"
     )]
     EndsBefore {
-        /// Length of the file; 0 for a missing one.
+        /// Length of the file; 0 if the file is missing.
         length: u64,
         /// Position in the file at which the policy was saved.
         byte: u64,
@@ -169,7 +169,8 @@ pub enum LogProblem {
     /// The decision already has its reward, or the slate its feedback.
     #[error("it has its reward or feedback already")]
     Twice,
-    /// The horizon has passed: the decision was joined with the default, or already has its reward.
+    /// The horizon of the decision has passed: the decision was joined with the default reward, or already has its
+    /// reward.
     #[error("the horizon has passed")]
     Late,
     /// The file that held the decision or slate was deleted.
@@ -192,7 +193,7 @@ pub enum LogProblem {
 }
 
 impl LogProblem {
-    /// Converts the error of a row that was checked by itself.
+    /// Converts the error of a row that was checked alone, without the other rows of its log.
     pub(super) fn of_row(error: Error) -> Self {
         let text = if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
         Self::Malformed(text)

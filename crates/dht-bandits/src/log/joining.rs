@@ -21,10 +21,11 @@ pub struct LogCounts {
     pub rewarded: u64,
     /// Decisions or slates that got the default answer.
     pub defaulted: u64,
-    /// Decisions or slates whose horizon passed without an answer or a default. There is no default if the answer may
-    /// have been among lines that could not be read.
+    /// Decisions or slates whose horizon passed without an answer or a default. The default is not used if the answer
+    /// may have been among lines that could not be read.
     pub unrewarded: u64,
-    /// Decisions or slates that had no answer at the end of the log, with time left: their answers may still come.
+    /// Decisions or slates without an answer whose horizon had not passed at the end of the log: their answers may
+    /// still come.
     pub waiting: u64,
     /// Refused lines, except those counted in [`other`](Self::other).
     pub refused: u64,
@@ -52,10 +53,10 @@ pub(super) trait Joinable: Debug + Send + Sync {
     /// Classifies a record for this reader.
     fn classify(record: Record) -> ReaderRecord<Self::Subject, Self::Answer>;
 
-    /// Refuses an answer that does not fit the record.
+    /// Refuses an answer that does not fit its decision or slate.
     fn check(made: &Self::Subject, answer: &Self::Answer) -> Result<(), LogProblem>;
 
-    /// Default answer of a record that got none.
+    /// Default answer of a record that got no answer.
     fn default(&self, made: &Self::Subject) -> Option<Self::Answer>;
 
     /// Returns whether the first answer is final, so that its record waits no longer.
@@ -96,7 +97,8 @@ pub(super) enum ReaderRecord<M, A> {
     Subject(u64, f64, M),
     Answer(u64, f64, A),
     Segment(SegmentRecord),
-    /// Record that belongs to the other reader and waits for an answer, with the error to report.
+    /// Record that another type of reader joins and that waits for an answer: its id, its time, and the error to
+    /// report.
     OtherSubject(u64, f64, LogProblem),
     OtherAnswer(f64),
 }
@@ -122,9 +124,9 @@ pub(super) struct Joining<K: Joinable> {
     next_segment: Option<u64>,
     /// Ids of decisions and slates in missing files.
     missing: Vec<Range<u64>>,
-    /// `true` after lines that were not read, until the next id is known.
+    /// `true` after lines that could not be read, until a line states the next id.
     after_gap: bool,
-    /// Open file, whose number is `file`.
+    /// Lines of the open file, whose number is `file`.
     lines: Option<Lines<BufReader<File>>>,
     file: u64,
     waiting: VecDeque<Waiting<K::Subject, K::Answer>>,
@@ -222,7 +224,7 @@ impl<K: Joinable> Joining<K> {
         self.waiting.iter_mut().for_each(|waiting| waiting.answer_lost = true);
     }
 
-    /// Processes the record at this position.
+    /// Processes the record at this position (number of the file, and byte in it).
     fn take(&mut self, record: ReaderRecord<K::Subject, K::Answer>, position: (u64, u64)) -> Result<(), LogProblem> {
         match record {
             ReaderRecord::Segment(record) => {
@@ -253,7 +255,7 @@ impl<K: Joinable> Joining<K> {
         self.missing.last().map_or(read, |missing| missing.end.max(read))
     }
 
-    /// Ends a gap with the next known id. The ids in between were in missing files.
+    /// Ends a gap of missing lines with the next known id. The ids in between were in missing files.
     fn end_gap(&mut self, begins: u64) {
         if std::mem::take(&mut self.after_gap) && self.next_id() < begins {
             self.missing.push(self.next_id()..begins);
