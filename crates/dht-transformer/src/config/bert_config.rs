@@ -35,9 +35,9 @@ pub struct BertConfig {
     pub vocab_size: usize,
     /// Width d of the hidden states.
     pub hidden_size: usize,
-    /// Number of blocks.
+    /// Number of layers.
     pub num_hidden_layers: usize,
-    /// Number of attention heads of each block; it divides `hidden_size`.
+    /// Number of attention heads of each layer; it divides `hidden_size`.
     pub num_attention_heads: usize,
     /// Width of the feed-forward's hidden layer.
     pub intermediate_size: usize,

@@ -39,7 +39,7 @@ pub struct PackedBatch {
     /// Row of each sample in its data set.
     pub sample_ids: Vec<u64>,
     /// Truncated tokens and unknown words of each sample, if the tokenizer [stored them](super::Encoding::rest). Empty
-    /// if no sample has any.
+    /// if no sample has such tokens or words.
     pub rest: Vec<UnreadTokens>,
 }
 

@@ -150,7 +150,7 @@ impl EncodedDataset {
         Ok(self.with_samples(rows.into_iter().map(row).collect::<Result<_>>()?))
     }
 
-    /// Draws `rows` random rows, or all if there are fewer. They keep the order of the data set.
+    /// Draws `rows` random rows, or all if there are fewer. The drawn rows keep the order of the data set.
     pub fn sample<R: Rng + ?Sized>(&self, rows: usize, rng: &mut R) -> Self {
         let mut drawn: Vec<usize> = (0..self.len()).collect();
         if rows < self.len() {

@@ -23,7 +23,7 @@ use crate::flops::BlockShape;
 use crate::pretrained::PretrainedWeights;
 use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGroup};
 
-/// Encoder of the BERT family on packed rows, which runs any layers and heads for any samples.
+/// Encoder of the BERT family on packed rows (tokens without padding), which runs any layers and heads for any samples.
 ///
 /// ```text
 /// h₀ = dropout(LayerNorm(word + position + type))
@@ -31,9 +31,10 @@ use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGro
 /// h′ = LayerNorm(a + dropout(gelu(a·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 /// ```
 ///
-/// Devlin et al. 2019. The norm follows each sublayer (post-norm), as in Hugging Face's `BertModel`, or the model of
-/// another [`Family`](crate::config::Family), without its pooler. On the CPU, each of a layer's two sublayers is one
-/// fused operation. On other devices they are composed of candle's operations, with some custom kernels on CUDA.
+/// Source: Devlin et al. 2019. The layer norm follows each sublayer (post-norm), as in Hugging Face's `BertModel`, or
+/// the model of another [`Family`](crate::config::Family), without its pooler. On the CPU, each of a layer's two
+/// sublayers is one fused operation. On other devices they are composed of candle's operations, with some custom
+/// kernels on CUDA.
 ///
 /// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone)
 /// copies the weights.
@@ -260,7 +261,7 @@ impl Encoder {
     }
 
     /// Copies the encoder with independent parameters: training one leaves the other unchanged. Added parameters are
-    /// copied too, but classifiers and heads that were created with them still belong to this encoder.
+    /// copied too, but classifiers and heads that were created on added parameters still belong to this encoder.
     ///
     /// # Errors
     /// Errors of candle.

@@ -37,7 +37,7 @@ pub enum Event<'a> {
     /// The batch exceeds the device's memory. From this batch on, batches are processed in parts whose gradients form
     /// one step.
     InParts {
-        /// Number of samples that did not fit.
+        /// Number of samples that did not fit at once.
         refused: usize,
         /// Maximum number of samples of a part.
         at_once: usize,

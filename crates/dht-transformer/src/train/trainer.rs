@@ -53,7 +53,7 @@ impl Trainer {
 
     /// Trains `objective` on the training samples. The objective is scored on the validation samples, if there are any,
     /// after each epoch and every [`evaluate_every`](TrainSettings::evaluate_every) steps. With
-    /// [`keep_best`](TrainSettings::keep_best) it ends with the parameters of the best score.
+    /// [`keep_best`](TrainSettings::keep_best) the objective ends with the parameters of the best score.
     ///
     /// A run that was stopped and resumed takes the same steps, and ends with the same bits, as an uninterrupted run.
     ///

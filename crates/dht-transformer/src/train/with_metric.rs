@@ -65,8 +65,8 @@ impl<'a, O: Predict> WithMetric<'a, O> {
         }
     }
 
-    /// Wraps an objective with a function of the validation texts and the class predicted for each; higher is better.
-    /// Messages and histories have its `name`.
+    /// Wraps an objective with a function of the validation texts and the class predicted for each text; a higher value
+    /// is better. Messages call the score `name`.
     pub fn by(name: &'static str, objective: &'a mut O, score: impl Fn(&EncodedDataset, &[u32]) -> f64 + 'a) -> Self {
         Self { objective, score: Score::Own(name, Box::new(score)) }
     }

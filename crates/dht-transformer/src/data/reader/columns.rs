@@ -17,9 +17,10 @@ const MOST_LABELS: usize = 1000;
 /// Least fraction of rows in which the cells of a text column predict the label, if the column leaks the label. The
 /// prediction is the most frequent label among rows with the same cell.
 const TELLING_SHARE: f64 = 0.9;
-/// Largest number of errors of this prediction, as a fraction of the errors of the most frequent label of all rows.
+/// Largest number of errors with which a text column that leaks the label predicts it, as a fraction of the errors of
+/// the most frequent label of all rows.
 const ERRORS_LEFT: f64 = 0.2;
-/// Largest probability of such a prediction by chance.
+/// Largest probability that a text column which leaks the label predicts it so well by chance.
 const TELLING_BY_CHANCE: f64 = 0.001;
 
 /// Columns that were detected or requested, by index, and the presence of a header.

@@ -29,7 +29,7 @@ const BATCH: usize = 64;
 ///   words of one token.
 ///
 /// A word stays unchanged if it has no candidates, or if its replacement would make the text too long. Only words with
-/// a letter are replaced; the publication also excludes a list of stop words. A copy has the label of its text. A wrong
+/// a letter are replaced; Jiao et al. also exclude a list of stop words. A copy has the label of its text. A wrong
 /// label matters little if a teacher provides soft labels.
 ///
 /// Tokens are replaced, and not characters. So pairs, special tokens and lengths stay as encoded. The vocabulary must

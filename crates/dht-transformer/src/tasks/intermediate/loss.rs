@@ -66,8 +66,9 @@ fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Result
 /// L = MSE(E·W_e, Eᵗ) + Σ_m [ MSE(H_m·W_h, Hᵗ_g(m)) + MSE(A_m, Aᵗ_g(m)) ]
 /// ```
 ///
-/// E are the embeddings, H_m the hidden states after layer m, and A_m the attention scores before the softmax. g is the
-/// [`LayerMap`]. A head that the student lacks is not compared.
+/// E are the embeddings, H_m the hidden states after layer m, and A_m the attention scores before the softmax. The
+/// [`LayerMap`] g gives the teacher's layer g(m) from which layer m of the student learns. A head that the student
+/// lacks is not compared.
 ///
 /// The projections W_e and W_h (with a bias) are learned with the student. They are the parameters
 /// `distillation.embeddings` and `distillation.hidden` of its encoder, and are not written to directories.

@@ -38,8 +38,8 @@ impl From<Problem> for Failure {
 impl Checkpoint {
     /// Reads a checkpoint that [`Checkpoint::save`] wrote.
     ///
-    /// In addition to the checkpoint itself, reading takes memory for the header, the text of the state and one block.
-    /// Allocations never exceed the length of the file.
+    /// In addition to the checkpoint itself, reading takes memory for the header, the text of the state and one block
+    /// of values. Allocations never exceed the length of the file.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is truncated, foreign, newer than this

@@ -16,7 +16,7 @@ use crate::error::{Error, Result, same_length};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
-    /// (truth, predicted), row-major
+    /// Counts by true and predicted class, in row-major order.
     counts: Vec<u64>,
 }
 
