@@ -112,7 +112,7 @@ impl Spans {
         ends.windows(2).filter(|ends| ends[0] < ends[1]).map(|ends| ends[0]..ends[1]).collect()
     }
 
-    /// Spans of selected samples, in the order of `samples`, and the rows to gather for them.
+    /// Spans of selected samples, in the order of `samples`. Also returns which rows of this batch belong to them.
     ///
     /// # Panics
     /// If a sample is not below [`samples`](Self::samples).
@@ -162,8 +162,8 @@ impl RowBlock {
     }
 }
 
-/// Layout of a packed batch: the rows of each sample, and the samples' ids. Every layer needs it in addition to the
-/// values.
+/// Layout of a packed batch: the rows of each sample, and the samples' ids. Every layer needs this layout in addition
+/// to the hidden states.
 ///
 /// ```
 /// use dht_transformer::tensors::{Packing, Spans};
