@@ -88,8 +88,8 @@ impl LayerSizes {
         }
     }
 
-    /// Number of parameters in the layer's matrices, biases and norms, in the letters of the fields: (e_q + e_k + 2)·A
-    /// + (e_v + 1)·B + (B + 1)·d + (2·d + 1)·f + d + 4·d.
+    /// Number of parameters in the matrices, biases and norms. In the letters of the fields it is (e_q + e_k + 2)·A +
+    /// (e_v + 1)·B + (B + 1)·d + (2·d + 1)·f + d + 4·d.
     pub fn parameters(&self) -> u64 {
         let [d, a, b, f] = [self.hidden, self.query_key, self.value, self.ffn].map(|size| size as u64);
         let [q, k, v] = [self.query_inputs, self.key_inputs, self.value_inputs].map(|size| size as u64);

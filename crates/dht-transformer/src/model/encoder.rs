@@ -287,8 +287,8 @@ impl Encoder {
     /// Checks that the encoder can read all samples of a data set.
     ///
     /// # Errors
-    /// [`Error::Argument`] for the first row that has no token, more tokens than positions, or a token or type without
-    /// a row in the embedding tables.
+    /// [`Error::Argument`] for the first row that has no token, more tokens than positions, or a token or a token type
+    /// without a row in the embedding tables.
     pub fn check_samples(&self, data: &EncodedDataset) -> Result<()> {
         let Self { config, .. } = self;
         let types = if self.embeddings.token_type.is_some() { config.type_vocab_size } else { usize::MAX };

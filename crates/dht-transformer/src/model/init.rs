@@ -22,7 +22,7 @@ pub(crate) fn normal<R: Rng + ?Sized>(shape: &[usize], deviation: f64, rng: &mut
 pub(crate) const TABLES: f64 = 0.02;
 /// Factor on the initial scale of matrices that write into the residual stream. With this factor each layer changes the
 /// stream only a little, and deep post-norm encoders leave the plateau of the loss on which they otherwise stay
-/// (measured on the embedded corpus).
+/// (measured on the generated texts).
 const RESIDUAL: f64 = 0.2;
 
 /// Standard deviation of a matrix's initial values, by its name.

@@ -59,7 +59,7 @@ impl Encoder {
     /// hidden).
     ///
     /// # Errors
-    /// [`Error::Argument`] for depths that do not ascend or exceed the layers, and for a batch size of 0.
+    /// [`Error::Argument`] for depths that do not ascend or exceed the number of layers, and for a batch size of 0.
     /// [`Error::Argument`] for [`Pooling::Pooler`], which has weights of its own, and for tokens or lengths that the
     /// encoder does not have. [`Error::NotFinite`] if weights are NaN or infinite.
     ///

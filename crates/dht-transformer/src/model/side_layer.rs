@@ -123,8 +123,8 @@ impl SideLayer {
         narrow + self.shape.forward(Load::of_text(tokens), self.shape.full()).total()
     }
 
-    /// FLOPs of the backward pass for a text with `tokens` tokens. `needs` says whether the gradient of the encoder's
-    /// rows is included.
+    /// FLOPs of the backward pass for a text with `tokens` tokens. `needs` states which gradients of the projection to
+    /// the width are included: those of its weights, and of the encoder's hidden states.
     pub fn backward_flops(&self, tokens: usize, needs: BackwardNeeds) -> FlopCount {
         let narrow = self.narrow.shape().backward(tokens as u64, needs).total();
         narrow + self.shape.backward(Load::of_text(tokens), self.shape.full(), BackwardNeeds::ALL).total()

@@ -44,8 +44,8 @@ impl Importance {
     /// [`TextClassifier`](crate::TextClassifier).
     ///
     /// # Errors
-    /// [`Error::Argument`] without rows; [`Error::Parameter`] for a matrix that is frozen or that the loss does not
-    /// reach; the errors of `loss`.
+    /// [`Error::Argument`] without rows; [`Error::Parameter`] for a matrix that is frozen or on which the loss does not
+    /// depend; the errors of `loss`.
     ///
     /// # Panics
     /// If a row does not exist.

@@ -103,8 +103,8 @@ pub trait Objective {
         "macro F1"
     }
 
-    /// Returns whether the current model may be stored as the best of a training run. `false` if later phases of the
-    /// run change the structure of the model.
+    /// Returns whether the current model may be stored as the best of a training run. `false` while later parts of the
+    /// training run will still change the structure of the model.
     fn may_be_best(&self) -> bool {
         true
     }

@@ -204,7 +204,7 @@ impl DatasetReader {
         self
     }
 
-    /// Requests the labels and columns of the training set.
+    /// Requests the labels and columns of a training set, for a test file that is read like it.
     #[must_use]
     pub fn like(self, train: &Dataset) -> Self {
         let reader = self.with_labels(train.labels.iter().cloned());
@@ -249,8 +249,8 @@ impl DatasetReader {
         self
     }
 
-    /// Sets the maximum number of decompressed bytes; default 4 GiB. It is a protection, since a small compressed file
-    /// can expand to any size.
+    /// Sets the maximum number of decompressed bytes; default 4 GiB. The limit is a protection, since a small
+    /// compressed file can expand to any size.
     #[must_use]
     pub fn with_most_bytes(mut self, bytes: u64) -> Self {
         self.most_bytes = bytes;

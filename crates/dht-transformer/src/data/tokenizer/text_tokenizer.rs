@@ -209,8 +209,8 @@ impl TextTokenizer {
         tokens
     }
 
-    /// Ids of tokens that are not part of a text's content: special tokens of the file, tokens around a text, and
-    /// tokens for missing content.
+    /// Ids of tokens that are not part of a text's content: special tokens of the tokenizer's file, tokens around a
+    /// text, and tokens for missing content (padding, unknown and mask).
     pub fn special_tokens(&self) -> BTreeSet<u32> {
         let added = self.tokenizer.get_added_tokens_decoder();
         let marked = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id);

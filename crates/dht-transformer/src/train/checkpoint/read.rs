@@ -42,8 +42,8 @@ impl Checkpoint {
     /// of values. Allocations never exceed the length of the file.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is truncated, foreign, newer than this
-    /// release or damaged.
+    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if the file is truncated, damaged, not a
+    /// checkpoint, or written by a later release.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let attempt = || {
