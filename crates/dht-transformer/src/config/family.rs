@@ -79,7 +79,7 @@ enum Positions {
     FromZero,
     /// The first token of a text has the position after `pad_token_id`. A padding token has its own id as position.
     AfterPadding,
-    /// As [`AfterPadding`](Self::AfterPadding), but with a fixed id of the padding token, whatever `pad_token_id` is.
+    /// Same as [`AfterPadding`](Self::AfterPadding), but with this id of the padding token, whatever `pad_token_id` is.
     After(u32),
 }
 

@@ -38,7 +38,8 @@ pub struct NamedDataset {
     pub name: &'static str,
     /// Name on the Hugging Face hub: `OWNER/NAME`, or `OWNER/NAME/CONFIG`.
     pub hub: &'static str,
-    /// Split that is scored. For GLUE it is the validation split, since the labels of the test split are secret.
+    /// Split on which publications report the metric. For GLUE it is the validation split, since the labels of the test
+    /// split are secret.
     pub scored: &'static str,
     /// Text columns.
     pub text: &'static [&'static str],

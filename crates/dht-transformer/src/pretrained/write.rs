@@ -88,7 +88,8 @@ impl PretrainedWeights {
     /// run. The target must not exist, or be a directory that holds only files that `write` replaces.
     ///
     /// # Errors
-    /// [`Error::ForeignDirectory`] if other files would be lost, [`Error::Io`] if it is not a directory or cannot be read.
+    /// [`Error::ForeignDirectory`] if other files would be lost, [`Error::Io`] if the path is not a directory, or
+    /// cannot be read.
     pub fn check_target(folder: impl AsRef<Path>) -> Result<()> {
         refuse_foreign(folder.as_ref(), &FILES)
     }

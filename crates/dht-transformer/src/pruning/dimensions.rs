@@ -63,7 +63,7 @@ impl Encoder {
     /// on neurons the second matrix of the feed-forward.
     ///
     /// # Errors
-    /// As [`run_gated`](Self::run_gated).
+    /// Errors of [`run_gated`](Self::run_gated).
     pub fn fold_gates(&self, gates: &[LayerGates]) -> Result<Self> {
         let config = self.config();
         let (hidden, heads) = (config.hidden_size, config.num_attention_heads);

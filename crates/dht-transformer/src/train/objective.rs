@@ -166,7 +166,7 @@ pub trait Predict: Objective {
     /// Macro F1 of the predictions of a data set.
     ///
     /// # Errors
-    /// As [`predictions`](Self::predictions) and [`Confusion::from_predictions`].
+    /// Errors of [`predictions`](Self::predictions) and of [`Confusion::from_predictions`].
     fn macro_f1(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Self::Error> {
         let predicted = self.predictions(data, batch_size)?;
         Ok(Confusion::from_predictions(data, &predicted)?.macro_f1())

@@ -53,7 +53,7 @@ impl Confusion {
     /// Counts one sample.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a class is not below the number of classes; nothing is counted then.
+    /// [`Error::Argument`] when a class is not below the number of classes. Then nothing is counted.
     pub fn record(&mut self, truth: usize, predicted: usize) -> Result<()> {
         check_class("truth", truth, self.classes)?;
         check_class("predicted", predicted, self.classes)?;
