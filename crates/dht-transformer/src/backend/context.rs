@@ -184,8 +184,8 @@ impl ForwardContext {
     /// Gradients of gates on all heads that ran, for every sample and every layer of the [backward](Self::backward)
     /// pass.
     ///
-    /// The list is ordered from the last layer to the first, and then by sample. It is empty before the backward pass,
-    /// and without [`with_head_gate_gradients`](Self::with_head_gate_gradients).
+    /// The list is ordered from the last layer to the first, and then by sample. The list is empty before the backward
+    /// pass, and without [`with_head_gate_gradients`](Self::with_head_gate_gradients).
     ///
     /// Clones of a context share these gradients: clone the context before passing it to the training loop, and read
     /// them from the clone later.

@@ -69,8 +69,8 @@ pub struct Dataset {
     pub labels: Vec<String>,
     /// Rows in the order of the file.
     pub examples: Vec<Example>,
-    /// SHA-256 in hexadecimal. It covers the file on disk, in its compressed form if it is compressed; without a file,
-    /// it covers the examples. A subset of a data set has the SHA-256 of the whole data set.
+    /// SHA-256 checksum in hexadecimal, of the file on disk (in its compressed form, if the file is compressed).
+    /// Without a file, the checksum covers the examples. A subset of a data set has the SHA-256 of the whole data set.
     pub sha256: String,
     /// Interpretation of the file: its format, columns and labels. `None` for examples in memory.
     pub reading: Option<Reading>,

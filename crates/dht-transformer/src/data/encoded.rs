@@ -67,8 +67,8 @@ pub struct UnreadTokens {
 /// Word that the tokenizer does not know, such as an emoji. Its token is `[UNK]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownWord {
-    /// Index of the unknown token. It counts the ids of the encoding, then the stored truncated ids of the first text,
-    /// then those of the second text.
+    /// Index of the unknown token. The index counts the ids of the encoding, then the stored truncated ids of the first
+    /// text, then those of the second text.
     pub token: u32,
     /// Hash of the word. It is at least 2³¹, so it differs from every token id. The same word has the same hash in
     /// every text.

@@ -72,9 +72,9 @@ impl LayerSizes {
         }
     }
 
-    /// FLOPs of the backward pass, as executed. They are counted as in [`BlockShape::backward`], except for attention.
-    /// Of its five products, three have the width of Q and K (the scores again, and the gradients of Q and K), and two
-    /// have the width of V.
+    /// FLOPs of the backward pass, as executed. The FLOPs are counted as in [`BlockShape::backward`], except for
+    /// attention. Of the five products of attention, three have the width of Q and K (the scores again, and the
+    /// gradients of Q and K), and two have the width of V.
     pub fn backward(&self, load: Load, needs: BackwardNeeds) -> Breakdown {
         let forward = self.forward(load);
         let inside = needs.products(needs.any());

@@ -68,7 +68,7 @@ pub struct Encoder {
     /// Relative-position bias, which the attention scores of all layers share.
     pub(super) relative_bias: Option<RelativeBias>,
     blocks: Vec<Block>,
-    /// Pooler from the loaded tensors, unchanged. It initialises new classifiers with a pooler.
+    /// Pooler from the loaded tensors, unchanged. The loaded pooler initialises new classifiers that have a pooler.
     pooler: Option<LinearTensors>,
 }
 

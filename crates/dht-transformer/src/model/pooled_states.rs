@@ -52,8 +52,8 @@ impl Encoder {
         Ok(vectors.map(scaled).collect())
     }
 
-    /// Runs each text once, and returns its pooled hidden states at several depths. They are useful as features of
-    /// linear classifiers on a frozen encoder.
+    /// Runs each text once, and returns its pooled hidden states at several depths. The states are useful as features
+    /// of linear classifiers on a frozen encoder.
     ///
     /// A depth is a number of layers; depth 0 is the embedding output. The result has the shape (depths, texts,
     /// hidden).

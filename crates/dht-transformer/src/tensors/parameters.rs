@@ -93,8 +93,8 @@ impl Parameter {
         &self.var
     }
 
-    /// Version of the values. It changes whenever an optimiser or [`Parameters::set_values`] changes the model's
-    /// values.
+    /// Version of the values. The version changes whenever an optimiser or [`Parameters::set_values`] changes the
+    /// model's values.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
@@ -131,7 +131,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// Registers a tensor as a parameter. It is converted to f32 and copied to the device.
+    /// Registers a tensor as a parameter. The tensor is converted to f32 and copied to the device.
     ///
     /// # Errors
     /// [`Error::Parameter`] if the name is already used.

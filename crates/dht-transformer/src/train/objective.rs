@@ -91,8 +91,8 @@ pub trait Objective {
         false
     }
 
-    /// Validation score, higher is better. It is computed after each epoch and selects the best epoch. For a classifier
-    /// it is the macro F1 of its predictions, [`Predict::macro_f1`].
+    /// Validation score, higher is better. The score is computed after each epoch and selects the best epoch. For a
+    /// classifier it is the macro F1 of its predictions, [`Predict::macro_f1`].
     ///
     /// # Errors
     /// The errors of the implementor.

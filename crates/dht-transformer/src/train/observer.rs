@@ -51,7 +51,7 @@ pub enum Event<'a> {
     Failed(&'a History),
 }
 
-/// Receives the events of a training run. It can stop the run, but cannot change it otherwise.
+/// Receives the events of a training run. An observer can stop the run, but cannot change the run otherwise.
 ///
 /// # Examples
 /// An observer that stops the training loop when the gradient vanishes. The model then has its best parameters so far:

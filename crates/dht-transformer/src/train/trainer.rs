@@ -32,7 +32,7 @@ pub struct Trainer {
     /// Weight decay and learning-rate factor of each parameter; `None` is [`ParameterGroups::standard`].
     pub groups: Option<ParameterGroups>,
     /// Maximum age of the last checkpoint: at a step after this time, a new checkpoint is written, in addition to those
-    /// of [`CheckpointSettings`]. It changes no result. Default: one minute.
+    /// of [`CheckpointSettings`]. This age changes no result. Default: one minute.
     pub save_every: Duration,
     /// Request to stop: once the flag is true, the run saves its state after the current step, or after the validation
     /// at the end of an epoch, and ends with [`Error::Stopped`]. `None` never stops.

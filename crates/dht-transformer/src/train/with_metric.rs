@@ -10,8 +10,8 @@ use crate::error::{Error, Result, SettingMismatch};
 use crate::tensors::Parameters;
 
 /// Objective with a custom validation [`score`](Objective::score), such as the GLUE metric of a task or the caller's
-/// own function of the predictions. It corresponds to `metric_for_best_model` in `transformers`. Everything else is
-/// delegated to the inner objective.
+/// own function of the predictions. The score corresponds to `metric_for_best_model` in `transformers`. Everything else
+/// is delegated to the inner objective.
 ///
 /// # Examples
 /// `trainer.fit(&mut WithMetric::new(&mut model, Metric::Matthews)?, &training, &validation, &mut ())`

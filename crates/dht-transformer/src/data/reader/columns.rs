@@ -228,8 +228,8 @@ impl Search<'_> {
     /// Detects the label column. The first of these rules that applies decides:
     ///
     /// 1. The column has the name of a label column.
-    /// 2. It is the only column that holds nothing but labels of the training set.
-    /// 3. It is the only column with a value in every row and 2 to [`MOST_LABELS`] distinct values, each of which
+    /// 2. The column is the only one that holds nothing but labels of the training set.
+    /// 3. The column is the only one with a value in every row and 2 to [`MOST_LABELS`] distinct values, each of which
     ///    occurs at least twice.
     fn label(&self, texts: &[usize]) -> Result<(LabelSource, usize, Vec<usize>), Problem> {
         // A text column would leak the label to the model, so it is not a candidate.

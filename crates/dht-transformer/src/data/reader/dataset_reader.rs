@@ -241,8 +241,8 @@ impl DatasetReader {
         self
     }
 
-    /// Draws at most `rows` rows at random, each with the same probability. They keep their order. A single file needs
-    /// no more memory than these rows; several files also need the memory of the largest one.
+    /// Draws at most `rows` rows at random, each with the same probability. The drawn rows keep their order. A single
+    /// file needs no more memory than these rows; several files also need the memory of the largest file.
     #[must_use]
     pub fn with_most_rows(mut self, rows: usize, seed: u64) -> Self {
         self.request.most_rows = Some((rows, seed));

@@ -20,8 +20,8 @@ const ROWS: usize = 16;
 /// Number of masked texts in a batch. Each of them has a row of logits over the vocabulary.
 const BATCH: usize = 64;
 
-/// TinyBERT's data augmentation (Jiao et al. 2020, algorithm 1). It copies a text, and replaces each word of the copy
-/// with some probability. The new word is one of K candidates, drawn at random:
+/// TinyBERT's data augmentation (Jiao et al. 2020, algorithm 1). The method copies a text, and replaces each word of
+/// the copy with some probability. The new word is one of K candidates, drawn at random:
 ///
 /// - For a word of one token, the candidates are the K words that a masked language model predicts there with the
 ///   highest probability.

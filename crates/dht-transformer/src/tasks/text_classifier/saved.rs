@@ -71,7 +71,7 @@ impl TextClassifier {
     /// on.
     ///
     /// # Errors
-    /// Errors of [`BertConfig::class_names`](crate::BertConfig::class_names). They do not occur for a loaded
+    /// Errors of [`BertConfig::class_names`](crate::BertConfig::class_names). These errors do not occur for a loaded
     /// classifier.
     pub fn class_names(&self) -> Result<Vec<String>> {
         self.encoder.config().class_names(self.classifier.classes())

@@ -128,8 +128,8 @@ impl Confusion {
     ///
     /// (c s − Σ pₖ tₖ) / √((s² − Σ pₖ²)(s² − Σ tₖ²))
     ///
-    /// for s samples, of which c are correct, tₖ have class k and pₖ are predicted as k. It lies in [−1, 1], and is 0
-    /// if all samples share one true or one predicted class, as in scikit-learn's `matthews_corrcoef`.
+    /// for s samples, of which c are correct, tₖ have class k and pₖ are predicted as k. The coefficient lies in [−1,
+    /// 1], and is 0 if all samples share one true or one predicted class, as in scikit-learn's `matthews_corrcoef`.
     pub fn matthews(&self) -> f64 {
         let total = i128::from(self.total());
         let (mut cross, mut predicted_squares, mut true_squares) = (0, 0, 0);
