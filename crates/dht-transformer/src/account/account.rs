@@ -30,7 +30,7 @@ use crate::error::Error;
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Account {
-    /// All items: first the files, then the fields and tensors of each file.
+    /// Treatment of all items: first the files, then the fields and tensors of each file.
     pub entries: Vec<Entry>,
     /// Errors that loading returns, for any use of the directory.
     pub problems: Vec<Error>,

@@ -11,11 +11,12 @@ use serde::Serialize;
 pub enum Treatment {
     /// The item has the effect that it has in `transformers`.
     Obeyed,
-    /// The item is known and cannot change an answer.
+    /// The item is known and cannot change an output of the model.
     Harmless,
-    /// The item would change answers in a way that this crate does not compute. The directory cannot be loaded.
+    /// The item would change outputs of the model in a way that this crate does not compute. The directory cannot be
+    /// loaded.
     Refused,
-    /// The item is not in any table of this crate, and `transformers` gives it no effect on answers.
+    /// The item is not in any table of this crate, and `transformers` gives the item no effect on outputs of the model.
     Unknown,
 }
 

@@ -19,18 +19,18 @@ use crate::tensors::Gradient;
 /// Constants of AdamW's step for one parameter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Coefficients {
-    /// 1 − η λ
+    /// Factor 1 − η λ on the parameter, with the learning rate η and the weight decay λ.
     pub(crate) shrink: f64,
     /// Factor that reduces the gradient to the clipping norm.
     pub(crate) scale: f64,
-    /// β₁ and β₂
+    /// Decay factors β₁ and β₂ of the moments.
     pub(crate) beta1: f64,
     pub(crate) beta2: f64,
-    /// √(1 − β₂ᵗ)
+    /// Bias correction √(1 − β₂ᵗ) of the root of the second moment at step t.
     pub(crate) root_correction: f64,
-    /// ε
+    /// Number ε that is added to the root of the second moment.
     pub(crate) epsilon: f64,
-    /// η / (1 − β₁ᵗ)
+    /// Learning rate with the bias correction of the first moment at step t, η / (1 − β₁ᵗ).
     pub(crate) rate: f64,
 }
 
@@ -67,7 +67,7 @@ pub(crate) trait Moments: Debug + Send + Sync {
     /// Updates the parameter and the moments by one step. The gradient has the parameter's shape.
     fn step(&mut self, var: &Var, gradient: &Gradient, with: Coefficients) -> Result<()>;
 
-    /// Values of m and v, copied to the CPU.
+    /// Values of the moments m and v, copied to the CPU.
     fn values(&self) -> Result<[Vec<f32>; 2]>;
 
     /// Independent copy of the moments.

@@ -73,7 +73,7 @@ struct Training {
     gradients: Mutex<Gradients>,
 }
 
-/// Gradient ∂L/∂ξ of the loss for a gate ξ = 1, which multiplies the output of one head in one layer for one sample.
+/// Gradient ∂L/∂ξ of the loss L for a gate ξ = 1, which multiplies the output of one head in one layer for one sample.
 ///
 /// Its absolute value is the importance of the head for the sample (Michel, Levy and Neubig 2019, equation 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -174,7 +174,7 @@ impl ForwardContext {
 
     /// Enables the [gradients](Self::head_gate_gradients) of gates on heads in the backward pass. The gradient of a
     /// gate is the dot product Σ c·∂L/∂c over the rows of a sample, for a head's attention output c. The backward pass
-    /// computes both tensors anyway.
+    /// computes c and ∂L/∂c anyway.
     #[must_use]
     pub fn with_head_gate_gradients(mut self) -> Self {
         self.gates = Some(Arc::default());
@@ -184,8 +184,8 @@ impl ForwardContext {
     /// Gradients of gates on all heads that ran, for every sample and every layer of the [backward](Self::backward)
     /// pass.
     ///
-    /// The list is ordered from the last layer to the first, and then by sample. It is empty before the backward pass,
-    /// and without [`with_head_gate_gradients`](Self::with_head_gate_gradients).
+    /// The list is ordered from the last layer to the first, and then by sample. The list is empty before the backward
+    /// pass, and without [`with_head_gate_gradients`](Self::with_head_gate_gradients).
     ///
     /// Clones of a context share these gradients: clone the context before passing it to the training loop, and read
     /// them from the clone later.

@@ -7,9 +7,10 @@ use crate::error::{Error, Result};
 /// Gate on n dimensions: one factor for each dimension, or a matrix.
 #[derive(Debug, Clone)]
 pub enum Gate {
-    /// Elementwise gate x ↦ g ⊙ x, with one number for each dimension.
+    /// Elementwise gate x ↦ g ⊙ x, in which g has one number for each dimension.
     Scale(Tensor),
-    /// Mixing gate x ↦ M·x, (n, n), which interpolates dimensions from others, as in TAS (Dong and Yang 2019).
+    /// Mixing gate x ↦ M·x with an n × n matrix M, which interpolates each dimension from others, as in transformable
+    /// architecture search (TAS, Dong and Yang 2019).
     Mix(Tensor),
 }
 
@@ -26,7 +27,7 @@ pub enum Gate {
 /// With gates in {0, 1}, the output of the layer equals that of the layer without the dimensions whose gate is 0
 /// ([`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions)). A [`Gate::Mix`] is (n, n). On outputs it is
 /// (head_dim, head_dim), the same for all heads, and mixes both queries and keys. Gates of another data type are
-/// converted to the data type of the rows.
+/// converted to the data type of the hidden states.
 ///
 /// ```
 /// # use candle_core::Device;

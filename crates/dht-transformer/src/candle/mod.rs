@@ -1,4 +1,4 @@
-//! Interoperation with `candle_nn`: models as modules, the optimiser, padded batches.
+//! Interoperation with `candle_nn`: models as modules, AdamW as a `candle_nn` optimiser, and padded batches.
 //!
 //! # Gradients
 //!

@@ -12,8 +12,8 @@ use crate::model::Encoder;
 use crate::tasks::TextClassifier;
 use crate::tensors::{HeadPlan, Parameters};
 
-/// Model as a `candle_nn::ModuleT`, so that a candle program can train it. The input are token ids, (samples, length)
-/// in u32, without padding; for padded batches see [`PackedBatch::from_padded`].
+/// Model as a `candle_nn::ModuleT`, so that a candle program can train it. The module reads token ids, (samples,
+/// length) in u32, without padding; for padded batches see [`PackedBatch::from_padded`].
 ///
 /// | model | result |
 /// |---|---|

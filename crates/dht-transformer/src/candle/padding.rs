@@ -42,8 +42,9 @@ impl PackedBatch {
 }
 
 impl Hidden {
-    /// Pads hidden rows, (tokens, hidden) → (samples, longest, hidden), with zeros after the last token of each sample.
-    /// Gradients flow through the conversion. The result is in at least single precision.
+    /// Pads the hidden states (tokens, hidden) with zeros after the last token of each sample. The result has the shape
+    /// (samples, longest, hidden), where the longest sample has `longest` tokens. Gradients flow through the
+    /// conversion. The result is in at least single precision.
     ///
     /// # Errors
     /// The errors of candle.

@@ -35,9 +35,9 @@ pub struct BertConfig {
     pub vocab_size: usize,
     /// Width d of the hidden states.
     pub hidden_size: usize,
-    /// Number of blocks.
+    /// Number of layers.
     pub num_hidden_layers: usize,
-    /// Number of attention heads of each block; it divides `hidden_size`.
+    /// Number of attention heads of each layer; it divides `hidden_size`.
     pub num_attention_heads: usize,
     /// Width of the feed-forward's hidden layer.
     pub intermediate_size: usize,
@@ -94,7 +94,7 @@ impl BertConfig {
     /// 4 × `hidden`, it has 512 positions, and dropout is 0.1.
     ///
     /// # Errors
-    /// As [`check`](Self::check).
+    /// Errors of [`check`](Self::check).
     pub fn small(layers: usize, heads: usize, hidden: usize, vocab_size: usize) -> Result<Self> {
         let config = Self {
             family: Family::Bert,
@@ -137,7 +137,7 @@ impl BertConfig {
     /// Text of a `config.json` that `transformers` reads.
     ///
     /// # Errors
-    /// As [`check`](Self::check).
+    /// Errors of [`check`](Self::check).
     pub fn to_json(&self) -> Result<String> {
         pretty(&self.to_fields()?)
     }
@@ -162,7 +162,7 @@ impl BertConfig {
     /// Writes a `config.json`, atomically.
     ///
     /// # Errors
-    /// [`Error::Io`], and as [`check`](Self::check).
+    /// [`Error::Io`] if the file cannot be written; errors of [`check`](Self::check).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let text = self.to_json()?;
         write_atomically(path, |file| file.write_all(text.as_bytes()))

@@ -15,7 +15,7 @@ use crate::account::{Check, FamilyFields, Rule, TokenizerClass};
 /// | added to attention scores | – | – | – | a bias of the distance of two tokens |
 ///
 /// Devlin et al. 2019; Sanh et al. 2019; Liu et al. 2019; Conneau et al. 2020; Martin et al. 2020; Song et al. 2020.
-/// The families differ in the table below, and otherwise only in names of fields and tensors. In memory every encoder
+/// The families differ as the table shows, and otherwise only in names of fields and tensors. In memory every encoder
 /// has BERT's names; a directory is read and written with the names of its family.
 ///
 /// # Examples
@@ -54,7 +54,7 @@ struct Traits {
     prefix: &'static str,
     /// Fields of `config.json`.
     fields: FamilyFields,
-    /// Prefix of a layer number.
+    /// Prefix of a layer number in tensor names.
     layers: &'static str,
     /// Names of the modules of a layer.
     layer: &'static [(&'static str, &'static str)],
@@ -79,7 +79,7 @@ enum Positions {
     FromZero,
     /// The first token of a text has the position after `pad_token_id`. A padding token has its own id as position.
     AfterPadding,
-    /// As [`AfterPadding`](Self::AfterPadding), but with a fixed id of the padding token, whatever `pad_token_id` is.
+    /// Same as [`AfterPadding`](Self::AfterPadding), but with this id of the padding token, whatever `pad_token_id` is.
     After(u32),
 }
 

@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 /// Remaining dimensions of the projections of a layer: the inputs that each of Q, K and V reads, and the outputs of
 /// each head. Unlisted dimensions count as zero.
 ///
-/// The sizes are (e_q, e_k, e_v) and, for each head, h_q = h_k and h_v. They may differ from layer to layer and from
-/// head to head, so that the matrices are ragged. Scores are still divided by the square root of the *whole* head's
-/// width. A model with removed dimensions thus has the same outputs as the whole model with zeros in place of these
-/// dimensions.
+/// Q, K and V read e_q, e_k and e_v inputs. Each head has h_q = h_k dimensions of queries and keys, and h_v of values.
+/// These numbers may differ from layer to layer and from head to head, so that the matrices are ragged. Scores are
+/// still divided by the square root of the *whole* head's width. A model with removed dimensions thus has the same
+/// outputs as the whole model with zeros in place of these dimensions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptDimensions {

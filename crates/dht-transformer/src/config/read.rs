@@ -65,7 +65,7 @@ impl BertConfig {
     /// Reads and checks a `config.json`.
     ///
     /// # Errors
-    /// [`Error::Io`], and as [`from_json`](Self::from_json).
+    /// [`Error::Io`] if the file cannot be read; errors of [`from_json`](Self::from_json).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = read_file(path, FileKind::Description).map_err(|source| Error::io(path, source))?;

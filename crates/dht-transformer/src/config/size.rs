@@ -22,9 +22,9 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelSize {
-    /// Number of blocks.
+    /// Number of layers.
     pub layers: usize,
-    /// Number of attention heads of each block.
+    /// Number of attention heads of each layer.
     pub heads: usize,
     /// Width of the hidden states.
     pub hidden: usize,

@@ -39,7 +39,7 @@ pub struct PackedBatch {
     /// Row of each sample in its data set.
     pub sample_ids: Vec<u64>,
     /// Truncated tokens and unknown words of each sample, if the tokenizer [stored them](super::Encoding::rest). Empty
-    /// if no sample has any.
+    /// if no sample has such tokens or words.
     pub rest: Vec<UnreadTokens>,
 }
 
@@ -127,7 +127,8 @@ impl PackedBatch {
         self.spans.lengths().flat_map(|length| 0..length as u32).collect()
     }
 
-    /// Token ids and types of each sample, in one list. They determine the output of an encoder for the sample.
+    /// Token ids and types of each sample, in one list. The ids and types determine the output of an encoder for the
+    /// sample.
     pub(crate) fn contents(&self) -> impl Iterator<Item = Vec<u32>> + '_ {
         let places = self.spans.starts().iter().zip(self.spans.lengths()).map(|(start, length)| *start..start + length);
         places.map(|place| [&self.ids[place.clone()], &self.type_ids[place]].concat())

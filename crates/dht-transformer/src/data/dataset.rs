@@ -69,10 +69,10 @@ pub struct Dataset {
     pub labels: Vec<String>,
     /// Rows in the order of the file.
     pub examples: Vec<Example>,
-    /// SHA-256 in hexadecimal. It covers the file on disk, in its compressed form if it is compressed; without a file,
-    /// it covers the examples. A subset of a data set has the SHA-256 of the whole data set.
+    /// SHA-256 checksum in hexadecimal, of the file on disk (in its compressed form, if the file is compressed).
+    /// Without a file, the checksum covers the examples. A subset of a data set has the SHA-256 of the whole data set.
     pub sha256: String,
-    /// Interpretation of the file; `None` without a file.
+    /// Interpretation of the file: its format, columns and labels. `None` for examples in memory.
     pub reading: Option<Reading>,
 }
 
@@ -200,7 +200,7 @@ impl Dataset {
         counts
     }
 
-    /// Name of the first class or label that no row has; `None` if there is none, and for regression.
+    /// Name of the first class or label that no row has. `None` if each of them has a row, and for regression.
     pub fn class_without_rows(&self) -> Option<&str> {
         let mut counts = self.class_counts();
         if self.examples.iter().any(|example| !example.targets.is_empty()) {
@@ -217,8 +217,8 @@ impl Dataset {
         Some(&self.labels[empty])
     }
 
-    /// Draws `rows` random rows, or all if there are fewer, stratified by class. They keep the order of the file. Each
-    /// class has at least one row if `rows` is at least the number of classes.
+    /// Draws `rows` random rows, or all if there are fewer, stratified by class. The drawn rows keep the order of the
+    /// file. Each class has at least one row if `rows` is at least the number of classes.
     pub fn sample<R: Rng + ?Sized>(mut self, rows: usize, rng: &mut R) -> Self {
         let all = self.len();
         if rows >= all {
@@ -259,8 +259,8 @@ impl Dataset {
     ///
     /// Rows with the same text are on one side, so that no validation text occurs in `rest`; for pairs, both texts must
     /// be the same. If texts repeat, the validation set may be smaller than the fraction. A text that repeats more
-    /// often than the share of its class stays in `rest`. No class gives more than 1.5 times its share of different
-    /// texts.
+    /// often than the share of its class stays in `rest`. No class contributes more than 1.5 times its share of
+    /// different texts to the validation set.
     ///
     /// Rows with targets have no classes. They are drawn at random, also with equal texts on one side.
     ///
@@ -285,9 +285,9 @@ impl Dataset {
 
     /// Splits a `fraction` of the rows off as a random calibration set. Returns `(rest, calibration)`.
     ///
-    /// It works as [`split_validation`](Self::split_validation), but rare classes have no minimum: a class whose share
-    /// is below one row has a row by chance. A confidence statement about a rate needs such a sample, because a minimum
-    /// would give rare classes too much weight.
+    /// The split works as [`split_validation`](Self::split_validation), but rare classes have no minimum: a class whose
+    /// share is below one row has a row by chance. A confidence bound on an error rate needs such a random sample,
+    /// because a minimum would give rare classes too much weight.
     ///
     /// # Errors
     /// Same errors as [`split_validation`](Self::split_validation).

@@ -67,8 +67,8 @@ pub struct UnreadTokens {
 /// Word that the tokenizer does not know, such as an emoji. Its token is `[UNK]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownWord {
-    /// Index of the unknown token. It counts the ids of the encoding, then the stored truncated ids of the first text,
-    /// then those of the second text.
+    /// Index of the unknown token. The index counts the ids of the encoding, then the stored truncated ids of the first
+    /// text, then those of the second text.
     pub token: u32,
     /// Hash of the word. It is at least 2³¹, so it differs from every token id. The same word has the same hash in
     /// every text.
@@ -150,7 +150,7 @@ impl EncodedDataset {
         Ok(self.with_samples(rows.into_iter().map(row).collect::<Result<_>>()?))
     }
 
-    /// Draws `rows` random rows, or all if there are fewer. They keep the order of the data set.
+    /// Draws `rows` random rows, or all if there are fewer. The drawn rows keep the order of the data set.
     pub fn sample<R: Rng + ?Sized>(&self, rows: usize, rng: &mut R) -> Self {
         let mut drawn: Vec<usize> = (0..self.len()).collect();
         if rows < self.len() {

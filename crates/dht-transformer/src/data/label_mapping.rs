@@ -227,8 +227,8 @@ fn listed(names: &[String]) -> String {
     format!("{}{more} ({})", first.join(", "), names.len())
 }
 
-/// Refuses labels that a reader would take for the same label: they differ only in case, spaces, invisible characters,
-/// or number format.
+/// Refuses labels that a human reader would take for the same label, since they differ only in case, spaces, invisible
+/// characters, or number format.
 ///
 /// # Errors
 /// [`DataProblem::TwoSpellings`] if two labels are spellings of the same label.

@@ -36,9 +36,10 @@ pub enum Metric {
 pub struct NamedDataset {
     /// Short name.
     pub name: &'static str,
-    /// Name on the hub: `OWNER/NAME`, or `OWNER/NAME/CONFIG`.
+    /// Name on the Hugging Face hub: `OWNER/NAME`, or `OWNER/NAME/CONFIG`.
     pub hub: &'static str,
-    /// Split that is scored. For GLUE it is the validation split, since the labels of the test split are secret.
+    /// Split on which publications report the metric. For GLUE it is the validation split, since the labels of the test
+    /// split are secret.
     pub scored: &'static str,
     /// Text columns.
     pub text: &'static [&'static str],
@@ -88,7 +89,7 @@ impl NamedDataset {
         self.metric == Metric::Correlations
     }
 
-    /// Returns a reader for the columns of the data set on the hub.
+    /// Returns a reader for the columns that the data set has on the Hugging Face hub.
     pub fn reader(&self) -> DatasetReader {
         let column = |name: &str| Column::Name(name.into());
         let kind = if self.has_numbers() { LabelKind::Number } else { LabelKind::Class };

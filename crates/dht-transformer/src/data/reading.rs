@@ -20,7 +20,7 @@ use super::label_mapping::LabelMapping;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Column {
-    /// Name in the header, or key in a jsonl file.
+    /// Name of the column in the header, or its key in a jsonl file.
     Name(String),
     /// Number, counted from 0. A column whose name is this number takes precedence.
     Number(usize),
@@ -137,7 +137,7 @@ pub(crate) enum HeaderSource {
     Name(String),
     /// The first cell of this column is a word, and the cells below it are numbers or dates.
     Words(usize),
-    /// The first row contains the numbers of the columns.
+    /// The first row contains the numbers of the columns, as pandas writes them, so it is a header.
     Numbers,
     /// The first cell of this column is a value like other cells of the column, so the first row is data.
     Value(usize),

@@ -21,7 +21,7 @@ impl EncodedDataset {
     /// and a blank line between documents.
     ///
     /// The paragraphs of a document are joined, and its tokens are cut into blocks of `max_length` tokens, including
-    /// special tokens. The last block of a document may be shorter; it is dropped if it has fewer than 8 tokens. The
+    /// special tokens. The last block of a document may be shorter, and is dropped if it has fewer than 8 tokens. The
     /// samples have no classes.
     ///
     /// # Errors

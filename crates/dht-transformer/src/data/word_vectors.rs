@@ -122,7 +122,7 @@ impl WordVectors {
     }
 
     /// Words with the highest cosine similarity to a word, most similar first. The word itself is excluded. Words with
-    /// equal similarity keep the order of the file. Empty if the word is unknown.
+    /// equal similarity keep the order of the file. The result is empty if the word is unknown.
     pub fn nearest(&self, word: &str, count: usize) -> Vec<&str> {
         let Some(&place) = self.places.get(word) else { return Vec::new() };
         let own = &self.numbers[place * self.width..][..self.width];

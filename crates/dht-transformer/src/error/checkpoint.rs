@@ -22,9 +22,9 @@ pub enum CheckpointProblem {
     /// The file was written by a later release.
     #[error("has format version {found}, expected at most {supported}")]
     Newer {
-        /// Version of the file.
+        /// Format version of the file.
         found: u64,
-        /// Latest supported version.
+        /// Latest format version that this release supports.
         supported: u64,
     },
     /// The content differs from its checksum.
@@ -42,7 +42,7 @@ pub enum CheckpointProblem {
     /// The header or the state is invalid.
     #[error("is damaged: {what}")]
     Content {
-        /// Invalid part and its problem.
+        /// Invalid part of the file, and its problem.
         what: String,
     },
 }

@@ -11,17 +11,17 @@ pub enum DataProblem {
     /// A directory holds no file of the requested split.
     #[error("holds none of the files {wanted}{instead}")]
     NoSuchSplit {
-        /// Possible names.
+        /// Possible names of the split's file.
         wanted: String,
-        /// Tables and folders in the directory with what to do, after a colon.
+        /// Part of the message: a colon, the tables and folders in the directory, and what to do.
         instead: String,
     },
     /// A directory holds more than one file of the requested split.
     #[error("holds both {first} and {second}: move one of them away, or give the file itself")]
     AmbiguousSplit {
-        /// First file.
+        /// Name of the first file.
         first: String,
-        /// Second file.
+        /// Name of the second file.
         second: String,
     },
     /// The parts of a split in a directory are incomplete or do not belong together.
@@ -38,7 +38,7 @@ pub enum DataProblem {
     /// A file is not a parquet file, or a damaged one.
     #[error("cannot be read as parquet: {message}")]
     BadParquet {
-        /// Message of the decoder.
+        /// Message of the decoder about the damaged data.
         message: String,
     },
     /// A part of a data set has other columns than the first part.
@@ -90,22 +90,22 @@ pub enum DataProblem {
     NotCompressed {
         /// The compression that the file's name states.
         format: &'static str,
-        /// Message of the decoder.
+        /// Message of the decoder about the damaged data.
         message: String,
     },
     /// A row is too long for a text; an unclosed quote may be the cause.
     #[error("a row of more than {most} bytes")]
     RowTooLong {
-        /// Limit in bytes.
+        /// Maximum number of bytes.
         most: usize,
     },
     /// The file exceeds the byte limit of the reader.
     #[error("more than {most} (decompressed) bytes")]
     TooLarge {
-        /// Limit in bytes.
+        /// Maximum number of bytes.
         most: u64,
     },
-    /// A quote that opens here is never closed.
+    /// A quote that opens on the line of the error is never closed.
     #[error("a quoted field that begins here is never closed")]
     UnclosedQuote,
     /// A field that is not quoted holds a quote, or text follows a closing quote.
@@ -167,18 +167,18 @@ pub enum DataProblem {
     /// All rows of a labelled table have one cell.
     #[error("each row is one column, expected a text and a label{other}: csv is separated by commas, tsv by tabs")]
     OneColumn {
-        /// Another separator that occurs in most rows, after a comma.
+        /// Part of the message: a comma, and another separator that occurs in most rows.
         other: String,
     },
     /// The first row may be a header or data, or contradicts the training set's header.
     #[error("the first row may be a header or data: state which")]
     FirstRow,
-    /// One of two files has a header and the other does not: the training file and a later file.
+    /// Of the training file and a later file, one has a header and the other has none.
     #[error("this file has {is}, the training's has {expected}: make both alike")]
     OtherHeader {
-        /// Header of this file.
+        /// Presence of a header in the later file, in words.
         is: &'static str,
-        /// Header of the training file.
+        /// Presence of a header in the training file, in words.
         expected: &'static str,
     },
     /// A table without a header has another number of columns than the training file, whose columns are known by
@@ -218,7 +218,7 @@ pub enum DataProblem {
          of them in all{nested}: name the label column"
     )]
     NoLabelColumn {
-        /// Columns with arrays or objects, after a semicolon.
+        /// Part of the message: a semicolon, and the columns with arrays or objects.
         nested: String,
     },
     /// One column may be the label, but the choice is uncertain.
@@ -226,7 +226,7 @@ pub enum DataProblem {
     UncertainLabel {
         /// Column name.
         column: String,
-        /// Reason against it.
+        /// Reason why the column may not be the label.
         reason: &'static str,
     },
     /// Several columns may be the label.
@@ -264,14 +264,14 @@ pub enum DataProblem {
     /// A JSON value is written as a word that JSON does not have, such as `NaN`.
     #[error("{word} (column {column} of the line) is not JSON, though some programs write it: write {instead}")]
     ForeignJson {
-        /// Word that is not JSON.
+        /// Word that JSON does not have.
         word: &'static str,
         /// Place in the line, counted from 1.
         column: usize,
-        /// Replacement value.
+        /// JSON value to write instead of the word.
         instead: &'static str,
     },
-    /// Sentence pairs need two text columns.
+    /// Pairs of texts need two text columns, and the table has another number of them.
     #[error("sentence pairs need 2 text columns, got {got}: name both")]
     PairColumns {
         /// Number of text columns.
@@ -298,7 +298,7 @@ pub enum DataProblem {
         labels: String,
         /// Classes of the training set or the model.
         classes: String,
-        /// Further reason, after a colon.
+        /// Part of the message: a colon, and a further reason.
         reason: &'static str,
     },
     /// A label is mapped to a class that does not exist.
@@ -357,27 +357,27 @@ pub enum DataProblem {
         /// Number of rows.
         rows: usize,
     },
-    /// No cell has the separator of labels, and most have another one.
+    /// No cell has the expected separator of labels, and most cells have another separator.
     #[error(
         "no label cell has the separator {separator:?}, and {cells} of {filled} have {other:?}: set the \
          right one"
     )]
     Separator {
-        /// Expected separator.
+        /// Character that is expected between labels.
         separator: char,
-        /// Other separator.
+        /// Character that most cells have between labels.
         other: char,
         /// Number of cells with the other separator.
         cells: usize,
         /// Number of cells that are not empty.
         filled: usize,
     },
-    /// A column of a label has another cell than 0 or 1.
+    /// A column that stands for one label has a cell other than 0 or 1.
     #[error("column {column:?} has {cell:?}, expected 1 where the label applies, else 0")]
     NotAFlag {
         /// Column, which has the name of its label.
         column: String,
-        /// Cell found.
+        /// Content of the refused cell.
         cell: String,
     },
     /// A column for a label has no name.
@@ -395,15 +395,15 @@ pub enum DataProblem {
     /// A class is written as a list or as an object.
     #[error("the label cell {cell:?} is a list or an object: write one class in each row")]
     NestedCell {
-        /// Cell found.
+        /// Content of the refused cell.
         cell: String,
     },
     /// A multi-label cell is written as a list.
     #[error("the label cell {cell:?} is a list: write the labels with the separator {separator:?} alone")]
     ListCell {
-        /// Cell found.
+        /// Content of the refused cell.
         cell: String,
-        /// Expected separator.
+        /// Character that is expected between labels.
         separator: char,
     },
     /// Multi-label cells are vectors with a 0 or 1 for each label.
@@ -412,9 +412,9 @@ pub enum DataProblem {
          with the separator {separator:?}"
     )]
     VectorCell {
-        /// Cell found.
+        /// Content of the refused cell.
         cell: String,
-        /// Expected separator.
+        /// Character that is expected between labels.
         separator: char,
     },
     /// A class has no training row.
@@ -426,19 +426,19 @@ pub enum DataProblem {
     /// A numeric label is not a number.
     #[error("the label is {label:?}, expected a finite number{}", decimal_comma(label))]
     NotANumber {
-        /// Label found.
+        /// Label that was read from the file.
         label: String,
     },
     /// A word vector has a value that is not a finite number.
     #[error("{cell:?} in a vector, expected a finite number")]
     VectorNumber {
-        /// Value found.
+        /// Value that was read from the file.
         cell: String,
     },
     /// A row has a label that does not occur in the training set.
     #[error("unknown label {label:?}, expected one of {known}")]
     UnknownLabel {
-        /// Label found.
+        /// Label that was read from the file.
         label: String,
         /// Known labels (the first of them, if there are many).
         known: String,

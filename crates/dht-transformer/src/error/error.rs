@@ -14,7 +14,7 @@ pub enum Error {
     /// A file or directory could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
-        /// File or directory.
+        /// Path of the file or directory.
         path: PathBuf,
         /// Error of the operating system.
         source: std::io::Error,
@@ -22,7 +22,7 @@ pub enum Error {
     /// A tensor or slice has another shape than is required.
     #[error("{what} has shape {got:?}, expected {expected:?}")]
     Shape {
-        /// Tensor name.
+        /// Name of the tensor or slice.
         what: String,
         /// Required shape.
         expected: Vec<usize>,
@@ -59,12 +59,12 @@ pub enum Error {
         /// Problem of the parameter.
         problem: &'static str,
     },
-    /// An index is beyond the end of what it counts.
+    /// An index is not below the number of items that it counts.
     #[error("{what} is {got}, expected below {below}")]
     Range {
-        /// Name of the index.
+        /// Kind of item that the index counts, such as `head`.
         what: &'static str,
-        /// Index.
+        /// Value of the index.
         got: usize,
         /// Number of items.
         below: usize,
@@ -87,7 +87,7 @@ pub enum Error {
         /// Loss at this step.
         loss: f64,
     },
-    /// An output of the model is NaN or infinite, because weights are.
+    /// An output of the model is NaN or infinite, because weights of the model are NaN or infinite.
     #[error(
         "the answer of sample {sample} is {got}, expected finite numbers: the model's weights hold NaN or infinity, or overflow"
     )]
@@ -119,7 +119,7 @@ pub enum Error {
     NonFiniteGradient {
         /// Number of consecutive steps.
         steps: u32,
-        /// First parameter with such a gradient in the last of them.
+        /// First parameter with a NaN or infinite gradient in the last of these steps.
         parameter: String,
     },
     /// A data set's file is invalid.
@@ -136,7 +136,7 @@ pub enum Error {
     /// A tokenizer could not be read, built or used.
     #[error("tokenizer {what}: {source}")]
     Tokenizer {
-        /// File, or the failed operation.
+        /// Path of the tokenizer file, or name of the failed operation.
         what: String,
         /// Error of the tokenizer.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -144,7 +144,7 @@ pub enum Error {
     /// A text exceeds the byte limit of the tokenizer.
     #[error("a text{at} has {bytes} bytes, expected at most {most}", at = in_row(*row))]
     TextTooLong {
-        /// Row of its data set, from 0, if it has one.
+        /// Row of the text in its data set, from 0; `None` for a text outside of a data set.
         row: Option<usize>,
         /// Size of the text in bytes.
         bytes: usize,
@@ -154,7 +154,7 @@ pub enum Error {
     /// A configuration is not JSON, or a field is missing or has another type.
     #[error("{what}: {source}")]
     Json {
-        /// File or text.
+        /// Path of the file, or name of the text.
         what: String,
         /// Parse error, with line and column.
         source: serde_json::Error,
@@ -184,13 +184,13 @@ pub enum Error {
     Hub {
         /// Assumed name on the hub.
         name: String,
-        /// Problem of its files.
+        /// Problem of the model's files.
         problem: HubProblem,
     },
     /// A data set or a model could not be downloaded from the hub.
     #[error("{name} on the hub: {problem}")]
     HubFiles {
-        /// Name, with the revision that was asked for.
+        /// Name of the data set or model, with the requested revision.
         name: String,
         /// Problem of the files.
         problem: HubProblem,
@@ -198,7 +198,7 @@ pub enum Error {
     /// A file or directory does not exist, and this build does not query the hub.
     #[error("there is no {name} on this disk; to take it for a name on the hub, build with the feature `hub`")]
     NoHub {
-        /// Requested name.
+        /// Requested path, or requested name on the hub.
         name: String,
     },
     /// The caller's own code failed, such as a custom loss.

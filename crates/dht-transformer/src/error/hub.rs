@@ -66,7 +66,7 @@ pub enum HubProblem {
     /// A split does not exist.
     #[error("has no split {wanted}; there are {known}")]
     Split {
-        /// Possible names.
+        /// Possible names of the split.
         wanted: String,
         /// Existing splits.
         known: String,
@@ -79,28 +79,28 @@ pub enum HubProblem {
         /// Problem of the parts.
         problem: String,
     },
-    /// A fetched file cannot be checked.
+    /// A fetched file cannot be checked, since the hub lists neither its size nor its SHA-256 checksum.
     #[error("{file} is listed without size and SHA-256, so that it cannot be checked")]
     NoDigest {
         /// File path.
         file: String,
     },
-    /// A fetched file does not have the listed size, and is deleted.
+    /// A fetched file does not have the size that the hub lists, and is deleted.
     #[error("{file} has {got} bytes, expected {expected}: it is deleted, try again")]
     Size {
         /// File path.
         file: String,
-        /// Listed size.
+        /// Size that the hub lists, in bytes.
         expected: u64,
-        /// Fetched size.
+        /// Size of the fetched file, in bytes.
         got: u64,
     },
-    /// A fetched file does not have the listed digest, and is deleted.
+    /// A fetched file does not have the digest that the hub lists, and is deleted.
     #[error("{file} has the SHA-256 {got}, expected {expected}: it is deleted, try again")]
     Digest {
         /// File path.
         file: String,
-        /// Listed digest.
+        /// Digest that the hub lists, in hexadecimal.
         expected: String,
         /// Digest of the fetched file.
         got: String,

@@ -7,7 +7,7 @@ pub enum WeightsProblem {
     Truncated {
         /// Required size in bytes.
         expected: u64,
-        /// Actual size in bytes.
+        /// Actual number of bytes.
         got: u64,
     },
     /// The file has bytes after its last tensor.
@@ -19,9 +19,9 @@ pub enum WeightsProblem {
     /// The header exceeds the length limit.
     #[error("declares a header of {bytes} bytes, expected at most {most}")]
     HeaderTooLong {
-        /// Declared length.
+        /// Length of the header in bytes, as the file declares it.
         bytes: u64,
-        /// Maximum length.
+        /// Maximum length of the header in bytes.
         most: u64,
     },
     /// The file is a Git LFS pointer to a file that was not fetched.
@@ -57,7 +57,7 @@ pub enum WeightsProblem {
          the model_type in config.json"
     )]
     Prefix {
-        /// Actual prefix.
+        /// Prefix of the tensor names in the file.
         found: String,
         /// Prefix of the model type.
         expected: &'static str,
@@ -71,15 +71,15 @@ pub enum WeightsProblem {
     /// A tensor's end precedes its beginning.
     #[error("lies at bytes {begin}..{end}")]
     Offsets {
-        /// Start offset.
+        /// Offset at which the tensor begins.
         begin: u64,
-        /// End offset.
+        /// Offset at which the tensor ends.
         end: u64,
     },
-    /// A tensor does not begin at the end of the previous one.
+    /// A tensor does not begin at the end of the previous tensor.
     #[error("begins at byte {begin} of the data, expected {expected}: tensors overlap or leave a gap")]
     Gap {
-        /// Start offset.
+        /// Offset at which the tensor begins.
         begin: u64,
         /// End of the previous tensor.
         expected: u64,
@@ -87,15 +87,15 @@ pub enum WeightsProblem {
     /// A tensor has another number of bytes than its type and shape require.
     #[error("has {bytes} bytes, which does not fit the shape {shape:?}")]
     Length {
-        /// Declared shape.
+        /// Shape of the tensor, as the file declares it.
         shape: Vec<usize>,
-        /// Actual size in bytes.
+        /// Actual number of bytes.
         bytes: u64,
     },
     /// A tensor's type is not supported for weights.
     #[error("has the type {dtype}, expected F16, BF16, F32 or F64")]
     Type {
-        /// Declared type.
+        /// Type of the tensor, as the file declares it.
         dtype: String,
     },
     /// A tensor has another shape than in the configuration.
@@ -103,13 +103,13 @@ pub enum WeightsProblem {
     Shape {
         /// Shape in the configuration.
         expected: Vec<usize>,
-        /// Actual shape.
+        /// Shape of the tensor in the file.
         got: Vec<usize>,
     },
     /// A value is infinite or not a number.
     #[error("element {element} is {value}, expected finite numbers")]
     NotFinite {
-        /// Index in row-major order.
+        /// Index of the value in the tensor, in row-major order.
         element: usize,
         /// Value: `NaN`, `inf` or `-inf`.
         value: String,
@@ -119,7 +119,7 @@ pub enum WeightsProblem {
     Shard {
         /// Name of the shard.
         shard: String,
-        /// Requirement, or what to do.
+        /// Requirement on the shard, or what to do.
         expected: &'static str,
     },
     /// A tensor is not in the shard that the index names.
@@ -127,7 +127,7 @@ pub enum WeightsProblem {
     NotInShard {
         /// Shard that the index names.
         shard: String,
-        /// Shard that holds the tensor.
+        /// Shard that holds the tensor; `None` if no shard does.
         holder: Option<String>,
     },
     /// Two shards hold a tensor of the same name.
@@ -148,7 +148,7 @@ pub enum WeightsProblem {
     /// The pickle in an archive does not describe a dictionary of tensors.
     #[error("its pickle cannot be read at byte {byte}: {problem}")]
     Pickle {
-        /// Offset in the pickle.
+        /// Offset in the pickle at which reading failed, in bytes.
         byte: usize,
         /// Problem of the pickle.
         problem: String,
@@ -174,7 +174,7 @@ pub enum WeightsProblem {
          bytes"
     )]
     View {
-        /// First element in the storage.
+        /// Index of the first element of the view in its storage.
         offset: i64,
         /// Shape of the view.
         shape: Vec<i64>,

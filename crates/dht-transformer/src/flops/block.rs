@@ -65,10 +65,10 @@ impl BlockShape {
         Width { heads, ffn: self.ffn }
     }
 
-    /// FLOPs of the forward pass for T tokens and Σℓ² token pairs.
+    /// FLOPs of the forward pass for T tokens and Σℓ² token pairs, where ℓ is the length of a text.
     ///
-    /// With d' = heads · head width, the projections cost 2·T·d·3d', attention 2·(2·Σℓ²·d'), the output 2·T·d'·d, and
-    /// the feed-forward 2·(2·T·d·f).
+    /// With hidden size d, f neurons and d' = heads · head width, the projections cost 2·T·d·3d', attention
+    /// 2·(2·Σℓ²·d'), the output 2·T·d'·d, and the feed-forward 2·(2·T·d·f).
     pub fn forward(&self, load: Load, width: Width) -> Breakdown {
         let inner = (width.heads as u64).saturating_mul(self.head_dim as u64);
         let row = FlopCount(2) * load.tokens * self.hidden as u64;

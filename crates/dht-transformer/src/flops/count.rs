@@ -31,12 +31,12 @@ impl FlopCount {
         Self(2) * rows as u64 * inner as u64 * columns as u64
     }
 
-    /// Count as a floating-point number, for ratios.
+    /// Number of FLOPs as a floating-point number, for ratios.
     pub fn as_f64(self) -> f64 {
         self.0 as f64
     }
 
-    /// Ratio of this count to another count.
+    /// Ratio of this count to the count `whole`.
     pub fn ratio(self, whole: Self) -> f64 {
         self.as_f64() / whole.as_f64()
     }

@@ -56,8 +56,8 @@ impl LayerSizes {
 
     /// FLOPs of the forward pass.
     ///
-    /// The projections cost 2·T·((e_q + e_k)·A + e_v·B), attention 2·Σℓ²·(A + B), the output 2·T·B·d, and the
-    /// feed-forward 2·(2·T·d·f).
+    /// The letters are those of the fields; T is the number of tokens, and ℓ the length of a text. The projections cost
+    /// 2·T·((e_q + e_k)·A + e_v·B), attention 2·Σℓ²·(A + B), the output 2·T·B·d, and the feed-forward 2·(2·T·d·f).
     pub fn forward(&self, load: Load) -> Breakdown {
         let row = FlopCount(2) * load.tokens;
         let product = |inputs: usize, outputs: usize| row * (inputs as u64).saturating_mul(outputs as u64);
@@ -72,9 +72,9 @@ impl LayerSizes {
         }
     }
 
-    /// FLOPs of the backward pass, as executed. They are counted as in [`BlockShape::backward`], except for attention.
-    /// Of its five products, three have the width of Q and K (the scores again, and the gradients of Q and K), and two
-    /// have the width of V.
+    /// FLOPs of the backward pass, as executed. The FLOPs are counted as in [`BlockShape::backward`], except for
+    /// attention. Of the five products of attention, three have the width of Q and K (the scores again, and the
+    /// gradients of Q and K), and two have the width of V.
     pub fn backward(&self, load: Load, needs: BackwardNeeds) -> Breakdown {
         let forward = self.forward(load);
         let inside = needs.products(needs.any());
@@ -88,8 +88,8 @@ impl LayerSizes {
         }
     }
 
-    /// Number of parameters in the layer's matrices, biases and norms: (e_q + e_k + 2)·A + (e_v + 1)·B + (B + 1)·d +
-    /// (2·d + 1)·f + d + 4·d.
+    /// Number of parameters in the matrices, biases and norms. In the letters of the fields it is (e_q + e_k + 2)·A +
+    /// (e_v + 1)·B + (B + 1)·d + (2·d + 1)·f + d + 4·d.
     pub fn parameters(&self) -> u64 {
         let [d, a, b, f] = [self.hidden, self.query_key, self.value, self.ffn].map(|size| size as u64);
         let [q, k, v] = [self.query_inputs, self.key_inputs, self.value_inputs].map(|size| size as u64);

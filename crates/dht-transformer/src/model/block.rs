@@ -16,11 +16,12 @@ use crate::tensors::{HeadPlan, HeadSet, Hidden, Parameter, Parameters, SampleGro
 /// Output of an encoder layer, recorded with its attention scores.
 #[derive(Debug, Clone)]
 pub struct LayerRecord {
-    /// Rows after the layer.
+    /// Hidden states after the layer, one row for each token.
     pub hidden: Hidden,
-    /// Attention scores before the softmax, (samples, heads, longest, longest); undefined at positions without a token.
+    /// Attention scores before the softmax, of shape (samples, heads, longest, longest). The longest sample has
+    /// `longest` tokens. Scores are undefined at positions without a token.
     pub scores: Tensor,
-    /// Number of each head in `scores`; pruned heads are missing.
+    /// Index in the layer of each head in `scores`; pruned heads are missing.
     pub heads: Vec<usize>,
 }
 
@@ -227,8 +228,8 @@ impl Block {
         }
     }
 
-    /// Runs the layer through gates, composed of candle's operations on any device. Also returns the scores of all its
-    /// heads.
+    /// Runs the layer with gates on its dimensions, composed of candle's operations on any device. Also returns the
+    /// attention scores of all its heads.
     pub(super) fn gated(&self, hidden: &Hidden, gates: &LayerGates, ctx: &ForwardContext) -> Result<LayerRecord> {
         let (Attention::Whole(whole), feed_forward) = (&self.attention, &self.feed_forward) else {
             return Err(Error::argument("layer", "a layer without dimensions taken out", self.layer.to_string()));
@@ -241,8 +242,8 @@ impl Block {
         Ok(LayerRecord { hidden: Hidden::new(y, packing.clone())?, scores, heads: (0..whole.heads).collect() })
     }
 
-    /// Runs the layer, and computes the scores of its remaining heads before the softmax. The scores are computed
-    /// separately, since no fused operation returns them.
+    /// Runs the layer, and computes the attention scores of its remaining heads before the softmax. The scores are
+    /// computed separately, since no fused operation returns them.
     pub(super) fn recorded(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<LayerRecord> {
         let backend = ctx.backend(hidden.tensor().device());
         let scores = backend.scores(hidden, self.attention.parameters(), self.kept, ctx)?;

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::flops::ClassifierShape;
 use crate::tensors::{Hidden, Parameters};
 
-/// Linear classifier over pooled rows: logits = pool(h)·Wᵀ + b.
+/// Linear classifier over pooled hidden states h: logits = pool(h)·Wᵀ + b, with the weight W and the bias b.
 ///
 /// A clone is another handle on the same parameters, which belong to the encoder.
 ///
@@ -64,7 +64,7 @@ impl Classifier {
         Ok(Self { pooling, pooler, dense: classes.insert(parameters, name)?, activation })
     }
 
-    /// Pooling of a sample's rows.
+    /// Pooling of the hidden states of a sample's tokens into one vector.
     pub fn pooling(&self) -> Pooling {
         self.pooling
     }
@@ -99,7 +99,7 @@ impl Classifier {
         [Some(&self.dense), self.pooler.as_ref()].into_iter().flatten().any(LinearParameters::trains)
     }
 
-    /// Computes the logits, (samples, classes).
+    /// Computes the logits of hidden states, of shape (samples, classes).
     ///
     /// # Errors
     /// Errors of candle.

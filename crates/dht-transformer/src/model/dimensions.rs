@@ -16,11 +16,11 @@ use crate::flops::LayerSizes;
 use crate::tensors::Hidden;
 
 impl Encoder {
-    /// Runs consecutive layers, each with its own gates.
+    /// Runs consecutive layers, each with its own differentiable gates on its dimensions.
     ///
     /// On every device, the layers are composed of candle's operations. [`ForwardContext::grad_store`] returns the
     /// gradients of gates that are computed from variables. If these variables are [parameters](Self::add_parameter),
-    /// [`ForwardContext::backward`] returns their gradients, too. Rows in f64 are processed in f64.
+    /// [`ForwardContext::backward`] returns their gradients, too. Hidden states in f64 are processed in f64.
     ///
     /// # Errors
     /// [`Error::Argument`] for a layer that does not exist or has removed dimensions; [`Error::Shape`] for a gate whose
@@ -36,7 +36,7 @@ impl Encoder {
         Ok(records.into_iter().next_back().map_or_else(|| hidden.clone(), |record| record.hidden))
     }
 
-    /// Runs layers as [`run_gated`](Self::run_gated) does, and records the output and attention scores of each.
+    /// Runs layers as [`run_gated`](Self::run_gated) does, and records the output and attention scores of each layer.
     ///
     /// # Errors
     /// Errors of [`run_gated`](Self::run_gated).
@@ -63,8 +63,8 @@ impl Encoder {
         Ok(records)
     }
 
-    /// Runs all layers of a batch. Returns the rows of the embeddings and the record of each layer. Scores are computed
-    /// separately, with an additional product of queries and keys.
+    /// Runs all layers of a batch. Returns the embedding output and the record of each layer: its output and its
+    /// attention scores. The scores are computed separately, with an additional product of queries and keys.
     ///
     /// # Errors
     /// Errors of [`embed`](Self::embed).

@@ -23,7 +23,7 @@ use crate::flops::BlockShape;
 use crate::pretrained::PretrainedWeights;
 use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGroup};
 
-/// Encoder of the BERT family on packed rows, which runs any layers and heads for any samples.
+/// Encoder of the BERT family on packed rows (tokens without padding), which runs any layers and heads for any samples.
 ///
 /// ```text
 /// h₀ = dropout(LayerNorm(word + position + type))
@@ -31,9 +31,10 @@ use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGro
 /// h′ = LayerNorm(a + dropout(gelu(a·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 /// ```
 ///
-/// Devlin et al. 2019. The norm follows each sublayer (post-norm), as in Hugging Face's `BertModel`, or the model of
-/// another [`Family`](crate::config::Family), without its pooler. On the CPU, each of a layer's two sublayers is one
-/// fused operation. On other devices they are composed of candle's operations, with some custom kernels on CUDA.
+/// Source: Devlin et al. 2019. The layer norm follows each sublayer (post-norm), as in Hugging Face's `BertModel`, or
+/// the model of another [`Family`](crate::config::Family), without its pooler. On the CPU, each of a layer's two
+/// sublayers is one fused operation. On other devices they are composed of candle's operations, with some custom
+/// kernels on CUDA.
 ///
 /// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone)
 /// copies the weights.
@@ -67,7 +68,7 @@ pub struct Encoder {
     /// Relative-position bias, which the attention scores of all layers share.
     pub(super) relative_bias: Option<RelativeBias>,
     blocks: Vec<Block>,
-    /// Pooler from the loaded tensors, unchanged. It initialises new classifiers with a pooler.
+    /// Pooler from the loaded tensors, unchanged. The loaded pooler initialises new classifiers that have a pooler.
     pooler: Option<LinearTensors>,
 }
 
@@ -260,7 +261,7 @@ impl Encoder {
     }
 
     /// Copies the encoder with independent parameters: training one leaves the other unchanged. Added parameters are
-    /// copied too, but classifiers and heads that were created with them still belong to this encoder.
+    /// copied too, but classifiers and heads that were created on added parameters still belong to this encoder.
     ///
     /// # Errors
     /// Errors of candle.
@@ -286,8 +287,8 @@ impl Encoder {
     /// Checks that the encoder can read all samples of a data set.
     ///
     /// # Errors
-    /// [`Error::Argument`] for the first row that has no token, more tokens than positions, or a token or type without
-    /// a row in the embedding tables.
+    /// [`Error::Argument`] for the first row that has no token, more tokens than positions, or a token or a token type
+    /// without a row in the embedding tables.
     pub fn check_samples(&self, data: &EncodedDataset) -> Result<()> {
         let Self { config, .. } = self;
         let types = if self.embeddings.token_type.is_some() { config.type_vocab_size } else { usize::MAX };

@@ -21,8 +21,8 @@ pub(crate) fn normal<R: Rng + ?Sized>(shape: &[usize], deviation: f64, rng: &mut
 /// vectors of a small scale turn quickly under Adam's steps of fixed length.
 pub(crate) const TABLES: f64 = 0.02;
 /// Factor on the initial scale of matrices that write into the residual stream. With this factor each layer changes the
-/// stream only a little, and deep post-norm encoders leave the plateau on which they otherwise stay (measured on the
-/// embedded corpus).
+/// stream only a little, and deep post-norm encoders leave the plateau of the loss on which they otherwise stay
+/// (measured on the generated texts).
 const RESIDUAL: f64 = 0.2;
 
 /// Standard deviation of a matrix's initial values, by its name.
@@ -34,8 +34,8 @@ pub(crate) fn deviation(config: &BertConfig, name: &str) -> f64 {
     }
 }
 
-/// Standard deviation 1/√inputs, with which a matrix's outputs have the scale of its inputs. It is for layers that
-/// learn in few steps.
+/// Standard deviation 1/√inputs, with which a matrix's outputs have the scale of its inputs. This scale is for layers
+/// that learn in few steps.
 pub(crate) fn of_inputs(config: &BertConfig, name: &str) -> f64 {
     let inputs = names::shape(config, name).last().copied().unwrap_or(1);
     (inputs as f64).sqrt().recip()

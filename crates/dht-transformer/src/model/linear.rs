@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::flops::ClassifierShape;
 use crate::tensors::Parameters;
 
-/// Linear layer y = x·Wᵀ + b whose parameters belong to an encoder. [`Encoder::add_linear`](crate::Encoder::add_linear)
-/// creates it.
+/// Linear layer y = x·Wᵀ + b, with the weight W and the bias b, whose parameters belong to an encoder.
+/// [`Encoder::add_linear`](crate::Encoder::add_linear) creates it.
 ///
 /// A clone is another handle on the same parameters, which belong to the encoder.
 ///
@@ -45,7 +45,7 @@ impl Linear {
         Self(parameters)
     }
 
-    /// Applies the layer, (rows, inputs) → (rows, outputs).
+    /// Applies the layer to `x` of shape (rows, inputs). The output has the shape (rows, outputs).
     ///
     /// # Errors
     /// Errors of candle, which also refuses rows of another width.

@@ -19,10 +19,10 @@ use super::names;
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
 
-/// Difference between the score of the attended position and the score of a distant position. This holds without token
-/// types; with token types the difference is about 8.
+/// Initial difference between the attention scores of the attended position and of a distant position. It is 10 without
+/// token types, and about 8 with token types.
 const PEAK: f64 = 10.0;
-/// Maximum and minimum frequency, in radians per position.
+/// Maximum and minimum frequency of the sinusoids in the position table, in radians per position.
 const FREQUENCIES: [f64; 2] = [1.0, 0.1];
 /// Factor by which the random initial weights of queries and keys are scaled down.
 const RANDOM: f64 = 0.3;

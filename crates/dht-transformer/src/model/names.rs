@@ -91,7 +91,7 @@ pub(crate) fn shape(config: &BertConfig, name: &str) -> Vec<usize> {
     }
 }
 
-/// Hugging Face names of Q, K and V for a packed name.
+/// Hugging Face names of Q, K and V for the name of the tensor that packs them; `None` for other names.
 pub(crate) fn parts(name: &str) -> Option<[String; 3]> {
     name.contains(".qkv.").then(|| ["query", "key", "value"].map(|part| name.replace("qkv", part)))
 }

@@ -52,14 +52,14 @@ impl Encoder {
         Ok(vectors.map(scaled).collect())
     }
 
-    /// Runs each text once, and returns its pooled hidden states at several depths. They are useful as features of
-    /// linear classifiers on a frozen encoder.
+    /// Runs each text once, and returns its pooled hidden states at several depths. The states are useful as features
+    /// of linear classifiers on a frozen encoder.
     ///
     /// A depth is a number of layers; depth 0 is the embedding output. The result has the shape (depths, texts,
     /// hidden).
     ///
     /// # Errors
-    /// [`Error::Argument`] for depths that do not ascend or exceed the layers, and for a batch size of 0.
+    /// [`Error::Argument`] for depths that do not ascend or exceed the number of layers, and for a batch size of 0.
     /// [`Error::Argument`] for [`Pooling::Pooler`], which has weights of its own, and for tokens or lengths that the
     /// encoder does not have. [`Error::NotFinite`] if weights are NaN or infinite.
     ///

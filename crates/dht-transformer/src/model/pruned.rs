@@ -6,7 +6,7 @@ use crate::config::{BertConfig, KeptDimensions};
 use crate::error::{Error, Result};
 use crate::tensors::HeadSet;
 
-/// Fields of `config.json` that [`Encoder::prune`](crate::Encoder::prune) writes; they are specific to this crate.
+/// Fields of `config.json` that [`Encoder::prune`](crate::Encoder::prune) writes; only this crate has these fields.
 pub(crate) const KEPT_HEADS: &str = "kept_heads";
 pub(crate) const KEPT_NEURONS: &str = "kept_neurons";
 /// Field of `config.json` that [`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions) writes.

@@ -132,7 +132,7 @@ impl RaggedAttention {
     }
 
     /// Tensor in the whole layer by its name, with zeros in place of removed dimensions. `None` for a tensor that is
-    /// the same in both layers.
+    /// the same in the whole and in the pruned layer.
     pub(super) fn whole_tensor(&self, config: &BertConfig, tensor: &str) -> Result<Option<Tensor>> {
         let (hidden, dimensions) = (config.hidden_size, &self.kept);
         let (compared, values) = (dimensions.query_key_rows(config), dimensions.value_rows(config));

@@ -17,8 +17,8 @@ const HEAD: usize = 32;
 /// Feed-forward neurons per column.
 const NEURONS: usize = 2;
 
-/// Additional transformer layer of any width over an encoder's rows. It computes layer(h·Wᵀ + b), (tokens, hidden) →
-/// (tokens, width). [`Encoder::add_side_layer`] creates it.
+/// Additional transformer layer of any width over an encoder's hidden states h. It computes layer(h·Wᵀ + b), in which
+/// the weight W and the bias b project from the hidden size to the width. [`Encoder::add_side_layer`] creates it.
 ///
 /// A clone is another handle on the same parameters, which belong to the encoder.
 ///
@@ -48,11 +48,12 @@ pub struct SideLayer {
 }
 
 impl Encoder {
-    /// Adds a side layer that reads the rows after `depth` layers. Its parameters, `{name}.…`, are trained and saved
-    /// with the encoder's.
+    /// Adds a side layer that reads the hidden states after `depth` layers. Its parameters, `{name}.…`, are trained and
+    /// saved with the encoder's.
     ///
-    /// It has heads of 32 columns (a single head if `width` is smaller), 2·`width` neurons, and the encoder's dropouts
-    /// and activation. The matrices of its block start from N(0, 1/inputs).
+    /// The layer has heads of 32 columns (a single head if `width` is smaller), 2·`width` neurons, and the encoder's
+    /// dropouts and activation. The matrices of its block start from N(0, 1/n), where n is the number of a matrix's
+    /// inputs.
     ///
     /// # Errors
     /// [`Error::Argument`] for a width of 0, or for a width above 32 that is not a multiple of 32; [`Error::Parameter`]
@@ -98,7 +99,7 @@ impl Encoder {
 }
 
 impl SideLayer {
-    /// Applies the layer, (tokens, hidden) → (tokens, width).
+    /// Applies the layer to hidden states of shape (tokens, hidden). The output has the shape (tokens, width).
     ///
     /// # Errors
     /// Errors of candle.
@@ -122,8 +123,8 @@ impl SideLayer {
         narrow + self.shape.forward(Load::of_text(tokens), self.shape.full()).total()
     }
 
-    /// FLOPs of the backward pass for a text with `tokens` tokens. `needs` says whether the gradient of the encoder's
-    /// rows is included.
+    /// FLOPs of the backward pass for a text with `tokens` tokens. `needs` states which gradients of the projection to
+    /// the width are included: those of its weights, and of the encoder's hidden states.
     pub fn backward_flops(&self, tokens: usize, needs: BackwardNeeds) -> FlopCount {
         let narrow = self.narrow.shape().backward(tokens as u64, needs).total();
         narrow + self.shape.backward(Load::of_text(tokens), self.shape.full(), BackwardNeeds::ALL).total()

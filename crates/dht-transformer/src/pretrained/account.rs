@@ -21,7 +21,8 @@ impl Account {
     /// treatment, and every reason why the model cannot be loaded. No weights are read.
     ///
     /// # Errors
-    /// As [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch), and [`Error::Io`] if the directory cannot be listed.
+    /// Errors of [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch), and [`Error::Io`] if the
+    /// directory cannot be listed.
     pub fn inspect(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = &*model_directory(folder)?;
         let mut account = Self::default();

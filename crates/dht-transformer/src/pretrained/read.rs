@@ -26,39 +26,40 @@ pub struct PretrainedWeights {
 impl PretrainedWeights {
     /// Returns the local directory for a path or a hub name.
     ///
-    /// An existing path is returned unchanged. The model of a valid hub name
-    /// (`bert-base-uncased`, `sentence-transformers/all-MiniLM-L6-v2`) is downloaded into the cache of Python's
-    /// `huggingface_hub`, unless it is there already. `NAME@REVISION` is a branch, a tag or a commit; without it the
-    /// branch is `main`. The files are those of the hub's list that the loaders read: configuration, tokenizer, pooling,
-    /// and the first weights in the order of [`read`](Self::read). All loaders of directories call this function. Each
-    /// call asks the hub for the list, so that a branch may have moved between two calls: for several loaders, call this
-    /// function once.
+    /// An existing path is returned unchanged. The model of a valid hub name (`bert-base-uncased`,
+    /// `sentence-transformers/all-MiniLM-L6-v2`) is downloaded into the cache of Python's `huggingface_hub`, unless it
+    /// is there already. `NAME@REVISION` selects a branch, a tag or a commit; the default is the branch `main`. The
+    /// files are those of the hub's list that the loaders read: configuration, tokenizer, pooling, and the first
+    /// weights in the order of [`read`](Self::read). All loaders of directories call this function. Each call asks the
+    /// hub for the list, so that a branch may have moved between two calls: for several loaders, call this function
+    /// once.
     ///
     /// All files are those of the listed commit, which is the last component of the path. A downloaded file must have
-    /// the listed size, and the listed SHA-256 where there is one, as there is for all large files. A file that is in the
+    /// the listed size, and the listed SHA-256 checksum, which the hub lists for all large files. A file that is in the
     /// cache already must have the size alone.
     ///
-    /// If the hub cannot be reached, or `HF_HUB_OFFLINE` is set, the previous list is used, and without one the files of
-    /// the revision that are in the cache.
+    /// If the hub cannot be reached, or `HF_HUB_OFFLINE` is set, the previous list is used. Without a previous list,
+    /// the files of the revision in the cache are used.
     ///
     /// Requires the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and
     /// `HF_TOKEN` have their usual meaning.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a revision that git does not allow. Without the feature [`Error::NoHub`]; with it
-    /// [`Error::Hub`] if the list, or a listed file, cannot be fetched or differs from the list, or if the list has no
-    /// configuration or no weights. An invalid hub name is returned unchanged; reading it as a path then reports that it
-    /// is missing.
+    /// [`Error::Argument`] for a revision that git does not allow. Without the feature `hub`, [`Error::NoHub`]. With
+    /// the feature, [`Error::Hub`] if the list, or a listed file, cannot be fetched or differs from the list, or if the
+    /// list has no configuration or no weights. An invalid hub name is returned unchanged; reading it as a path then
+    /// reports that it is missing.
     pub fn fetch(name: impl AsRef<Path>) -> Result<PathBuf> {
         model_directory(name)
     }
 
     /// Downloads a directory that this project saved to a repository on the hub: `dht.json` and the files below
-    /// `model`. A repository without `dht.json` is downloaded as by [`fetch`](Self::fetch). A path is not a name.
+    /// `model`. A repository without `dht.json` is downloaded as by [`fetch`](Self::fetch). Only names on the hub are
+    /// accepted, no paths.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an invalid name or revision. Without the feature `hub` [`Error::NoHub`]; with it
-    /// [`Error::HubFiles`].
+    /// [`Error::Argument`] for an invalid name or revision. Without the feature `hub`, [`Error::NoHub`]; with the
+    /// feature, [`Error::HubFiles`].
     pub fn fetch_all(name: &str) -> Result<PathBuf> {
         whole_directory(name)
     }
@@ -79,7 +80,7 @@ impl PretrainedWeights {
     /// instead.
     ///
     /// # Errors
-    /// As [`read`](Self::read), apart from the weights.
+    /// Errors of [`read`](Self::read), except for errors of the weights.
     pub fn read_config(folder: impl AsRef<Path>) -> Result<BertConfig> {
         let folder = folder.as_ref();
         let names = entry_names(folder)?;
@@ -108,11 +109,11 @@ impl PretrainedWeights {
     /// take up to 64 times the size of the file.
     ///
     /// # Errors
-    /// As [`fetch`](Self::fetch); [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration;
-    /// [`Error::Unsupported`] for an adapter, and for directories and files of another format; the message names the
-    /// format. [`Error::Weights`], with file and tensor, if the file is truncated, if its header (lengths, gaps,
-    /// overlaps, duplicate names), index or pickle is wrong, or if a tensor is invalid. A tensor is invalid in these
-    /// cases:
+    /// Errors of [`fetch`](Self::fetch). [`Error::Io`] if a file cannot be read; [`Error::Json`] and [`Error::Config`]
+    /// for the configuration; [`Error::Unsupported`] for an adapter, and for directories and files of another format;
+    /// the message names the format. [`Error::Weights`], with file and tensor, if the file is truncated, if its header
+    /// (lengths, gaps, overlaps, duplicate names), index or pickle is wrong, or if a tensor is invalid. A tensor is
+    /// invalid in these cases:
     ///
     /// - it is missing, or has another shape than in the configuration;
     /// - it belongs to a layer that the configuration does not have;

@@ -49,8 +49,8 @@ struct Module {
 }
 
 impl SentenceModel {
-    /// Reads `modules.json` of a directory or of its parent. `None` if neither has one, or if the parent's encoder is
-    /// in another directory.
+    /// Reads `modules.json` of a directory or of its parent. `None` if neither has this file, or if the parent's
+    /// encoder is in another directory.
     ///
     /// # Errors
     /// [`Error::Json`] for a file that is not JSON; [`Error::Config`] for a path outside the directory, and for a

@@ -124,7 +124,7 @@ impl Weights {
         Ok(())
     }
 
-    /// Reads a tensor in f32. It is a variable, so that a model can take its memory without a copy.
+    /// Reads a tensor in f32. The result is a variable, so that a model can take its memory without a copy.
     pub(super) fn read(&mut self, name: &str) -> Result<Var> {
         let info = &self.tensors[name];
         let WeightsFile { path, file, archived, .. } = &mut self.files[info.file];

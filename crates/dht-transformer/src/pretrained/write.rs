@@ -15,8 +15,8 @@ use crate::error::{Error, Result, WeightsProblem};
 use crate::storage::{refuse_foreign, write_atomically, write_directory_atomically};
 use crate::tensors::with_slices;
 
-/// Files that a saved directory may have; the tokenizer's files are last. They include the Python code of a class,
-/// since a model without such code may replace a model with it.
+/// Files that a saved directory may have; the tokenizer's files are last. These files include the Python code of a
+/// class, since a model without such code may replace a model with it.
 const FILES: [&str; 6] =
     ["config.json", "model.safetensors", own_class::CODE_FILE, "tokenizer.json", "tokenizer_config.json", PROMPTS];
 
@@ -88,7 +88,8 @@ impl PretrainedWeights {
     /// run. The target must not exist, or be a directory that holds only files that `write` replaces.
     ///
     /// # Errors
-    /// [`Error::ForeignDirectory`] if other files would be lost, [`Error::Io`] if it is not a directory or cannot be read.
+    /// [`Error::ForeignDirectory`] if other files would be lost, [`Error::Io`] if the path is not a directory, or
+    /// cannot be read.
     pub fn check_target(folder: impl AsRef<Path>) -> Result<()> {
         refuse_foreign(folder.as_ref(), &FILES)
     }

@@ -64,9 +64,9 @@ impl HeadAblation {
     /// order.
     ///
     /// # Errors
-    /// Before anything is computed: [`Error::Argument`] for a layer that the encoder lacks, a head that was pruned, no
-    /// rows, or no batch; [`Error::Range`] for a head that no layer has. As [`Encoder::embed`], and the errors
-    /// of `predict`.
+    /// Before anything is computed, [`Error::Argument`] for a layer that the encoder lacks, a pruned head, a data set
+    /// without rows, or a batch size of 0. [`Error::Range`] for a head that no layer has. Errors of [`Encoder::embed`]
+    /// and of `predict`.
     pub fn measure(
         encoder: &Encoder,
         data: &EncodedDataset,

@@ -58,12 +58,12 @@ impl Encoder {
     /// Folds gates into the weights. The new encoder, without gates, has the same outputs as this encoder with the
     /// gates.
     ///
-    /// Gates on inputs multiply the columns of Q, K and V. Gates on queries and keys multiply Q's rows (with
-    /// interpolation, K's too). Gates on values and heads multiply the output projection's columns, and gates on
-    /// neurons the second matrix of the feed-forward.
+    /// Gates on inputs multiply the columns of Q, K and V. Gates on queries and keys multiply the rows of Q, and a
+    /// [`Gate::Mix`] also the rows of K. Gates on values and heads multiply the output projection's columns, and gates
+    /// on neurons the second matrix of the feed-forward.
     ///
     /// # Errors
-    /// As [`run_gated`](Self::run_gated).
+    /// Errors of [`run_gated`](Self::run_gated).
     pub fn fold_gates(&self, gates: &[LayerGates]) -> Result<Self> {
         let config = self.config();
         let (hidden, heads) = (config.hidden_size, config.num_attention_heads);

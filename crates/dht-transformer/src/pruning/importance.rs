@@ -31,9 +31,9 @@ pub struct Importance {
 }
 
 impl Importance {
-    /// Gradient importance: the mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a head's output, or on a neuron's
-    /// output. Source: Michel, Levy and Neubig 2019, equation 2; the mean over the data set is taken after the absolute
-    /// value.
+    /// Gradient importance: the mean over texts of |∂L/∂ξ|, where L is the loss, and ξ = 1 is a gate on a head's
+    /// output, or on a neuron's output. Source: Michel, Levy and Neubig 2019, equation 2; the mean over the data set is
+    /// taken after the absolute value.
     ///
     /// The gates themselves are not needed. With a head's context c, the output matrix W and the gradient g of its
     /// output, ∂L/∂ξ = Σ c·(Wᵀg) = Σ W ⊙ ∂L/∂W over the columns of W that belong to the head. The same holds for a
@@ -44,8 +44,8 @@ impl Importance {
     /// [`TextClassifier`](crate::TextClassifier).
     ///
     /// # Errors
-    /// [`Error::Argument`] without rows; [`Error::Parameter`] for a matrix that is frozen or that the loss does not
-    /// reach; the errors of `loss`.
+    /// [`Error::Argument`] without rows; [`Error::Parameter`] for a matrix that is frozen or on which the loss does not
+    /// depend; the errors of `loss`.
     ///
     /// # Panics
     /// If a row does not exist.
@@ -83,8 +83,8 @@ impl Importance {
     }
 
     /// Magnitude importance, computed from the weights alone. For heads it is [`Encoder::head_magnitudes`], for neuron
-    /// j it is ‖W₁ row j‖ · ‖W₂ column j‖. It requires no data and no forward pass; with data,
-    /// [`by_gradient`](Self::by_gradient) is more informative.
+    /// j it is ‖W₁ row j‖ · ‖W₂ column j‖, with the first and second matrix W₁ and W₂ of the feed-forward. The measure
+    /// requires no data and no forward pass; with data, [`by_gradient`](Self::by_gradient) is more informative.
     ///
     /// # Errors
     /// The errors of candle.
@@ -168,9 +168,9 @@ impl Encoder {
     /// Magnitude importance of each head of a layer: ‖W_v,h‖_F · ‖W_o,h‖_F. W_v,h are the rows of the value matrix and
     /// W_o,h the columns of the output matrix that belong to head h.
     ///
-    /// To each row a head adds a weighted mean of W_o,h·W_v,h·x over the tokens, and the Frobenius norm of W_o,h·W_v,h
-    /// is at most this product. The measure requires no data and no forward pass; with data, the effect of a head on
-    /// the loss is more informative: [`Importance::by_gradient`].
+    /// To each row a head adds a weighted mean of W_o,h·W_v,h·x over the hidden states x of the tokens, and the
+    /// Frobenius norm of W_o,h·W_v,h is at most this product. The measure requires no data and no forward pass; with
+    /// data, the effect of a head on the loss is more informative: [`Importance::by_gradient`].
     ///
     /// # Errors
     /// [`Error::Argument`] if there is no such layer; the errors of candle.

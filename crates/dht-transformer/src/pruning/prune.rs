@@ -35,19 +35,19 @@ pub struct PrunePlan {
 }
 
 impl PrunePlan {
-    /// Keeps the first `layers` layers with all of their heads and neurons.
+    /// Keeps the first `layers` layers, with all of their heads and neurons.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are fewer layers, or `layers` is 0.
+    /// [`Error::Argument`] if the encoder has fewer layers, or if `layers` is 0.
     pub fn first_layers(encoder: &Encoder, layers: usize) -> Result<Self> {
         check_count("layers", layers, encoder.layers())?;
         Self::whole_layers(encoder, &(0..layers).collect::<Vec<_>>())
     }
 
-    /// Keeps these layers, ascending, with all of their heads and neurons.
+    /// Keeps the layers with the numbers `layers`, in ascending order, with all of their heads and neurons.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are none, they are not ascending, or the encoder does not have them.
+    /// [`Error::Argument`] if `layers` is empty or not ascending, or names a layer that the encoder does not have.
     pub fn whole_layers(encoder: &Encoder, layers: &[usize]) -> Result<Self> {
         check_layers(layers, encoder.layers())?;
         let blocks = || layers.iter().map(|layer| &encoder.blocks()[*layer]);
@@ -61,7 +61,8 @@ impl PrunePlan {
     /// Keeps the `heads` most important heads and the `neurons` most important neurons of every layer, in that order.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are fewer, or a number is 0; [`Error::Shape`] for the importance of another encoder.
+    /// [`Error::Argument`] if a layer has fewer heads or neurons, or if a number is 0; [`Error::Shape`] for the
+    /// importance of another encoder.
     pub fn most_important(encoder: &Encoder, importance: &Importance, heads: usize, neurons: usize) -> Result<Self> {
         let config = encoder.config();
         check_count("heads", heads, config.num_attention_heads)?;
@@ -130,9 +131,9 @@ impl Encoder {
     /// when it skips the other parts.
     ///
     /// # Files
-    /// Removed layers are absent. Feed-forwards are as wide as the widest remaining one, padded with zeros after the
-    /// remaining neurons; pruned heads are zeros. The saved directory is thus ordinary: `transformers` loads it
-    /// unchanged, with the same outputs. Two additional fields in `config.json` record the zeros, one entry for each
+    /// Removed layers are absent. All feed-forwards are as wide as the widest remaining feed-forward, padded with zeros
+    /// after the remaining neurons; pruned heads are zeros. The saved directory is thus ordinary: `transformers` loads
+    /// it unchanged, with the same outputs. Two additional fields in `config.json` record the zeros, one entry for each
     /// layer: `"kept_heads": [[0, 2], …]` and `"kept_neurons": [17, …]` (the number of first neurons). This crate does
     /// not compute the zeros: [`HeadPlan::Full`](crate::HeadPlan::Full) is every kept head.
     ///
@@ -208,7 +209,7 @@ impl Encoder {
     /// Creates an encoder of the first `layers` layers, with independent weights.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `layers` is 0 or more than there are.
+    /// [`Error::Argument`] if `layers` is 0 or exceeds the number of layers.
     pub fn truncated(&self, layers: usize) -> Result<Self> {
         self.prune(&PrunePlan::first_layers(self, layers)?)
     }
@@ -221,7 +222,7 @@ impl Encoder {
         self.blocks()[layer].kept
     }
 
-    /// Width of a layer: all of it, or the part that [`prune`](Self::prune) retained.
+    /// Numbers of heads and neurons of a layer: all of them, or those that [`prune`](Self::prune) retained.
     ///
     /// # Panics
     /// If there is no such layer.

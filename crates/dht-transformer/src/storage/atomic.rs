@@ -161,7 +161,7 @@ fn is_open_file(path: &Path) -> bool {
 /// of `entries` and nothing but `entries`.
 ///
 /// # Errors
-/// [`Error::ForeignDirectory`] if the target holds another entry, or entries without the first; [`Error::Io`] if
+/// [`Error::ForeignDirectory`] if the target holds another entry, or lacks the first of `entries`; [`Error::Io`] if
 /// creating or renaming fails, and the errors of `fill`; the target is then unchanged.
 ///
 /// # Examples
@@ -245,7 +245,8 @@ fn aside(target: &Path) -> PathBuf {
 /// Restores a directory that is missing because a process was killed while [replacing
 /// it](write_directory_atomically).
 ///
-/// This happens only on file systems that cannot exchange two directories. Any other path stays as it is.
+/// This happens only on file systems that cannot exchange two directories. A path that is not missing for this reason
+/// stays as it is.
 ///
 /// # Errors
 /// [`Error::Io`] if the old directory exists and cannot be moved.

@@ -13,7 +13,7 @@ pub enum FileKind {
     Description,
     /// Tokenizer file; at most 512 MiB.
     Tokenizer,
-    /// Weights or sums; at most 4 GiB.
+    /// Weights, or another large file of numbers; at most 4 GiB.
     Weights,
 }
 

@@ -120,7 +120,7 @@ pub struct Distillation {
 }
 
 impl Distillation {
-    /// Creates the distillation of a trained teacher into a student. It stores a handle on the teacher.
+    /// Creates the distillation of a trained teacher into a student. The distillation stores a handle on the teacher.
     ///
     /// # Errors
     /// [`Error::Argument`] in these cases:

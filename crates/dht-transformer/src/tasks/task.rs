@@ -7,8 +7,8 @@ use crate::data::{EncodedDataset, PackedBatch, Sample};
 use crate::error::{Error, Result};
 use crate::tensors::{binary_cross_entropy, cross_entropy, finite_rows, log_softmax, squared_error};
 
-/// Task of a classifier, which determines its loss and the meaning of its outputs. It is the field `problem_type` in a
-/// Hugging Face `config.json`.
+/// Task of a classifier, which determines its loss and the meaning of its outputs. The task is the field `problem_type`
+/// in a Hugging Face `config.json`.
 ///
 /// # Examples
 /// ```

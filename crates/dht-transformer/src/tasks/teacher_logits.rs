@@ -9,7 +9,7 @@ use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::Result;
 
-/// Stored logits of a teacher for the texts of a data set. They are looked up by the token ids of a text.
+/// Stored logits of a teacher for the texts of a data set. The logits are looked up by the token ids of a text.
 ///
 /// # Examples
 /// ```

@@ -25,8 +25,8 @@ use crate::train::{Objective, Predict, Progress, StepLoss};
 /// Name of the classifier's parameters in the encoder's [`Parameters`].
 const NAME: &str = "classifier";
 
-/// Classifier of texts: an encoder with a linear layer after its last layer. It runs all layers and heads, and is the
-/// baseline of dynamic models.
+/// Classifier of texts: an encoder with a linear layer after its last layer. The classifier runs all layers and heads
+/// for each text, and is the baseline of models that exit early.
 ///
 /// Its [`Task`] determines the meaning of the outputs (classes by default), the loss and the [score](Objective::score).
 /// The score of classes is the macro F1. The score of several labels is the macro F1 of the labels with a probability

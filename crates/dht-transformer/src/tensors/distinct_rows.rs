@@ -6,8 +6,8 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Resu
 /// Selects distinct rows of x, in any order: (numbers, columns). The gradient of x has the rows of the result's
 /// gradient, and zeros elsewhere.
 ///
-/// It replaces candle's `index_select`, whose backward pass adds up one row after another. On a GPU that takes as long
-/// as a whole layer.
+/// The function replaces candle's `index_select`, whose backward pass adds up one row after another. On a GPU that
+/// takes as long as a whole layer.
 ///
 /// # Errors
 /// Errors of candle.

@@ -19,7 +19,7 @@ pub enum Gradient {
         /// Gradients of the rows in `rows`, row by row.
         values: Vec<f32>,
     },
-    /// Gradient on the parameter's device.
+    /// Gradient as a tensor on the parameter's device.
     Device(Tensor),
 }
 

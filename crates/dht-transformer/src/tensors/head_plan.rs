@@ -108,7 +108,7 @@ impl SampleGroup {
     ///
     /// # Errors
     /// [`Error::Shape`] if the groups hold another number of samples; [`Error::Range`] for a head that the layer does
-    /// not have; [`Error::Argument`] for a number of neurons that it does not have.
+    /// not have; [`Error::Argument`] for a number of neurons that the layer does not have.
     pub fn check_all(groups: &[Self], heads: usize, neurons: usize, samples: usize) -> Result<()> {
         let got = groups.iter().fold(0_usize, |sum, group| sum.saturating_add(group.samples));
         same_length("samples of the groups", samples, got)?;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// Non-empty set of heads of a layer.
 ///
 /// The set is a bitset of 128 heads and cheap to copy. It does not store the layer's number of heads:
-/// [`check`](Self::check) (or [`HeadPlan::check`](super::HeadPlan::check)) validates the set for a layer. It is
+/// [`check`](Self::check) (or [`HeadPlan::check`](super::HeadPlan::check)) validates the set for a layer. The set is
 /// serialised as the sorted list of its heads.
 ///
 /// ```

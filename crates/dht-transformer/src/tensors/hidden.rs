@@ -40,7 +40,7 @@ pub struct Hidden {
 }
 
 impl Hidden {
-    /// Combines rows with their packing.
+    /// Combines hidden states, one row for each token, with their packing.
     ///
     /// # Errors
     /// [`Error::Shape`] if the tensor does not have one row for each token.
@@ -69,7 +69,7 @@ impl Hidden {
         Ok(self.tensor.to_dtype(DType::F32)?)
     }
 
-    /// Samples and their rows.
+    /// Packing of the batch: its samples and their rows.
     pub fn packing(&self) -> &Arc<Packing> {
         &self.packing
     }

@@ -4,8 +4,8 @@ use candle_core::{D, Tensor};
 
 use crate::error::{Error, Result};
 
-/// Computes the cross-entropy of each sample, −log softmax(logits)ₗ for its label l, in nats: (samples, classes) →
-/// (samples).
+/// Computes the cross-entropy of each sample, −log softmax(logits)ₗ for its label l, in nats. The logits have the shape
+/// (samples, classes), the result (samples).
 ///
 /// # Errors
 /// [`Error::Shape`] unless there is one label for each row; [`Error::Range`] for a label that is not a class.
@@ -40,7 +40,8 @@ pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
     Ok(shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?)
 }
 
-/// Computes the distillation loss of each sample, τ²·Σ q·(log q − log p): (samples, classes) → (samples).
+/// Computes the distillation loss of each sample, τ²·Σ q·(log q − log p) over the classes. The logits have the shape
+/// (samples, classes), the result (samples).
 ///
 /// The teacher's soft labels are q = softmax(teacher/τ), and p = softmax(logits/τ) (Hinton et al. 2015). τ is the
 /// temperature. The teacher gets no gradient.
@@ -79,8 +80,9 @@ pub(crate) fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor>
 }
 
 /// Computes the binary cross-entropy of each sample for multi-label targets, which is the mean of −t·log σ(x) − (1 −
-/// t)·log(1 − σ(x)) over the labels. It is computed as max(x, 0) − x·t + log(1 + e^(−|x|)), which does not overflow.
-/// Both arguments are (samples, labels), with targets of 0 or 1; the result is (samples).
+/// t)·log(1 − σ(x)) over the labels, with the logit x and the target t of a label. The loss is computed as max(x, 0) −
+/// x·t + log(1 + e^(−|x|)), which does not overflow. Both arguments are (samples, labels), with targets of 0 or 1; the
+/// result is (samples).
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ; errors of candle.
@@ -101,8 +103,8 @@ pub fn binary_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor>
     Ok(((logits.relu()? - (logits * targets)?)? + unlikely)?.mean(D::Minus1)?)
 }
 
-/// Computes the squared error of each sample, which is the mean of (x − t)² over the outputs. Both arguments are
-/// (samples, outputs); the result is (samples).
+/// Computes the squared error of each sample, which is the mean of (x − t)² over the outputs x and their targets t.
+/// Both arguments are (samples, outputs); the result is (samples).
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ; errors of candle.

@@ -112,7 +112,7 @@ impl Spans {
         ends.windows(2).filter(|ends| ends[0] < ends[1]).map(|ends| ends[0]..ends[1]).collect()
     }
 
-    /// Spans of selected samples, in the order of `samples`, and the rows to gather for them.
+    /// Spans of selected samples, in the order of `samples`. Also returns which rows of this batch belong to them.
     ///
     /// # Panics
     /// If a sample is not below [`samples`](Self::samples).
@@ -162,8 +162,8 @@ impl RowBlock {
     }
 }
 
-/// Layout of a packed batch: the rows of each sample, and the samples' ids. Every layer needs it in addition to the
-/// values.
+/// Layout of a packed batch: the rows of each sample, and the samples' ids. Every layer needs this layout in addition
+/// to the hidden states.
 ///
 /// ```
 /// use dht_transformer::tensors::{Packing, Spans};
@@ -207,8 +207,8 @@ impl PartialEq for OnDevice {
 impl Eq for OnDevice {}
 
 impl Packing {
-    /// Creates a packing. `sample_ids` are the rows of the samples in their data set. They are keys of dropout masks,
-    /// so that the mask of a sample does not depend on its batch.
+    /// Creates a packing. `sample_ids` are the rows of the samples in their data set. The ids are keys of dropout
+    /// masks, so that the mask of a sample does not depend on its batch.
     ///
     /// # Errors
     /// [`Error::Shape`] unless there is one id for each span.
@@ -286,7 +286,7 @@ impl Packing {
         &self.row_tokens
     }
 
-    /// Input of GPU kernels, concatenated in one tensor of u32. It has the first row of each sample and the end
+    /// Input of GPU kernels, concatenated in one tensor of u32. The tensor has the first row of each sample and the end
     /// (samples + 1), and the lower halves of the samples' ids (samples). For each row it has the lower half of its
     /// sample's id (rows), and its position (rows). Dropout on the CPU has the same halves as keys.
     #[cfg(feature = "cuda")]

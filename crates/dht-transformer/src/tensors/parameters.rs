@@ -93,8 +93,8 @@ impl Parameter {
         &self.var
     }
 
-    /// Version of the values. It changes whenever an optimiser or [`Parameters::set_values`] changes the model's
-    /// values.
+    /// Version of the values. The version changes whenever an optimiser or [`Parameters::set_values`] changes the
+    /// model's values.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
@@ -131,7 +131,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// Registers a tensor as a parameter. It is converted to f32 and copied to the device.
+    /// Registers a tensor as a parameter. The tensor is converted to f32 and copied to the device.
     ///
     /// # Errors
     /// [`Error::Parameter`] if the name is already used.
@@ -358,10 +358,10 @@ impl Parameters {
     /// The variables are shared: an optimiser over `VarMap::all_vars` trains this model, `VarMap::save` writes it, and
     /// `VarMap::load` sets it.
     ///
-    /// Names are the parameters' own, with one tensor `attention.self.qkv` in place of three tensors in Hugging Face's
-    /// files; [`Encoder::from_var_builder`](crate::Encoder::from_var_builder) reads both forms. Frozen parameters are
-    /// included. Give the optimiser the gradients of [`ForwardContext::grad_store`](crate::ForwardContext::grad_store),
-    /// which excludes frozen parameters.
+    /// The names are those of the parameters, with one tensor `attention.self.qkv` in place of three tensors in Hugging
+    /// Face's files; [`Encoder::from_var_builder`](crate::Encoder::from_var_builder) reads both forms. Frozen
+    /// parameters are included. Give the optimiser the gradients of
+    /// [`ForwardContext::grad_store`](crate::ForwardContext::grad_store), which excludes frozen parameters.
     ///
     /// # Errors
     /// [`Error::Parameter`] if the map has another variable with one of the names; then nothing is inserted.

@@ -33,9 +33,10 @@ pub struct History {
     /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evaluations: Vec<StepRecord>,
-    /// Epoch of the stored best parameters.
+    /// Epoch of the best parameters, with which the model ends; `None` without
+    /// [`keep_best`](crate::TrainSettings::keep_best).
     pub best_epoch: Option<usize>,
-    /// Number of optimiser steps after which the best parameters were evaluated.
+    /// Number of optimiser steps after which the best parameters were evaluated; `None` as for `best_epoch`.
     #[serde(default)]
     pub best_step: Option<u64>,
     /// Score of the best parameters on the validation samples.

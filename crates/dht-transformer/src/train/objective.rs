@@ -26,7 +26,7 @@ pub struct Progress {
 pub struct StepLoss {
     /// Scalar loss.
     pub loss: Tensor,
-    /// Forward pass of the loss.
+    /// Context of the loss's forward pass, from which the backward pass starts.
     pub ctx: ForwardContext,
     /// Number of samples of the loss.
     pub samples: usize,
@@ -38,8 +38,8 @@ pub struct StepLoss {
 
 /// Trainable model with a loss, the interface between a model and the [`Trainer`](crate::Trainer).
 ///
-/// The loop offers batches and gets losses, one for each optimiser step. An ordinary objective returns the loss of each
-/// batch ([`offer`](Self::offer)). An objective may also hold samples back and return their loss later
+/// The training loop offers batches and gets losses, one for each optimiser step. An ordinary objective returns the
+/// loss of each batch ([`offer`](Self::offer)). An objective may also hold samples back and return their loss later
 /// ([`next_loss`](Self::next_loss)). At the end of each epoch all held-back samples are requested, so that every sample
 /// is trained on exactly once in each epoch.
 pub trait Objective {
@@ -49,9 +49,9 @@ pub trait Objective {
     /// Parameters to train.
     fn parameters(&self) -> &Parameters;
 
-    /// Refuses samples on which the objective cannot be trained or scored. The loop calls it with the training and the
-    /// validation samples before a run starts or resumes, so that invalid validation samples are not first found at the
-    /// end of an epoch. The default accepts all samples.
+    /// Refuses samples on which the objective cannot be trained or scored. The training loop calls this method with the
+    /// training and the validation samples before a run starts or resumes, so that invalid validation samples are not
+    /// first found at the end of an epoch. The default accepts all samples.
     ///
     /// # Errors
     /// The errors of the implementor, with the row.
@@ -67,15 +67,16 @@ pub trait Objective {
         Ok(())
     }
 
-    /// Takes the next batch of the stream, and returns its loss. `None` for a batch without a loss, and if the samples
-    /// are held back.
+    /// Takes the next batch, and returns its loss. `None` for a batch without a loss, and for samples that the
+    /// objective holds back.
     ///
     /// # Errors
     /// The errors of the implementor.
     fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>, Self::Error>;
 
-    /// Next loss of held-back samples. `None` if more batches are needed or, with `drain`, if no samples are held back
-    /// any more. The default is for objectives that never hold samples back.
+    /// Next loss of samples that the objective holds back. `None` if the loss needs more batches. With `drain`, the
+    /// result is `None` only if no samples are held back any more. The default is for objectives that never hold
+    /// samples back.
     ///
     /// # Errors
     /// The errors of the implementor.
@@ -90,8 +91,8 @@ pub trait Objective {
         false
     }
 
-    /// Validation score, higher is better. It is computed after each epoch and selects the best epoch. For a classifier
-    /// it is the macro F1 of its predictions, [`Predict::macro_f1`].
+    /// Validation score, higher is better. The score is computed after each epoch and selects the best epoch. For a
+    /// classifier it is the macro F1 of its predictions, [`Predict::macro_f1`].
     ///
     /// # Errors
     /// The errors of the implementor.
@@ -102,8 +103,8 @@ pub trait Objective {
         "macro F1"
     }
 
-    /// Returns whether the current model may be stored as the best of a training run. `false` if later phases of the
-    /// run change the structure of the model.
+    /// Returns whether the current model may be stored as the best of a training run. `false` while later parts of the
+    /// training run will still change the structure of the model.
     fn may_be_best(&self) -> bool {
         true
     }
@@ -165,7 +166,7 @@ pub trait Predict: Objective {
     /// Macro F1 of the predictions of a data set.
     ///
     /// # Errors
-    /// As [`predictions`](Self::predictions) and [`Confusion::from_predictions`].
+    /// Errors of [`predictions`](Self::predictions) and of [`Confusion::from_predictions`].
     fn macro_f1(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Self::Error> {
         let predicted = self.predictions(data, batch_size)?;
         Ok(Confusion::from_predictions(data, &predicted)?.macro_f1())

@@ -37,7 +37,7 @@ pub enum Event<'a> {
     /// The batch exceeds the device's memory. From this batch on, batches are processed in parts whose gradients form
     /// one step.
     InParts {
-        /// Number of samples that did not fit.
+        /// Number of samples that did not fit at once.
         refused: usize,
         /// Maximum number of samples of a part.
         at_once: usize,
@@ -51,7 +51,7 @@ pub enum Event<'a> {
     Failed(&'a History),
 }
 
-/// Receives the events of a training run. It can stop the run, but cannot change it otherwise.
+/// Receives the events of a training run. An observer can stop the run, but cannot change the run otherwise.
 ///
 /// # Examples
 /// An observer that stops the training loop when the gradient vanishes. The model then has its best parameters so far:

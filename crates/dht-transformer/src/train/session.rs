@@ -53,9 +53,10 @@ struct Pending {
     weighed: bool,
     samples: u64,
     terms: usize,
-    /// Σ terms·loss
+    /// Sum of the losses, each multiplied by its number of terms.
     loss: f64,
-    /// Σ terms·gradient; for a single loss, its gradient without this weight.
+    /// Sum of the gradients, each multiplied by its number of terms. For a single loss: its gradient without this
+    /// factor.
     gradients: Option<Gradients>,
 }
 

@@ -32,7 +32,7 @@ pub struct Trainer {
     /// Weight decay and learning-rate factor of each parameter; `None` is [`ParameterGroups::standard`].
     pub groups: Option<ParameterGroups>,
     /// Maximum age of the last checkpoint: at a step after this time, a new checkpoint is written, in addition to those
-    /// of [`CheckpointSettings`]. It changes no result. Default: one minute.
+    /// of [`CheckpointSettings`]. This age changes no result. Default: one minute.
     pub save_every: Duration,
     /// Request to stop: once the flag is true, the run saves its state after the current step, or after the validation
     /// at the end of an epoch, and ends with [`Error::Stopped`]. `None` never stops.
@@ -53,7 +53,7 @@ impl Trainer {
 
     /// Trains `objective` on the training samples. The objective is scored on the validation samples, if there are any,
     /// after each epoch and every [`evaluate_every`](TrainSettings::evaluate_every) steps. With
-    /// [`keep_best`](TrainSettings::keep_best) it ends with the parameters of the best score.
+    /// [`keep_best`](TrainSettings::keep_best) the objective ends with the parameters of the best score.
     ///
     /// A run that was stopped and resumed takes the same steps, and ends with the same bits, as an uninterrupted run.
     ///

@@ -10,8 +10,8 @@ use crate::error::{Error, Result, SettingMismatch};
 use crate::tensors::Parameters;
 
 /// Objective with a custom validation [`score`](Objective::score), such as the GLUE metric of a task or the caller's
-/// own function of the predictions. It corresponds to `metric_for_best_model` in `transformers`. Everything else is
-/// delegated to the inner objective.
+/// own function of the predictions. The score corresponds to `metric_for_best_model` in `transformers`. Everything else
+/// is delegated to the inner objective.
 ///
 /// # Examples
 /// `trainer.fit(&mut WithMetric::new(&mut model, Metric::Matthews)?, &training, &validation, &mut ())`
@@ -65,8 +65,8 @@ impl<'a, O: Predict> WithMetric<'a, O> {
         }
     }
 
-    /// Wraps an objective with a function of the validation texts and the class predicted for each; higher is better.
-    /// Messages and histories have its `name`.
+    /// Wraps an objective with a function of the validation texts and the class predicted for each text; a higher value
+    /// is better. Messages call the score `name`.
     pub fn by(name: &'static str, objective: &'a mut O, score: impl Fn(&EncodedDataset, &[u32]) -> f64 + 'a) -> Self {
         Self { objective, score: Score::Own(name, Box::new(score)) }
     }

@@ -46,7 +46,8 @@ pub(crate) trait Kernels: Sync {
         Ok(None)
     }
 
-    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
+    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the activation f and the
+    /// first `width` neurons.
     fn feed_forward(
         &self,
         (_x, _packing): (&Tensor, &Packing),

@@ -71,7 +71,8 @@ impl Operations {
         self.output_norm(norm, x, &product(&context, &output)?, packing, output_dropout)
     }
 
-    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
+    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the activation f and the
+    /// first `width` neurons.
     pub(crate) fn feed_forward(
         self,
         (x, packing): (&Tensor, &Packing),

@@ -13,7 +13,7 @@ use crate::tensors::{Gradients, Parameters};
 impl ForwardContext {
     /// Runs the backward pass of `loss` (one value) and returns every parameter's gradient.
     ///
-    /// Call it once for each context, since it consumes the saved activations.
+    /// Call this method once for each context, since the backward pass consumes the saved activations.
     ///
     /// # Errors
     /// Errors of candle and of the fused operations.
@@ -24,10 +24,10 @@ impl ForwardContext {
     /// Runs the backward pass of `loss` (one value) and returns all gradients as dense tensors, for an optimiser of
     /// candle.
     ///
-    /// The store has the gradients of all parameters that are not frozen, and of every other variable on which the loss
-    /// depends, such as a head by `candle_nn::linear`.
+    /// The returned store has the gradients of all parameters that are not frozen, and of every other variable on which
+    /// the loss depends, such as a head by `candle_nn::linear`.
     ///
-    /// Call it, or [`backward`](Self::backward), once for each context.
+    /// Call this method, or [`backward`](Self::backward), once for each context.
     ///
     /// # Errors
     /// Errors of candle and of the fused operations.

@@ -154,7 +154,8 @@ pub(super) fn attention(
     })
 }
 
-/// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the first `width` neurons.
+/// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the activation f and the first
+/// `width` neurons.
 pub(super) fn feed_forward(
     (x, packing): (&Tensor, &Packing),
     p: &FeedForwardParameters,

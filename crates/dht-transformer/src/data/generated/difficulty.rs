@@ -1,6 +1,6 @@
 //! Difficulty of generated texts.
 
-/// Difficulty of a generated text: the structure that determines its verdict.
+/// Difficulty of a generated review: the structure that determines its verdict, praise or complaint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Difficulty {
     /// One opinion word and no negated clause. Half of the texts are easy.

@@ -1,7 +1,8 @@
 //! Grammar that generates a text with a requested verdict.
 //!
-//! An *opinion* is a clause with one opinion word, negated or not. A *scene* is a clause without a judgement; it may
-//! contain a negation as a decoy. A *tally* is several judgements of one thing; the majority is its verdict.
+//! An *opinion* is a clause with one opinion word, negated or not. A *scene* is a clause without a judgement; such a
+//! clause may contain a negation as a decoy. A *tally* is several judgements of one thing; the majority of them is the
+//! verdict.
 
 use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;

@@ -15,8 +15,8 @@
 //! Negations indicate that a text is not easy, as in real texts, and are independent of its class. A count of opinion
 //! words classifies every easy text correctly, and finds the verdict of the others only by chance.
 //!
-//! Use the corpus to check that a pipeline learns and that routing saves FLOPs. Do not use it to compare language
-//! models: its grammar is closed, and a program of fifty lines classifies it without an error.
+//! Use the corpus to check that a pipeline learns and that fewer layers and heads for easy texts save FLOPs. Do not use
+//! it to compare language models: its grammar is closed, and a program of fifty lines classifies it without an error.
 
 use std::collections::BTreeSet;
 
@@ -44,10 +44,11 @@ pub struct GeneratedText {
 }
 
 impl GeneratedText {
-    /// Names of the classes. The class is 2 · subject + verdict.
+    /// Names of the classes. The class is 2 · subject + verdict. The subject is 0 for a film and 1 for a meal; the
+    /// verdict is 0 for praise and 1 for a complaint.
     pub const LABELS: [&str; 4] = ["film praised", "film panned", "meal praised", "meal panned"];
 
-    /// Generates the first `rows` texts of the corpus of a seed, with true labels.
+    /// Generates the first `rows` texts of the corpus that `seed` determines, with true labels.
     ///
     /// A row depends only on `(seed, row)`, so a longer corpus begins with a shorter one. Every block of eight rows has
     /// each class twice, once as an easy text. Two seeds share about one text in a hundred, nearly all of them easy.

@@ -132,8 +132,8 @@ impl fmt::Display for TextEncoding {
 /// Byte-order marks, which name the encoding at the beginning of a file.
 const MARKS: [&[u8]; 3] = [&[0xef, 0xbb, 0xbf], &[0xff, 0xfe], &[0xfe, 0xff]];
 
-/// Decodes a file as UTF-8. The encoding is that of the byte-order mark, otherwise the requested one. It is returned if
-/// it is not UTF-8.
+/// Decodes a file as UTF-8. The encoding is that of the byte-order mark, otherwise the requested one. This encoding is
+/// returned, too, if it is not UTF-8.
 pub(super) fn decoded<'a>(
     mut raw: Box<dyn BufRead + 'a>,
     asked: Option<TextEncoding>,

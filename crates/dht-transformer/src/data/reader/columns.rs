@@ -17,9 +17,10 @@ const MOST_LABELS: usize = 1000;
 /// Least fraction of rows in which the cells of a text column predict the label, if the column leaks the label. The
 /// prediction is the most frequent label among rows with the same cell.
 const TELLING_SHARE: f64 = 0.9;
-/// Largest number of errors of this prediction, as a fraction of the errors of the most frequent label of all rows.
+/// Largest number of errors with which a text column that leaks the label predicts it, as a fraction of the errors of
+/// the most frequent label of all rows.
 const ERRORS_LEFT: f64 = 0.2;
-/// Largest probability of such a prediction by chance.
+/// Largest probability that a text column which leaks the label predicts it so well by chance.
 const TELLING_BY_CHANCE: f64 = 0.001;
 
 /// Columns that were detected or requested, by index, and the presence of a header.
@@ -227,8 +228,8 @@ impl Search<'_> {
     /// Detects the label column. The first of these rules that applies decides:
     ///
     /// 1. The column has the name of a label column.
-    /// 2. It is the only column that holds nothing but labels of the training set.
-    /// 3. It is the only column with a value in every row and 2 to [`MOST_LABELS`] distinct values, each of which
+    /// 2. The column is the only one that holds nothing but labels of the training set.
+    /// 3. The column is the only one with a value in every row and 2 to [`MOST_LABELS`] distinct values, each of which
     ///    occurs at least twice.
     fn label(&self, texts: &[usize]) -> Result<(LabelSource, usize, Vec<usize>), Problem> {
         // A text column would leak the label to the model, so it is not a candidate.

@@ -17,8 +17,8 @@ pub(super) fn declared_separator(line: &str) -> Option<char> {
 }
 
 /// Detects the separator in the first line: the character between the largest number of column names that are known or
-/// are in `names`. It is a comma if no character separates such names. If the comma and another character separate
-/// equally many names, it is the other character, since a name may contain a comma.
+/// are in `names`. The separator is a comma if no character separates such names. If the comma and another character
+/// separate equally many names, the separator is the other character, since a name may contain a comma.
 pub(super) fn separator_of(line: &str, names: &[&str]) -> char {
     let is_name = |cell: &&str| {
         let cell = cell.trim().trim_matches('"');

@@ -204,7 +204,7 @@ impl DatasetReader {
         self
     }
 
-    /// Requests the labels and columns of the training set.
+    /// Requests the labels and columns of a training set, for a test file that is read like it.
     #[must_use]
     pub fn like(self, train: &Dataset) -> Self {
         let reader = self.with_labels(train.labels.iter().cloned());
@@ -241,16 +241,16 @@ impl DatasetReader {
         self
     }
 
-    /// Draws at most `rows` rows at random, each with the same probability. They keep their order. A single file needs
-    /// no more memory than these rows; several files also need the memory of the largest one.
+    /// Draws at most `rows` rows at random, each with the same probability. The drawn rows keep their order. A single
+    /// file needs no more memory than these rows; several files also need the memory of the largest file.
     #[must_use]
     pub fn with_most_rows(mut self, rows: usize, seed: u64) -> Self {
         self.request.most_rows = Some((rows, seed));
         self
     }
 
-    /// Sets the maximum number of decompressed bytes; default 4 GiB. It is a protection, since a small compressed file
-    /// can expand to any size.
+    /// Sets the maximum number of decompressed bytes; default 4 GiB. The limit is a protection, since a small
+    /// compressed file can expand to any size.
     #[must_use]
     pub fn with_most_bytes(mut self, bytes: u64) -> Self {
         self.most_bytes = bytes;

@@ -241,7 +241,7 @@ fn class_directory(folder: &Path, split: Split) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Returns whether a file has labels. Every table has; a plain text file has only if it is in fastText's format.
+/// Returns whether a file has labels. Every table has labels; a plain text file has labels only in fastText's format.
 fn is_table(path: &Path, format: TableFormat) -> bool {
     let begins = |file: File| {
         let mut lines = Lines::new(path, file, Compression::of_name(&file_name(path)).0, u64::MAX);

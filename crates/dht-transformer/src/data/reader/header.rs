@@ -17,13 +17,13 @@ pub(super) type Decision = (bool, HeaderSource);
 
 /// Decides whether the first row of a table is a header.
 ///
-/// The first row is a header if it names a known or requested column, or has a word above numbers or dates. It is data
-/// if it has a cell like other cells of the column. `expected` is the presence of a header in the training set, if it
-/// is known.
+/// The first row is a header if it names a known or requested column, or has a word above numbers or dates. The first
+/// row is data if it has a cell like other cells of the column. `expected` is the presence of a header in the training
+/// set, if it is known.
 ///
 /// # Errors
-/// [`DataProblem::FirstRow`] if the first row may be a header or data; [`DataProblem::OtherHeader`] if it contradicts
-/// `expected`.
+/// [`DataProblem::FirstRow`] if the first row may be a header or data; [`DataProblem::OtherHeader`] if the decision
+/// contradicts `expected`.
 pub(super) fn decide(
     table: &Table,
     asked: Option<bool>,

@@ -2,8 +2,8 @@
 
 /// Names of a label column. `label` takes precedence.
 pub(super) const LABEL: [&str; 4] = ["label", "labels", "class", "category"];
-/// Name of a column with the scores of categories, as spaCy writes it. It is a label only if its cells are objects or
-/// lists.
+/// Name of a column with the scores of categories, as spaCy writes it. The column is a label column only if its cells
+/// are objects or lists.
 pub(super) const CATEGORIES: &str = "cats";
 /// Names of a text column. `text` takes precedence.
 pub(super) const TEXT: [&str; 10] =

@@ -40,7 +40,7 @@ pub struct TextRow {
     pub text: String,
     /// Second text of a pair; `None` for a single text.
     pub pair: Option<String>,
-    /// Row as it was read, for output formats that repeat it.
+    /// Row as it was read, for output formats that repeat the input.
     pub given: Given,
 }
 

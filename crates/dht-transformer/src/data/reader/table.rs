@@ -177,8 +177,8 @@ impl Table {
         }
     }
 
-    /// Separator other than the comma that occurs equally often in `row` and in all earlier rows. It is probably the
-    /// true separator, and the commas are parts of texts.
+    /// Separator other than the comma that occurs equally often in `row` and in all earlier rows. That character is
+    /// probably the true separator, and the commas are parts of texts.
     fn other_separator(&self, row: &Row) -> Option<&'static str> {
         let count = |row: &Row, sign: char| row.cells.iter().map(|(_, cell)| cell.matches(sign).count()).sum::<usize>();
         let signs = [(';', "cells separated by ;"), ('\t', "cells separated by tabs"), ('|', "cells separated by |")];

@@ -52,8 +52,8 @@ pub(super) fn opens_quote(row: &Row, expected: usize, got: usize) -> bool {
     got < expected && last.starts_with('"') && !last[1..].replace("\"\"", "").contains('"')
 }
 
-/// Reads further lines of a row whose last cell opens a quote. `got` is the number of cells so far. It stops when the
-/// quote is closed and the row has `expected` cells. Python's csv module writes cells with line ends in this form.
+/// Reads further lines of a row whose last cell opens a quote. `got` is the number of cells so far. Reading stops when
+/// the quote is closed and the row has `expected` cells. Python's csv module writes cells with line ends in this form.
 /// Stores the cells in the row without the quotes, and returns their number.
 ///
 /// # Errors

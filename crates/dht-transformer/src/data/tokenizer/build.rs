@@ -14,7 +14,7 @@ use crate::storage::{FileKind, read_file};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Id of XLM-RoBERTa's unknown token. It overrides `tokenizer.json`.
+/// Id of XLM-RoBERTa's unknown token. This id overrides the id in `tokenizer.json`.
 const UNKNOWN_PIECE: usize = 3;
 
 /// Settings of a tokenizer class in `tokenizer_config.json`.

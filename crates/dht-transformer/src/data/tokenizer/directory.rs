@@ -27,7 +27,7 @@ const AS_WRITTEN: &str = "python -c \"from transformers import AutoTokenizer, Pr
                           t = AutoTokenizer.from_pretrained('.'); F(tokenizer_object=t.backend_tokenizer, \
                           model_max_length=t.model_max_length, model_input_names=t.model_input_names, \
                           **t.special_tokens_map).save_pretrained('.')\"";
-/// Settings of sentence-transformers. They count only if the directory, or the one above it, has `modules.json`.
+/// Settings of sentence-transformers. These settings count only if the directory or its parent has `modules.json`.
 const SENTENCE: &str = "sentence_bert_config.json";
 const MODULES: &str = "modules.json";
 

@@ -17,13 +17,13 @@ const DEFAULT: &str = "default_prompt_name";
 const NAME: &str = "text";
 
 impl TextTokenizer {
-    /// Sets the [prefix](Self::with_prefix) to the default prompt of sentence-transformers in a directory. In the file
-    /// `config_sentence_transformers.json`, it is the entry of `prompts` that `default_prompt_name` names. Without this
-    /// file, or without a default, the prefix is empty.
+    /// Sets the [prefix](Self::with_prefix) to the default prompt of sentence-transformers in a directory. This prompt
+    /// is the entry of `prompts` that `default_prompt_name` names, in the file `config_sentence_transformers.json`.
+    /// Without this file, or without a default prompt, the prefix is empty.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Json`] if the file cannot be read; [`Error::Config`] if the default is not among the
-    /// prompts, or is not text.
+    /// [`Error::Io`] or [`Error::Json`] if the file cannot be read; [`Error::Config`] if the default prompt is not
+    /// among `prompts`, or is not text.
     pub fn with_prefix_of(self, folder: impl AsRef<Path>) -> Result<Self> {
         let path = folder.as_ref().join(PROMPTS);
         let bytes = match read_file(&path, FileKind::Description) {

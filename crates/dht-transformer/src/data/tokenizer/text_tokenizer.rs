@@ -51,8 +51,8 @@ pub struct TextTokenizer {
 
 impl TextTokenizer {
     /// Reads a tokenizer from a `tokenizer.json`. The file's truncation and padding settings are ignored: the caller
-    /// sets the maximum length, and batches are not padded. If the tokenizer adds no special tokens, it adds those of
-    /// BERT.
+    /// sets the maximum length, and batches are not padded. If the file adds no special tokens to texts, those of BERT
+    /// are added (`[CLS]` and `[SEP]`).
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read. [`Error::Tokenizer`] if the file is not a tokenizer, or if the
@@ -95,7 +95,7 @@ impl TextTokenizer {
     /// Trains a lower-casing WordPiece tokenizer on texts. The same texts give the same tokenizer.
     ///
     /// It has at most `vocabulary_size` tokens; the first are the special tokens `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and
-    /// `[MASK]`. It has fewer tokens if no pair of adjacent subwords occurs twice any more; see
+    /// `[MASK]`. The vocabulary is smaller if at some size no pair of adjacent subwords occurs twice; see
     /// [`vocabulary_size`](Self::vocabulary_size). Words of more than 100 letters are not used for training. They are
     /// never split into subwords, but encoded as `[UNK]`.
     ///
@@ -154,7 +154,7 @@ impl TextTokenizer {
     /// Checks that every token has a row in the word embedding of a model. Additional rows are allowed.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the model has fewer rows: it belongs to another tokenizer.
+    /// [`Error::Argument`] if the word embedding has too few rows, so that the model belongs to another tokenizer.
     pub fn check_fits(&self, config: &BertConfig) -> Result<()> {
         if self.vocabulary_size <= config.vocab_size {
             return Ok(());
@@ -209,8 +209,8 @@ impl TextTokenizer {
         tokens
     }
 
-    /// Ids of tokens that are not part of a text's content: special tokens of the file, tokens around a text, and
-    /// tokens for missing content.
+    /// Ids of tokens that are not part of a text's content: special tokens of the tokenizer's file, tokens around a
+    /// text, and tokens for missing content (padding, unknown and mask).
     pub fn special_tokens(&self) -> BTreeSet<u32> {
         let added = self.tokenizer.get_added_tokens_decoder();
         let marked = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id);

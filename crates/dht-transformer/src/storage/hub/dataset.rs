@@ -10,9 +10,9 @@ use crate::error::{Error, HubProblem, Result};
 /// One configuration of a data set on the Hugging Face hub, with the parquet files of its splits.
 ///
 /// The hub lists the files of the requested revision (`data/train-00000-of-00001.parquet`,
-/// `CONFIG/train-00000-of-00001.parquet`). The default revision is the branch `main`. If it has no parquet files, the
-/// default is `refs/convert/parquet` (`CONFIG/train/0000.parquet`), where the hub stores converted data sets of other
-/// formats.
+/// `CONFIG/train-00000-of-00001.parquet`). The default revision is the branch `main`. If this branch has no parquet
+/// files, the default is `refs/convert/parquet` (`CONFIG/train/0000.parquet`), where the hub stores converted data sets
+/// of other formats.
 ///
 /// All files belong to the listed commit. They are downloaded into the cache of Python's `huggingface_hub`. A
 /// downloaded file must have the size and the SHA-256 checksum that the hub lists; a file that is already in the cache

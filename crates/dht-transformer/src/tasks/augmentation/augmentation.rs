@@ -20,8 +20,8 @@ const ROWS: usize = 16;
 /// Number of masked texts in a batch. Each of them has a row of logits over the vocabulary.
 const BATCH: usize = 64;
 
-/// TinyBERT's data augmentation (Jiao et al. 2020, algorithm 1). It copies a text, and replaces each word of the copy
-/// with some probability. The new word is one of K candidates, drawn at random:
+/// TinyBERT's data augmentation (Jiao et al. 2020, algorithm 1). The method copies a text, and replaces each word of
+/// the copy with some probability. The new word is one of K candidates, drawn at random:
 ///
 /// - For a word of one token, the candidates are the K words that a masked language model predicts there with the
 ///   highest probability.
@@ -29,7 +29,7 @@ const BATCH: usize = 64;
 ///   words of one token.
 ///
 /// A word stays unchanged if it has no candidates, or if its replacement would make the text too long. Only words with
-/// a letter are replaced; the publication also excludes a list of stop words. A copy has the label of its text. A wrong
+/// a letter are replaced; Jiao et al. also exclude a list of stop words. A copy has the label of its text. A wrong
 /// label matters little if a teacher provides soft labels.
 ///
 /// Tokens are replaced, and not characters. So pairs, special tokens and lengths stay as encoded. The vocabulary must

@@ -8,11 +8,12 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentationSettings {
-    /// Number of copies of each text, N_a. Duplicates are dropped, so there may be fewer copies.
+    /// Number of copies of each text, N_a in TinyBERT's paper (Jiao et al. 2020). Duplicates are dropped, so there may
+    /// be fewer copies.
     pub copies: usize,
-    /// Number of candidates for each word, K.
+    /// Number of candidates to replace each word, K in TinyBERT's paper.
     pub candidates: usize,
-    /// Probability that a word is replaced, p_t.
+    /// Probability that a word is replaced, p_t in TinyBERT's paper.
     pub replaced: f64,
     /// Maximum number of tokens of a copy.
     pub max_length: usize,

@@ -48,8 +48,8 @@ pub struct IntermediateDistillation {
 }
 
 impl IntermediateDistillation {
-    /// Creates the distillation of a teacher into a student. It stores a handle on the teacher. Student and teacher
-    /// must have the same number of heads in a layer; other sizes may differ.
+    /// Creates the distillation of a teacher into a student. The distillation stores a handle on the teacher. Student
+    /// and teacher must have the same number of heads in a layer; other sizes may differ.
     ///
     /// # Errors
     /// Same errors as [`IntermediateLoss::new`], also if the student already has the projections of an earlier

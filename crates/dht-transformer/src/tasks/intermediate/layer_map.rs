@@ -17,11 +17,11 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerMap {
-    /// Evenly spread layers: layer m of M, counted from 1, learns from the teacher's layer ⌈m·N/M⌉ of N. It is
-    /// TinyBERT's map if M divides N (Jiao et al. 2020).
+    /// Evenly spread layers: layer m of the student's M layers, counted from 1, learns from layer ⌈m·N/M⌉ of the
+    /// teacher's N layers. This is TinyBERT's map if M divides N (Jiao et al. 2020).
     #[default]
     Uniform,
-    /// Last layers of the teacher.
+    /// Last layers of the teacher, as many as the student has.
     Last,
     /// Explicit layers of the teacher, counted from 0: one for each layer of the student, ascending.
     Given(Vec<usize>),

@@ -15,8 +15,8 @@ use crate::tasks::TextClassifier;
 use crate::tensors::{Hidden, Spans, wide};
 
 impl LayerRecord {
-    /// Mean squared error between the attention scores of two models, before the softmax. It is the mean over texts of
-    /// the mean over heads and pairs of tokens.
+    /// Mean squared error between the attention scores of two models, before the softmax. The error is averaged over
+    /// heads and pairs of tokens, and then over texts.
     ///
     /// `target` has the shape (samples, heads, longest, longest), and receives no gradient. Positions without a token
     /// do not count.
@@ -29,8 +29,8 @@ impl LayerRecord {
 }
 
 impl Hidden {
-    /// Mean squared error of `rows`, shape (tokens, width), as an approximation of these hidden states. It is the mean
-    /// over texts of the mean over tokens and dimensions. The hidden states receive no gradient.
+    /// Mean squared error of `rows`, shape (tokens, width), as an approximation of these hidden states. The error is
+    /// averaged over tokens and dimensions, and then over texts. The hidden states receive no gradient.
     ///
     /// # Errors
     /// [`Error::Shape`] if the shapes differ; the errors of candle.
@@ -66,8 +66,9 @@ fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Result
 /// L = MSE(E·W_e, Eᵗ) + Σ_m [ MSE(H_m·W_h, Hᵗ_g(m)) + MSE(A_m, Aᵗ_g(m)) ]
 /// ```
 ///
-/// E are the embeddings, H_m the hidden states after layer m, and A_m the attention scores before the softmax. g is the
-/// [`LayerMap`]. A head that the student lacks is not compared.
+/// E are the embeddings, H_m the hidden states after layer m, and A_m the attention scores before the softmax. The
+/// [`LayerMap`] g gives the teacher's layer g(m) from which layer m of the student learns. A head that the student
+/// lacks is not compared.
 ///
 /// The projections W_e and W_h (with a bias) are learned with the student. They are the parameters
 /// `distillation.embeddings` and `distillation.hidden` of its encoder, and are not written to directories.
@@ -83,7 +84,7 @@ pub struct IntermediateLoss {
 }
 
 impl IntermediateLoss {
-    /// Creates the loss of a student with respect to its teacher. It stores a handle on the teacher, and adds the
+    /// Creates the loss of a student with respect to its teacher. The loss stores a handle on the teacher, and adds the
     /// projections to the student's parameters.
     ///
     /// # Errors

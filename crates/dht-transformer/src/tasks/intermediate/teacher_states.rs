@@ -12,11 +12,11 @@ use crate::model::LayerRecord;
 use crate::tasks::TextClassifier;
 use crate::tensors::{Hidden, Packing, wide};
 
-/// Stored intermediate results of a teacher: embeddings, hidden states and attention scores. They are looked up by the
-/// token ids of a text. [`IntermediateLoss`](super::IntermediateLoss) compares a student with them.
+/// Stored intermediate results of a teacher: embeddings, hidden states and attention scores. The results are looked up
+/// by the token ids of a text. [`IntermediateLoss`](super::IntermediateLoss) compares a student with them.
 ///
-/// A text of t tokens takes 4·t·((L + 1)·d + L·h·t) bytes if the student has L layers, and the teacher has d columns
-/// and h heads.
+/// A text of t tokens takes 4·t·((L + 1)·d + L·h·t) bytes if the student has L layers, and the teacher has the hidden
+/// size d and h heads.
 ///
 /// # Examples
 /// ```

@@ -67,10 +67,11 @@ impl TextClassifier {
         Ok(model)
     }
 
-    /// Names of the classes, by number. They come from the configuration, or else are `LABEL_0`, `LABEL_1` and so on.
+    /// Names of the classes, by number. The names come from the configuration, or else are `LABEL_0`, `LABEL_1` and so
+    /// on.
     ///
     /// # Errors
-    /// Errors of [`BertConfig::class_names`](crate::BertConfig::class_names). They do not occur for a loaded
+    /// Errors of [`BertConfig::class_names`](crate::BertConfig::class_names). These errors do not occur for a loaded
     /// classifier.
     pub fn class_names(&self) -> Result<Vec<String>> {
         self.encoder.config().class_names(self.classifier.classes())

@@ -38,12 +38,12 @@ impl From<Problem> for Failure {
 impl Checkpoint {
     /// Reads a checkpoint that [`Checkpoint::save`] wrote.
     ///
-    /// In addition to the checkpoint itself, reading takes memory for the header, the text of the state and one block.
-    /// Allocations never exceed the length of the file.
+    /// In addition to the checkpoint itself, reading takes memory for the header, the text of the state and one block
+    /// of values. Allocations never exceed the length of the file.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if it is truncated, foreign, newer than this
-    /// release or damaged.
+    /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if the file is truncated, damaged, not a
+    /// checkpoint, or written by a later release.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let attempt = || {

@@ -18,7 +18,7 @@ impl Checkpoint {
     /// The checkpoint is written to `.NAME.partial` in the same directory, synced and renamed. A failure or kill before
     /// the rename leaves the previous file unchanged; the next save overwrites a remaining partial file. Two processes
     /// must not save to the same path at the same time. In addition to the checkpoint itself, saving takes memory for
-    /// the text of the state and one block.
+    /// the text of the state and one block of values.
     ///
     /// # Errors
     /// [`Error::Shape`] when a tensor's shape does not fit its number of values, [`Error::Parameter`] for a reserved

@@ -16,7 +16,7 @@ use crate::error::{Error, Result, same_length};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
-    /// (truth, predicted), row-major
+    /// Counts by true and predicted class, in row-major order.
     counts: Vec<u64>,
 }
 
@@ -53,7 +53,7 @@ impl Confusion {
     /// Counts one sample.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a class is not below the number of classes; nothing is counted then.
+    /// [`Error::Argument`] when a class is not below the number of classes. Then nothing is counted.
     pub fn record(&mut self, truth: usize, predicted: usize) -> Result<()> {
         check_class("truth", truth, self.classes)?;
         check_class("predicted", predicted, self.classes)?;
@@ -128,8 +128,8 @@ impl Confusion {
     ///
     /// (c s − Σ pₖ tₖ) / √((s² − Σ pₖ²)(s² − Σ tₖ²))
     ///
-    /// for s samples, of which c are correct, tₖ have class k and pₖ are predicted as k. It lies in [−1, 1], and is 0
-    /// if all samples share one true or one predicted class, as in scikit-learn's `matthews_corrcoef`.
+    /// for s samples, of which c are correct, tₖ have class k and pₖ are predicted as k. The coefficient lies in [−1,
+    /// 1], and is 0 if all samples share one true or one predicted class, as in scikit-learn's `matthews_corrcoef`.
     pub fn matthews(&self) -> f64 {
         let total = i128::from(self.total());
         let (mut cross, mut predicted_squares, mut true_squares) = (0, 0, 0);

@@ -64,7 +64,8 @@ impl LabelCounts {
         Ok(counts)
     }
 
-    /// F1 = 2 TP / (2 TP + FP + FN) of one label; 0 if it is neither true nor predicted anywhere, or does not exist.
+    /// F1 = 2 TP / (2 TP + FP + FN) of one label; 0 if the label is neither true nor predicted anywhere, or does not
+    /// exist.
     pub fn f1(&self, label: usize) -> f64 {
         self.labels.get(label).copied().map_or(0.0, f1)
     }

@@ -15,9 +15,10 @@ use crate::tensors::{Gradient, Gradients, ParameterId, Parameters};
 /// p ← p (1 − η λ);  m ← m + (1 − β₁)(g − m);  v ← β₂ v + (1 − β₂) g²;
 /// p ← p − η / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
 ///
-/// where t counts, for each parameter, the steps in which the parameter had a gradient. Parameters that are frozen or
-/// have no gradient keep their values and moments. Rows that are not in a [`Gradient::Rows`] have a gradient of zero;
-/// their moments and values change as in dense AdamW, bit for bit.
+/// where p is a parameter, g its gradient, m and v are its moments, and t counts the steps in which the parameter had a
+/// gradient. `AdamWSettings` has the other letters. Parameters that are frozen or have no gradient keep their values
+/// and moments. Rows that are not in a [`Gradient::Rows`] have a gradient of zero; their moments and values change as
+/// in dense AdamW, bit for bit.
 ///
 /// On the CPU a step takes one pass over the memory of each parameter, on all cores, with the same bits for any number
 /// of threads. On CUDA it takes one kernel for each parameter, on other devices tensor operations. Moments take twice

@@ -13,7 +13,7 @@ pub struct Multipliers {
     /// Factor on the learning rate.
     pub rate: f64,
     /// `true` if the gradient is clipped together with the others. Otherwise it is not clipped and does not contribute
-    /// to the norm. Architecture variables with a separate loss use this.
+    /// to the norm. Architecture variables of a search, which have a separate loss, are not clipped with the others.
     pub clipped: bool,
 }
 

@@ -22,8 +22,8 @@ pub struct AdamWSettings {
     /// Maximum norm of the gradient over all [clipped](super::Multipliers::clipped) parameters; gradients of a larger
     /// norm are scaled down. `None` for no clipping.
     pub clip_norm: Option<f64>,
-    /// Number of consecutive gradients with NaN or infinity that causes an error; with fewer, the steps are skipped. At
-    /// least 1.
+    /// Number of consecutive gradients with NaN or infinity that causes an error; fewer such gradients only skip their
+    /// steps. At least 1.
     pub patience: u32,
 }
 

@@ -26,7 +26,8 @@ enum Inner {
 /// Sublayer that can run with a subset of the rows of W₁ and the columns of W₂.
 #[derive(Debug)]
 pub(crate) struct SelectedSublayer {
-    /// W₁ (wide, hidden), b₁, W₂ (hidden, inner), b₂, γ, β.
+    /// Weights and biases of both products, W₁ (wide, hidden), b₁, W₂ (hidden, inner) and b₂; scale γ and shift β of
+    /// the norm.
     parameters: [Parameter; 6],
     epsilon: f64,
     selection: Selection,

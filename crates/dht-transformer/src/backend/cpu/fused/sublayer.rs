@@ -12,8 +12,8 @@ use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
 use crate::backend::relative_bias::RelativeBias;
 use crate::tensors::{Gradient, Packing, RowBlock};
 
-/// Sublayer y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)). Samples of a batch may run different parts of the
-/// weights.
+/// Sublayer y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)). The function f is attention or an activation. Samples
+/// of a batch may run different parts of the weights.
 pub(crate) trait Sublayer: Send + Sync {
     /// Returns whether any of its parameters is trainable.
     fn trains(&self) -> bool;

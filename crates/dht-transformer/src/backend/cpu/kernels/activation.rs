@@ -4,14 +4,14 @@ use super::real::Real;
 use super::rows::vectorised;
 use crate::config::Activation;
 
-/// Computes f(x) and f′(x).
+/// Computes the activation f(x) and its derivative f′(x).
 #[inline(always)]
 fn gelu<T: Real>(x: T) -> (T, T) {
     let (cdf, pdf) = x.normal_cdf_pdf();
     (x * cdf, cdf + x * pdf)
 }
 
-/// Computes f(x) and f′(x) of the tanh approximation, with ½(1 + tanh u) = σ(2u).
+/// Computes the tanh approximation f(x) of gelu and its derivative f′(x), with ½(1 + tanh u) = σ(2u).
 #[inline(always)]
 fn gelu_new<T: Real>(x: T) -> (T, T) {
     let (c, a) = (T::from_f64(1.595_769_121_605_730_8), T::from_f64(0.044_715));
@@ -20,7 +20,7 @@ fn gelu_new<T: Real>(x: T) -> (T, T) {
     (x * gate, gate + x * gate * (T::ONE - gate) * inner)
 }
 
-/// Computes f(x) and f′(x).
+/// Computes the activation f(x) and its derivative f′(x).
 #[inline(always)]
 fn relu<T: Real>(x: T) -> (T, T) {
     if x > T::ZERO { (x, T::ONE) } else { (T::ZERO, T::ZERO) }

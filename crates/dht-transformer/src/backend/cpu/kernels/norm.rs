@@ -77,9 +77,10 @@ fn moments<T: Real>(z: &[T], epsilon: f64) -> (T, T) {
 
 /// Gradients from the backward pass of [`residual_norm`].
 pub(crate) struct ResidualNormGradients<T> {
-    /// Gradient with respect to z, which equals the gradient with respect to x.
+    /// Gradient with respect to the input z of the norm, which equals the gradient with respect to the residual input
+    /// x.
     pub(crate) dz: Vec<T>,
-    /// Gradient with respect to h.
+    /// Gradient with respect to the output h of the second product.
     pub(crate) dh: Vec<T>,
     pub(crate) dscale: Vec<T>,
     pub(crate) dshift: Vec<T>,
@@ -88,7 +89,7 @@ pub(crate) struct ResidualNormGradients<T> {
 
 /// Computes the backward pass of [`residual_norm`] from dy and z. [`residual_norm`] has stored z in place of h.
 ///
-/// With x̂ = (z − mean)·r and g = dy·γ: dz = r·(g − mean(g) − x̂·mean(g·x̂)).
+/// With r = 1/√(variance + ε), x̂ = (z − mean)·r and g = dy·γ: dz = r·(g − mean(g) − x̂·mean(g·x̂)).
 pub(crate) fn residual_norm_backward<T: Real>(
     z: &[T],
     dy: &[T],

@@ -38,7 +38,7 @@ pub(crate) trait Real:
     /// Distribution function Φ and density φ of the standard normal distribution.
     fn normal_cdf_pdf(self) -> (Self, Self);
 
-    /// Register of `S` with values of this type.
+    /// Vector register of the instruction set `S`, with values of this type.
     type Vector<S: Simd>: Copy;
     /// Vector with the same value in every lane.
     fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;

@@ -25,8 +25,8 @@ pub struct TextColumns {
     /// Encoding of a file without a byte-order mark; `None` is UTF-8.
     pub encoding: Option<TextEncoding>,
     /// `true` if `text` holds the columns of the training run. If there is one text column, a file may differ from the
-    /// training file in two ways. It may have a single column without a name. It may have a column with a text name,
-    /// which replaces a column that is identified by number. No other column is read instead.
+    /// training file in two ways. The file may have a single column without a name. The file may have a column with a
+    /// text name, which replaces a column that is identified by number. No other column is read instead.
     pub expected: bool,
     /// Number of columns of the training file, if the columns are identified by number.
     pub expected_width: Option<usize>,

@@ -51,8 +51,9 @@ pub(crate) fn attention<T: Real>(
 
 /// Backward pass of [`attention`]: the gradients of `qkv` and of the shape's biases from the gradient of the context.
 ///
-/// With A = dropout(P): dV = Aᵀ·dC, dA = dC·Vᵀ, dP = dropout(dA), dS = P∘(dP − rowsum(dP∘P)), dQ = scale·dS·K,
-/// dK = scale·dSᵀ·Q. The gradient of a bias is the sum of the elements of dS with its distance.
+/// With the attention scores S, their probabilities P, the context C and A = dropout(P): dV = Aᵀ·dC, dA = dC·Vᵀ, dP =
+/// dropout(dA), dS = P∘(dP − rowsum(dP∘P)), dQ = scale·dS·K, dK = scale·dSᵀ·Q. The gradient of a bias is the sum of the
+/// elements of dS with its distance.
 pub(crate) fn attention_backward<T: Real>(
     qkv: &[T],
     dcontext: &[T],

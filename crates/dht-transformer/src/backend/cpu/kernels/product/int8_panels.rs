@@ -6,7 +6,7 @@ use crate::backend::cpu::kernels::rows::{LANES, fold};
 
 /// Largest absolute value of a rounded number.
 const MOST: f32 = 127.0;
-/// Offset added to the values of B.
+/// Offset added to the values of the right factor B.
 pub(super) const OFFSET: i32 = 128;
 
 /// Panels of a right factor in bytes.
