@@ -124,7 +124,8 @@ impl LogProbabilities {
         }
     }
 
-    /// Expected loss of score of each row, if it gets the answers of another model instead of the most probable ones.
+    /// Expected loss of score of each row, if the row gets the answers of another model instead of the most probable
+    /// ones.
     ///
     /// For classes, it is the probability of the most probable class minus the probability of the answered class. For
     /// labels, the same difference is summed over the labels. The sum is divided by the mean over the rows of the

@@ -9,9 +9,9 @@ use crate::model::DynamicModel;
 use crate::prediction::Predictor;
 
 /// Speed that counts as infinite: at this speed only the cost matters. As a threshold, it exceeds any uncertainty; as
-/// the λ of a search, it equates one nat with a ten-thousandth of the model's cost.
+/// λ, the price of computation in a search with bandits, it equates one nat with a ten-thousandth of the model's cost.
 const LARGEST: f64 = 1e4;
-/// Speed at which calibration starts if the model's own speed is not above 0.
+/// Speed at which the search for a speed starts if the model's own speed is 0.
 const START: f64 = 0.1;
 /// Factor by which the speed changes while a speed between 0 and [`LARGEST`] is known on only one side of the target.
 const STRIDE: f64 = 4.0;
@@ -128,7 +128,8 @@ pub struct SpeedCurve<'a> {
 }
 
 impl<'a> SpeedCurve<'a> {
-    /// Measures both ends of the curve in two passes: speed 0, and speed 10,000, at which only the cost matters.
+    /// Measures both ends of the curve in two passes: speed 0, at which every text runs all layers, and speed 10,000,
+    /// at which only the cost matters.
     ///
     /// # Errors
     /// [`Error::Argument`] if there are no texts, or if the model has a single speed; errors of the encoder.
@@ -166,7 +167,8 @@ impl<'a> SpeedCurve<'a> {
     /// below the target is selected, so that the budget holds.
     ///
     /// The search alternates bisection and linear interpolation in the logarithm of the speed. It takes three to six
-    /// passes over the texts. The FLOPs of a pass are the ratio that it measures.
+    /// passes over the texts. The cost of a pass, relative to the full model, is the FLOPs ratio that the pass
+    /// measures.
     ///
     /// # Errors
     /// [`Error::Budget`] if the target is outside the [`range`](Self::range) or not a number; errors of the encoder.
@@ -194,7 +196,7 @@ impl<'a> SpeedCurve<'a> {
         }
     }
 
-    /// Next speed to measure between two measured speeds; `None` if they are too close.
+    /// Next speed to measure between two measured speeds; `None` if the two speeds are too close.
     fn between(&self, costly: Speed, cheap: Speed, target: f64, step: usize) -> Option<f64> {
         let (low, high) = (costly.speed, cheap.speed);
         let speed = match (low < SMALLEST, high >= LARGEST) {

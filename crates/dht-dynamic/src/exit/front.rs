@@ -7,8 +7,8 @@ use crate::outputs::Outputs;
 
 /// N-gram exit at depth 0, which classifies a text from its tokens before any layer runs.
 ///
-/// A text with a confident answer stops at this exit, and its route is `0L`. At each later exit, the score of a class is
-/// a·ln p(n-gram) + b·ln p(exit), with separate weights for each exit: see [`Stacker`].
+/// A text with a confident answer stops at this exit, and its route is `0L`. At each later exit, the score of a class
+/// is a·ln p(n-gram) + b·ln p(exit), with separate weights a and b for each exit: see [`Stacker`].
 ///
 /// The n-gram exit is used in inference only. Training runs ignore it, since its weights and the stackers' weights have
 /// no gradients.

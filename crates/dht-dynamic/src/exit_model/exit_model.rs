@@ -131,9 +131,9 @@ impl ExitModel {
         Self::in_layout(encoder, (layout, WidthCoupling::Heads), settings, outputs, rng)
     }
 
-    /// Adds new exits to an encoder at the depths of a layout. The layout's groups of layers may keep fewer heads, and the
-    /// layers of its tail are frozen. With [`WidthCoupling::HeadsAndFfn`], the neurons of each layer must be sorted by
-    /// their importance.
+    /// Adds new exits to an encoder at the depths of a layout. The layout's groups of layers may keep fewer heads, and
+    /// the layers of its [tail](Layout::tail), the last layers of every route, are frozen. With
+    /// [`WidthCoupling::HeadsAndFfn`], the neurons of each layer must be sorted by their importance.
     ///
     /// # Errors
     /// * [`Error::Argument`] if the layout has another size than the encoder, or other depths than the settings.
@@ -292,7 +292,7 @@ impl ExitModel {
         Ok(exits)
     }
 
-    /// Builds a model of another layout on the same weights, to which [`enter`](Self::enter) switches later.
+    /// Builds a model of another layout on the same weights. [`enter`](Self::enter) switches to it later.
     ///
     /// The new model shares the exits at the depths that both layouts have. At the other depths it has new exits, whose
     /// parameters are also added to the encoder of this model.
@@ -314,15 +314,15 @@ impl ExitModel {
         Ok(next)
     }
 
-    /// Switches to the layout and the exits of a [prepared](Self::prepare_layout) model. The old tail is unfrozen, and the
-    /// new tail is frozen.
+    /// Switches to the layout and the exits of a [prepared](Self::prepare_layout) model. The layers of the old layout's
+    /// [tail](Layout::tail) are unfrozen, and those of the new layout's tail are frozen.
     pub fn enter(&mut self, next: Self) {
         self.freeze_tail(false);
         *self = next;
         self.freeze_tail(true);
     }
 
-    /// Freezes or unfreezes the layers of the tail.
+    /// Freezes or unfreezes the layers of the layout's tail.
     fn freeze_tail(&self, frozen: bool) {
         if let Some(tail) = self.layout.tail() {
             tail.layers().for_each(|layer| self.encoder.freeze_layer(layer, frozen));

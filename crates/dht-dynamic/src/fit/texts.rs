@@ -24,9 +24,9 @@ pub struct Texts<'a> {
     /// Texts on which exits and n-gram model are fitted. With held-out texts, they are the texts that the classifier
     /// was fine-tuned on; without, they should be texts that the classifier has not seen.
     pub training: &'a EncodedDataset,
-    /// Texts that the classifier has *not* seen, on which C, the stacking and the speeds are selected. With `None`, a
-    /// [share](AccelerateSettings::held_out_share) of `training` is held out; if that share has too few texts, all of
-    /// `training` is cross-fitted.
+    /// Texts that the classifier has *not* seen, on which the inverse penalty C, the stacking weights and the speeds
+    /// are selected. With `None`, a [share](AccelerateSettings::held_out_share) of `training` is held out; if that
+    /// share has too few texts, all of `training` is cross-fitted.
     pub held_out: Option<&'a EncodedDataset>,
     /// Further texts to fit on, without labels: the classes that the classifier predicts replace their labels.
     pub unlabelled: Option<&'a EncodedDataset>,

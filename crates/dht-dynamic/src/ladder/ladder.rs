@@ -20,7 +20,7 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 use crate::outputs::truth_of;
 
-/// Minimum relative fall of the validation loss at which rung 2 replaces rung 1.
+/// Minimum relative fall of the validation loss at which rung 2 (fine-tuning) replaces rung 1 (frozen encoder).
 const LEAST_FALL: f64 = 0.01;
 /// Number of fine-tuning passes whose FLOPs are a budget of 1.
 pub(super) const BUDGET_PASSES: f64 = 3.0;
@@ -37,7 +37,7 @@ pub struct Climbed {
     pub exits: Report,
     /// Report on the rungs, with score and cost of each.
     pub ladder: LadderReport,
-    /// Out-of-fold answers to the texts, if the exits were fitted on the validation rows, too; `None` otherwise.
+    /// Out-of-fold answers to the training and validation texts, if the exits were fitted on both; `None` otherwise.
     pub out_of_fold: Option<OutOfFold>,
 }
 

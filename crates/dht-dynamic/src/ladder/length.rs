@@ -35,8 +35,8 @@ const LEAST: usize = 100;
 /// errors of the paired difference.
 ///
 /// Without trials, the shortest length is selected. There are no trials for fewer than 100 texts or fewer than two
-/// lengths, and none if the highest rung is rung 0. There are also none if they would take more than a quarter of the
-/// budget or the time of the training run.
+/// lengths, and none if the highest rung is rung 0, which runs no encoder. There are also none if the trials would take
+/// more than a quarter of the budget or the time of the training run.
 ///
 /// # Errors
 /// Errors of the encoder and the fits.

@@ -96,7 +96,7 @@ impl<'a> OwnParts<'a> {
     }
 
     /// Sets the function that builds a model which has a [description](DynamicModel::with_description). The function
-    /// builds its layout, its exits and its routers.
+    /// builds the layout, the exits and the routers of the model.
     #[must_use]
     pub fn with_model(self, build: impl FnOnce(SavedParts) -> Result<DynamicModel> + 'a) -> Self {
         Self { model: Some(Box::new(build)), ..self }

@@ -55,8 +55,8 @@ pub trait ExitRule: Debug + Send + Sync {
     /// As [`Router::reads`].
     fn reads(&self, exit: usize, last: usize) -> bool;
 
-    /// Decides for each text of the view whether it stops, by index in the view. `notes` has one entry for each text of
-    /// the batch.
+    /// Decides for each text at the exit whether the text stops. The result is by index in [`ExitView::members`].
+    /// `notes` has one entry for each text of the batch.
     ///
     /// # Errors
     /// Errors of the rule.

@@ -30,8 +30,8 @@ pub struct Answer {
     pub labels: Arc<[Arc<str>]>,
     /// Indices of the labels that apply, for a multi-label model.
     applies: Vec<usize>,
-    /// True if the engine abstains, so that a person should decide: the probability of the class is below the engine's
-    /// [threshold](crate::Engine::with_least_probability).
+    /// True if the engine abstains, so that a person should decide: the probability of the most probable class is below
+    /// the engine's [threshold](crate::Engine::with_least_probability).
     pub abstains: bool,
     /// Route of the text: the layers that it ran, and the number of heads in each.
     pub route: Route,
@@ -46,7 +46,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Builds the answer of a prediction.
+    /// Converts a prediction into an answer.
     pub(super) fn new(
         prediction: Prediction,
         sample: &Sample,

@@ -21,7 +21,7 @@ pub struct TextModel {
     /// Tokenizer, which also defines the number of tokens beyond the maximal length that an n-gram exit reads
     /// ([`TextTokenizer::with_rest`]).
     pub tokenizer: TextTokenizer,
-    /// Names of the classes or labels, by index; for a model of numbers, the name of their quantity.
+    /// Names of the classes or labels, by index; for a model of numbers, the name of the predicted quantity.
     pub labels: Vec<String>,
     /// Maximal number of tokens of a text in training and in serving, special tokens included.
     pub max_length: usize,
@@ -31,11 +31,11 @@ pub struct TextModel {
     pub curve: Vec<SpeedPoint>,
     /// Training data, if it is known.
     pub origin: Option<Origin>,
-    /// Risk bound of the model's speed, if it has one.
+    /// Statistical bound on the risk at the model's speed, if there is one.
     pub promise: Option<KeptPromise>,
     /// Probability at which each label applies, for a multi-label model; `None` for ½.
     pub thresholds: Option<LabelThresholds>,
-    /// For a model of numbers with exits, the levels that its outputs stand for; see
+    /// For a model of numbers with exits, the levels of the number between which the outputs decide; see
     /// [`with_levels`](Self::with_levels).
     pub levels: Option<NumberLevels>,
 }
@@ -58,7 +58,8 @@ pub struct Origin {
     pub pair: bool,
 }
 
-/// Risk bound proven on calibration texts; see [`DynamicModel::with_promise`](crate::DynamicModel::with_promise).
+/// Bound on the loss of accuracy or on the disagreement with the full model, proven on calibration texts; see
+/// [`DynamicModel::with_promise`](crate::DynamicModel::with_promise).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptPromise {
@@ -79,7 +80,7 @@ pub struct KeptPromise {
 
 impl KeptPromise {
     /// Converts a promise that was proven on calibration texts into the form of [`TextModel::promise`]. `None` for a
-    /// guarantee of the mean, which has no confidence.
+    /// guarantee in expectation, which has no confidence.
     pub fn new(promise: Promise, shown: &Promised) -> Option<Self> {
         let Promised { rows, observed, threshold: speed, .. } = *shown;
         let Guarantee::Confidence(confidence) = promise.guarantee else { return None };
@@ -122,29 +123,31 @@ impl TextModel {
         Self::new(model, tokenizer, labels, max_length)
     }
 
-    /// Turns a model of several labels into one of a number: its outputs are the levels that the number lies above, and
-    /// `quantity` is its name. The model has no thresholds then.
+    /// Turns a model of several labels into one of a number: each output is the probability that the number lies above
+    /// a cut between two levels. `quantity` is the name of the number. The thresholds of labels are removed.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a model that is not one of several labels, and for another number of outputs than cuts.
+    /// [`Error::Argument`] for a model that is not one of several labels, and if the number of outputs differs from the
+    /// number of cuts between levels.
     pub fn with_levels(self, levels: NumberLevels, quantity: &str) -> Result<Self> {
         let model = Self { labels: vec![quantity.into()], levels: Some(levels), thresholds: None, ..self };
         model.check()?;
         Ok(model)
     }
 
-    /// Task of the answers: that of the model, or a number where its outputs are [levels](Self::levels).
+    /// Task of the answers: the task of the model, or the task of numbers if the model has [levels](Self::levels).
     pub fn task(&self) -> Task {
         if self.levels.is_some() { Task::Number } else { self.model.task() }
     }
 
-    /// Converts encoded texts to the targets of the model's outputs: numbers to [levels](Self::levels), where the model
-    /// has them.
+    /// Converts encoded texts to the targets of the model's outputs: if the model has [levels](Self::levels), numbers
+    /// become targets of the levels.
     pub fn output_texts<'a>(&self, texts: &'a EncodedDataset) -> Cow<'a, EncodedDataset> {
         self.levels.as_ref().map_or(Cow::Borrowed(texts), |levels| Cow::Owned(levels.encode(texts)))
     }
 
-    /// Names of the model's outputs, by index: the [labels](Self::labels), or those of the [levels](Self::levels).
+    /// Names of the model's outputs, by index: the [labels](Self::labels), or for a model with [levels](Self::levels)
+    /// the names of the levels' cuts.
     pub fn output_names(&self) -> Vec<String> {
         self.levels.as_ref().map_or_else(|| self.labels.clone(), NumberLevels::labels)
     }

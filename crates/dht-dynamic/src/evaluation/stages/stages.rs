@@ -43,7 +43,7 @@ pub struct Stages {
     uncertainties: Vec<Vec<f64>>,
     /// FLOPs of a row that stops at a stage, by stage and row.
     flops: Vec<Vec<u64>>,
-    /// FLOPs of each row at threshold 0.
+    /// FLOPs of each row at threshold 0, where every row runs all layers.
     full_flops: Vec<u64>,
 }
 
@@ -89,7 +89,7 @@ impl Stages {
     }
 
     /// Computes the stages of a model with the [rule](crate::Router::rule) of its router. If the router has no rule,
-    /// the stages use the confidence, the default rule. See [`DynamicModel::stage_log_probabilities`].
+    /// the stages use the default rule, a threshold on the confidence. See [`DynamicModel::stage_log_probabilities`].
     ///
     /// # Errors
     /// As [`DynamicModel::stage_log_probabilities`].
@@ -237,7 +237,7 @@ impl Stages {
 impl DynamicModel {
     /// Computes the log-probabilities of every row at each stage of the model, in one pass through all layers. The
     /// first stage is the n-gram exit, if there is one. The other stages are the exits, each combined with the n-gram
-    /// exit by its [weights](Stacker).
+    /// exit by the exit's [weights](Stacker).
     ///
     /// # Errors
     /// As [`ExitModel::exit_log_probabilities`](crate::ExitModel::exit_log_probabilities).

@@ -16,11 +16,11 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, Rows, Standardisation};
 use crate::outputs::Outputs;
 
-/// Candidate values of the inverse penalty C for the regression on standardised means.
+/// Candidate values of the inverse penalty C for the regression on standardised mean embeddings.
 const C: [f64; 7] = [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
 /// Gradient tolerance of the final fit, on all training texts.
 const TOLERANCE: f64 = 3e-3;
-/// Number of texts whose means are computed in one parallel step.
+/// Number of texts whose mean embeddings are computed in one parallel step.
 const TOGETHER: usize = 4096;
 
 /// Logistic regression on the mean input embedding of a text, with the weights that stack it on the n-grams'
@@ -35,7 +35,7 @@ pub(super) struct EmbeddingHead {
     tokens: usize,
     /// Average of the training texts' mean embeddings. Shape: (columns).
     mean: Vec<f32>,
-    /// Regression, rescaled after the fit to read means that are not standardised.
+    /// Regression, rescaled after the fit to read mean embeddings that are not standardised.
     scores: ClassScores,
     stacker: Stacker,
     /// [Digest](EmbeddingTable::digest) of the embedding table.
