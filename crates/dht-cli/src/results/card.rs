@@ -5,7 +5,7 @@ use dht_dynamic::transformer::Task;
 
 use super::rows::{ResultRow, results_table};
 
-/// Facts on a card that the model itself does not contain.
+/// Facts on a model card that the model itself does not contain.
 #[derive(Debug, Clone, Copy)]
 pub struct CardFacts<'a> {
     /// Name of the model: the last component of its path.

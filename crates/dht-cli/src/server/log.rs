@@ -1,4 +1,4 @@
-//! Log on standard error with one JSON object per line. It never contains a text.
+//! Log on standard error with one JSON object per line. The log never contains a text of a request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

@@ -1,4 +1,4 @@
-//! Handlers of `POST /v1/reload` and SIGHUP: replace the present model by the one in the directory.
+//! Handlers of `POST /v1/reload` and SIGHUP: replace the present model by the model that is in its directory now.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 use super::app::{App, LoadedModel, ModelVersion};
 use super::refusal::{ErrorType, Refusal};
 
-/// Reloads the model on request. A server without a token refuses; the token itself was checked before.
+/// Reloads the model on request. A server without a bearer token refuses to reload; the token of the request was
+/// checked before.
 pub(super) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     if app.settings.token.is_none() {
         return Err(Refusal::new(

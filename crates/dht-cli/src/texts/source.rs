@@ -42,7 +42,7 @@ pub(super) enum Source {
 /// Files of a split.
 #[derive(Debug, Clone)]
 pub(super) struct SplitFiles {
-    /// Name of the data set; `None` if it is named after its file.
+    /// Name of the data set; `None` if the data set is named after its file.
     name: Option<String>,
     paths: Vec<PathBuf>,
 }
@@ -136,7 +136,7 @@ impl Source {
         matches!(self, Self::Folder(_))
     }
 
-    /// Finds the validation file of a directory, for selecting settings; `None` if there is none.
+    /// Finds the validation file of a directory, for selecting settings; `None` if there is no such file.
     ///
     /// # Errors
     /// Error of the data set if there is more than one such file.
@@ -170,7 +170,7 @@ impl Source {
     }
 
     /// Lists the splits that can be scored, with their names. The test split is first, followed by the splits that
-    /// replace it if its labels are secret.
+    /// replace the test split if its labels are secret.
     pub(super) fn scored(&self) -> Vec<(&str, Scored<'_>)> {
         match self {
             Self::File(path) => vec![("file", Scored::Files(std::slice::from_ref(path)))],
@@ -240,7 +240,7 @@ pub(super) enum Scored<'a> {
 }
 
 impl Scored<'_> {
-    /// Finds the files; `None` if there are none.
+    /// Finds the files of the split; `None` if there are none.
     pub(super) fn files(self) -> Result<Option<SplitFiles>> {
         match self {
             Self::Files(paths) => Ok(Some(SplitFiles { name: None, paths: paths.to_vec() })),

@@ -16,11 +16,11 @@ pub struct TextSplits {
     pub validation: Dataset,
     /// True if the validation rows were split off the training rows, and do not come from a separate source.
     pub is_validation_split_off: bool,
-    /// Calibration rows, which verify a promise; `None` if none was requested.
+    /// Calibration rows, which verify a promise (a limit on the loss of accuracy); `None` if no promise was requested.
     pub calibration: Option<Dataset>,
     /// Test rows, which are only scored; `None` if there is no test file.
     pub test: Option<Dataset>,
-    /// Notes on how these rows were selected.
+    /// Notes on how the rows of each split were selected.
     pub notes: Vec<String>,
     /// Notes on labels that are written differently from the classes, printed even with `--quiet`.
     pub warnings: Vec<String>,
@@ -33,7 +33,7 @@ pub struct EncodedSplits {
     pub train: EncodedDataset,
     /// Validation rows, on which settings are selected.
     pub validation: EncodedDataset,
-    /// Calibration rows, which verify a promise.
+    /// Calibration rows, which verify a promise (a limit on the loss of accuracy).
     pub calibration: Option<EncodedDataset>,
     /// Test rows, which are only scored.
     pub test: Option<EncodedDataset>,

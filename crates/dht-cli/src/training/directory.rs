@@ -1,5 +1,5 @@
-//! Saved state of a training run, in a directory beside the output model. With it, a run can be resumed after any
-//! interruption.
+//! Saved state of a training run, in a directory beside the output model. With this state, a training run can be
+//! resumed after any interruption.
 //!
 //! ```text
 //! OUT.training/.lock             locked while a training runs
@@ -116,7 +116,7 @@ impl TrainingDir {
         Ok(own)
     }
 
-    /// Path of the checkpoint with the state of the run.
+    /// Path of the checkpoint with the state of the training run.
     pub fn checkpoint(&self) -> PathBuf {
         self.dir.path().join(CHECKPOINT)
     }
@@ -150,7 +150,8 @@ impl TrainingDir {
         self.dir.once(RATE, |rate| *rate > 0.0, find)
     }
 
-    /// Returns the stored maximum length if it is one of `lengths`; otherwise selects one with `find` and stores it.
+    /// Returns the stored maximum length if it is one of `lengths`; otherwise selects a maximum length with `find` and
+    /// stores it.
     ///
     /// # Errors
     /// Errors of `find`; [`Error::Transformer`] if the file cannot be written.
@@ -194,7 +195,7 @@ impl Drop for TrainingDir {
     }
 }
 
-/// Returns whether a file is a checkpoint, or one that was still being written.
+/// Returns whether a file is a checkpoint, or a checkpoint that was still being written.
 fn is_state(name: &str) -> bool {
     let stem = match name.strip_prefix('.') {
         Some(name) => name.strip_suffix(PARTIAL),

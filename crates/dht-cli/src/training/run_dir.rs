@@ -1,5 +1,5 @@
-//! Directory of a run that can be stopped and resumed. It is locked while the run is active, and holds a description of
-//! the run and the results of its steps.
+//! Directory of a run that can be stopped and resumed. The directory is locked while the run is active, and holds a
+//! description of the run and the results of its steps.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -48,7 +48,7 @@ pub struct Difference {
     pub name: String,
     /// Value in the stored description.
     pub there: Value,
-    /// Value in this run's description.
+    /// Value in the description of this run.
     pub here: Value,
 }
 

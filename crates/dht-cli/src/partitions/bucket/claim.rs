@@ -23,7 +23,7 @@ pub(super) fn unique() -> String {
     format!("{}:{}:{}", worker(), since.as_nanos(), CLAIMS.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Worker that holds a claim, as the renewing thread sees it.
+/// Holder of a claim, with what the thread that renews the claim needs.
 pub(super) struct Holder {
     pub(super) bucket: Bucket,
     pub(super) key: Key,
@@ -102,8 +102,8 @@ impl Claim for ObjectClaim {
 }
 
 impl Drop for ObjectClaim {
-    /// Releases the claim. A renewal in flight fails, since it expects the object to exist. It is not waited for, as
-    /// the store may not answer.
+    /// Releases the claim. A renewal in flight fails, since it expects the object to exist. The renewal is not waited
+    /// for, as the store may not answer.
     fn drop(&mut self) {
         drop(self.stop.take());
         self.holder.release();
