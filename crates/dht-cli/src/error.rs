@@ -74,7 +74,7 @@ pub enum Error {
         name: String,
     },
     /// JSON member that the first object of the input does not have, so that the csv or tsv output has no column for
-    /// it.
+    /// this member.
     #[error("line {line} has the member {name:?}, which the first line does not have: use `--output-format jsonl`")]
     OtherMember {
         /// Number of the line with the object.

@@ -382,7 +382,7 @@ fn measurement(result: &Measurement, of_exits: bool, score: &str) -> String {
     format!("{rung}: validation {accuracy}loss {loss}; cost {cost}, {:.0} s", result.seconds)
 }
 
-/// Formats a loss with three decimals, or with five if it is small.
+/// Formats a loss with three decimals, or with five decimals if the loss is small.
 fn rounded(loss: f64) -> String {
     if loss < 0.01 { format!("{loss:.5}") } else { format!("{loss:.3}") }
 }

@@ -105,7 +105,7 @@ pub enum Error {
         /// Highest accuracy that the held-out texts prove at one of the threshold probabilities at which the sequences
         /// of tests start.
         most: f64,
-        /// Smallest number of answers that would prove the accuracy, if all of them are right.
+        /// Smallest number of answers that would prove the required accuracy, if all of these answers are right.
         needed: usize,
     },
     /// Data set with texts that the model was fitted on, although unseen texts are required.
@@ -141,7 +141,7 @@ pub enum Error {
         /// End of the range, excluded.
         end: usize,
     },
-    /// Group of layers that does not follow the group before it on the route.
+    /// Group of layers whose first layer does not fit the previous group of the route.
     #[error("group {group} starts at layer {got}, expected {expected}")]
     GroupOrder {
         /// Index of the group in its route.
@@ -171,7 +171,8 @@ pub enum Error {
         /// Number of heads of the group.
         got: usize,
     },
-    /// Exit that is not deeper than the exit before it, or that is deeper than the last layer it may follow.
+    /// Exit that is not deeper than the exit before it, or that is deeper than the last layer at which an exit is
+    /// allowed.
     #[error("exit {index} is at depth {got}, expected {expected}")]
     Exit {
         /// Index of the exit in the list of exits.
@@ -243,7 +244,7 @@ pub enum Error {
         /// Largest number of texts or tokens that may wait in the queue.
         of: usize,
     },
-    /// Request that is rejected because its deadline would pass while the requests before it are answered.
+    /// Request that is rejected because its deadline would pass while earlier requests are answered.
     #[error("the requests that wait take about {expected:.1?}, and the deadline is in {left:.1?}: try again later")]
     Backlog {
         /// Estimated time until the waiting requests are answered.

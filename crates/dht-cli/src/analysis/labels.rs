@@ -10,7 +10,7 @@ use super::estimate::{Counts, Estimate, Event};
 use super::parts::{RowGroup, Scores};
 use super::row_text::RowText;
 
-/// Wrong label of one row: predicted although the row does not have it, or missing from the answer.
+/// Wrong label of one row: predicted although the row does not have this label, or missing from the answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WrongLabel {
     /// Text of the row.

@@ -27,7 +27,7 @@ pub struct PageFacts<'a> {
     pub task: Task,
 }
 
-/// Template of the HTML page. It escapes every text.
+/// Template of the HTML page, which escapes every text.
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {

@@ -17,7 +17,7 @@ const MATRIX: usize = 30;
 /// Maximum number of pairs of confused classes on the page.
 const PAIRS: usize = 30;
 
-/// Section of the report page.
+/// Section of the HTML page of an analysis.
 #[derive(Debug, Clone)]
 pub struct Section {
     /// Identifier of the section, which is its anchor in the page's URL.

@@ -211,8 +211,8 @@ fn new_classes_note(model: &TextModel, classes: &[String]) -> String {
     }
 }
 
-/// Reports the score of a model before and after it was trained further. The scored rows have the model's own classes,
-/// and the model has not learned from these rows.
+/// Reports the scores of a model before and after further training. The scored rows have the model's own classes, and
+/// the model has not learned from these rows.
 fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Result<()> {
     let (task, rows) = (before.task(), texts.test.as_ref().unwrap_or(&texts.validation));
     let seen: BTreeSet<usize> = match &before.model {

@@ -20,7 +20,7 @@ use crate::training::RunDir;
 
 /// Prefix of the temporary files of [`write_atomically`].
 const UNFINISHED: &str = ".partial-";
-/// Name of the file with the complete answers, before it is renamed to the output.
+/// Name of the file with the complete answers, before the file is renamed to the output.
 const ANSWERS: &str = "answers";
 /// Time to wait for another worker that is writing the description of the run.
 const PATIENCE: Duration = Duration::from_secs(10);

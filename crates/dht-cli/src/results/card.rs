@@ -1,4 +1,4 @@
-//! Model card: the model, its training data, and the scores and costs measured when it was built.
+//! Model card: the model, its training data, and the scores and costs measured when the model was built.
 
 use dht_dynamic::serving::{KeptPromise, ServedModel, TextModel};
 use dht_dynamic::transformer::Task;

@@ -19,8 +19,8 @@ pub struct Difference {
 
 impl Difference {
     /// Computes the difference of two proportions on the same texts from right and wrong answers. The interval is the
-    /// adjusted Wald interval of Bonett and Price (2012). It counts one additional text for each of the two kinds of
-    /// disagreement, so that its coverage is also right for few texts.
+    /// adjusted Wald interval of Bonett and Price (2012). This interval counts one additional text for each of the two
+    /// kinds of disagreement, so that its coverage is also right for few texts.
     pub fn of_answers(a: &[bool], b: &[bool]) -> Self {
         let count = |a_right, b_right| a.iter().zip(b).filter(|pair| *pair == (&a_right, &b_right)).count() as f64;
         let (only_a, only_b, texts) = (count(true, false), count(false, true), a.len().max(1) as f64);

@@ -32,7 +32,7 @@ pub struct ResultRow {
     /// Macro F1 of classes or labels, or Pearson's correlation of numbers.
     pub score: f64,
     /// Further metrics of multi-label models and of numbers, and the metric that the literature reports for the data
-    /// set, if it is neither `accuracy` nor `score`.
+    /// set, if that metric is neither `accuracy` nor `score`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricValue>,
     /// Cost: FLOPs divided by the full model's FLOPs.

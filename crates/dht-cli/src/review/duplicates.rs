@@ -11,7 +11,7 @@ const SHINGLE: usize = 3;
 const BANDS: usize = 12;
 /// Number of MinHash values in a band.
 const IN_BAND: usize = 4;
-/// Minimum Jaccard similarity of two texts' shingles, at which they count as nearly equal.
+/// Minimum Jaccard similarity of two texts' shingles, at which the texts count as nearly equal.
 const LEAST_SIMILARITY: f64 = 0.8;
 /// Maximum number of rows in one bucket that are compared pairwise. A larger bucket, in which many texts share a band,
 /// stems from a common phrase.

@@ -21,7 +21,7 @@ const WINDOW: Duration = Duration::from_millis(200);
 /// Weight of the latest measurement in the exponential moving average.
 const LATEST: f64 = 0.3;
 
-/// Estimator of the time until an answer, from the estimated tokens in progress and the pace at which they are
+/// Estimator of the time until an answer, from the estimated tokens in progress and the pace at which tokens are
 /// answered.
 #[derive(Debug, Default)]
 pub(super) struct Admission(Mutex<State>);

@@ -162,7 +162,7 @@ impl Cutter {
         }
     }
 
-    /// Ends the present line and returns it, unless it is blank.
+    /// Ends the present line, and returns the line unless it is blank.
     fn end(&mut self) -> Option<(u64, Result<Vec<u8>, Refusal>)> {
         self.line += 1;
         if std::mem::take(&mut self.dropping) {

@@ -68,8 +68,8 @@ enum Inputs {
 }
 
 impl Inputs {
-    /// Returns the texts, and whether they are a single text or pair, not a batch. `of_hugging_face` is true for a
-    /// request with `parameters`.
+    /// Returns the texts, and `true` if the request has a single text or pair, not a batch. `of_hugging_face` is true
+    /// for a request with `parameters`.
     fn texts(self, of_hugging_face: bool) -> Result<(Vec<Text>, bool), String> {
         match self {
             Self::One(text) => Ok((vec![text], true)),

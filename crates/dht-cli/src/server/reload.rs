@@ -70,8 +70,8 @@ impl ChangedLabels {
 }
 
 /// Reloads the model and returns the labels that changed. The present model stays if loading fails or takes too long,
-/// and if the new model is for another task, whose answers have other fields. It also stays if the new model has other
-/// labels, unless the settings allow them.
+/// and if the new model is for another task, whose answers have other fields. The present model also stays if the new
+/// model has other labels, unless the settings allow them.
 pub(super) async fn load(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
     // Reloads on a separate task that holds the lock, since the client may be gone before the reload is done.
     let done = tokio::spawn(load_within_the_time(app)).await;

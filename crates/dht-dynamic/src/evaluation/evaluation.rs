@@ -15,7 +15,7 @@ use crate::route::Route;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Evaluation {
-    /// Confusion matrix of the true and predicted classes. For several labels, it counts all labels of all rows
+    /// Confusion matrix of the true and predicted classes. For several labels, the matrix counts all labels of all rows
     /// together, with two classes: 0 for a label that does not apply, and 1 for a label that applies. A label is
     /// predicted to apply if its probability is at least one half. The F1 of class 1 is then the micro F1.
     pub confusion: Confusion,

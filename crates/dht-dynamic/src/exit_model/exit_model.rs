@@ -34,7 +34,7 @@ pub struct ExitSettings {
     /// Pooling of the last exit, which is then linear whatever the type of the other exits. `None` if the last exit has
     /// the type and pooling of the exits before it.
     pub last_pooling: Option<Pooling>,
-    /// True if all exits share one classifier. It has the type and pooling of the last exit.
+    /// True if all exits share one classifier. This classifier has the type and pooling of the last exit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
 }
@@ -267,7 +267,8 @@ impl ExitModel {
         Ok(self)
     }
 
-    /// Returns the exits of a layout: the exit of `known` at each depth that it has, and a new exit at each other depth.
+    /// Returns the exits of a layout: the exit of the model `known` at each depth where `known` has an exit, and a new
+    /// exit at each other depth.
     fn new_exits<R: Rng + ?Sized>(
         &mut self,
         layout: &Layout,
@@ -292,7 +293,7 @@ impl ExitModel {
         Ok(exits)
     }
 
-    /// Builds a model of another layout on the same weights. [`enter`](Self::enter) switches to it later.
+    /// Builds a model of another layout on the same weights. [`enter`](Self::enter) switches to the new model later.
     ///
     /// The new model shares the exits at the depths that both layouts have. At the other depths it has new exits, whose
     /// parameters are also added to the encoder of this model.

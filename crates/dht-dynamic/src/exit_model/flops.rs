@@ -80,14 +80,14 @@ impl ExitModel {
         self.layer_flops(self.encoder().layers(), tokens) + last
     }
 
-    /// Forward FLOPs of a whole data set in the full model: all layers and the last exit. They are the denominator of
-    /// FLOPs ratios for inference.
+    /// Forward FLOPs of a whole data set in the full model: all layers and the last exit. This number is the
+    /// denominator of FLOPs ratios for inference.
     pub fn full_inference_flops(&self, texts: &EncodedDataset) -> u64 {
         texts.lengths().into_iter().map(|tokens| self.full_flops(tokens)).sum()
     }
 
-    /// FLOPs of one training epoch of the full model with its last exit. They are the denominator of FLOPs ratios for
-    /// training.
+    /// FLOPs of one training epoch of the full model with its last exit. This number is the denominator of FLOPs ratios
+    /// for training.
     pub fn full_training_flops(&self, texts: &EncodedDataset) -> u64 {
         let block = self.encoder().block_shape();
         let of_text = |tokens: usize| {
@@ -99,10 +99,10 @@ impl ExitModel {
         texts.lengths().into_iter().map(of_text).sum()
     }
 
-    /// FLOPs of each row if it stops at each exit, by exit and row. All heads run. An n-gram exit is not included.
+    /// FLOPs of each row if the row stops at each exit, by exit and row. All heads run. An n-gram exit is not included.
     ///
-    /// A row that stops at an exit runs the layers below this exit. It also computes this exit and every exit before
-    /// it, each after the layers of the layout's [tail](crate::route::Layout::tail).
+    /// A row that stops at an exit runs the layers below this exit. The row also computes this exit and every exit
+    /// before it, each after the layers of the layout's [tail](crate::route::Layout::tail).
     pub fn exit_flops(&self, texts: &EncodedDataset) -> Vec<Vec<u64>> {
         let lengths = texts.lengths();
         let mut reads = vec![0; texts.len()];

@@ -36,8 +36,8 @@ pub struct Report {
     pub curve: Vec<SpeedPoint>,
     /// Default speed: the cheapest speed at which the mean [regret](crate::evaluation::Risk::Regret) against the model
     /// with all layers, plus one standard error, is at most 0.3 points. If no speed keeps this limit, the default speed
-    /// is 0, at which no exit is computed; for [another router](crate::accelerate::Accelerated::with_router), it is the
-    /// first of the router's speeds.
+    /// is 0, at which no exit is computed; for [another router](crate::accelerate::Accelerated::with_router), the
+    /// default speed is then the first of the router's speeds.
     pub speed: f64,
     /// Number of columns of the exits' side layers; `None` for linear exits.
     pub side: Option<usize>,
@@ -64,7 +64,7 @@ pub struct Report {
 pub enum ScoredOn {
     /// Number of held-out texts, on which nothing else was fitted.
     HeldOut(usize),
-    /// Number of cross-fitted texts: all texts, each answered by models that were fitted without it.
+    /// Number of cross-fitted texts: all texts, each answered by models that were fitted without this text.
     CrossFit(usize),
     /// No rows have been judged yet.
     #[default]

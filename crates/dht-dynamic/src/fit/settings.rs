@@ -21,8 +21,8 @@ pub enum Targets {
     /// Classes that the classifier predicts, for texts without labels. Reported accuracies are then the agreement with
     /// the classifier.
     Predictions,
-    /// Probabilities that the classifier predicts (soft labels; Hinton et al. 2015). Only the exits are fitted to them;
-    /// all other fits use the labels of the texts.
+    /// Probabilities that the classifier predicts (soft labels; Hinton et al. 2015). Only the exits are fitted to these
+    /// probabilities; all other fits use the labels of the texts.
     SoftLabels,
 }
 

@@ -1,6 +1,6 @@
 //! Progress reports of a fit.
 
-/// Progress event of fitting exits: the current step, and how far it is.
+/// Progress event of fitting exits: the current step, and how far this step is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum FitStep {

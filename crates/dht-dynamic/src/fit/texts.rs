@@ -21,8 +21,8 @@ use crate::outputs::truth_of;
 /// seen, so that the selected speed may lose accuracy on other texts.
 #[derive(Debug, Clone, Copy)]
 pub struct Texts<'a> {
-    /// Texts on which exits and n-gram model are fitted. With held-out texts, they are the texts that the classifier
-    /// was fine-tuned on; without, they should be texts that the classifier has not seen.
+    /// Texts on which exits and n-gram model are fitted. With held-out texts, these are the texts that the classifier
+    /// was fine-tuned on. Without held-out texts, these should be texts that the classifier has not seen.
     pub training: &'a EncodedDataset,
     /// Texts that the classifier has *not* seen, on which the inverse penalty C, the stacking weights and the speeds
     /// are selected. With `None`, a [share](AccelerateSettings::held_out_share) of `training` is held out; if that

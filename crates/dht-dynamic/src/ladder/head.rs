@@ -32,8 +32,9 @@ pub struct HeadFit {
 /// Fits the last layer of a classifier on the pooled states of its frozen encoder, and sets the weights of the layer.
 ///
 /// The fit depends on the task: a logistic regression for classes, a logistic regression for each label for several
-/// labels, and a ridge regression for numbers. The C with the lowest loss on the validation texts is selected from
-/// [`AccelerateSettings::c`]. Of the other settings, only the batch size is used.
+/// labels, and a ridge regression for numbers. C is the weight of the loss relative to the penalty; the C with the
+/// lowest loss on the validation texts is selected from [`AccelerateSettings::c`]. Of the other settings, only the
+/// batch size is used.
 ///
 /// Fine-tuning from the fitted weights needs fewer passes than from random weights. If there are many labels, and few
 /// texts have each of them, a random layer first has to learn that most labels do not apply.

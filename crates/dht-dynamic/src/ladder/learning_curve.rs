@@ -17,7 +17,7 @@ use crate::outputs::truth_of;
 
 /// Divisors of the number of training rows, each with the number of draws of that share of the rows.
 const SHARES: [(usize, usize); 4] = [(8, 4), (4, 4), (2, 2), (1, 1)];
-/// Minimum number of training rows, so that an eighth of them is enough to fit on.
+/// Minimum number of training rows, so that an eighth of these rows is enough to fit a model.
 const LEAST: usize = 80;
 /// Minimum number of validation rows.
 const LEAST_VALIDATION: usize = 20;
@@ -40,8 +40,8 @@ pub struct LearningPoint {
 /// Learning curve of rung 1, a classifier on the frozen encoder, with an extrapolation to twice the training rows.
 ///
 /// The extrapolation assumes that the error rate follows a power law of the number of rows. The law is fitted by least
-/// squares on logarithms. It has no floor, so that the predicted gain is more often too large than too small. The curve
-/// does not apply to fine-tuned models.
+/// squares on logarithms. The law has no lower limit of the error, so that the predicted gain is more often too large
+/// than too small. The curve does not apply to fine-tuned models.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LearningCurve {

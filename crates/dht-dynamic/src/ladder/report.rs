@@ -29,7 +29,7 @@ impl Rung {
 ///
 /// Scores are measured on the validation rows. If there are fewer than 20 validation rows, and they
 /// [join](super::LadderTexts::joins) the training rows, rungs 0 and 1 are scored on all rows instead. Each row is then
-/// answered by models that were fitted without it.
+/// answered by models that were fitted without this row.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Measurement {
@@ -112,7 +112,7 @@ pub struct LadderReport {
     pub stop: Stop,
     /// FLOPs of the run in total.
     pub flops: u64,
-    /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`. They are counted as in
+    /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`. These FLOPs are counted as in
     /// [`Report::flops_of_fits`](crate::accelerate::Report::flops_of_fits).
     pub flops_of_fits: u64,
     /// FLOPs of one fine-tuning pass over the training rows, forward and backward.

@@ -53,8 +53,8 @@ pub struct LadderSettings {
     /// runs may differ.
     pub time: Option<Duration>,
     /// Directory for the checkpoint of fine-tuning (rung 2), from which a stopped run resumes; `None`, the default, to
-    /// save nothing. A resumed run computes rungs 0 and 1 again. It keeps the learning rate and the number of passes of
-    /// the first start.
+    /// save nothing. A resumed run computes rungs 0 and 1 again. The resumed run keeps the learning rate and the number
+    /// of passes of the first start.
     pub checkpoints: Option<PathBuf>,
     /// Flag by which another thread stops the training run, which then saves its checkpoint and ends with
     /// [`Error::Stopped`](dht_transformer::Error::Stopped). The flag is read during fine-tuning (rung 2) only.
@@ -98,7 +98,7 @@ const PLAN: &str = "fine-tuning.json";
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) learning_rate: f64,
-    /// Number of training rows. For less than one pass, it is below the number of all rows.
+    /// Number of training rows. For less than one pass, this number is below the number of all rows.
     pub(super) rows: usize,
     /// Number of passes over the rows.
     pub(super) epochs: usize,
@@ -163,6 +163,6 @@ pub struct LadderTexts<'a> {
     /// True if exits may be fitted on the validation texts, too, because they come from the same data as the training
     /// texts. If this is true and there are fewer validation texts than
     /// [`least_held_out`](AccelerateSettings::least_held_out), rungs 0 and 1 are cross-fitted on all texts: each text
-    /// is answered by models that were fitted without it.
+    /// is answered by models that were fitted without this text.
     pub joins: bool,
 }

@@ -150,7 +150,7 @@ pub(super) struct Tuned {
     pub(super) flops_of_fits: u64,
     /// Share of the planned steps that ran.
     pub(super) share: f64,
-    /// Reason why the run ended before its last step; `None` if it ran all steps.
+    /// Reason why the run ended before its last step; `None` if all steps ran.
     pub(super) stop: Option<Stop>,
 }
 

@@ -19,8 +19,8 @@ const CURVATURE: f64 = 0.9;
 /// Relative rounding error of a function value. A step that changes the value by less is accepted by its slope alone
 /// (Hager and Zhang 2005, approximate Wolfe conditions).
 const ROUNDING: f64 = 1e-13;
-/// Number of values that one task sums or combines. It is fixed, so that sums have the same order for every number of
-/// threads.
+/// Number of values that one task sums or combines. The number is fixed, so that sums have the same order for every
+/// number of threads.
 const CHUNK: usize = 1 << 14;
 
 /// Differentiable function of a vector.
@@ -54,7 +54,7 @@ struct Point {
     gradient: Vec<f64>,
 }
 
-/// Step s of the solver, the change y of the gradient along it, and 1/(s·y).
+/// Step s of the solver, the change y of the gradient along this step, and 1/(s·y).
 struct Pair {
     step: Vec<f64>,
     change: Vec<f64>,

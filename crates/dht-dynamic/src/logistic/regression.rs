@@ -27,7 +27,7 @@ pub(crate) struct FitSettings {
 }
 
 /// Linear model with the scores x·W + b of features x, for weights W and bias b. The [targets](RowTargets) define the
-/// loss that it is fitted with.
+/// loss with which the model is fitted.
 ///
 /// For classes W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is the one-hot label or the soft
 /// label of row i. This is the objective of scikit-learn's `LogisticRegression`; the bias has no penalty. (With two
@@ -86,8 +86,8 @@ impl RowTargets<'_> {
         share * (1.0 - share)
     }
 
-    /// Returns the loss of a row and replaces its scores by the gradient with respect to them. For classes and labels,
-    /// the gradient is the probabilities minus the targets.
+    /// Returns the loss of a row and replaces the row's scores by the gradient with respect to these scores. For
+    /// classes and labels, the gradient is the probabilities minus the targets.
     fn loss(self, row: usize, logs: &mut [f64]) -> f64 {
         match self {
             Self::Classes(labels) => {

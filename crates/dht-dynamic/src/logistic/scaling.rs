@@ -6,8 +6,8 @@ use crate::error::Result;
 
 /// Maximum number of rows that whitening reads for each column.
 const ROWS_PER_COLUMN: usize = 4;
-/// Maximum cost of preparing the whitening, in evaluations of the objective. If it costs as much or more, whitening is
-/// not used.
+/// Maximum cost of preparing the whitening, in evaluations of the objective. If the preparation costs as much or more,
+/// whitening is not used.
 const MOST_EVALUATIONS: usize = 10;
 /// Minimum second derivative along any direction, as a fraction of the mean over all columns.
 const FLOOR: f64 = 1e-3;

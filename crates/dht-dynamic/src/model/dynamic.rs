@@ -70,7 +70,7 @@ impl DynamicModel {
 
     /// Sets the description of a model whose layout and routers the calling program builds, such as a model of the
     /// crate `dht-search`. The description is saved with the model, and
-    /// [`OwnParts::with_model`](crate::OwnParts::with_model) gets it when the model is loaded.
+    /// [`OwnParts::with_model`](crate::OwnParts::with_model) gets the description when the model is loaded.
     #[must_use]
     pub fn with_description(self, description: Value) -> Self {
         Self { description: Some(Arc::new(description)), ..self }
@@ -157,7 +157,7 @@ impl DynamicModel {
         self.heads.as_deref()
     }
 
-    /// Record of the texts that the model was fitted on. It is empty unless the texts were recorded, as
+    /// Record of the texts that the model was fitted on. The record is empty unless the texts were recorded, as
     /// [`accelerate`](fn@crate::accelerate::accelerate) does.
     pub fn seen_texts(&self) -> &SeenTexts {
         &self.seen
@@ -198,7 +198,7 @@ impl DynamicModel {
     }
 
     /// Builds an ordinary classifier from the first `depth` layers and the exit after them, as
-    /// [`ExitModel::classifier_at`] does. The n-gram exit is not part of it.
+    /// [`ExitModel::classifier_at`] does. The n-gram exit is not part of the result.
     ///
     /// # Errors
     /// As [`ExitModel::classifier_at`].

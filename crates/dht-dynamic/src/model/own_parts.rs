@@ -77,7 +77,7 @@ impl<'a> OwnParts<'a> {
         Self::default()
     }
 
-    /// Sets the function that builds the exits. It must be the function that was passed to
+    /// Sets the function that builds the exits. The function must be the one that was passed to
     /// [`ExitModel::with_exits`](crate::ExitModel::with_exits). The saved values of the exits' parameters are then
     /// restored.
     #[must_use]

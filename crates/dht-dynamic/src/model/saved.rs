@@ -109,10 +109,10 @@ struct StoredFront {
 type Loaded = (DynamicModel, Vec<String>, Option<TextTokenizer>);
 
 impl DynamicModel {
-    /// Writes the model atomically as a directory, and replaces an earlier model in it. The encoder becomes a Hugging
-    /// Face directory. A checkpoint contains the exits, the router (a custom one by its [state](crate::Router::state)),
-    /// the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and
-    /// [maximal length](TextTokenizer::with_model_max_length).
+    /// Writes the model atomically as a directory, and replaces an earlier model in this directory. The encoder becomes
+    /// a Hugging Face directory. A checkpoint contains the exits, the router (a custom router by its
+    /// [state](crate::Router::state)), the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and [maximal
+    /// length](TextTokenizer::with_model_max_length).
     ///
     /// # Errors
     /// * [`Error::Shape`] if the number of `labels` differs from the number of classes.

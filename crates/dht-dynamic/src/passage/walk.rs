@@ -38,13 +38,13 @@ pub struct Walk<'a> {
     pub front: Option<&'a FrontExit>,
     /// Router that decides at which exit each text leaves.
     pub router: &'a dyn Router,
-    /// Router that decides the heads of each text; it can be the same as `router`.
+    /// Router that decides the heads of each text; the same router as `router` is possible.
     pub heads: &'a dyn Router,
     /// Forward context, which holds packed weights in inference and gradients in training.
     pub ctx: &'a ForwardContext,
     /// Evaluation of the exits that a text passes.
     pub passed: PassedExits,
-    /// Maximum number of texts that run a layer together; it applies only if every text keeps all heads.
+    /// Maximum number of texts that run a layer together; the maximum applies only if every text keeps all heads.
     pub together: usize,
 }
 
@@ -70,7 +70,7 @@ struct Stage<'a> {
     trace: Trace,
 }
 
-/// Logits of an exit, and the answers if a router reads them.
+/// Logits of an exit, and the exit's answers if a router reads the answers.
 struct Read {
     logits: Tensor,
     answers: Option<LogProbabilities>,
@@ -159,8 +159,8 @@ impl<'a> Walk<'a> {
         Stage { batch, members: (0..texts).collect(), hidden, groups: 0, trace }
     }
 
-    /// Computes the base state, from which routes are decided. If the base layers are part of the route, they run as a
-    /// part of the route; otherwise a pre-pass runs them with the current weights and without gradient.
+    /// Computes the base state, from which routes are decided. If the base layers are part of the route, the base state
+    /// is computed on the route; otherwise a pre-pass runs these layers with the current weights and without gradient.
     fn start(&self, batch: &PackedBatch) -> Result<Start> {
         let (encoder, base) = (self.model.encoder(), 0..self.layout().base_layers());
         match self.layout().base_state() {
@@ -183,7 +183,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Makes the routing decisions that depend on the base state S1 alone, the hidden rows after the base layers.
-    /// Returns the first exit's logits if it was evaluated.
+    /// Returns the first exit's logits if this exit was evaluated.
     fn decide_from(&self, state: &Hidden, stage: &mut Stage<'_>, mode: &mut Mode<'_>) -> Result<Option<Read>> {
         let read = match self.layout().base() {
             Some(_) => self.read(0, state, stage, true)?,
@@ -318,7 +318,7 @@ impl<'a> Walk<'a> {
         front.stackers()[exit].stack(&LogProbabilities::of(outputs, ngram)?, &answers)
     }
 
-    /// Runs a batch from the point where routes begin to differ. `read` has the first exit's logits, if it was
+    /// Runs a batch from the point where routes begin to differ. `read` has the first exit's logits, if this exit was
     /// evaluated. `routed` is true if the router reads the exits' answers.
     fn follow(&self, mut stage: Stage<'_>, mut read: Option<Read>, routed: bool, mode: &mut Mode<'_>) -> Result<Trace> {
         let exits = self.layout().exits().len();

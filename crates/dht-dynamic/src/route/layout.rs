@@ -51,9 +51,9 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Builds the layout of a model with exits at the depths `exits`. A router may select the heads of the groups
-    /// between them. The layers up to the first exit are the base with [`BaseState::OnRoute`], otherwise the first
-    /// dynamic group. Every route ends with the last `tail` layers of the model.
+    /// Builds the layout of a model with exits at the depths `exits`. A router may select the heads of the groups of
+    /// layers between the exits. The layers up to the first exit are the base with [`BaseState::OnRoute`], otherwise
+    /// the first dynamic group. Every route ends with the last `tail` layers of the model.
     ///
     /// # Errors
     /// * [`Error::Argument`] if a size is out of range, if the tail has more layers than the model, or if there is no
@@ -105,7 +105,8 @@ impl Layout {
         self.shape
     }
 
-    /// Depths of the exits, ascending, without the layers of the tail. If there is a base, it ends at the first exit.
+    /// Depths of the exits, ascending, without the layers of the tail. If there is a base, the layers that every route
+    /// runs first, it ends at the first exit.
     pub fn exits(&self) -> &[usize] {
         &self.exits
     }

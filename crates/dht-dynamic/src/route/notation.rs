@@ -68,7 +68,7 @@ impl RouteSpec {
         Ok(Self { segments })
     }
 
-    /// Notation of the route without layers, `0L`. It has no segment.
+    /// Notation of the route without layers, `0L`. This notation has no segment.
     pub fn without_layers() -> Self {
         Self { segments: Vec::new() }
     }

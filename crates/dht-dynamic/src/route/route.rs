@@ -234,7 +234,7 @@ impl Route {
     }
 
     /// Number of heads that every dynamic group keeps; `None` if the groups differ. For a route without dynamic groups,
-    /// it is the number of heads of the model.
+    /// the result is the number of heads of the model.
     pub fn uniform_heads(&self) -> Option<usize> {
         let mut heads = self.dynamic_groups().map(|group| group.heads);
         let first = heads.next().unwrap_or(self.shape.heads);

@@ -62,7 +62,7 @@ impl<'a> ExitView<'a> {
     /// Answers of the exit, for a router that requires them.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the view has no answers.
+    /// [`Error::Argument`] if the view has no answers, since the router does not [read](Router::reads) the exit.
     pub fn needed_answers(&self) -> Result<&'a LogProbabilities> {
         self.answers.ok_or_else(|| Error::argument("answers", "those of the exit", "none"))
     }
@@ -97,8 +97,9 @@ impl<'a> GroupView<'a> {
     }
 }
 
-/// Decides at which exit each text stops, and which attention heads it keeps in the layers before. The same router
-/// decides in training and in inference. A router does not know the encoder, and does not change while it decides.
+/// Decides at which exit each text stops, and which attention heads the text keeps in the layers before this exit. The
+/// same router decides in training and in inference. A router does not know the encoder, and does not change while it
+/// decides.
 ///
 /// A router that only decides on early exits can implement the simpler trait [`ExitRule`](super::ExitRule) instead.
 /// [`DynamicModel::with_router`](crate::DynamicModel::with_router) sets the router of a model;

@@ -1,4 +1,4 @@
-//! Inventory of a Hugging Face directory: its items, and the reasons why it cannot be loaded.
+//! Inventory of a Hugging Face directory: its items, and the reasons why the directory cannot be loaded.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

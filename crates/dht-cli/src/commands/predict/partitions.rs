@@ -29,7 +29,7 @@ struct Partition {
     output: String,
 }
 
-/// State of a partition after one attempt to answer it.
+/// State of a partition after one attempt to answer the partition.
 enum Attempt {
     /// This worker answered the partition in this attempt.
     Answered(Record),
@@ -224,8 +224,8 @@ fn sha256(description: &Map<String, Value>) -> String {
 struct WorkerSummary<'a> {
     output: &'a Path,
     worker: String,
-    /// Totals of the partitions that this worker answered. Over all workers they add up to `all`, except for workers
-    /// that died after they finished a partition.
+    /// Totals of the partitions that this worker answered. Over all workers, these totals add up to `all`, except for
+    /// workers that died after they finished a partition.
     own: Summary,
     /// Totals of all finished partitions.
     all: Summary,

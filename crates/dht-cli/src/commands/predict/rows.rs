@@ -18,8 +18,8 @@ const WAITING: usize = 64;
 /// Maximum number of consecutive unreadable rows; after them, the input is rejected.
 const MOST_UNREADABLE: usize = 1000;
 
-/// Returns whether a file's name denotes lines of text: it ends with `.txt` or `.text` (also `.gz`), or has no ending.
-/// Under any other name the file may be a table, and its header would be read as a text.
+/// Returns whether a file's name denotes lines of text: the name ends with `.txt` or `.text` (also `.gz`), or has no
+/// ending. Under any other name the file may be a table, and its header would be read as a text.
 pub fn is_named_as_lines(name: &str) -> bool {
     let stem = name.strip_suffix(".gz").unwrap_or(name);
     stem.rsplit_once('.').is_none_or(|(_, ending)| ["txt", "text"].contains(&&*ending.to_lowercase()))

@@ -19,7 +19,7 @@ const ADDED: [&str; 4] = ["predicted", "probability", "route", "cost"];
 /// Name of the column or member with the reason of a row without an answer.
 const ERROR: &str = "error";
 
-/// Exit code after the reader of standard output has closed it: 128 + SIGPIPE.
+/// Exit code after the reader of standard output has closed the pipe: 128 + SIGPIPE.
 const CLOSED: i32 = 141;
 
 /// Format of the answers.

@@ -102,8 +102,8 @@ impl Claim for ObjectClaim {
 }
 
 impl Drop for ObjectClaim {
-    /// Releases the claim. A renewal in flight fails, since it expects the object to exist. The renewal is not waited
-    /// for, as the store may not answer.
+    /// Releases the claim. A renewal in flight fails, since a renewal expects the object to exist. The renewal is not
+    /// waited for, as the store may not answer.
     fn drop(&mut self) {
         drop(self.stop.take());
         self.holder.release();

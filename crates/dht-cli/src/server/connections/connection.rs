@@ -111,7 +111,7 @@ impl Connection {
     }
 }
 
-/// Service that answers the requests of a connection and records them.
+/// Service that answers and records the requests of a connection.
 struct Requests {
     router: TowerToHyperService<Router>,
     activity: Arc<Activity>,

@@ -83,9 +83,9 @@ impl AbstentionThreshold {
     }
 
     /// Share of texts that are answered, with a confidence interval. Over the draw of the held-out texts, the interval
-    /// contains the true share with a probability of at least `confidence`. It is valid for all probabilities together,
-    /// and therefore for the selected one (inequality of Dvoretzky, Kiefer and Wolfowitz, with the constant of Massart
-    /// 1990).
+    /// contains the true share with a probability of at least `confidence`. The interval is valid for all tested
+    /// probabilities together, and therefore for the selected probability (inequality of Dvoretzky, Kiefer and
+    /// Wolfowitz, with the constant of Massart 1990).
     pub fn coverage(&self, confidence: f64) -> (f64, [f64; 2]) {
         let rows = self.rows.max(1) as f64;
         let share = self.answered as f64 / rows;

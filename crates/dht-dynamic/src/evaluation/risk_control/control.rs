@@ -82,9 +82,9 @@ pub struct Promised {
 }
 
 impl Promise {
-    /// Selects the cheapest of `thresholds` that keeps the promise. Thresholds ascend, so the most expensive is first. They
-    /// must not depend on the calibration texts. The speeds of a [report](crate::accelerate::Report::curve) are
-    /// suitable, since they come from other texts.
+    /// Selects the cheapest of `thresholds` that keeps the promise. Thresholds ascend, so the most expensive is first.
+    /// The thresholds must not depend on the calibration texts. The speeds of a
+    /// [report](crate::accelerate::Report::curve) are suitable, since they come from other texts.
     ///
     /// # Errors
     /// * [`Error::Argument`] if the limit or the confidence is out of range, or the thresholds do not ascend.

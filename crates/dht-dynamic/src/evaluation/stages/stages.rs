@@ -222,7 +222,7 @@ impl Stages {
         }
     }
 
-    /// Expected loss of accuracy of each row if it stops at its stage in `stages`: its
+    /// Expected loss of accuracy of each row if the row stops at its stage in `stages`: the
     /// [regret](crate::evaluation::Risk::Regret).
     pub(crate) fn regrets(&self, stages: &[usize]) -> Vec<f64> {
         stages.iter().enumerate().map(|(row, stage)| self.regrets[*stage][row]).collect()
@@ -247,7 +247,7 @@ impl DynamicModel {
 
     /// Computes the log-probabilities of every row at each stage from the answers `exits` of the model's exits
     /// ([`ExitModel::exit_log_probabilities`](crate::ExitModel::exit_log_probabilities)). If there is an n-gram exit,
-    /// it is the first stage, and each other exit is combined with it.
+    /// this exit is the first stage, and each other exit is combined with it.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of exits or of rows is wrong; errors of the n-gram exit.

@@ -112,8 +112,8 @@ pub struct NgramFit {
     /// Each inverse penalty C that was tried, ascending, with the mean out-of-fold loss in nats of the regression on
     /// n-grams alone.
     pub losses: Vec<(f64, f64)>,
-    /// FLOPs of the fit, in which the regressions of all folds and the final regression are counted. They cover each
-    /// value and gradient that L-BFGS requests, two FLOPs for each multiply-add, and the out-of-fold answers.
+    /// FLOPs of the fit, in which the regressions of all folds and the final regression are counted. These FLOPs cover
+    /// each value and gradient that L-BFGS requests, two FLOPs for each multiply-add, and the out-of-fold answers.
     pub flops: u64,
 }
 
@@ -188,8 +188,8 @@ impl NgramClassifier {
         Ok(NgramFit { classifier, out_of_fold, c, losses, flops })
     }
 
-    /// Adds the input embeddings of an encoder to a classifier that was [loaded](Self::load) alone. It must be the encoder
-    /// with which the classifier was fitted. A classifier that was fitted without an encoder does not change.
+    /// Adds the input embeddings of an encoder to a classifier that was [loaded](Self::load) alone. The encoder must be
+    /// the one with which the classifier was fitted. A classifier that was fitted without an encoder does not change.
     ///
     /// # Errors
     /// * [`Error::State`] if the encoder has other embeddings.
@@ -341,7 +341,7 @@ const READ_TOGETHER: usize = 16;
 /// as scikit-learn's fit at its default tolerance.
 const FINAL_TOLERANCE: f64 = 5e-3;
 
-/// Checks the sizes of the full model, and that it has `classes` classes or labels.
+/// Checks the sizes of the full model, and that the full model has `classes` classes or labels.
 fn check_full_model(model: &FullModel, classes: usize) -> Result<()> {
     model.shape().check()?;
     match model.classifier.classes {

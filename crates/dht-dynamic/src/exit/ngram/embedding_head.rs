@@ -1,4 +1,5 @@
-//! Second regression of the n-gram exit: it reads a text's mean input embedding and is stacked on the n-grams' scores.
+//! Second regression of the n-gram exit: the regression reads a text's mean input embedding and is stacked on the
+//! n-grams' scores.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +24,7 @@ const TOLERANCE: f64 = 3e-3;
 /// Number of texts whose mean embeddings are computed in one parallel step.
 const TOGETHER: usize = 4096;
 
-/// Logistic regression on the mean input embedding of a text, with the weights that stack it on the n-grams'
+/// Logistic regression on the mean input embedding of a text, with the weights that stack its answer on the n-grams'
 /// log-probabilities.
 ///
 /// The mean is over the encoder's input embeddings of all tokens of the text. A text without tokens has the mean of the
