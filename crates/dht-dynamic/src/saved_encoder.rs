@@ -1,4 +1,4 @@
-//! Encoder of a saved model. Checksums tie its files to the checkpoint that was saved with them.
+//! Encoder of a saved model. Checksums tie the encoder's files to the checkpoint that was saved with these files.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,7 +27,7 @@ pub(crate) struct SavedEncoder {
     checksums: BTreeMap<String, String>,
     /// Number of token ids beyond the tokenizer's maximal length that the tokenizer returns for the n-gram exit.
     rest: usize,
-    /// Maximal length of the tokenizer, if it is known.
+    /// Maximal length of the tokenizer, if this length is known.
     max_length: Option<usize>,
 }
 

@@ -18,7 +18,7 @@ use super::{connections, reload, routes};
 use crate::error::{Error, Result};
 use crate::training::Interruption;
 
-/// Maximum number of connections that the operating system holds until they are accepted.
+/// Maximum number of connections that the operating system holds until the server accepts them.
 const BACKLOG: u32 = 1024;
 
 /// Maximum length of a token in bytes. A longer token may not fit into an HTTP header.

@@ -18,8 +18,8 @@ const MOST_UNKNOWN: f64 = 0.05;
 /// Maximum number of characters of a text that a message shows.
 const SHOWN: usize = 60;
 
-/// Warnings that are printed even with `--quiet`. They are about validation, calibration or test rows that repeat a
-/// training text, texts that only mark a missing value, and columns that reveal the label.
+/// Warnings that are printed even with `--quiet`. These warnings are about validation, calibration or test rows that
+/// repeat a training text, texts that only mark a missing value, and columns that reveal the label.
 pub fn warnings(texts: &TextSplits) -> Vec<String> {
     let TextSplits { train, validation, calibration, test, warnings, .. } = texts;
     let mut lines = warnings.clone();
@@ -182,7 +182,7 @@ pub fn prefix_line(tokenizer: &TextTokenizer) -> Option<String> {
     Some(tokenizer.prefix()).filter(|prefix| !prefix.is_empty()).map(|prefix| format!("  before each text: {prefix:?}"))
 }
 
-/// Line about the share of unknown tokens in the training texts, and true if it is a warning.
+/// Line about the share of unknown tokens in the training texts, and `true` if the line is a warning.
 pub fn unknown_tokens_line(share: f64) -> (String, bool) {
     let percent = 100.0 * share;
     if share < MOST_UNKNOWN {

@@ -10,7 +10,7 @@ use dht_dynamic::transformer::storage::{FileKind, HubDataset, read_file};
 
 use crate::error::{Error, Result};
 
-/// Name of the split that is scored if it exists.
+/// Name of the split that is scored if this split exists.
 pub(super) const TEST: &str = "test";
 /// Name of the file with the names of numbered classes, one on each line.
 const CLASSES: &str = "classes.txt";
@@ -30,7 +30,7 @@ pub(super) enum Source {
     Folder(PathBuf),
     /// Data set on the hub.
     Hub {
-        /// Name as the user wrote it.
+        /// Name of the data set as the user wrote it.
         name: String,
         /// Files of the data set.
         files: HubDataset,
@@ -279,7 +279,7 @@ pub(super) fn lacks_column(error: &Error, label: &Column) -> bool {
     }
 }
 
-/// Returns whether a name can only denote a file: it has the extension of a file, or begins like a path.
+/// Returns whether a name can only denote a file: the name has the extension of a file, or begins like a path.
 fn is_file_name(name: &str) -> bool {
     let (format, compression) = TextFormat::of_name(name);
     let lower = name.to_ascii_lowercase();

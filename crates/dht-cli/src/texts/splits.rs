@@ -44,7 +44,7 @@ pub struct EncodedSplits {
 pub enum Classes<'a> {
     /// The classes are the labels of the rows.
     OfRows,
-    /// Classes of an existing model and its training data. The labels of the rows are matched with them.
+    /// Classes of an existing model and its training data. The labels of the rows are matched with these classes.
     Of(&'a [String], Option<&'a Origin>),
     /// Classes of an existing model and its training data. Further labels of the rows become further classes.
     Extended(&'a [String], Option<&'a Origin>),
@@ -83,7 +83,7 @@ impl TextSplits {
         })
     }
 
-    /// Drops the texts to free memory. Once they are encoded, only names, columns and classes are needed.
+    /// Drops the texts to free memory. Once the texts are encoded, only names, columns and classes are needed.
     pub fn forget_texts(&mut self) {
         let Self { train, validation, calibration, test, .. } = self;
         let parts = [Some(train), Some(validation), calibration.as_mut(), test.as_mut()];

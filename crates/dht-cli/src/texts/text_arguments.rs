@@ -155,7 +155,7 @@ impl TextArguments {
     }
 
     /// Reads the training file, or the only file. If a directory has a `classes.txt`, numbers stand for the classes
-    /// that it names.
+    /// that this file names.
     ///
     /// # Errors
     /// Errors of [`notes`](Self::notes); errors of the reader, with file and line.
@@ -206,7 +206,7 @@ impl TextArguments {
     }
 
     /// Adds the new labels of a file. Labels that differ from a class only in case or outer spaces, and numbers next to
-    /// named classes, are not new labels: they are matched with the known classes as in `evaluate`, or rejected.
+    /// named classes, are not new labels: such labels are matched with the known classes as in `evaluate`, or rejected.
     fn add_labels(&self, labels: &mut Vec<String>, known: &[String], data: &Dataset) -> Result<()> {
         let is_number = |label: &String| {
             let digits = label.strip_prefix("LABEL_").unwrap_or(label);
@@ -446,7 +446,7 @@ fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset,
 
 /// Reads the first split that can be scored and whose labels are not secret; `None` if there is no such split. Adds a
 /// note if the split is not the test split. Files of a directory without the column `label` are skipped, since test
-/// files of competitions lack it.
+/// files of competitions lack this column.
 fn scored<'a>(
     source: &'a Source,
     label: Option<&Column>,

@@ -29,7 +29,7 @@ const CHECKPOINT: &str = "full.checkpoint";
 const ENDING: &str = ".checkpoint";
 /// Ending of a checkpoint's file name while it is written.
 const PARTIAL: &str = ".checkpoint.partial";
-/// Prefix of temporary files, which are renamed once they are complete.
+/// Prefix of the names of temporary files, which are renamed once their content is complete.
 const UNFINISHED: &str = ".partial-";
 /// File that stores the learning rate selected by a search.
 const RATE: &str = "learning_rate.json";
@@ -56,7 +56,7 @@ impl TrainingDir {
         out.with_file_name(name)
     }
 
-    /// Locks the directory of a training run with these settings, and creates it if it is missing. With `restart`,
+    /// Locks the directory of a training run with these settings, and creates a missing directory. With `restart`,
     /// deletes the existing state.
     ///
     /// # Errors
@@ -150,7 +150,7 @@ impl TrainingDir {
         self.dir.once(RATE, |rate| *rate > 0.0, find)
     }
 
-    /// Returns the stored maximum length if it is one of `lengths`; otherwise selects a maximum length with `find` and
+    /// Returns the stored maximum length if `lengths` contains it; otherwise selects a maximum length with `find` and
     /// stores it.
     ///
     /// # Errors
@@ -159,7 +159,7 @@ impl TrainingDir {
         self.dir.once(LENGTH, |choice: &LengthChoice| lengths.contains(&choice.max_length), find)
     }
 
-    /// Deletes the run's own files, and the directory if it is then empty.
+    /// Deletes the training run's own files, and the directory if no other file is left.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be deleted.

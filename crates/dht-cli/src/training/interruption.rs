@@ -18,8 +18,8 @@ static CURRENT: Mutex<Option<Interruption>> = Mutex::new(None);
 static SERVED: AtomicBool = AtomicBool::new(false);
 
 /// Handler of SIGINT and SIGTERM. Before the process ends, temporary files are removed and registered steps are undone.
-/// While a training loop runs, the first signal requests that it save its state. At other times, and after the first
-/// signal, a signal ends the process with exit code 128 + signal number.
+/// While a training loop runs, the first signal requests that the training loop save its state. At other times, and
+/// after the first signal, a signal ends the process with exit code 128 + signal number.
 #[derive(Clone)]
 pub struct Interruption(Arc<State>);
 

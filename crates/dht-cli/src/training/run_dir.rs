@@ -53,7 +53,7 @@ pub struct Difference {
 }
 
 impl RunDir {
-    /// Locks a directory, and creates it if it is missing.
+    /// Locks a directory, and creates a missing directory.
     ///
     /// # Errors
     /// [`Error::InUse`] if another process holds the lock; [`Error::Foreign`] if something else is at the path of the
@@ -167,7 +167,7 @@ impl RunDir {
 
 impl Difference {
     /// Returns the first setting in which the descriptions of a stopped run and of this run differ, in the order of the
-    /// names; `None` if they are equal.
+    /// names; `None` if the descriptions are equal.
     ///
     /// # Examples
     /// ```

@@ -185,8 +185,8 @@ impl Walk<'_> {
         Ok(BatchPredictions::new(predictions.collect(), trace.deciding.time))
     }
 
-    /// FLOPs of each text, computed from its route. They include layers, exits, stacking, and the separate pass for the
-    /// routers' inputs if there was one.
+    /// FLOPs of each text, computed from its route. These FLOPs include layers, exits, stacking, and the separate pass
+    /// for the routers' inputs if there was one.
     pub fn flops(&self, batch: &PackedBatch, trace: &Trace, routes: &[Route]) -> Vec<u64> {
         let stacking = self.front.map_or(0, |_| Stacker::flops(self.model.classes()));
         let tail_layers = self.model.layout().tail().map_or(0, |tail| tail.len());

@@ -23,7 +23,7 @@ pub struct GroupTrace {
     pub decisions: GroupDecisions,
 }
 
-/// Logits of an exit for the samples that it read.
+/// Logits of an exit for the samples that the exit read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ExitOutput {
@@ -85,7 +85,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Heads that each sample kept in each group that it ran; lists by sample, then by group.
+    /// Heads that each sample kept in each group of layers that the sample ran; lists by sample, then by group.
     pub fn head_sets(&self) -> Vec<Vec<HeadSet>> {
         let mut head_sets = vec![Vec::new(); self.decisions.exits.len()];
         for trace in &self.groups {

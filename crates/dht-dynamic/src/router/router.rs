@@ -1,4 +1,4 @@
-//! Trait of routers, and the views of a batch that they decide on.
+//! Trait of routers, and the views of a batch on which routers decide.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -160,7 +160,7 @@ pub trait Router: Debug + Send + Sync {
         0
     }
 
-    /// FLOPs of deciding which heads a text keeps in one group.
+    /// FLOPs of deciding which heads a text keeps in one group of layers.
     fn group_flops(&self) -> u64 {
         0
     }

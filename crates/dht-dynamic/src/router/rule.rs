@@ -19,9 +19,9 @@ pub enum LeavingRule {
     /// −Σ p·ln p / ln C of the C probabilities, as in FastBERT (Liu et al. 2020): 0 to 1. For several labels, the mean over
     /// the labels with C = 2.
     Entropy,
-    /// 1/(1 + a), where a is the number of exits directly before this one that give the same answer, as in PABEE (Zhou
+    /// 1/(1 + a), where a is the number of exits directly before this exit that give the same answer, as in PABEE (Zhou
     /// et al. 2020). The uncertainty is ∞ if the previous exit gives another answer. A [`Patience`](super::Patience) of
-    /// p equals any threshold above 1/(1 + p) and not above 1/p; a patience of 1 equals any threshold above ½.
+    /// p exits equals any threshold above 1/(1 + p) and not above 1/p; a patience of 1 equals any threshold above ½.
     Patience,
 }
 

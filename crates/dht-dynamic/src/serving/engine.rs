@@ -191,8 +191,8 @@ impl Engine {
     /// Sets the maximal number of tokens of a text, special tokens included; see [`new`](Self::new) for the default.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the length is beyond the model's positions. [`Error::Transformer`] if it is too small for
-    /// a text.
+    /// [`Error::Argument`] if the length is beyond the model's positions. [`Error::Transformer`] if the length is too
+    /// small for a text.
     pub fn with_max_length(self, tokens: usize) -> Result<Self> {
         let most = self.model.config().longest_text();
         if tokens > most {
@@ -400,8 +400,8 @@ impl Engine {
         })
     }
 
-    /// Answers texts that need the encoder, as one batch. Each text has the passage that [`begin`](Self::begin)
-    /// returned for it.
+    /// Answers texts that need the encoder, as one batch. Each text has the passage (its state before the first layer)
+    /// that [`begin`](Self::begin) returned for this text.
     ///
     /// # Errors
     /// Errors of the encoder, the exits and the router.

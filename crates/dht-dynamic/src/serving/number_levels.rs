@@ -34,7 +34,7 @@ pub struct NumberLevels {
     values: Vec<f32>,
     /// Cuts between neighbouring levels, ascending.
     cuts: Vec<f32>,
-    /// True for a rating, whose answers are values of levels; false for a number, which may lie between them.
+    /// True for a rating, whose answers are values of levels; false for a number, which may lie between these values.
     rating: bool,
 }
 
@@ -101,7 +101,7 @@ impl NumberLevels {
         self.cuts.iter().map(|cut| format!("above {cut}")).collect()
     }
 
-    /// Targets of a number: for each cut, 1 if the number is above it, otherwise 0.
+    /// Targets of a number: for each cut, 1 if the number is above the cut, otherwise 0.
     pub fn targets(&self, number: f32) -> Vec<f32> {
         self.cuts.iter().map(|cut| f32::from(u8::from(number > *cut))).collect()
     }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::{Guarantee, Promise, Promised, Risk, SpeedPoint};
 
 /// Trained model with its tokenizer, its class names and its limit of tokens: everything that serving needs.
-/// [`save`](Self::save) writes it as one directory. A clone is another handle on the same weights.
+/// [`save`](Self::save) writes the model as one directory. A clone is another handle on the same weights.
 #[derive(Debug, Clone)]
 pub struct TextModel {
     /// Trained model, of any kind that can be served.
@@ -29,7 +29,7 @@ pub struct TextModel {
     /// speeds. Empty for a model with a single speed, and for a [new](Self::new) model: assign the
     /// [curve](crate::accelerate::Report::curve) of the acceleration.
     pub curve: Vec<SpeedPoint>,
-    /// Training data, if it is known.
+    /// Training data of the model, if known.
     pub origin: Option<Origin>,
     /// Statistical bound on the risk at the model's speed, if there is one.
     pub promise: Option<KeptPromise>,
@@ -63,8 +63,8 @@ pub struct Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptPromise {
-    /// True if the bound limits the share of answers that differ from the full model's; otherwise it limits the loss of
-    /// accuracy.
+    /// True if the bound limits the share of answers that differ from the full model's; otherwise, the bound limits the
+    /// loss of accuracy.
     pub disagreement: bool,
     /// Limit of the risk; .01 is one percentage point.
     pub most: f64,
@@ -123,8 +123,8 @@ impl TextModel {
         Self::new(model, tokenizer, labels, max_length)
     }
 
-    /// Turns a model of several labels into one of a number: each output is the probability that the number lies above
-    /// a cut between two levels. `quantity` is the name of the number. The thresholds of labels are removed.
+    /// Turns a model of several labels into a model of a number: each output is the probability that the number lies
+    /// above a cut between two levels. `quantity` is the name of the number. The thresholds of labels are removed.
     ///
     /// # Errors
     /// [`Error::Argument`] for a model that is not one of several labels, and if the number of outputs differs from the
