@@ -1,4 +1,4 @@
-//! Calibration: whether a share p of the answers with probability p is right.
+//! Calibration: whether a share p of the answers with a predicted probability of p is right.
 
 use serde::Serialize;
 

@@ -12,7 +12,7 @@ use super::parts::{RowGroup, Scores};
 use super::row_text::RowText;
 use crate::results::Answers;
 
-/// Maximum number of wrong answers that a report lists.
+/// Maximum number of wrong answers that an analysis lists.
 pub const ERRORS: usize = 30;
 
 /// Precision, recall and F1 of a class or label.

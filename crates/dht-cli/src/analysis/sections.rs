@@ -12,9 +12,9 @@ use super::parts::RowGroup;
 use super::row_text::RowText;
 use crate::error::Result;
 
-/// Maximum number of classes for which the page shows a confusion matrix.
+/// Maximum number of classes for which the HTML page shows a confusion matrix.
 const MATRIX: usize = 30;
-/// Maximum number of pairs of confused classes on the page.
+/// Maximum number of pairs of confused classes on the HTML page.
 const PAIRS: usize = 30;
 
 /// Section of the HTML page of an analysis.

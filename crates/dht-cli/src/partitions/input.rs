@@ -19,7 +19,7 @@ pub trait Input {
     /// Reads the current identity of the content: size and version.
     fn facts(&self) -> Result<Facts>;
 
-    /// Opens the content that has the identity `facts`.
+    /// Opens the content of the partition, if its identity is still `facts`.
     ///
     /// # Errors
     /// [`Error::PartitionChanged`] if the object in a store has other content by now.

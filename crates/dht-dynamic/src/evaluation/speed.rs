@@ -125,7 +125,8 @@ pub struct SpeedCurve<'a> {
     texts: &'a EncodedDataset,
     batch_size: usize,
     full_flops: f64,
-    /// Measurements in ascending order of speed. The first is at speed 0, the last at [`LARGEST`].
+    /// Measurements in ascending order of speed. The first is at speed 0, where every text runs all layers, and the
+    /// last at [`LARGEST`].
     measured: Vec<Speed>,
 }
 

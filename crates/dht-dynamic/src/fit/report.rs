@@ -66,7 +66,7 @@ pub enum ScoredOn {
     HeldOut(usize),
     /// Number of cross-fitted texts: all texts, each answered by models that were fitted without this text.
     CrossFit(usize),
-    /// No rows have been judged yet.
+    /// No rows have been scored yet.
     #[default]
     Nothing,
 }

@@ -131,7 +131,8 @@ impl FitTexts {
         truth_of(&self.training)
     }
 
-    /// Texts on which C, stacking and speeds are selected: the held-out texts, or all texts if they are cross-fitted.
+    /// Texts on which the inverse penalty C, the stacking weights and the speeds are selected: the held-out texts, or
+    /// all texts if they are cross-fitted.
     pub(super) fn judged(&self) -> &EncodedDataset {
         self.held_out.as_ref().unwrap_or(&self.training)
     }

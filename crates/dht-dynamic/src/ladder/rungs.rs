@@ -21,7 +21,7 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, SeenTexts};
 
 impl Ladder<'_> {
-    /// Builds rung 0: a model that gives the answer of exit 0 at every depth.
+    /// Builds rung 0: a model that gives the answer of the n-gram exit at every depth.
     pub(super) fn ngrams_alone<R: Rng + ?Sized>(
         &mut self,
         front: NgramFit,

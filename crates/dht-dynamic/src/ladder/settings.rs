@@ -91,7 +91,7 @@ impl Default for LadderSettings {
 
 /// File name of the checkpoint of rung 2.
 const STATE: &str = "fine-tuning.checkpoint";
-/// File name of the plan of rung 2.
+/// File name of the plan of fine-tuning (rung 2): learning rate, rows and passes.
 const PLAN: &str = "fine-tuning.json";
 
 /// Learning rate, rows and passes of rung 2. A resumed run keeps its plan, even if budget or time limit have changed.
@@ -115,13 +115,13 @@ impl LadderSettings {
         self.state().is_some_and(|path| path.exists())
     }
 
-    /// Reads the plan of a stopped run; `None` if there is no checkpoint.
+    /// Reads the plan of fine-tuning of a stopped training run; `None` if there is no checkpoint.
     pub(super) fn plan(&self) -> Option<Plan> {
         let path = self.checkpoints.as_ref().filter(|_| self.has_state())?.join(PLAN);
         serde_json::from_slice(&read_file(path, FileKind::Description).ok()?).ok()
     }
 
-    /// Writes the plan to the directory of checkpoints.
+    /// Writes the plan of fine-tuning to the directory of checkpoints.
     pub(super) fn save_plan(&self, plan: Plan) -> Result<()> {
         let Some(folder) = &self.checkpoints else { return Ok(()) };
         let json = serde_json::to_string(&plan).map_err(|error| Error::argument("plan", "numbers", error))?;

@@ -16,7 +16,7 @@ use crate::training::UndoOnSignal;
 /// Time limit for releasing a claim when the process ends.
 const RELEASE: Duration = Duration::from_secs(5);
 
-/// Generates a unique name of a claim.
+/// Generates a unique name for a worker's claim on a partition.
 pub(super) fn unique() -> String {
     static CLAIMS: AtomicU64 = AtomicU64::new(0);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -70,7 +70,7 @@ impl Holder {
     }
 }
 
-/// Claim that a background thread renews.
+/// Claim on a partition, which a background thread renews.
 pub(super) struct ObjectClaim {
     holder: Arc<Holder>,
     lost: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! Outputs below a key prefix of an object store.
+//! Outputs of all partitions below a key prefix of an object store.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ pub fn outputs(url: &str, claim: Duration) -> Result<Box<dyn Outputs>> {
     Ok(Box::new(Prefix { bucket, prefix, patience: claim, seen: Mutex::default() }))
 }
 
-/// Outputs below a key prefix.
+/// Outputs of all partitions below a key prefix.
 pub(super) struct Prefix {
     pub(super) bucket: Bucket,
     pub(super) prefix: Key,

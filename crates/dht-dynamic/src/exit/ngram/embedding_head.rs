@@ -41,13 +41,14 @@ pub(super) struct EmbeddingHead {
     stacker: Stacker,
     /// [Digest](EmbeddingTable::digest) of the embedding table.
     digest: u64,
-    /// Embedding table of the encoder; `None` if the head was loaded without its encoder.
+    /// Embedding table of the encoder; `None` if the n-gram classifier was loaded without its encoder.
     #[serde(skip)]
     table: Option<EmbeddingTable>,
 }
 
 impl EmbeddingHead {
-    /// Fits the head, and also returns the stacked out-of-fold log-probabilities and the FLOPs of the fit.
+    /// Fits the regression on mean embeddings, and also returns the stacked out-of-fold log-probabilities and the FLOPs
+    /// of the fit.
     ///
     /// `ngrams` holds the out-of-fold log-probabilities of the n-grams. If the mean embeddings need more than
     /// `most_bytes` bytes, they are stored in a temporary file.
