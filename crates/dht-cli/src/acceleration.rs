@@ -22,11 +22,12 @@ use crate::texts::EncodedSplits;
 pub const REST: usize = 4096;
 /// Number of texts in a batch.
 pub const BATCH: usize = 64;
-/// Stream of the random number generator that fits the exits.
+/// Stream of the random number generator for fitting the exits.
 const STREAM: u64 = 0x4163_6365_6c65_7261;
-/// Fraction of the training rows that is reserved to verify a promise, unless a flag sets the number.
+/// Fraction of the training rows that is reserved to verify a promise (a limit on the loss of accuracy), unless a flag
+/// sets the number of rows.
 const CALIBRATION_SHARE: f64 = 0.1;
-/// Maximum number of rows that are reserved to verify a promise, unless a flag sets the number.
+/// Maximum number of rows that are reserved to verify a promise, unless a flag sets the number of rows.
 const MOST_CALIBRATION_ROWS: usize = 2_000;
 
 /// Flags that set the speed of a model.
@@ -79,12 +80,12 @@ impl SpeedArguments {
         Ok(())
     }
 
-    /// Number of calibration rows to split off the training rows: a tenth of `rows`, unless a flag sets it.
+    /// Number of calibration rows to split off the training rows: a tenth of `rows`, unless a flag sets the number.
     pub fn rows_to_keep(&self, rows: usize) -> usize {
         self.reserved_rows((rows as f64 * CALIBRATION_SHARE) as usize)
     }
 
-    /// Number of calibration rows to split off separate validation rows: half of `rows`, unless a flag sets it.
+    /// Number of calibration rows to split off separate validation rows: half of `rows`, unless a flag sets the number.
     pub fn rows_to_keep_of_validation(&self, rows: usize) -> usize {
         self.reserved_rows(rows / 2)
     }
@@ -102,7 +103,7 @@ pub struct AcceleratedModel {
     pub model: DynamicModel,
     /// Report of the acceleration.
     pub report: Report,
-    /// Verified promise, if one was requested and could be verified.
+    /// Verified limit on the loss of accuracy (promise), if a limit was requested and could be verified.
     pub promise: Option<KeptPromise>,
     /// Requests that the model does not meet, one sentence for each.
     pub misses: Vec<String>,
@@ -126,7 +127,7 @@ pub fn exit_generator(seed: u64) -> ChaCha8Rng {
 }
 
 /// Fits the exits and the n-gram exit on the unchanged classifier, and [sets the speed](at_speed). The default is the
-/// cheapest speed that loses next to nothing on the validation texts ([`Report::speed`]).
+/// cheapest speed that loses at most 0.3 points of accuracy on the validation texts ([`Report::speed`]).
 ///
 /// # Errors
 /// Errors of fitting.
@@ -146,12 +147,12 @@ pub fn make_dynamic(
     at_speed(made.model, made.report, texts, settings.targets, speed)
 }
 
-/// Sets the speed that meets the budget or for which the promise holds. `thresholds` are the label thresholds of a
-/// multi-label model.
+/// Sets the speed that meets the budget, or at which the promise (a limit on the loss of accuracy) holds. `thresholds`
+/// are the label thresholds of a multi-label model.
 ///
 /// # Errors
 /// Errors of the model. A promise that cannot be verified is not an error: the model then has its default speed, and
-/// `misses` says that the promise was not verified.
+/// [`misses`](AcceleratedModel::misses) says that the promise was not verified.
 pub fn at_speed(
     model: DynamicModel,
     report: Report,
@@ -241,8 +242,8 @@ fn unseen(calibration: &EncodedDataset, learned: &SeenTexts) -> Result<EncodedDa
     Ok(calibration.select((0..all).filter(|row| !seen.contains(row)))?)
 }
 
-/// Thresholds of a multi-label model: one half for each label. An answer is never empty if each training text has a
-/// label.
+/// Thresholds of a multi-label model: one half for each label. If each training text has a label, an answer always has
+/// at least one label.
 pub fn label_thresholds(task: Task, train: &EncodedDataset) -> Option<LabelThresholds> {
     let has_label = |sample: &Sample| sample.targets.iter().any(|target| *target >= 0.5);
     let never_empty = !train.is_empty() && train.samples.iter().all(has_label);

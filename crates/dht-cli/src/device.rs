@@ -36,8 +36,8 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Opens the device. A device that the user names is never replaced by another: if it cannot be opened, that is an
-    /// error.
+    /// Opens the device. A device that the user names is never replaced by another device: if the named device cannot
+    /// be opened, this is an error.
     ///
     /// # Errors
     /// [`Error::DeviceNotBuilt`] if the build lacks the feature, and [`Error::Device`] if candle cannot open the

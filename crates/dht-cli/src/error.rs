@@ -41,9 +41,9 @@ pub enum Error {
     /// Configuration file with a key or value that is not allowed.
     #[error("{path}: {problem}", path = path.display())]
     Configuration {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
-        /// Key at fault, and the expected value.
+        /// Key at fault in the file, and the expected value.
         problem: String,
     },
     /// Diagram of a model's scores that cannot be drawn.
@@ -73,10 +73,11 @@ pub enum Error {
         /// Name.
         name: String,
     },
-    /// JSON member that the first object does not have, so that the csv or tsv output has no column for it.
+    /// JSON member that the first object of the input does not have, so that the csv or tsv output has no column for
+    /// this member.
     #[error("line {line} has the member {name:?}, which the first line does not have: use `--output-format jsonl`")]
     OtherMember {
-        /// Line.
+        /// Number of the line with the object.
         line: u64,
         /// Name of the member.
         name: String,
@@ -84,7 +85,7 @@ pub enum Error {
     /// Input file whose answers do not fit into the table of the first file.
     #[error("{path} has another format or other columns than the first file: use `--output-format jsonl`, or one call for each file", path = path.display())]
     OtherTable {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
     },
     /// Cell with a tab or line end, which a tab-separated row cannot hold.
@@ -95,12 +96,12 @@ pub enum Error {
         /// Line of the row.
         line: u64,
     },
-    /// Model directory that cannot be used. All reasons are printed before.
+    /// Model directory that cannot be used. All reasons are printed before this error.
     #[error("{path} cannot be loaded: {reasons} reason{s}, listed above", path = path.display(), s = if *reasons == 1 { "" } else { "s" })]
     Unusable {
         /// Directory.
         path: PathBuf,
-        /// Number of reasons.
+        /// Number of reasons why the directory cannot be used.
         reasons: usize,
     },
     /// Name of texts that is neither an existing path nor a known data set.
@@ -150,7 +151,7 @@ pub enum Error {
         /// Actual number of items.
         got: usize,
     },
-    /// Saved state of a different training run at the path of this one.
+    /// Saved state of a different training run at the path of this training run.
     #[error(
         "{path} has the state of a stopped training run with other texts or settings ({differs}): run its command again, \
          add --finish there to make a model of the state, or add --restart here to delete it",
@@ -185,7 +186,7 @@ pub enum Error {
     /// Saved state of a stopped training run that cannot be resumed.
     #[error("{problem}: the stopped training run cannot be resumed; --restart deletes its state and starts again")]
     BadState {
-        /// Problem of the state.
+        /// Problem of the saved state.
         problem: Box<dht_dynamic::transformer::Error>,
     },
     /// Saved state of a stopped training run whose description cannot be read.
@@ -194,7 +195,7 @@ pub enum Error {
         path = path.display()
     )]
     UndescribedState {
-        /// Path of the description.
+        /// Path of the file with the description.
         path: PathBuf,
     },
     /// Missing saved state of a training run that `--finish` should complete.
@@ -228,9 +229,9 @@ pub enum Error {
     /// Second model of a comparison that may be worse than the first by more than is allowed.
     #[error("the lower end of B − A is {low}, and at most {most} may be lost (--fail-below)")]
     Worse {
-        /// Lower end of the interval of the difference.
+        /// Lower end of the 95 % interval of the difference between the models' scores.
         low: String,
-        /// Allowed loss.
+        /// Allowed loss of the second model against the first.
         most: String,
     },
     /// Output path at which something else exists.
@@ -252,7 +253,7 @@ pub enum Error {
         /// Output of both partitions.
         output: PathBuf,
     },
-    /// Existing output of a run with another model or other settings.
+    /// Existing output of predictions with another model or other settings.
     #[error(
         "{path} has answers of another run ({differs}): choose another --output, or remove this one",
         path = path.display()
@@ -279,10 +280,10 @@ pub enum Error {
     AnsweredBefore {
         /// Partition.
         path: PathBuf,
-        /// Its output.
+        /// Output with the answers to the partition.
         output: PathBuf,
     },
-    /// Output file that no worker wrote, or that was changed afterwards.
+    /// Output file that no worker of `dht predict --partitions` wrote, or that was changed afterwards.
     #[error(
         "{path} was not written by `dht predict --partitions`, or was changed: move it away, or choose another --output",
         path = path.display()
@@ -297,10 +298,10 @@ pub enum Error {
         /// Output.
         path: PathBuf,
     },
-    /// Partitions that could not be answered. The error of each was printed before.
+    /// Partitions that could not be answered. The error of each partition was printed before.
     #[error("{failed} of {all} partitions failed, for the reasons above")]
     FailedPartitions {
-        /// Number of failures.
+        /// Number of partitions that could not be answered.
         failed: usize,
         /// Number of partitions.
         all: usize,
@@ -316,9 +317,9 @@ pub enum Error {
     Store {
         /// URL of the request.
         path: PathBuf,
-        /// Problem, with the error code of the store.
+        /// Description of the problem, with the error code of the store.
         problem: String,
-        /// Setting to change.
+        /// Advice on the setting to change.
         advice: &'static str,
     },
     /// File or directory that could not be read or written.
@@ -344,7 +345,8 @@ impl From<dht_dynamic::Error> for Error {
 }
 
 impl Error {
-    /// Returns whether the error is about the value of a flag, like a value that cannot be parsed.
+    /// Returns whether the error is about the value of a flag. The exit code is then the same as for a value that
+    /// cannot be parsed.
     pub(crate) fn is_of_arguments(&self) -> bool {
         matches!(
             self,

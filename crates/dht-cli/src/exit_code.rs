@@ -32,7 +32,7 @@ pub fn exit_code<E: Error + 'static>(result: Result<(), E>) -> ExitCode {
     }
 }
 
-/// Joins an error with its causes, except causes that the message already quotes.
+/// Joins an error with its causes, except causes that the error's own message already quotes.
 fn message(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Implementation of the command `dht`. It is internal to this workspace: every item may change.
+//! Implementation of the command `dht`. This crate is internal to the workspace: every item may change.
 //!
 //! ```text
 //! Arguments ─▶ commands ─▶ texts ─▶ the libraries ─▶ results ─▶ files, standard output

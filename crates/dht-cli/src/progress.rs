@@ -16,9 +16,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 const NEWEST: f64 = 0.05;
 /// Factor by which the weights of earlier samples in the displayed shares of depths decay with each sample.
 const DECAY: f64 = 0.998;
-/// Minimum time between two lines about one stage of fitting exits.
+/// Minimum time between two printed lines about one stage of fitting exits.
 const LINE_AFTER: Duration = Duration::from_secs(5);
-/// Minimum share of the training run between two lines.
+/// Minimum share of the training run between two printed lines.
 const LINE_EVERY: f64 = 0.1;
 
 /// Writes a line to standard error, with control characters escaped. A failure is ignored, so that a closed stream does
@@ -34,8 +34,8 @@ pub fn is_hidden(sign: char) -> bool {
     sign.is_control() && !matches!(sign, '\n' | '\t') || turns
 }
 
-/// Escapes the control characters of a text, except line feeds and tabs. In the labels of a foreign file or model, they
-/// could overwrite the terminal's contents or reverse the direction of its text.
+/// Escapes the control characters of a text, except line feeds and tabs. In the labels of a foreign file or model, such
+/// characters could overwrite the terminal's contents or reverse the direction of its text.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return text.into();
@@ -83,7 +83,7 @@ enum Output {
 }
 
 impl TrainingProgress {
-    /// Creates the display of a training run with this name. It displays nothing if `quiet`.
+    /// Creates the display of a training run with the name `label`. If `quiet` is true, nothing is displayed.
     pub fn new(label: impl Into<String>, quiet: bool) -> Self {
         let output = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Output::Silent,
@@ -107,7 +107,7 @@ impl TrainingProgress {
         }
     }
 
-    /// Tally of the routes of training samples. The display shows its shares of depths next to the loss.
+    /// Tally of the depths that training samples ran. The display shows the share of each depth next to the loss.
     pub fn routes(&self) -> RouteTally {
         self.routes.clone()
     }
@@ -175,8 +175,8 @@ impl Drop for TrainingProgress {
     }
 }
 
-/// Displays the stages of fitting exits on standard error: a line at the beginning of each, and at most one every five
-/// seconds in between.
+/// Displays the stages of fitting exits on standard error: a line at the beginning of each stage, and at most one line
+/// every five seconds in between.
 #[derive(Debug)]
 pub struct FitProgress {
     quiet: bool,
@@ -194,12 +194,12 @@ struct Stage {
 }
 
 impl FitProgress {
-    /// Creates the display. It displays nothing if `quiet`.
+    /// Creates the display. If `quiet` is true, nothing is displayed.
     pub fn new(quiet: bool) -> Self {
         Self { quiet, seconds: Vec::new(), stage: None }
     }
 
-    /// Displays a step.
+    /// Displays a step of fitting exits.
     pub fn observe(&mut self, step: FitStep) {
         if let Some(line) = self.line(step, Instant::now()).filter(|_| !self.quiet) {
             report(&line);
@@ -219,7 +219,7 @@ impl FitProgress {
         format!("seconds: {}", stages.join(", "))
     }
 
-    /// Begins a stage, unless it is the current one. Returns whether it is a new stage.
+    /// Begins a stage, unless it is the current stage. Returns whether the stage is new.
     fn begin(&mut self, name: &'static str, now: Instant) -> bool {
         if self.stage.as_ref().is_some_and(|stage| stage.name == name) {
             return false;
@@ -286,7 +286,7 @@ pub fn length_trial(trial: &LengthTrial, task: Task) -> String {
     format!("length of {max_length} tokens: {score} {accuracy:.3}, loss {loss}; {seconds:.0} s")
 }
 
-/// Formats lines about the learning curve of rung 1.
+/// Formats lines about the learning curve of rung 1, the model on the frozen encoder.
 pub fn learning_lines(curve: &LearningCurve) -> Vec<String> {
     let percent = |share: f64| format!("{:.1}", 100.0 * share);
     let mut lines =
@@ -309,7 +309,7 @@ pub fn learning_lines(curve: &LearningCurve) -> Vec<String> {
 #[derive(Debug)]
 pub struct LadderProgress {
     quiet: bool,
-    /// Name of the validation score.
+    /// Name of the score on the validation rows.
     score: &'static str,
     fit: FitProgress,
     tuning: Option<TrainingProgress>,
@@ -320,7 +320,7 @@ pub struct LadderProgress {
 }
 
 impl LadderProgress {
-    /// Creates the display. It displays nothing if `quiet`.
+    /// Creates the display. If `quiet` is true, nothing is displayed.
     pub fn new(quiet: bool, task: Task) -> Self {
         let score = score_of(task);
         Self { quiet, score, fit: FitProgress::new(quiet), tuning: None, passes: None, rate: None }
@@ -331,7 +331,7 @@ impl LadderProgress {
         self.fit.report_seconds();
     }
 
-    /// Displays an event.
+    /// Displays an event of the training run.
     pub fn observe(&mut self, event: LadderEvent<'_>) {
         if let Some(line) = self.line(event).filter(|_| !self.quiet) {
             report(&line);
@@ -366,8 +366,8 @@ impl LadderProgress {
     }
 }
 
-/// Formats a line about a measurement. `of_exits` is true for the second measurement after fine-tuning: of exits on the
-/// fine-tuned encoder.
+/// Formats a line about a measurement. `of_exits` is true for the second measurement after fine-tuning, which scores
+/// the exits on the fine-tuned encoder.
 fn measurement(result: &Measurement, of_exits: bool, score: &str) -> String {
     let rung = match result.rung {
         Rung::FineTuned if of_exits => "rung 2, exits fitted on the fine-tuned encoder".to_owned(),
@@ -382,7 +382,7 @@ fn measurement(result: &Measurement, of_exits: bool, score: &str) -> String {
     format!("{rung}: validation {accuracy}loss {loss}; cost {cost}, {:.0} s", result.seconds)
 }
 
-/// Formats a loss with three decimals, or with five if it is small.
+/// Formats a loss with three decimals, or with five decimals if the loss is small.
 fn rounded(loss: f64) -> String {
     if loss < 0.01 { format!("{loss:.5}") } else { format!("{loss:.3}") }
 }
@@ -431,7 +431,8 @@ fn bar() -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Running shares of depths, over about the last few hundred samples. Clones share one tally.
+/// Running shares of the numbers of layers that samples ran, over about the last few hundred samples. Clones share one
+/// tally.
 #[derive(Debug, Clone, Default)]
 pub struct RouteTally {
     weights: Arc<Mutex<BTreeMap<usize, f64>>>,

@@ -34,7 +34,7 @@ pub enum Error {
     Argument {
         /// Name of the argument.
         name: &'static str,
-        /// Allowed values.
+        /// Values that the argument may have.
         expected: String,
         /// Value of the argument.
         got: String,
@@ -87,7 +87,7 @@ pub enum Error {
         /// Number of calibration texts.
         rows: usize,
         /// Number of texts that would prove the limit if their losses had the same distribution. `None` if the risk of
-        /// the calibration texts is not below the limit, or too close to it.
+        /// the calibration texts exceeds the limit, or is too close to the limit.
         needed: Option<usize>,
         /// Smallest limit that the calibration texts prove.
         least: f64,
@@ -102,9 +102,10 @@ pub enum Error {
         accuracy: f64,
         /// Number of held-out texts.
         rows: usize,
-        /// Highest accuracy that the held-out texts prove at one of the probabilities at which the tests start.
+        /// Highest accuracy that the held-out texts prove at one of the threshold probabilities at which the sequences
+        /// of tests start.
         most: f64,
-        /// Smallest number of answers that would prove the accuracy, if all of them are right.
+        /// Smallest number of answers that would prove the required accuracy, if all of these answers are right.
         needed: usize,
     },
     /// Data set with texts that the model was fitted on, although unseen texts are required.
@@ -140,12 +141,12 @@ pub enum Error {
         /// End of the range, excluded.
         end: usize,
     },
-    /// Group of layers that does not follow the group before it on the route.
+    /// Group of layers whose first layer does not fit the previous group of the route.
     #[error("group {group} starts at layer {got}, expected {expected}")]
     GroupOrder {
         /// Index of the group in its route.
         group: usize,
-        /// Allowed first layers.
+        /// Allowed values of the first layer of the group.
         expected: String,
         /// First layer of the group.
         got: usize,
@@ -170,7 +171,8 @@ pub enum Error {
         /// Number of heads of the group.
         got: usize,
     },
-    /// Exit that is not deeper than the exit before it, or that is deeper than the last layer it may follow.
+    /// Exit that is not deeper than the exit before it, or that is deeper than the last layer at which an exit is
+    /// allowed.
     #[error("exit {index} is at depth {got}, expected {expected}")]
     Exit {
         /// Index of the exit in the list of exits.
@@ -231,18 +233,18 @@ pub enum Error {
         target: f64,
         /// Share of the full model's FLOPs that the model needs at the highest speed.
         least: f64,
-        /// Share of the full model's FLOPs that the model needs at speed 0.
+        /// Share of the full model's FLOPs that the model needs at speed 0, where every text runs all layers.
         most: f64,
     },
     /// Request that is rejected because the queue of the service is full.
     #[error("the queue is full: {waiting} wait, and at most {of} may wait; try again later")]
     Busy {
-        /// Description of the waiting requests, with their number.
+        /// Number and unit of what waits in the queue, such as the number of tokens.
         waiting: String,
-        /// Largest number that may wait.
+        /// Largest number of texts or tokens that may wait in the queue.
         of: usize,
     },
-    /// Request that is rejected because its deadline would pass while the requests before it are answered.
+    /// Request that is rejected because its deadline would pass while earlier requests are answered.
     #[error("the requests that wait take about {expected:.1?}, and the deadline is in {left:.1?}: try again later")]
     Backlog {
         /// Estimated time until the waiting requests are answered.
@@ -282,7 +284,8 @@ fn checksum(checksum: Option<&str>) -> &str {
     checksum.unwrap_or("none (no such file)")
 }
 
-/// Describes the number of texts that would prove a limit, and the smallest limit that the present texts prove.
+/// Describes the number of texts that would prove a limit of a risk, and the smallest limit that the present texts
+/// prove.
 fn reach(needed: Option<usize>, least: f64) -> String {
     let texts = needed.map_or(String::new(), |needed| format!("some {needed} texts, or "));
     format!("{texts}a limit of at least {least:.4}")

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::route::ModelShape;
 
-/// Sizes of the full model that a cheaper model is compared with. They determine the routes of the cheaper model and
-/// the denominator of its FLOPs ratios.
+/// Sizes of the full model that a cheaper model is compared with. These sizes determine the routes of the cheaper model
+/// and the denominator of its FLOPs ratios.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FullModel {

@@ -124,12 +124,13 @@ impl LogProbabilities {
         }
     }
 
-    /// Expected loss of score of each row, if it gets the answers of another model instead of the most probable ones.
+    /// Expected loss of score of each row, if the row gets the answers of another model instead of the most probable
+    /// ones.
     ///
-    /// For classes, it is the probability of the most probable class minus the probability of the answered class. For
-    /// labels, the same difference is summed over the labels. The sum is divided by the mean over the rows of the
-    /// predicted labels plus the expected labels, and is at most 1. Summed over the rows and divided by their number,
-    /// it is the loss of micro F1 to first order, since F1 = 1 − errors / (predicted labels + true labels).
+    /// For classes, the loss is the probability of the most probable class minus the probability of the answered class.
+    /// For labels, the same difference is summed over the labels. The sum is divided by the mean over the rows of the
+    /// predicted labels plus the expected labels, and is at most 1. The mean over the rows is the loss of micro F1 to
+    /// first order, since F1 = 1 − errors / (predicted labels + true labels).
     pub(crate) fn regrets(&self, answers: &[u32]) -> Vec<f64> {
         let regret = |(logs, answer): (&[f64], &u32)| best_class(logs).1.exp() - logs[*answer as usize].exp();
         let of_decisions = self.decisions().zip(answers).map(regret);
@@ -164,8 +165,8 @@ impl LogProbabilities {
         Outputs::Classes(self.outputs.alternatives()).score(&self.labels(), labels)
     }
 
-    /// Accuracy of the most probable classes. For several labels, it is the micro F1, where a label applies if its
-    /// probability is at least one half.
+    /// Accuracy of the most probable classes. For several labels, the score is the micro F1, where a label applies if
+    /// its probability is at least one half.
     pub fn score(&self, labels: &[u32]) -> f64 {
         self.outputs.score(&self.labels(), labels)
     }

@@ -73,7 +73,7 @@ impl Outputs {
         }
     }
 
-    /// Number of classes or labels, which is also the number of logits.
+    /// Number of classes or labels, which is also the number of logits for a text.
     pub fn count(self) -> usize {
         match self {
             Self::Classes(count) | Self::Labels(count) => count,

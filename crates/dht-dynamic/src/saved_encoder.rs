@@ -1,4 +1,4 @@
-//! Encoder of a saved model. Checksums tie its files to the checkpoint that was saved with them.
+//! Encoder of a saved model. Checksums tie the encoder's files to the checkpoint that was saved with these files.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// Files of an encoder's directory that are loaded with the model. The files of the tokenizer and its prefix are
-/// optional.
+/// Files of an encoder's directory that are loaded with the model. The files of the tokenizer and of its text prefix
+/// are optional.
 const FILES: [&str; 4] = ["config.json", "model.safetensors", TOKENIZER, "config_sentence_transformers.json"];
 const TOKENIZER: &str = "tokenizer.json";
 
@@ -25,9 +25,9 @@ const TOKENIZER: &str = "tokenizer.json";
 pub(crate) struct SavedEncoder {
     /// SHA-256 checksum of each file, by name.
     checksums: BTreeMap<String, String>,
-    /// Number of token ids beyond its maximal length that the tokenizer returns for the n-gram exit.
+    /// Number of token ids beyond the tokenizer's maximal length that the tokenizer returns for the n-gram exit.
     rest: usize,
-    /// Maximal length of the tokenizer, if it is known.
+    /// Maximal length of the tokenizer, if this length is known.
     max_length: Option<usize>,
 }
 

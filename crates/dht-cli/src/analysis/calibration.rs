@@ -1,4 +1,4 @@
-//! Calibration: whether a share p of the answers with probability p is right.
+//! Calibration: whether a share p of the answers with a predicted probability of p is right.
 
 use serde::Serialize;
 
@@ -22,8 +22,8 @@ pub struct Bin {
 /// Expected calibration error over bins of equal mass, with the bins.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
-    /// Σ over bins of (rows in the bin / rows)·|share of right answers − mean probability|. It is biased upwards: chance
-    /// differences never cancel (Roelofs et al. 2022).
+    /// Σ over bins of (rows in the bin / rows)·|share of right answers − mean probability|. This error is biased
+    /// upwards: chance differences never cancel (Roelofs et al. 2022).
     pub error: f64,
     /// Expected error if the model were perfectly calibrated, by the normal approximation of each bin's share.
     pub by_chance: f64,
@@ -32,8 +32,8 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Calibration of answers; each is a probability, and `true` if the answer is right. Answers of equal probability
-    /// share a bin. `None` without answers.
+    /// Calibration of answers. Each item has the probability of an answer, and `true` if the answer is right. Answers
+    /// of equal probability share a bin. `None` without answers.
     pub fn new(answers: &[(f32, bool)]) -> Option<Self> {
         let (mut error, mut by_chance, mut bins) = (0.0, 0.0, Vec::new());
         let all = answers.len() as f64;

@@ -12,7 +12,7 @@ use super::parts::{RowGroup, Scores};
 use super::row_text::RowText;
 use crate::results::Answers;
 
-/// Maximum number of wrong answers that a report lists.
+/// Maximum number of wrong answers that an analysis lists.
 pub const ERRORS: usize = 30;
 
 /// Precision, recall and F1 of a class or label.
@@ -24,9 +24,9 @@ pub struct ClassScore {
     pub rows: usize,
     /// Number of answers that predict the class.
     pub predicted: usize,
-    /// Share of the predictions of this class that are right; `None` if it is never predicted.
+    /// Share of the predictions of this class that are right; `None` if the class is never predicted.
     pub precision: Option<Estimate>,
-    /// Share of the rows with this class that are answered right; `None` if no row has it.
+    /// Share of the rows with this class that are answered right; `None` if no row has the class.
     pub recall: Option<Estimate>,
     /// Harmonic mean of precision and recall; `None` if no row has the class and no answer predicts it.
     pub f1: Option<Estimate>,

@@ -31,9 +31,9 @@ impl Estimate {
 
     /// F1 of one class from its counts. `None` if no row has the class and no answer predicts it.
     ///
-    /// The rows with the class, the answer or both are a sample in which the share J = TP / (TP + FP + FN) is right. F1 =
-    /// 2J / (1 + J) rises with J (Hand, Christen and Kirielle 2021), so that the ends of Wilson's interval for J give
-    /// those of F1.
+    /// The rows that have the class, are predicted to have it, or both are a sample in which the share J = TP / (TP +
+    /// FP + FN) is right. F1 = 2J / (1 + J) rises with J (Hand, Christen and Kirielle 2021), so that the ends of
+    /// Wilson's interval for J give those of F1.
     pub fn f1(counts: &Counts) -> Option<Self> {
         let share = Self::share(counts.both, counts.both + counts.predicted_only + counts.true_only)?;
         let f1 = |share: f64| 2.0 * share / (1.0 + share);
@@ -41,7 +41,8 @@ impl Estimate {
     }
 
     /// Macro F1 over `classes` classes, with the interval of the delta method (Takahashi et al. 2022). The variance is
-    /// that of the mean influence of a row. `rows` are the events of each row.
+    /// that of the mean influence of a row on the score. `rows` has the true and false positives and false negatives of
+    /// each row.
     pub fn macro_f1<'a>(counts: &[Counts], classes: usize, rows: impl Iterator<Item = &'a [Event]>) -> Self {
         let value = counts.iter().map(Counts::f1).sum::<f64>() / classes.max(1) as f64;
         let influence = |event: &Event| {
@@ -58,7 +59,8 @@ impl Estimate {
     }
 
     /// Micro F1 (F1 of all labels counted together), with the interval of the delta method as for macro F1. The
-    /// sampling unit is the row, since the labels of a row depend on each other. `rows` are the events of each row.
+    /// sampling unit is the row, since the labels of a row depend on each other. `rows` has the true and false
+    /// positives and false negatives of each row.
     pub fn micro_f1<'a>(all: &Counts, rows: impl Iterator<Item = &'a [Event]>) -> Self {
         let value = all.f1();
         let influence = |event: &Event| match event {
@@ -71,7 +73,7 @@ impl Estimate {
         Self { value, low: (value - half).max(0.0), high: (value + half).min(1.0) }
     }
 
-    /// Mean of values, with a normal interval. `None` without values.
+    /// Mean of values, with an interval by the normal approximation. `None` without values.
     pub fn mean(values: &[f64]) -> Option<Self> {
         if values.is_empty() {
             return None;
@@ -121,7 +123,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts the events of all rows for each of `classes` classes.
+    /// Counts the true positives, false positives and false negatives of all rows for each of `classes` classes.
     pub fn of_rows<'a>(classes: usize, rows: impl Iterator<Item = &'a [Event]>) -> Vec<Self> {
         let mut counts = vec![Self::default(); classes];
         for event in rows.flatten() {
@@ -144,7 +146,8 @@ impl Counts {
         self.both + self.predicted_only
     }
 
-    /// Returns 2 TP + FP + FN. This is zero for a class that no row has and no answer predicts.
+    /// Returns 2 TP + FP + FN, the denominator of the F1. This is zero for a class that no row has and no answer
+    /// predicts.
     pub fn events(&self) -> usize {
         self.rows() + self.predicted()
     }

@@ -1,4 +1,4 @@
-//! Figures of a report, as SVG. The page replaces their colours in dark mode and in print.
+//! Figures of an analysis, as SVG. The HTML page of the analysis replaces their colours in dark mode and in print.
 
 use plotters::prelude::*;
 
@@ -12,7 +12,7 @@ use crate::results::{BLUE, Canvas, Drawn, INK, PALE, label_font};
 /// Size of a figure in pixels. Its labels stay readable on a narrow screen.
 pub const SIZE: (u32, u32) = (420, 320);
 
-/// Point with an interval in y.
+/// Point with a confidence interval in y.
 #[derive(Debug, Clone, Copy)]
 struct Point {
     x: f64,
@@ -64,7 +64,7 @@ pub fn coverage(points: &[CoveragePoint]) -> Result<String> {
     draw(&points, &axes)
 }
 
-/// Draws the mean true number against the mean prediction of each group.
+/// Draws the mean true number against the mean prediction of each group of rows with similar predictions.
 ///
 /// # Errors
 /// [`Error::Curve`] if the figure cannot be drawn.

@@ -10,13 +10,13 @@ use super::estimate::{Counts, Estimate, Event};
 use super::parts::{RowGroup, Scores};
 use super::row_text::RowText;
 
-/// Wrong label of one row: predicted although the row does not have it, or missing from the answer.
+/// Wrong label of one row: predicted although the row does not have this label, or missing from the answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WrongLabel {
     /// Text of the row.
     #[serde(flatten)]
     pub text: RowText,
-    /// Label.
+    /// Name of the label.
     pub label: String,
     /// True if the row has the label, and the model does not predict it.
     pub left_out: bool,
@@ -39,7 +39,7 @@ pub struct LabelAnalysis {
     pub answers_without_labels: usize,
     /// Scores of each label, in the model's order.
     pub labels: Vec<ClassScore>,
-    /// Wrong labels, in descending order of the difference between probability and truth.
+    /// Wrong labels, in descending order of the difference between the label's probability and its true value, 0 or 1.
     pub surest_errors: Vec<WrongLabel>,
     /// Calibration of all probabilities, one for each row and label.
     pub calibration: Option<Calibration>,

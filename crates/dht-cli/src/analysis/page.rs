@@ -8,7 +8,7 @@ use super::sections::{Figure, Grid, Section, sections};
 use crate::error::{Error, Result};
 use crate::results::{ResultRow, curve_of, results_table};
 
-/// Facts on the page that the analysis does not contain.
+/// Facts on the HTML page that the analysis does not contain.
 #[derive(Debug, Clone, Copy)]
 pub struct PageFacts<'a> {
     /// Path of the model.
@@ -17,9 +17,9 @@ pub struct PageFacts<'a> {
     pub of_model: &'a [(String, String)],
     /// Name of the data set.
     pub data: &'a str,
-    /// Facts on the rows, as names and values.
+    /// Facts on the scored rows, as names and values.
     pub of_data: &'a [(String, String)],
-    /// Warnings and notes on the rows.
+    /// Warnings and notes on the scored rows.
     pub notes: &'a [String],
     /// Scores and costs of the model at several speeds.
     pub rows: &'a [ResultRow],
@@ -27,7 +27,7 @@ pub struct PageFacts<'a> {
     pub task: Task,
 }
 
-/// Template of the page. It escapes every text.
+/// Template of the HTML page, which escapes every text.
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {

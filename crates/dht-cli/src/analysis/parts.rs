@@ -9,7 +9,7 @@ use super::estimate::Estimate;
 
 /// Number of groups into which texts are divided by length.
 const LENGTHS: usize = 5;
-/// Upper bounds on the rows of a class, one for each group of classes.
+/// Upper bounds on the number of scored rows of a class, one for each group of classes of similar size.
 const CLASS_SIZES: [usize; 5] = [10, 30, 100, 1000, usize::MAX];
 
 /// Group of rows with its mean score.
@@ -46,9 +46,9 @@ pub fn groups<T>(items: &[T], count: usize, order: impl Fn(&T, &T) -> Ordering) 
 /// Score of each row, from which means with intervals are computed.
 #[derive(Debug, Clone, Copy)]
 pub enum Scores<'a> {
-    /// For each row, whether the answer is right.
+    /// List with `true` for each row whose answer is right.
     Right(&'a [bool]),
-    /// Number for each row.
+    /// Numeric score of each row.
     Values(&'a [f64]),
 }
 

@@ -3,10 +3,10 @@
 use dht_dynamic::transformer::Dataset;
 use serde::Serialize;
 
-/// Maximum number of characters of a text in a report.
+/// Number of characters at which an analysis cuts a text.
 const TEXT: usize = 500;
 
-/// Text of a row as a report shows it.
+/// Text of a row as the analysis of a model's answers shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RowText {
     /// Number of the row, from 1.

@@ -12,19 +12,19 @@ use super::parts::RowGroup;
 use super::row_text::RowText;
 use crate::error::Result;
 
-/// Maximum number of classes for which the page shows a confusion matrix.
+/// Maximum number of classes for which the HTML page shows a confusion matrix.
 const MATRIX: usize = 30;
-/// Maximum number of pairs of confused classes on the page.
+/// Maximum number of pairs of confused classes on the HTML page.
 const PAIRS: usize = 30;
 
-/// Section of the report page.
+/// Section of the HTML page of an analysis.
 #[derive(Debug, Clone)]
 pub struct Section {
-    /// Anchor in the page's URL.
+    /// Identifier of the section, which is its anchor in the page's URL.
     pub id: &'static str,
     /// Heading.
     pub title: &'static str,
-    /// Sentences before the figures.
+    /// Sentences before the figures and tables of the section.
     pub lead: Vec<String>,
     /// Figures.
     pub figures: Vec<Figure>,
@@ -59,7 +59,7 @@ impl Section {
 /// SVG figure with an alternative text.
 #[derive(Debug, Clone)]
 pub struct Figure {
-    /// SVG without its opening `<svg`.
+    /// SVG of the figure without its opening `<svg`.
     pub svg: String,
     /// Alternative text.
     pub alt: String,
@@ -77,7 +77,7 @@ impl Figure {
 pub struct Cell {
     /// Content.
     pub text: String,
-    /// CSS class: a number, a text of several words, or a shade.
+    /// CSS class of the cell, for a number, a text of several words, or a shade.
     pub style: &'static str,
 }
 
@@ -301,7 +301,7 @@ fn confusion(analysis: &ClassAnalysis) -> Section {
     section.grid(grid.texts(&[1]))
 }
 
-/// Confusion matrix whose cells are shaded by their share of the class's rows.
+/// Confusion matrix whose cells are shaded by their share of the rows of the true class.
 fn matrix(names: &[&str], cells: &[ConfusionCell]) -> Grid {
     let place = |name: &str| names.iter().position(|own| *own == name);
     let mut counts = vec![vec![0; names.len()]; names.len()];

@@ -84,7 +84,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     finish(&model, facts, &made.misses)
 }
 
-/// Rejects a classifier that cannot have early exits: a regression model, or one with a single layer.
+/// Rejects a classifier that cannot have early exits: a regression model, or a classifier with a single layer.
 fn check_classifier(classifier: &TextClassifier, folder: &Path) -> Result<()> {
     let refuse = |expected| Err(Error::NoModel { path: folder.into(), expected });
     match (classifier.task(), classifier.encoder().layers()) {
@@ -94,7 +94,7 @@ fn check_classifier(classifier: &TextClassifier, folder: &Path) -> Result<()> {
     }
 }
 
-/// Reports the texts. With `--quiet`, only warnings and the number of cut texts.
+/// Reports the texts. With `--quiet`, reports only warnings and the number of texts that are cut at the maximum length.
 fn report_rows(
     arguments: &AccelerateArguments,
     task: Task,

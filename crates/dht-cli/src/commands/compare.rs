@@ -59,9 +59,9 @@ pub struct CompareArguments {
     quiet: bool,
 }
 
-/// Answers of one compared model, in the label order of the first model.
+/// Answers of one compared model, by index of the first model's labels.
 struct Side {
-    /// Answer to each text, as the output shows it.
+    /// Answer to each text, as the output shows the answer.
     answers: Vec<String>,
     /// Score of each text: 1 or 0 for a right or wrong class, F1 of its labels, or minus the absolute error of a
     /// number.
@@ -246,7 +246,7 @@ struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    /// Name of the score.
+    /// Name of the score by which the models are compared.
     fn score(&self) -> &'static str {
         match self.model.task() {
             Task::Class => "accuracy",
@@ -255,7 +255,7 @@ impl Facts<'_> {
         }
     }
 
-    /// Factor of a printed difference: 100 for shares (percentage points), 1 for numbers (their own unit).
+    /// Factor of a printed score difference: 100 for shares (percentage points), 1 for numbers (their own unit).
     fn points(&self) -> f64 {
         if self.model.task() == Task::Number { 1.0 } else { 100.0 }
     }
@@ -264,13 +264,13 @@ impl Facts<'_> {
         self.a.answers.iter().zip(&self.b.answers).filter(|(a, b)| a != b).count()
     }
 
-    /// Number of rows that only one model answers right: A alone, B alone.
+    /// Number of rows that only model A answers right, and number of rows that only model B answers right.
     fn alone(&self) -> [usize; 2] {
         let better = |a: &[f64], b: &[f64]| a.iter().zip(b).filter(|(a, b)| a > b).count();
         [better(&self.a.scores, &self.b.scores), better(&self.b.scores, &self.a.scores)]
     }
 
-    /// For each class: its name, number of rows, right answers of A and right answers of B.
+    /// Returns for each class its name, its number of rows, and how many of these rows A and B answer right.
     fn by_class(&self) -> Vec<(&str, usize, usize, usize)> {
         let mut classes: Vec<_> = self.texts.labels.iter().map(|label| (&**label, 0, 0, 0)).collect();
         for ((row, a), b) in self.texts.examples.iter().zip(&self.a.classes).zip(&self.b.classes) {
@@ -331,7 +331,7 @@ impl Facts<'_> {
     }
 }
 
-/// Writes the rows whose answers differ, in descending order of the difference.
+/// Writes the rows whose answers differ, in descending order of the difference of the two scores.
 fn write_changed(path: &PathBuf, texts: &Dataset, model: &TextModel, [a, b]: [&Side; 2]) -> Result<()> {
     let mut rows: Vec<usize> = (0..texts.len()).filter(|row| a.answers[*row] != b.answers[*row]).collect();
     let difference = |row: &usize| (b.scores[*row] - a.scores[*row]).abs();

@@ -147,7 +147,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
 }
 
 impl EvaluateArguments {
-    /// Rejects a path of the report that would overwrite the texts.
+    /// Rejects a path of the HTML report that would overwrite the texts.
     fn check_report(&self) -> Result<()> {
         // A report inside of a directory of texts would be read as one of the texts.
         let holds = |texts: &Path, report: &Path| texts.canonicalize().is_ok_and(|texts| report.starts_with(texts));
@@ -162,7 +162,7 @@ impl EvaluateArguments {
     }
 }
 
-/// Describes a model for the report, as names and values.
+/// Describes a model for the HTML report, as names and values.
 fn model_facts(model: &TextModel, precision: Precision) -> Vec<(String, String)> {
     let shape = model.model.shape();
     let mut facts = vec![
@@ -179,7 +179,7 @@ fn model_facts(model: &TextModel, precision: Precision) -> Vec<(String, String)>
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Describes the scored texts for the report, as names and values.
+/// Describes the scored texts for the HTML report, as names and values.
 fn data_facts(texts: &Dataset) -> Vec<(String, String)> {
     let mut facts = vec![("name".to_owned(), texts.name.clone()), ("rows".to_owned(), texts.len().to_string())];
     facts.extend(texts.reading.as_ref().map(|reading| ("read as".to_owned(), reading.to_string())));

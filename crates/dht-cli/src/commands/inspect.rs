@@ -145,7 +145,7 @@ fn text(model: &TextModel, source: Option<String>) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Lists numbers.
+/// Formats numbers as a list.
 fn listed(numbers: &[f32]) -> String {
     numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(", ")
 }

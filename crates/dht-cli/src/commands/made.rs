@@ -1,5 +1,5 @@
-//! Last step of the commands that build a model: scores the model, and writes its card, its files and the table of
-//! results.
+//! Last step of the commands that build a model: scores the model, and writes its model card, its files and the table
+//! of results.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -39,7 +39,7 @@ const OF_MODEL: [&str; 10] = [
     "seen_texts.bin",
 ];
 
-/// Facts on a finished model that its card and the printed results show.
+/// Facts on a finished model that its model card and the printed results show.
 #[derive(Debug)]
 pub struct FinishedModel<'a> {
     /// Output directory.
@@ -58,7 +58,7 @@ pub struct FinishedModel<'a> {
     pub is_given: bool,
     /// Report of a training run in rungs.
     pub training: Option<&'a LadderReport>,
-    /// Learning curve of rung 1, if it was requested.
+    /// Learning curve of rung 1, the model on the frozen encoder, if the curve was requested.
     pub learning: Option<&'a LearningCurve>,
     /// True if no progress is reported.
     pub quiet: bool,
@@ -69,7 +69,7 @@ pub struct FinishedModel<'a> {
 /// Rows that a model is scored on.
 #[derive(Debug)]
 pub struct ScoredRows<'a> {
-    /// Token ids.
+    /// Token ids and labels of the rows.
     pub rows: Cow<'a, EncodedDataset>,
     /// Description of the rows in a few words.
     pub description: String,
@@ -94,12 +94,12 @@ pub struct Replaced {
     path: PathBuf,
     labels: Vec<String>,
     task: Task,
-    /// Number of rows and data set of its training run, if known.
+    /// Number of rows and data set of the replaced model's training run, if known.
     rows: Option<String>,
 }
 
-/// Checks the output path before anything is trained. It must not be a file, or a directory with files that no saved
-/// model with a `dht.json` has. Returns the saved model that the directory holds, if any.
+/// Checks the output path before anything is trained. The path must not be a file, or a directory with files that no
+/// saved model with a `dht.json` has. Returns the saved model that the directory holds, if any.
 ///
 /// # Errors
 /// [`Error::Foreign`] with the path of the file that would be lost.
@@ -191,7 +191,7 @@ fn name(task: Task) -> &'static str {
     }
 }
 
-/// Scores the model, saves it with its card, and prints the results.
+/// Scores the model, saves it with its model card, and prints the results.
 ///
 /// # Errors
 /// Errors of the model, the files or standard output.

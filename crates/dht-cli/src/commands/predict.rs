@@ -39,9 +39,9 @@ const BYTES: usize = 8 << 20;
 /// Time to wait for further texts before a batch is answered.
 const WAIT: Duration = Duration::from_millis(2);
 
-/// Endings of compressed files, which are not written.
+/// File-name endings of compressed files, a kind of output that is not supported.
 const COMPRESSED: [&str; 5] = ["gz", "bz2", "xz", "zst", "zip"];
-/// Endings of tables in formats that are not written.
+/// File-name endings of table formats in which answers cannot be written.
 const TABLES: [&str; 5] = ["parquet", "feather", "arrow", "xlsx", "xls"];
 
 /// Arguments of `dht predict`.
@@ -254,7 +254,7 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     Ok(())
 }
 
-/// Configures an engine to abstain below a probability.
+/// Configures an engine to abstain if the likeliest class has a lower probability than `least`.
 ///
 /// # Errors
 /// [`Error::Argument`] if the number is out of range, or the model predicts several labels or numbers.
@@ -269,7 +269,8 @@ pub(super) fn abstaining(engine: Engine, least: f32) -> Result<Engine> {
     Ok(engine.with_least_probability(least)?)
 }
 
-/// Returns the argument as a text if it has a space, no existing file has this name, and it has no ending of a file.
+/// Returns the argument as a text if it has a space, no existing file has this name, and the argument does not end like
+/// a file name.
 fn text_of(path: &Path) -> Option<&str> {
     let is_text = |text: &&str| text.trim().contains(char::is_whitespace) || text.trim() != *text;
     let text = path.to_str().filter(is_text)?;
@@ -330,7 +331,7 @@ fn outcomes(engine: &Engine, rows: &[&TextRow], on_error: OnError) -> Result<Vec
     }
 }
 
-/// Returns whether a single text causes the error.
+/// Returns whether a single text, not the model, causes the error.
 fn is_of_text(error: &DynamicError) -> bool {
     matches!(error.kind(), ErrorKind::Argument | ErrorKind::Data | ErrorKind::Limit)
 }
@@ -365,7 +366,7 @@ pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
 struct Predictor<'a> {
     arguments: &'a PredictArguments,
     engine: Engine,
-    /// Names of the tokens in explanations.
+    /// Tokenizer, which has the names of the tokens in explanations.
     tokenizer: TextTokenizer,
     /// Minimum probability of an answer, below which the model abstains.
     least: Option<f32>,
@@ -392,7 +393,7 @@ impl Predictor<'_> {
     }
 
     /// Rejects input files whose first rows cannot be read, or whose answers do not fit into one output. All files are
-    /// checked before the first text is answered. A pipe can be read only once, so that it is checked when its turn
+    /// checked before the first text is answered. A pipe can be read only once, and is therefore checked when its turn
     /// comes.
     fn check_headers(&self, inputs: &[PathBuf], path: &Path) -> Result<()> {
         if inputs.len() < 2 {
@@ -581,18 +582,18 @@ impl PredictArguments {
         self.budget.map_or(Ok(self.speed), |budget| speed_within(model, budget).map(Some))
     }
 
-    /// Format of the answers, if a flag or the ending of the output names it.
+    /// Format of the answers, if a flag or the ending of the output file names a format.
     fn format(&self) -> Option<OutputFormat> {
         self.output_format.or_else(|| self.ending().and_then(OutputFormat::of_ending))
     }
 
-    /// Ending of the output file's name.
+    /// Ending of the output file's name, such as `csv`.
     fn ending(&self) -> Option<&str> {
         let output = self.output.as_deref().filter(|_| self.partitions.is_empty())?;
         output.extension()?.to_str()
     }
 
-    /// Rejects an output whose ending names another format than the flag, or a compression.
+    /// Rejects an output file whose ending names another format than `--output-format`, or a compression.
     fn check_ending(&self) -> Result<()> {
         let Some(ending) = self.ending() else { return Ok(()) };
         let refused =

@@ -20,9 +20,9 @@ use crate::training::{ModelChoice, Start};
 
 /// Default maximum number of tokens of a text that the encoder reads.
 const MAX_LENGTH: usize = 128;
-/// Maximum number of further tokens of a text that exit 0 reads.
+/// Maximum number of further tokens of a text that the n-gram exit reads.
 const REST: usize = 4096;
-/// Minimum number of rows. Each row is answered by a model that was fitted on four fifths of them.
+/// Minimum number of rows. Each row is answered by a model that was fitted on four fifths of the rows.
 const LEAST_ROWS: usize = 20;
 
 /// Arguments of `dht review`.
@@ -57,8 +57,8 @@ pub struct ReviewArguments {
 
 /// Lists the rows of labelled texts that a person should look at, the most useful first.
 ///
-/// Each row is answered by a rung-1 model (n-grams and exits on the frozen encoder) that has not learned from it: the
-/// model is fitted on the other four fifths of the rows.
+/// Each row is answered by a rung-1 model (n-grams and exits on the frozen encoder) that has not learned from this row:
+/// the model is fitted on four fifths of the rows.
 pub fn review(arguments: &ReviewArguments) -> Result<()> {
     let say = |line: &str| {
         if !arguments.quiet {
@@ -117,7 +117,8 @@ pub fn review(arguments: &ReviewArguments) -> Result<()> {
     }
 }
 
-/// Computes the log-probabilities of each row with a rung-1 model that was fitted without the row.
+/// Computes the log-probabilities of each row with a rung-1 model (n-grams and exits on the frozen encoder) that was
+/// fitted without the row.
 fn out_of_fold(
     arguments: &ReviewArguments,
     start: &Start,

@@ -24,7 +24,7 @@ use crate::training::{Interruption, saved_directory};
 /// Name of the subcommand.
 const SERVE: &str = "serve";
 
-/// Environment variable with the token. It is read if no flag names a token file.
+/// Environment variable with the bearer token that requests need. The variable is read if no flag names a token file.
 const TOKEN: &str = "DHT_TOKEN";
 
 const EXAMPLES: &str = "Examples:

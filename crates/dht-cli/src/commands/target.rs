@@ -41,7 +41,7 @@ pub struct TargetArguments {
 pub struct Target {
     accuracy: f64,
     confidence: f64,
-    /// Lowest probability at which the requested accuracy holds.
+    /// Lowest minimum probability at which the answers have the requested accuracy.
     pub min_probability: f32,
     held_out: PathBuf,
     rows: usize,
@@ -112,7 +112,7 @@ impl TargetArguments {
 }
 
 impl Target {
-    /// Formats the target as a line for people.
+    /// Formats the selected minimum probability as a line of the output.
     pub fn text(&self) -> String {
         let Self { accuracy, confidence, min_probability, rows, answered, right, .. } = self;
         let percent = |share: f64| format!("{:.1}", 100.0 * share);

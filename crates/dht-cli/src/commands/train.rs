@@ -134,7 +134,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     start.saved().map_or(Ok(()), |before| compare(before, &trained.model, &encoded))
 }
 
-/// Line on the levels of numbers.
+/// Describes the levels into which the numbers are divided, in one line.
 fn levels_line(levels: &NumberLevels) -> String {
     let cuts: Vec<String> = levels.cuts().iter().map(f32::to_string).collect();
     format!(
@@ -161,7 +161,7 @@ fn report_saved(arguments: &TrainArguments, model: &TextModel, texts: &TextSplit
     arguments.say(&new_classes_note(model, &texts.train.labels));
 }
 
-/// Reports the texts. With `--quiet`, only warnings and the number of cut texts.
+/// Reports the texts. With `--quiet`, reports only warnings and the number of texts that are cut at the maximum length.
 fn report_rows(arguments: &TrainArguments, texts: &TextSplits, encoded: &EncodedSplits, max_length: usize) {
     let (task, train) = (arguments.texts.task(), &encoded.train);
     report_texts(texts, task, train, max_length).iter().for_each(|line| arguments.say(line));
@@ -170,7 +170,7 @@ fn report_rows(arguments: &TrainArguments, texts: &TextSplits, encoded: &Encoded
     warnings(texts).iter().chain(&missing).chain(&cut).for_each(|line| report(line));
 }
 
-/// Reports the share of unknown tokens. With `--quiet`, it is only reported if it calls for a warning.
+/// Reports the share of unknown tokens. With `--quiet`, the share is only reported if it calls for a warning.
 fn report_unknown_tokens(arguments: &TrainArguments, share: f64) {
     let (line, is_warning) = unknown_tokens_line(share);
     if is_warning || !arguments.quiet {
@@ -178,7 +178,7 @@ fn report_unknown_tokens(arguments: &TrainArguments, share: f64) {
     }
 }
 
-/// Reports the selected maximum length, and how many texts are cut at it.
+/// Reports the selected maximum length, and how many texts are cut at this length.
 fn report_cut(arguments: &TrainArguments, train: &EncodedDataset, max_length: usize) {
     let cut = cut_note([train], max_length).unwrap_or_else(|| "no text is longer".into());
     arguments.say(&format!("texts are cut at {max_length} tokens: {cut}"));
@@ -211,8 +211,8 @@ fn new_classes_note(model: &TextModel, classes: &[String]) -> String {
     }
 }
 
-/// Reports the score of a model before and after it was trained further. The rows have the model's own classes, and the
-/// model has not learned from them.
+/// Reports the scores of a model before and after further training. The scored rows have the model's own classes, and
+/// the model has not learned from these rows.
 fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Result<()> {
     let (task, rows) = (before.task(), texts.test.as_ref().unwrap_or(&texts.validation));
     let seen: BTreeSet<usize> = match &before.model {

@@ -1,9 +1,9 @@
 //! Outputs in a folder, on a local disk or a shared file system.
 //!
-//! A claim is an exclusive lock of a file. The operating system releases it whenever the process ends, so that another
-//! worker gets it at once. Workers on several hosts rely on a file system that shares locks between hosts, such as NFS
-//! with its default options. If locks apply to one host only (NFS mounted with `nolock` or `local_lock`), two hosts may
-//! answer the same partition. The output is still right, but the work is done twice.
+//! A claim is an exclusive lock of a file. The operating system releases the lock whenever the process ends, so that
+//! another worker gets the lock at once. Workers on several hosts rely on a file system that shares locks between
+//! hosts, such as NFS with its default options. If locks apply to one host only (NFS mounted with `nolock` or
+//! `local_lock`), two hosts may answer the same partition. The output is still right, but the work is done twice.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -20,9 +20,9 @@ use crate::training::RunDir;
 
 /// Prefix of the temporary files of [`write_atomically`].
 const UNFINISHED: &str = ".partial-";
-/// Name of the file with the complete answers, before it is renamed to the output.
+/// Name of the file with the complete answers, before the file is renamed to the output.
 const ANSWERS: &str = "answers";
-/// Time to wait for another worker that is writing the description.
+/// Time to wait for another worker that is writing the description of the run.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Writes a file atomically: completely or not at all.
@@ -55,7 +55,7 @@ impl Folder {
         Ok(Self(path.into()))
     }
 
-    /// Path of the folder with the workers' own files for an output.
+    /// Path of the folder for an output's lock, record and temporary files.
     fn own(&self, name: &str) -> PathBuf {
         self.0.join(OWN).join(name)
     }

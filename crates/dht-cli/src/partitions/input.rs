@@ -11,15 +11,15 @@ use sha2::{Digest, Sha256};
 use super::record::Facts;
 use crate::error::{Error, Result};
 
-/// Input partition.
+/// Input partition: a file, or an object of a store.
 pub trait Input {
     /// Path or URL of the partition.
     fn path(&self) -> &Path;
 
-    /// Reads the current identity of the content.
+    /// Reads the current identity of the content: size and version.
     fn facts(&self) -> Result<Facts>;
 
-    /// Opens the content that has the identity `facts`.
+    /// Opens the content of the partition, if its identity is still `facts`.
     ///
     /// # Errors
     /// [`Error::PartitionChanged`] if the object in a store has other content by now.
@@ -60,7 +60,7 @@ impl Input for InputFile {
     }
 }
 
-/// Reader that hashes and counts the bytes that pass through it. Clones share the sums.
+/// Reader that hashes and counts the bytes that pass through it. Its [`Sums`] have the hash and the number of bytes.
 pub struct HashingReader<R> {
     inner: R,
     sums: Sums,

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The correctness of an answer file does not rely on claims. Each worker writes a temporary file and renames it, and
-//! the answers of two workers are equal. A claim only avoids that a second worker does the same work.
+//! the answers of two workers are equal. A claim, the right to answer a partition, only avoids that a second worker
+//! does the same work.
 
 #[cfg_attr(not(feature = "s3"), path = "without_s3.rs")]
 mod bucket;

@@ -10,7 +10,7 @@ use crate::error::Result;
 
 /// Name of the folder for the workers' own files in an output.
 pub(super) const OWN: &str = ".dht";
-/// Name of the file with the description of a run.
+/// Name of the file with the description of a run: the model and the settings that affect answers.
 pub(super) const DESCRIPTION: &str = "predictions.json";
 /// Format of the description of a run.
 pub(super) const FORMAT: &str = "dht predictions";
@@ -28,10 +28,10 @@ pub trait Outputs {
     /// Stores the description of this run, unless there is one already. Returns the stored description.
     fn describe(&self, run: &Map<String, Value>) -> Result<Map<String, Value>>;
 
-    /// Reads the record of an output; `None` if there is none.
+    /// Reads the record of an output; `None` if the output has no record.
     fn record(&self, name: &str) -> Result<Option<Record>>;
 
-    /// Size of an output in bytes; `None` if it does not exist.
+    /// Size of an output in bytes; `None` if the output does not exist.
     fn size(&self, name: &str) -> Result<Option<u64>>;
 
     /// Claims a partition. Returns `None` while another worker holds the claim.
@@ -41,7 +41,7 @@ pub trait Outputs {
     fn write(&self, name: &str, answer: Answering<'_>) -> Result<Record>;
 }
 
-/// Claim on a partition. Dropping it releases the partition.
+/// Claim on a partition, which keeps other workers from answering it. Dropping the claim releases the partition.
 pub trait Claim {
     /// Returns whether this worker still holds the claim.
     fn is_held(&self) -> bool;

@@ -23,7 +23,7 @@ pub struct Record {
     pub sha256: String,
     /// Size of the output in bytes.
     pub output_bytes: u64,
-    /// Totals over the texts of the partition.
+    /// Totals over the texts of the partition, such as numbers of rows and FLOPs.
     pub totals: Totals,
     /// Host and process that wrote the output.
     pub worker: String,
@@ -34,7 +34,7 @@ pub struct Record {
 pub struct Totals {
     /// Number of rows.
     pub rows: u64,
-    /// Number of texts that were cut.
+    /// Number of texts that were cut at the model's maximum length.
     pub cut: u64,
     /// Number of rows without a text.
     pub without_text: u64,

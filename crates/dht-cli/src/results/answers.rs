@@ -1,4 +1,4 @@
-//! Answers that a row of results scores: predicted classes and their cost.
+//! Answers that a row of the table of results scores: predicted classes and their cost.
 
 use dht_dynamic::evaluation::Stages;
 use dht_dynamic::ladder::OutOfFold;
@@ -12,7 +12,7 @@ use crate::error::Result;
 pub(super) const ROWS_TOGETHER: usize = 1 << 14;
 
 /// Answers of a model to texts. Each has the predicted class with its probability, or the probabilities of labels, and
-/// the FLOPs and layers that it took.
+/// the FLOPs and layers that the answer took.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answers {
     /// Predicted classes. For a multi-label model, 0 or 1 for each label, text after text.
@@ -51,7 +51,7 @@ impl Answers {
     }
 
     /// Computes the answers at several speeds from one pass through all layers. `None` in place of a speed stands for
-    /// the last exit alone. The router must follow a rule.
+    /// the last exit alone. The router of the model must follow a [rule](dht_dynamic::Router::rule).
     pub(super) fn of_one_pass(
         model: &DynamicModel,
         speeds: &[Option<f64>],
@@ -70,8 +70,8 @@ impl Answers {
         Ok(all)
     }
 
-    /// Computes the answers at several speeds from out-of-fold log-probabilities, which come from exits that were
-    /// fitted without the text.
+    /// Computes the answers at several speeds from out-of-fold log-probabilities, which come for each text from exits
+    /// that were fitted without this text.
     pub(super) fn of_out_of_fold(
         model: &DynamicModel,
         speeds: &[Option<f64>],
@@ -95,7 +95,7 @@ impl Answers {
 struct StageAnswers<'a> {
     texts: &'a EncodedDataset,
     stages: &'a [LogProbabilities],
-    /// Log-probabilities of the last exit, not stacked.
+    /// Log-probabilities of the last exit, not combined with the n-gram exit.
     alone: &'a LogProbabilities,
 }
 

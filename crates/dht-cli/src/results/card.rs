@@ -1,11 +1,11 @@
-//! Model card: the model, its training data, and the scores and costs measured when it was built.
+//! Model card: the model, its training data, and the scores and costs measured when the model was built.
 
 use dht_dynamic::serving::{KeptPromise, ServedModel, TextModel};
 use dht_dynamic::transformer::Task;
 
 use super::rows::{ResultRow, results_table};
 
-/// Facts on a card that the model itself does not contain.
+/// Facts on a model card that the model itself does not contain.
 #[derive(Debug, Clone, Copy)]
 pub struct CardFacts<'a> {
     /// Name of the model: the last component of its path.

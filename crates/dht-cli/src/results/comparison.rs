@@ -19,8 +19,8 @@ pub struct Difference {
 
 impl Difference {
     /// Computes the difference of two proportions on the same texts from right and wrong answers. The interval is the
-    /// adjusted Wald interval of Bonett and Price (2012). It counts one additional text for each kind of disagreement,
-    /// so that it also has its coverage for few texts.
+    /// adjusted Wald interval of Bonett and Price (2012). This interval counts one additional text for each of the two
+    /// kinds of disagreement, so that its coverage is also right for few texts.
     pub fn of_answers(a: &[bool], b: &[bool]) -> Self {
         let count = |a_right, b_right| a.iter().zip(b).filter(|pair| *pair == (&a_right, &b_right)).count() as f64;
         let (only_a, only_b, texts) = (count(true, false), count(false, true), a.len().max(1) as f64);
@@ -30,10 +30,10 @@ impl Difference {
         Self { mean: (only_b - only_a) / texts, low: ends[0], high: ends[1] }
     }
 
-    /// Computes the mean difference of two scores of the same texts. As for answers, one additional text is counted for
-    /// each side. Here its difference is the largest one that occurs, and at least `least`, so that a few texts that
-    /// all differ alike prove little. For scores of 0 and 1 with a `least` of 1, the interval equals that of
-    /// [`of_answers`](Self::of_answers).
+    /// Computes the mean difference of two scores of the same texts. As for answers, two additional texts are counted,
+    /// one in favour of each model. Their differences have the largest size that occurs, and at least `least`, so that
+    /// a few texts that all differ alike prove little. For scores of 0 and 1 with a `least` of 1, the interval equals
+    /// that of [`of_answers`](Self::of_answers).
     pub fn of_scores(a: &[f64], b: &[f64], least: f64) -> Self {
         let texts = a.len().max(1) as f64;
         let differences = || a.iter().zip(b).map(|(a, b)| b - a);

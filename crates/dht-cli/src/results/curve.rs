@@ -19,11 +19,11 @@ const SIZE: (u32, u32) = (640, 360);
 pub const INK: RGBColor = RGBColor(34, 40, 49);
 /// Colour of grid lines.
 pub const PALE: RGBColor = RGBColor(226, 230, 235);
-/// Blue of Okabe and Ito (2008), which colour-blind readers can distinguish from the dark text.
+/// Blue of the palette of Okabe and Ito (2008), which colour-blind readers can distinguish from the dark text.
 pub const BLUE: RGBColor = RGBColor(0, 114, 178);
 
-/// Draws the scores as SVG: the first row as a horizontal line, and each other row as a point at its share of the full
-/// model's FLOPs. `None` for a model without speeds.
+/// Draws the scores of a table of results as SVG: the first row as a horizontal line, and each other row as a point at
+/// its share of the full model's FLOPs. `None` for a model without speeds.
 ///
 /// # Errors
 /// [`Error::Curve`] if the diagram cannot be drawn.
@@ -80,7 +80,7 @@ pub fn training_curve(ladder: &LadderReport, task: Task) -> Result<String> {
 
 /// Contents of a diagram with one line and several points.
 struct Diagram<'a> {
-    /// Name and height of a horizontal line.
+    /// Name and score of the horizontal line.
     line: (&'a str, f64),
     points: &'a [(f64, f64)],
     /// Minimum length of the horizontal axis.

@@ -32,7 +32,7 @@ pub struct ResultRow {
     /// Macro F1 of classes or labels, or Pearson's correlation of numbers.
     pub score: f64,
     /// Further metrics of multi-label models and of numbers, and the metric that the literature reports for the data
-    /// set, if it is neither `accuracy` nor `score`.
+    /// set, if that metric is neither `accuracy` nor `score`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricValue>,
     /// Cost: FLOPs divided by the full model's FLOPs.
@@ -41,7 +41,7 @@ pub struct ResultRow {
     pub mean_layers: f64,
     /// Tokenised texts per second, in batches of 64. Texts that the model has learned from are timed up to the exit of
     /// their out-of-fold answer: on such texts the model itself would be more certain, and therefore faster, than on
-    /// others.
+    /// unseen texts.
     pub texts_per_second: f64,
 }
 
@@ -174,8 +174,8 @@ const COST_UP_TO: &str = "cost up to ";
 
 /// Computes the scores and costs of a model on labelled texts. The rows are the encoder with its last exit alone, all
 /// layers combined with the n-gram model, the model at its default speed, and the model at several costs. `precision`
-/// is that of the layers. For a dynamic model that has learned from these texts, `out_of_fold` has the answers to
-/// score.
+/// is the precision in which layers are computed. For a dynamic model that has learned from these texts, `out_of_fold`
+/// has the answers to score.
 ///
 /// # Errors
 /// Errors of the model; [`Error::Argument`] if the precision is not f32 and the model is a regression model.
@@ -238,7 +238,7 @@ pub fn results(
     Ok(Results { rows, answers })
 }
 
-/// Numbers that the probabilities of a model's levels stand for, one for each text.
+/// Numbers that follow from the probabilities of a model's [levels](TextModel::levels), one for each text.
 fn numbers(model: &TextModel, answers: &Answers) -> Vec<Vec<f32>> {
     let number = |probabilities: &Vec<f32>| model.levels.iter().map(|levels| levels.number(probabilities)).collect();
     answers.of_labels.iter().map(number).collect()
@@ -295,8 +295,8 @@ impl TableModels {
     }
 }
 
-/// Computes the rows of models that predict classes or labels, without names. `full` is the FLOPs of the texts in all
-/// layers.
+/// Computes the rows of models that predict classes or labels, without names. `full` is the number of FLOPs of the
+/// texts in the full model.
 fn rows_of(
     model: &TextModel,
     answers: &[Answers],
@@ -336,13 +336,14 @@ fn rows_of(
     answers.iter().zip(rates).map(row).collect()
 }
 
-/// Selects the row of the model's default answers: at its default speed, or with all layers.
+/// Selects the row that scores the model's default answers: at its default speed, or with all layers for a model
+/// without speeds.
 pub fn own_row(rows: &[ResultRow]) -> Option<&ResultRow> {
     rows.iter().find(|row| row.name == AT_ITS_SPEED).or(rows.first())
 }
 
-/// Warns if the accuracy is lower than by always answering the most frequent class, since labels may then be mapped
-/// wrongly.
+/// Warns if the accuracy is lower than the accuracy of always answering the most frequent class, since labels may then
+/// be mapped wrongly.
 pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<String> {
     let row = row?;
     let accuracy = row.accuracy?;

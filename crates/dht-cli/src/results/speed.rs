@@ -20,18 +20,18 @@ const MOST: f64 = 256.0;
 const TURN: usize = 128;
 /// Maximum number of turns of each model.
 const TURNS: usize = 3;
-/// Minimum number of texts on which a model is timed: one batch.
+/// Minimum number of texts on which a model is timed, which is one batch.
 const LEAST: usize = 64;
 /// Number of texts in the warm-up, during which the weights are packed.
 const WARM_UP: usize = 8;
 
 /// Measures the texts per second of each model, in batches of 64. `answers` are the answers of each model to the texts,
-/// and `full` is the FLOPs of all texts in all layers.
+/// and `full` is the number of FLOPs of all texts in the full model.
 ///
 /// The texts are sorted by their cost at the model's speed, and the model is timed on texts at equal distances in this
-/// order. So they cost on average as much as all texts. Each model gets the same share of the time: a cheap one is
-/// timed on more texts. The models take turns and share their packed weights. The fastest turn of a model counts, since
-/// other work on the machine only slows it.
+/// order. The timed texts thus cost on average as much as all texts. Each model gets the same share of the time: a
+/// cheap model is timed on more texts. The models take turns and share their packed weights. The fastest turn of a
+/// model counts, since other work on the machine only slows it.
 pub(super) fn texts_per_second(
     models: &[ServedModel],
     answers: &[Answers],
@@ -63,8 +63,8 @@ pub(super) fn rate(texts: usize, seconds: f64) -> f64 {
     texts as f64 / seconds.max(1e-9)
 }
 
-/// Selects the rows to time in each turn, at equal distances in the order of their FLOPs. `budget` is the FLOPs to
-/// spend, multiplied by the number of all rows.
+/// Selects the rows to time in each turn, at equal distances in the order of their FLOPs. `budget` is the number of
+/// FLOPs to spend, multiplied by the number of all rows.
 fn turns(flops: &[u64], budget: f64) -> Vec<Vec<usize>> {
     let all = flops.len();
     let total: u64 = flops.iter().sum();
@@ -86,10 +86,10 @@ pub(super) fn on_routes(model: &DynamicModel, texts: &EncodedDataset, answers: &
     model.clone().with_router(Box::new(routes)).into()
 }
 
-/// Router that follows fixed routes. It reads the same exits as the rule of the model.
+/// Router that follows fixed routes. The router reads the same exits as the rule of the model's own router.
 #[derive(Debug)]
 struct Routes {
-    /// False at speed 0, where a rule reads no exit.
+    /// False at speed 0, where every text runs all layers and a rule reads no exit.
     reads: bool,
     /// Depth of each exit.
     depths: Vec<usize>,

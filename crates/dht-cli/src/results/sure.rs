@@ -35,7 +35,7 @@ impl SureAnswers {
         Ok(Self::count(least, pairs.zip(labels)))
     }
 
-    /// Counts answers. Each is a class with its probability, paired with the true class.
+    /// Counts answers. Each item is a predicted class with its probability, paired with the true class.
     fn count(least: f32, answers: impl Iterator<Item = ((u32, f32), u32)>) -> Self {
         let mut counts = Self { min_probability: least, rows: 0, answered: 0, right: 0 };
         for ((class, probability), truth) in answers {

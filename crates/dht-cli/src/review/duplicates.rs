@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Character that separates the two texts of a pair.
 pub const PAIR: char = '\u{1f}';
-/// Number of words in a shingle.
+/// Number of words in a shingle, a run of consecutive words by which texts are compared.
 const SHINGLE: usize = 3;
-/// Number of bands of MinHash values. Two texts with a Jaccard similarity of .8 share a band with a probability of 1 −
-/// (1 − .8⁴)¹² > .998.
+/// Number of bands of MinHash values; texts that share a band are compared. Two texts with a Jaccard similarity of .8
+/// share a band with a probability of 1 − (1 − .8⁴)¹² > .998.
 const BANDS: usize = 12;
 /// Number of MinHash values in a band.
 const IN_BAND: usize = 4;
-/// Minimum Jaccard similarity of two texts' shingles, at which they count as nearly equal.
+/// Minimum Jaccard similarity of two texts' shingles, at which the texts count as nearly equal.
 const LEAST_SIMILARITY: f64 = 0.8;
-/// Maximum number of rows in one bucket that are compared pairwise. A larger bucket stems from a common phrase.
+/// Maximum number of rows in one bucket that are compared pairwise. A larger bucket, in which many texts share a band,
+/// stems from a common phrase.
 const MOST_IN_BUCKET: usize = 50;
 
 /// Row that repeats the text of an earlier row.
@@ -21,14 +22,14 @@ const MOST_IN_BUCKET: usize = 50;
 pub struct Duplicate {
     /// Index of the later row.
     pub row: usize,
-    /// Index of the earliest row that it repeats.
+    /// Index of the earliest row that the later row repeats.
     pub of: usize,
     /// True if the texts are equal in all letters and digits, ignoring case.
     pub equal: bool,
 }
 
-/// Lists the rows whose text equals that of an earlier row, or has nearly the same shingles of words by Jaccard
-/// similarity. The hashes are MinHash (Broder 1997).
+/// Lists the rows whose text equals that of an earlier row, or has nearly the same shingles (runs of three words) by
+/// Jaccard similarity. The hashes are MinHash (Broder 1997).
 pub fn duplicates(texts: &[String]) -> Vec<Duplicate> {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let mut repeats = Vec::new();
@@ -103,7 +104,7 @@ fn words(text: &str) -> Vec<u64> {
     words
 }
 
-/// Hashes the shingles of a text. A short text has one shingle, of all its words.
+/// Hashes the shingles of a text. A text of fewer than three words has one shingle, of all its words.
 fn shingles(words: &[u64]) -> BTreeSet<u64> {
     let hash = |words: &[u64]| words.iter().fold(0, |hash, word| mix(hash ^ word, 1));
     match words.len() {

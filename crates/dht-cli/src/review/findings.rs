@@ -10,19 +10,19 @@ use super::labels::Doubt;
 pub enum Problem {
     /// An equal text has another label.
     TwoLabels {
-        /// Index of the other row.
+        /// Index of the row with the other text.
         other: usize,
     },
     /// A model that was fitted on the other rows finds another label likelier.
     Label(Doubt),
     /// A nearly equal text has another label.
     NearTwoLabels {
-        /// Index of the other row.
+        /// Index of the row with the other text.
         other: usize,
     },
     /// An equal or nearly equal text has the same label.
     Repeated {
-        /// Index of the other row.
+        /// Index of the row with the other text.
         other: usize,
         /// True if the texts are equal in all letters and digits.
         equal: bool,
@@ -56,7 +56,7 @@ impl Problem {
 pub struct Finding {
     /// Index of the row.
     pub row: usize,
-    /// Reason to look at it.
+    /// Reason to look at the row.
     pub problem: Problem,
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub struct Doubt {
     /// Index of the row.
     pub row: usize,
-    /// Likeliest class according to the other rows.
+    /// Likeliest class by a model that was fitted on other rows.
     pub suggested: usize,
     /// Probability of the row's own label.
     pub of_label: f64,
@@ -16,8 +16,8 @@ pub struct Doubt {
 }
 
 /// Lists the rows whose label is not the likeliest class by out-of-fold probabilities, which do not depend on the row's
-/// own label. They are in ascending order of the margin p(label) − p(suggested) ("normalised margin", Northcutt et al.
-/// 2021).
+/// own label. The rows are in ascending order of the margin p(label) − p(suggested) ("normalised margin", Northcutt et
+/// al. 2021).
 pub fn doubts<'a>(labels: &[u32], log_probabilities: impl Iterator<Item = &'a [f64]>) -> Vec<Doubt> {
     let of_row = |(row, (label, logs)): (usize, (&u32, &[f64]))| {
         let best = (0..logs.len()).max_by(|a, b| logs[*a].total_cmp(&logs[*b]).then(b.cmp(a)))?;

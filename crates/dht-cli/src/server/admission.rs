@@ -13,15 +13,15 @@ const BYTES_PER_TOKEN: usize = 4;
 /// Maximum share of the deadline that the expected time of an answer may take. The margin is large because texts
 /// differ, machines stall, a client that was refused before has less time left, and a late answer is useless.
 const SHARE: f64 = 0.25;
-/// Share of the time that an answer may take, above which the latest answers show that requests wait. Below it, the
-/// pace is limited by the number of requests, and the server could answer more.
+/// Share of the time that an answer may take, above which the latest answers show that requests wait. Below this share,
+/// the pace is limited by the number of requests, and the server could answer more requests.
 const WAITING: f64 = 0.25;
 /// Minimum duration of a measurement of the pace, unless the server becomes idle earlier.
 const WINDOW: Duration = Duration::from_millis(200);
 /// Weight of the latest measurement in the exponential moving average.
 const LATEST: f64 = 0.3;
 
-/// Estimator of the time until an answer, from the estimated tokens in progress and the pace at which they are
+/// Estimator of the time until an answer, from the estimated tokens in progress and the pace at which tokens are
 /// answered.
 #[derive(Debug, Default)]
 pub(super) struct Admission(Mutex<State>);
@@ -30,11 +30,11 @@ pub(super) struct Admission(Mutex<State>);
 struct State {
     /// Estimated number of tokens of the admitted requests that are not answered yet.
     pending: usize,
-    /// Seconds per estimated token.
+    /// Seconds that the server takes per estimated token.
     pace: Option<f64>,
     /// Moving average of the time of the latest answers.
     taken: Duration,
-    /// Start of the present measurement, and the estimated number of tokens that were answered since.
+    /// Start of the present measurement, and the estimated number of tokens that were answered since its start.
     window: Option<(Instant, usize)>,
 }
 
@@ -72,7 +72,7 @@ impl Admission {
 }
 
 impl AdmissionGuard {
-    /// Marks the request as answered. Refused requests do not count for the pace.
+    /// Marks the request as answered. Refused requests do not count for the measured pace.
     pub(super) fn answered(mut self) {
         self.is_answered = true;
     }

@@ -61,12 +61,12 @@ pub(super) struct ModelVersion {
 }
 
 impl ModelVersion {
-    /// Creates the version of a model that has just been loaded.
+    /// Creates the identity of a model that has just been loaded.
     pub(super) fn now(sha256: Option<String>) -> Self {
         Self { sha256, loaded: SystemTime::now() }
     }
 
-    /// Time of loading, in seconds since 1970.
+    /// Time at which the model was loaded, in seconds since 1970.
     pub(super) fn loaded_seconds(&self) -> f64 {
         let since = self.loaded.duration_since(SystemTime::UNIX_EPOCH);
         since.map_or(0.0, |since| (since.as_secs_f64() * 1e3).round() / 1e3)
@@ -92,9 +92,9 @@ pub(super) struct App {
     requests: Arc<Semaphore>,
     /// Semaphore with a permit for each further byte of bodies that may be read.
     pub(super) body_bytes: Arc<Semaphore>,
-    /// Version of the present model.
+    /// Identity and loading time of the model that the server uses.
     pub(super) version: Mutex<ModelVersion>,
-    /// Highest number of layers of all models so far.
+    /// Highest number of layers among all models that the server has loaded.
     pub(super) most_layers: AtomicU64,
     /// Lock that is held while a model is loaded.
     pub(super) reloading: Arc<tokio::sync::Mutex<()>>,
@@ -135,8 +135,8 @@ impl App {
         }
     }
 
-    /// Returns whether `candidate` is the token. All bytes of both digests are compared, so that the time reveals
-    /// nothing about the token.
+    /// Returns whether `candidate` is the bearer token that requests need. All bytes of both digests are compared, so
+    /// that the time reveals nothing about the token.
     pub(super) fn is_token(&self, candidate: &str) -> bool {
         let Some(own) = self.token else { return false };
         let candidate: [u8; 32] = Sha256::digest(candidate.as_bytes()).into();
@@ -157,7 +157,8 @@ impl App {
         self.requests.clone().try_acquire_owned().map_err(busy)
     }
 
-    /// Deadline of a request that arrived at `arrived`: the requested time, but at most the server's limit.
+    /// Deadline of a request that arrived at `arrived`: the time that the request allows, but at most the server's
+    /// limit.
     pub(super) fn deadline(&self, arrived: Instant, requested: Option<Duration>) -> Instant {
         let most = self.settings.limits.deadline;
         arrived + requested.map_or(most, |requested| requested.min(most))
@@ -176,7 +177,7 @@ impl App {
         self.service.submit(request).map_err(|error| Refusal::from_error(&error))
     }
 
-    /// Version of the present model.
+    /// Identity and loading time of the model that the server uses.
     pub(super) fn version(&self) -> ModelVersion {
         self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -18,13 +18,13 @@ const DRAINED: usize = 8;
 /// Time limit for reading the remainder of a refused body.
 const DRAINING: Duration = Duration::from_secs(1);
 
-/// Content of a body, with its permit of the memory limit.
+/// Content of a request's body, with its permit of the memory limit.
 pub(super) struct Content {
     pub(super) bytes: Vec<u8>,
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// Format of a body.
+/// Format of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ContentType {
     Json,
@@ -55,8 +55,8 @@ pub(super) fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> 
     }
 }
 
-/// Parses a JSON object. Refuses a list of its values, which serde would accept. A lone surrogate becomes U+FFFD; it
-/// occurs if a client cuts a text within an emoji.
+/// Parses a JSON object. Refuses a list of the object's values, which serde would accept. A lone surrogate, which
+/// occurs if a client cuts a text within an emoji, becomes U+FFFD.
 pub(super) fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
     if json.trim_ascii_start().starts_with(b"[") {
         return Err(Refusal::unprocessable("a list is not a request, expected an object"));

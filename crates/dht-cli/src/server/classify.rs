@@ -1,5 +1,5 @@
-//! Handler of `POST /v1/classify`: answers with probabilities, route and cost; and of `POST /invocations`: the same
-//! without lines.
+//! Handler of `POST /v1/classify`: answers with probabilities, route and cost; and of `POST /invocations`: the same for
+//! JSON bodies only, not for JSON lines.
 
 use std::fmt;
 use std::sync::Arc;
@@ -74,7 +74,8 @@ pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, bo
     answering::answer(app, &headers, body, parse_any).await
 }
 
-/// Handler of `POST /invocations`, the path of SageMaker. It answers JSON in the form that its members indicate.
+/// Handler of `POST /invocations`, the path of SageMaker. The handler answers a JSON body in the form that the members
+/// of the body indicate.
 pub(super) async fn invoke(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     answering::answer(app, &headers, body, parse_any).await
 }
@@ -93,7 +94,7 @@ impl Form for OwnForm {
     }
 }
 
-/// Members of a body that indicate its form.
+/// Members of a body that indicate the form of the request.
 #[derive(Deserialize)]
 struct Members {
     inputs: Option<IgnoredAny>,

@@ -1,4 +1,4 @@
-//! Handlers that inform about the server: page, model, and description of the routes.
+//! Handlers that inform about the server: HTML page, model, and description of the HTTP routes.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use super::app::App;
 use super::refusal::Refusal;
 
 const PAGE: &str = include_str!("assets/page.html");
-/// Hand-written OpenAPI description of all routes.
+/// Hand-written OpenAPI description of all HTTP routes.
 pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
 
 /// Content security policy of the page: only its own style and script, by their SHA-256, and requests to this server. A
-/// test computes both.
+/// test computes both checksums.
 const PAGE_POLICY: &str = "default-src 'none'; \
     style-src 'sha256-CbKMNlCA5zH8nP/NRLTHq2rxAxSh3xIILbjOLhEmwpo='; \
     script-src 'sha256-ApQ7KPu3XIVC0ctMzCco1NhbGlQcDiIlKylOCDcq3m0='; \

@@ -27,12 +27,12 @@ use super::refusal::{ErrorType, Refusal, RefusalBody};
 const ON_THE_WAY: usize = 64;
 /// Maximum number of lines that are parsed together.
 const AT_ONCE: usize = 16;
-/// Maximum number of bytes of an id.
+/// Maximum number of bytes of a line's id.
 const ID_BYTES: usize = 1024;
-/// Time between two attempts to submit to a full queue.
+/// Time between two attempts to submit a line to a full queue.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Line of a request.
+/// Line of a request: one JSON object with a text.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `text`")]
 struct Line {
@@ -102,7 +102,7 @@ pub(super) fn answer(app: Arc<App>, body: Body) -> Result<Response, Refusal> {
 
 type Answering = (Arc<App>, mpsc::Receiver<Pending>, watch::Sender<()>, u64, Instant);
 
-/// Holds the permit of a stream until the stream ends, or until no answer has been taken for `patience`.
+/// Holds the permit to process a stream until the stream ends, or until no answer has been taken for `patience`.
 async fn hold(permit: OwnedSemaphorePermit, mut progress: watch::Receiver<()>, patience: Duration) {
     while let Ok(Ok(())) = tokio::time::timeout(patience, progress.changed()).await {}
     drop(permit);
@@ -134,7 +134,7 @@ impl Pending {
 struct Cutter {
     rest: Vec<u8>,
     most: usize,
-    /// True while a line that is too long is dropped to its end.
+    /// True while the rest of a line that is too long is dropped.
     dropping: bool,
     line: u64,
 }
@@ -162,7 +162,7 @@ impl Cutter {
         }
     }
 
-    /// Ends the present line and returns it, unless it is blank.
+    /// Ends the present line, and returns the line unless it is blank.
     fn end(&mut self) -> Option<(u64, Result<Vec<u8>, Refusal>)> {
         self.line += 1;
         if std::mem::take(&mut self.dropping) {
@@ -245,7 +245,7 @@ async fn submit(
     Some(())
 }
 
-/// Parses a line. If the id can be read, it is returned with a refusal, too.
+/// Parses a line. If the id of the line can be read, it is also returned with a refusal.
 fn parse(line: u64, bytes: Result<Vec<u8>, Refusal>) -> (u64, Option<Box<RawValue>>, Result<Line, Refusal>) {
     let bytes = match bytes {
         Ok(bytes) => bytes,

@@ -1,4 +1,4 @@
-//! Log on standard error with one JSON object per line. It never contains a text.
+//! Log on standard error with one JSON object per line. The log never contains a text of a request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -77,7 +77,7 @@ impl Log {
         }
     }
 
-    /// Waits until all lines are written, unless nobody reads them. Later events are dropped.
+    /// Waits until all lines are written, unless nobody reads the log. Later events are dropped.
     pub(super) fn close(&self) {
         if self.lines.as_ref().is_some_and(|lines| lines.try_send(None).is_ok()) {
             let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);

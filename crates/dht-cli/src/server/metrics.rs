@@ -25,7 +25,7 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    /// Registers all metrics, including those of the process.
+    /// Registers all metrics, including the metrics of the process, such as its memory.
     ///
     /// # Errors
     /// Error of the registry if a name is registered twice.

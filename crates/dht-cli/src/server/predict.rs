@@ -44,7 +44,7 @@ struct Parameters {
     function_to_apply: Option<ScoreFunction>,
 }
 
-/// Parses parameters from an object. Refuses a list of their values, which serde would accept.
+/// Parses parameters from an object. Refuses a list of the parameters' values, which serde would accept.
 fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Parameters>, D::Error> {
     let members: Option<Map<String, Value>> = Option::deserialize(deserializer)?;
     members.map(|members| serde_json::from_value(members.into()).map_err(D::Error::custom)).transpose()
@@ -68,8 +68,8 @@ enum Inputs {
 }
 
 impl Inputs {
-    /// Returns the texts, and whether they are a single text or pair, not a batch. `of_hugging_face` is true for a
-    /// request with `parameters`.
+    /// Returns the texts, and `true` if the request has a single text or pair, not a batch. `of_hugging_face` is true
+    /// for a request with `parameters`.
     fn texts(self, of_hugging_face: bool) -> Result<(Vec<Text>, bool), String> {
         match self {
             Self::One(text) => Ok((vec![text], true)),

@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 /// Text with the optional second text of a pair.
 pub(super) type Text = (String, Option<String>);
 
-/// Parsed request of texts.
+/// Parsed request, with the texts to classify.
 pub(super) struct Question {
     pub(super) texts: Vec<Text>,
     pub(super) speed: Option<f64>,
@@ -24,7 +24,7 @@ pub(super) struct Question {
 
 /// Form of a request, in which its answer and its refusals are written, too.
 pub(super) trait Form: Send {
-    /// Records a request with this number of texts.
+    /// Records in the metrics a request with this number of texts.
     fn begin(&self, _app: &App, _texts: usize) {}
 
     /// Gives a refusal the form of the request.

@@ -17,11 +17,11 @@ pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) error_type: ErrorType,
     pub(super) reason: String,
-    /// True if the body has vLLM's form.
+    /// True if the body of the response has vLLM's form.
     pub(super) is_of_vllm: bool,
 }
 
-/// Type of a refusal. The first five are those of text-embeddings-inference.
+/// Type of a refusal. The first five types are those of text-embeddings-inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) enum ErrorType {
     Unhealthy,

@@ -1,4 +1,4 @@
-//! Handlers of `POST /v1/reload` and SIGHUP: replace the present model by the one in the directory.
+//! Handlers of `POST /v1/reload` and SIGHUP: replace the present model by the model that is in its directory now.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 use super::app::{App, LoadedModel, ModelVersion};
 use super::refusal::{ErrorType, Refusal};
 
-/// Reloads the model on request. A server without a token refuses; the token itself was checked before.
+/// Reloads the model on request. A server without a bearer token refuses to reload; the token of the request was
+/// checked before.
 pub(super) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     if app.settings.token.is_none() {
         return Err(Refusal::new(
@@ -69,8 +70,8 @@ impl ChangedLabels {
 }
 
 /// Reloads the model and returns the labels that changed. The present model stays if loading fails or takes too long,
-/// and if the new model is for another task, whose answers have other fields. It also stays if the new model has other
-/// labels, unless the settings allow them.
+/// and if the new model is for another task, whose answers have other fields. The present model also stays if the new
+/// model has other labels, unless the settings allow them.
 pub(super) async fn load(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
     // Reloads on a separate task that holds the lock, since the client may be gone before the reload is done.
     let done = tokio::spawn(load_within_the_time(app)).await;

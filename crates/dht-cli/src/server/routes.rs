@@ -1,4 +1,4 @@
-//! Routes of the server, and the layers that all of them share: token, log, headers.
+//! HTTP routes of the server, and the middleware that all routes share: bearer token, log, headers.
 
 use std::any::Any;
 use std::net::IpAddr;
@@ -25,7 +25,7 @@ use super::{classify, info, monitor, predict, reload, vllm};
 
 /// Paths of the probes, which answer on every connection, to every method, to every host name and without a token.
 const PROBES: [&str; 4] = ["/health", "/livez", "/ping", "/readyz"];
-/// Paths whose GET requires no token.
+/// Paths whose GET requires no bearer token.
 const OPEN: [&str; 2] = ["/", "/openapi.json"];
 
 /// Lists each path with its handler.
@@ -73,7 +73,7 @@ pub(super) fn router(app: Arc<App>) -> Result<Router, String> {
     Ok(router.with_state(app))
 }
 
-/// Determines the origins whose pages may read answers: the named ones, or all with `*`.
+/// Determines the origins whose pages may read answers (CORS): the origins in the list, or all origins for `*`.
 fn allowed(origins: &[String]) -> Result<Option<AllowOrigin>, String> {
     if origins.iter().any(|origin| origin == "*") {
         return Ok(Some(AllowOrigin::any()));
@@ -135,7 +135,7 @@ fn is_own_host(host: &str, names: &[String]) -> bool {
     name.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost") || names.iter().any(is_named)
 }
 
-/// Refuses requests without the token, if one is required.
+/// Refuses requests without the bearer token, if the server requires a token.
 async fn with_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Refusal> {
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let authorization =

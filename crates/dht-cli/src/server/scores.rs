@@ -27,8 +27,9 @@ impl ScoreFunction {
 
 /// Computes the scores of the labels, in the labels' order. `None` stands for the function of the model's task.
 ///
-/// Raw scores are logits. For classes they are ln p, which equals the logits up to a constant. For labels they are as
-/// precise as a probability in single precision allows, up to 16.6. The value of a regression is unchanged.
+/// Raw scores are logits. For classes the raw scores are ln p of the probabilities p, which equals the logits up to a
+/// constant. For labels, the raw scores are computed from probabilities in single precision, and are at most 16.6. The
+/// value of a regression is unchanged.
 pub(super) fn scores(answer: &Answer, function: Option<ScoreFunction>) -> Vec<f32> {
     let own = ScoreFunction::of_task(answer.task);
     let Some(function) = function.filter(|function| *function != own) else { return answer.probabilities.clone() };

@@ -18,13 +18,13 @@ use super::{connections, reload, routes};
 use crate::error::{Error, Result};
 use crate::training::Interruption;
 
-/// Maximum number of connections that the operating system holds until they are accepted.
+/// Maximum number of connections that the operating system holds until the server accepts them.
 const BACKLOG: u32 = 1024;
 
-/// Maximum length of a token in bytes. A longer one may not fit into a header.
+/// Maximum length of a token in bytes. A longer token may not fit into an HTTP header.
 const MOST_OF_A_TOKEN: usize = 4096;
 
-/// Running HTTP server. Dropping it stops it as [`stop`](Self::stop) does.
+/// Running HTTP server. Dropping the value stops the server as [`stop`](Self::stop) does.
 ///
 /// # Examples
 /// ```
@@ -177,7 +177,8 @@ impl Server {
         &self.service
     }
 
-    /// Stops accepting connections. Returns when the accepted requests are answered or the grace period ends.
+    /// Stops accepting connections. Returns when the accepted requests are answered, or when the time
+    /// [`grace`](super::Limits::grace) is over.
     pub fn stop(self) {
         drop(self.stop_and_keep());
     }
@@ -235,7 +236,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Receiver of the signals to stop and to reload. It receives every signal that arrives after its creation.
+/// Receiver of the signals to stop and to reload. The receiver gets every signal that arrives after its creation.
 #[cfg(unix)]
 struct Signals {
     terminate: tokio::signal::unix::Signal,
@@ -252,7 +253,7 @@ impl Signals {
         Ok(Self { terminate, interrupt, hangup: signal(SignalKind::hangup())? })
     }
 
-    /// Drains and stops on SIGTERM and SIGINT, and reloads on SIGHUP.
+    /// Drains the requests in progress and stops on SIGTERM and SIGINT, and reloads on SIGHUP.
     async fn obey(mut self, app: Arc<App>, stop: watch::Sender<bool>) {
         // Loading takes long. Signals that arrive meanwhile request one more reload.
         let (reload_requested, own) = (Arc::new(Notify::new()), app.clone());

@@ -31,14 +31,15 @@ pub struct ServerSettings {
     pub threads: Option<usize>,
     /// Name of the model in `/info`, `/v1/models` and requests.
     pub name: String,
-    /// Device in `x-compute-type`: `cpu`, `cuda` or `metal`.
+    /// Device that the response header `x-compute-type` names: `cpu`, `cuda` or `metal`.
     pub device: String,
     /// Type of the model's weights in `/info`.
     pub dtype: String,
-    /// Token that requests require. Without a token, every request is answered and no reload is accepted.
+    /// Bearer token that requests require. Without a token, every request is answered and no reload is accepted.
     pub token: Option<String>,
     /// Host names by which a server without a token may be addressed, besides IP addresses and localhost; `*` allows
-    /// any. This protects the server from pages in a browser whose name was made to resolve to this machine.
+    /// any. This protects the server from web pages whose host name was made to resolve to this machine (DNS
+    /// rebinding).
     pub hosts: Vec<String>,
     /// Origins whose pages may read answers (CORS).
     pub cors: Vec<String>,
@@ -78,16 +79,16 @@ pub struct Limits {
     /// Maximum number of requests in progress.
     pub requests: usize,
     /// Maximum number of connections. At the limit, the connection that has waited longest for its client is closed. If
-    /// none waits, a further connection is only answered on `/health`.
+    /// no connection waits, a further connection is only answered on `/health`.
     pub connections: usize,
-    /// Time limit of a request from its last byte to its answer, unless the request sets a shorter one.
+    /// Time limit from the last byte of a request to its answer, unless the request sets a shorter limit.
     pub deadline: Duration,
     /// Time limit for receiving the head of a request, and again for its body.
     pub reading: Duration,
     /// Time limit for a response that waits for its client to read. A client that reads less than 1 KiB per second over
     /// this time counts as not reading.
     pub writing: Duration,
-    /// Time limit of a connection without a request.
+    /// Time after which a connection without a request is closed.
     pub idle: Duration,
     /// Time limit of a reload, after which the present model stays.
     pub reload: Duration,

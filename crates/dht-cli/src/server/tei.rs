@@ -35,7 +35,7 @@ impl Durations {
     }
 }
 
-/// Counters and histograms of `/predict` under the names of text-embeddings-inference.
+/// Counters and histograms of the route `/predict`, with the metric names of text-embeddings-inference.
 pub(super) struct TeiMetrics {
     requests: IntCounterVec,
     successes: IntCounterVec,
@@ -62,7 +62,7 @@ impl TeiMetrics {
         })
     }
 
-    /// Records a request that was parsed.
+    /// Records a parsed request in the metrics.
     pub(super) fn request(&self, is_single: bool, texts: usize) {
         self.requests.with_label_values(&[method(is_single)]).inc();
         self.texts.inc_by(texts as u64);
@@ -76,7 +76,7 @@ impl TeiMetrics {
         (0..texts).for_each(|_| self.of_text.observe(stages));
     }
 
-    /// Records a refused request.
+    /// Records a refused request in the metrics.
     pub(super) fn failure(&self, refusal: &Refusal) {
         let error = match refusal.error_type {
             ErrorType::Backend => "inference",

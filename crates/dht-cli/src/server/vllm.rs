@@ -42,7 +42,7 @@ struct ClassificationRequest {
     /// Identifier of the end user, which does not affect answers.
     #[serde(rename = "user")]
     _user: Option<String>,
-    /// Salt of vLLM's cache, which this server does not have.
+    /// Salt of vLLM's cache; this server has no such cache.
     #[serde(rename = "cache_salt")]
     _cache_salt: Option<String>,
     mm_processor_kwargs: Option<Map<String, Value>>,

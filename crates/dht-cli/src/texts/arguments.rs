@@ -39,7 +39,7 @@ pub struct RowArguments {
 }
 
 impl RowArguments {
-    /// Returns whether there is a header, if a flag states it.
+    /// Returns whether the table has a header, if a flag says so; otherwise `None`.
     pub fn header(&self) -> Option<bool> {
         (self.header || self.no_header).then_some(self.header)
     }
@@ -123,7 +123,7 @@ impl LabelArguments {
     }
 }
 
-/// Label with the class that it is mapped to.
+/// Label with the class to which `--label-map` maps the label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelPair(String, String);
 
@@ -213,8 +213,8 @@ impl TableArguments {
         self.labels.label_map.iter().map(|LabelPair(own, class)| (own.clone(), class.clone()))
     }
 
-    /// Creates a reader of further files. It uses the columns and labels of the training file and the classes of
-    /// `--label-map`.
+    /// Creates a reader of further files. The reader uses the columns and labels of the training file and the classes
+    /// of `--label-map`.
     pub(super) fn like(&self, train: &Dataset) -> DatasetReader {
         let reader =
             DatasetReader::new().like(train).with_separator(self.rows.separator).with_encoding(self.rows.encoding);

@@ -18,8 +18,8 @@ const MOST_UNKNOWN: f64 = 0.05;
 /// Maximum number of characters of a text that a message shows.
 const SHOWN: usize = 60;
 
-/// Warnings that are printed even with `--quiet`. They are about validation, calibration or test rows that repeat a
-/// training text, texts that only mark a missing value, and columns that reveal the label.
+/// Warnings that are printed even with `--quiet`. These warnings are about validation, calibration or test rows that
+/// repeat a training text, texts that only mark a missing value, and columns that reveal the label.
 pub fn warnings(texts: &TextSplits) -> Vec<String> {
     let TextSplits { train, validation, calibration, test, warnings, .. } = texts;
     let mut lines = warnings.clone();
@@ -50,7 +50,7 @@ pub fn mapping_note(data: &Dataset) -> Option<String> {
     })
 }
 
-/// Note on rows that were left out, because they have no label or one that the model does not have.
+/// Note on rows that were left out, because they have no label or a label that the model does not have.
 pub fn left_out_note(data: &Dataset) -> Option<String> {
     let reading = data.reading.as_ref()?;
     let (unlabelled, unknown) = (reading.unlabelled_rows, &reading.unknown_labels);
@@ -71,7 +71,7 @@ pub fn left_out_note(data: &Dataset) -> Option<String> {
 }
 
 /// Number of scored rows whose text is also in a training row. If the model does not record its training texts, all
-/// rows count if they are of the file that it was trained on, and none otherwise.
+/// rows count if they come from the file that the model was trained on, and no row otherwise.
 pub fn trained_rows(model: &TextModel, texts: &Dataset, encoded: &EncodedDataset) -> usize {
     match &model.model {
         ServedModel::Dynamic(dynamic) => dynamic.seen_texts().rows_of(encoded).len(),
@@ -124,7 +124,7 @@ fn few_rows(train: &Dataset, name: &str) -> Option<String> {
     Some(format!("beware: {classes} fewer than {LEAST_OF_CLASS} {name} ({class:?}: {rows}): {result}"))
 }
 
-/// Number of texts that occur with more than one label, with the first such text.
+/// Number of texts that occur with more than one label, and the first such text.
 fn of_two_labels(data: &Dataset) -> (usize, Option<&str>) {
     let mut labels = BTreeMap::new();
     let mut several = BTreeSet::new();
@@ -170,7 +170,7 @@ pub fn report_texts(texts: &TextSplits, task: Task, encoded: &EncodedDataset, ma
     lines
 }
 
-/// Note on the texts that are cut, if any.
+/// Note on the texts that are cut at the maximum length, if any.
 pub fn cut_note<'a>(parts: impl IntoIterator<Item = &'a EncodedDataset>, max_length: usize) -> Option<String> {
     let (cut, all) =
         parts.into_iter().fold((0, 0), |(cut, all), part| (cut + part.truncated_rows, all + part.samples.len()));
@@ -182,7 +182,7 @@ pub fn prefix_line(tokenizer: &TextTokenizer) -> Option<String> {
     Some(tokenizer.prefix()).filter(|prefix| !prefix.is_empty()).map(|prefix| format!("  before each text: {prefix:?}"))
 }
 
-/// Line about the share of unknown tokens in the training texts, and true if it is a warning.
+/// Line about the share of unknown tokens in the training texts, and `true` if the line is a warning.
 pub fn unknown_tokens_line(share: f64) -> (String, bool) {
     let percent = 100.0 * share;
     if share < MOST_UNKNOWN {
@@ -195,7 +195,7 @@ pub fn unknown_tokens_line(share: f64) -> (String, bool) {
     (line, true)
 }
 
-/// Names of the classes or labels that no row has. Scores on these rows say nothing about them.
+/// Names of the classes or labels that no row has. Scores on these rows say nothing about these classes.
 pub fn classes_without_rows(rows: &EncodedDataset, task: Task) -> Vec<&str> {
     let mut occurs = vec![task == Task::Number; rows.labels.len()];
     for sample in &rows.samples {

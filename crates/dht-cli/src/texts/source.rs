@@ -10,7 +10,7 @@ use dht_dynamic::transformer::storage::{FileKind, HubDataset, read_file};
 
 use crate::error::{Error, Result};
 
-/// Name of the split that is scored if it exists.
+/// Name of the split that is scored if this split exists.
 pub(super) const TEST: &str = "test";
 /// Name of the file with the names of numbered classes, one on each line.
 const CLASSES: &str = "classes.txt";
@@ -30,7 +30,7 @@ pub(super) enum Source {
     Folder(PathBuf),
     /// Data set on the hub.
     Hub {
-        /// Name as the user wrote it.
+        /// Name of the data set as the user wrote it.
         name: String,
         /// Files of the data set.
         files: HubDataset,
@@ -42,7 +42,7 @@ pub(super) enum Source {
 /// Files of a split.
 #[derive(Debug, Clone)]
 pub(super) struct SplitFiles {
-    /// Name of the data set; `None` if it is named after its file.
+    /// Name of the data set; `None` if the data set is named after its file.
     name: Option<String>,
     paths: Vec<PathBuf>,
 }
@@ -136,7 +136,7 @@ impl Source {
         matches!(self, Self::Folder(_))
     }
 
-    /// Finds the validation file of a directory, for selecting settings; `None` if there is none.
+    /// Finds the validation file of a directory, for selecting settings; `None` if there is no such file.
     ///
     /// # Errors
     /// Error of the data set if there is more than one such file.
@@ -170,7 +170,7 @@ impl Source {
     }
 
     /// Lists the splits that can be scored, with their names. The test split is first, followed by the splits that
-    /// replace it if its labels are secret.
+    /// replace the test split if its labels are secret.
     pub(super) fn scored(&self) -> Vec<(&str, Scored<'_>)> {
         match self {
             Self::File(path) => vec![("file", Scored::Files(std::slice::from_ref(path)))],
@@ -240,7 +240,7 @@ pub(super) enum Scored<'a> {
 }
 
 impl Scored<'_> {
-    /// Finds the files; `None` if there are none.
+    /// Finds the files of the split; `None` if there are none.
     pub(super) fn files(self) -> Result<Option<SplitFiles>> {
         match self {
             Self::Files(paths) => Ok(Some(SplitFiles { name: None, paths: paths.to_vec() })),
@@ -279,7 +279,7 @@ pub(super) fn lacks_column(error: &Error, label: &Column) -> bool {
     }
 }
 
-/// Returns whether a name can only denote a file: it has the extension of a file, or begins like a path.
+/// Returns whether a name can only denote a file: the name has the extension of a file, or begins like a path.
 fn is_file_name(name: &str) -> bool {
     let (format, compression) = TextFormat::of_name(name);
     let lower = name.to_ascii_lowercase();

@@ -16,11 +16,11 @@ pub struct TextSplits {
     pub validation: Dataset,
     /// True if the validation rows were split off the training rows, and do not come from a separate source.
     pub is_validation_split_off: bool,
-    /// Calibration rows, which verify a promise; `None` if none was requested.
+    /// Calibration rows, which verify a promise (a limit on the loss of accuracy); `None` if no promise was requested.
     pub calibration: Option<Dataset>,
     /// Test rows, which are only scored; `None` if there is no test file.
     pub test: Option<Dataset>,
-    /// Notes on how these rows were selected.
+    /// Notes on how the rows of each split were selected.
     pub notes: Vec<String>,
     /// Notes on labels that are written differently from the classes, printed even with `--quiet`.
     pub warnings: Vec<String>,
@@ -33,7 +33,7 @@ pub struct EncodedSplits {
     pub train: EncodedDataset,
     /// Validation rows, on which settings are selected.
     pub validation: EncodedDataset,
-    /// Calibration rows, which verify a promise.
+    /// Calibration rows, which verify a promise (a limit on the loss of accuracy).
     pub calibration: Option<EncodedDataset>,
     /// Test rows, which are only scored.
     pub test: Option<EncodedDataset>,
@@ -44,7 +44,7 @@ pub struct EncodedSplits {
 pub enum Classes<'a> {
     /// The classes are the labels of the rows.
     OfRows,
-    /// Classes of an existing model and its training data. The labels of the rows are matched with them.
+    /// Classes of an existing model and its training data. The labels of the rows are matched with these classes.
     Of(&'a [String], Option<&'a Origin>),
     /// Classes of an existing model and its training data. Further labels of the rows become further classes.
     Extended(&'a [String], Option<&'a Origin>),
@@ -83,7 +83,7 @@ impl TextSplits {
         })
     }
 
-    /// Drops the texts to free memory. Once they are encoded, only names, columns and classes are needed.
+    /// Drops the texts to free memory. Once the texts are encoded, only names, columns and classes are needed.
     pub fn forget_texts(&mut self) {
         let Self { train, validation, calibration, test, .. } = self;
         let parts = [Some(train), Some(validation), calibration.as_mut(), test.as_mut()];

@@ -32,7 +32,7 @@ pub struct TextArguments {
     /// Source that `--data` names, opened on first use.
     #[arg(skip)]
     opened: OnceCell<Source>,
-    /// Set once rows were read whose labels are lists or several columns.
+    /// Cell that is set once rows were read whose labels are lists or several columns.
     #[arg(skip)]
     has_several_labels: OnceCell<()>,
 }
@@ -93,7 +93,7 @@ impl TextArguments {
     }
 
     /// Task of the texts, according to the flags or the known data set. If labels are in lists or in several columns,
-    /// the rows also determine it, once they are read.
+    /// the rows also determine the task, once they are read.
     pub fn task(&self) -> Task {
         match self.source.table.labels.task {
             Some(TaskChoice::Labels) => Task::Labels,
@@ -155,7 +155,7 @@ impl TextArguments {
     }
 
     /// Reads the training file, or the only file. If a directory has a `classes.txt`, numbers stand for the classes
-    /// that it names.
+    /// that this file names.
     ///
     /// # Errors
     /// Errors of [`notes`](Self::notes); errors of the reader, with file and line.
@@ -179,9 +179,9 @@ impl TextArguments {
         }
     }
 
-    /// Reads the training file and further sources, whose columns must have the same names. The classes are the `known`
-    /// ones, followed by further labels of the rows. Columns are determined by the flags or the known data set,
-    /// otherwise by the `origin` of the model that has these classes.
+    /// Reads the training file and further sources, whose columns must have the same names. The classes are those of
+    /// the model, `known`, followed by further labels of the rows. Columns are determined by the flags or the known
+    /// data set, otherwise by the `origin` of the model that has these classes.
     fn read_joined(&self, known: &[String], origin: Option<&Origin>, also: &[PathBuf]) -> Result<Dataset> {
         let (source, table) = (self.source()?, &self.source.table);
         let training = source.training()?;
@@ -206,7 +206,7 @@ impl TextArguments {
     }
 
     /// Adds the new labels of a file. Labels that differ from a class only in case or outer spaces, and numbers next to
-    /// named classes, are not new labels: they are matched with the known classes as in `evaluate`, or rejected.
+    /// named classes, are not new labels: such labels are matched with the known classes as in `evaluate`, or rejected.
     fn add_labels(&self, labels: &mut Vec<String>, known: &[String], data: &Dataset) -> Result<()> {
         let is_number = |label: &String| {
             let digits = label.strip_prefix("LABEL_").unwrap_or(label);
@@ -236,7 +236,8 @@ impl TextArguments {
         Ok(())
     }
 
-    /// Reads the training file with the classes of a model and, unless a flag names others, its columns.
+    /// Reads the training file with the classes of a model and, unless a flag names other columns, the columns of the
+    /// model's training.
     fn read_of_model(&self, labels: &[String], origin: Option<&Origin>) -> Result<Dataset> {
         let source = self.source()?;
         let files = source.training()?;
@@ -433,7 +434,7 @@ fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Splits off `rows` calibration rows, which verify a promise.
+/// Splits off `rows` calibration rows, which verify a promise (a limit on the loss of accuracy).
 fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset, Option<Dataset>)> {
     if rows == 0 {
         return Ok((all, None));
@@ -444,8 +445,8 @@ fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset,
 }
 
 /// Reads the first split that can be scored and whose labels are not secret; `None` if there is no such split. Adds a
-/// note if it is not the test split. Files of a directory without the column `label` are skipped, since test files of
-/// competitions lack it.
+/// note if the split is not the test split. Files of a directory without the column `label` are skipped, since test
+/// files of competitions lack this column.
 fn scored<'a>(
     source: &'a Source,
     label: Option<&Column>,

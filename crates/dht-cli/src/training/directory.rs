@@ -1,5 +1,5 @@
-//! Saved state of a training run, in a directory beside the output model. With it, a run can be resumed after any
-//! interruption.
+//! Saved state of a training run, in a directory beside the output model. With this state, a training run can be
+//! resumed after any interruption.
 //!
 //! ```text
 //! OUT.training/.lock             locked while a training runs
@@ -29,7 +29,7 @@ const CHECKPOINT: &str = "full.checkpoint";
 const ENDING: &str = ".checkpoint";
 /// Ending of a checkpoint's file name while it is written.
 const PARTIAL: &str = ".checkpoint.partial";
-/// Prefix of temporary files, which are renamed once they are complete.
+/// Prefix of the names of temporary files, which are renamed once their content is complete.
 const UNFINISHED: &str = ".partial-";
 /// File that stores the learning rate selected by a search.
 const RATE: &str = "learning_rate.json";
@@ -56,7 +56,7 @@ impl TrainingDir {
         out.with_file_name(name)
     }
 
-    /// Locks the directory of a training run with these settings, and creates it if it is missing. With `restart`,
+    /// Locks the directory of a training run with these settings, and creates a missing directory. With `restart`,
     /// deletes the existing state.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ impl TrainingDir {
         Ok(own)
     }
 
-    /// Path of the checkpoint with the state of the run.
+    /// Path of the checkpoint with the state of the training run.
     pub fn checkpoint(&self) -> PathBuf {
         self.dir.path().join(CHECKPOINT)
     }
@@ -150,7 +150,8 @@ impl TrainingDir {
         self.dir.once(RATE, |rate| *rate > 0.0, find)
     }
 
-    /// Returns the stored maximum length if it is one of `lengths`; otherwise selects one with `find` and stores it.
+    /// Returns the stored maximum length if `lengths` contains it; otherwise selects a maximum length with `find` and
+    /// stores it.
     ///
     /// # Errors
     /// Errors of `find`; [`Error::Transformer`] if the file cannot be written.
@@ -158,7 +159,7 @@ impl TrainingDir {
         self.dir.once(LENGTH, |choice: &LengthChoice| lengths.contains(&choice.max_length), find)
     }
 
-    /// Deletes the run's own files, and the directory if it is then empty.
+    /// Deletes the training run's own files, and the directory if no other file is left.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be deleted.
@@ -194,7 +195,7 @@ impl Drop for TrainingDir {
     }
 }
 
-/// Returns whether a file is a checkpoint, or one that was still being written.
+/// Returns whether a file is a checkpoint, or a checkpoint that was still being written.
 fn is_state(name: &str) -> bool {
     let stem = match name.strip_prefix('.') {
         Some(name) => name.strip_suffix(PARTIAL),

@@ -11,14 +11,15 @@ use crate::progress::report;
 #[cfg(not(unix))]
 const INTERRUPT: i32 = 2;
 
-/// Work in progress; [`None`] before it begins, and for commands that print no message when they are interrupted.
+/// Work that a signal interrupts; [`None`] before the work begins, and for commands that print no message when they are
+/// interrupted.
 static CURRENT: Mutex<Option<Interruption>> = Mutex::new(None);
 /// True once a server handles the signals.
 static SERVED: AtomicBool = AtomicBool::new(false);
 
 /// Handler of SIGINT and SIGTERM. Before the process ends, temporary files are removed and registered steps are undone.
-/// While a training loop runs, the first signal requests that it save its state. At other times, and after the first
-/// signal, a signal ends the process with exit code 128 + signal number.
+/// While a training loop runs, the first signal requests that the training loop save its state. At other times, and
+/// after the first signal, a signal ends the process with exit code 128 + signal number.
 #[derive(Clone)]
 pub struct Interruption(Arc<State>);
 
@@ -33,13 +34,13 @@ struct State {
 
 impl Interruption {
     /// Installs the handler, once in a process. Until [`watch`](Self::watch) sets a message, a signal ends the process
-    /// without one. If the handler cannot be installed, signals have their default effect.
+    /// without a message. If the handler cannot be installed, signals have their default effect.
     pub fn install() {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(handle_signals);
     }
 
-    /// Ignores SIGHUP until a server handles it: before, there is no loaded model to reload.
+    /// Ignores SIGHUP until a server handles this signal. Before that, there is no loaded model to reload.
     #[cfg(all(feature = "server", unix))]
     pub fn outlive_hangup() {
         let _ = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default());
@@ -51,7 +52,7 @@ impl Interruption {
         SERVED.store(true, Ordering::SeqCst);
     }
 
-    /// Starts watching a piece of work. `message` returns the text about how to resume it.
+    /// Starts watching a piece of work. `message` returns the text about how to resume this work.
     pub fn watch(message: impl Fn() -> String + Send + Sync + 'static) -> Self {
         let own = Self(Arc::new(State {
             stop: Arc::default(),
@@ -69,7 +70,7 @@ impl Interruption {
         self.0.stop.clone()
     }
 
-    /// Runs a training loop that stops if the flag requests it.
+    /// Runs a training loop that stops if the flag of [`stop`](Self::stop) requests it.
     pub fn during<T>(&self, train: impl FnOnce() -> T) -> T {
         self.obeyed(true);
         let done = train();
@@ -77,7 +78,7 @@ impl Interruption {
         done
     }
 
-    /// Sets whether a training loop runs that stops if the flag requests it.
+    /// Sets whether a training loop runs that stops if the flag of [`stop`](Self::stop) requests it.
     pub fn obeyed(&self, runs: bool) {
         self.0.training.store(runs, Ordering::SeqCst);
     }

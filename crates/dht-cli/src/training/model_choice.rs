@@ -171,8 +171,8 @@ impl Start {
         }
     }
 
-    /// Name of the encoder with the beginning of its files' checksum. The checksum changes if another model takes its
-    /// place.
+    /// Name of the encoder with the beginning of its files' checksum. The checksum changes if another model takes the
+    /// place of the encoder's files.
     ///
     /// # Errors
     /// Errors of the files.
@@ -187,7 +187,8 @@ impl Start {
         })
     }
 
-    /// Configuration of the encoder. The vocabulary of a new encoder is not known yet, and missing in it.
+    /// Configuration of the encoder. For a new encoder, the vocabulary is not known yet, and its size is missing in the
+    /// configuration.
     ///
     /// # Errors
     /// Errors of the configuration.
@@ -199,7 +200,7 @@ impl Start {
         })
     }
 
-    /// Loads the tokenizer of the encoder, or trains one on the training texts.
+    /// Loads the tokenizer of the encoder, or trains a new tokenizer on the training texts.
     ///
     /// # Errors
     /// Errors of the tokenizer.
@@ -226,7 +227,7 @@ impl Start {
         })
     }
 
-    /// Returns the model to train further, if it is one that `dht` has saved.
+    /// Returns the model to train further, if `dht` has saved this model.
     pub fn saved(&self) -> Option<&TextModel> {
         match self {
             Self::Saved(_, model) => Some(model),
@@ -234,7 +235,7 @@ impl Start {
         }
     }
 
-    /// Default peak learning rate.
+    /// Default peak learning rate for this encoder.
     pub fn learning_rate(&self) -> f64 {
         if matches!(self, Self::Scratch(_)) { SCRATCH_RATE } else { FINE_TUNING_RATE }
     }
@@ -244,9 +245,10 @@ impl Start {
         if matches!(self, Self::Scratch(_)) { &[3e-4, 1e-3, 3e-3] } else { &[2e-5, 5e-5, 1e-4, 2e-4] }
     }
 
-    /// Pooling of the encoder. A new encoder uses \[CLS\], which learns to collect the inputs that determine the class.
-    /// A pre-trained encoder uses the pooling of its sentence-transformers directory if that is mean or cls, otherwise
-    /// the mean over the tokens' states, which are all informative. A saved model uses its own pooling.
+    /// Pooling of the encoder. A new encoder uses the state of the token \[CLS\], which learns to collect the inputs
+    /// that determine the class. A pre-trained encoder uses the pooling of its sentence-transformers directory if this
+    /// pooling is `mean` or `cls`, otherwise the mean over the tokens' states, which are all informative. A saved model
+    /// uses its own pooling.
     ///
     /// # Errors
     /// Errors of [`classifier_of`] and [`SentenceModel::read`].
@@ -260,7 +262,7 @@ impl Start {
         })
     }
 
-    /// Notes on a pooling and on modules of the encoder's directory that are ignored.
+    /// Notes on the pooling and the modules in the encoder's sentence-transformers directory that are ignored.
     ///
     /// # Errors
     /// Errors of [`SentenceModel::read`].
@@ -286,7 +288,7 @@ impl Start {
 /// Extracts the classifier of all layers from a saved model.
 ///
 /// # Errors
-/// [`Error::Argument`] if another program made the model, or if the exit after the last layer has a layer of its own.
+/// [`Error::Argument`] if another program made the model, or if the exit after the last layer is not linear.
 pub fn classifier_of(model: ServedModel) -> Result<TextClassifier> {
     match model {
         ServedModel::Classifier(classifier) => Ok(*classifier),

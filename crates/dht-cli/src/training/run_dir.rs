@@ -1,5 +1,5 @@
-//! Directory of a run that can be stopped and resumed. It is locked while the run is active, and holds a description of
-//! the run and the results of its steps.
+//! Directory of a run that can be stopped and resumed. The directory is locked while the run is active, and holds a
+//! description of the run and the results of its steps.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -48,12 +48,12 @@ pub struct Difference {
     pub name: String,
     /// Value in the stored description.
     pub there: Value,
-    /// Value in this run's description.
+    /// Value in the description of this run.
     pub here: Value,
 }
 
 impl RunDir {
-    /// Locks a directory, and creates it if it is missing.
+    /// Locks a directory, and creates a missing directory.
     ///
     /// # Errors
     /// [`Error::InUse`] if another process holds the lock; [`Error::Foreign`] if something else is at the path of the
@@ -167,7 +167,7 @@ impl RunDir {
 
 impl Difference {
     /// Returns the first setting in which the descriptions of a stopped run and of this run differ, in the order of the
-    /// names; `None` if they are equal.
+    /// names; `None` if the descriptions are equal.
     ///
     /// # Examples
     /// ```

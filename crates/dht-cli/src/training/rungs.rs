@@ -53,7 +53,7 @@ impl RungArguments {
         Ok(())
     }
 
-    /// Lowest and highest rung.
+    /// Lowest and highest rung of the training run.
     pub fn range(&self) -> (Rung, Rung) {
         self.rungs.map_or((Rung::Ngrams, Rung::FineTuned), |rungs| (rungs.least, rungs.most))
     }
@@ -64,7 +64,7 @@ impl RungArguments {
     }
 }
 
-/// Value of `--rungs`.
+/// Value of `--rungs`: the lowest and the highest rung of a training run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rungs {
     least: Rung,

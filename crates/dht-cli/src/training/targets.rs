@@ -7,9 +7,9 @@ use crate::error::Result;
 /// Names of the weight and bias of a classifier's last layer.
 const LAST: [&str; 2] = ["classifier.weight", "classifier.bias"];
 
-/// Mean and standard deviation of the training rows' numbers. A regression is trained on standardised numbers, z = (y −
-/// mean) / deviation. Otherwise, from zero biases and at the learning rates of fine-tuning, its outputs would stay near
-/// 0.
+/// Mean and standard deviation of the training rows' numbers. A regression is trained on standardised numbers z = (y −
+/// mean) / deviation for the original numbers y. Otherwise, from zero biases and at the learning rates of fine-tuning,
+/// its outputs would stay near 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TargetScale {
     mean: f64,

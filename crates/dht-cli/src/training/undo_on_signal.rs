@@ -18,7 +18,7 @@ fn steps() -> MutexGuard<'static, Steps> {
 pub struct UndoOnSignal(u64);
 
 impl UndoOnSignal {
-    /// Registers the step.
+    /// Registers a step to undo, by the function `undo`.
     pub fn new(undo: impl FnOnce() + Send + 'static) -> Self {
         let mut steps = steps();
         let number = steps.last_key_value().map_or(0, |(last, _)| last + 1);

@@ -20,12 +20,12 @@ pub struct Accelerated {
 }
 
 impl Accelerated {
-    /// Replaces the router, and measures its curve of accuracy against cost on held-out texts.
+    /// Replaces the router, and measures the new router's curve of accuracy against cost on held-out texts.
     ///
-    /// `speeds` are the speeds to measure, lowest first. Each takes one pass over the texts, and one more pass runs all
-    /// layers. The model is set to the highest speed that keeps the limit of the [default speed](Report::speed), as all
-    /// lower speeds must do, too. If no speed keeps it, the model is set to the first one. A router with a single speed
-    /// has no curve: set it by [`DynamicModel::with_router`].
+    /// `speeds` are the speeds to measure, lowest first. Each speed takes one pass over the texts, and one more pass
+    /// runs all layers. The model is set to the highest speed that keeps the limit of the [default
+    /// speed](Report::speed), as all lower speeds must do, too. If no speed keeps the limit, the model is set to the
+    /// first speed. A router with a single speed has no curve: set it by [`DynamicModel::with_router`].
     ///
     /// # Errors
     /// * [`Error::Argument`] if `speeds` or `held_out` is empty, or if the router rejects a speed.

@@ -15,7 +15,7 @@ use crate::route::Route;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Evaluation {
-    /// Confusion matrix of the true and predicted classes. For several labels, it counts all labels of all rows
+    /// Confusion matrix of the true and predicted classes. For several labels, the matrix counts all labels of all rows
     /// together, with two classes: 0 for a label that does not apply, and 1 for a label that applies. A label is
     /// predicted to apply if its probability is at least one half. The F1 of class 1 is then the micro F1.
     pub confusion: Confusion,
@@ -29,8 +29,8 @@ pub struct Evaluation {
     pub losses: Vec<f64>,
     /// Route of each row.
     pub routes: Vec<Route>,
-    /// Selected heads of each dynamic group of each row's route. The lists are empty for models that do not select
-    /// heads.
+    /// Selected attention heads, for each row and each group of layers on its route whose heads are selected. The lists
+    /// are empty for models that do not select heads.
     pub head_sets: Vec<Vec<HeadSet>>,
     /// FLOPs of each row: all matrix products and the routers.
     pub row_flops: Vec<u64>,
@@ -38,12 +38,14 @@ pub struct Evaluation {
     pub flops: u64,
     /// FLOPs of the routers on all rows, computed by formula.
     pub routing_flops: u64,
-    /// Mean share of the full model's heads that a row runs, over all layers: the paper's estimate of the cost.
+    /// Mean share of the full model's heads that a row runs, over all layers. The DHT paper (Meng et al. 2023)
+    /// estimates the cost by this share.
     pub layer_head_ratio: f64,
-    /// Wall-clock seconds of this pass, without tokenising. They include packing the weights in the first batch. To
-    /// compare models, use [`time_in_turns`](super::time_in_turns).
+    /// Wall-clock seconds of the pass over the data set, without tokenising. Packing the weights in the first batch is
+    /// included. To compare models, use [`time_in_turns`](super::time_in_turns).
     pub seconds: f64,
-    /// Seconds of pooling and routers, also included in `seconds`.
+    /// Seconds spent on routing decisions, which includes pooling the hidden states for the routers. Also included in
+    /// `seconds`.
     pub routing_seconds: f64,
 }
 

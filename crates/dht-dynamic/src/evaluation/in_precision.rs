@@ -5,8 +5,8 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Precision, Sa
 use crate::error::Result;
 use crate::prediction::{BatchPredictions, Predictor};
 
-/// Wrapper that computes a model's layers in another [`Precision`], such as eight-bit integers. It is scored and timed
-/// like any other model.
+/// Wrapper that computes a model's layers in another [`Precision`], such as eight-bit integers. The wrapper is scored
+/// and timed like any other model.
 ///
 /// # Examples
 /// ```
@@ -33,8 +33,8 @@ impl<'a, M: Predictor> InPrecision<'a, M> {
         Self { model, ctx: ForwardContext::inference_in(precision) }
     }
 
-    /// Wraps another model, such as a handle on the same weights at another speed, in the same precision. Both share
-    /// their packed weights.
+    /// Wraps another model, such as a handle on the same weights at another speed, in the same precision. Both wrappers
+    /// share their packed weights.
     pub fn with_model<'b, N: Predictor>(&self, model: &'b N) -> InPrecision<'b, N> {
         InPrecision { model, ctx: self.ctx.clone() }
     }

@@ -8,14 +8,15 @@ use crate::error::{Error, Result};
 use crate::model::DynamicModel;
 use crate::prediction::Predictor;
 
-/// Speed that counts as infinite: at this speed only the cost matters. As a threshold, it exceeds any uncertainty; as
-/// the λ of a search, it equates one nat with a ten-thousandth of the model's cost.
+/// Speed that counts as infinite: at this speed only the cost matters. As a threshold, this speed exceeds any
+/// uncertainty; as λ, the price of computation in a search with bandits, this speed equates one nat with a
+/// ten-thousandth of the model's cost.
 const LARGEST: f64 = 1e4;
-/// Speed at which calibration starts if the model's own speed is not above 0.
+/// Speed at which the search for a speed starts if the model's own speed is 0.
 const START: f64 = 0.1;
 /// Factor by which the speed changes while a speed between 0 and [`LARGEST`] is known on only one side of the target.
 const STRIDE: f64 = 4.0;
-/// Ratio of two speeds below which they count as equal, since the FLOPs ratio may jump between them.
+/// Ratio of two speeds below which the search between them ends, since the FLOPs ratio may jump there.
 const CLOSE: f64 = 1.001;
 /// Smallest speed that is not treated as 0.
 const SMALLEST: f64 = 1e-6;
@@ -23,9 +24,9 @@ const SMALLEST: f64 = 1e-6;
 /// Speed of a dynamic model, and its cost on the calibration texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
-    /// Speed, for [`DynamicModel::with_speed`]. For an accelerated model, it is the threshold of its
-    /// [rule](crate::router::LeavingRule). For the bandits of a model of `dht-search`, it is λ, the price of the full
-    /// model's cost in nats of loss.
+    /// Speed, for [`DynamicModel::with_speed`]. For an accelerated model, the speed is the threshold of its
+    /// [rule](crate::router::LeavingRule). For the bandits of a model of `dht-search`, the speed is λ, the price of the
+    /// full model's cost in nats of loss.
     pub speed: f64,
     /// FLOPs of encoder, exits and routers on the calibration texts, divided by the full model's FLOPs.
     pub flops_ratio: f64,
@@ -55,17 +56,18 @@ pub struct SpeedPoint {
     pub speed: f64,
     /// FLOPs divided by the full model's FLOPs.
     pub flops_ratio: f64,
-    /// Standard error of `flops_ratio` over the random draw of the texts. It can be large: among a few hundred texts,
-    /// the few that run all layers make up most of a small cost. 0 if it is not known, as in files of earlier versions.
+    /// Standard error of `flops_ratio` over the random draw of the texts. The error can be large: among a few hundred
+    /// texts, the few that run all layers make up most of a small cost. 0 if the error is not known, as in files of
+    /// earlier versions.
     #[serde(default)]
     pub flops_error: f64,
     /// Accuracy at this speed; micro F1 for several labels.
     pub accuracy: f64,
 }
 
-/// Number of standard errors by which a measured cost must be below a budget. It was selected with budgets of .05 to .5
-/// on 600 held-out rows. With half a standard error, other rows cost .89 of the budget on average and at most 1.19;
-/// without a margin, .93 and 1.29.
+/// Number of standard errors by which a measured cost must be below a budget. The number was selected with budgets of
+/// .05 to .5 on 600 held-out rows. With half a standard error, other rows cost .89 of the budget on average and at most
+/// 1.19; without a margin, .93 and 1.29.
 const ERRORS: f64 = 0.5;
 
 impl SpeedPoint {
@@ -88,8 +90,8 @@ impl SpeedPoint {
     }
 }
 
-/// Cost of a model on a set of texts, as a function of its speed. A speed is measured when it is first requested. The
-/// result is stored, so that several budgets share their passes.
+/// Cost of a model on a set of texts, as a function of the model's speed. A speed is measured when it is first
+/// requested. The result is stored, so that several budgets share their passes.
 ///
 /// # Examples
 /// ```
@@ -123,12 +125,14 @@ pub struct SpeedCurve<'a> {
     texts: &'a EncodedDataset,
     batch_size: usize,
     full_flops: f64,
-    /// Measurements in ascending order of speed. The first is at speed 0, the last at [`LARGEST`].
+    /// Measurements in ascending order of speed. The first is at speed 0, where every text runs all layers, and the
+    /// last at [`LARGEST`].
     measured: Vec<Speed>,
 }
 
 impl<'a> SpeedCurve<'a> {
-    /// Measures both ends of the curve in two passes: speed 0, and speed 10,000, at which only the cost matters.
+    /// Measures both ends of the curve in two passes: speed 0, at which every text runs all layers, and speed 10,000,
+    /// at which only the cost matters.
     ///
     /// # Errors
     /// [`Error::Argument`] if there are no texts, or if the model has a single speed; errors of the encoder.
@@ -165,8 +169,9 @@ impl<'a> SpeedCurve<'a> {
     /// routes at the same speed, the ratio may jump over the target. Then the speed with the nearest measured ratio
     /// below the target is selected, so that the budget holds.
     ///
-    /// The search alternates bisection and linear interpolation in the logarithm of the speed. It takes three to six
-    /// passes over the texts. The FLOPs of a pass are the ratio that it measures.
+    /// The search alternates bisection and linear interpolation in the logarithm of the speed. The search takes three
+    /// to six passes over the texts. The cost of a pass, relative to the full model, is the FLOPs ratio that the pass
+    /// measures.
     ///
     /// # Errors
     /// [`Error::Budget`] if the target is outside the [`range`](Self::range) or not a number; errors of the encoder.
@@ -194,7 +199,7 @@ impl<'a> SpeedCurve<'a> {
         }
     }
 
-    /// Next speed to measure between two measured speeds; `None` if they are too close.
+    /// Next speed to measure between two measured speeds; `None` if the two speeds are too close.
     fn between(&self, costly: Speed, cheap: Speed, target: f64, step: usize) -> Option<f64> {
         let (low, high) = (costly.speed, cheap.speed);
         let speed = match (low < SMALLEST, high >= LARGEST) {

@@ -16,7 +16,7 @@ pub struct PassTimes {
 }
 
 impl PassTimes {
-    /// Median of the passes in seconds. For an even number of passes, it is the mean of the middle two.
+    /// Median of the passes in seconds. For an even number of passes, the median is the mean of the middle two.
     pub fn median(&self) -> f64 {
         let mut sorted = self.passes.clone();
         sorted.sort_by(f64::total_cmp);
@@ -27,9 +27,9 @@ impl PassTimes {
 
 /// Measures the wall-clock time of several models' predictions on a data set.
 ///
-/// All models are treated alike. Each has a separate context for all its passes, so that it packs its weights once, in
-/// a pass that is not measured. Then the models take turns in `passes` rounds. Each round starts with the model that
-/// ran second in the round before, so that no model always runs after the same one. A pass is
+/// All models are treated alike. Each model has a separate context for all its passes, so that it packs its weights
+/// once, in a pass that is not measured. Then the models take turns in `passes` rounds. Each round starts with the
+/// model that ran second in the round before, so that no model always runs after the same other model. A pass is
 /// [`Predictor::predict_all`]: forming batches is measured, tokenising and scoring are not.
 ///
 /// # Errors

@@ -38,7 +38,7 @@ impl<'a> ExitPlace<'a> {
 
 type Build = dyn Fn(&mut Encoder, ExitPlace<'_>) -> Result<Box<dyn LayerExit>> + Send + Sync;
 
-/// Builds the custom exits of a model. For each exit, it adds parameters to the encoder and returns the exit.
+/// Builds the custom exits of a model. For each exit, the builder adds parameters to the encoder and returns the exit.
 ///
 /// The builder is called when a model is created, loaded or deep-copied, and must add the same parameters each time. A
 /// clone shares the same function.

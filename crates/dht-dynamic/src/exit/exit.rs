@@ -44,9 +44,9 @@ impl ExitReads {
 
 /// Classifier after a layer, at which a text may stop: it computes logits from hidden rows.
 ///
-/// The answer of the exit is ln softmax of the logits. With several labels, it is ln sigmoid of each logit. The
-/// parameters of the exit belong to the encoder, so that one optimiser trains both. A custom exit implements this trait:
-/// see [`ExitModel::with_exits`](crate::ExitModel::with_exits).
+/// The answer of the exit is ln softmax of the logits. With several labels, the answer is ln sigmoid of each logit. The
+/// parameters of the exit belong to the encoder, so that one optimiser trains the encoder and its exits. A custom exit
+/// implements this trait: see [`ExitModel::with_exits`](crate::ExitModel::with_exits).
 ///
 /// # Examples
 /// A linear exit after each of two layers, and the cost of its 24 × 3 multiply-adds:

@@ -7,11 +7,11 @@ use crate::outputs::Outputs;
 
 /// N-gram exit at depth 0, which classifies a text from its tokens before any layer runs.
 ///
-/// A text with a confident answer stops at this exit, and its route is `0L`. At each later exit, the score of a class is
-/// a·ln p(n-gram) + b·ln p(exit), with separate weights for each exit: see [`Stacker`].
+/// A text with a confident answer stops at this exit, and its route is `0L`. At each later exit, the score of a class
+/// is a·ln p(n-gram) + b·ln p(exit), with separate weights a and b for each exit: see [`Stacker`].
 ///
-/// The n-gram exit is used in inference only. Training runs ignore it, since its weights and the stackers' weights have
-/// no gradients.
+/// The n-gram exit is used in inference only. Training runs ignore the n-gram exit, since its weights and the stackers'
+/// weights have no gradients.
 ///
 /// # Examples
 /// A model with an n-gram exit before two layers. At its highest speed, every text stops at the n-gram exit:
@@ -68,7 +68,8 @@ impl FrontExit {
         &self.stackers
     }
 
-    /// Checks that the n-gram exit fits a model: it needs one stacker for each of the `exits` exits, and the same outputs.
+    /// Checks that the n-gram exit fits a model: the n-gram exit needs one [`Stacker`] for each of the `exits` exits,
+    /// and the same outputs as the model.
     ///
     /// # Errors
     /// * [`Error::Shape`] if the outputs differ, or if the number of stackers is not `exits`.

@@ -32,9 +32,10 @@ pub enum ExitKind {
     /// Linear classifier to which the output of a narrow transformer layer is added. The layer reads all tokens of the
     /// text.
     ///
-    /// The logits are pool(h)·Wᵀ + b + mean(layer(h·Dᵀ + d))·Vᵀ + c. This is ladder side-tuning (Sung et al. 2022) with
-    /// one layer for each exit. FastBERT's exits also have self-attention. A layer of 64 columns costs about a
-    /// thirtieth of a layer of 384 columns. [`Pooling::Pooler`] is not allowed.
+    /// For hidden states h, the logits are pool(h)·Wᵀ + b + mean(layer(h·Dᵀ + d))·Vᵀ + c, with the weights W, D, V and
+    /// the biases b, d, c. This is ladder side-tuning (Sung et al. 2022) with one layer for each exit. FastBERT's exits
+    /// also have self-attention. A layer of 64 columns costs about a thirtieth of a layer of 384 columns.
+    /// [`Pooling::Pooler`] is not allowed.
     SideLayer {
         /// Number of columns of the narrow layer: 1 to 32, or a multiple of 32 up to 4,096.
         width: usize,

@@ -8,7 +8,7 @@ use super::builder::ExitPlace;
 use super::exit::{ExitFlops, LayerExit};
 use crate::error::Result;
 
-/// Linear exit: logits = pool(h)·Wᵀ + b.
+/// Linear exit with the logits pool(h)·Wᵀ + b, for hidden states h, weights W and bias b.
 #[derive(Debug, Clone)]
 pub(super) struct LinearExit(Classifier);
 

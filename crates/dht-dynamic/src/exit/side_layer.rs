@@ -12,7 +12,8 @@ use super::builder::ExitPlace;
 use super::exit::{ExitFlops, LayerExit};
 use crate::error::Result;
 
-/// Side-layer exit: logits = pool(h)·Wᵀ + b + mean(side(h))·Vᵀ + c, where side is a [`SideLayer`].
+/// Side-layer exit: logits = pool(h)·Wᵀ + b + mean(side(h))·Vᵀ + c, where h are the hidden states, side is a
+/// [`SideLayer`], and W, V, b and c are weights and biases.
 ///
 /// The linear classifier's parameters are `{name}.weight` and `{name}.bias`, as in a linear exit. The side layer adds
 /// `{name}.side.*` and `{name}.output.*`.

@@ -39,7 +39,7 @@ const TOLERANCE: f64 = 1e-9;
 /// Maximum number of optimiser steps for a fit of the two weights.
 const MOST_STEPS: u64 = 200;
 
-/// Objective that the fitted weights minimise: Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by the number of rows.
+/// Objective that the fitted weights a and b minimise: Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by the number of rows.
 struct StackedLoss<'a> {
     tables: [&'a LogProbabilities; 2],
     labels: &'a [u32],
@@ -84,9 +84,9 @@ impl Stacker {
 
     /// Fits the weights on rows that neither model has learned from.
     ///
-    /// The weights minimise Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖² under a, b ≥ 0 (Breiman 1996, "Stacked regressions"). The
-    /// penalty keeps them finite even if some weights predict every row correctly. Without rows, the weights are
-    /// [`halves`](Self::halves).
+    /// The weights a and b minimise Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖² under a, b ≥ 0 (Breiman 1996, "Stacked
+    /// regressions"). The penalty keeps the weights finite even if every row can be predicted correctly. Without rows,
+    /// the weights are [`halves`](Self::halves).
     ///
     /// The weights must not be negative. On out-of-fold rows, a model that has learned nothing is wrong more often than by
     /// chance. A class that is frequent among these rows is rare among the rows of the fit. A negative weight would treat
@@ -97,7 +97,7 @@ impl Stacker {
     /// * [`Error::Range`] if a label is not a class.
     ///
     /// # Examples
-    /// The n-gram classifier knows nothing, so the exit gets the larger weight:
+    /// The n-gram classifier predicts no better than chance, so the exit gets the larger weight:
     ///
     /// ```
     /// use dht_dynamic::{LogProbabilities, exit::Stacker};

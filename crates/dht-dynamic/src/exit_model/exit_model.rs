@@ -34,7 +34,7 @@ pub struct ExitSettings {
     /// Pooling of the last exit, which is then linear whatever the type of the other exits. `None` if the last exit has
     /// the type and pooling of the exits before it.
     pub last_pooling: Option<Pooling>,
-    /// True if all exits share one classifier. It has the type and pooling of the last exit.
+    /// True if all exits share one classifier. This classifier has the type and pooling of the last exit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
 }
@@ -131,9 +131,9 @@ impl ExitModel {
         Self::in_layout(encoder, (layout, WidthCoupling::Heads), settings, outputs, rng)
     }
 
-    /// Adds new exits to an encoder at the depths of a layout. The layout's groups of layers may keep fewer heads, and the
-    /// layers of its tail are frozen. With [`WidthCoupling::HeadsAndFfn`], the neurons of each layer must be sorted by
-    /// their importance.
+    /// Adds new exits to an encoder at the depths of a layout. The layout's groups of layers may keep fewer heads, and
+    /// the layers of its [tail](Layout::tail), the last layers of every route, are frozen. With
+    /// [`WidthCoupling::HeadsAndFfn`], the neurons of each layer must be sorted by their importance.
     ///
     /// # Errors
     /// * [`Error::Argument`] if the layout has another size than the encoder, or other depths than the settings.
@@ -267,7 +267,8 @@ impl ExitModel {
         Ok(self)
     }
 
-    /// Returns the exits of a layout: the exit of `known` at each depth that it has, and a new exit at each other depth.
+    /// Returns the exits of a layout: the exit of the model `known` at each depth where `known` has an exit, and a new
+    /// exit at each other depth.
     fn new_exits<R: Rng + ?Sized>(
         &mut self,
         layout: &Layout,
@@ -292,7 +293,7 @@ impl ExitModel {
         Ok(exits)
     }
 
-    /// Builds a model of another layout on the same weights, to which [`enter`](Self::enter) switches later.
+    /// Builds a model of another layout on the same weights. [`enter`](Self::enter) switches to the new model later.
     ///
     /// The new model shares the exits at the depths that both layouts have. At the other depths it has new exits, whose
     /// parameters are also added to the encoder of this model.
@@ -314,15 +315,15 @@ impl ExitModel {
         Ok(next)
     }
 
-    /// Switches to the layout and the exits of a [prepared](Self::prepare_layout) model. The old tail is unfrozen, and the
-    /// new tail is frozen.
+    /// Switches to the layout and the exits of a [prepared](Self::prepare_layout) model. The layers of the old layout's
+    /// [tail](Layout::tail) are unfrozen, and those of the new layout's tail are frozen.
     pub fn enter(&mut self, next: Self) {
         self.freeze_tail(false);
         *self = next;
         self.freeze_tail(true);
     }
 
-    /// Freezes or unfreezes the layers of the tail.
+    /// Freezes or unfreezes the layers of the layout's tail.
     fn freeze_tail(&self, frozen: bool) {
         if let Some(tail) = self.layout.tail() {
             tail.layers().for_each(|layer| self.encoder.freeze_layer(layer, frozen));

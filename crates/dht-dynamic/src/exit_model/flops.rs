@@ -10,7 +10,8 @@ use crate::exit::ExitReads;
 use crate::route::{BaseState, GroupRole, Route};
 
 impl ExitModel {
-    /// Forward FLOPs of a text that runs a route. `reads` holds the number of reads by each exit.
+    /// Forward FLOPs of a text that runs a route. `reads` holds the number of times that each exit computes logits for
+    /// the text.
     pub fn forward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
         let of_exit = |(exit, reads): (usize, &ExitReads)| match reads.total() {
             0 => 0,
@@ -21,8 +22,9 @@ impl ExitModel {
         layers + reads.iter().enumerate().map(of_exit).sum::<u64>()
     }
 
-    /// Backward FLOPs of a text that runs a route. `reads` holds the number of reads by each exit. The layers of the tail
-    /// are frozen: gradients pass through them, but are not computed for their weights.
+    /// Backward FLOPs of a text that runs a route. `reads` holds the number of times that each exit computes logits for
+    /// the text. The layers of the tail, with which every route ends, are frozen: gradients pass through them, but are
+    /// not computed for their weights.
     pub fn backward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
         let (block, load) = (self.encoder().block_shape(), Load::of_text(tokens));
         let layers = route.groups().iter().map(|group| {
@@ -45,8 +47,8 @@ impl ExitModel {
         std::iter::repeat_n(layer, depth).sum::<Breakdown>().total().0
     }
 
-    /// FLOPs of the pass without gradients that computes a text's base state. It is 0 if the base layers are part of the
-    /// route.
+    /// FLOPs of the pass without gradients that computes a text's base state, the hidden state that routers read before
+    /// the first exit. The result is 0 if the base state is computed on the route.
     pub fn pre_pass_flops(&self, tokens: usize) -> u64 {
         match self.layout().base_state() {
             BaseState::OnRoute => 0,
@@ -62,7 +64,8 @@ impl ExitModel {
         Route::truncated(self.shape(), self.shape().layers)
     }
 
-    /// Number of reads by each exit for a text in the full model: only the last exit is read, once.
+    /// Number of times that each exit computes logits for a text in the full model: once for the last exit, 0 for the
+    /// others.
     pub fn full_reads(&self) -> Vec<ExitReads> {
         let mut reads = vec![ExitReads::default(); self.exits().len()];
         if let Some(last) = reads.last_mut() {
@@ -77,14 +80,14 @@ impl ExitModel {
         self.layer_flops(self.encoder().layers(), tokens) + last
     }
 
-    /// Forward FLOPs of a whole data set in the full model: all layers and the last exit. They are the denominator of
-    /// FLOPs ratios for inference.
+    /// Forward FLOPs of a whole data set in the full model: all layers and the last exit. This number is the
+    /// denominator of FLOPs ratios for inference.
     pub fn full_inference_flops(&self, texts: &EncodedDataset) -> u64 {
         texts.lengths().into_iter().map(|tokens| self.full_flops(tokens)).sum()
     }
 
-    /// FLOPs of one training epoch of the full model with its last exit. They are the denominator of FLOPs ratios for
-    /// training.
+    /// FLOPs of one training epoch of the full model with its last exit. This number is the denominator of FLOPs ratios
+    /// for training.
     pub fn full_training_flops(&self, texts: &EncodedDataset) -> u64 {
         let block = self.encoder().block_shape();
         let of_text = |tokens: usize| {
@@ -96,10 +99,10 @@ impl ExitModel {
         texts.lengths().into_iter().map(of_text).sum()
     }
 
-    /// FLOPs of each row if it stops at each exit, by exit and row. All heads run. An n-gram exit is not included.
+    /// FLOPs of each row if the row stops at each exit, by exit and row. All heads run. An n-gram exit is not included.
     ///
-    /// A row that stops at an exit runs the layers below this exit. It also computes this exit and every exit before it,
-    /// each after the layers of the tail.
+    /// A row that stops at an exit runs the layers below this exit. The row also computes this exit and every exit
+    /// before it, each after the layers of the layout's [tail](crate::route::Layout::tail).
     pub fn exit_flops(&self, texts: &EncodedDataset) -> Vec<Vec<u64>> {
         let lengths = texts.lengths();
         let mut reads = vec![0; texts.len()];

@@ -21,7 +21,7 @@ impl ExitModel {
     ///
     /// # Errors
     /// * [`Error::Argument`] if the classifier is a regression, or has pruned heads or neurons.
-    /// * [`Error::Argument`] if there are fewer than two exits, or if the last one is not after the last layer.
+    /// * [`Error::Argument`] if there are fewer than two exits, or if the last exit is not after the last layer.
     /// * [`Error::Exit`] if the depths do not ascend.
     /// * As [`ExitKind::check`].
     ///

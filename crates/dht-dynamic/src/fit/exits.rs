@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::exit_model::ExitModel;
 use crate::log_probabilities::LogProbabilities;
 
-/// Exit model with fitted exits, and their answers to the judged texts.
+/// Exit model with fitted exits, and their answers to the judged texts (held-out or cross-fitted).
 pub(crate) struct FittedExits {
     pub(crate) model: ExitModel,
     /// Selected C of each fitted exit. The exit that is the classifier itself has no C.

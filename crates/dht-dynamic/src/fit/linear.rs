@@ -20,7 +20,7 @@ const TOLERANCE: f64 = 3e-3;
 pub(crate) struct LinearExits {
     /// Selected C of each exit.
     pub(crate) c: Vec<f64>,
-    /// Answers of each exit to the judged texts.
+    /// Answers of each exit to the judged texts (held-out or cross-fitted).
     pub(crate) answers: Vec<LogProbabilities>,
     /// FLOPs of all fits, and of the answers on which the values of C are compared.
     pub(crate) flops: u64,
@@ -133,7 +133,7 @@ pub(crate) fn judged_by_rows(
     Ok((fitted.judged, fitted.flops))
 }
 
-/// Weights and bias of a fitted exit, with its answers to the judged rows.
+/// Weights and bias of a fitted exit, with its answers to the judged rows (held out or cross-fitted).
 struct FittedExit {
     /// Weights W for unscaled states, (hidden, classes).
     weights: Vec<f32>,

@@ -23,7 +23,7 @@ pub(crate) fn fit_ngrams<R: Rng + ?Sized>(
     NgramClassifier::fit_within(training, ngram, full, encoder, settings.state_bytes, rng).map(Some)
 }
 
-/// Fitted n-gram classifier, with its answers to the judged texts.
+/// Fitted n-gram classifier, with its answers to the judged texts (held-out or cross-fitted).
 pub(crate) struct JudgedFront {
     pub(crate) classifier: NgramClassifier,
     pub(crate) answers: LogProbabilities,

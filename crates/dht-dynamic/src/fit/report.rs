@@ -16,8 +16,8 @@ const POINTS: usize = 200;
 
 /// Report on a dynamic model: its fits, the accuracy of each stage, and accuracy and cost at each speed.
 ///
-/// Accuracies are measured on the rows on which C, stacking and speeds were selected. For several labels, accuracies
-/// are micro F1.
+/// Accuracies are measured on the rows on which the inverse penalty C, the stacking weights and the speeds were
+/// selected. For several labels, accuracies are micro F1.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -26,7 +26,7 @@ pub struct Report {
     /// Number of unlabelled rows that exits and n-gram model were fitted on. Their labels are the classes that the
     /// classifier predicts.
     pub unlabelled_rows: usize,
-    /// Rows on which C, stacking and speeds were selected.
+    /// Rows on which the inverse penalty C, the stacking weights and the speeds were selected.
     pub judged_on: ScoredOn,
     /// Accuracy of the classifier alone, with all layers and without stacking.
     pub own_accuracy: f64,
@@ -34,21 +34,22 @@ pub struct Report {
     pub stages: Vec<StageReport>,
     /// Curve of accuracy against cost, from the most expensive to the cheapest speed.
     pub curve: Vec<SpeedPoint>,
-    /// Default speed: the cheapest speed at which the mean [regret](crate::evaluation::Risk::Regret) against all
-    /// layers, plus one standard error, is at most 0.3 points. If no speed keeps this limit, the default speed is 0, at
-    /// which no exit is computed; for [another router](crate::accelerate::Accelerated::with_router), it is the first of
-    /// the router's speeds.
+    /// Default speed: the cheapest speed at which the mean [regret](crate::evaluation::Risk::Regret) against the model
+    /// with all layers, plus one standard error, is at most 0.3 points. If no speed keeps this limit, the default speed
+    /// is 0, at which no exit is computed; for [another router](crate::accelerate::Accelerated::with_router), the
+    /// default speed is then the first of the router's speeds.
     pub speed: f64,
     /// Number of columns of the exits' side layers; `None` for linear exits.
     pub side: Option<usize>,
     /// FLOPs in total: the encoder's pass over the texts, the fits, and the training of the side layers.
     pub flops: u64,
     /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`. A multiply-add counts as two
-    /// FLOPs. Each value and gradient that L-BFGS requests is counted, and so are the answers by which a C is selected.
+    /// FLOPs. Each value and gradient that L-BFGS requests is counted, and so are the answers by which the inverse
+    /// penalty C is selected.
     pub flops_of_fits: u64,
     /// Wall-clock seconds in total.
     pub seconds: f64,
-    /// Seconds of the encoder's pass, included in `seconds`.
+    /// Seconds of the encoder's pass over the texts, included in `seconds`.
     pub seconds_of_states: f64,
     /// Seconds of the exits' fits, included in `seconds`.
     pub seconds_of_exits: f64,
@@ -56,16 +57,16 @@ pub struct Report {
     pub seconds_of_side: f64,
 }
 
-/// Rows on which C, stacking and speeds were selected: held out or cross-fitted.
+/// Rows on which the inverse penalty C, the stacking weights and the speeds were selected: held out or cross-fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ScoredOn {
     /// Number of held-out texts, on which nothing else was fitted.
     HeldOut(usize),
-    /// Number of cross-fitted texts: all texts, each answered by models that were fitted without it.
+    /// Number of cross-fitted texts: all texts, each answered by models that were fitted without this text.
     CrossFit(usize),
-    /// No rows have been judged yet.
+    /// No rows have been scored yet.
     #[default]
     Nothing,
 }
@@ -76,8 +77,8 @@ pub enum ScoredOn {
 pub struct StageReport {
     /// Depth of the stage; 0 for the n-gram exit.
     pub depth: usize,
-    /// Selected C of the stage's linear fit, from which the training of a side layer starts; `None` for the classifier
-    /// itself.
+    /// Selected inverse penalty C of the stage's linear fit, from which the training of a side layer starts; `None` for
+    /// the classifier itself.
     pub c: Option<f64>,
     /// Accuracy of the stage alone.
     pub accuracy: f64,

@@ -21,8 +21,8 @@ pub enum Targets {
     /// Classes that the classifier predicts, for texts without labels. Reported accuracies are then the agreement with
     /// the classifier.
     Predictions,
-    /// Probabilities that the classifier predicts (soft labels; Hinton et al. 2015). Only the exits are fitted to them;
-    /// all other fits use the labels of the texts.
+    /// Probabilities that the classifier predicts (soft labels; Hinton et al. 2015). Only the exits are fitted to these
+    /// probabilities; all other fits use the labels of the texts.
     SoftLabels,
 }
 
@@ -57,8 +57,9 @@ pub struct AccelerateSettings {
     /// need held-out texts: if the texts are cross-fitted, exits are linear, and
     /// [`Report::side`](crate::accelerate::Report::side) is `None`.
     pub side: Option<SideSettings>,
-    /// Values of C to select from for the exits, ascending. C is the weight of the loss relative to the penalty ½‖W‖²
-    /// on standardised states. 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3 and 1 by default.
+    /// Values of C to select from for the exits' logistic regressions, ascending. C is the weight of the loss relative
+    /// to the penalty ½‖W‖² on standardised states. 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3 and 1 by
+    /// default.
     pub c: Vec<f64>,
     /// Rule that decides at each stage whether a text continues: a threshold on the confidence or the entropy of the
     /// stacked answers, or on the number of consecutive stages that agree. The threshold of the rule is the model's

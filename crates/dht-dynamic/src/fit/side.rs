@@ -46,8 +46,8 @@ pub(crate) struct SideLayers {
 }
 
 impl SideLayers {
-    /// Cache for the states of the training texts, which the pass of step 1 fills. It has no room if the settings have
-    /// no side layers.
+    /// Cache for the hidden states of the training texts, which the encoder's pass in step 1 of the fit fills. The
+    /// cache has no room if the settings have no side layers.
     pub(crate) fn cache(settings: &AccelerateSettings) -> FrozenStates {
         FrozenStates::new(if settings.side.is_some() { CACHE_BYTES } else { 0 })
     }

@@ -10,7 +10,7 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, SeenTexts};
 use crate::router::LeavingRule;
 
-/// Dynamic model at speed 0, with the answers of each stage to the judged texts.
+/// Dynamic model at speed 0, where every text runs all layers, with the answers of each stage to the judged texts.
 pub(crate) struct StackedModel {
     pub(crate) model: DynamicModel,
     /// Answers of each stage: first the n-gram exit, if there is one, then the stacked answers of each exit.

@@ -97,7 +97,8 @@ impl ExitStates {
         }
     }
 
-    /// Log-probabilities of the judged texts by the classifier; `None` if the last exit is a regression.
+    /// Log-probabilities that the classifier gives for the judged texts (held-out or cross-fitted); `None` if the last
+    /// exit is a regression.
     pub(crate) fn into_classifier_answers(self) -> Option<LogProbabilities> {
         self.held_out.unwrap_or(self.training).classifier
     }

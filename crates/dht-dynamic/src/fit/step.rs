@@ -1,6 +1,6 @@
 //! Progress reports of a fit.
 
-/// Progress event of fitting exits: the current step, and how far it is.
+/// Progress event of fitting exits: the current step, and how far this step is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum FitStep {
@@ -25,7 +25,7 @@ pub enum FitStep {
     },
     /// The side layers of all exits are trained.
     SideLayers {
-        /// Share of the training that is done, from 0 to 1.
+        /// Share of the side layers' training that is done, from 0 to 1.
         share: f64,
     },
     /// The trained side layers are about to answer the held-out texts.

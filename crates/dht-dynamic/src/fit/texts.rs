@@ -21,12 +21,12 @@ use crate::outputs::truth_of;
 /// seen, so that the selected speed may lose accuracy on other texts.
 #[derive(Debug, Clone, Copy)]
 pub struct Texts<'a> {
-    /// Texts on which exits and n-gram model are fitted. With held-out texts, they are the texts that the classifier
-    /// was fine-tuned on; without, they should be texts that the classifier has not seen.
+    /// Texts on which exits and n-gram model are fitted. With held-out texts, these are the texts that the classifier
+    /// was fine-tuned on. Without held-out texts, these should be texts that the classifier has not seen.
     pub training: &'a EncodedDataset,
-    /// Texts that the classifier has *not* seen, on which C, the stacking and the speeds are selected. With `None`, a
-    /// [share](AccelerateSettings::held_out_share) of `training` is held out; if that share has too few texts, all of
-    /// `training` is cross-fitted.
+    /// Texts that the classifier has *not* seen, on which the inverse penalty C, the stacking weights and the speeds
+    /// are selected. With `None`, a [share](AccelerateSettings::held_out_share) of `training` is held out; if that
+    /// share has too few texts, all of `training` is cross-fitted.
     pub held_out: Option<&'a EncodedDataset>,
     /// Further texts to fit on, without labels: the classes that the classifier predicts replace their labels.
     pub unlabelled: Option<&'a EncodedDataset>,
@@ -131,7 +131,8 @@ impl FitTexts {
         truth_of(&self.training)
     }
 
-    /// Texts on which C, stacking and speeds are selected: the held-out texts, or all texts if they are cross-fitted.
+    /// Texts on which the inverse penalty C, the stacking weights and the speeds are selected: the held-out texts, or
+    /// all texts if they are cross-fitted.
     pub(super) fn judged(&self) -> &EncodedDataset {
         self.held_out.as_ref().unwrap_or(&self.training)
     }

@@ -9,7 +9,7 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 
 /// Risk that the default speed keeps: an expected loss of at most 0.3 points of accuracy. The loss is estimated by the
-/// stacked probabilities of all layers, as the mean over the judged texts plus one standard error.
+/// stacked probabilities of the last exit, as the mean over the judged texts plus one standard error.
 pub(crate) const DEFAULT_SPEED: Promise =
     Promise { risk: Risk::Regret, most: 0.003, guarantee: Guarantee::StandardErrors(1.0) };
 

@@ -16,14 +16,14 @@ use crate::prediction::Predictor;
 /// Gradient tolerance at which a fit stops, equal to the tolerance of the linear exits.
 const TOLERANCE: f64 = 3e-3;
 
-/// Names of weight and bias of a classifier's last layer.
+/// Parameter names of the weight and the bias of a classifier's last layer.
 const LAST: [&str; 2] = ["classifier.weight", "classifier.bias"];
 
 /// Result of [`fit_head`]: the selected penalty and the cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct HeadFit {
-    /// Selected C, the weight of the loss relative to the penalty.
+    /// Selected C, the weight of the loss relative to the penalty on the weights.
     pub c: f64,
     /// FLOPs of the pass through the encoder and of all fits.
     pub flops: u64,
@@ -32,8 +32,9 @@ pub struct HeadFit {
 /// Fits the last layer of a classifier on the pooled states of its frozen encoder, and sets the weights of the layer.
 ///
 /// The fit depends on the task: a logistic regression for classes, a logistic regression for each label for several
-/// labels, and a ridge regression for numbers. The C with the lowest loss on the validation texts is selected from
-/// [`AccelerateSettings::c`]. Of the other settings, only the batch size is used.
+/// labels, and a ridge regression for numbers. C is the weight of the loss relative to the penalty; the C with the
+/// lowest loss on the validation texts is selected from [`AccelerateSettings::c`]. Of the other settings, only the
+/// batch size is used.
 ///
 /// Fine-tuning from the fitted weights needs fewer passes than from random weights. If there are many labels, and few
 /// texts have each of them, a random layer first has to learn that most labels do not apply.
@@ -90,8 +91,8 @@ pub fn fit_head(
     Ok(HeadFit { c: settings.c[best], flops })
 }
 
-/// Mean [loss](TextClassifier::loss) of a classifier on texts, by which rung 1 is compared with a fine-tuned
-/// classifier.
+/// Mean [loss](TextClassifier::loss) of a classifier on texts, by which rung 1, a classifier with a frozen encoder, is
+/// compared with a fine-tuned classifier.
 ///
 /// # Errors
 /// Errors of the encoder.

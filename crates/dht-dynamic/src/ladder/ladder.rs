@@ -20,7 +20,7 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 use crate::outputs::truth_of;
 
-/// Minimum relative fall of the validation loss at which rung 2 replaces rung 1.
+/// Minimum relative fall of the validation loss at which rung 2 (fine-tuning) replaces rung 1 (frozen encoder).
 const LEAST_FALL: f64 = 0.01;
 /// Number of fine-tuning passes whose FLOPs are a budget of 1.
 pub(super) const BUDGET_PASSES: f64 = 3.0;
@@ -37,7 +37,7 @@ pub struct Climbed {
     pub exits: Report,
     /// Report on the rungs, with score and cost of each.
     pub ladder: LadderReport,
-    /// Out-of-fold answers to the texts, if the exits were fitted on the validation rows, too; `None` otherwise.
+    /// Out-of-fold answers to the training and validation texts, if the exits were fitted on both; `None` otherwise.
     pub out_of_fold: Option<OutOfFold>,
 }
 
@@ -225,7 +225,7 @@ impl<'a> Ladder<'a> {
         Ok(fit)
     }
 
-    /// Validation rows, with answers of an exit 0 that has not learned from them.
+    /// Validation rows, with answers of an n-gram exit that has not learned from these rows.
     fn validation(&self, front: &NgramFit, texts: &RungTexts<'_>) -> Result<Validation<'a>> {
         let data = self.texts.validation;
         let front = match texts.joined() {
@@ -260,16 +260,16 @@ impl<'a> Ladder<'a> {
 
     /// Returns whether the loss of rung 2 is low enough to prefer rung 2 to rung 1.
     ///
-    /// The loss of a cross-fitted rung 1 is that of exits that learned from all folds but one, and its final exits learn
-    /// from all texts, those of the validation included. Their loss is expected to be lower in proportion to the inverse
-    /// square root of the number of texts.
+    /// The loss of a cross-fitted rung 1 is that of exits that learned from all folds but one, and its final exits
+    /// learn from all texts, those of the validation included. The loss of the final exits is expected to be lower in
+    /// proportion to the inverse square root of the number of texts.
     fn pays(&self, loss: f64, rung_1: &RungModel) -> bool {
         let folds = self.settings.exits.folds as f64;
         let by_more_texts = if rung_1.out_of_fold.is_some() { (1.0 - 1.0 / folds).sqrt() } else { 1.0 };
         loss <= (1.0 - LEAST_FALL) * by_more_texts * rung_1.loss || self.settings.least == Rung::FineTuned
     }
 
-    /// Records score and cost of a rung, and reports them. Returns the mean loss.
+    /// Records and reports the score and the cost of a rung. Returns the mean loss.
     pub(super) fn measure(&mut self, rung: Rung, answers: &LogProbabilities, labels: &[u32]) -> f64 {
         let measured = Measurement {
             rung,
@@ -295,7 +295,8 @@ impl<'a> Ladder<'a> {
         self.settings.time.map(|time| time.saturating_sub(self.start.elapsed()))
     }
 
-    /// Returns the reason to stop before a rung, or `None` to train it. `flops` is the minimum total after the rung.
+    /// Returns the reason to stop before a rung, or `None` to train the rung. `flops` is the minimum total after the
+    /// rung.
     fn stops_before(&mut self, rung: Rung, flops: u64) -> Option<Stop> {
         if self.settings.most < rung {
             return Some(Stop::Top);

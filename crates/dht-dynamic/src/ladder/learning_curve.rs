@@ -15,43 +15,44 @@ use crate::exit::Stacker;
 use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, Texts, fit_ngrams, judged_by_rows};
 use crate::outputs::truth_of;
 
-/// Divisors of the number of training rows, each with its number of draws.
+/// Divisors of the number of training rows, each with the number of draws of that share of the rows.
 const SHARES: [(usize, usize); 4] = [(8, 4), (4, 4), (2, 2), (1, 1)];
-/// Minimum number of training rows, so that an eighth of them is enough to fit on.
+/// Minimum number of training rows, so that an eighth of these rows is enough to fit a model.
 const LEAST: usize = 80;
 /// Minimum number of validation rows.
 const LEAST_VALIDATION: usize = 20;
 /// Number of bootstrap resamples for the intervals.
 const RESAMPLES: usize = 1000;
 
-/// Point of a learning curve: accuracy of rung 1 on the validation rows, fitted on a share of the training rows.
+/// Point of a learning curve: accuracy on the validation rows of rung 1, a classifier on the frozen encoder that is
+/// fitted on a share of the training rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LearningPoint {
     /// Number of training rows.
     pub rows: usize,
-    /// Number of draws of that many rows.
+    /// Number of random draws of that many training rows.
     pub draws: usize,
-    /// Mean accuracy over the draws.
+    /// Mean accuracy of the models fitted on each draw.
     pub accuracy: f64,
 }
 
-/// Learning curve of rung 1, with its extrapolation to twice the rows.
+/// Learning curve of rung 1, a classifier on the frozen encoder, with an extrapolation to twice the training rows.
 ///
 /// The extrapolation assumes that the error rate follows a power law of the number of rows. The law is fitted by least
-/// squares on logarithms. It has no floor, so that the predicted gain is more often too large than too small. The curve
-/// does not apply to fine-tuned models.
+/// squares on logarithms. The law has no lower limit of the error, so that the predicted gain is more often too large
+/// than too small. The curve does not apply to fine-tuned models.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LearningCurve {
     /// Measured points of the curve, fewest rows first.
     pub points: Vec<LearningPoint>,
-    /// Predicted accuracy with twice the rows.
+    /// Predicted accuracy with twice the training rows.
     pub doubled: f64,
     /// 95 % interval of [`doubled`](Self::doubled) by the percentile bootstrap, which resamples validation rows and
     /// draws of training rows. The interval does not cover an error of the power law.
     pub doubled_interval: [f64; 2],
-    /// Predicted gain of accuracy with twice the rows.
+    /// Predicted gain of accuracy with twice the training rows.
     pub gain: f64,
     /// 95 % interval of [`gain`](Self::gain), by the same bootstrap.
     pub gain_interval: [f64; 2],
@@ -65,8 +66,8 @@ pub struct LearningCurve {
 
 /// Measures the learning curve of rung 1, which shows whether more labelled rows would help.
 ///
-/// The model of rung 1 is the last exit on the frozen encoder, stacked with exit 0. It is fitted on an eighth, a
-/// quarter, half and all of the training rows, stratified by class. The encoder runs once over all texts.
+/// The model of rung 1 is the last exit on the frozen encoder, stacked with the n-gram exit. The model is fitted on an
+/// eighth, a quarter, half and all of the training rows, stratified by class. The encoder runs once over all texts.
 ///
 /// # Errors
 /// * [`Error::Argument`] if there are fewer than 80 training rows or fewer than 20 validation rows, or if the task of

@@ -26,17 +26,18 @@ const PROBE: usize = 32;
 /// Minimum number of texts for a trial.
 const LEAST: usize = 100;
 
-/// Selects the shortest maximum length of texts at which the loss is not significantly above that of the longest.
+/// Selects the shortest maximum length of texts at which the loss is not significantly above the loss at the longest
+/// maximum length.
 ///
 /// `lengths` has a sample of the training texts, truncated at each length, shortest length first. `training` has all
 /// training texts, truncated at the shortest length. In the trial of a length, the frozen encoder runs over the sample,
 /// and the regression of the last exit is cross-fitted: each text is answered by a regression that was fitted without
-/// it. A length is rejected if its mean loss exceeds the mean loss of the longest length by more than 1.64 standard
-/// errors of the paired difference.
+/// this text. A length is rejected if its mean loss exceeds the mean loss of the longest length by more than 1.64
+/// standard errors of the paired difference.
 ///
 /// Without trials, the shortest length is selected. There are no trials for fewer than 100 texts or fewer than two
-/// lengths, and none if the highest rung is rung 0. There are also none if they would take more than a quarter of the
-/// budget or the time of the training run.
+/// lengths, and none if the highest rung is rung 0, which runs no encoder. There are also none if the trials would take
+/// more than a quarter of the budget or the time of the training run.
 ///
 /// # Errors
 /// Errors of the encoder and the fits.
@@ -119,7 +120,7 @@ impl Trials<'_> {
         Ok(seconds <= SHARE * time.as_secs_f64())
     }
 
-    /// Runs the trial of a length. Returns its scores, and the loss of each text.
+    /// Runs the trial of a maximum length. Returns the trial's scores, and the loss of each text.
     fn run(&self, max_length: usize, texts: &EncodedDataset) -> Result<(LengthTrial, Vec<f64>)> {
         let start = Instant::now();
         let (answers, flops) = self.answers(texts)?;

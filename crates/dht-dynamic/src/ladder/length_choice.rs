@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct LengthTrial {
     /// Maximum number of tokens of a text.
     pub max_length: usize,
-    /// Accuracy on the texts of the trial. Each text is answered by a regression that was fitted without it.
+    /// Accuracy on the texts of the trial. Each text is answered by a regression that was fitted without this text.
     pub accuracy: f64,
     /// Mean loss on the texts of the trial, in nats.
     pub loss: f64,

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use super::report::{Measurement, Rung};
 
-/// Rule that decides whether a training run in [rungs](super) continues. It is asked after each rung and, in rung 2, at
-/// each validation.
+/// Rule that decides whether a training run in [rungs](super) continues. The rule is asked after each rung and, in rung
+/// 2 (fine-tuning), at each validation.
 ///
 /// # Examples
 /// A rule that trains rung 2 only if rung 1 has less than 90 % accuracy:

@@ -27,9 +27,9 @@ impl Rung {
 
 /// Score and cost at one point of a training run in rungs.
 ///
-/// Scores are measured on the validation rows. If there are fewer than 20, and they
+/// Scores are measured on the validation rows. If there are fewer than 20 validation rows, and they
 /// [join](super::LadderTexts::joins) the training rows, rungs 0 and 1 are scored on all rows instead. Each row is then
-/// answered by models that were fitted without it.
+/// answered by models that were fitted without this row.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Measurement {
@@ -39,12 +39,12 @@ pub struct Measurement {
     pub passes: f64,
     /// Planned number of fine-tuning passes; 0 below rung 2.
     pub planned_passes: f64,
-    /// Accuracy of all layers, stacked with exit 0, on the validation rows. `None` during fine-tuning, when only the
-    /// loss is measured.
+    /// Accuracy of the last exit, stacked with the n-gram exit, on the validation rows. `None` during fine-tuning, when
+    /// only the loss is measured.
     pub accuracy: Option<f64>,
     /// Mean loss of the stacked answers on the validation rows, in nats.
     pub loss: f64,
-    /// FLOPs of the run so far, rungs below included: forward and backward passes, convex fits and validation.
+    /// FLOPs of the run so far, lower rungs included: forward and backward passes, convex fits and validation.
     pub flops: u64,
     /// Cost of the run so far: its FLOPs, divided by the FLOPs of one fine-tuning pass over the training rows.
     pub cost: f64,
@@ -56,7 +56,7 @@ pub struct Measurement {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LadderEvent<'a> {
-    /// A rung, or a point in rung 2, was measured.
+    /// A rung was measured, or a point during fine-tuning.
     Measured(&'a Measurement),
     /// A learning rate was tried.
     Rate {
@@ -69,8 +69,8 @@ pub enum LadderEvent<'a> {
     FineTuningStarted {
         /// Planned number of passes over the training rows.
         passes: f64,
-        /// Estimated time until the model is complete, exits included. The first estimate is for a rule that ends
-        /// fine-tuning as early as possible, the second for all planned passes.
+        /// Estimated time until the model is complete, exits included. The first estimate applies if the stopping rule
+        /// ends fine-tuning as early as possible, the second for all planned passes.
         time: (Duration, Duration),
     },
     /// Exits are being fitted.
@@ -112,14 +112,14 @@ pub struct LadderReport {
     pub stop: Stop,
     /// FLOPs of the run in total.
     pub flops: u64,
-    /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`. They are counted as in
+    /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`. These FLOPs are counted as in
     /// [`Report::flops_of_fits`](crate::accelerate::Report::flops_of_fits).
     pub flops_of_fits: u64,
     /// FLOPs of one fine-tuning pass over the training rows, forward and backward.
     pub pass_flops: u64,
     /// Number of fine-tuning passes in total, also if the result is the model of a lower rung.
     pub passes: f64,
-    /// Peak learning rate of rung 2.
+    /// Peak learning rate of fine-tuning in rung 2.
     pub learning_rate: f64,
     /// Wall-clock seconds since the run was started or resumed, without the trials of lengths.
     pub seconds: f64,

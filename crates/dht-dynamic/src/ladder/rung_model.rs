@@ -23,7 +23,7 @@ pub(super) struct FrozenFit {
     pub(super) states: ExitStates,
 }
 
-/// Out-of-fold answers of a model's stages: each text is answered by exits that were fitted without it.
+/// Out-of-fold answers of a model's stages: each text is answered by exits that were fitted without this text.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OutOfFold {

@@ -74,7 +74,7 @@ impl<'a> RungTexts<'a> {
         }
     }
 
-    /// Answers of exit 0 to the rows on which the rungs are scored.
+    /// Answers of the n-gram exit to the rows on which the rungs are scored.
     pub(super) fn judged_by_front<'b>(
         &self,
         front: &'b NgramFit,

@@ -21,7 +21,7 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, SeenTexts};
 
 impl Ladder<'_> {
-    /// Builds rung 0: a model that gives the answer of exit 0 at every depth.
+    /// Builds rung 0: a model that gives the answer of the n-gram exit at every depth.
     pub(super) fn ngrams_alone<R: Rng + ?Sized>(
         &mut self,
         front: NgramFit,
@@ -120,8 +120,8 @@ impl Ladder<'_> {
         model.classifier_at(layers)
     }
 
-    /// Builds rung 2: exits on the fine-tuned encoder. `front` is the exit 0 of rung 0, or `None` to fit another one
-    /// because that one has learned from the validation rows.
+    /// Builds rung 2: exits on the fine-tuned encoder. `front` is the n-gram exit of rung 0, or `None` to fit another
+    /// n-gram exit because that of rung 0 has learned from the validation rows.
     pub(super) fn fine_tuned<R: Rng + ?Sized>(
         &mut self,
         tuned: &TextClassifier,

@@ -34,7 +34,7 @@ use crate::fit::{AccelerateSettings, Targets};
 /// ```
 #[derive(Debug, Clone)]
 pub struct LadderSettings {
-    /// Lowest rung at which the [`NextStep`](super::NextStep) may end the run; rung 0 by default.
+    /// Lowest rung at which the stopping rule, a [`NextStep`](super::NextStep), may end the run; rung 0 by default.
     pub least: Rung,
     /// Highest rung that may be trained; rung 2 by default.
     pub most: Rung,
@@ -45,23 +45,24 @@ pub struct LadderSettings {
     /// Settings of the exits, including the n-gram exit (exit 0).
     pub exits: AccelerateSettings,
     /// Maximum cost of the run, as a share of the FLOPs of three fine-tuning passes over the training rows; `None`, the
-    /// default, for no limit. A step that would exceed the limit is skipped, or runs on fewer rows. Exit 0 is always
-    /// fitted.
+    /// default, for no limit. A step that would exceed the limit is skipped, or runs on fewer rows. The n-gram exit is
+    /// always fitted.
     pub budget: Option<f64>,
     /// Maximum time of the run; `None`, the default, for no limit. Fine-tuning is planned by the measured time of rung
-    /// 1, and ends when its share of the time is over. With a time limit, the results of two runs may differ.
+    /// 1, and ends when the share of the time that is planned for it is over. With a time limit, the results of two
+    /// runs may differ.
     pub time: Option<Duration>,
-    /// Directory for the checkpoint of rung 2, from which a stopped run resumes; `None`, the default, to save nothing.
-    /// A resumed run computes rungs 0 and 1 again. It keeps the learning rate and the number of passes of the first
-    /// start.
+    /// Directory for the checkpoint of fine-tuning (rung 2), from which a stopped run resumes; `None`, the default, to
+    /// save nothing. A resumed run computes rungs 0 and 1 again. The resumed run keeps the learning rate and the number
+    /// of passes of the first start.
     pub checkpoints: Option<PathBuf>,
-    /// Flag by which another thread stops the run: the run then saves its checkpoint and ends with
-    /// [`Error::Stopped`](dht_transformer::Error::Stopped). The flag is read during rung 2 only.
+    /// Flag by which another thread stops the training run, which then saves its checkpoint and ends with
+    /// [`Error::Stopped`](dht_transformer::Error::Stopped). The flag is read during fine-tuning (rung 2) only.
     pub stop: Option<Arc<AtomicBool>>,
     /// True to finish a stopped run without further training: fine-tuning ends at its checkpoint, with the best
     /// parameters so far. Without a checkpoint, the run ends with rung 1.
     pub finish: bool,
-    /// Peak learning rates of rung 2 to select from; empty, the default, for the rate of
+    /// Peak learning rates of fine-tuning (rung 2) to select from; empty, the default, for the rate of
     /// [`fine_tuning`](Self::fine_tuning). Each rate is tried for one pass over at most 2,000 training rows, and the
     /// rate with the lowest validation loss is used.
     pub rates: Vec<f64>,
@@ -90,14 +91,14 @@ impl Default for LadderSettings {
 
 /// File name of the checkpoint of rung 2.
 const STATE: &str = "fine-tuning.checkpoint";
-/// File name of the plan of rung 2.
+/// File name of the plan of fine-tuning (rung 2): learning rate, rows and passes.
 const PLAN: &str = "fine-tuning.json";
 
 /// Learning rate, rows and passes of rung 2. A resumed run keeps its plan, even if budget or time limit have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) learning_rate: f64,
-    /// Number of training rows. For less than one pass, it is below the number of all rows.
+    /// Number of training rows. For less than one pass, this number is below the number of all rows.
     pub(super) rows: usize,
     /// Number of passes over the rows.
     pub(super) epochs: usize,
@@ -114,13 +115,13 @@ impl LadderSettings {
         self.state().is_some_and(|path| path.exists())
     }
 
-    /// Reads the plan of a stopped run; `None` if there is no checkpoint.
+    /// Reads the plan of fine-tuning of a stopped training run; `None` if there is no checkpoint.
     pub(super) fn plan(&self) -> Option<Plan> {
         let path = self.checkpoints.as_ref().filter(|_| self.has_state())?.join(PLAN);
         serde_json::from_slice(&read_file(path, FileKind::Description).ok()?).ok()
     }
 
-    /// Writes the plan to the directory of checkpoints.
+    /// Writes the plan of fine-tuning to the directory of checkpoints.
     pub(super) fn save_plan(&self, plan: Plan) -> Result<()> {
         let Some(folder) = &self.checkpoints else { return Ok(()) };
         let json = serde_json::to_string(&plan).map_err(|error| Error::argument("plan", "numbers", error))?;
@@ -160,7 +161,8 @@ pub struct LadderTexts<'a> {
     /// Texts on which rungs, learning rates and speeds are selected.
     pub validation: &'a EncodedDataset,
     /// True if exits may be fitted on the validation texts, too, because they come from the same data as the training
-    /// texts. If there are then fewer validation texts than [`least_held_out`](AccelerateSettings::least_held_out),
-    /// rungs 0 and 1 are cross-fitted on all texts: each text is answered by models that were fitted without it.
+    /// texts. If this is true and there are fewer validation texts than
+    /// [`least_held_out`](AccelerateSettings::least_held_out), rungs 0 and 1 are cross-fitted on all texts: each text
+    /// is answered by models that were fitted without this text.
     pub joins: bool,
 }

@@ -30,18 +30,19 @@ pub(super) fn steps_between(steps_of_pass: usize) -> usize {
     steps_of_pass.div_ceil(VALIDATIONS).min(MOST_STEPS)
 }
 
-/// Validation rows of a training run, with the answers of exit 0.
+/// Validation rows of a training run, with the answers of the n-gram exit.
 pub(super) struct Validation<'a> {
     pub(super) texts: &'a EncodedDataset,
     pub(super) labels: Vec<u32>,
-    /// Answers of exit 0, which has not learned from the validation rows.
+    /// Answers of the n-gram exit, which has not learned from the validation rows.
     pub(super) front: LogProbabilities,
     /// FLOPs of the full model on the validation rows.
     pub(super) flops: u64,
 }
 
 impl Validation<'_> {
-    /// Stacks the answers of a classifier with the answers of exit 0. Also returns the FLOPs of fitting the weights.
+    /// Stacks the answers of a classifier with the answers of the n-gram exit. Also returns the FLOPs of fitting the
+    /// stacking weights.
     pub(super) fn stacked(&self, classifier: &TextClassifier, batch_size: usize) -> Result<(LogProbabilities, u64)> {
         let own = LogProbabilities::of_classifier(classifier, self.texts, batch_size)?;
         let (stacker, flops) = Stacker::fit_counted(&self.front, &own, &self.labels)?;
@@ -150,7 +151,7 @@ pub(super) struct Tuned {
     pub(super) flops_of_fits: u64,
     /// Share of the planned steps that ran.
     pub(super) share: f64,
-    /// Reason why the run ended before its last step; `None` if it ran all steps.
+    /// Reason why the run ended before its last step; `None` if all steps ran.
     pub(super) stop: Option<Stop>,
 }
 

@@ -7,9 +7,9 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 /// Assigns each row to a fold, stratified by class, and returns the fold of each row. The texts of each class are
-/// shuffled and distributed over the folds, so that each fold has a fair share of each class, up to one text. Rows with
-/// equal texts are in the same fold: otherwise, a row would be scored by a model that was fitted on a copy of it. With
-/// fewer different texts than folds, rows are distributed instead of texts.
+/// shuffled and distributed over the folds, so that the folds' numbers of texts of a class differ by at most one. Rows
+/// with equal texts are in the same fold: otherwise, a row would be scored by a model that was fitted on a copy of it.
+/// With fewer different texts than folds, rows are distributed instead of texts.
 pub(crate) fn stratified_folds<R: Rng + ?Sized>(texts: &EncodedDataset, folds: usize, rng: &mut R) -> Vec<usize> {
     let mut group_of: HashMap<u64, usize> = HashMap::new();
     let mut labels: Vec<u32> = Vec::new();

@@ -11,21 +11,21 @@ use crate::error::{Error, Result};
 const REMEMBERED: usize = 8;
 /// Maximum number of evaluations of a line search. A function that is unbounded below has no minimum to find.
 const EVALUATIONS: usize = 20;
-/// Sufficient decrease: a step must lower the value by at least this fraction of the decrease that the slope at its
-/// start predicts.
+/// Sufficient decrease: a step must lower the function's value by at least this fraction of the decrease that the slope
+/// at its start predicts.
 const DECREASE: f64 = 1e-4;
 /// Curvature condition: the slope at the end of a step is at most this fraction of the slope at its start.
 const CURVATURE: f64 = 0.9;
 /// Relative rounding error of a function value. A step that changes the value by less is accepted by its slope alone
 /// (Hager and Zhang 2005, approximate Wolfe conditions).
 const ROUNDING: f64 = 1e-13;
-/// Number of values that one task sums or combines. It is fixed, so that sums have the same order for every number of
-/// threads.
+/// Number of values that one task sums or combines. The number is fixed, so that sums have the same order for every
+/// number of threads.
 const CHUNK: usize = 1 << 14;
 
 /// Differentiable function of a vector.
 pub(crate) trait Function {
-    /// Computes the value and the gradient at a point.
+    /// Computes the function's value and gradient at a point.
     ///
     /// # Errors
     /// An error if the data of the function cannot be read.
@@ -39,7 +39,7 @@ pub(crate) trait Function {
 #[derive(Debug, Clone)]
 pub(crate) struct Minimum {
     pub(crate) at: Vec<f64>,
-    /// Gradient norm ‖∇f‖₂ at the result.
+    /// Gradient norm ‖∇f‖₂ of the function f at the result.
     pub(crate) gradient_norm: f64,
     /// FLOPs of all evaluated values and gradients. The solver's own vector sums over stored pairs are not included.
     pub(crate) flops: u64,
@@ -54,7 +54,7 @@ struct Point {
     gradient: Vec<f64>,
 }
 
-/// Step s of the solver, the change y of the gradient along it, and 1/(s·y).
+/// Step s of the solver, the change y of the gradient along this step, and 1/(s·y).
 struct Pair {
     step: Vec<f64>,
     change: Vec<f64>,
@@ -114,7 +114,8 @@ fn norm_of(point: &Point) -> Result<f64> {
     Err(Error::argument("objective", "a function that L-BFGS can minimise", got))
 }
 
-/// Search direction −H·∇f, where H is the inverse Hessian that the pairs imply (algorithm 7.4, the two-loop recursion).
+/// Search direction −H·∇f, where H is the approximate inverse Hessian of L-BFGS from the pairs (algorithm 7.4, the
+/// two-loop recursion).
 fn direction(gradient: &[f64], pairs: &VecDeque<Pair>) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|part| -part).collect();
     let Some(last) = pairs.back() else { return direction };
@@ -133,7 +134,8 @@ fn direction(gradient: &[f64], pairs: &VecDeque<Pair>) -> Vec<f64> {
     direction
 }
 
-/// Finds a point along the direction where the weak Wolfe conditions hold. Returns `None` if no step lowers the value.
+/// Finds a point along the search direction where the weak Wolfe conditions hold. Returns `None` if no step lowers the
+/// function's value.
 fn search(
     here: &Point,
     direction: &[f64],

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 
 use crate::error::{Error, Result};
 
-/// Selects the penalty with the smallest loss among ordered `penalties`. Returns it with its index and the value that
-/// `evaluate` returned for it.
+/// Selects the penalty with the smallest loss among ordered `penalties`. Returns this penalty with its index and the
+/// value that `evaluate` returned for it.
 ///
 /// The search starts at the middle and continues to larger indices while the loss falls, or else to smaller indices.
 /// This assumes that the loss has a single minimum along the penalties, except for noise.

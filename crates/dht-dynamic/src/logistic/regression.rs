@@ -18,7 +18,7 @@ const MOST_STEPS: u64 = 1_000;
 /// Settings of a [`LinearModel`] fit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FitSettings {
-    /// C, the weight of the loss relative to the penalty.
+    /// C, the weight of the loss relative to the penalty ½‖W‖².
     pub(crate) c: f64,
     /// The fit stops when the gradient norm ‖∇‖₂ of the mean objective with respect to the scaled weights is below this
     /// tolerance. The mean objective is scikit-learn's objective divided by C·n. Its curvature in the scaled weights is
@@ -26,14 +26,15 @@ pub(crate) struct FitSettings {
     pub(crate) tolerance: f64,
 }
 
-/// Linear model with the scores x·W + b. The [targets](RowTargets) define the loss that it is fitted with.
+/// Linear model with the scores x·W + b of features x, for weights W and bias b. The [targets](RowTargets) define the
+/// loss with which the model is fitted.
 ///
 /// For classes W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is the one-hot label or the soft
-/// label of row i. This is the objective of scikit-learn's `LogisticRegression`; the bias has no penalty. (With two classes,
-/// scikit-learn fits a single column of weights, which is the difference between the two columns of W. The same
-/// classifier then has twice the value of C in scikit-learn.) For several labels the loss of row i is the sum of the
-/// cross-entropies of the labels, each with a sigmoid, which is one such regression for each label. For numbers it is
-/// ½(xᵢ·w + b − tᵢ)², ridge regression with α = 1/C.
+/// label of row i. This is the objective of scikit-learn's `LogisticRegression`; the bias has no penalty. (With two
+/// classes, scikit-learn fits a single column of weights, which is the difference between the two columns of W. The
+/// same classifier then has twice the value of C in scikit-learn.) For several labels the loss of row i is the sum of
+/// the cross-entropies of the labels, each with a sigmoid, which is one such regression for each label. For numbers the
+/// loss is ½(xᵢ·w + b − tᵢ)², with the target tᵢ: ridge regression with α = 1/C.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinearModel {
@@ -85,8 +86,8 @@ impl RowTargets<'_> {
         share * (1.0 - share)
     }
 
-    /// Returns the loss of a row and replaces its scores by the gradient with respect to them. For probabilities, the
-    /// gradient is p − t.
+    /// Returns the loss of a row and replaces the row's scores by the gradient with respect to these scores. For
+    /// classes and labels, the gradient is the probabilities minus the targets.
     fn loss(self, row: usize, logs: &mut [f64]) -> f64 {
         match self {
             Self::Classes(labels) => {

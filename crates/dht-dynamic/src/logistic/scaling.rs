@@ -6,19 +6,20 @@ use crate::error::Result;
 
 /// Maximum number of rows that whitening reads for each column.
 const ROWS_PER_COLUMN: usize = 4;
-/// Maximum cost of preparing the whitening, in evaluations of the objective. If it costs as much or more, whitening is
-/// not used.
+/// Maximum cost of preparing the whitening, in evaluations of the objective. If the preparation costs as much or more,
+/// whitening is not used.
 const MOST_EVALUATIONS: usize = 10;
 /// Minimum second derivative along any direction, as a fraction of the mean over all columns.
 const FLOOR: f64 = 1e-3;
 
-/// Linear change of the variables of a regression, which are W (features, classes) followed by b (classes).
+/// Linear change of the variables of a regression, which are the weights W (features, classes) followed by the biases b
+/// (classes).
 pub(super) enum Scaling {
     /// Scale of each feature, followed by the scale of the bias. A scale is the inverse square root of the second
     /// derivative.
     Diagonal(Vec<f64>),
-    /// Whitening: W = L⁻ᵀ·V, where L·Lᵀ is the second derivative with respect to the weights of one class. The bias has
-    /// a scale of its own.
+    /// Whitening: the weights are W = L⁻ᵀ·V for the variables V, where L·Lᵀ is the objective's second derivative with
+    /// respect to the weights of one class. The bias has a scale of its own.
     Whitened {
         /// Factor L, (features, features), row after row.
         factor: Vec<f64>,
@@ -71,7 +72,7 @@ impl Scaling {
         }
     }
 
-    /// Converts the variables to W and b.
+    /// Converts the variables to the weights W and the biases b.
     pub(super) fn weights(&self, variables: &[f64], classes: usize) -> Vec<f64> {
         let mut values = variables.to_vec();
         match self {

@@ -48,8 +48,8 @@ pub struct DynamicModel {
 }
 
 impl DynamicModel {
-    /// Builds a model whose texts stop at the first exit that satisfies a rule. The speed is 0 at first, so that all
-    /// texts run all layers.
+    /// Builds a model whose texts stop at the first exit whose answer satisfies a rule. The speed is 0 at first, so
+    /// that all texts run all layers.
     ///
     /// # Errors
     /// None currently: a speed of 0 is valid for every rule.
@@ -68,9 +68,9 @@ impl DynamicModel {
         Self { heads: Some(heads), ..self }
     }
 
-    /// Sets the description of a model whose layout and routers the calling program builds, such as the model of a
-    /// search. The description is saved with the model, and [`OwnParts::with_model`](crate::OwnParts::with_model) gets
-    /// it when the model is loaded.
+    /// Sets the description of a model whose layout and routers the calling program builds, such as a model of the
+    /// crate `dht-search`. The description is saved with the model, and
+    /// [`OwnParts::with_model`](crate::OwnParts::with_model) gets the description when the model is loaded.
     #[must_use]
     pub fn with_description(self, description: Value) -> Self {
         Self { description: Some(Arc::new(description)), ..self }
@@ -89,7 +89,7 @@ impl DynamicModel {
         Self { router, heads, ..self }
     }
 
-    /// Replaces the router, for example by a custom one. The router sees exits by their index in
+    /// Replaces the router, for example by a custom router. The router sees exits by their index in
     /// [`depths`](Self::depths); an n-gram exit has index 0. A model with a custom router is saved by
     /// [`save`](Self::save) and loaded by [`load_with`](Self::load_with): see [`OwnParts`](crate::OwnParts).
     ///
@@ -157,7 +157,7 @@ impl DynamicModel {
         self.heads.as_deref()
     }
 
-    /// Record of the texts that the model was fitted on. It is empty unless the texts were recorded, as
+    /// Record of the texts that the model was fitted on. The record is empty unless the texts were recorded, as
     /// [`accelerate`](fn@crate::accelerate::accelerate) does.
     pub fn seen_texts(&self) -> &SeenTexts {
         &self.seen
@@ -174,8 +174,8 @@ impl DynamicModel {
     }
 
     /// Sets the speed of the router. A higher speed is cheaper. For a threshold rule, the speed is the threshold. For a
-    /// patience (the number of consecutive exits that must agree), the speed is the reciprocal. A custom router defines
-    /// its own speed.
+    /// patience (the number of consecutive exits that must agree), the speed is the reciprocal of the patience. A
+    /// custom router defines its own speed.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the speed is not finite or below 0, or if the router has a single
@@ -198,7 +198,7 @@ impl DynamicModel {
     }
 
     /// Builds an ordinary classifier from the first `depth` layers and the exit after them, as
-    /// [`ExitModel::classifier_at`] does. The n-gram exit is not part of it.
+    /// [`ExitModel::classifier_at`] does. The n-gram exit is not part of the result.
     ///
     /// # Errors
     /// As [`ExitModel::classifier_at`].

@@ -77,7 +77,7 @@ impl<'a> OwnParts<'a> {
         Self::default()
     }
 
-    /// Sets the function that builds the exits. It must be the function that was passed to
+    /// Sets the function that builds the exits. The function must be the one that was passed to
     /// [`ExitModel::with_exits`](crate::ExitModel::with_exits). The saved values of the exits' parameters are then
     /// restored.
     #[must_use]
@@ -96,7 +96,7 @@ impl<'a> OwnParts<'a> {
     }
 
     /// Sets the function that builds a model which has a [description](DynamicModel::with_description). The function
-    /// builds its layout, its exits and its routers.
+    /// builds the layout, the exits and the routers of the model.
     #[must_use]
     pub fn with_model(self, build: impl FnOnce(SavedParts) -> Result<DynamicModel> + 'a) -> Self {
         Self { model: Some(Box::new(build)), ..self }

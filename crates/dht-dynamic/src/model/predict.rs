@@ -24,7 +24,8 @@ impl DynamicModel {
     }
 
     /// Predicts a batch as [`predict_batch`](Self::predict_batch) does, and also returns the answers of every exit that
-    /// a text passed, in [`Prediction::stages`]. All passed exits are computed, even if the router does not read them.
+    /// a text passed, in [`Prediction::stages`]. All passed exits are computed, even if the router does not read their
+    /// answers.
     ///
     /// # Errors
     /// As [`predict_batch`](Self::predict_batch).

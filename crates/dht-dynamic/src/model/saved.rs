@@ -109,10 +109,10 @@ struct StoredFront {
 type Loaded = (DynamicModel, Vec<String>, Option<TextTokenizer>);
 
 impl DynamicModel {
-    /// Writes the model atomically as a directory, and replaces an earlier model in it. The encoder becomes a Hugging
-    /// Face directory. A checkpoint contains the exits, the router (a custom one by its [state](crate::Router::state)),
-    /// the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and
-    /// [maximal length](TextTokenizer::with_model_max_length).
+    /// Writes the model atomically as a directory, and replaces an earlier model in this directory. The encoder becomes
+    /// a Hugging Face directory. A checkpoint contains the exits, the router (a custom router by its
+    /// [state](crate::Router::state)), the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and [maximal
+    /// length](TextTokenizer::with_model_max_length).
     ///
     /// # Errors
     /// * [`Error::Shape`] if the number of `labels` differs from the number of classes.
@@ -177,8 +177,8 @@ impl DynamicModel {
     /// probabilities and routes. The encoder's files are read twice, first for their checksums.
     ///
     /// # Errors
-    /// * [`Error::ModelFile`] if a file of the encoder differs from the one saved with the checkpoint: the file
-    ///   belongs to another model, was changed, or is missing.
+    /// * [`Error::ModelFile`] if a file of the encoder differs from the file that was saved with the checkpoint: the
+    ///   file belongs to another model, was changed, or is missing.
     /// * [`Error::Transformer`] if a file is missing, truncated, damaged or not a checkpoint, or if a tensor is
     ///   missing, unknown, of another shape or not finite.
     /// * [`Error::Model`] if the checkpoint has another format (for example the format of a training run) or another
@@ -189,8 +189,8 @@ impl DynamicModel {
         Self::load_with(folder, device, OwnParts::new())
     }
 
-    /// Loads a model that has custom exits, a custom router or a layout that the calling program builds. Otherwise it
-    /// works as [`load`](Self::load).
+    /// Loads a model that has custom exits, a custom router or a layout that the calling program builds. Otherwise,
+    /// this function works as [`load`](Self::load).
     ///
     /// # Errors
     /// As [`load`](Self::load), and errors of the builders.

@@ -3,8 +3,8 @@
 use dht_transformer::data::UnreadTokens;
 use dht_transformer::{EncodedDataset, Encoding};
 
-/// Record of the texts that a model was fitted on, or on which one of its settings was selected. Scores on these texts
-/// are too optimistic. Each text is recorded by its [digest](dht_transformer::Encoding::digest).
+/// Record of the texts that a model was fitted on, or on which a setting of the model was selected. Scores on these
+/// texts are too optimistic. Each text is recorded by its [digest](dht_transformer::Encoding::digest).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeenTexts {
     /// Digests of the texts, ascending, without duplicates.

@@ -3,12 +3,12 @@
 use crate::prediction::Prediction;
 use crate::router::Notes;
 
-/// State of a text between exits. Before the first layer it is empty, or has the answer of the n-gram exit.
+/// State of a text between exits. Before the first layer, the state is empty or has the answer of the n-gram exit.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Passage {
     /// Log-probabilities of the n-gram exit; empty without an n-gram exit.
     pub(super) front: Vec<f64>,
-    /// Notes of the router.
+    /// Values that the router stored for the text at earlier exits.
     pub(super) notes: Notes,
     /// Exit that the router selected for the text at the n-gram exit; `None` for the last exit.
     pub(super) exit: Option<usize>,

@@ -16,8 +16,8 @@ use crate::router::{Decisions, ExitView, Mode};
 
 /// Number of batches that are processed concurrently. With more batches, the last batch of each layer is fuller.
 const BATCHES_UNDER_WAY: usize = 8;
-/// Maximum number of rows (tokens) in the concurrent batches. It limits memory, since a text's states are held until
-/// the text leaves.
+/// Maximum number of rows (tokens) in the concurrent batches. The maximum limits memory, since a text's states are held
+/// until the text leaves.
 const ROWS_UNDER_WAY: usize = 1 << 14;
 
 impl Walk<'_> {
@@ -103,7 +103,7 @@ impl Walk<'_> {
     }
 
     /// Evaluates the n-gram exit on a batch; the router decides which texts continue. Also returns the time that the
-    /// decisions took.
+    /// routing decisions took.
     ///
     /// # Errors
     /// Errors of the exit and of the router.
@@ -132,7 +132,8 @@ impl Walk<'_> {
         Ok((texts.collect(), deciding))
     }
 
-    /// Probabilities of an answer from its log-probabilities. Answers without stacking were computed in f32.
+    /// Probabilities of an answer from its log-probabilities. Answers that are not combined with an n-gram exit were
+    /// computed in f32.
     fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
         let outputs = self.model.outputs();
         match self.front {
@@ -184,8 +185,8 @@ impl Walk<'_> {
         Ok(BatchPredictions::new(predictions.collect(), trace.deciding.time))
     }
 
-    /// FLOPs of each text, computed from its route. They include layers, exits, stacking, and the pre-pass if there was
-    /// one.
+    /// FLOPs of each text, computed from its route. These FLOPs include layers, exits, stacking, and the separate pass
+    /// for the routers' inputs if there was one.
     pub fn flops(&self, batch: &PackedBatch, trace: &Trace, routes: &[Route]) -> Vec<u64> {
         let stacking = self.front.map_or(0, |_| Stacker::flops(self.model.classes()));
         let tail_layers = self.model.layout().tail().map_or(0, |tail| tail.len());

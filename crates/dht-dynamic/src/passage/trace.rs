@@ -15,7 +15,7 @@ use crate::router::{Decisions, GroupDecisions};
 /// Trace of a group of layers that some samples ran.
 #[derive(Debug, Clone)]
 pub struct GroupTrace {
-    /// Index of the group among the dynamic groups.
+    /// Index of the group among the dynamic groups, which are the groups whose heads are selected.
     pub group: usize,
     /// Batch indices of the samples that ran the group, by index in the group.
     pub members: Vec<usize>,
@@ -23,18 +23,18 @@ pub struct GroupTrace {
     pub decisions: GroupDecisions,
 }
 
-/// Logits of an exit for the samples that it read.
+/// Logits of an exit for the samples that the exit read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ExitOutput {
     /// Index of the exit.
     pub exit: usize,
-    /// Batch indices of the samples.
+    /// Batch indices of the samples that the exit read.
     pub samples: Vec<usize>,
     /// Logits, (samples, classes).
     pub logits: Tensor,
-    /// ln p of each class, combined with the answer of the n-gram exit if there is one. `None` if only the logits are
-    /// needed.
+    /// Log-probability ln p of each class, combined with the answer of the n-gram exit if there is one. `None` if only
+    /// the logits are needed.
     pub answers: Option<LogProbabilities>,
     /// True if only the exit's own parameters learn from these logits.
     pub detached: bool,
@@ -43,15 +43,16 @@ pub struct ExitOutput {
 /// Time and synchronisations of the routing decisions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Deciding {
-    /// Time of pooling and routers, measured from the moment at which the rows were available.
+    /// Time of the routers and of pooling the hidden rows for them, measured from the moment at which the hidden rows
+    /// were available.
     pub time: Duration,
-    /// Number of times that a decision had to wait for rows. On the CPU, rows are available at once. Another device
-    /// must first complete all pending work.
+    /// Number of times that a decision had to wait for hidden rows. On the CPU, hidden rows are available at once.
+    /// Another device must first complete all pending work.
     pub synchronisations: u64,
 }
 
 impl Deciding {
-    /// Adds a decision that began at `start`.
+    /// Adds the time of a routing decision that began at `start`.
     pub(super) fn add(&mut self, start: Instant, synchronised: bool) {
         self.time += start.elapsed();
         self.synchronisations += u64::from(synchronised);
@@ -67,23 +68,24 @@ pub struct Trace {
     pub decisions: Decisions,
     /// Groups of layers that ran.
     pub groups: Vec<GroupTrace>,
-    /// Logits by exit, for the samples that left at the exit. If passed exits are evaluated, also for the samples that
-    /// passed it.
+    /// Logits by exit, for the samples that left at the exit. If passed exits are evaluated, there are also logits for
+    /// the samples that passed the exit.
     pub outputs: Vec<ExitOutput>,
     /// Number of times that each exit read each sample; lists by exit, then by sample.
     pub exit_reads: Vec<Vec<ExitReads>>,
     /// Texts at each exit before the last, in the order of their rows at the exit.
     pub at_exits: Vec<Vec<usize>>,
-    /// Time and synchronisations of the decisions.
+    /// Time and synchronisations of the routing decisions.
     pub deciding: Deciding,
-    /// True if the base state, on which routes are decided, was computed in a separate pass without gradient.
+    /// True if the base state, the hidden state on which routes are decided, was computed in a separate pass without
+    /// gradient.
     pub pre_pass: bool,
     /// State of each text before its first layer.
     pub(super) passages: Vec<Passage>,
 }
 
 impl Trace {
-    /// Heads that each sample kept in each group that it ran; lists by sample, then by group.
+    /// Heads that each sample kept in each group of layers that the sample ran; lists by sample, then by group.
     pub fn head_sets(&self) -> Vec<Vec<HeadSet>> {
         let mut head_sets = vec![Vec::new(); self.decisions.exits.len()];
         for trace in &self.groups {

@@ -1,5 +1,5 @@
-//! Execution of a batch along its routes (the paper's Algorithm 2), in training and in inference: base layers → route →
-//! groups of layers → exits.
+//! Execution of a batch along its routes (Algorithm 2 of the DHT paper, Meng et al. 2023), in training and in
+//! inference: base layers → route → groups of layers → exits.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -24,7 +24,8 @@ pub enum PassedExits {
     /// Passed exits are evaluated, with a gradient to the layers below.
     Attached,
     /// Passed exits are evaluated without a gradient to the layers below, so that only the exits' own parameters learn.
-    /// If the router reads an exit, the samples that leave at this exit are evaluated without that gradient, too.
+    /// If the router reads an exit, the samples that leave at this exit are also evaluated without a gradient to the
+    /// layers below.
     Detached,
 }
 
@@ -37,13 +38,13 @@ pub struct Walk<'a> {
     pub front: Option<&'a FrontExit>,
     /// Router that decides at which exit each text leaves.
     pub router: &'a dyn Router,
-    /// Router that decides the heads of each text; it can be the same as `router`.
+    /// Router that decides the heads of each text; the same router as `router` is possible.
     pub heads: &'a dyn Router,
     /// Forward context, which holds packed weights in inference and gradients in training.
     pub ctx: &'a ForwardContext,
     /// Evaluation of the exits that a text passes.
     pub passed: PassedExits,
-    /// Maximum number of texts that run a layer together; it applies only if every text keeps all heads.
+    /// Maximum number of texts that run a layer together; the maximum applies only if every text keeps all heads.
     pub together: usize,
 }
 
@@ -51,9 +52,10 @@ pub struct Walk<'a> {
 struct Start {
     /// Base state S1, the hidden rows from which routes are decided.
     state: Hidden,
-    /// Hidden rows at which routes begin: S1 if the base layers are part of the route, otherwise the embeddings.
+    /// Hidden rows at which routes begin: the base state S1 if the base layers are part of the route, otherwise the
+    /// embeddings.
     hidden: Hidden,
-    /// True if S1 was computed in a separate pass.
+    /// True if the base state S1 was computed in a separate pass.
     pre_pass: bool,
 }
 
@@ -68,7 +70,7 @@ struct Stage<'a> {
     trace: Trace,
 }
 
-/// Logits of an exit, and the answers if a router reads them.
+/// Logits of an exit, and the exit's answers if a router reads the answers.
 struct Read {
     logits: Tensor,
     answers: Option<LogProbabilities>,
@@ -105,8 +107,8 @@ impl<'a> Walk<'a> {
         self.follow(stage, read, true, mode)
     }
 
-    /// Decides the routes of a batch without running it. Also returns the time of the decisions and the number of
-    /// synchronisations with the device.
+    /// Decides the routes of a batch without running it. Also returns the time of the routing decisions and the number
+    /// of synchronisations with the device.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -157,8 +159,8 @@ impl<'a> Walk<'a> {
         Stage { batch, members: (0..texts).collect(), hidden, groups: 0, trace }
     }
 
-    /// Computes the base state. If the base layers are part of the route, they run as a part of the route; otherwise a
-    /// pre-pass runs them with the current weights and without gradient.
+    /// Computes the base state, from which routes are decided. If the base layers are part of the route, the base state
+    /// is computed on the route; otherwise a pre-pass runs these layers with the current weights and without gradient.
     fn start(&self, batch: &PackedBatch) -> Result<Start> {
         let (encoder, base) = (self.model.encoder(), 0..self.layout().base_layers());
         match self.layout().base_state() {
@@ -180,7 +182,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Makes the decisions that depend on the base state S1 alone. Returns the first exit's logits if it was evaluated.
+    /// Makes the routing decisions that depend on the base state S1 alone, the hidden rows after the base layers.
+    /// Returns the first exit's logits if this exit was evaluated.
     fn decide_from(&self, state: &Hidden, stage: &mut Stage<'_>, mode: &mut Mode<'_>) -> Result<Option<Read>> {
         let read = match self.layout().base() {
             Some(_) => self.read(0, state, stage, true)?,
@@ -198,7 +201,7 @@ impl<'a> Walk<'a> {
         Ok(read)
     }
 
-    /// Records the answers of the exit that the members reached, if the selection of heads reads them.
+    /// Records the answers of the exit that the texts `members` reached, if the selection of heads reads these answers.
     fn note_answers(&self, answers: Option<&LogProbabilities>, members: &[usize], decisions: &mut Decisions) {
         if let Some(answers) = answers.filter(|_| self.heads.reads_answers()) {
             decisions.answers.resize(decisions.exits.len(), Vec::new());
@@ -208,7 +211,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Rejects decisions that do not have exactly one valid exit for each text.
+    /// Rejects routing decisions that do not have exactly one valid exit for each text.
     pub(super) fn check(&self, decisions: &Decisions, texts: usize) -> Result<()> {
         let refuse = |expected: String, got: String| Err(Error::shape("router's decisions", expected, got));
         let Decisions { exits, kept, .. } = decisions;
@@ -315,8 +318,8 @@ impl<'a> Walk<'a> {
         front.stackers()[exit].stack(&LogProbabilities::of(outputs, ngram)?, &answers)
     }
 
-    /// Runs a batch from the point where routes begin to differ. `read` has the first exit's logits, if it was
-    /// evaluated. `routed` is true if exits answer for the router.
+    /// Runs a batch from the point where routes begin to differ. `read` has the first exit's logits, if this exit was
+    /// evaluated. `routed` is true if the router reads the exits' answers.
     fn follow(&self, mut stage: Stage<'_>, mut read: Option<Read>, routed: bool, mode: &mut Mode<'_>) -> Result<Trace> {
         let exits = self.layout().exits().len();
         for exit in 0..exits {
@@ -423,7 +426,8 @@ impl<'a> Walk<'a> {
         Ok(self.model.encoder().run_in_parts(layers, hidden, self.together, self.ctx)?)
     }
 
-    /// Adds the logits at an exit to the trace, for the texts that remain and those that leave (indices in the stage).
+    /// Adds the logits at an exit to the trace, for the texts that remain and the texts that leave, both as indices in
+    /// the stage.
     fn leave(
         &self,
         exit: usize,

@@ -28,10 +28,12 @@ pub struct Prediction {
     pub probabilities: Vec<f32>,
     /// Layers that the text ran, and the number of heads in each.
     pub route: Route,
-    /// Selected heads of each dynamic group of the route; empty for models that do not select heads.
+    /// Selected attention heads of each group of layers on the route whose heads are selected; empty for models that do
+    /// not select heads.
     pub head_sets: Vec<HeadSet>,
-    /// FLOPs of all matrix products, two for each multiply-add. They cover the layers of the route, every exit that
-    /// read the text (with the n-gram exit and its stacking), and a pre-pass that computed a router's inputs.
+    /// FLOPs of all matrix products, two for each multiply-add. These FLOPs cover the layers of the route, every exit
+    /// that read the text (with the n-gram exit and its stacking), and a separate pass that computed a router's inputs,
+    /// if there was one.
     pub flops: u64,
     /// FLOPs of the routers, computed by formula; not included in `flops`.
     pub routing_flops: u64,

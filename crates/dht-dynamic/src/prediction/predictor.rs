@@ -47,7 +47,7 @@ use crate::route::{ModelShape, Route};
 /// # Ok::<(), dht_dynamic::Error>(())
 /// ```
 pub trait Predictor: Sync {
-    /// Predicts the texts of a batch, in their order. The context stores packed weights for the next batch.
+    /// Predicts the texts of a batch, in their order. The context `ctx` stores packed weights for the next batch.
     ///
     /// # Errors
     /// Errors of the model.

@@ -9,12 +9,12 @@ use super::route::Route;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WidthCoupling {
-    /// The feed-forward keeps its width, as in the paper.
+    /// The feed-forward keeps its width, as in the DHT paper (Meng et al. 2023).
     #[default]
     Heads,
-    /// A layer that keeps h of N_H heads also keeps only the first ⌈h/N_H · ffn⌉ neurons, after all neurons were sorted
-    /// by importance. The layer's cost is then nearly proportional to its number of heads. Not in the paper; after
-    /// DynaBERT (Hou et al. 2020).
+    /// A layer that keeps h of N_H heads also keeps only the first ⌈h/N_H · ffn⌉ of its ffn neurons, after all neurons
+    /// were sorted by importance. The layer's cost is then nearly proportional to its number of heads. This rule is
+    /// from DynaBERT (Hou et al. 2020), not from the DHT paper.
     HeadsAndFfn,
 }
 

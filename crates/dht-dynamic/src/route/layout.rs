@@ -9,22 +9,23 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BaseState {
-    /// State after the route's own layers up to the first exit. These base layers are never pruned (T-, S- and
-    /// F-DHT).
+    /// State after the route's own layers up to the first exit. These base layers are never pruned. The searches T-DHT,
+    /// S-DHT and F-DHT of the DHT paper use this source.
     #[default]
     OnRoute,
-    /// State after a separate pre-pass without gradient, through the first `layers` layers with all heads. The
-    /// route itself may prune heads from its first layer on. P-DHT uses this source: contexts then have the same
-    /// meaning as in the first phase.
+    /// State after a separate pre-pass without gradient, through the first `layers` layers with all heads. The route
+    /// itself may prune heads from its first layer on. P-DHT, the partially frozen search, uses this source: its
+    /// routers' inputs then have the same meaning as in its first phase, F-DHT.
     PrePass {
-        /// Number of layers of the pre-pass, b.
+        /// Number b of layers of the pre-pass.
         layers: usize,
     },
-    /// Embeddings. No layer runs before the contexts are computed (b = 0), and there is no pre-pass.
+    /// Embeddings. No layer runs before the router reads its inputs, and there is no pre-pass.
     Embedding,
 }
 
-/// Groups of layers between the exits of a model: the base, then the dynamic groups in order, then the tail.
+/// Groups of layers between the exits of a model: the base with all heads, then the dynamic groups whose heads are
+/// selected, then the tail with all heads.
 ///
 /// # Examples
 /// ```
@@ -43,16 +44,16 @@ pub struct Layout {
     base: Option<LayerGroup>,
     groups: Vec<LayerGroup>,
     tail: Option<LayerGroup>,
-    /// Allowed numbers of heads of each dynamic group. Empty if every number is allowed.
+    /// Allowed numbers of heads of each dynamic group. The list is empty if every number is allowed.
     options: Vec<Vec<usize>>,
     /// True if all layers keep all heads, so that routes differ only in depth.
     all_heads: bool,
 }
 
 impl Layout {
-    /// Builds the layout of a model with exits at the depths `exits`. A router may select the heads of the groups
-    /// between them. The layers up to the first exit are the base with [`BaseState::OnRoute`], otherwise the first
-    /// dynamic group. Every route ends with the last `tail` layers of the model.
+    /// Builds the layout of a model with exits at the depths `exits`. A router may select the heads of the groups of
+    /// layers between the exits. The layers up to the first exit are the base with [`BaseState::OnRoute`], otherwise
+    /// the first dynamic group. Every route ends with the last `tail` layers of the model.
     ///
     /// # Errors
     /// * [`Error::Argument`] if a size is out of range, if the tail has more layers than the model, or if there is no
@@ -104,23 +105,24 @@ impl Layout {
         self.shape
     }
 
-    /// Depths of the exits, ascending, without the layers of the tail. If there is a base, it ends at the first exit.
+    /// Depths of the exits, ascending, without the layers of the tail. If there is a base, the layers that every route
+    /// runs first, it ends at the first exit.
     pub fn exits(&self) -> &[usize] {
         &self.exits
     }
 
-    /// Source of the base state.
+    /// Source of the base state, the hidden state that a router reads before the first exit.
     pub fn base_state(&self) -> BaseState {
         self.base_state
     }
 
-    /// Layers that every route runs first, with all heads (the base). `None` if the base state does not come from the
-    /// route itself.
+    /// Layers that every route runs first, with all heads (the base). `None` if the router's first input does not come
+    /// from the route itself.
     pub fn base(&self) -> Option<LayerGroup> {
         self.base
     }
 
-    /// Number of layers that run before the base state is read, b.
+    /// Number of layers that run before a router reads the base state.
     pub fn base_layers(&self) -> usize {
         match self.base_state {
             BaseState::OnRoute => self.exits[0],
@@ -134,7 +136,7 @@ impl Layout {
         &self.groups
     }
 
-    /// Dynamic groups that run before an exit: a prefix of [`groups`](Self::groups).
+    /// Groups whose heads are selected and that run before an exit: a prefix of [`groups`](Self::groups).
     ///
     /// # Panics
     /// When the exit does not exist.

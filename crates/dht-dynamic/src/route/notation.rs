@@ -19,7 +19,7 @@ pub struct Segment {
 /// Notation of a route without layers.
 const NO_LAYERS: &str = "0L";
 
-/// Text notation of a route, as in the paper: the numbers of layers and heads of its segments.
+/// Text notation of a route, as in the DHT paper (Meng et al. 2023): the numbers of layers and heads of its segments.
 ///
 /// One segment, `12L8H`, gives the total depth, and the number of heads in each dynamic group (layers that run with
 /// selected heads). Base layers, the first layers of a route, keep all their heads; see
@@ -68,12 +68,12 @@ impl RouteSpec {
         Ok(Self { segments })
     }
 
-    /// Notation of the route without layers, `0L`. It has no segment.
+    /// Notation of the route without layers, `0L`. This notation has no segment.
     pub fn without_layers() -> Self {
         Self { segments: Vec::new() }
     }
 
-    /// Notation of a route from segments whose numbers of layers and heads are known to be in range.
+    /// Builds the notation of a route from segments whose numbers of layers and heads are known to be in range.
     pub(super) fn from_route(segments: Vec<Segment>) -> Self {
         Self { segments }
     }
@@ -171,7 +171,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Builds a notation error. It quotes only the first 80 characters of the text, so that a huge input is not copied.
+    /// Builds a notation error. The error quotes only the first 80 characters of the text, so that a huge input is not
+    /// copied.
     fn error_at(&self, at: usize, expected: &'static str) -> Error {
         Error::Notation { text: self.text.chars().take(80).collect(), at, expected }
     }

@@ -12,9 +12,9 @@ use crate::error::{Error, Result};
 /// Number of layers and heads of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelShape {
-    /// Number of layers, N_L.
+    /// Number N_L of layers.
     pub layers: usize,
-    /// Number of heads of each layer, N_H.
+    /// Number N_H of heads of each layer.
     pub heads: usize,
 }
 
@@ -90,24 +90,24 @@ impl From<LayerGroup> for Range<usize> {
     }
 }
 
-/// Role of a group of layers in a search.
+/// Role of a group of layers when the heads of a route are selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupRole {
-    /// First layers of the model, which always run and are never pruned. The bandits' contexts are computed from their
-    /// states.
+    /// First layers of the model, which always run and are never pruned. A router's first inputs are computed from the
+    /// states after these layers.
     Base,
     /// Layers whose heads are selected for each text.
     Dynamic,
-    /// Last layers of the model, which are never pruned. In a partially frozen search (P-DHT), they are frozen, and
-    /// every route ends with them.
+    /// Last layers of the model, which are never pruned. In a partially frozen search (P-DHT), the tail is frozen, and
+    /// every route ends with it.
     Tail,
 }
 
 /// Group of adjacent layers on a route, with its role and its number of heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RouteGroup {
-    /// Role of the group in the search.
+    /// Role of the group: base, dynamic or tail.
     pub role: GroupRole,
     /// Layers of the group.
     pub layers: LayerGroup,
@@ -118,9 +118,9 @@ pub struct RouteGroup {
 /// Layers that a text runs, in groups, with the number of heads that each group keeps. An invalid route cannot be
 /// constructed.
 ///
-/// A route starts at layer 0 and skips no layer, except between its last dynamic group and its tail, if it has one (see
-/// [`GroupRole`]). Base and tail keep all heads. The route of a text that is answered before the first layer has no
-/// group ([`without_layers`](Self::without_layers)).
+/// A route starts at layer 0 and skips no layer, except between its last dynamic group and its tail, if the route has a
+/// tail (see [`GroupRole`]). Base and tail keep all heads. The route of a text that is answered before the first layer
+/// has no group ([`without_layers`](Self::without_layers)).
 ///
 /// # Examples
 /// ```
@@ -176,8 +176,8 @@ impl Route {
         Self::new(shape, vec![RouteGroup { role: GroupRole::Base, layers, heads: shape.heads }])
     }
 
-    /// Builds the route of a text that is answered before the first layer, for example by an n-gram classifier. It
-    /// formats as `0L`.
+    /// Builds the route of a text that is answered before the first layer, for example by an n-gram classifier. The
+    /// route formats as `0L`.
     ///
     /// # Errors
     /// As [`ModelShape::check`].
@@ -213,12 +213,12 @@ impl Route {
         self.groups.iter().filter(|group| group.role == GroupRole::Dynamic)
     }
 
-    /// Number of layers that run, L.
+    /// Number of layers that run.
     pub fn depth(&self) -> usize {
         self.groups.iter().map(|group| group.layers.len()).sum()
     }
 
-    /// Depth of the exit, which is the number of layers that run before the tail.
+    /// Depth of the exit: the number of layers that run, without the layers of a tail.
     pub fn exit(&self) -> usize {
         self.depth() - self.tail().map_or(0, LayerGroup::len)
     }
@@ -233,8 +233,8 @@ impl Route {
         self.groups.iter().flat_map(|group| group.layers.layers().map(move |layer| (layer, group.heads)))
     }
 
-    /// Number of heads H that every dynamic group keeps; `None` if the groups differ. For a route without dynamic
-    /// groups, it is the number of heads of the model.
+    /// Number of heads that every dynamic group keeps; `None` if the groups differ. For a route without dynamic groups,
+    /// the result is the number of heads of the model.
     pub fn uniform_heads(&self) -> Option<usize> {
         let mut heads = self.dynamic_groups().map(|group| group.heads);
         let first = heads.next().unwrap_or(self.shape.heads);

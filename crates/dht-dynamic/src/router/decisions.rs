@@ -8,19 +8,19 @@ use crate::error::{Error, Result};
 /// notes. They move with the text from batch to batch.
 pub type Notes = Vec<f64>;
 
-/// Exits that a router selected for the texts of a batch, with its notes. Each table is indexed by the text's place in
-/// the batch.
+/// Exits that a router selected for the texts of a batch, with the router's notes on each text. Each table is indexed
+/// by the text's place in the batch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Decisions {
     /// Exit index of each text; the last exit for texts without a decision yet.
     pub exits: Vec<usize>,
-    /// Number of heads that each text keeps in all its groups of layers, if one decision selects it for the whole
-    /// route; otherwise empty.
+    /// Number of heads that each text keeps in all its groups of layers, if one decision selects this number for the
+    /// whole route; otherwise empty.
     pub kept: Vec<usize>,
     /// Notes of the router on each text; empty until the router writes some.
     pub notes: Vec<Notes>,
-    /// ln p of each class at the last exit that read the text. It is empty unless the router
-    /// [reads it](super::router::Router::reads_answers) to select heads.
+    /// Log-probability of each class, for each text, at the last exit that read the text. A list is empty unless the
+    /// router [reads answers](super::router::Router::reads_answers) to select heads.
     pub answers: Vec<Vec<f64>>,
 }
 
@@ -30,7 +30,7 @@ impl Decisions {
         Self { exits, ..Self::default() }
     }
 
-    /// Mutable notes of the router on each text, such as the context of its decision. A router may write them at any
+    /// Mutable notes of the router on each text, such as the context of its decision. A router may write notes at any
     /// decision. No other code reads the notes. They move with their text through batches and queues.
     pub fn notes_mut(&mut self) -> &mut [Notes] {
         self.notes.resize(self.exits.len(), Notes::new());
@@ -72,10 +72,11 @@ impl HeadSetGroup {
 /// Attention heads that each sample keeps in a group of layers.
 #[derive(Debug, Clone, Default)]
 pub struct GroupDecisions {
-    /// Number of heads that each sample keeps, by index in the view. It is counted from the head sets unless the router
-    /// sets it.
+    /// Number of heads that each sample keeps, by index in the [`GroupView`](super::GroupView). The numbers are counted
+    /// from the head sets unless the router sets them.
     pub kept: Vec<usize>,
-    /// Samples grouped by head set. Together, the groups contain every index of the view once.
+    /// Samples grouped by head set. Together, the groups contain every index of the [`GroupView`](super::GroupView)
+    /// once.
     pub head_sets: Vec<HeadSetGroup>,
     /// Notes of the router on each sample's number of heads; empty unless the router writes some.
     pub notes: Vec<Notes>,
@@ -84,7 +85,8 @@ pub struct GroupDecisions {
 }
 
 impl GroupDecisions {
-    /// Builds decisions from head-set groups, which together must contain every sample of a view once.
+    /// Builds decisions from head-set groups, which together must contain every sample of a
+    /// [`GroupView`](super::GroupView) once.
     pub fn new(head_sets: Vec<HeadSetGroup>) -> Self {
         Self { head_sets, ..Self::default() }
     }

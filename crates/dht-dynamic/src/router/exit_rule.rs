@@ -11,8 +11,8 @@ use super::router::{ExitView, Router};
 use super::rule::LeavingRule;
 use crate::error::{Error, Result};
 
-/// Exit criterion: decides at each exit which texts stop there. It is the part of a [`Router`] that early exits need.
-/// All texts keep all heads, and no decision is made before the first exit. Every exit rule is a router, and its
+/// Exit criterion: decides at each exit which texts stop there. This trait is the part of a [`Router`] that early exits
+/// need. All texts keep all heads, and no decision is made before the first exit. Every exit rule is a router, and its
 /// methods have the same meaning as the router's methods of the same names.
 ///
 /// # Examples
@@ -55,8 +55,8 @@ pub trait ExitRule: Debug + Send + Sync {
     /// As [`Router::reads`].
     fn reads(&self, exit: usize, last: usize) -> bool;
 
-    /// Decides for each text of the view whether it stops, by index in the view. `notes` has one entry for each text of
-    /// the batch.
+    /// Decides for each text at the exit whether the text stops. The result is by index in [`ExitView::members`].
+    /// `notes` has one entry for each text of the batch.
     ///
     /// # Errors
     /// Errors of the rule.

@@ -10,8 +10,8 @@ use super::rule::{Agreeing, LeavingRule, answer_code};
 use crate::error::{Error, Result};
 
 /// Router that stops a text at the first exit where its counter reaches the patience. The counter is 0 at the first
-/// exit. At each later exit it increases by 1 if the exit predicts the same class as the exit before it, and otherwise
-/// returns to 0. With a patience of p, texts leave at the (p + 1)-th exit at the earliest.
+/// exit. At each later exit, the counter increases by 1 if this exit predicts the same class as the previous exit, and
+/// otherwise returns to 0. With a patience of p exits, texts leave at the (p + 1)-th exit at the earliest.
 ///
 /// [`Router::flops`] stays 0, since counting needs no products; the exits' own FLOPs are counted where they run.
 ///
@@ -44,7 +44,8 @@ impl Patience {
     }
 
     /// Builds a router whose patience is the reciprocal of the speed, rounded down. The patience is 1 above a speed of
-    /// ½ and unlimited at a speed of 0. [`LeavingRule::Patience`] compares its uncertainty with the same speed.
+    /// ½ and unlimited at a speed of 0. A text leaves where the uncertainty of [`LeavingRule::Patience`] is below the
+    /// same speed.
     ///
     /// # Errors
     /// [`Error::Argument`] if the speed is negative or not finite.

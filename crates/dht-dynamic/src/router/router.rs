@@ -1,4 +1,4 @@
-//! Trait of routers, and the views of a batch that they decide on.
+//! Trait of routers, and the views of a batch on which routers decide.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ pub struct ExitView<'a> {
     pub batch: &'a PackedBatch,
     /// Batch indices of the texts at this exit.
     pub members: &'a [usize],
-    /// ln p of each class for each text, combined with the answer of the n-gram exit if there is one. `None` if the
-    /// router does not [read](Router::reads) the exit. The n-gram exit always answers.
+    /// Log-probability of each class for each text, combined with the answer of the n-gram exit if there is one. `None`
+    /// if the router does not [read](Router::reads) the exit. The n-gram exit always answers.
     pub answers: Option<&'a LogProbabilities>,
     /// Hidden rows of the texts; `None` at an n-gram exit.
     pub hidden: Option<&'a Hidden>,
@@ -62,7 +62,7 @@ impl<'a> ExitView<'a> {
     /// Answers of the exit, for a router that requires them.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the view has no answers.
+    /// [`Error::Argument`] if the view has no answers, since the router does not [read](Router::reads) the exit.
     pub fn needed_answers(&self) -> Result<&'a LogProbabilities> {
         self.answers.ok_or_else(|| Error::argument("answers", "those of the exit", "none"))
     }
@@ -80,7 +80,7 @@ impl<'a> ExitView<'a> {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct GroupView<'a> {
-    /// Index of the group among the dynamic groups.
+    /// Index of the group among the dynamic groups, which are the groups whose heads are selected.
     pub group: usize,
     /// Hidden rows of the texts that run the group.
     pub hidden: &'a Hidden,
@@ -97,25 +97,27 @@ impl<'a> GroupView<'a> {
     }
 }
 
-/// Decides at which exit each text stops, and which attention heads it keeps in the layers before. The same router
-/// decides in training and in inference. It does not know the encoder, and does not change while it decides.
+/// Decides at which exit each text stops, and which attention heads the text keeps in the layers before this exit. The
+/// same router decides in training and in inference. A router does not know the encoder, and does not change while it
+/// decides.
 ///
 /// A router that only decides on early exits can implement the simpler trait [`ExitRule`](super::ExitRule) instead.
-/// [`DynamicModel::with_router`](crate::DynamicModel::with_router) sets it; [`OwnParts`](crate::OwnParts) has a program
-/// that saves and loads a model with a custom router.
+/// [`DynamicModel::with_router`](crate::DynamicModel::with_router) sets the router of a model;
+/// [`OwnParts`](crate::OwnParts) has a program that saves and loads a model with a custom router.
 pub trait Router: Debug + Send + Sync {
     /// Returns whether decisions at this exit need the exit's answers. If not, the exit answers only the texts that
-    /// leave. The method is called for all exits after a layer except the last, whose index is `last`.
+    /// leave there. The method is called for all exits after a layer except the last, whose index is `last`.
     fn reads(&self, exit: usize, last: usize) -> bool;
 
-    /// Returns whether decisions read hidden rows. If they come from a
-    /// [pre-pass](crate::route::BaseState::PrePass), that pass is skipped for a router that does not read them.
+    /// Returns whether decisions read hidden rows. For a router that does not read hidden rows, a
+    /// [pre-pass](crate::route::BaseState::PrePass) that computes them is skipped.
     fn needs_state(&self) -> bool {
         true
     }
 
-    /// Makes the decisions that are possible before the first dynamic group of layers. The view shows the first exit
-    /// after a layer and contains the base state. At first, all texts run to the exit `last`.
+    /// Makes the decisions that are possible before the first group of layers whose heads are selected. The view shows
+    /// the first exit after a layer, with the hidden rows of the [base state](crate::route::BaseState). At first, all
+    /// texts run to the exit `last`.
     ///
     /// # Errors
     /// Errors of the router.
@@ -132,8 +134,8 @@ pub trait Router: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Decides the heads of each text in a group of layers. `None`, the default, keeps all heads. The
-    /// [head sets](GroupDecisions::head_sets) together contain every index of the view once.
+    /// Decides the heads of each text in a group of layers. `None`, the default, keeps all heads. The [head
+    /// sets](GroupDecisions::head_sets) together contain every index of the [`GroupView`] once.
     ///
     /// # Errors
     /// Errors of the router.
@@ -141,7 +143,7 @@ pub trait Router: Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Returns whether every text keeps all heads of every group. Then a batch may run its layers in parts, whatever
+    /// Returns whether every text keeps all heads of every group. If so, a batch may run its layers in parts, whatever
     /// [`heads`](Self::heads) returns.
     fn keeps_all(&self) -> bool {
         true
@@ -158,7 +160,7 @@ pub trait Router: Debug + Send + Sync {
         0
     }
 
-    /// FLOPs of deciding which heads a text keeps in one group.
+    /// FLOPs of deciding which heads a text keeps in one group of layers.
     fn group_flops(&self) -> u64 {
         0
     }
@@ -177,14 +179,14 @@ pub trait Router: Debug + Send + Sync {
         Err(Error::argument("speed", "none, for a router of one speed", speed))
     }
 
-    /// Returns a router whose decision about a text does not depend on the other texts of its batch; `None`, the default,
-    /// where this router already has that property.
+    /// Returns a router whose decision about a text does not depend on the other texts of its batch; `None`, the
+    /// default, if this router's own decisions never depend on other texts.
     fn independent(&self) -> Option<Arc<dyn Router>> {
         None
     }
 
-    /// Rule whose built-in router decides exactly like this router at every speed. If there is one, the result at
-    /// every speed can be [computed](crate::evaluation::Stages) from the exits' answers, and a router without a
+    /// Rule whose built-in router decides exactly like this router at every speed. If there is such a rule, the result
+    /// at every speed can be [computed](crate::evaluation::Stages) from the exits' answers, and a router without a
     /// [state](Self::state) is saved and loaded as the rule. `None` by default.
     fn rule(&self) -> Option<LeavingRule> {
         None
@@ -194,8 +196,8 @@ pub trait Router: Debug + Send + Sync {
     /// [rule](Self::rule). `null` by default.
     ///
     /// A router with a rule, a speed and a `null` state is saved as the built-in router of the rule, which
-    /// [`load`](crate::DynamicModel::load) reads. Any other router is saved as its state, also if that is `null`, and
-    /// [`OwnParts::with_router`](crate::OwnParts::with_router) must build it.
+    /// [`load`](crate::DynamicModel::load) reads. Any other router is saved as its state, also if the state is `null`,
+    /// and [`OwnParts::with_router`](crate::OwnParts::with_router) must build it.
     ///
     /// # Errors
     /// Errors of the serialisation.

@@ -11,16 +11,17 @@ use crate::outputs::Outputs;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LeavingRule {
-    /// 1 − max p, the "least confidence" of Lewis and Gale (1994): 0 to 1 − 1/C. For several labels, p is the probability
-    /// of a set of labels, Πₗ pₗ or (1 − pₗ), so that a text leaves when every label is sure.
+    /// 1 − max p, the "least confidence" of Lewis and Gale (1994): 0 to 1 − 1/C for the probabilities p of C classes.
+    /// For several labels, p is the probability of a set of labels, Πₗ pₗ or (1 − pₗ), so that a text leaves when every
+    /// label is sure.
     #[default]
     Confidence,
     /// −Σ p·ln p / ln C of the C probabilities, as in FastBERT (Liu et al. 2020): 0 to 1. For several labels, the mean over
     /// the labels with C = 2.
     Entropy,
-    /// 1/(1 + a), where a is the number of exits directly before this one that give the same answer, as in PABEE
-    /// (Zhou et al. 2020). It is ∞ if the previous exit gives another answer. A [`Patience`](super::Patience) of p
-    /// equals any threshold above 1/(1 + p) and not above 1/p; a patience of 1 equals any threshold above ½.
+    /// 1/(1 + a), where a is the number of exits directly before this exit that give the same answer, as in PABEE (Zhou
+    /// et al. 2020). The uncertainty is ∞ if the previous exit gives another answer. A [`Patience`](super::Patience) of
+    /// p exits equals any threshold above 1/(1 + p) and not above 1/p; a patience of 1 equals any threshold above ½.
     Patience,
 }
 
@@ -35,7 +36,8 @@ pub(super) struct Agreeing {
     pub(super) exits: u32,
 }
 
-/// Code of an answer: the class index, or a digest of the set of labels. A float can hold it without rounding.
+/// Code of an answer: the class index, or a digest of the set of labels. A 64-bit float can hold the code without
+/// rounding.
 pub(super) fn answer_code(outputs: Outputs, logs: &[f64]) -> u64 {
     const EXACT: u64 = (1 << 53) - 1;
     let decisions = logs.chunks_exact(outputs.alternatives());

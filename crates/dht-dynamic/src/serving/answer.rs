@@ -30,10 +30,10 @@ pub struct Answer {
     pub labels: Arc<[Arc<str>]>,
     /// Indices of the labels that apply, for a multi-label model.
     applies: Vec<usize>,
-    /// True if the engine abstains, so that a person should decide: the probability of the class is below the engine's
-    /// [threshold](crate::Engine::with_least_probability).
+    /// True if the engine abstains, so that a person should decide: the probability of the most probable class is below
+    /// the engine's [threshold](crate::Engine::with_least_probability).
     pub abstains: bool,
-    /// Route of the text: the layers that it ran, and the number of heads in each.
+    /// Route of the text: the layers that the text ran, and the number of heads in each layer.
     pub route: Route,
     /// FLOPs of all matrix products that the answer required; see [`Prediction::flops`](crate::Prediction::flops).
     pub flops: u64,
@@ -46,7 +46,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Builds the answer of a prediction.
+    /// Converts a prediction into an answer.
     pub(super) fn new(
         prediction: Prediction,
         sample: &Sample,
@@ -78,7 +78,7 @@ impl Answer {
         self.flops as f64 / self.full_flops.max(1) as f64
     }
 
-    /// Labels that apply to the text, for a multi-label model. They are selected by the model's
+    /// Labels that apply to the text, for a multi-label model. These labels are selected by the model's
     /// [thresholds](crate::serving::TextModel::thresholds), in the order of [`labels`](Self::labels).
     pub fn applying(&self) -> Vec<&str> {
         self.applies.iter().map(|label| &*self.labels[*label]).collect()

@@ -21,7 +21,7 @@ use crate::prediction::{BatchPredictions, Prediction, Predictor, in_pool};
 use crate::route::ModelShape;
 use crate::router::LeavingRule;
 
-/// Number of texts in a batch, unless [`Engine::with_batch_size`] sets another.
+/// Number of texts in a batch, unless [`Engine::with_batch_size`] sets another number.
 const BATCH_SIZE: usize = 64;
 
 /// Query to an [`Engine`]: a text, or a pair of texts. Spaces around a text and the style of its line ends are ignored
@@ -88,14 +88,14 @@ impl<'a> From<&'a Query<'_>> for Query<'a> {
 }
 
 /// Answers texts with a model of any kind, from any number of threads. An engine is `Send` and `Sync`, and a clone is
-/// another handle on the same weights. It holds the weights twice: as stored, and packed for matrix products.
+/// another handle on the same weights. An engine holds the weights twice: as stored, and packed for matrix products.
 ///
 /// Each call packs its texts into batches of similar lengths, without padding. Within a batch, texts with the same
 /// route run together. The texts of two calls do not mix, and a call gives the same answers regardless of other
 /// threads.
 ///
-/// With a router whose decisions depend on a batch, such as the bandits of a search, an answer may depend on the other
-/// texts of its call, unless the engine is made [independent](Self::independent).
+/// With a router whose decisions depend on a batch, such as the bandits of the crate `dht-search`, an answer may depend
+/// on the other texts of its call, unless the engine is made [independent](Self::independent).
 ///
 /// An engine is for programs that predict repeatedly. To score a labelled data set use
 /// [`evaluate`](crate::evaluation::evaluate).
@@ -126,9 +126,9 @@ pub struct Engine {
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
     thresholds: LabelThresholds,
-    /// Levels that the outputs of a model of numbers stand for.
+    /// Levels of a predicted number, between which the outputs of the model decide.
     levels: Option<NumberLevels>,
-    /// Least probability of an answer; below it the engine abstains.
+    /// Least probability of the most probable class; below this value the engine abstains.
     least_probability: f32,
     curve: Arc<[SpeedPoint]>,
     /// True if the model was trained on pairs; `None` if this is unknown.
@@ -139,8 +139,8 @@ pub struct Engine {
 
 impl Engine {
     /// Builds an engine from a trained model; `labels` are the names of its classes, by index. Texts are truncated at
-    /// the tokenizer's [maximal length](TextTokenizer::model_max_length), or at the model's number of positions if this
-    /// is fewer or the tokenizer has none. A [`TextModel`] also defines how texts are read, and has the
+    /// the tokenizer's [maximal length](TextTokenizer::model_max_length), or at the model's number of positions if that
+    /// is smaller or the tokenizer has no maximal length. A [`TextModel`] also defines how texts are read, and has the
     /// [`curve`](Self::curve): see [`from_model`](Self::from_model).
     ///
     /// # Errors
@@ -191,8 +191,8 @@ impl Engine {
     /// Sets the maximal number of tokens of a text, special tokens included; see [`new`](Self::new) for the default.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the length is beyond the model's positions. [`Error::Transformer`] if it is too small for
-    /// a text.
+    /// [`Error::Argument`] if the length is beyond the model's positions. [`Error::Transformer`] if the length is too
+    /// small for a text.
     pub fn with_max_length(self, tokens: usize) -> Result<Self> {
         let most = self.model.config().longest_text();
         if tokens > most {
@@ -230,9 +230,9 @@ impl Engine {
         Ok(Self { least_probability: least, ..self })
     }
 
-    /// Sets the precision in which layers are computed; the model's precision by default. The device must support it.
-    /// The model's weights and speeds do not change; [`InPrecision`](crate::evaluation::InPrecision) measures the
-    /// effect on its answers.
+    /// Sets the precision in which layers are computed; the model's precision by default. The device must support this
+    /// precision. The model's weights and speeds do not change; [`InPrecision`](crate::evaluation::InPrecision)
+    /// measures the effect on its answers.
     #[must_use]
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { ctx: ForwardContext::inference_in(precision), ..self }
@@ -260,8 +260,8 @@ impl Engine {
         &self.labels
     }
 
-    /// Cost and accuracy of measured speeds, ascending in speed, from the [`TextModel::curve`] of the model. It is
-    /// empty if that curve is empty, and for an engine from [`new`](Self::new).
+    /// Cost and accuracy of measured speeds, ascending in speed, from the [`TextModel::curve`] of the model. The curve
+    /// is empty if that of the model is empty, and for an engine from [`new`](Self::new).
     pub fn curve(&self) -> &[SpeedPoint] {
         &self.curve
     }
@@ -352,7 +352,7 @@ impl Engine {
         self.model.speed()
     }
 
-    /// Size of the model.
+    /// Number of layers and heads of the model.
     pub fn model_shape(&self) -> ModelShape {
         self.model.shape()
     }
@@ -370,7 +370,7 @@ impl Engine {
         Ok(Sample { id, label: 0, targets: Vec::new(), encoding: self.encoding(query)? })
     }
 
-    /// Returns an engine for the service's own texts, which a custom router must not see. A router with a
+    /// Returns an engine for the service's own warm-up texts, which a custom router must not see. A router with a
     /// [rule](crate::Router::rule) stays; with any other router, all layers run.
     pub(super) fn for_own_texts(&self) -> Result<Self> {
         match &*self.model {
@@ -400,8 +400,8 @@ impl Engine {
         })
     }
 
-    /// Answers texts that need the encoder, as one batch. Each text has the passage that [`begin`](Self::begin)
-    /// returned for it.
+    /// Answers texts that need the encoder, as one batch. Each text has the passage (its state before the first layer)
+    /// that [`begin`](Self::begin) returned for this text.
     ///
     /// # Errors
     /// Errors of the encoder, the exits and the router.

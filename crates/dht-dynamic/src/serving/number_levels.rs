@@ -10,11 +10,11 @@ const MOST_LEVELS: usize = 16;
 
 /// Levels of a number or rating, for models that answer by cumulative logits.
 ///
-/// Such a model has one label for each cut between two levels, and answers whether the number is above it (Frank and
-/// Hall 2001, *A Simple Approach to Ordinal Classification*). The number follows from the probabilities pₖ of these
+/// Such a model has one label for each cut between two levels, and answers whether the number is above the cut (Frank
+/// and Hall 2001, *A Simple Approach to Ordinal Classification*). The number follows from the probabilities pₖ of these
 /// labels:
 ///
-/// - A number is the mean of the level values v, v₀ + Σₖ (vₖ₊₁ − vₖ) pₖ.
+/// - A number is the mean of the level values vₖ, v₀ + Σₖ (vₖ₊₁ − vₖ) pₖ.
 /// - A rating is the median: the highest level whose cut has a probability of at least a half.
 ///
 /// # Examples
@@ -34,7 +34,7 @@ pub struct NumberLevels {
     values: Vec<f32>,
     /// Cuts between neighbouring levels, ascending.
     cuts: Vec<f32>,
-    /// True if an answer is one of the values.
+    /// True for a rating, whose answers are values of levels; false for a number, which may lie between these values.
     rating: bool,
 }
 
@@ -91,17 +91,17 @@ impl NumberLevels {
         &self.values
     }
 
-    /// True if each answer is one of the values.
+    /// Returns whether each answer is the value of a level, as for a rating.
     pub fn is_rating(&self) -> bool {
         self.rating
     }
 
-    /// Names of the outputs: "above 2.5".
+    /// Names of the model's outputs, one for each cut, such as "above 2.5".
     pub fn labels(&self) -> Vec<String> {
         self.cuts.iter().map(|cut| format!("above {cut}")).collect()
     }
 
-    /// Targets of a number: for each cut, 1 if the number is above it, otherwise 0.
+    /// Targets of a number: for each cut, 1 if the number is above the cut, otherwise 0.
     pub fn targets(&self, number: f32) -> Vec<f32> {
         self.cuts.iter().map(|cut| f32::from(u8::from(number > *cut))).collect()
     }
@@ -115,7 +115,7 @@ impl NumberLevels {
         encoded
     }
 
-    /// Answer that follows from the probability of lying above each cut.
+    /// Predicted number that follows from the probability of lying above each cut.
     pub fn number(&self, probabilities: &[f32]) -> f32 {
         if self.rating {
             let above = probabilities.iter().filter(|probability| **probability >= 0.5).count();
@@ -125,7 +125,7 @@ impl NumberLevels {
         self.values[0] + steps.map(|(pair, probability)| (pair[1] - pair[0]) * probability).sum::<f32>()
     }
 
-    /// Rejects levels of a file that no numbers have.
+    /// Rejects levels that were read from a file and cannot be the result of [`fit`](Self::fit).
     pub(super) fn check(&self, outputs: usize) -> Result<()> {
         let ascend = |numbers: &[f32]| numbers.windows(2).all(|pair| pair[0] < pair[1]);
         let is_right = self.cuts.len() == outputs

@@ -36,7 +36,7 @@ const TRAINING: &str = "training.json";
 const TRAINING_CURVE: &str = "training.svg";
 const DESCRIPTION: &str = "dht.json";
 const MODEL: &str = "model";
-/// Files of a classifier's directory that are read when it is loaded.
+/// Files of a classifier's directory that are read when the classifier is loaded.
 const OF_CLASSIFIER: [&str; 4] = ["config.json", "model.safetensors", "tokenizer.json", PREFIX];
 /// File with the prefix of a tokenizer, if the tokenizer has one.
 const PREFIX: &str = "config_sentence_transformers.json";
@@ -86,7 +86,7 @@ struct Description {
     promise: Option<KeptPromise>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     thresholds: Option<LabelThresholds>,
-    /// Levels of a number, and the name of its quantity.
+    /// Levels of a predicted number, for a model of numbers with exits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     levels: Option<NumberLevels>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,7 +98,7 @@ struct Description {
 /// Model card: README, figures and training report of a model's directory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ModelCard<'a> {
-    /// README of the directory, in Markdown.
+    /// README of the model's directory, in Markdown.
     pub text: &'a str,
     /// Plot of scores against costs, an SVG that the README may show as `curve.svg`.
     pub curve: Option<&'a str>,
@@ -179,8 +179,9 @@ impl TextModel {
         }
     }
 
-    /// Loads a directory that [`save`](Self::save) wrote, or a Hugging Face directory of a classifier. The latter has
-    /// no checksums and no length of its training: texts are truncated as by [`Engine::new`](crate::Engine::new).
+    /// Loads a directory that [`save`](Self::save) wrote, or a Hugging Face directory of a classifier. A Hugging Face
+    /// directory has no checksums and no length of its training: texts are truncated as by
+    /// [`Engine::new`](crate::Engine::new).
     ///
     /// # Errors
     /// * [`Error::NotAModel`] if the directory does not contain a model.

@@ -110,7 +110,7 @@ impl ServedModel {
 }
 
 impl Predictor for ServedModel {
-    /// Predicts probabilities of classes or labels, or values.
+    /// Predicts the probabilities of classes or labels, or the values of a regression model.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
         match self {
             Self::Dynamic(model) => model.predict(batch, ctx),

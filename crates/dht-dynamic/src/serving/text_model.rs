@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::{Guarantee, Promise, Promised, Risk, SpeedPoint};
 
 /// Trained model with its tokenizer, its class names and its limit of tokens: everything that serving needs.
-/// [`save`](Self::save) writes it as one directory. A clone is another handle on the same weights.
+/// [`save`](Self::save) writes the model as one directory. A clone is another handle on the same weights.
 #[derive(Debug, Clone)]
 pub struct TextModel {
     /// Trained model, of any kind that can be served.
@@ -21,7 +21,7 @@ pub struct TextModel {
     /// Tokenizer, which also defines the number of tokens beyond the maximal length that an n-gram exit reads
     /// ([`TextTokenizer::with_rest`]).
     pub tokenizer: TextTokenizer,
-    /// Names of the classes or labels, by index; for a model of numbers, the name of their quantity.
+    /// Names of the classes or labels, by index; for a model of numbers, the name of the predicted quantity.
     pub labels: Vec<String>,
     /// Maximal number of tokens of a text in training and in serving, special tokens included.
     pub max_length: usize,
@@ -29,13 +29,13 @@ pub struct TextModel {
     /// speeds. Empty for a model with a single speed, and for a [new](Self::new) model: assign the
     /// [curve](crate::accelerate::Report::curve) of the acceleration.
     pub curve: Vec<SpeedPoint>,
-    /// Training data, if it is known.
+    /// Training data of the model, if known.
     pub origin: Option<Origin>,
-    /// Risk bound of the model's speed, if it has one.
+    /// Statistical bound on the risk at the model's speed, if there is one.
     pub promise: Option<KeptPromise>,
     /// Probability at which each label applies, for a multi-label model; `None` for ½.
     pub thresholds: Option<LabelThresholds>,
-    /// For a model of numbers with exits, the levels that its outputs stand for; see
+    /// For a model of numbers with exits, the levels of the number between which the outputs decide; see
     /// [`with_levels`](Self::with_levels).
     pub levels: Option<NumberLevels>,
 }
@@ -58,12 +58,13 @@ pub struct Origin {
     pub pair: bool,
 }
 
-/// Risk bound proven on calibration texts; see [`DynamicModel::with_promise`](crate::DynamicModel::with_promise).
+/// Bound on the loss of accuracy or on the disagreement with the full model, proven on calibration texts; see
+/// [`DynamicModel::with_promise`](crate::DynamicModel::with_promise).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptPromise {
-    /// True if the bound limits the share of answers that differ from the full model's; otherwise it limits the loss of
-    /// accuracy.
+    /// True if the bound limits the share of answers that differ from the full model's; otherwise, the bound limits the
+    /// loss of accuracy.
     pub disagreement: bool,
     /// Limit of the risk; .01 is one percentage point.
     pub most: f64,
@@ -79,7 +80,7 @@ pub struct KeptPromise {
 
 impl KeptPromise {
     /// Converts a promise that was proven on calibration texts into the form of [`TextModel::promise`]. `None` for a
-    /// guarantee of the mean, which has no confidence.
+    /// guarantee in expectation, which has no confidence.
     pub fn new(promise: Promise, shown: &Promised) -> Option<Self> {
         let Promised { rows, observed, threshold: speed, .. } = *shown;
         let Guarantee::Confidence(confidence) = promise.guarantee else { return None };
@@ -122,29 +123,31 @@ impl TextModel {
         Self::new(model, tokenizer, labels, max_length)
     }
 
-    /// Turns a model of several labels into one of a number: its outputs are the levels that the number lies above, and
-    /// `quantity` is its name. The model has no thresholds then.
+    /// Turns a model of several labels into a model of a number: each output is the probability that the number lies
+    /// above a cut between two levels. `quantity` is the name of the number. The thresholds of labels are removed.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a model that is not one of several labels, and for another number of outputs than cuts.
+    /// [`Error::Argument`] for a model that is not one of several labels, and if the number of outputs differs from the
+    /// number of cuts between levels.
     pub fn with_levels(self, levels: NumberLevels, quantity: &str) -> Result<Self> {
         let model = Self { labels: vec![quantity.into()], levels: Some(levels), thresholds: None, ..self };
         model.check()?;
         Ok(model)
     }
 
-    /// Task of the answers: that of the model, or a number where its outputs are [levels](Self::levels).
+    /// Task of the answers: the task of the model, or the task of numbers if the model has [levels](Self::levels).
     pub fn task(&self) -> Task {
         if self.levels.is_some() { Task::Number } else { self.model.task() }
     }
 
-    /// Converts encoded texts to the targets of the model's outputs: numbers to [levels](Self::levels), where the model
-    /// has them.
+    /// Converts encoded texts to the targets of the model's outputs: if the model has [levels](Self::levels), numbers
+    /// become targets of the levels.
     pub fn output_texts<'a>(&self, texts: &'a EncodedDataset) -> Cow<'a, EncodedDataset> {
         self.levels.as_ref().map_or(Cow::Borrowed(texts), |levels| Cow::Owned(levels.encode(texts)))
     }
 
-    /// Names of the model's outputs, by index: the [labels](Self::labels), or those of the [levels](Self::levels).
+    /// Names of the model's outputs, by index: the [labels](Self::labels), or for a model with [levels](Self::levels)
+    /// the names of the levels' cuts.
     pub fn output_names(&self) -> Vec<String> {
         self.levels.as_ref().map_or_else(|| self.labels.clone(), NumberLevels::labels)
     }

@@ -23,17 +23,17 @@ use crate::outputs::{Outputs, truth_of};
 pub enum ExitTargets {
     /// Labels of the training texts; the loss is the cross-entropy.
     Labels,
-    /// Probabilities of the last exit (knowledge distillation, Hinton et al. 2015). The loss is
-    /// τ²·KL(softmax(t/τ) ‖ softmax(z/τ)), with t the logits of the last exit and z the logits of the trained exit. For
-    /// several labels, it is τ² times the cross-entropy of σ(t/τ) and σ(z/τ), which differs from the divergence by a
-    /// constant.
+    /// Probabilities of the last exit (knowledge distillation, Hinton et al. 2015). The loss is τ²·KL(softmax(t/τ) ‖
+    /// softmax(z/τ)) at temperature τ, with t the logits of the last exit and z the logits of the trained exit. For
+    /// several labels, it is τ² times the cross-entropy of σ(t/τ) and σ(z/τ), which differs from the Kullback–Leibler
+    /// divergence by a constant.
     SoftLabels {
-        /// Temperature τ, above 0.
+        /// Temperature τ by which the logits are divided, above 0.
         temperature: f64,
     },
     /// Both kinds of targets; the loss is the mean of the two losses.
     Both {
-        /// Temperature τ, above 0.
+        /// Temperature τ by which the logits are divided, above 0.
         temperature: f64,
     },
 }
@@ -51,12 +51,12 @@ impl ExitTargets {
     }
 }
 
-/// Training objective for the exits before the last, on a frozen encoder. The layers and the last exit do not change,
+/// Training objective for the exits before the last, on a frozen encoder. The layers and the last exit stay identical
 /// to the bit.
 ///
-/// Each trained exit has a mean loss over the batch, and the total loss is their sum. The exits do not influence each
-/// other. The [score](Objective::score) is the mean macro F1 of the trained exits; for several labels, the mean micro
-/// F1.
+/// Each trained exit has a mean loss over the batch, and the total loss is the sum over these exits. The exits do not
+/// influence each other. The [score](Objective::score) is the mean macro F1 of the trained exits; for several labels,
+/// the mean micro F1.
 ///
 /// # Examples
 /// One epoch for the first of two exits, on the labels of the texts:
@@ -142,7 +142,7 @@ impl FrozenExits {
         self.model
     }
 
-    /// Number of trained exits, and the number of frozen layers that their loss needs.
+    /// Number of trained exits, and the number of frozen layers that the loss of these exits needs.
     fn students(&self) -> (usize, usize) {
         let exits = self.model.model().depths();
         let students = exits.len() - 1;

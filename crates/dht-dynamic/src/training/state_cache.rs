@@ -1,4 +1,4 @@
-//! Cache of a frozen model's hidden states, so that later epochs need not run its layers.
+//! Cache of a frozen model's hidden states, so that later epochs need not run the model's layers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,9 +22,9 @@ pub(crate) struct BatchStates {
     pub(crate) ran: Vec<usize>,
 }
 
-/// Cache of a frozen model's hidden states at each exit, by the tokens of a text. A text that would exceed the limit in
-/// bytes is not cached. States are stored in half precision: two bytes for each token, exit and hidden unit. The pass
-/// that computes the states of a text returns them unrounded.
+/// Cache of a frozen model's hidden states at each exit, by the tokens of a text. A text is not cached if the cache
+/// would then exceed its limit in bytes. States are stored in half precision: two bytes for each token, exit and hidden
+/// unit. The pass that computes the states of a text returns them unrounded.
 #[derive(Debug, Default)]
 pub(crate) struct FrozenStates {
     most_bytes: usize,

@@ -94,7 +94,7 @@ impl AccelerateArguments {
         }
     }
 
-    /// Resolves the directory of the classifier. Rejects a size in its place, and numbers as targets.
+    /// Resolves the directory of the classifier. Rejects the size of a new encoder, and numbers as targets.
     pub(super) fn folder(&self) -> Result<PathBuf> {
         let Some(folder) = self.classifier.directory()? else {
             let expected = "the directory of a fine-tuned classifier";
@@ -107,7 +107,7 @@ impl AccelerateArguments {
         Ok(folder)
     }
 
-    /// Loads the classifier with its tokenizer and classes, and with the prefix that the flag sets.
+    /// Loads the classifier with its tokenizer and classes, and with the text prefix that `--text-prefix` sets.
     pub(super) fn load(&self, folder: &Path) -> Result<SourceClassifier> {
         let source = self.load_as_saved(folder)?;
         Ok(match &self.text_prefix {

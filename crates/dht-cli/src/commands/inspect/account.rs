@@ -1,4 +1,4 @@
-//! Inventory of a Hugging Face directory: its items, and the reasons why it cannot be loaded.
+//! Inventory of a Hugging Face directory: its items, and the reasons why the directory cannot be loaded.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -52,8 +52,8 @@ fn kind(account: &Account) -> &'static str {
     }
 }
 
-/// Iterates over the problems of a directory. The flag is true for a problem that concerns the classifier only, not its
-/// encoder.
+/// Iterates over the problems of a directory. The Boolean is true for a problem that concerns the classifier only, not
+/// its encoder.
 fn problems(account: &Account) -> impl Iterator<Item = (&TransformerError, bool)> {
     let any_use = account.problems.iter().map(|problem| (problem, false));
     any_use.chain(account.classifier_problems.iter().map(|problem| (problem, true)))

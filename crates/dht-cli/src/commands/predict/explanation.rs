@@ -30,17 +30,17 @@ pub enum Explanation {
     Contributions {
         /// Second likeliest class.
         against: String,
-        /// Constant term of the sum.
+        /// Constant term of the log-odds.
         constant: f64,
         /// Tokens and pairs of tokens, the largest weights first.
         parts: Vec<WeightedTerm>,
         /// Sum of the weights that are not listed.
         rest: f64,
     },
-    /// Explanation of an answer of a deeper exit. The weight of a part is the probability of the class minus its
-    /// probability for the text without the part.
+    /// Explanation of an answer of a deeper exit. The weight of a part is the probability of the predicted class for
+    /// the text, minus the probability of this class for the text without the part.
     Occlusion {
-        /// Words, the largest weights first.
+        /// Words or runs of words, the largest weights first.
         parts: Vec<WeightedTerm>,
         /// Number of further answers that were computed for the explanation.
         texts: usize,

@@ -23,19 +23,19 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Minimum time between two lines about partitions that a worker waits for.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 
-/// Input partition with the name of its output.
+/// Input partition (a file or object of the input) with the name of its output.
 struct Partition {
     input: Box<dyn Input>,
     output: String,
 }
 
-/// State of a partition after one attempt to answer it.
+/// State of a partition after one attempt to answer the partition.
 enum Attempt {
     /// This worker answered the partition in this attempt.
     Answered(Record),
-    /// The partition was finished before.
+    /// The partition was finished before, by this worker or another.
     Finished(Record),
-    /// Another worker holds the claim.
+    /// Another worker holds the claim on the partition.
     Claimed,
 }
 
@@ -165,7 +165,7 @@ impl Predictor<'_> {
         })
     }
 
-    /// Describes the model and the settings that affect answers.
+    /// Describes the model and the settings that affect answers, to compare the runs of several workers.
     fn description(&self, model: Option<String>, device: &Device) -> Map<String, Value> {
         let arguments = self.arguments;
         let columns: Vec<String> = arguments.rows.text_column.iter().map(|column| format!("{column:?}")).collect();
@@ -198,7 +198,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Rejects an output that was begun with another model or other settings.
+    /// Rejects an output location with answers of another model or other settings.
     fn check(&self, outputs: &dyn Outputs) -> Result<()> {
         let Some(difference) = Difference::first(&outputs.describe(&self.description)?, &self.description) else {
             return Ok(());
@@ -224,8 +224,8 @@ fn sha256(description: &Map<String, Value>) -> String {
 struct WorkerSummary<'a> {
     output: &'a Path,
     worker: String,
-    /// Totals of the partitions that this worker answered. Over all workers they add up to `all`, except for workers
-    /// that died after they finished a partition.
+    /// Totals of the partitions that this worker answered. Over all workers, these totals add up to `all`, except for
+    /// workers that died after they finished a partition.
     own: Summary,
     /// Totals of all finished partitions.
     all: Summary,

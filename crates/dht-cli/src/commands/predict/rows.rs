@@ -18,8 +18,8 @@ const WAITING: usize = 64;
 /// Maximum number of consecutive unreadable rows; after them, the input is rejected.
 const MOST_UNREADABLE: usize = 1000;
 
-/// Returns whether a file's name denotes lines of text: it ends with `.txt` or `.text` (also `.gz`), or has no ending.
-/// Under any other name the file may be a table, and its header would be read as a text.
+/// Returns whether a file's name denotes lines of text: the name ends with `.txt` or `.text` (also `.gz`), or has no
+/// ending. Under any other name the file may be a table, and its header would be read as a text.
 pub fn is_named_as_lines(name: &str) -> bool {
     let stem = name.strip_suffix(".gz").unwrap_or(name);
     stem.rsplit_once('.').is_none_or(|(_, ending)| ["txt", "text"].contains(&&*ending.to_lowercase()))
@@ -33,7 +33,8 @@ pub struct Source {
     compression: Option<Compression>,
     /// True if no flag sets the format and lines of text are assumed.
     is_guess: bool,
-    /// True if rows can be read ahead: the input is a file, not a pipe that waits for answers.
+    /// True if rows can be read before earlier rows are answered: the input is a file, not a pipe that waits for
+    /// answers.
     look_ahead: bool,
 }
 
@@ -85,13 +86,13 @@ impl Source {
         self.path.display().to_string()
     }
 
-    /// Returns whether rows can be read ahead.
+    /// Returns whether rows can be read before earlier rows are answered, as in a file.
     pub fn is_file(&self) -> bool {
         self.look_ahead
     }
 }
 
-/// Facts from the first row: column names, text columns, and a note if the row may be a header.
+/// Facts from the first row of an input: column names, text columns, and a note if the row may be a header.
 struct FirstRow {
     names: Vec<String>,
     width: usize,
@@ -184,9 +185,9 @@ impl RowReader {
         self.doubt.as_deref()
     }
 
-    /// Receives the next rows. It waits for the first row. Then it adds rows until the next one takes longer than
+    /// Receives the next rows. The call waits for the first row. Then it adds rows until the next row takes longer than
     /// `wait`, the number of rows reaches `most`, or their size reaches `most_bytes`. At the end of the input or after
-    /// an error, it also returns why the rows ended.
+    /// an error, the reason for the end is returned, too.
     pub fn rows(&self, most: usize, most_bytes: usize, wait: Duration) -> (Vec<InputRow>, Option<Result<()>>) {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while rows.len() < most && bytes < most_bytes {

@@ -19,7 +19,7 @@ const ADDED: [&str; 4] = ["predicted", "probability", "route", "cost"];
 /// Name of the column or member with the reason of a row without an answer.
 const ERROR: &str = "error";
 
-/// Exit code after the reader of standard output has closed it: 128 + SIGPIPE.
+/// Exit code after the reader of standard output has closed the pipe: 128 + SIGPIPE.
 const CLOSED: i32 = 141;
 
 /// Format of the answers.
@@ -64,8 +64,7 @@ impl OutputFormat {
     }
 }
 
-/// Formats the predicted class, the labels that apply, or the value as a cell. The cell is empty where the model
-/// abstains.
+/// Formats the predicted class, the labels that apply, or the value as a cell. The cell is empty if the model abstains.
 fn predicted(answer: &Answer, separator: char) -> String {
     match answer.task {
         Task::Class if answer.abstains => String::new(),
@@ -75,7 +74,8 @@ fn predicted(answer: &Answer, separator: char) -> String {
     }
 }
 
-/// Formats the probability of the class or of the most probable label as a cell. The cell is empty for a value.
+/// Formats the probability of the class or of the most probable label as a cell. The cell is empty for the value of a
+/// regression model.
 fn probability(answer: &Answer) -> String {
     match answer.task {
         Task::Number => String::new(),
@@ -90,7 +90,7 @@ const EXPLANATION: &str = "explanation";
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ExtraColumns {
     /// Number of most probable classes to write for each text. With `None`, JSON has the probabilities of all classes,
-    /// and cells have the most probable one.
+    /// and cells have only that of the most probable class.
     pub top_k: Option<usize>,
     /// True to add a column or member with the reason why a row has no answer.
     pub has_errors: bool,
@@ -98,7 +98,7 @@ pub struct ExtraColumns {
     pub has_explanations: bool,
 }
 
-/// Answer to a row, or the reason why it has no answer.
+/// Answer to a row, or the reason why the row has no answer.
 #[derive(Debug, Clone, Copy)]
 pub enum Outcome<'a> {
     /// Answer, with its explanation if one was requested.
@@ -142,7 +142,7 @@ pub struct AnswerWriter<W: Write> {
     extra: ExtraColumns,
     /// Names of the added columns.
     added: Vec<String>,
-    /// Name of the column with the reasons.
+    /// Name of the column with the reasons why rows have no answer.
     error: String,
     /// Name of the member with the explanations.
     explanation: String,
@@ -157,8 +157,8 @@ pub struct AnswerWriter<W: Write> {
 }
 
 impl<W: Write> AnswerWriter<W> {
-    /// Creates a writer to `out`, which is the file `path`, in the format `asked` (default: the format of the texts).
-    /// The names of the added columns begin with `prefix`; `separator` separates several labels in a cell.
+    /// Creates a writer to `out`, which is the file `path`, in the format `asked` (by default, the format of the
+    /// texts). The names of the added columns begin with `prefix`; `separator` separates several labels in a cell.
     pub fn new(
         out: W,
         path: &Path,

@@ -1,6 +1,6 @@
 //! Setting the flags of `dht serve` by environment variables and by a TOML file.
 //!
-//! The command line takes precedence over the environment, and the environment over the file.
+//! The command line takes precedence over the environment variables, and these take precedence over the file.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
-/// Prefix of the environment variables. The shorter `DHT_` would not do: Kubernetes sets variables such as `DHT_PORT`
-/// for a service named `dht`.
+/// Prefix of the environment variables. A shorter prefix `DHT_` would cause conflicts: Kubernetes sets variables such
+/// as `DHT_PORT` for a service named `dht`.
 const PREFIX: &str = "DHT_SERVE_";
 /// Flag that names the configuration file.
 pub(super) const FILE: &str = "config";
@@ -49,7 +49,7 @@ pub(in crate::commands) fn with_file(command: Command, path: &Path) -> Result<Co
     Ok(set)
 }
 
-/// Key of an argument in the file: the name of its flag.
+/// Key of an argument in the configuration file: the name of its flag.
 fn key_of(argument: &Arg) -> String {
     argument.get_long().map_or_else(|| argument.get_id().to_string(), ToOwned::to_owned)
 }
@@ -74,7 +74,7 @@ fn values(argument: &Arg, value: &Value) -> Result<Vec<String>, String> {
     }
 }
 
-/// Checks the values with the flag's own parser.
+/// Checks the values of a flag with the flag's own parser.
 fn check(argument: &Arg, values: &[String]) -> Result<(), String> {
     let action = argument.get_action();
     let alone = Command::new("file").no_binary_name(true).disable_help_flag(true).arg(

@@ -17,7 +17,7 @@ use crate::training::{LearningRate, ModelChoice, RungArguments, Start};
 
 /// Default maximum length in tokens, reduced to the number of the model's positions if that is smaller.
 const MAX_LENGTH: usize = 128;
-/// Further lengths that a training run in rungs tries.
+/// Further maximum lengths in tokens that a training run in rungs tries.
 const LONGER: [usize; 2] = [256, 512];
 /// Minimum share of the training texts that is longer than the default length, for which longer lengths are tried.
 const LONG_SHARE: f64 = 0.05;
@@ -171,7 +171,7 @@ impl TrainArguments {
     }
 
     /// Returns whether the last layer is fitted on the states of the unchanged encoder before all layers are fine-tuned
-    /// at once. This is rung 1 of numbers, and of several labels without exits.
+    /// at once. This step is rung 1 for models of numbers, and for models of several labels without exits.
     pub(super) fn fits_head(&self, start: &Start) -> bool {
         let is_full = self.kind(start) == ModelKind::Full;
         is_full && self.texts.task() != Task::Class && matches!(start, Start::Pretrained(_))
@@ -189,7 +189,7 @@ impl TrainArguments {
         }
     }
 
-    /// Copies these arguments, with the task of the model to start from, if it is a saved one.
+    /// Copies these arguments, with the task of the model to start from, if this is a saved model.
     pub(super) fn for_start(&self, start: &Start) -> Result<Self> {
         let mut texts = match start.saved() {
             Some(model) => self.texts.of_model(model.task(), model.origin.as_ref())?,
@@ -254,8 +254,8 @@ impl TrainArguments {
         Ok(max_length)
     }
 
-    /// Lengths to try, in ascending order; `None` if there is no choice. `encoded` are the training texts, cut at the
-    /// default length, and `most` is the model's number of positions.
+    /// Maximum lengths to try, in ascending order; `None` if there is no choice. `encoded` are the training texts, cut
+    /// at the default length, and `most` is the model's number of positions.
     pub(super) fn lengths(&self, start: &Start, encoded: &EncodedDataset, most: usize) -> Option<Vec<usize>> {
         let is_long = encoded.truncated_rows as f64 > LONG_SHARE * encoded.len() as f64;
         if self.max_length.is_some()
@@ -272,7 +272,8 @@ impl TrainArguments {
         Some(lengths)
     }
 
-    /// Rejects a number of layers that the encoder, which has `all`, or the kind of the model does not have.
+    /// Rejects a number of layers that exceeds the number `all` of the encoder's layers, or that the kind of the model
+    /// does not allow.
     fn check_kind(&self, kind: ModelKind, all: usize) -> Result<()> {
         let layers = self.layers.unwrap_or(all);
         if !(1..=all).contains(&layers) {
@@ -341,8 +342,8 @@ impl TrainArguments {
         Ok(())
     }
 
-    /// Tokenizer of the model, with the prefix that the flag sets. It keeps the tokens of whole texts for the n-gram
-    /// classifier.
+    /// Tokenizer of the model, with the text prefix that `--text-prefix` sets. The tokenizer keeps the tokens of whole
+    /// texts for the n-gram classifier.
     pub(super) fn tokenizer(&self, start: &Start, train: &Dataset) -> Result<TextTokenizer> {
         let tokenizer = start.tokenizer(train)?.with_rest(REST);
         Ok(match &self.text_prefix {
@@ -366,9 +367,9 @@ impl TrainArguments {
         })
     }
 
-    /// Fingerprint of the run's inputs. The saved state of a run with a different fingerprint is rejected. The
-    /// fingerprint lacks the limits that a resumed run may change: `--rungs` and `--minutes`. `max_length` is `None` if
-    /// trials select it.
+    /// Description of the inputs of the training run. The saved state of a run with a different description is
+    /// rejected. The description lacks the limits that a resumed run may change: `--rungs` and `--minutes`.
+    /// `max_length` is `None` if trials select the maximum length.
     pub(super) fn settings(
         &self,
         start: &Start,

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::progress::length_trial;
 use crate::texts::TextSplits;
 
-/// Maximum number of texts of a trial.
+/// Maximum number of texts on which a maximum length is tried.
 const ROWS: usize = 1_000;
 /// Random stream of the trials.
 const STREAM: u64 = 0x4c65_6e67_7468_7300;
@@ -25,7 +25,7 @@ pub(super) struct LengthTrials<'a> {
 }
 
 impl LengthTrials<'_> {
-    /// Selects one of the lengths.
+    /// Selects one of the maximum lengths by trials.
     pub(super) fn choose(&self, lengths: &[usize], classifier: &TextClassifier) -> Result<LengthChoice> {
         let arguments = self.arguments;
         let mut rng = ChaCha8Rng::seed_from_u64(arguments.seed);

@@ -10,7 +10,7 @@ use crate::texts::{EncodedSplits, TextSplits};
 /// Numbers of rows that have the labels of their levels while a model is trained.
 pub(super) struct NumberRows {
     levels: NumberLevels,
-    /// Names of the number, as the rows had them.
+    /// Names of the numeric target, as they were in the rows.
     quantity: Vec<String>,
     train: Vec<f32>,
     validation: Vec<f32>,
@@ -41,7 +41,7 @@ impl NumberRows {
         Self { levels, quantity, train, validation, test }
     }
 
-    /// Gives the scored rows their numbers back, and the model its levels.
+    /// Restores the numbers of the scored rows, and sets the levels of the model.
     pub(super) fn restore(
         self,
         model: TextModel,

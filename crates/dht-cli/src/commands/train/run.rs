@@ -26,7 +26,7 @@ use crate::progress::{LadderProgress, TrainingProgress, ladder_end, learning_lin
 use crate::texts::{EncodedSplits, TextSplits};
 use crate::training::{Interruption, LearningRate, LearningRateTrials, Start, TargetScale, TrainingDir};
 
-/// Number of steps between two checkpoints, if they take less than a minute.
+/// Number of steps between two checkpoints, if these steps take less than a minute.
 const CHECKPOINT_STEPS: u64 = 200;
 
 /// Minimum relative decrease of the validation loss for which a fine-tuned model is kept, as in rungs.
@@ -56,7 +56,7 @@ pub(super) struct TrainedModel {
     /// Report of a training run in rungs.
     pub(super) ladder: Option<LadderReport>,
     /// Out-of-fold answers to the training rows of the exits: the answer to each row comes from exits that were fitted
-    /// without it.
+    /// without this row.
     pub(super) out_of_fold: Option<OutOfFold>,
 }
 
@@ -78,7 +78,7 @@ impl Observer for FinishObserver {
     }
 }
 
-/// Converts an error of a saved state to one that says how to continue. Other errors stay as they are.
+/// Converts an error of a saved state to an error that says how to continue. Other errors stay as they are.
 fn of_state(error: TransformerError) -> Error {
     match error {
         TransformerError::Checkpoint { .. } => Error::BadState { problem: Box::new(error) },
@@ -225,7 +225,7 @@ impl TrainArguments {
         })
     }
 
-    /// Measures the learning curve of rung 1, and reports it.
+    /// Measures the learning curve of rung 1, the model on the frozen encoder, and reports the curve.
     pub(super) fn learning_curve(
         &self,
         untrained: &UntrainedClassifier<'_>,
@@ -238,7 +238,7 @@ impl TrainArguments {
         Ok(curve)
     }
 
-    /// Trains in rungs.
+    /// Trains a model in rungs: n-grams, the frozen encoder, the fine-tuned encoder.
     pub(super) fn in_rungs(
         &self,
         run: &Run<'_>,

@@ -23,7 +23,7 @@ pub(super) struct UntrainedClassifier<'a> {
     device: &'a Device,
     vocabulary: usize,
     classes: usize,
-    /// True if the last layer of the model to train on fits the rows.
+    /// True if the last layer of the saved model to train further is kept, since its classes are classes of the rows.
     keeps_head: bool,
     /// Weight of each class, with `--balanced`.
     weights: Option<Vec<f32>>,
@@ -70,8 +70,8 @@ impl<'a> UntrainedClassifier<'a> {
     }
 }
 
-/// Copies the rows of an already trained last layer into the new one. The trained layer has the same or fewer classes,
-/// in the same order at the beginning.
+/// Copies the rows of an already trained last layer into the new last layer. The trained layer has the same or fewer
+/// classes, in the same order at the beginning.
 fn keep_head(classifier: &TextClassifier, trained: BTreeMap<String, StoredTensor>) -> Result<()> {
     let parameters = classifier.encoder().parameters();
     let mut values = parameters.values_where(|name| trained.contains_key(name))?;

@@ -16,14 +16,14 @@ use crate::training::UndoOnSignal;
 /// Time limit for releasing a claim when the process ends.
 const RELEASE: Duration = Duration::from_secs(5);
 
-/// Generates a unique name of a claim.
+/// Generates a unique name for a worker's claim on a partition.
 pub(super) fn unique() -> String {
     static CLAIMS: AtomicU64 = AtomicU64::new(0);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     format!("{}:{}:{}", worker(), since.as_nanos(), CLAIMS.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Worker that holds a claim, as the renewing thread sees it.
+/// Holder of a claim, with what the thread that renews the claim needs.
 pub(super) struct Holder {
     pub(super) bucket: Bucket,
     pub(super) key: Key,
@@ -70,7 +70,7 @@ impl Holder {
     }
 }
 
-/// Claim that a background thread renews.
+/// Claim on a partition, which a background thread renews.
 pub(super) struct ObjectClaim {
     holder: Arc<Holder>,
     lost: Arc<AtomicBool>,
@@ -102,8 +102,8 @@ impl Claim for ObjectClaim {
 }
 
 impl Drop for ObjectClaim {
-    /// Releases the claim. A renewal in flight fails, since it expects the object to exist. It is not waited for, as
-    /// the store may not answer.
+    /// Releases the claim. A renewal in flight fails, since a renewal expects the object to exist. The renewal is not
+    /// waited for, as the store may not answer.
     fn drop(&mut self) {
         drop(self.stop.take());
         self.holder.release();

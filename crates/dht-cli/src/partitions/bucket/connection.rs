@@ -27,9 +27,9 @@ pub(super) const PART: usize = 16 << 20;
 const PARTS: usize = 2;
 /// Time after which a failed request is not retried.
 pub(super) const RETRYING: Duration = Duration::from_secs(60);
-/// Time without an answer of the store, after which a line reports this.
+/// Time without an answer of the store, after which a line on standard error reports the silence.
 const SILENCE: Duration = Duration::from_secs(10);
-/// Time limit for finding credentials.
+/// Time limit for finding the credentials of the store.
 const CREDENTIALS: Duration = Duration::from_secs(15);
 /// Maximum number of attempts of a conditional put whose result is unknown.
 const ATTEMPTS: usize = 5;
@@ -46,7 +46,7 @@ pub(super) fn runtime(url: &str) -> Result<&'static Runtime> {
 pub(super) struct Bucket {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) runtime: &'static Runtime,
-    /// `s3://BUCKET`.
+    /// URL `s3://BUCKET` of the bucket.
     pub(super) root: Arc<str>,
     /// Time after which a failed request is not retried.
     pub(super) retrying: Duration,
@@ -133,7 +133,7 @@ pub(super) fn connect(
     Ok(Bucket { store: Arc::new(store), runtime, root: format!("s3://{name}").into(), retrying })
 }
 
-/// Reports that the store has not answered for this time, unless another request has just reported it.
+/// Reports that the store has not answered for the time `time`, unless another request has just reported this.
 fn say_silence(url: &Path, time: Duration) {
     static SAID: Mutex<Option<Instant>> = Mutex::new(None);
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,7 +153,7 @@ impl Bucket {
         move |error| explain(&path, error)
     }
 
-    /// Runs a request to its end, and reports if it takes long.
+    /// Runs a request to its end, and reports if the request takes long.
     pub(super) fn wait<T>(&self, key: &Key, request: impl Future<Output = T>) -> T {
         self.runtime.block_on(async {
             let (mut request, start) = (pin!(request), Instant::now());
@@ -180,7 +180,7 @@ impl Bucket {
         Ok(objects)
     }
 
-    /// Fetches the metadata of an object; `None` if it is missing.
+    /// Fetches the metadata of an object; `None` if the object is missing.
     pub(super) fn head(&self, key: &Key) -> Result<Option<ObjectMeta>> {
         match self.wait(key, self.store.head(key)) {
             Ok(object) => Ok(Some(object)),
@@ -224,10 +224,11 @@ impl Bucket {
         }
     }
 
-    /// Writes a small object if a condition holds. Returns `None` if it does not hold.
+    /// Writes a small object if a condition holds. Returns `None` if the condition does not hold.
     ///
-    /// A failed request may still have been carried out, and its repetition is then refused because of its own object.
-    /// Therefore the object is read again and compared: `bytes` must differ from those of every other worker.
+    /// A failed request may still have been carried out, and its repetition is then refused because the object exists
+    /// already. Therefore the object is read again and compared with `bytes`, which must differ from the bytes of every
+    /// other worker.
     pub(super) fn put_if(&self, key: &Key, bytes: &[u8], mode: &PutMode) -> Result<Option<UpdateVersion>> {
         let (mut failed, start) = (None, Instant::now());
         for attempt in 0..ATTEMPTS {

@@ -83,13 +83,13 @@ impl Input for Object {
     }
 }
 
-/// Reader of an object in parts. One stream would have to last as long as the predictions, and stores and time limits
-/// of requests would end it earlier.
+/// Reader of an object in parts. A single stream would have to last as long as the predictions, but stores and time
+/// limits of requests end streams earlier.
 struct PartReader {
     bucket: Bucket,
     key: Key,
     facts: Facts,
-    /// Position of the next part.
+    /// Byte offset of the next part in the object.
     next: u64,
     part: io::Cursor<Vec<u8>>,
 }

@@ -1,4 +1,4 @@
-//! Outputs below a key prefix of an object store.
+//! Outputs of all partitions below a key prefix of an object store.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -26,11 +26,11 @@ pub fn outputs(url: &str, claim: Duration) -> Result<Box<dyn Outputs>> {
     Ok(Box::new(Prefix { bucket, prefix, patience: claim, seen: Mutex::default() }))
 }
 
-/// Outputs below a key prefix.
+/// Outputs of all partitions below a key prefix.
 pub(super) struct Prefix {
     pub(super) bucket: Bucket,
     pub(super) prefix: Key,
-    /// Time after which a claim is taken over if it is not renewed.
+    /// Time after which another worker's claim is taken over if the claim is not renewed.
     pub(super) patience: Duration,
     /// ETag of each claim of another worker, with the time at which this ETag was first seen.
     pub(super) seen: Mutex<HashMap<String, (Option<String>, Instant)>>,
@@ -47,7 +47,8 @@ impl Prefix {
         self.key(&[OWN, name, file])
     }
 
-    /// Condition for taking a claim: the claim is absent, or it was not renewed for long enough.
+    /// Condition for taking a claim: there is no claim yet, or the claim was not renewed for the time
+    /// [`patience`](Prefix::patience).
     fn mode(&self, name: &str, key: &Key) -> Result<Option<PutMode>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((_, version)) = self.bucket.read(key)? else {

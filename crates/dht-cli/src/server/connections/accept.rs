@@ -15,7 +15,7 @@ use super::socket::Socket;
 use crate::server::settings::Limits;
 
 /// Time during which connections are still accepted after the server was asked to stop, so that clients that connected
-/// before are answered.
+/// before the stop are answered.
 const LINGER: Duration = Duration::from_millis(200);
 /// Pause between attempts to accept if the system has no file descriptor for another connection.
 const PAUSE: Duration = Duration::from_millis(50);

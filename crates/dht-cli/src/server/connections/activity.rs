@@ -21,7 +21,7 @@ pub(in crate::server) enum Closing {
     Head,
     /// The client did not read its response in time.
     Unread,
-    /// Another connection needed the place, at the limit of connections.
+    /// The limit of connections was reached, and another connection needed the place.
     Evicted,
     /// The client speaks HTTP/2, which is not answered.
     Http2,
@@ -53,7 +53,7 @@ struct State {
     requests: usize,
     /// Time at which the last request ended.
     quiet_since: Instant,
-    /// Time of the first byte of an incomplete head; for a new connection, its start.
+    /// Time of the first byte of an incomplete request head; for a new connection, the start of the connection.
     head_since: Option<Instant>,
     /// Time of the last byte in either direction.
     last_byte: Instant,
@@ -64,7 +64,7 @@ struct State {
 #[derive(Debug)]
 struct Stall {
     since: Instant,
-    /// Number of bytes that the client has taken since then.
+    /// Number of bytes that the client has taken since the wait began.
     bytes: usize,
 }
 
@@ -95,7 +95,7 @@ impl Activity {
         }
     }
 
-    /// Records bytes that the system accepted.
+    /// Records bytes that the operating system accepted for sending.
     pub(super) fn wrote(&self, bytes: usize) {
         let mut state = self.state();
         state.last_byte = Instant::now();

@@ -23,7 +23,7 @@ use super::socket::Socket;
 use super::table::Lane;
 
 /// Time during which connections without a request stay open once no more connections are accepted. Requests in that
-/// time are refused with a reason, which a closed connection could not give.
+/// time are refused with a reason, which would be impossible on a closed connection.
 const REFUSING: Duration = Duration::from_millis(300);
 /// Time limit for reading the last response of a connection while the client still sends.
 const LAST_RESPONSE: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ const HEAD_BYTES: usize = 64 << 10;
 
 /// Way in which a connection ends.
 enum End {
-    /// Responses are complete, or hyper has answered a head that it could not parse.
+    /// Responses are complete, or the HTTP library hyper has answered a request head that it could not parse.
     Answered,
     /// The client is gone, or the connection must be closed at once.
     Cut,
@@ -91,7 +91,8 @@ impl Connection {
         }
     }
 
-    /// Counts and logs a head that hyper has refused. A client that vanishes or stalls is not an error of the server.
+    /// Counts and logs a request head that the HTTP library hyper has refused. A client that vanishes or stalls is not
+    /// an error of the server.
     fn failed(&self, error: &hyper::Error) -> End {
         if error.is_parse_version_h2() {
             self.port.connections.count(Closing::Http2);
@@ -110,7 +111,7 @@ impl Connection {
     }
 }
 
-/// Service that answers the requests of a connection and records them.
+/// Service that answers and records the requests of a connection.
 struct Requests {
     router: TowerToHyperService<Router>,
     activity: Arc<Activity>,

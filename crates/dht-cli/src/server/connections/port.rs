@@ -10,7 +10,7 @@ use super::table::Table;
 use crate::server::log::Log;
 use crate::server::settings::Limits;
 
-/// Route of requests whose head could not be parsed, in metrics and log lines.
+/// Route name, in metrics and log lines, of requests whose head could not be parsed.
 const UNPARSED: &str = "unparsed";
 
 /// Port on which the server listens, with its open connections.
@@ -30,7 +30,7 @@ impl Port {
         self.responses.with_label_values(&[route, &status.to_string()]).inc();
     }
 
-    /// Counts and logs a head that cannot be parsed.
+    /// Counts and logs a request head that cannot be parsed.
     pub(super) fn refused_head(&self, status: u16, reason: &str) {
         self.count(UNPARSED, status);
         self.log.event("request", json!({ "route": UNPARSED, "status": status, "error": reason }));

@@ -24,13 +24,14 @@ impl Socket {
         Self { stream: Arc::new(stream), activity }
     }
 
-    /// Waits until the client resets the connection. A client that only ends its side may still read the response.
+    /// Waits until the client resets the connection. A client that only ends its side of the connection may still read
+    /// the response.
     pub(super) async fn reset(&self) {
         let _ = self.stream.ready(Interest::ERROR).await;
     }
 
-    /// Ends the server's side, and drops the bytes that the client still sends. If the connection closed earlier, the
-    /// response could be lost.
+    /// Ends the server's side of the connection, and drops the bytes that the client still sends. If the connection
+    /// closed earlier, the response could be lost.
     pub(super) async fn linger(&self) {
         if self.shutdown().is_err() {
             return;

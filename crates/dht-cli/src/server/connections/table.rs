@@ -7,15 +7,16 @@ use std::time::Instant;
 use super::activity::{Activity, Closing};
 use crate::server::settings::Limits;
 
-/// Maximum number of connections beyond the limit. They are answered on `/health` and refused on all other paths.
+/// Maximum number of spare connections, beyond the limit of connections. They are answered on `/health` and refused on
+/// all other paths.
 const SPARE: usize = 64;
 
-/// Class of a connection: within the limit, or beyond it.
+/// Class of a connection: within the limit of connections, or beyond this limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) enum Lane {
     /// Within the limit of connections.
     Regular,
-    /// Beyond the limit: only one request is answered.
+    /// Beyond the limit of connections: only one request is answered.
     Spare,
 }
 
@@ -63,7 +64,7 @@ impl Table {
         lanes.spare.remove(&number);
     }
 
-    /// Counts a connection that was closed for this reason.
+    /// Counts a connection that was closed for the reason `closing`.
     pub(super) fn count(&self, closing: Closing) {
         self.lanes().count(closing);
     }
@@ -104,7 +105,7 @@ impl Lanes {
         self.regular.remove(&number).or_else(|| self.spare.remove(&number))
     }
 
-    /// Closes the regular connection that has waited longest for its client; `false` if none waits.
+    /// Closes the regular connection that has waited longest for its client; `false` if no connection waits.
     fn evict_oldest(&mut self, now: Instant, limits: &Limits) -> bool {
         let waiting = self
             .regular

@@ -4,10 +4,10 @@ use super::p_value::Losses;
 use super::risk::Risk;
 use crate::error::{Error, Result};
 
-/// Number of tested probabilities: k / 200 for each k below it.
+/// Number of tested probabilities: k / 200 for each k below 200.
 const STEPS: u16 = 200;
-/// Steps at which the sequences of tests start. Each sequence has an equal part of the error probability, and continues
-/// to lower probabilities.
+/// Values of k, for a probability of k / 200, at which the sequences of tests start. Each sequence has an equal part of
+/// the error probability, and continues to lower probabilities.
 const STARTS: [u16; 9] = [198, 196, 190, 180, 160, 140, 100, 60, 20];
 
 /// Probability below which a model abstains, with the accuracy of the remaining answers on held-out texts.
@@ -25,8 +25,8 @@ pub struct AbstentionThreshold {
 }
 
 impl AbstentionThreshold {
-    /// Selects the lowest probability such that the answers of at least this probability have at least `accuracy`. Over
-    /// the draw of the held-out texts, the promise holds with a probability of at least `confidence`.
+    /// Selects the lowest probability such that the answers of at least this probability have an accuracy of at least
+    /// `accuracy`. Over the draw of the held-out texts, this bound holds with a probability of at least `confidence`.
     ///
     /// Each of `answers` is the probability of the predicted class of a held-out text, and whether that class is right.
     /// The texts must not have been used to fit the model or to select a setting.
@@ -83,9 +83,9 @@ impl AbstentionThreshold {
     }
 
     /// Share of texts that are answered, with a confidence interval. Over the draw of the held-out texts, the interval
-    /// is correct with a probability of at least `confidence`. It is valid for all probabilities together, and
-    /// therefore for the selected one (inequality of Dvoretzky, Kiefer and Wolfowitz, with the constant of Massart
-    /// 1990).
+    /// contains the true share with a probability of at least `confidence`. The interval is valid for all tested
+    /// probabilities together, and therefore for the selected probability (inequality of Dvoretzky, Kiefer and
+    /// Wolfowitz, with the constant of Massart 1990).
     pub fn coverage(&self, confidence: f64) -> (f64, [f64; 2]) {
         let rows = self.rows.max(1) as f64;
         let share = self.answered as f64 / rows;
@@ -98,7 +98,7 @@ fn probability(step: u16) -> f32 {
     f32::from(step) / f32::from(STEPS)
 }
 
-/// Losses of the answers that are given at a step: 1 for a wrong answer, 0 for a right one.
+/// Losses of the answers whose probability is at least `step` / 200: 1 for a wrong answer, 0 for a right one.
 fn losses(answers: &[(f32, bool)], step: u16) -> Vec<f64> {
     let least = probability(step);
     answers.iter().filter(|answer| answer.0 >= least).map(|answer| f64::from(u8::from(!answer.1))).collect()

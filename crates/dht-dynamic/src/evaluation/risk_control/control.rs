@@ -22,7 +22,7 @@ pub enum Guarantee {
     StandardErrors(f64),
 }
 
-/// Upper limit on a risk, such as the loss of accuracy, with the statistical guarantee that it must have.
+/// Upper limit on a risk, such as the loss of accuracy, with the statistical guarantee that the limit must have.
 ///
 /// # Examples
 /// The cheapest threshold at which at most a tenth of the predictions differ from the full model's, with a confidence
@@ -82,9 +82,9 @@ pub struct Promised {
 }
 
 impl Promise {
-    /// Selects the cheapest of `thresholds` that keeps the promise. Thresholds ascend, so the most expensive is first. They
-    /// must not depend on the calibration texts. The speeds of a [report](crate::accelerate::Report::curve) are
-    /// suitable, since they come from other texts.
+    /// Selects the cheapest of `thresholds` that keeps the promise. Thresholds ascend, so the most expensive is first.
+    /// The thresholds must not depend on the calibration texts. The speeds of a
+    /// [report](crate::accelerate::Report::curve) are suitable, since they come from other texts.
     ///
     /// # Errors
     /// * [`Error::Argument`] if the limit or the confidence is out of range, or the thresholds do not ascend.
@@ -130,7 +130,8 @@ impl Promise {
     }
 }
 
-/// Computes the loss of each text from its answers: the loss of accuracy or the disagreement.
+/// Computes the loss of each text from the answers of the dynamic and the full model: the loss of accuracy or the
+/// disagreement.
 fn losses_of(risk: Risk, outputs: Outputs, answers: &[u32], full: &[u32], labels: Option<&[u32]>) -> Vec<f64> {
     let texts = |answers: &'_ [u32]| answers.chunks_exact(outputs.decisions()).map(<[u32]>::to_vec).collect::<Vec<_>>();
     let score = |answer: &[u32], truth: &[u32]| match outputs {
@@ -169,7 +170,7 @@ fn bound(losses: Losses<'_>, promise: Promise) -> f64 {
 }
 
 /// Number of texts that would prove the promise if their losses had the same distribution. `None` if the observed risk
-/// is not below the limit, or is too close to it.
+/// exceeds the limit, or is too close to the limit.
 fn rows_needed(losses: Losses<'_>, promise: Promise) -> Option<usize> {
     const MOST: usize = 2_000_000;
     let enough_are = |rows: usize| keeps(losses.repeated(rows), promise);

@@ -14,10 +14,10 @@ use crate::outputs::truth_of;
 type Decide<'a> = &'a dyn Fn(&LogProbabilities) -> Vec<u32>;
 
 impl DynamicModel {
-    /// Returns the model at the cheapest of the ascending `speeds` that keeps a [promise](Promise), with the evidence
-    /// for it. The full model of the promise is the last exit without stacking. Each calibration text runs all layers
-    /// once. The speeds must not depend on the calibration texts: use the speeds of the
-    /// [report](crate::accelerate::Report::curve).
+    /// Returns the model at the cheapest of the ascending `speeds` that keeps a [promise](Promise), with the risk and
+    /// cost measured there. The full model of the promise is the last exit, not combined with the n-gram exit. Each
+    /// calibration text runs all layers once. The speeds must not depend on the calibration texts: use the speeds of
+    /// the [report](crate::accelerate::Report::curve).
     ///
     /// # Errors
     /// * [`Error::SeenTexts`] if the [model was fitted on](Self::seen_texts) some of the calibration texts.
@@ -33,8 +33,8 @@ impl DynamicModel {
         self.promised(promise, calibration, (speeds, batch_size), &LogProbabilities::labels)
     }
 
-    /// Returns the cheapest model that keeps a promise, as [`with_promise`](Self::with_promise) does, for several
-    /// labels with thresholds of their own. A label applies if its probability is at least its threshold.
+    /// Returns the cheapest model that keeps a promise, as [`with_promise`](Self::with_promise) does, for a multi-label
+    /// model. Each label has its own threshold, and applies if its probability is at least this threshold.
     ///
     /// # Errors
     /// As [`with_promise`](Self::with_promise); [`Error::Transformer`] if the number of thresholds is not the

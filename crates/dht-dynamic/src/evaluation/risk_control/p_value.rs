@@ -4,7 +4,7 @@ use super::risk::Risk;
 
 /// Number of bisection steps for a bound.
 const STEPS: usize = 30;
-/// Largest bet, as a share of the bet at which a single loss would take all wealth.
+/// Largest bet of the betting test, as a share of the bet at which a single loss would take all wealth.
 const LARGEST: f64 = 0.75;
 /// Loss of the one text that [`Losses::with_errors`] adds to the observed texts.
 const UNSEEN: f64 = 0.12;
@@ -67,8 +67,8 @@ impl<'a> Losses<'a> {
     /// The losses of the other risks lie between −1 and 1, and are tested by betting (Waudby-Smith and Ramdas 2024). A
     /// gambler bets on each text that the mean loss is below `most`, and each bet depends only on the texts before it.
     /// The wealth is Π (1 + bᵢ·(most − lossᵢ)), a supermartingale if the risk is `most` or more. The bets are the
-    /// predictable plug-in bets bᵢ = √(2·ln(1/δ)/(n·σ̂²ᵢ₋₁)). The p-value is the reciprocal of the gambler's largest
-    /// wealth.
+    /// predictable plug-in bets bᵢ = √(2·ln(1/δ)/(n·σ̂²ᵢ₋₁)), with δ = `delta` and the variance σ̂² of the earlier
+    /// losses. The p-value is the reciprocal of the gambler's largest wealth.
     pub(super) fn p_value(self, risk: Risk, most: f64, delta: f64) -> f64 {
         match risk {
             Risk::Disagreement => self.binomial_tail(most),

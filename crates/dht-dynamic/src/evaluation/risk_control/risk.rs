@@ -13,7 +13,7 @@ pub enum Risk {
     /// Expected loss of accuracy by the probabilities p of the [last stage](crate::evaluation::Stages): p(a) − p(b), 0
     /// to 1. Here a is the class that the last stage predicts, and b the class that the dynamic model predicts.
     /// Requires no labels. If the probabilities are calibrated, the mean regret is the mean
-    /// [`AccuracyLoss`](Self::AccuracyLoss). Its variance is far smaller, since it does not depend on the random
-    /// labels.
+    /// [`AccuracyLoss`](Self::AccuracyLoss). The variance of the regret is far smaller, since the regret does not
+    /// depend on the random labels.
     Regret,
 }

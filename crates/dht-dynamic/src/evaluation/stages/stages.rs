@@ -43,7 +43,7 @@ pub struct Stages {
     uncertainties: Vec<Vec<f64>>,
     /// FLOPs of a row that stops at a stage, by stage and row.
     flops: Vec<Vec<u64>>,
-    /// FLOPs of each row at threshold 0.
+    /// FLOPs of each row at threshold 0, where every row runs all layers.
     full_flops: Vec<u64>,
 }
 
@@ -89,7 +89,7 @@ impl Stages {
     }
 
     /// Computes the stages of a model with the [rule](crate::Router::rule) of its router. If the router has no rule,
-    /// the stages use the confidence, the default rule. See [`DynamicModel::stage_log_probabilities`].
+    /// the stages use the default rule, a threshold on the confidence. See [`DynamicModel::stage_log_probabilities`].
     ///
     /// # Errors
     /// As [`DynamicModel::stage_log_probabilities`].
@@ -222,7 +222,7 @@ impl Stages {
         }
     }
 
-    /// Expected loss of accuracy of each row if it stops at its stage in `stages`: its
+    /// Expected loss of accuracy of each row if the row stops at its stage in `stages`: the
     /// [regret](crate::evaluation::Risk::Regret).
     pub(crate) fn regrets(&self, stages: &[usize]) -> Vec<f64> {
         stages.iter().enumerate().map(|(row, stage)| self.regrets[*stage][row]).collect()
@@ -237,7 +237,7 @@ impl Stages {
 impl DynamicModel {
     /// Computes the log-probabilities of every row at each stage of the model, in one pass through all layers. The
     /// first stage is the n-gram exit, if there is one. The other stages are the exits, each combined with the n-gram
-    /// exit by its [weights](Stacker).
+    /// exit by the exit's [weights](Stacker).
     ///
     /// # Errors
     /// As [`ExitModel::exit_log_probabilities`](crate::ExitModel::exit_log_probabilities).
@@ -247,7 +247,7 @@ impl DynamicModel {
 
     /// Computes the log-probabilities of every row at each stage from the answers `exits` of the model's exits
     /// ([`ExitModel::exit_log_probabilities`](crate::ExitModel::exit_log_probabilities)). If there is an n-gram exit,
-    /// it is the first stage, and each other exit is combined with it.
+    /// this exit is the first stage, and each other exit is combined with it.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of exits or of rows is wrong; errors of the n-gram exit.

@@ -27,8 +27,8 @@ pub(super) struct ClassScores {
 impl ClassScores {
     /// Fits the regression to rows of features. `labels` holds one true answer for each decision of each row.
     ///
-    /// The fit starts at zero, or at `start`, the minimum for another C. Also returns the minimum; `None` if fewer than
-    /// two classes have rows.
+    /// The fit starts at zero, or at `start`, the minimum of a fit with another inverse penalty C. Also returns the
+    /// minimum; `None` if fewer than two classes have rows.
     pub(super) fn fit(
         features: &FeatureMatrix,
         labels: &[u32],

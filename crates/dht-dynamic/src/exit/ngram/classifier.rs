@@ -60,8 +60,8 @@ use crate::outputs::{Outputs, truth_of};
 /// An n-gram that occurs c times in a text and in d of the n training texts weighs (1 + ln c)·(ln((1 + n)/(1 + d)) +
 /// 1). The weights of a text are divided by the Euclidean norm of their vector. This is scikit-learn's
 /// `TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2))` on tokens instead of words. The regression is
-/// scikit-learn's logistic regression with the multinomial loss. The two texts of a pair have separate n-grams if the tokenizer
-/// distinguishes the texts by token types (BERT's does, RoBERTa's does not).
+/// scikit-learn's logistic regression with the multinomial loss. For pairs of texts, the two texts of a pair have
+/// separate n-grams if the tokenizer distinguishes the texts by token types (BERT's does, RoBERTa's does not).
 ///
 /// A word that the tokenizer does not know, such as an emoji, is a token of its own, in addition to the unknown token
 /// `[UNK]`. Two unknown words are thus different n-grams, although the encoder cannot tell them apart.
@@ -98,7 +98,7 @@ pub struct NgramClassifier {
     embedding: Option<EmbeddingHead>,
 }
 
-/// Result of [`NgramClassifier::fit`]: the classifier, its out-of-fold answers, and the selection of C.
+/// Result of [`NgramClassifier::fit`]: the classifier, its out-of-fold answers, and the selected inverse penalty C.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct NgramFit {
@@ -107,22 +107,23 @@ pub struct NgramFit {
     /// Out-of-fold log-probabilities: for each training row, the answer of a classifier that was fitted on the other
     /// folds. Other models that are fitted on the same rows can use them as unbiased inputs.
     pub out_of_fold: LogProbabilities,
-    /// Selected C of the regression on n-grams, which has the smallest out-of-fold loss.
+    /// Selected inverse penalty C of the regression on n-grams, which has the smallest out-of-fold loss.
     pub c: f64,
-    /// Each C that was tried, ascending, with the mean out-of-fold loss of the n-grams alone in nats.
+    /// Each inverse penalty C that was tried, ascending, with the mean out-of-fold loss in nats of the regression on
+    /// n-grams alone.
     pub losses: Vec<(f64, f64)>,
-    /// FLOPs of the fit, in which the regressions of all folds and the final regression are counted. They cover each
-    /// value and gradient that L-BFGS requests, two FLOPs for each multiply-add, and the out-of-fold answers.
+    /// FLOPs of the fit, in which the regressions of all folds and the final regression are counted. These FLOPs cover
+    /// each value and gradient that L-BFGS requests, two FLOPs for each multiply-add, and the out-of-fold answers.
     pub flops: u64,
 }
 
 impl NgramClassifier {
     /// Fits the classifier on training texts, each of which has one class or several labels.
     ///
-    /// The selected C minimises the mean loss in a cross-validation with random folds, stratified by class. Vocabulary
-    /// and n-gram weights are recomputed for each fold. With fewer rows than folds, each row is a fold. The search over C
-    /// starts at the middle value and continues in the direction in which the loss falls. With an encoder, the classifier
-    /// also [reads](Self#embeddings) the encoder's input embeddings.
+    /// The selected inverse penalty C minimises the mean loss in a cross-validation with random folds, stratified by
+    /// class. Vocabulary and n-gram weights are recomputed for each fold. With fewer rows than folds, each row is a
+    /// fold. The search over C starts at the middle value and continues in the direction in which the loss falls. With
+    /// an encoder, the classifier also [reads](Self#embeddings) the encoder's input embeddings.
     ///
     /// # Errors
     /// * As [`NgramSettings::check`].
@@ -187,8 +188,8 @@ impl NgramClassifier {
         Ok(NgramFit { classifier, out_of_fold, c, losses, flops })
     }
 
-    /// Adds the input embeddings of an encoder to a classifier that was [loaded](Self::load) alone. It must be the encoder
-    /// with which the classifier was fitted. A classifier that was fitted without an encoder does not change.
+    /// Adds the input embeddings of an encoder to a classifier that was [loaded](Self::load) alone. The encoder must be
+    /// the one with which the classifier was fitted. A classifier that was fitted without an encoder does not change.
     ///
     /// # Errors
     /// * [`Error::State`] if the encoder has other embeddings.
@@ -340,7 +341,7 @@ const READ_TOGETHER: usize = 16;
 /// as scikit-learn's fit at its default tolerance.
 const FINAL_TOLERANCE: f64 = 5e-3;
 
-/// Checks the sizes of the full model, and that it has `classes` classes or labels.
+/// Checks the sizes of the full model, and that the full model has `classes` classes or labels.
 fn check_full_model(model: &FullModel, classes: usize) -> Result<()> {
     model.shape().check()?;
     match model.classifier.classes {

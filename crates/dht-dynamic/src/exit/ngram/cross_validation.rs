@@ -29,9 +29,9 @@ pub(super) fn check_texts(training: &EncodedDataset) -> Result<()> {
 
 /// Result of a cross-validation.
 pub(super) struct CrossValidation {
-    /// Out-of-fold log-probabilities of each row, at the best C.
+    /// Out-of-fold log-probabilities of each row, at the selected C.
     pub(super) out_of_fold: LogProbabilities,
-    /// C with the smallest out-of-fold loss.
+    /// Inverse penalty C with the smallest out-of-fold loss.
     pub(super) c: f64,
     /// Each C that was tried, ascending, with its mean out-of-fold loss in nats.
     pub(super) losses: Vec<(f64, f64)>,
@@ -50,8 +50,8 @@ struct Fold {
     start: Option<Minimum>,
 }
 
-/// Selects the C with the smallest out-of-fold loss. `split` returns the features of the rows to fit, and those of the
-/// held-out rows.
+/// Selects the inverse penalty C with the smallest out-of-fold loss. `split` returns the features of the rows to fit,
+/// and those of the held-out rows.
 ///
 /// For each fold, the fit at one C starts at the minimum of the previous C.
 pub(super) fn cross_validate(

@@ -1,4 +1,5 @@
-//! Second regression of the n-gram exit: it reads a text's mean input embedding and is stacked on the n-grams' scores.
+//! Second regression of the n-gram exit: the regression reads a text's mean input embedding and is stacked on the
+//! n-grams' scores.
 
 use std::collections::BTreeSet;
 
@@ -16,14 +17,14 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, Rows, Standardisation};
 use crate::outputs::Outputs;
 
-/// Candidate values of the inverse penalty C for the regression on standardised means.
+/// Candidate values of the inverse penalty C for the regression on standardised mean embeddings.
 const C: [f64; 7] = [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
 /// Gradient tolerance of the final fit, on all training texts.
 const TOLERANCE: f64 = 3e-3;
-/// Number of texts whose means are computed in one parallel step.
+/// Number of texts whose mean embeddings are computed in one parallel step.
 const TOGETHER: usize = 4096;
 
-/// Logistic regression on the mean input embedding of a text, with the weights that stack it on the n-grams'
+/// Logistic regression on the mean input embedding of a text, with the weights that stack its answer on the n-grams'
 /// log-probabilities.
 ///
 /// The mean is over the encoder's input embeddings of all tokens of the text. A text without tokens has the mean of the
@@ -35,18 +36,19 @@ pub(super) struct EmbeddingHead {
     tokens: usize,
     /// Average of the training texts' mean embeddings. Shape: (columns).
     mean: Vec<f32>,
-    /// Regression, rescaled after the fit to read means that are not standardised.
+    /// Regression, rescaled after the fit to read mean embeddings that are not standardised.
     scores: ClassScores,
     stacker: Stacker,
     /// [Digest](EmbeddingTable::digest) of the embedding table.
     digest: u64,
-    /// Embedding table of the encoder; `None` if the head was loaded without its encoder.
+    /// Embedding table of the encoder; `None` if the n-gram classifier was loaded without its encoder.
     #[serde(skip)]
     table: Option<EmbeddingTable>,
 }
 
 impl EmbeddingHead {
-    /// Fits the head, and also returns the stacked out-of-fold log-probabilities and the FLOPs of the fit.
+    /// Fits the regression on mean embeddings, and also returns the stacked out-of-fold log-probabilities and the FLOPs
+    /// of the fit.
     ///
     /// `ngrams` holds the out-of-fold log-probabilities of the n-grams. If the mean embeddings need more than
     /// `most_bytes` bytes, they are stored in a temporary file.

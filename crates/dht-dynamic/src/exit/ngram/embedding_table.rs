@@ -12,7 +12,8 @@ pub(crate) const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
 /// Word embeddings of an encoder, before positions and the layer norm are applied. Shape: (tokens, columns).
 ///
 /// On the CPU, the table is another handle on the encoder's own memory, not a copy. A training run that changes the
-/// encoder's embeddings therefore changes the table too, and a classifier that was fitted on it must be fitted again.
+/// encoder's embeddings therefore changes the table too, and a classifier that was fitted on the table must be fitted
+/// again.
 #[derive(Debug, Clone)]
 pub(super) struct EmbeddingTable {
     table: Tensor,
@@ -56,7 +57,7 @@ impl EmbeddingTable {
         self.table.dims().first().copied().unwrap_or_default()
     }
 
-    /// Digest of all values. A saved classifier stores it to detect an encoder with other embeddings.
+    /// Digest of all values. A saved classifier stores the digest to detect an encoder with other embeddings.
     pub(super) fn digest(&self) -> u64 {
         self.digest
     }

@@ -75,7 +75,7 @@ impl Tokens<'_> {
         }
     }
 
-    /// Counts the n-grams of the whole text. They are in ascending order, each with its count.
+    /// Counts the n-grams of the whole text. The n-grams are in ascending order, each with its count.
     pub(super) fn ngrams(&self, left_out: &BTreeSet<u32>) -> Vec<(Ngram, u32)> {
         let mut all = Vec::with_capacity(2 * self.ids.len());
         self.for_each_ngram(left_out, |ngram| all.push(ngram));
@@ -180,7 +180,8 @@ struct Column {
     idf: f32,
 }
 
-/// Serialised form of [`Vocabulary`]. It lacks the map, which is rebuilt when a vocabulary is read.
+/// Serialised form of [`Vocabulary`]. This form lacks the map from n-grams to columns, which is rebuilt when a
+/// vocabulary is read.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredVocabulary {

@@ -59,7 +59,8 @@ impl Job {
         state.gone || state.is_done()
     }
 
-    /// Delivers the answer to one text. Returns whether this completes the request.
+    /// Delivers the answer to one text. Returns whether this delivery completes the request, as its last missing answer
+    /// or as an error.
     pub(super) fn deliver(&self, index: usize, answer: Result<Answer>) -> bool {
         let mut state = self.state();
         if state.gone || state.is_done() {

@@ -42,13 +42,13 @@ pub struct ServiceMetrics {
     pub queued_texts: usize,
     /// Number of tokens of the queued texts.
     pub queued_tokens: usize,
-    /// Number of accepted requests. Each ends as exactly one of answered, failed, late or cancelled.
+    /// Number of accepted requests. Each accepted request ends as exactly one of answered, failed, late or cancelled.
     pub accepted: u64,
     /// Number of answered requests.
     pub answered: u64,
     /// Number of requests that were answered with an error of the model.
     pub failed: u64,
-    /// Number of requests whose deadline passed after they were accepted and before they were answered.
+    /// Number of requests whose deadline passed after their acceptance and before their answer.
     pub late: u64,
     /// Number of requests that their callers cancelled.
     pub cancelled: u64,

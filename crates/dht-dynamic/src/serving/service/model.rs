@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::Result;
 use crate::serving::engine::Engine;
 
-/// Maximum number of engines in the cache. The least recently used one is dropped.
+/// Maximum number of engines in the cache. The least recently used engine is dropped.
 const SPEEDS: usize = 16;
 
 /// Served model, with cached engines for the requested speeds.
 #[derive(Debug)]
 pub(super) struct Model {
     own: Arc<Engine>,
-    /// Engines at other speeds, by the bits of the speed; the most recently used one is last.
+    /// Engines at other speeds, by the bits of the speed; the most recently used engine is last.
     others: Mutex<Vec<(u64, Arc<Engine>)>>,
 }
 

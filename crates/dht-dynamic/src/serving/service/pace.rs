@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// Weight of the latest batch in the exponential moving average.
 const LAST: f64 = 0.2;
-/// Safety factor on estimated times: batches differ, machines stall for a second, and a late answer is useless. The
-/// factor limits the queue to about half the deadline, which fills batches as well as a longer queue.
+/// Safety factor on estimated times: batches differ, machines stall for a second, and a late answer is useless. With a
+/// factor of 2, accepted requests wait for at most about half the time to their deadline.
 const MARGIN: f64 = 2.0;
 
 /// Exponential moving average of the seconds that a token of a batch takes; `None` before the first batch.

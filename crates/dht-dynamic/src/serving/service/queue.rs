@@ -65,7 +65,8 @@ impl Queue {
         self.tokens
     }
 
-    /// Rejects a number of texts and tokens that does not fit into the queue, or that arrives after the stop.
+    /// Rejects a number of texts and tokens that does not fit into the queue, or that arrives after the service was
+    /// stopped.
     pub(super) fn check_room(&self, texts: usize, tokens: usize, settings: &ServiceSettings) -> Result<()> {
         if self.stopping {
             return Err(Error::Stopping);

@@ -30,7 +30,7 @@ pub struct Request<'a> {
     pub queries: Vec<Query<'a>>,
     /// [Speed](Engine::with_speed) at which the texts are answered; `None`, the default, for the model's own speed.
     pub speed: Option<f64>,
-    /// Time after which the answers are useless; `None`, the default, for no deadline.
+    /// Deadline, after which the answers are useless; `None`, the default, for no deadline.
     pub deadline: Option<Instant>,
     /// True to reject the request if the model would truncate a text; false by default.
     pub whole: bool,
@@ -56,7 +56,7 @@ impl<'a> Request<'a> {
 /// - An answer is identical to the bit whatever other texts are in its batch. A row of a matrix product does not depend
 ///   on the other rows, and a model whose router decides by batch is made [independent](Engine::independent).
 /// - A request past its deadline is answered with [`Error::Deadline`]. A request whose ticket was dropped is not
-///   answered. Neither is computed.
+///   answered. The texts of such requests are not computed.
 /// - [`reload`](Self::reload) replaces the model. Requests that were accepted earlier are answered by the previous
 ///   model.
 /// - [`stop`](Self::stop) rejects new requests and returns when the accepted ones are answered.

@@ -19,8 +19,8 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceSettings {
-    /// Maximum number of waiting texts. A request that does not fit is rejected, and a request with more texts than
-    /// this is always rejected.
+    /// Maximum number of waiting texts. A request that does not fit into the queue is rejected. A request with more
+    /// texts than this number is always rejected.
     pub queue_texts: usize,
     /// Maximum number of tokens of the waiting texts.
     pub queue_tokens: usize,
@@ -28,8 +28,8 @@ pub struct ServiceSettings {
     pub batch_tokens: usize,
     /// Maximum time that the oldest text waits until its batch is full.
     pub max_wait: Duration,
-    /// Number of threads that run batches. Each batch already runs on all cores, so that more than one thread helps
-    /// only if batches are small.
+    /// Number of threads that run batches. Each batch already runs on all processor cores, so that more than one thread
+    /// helps only if batches are small.
     pub workers: usize,
 }
 

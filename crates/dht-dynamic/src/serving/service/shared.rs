@@ -13,7 +13,7 @@ use super::settings::ServiceSettings;
 pub(super) struct Shared {
     pub(super) settings: ServiceSettings,
     queue: Mutex<Queue>,
-    /// Notified when texts arrive or the service stops.
+    /// Condition variable that is notified when texts arrive or the service stops.
     pub(super) changed: Condvar,
     pub(super) counters: Counters,
     ids: AtomicU64,

@@ -114,7 +114,7 @@ fn run(shared: &Shared, batch: Vec<Waiting>) -> usize {
     }
 }
 
-/// Delivers the answer to one text of a request, and counts the request if it is complete.
+/// Delivers the answer to one text of a request, and counts the request if this answer completes it.
 pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<Answer>) {
     let failed = served.is_err();
     // Counted before the caller can see the answer, so that the counters include every visible answer.
@@ -128,8 +128,8 @@ pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<A
     }
 }
 
-/// Computes the answers to a batch. A panic becomes an error of this batch alone. The passages are cloned, so that the
-/// texts can run one by one if the batch fails.
+/// Computes the answers to a batch. A panic becomes an error of this batch alone. The passages, which are the texts'
+/// states before the first layer, are cloned, so that the texts can run one by one if the batch fails.
 fn answers(engine: &Engine, texts: &[(&Sample, &Passage)]) -> Result<Vec<Answer>> {
     let samples: Vec<&Sample> = texts.iter().map(|(sample, _)| *sample).collect();
     let passages = texts.iter().map(|(_, passage)| Passage::clone(passage)).collect();
