@@ -76,7 +76,7 @@
 //!
 //! | to | take |
 //! |---|---|
-//! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and the module [`space`]; [`Preset`] for the paper's spaces, [`SpaceConfig::from_toml_file`] for a space in a file |
+//! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and the module [`space`]; [`Preset`] for the DHT paper's spaces, [`SpaceConfig::from_toml_file`] for a space in a file |
 //! | name a route | [`Route`]; [`RouteSpec`](dynamic::route::RouteSpec) for its notation, `12L8H` |
 //! | select a router | [`SearchSettings::router`], and a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for its details |
 //! | write a custom router | [`Router`](dynamic::Router), [`Learner`], [`SearchModel::with_router`], [`OwnParts`] to load it |

@@ -40,7 +40,7 @@ use crate::error::Result;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CostModel {
-    /// Estimate of the paper, layers × heads.
+    /// Estimate of the DHT paper (Meng et al. 2023), layers × heads.
     LayerHeadProduct(LayerHeadCount),
     /// FLOPs of the matrix products, at the text's length.
     #[default]

@@ -1,9 +1,9 @@
-//! Cost estimate of the paper: layers × heads.
+//! Cost estimate of the DHT paper (Meng et al. 2023): layers × heads.
 
 use dht_dynamic::{Route, route::ModelShape};
 use serde::{Deserialize, Serialize};
 
-/// Variant of the paper's cost estimate, layers × heads.
+/// Variant of the DHT paper's cost estimate, layers × heads.
 ///
 /// The paper estimates cost "based on the layer/head number selection". The estimate is too low for routes with few
 /// heads, because it counts nothing for feed-forward and embeddings. By this estimate, 8 of 12 heads save a third of a

@@ -1,4 +1,4 @@
-//! Arm features (paper, section 4.2): mean pooled states that describe the bandits' arms. They are computed before
+//! Arm features (DHT paper, section 4.2): mean pooled states that describe the bandits' arms. They are computed before
 //! training.
 
 use serde::{Deserialize, Serialize};

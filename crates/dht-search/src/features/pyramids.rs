@@ -1,4 +1,4 @@
-//! Pooling of hidden states into contexts (paper, appendix 7.1), and the sizes of contexts (7.3).
+//! Pooling of hidden states into contexts (DHT paper, appendix 7.1), and the sizes of contexts (section 7.3).
 
 use serde::Serialize;
 
@@ -27,8 +27,8 @@ pub struct PoolingPyramid {
 impl PoolingPyramid {
     /// Pyramid of the depth bandit (UCB_L) and the joint bandit (UCB_cp): (1 + 2) · (4 + 8 + 16) = 84.
     ///
-    /// The paper gives the embedding 26 dimensions and, a sentence later, 36 instead of 28. Only 28 yields the paper's
-    /// contexts of 168 dimensions.
+    /// The DHT paper (Meng et al. 2023) gives the embedding 26 dimensions and, a sentence later, 36 instead of 28. Only
+    /// 28 yields the paper's contexts of 168 dimensions.
     pub const DEPTH: Self = Self { sequence_parts: &[1, 2], embedding_parts: &[4, 8, 16] };
 
     /// Pyramid of the head-count bandit (UCB_H): (1 + 2) · (2 + 4 + 8) = 42.

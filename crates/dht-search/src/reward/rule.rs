@@ -1,4 +1,4 @@
-//! Reward rules: how the loss and the cost of a route become a reward (paper, section 4.3).
+//! Reward rules: how the loss and the cost of a route become a reward (DHT paper, section 4.3).
 
 use serde::{Deserialize, Serialize};
 
@@ -20,13 +20,13 @@ pub enum RewardShape {
         max: f64,
     },
     /// −loss, without ratio and κ. The bandit learns only the loss, and the known cost is subtracted when arms are
-    /// [scored](Self::score). λ can therefore change at run time without retraining. Not in the paper.
+    /// [scored](Self::score). λ can therefore change at run time without retraining. Not in the DHT paper.
     Utility {
         /// λ, the loss in nats that corresponds to the cost of the full model.
         lambda: f64,
     },
     /// (Loss at the exit before) − loss: the gain of the layers in between, scored with the known cost as in
-    /// [`Utility`](Self::Utility). Not in the paper.
+    /// [`Utility`](Self::Utility). Not in the DHT paper.
     ///
     /// Most of a loss is due to the difficulty of the sample and the progress of the training run; both cancel in the
     /// difference. The gain requires the losses at the exits that a sample passes before the exit where it leaves.
@@ -146,7 +146,7 @@ pub struct RewardRule {
     pub shape: RewardShape,
     /// Samples of the reference mean of δ.
     pub memory: RewardMemory,
-    /// Factor κ > 0: α, β₁ or β_cp in the paper.
+    /// Factor κ > 0: α, β₁ or β_cp in the DHT paper (Meng et al. 2023).
     pub kappa: f64,
 }
 

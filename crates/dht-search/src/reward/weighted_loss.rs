@@ -24,7 +24,7 @@ pub struct CostWeightedLoss {
 }
 
 impl CostWeightedLoss {
-    /// Smallest loss from which δ is computed; smaller losses are replaced by it. Not in the paper.
+    /// Smallest loss from which δ is computed; smaller losses are replaced by it. Not in the DHT paper.
     ///
     /// In f32 a cross-entropy is 0 once the probability rounds to 1, and otherwise at least about 1e-7. Without this
     /// limit a single text with a loss of 0 would have an infinite reward.

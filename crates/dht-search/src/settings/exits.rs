@@ -9,11 +9,11 @@ use crate::error::Result;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitLosses {
-    /// Only the exit where the sample leaves, as in the paper: loss = CE(own exit). Each exit then trains on few
-    /// samples.
+    /// Only the exit where the sample leaves, as in the DHT paper (Meng et al. 2023): loss = CE(own exit). Each exit
+    /// then trains on few samples.
     Chosen,
     /// Exit where the sample leaves, and exits that it passes, with weights that decrease towards shallow exits. Not in
-    /// the paper.
+    /// the DHT paper.
     ///
     /// A passed exit after d of the sample's D layers has weight w = v·(d/D)ᵖ, and the sample's own exit has weight 1:
     /// loss = (CE(own) + Σ w·CE(passed)) / (1 + Σ w). p = 0 weights all passed exits equally. p = 1 with v = 1 is
@@ -25,7 +25,7 @@ pub enum ExitLosses {
         power: f64,
     },
     /// Exit where the sample leaves, and exits that it passes; the passed exits train their classifiers but no layer.
-    /// Not in the paper.
+    /// Not in the DHT paper.
     ///
     /// loss = CE(own) + Σ CE(passed), with the passed exits' states detached. Shallow layers then serve the layers
     /// above them and the texts that leave at them, while the bandits still see the loss of every text at every passed
@@ -49,7 +49,7 @@ impl ExitLosses {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassifierSharing {
-    /// One classifier for all depths, as in the paper.
+    /// One classifier for all depths, as in the DHT paper (Meng et al. 2023).
     Shared,
     /// One classifier for each exit.
     PerExit,

@@ -1,4 +1,4 @@
-//! Presets of settings: the paper's own, and this crate's for the paper's four search spaces.
+//! Presets of settings: the DHT paper's own, and this crate's for the paper's four search spaces.
 
 use dht_dynamic::exit::ExitKind;
 use dht_transformer::Pooling;
@@ -17,7 +17,7 @@ impl SearchSettings {
     /// with a standard deviation of 32, so that the first rewards dominate.
     pub const PUBLISHED_PRIOR_FLOOR: f64 = 1e-3;
 
-    /// Returns the paper's settings as published. They are for comparison, not for production.
+    /// Returns the DHT paper's settings as published. They are for comparison, not for production.
     ///
     /// Where the paper contradicts itself or cannot be computed, [`deviations`](Self::deviations) lists the
     /// interpretation. The same settings apply to all four [presets](Preset).
@@ -81,7 +81,7 @@ impl SearchSettings {
         }
     }
 
-    /// Returns this crate's recommended settings for a preset; [`paper`](Self::paper) returns the paper's settings.
+    /// Returns this crate's recommended settings for a preset; [`paper`](Self::paper) returns the DHT paper's settings.
     ///
     /// They are the defaults for all presets except P-DHT. The routes of P-DHT end in frozen layers, which do not run
     /// at a passed exit, so that the losses of passed exits are unknown. P-DHT therefore learns from the selected exit

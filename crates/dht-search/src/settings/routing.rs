@@ -36,16 +36,16 @@ impl PerBandit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContextDesign {
-    /// The paper's context (appendix 7.1): the pooled state and the feature of the arm, \[x ; z\]. It has 168
+    /// The DHT paper's context (appendix 7.1): the pooled state and the feature of the arm, \[x ; z\]. It has 168
     /// dimensions for the depth bandit, 87 for the head-count bandit (including the group's one-hot vector), and 13 for
     /// the head-set bandit. Each arm has separate weights, so that z is constant for an arm and acts as a bias. The
     /// FLOPs of the passes that compute z are counted.
     Paper,
-    /// Pooled state and a constant, \[x ; 1\], which need no passes before training. Not in the paper. For spaces
+    /// Pooled state and a constant, \[x ; 1\], which need no passes before training. Not in the DHT paper. For spaces
     /// without a classifier after the base layers (P-DHT).
     State,
     /// Three signals: the entropy −Σ p·ln p / ln C and the margin p₁ − p₂ of the exit after the base layers, and the
-    /// length ln tokens / ln 512. Signals are not normalised. Not in the paper. Requires that this exit is trained.
+    /// length ln tokens / ln 512. Signals are not normalised. Not in the DHT paper. Requires that this exit is trained.
     Signals,
     /// Pooled state and the three [signals](Self::Signals).
     StateAndSignals,
@@ -73,12 +73,12 @@ impl ContextDesign {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RouterKind {
-    /// Linear bandit that decides once, after the base layers, as in the paper. Its arms are exits in a tree search,
-    /// and routes in an integrated search.
+    /// Linear bandit that decides once, after the base layers, as in the DHT paper (Meng et al. 2023). Its arms are
+    /// exits in a tree search, and routes in an integrated search.
     #[default]
     Bandit,
     /// Linear bandits that decide at every exit. The bandit of an exit predicts the gain of each deeper exit, and the
-    /// sample continues while one gain exceeds its price. Not in the paper. Requires a tree space, training without
+    /// sample continues while one gain exceeds its price. Not in the DHT paper. Requires a tree space, training without
     /// queues, and [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
     SequentialBandit,
     /// Threshold on the entropy of the exit's probabilities at every exit, as in FastBERT (Liu et al. 2020). The
@@ -145,7 +145,7 @@ pub enum HeadArms {
     /// One arm for each head index, shared by all layers: N_H arms "in total", as published.
     #[default]
     PerHead,
-    /// One arm for each head index and group of layers, which learns from its own group only. Not in the paper.
+    /// One arm for each head index and group of layers, which learns from its own group only. Not in the DHT paper.
     PerHeadAndGroup,
 }
 
@@ -161,7 +161,8 @@ pub enum PinnedHeads {
     /// of the dynamic groups, which have a choice of heads. The heads are selected when the warm-up ends, and are then
     /// fixed. Until then, and in an untrained model, the heads of the largest norm are pinned.
     ///
-    /// The paper pins four heads and does not say which. The gradients come from backward passes that run anyway.
+    /// The DHT paper (Meng et al. 2023) pins four heads and does not say which. The gradients come from backward passes
+    /// that run anyway.
     #[default]
     GradientImportance,
     /// Heads of the largest norm when the training run starts: ‖W_v,h‖_F · ‖W_o,h‖_F, added up over the layers of the
@@ -192,10 +193,10 @@ impl PinnedHeads {
 #[serde(rename_all = "snake_case")]
 pub enum HeadDraws {
     /// One set for all samples of a batch that keep the same number of heads in a group, drawn for the mean of their
-    /// contexts. The rows of these samples then run as one dense product. Not in the paper.
+    /// contexts. The rows of these samples then run as one dense product. Not in the DHT paper.
     #[default]
     PerGroup,
-    /// One set for each sample, drawn for its own context, as in the paper. The FLOPs are the same as with
-    /// [`PerGroup`](Self::PerGroup), and the time is longer.
+    /// One set for each sample, drawn for its own context, as in the DHT paper (Meng et al. 2023). The FLOPs are the
+    /// same as with [`PerGroup`](Self::PerGroup), and the time is longer.
     PerSample,
 }

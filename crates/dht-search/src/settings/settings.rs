@@ -1,4 +1,4 @@
-//! Settings of a search, including every value and choice that the paper leaves open.
+//! Settings of a search, including every value and choice that the DHT paper (Meng et al. 2023) leaves open.
 
 use dht_dynamic::ExitSettings;
 use dht_dynamic::exit::ExitKind;
@@ -17,7 +17,8 @@ use crate::space::SearchSpace;
 
 /// Settings of a search: its routers, their contexts and rewards, and the training of the exits.
 ///
-/// Values that the paper uses without stating them have **defaults that are not from the paper**.
+/// Values that the DHT paper (Meng et al. 2023) uses without stating them have **defaults that are not from the
+/// paper**.
 ///
 /// There are four bandits. In a tree search, the depth bandit (UCB_L in the paper) selects the exit, and the head-count
 /// bandit (UCB_H) selects the number of heads in each group of layers. In an integrated search, the joint bandit
@@ -73,32 +74,32 @@ pub struct SearchSettings {
     pub classifier_sharing: ClassifierSharing,
     /// Pooling of the exits' classifiers.
     pub pooling: Pooling,
-    /// Exploration factor α of LinUCB: while exploring, an arm's score is wᵀθ + α·√(wᵀA⁻¹w) (paper, Algorithm 1; Li et
-    /// al. 2010).
+    /// Exploration factor α of LinUCB: while exploring, an arm's score is wᵀθ + α·√(wᵀA⁻¹w) (DHT paper, Algorithm 1; Li
+    /// et al. 2010).
     pub exploration: PerBandit,
     /// Prior precision λ of LinUCB: A = λI and b = 0 at the start, θ = A⁻¹b.
     pub prior_precision: f64,
     /// Forgetting decay γ of LinUCB, in (0, 1]: an observation k updates ago has weight γᵏ. Losses fall while the model
-    /// learns, so that old rewards are misleading. The paper has no forgetting, γ = 1.
+    /// learns, so that old rewards are misleading. The DHT paper has no forgetting, γ = 1.
     pub forgetting_decay: f64,
     /// Mean of the head-set bandit's prior.
     pub head_set_prior: HeadSetPrior,
     /// Prior precision s of the head-set bandit: the weights of each head start as N(0, 1/s) (Chapelle and Li 2011), or
-    /// as N(1, 1/s) with [`HeadSetPrior::AsPublished`]. The paper's 0 is an improper prior.
+    /// as N(1, 1/s) with [`HeadSetPrior::AsPublished`]. The DHT paper's 0 is an improper prior.
     pub head_set_prior_precision: f64,
     /// Weight λ > 0 of the current posterior in each update of the head-set bandit. An update is argmin (λ/2)·Σ sⱼ(pⱼ −
-    /// gⱼ)² + Σ log(1 + exp(−y·pᵀw)) (paper, 3.2). The weight does not change the precisions s. A weight of 1 is Bayes'
-    /// rule; the paper gives no value.
+    /// gⱼ)² + Σ log(1 + exp(−y·pᵀw)) (DHT paper, section 3.2). The weight does not change the precisions s. A weight of
+    /// 1 is Bayes' rule; the DHT paper (Meng et al. 2023) gives no value.
     pub head_set_prior_weight: f64,
-    /// Factor κ of the rewards κ·(reference mean of δ)/δ: α, β₁ and β_cp in the paper (4.3). δ is loss · L for the
-    /// depth bandit, and loss · L · H for the head-count and joint bandits. κ has no effect on [`RewardShape::Utility`]
-    /// and [`RewardShape::Gain`].
+    /// Factor κ of the rewards κ·(reference mean of δ)/δ: α, β₁ and β_cp in the DHT paper (Meng et al. 2023, section
+    /// 4.3). δ is loss · L for the depth bandit, and loss · L · H for the head-count and joint bandits. κ has no effect
+    /// on [`RewardShape::Utility`] and [`RewardShape::Gain`].
     pub kappa: PerBandit,
-    /// Conversion of losses and costs into rewards (paper, 4.3).
+    /// Conversion of losses and costs into rewards (DHT paper, section 4.3).
     pub reward_shape: RewardShape,
     /// Samples of the reference mean, with which the cost-weighted loss δ is compared.
     pub reward_memory: RewardMemory,
-    /// Rule for the binary reward of the head-set bandit (the paper's formula contradicts its text).
+    /// Rule for the binary reward of the head-set bandit (the DHT paper's formula contradicts its text).
     pub head_feedback: HeadFeedback,
     /// True if the head-set bandit also learns from samples that keep all heads of a group. False by default, since no
     /// heads were selected for such samples.
@@ -129,7 +130,7 @@ pub struct SearchSettings {
     /// and its shallow exits need the texts.
     pub explore_power: f64,
     /// Number of training texts over which arm features are averaged, from the first; `None` for all texts, as in the
-    /// paper (4.2). Only for [`ContextDesign::Paper`].
+    /// DHT paper (Meng et al. 2023, section 4.2). Only for [`ContextDesign::Paper`].
     pub arm_feature_texts: Option<usize>,
 }
 

@@ -12,11 +12,11 @@ use crate::error::{Error, Result};
 pub enum Dispatch {
     /// Training without queues: a batch runs the base layers once with gradient and is routed. Its groups of samples
     /// continue in the same computation graph, and the batch gives one optimiser step. There is no second pass and no
-    /// stale state. Not in the paper.
+    /// stale state. Not in the DHT paper.
     InFlight,
-    /// Training with queues, the paper's Algorithm 3: a sample runs the base layers with the current weights and waits
-    /// in the queue of its depth. When `size` samples of that depth have arrived, they run the base layers again with
-    /// gradient. Samples that are still queued at the end of an epoch are trained on then; the paper drops them.
+    /// Training with queues, the DHT paper's Algorithm 3: a sample runs the base layers with the current weights and
+    /// waits in the queue of its depth. When `size` samples of that depth have arrived, they run the base layers again
+    /// with gradient. Samples that are still queued at the end of an epoch are trained on then; the paper drops them.
     Queue {
         /// Number of samples in a full queue, q.
         size: usize,
@@ -138,7 +138,7 @@ impl SoftLabels {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossSource {
-    /// Losses of all epochs, as in the paper.
+    /// Losses of all epochs, as in the DHT paper (Meng et al. 2023).
     #[default]
     AllEpochs,
     /// Losses of the first epoch, before any text is repeated. Afterwards the bandits do not change.

@@ -14,13 +14,14 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Search {
-    /// Tree search (paper, 4.2.1): the depth bandit (UCB_L) selects the exit. Then the head-count bandit (UCB_H)
-    /// selects the number of heads in each group of layers before that exit.
+    /// Tree search (DHT paper, section 4.2.1): the depth bandit (UCB_L) selects the exit. Then the head-count bandit
+    /// (UCB_H) selects the number of heads in each group of layers before that exit.
     Tree {
         /// Allowed numbers of heads of each dynamic group, ascending.
         heads: Vec<Vec<usize>>,
     },
-    /// Integrated search (paper, 4.2.2): the joint bandit (UCB_cp) selects depth and number of heads at once.
+    /// Integrated search (DHT paper, section 4.2.2): the joint bandit (UCB_cp) selects depth and number of heads at
+    /// once.
     Integrated {
         /// Arms of the joint bandit, in order. Each arm is a route that keeps the same number of heads in all its
         /// dynamic groups.

@@ -1,4 +1,4 @@
-//! The paper's four configurations, generalised to models of other sizes.
+//! The DHT paper's four configurations, generalised to models of other sizes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use super::config::{Search, SpaceConfig};
 use super::space::SearchSpace;
 use crate::error::{Error, Result};
 
-/// Search space of the paper's experiments (section 6.1), generalised to models of other sizes.
+/// Search space of the DHT paper's experiments (section 6.1), generalised to models of other sizes.
 ///
 /// # Other sizes than 12 layers of 12 heads
 /// The variants are described for 12 layers of 12 heads. For other sizes, [`Preset::exits`] gives the depths instead of
@@ -58,16 +58,16 @@ pub enum SevenLayerHeads {
 }
 
 impl Preset {
-    /// All four presets, in the order of the paper's section 6.1.
+    /// All four presets, in the order of the DHT paper's section 6.1.
     pub const ALL: [Self; 4] = [Self::TDht, Self::SDht, Self::FDht, Self::PDht];
 
-    /// Number of frozen layers of P-DHT: the last layers, which every route runs at its end (paper, 6.1).
+    /// Number of frozen layers of P-DHT: the last layers, which every route runs at its end (DHT paper, section 6.1).
     pub const FROZEN_LAYERS: usize = 2;
 
-    /// Number of epochs that P-DHT runs as F-DHT before it freezes layers (paper, 6.1).
+    /// Number of epochs that P-DHT runs as F-DHT before it freezes layers (DHT paper, section 6.1).
     pub const FULL_EPOCHS_BEFORE_FREEZING: usize = 2;
 
-    /// Name in the paper.
+    /// Name in the DHT paper (Meng et al. 2023).
     pub fn name(self) -> &'static str {
         match self {
             Self::TDht => "T-DHT",
@@ -160,8 +160,8 @@ impl Preset {
     /// Depths of the exits of a model with `layers` layers. The first exit ends the base.
     ///
     /// The base has a quarter of the layers, rounded down, at least one. The other layers form three groups of nearly
-    /// equal sizes, the smaller first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (paper), and
-    /// 1, 3, 5, 7 for 7 layers. They are 1, 2, 4, 6 for 6 layers, where the cheapest route is a sixth of the model.
+    /// equal sizes, the smaller first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (DHT paper),
+    /// and 1, 3, 5, 7 for 7 layers. They are 1, 2, 4, 6 for 6 layers, where the cheapest route is a sixth of the model.
     pub fn exits(layers: usize) -> Vec<usize> {
         let base = (layers / 4).max(1);
         let others = layers.saturating_sub(base);
@@ -170,7 +170,7 @@ impl Preset {
         exits
     }
 
-    /// Head options of a model with `heads` heads in each layer: 8, 10, 12 for 12 heads (paper).
+    /// Head options of a model with `heads` heads in each layer: 8, 10, 12 for 12 heads (DHT paper).
     ///
     /// For other sizes they are 8/12, 10/12 and 12/12 of the heads, rounded to the nearest (ties up), at least 1,
     /// without repetitions.
@@ -181,7 +181,7 @@ impl Preset {
     /// Number of pinned heads of a model with `heads` heads in each layer: a third of the heads, rounded to the
     /// nearest.
     ///
-    /// 4 of 12 heads are pinned, so that 8, 10 and 12 heads have the paper's 70, 28 and 1 head sets.
+    /// 4 of 12 heads are pinned, so that 8, 10 and 12 heads have the DHT paper's 70, 28 and 1 head sets.
     pub fn pinned_heads(heads: usize) -> usize {
         share_of(heads, 4)
     }

@@ -1,4 +1,4 @@
-//! Computation of the arm features (section 4.2 of the paper) by forward passes before training.
+//! Computation of the arm features (section 4.2 of the DHT paper) by forward passes before training.
 
 use std::ops::Range;
 

@@ -42,8 +42,8 @@ pub struct CostAccounting {
     pub synchronisations: u64,
     /// Number of samples on each route, by the route's notation. A sample counts once in each epoch.
     pub routes: BTreeMap<String, u64>,
-    /// Sum over samples of the paper's estimate of their routes' cost: the heads that ran, added up over the layers and
-    /// divided by N_L·N_H, the model's numbers of layers and heads.
+    /// Sum over samples of the DHT paper's estimate of their routes' cost: the heads that ran, added up over the layers
+    /// and divided by N_L·N_H, the model's numbers of layers and heads.
     pub layer_head_sum: f64,
     /// Number of samples trained on.
     pub samples: u64,
