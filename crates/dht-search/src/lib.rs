@@ -145,10 +145,10 @@
 //! # Single-label classification only
 //!
 //! Every step from exit to answer needs a distribution over classes: an exit is rewarded by its cross-entropy, and
-//! bandits see its confidence. In multi-label data an exit may be confident about some labels and not about others, and
-//! a regression value has no probability. A rule for either task would be another method that needs its own evaluation.
-//! Multi-label and regression texts are rejected ([`Argument`](dht_dynamic::Error::Argument), `targets`). Full,
-//! truncated and pruned encoders handle them ([`transformer::Task`], [`transformer::pruning`]).
+//! bandits see the confidence of the distribution. In multi-label data an exit may be confident about some labels and
+//! not about others, and a regression value has no probability. A rule for either task would be another method that
+//! needs its own evaluation. Multi-label and regression texts are rejected ([`Argument`](dht_dynamic::Error::Argument),
+//! `targets`). Full, truncated and pruned encoders handle them ([`transformer::Task`], [`transformer::pruning`]).
 //!
 //! # When not to use it
 //!

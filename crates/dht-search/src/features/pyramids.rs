@@ -42,8 +42,8 @@ impl PoolingPyramid {
         self.sequence_parts.iter().sum::<usize>() * self.embedding_parts.iter().sum::<usize>()
     }
 
-    /// Number of dimensions of the context w = [x ; z] with a scalar arm feature z. The head-set bandit has such a
-    /// feature, the mean of the head's share of the hidden state.
+    /// Number of dimensions of the context w = [x ; z], with the pooled state x and a scalar arm feature z. The
+    /// head-set bandit has such a feature, the mean of the head's share of the hidden state.
     pub fn with_scalar_arm_feature(&self) -> usize {
         self.context_size() + 1
     }

@@ -89,8 +89,8 @@ impl Queues {
         self.waited.0 as f64 / self.waited.1.max(1) as f64
     }
 
-    /// Rejects restored queues with a sample that `router` cannot have routed there, or with a row twice. Each sample
-    /// must have `answers` finite class log-probabilities.
+    /// Rejects restored queues with a sample in a queue to which `router` cannot have routed it, or with a row that
+    /// occurs twice. Each sample must have `answers` finite class log-probabilities.
     pub(crate) fn check(&self, router: &dyn Learner, answers: usize) -> Result<()> {
         let mut rows = BTreeSet::new();
         for (exit, queue) in self.queues.iter().enumerate() {

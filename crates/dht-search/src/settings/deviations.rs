@@ -131,7 +131,7 @@ impl SearchSettings {
     }
 }
 
-/// Differences of an experiment from the DHT paper (Meng et al. 2023) in texts, rows and epochs.
+/// Differences of an experiment from the DHT paper (Meng et al. 2023) in texts, numbers of rows and epochs.
 fn of_data(experiment: &Experiment) -> Vec<String> {
     let Experiment { dataset, training_rows, validation_rows, test_rows, max_tokens, epochs, .. } = *experiment;
     let mut lines = Vec::new();
@@ -239,7 +239,7 @@ fn of_routes(space: &SearchSpace) -> Option<String> {
     }
 }
 
-/// Additions that P-DHT's second phase requires.
+/// Additions that the second training phase of the preset P-DHT requires.
 fn of_two_phases(space: &SearchSpace) -> Option<String> {
     space.tail()?;
     let layers = match space.config().base_state {

@@ -59,8 +59,8 @@ impl PublishedDataset {
     }
 }
 
-/// Properties of an experiment that may differ from the DHT paper's experiment, besides settings and space.
-/// [`SearchSettings::deviations`](crate::SearchSettings::deviations) compares them.
+/// Properties of an experiment that may differ from the DHT paper's experiment, besides the search settings and the
+/// search space. [`SearchSettings::deviations`](crate::SearchSettings::deviations) compares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Experiment {
     /// Data set of the DHT paper (Meng et al. 2023) that the experiment uses; `None` for another data set.

@@ -14,8 +14,8 @@ use crate::reward::RewardRule;
 use crate::settings::{Normalization, SearchSettings};
 use crate::space::SearchSpace;
 
-/// Configuration of a search's bandits: the search space and the settings, and the costs and pooling matrices computed
-/// from them.
+/// Configuration of a search's bandits: the search space and the settings, and the costs of routes and the pooling of
+/// hidden states that follow from them.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) space: SearchSpace,
