@@ -1,21 +1,21 @@
-//! Results that the paper prints in its tables 1 and 2.
+//! Results that the DHT paper (Meng et al. 2023) prints in its tables 1 and 2.
 
 use dht_search::settings::PublishedDataset;
 
 use crate::record::{RowGroup, RowRecord};
 
-/// Data set of the paper that this project's data set is compared with.
+/// Data set of the DHT paper (Meng et al. 2023) that this project's data set is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counterpart {
     pub(crate) data: PublishedDataset,
-    /// True if the paper's data set is not the same, but has the most similar texts.
+    /// True if the DHT paper's data set is not the same, but has the most similar texts.
     pub(crate) stands_in: bool,
 }
 
-/// Result of one method on one data set, as the paper prints it.
+/// Result of one method on one data set, as the DHT paper (Meng et al. 2023) prints it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Published {
-    /// Name of the method in the paper, such as `6-DisBERT`.
+    /// Name of the method in the DHT paper (Meng et al. 2023), such as `6-DisBERT`.
     pub(crate) method: &'static str,
     /// "F1", presumably macro.
     pub(crate) f1: f64,
@@ -23,7 +23,7 @@ pub(crate) struct Published {
     pub(crate) cost: f64,
 }
 
-/// Table of the paper, by the stage whose cost it prints.
+/// Table of the DHT paper (Meng et al. 2023), by the stage whose cost it prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Table 1: cost of training.
@@ -36,7 +36,7 @@ pub(crate) enum Stage {
 /// [`PublishedDataset::ALL`].
 type Line = (&'static str, [(f64, f64); 4]);
 
-/// Name of the full model in the paper's tables.
+/// Name of the full model in the DHT paper's tables.
 pub(crate) const FULL_MODEL: &str = "12-VaBERT";
 
 const TRAINING: [Line; 5] = [
@@ -73,7 +73,7 @@ pub(crate) fn cells(data: PublishedDataset, stage: Stage) -> impl Iterator<Item 
     })
 }
 
-/// Result of one method, by its name in the paper.
+/// Result of one method, by its name in the DHT paper (Meng et al. 2023).
 pub(crate) fn cell(data: PublishedDataset, stage: Stage, method: &str) -> Option<Published> {
     cells(data, stage).find(|cell| cell.method == method)
 }
@@ -97,8 +97,9 @@ impl Counterpart {
     }
 }
 
-/// Name of a row's method in the paper. `DistilBERT` of k layers corresponds to the paper's student with the same share
-/// of its full model's layers. Each speed of `FastBERT` has the paper's name for that speed, in order of cost.
+/// Name of a row's method in the DHT paper (Meng et al. 2023). `DistilBERT` of k layers corresponds to the paper's
+/// student with the same share of its full model's layers. Each speed of `FastBERT` has the paper's name for that
+/// speed, in order of cost.
 fn published_name(row: &RowRecord, layers: usize) -> Option<String> {
     match row.group {
         RowGroup::Full => Some(FULL_MODEL.into()),

@@ -50,7 +50,7 @@ pub(crate) fn flops(model: &TextClassifier, texts: &EncodedDataset) -> Result<(u
     Ok((cost.full_forward(load).total().0, cost.full_backward(load).total().0))
 }
 
-/// Properties of a run in which it can differ from the paper's experiment.
+/// Properties of a run in which it can differ from the DHT paper's experiment.
 pub(crate) fn experiment(plan: &RunPlan, data: &RunData, encoder: &Encoder) -> Experiment {
     Experiment {
         dataset: PublishedDataset::of_name(&data.record.name),
@@ -118,7 +118,7 @@ pub(crate) fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result
 }
 
 /// Pooling of every model. From scratch, \[CLS\] learns to collect the inputs that determine the class; the rows of a
-/// pre-trained encoder are all informative. With the paper's settings every model has BERT's pooler, as the paper's
+/// pre-trained encoder are all informative. With the DHT paper's settings every model has BERT's pooler, as the paper's
 /// models do.
 pub(crate) fn pooling(plan: &RunPlan) -> Pooling {
     match plan.settings {

@@ -1,4 +1,4 @@
-//! Training losses against progress: the paper's figure 3, with the baselines.
+//! Training losses against progress: the DHT paper's figure 3, with the baselines.
 
 use dht_search::training::LossCurve;
 use plotters::prelude::*;

@@ -1,4 +1,4 @@
-//! Stacked shares of depths and head counts against progress: the paper's figure 2.
+//! Stacked shares of depths and head counts against progress: the DHT paper's figure 2.
 
 use std::collections::BTreeMap;
 

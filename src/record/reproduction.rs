@@ -52,7 +52,7 @@ pub enum RowGroup {
     Ngram,
     /// Accelerated full model: exits fitted afterwards, and an n-gram exit at depth 0.
     Accelerated,
-    /// T-, S-, F- and P-DHT with the paper's settings.
+    /// T-, S-, F- and P-DHT with the DHT paper's settings.
     AsPublished,
     /// T-, S-, F- and P-DHT with this project's settings.
     Ours,
@@ -92,9 +92,9 @@ pub struct RowRecord {
     pub train_flops_ratio: f64,
     /// FLOPs of predicting the test set divided by the full model's.
     pub inference_flops_ratio: f64,
-    /// Cost of training as in the paper, layers × heads.
+    /// Cost of training as in the DHT paper (Meng et al. 2023), layers × heads.
     pub train_layer_head_ratio: f64,
-    /// Cost of inference as in the paper, layers × heads.
+    /// Cost of inference as in the DHT paper (Meng et al. 2023), layers × heads.
     pub inference_layer_head_ratio: f64,
     /// Wall clock of training divided by the full model's, including all prerequisites of the method.
     pub train_wall_ratio: f64,

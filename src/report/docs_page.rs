@@ -30,7 +30,7 @@ pub fn with_reproduction(page: &str, records: &[ReproductionRecord]) -> Result<S
 }
 
 /// Formats the findings of the records in Markdown, each with a link to its [page](write_reproduction_pages). Notes on
-/// the paper come last. Every number is from a record or from the paper's tables.
+/// the DHT paper (Meng et al. 2023) come last. Every number is from a record or from the paper's tables.
 pub fn reproduction_page(records: &[ReproductionRecord]) -> String {
     let mut text = String::from("\n");
     for ((record, folder), title) in records.iter().zip(folders(records)).zip(titles(records)) {
@@ -45,7 +45,8 @@ pub fn reproduction_page(records: &[ReproductionRecord]) -> String {
     text
 }
 
-/// Formats a record's tables with their notes, its figures and its differences from the paper in Markdown.
+/// Formats a record's tables with their notes, its figures and its differences from the DHT paper (Meng et al. 2023) in
+/// Markdown.
 fn record_page(record: &ReproductionRecord, folder: &str, title: &str) -> Result<String> {
     let mut text = format!("# The paper's experiments on {}\n\n{REPRODUCTION_START}\n\n", markdown_text(title));
     text.push_str(&format!("{}\n\n[Findings](../reproduction.md)\n\n## Tables\n\n", run_line(record)));
@@ -151,7 +152,7 @@ pub(super) fn run_line(record: &ReproductionRecord) -> String {
     markdown_text(&text)
 }
 
-/// Links of a figure. Figures of costs are shown, the paper's figures are only linked.
+/// Links of a figure. Figures of costs are shown, the DHT paper's figures are only linked.
 fn figure_links(figure: &Figure, folder: &str) -> String {
     let mut text = String::new();
     let path = |file: &str| format!("../{FIGURES}/{folder}/{file}");

@@ -29,7 +29,8 @@ const FIXED_COSTS: [&str; 3] = ["0.1", "0.2", "0.35"];
 const LEFT: [&str; 2] = ["texts", "search"];
 
 /// Replaces the part of the page between the two marker lines. The new part has the figure and the table of the first
-/// record with accuracies at costs, a line about each record that has them, and the searches with the paper's settings.
+/// record with accuracies at costs, a line about each record that has them, and the searches with the DHT paper's
+/// settings.
 ///
 /// # Errors
 /// [`Error::Markers`](crate::Error::Markers) unless each of the two lines occurs once, in this order.
@@ -131,7 +132,7 @@ fn above_fixed(record: &ReproductionRecord) -> Option<String> {
     })
 }
 
-/// Table lines of one data set's rows with the paper's settings.
+/// Table lines of one data set's rows with the DHT paper's settings.
 fn as_published(record: &ReproductionRecord, title: &str) -> Vec<Vec<String>> {
     let rows = record.rows.iter().filter(|row| row.group == RowGroup::AsPublished && !row.seeds.is_empty());
     let of = |row: &RowRecord| {

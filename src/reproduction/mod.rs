@@ -1,4 +1,5 @@
-//! Reproduction of the paper's tables and figures, with baselines that are trained on the same texts by the same loop.
+//! Reproduction of the DHT paper's tables and figures, with baselines that are trained on the same texts by the same
+//! loop.
 //!
 //! ```text
 //! ReproductionArguments → units (a process each, stored on disk) → rows by seed → ReproductionRecord

@@ -12,7 +12,7 @@ pub(super) const TIMED_ROWS: usize = 256;
 /// Number of test rows that are timed one by one.
 pub(super) const SINGLE_ROWS: usize = 128;
 pub(super) const TIMED_PASSES: usize = 5;
-/// Speeds of `FastBERT`: the paper's rows 6-, 3- and 1-FastBERT, whose order in the paper has a slip.
+/// Speeds of `FastBERT`: the DHT paper's rows 6-, 3- and 1-FastBERT, whose order in the paper has a slip.
 pub(super) const SPEEDS: [f64; 3] = [0.1, 0.5, 0.8];
 /// Patiences of PABEE.
 pub(super) const PATIENCES: [u32; 3] = [3, 2, 1];

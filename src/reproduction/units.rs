@@ -39,7 +39,7 @@ pub(super) enum Unit {
     TwoEncoders,
     /// Accelerated full model: exits fitted on the unchanged model, and an n-gram exit at depth 0.
     Accelerated,
-    /// Preset with the paper's settings.
+    /// Preset with the DHT paper's settings.
     AsPublished(Preset),
     /// Preset with this project's settings.
     Ours(Preset),
@@ -118,7 +118,7 @@ impl Unit {
         }
     }
 
-    /// Settings of the unit's training run. As published, the full model has the paper's pooler too.
+    /// Settings of the unit's training run. As published, the full model has the DHT paper's pooler too.
     pub(super) fn settings(self) -> SettingsChoice {
         match self.reference() {
             Self::FullAsPublished => SettingsChoice::Paper,

@@ -1,4 +1,4 @@
-//! Tables 1 and 2 of a reproduction, beside the paper's numbers: costs of training, and costs of inference.
+//! Tables 1 and 2 of a reproduction, beside the DHT paper's numbers: costs of training, and costs of inference.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::record::{ReproductionRecord, RowGroup, RowRecord, Summary};
 
 /// Table of formatted cells, before its layout as text, Markdown or HTML.
 pub(crate) struct Table {
-    /// Number of the table, `1` or `2` as in the paper.
+    /// Number of the table, `1` or `2` as in the DHT paper (Meng et al. 2023).
     pub(crate) number: usize,
     pub(crate) caption: String,
     pub(crate) headings: Vec<String>,
@@ -80,7 +80,7 @@ fn table(record: &ReproductionRecord, stage: Stage) -> Table {
     }
 }
 
-/// Note on the paper's numbers, for every place where they are shown.
+/// Note on the DHT paper's numbers, for every place where they are shown.
 pub(crate) fn published_note(counterpart: Counterpart) -> String {
     let data = if counterpart.stands_in {
         format!(
@@ -163,7 +163,7 @@ fn seeds(row: &RowRecord) -> String {
     if failed == 0 { finished.to_string() } else { format!("{finished} of {}", finished + failed) }
 }
 
-/// Printed cell such as `0.945 @ 0.42`, with the paper's name of the method if it differs.
+/// Printed cell such as `0.945 @ 0.42`, with the DHT paper's name of the method if it differs.
 fn printed(cell: Published, method: &str) -> String {
     let name = if cell.method == method { String::new() } else { format!("{}: ", cell.method) };
     format!("{name}{:.3} @ {:.2}", cell.f1, cell.cost)

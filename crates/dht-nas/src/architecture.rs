@@ -90,7 +90,8 @@ impl Architecture {
     }
 
     /// Selects the units with the highest scores by [`choose`](crate::choose()). Returns the architecture of these
-    /// units and its share of the whole encoder's cost. `scores` has one list for each of the cost's groups.
+    /// units and its share of the whole encoder's cost. `scores` has one list for each group of units of `cost`, and
+    /// one score for each unit.
     ///
     /// # Errors
     /// Errors of [`choose`](crate::choose()).
@@ -132,9 +133,9 @@ impl Architecture {
         self.shape
     }
 
-    /// Selection of a part's units in one layer: true for each selected unit. Outputs are ordered head by head. Outputs
-    /// of a removed head may be marked as selected, although they are removed with the head. [`count`](Self::count)
-    /// does not count such outputs.
+    /// Selection of a part's units in one layer: true for each selected unit. Outputs (dimensions of queries, keys or
+    /// values) are ordered head by head. Outputs of a removed head may be marked as selected, although they are removed
+    /// with the head. [`count`](Self::count) does not count such outputs.
     ///
     /// # Panics
     /// If the layer does not exist.
@@ -142,7 +143,8 @@ impl Architecture {
         self.layers[layer].part(part)
     }
 
-    /// Number of units of a part in the extracted model, and in the whole model. Outputs of removed heads do not count.
+    /// Number of units of a part in the extracted model, and in the whole model. Outputs of removed heads, such as the
+    /// dimensions of their values, do not count.
     ///
     /// ```
     /// use dht_nas::{Architecture, CostMeasure, NasCost, NasSpace, Part};

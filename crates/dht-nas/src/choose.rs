@@ -32,8 +32,8 @@ fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
 }
 
 /// Selects the minimum number of units in each block of a [group](Group). These are the units with the highest scores,
-/// and the first ones among equal scores. For outputs of heads, each head is a block. For other parts, all units of a
-/// layer are one block.
+/// and the first ones among equal scores. For outputs of heads, each head is a block of units. For other parts, all
+/// units of a layer are one block.
 fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     let of_group = |(group, scores): (&Group, &Vec<f64>)| {
         let mut selected = vec![false; group.units()];
@@ -63,7 +63,7 @@ pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut selected: 
 /// Selects the units whose scores lie above a threshold that is the same for all groups. Bisection finds the threshold
 /// at which the cost of the selected units is closest to the target. Each block of a [group](Group) keeps at least its
 /// [minimum](Group::minimum) number of units. Units of equal score are taken from all groups evenly. `scores` has one
-/// list for each of the cost's groups, with one number for each unit.
+/// list for each group of units of `cost`, with one number for each unit.
 ///
 /// ```
 /// use dht_nas::transformer::flops::BlockShape;

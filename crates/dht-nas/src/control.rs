@@ -1,10 +1,10 @@
-//! Cost term of the objective, which moves the cost of the gates to its target.
+//! Cost term of the search objective, which moves the expected cost of the units' gates to a target.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Cost term that moves the cost E of the gates to a target R. E and R are shares of the whole encoder's cost.
+/// Cost term that moves the cost E of the units' gates to a target R. E and R are shares of the whole encoder's cost.
 /// [`Count`](crate::Count) selects the gates at which E is computed: the relaxed or the thresholded ones.
 ///
 /// ```
@@ -23,40 +23,42 @@ pub enum Control {
     /// No cost term: only the task loss trains the gates. The target applies when units are selected.
     Free,
     /// Cost term of TAS, transformable architecture search (Dong and Yang 2019, equations 7 and 8). The
-    /// [report](crate#source) on differentiable search for BERT uses the same term (equations 3 and 4). Let F be the
-    /// cost of the units that currently lie above the [threshold](crate::Relaxation::kept) of the relaxation. The term
-    /// is λ·ln E if F > (1 + t)·R, −λ·ln E if F < (1 − t)·R, and otherwise 0.
+    /// [report](crate#source) on differentiable search for BERT uses the same term (equations 3 and 4). Let E be the
+    /// expected cost, R the target, and F the cost of the units above the relaxation's
+    /// [threshold](crate::Relaxation::kept). With the weight λ and the tolerance t, the term is λ·ln E if F > (1 +
+    /// t)·R, −λ·ln E if F < (1 − t)·R, and otherwise 0.
     Tas {
-        /// λ, at least 0.
+        /// Weight λ of the term, at least 0.
         weight: f64,
-        /// t, between 0 and 1.
+        /// Tolerance t around the target, as a share of the target, between 0 and 1.
         tolerance: f64,
     },
-    /// Augmented Lagrangian of the constraint E = R that Wang, Wohlwend and Lei (2020) use for pruning: μ·(E − R) +
-    /// ρ/2·(E − R)², with μ ← μ + η·(E − R) after each step. The multiplier μ grows until the cost meets the target. A
-    /// fixed weight would let the search end with all units or with none.
+    /// Augmented Lagrangian of the constraint E = R (expected cost equals target) that Wang, Wohlwend and Lei (2020)
+    /// use for pruning: μ·(E − R) + ρ/2·(E − R)², with μ ← μ + η·(E − R) after each step. The multiplier μ grows until
+    /// the cost meets the target. A fixed weight would let the search end with all units or with none.
     Lagrangian {
-        /// η, at least 0.
+        /// Rate η at which the multiplier μ changes, at least 0.
         rate: f64,
-        /// ρ, at least 0.
+        /// Factor ρ of the quadratic penalty, at least 0.
         penalty: f64,
-        /// Share of the training steps over which R falls from 1 to the target, in [0, 1].
+        /// Share of the training steps over which the target R falls from 1 to its final value, in [0, 1].
         warm_up: f64,
     },
 }
 
-/// Smallest expected cost whose logarithm is taken. When all gates are 0, E is 0, and without this limit the derivative
-/// would not be a number. The report has no such limit.
+/// Smallest expected cost whose logarithm is taken. When all gates are 0, the expected cost is 0, and without this
+/// limit the derivative would not be a number. The report on differentiable search for BERT has no such limit.
 const LEAST_EXPECTED: f64 = 1e-6;
 
 impl Control {
-    /// Cost term of TAS with this crate's λ and t, since the report gives neither.
+    /// Cost term of TAS (transformable architecture search) with this crate's weight λ and tolerance t. The report on
+    /// differentiable search for BERT gives neither.
     pub fn tas() -> Self {
         Self::Tas { weight: 1.0, tolerance: 0.05 }
     }
 
-    /// Augmented Lagrangian with this crate's defaults. At the end of a search, E is within some thousandths of the
-    /// target.
+    /// Augmented Lagrangian with this crate's defaults. At the end of a search, the expected cost is within some
+    /// thousandths of the target.
     pub fn lagrangian() -> Self {
         Self::Lagrangian { rate: 0.1, penalty: 2.0, warm_up: 0.5 }
     }
@@ -98,8 +100,8 @@ impl Control {
         }
     }
 
-    /// Cost term and its derivative with respect to E. The arguments are the expected cost E, the cost F of the
-    /// selected architecture, the target R, and the multiplier μ.
+    /// Cost term and its derivative with respect to the expected cost E. The arguments are the expected cost E, the
+    /// cost F of the selected architecture, the target R, and the multiplier μ.
     pub fn term(&self, expected: f64, chosen: f64, target: f64, multiplier: f64) -> (f64, f64) {
         match *self {
             Self::Free => (0.0, 0.0),
@@ -120,7 +122,7 @@ impl Control {
         }
     }
 
-    /// Multiplier μ after a step with this expected cost and target.
+    /// Multiplier μ of the Lagrangian after a training step with this expected cost and target.
     pub fn adapted(&self, expected: f64, target: f64, multiplier: f64) -> f64 {
         match *self {
             Self::Lagrangian { rate, .. } => multiplier + rate * (expected - target),

@@ -12,7 +12,8 @@ use crate::space::{Group, NasSpace, Part};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostMeasure {
-    /// Number of units in the searched parts, as in the report's tables. Outputs of removed heads do not count.
+    /// Number of units in the searched parts, as in the tables of the report on differentiable search for BERT. Outputs
+    /// of removed heads do not count.
     Dimensions,
     /// FLOPs of the whole model for one text of `tokens` tokens.
     Flops {
@@ -21,7 +22,7 @@ pub enum CostMeasure {
     },
     /// Parameters of all layers.
     Parameters,
-    /// Measured seconds of the whole model.
+    /// Seconds of the whole model, estimated from measurements.
     Latency(Latency),
 }
 
@@ -42,8 +43,9 @@ impl CostMeasure {
 
 /// Cost of an encoder whose units have gates, as a share of the whole encoder's cost.
 ///
-/// The gates p are in [0, 1]. e is Σ p over the inputs of Q, K or V. a_h and b_h are Σ p over the query and value
-/// dimensions of head h, and g_h is the gate on head h. A layer then costs
+/// The gates p are in [0, 1]. e_q, e_k and e_v are Σ p over the inputs of Q, K and V. a_h and b_h are Σ p over the
+/// query and value dimensions of head h, and g_h is the gate on head h. With T tokens in all, ℓ tokens in a text and
+/// the hidden size d, a layer costs
 ///
 /// ```text
 /// C = x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ      A = Σ g_h·a_h,  B = Σ g_h·b_h,  f = Σ p over the neurons
@@ -99,7 +101,7 @@ fn at(part: Part) -> usize {
 
 impl NasCost {
     /// Builds the cost of an encoder whose units form `groups`. `fixed` is the cost outside the layers in the unit of
-    /// the measure, for example the FLOPs of the classifier's head.
+    /// the cost measure, for example the FLOPs of the classifier's head.
     ///
     /// # Errors
     /// * Errors of [`CostMeasure::check`].
@@ -137,7 +139,7 @@ impl NasCost {
         Self::new(measure, shape, layers, space.groups(shape, layers)?, fixed)
     }
 
-    /// Groups of units that the cost distinguishes.
+    /// Groups of units whose gates determine the cost.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -173,7 +175,7 @@ impl NasCost {
         }
     }
 
-    /// Cost at these gates in the unit of the measure, and its derivative with respect to each gate.
+    /// Cost at these gates in the unit of the cost measure, and the derivative of the cost with respect to each gate.
     fn counted(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         match self.measure {
             CostMeasure::Dimensions => self.dimensions(gates),
@@ -187,8 +189,8 @@ impl NasCost {
         self.counted(&ones).0
     }
 
-    /// Share of the whole encoder's cost at these gates, and its derivative with respect to each gate. Both `gates` and
-    /// the derivative have one list for each group.
+    /// Share of the whole encoder's cost at these gates, and the derivative of this share with respect to each gate.
+    /// Both `gates` and the derivative have one list for each group.
     ///
     /// # Panics
     /// If the length of a list differs from the number of units of its group.
@@ -199,8 +201,8 @@ impl NasCost {
         (cost / whole, gradients)
     }
 
-    /// Number of units of the groups, and its derivative with respect to each gate. Outputs of a removed head do not
-    /// count.
+    /// Number of units in the groups, with the derivative of this number with respect to each gate. Outputs of a
+    /// removed head do not count.
     fn dimensions(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         let dim = self.shape.head_dim.max(1);
         let mut gradients: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![0.0; group.units()]).collect();

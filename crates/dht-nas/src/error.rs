@@ -15,7 +15,7 @@ pub enum Error {
     /// A saved state is not JSON of the expected form.
     #[error("{what}: {source}")]
     Json {
-        /// State that was read, or its file.
+        /// State that was read, or the file of the state.
         what: String,
         /// Message of the JSON parser, with line and column.
         source: serde_json::Error,
@@ -47,9 +47,9 @@ pub enum Error {
     Target {
         /// Target cost, as a share of the whole encoder's cost.
         target: f64,
-        /// Share of the cost that the smallest architecture has.
+        /// Cost of the smallest architecture, as a share of the whole encoder's cost.
         least: f64,
-        /// Share of the cost that the largest architecture has.
+        /// Cost of the largest architecture, as a share of the whole encoder's cost.
         most: f64,
     },
     /// The data have too few rows to be divided into two halves.

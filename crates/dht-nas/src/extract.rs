@@ -13,16 +13,16 @@ use crate::space::{Group, Part};
 /// model's current weights; gates of a searched model are ignored.
 ///
 /// # Errors
-/// * [`Error::Argument`] if the sizes of the architecture differ from the encoder's, with the first such layer and
-///   part.
+/// * [`Error::Argument`] if the sizes of the architecture differ from the encoder's sizes. The error names the first
+///   such layer and part.
 /// * Errors of [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
 pub fn extract(model: &TextClassifier, architecture: &Architecture) -> Result<TextClassifier> {
     check(model.encoder(), architecture)?;
     Ok(model.with_encoder(model.encoder().prune_dimensions(&architecture.plans())?)?)
 }
 
-/// Multiplies gates into the weights, then extracts the architecture. The extracted model has the same output as the
-/// model with these gates, if the gates of removed units are 0.
+/// Multiplies gates into the weights, then extracts the architecture. If the gates of removed units are 0, the
+/// extracted model has the same output as the model with these gates.
 ///
 /// # Errors
 /// * Errors of [`extract`].

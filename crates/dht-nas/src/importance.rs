@@ -38,8 +38,9 @@ pub fn random_scores<R: Rng + ?Sized>(cost: &NasCost, rng: &mut R) -> Vec<Vec<f6
     cost.groups().iter().map(|group| (0..group.units()).map(|_| rng.random()).collect()).collect()
 }
 
-/// Magnitude scores: the size of a unit's weights. For an input, it is the norm of the input's column. For an output,
-/// head or neuron, it is the norm of the weights that produce the unit, times the norm of the weights that read it.
+/// Magnitude scores: the size of a unit's weights. For an input, the score is the norm of the input's column. For an
+/// output, head or neuron, the score is the norm of the weights that produce the unit, times the norm of the weights
+/// that read it.
 ///
 /// # Errors
 /// * Errors of candle.
@@ -81,12 +82,12 @@ pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Ve
     Ok(scores.into_iter().map(scaled).collect())
 }
 
-/// Gradient scores: the mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a unit and L the cross-entropy of a text's
-/// label (Michel, Levy and Neubig 2019, equation 2).
+/// Gradient scores: the mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a unit, and L is the cross-entropy of a
+/// text's label (Michel, Levy and Neubig 2019, equation 2).
 ///
 /// # Errors
-/// * [`Error::Argument`] if there are no rows, if the data do not have a row, or if the model's sizes differ from the
-///   cost's.
+/// * [`Error::Argument`] if `rows` is empty, if the data do not have one of these rows, or if the model and the cost
+///   have different sizes.
 /// * Errors of the model.
 pub fn gradient_scores(
     model: &TextClassifier,

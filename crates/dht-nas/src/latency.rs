@@ -8,8 +8,9 @@ use crate::error::{Error, Result};
 /// Latency of a classifier in seconds, as a function of its layer sizes. Number and length of the texts are fixed.
 ///
 /// A layer takes x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ seconds. e_q, e_k and e_v are the numbers of inputs of
-/// Q, K and V. A is the number of columns of the queries and B that of the values, in all heads together. f is the
-/// number of neurons. FLOPs have the same form, so that differences between the two costs are due to the machine.
+/// Q, K and V. A is the number of columns of the queries and B the number of columns of the values, in all heads
+/// together. x, α, β, φ and κ are the fitted coefficients. f is the number of neurons. The FLOPs of a layer have the
+/// same form, so that differences between seconds and FLOPs are due to the machine.
 ///
 /// ```
 /// use dht_nas::transformer::flops::LayerSizes;
@@ -27,19 +28,19 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
-    /// x: seconds for each pair of an input and an output of Q, K or V.
+    /// Coefficient x: seconds for each pair of an input and an output of Q, K or V.
     pub product: f64,
-    /// α: seconds for each dimension of queries and keys.
+    /// Coefficient α: seconds for each dimension of queries and keys.
     pub query_key: f64,
-    /// β: seconds for each dimension of values.
+    /// Coefficient β: seconds for each dimension of values.
     pub value: f64,
-    /// φ: seconds for each neuron.
+    /// Coefficient φ: seconds for each neuron.
     pub neuron: f64,
-    /// κ: seconds for each layer.
+    /// Coefficient κ: seconds for each layer.
     pub layer: f64,
     /// Seconds outside the layers.
     pub fixed: f64,
-    /// Mean relative error of the fit, |fitted − measured| / measured.
+    /// Mean relative error of the fitted seconds, |fitted − measured| / measured.
     pub error: f64,
 }
 
@@ -99,7 +100,7 @@ impl Latency {
 /// Number of coefficients that a fit estimates.
 const TERMS: usize = 6;
 
-/// Factor by which each coefficient is multiplied in the seconds of a model with these layers.
+/// Factors of the coefficients: the seconds of a model with these layers are the sum of coefficient times factor.
 fn terms(layers: &[LayerSizes]) -> [f64; TERMS] {
     let sum = |of: &dyn Fn(&LayerSizes) -> usize| layers.iter().map(of).sum::<usize>() as f64;
     [
@@ -116,7 +117,7 @@ fn dot(a: &[f64; TERMS], b: &[f64; TERMS]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Solves non-negative least squares: the β ≥ 0 with the least ‖X·β − 1‖², by coordinate descent.
+/// Solves non-negative least squares: the coefficients β ≥ 0 with the least ‖X·β − 1‖², by coordinate descent.
 fn non_negative_least_squares(rows: &[[f64; TERMS]]) -> [f64; TERMS] {
     const SWEEPS: usize = 20_000;
     let (mut fitted, mut left) = ([0.0; TERMS], vec![1.0; rows.len()]);

@@ -34,8 +34,8 @@ pub trait TaskLoss: Debug {
     fn loss(&self, run: &GatedRun, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor>;
 }
 
-/// Cross-entropy −log softmax(z)ₗ of the labels. The report trains the architecture variables α with this loss
-/// ([`GateLoss::Labels`](crate::GateLoss::Labels)).
+/// Cross-entropy −log softmax(z)ₗ of the label l with the logits z. The report on differentiable search for BERT trains
+/// the architecture variables α with this loss ([`GateLoss::Labels`](crate::GateLoss::Labels)).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LabelLoss;
 
@@ -45,8 +45,8 @@ impl TaskLoss for LabelLoss {
     }
 }
 
-/// Soft-label loss τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) between a teacher's logits t and the model's logits z. It is
-/// TinyBERT's prediction distillation (Jiao et al. 2020).
+/// Soft-label loss τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) between a teacher's logits t and the model's logits z. With the
+/// temperature τ, this loss is TinyBERT's prediction distillation (Jiao et al. 2020).
 #[derive(Debug)]
 pub struct SoftLabelLoss {
     teacher: TextClassifier,
@@ -56,7 +56,7 @@ pub struct SoftLabelLoss {
 }
 
 impl SoftLabelLoss {
-    /// Builds the loss with a handle on the teacher. The teacher runs without gradient and dropout.
+    /// Builds the loss with a handle on the teacher's weights. The teacher runs without gradient and dropout.
     ///
     /// # Errors
     /// [`Error::Argument`] if the temperature is not above 0.
@@ -70,7 +70,7 @@ impl SoftLabelLoss {
         }
     }
 
-    /// Adds cached logits. The teacher does not run on texts whose logits are cached.
+    /// Adds cached logits of the teacher, which does not run on texts whose logits are cached.
     #[must_use]
     pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Self {
         Self { cached: Some(logits), ..self }

@@ -43,24 +43,24 @@ pub(crate) struct PendingStep {
 /// L(w, α) = task(w, z(α)) + cost term of E(α)          E: the expected share of the whole cost, at the gates' degrees
 /// ```
 ///
-/// With [`GateLoss::Labels`] there are two objectives: the weights w learn from task(w, z(α)). The architecture
-/// variables α learn from the cross-entropy on the labels plus the cost term. The loss of a step is then the sum of the
-/// three terms.
+/// With [`GateLoss::Labels`] there are two objectives. The weights w learn from the task loss task(w, z(α)) at the
+/// gates z. The architecture variables α learn from the cross-entropy on the labels plus the cost term. The loss of a
+/// step is then the sum of these three terms.
 ///
 /// The variables α are parameters of the classifier's encoder (`nas.…`), so that the common training loop trains, saves
 /// and resumes them. The validation score is the macro F1 of the architecture that the current gates select. An epoch
 /// can be the best epoch only after the target has stopped falling.
 ///
 /// **Give the trainer the search's [`parameter_groups`](Self::parameter_groups)** for its learning rate, as the
-/// [module's example](crate#a-complete-program) does. With these groups, α move at the
-/// [`gate_rate`](NasSettings::gate_rate) and do not decay. Without them there is no error, but α move at the weights'
-/// learning rate, usually a thousandth of the gate rate, and decay like weights. The gates then stay near their start,
-/// and the selection of units is almost arbitrary.
+/// [module's example](crate#a-complete-program) does. With these groups, the variables α move at the
+/// [`gate_rate`](NasSettings::gate_rate) and do not decay. Without these groups there is no error, but α move at the
+/// weights' learning rate, usually a thousandth of the gate rate, and decay like weights. The gates then stay near
+/// their start, and the selection of units is almost arbitrary.
 ///
 /// With [`Update::Alternating`](crate::Update::Alternating) and [`Update::Unrolled`](crate::Update::Unrolled), the
-/// training texts form two halves. A batch gives two steps: one trains only the weights, on the batch's texts of the
-/// first half. The other trains only the gates, on its texts of the second half. Gradients cannot be accumulated in
-/// this case.
+/// training texts form two halves. A batch gives two steps. One step trains only the weights, on the batch's texts from
+/// the first half. The other step trains only the gates, on the batch's texts from the second half. Gradients cannot be
+/// accumulated in this case.
 #[derive(Debug)]
 pub struct ArchitectureSearch {
     pub(crate) model: TextClassifier,
@@ -148,11 +148,11 @@ impl ArchitectureSearch {
         })
     }
 
-    /// Continues the search with another loss and another control, as in the report's second step. Weights, gates and
-    /// the multiplier stay as they are.
+    /// Continues the search with another loss and another cost term, as in the second step of the report on
+    /// differentiable search for BERT. Weights, gates and the multiplier stay as they are.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a setting of the control is out of range.
+    /// [`Error::Argument`] if a setting of the cost term is out of range.
     pub fn next_stage(self, loss: Box<dyn TaskLoss>, control: Control) -> Result<Self> {
         control.check()?;
         let settings = NasSettings { control, ..self.settings };
@@ -179,10 +179,11 @@ impl ArchitectureSearch {
         self.multiplier
     }
 
-    /// Parameter groups for a training run with this peak learning rate: the standard groups, and a group for α. The α
-    /// train without decay at the [`gate_rate`](NasSettings::gate_rate), and without clipping if they have a [separate
-    /// loss](GateLoss::Labels). Pass the result to the trainer's [`groups`](dht_transformer::Trainer::groups). It is
-    /// valid for this learning rate only: at twice the rate, gates would move twice as fast.
+    /// Parameter groups for a training run with this peak learning rate: the standard groups, and a group for the
+    /// architecture variables α. The variables α train without decay at the [`gate_rate`](NasSettings::gate_rate), and
+    /// without clipping if they have a [separate loss](GateLoss::Labels). Pass the result to the trainer's
+    /// [`groups`](dht_transformer::Trainer::groups). The result is valid for this learning rate only: at twice the
+    /// rate, gates would move twice as fast.
     ///
     /// # Errors
     /// [`Error::Argument`] if the learning rate is not above 0.
@@ -207,13 +208,13 @@ impl ArchitectureSearch {
         Ok(self.alphas.iter().map(|alpha| alpha.var().to_vec1()).collect::<candle_core::Result<_>>()?)
     }
 
-    /// Computes a value for each group from the group's relaxation and α.
+    /// Computes a value for each group of units from the group's relaxation and architecture variables α.
     fn of_groups<T>(&self, alphas: &[Vec<f32>], of: impl Fn(&dyn Relaxation, &[f32], usize) -> T) -> Vec<T> {
         let groups = self.relaxations.iter().zip(alphas).enumerate();
         groups.map(|(group, (relaxation, alpha))| of(&**relaxation, alpha, group)).collect()
     }
 
-    /// Scores that rank the units, one list for each of the cost's groups.
+    /// Scores that rank the units, one list for each group of units of the search's [cost](Self::cost).
     ///
     /// # Errors
     /// Errors of candle.

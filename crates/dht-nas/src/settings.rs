@@ -13,33 +13,37 @@ use crate::space::NasSpace;
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Update {
-    /// Updates weights and gates together on all texts, as in the report's algorithms.
+    /// Updates weights and gates together on all texts, as in the algorithms of the report on differentiable search for
+    /// BERT.
     #[default]
     Joint,
-    /// Updates weights on one half of the texts and gates on the other half, in turns. This is first-order DARTS (Liu,
-    /// Simonyan and Yang 2019) with the split of TAS (Dong and Yang 2019).
+    /// Updates weights on one half of the texts and gates on the other half, in turns. This is the first-order variant
+    /// of DARTS, differentiable architecture search (Liu, Simonyan and Yang 2019), with the split of TAS, transformable
+    /// architecture search (Dong and Yang 2019).
     Alternating,
-    /// Updates by second-order DARTS, with the halves of `Alternating`. Gates learn from the loss after the next step
-    /// of the weights, approximated by a step of gradient descent. A step of gates takes four passes instead of one.
+    /// Updates by the second-order variant of DARTS (Liu, Simonyan and Yang 2019), with the two halves of the texts as
+    /// in `Alternating`. Gates learn from the loss after the next step of the weights, approximated by a step of
+    /// gradient descent. A step of gates takes four passes instead of one.
     Unrolled {
-        /// Length ξ of the approximated step as a multiple of the gradient, above 0. DARTS uses the learning rate of
-        /// the weights.
+        /// Length ξ of the approximated step of the weights as a multiple of the gradient, above 0. DARTS uses the
+        /// learning rate of the weights.
         rate: f64,
     },
 }
 
-/// Gates at which the cost E in the cost term is computed: relaxed or thresholded.
+/// Gates at which the expected cost E in the search's cost term is computed: relaxed or thresholded.
 ///
 /// In both variants, the gradient flows through the degrees to which the relaxation keeps units. The thresholded
 /// architecture decides which case of [`Control::Tas`] applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Count {
-    /// Computes the expected cost, with the degrees as probabilities, as in the report's equation 4.
+    /// Computes the expected cost, with the degrees to which units are kept as probabilities. Equation 4 of the report
+    /// on differentiable search for BERT does the same.
     #[default]
     Expected,
-    /// Computes the cost at gates of 0 and 1, which the relaxation's current threshold gives (straight-through). E is
-    /// then the cost of exactly the units that the threshold keeps.
+    /// Computes the cost at gates of 0 and 1, which the relaxation's current threshold gives (straight-through). The
+    /// cost is then the cost of exactly the units that the threshold keeps.
     Thresholded,
 }
 
@@ -50,9 +54,9 @@ pub enum GateLoss {
     /// Task loss, which trains the weights as well: one backward pass trains weights and α.
     #[default]
     Task,
-    /// Cross-entropy on the labels, for any task loss of the weights (report, equation 3: L_arch "is used to train the
-    /// architecture variables only"; the weights learn by distillation). The cross-entropy gives no gradient to the
-    /// weights, and a teacher's loss gives none to α.
+    /// Cross-entropy on the labels, for any task loss of the weights (report on differentiable search for BERT,
+    /// equation 3: the loss L_arch "is used to train the architecture variables only"; the weights learn by
+    /// distillation). The cross-entropy gives no gradient to the weights, and a teacher's loss gives none to α.
     ///
     /// In the report's first step the weights learn from a teacher's hidden states, and nothing trains the classifier
     /// through which this loss reaches α. Since the classifier is untrained, this loss is of little use until the
@@ -71,7 +75,7 @@ pub enum Selection {
     /// Selects by the threshold at which the architecture's cost is closest to the target.
     #[default]
     Target,
-    /// Selects by the relaxation's own threshold, .01 in the report.
+    /// Selects by the relaxation's own threshold, .01 in the report on differentiable search for BERT.
     Threshold,
 }
 
@@ -101,23 +105,25 @@ pub struct NasSettings {
     /// Relaxation of heads. It must be the same variant as `relaxation` if one threshold selects all units
     /// ([`Selection::Target`]).
     pub head_relaxation: RelaxationKind,
-    /// Cost term that drives the cost to the target.
+    /// Cost term that drives the architecture's cost to the target.
     pub control: Control,
-    /// Gates at which the cost is computed.
+    /// Gates at which the cost in the cost term is computed.
     pub count: Count,
-    /// Loss that trains α, in addition to the cost.
+    /// Loss that trains the architecture variables α, in addition to the cost term.
     pub gate_loss: GateLoss,
     /// Schedule of the updates of weights and gates.
     pub update: Update,
     /// Selection of units at the end.
     pub selection: Selection,
-    /// Peak learning rate of α, above 0: approximately the distance by which Adam moves α in one step. At 10, one step
-    /// can move α from 5 to −5, as the report intends.
+    /// Peak learning rate of the architecture variables α, above 0: approximately the distance by which Adam moves α in
+    /// one step. At a rate of 10, one step can move α from 5 to −5, as the report on differentiable search for BERT
+    /// intends.
     pub gate_rate: f64,
 }
 
 impl Default for NasSettings {
-    /// Search of all four parts for half of their cost, with hard-concrete gates and a Lagrangian.
+    /// Search of all four parts for half of their cost, with hard-concrete gates and an augmented Lagrangian as cost
+    /// term.
     fn default() -> Self {
         Self {
             space: NasSpace::default(),
@@ -136,9 +142,10 @@ impl Default for NasSettings {
 }
 
 impl NasSettings {
-    /// Settings of the report: σ(α) masks with a threshold of .01 and softmax-weighted heads. α learn from the labels
-    /// and the cost term of TAS with a fixed weight, at a rate of 10. The values λ = 1, t = .05 and the rate are this
-    /// crate's: the report gives no numbers, but states that one step may move α from 5 to −5.
+    /// Settings of the report on differentiable search for BERT: σ(α) masks with a threshold of .01 and
+    /// softmax-weighted heads. The architecture variables α learn from the labels and the cost term [`Control::Tas`]
+    /// with a fixed weight, at a rate of 10. The weight λ = 1, the tolerance t = .05 and the rate are this crate's: the
+    /// report gives no numbers, but states that one step may move α from 5 to −5.
     pub fn report(space: NasSpace, target: f64) -> Self {
         Self {
             space,

@@ -57,8 +57,8 @@ impl Part {
         matches!(self, Self::QueryKeyOutputs | Self::ValueOutputs)
     }
 
-    /// Number of blocks in a layer, and number of units in a block. For outputs, each head is a block; other parts are
-    /// one block.
+    /// Number of blocks in a layer, and number of units in a block. For the output dimensions of queries, keys or
+    /// values, each head is a block; other parts are one block.
     pub fn size(self, shape: BlockShape) -> (usize, usize) {
         match self {
             Self::QueryInputs | Self::KeyInputs | Self::ValueInputs => (1, shape.hidden),
@@ -69,7 +69,7 @@ impl Part {
     }
 }
 
-/// Minimum size of each part in each layer; for outputs, in each head.
+/// Minimum size of each part of an encoder in each layer; for outputs of Q, K and V, in each head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Minimum {
@@ -90,7 +90,8 @@ impl Default for Minimum {
     }
 }
 
-/// Search space: any combination of the report's spaces. Hidden size and depth are not searched.
+/// Search space: any combination of the spaces in the report on differentiable search for BERT. Hidden size and depth
+/// are not searched.
 ///
 /// ```
 /// use dht_nas::transformer::flops::BlockShape;
@@ -106,13 +107,15 @@ impl Default for Minimum {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NasSpace {
-    /// True if the inputs of Q, K and V are searched: (e_q, e_k, e_v), independently (report, 5.4.1).
+    /// True if the inputs of Q, K and V are searched: (e_q, e_k, e_v), independently (report on differentiable search
+    /// for BERT, 5.4.1).
     pub inputs: bool,
-    /// True if the outputs of Q, K and V are searched for each head: h_q = h_k and h_v (report, 5.4.2).
+    /// True if the outputs of Q, K and V are searched for each head: h_q = h_k and h_v (report on differentiable search
+    /// for BERT, 5.4.2).
     pub outputs: bool,
-    /// True if the neurons of the feed-forward network are searched (report, 5.4.3).
+    /// True if the neurons of the feed-forward network are searched (report on differentiable search for BERT, 5.4.3).
     pub neurons: bool,
-    /// True if the heads are searched (report, 5.4.4).
+    /// True if the heads are searched (report on differentiable search for BERT, 5.4.4).
     pub heads: bool,
     /// True if all layers keep the same units; otherwise each layer has a separate selection.
     pub tied: bool,
@@ -148,7 +151,7 @@ impl Group {
         self.blocks * self.width
     }
 
-    /// Name of the encoder parameter that holds the group's α.
+    /// Name of the encoder parameter that holds the group's architecture variables α.
     pub fn name(&self) -> String {
         let Range { start, end } = self.layers;
         match end - start {
@@ -159,7 +162,7 @@ impl Group {
 }
 
 impl NasSpace {
-    /// Space without parts, the base for struct update syntax.
+    /// Search space without parts, the base for struct update syntax.
     pub const NONE: Self = Self {
         inputs: false,
         outputs: false,
@@ -169,22 +172,23 @@ impl NasSpace {
         minimum: Minimum { inputs: 1, outputs: 1, neurons: 1, heads: 1 },
     };
 
-    /// Space of the input dimensions alone, the only search that the report finished.
+    /// Search space of the input dimensions alone, the only search that the report on differentiable search for BERT
+    /// finished.
     pub fn inputs() -> Self {
         Self { inputs: true, ..Self::NONE }
     }
 
-    /// Space of the output dimensions alone.
+    /// Search space of the output dimensions of queries, keys and values alone.
     pub fn outputs() -> Self {
         Self { outputs: true, ..Self::NONE }
     }
 
-    /// Space of the neurons alone.
+    /// Search space of the feed-forward neurons alone.
     pub fn neurons() -> Self {
         Self { neurons: true, ..Self::NONE }
     }
 
-    /// Space of the heads alone.
+    /// Search space of the attention heads alone.
     pub fn heads() -> Self {
         Self { heads: true, ..Self::NONE }
     }
@@ -203,7 +207,7 @@ impl NasSpace {
     /// Groups of units of an encoder, layer by layer.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the space has no parts, or if a minimum is 0 or above the size of a layer.
+    /// [`Error::Argument`] if no part of the encoder is searched, or if a minimum is 0 or above the size of a layer.
     pub fn groups(&self, shape: BlockShape, layers: usize) -> Result<Vec<Group>> {
         let ranges: Vec<Range<usize>> = match self.tied {
             true => std::iter::once(0..layers).collect(),

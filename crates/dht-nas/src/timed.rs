@@ -22,8 +22,8 @@ const LEAST_SHARE: f64 = 0.1;
 
 impl Latency {
     /// Measures the latency of narrower copies of a classifier on `texts` texts of `tokens` tokens, and fits the
-    /// coefficients. The result depends on this machine and its current load: measure once, and use the stored result
-    /// for all comparisons.
+    /// coefficients of a [`Latency`]. The result depends on this machine and its current load: measure once, and use
+    /// the stored result for all comparisons.
     ///
     /// # Errors
     /// * [`Error::Argument`] if the number of texts is 0, or if a text has more tokens than the model reads.

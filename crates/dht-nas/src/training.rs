@@ -48,7 +48,7 @@ impl ArchitectureSearch {
         self.frozen.iter().for_each(|id| parameters.set_frozen(*id, true));
     }
 
-    /// Clamps α to the bounds of the relaxations.
+    /// Clamps the architecture variables α to the bounds of their relaxations.
     fn bring_back(&self) -> Result<()> {
         for (relaxation, alpha) in self.relaxations.iter().zip(&self.alphas) {
             if let Some(bound) = relaxation.bound() {
@@ -58,7 +58,7 @@ impl ArchitectureSearch {
         Ok(())
     }
 
-    /// Cost term as a tensor whose gradient reaches α, with the expected cost.
+    /// Cost term as a tensor whose gradient reaches the architecture variables α, with the expected cost.
     fn cost_term(&self, target: f64) -> Result<(Tensor, f64)> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
         let open = self.relaxations.iter().zip(&self.alphas).zip(groups);
@@ -84,7 +84,7 @@ impl ArchitectureSearch {
         Ok((with_gradients(value, open.iter().zip(&gradients))?, expected))
     }
 
-    /// Loss on a batch through the gates of this step. If a step trains only gates, it is the loss of the gates,
+    /// Loss on a batch through the gates of this step. If a step trains only gates, this is the loss of the gates,
     /// otherwise the loss of the weights.
     pub(crate) fn task_loss(
         &self,
@@ -109,8 +109,8 @@ impl ArchitectureSearch {
         loss.loss(&self.run(batch, &gates, ctx)?, batch, ctx)
     }
 
-    /// Loss of the gates on a batch, with its gradients with respect to α. Weights are frozen during this pass, so that
-    /// their gradients are not computed.
+    /// Loss of the gates on a batch, with the gradients of this loss with respect to the architecture variables α.
+    /// Weights are frozen during this pass, so that their gradients are not computed.
     fn gate_gradients(&mut self, batch: &PackedBatch, progress: Progress) -> Result<(Vec<Tensor>, f64)> {
         self.freeze_weights();
         let compute = || -> Result<(Vec<Tensor>, f64)> {
@@ -124,7 +124,7 @@ impl ArchitectureSearch {
         outcome
     }
 
-    /// Gradients with respect to the α of each group.
+    /// Gradients with respect to the architecture variables α of each group of units.
     pub(crate) fn of_gates(&self, gradients: &Gradients) -> Result<Vec<Tensor>> {
         let of = |alpha: &Parameter| match gradients.get(alpha.id()) {
             Some(gradient) => Ok(gradient.to_tensor(alpha.var())?),

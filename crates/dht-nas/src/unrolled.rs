@@ -1,4 +1,4 @@
-//! Second-order gradient of DARTS.
+//! Second-order gradient of DARTS, differentiable architecture search (Liu, Simonyan and Yang 2019).
 
 use candle_core::{Tensor, Var};
 use dht_transformer::Progress;
@@ -8,12 +8,13 @@ use dht_transformer::{ForwardContext, Objective, PackedBatch};
 use crate::error::Result;
 use crate::search::{ArchitectureSearch, StepParameters};
 
-/// Total distance by which weights move for the finite difference of two gradients (the value of DARTS).
+/// Total distance by which weights move for the finite difference of two gradients (the value of Liu, Simonyan and Yang
+/// 2019).
 const DISTANCE: f64 = 0.01;
 
 impl ArchitectureSearch {
-    /// Loss L₂ of the gates on `validation` after a step of the weights, and its gradient with respect to α. The step
-    /// reduces the weights' loss L₁ on `training` (Liu, Simonyan and Yang 2019, equations 7 and 8):
+    /// Loss L₂ of the gates on `validation` after a step of the weights, and the gradient of L₂ with respect to α. The
+    /// step reduces the weights' loss L₁ on `training` (Liu, Simonyan and Yang 2019, equations 7 and 8):
     ///
     /// ```text
     /// ∇α L₂(w − ξ·∇w L₁(w, α), α) ≈ ∇α L₂(w′, α) − ξ·(∇α L₁(w⁺, α) − ∇α L₁(w⁻, α)) / 2ε
@@ -76,8 +77,8 @@ impl Moves<'_> {
         Ok((gradients.collect::<candle_core::Result<_>>()?, value))
     }
 
-    /// Loss of the weights or the gates on a batch, with its gradients. Gates and dropout masks are the same in each
-    /// call.
+    /// Loss of the weights or the gates on a batch, with the gradients of this loss. Gates and dropout masks are the
+    /// same in each call.
     fn loss(&self, batch: &PackedBatch, of: StepParameters) -> Result<(f64, Gradients)> {
         let parameters = self.search.parameters();
         let ctx = ForwardContext::training(parameters, self.progress.seed, self.progress.step as u32);

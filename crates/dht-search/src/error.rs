@@ -12,7 +12,7 @@ pub enum Error {
     /// Error of the crate `dht-bandits`.
     #[error(transparent)]
     Bandits(#[from] dht_bandits::Error),
-    /// Space that has the same arm twice.
+    /// Search space that has the same arm twice.
     #[error("arm {arm} ({route}) repeats arm {first}")]
     DuplicateArm {
         /// Index of the later arm.
@@ -22,12 +22,12 @@ pub enum Error {
         /// Route of both arms.
         route: String,
     },
-    /// Arm or list of arms that the space does not have.
+    /// Arm or list of arms that the search space does not have.
     #[error("{what} is {got}, expected {expected}")]
     Arm {
         /// Kind of arm.
         what: &'static str,
-        /// Arms of the space.
+        /// Arms of the search space.
         expected: String,
         /// Requested arm or arms.
         got: String,
@@ -51,8 +51,8 @@ pub enum Error {
         what: String,
         /// Line, counted from 1, where it is known.
         line: Option<usize>,
-        /// Reason: an [`Error`] of the space, or the parser's message. The parser rejects text that is not TOML, a
-        /// missing, unknown or wrongly typed key, and a route without valid notation.
+        /// Reason: an [`Error`] of the search space, or the parser's message. The parser rejects text that is not TOML,
+        /// a missing, unknown or wrongly typed key, and a route without valid notation.
         #[source]
         problem: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -116,8 +116,8 @@ impl From<candle_core::Error> for Error {
     }
 }
 
-/// Converts an error of a predictor, a router or a served model. An error of this crate that passed through one of them
-/// becomes itself again.
+/// Converts an error of a predictor, a router or a served model. If that error wraps an error of this crate, the
+/// wrapped error is restored.
 impl From<dht_dynamic::Error> for Error {
     fn from(error: dht_dynamic::Error) -> Self {
         match error {

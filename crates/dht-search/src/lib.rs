@@ -76,7 +76,7 @@
 //!
 //! | to | take |
 //! |---|---|
-//! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and the module [`space`]; [`Preset`] for the paper's spaces, [`SpaceConfig::from_toml_file`] for a space in a file |
+//! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and the module [`space`]; [`Preset`] for the DHT paper's spaces, [`SpaceConfig::from_toml_file`] for a space in a file |
 //! | name a route | [`Route`]; [`RouteSpec`](dynamic::route::RouteSpec) for its notation, `12L8H` |
 //! | select a router | [`SearchSettings::router`], and a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for its details |
 //! | write a custom router | [`Router`](dynamic::Router), [`Learner`], [`SearchModel::with_router`], [`OwnParts`] to load it |
@@ -145,10 +145,10 @@
 //! # Single-label classification only
 //!
 //! Every step from exit to answer needs a distribution over classes: an exit is rewarded by its cross-entropy, and
-//! bandits see its confidence. In multi-label data an exit may be confident about some labels and not about others, and
-//! a regression value has no probability. A rule for either task would be another method that needs its own evaluation.
-//! Multi-label and regression texts are rejected ([`Argument`](dht_dynamic::Error::Argument), `targets`). Full,
-//! truncated and pruned encoders handle them ([`transformer::Task`], [`transformer::pruning`]).
+//! bandits see the confidence of the distribution. In multi-label data an exit may be confident about some labels and
+//! not about others, and a regression value has no probability. A rule for either task would be another method that
+//! needs its own evaluation. Multi-label and regression texts are rejected ([`Argument`](dht_dynamic::Error::Argument),
+//! `targets`). Full, truncated and pruned encoders handle them ([`transformer::Task`], [`transformer::pruning`]).
 //!
 //! # When not to use it
 //!

@@ -5,7 +5,7 @@ use super::{at_costs, costs, diagram, dynamics};
 use crate::error::Result;
 use crate::record::ReproductionRecord;
 
-/// Draws all figures of a reproduction: first scores against costs, then the paper's figures in their order.
+/// Draws all figures of a reproduction: first scores against costs, then the DHT paper's figures in their order.
 ///
 /// # Errors
 /// [`Error::Figure`] if a figure cannot be drawn.

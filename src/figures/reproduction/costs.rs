@@ -32,7 +32,7 @@ struct Axis {
     name: &'static str,
     caption: &'static str,
     cost: Cost,
-    /// True if the paper's points are on the same scale.
+    /// True if the DHT paper's points are on the same scale.
     published: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Diagram of the method, which replaces the paper's figure 1.
+//! Diagram of the method, which replaces the DHT paper's figure 1.
 
 use super::figure::{Figure, Panel};
 

@@ -1,4 +1,4 @@
-//! Figures 2 to 7 of the paper: depths, head counts, losses and head sets against progress.
+//! Figures 2 to 7 of the DHT paper (Meng et al. 2023): depths, head counts, losses and head sets against progress.
 
 use dht_search::training::{Curves, LossCurve};
 use plotters::prelude::RGBColor;
@@ -35,7 +35,7 @@ pub(crate) fn figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Row of a preset that its figures show: the row with the paper's settings if it exists, otherwise this project's.
+/// Row of a preset that its figures show: the row with the DHT paper's settings if it exists, otherwise this project's.
 fn row<'a>(record: &'a ReproductionRecord, preset: &str) -> Option<(&'a RowRecord, &'a Curves)> {
     [RowGroup::AsPublished, RowGroup::Ours].into_iter().find_map(|group| {
         let rows = record.rows.iter().filter(|row| row.group == group && row.method == preset && !row.seeds.is_empty());
@@ -133,7 +133,7 @@ fn file(preset: &str, what: &str) -> String {
     format!("{}_{what}.svg", preset.to_lowercase().replace('-', "_"))
 }
 
-/// Caption that names the paper's data and the rows that the figure shows.
+/// Caption that names the DHT paper's data and the rows that the figure shows.
 fn caption(record: &ReproductionRecord, number: usize, presets: &[&str]) -> String {
     let paper = match number {
         2 => "The paper shows both on AG News and finds that 3 layers become dominant.",

@@ -1,4 +1,4 @@
-//! Figures of a reproduction: scores against costs, and the paper's figures 1 to 7.
+//! Figures of a reproduction: scores against costs, and the DHT paper's figures 1 to 7.
 
 mod all;
 mod at_costs;

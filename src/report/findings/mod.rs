@@ -1,4 +1,5 @@
-//! Sentences about a reproduction and about the paper, with numbers from rows and from the paper's tables.
+//! Sentences about a reproduction and about the DHT paper (Meng et al. 2023), with numbers from rows and from the
+//! paper's tables.
 
 mod paper;
 mod rows;

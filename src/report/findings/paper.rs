@@ -1,15 +1,16 @@
-//! Statements of the paper that its own tables do not support.
+//! Statements of the DHT paper (Meng et al. 2023) that its own tables do not support.
 
 use dht_search::settings::PublishedDataset;
 
 use crate::published::{FULL_MODEL, Published, Stage, cell, cells};
 
-/// Note that the paper was withdrawn.
+/// Note that the DHT paper (Meng et al. 2023) was withdrawn.
 pub(crate) const WITHDRAWN: &str = "The paper is \"Sample-based Dynamic Hierarchical Transformer with Layer and Head \
     Flexibility via Contextual Bandit\" (December 2023). Its arXiv version was withdrawn by an author in January 2024, \
     without a reason in the listing. Its figures are quoted here for comparison only.";
 
-/// Sentences about statements of the paper that its tables do not support, with the numbers of its tables.
+/// Sentences about statements of the DHT paper (Meng et al. 2023) that its tables do not support, with the numbers of
+/// its tables.
 pub(crate) fn paper_notes() -> Vec<String> {
     let mut notes = dominated();
     notes.push(savings());
@@ -20,7 +21,8 @@ pub(crate) fn paper_notes() -> Vec<String> {
     notes
 }
 
-/// Statements about figures in sections 6.3 and 7.4 of the paper, and how they contradict the rest of the paper.
+/// Statements about figures in sections 6.3 and 7.4 of the DHT paper (Meng et al. 2023), and how they contradict the
+/// rest of the paper.
 const FIGURES: [&str; 4] = [
     "Section 6.3 says of figure 2 that UCB_L learns to choose 3 layers, more often after 5 episodes, and that 12 heads dominate at the \
      end. P-DHT and S-DHT, which the figure shows, have no UCB_L: their bandit chooses layers and heads at once (UCB_cp).",
@@ -30,7 +32,7 @@ const FIGURES: [&str; 4] = [
     "Section 7.4 says of figure 7 that S-DHT follows the trends of figure 3: losses that fall and converge.",
 ];
 
-/// Note on the difference between FastBERT's costs in section 6.2 and in table 2 of the paper.
+/// Note on the difference between FastBERT's costs in section 6.2 and in table 2 of the DHT paper (Meng et al. 2023).
 fn speeds_of_fastbert() -> String {
     let costs = PublishedDataset::ALL.into_iter().flat_map(|data| cells(data, Stage::Inference));
     let costs: Vec<f64> = costs.filter(|cell| cell.method.ends_with("FastBERT")).map(|cell| cell.cost).collect();
@@ -54,8 +56,8 @@ fn dominates(a: &Published, b: &Published) -> bool {
     a.f1 >= b.f1 && a.cost <= b.cost && (a.f1 > b.f1 || a.cost < b.cost)
 }
 
-/// Notes on the paper's claims about its baselines. For each data set, a note names the DHT models that a baseline of
-/// table 2 matches or beats.
+/// Notes on the DHT paper's claims about its baselines. For each data set, a note names the DHT models that a baseline
+/// of table 2 matches or beats.
 fn dominated() -> Vec<String> {
     let mut notes = vec![
         "The text says that DHT outperforms distillation in both complexity and accuracy, and loses less accuracy than FastBERT."

@@ -110,7 +110,7 @@ fn score(summary: Summary, seeds: usize) -> String {
     if seeds > 1 { format!("{:.3} ± {:.3}", summary.mean, summary.sd) } else { format!("{:.3}", summary.mean) }
 }
 
-/// Compares a row with the paper's settings with the numbers that the paper prints.
+/// Compares a row with the DHT paper's settings with the numbers that the paper prints.
 fn against_paper(record: &ReproductionRecord, row: &RowRecord) -> String {
     let side = if row.deficit < 0.0 { "above" } else { "below" };
     let mut text = format!(
@@ -142,7 +142,7 @@ fn against_paper(record: &ReproductionRecord, row: &RowRecord) -> String {
     text
 }
 
-/// Largest share saved in training and inference at once, against the paper's 74 %.
+/// Largest share saved in training and inference at once, against the DHT paper's 74 %.
 fn savings<'a>(published: impl Iterator<Item = &'a RowRecord>) -> Option<String> {
     let saved = |row: &RowRecord| 1.0 - row.train_flops_ratio.max(row.inference_flops_ratio);
     let best = published.max_by(|a, b| saved(a).total_cmp(&saved(b)))?;

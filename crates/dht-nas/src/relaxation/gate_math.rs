@@ -7,8 +7,8 @@ use rand::{Rng, RngExt};
 use crate::error::Result;
 use crate::space::Group;
 
-/// Builds the gate of a [group](Group) of units from one factor for each unit. Shape: (heads, head_dim) for outputs of
-/// heads, otherwise (units).
+/// Builds the gate of a [group](Group) of units from one factor for each unit. Shape of the gate: (heads, head_dim) for
+/// outputs of heads, otherwise (units).
 pub(super) fn shaped(units: &Tensor, group: &Group) -> Result<Gate> {
     Ok(Gate::Scale(match group.part.is_by_head() {
         true => units.reshape((group.blocks, group.width))?,
@@ -30,7 +30,8 @@ pub(super) fn uniform(rng: &mut dyn Rng) -> f64 {
     rng.random_range(1e-7..1.0 - 1e-7)
 }
 
-/// Draws logistic noise ln u − ln(1 − u), distributed as the difference of two Gumbel draws. Shape: (units).
+/// Draws logistic noise ln u − ln(1 − u), with u uniform in (0, 1), distributed as the difference of two Gumbel draws.
+/// Shape: (units).
 pub(super) fn logistic(alpha: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
     let draw = |_| {
         let u = uniform(rng);
@@ -40,7 +41,8 @@ pub(super) fn logistic(alpha: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
     Ok(Tensor::from_vec(noise, alpha.dims(), alpha.device())?)
 }
 
-/// Annealed temperature τ₀·(τ₁/τ₀)^share, where `share` is the completed share of the training steps, between 0 and 1.
+/// Temperature τ₀·(τ₁/τ₀)^share, annealed from τ₀ to τ₁, where `share` is the completed share of the training steps,
+/// between 0 and 1.
 pub(super) fn annealed(from: f64, to: f64, share: f64) -> f64 {
     from * (to / from).powf(share.clamp(0.0, 1.0))
 }

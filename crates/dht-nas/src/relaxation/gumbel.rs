@@ -20,7 +20,7 @@ use crate::space::Group;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GumbelSoftmax {
-    /// Initial α of every unit.
+    /// Initial architecture variable α of every unit.
     pub start: f64,
     /// Initial temperature τ, above 0.
     pub first_temperature: f64,
@@ -29,7 +29,8 @@ pub struct GumbelSoftmax {
 }
 
 impl Default for GumbelSoftmax {
-    /// Initial probability of .88, and τ from 1 to .2. Both are choices of this crate.
+    /// Initial probability of .88 that a unit is kept, and a temperature τ from 1 to .2. Both are choices of this
+    /// crate.
     fn default() -> Self {
         Self { start: 2.0, first_temperature: 1.0, last_temperature: 0.2 }
     }

@@ -20,7 +20,7 @@ use crate::space::Group;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HardConcrete {
-    /// Initial α of every unit.
+    /// Initial architecture variable α of every unit.
     pub start: f64,
     /// Temperature β, above 0.
     pub temperature: f64,
@@ -31,7 +31,8 @@ pub struct HardConcrete {
 }
 
 impl Default for HardConcrete {
-    /// Constants of the paper: β = 2/3, γ = −.1 and ζ = 1.1. The initial P(z > 0) = .97 is this crate's choice.
+    /// Constants of Louizos, Welling and Kingma (2018): temperature β = 2/3, and interval ends γ = −.1 and ζ = 1.1. The
+    /// initial probability .97 that a gate is above 0 is this crate's choice.
     fn default() -> Self {
         Self { start: 2.0, temperature: 2.0 / 3.0, low: -0.1, high: 1.1 }
     }
@@ -50,7 +51,7 @@ impl HardConcrete {
         Ok(())
     }
 
-    /// Shift β·ln(−γ/ζ).
+    /// Shift β·ln(−γ/ζ) of α, by which the probability that a gate z is above 0 is σ(α − shift).
     fn shift(&self) -> f64 {
         self.temperature * (-self.low / self.high).ln()
     }

@@ -24,8 +24,9 @@ pub enum RelaxationKind {
     /// Sigmoid masks σ(α), the relaxation of dimensions in the [report](crate#source) on differentiable search for
     /// BERT.
     Sigmoid(Sigmoid),
-    /// Softmax weights of the units of each [block](crate::Group::blocks), the report's relaxation of heads. For
-    /// outputs of heads, each head is a block. For other parts, all units of the group are one block.
+    /// Softmax weights of the units of each [block](crate::Group::blocks), the relaxation of heads in the report on
+    /// differentiable search for BERT. For outputs of heads, each head is a block. For other parts, all units of the
+    /// group are one block.
     WeightedSoftmax(WeightedSoftmax),
     /// Gumbel-softmax over two classes for each unit, kept and dropped, with straight-through gradient.
     GumbelSoftmax(GumbelSoftmax),

@@ -21,9 +21,10 @@ pub trait Relaxation: Debug + Send + Sync {
     /// Initial architecture variables α of a group.
     fn start(&self, group: &Group, rng: &mut dyn Rng) -> Vec<f32>;
 
-    /// Samples the gates of one training step, differentiable in α. The gates are factors of the units, of shape
-    /// (heads, head_dim) for outputs of heads and (units) otherwise. Relaxations that mix units return a matrix (width,
-    /// width) for a block of `width` units. `share` is the completed share of the training steps.
+    /// Samples the gates of one training step, differentiable in the architecture variables α. The gates are factors of
+    /// the units, of shape (heads, head_dim) for outputs of heads and (units) otherwise. Relaxations that mix units
+    /// return a matrix (width, width) for a block of `width` units. `share` is the completed share of the training
+    /// steps.
     ///
     /// # Errors
     /// Errors of candle.
@@ -39,10 +40,11 @@ pub trait Relaxation: Debug + Send + Sync {
     fn score(&self, alpha: &[f32], group: &Group) -> Vec<f64>;
 
     /// Returns for each unit whether it lies above the relaxation's own threshold. A relaxation without a threshold
-    /// keeps the best units of each block, a share `share` of its units. Shape: (units).
+    /// keeps the share `share` of the units of each block, those with the highest scores. Shape: (units).
     fn kept(&self, alpha: &[f32], group: &Group, share: f64) -> Vec<bool>;
 
-    /// Largest |α| to which α is clamped at the start of a training step; `None` for no limit.
+    /// Limit of |α| to which the architecture variables α are clamped at the start of a training step; `None` for no
+    /// limit.
     fn bound(&self) -> Option<f64> {
         None
     }

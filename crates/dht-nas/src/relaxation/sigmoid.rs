@@ -11,16 +11,17 @@ use super::gate_math::{shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::{Error, Result};
 use crate::space::Group;
 
-/// Sigmoid mask z = σ(α) on each unit. A unit is kept if σ(α) > threshold (report, 5.5.1).
+/// Sigmoid mask z = σ(α) on each unit. A unit is kept if σ(α) > threshold (report on differentiable search for BERT,
+/// 5.5.1).
 ///
-/// The report multiplies the gradient by a factor that it does not give, so that one step can move α from 5 to −5.
-/// Under Adam such a factor cancels out. Here [`gate_rate`](crate::NasSettings::gate_rate) scales the step: at a rate
-/// of 10, one step moves α from 5 to −5. Beyond about ±15 the slope of σ is almost 0, and α would not return. α is
+/// The report multiplies the gradient by a factor whose value it does not give, so that one step can move α from 5 to
+/// −5. Under Adam such a factor cancels out. Here [`gate_rate`](crate::NasSettings::gate_rate) scales the step: at a
+/// rate of 10, one step moves α from 5 to −5. Beyond about ±15 the slope of σ is almost 0, and α would not return. α is
 /// therefore clamped to ±[`bound`](Self::bound).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sigmoid {
-    /// Initial α of every unit.
+    /// Initial architecture variable α of every unit.
     pub start: f64,
     /// Smallest σ(α) of a kept unit.
     pub threshold: f64,
@@ -29,8 +30,8 @@ pub struct Sigmoid {
 }
 
 impl Default for Sigmoid {
-    /// Start and threshold of the report, 5 and .01, with a bound of 5. The report states no bound. It is 5 here because
-    /// a step of the report can move α from 5 to −5.
+    /// Start 5 and threshold .01 of the report on differentiable search for BERT. The bound of |α|, which the report
+    /// does not state, is 5, because a step of the report can move α from 5 to −5.
     fn default() -> Self {
         Self { start: 5.0, threshold: 0.01, bound: Some(5.0) }
     }

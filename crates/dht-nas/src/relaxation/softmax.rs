@@ -11,9 +11,9 @@ use super::gate_math::{shaped, uniform};
 use crate::error::Result;
 use crate::space::Group;
 
-/// Softmax weights z = n·softmax(α) over the n units of a block, or z = softmax(α) as printed in the report (5.5.2,
-/// equation 5). Without the factor n, a layer's initial attention output is n times smaller. With the factor, all
-/// weights start near 1.
+/// Softmax weights z = n·softmax(α) over the n units of a block, or z = softmax(α) as printed in the report on
+/// differentiable search for BERT (5.5.2, equation 5). Without the factor n, a layer's initial attention output is n
+/// times smaller. With the factor, all weights start near 1.
 ///
 /// The weights always add up to n (or 1), so that a cost cannot determine the number of kept units. The target
 /// determines this number, and each block keeps its best units. In both variants, the cost weights a unit by min(1,
@@ -21,22 +21,25 @@ use crate::space::Group;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WeightedSoftmax {
-    /// Variance of the initial α, whose mean is 0; above 0. The report's "Normal(0, 0.01)" means .01 if its second
-    /// number is the variance, and .0001 if it is the standard deviation.
+    /// Variance of the initial architecture variables α, whose mean is 0; above 0. "Normal(0, 0.01)" in the report on
+    /// differentiable search for BERT means .01 if its second number is the variance, and .0001 if it is the standard
+    /// deviation.
     pub variance: f64,
     /// True if the weights of a block are multiplied by its number of units n.
     pub times_n: bool,
 }
 
 impl Default for WeightedSoftmax {
-    /// Initial α from the report's N(0, .01), read as a variance of .01, and weights near 1.
+    /// Initial architecture variables α from N(0, .01), as in the report on differentiable search for BERT, with .01
+    /// read as a variance. The initial weights are near 1.
     fn default() -> Self {
         Self { variance: 0.01, times_n: true }
     }
 }
 
 impl WeightedSoftmax {
-    /// Softmax weights as the report prints them in equation 5, without the factor n.
+    /// Softmax weights without the factor n, the number of units in a block, as in equation 5 of the report on
+    /// differentiable search for BERT.
     pub fn printed() -> Self {
         Self { times_n: false, ..Self::default() }
     }
@@ -49,7 +52,7 @@ impl WeightedSoftmax {
         if self.times_n { group.width as f64 } else { 1.0 }
     }
 
-    /// Softmax of α in each block.
+    /// Softmax of the architecture variables α in each block of units.
     fn softmax(alpha: &Tensor, group: &Group) -> Result<Tensor> {
         let rows = alpha.reshape((group.blocks, group.width))?;
         let exp = rows.broadcast_sub(&rows.max_keepdim(D::Minus1)?.detach())?.exp()?;
@@ -71,7 +74,7 @@ impl Relaxation for WeightedSoftmax {
         shaped(&(Self::softmax(alpha, group)? * self.factor(group))?, group)
     }
 
-    /// Weight of each unit in the cost, min(1, n·softmax(α)).
+    /// Weight of each unit in the cost, min(1, n·softmax(α)), with n units in a block.
     fn open(&self, alpha: &Tensor, group: &Group) -> Result<Tensor> {
         let weights = (Self::softmax(alpha, group)? * group.width as f64)?;
         Ok((1.0 - (1.0 - weights)?.relu()?)?)
@@ -81,7 +84,8 @@ impl Relaxation for WeightedSoftmax {
         self.value(alpha, group)
     }
 
-    /// Selects the best units of each block, a share `share` of them, as the report does.
+    /// Selects the best units of each block, a share `share` of them, as the report on differentiable search for BERT
+    /// does.
     fn kept(&self, alpha: &[f32], group: &Group, share: f64) -> Vec<bool> {
         let most = (share * group.width as f64).ceil() as usize;
         let best = |block: &[f32]| {

@@ -1,4 +1,5 @@
-//! Width sampling: two candidate widths are sampled and mixed, as in TAS (Dong and Yang 2019).
+//! Width sampling: two candidate widths are sampled and mixed, as in TAS, transformable architecture search (Dong and
+//! Yang 2019).
 
 use candle_core::{D, Tensor};
 use dht_transformer::model::Gate;
@@ -12,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::space::Group;
 
 /// Width sampling of TAS: each group selects one of several widths c₁ < … < c_k with probabilities p = softmax(α). A
-/// step draws two of them by Gumbel-softmax, I ⊂ {1, …, k}, and mixes their outputs (Dong and Yang 2019, equations 3 to
-/// 5):
+/// training step draws two widths, I ⊂ {1, …, k}, by Gumbel-softmax with the temperature τ, and mixes their outputs
+/// (Dong and Yang 2019, equations 3 to 5):
 ///
 /// ```text
 /// p̂ᵢ = softmax((ln pᵢ + oᵢ)/τ),  oᵢ ~ Gumbel(0, 1);   I: the two greatest p̂ᵢ
@@ -37,7 +38,7 @@ pub struct WidthSampling {
 }
 
 impl Default for WidthSampling {
-    /// Widths in steps of an eighth, and TAS's τ from 10 to .1.
+    /// Widths in steps of an eighth, and a temperature τ from 10 to .1 as in TAS (Dong and Yang 2019).
     fn default() -> Self {
         let widths = (1..=8).map(|eighth| f64::from(eighth) / 8.0).collect();
         Self { widths, first_temperature: 10.0, last_temperature: 0.1 }

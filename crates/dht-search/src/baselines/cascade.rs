@@ -22,10 +22,10 @@ fn check_threshold(threshold: f64) -> Result<()> {
 /// Cascade of an n-gram classifier and later classifiers, each of which runs for the texts that remain.
 ///
 /// A text leaves at the first stage where its largest probability reaches the threshold, otherwise at the last stage.
-/// At threshold 0 every text leaves at the first stage, at 1 or more at the last. A text costs the FLOPs of all stages
-/// that it ran. Its reported route is the route of its last stage, expressed in the layers of the last classifier.
-/// [`Stages`](dht_dynamic::evaluation::Stages) computes the same curve; its threshold t equals the threshold 1 − t
-/// here.
+/// At threshold 0 every text leaves at the first stage. At a threshold of 1 or more every text leaves at the last
+/// stage. A text costs the FLOPs of all stages that it ran. Its reported route is the route of its last stage,
+/// expressed in the layers of the last classifier. [`Stages`](dht_dynamic::evaluation::Stages) computes quality and
+/// cost at every threshold; its threshold t equals the threshold 1 − t here.
 #[derive(Debug)]
 pub struct Cascade {
     ngram: NgramClassifier,
@@ -36,11 +36,11 @@ pub struct Cascade {
 }
 
 impl Cascade {
-    /// Builds a cascade from an n-gram classifier and at least one later classifier.
+    /// Builds a cascade from an n-gram classifier and at least one classifier that runs after it.
     ///
-    /// `stackers` has the weights that combine the n-gram classifier with each later classifier; without stackers they
-    /// are not combined. Each classifier is a whole model that starts at its first layer. The last classifier is the
-    /// full model in FLOPs ratios.
+    /// `stackers` has the weights that combine the n-gram classifier with each later classifier; without stackers the
+    /// two are not combined. Each classifier is a whole model that starts at its first layer. The last classifier is
+    /// the full model in FLOPs ratios.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) in these cases:

@@ -1,12 +1,12 @@
 //! DistilBERT (Sanh et al. 2019): a student with fewer layers, initialised from some of its teacher's layers.
 //!
 //! The loss is [`Distillation`]'s: soft labels, the cosine of the last hidden states, and labels. Differences from the
-//! source:
+//! source (the DistilBERT paper and its script):
 //!
 //! - The source distils in **pre-training**, on the teacher's corpus and with masked-language modelling as the third
 //!   loss, and fine-tunes afterwards. Here the teacher is a trained classifier, and the student is distilled on the
-//!   task's texts alone, with the cross-entropy of their labels as third loss. Weights and temperature are the source's
-//!   by default.
+//!   task's texts alone, with the cross-entropy of their labels as third loss. By default, the weights of the losses
+//!   and the temperature are the source's.
 //! - The source has no token types and no pooler. Here the student has all parts of the teacher except some layers,
 //!   including token types, pooler and classifier.
 //! - The cosine loss of the source is a mean over the tokens of a batch. Here it is first averaged over the tokens of
@@ -34,9 +34,10 @@ pub fn distilbert(teacher: &TextClassifier, layers: usize, settings: Distillatio
 
 /// Indices of the teacher's layers from which a student with `student` layers is initialised, counted from 0.
 ///
-/// The layers are evenly spaced from the first to the last: the student's layer i of k starts from the teacher's layer
-/// i·(L − 1)/(k − 1), rounded. A student of a single layer starts from the first. A student of 6 layers starts from the
-/// layers 0, 2, 4, 7, 9, 11 of 12, as in DistilBERT's own script. The paper's text says one layer out of two.
+/// The layers are evenly spaced from the first to the last: layer i of a student with k layers starts from layer i·(L −
+/// 1)/(k − 1), rounded, of a teacher with L layers. A student of a single layer starts from the first. A student of 6
+/// layers starts from the layers 0, 2, 4, 7, 9, 11 of 12, as in DistilBERT's own script. The text of the DistilBERT
+/// paper says one layer out of two.
 ///
 /// # Errors
 /// [`Argument`](dht_dynamic::Error::Argument) if `student` is 0 or more than `teacher`.

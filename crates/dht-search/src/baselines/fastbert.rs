@@ -6,17 +6,18 @@
 //! inference   a text leaves at the first exit where −Σ p·ln p / ln C < speed
 //! ```
 //!
-//! At speed 0 the model equals the backbone, to the bit. A speed is a threshold on the normalised entropy: .1 is slow,
-//! .8 is fast.
+//! At speed 0, where every text runs all layers, the model equals the backbone, to the bit. A speed is the entropy
+//! threshold (normalised to at most 1) below which a text leaves: .1 is slow, .8 is fast.
 //!
-//! Differences from the source:
+//! Differences from the source (the FastBERT paper and its code):
 //!
 //! - An exit of the source is a projection to 128 dimensions, self-attention over all tokens in this projection, and
 //!   two more layers on the first token. An exit here is [a layer of 128 columns](ExitKind::SideLayer) including a
 //!   feed-forward; the mean over its tokens is added to a linear classifier. Linear exits are also possible.
 //! - In the source the backbone's classifier has the same form as the exits; here it is the classifier of the
 //!   [`TextClassifier`].
-//! - The paper has KL(p_s ‖ p_t). Its released code has KL(p_t ‖ p_s), as here. Both have τ = 1, the default.
+//! - The FastBERT paper has KL(p_s ‖ p_t), of the student's and the teacher's probabilities. Its released code has
+//!   KL(p_t ‖ p_s), as here. Both have the temperature τ = 1, the default.
 //! - The released code keeps dropout on in the frozen backbone. Here the exits learn from the backbone's states and
 //!   answers without dropout, as at inference.
 
@@ -36,11 +37,11 @@ use crate::error::Result;
 #[serde(default, deny_unknown_fields)]
 pub struct FastBertSettings {
     /// Entropy threshold: a text leaves where the normalised entropy is below it. The threshold has no effect on
-    /// training. [`DynamicModel::set_speed`] changes it later, and
-    /// [`calibrate`](dht_dynamic::evaluation::calibrate()) selects it for a budget.
+    /// training. [`DynamicModel::set_speed`] changes the threshold later, and
+    /// [`calibrate`](dht_dynamic::evaluation::calibrate()) selects a threshold for a budget of FLOPs.
     pub speed: f64,
-    /// Depths of the exits, ascending; the last is the backbone's depth. `None` for an exit after every layer, as
-    /// in the source.
+    /// Depths of the exits, ascending; the last is the backbone's depth. `None` for an exit after every layer, as in
+    /// the FastBERT paper.
     pub exits: Option<Vec<usize>>,
     /// Kind of the exits before the last.
     pub exit_kind: ExitKind,
@@ -51,7 +52,7 @@ pub struct FastBertSettings {
 }
 
 impl Default for FastBertSettings {
-    /// Side layers of 128 columns after every layer, τ = 1, and a medium speed.
+    /// Side layers of 128 columns after every layer, temperature τ = 1, and a medium speed.
     fn default() -> Self {
         let exit_kind = ExitKind::SideLayer { width: 128 };
         Self { speed: 0.5, exits: None, exit_kind, pooling: Pooling::Mean, temperature: 1.0 }

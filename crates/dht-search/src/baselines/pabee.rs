@@ -6,8 +6,9 @@
 //! inference   cnt ← cnt + 1 where an exit and the one before predict one class, otherwise 0; leave where cnt = patience
 //! ```
 //!
-//! PABEE is trained by a [`SearchObjective`] with [`ExitLosses::Weighted`] of weight 1 and power 1, and
-//! [`RouterKind::Patience`], which sends every text to the last exit in training. Differences from the source:
+//! PABEE is trained by a [`SearchObjective`] with the exit losses [`ExitLosses::Weighted`] (weight 1 and power 1) and
+//! [`RouterKind::Patience`], which sends every text to the last exit in training. Differences from the source (the
+//! PABEE paper and its code):
 //!
 //! - Exits after some layers only, side exits and other poolings are possible.
 //! - Patience for regression (agreement up to a tolerance) is not implemented.
@@ -40,10 +41,10 @@ use crate::training::SearchObjective;
 #[serde(default, deny_unknown_fields)]
 pub struct PabeeSettings {
     /// Number of consecutive exits that must agree with the exit before them; at least 1. The patience has no effect on
-    /// training. [`SearchModel::set_speed`] changes it later, as 1 / speed.
+    /// training. [`SearchModel::set_speed`] changes the patience later: it becomes 1 / speed.
     pub patience: u32,
-    /// Depths of the exits, ascending; the last is the encoder's depth. `None` for an exit after every layer, as in
-    /// the source.
+    /// Depths of the exits, ascending; the last is the encoder's depth. `None` for an exit after every layer, as in the
+    /// PABEE paper.
     pub exits: Option<Vec<usize>>,
     /// Kind of the exits.
     pub exit_kind: ExitKind,
@@ -59,7 +60,7 @@ impl Default for PabeeSettings {
 }
 
 impl PabeeSettings {
-    /// Settings of the search that trains PABEE.
+    /// Settings of the search by which PABEE is trained, with the patience as its router.
     pub fn search(&self) -> SearchSettings {
         SearchSettings {
             router: RouterKind::Patience { patience: self.patience },

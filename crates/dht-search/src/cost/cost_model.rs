@@ -14,7 +14,7 @@ use crate::error::Result;
 /// Cost of a route that the bandits weigh against its loss, with the price λ
 /// ([`RewardShape::Utility`](crate::reward::RewardShape::Utility) and [`Gain`](crate::reward::RewardShape::Gain)).
 ///
-/// Each variant counts one forward pass of one text along its route, as a share of the full model's cost.
+/// Each cost model counts one forward pass of one text along its route, as a share of the full model's cost.
 /// [`CostAccounting`](crate::CostAccounting) adds second passes of the base layers, pre-passes for contexts, passes for
 /// arm features, and the bandits' own work. Evaluations and records report all costs, whichever variant is selected.
 ///
@@ -40,7 +40,7 @@ use crate::error::Result;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CostModel {
-    /// Estimate of the paper, layers × heads.
+    /// Estimate of the DHT paper (Meng et al. 2023): the number of layers times the number of heads.
     LayerHeadProduct(LayerHeadCount),
     /// FLOPs of the matrix products, at the text's length.
     #[default]

@@ -44,7 +44,8 @@ impl FlopsCost {
         self.coupling.width(&self.block, heads)
     }
 
-    /// Forward FLOPs of the texts in `load` on a route: its blocks, each at the width of its heads, and one classifier.
+    /// Forward FLOPs of the texts in `load` on a route: the route's blocks, each at the width that its heads leave, and
+    /// one classifier.
     ///
     /// # Errors
     /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) if the route is for a model of another size.

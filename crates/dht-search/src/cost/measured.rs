@@ -49,8 +49,8 @@ pub struct LayerSeconds {
 pub struct MeasuredCost {
     shape: ModelShape,
     exit_seconds: f64,
-    /// For each head count, the measured pairs of tokens and seconds. Head counts and tokens ascend; the full head
-    /// count is included.
+    /// For each number of heads, the measured pairs of tokens and seconds. Numbers of heads and tokens ascend; the
+    /// number of all heads is included.
     table: Vec<(usize, Vec<(usize, f64)>)>,
 }
 
@@ -71,7 +71,7 @@ impl MeasuredCost {
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) in these cases:
     ///
-    /// * No row is for the full head count, or two rows are for the same numbers of heads and tokens.
+    /// * No row is for all heads of a layer, or two rows are for the same numbers of heads and tokens.
     /// * A row is for no head, for more heads than a layer has, or for no token.
     /// * A time is not finite and positive; `exit_seconds` may be 0.
     /// * [`ModelShape::check`] rejects the size of the model.
@@ -103,9 +103,9 @@ impl MeasuredCost {
     /// Measures the layers of an encoder on this machine.
     ///
     /// For each number of heads and tokens, 8 texts of random tokens run through all layers; the minimum time of five
-    /// runs counts. `exit_seconds` is the largest time per text outside the layers. `heads` should contain every head
+    /// runs is used. `exit_seconds` is the largest time per text outside the layers. `heads` should contain every head
     /// count of the routes, and `tokens` should cover the lengths of the texts. The measurement takes about as long as
-    /// 40 texts of each combination.
+    /// 40 texts for each combination of heads and tokens.
     ///
     /// # Errors
     /// * As [`new`](Self::new).
@@ -201,7 +201,7 @@ fn minimum_seconds<T>(device: &Device, mut work: impl FnMut() -> Result<T>) -> R
 }
 
 /// Interpolates linearly between the two points around `at`; outside all points, returns the value of the nearest
-/// point. `points` ascend and are not empty.
+/// point. `points` are pairs in ascending order, at least one.
 fn interpolate(points: &[(usize, f64)], at: usize) -> f64 {
     let after = points.partition_point(|(point, _)| *point < at);
     if after == 0 || after == points.len() {

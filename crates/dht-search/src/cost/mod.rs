@@ -7,16 +7,17 @@
 //! **Counted as executed**:
 //!
 //! - the products of the layers, at the width that remains after pruning, and of every exit that read a text, forward
-//!   and backward. The attention that the backward pass recomputes is included, gradients of frozen weights are not;
-//! - the second pass of the base layers, if samples wait in queues;
+//!   and backward. The attention that the backward pass recomputes is included. Gradients of frozen weights are not
+//!   computed and not counted;
+//! - the second pass through the base layers, if samples wait in queues for others of the same depth;
 //! - pre-passes without gradient, which compute the contexts of the bandits;
 //! - passes before training that compute the arms' features;
-//! - a teacher's passes over the training texts;
-//! - passes of held-out texts.
+//! - the passes of a teacher model over the training texts;
+//! - passes of held-out texts, from which only the bandits learn.
 //!
 //! **Counted by formula and separately**: the routers, with scoring for each decision and an update for each reward
 //! ([`Router::flops`](dht_dynamic::Router::flops), [`Learner::learn`](crate::Learner::learn)). If several samples share
-//! one drawn head set, the draw is counted for each of them.
+//! one drawn head set, the draw is counted once for each sample.
 //!
 //! **Not counted** are:
 //!
@@ -26,7 +27,7 @@
 //! - the optimiser;
 //! - tokenising;
 //! - evaluations on validation texts during training, and evaluations of controls;
-//! - calibration of a speed;
+//! - calibration of a speed, which selects the speed for a budget of FLOPs;
 //! - the training of a teacher, which the caller must add to compare results;
 //! - on a GPU, the padding of attention to the longest text of a group.
 //!

@@ -5,13 +5,13 @@
 //!
 //! | control | what it runs | how |
 //! |---|---|---|
-//! | fixed | one route for every text | [`evaluate_on`] that route, repeated; all of them: [`FixedArms`] |
+//! | fixed | one route for every text | [`evaluate_on`] with that route for each text; [`FixedArms`] for every fixed route in turn |
 //! | random | a route drawn for each text | [`evaluate_on`] [`SearchSpace::random_route`](crate::SearchSpace::random_route) |
 //! | shuffled | the router's own routes, assigned to texts at random | [`evaluate_shuffled`] |
 //! | oracle | the best fixed route of each text, with knowledge of its label | [`evaluate_on`] [`FixedArms::oracle_routes`] |
 //!
-//! *Shuffled* uses the head sets of the evaluation that it shuffles. The other controls use the sets that the head
-//! router selects for the numbers of heads of their routes.
+//! The control *shuffled* uses the head sets of the evaluation whose routes are shuffled. The other controls use the
+//! sets that the head router selects for the numbers of heads of their routes.
 
 mod controls;
 mod on_routes;

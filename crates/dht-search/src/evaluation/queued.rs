@@ -1,4 +1,4 @@
-//! Evaluation with the paper's queues (Algorithm 3), which the paper also uses at inference.
+//! Evaluation with the DHT paper's queues (Algorithm 3), which the paper also uses at inference.
 
 use std::time::Duration;
 
@@ -12,15 +12,16 @@ use crate::model::SearchModel;
 use crate::routing::Queues;
 use crate::settings::Dispatch;
 
-/// Evaluates a model with the paper's queues (Algorithm 3): rows of the same depth wait until they fill a batch.
+/// Evaluates a model with the DHT paper's queues (Algorithm 3): rows of the same depth wait until they fill a batch.
 ///
 /// Rows arrive in their order, `batch_size` at a time. Each row runs the base layers, is routed, and waits in the queue
-/// of its depth. A queue that has reached the size in the settings' [`Dispatch::Queue`] runs as one batch, including a
-/// second run of the base layers. At the end the remaining queues run, the shallowest first. (The paper gives no
-/// prediction for rows that remain in a queue.)
+/// of its depth. A queue that has reached its size, which the settings define ([`Dispatch::Queue`]), runs as one batch.
+/// The base layers run a second time in that batch. At the end the remaining queues run, the shallowest first. (The
+/// paper gives no prediction for rows that remain in a queue.)
 ///
 /// The predictions equal those of [`evaluate`], except where a head set is drawn for several texts of a batch together
-/// ([`HeadDraws::PerGroup`](crate::settings::HeadDraws::PerGroup)). [`Evaluation::flops`] includes the second pass.
+/// ([`HeadDraws::PerGroup`](crate::settings::HeadDraws::PerGroup)). [`Evaluation::flops`] includes the second pass
+/// through the base layers.
 ///
 /// # Errors
 /// * As [`evaluate`].
@@ -29,7 +30,7 @@ pub fn evaluate_queued(model: &SearchModel, data: &EncodedDataset, batch_size: u
     Ok(evaluate(&Queued(model), data, batch_size)?)
 }
 
-/// Predictor that runs a search model with the paper's queues, as [`evaluate_queued`] does.
+/// Predictor that runs a search model with the DHT paper's queues, as [`evaluate_queued`] does.
 #[derive(Debug, Clone, Copy)]
 pub struct Queued<'a>(pub &'a SearchModel);
 
@@ -64,7 +65,7 @@ struct QueuedRun<'a> {
     ctx: &'a ForwardContext,
     /// Rows that wait, in one queue for each exit.
     queues: Queues,
-    /// FLOPs of each row before it joined its queue: the base layers, and the exit that the router read if it read one.
+    /// FLOPs of each row before it joined its queue: the base layers and, if the router read an exit, that exit.
     before: Vec<u64>,
     /// Prediction of each row; `None` until the row has run.
     predictions: Vec<Option<Prediction>>,

@@ -14,9 +14,9 @@ use crate::space::RouteArms;
 
 /// Evaluations of a data set on each fixed arm: each evaluation runs all texts on the same route.
 ///
-/// The fixed arms of a tree search are its exits, with the largest allowed number of heads in every group before the
-/// exit; its other head counts are not included. The fixed arms of an integrated search are its arms, each of which is
-/// a route.
+/// The fixed arms of a tree search are its exits, with the largest allowed number of heads in every group of layers
+/// before the exit. Routes with fewer heads are not included. The fixed arms of an integrated search are its arms, each
+/// of which is a route.
 ///
 /// # Examples
 /// ```
@@ -58,9 +58,10 @@ pub struct FixedArms {
 /// Regret of the selected routes against the best fixed arm in hindsight.
 ///
 /// The compared value is the mean over texts of loss + λ·cost in nats, where cost is FLOPs as a share of the full
-/// model's FLOPs on the same text. A selected route costs its layers, every exit that read the text, the pre-pass if
-/// the space has one, and the routers. A fixed arm needs no router, and costs its layers and its exit. A negative
-/// regret means that the selected routes are better than every single arm. [`FixedArms`] has an example.
+/// model's FLOPs on the same text. A selected route costs its layers, every exit that read the text, and the routers.
+/// If the space has a pre-pass, which computes the routers' inputs, it is included. A fixed arm needs no router, and
+/// costs its layers and its exit. A negative regret means that the selected routes are better than every single arm.
+/// [`FixedArms`] has an example.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Regret {
     /// Price λ of the full model's cost, in nats of loss.
@@ -69,7 +70,7 @@ pub struct Regret {
     pub chosen: f64,
     /// Route of the best fixed arm, which has the smallest mean loss + λ·cost.
     pub best_arm: String,
-    /// `chosen` minus the mean of the best fixed arm.
+    /// `chosen` minus the mean loss + λ·cost of the best fixed arm.
     pub regret: f64,
     /// Mean loss + λ·cost of each fixed arm, by its route.
     pub fixed: BTreeMap<String, f64>,
@@ -79,8 +80,8 @@ pub struct Regret {
 }
 
 impl Regret {
-    /// Computes the regret of an evaluation against the fixed arms, at the model's λ, or at 0 if the model has no λ.
-    /// `evaluation` and `fixed` must be of the rows of `data`.
+    /// Computes the regret of an evaluation against the fixed arms, at the model's price λ of cost. If the model has no
+    /// λ, the price is 0. `evaluation` and `fixed` must be of the rows of `data`.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if the evaluation or the fixed arms have another number of rows than
@@ -151,7 +152,7 @@ impl FixedArms {
         &self.arms
     }
 
-    /// Route with the smallest loss + λ·cost for each row; in a tie the first, which is the shallowest.
+    /// Route with the smallest loss + λ·cost for each row; in a tie the first route, which is the shallowest.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if λ is not finite or below 0.
@@ -186,7 +187,7 @@ impl FixedArms {
     }
 }
 
-/// First index of the smallest value.
+/// Index of the smallest value; in a tie, the first index.
 fn least(values: impl Iterator<Item = f64>) -> usize {
     values.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index)
 }

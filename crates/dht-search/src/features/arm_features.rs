@@ -1,4 +1,4 @@
-//! Arm features (paper, section 4.2): mean pooled states that describe the bandits' arms. They are computed before
+//! Arm features (DHT paper, section 4.2): mean pooled states that describe the bandits' arms. They are computed before
 //! training.
 
 use serde::{Deserialize, Serialize};
@@ -35,8 +35,8 @@ impl ArmFeatures {
         Self { arms: from.iter().map(of).collect(), ..self.clone() }
     }
 
-    /// Returns whether the features have the shapes that a space's arms require. `options` is the number of arms of the
-    /// head-count bandit.
+    /// Returns whether the features have the shapes that a space's arms require. `options` is the number of head counts
+    /// among which the head-count bandit selects.
     pub(crate) fn fit(&self, space: &SearchSpace, options: usize) -> bool {
         let rows = |rows: &[Vec<f64>], count: usize, width: usize| {
             rows.len() == count && rows.iter().all(|row| row.len() == width)

@@ -14,8 +14,8 @@ use crate::error::Result;
 pub(crate) type Rows = Vec<Vec<f64>>;
 
 impl PoolingPyramid {
-    /// Builds the pool that applies the pyramid to rows of shape (tokens, hidden). The numbers of parts are powers of
-    /// two.
+    /// Builds the pool that applies the pooling pyramid to hidden states of shape (tokens, hidden). The pyramid's
+    /// numbers of parts are powers of two.
     pub(crate) fn pool(&self) -> Result<PyramidPool> {
         let exponents = |parts: &[usize]| {
             let exponent = |part: Option<&usize>| part.map_or(0, |part| part.ilog2());
@@ -25,8 +25,8 @@ impl PoolingPyramid {
     }
 }
 
-/// Pools the hidden states of each sample by N pools; shape (N, samples, context). The rows are read once. Devices
-/// other than the CPU copy only the contexts to the host, not the rows.
+/// Pools the hidden states of each sample by N pools; shape (N, samples, context). The rows of hidden states are read
+/// once. Devices other than the CPU copy only the contexts to the host, not the rows.
 pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     if !hidden.tensor().device().is_cpu()
         && let Some(contexts) = pooled_on_device(hidden, pools)?
@@ -58,8 +58,8 @@ fn pooled_on_host<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> 
 }
 
 /// Pools on the device in f32. Each pool takes two matrix products: (averages of rows)·rows·(averages of columns). The
-/// results of all pools are copied to the CPU together. Returns `None` if a context is not finite; the caller then
-/// pools on the CPU, which reports the value.
+/// results of all pools are copied to the CPU together. Returns `None` if a context is not finite. The caller then
+/// pools on the CPU, where the error names the value that is not finite.
 fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<Option<[Rows; N]>> {
     let (spans, rows) = (hidden.spans(), hidden.to_f32()?.detach());
     let (device, width) = (rows.device(), rows.dims()[1]);
@@ -101,13 +101,13 @@ fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<T
     Ok((after * before)?.broadcast_mul(&column(&|range| 1.0 / range.len() as f32)?)?)
 }
 
-/// Number of tokens at which the length signal is 1.
+/// Number of tokens at which the length signal, ln tokens / ln 512, is 1.
 const LONG_TEXT: f64 = 512.0;
 
 /// Number of [signals](signals_of) of a sample.
 pub(crate) const SIGNALS: usize = 3;
 
-/// Signals of a sample: entropy, margin and length. `logs` has the ln p of its C classes.
+/// Signals of a sample: entropy, margin and length. `logs` has the log-probability of each of the C classes.
 ///
 /// The entropy of the probabilities is divided by its maximum, ln C (FastBERT's uncertainty). The margin is the
 /// difference between the probabilities of the two most probable classes. The length is ln tokens / ln 512.

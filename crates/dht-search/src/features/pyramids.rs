@@ -1,4 +1,4 @@
-//! Pooling of hidden states into contexts (paper, appendix 7.1), and the sizes of contexts (7.3).
+//! Pooling of hidden states into contexts (DHT paper, appendix 7.1), and the sizes of contexts (section 7.3).
 
 use serde::Serialize;
 
@@ -27,8 +27,8 @@ pub struct PoolingPyramid {
 impl PoolingPyramid {
     /// Pyramid of the depth bandit (UCB_L) and the joint bandit (UCB_cp): (1 + 2) · (4 + 8 + 16) = 84.
     ///
-    /// The paper gives the embedding 26 dimensions and, a sentence later, 36 instead of 28. Only 28 yields the paper's
-    /// contexts of 168 dimensions.
+    /// The DHT paper (Meng et al. 2023) gives the embedding 26 dimensions and, a sentence later, 36 instead of 28. Only
+    /// 28 yields the paper's contexts of 168 dimensions.
     pub const DEPTH: Self = Self { sequence_parts: &[1, 2], embedding_parts: &[4, 8, 16] };
 
     /// Pyramid of the head-count bandit (UCB_H): (1 + 2) · (2 + 4 + 8) = 42.
@@ -42,8 +42,8 @@ impl PoolingPyramid {
         self.sequence_parts.iter().sum::<usize>() * self.embedding_parts.iter().sum::<usize>()
     }
 
-    /// Number of dimensions of the context w = [x ; z] with a scalar arm feature z. The head-set bandit has such a
-    /// feature, the mean of the head's share of the hidden state.
+    /// Number of dimensions of the context w = [x ; z], with the pooled state x and a scalar arm feature z. The
+    /// head-set bandit has such a feature, the mean of the head's share of the hidden state.
     pub fn with_scalar_arm_feature(&self) -> usize {
         self.context_size() + 1
     }

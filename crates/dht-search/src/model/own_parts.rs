@@ -71,7 +71,7 @@ pub struct OwnParts<'a> {
 }
 
 impl<'a> OwnParts<'a> {
-    /// Creates a value without custom parts.
+    /// Creates a set of custom parts that has no routers and no cost.
     pub fn new() -> Self {
         Self::default()
     }
@@ -79,8 +79,9 @@ impl<'a> OwnParts<'a> {
     /// Sets the function that replaces routers of the loaded model, by [`SearchModel::with_router`] and
     /// [`SearchModel::with_head_router`].
     ///
-    /// After the function has run, the saved state of each router is [restored](crate::Learner::restore). A router
-    /// without [state](dht_dynamic::Router::state) must be complete when it is set.
+    /// After the function has run, the saved state of each router is [restored](crate::Learner::restore). Nothing is
+    /// restored in a router without [state](dht_dynamic::Router::state), so this function must build such a router
+    /// completely.
     #[must_use]
     pub fn with_routers(self, replace: impl FnOnce(SearchModel) -> SearchModel + 'a) -> Self {
         Self { routers: Some(Box::new(replace)), ..self }

@@ -36,8 +36,8 @@ impl SearchModel {
         Ok(self.walk(ctx, PassedExits::Attached).predict(batch)?.predictions)
     }
 
-    /// Predicts a batch as [`predict_batch`](Self::predict_batch), with the caller's context, so that calls share the
-    /// packed weights.
+    /// Predicts a batch as [`predict_batch`](Self::predict_batch), with the caller's forward context, so that several
+    /// calls share the packed weights.
     pub(crate) fn predict_in(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<BatchPredictions> {
         Ok(self.walk(ctx, PassedExits::Skip).predict(batch)?)
     }
@@ -66,8 +66,8 @@ impl Predictor for SearchModel {
     }
 }
 
-/// Converts a search model for programs that do not train it. The result is a handle on the same weights, with a copy
-/// of the routers.
+/// Converts a search model for programs that do not train it. The dynamic model shares the weights of the search model
+/// and has a copy of its routers.
 impl From<SearchModel> for DynamicModel {
     fn from(model: SearchModel) -> Self {
         let description = model.description();

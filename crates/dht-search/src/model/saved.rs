@@ -68,8 +68,8 @@ impl SearchModel {
     /// The encoder's files are read twice, first for their checksums.
     ///
     /// # Errors
-    /// * [`ModelFile`](dht_dynamic::Error::ModelFile) if a file of the encoder differs from the one that was saved: it
-    ///   belongs to another model, was changed, or is missing.
+    /// * [`ModelFile`](dht_dynamic::Error::ModelFile) if a file of the encoder differs from the file that was saved.
+    ///   Such a file belongs to another model, was changed, or is missing.
     /// * [`Transformer`](dht_dynamic::Error::Transformer) if a file is missing, torn, damaged or not a checkpoint, or
     ///   if a tensor is missing, unknown, of another shape or not finite.
     /// * [`Model`](dht_dynamic::Error::Model) if the directory holds a model without a search, or a checkpoint of
@@ -86,8 +86,8 @@ impl SearchModel {
     /// # Errors
     /// * As [`load`](Self::load).
     /// * [`Model`](dht_dynamic::Error::Model) if a router rejects its saved state, or if the model has custom routers
-    ///   and `own` has none.
-    /// * [`Argument`](dht_dynamic::Error::Argument) if the supplied cost has another name than the saved one.
+    ///   and `own` supplies no routers.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the supplied cost has another name than the saved cost.
     pub fn load_with(
         folder: impl AsRef<Path>,
         device: &Device,

@@ -34,10 +34,11 @@ pub struct SearchModel {
 }
 
 impl SearchModel {
-    /// Builds a search model: adds the space's exits to an encoder, and the routers that the settings define.
+    /// Builds a search model: adds the exits of a search space to an encoder, and the routers that the settings define.
     ///
     /// With [`WidthCoupling::HeadsAndFfn`] the feed-forward neurons of each layer are sorted by magnitude first, which
-    /// does not change the encoder's output. The layers of the space's tail are frozen.
+    /// does not change the encoder's output. The layers of the space's tail, which every route runs at its end, are
+    /// frozen.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if the settings are out of range or do not fit the space, if the
@@ -174,7 +175,8 @@ impl SearchModel {
         }
     }
 
-    /// Sets the speed of the router: a higher speed gives cheaper routes. No learned state changes. Not in the paper.
+    /// Sets the speed of the router: a higher speed gives cheaper routes. No learned state changes. Not in the DHT
+    /// paper.
     ///
     /// - For bandits the speed is λ, the price of the full model's cost in nats of loss. The score of an arm is its
     ///   predicted reward minus λ·(FLOPs of the arm / FLOPs of the full model).
@@ -184,7 +186,7 @@ impl SearchModel {
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if the speed is not finite or below 0, or if the router has a single
-    /// speed, as bandits have that learned the cost as part of the reward.
+    /// speed. Bandits that learned the cost as part of the reward have a single speed.
     ///
     /// # Examples
     /// ```
@@ -248,8 +250,8 @@ impl SearchModel {
         Ok(self.router.learn(trace, losses)? + self.heads.learn(trace, losses)?)
     }
 
-    /// Restores the learned state of both routers; `refused` builds the error for a router that rejects its state, from
-    /// the router's name.
+    /// Restores the learned state of both routers. If a router rejects its state, `refused` builds the error from the
+    /// router's name.
     pub(crate) fn restore_routers(
         &mut self,
         router: Value,
@@ -260,8 +262,8 @@ impl SearchModel {
         self.heads.restore(heads).map_err(|error| refused("heads", error))
     }
 
-    /// Heads to pin until the importance of heads is known: the configured heads, or those of the largest norm. `None`
-    /// if the space pins no heads.
+    /// Heads to pin until the importance of heads is known: the configured heads, or the heads of the largest norm.
+    /// `None` if the search space pins no heads.
     pub(crate) fn provisional_pins(&self) -> Result<Option<HeadSet>> {
         match &self.settings.pinned_heads {
             PinnedHeads::Given { heads } if heads.is_empty() => Ok(None),
@@ -272,9 +274,9 @@ impl SearchModel {
         }
     }
 
-    /// Heads to pin: the heads with the largest importance; in a tie, the lower index. `None` if the space pins no
-    /// heads. `importance` returns a value for each head of a layer. Values are summed over the layers of the dynamic
-    /// groups, which have a choice of heads.
+    /// Heads to pin: the heads with the largest importance; in a tie, the lower index. `None` if the search space pins
+    /// no heads. `importance` returns a value for each head of a layer. Values are summed over the layers of the
+    /// dynamic groups, which have a choice of heads.
     pub(crate) fn most_important_heads(
         &self,
         importance: impl Fn(usize) -> Result<Vec<f64>>,

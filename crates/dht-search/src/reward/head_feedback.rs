@@ -6,19 +6,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadFeedback {
-    /// 1 if the [ratio](crate::reward::Reward::ratio) ρ is above 1, that is, if the route was better than the
-    /// reference. κ has no effect.
+    /// The reward is 1 if the [ratio](crate::reward::Reward::ratio) ρ is above 1, that is, if the route was better than
+    /// the reference mean. The reward factor κ has no effect.
     #[default]
     Standard,
-    /// 1 if a gate ξ on the head changes the sample's log-odds more than the running mean over the heads of its group
-    /// of layers. Not in the paper.
+    /// The reward is 1 if a gate ξ on the head changes the sample's log-odds more than the running mean over the heads
+    /// of its group of layers. Not in the DHT paper.
     ///
     /// The change is Σ |∂L/∂ξ| / (1 − exp(−L)), where L is the sample's own loss and the sum is over the layers of the
-    /// group. Its numerator is the head importance of Michel et al. 2019. Each head has its own reward, instead of one
+    /// group. The numerator is the head importance of Michel et al. 2019. Each head has its own reward, instead of one
     /// reward for all heads of a sample. The backward pass computes the gradients anyway. Only texts that are trained
     /// on give this reward, since the gradients come from their training step.
     Gradient,
-    /// 0 if κ·ρ > 1, otherwise 1: the paper's published formula, which contradicts its text ("1 is more effective").
+    /// The reward is 0 if κ·ρ > 1, for the reward factor κ and the ratio ρ, otherwise 1: the DHT paper's published
+    /// formula, which contradicts its text ("1 is more effective").
     AsPublished,
 }
 

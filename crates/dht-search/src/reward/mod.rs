@@ -1,4 +1,4 @@
-//! Rewards of the bandits, computed from the loss and the cost of a route (paper, section 4.3).
+//! Rewards of the bandits, computed from the loss and the cost of a route (DHT paper, section 4.3).
 //!
 //! The cost-weighted loss δ is the loss multiplied by the route's number of layers. For bandits that select a number of
 //! heads, it is also multiplied by the number of heads. A reward compares δ with a reference mean: ρ = (reference mean

@@ -1,35 +1,39 @@
-//! Reward rules: how the loss and the cost of a route become a reward (paper, section 4.3).
+//! Reward rules: how the loss and the cost of a route become a reward (DHT paper, section 4.3).
 
 use serde::{Deserialize, Serialize};
 
 use super::weighted_loss::CostWeightedLoss;
 use crate::error::{Error, Result};
 
-/// Shape of a reward: the function that maps a ratio ρ, or a loss, to the reward.
+/// Shape of a reward: the function that maps a loss, or the ratio ρ of a reference mean to the cost-weighted loss, to
+/// the reward.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardShape {
-    /// κ·ρ, as published. The reward is heavy-tailed and unbounded as the loss approaches 0, which disturbs the
-    /// bandits' ridge regression.
+    /// Reward κ·ρ with the factor κ and the ratio ρ of reference and loss, as published. The reward is heavy-tailed and
+    /// unbounded as the loss approaches 0, which disturbs the bandits' ridge regression.
     Ratio,
-    /// κ·ln ρ. The reward is 0 at ρ = 1 and symmetric: ρ = ½ and ρ = 2 give rewards of equal size and opposite sign.
+    /// Reward κ·ln ρ with the factor κ and the ratio ρ of reference and loss. The reward is 0 at ρ = 1 and symmetric: ρ
+    /// = ½ and ρ = 2 give rewards of equal size and opposite sign.
     Log,
-    /// κ·min(ρ, max): the published ratio with an upper limit.
+    /// Reward κ·min(ρ, max) with the factor κ: the published ratio ρ with an upper limit.
     Clipped {
-        /// Largest ρ that counts.
+        /// Largest ratio ρ that counts; larger ratios are reduced to this limit.
         max: f64,
     },
-    /// −loss, without ratio and κ. The bandit learns only the loss, and the known cost is subtracted when arms are
-    /// [scored](Self::score). λ can therefore change at run time without retraining. Not in the paper.
+    /// Reward −loss, without a ratio to a reference and without the factor κ. The bandit learns only the loss, and the
+    /// known cost is subtracted when arms are [scored](Self::score). λ can therefore change at run time without
+    /// retraining. Not in the DHT paper.
     Utility {
         /// λ, the loss in nats that corresponds to the cost of the full model.
         lambda: f64,
     },
-    /// (Loss at the exit before) − loss: the gain of the layers in between, scored with the known cost as in
-    /// [`Utility`](Self::Utility). Not in the paper.
+    /// Reward (loss at the exit before) − loss: the gain of the layers between the two exits, scored with the known
+    /// cost as in [`Utility`](Self::Utility). Not in the DHT paper.
     ///
-    /// Most of a loss is due to the difficulty of the sample and the progress of the training run; both cancel in the
-    /// difference. The gain requires the losses at the exits that a sample passes before the exit where it leaves.
+    /// Most of a loss is due to the difficulty of the sample and the progress of the training run. Both influences
+    /// cancel in the difference of two losses. The gain requires the losses at the exits that a sample passes before
+    /// the exit where it leaves.
     Gain {
         /// λ, the loss in nats that corresponds to the cost of the full model.
         lambda: f64,
@@ -81,8 +85,8 @@ impl Default for RewardMemory {
 ///
 /// The bandit that selects the depth, or depth and number of heads jointly, has one reference. The bandit that selects
 /// only the number of heads has one reference for each group of layers. A reference covers samples of all depths. If
-/// there were one reference for each [queue](crate::settings::Dispatch::Queue), all its samples would have the same
-/// depth L. L would then cancel out of ρ, and the bandit would not learn the cost.
+/// there were one reference for each [queue](crate::settings::Dispatch::Queue), all samples of a reference would have
+/// the same depth L. L would then cancel out of the ratio ρ, and the bandit would not learn the cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardReference {
@@ -92,12 +96,13 @@ pub struct RewardReference {
 }
 
 impl RewardReference {
-    /// Mean δ with which the next batch is compared; `None` before the first batch.
+    /// Mean cost-weighted loss δ with which the next batch is compared; `None` before the first batch.
     pub fn mean(&self) -> Option<f64> {
         (self.weight > 0.0).then_some(self.mean)
     }
 
-    /// Returns whether samples can have produced this state: the mean δ and its weight are finite and not negative.
+    /// Returns whether samples can have produced this reference: its mean cost-weighted loss δ and its weight are
+    /// finite and not negative.
     pub(crate) fn is_possible(&self) -> bool {
         [self.mean, self.weight].iter().all(|value| value.is_finite() && *value >= 0.0)
     }
@@ -118,7 +123,8 @@ impl RewardReference {
 pub struct Reward {
     /// Reward from which the bandit learns.
     pub value: f64,
-    /// ρ, before κ and the shape: the reference mean of δ divided by this sample's δ.
+    /// Ratio ρ: the reference mean of the cost-weighted loss δ divided by this sample's δ. The factor κ and the shape
+    /// of the reward are not applied.
     pub ratio: f64,
 }
 
@@ -144,14 +150,14 @@ pub struct Reward {
 pub struct RewardRule {
     /// Shape of the rewards.
     pub shape: RewardShape,
-    /// Samples of the reference mean of δ.
+    /// Samples over which the reference mean of the cost-weighted loss δ is computed.
     pub memory: RewardMemory,
-    /// Factor κ > 0: α, β₁ or β_cp in the paper.
+    /// Factor κ > 0 of the ratio in a reward: α, β₁ or β_cp in the DHT paper (Meng et al. 2023).
     pub kappa: f64,
 }
 
 impl RewardRule {
-    /// Checks the ranges of κ, the shape's parameter and the decay.
+    /// Checks the ranges of the factor κ, the parameter of the reward's shape and the decay of a running mean.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if κ or the [maximum](RewardShape::Clipped) of ρ is not a finite
@@ -179,7 +185,7 @@ impl RewardRule {
         }
     }
 
-    /// Computes the rewards of a batch by comparison with the reference, and then adds the batch to the reference.
+    /// Computes the rewards of a batch by comparison with a reference mean, and then adds the batch to the reference.
     ///
     /// The first batch is compared with its own mean. An empty batch does not change the reference. With
     /// [`RewardMemory::PreviousBatch`], the head-count bandit's reference for a group of layers therefore comes from

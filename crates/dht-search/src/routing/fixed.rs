@@ -32,8 +32,8 @@ pub(crate) struct FixedRoutes {
 enum HeadSource {
     /// Head router, which selects head sets of the routes' sizes.
     Router(Box<dyn Learner>),
-    /// Predefined head sets, stored with the routes. The two routers are those that selected them; they define the
-    /// cost: the exits that they read, the state that they need, and their FLOPs.
+    /// Predefined head sets, stored with the routes. The two routers are the depth and head routers that selected the
+    /// routes. They define the cost: the exits that they read, the state that they need, and their FLOPs.
     Fixed(Box<dyn Learner>, Box<dyn Learner>),
 }
 
@@ -44,7 +44,8 @@ impl FixedRoutes {
         Self { space, choices: Arc::new(routes.into_iter().map(choice).collect()), source: HeadSource::Router(heads) }
     }
 
-    /// Creates a router from routes and head sets by sample id. Its cost is that of the routers that selected them.
+    /// Creates a router from routes and head sets by sample id. Its cost is the cost of the routers that selected these
+    /// routes and head sets.
     pub(crate) fn with_head_sets(
         space: SearchSpace,
         router: Box<dyn Learner>,

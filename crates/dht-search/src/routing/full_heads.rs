@@ -8,7 +8,8 @@ use super::learner::Learner;
 use crate::error::Result;
 use crate::space::SearchSpace;
 
-/// Head router that keeps all heads. It pools no state and does not learn, so that selecting heads costs nothing.
+/// Head router that keeps all heads. It pools no hidden state and does not learn, so that selecting heads costs
+/// nothing.
 #[derive(Debug, Clone)]
 pub(super) struct FullHeads {
     heads: HeadSet,

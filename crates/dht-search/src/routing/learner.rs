@@ -16,8 +16,8 @@ use crate::space::SearchSpace;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Preparation {
-    /// Pinned heads, which every head set contains; `None` if the space pins no heads. [`Learner::pin`] may replace
-    /// them when the warm-up is over.
+    /// Pinned heads, which every head set contains; `None` if the search space pins no heads. [`Learner::pin`] may
+    /// replace the pinned heads when the warm-up is over.
     pub pinned: Option<HeadSet>,
     /// Features of the arms, if the contexts include them.
     pub(crate) arm_features: Option<ArmFeatures>,
@@ -67,14 +67,15 @@ pub struct Preparation {
 /// }
 /// ```
 pub trait Learner: Router {
-    /// Returns whether the warm-up is over, so that the router can decide. Until then samples take random routes in
-    /// training and the full model in inference.
+    /// Returns whether the warm-up is over, so that the router can decide. During the warm-up, samples take random
+    /// routes in training and run the full model in inference.
     fn is_warm(&self) -> bool {
         true
     }
 
-    /// Sets the speed: a higher speed gives cheaper routes. For bandits it is λ, the price of the full model's cost in
-    /// nats of loss. For a threshold router it is the threshold. For a patience it is the reciprocal of the patience.
+    /// Sets the speed: a higher speed gives cheaper routes. For bandits the speed is λ, the price of the full model's
+    /// cost in nats of loss. For a threshold router it is the threshold. For a patience router, which waits for enough
+    /// consecutive exits to agree, it is 1 / patience.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if the speed is out of range. The default method rejects every speed.
@@ -99,11 +100,11 @@ pub trait Learner: Router {
         Ok(0)
     }
 
-    /// Changes to another space and keeps the learned state, as P-DHT requires.
+    /// Changes to another search space and keeps the learned state, as a training run in two spaces requires (P-DHT).
     ///
     /// # Errors
-    /// [`State`](dht_dynamic::Error::State) if the router cannot change to the space. The default method rejects every
-    /// space.
+    /// [`State`](dht_dynamic::Error::State) if the router cannot change to the new space. The default method rejects
+    /// every space.
     fn enter(&mut self, _: &SearchSpace) -> Result<()> {
         Err(Error::state("space", "the space for which the router was built", "another space"))
     }
@@ -137,7 +138,8 @@ pub trait Learner: Router {
     /// Selects head sets of prescribed sizes, so that controls on fixed routes use this router's own selection. `kept`
     /// has the number of heads of each sample, by index in the view.
     ///
-    /// The default returns the head sets that [`heads`](Router::heads) selects if they have the prescribed sizes.
+    /// The default method returns the head sets that [`heads`](Router::heads) selects, which must have the prescribed
+    /// sizes.
     ///
     /// # Errors
     /// Defined by the router. The default returns [`Shape`](dht_dynamic::Error::Shape) if [`heads`](Router::heads)
@@ -153,13 +155,14 @@ pub trait Learner: Router {
         Ok(head_sets)
     }
 
-    /// Pinned heads, which every head set contains; `None` until they are selected, and if the space pins no heads.
+    /// Pinned heads, which every head set contains. `None` before these heads are selected. Also `None` if the search
+    /// space pins no heads.
     fn pinned(&self) -> Option<HeadSet> {
         None
     }
 
-    /// Replaces the [pinned](Self::pinned) heads. It is called once, when the warm-up is over and the importance of
-    /// heads is known. The default does nothing.
+    /// Replaces the [pinned](Self::pinned) heads. This method is called once, when the warm-up is over and the
+    /// importance of heads is known. The default does nothing.
     ///
     /// # Errors
     /// Defined by the router.
@@ -168,7 +171,7 @@ pub trait Learner: Router {
     }
 
     /// Updates the router from the gate gradients of a backward pass. `importance` takes the index of a sample in the
-    /// group and a head. Returns FLOPs, as [`learn`](Self::learn) does.
+    /// group and a head. Returns the FLOPs of the update, as [`learn`](Self::learn) does.
     ///
     /// # Errors
     /// Defined by the router.
@@ -194,7 +197,7 @@ impl Clone for Box<dyn Learner> {
 /// its route among the space's [arms](SearchSpace::integrated_arms).
 ///
 /// # Errors
-/// [`Range`](dht_dynamic::Error::Range) if the space does not have an arm. A tree space has none.
+/// [`Range`](dht_dynamic::Error::Range) if the space does not have an arm. A tree space has no arms of this kind.
 ///
 /// # Examples
 /// ```

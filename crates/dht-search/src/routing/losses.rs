@@ -24,7 +24,7 @@ impl Losses {
     }
 
     /// Gain of a sample from a group of layers: the loss at the exit before the group minus the loss at the exit after
-    /// it. NaN if one of the losses is unknown or its exit does not exist.
+    /// the group. NaN if one of the losses is unknown or its exit does not exist.
     pub(crate) fn of_group(&self, sample: usize, group: usize) -> f64 {
         if group + 1 < self.by_exit.len() { self.gain(sample, group, group + 1) } else { f64::NAN }
     }

@@ -1,4 +1,4 @@
-//! The paper's queues (Algorithm 3): routed samples wait until a batch of their exit is full.
+//! The DHT paper's queues (Algorithm 3): routed samples wait until a batch of their exit is full.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::routing::learner::Learner;
 
-/// Sample in a queue: its row in the data, its number of heads, and what the later forward pass needs.
+/// Sample in a queue: its row in the data, its number of heads, and the notes and answer that the later forward pass
+/// needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct QueuedSample {
@@ -19,7 +20,8 @@ pub(crate) struct QueuedSample {
     /// The router's notes, such as the context of its decision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notes: Notes,
-    /// ln p of each class at the exit that read the sample; empty if the head router does not read it.
+    /// Log-probability of each class at the exit that read the sample; empty if the head router does not read an
+    /// answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     answer: Vec<f64>,
     /// Optimiser step at which the sample was routed.
@@ -62,8 +64,8 @@ impl Queues {
         }
     }
 
-    /// Takes the next batch: a full queue, or with `drain` any queue that is not empty, the shallowest first. A batch
-    /// has at most `size` samples.
+    /// Takes the next batch from a full queue or, with `drain`, from any queue that is not empty. The shallowest such
+    /// queue comes first. A batch has at most `size` samples.
     pub(crate) fn leave(&mut self, drain: bool, step: u64) -> Option<(Vec<usize>, Decisions)> {
         let ready = |queue: &VecDeque<QueuedSample>| queue.len() >= self.size || (drain && !queue.is_empty());
         let exit = self.queues.iter().position(ready)?;
@@ -87,8 +89,8 @@ impl Queues {
         self.waited.0 as f64 / self.waited.1.max(1) as f64
     }
 
-    /// Rejects restored queues with a sample that `router` cannot have routed to them, or with a row twice. Each sample
-    /// must have `answers` finite class log-probabilities.
+    /// Rejects restored queues with a sample in a queue to which `router` cannot have routed it, or with a row that
+    /// occurs twice. Each sample must have `answers` finite class log-probabilities.
     pub(crate) fn check(&self, router: &dyn Learner, answers: usize) -> Result<()> {
         let mut rows = BTreeSet::new();
         for (exit, queue) in self.queues.iter().enumerate() {

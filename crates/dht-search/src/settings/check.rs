@@ -58,7 +58,8 @@ impl SearchSettings {
         }
     }
 
-    /// Rejects settings that require the losses of passed exits if `exit_losses` does not compute these losses.
+    /// Rejects settings that require the losses of exits that a sample passes, if `exit_losses` does not compute these
+    /// losses.
     fn check_needs_of_passed_exits(&self) -> Result<()> {
         if self.exit_losses != ExitLosses::Chosen {
             return Ok(());
@@ -83,10 +84,11 @@ impl SearchSettings {
     /// * As [`check`](Self::check).
     /// * [`Argument`](dht_dynamic::Error::Argument) if the number of listed pinned heads differs from the number that
     ///   the space pins.
-    /// * [`Argument`](dht_dynamic::Error::Argument) if a setting needs passed exits (their losses, signals or gains),
-    ///   and every route ends in a tail or there is no classifier after the base layers.
-    /// * [`Argument`](dht_dynamic::Error::Argument) if the router decides at every exit, and the search is integrated,
-    ///   has queues, or computes no losses of passed exits.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if a setting needs the losses, signals or gains of exits that a
+    ///   text passes, and the space has none. The space has none if every route ends in a tail, or if there is no
+    ///   classifier after the base layers.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the router decides at every exit, but the search is integrated,
+    ///   has queues, or computes no losses of exits that a text passes.
     /// * [`Argument`](dht_dynamic::Error::Argument) if the router is a sequential bandit without [`RewardShape::Gain`],
     ///   or with rolling normalisation.
     pub fn check_with(&self, space: &SearchSpace) -> Result<()> {

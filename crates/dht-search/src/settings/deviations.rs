@@ -1,4 +1,4 @@
-//! List of differences between a search and the paper.
+//! List of differences between a search and the DHT paper (Meng et al. 2023).
 
 use dht_dynamic::route::ModelShape;
 use dht_transformer::Pooling;
@@ -10,13 +10,13 @@ use super::settings::SearchSettings;
 use super::training::Dispatch;
 use crate::space::{BaseState, Preset, SearchSpace, SevenLayerHeads};
 
-/// Layers, heads and width of the encoder in the paper's experiments (6.1).
+/// Layers, heads and width of the encoder in the DHT paper's experiments (section 6.1).
 const PAPERS_ENCODER: (usize, usize, usize) = (12, 12, 768);
-/// The paper's numbers of epochs (7.3).
+/// The DHT paper's numbers of epochs (section 7.3).
 const PAPERS_EPOCHS: std::ops::RangeInclusive<usize> = 3..=6;
 
-/// Errors and ambiguities of the paper, with the interpretation used here. Every other interpretation that can be
-/// computed is available as an option.
+/// Errors and ambiguities of the DHT paper (Meng et al. 2023), with the interpretation used here. Every other
+/// interpretation that can be computed is available as an option.
 const READINGS: [&str; 16] = [
     "the binary reward of the heads is 1 when the ratio, without its factor, exceeds 1; the published formula says 0, against its \
      text, and takes the ratio with its factor (HeadFeedback::AsPublished)",
@@ -40,7 +40,7 @@ const READINGS: [&str; 16] = [
     "F1 is macro F1; the paper says only F1",
 ];
 
-/// Rules that the paper leaves open or that cannot be run as published, with their replacements.
+/// Rules that the DHT paper (Meng et al. 2023) leaves open or that cannot be run as published, with their replacements.
 const ADDITIONS: [&str; 18] = [
     "ratios are computed with losses of at least 1e-7, and the first batch is compared with its own mean, since there is no \
      previous one",
@@ -70,7 +70,8 @@ const ADDITIONS: [&str; 18] = [
 ];
 
 impl SearchSettings {
-    /// Lists the differences between the paper and a search with these settings in a space, one sentence each.
+    /// Lists the differences between the DHT paper (Meng et al. 2023) and a search with these settings in a space, one
+    /// sentence each.
     ///
     /// The list has errors of the paper with the interpretation used here, values and rules that the paper leaves open,
     /// settings other than those of [`paper`](Self::paper), and another size of the encoder.
@@ -130,7 +131,7 @@ impl SearchSettings {
     }
 }
 
-/// Differences of an experiment from the paper in texts, rows and epochs.
+/// Differences of an experiment from the DHT paper (Meng et al. 2023) in texts, numbers of rows and epochs.
 fn of_data(experiment: &Experiment) -> Vec<String> {
     let Experiment { dataset, training_rows, validation_rows, test_rows, max_tokens, epochs, .. } = *experiment;
     let mut lines = Vec::new();
@@ -163,7 +164,7 @@ fn of_data(experiment: &Experiment) -> Vec<String> {
     lines
 }
 
-/// Settings with other values than the paper's, except values that the paper does not give.
+/// Settings with other values than the DHT paper's, except values that the paper does not give.
 fn changed(settings: &SearchSettings) -> Vec<String> {
     let paper = SearchSettings::paper();
     // Settings that are no values of the paper, or have no effect on a search with the paper's other choices.
@@ -198,7 +199,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Values that the paper does not give.
+/// Values that the DHT paper (Meng et al. 2023) does not give.
 fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
     let SearchSettings { exploration, kappa, .. } = settings;
     let [alpha, kappa] =
@@ -221,7 +222,7 @@ fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
     lines
 }
 
-/// Differences from the routes of the paper's four configurations, or of their analogues for other sizes.
+/// Differences from the routes of the DHT paper's four configurations, or of their analogues for other sizes.
 fn of_routes(space: &SearchSpace) -> Option<String> {
     let ModelShape { layers, heads } = space.model_shape();
     let published = [(Preset::PDht, SevenLayerHeads::AsPublished)].into_iter();
@@ -238,7 +239,7 @@ fn of_routes(space: &SearchSpace) -> Option<String> {
     }
 }
 
-/// Additions that P-DHT's second phase requires.
+/// Additions that the second training phase of the preset P-DHT requires.
 fn of_two_phases(space: &SearchSpace) -> Option<String> {
     space.tail()?;
     let layers = match space.config().base_state {

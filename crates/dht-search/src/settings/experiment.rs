@@ -1,6 +1,6 @@
-//! The paper's data sets, and the properties of an experiment that its settings and space do not contain.
+//! The DHT paper's data sets, and the properties of an experiment that its settings and space do not contain.
 
-/// Data set of the paper's experiments (section 6.2; Zhang, Zhao and LeCun 2015).
+/// Data set of the DHT paper's experiments (section 6.2; Zhang, Zhao and LeCun 2015).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PublishedDataset {
     /// AG News, four topics.
@@ -14,7 +14,7 @@ pub enum PublishedDataset {
 }
 
 impl PublishedDataset {
-    /// All four data sets, in the order of the paper's tables.
+    /// All four data sets, in the order of the DHT paper's tables.
     pub const ALL: [Self; 4] = [Self::AgNews, Self::Dbpedia, Self::YelpPolarity, Self::YelpFull];
 
     /// Finds a data set by a name or path in any usual spelling: `ag_news`, `data/AG-News`, `yelp_review_full`.
@@ -30,7 +30,7 @@ impl PublishedDataset {
         }
     }
 
-    /// Name of the data set in the paper's tables.
+    /// Name of the data set in the DHT paper's tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::AgNews => "AG News",
@@ -40,7 +40,7 @@ impl PublishedDataset {
         }
     }
 
-    /// Number of tokens at which the paper truncates the texts of the data set.
+    /// Number of tokens at which the DHT paper (Meng et al. 2023) truncates the texts of the data set.
     pub fn max_tokens(self) -> usize {
         match self {
             Self::AgNews | Self::Dbpedia => 128,
@@ -48,7 +48,7 @@ impl PublishedDataset {
         }
     }
 
-    /// Numbers of training and test rows in the paper.
+    /// Numbers of training and test rows in the DHT paper (Meng et al. 2023).
     pub fn rows(self) -> (usize, usize) {
         match self {
             Self::AgNews => (120_000, 7_600),
@@ -59,11 +59,11 @@ impl PublishedDataset {
     }
 }
 
-/// Properties of an experiment that may differ from the paper's experiment, besides settings and space.
-/// [`SearchSettings::deviations`](crate::SearchSettings::deviations) compares them.
+/// Properties of an experiment that may differ from the DHT paper's experiment, besides the search settings and the
+/// search space. [`SearchSettings::deviations`](crate::SearchSettings::deviations) compares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Experiment {
-    /// Data set of the paper that the experiment uses; `None` for another data set.
+    /// Data set of the DHT paper (Meng et al. 2023) that the experiment uses; `None` for another data set.
     pub dataset: Option<PublishedDataset>,
     /// Number of training rows.
     pub training_rows: usize,
@@ -84,8 +84,8 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// The paper's experiment on a data set: BERT-base with its pooler, all rows, no validation rows, and four epochs
-    /// (7.3 gives 3 to 6).
+    /// The DHT paper's experiment on a data set: BERT-base with its pooler, all rows, no validation rows, and four
+    /// epochs (section 7.3 gives 3 to 6).
     pub fn published(dataset: PublishedDataset) -> Self {
         let (training_rows, test_rows) = dataset.rows();
         Self {

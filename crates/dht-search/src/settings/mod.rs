@@ -1,4 +1,4 @@
-//! Settings of a search, including every value and choice that the paper leaves open.
+//! Settings of a search, including every value and choice that the DHT paper (Meng et al. 2023) leaves open.
 
 mod bandits;
 mod check;

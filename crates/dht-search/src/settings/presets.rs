@@ -1,4 +1,4 @@
-//! Presets of settings: the paper's own, and this crate's for the paper's four search spaces.
+//! Presets of settings: the DHT paper's own, and this crate's for the paper's four search spaces.
 
 use dht_dynamic::exit::ExitKind;
 use dht_transformer::Pooling;
@@ -13,14 +13,14 @@ use crate::reward::{HeadFeedback, RewardMemory, RewardShape};
 use crate::space::{Preset, SearchSpace};
 
 impl SearchSettings {
-    /// Prior precision of the head-set bandit in [`paper`](Self::paper), which replaces the printed 0. A weight starts
-    /// with a standard deviation of 32, so that the first rewards dominate.
+    /// Prior precision of the head-set bandit in [`paper`](Self::paper), which replaces the 0 that the DHT paper
+    /// prints. A weight starts with a standard deviation of 32, so that the first rewards dominate.
     pub const PUBLISHED_PRIOR_FLOOR: f64 = 1e-3;
 
-    /// Returns the paper's settings as published. They are for comparison, not for production.
+    /// Returns the DHT paper's settings as published. They are for comparison, not for production.
     ///
     /// Where the paper contradicts itself or cannot be computed, [`deviations`](Self::deviations) lists the
-    /// interpretation. The same settings apply to all four [presets](Preset).
+    /// interpretation used here. The same settings apply to all four [presets](Preset).
     ///
     /// | the paper | setting |
     /// |---|---|
@@ -38,9 +38,9 @@ impl SearchSettings {
     /// | one pooler and classifier, the loss of the chosen exit | [`ClassifierSharing::Shared`], [`Pooling::Pooler`], [`ExitLosses::Chosen`] |
     /// | cost: layers × heads (6.2) | [`CostModel::LayerHeadProduct`]; without effect, since the ratio contains the cost |
     ///
-    /// The paper gives no value for LinUCB's exploration α and precision λ, for κ (its α, β₁ and β_cp) and for the size
-    /// of a queue, and does not say which heads are pinned. The values here are .1, 1, 1 and 32, and the heads of the
-    /// largest norm.
+    /// The paper gives no value for LinUCB's exploration α and precision λ, for the reward factor κ (its α, β₁ and
+    /// β_cp) and for the size of a queue, and does not say which heads are pinned. The values here are .1, 1, 1 and 32,
+    /// and the heads of the largest norm.
     pub fn paper() -> Self {
         let ours = Self::default();
         Self {
@@ -81,11 +81,12 @@ impl SearchSettings {
         }
     }
 
-    /// Returns this crate's recommended settings for a preset; [`paper`](Self::paper) returns the paper's settings.
+    /// Returns this crate's recommended settings for a preset; [`paper`](Self::paper) returns the DHT paper's settings.
     ///
-    /// They are the defaults for all presets except P-DHT. The routes of P-DHT end in frozen layers, which do not run
-    /// at a passed exit, so that the losses of passed exits are unknown. P-DHT therefore learns from the selected exit
-    /// only, with −loss as reward, and its contexts are the state without signals.
+    /// The recommended settings are the defaults for all presets except P-DHT. The routes of P-DHT end in frozen
+    /// layers, which do not run at an exit that a text passes, so that the losses at passed exits are unknown. P-DHT
+    /// therefore learns from the selected exit only, with −loss as reward, and its contexts are the pooled state
+    /// without the signals of an exit.
     pub fn for_preset(preset: Preset) -> Self {
         let default = Self::default();
         match (preset, default.reward_shape) {

@@ -36,16 +36,17 @@ impl PerBandit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContextDesign {
-    /// The paper's context (appendix 7.1): the pooled state and the feature of the arm, \[x ; z\]. It has 168
-    /// dimensions for the depth bandit, 87 for the head-count bandit (including the group's one-hot vector), and 13 for
-    /// the head-set bandit. Each arm has separate weights, so that z is constant for an arm and acts as a bias. The
-    /// FLOPs of the passes that compute z are counted.
+    /// The DHT paper's context (appendix 7.1): the pooled hidden state x and the feature z of the arm, \[x ; z\]. It
+    /// has 168 dimensions for the depth bandit, 87 for the head-count bandit (including the group's one-hot vector),
+    /// and 13 for the head-set bandit. Each arm has separate weights, so that z is constant for an arm and acts as a
+    /// bias. The FLOPs of the passes that compute z are counted.
     Paper,
-    /// Pooled state and a constant, \[x ; 1\], which need no passes before training. Not in the paper. For spaces
-    /// without a classifier after the base layers (P-DHT).
+    /// Pooled hidden state x and a constant, \[x ; 1\], which need no passes before training. Not in the DHT paper. For
+    /// spaces without a classifier after the base layers (P-DHT).
     State,
-    /// Three signals: the entropy −Σ p·ln p / ln C and the margin p₁ − p₂ of the exit after the base layers, and the
-    /// length ln tokens / ln 512. Signals are not normalised. Not in the paper. Requires that this exit is trained.
+    /// Three signals: the length ln tokens / ln 512, and two signals of the probabilities p of C classes at the exit
+    /// after the base layers. These are the entropy −Σ p·ln p / ln C and the margin p₁ − p₂. Signals are not
+    /// normalised. Not in the DHT paper. Requires that this exit is trained.
     Signals,
     /// Pooled state and the three [signals](Self::Signals).
     StateAndSignals,
@@ -73,28 +74,30 @@ impl ContextDesign {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RouterKind {
-    /// Linear bandit that decides once, after the base layers, as in the paper. Its arms are exits in a tree search,
-    /// and routes in an integrated search.
+    /// Linear bandit that decides once, after the base layers, as in the DHT paper (Meng et al. 2023). Its arms are
+    /// exits in a tree search, and routes in an integrated search.
     #[default]
     Bandit,
     /// Linear bandits that decide at every exit. The bandit of an exit predicts the gain of each deeper exit, and the
-    /// sample continues while one gain exceeds its price. Not in the paper. Requires a tree space, training without
+    /// sample continues while one gain exceeds its price. Not in the DHT paper. Requires a tree space, training without
     /// queues, and [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
     SequentialBandit,
     /// Threshold on the entropy of the exit's probabilities at every exit, as in FastBERT (Liu et al. 2020). The
     /// threshold does not learn. Requires a tree space and training without queues. Bandits select the heads, with the
     /// λ of the rewards; the threshold has no effect on heads.
     EntropyThreshold {
-        /// Threshold: a sample leaves where −Σ p·ln p / ln C is below it. A finite number, at least 0. The
-        /// threshold is the speed: at 0 no sample leaves early, above 1 every sample leaves at the first exit.
+        /// Threshold: a sample leaves where the normalised entropy −Σ p·ln p / ln C of the C class probabilities is
+        /// below it. The threshold is a finite number, at least 0. It is the router's speed: at 0 no sample leaves
+        /// early, above 1 every sample leaves at the first exit.
         threshold: f64,
     },
     /// Threshold on 1 − max p of the exit's probabilities at every exit. The threshold does not learn. Requires a
     /// tree space and training without queues. Bandits select the heads, with the λ of the rewards; the threshold has
     /// no effect on heads.
     ConfidenceThreshold {
-        /// Threshold: a sample leaves where 1 − max p is below it. A finite number, at least 0. The threshold is
-        /// the speed: at 0 no sample leaves early, from 1 on every sample leaves at the first exit.
+        /// Threshold: a sample leaves where 1 − max p is below it, for the class probabilities p. The threshold is a
+        /// finite number, at least 0. It is the router's speed: at 0 no sample leaves early, from 1 on every sample
+        /// leaves at the first exit.
         threshold: f64,
     },
     /// Patience: a sample leaves when enough consecutive exits predict the same class, as in PABEE (Zhou et al. 2020).
@@ -104,7 +107,7 @@ pub enum RouterKind {
     Patience {
         /// Patience, 1 to [`u32::MAX`]: a sample leaves at the first exit that predicts the same class as each of the
         /// `patience` exits before it. If the patience is at least the number of exits, no sample leaves early. The
-        /// speed is 1 / patience, see [`Patience::at`](crate::dynamic::router::Patience::at).
+        /// router's speed is 1 / patience, see [`Patience::at`](crate::dynamic::router::Patience::at).
         patience: u32,
     },
 }
@@ -142,10 +145,10 @@ impl RouterKind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadArms {
-    /// One arm for each head index, shared by all layers: N_H arms "in total", as published.
+    /// One arm for each head index, shared by all layers: as many arms "in total" as a layer has heads, as published.
     #[default]
     PerHead,
-    /// One arm for each head index and group of layers, which learns from its own group only. Not in the paper.
+    /// One arm for each head index and group of layers, which learns from its own group only. Not in the DHT paper.
     PerHeadAndGroup,
 }
 
@@ -154,18 +157,20 @@ pub enum HeadArms {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PinnedHeads {
-    /// Heads of the highest importance, E |∂L/∂ξ| of a gate ξ = 1 on the head (Michel et al. 2019, equation 2).
+    /// Heads of the highest importance, E |∂L/∂ξ| of the loss L, for a gate ξ = 1 on the head (Michel et al. 2019,
+    /// equation 2).
     ///
     /// The mean is over the training samples that kept the head, up to the end of the routers' warm-up; full-model
-    /// steps are included. Each layer's scores are scaled to length 1, as in the source, and added up over the layers
-    /// of the dynamic groups, which have a choice of heads. The heads are selected when the warm-up ends, and are then
-    /// fixed. Until then, and in an untrained model, the heads of the largest norm are pinned.
+    /// steps are included. Each layer's importances are scaled to length 1, as Michel et al. do, and added up over the
+    /// layers of the dynamic groups, which have a choice of heads. The heads are selected when the warm-up ends, and
+    /// are then fixed. Until then, and in an untrained model, the heads of the largest norm are pinned.
     ///
-    /// The paper pins four heads and does not say which. The gradients come from backward passes that run anyway.
+    /// The DHT paper (Meng et al. 2023) pins four heads and does not say which. The gradients come from backward passes
+    /// that run anyway.
     #[default]
     GradientImportance,
-    /// Heads of the largest norm when the training run starts: ‖W_v,h‖_F · ‖W_o,h‖_F, added up over the layers of the
-    /// dynamic groups.
+    /// Heads of the largest norm when the training run starts: the norm ‖W_v,h‖_F · ‖W_o,h‖_F of the value and output
+    /// weights of head h, added up over the layers of the dynamic groups.
     LargestNorm,
     /// Heads that the caller lists.
     Given {
@@ -175,7 +180,8 @@ pub enum PinnedHeads {
 }
 
 impl PinnedHeads {
-    /// Rejects listed heads that a layer does not have or that repeat, and a list of another length than `pinned`.
+    /// Rejects listed heads that a layer does not have or that repeat, and a list whose length is not the required
+    /// number `pinned`.
     pub(super) fn check_with(&self, pinned: usize, heads: usize) -> Result<()> {
         let Self::Given { heads: listed } = self else { return Ok(()) };
         let different: BTreeSet<usize> = listed.iter().copied().filter(|head| *head < heads).collect();
@@ -192,10 +198,10 @@ impl PinnedHeads {
 #[serde(rename_all = "snake_case")]
 pub enum HeadDraws {
     /// One set for all samples of a batch that keep the same number of heads in a group, drawn for the mean of their
-    /// contexts. The rows of these samples then run as one dense product. Not in the paper.
+    /// contexts. The rows of these samples then run as one dense product. Not in the DHT paper.
     #[default]
     PerGroup,
-    /// One set for each sample, drawn for its own context, as in the paper. The FLOPs are the same as with
-    /// [`PerGroup`](Self::PerGroup), and the time is longer.
+    /// One set for each sample, drawn for its own context, as in the DHT paper (Meng et al. 2023). The FLOPs are the
+    /// same as with [`PerGroup`](Self::PerGroup), and the time is longer.
     PerSample,
 }

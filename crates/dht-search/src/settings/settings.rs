@@ -1,4 +1,4 @@
-//! Settings of a search, including every value and choice that the paper leaves open.
+//! Settings of a search, including every value and choice that the DHT paper (Meng et al. 2023) leaves open.
 
 use dht_dynamic::ExitSettings;
 use dht_dynamic::exit::ExitKind;
@@ -17,7 +17,8 @@ use crate::space::SearchSpace;
 
 /// Settings of a search: its routers, their contexts and rewards, and the training of the exits.
 ///
-/// Values that the paper uses without stating them have **defaults that are not from the paper**.
+/// Values that the DHT paper (Meng et al. 2023) uses without stating them have **defaults that are not from the
+/// paper**.
 ///
 /// There are four bandits. In a tree search, the depth bandit (UCB_L in the paper) selects the exit, and the head-count
 /// bandit (UCB_H) selects the number of heads in each group of layers. In an integrated search, the joint bandit
@@ -53,14 +54,15 @@ pub struct SearchSettings {
     pub pinned_heads: PinnedHeads,
     /// Cost that the bandits use in their decisions.
     pub cost_model: CostModel,
-    /// Coupling of heads and feed-forward: whether dropping heads also narrows the feed-forward layer. If it does,
-    /// neurons are sorted by magnitude when the model is built, so that the first neurons are the most important.
+    /// Coupling of heads and feed-forward: whether dropping heads also narrows the feed-forward layer. If heads and
+    /// feed-forward are coupled, neurons are sorted by magnitude when the model is built, so that the first neurons are
+    /// the most important.
     pub width_coupling: WidthCoupling,
     /// Exits that a sample trains, and the weights of their losses.
     pub exit_losses: ExitLosses,
     /// Steps that run the full model instead of the selected routes.
     pub full_model_steps: FullModelSteps,
-    /// Soft labels of a teacher, in addition to the labels; `None` for labels alone.
+    /// Soft labels (class probabilities) of a teacher, in addition to the labels; `None` for labels alone.
     pub soft_labels: Option<SoftLabels>,
     /// Kind of the exits: linear, or a side layer.
     pub exit_kind: ExitKind,
@@ -73,38 +75,39 @@ pub struct SearchSettings {
     pub classifier_sharing: ClassifierSharing,
     /// Pooling of the exits' classifiers.
     pub pooling: Pooling,
-    /// Exploration factor α of LinUCB: while exploring, an arm's score is wᵀθ + α·√(wᵀA⁻¹w) (paper, Algorithm 1; Li et
-    /// al. 2010).
+    /// Exploration factor α of LinUCB: while exploring, an arm's score for the context w is wᵀθ + α·√(wᵀA⁻¹w) (DHT
+    /// paper, Algorithm 1; Li et al. 2010).
     pub exploration: PerBandit,
-    /// Prior precision λ of LinUCB: A = λI and b = 0 at the start, θ = A⁻¹b.
+    /// Prior precision λ of LinUCB: the matrix A starts as λI and the vector b as 0, with weights θ = A⁻¹b.
     pub prior_precision: f64,
-    /// Forgetting decay γ of LinUCB, in (0, 1]: an observation k updates ago has weight γᵏ. Losses fall while the model
-    /// learns, so that old rewards are misleading. The paper has no forgetting, γ = 1.
+    /// Forgetting decay γ of LinUCB, in (0, 1]: an observation that was made k updates ago has weight γᵏ. Losses fall
+    /// while the model learns, so that old rewards are misleading. The DHT paper has no forgetting, γ = 1.
     pub forgetting_decay: f64,
     /// Mean of the head-set bandit's prior.
     pub head_set_prior: HeadSetPrior,
     /// Prior precision s of the head-set bandit: the weights of each head start as N(0, 1/s) (Chapelle and Li 2011), or
-    /// as N(1, 1/s) with [`HeadSetPrior::AsPublished`]. The paper's 0 is an improper prior.
+    /// as N(1, 1/s) with [`HeadSetPrior::AsPublished`]. The DHT paper's 0 is an improper prior.
     pub head_set_prior_precision: f64,
     /// Weight λ > 0 of the current posterior in each update of the head-set bandit. An update is argmin (λ/2)·Σ sⱼ(pⱼ −
-    /// gⱼ)² + Σ log(1 + exp(−y·pᵀw)) (paper, 3.2). The weight does not change the precisions s. A weight of 1 is Bayes'
-    /// rule; the paper gives no value.
+    /// gⱼ)² + Σ log(1 + exp(−y·pᵀw)) (DHT paper, section 3.2). The weight does not change the precisions s. A weight of
+    /// 1 is Bayes' rule; the DHT paper (Meng et al. 2023) gives no value.
     pub head_set_prior_weight: f64,
-    /// Factor κ of the rewards κ·(reference mean of δ)/δ: α, β₁ and β_cp in the paper (4.3). δ is loss · L for the
-    /// depth bandit, and loss · L · H for the head-count and joint bandits. κ has no effect on [`RewardShape::Utility`]
-    /// and [`RewardShape::Gain`].
+    /// Factor κ of the rewards κ·(reference mean of δ)/δ: α, β₁ and β_cp in the DHT paper (Meng et al. 2023, section
+    /// 4.3). The cost-weighted loss δ is loss · L for the depth bandit, with the route's number of layers L. It is loss
+    /// · L · H for the head-count and joint bandits, with the number of heads H. κ has no effect on
+    /// [`RewardShape::Utility`] and [`RewardShape::Gain`].
     pub kappa: PerBandit,
-    /// Conversion of losses and costs into rewards (paper, 4.3).
+    /// Conversion of losses and costs into rewards (DHT paper, section 4.3).
     pub reward_shape: RewardShape,
-    /// Samples of the reference mean, with which the cost-weighted loss δ is compared.
+    /// Samples over which the reference mean is computed, with which the cost-weighted loss δ is compared.
     pub reward_memory: RewardMemory,
-    /// Rule for the binary reward of the head-set bandit (the paper's formula contradicts its text).
+    /// Rule for the binary reward of the head-set bandit (the DHT paper's formula contradicts its text).
     pub head_feedback: HeadFeedback,
     /// True if the head-set bandit also learns from samples that keep all heads of a group. False by default, since no
     /// heads were selected for such samples.
     ///
-    /// The published rule is true (3.2 and 4.2): the bandit runs for every number of heads, and each head of the set is
-    /// rewarded.
+    /// As published, the value is true (DHT paper, sections 3.2 and 4.2): the bandit runs for every number of heads,
+    /// and each head of the set is rewarded.
     pub full_set_feedback: bool,
     /// Losses from which the bandits learn.
     pub loss_source: LossSource,
@@ -112,8 +115,8 @@ pub struct SearchSettings {
     pub nested_feedback: bool,
     /// Normalisation of the bandits' contexts.
     pub normalization: Normalization,
-    /// Number of warm-up contexts. The bandits observe them on random routes; then the scaling is frozen and the
-    /// bandits learn, so that a posterior sees only one scaling.
+    /// Number of warm-up contexts. The bandits observe these contexts on random routes. Then the scaling of contexts is
+    /// frozen and the bandits learn, so that a posterior sees only one scaling.
     ///
     /// A model trained on fewer contexts runs all layers and heads at inference. The number has no effect on
     /// [`Normalization::Rolling`].
@@ -129,7 +132,7 @@ pub struct SearchSettings {
     /// and its shallow exits need the texts.
     pub explore_power: f64,
     /// Number of training texts over which arm features are averaged, from the first; `None` for all texts, as in the
-    /// paper (4.2). Only for [`ContextDesign::Paper`].
+    /// DHT paper (Meng et al. 2023, section 4.2). Only for [`ContextDesign::Paper`].
     pub arm_feature_texts: Option<usize>,
 }
 
@@ -204,7 +207,7 @@ impl SearchSettings {
         Ok(settings)
     }
 
-    /// Settings of the exits of a model in a space.
+    /// Settings of the exits of a model in a search space.
     pub(crate) fn exits(&self, space: &SearchSpace) -> ExitSettings {
         ExitSettings {
             depths: space.exits().to_vec(),

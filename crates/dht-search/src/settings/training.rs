@@ -10,13 +10,13 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dispatch {
-    /// Training without queues: a batch runs the base layers once with gradient and is routed. Its groups of samples
-    /// continue in the same computation graph, and the batch gives one optimiser step. There is no second pass and no
-    /// stale state. Not in the paper.
+    /// Training without queues: a batch runs the base layers once with gradient and is routed. Its samples, grouped by
+    /// route, continue in the same computation graph, and the batch gives one optimiser step. There is no second pass
+    /// through the base layers and no stale hidden state. Not in the DHT paper.
     InFlight,
-    /// Training with queues, the paper's Algorithm 3: a sample runs the base layers with the current weights and waits
-    /// in the queue of its depth. When `size` samples of that depth have arrived, they run the base layers again with
-    /// gradient. Samples that are still queued at the end of an epoch are trained on then; the paper drops them.
+    /// Training with queues, the DHT paper's Algorithm 3: a sample runs the base layers with the current weights and
+    /// waits in the queue of its depth. When `size` samples of that depth have arrived, they run the base layers again
+    /// with gradient. Samples that are still queued at the end of an epoch are trained on then; the paper drops them.
     Queue {
         /// Number of samples in a full queue, q.
         size: usize,
@@ -33,8 +33,8 @@ impl Dispatch {
     }
 }
 
-/// Training steps in which every text runs the full model with all heads. They train the last exit only: loss =
-/// CE(last).
+/// Training steps in which every text runs the full model with all heads. These steps train the last exit only: the
+/// loss is its cross-entropy.
 ///
 /// A full-model step evaluates no other exit, so that the bandits learn nothing from it. By default there are no
 /// full-model steps.
@@ -61,8 +61,8 @@ pub struct FullModelSteps {
 }
 
 impl FullModelSteps {
-    /// Returns whether a batch runs the full model. `step` is the step at which it arrives, and `share` the share of
-    /// the training run that is over.
+    /// Returns whether a batch runs the full model. `step` is the step at which the batch arrives, and `share` the
+    /// share of the training run that is over.
     pub(crate) fn hold(self, step: u64, share: f64) -> bool {
         share < self.first || (self.every > 0 && step.is_multiple_of(self.every))
     }
@@ -84,18 +84,18 @@ impl FullModelSteps {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Teacher {
-    /// Deepest exit that the text itself reached. It teaches the exits that the text passed, without extra cost (as in
-    /// Phuong and Lampert 2019).
+    /// Deepest exit that the text itself reached. This exit teaches the exits that the text passed, without extra cost
+    /// (as in Phuong and Lampert 2019).
     Deepest,
-    /// Previously trained full model, set by [`with_teacher`](crate::SearchObjective::with_teacher). It teaches every
-    /// exit, and its forward passes count as training cost.
+    /// Previously trained full model, set by [`with_teacher`](crate::SearchObjective::with_teacher). This model teaches
+    /// every exit, and its forward passes count as training cost.
     Full,
 }
 
 /// Soft labels: a teacher's class probabilities, from which exits learn in addition to the labels.
 ///
-/// The loss of an exit becomes (1 − w)·CE + w·τ²·KL(softmax(t/τ) ‖ softmax(z/τ)), with the exit's logits z, the
-/// teacher's detached logits t and a temperature τ (Hinton et al. 2015).
+/// The loss of an exit becomes (1 − w)·CE + w·τ²·KL(softmax(t/τ) ‖ softmax(z/τ)), with the weight w, the cross-entropy
+/// CE, the exit's logits z, the teacher's detached logits t and a temperature τ (Hinton et al. 2015).
 ///
 /// # Examples
 /// ```
@@ -138,7 +138,7 @@ impl SoftLabels {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossSource {
-    /// Losses of all epochs, as in the paper.
+    /// Losses of all epochs, as in the DHT paper (Meng et al. 2023).
     #[default]
     AllEpochs,
     /// Losses of the first epoch, before any text is repeated. Afterwards the bandits do not change.

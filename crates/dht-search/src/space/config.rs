@@ -14,13 +14,14 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Search {
-    /// Tree search (paper, 4.2.1): the depth bandit (UCB_L) selects the exit. Then the head-count bandit (UCB_H)
-    /// selects the number of heads in each group of layers before that exit.
+    /// Tree search (DHT paper, section 4.2.1): the depth bandit (UCB_L) selects the exit. Then the head-count bandit
+    /// (UCB_H) selects the number of heads in each group of layers before that exit.
     Tree {
         /// Allowed numbers of heads of each dynamic group, ascending.
         heads: Vec<Vec<usize>>,
     },
-    /// Integrated search (paper, 4.2.2): the joint bandit (UCB_cp) selects depth and number of heads at once.
+    /// Integrated search (DHT paper, section 4.2.2): the joint bandit (UCB_cp) selects depth and number of heads at
+    /// once.
     Integrated {
         /// Arms of the joint bandit, in order. Each arm is a route that keeps the same number of heads in all its
         /// dynamic groups.
@@ -65,9 +66,9 @@ pub struct SpaceConfig {
     pub layers: usize,
     /// Number of heads of each layer, N_H.
     pub heads: usize,
-    /// Depths at which a route may exit, ascending. The layers between two exits form a dynamic group, whose heads
-    /// are selected. The layers up to the first exit are the base with [`BaseState::OnRoute`], otherwise the first
-    /// dynamic group.
+    /// Depths at which a route may exit, ascending. The layers between two exits form a dynamic group, whose heads are
+    /// selected. With [`BaseState::OnRoute`], the layers up to the first exit are the base, which keeps all heads.
+    /// Otherwise these layers are the first dynamic group.
     pub exits: Vec<usize>,
     /// Number of pinned heads, which every head set contains. The head-set bandit selects among the other heads.
     #[serde(default)]
@@ -93,7 +94,7 @@ impl SpaceConfig {
         Self { layers, heads, exits, pinned: 0, tail: 0, base_state: BaseState::OnRoute, search }
     }
 
-    /// Checks the configuration and builds the fields of its space. The errors are those of
+    /// Checks the configuration and builds the fields of its search space. The errors are those of
     /// [`SearchSpace::new`](crate::SearchSpace::new).
     pub(crate) fn parts(&self) -> Result<SpaceFields> {
         let shape = ModelShape { layers: self.layers, heads: self.heads };
@@ -133,7 +134,7 @@ fn check_options(lists: &[Vec<usize>], layout: &Layout, pinned: usize) -> Result
     Ok(lists.to_vec())
 }
 
-/// Head options of each group, and the arms.
+/// Allowed head counts by group of layers, and the arms of an integrated search.
 type Arms = (Vec<Vec<usize>>, Vec<Route>);
 
 fn check_arms(specs: &[RouteSpec], layout: &Layout, pinned: usize) -> Result<Arms> {

@@ -12,8 +12,8 @@ impl SpaceConfig {
     /// Parses and checks the TOML description of a search space.
     ///
     /// # Errors
-    /// [`Error::SpaceFile`] if the parser or [`SearchSpace::new`] rejects the text. The error contains their message
-    /// and, if the parser knows it, the line.
+    /// [`Error::SpaceFile`] if the parser or [`SearchSpace::new`] rejects the text. The error contains the message of
+    /// the parser or of `new` and, if the parser knows it, the line.
     ///
     /// # Examples
     /// ```

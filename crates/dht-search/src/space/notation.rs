@@ -1,4 +1,4 @@
-//! Conversion of a route's notation, such as `12L8H`, to a route through the groups of a layout.
+//! Conversion of a route's notation, such as `12L8H`, to a route through the groups of layers of a layout.
 
 use dht_dynamic::Error as Dynamic;
 use dht_dynamic::{
@@ -8,7 +8,7 @@ use dht_dynamic::{
 
 use crate::error::{Error, Result};
 
-/// Returns the route of a layout that a notation describes.
+/// Returns the route of a layout that a notation such as `12L8H` (12 layers, 8 heads) describes.
 pub(super) fn resolve(layout: &Layout, spec: &RouteSpec) -> Result<Route> {
     let refuse = |expected: String| Error::Dynamic(Dynamic::RouteNotInSpace { route: spec.to_string(), expected });
     let mut body = spec.segments();
@@ -43,7 +43,8 @@ pub(super) fn resolve(layout: &Layout, spec: &RouteSpec) -> Result<Route> {
     Ok(layout.route(exit, &heads)?)
 }
 
-/// Number of heads that a notation gives for a group of layers. `None` if no segment contains the whole group.
+/// Number of heads that a route's notation gives for a group of layers. `None` if no segment of the notation, such as
+/// `3L12H`, contains the whole group.
 fn heads_in(body: &[Segment], group: &LayerGroup) -> Option<usize> {
     let mut end = 0;
     let segment_of_group = body.iter().find(|segment| {

@@ -1,4 +1,4 @@
-//! The paper's four configurations, generalised to models of other sizes.
+//! The DHT paper's four configurations, generalised to models of other sizes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,13 +12,13 @@ use super::config::{Search, SpaceConfig};
 use super::space::SearchSpace;
 use crate::error::{Error, Result};
 
-/// Search space of the paper's experiments (section 6.1), generalised to models of other sizes.
+/// Search space of the DHT paper's experiments (section 6.1), generalised to models of other sizes.
 ///
 /// # Other sizes than 12 layers of 12 heads
-/// The variants are described for 12 layers of 12 heads. For other sizes, [`Preset::exits`] gives the depths instead of
-/// 3, 6, 9, 12, [`Preset::head_options`] the head counts instead of 8, 10, 12, and [`Preset::pinned_heads`] the number
-/// of pinned heads. P-DHT's depths before its frozen layers are 1 and every exit minus two: 1, 4, 7, 10 of 12 layers,
-/// and 1, 2, 4 of 6 layers.
+/// The presets are described for models of 12 layers with 12 heads each. For other sizes, [`Preset::exits`] gives the
+/// depths instead of 3, 6, 9, 12, [`Preset::head_options`] the head counts instead of 8, 10, 12, and
+/// [`Preset::pinned_heads`] the number of pinned heads. P-DHT's depths before its frozen layers are 1 and every exit
+/// minus two: 1, 4, 7, 10 of 12 layers, and 1, 2, 4 of 6 layers.
 ///
 /// # Examples
 /// ```
@@ -34,10 +34,11 @@ pub enum Preset {
     /// Tree search: 3, 6, 9 or 12 layers, and 8, 10 or 12 heads in each group.
     #[serde(rename = "T-DHT")]
     TDht,
-    /// Specialised: 3L12H, 6L12H, 9L12H, 12L8H, 12L10H, 12L12H.
+    /// Specialised, with the routes 3L12H (3 layers of 12 heads), 6L12H, 9L12H, 12L8H, 12L10H and 12L12H.
     #[serde(rename = "S-DHT")]
     SDht,
-    /// Full: 3L12H, and every combination of 6, 9 or 12 layers with 8, 10 or 12 heads.
+    /// Full, with the route 3L12H (3 layers of 12 heads) and every combination of 6, 9 or 12 layers with 8, 10 or 12
+    /// heads.
     #[serde(rename = "F-DHT")]
     FDht,
     /// Partially frozen: a training run starts as F-DHT. Then the last two layers are frozen, and every route ends in
@@ -46,28 +47,28 @@ pub enum Preset {
     PDht,
 }
 
-/// Head counts of P-DHT's seven-layer arms.
+/// Allowed head counts of those routes of the preset P-DHT that have seven layers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SevenLayerHeads {
-    /// 8, 10 and 12, as in all other arms.
+    /// Head counts 8, 10 and 12, as in all other routes of P-DHT.
     #[default]
     Standard,
-    /// 6, 9 and 12, as published for 7 layers; only for models of 12 layers.
+    /// Head counts 6, 9 and 12, as published for routes of 7 layers; only for models of 12 layers.
     AsPublished,
 }
 
 impl Preset {
-    /// All four presets, in the order of the paper's section 6.1.
+    /// All four presets, in the order of the DHT paper's section 6.1.
     pub const ALL: [Self; 4] = [Self::TDht, Self::SDht, Self::FDht, Self::PDht];
 
-    /// Number of frozen layers of P-DHT: the last layers, which every route runs at its end (paper, 6.1).
+    /// Number of frozen layers of P-DHT: the last layers, which every route runs at its end (DHT paper, section 6.1).
     pub const FROZEN_LAYERS: usize = 2;
 
-    /// Number of epochs that P-DHT runs as F-DHT before it freezes layers (paper, 6.1).
+    /// Number of epochs that P-DHT runs as F-DHT before it freezes layers (DHT paper, section 6.1).
     pub const FULL_EPOCHS_BEFORE_FREEZING: usize = 2;
 
-    /// Name in the paper.
+    /// Name in the DHT paper (Meng et al. 2023).
     pub fn name(self) -> &'static str {
         match self {
             Self::TDht => "T-DHT",
@@ -79,7 +80,7 @@ impl Preset {
 
     /// Builds the preset's search space for a model of `layers` layers with `heads` heads each.
     ///
-    /// For P-DHT the space is that of the second phase, which follows
+    /// For P-DHT the space is the space of the second training phase, which follows
     /// [`FULL_EPOCHS_BEFORE_FREEZING`](Self::FULL_EPOCHS_BEFORE_FREEZING) epochs in F-DHT's space.
     ///
     /// # Errors
@@ -101,8 +102,8 @@ impl Preset {
         SearchSpace::new(self.config(layers, heads, SevenLayerHeads::Standard)?)
     }
 
-    /// Builds the configuration of the preset's [`space`](Self::space), for a program to modify. `seven_layers` has an
-    /// effect only on P-DHT.
+    /// Builds the configuration of the preset's [`space`](Self::space), for a program to modify. `seven_layers`, the
+    /// head counts of routes of seven layers, has an effect only on P-DHT.
     ///
     /// # Errors
     /// * As [`space`](Self::space).
@@ -157,11 +158,12 @@ impl Preset {
         Ok(config)
     }
 
-    /// Depths of the exits of a model with `layers` layers. The first exit ends the base.
+    /// Depths of the exits of a model with `layers` layers. The first exit ends the base layers, which every text runs.
     ///
     /// The base has a quarter of the layers, rounded down, at least one. The other layers form three groups of nearly
-    /// equal sizes, the smaller first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (paper), and
-    /// 1, 3, 5, 7 for 7 layers. They are 1, 2, 4, 6 for 6 layers, where the cheapest route is a sixth of the model.
+    /// equal sizes, smaller groups first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (DHT
+    /// paper), and 1, 3, 5, 7 for 7 layers. They are 1, 2, 4, 6 for 6 layers, where the cheapest route is a sixth of
+    /// the model.
     pub fn exits(layers: usize) -> Vec<usize> {
         let base = (layers / 4).max(1);
         let others = layers.saturating_sub(base);
@@ -170,10 +172,10 @@ impl Preset {
         exits
     }
 
-    /// Head options of a model with `heads` heads in each layer: 8, 10, 12 for 12 heads (paper).
+    /// Head options of a model with `heads` heads in each layer: 8, 10, 12 for 12 heads (DHT paper).
     ///
-    /// For other sizes they are 8/12, 10/12 and 12/12 of the heads, rounded to the nearest (ties up), at least 1,
-    /// without repetitions.
+    /// For other numbers of heads, the options are 8/12, 10/12 and 12/12 of the heads, rounded to the nearest (ties
+    /// up), at least 1, without repetitions.
     pub fn head_options(heads: usize) -> Vec<usize> {
         shares_of(heads, [8, 10, 12])
     }
@@ -181,7 +183,7 @@ impl Preset {
     /// Number of pinned heads of a model with `heads` heads in each layer: a third of the heads, rounded to the
     /// nearest.
     ///
-    /// 4 of 12 heads are pinned, so that 8, 10 and 12 heads have the paper's 70, 28 and 1 head sets.
+    /// 4 of 12 heads are pinned, so that 8, 10 and 12 heads have the DHT paper's 70, 28 and 1 head sets.
     pub fn pinned_heads(heads: usize) -> usize {
         share_of(heads, 4)
     }

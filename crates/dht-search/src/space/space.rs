@@ -34,7 +34,7 @@ pub enum RouteArms {
 /// Validated search space: the routes that a search selects from, and the arms that select them.
 ///
 /// The number of arms is small, but the number of routes can be large. In a tree search, the number of routes to an
-/// exit is the product of the numbers of head options of all groups before it. T-DHT has 40 routes in total.
+/// exit is the product of the numbers of head options of all groups before it. The preset T-DHT has 40 routes in total.
 ///
 /// # Examples
 /// ```
@@ -64,8 +64,8 @@ impl SearchSpace {
     /// Checks a configuration and builds its space.
     ///
     /// # Errors
-    /// * [`Argument`](dht_dynamic::Error::Argument) if a size, the number of pinned heads, the tail, the number of
-    ///   pre-pass layers or the number of option lists is out of range.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if a size of the model, the number of pinned heads, the number of
+    ///   tail layers, the number of pre-pass layers or the number of lists of head options is out of range.
     /// * [`Exit`](dht_dynamic::Error::Exit) if the exits do not ascend or exceed the number of layers.
     /// * [`HeadCount`](dht_dynamic::Error::HeadCount) if head options do not ascend, exceed the number of heads or are
     ///   below the number of pinned heads.
@@ -111,7 +111,8 @@ impl SearchSpace {
         self.layout.exits()
     }
 
-    /// Total number of layers of a route that leaves at an exit: the exit's depth plus the tail's layers.
+    /// Total number of layers of a route that leaves at an exit: the exit's depth plus the tail layers, which every
+    /// route runs at its end.
     ///
     /// # Panics
     /// If the exit does not exist.
@@ -119,13 +120,13 @@ impl SearchSpace {
         self.layout.depth(exit_index)
     }
 
-    /// Base layers, which every route runs first, with all heads. `None` if the bandits' contexts do not come from the
-    /// route itself.
+    /// Base layers, which every route runs first, with all heads. `None` if the bandits' contexts come from the
+    /// embeddings or a separate pass, and not from the route itself.
     pub fn base(&self) -> Option<LayerGroup> {
         self.layout.base()
     }
 
-    /// Number b of layers below the base state, from which the bandits' contexts are computed.
+    /// Number of layers below the base state, the hidden state from which the bandits' contexts are computed.
     pub fn base_layers(&self) -> usize {
         self.layout.base_layers()
     }
@@ -249,8 +250,8 @@ impl SearchSpace {
     /// For each arm, the index of the closest arm of an `earlier` integrated search: the arm of the same total depth
     /// with the nearest number of heads (the lower in a tie).
     ///
-    /// An arm whose depth is new has `None`. If `earlier` is a tree search, all arms have `None`. P-DHT uses this to
-    /// initialise its joint bandit when its second phase starts.
+    /// An arm whose depth no earlier arm has gets `None`. If `earlier` is a tree search, all arms have `None`. The
+    /// preset P-DHT uses this to initialise its joint bandit when its second training phase starts.
     pub fn closest_arms(&self, earlier: &Self) -> Vec<Option<usize>> {
         let heads = |route: &Route| route.uniform_heads().unwrap_or(0);
         let closest = |route: &Route| {
@@ -260,8 +261,8 @@ impl SearchSpace {
         self.arms.iter().map(closest).collect()
     }
 
-    /// Builds the route that leaves at an exit. `heads` has the number of heads for each group before the exit; the
-    /// numbers need not be options of the space.
+    /// Builds the route that leaves at an exit. `heads` has the number of heads for each group before the exit. The
+    /// numbers need not be head options of the search space.
     pub(crate) fn route_keeping(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
         Ok(self.layout.route(exit_index, heads)?)
     }

@@ -1,4 +1,4 @@
-//! Computation of the arm features (section 4.2 of the paper) by forward passes before training.
+//! Computation of the arm features (section 4.2 of the DHT paper) by forward passes before training.
 
 use std::ops::Range;
 
@@ -41,7 +41,7 @@ struct Passes<'a> {
     model: &'a SearchModel,
     ctx: ForwardContext,
     /// Mean value of each head's columns of the hidden state. The mean is over all samples and over the states after
-    /// every layer, in both passes.
+    /// every layer, in the pass with all heads and in the pass with random heads.
     head_means: Mean,
     flops: FlopCount,
 }
@@ -62,7 +62,7 @@ impl Passes<'_> {
         Ok(hidden)
     }
 
-    /// Adds one vector for each sample to `head_means`. The vector has the mean of each head's columns of `hidden`.
+    /// Adds one vector for each sample to `head_means`: for each head, the mean of the head's columns of `hidden`.
     fn add_head_means(&mut self, hidden: &Hidden) -> Result<()> {
         let heads = self.model.space().model_shape().heads;
         let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;
@@ -101,8 +101,8 @@ fn add(mean: &mut Mean, hidden: &Hidden, pool: &PyramidPool) -> Result<()> {
     Ok(())
 }
 
-/// Computes arm features by two passes over texts, without gradient. Also returns the FLOPs of both passes, which are
-/// part of the training cost.
+/// Computes arm features (mean pooled states that describe the bandits' arms) by two passes over texts, without
+/// gradient. Also returns the FLOPs of both passes, which are part of the training cost.
 ///
 /// One pass runs the full model. The other pass keeps random heads; all allowed numbers of heads are equally frequent.
 /// A [tree search](crate::space::Search::Tree) selects the number of heads separately in each group of layers, and the

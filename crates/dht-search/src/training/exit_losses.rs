@@ -17,7 +17,7 @@ type TeacherLogits = Vec<Vec<f32>>;
 
 impl SearchObjective {
     /// [Evaluation mode](PassedExits) of the exits that a training sample passes before the exit where it leaves:
-    /// skipped, evaluated with a gradient to the layers below, or evaluated without it.
+    /// skipped, evaluated with a gradient to the layers below, or evaluated without that gradient.
     pub(crate) fn passed_exits(&self) -> PassedExits {
         match self.settings().exit_losses {
             ExitLosses::Chosen => PassedExits::Skip,
@@ -113,7 +113,7 @@ impl SearchObjective {
 
 impl SoftLabels {
     /// Weight of the teacher in the loss of an exit. `own` is true at the exit where the sample leaves, and false at an
-    /// exit that it passes.
+    /// exit that the sample passes.
     fn share(self, own: bool) -> f64 {
         // The deepest exit is the teacher, and is not distilled from itself.
         if own && self.teacher == Teacher::Deepest { 0.0 } else { self.weight }

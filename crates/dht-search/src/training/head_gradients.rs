@@ -1,7 +1,7 @@
-//! Head importance by gate gradients: |∂L/∂ξ| of a gate ξ on each head (Michel et al. 2019).
+//! Head importance by gate gradients: |∂L/∂ξ| of the loss L, for a gate ξ on each head (Michel et al. 2019).
 //!
-//! The head-set bandit uses these values if they define its rewards ([`HeadFeedback::Gradient`]). They also select the
-//! pinned heads at the end of the warm-up ([`PinnedHeads::GradientImportance`]).
+//! The head-set bandit uses these importances if they define its rewards ([`HeadFeedback::Gradient`]). The importances
+//! also select the pinned heads at the end of the warm-up ([`PinnedHeads::GradientImportance`]).
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::reward::HeadFeedback;
 use crate::routing::Losses;
 use crate::settings::PinnedHeads;
 
-/// Lower bound for the gradient of a loss with respect to the label's log-odds. It avoids a division by 0 at
+/// Lower bound for the gradient of a loss with respect to the label's log-odds. This bound avoids a division by 0 at
 /// probability 1.
 const SMALLEST_GRADIENT: f64 = 1e-6;
 
@@ -40,7 +40,8 @@ impl SearchObjective {
         self.importance = by_importance.then(|| HeadImportance::new(shape));
     }
 
-    /// Makes the backward pass of a context store the gate gradients, if they are needed.
+    /// Makes the backward pass of a forward context store the gradients of the gates on heads, if these gradients are
+    /// needed.
     pub(super) fn with_head_gradients(&self, ctx: ForwardContext) -> ForwardContext {
         let needed = self.settings().head_feedback == HeadFeedback::Gradient || self.importance.is_some();
         if needed { ctx.with_head_gate_gradients() } else { ctx }

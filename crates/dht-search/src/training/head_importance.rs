@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Importance E |∂L/∂ξ| of each head in each layer (Michel et al. 2019, equation 2). It is stored as a sum over the
-/// samples that kept the head, with their number.
+/// Importance E |∂L/∂ξ| of each head in each layer, with the loss L and a gate ξ on the head (Michel et al. 2019,
+/// equation 2). The importance is stored as a sum over the samples that kept the head, with the number of these
+/// samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeadImportance {

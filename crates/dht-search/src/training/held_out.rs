@@ -11,15 +11,16 @@ use super::objective::{SearchObjective, stream};
 use crate::error::{Error, Result};
 use crate::settings::{ExitLosses, LossSource, Normalization};
 
-/// First numbers of two ranges of random streams. One selects held-out texts, the other draws their routes.
+/// First numbers of two ranges of random streams. The first range selects held-out texts, the second draws their
+/// routes.
 const HOLDING_OUT: u64 = 1 << 57;
 const ROUTING: u64 = 1 << 58;
 
 impl SearchObjective {
     /// Returns whether the routers are updated after a training batch.
     ///
-    /// With held-out losses they are updated only during the warm-up. Bandits then observe contexts and learn from no
-    /// loss, so that texts that are trained on may be used.
+    /// If the bandits learn from held-out texts, the routers are updated only during the warm-up. During the warm-up
+    /// bandits observe contexts and learn from no loss, so that texts that are trained on may be used.
     pub(crate) fn routers_learn(&self, progress: Progress) -> bool {
         match self.settings().loss_source {
             LossSource::AllEpochs => true,

@@ -32,8 +32,8 @@ const PREPARING: u64 = 1 << 56;
 /// A [`Trainer`](dht_transformer::Trainer) fits it, like every [`Objective`](dht_transformer::Objective). The seed of
 /// the training run determines the order of the samples, dropout, and the routes.
 ///
-/// A step costs the forward and backward passes of its samples' routes. With queues, a second run of the base layers is
-/// added.
+/// A step costs the forward and backward passes of its samples' routes. With queues, where samples wait for others of
+/// the same depth, the base layers run a second time.
 ///
 /// # Examples
 /// ```
@@ -85,7 +85,7 @@ pub struct SearchObjective {
     pub(super) teacher: Option<TextClassifier>,
 }
 
-/// Pending batch, with the manner in which it will run.
+/// Pending batch, with how it will run: on new routes, on routes drawn before, or on the full model.
 #[derive(Debug)]
 pub(super) enum Step {
     /// Batch that is routed in this step.
@@ -96,7 +96,7 @@ pub(super) enum Step {
     FullModel(PackedBatch),
 }
 
-/// Next phase of a training run: its space, and the epoch with which it begins.
+/// Next phase of a training run: its search space, and the epoch with which the phase begins.
 #[derive(Debug, Clone)]
 pub(super) struct NextPhase {
     /// First epoch of the phase, counted from 0.
@@ -113,8 +113,8 @@ pub(super) struct PendingHeadFeedback {
     pub(super) samples: Vec<u64>,
     /// Groups of layers whose head sets learn; empty if only the importance of heads is needed.
     pub(super) groups: Vec<GroupTrace>,
-    /// Factor for each sample that converts the gate gradient of the step's loss to that of the sample's log-odds;
-    /// empty if no head sets learn from it.
+    /// Factor for each sample that converts the gate gradient of the step's loss to the gate gradient of the sample's
+    /// log-odds. Empty if no head sets learn from this step.
     pub(super) scales: Vec<f64>,
 }
 
@@ -168,7 +168,8 @@ impl SearchObjective {
         &self.accounting
     }
 
-    /// Mean number of optimiser steps between routing a sample and training on it; `None` without queues.
+    /// Mean number of optimiser steps between routing a sample and training on that sample; `None` if samples do not
+    /// wait in queues.
     pub fn mean_wait(&self) -> Option<f64> {
         self.queues.as_ref().map(Queues::mean_wait)
     }
@@ -219,8 +220,8 @@ impl Objective for SearchObjective {
         Ok(self.exit_model().check_texts(data)?)
     }
 
-    /// Selects the first pinned heads, unless the routers are warm already. Computes the arms' features, if the
-    /// contexts include them.
+    /// Selects the first pinned heads, unless the routers have completed their warm-up. Computes the arms' features, if
+    /// the contexts include them.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
         self.exit_model().check_texts(training)?;
         self.clear_pending();
@@ -275,7 +276,7 @@ impl Objective for SearchObjective {
         step.map(|step| self.run(step, progress)).transpose()
     }
 
-    /// Returns false until the training run has entered its last phase.
+    /// Returns false until the training run has entered its last phase, so that no earlier epoch counts as the best.
     fn may_be_best(&self) -> bool {
         self.next_phase.is_none()
     }

@@ -1,4 +1,4 @@
-//! Training in two spaces: F-DHT first, and then P-DHT.
+//! Training in two search spaces, one after the other: the preset F-DHT first, and then P-DHT.
 
 use rand::Rng;
 
@@ -8,12 +8,12 @@ use crate::settings::HeadArms;
 use crate::space::{BaseState, SearchSpace};
 
 impl SearchObjective {
-    /// Adds a second phase to the training run, which uses another space, as P-DHT does after two epochs of F-DHT.
-    /// `epoch` is the first epoch of the phase, counted from 0.
+    /// Adds a second phase to the training run, which uses another search space, as the preset P-DHT does after two
+    /// epochs of F-DHT. `epoch` is the first epoch of the phase, counted from 0.
     ///
     /// The joint bandit gets the arms of the new space. Each arm starts from the nearest old arm of the same depth
-    /// ([`SearchSpace::closest_arms`]). The head-set bandit and all scaling remain as they are, and the layers of the
-    /// new space's tail are frozen. Only an epoch of the second phase can be the best epoch.
+    /// ([`SearchSpace::closest_arms`]). The head-set bandit and all scaling of contexts remain as they are, and the
+    /// layers of the new space's tail are frozen. Only an epoch of the second phase can be the best epoch.
     ///
     /// The new space may take its contexts from the embeddings ([`BaseState::Embedding`]), which saves the pass
     /// through the base layers. Contexts then have another meaning, so the joint bandit and its scaling start from
@@ -21,11 +21,12 @@ impl SearchObjective {
     /// phase begins with a separate warm-up.
     ///
     /// # Errors
-    /// * [`Argument`](dht_dynamic::Error::Argument) if one of the two spaces is a tree, or if they are of different
-    ///   sizes.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the old or the new space is a tree space, or if the two spaces
+    ///   are for models of different sizes.
     /// * [`Argument`](dht_dynamic::Error::Argument) if the contexts of the new space come neither from the same number
     ///   of layers as before nor from the embeddings.
-    /// * [`Argument`](dht_dynamic::Error::Argument) with [`HeadArms::PerHeadAndGroup`], since the groups change.
+    /// * [`Argument`](dht_dynamic::Error::Argument) with [`HeadArms::PerHeadAndGroup`], since the groups of layers
+    ///   change.
     /// * As [`SearchSettings::check_with`](crate::settings::SearchSettings::check_with).
     pub fn with_next_phase<R: Rng + ?Sized>(mut self, space: SearchSpace, epoch: usize, rng: &mut R) -> Result<Self> {
         let refuse = |field, expected: &str, got: &str| Err(Error::argument(field, expected, got));

@@ -81,8 +81,8 @@ impl SearchObjective {
         Ok(SettingMismatch::between(&as_json(&space, &settings)?, &as_json(own, self.settings())?))
     }
 
-    /// Restores a stored state, and enters the next phase if the state is of that phase. A rejected state changes
-    /// nothing.
+    /// Restores a stored state, and enters the next phase if the state was stored in that phase. A rejected state
+    /// changes nothing.
     pub(super) fn restore_training(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
         let state = TrainingState::read(state)?;
         self.exit_model().check_texts(training)?;

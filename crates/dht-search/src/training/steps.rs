@@ -46,7 +46,7 @@ impl SearchObjective {
     }
 
     /// Random generator of a step's routes. The batches that are accumulated into one step use the generator in turn,
-    /// so that each draws different numbers.
+    /// so that each batch draws different numbers.
     fn routing(&mut self, progress: Progress) -> ChaCha8Rng {
         match self.routing.take() {
             Some((step, rng)) if step == progress.step => rng,
@@ -85,7 +85,7 @@ impl SearchObjective {
         Ok(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() })
     }
 
-    /// Routes a batch with the current weights, without gradient, and puts its samples into queues.
+    /// Routes a batch with the current weights, without gradient, and puts its samples into the queues of their exits.
     pub(super) fn queue(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
         let ctx = ForwardContext::inference();
         // Several batches may join the queues between two steps: the number of earlier samples distinguishes them.

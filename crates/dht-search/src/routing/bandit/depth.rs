@@ -1,7 +1,7 @@
 //! Router that decides depth once, from the state after the base layers.
 //!
-//! In a tree search the depth bandit (UCB_L in the paper, section 4.2.1) selects an exit. In an integrated search the
-//! joint bandit (UCB_cp, section 4.2.2) selects depth and heads at once.
+//! In a tree search the depth bandit (UCB_L in the DHT paper, section 4.2.1) selects an exit. In an integrated search
+//! the joint bandit (UCB_cp, section 4.2.2) selects depth and heads at once.
 
 use std::sync::Arc;
 
@@ -136,7 +136,7 @@ impl Learner for DepthRouter {
     }
 
     /// Changes to another integrated space. If contexts come from the same layers as before, each new arm starts from
-    /// the nearest old arm, and the scaling is kept. Otherwise the bandit starts from scratch.
+    /// the nearest old arm, and the scaling of contexts is kept. Otherwise the bandit starts from scratch.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
             return Err(Error::argument("space", "an integrated search", "a tree search"));

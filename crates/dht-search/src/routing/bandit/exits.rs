@@ -1,4 +1,4 @@
-//! Bandits that decide at which exit the texts of a [`DynamicModel`] leave. Not in the paper.
+//! Bandits that decide at which exit the texts of a [`DynamicModel`] leave. Not in the DHT paper.
 
 use std::sync::Arc;
 
@@ -29,7 +29,8 @@ const STATE: &str = "exit bandits";
 /// need no scaling.
 const WARM_UP: usize = 2;
 
-/// Number of exit decisions for a text, not counting the decision at an n-gram exit.
+/// Number of exit decisions for a text: one or several. The decision at an n-gram exit, which precedes all layers, is
+/// not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decided {
@@ -118,7 +119,7 @@ impl ExitBandits {
     }
 
     /// Fits bandits on labelled texts with a frozen model. Also returns the FLOPs of the forward passes and of the
-    /// updates.
+    /// bandits' updates.
     ///
     /// Each text runs all layers, so that every arm learns. Use texts on which neither the model nor its exits were
     /// fitted.

@@ -1,4 +1,4 @@
-//! Bandit at an n-gram exit, which predicts the gain of each later exit over the n-gram exit. Not in the paper.
+//! Bandit at an n-gram exit, which predicts the gain of each later exit over the n-gram exit. Not in the DHT paper.
 
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ impl FrontBandit {
         self.linear.take_learning_flops()
     }
 
-    /// Rejects a stored bandit whose sizes differ from this one's.
+    /// Rejects a stored bandit whose sizes differ from the sizes of this bandit.
     pub(super) fn check_like(&self, stored: &Self) -> Result<()> {
         let names = ["front bandit's dimension", "front bandit's arms", "front norm's dimension"];
         self.linear.check_like(&stored.linear, names)

@@ -1,9 +1,9 @@
-//! Sequential router: at every exit it decides whether a sample continues. Not in the paper.
+//! Sequential router: at every exit it decides whether a sample continues. Not in the DHT paper.
 //!
 //! At exit e the exit's classifier reads the sample, and a linear bandit predicts the gain loss(e) − loss(e′) of each
 //! deeper exit e′. The sample continues while the gain of some e′ exceeds its price, λ·(cost(e′) − cost(e)). FastBERT
-//! and PABEE compare one signal with a threshold. Here the decision is learned from signals and the hidden state, and λ
-//! sets the speed at run time.
+//! (entropy) and PABEE (agreement of exits) compare one signal with a threshold. Here the decision is learned from
+//! signals and the hidden state, and λ sets the speed at run time.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Head-count bandit (UCB_H in the paper, section 4.2.1): before each group of layers it selects the number of heads
-//! that a sample keeps in the group.
+//! Head-count bandit (UCB_H in the DHT paper, section 4.2.1): before each group of layers it selects the number of
+//! heads that a sample keeps in the group.
 
 use dht_dynamic::passage::GroupTrace;
 use dht_dynamic::router::Mode;

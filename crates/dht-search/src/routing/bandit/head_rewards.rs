@@ -11,11 +11,11 @@ use crate::reward::{CostWeightedLoss, Reward, RewardMemory, RewardReference};
 use crate::routing::learner::kept_by;
 use crate::routing::losses::Losses;
 
-/// Computes a reward for each sample that ran a group of layers, from its cost-weighted loss δ_H relative to a
-/// reference.
+/// Computes a reward for each sample that ran a group of layers, from its cost-weighted loss δ_H (loss times layers
+/// times heads) relative to a reference.
 ///
-/// With the paper's memory, the reference is the mean of the previous batch that ran the group. Otherwise it is a
-/// running mean over samples with the same exit, since the head bandits do not decide depth.
+/// With the DHT paper's memory, the reference is the mean δ_H of the previous batch that ran the group. Otherwise it is
+/// a running mean over samples with the same exit, since the head bandits do not decide depth.
 pub(super) fn head_rewards(
     setup: &Setup,
     references: &mut [RewardReference],
@@ -42,10 +42,10 @@ pub(super) fn head_rewards(
     Ok(rewards)
 }
 
-/// Computes the paper's reward r_cp for each sample of a batch, for the head-set bandit of an integrated search.
+/// Computes the DHT paper's reward r_cp for each sample of a batch, for the head-set bandit of an integrated search.
 ///
-/// The reward is δ_cp = loss · L · H of the sample's route, relative to the mean of the previous batch. `None` if the
-/// settings have another memory than the previous batch; [`head_rewards`] then applies.
+/// The reward is δ_cp = loss · L · H, with L layers and H heads of the sample's route, relative to the mean of the
+/// previous batch. `None` if the settings have another memory than the previous batch; [`head_rewards`] then applies.
 pub(super) fn route_rewards(
     setup: &Setup,
     reference: &mut RewardReference,

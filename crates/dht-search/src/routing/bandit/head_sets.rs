@@ -1,5 +1,5 @@
-//! Head-set bandit (TSB in the paper, section 3), which selects the heads that a group of layers keeps. It is a top-K
-//! Thompson semi-bandit with one logistic regression for each head.
+//! Head-set bandit (TSB in the DHT paper, section 3), which selects the heads that a group of layers keeps. It is a
+//! top-K Thompson semi-bandit with one logistic regression for each head.
 
 use std::borrow::Cow;
 
@@ -26,12 +26,13 @@ use crate::settings::{HeadArms, HeadDraws, SearchSettings};
 pub(crate) struct HeadSets {
     heads: TopK<DiagonalLaplace, Thompson>,
     pub(crate) norm: Normalizer,
-    /// Heads that every set contains; `None` until they are selected, and if the space pins no heads.
+    /// Heads that every head set contains. `None` before these heads are selected. Also `None` if the search space pins
+    /// no heads.
     pub(crate) pinned: Option<HeadSet>,
     /// Running mean of head importance by group, if heads are scored by gate gradients.
     mean_importance: Vec<Average>,
-    /// FLOPs of updates that the cost accounting has not collected yet. It collects them before a checkpoint is
-    /// written.
+    /// FLOPs of updates that the cost accounting has not collected yet. The cost accounting collects these FLOPs before
+    /// a checkpoint is written.
     #[serde(skip)]
     learning_flops: u64,
 }
@@ -137,8 +138,8 @@ impl HeadSets {
         Ok(sets)
     }
 
-    /// Selects `count` heads: the pinned heads and the other heads with the highest scores. Scores are sampled during
-    /// exploration, and means otherwise.
+    /// Selects `count` heads: the pinned heads and the other heads with the highest scores. During exploration a head's
+    /// score is sampled from its posterior, otherwise it is the posterior mean.
     fn set(
         &self,
         setup: &Setup,
@@ -177,7 +178,7 @@ impl HeadSets {
         Ok(HeadSet::from_indices(pinned.into_iter().flatten().chain(selected), heads)?)
     }
 
-    /// Context \[x ; z\] of each head, concatenated.
+    /// Context \[x ; z\] of each head, with the pooled state x and the head's feature z. The contexts are concatenated.
     fn contexts(&self, setup: &Setup, features: Option<&ArmFeatures>, raw: &[f64]) -> Result<Vec<f64>> {
         let context = self.norm.normalise(raw)?;
         let feature = |head: usize| features.map_or(1.0, |features| features.head_sets[head]);
@@ -187,8 +188,8 @@ impl HeadSets {
 
     /// Updates every kept head that is not pinned from the reward of each sample that kept it.
     ///
-    /// The settings define whether samples that keep all heads count. Sets drawn for single samples are combined into
-    /// one update, as published. A set shared by several samples gives a separate update.
+    /// The settings define whether samples that keep all heads count. Head sets drawn for single samples are combined
+    /// into one update, as published. A head set shared by several samples gives a separate update.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -262,8 +263,8 @@ impl HeadSets {
         self.heads.dimension()
     }
 
-    /// FLOPs of one draw: 2·d multiply-adds for each head. They are counted for each sample, although samples may share
-    /// a draw.
+    /// FLOPs of one draw: 2·d multiply-adds for each head, with contexts of d dimensions. They are counted for each
+    /// sample, although samples may share a draw.
     pub(crate) fn flops(&self, setup: &Setup) -> u64 {
         (4 * self.dimension() * setup.space.model_shape().heads) as u64
     }

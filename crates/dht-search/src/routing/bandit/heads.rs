@@ -42,7 +42,7 @@ struct Learned {
     /// heads.
     counts: Option<HeadCounts>,
     sets: HeadSets,
-    /// Reward references by group and exit.
+    /// Means with which rewards are compared, by group of layers and exit.
     references: Vec<Vec<RewardReference>>,
     arm_features: Option<ArmFeatures>,
     /// Number of samples observed during the warm-up.

@@ -25,8 +25,8 @@ pub(crate) struct LinearBandit {
     norm: Normalizer,
     /// Identifier of each arm in `policy`.
     arms: Vec<ArmId>,
-    /// FLOPs of updates that the cost accounting has not collected yet. It collects them before a checkpoint is
-    /// written.
+    /// FLOPs of updates that the cost accounting has not collected yet. The cost accounting collects these FLOPs before
+    /// a checkpoint is written.
     #[serde(skip)]
     learning_flops: u64,
 }
@@ -36,7 +36,7 @@ pub(crate) struct RewardSample {
     /// Index of the sample in the batch.
     pub(crate) sample: usize,
     pub(crate) arm: usize,
-    /// Cost-weighted loss at the arm's exit, with the gain over the first exit.
+    /// Cost-weighted loss at the arm's exit, with the loss that the arm gains over the first exit.
     pub(crate) delta: CostWeightedLoss,
 }
 
@@ -63,7 +63,7 @@ impl LinearBandit {
         Ok(context)
     }
 
-    /// Builds the context \[x ; z ; e\] of an arm.
+    /// Builds the context \[x ; z ; e\] of an arm: the raw context x, the arm's feature z, and the added values e.
     fn context(&self, setup: &Setup, raw: &[f64], feature: Option<&[f64]>, added: &[f64]) -> Result<Vec<f64>> {
         let mut context = self.scaled(setup, raw)?;
         if let Some(feature) = feature {
@@ -113,7 +113,7 @@ impl LinearBandit {
         Ok(best(values, mode))
     }
 
-    /// Updates the arms from the losses of a batch, which the rule converts into rewards.
+    /// Updates the arms from the losses of a batch, which the reward rule converts into rewards.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -146,7 +146,7 @@ impl LinearBandit {
         Ok(self.policy.update(self.arms[arm], &context, reward, 1.0)?)
     }
 
-    /// Adds raw contexts to the statistics of the scaling.
+    /// Adds raw contexts to the statistics from which contexts are scaled.
     pub(crate) fn observe<'a>(&mut self, contexts: impl IntoIterator<Item = &'a Vec<f64>>) -> Result<()> {
         contexts.into_iter().try_for_each(|context| Ok(self.norm.observe(context)?))
     }
@@ -156,12 +156,13 @@ impl LinearBandit {
         self.norm.weight()
     }
 
-    /// Returns whether the scaling is fixed.
+    /// Returns whether the scaling of contexts is fixed.
     pub(crate) fn is_frozen(&self) -> bool {
         self.norm.is_frozen()
     }
 
-    /// Returns whether the bandit can select: the scaling is fixed or, if it is rolling, has statistics.
+    /// Returns whether the bandit can select. A fixed scaling of contexts suffices; a rolling scaling must have
+    /// observed a context.
     pub(crate) fn is_warm(&self, setup: &Setup) -> bool {
         if setup.is_rolling() { self.observed() > 0.0 } else { self.is_frozen() }
     }
@@ -196,8 +197,8 @@ impl LinearBandit {
         2 * (self.arms.len() * (dimension * dimension + dimension)) as u64
     }
 
-    /// FLOPs of learning from one reward: 2·(d² + d) to project the context, and again 2·(d² + d) for the rank-one
-    /// update of the covariance. Forgetting, which restores a part of the prior, doubles both.
+    /// FLOPs of learning from one reward: 2·(d² + d) to project the context of d dimensions, and again 2·(d² + d) for
+    /// the rank-one update of the covariance. Forgetting, which restores a part of the prior, doubles both.
     pub(crate) fn update_flops(&self, setup: &Setup) -> u64 {
         let dimension = self.dimension();
         let passes = if setup.settings.forgetting_decay < 1.0 { 2 } else { 1 };
@@ -208,7 +209,7 @@ impl LinearBandit {
         std::mem::take(&mut self.learning_flops)
     }
 
-    /// Replaces all arms. `from` has the index of the old arm that each new arm copies; a new arm without an old one
+    /// Replaces all arms. `from` has the index of the old arm that each new arm copies; a new arm without an old arm
     /// starts from the prior.
     pub(crate) fn replace_arms(&mut self, from: &[Option<usize>]) -> Result<()> {
         let old = std::mem::take(&mut self.arms);
@@ -222,7 +223,8 @@ impl LinearBandit {
         old.into_iter().try_for_each(|arm| Ok(self.policy.remove_arm(arm)?))
     }
 
-    /// Rejects a stored bandit whose sizes differ from this one's. `what` has the names of the sizes in error messages.
+    /// Rejects a stored bandit whose sizes differ from the sizes of this bandit. `what` has the names of the sizes in
+    /// error messages.
     pub(crate) fn check_like(&self, stored: &Self, what: [&'static str; 3]) -> Result<()> {
         let sizes = [
             (what[0], self.dimension(), stored.dimension()),

@@ -1,15 +1,15 @@
 //! Bandits of a search, which decide depth and heads.
 //!
-//! | bandit | name in the paper | what it selects |
+//! | bandit | name in the DHT paper | what it selects |
 //! |---|---|---|
 //! | depth bandit ([`depth`]) | UCB_L | an exit, in a tree search |
 //! | joint bandit ([`depth`]) | UCB_cp | a route, in an integrated search |
 //! | head-count bandit ([`head_counts`]) | UCB_H | the number of heads that a sample keeps in a group of layers |
 //! | head-set bandit ([`head_sets`]) | TSB | the heads |
 //!
-//! During the warm-up, each bandit only observes contexts, from which their scaling is computed. Then the scaling is
-//! fixed and the bandit learns. With a rolling scaling there is no warm-up: each bandit observes and learns from every
-//! batch.
+//! During the warm-up, each bandit only observes contexts, from which the scaling of contexts is computed. Then the
+//! scaling is fixed and the bandit learns. With a rolling scaling there is no warm-up: each bandit observes and learns
+//! from every batch.
 
 mod contexts;
 mod depth;

@@ -1,5 +1,5 @@
-//! Tests of the paper's settings. The rewards, contexts, updates and choices of each bandit are computed by hand from
-//! the losses of two batches.
+//! Tests of the DHT paper's settings. The rewards, contexts, updates and choices of each bandit are computed by hand
+//! from the losses of two batches.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! Configuration that all bandits of a search share: space, settings, costs and pools.
+//! Configuration that all bandits of a search share: search space, settings, costs of routes, and pooling of hidden
+//! states.
 
 use dht_bandits::{Ridge, features::PyramidPool, posterior::Score};
 use dht_dynamic::Route;
@@ -13,7 +14,8 @@ use crate::reward::RewardRule;
 use crate::settings::{Normalization, SearchSettings};
 use crate::space::SearchSpace;
 
-/// Configuration of a search's bandits: the space and the settings, and the costs and pools computed from them.
+/// Configuration of a search's bandits: the search space and the settings, and the costs of routes and the pooling of
+/// hidden states that follow from them.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) space: SearchSpace,
@@ -26,8 +28,8 @@ pub(crate) struct Setup {
     flops: FlopsCost,
     /// Route to each exit, with the largest allowed number of heads in each group.
     exit_routes: Vec<Route>,
-    /// Route to the first exit after each group, by group and head option. The groups before it keep their largest
-    /// allowed number of heads.
+    /// Route to the first exit after each group, by group and head option. Earlier groups keep their largest allowed
+    /// number of heads.
     group_routes: Vec<Vec<Route>>,
 }
 
@@ -87,7 +89,8 @@ impl Setup {
         self.settings.normalization == Normalization::Rolling
     }
 
-    /// Reward rule of the head-set bandit: r_H in a tree search, r_cp in an integrated search (paper, 4.3).
+    /// Reward rule of the head-set bandit: the reward r_H in a tree search, r_cp in an integrated search (DHT paper,
+    /// section 4.3).
     pub(crate) fn head_set_rewards(&self) -> RewardRule {
         if self.space.is_tree() { self.settings.heads_rewards() } else { self.settings.arm_rewards() }
     }
@@ -144,7 +147,8 @@ impl Setup {
         self.group_routes[group].iter().map(|route| Ok(self.share(route, tokens)? - before)).collect()
     }
 
-    /// Score that ranks arms: the upper confidence bound of the reward, less its price. Without exploration α is 0.
+    /// Score that ranks arms: the upper confidence bound of the reward minus the price of the arm's cost. The factor
+    /// `alpha` of the bound is 0 without exploration.
     pub(crate) fn value(&self, score: Score, alpha: f64, cost: f64) -> f64 {
         self.settings.reward_shape.score(score.mean + alpha * score.width, cost)
     }
@@ -175,13 +179,13 @@ impl Setup {
     }
 }
 
-/// Exploration factor: α while exploring, otherwise 0.
+/// Exploration factor of the upper confidence bound: `alpha` while exploring, otherwise 0.
 pub(crate) fn exploring(alpha: f64, mode: &Mode<'_>) -> f64 {
     if matches!(mode, Mode::Explore(_)) { alpha } else { 0.0 }
 }
 
-/// Random generator if decisions are to be drawn at random: in the random mode, and while exploring before the warm-up
-/// is over. Otherwise `None`.
+/// Random generator if decisions are drawn at random, otherwise `None`. Decisions are random in the random mode, and
+/// while exploring before the warm-up is over.
 pub(crate) fn at_random<'m>(mode: &'m mut Mode<'_>, warm: bool) -> Option<&'m mut dyn Rng> {
     match mode {
         Mode::Random(rng) => Some(&mut **rng),

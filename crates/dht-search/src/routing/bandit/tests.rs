@@ -1,5 +1,5 @@
-//! Tests of the bandits: the paper's contexts have the published sizes, and a routing task with a known best decision
-//! is learned.
+//! Tests of the bandits: the DHT paper's contexts have the published sizes, and a routing task with a known best
+//! decision is learned.
 
 use dht_dynamic::Error as Dynamic;
 use dht_dynamic::Router;

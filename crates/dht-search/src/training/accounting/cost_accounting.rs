@@ -19,8 +19,8 @@ const MOST: u64 = 1 << 62;
 #[serde(deny_unknown_fields)]
 pub struct CostAccounting {
     /// FLOPs of all matrix products of the training run. They include second passes of queued samples through the base
-    /// layers, pre-passes that compute contexts, passes for arm features, and the passes of a teacher and of held-out
-    /// texts.
+    /// layers, pre-passes that compute the routers' contexts, passes that compute arm features, and the passes of a
+    /// teacher and of held-out texts.
     pub flops: u64,
     /// FLOPs of the passes for arm features, included in `flops`.
     pub arm_feature_flops: u64,
@@ -31,9 +31,9 @@ pub struct CostAccounting {
     /// FLOPs of the bandits, by formula; not included in `flops`.
     ///
     /// A linear bandit of d dimensions takes 2·(d² + d) for each arm and decision, and 4·(d² + d) for each reward that
-    /// it learns from. The latter doubles if old rewards are forgotten (`forgetting_decay` below 1). The head-set
-    /// bandit takes 4·d for each head and decision, and 10·d for each head and reward. Pooling and normalisation are
-    /// not counted.
+    /// it learns from. The cost of learning doubles if old rewards are forgotten (`forgetting_decay` below 1). The
+    /// head-set bandit takes 4·d for each head and decision, and 10·d for each head and reward. Pooling and
+    /// normalisation are not counted.
     pub bandit_flops: u64,
     /// Wall-clock seconds of pooling, deciding and learning.
     pub bandit_seconds: f64,
@@ -42,8 +42,8 @@ pub struct CostAccounting {
     pub synchronisations: u64,
     /// Number of samples on each route, by the route's notation. A sample counts once in each epoch.
     pub routes: BTreeMap<String, u64>,
-    /// Sum over samples of the paper's estimate of their routes' cost: the heads that ran, added up over the layers and
-    /// divided by N_L·N_H, the model's numbers of layers and heads.
+    /// Sum over samples of the DHT paper's estimate of their routes' cost: the heads that ran, added up over the layers
+    /// and divided by N_L·N_H, the model's numbers of layers and heads.
     pub layer_head_sum: f64,
     /// Number of samples trained on.
     pub samples: u64,
@@ -72,7 +72,7 @@ impl CostAccounting {
         })
     }
 
-    /// Adds the time of the decisions and of the learning after them.
+    /// Adds the time of the routers' decisions and of the learning after these decisions.
     pub(crate) fn add_deciding(&mut self, deciding: Deciding, learning: Duration) {
         self.bandit_seconds += (deciding.time + learning).as_secs_f64();
         self.synchronisations += deciding.synchronisations;

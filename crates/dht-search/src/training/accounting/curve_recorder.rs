@@ -112,8 +112,8 @@ impl CurveRecorder {
             && self.groups.iter().all(of_heads)
     }
 
-    /// Curves of the recorded samples, with at most `most_sets` head sets of each group. The map of losses has one
-    /// entry, `search`.
+    /// Curves of the recorded samples, with at most `most_sets` head sets of each group. The curves' map of losses has
+    /// one entry, `search`.
     pub fn curves(&self, most_sets: usize) -> Curves {
         let count = self.bins.len();
         let filled: Vec<&Bin> = self.bins.iter().filter(|bin| bin.samples > 0).collect();
@@ -140,7 +140,8 @@ impl CurveRecorder {
     }
 }
 
-/// Converts the counts of each bin to shares, by key. The result has every key that occurs in any bin.
+/// Converts the counts of each bin to shares, by key (a depth or a number of heads). The result has every key that
+/// occurs in any bin.
 fn shares(bins: &[&Bin], counts: impl Fn(&Bin) -> &BTreeMap<usize, u64>) -> BTreeMap<usize, Vec<f64>> {
     let mut keys: Vec<usize> = bins.iter().flat_map(|bin| counts(bin).keys().copied()).collect();
     keys.sort_unstable();
