@@ -216,7 +216,8 @@ fn rung_1_stays_where_new_exits_lose_what_the_encoder_gained() {
         let ends = ladder.measurements.iter().filter(|found| found.accuracy.is_some());
         let losses: Vec<f64> = ends.map(|found| found.loss).collect();
         let [_, frozen, tuned, finished @ ..] = &*losses else { panic!("{losses:?}") };
-        let pays = |loss: f64| loss <= 0.99 * frozen;
+        // The final exits of a cross-fitted rung 1 learn from one fold more.
+        let pays = |loss: f64| loss <= 0.99 * (1.0 - 1.0 / settings.exits.folds as f64).sqrt() * frozen;
         let falls = pays(*tuned) && finished.iter().all(|finished| pays(*finished));
         assert_eq!(ladder.rung, if falls { Rung::FineTuned } else { Rung::Frozen }, "{losses:?}");
         pays(*tuned) && !falls

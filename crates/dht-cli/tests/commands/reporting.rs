@@ -82,7 +82,7 @@ fn labels_and_numbers_have_reports() {
         .map(|(label, text)| (if label == "praised" { "4.5" } else { "1" }.to_owned(), text))
         .collect();
     write(at, "numbers.csv", &csv(&numbers));
-    printed(&train(at, "numbers.csv", &["--task", "number", "--kind", "full", "--replace"]));
+    printed(&train(at, "numbers.csv", &["--task", "number", "--replace"]));
     let text = page(at, "m", "numbers.csv");
     assert_whole(&text);
     assert!(text.contains("mean absolute error") && text.contains("mean true number"), "{text}");

@@ -93,7 +93,7 @@ fn a_stopped_training_is_finished_as_a_model() {
     read_until(&mut said, "training: 2");
     signal(&child, "INT");
     let (rest, _) = end(child, said);
-    assert!(rest.contains("with --finish it makes a model of the state"), "{rest}");
+    assert!(rest.contains("with --finish makes a model of the state"), "{rest}");
     // Without its description, the state is kept.
     let description = place.path().join("stopped.training/training.json");
     let content = std::fs::read(&description).expect("a description");
@@ -165,7 +165,7 @@ fn a_training_in_rungs_is_finished_or_goes_on_with_other_limits() {
     let folder = stop("replaced");
     printed(&dht(at, &[&plain[..], &["--seed", "9"]].concat()));
     let other = refused(&dht(at, &train("replaced", &[])), 1);
-    assert!(other.contains("of other texts or settings (model is "), "{other}");
+    assert!(other.contains("with other texts or settings (model is "), "{other}");
     assert!(folder.exists());
     let folder = stop("lower");
     let lower = dht(
