@@ -50,7 +50,7 @@
 //! let classifier = TextClassifier::load("my-classifier", &Device::Cpu)?;
 //! let tokenizer = TextTokenizer::from_dir("my-classifier")?.with_rest(4096);
 //! let labels = classifier.class_names()?;
-//! let reader = DatasetReader::new().labels(&labels);
+//! let reader = DatasetReader::new().with_labels(&labels);
 //! let encode = |file: &str| tokenizer.encode_all(&reader.read(file)?, 128);
 //! let (training, held_out) = (encode("train.csv")?, encode("validation.csv")?);
 //!

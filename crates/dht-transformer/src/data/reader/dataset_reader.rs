@@ -183,7 +183,7 @@ impl DatasetReader {
     /// use dht_transformer::DatasetReader;
     ///
     /// let file = "text,label\nfine food,1\nbad food,0\n";
-    /// let data = DatasetReader::new().labels(["bad", "good"]).read_from("test.csv", file.as_bytes())?;
+    /// let data = DatasetReader::new().with_labels(["bad", "good"]).read_from("test.csv", file.as_bytes())?;
     /// assert_eq!((data.examples[0].label, data.examples[1].label), (1, 0));
     /// let reading = data.reading.expect("a reading of the file");
     /// assert_eq!(reading.label_mapping().as_deref(), Some("0 is bad, 1 is good"));
