@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 /// position, and positions differ between versions. Only this version is therefore read from binary formats.
 const FORMAT: u32 = 4;
 
-/// Type and format version of a saved state. The header comes first, so that it can be read by itself.
+/// Type and format version of a saved state. The header precedes the other fields, so that it can be read by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateHeader {
     /// Type of the saved object, such as `disjoint/ridge/ucb`.
@@ -33,7 +33,8 @@ impl StateHeader {
     }
 }
 
-/// Reads a header before the rest of the state. Refuses other families of states, and versions that have other fields.
+/// Reads a header before the rest of the state. Refuses a state of another family than `family`, and versions that have
+/// other fields.
 pub(crate) fn read_header<'de, D: Deserializer<'de>>(family: &str, deserializer: D) -> Result<StateHeader, D::Error> {
     let is_text = deserializer.is_human_readable();
     let header = StateHeader::deserialize(deserializer)?;
@@ -75,8 +76,9 @@ macro_rules! serde_by_state {
 }
 pub(crate) use serde_by_state;
 
-/// Serialises an enum by tag or by variant name. Text formats write the tag among the fields, as people write settings.
-/// Binary formats write the variant name, since not all of them can read such a tag back.
+/// Serialises an enum with a tag (a field that names the variant) or by variant name. Text formats write the tag among
+/// the fields, as people write settings. Binary formats write the variant name, since not all of them can read such a
+/// tag back.
 macro_rules! serde_tagged_in_texts {
     ($type:ident as $name:literal, tag $tag:literal: $variants:tt) => {
         #[derive(Serialize, Deserialize)]

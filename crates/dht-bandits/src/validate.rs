@@ -1,7 +1,8 @@
 //! Input checks: lengths, finite values, and bounds on magnitudes, so that nothing learned or loaded can overflow
 //! later.
 //!
-//! Each update keeps x'Px, step and f within 1e100, and each state keeps P_ii within 1e150. In the factor's update then
+//! Each update keeps the variance x'Px, the step and f = Uᵀx within 1e100, and each state keeps the variances P_ii of
+//! weights within 1e150. In the update of the factor U·D·Uᵀ then
 //! |b_i| ≤ √(P_ii·x'Px) ≤ 1e125, U changes by at most w·|f|·|b| ≤ 1e225, and the mean by |step|·|b|. Such values, and
 //! the values from which they are computed, are far below the largest f64, 1.8e308.
 
@@ -18,7 +19,8 @@ pub(crate) const LARGEST_PRECISION: f64 = 1e250;
 /// Largest sum over observations, such as an entry of XᵀX or a sum of squares.
 pub(crate) const LARGEST_SUM: f64 = 1e250;
 
-/// Largest accepted vector length and number of arms. A larger one is a typing error or a damaged state.
+/// Largest accepted vector length and number of arms. A larger number is assumed to be a typing error or a damaged
+/// state.
 const LONGEST: usize = 1 << 24;
 
 /// Refuses a sparse context, for policies that need every value.
@@ -134,8 +136,8 @@ fn checked_total<T>(what: &'static str, count: usize, more: Option<usize>) -> Re
 }
 
 /// Reserves memory for `more` values; `None` means more than can be counted. If fewer values are added than exist, the
-/// capacity grows by at least half, so that adding one value is O(1) on average. If that much cannot be allocated, it
-/// grows by only `more`. After an error the values are unchanged.
+/// capacity grows by at least half, so that adding one value is O(1) on average. If that much memory cannot be
+/// allocated, the capacity grows by only `more`. After an error the values are unchanged.
 ///
 /// # Errors
 /// [`Error::Memory`] if the memory is beyond the limit, or more than the system grants.
@@ -172,7 +174,7 @@ pub(crate) fn check_factor(index: usize, mean: &[f64], diagonal: &[f64], upper: 
     }
 }
 
-/// First P_ii = D_i + Σ_{j>i} U_ij² D_j that is too large, with its index i.
+/// First variance of a weight, P_ii = D_i + Σ_{j>i} U_ij² D_j, that is too large, with its index i.
 fn excessive_variance(diagonal: &[f64], upper: &[f64]) -> Option<(usize, f64)> {
     let variance = |row: usize| {
         let square = |column: usize| upper[column * (column - 1) / 2 + row].powi(2) * diagonal[column];

@@ -14,8 +14,8 @@ use crate::arm_set::Slots;
 use crate::error::{Error, Result};
 use crate::validate::{check_parameter, reserve};
 
-/// Largest accepted dimension. The factor of such a dimension takes 17 GB, and a larger one is a typing error or a
-/// damaged state.
+/// Largest accepted dimension. The factor of such a dimension takes 17 GB, and a larger dimension is assumed to be a
+/// typing error or a damaged state.
 const LARGEST_DIMENSION: usize = 1 << 16;
 
 /// Smallest fraction of a pivot that may remain when an observation is removed: √ε, half the digits.

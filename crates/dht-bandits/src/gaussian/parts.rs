@@ -9,7 +9,7 @@ use crate::validate::{check_factor, check_part};
 pub(crate) struct FactoredGaussian {
     pub(crate) mean: Vec<f64>,
     pub(crate) diagonal: Vec<f64>,
-    /// U above its unit diagonal, column by column.
+    /// Part of U above its unit diagonal, column by column.
     pub(crate) upper: Vec<f64>,
 }
 

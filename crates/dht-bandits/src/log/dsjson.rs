@@ -91,7 +91,7 @@ pub struct DsjsonRows<R> {
     hasher: Option<FeatureHasher>,
 }
 
-/// Columns that are read: for the context, for the features of each action, and for the number of its arm.
+/// Columns that are read: for the context, for the features of each action, and for the arm number of an action.
 #[derive(Debug, Default)]
 struct Columns {
     context: Vec<String>,

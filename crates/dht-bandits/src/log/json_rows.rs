@@ -17,7 +17,7 @@ use crate::features::FeatureHasher;
 /// The keys `arm`, `propensity` and `reward` describe the decision. A missing or null propensity is unknown. Every
 /// other key is a feature: a number is a value under its name, and a text or a truth value a category. A list is one
 /// feature for each entry, and an object is a namespace. Null is no feature. A feature outside of an object has its key
-/// as namespace. `_text` in an object holds words.
+/// as namespace. The key `_text` in an object holds a text, each of whose words is a feature.
 ///
 /// ```
 /// use dht_bandits::ArmId;
@@ -53,7 +53,7 @@ impl<R: BufRead> JsonRows<R> {
         Self { arms: ArmNames::new(names), ..self }
     }
 
-    /// Hasher of the features, with their names if it stores them.
+    /// Hasher of the features. If it stores names, they are those of all features that were read.
     pub fn hasher(&self) -> &FeatureHasher {
         &self.hasher
     }

@@ -26,8 +26,9 @@ pub struct LoggedDecision {
     pub context: Vec<f64>,
     /// Chosen arm.
     pub arm: ArmId,
-    /// Probability with which the logging policy chose the arm, in (0, 1]; `None` if unknown. Estimators that need it
-    /// refuse the row by its number ([`Error::NoPropensity`]). The direct method does not need it.
+    /// Probability with which the logging policy chose the arm, in (0, 1]; `None` if unknown. Estimators that need
+    /// propensities refuse a row without one, with the number of the row ([`Error::NoPropensity`]). The direct method
+    /// needs none.
     pub propensity: Option<f64>,
     /// Reward of the chosen arm.
     pub reward: f64,
@@ -46,7 +47,7 @@ pub struct LoggedDecision {
     #[serde(default)]
     pub drop_probability: f64,
     /// Standard error of an estimated propensity ([`Choice::propensity_error`](crate::Choice::propensity_error)); 0 if
-    /// it is exact. The standard errors of policies' values do not include it.
+    /// the propensity is exact. The standard errors of policies' values do not include this error.
     #[serde(default)]
     pub propensity_error: f64,
 }
@@ -92,7 +93,7 @@ impl LoggedDecision {
     /// * Fails if the reward or the context is not finite or beyond ±1e100.
     /// * Fails if a probability is negative, or if the probabilities do not sum to 1 within 1e-6 per arm.
     /// * Fails if the probabilities contradict the available arms or the propensity. The tolerance is 1e-6, or for an
-    ///   estimated propensity six standard errors of both.
+    ///   estimated propensity six standard errors of the two values.
     /// * Fails if features are beyond ±1e100, or if [`request`](Self::request) refuses them.
     pub fn check(&self, round: usize) -> Result<()> {
         check_logged_propensity(round, self.propensity)?;
@@ -166,7 +167,8 @@ pub(crate) fn check_logged_propensity(round: usize, propensity: Option<f64>) -> 
 }
 
 /// Tolerance between a propensity and the same arm's entry among all probabilities. If the propensity is an estimate
-/// with a stated standard error, the entry is an average over 2,048 lines. Its standard error is at most about .002.
+/// with a stated standard error, the entry is an average over 2,048 random lines through the space of weights. The
+/// standard error of the entry is at most about .002.
 fn propensity_tolerance(error: f64) -> f64 {
     if error > QUADRATURE_ERROR { 1e-6 + 6.0 * (error + 0.002) } else { 1e-6 }
 }

@@ -11,7 +11,7 @@ use crate::decision::{Actions, Request};
 #[serde(deny_unknown_fields)]
 pub(super) struct LoggedRequest {
     /// Context of the request, if it differs from that of the decision: policies with arm features learn from the
-    /// context followed by the features of the chosen arm. Always present for a slate.
+    /// context followed by the features of the chosen arm. The context is always present for a slate.
     #[serde(default)]
     pub(super) context: Option<Vec<f64>>,
     /// Available arms; `None` if all arms were available.
@@ -24,7 +24,8 @@ pub(super) struct LoggedRequest {
 }
 
 impl LoggedRequest {
-    /// Creates the logged form. `kept` is the context of the decision, which is not written twice.
+    /// Creates the form in which a log stores a request. `kept` is the context of the decision, which is not written
+    /// twice.
     pub(super) fn new(
         request: &Request<'_>,
         decision_context: Option<&[f64]>,

@@ -31,10 +31,10 @@ pub struct JoinedDecision {
     pub(super) request: Option<LoggedRequest>,
     /// Reward of the decision.
     pub reward: f64,
-    /// `true` if the reward is the default.
+    /// `true` if the reward is the default reward of the settings.
     pub defaulted: bool,
-    /// Position of the reward in the log: number of the file, and byte in it. Several rewards have the position of the
-    /// last one. `None` for the default.
+    /// Position of the reward in the log: number of the file, and byte in it. If several rewards were combined, the
+    /// position is that of the last. `None` for the default reward.
     pub answered_at: Option<(u64, u64)>,
 }
 
@@ -115,9 +115,9 @@ impl Joinable for Decisions {
 /// one.
 ///
 /// An unusable line is an error, and the next call continues after it. A last line that was cut off by a crash is not
-/// an error: it is [counted](Self::counts). A slate is an error for a reader of decisions, and a decision for a reader
-/// of slates ([`LogProblem::OtherReader`]). Otherwise a log that is read by the wrong reader would seem to be empty. If
-/// one folder holds both, continue after the error. Answers to records of the other type are skipped.
+/// an error: it is [counted](Self::counts). A reader of decisions returns an error for a slate, and a reader of slates
+/// for a decision ([`LogProblem::OtherReader`]). Without this error, a log that is read by the wrong reader would seem
+/// to be empty. If one folder holds both, continue after the error. Answers to records of the other type are skipped.
 ///
 /// Old files may be deleted, the oldest first, also after the reader was opened. Rewards of decisions in deleted files
 /// are counted ([`LogCounts::orphaned`]), and are not errors. A file that is missing after one that was read is an
@@ -125,10 +125,10 @@ impl Joinable for Decisions {
 /// it are also counted. The reader also continues after a file that cannot be read ([`LogError::Io`],
 /// [`LogError::File`]), and after a file that is cut off and is not the last.
 ///
-/// A decision that waits at such a gap gets no default, since its reward may be in the gap. It is joined with a reward
-/// that comes later, or else counted as [unrewarded](LogCounts::unrewarded). If a reward is a click, the decisions that
-/// remain are biased upwards. Set a horizon: it limits this effect to the decisions of one horizon before the gap. A
-/// single refused line changes no default: at most one default is wrong.
+/// A decision that waits at such a gap gets no default reward, since its own reward may be in the gap. It is joined
+/// with a reward that comes later, or else counted as [unrewarded](LogCounts::unrewarded). If a reward is a click, the
+/// decisions that remain are biased upwards. Set a horizon: it limits this effect to the decisions of one horizon
+/// before the gap. After a single refused line, default rewards are still used: at most one of them is wrong.
 #[derive(Debug)]
 pub struct LogReader<T = JoinedDecision>(pub(super) Box<dyn JoinedRecords<T>>);
 
@@ -138,7 +138,7 @@ impl LogReader {
     ///
     /// # Errors
     /// * Fails if the folder cannot be read, or if the horizon is not positive.
-    /// * Fails if the default is not finite or beyond ±1e100, the limit for rewards of a log.
+    /// * Fails if the default reward is not finite or beyond ±1e100, the limit for rewards of a log.
     /// * Fails if `unobserved` is set, which applies only to slates.
     pub fn open(folder: impl AsRef<Path>, settings: LogSettings) -> Result<Self, LogError> {
         let LogSettings { horizon, default_reward, unobserved, reward_rule: rule, .. } = settings;

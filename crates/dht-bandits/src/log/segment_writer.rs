@@ -62,12 +62,12 @@ impl SegmentWriter {
         path_of(&self.folder, self.number)
     }
 
-    /// Position of the next line.
+    /// Position of the next line (number of the file, and byte in it).
     pub(super) fn position(&self) -> (u64, u64) {
         (self.number, self.length)
     }
 
-    /// Digest of the last bytes before the position.
+    /// Digest of the last bytes before the position of the next line.
     pub(super) fn tail_digest(&self) -> u64 {
         digest(&self.tail)
     }
@@ -151,7 +151,7 @@ impl SegmentWriter {
 }
 
 /// Removes the partial file of a killed process. It cannot be removed if it is a folder, for example. Starting the next
-/// file then fails with an error that names it.
+/// file of the log then fails with an error that names the folder.
 fn discard(partial: &Path) {
     if fs::symlink_metadata(partial).is_ok_and(|metadata| metadata.is_file() || metadata.is_symlink()) {
         let _ = fs::remove_file(partial);

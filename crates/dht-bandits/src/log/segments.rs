@@ -60,8 +60,8 @@ pub(super) fn cut_torn_line(file: &mut File) -> std::io::Result<(u64, u64)> {
     Ok((end, length - end))
 }
 
-/// Locks a folder. A process that this program is starting elsewhere briefly holds this program's files and locks; the
-/// function waits until it releases them.
+/// Locks a folder. A child process that another thread is starting briefly holds this program's files and locks. The
+/// function waits until the child process releases them.
 pub(super) fn lock_folder(lock: &File, folder: &Path) -> Result<(), LogError> {
     for _ in 0..20 {
         match lock.try_lock() {
@@ -130,7 +130,7 @@ pub(crate) fn after_line(folder: &Path, (number, byte): (u64, u64)) -> Result<((
 }
 
 /// Checks that a saved position belongs to the log in a folder. The log must reach the position, and the bytes before
-/// it must have this digest.
+/// the position must have the digest `expected`.
 pub(crate) fn check_position(folder: &Path, (file, byte): (u64, u64), expected: u64) -> Result<(), LogError> {
     let path = path_of(folder, file);
     let length = match fs::metadata(&path) {

@@ -9,14 +9,14 @@ use crate::decision::{Feedback, Request, Slate};
 
 impl DecisionLog {
     /// Writes a slate, and returns its id. [`feedback`](Self::feedback) later writes its feedback, and
-    /// [`LogReader::open_slates`](super::LogReader::open_slates) joins both. A policy can learn from the joined slates
-    /// ([`learn_slate`](crate::policy::Policy::learn_slate)), but cannot be evaluated on them:
+    /// [`LogReader::open_slates`](super::LogReader::open_slates) joins slates with their feedback. A policy can learn
+    /// from the joined slates ([`learn_slate`](crate::policy::Policy::learn_slate)), but cannot be evaluated on them:
     /// [`append_slate_request`](Self::append_slate_request) writes what evaluation needs.
     ///
     /// A slate may lack its propensities, as after `select_slate` or with
-    /// [`SharedPropensity::Omitted`](crate::policy::SharedPropensity::Omitted). A policy learns from it, but every
-    /// estimator of slates refuses it: [`OffPolicy::from_slates`](crate::evaluation::OffPolicy::from_slates) returns
-    /// [`Error::NoPropensity`](crate::Error::NoPropensity). After an error the log is unchanged.
+    /// [`SharedPropensity::Omitted`](crate::policy::SharedPropensity::Omitted). A policy learns from such a slate, but
+    /// every estimator of slates refuses it: [`OffPolicy::from_slates`](crate::evaluation::OffPolicy::from_slates)
+    /// returns [`Error::NoPropensity`](crate::Error::NoPropensity). After an error the log is unchanged.
     ///
     /// # Errors
     /// * [`LogError::Value`] if the slate has no chosen arm, or shows an arm twice.

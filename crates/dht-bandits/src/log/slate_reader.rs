@@ -26,7 +26,7 @@ pub struct JoinedSlate {
     pub(super) request: Option<LoggedRequest>,
     /// Feedback on each chosen arm, in the order of the slate.
     pub feedback: Vec<Feedback>,
-    /// `true` if the feedback is the default.
+    /// `true` if the feedback is the default: no arm was observed.
     pub defaulted: bool,
     /// Position of the feedback in the log: number of the file, and byte in it; `None` for the default.
     pub answered_at: Option<(u64, u64)>,

@@ -83,7 +83,7 @@ impl<R: BufRead> VowpalRows<R> {
         Self { labels: Labels::Actions, ..self }
     }
 
-    /// Hasher of the features, with their names if it stores them.
+    /// Hasher of the features. If it stores names, they are those of all features that were read.
     pub fn hasher(&self) -> &FeatureHasher {
         &self.hasher
     }

@@ -31,7 +31,8 @@ pub struct Uniform {
     clock: Clock,
 }
 
-/// Baseline that always chooses one arm; if it is not available, it chooses uniformly among the available arms.
+/// Baseline that always chooses one arm. If that arm is not available, the baseline chooses uniformly among the
+/// available arms.
 ///
 /// ```
 /// use dht_bandits::policy::Fixed;
@@ -147,7 +148,7 @@ impl Fixed {
         Ok(Self { inner, arm })
     }
 
-    /// Arm that the baseline plays.
+    /// Arm that the baseline always chooses.
     pub fn arm(&self) -> ArmId {
         self.arm
     }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::files::replace_file;
 
-/// Magic bytes at the start of a file. The last two are a line end, which a transfer in text mode would change.
+/// Magic bytes at the start of a file. The last two bytes are a line end, which a transfer in text mode would change.
 const MAGIC: &[u8; 8] = b"bandit\r\n";
 
 /// Version of the header and the encoding. The state itself has a format version of its own.

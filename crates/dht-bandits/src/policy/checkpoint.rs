@@ -46,7 +46,7 @@ pub struct Checkpoint<P> {
     /// Policy of the checkpoint.
     pub policy: P,
     /// Position in the log: number of the file, and byte within that file. The policy has learned all rewards before
-    /// it.
+    /// this position.
     pub position: (u64, u64),
     /// Digest of the bytes of the log before the position.
     digest: u64,
@@ -60,7 +60,7 @@ header_reader!("checkpoint");
 pub struct CatchUp {
     /// Number of decisions and slates that the policy has learned from the log.
     pub learned: usize,
-    /// Ids of the decisions and slates that the policy refused, each with the reason. Those of removed arms are an
+    /// Ids of the decisions and slates that the policy refused, each with the reason. Decisions for removed arms are an
     /// example.
     pub refused: Vec<(u64, Error)>,
 }

@@ -24,7 +24,7 @@ pub(crate) trait ScoredArms {
         rule.value(score, rng)
     }
 
-    /// Index and score of the arm at a position of the order in which [`fold`](Self::fold) visits the arms.
+    /// Index and score of the arm at a position in the order in which [`fold`](Self::fold) visits the arms.
     fn at(&self, position: usize) -> (usize, Score);
 }
 
@@ -117,8 +117,8 @@ pub(crate) struct ScoredChoice {
 }
 
 /// Chooses one of the scored arms by an exploration rule, after `learned` rewards. Ties are broken uniformly by the
-/// generator. With `PROPENSITY`, the propensity is computed if one pass over the scores suffices. That is so for every
-/// rule except Thompson sampling.
+/// generator. With `PROPENSITY`, the propensity is computed if one pass over the scores suffices. One pass suffices for
+/// every rule except Thompson sampling.
 ///
 /// # Errors
 /// Fails if a score overflows, or if the floor is too high for the number of arms.

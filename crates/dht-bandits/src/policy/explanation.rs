@@ -41,7 +41,7 @@ pub struct Explanation {
     pub mean: f64,
     /// Posterior width: the standard deviation of the mean.
     pub width: f64,
-    /// Contribution of each term to the mean, the largest in absolute value first. The contributions sum to the mean.
+    /// Contribution of each term to the mean, with the largest absolute value first. The contributions sum to the mean.
     /// Columns are those of the raw context. If the policy has a normaliser, contributions are computed from normalised
     /// values: they measure the effect of a value's difference from its mean.
     pub contributions: Vec<(Term, f64)>,

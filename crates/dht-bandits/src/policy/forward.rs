@@ -132,9 +132,10 @@ macro_rules! changes_arms_as {
 pub(crate) use changes_arms_as;
 
 /// Generates the methods of a [`Policy`](super::Policy) that manage arms and expire decisions. The type must have the
-/// fields `arms` and `clock`, and four private methods. `reserve_arm` reserves memory for a new arm: a copy of a slot
-/// if it gets one, else an untrained arm. `push_arm` adds that arm, which cannot fail. `copy_slot` copies the learned
-/// state of one slot to another. `remove_slot` removes the learned state of a slot, and moves the last slot there.
+/// fields `arms` and `clock`, and four private methods. `reserve_arm` reserves memory for a new arm: a copy of the arm
+/// in a slot if a slot is given, else an untrained arm. `push_arm` then adds the new arm, which cannot fail.
+/// `copy_slot` copies the learned state of one slot to another. `remove_slot` removes the learned state of a slot, and
+/// moves the last slot there.
 macro_rules! manages_arms {
     ($self:ident) => {
         fn arms(&$self) -> &$crate::policy::ArmSet {

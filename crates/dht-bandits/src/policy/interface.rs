@@ -44,10 +44,11 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// Arms that exist now.
     fn arms(&self) -> &ArmSet;
 
-    /// Number of updates that this policy has learned from. Decisions contain it, which shows their age.
+    /// Number of updates that this policy has learned from. Decisions contain this number, which shows their age.
     fn version(&self) -> u64;
 
-    /// Number of times that this policy has expired its decisions. It learns only from decisions of its current epoch.
+    /// Number of times that this policy has expired its decisions. The policy learns only from decisions of its current
+    /// epoch.
     fn epoch(&self) -> u64 {
         0
     }
@@ -179,8 +180,8 @@ pub trait Policy: Send + Sync + ClonePolicy {
     }
 
     /// Learns the rows of a log in their order: all of them, or none if one is refused. Use it for a warm start before
-    /// the policy's first decision. A row counts as often as its [weight](LoggedDecision::row_weight) says; its
-    /// propensity is not used.
+    /// the policy's first decision. A row counts as often as its [weight](LoggedDecision::row_weight) says.
+    /// Propensities are not used.
     ///
     /// The result equals calling [`update`](Self::update) for each row. A change test
     /// ([`ResetOnChange`](crate::policy::ResetOnChange)) does not see the rows.
@@ -324,7 +325,8 @@ impl Observation {
     }
 }
 
-/// Cloning of boxed policies, and learning that changes all or nothing. Every policy that implements `Clone` has it.
+/// Cloning of boxed policies, and learning that changes all or nothing. Every policy that implements `Clone` has this
+/// trait.
 pub trait ClonePolicy {
     /// Returns a copy of the policy in a box.
     fn clone_box(&self) -> Box<dyn Policy>;

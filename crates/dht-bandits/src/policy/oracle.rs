@@ -46,8 +46,8 @@ pub trait Oracle: Clone + std::fmt::Debug + Send + Sync + 'static {
 /// Policy that combines the caller's reward model, an [`Oracle`], with any exploration rule.
 ///
 /// Predictions are checked: if one is not finite or a width is negative, the choice fails with [`Error::Oracle`].
-/// Learning takes place on a copy of the model, which replaces the original if it still predicts a finite reward. A
-/// model with large parameters should store them behind an `Arc`, or learn from batches.
+/// Learning takes place on a copy of the model, which replaces the original if the copy still predicts a finite reward.
+/// A model with large parameters should store them behind an `Arc`, or learn from batches.
 ///
 /// ```
 /// use dht_bandits::exploration::SquareCb;

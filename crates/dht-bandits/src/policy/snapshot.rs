@@ -57,8 +57,8 @@ pub struct SnapshotReader<T> {
 }
 
 impl<T: Clone> Publisher<T> {
-    /// Creates a publisher, and publishes `learner` at once. It is published again after every `every` changes; with 0,
-    /// only [`publish`](Self::publish) does so.
+    /// Creates a publisher, and publishes `learner` at once. The learner is published again after every `every`
+    /// changes. If `every` is 0, only [`publish`](Self::publish) publishes it.
     pub fn new(learner: T, every: u64) -> Self {
         let latest = Mutex::new(Arc::new(learner.clone()));
         Self { learner, every, changes: 0, published: Arc::new(Published { version: AtomicU64::new(0), latest }) }
@@ -69,7 +69,7 @@ impl<T: Clone> Publisher<T> {
         &self.learner
     }
 
-    /// Changes the learner, and publishes it if the number of changes since the last time is reached.
+    /// Changes the learner, and publishes it if enough changes have been made since it was last published.
     pub fn change<O>(&mut self, change: impl FnOnce(&mut T) -> O) -> O {
         let outcome = change(&mut self.learner);
         self.changes += 1;

@@ -3,7 +3,7 @@
 use super::beliefs::Beliefs;
 use crate::error::Result;
 
-/// Observation that was checked.
+/// Observation that was checked and waits to be learned in a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample<'a> {
     pub(crate) slot: usize,
@@ -44,11 +44,11 @@ impl UpdateBatch {
         self.order.len()
     }
 
-    /// Learns all samples or none. `slots` arms exist. Samples are learned arm by arm, or in the order of arrival if
-    /// updates advance a clock.
+    /// Learns all samples or none. `slots` is the number of arms. Samples are learned arm by arm, or in the order of
+    /// arrival if updates advance a clock.
     ///
-    /// Only a lack of memory and an overflow can still fail. Each arm in the batch is first copied after the last arm,
-    /// and restored from that copy after an error.
+    /// Learning can still fail only by a lack of memory or an overflow. Each arm in the batch is first copied after the
+    /// last arm, and restored from that copy after an error.
     pub(crate) fn learn<P: Beliefs>(&mut self, posterior: &mut P, slots: usize) -> Result<()> {
         let in_order = posterior.counts_updates();
         self.order.sort_unstable();

@@ -128,7 +128,7 @@ pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
 
     fn set_now(&mut self, _now: f64) {}
 
-    /// Draws θ̃ ~ N(θ, scale²·P) for one slot into `out`.
+    /// Writes a draw θ̃ ~ N(θ, scale²·P) from the posterior of one slot to `out`.
     fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]);
 
     /// Writes the coefficients g that a draw's normals have in the score of a context to `out`: score = mean + g'z with

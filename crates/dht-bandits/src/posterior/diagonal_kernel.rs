@@ -46,7 +46,8 @@ impl<T, F: FnMut(T, usize, Score) -> T> WithSimd for ManyScores<'_, T, F> {
     }
 }
 
-/// Computes Σ g_j x_j and √Σ x_j²/s_j, summed in the same order at every vector width.
+/// Computes the mean Σ g_j x_j and the width √Σ x_j²/s_j of an arm with weights N(g_j, 1/s_j), summed in the same order
+/// at every vector width.
 #[inline(always)]
 fn score<S: Simd, const N: usize>(simd: S, layout: PanelLayout, block: &[Lanes], context: &[f64]) -> Score {
     let panels = layout.panels;

@@ -18,7 +18,7 @@ use crate::validate::{
     check_precision, check_precisions, reserve,
 };
 
-/// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(g, diag(s)⁻¹), one per arm.
+/// Logistic regressions P(r = 1) = σ(p'x) with weights p ~ N(g, diag(s)⁻¹), one regression per arm.
 ///
 /// An update moves g to the mode and adds the curvature there to the diagonal (Chapelle & Li 2011, Algorithm 3):
 ///
@@ -49,16 +49,18 @@ use crate::validate::{
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DiagonalLaplace {
-    /// Prior mean of each weight. The paper's algorithm uses a mean of 1, which prefers arms with large features.
+    /// Prior mean of each weight. The algorithm of Chapelle & Li (2011) uses a mean of 1, which prefers arms with large
+    /// features.
     pub prior_mean: f64,
-    /// Prior precision of each weight, positive. The paper's precision of 0 is improper (an infinite variance).
+    /// Prior precision of each weight, positive. The precision of 0 in Chapelle & Li (2011) is improper (an infinite
+    /// variance).
     pub prior_precision: f64,
-    /// Decay γ of an arm's evidence, applied at each batch of the arm. The posterior decays toward the prior, s ← γs +
-    /// (1 − γ)s₀ and the mean accordingly, where s₀ is the precision of the prior.
+    /// Decay γ of an arm's evidence, applied at each batch of the arm. The posterior decays toward the prior: its
+    /// precision s becomes γs + (1 − γ)s₀, where s₀ is the precision of the prior, and its mean moves accordingly.
     #[serde(alias = "strength", deserialize_with = "read_decay")]
     pub decay: f64,
-    /// Factor λ > 0 on the prior term of an update's objective, (λ/2) Σ_j s_j (p_j − g_j)². It does not change the
-    /// precisions. A factor of 1 is Bayes' rule. Above 1, a batch moves the mean less, and below 1 more.
+    /// Factor λ > 0 on the prior term of an update's objective, (λ/2) Σ_j s_j (p_j − g_j)². The factor does not change
+    /// the precisions s. A factor of 1 is Bayes' rule. Above 1, a batch moves the mean g less, and below 1 more.
     #[serde(default = "one")]
     pub prior_weight: f64,
 }

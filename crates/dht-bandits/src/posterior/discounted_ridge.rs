@@ -29,8 +29,8 @@ pub enum DecayClock {
 ///
 /// A = λI + Σ_i w_i γ^(t − t_i) x_i x_i', b = Σ_i w_i γ^(t − t_i) r_i x_i, θ = A⁻¹b, width² = x'A⁻¹x.
 ///
-/// [`Ridge::decay`](crate::Ridge::decay) differs: there the evidence of an arm decays only at the arm's own updates. An
-/// arm that is not chosen stays as certain as it was.
+/// [`Ridge::decay`](crate::Ridge::decay) differs from this decay: under it, the evidence of an arm decays only at the
+/// arm's own updates. An arm that is not chosen stays as certain as it was.
 ///
 /// Only the updated arm is written to, in O(d²). After n idle steps, an arm's width is its width at the last update
 /// divided by γ^(n/2), but at most the prior's width |x|/√λ. Its mean is the mean at the last update.
@@ -117,13 +117,13 @@ pub struct DiscountedArmState {
 /// Smallest fraction of the prior that may remain.
 const LEAST_PRIOR: f64 = 0.5;
 
-/// Smallest fraction of evidence that is stored. Below it, the arm is reset to the prior.
+/// Smallest fraction of evidence that may remain in an arm. Below this fraction, the arm is reset to the prior.
 const LEAST_LEFT: f64 = 1e-100;
 
 /// Largest variance of a weight, relative to the variance under the remaining prior: 1, with a tolerance for rounding.
 const LARGEST_VARIANCE: f64 = 1.005;
 
-/// Largest reading of the clock. Beyond it, rounding would lose single steps.
+/// Largest reading of the clock. Beyond this reading, rounding would lose single steps.
 const LATEST: f64 = 4_503_599_627_370_496.0;
 
 impl DiscountedRidgeBeliefs {
@@ -132,7 +132,8 @@ impl DiscountedRidgeBeliefs {
         self.options.decay.powf(steps)
     }
 
-    /// Current score of an arm, computed from the score of the stored factor. `prior` is |x|/√λ.
+    /// Current score of an arm, computed from the score of the stored factor. `prior` is the width |x|/√λ of the score
+    /// under the prior.
     #[inline]
     fn faded(&self, slot: usize, score: Score, prior: f64) -> Score {
         let steps = self.now - self.arms[slot].updated;
@@ -147,7 +148,7 @@ impl DiscountedRidgeBeliefs {
         (context.iter().map(|value| value * value).sum::<f64>() / self.options.prior_precision).sqrt()
     }
 
-    /// A and b at a step of the clock, with the complete prior.
+    /// Precision A and moment b of an arm at a step of the clock, with the complete prior.
     fn information_at(&self, slot: usize, step: f64) -> NaturalParameters {
         let times = self.arms[slot];
         let mut parameters = information_of(&self.factors.parts(slot)).natural_parameters(times.updates);
@@ -180,7 +181,7 @@ impl DiscountedRidgeBeliefs {
     }
 
     /// Discounts an arm to a step and restores its prior. One rank-one update per coordinate loses no digits, however
-    /// badly conditioned A is.
+    /// badly conditioned the precision A is.
     fn restore_prior(&mut self, slot: usize, step: f64) {
         let (times, prior_precision) = (self.arms[slot], self.options.prior_precision);
         let decay = self.decay_over(step - times.updated);

@@ -1,8 +1,8 @@
 //! Mode of a logistic regression for a batch with fewer observations than weights, by Newton's method in the space of
 //! the observations. The prior is Gaussian with a diagonal precision.
 //!
-//! With X the contexts, (n, d), the mode is g + S⁻¹X'a, a ∈ ℝⁿ, since the gradient of the loss lies in the span of the
-//! contexts. With K = XS⁻¹X' and f = Xg + Ka, a Newton step solves for
+//! With X the contexts of shape (n, d), and N(g, S⁻¹) the prior, the mode is g + S⁻¹X'a with a ∈ ℝⁿ, since the gradient
+//! of the loss lies in the span of the contexts. With K = XS⁻¹X' and f = Xg + Ka, a Newton step solves for
 //!
 //! B = I + W^½KW^½,  b = W(f − Xg) + w(r − σ(f)),  a ← b − W^½B⁻¹W^½Kb,
 //!
@@ -24,7 +24,7 @@ pub(super) fn is_worth_it(observations: usize, dimension: usize) -> bool {
     dimension >= LEAST_DIMENSION && 2 * observations <= dimension
 }
 
-/// Batch with its prior: g, the diagonal of S, contexts of shape (n, d) row-major, rewards and weights.
+/// Batch with its prior N(g, S⁻¹): mean g, diagonal of S, contexts of shape (n, d) row-major, rewards and weights.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DualProblem<'a> {
     pub(super) mean: &'a [f64],
@@ -37,11 +37,11 @@ pub(super) struct DualProblem<'a> {
 /// Memory of the solver, which is reused so that only the largest batch allocates.
 #[derive(Debug, Clone, Default)]
 pub(super) struct DualWorkspace {
-    /// K, shape (n, n).
+    /// Kernel K = XS⁻¹X' of the contexts X under the prior precision S, shape (n, n).
     kernel: Vec<f64>,
-    /// Lower triangle of B, row by row, and later its Cholesky factor.
+    /// Lower triangle of the matrix B of a Newton step, row by row, and later its Cholesky factor.
     factor: Vec<f64>,
-    /// Xg, the log-odds at the prior mean.
+    /// Log-odds Xg of each row at the prior mean g.
     prior: Vec<f64>,
     /// Log-odds f of the best point so far, and of the point that is tried.
     log_odds: Vec<f64>,
@@ -54,7 +54,7 @@ pub(super) struct DualWorkspace {
 }
 
 impl DualProblem<'_> {
-    /// Writes the mode to `point`.
+    /// Writes the posterior mode of the weights to `point`.
     ///
     /// # Errors
     /// Fails if values are so large that the objective overflows, or after the largest allowed number of steps.
@@ -103,7 +103,7 @@ impl DualProblem<'_> {
         Err(Error::NoConvergence { what: "Newton's method", iterations: STEPS })
     }
 
-    /// Computes K and Xg. The first point is the prior mean, a = 0.
+    /// Computes the kernel K and the log-odds Xg at the prior mean. The first point is the prior mean, with a = 0.
     fn prepare(&self, space: &mut DualWorkspace) {
         let (count, dimension) = (self.rewards.len(), self.mean.len());
         let row = |index: usize| &self.contexts[index * dimension..][..dimension];
@@ -161,7 +161,7 @@ impl DualProblem<'_> {
         Ok(())
     }
 
-    /// Writes the weights g + S⁻¹X'a to `point`.
+    /// Writes the weights g + S⁻¹X'a of the regression to `point`.
     fn weights_at(&self, space: &DualWorkspace, point: &mut Vec<f64>) {
         point.clear();
         point.resize(self.mean.len(), 0.0);

@@ -31,7 +31,8 @@ pub(crate) fn residual(log_odds: f64, reward: f64) -> f64 {
     reward * zero - (1.0 - reward) * one
 }
 
-/// Step c to the posterior mode after one observation: θ* = θ + c·Px with c = w(y − σ(m + c·q)), m = θ'x, q = x'Px.
+/// Step c from the mean θ to the posterior mode after one observation x with reward y and weight w: θ* = θ + c·Px with
+/// c = w(y − σ(m + c·q)), m = θ'x, q = x'Px.
 ///
 /// The mode of ½(p − θ)'P⁻¹(p − θ) + w(ln(1 + e^{p'x}) − y·p'x) is on that line, because the gradient is zero only
 /// there. c − w(y − σ(m + cq)) increases with c and changes sign in [w(y − 1), wy]. Newton's method, safeguarded by

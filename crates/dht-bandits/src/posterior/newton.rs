@@ -3,11 +3,12 @@
 use super::logistic::{curvature, loss, residual};
 use crate::error::{Error, Result};
 
-/// Objective ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i), which is minimised over p.
+/// Objective ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i), which is minimised over the weights p.
+/// Weight j has the prior N(g_j, 1/s_j), and observation i the context x_i, the reward r_i and the weight w_i.
 pub(super) struct Problem<'a> {
     pub(crate) mean: &'a [f64],
     pub(super) precision: &'a [f64],
-    /// Row-major.
+    /// Contexts of the batch, one row x_i for each observation, row-major.
     pub(super) contexts: &'a [f64],
     pub(super) rewards: &'a [f64],
     pub(super) weights: &'a [f64],
@@ -16,7 +17,7 @@ pub(super) struct Problem<'a> {
 /// Memory of the solver, which is reused so that only the first batch allocates.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Workspace {
-    /// Mode, after [`Problem::solve`]. During the iterations it is the distance from the prior mean.
+    /// Mode, after [`Problem::solve`]. During the iterations, `point` is the distance from the prior mean.
     pub(super) point: Vec<f64>,
     next: Vec<f64>,
     /// Log-odds of each row at the prior mean.
@@ -32,7 +33,7 @@ const STEPS: usize = 500;
 
 impl Problem<'_> {
     /// Rows of the batch, each with its log-odds at a distance from the prior mean, its reward and its weight. `odds`
-    /// are the log-odds at the mean itself.
+    /// are the log-odds at the prior mean itself.
     fn rows<'a>(&'a self, odds: &'a [f64], distance: &'a [f64]) -> impl Iterator<Item = (&'a [f64], f64, f64, f64)> {
         let rows = self.contexts.chunks_exact(self.mean.len()).zip(odds);
         rows.zip(self.rewards)
@@ -67,8 +68,8 @@ impl Problem<'_> {
     }
 
     /// Runs damped Newton steps from the prior mean. The objective is strictly convex, so that each step is halved
-    /// until it descends. The iterate is the distance from the mean, which keeps its digits if the mean is large and
-    /// its precision high.
+    /// until it descends. The iterate is the distance from the mean, a distance that keeps its digits if the mean is
+    /// large and its precision high.
     ///
     /// # Errors
     /// Fails if values are so large that the objective overflows.

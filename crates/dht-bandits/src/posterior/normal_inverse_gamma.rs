@@ -14,12 +14,12 @@ use crate::validate::{LARGEST_SUM, check_bounded, check_parameter, check_sum, re
 
 /// Ridge regressions that learn the variance σ² of their noise: θ | σ² ~ N(A⁻¹b, σ²A⁻¹), σ² ~ IG(a, b), one per arm.
 ///
-/// An observation updates the [`Ridge`], and a ← a + w/2, b ← b + ½w(r − θ'x)²/(1 + w·x'A⁻¹x) with the previous θ and
-/// A. This is exact (Bishop 2006, section 2.3.6; Riquelme, Tucker & Snoek 2018, section 3.1, "linear methods"). The
-/// width is √(b/a · x'A⁻¹x), so that no α needs to be matched to the scale of rewards. Under
-/// [`Thompson`](crate::Thompson) each arm draws σ² first, so that its value is Student's t with 2a degrees of freedom.
-/// The cost is O(d²). Shared weights, merging and forgetting are refused, since the sum of squares for them is not
-/// stored.
+/// An observation x with reward r and weight w updates the [`Ridge`] with its mean θ and precision A, and a ← a + w/2,
+/// b ← b + ½w(r − θ'x)²/(1 + w·x'A⁻¹x) with the previous θ and A. This is exact (Bishop 2006, section 2.3.6; Riquelme,
+/// Tucker & Snoek 2018, section 3.1, "linear methods"). The width is √(b/a · x'A⁻¹x), so that no α needs to be matched
+/// to the scale of rewards. Under [`Thompson`](crate::Thompson) each arm draws σ² first, so that its value is Student's
+/// t with 2a degrees of freedom. The cost is O(d²). Shared weights, merging and forgetting are refused, since the sum
+/// of squares that they need is not stored.
 ///
 /// ```
 /// use dht_bandits::posterior::NormalInverseGamma;
@@ -44,7 +44,7 @@ use crate::validate::{LARGEST_SUM, check_bounded, check_parameter, check_sum, re
 pub struct NormalInverseGamma {
     /// Prior precision λ > 0 of the weights, relative to the precision of the noise: θ ~ N(0, σ²/λ).
     pub prior_precision: f64,
-    /// Shape a₀ ≥ 1 of the noise's prior: σ² ~ IG(a₀, b₀). It counts as much as 2a₀ observations.
+    /// Shape a₀ ≥ 1 of the noise's prior: σ² ~ IG(a₀, b₀). This prior counts as much as 2a₀ observations.
     pub shape: f64,
     /// Rate b₀ > 0 of the noise's prior; b₀/a₀ is the initial estimate of the variance.
     pub rate: f64,

@@ -17,7 +17,8 @@ use crate::validate::{
     check_scalar, reserve,
 };
 
-/// Ridge regressions: A = λI + Σ w xx', b = Σ w r x, θ = A⁻¹b, width² = x'A⁻¹x, one per arm.
+/// Ridge regressions, one per arm: A = λI + Σ w xx', b = Σ w r x, θ = A⁻¹b, width² = x'A⁻¹x, for contexts x with
+/// rewards r and weights w.
 ///
 /// A⁻¹ is stored as U·D·Uᵀ, so that scores and updates cost O(d²) and the width is never imaginary. The rewards' noise
 /// is assumed to be of unit scale. If it is not, scale α or the rewards.
@@ -37,19 +38,19 @@ use crate::validate::{
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Ridge {
-    /// Prior precision λ > 0: A starts at λI, its inverse at I/λ.
+    /// Prior precision λ > 0 of each weight: the precision matrix A starts at λI, its inverse at I/λ.
     #[serde(alias = "lambda")]
     pub prior_precision: f64,
     /// Decay γ of an arm's evidence at each of its updates.
     ///
-    /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. One coordinate of the prior is restored in each
-    /// update, in turn, by (1 − γ^d)λ, which keeps the update O(d²). The smallest part of the prior in between, λγ^d,
-    /// must be at least 1e-100, or widths would overflow.
+    /// The precision A becomes γA + (1 − γ)λI, and the moment b becomes γb: the prior is not forgotten. One coordinate
+    /// of the prior is restored in each update, in turn, by (1 − γ^d)λ, which keeps the update O(d²). The smallest part
+    /// of the prior in between, λγ^d, must be at least 1e-100, or widths would overflow.
     #[serde(alias = "discount", alias = "forgetting", deserialize_with = "read_decay")]
     pub decay: f64,
-    /// Store A and b in addition to the factor, d(d+1)/2 + d more values per arm. Merging, comparing and
-    /// [`forget`](crate::policy::Disjoint::forget) then need not recompute them, which would lose digits. Each update
-    /// costs more memory traffic.
+    /// Store the precision A and the moment b in addition to the factor, d(d+1)/2 + d more values per arm. Merging,
+    /// comparing and [`forget`](crate::policy::Disjoint::forget) then need not recompute A and b, which would lose
+    /// digits. Each update costs more memory traffic.
     pub keep_information: bool,
 }
 
@@ -76,11 +77,11 @@ pub struct RidgeArmState {
     pub mean: Vec<f64>,
     /// Diagonal D of A⁻¹ = U·D·Uᵀ.
     pub diagonal: Vec<f64>,
-    /// U above its unit diagonal, column by column.
+    /// Part of U above its unit diagonal, column by column, where A⁻¹ = U·D·Uᵀ.
     pub upper: Vec<f64>,
     /// Number of updates of the arm.
     pub updates: u64,
-    /// A and b, if they are stored.
+    /// Precision A and moment b, if they are stored.
     pub information: Option<InformationState>,
 }
 

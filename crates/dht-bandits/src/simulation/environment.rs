@@ -39,9 +39,9 @@ pub trait Environment {
 /// Link from a linear predictor to a reward.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Link {
-    /// Reward w'x plus normal noise of this standard deviation.
+    /// Reward w'x for the weights w of the arm and the context x, plus normal noise of this standard deviation.
     Noise(f64),
-    /// Reward of 1 with probability σ(w'x), else 0.
+    /// Reward of 1 with probability σ(w'x) for the weights w of the arm and the context x, else 0.
     Bernoulli,
 }
 
@@ -86,7 +86,8 @@ impl GlmEnvironment {
         Ok(environment)
     }
 
-    /// Creates an environment with rewards w_a'x plus normal noise.
+    /// Creates an environment with rewards w_a'x plus normal noise, where w_a are the weights of arm a and x is the
+    /// context.
     ///
     /// # Errors
     /// * Fails if there are fewer than two dimensions, no arms, or more than 16,777,216 weights.
@@ -96,7 +97,8 @@ impl GlmEnvironment {
         Self::new(dimension, arms, Link::Noise(noise), rng)
     }
 
-    /// Creates an environment with rewards of 1 with probability σ(3·w_a'x), else 0.
+    /// Creates an environment with rewards of 1 with probability σ(3·w_a'x), else 0, where w_a are the weights of arm a
+    /// and x is the context.
     ///
     /// # Errors
     /// Fails if there are fewer than two dimensions, no arms, or more than 16,777,216 weights.
@@ -114,7 +116,7 @@ impl GlmEnvironment {
         Ok(self)
     }
 
-    /// Lets each weight drift gradually: w ← ρw + √(1 − ρ²)·z in each round, where ρ is the retention and z is drawn
+    /// Lets each weight w drift gradually: w ← ρw + √(1 − ρ²)·z in each round, where ρ is the retention and z is drawn
     /// like the first weights. The distribution of the weights stays the same. After 1/(1 − ρ) rounds most of each
     /// weight has changed.
     ///
@@ -130,7 +132,7 @@ impl GlmEnvironment {
         self.draw_weights(0.0, rng);
     }
 
-    /// Updates all weights: w ← retention·w + √(1 − retention²)·z.
+    /// Updates all weights: w ← retention·w + √(1 − retention²)·z, where z is drawn like the first weights.
     fn draw_weights(&mut self, retention: f64, rng: &mut dyn Rng) {
         let scale = (self.dimension as f64).sqrt().recip() * if self.link == Link::Bernoulli { 3.0 } else { 1.0 };
         let fresh = (1.0 - retention * retention).sqrt() * scale;

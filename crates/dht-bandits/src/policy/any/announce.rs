@@ -24,9 +24,9 @@ impl AnyPolicy {
     /// it is forgotten.
     ///
     /// [`learn`](Policy::learn) ends the announcement of its decision. [`forget_announced`](Self::forget_announced)
-    /// ends it if the reward will never arrive. Announced decisions are not saved: announce outstanding ones again
-    /// after loading. The cost is a second policy in memory, about four updates for each reward, and a search of the
-    /// announced decisions.
+    /// ends an announcement if the reward will never arrive. Announced decisions are not saved: announce outstanding
+    /// ones again after loading. The cost is a second policy in memory, about four updates for each reward, and a
+    /// search of the announced decisions.
     ///
     /// ```
     /// use dht_bandits::policy::{AnyPolicy, RewardType};
@@ -91,8 +91,9 @@ impl AnyPolicy {
         }
     }
 
-    /// Rebuilds the policy that chooses, if many rewards or other changes have occurred since it was built. `changes`
-    /// is their number; `usize::MAX` stands for a change that it must not miss.
+    /// Rebuilds the copy of the policy that chooses while rewards are outstanding, if many rewards or other changes
+    /// have occurred since the copy was built. `changes` is their number; `usize::MAX` stands for a change after which
+    /// the copy is always rebuilt.
     pub(super) fn refresh(&mut self, changes: usize) {
         let Some(mut flight) = self.in_flight.take() else { return };
         flight.stale = flight.stale.saturating_add(changes);
@@ -108,7 +109,8 @@ impl AnyPolicy {
         self.in_flight = Some(flight).filter(|flight| !flight.waiting.is_empty());
     }
 
-    /// Learns a reward in the policy that chooses, too. If it refuses the reward, it is rebuilt.
+    /// Learns a reward also in the copy of the policy that chooses while rewards are outstanding. If the copy refuses
+    /// the reward, it is rebuilt.
     pub(super) fn refresh_after(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) {
         let Some(flight) = &mut self.in_flight else { return };
         let learned = flight.chooser.as_policy_mut().update(arm, context, reward, weight);

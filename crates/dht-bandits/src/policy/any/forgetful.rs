@@ -36,7 +36,8 @@ enum Memory<P> {
     /// would multiply evidence by less than [`LEAST_DUE`].
     Clock { decay: f64, clock: DecayClock, due: f64 },
     /// The policy has learned the last n/2 to n observations. A second policy, `younger`, learns only the observations
-    /// since the last exchange. After each n/2 observations it replaces the first.
+    /// since it was last emptied. After each n/2 observations, `younger` replaces the first policy and an empty one
+    /// takes its place.
     Window { length: usize, since: usize, younger: Box<P> },
     /// The policy is reset when its predictions become worse.
     Reset { detector: ChangeDetector, resets: u64 },
@@ -100,8 +101,8 @@ impl<P: CloneablePolicy> Forgetful<P> {
         Ok(())
     }
 
-    /// Applies the delayed decay once it is large enough to be worth its cost. If it cannot be computed now, it stays
-    /// due.
+    /// Applies the delayed decay once it is large enough to be worth its cost. If the decayed evidence cannot be
+    /// computed now, the decay stays due.
     fn forget_due(&mut self) {
         let Memory::Clock { decay, due, .. } = &mut self.memory else { return };
         let factor = decay.powf(*due);

@@ -3,12 +3,12 @@
 use super::wrapped::Wrapped;
 use crate::decision::Decision;
 
-/// Announced decisions without rewards, and the policy that chooses until they arrive.
+/// Announced decisions without rewards, and the policy that chooses until the rewards arrive.
 #[derive(Debug, Clone)]
 pub(super) struct InFlight {
     pub(super) waiting: Vec<Decision>,
     /// Copy of the policy that has learned a cautious reward for each announced decision.
     pub(super) chooser: Wrapped,
-    /// Number of rewards and other changes since the copy was made.
+    /// Number of rewards and other changes since the copy `chooser` was made.
     pub(super) stale: usize,
 }

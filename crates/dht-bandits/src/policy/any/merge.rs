@@ -51,7 +51,7 @@ impl AnyPolicy {
         }
     }
 
-    /// Returns the scaling of contexts and rewards. Fails if it is not final.
+    /// Returns the scaling of contexts and rewards. Fails if the scaling is not frozen yet.
     fn scaling(&self) -> Result<Option<&Scaling>> {
         match &self.policy {
             Wrapped::Plain(_) => Ok(None),

@@ -66,7 +66,7 @@ impl AnyPolicy {
         Ok(Self { settings, policy, in_flight: None })
     }
 
-    /// Settings of the policy. For `kind = "auto"`, these are the settings that it stands for.
+    /// Settings of the policy. For `kind = "auto"`, these are the recommended settings that `auto` stands for.
     pub fn settings(&self) -> &PolicySettings {
         &self.settings
     }
@@ -91,8 +91,8 @@ impl AnyPolicy {
         self.kind().resets()
     }
 
-    /// Advances the clock of all arms, for `clock = "time"`: the weight of evidence is multiplied by γ^`time`. O(1).
-    /// Rewards of a warm-up count as new when the scaling is frozen.
+    /// Advances the clock of all arms, for `clock = "time"`: the weight of evidence is multiplied by γ^`time`, where γ
+    /// is the decay of the settings. O(1). Rewards of a warm-up count as new when the scaling is frozen.
     ///
     /// # Errors
     /// [`Error::Settings`] if the settings have no clock of time. Also fails if the time is negative or not finite, or
@@ -127,7 +127,8 @@ impl AnyPolicy {
         self.policy.as_policy()
     }
 
-    /// Changes the arms or the epoch of the policy, and rebuilds the policy that chooses.
+    /// Changes the arms or the epoch of the policy, and rebuilds the copy that chooses while announced rewards are
+    /// outstanding.
     fn change<T>(&mut self, change: impl Fn(&mut dyn Policy) -> Result<T>) -> Result<T> {
         let changed = change(self.policy.as_policy_mut())?;
         self.refresh(usize::MAX);

@@ -11,7 +11,7 @@ use crate::posterior::DecayClock;
 impl RewardType {
     /// Recommended prior precision for d weights: λ = d/4 for real rewards of normalised features, for which x'x ≈ d.
     /// The prior variance x'x/λ of a score is then 4 for any d, so that a first reward moves the prediction in its own
-    /// context by four fifths. A binary reward adds at most ¼ as much precision, so λ is d/16.
+    /// context by four fifths. A binary reward adds at most ¼ as much precision, so that λ is d/16 for binary rewards.
     fn prior_precision(self, weights: usize) -> f64 {
         let share = match self {
             Self::Binary => 16.0,
@@ -23,8 +23,8 @@ impl RewardType {
 
 const CLIP: f64 = 3.0;
 
-/// Recommended exploration rule for a number of weights: upper confidence bounds whose α grows from ¼ to 3/2, by a
-/// quarter for each two rewards per weight.
+/// Recommended exploration rule for a policy with `weights` weights in total: upper confidence bounds whose α grows
+/// from ¼ to 3/2, by a quarter for each two rewards per weight.
 fn exploration(weights: usize) -> AnyRule {
     AnyRule::GrowingUcb(GrowingUcb { alpha: 0.25, rounds: 2.0 * weights.max(1) as f64, limit: 1.5 })
 }
@@ -33,10 +33,10 @@ impl PolicySettings {
     /// Recommended settings for arms with separate weights. They are upper confidence bounds over logistic regressions
     /// with λ = d/16 ([`RewardType::Binary`]) or ridge regressions with λ = d/4 ([`RewardType::Real`]).
     ///
-    /// Their α grows from ¼ to 3/2 ([`GrowingUcb`]), by a quarter for each two rewards per weight; there are (d +
-    /// 1)·`arms` weights. Contexts (and real rewards) are normalised over the first 200 rewards without uniform draws,
-    /// values are clipped at ±3, and a bias is added. Without contexts (`dimension` 0), binary rewards get
-    /// Beta-Thompson sampling.
+    /// The exploration factor α grows from ¼ to 3/2 ([`GrowingUcb`]), by a quarter for each two rewards per weight;
+    /// there are (d + 1)·`arms` weights. Contexts (and real rewards) are normalised by the statistics of the first 200
+    /// rounds with rewards, without a phase of uniform draws. Normalised values are clipped at ±3, and a bias is added.
+    /// Without contexts (`dimension` 0), binary rewards get Beta-Thompson sampling.
     ///
     /// The constants were selected on some data sets and simulated environments, and measured on others: see the
     /// [README](https://docs.rs/crate/dht-bandits/latest/source/README.md). They do not depend on the scale of features

@@ -10,7 +10,7 @@ use crate::policy::{BetaThompson, Ucb1};
 use crate::saved_state::serde_tagged_in_texts;
 
 /// Exploration rule of any type, as settings name it: `{ rule = "ucb", alpha = 0.5 }` in text formats. Binary formats
-/// store the name of the rule instead of a tag.
+/// store the name of the rule instead of the key `rule`.
 ///
 /// ```
 /// use dht_bandits::{Ucb, policy::AnyRule};

@@ -40,8 +40,8 @@ impl AnyPolicy {
     }
 
     /// Writes the policy to a file, completely or not at all; after a failure no partial file is left. Several threads
-    /// and processes may save to one path at once: each writes a file of its own, and a reader gets that of the last to
-    /// finish. If the path is a symbolic link, the file that it points to is written, and the link stays.
+    /// and processes may save to one path at once: each writes a file of its own, and a reader gets the file that was
+    /// finished last. If the path is a symbolic link, the file that it points to is written, and the link stays.
     ///
     /// The policy is first written to a file in the same folder, whose name has the process id, a number and `.partial`
     /// appended. If the process is killed meanwhile, this file remains. It is never read, and can be deleted.

@@ -84,7 +84,7 @@ pub struct PolicySettings {
     /// Number of features of each arm in a request, for hybrid and shared kinds.
     #[serde(default)]
     pub features: usize,
-    /// Prior precision λ of each weight; of hybrid policies, only of each arm's own weights.
+    /// Prior precision λ of each weight. In hybrid policies, it applies only to each arm's own weights.
     #[serde(default = "one")]
     pub prior_precision: f64,
     /// Prior precision of the shared weights of a hybrid policy.
@@ -96,11 +96,11 @@ pub struct PolicySettings {
     /// Factor by which each step of the `clock` multiplies all evidence; 1 forgets nothing.
     #[serde(default = "one", alias = "discount", deserialize_with = "read_decay")]
     pub decay: f64,
-    /// Clock by which all arms forget, whether or not they are chosen, so that an unused arm returns to its prior. The
-    /// default with a decay is `"updates"`, which counts the updates of all arms; `"time"` is advanced by
-    /// [`AnyPolicy::elapse`](super::AnyPolicy::elapse). Every kind with contexts can have a clock. `linear` decays at
-    /// each step ([`DiscountedRidge`](crate::posterior::DiscountedRidge)). Other kinds decay once 5 % are due, in O(d³)
-    /// for each arm.
+    /// Clock by which the evidence of all arms decays, whether or not they are chosen, so that an unused arm returns to
+    /// its prior. The default with a decay is `"updates"`, which counts the updates of all arms; `"time"` is advanced
+    /// by [`AnyPolicy::elapse`](super::AnyPolicy::elapse). Every kind with contexts can have a clock. `linear` decays
+    /// at each step ([`DiscountedRidge`](crate::posterior::DiscountedRidge)). Other kinds decay once their evidence has
+    /// to lose 5 %, in O(d³) for each arm.
     #[serde(default)]
     pub clock: Option<DecayClock>,
     /// Number n of latest rewards that the policy learns from, for every kind with contexts, without a decay. `linear`
@@ -112,7 +112,6 @@ pub struct PolicySettings {
     /// ([`ResetOnChange`](crate::policy::ResetOnChange)). Every kind with contexts can have a test, without clock and
     /// window. The test uses rewards that are learned with their decisions. It tests prediction − reward for logistic
     /// kinds and |reward − prediction| for others, in standard deviations if the normaliser scales rewards.
-    /// |reward − prediction|, in deviations if the normaliser scales rewards.
     #[serde(default)]
     pub reset: Option<ChangeTest>,
     /// Scaling of contexts; `None` leaves them unscaled.
@@ -174,7 +173,7 @@ pub enum RewardType {
     Real,
 }
 
-/// Default pairs of groups: every value of the context is multiplied with every feature.
+/// Default pairs of groups for `interactions`: every value of the context is multiplied with every feature.
 pub(super) fn all_pairs() -> Vec<(String, String)> {
     vec![("context".to_owned(), "features".to_owned())]
 }

@@ -11,7 +11,7 @@ use crate::policy::propensity::Law;
 use crate::validate::{check_parameter, check_scalar};
 
 /// Beta-Thompson sampling (Thompson 1933; Chapelle & Li 2011, Algorithm 2) for rewards in [0, 1]. It chooses the arm
-/// with the highest draw from Beta(a + Σ w·r, b + Σ w·(1 − r)).
+/// with the highest draw from Beta(a + Σ w·r, b + Σ w·(1 − r)), where r are the rewards of the arm and w their weights.
 ///
 /// A reward between 0 and 1 counts partly as a success and partly as a failure. Propensities are integrals of Beta
 /// densities and incomplete Beta functions. From 10¹⁵ rewards on, the distribution of an arm is a point at its mean.

@@ -9,8 +9,8 @@ use crate::validate::check_sum;
 impl<R: ContextFreeRule> ContextFree<R> {
     /// Learns the evidence of `other`, as if this policy had observed it: for each arm Σw and Σwr are added, and so is
     /// the weight of all rewards. Arms that exist only in `other` are added. An arm that either policy has removed is
-    /// removed. The rule of this policy is unchanged. If both started from a common ancestor, its evidence counts
-    /// twice.
+    /// removed. The rule of this policy is unchanged. If both policies started from a common ancestor, the evidence of
+    /// the ancestor counts twice.
     ///
     /// # Errors
     /// Fails if a sum overflows, if there are more than 2⁶³ − 1 updates, or if memory cannot be allocated. The policy

@@ -15,7 +15,7 @@ use crate::policy::forward::manages_arms;
 use crate::policy::propensity::{Law, inclusion, inclusion_of};
 use crate::validate::{check_scalar, check_sum, check_weight, reserve};
 
-/// Purpose of the memory, named in errors.
+/// Purpose of the memory of a policy without contexts, named in errors.
 const REWARDS: &str = "rewards of the arms";
 
 /// Policy that ignores contexts and features, and stores only the weight and the sum of each arm's rewards. A choice

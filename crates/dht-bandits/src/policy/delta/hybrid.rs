@@ -12,7 +12,7 @@ use crate::validate::check_part;
 
 header_reader!("hybrid-delta");
 
-/// Evidence of one arm of a hybrid policy: A_a − λI, b_a, and B_a, row-major.
+/// Evidence of one arm. Li et al. (2010), Algorithm 2, define the symbols: A_a − λI, b_a, and B_a, row-major.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::policy) struct OwnEvidence {
@@ -75,7 +75,7 @@ impl HybridDelta {
     /// # Errors
     /// Fails if the delta has other lengths or priors, cannot come from `Hybrid::diff`, or if a sum overflows.
     /// [`Error::RemovedArm`] if one delta has removed an arm for which the other has evidence: apply the delta with the
-    /// evidence first. The delta is unchanged then. Without such evidence, a removed arm is dropped.
+    /// evidence first. The delta is unchanged then. A removed arm for which neither delta has evidence is dropped.
     pub(crate) fn combine(&mut self, other: &Self) -> Result<()> {
         self.check_compatible(other)?;
         self.check()?;

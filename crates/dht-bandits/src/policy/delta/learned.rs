@@ -13,9 +13,9 @@ use crate::policy::normalised::Scaling;
 /// Difference between a policy and an earlier snapshot of it, as its `diff` returns it. It contains the evidence of
 /// each arm, without the prior, and the removed arms. It can be serialised and sent to another machine.
 ///
-/// Deltas can be added ([`combine`](Self::combine)) in any order and grouping, up to rounding. An arm that one of them
-/// has removed is removed in the sum, whatever others have learned about it. All contents are checked when a delta is
-/// combined or applied.
+/// Deltas can be added ([`combine`](Self::combine)) in any order and grouping, up to rounding. An arm that one delta
+/// has removed is removed in the sum, whatever other deltas have learned about the arm. All contents are checked when a
+/// delta is combined or applied.
 ///
 /// ```
 /// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
@@ -77,10 +77,10 @@ impl Delta {
     ///
     /// # Errors
     /// Fails if the other delta is of another kind of policy, or of other lengths, priors, settings or scaling. Also
-    /// fails if contents cannot come from a `diff`, such as an arm listed twice or a precision of the wrong length, or
-    /// if a sum overflows. For [`Hybrid`](crate::policy::Hybrid) policies, [`Error::RemovedArm`] if one delta has
-    /// removed an arm for which the other has evidence: apply the delta with the evidence first. The delta is unchanged
-    /// then.
+    /// fails if the contents of a delta cannot come from a `diff`, such as an arm listed twice or a precision of the
+    /// wrong length, or if a sum overflows. For [`Hybrid`](crate::policy::Hybrid) policies, [`Error::RemovedArm`] if
+    /// one delta has removed an arm for which the other has evidence: apply the delta with the evidence first. The
+    /// delta is unchanged then.
     pub fn combine(&mut self, other: &Self) -> Result<()> {
         match (&self.settings, &other.settings) {
             (Some(ours), Some(theirs)) => check_alike(ours, theirs)?,

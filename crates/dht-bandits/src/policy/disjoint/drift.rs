@@ -26,7 +26,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 }
 
 impl<E: Exploration> Disjoint<DiscountedRidge, E> {
-    /// Advances the clock of all arms by `time`: the weight of evidence is multiplied by γ^`time`. O(1).
+    /// Advances the clock of all arms by `time`: the weight of evidence is multiplied by γ^`time`, where γ is the decay
+    /// of the posterior. O(1).
     ///
     /// # Errors
     /// Fails if the time is negative or not finite, if the clock is not

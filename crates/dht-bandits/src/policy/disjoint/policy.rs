@@ -280,9 +280,9 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
     /// Probability of choosing each available arm, in the order of [`ArmSet::iter`](crate::policy::ArmSet::iter).
     ///
     /// Probabilities are exact for UCB, the greedy rules, softmax and SquareCB. For Thompson sampling, P(a) = ∫ φ_a(v)
-    /// Π_b Φ_b(v) dv is computed by quadrature in one dimension, with an error of at most 1e-9. Its cost for all K arms
-    /// is O(K²) normal distribution functions at each of about 300 points. [`decide`](Self::decide) integrates only for
-    /// the chosen arm.
+    /// Π_{b≠a} Φ_b(v) dv is computed by quadrature in one dimension, with an error of at most 1e-9. Its cost for all K
+    /// arms is O(K²) normal distribution functions at each of about 300 points. [`decide`](Self::decide) integrates
+    /// only for the chosen arm.
     ///
     /// # Errors
     /// Fails as [`select`](Self::select) does.
@@ -341,7 +341,7 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
         Explanation::linear(&decision.context, Term::Column, |row| self.score(decision.arm(), row))
     }
 
-    /// Checks the update on a copy of the arm.
+    /// Checks an observation by learning it on a copy of the arm.
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
         let slot = self.check(arm, context, reward, weight)?;
         self.clock.after(1)?;

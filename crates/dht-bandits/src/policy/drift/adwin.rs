@@ -89,8 +89,8 @@ const MOST_BUCKETS: usize = 64 * (BUCKETS + 1);
 const LEAST_PART: f64 = 8.0;
 
 impl Adwin {
-    /// Creates a test with δ, the approximate probability of a false alarm. `range` is the largest possible difference
-    /// of two values.
+    /// Creates a test with δ = `delta`, the approximate probability of a false alarm. `range` is the largest possible
+    /// difference of two values.
     ///
     /// # Errors
     /// Fails if δ is outside (0, 1), or if the range is not positive or exceeds 1e50.
@@ -115,7 +115,7 @@ impl Adwin {
         if total.count > 0.0 { total.mean() } else { 0.0 }
     }
 
-    /// Merges the two oldest buckets of each size that has more than [`BUCKETS`].
+    /// Merges the two oldest buckets of each size of which there are more than [`BUCKETS`].
     fn compress(&mut self) {
         let mut end = self.buckets.len();
         while end > 0 {

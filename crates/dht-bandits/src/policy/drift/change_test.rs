@@ -13,7 +13,7 @@ use crate::saved_state::serde_tagged_in_texts;
 /// needs little memory; [`Adwin`](Self::Adwin) needs no threshold in the unit of the values.
 ///
 /// In text formats a test is written as `{ test = "adwin", delta = 0.002, range = 1.0 }`. Binary formats store the name
-/// of the test instead of a tag.
+/// of the test instead of the key `test`.
 ///
 /// ```
 /// use dht_bandits::policy::ChangeTest;
@@ -25,9 +25,9 @@ use crate::saved_state::serde_tagged_in_texts;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum ChangeTest {
-    /// Page–Hinkley test (Page 1954, "Continuous inspection schemes"; Hinkley 1971). Let x̄_t be the mean so far and
-    /// m_t = Σ_{i≤t} (x_i − x̄_i − δ). The test detects an increase of the mean when m_t − min_i m_i > λ. It does not
-    /// detect decreases. Memory and time are O(1).
+    /// Page–Hinkley test (Page 1954, "Continuous inspection schemes"; Hinkley 1971). Let x̄_t be the mean of the values
+    /// x_1 to x_t and m_t = Σ_{i≤t} (x_i − x̄_i − δ). The test detects an increase of the mean when m_t − min_i m_i >
+    /// λ. It does not detect decreases. Memory and time are O(1).
     ///
     /// δ is the tolerated change, and λ is the threshold that limits false alarms. Both have the unit of the values.
     PageHinkley {
@@ -39,7 +39,7 @@ pub enum ChangeTest {
     /// ADWIN test (Bifet & Gavaldà 2007, "Learning from time-changing data with adaptive windowing"). Its window grows
     /// while the mean stays the same. The window is cut into an older part of n₀ values and a newer part of n₁ values.
     /// The older part is dropped when the two means differ by more than ε = √(2σ² ln(2/δ′)/m) + 2R ln(2/δ′)/(3m). Here
-    /// 1/m = 1/n₀ + 1/n₁, δ′ = δ/ln n, and R is the range of the values.
+    /// 1/m = 1/n₀ + 1/n₁ and δ′ = δ/ln n, σ² is the variance of the n values in the window, and R is their range.
     ///
     /// The window is stored as O(log n) buckets of 1, 2, 4, … values, at most five of each size. Their boundaries are
     /// the possible cuts, which are tested after every 8th value. Memory and time are O(log n). Values may exceed the

@@ -1,5 +1,5 @@
 //! Policies for non-stationary environments, with sliding windows and change tests. Another method is
-//! [forgetting](crate::posterior::DiscountedRidge).
+//! [forgetting](crate::posterior::DiscountedRidge): evidence decays with its age.
 //!
 //! * [`SlidingWindow`]: policy that learns only from the last n observations of all arms.
 //! * [`ResetOnChange`]: policy that learns as in a stationary environment until a [`ChangeTest`] detects that its

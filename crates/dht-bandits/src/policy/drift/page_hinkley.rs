@@ -51,7 +51,7 @@ impl TryFrom<Saved> for PageHinkley {
 }
 
 impl PageHinkley {
-    /// Creates a test with δ = `tolerance` and λ = `threshold`.
+    /// Creates a test with the tolerance δ = `tolerance` and the threshold λ = `threshold`.
     ///
     /// # Errors
     /// Fails if the tolerance is negative, if the threshold is not positive, or if one of them exceeds 1e100.

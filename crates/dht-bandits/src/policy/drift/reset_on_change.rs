@@ -15,8 +15,8 @@ use crate::policy::{Disjoint, Policy};
 use crate::posterior::Posterior;
 
 /// Policy that starts learning again when a [`ChangeTest`] detects that its prediction error |reward − mean| has
-/// increased. It is then [reset](Disjoint::reset) to the prior. A decrease of the error, which is normal while the
-/// policy learns, has no effect.
+/// increased. The policy is then [reset](Disjoint::reset) to the prior. A decrease of the error, which is normal while
+/// the policy learns, has no effect.
 ///
 /// The prediction is known only if a reward is learned with its decision ([`learn`](Policy::learn)); bare updates are
 /// not tested. The mean of the posterior must be on the scale of the rewards, as with ridge regression.

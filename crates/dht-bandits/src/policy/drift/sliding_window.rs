@@ -115,8 +115,8 @@ impl<E: Exploration> SlidingWindow<E> {
         &self.policy
     }
 
-    /// Policy that has learned the window, with mutable access for adding and removing arms. Evidence added to it
-    /// directly is forgotten when the window is learned anew.
+    /// Policy that has learned the window, with mutable access for adding and removing arms. Evidence added to this
+    /// policy directly is forgotten when the window is learned anew.
     pub fn policy_mut(&mut self) -> &mut Disjoint<Ridge, E> {
         &mut self.policy
     }

@@ -1,9 +1,10 @@
 //! Merging of independently trained hybrid policies; forgetting.
 //!
 //! Notation is that of Li et al. (2010), Algorithm 2: A_a, b_a and B_a = A_aC_a for each arm, and A₀, b₀ for the shared
-//! weights. The evidence is a sum. For each arm it is A_a − λI, b_a and B_a. For the shared weights it is R = A₀ − λ₀I
-//! + Σ_a B_a'A_a⁻¹B_a and q = b₀ + Σ_a B_a'A_a⁻¹b_a, summed over the arms that exist. The evidence of a removed arm
-//! stays in A₀ and b₀, with the arm's own weights integrated out; R and q contain exactly that.
+//! weights. The evidence is a sum over observations. For each arm, this sum is A_a − λI, b_a and B_a. For the shared
+//! weights it is R = A₀ − λ₀I + Σ_a B_a'A_a⁻¹B_a and q = b₀ + Σ_a B_a'A_a⁻¹b_a, summed over the arms that exist. The
+//! evidence of a removed arm stays in A₀ and b₀, with the arm's own weights integrated out; R and q contain exactly
+//! that.
 
 use super::Hybrid;
 use crate::arm_set::{ArmRanges, ArmSet};
@@ -229,7 +230,7 @@ fn add_prior(parameters: &mut NaturalParameters, dimension: usize, precision: f6
     (0..dimension).for_each(|coordinate| parameters.precision[packed(coordinate, coordinate)] += precision);
 }
 
-/// Computes R += sign·C'B and q += sign·C'b.
+/// Adds an arm's part to the evidence R and q of the shared weights: R += sign·C'B and q += sign·C'b.
 fn add_product(shared: &mut NaturalParameters, weights: &[f64], cross: &[f64], moment: &[f64], sign: f64) {
     let k = shared.moment.len();
     for ((left, right), moment) in weights.chunks_exact(k).zip(cross.chunks_exact(k)).zip(moment) {
@@ -244,7 +245,7 @@ fn add_product(shared: &mut NaturalParameters, weights: &[f64], cross: &[f64], m
     }
 }
 
-/// Computes U·D·Uᵀ·B.
+/// Computes U·D·Uᵀ·B: the product of an arm's covariance and its matrix B_a.
 fn times_covariance(parts: &FactoredGaussian, cross: &[f64], k: usize) -> Vec<f64> {
     let d = parts.mean.len();
     let upper = |row: usize, column: usize| parts.upper[column * (column - 1) / 2 + row];

@@ -33,7 +33,8 @@ pub struct HybridOptions {
 /// z_a'β + x'θ_a. The features z_a of the arm (or of arm and context) have the shared weights β; the context x has the
 /// weights θ_a of the arm.
 ///
-/// The algorithm is exactly Li et al. (2010), Algorithm 2, but factored: with C_a = A_a⁻¹B_a and y = z − C_a'x,
+/// The algorithm is exactly Li et al. (2010), Algorithm 2, but factored. With its matrices A_a, B_a and A₀, its vector
+/// b_a, C_a = A_a⁻¹B_a and y = z − C_a'x,
 ///
 /// mean = y'β + x'A_a⁻¹b_a,  width² = x'A_a⁻¹x + y'A₀⁻¹y,
 ///
@@ -212,7 +213,7 @@ impl<E: Exploration> Hybrid<E> {
         self.cross.truncate(last);
     }
 
-    /// Computes y = z − C_a'x: the features minus the part explained by the arm's own weights.
+    /// Computes y = z − C_a'x: the features z minus the part that the context x explains through the arm's own weights.
     fn subtract(&self, slot: usize, context: &[f64], y: &mut [f64]) {
         let rows = self.cross[slot * context.len() * y.len()..].chunks_exact(y.len());
         for (row, value) in rows.zip(context) {
@@ -230,7 +231,7 @@ impl<E: Exploration> Hybrid<E> {
         self.score_in(slot, context, y)
     }
 
-    /// Score of a slot. `y` must contain the features, and is overwritten.
+    /// Score of the arm in a slot. `y` must contain the arm's features, and is overwritten.
     fn score_in(&self, slot: usize, context: &[f64], y: &mut [f64]) -> Score {
         self.subtract(slot, context, y);
         let (own, shared) = (self.own.score(slot, context), self.shared.score(0, y));

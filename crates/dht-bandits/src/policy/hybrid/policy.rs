@@ -60,7 +60,7 @@ impl<E: Exploration> Policy for Hybrid<E> {
         Explanation::linear(&decision.context, Term::Column, |row| self.score(decision.arm(), &row[..d], &row[d..]))
     }
 
-    /// Checks the update on a copy of the arm and the shared weights.
+    /// Checks an observation by learning it on a copy of the arm and the shared weights.
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
         let mut copy = self.with_one_arm(self.arms.slot(arm)?)?;
         Policy::update(&mut copy, ArmId::new(0), context, reward, weight)?;

@@ -1,7 +1,7 @@
 //! Arms that were added as copies of another arm during a warm-up.
 //!
 //! During a warm-up the inner policy has learned nothing, so there is no state to copy yet. Each addition is stored
-//! with its position among the stored rewards, and the copy is made there when the rewards are learned.
+//! with its position among the stored rewards, and the copy is made at this position when the rewards are learned.
 
 use serde::{Deserialize, Serialize};
 

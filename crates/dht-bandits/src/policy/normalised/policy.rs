@@ -25,11 +25,11 @@ use crate::validate::{check_context, check_finite, check_parameter, check_scalar
 /// `warm_up` rewards the scaling is frozen. The inner policy then learns the stored rewards, except those that it
 /// refuses in the final scaling. No posterior ever learns in two scalings, as the contract of [`Normalizer`] requires.
 ///
-/// [`with_scaled_rewards`](Self::with_scaled_rewards) normalises rewards in the same way, so that α, γ and τ of
-/// exploration rules have the same effect for rewards of any scale and offset. All rewards of the warm-up may be equal,
-/// as those of rare events often are. Their mean is then frozen, and the scale is set by the first reward that differs:
-/// σ² is the mean of (reward − mean)² over all rewards so far. Until then the inner policy has learned (reward −
-/// mean)/σ = 0, which is the same for any σ.
+/// [`with_scaled_rewards`](Self::with_scaled_rewards) normalises rewards in the same way, so that the parameters α, γ
+/// and τ of exploration rules have the same effect for rewards of any scale and offset. All rewards of the warm-up may
+/// be equal, as those of rare events often are. The mean of the rewards is then frozen, and their scale σ is set by the
+/// first reward that differs: σ² is the mean of (reward − mean)² over all rewards so far. Until then the inner policy
+/// has learned (reward − mean)/σ = 0, which is the same for any σ.
 ///
 /// Decisions contain the raw context, which [`learn`](Policy::learn) scales; a policy with another scaling can
 /// therefore read the log again. Features of arms are not scaled. A choice allocates the scaled context. A warm-up of n
@@ -164,14 +164,14 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         &self.scaling
     }
 
-    /// Inner policy, which gets normalised contexts. It is untrained until the scaling is frozen.
+    /// Inner policy, which gets normalised contexts. The inner policy is untrained until the scaling is frozen.
     pub fn inner(&self) -> &P {
         &self.inner
     }
 
     /// Inner policy, with mutable access. Observations that it learns directly must be normalised. Add and remove arms
-    /// by the methods of this policy instead. During the warm-up the inner policy cannot copy the learned state of an
-    /// arm, and a copy of an arm that it removes is untrained.
+    /// by the methods of this `Normalised` policy instead of those of the inner policy. During the warm-up the inner
+    /// policy cannot copy the learned state of an arm, and a copy of an arm that it removes is untrained.
     pub fn inner_mut(&mut self) -> &mut P {
         self.provisional.take();
         &mut self.inner
@@ -223,7 +223,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         decision.choice.version < self.warm_up
     }
 
-    /// Freezes the scaling, and learns the stored rewards and the last one in it.
+    /// Freezes the scaling, and learns the stored rewards and the reward `last` in this scaling.
     ///
     /// Each stored reward was accepted in the scaling at its time. If the policy refuses it in the final scaling, or
     /// after the others, it is left out. No earlier reward can therefore keep the policy from learning.
@@ -249,8 +249,8 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Ok(())
     }
 
-    /// Learns the stored rewards. Refused rewards, such as those of removed arms, are left out. They still count in the
-    /// version, which never decreases.
+    /// Learns the stored rewards. Refused rewards, such as those of removed arms, are left out. Refused rewards still
+    /// count in the version, which never decreases.
     fn learn_waiting(&mut self) {
         let (waiting, copies) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.copies));
         let Self { scaling, left_out, inner, .. } = self;
@@ -268,7 +268,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         learned
     }
 
-    /// Converts a choice of the current policy to raw units and to the version of this policy.
+    /// Converts a choice of the inner policy to the units of raw rewards and to the version of this policy.
     fn raw_choice(&self, scaling: &Scaling, choice: Choice) -> Choice {
         Choice { version: self.version(), ..scaling.raw_choice(choice) }
     }
@@ -321,8 +321,8 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         }
     }
 
-    /// Removes an arm for good. Its rewards of the warm-up are left out, unless an arm that was added as a copy of it
-    /// has learned them.
+    /// Removes an arm for good. Its rewards of the warm-up are left out, unless an arm that was added as a copy of the
+    /// removed arm has learned them.
     fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
         self.inner_mut().remove_arm(arm)?;
         inherit(&mut self.waiting, &mut self.copies, arm);
@@ -334,7 +334,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
     }
 
     /// Learns rewards as a batch of the inner policy. Until the scaling is final, and if a decision is of the warm-up,
-    /// the rewards are learned one by one, those of the warm-up as bare updates.
+    /// the rewards are learned one by one. Rewards of the warm-up are then learned by `update` and not by `learn`.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         let of_warm_up = |observation: &Observation| self.is_of_warm_up(&observation.decision);
         if !self.is_settled() || observations.iter().any(of_warm_up) {
@@ -428,7 +428,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
     }
 
     /// Learns the feedback on a slate as the inner policy does. Until the scaling is final, and for slates of the
-    /// warm-up, each observed reward is learned as a bare update.
+    /// warm-up, each observed reward is learned by `update`.
     ///
     /// # Errors
     /// Fails if the slate is of another epoch, if its contexts are missing or of another length, or if the number of

@@ -55,7 +55,7 @@ impl Scaling {
     }
 
     /// Scaling of rewards after one more reward, while all earlier ones are equal. The mean stays. The first reward
-    /// that differs from it by more than rounding sets and freezes the deviation.
+    /// that differs from this mean by more than rounding sets and freezes the deviation.
     pub(super) fn rewards_after(&self, reward: f64) -> Result<Option<Box<Normalizer>>> {
         check_bounded("reward", reward)?;
         let mut rewards = self.rewards.clone();

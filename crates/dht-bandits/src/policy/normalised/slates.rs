@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::policy::Policy;
 
 impl<P: Policy + Clone + 'static> Normalised<P> {
-    /// Learns the feedback on a slate. Once the scaling is final, it is learned jointly; before, reward by reward on a
-    /// copy.
+    /// Learns the feedback on a slate. Once the scaling is final, the feedback is learned jointly. Before, it is
+    /// learned reward by reward on a copy of the policy.
     pub(super) fn learn_slate_raw(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         check_epoch(slate.epoch, self.epoch())?;
         // This call fails for policies of single choices; others learn nothing from an empty slate.

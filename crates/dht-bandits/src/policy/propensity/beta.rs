@@ -4,10 +4,11 @@
 
 use std::f64::consts::PI;
 
-/// Number of successes and of failures above which the uniform expansion has an error below 1e-10.
+/// Number of successes and of failures above which the uniform expansion of the beta distribution function has an error
+/// below 1e-10.
 const LARGE: f64 = 1e7;
 
-/// Largest number of terms of the continued fraction; about √max(a, b) are needed.
+/// Largest number of terms in the continued fraction for the incomplete beta function. About √max(a, b) are needed.
 const TERMS: u32 = 20_000;
 
 /// Regularised incomplete beta function I_v(a, b).
@@ -43,20 +44,20 @@ fn deviance(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     a * log_ratio_less(v, mean, above) + b * log_ratio_less(rest, other, -above)
 }
 
-/// Computes ln(v/m) − (v − m)/m. Far below m it is computed from the quotient, since 1 + (v − m)/m has no digits of v
-/// there.
+/// Computes ln(v/m) − (v − m)/m, where m is the mean. Far below m the result is computed from the quotient, since 1 +
+/// (v − m)/m has no digits of v there.
 fn log_ratio_less(v: f64, mean: f64, above: f64) -> f64 {
     if v < 0.1 * mean { (v / mean).ln() - above / mean } else { log1p_less(above / mean) }
 }
 
-/// Computes v − m, m and 1 − m.
+/// Computes v − m, m and 1 − m, where m = a/(a + b) is the mean.
 fn about_mean(a: f64, b: f64, v: f64, rest: f64) -> (f64, f64, f64) {
     let (mean, other) = (a / (a + b), b / (a + b));
     (if mean > 0.5 { other - rest } else { v - mean }, mean, other)
 }
 
 /// Temme's uniform expansion of the distribution function, to its first term (1982): Φ(η√ν) − φ(η√ν)/√ν·(g − 1)/η. Here
-/// ν = a + b, νη²/2 is the negative [`deviance`], η has the sign of v − m, and g = η√(m(1 − m))/(v − m).
+/// m = a/(a + b), ν = a + b, νη²/2 is the negative [`deviance`], η has the sign of v − m, and g = η√(m(1 − m))/(v − m).
 fn expansion(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     let (above, mean, other) = about_mean(a, b, v, rest);
     let (total, spread) = (a + b, (mean * other).sqrt());

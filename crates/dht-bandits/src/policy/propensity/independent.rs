@@ -1,7 +1,8 @@
 //! Propensities of arms whose values are drawn independently, by quadrature in one dimension.
 //!
-//! P(arm a is shown) = ∫ f_a(v) Σ_r P(r others are above v) g(r) dv, where g(r) is the probability that the arm of rank
-//! r is shown. For a single choice, the sum is Π_b F_b(v). The number of others above v is a sum of independent
+//! P(arm a is shown) = ∫ f_a(v) Σ_r P(r others are above v) g(r) dv, where f_a is the density of the arm's value and
+//! g(r) is the probability that the arm of rank r is shown. For a single choice, the sum is Π_b F_b(v), with the
+//! distribution functions F_b of the other arms' values. The number of others above v is a sum of independent
 //! indicators. Computing its distribution takes O(K·R), where R is the last rank that is shown. The integral is
 //! computed by adaptive Gauss–Kronrod quadrature (7, 15) over panels whose ends follow the distributions (Piessens et
 //! al. 1983).
@@ -9,14 +10,16 @@
 use super::law::Law;
 use super::ranks::{point_inclusion, points, tied};
 
-/// Largest accepted difference between the two rules on a panel. The error of the finer rule is far smaller.
+/// Largest accepted difference between Gauss's and Kronrod's rule on a panel. The error of the finer rule is far
+/// smaller.
 const TOLERANCE: f64 = 2e-11;
 
 /// Largest number of panels of an integral. About fifty are usual; a difference that remains after this number is due
 /// to rounding.
 const PANELS: u32 = 3000;
 
-/// Probability that each arm is shown, if values are drawn independently; `weights` by rank.
+/// Probability that each arm is shown, if values are drawn independently. `weights` holds the probability that each
+/// rank is shown.
 pub(crate) fn inclusion(laws: &[Law], weights: &[f64]) -> Vec<f64> {
     match points(laws) {
         Some(values) => point_inclusion(&values, weights),
@@ -24,7 +27,8 @@ pub(crate) fn inclusion(laws: &[Law], weights: &[f64]) -> Vec<f64> {
     }
 }
 
-/// Probability that one arm is shown, if values are drawn independently; `weights` by rank.
+/// Probability that one arm is shown, if values are drawn independently. `weights` holds the probability that each rank
+/// is shown.
 pub(crate) fn inclusion_of(laws: &[Law], arm: usize, weights: &[f64]) -> f64 {
     let law = laws[arm];
     let others = || laws.iter().enumerate().filter(|(other, _)| *other != arm).map(|(_, law)| law);
@@ -77,7 +81,7 @@ impl Ranks {
         ranks
     }
 
-    /// Resets the distribution: no arm is above.
+    /// Resets the distribution: no arm is above the value.
     fn clear(&mut self) {
         self.probabilities.fill(0.0);
         self.probabilities[0] = 1.0;
@@ -112,7 +116,8 @@ fn domain<'a>(law: Law, others: impl Iterator<Item = &'a Law>, weights: &[f64]) 
     if from >= high { (low, far) } else { (low.max(from), high) }
 }
 
-/// Ends of panels, in ascending order. They lie around the arm's distribution, and around narrower ones.
+/// Ends of panels, in ascending order. They lie around the arm's distribution, and around narrower distributions of
+/// other arms.
 fn breaks(law: Law, relevant: &[Law], low: f64, high: f64) -> Vec<f64> {
     let mut breaks = vec![low, high];
     let mut around = |law: &Law, steps: &[f64]| {

@@ -16,7 +16,8 @@ pub enum Law {
     Normal { mean: f64, deviation: f64 },
     /// Gumbel distribution: location + scale·G with P(G ≤ g) = exp(−exp(−g)).
     Gumbel { location: f64, scale: f64 },
-    /// Student's t distribution: location + scale·T with at least two degrees of freedom; `norm` is ln B(freedom/2, ½).
+    /// Student's t distribution: location + scale·T with at least two degrees of freedom; `norm` is ln B(freedom/2, ½),
+    /// the logarithm of a beta function.
     Student { location: f64, scale: f64, freedom: f64, norm: f64 },
     /// Beta distribution with both parameters at least ½.
     Beta { successes: f64, failures: f64 },
@@ -28,7 +29,7 @@ pub(crate) fn normal_distribution(x: f64) -> f64 {
 }
 
 impl Law {
-    /// Creates Beta(successes, failures), or a point at its mean if draws differ from it only by rounding.
+    /// Creates Beta(successes, failures), or a point at the mean if draws differ from the mean only by rounding.
     pub(crate) fn beta(successes: f64, failures: f64) -> Self {
         let total = successes + failures;
         if total > CERTAIN { Self::Point(successes / total) } else { Self::Beta { successes, failures } }
@@ -50,7 +51,7 @@ impl Law {
         Self::Student { location, scale, freedom, norm: 0.5 * PI.ln() - ratio }
     }
 
-    /// Creates N(mean, deviation²), or a point at its mean if every draw equals it up to rounding.
+    /// Creates N(mean, deviation²), or a point at the mean if every draw equals the mean up to rounding.
     pub(crate) fn normal(mean: f64, deviation: f64) -> Self {
         let reach = 8.8 * deviation;
         if mean + reach == mean && mean - reach == mean { Self::Point(mean) } else { Self::Normal { mean, deviation } }

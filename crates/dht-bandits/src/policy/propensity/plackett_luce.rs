@@ -13,10 +13,10 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Values at eight points of the integral.
+/// Values at eight points in time of the integral.
 type Points = [f64; 8];
 
-/// Distance between neighbouring points in ln t: ln 8/8.
+/// Distance between neighbouring points in the logarithm of time, ln t: ln 8/8.
 const STEP: f64 = 0.259_930_192_709_979_47;
 /// Relative times of eight points: 8^(j/8).
 const GRID: Points = [
@@ -42,8 +42,8 @@ const ORDER: usize = 9;
 /// Largest slate. With more positions, the distribution of arrivals is too steep for this distance of points.
 pub(crate) const LARGEST_SLATE: usize = 8;
 
-/// Time W·t of the first point, by k. There (W·t)^(k + 1)/k! is negligible, and W·t is at most ½ at the last of eight
-/// points.
+/// Time W·t of the first point, by the number k of positions, where W is the sum of the arms' rates. There (W·t)^(k +
+/// 1)/k! is negligible, and W·t is at most ½ at the last of eight points.
 const FIRST: [f64; LARGEST_SLATE + 1] = [
     0.0,
     0.0,
@@ -56,9 +56,9 @@ const FIRST: [f64; LARGEST_SLATE + 1] = [
     8.105_247_216_568_81e-2,
 ];
 
-/// Probability that each of the first `k` arms is in a softmax slate of `k` arms. `None` for one position, for all
-/// arms, for more than [`LARGEST_SLATE`] positions, and for weights whose orders of magnitude exceed the range of the
-/// points.
+/// Probability that each of the first `k` arms is in a softmax slate of `k` arms. The result is `None` for one
+/// position, for all arms, for more than [`LARGEST_SLATE`] positions, and for weights whose orders of magnitude exceed
+/// the range of the points.
 pub(crate) fn inclusion_of_first(
     means: impl ExactSizeIterator<Item = f64> + Clone,
     temperature: f64,

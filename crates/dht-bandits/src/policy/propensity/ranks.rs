@@ -4,7 +4,7 @@ use super::law::Law;
 
 /// Probability that the arm of each rank (0 is the best) is among the first `shown` of `count` arms. With probability
 /// `share`, each position goes to an arm drawn uniformly from the remaining ones, and otherwise to the best of the
-/// remaining ones. Ranks after the last entry are never shown.
+/// remaining ones. Ranks after the last entry of the result are never shown.
 pub(crate) fn rank_weights(count: usize, shown: usize, share: f64) -> Vec<f64> {
     if share <= 0.0 {
         return vec![1.0; shown];
@@ -32,7 +32,8 @@ pub(super) fn tied(weights: &[f64], rank: usize, ties: usize) -> f64 {
     weights.get(rank..end).map_or(0.0, |weights| 0.0 + weights.iter().sum::<f64>() / (ties + 1) as f64)
 }
 
-/// Probability that each arm is shown, if values are not drawn. Equal values are ordered uniformly.
+/// Probability that each arm is shown, if values are not drawn. `weights` holds the probability that each rank is
+/// shown. Equal values are ordered uniformly.
 pub(crate) fn point_inclusion(values: &[f64], weights: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     // Positive and negative zeros are equal, and adjacent in this order.

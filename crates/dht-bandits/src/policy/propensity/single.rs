@@ -10,7 +10,8 @@ use crate::exploration::{Exploration, Partition, Selection, drawn_uniformly, inv
 use crate::gaussian::Score;
 use crate::validate::check_scalar;
 
-/// Score of an arm, paired with the degrees of freedom with which its value is drawn. They are infinite for a Gaussian.
+/// Score of an arm, paired with the degrees of freedom with which its value is drawn. The degrees of freedom are
+/// infinite for a Gaussian.
 pub(crate) type FreeScore = (Score, f64);
 
 /// Distribution of each arm's value, for rules that draw values independently or not at all.
@@ -94,7 +95,7 @@ pub(crate) enum ClosedForm {
 }
 
 impl ClosedForm {
-    /// Creates the closed form from the means; `None` for rules that compare values.
+    /// Creates the closed form from the means; `None` for rules that compare the values of arms.
     pub(crate) fn new(selection: Selection, means: impl Iterator<Item = f64> + Clone) -> Option<Self> {
         match selection {
             Selection::Softmax { temperature } => {

@@ -14,7 +14,7 @@ use crate::validate::{LARGEST_PRECISION, check_bounded, check_parameter, check_p
 /// [`AdaGrad`]. The trait is sealed.
 ///
 /// A feature without evidence has the weight [`prior_mean`](Self::prior_mean). A table stores for each weight the
-/// difference from it, and the evidence; a table of zeros is therefore the prior.
+/// difference from this prior mean, and the evidence. A table of zeros is therefore the prior.
 pub trait SparseModel:
     Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Sealed + 'static
 {
@@ -31,7 +31,7 @@ pub trait SparseModel:
     #[doc(hidden)]
     fn prior_mean(&self) -> f64;
 
-    /// Variance of a weight. An observation moves the weight in proportion to it.
+    /// Variance of a weight. An observation moves the weight in proportion to this variance.
     #[doc(hidden)]
     fn variance(&self, evidence: f64) -> f64;
 
@@ -54,7 +54,8 @@ pub trait SparseModel:
 
 impl sealed::Sealed for DiagonalLaplace {}
 
-/// Evidence is the sum of σ(1 − σ)x². Updates equal those of the dense posterior, for the features that are not zero.
+/// Evidence of a feature is the sum of σ(1 − σ)x² over observations, where σ is the predicted probability and x the
+/// value of the feature. Updates equal those of the dense posterior, for the features that are not zero.
 impl SparseModel for DiagonalLaplace {
     const NAME: &'static str = "diagonal-laplace";
 
@@ -101,12 +102,12 @@ impl SparseModel for DiagonalLaplace {
 /// falls with its squared gradients g².
 ///
 /// An update minimises the loss plus the distance of the weights, measured in units of their learning rates. For real
-/// rewards this has a closed form; for binary rewards Newton's method solves it. No learning rate can therefore
-/// overshoot. The loss is half the squared error for real rewards, and the log loss for rewards in [0, 1].
+/// rewards the minimum has a closed form; for binary rewards it is found by Newton's method. No learning rate can
+/// therefore overshoot. The loss is half the squared error for real rewards, and the log loss for rewards in [0, 1].
 ///
-/// The width of a score is √Σx²η/√(1 + Σg²), the root of the change of the mean that one unit of residual causes. It is
-/// a heuristic, unlike the variance of [`DiagonalLaplace`]. Use an exploration rule that ignores widths, such as
-/// [`SquareCb`](crate::exploration::SquareCb).
+/// The width of a score is √Σx²η/√(1 + Σg²), the root of the change of the mean that one unit of residual causes. This
+/// width is a heuristic, unlike the variance of [`DiagonalLaplace`]. Use an exploration rule that ignores widths, such
+/// as [`SquareCb`](crate::exploration::SquareCb).
 ///
 /// ```
 /// use dht_bandits::exploration::SquareCb;

@@ -306,7 +306,7 @@ impl<M: SparseModel, E: Exploration> Policy for SparsePolicy<M, E> {
     }
 
     /// Explains a score. A column of the explanation is an index of the feature space;
-    /// [`FeatureHasher::names`](crate::features::FeatureHasher::names) translates it to names.
+    /// [`FeatureHasher::names`](crate::features::FeatureHasher::names) translates such an index to names.
     fn explain(&self, decision: &Decision) -> Result<Explanation> {
         let Score { mean, width } = self.score(decision.arm(), &decision.context)?;
         let (slot, pairs) = (self.slot(decision.arm())?, self.pairs(&decision.context)?);

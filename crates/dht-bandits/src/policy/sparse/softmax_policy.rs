@@ -26,10 +26,10 @@ use crate::validate::{check_bounded, check_context, check_finite, check_length, 
 /// A row with reward r, in which the log chose arm a with probability p, changes θ along the gradient of one of two
 /// estimates:
 ///
-/// - (r − b)·π(a|x)/p, inverse propensity scoring. The baseline b is the mean reward so far; it reduces the variance
-///   and has no effect on average.
-/// - Σ_c π(c|x)q(x, c) + (r − q(x, a))·π(a|x)/p, the doubly robust estimate ([`doubly_robust`](Self::doubly_robust)).
-///   Here q is m plus a linear regression of r − m on the rows before, with m = min(b, 0).
+/// - (r − b)·π(a|x)/p, inverse propensity scoring. The baseline b is the mean reward so far. A baseline reduces the
+/// variance and has no effect on average. - Σ_c π(c|x)q(x, c) + (r − q(x, a))·π(a|x)/p, the doubly robust estimate
+/// ([`doubly_robust`](Self::doubly_robust)). Here the reward model q is m plus a linear regression of r − m on the rows
+/// before, with m = min(b, 0).
 ///
 /// Learning rates fall for each weight as in [`AdaGrad`]. Contexts are dense, with a constant that the policy appends,
 /// or [sparse](Self::sparse). Policies that regress rewards ignore the log's propensities, but this policy depends on
@@ -67,8 +67,8 @@ pub struct SoftmaxPolicy {
     learning_rate: f64,
     arms: ArmSet,
     logits: Table,
-    /// Reward model of the doubly robust gradient: a regression of the reward minus min(b, 0), so that arms without
-    /// rows are not predicted to be better than average.
+    /// Reward model of the doubly robust gradient: a regression of the reward minus min(b, 0), where b is the mean
+    /// reward so far. Arms without rows are therefore not predicted to be better than average.
     rewards: Option<Table>,
     /// Total weight and mean of the rewards so far.
     baseline: (f64, f64),
@@ -126,8 +126,8 @@ impl SoftmaxPolicy {
     }
 
     /// Sets the learning rate of a weight that has no gradients so far; .05 by default. A rate of ½ let rows with small
-    /// propensities saturate the probabilities early: on digits, inverse propensity scoring then found a third fewer of
-    /// the right arms.
+    /// propensities saturate the probabilities early: on a data set of handwritten digits, inverse propensity scoring
+    /// then found a third fewer of the right arms.
     ///
     /// # Errors
     /// Fails if the rate is not from 1e-100 to 1e100.
@@ -245,9 +245,10 @@ fn softmax(mut logits: Vec<(usize, f64)>) -> Vec<(usize, f64)> {
     logits
 }
 
-/// Gradient of Σ_c π_c q_c + (r − q_a)π_a/p with respect to the logits, where a is the slot of the logged arm.
+/// Gradient of Σ_c π_c q_c + (r − q_a)π_a/p with respect to the logits. π are the probabilities, q the predicted
+/// rewards, r and p the logged reward and propensity, and a is the slot of the logged arm.
 ///
-/// If all predictions equal b, the first term is constant, and (r − b)π_a/p remains.
+/// If all predictions equal one number b, the first term is constant, and (r − b)π_a/p remains.
 fn logit_gradient(
     probabilities: &[(usize, f64)],
     predictions: &[f64],
@@ -408,7 +409,7 @@ serde_by_state!([] SoftmaxPolicy as SoftmaxState);
 mod tests {
     use super::*;
 
-    /// Estimated value of one row: Σ π q + (r − q_a)π_a/p.
+    /// Estimated value of one row, Σ π q + (r − q_a)π_a/p, with the symbols of [`logit_gradient`].
     fn value(logits: &[f64], predictions: &[f64], chosen: usize, reward: f64, propensity: f64) -> f64 {
         let probabilities = softmax(logits.iter().copied().enumerate().collect());
         let expected: f64 = probabilities.iter().zip(predictions).map(|((_, p), q)| p * q).sum();

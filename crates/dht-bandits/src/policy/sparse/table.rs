@@ -19,8 +19,8 @@ const NUMBERS_OF_LINE: usize = LINE / size_of::<f64>();
 /// at once.
 const READ_AHEAD: usize = 16;
 
-/// Weights and evidence, shape (features, capacity of arms, 2). The arms of a feature are adjacent, so that a feature
-/// costs one cache line, and not one for each arm.
+/// Weights and evidence, shape (features, number of arms with memory, 2). The arms of a feature are adjacent, so that a
+/// feature costs one cache line, and not one for each arm.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     numbers: Vec<f64>,

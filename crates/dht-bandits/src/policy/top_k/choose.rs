@@ -96,7 +96,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(Candidates { arms, contexts, stride, dimension, raw })
     }
 
-    /// Scale of the draw if weights are drawn once for the whole slate; `None` otherwise.
+    /// Scale of the draw of weights, if they are drawn once for the whole slate; `None` otherwise.
     pub(super) fn slate_draw(&self) -> Option<f64> {
         match self.exploration.selection(self.clock.version) {
             Selection::Sampled { scale } if self.sharing == Sharing::Shared && self.draw == Draw::PerSlate => {
@@ -120,8 +120,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Chooses a slate of `k` arms, best first, in addition to the pinned ones.
     ///
     /// An arm's weights are multiplied with the context of the request, followed by the arm's features if it has any.
-    /// Together they must have the length [`dimension`](Self::dimension). Shared weights need features, and accept a
-    /// context only with [interactions](Self::with_interactions).
+    /// Context and features together must have the length [`dimension`](Self::dimension). Shared weights need features,
+    /// and accept a context only with [interactions](Self::with_interactions).
     ///
     /// # Errors
     /// Fails if the context (with the features, if there are any) has the wrong length or is not finite, or if features

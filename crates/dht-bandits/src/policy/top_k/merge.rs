@@ -17,7 +17,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(Disjoint::from_parts(arms, self.posterior.clone(), self.exploration.clone(), self.clock))
     }
 
-    /// Replaces the weights by those of a disjoint policy. Arms that it has removed are also unpinned.
+    /// Replaces the weights by those of a disjoint policy. Arms that the disjoint policy has removed are also unpinned.
     fn take(&mut self, learned: Disjoint<P, E>) {
         let (arms, posterior, clock) = learned.into_parts();
         (self.posterior, self.clock) = (posterior, clock);
@@ -27,7 +27,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.pinned.retain(|arm| !self.arms.removed().contains(*arm));
     }
 
-    /// Refuses a policy that has other interactions, or that shares weights where this one does not, or the reverse.
+    /// Refuses a policy that has other interactions than this one, or if only one of the two policies shares weights
+    /// between arms.
     fn check_sharing(&self, other: &Self) -> Result<()> {
         if self.interactions != other.interactions {
             let problem = "interactions: expected the same products in both policies to merge".to_owned();

@@ -90,7 +90,7 @@ impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
         Explanation::linear(&row, term, |row| self.posterior.score(slot, row).checked())
     }
 
-    /// Checks the update on a copy of the weights that it would change.
+    /// Checks an observation by learning it on a copy of the weights that it would change.
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
         let slot = self.check(arm, context, weight)?;
         self.posterior.check_reward(reward)?;

@@ -17,7 +17,7 @@ use crate::validate::{check_finite, check_length, check_parameter, check_weight}
 /// Sharing of weights between the candidates of a slate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sharing {
-    /// Each arm has separate weights. Arms are fixed and few, and each learns only from its own feedback.
+    /// Each arm has separate weights. This suits few arms that stay; each arm learns only from its own feedback.
     PerArm,
     /// All candidates share one vector of weights and differ by their features. The candidates may change from request
     /// to request.
@@ -55,9 +55,11 @@ pub enum Draw {
 #[serde(rename_all = "snake_case")]
 pub enum SharedPropensity {
     /// Integral for all candidates together, scaled so that the probabilities sum to the number of positions. It costs
-    /// O(N²) for each of 2,048 lines, and suits up to about fifty candidates.
+    /// O(N²) for N candidates and each of 2,048 random lines through the space of weights, and suits up to about fifty
+    /// candidates.
     Integral,
-    /// Estimate for the chosen candidates only, at a cost of O(N·d) for each line. Its standard error
+    /// Estimate for the chosen candidates only, at a cost of O(N·d) for each random line through the space of weights,
+    /// for N candidates of d features. The standard error
     /// ([`Choice::propensity_error`](crate::Choice::propensity_error)) decreases with the number of lines.
     Estimated {
         /// Number of lines, from 64 to 65,536; it is rounded up to a multiple of 32.
@@ -88,7 +90,8 @@ impl SharedPropensity {
 /// Combinatorial semi-bandit: selects the K candidates with the highest values, in addition to pinned ones.
 ///
 /// The algorithm is Thompson sampling for combinatorial semi-bandits (Wang & Chen 2018), with contexts as in Chapelle &
-/// Li (2011). Because σ is monotone, ranking by σ(p'x) equals ranking by p'x.
+/// Li (2011). Because the logistic function σ is monotone, ranking by the probability σ(p'x) equals ranking by the
+/// log-odds p'x.
 ///
 /// ```
 /// use dht_bandits::policy::{Feedback, TopK};
@@ -214,7 +217,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     }
 
     /// Sets the method by which propensities are computed if one draw of shared weights scores every candidate. With
-    /// weights per arm, and with rules that draw no weights, propensities do not depend on it.
+    /// weights per arm, and with rules that draw no weights, propensities do not depend on the method.
     ///
     /// # Errors
     /// Fails if the number of lines is out of its range.
@@ -317,7 +320,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Posterior mean and width of an arm's score in a context. For a logistic model both are log-odds.
+    /// Posterior mean and width of an arm's score in a context. For a logistic model, mean and width are log-odds.
     ///
     /// # Errors
     /// Fails if the context has the wrong length or is not finite, if the arm is unknown or removed, or if the score
@@ -376,8 +379,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Learns a batch of feedback: all of it, or none if one entry is refused. [`Feedback::Unobserved`] changes
     /// nothing.
     ///
-    /// The observations of one arm are learned jointly; with shared weights, those of all arms are. The call does not
-    /// allocate after a batch of at least this size was learned.
+    /// The observations of one arm are learned jointly. With shared weights, the observations of all arms are learned
+    /// jointly. The call does not allocate after a batch of at least this size was learned.
     ///
     /// # Errors
     /// Fails if a context has the wrong length or is not finite, or if an arm is unknown, removed or pinned. Also fails

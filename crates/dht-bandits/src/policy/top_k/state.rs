@@ -45,7 +45,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         format!("top-k/{}/{}", P::NAME, E::name())
     }
 
-    /// Number of weight vectors: 1 if they are shared, else one for each arm.
+    /// Number of weight vectors: 1 if arms share their weights, else one for each arm.
     pub(super) fn slots(&self) -> usize {
         if self.sharing == Sharing::Shared { 1 } else { self.arms.len() }
     }

@@ -16,7 +16,7 @@ pub(super) fn by_coordinate(rows: &[f64], rank: usize) -> Vec<f64> {
     columns
 }
 
-/// Adds the dot product of each vector with z to `out`.
+/// Adds the dot product of each vector with the vector `z` to `out`.
 pub(super) fn add_products(columns: &[f64], z: &[f64], out: &mut [f64]) {
     for (column, factor) in columns.chunks_exact(out.len()).zip(z) {
         out.iter_mut().zip(column).for_each(|(value, part)| *value += factor * part);
@@ -27,15 +27,17 @@ pub(super) fn add_products(columns: &[f64], z: &[f64], out: &mut [f64]) {
 pub(super) struct Direction {
     pub(super) u: Vec<f64>,
     slopes: Vec<f64>,
-    /// Crossings with the arms whose values rise less; `above` has those whose values rise more.
+    /// Crossings with the arms whose values rise less along the line; `above` holds the crossings with arms whose
+    /// values rise more.
     below: Crossings,
     above: Option<Crossings>,
     /// Other arms whose values have the same slope.
     level: Vec<usize>,
 }
 
-/// Crossings of other arms' values with the value of one arm, relative to the point: (v − own)·inverse, for a subset of
-/// arms.
+/// Positions along a line at which other arms' values cross the value of one arm, relative to a point on it: (v −
+/// own)·inverse. At the point, v is the value of the other arm, and `own` that of the one arm. Only a subset of arms
+/// has crossings.
 struct Crossings {
     inverse: Vec<f64>,
     /// Offset of a crossing: 0, or `NOWHERE` for arms outside the subset.
@@ -91,8 +93,8 @@ impl Direction {
         if low < high { between(low, high) / (ties + 1) as f64 } else { 0.0 }
     }
 
-    /// Probability that the arm is shown on the line through a point, by weights of ranks. Other arguments are as in
-    /// [`best_along`](Self::best_along).
+    /// Probability that the arm is shown on the line through a point. `weights` holds the probability that each rank is
+    /// shown. Other arguments are as in [`best_along`](Self::best_along).
     pub(super) fn shown_along(
         &self,
         values: &[f64],

@@ -5,7 +5,7 @@ use super::lattice::Lattice;
 use super::lines::{Lines, SharedDraw, dot};
 use crate::policy::propensity::ranks::point_inclusion;
 
-/// Number of random shifts of the lattice for an integral.
+/// Number of random shifts of the quasi-random lattice for an integral.
 const SHIFTS: usize = 8;
 /// Number of random lattice shifts for an estimate.
 const SHIFTS_OF_ESTIMATE: usize = 32;
@@ -14,8 +14,9 @@ const POINTS: usize = 256;
 /// Smallest probability that an arm gets.
 const LEAST: f64 = 1e-12;
 
-/// Estimated probability that each of `arms` is shown, and its standard error, over a number of lines: O(lines·N·(d +
-/// arms)). The probabilities are not scaled to a sum, since those of the other arms are not computed.
+/// Estimated probability that each of `arms` is shown, and its standard error, from averages over random lines:
+/// O(lines·N·(d + arms)) for N candidates. The probabilities are not scaled to a sum, since those of the other arms are
+/// not computed.
 pub(crate) fn inclusion_of_shared_arms(
     draw: &SharedDraw,
     arms: &[usize],
@@ -68,7 +69,8 @@ fn mean_and_error(means: &[Vec<f64>], arm: usize) -> (f64, f64) {
     (mean.max(LEAST), (squares / (count * (count - 1.0).max(1.0))).sqrt())
 }
 
-/// Probability that each arm is shown, and its standard error, by integration; `weights` by rank.
+/// Probability that each arm is shown, and its standard error, by integration. `weights` holds the probability that
+/// each rank is shown.
 pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f64, f64)> {
     let count = draw.means.len();
     let lines = Lines::new(draw);

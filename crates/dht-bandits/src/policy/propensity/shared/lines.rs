@@ -60,8 +60,8 @@ impl Lines {
     }
 
     /// Direction along which the value of this arm rises relative to all others, at the largest angle, if such a
-    /// direction exists. It points to the point of least norm in the convex hull of the unit differences (Gilbert
-    /// 1966).
+    /// direction exists. The direction points to the point of least norm in the convex hull of the unit differences
+    /// (Gilbert 1966).
     pub(super) fn direction(&self, arm: usize) -> Direction {
         let count = self.means.len();
         let differences: Vec<Vec<f64>> = (0..count)
