@@ -142,7 +142,7 @@ fn model(row: &RowRecord) -> String {
 }
 
 /// Label of a row: the method of a full model or a DHT model, the setting of others. If a kind has several methods, all
-/// but the first are named too, without the part that they share with the first.
+/// methods but the first are named too, without the part of the name that they share with the first method.
 fn label(record: &ReproductionRecord, row: &RowRecord) -> String {
     if matches!(row.group, RowGroup::AsPublished | RowGroup::Ours | RowGroup::Full) || row.setting.is_empty() {
         return row.method.clone();
