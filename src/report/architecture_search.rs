@@ -63,9 +63,9 @@ const OTHER_SEARCHES: [&str; 14] = [
 /// Flags of the search in the report on differentiable search for BERT. A search with other flags is not as published.
 const AS_PUBLISHED: [&str; 2] = ["--settings report", "--lambda 0"];
 
-/// Line before the generated part.
+/// Marker line before the generated part of the page.
 pub const ARCHITECTURE_START: &str = "<!-- architecture search -->";
-/// Line after the generated part.
+/// Marker line after the generated part of the page.
 pub const ARCHITECTURE_END: &str = "<!-- /architecture search -->";
 
 /// Replaces the part of the page between the two marker lines. The new part has a summary table of the searches with

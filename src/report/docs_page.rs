@@ -11,9 +11,9 @@ use crate::marked;
 use crate::record::ReproductionRecord;
 use crate::tables::{markdown_text, reproduction_markdown};
 
-/// Line before the generated part of the page.
+/// Marker line before the generated part of the page.
 pub const REPRODUCTION_START: &str = "<!-- reproduction -->";
-/// Line after the generated part of the page.
+/// Marker line after the generated part of the page.
 pub const REPRODUCTION_END: &str = "<!-- /reproduction -->";
 
 /// Directory of the figures, relative to the page of all records.

@@ -9,9 +9,9 @@ use crate::marked;
 use crate::record::{HeadAblationRecord, HeadScores};
 use crate::tables::{compression_sides, grid_markdown, markdown_text, points};
 
-/// Line before the generated part.
+/// Marker line before the generated part of the page.
 pub const HEAD_ABLATION_START: &str = "<!-- head ablation -->";
-/// Line after the generated part.
+/// Marker line after the generated part of the page.
 pub const HEAD_ABLATION_END: &str = "<!-- /head ablation -->";
 
 const WIDTH: u32 = 700;

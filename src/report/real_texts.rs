@@ -9,9 +9,9 @@ use crate::marked;
 use crate::record::{AtCosts, Encoders, Interval, ReproductionRecord, RowGroup, RowRecord, unpacked};
 use crate::tables::{Side, brief_scores, grid_markdown, interval, markdown_text, mean_difference, points};
 
-/// Line before the generated part.
+/// Marker line before the generated part of the page.
 pub const REAL_TEXTS_START: &str = "<!-- real texts -->";
-/// Line after the generated part.
+/// Marker line after the generated part of the page.
 pub const REAL_TEXTS_END: &str = "<!-- /real texts -->";
 
 /// Caption of the table of comparisons.
@@ -20,7 +20,7 @@ const COMPARED: &str = "The accelerated model on all texts: its first cost of th
                         Others are chosen on validation rows; after the interval stands the difference to those that are best on the test rows, \
                         which favours them. *n-gram, then all layers* is one baseline for all texts, without a choice among depths, at 0.1, 0.2 and 0.35; \
                         without an interval where the record does not have the answers text by text:";
-/// Caption of the table of searches as published.
+/// Caption of the table of searches with the DHT paper's settings.
 const PUBLISHED: &str = "The paper's four searches as published, beside the full model of as many epochs. *Shuffled* are the same routes dealt \
                          to the texts at random; FLOPs and clock are shares of the full model's in inference:";
 /// Costs at which the fixed baseline is compared.
