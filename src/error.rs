@@ -10,10 +10,10 @@ pub enum Error {
     /// Error of the data, the model or the training.
     #[error(transparent)]
     Transformer(#[from] dht_transformer::Error),
-    /// Error of the search.
+    /// Error of a search for routes (the crate `dht-search`).
     #[error(transparent)]
     Search(Box<dht_search::Error>),
-    /// Error of the architecture search.
+    /// Error of an architecture search (the crate `dht-nas`).
     #[error(transparent)]
     Nas(Box<dht_nas::Error>),
     /// Flag with a value that is not allowed.
@@ -94,7 +94,7 @@ pub enum Error {
         /// Path of the file.
         path: PathBuf,
     },
-    /// Directory with the steps of another run.
+    /// Output directory with the steps of a run with other settings.
     #[error(
         "{out} has the steps of another run: its {what} is {stored}, and this run has {asked}. Repeat the same \
          command to resume that run, choose another directory, or delete this one",
@@ -110,7 +110,7 @@ pub enum Error {
         /// Value in this run.
         asked: String,
     },
-    /// Steps without `run.json`, so that their run is unknown.
+    /// Directory of steps without the file `run.json`, so that the run of the steps is unknown.
     #[error(
         "{steps} has steps, but no {file} beside it that names their run: delete {steps} to start again, or choose another --out",
         steps = steps.display(),
@@ -121,7 +121,7 @@ pub enum Error {
         /// File that is missing.
         file: &'static str,
     },
-    /// Reproduction in which some training runs failed. The record has the results of all others.
+    /// Reproduction in which some training runs failed. The record has the results of all training runs that finished.
     #[error(
         "{count} parts failed; the record names them with their reasons, and running the command again tries them again"
     )]
@@ -149,18 +149,18 @@ pub enum RecordProblem {
         /// Message of the parser.
         message: String,
     },
-    /// Record of another schema, whose numbers are not comparable with this release's.
+    /// Record of another schema version, whose numbers are not comparable with the numbers of this release.
     #[error("has schema {found}, expected {expected}: repeat the run with this release")]
     OtherVersion {
-        /// Schema of the file.
+        /// Schema version of the file.
         found: u64,
-        /// Schema that this release reads and writes.
+        /// Schema version that this release reads and writes.
         expected: u32,
     },
     /// Number that is NaN or infinite, which JSON cannot represent.
     #[error("{field} is not a finite number")]
     NotFinite {
-        /// Path of the number's keys in the record.
+        /// Keys that lead to the number in the record.
         field: String,
     },
 }

@@ -7,7 +7,7 @@ use dht_transformer::storage::write_atomically;
 
 use crate::error::{Error, Result};
 
-/// Seeds of the two files.
+/// Seeds of the two generated files, `train.csv` and `test.csv`.
 const TRAINING: u64 = 1;
 const TEST: u64 = 2;
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-/// Replaces all lines between the two marker lines by `block`, which ends its last line.
+/// Replaces all lines between the two marker lines by `block`, whose last line must have a line end.
 ///
 /// # Errors
 /// [`Error::Markers`] unless each of the two lines occurs once, in this order.

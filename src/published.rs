@@ -17,9 +17,9 @@ pub(crate) struct Counterpart {
 pub(crate) struct Published {
     /// Name of the method in the DHT paper (Meng et al. 2023), such as `6-DisBERT`.
     pub(crate) method: &'static str,
-    /// "F1", presumably macro.
+    /// Score that the DHT paper calls "F1", presumably macro F1.
     pub(crate) f1: f64,
-    /// FLOPs divided by the full model's, estimated as layers × heads.
+    /// FLOPs divided by the full model's, estimated as the number of layers times the number of heads.
     pub(crate) cost: f64,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Stage {
     Inference,
 }
 
-/// Printed line of a table: the method, and F1 and cost on the four data sets in the order of
+/// Line of a table in the DHT paper: the method, and F1 and cost on the four data sets in the order of
 /// [`PublishedDataset::ALL`].
 type Line = (&'static str, [(f64, f64); 4]);
 
@@ -61,7 +61,7 @@ const INFERENCE: [Line; 11] = [
     ("F-DHT", [(0.943, 0.35), (0.993, 0.29), (0.957, 0.31), (0.639, 0.29)]),
 ];
 
-/// Results of one table for a data set, in the printed order.
+/// Results of one of the DHT paper's tables for a data set, in the printed order.
 pub(crate) fn cells(data: PublishedDataset, stage: Stage) -> impl Iterator<Item = Published> {
     let lines: &[Line] = match stage {
         Stage::Training => &TRAINING,
@@ -91,7 +91,7 @@ impl Counterpart {
         Some(Self { data, stands_in })
     }
 
-    /// Printed result of a row's method; `layers` is the depth of the row's full model.
+    /// Result that the DHT paper prints for a row's method; `layers` is the depth of the row's full model.
     pub(crate) fn cell(self, stage: Stage, row: &RowRecord, layers: usize) -> Option<Published> {
         cell(self.data, stage, &published_name(row, layers)?)
     }

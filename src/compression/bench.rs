@@ -1,4 +1,4 @@
-//! Texts, teacher and general student of a run, and TinyBERT's two stages of distillation.
+//! Texts, teacher and general student (distilled before any task) of a run, and TinyBERT's two stages of distillation.
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, pooling, rng, train_settings};
 use crate::record::JudgedModel;
 
-/// Random streams: a student's weights, and projections of the intermediate stage.
+/// Random streams: a student's weights, and the projections of hidden states in the first stage of distillation.
 const STUDENT: u64 = 20;
 const PROJECTIONS: u64 = 21;
 /// Minimum number of timed passes of each model, their maximum, the seconds that they should fill, and the number of
@@ -35,7 +35,7 @@ const TIMED_ROWS: usize = 256;
 const TEACHER: &str = "teacher";
 const GENERAL: &str = "general";
 
-/// Plan, texts and models of a run.
+/// Plan, texts and models of a run that distils students.
 pub(super) struct Bench {
     pub(super) plan: CompressionPlan,
     pub(super) data: RunData,
@@ -57,8 +57,8 @@ pub(super) struct Trained {
     pub(super) model: TextClassifier,
     /// Optimiser step of the last stage after which the student was best on validation rows.
     pub(super) best_step: u64,
-    /// Score on the validation rows at that step: macro F1, or the task's metric if steps are evaluated; 0 without
-    /// validation rows.
+    /// Score on the validation rows at the best step: macro F1, or the task's metric if evaluations are at intervals of
+    /// steps; 0 without validation rows.
     pub(super) validation_score: f64,
     pub(super) seconds: f64,
 }
@@ -71,7 +71,7 @@ impl Trained {
 }
 
 impl Bench {
-    /// Reads the texts, fine-tunes the teacher and creates the general student, unless earlier runs have done so.
+    /// Reads the texts, fine-tunes the teacher and creates the general student, unless an earlier run has stored them.
     pub(super) fn open(plan: CompressionPlan, out: &Path, command: &[String], least_rows: usize) -> Result<Self> {
         let device = plan.run.device.open()?;
         let mut data = RunData::load(&plan.run)?;
@@ -371,9 +371,9 @@ impl Start<'_> {
         })
     }
 
-    /// Trains the general student, which knows no task. It starts from layers of the pre-trained encoder if their
-    /// shapes match, and learns from that encoder on plain texts, if there are any. Without pre-training it starts from
-    /// the teacher's own layers.
+    /// Trains the general student, which is not trained for any task. The student starts from layers of the pre-trained
+    /// encoder if their shapes match, and learns from that encoder on plain texts, if there are any. Without
+    /// pre-training it starts from the teacher's own layers.
     fn general(&self, teacher: &TextClassifier, texts: Option<EncodedDataset>) -> Result<usize> {
         let plan = self.plan;
         self.steps.once(GENERAL, |step| {

@@ -1,4 +1,4 @@
-//! Metric of a task, and the scores of models by it.
+//! Metric of a task, and the scores of models by this metric.
 
 use dht_dynamic::evaluate;
 use dht_transformer::data::{Metric, NamedDataset};
@@ -67,7 +67,8 @@ impl Judge {
             .try_fold(0.0, |best: f64, score: Result<f64>| Ok(best.max(score?)))
     }
 
-    /// Scores a model on the test rows, and returns its predicted classes. The wall clock ratio is measured later.
+    /// Scores a model on the test rows, and returns its predicted classes. The ratio of prediction times is measured
+    /// later.
     pub(super) fn judge(
         self,
         model: &TextClassifier,

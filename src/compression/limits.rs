@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::experiment::{DataSource, Model, RunPlan};
 
-/// Maximum number of seeds, passes and copies.
+/// Maximum value of flags for numbers of seeds, passes over the data, and augmented copies.
 pub(super) const MOST: u64 = 100;
 
 pub(super) fn refused(flag: &'static str, expected: impl Into<String>, got: impl ToString) -> Error {

@@ -1,4 +1,4 @@
-//! Smaller models from a teacher: TinyBERT's distillation, and searches for architectures during it.
+//! Smaller models from a teacher: TinyBERT's distillation, and searches for architectures during the distillation.
 //!
 //! ```text
 //! teacher, fine-tuned ─┬─▶ general student ─▶ intermediate ─▶ prediction ─▶ unpruned student

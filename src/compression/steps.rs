@@ -1,4 +1,5 @@
-//! Steps of a run on disk. Each step runs once, and the same command resumes after any interruption.
+//! Steps of a run, whose results are stored on disk. Each step runs once, and the same command resumes after any
+//! interruption.
 //!
 //! ```text
 //! OUT/.lock                         locked while a run writes here
@@ -165,7 +166,8 @@ impl Steps {
         self.once_valid(name, |_| true, run)
     }
 
-    /// Returns the stored result of a step as [`once`](Self::once) does, but computes it again if it is not `valid`.
+    /// Returns the stored result of a step as [`once`](Self::once) does, but computes the result again if it is not
+    /// `valid`.
     pub(super) fn once_valid<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -192,7 +194,7 @@ impl Steps {
     }
 }
 
-/// Returns whether a step has written anything.
+/// Returns whether any step of the directory has written a file.
 fn begun(steps: &Path) -> Result<bool> {
     let entries = match std::fs::read_dir(steps) {
         Ok(entries) => entries,

@@ -21,7 +21,7 @@ const TRAINED_VOCABULARY: usize = 8_000;
 const EMBEDDED_TRAIN_ROWS: usize = 16_000;
 /// Default number of test rows of the embedded corpus.
 const EMBEDDED_TEST_ROWS: usize = 2_000;
-/// Maximum number of tokens stored beyond a text's maximum length. The n-gram model reads them.
+/// Maximum number of tokens stored beyond a text's maximum length. The n-gram model reads these tokens.
 const MOST_REST: usize = 4_096;
 /// Fraction of the training rows that is used for validation.
 const VALIDATION_SHARE: f64 = 0.1;
@@ -31,7 +31,7 @@ const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
 /// the others are its parents.
 const SUMS: &str = "SHA256SUMS";
 const SUMS_ABOVE: usize = 3;
-/// Seeds of the embedded corpus. It is one fixed data set: its texts do not depend on the run's seed.
+/// Seeds of the embedded corpus. The corpus is one fixed data set: its texts do not depend on the run's seed.
 const TRAINING_TEXTS: u64 = 1;
 const TEST_TEXTS: u64 = 2;
 
@@ -40,7 +40,7 @@ const TEST_TEXTS: u64 = 2;
 pub struct RunData {
     /// Name, rows and checksums, for the run's record.
     pub record: DataRecord,
-    /// Tokenizer of the model, or one for the training texts.
+    /// Tokenizer of a pre-trained model, or a tokenizer built for the training texts.
     pub tokenizer: TextTokenizer,
     /// Training rows.
     pub train: EncodedDataset,
@@ -186,7 +186,8 @@ fn check_sum(file: &Path, actual: &str) -> Result<()> {
     Ok(())
 }
 
-/// Tokenizer of the model, or one of the complete vocabulary, or one trained on the training texts.
+/// Tokenizer of a pre-trained model, a tokenizer of the complete vocabulary, or a tokenizer trained on the training
+/// texts.
 fn tokenizer_of(model: &Model, train: &Dataset, words: Option<Vec<String>>) -> Result<TextTokenizer> {
     Ok(match (model, words) {
         (Model::Directory(folder), _) => TextTokenizer::from_dir(folder)?,

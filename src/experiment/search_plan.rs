@@ -12,9 +12,9 @@ use super::choices::SettingsChoice;
 use super::plan::RunPlan;
 use crate::error::{Error, Result};
 
-/// Search spaces and settings of a preset, adapted to a plan.
+/// Search spaces and settings of a search preset, adapted to the plan of a run.
 pub(crate) struct PlannedSearch {
-    /// Space of the last phase.
+    /// Search space of the last training phase.
     pub(crate) space: SearchSpace,
     settings: SearchSettings,
     /// Search space of the first phase, and its number of epochs; `None` for a search with one phase.
@@ -65,8 +65,8 @@ impl PlannedSearch {
 }
 
 /// Search settings of this project. The shares of full-model steps and random routes refer to the first `schedule` of
-/// the training run. For P-DHT this is the first phase, so that its bandits also select before the switch; otherwise it
-/// is the whole run.
+/// the training run. For P-DHT this is the first phase, so that its bandits also select routes before the second phase.
+/// For other presets it is the whole run.
 fn our_settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling, schedule: f64) -> SearchSettings {
     let settings = SearchSettings { pooling, ..SearchSettings::for_encoder(space, plan.pretrained()) };
     let FullModelSteps { first, every } = settings.full_model_steps;

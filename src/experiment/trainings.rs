@@ -20,7 +20,8 @@ use super::plan::RunPlan;
 use crate::error::{Error, Result};
 use crate::record::ModelRecord;
 
-/// Random streams of a training run: the encoder's weights, each model's classifiers, and the random control.
+/// Random streams of a training run: the encoder's weights, each model's classifiers, and the control with shuffled
+/// routes.
 const WEIGHTS: u64 = 1;
 pub(crate) const CLASSIFIERS: u64 = 2;
 pub(crate) const CONTROL: u64 = 3;

@@ -55,7 +55,7 @@ pub(crate) fn draw(groups: &[GroupHeads], title: &str, area: &Area) -> Drawn {
     Ok(())
 }
 
-/// Draws a row: a dot for each head, filled if it is kept, then the set's name, then a bar.
+/// Draws a row for a head set: a dot for each head, filled if the head is kept, then the set's name, then a bar.
 fn draw_set(area: &Area, y: i32, heads: usize, set: &SetCount, share: f64, most: f64) -> Drawn {
     let middle = y + ROW / 2;
     let step = (DOTS - 10) / heads.max(1) as i32;

@@ -8,7 +8,7 @@ use super::style;
 use super::style::{Area, BLUES, Drawn, HEADER, INK, LEFT, PALE_INK, WIDTH};
 
 const ROW: i32 = 44;
-/// Width of the groups' names.
+/// Width in pixels of the names of layer groups.
 const NAMES: i32 = 150;
 
 pub(crate) fn height(groups: &[GroupHeads]) -> u32 {

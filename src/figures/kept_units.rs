@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::record::SearchedArchitecture;
 
 const ROW: i32 = 44;
-/// Width of the layers' names.
+/// Width in pixels of the layers' names.
 const NAMES: i32 = 80;
 /// Parts in the order of the data, with their headings.
 const PARTS: [(&str, &str); 7] = [
@@ -21,7 +21,7 @@ const PARTS: [(&str, &str); 7] = [
     ("neurons", "neurons"),
 ];
 
-/// Draws the figure as SVG; `measure` names the cost that the reached ratio refers to.
+/// Draws the figure as SVG; `measure` names the cost of which the reached ratio is a share.
 ///
 /// # Errors
 /// [`Error::Figure`] if it cannot be drawn.

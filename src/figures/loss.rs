@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use super::style;
 use super::style::{Area, Drawn, PROGRESS};
 
-/// Draws losses against progress; the last line is drawn on top.
+/// Draws losses against training progress; the last curve is drawn on top.
 pub(crate) fn draw_lines(curves: &[Line], title: &str, area: &Area) -> Drawn {
     let legend: Vec<_> = curves.iter().map(|line| (line.name.clone(), line.color)).collect();
     let body = style::header(area, title, &legend)?;

@@ -50,7 +50,7 @@ fn draw(
     Ok(())
 }
 
-/// Centres of the bins, with 0 and 1 added.
+/// Centres of the bins of training progress, with 0 and 1 added.
 fn with_both_ends(progress: &[f64]) -> Vec<f64> {
     if progress.is_empty() { Vec::new() } else { [&[0.0], progress, &[1.0]].concat() }
 }

@@ -27,14 +27,14 @@ pub(crate) const HEADER: i32 = 74;
 pub(crate) const INK: RGBColor = RGBColor(34, 40, 49);
 pub(crate) const PALE_INK: RGBColor = RGBColor(95, 105, 118);
 pub(crate) const GRID: RGBColor = RGBColor(226, 230, 235);
-/// Categories in Okabe and Ito's colours (2008), which colour-blind readers can distinguish.
+/// Colours of categories, from Okabe and Ito (2008), which colour-blind readers can distinguish.
 pub(crate) const FULL: RGBColor = RGBColor(34, 40, 49);
 pub(crate) const DYNAMIC: RGBColor = RGBColor(0, 114, 178);
 pub(crate) const TRUNCATED: RGBColor = RGBColor(213, 94, 0);
 pub(crate) const RANDOM: RGBColor = RGBColor(204, 121, 167);
 pub(crate) const ORACLE: RGBColor = RGBColor(0, 158, 115);
 
-/// Ordered quantities, from light for small to dark for large values: distinct in lightness alone.
+/// Colours of ordered quantities, from light for small to dark for large values: distinct in lightness alone.
 pub(crate) const BLUES: [RGBColor; 4] =
     [RGBColor(214, 230, 244), RGBColor(123, 178, 215), RGBColor(38, 117, 180), RGBColor(8, 42, 95)];
 pub(crate) const OCHRES: [RGBColor; 4] =

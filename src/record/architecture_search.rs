@@ -8,11 +8,12 @@ use super::at_costs::Interval;
 use super::distillation::JudgedModel;
 use super::record::{Record, Results};
 
-/// Share of the teacher's margin that the unpruned student must preserve, so that losses after it are meaningful.
+/// Share of the teacher's margin over the best constant answer that the unpruned student must preserve, so that further
+/// losses by pruning are meaningful.
 const INFORMATIVE: f64 = 0.8;
 /// Name of the Matthews correlation, the only metric that is 0 for an uninformed model.
 pub(crate) const MATTHEWS: &str = "Matthews correlation";
-/// Name of the F1 metric, the only one for which constant answers differ widely in score.
+/// Name of the F1 metric, the only metric for which constant answers differ widely in score.
 pub(crate) const F1: &str = "F1";
 /// Quantile .975 of the normal distribution.
 const NORMAL: f64 = 1.96;
@@ -46,9 +47,9 @@ pub struct SearchedArchitecture {
     pub space: String,
     /// Method that selected the units: `search`, or the name of a baseline.
     pub method: String,
-    /// Target share of the space, by the run's measure.
+    /// Target cost as a share of the whole, by the run's cost measure.
     pub target_ratio: f64,
-    /// Share that the search reached.
+    /// Cost that the search reached, as a share of the whole.
     pub reached_ratio: f64,
     /// Score on the test rows, averaged over seeds or draws.
     pub score: f64,
@@ -60,24 +61,26 @@ pub struct SearchedArchitecture {
     pub macro_f1: f64,
     /// Score of the unpruned student, distilled with the same seeds.
     pub unpruned_score: f64,
-    /// Seeds of the distillation, or the draws.
+    /// Seeds of the distillation or, for random architectures, of the draws.
     pub seeds: Vec<u64>,
     /// Optimiser step of the second stage after which each student was best on validation rows.
     pub best_steps: Vec<u64>,
-    /// Validation score of each student at that step: macro F1, or the task's metric if steps were evaluated.
+    /// Validation score of each student at its best step: macro F1, or the task's metric if evaluations were at
+    /// intervals of steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation_scores: Vec<f64>,
-    /// FLOPs of the test rows divided by the unpruned student's; exact, for the whole model.
+    /// FLOPs of predicting the test rows divided by the unpruned student's FLOPs; exact, for the whole model.
     pub flops_ratio: f64,
-    /// Wall clock of predicting divided by the unpruned student's: medians of passes in turns.
+    /// Prediction time divided by the unpruned student's. The models run in turns; the times are medians of several
+    /// passes.
     pub wall_ratio: f64,
     /// Number of parameters divided by the unpruned student's.
     pub parameters_ratio: f64,
-    /// Wall clock of the search; 0 without one.
+    /// Seconds that the search took; 0 without a search.
     pub search_seconds: f64,
-    /// Wall clock of the distillation after the search, with the first seed.
+    /// Seconds that the distillation after the search took with the first seed.
     pub train_seconds: f64,
-    /// Units that remain in each layer; empty for draws.
+    /// Units that remain in each layer; empty for randomly drawn architectures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptUnits>,
     /// Score of the search minus the score of this baseline, with the variance over training runs and test rows.
@@ -93,15 +96,15 @@ pub struct SearchedArchitecture {
 /// Units that remain in a layer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct KeptUnits {
-    /// Share of the units of each searched part that the extracted model has. Outputs are missing in records that
+    /// For each searched part, the share of its units that the extracted model has. Outputs are missing in records that
     /// counted the outputs of removed heads.
     pub shares: BTreeMap<String, f64>,
-    /// Heads that remain, from 0; all heads if heads were not searched.
+    /// Indices of the heads that remain, counted from 0; all heads if heads were not searched.
     pub heads: Vec<usize>,
 }
 
 impl ArchitectureSearchRecord {
-    /// Quantity that target and reached ratios are shares of.
+    /// Quantity of which the target ratio and the reached ratio are shares.
     pub fn measure(&self) -> &'static str {
         let cost = self.command.iter().position(|word| word == "--cost").and_then(|at| self.command.get(at + 1));
         match cost.map(String::as_str) {

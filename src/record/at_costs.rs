@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::right::RightTexts;
 use super::summary::Summary;
 
-/// Scores of each kind of model at each cost. Thresholds, and the model of each kind, are selected on validation rows;
-/// the scores are those of the test rows.
+/// Scores of each kind of model at each cost. Thresholds, and the model of each kind, are selected on validation rows.
+/// The scores are computed on the test rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AtCosts {
     /// FLOPs of inference divided by the full model's.
@@ -41,7 +41,7 @@ pub struct KindAtCosts {
     pub encoders: Encoders,
     /// Seeds that finished.
     pub seeds: Vec<u64>,
-    /// Cells by ascending cost. Costs below that of every model of the kind are missing.
+    /// Scores at each cost, in ascending order. Costs that no model of the kind can reach are missing.
     pub cells: Vec<CellAtCost>,
 }
 
@@ -68,9 +68,9 @@ pub struct CellAtCost {
 pub struct Comparison {
     /// Name of the group of competitors.
     pub against: String,
-    /// Differences by ascending cost. Costs that one of the two models cannot reach are missing.
+    /// Differences by ascending cost. Costs that this project's model or the competitor cannot reach are missing.
     pub differences: Vec<Difference>,
-    /// Mean over the costs from .1 to .35 that have a difference.
+    /// Mean difference over the costs from .1 to .35 that both models can reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean: Option<Interval>,
 }
@@ -80,7 +80,7 @@ impl Comparison {
     pub(crate) const MEAN_OF: std::ops::RangeInclusive<f64> = 0.1..=0.35;
 
     /// Mean difference to the competitors with the highest accuracy on the test rows, over the costs of `mean`. This
-    /// selection favours the competitors. `None` if these are the competitors that were already compared with.
+    /// selection favours the competitors. `None` if `mean` already compares with the same competitors.
     pub fn mean_against_best_on_test(&self) -> Option<f64> {
         let within: Vec<&Difference> =
             self.differences.iter().filter(|own| Self::MEAN_OF.contains(&own.cost)).collect();

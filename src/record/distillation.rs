@@ -16,7 +16,7 @@ pub struct Distillation {
     pub teacher: JudgedModel,
     /// Student, fine-tuned on the labels in as many passes as both stages of the distillation have.
     pub fine_tuned_student: JudgedModel,
-    /// Student after both stages.
+    /// Student after both stages of the distillation.
     pub distilled_student: JudgedModel,
 }
 
@@ -38,7 +38,7 @@ pub struct JudgedModel {
     pub accuracy: f64,
     /// Mean F1 of the classes.
     pub macro_f1: f64,
-    /// FLOPs of all test rows, exact.
+    /// Exact FLOPs of predicting all test rows.
     pub flops: u64,
     /// Prediction time divided by the time of the largest model in the table. The models run in turns; the times are
     /// medians.

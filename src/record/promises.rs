@@ -18,8 +18,8 @@ pub struct PromiseTrial {
     pub draws: usize,
     /// Share of the draws on which some threshold could be guaranteed.
     pub made: f64,
-    /// Share of the draws on which the true risk was within the limit. Draws without a guaranteed threshold count as
-    /// kept, since the full model runs.
+    /// Share of the draws on which the true risk was within the limit `most`. Draws without a guaranteed threshold
+    /// count as kept, since the full model runs.
     pub kept: f64,
     /// FLOPs divided by the full model's, averaged over draws; a draw without a guaranteed threshold counts as 1.
     pub flops_ratio: f64,

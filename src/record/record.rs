@@ -14,7 +14,7 @@ use crate::error::{Error, RecordProblem, Result};
 
 /// Results of one kind of run, which are the part of a [`Record`] that depends on the example.
 pub trait Results: Serialize + DeserializeOwned {
-    /// Version of the layout that this release reads and writes.
+    /// Version of the layout of `record.json` that this release reads and writes.
     const SCHEMA: u32 = 1;
 }
 
@@ -50,12 +50,12 @@ pub struct Record<T> {
     /// Settings by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, Value>,
-    /// Machine of the run.
+    /// Machine on which the run was measured.
     pub machine: Machine,
 }
 
-/// Keys that all records have. They are read separately from the results, since serde reads the numeric keys of maps in
-/// flattened fields as text.
+/// Keys that all records have. These keys are read separately from the results, since serde reads the numeric keys of
+/// maps in flattened fields as text.
 #[derive(Deserialize)]
 struct Common {
     command: Vec<String>,
@@ -93,8 +93,8 @@ impl<T: Results> Record<T> {
     /// Reads a record of this version.
     ///
     /// # Errors
-    /// [`Error::Transformer`] if the file cannot be read; [`Error::Record`] if it is not a record of this example or
-    /// has another version.
+    /// [`Error::Transformer`] if the file cannot be read; [`Error::Record`] if the file is not a record of this example
+    /// or has another version.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let io = |source| Error::Transformer(dht_transformer::Error::Io { path: path.into(), source });

@@ -33,14 +33,14 @@ impl Results for Reproduction {}
 /// Record of a reproduction.
 pub type ReproductionRecord = Record<Reproduction>;
 
-/// Kind of method of a row. Tables and figures group and colour rows by it.
+/// Kind of method of a row. Tables and figures group and colour rows by this kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RowGroup {
     /// Full model.
     #[default]
     Full,
-    /// Truncations, plain and distilled.
+    /// First layers of the encoder with a separate classifier (truncations), fine-tuned or distilled.
     Truncation,
     /// `DistilBERT`.
     DistilBert,
@@ -52,25 +52,26 @@ pub enum RowGroup {
     Ngram,
     /// Accelerated full model: exits fitted afterwards, and an n-gram exit at depth 0.
     Accelerated,
-    /// T-, S-, F- and P-DHT with the DHT paper's settings.
+    /// The search presets T-, S-, F- and P-DHT with the settings of the DHT paper (Meng et al. 2023).
     AsPublished,
-    /// T-, S-, F- and P-DHT with this project's settings.
+    /// The search presets T-, S-, F- and P-DHT with this project's settings.
     Ours,
 }
 
-/// One method at one setting, averaged over its seeds. Ratios are computed for each seed against the full model of the
-/// same number of epochs.
+/// Row of a reproduction: one method at one setting, averaged over its seeds. Ratios are computed for each seed against
+/// the full model of the same number of epochs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RowRecord {
     /// Method: `full`, `truncation`, `FastBERT`, `T-DHT`, …
     pub method: String,
-    /// Setting of the method: `3 layers`, `speed 0.5`, `as published`; empty if there is only one.
+    /// Setting of the method: `3 layers`, `speed 0.5`, `as published`; empty if there is only one setting.
     pub setting: String,
     /// Kind of the row.
     pub group: RowGroup,
     /// Seeds that finished.
     pub seeds: Vec<u64>,
-    /// Number of epochs that the row's model trained for. The full model that it is compared with has the same number.
+    /// Number of epochs that the row's model trained for. The full model with which the row is compared has the same
+    /// number.
     pub epochs: usize,
     /// Reasons of failed seeds; empty if all seeds finished. Without a finished seed all numbers are 0.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -92,16 +93,18 @@ pub struct RowRecord {
     pub train_flops_ratio: f64,
     /// FLOPs of predicting the test set divided by the full model's.
     pub inference_flops_ratio: f64,
-    /// Cost of training as in the DHT paper (Meng et al. 2023), layers × heads.
+    /// Cost of training, estimated as layers × heads as in the DHT paper (Meng et al. 2023), divided by the full
+    /// model's.
     pub train_layer_head_ratio: f64,
-    /// Cost of inference as in the DHT paper (Meng et al. 2023), layers × heads.
+    /// Cost of inference, estimated as layers × heads as in the DHT paper (Meng et al. 2023), divided by the full
+    /// model's.
     pub inference_layer_head_ratio: f64,
     /// Wall clock of training divided by the full model's, including all prerequisites of the method.
     pub train_wall_ratio: f64,
     /// Prediction time of the test set divided by the full model's. Both models are warm and run in turns; the times
     /// are medians of several passes.
     pub inference_wall_ratio: f64,
-    /// Prediction time divided by the full model's, with one text after another instead of batches.
+    /// Prediction time of single texts, one after another instead of in batches, divided by the full model's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub single_text_wall_ratio: Option<f64>,
     /// Macro F1 with the routes shuffled among the texts, for methods that select a route.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// Correctness of each test text, by seed: a bit for each text in order, four to a hexadecimal digit, the first in its
-/// highest bit. The last digit is padded with zeros.
+/// Correctness of each test text, by seed: one bit for each text in order, four bits to a hexadecimal digit, the first
+/// bit highest. The last digit is padded with zeros.
 pub type RightTexts = BTreeMap<u64, String>;
 
 /// Packs a bit for each text in the format of [`RightTexts`].

@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 pub struct Summary {
     /// Mean over seeds.
     pub mean: f64,
-    /// Sample standard deviation.
+    /// Sample standard deviation over seeds; 0 for one seed.
     pub sd: f64,
 }
 
 impl Summary {
-    /// Summarises at least one value.
+    /// Summarises the values of at least one seed.
     pub fn new(values: &[f64]) -> Self {
         let count = values.len().max(1) as f64;
         let mean = values.iter().sum::<f64>() / count;

@@ -8,15 +8,15 @@ use crate::tables::{architecture_lines, compression_sides, grid_markdown, interv
 /// Result that the report on differentiable search for BERT prints for a search over inputs.
 struct Reported {
     texts: &'static str,
-    /// Score of the report's student without pruning.
+    /// Score of the unpruned student in the report on differentiable search for BERT.
     unpruned: f64,
-    /// Target share; `None` for searches without the cost term.
+    /// Target share of the inputs; `None` for searches without a cost term.
     target: Option<f64>,
     reached: f64,
     score: f64,
 }
 
-/// Results of the report's two tables.
+/// Results of the two tables of the report on differentiable search for BERT.
 static REPORT: [Reported; 12] = [
     reported("cola", 0.426, None, 0.406, 0.236),
     reported("cola", 0.426, Some(0.5), 0.654, 0.267),
@@ -31,7 +31,7 @@ static REPORT: [Reported; 12] = [
     reported("sst2", 0.917, Some(0.75), 0.852, 0.906),
     reported("sst2", 0.917, Some(1.0), 0.974, 0.909),
 ];
-/// Number of passes in each of the report's four steps.
+/// Numbers of passes in a search stage and in a distillation stage, from the report on differentiable search for BERT.
 const REPORTED_PASSES: &str = "10, 10";
 
 const fn reported(texts: &'static str, unpruned: f64, target: Option<f64>, reached: f64, score: f64) -> Reported {
@@ -60,12 +60,12 @@ const OTHER_SEARCHES: [&str; 14] = [
     "--carry",
 ];
 
-/// Flags of the report's search. A search with other flags is not as published.
+/// Flags of the search in the report on differentiable search for BERT. A search with other flags is not as published.
 const AS_PUBLISHED: [&str; 2] = ["--settings report", "--lambda 0"];
 
-/// Line before the generated part.
+/// Marker line before the generated part of the page.
 pub const ARCHITECTURE_START: &str = "<!-- architecture search -->";
-/// Line after the generated part.
+/// Marker line after the generated part of the page.
 pub const ARCHITECTURE_END: &str = "<!-- /architecture search -->";
 
 /// Replaces the part of the page between the two marker lines. The new part has a summary table of the searches with
@@ -91,8 +91,8 @@ fn other_flags(record: &ArchitectureSearchRecord) -> Vec<String> {
     flags
 }
 
-/// Summary table of the searches with default settings. If several records have the same search, one with an interval
-/// is used.
+/// Summary table of the searches with default settings. If several records have the same search, a record with a
+/// confidence interval is used.
 fn summary(records: &[&ArchitectureSearchRecord]) -> String {
     let of_default = records.iter().filter(|record| other_flags(record).is_empty());
     let mut rows: Vec<(&ArchitectureSearchRecord, &SearchedArchitecture)> = Vec::new();
@@ -187,7 +187,8 @@ fn seconds(record: &ArchitectureSearchRecord, of: fn(&SearchedArchitecture) -> f
     if least < most { format!("{least} to {most}") } else { most.to_string() }
 }
 
-/// Result of the report for the same texts and target, if the report has the same kind of search.
+/// Result of the report on differentiable search for BERT for the same texts and target, if that report has the same
+/// kind of search.
 fn of_report(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -> Option<&'static Reported> {
     let free = flag(record, "--lambda").is_some_and(|lambda| lambda.parse() == Ok(0.0));
     let target = (!free).then_some(search.target_ratio);
@@ -195,13 +196,14 @@ fn of_report(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -
     REPORT.iter().find(same)
 }
 
-/// Share of its own student's margin over the best constant answer that the report's search preserves.
+/// Share of the unpruned student's margin over the best constant answer that a search in the report on differentiable
+/// search for BERT preserves.
 fn margin_of_report(record: &ArchitectureSearchRecord, it: &Reported) -> f64 {
     (it.score - record.majority_score) / (it.unpruned - record.majority_score)
 }
 
-/// Share of the margin that the report preserves in a search of inputs for the same target, and the ratio that it
-/// reached.
+/// Share of the unpruned student's margin that the report on differentiable search for BERT preserves in a search of
+/// inputs for the same target, and the ratio of inputs that the search reached.
 fn reported_margin(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -> Option<(f64, f64)> {
     of_report(record, search).map(|it| (margin_of_report(record, it), it.reached))
 }
@@ -211,9 +213,9 @@ fn flag<'a>(record: &'a ArchitectureSearchRecord, name: &str) -> Option<&'a str>
     record.command.get(at + 1).map(String::as_str)
 }
 
-/// Table of searches over inputs, below the report's result for the same texts and target: first with the report's
-/// settings, then with this project's. For each search with an interval, a sentence states whether it supports the
-/// report's conclusion.
+/// Table of searches over inputs, below the result of the report on differentiable search for BERT for the same texts
+/// and target: first with that report's settings, then with this project's. For each search with an interval, a
+/// sentence states whether it supports the report's conclusion.
 fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
     let mut lines = vec![BESIDE.map(String::from).to_vec()];
     let mut verdicts = Vec::new();
@@ -285,9 +287,9 @@ fn passes(record: &ArchitectureSearchRecord) -> [u64; 2] {
         .map(|of| record.settings.get(of).and_then(serde_json::Value::as_u64).unwrap_or_default())
 }
 
-/// Sentence that states whether a search with an interval supports the report's conclusion that inputs have no
-/// redundancy. The score is compared with the unpruned student's, and with the share of the margin that the report
-/// loses.
+/// Sentence that states whether a search with a confidence interval supports the conclusion of the report on
+/// differentiable search for BERT that inputs have no redundancy. The score is compared with the unpruned student's
+/// score, and with the share of the student's margin that the report loses.
 fn verdict(
     record: &ArchitectureSearchRecord,
     search: &SearchedArchitecture,

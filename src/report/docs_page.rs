@@ -1,4 +1,4 @@
-//! Pages of reproductions: `docs/reproduction.md` for all, and one in `docs/reproduction/` for each.
+//! Pages of reproductions: `docs/reproduction.md` for all reproductions, and a page in `docs/reproduction/` for each.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,12 @@ use crate::marked;
 use crate::record::ReproductionRecord;
 use crate::tables::{markdown_text, reproduction_markdown};
 
-/// Line before the generated part of the page.
+/// Marker line before the generated part of the page.
 pub const REPRODUCTION_START: &str = "<!-- reproduction -->";
-/// Line after the generated part of the page.
+/// Marker line after the generated part of the page.
 pub const REPRODUCTION_END: &str = "<!-- /reproduction -->";
 
-/// Directory of the figures, relative to the page.
+/// Directory of the figures, relative to the page of all records.
 pub(super) const FIGURES: &str = "figures/reproduction";
 /// Directory of the records' pages, relative to the page of all records.
 const PAGES: &str = "reproduction";

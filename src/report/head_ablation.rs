@@ -9,9 +9,9 @@ use crate::marked;
 use crate::record::{HeadAblationRecord, HeadScores};
 use crate::tables::{compression_sides, grid_markdown, markdown_text, points};
 
-/// Line before the generated part.
+/// Marker line before the generated part of the page.
 pub const HEAD_ABLATION_START: &str = "<!-- head ablation -->";
-/// Line after the generated part.
+/// Marker line after the generated part of the page.
 pub const HEAD_ABLATION_END: &str = "<!-- /head ablation -->";
 
 const WIDTH: u32 = 700;
@@ -28,11 +28,11 @@ const INK: RGBColor = RGBColor(34, 40, 49);
 const LOSS: RGBColor = RGBColor(213, 94, 0);
 const GAIN: RGBColor = RGBColor(0, 114, 178);
 
-/// Accessor of a score of an ablated head, if it has one.
+/// Accessor of a score of an ablated head; `None` if the head lacks this score.
 type Score = fn(&HeadScores) -> Option<f64>;
 
-/// Replaces the part of the page between the two marker lines. Each record has its figure, a description of it, and its
-/// table. Figures are named by [`head_ablation_file`].
+/// Replaces the part of the page between the two marker lines. Each record has its figure, a description of the figure,
+/// and a table. Figures are named by [`head_ablation_file`].
 ///
 /// # Errors
 /// [`Error::Markers`] unless each of the two lines occurs once, in this order.

@@ -1,4 +1,4 @@
-//! HTML elements of the report. Every text from outside of the program is escaped by [`escaped`].
+//! HTML elements of the report on a reproduction. Every text from outside of the program is escaped by [`escaped`].
 
 use crate::figures::Panel;
 use crate::record::RowGroup;
@@ -33,7 +33,7 @@ pub(crate) fn list(items: &[String]) -> String {
     format!("<ul>\n{items}</ul>\n")
 }
 
-/// Section with its heading.
+/// HTML section with a heading.
 pub(crate) fn section(id: &str, heading: &str, body: &str) -> String {
     format!("<section id=\"{id}\">\n<h2>{}</h2>\n{body}</section>\n", escaped(heading))
 }
@@ -43,7 +43,7 @@ pub(crate) fn scrolling(label: &str, body: &str) -> String {
     format!("<div class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\">\n{body}</div>\n", escaped(label))
 }
 
-/// Table of names and values.
+/// HTML table of names and values.
 pub(crate) fn pairs(caption: &str, headings: (&str, &str), pairs: &[(String, String)]) -> String {
     let rows: String = pairs
         .iter()
@@ -58,7 +58,7 @@ pub(crate) fn pairs(caption: &str, headings: (&str, &str), pairs: &[(String, Str
     )
 }
 
-/// Table of results, with a heading for each kind of rows.
+/// HTML table of results, with a heading for each kind of rows.
 pub(crate) fn results(table: &Table, name: impl Fn(RowGroup) -> &'static str) -> String {
     let side = |column: usize| if table.sides[column] == Side::Left { "" } else { " class=\"number\"" };
     let headings = table.headings.iter().enumerate();
@@ -96,7 +96,7 @@ pub(crate) fn results(table: &Table, name: impl Fn(RowGroup) -> &'static str) ->
     scrolling(&caption, &html)
 }
 
-/// Table of cells.
+/// HTML table of formatted cells.
 pub(crate) fn plain(table: &PlainTable) -> String {
     let side = |column: usize| if table.sides[column] == Side::Left { "" } else { " class=\"number\"" };
     let mut lines = table.lines.iter();

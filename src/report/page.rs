@@ -11,10 +11,10 @@ use crate::record::{ReproductionRecord, RouteCounts, RowRecord};
 use crate::tables::{further_tables, published_note, tables};
 
 const STYLE: &str = include_str!("style.css");
-/// Maximum number of routes that a row's table names; the others are summed.
+/// Maximum number of routes that a row's table names; all other routes are summed.
 const ROUTES: usize = 8;
 
-/// Sections after the tables: id and heading.
+/// Sections of the page after the tables: id and heading.
 const CONTENTS: [(&str, &str); 9] = [
     ("found", "What we found"),
     ("tables", "Tables"),
@@ -155,7 +155,7 @@ fn route_table(row: &RowRecord, counts: &RouteCounts) -> String {
     )
 }
 
-/// Deviations of rows from their sources. Rows with the same list are grouped.
+/// Deviations of each row's method from the publication that it reproduces. Rows with the same list are grouped.
 fn differences(record: &ReproductionRecord) -> String {
     let mut lists: Vec<(Vec<String>, &[String])> = Vec::new();
     for row in record.rows.iter().filter(|row| !row.deviations.is_empty()) {

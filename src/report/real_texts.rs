@@ -9,9 +9,9 @@ use crate::marked;
 use crate::record::{AtCosts, Encoders, Interval, ReproductionRecord, RowGroup, RowRecord, unpacked};
 use crate::tables::{Side, brief_scores, grid_markdown, interval, markdown_text, mean_difference, points};
 
-/// Line before the generated part.
+/// Marker line before the generated part of the page.
 pub const REAL_TEXTS_START: &str = "<!-- real texts -->";
-/// Line after the generated part.
+/// Marker line after the generated part of the page.
 pub const REAL_TEXTS_END: &str = "<!-- /real texts -->";
 
 /// Caption of the table of comparisons.
@@ -20,7 +20,7 @@ const COMPARED: &str = "The accelerated model on all texts: its first cost of th
                         Others are chosen on validation rows; after the interval stands the difference to those that are best on the test rows, \
                         which favours them. *n-gram, then all layers* is one baseline for all texts, without a choice among depths, at 0.1, 0.2 and 0.35; \
                         without an interval where the record does not have the answers text by text:";
-/// Caption of the table of searches as published.
+/// Caption of the table of searches with the DHT paper's settings.
 const PUBLISHED: &str = "The paper's four searches as published, beside the full model of as many epochs. *Shuffled* are the same routes dealt \
                          to the texts at random; FLOPs and clock are shares of the full model's in inference:";
 /// Costs at which the fixed baseline is compared.
@@ -29,8 +29,8 @@ const FIXED_COSTS: [&str; 3] = ["0.1", "0.2", "0.35"];
 const LEFT: [&str; 2] = ["texts", "search"];
 
 /// Replaces the part of the page between the two marker lines. The new part has the figure and the table of the first
-/// record with accuracies at costs, a line about each record that has them, and the searches with the DHT paper's
-/// settings.
+/// record with accuracies at costs, a line about each record with such accuracies, and the searches with the DHT
+/// paper's settings.
 ///
 /// # Errors
 /// [`Error::Markers`](crate::Error::Markers) unless each of the two lines occurs once, in this order.
@@ -81,7 +81,7 @@ fn against(table: &AtCosts) -> Vec<&str> {
     table.comparisons.iter().map(|own| own.against.as_str()).collect()
 }
 
-/// Line of one data set in the table of comparisons.
+/// Line of one data set in the table that compares the accelerated model with other models.
 fn comparison(record: &ReproductionRecord, title: &str, table: &AtCosts, headings: &[&str]) -> Option<Vec<String>> {
     let full = record.rows.iter().find(|row| row.group == RowGroup::Full && !row.seeds.is_empty())?.accuracy.mean;
     let ours = table.rows.iter().find(|row| row.encoders == Encoders::Accelerated)?;
@@ -101,8 +101,9 @@ fn comparison(record: &ReproductionRecord, title: &str, table: &AtCosts, heading
     Some(line)
 }
 
-/// Accuracy of the accelerated model minus the accuracy of the cascade from the n-gram model to the full model. It is
-/// the mean over the costs at which both have rows. The cascade is a fixed baseline: nothing is selected for it.
+/// Accuracy of the accelerated model minus the accuracy of the cascade from the n-gram model to the full model. The
+/// difference is the mean over the costs at which both models have rows. The cascade is a fixed baseline: nothing is
+/// selected for it.
 fn above_fixed(record: &ReproductionRecord) -> Option<String> {
     let row = |group: RowGroup, setting: String| {
         record.rows.iter().find(|row| row.group == group && row.setting == setting && !row.seeds.is_empty())

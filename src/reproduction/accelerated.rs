@@ -1,4 +1,4 @@
-//! Unit of the accelerated full model.
+//! Training run (unit) of the accelerated full model.
 
 use dht_dynamic::accelerate::{Texts, accelerate};
 use dht_dynamic::evaluation::Stages;
@@ -13,8 +13,8 @@ use crate::experiment::{CLASSIFIERS, accelerate_settings, rng};
 use crate::record::RowGroup;
 
 impl Worker<'_> {
-    /// Fits exits and stacking on the full model, and predicts at the speeds that the validation rows give for each
-    /// cost.
+    /// Fits exits and stacking on the full model, and predicts at several speeds: for each cost, at the speed selected
+    /// on the validation rows.
     pub(super) fn accelerated(&self) -> Result<UnitResult> {
         let (classifier, full) = (self.model_of(Unit::Full)?, self.result_of(Unit::Full)?);
         let settings = accelerate_settings(&self.data, self.batch())?;

@@ -1,5 +1,5 @@
-//! Accuracy of each kind of model at fixed inference costs. A model runs at the most expensive threshold that stays
-//! within the cost on validation rows.
+//! Accuracy of each kind of model at fixed inference costs. A model runs at the most expensive confidence threshold
+//! that stays within the cost on validation rows.
 
 use dht_dynamic::evaluation::{Staged, Stages};
 use dht_transformer::train::metrics::Confusion;
@@ -17,7 +17,7 @@ use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Inter
 /// classifier on top; such a model counts as within that cost.
 const TOLERANCE: f64 = 1e-3;
 
-/// Candidate models of one seed, with the labels that they are scored on.
+/// Candidate models of one seed, with the labels on which the models are scored.
 pub(super) struct SeedCandidates {
     seed: u64,
     pub(super) candidates: Vec<Candidate>,
@@ -54,8 +54,8 @@ impl SeedCandidates {
         })
     }
 
-    /// Selects a model's threshold: the one with the highest cost that is within a share `cost` of the full model's
-    /// FLOPs on validation rows. `None` if all thresholds cost more.
+    /// Selects a model's threshold: the threshold with the highest cost that is within a share `cost` of the full
+    /// model's FLOPs on validation rows. `None` if all thresholds cost more.
     pub(super) fn at(&self, candidate: &Candidate, cost: f64) -> Option<AtCost> {
         let threshold = threshold_within(&candidate.validation, cost, self.full_flops[0])?;
         let right = right(&candidate.validation.at(threshold).labels, &self.validation_labels);
@@ -67,7 +67,7 @@ impl SeedCandidates {
     }
 }
 
-/// Threshold with the highest cost within a share of the full model's FLOPs; `None` if all cost more.
+/// Threshold with the highest cost within a share of the full model's FLOPs; `None` if all thresholds cost more.
 pub(super) fn threshold_within(stages: &Stages, cost: f64, full_flops: u64) -> Option<f64> {
     stages.within(cost * (1.0 + TOLERANCE) * full_flops as f64, &stages.thresholds(usize::MAX))
 }
@@ -117,8 +117,8 @@ impl SelectedModel {
         })
     }
 
-    /// Runs this model within another model's cost on the test rows, seed by seed. If its own lowest cost is higher, it
-    /// runs at that cost. Costs do not depend on labels, so nothing is learned from the test rows.
+    /// Runs this model within another model's cost on the test rows, seed by seed. If this model's lowest cost is
+    /// higher, it runs at its lowest cost. Costs do not depend on labels, so nothing is learned from the test rows.
     fn at_the_cost_of(&self, other: &Self, seeds: &[SeedCandidates]) -> Self {
         let (mut test, mut rights) = (Vec::new(), Vec::new());
         for own in &self.seeds {
@@ -235,10 +235,11 @@ fn bits(right: &[f64]) -> String {
 struct Pair {
     rival: String,
     /// Difference in correctness by seed and test row: 1 if only this project's model is correct, −1 if only the other
-    /// is.
+    /// model is, otherwise 0.
     differences: Vec<Vec<f64>>,
     best_on_test: f64,
-    /// FLOPs ratio of both on the test rows, if they are compared at the other's cost.
+    /// FLOPs of both models on the test rows divided by the full model's, if the models are compared at the
+    /// competitor's cost.
     flops_ratio: Option<f64>,
 }
 

@@ -25,7 +25,7 @@ impl Worker<'_> {
         self.student(truncation::distilled(&self.encoder, depth, &teacher, settings, &mut rng)?, RowGroup::Truncation)
     }
 
-    /// Trains `DistilBERT`'s student, which starts from some of the full model's layers.
+    /// Trains the student of the method `DistilBERT`, which starts from some of the full model's layers.
     pub(super) fn distilbert(&self, depth: usize) -> Result<UnitResult> {
         let teacher = self.model_of(Unit::Full)?;
         let student = distilbert::distilbert(&teacher, depth, DistillationSettings::default())?;

@@ -16,7 +16,7 @@ use super::worker::{Worker, layers};
 use crate::error::Result;
 use crate::record::Encoders;
 
-/// Kinds of models, in the order of the table.
+/// Kinds of models, in the order in which the table of accuracies at costs lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ModelKind {
     Truncation,
@@ -78,7 +78,7 @@ pub(super) struct Candidate {
     pub(super) encoders: Vec<(Unit, Stacker)>,
 }
 
-/// Models of one seed whose units have finished.
+/// Models of one seed whose units (training runs) have finished.
 pub(super) fn candidates(worker: &Worker<'_>) -> Result<Vec<Candidate>> {
     let (mut candidates, whole) = (Vec::new(), worker.encoder.layers());
     let encoders = Unit::all(whole).into_iter().filter_map(|unit| Some((unit, unit.depth(whole)?)));
@@ -186,8 +186,8 @@ impl<'a> WithNgrams<'a> {
         Ok(candidates)
     }
 
-    /// Combines the n-gram model with `encoders`, and stacks it on each of them. With `always`, no text exits at the
-    /// n-gram model alone.
+    /// Combines the n-gram model with `encoders`, and stacks the n-gram model on each encoder. With `always`, no text
+    /// exits at the n-gram model alone.
     fn candidate(&self, kind: ModelKind, setting: String, encoders: &[&Encoder], always: bool) -> Result<Candidate> {
         let mut stackers = Vec::new();
         for encoder in encoders {
@@ -222,14 +222,14 @@ fn confident(tables: &[&LogProbabilities], flops: Vec<Vec<u64>>) -> Result<Stage
 
 type Tables = BTreeMap<String, Vec<Vec<f32>>>;
 
-/// Log-probabilities in a unit's file, by their name.
+/// Log-probabilities in a unit's file, by the name of their table.
 fn table(tables: &Tables, name: &str) -> Result<LogProbabilities> {
     let rows = tables.get(name).map(Vec::as_slice).unwrap_or_default();
     let classes = rows.first().map_or(0, Vec::len);
     Ok(LogProbabilities::new(classes, rows.iter().flatten().copied().map(f64::from).collect())?)
 }
 
-/// Stages of a multi-exit model, from its unit's file.
+/// Predictions at each stage of a multi-exit model, read from its unit's file.
 fn stages(tables: &Tables, part: DataSplit, rule: LeavingRule) -> Result<Stages> {
     let names = (0..).map(|stage| part.of_stage(stage)).take_while(|name| tables.contains_key(name));
     let stages = names.map(|name| table(tables, &name)).collect::<Result<Vec<_>>>()?;

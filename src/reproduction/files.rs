@@ -134,7 +134,7 @@ impl DataSplit {
 /// Log-probabilities, one list for each row.
 pub(super) type LogProbabilities = Vec<Vec<f32>>;
 
-/// Rows of a table in the stored precision.
+/// Rows of log-probabilities in the stored precision, f32.
 pub(super) fn f32_rows(rows: &dht_dynamic::LogProbabilities) -> LogProbabilities {
     rows.rows().map(|row| row.iter().map(|value| *value as f32).collect()).collect()
 }

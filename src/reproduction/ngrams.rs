@@ -75,8 +75,8 @@ impl Worker<'_> {
         Ok(UnitResult { rows, ..UnitResult::default() })
     }
 
-    /// Runs the n-gram model and then two encoders. At each cost, the pair of depths that is best on validation rows is
-    /// used.
+    /// Runs the n-gram model and then two encoders. At each cost, the two encoders have the pair of depths that is best
+    /// on validation rows.
     pub(super) fn two_encoders(&self) -> Result<UnitResult> {
         let seed = SeedCandidates::new(self)?;
         let needed = self.unit.needs(self.encoder.layers());
@@ -177,7 +177,7 @@ impl Worker<'_> {
     }
 }
 
-/// Error for a depth without a finished unit.
+/// Error for a depth of an encoder without a finished unit.
 fn none(depth: usize) -> Error {
     Error::Argument { flag: "rows", expected: format!("the classifier of {depth} layers before"), got: "none".into() }
 }

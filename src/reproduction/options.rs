@@ -16,9 +16,11 @@ pub(super) const TIMED_PASSES: usize = 5;
 pub(super) const SPEEDS: [f64; 3] = [0.1, 0.5, 0.8];
 /// Patiences of PABEE.
 pub(super) const PATIENCES: [u32; 3] = [3, 2, 1];
-/// Learning rate of `FastBERT`'s exits, which are new and the only part that learns. Selected on validation rows.
+/// Learning rate of `FastBERT`'s exits, which are new and the only part that learns. The rate was selected on
+/// validation rows.
 pub(super) const EXIT_RATE: f64 = 3e-3;
-/// Number of passes in which `FastBERT`'s exits learn, as in the source. The best pass on validation rows is used.
+/// Number of passes in which `FastBERT`'s exits learn, as in the FastBERT paper. The best pass on validation rows is
+/// used.
 pub(super) const EXIT_EPOCHS: usize = 5;
 /// Memory limit for the states of texts in training, the same as the default for the accelerated model's exits.
 pub(super) const CACHE_BYTES: usize = 2 << 30;

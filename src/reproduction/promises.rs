@@ -14,7 +14,7 @@ const LIMITS: [f64; 3] = [0.005, 0.01, 0.02];
 const ROWS: [usize; 3] = [600, 2_000, 8_000];
 const CONFIDENCE: f64 = 0.95;
 const DRAWS: usize = 200;
-/// Maximum number of thresholds from the validation rows.
+/// Maximum number of candidate thresholds, taken from the validation rows.
 const THRESHOLDS: usize = 100;
 
 /// Accelerated model of one seed on the test rows, which are treated as the whole population.
@@ -43,7 +43,7 @@ impl<'a> World<'a> {
         })
     }
 
-    /// True risk of a threshold, and its cost.
+    /// True risk of a threshold on the population, and the cost of the threshold.
     fn truth(&self, risk: Risk, threshold: f64) -> (f64, f64) {
         let at = self.stages.at(threshold);
         let share = |labels: &[u32], expected: &[u32]| {

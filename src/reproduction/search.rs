@@ -1,4 +1,4 @@
-//! Units of T-, S-, F- and P-DHT.
+//! Training runs (units) of the search presets T-, S-, F- and P-DHT.
 
 use dht_dynamic::evaluate;
 use dht_search::{
@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::experiment::{CLASSIFIERS, CONTROL, PlannedSearch, experiment, pooling, rng};
 use crate::record::{RouteCounts, RowGroup};
 
-/// Number of shuffles of the random control.
+/// Number of shuffles of the routes in the control that assigns routes to texts at random.
 const SHUFFLES: u64 = 3;
 /// Number of head sets of each group that are stored.
 const HEAD_SETS: usize = 12;

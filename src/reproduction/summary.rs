@@ -11,7 +11,7 @@ use crate::record::{RowRecord, Summary, packed};
 
 /// Number of resamples of the bootstrap.
 const RESAMPLES: usize = 2_000;
-/// Confidence of the one-sided bound.
+/// Confidence of the one-sided upper bound of the deficit.
 const CONFIDENCE: f64 = 0.95;
 
 /// Row of one seed, paired with the full model that trained for the same number of epochs.

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::experiment::SettingsChoice;
 use crate::record::RowGroup;
 
-/// Depths of `DistilBERT`'s students as shares of the layers: 6, 3 and 1 of 12.
+/// Depths of `DistilBERT`'s students as shares of the teacher's layers: 6, 3 and 1 of 12.
 const STUDENTS: [(usize, usize); 3] = [(1, 2), (1, 4), (1, 12)];
 
 /// Training run with its rows. Each unit and seed runs in a separate process.
@@ -16,11 +16,11 @@ const STUDENTS: [(usize, usize); 3] = [(1, 2), (1, 4), (1, 12)];
 pub(super) enum Unit {
     /// Full model.
     Full,
-    /// Full model with the number of epochs of the rows as published.
+    /// Full model with as many epochs as the rows with the DHT paper's settings.
     FullAsPublished,
-    /// First layers, fine-tuned alone.
+    /// First layers of the encoder, fine-tuned alone.
     Truncation(usize),
-    /// First layers, distilled from the full model.
+    /// First layers of the encoder, distilled from the full model.
     Distilled(usize),
     /// `DistilBERT`'s student of this depth.
     DistilBert(usize),
@@ -30,18 +30,18 @@ pub(super) enum Unit {
     Pabee,
     /// Linear n-gram model.
     Ngram,
-    /// N-gram model stacked on the first layers.
+    /// N-gram model stacked on the first layers of the encoder.
     Stacked(usize),
-    /// Cascade from the n-gram model to the first layers.
+    /// Cascade from the n-gram model to the first layers of the encoder.
     Cascade(usize),
     /// Cascade from the n-gram model to two encoders in sequence: truncations up to half of the layers, and the full
     /// model.
     TwoEncoders,
     /// Accelerated full model: exits fitted on the unchanged model, and an n-gram exit at depth 0.
     Accelerated,
-    /// Preset with the DHT paper's settings.
+    /// Search preset with the settings of the DHT paper (Meng et al. 2023).
     AsPublished(Preset),
-    /// Preset with this project's settings.
+    /// Search preset with this project's settings.
     Ours(Preset),
 }
 
@@ -118,7 +118,8 @@ impl Unit {
         }
     }
 
-    /// Settings of the unit's training run. As published, the full model has the DHT paper's pooler too.
+    /// Settings of the unit's training run. The full model beside the rows with the DHT paper's settings has that
+    /// paper's pooler too.
     pub(super) fn settings(self) -> SettingsChoice {
         match self.reference() {
             Self::FullAsPublished => SettingsChoice::Paper,
@@ -126,8 +127,8 @@ impl Unit {
         }
     }
 
-    /// Number of epochs that the unit trains for, if other rows have `epochs`. P-DHT as published has two phases, so
-    /// rows as published and their full model have twice the number.
+    /// Number of epochs that the unit trains for, if other rows have `epochs`. P-DHT as published has two training
+    /// phases, so rows as published and their full model have twice the number of epochs.
     pub(super) fn epochs(self, epochs: usize) -> usize {
         if self.reference() == Self::FullAsPublished { 2 * epochs } else { epochs }
     }
@@ -164,7 +165,7 @@ pub(super) struct Selection {
 
 impl Selection {
     /// Selects the named units and the units that they require, or all units if `names` is empty. The units of `once`
-    /// are added. They, and units that only they require, run with the first seed only.
+    /// are added. The units of `once`, and units that only they require, run with the first seed only.
     ///
     /// # Errors
     /// [`Error::Argument`] for an unknown name; the message lists the known names.

@@ -118,13 +118,13 @@ impl<'a> Worker<'a> {
         Ok(trainer.fit(objective, &self.data.train, &self.data.validation, &mut progress)?)
     }
 
-    /// First layers with a new classifier.
+    /// First layers of the encoder with a new classifier.
     pub(super) fn classifier(&self, depth: usize) -> Result<TextClassifier> {
         let mut rng = rng(&self.run, CLASSIFIERS);
         Ok(TextClassifier::new(self.encoder.truncated(depth)?, self.classes(), pooling(&self.run), &mut rng)?)
     }
 
-    /// Fine-tunes the first layers on the labels.
+    /// Fine-tunes the first layers of the encoder on the labels.
     fn fine_tuned(&self, depth: usize, group: RowGroup) -> Result<UnitResult> {
         let mut model = self.classifier(depth)?;
         let history = self.fit(&mut model)?;
@@ -138,8 +138,8 @@ impl<'a> Worker<'a> {
         Ok(UnitResult { hash: String::new(), train_flops: cost.0, train_seconds: cost.1, rows: vec![row] })
     }
 
-    /// Tests a classifier, writes its model and log-probabilities, and returns its row. `own` is the cost of its own
-    /// training run; `all` includes the models that it requires.
+    /// Tests a classifier, writes its model and log-probabilities, and returns its row. `own` is the cost of the
+    /// classifier's training run; `all` includes the models that the training requires.
     pub(super) fn row_of_classifier(
         &self,
         model: &TextClassifier,
@@ -187,8 +187,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Wall clock ratio of all test rows, extrapolated from the timed rows. The ratio is scaled, since the timed rows
-    /// may differ from all rows in FLOPs by chance.
+    /// Wall clock ratio of all test rows, extrapolated from the timed rows. The ratio is scaled by FLOPs, since the
+    /// timed rows may differ from all rows in FLOPs by chance.
     pub(super) fn of_all_rows(&self, clock: f64, timed: usize, tested: &Tested) -> f64 {
         let share = |rows: &mut dyn Iterator<Item = usize>| {
             let (mut own, mut full) = (0, 0);
@@ -295,9 +295,9 @@ impl<'a> Worker<'a> {
 /// Prediction times divided by the full model's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WallRatios {
-    /// Ratio in batches.
+    /// Ratio of prediction times with texts in batches.
     pub(super) batches: f64,
-    /// Ratio with one text after another.
+    /// Ratio of prediction times with one text after another.
     pub(super) single_texts: f64,
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct PlainTable {
 /// Placeholder for a missing number.
 const NONE: &str = "–";
 
-/// Tables 3 and 4; empty without the accelerated model.
+/// Tables 3 and 4 of a reproduction; empty if the record has no accelerated model.
 pub(super) fn tables_at_costs(record: &ReproductionRecord) -> Vec<PlainTable> {
     let name = &record.data.name;
     record.at_costs.as_ref().map_or(Vec::new(), |table| vec![scores(table, name), comparisons(table, name)])
@@ -100,7 +100,7 @@ fn sides(table: &AtCosts, names: usize) -> Vec<Side> {
     (0..columns).map(|column| if column == 0 { Side::Left } else { Side::Right }).collect()
 }
 
-/// Accuracy with its setting, such as `.907 ± .002 (to 1 layer)`.
+/// Accuracy with the model's setting, such as `.907 ± .002 (to 1 layer)`.
 fn score(cell: &CellAtCost, seeds: usize) -> String {
     let setting = if cell.setting.is_empty() { String::new() } else { format!("{}, ", cell.setting) };
     format!("{} ({setting}{:.2})", accuracy(cell, seeds), cell.flops_ratio)
@@ -120,13 +120,13 @@ fn difference(difference: &Difference) -> String {
     difference.flops_ratio.map_or(own.clone(), |ratio| format!("{own} ({ratio:.2})"))
 }
 
-/// Mean over costs, formatted like a difference at one cost: `+0.80 [+0.30, +1.30] +0.40`.
+/// Mean difference over costs, formatted like a difference at one cost: `+0.80 [+0.30, +1.30] +0.40`.
 pub(crate) fn mean_difference(comparison: &Comparison) -> Option<String> {
     let favoured = comparison.mean_against_best_on_test().map_or(String::new(), |mean| format!(" {}", points(mean)));
     Some(interval(comparison.mean?) + &favoured)
 }
 
-/// Interval in points, such as `+0.80 [+0.30, +1.30]`.
+/// Confidence interval in hundredths, such as `+0.80 [+0.30, +1.30]`.
 pub(crate) fn interval(interval: Interval) -> String {
     format!("{} [{}, {}]", points(interval.mean), points(interval.lower), points(interval.upper))
 }

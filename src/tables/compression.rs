@@ -20,10 +20,10 @@ const ARCHITECTURE: [&str; 12] = [
     "speed",
 ];
 
-/// Largest difference between a reached ratio and its target that requires no note.
+/// Largest difference between the cost ratio that a search reached and its target that requires no note.
 const MISSED: f64 = 0.03;
 
-/// Table of the teacher and its students.
+/// Table of the scores and costs of a teacher and its students.
 pub fn distillation_text(record: &DistillationRecord) -> String {
     let mut lines = vec![MODEL.map(String::from).to_vec()];
     lines[0].push("clock".into());
@@ -49,7 +49,7 @@ fn of_model(name: &str, model: &JudgedModel, whole: &JudgedModel) -> Vec<String>
     line
 }
 
-/// Table as in the report: each architecture with its ratios, score and costs.
+/// Table as in the report on differentiable search for BERT: each architecture with its cost ratios, score and costs.
 pub fn architecture_search_text(record: &ArchitectureSearchRecord) -> String {
     let mut models = vec![MODEL.map(String::from).to_vec()];
     models.push(of_model("teacher", &record.teacher, &record.teacher));

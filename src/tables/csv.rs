@@ -5,7 +5,7 @@ use crate::published::{Counterpart, Stage};
 use crate::record::{ReproductionRecord, RowRecord, Summary};
 
 /// Column of the CSV: its heading, and a function that reads its number from a row. The number is `None` if the row
-/// lacks it.
+/// lacks this number.
 type Number = (&'static str, fn(&RowRecord) -> Option<f64>);
 
 const NUMBERS: [Number; 15] = [

@@ -1,4 +1,4 @@
-//! Tables of a reproduction after the first two.
+//! Tables 3 to 5 of a reproduction, after the two tables of the DHT paper.
 
 use super::at_costs::{PlainTable, tables_at_costs};
 use super::promises::table_of_promises;

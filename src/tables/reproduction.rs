@@ -24,7 +24,7 @@ pub(crate) struct TableRow {
     pub(crate) group: RowGroup,
     /// Cells of the row, one for each heading.
     pub(crate) cells: Vec<String>,
-    /// True if no seed finished.
+    /// True if the training run of no seed finished.
     pub(crate) failed: bool,
 }
 
@@ -157,7 +157,7 @@ fn columns<'a>(record: &'a ReproductionRecord, stage: Stage, counterpart: Option
     columns
 }
 
-/// Number of finished seeds, and the total if some failed.
+/// Number of seeds whose training run finished, and the number of all seeds if some failed.
 fn seeds(row: &RowRecord) -> String {
     let (finished, failed) = (row.seeds.len(), row.failed.len());
     if failed == 0 { finished.to_string() } else { format!("{finished} of {}", finished + failed) }
@@ -175,7 +175,7 @@ fn share(value: f64, count: usize) -> String {
     if value > 0.0 && value < 0.5 * least { format!("< {least:.count$}") } else { digits(value, count) }
 }
 
-/// Reasons of failures with their seeds, such as `seeds 0, 2: out of memory`.
+/// Reasons of failed training runs with their seeds, such as `seeds 0, 2: out of memory`.
 pub(super) fn failures(failed: &BTreeMap<u64, String>) -> String {
     let mut seeds: Vec<(&str, Vec<String>)> = Vec::new();
     for (seed, reason) in failed {

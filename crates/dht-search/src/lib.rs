@@ -76,7 +76,7 @@
 //!
 //! | to | take |
 //! |---|---|
-//! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and the module [`space`]; [`Preset`] for the DHT paper's spaces, [`SpaceConfig::from_toml_file`] for a space in a file |
+//! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and the module [`space`]; [`Preset`] for the search spaces of the DHT paper (Meng et al. 2023), [`SpaceConfig::from_toml_file`] for a space in a file |
 //! | name a route | [`Route`]; [`RouteSpec`](dynamic::route::RouteSpec) for its notation, `12L8H` |
 //! | select a router | [`SearchSettings::router`], and a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for its details |
 //! | write a custom router | [`Router`](dynamic::Router), [`Learner`], [`SearchModel::with_router`], [`OwnParts`] to load it |
@@ -84,7 +84,7 @@
 //! | configure the training of exits | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
 //! | predict and score | [`SearchModel::predict_batch`], [`evaluate`](dynamic::evaluate()), [`Predictor`](dynamic::Predictor) for a custom baseline |
-//! | run the paper's own search | [`SearchSettings::paper`], [`SearchSettings::deviations`] for the differences from the paper, [`evaluation::evaluate_queued`] |
+//! | run the DHT paper's own search | [`SearchSettings::paper`], [`SearchSettings::deviations`] for the differences from the paper, [`evaluation::evaluate_queued`] |
 //! | make a fine-tuned classifier cheaper without changing its weights | [`accelerate()`](dynamic::accelerate::accelerate()) of `dht-dynamic`; [`routing::ExitBandits`] for its models |
 //! | run an n-gram model before classifiers, or with one | [`baselines::Cascade`], [`baselines::Stacked`] |
 //! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
@@ -104,7 +104,7 @@
 //! |---|---|---|
 //! | labelled texts and an encoder | layers and heads chosen for each text | [`SearchModel`], [`SearchObjective`] |
 //! | a fine-tuned classifier | bandits that decide where texts leave | [`routing::ExitBandits`] |
-//! | the paper | its settings, and a list of the differences from it | [`SearchSettings::paper`], [`SearchSettings::deviations`] |
+//! | the DHT paper | its settings, and a list of the differences between a search and the paper | [`SearchSettings::paper`], [`SearchSettings::deviations`] |
 //! | a bandit of my own | a router | [`Learner`], [`SearchModel::with_router`] |
 //! | a price of my own | a cost that the bandits weigh | [`cost::RouteCost`], [`CostModel::Own`] |
 //! | a trained search model | answers in a service | [`dynamic::Engine`] |
@@ -154,8 +154,8 @@
 //!
 //! With fewer training texts than [`SearchSettings::warm_up_contexts`] over all epochs, the bandits never learn, and
 //! inference runs the full model. If every text needs the same depth, a fixed exit costs less than selecting an exit
-//! for each text; [`Regret`] measures this. The paper's own settings ([`SearchSettings::paper`]) are for comparison,
-//! not for production.
+//! for each text; [`Regret`] measures what selecting an exit for each text gains. The DHT paper's settings
+//! ([`SearchSettings::paper`]) are for comparison, not for production.
 
 #![doc(html_root_url = "https://docs.rs/dht-search/latest")]
 

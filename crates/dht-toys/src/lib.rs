@@ -4,7 +4,7 @@
 //! since these are mistakes in a test. Unit tests cannot use this crate: they would see two copies of their own crate's
 //! types.
 //!
-//! The root has samples, small models and training runs. [`planted`] has a task whose correct answers are known.
+//! The root module has samples, small models and training runs. [`planted`] has a task whose correct answers are known.
 //! [`reviews`] has short texts for tests of engines and services.
 
 mod data;

@@ -7,7 +7,8 @@ use dht_transformer::{
 };
 use rand_chacha::ChaCha8Rng;
 
-/// Configuration of a small encoder. `range` is the standard deviation of the random weights; `None` keeps the default.
+/// Configuration of a small encoder. `range` is the standard deviation of the random weights; `None` keeps the default
+/// of `BertConfig`.
 pub fn config([layers, heads, hidden, vocabulary]: [usize; 4], range: impl Into<Option<f64>>) -> BertConfig {
     let config = BertConfig::small(layers, heads, hidden, vocabulary).expect("sizes that fit");
     BertConfig { initializer_range: range.into().unwrap_or(config.initializer_range), ..config }

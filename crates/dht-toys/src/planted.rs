@@ -46,14 +46,14 @@ pub fn nothing() -> EncodedDataset {
     task(0, 0)
 }
 
-/// Encoder for the planted task. It has dropout, so that a training step depends on its seed.
+/// Encoder for the planted task. The encoder has dropout, so that a training step depends on the step's seed.
 pub fn encoder(layers: usize, seed: u64) -> Encoder {
     let config = config([layers, HEADS, 16, VOCABULARY as usize], 0.2);
     models::encoder(&BertConfig { max_position_embeddings: 10, ..config }, &mut rng(seed))
 }
 
-/// Classifier of [`LAYERS`] layers, trained on the planted task for one epoch only, so that some texts remain hard for
-/// it.
+/// Full model: a classifier of [`LAYERS`] layers, trained on the planted task for one epoch only, so that some texts
+/// remain hard for it.
 pub fn full_model(pooling: Pooling) -> &'static TextClassifier {
     static MODELS: [OnceLock<TextClassifier>; 3] = [const { OnceLock::new() }; 3];
     let index = [Pooling::Cls, Pooling::Mean, Pooling::Pooler].iter().position(|own| *own == pooling);

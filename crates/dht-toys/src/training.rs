@@ -12,7 +12,7 @@ use crate::models::{adamw, bits};
 /// Result of a test function, with any error.
 pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-/// Settings for training runs on a planted task.
+/// Settings for training runs on the [planted](crate::planted) task.
 pub fn train_settings(epochs: usize) -> TrainSettings {
     let optimizer = adamw(3e-3);
     TrainSettings { epochs, batch_size: 8, length_window: 2, seed: 3, optimizer, ..TrainSettings::default() }
@@ -24,14 +24,14 @@ pub fn checkpointed(settings: TrainSettings, path: &Path, every_steps: u64) -> T
     Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) }
 }
 
-/// Training history with all seconds set to 0, since they differ between runs.
+/// Training history with all times in seconds set to 0, since times differ between runs.
 pub fn without_seconds(history: History) -> History {
     History { train_seconds: 0.0, optimizer_seconds: 0.0, ..history }
 }
 
 /// Asserts that a resumed training run equals an uninterrupted one. `build` creates the objective from the seed of its
-/// initial weights. The interruption is after seven of ten steps. Weights, histories and the values of `read` are
-/// compared.
+/// initial weights. The interruption is after seven of ten steps. Weights, training histories and the values that
+/// `read` returns are compared.
 pub fn assert_resumes<O: Objective<Error: Debug>, T: PartialEq + Debug>(
     build: impl Fn(u64) -> O,
     [training, validation]: [&EncodedDataset; 2],

@@ -128,7 +128,8 @@ pub enum RelaxationChoice {
 }
 
 impl RelaxationChoice {
-    /// Relaxation of the search. With `report`, the softmax weights are those of the report.
+    /// Relaxation with its settings. With `report`, the softmax weights are those of the report on differentiable
+    /// search for BERT.
     pub(super) fn kind(self, report: bool) -> RelaxationKind {
         match self {
             Self::Softmax if report => RelaxationKind::WeightedSoftmax(WeightedSoftmax::printed()),

@@ -1,5 +1,5 @@
 //! Architecture searches for several spaces and targets, in the five steps of the report on differentiable search for
-//! BERT, and the table of their results.
+//! BERT, and the table of the results.
 
 mod arguments;
 mod choices;

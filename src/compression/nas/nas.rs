@@ -24,8 +24,8 @@ use crate::tables::architecture_search_text;
 /// Random stream of the timed copies.
 const TIMED_COPIES: u64 = 24;
 const TIMED_TEXTS: usize = 32;
-/// Number of steps between two evaluations in the report. All its best steps are one less than a multiple of this
-/// number, counted from 0.
+/// Number of optimiser steps between two evaluations in the report on differentiable search for BERT. All best steps of
+/// that report are one less than a multiple of this number, counted from 0.
 const REPORTED_STEPS: usize = 50;
 /// Minimum number of rows for alternating training: one for weights, one for gates.
 const ALTERNATING_ROWS: usize = 2;
@@ -109,7 +109,7 @@ fn figure_of(space: SpaceChoice, target: f64) -> String {
     format!("kept.{space}.{target}.svg")
 }
 
-/// Latency of the general student's parts, measured once in a run.
+/// Latency of the general student as a function of its layer sizes, measured once in a run.
 fn latency(bench: &Bench) -> Result<Latency> {
     bench.steps.once("latency", |_| {
         let (rng, tokens) = (&mut rng(&bench.plan.run, TIMED_COPIES), bench.plan.run.max_length);

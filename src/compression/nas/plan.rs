@@ -17,7 +17,7 @@ pub(super) struct NasPlan {
     pub(super) searches: Vec<(SpaceChoice, f64)>,
     /// Sizes of a layer, and the number of layers.
     student: (BlockShape, usize),
-    /// Settings without space and target.
+    /// Settings of the searches, except search space and target.
     settings: NasSettings,
     pub(super) search_epochs: usize,
     pub(super) carry: bool,
@@ -99,7 +99,7 @@ impl NasPlan {
         Ok(plan)
     }
 
-    /// Checks that the targets can be reached; `fixed` is the cost outside the layers.
+    /// Checks that the target costs can be reached; `fixed` is the cost outside the layers.
     fn check_targets(&self, fixed: f64) -> Result<()> {
         let (shape, layers) = self.student;
         for (space, target) in &self.searches {
@@ -123,7 +123,7 @@ impl NasPlan {
         NasSettings { space: space.0, target, ..self.settings.clone() }
     }
 
-    /// Target control for the second stage of a search. The first stage has already lowered the target.
+    /// Cost term for the second stage of a search, without the warm-up. The first stage has already lowered the target.
     pub(super) fn second_control(control: Control) -> Control {
         match control {
             Control::Lagrangian { rate, penalty, .. } => Control::Lagrangian { rate, penalty, warm_up: 0.0 },

@@ -1,5 +1,5 @@
-//! Rows of the results table. In the last three steps of the report, an architecture is extracted, distilled and
-//! scored.
+//! Rows of the results table. In the last three steps of the report on differentiable search for BERT, an architecture
+//! is extracted, distilled and scored.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +33,8 @@ const RANDOM: &str = "random";
 /// Methods of rows whose units are selected by the unpruned student's weights, or by its gradients.
 const MAGNITUDE: &str = "magnitude";
 const GRADIENT: &str = "gradient";
-/// Method of a baseline row: random units with the search's counts for each part and layer. It measures the value of
-/// the search's selection.
+/// Method of a baseline row: random units with the search's counts for each part and layer. This baseline measures the
+/// value of the search's selection.
 const RANDOM_BY_LAYER: &str = "random by layer";
 
 /// Distilled student.
@@ -53,7 +53,7 @@ impl StudentStep {
         Self { judged, best_step: trained.best_step, validation_score: trained.validation_score, labels }
     }
 
-    /// Creates a validity check for stored students: a student must have an answer for each test row.
+    /// Creates a check of stored students: a valid student has an answer for each test row.
     fn fits(bench: &Bench) -> impl Fn(&Self) -> bool {
         let (rows, classes) = (bench.data.test.len(), bench.data.test.labels.len());
         move |stored| stored.labels.len() == rows && stored.labels.iter().all(|label| (*label as usize) < classes)

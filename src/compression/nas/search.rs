@@ -1,4 +1,4 @@
-//! First two steps of the report: a search during both stages of distillation.
+//! First two steps of the report on differentiable search for BERT: a search during both stages of distillation.
 
 use dht_nas::{Architecture, ArchitectureSearch, SoftLabelLoss};
 use dht_transformer::EncodedDataset;
@@ -11,7 +11,7 @@ use crate::compression::bench::{Bench, best_step};
 use crate::error::Result;
 use crate::experiment::rng;
 
-/// Random streams: initial gates, and projections of the intermediate stage.
+/// Random streams: initial gates, and the projections of hidden states in the first stage of distillation.
 const GATES: u64 = 22;
 const PROJECTIONS: u64 = 23;
 
@@ -19,7 +19,7 @@ const PROJECTIONS: u64 = 23;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SearchStep {
     pub(super) architecture: Architecture,
-    /// Share of the whole cost.
+    /// Cost of the architecture as a share of the whole encoder's cost.
     pub(super) reached: f64,
     /// Optimiser step of the second stage after which the student was best on validation rows.
     pub(super) best_step: u64,

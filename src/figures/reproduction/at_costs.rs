@@ -19,7 +19,7 @@ const SHOWN: f64 = 0.08;
 const LINE_STEP: i32 = 12;
 const TITLE: &str = "Accuracy at a cost of inference";
 
-/// Draws the figure; `None` without the accelerated model.
+/// Draws the figure of accuracies at costs; `None` if the record has no accelerated model.
 pub(super) fn figure(record: &ReproductionRecord) -> Result<Option<Figure>> {
     let Some(table) = &record.at_costs else { return Ok(None) };
     let full = record.rows.iter().find(|row| row.group == RowGroup::Full && !row.seeds.is_empty());
@@ -44,7 +44,7 @@ fn group(kind: &str) -> RowGroup {
     }
 }
 
-/// Dashes and gaps that distinguish kinds of one colour.
+/// Dashes and gaps that distinguish kinds of models of the same colour.
 fn dashes(kind: &str) -> Option<(i32, i32)> {
     match kind {
         "n-gram stacked" => Some((2, 3)),

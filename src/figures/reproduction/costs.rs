@@ -12,7 +12,7 @@ use crate::published::{Counterpart, Stage, cells};
 use crate::record::{ReproductionRecord, RowGroup, RowRecord};
 
 const HEIGHT: u32 = 560;
-/// Height of a line of the legend.
+/// Height in pixels of a line of the legend.
 const LEGEND: i32 = 21;
 /// Factor of the outlier limit. A row is an outlier if its score is below the middle half of all scores by more than
 /// this factor times the spread of that half.
@@ -142,7 +142,7 @@ fn model(row: &RowRecord) -> String {
 }
 
 /// Label of a row: the method of a full model or a DHT model, the setting of others. If a kind has several methods, all
-/// but the first are named too, without the part that they share with the first.
+/// methods but the first are named too, without the part of the name that they share with the first method.
 fn label(record: &ReproductionRecord, row: &RowRecord) -> String {
     if matches!(row.group, RowGroup::AsPublished | RowGroup::Ours | RowGroup::Full) || row.setting.is_empty() {
         return row.method.clone();
@@ -152,7 +152,7 @@ fn label(record: &ReproductionRecord, row: &RowRecord) -> String {
     if own.is_empty() { row.setting.clone() } else { format!("{own}, {}", row.setting) }
 }
 
-/// Rows without a label: those inside a long series, except the middle one.
+/// Rows without a label: the rows inside a long series, except the middle row.
 fn unnamed(marks: &[Mark]) -> Vec<&Mark> {
     let long = series(marks).into_iter().filter(|line| line.len() > NAMED);
     long.flat_map(|line| {
@@ -245,7 +245,8 @@ fn legend(area: &Area, marks: &[Mark]) -> Result<i32, style::DrawError> {
     Ok(y + LEGEND)
 }
 
-/// Lowest score that the axis must reach. Rows far below all others are drawn at its lower edge, with their score.
+/// Lowest score that the axis must reach. Rows far below all others are drawn at the lower edge of the axis, with their
+/// score.
 fn lowest(marks: &[Mark]) -> f64 {
     let mut scores: Vec<f64> = marks.iter().map(|mark| mark.score).collect();
     scores.sort_by(f64::total_cmp);

@@ -35,7 +35,8 @@ pub(crate) fn figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Row of a preset that its figures show: the row with the DHT paper's settings if it exists, otherwise this project's.
+/// Row of a preset that its figures show: the row with the DHT paper's settings if it exists, otherwise the row with
+/// this project's settings.
 fn row<'a>(record: &'a ReproductionRecord, preset: &str) -> Option<(&'a RowRecord, &'a Curves)> {
     [RowGroup::AsPublished, RowGroup::Ours].into_iter().find_map(|group| {
         let rows = record.rows.iter().filter(|row| row.group == group && row.method == preset && !row.seeds.is_empty());

@@ -5,7 +5,7 @@ use crate::figures::style::DrawError;
 
 /// Figure of one or more panels.
 pub(crate) struct Figure {
-    /// Number of the DHT paper's figure that it repeats; `None` for a figure that the paper lacks.
+    /// Number of the DHT paper's figure that this figure repeats; `None` for a figure that the paper lacks.
     pub(crate) number: Option<usize>,
     pub(crate) title: String,
     pub(crate) caption: String,

@@ -1,5 +1,5 @@
-//! Markers that distinguish the kinds of rows in figures. They differ in shape as well as in colour, for readers who
-//! see no colours.
+//! Markers that distinguish the kinds of rows in figures. The markers differ in shape as well as in colour, for readers
+//! who see no colours.
 
 use plotters::prelude::*;
 

@@ -4,7 +4,7 @@ use super::{ReproductionRecord, RowRecord};
 
 impl ReproductionRecord {
     /// Joins records of one reproduction. A later record with the same texts, model, settings and machine adds the rows
-    /// that an earlier one lacks, if the rows that both have show that their full models are the same.
+    /// that an earlier record lacks, if the rows that both records have show that their full models are the same.
     ///
     /// If both records have a row or comparison, the earlier record's is used. A row's times are ratios to the full
     /// model of the run that measured the row.
@@ -32,7 +32,7 @@ impl ReproductionRecord {
         self.rows.iter().find(|own| own.name() == row.name())
     }
 
-    /// Adds the rows that this record lacks. A row follows the last one of its kind, or of an earlier kind.
+    /// Adds the rows that this record lacks. A row follows the last row of its kind, or of an earlier kind.
     fn add(&mut self, other: Self) {
         for row in other.results.rows {
             if self.row_of(&row).is_none() {
@@ -54,7 +54,7 @@ impl RowRecord {
         (&self.method, &self.setting, self.epochs)
     }
 
-    /// Values that are the same in every run, unlike seconds.
+    /// Values of a row that are the same in every run, unlike times in seconds.
     fn answers(&self) -> impl PartialEq + '_ {
         (&self.seeds, &self.failed, &self.macro_f1, &self.accuracy, self.train_flops_ratio, self.inference_flops_ratio)
     }

@@ -82,8 +82,8 @@ fn dominated() -> Vec<String> {
     notes
 }
 
-/// Note on the share of cost that a method saves in both training and inference. It follows from the larger of the two
-/// costs.
+/// Note on the share of cost that a method saves in both training and inference. The saved share follows from the
+/// larger of the two costs.
 fn savings() -> String {
     let mut saved: Vec<(f64, &str, PublishedDataset)> = Vec::new();
     for data in PublishedDataset::ALL {

@@ -6,10 +6,11 @@ use crate::published::{Counterpart, Stage};
 use crate::record::{AtCosts, ReproductionRecord, RowGroup, RowRecord, Summary};
 use crate::tables::{interval, mean_difference};
 
-/// Margin of equivalence. A row counts as equivalent to the full model if the upper 95 % bound of its deficit is at
-/// most this.
+/// Margin of equivalence. A row counts as equivalent to the full model if the upper 95 % bound of its deficit in macro
+/// F1 is at most this margin.
 const MARGIN: f64 = 0.01;
-/// Minimum share of FLOPs for comparing clocks. Below it, the clock shows the work before the layers.
+/// Minimum share of the full model's FLOPs for comparing measured times. Below this share, the time is mostly work
+/// before the layers.
 const LEAST_CLOCKED: f64 = 0.1;
 
 /// Findings of a record as sentences: first the full model, then comparisons with it, and failures last.
@@ -47,7 +48,8 @@ pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
     findings
 }
 
-/// Differences between the accelerated model and its competitors at their own costs, and the worst of them.
+/// Differences in accuracy between the accelerated model and its competitors at the competitors' costs, and the worst
+/// of these differences.
 fn at_equal_costs(table: &AtCosts) -> Option<String> {
     let means = table.comparisons.iter().filter_map(|own| Some(format!("{} {}", own.against, mean_difference(own)?)));
     let means: Vec<String> = means.collect();
@@ -72,7 +74,8 @@ fn at_equal_costs(table: &AtCosts) -> Option<String> {
     ))
 }
 
-/// Ratio of the accelerated model's clock to its share of FLOPs, if that share is at least a tenth.
+/// Prediction time of the accelerated model as a share of the full model's, divided by its share of FLOPs. `None` if no
+/// row has at least a tenth of the FLOPs.
 fn clock_beside_flops(finished: &[&RowRecord]) -> Option<String> {
     let rows = || {
         let own = finished.iter().filter(|row| row.group == RowGroup::Accelerated);
@@ -142,7 +145,7 @@ fn against_paper(record: &ReproductionRecord, row: &RowRecord) -> String {
     text
 }
 
-/// Largest share saved in training and inference at once, against the DHT paper's 74 %.
+/// Largest share of cost saved in training and inference at once, against the DHT paper's 74 %.
 fn savings<'a>(published: impl Iterator<Item = &'a RowRecord>) -> Option<String> {
     let saved = |row: &RowRecord| 1.0 - row.train_flops_ratio.max(row.inference_flops_ratio);
     let best = published.max_by(|a, b| saved(a).total_cmp(&saved(b)))?;

@@ -39,8 +39,8 @@ impl Predictor for OnRoutes<'_> {
 ///
 /// # Errors
 /// * As [`evaluate`].
-/// * [`Argument`](dht_dynamic::Error::Argument) if the number of routes differs from the number of rows, if a route
-///   does not belong to the space, or if the head router cannot select a head set of the required size.
+/// * [`Argument`](dht_dynamic::Error::Argument) if the number of routes differs from the number of rows, if the model's
+///   search space lacks a route, or if the head router cannot select a head set of the required size.
 pub fn evaluate_on(
     model: &SearchModel,
     data: &EncodedDataset,

@@ -1,4 +1,5 @@
-//! Features of texts: the bandits' contexts (f64 vectors), computed from hidden states (f32 tensors) and exit answers.
+//! Features of texts: the bandits' contexts (f64 vectors), computed from hidden states (f32 tensors) and the answers of
+//! exits.
 
 mod arm_features;
 mod pooled;

@@ -1,5 +1,5 @@
 //! Saving and loading of search models: a search model is stored as a dynamic model whose description contains the
-//! space and the settings.
+//! search space and the settings.
 
 use std::fmt::Display;
 use std::path::Path;

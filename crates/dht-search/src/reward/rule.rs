@@ -10,8 +10,9 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardShape {
-    /// Reward κ·ρ with the factor κ and the ratio ρ of reference and loss, as published. The reward is heavy-tailed and
-    /// unbounded as the loss approaches 0, which disturbs the bandits' ridge regression.
+    /// Reward κ·ρ with the factor κ and the ratio ρ of reference and loss, as published in the DHT paper (Meng et al.
+    /// 2023). The reward is heavy-tailed and unbounded as the loss approaches 0, which disturbs the bandits' ridge
+    /// regression.
     Ratio,
     /// Reward κ·ln ρ with the factor κ and the ratio ρ of reference and loss. The reward is 0 at ρ = 1 and symmetric: ρ
     /// = ½ and ρ = 2 give rewards of equal size and opposite sign.
@@ -63,9 +64,10 @@ impl RewardShape {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardMemory {
-    /// Mean of the previous batch, as published. With [queues](crate::settings::Dispatch::Queue), where samples
-    /// wait until a batch of their depth is full, all samples of a batch have the same depth. The reward then depends
-    /// on the order of the batches: any batch after a deep one looks cheap.
+    /// Mean of the previous batch, as published in the DHT paper (Meng et al. 2023). With
+    /// [queues](crate::settings::Dispatch::Queue), where samples wait until a batch of their depth is full, all samples
+    /// of a batch have the same depth. The reward then depends on the order of the batches: any batch after a deep
+    /// batch looks cheap.
     PreviousBatch,
     /// Running mean over the samples of all routes; the sample that came i samples ago has weight decayⁱ.
     RunningMean {

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 
 /// Router that applies an early-exit rule, and defines the routes on which its model is trained.
 ///
-/// With a threshold, random routes draw exits with probabilities proportional to a power of their depth. With patience,
-/// every sample runs to the last exit in training, since PABEE trains all exits on all samples.
+/// With a threshold rule, random routes draw exits with probabilities proportional to a power of their depth. With a
+/// patience rule, every sample runs to the last exit in training, since PABEE trains all exits on all samples.
 #[derive(Debug, Clone)]
 pub(super) struct RuleInTraining {
     setup: Setup,
@@ -20,7 +20,7 @@ pub(super) struct RuleInTraining {
 }
 
 impl RuleInTraining {
-    /// Builds the router that the settings define. It must be a rule, not a bandit.
+    /// Builds the router that the settings define, which must be an early-exit rule and not a bandit.
     pub(super) fn new(setup: Setup) -> Result<Self> {
         let rule = setup.settings.router.rule();
         let rule = rule.ok_or_else(|| Error::argument("router", "a threshold or a patience", "a bandit"))?;

@@ -1,4 +1,4 @@
-//! Settings of context scaling and of the head-set bandit's prior.
+//! Settings of context scaling, and prior of the head-set bandit, which selects heads.
 
 use serde::{Deserialize, Serialize};
 

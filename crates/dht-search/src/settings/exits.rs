@@ -47,7 +47,7 @@ impl ExitLosses {
     }
 }
 
-/// Sharing of a classifier among the exits.
+/// Sharing of a classifier among the exits: one for all exits, or one for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassifierSharing {

@@ -145,7 +145,8 @@ impl RouterKind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadArms {
-    /// One arm for each head index, shared by all layers: as many arms "in total" as a layer has heads, as published.
+    /// One arm for each head index, shared by all layers: as many arms "in total" as a layer has heads, as published in
+    /// the DHT paper (Meng et al. 2023).
     #[default]
     PerHead,
     /// One arm for each head index and group of layers, which learns from its own group only. Not in the DHT paper.
@@ -174,7 +175,8 @@ pub enum PinnedHeads {
     LargestNorm,
     /// Heads that the caller lists.
     Given {
-        /// Indices of the pinned heads, all different. Their number must be the number that the space pins.
+        /// Indices of the pinned heads, all different. Their number must be the number of heads that the search space
+        /// pins.
         heads: Vec<usize>,
     },
 }

@@ -69,9 +69,9 @@ pub struct SearchSettings {
     /// Pooling of a linear classifier at the last exit, whatever the kind of the exits before it. `None` gives the last
     /// exit the kind and pooling of the other exits. Requires a classifier for each exit.
     ///
-    /// In FastBERT, for example, the last exit is the classifier of the model from which it is built.
+    /// In FastBERT, for example, the last exit is the classifier of the fine-tuned model from which FastBERT is built.
     pub last_exit_pooling: Option<Pooling>,
-    /// Sharing of a classifier among the exits.
+    /// Sharing of a classifier among the exits: one for all exits, or one for each.
     pub classifier_sharing: ClassifierSharing,
     /// Pooling of the exits' classifiers.
     pub pooling: Pooling,
@@ -111,15 +111,15 @@ pub struct SearchSettings {
     pub full_set_feedback: bool,
     /// Losses from which the bandits learn.
     pub loss_source: LossSource,
-    /// True if a sample's losses at the exits that it passed also update the arms of these exits.
+    /// True if a sample's losses at the exits that the sample passed also update the arms of these exits.
     pub nested_feedback: bool,
     /// Normalisation of the bandits' contexts.
     pub normalization: Normalization,
     /// Number of warm-up contexts. The bandits observe these contexts on random routes. Then the scaling of contexts is
     /// frozen and the bandits learn, so that a posterior sees only one scaling.
     ///
-    /// A model trained on fewer contexts runs all layers and heads at inference. The number has no effect on
-    /// [`Normalization::Rolling`].
+    /// A model trained on fewer contexts runs all layers and heads at inference. The number of warm-up contexts has no
+    /// effect on [`Normalization::Rolling`].
     pub warm_up_contexts: usize,
     /// Share of a training run in which routes are random while the bandits already learn. Until the deep layers have
     /// learned something, no bandit can detect that depth helps.

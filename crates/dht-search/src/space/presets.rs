@@ -54,7 +54,8 @@ pub enum SevenLayerHeads {
     /// Head counts 8, 10 and 12, as in all other routes of P-DHT.
     #[default]
     Standard,
-    /// Head counts 6, 9 and 12, as published for routes of 7 layers; only for models of 12 layers.
+    /// Head counts 6, 9 and 12, as the DHT paper (Meng et al. 2023) prints for routes of 7 layers; only for models of
+    /// 12 layers.
     AsPublished,
 }
 

@@ -77,7 +77,7 @@ impl SearchSpace {
         Ok(Self { config, layout, options, arms })
     }
 
-    /// Configuration of the space.
+    /// Configuration from which the search space was built.
     pub fn config(&self) -> &SpaceConfig {
         &self.config
     }
@@ -187,7 +187,7 @@ impl SearchSpace {
     /// Returns the route that `arms` select.
     ///
     /// # Errors
-    /// [`Error::Arm`] if the space does not have one of the arms.
+    /// [`Error::Arm`] if this search space does not have one of the arms.
     pub fn route(&self, arms: &RouteArms) -> Result<Route> {
         match (arms, self.is_tree()) {
             (RouteArms::Integrated { arm }, false) => {
@@ -221,8 +221,8 @@ impl SearchSpace {
         Ok(route)
     }
 
-    /// Every route of the space with its arms. The routes of a tree search are ordered by exit and then by head
-    /// options, the routes of an integrated search by arm.
+    /// Every route of the search space with the bandit arms that select it. The routes of a tree search are ordered by
+    /// exit and then by head options, the routes of an integrated search by arm.
     pub fn routes(&self) -> Vec<(RouteArms, Route)> {
         if !self.is_tree() {
             let arms = self.arms.iter().enumerate();
@@ -267,8 +267,8 @@ impl SearchSpace {
         Ok(self.layout.route(exit_index, heads)?)
     }
 
-    /// Returns the arms of the space's route that runs the same layers with the same heads as `route`. The two routes
-    /// may split these layers into different groups.
+    /// Returns the bandit arms of this search space that select the same layers with the same heads as `route`. The
+    /// selected route and `route` may split these layers into different groups.
     pub(crate) fn arms_running(&self, route: &Route) -> Result<RouteArms> {
         let arms = self.arms_of_layers(route);
         arms.ok_or_else(|| {

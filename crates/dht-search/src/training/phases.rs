@@ -48,7 +48,7 @@ impl SearchObjective {
         Ok(self)
     }
 
-    /// Changes the model and its routers to the space of the next phase.
+    /// Changes the model and its routers to the search space of the next training phase.
     pub(super) fn enter(&mut self, next_phase: NextPhase) -> Result<()> {
         let NextPhase { space, model, .. } = next_phase;
         self.dynamic.router.enter(&space)?;

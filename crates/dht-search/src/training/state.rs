@@ -66,7 +66,7 @@ impl SearchObjective {
         to_value(state).map_err(of_state)
     }
 
-    /// Settings and properties of the space in which a stored state differs from this training run.
+    /// Settings and properties of the search space in which a stored training state differs from this training run.
     pub(super) fn differences_from(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
         check_version(state)?;
         let space = SearchSpace::deserialize(&state["space"]).map_err(of_state)?;

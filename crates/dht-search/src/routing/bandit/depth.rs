@@ -218,8 +218,8 @@ impl DepthBandit {
 
     /// Updates the arm of each sample from its reward.
     ///
-    /// With nested feedback the arms that the sample passed are also updated: the earlier exits or, in an integrated
-    /// search, the routes to the earlier exits with the same number of heads.
+    /// With nested feedback the arms of exits that the sample passed are also updated: the earlier exits or, in an
+    /// integrated search, the routes to the earlier exits with the same number of heads.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,

@@ -42,8 +42,8 @@ pub enum Decided {
 
 /// Linear bandits that decide at which exit the texts of a [`DynamicModel`] leave.
 ///
-/// From the signals of an exit e (entropy, margin, length) they predict the gain of each deeper exit e′, loss(e) −
-/// loss(e′). A text continues while the gain of some deeper exit exceeds its price, λ·(cost(e′) − cost(e)). λ is the
+/// From the signals of an exit e (entropy, margin, length) the bandits predict the gain of each deeper exit e′, loss(e)
+/// − loss(e′). A text continues while the gain of some deeper exit exceeds its price, λ·(cost(e′) − cost(e)). λ is the
 /// router's speed. [`fit`](Self::fit) fits the bandits on labelled texts; they do not learn in service.
 #[derive(Debug, Clone)]
 pub struct ExitBandits {

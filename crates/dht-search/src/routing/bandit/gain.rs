@@ -2,8 +2,8 @@
 //!
 //! At exit e the exit's classifier reads the sample, and a linear bandit predicts the gain loss(e) − loss(e′) of each
 //! deeper exit e′. The sample continues while the gain of some e′ exceeds its price, λ·(cost(e′) − cost(e)). FastBERT
-//! (entropy) and PABEE (agreement of exits) compare one signal with a threshold. Here the decision is learned from
-//! signals and the hidden state, and λ sets the speed at run time.
+//! and PABEE compare one signal with a threshold: the entropy, or the number of exits that agree. Here the decision is
+//! learned from signals and the hidden state, and λ sets the speed at run time.
 
 use std::sync::Arc;
 

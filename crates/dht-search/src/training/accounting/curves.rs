@@ -19,10 +19,11 @@ pub struct Curves {
     /// Share of each bin's samples that ran each depth, by depth in layers. The shares of a bin add up to 1.
     pub depth_share: BTreeMap<usize, Vec<f64>>,
     /// Share of each bin's head decisions that kept each number of heads, by number of heads. There is one decision for
-    /// each sample and each dynamic group (with a choice of heads) on its route. The shares of a bin add up to 1, or to
-    /// 0 if no route had a dynamic group.
+    /// each sample and each dynamic group (a group of layers with a choice of heads) on the sample's route. The shares
+    /// of a bin add up to 1, or to 0 if no route had a dynamic group.
     pub head_count_share: BTreeMap<usize, Vec<f64>>,
-    /// Curve of the training loss by model. The recorder adds `search`; a program may add other models, such as `full`.
+    /// Curve of the training loss, by the name of a model. The recorder adds `search`; a program may add other models,
+    /// such as `full`.
     pub loss: BTreeMap<String, LossCurve>,
     /// Heads that the samples kept in each dynamic group of layers, over the whole training run except [full-model
     /// steps](crate::settings::FullModelSteps).
