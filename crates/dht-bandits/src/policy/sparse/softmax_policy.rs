@@ -27,9 +27,9 @@ use crate::validate::{check_bounded, check_context, check_finite, check_length, 
 /// estimates:
 ///
 /// - (r − b)·π(a|x)/p, inverse propensity scoring. The baseline b is the mean reward so far. A baseline reduces the
-/// variance and has no effect on average. - Σ_c π(c|x)q(x, c) + (r − q(x, a))·π(a|x)/p, the doubly robust estimate
-/// ([`doubly_robust`](Self::doubly_robust)). Here the reward model q is m plus a linear regression of r − m on the rows
-/// before, with m = min(b, 0).
+///   variance and has no effect on average.
+/// - Σ_c π(c|x)q(x, c) + (r − q(x, a))·π(a|x)/p, the doubly robust estimate ([`doubly_robust`](Self::doubly_robust)).
+///   Here the reward model q is m plus a linear regression of r − m on the rows before, with m = min(b, 0).
 ///
 /// Learning rates fall for each weight as in [`AdaGrad`]. Contexts are dense, with a constant that the policy appends,
 /// or [sparse](Self::sparse). Policies that regress rewards ignore the log's propensities, but this policy depends on
