@@ -33,7 +33,7 @@ pub enum DecayClock {
 /// updates. An arm that is not chosen stays as certain as it was.
 ///
 /// Only the updated arm is written to, in O(d²). After n idle steps, an arm's width is its width at the last update
-/// divided by γ^(n/2), but at most the prior's width |x|/√λ. Its mean is the mean at the last update.
+/// divided by γ^(n/2), but at most the prior's width |x|/√λ. The mean of the arm is its mean at the last update.
 ///
 /// The prior decays with the evidence, by half at most, until an update restores it in full in O(d³). This happens once
 /// in ln 2/−ln γ steps for each arm that is still chosen, and allocates.

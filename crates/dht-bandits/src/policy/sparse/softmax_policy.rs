@@ -409,7 +409,7 @@ serde_by_state!([] SoftmaxPolicy as SoftmaxState);
 mod tests {
     use super::*;
 
-    /// Estimated value of one row, Σ π q + (r − q_a)π_a/p, with the symbols of [`logit_gradient`].
+    /// Estimated value of one row, Σ π q + (r − q_a)π_a/p, with the symbols of `logit_gradient`.
     fn value(logits: &[f64], predictions: &[f64], chosen: usize, reward: f64, propensity: f64) -> f64 {
         let probabilities = softmax(logits.iter().copied().enumerate().collect());
         let expected: f64 = probabilities.iter().zip(predictions).map(|((_, p), q)| p * q).sum();
