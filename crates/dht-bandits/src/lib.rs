@@ -40,7 +40,7 @@
 //! | you have | take | because |
 //! |---|---|---|
 //! | no preference | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than each measured peer on noisy clicks, and than the best tuned peer on average over four data sets ([README](https://docs.rs/crate/dht-bandits/latest/source/README.md)); scales contexts and rewards itself |
-//! | a few lasting arms, real-valued rewards | [`LinUcb`] with λ = d/4 on normalised features; α = .25 without noise or with few rewards, 1 to 1.5 with noise; [`GrowingUcb`](exploration::GrowingUcb) increases α with the number of rewards | random only in ties, propensities known |
+//! | a few lasting arms, real-valued rewards | [`LinUcb`] with the prior precision λ = d/4 on d normalised features; α = .25 without noise or with few rewards, 1 to 1.5 with noise; [`GrowingUcb`](exploration::GrowingUcb) increases α with the number of rewards | random only in ties, propensities known |
 //! | a few lasting arms, rewards that come late or in batches | [`LinTs`] | a batch of equal contexts is spread over arms |
 //! | rewards whose scale and noise are unknown | `Disjoint<`[`NormalInverseGamma`](posterior::NormalInverseGamma)`, Thompson>` | learns the variance of the noise |
 //! | clicks: rewards 0 or 1, rare or near-certain | `Disjoint<`[`FullLaplace`](posterior::FullLaplace)`, `[`GrowingUcb`](exploration::GrowingUcb)`>`, λ = d/16; `Thompson` in its place, α from .5 to 1 with noise, ≤ .25 without | the right noise model; needs normalised contexts |

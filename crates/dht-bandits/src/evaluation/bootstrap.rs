@@ -8,7 +8,7 @@ use super::estimator::Term;
 use super::level::{normal_distribution, normal_quantile, two_sided_quantile};
 use crate::error::{Error, Result};
 
-/// Smallest number of resamples at any level.
+/// Smallest accepted number of resamples, whatever the confidence level.
 const LEAST_RESAMPLES: usize = 40;
 
 /// Estimate from sums over the rounds' terms, with the influence function of a term, times the number of terms. For a

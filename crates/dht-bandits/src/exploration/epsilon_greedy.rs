@@ -8,15 +8,16 @@ use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
 
-/// ε-greedy rule: selects the arm with the highest mean, and with probability ε_t an arm drawn uniformly. An arm is
-/// chosen with probability ε_t/K + (1 − ε_t)·\[best\]. Arms that tie for the highest mean share the second term.
+/// ε-greedy rule: selects the arm with the highest mean, and with probability ε_t an arm drawn uniformly. Each of K
+/// arms is chosen with probability ε_t/K + (1 − ε_t)·\[best\]. \[best\] is 1 for the arm with the highest mean, and 0
+/// for the others. Arms that tie for the highest mean share the second term.
 ///
 /// After t learned rewards, ε_t is 1 if t < `first`, and min(1, ε·(1 + t)^−`power`) otherwise:
 ///
 /// * [`new`](Self::new) keeps ε constant; 0 never explores.
-/// * [`with_decay`](Self::with_decay) lets ε decrease. With power 1 and ε = cK/d² it is ε_n-GREEDY of Auer,
-///   Cesa-Bianchi & Fischer (2002), Figure 3, whose regret is logarithmic if the gap between the best arms is at least
-///   d. With power 1/3 it is the epoch-free form whose regret is O(T^⅔) without a known gap.
+/// * [`with_decay`](Self::with_decay) lets ε decrease. With power 1 and ε = cK/d², for a constant c, it is ε_n-GREEDY
+///   of Auer, Cesa-Bianchi & Fischer (2002), Figure 3, whose regret is logarithmic if the gap between the best arms is
+///   at least d. With power 1/3 the rule needs no epochs, and its regret after T rounds is O(T^⅔) without a known gap.
 /// * [`with_first`](Self::with_first) explores first. With ε = 0 it is the epoch-greedy algorithm of Langford & Zhang
 ///   (2007) with a single epoch. Its regret is O(T^⅔) with `first` ~ T^⅔. The log of the first rounds can evaluate
 ///   every policy. Afterwards propensities are 1 and 0.

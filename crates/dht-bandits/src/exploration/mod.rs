@@ -3,7 +3,7 @@
 //! | rule | chooses | source |
 //! |---|---|---|
 //! | [`Ucb`] | the highest mean + α·width | Li et al. (2010), Algorithm 1 |
-//! | [`GrowingUcb`] | the same with an α that grows with the number of rewards, up to a limit | this crate |
+//! | [`GrowingUcb`] | the highest mean + α·width, with an α that grows with the number of rewards, up to a limit | this crate |
 //! | [`Thompson`] | the highest mean + α·width·z, z ~ N(0, 1) | Agrawal & Goyal (2013) |
 //! | [`EpsilonGreedy`] | the highest mean; with probability ε, an arm drawn uniformly. ε is constant, decreases in the number of learned rewards, or is 1 at first (explore first) | Sutton & Barto (2018), section 2.2; Auer, Cesa-Bianchi & Fischer (2002), Figure 3; Langford & Zhang (2007) |
 //! | [`Softmax`] | with probability ∝ exp(mean/τ) | Sutton & Barto (2018), section 2.8 |

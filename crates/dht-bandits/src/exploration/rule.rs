@@ -98,7 +98,7 @@ pub(crate) fn drawn_uniformly<E: Exploration>(rule: &E, learned: u64, arms: usiz
     Ok(for_floor + (1.0 - for_floor) * share)
 }
 
-/// Returns the mean, or NaN if the width is infinite. Rules that ignore widths use it as their value.
+/// Returns the mean, or NaN if the width is infinite. Rules that ignore widths use the result as the value of an arm.
 #[inline(always)]
 pub(super) fn mean_if_finite(score: Score) -> f64 {
     score.mean + 0.0 * score.width

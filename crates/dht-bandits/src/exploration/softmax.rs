@@ -11,9 +11,9 @@ use crate::validate::check_parameter;
 /// Softmax rule: an arm is chosen with probability exp(mean_a/τ)/Σ_b exp(mean_b/τ) (Sutton & Barto 2018, section 2.8;
 /// Boltzmann exploration).
 ///
-/// A draw selects the highest mean + τ·G, with G a standard Gumbel variable −ln(−ln u). It has the same distribution
-/// (Gumbel 1954), and needs one pass and no memory. In slates, the K highest values are a draw from the Plackett-Luce
-/// model. A constant τ never stops exploring. Widths are ignored.
+/// A draw selects the highest mean + τ·G, where G = −ln(−ln u), with u uniform in (0, 1), is a standard Gumbel
+/// variable. Such a draw has the same distribution (Gumbel 1954), and needs one pass and no memory. In slates, the K
+/// highest values are a draw from the Plackett-Luce model. A constant τ never stops exploring. Widths are ignored.
 ///
 /// ```
 /// use dht_bandits::exploration::Softmax;

@@ -12,9 +12,10 @@ use crate::validate::check_parameter;
 /// with probability p_a = 1/(K + γ_t·(m* − m_a)). The arm with the highest mean m* has the remaining probability,
 /// 1 − Σ p_a.
 ///
-/// γ_t = γ·(1 + t)^p after t learned rewards. p = ½ is the schedule of the paper and of Vowpal Wabbit (`--gamma_scale`,
-/// `--gamma_exponent`). Widths are ignored, so that the rule works with any regression. The rule scores each arm twice.
-/// Arms that tie for the highest mean share the remaining probability. It chooses one arm: larger slates are refused.
+/// γ_t = γ·(1 + t)^p after t learned rewards. The power p = ½ is the schedule of Foster & Rakhlin (2020) and of Vowpal
+/// Wabbit (`--gamma_scale`, `--gamma_exponent`). Widths are ignored, so that the rule works with any regression. The
+/// rule scores each arm twice. Arms that tie for the highest mean share the remaining probability. The rule chooses one
+/// arm: larger slates are refused.
 ///
 /// ```
 /// use dht_bandits::exploration::SquareCb;
@@ -83,7 +84,7 @@ pub(crate) struct InverseGap {
     pub(crate) point: f64,
     /// Running sum of the probabilities of all arms except the best.
     pub(crate) sum: f64,
-    /// Running sum of the probabilities, without the arms that tie with the best.
+    /// Running sum of the probabilities of the arms whose mean is below the best.
     pub(crate) below: f64,
     pub(crate) chosen: Option<(usize, Score, f64)>,
 }

@@ -11,9 +11,9 @@ use crate::validate::check_parameter;
 
 /// Thompson sampling: mean + α·width·z with z ~ N(0, 1), drawn separately for each arm.
 ///
-/// With disjoint arms this equals the score θ̃'x of a draw θ̃ ~ N(θ, α²P). A linear form of a Gaussian is Gaussian with
-/// mean θ'x and variance α²x'Px, and the arms' draws are independent. No vector need be drawn (Agrawal & Goyal 2013,
-/// Algorithm 1, where v is α).
+/// With disjoint arms this equals the score θ̃'x of a draw θ̃ ~ N(θ, α²P), for a context x and a posterior with mean θ
+/// and covariance P. A linear form of a Gaussian is Gaussian with mean θ'x and variance α²x'Px, and the arms' draws are
+/// independent. No vector need be drawn (Agrawal & Goyal 2013, Algorithm 1, where v is α).
 ///
 /// ```
 /// use dht_bandits::{ArmId, LinTs, Policy, Request, Ridge, Thompson};

@@ -10,8 +10,8 @@ use crate::validate::check_parameter;
 
 /// Upper confidence bound: mean + α·width (Li et al. 2010, Algorithm 1, line 9).
 ///
-/// α = 0 is greedy. The regret bound is proved for α = 1 + √(ln(2/δ)/2). In practice α is .1 to 1 for rewards of unit
-/// scale.
+/// α = 0 is greedy. The regret bound, which holds with probability 1 − δ, is proved for α = 1 + √(ln(2/δ)/2). In
+/// practice α is .1 to 1 for rewards of unit scale.
 ///
 /// ```
 /// use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb};

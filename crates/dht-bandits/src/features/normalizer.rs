@@ -139,8 +139,8 @@ impl Normalizer {
         &self.mean
     }
 
-    /// Running standard deviation of a dimension. The deviation is 0 if it is so small that it counts as zero. It is
-    /// `None` beyond the last dimension.
+    /// Running standard deviation of a dimension. The deviation is 0 if it is so small that it counts as zero. The
+    /// result is `None` beyond the last dimension.
     pub fn deviation(&self, dimension: usize) -> Option<f64> {
         (dimension < self.dimension()).then(|| self.deviation_of(dimension))
     }

@@ -235,7 +235,8 @@ impl Factors {
         }
     }
 
-    /// Largest |f| of the last projected observation. Its product with the weight must stay finite.
+    /// Largest |f| of the last projected observation, with f = Uᵀx. Its product with the observation's weight must stay
+    /// finite.
     pub(crate) fn largest_projected(&self) -> f64 {
         let mut largest = [0.0f64; LANES];
         for row in &self.scratch.f {
@@ -287,7 +288,7 @@ impl Factors {
         }
     }
 
-    /// Writes scale·√D·Uᵀx of one arm to `out`. They are the coefficients with which the standard normals of
+    /// Writes scale·√D·Uᵀx of one arm to `out`. These values are the coefficients with which the standard normals of
     /// [`draw`](Self::draw) enter the score of the context x.
     pub(crate) fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]) {
         for (column, value) in out.iter_mut().enumerate() {

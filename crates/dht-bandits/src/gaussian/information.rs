@@ -76,9 +76,10 @@ pub(crate) struct Information {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InformationState {
-    /// Upper triangle of A = λI + Σ w xx', with its diagonal, column by column.
+    /// Upper triangle of the precision A = λI + Σ w xx' after observations x with weights w, with its diagonal, column
+    /// by column.
     pub gram: Vec<f64>,
-    /// Moment b = Σ w r x.
+    /// Moment b = Σ w r x of observations x with rewards r and weights w.
     pub moment: Vec<f64>,
 }
 
@@ -106,8 +107,8 @@ impl Information {
         }
     }
 
-    /// Refuses an observation after which A or b, first decayed by `decay`, would be too large. The diagonal of A
-    /// bounds its other entries. Returns the new bound.
+    /// Refuses an observation after which the precision A or the moment b, first decayed by `decay`, would be too
+    /// large. The diagonal of A bounds the other entries of A. Returns the new bound.
     pub(crate) fn check_added(&self, context: &[f64], reward: f64, weight: f64, decay: f64) -> Result<f64> {
         let largest = context.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
         // Rounding adds less than the factor of 2 that remains.
@@ -127,7 +128,7 @@ impl Information {
         Ok(bound)
     }
 
-    /// Adds an observation that was checked. A and b are within `bound` afterwards.
+    /// Adds an observation that was checked. The precision A and the moment b are within `bound` afterwards.
     pub(crate) fn add(&mut self, context: &[f64], reward: f64, weight: f64, bound: f64) {
         let mut rest = &mut self.gram[..];
         for (column, &value) in context.iter().enumerate() {

@@ -114,7 +114,7 @@ fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
     }
 }
 
-/// Multipliers −f_j/α_{j−1} of eight columns: all eight, and a copy in which lane 0 is zero.
+/// Multipliers −f_j/α_{j−1} of Bierman's update for eight columns: all eight, and a copy in which lane 0 is zero.
 struct Multipliers<S: Simd, const N: usize> {
     every: Row<S, N>,
     but_first: Row<S, N>,

@@ -260,7 +260,7 @@ impl DecisionLog {
     }
 
     /// Writes a decision, with the policy's probability of each arm if known, and returns the id of the decision. The
-    /// written propensity is that of the decision, or else the probability of its arm. A decision without both is also
+    /// written propensity is that of the decision, or else the probability of its arm. A decision with neither is also
     /// written. Policies can learn from such a decision, but only the direct method can evaluate with it. After an
     /// error the log is unchanged.
     ///

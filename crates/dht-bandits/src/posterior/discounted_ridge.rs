@@ -29,11 +29,11 @@ pub enum DecayClock {
 ///
 /// A = λI + Σ_i w_i γ^(t − t_i) x_i x_i', b = Σ_i w_i γ^(t − t_i) r_i x_i, θ = A⁻¹b, width² = x'A⁻¹x.
 ///
-/// [`Ridge::decay`](crate::Ridge::decay) differs from this decay: under it, the evidence of an arm decays only at the
-/// arm's own updates. An arm that is not chosen stays as certain as it was.
+/// [`Ridge::decay`](crate::Ridge::decay) is another decay, by which the evidence of an arm decays only at the arm's own
+/// updates. An arm that is not chosen stays as certain as it was.
 ///
 /// Only the updated arm is written to, in O(d²). After n idle steps, an arm's width is its width at the last update
-/// divided by γ^(n/2), but at most the prior's width |x|/√λ. Its mean is the mean at the last update.
+/// divided by γ^(n/2), but at most the prior's width |x|/√λ. The mean of the arm is its mean at the last update.
 ///
 /// The prior decays with the evidence, by half at most, until an update restores it in full in O(d³). This happens once
 /// in ln 2/−ln γ steps for each arm that is still chosen, and allocates.

@@ -14,10 +14,10 @@ use crate::validate::{check_bounded, check_context, check_factor, check_precisio
 
 /// Logistic regressions P(r = 1) = σ(p'x) with weights p ~ N(θ, P), one regression per arm, with a full covariance P.
 ///
-/// Each observation (x, r) with weight w moves θ to the exact mode under the current posterior, which is on the line θ
-/// + c·Px, and adds the curvature at the mode: P⁻¹ ← P⁻¹ + w·σ(1 − σ)·xx'. A score and an update cost O(d²). The
-/// observations of a batch are learned one by one. Means and widths are log-odds. UCB and Thompson sampling on log-odds
-/// rank arms as their probabilities do.
+/// Each observation (x, r) with weight w moves θ to the exact mode under the current posterior. This mode is on the
+/// line θ + c·Px, and the observation adds the curvature at the mode: P⁻¹ ← P⁻¹ + w·σ(1 − σ)·xx'. A score and an update
+/// cost O(d²). The observations of a batch are learned one by one. Means and widths are log-odds. UCB and Thompson
+/// sampling on log-odds rank arms as their probabilities do.
 ///
 /// The cost of O(d²) is worthwhile for correlated features. For many independent features,
 /// [`DiagonalLaplace`](crate::posterior::DiagonalLaplace) costs O(d).

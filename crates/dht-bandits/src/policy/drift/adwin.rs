@@ -85,7 +85,7 @@ const LARGEST: f64 = 1e60;
 /// Largest accepted number of values in one bucket of a loaded state; `MOST_BUCKETS` limits the number of buckets.
 const MOST_VALUES: f64 = 9_007_199_254_740_992.0;
 const MOST_BUCKETS: usize = 64 * (BUCKETS + 1);
-/// Smallest length of either part of the window that is compared.
+/// Smallest length, in values, of either part of the window that a test compares.
 const LEAST_PART: f64 = 8.0;
 
 impl Adwin {

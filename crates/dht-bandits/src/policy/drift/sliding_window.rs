@@ -18,9 +18,9 @@ use crate::validate::{check_bounded, check_context, check_finite, check_length, 
 /// falls back on the prior.
 ///
 /// Each update learns one observation and unlearns the oldest, in O(d²). To keep rounding errors from accumulating, the
-/// whole window is learned anew after every n updates, and whenever unlearning would lose digits. An observation whose
-/// variance under the prior is too large for that is refused. The policy holds n contexts in memory, and allocates
-/// until the window is full.
+/// whole window is learned anew after every n updates, and whenever unlearning would lose digits. An observation is
+/// refused if its variance under the prior is so large that a window beginning with this observation could not be
+/// learned anew. The policy holds n contexts in memory, and allocates until the window is full.
 ///
 /// The serialised form contains the policy and its window.
 ///

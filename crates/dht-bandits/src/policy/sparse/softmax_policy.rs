@@ -27,9 +27,9 @@ use crate::validate::{check_bounded, check_context, check_finite, check_length, 
 /// estimates:
 ///
 /// - (r − b)·π(a|x)/p, inverse propensity scoring. The baseline b is the mean reward so far. A baseline reduces the
-/// variance and has no effect on average. - Σ_c π(c|x)q(x, c) + (r − q(x, a))·π(a|x)/p, the doubly robust estimate
-/// ([`doubly_robust`](Self::doubly_robust)). Here the reward model q is m plus a linear regression of r − m on the rows
-/// before, with m = min(b, 0).
+///   variance and has no effect on average.
+/// - Σ_c π(c|x)q(x, c) + (r − q(x, a))·π(a|x)/p, the doubly robust estimate ([`doubly_robust`](Self::doubly_robust)).
+///   Here the reward model q is m plus a linear regression of r − m on the rows before, with m = min(b, 0).
 ///
 /// Learning rates fall for each weight as in [`AdaGrad`]. Contexts are dense, with a constant that the policy appends,
 /// or [sparse](Self::sparse). Policies that regress rewards ignore the log's propensities, but this policy depends on
@@ -409,7 +409,7 @@ serde_by_state!([] SoftmaxPolicy as SoftmaxState);
 mod tests {
     use super::*;
 
-    /// Estimated value of one row, Σ π q + (r − q_a)π_a/p, with the symbols of [`logit_gradient`].
+    /// Estimated value of one row, Σ π q + (r − q_a)π_a/p, with the symbols of `logit_gradient`.
     fn value(logits: &[f64], predictions: &[f64], chosen: usize, reward: f64, propensity: f64) -> f64 {
         let probabilities = softmax(logits.iter().copied().enumerate().collect());
         let expected: f64 = probabilities.iter().zip(predictions).map(|((_, p), q)| p * q).sum();

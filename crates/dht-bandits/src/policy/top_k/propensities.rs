@@ -119,12 +119,12 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     ///
     /// The accuracy depends on how values are drawn:
     ///
-    /// - If no values are drawn, the probabilities are exact up to rounding. - If arms are drawn independently, the
-    /// error is at most 1e-9. A quadrature over the value of the arm uses the distribution of the number of other arms
-    /// above it, in O(K²·k). - If one draw of shared weights scores all arms, the probabilities are averages over 2,048
-    /// random lines through the space of weights. Along each line they are exact, in O(K²).
-    /// [`Propensity::standard_error`] is then the standard error of the average, at most about 2e-3 (50 arms of 16
-    /// features), and no arm gets less than 1e-12.
+    /// - If no values are drawn, the probabilities are exact up to rounding.
+    /// - If arms are drawn independently, the error is at most 1e-9. A quadrature over the value of the arm uses the
+    ///   distribution of the number of other arms above it, in O(K²·k).
+    /// - If one draw of shared weights scores all arms, the probabilities are averages over 2,048 random lines through
+    ///   the space of weights. Along each line they are exact, in O(K²). [`Propensity::standard_error`] is then the
+    ///   standard error of the average, at most about 2e-3 (50 arms of 16 features), and no arm gets less than 1e-12.
     ///
     /// # Errors
     /// Fails as [`select_slate`](Self::select_slate) does.
