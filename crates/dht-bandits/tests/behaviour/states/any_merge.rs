@@ -227,7 +227,7 @@ fn what_means_something_else_is_not_merged_and_changes_nothing() {
     assert!(warm.diff(&other).unwrap_err().to_string().contains("the scalings differ"));
     assert!(warm.diff(&cold).unwrap_err().to_string().contains("expected a frozen scaling"));
     let refused = warm.clone().merge(&warm).unwrap_err();
-    assert!(refused.to_string().contains("diff, apply"), "{refused}");
+    assert!(refused.to_string().contains("use diff and apply"), "{refused}");
     // With equal rewards, the scale of rewards is undetermined.
     let normaliser = normaliser.map(|normaliser| normaliser.with_rewards(true));
     let mut waiting = AnyPolicy::new(settings(&|other| other.normaliser = normaliser)).unwrap();
