@@ -57,7 +57,8 @@ impl Arguments {
     /// parsed, the process ends with a message.
     ///
     /// # Errors
-    /// [`Error::Configuration`] if the file of `--config` cannot be read or has a key or value that is not allowed.
+    /// [`Error::Configuration`](crate::error::Error::Configuration) if the file of `--config` cannot be read or has a key
+    /// or value that is not allowed.
     pub fn read() -> Result<Self> {
         let command = Self::command();
         #[cfg(feature = "server")]
