@@ -148,6 +148,7 @@ impl ExitModel {
     ) -> Result<Self> {
         settings.kind.check(settings.pooling)?;
         let outputs = outputs.into();
+        outputs.task().check(outputs.count())?;
         let empty = Self { encoder, exits: Vec::new(), layout, coupling, settings, outputs, own: None };
         let mut model = empty.checked()?;
         model.exits = model.new_exits(&model.layout.clone(), &[], rng)?;
