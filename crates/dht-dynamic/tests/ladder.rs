@@ -203,13 +203,13 @@ fn a_rate_that_moves_nothing_ends_after_a_quarter() {
 }
 
 #[test]
-fn rung_1_stays_where_new_exits_lose_what_the_encoder_gained() {
+fn a_cross_fitted_rung_1_is_expected_to_gain_from_its_rows() {
     // Rung 1 learns from all of these few rows, exits on the fine-tuned encoder from a half of them.
     let data = (chance(60, 1, 3), chance(60, 2, 3));
-    let fine_tuning = TrainSettings { epochs: 1, optimizer: adamw(6e-4), ..settings().fine_tuning };
     let exits = AccelerateSettings { least_held_out: 1_000, ..settings().exits };
-    let settings = LadderSettings { fine_tuning, exits, ..settings() };
-    let is_lost = |seed| {
+    let is_held_back = |(rate, seed)| {
+        let fine_tuning = TrainSettings { epochs: 1, optimizer: adamw(rate), ..settings().fine_tuning };
+        let settings = LadderSettings { fine_tuning, exits: exits.clone(), ..settings() };
         let mut rule = Always(true, Vec::new());
         let ladder = climb(&untrained(), texts(&data), &settings, &mut rule, &mut |_| {}, &mut rng(seed));
         let ladder = ladder.expect("a model").ladder;
@@ -217,12 +217,13 @@ fn rung_1_stays_where_new_exits_lose_what_the_encoder_gained() {
         let losses: Vec<f64> = ends.map(|found| found.loss).collect();
         let [_, frozen, tuned, finished @ ..] = &*losses else { panic!("{losses:?}") };
         // The final exits of a cross-fitted rung 1 learn from one fold more.
-        let pays = |loss: f64| loss <= 0.99 * (1.0 - 1.0 / settings.exits.folds as f64).sqrt() * frozen;
+        let by_more_texts = (1.0 - 1.0 / settings.exits.folds as f64).sqrt();
+        let pays = |loss: f64| loss <= 0.99 * by_more_texts * frozen;
         let falls = pays(*tuned) && finished.iter().all(|finished| pays(*finished));
         assert_eq!(ladder.rung, if falls { Rung::FineTuned } else { Rung::Frozen }, "{losses:?}");
-        pays(*tuned) && !falls
+        !falls && *tuned <= 0.99 * frozen
     };
-    assert!((0..20).any(is_lost), "no exits lost it");
+    assert!([6e-4, 1.6e-3].into_iter().any(|rate| (0..10).any(|seed| is_held_back((rate, seed)))), "rung 2 was kept");
 }
 
 #[test]
