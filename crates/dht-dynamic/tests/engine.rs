@@ -271,6 +271,31 @@ fn in_eight_bits_answers_are_nearly_the_same() -> Result<()> {
 }
 
 #[test]
+fn answers_do_not_change_without_unpacked_weights() -> Result<()> {
+    let texts = words(60, 7);
+    let queries: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for precision in [Precision::F32, Precision::Int8] {
+        let engine = engine()?.with_precision(precision);
+        let fast = engine.with_speed(0.6)?;
+        let other = engine.clone().with_precision(Precision::F32);
+        let before = (engine.predict(&queries)?, fast.predict(&queries)?);
+        let bytes = engine.weight_bytes();
+        let freed = engine.free_unpacked_weights()?;
+        assert!(freed > 0 && engine.weight_bytes() == bytes - freed, "{freed} of {bytes}, {}", engine.weight_bytes());
+        assert_eq!((engine.predict(&queries)?, fast.predict(&queries)?), before);
+        assert_eq!(engine.free_unpacked_weights()?, 0, "nothing is freed twice");
+        // An engine that has not packed the weights needs their values.
+        let refused = other.predict(&queries).expect_err("no values").to_string();
+        assert!(refused.contains("were released"), "{refused}");
+    }
+    let classifier = Engine::new(classifier(Task::Labels, 2)?, tokenizer(), &labels())?;
+    let before = classifier.predict(&queries)?;
+    assert!(classifier.free_unpacked_weights()? > 0);
+    assert_eq!(classifier.predict(&queries)?, before);
+    Ok(())
+}
+
+#[test]
 fn spaces_around_a_text_change_no_token() -> Result<()> {
     let (model, _) = parts()?;
     // Whole texts are tokens, so that a space or another line end makes another one.

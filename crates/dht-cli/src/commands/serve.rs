@@ -230,6 +230,7 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
             Some(least) => abstaining(engine, least)?,
             None => engine,
         };
+        engine.free_unpacked_weights()?;
         Ok::<_, Error>(LoadedModel { engine, sha256 })
     };
     let mut server = Server::start_with(load_model, settings, true)?;

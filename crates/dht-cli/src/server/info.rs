@@ -81,6 +81,7 @@ pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
         "labels": labels,
         "layers": shape.layers,
         "heads": shape.heads,
+        "weight_bytes": engine.weight_bytes(),
         "speed": engine.speed(),
         "curve": crate::acceleration::curve_points(engine.curve()),
         "max_body_bytes": limits.body_bytes,

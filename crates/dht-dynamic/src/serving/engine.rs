@@ -238,6 +238,53 @@ impl Engine {
         Self { ctx: ForwardContext::inference_in(precision), ..self }
     }
 
+    /// Frees the unpacked weights of the layers on a CPU, and returns the number of freed bytes.
+    ///
+    /// The products of layers read weights in a packed layout, of which an engine keeps a copy for all calls. This
+    /// method packs the weights by running a text through all layers, and frees the weights in their own layout. Answers do not
+    /// change. Engines that share weights with this one, such as those of [`with_speed`](Self::with_speed), profit as
+    /// well. Nothing is freed on other devices, and for models that select heads for each text.
+    ///
+    /// Afterwards, the [model](Self::model) cannot be saved, and engines in another precision that share its weights
+    /// fail.
+    ///
+    /// # Errors
+    /// Errors of the forward pass.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use dht_dynamic::Engine;
+    ///
+    /// let engine = Engine::load("models/reviews")?;
+    /// let before = engine.weight_bytes();
+    /// let freed = engine.free_unpacked_weights()?;
+    /// println!("{before} bytes before the first answer, {} now", engine.weight_bytes());
+    /// # assert!(freed > 0);
+    /// # Ok::<(), dht_dynamic::Error>(())
+    /// ```
+    pub fn free_unpacked_weights(&self) -> Result<usize> {
+        let full = match &*self.model {
+            ServedModel::Classifier(_) => self.clone(),
+            ServedModel::Dynamic(model) if model.router().rule().is_some() => {
+                Self { model: Arc::new(self.model.with_speed(0.0)?), ..self.clone() }
+            }
+            ServedModel::Dynamic(_) => return Ok(0),
+        };
+        let pair = self.of_pairs.unwrap_or(false).then_some("a");
+        full.predict(&[Query { text: "a", pair }])?;
+        Ok(self.ctx.release_packed_values()?)
+    }
+
+    /// Memory of the model's weights in bytes: values and packed copies. The n-gram classifier and the tokenizer are not
+    /// included.
+    pub fn weight_bytes(&self) -> usize {
+        let encoder = match &*self.model {
+            ServedModel::Classifier(model) => model.encoder(),
+            ServedModel::Dynamic(model) => model.encoder(),
+        };
+        encoder.parameters().bytes() + self.ctx.packed_bytes()
+    }
+
     /// Sets the maximal number of bytes of a text; 4 MiB or the tokenizer's own limit by default. See
     /// [`TextTokenizer::with_max_bytes`].
     #[must_use]

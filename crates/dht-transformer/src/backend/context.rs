@@ -274,6 +274,29 @@ impl ForwardContext {
         self.precision.unwrap_or(parameters.precision())
     }
 
+    /// Frees the values of all weights that this context has packed on the CPU, and returns the freed bytes. The packed
+    /// copies remain, so that the model runs in this context and its clones as before, with the same results.
+    ///
+    /// Call this method after a forward pass through all layers. Nothing is freed if a text ran only some heads of a
+    /// layer, since the heads of the next text may be others, or if the context is for training.
+    ///
+    /// Afterwards, the weights of layers cannot be read: saving or training the model, and running it in another
+    /// context, fails or panics.
+    ///
+    /// # Errors
+    /// Errors of candle.
+    pub fn release_packed_values(&self) -> Result<usize> {
+        if self.is_training() {
+            return Ok(0);
+        }
+        Ok(self.packed_weights.release_values()?)
+    }
+
+    /// Memory of the weights that this context has packed on the CPU, in bytes.
+    pub fn packed_bytes(&self) -> usize {
+        self.packed_weights.bytes()
+    }
+
     /// Cache of packed weights of this context.
     pub(crate) fn packed_weights(&self) -> &PackedWeights {
         &self.packed_weights

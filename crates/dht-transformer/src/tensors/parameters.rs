@@ -131,6 +131,16 @@ impl Parameters {
         Ok(())
     }
 
+    /// Memory of all values in bytes. Values that a context
+    /// [freed](crate::ForwardContext::release_packed_values) do not count.
+    pub fn bytes(&self) -> usize {
+        let of_var = |var: &Var| match is_released(var) {
+            true => 0,
+            false => var.elem_count() * var.dtype().size_in_bytes(),
+        };
+        self.entries.iter().map(|parameter| of_var(&parameter.var)).sum()
+    }
+
     /// Registers a tensor as a parameter. The tensor is converted to f32 and copied to the device.
     ///
     /// # Errors

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::TensorId;
+use candle_core::{Result, TensorId};
 
 use super::variants::Choice;
 use crate::backend::cpu::kernels::{Concatenated, Matrix, Packed};
-use crate::tensors::{Parameter, Precision};
+use crate::tensors::{Parameter, Precision, release};
 
 /// Direction of the product with a weight (out, in).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +61,8 @@ struct Entry {
     /// Version of the parameter's values.
     version: u64,
     packed: Arc<Packed<f32>>,
+    /// Parameter of a whole forward weight, whose own values can be released.
+    whole: Option<Parameter>,
     /// Value of `uses` at the last access to this entry.
     used: u64,
 }
@@ -74,11 +76,17 @@ impl CachedWeights {
     }
 
     /// Inserts a weight, and evicts the least recently used parts that do not fit.
-    fn keep(&mut self, key: Key, version: u64, packed: Arc<Packed<f32>>, most_bytes: usize) {
+    fn keep(
+        &mut self,
+        key: Key,
+        (version, whole): (u64, Option<Parameter>),
+        packed: Arc<Packed<f32>>,
+        most_bytes: usize,
+    ) {
         self.uses += 1;
         let bytes_of_part = |key: &Key, packed: &Packed<f32>| if key.2.whole { 0 } else { packed.bytes() };
         self.parts_bytes += bytes_of_part(&key, &packed);
-        if let Some(old) = self.entries.insert(key, Entry { version, packed, used: self.uses }) {
+        if let Some(old) = self.entries.insert(key, Entry { version, packed, whole, used: self.uses }) {
             self.parts_bytes -= bytes_of_part(&key, &old.packed);
         }
         while self.parts_bytes > most_bytes {
@@ -104,27 +112,48 @@ impl PackedWeights {
 
     /// Returns a packed part of a parameter, from the cache if possible. It consists of groups of concatenated
     /// matrices.
+    ///
+    /// # Errors
+    /// Errors of `parts`.
     pub(crate) fn packed<'a>(
         &self,
         parameter: &Parameter,
         direction: Direction,
         (extent, precision): (Extent, Precision),
-        parts: impl FnOnce() -> (Vec<Vec<Matrix<'a, f32>>>, Concatenated),
-    ) -> Arc<Packed<f32>> {
+        parts: impl FnOnce() -> Result<(Vec<Vec<Matrix<'a, f32>>>, Concatenated)>,
+    ) -> Result<Arc<Packed<f32>>> {
         let (key, version) = ((parameter.var().id(), direction, extent), parameter.version());
         let cache = || self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(packed) = cache().find(&key, version) {
-            return packed;
+            return Ok(packed);
         }
         let _span = tracing::trace_span!("packing weights").entered();
-        let (groups, concatenated) = parts();
+        let (groups, concatenated) = parts()?;
         let packed = Packed::from_groups(&groups, concatenated);
         let packed = Arc::new(match precision {
             Precision::Int8 => packed.in_int8(),
             Precision::F32 | Precision::Tf32 | Precision::Bf16 => packed,
         });
-        cache().keep(key, version, packed.clone(), PARTS_BYTES);
-        packed
+        let is_whole = extent.whole && !extent.by_head && direction == Direction::Forward;
+        cache().keep(key, (version, is_whole.then(|| parameter.clone())), packed.clone(), PARTS_BYTES);
+        Ok(packed)
+    }
+
+    /// Releases the values of the parameters whose whole weights are packed, and returns the released bytes. Nothing is
+    /// released if a part of a weight is packed: other texts may then require other parts of the values.
+    ///
+    /// # Errors
+    /// Errors of candle.
+    pub(crate) fn release_values(&self) -> Result<usize> {
+        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let wholes: Option<Vec<&Parameter>> = cache.entries.values().map(|entry| entry.whole.as_ref()).collect();
+        wholes.unwrap_or_default().into_iter().map(|parameter| release(parameter.var())).sum()
+    }
+
+    /// Memory of all packed weights in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.entries.values().map(|entry| entry.packed.bytes()).sum()
     }
 }
 
@@ -146,14 +175,14 @@ mod tests {
         };
         let most = 2 * packed().bytes();
         let mut cache = CachedWeights::default();
-        cache.keep(key(11, true), 0, packed(), most);
-        cache.keep(key(0, false), 0, packed(), most);
-        cache.keep(key(1, false), 0, packed(), most);
+        cache.keep(key(11, true), (0, None), packed(), most);
+        cache.keep(key(0, false), (0, None), packed(), most);
+        cache.keep(key(1, false), (0, None), packed(), most);
         // A new version of a weight replaces the old one.
-        cache.keep(key(1, false), 1, packed(), most);
+        cache.keep(key(1, false), (1, None), packed(), most);
         assert_eq!((cache.entries.len(), cache.parts_bytes), (3, most));
         assert!(cache.find(&key(0, false), 0).is_some() && cache.find(&key(1, false), 0).is_none());
-        cache.keep(key(2, false), 0, packed(), most);
+        cache.keep(key(2, false), (0, None), packed(), most);
         assert_eq!((cache.entries.len(), cache.parts_bytes), (3, most));
         assert!(cache.find(&key(1, false), 1).is_none(), "it was used before the other");
         for (head, whole) in [(11, true), (0, false), (2, false)] {

@@ -12,7 +12,7 @@ use crate::backend::cpu::kernels::{Concatenated, Destination, Matrix, Packed, ad
 use crate::backend::cpu::packed_weights::{Direction, Extent};
 use crate::backend::cpu::variants::Choice;
 use crate::backend::parameters::LinearParameters;
-use crate::tensors::{Gradient, Precision, slice, with_slices};
+use crate::tensors::{Gradient, Precision, released, slice, with_slices, with_weight_slices};
 
 /// Number of rows in a chunk, small enough that an ordinary sentence has two chunks.
 const ROWS: usize = 24;
@@ -51,14 +51,17 @@ impl CustomOp2 for LinearOp {
     fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         let p = &self.parameters;
         let x = slice(x, x_layout)?;
-        let y = with_slices(&[p.weight.var(), p.bias.var()], |slices| {
-            let matrix = Matrix::new(slices[0], p.outputs, p.inputs).transposed();
+        let y = with_weight_slices(&[p.weight.var(), p.bias.var()], |slices| {
+            let matrix = || match slices[0].is_empty() {
+                true => Err(released()),
+                false => Ok(Matrix::new(slices[0], p.outputs, p.inputs).transposed()),
+            };
             let weight = match self.ctx.is_training() {
-                true => Arc::new(Packed::new(matrix)),
+                true => Arc::new(Packed::new(matrix()?)),
                 false => {
                     let extent = Extent { choice: Choice::Neurons(p.outputs), whole: true, by_head: false };
-                    let parts = || (vec![vec![matrix]], Concatenated::Columns);
-                    self.ctx.packed_weights().packed(&p.weight, Direction::Forward, (extent, Precision::F32), parts)
+                    let parts = || Ok((vec![vec![matrix()?]], Concatenated::Columns));
+                    self.ctx.packed_weights().packed(&p.weight, Direction::Forward, (extent, Precision::F32), parts)?
                 }
             };
             Ok(rows_times(x, &weight, Some(slices[1]), p.inputs, p.outputs))

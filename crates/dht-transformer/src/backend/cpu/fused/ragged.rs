@@ -15,7 +15,7 @@ use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
 use crate::backend::cpu::variants::Choice;
 use crate::backend::parameters::{LinearParameters, RaggedParameters};
 use crate::backend::relative_bias::RelativeBias;
-use crate::tensors::{Gradient, Packing, Parameter, RowBlock, with_slices};
+use crate::tensors::{Gradient, Packing, Parameter, RowBlock, released, with_weight_slices};
 
 /// Attention sublayer with removed dimensions. All samples run the same heads and dimensions.
 pub(crate) struct RaggedSublayer {
@@ -53,15 +53,26 @@ impl RaggedSublayer {
 }
 
 /// Packs a weight for the products of a direction.
-fn packed(linear: &LinearParameters, numbers: &[f32], direction: Direction, known: &PackedWeights) -> WeightSlice {
+fn packed(
+    linear: &LinearParameters,
+    numbers: &[f32],
+    direction: Direction,
+    known: &PackedWeights,
+) -> Result<WeightSlice> {
     let extent = Extent { choice: Choice::Neurons(linear.outputs), whole: true, by_head: false };
-    let matrix = Matrix::new(numbers, linear.outputs, linear.inputs);
-    let (matrix, rows) = match direction {
-        Direction::Forward => (matrix.transposed(), linear.inputs),
-        Direction::Backward => (matrix, linear.outputs),
+    let rows = match direction {
+        Direction::Forward => linear.inputs,
+        Direction::Backward => linear.outputs,
     };
-    let parts = || (vec![vec![matrix]], Concatenated::Columns);
-    WeightSlice::all(known.packed(&linear.weight, direction, (extent, known.precision()), parts), rows)
+    let parts = || {
+        if numbers.is_empty() {
+            return Err(released());
+        }
+        let matrix = Matrix::new(numbers, linear.outputs, linear.inputs);
+        let matrix = if direction == Direction::Forward { matrix.transposed() } else { matrix };
+        Ok((vec![vec![matrix]], Concatenated::Columns))
+    };
+    Ok(WeightSlice::all(known.packed(&linear.weight, direction, (extent, known.precision()), parts)?, rows))
 }
 
 impl Sublayer for RaggedSublayer {
@@ -78,10 +89,10 @@ impl Sublayer for RaggedSublayer {
     fn packed(&self, direction: Direction, _: &Packing, packed_weights: &PackedWeights) -> Result<PackedSublayer> {
         let p = &*self.parameters;
         let relative_bias = p.bias.as_ref().map(RelativeBias::numbers).transpose()?.unwrap_or_default();
-        with_slices(&p.all().map(|parameter| parameter.var().as_tensor()), |slices| {
+        with_weight_slices(&p.all().map(|parameter| parameter.var().as_tensor()), |slices| {
             let linears = p.projections.iter().chain([&p.output]).zip(slices.chunks(2));
-            let mut inward: Vec<_> =
-                linears.map(|(linear, slices)| packed(linear, slices[0], direction, packed_weights)).collect();
+            let packed = linears.map(|(linear, slices)| packed(linear, slices[0], direction, packed_weights));
+            let mut inward = packed.collect::<Result<Vec<_>>>()?;
             let outward = inward.split_off(3).remove(0);
             let inward_bias = [slices[1], slices[3], slices[5]].concat();
             Ok(PackedSublayer {

@@ -14,7 +14,7 @@ use crate::backend::cpu::variants::{CHUNK, Choice, Variants};
 use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::backend::relative_bias::RelativeBias;
 use crate::config::Activation;
-use crate::tensors::{Gradient, HeadSet, Packing, Parameter, RowBlock, with_slices};
+use crate::tensors::{Gradient, HeadSet, Packing, Parameter, RowBlock, with_weight_slices};
 
 /// Function between the two products of a sublayer.
 #[derive(Debug)]
@@ -123,19 +123,19 @@ impl Sublayer for SelectedSublayer {
         packed_weights: &PackedWeights,
     ) -> Result<PackedSublayer> {
         let relative_bias = self.relative_bias().map(RelativeBias::numbers).transpose()?.unwrap_or_default();
-        with_slices(&self.parameters.each_ref().map(|parameter| parameter.var().as_tensor()), |slices| {
+        with_weight_slices(&self.parameters.each_ref().map(|parameter| parameter.var().as_tensor()), |slices| {
             let variants = self.selection.variants.different.iter().enumerate().map(|(number, variant)| {
                 let run_tokens = self.run_tokens(number, packing);
                 let weight_slice = |side, index: usize| {
                     let weight = (&self.parameters[index], slices[index]);
                     self.selection.weight_slice(side, direction, (variant, run_tokens), weight, packed_weights)
                 };
-                let (inward, outward) = (weight_slice(Side::Inward, 0), weight_slice(Side::Outward, 2));
+                let (inward, outward) = (weight_slice(Side::Inward, 0)?, weight_slice(Side::Outward, 2)?);
                 let inward_bias = self.selection.inward_bias(variant, slices[1]);
-                PackedVariant { inward: vec![inward], inward_bias, outward }
+                Ok(PackedVariant { inward: vec![inward], inward_bias, outward })
             });
             Ok(PackedSublayer {
-                variants: variants.collect(),
+                variants: variants.collect::<Result<_>>()?,
                 outward_bias: slices[3].to_vec(),
                 scale: slices[4].to_vec(),
                 shift: slices[5].to_vec(),

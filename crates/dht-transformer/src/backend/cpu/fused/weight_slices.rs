@@ -3,10 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use candle_core::Result;
+
 use crate::backend::cpu::kernels::{Concatenated, GradientChunks, Matrix, Packed, PackedSlice};
 use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
 use crate::backend::cpu::variants::{Choice, Variant, Variants};
-use crate::tensors::{Parameter, Precision};
+use crate::tensors::{Parameter, Precision, released};
 
 /// Rows or columns of a packed weight.
 pub(super) struct WeightSlice {
@@ -79,14 +81,17 @@ impl Selection {
         (variant, run_tokens): (&Variant, usize),
         (parameter, weight): (&Parameter, &[f32]),
         packed_weights: &PackedWeights,
-    ) -> WeightSlice {
+    ) -> Result<WeightSlice> {
         let chunk = match side {
             Side::Inward => self.chunks.inward,
             Side::Outward => self.chunks.outward,
         };
         let pack = |choice, by_head| {
             let extent = Extent { choice, whole: choice == self.variants.whole, by_head };
-            let parts = || self.matrices(side, direction, extent, weight);
+            let parts = || match weight.is_empty() {
+                true => Err(released()),
+                false => Ok(self.matrices(side, direction, extent, weight)),
+            };
             packed_weights.packed(parameter, direction, (extent, packed_weights.precision()), parts)
         };
         let concatenated = concatenated(side, direction);
@@ -101,9 +106,9 @@ impl Selection {
             let heads = choice.heads();
             variant.heads.iter().filter_map(|head| heads.binary_search(head).ok()).collect()
         };
-        match (concatenated, variant.choice) {
+        Ok(match (concatenated, variant.choice) {
             (Concatenated::Rows, Choice::Neurons(width)) => {
-                WeightSlice { packed: pack(all, false), rows: whole(width), groups: vec![0], columns: self.hidden }
+                WeightSlice { packed: pack(all, false)?, rows: whole(width), groups: vec![0], columns: self.hidden }
             }
             (Concatenated::Rows, Choice::Heads(_)) => {
                 let mut rows: Vec<Range<usize>> = Vec::new();
@@ -113,22 +118,22 @@ impl Selection {
                         _ => rows.push(position * chunk..(position + 1) * chunk),
                     }
                 }
-                WeightSlice { packed: pack(all, false), rows, groups: vec![0], columns: self.hidden }
+                WeightSlice { packed: pack(all, false)?, rows, groups: vec![0], columns: self.hidden }
             }
             (Concatenated::Columns, Choice::Neurons(width)) => {
-                WeightSlice { packed: pack(all, false), rows: whole(self.hidden), groups: vec![0], columns: width }
+                WeightSlice { packed: pack(all, false)?, rows: whole(self.hidden), groups: vec![0], columns: width }
             }
             (Concatenated::Columns, own) if own == all || run_tokens >= OWN_PACKING => {
                 let columns = variant.heads.len() * chunk;
-                WeightSlice { packed: pack(own, false), rows: whole(self.hidden), groups: vec![0], columns }
+                WeightSlice { packed: pack(own, false)?, rows: whole(self.hidden), groups: vec![0], columns }
             }
             (Concatenated::Columns, _) => WeightSlice {
-                packed: pack(all, true),
+                packed: pack(all, true)?,
                 rows: whole(self.hidden),
                 groups: positions(all),
                 columns: chunk,
             },
-        }
+        })
     }
 
     /// Matrices that make up a slice of a weight, for one direction.
