@@ -295,13 +295,16 @@ pub fn learning_lines(curve: &LearningCurve) -> Vec<String> {
         let draws = if point.draws == 1 { String::new() } else { format!(" (mean of {} draws)", point.draws) };
         format!("  {} rows: accuracy {:.4}{draws}", point.rows, point.accuracy)
     }));
-    let ([low, high], [least, most]) = (curve.doubled_interval, curve.gain_interval.map(percent));
-    let rows = 2 * curve.points.last().map_or(0, |point| point.rows);
-    lines.push(format!("  {rows} rows, by a power law: {:.4} (95 % interval {low:.4} to {high:.4})", curve.doubled));
-    lines.push(format!(
-        "  twice the rows would give rung 1 {} points ({least} to {most}); fine-tuning may gain more or less",
-        percent(curve.gain)
-    ));
+    lines.extend(curve.predictions.iter().map(|prediction| {
+        let ([low, high], [least, most]) = (prediction.interval, prediction.gain_interval.map(percent));
+        format!(
+            "  {} rows, by a power law: {:.4} (95 % interval {low:.4} to {high:.4}), {} points more ({least} to {most})",
+            prediction.rows,
+            prediction.accuracy,
+            percent(prediction.gain)
+        )
+    }));
+    lines.push("  this is rung 1 alone: fine-tuning may gain more or less from further rows".into());
     lines
 }
 

@@ -1,4 +1,4 @@
-//! Learning curve of rung 1: accuracy by the number of labelled rows, extrapolated to twice the rows.
+//! Learning curve of rung 1: accuracy by the number of labelled rows, extrapolated to two and four times the rows.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -21,6 +21,8 @@ const SHARES: [(usize, usize); 4] = [(8, 4), (4, 4), (2, 2), (1, 1)];
 const LEAST: usize = 80;
 /// Minimum number of validation rows.
 const LEAST_VALIDATION: usize = 20;
+/// Multiples of the number of training rows for which the accuracy is predicted.
+const MULTIPLES: [usize; 2] = [2, 4];
 /// Number of bootstrap resamples for the intervals.
 const RESAMPLES: usize = 1000;
 
@@ -37,7 +39,24 @@ pub struct LearningPoint {
     pub accuracy: f64,
 }
 
-/// Learning curve of rung 1, a classifier on the frozen encoder, with an extrapolation to twice the training rows.
+/// Accuracy that a learning curve predicts for more training rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LearningPrediction {
+    /// Number of training rows.
+    pub rows: usize,
+    /// Predicted accuracy.
+    pub accuracy: f64,
+    /// 95 % interval of the accuracy by the percentile bootstrap, which resamples validation rows and draws of training
+    /// rows. The interval does not cover an error of the power law.
+    pub interval: [f64; 2],
+    /// Predicted gain of accuracy over all training rows of today.
+    pub gain: f64,
+    /// 95 % interval of the gain, by the same bootstrap.
+    pub gain_interval: [f64; 2],
+}
+
+/// Learning curve of rung 1, a classifier on the frozen encoder, extrapolated to two and four times the training rows.
 ///
 /// The extrapolation assumes that the error rate follows a power law of the number of rows. The law is fitted by least
 /// squares on logarithms. The law has no lower limit of the error, so that the predicted gain is more often too large
@@ -47,15 +66,8 @@ pub struct LearningPoint {
 pub struct LearningCurve {
     /// Measured points of the curve, fewest rows first.
     pub points: Vec<LearningPoint>,
-    /// Predicted accuracy with twice the training rows.
-    pub doubled: f64,
-    /// 95 % interval of [`doubled`](Self::doubled) by the percentile bootstrap, which resamples validation rows and
-    /// draws of training rows. The interval does not cover an error of the power law.
-    pub doubled_interval: [f64; 2],
-    /// Predicted gain of accuracy with twice the training rows.
-    pub gain: f64,
-    /// 95 % interval of [`gain`](Self::gain), by the same bootstrap.
-    pub gain_interval: [f64; 2],
+    /// Predictions for two and four times the training rows.
+    pub predictions: Vec<LearningPrediction>,
     /// Number of validation rows.
     pub validation_rows: usize,
     /// FLOPs in total: one pass of the encoder, and all fits.
@@ -108,7 +120,9 @@ pub struct LearningCurve {
 /// assert_eq!(curve.points.len(), 4);
 /// assert_eq!(curve.points[3].rows, training.len());
 /// // A predicted gain whose interval contains 0 may be due to chance.
-/// assert!(curve.gain_interval[0] <= curve.gain_interval[1]);
+/// let [twice, _] = &curve.predictions[..] else { panic!("two and four times the rows") };
+/// assert_eq!(twice.rows, 2 * training.len());
+/// assert!(twice.gain_interval[0] <= twice.gain_interval[1]);
 /// # Ok::<(), dht_dynamic::Error>(())
 /// ```
 pub fn learning_curve(
@@ -161,14 +175,15 @@ pub fn learning_curve(
         accuracy: 1.0 - draws.iter().map(|right| error(right, None)).sum::<f64>() / draws.len() as f64,
     };
     let points = right.iter().map(point).collect();
-    let [doubled, gain] = extrapolated(&right, None);
-    let (doubled_interval, gain_interval) = intervals(&right, &mut rng);
+    let predict = |multiple: usize| {
+        let [accuracy, gain] = extrapolated(&right, multiple, None);
+        let (interval, gain_interval) = intervals(&right, multiple, &mut rng);
+        LearningPrediction { rows: multiple * training.len(), accuracy, interval, gain, gain_interval }
+    };
+    let predictions = MULTIPLES.map(predict).to_vec();
     Ok(LearningCurve {
         points,
-        doubled,
-        doubled_interval,
-        gain,
-        gain_interval,
+        predictions,
         validation_rows: validation.len(),
         flops,
         seconds: start.elapsed().as_secs_f64(),
@@ -212,9 +227,9 @@ struct Resample {
     draws: Vec<Vec<usize>>,
 }
 
-/// Predicts the accuracy with twice the largest number of rows, and the gain over the fitted accuracy at the largest
-/// number.
-fn extrapolated(shares: &[(usize, Vec<Vec<bool>>)], resample: Option<&Resample>) -> [f64; 2] {
+/// Predicts the accuracy with `multiple` times the largest number of rows, and the gain over the fitted accuracy at the
+/// largest number.
+fn extrapolated(shares: &[(usize, Vec<Vec<bool>>)], multiple: usize, resample: Option<&Resample>) -> [f64; 2] {
     let (mut logs, mut weights) = (Vec::new(), 0.0);
     for (share, (rows, draws)) in shares.iter().enumerate() {
         let all: Vec<usize> = (0..draws.len()).collect();
@@ -234,19 +249,19 @@ fn extrapolated(shares: &[(usize, Vec<Vec<bool>>)], resample: Option<&Resample>)
     let slope = if variance > 0.0 { covariance / variance } else { 0.0 };
     let largest = logs.iter().map(|log| log.0).fold(f64::NEG_INFINITY, f64::max);
     let at = |log: f64| (y + slope * (log - x)).exp().min(1.0);
-    let (now, doubled) = (at(largest), at(largest + 2.0_f64.ln()));
-    [1.0 - doubled, now - doubled]
+    let (now, then) = (at(largest), at(largest + (multiple as f64).ln()));
+    [1.0 - then, now - then]
 }
 
 /// Bootstrap percentile intervals of 95 %: of the predicted accuracy, and of the gain.
-fn intervals(shares: &[(usize, Vec<Vec<bool>>)], rng: &mut ChaCha8Rng) -> ([f64; 2], [f64; 2]) {
+fn intervals(shares: &[(usize, Vec<Vec<bool>>)], multiple: usize, rng: &mut ChaCha8Rng) -> ([f64; 2], [f64; 2]) {
     let count = shares[0].1[0].len();
     let mut draw = |below: usize, count: usize| (0..count).map(|_| rng.random_range(0..below)).collect::<Vec<usize>>();
     let mut estimates: Vec<[f64; 2]> = Vec::with_capacity(RESAMPLES);
     for _ in 0..RESAMPLES {
         let rows = draw(count, count);
         let draws = shares.iter().map(|(_, draws)| draw(draws.len(), draws.len())).collect();
-        estimates.push(extrapolated(shares, Some(&Resample { rows, draws })));
+        estimates.push(extrapolated(shares, multiple, Some(&Resample { rows, draws })));
     }
     let mut of = |which: usize| {
         estimates.sort_by(|a, b| a[which].total_cmp(&b[which]));
@@ -276,13 +291,15 @@ mod tests {
         let law = |rows: f64| 1.5 * rows.powf(-0.3);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let exact = planted(200_000, law, &mut rng);
-        let [doubled, gain] = extrapolated(&exact, None);
+        let [doubled, gain] = extrapolated(&exact, 2, None);
+        let [quadrupled, _] = extrapolated(&exact, 4, None);
+        assert!((quadrupled - (1.0 - law(3200.0))).abs() < 5e-3, "{quadrupled}");
         assert!((doubled - (1.0 - law(1600.0))).abs() < 3e-3, "{doubled}");
         assert!((gain - (law(800.0) - law(1600.0))).abs() < 3e-3, "{gain}");
         let (mut covered, mut width) = (0, 0.0);
         for _ in 0..60 {
             let shares = planted(300, law, &mut rng);
-            let ([low, high], [least, most]) = intervals(&shares, &mut rng);
+            let ([low, high], [least, most]) = intervals(&shares, 2, &mut rng);
             covered += u32::from((low..=high).contains(&(1.0 - law(1600.0))));
             width += (most - least) / 60.0;
         }
@@ -294,10 +311,10 @@ mod tests {
     fn a_flat_curve_has_no_gain() {
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let shares = planted(2000, |_| 0.2, &mut rng);
-        let (_, [low, high]) = intervals(&shares, &mut rng);
+        let (_, [low, high]) = intervals(&shares, 2, &mut rng);
         assert!(low < 0.0 && high > 0.0, "{low} to {high}");
         // Without any error, nothing can be gained.
-        let [doubled, gain] = extrapolated(&planted(100, |_| 0.0, &mut rng), None);
+        let [doubled, gain] = extrapolated(&planted(100, |_| 0.0, &mut rng), 2, None);
         assert!((doubled - 1.0).abs() < 0.01 && gain.abs() < 1e-12, "{doubled} {gain}");
     }
 

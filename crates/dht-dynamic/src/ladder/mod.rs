@@ -46,7 +46,7 @@ mod tuning_run;
 
 pub use head::{HeadFit, fit_head, mean_loss};
 pub use ladder::{Climbed, climb};
-pub use learning_curve::{LearningCurve, LearningPoint, learning_curve};
+pub use learning_curve::{LearningCurve, LearningPoint, LearningPrediction, learning_curve};
 pub use length::choose_length;
 pub use length_choice::{LengthChoice, LengthTrial};
 pub use next_step::{NextStep, UnlessStill};

@@ -104,7 +104,7 @@ pub struct TrainArguments {
     #[arg(long, value_enum, default_value_t)]
     pub(super) label_thresholds: ThresholdChoice,
     /// Estimate the benefit of more labelled rows: print the accuracy of rung 1 with an eighth, a fourth, half and all
-    /// of the rows, and an extrapolation to twice the rows. It costs one more pass of the encoder as it is
+    /// of the rows, and an extrapolation to two and four times the rows. It costs one more pass of the encoder as it is
     #[arg(long)]
     pub(super) learning_curve: bool,
     /// Seed of all random choices
