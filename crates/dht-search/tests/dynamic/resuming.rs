@@ -65,8 +65,8 @@ fn a_resume_of_another_search_names_the_file_and_what_differs() -> Result<()> {
         model(SearchSettings { prior_precision: 2.0, nested_feedback: false, ..SearchSettings::default() }, 1)?;
     let before = weights_and_state(&other)?;
     let error = trainer.fit(&mut other, &training, &validation, &mut ()).expect_err("of another search");
-    let problem = "is of another training: seed is 3 there and 4 here, search.nested_feedback is true there and false here, \
-                   search.prior_precision is 1.0 there and 2.0 here; ask for what is there, or begin anew without resuming or at \
+    let problem = "belongs to another training run: seed is 3 there and 4 here, search.nested_feedback is true there and false here, \
+                   search.prior_precision is 1.0 there and 2.0 here; repeat the settings of that run, or start again without resuming or at \
                    another path";
     assert_eq!(error.to_string(), format!("checkpoint {}: {problem}", path.display()));
     assert!(weights_and_state(&other)? == before);

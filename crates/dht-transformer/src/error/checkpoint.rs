@@ -28,11 +28,11 @@ pub enum CheckpointProblem {
         supported: u64,
     },
     /// The content differs from its checksum.
-    #[error("is damaged: its content has another SHA-256 sum than it says")]
+    #[error("is damaged: the SHA-256 of its content differs from the one that it states")]
     Checksum,
     /// The file belongs to a training run with other settings or other data.
     #[error(
-        "is of another training: {differences}; ask for what is there, or begin anew without resuming or at another path",
+        "belongs to another training run: {differences}; repeat the settings of that run, or start again without resuming or at another path",
         differences = listed(differences),
     )]
     OtherTraining {
