@@ -23,11 +23,17 @@ pub enum Analysis {
 }
 
 impl Analysis {
-    /// Analyses the answers to `texts`; `encoded` are the token ids of the same texts.
+    /// Analyses the answers to the texts with the token ids `encoded`. `texts` are the same rows, which the lists of
+    /// errors quote; `None` leaves these lists empty.
     ///
     /// # Errors
     /// Errors of the metrics.
-    pub fn new(model: &TextModel, texts: &Dataset, encoded: &EncodedDataset, answers: &OwnAnswers) -> Result<Self> {
+    pub fn new(
+        model: &TextModel,
+        texts: Option<&Dataset>,
+        encoded: &EncodedDataset,
+        answers: &OwnAnswers,
+    ) -> Result<Self> {
         Ok(match answers {
             OwnAnswers::Classes(answers) => Self::Classes(ClassAnalysis::new(texts, encoded, answers)),
             OwnAnswers::Values(values) if model.task() == Task::Number => {

@@ -99,8 +99,8 @@ pub struct ClassAnalysis {
 }
 
 impl ClassAnalysis {
-    /// Analyses the predicted classes of `texts`; `encoded` are the token ids of the same texts.
-    pub fn new(texts: &Dataset, encoded: &EncodedDataset, answers: &Answers) -> Self {
+    /// Analyses the predicted classes of the texts with the token ids `encoded`; `texts` are the same rows.
+    pub fn new(texts: Option<&Dataset>, encoded: &EncodedDataset, answers: &Answers) -> Self {
         let truth: Vec<u32> = encoded.samples.iter().map(|sample| sample.label).collect();
         let right: Vec<bool> = truth.iter().zip(&answers.labels).map(|(truth, answer)| truth == answer).collect();
         let row = |(truth, answer): (&u32, &u32)| match (*truth as usize, *answer as usize) {
@@ -109,7 +109,7 @@ impl ClassAnalysis {
         };
         let events: Vec<Vec<Event>> = truth.iter().zip(&answers.labels).map(row).collect();
         let rows = || events.iter().map(Vec::as_slice);
-        let counts = Counts::of_rows(texts.labels.len(), rows());
+        let counts = Counts::of_rows(encoded.labels.len(), rows());
         let present = counts.iter().filter(|counts| counts.events() > 0).count();
         let sizes: Vec<usize> = counts.iter().map(Counts::rows).collect();
         let sure: Vec<(f32, bool)> = answers.probabilities.iter().copied().zip(right.iter().copied()).collect();
@@ -117,8 +117,8 @@ impl ClassAnalysis {
         Self {
             accuracy: Estimate::share(right.iter().filter(|right| **right).count(), right.len()),
             macro_f1: Estimate::macro_f1(&counts, present, rows()),
-            classes: ClassScore::of_counts(&texts.labels, &counts),
-            confusion: confusion(&texts.labels, &truth, &answers.labels),
+            classes: ClassScore::of_counts(&encoded.labels, &counts),
+            confusion: confusion(&encoded.labels, &truth, &answers.labels),
             surest_errors: surest_errors(texts, &truth, answers),
             coverage: coverage(&sure),
             calibration: Calibration::new(&sure),
@@ -139,7 +139,8 @@ fn confusion(labels: &[String], truth: &[u32], predicted: &[u32]) -> Vec<Confusi
     cells.into_iter().map(cell).collect()
 }
 
-fn surest_errors(texts: &Dataset, truth: &[u32], answers: &Answers) -> Vec<WrongAnswer> {
+fn surest_errors(texts: Option<&Dataset>, truth: &[u32], answers: &Answers) -> Vec<WrongAnswer> {
+    let Some(texts) = texts else { return Vec::new() };
     let mut wrong: Vec<usize> = (0..truth.len()).filter(|row| truth[*row] != answers.labels[*row]).collect();
     wrong.sort_by(|a, b| answers.probabilities[*b].total_cmp(&answers.probabilities[*a]));
     wrong.truncate(ERRORS);
@@ -176,7 +177,7 @@ mod tests {
         let encoded = EncodedDataset { samples, labels: names, truncated_rows: 0 };
         let probabilities = (0..20).map(|row| 0.5 + row as f32 / 50.0).collect();
         let answers = Answers { labels, probabilities, flops: vec![1; 20], depths: vec![1; 20], ..Answers::default() };
-        let analysis = ClassAnalysis::new(&texts, &encoded, &answers);
+        let analysis = ClassAnalysis::new(Some(&texts), &encoded, &answers);
         let expected = [
             (0.7777777777777778, 0.875, 0.8235294117647058, 8),
             (0.75, 0.8571428571428571, 0.8, 7),

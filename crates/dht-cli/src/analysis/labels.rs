@@ -52,12 +52,12 @@ pub struct LabelAnalysis {
 impl LabelAnalysis {
     /// Analyses the probabilities of all labels of all texts.
     pub fn new(
-        texts: &Dataset,
+        texts: Option<&Dataset>,
         encoded: &EncodedDataset,
         probabilities: &[Vec<f32>],
         thresholds: Option<&LabelThresholds>,
     ) -> Self {
-        let even = LabelThresholds::even(texts.labels.len());
+        let even = LabelThresholds::even(encoded.labels.len());
         let thresholds = thresholds.unwrap_or(&even);
         let (mut events, mut exact, mut sure, mut wrong) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut of_rows, mut empty_answers) = (Vec::new(), 0);
@@ -83,7 +83,7 @@ impl LabelAnalysis {
             events.push(of_row);
         }
         let rows = || events.iter().map(Vec::as_slice);
-        let counts = Counts::of_rows(texts.labels.len(), rows());
+        let counts = Counts::of_rows(encoded.labels.len(), rows());
         let sum = |of: fn(&Counts) -> usize| counts.iter().map(of).sum();
         let all = Counts {
             both: sum(|counts| counts.both),
@@ -97,7 +97,7 @@ impl LabelAnalysis {
             subset_accuracy: Estimate::share(exact.iter().filter(|exact| **exact).count(), exact.len()),
             rows_without_labels: of_rows.iter().filter(|labels| **labels == 0).count(),
             answers_without_labels: empty_answers,
-            labels: ClassScore::of_counts(&texts.labels, &counts),
+            labels: ClassScore::of_counts(&encoded.labels, &counts),
             surest_errors: surest_errors(texts, wrong),
             calibration: Calibration::new(&sure),
             by_labels: scores.by_count(&of_rows, "label"),
@@ -106,7 +106,8 @@ impl LabelAnalysis {
     }
 }
 
-fn surest_errors(texts: &Dataset, mut wrong: Vec<(usize, usize, bool, f32)>) -> Vec<WrongLabel> {
+fn surest_errors(texts: Option<&Dataset>, mut wrong: Vec<(usize, usize, bool, f32)>) -> Vec<WrongLabel> {
+    let Some(texts) = texts else { return Vec::new() };
     let distance = |error: &(usize, usize, bool, f32)| if error.2 { 1.0 - error.3 } else { error.3 };
     wrong.sort_by(|a, b| distance(b).total_cmp(&distance(a)));
     wrong.truncate(ERRORS);
@@ -143,7 +144,7 @@ mod tests {
         let encoded = EncodedDataset { samples: truth.iter().map(sample).collect(), labels: names, truncated_rows: 0 };
         let probabilities: Vec<Vec<f32>> =
             answers.iter().map(|row| row.map(|applies: u8| 0.05 + 0.8 * f32::from(applies)).to_vec()).collect();
-        let analysis = LabelAnalysis::new(&texts, &encoded, &probabilities, None);
+        let analysis = LabelAnalysis::new(Some(&texts), &encoded, &probabilities, None);
         let value = |estimate: Option<Estimate>| estimate.map_or(0.0, |score| score.value);
         for (label, expected) in analysis.labels.iter().zip([2.0 / 3.0, 2.0 / 3.0, 0.0]) {
             let scores = [value(label.precision), value(label.recall), value(label.f1)];

@@ -8,10 +8,12 @@
 //! | probabilities and right answers | `calibration.rs`, `coverage.rs` |
 //! | all of it for one class, several labels or a number a text | `analysis.rs`, `classes.rs`, `labels.rs`, `numbers.rs`, `row_text.rs` |
 //! | figures, sections, the HTML page | `figures.rs`, `sections.rs`, `page.rs` |
+//! | sections of a model card | `card.rs` |
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod analysis;
 mod calibration;
+mod card;
 mod classes;
 mod coverage;
 mod estimate;

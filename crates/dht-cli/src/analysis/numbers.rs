@@ -64,7 +64,7 @@ impl NumberAnalysis {
     ///
     /// # Errors
     /// Errors of computing the correlation.
-    pub fn new(texts: &Dataset, encoded: &EncodedDataset, predictions: &[Vec<f32>]) -> Result<Self> {
+    pub fn new(texts: Option<&Dataset>, encoded: &EncodedDataset, predictions: &[Vec<f32>]) -> Result<Self> {
         let truth: Vec<f64> =
             encoded.samples.iter().map(|sample| sample.targets.first().copied().unwrap_or_default().into()).collect();
         let predicted: Vec<f64> = predictions.iter().flatten().copied().map(f64::from).collect();
@@ -80,8 +80,9 @@ impl NumberAnalysis {
         let mut order: Vec<usize> = (0..truth.len()).collect();
         order.sort_by(|a, b| absolute[*b].total_cmp(&absolute[*a]));
         order.truncate(ERRORS);
-        let error =
-            |row: usize| WrongNumber { text: RowText::new(texts, row), value: truth[row], predicted: predicted[row] };
+        let error = |row: usize| {
+            Some(WrongNumber { text: RowText::new(texts?, row), value: truth[row], predicted: predicted[row] })
+        };
         let scores = Scores::Values(&absolute);
         Ok(Self {
             pearson: Estimate::correlation(correlation.pearson, truth.len()),
@@ -92,7 +93,7 @@ impl NumberAnalysis {
             by_prediction: groups(&predicted, GROUPS, f64::total_cmp).into_iter().filter_map(group).collect(),
             by_value: scores.by_value(&truth),
             by_length: scores.by_length(&encoded.lengths()),
-            largest_errors: order.into_iter().map(error).collect(),
+            largest_errors: order.into_iter().filter_map(error).collect(),
         })
     }
 }
@@ -117,7 +118,7 @@ mod tests {
         };
         let samples = truth.iter().map(sample).collect();
         let encoded = EncodedDataset { samples, labels: texts.labels.clone(), truncated_rows: 0 };
-        let analysis = NumberAnalysis::new(&texts, &encoded, &predicted.map(|number| vec![number]))?;
+        let analysis = NumberAnalysis::new(Some(&texts), &encoded, &predicted.map(|number| vec![number]))?;
         let value = |estimate: Option<Estimate>| estimate.map_or(f64::NAN, |score| score.value);
         assert!((value(analysis.mean_absolute_error) - 0.2625).abs() < 1e-6, "{analysis:?}");
         assert!((value(analysis.root_mean_squared_error) - 0.2936835031117682).abs() < 1e-6, "{analysis:?}");

@@ -96,7 +96,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     let cut = cut_note([&encoded], model.max_length);
     cut.iter().for_each(|note| say(note));
     let analysis = match arguments.json || arguments.report.is_some() {
-        true => Some(Analysis::new(&model, &texts, &encoded, &answers)?),
+        true => Some(Analysis::new(&model, Some(&texts), &encoded, &answers)?),
         false => None,
     };
     if let (Some(path), Some(analysis)) = (&arguments.report, &analysis) {

@@ -14,9 +14,12 @@ use dht_dynamic::transformer::{EncodedDataset, Precision, Task};
 use serde_json::json;
 
 use super::output::{print, print_text};
+use crate::analysis::Analysis;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::results::{CardFacts, card, curve, majority_note, own_row, promise, results, results_table, training_curve};
+use crate::results::{
+    CardFacts, Results, card, curve, majority_note, own_row, promise, results, results_table, training_curve,
+};
 use crate::texts::{classes_without_rows, missing_classes_note};
 
 /// Names of the files that a saved model may have.
@@ -210,13 +213,14 @@ pub fn finish(model: &TextModel, made: FinishedModel<'_>, misses: &[String]) -> 
     };
     say(&format!("scoring {description}"));
     let start = Instant::now();
-    let rows = results(model, Precision::F32, scored, made.metric, *out_of_fold)?.rows;
+    let Results { rows, answers } = results(model, Precision::F32, scored, made.metric, *out_of_fold)?;
     say(&format!("scored in {:.0} s", start.elapsed().as_secs_f64()));
     // Exits and word counts were fitted to the labels as they are mapped. A classifier that the user provided was not,
     // so that its own row shows a wrong mapping.
     let judged = if made.is_given { rows.first() } else { own_row(&rows) };
     majority_note(judged, scored).iter().for_each(|note| report(note));
     let missing = missing_classes_note(scored, model.task(), split);
+    let analysis = Analysis::new(model, None, scored, &answers)?;
     let name = made.out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
     let curve = curve(&rows)?;
     let facts = CardFacts {
@@ -225,6 +229,7 @@ pub fn finish(model: &TextModel, made: FinishedModel<'_>, misses: &[String]) -> 
         scored_on: description,
         note: missing.as_deref(),
         rows: &rows,
+        analysis: &analysis,
         curve: curve.is_some().then_some("curve.svg"),
     };
     let training = made.training.map(|ladder| -> Result<_> {

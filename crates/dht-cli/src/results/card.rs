@@ -4,6 +4,7 @@ use dht_dynamic::serving::{KeptPromise, ServedModel, TextModel};
 use dht_dynamic::transformer::Task;
 
 use super::rows::{ResultRow, results_table};
+use crate::analysis::Analysis;
 
 /// Facts on a model card that the model itself does not contain.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +19,15 @@ pub struct CardFacts<'a> {
     pub note: Option<&'a str>,
     /// Scores and costs at several speeds.
     pub rows: &'a [ResultRow],
+    /// Scores of each class with intervals.
+    pub analysis: &'a Analysis,
     /// File name of the scores' diagram, in the directory of the card; `None` if there is no diagram.
     pub curve: Option<&'a str>,
 }
 
 /// Formats the model card in Markdown.
 pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
-    let CardFacts { name, made, scored_on, note, rows, curve } = facts;
+    let CardFacts { name, made, scored_on, note, rows, analysis, curve } = facts;
     let shape = model.model.shape();
     let kind = match &model.model {
         ServedModel::Dynamic(_) => "a text classifier that runs as many layers as a text needs",
@@ -72,12 +75,36 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
         lines.push(format!("![Score against FLOPs of inference]({curve})"));
         lines.push(String::new());
     }
-    lines.extend(model.promise.iter().map(|limit| promise(limit, model.task())));
+    lines.extend(model.promise.iter().map(|limit| promise(limit, model.task()) + "\n"));
+    lines.push(analysis.card());
+    lines.push("## Limits".into());
+    lines.push(String::new());
+    lines.extend(limits(model));
     lines.push(String::new());
     lines.push("```sh".into());
     lines.push(format!("dht predict {name} texts.csv      # or: dht serve {name}"));
     lines.push("```".into());
     lines.join("\n") + "\n"
+}
+
+/// Limits of a model's answers as list items in Markdown.
+fn limits(model: &TextModel) -> Vec<String> {
+    let mut limits = vec![
+        "- The scores hold for texts like the scored rows. For other texts, measure them: `dht evaluate`.".to_owned(),
+        match model.tokenizer.rest() {
+            0 => format!("- The model reads the first {} tokens of a text.", model.max_length),
+            rest => format!(
+                "- The encoder reads the first {} tokens of a text, and the n-gram exit up to {rest} more.",
+                model.max_length
+            ),
+        },
+    ];
+    limits.extend((model.task() == Task::Class).then(|| {
+        "- Each text gets one of the classes, even a text about something else. `--min-probability` leaves texts \
+         without a sure answer to a person."
+            .to_owned()
+    }));
+    limits
 }
 
 /// Formats a promise, the verified limit on a risk, as a sentence.
