@@ -47,6 +47,11 @@ pub struct ReviewArguments {
     /// Write the rows to this csv file [default: standard output]
     #[arg(long, value_name = "FILE", value_parser = writable_file)]
     out: Option<PathBuf>,
+    /// Also write the out-of-fold probabilities of all rows to this csv file, with one column for each class
+    ///
+    /// Other tools for wrong labels read such probabilities.
+    #[arg(long, value_name = "FILE", value_parser = writable_file)]
+    probabilities: Option<PathBuf>,
     /// Seed of the folds
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -98,6 +103,10 @@ pub fn review(arguments: &ReviewArguments) -> Result<()> {
     say(&format!("{}: {} rows, {} classes", data.name, data.len(), data.labels.len()));
     let labels: Vec<u32> = encoded.samples.iter().map(|sample| sample.label).collect();
     let answers = out_of_fold(arguments, &start, &tokenizer, &encoded)?;
+    if let Some(path) = &arguments.probabilities {
+        let table = probability_table(&data, &labels, answers.rows());
+        write_atomically(path, |file| std::io::Write::write_all(file, table.as_bytes()))?;
+    }
     let doubts = doubts(&labels, answers.rows());
     let texts: Vec<String> = data.examples.iter().map(|row| whole_text(row, PAIR)).collect();
     let duplicates = duplicates(&texts);
@@ -160,9 +169,24 @@ fn whole_text(row: &Example, between: char) -> String {
     row.pair.as_ref().map_or_else(|| row.text.clone(), |pair| format!("{}{between}{pair}", row.text))
 }
 
+/// Formats a csv cell in quotes.
+fn quoted(cell: &str) -> String {
+    format!("\"{}\"", cell.replace('"', "\"\""))
+}
+
+/// Formats log-probabilities as csv: number of the row, its label, and the probability of each class.
+fn probability_table<'a>(data: &Dataset, labels: &[u32], rows: impl Iterator<Item = &'a [f64]>) -> String {
+    let names: Vec<String> = data.labels.iter().map(|label| quoted(label)).collect();
+    let mut table = format!("row,label,{}\n", names.join(","));
+    for (row, (label, logs)) in labels.iter().zip(rows).enumerate() {
+        let cells: Vec<String> = logs.iter().map(|log| format!("{:.6}", log.exp())).collect();
+        table += &format!("{},{},{}\n", row + 1, names[*label as usize], cells.join(","));
+    }
+    table
+}
+
 /// Formats the rows to look at as csv.
 fn table(data: &Dataset, findings: &[Finding]) -> String {
-    let quoted = |cell: &str| format!("\"{}\"", cell.replace('"', "\"\""));
     let mut table = "row,problem,label,suggested,p_label,p_suggested,other_row,text\n".to_owned();
     for Finding { row, problem } in findings {
         let (suggested, p_label, p_suggested, other) = match problem {
