@@ -264,6 +264,14 @@ pub enum Error {
         /// First setting that differs, with both values.
         differs: String,
     },
+    /// Unfinished output of `dht predict --resume` that cannot be continued.
+    #[error("{path} cannot be continued: {problem}; remove it to begin again", path = path.display())]
+    Unresumable {
+        /// Unfinished output.
+        path: PathBuf,
+        /// Damage of its files, or change of the input.
+        problem: String,
+    },
     /// Partition whose content changed while it was read.
     #[error("{path} changed while it was read ({problem}): its answers were not written", path = path.display())]
     PartitionChanged {

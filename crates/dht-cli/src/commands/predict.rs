@@ -1,6 +1,7 @@
 //! Command `dht predict`: reads a stream of texts and writes a stream of answers, in order and in bounded memory.
 
 mod explanation;
+mod partial;
 mod partitions;
 mod rows;
 mod written;
@@ -20,6 +21,7 @@ use dht_dynamic::{
     serving::{Origin, TextModel},
 };
 use explanation::explain;
+use partial::{Output, PartialFile};
 use rows::{InputRow, RowReader, Source};
 use written::{AnswerWriter, ExtraColumns, Outcome, OutputFormat};
 
@@ -85,6 +87,13 @@ pub struct PredictArguments {
     /// [default: standard output, as they come]
     #[arg(long, value_name = "FILE|DIR", value_parser = output_path)]
     output: Option<PathBuf>,
+    /// Continue a run that was stopped; give this flag in the first run, too.
+    ///
+    /// While the command runs, answers are in FILE.part and its progress in FILE.part.json; at the end FILE.part becomes
+    /// FILE. The same command continues after the last saved row, and the result is the same file. Other models,
+    /// settings or inputs are rejected, and so are inputs whose answered rows have changed; rows may be appended.
+    #[arg(long, requires = "output", conflicts_with = "partitions")]
+    resume: bool,
     /// Write the answers in this format [default: by the ending of --output, else that of the texts; jsonl for lines]
     #[arg(long, value_enum)]
     output_format: Option<OutputFormat>,
@@ -207,10 +216,16 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     if arguments.partitions.is_empty() && is_directory(output) {
         return Err(Error::argument("output", "a file, without --partitions", output.display()));
     }
+    if arguments.resume && output == Path::new("-") {
+        return Err(Error::argument("resume", "a file as `--output`", "set for standard output"));
+    }
     arguments.check_ending()?;
     arguments.check_output()?;
-    let interruption =
-        if arguments.partitions.is_empty() { "no answers are stored" } else { "finished partitions stay" };
+    let interruption = match arguments.partitions.is_empty() {
+        true if arguments.resume => "the same command continues from the answers so far",
+        true => "no answers are stored",
+        false => "finished partitions stay",
+    };
     Interruption::watch(move || interruption.into());
     let device = arguments.device.open_in(arguments.precision)?;
     let Loaded { model, sha256 } = load(&saved_directory(&arguments.model)?, &device)?;
@@ -240,11 +255,15 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
         return predictor.answer_partitions(output, sha256, &device);
     }
     let start = Instant::now();
-    let write = |out: &mut dyn Write| predictor.answer_files(out, output);
     let totals = if output == Path::new("-") {
-        write(&mut std::io::BufWriter::new(std::io::stdout().lock()))?
+        predictor.answer_files(&mut std::io::BufWriter::new(std::io::stdout().lock()), output)?.1
+    } else if arguments.resume {
+        let partial = PartialFile::open(output, predictor.description_with_inputs(sha256, &device))?;
+        let (partial, totals) = predictor.answer_files(partial, output)?;
+        partial.finish(output)?;
+        totals
     } else {
-        write_file(output, write)?
+        write_file(output, |out: &mut dyn Write| Ok(predictor.answer_files(out, output)?.1))?
     };
     if totals.without_text > 0 && !arguments.quiet {
         let (count, all, line) = (totals.without_text, totals.rows, totals.first_without);
@@ -377,11 +396,11 @@ struct Predictor<'a> {
 
 impl Predictor<'_> {
     /// Answers the texts of all input files in one output.
-    fn answer_files(&self, out: &mut dyn Write, path: &Path) -> Result<Totals> {
-        let files = &self.arguments.files;
-        let inputs = if files.is_empty() { vec![PathBuf::from("-")] } else { files.clone() };
+    fn answer_files<W: Output>(&self, out: W, path: &Path) -> Result<(W, Totals)> {
+        let inputs = self.arguments.inputs();
         self.check_headers(&inputs, path)?;
-        let (mut out, mut totals) = (self.writer(out, path), Totals::default());
+        let mut totals = out.totals();
+        let mut out = self.writer(out, path);
         for path in &inputs {
             let source = match text_of(path) {
                 Some(text) => Source::of_text(text),
@@ -389,7 +408,7 @@ impl Predictor<'_> {
             };
             self.answer_source(source, path, &mut out, &mut totals)?;
         }
-        Ok(totals)
+        Ok((out.into_inner(), totals))
     }
 
     /// Rejects input files whose first rows cannot be read, or whose answers do not fit into one output. All files are
@@ -407,7 +426,7 @@ impl Predictor<'_> {
     }
 
     /// Starts reading an input, and begins its rows in the output.
-    fn begin(&self, source: Source, path: &Path, out: &mut AnswerWriter<impl Write>) -> Result<RowReader> {
+    fn begin(&self, source: Source, path: &Path, out: &mut AnswerWriter<impl Output>) -> Result<RowReader> {
         if source.format() == TextFormat::Lines {
             let expected = "a table: csv, tsv or jsonl (`--input-format`)";
             self.arguments.rows.check_lines(&source.name(), expected)?;
@@ -421,7 +440,7 @@ impl Predictor<'_> {
     }
 
     /// Answers a batch of rows and writes the answers.
-    fn answer(&self, rows: &[InputRow], out: &mut AnswerWriter<impl Write>, totals: &mut Totals) -> Result<()> {
+    fn answer(&self, rows: &[InputRow], out: &mut AnswerWriter<impl Output>, totals: &mut Totals) -> Result<()> {
         let on_error = self.arguments.on_error;
         let texts: Vec<&TextRow> = texts(rows).collect();
         let mut outcomes = outcomes(&self.engine, &texts, on_error)?.into_iter();
@@ -484,7 +503,7 @@ impl Predictor<'_> {
         }
     }
 
-    fn writer<W: Write>(&self, out: W, path: &Path) -> AnswerWriter<W> {
+    fn writer<W: Output>(&self, out: W, path: &Path) -> AnswerWriter<W> {
         let extra = ExtraColumns {
             top_k: self.arguments.top_k,
             has_errors: self.arguments.on_error == OnError::Report,
@@ -517,7 +536,7 @@ impl Predictor<'_> {
         &self,
         source: Source,
         path: &Path,
-        out: &mut AnswerWriter<impl Write>,
+        out: &mut AnswerWriter<impl Output>,
         totals: &mut Totals,
     ) -> Result<()> {
         let has_own = self.arguments.rows.columns(source.format(), source.is_file(), self.origin.as_ref()).expected;
@@ -527,7 +546,7 @@ impl Predictor<'_> {
         if !self.arguments.quiet {
             reader.doubt().into_iter().for_each(report);
         }
-        let (mut is_first, before) = (true, totals.rows);
+        let (mut is_first, mut is_empty) = (true, true);
         // The rows that were read before an error are answered.
         let failed = loop {
             let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
@@ -538,13 +557,15 @@ impl Predictor<'_> {
                     report("note: labels in front of texts (__label__…) are left out");
                 }
             }
-            self.answer(&rows, out, totals)?;
+            is_empty &= rows.is_empty();
+            self.answer(&out.unanswered(rows)?, out, totals)?;
             out.flush()?;
+            out.answered(totals, end.is_some())?;
             if let Some(end) = end {
                 break end;
             }
         };
-        if failed.is_ok() && totals.rows == before && !self.arguments.quiet {
+        if failed.is_ok() && is_empty && !self.arguments.quiet {
             report(&format!("{} has no text", path.display()));
         }
         failed.map_err(hint)
@@ -622,6 +643,11 @@ impl PredictArguments {
             Some(path) => Err(Error::argument("output", "another file than the texts", path.display())),
             None => Ok(()),
         }
+    }
+
+    /// Paths of the inputs; `-` is standard input.
+    fn inputs(&self) -> Vec<PathBuf> {
+        if self.files.is_empty() { vec![PathBuf::from("-")] } else { self.files.clone() }
     }
 
     /// Rejects missing files before the first file is answered.

@@ -12,6 +12,7 @@ mod numbers;
 mod partitions;
 mod predicting;
 mod reporting;
+mod resuming;
 mod reviewing;
 mod stopping;
 #[cfg(all(unix, feature = "s3"))]

@@ -183,10 +183,19 @@ impl Predictor<'_> {
             "output_format": arguments.output_format.map(OutputFormat::ending),
             "prefix": arguments.prefix,
             "text_column": columns,
+            "separator": arguments.rows.separator,
+            "encoding": arguments.rows.encoding.map(|encoding| format!("{encoding:?}")),
             "pair": arguments.rows.pair,
             "header": format!("{:?}", arguments.rows.header()),
         });
         description.as_object().cloned().unwrap_or_default()
+    }
+
+    /// Describes the model, the settings and the inputs of a run that can be resumed.
+    pub(super) fn description_with_inputs(&self, model: Option<String>, device: &Device) -> Map<String, Value> {
+        let mut description = self.description(model, device);
+        description.insert("inputs".into(), json!(self.arguments.inputs()));
+        description
     }
 }
 

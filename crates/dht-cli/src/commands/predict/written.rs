@@ -1,6 +1,6 @@
 //! Writing answers as rows of csv or tsv, or as JSON lines.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +12,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::explanation::Explanation;
+use super::partial::Output;
+use super::rows::InputRow;
 use crate::error::{Error, Result};
+use crate::partitions::Totals;
 
 /// Names of the added columns.
 const ADDED: [&str; 4] = ["predicted", "probability", "route", "cost"];
@@ -134,7 +137,7 @@ pub enum Layout {
 }
 
 /// Writer of input rows, each followed by its answer.
-pub struct AnswerWriter<W: Write> {
+pub struct AnswerWriter<W: Output> {
     out: W,
     /// Path of the output, for errors; `-` is standard output.
     path: PathBuf,
@@ -156,7 +159,7 @@ pub struct AnswerWriter<W: Write> {
     separator: char,
 }
 
-impl<W: Write> AnswerWriter<W> {
+impl<W: Output> AnswerWriter<W> {
     /// Creates a writer to `out`, which is the file `path`, in the format `asked` (by default, the format of the
     /// texts). The names of the added columns begin with `prefix`; `separator` separates several labels in a cell.
     pub fn new(
@@ -172,7 +175,8 @@ impl<W: Write> AnswerWriter<W> {
         let added = names.map(|name| format!("{prefix}{name}")).collect();
         let [error, explanation] = [ERROR, EXPLANATION].map(|name| format!("{prefix}{name}"));
         let format = OutputFormat::Jsonl;
-        let path = path.into();
+        let (path, titles) = (path.into(), out.titles());
+        let of_objects = titles.is_some();
         Self {
             out,
             path,
@@ -182,9 +186,9 @@ impl<W: Write> AnswerWriter<W> {
             error,
             explanation,
             format,
-            names: Vec::new(),
+            names: titles.unwrap_or_default(),
             layout: None,
-            of_objects: false,
+            of_objects,
             separator,
         }
     }
@@ -215,6 +219,8 @@ impl<W: Write> AnswerWriter<W> {
             Layout::Lines if format != OutputFormat::Jsonl => vec!["text".to_owned()],
             // The titles are the member names of the first object, which has not been read yet.
             Layout::Objects if !is_first => return Ok(()),
+            // An earlier run has written the titles.
+            Layout::Objects if self.of_objects => self.names.clone(),
             Layout::Lines | Layout::Objects => Vec::new(),
         };
         self.check_names(&path.display().to_string(), names.iter())?;
@@ -392,6 +398,27 @@ impl<W: Write> AnswerWriter<W> {
             }
             Error::Io { path: if is_standard { "standard output".into() } else { self.path.clone() }, source }
         })
+    }
+
+    /// Returns those rows of a batch that have no answer in the output yet.
+    ///
+    /// # Errors
+    /// [`Error::Unresumable`] if an answered row has changed.
+    pub fn unanswered(&mut self, rows: Vec<InputRow>) -> Result<Vec<InputRow>> {
+        self.out.unanswered(rows)
+    }
+
+    /// Takes note that all rows so far are answered; `is_end` is true after the last row of an input.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the state of the run cannot be saved.
+    pub fn answered(&mut self, totals: &Totals, is_end: bool) -> Result<()> {
+        self.out.answered(self.of_objects.then_some(&self.names), totals, is_end)
+    }
+
+    /// Returns the output.
+    pub fn into_inner(self) -> W {
+        self.out
     }
 
     /// Flushes the output.
