@@ -1,4 +1,4 @@
-//! Encoder of a saved model. Checksums tie the encoder's files to the checkpoint that was saved with these files.
+//! Encoder of a saved model. Checksums ensure that its files are those that were saved with the checkpoint.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,16 +18,16 @@ use crate::error::{Error, Result};
 const FILES: [&str; 4] = ["config.json", "model.safetensors", TOKENIZER, "config_sentence_transformers.json"];
 const TOKENIZER: &str = "tokenizer.json";
 
-/// Checksums and tokenizer settings that tie a checkpoint to its encoder, a Hugging Face directory. Exits and routers
-/// of one model are useless with another encoder.
+/// Checksums of an encoder's files, with its tokenizer settings. A checkpoint stores them, because its exits and
+/// routers are useless with another encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedEncoder {
     /// SHA-256 checksum of each file, by name.
     checksums: BTreeMap<String, String>,
-    /// Number of token ids beyond the tokenizer's maximal length that the tokenizer returns for the n-gram exit.
+    /// Number of tokens beyond its maximal length that the tokenizer returns for the n-gram classifier.
     rest: usize,
-    /// Maximal length of the tokenizer, if this length is known.
+    /// Maximum length of a text in tokens, if the tokenizer has one.
     max_length: Option<usize>,
 }
 
@@ -51,7 +51,7 @@ impl SavedEncoder {
         })
     }
 
-    /// Reads the encoder and its tokenizer. `checkpoint` is the path of the file from which `self` was read. The files
+    /// Loads the encoder and its tokenizer. `checkpoint` is the file from which `self` was read. The encoder's files
     /// are read twice, first for their checksums.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl SavedEncoder {
         ))
     }
 
-    /// Rejects the state of a checkpoint that has another format or version, before its other fields are parsed.
+    /// Rejects a checkpoint of another format or version, before its other fields are parsed.
     ///
     /// # Errors
     /// [`Error::Model`] if the format or the version differs.
@@ -105,10 +105,10 @@ impl SavedEncoder {
         Ok(())
     }
 
-    /// Returns the parameters of an encoder's exits: the parameters whose names start with one of `names` and a dot.
+    /// Returns the parameters of an encoder's exits, whose names start with one of `names` and a dot.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// Errors of the tensor operations.
     pub(crate) fn exit_tensors(
         encoder: &Encoder,
         names: &[String],
@@ -119,7 +119,7 @@ impl SavedEncoder {
     /// Sets the parameters of an encoder's exits to the values that [`exit_tensors`](Self::exit_tensors) returned.
     ///
     /// # Errors
-    /// * [`Error::Model`] if a tensor belongs to no exit.
+    /// * [`Error::Model`] if a tensor does not belong to an exit.
     /// * [`Error::Transformer`] if a tensor is missing, has another shape or is not finite.
     pub(crate) fn set_exit_tensors(
         encoder: &Encoder,
@@ -141,12 +141,12 @@ impl SavedEncoder {
     }
 }
 
-/// Returns whether a parameter belongs to one of the exits `exits`, by its name.
+/// Returns whether a parameter belongs to one of the exits whose name prefixes are `exits`.
 fn is_below(exits: &[String], parameter: &str) -> bool {
     exits.iter().any(|exit| parameter.strip_prefix(exit.as_str()).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// Rejects a file that is missing, or whose checksum differs from the checksum in `checkpoint`.
+/// Rejects a file that is missing, or whose checksum is not `expected`, the checksum in the checkpoint.
 pub(crate) fn check_file(file: &Path, checkpoint: &Path, expected: Option<&String>) -> Result<()> {
     // The checksum of a huge sparse file would take minutes, so the size is checked first.
     let kind = match file.file_name().and_then(|name| name.to_str()) {

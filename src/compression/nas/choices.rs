@@ -1,4 +1,4 @@
-//! Values of the flags of an architecture search.
+//! Values of the flags of an architecture search (NAS).
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use dht_nas::{GumbelSoftmax, HardConcrete, NasSpace, RelaxationKind, Sigmoid, WeightedSoftmax, WidthSampling};
 
-/// Search space such as `inputs`, `inputs+heads` or `all`.
+/// Parts of the student that are searched, such as `inputs`, `inputs+heads` or `all`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpaceChoice(pub(super) NasSpace);
 
@@ -128,7 +128,7 @@ pub enum RelaxationChoice {
 }
 
 impl RelaxationChoice {
-    /// Relaxation with its settings. With `report`, the softmax weights are those of the report on differentiable
+    /// Relaxation of the discrete search. With `report`, softmax weights are those of the report on differentiable
     /// search for BERT.
     pub(super) fn kind(self, report: bool) -> RelaxationKind {
         match self {

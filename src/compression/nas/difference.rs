@@ -1,4 +1,4 @@
-//! Confidence interval of the score difference between two groups of students.
+//! Difference between the mean scores of two groups of students, with a confidence interval.
 
 use dht_transformer::train::metrics::Confusion;
 use rand::{Rng, RngExt};
@@ -11,7 +11,7 @@ use crate::record::{Interval, Summary};
 /// Number of resamples of the test rows.
 const RESAMPLES: usize = 1_000;
 
-/// Test rows and their metric.
+/// Test rows and the metric that scores them.
 #[derive(Clone, Copy)]
 pub(super) struct Judged<'a> {
     pub(super) judge: Judge,
@@ -20,13 +20,13 @@ pub(super) struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// Mean score of some students minus that of others, with its 95 % interval; `None` if one side has a single
-    /// student.
+    /// Mean score of one group of students minus that of another, with its 95 % interval; `None` if a group has a
+    /// single student.
     ///
-    /// Two sources of variance are independent and add up. The training runs contribute s²/n for each side (Welch
-    /// 1947). The test rows contribute the variance of the difference over resamples, the same rows for all students
-    /// (Efron and Tibshirani 1993). The degrees of freedom follow Welch and Satterthwaite, with infinitely many for the
-    /// resamples.
+    /// Two sources of variance are independent and add up. The training runs contribute s²/n for each group, with n
+    /// students of standard deviation s (Welch 1947). The test rows contribute the variance of the difference over
+    /// bootstrap resamples, which are the same for all students (Efron and Tibshirani 1993). The degrees of freedom
+    /// follow Welch and Satterthwaite, with infinitely many for the resamples.
     pub(super) fn difference<R: Rng + ?Sized>(
         self,
         own: &[Vec<u32>],
@@ -75,7 +75,7 @@ impl Judged<'_> {
     }
 }
 
-/// Quantile .975 of the normal distribution, and the degrees of freedom from which Student's quantile is the same to
+/// Quantile .975 of the normal distribution, and the degrees of freedom from which Student's t has the same quantile to
 /// four digits.
 const NORMAL: f64 = 1.959_964;
 const MOST_FREEDOM: f64 = 1e5;

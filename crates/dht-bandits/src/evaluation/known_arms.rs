@@ -1,11 +1,11 @@
-//! Restriction of a logged request to the arms that a policy has.
+//! Restriction of a logged request to arms that a policy has.
 
 use crate::arm::ArmId;
 use crate::decision::Request;
 use crate::error::{Error, Result};
 
-/// Asks a policy about those arms of a request that it has. The policy never chooses an arm that it removed or never
-/// had.
+/// Calls `ask` with the request restricted to arms that the policy has. Arms that the policy removed or never had are
+/// left out, since it cannot choose them.
 ///
 /// # Errors
 /// * Errors of the policy.

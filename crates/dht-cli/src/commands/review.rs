@@ -1,4 +1,4 @@
-//! Command `dht review`: lists rows of labelled texts that a person should look at.
+//! Command `dht review`: lists rows of labelled texts that a person should review.
 
 use std::path::PathBuf;
 
@@ -18,11 +18,11 @@ use crate::review::{Finding, PAIR, Problem, doubts, duplicates, findings, spelli
 use crate::texts::TextArguments;
 use crate::training::{ModelChoice, Start};
 
-/// Default maximum number of tokens of a text that the encoder reads.
+/// Default maximum length of texts in tokens, for the encoder.
 const MAX_LENGTH: usize = 128;
-/// Maximum number of further tokens of a text that the n-gram exit reads.
+/// Maximum number of tokens of a text that the n-gram exit reads beyond the encoder's maximum length.
 const REST: usize = 4096;
-/// Minimum number of rows. Each row is answered by a model that was fitted on four fifths of the rows.
+/// Minimum number of rows, since each is answered by a model that is fitted on four fifths of the rows.
 const LEAST_ROWS: usize = 20;
 
 /// Arguments of `dht review`.
@@ -55,10 +55,10 @@ pub struct ReviewArguments {
     quiet: bool,
 }
 
-/// Lists the rows of labelled texts that a person should look at, the most useful first.
+/// Runs `dht review`: lists the rows of labelled texts that a person should review, most useful first.
 ///
-/// Each row is answered by a rung-1 model (n-grams and exits on the frozen encoder) that has not learned from this row:
-/// the model is fitted on four fifths of the rows.
+/// Each row is answered by a model that is fitted on four fifths of the rows, without this row. The model has n-grams
+/// and exits on a frozen encoder (rung 1 of `dht train`).
 pub fn review(arguments: &ReviewArguments) -> Result<()> {
     let say = |line: &str| {
         if !arguments.quiet {
@@ -117,8 +117,7 @@ pub fn review(arguments: &ReviewArguments) -> Result<()> {
     }
 }
 
-/// Computes the log-probabilities of each row with a rung-1 model (n-grams and exits on the frozen encoder) that was
-/// fitted without the row.
+/// Log-probabilities of each row by a model that was fitted without it: n-grams and exits on the frozen encoder.
 fn out_of_fold(
     arguments: &ReviewArguments,
     start: &Start,
@@ -155,12 +154,12 @@ fn out_of_fold(
     climbed.out_of_fold.and_then(|mut answers| answers.stages.pop()).ok_or_else(missing)
 }
 
-/// Text of a row. The two texts of a pair are joined by `between`.
+/// Text of a row. For a pair, both texts are joined by `between`.
 fn whole_text(row: &Example, between: char) -> String {
     row.pair.as_ref().map_or_else(|| row.text.clone(), |pair| format!("{}{between}{pair}", row.text))
 }
 
-/// Formats the rows to look at as csv.
+/// Formats the rows to review as csv.
 fn table(data: &Dataset, findings: &[Finding]) -> String {
     let quoted = |cell: &str| format!("\"{}\"", cell.replace('"', "\"\""));
     let mut table = "row,problem,label,suggested,p_label,p_suggested,other_row,text\n".to_owned();

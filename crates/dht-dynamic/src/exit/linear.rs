@@ -1,4 +1,4 @@
-//! Linear exit: a linear classifier on pooled rows.
+//! Linear exit: a linear classifier on pooled hidden states.
 
 use candle_core::Tensor;
 use dht_transformer::{Classifier, Encoder, ForwardContext, Hidden, Pooling, flops::BackwardNeeds};

@@ -1,12 +1,12 @@
-//! Steps of fitting exits to a frozen classifier. [`accelerate`](fn@crate::accelerate::accelerate) and the
-//! [rungs](crate::ladder) of a training run are sequences of these steps.
+//! Steps of fitting early exits to a frozen classifier. [`accelerate`](fn@crate::accelerate::accelerate) and [training
+//! in rungs](crate::ladder) run these steps in sequence.
 //!
 //! | step | file | result |
 //! |---|---|---|
 //! | split the texts | `texts.rs` | [`FitTexts`]: training texts, and held-out texts or folds |
-//! | 1. run the encoder | `states.rs` | [`ExitStates`]: pooled states at each exit, owned by the caller |
+//! | 1. run the encoder | `states.rs` | [`ExitStates`]: pooled hidden states at each exit |
 //! | 2. fit the linear exits | `linear.rs` | [`LinearExits`]: their C, and their answers to the judged texts |
-//! | 3. train the side layers | `side.rs` | `SideLayers`: the model with them, and the answers of all its exits |
+//! | 3. train the side layers | `side.rs` | `SideLayers`: the model with them, and the answers of its exits |
 //! | 1 to 3 for a classifier | `exits.rs` | [`FittedExits`]: exits before the classifier, which is the last one |
 //! | 4. fit the n-gram classifier | `ngram.rs` | [`JudgedFront`]: the classifier, and its answers |
 //! | 5. stack it on each exit | `stack.rs` | `StackedModel`: the dynamic model, and the answers of each stage |
@@ -15,9 +15,9 @@
 //! `settings.rs` has the settings that a user chooses, `report.rs` the report that a user reads, and `step.rs` the
 //! progress of a fit.
 //!
-//! C, stacking weights and speeds are selected on the *judged* texts. The judged texts are the held-out texts if there
-//! are any. Otherwise all texts are cross-fitted and judged: each text is answered by a model that was fitted without
-//! it.
+//! The inverse penalty C, the stacking weights and the speeds (exit thresholds) are selected on the *judged* texts. The
+//! judged texts are the held-out texts if there are any. Otherwise all texts are cross-fitted and judged: each text is
+//! answered by a model that was fitted without it.
 
 mod exits;
 mod linear;

@@ -1,4 +1,4 @@
-//! Step 3 of a fit, the side layers: narrow layers of the exits, trained on the frozen encoder.
+//! Trains the side layers of the exits: narrow layers that read the states of the frozen encoder.
 
 use dht_transformer::train::Event;
 use dht_transformer::{AdamWSettings, EncodedDataset, TextClassifier, TrainSettings, Trainer};
@@ -18,11 +18,11 @@ use crate::training::{ExitTargets, FrozenExits, FrozenStates};
 
 /// Number of training passes over the texts.
 const EPOCHS: usize = 3;
-/// Maximum memory in bytes for stored hidden states: two bytes for each token, exit and hidden unit. The encoder runs
-/// once for texts whose states fit, and again in each pass for the other texts.
+/// Maximum memory in bytes for stored hidden states, which take two bytes for each token, exit and hidden unit. Texts
+/// whose states are stored run through the encoder once; other texts run again in each pass.
 const CACHE_BYTES: usize = 2 << 30;
 
-/// Builds an exit model from a classifier, with new exits. The exits have side layers if the settings have them.
+/// Adds new, unfitted exits to a classifier. The exits have side layers if the settings have them.
 pub(crate) fn exit_model<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     settings: &AccelerateSettings,
@@ -36,24 +36,24 @@ pub(crate) fn exit_model<R: Rng + ?Sized>(
     ExitModel::of_classifier(classifier, settings.exits.as_deref(), kind, settings.pooling, rng)
 }
 
-/// Exit model with trained side layers, and the answers of its exits.
+/// Model with trained side layers, and the predictions of its exits.
 pub(crate) struct SideLayers {
     pub(crate) model: ExitModel,
-    /// Answers of each exit to the held-out texts.
+    /// Log-probabilities of each exit for the held-out texts.
     pub(crate) answers: Vec<LogProbabilities>,
-    /// FLOPs of the training, and of running the held-out texts again.
+    /// FLOPs of training the side layers, and of running the held-out texts through the encoder once more.
     pub(crate) flops: u64,
 }
 
 impl SideLayers {
-    /// Cache for the hidden states of the training texts, which the encoder's pass in step 1 of the fit fills. The
-    /// cache has no room if the settings have no side layers.
+    /// Cache for the hidden states of the training texts. The pass of the encoder before the linear fits fills it.
+    /// Without side layers in the settings, the cache has no room.
     pub(crate) fn cache(settings: &AccelerateSettings) -> FrozenStates {
         FrozenStates::new(if settings.side.is_some() { CACHE_BYTES } else { 0 })
     }
 
-    /// Trains the side layers of all exits before the last, together with their linear parts. The held-out texts then
-    /// run again through the encoder and the exits.
+    /// Trains the side layers of all exits before the last, together with their linear parts. The trained model then
+    /// predicts the held-out texts.
     pub(crate) fn train<R: Rng + ?Sized>(
         model: ExitModel,
         texts: &FitTexts,

@@ -1,4 +1,4 @@
-//! Step 5 of a fit, stacking: combines the answers of each exit with the answers of the n-gram classifier.
+//! Fits stacking: combines the predictions of each exit with those of the n-gram classifier.
 
 use super::exits::FittedExits;
 use super::ngram::JudgedFront;
@@ -10,18 +10,20 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, SeenTexts};
 use crate::router::LeavingRule;
 
-/// Dynamic model at speed 0, where every text runs all layers, with the answers of each stage to the judged texts.
+/// Model with early exits at speed 0, where every text runs all layers, with each stage's predictions for the texts
+/// that the speed is selected on.
 pub(crate) struct StackedModel {
     pub(crate) model: DynamicModel,
-    /// Answers of each stage: first the n-gram exit, if there is one, then the stacked answers of each exit.
+    /// Log-probabilities of each stage: first the n-gram classifier, if there is one, then each exit, stacked with the
+    /// n-gram classifier.
     pub(crate) stages: Vec<LogProbabilities>,
-    /// Answers of the last exit alone, without stacking.
+    /// Log-probabilities of the last exit alone, without stacking.
     pub(crate) alone: LogProbabilities,
 }
 
 impl FittedExits {
-    /// Fits the stacking weights of each exit on the judged texts, and builds a dynamic model from the exits and the
-    /// n-gram exit. Adds the scores of each stage and the FLOPs to the report.
+    /// Fits the stacking weights of each exit, and builds a model from the exits and the n-gram classifier. Adds the
+    /// scores of each stage and the FLOPs to `report`.
     pub(crate) fn stack(
         self,
         front: Option<JudgedFront>,

@@ -1,10 +1,10 @@
 //! Progress reports of a fit.
 
-/// Progress event of fitting exits: the current step, and how far this step is.
+/// Progress event of fitting early exits: the current step, and how far it has progressed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum FitStep {
-    /// The n-gram exit is about to be fitted.
+    /// The n-gram classifier is about to be fitted.
     Ngrams {
         /// Number of texts to fit on.
         texts: usize,
@@ -13,22 +13,22 @@ pub enum FitStep {
     States {
         /// Number of texts that the encoder has run over.
         done: usize,
-        /// Number of all texts.
+        /// Total number of texts.
         texts: usize,
     },
-    /// A linear exit is about to be fitted.
+    /// The linear classifier of an exit is about to be fitted.
     Exit {
-        /// Number of the exit, from 1.
+        /// Number of the exit, counted from 1.
         number: usize,
-        /// Number of exits to fit.
+        /// Total number of exits to fit.
         exits: usize,
     },
-    /// The side layers of all exits are trained.
+    /// The exits' side layers, small networks beside the encoder, are being trained.
     SideLayers {
-        /// Share of the side layers' training that is done, from 0 to 1.
+        /// Completed share of the training, from 0 to 1.
         share: f64,
     },
-    /// The trained side layers are about to answer the held-out texts.
+    /// The held-out texts are about to run through the trained side layers.
     Answers {
         /// Number of held-out texts.
         texts: usize,

@@ -1,4 +1,4 @@
-//! Plan of rung 2: number of fine-tuning passes, and learning rate.
+//! Plans and runs fine-tuning (rung 2): learning rate, number of passes, and limits of budget and time.
 
 use std::time::{Duration, Instant};
 
@@ -16,20 +16,22 @@ use super::settings::Plan;
 use super::tuning_run::{CHECKPOINT_STEPS, Tuned, TuningRun, Validation, steps_between};
 use crate::error::Result;
 
-/// Planned number of passes over the training rows.
+/// Planned number of fine-tuning passes over the training rows.
 const PASSES: usize = 3;
-/// Planned minimum number of optimiser steps, for which few rows are repeated in more passes.
+/// Minimum number of optimiser steps to plan. Small data sets get more than [`PASSES`] passes to reach it.
 const STEPS: usize = 300;
-/// Maximum number of rows on which a learning rate is tried.
+/// Maximum number of training rows on which a learning rate is tried.
 const TRIAL_ROWS: usize = 2_000;
-/// Minimum share of a pass for which fine-tuning is started.
+/// Minimum length of fine-tuning, as a share of a pass over the training rows. If less is allowed, fine-tuning is
+/// skipped.
 const LEAST_PASS: f64 = 0.1;
-/// Share of the remaining time that is planned for fine-tuning. The exits are fitted in the remaining share.
+/// Share of the remaining time that is used for fine-tuning. The rest is reserved for fitting the exits.
 const PLANNED: f64 = 0.7;
 
 impl Ladder<'_> {
-    /// Sets the learning rate to the best rate of the settings, by a trial of each. A resumed run has the rate of its
-    /// first start; without rates in the settings, the rate does not change.
+    /// Selects the learning rate: each of the settings' `rates` is tried for one pass, and the rate with the lowest
+    /// validation loss is used. A resumed run uses the rate of its saved plan. If `rates` is empty, the learning rate
+    /// does not change.
     pub(super) fn find_rate(
         &mut self,
         convex: &TextClassifier,
@@ -65,8 +67,8 @@ impl Ladder<'_> {
         Ok(())
     }
 
-    /// Fine-tunes a classifier as long as the rule, the budget and the time allow. Returns the classifier with its best
-    /// parameters on the validation rows, and the reason why fine-tuning ended.
+    /// Fine-tunes the classifier `start` within the limits of stopping rule, budget and time. Returns the classifier
+    /// with the best parameters by validation loss, and the reason why fine-tuning ended.
     pub(super) fn fine_tune(
         &mut self,
         start: TextClassifier,
@@ -96,7 +98,8 @@ impl Ladder<'_> {
         Ok((classifier, ended.unwrap_or(limit)))
     }
 
-    /// Plans a number of passes over all rows: less than one pass becomes one pass over fewer rows.
+    /// Converts a number of passes over all rows into rows and epochs. Less than one pass becomes one epoch over a
+    /// sample of the rows.
     fn plan(&self, passes: f64) -> Plan {
         let all = self.texts.training.len();
         let (rows, epochs) =
@@ -104,7 +107,7 @@ impl Ladder<'_> {
         Plan { learning_rate: self.learning_rate, rows, epochs }
     }
 
-    /// Fine-tunes a classifier as planned. There are `every` steps between two validations.
+    /// Fine-tunes the classifier `start` by a plan. `every` is the number of steps between two validations.
     fn run(
         &mut self,
         start: TextClassifier,
@@ -151,8 +154,8 @@ impl Ladder<'_> {
         Ok((classifier, stop))
     }
 
-    /// Reduces the planned number of passes to the number that budget and time allow. Also returns which of these is
-    /// the limit.
+    /// Reduces the planned number of passes to the number that budget and time allow. Also returns the limit that
+    /// applies: [`Stop::Top`] if the planned number stays.
     fn room(
         &self,
         planned: f64,

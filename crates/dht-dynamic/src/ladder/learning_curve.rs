@@ -1,4 +1,5 @@
-//! Learning curve of rung 1: accuracy by the number of labelled rows, extrapolated to twice the rows.
+//! Learning curve of a classifier on the frozen encoder: accuracy by the number of labelled rows, extrapolated to twice
+//! the rows.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,33 +16,34 @@ use crate::exit::Stacker;
 use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, Texts, fit_ngrams, judged_by_rows};
 use crate::outputs::truth_of;
 
-/// Divisors of the number of training rows, each with the number of draws of that share of the rows.
+/// Training subsets of the curve. Each pair has a divisor of the number of training rows, and the number of random
+/// subsets of that size.
 const SHARES: [(usize, usize); 4] = [(8, 4), (4, 4), (2, 2), (1, 1)];
-/// Minimum number of training rows, so that an eighth of these rows is enough to fit a model.
+/// Minimum number of training rows, so that an eighth of the rows is enough to fit a model.
 const LEAST: usize = 80;
 /// Minimum number of validation rows.
 const LEAST_VALIDATION: usize = 20;
-/// Number of bootstrap resamples for the intervals.
+/// Number of bootstrap resamples for the confidence intervals.
 const RESAMPLES: usize = 1000;
 
-/// Point of a learning curve: accuracy on the validation rows of rung 1, a classifier on the frozen encoder that is
-/// fitted on a share of the training rows.
+/// Point of a learning curve: validation accuracy of a classifier on the frozen encoder that was fitted on a subset of
+/// the training rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LearningPoint {
-    /// Number of training rows.
+    /// Number of training rows in the subset.
     pub rows: usize,
-    /// Number of random draws of that many training rows.
+    /// Number of random subsets with this number of rows.
     pub draws: usize,
-    /// Mean accuracy of the models fitted on each draw.
+    /// Mean validation accuracy of the models, one model for each subset.
     pub accuracy: f64,
 }
 
-/// Learning curve of rung 1, a classifier on the frozen encoder, with an extrapolation to twice the training rows.
+/// Learning curve of a classifier on the frozen encoder, extrapolated to twice the training rows.
 ///
-/// The extrapolation assumes that the error rate follows a power law of the number of rows. The law is fitted by least
-/// squares on logarithms. The law has no lower limit of the error, so that the predicted gain is more often too large
-/// than too small. The curve does not apply to fine-tuned models.
+/// The extrapolation assumes that the error rate follows a power law of the number of rows, which is fitted by least
+/// squares on logarithms. The power law has no irreducible error, so the predicted gain is more often too large than
+/// too small. The curve does not apply to fine-tuned models.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LearningCurve {
@@ -49,25 +51,26 @@ pub struct LearningCurve {
     pub points: Vec<LearningPoint>,
     /// Predicted accuracy with twice the training rows.
     pub doubled: f64,
-    /// 95 % interval of [`doubled`](Self::doubled) by the percentile bootstrap, which resamples validation rows and
-    /// draws of training rows. The interval does not cover an error of the power law.
+    /// 95 % confidence interval of [`doubled`](Self::doubled), by the percentile bootstrap over validation rows and
+    /// training subsets. The interval does not cover deviations from the power law.
     pub doubled_interval: [f64; 2],
-    /// Predicted gain of accuracy with twice the training rows.
+    /// Predicted gain in accuracy from doubling the training rows, as a fraction: 0.01 is one percentage point.
     pub gain: f64,
-    /// 95 % interval of [`gain`](Self::gain), by the same bootstrap.
+    /// 95 % confidence interval of [`gain`](Self::gain), by the percentile bootstrap.
     pub gain_interval: [f64; 2],
     /// Number of validation rows.
     pub validation_rows: usize,
-    /// FLOPs in total: one pass of the encoder, and all fits.
+    /// Total FLOPs: one encoder pass over all texts, and all fits.
     pub flops: u64,
-    /// Wall-clock seconds in total.
+    /// Total wall-clock seconds of the measurement.
     pub seconds: f64,
 }
 
-/// Measures the learning curve of rung 1, which shows whether more labelled rows would help.
+/// Measures accuracy by the number of training rows, to predict whether more labelled rows would help.
 ///
-/// The model of rung 1 is the last exit on the frozen encoder, stacked with the n-gram exit. The model is fitted on an
-/// eighth, a quarter, half and all of the training rows, stratified by class. The encoder runs once over all texts.
+/// The measured model is a logistic regression on the last layer of the frozen encoder, combined (stacked) with an
+/// n-gram classifier. The model is fitted on an eighth, a quarter, half and all of the training rows, stratified by
+/// class. The encoder runs once over all texts.
 ///
 /// # Errors
 /// * [`Error::Argument`] if there are fewer than 80 training rows or fewer than 20 validation rows, or if the task of
@@ -175,7 +178,7 @@ pub fn learning_curve(
     })
 }
 
-/// Returns the rows of each class, in random order.
+/// Groups the row indices by class, in random order within each class.
 fn by_class(data: &EncodedDataset, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     let mut classes: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (row, sample) in data.samples.iter().enumerate() {
@@ -185,8 +188,8 @@ fn by_class(data: &EncodedDataset, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     classes.into_values().collect()
 }
 
-/// Returns the rows of part `part`, ascending. The rows of each class are split into `divisor` parts of at least one
-/// row.
+/// Returns the rows of one of `divisor` parts, ascending. The rows of each class are split separately, and each part
+/// has at least one row of each class.
 fn part_of(classes: &[Vec<usize>], divisor: usize, part: usize) -> Vec<usize> {
     let of_class = |rows: &Vec<usize>| {
         let start = (part * rows.len() / divisor).min(rows.len() - 1);
@@ -198,7 +201,7 @@ fn part_of(classes: &[Vec<usize>], divisor: usize, part: usize) -> Vec<usize> {
     rows
 }
 
-/// Share of wrong answers among `rows`, or among all rows with `None`.
+/// Share of wrong predictions among `rows`; among all rows if `rows` is `None`.
 fn error(right: &[bool], rows: Option<&[usize]>) -> f64 {
     match rows {
         None => right.iter().filter(|right| !**right).count() as f64 / right.len() as f64,
@@ -206,13 +209,13 @@ fn error(right: &[bool], rows: Option<&[usize]>) -> f64 {
     }
 }
 
-/// Bootstrap resample: validation rows, and the draws of training rows for each share.
+/// Bootstrap resample: indices of validation rows, and for each size the indices of training subsets.
 struct Resample {
     rows: Vec<usize>,
     draws: Vec<Vec<usize>>,
 }
 
-/// Predicts the accuracy with twice the largest number of rows, and the gain over the fitted accuracy at the largest
+/// Predicts the accuracy with twice the largest number of rows, and the gain over the curve's value at the largest
 /// number.
 fn extrapolated(shares: &[(usize, Vec<Vec<bool>>)], resample: Option<&Resample>) -> [f64; 2] {
     let (mut logs, mut weights) = (Vec::new(), 0.0);
@@ -238,7 +241,7 @@ fn extrapolated(shares: &[(usize, Vec<Vec<bool>>)], resample: Option<&Resample>)
     [1.0 - doubled, now - doubled]
 }
 
-/// Bootstrap percentile intervals of 95 %: of the predicted accuracy, and of the gain.
+/// 95 % percentile-bootstrap intervals of the accuracy and the gain that [`extrapolated`] predicts.
 fn intervals(shares: &[(usize, Vec<Vec<bool>>)], rng: &mut ChaCha8Rng) -> ([f64; 2], [f64; 2]) {
     let count = shares[0].1[0].len();
     let mut draw = |below: usize, count: usize| (0..count).map(|_| rng.random_range(0..below)).collect::<Vec<usize>>();
@@ -259,8 +262,8 @@ fn intervals(shares: &[(usize, Vec<Vec<bool>>)], rng: &mut ChaCha8Rng) -> ([f64;
 mod tests {
     use super::*;
 
-    /// Simulated answers of each draw to the validation rows. An answer is wrong with probability `error(rows)`, where
-    /// `rows` is the number of training rows.
+    /// Simulated correctness of predictions: for each training subset, whether each validation row is answered
+    /// correctly. A prediction is wrong with probability `error(rows)` for `rows` training rows.
     fn planted(validation: usize, error: impl Fn(f64) -> f64, rng: &mut ChaCha8Rng) -> Vec<(usize, Vec<Vec<bool>>)> {
         SHARES
             .map(|(divisor, draws)| {

@@ -1,14 +1,14 @@
-//! Rules that decide whether a training run in rungs continues.
+//! Stopping rules: whether training in rungs continues after a measurement.
 
 use std::fmt::Debug;
 
 use super::report::{Measurement, Rung};
 
-/// Rule that decides whether a training run in [rungs](super) continues. The rule is asked after each rung and, in rung
-/// 2 (fine-tuning), at each validation.
+/// Stopping rule for training in [rungs](super), steps of increasing cost. The rule is called after each rung and,
+/// during fine-tuning (rung 2), after each validation.
 ///
 /// # Examples
-/// A rule that trains rung 2 only if rung 1 has less than 90 % accuracy:
+/// Rule that fine-tunes (rung 2) only if the frozen encoder (rung 1) has less than 90 % accuracy:
 ///
 /// ```
 /// use dht_dynamic::ladder::{Measurement, NextStep, Rung};
@@ -24,36 +24,38 @@ use super::report::{Measurement, Rung};
 /// }
 /// ```
 pub trait NextStep: Debug {
-    /// Returns whether the run continues with the rung `next`, which is started, or continued if the last measurement
-    /// is of that rung. `so_far` has all measurements, oldest first, and is never empty.
+    /// Returns whether training continues with the rung `next`. If the last measurement in `so_far` is of this rung,
+    /// the rung is in progress; otherwise it has not started. `so_far` has all measurements, oldest first, and is never
+    /// empty.
     ///
-    /// A run that was stopped and resumed asks again, with the same measurements except for their seconds. The answer
-    /// should therefore depend only on the measurements, and not on their seconds.
+    /// Decisions should not depend on [`Measurement::seconds`]: a resumed run calls the rule again with the same
+    /// measurements, but other seconds.
     fn goes_on(&mut self, so_far: &[Measurement], next: Rung) -> bool;
 }
 
 /// Default of [`UnlessStill::least_change`].
 const LEAST_CHANGE: f64 = 0.005;
 
-/// Default [`NextStep`]: continues, unless fine-tuning does not change the validation loss.
+/// Default [`NextStep`]: continues unless fine-tuning leaves the validation loss nearly unchanged.
 ///
-/// Rung 1 is always trained and rung 2 is always started, since only a trial shows whether fine-tuning helps.
-/// Fine-tuning ends early if no validation loss so far differs from the loss of rung 1 by a relative change of
-/// [`least_change`](Self::least_change) or more. The rule checks this at each validation after a quarter of the
-/// [planned passes](Measurement::planned_passes), but not before three quarters of a pass. Otherwise all passes run,
-/// also if the loss has risen: some encoders get worse first, and are better after three passes.
+/// Rung 1 (frozen encoder) is always trained and rung 2 (fine-tuning) is always started, since only a trial shows
+/// whether fine-tuning helps. Fine-tuning ends early if no validation loss so far differs from the loss of rung 1 by a
+/// relative change of [`least_change`](Self::least_change) or more. The rule applies after a quarter of the [planned
+/// passes](Measurement::planned_passes), but not before three quarters of a pass. Otherwise all passes run, even if the
+/// loss has risen: some encoders get worse first, and are better after three passes.
 ///
-/// The rule compares losses, because accuracies are too noisy: on a few hundred rows the accuracies of two models
-/// differ by a point by chance, and their mean losses by much less.
+/// The rule compares losses because accuracies are noisier. On a few hundred rows, the accuracies of two equally good
+/// models differ by a percentage point by chance, and their mean losses by much less.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UnlessStill {
-    /// Minimum relative change of the validation loss for which fine-tuning continues; 0.005 by default.
+    /// Minimum change of the validation loss, relative to the loss of rung 1 (frozen encoder), for which fine-tuning
+    /// continues; 0.005 by default.
     pub least_change: f64,
 }
 
-/// Share of the planned passes after which the rule may end fine-tuning.
+/// Share of the planned passes before which the rule does not end fine-tuning.
 const QUARTER: f64 = 0.25;
-/// Minimum number of passes after which the rule may end fine-tuning.
+/// Number of passes before which the rule does not end fine-tuning.
 const LEAST_PASSES: f64 = 0.75;
 
 impl Default for UnlessStill {
@@ -67,7 +69,7 @@ impl Default for UnlessStill {
 }
 
 impl UnlessStill {
-    /// Number of passes after which the rule may end fine-tuning, for a planned number of passes.
+    /// Number of fine-tuning passes after which the rule may end a run of `planned_passes` passes.
     pub(super) fn first_asked(planned_passes: f64) -> f64 {
         (QUARTER * planned_passes).max(LEAST_PASSES)
     }

@@ -10,7 +10,7 @@ use super::tiles::{Panels, ROWS, multiply};
 use super::view::View;
 use crate::error::Result;
 
-/// Values of a feature matrix, dense or sparse, in memory or in a file.
+/// Values of a feature matrix: dense or sparse, in memory or in a file.
 #[derive(Debug, Clone)]
 enum Values {
     /// Dense values in memory, row after row.
@@ -21,8 +21,8 @@ enum Values {
     Sparse { by_row: NonZero, by_column: NonZero },
 }
 
-/// Non-zero values of a sparse matrix, line by line, where a line is a row or a column. Line i has the entries from
-/// `starts[i]` to `starts[i + 1]` of `values`, and `places` has the index of each value within its line.
+/// Compressed sparse rows or columns (lines) of a matrix. Line i has the entries from `starts[i]` to `starts[i + 1]` of
+/// `values`, and `places` has the index of each value within its line.
 #[derive(Debug, Clone)]
 struct NonZero {
     starts: Vec<usize>,
@@ -30,7 +30,7 @@ struct NonZero {
     values: Vec<f32>,
 }
 
-/// Feature matrix that can be multiplied from both sides. Each row of a product is summed in one fixed order, so the
+/// Feature matrix X that supports the products X·W and Xᵀ·R. Each row of a product is summed in one fixed order, so the
 /// results are bit-identical for every number of threads.
 #[derive(Debug, Clone)]
 pub(crate) struct FeatureMatrix {
@@ -41,7 +41,7 @@ pub(crate) struct FeatureMatrix {
 
 #[cfg(test)]
 thread_local! {
-    /// Number of multiply-adds that this thread's products have done so far.
+    /// Number of multiply-adds that matrix products have executed on this thread.
     pub(crate) static MULTIPLY_ADDS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
@@ -52,17 +52,17 @@ pub(super) fn count(_multiply_adds: usize) {
     MULTIPLY_ADDS.with(|done| done.set(done.get() + _multiply_adds as u64));
 }
 
-/// Number of rows that a product of a dense matrix reads together for one tile of columns.
+/// Number of rows of a dense matrix that are copied into one block for a tile of the product Xᵀ·R.
 const ROWS_TOGETHER: usize = 256;
-/// Number of columns of a dense matrix that are multiplied together if there are few classes.
+/// Number of columns of a dense matrix that one task multiplies if there are few classes.
 const COLUMNS_TOGETHER: usize = 4;
-/// Number of lines of a sparse matrix that one parallel task multiplies. A task for a single line would cost more than
-/// the line's product.
+/// Minimum number of lines that one parallel task multiplies: a task for a single line would cost more than its
+/// product.
 const LINES_TOGETHER: usize = 16;
 
 impl NonZero {
-    /// Matrix product: out\[i, c\] = Σⱼ self\[i, j\] · right\[j, c\]; `right` has `classes` columns. Shape of the
-    /// result: (lines, classes).
+    /// Matrix product out\[i, c\] = Σⱼ self\[i, j\] · right\[j, c\]. `right` has `classes` columns, and the result has
+    /// the shape (lines, classes).
     fn product(&self, right: &[f64], classes: usize) -> Vec<f64> {
         // If the number of classes is a constant, the sums of the classes stay in registers.
         match classes {
@@ -108,7 +108,7 @@ impl NonZero {
         out
     }
 
-    /// Non-zero entries of one line: pairs of the place in the line and the value.
+    /// Non-zero entries of one line, as pairs of the index in the line and the value.
     #[inline(always)]
     fn line(&self, line: usize) -> impl Iterator<Item = (u32, f32)> {
         let range = self.starts[line]..self.starts[line + 1];
@@ -122,8 +122,8 @@ impl FeatureMatrix {
         Self { rows: values.len() / columns.max(1), columns, values: Values::Dense(values) }
     }
 
-    /// Builds a dense matrix of the selected rows, standardised. `chosen` has the rows in ascending order; `None`
-    /// selects all rows. Rows in memory are copied. Rows in a file stay in the file.
+    /// Builds a dense matrix of standardised rows. `chosen` selects rows, in ascending order; `None` selects all. Rows
+    /// in memory are copied. Rows in a file stay in the file.
     pub(crate) fn of_rows(rows: &Rows, chosen: Option<&[usize]>, scaling: &Standardisation) -> Self {
         let width = rows.width();
         let Some(values) = rows.values() else {
@@ -137,8 +137,8 @@ impl FeatureMatrix {
         Self::dense(width, scaling.apply(&picked))
     }
 
-    /// Builds a sparse matrix from rows of non-zero entries, pairs of a column and a value. Every column is below
-    /// `columns`.
+    /// Builds a sparse matrix from rows of non-zero entries, as pairs of a column and a value. Every column must be
+    /// below `columns`.
     pub(crate) fn sparse<'a>(columns: usize, rows: impl IntoIterator<Item = &'a [(u32, f32)]>) -> Self {
         let (mut starts, mut entries, mut counts) = (vec![0], Vec::new(), vec![0_usize; columns]);
         for row in rows {
@@ -167,17 +167,15 @@ impl FeatureMatrix {
         Self { rows, columns, values: Values::Sparse { by_row: NonZero { starts, places, values }, by_column } }
     }
 
-    /// Number of rows.
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Number of columns.
     pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Product X·W. Shapes: `weights` (columns, classes), the result (rows, classes).
+    /// Product X·W with the matrix X. `weights` has the shape (columns, classes), and the result (rows, classes).
     ///
     /// # Errors
     /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
@@ -193,7 +191,8 @@ impl FeatureMatrix {
         }
     }
 
-    /// Product Xᵀ·R. Shapes: `residuals` (rows, classes), the result (columns, classes).
+    /// Product Xᵀ·R with the transposed matrix X. `residuals` has the shape (rows, classes), and the result (columns,
+    /// classes).
     ///
     /// # Errors
     /// As [`times`](Self::times).
@@ -210,8 +209,8 @@ impl FeatureMatrix {
         Ok(out)
     }
 
-    /// FLOPs of one product with a matrix of `classes` columns, where a multiply-add is two FLOPs. For a sparse matrix,
-    /// only the stored values count.
+    /// FLOPs of the product with a matrix of `classes` columns; a multiply-add counts as two. For a sparse matrix, only
+    /// the stored values count.
     pub(crate) fn flops(&self, classes: usize) -> u64 {
         let stored = match &self.values {
             Values::Dense(_) | Values::Stored(_) => self.rows * self.columns,
@@ -220,7 +219,7 @@ impl FeatureMatrix {
         2 * (stored * classes) as u64
     }
 
-    /// Sum of squares of each column j, Σᵢ X\[i, j\]².
+    /// Sum of the squared values of each column.
     ///
     /// # Errors
     /// As [`times`](Self::times).
@@ -242,8 +241,8 @@ impl FeatureMatrix {
         Ok(sums)
     }
 
-    /// Estimates XᵀX/rows, shape (columns, columns), from at most `most_rows` rows at equal distances. Returns the
-    /// estimate and its FLOPs, or `None` for a sparse matrix.
+    /// Estimates the second moments XᵀX/rows of the matrix X, shape (columns, columns), from at most `most_rows` rows
+    /// at equal distances. Returns the estimate and its FLOPs, or `None` for a sparse matrix.
     pub(super) fn second_moments(&self, most_rows: usize) -> Result<Option<(Vec<f64>, u64)>> {
         let step = self.rows.div_ceil(most_rows.max(1)).max(1);
         let sample: Vec<f32> = match &self.values {
@@ -271,7 +270,7 @@ impl FeatureMatrix {
     }
 }
 
-/// [`FeatureMatrix::times`] of dense values.
+/// Computes [`FeatureMatrix::times`] for dense values.
 fn times(values: &[f32], columns: usize, weights: &[f64], classes: usize) -> Vec<f64> {
     match classes {
         2 => return times_few::<2>(values, columns, weights),
@@ -298,8 +297,8 @@ fn times(values: &[f32], columns: usize, weights: &[f64], classes: usize) -> Vec
     out
 }
 
-/// Adds [`FeatureMatrix::transposed_times`] of dense values to `out`. Values in several calls have the same sums, bit for
-/// bit, as in one.
+/// Adds [`FeatureMatrix::transposed_times`] of dense values to `out`. Splitting the rows over several calls does not
+/// change a bit of the sums.
 fn add_transposed_times(values: &[f32], columns: usize, residuals: &[f64], classes: usize, out: &mut [f64]) {
     match classes {
         2 => return add_transposed_times_few::<2>(values, columns, residuals, out),
@@ -327,7 +326,7 @@ fn add_transposed_times(values: &[f32], columns: usize, residuals: &[f64], class
     });
 }
 
-/// [`FeatureMatrix::times`] of a dense matrix, for so few classes that tiles would be padding for the most part.
+/// Computes [`FeatureMatrix::times`] for dense values and so few classes that tiles would mostly be padding.
 fn times_few<const CLASSES: usize>(values: &[f32], columns: usize, weights: &[f64]) -> Vec<f64> {
     let (weights, _) = weights.as_chunks::<CLASSES>();
     let mut out = vec![[0.0; CLASSES]; values.len() / columns.max(1)];
@@ -344,7 +343,7 @@ fn times_few<const CLASSES: usize>(values: &[f32], columns: usize, weights: &[f6
     out.into_flattened()
 }
 
-/// [`add_transposed_times`] for few classes.
+/// Computes [`add_transposed_times`] for few classes.
 fn add_transposed_times_few<const CLASSES: usize>(values: &[f32], columns: usize, residuals: &[f64], out: &mut [f64]) {
     let (residuals, _) = residuals.as_chunks::<CLASSES>();
     let (out, _) = out.as_chunks_mut::<CLASSES>();

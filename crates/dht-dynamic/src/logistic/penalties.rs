@@ -1,14 +1,14 @@
-//! Selection of the strength of a penalty by its loss.
+//! Selects the strength of a penalty by its loss.
 
 use std::cmp::Ordering;
 
 use crate::error::{Error, Result};
 
-/// Selects the penalty with the smallest loss among ordered `penalties`. Returns this penalty with its index and the
-/// value that `evaluate` returned for it.
+/// Selects the penalty with the smallest loss. `penalties` is the number of ordered candidates, and `evaluate` returns
+/// the loss of a candidate with a further value. Returns the index of the selected candidate, and its further value.
 ///
-/// The search starts at the middle and continues to larger indices while the loss falls, or else to smaller indices.
-/// This assumes that the loss has a single minimum along the penalties, except for noise.
+/// The search starts at the middle candidate and continues to larger indices while the loss falls, or else to smaller
+/// indices. This assumes that the loss has a single minimum along the candidates, except for noise.
 ///
 /// # Errors
 /// [`Error::Argument`] if there are no penalties. Errors of `evaluate` are returned.

@@ -1,27 +1,27 @@
-//! Linear changes of variables that speed up the fit of a logistic regression: the objective has about the same
+//! Preconditioning of a regression fit: linear changes of variables after which the objective has about the same
 //! curvature in every direction.
 
 use super::matrix::{FeatureMatrix, count};
 use crate::error::Result;
 
-/// Maximum number of rows that whitening reads for each column.
+/// Maximum number of rows, per column, from which second moments are estimated for whitening.
 const ROWS_PER_COLUMN: usize = 4;
-/// Maximum cost of preparing the whitening, in evaluations of the objective. If the preparation costs as much or more,
-/// whitening is not used.
+/// Limit on the cost of preparing the whitening, in evaluations of the objective. At or above this cost, whitening is
+/// not used.
 const MOST_EVALUATIONS: usize = 10;
-/// Minimum second derivative along any direction, as a fraction of the mean over all columns.
+/// Minimum second derivative in any direction, as a fraction of the mean over all columns.
 const FLOOR: f64 = 1e-3;
 
-/// Linear change of the variables of a regression, which are the weights W (features, classes) followed by the biases b
-/// (classes).
+/// Linear change of variables (preconditioner) of a regression. The variables replace the weights, shape (features,
+/// classes), followed by the biases, shape (classes,).
 pub(super) enum Scaling {
-    /// Scale of each feature, followed by the scale of the bias. A scale is the inverse square root of the second
+    /// Scale of each feature, followed by the scale of the bias. Each is the inverse square root of the second
     /// derivative.
     Diagonal(Vec<f64>),
-    /// Whitening: the weights are W = L⁻ᵀ·V for the variables V, where L·Lᵀ is the objective's second derivative with
-    /// respect to the weights of one class. The bias has a scale of its own.
+    /// Whitening: the weights are W = L⁻ᵀ·V for the variables V, where L·Lᵀ is the second derivative of the objective
+    /// with respect to the weights of one class. The bias has a scale of its own.
     Whitened {
-        /// Factor L, (features, features), row after row.
+        /// Cholesky factor L, shape (features, features), row after row.
         factor: Vec<f64>,
         features: usize,
         bias: f64,
@@ -29,9 +29,8 @@ pub(super) enum Scaling {
 }
 
 impl Scaling {
-    /// Builds the scaling for a feature matrix, from the second derivative of the loss with respect to a score and from
-    /// the penalty. Also returns the FLOPs. `moments` are the matrix's [second moments](FeatureMatrix::second_moments),
-    /// if they are known.
+    /// Builds the scaling for a feature matrix. `curvature` is the second derivative of the loss with respect to a
+    /// score. `moments` caches the matrix's [second moments](FeatureMatrix::second_moments). Also returns the FLOPs.
     pub(super) fn new(
         features: &FeatureMatrix,
         classes: usize,
@@ -72,7 +71,7 @@ impl Scaling {
         }
     }
 
-    /// Converts the variables to the weights W and the biases b.
+    /// Converts the variables to the weights and biases of the regression.
     pub(super) fn weights(&self, variables: &[f64], classes: usize) -> Vec<f64> {
         let mut values = variables.to_vec();
         match self {
@@ -98,7 +97,7 @@ impl Scaling {
         values
     }
 
-    /// Converts a gradient with respect to W and b into the gradient with respect to the variables.
+    /// Converts a gradient with respect to weights and biases into the gradient with respect to the variables.
     pub(super) fn gradient(&self, mut gradient: Vec<f64>, classes: usize) -> Vec<f64> {
         match self {
             Self::Diagonal(scales) => multiply_rows(&mut gradient, scales, classes),
@@ -124,7 +123,7 @@ impl Scaling {
         gradient
     }
 
-    /// Converts W and b to the variables; the inverse of [`weights`](Self::weights).
+    /// Converts weights and biases to the variables; the inverse of [`weights`](Self::weights).
     pub(super) fn variables(&self, weights: &[f64], classes: usize) -> Vec<f64> {
         let mut values = weights.to_vec();
         match self {
@@ -148,7 +147,6 @@ impl Scaling {
     }
 }
 
-/// Multiplies each row of `classes` values by its scale.
 fn multiply_rows(values: &mut [f64], scales: &[f64], classes: usize) {
     for (row, scale) in values.chunks_exact_mut(classes).zip(scales) {
         row.iter_mut().for_each(|value| *value *= scale);

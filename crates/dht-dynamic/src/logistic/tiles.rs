@@ -1,16 +1,16 @@
-//! Products of dense matrices, computed one tile of the result at a time.
+//! Products of dense matrices, computed in tiles that fit into registers.
 
-/// Number of rows of a tile. The sums of a tile and one row of its right factor fill 15 registers of four numbers.
+/// Number of rows in a tile of a product. The sums of a tile, and one row of the right factor, fill 15 registers of
+/// four numbers.
 pub(super) const ROWS: usize = 6;
-/// Number of columns of a tile.
+/// Number of columns in a tile of a product.
 pub(super) const LANES: usize = 8;
 
-/// Sums of one tile.
+/// Partial sums of one tile of a product.
 pub(super) type Sums = [[f64; LANES]; ROWS];
 
 /// Right factor of a matrix product, split into panels of [`LANES`] columns. The last panel is padded with zeros.
 pub(super) struct Panels {
-    /// Rows of each panel.
     panels: Vec<Vec<[f64; LANES]>>,
     columns: usize,
 }
@@ -30,12 +30,12 @@ impl Panels {
         Self { panels: (0..columns).step_by(LANES).map(panel).collect(), columns }
     }
 
-    /// Tiles of zeros, one for each panel.
+    /// Creates tiles of zeros, one for each panel.
     pub(super) fn zeros(&self) -> Vec<Sums> {
         vec![[[0.0; LANES]; ROWS]; self.panels.len()]
     }
 
-    /// Reads the sums in `out` into tiles, one for each panel. It is the inverse of [`write`](Self::write).
+    /// Reads tiles, one for each panel, from `out`. It is the inverse of [`write`](Self::write).
     pub(super) fn read(&self, out: &[f64]) -> Vec<Sums> {
         let mut tiles = self.zeros();
         for (row, out) in out.chunks_exact(self.columns).enumerate() {
@@ -46,7 +46,7 @@ impl Panels {
         tiles
     }
 
-    /// Copies the sums of the tiles to `out`, without the padding. `out` has up to [`ROWS`] rows of all columns.
+    /// Copies the tiles to `out`, without the padding. `out` has up to [`ROWS`] rows of all columns.
     pub(super) fn write(&self, sums: &[Sums], out: &mut [f64]) {
         for (row, out) in out.chunks_exact_mut(self.columns).enumerate() {
             for (out, sums) in out.chunks_mut(LANES).zip(sums) {
@@ -56,7 +56,7 @@ impl Panels {
     }
 }
 
-/// Adds a product to the sums of a row of tiles: sums\[i, c\] += Σₖ left\[k, i\] · right\[first + k, c\].
+/// Adds a matrix product to a row of tiles: sums\[i, c\] += Σₖ left\[k, i\] · right\[first + k, c\].
 pub(super) fn multiply(left: &[[f64; ROWS]], right: &Panels, first: usize, sums: &mut [Sums]) {
     pulp::Arch::new().dispatch(
         #[inline(always)]

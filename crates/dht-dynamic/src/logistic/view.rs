@@ -1,4 +1,4 @@
-//! Feature rows that stay in a file and are standardised when they are read.
+//! Feature rows that stay in a file, and are standardised when they are read.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::rows::{BLOCK, Rows};
 use super::standardisation::Standardisation;
 use crate::error::Result;
 
-/// Selection of the rows in a file, standardised when they are read.
+/// Selected rows of a file, which are standardised when they are read.
 #[derive(Debug, Clone)]
 pub(super) struct View {
     rows: Rows,
@@ -25,7 +25,8 @@ impl View {
         self.chosen.as_ref().map_or(self.rows.len(), |chosen| chosen.len())
     }
 
-    /// Calls a function for each block of rows in ascending order, with the block's first row and standardised values.
+    /// Calls `visit` for each block of rows in ascending order, with the index of the block's first row and the
+    /// standardised values.
     pub(super) fn blocks(&self, mut visit: impl FnMut(usize, &[f32])) -> Result<()> {
         let chosen = self.chosen.as_deref();
         for start in (0..self.len()).step_by(BLOCK) {

@@ -1,5 +1,5 @@
-//! Serving of a trained model. A model and everything that it needs are saved in one directory. Any number of threads
-//! can request answers, which are computed in shared batches over a bounded queue.
+//! Serving of a trained model. The model and its tokenizer, labels and settings are saved in one directory. Any number
+//! of threads can submit requests, which are answered in shared batches over a bounded queue.
 
 pub(crate) mod answer;
 pub(crate) mod engine;

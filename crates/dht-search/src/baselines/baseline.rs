@@ -20,13 +20,13 @@ use crate::error::Error;
 use crate::model::SearchModel;
 use crate::training::SearchObjective;
 
-/// Objective that trains a baseline, and reports the cost of the training run.
+/// Training objective of a baseline, which also reports the cost of the training run.
 pub trait Baseline: Objective<Error: Into<Error>> {
     /// Type of the trained model.
     type Model: Predictor;
 
-    /// FLOPs of all matrix products of the training run so far, without validation. The caller must add the FLOPs of
-    /// training a teacher or backbone.
+    /// FLOPs of all matrix products of the training run so far. Validation and the training of a teacher or backbone
+    /// are not included.
     fn flops(&self) -> u64;
 
     /// Returns the trained model.

@@ -1,5 +1,4 @@
-//! Router that runs each sample on a predefined route. The controls with fixed, random, shuffled and oracle routes use
-//! it.
+//! Router that runs each sample on a predefined route, for evaluations on fixed, random, shuffled and oracle routes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ pub(crate) struct RouteChoice {
     pub(crate) head_sets: Vec<HeadSet>,
 }
 
-/// Router that looks up the route of each sample by the sample's id.
+/// Router with a predefined route for each sample, by the sample's id.
 #[derive(Debug, Clone)]
 pub(crate) struct FixedRoutes {
     space: SearchSpace,
@@ -27,25 +26,25 @@ pub(crate) struct FixedRoutes {
     source: HeadSource,
 }
 
-/// Source of the head sets of predefined routes.
+/// Source of the head sets for predefined routes.
 #[derive(Debug, Clone)]
 enum HeadSource {
-    /// Head router, which selects head sets of the routes' sizes.
+    /// Head router, which selects head sets with the numbers of heads that the routes define.
     Router(Box<dyn Learner>),
-    /// Predefined head sets, stored with the routes. The two routers are the depth and head routers that selected the
-    /// routes. They define the cost: the exits that they read, the state that they need, and their FLOPs.
+    /// Head sets predefined together with the routes. The two routers are the depth and head routers that selected
+    /// them. They define the cost: the exits that they read, the state that they need, and their FLOPs.
     Fixed(Box<dyn Learner>, Box<dyn Learner>),
 }
 
 impl FixedRoutes {
-    /// Creates a router from routes by sample id. The head router `heads` selects head sets of the routes' sizes.
+    /// Creates a router from routes by sample id. For each route, `heads` selects head sets of the required size.
     pub(crate) fn new(space: SearchSpace, heads: Box<dyn Learner>, routes: BTreeMap<u64, Route>) -> Self {
         let choice = |(id, route)| (id, RouteChoice { route, head_sets: Vec::new() });
         Self { space, choices: Arc::new(routes.into_iter().map(choice).collect()), source: HeadSource::Router(heads) }
     }
 
-    /// Creates a router from routes and head sets by sample id. Its cost is the cost of the routers that selected these
-    /// routes and head sets.
+    /// Creates a router from routes and head sets by sample id. Its cost is the cost of `router` and `heads`, which
+    /// selected them.
     pub(crate) fn with_head_sets(
         space: SearchSpace,
         router: Box<dyn Learner>,
@@ -60,14 +59,12 @@ impl FixedRoutes {
         self.choices.get(&sample).ok_or_else(missing)
     }
 
-    /// Predefined head set of a sample in a group.
     fn head_set(&self, sample: u64, group: usize) -> Result<HeadSet> {
         let RouteChoice { route, head_sets } = self.choice(sample)?;
         let missing = || Error::shape("head sets", format!("one for each group of {route}"), head_sets.len());
         head_sets.get(group).copied().ok_or_else(missing)
     }
 
-    /// Number of heads that a sample's route keeps in a group.
     fn head_count(&self, sample: u64, group: usize) -> Result<usize> {
         let layer = self.space.groups()[group].start();
         let heads = self.choice(sample)?.route.layers().find(|(at, _)| *at == layer).map(|(_, heads)| heads);

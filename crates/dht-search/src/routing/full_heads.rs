@@ -8,8 +8,7 @@ use super::learner::Learner;
 use crate::error::Result;
 use crate::space::SearchSpace;
 
-/// Head router that keeps all heads. It pools no hidden state and does not learn, so that selecting heads costs
-/// nothing.
+/// Head router that keeps all heads. It neither pools hidden states nor learns, so that its cost is 0.
 #[derive(Debug, Clone)]
 pub(super) struct FullHeads {
     heads: HeadSet,

@@ -216,7 +216,7 @@ fn shares_of(heads: usize, twelfths: [usize; 3]) -> Vec<usize> {
     shares
 }
 
-/// Depths of P-DHT before its frozen layers: 1, and every exit minus the number of frozen layers.
+/// Depths of P-DHT's routes before its frozen layers: 1, and every exit minus the number of frozen layers.
 fn body_depths(exits: &[usize]) -> Vec<usize> {
     let shorter = exits.iter().map(|exit| exit.saturating_sub(Preset::FROZEN_LAYERS));
     let mut depths: Vec<_> = std::iter::once(1).chain(shorter.filter(|&depth| depth > 1)).collect();

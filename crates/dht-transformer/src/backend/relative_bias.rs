@@ -1,18 +1,18 @@
-//! Relative-position bias of attention scores: one table, which all layers share.
+//! Relative-position bias of attention scores, stored in one table that all layers share.
 
 use candle_core::Result;
 
 use super::cpu::DistanceBias;
 use crate::tensors::{Parameter, with_slices};
 
-/// Distance in tokens from which all keys are in the farthest bucket.
+/// Distance in tokens from which all keys share the last bucket.
 const FARTHEST: f64 = 128.0;
 
-/// Table of numbers that are added to the scores of a query and a key by their distance (Raffel et al. 2020; Song et
-/// al. 2020).
+/// Relative-position bias: a number that is added to the attention score of a query and a key, depending on their
+/// distance (Raffel et al. 2020; Song et al. 2020). Distances are grouped into buckets.
 #[derive(Debug, Clone)]
 pub(crate) struct RelativeBias {
-    /// Table, (buckets, heads of a whole layer).
+    /// Table of biases, shape (buckets, heads), for all heads of an unpruned layer.
     pub(crate) table: Parameter,
     pub(crate) buckets: usize,
     pub(crate) heads: usize,
@@ -24,13 +24,12 @@ impl RelativeBias {
         (1 - longest as isize..longest as isize).map(|distance| bucket(distance, self.buckets)).collect()
     }
 
-    /// Copies the table's values to a vector.
     pub(crate) fn numbers(&self) -> Result<Vec<f32>> {
         with_slices(&[self.table.var().as_tensor()], |slices| Ok(slices[0].to_vec()))
     }
 
-    /// Biases of the heads `heads` by distance, for texts of up to `longest` tokens. `numbers` are the table's
-    /// [`numbers`](Self::numbers).
+    /// Biases of some heads for each distance in texts of up to `longest` tokens. `numbers` has the values of the
+    /// table, as returned by [`numbers`](Self::numbers).
     pub(crate) fn by_distance(&self, numbers: &[f32], heads: &[usize], longest: usize) -> DistanceBias<f32> {
         let (rows, mut biases) = (self.rows(longest), DistanceBias::zeros(heads.len(), longest));
         for (head, biases) in heads.iter().zip(biases.heads_mut()) {
@@ -41,8 +40,9 @@ impl RelativeBias {
         biases
     }
 
-    /// Gradient of the table, computed from gradients of the biases by distance. `positions` has the position of each
-    /// head of the layer among the heads with a gradient.
+    /// Sums gradients of the biases for each distance into the gradient of the table. Each item has two parts: for
+    /// every head of the layer its index among the heads that ran (`None` for the others), and the gradients of the
+    /// heads that ran.
     pub(crate) fn table_gradient<'a>(
         &self,
         gradients: impl Iterator<Item = (&'a [Option<usize>], &'a DistanceBias<f32>)>,
@@ -61,8 +61,9 @@ impl RelativeBias {
     }
 }
 
-/// Bucket of a key that is `distance` tokens after its query. Half of the buckets are for keys after the query. In each
-/// half, the first buckets hold one distance each; the other half of them hold ranges of logarithmic width.
+/// Bucket of a key that is `distance` tokens after its query. Half of the buckets are for keys after the query, the
+/// others for keys before it. In each half, the first buckets cover one distance each, and the later ones cover ranges
+/// of logarithmic width.
 fn bucket(distance: isize, buckets: usize) -> usize {
     let (half, tokens) = (buckets / 2, distance.unsigned_abs());
     let (exact, first) = (half / 2, if distance > 0 { half } else { 0 });

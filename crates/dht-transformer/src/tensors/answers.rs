@@ -1,11 +1,11 @@
-//! Conversion of a model's outputs to plain numbers.
+//! Conversion of a model's outputs to vectors of plain numbers.
 
 use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 
-/// Converts a tensor of outputs (samples, outputs) to one vector for each sample, and checks that all values are
-/// finite. `samples` has the ids of the samples, for the error.
+/// Converts outputs (samples, outputs) to one vector for each sample, and checks that all values are finite. `samples`
+/// has the ids of the samples, for the error.
 ///
 /// # Errors
 /// [`Error::NotFinite`] for the first sample that has a NaN or infinite value; errors of candle.

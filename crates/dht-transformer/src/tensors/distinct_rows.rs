@@ -3,10 +3,10 @@
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Result, Shape, Tensor};
 
-/// Selects distinct rows of x, in any order: (numbers, columns). The gradient of x has the rows of the result's
-/// gradient, and zeros elsewhere.
+/// Selects the rows of x whose indices are in `numbers`, in any order but without repetition: shape (numbers, columns).
+/// The gradient of x has the gradients of the selected rows, and zeros elsewhere.
 ///
-/// The function replaces candle's `index_select`, whose backward pass adds up one row after another. On a GPU that
+/// This function replaces candle's `index_select`, whose backward pass adds up one row after another. On a GPU that
 /// takes as long as a whole layer.
 ///
 /// # Errors

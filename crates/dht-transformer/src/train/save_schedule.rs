@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// Schedule that decides when a checkpoint is due. Elapsed time affects only when checkpoints are written, and no
-/// result of the training run.
+/// Schedule that decides when a checkpoint is due. Elapsed time affects only when checkpoints are written, not the
+/// results of the training run.
 #[derive(Debug)]
 pub(super) struct SaveSchedule {
     every_steps: u64,
     every: Duration,
-    /// Steps and time of the last checkpoint, or of the start.
+    /// Number of steps at the last checkpoint, and its time. Without a checkpoint, those of the start.
     last: (u64, Instant),
 }
 
@@ -17,14 +17,13 @@ impl SaveSchedule {
         Self { every_steps: every_steps.max(1), every, last: (0, Instant::now()) }
     }
 
-    /// Returns whether enough steps were taken since the last checkpoint, or whether that checkpoint is old enough and
-    /// there was a new step.
+    /// Returns whether a checkpoint is due: enough steps were taken since the last one, or it is old and there was a
+    /// new step.
     pub(super) fn is_due(&self, steps: u64) -> bool {
         let (saved, at) = self.last;
         steps - saved >= self.every_steps || steps > saved && at.elapsed() >= self.every
     }
 
-    /// Records a checkpoint at a step.
     pub(super) fn saved(&mut self, steps: u64) {
         self.last = (steps, Instant::now());
     }

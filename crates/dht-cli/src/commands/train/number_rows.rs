@@ -1,4 +1,4 @@
-//! Rows of numbers, as rows of several labels while a model is trained.
+//! Conversion of regression data to several labels (levels) for training, and back.
 
 use dht_dynamic::ladder::OutOfFold;
 use dht_dynamic::serving::{NumberLevels, TextModel};
@@ -7,10 +7,10 @@ use dht_dynamic::transformer::{Dataset, EncodedDataset};
 use crate::error::Result;
 use crate::texts::{EncodedSplits, TextSplits};
 
-/// Numbers of rows that have the labels of their levels while a model is trained.
+/// Original numbers of rows whose targets are replaced by labels (levels) during training.
 pub(super) struct NumberRows {
     levels: NumberLevels,
-    /// Names of the numeric target, as they were in the rows.
+    /// Name of the numeric target.
     quantity: Vec<String>,
     train: Vec<f32>,
     validation: Vec<f32>,

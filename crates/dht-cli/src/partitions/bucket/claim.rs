@@ -1,4 +1,4 @@
-//! Claims on partitions: objects that are created if they are absent, and then renewed.
+//! Claims on partitions in an object store: objects that are created only if absent, and renewed regularly.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,7 +23,7 @@ pub(super) fn unique() -> String {
     format!("{}:{}:{}", worker(), since.as_nanos(), CLAIMS.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Holder of a claim, with what the thread that renews the claim needs.
+/// Holder of a claim on a partition: state of the thread that renews the claim.
 pub(super) struct Holder {
     pub(super) bucket: Bucket,
     pub(super) key: Key,
@@ -55,7 +55,7 @@ impl Holder {
         lost.store(true, Ordering::SeqCst);
     }
 
-    /// Deletes the claim, if this worker still holds it.
+    /// Deletes the object of the claim, if this worker still holds it.
     fn release(&self) {
         let delete = async {
             let content = self.bucket.store.get(&self.key).await?.bytes().await?;
@@ -70,11 +70,11 @@ impl Holder {
     }
 }
 
-/// Claim on a partition, which a background thread renews.
+/// Claim on a partition (right to answer it), which a background thread renews.
 pub(super) struct ObjectClaim {
     holder: Arc<Holder>,
     lost: Arc<AtomicBool>,
-    /// Sender whose drop ends the renewing thread.
+    /// Sender that ends the background thread when it is dropped.
     stop: Option<Sender<()>>,
     _undo: UndoOnSignal,
 }
@@ -102,8 +102,8 @@ impl Claim for ObjectClaim {
 }
 
 impl Drop for ObjectClaim {
-    /// Releases the claim. A renewal in flight fails, since a renewal expects the object to exist. The renewal is not
-    /// waited for, as the store may not answer.
+    /// Releases the claim. A renewal that is still running fails, since it expects the object to exist. It is not
+    /// waited for, as the store may not respond.
     fn drop(&mut self) {
         drop(self.stop.take());
         self.holder.release();

@@ -1,4 +1,4 @@
-//! Linear classifiers on uni- and bigrams and on input embeddings. They run no layers and cost almost nothing.
+//! Linear classifiers on unigrams, bigrams and input embeddings, which run no layers and cost almost nothing.
 
 mod class_scores;
 mod classifier;

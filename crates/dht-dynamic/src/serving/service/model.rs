@@ -1,18 +1,18 @@
-//! Cache of engines that serve one model at several speeds.
+//! Caches the engines that serve one model at several speeds (exit thresholds).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::serving::engine::Engine;
 
-/// Maximum number of engines in the cache. The least recently used engine is dropped.
+/// Maximum number of cached engines, of which the least recently used is dropped.
 const SPEEDS: usize = 16;
 
-/// Served model, with cached engines for the requested speeds.
+/// Served model, with cached engines for the requested speeds (exit thresholds).
 #[derive(Debug)]
 pub(super) struct Model {
     own: Arc<Engine>,
-    /// Engines at other speeds, by the bits of the speed; the most recently used engine is last.
+    /// Engines at other speeds, each with the bits of its speed as the key; the most recently used engine is last.
     others: Mutex<Vec<(u64, Arc<Engine>)>>,
 }
 
@@ -21,12 +21,12 @@ impl Model {
         Arc::new(Self { own: Arc::new(engine.independent()), others: Mutex::default() })
     }
 
-    /// Engine at the speed of the model itself.
+    /// Engine at the model's own speed.
     pub(super) fn own(&self) -> &Arc<Engine> {
         &self.own
     }
 
-    /// Engine at a requested speed, or with `None` at the speed of the model itself.
+    /// Engine at the requested speed, or at the model's own speed for `None`.
     ///
     /// # Errors
     /// Errors of [`Engine::with_speed`].

@@ -1,14 +1,14 @@
-//! Measured pace of batches, by which waiting times are estimated.
+//! Measures the time per token of recent batches, to estimate waiting times.
 
 use std::time::Duration;
 
 /// Weight of the latest batch in the exponential moving average.
 const LAST: f64 = 0.2;
-/// Safety factor on estimated times: batches differ, machines stall for a second, and a late answer is useless. With a
-/// factor of 2, accepted requests wait for at most about half the time to their deadline.
+/// Safety factor on estimated times: batches differ, machines stall for a second, and a late answer is useless. A
+/// factor of 2 means that accepted requests wait for at most about half the time to their deadline.
 const MARGIN: f64 = 2.0;
 
-/// Exponential moving average of the seconds that a token of a batch takes; `None` before the first batch.
+/// Exponential moving average of the seconds per token of a batch; `None` before the first batch.
 #[derive(Debug, Default)]
 pub(super) struct Pace(Option<f64>);
 
@@ -21,7 +21,7 @@ impl Pace {
         }
     }
 
-    /// Estimates the time that `workers` workers take for a number of tokens; zero before the first batch.
+    /// Estimates the time that `workers` workers take for `tokens` tokens; zero before the first batch.
     pub(super) fn expected(&self, tokens: usize, workers: usize) -> Duration {
         let seconds = self.0.unwrap_or(0.0) * MARGIN * tokens as f64 / workers.max(1) as f64;
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)

@@ -14,16 +14,16 @@ use crate::passage::{FrontOutcome, Passage};
 use crate::serving::answer::Answer;
 use crate::serving::engine::{Engine, Query};
 
-/// Maximum number of tokens of a warm-up batch.
+/// Maximum number of tokens in a warm-up batch.
 const WARM_UP_TOKENS: usize = 2048;
-/// Slowdown factor of a batch while requests are read and encoded at the same time.
+/// Factor by which a batch is assumed to slow down while other threads encode requests.
 const BUSY: u32 = 3;
 /// Warm-up text of typical length. Its content does not matter.
 const WARM_UP_TEXT: &str = "One of two or three texts that say nothing, in four or five lines of some six or seven words each, \
     as long as eight or nine of ten texts that somebody sends.";
 
-/// Warms a model up with two batches before texts arrive. The first batch packs the weights, and the second measures
-/// the pace.
+/// Warms a model up with two batches before requests arrive. The first batch packs the weights, and the second measures
+/// the time per token.
 pub(super) fn warm_up(shared: &Shared, engine: &Engine) {
     // Errors are ignored here: a model that cannot answer reports them to its callers.
     let pair = engine.of_pairs().then_some(WARM_UP_TEXT);
@@ -79,7 +79,7 @@ fn next_batch(shared: &Shared) -> Option<Vec<Waiting>> {
     }
 }
 
-/// Computes a batch, delivers the answers, and returns the number of computed tokens. If the batch fails, its texts run
+/// Computes a batch, delivers its answers, and returns the number of computed tokens. If the batch fails, its texts run
 /// one by one, so that only the failing texts fail.
 fn run(shared: &Shared, batch: Vec<Waiting>) -> usize {
     let now = Instant::now();
@@ -114,7 +114,7 @@ fn run(shared: &Shared, batch: Vec<Waiting>) -> usize {
     }
 }
 
-/// Delivers the answer to one text of a request, and counts the request if this answer completes it.
+/// Delivers the answer to one text of a request, and updates the metrics if this ends the request.
 pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<Answer>) {
     let failed = served.is_err();
     // Counted before the caller can see the answer, so that the counters include every visible answer.
@@ -128,8 +128,8 @@ pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<A
     }
 }
 
-/// Computes the answers to a batch. A panic becomes an error of this batch alone. The passages, which are the texts'
-/// states before the first layer, are cloned, so that the texts can run one by one if the batch fails.
+/// Computes the answers to a batch. A panic becomes an error. The texts' states before the first layer are cloned, so
+/// that the texts can run one by one if the batch fails.
 fn answers(engine: &Engine, texts: &[(&Sample, &Passage)]) -> Result<Vec<Answer>> {
     let samples: Vec<&Sample> = texts.iter().map(|(sample, _)| *sample).collect();
     let passages = texts.iter().map(|(_, passage)| Passage::clone(passage)).collect();

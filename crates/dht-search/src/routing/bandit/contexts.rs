@@ -1,4 +1,4 @@
-//! Contexts of the depth bandits, before scaling.
+//! Contexts (inputs) of the depth bandits, before scaling.
 
 use dht_dynamic::router::ExitView;
 
@@ -6,8 +6,8 @@ use super::setup::Setup;
 use crate::error::Result;
 use crate::features::{Rows, pooled, signals_of};
 
-/// Computes the raw contexts of samples at an exit: the pooled hidden state, then the exit's signals (entropy, margin,
-/// length). The settings define which of the two are included.
+/// Computes the raw contexts of samples at an exit: the pooled hidden state and the exit's signals (entropy, margin,
+/// length). The settings can leave out either.
 pub(super) fn contexts(setup: &Setup, view: &ExitView<'_>) -> Result<Rows> {
     let mut contexts = vec![Vec::new(); view.members.len()];
     if setup.settings.context.has_state() {

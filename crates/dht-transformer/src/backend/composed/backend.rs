@@ -1,9 +1,9 @@
-//! Backend for devices without custom operations.
+//! Backend for devices without custom kernels or fused operations.
 
 use crate::backend::backend::Backend;
 use crate::tensors::Precision;
 
-/// Backend that runs candle's operations only. Metal uses it, and so does the CPU if everything must be in candle's
+/// Backend that runs only candle's own operations. It serves Metal, and the CPU if all gradients must be in candle's
 /// graph.
 pub(crate) struct Composed {
     /// Name of the device and its supported precisions, for error messages.

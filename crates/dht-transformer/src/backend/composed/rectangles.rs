@@ -1,4 +1,4 @@
-//! Attention of packed rows, composed of candle's operations on rows that are padded to rectangles.
+//! Attention composed of candle's operations. The packed rows of a batch are padded to equal lengths for it.
 
 use candle_core::{D, Device, Tensor};
 
@@ -8,25 +8,25 @@ use crate::backend::relative_bias::RelativeBias;
 use crate::error::Result;
 use crate::tensors::{Packing, wide};
 
-/// Conversion of packed rows to padded rectangles, one per sample, and back.
+/// Conversion between the packed rows of a batch and padded rectangles (samples, longest), in both directions.
 pub(crate) struct Rectangles<'a> {
     packing: &'a Packing,
     longest: usize,
-    /// Packed row of each position in the rectangles; (samples·longest).
+    /// Index of the packed row at each position of the rectangles, shape (samples·longest).
     rows: Tensor,
-    /// Index in the rectangles of each packed row; (tokens).
+    /// Position in the rectangles of each packed row, shape (tokens).
     places: Tensor,
-    /// Attention mask: 0 for a token, −∞ for padding; (samples, 1, 1, longest).
+    /// Attention mask, shape (samples, 1, 1, longest): 0 for a token, −∞ for padding.
     mask: Tensor,
 }
 
-/// Dropout of attention probabilities, and the head numbers by which its masks are keyed.
+/// Dropout of attention probabilities, with the numbers of the heads. The mask of a head depends on its number.
 pub(crate) type HeadDropout<'a> = Option<(Dropout, &'a [usize])>;
 
-/// Relative-position bias of attention scores, and the numbers of the heads.
+/// Relative-position bias of attention scores, with the numbers of the heads that it is added to.
 pub(crate) type HeadBias<'a> = Option<(&'a RelativeBias, &'a [usize])>;
 
-/// Adds a bias to scores, (samples, heads, longest, longest).
+/// Adds the relative-position bias, if there is one, to scores of shape (samples, heads, longest, longest).
 pub(crate) fn add_bias(scores: Tensor, bias: HeadBias<'_>) -> Result<Tensor> {
     let Some((bias, heads)) = bias else { return Ok(scores) };
     let (longest, device) = (scores.dims()[2], scores.device());
@@ -70,22 +70,22 @@ impl<'a> Rectangles<'a> {
         self.packing.spans().samples()
     }
 
-    /// Pads rows, (tokens, heads, width) → (samples, heads, longest, width).
+    /// Pads packed rows, (tokens, heads, width) → (samples, heads, longest, width).
     fn padded(&self, x: &Tensor) -> Result<Tensor> {
         let (_, heads, width) = x.dims3()?;
         let x = x.contiguous()?.index_select(&self.rows, 0)?.reshape((self.samples(), self.longest, heads, width))?;
         Ok(x.transpose(1, 2)?.contiguous()?)
     }
 
-    /// Computes scale·Q·Kᵀ + bias in at least single precision, undefined at positions without a token: (tokens, heads,
-    /// width) → (samples, heads, longest, longest).
+    /// Computes the attention scores scale·Q·Kᵀ + bias in at least single precision, (tokens, heads, width) → (samples,
+    /// heads, longest, longest). Scores at positions without a token are undefined.
     pub(crate) fn scores(&self, q: &Tensor, k: &Tensor, scale: f64, bias: HeadBias<'_>) -> Result<Tensor> {
         let scores = (wide(&self.padded(q)?.matmul(&self.padded(k)?.t()?)?)? * scale)?;
         add_bias(scores, bias)
     }
 
-    /// Computes the attention output gates ∘ dropout(softmax(scores))·V from values V: (tokens, heads, width) →
-    /// (tokens, heads, width). Gates are (samples, heads).
+    /// Computes the attention output gates ∘ dropout(softmax(scores))·V, (tokens, heads, width) → (tokens, heads,
+    /// width). The gates on heads have shape (samples, heads).
     pub(crate) fn context(
         &self,
         scores: &Tensor,

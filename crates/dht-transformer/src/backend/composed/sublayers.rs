@@ -15,7 +15,8 @@ use crate::error::Result;
 use crate::tensors::{HeadSet, Packing, Parameter, wide};
 
 impl Operations {
-    /// Computes the embeddings dropout(LayerNorm(word + position + type)) of tokens: (tokens, hidden).
+    /// Computes the embeddings dropout(LayerNorm(word + position + type)) of the tokens of a batch, shape (tokens,
+    /// hidden).
     pub(crate) fn embed(
         self,
         ids: &TokenIds,
@@ -97,7 +98,7 @@ impl Operations {
         self.output_norm(norm, x, &product(&a, &down)?, packing, dropout)
     }
 
-    /// Computes LayerNorm(x + dropout(h + bias)).
+    /// Ends a sublayer: computes LayerNorm(x + dropout(h + bias)).
     fn output_norm(
         self,
         norm: OutputNorm<'_>,
@@ -113,7 +114,7 @@ impl Operations {
     }
 }
 
-/// Parameters at the end of a sublayer: the bias of its last product, and the norm.
+/// Parameters at the end of a sublayer: the bias of its last matrix product, and the layer norm.
 struct OutputNorm<'a> {
     bias: &'a Parameter,
     scale: &'a Parameter,
@@ -121,8 +122,8 @@ struct OutputNorm<'a> {
     epsilon: f64,
 }
 
-/// Computes the contexts gates ∘ dropout(softmax(Q·Kᵀ/√dim + bias))·V of heads: (tokens, 3·heads·dim) → (tokens,
-/// heads·dim). Gates are (samples, heads).
+/// Computes the attention outputs gates ∘ dropout(softmax(Q·Kᵀ/√dim + bias))·V of heads, (tokens, 3·heads·dim) →
+/// (tokens, heads·dim). The gates on heads have shape (samples, heads).
 fn contexts(
     qkv: &Tensor,
     packing: &Packing,
@@ -140,7 +141,6 @@ fn contexts(
     Ok(context.reshape((tokens, inner))?)
 }
 
-/// Computes f(u + bias), element by element.
 fn bias_activation(u: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
     let sum = wide(u)?;
     let sum = sum.broadcast_add(&bias.to_dtype(sum.dtype())?)?;

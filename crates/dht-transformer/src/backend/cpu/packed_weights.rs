@@ -1,4 +1,4 @@
-//! Cache of weights that are packed for products. All operations of one forward context share it.
+//! Cache of weights that are packed for matrix products, shared by all operations of a forward context.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,37 +9,36 @@ use super::variants::Choice;
 use crate::backend::cpu::kernels::{Concatenated, Matrix, Packed};
 use crate::tensors::{Parameter, Precision};
 
-/// Direction of the product with a weight (out, in).
+/// Direction of a product with a weight W of shape (outputs, inputs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Direction {
-    /// Product x·Wᵀ.
+    /// Product x·Wᵀ of the forward pass.
     Forward,
-    /// Product dy·W.
+    /// Product dy·W of the backward pass.
     Backward,
 }
 
-/// Maximum size of all cached parts of weights in bytes; whole weights are not counted. Without a limit, texts with
-/// individual head sets would fill the memory with parts.
+/// Maximum total size of cached weight parts in bytes. Whole weights do not count. Without a limit, texts that each
+/// select other heads would fill the memory.
 const PARTS_BYTES: usize = 64 << 20;
 
-/// Extent of the cached weight: the whole weight or a part of it, and its layout.
+/// Part of a weight that a cache entry contains, and its layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Extent {
     pub(crate) choice: Choice,
-    /// `true` for the whole weight.
     pub(crate) whole: bool,
-    /// `true` if each head's columns begin a panel, so that a product can select heads.
+    /// `true` if each head's columns begin a new panel, so that a product can select heads.
     pub(crate) by_head: bool,
 }
 
-/// Cache of a context's packed weights, valid until an optimiser changes the weights.
+/// Cache of the packed weights of a forward context. An entry is valid until an optimiser changes the weight.
 ///
-/// A routed batch runs a layer in several small groups of samples. Packing the layer's weights again for each group
-/// would cost as much as the products of some samples. For a large group this cost is negligible, and the memory is
-/// better used elsewhere. Whole weights stay cached; parts are evicted least recently used first, beyond 64 MiB.
+/// A batch in which samples select different heads runs a layer in several small groups of samples. Packing the weights
+/// again for each group would cost as much as the products of some samples. For a large group this cost is negligible,
+/// and the memory is better used elsewhere. Whole weights stay cached. If the parts of weights exceed 64 MiB, the least
+/// recently used parts are evicted.
 #[derive(Debug, Default)]
 pub(crate) struct PackedWeights {
-    /// Precision in which the weights of layers are packed.
     precision: Precision,
     cache: Mutex<CachedWeights>,
 }
@@ -47,21 +46,21 @@ pub(crate) struct PackedWeights {
 #[derive(Debug, Default)]
 struct CachedWeights {
     entries: HashMap<Key, Entry>,
-    /// Number of cache accesses so far.
+    /// Number of cache accesses so far, used as a clock for eviction.
     uses: u64,
-    /// Total size in bytes of the entries that are parts of weights.
+    /// Total size in bytes of the entries that contain a part of a weight.
     parts_bytes: usize,
 }
 
-/// Key of an entry. Parameter ids would not suffice, since several models may run in one context.
+/// Key of a cache entry. It has the tensor's id, not the parameter's, since several models may run in one context.
 type Key = (TensorId, Direction, Extent);
 
 #[derive(Debug)]
 struct Entry {
-    /// Version of the parameter's values.
+    /// Version of the parameter's values from which the entry was packed.
     version: u64,
     packed: Arc<Packed<f32>>,
-    /// Value of `uses` at the last access to this entry.
+    /// Value of [`CachedWeights::uses`] at the last access to this entry.
     used: u64,
 }
 
@@ -73,7 +72,7 @@ impl CachedWeights {
         Some(entry.packed.clone())
     }
 
-    /// Inserts a weight, and evicts the least recently used parts that do not fit.
+    /// Inserts a packed weight. If the parts of weights exceed `most_bytes`, the least recently used parts are removed.
     fn keep(&mut self, key: Key, version: u64, packed: Arc<Packed<f32>>, most_bytes: usize) {
         self.uses += 1;
         let bytes_of_part = |key: &Key, packed: &Packed<f32>| if key.2.whole { 0 } else { packed.bytes() };
@@ -92,18 +91,16 @@ impl CachedWeights {
 }
 
 impl PackedWeights {
-    /// Creates an empty cache that packs the weights of layers in `precision`.
     pub(crate) fn new(precision: Precision) -> Self {
         Self { precision, cache: Mutex::default() }
     }
 
-    /// Precision in which the weights of layers are packed.
     pub(crate) fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// Returns a packed part of a parameter, from the cache if possible. It consists of groups of concatenated
-    /// matrices.
+    /// Returns a part of a parameter packed in `precision`, from the cache if possible. `parts` returns the matrices to
+    /// pack: groups of matrices that are concatenated along an axis.
     pub(crate) fn packed<'a>(
         &self,
         parameter: &Parameter,

@@ -1,6 +1,6 @@
-//! Sublayers of a layer with explicit backward passes. candle's graph would store and add up a gradient for each
-//! intermediate tensor, which takes two more passes over each tensor. The gradients of weights go to the
-//! [`ForwardContext`].
+//! Attention and feed-forward sublayers on CUDA, with explicit backward passes. Candle's graph would store a gradient
+//! for each intermediate tensor and add it up, which takes two more passes over each tensor. The gradients of weights
+//! go to the [`ForwardContext`].
 
 use std::sync::Arc;
 
@@ -17,12 +17,11 @@ use crate::backend::cpu::Dropout;
 use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::tensors::{HeadSet, Packing, Parameter};
 
-/// Value of a weight that the forward pass reads.
+/// Detached value of a parameter, for the forward pass.
 fn value(parameter: &Parameter) -> Tensor {
     parameter.var().as_detached_tensor()
 }
 
-/// Computes x·Wᵀ.
 fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     x.matmul(&weight.t()?)
 }
@@ -32,13 +31,14 @@ fn weight_gradient(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
     dy.t()?.matmul(x)?.to_dtype(DType::F32)
 }
 
-/// Pads a dimension with zeros.
+/// Pads `part` with zeros to `size` values along an axis.
 fn widened(part: Tensor, axis: usize, size: usize) -> Result<Tensor> {
     let missing = size - part.dims()[axis];
     if missing == 0 { Ok(part) } else { part.pad_with_zeros(axis, 0, missing) }
 }
 
-/// Adds a gradient to a weight's gradient if the weight is trained. `gradient` is called only then.
+/// Adds a gradient to the accumulated gradient of a parameter, unless the parameter is frozen. `gradient` is called
+/// only if it is needed.
 fn accumulate(ctx: &ForwardContext, parameter: &Parameter, gradient: impl FnOnce() -> Result<Tensor>) -> Result<()> {
     if parameter.is_frozen() {
         return Ok(());
@@ -46,11 +46,11 @@ fn accumulate(ctx: &ForwardContext, parameter: &Parameter, gradient: impl FnOnce
     ctx.accumulate_on_device(parameter.id(), gradient()?).map_err(candle_core::Error::wrap)
 }
 
-/// End of a sublayer, the residual norm LayerNorm(x + dropout(h + bias)).
+/// End of a sublayer: LayerNorm(x + dropout(h + bias)).
 struct End {
     norm: Norm,
     inputs: NormInputs,
-    /// Parameters: bias, γ and β.
+    /// Bias, and the norm's scale γ and shift β.
     parameters: [Parameter; 3],
 }
 
@@ -67,7 +67,7 @@ impl End {
         Self { norm: Norm { epsilon, dropout }, inputs, parameters }
     }
 
-    /// Computes the gradients of x and h.
+    /// Computes the gradients of x and h from dy, and accumulates the gradients of the parameters.
     fn backward(&self, dy: &Tensor, ctx: &ForwardContext) -> Result<[Tensor; 2]> {
         let [dz, dh, sums] = self.norm.backward(&self.inputs, dy)?;
         for (index, parameter) in self.parameters.iter().enumerate() {
@@ -77,7 +77,7 @@ impl End {
     }
 }
 
-/// Computes the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the selected heads.
+/// Runs the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with a subset of its heads.
 pub(super) fn attention(
     (layer, x, packing): (usize, &Tensor, &Arc<Packing>),
     p: &AttentionParameters,
@@ -154,7 +154,7 @@ pub(super) fn attention(
     })
 }
 
-/// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the activation f and the first
+/// Runs the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the activation f and the first
 /// `width` neurons.
 pub(super) fn feed_forward(
     (x, packing): (&Tensor, &Packing),
@@ -189,7 +189,8 @@ pub(super) fn feed_forward(
     })
 }
 
-/// Anchor that makes candle call the backward pass even if the rows have no gradient: a weight, if one is trained.
+/// Returns a trainable weight as an additional argument of an operation, so that candle calls its backward pass even if
+/// the rows have no gradient. If no weight is trainable, the weight is detached.
 fn anchor(weight: &Parameter, all: &[&Parameter], ctx: &ForwardContext) -> Tensor {
     let trains = ctx.is_training() && all.iter().any(|parameter| !parameter.is_frozen());
     if trains { weight.var().as_tensor().clone() } else { value(weight) }

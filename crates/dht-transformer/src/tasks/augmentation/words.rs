@@ -1,4 +1,4 @@
-//! Words in texts that are encoded as tokens.
+//! Detection of words in tokenised texts.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,7 +11,7 @@ const CONTINUATION: &str = "##";
 /// Prefix of a token that begins a word, in byte-level vocabularies.
 const VISIBLE_SPACE: char = 'Ġ';
 
-/// Vocabulary that knows which tokens begin a word, continue a word, or are special.
+/// Vocabulary that knows for each token whether it begins a word, continues a word, or is special.
 #[derive(Debug, Clone)]
 pub(super) struct Vocabulary {
     special: BTreeSet<u32>,
@@ -42,12 +42,11 @@ impl Vocabulary {
         self.token(id).starts_with(CONTINUATION)
     }
 
-    /// Returns whether a token is a complete word that contains a letter.
     pub(super) fn is_word(&self, id: u32) -> bool {
         !self.special.contains(&id) && !self.continues(id) && self.token(id).contains(char::is_alphabetic)
     }
 
-    /// Token ranges of the words that contain a letter.
+    /// Token ranges of all words that contain a letter.
     pub(super) fn words(&self, ids: &[u32]) -> Vec<Range<usize>> {
         let mut words = Vec::new();
         let mut start = 0;

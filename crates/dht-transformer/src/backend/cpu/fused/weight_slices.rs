@@ -1,4 +1,4 @@
-//! Slices of a sublayer's weights for the heads or neurons that a variant runs, packed for products.
+//! Packed slices of a sublayer's weights, for the heads or neurons that some samples run.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
 use crate::backend::cpu::variants::{Choice, Variant, Variants};
 use crate::tensors::{Parameter, Precision};
 
-/// Rows or columns of a packed weight.
+/// Some rows and columns of a packed weight, which are the right factor of a product.
 pub(super) struct WeightSlice {
     packed: Arc<Packed<f32>>,
     rows: Vec<Range<usize>>,
@@ -17,7 +17,7 @@ pub(super) struct WeightSlice {
 }
 
 impl WeightSlice {
-    /// Whole weight, whose products read `inputs` columns of rows.
+    /// Selects the whole weight. It has `inputs` rows, one for each column of the left factor.
     pub(super) fn all(packed: Arc<Packed<f32>>, inputs: usize) -> Self {
         let columns = packed.columns;
         Self { packed, rows: whole(inputs), groups: vec![0], columns }
@@ -28,19 +28,19 @@ impl WeightSlice {
     }
 }
 
-/// Minimum number of tokens of consecutive samples for which a separately packed copy of the weights costs almost
+/// Minimum mean number of tokens in a run of samples for which a separately packed copy of the weights costs almost
 /// nothing. With fewer tokens, variants alternate often, and their copies would evict each other from the second-level
 /// cache.
 const OWN_PACKING: usize = 512;
 
-/// Side of one of the two weights.
+/// Weight of a sublayer: `Inward` is W₁ (of the first matrix product), `Outward` is W₂.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Inward,
     Outward,
 }
 
-/// Selected heads or neurons of a sublayer's weights.
+/// Shape of a sublayer's weights, and the heads or neurons that the samples of a batch run.
 #[derive(Debug)]
 pub(super) struct Selection {
     pub(super) hidden: usize,
@@ -49,7 +49,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// Values of b₁ for the heads or neurons that a variant runs.
+    /// Values of the bias b₁ for the heads or neurons of one variant.
     pub(super) fn inward_bias(&self, variant: &Variant, bias: &[f32]) -> Vec<f32> {
         match variant.choice {
             Choice::Neurons(width) => bias[..width].to_vec(),
@@ -60,18 +60,18 @@ impl Selection {
         }
     }
 
-    /// Row ranges of one head in Q, K and V.
+    /// Rows of W₁ that belong to one head: those of Q, of K and of V.
     fn rows_of_head(&self, head: usize) -> [Range<usize>; 3] {
         let size = self.chunks.outward;
         [0, 1, 2].map(|part| part * self.hidden + head * size).map(|first| first..first + size)
     }
 
-    /// Slice of a weight for the heads or neurons that a variant runs. `run_tokens` is the mean number of tokens in
-    /// consecutive samples of the variant.
+    /// Packs the slice of a weight that one variant (subset of heads or neurons) needs. `run_tokens` is the mean number
+    /// of tokens in a run of consecutive samples of the variant.
     ///
-    /// A slice of the products' inner dimension skips rows of a weight that is packed once for all variants. A slice of
-    /// the columns requires a weight in which each head begins a panel, or a weight that is packed for this variant
-    /// alone. The latter leaves no panel partly filled.
+    /// If the slice selects rows of the right factor, products skip the other rows of a weight that is packed once for
+    /// all variants. If it selects columns, either each head begins a new panel of the packed weight, or the weight is
+    /// packed for this variant alone. Packing for one variant leaves no panel partly filled.
     pub(super) fn weight_slice(
         &self,
         side: Side,
@@ -131,7 +131,8 @@ impl Selection {
         }
     }
 
-    /// Matrices that make up a slice of a weight, for one direction.
+    /// Matrices to pack for a part of a weight, oriented for one direction, and the axis along which they are
+    /// concatenated.
     fn matrices<'a>(
         &self,
         side: Side,
@@ -167,12 +168,11 @@ impl Selection {
     }
 }
 
-/// Range of all rows.
 fn whole(rows: usize) -> Vec<Range<usize>> {
     std::iter::once(0..rows).collect()
 }
 
-/// Axis of a product's right factor along which a slice is taken: columns or rows.
+/// Axis of the right factor along which heads or neurons are selected.
 fn concatenated(side: Side, direction: Direction) -> Concatenated {
     match (side, direction) {
         (Side::Inward, Direction::Forward) | (Side::Outward, Direction::Backward) => Concatenated::Columns,

@@ -1,17 +1,18 @@
-//! Bias and activation of the feed-forward, in one pass.
+//! Bias and activation of a feed-forward sublayer in one pass over the values.
 
 use super::real::Real;
 use super::rows::vectorised;
 use crate::config::Activation;
 
-/// Computes the activation f(x) and its derivative f′(x).
+/// Computes gelu f(x) = x·Φ(x) and its derivative f′(x).
 #[inline(always)]
 fn gelu<T: Real>(x: T) -> (T, T) {
     let (cdf, pdf) = x.normal_cdf_pdf();
     (x * cdf, cdf + x * pdf)
 }
 
-/// Computes the tanh approximation f(x) of gelu and its derivative f′(x), with ½(1 + tanh u) = σ(2u).
+/// Computes the tanh approximation f(x) of gelu and its derivative f′(x). The logistic function σ replaces tanh: ½(1 +
+/// tanh u) = σ(2u).
 #[inline(always)]
 fn gelu_new<T: Real>(x: T) -> (T, T) {
     let (c, a) = (T::from_f64(1.595_769_121_605_730_8), T::from_f64(0.044_715));
@@ -20,7 +21,7 @@ fn gelu_new<T: Real>(x: T) -> (T, T) {
     (x * gate, gate + x * gate * (T::ONE - gate) * inner)
 }
 
-/// Computes the activation f(x) and its derivative f′(x).
+/// Computes relu f(x) = max(x, 0) and its derivative f′(x).
 #[inline(always)]
 fn relu<T: Real>(x: T) -> (T, T) {
     if x > T::ZERO { (x, T::ONE) } else { (T::ZERO, T::ZERO) }
@@ -49,8 +50,8 @@ fn rows_forward<T: Real>(u: &mut [T], bias: &[T], f: impl Fn(T) -> (T, T)) {
     }
 }
 
-/// Backward pass of [`bias_activation`]. It replaces u by f(u + bias), which the weight gradient needs, and da by du.
-/// Returns the gradient of the bias.
+/// Backward pass of [`bias_activation`]. It replaces u by f(u + bias), from which the weight gradient is computed, and
+/// the gradient da of f by the gradient du. Returns the gradient of the bias.
 pub(crate) fn bias_activation_backward<T: Real>(
     u: &mut [T],
     bias: &[T],
@@ -71,7 +72,8 @@ pub(crate) fn bias_activation_backward<T: Real>(
     sums
 }
 
-/// Takes the slices as arguments, so that the compiler knows that they do not overlap.
+/// Runs [`bias_activation_backward`] for the derivative that `f` returns. The slices are arguments, so that the
+/// compiler knows that they do not overlap.
 #[inline(always)]
 fn rows_backward<T: Real>(u: &mut [T], bias: &[T], da: &mut [T], dbias: &mut [T], f: impl Fn(T) -> (T, T)) {
     for (u, da) in u.chunks_exact_mut(bias.len()).zip(da.chunks_exact_mut(bias.len())) {

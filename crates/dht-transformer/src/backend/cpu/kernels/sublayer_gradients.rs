@@ -1,8 +1,9 @@
-//! Gradients of a sublayer's weights, from the rows of all blocks.
+//! Gradients of a sublayer's weights W₁ and W₂, computed from the row gradients of all blocks.
 //!
-//! Both gradients have a row for each column between the two products: (wide, hidden) and (inner, hidden). The right
-//! factor, x or the gradient after W₂, is then the same for all these rows and is packed once for each block. A chunk
-//! is a head or some neurons. The gradient of a chunk is a sum over the segments that ran the chunk, in order.
+//! Both gradients are matrix products with one row for each column between W₁ and W₂: (wide, hidden) and (inner,
+//! hidden). All these rows have the same right factor (the input x, or the gradient of the output of W₂), which is
+//! packed once for each block. The rows are computed in chunks: a chunk is a head or some neurons. The gradient of a
+//! chunk is a sum over the segments (groups of samples) that ran it, in order.
 
 use std::ops::Range;
 
@@ -14,32 +15,34 @@ use super::real::Real;
 use super::rows::{add_assign, sum_of};
 use super::sublayer::{RowGradients, SegmentGradients};
 
-/// Chunks whose gradients are computed separately: heads, or groups of neurons.
+/// Sizes of the chunks (heads, or groups of neurons) whose weight gradients are computed separately.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GradientChunks {
-    /// Number of rows of W₁ in a chunk.
+    /// Number of rows of W₁ that belong to one chunk.
     pub(crate) inward: usize,
-    /// Number of columns of W₂ in a chunk.
+    /// Number of columns of W₂ that belong to one chunk.
     pub(crate) outward: usize,
-    /// Number of rows of W₁ in all chunks; the last chunk may be smaller.
+    /// Number of all rows of W₁. The last chunk may be smaller than the others.
     pub(crate) wide: usize,
-    /// Number of columns of W₂ in all chunks.
+    /// Number of all columns of W₂.
     pub(crate) inner: usize,
 }
 
-/// Gradients of a sublayer's weights; zeros for parts that did not run. Rows are in the order of the chunks.
+/// Gradients of a sublayer's weights. They are zeros for heads and neurons that did not run. Rows are in the order of
+/// the chunks.
 pub(crate) struct SublayerGradients<T> {
-    /// Gradient of W₁, (wide, hidden); for projections, the gradients (outputs, inputs), concatenated.
+    /// Gradient of W₁, (wide, hidden). If W₁ consists of projections, their gradients (outputs, inputs) follow one
+    /// another.
     pub(crate) inward: Vec<T>,
     pub(crate) inward_bias: Vec<T>,
-    /// Gradient of W₂, transposed: (inner, hidden).
+    /// Transposed gradient of W₂, (inner, hidden).
     pub(crate) outward: Vec<T>,
     pub(crate) outward_bias: Vec<T>,
     pub(crate) scale: Vec<T>,
     pub(crate) shift: Vec<T>,
 }
 
-/// Computes the weight gradients from each block's x and row gradients.
+/// Computes the weight gradients of a sublayer. Each block has the sublayer's input x and its row gradients.
 pub(crate) fn sublayer_gradients<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     hidden: usize,
@@ -70,8 +73,8 @@ pub(crate) fn sublayer_gradients<T: Real>(
     with_norm(blocks, [inward, inward_bias, outward])
 }
 
-/// Computes the weight gradients if all samples ran the same sublayer, whose W₁ consists of projections. The arguments
-/// have, for each projection, the columns of x that it reads and the columns that it writes.
+/// Computes the weight gradients of a sublayer whose W₁ consists of projections, if all samples ran the whole sublayer.
+/// Each item of `projections` has the columns of x that the projection reads, and the columns that it writes.
 pub(crate) fn projection_gradients<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     hidden: usize,
@@ -106,7 +109,7 @@ pub(crate) fn projection_gradients<T: Real>(
     with_norm(blocks, [inward, inward_bias, outward])
 }
 
-/// Adds the gradients of the parameters after the second product.
+/// Completes the gradients with those of the bias b₂ and of the norm's scale and shift.
 fn with_norm<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     [inward, inward_bias, outward]: [Vec<T>; 3],
@@ -125,11 +128,12 @@ fn with_norm<T: Real>(
     }
 }
 
-/// Number of columns of the left factor that are multiplied at once.
+/// Number of columns of the left factor that one thread multiplies at a time.
 const COLUMNS: usize = 96;
 
-/// Computes Σ leftᵀ·right, (columns, width), over terms. A term has a left factor with rows of `wide` values, of which
-/// `columns` are used, the number of its rows, and a right factor.
+/// Computes the matrix Σ leftᵀ·right, (columns, width), over all terms. A term has a left factor with rows of `wide`
+/// values, the number of these rows, and a packed right factor. Only the columns `columns` of the left factors are
+/// used.
 fn product_of_columns<T: Real>(
     terms: &[(&[T], usize, Packed<T>)],
     columns: Range<usize>,
@@ -148,8 +152,8 @@ fn product_of_columns<T: Real>(
     gradient
 }
 
-/// Computes Σ leftᵀ·right over segments, (all, hidden), in chunks of `chunk` rows. Each segment has its own columns of
-/// `left` and its own rows of the packed right factor.
+/// Computes the matrix Σ leftᵀ·right, (all, hidden), over segments, in chunks of `chunk` rows. Each segment has its own
+/// columns in its left factor, and its own rows in the packed right factor.
 fn weight_gradient<T: Real>(
     segments: &[(&SegmentGradients<T>, &Packed<T>)],
     left: fn(&SegmentGradients<T>) -> &[T],

@@ -1,5 +1,5 @@
-//! Attention scores scale·Q·Kᵀ of each (sample, head), and their backward pass, for losses that compare scores. The
-//! scores of a shorter sample are padded to the square matrix (longest, longest) of the longest sample.
+//! Attention scores scale·Q·Kᵀ of each sample and head with a backward pass, for losses that compare scores. The scores
+//! of a shorter sample are padded to (longest, longest), the size of the longest sample.
 
 use rayon::prelude::*;
 
@@ -7,12 +7,12 @@ use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
 use crate::tensors::Spans;
 
-/// Heads whose columns are consecutive in Q and in K.
+/// Widths of the heads whose scores are computed. Their columns are consecutive in Q and in K.
 #[derive(Debug, Clone)]
 pub(crate) struct ComparedHeads {
-    /// Number of columns of each head.
+    /// Number of columns of each head in Q, which equals the number in K.
     pub(crate) widths: Vec<usize>,
-    /// Scores are divided by the square root of this dimension.
+    /// Dimension whose square root divides the scores: the width of an unpruned head.
     pub(crate) head_dim: usize,
 }
 
@@ -25,7 +25,6 @@ impl ComparedHeads {
         T::from_f64(1.0 / (self.head_dim as f64).sqrt())
     }
 
-    /// First column and number of columns of each head.
     fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         self.widths.iter().scan(0, |end, width| {
             *end += width;
@@ -33,7 +32,6 @@ impl ComparedHeads {
         })
     }
 
-    /// Columns of a head in a sample's rows.
     fn part<'a, T>(&self, rows: &'a [T], (first, width): (usize, usize)) -> Matrix<'a, T> {
         // A head without columns may begin at the end of the rows.
         let rows_of_head = rows.get(first..).unwrap_or_default();
@@ -41,8 +39,8 @@ impl ComparedHeads {
     }
 }
 
-/// Computes the scores of each head, (samples, heads, longest, longest), from Q and K, (tokens, columns). The scores
-/// are 0 at positions without a token.
+/// Computes the attention scores of each head, (samples, heads, longest, longest), from Q and K, (tokens, columns). The
+/// scores are 0 at positions without a token.
 pub(crate) fn head_scores<T: Real>(q: &[T], k: &[T], spans: &Spans, heads: &ComparedHeads) -> Vec<T> {
     let (columns, longest) = (heads.columns(), spans.longest());
     let of_sample = heads.widths.len() * longest * longest;

@@ -1,4 +1,4 @@
-//! Attention of packed rows, and its scores.
+//! Attention of packed rows, and attention scores.
 
 #[expect(clippy::module_inception, reason = "the function is in the file of its name")]
 mod attention;
