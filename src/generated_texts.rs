@@ -7,8 +7,9 @@ use dht_transformer::storage::write_atomically;
 
 use crate::error::{Error, Result};
 
-/// Seeds of the two generated files, `train.csv` and `test.csv`.
+/// Seed of the generated texts in `train.csv`.
 const TRAINING: u64 = 1;
+/// Seed of the generated texts in `test.csv`.
 const TEST: u64 = 2;
 
 /// Writes generated texts of four classes into a directory, as `train.csv` and `test.csv`. The directory is created if

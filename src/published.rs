@@ -4,11 +4,11 @@ use dht_search::settings::PublishedDataset;
 
 use crate::record::{RowGroup, RowRecord};
 
-/// Data set of the DHT paper (Meng et al. 2023) with which one of this project's data sets is compared.
+/// Data set of the DHT paper (Meng et al. 2023) whose printed results are compared with results of this project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counterpart {
     pub(crate) data: PublishedDataset,
-    /// True if the compared data sets differ. The DHT paper's data set is then the one with the most similar texts.
+    /// True if the two compared data sets differ. The DHT paper's data set is then the one with the most similar texts.
     pub(crate) stands_in: bool,
 }
 

@@ -96,7 +96,7 @@ pub struct CompressionArguments {
     pub quiet: bool,
 }
 
-/// Layer map: `uniform`, `last`, or layers such as `1,3`.
+/// Assignment of teacher layers to the student's layers: `uniform`, `last`, or numbers of teacher layers such as `1,3`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MapChoice(pub(super) LayerMap);
 
@@ -119,7 +119,7 @@ pub(super) struct CompressionPlan {
     /// Plan of the teacher's training run, which also defines the texts.
     pub(super) run: RunPlan,
     pub(super) fine_tuned: bool,
-    /// Class names of a fine-tuned teacher, if it has names.
+    /// Class names of a fine-tuned teacher; `None` if its directory has none or the teacher is trained here.
     pub(super) classes: Option<Vec<String>>,
     pub(super) student: StudentSize,
     pub(super) student_rate: f64,
@@ -135,7 +135,7 @@ pub(super) struct CompressionPlan {
     /// Combined checksum of all input files except the texts of the task.
     pub(super) files: String,
     pub(super) record: Option<PathBuf>,
-    /// Flags that may affect results.
+    /// Command-line flags that may affect results, for the result file.
     pub(super) flags: Vec<String>,
 }
 
@@ -174,11 +174,12 @@ impl StudentSize {
 }
 
 impl CompressionPlan {
-    /// Checks the flags and the map from student to teacher layers. No data are read.
+    /// Checks the flags, and the map from student to teacher layers. No texts are read.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) and `Needs`; `Transformer` for a directory without a valid
-    /// `config.json`, and for a student that has more layers than its teacher.
+    /// [`Argument`](crate::Error::Argument) and [`Needs`](crate::Error::Needs) for invalid flags;
+    /// [`Transformer`](crate::Error::Transformer) for a model directory without a valid `config.json`, and for a
+    /// student with more layers than its teacher.
     pub(super) fn new(arguments: &CompressionArguments) -> Result<Self> {
         let one = |flag, got: usize| match (1..=MOST as usize).contains(&got) {
             true => Ok(got),
@@ -239,7 +240,7 @@ impl CompressionPlan {
         self
     }
 
-    /// Plan of a training run with another seed, on the same texts.
+    /// Plan of a training run on the same texts, with `seed` added to the seed of the flags.
     pub(super) fn with_seed(&self, seed: u64) -> RunPlan {
         RunPlan { seed: self.run.seed.wrapping_add(seed), ..self.run.clone() }
     }
@@ -292,7 +293,7 @@ impl CompressionArguments {
         files
     }
 
-    /// Flags of compression that [`Arguments`] lacks.
+    /// Command-line flags of compression that the flags of a training run, [`Arguments`], do not contain.
     fn own_flags(&self) -> Vec<String> {
         let number = |number: Option<usize>| number.map(|number| number.to_string());
         let map = match &self.layer_map.0 {
@@ -319,7 +320,7 @@ impl CompressionArguments {
     }
 }
 
-/// Sets the default number of generated rows, and reads text pairs if the directory has the name of a GLUE task with
+/// Sets the default numbers of generated rows. Reads text pairs if the data directory has the name of a GLUE task on
 /// pairs.
 pub(super) fn with_defaults(source: &DataArguments) -> DataArguments {
     let source = source.clone().or_generated(GENERATED_ROWS.0, GENERATED_ROWS.1);

@@ -47,7 +47,7 @@ impl AugmentArguments {
         }
     }
 
-    /// Flags of augmentation, which may affect results.
+    /// Flags of augmentation with their values, for the result file.
     pub(super) fn flags(&self) -> [(&'static str, Option<String>); 3] {
         [
             ("augment", self.augment.map(|copies| copies.to_string())),
@@ -56,11 +56,11 @@ impl AugmentArguments {
         ]
     }
 
-    /// Training texts followed by their augmented copies; `None` if no copies are requested.
+    /// Returns the training texts followed by their augmented copies; `None` if no copies are requested.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) if the masked language model has another vocabulary than the
-    /// teacher; otherwise errors of reading files, of the model and of [`Augmentation`].
+    /// [`Argument`](crate::Error::Argument) if the masked language model has another vocabulary than the teacher;
+    /// [`Transformer`](crate::Error::Transformer) if the model or the word vectors cannot be read.
     pub(super) fn texts(&self, data: &RunData, run: &RunPlan, device: &Device) -> Result<Option<EncodedDataset>> {
         let Some(copies) = self.augment else { return Ok(None) };
         let tokenizer = &data.tokenizer;

@@ -24,20 +24,22 @@ use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, pooling, rng, train_settings};
 use crate::record::JudgedModel;
 
-/// Numbers of random streams: the student's weights, and the projections of hidden states in the first stage of
-/// distillation.
+/// Number of the random stream for the student's initial weights.
 const STUDENT: u64 = 20;
+/// Number of the random stream that draws the projections in the hidden-state stage of distillation.
 const PROJECTIONS: u64 = 21;
-/// Timing of predictions: minimum and maximum number of passes of each model, the seconds that they should fill, and
-/// the number of rows.
+/// Minimum number of timed passes over the timed rows, for each model.
 const LEAST_PASSES: usize = 7;
+/// Maximum number of timed passes over the timed rows, for each model.
 const MOST_PASSES: usize = 101;
+/// Seconds that the timed passes of the fastest model should take together.
 const TIMED_SECONDS: f64 = 1.0;
+/// Number of test rows that are timed.
 const TIMED_ROWS: usize = 256;
 const TEACHER: &str = "teacher";
 const GENERAL: &str = "general";
 
-/// Plan, texts and models of a run that distils students.
+/// Plan, texts and models of a compression run, which distils students from a teacher.
 pub(super) struct Bench {
     pub(super) plan: CompressionPlan,
     pub(super) data: RunData,
@@ -66,15 +68,16 @@ pub(super) struct Trained {
 }
 
 impl Trained {
-    /// Creates the result of a student's training run, in `seconds`; `last` is the history of the last stage.
+    /// Creates the result of training a student, which took `seconds`. `last` is the history of the last training
+    /// stage.
     fn new(model: TextClassifier, last: &History, seconds: f64) -> Self {
         Self { model, best_step: best_step(last), validation_score: last.best_score.unwrap_or_default(), seconds }
     }
 }
 
 impl Bench {
-    /// Reads the texts, fine-tunes the teacher and creates the general student. Results that an earlier run has stored
-    /// are loaded.
+    /// Reads the texts, fine-tunes the teacher, and distils the general student, which has learned no task yet. Results
+    /// that an earlier run has stored are loaded.
     pub(super) fn open(plan: CompressionPlan, out: &Path, command: &[String], least_rows: usize) -> Result<Self> {
         let device = plan.run.device.open()?;
         let mut data = RunData::load(&plan.run)?;
@@ -123,7 +126,8 @@ impl Bench {
         copy(&self.general)
     }
 
-    /// Computes the teacher's hidden states of the training texts; as many as the memory limit allows are cached.
+    /// Computes the teacher's hidden states for the training texts. Caches those of as many texts as the memory limit
+    /// allows.
     pub(super) fn states(&self) -> Result<Arc<TeacherStates>> {
         if let Some(states) = self.states.get() {
             return Ok(states.clone());
@@ -185,7 +189,7 @@ impl Bench {
         Ok(Trained::new(student, &history, history.train_seconds))
     }
 
-    /// Trains one stage of an architecture search. Returns its history.
+    /// Runs one stage of an architecture search, for `epochs` passes over the training texts. Returns its history.
     pub(super) fn search_stage(
         &self,
         search: &mut ArchitectureSearch,
@@ -198,7 +202,7 @@ impl Bench {
         Stage { bench: self, step, name, settings, groups }.fit(search, validation)
     }
 
-    /// Scores a student on the test rows. Also returns its predicted classes.
+    /// Scores a student on the test rows. Also returns the class that it predicts for each row.
     pub(super) fn judged(&self, trained: &Trained) -> Result<(JudgedModel, Vec<u32>)> {
         self.judge.judge(&trained.model, &self.data.test, trained.seconds)
     }
@@ -334,7 +338,8 @@ impl Start<'_> {
         encoder(&self.plan.run, self.data, self.device)
     }
 
-    /// Unlabelled texts for the general student, from all given files; `None` without files.
+    /// Unlabelled texts from which the general student learns, from all files of the flag `--texts`; `None` without
+    /// such files.
     fn plain_texts(&self) -> Result<Option<EncodedDataset>> {
         let (tokenizer, max_length) = (&self.data.tokenizer, self.plan.run.max_length);
         let mut samples = Vec::new();

@@ -81,8 +81,8 @@ impl fmt::Display for HeadName {
 /// Runs the example `heads`: scores a classifier without each attention head, and with only that head in its layer.
 ///
 /// # Errors
-/// Errors of the flags, the data, the classifier and the directories; [`Error::Transformer`] for a layer or head that
-/// the classifier lacks, before anything is computed.
+/// Returns an error for invalid flags, and for data, a classifier or a directory that cannot be read or written.
+/// [`Error::Transformer`] for a layer or head that the classifier lacks, before anything is computed.
 pub fn heads(arguments: &HeadsArguments) -> Result<HeadAblationRecord> {
     let run = Arguments {
         source: with_defaults(&arguments.source),

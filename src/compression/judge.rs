@@ -13,8 +13,8 @@ use crate::record::{F1, JudgedModel, MATTHEWS};
 /// Number of texts in a batch of predictions.
 pub(super) const BATCH: usize = 64;
 
-/// Metric of a task: the task's own if the data directory has the name of a GLUE task, otherwise accuracy. F1 requires
-/// that the labels include its class.
+/// Metric by which classifiers are scored: the GLUE metric if the data directory has the name of a GLUE task, otherwise
+/// accuracy. The F1 metric is used only if the labels include the class whose F1 it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Judge {
     Accuracy,
@@ -67,7 +67,8 @@ impl Judge {
             .try_fold(0.0, |best: f64, score: Result<f64>| Ok(best.max(score?)))
     }
 
-    /// Scores a model on the test rows. Also returns its predicted classes. The ratio of prediction times is set later.
+    /// Scores a model on the test rows. Also returns the class that it predicts for each row. The ratio of prediction
+    /// times is 1 until it is measured.
     pub(super) fn judge(
         self,
         model: &TextClassifier,

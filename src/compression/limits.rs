@@ -12,7 +12,7 @@ pub(super) fn refused(flag: &'static str, expected: impl Into<String>, got: impl
     Error::Argument { flag, expected: expected.into(), got: got.to_string() }
 }
 
-/// Absolute path with symbolic links resolved, as far as the path exists.
+/// Absolute path in which the existing part has no symbolic links.
 pub(super) fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let Some(there) = path.ancestors().find(|part| part.exists()) else { return path };
@@ -20,7 +20,7 @@ pub(super) fn real(path: &Path) -> PathBuf {
     there.canonicalize().map_or_else(|_| path.clone(), |there| there.join(rest))
 }
 
-/// Rejects an output directory that contains input files.
+/// Rejects an output directory that is also the directory of the model or of the data.
 pub(super) fn elsewhere(flag: &'static str, out: &Path, run: &RunPlan) -> Result<()> {
     let model = if let Model::Directory(folder) = &run.model { Some(folder) } else { None };
     let data = if let DataSource::Directory { folder, .. } = &run.data { Some(folder) } else { None };

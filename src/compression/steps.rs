@@ -29,7 +29,7 @@ const MODEL: &str = "model";
 const CHECKPOINT: &str = "checkpoint";
 /// Number of optimiser steps between two checkpoints of a training run.
 const EVERY_STEPS: u64 = 200;
-/// Version of the directory layout.
+/// Version of the layout of the output directory.
 const FORMAT: &str = "compression 4";
 
 /// Output directory of a run, locked for this process.
@@ -39,13 +39,13 @@ pub(super) struct Steps {
     quiet: bool,
 }
 
-/// Name and directory of a step while it runs.
+/// Step that is running now, with the directory of its files.
 #[derive(Debug)]
 pub(super) struct Step {
     folder: PathBuf,
 }
 
-/// Output paths of a run, for checking which existing files may be replaced.
+/// Output paths of a run, to check whether the run may replace existing files.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output<'a> {
     pub(super) out: &'a Path,
@@ -154,7 +154,7 @@ impl Steps {
     /// Returns the stored result of a step, or runs the step. It also runs if the stored result cannot be read.
     ///
     /// # Errors
-    /// Errors of `run`. The next attempt starts from the step's last checkpoint.
+    /// Returns the error of `run`. The next attempt starts from the step's last checkpoint.
     pub(super) fn once<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -190,7 +190,7 @@ impl Steps {
     }
 }
 
-/// Returns whether a directory has files of any step.
+/// Returns whether the directory of stored results has files of any step.
 fn begun(steps: &Path) -> Result<bool> {
     let entries = match std::fs::read_dir(steps) {
         Ok(entries) => entries,

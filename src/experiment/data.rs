@@ -15,22 +15,24 @@ use super::plan::RunPlan;
 use crate::error::{Error, Result};
 use crate::record::DataRecord;
 
-/// Size of a vocabulary that is trained on the training texts.
+/// Size of a vocabulary that is learned from the training texts.
 const TRAINED_VOCABULARY: usize = 8_000;
 const EMBEDDED_TRAIN_ROWS: usize = 16_000;
 const EMBEDDED_TEST_ROWS: usize = 2_000;
-/// Maximum number of tokens of a text that are stored beyond its maximum length, for the n-gram model.
+/// Maximum number of tokens after the maximum text length that are stored for the n-gram model, which reads longer
+/// texts than the encoder.
 const MOST_REST: usize = 4_096;
 const VALIDATION_SHARE: f64 = 0.1;
 /// Number of the random stream that selects validation rows.
 const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
-/// Name of checksum files, and number of directories that are searched for one: the data file's directory and its
-/// parents.
+/// File name of a list of SHA-256 checksums.
 const SUMS: &str = "SHA256SUMS";
+/// Number of directories in which a list of checksums is searched: the directory of the data file and those above it.
 const SUMS_ABOVE: usize = 3;
-/// Seeds of the embedded generator of texts. They do not depend on the run's seed, so that its texts are a fixed data
-/// set.
+/// Seed of the generated training texts. It does not depend on the run's seed, so that the generated texts are a fixed
+/// data set.
 const TRAINING_TEXTS: u64 = 1;
+/// Seed of the generated test texts, which does not depend on the run's seed.
 const TEST_TEXTS: u64 = 2;
 
 /// Encoded texts of a run, with their tokenizer.
@@ -160,8 +162,8 @@ fn from_files(reader: &DatasetReader, folder: &Path, plan: &RunPlan) -> Result<T
     Ok(Texts { train: first(train, plan.train_rows), test, words: None })
 }
 
-/// Rejects a file whose checksum differs from the entry in `SHA256SUMS`, for example after an incomplete download. That
-/// list is searched in the file's directory and the directories above.
+/// Rejects a file whose checksum differs from its entry in a file `SHA256SUMS`, for example after an incomplete
+/// download. `SHA256SUMS` is searched in the file's directory and the directories above.
 fn check_sum(file: &Path, actual: &str) -> Result<()> {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
     for folder in file.ancestors().skip(1).take(SUMS_ABOVE) {
@@ -184,8 +186,8 @@ fn check_sum(file: &Path, actual: &str) -> Result<()> {
     Ok(())
 }
 
-/// Selects the tokenizer: that of a pre-trained model, one of the complete vocabulary `words`, or one that is trained
-/// on the training texts.
+/// Returns the tokenizer of a pre-trained model. For a model that is trained from scratch, builds a tokenizer with the
+/// vocabulary `words` or, without it, from the training texts.
 fn tokenizer_of(model: &Model, train: &Dataset, words: Option<Vec<String>>) -> Result<TextTokenizer> {
     Ok(match (model, words) {
         (Model::Directory(folder), _) => TextTokenizer::from_dir(folder)?,

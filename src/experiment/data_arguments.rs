@@ -55,8 +55,8 @@ impl DataArguments {
     /// Maximum length of texts in tokens, if a flag sets it.
     ///
     /// # Errors
-    /// [`Error::Argument`] for the text lengths of the DHT paper (Meng et al. 2023) with data that the paper does not
-    /// use.
+    /// [`Error::Argument`] for `--paper-lengths` (the text lengths of Meng et al. 2023) with data that the paper does
+    /// not use.
     pub(super) fn length(&self) -> Result<Option<usize>> {
         if !self.paper_lengths {
             return Ok(self.max_length);

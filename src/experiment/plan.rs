@@ -11,10 +11,11 @@ use crate::error::{Error, Result};
 
 /// Default maximum length of texts in tokens. Models with fewer positions have a lower one.
 const MAX_LENGTH: usize = 128;
-/// Default number of epochs for texts from files, and for generated texts.
+/// Default number of epochs for texts from files.
 const EPOCHS: usize = 3;
+/// Default number of epochs for generated texts.
 const EPOCHS_OF_GENERATED_TEXTS: usize = 5;
-/// Upper limit for numbers of rows and for batch sizes. The generator of texts would run out of memory with more.
+/// Upper limit for numbers of rows and for batch sizes. The generator of texts would run out of memory with more rows.
 const MOST_ROWS: usize = 100_000_000;
 const SCRATCH_RATE: f64 = 1e-3;
 const FINE_TUNING_RATE: f64 = 5e-5;
@@ -105,7 +106,7 @@ impl RunPlan {
         Ok(config_of(&self.model)?.num_hidden_layers)
     }
 
-    /// Creates the plan of an experiment without a search, for which a model may be too small for a search.
+    /// Creates the plan of an experiment that runs no search. The model may then be too small for a search.
     ///
     /// # Errors
     /// [`Error::Argument`] and [`Error::Needs`] for invalid flags; [`Error::Transformer`] for a model directory without
@@ -179,7 +180,7 @@ impl TryFrom<Arguments> for RunPlan {
     }
 }
 
-/// Configuration of the model. For a model from scratch, its vocabulary is not yet known.
+/// Configuration of the model to train. For a model from scratch, the size of the vocabulary is not yet known.
 fn config_of(model: &Model) -> Result<BertConfig> {
     let config = match model {
         Model::Size(size) => size.config(MAX_LENGTH)?,

@@ -17,7 +17,7 @@ pub(crate) struct PlannedSearch {
     /// Search space of the last training phase.
     pub(crate) space: SearchSpace,
     settings: SearchSettings,
-    /// Search space of the first training phase, and its number of epochs; `None` for a search with one phase.
+    /// Search space of the first training phase, and the number of its epochs; `None` for a search with one phase.
     first: Option<(SearchSpace, usize)>,
 }
 
@@ -63,9 +63,9 @@ impl PlannedSearch {
     }
 }
 
-/// Search settings of this project. `schedule` is the share of the training run in which the shares of full-model steps
-/// and random routes are measured. It is the first phase for P-DHT, so that bandits select routes before the second
-/// phase, and otherwise the whole run.
+/// Search settings of this project. `schedule` is the share of the training run before the second phase, 1 without such
+/// a phase. The shares of full-model steps and of random routes are scaled by it, so that the bandits of P-DHT select
+/// routes already before its second phase.
 fn our_settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling, schedule: f64) -> SearchSettings {
     let settings = SearchSettings { pooling, ..SearchSettings::for_encoder(space, plan.pretrained()) };
     let FullModelSteps { first, every } = settings.full_model_steps;

@@ -20,10 +20,11 @@ use super::plan::RunPlan;
 use crate::error::{Error, Result};
 use crate::record::ModelRecord;
 
-/// Numbers of random streams: the encoder's weights, the classifiers of each model, and the control with shuffled
-/// routes.
+/// Number of the random stream for the encoder's initial weights.
 const WEIGHTS: u64 = 1;
+/// Number of the random stream for the initial weights of each model's classifiers.
 pub(crate) const CLASSIFIERS: u64 = 2;
+/// Number of the random stream for the control that assigns routes to texts at random.
 pub(crate) const CONTROL: u64 = 3;
 
 /// Writes text to an output, usually standard output. A closed pipe is not an error, since the results are already
@@ -37,13 +38,14 @@ pub(crate) fn print(mut output: impl Write, text: &str) -> Result<()> {
     }
 }
 
-/// Settings for accelerating a model: the defaults, with the batch size and the token numbers of the data.
+/// Settings for accelerating a trained model. They are the defaults, except for the batch size and for the special
+/// tokens, which n-grams leave out.
 pub(crate) fn accelerate_settings(data: &RunData, batch_size: usize) -> Result<AccelerateSettings> {
     let ngram = NgramSettings { left_out: data.tokenizer.tokens_around()?, ..NgramSettings::default() };
     Ok(AccelerateSettings { ngram: Some(ngram), batch_size, ..AccelerateSettings::default() })
 }
 
-/// FLOPs of a forward and a backward pass over all texts.
+/// FLOPs of the full model for one pass over all texts: forward, and backward.
 pub(crate) fn flops(model: &TextClassifier, texts: &EncodedDataset) -> Result<(u64, u64)> {
     let (encoder, classifier) = (model.encoder(), model.classifier().shape());
     let cost = FlopsCost::new(encoder.layers(), encoder.block_shape(), classifier, WidthCoupling::Heads)?;
@@ -51,7 +53,8 @@ pub(crate) fn flops(model: &TextClassifier, texts: &EncodedDataset) -> Result<(u
     Ok((cost.full_forward(load).total().0, cost.full_backward(load).total().0))
 }
 
-/// Properties of an experiment that may differ from the DHT paper's.
+/// Describes an experiment for comparison with the DHT paper (Meng et al. 2023): data, size of the encoder and
+/// training.
 pub(crate) fn experiment(plan: &RunPlan, data: &RunData, encoder: &Encoder) -> Experiment {
     Experiment {
         dataset: PublishedDataset::of_name(&data.record.name),
@@ -88,7 +91,7 @@ pub(crate) fn model_record(encoder: &Encoder, classes: usize) -> ModelRecord {
     }
 }
 
-/// Training settings of every model.
+/// Training settings that all models of a run share.
 pub(crate) fn train_settings(plan: &RunPlan) -> TrainSettings {
     let optimizer = AdamWSettings { learning_rate: plan.learning_rate, ..AdamWSettings::default() };
     // A model from scratch learns faster with a smaller β₂ within its few hundred steps.
@@ -102,7 +105,7 @@ pub(crate) fn train_settings(plan: &RunPlan) -> TrainSettings {
     }
 }
 
-/// Encoder with which every model starts.
+/// Creates the encoder from which the training of every model starts.
 pub(crate) fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result<Encoder> {
     let encoder = match &plan.model {
         Model::Directory(folder) => {

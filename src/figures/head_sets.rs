@@ -12,8 +12,9 @@ const MOST: usize = 5;
 const ROW: i32 = 24;
 const GROUP: i32 = 34;
 const TOP: i32 = 66;
-/// Widths in pixels of two columns: the dots of a head set, and its name.
+/// Width in pixels of the column with a dot for each head.
 const DOTS: i32 = 170;
+/// Width in pixels of the column with the names of head sets.
 const NAME: i32 = 190;
 /// Width in pixels that is reserved for a percentage after the longest bar.
 const AFTER: i32 = 60;

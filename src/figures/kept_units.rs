@@ -10,7 +10,7 @@ use crate::record::SearchedArchitecture;
 const ROW: i32 = 44;
 /// Width in pixels of the layers' names.
 const NAMES: i32 = 80;
-/// Searched parts of a layer, as keys of the data with their headings.
+/// Parts of a layer that a search may prune: the key of each in result files, and its heading in the figure.
 const PARTS: [(&str, &str); 7] = [
     ("query_inputs", "inputs of Q"),
     ("key_inputs", "inputs of K"),

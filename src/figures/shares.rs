@@ -51,12 +51,12 @@ fn draw(
     Ok(())
 }
 
-/// Centres of the bins of training progress, preceded by 0 and followed by 1.
+/// Horizontal positions of the areas: the centres of the bins of training progress, preceded by 0 and followed by 1.
 fn with_both_ends(progress: &[f64]) -> Vec<f64> {
     if progress.is_empty() { Vec::new() } else { [&[0.0], progress, &[1.0]].concat() }
 }
 
-/// Values of the bins, of which the first and the last are repeated.
+/// Repeats the first and the last of the bins' values, so that areas reach both ends of the axis.
 fn repeated_at_both_ends(values: &[f64]) -> Vec<f64> {
     let (first, last) = (values.first().copied(), values.last().copied());
     first.into_iter().chain(values.iter().copied()).chain(last).collect()

@@ -25,14 +25,15 @@ pub(crate) const HEADER: i32 = 74;
 pub(crate) const INK: RGBColor = RGBColor(34, 40, 49);
 pub(crate) const PALE_INK: RGBColor = RGBColor(95, 105, 118);
 pub(crate) const GRID: RGBColor = RGBColor(226, 230, 235);
-/// Colours of categories, from Okabe and Ito (2008), which colour-blind readers can distinguish.
+/// Colour of the full model. This and the next colours are from Okabe and Ito (2008); colour-blind readers can
+/// distinguish them.
 pub(crate) const FULL: RGBColor = RGBColor(34, 40, 49);
 pub(crate) const DYNAMIC: RGBColor = RGBColor(0, 114, 178);
 pub(crate) const TRUNCATED: RGBColor = RGBColor(213, 94, 0);
 pub(crate) const RANDOM: RGBColor = RGBColor(204, 121, 167);
 pub(crate) const ORACLE: RGBColor = RGBColor(0, 158, 115);
 
-/// Colours of ordered quantities, from light (small) to dark (large). They differ in lightness alone.
+/// Colours of an ordered quantity, from light (small) to dark (large). They differ in lightness alone.
 pub(crate) const BLUES: [RGBColor; 4] =
     [RGBColor(214, 230, 244), RGBColor(123, 178, 215), RGBColor(38, 117, 180), RGBColor(8, 42, 95)];
 pub(crate) const OCHRES: [RGBColor; 4] =
@@ -139,7 +140,7 @@ pub(crate) fn chart<'a, 'b>(
     Ok(chart)
 }
 
-/// Draws a text in place of a figure that has no data.
+/// Draws the text `why` in place of a figure that has no data.
 pub(crate) fn nothing(area: &Area, why: &str) -> Drawn {
     area.draw_text(why, &anchored(font(13.0, PALE_INK), HPos::Left), (LEFT, 40))
 }

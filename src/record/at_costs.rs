@@ -118,8 +118,9 @@ pub struct Interval {
     pub upper: f64,
 }
 
-/// Number of bootstrap resamples, and confidence level of an interval.
+/// Number of bootstrap resamples for an interval.
 const RESAMPLES: usize = 2_000;
+/// Confidence level of an interval.
 const CONFIDENCE: f64 = 0.95;
 
 impl Interval {

@@ -24,7 +24,7 @@ pub(crate) fn save(record: &impl Serialize, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Path of keys to the first null value outside the settings; `None` without such a value.
+/// Keys that lead to the first null value outside the settings, as one path; `None` without such a value.
 fn first_null(record: &Value) -> Option<String> {
     fn search(value: &Value, path: &mut Vec<String>) -> bool {
         let mut enter = |key: String, value: &Value| {

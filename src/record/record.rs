@@ -54,8 +54,8 @@ pub struct Record<T> {
     pub machine: Machine,
 }
 
-/// Keys that all result files have. They are read separately from the results, since serde reads the numeric keys of
-/// maps in flattened fields as text.
+/// Keys that the result files of all examples have. They are read separately from the results, since serde reads the
+/// numeric keys of maps in flattened fields as text.
 #[derive(Deserialize)]
 struct Common {
     command: Vec<String>,

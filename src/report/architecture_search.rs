@@ -42,7 +42,7 @@ const BESIDE: [&str; 9] =
     ["texts", "target", "search", "passes", "reached", "unpruned", "score", "change, points", "margin"];
 const SUMMARY: [&str; 8] =
     ["texts", "space", "target", "FLOPs", "speed", "change, points", "margin", "margin in the report"];
-/// Flags with which a search differs from the default.
+/// Flags that change a search from its default settings.
 const OTHER_SEARCHES: [&str; 14] = [
     "--settings",
     "--relaxation",
@@ -81,7 +81,7 @@ pub fn with_architecture_searches(page: &str, records: &[ArchitectureSearchRecor
     marked::replaced(page, (ARCHITECTURE_START, ARCHITECTURE_END), &blocks.collect::<Vec<_>>().join("\n"))
 }
 
-/// Flags with which a record's search differs from the default, with their values.
+/// Flags of a record that change the search from its default settings, with their values.
 fn other_flags(record: &ArchitectureSearchRecord) -> Vec<String> {
     let mut flags = Vec::new();
     for (at, word) in record.command.iter().enumerate().filter(|(_, word)| OTHER_SEARCHES.contains(&&***word)) {
@@ -202,8 +202,8 @@ fn margin_of_report(record: &ArchitectureSearchRecord, it: &Reported) -> f64 {
     (it.score - record.majority_score) / (it.unpruned - record.majority_score)
 }
 
-/// Reported result for the same target as a search over inputs: the share of the unpruned student's margin that was
-/// preserved, and the share of inputs. Both are from the report on differentiable search for BERT.
+/// Result of the report on differentiable search for BERT for the same target as a search over inputs: the share of the
+/// unpruned student's margin that was preserved, and the share of inputs that remained.
 fn reported_margin(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -> Option<(f64, f64)> {
     of_report(record, search).map(|it| (margin_of_report(record, it), it.reached))
 }

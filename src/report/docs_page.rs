@@ -16,9 +16,9 @@ pub const REPRODUCTION_START: &str = "<!-- reproduction -->";
 /// Marker line after the generated part of the page.
 pub const REPRODUCTION_END: &str = "<!-- /reproduction -->";
 
-/// Directory of the figures, relative to the page of all records.
+/// Directory of the figures, relative to `docs/reproduction.md`.
 pub(super) const FIGURES: &str = "figures/reproduction";
-/// Directory of the records' pages, relative to the page of all records.
+/// Directory of the pages of single reproductions, relative to `docs/reproduction.md`.
 const PAGES: &str = "reproduction";
 
 /// Replaces the part of the page between the two marker lines by [`reproduction_page`].
@@ -182,7 +182,7 @@ fn differences(record: &ReproductionRecord) -> String {
     if items.is_empty() { "No row names a difference.\n\n".into() } else { list(&items) }
 }
 
-/// Markdown list of sentences, followed by an empty line; empty without sentences.
+/// Formats sentences as a Markdown list, followed by an empty line. Returns an empty text without sentences.
 fn list(items: &[String]) -> String {
     if items.is_empty() {
         return String::new();

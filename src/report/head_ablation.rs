@@ -16,19 +16,21 @@ pub const HEAD_ABLATION_END: &str = "<!-- /head ablation -->";
 
 const WIDTH: u32 = 700;
 const ROW: i32 = 34;
-/// Layout in pixels: left edge of a panel, and height above its cells.
+/// Left edge of the first panel in pixels. The names of the layers are to its left.
 const NAMES: i32 = 70;
+/// Height in pixels above the cells of a panel.
 const HEADER: i32 = 72;
-/// Smallest change of a score that is drawn in full colour; .1 is 10 points.
+/// Smallest change of a score that is drawn in the full colour; .1 is 10 points.
 const FULL: f64 = 0.1;
 /// Saturation of a cell without a change, as a share of the full colour.
 const FAINT: f64 = 0.08;
 const INK: RGBColor = RGBColor(34, 40, 49);
-/// Colours of a lower and a higher score, from Okabe and Ito (2008).
+/// Colour of a lower score, from Okabe and Ito (2008).
 const LOSS: RGBColor = RGBColor(213, 94, 0);
+/// Colour of a higher score, from Okabe and Ito (2008).
 const GAIN: RGBColor = RGBColor(0, 114, 178);
 
-/// Function that reads a score of an ablated head; `None` if it has no such score.
+/// Function that returns one of the scores of an ablated head; `None` if the head has no such score.
 type Score = fn(&HeadScores) -> Option<f64>;
 
 /// Replaces the part of the page between the marker lines by the head ablations: for each, a figure with description,
@@ -154,7 +156,7 @@ mod tests {
 
     use crate::record::{AblatedHeads, DataRecord, Machine, ModelRecord, Record};
 
-    /// Record of a head ablation with two layers. The only head of the second layer cannot be removed.
+    /// Test record of a head ablation with two layers. The only head of the second layer cannot be removed.
     fn record() -> HeadAblationRecord {
         let scores = |layer, head, without, alone| HeadScores { layer, head, without, alone };
         Record::new(

@@ -24,7 +24,7 @@ pub(crate) fn paragraph(text: &str) -> String {
     format!("<p>{}</p>\n", escaped(text))
 }
 
-/// HTML list of sentences; empty without sentences.
+/// Formats sentences as an HTML list; an empty text without sentences.
 pub(crate) fn list(items: &[String]) -> String {
     if items.is_empty() {
         return String::new();
@@ -38,7 +38,7 @@ pub(crate) fn section(id: &str, heading: &str, body: &str) -> String {
     format!("<section id=\"{id}\">\n<h2>{}</h2>\n{body}</section>\n", escaped(heading))
 }
 
-/// HTML element that scrolls sideways on narrow screens, also by keyboard.
+/// HTML element that scrolls its content sideways on narrow screens, also by keyboard.
 pub(crate) fn scrolling(label: &str, body: &str) -> String {
     format!("<div class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\">\n{body}</div>\n", escaped(label))
 }

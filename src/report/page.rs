@@ -11,7 +11,7 @@ use crate::record::{ReproductionRecord, RouteCounts, RowRecord};
 use crate::tables::{further_tables, published_note, tables};
 
 const STYLE: &str = include_str!("style.css");
-/// Maximum number of routes that the table of routes names for each method; the others are summed.
+/// Maximum number of routes that the report lists for each method; the numbers of the other routes are summed.
 const ROUTES: usize = 8;
 
 /// Sections of the page after the tables: id and heading.

@@ -14,7 +14,7 @@ pub const REAL_TEXTS_START: &str = "<!-- real texts -->";
 /// Marker line after the generated part of the page.
 pub const REAL_TEXTS_END: &str = "<!-- /real texts -->";
 
-/// Caption of the table of comparisons.
+/// Caption of the table that compares the accelerated model with others.
 const COMPARED: &str = "The accelerated model on all texts: its first cost of the table above at which it is as good as the full model (else its \
                         last), and points of accuracy above others at equal costs, the mean of those from 0.1 to 0.35 with its 95 % interval. \
                         Others are chosen on validation rows; after the interval stands the difference to those that are best on the test rows, \
@@ -23,9 +23,10 @@ const COMPARED: &str = "The accelerated model on all texts: its first cost of th
 /// Caption of the table of searches with the DHT paper's settings.
 const PUBLISHED: &str = "The paper's four searches as published, beside the full model of as many epochs. *Shuffled* are the same routes dealt \
                          to the texts at random; FLOPs and clock are shares of the full model's in inference:";
-/// Costs at which the cascade from the n-gram model to the full model is compared.
+/// Inference costs, as shares of the full model's FLOPs, at which the cascade from the n-gram model to the full model
+/// is compared.
 const FIXED_COSTS: [&str; 3] = ["0.1", "0.2", "0.35"];
-/// Headings of the columns with text.
+/// Headings of the table columns that contain text and are aligned to the left.
 const LEFT: [&str; 2] = ["texts", "search"];
 
 /// Replaces the part of the page between the marker lines. The new part has the figure and table of the first

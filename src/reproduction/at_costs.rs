@@ -31,7 +31,7 @@ pub(super) struct SeedCandidates {
     full: Vec<f64>,
 }
 
-/// Threshold of a model at one cost, with its accuracy on validation rows.
+/// Confidence threshold that a model uses at one inference cost, with its accuracy on validation rows.
 pub(super) struct AtCost {
     pub(super) validation_accuracy: f64,
     threshold: f64,
@@ -80,7 +80,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// Model at one cost, with its results for each seed.
+/// Model that runs within one inference cost, with its results for each seed.
 struct SelectedModel {
     kind: ModelKind,
     setting: String,
@@ -117,8 +117,8 @@ impl SelectedModel {
         })
     }
 
-    /// Returns the model within the cost that another model has on the test rows, for each seed. If its lowest cost is
-    /// higher, it runs at that cost. Costs do not depend on labels, so that the test labels are not used.
+    /// Returns this model at another cost limit: for each seed, the cost of `other` on the test rows. If its lowest
+    /// cost is higher, it runs at its lowest cost. Costs do not depend on labels, so that the test labels are not used.
     fn at_the_cost_of(&self, other: &Self, seeds: &[SeedCandidates]) -> Self {
         let (mut test, mut rights) = (Vec::new(), Vec::new());
         for own in &self.seeds {
@@ -148,7 +148,7 @@ impl SelectedModel {
     }
 }
 
-/// Models that can run within a cost limit.
+/// All models that can run within a cost limit.
 fn all_at(seeds: &[SeedCandidates], cost: f64) -> Vec<SelectedModel> {
     let mut names: Vec<(ModelKind, &str)> = Vec::new();
     for candidate in seeds.iter().flat_map(|seed| &seed.candidates) {
@@ -160,7 +160,7 @@ fn all_at(seeds: &[SeedCandidates], cost: f64) -> Vec<SelectedModel> {
     names.into_iter().filter_map(|(kind, setting)| SelectedModel::new(seeds, kind, setting, cost)).collect()
 }
 
-/// Model with the highest value; the first of several equal models.
+/// Model with the highest `value`; the first of several equal models.
 fn best<'a>(
     models: impl Iterator<Item = &'a SelectedModel>,
     value: fn(&SelectedModel) -> f64,
@@ -226,7 +226,7 @@ fn cell(seeds: &[SeedCandidates], chosen: &SelectedModel, cost: f64) -> Result<C
     })
 }
 
-/// Packs the correctness of each prediction into bits.
+/// Packs the correctness of each prediction (1 or 0) into bits.
 fn bits(right: &[f64]) -> String {
     packed(&right.iter().map(|right| *right > 0.5).collect::<Vec<_>>())
 }
@@ -314,7 +314,8 @@ fn expected(stages: &Stages, staged: &Staged, labels: &[u32]) -> Vec<f64> {
     rows
 }
 
-/// Comparison with a group of competitors: intervals by cost. `None` if there is no pair.
+/// Compares this project's model with a group of competitors: an interval of the difference for each cost. `None` if no
+/// pair of models can be compared.
 fn comparison<R: Rng + ?Sized>(against: &str, pairs: &[Option<Pair>], rng: &mut R) -> Option<Comparison> {
     pairs.iter().flatten().next()?;
     let mut difference = |cost: f64, pair: &Pair| Difference {

@@ -123,7 +123,7 @@ impl Worker<'_> {
         })
     }
 
-    /// Saves the log-probabilities and costs of the exits of a search model.
+    /// Saves the log-probabilities at each exit of a search model, and the cost of each exit.
     pub(super) fn save_exits(&self, model: &SearchModel) -> Result<()> {
         let model = model.model();
         self.save_parts(|rows| {
@@ -146,7 +146,8 @@ impl Worker<'_> {
         save_log_probabilities(&self.place(), &tables)
     }
 
-    /// Trains exits on a frozen encoder, with the learning rate and number of passes for exits.
+    /// Trains exits on a frozen encoder, with the learning rate and the number of passes that are set for FastBERT's
+    /// exits.
     fn fit_exits(&self, exits: &mut FrozenExits) -> Result<History> {
         let mut settings = TrainSettings { epochs: EXIT_EPOCHS, ..train_settings(&self.run) };
         settings.optimizer.learning_rate = EXIT_RATE;

@@ -1,5 +1,5 @@
-//! Predictions of the accelerated model and its competitors at each stage, read from files. They determine the cost and
-//! the answers at any threshold.
+//! Predictions of the accelerated model and its competitors at each stage, read from files. From them follow the cost
+//! and the answers at any confidence threshold.
 
 use std::collections::BTreeMap;
 
@@ -79,7 +79,7 @@ pub(super) struct Candidate {
     pub(super) encoders: Vec<(Unit, Stacker)>,
 }
 
-/// Models of one seed, as far as their training runs have finished.
+/// Models of one seed whose training runs have finished.
 pub(super) fn candidates(worker: &Worker<'_>) -> Result<Vec<Candidate>> {
     let (mut candidates, whole) = (Vec::new(), worker.encoder.layers());
     let encoders = Unit::all(whole).into_iter().filter_map(|unit| Some((unit, unit.depth(whole)?)));
@@ -223,14 +223,14 @@ fn confident(tables: &[&LogProbabilities], flops: Vec<Vec<u64>>) -> Result<Stage
 
 type Tables = BTreeMap<String, Vec<Vec<f32>>>;
 
-/// Log-probabilities from a file, by the name of their table.
+/// Reads log-probabilities from a file by the name of their table.
 fn table(tables: &Tables, name: &str) -> Result<LogProbabilities> {
     let rows = tables.get(name).map(Vec::as_slice).unwrap_or_default();
     let classes = rows.first().map_or(0, Vec::len);
     Ok(LogProbabilities::new(classes, rows.iter().flatten().copied().map(f64::from).collect())?)
 }
 
-/// Predictions at each stage of a multi-exit model, from its file.
+/// Reads the predictions of a multi-exit model at each of its stages.
 fn stages(tables: &Tables, part: DataSplit, rule: LeavingRule) -> Result<Stages> {
     let names = (0..).map(|stage| part.of_stage(stage)).take_while(|name| tables.contains_key(name));
     let stages = names.map(|name| table(tables, &name)).collect::<Result<Vec<_>>>()?;

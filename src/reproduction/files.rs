@@ -21,7 +21,7 @@ use crate::record::{RouteCounts, RowGroup, json};
 
 const RESULT: &str = "result.json";
 const PROBABILITIES: &str = "log_probabilities.safetensors";
-/// File of the n-gram model.
+/// Name of the file that contains the n-gram model.
 pub(super) const NGRAM: &str = "ngram.json";
 
 /// Stored result of a unit (method) with one seed.
@@ -80,7 +80,7 @@ impl UnitResult {
         (result.hash == hash).then_some(result)
     }
 
-    /// Writes the result. This must follow all other files of the unit, since it marks the unit as finished.
+    /// Writes the result. It must be written after all other files of the unit, since it marks the unit as finished.
     ///
     /// # Errors
     /// [`crate::Error::Record`] if a number is not finite.
@@ -98,7 +98,7 @@ pub(super) fn remove_result(place: &Path) -> Result<()> {
     }
 }
 
-/// Split of the data. Its name is the prefix of the names of stored predictions.
+/// Split of the data: training, validation or test rows. Its name is the prefix of the names of stored predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DataSplit {
     Train,
@@ -125,7 +125,7 @@ impl DataSplit {
         format!("{}.stage.{stage}", self.name())
     }
 
-    /// Name of the stored table of a text's FLOPs for an exit at each stage.
+    /// Name of the stored table that has the FLOPs of each text for leaving at each stage.
     pub(super) fn flops(self) -> String {
         format!("{}.flops", self.name())
     }

@@ -67,7 +67,8 @@ impl Worker<'_> {
         Ok(UnitResult { rows: vec![row], ..UnitResult::default() })
     }
 
-    /// Cascade of the n-gram model and the first `depth` layers, which run for uncertain texts and are stacked with it.
+    /// Tests a cascade of the n-gram model and the first `depth` layers. The layers run for uncertain texts only, and
+    /// their answers are stacked with the n-gram model's.
     pub(super) fn cascade(&self, depth: usize) -> Result<UnitResult> {
         let candidate = self.candidate(ModelKind::Cascade, &[depth])?;
         let costs = COSTS.into_iter().filter(|cost| *cost < self.share(depth));
@@ -75,8 +76,8 @@ impl Worker<'_> {
         Ok(UnitResult { rows, ..UnitResult::default() })
     }
 
-    /// Cascade of the n-gram model and two encoders. The depths of the encoders are those with the best validation
-    /// accuracy at each cost.
+    /// Tests cascades of the n-gram model and two encoders. At each cost, the encoders have the depths with the best
+    /// validation accuracy.
     pub(super) fn two_encoders(&self) -> Result<UnitResult> {
         let seed = SeedCandidates::new(self)?;
         let needed = self.unit.needs(self.encoder.layers());
@@ -177,7 +178,7 @@ impl Worker<'_> {
     }
 }
 
-/// Error for a depth whose training run has not finished.
+/// Error for an encoder depth whose training run has not finished.
 fn none(depth: usize) -> Error {
     Error::Argument { flag: "rows", expected: format!("the classifier of {depth} layers before"), got: "none".into() }
 }

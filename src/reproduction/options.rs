@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::units::Unit;
 
-/// Number of evenly spaced test rows that are timed, and number of timed passes.
+/// Number of evenly spaced test rows that are timed.
 pub(super) const TIMED_ROWS: usize = 256;
 /// Number of test rows that are timed one by one.
 pub(super) const SINGLE_ROWS: usize = 128;
+/// Number of timed passes over the timed test rows.
 pub(super) const TIMED_PASSES: usize = 5;
 /// Speeds of FastBERT, in the order of the DHT paper's rows 6-, 3- and 1-FastBERT. The paper assigns them in reverse
 /// order by mistake.
@@ -33,7 +34,7 @@ pub(super) const COSTS: [f64; 3] = [0.1, 0.2, 0.35];
 /// validation rows.
 pub(super) const SPEED_COSTS: [f64; 7] = [0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5];
 
-/// Revision of a method's code. It must be increased if results change although no setting changes.
+/// Revision number of a method's code. It must be increased if results change although no setting changes.
 pub(super) fn revision(unit: Unit) -> u32 {
     match unit {
         Unit::Ours(_) => 2,

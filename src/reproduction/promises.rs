@@ -14,10 +14,11 @@ const LIMITS: [f64; 3] = [0.005, 0.01, 0.02];
 const ROWS: [usize; 3] = [600, 2_000, 8_000];
 const CONFIDENCE: f64 = 0.95;
 const DRAWS: usize = 200;
-/// Maximum number of candidate thresholds, taken from the validation rows.
+/// Maximum number of candidate thresholds; they are taken from the predictions for validation rows.
 const THRESHOLDS: usize = 100;
 
-/// Population of texts for testing risk guarantees: the accelerated model of one seed on all test rows.
+/// Population of texts on which risk guarantees are tested: all test rows, with the predictions of one seed's
+/// accelerated model.
 struct World<'a> {
     stages: Stages,
     full: &'a [u32],

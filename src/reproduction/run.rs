@@ -24,7 +24,7 @@ use crate::tables::reproduction_text;
 
 /// Prefix of the line on standard error in which a child process states why it failed. The last such line counts.
 const ERROR: &str = "error: ";
-/// File of the record in the output directory.
+/// Name of the result file in the output directory.
 const RECORD: &str = "record.json";
 
 /// Environment variable that selects what a child process runs: the name of the unit (method) and the seed, such as
@@ -118,7 +118,7 @@ fn child(plan: &ReproductionPlan, unit: Unit, seed: u64) -> Result<(), String> {
     Err(error.map_or_else(|| format!("{status}: {last}"), str::to_owned))
 }
 
-/// Results of all training runs so far, and failures.
+/// Results of the training runs so far, and reasons of failures.
 #[derive(Default)]
 struct UnitResults {
     results: Vec<(Unit, u64, Result<UnitResult, String>)>,
@@ -139,13 +139,13 @@ impl UnitResults {
         self.results.iter().filter(|(_, _, outcome)| outcome.is_err()).count()
     }
 
-    /// First failed unit that this unit requires; `None` if none failed.
+    /// First failed unit (method) among those that this unit requires; `None` if none failed.
     fn missing(&self, unit: Unit, seed: u64, layers: usize) -> Option<Unit> {
         unit.needs(layers).into_iter().find(|needed| self.result(*needed, seed).is_none())
     }
 }
 
-/// Creates the result file of the rows so far.
+/// Creates the result file from the result rows so far.
 fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Result<ReproductionRecord> {
     let device = plan.run.device.open_in(plan.run.precision)?;
     let encoder = encoder(&plan.run, data, &device)?;
@@ -163,7 +163,7 @@ fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Resu
     ))
 }
 
-/// Results of a unit (method), summarised over all seeds.
+/// Result rows of a unit (method), summarised over all seeds.
 fn rows_of(unit: Unit, plan: &ReproductionPlan, test: &EncodedDataset, units: &UnitResults) -> Result<Vec<RowRecord>> {
     let outcomes = units.results.iter().filter(|(own, _, _)| *own == unit);
     let mut failed = BTreeMap::new();

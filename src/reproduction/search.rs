@@ -15,9 +15,10 @@ use crate::error::Result;
 use crate::experiment::{CLASSIFIERS, CONTROL, PlannedSearch, experiment, pooling, rng};
 use crate::record::{RouteCounts, RowGroup};
 
-/// Number of random assignments of routes to texts in the control *shuffled*.
+/// Number of random assignments of the selected routes to the texts. The score of these assignments is the control for
+/// selecting a route by text.
 const SHUFFLES: u64 = 3;
-/// Number of stored head sets for each group of layers.
+/// Number of most frequent head sets that are stored for each group of layers.
 const HEAD_SETS: usize = 12;
 
 impl Worker<'_> {

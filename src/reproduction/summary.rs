@@ -13,7 +13,7 @@ const RESAMPLES: usize = 2_000;
 /// Confidence level of the one-sided upper bound of the deficit.
 const CONFIDENCE: f64 = 0.95;
 
-/// Result of one seed, paired with the full model trained for as many epochs.
+/// Pair of results to compare: a method's and the full model's, with the same seed and number of epochs.
 pub(super) struct Pair<'a> {
     pub(super) seed: u64,
     pub(super) row: &'a SeedRow,
@@ -64,7 +64,7 @@ fn right(predictions: &[u32], truth: &[u32]) -> Vec<bool> {
     predictions.iter().zip(truth).map(|(prediction, truth)| prediction == truth).collect()
 }
 
-/// Deviations from the publication with all seeds, without repetitions.
+/// Deviations of a method from its publication, collected over all seeds without repetitions.
 fn deviations(pairs: &[Pair<'_>]) -> Vec<String> {
     let mut deviations: Vec<String> = Vec::new();
     for deviation in pairs.iter().flat_map(|pair| &pair.row.deviations) {
@@ -75,7 +75,8 @@ fn deviations(pairs: &[Pair<'_>]) -> Vec<String> {
     deviations
 }
 
-/// Deficit: macro F1 of the full model minus the method's, averaged over seeds. Also returns its one-sided upper bound.
+/// Deficit of a method: macro F1 of the full model minus the method's, averaged over seeds. Also returns its one-sided
+/// upper bound.
 ///
 /// A resample draws the seeds with replacement, and the test texts with replacement, the same texts for all seeds (a
 /// paired bootstrap: Efron and Tibshirani 1993, percentile interval).
@@ -108,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// Row of one seed that is wrong on every `wrong_every`-th text of two classes.
+    /// Result of one seed that is wrong on every `wrong_every`-th text of two classes.
     fn row(truth: &[u32], wrong_every: usize) -> SeedRow {
         let label = |(text, truth): (usize, &u32)| if text % wrong_every == 0 { 1 - truth } else { *truth };
         let labels: Vec<u32> = truth.iter().enumerate().map(label).collect();

@@ -1,4 +1,4 @@
-//! Units of a reproduction: methods, each with a training run and the table rows that it yields.
+//! Units of a reproduction. A unit is a method with its training run and the table rows that it yields.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::experiment::SettingsChoice;
 use crate::record::RowGroup;
 
-/// Depths of the DistilBERT students, as fractions of the teacher's layers: 6, 3 and 1 of 12.
+/// Depths of the DistilBERT students, as fractions of the teacher's layers: 6, 3 and 1 of 12 layers.
 const STUDENTS: [(usize, usize); 3] = [(1, 2), (1, 4), (1, 12)];
 
 /// Method with one training run for each seed, in a separate process.
@@ -162,8 +162,8 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// Selects the units in `names` with those that they require, or all units if `names` is empty. Units in `once` are
-    /// added; they, and units that only they require, run with the first seed only.
+    /// Selects the units in `names`, or all if `names` is empty, with the units that they require. Units in `once` are
+    /// added: they, and units that only they require, run with the first seed only.
     ///
     /// # Errors
     /// [`Error::Argument`] for an unknown name; the message lists the known names.

@@ -137,8 +137,8 @@ impl<'a> Worker<'a> {
         Ok(UnitResult { hash: String::new(), train_flops: cost.0, train_seconds: cost.1, rows: vec![row] })
     }
 
-    /// Tests a classifier, saves it with its log-probabilities, and returns its result. `own` is the cost of its
-    /// training run; `all` includes the models that this run requires.
+    /// Tests a classifier, saves it with its log-probabilities, and returns its result. `own` is the cost (FLOPs and
+    /// seconds) of its training run; `all` also includes the models that the run requires.
     pub(super) fn row_of_classifier(
         &self,
         model: &TextClassifier,
@@ -170,7 +170,8 @@ impl<'a> Worker<'a> {
         Ok(row)
     }
 
-    /// Result with the scores and costs of tested predictions. Training costs are 0 and must be set by the caller.
+    /// Creates a result row with the scores and costs of tested predictions. Training costs are 0 and must be set by
+    /// the caller.
     pub(super) fn row(&self, tested: &Tested, group: RowGroup, clock: WallRatios) -> SeedRow {
         SeedRow {
             group,
@@ -186,7 +187,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Ratio of prediction times for all test rows, extrapolated from the timed rows in proportion to FLOPs, since
+    /// Extrapolates a ratio of prediction times from the timed rows to all test rows, in proportion to FLOPs, since the
     /// timed rows may differ from all rows by chance.
     pub(super) fn of_all_rows(&self, clock: f64, timed: usize, tested: &Tested) -> f64 {
         let share = |rows: &mut dyn Iterator<Item = usize>| {
@@ -278,7 +279,7 @@ impl<'a> Worker<'a> {
         Ok(batches.into_iter().zip(single_texts).map(pair).collect())
     }
 
-    /// Indices of the timed test rows, evenly spaced, since a file may be sorted.
+    /// Indices of at most `most` test rows that are timed. They are evenly spaced, since a file may be sorted.
     fn timed_rows(&self, most: usize) -> impl Iterator<Item = usize> + use<> {
         let rows = self.data.test.len();
         let count = rows.min(most);
@@ -319,7 +320,8 @@ pub(super) fn predict(model: &dyn Predictor, data: &EncodedDataset, batch: usize
     Ok(by_row.into_iter().flatten().collect())
 }
 
-/// Log-probabilities of predictions. Probabilities below the smallest positive f32 are raised to it.
+/// Converts predicted probabilities to log-probabilities. Probabilities below the smallest positive f32 are raised to
+/// it.
 pub(super) fn logarithms(predictions: &[Prediction]) -> LogProbabilities {
     let row =
         |prediction: &Prediction| prediction.probabilities.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect();

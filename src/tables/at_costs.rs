@@ -100,7 +100,7 @@ fn sides(table: &AtCosts, names: usize) -> Vec<Side> {
     (0..columns).map(|column| if column == 0 { Side::Left } else { Side::Right }).collect()
 }
 
-/// Formats an accuracy with the setting of its model, such as `.907 ± .002 (to 1 layer)`.
+/// Formats an accuracy with the setting of the model that has it, such as `.907 ± .002 (to 1 layer)`.
 fn score(cell: &CellAtCost, seeds: usize) -> String {
     let setting = if cell.setting.is_empty() { String::new() } else { format!("{}, ", cell.setting) };
     format!("{} ({setting}{:.2})", accuracy(cell, seeds), cell.flops_ratio)
@@ -120,19 +120,19 @@ fn difference(difference: &Difference) -> String {
     difference.flops_ratio.map_or(own.clone(), |ratio| format!("{own} ({ratio:.2})"))
 }
 
-/// Formats the mean difference over costs: the mean with its interval, then the difference to the model that is best on
-/// the test rows, such as `+0.80 [+0.30, +1.30] +0.40`.
+/// Formats the mean accuracy difference over several costs, such as `+0.80 [+0.30, +1.30] +0.40`: the mean with its
+/// interval, then the mean difference from the model that is best on the test rows.
 pub(crate) fn mean_difference(comparison: &Comparison) -> Option<String> {
     let favoured = comparison.mean_against_best_on_test().map_or(String::new(), |mean| format!(" {}", points(mean)));
     Some(interval(comparison.mean?) + &favoured)
 }
 
-/// Formats a confidence interval in hundredths, such as `+0.80 [+0.30, +1.30]`.
+/// Formats a mean with its confidence interval in points (hundredths), such as `+0.80 [+0.30, +1.30]`.
 pub(crate) fn interval(interval: Interval) -> String {
     format!("{} [{}, {}]", points(interval.mean), points(interval.lower), points(interval.upper))
 }
 
-/// Formats a number in hundredths, with a sign.
+/// Formats a score difference in points (hundredths), with a sign.
 pub(crate) fn points(value: f64) -> String {
     let text = format!("{:+.2}", 100.0 * value);
     if text == "-0.00" { "+0.00".into() } else { text }

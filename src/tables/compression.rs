@@ -20,8 +20,8 @@ const ARCHITECTURE: [&str; 12] = [
     "speed",
 ];
 
-/// Tolerated difference between the cost ratio that a search reached and its target; a larger one is noted in the
-/// table.
+/// Tolerated difference between the target cost of a search and the cost ratio that it reached. The table notes a
+/// larger difference.
 const MISSED: f64 = 0.03;
 
 /// Table of the scores and costs of a teacher and its students.
@@ -92,7 +92,7 @@ pub(crate) fn architecture_lines(record: &ArchitectureSearchRecord) -> Vec<Vec<S
     lines
 }
 
-/// Table line of an architecture; `search` is the search that a baseline belongs to.
+/// Formats the table line of an architecture. For a baseline, `search` is the search with which it is compared.
 fn of_architecture(
     record: &ArchitectureSearchRecord,
     row: &SearchedArchitecture,

@@ -4,8 +4,8 @@ use super::reproduction::failures;
 use crate::published::{Counterpart, Stage};
 use crate::record::{ReproductionRecord, RowRecord, Summary};
 
-/// Column of the CSV: its heading, and a function that reads its number from a result row; `None` if it has no such
-/// number.
+/// Column of the CSV file: its heading, and a function that returns its number for a result row; `None` if the row has
+/// no such number.
 type Number = (&'static str, fn(&RowRecord) -> Option<f64>);
 
 const NUMBERS: [Number; 15] = [

@@ -76,7 +76,7 @@ fn table(record: &ReproductionRecord, stage: Stage) -> Table {
     }
 }
 
-/// Note that explains the DHT paper's numbers beside a data set's results.
+/// Note below a table, which explains the DHT paper's numbers beside the results on a data set.
 pub(crate) fn published_note(counterpart: Counterpart) -> String {
     let data = if counterpart.stands_in {
         format!(
@@ -166,7 +166,8 @@ fn printed(cell: Published, method: &str) -> String {
     format!("{name}{:.3} @ {:.2}", cell.f1, cell.cost)
 }
 
-/// Formats a share with `count` digits, or as smaller than the smallest such number if it would round to 0.
+/// Formats a share with `count` digits. A share that would round to 0 is formatted as smaller than the smallest such
+/// number.
 fn share(value: f64, count: usize) -> String {
     let least = 0.1_f64.powi(count as i32);
     if value > 0.0 && value < 0.5 * least { format!("< {least:.count$}") } else { digits(value, count) }

@@ -67,8 +67,8 @@ pub enum Error {
         /// Difference from the format of a sparse context.
         problem: String,
     },
-    /// A sparse context belongs to another feature space than the policy: the number of index bits or the settings of
-    /// the feature hasher differ.
+    /// A sparse context belongs to another feature space than the policy: they differ in the number of index bits or in
+    /// the settings of the feature hasher.
     #[error("the context has {found}, this policy has {expected}: hash both with the same settings")]
     OtherFeatureSpace {
         /// Feature space of the policy.
@@ -92,8 +92,8 @@ pub enum Error {
         /// Error message of the operating system.
         problem: String,
     },
-    /// Memory cannot be allocated, or more than 1 TiB is needed. So large a state could not be read in time for a
-    /// choice.
+    /// Memory cannot be allocated, or more than 1 TiB is needed. A policy reads its whole state for each choice, which
+    /// would take minutes at this size.
     #[error("{what} would need {bytes} bytes of memory: more than there is, or than the limit of 1 TiB")]
     Memory {
         /// Purpose for which memory was needed.
@@ -209,13 +209,13 @@ pub enum Error {
     /// The decision is too old: the policy has expired its decisions (`expire_decisions`) since it was made.
     #[error("decision of epoch {made_in} is stale: decisions have been expired since, this is epoch {epoch}")]
     StaleDecision {
-        /// Epoch of the policy in which the decision was made.
+        /// Epoch in which the decision was made (number of earlier calls of `expire_decisions`).
         made_in: u64,
         /// Current epoch of the policy.
         epoch: u64,
     },
-    /// The decision belongs to a later epoch than the policy's. The policy was restored from a save made before that
-    /// epoch, or another policy made the decision.
+    /// The decision was made in a later epoch than the policy's current one (number of calls of `expire_decisions`).
+    /// Either the policy was restored from an older save, or another policy made the decision.
     #[error("decision of epoch {made_in} is foreign: this policy has only reached epoch {epoch}")]
     ForeignDecision {
         /// Epoch in which the decision was made.

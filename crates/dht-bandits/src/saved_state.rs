@@ -7,12 +7,12 @@ use crate::error::{Error, Result};
 
 /// Format version of saved states: the one that this release writes, and the newest that it reads.
 ///
-/// * 1: decisions are checked by the policy's version alone.
-/// * 2: decisions have epochs, in place of an oldest accepted version, and removed arms are stored. A reader of format
-///   1 would reuse the ids of removed arms.
+/// * 1: a policy stores the oldest version whose decisions it accepts.
+/// * 2: epochs of decisions replace the oldest accepted version, and removed arms are stored. A reader of format 1
+///   would reuse the ids of removed arms.
 /// * 3: every field is written, whatever its value, so that binary formats can be read by position.
 /// * 4: adds the epoch of baseline policies, removed arms in deltas of shared weights, relative floors of normalizers,
-///   and arms that a warm-up has copied.
+///   and arms that were copied during the warm-up of a normalizer.
 ///
 /// Text formats (JSON, TOML) name their fields, so that older versions can be read. Binary formats may write fields by
 /// position, and positions differ between versions. A binary state is therefore read only if it has this version.
@@ -46,7 +46,8 @@ pub(crate) fn read_header<'de, D: Deserializer<'de>>(family: &str, deserializer:
     Ok(header)
 }
 
-/// Generates a `read_header` function for the states whose type begins with one name.
+/// Generates a function `read_header` for one family of saved states: those whose type name begins with the family's
+/// name.
 macro_rules! header_reader {
     ($family:literal) => {
         fn read_header<'de, D: serde::Deserializer<'de>>(

@@ -1,11 +1,11 @@
 //! Input checks: lengths, finite values, and bounds on magnitudes. The bounds guarantee that learned and loaded state
 //! cannot overflow.
 //!
-//! A model stores the covariance P of its weights as the factorisation U·D·Uᵀ. For a context x and an observation of
-//! weight w, an update keeps the variance x'Px, the step and f = Uᵀx within 1e100. Variances P_ii of single weights
-//! stay within 1e150. The vector b = Px of the update then has |b_i| ≤ √(P_ii·x'Px) ≤ 1e125. U changes by at most
-//! w·|f|·|b| ≤ 1e225, and the mean by |step|·|b|. These values, and the values from which they are computed, are far
-//! below the largest f64, 1.8e308.
+//! A model stores the covariance P of its weights as the factorisation U·D·Uᵀ, with U unit upper triangular and D
+//! diagonal. For a context x and an observation of weight w, an update keeps three values within 1e100: the variance
+//! x'Px, the step of the mean, and the vector f = Uᵀx. Variances P_ii of single weights stay within 1e150. The vector b
+//! = Px of the update then has |b_i| ≤ √(P_ii·x'Px) ≤ 1e125. U changes by at most w·|f|·|b| ≤ 1e225, and the mean by
+//! |step|·|b|. These values, and the values from which they are computed, are far below the largest f64, 1.8e308.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Number, Result};
@@ -116,7 +116,7 @@ pub(crate) fn check_precision(name: &'static str, value: f64) -> Result<()> {
 /// kills the process later.
 const LARGEST_MEMORY: u64 = 1 << 40;
 
-/// Creates the error for memory of `count` values of `size` bytes that cannot be allocated.
+/// Creates the error for a failed allocation of `count` values of `size` bytes each.
 fn no_memory(what: &'static str, count: Option<usize>, size: usize) -> Error {
     let bytes = count.and_then(|count| count.checked_mul(size)).map_or(u64::MAX, |bytes| bytes as u64);
     Error::Memory { what, bytes }
@@ -172,8 +172,8 @@ pub(crate) fn check_factor(index: usize, mean: &[f64], diagonal: &[f64], upper: 
     }
 }
 
-/// Finds the first weight whose variance P_ii = D_i + Σ_{j>i} U_ij² D_j is too large. Returns its index i and its
-/// variance.
+/// Finds the first weight whose variance is too large. The covariance is P = U·D·Uᵀ, so that weight i has the variance
+/// P_ii = D_i + Σ_{j>i} U_ij² D_j. Returns the index and the variance.
 fn excessive_variance(diagonal: &[f64], upper: &[f64]) -> Option<(usize, f64)> {
     let variance = |row: usize| {
         let square = |column: usize| upper[column * (column - 1) / 2 + row].powi(2) * diagonal[column];
@@ -198,7 +198,7 @@ pub(crate) fn check_mean(index: usize, mean: &[f64]) -> Result<()> {
     }
 }
 
-/// Checks the diagonal precisions of a loaded posterior: their inverses and further growth must not overflow.
+/// Checks the diagonal precisions of a loaded posterior: neither their inverses nor later updates may overflow.
 pub(crate) fn check_precisions(index: usize, precision: &[f64]) -> Result<()> {
     let fits = |value: f64| (1.0 / LARGEST_COVARIANCE..=LARGEST_PRECISION).contains(&value);
     match precision.iter().position(|value| !fits(*value)) {
@@ -209,8 +209,8 @@ pub(crate) fn check_precisions(index: usize, precision: &[f64]) -> Result<()> {
     }
 }
 
-/// Checks one vector of a saved state: its length, that its values are finite, and with `positive`, that they are above
-/// 0.
+/// Checks one vector of a saved state: it must have the expected length and finite values, and with `positive` only
+/// values above 0.
 pub(crate) fn check_part(
     what: &'static str,
     index: usize,

@@ -22,12 +22,11 @@ use crate::texts::EncodedSplits;
 pub const REST: usize = 4096;
 /// Number of texts in a batch.
 pub const BATCH: usize = 64;
-/// Number of the random stream for fitting exits.
+/// ChaCha stream number of the random generator for fitting early exits.
 const STREAM: u64 = 0x4163_6365_6c65_7261;
-/// Fraction of the training rows that is reserved to verify a promise (a limit on the loss of accuracy), unless a flag
-/// sets the number of rows.
+/// Default fraction of the training rows that is reserved to verify a promise (a limit on the loss of accuracy).
 const CALIBRATION_SHARE: f64 = 0.1;
-/// Maximum number of rows that are reserved to verify a promise, unless a flag sets the number of rows.
+/// Default maximum number of rows that are reserved to verify a promise (a limit on the loss of accuracy).
 const MOST_CALIBRATION_ROWS: usize = 2_000;
 
 /// Flags that set the speed of a model.
@@ -110,10 +109,10 @@ pub struct AcceleratedModel {
     pub misses: Vec<String>,
 }
 
-/// Settings with which commands fit early exits.
+/// Settings for fitting early exits.
 ///
 /// # Errors
-/// Errors of the tokenizer.
+/// [`Error::Transformer`] if the tokenizer fails.
 pub fn exit_settings(tokenizer: &TextTokenizer, speed: &SpeedArguments) -> Result<AccelerateSettings> {
     let state_bytes = speed.state_memory.saturating_mul(1 << 20);
     let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
@@ -127,11 +126,12 @@ pub fn exit_generator(seed: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Fits early exits and an n-gram exit on a classifier, which does not change, and [sets the speed](at_speed). The
-/// default speed is the cheapest that loses at most 0.3 points of accuracy on the validation texts ([`Report::speed`]).
+/// Fits early exits and an n-gram classifier, the first exit, on a classifier, which does not change. Then [sets the
+/// speed](at_speed). The default speed is the cheapest that loses at most 0.3 points of accuracy on the validation
+/// texts ([`Report::speed`]).
 ///
 /// # Errors
-/// Errors of fitting.
+/// [`Error::Dynamic`] or [`Error::Transformer`] if the exits cannot be fitted.
 pub fn make_dynamic(
     classifier: &TextClassifier,
     texts: &EncodedSplits,
@@ -148,12 +148,13 @@ pub fn make_dynamic(
     at_speed(made.model, made.report, texts, settings.targets, speed)
 }
 
-/// Sets the speed of a dynamic model: within the requested budget of FLOPs, or so that the promise (limit on the loss
-/// of accuracy) holds. `thresholds` are the label thresholds of a multi-label model.
+/// Sets the speed (exit threshold) of a dynamic model: within the requested budget of FLOPs, or so that the promise
+/// (limit on the loss of accuracy) holds. `thresholds` are the label thresholds of a multi-label model.
 ///
 /// # Errors
-/// Errors of the model. A promise that cannot be verified is not an error: the model then has its default speed, and
-/// [`misses`](AcceleratedModel::misses) says that the promise was not verified.
+/// [`Error::Dynamic`] or [`Error::Transformer`] if the model fails. A promise that cannot be verified is not an error:
+/// the model then has its default speed, and [`misses`](AcceleratedModel::misses) says that the promise was not
+/// verified.
 pub fn at_speed(
     model: DynamicModel,
     report: Report,
@@ -174,7 +175,8 @@ pub fn at_speed(
 }
 
 impl AcceleratedModel {
-    /// Sets the speed that meets a budget, a share of the full model's FLOPs. If none does, sets the cheapest speed.
+    /// Sets the speed (exit threshold) whose expected cost is within `budget`, a share of the full model's FLOPs. If no
+    /// speed is cheap enough, sets the cheapest.
     fn set_budget(&mut self, budget: f64) -> Result<()> {
         let (point, last) = (self.report.within(budget), self.report.curve.last().copied());
         if point.is_none() {
@@ -189,8 +191,8 @@ impl AcceleratedModel {
         Ok(())
     }
 
-    /// Sets the cheapest speed at which calibration texts show that at most `points` percentage points of accuracy are
-    /// lost.
+    /// Sets the cheapest speed (exit threshold) at which the calibration texts prove, with the probability
+    /// `confidence`, that the model loses at most `points` percentage points of accuracy.
     fn show_promise(
         &mut self,
         risk: Risk,
@@ -227,7 +229,8 @@ impl AcceleratedModel {
     }
 }
 
-/// Calibration rows without texts from which the model has learned. (A text may occur in several rows of a file.)
+/// Calibration rows without those whose text the model has seen in training. (A text may occur in several rows of a
+/// file.)
 fn unseen(calibration: &EncodedDataset, learned: &SeenTexts) -> Result<EncodedDataset> {
     let (all, seen) = (calibration.len(), learned.rows_of(calibration));
     if seen.is_empty() {
@@ -252,7 +255,8 @@ pub fn label_thresholds(task: Task, train: &EncodedDataset) -> Option<LabelThres
     (task == Task::Labels).then(|| LabelThresholds { never_empty, ..LabelThresholds::even(train.labels.len()) })
 }
 
-/// Converts the points of a model's speed curve to JSON. The cost has the same name as in answers.
+/// Converts the points of a model's speed curve to JSON objects with speed, cost and accuracy. The key `cost` is also
+/// used in answers.
 pub fn curve_points(curve: &[SpeedPoint]) -> Vec<serde_json::Value> {
     let point = |point: &SpeedPoint| {
         let SpeedPoint { speed, flops_ratio, accuracy, .. } = *point;

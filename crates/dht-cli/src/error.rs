@@ -55,7 +55,7 @@ pub enum Error {
     /// Input file without the columns that the model was trained on.
     #[error("{problem}; the model was trained on that column: name this file's column with {flags}")]
     OtherColumns {
-        /// Flags that select other columns.
+        /// Names of flags with which other columns can be selected.
         flags: &'static str,
         /// Missing column, and the columns of the file.
         problem: String,
@@ -84,7 +84,7 @@ pub enum Error {
     /// Input file whose columns differ from those of the first file, so that their answers do not fit into one table.
     #[error("{path} has another format or other columns than the first file: use `--output-format jsonl`, or one call for each file", path = path.display())]
     OtherTable {
-        /// Path of the input file.
+        /// Path of the input file with other columns.
         path: PathBuf,
     },
     /// Cell with a tab or line end, which a tab-separated row cannot hold.
@@ -150,7 +150,7 @@ pub enum Error {
         /// Actual number of items.
         got: usize,
     },
-    /// Saved state of a stopped training run with other texts or settings, at the path of this training run.
+    /// Saved state at this training run's path that belongs to a stopped run with other texts or settings.
     #[error(
         "{path} has the state of a stopped training run with other texts or settings ({differs}): run its command again, \
          add --finish there to make a model of the state, or add --restart here to delete it",
@@ -162,7 +162,7 @@ pub enum Error {
         /// First setting that differs, with its values in both runs.
         differs: String,
     },
-    /// Class of the model to train further that no new row has.
+    /// Class without new rows, in a model that is to be trained further.
     #[error(
         "{data} has no row of the class {class:?}, which the model has: add rows of it with --also, such as the \
          earlier training rows, or map labels of the file to it with --label-map",
@@ -174,7 +174,7 @@ pub enum Error {
         /// Name of the class.
         class: String,
     },
-    /// Class of the model to accelerate that no row has.
+    /// Class without rows, in a classifier that is to be accelerated.
     #[error("{data} has no row of the class {class:?}, which the model has: give a file with rows of it", data = data.display())]
     ClassMissing {
         /// Source of the rows.
@@ -194,10 +194,10 @@ pub enum Error {
         path = path.display()
     )]
     UndescribedState {
-        /// Path of the description.
+        /// Path of the file with the run's description.
         path: PathBuf,
     },
-    /// Saved state that does not exist, although `--finish` should complete its training run.
+    /// Missing saved state of the training run that `--finish` should complete.
     #[error("{path} has no state of a stopped training run: leave out --finish", path = path.display())]
     NothingToFinish {
         /// Expected directory of the saved state.
@@ -208,7 +208,7 @@ pub enum Error {
     OtherModel {
         /// Path of the existing model.
         path: PathBuf,
-        /// Labels or tasks of both models.
+        /// Labels or tasks of both models, which differ.
         differs: String,
     },
     /// Directory that the training run of another process is using.
@@ -225,7 +225,7 @@ pub enum Error {
         /// Second model with its labels or task.
         second: String,
     },
-    /// Second model of a comparison whose score may be too far below the first model's.
+    /// Second model in a comparison, whose score may be too far below that of the first model.
     #[error("the lower end of B − A is {low}, and at most {most} may be lost (--fail-below)")]
     Worse {
         /// Lower end of the 95 % interval of the difference, second minus first model.
@@ -297,12 +297,12 @@ pub enum Error {
         /// Output path of the partition.
         path: PathBuf,
     },
-    /// Partitions that could not be answered. Their errors were printed before.
+    /// Partitions (parts of a large input) that could not be answered. Their errors were printed before.
     #[error("{failed} of {all} partitions failed, for the reasons above")]
     FailedPartitions {
         /// Number of partitions that could not be answered.
         failed: usize,
-        /// Number of all partitions.
+        /// Total number of partitions.
         all: usize,
     },
     /// Object store that this build does not support.
@@ -368,7 +368,8 @@ impl Error {
         }
     }
 
-    /// Adds flags that select columns to the error of an input file without the columns of the model.
+    /// Adds the names of column flags to an error about an input file that lacks the columns of the model's training
+    /// data.
     pub(crate) fn of_other_columns(self, flags: &'static str) -> Self {
         match self {
             Self::Transformer(Inner::Data { problem: DataProblem::UnknownColumn { .. }, .. }) => {

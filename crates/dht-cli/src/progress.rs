@@ -14,9 +14,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Weight of the latest optimiser step in the displayed running mean of the loss.
 const NEWEST: f64 = 0.05;
-/// Decay of the displayed shares of depths: weight of earlier samples after each new sample.
+/// Factor by which each new training sample reduces the weight of earlier samples, in the displayed shares of depths
+/// (numbers of layers run).
 const DECAY: f64 = 0.998;
-/// Minimum time between two progress lines in the same stage of fitting exits.
+/// Minimum time between two progress lines about the same stage of fitting exits.
 const LINE_AFTER: Duration = Duration::from_secs(5);
 /// Minimum share of a training run between two progress lines.
 const LINE_EVERY: f64 = 0.1;
@@ -180,7 +181,7 @@ impl Drop for TrainingProgress {
 #[derive(Debug)]
 pub struct FitProgress {
     quiet: bool,
-    /// Seconds of each completed stage, in order.
+    /// Name and duration in seconds of each completed stage of fitting exits, in order.
     seconds: Vec<(&'static str, f64)>,
     stage: Option<Stage>,
 }
@@ -205,7 +206,7 @@ impl FitProgress {
         }
     }
 
-    /// Prints the seconds of each stage.
+    /// Prints the duration of each stage of fitting exits, in seconds.
     pub fn report_seconds(&mut self) {
         self.end(Instant::now());
         if !self.quiet && !self.seconds.is_empty() {
@@ -218,7 +219,8 @@ impl FitProgress {
         format!("seconds: {}", stages.join(", "))
     }
 
-    /// Begins a stage of fitting exits, unless it has already begun. Returns whether the stage is new.
+    /// Begins the stage of fitting exits with this name, unless it is the current stage. Returns whether the stage is
+    /// new.
     fn begin(&mut self, name: &'static str, now: Instant) -> bool {
         if self.stage.as_ref().is_some_and(|stage| stage.name == name) {
             return false;
@@ -313,10 +315,10 @@ pub struct LadderProgress {
     score: &'static str,
     fit: FitProgress,
     tuning: Option<TrainingProgress>,
-    /// Number of passes over the training rows when fine-tuning ended; `None` after exits are fitted on the fine-tuned
+    /// Number of passes over the training rows that fine-tuning took; `None` once exits are fitted on the fine-tuned
     /// encoder.
     passes: Option<f64>,
-    /// Best learning rate tried so far, with its loss.
+    /// Best learning rate tried so far, and its validation loss.
     rate: Option<(f64, f64)>,
 }
 
@@ -327,12 +329,12 @@ impl LadderProgress {
         Self { quiet, score, fit: FitProgress::new(quiet), tuning: None, passes: None, rate: None }
     }
 
-    /// Prints the seconds of each stage.
+    /// Prints the duration of each stage of fitting exits, in seconds.
     pub fn report_seconds(&mut self) {
         self.fit.report_seconds();
     }
 
-    /// Displays an event of a training run in rungs.
+    /// Displays an event of a training run in rungs (training stages).
     pub fn observe(&mut self, event: LadderEvent<'_>) {
         if let Some(line) = self.line(event).filter(|_| !self.quiet) {
             report(&line);
@@ -367,8 +369,8 @@ impl LadderProgress {
     }
 }
 
-/// Formats a line about a measurement on validation rows. `of_exits` is true for the measurement of the exits on the
-/// fine-tuned encoder.
+/// Formats a line about scores on validation rows. `of_exits` is true if they were measured after early exits were
+/// fitted on the fine-tuned encoder.
 fn measurement(result: &Measurement, of_exits: bool, score: &str) -> String {
     let rung = match result.rung {
         Rung::FineTuned if of_exits => "rung 2, exits fitted on the fine-tuned encoder".to_owned(),
@@ -419,7 +421,7 @@ fn range((least, most): (Duration, Duration)) -> String {
     }
 }
 
-/// Formats a number of passes, such as "1 pass".
+/// Formats a number of passes over the training rows, such as "1 pass".
 fn counted(passes: f64) -> String {
     let rounded = format!("{passes:.2}");
     let number = rounded.trim_end_matches('0').trim_end_matches('.');
@@ -432,7 +434,8 @@ fn bar() -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Shares of the depths (layers run) of recent samples, over about the last few hundred. Clones share one tally.
+/// Tally of recent depths (numbers of layers that ran for a sample): their shares over about the last few hundred
+/// samples. Clones share one tally.
 #[derive(Debug, Clone, Default)]
 pub struct RouteTally {
     weights: Arc<Mutex<BTreeMap<usize, f64>>>,

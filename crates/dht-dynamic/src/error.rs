@@ -24,7 +24,7 @@ pub enum Error {
     /// Saved state whose JSON cannot be parsed or does not have the expected fields.
     #[error("{what}: {source}")]
     Json {
-        /// Name of the state, or the path of its file.
+        /// Name of the saved state that cannot be parsed, or the path of its file.
         what: String,
         /// Error of the JSON parser, with line and column.
         source: serde_json::Error,
@@ -32,41 +32,41 @@ pub enum Error {
     /// Argument or setting whose value is not allowed.
     #[error("{name} is {got}, expected {expected}")]
     Argument {
-        /// Name of the argument.
+        /// Name of the rejected argument or setting.
         name: &'static str,
-        /// Values that the argument may have.
+        /// Description of the allowed values.
         expected: String,
-        /// Value of the argument.
+        /// Rejected value, as text.
         got: String,
     },
-    /// List or matrix of the wrong size.
+    /// List, matrix or tensor of the wrong size.
     #[error("{what} is {got}, expected {expected}")]
     Shape {
-        /// Name of the list or matrix.
+        /// Name of the list, matrix or tensor.
         what: &'static str,
         /// Required size.
         expected: String,
-        /// Size of the list or matrix.
+        /// Size that was passed.
         got: String,
     },
-    /// State that does not match the object that it is restored into, such as the saved state of another router.
+    /// Saved state that does not match the object that it is restored into, such as the state of another router.
     #[error("{what} is {got}, expected {expected}")]
     State {
         /// Name of the state that was rejected.
         what: &'static str,
-        /// States that the object accepts.
+        /// Description of the states that the object accepts.
         expected: String,
-        /// State that was rejected.
+        /// Description of the rejected state.
         got: String,
     },
     /// Index out of range.
     #[error("{what} is {got}, expected below {below}")]
     Range {
-        /// Name of the index.
+        /// Name of the kind of index, such as a class or a layer.
         what: &'static str,
-        /// Value of the index.
+        /// Index that is out of range.
         got: usize,
-        /// Number of items; valid indices are smaller.
+        /// Number of items. Valid indices are smaller.
         below: usize,
     },
     /// Request that is larger than the limits of the service, and would be rejected even if no other requests waited.
@@ -79,18 +79,18 @@ pub enum Error {
         /// Largest number that the service accepts.
         most: usize,
     },
-    /// Limit on the loss of accuracy or on the disagreement with the full model that the calibration texts cannot
-    /// prove.
+    /// Failed calibration: the calibration texts are too few, or too often wrong, to prove the requested limit. The
+    /// limit is on the loss of accuracy, or on the disagreement with the full model.
     #[error("at most {most} cannot be shown from {rows} texts: expected {}", reach(*needed, *least))]
     Promise {
-        /// Required upper limit of the loss or the disagreement.
+        /// Requested upper limit on the accuracy loss, or on the disagreement with the full model.
         most: f64,
         /// Number of calibration texts.
         rows: usize,
-        /// Number of texts that would prove the limit if their losses had the same distribution. `None` if the observed
-        /// loss exceeds the limit, or is too close to it.
+        /// Number of calibration texts that would prove the requested limit, if further texts have losses like the
+        /// present ones. `None` if the observed loss is above the limit or too close to it.
         needed: Option<usize>,
-        /// Smallest upper limit that the calibration texts prove.
+        /// Smallest upper limit that the present calibration texts prove.
         least: f64,
     },
     /// Required accuracy that the held-out texts do not prove, even if the model abstains on texts with a low
@@ -104,10 +104,10 @@ pub enum Error {
         accuracy: f64,
         /// Number of held-out texts.
         rows: usize,
-        /// Highest accuracy that the held-out texts prove at one of the minimum probabilities at which the sequences of
-        /// tests start.
+        /// Highest accuracy that the held-out texts prove, over several minimum probabilities below which the model
+        /// abstains.
         most: f64,
-        /// Smallest number of predictions that would prove the required accuracy, if all of them are correct.
+        /// Smallest number of correct predictions, without a wrong one, that would prove the required accuracy.
         needed: usize,
     },
     /// Data set that must have only unseen texts, and contains texts that the model was fitted on.
@@ -130,20 +130,20 @@ pub enum Error {
     Notation {
         /// Text that was parsed; only the beginning of a long text.
         text: String,
-        /// Byte offset of the first error in the text.
+        /// Byte offset of the syntax error in the text.
         at: usize,
-        /// Input that is expected at this offset.
+        /// Description of the input that is expected at this offset.
         expected: &'static str,
     },
-    /// Range of layers without a layer, or route without groups of layers.
+    /// Empty range of layers, or a route (layers and heads to run) without any layers.
     #[error("layers {start}..{end}: expected at least one layer")]
     NoLayers {
-        /// Start of the range.
+        /// First layer of the empty range.
         start: usize,
-        /// End of the range, excluded.
+        /// End of the empty range, exclusive.
         end: usize,
     },
-    /// Group of layers that does not start where the previous group of the route ends.
+    /// Group of layers that does not start where the route's previous group ends.
     #[error("group {group} starts at layer {got}, expected {expected}")]
     GroupOrder {
         /// Index of the group in its route.
@@ -153,14 +153,14 @@ pub enum Error {
         /// Index of the group's first layer.
         got: usize,
     },
-    /// Group of layers that ends at a depth that is not allowed.
+    /// Group of layers that ends after a layer at which it may not end.
     #[error("group {group} ends after layer {got}, expected {expected}")]
     GroupEnd {
         /// Index of the group in its route.
         group: usize,
-        /// Depths at which the group may end.
+        /// Description of the allowed ends, as numbers of layers from the input.
         expected: String,
-        /// Depth at which the group ends.
+        /// Number of layers from the input up to the end of the group.
         got: usize,
     },
     /// Group of layers with a number of attention heads that is not allowed.
@@ -233,9 +233,10 @@ pub enum Error {
     Budget {
         /// Requested budget, as a share of the full model's FLOPs.
         target: f64,
-        /// Cost at the highest speed (exit threshold), as a share of the full model's FLOPs.
+        /// Lowest cost of the model, at its highest speed (exit threshold), as a share of the full model's FLOPs.
         least: f64,
-        /// Cost at speed 0, where every text runs all layers, as a share of the full model's FLOPs.
+        /// Highest cost of the model, at speed 0, where every text runs all layers. Also a share of the full model's
+        /// FLOPs.
         most: f64,
     },
     /// Request that is rejected because the queue of the service is full.
@@ -286,8 +287,8 @@ fn checksum(checksum: Option<&str>) -> &str {
     checksum.unwrap_or("none (no such file)")
 }
 
-/// Describes for an error message how many texts would prove a limit, and the smallest limit that the present texts
-/// prove.
+/// Formats the end of an error message: the number of texts that would prove a limit, and the smallest limit that the
+/// present texts prove.
 fn reach(needed: Option<usize>, least: f64) -> String {
     let texts = needed.map_or(String::new(), |needed| format!("some {needed} texts, or "));
     format!("{texts}a limit of at least {least:.4}")

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::route::ModelShape;
 
-/// Sizes of the full model, which runs all layers, to which the cost of a cheaper model is compared. They determine the
-/// denominator of its FLOPs ratios, and the number of layers and heads in its routes.
+/// Sizes of the full model, which runs all layers. FLOPs ratios of a cheaper model are relative to the FLOPs of the
+/// full model, and routes refer to its layers and heads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FullModel {
-    /// Sizes of one layer, such as hidden units and attention heads.
+    /// Sizes of one full layer, such as hidden units and attention heads.
     pub block: BlockShape,
     /// Number of attention heads and feed-forward neurons of each layer.
     pub widths: Vec<Width>,

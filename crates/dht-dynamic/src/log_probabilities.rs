@@ -38,7 +38,8 @@ impl LogProbabilities {
     /// Builds a table for classes or labels from log-probabilities in row-major order.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// * [`Error::Argument`] if there is no class or label, or a value is not finite or is above 0.
+    /// * [`Error::Shape`] if the values do not fill whole rows.
     pub fn of(outputs: Outputs, values: Vec<f64>) -> Result<Self> {
         let (classes, width) = (outputs.count(), outputs.width());
         if classes == 0 {
@@ -57,8 +58,8 @@ impl LogProbabilities {
     /// Computes a classifier's log-probabilities for every row of a data set.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the classifier is a regression; errors of the encoder, for example if the batch size is
-    /// 0.
+    /// * [`Error::Argument`] if the classifier is a regression.
+    /// * [`Error::Transformer`] if the encoder fails, for example because the batch size is 0.
     pub fn of_classifier(classifier: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let outputs = Outputs::new(classifier.task(), classifier.classifier().classes())?;
         let (mut collector, ctx) = (LogProbabilityRows::new(outputs, data.len()), ForwardContext::inference());
@@ -94,8 +95,8 @@ impl LogProbabilities {
         self.values.chunks_exact(self.outputs.width())
     }
 
-    /// Iterates over the decisions, row after row, each of shape (alternatives,). A decision is the choice of a class,
-    /// or between "no" and "yes" for a label.
+    /// Iterates over the decisions of all rows, as slices of shape (alternatives,). A decision is the choice of a
+    /// class, or between "no" and "yes" for a label.
     pub fn decisions(&self) -> impl ExactSizeIterator<Item = &[f64]> {
         self.values.chunks_exact(self.outputs.alternatives())
     }
@@ -109,7 +110,7 @@ impl LogProbabilities {
         &self.values[row * width..(row + 1) * width]
     }
 
-    /// Selects the rows `rows`, in this order.
+    /// Selects some rows of the table. `rows` has their indices, in the order of the result.
     ///
     /// # Panics
     /// If a row does not exist.
@@ -127,13 +128,13 @@ impl LogProbabilities {
         }
     }
 
-    /// Expected loss of accuracy of each row, if the row gets `answers`, the labels that another model predicts,
-    /// instead of the most probable ones.
+    /// Expected loss of accuracy of each row if `answers`, the labels that another model predicts, replace the row's
+    /// most probable labels.
     ///
     /// For classes, the loss is the probability of the most probable class minus the probability of the class in
-    /// `answers`. For labels, this difference is summed over the labels. The sum is divided by the mean number, over
-    /// the rows, of predicted plus expected labels, and is at most 1. The mean over the rows is the loss of micro F1 to
-    /// first order, since F1 = 1 − errors / (predicted labels + true labels).
+    /// `answers`. For multi-label rows, this difference is summed over the labels. The sum is divided by the number of
+    /// predicted plus expected labels per row, averaged over the rows. The result is capped at 1. Its mean over the
+    /// rows is the loss of micro F1 to first order, since F1 = 1 − errors / (predicted labels + true labels).
     pub(crate) fn regrets(&self, answers: &[u32]) -> Vec<f64> {
         let regret = |(logs, answer): (&[f64], &u32)| best_class(logs).1.exp() - logs[*answer as usize].exp();
         let of_decisions = self.decisions().zip(answers).map(regret);
@@ -157,7 +158,7 @@ impl LogProbabilities {
         losses.sum::<f64>() / self.decisions().len().max(1) as f64
     }
 
-    /// Negative log-likelihood of each row's true labels, in nats, as a mean over the row's decisions.
+    /// Negative log-likelihood of each row's true labels, in nats. For multi-label rows, the mean over the labels.
     pub(crate) fn losses(&self, labels: &[u32]) -> Vec<f64> {
         let losses: Vec<f64> = self.decisions().zip(labels).map(|(logs, label)| -logs[*label as usize]).collect();
         let decisions = self.outputs.decisions();
@@ -212,7 +213,7 @@ impl LogProbabilities {
     }
 }
 
-/// Builder of a table whose rows are computed in any order.
+/// Builder of a log-probability table. The rows may be set in any order.
 pub(crate) struct LogProbabilityRows {
     outputs: Outputs,
     values: Vec<f64>,
@@ -223,7 +224,6 @@ impl LogProbabilityRows {
         Self { outputs, values: vec![0.0; rows * outputs.width()] }
     }
 
-    /// Sets the log-probabilities of the rows with the indices `rows`.
     pub(crate) fn set(&mut self, rows: &[usize], logs: Vec<Vec<f64>>) {
         let width = self.outputs.width();
         for (row, logs) in rows.iter().zip(logs) {

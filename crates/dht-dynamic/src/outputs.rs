@@ -59,7 +59,7 @@ impl Outputs {
         }
     }
 
-    /// Outputs that a data set is labelled for: labels if a text has multi-label targets, otherwise classes.
+    /// Type of outputs in a data set: multi-label if any text has multi-label targets, otherwise one class per text.
     pub(crate) fn of_texts(texts: &EncodedDataset) -> Self {
         let has_targets = texts.samples.iter().any(|sample| !sample.targets.is_empty());
         if has_targets { Self::Labels(texts.labels.len()) } else { Self::Classes(texts.labels.len()) }
@@ -101,8 +101,8 @@ impl Outputs {
         self.decisions() * self.alternatives()
     }
 
-    /// Converts the logits of a batch, shape (texts, outputs), to log-probabilities by text. `samples` are the ids of
-    /// the texts, for error messages.
+    /// Converts the logits of a batch, shape (texts, outputs), to one list of log-probabilities for each text.
+    /// `samples` are the ids of the texts, for error messages.
     pub(crate) fn of_logits(self, logits: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f64>>> {
         let rows = match self {
             Self::Classes(_) => tensors::finite_rows(&tensors::log_softmax(&logits.detach())?, samples)?,
@@ -116,7 +116,7 @@ impl Outputs {
         Ok(rows.into_iter().map(of_row).collect())
     }
 
-    /// Converts logits, row after row, to log-probabilities.
+    /// Converts logits to log-probabilities. `scores` has the logits of one or more rows, concatenated.
     pub(crate) fn of_scores(self, mut scores: Vec<f64>) -> Vec<f64> {
         match self {
             Self::Classes(count) => {
@@ -128,7 +128,7 @@ impl Outputs {
         }
     }
 
-    /// Computes the probability of each class or label from the log-probabilities of a text.
+    /// Computes the probability of each class or label from the log-probabilities of one text.
     pub(crate) fn probabilities(self, logs: &[f64]) -> impl Iterator<Item = f64> {
         let (first, step) = match self {
             Self::Classes(_) => (0, 1),
@@ -137,8 +137,8 @@ impl Outputs {
         logs.iter().skip(first).step_by(step).map(|log| log.exp())
     }
 
-    /// Accuracy of predictions; for labels the micro F1, 2·TP / (2·TP + FP + FN). Both slices have one number for each
-    /// decision. 0 without decisions.
+    /// Accuracy of predicted classes, or for multi-label tasks the micro F1, 2·TP / (2·TP + FP + FN). Both slices have
+    /// one class index per text, or one 0 or 1 per text and label. The score is 0 if they are empty.
     pub(crate) fn score(self, answers: &[u32], truth: &[u32]) -> f64 {
         let right = answers.iter().zip(truth).filter(|(answer, truth)| answer == truth).count();
         match self {
@@ -171,7 +171,8 @@ pub(crate) fn f1(answers: &[u32], truth: &[u32]) -> Option<f64> {
     (sum > 0).then(|| 2.0 * f64::from(both) / f64::from(sum))
 }
 
-/// True labels of a data set, text after text: the class of a text, or 0 or 1 for each of its labels.
+/// True labels of all texts, concatenated: the class index of each text, or for multi-label texts a 0 or 1 for each
+/// label.
 pub(crate) fn truth_of(texts: &EncodedDataset) -> Vec<u32> {
     let of_text = |sample: &Sample| match sample.targets.is_empty() {
         true => vec![sample.label],

@@ -20,7 +20,7 @@ pub struct Architecture {
     layers: Vec<LayerUnits>,
 }
 
-/// Units that remain in one layer: one flag for each unit of each part.
+/// Units (dimensions, neurons, heads) that remain in one layer: one flag per unit, true if the unit remains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LayerUnits {
@@ -95,7 +95,7 @@ impl Architecture {
     /// `scores` has one list for each group of units in `cost`, with one score for each unit.
     ///
     /// # Errors
-    /// Errors of [`choose`](crate::choose()).
+    /// Fails as [`choose`](crate::choose()) does.
     pub fn chosen(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<(Self, f64)> {
         let selected = choose(cost, scores, target)?;
         let share = cost.share(&hard(&selected)).0;

@@ -11,7 +11,7 @@ pub(crate) fn check_target(target: f64) -> Result<()> {
     }
 }
 
-/// Checks that there is one finite score for each unit of each group.
+/// Checks that each group of units has one finite score per unit.
 fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     if scores.len() != groups.len() {
         let (expected, got) = (format!("one for each of {} groups", groups.len()), format!("{} lists", scores.len()));
@@ -30,9 +30,9 @@ fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     Ok(())
 }
 
-/// Selects the minimum number of units in each block of a [group](Group): those with the highest scores, and the first
-/// ones among equal scores. A block is one head for output dimensions of heads, otherwise all units of the group's
-/// layer.
+/// Selects the minimum number of units in each block of a [group](Group). Units with the highest scores are selected,
+/// and the first ones among equal scores. If the units are output dimensions of heads, each head is a block. Otherwise
+/// the whole group is one block.
 fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     let of_group = |(group, scores): (&Group, &Vec<f64>)| {
         let mut selected = vec![false; group.units()];
@@ -46,7 +46,8 @@ fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     groups.iter().zip(scores).map(of_group).collect()
 }
 
-/// Adds units to a selection, highest scores first, until each block of a group has its minimum number of units.
+/// Adds units to a selection, highest scores first, until each block of a group (each head, or the whole group) has its
+/// minimum number of units.
 pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut selected: Vec<Vec<bool>>) -> Vec<Vec<bool>> {
     for (group, (selected, scores)) in groups.iter().zip(selected.iter_mut().zip(scores)) {
         let blocks = selected.chunks_mut(group.width).zip(scores.chunks(group.width));

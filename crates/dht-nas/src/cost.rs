@@ -31,7 +31,7 @@ impl CostMeasure {
     ///
     /// # Errors
     /// * [`Error::Argument`] if the number of tokens of a text is 0.
-    /// * Errors of [`Latency::check`].
+    /// * Fails as [`Latency::check`] does.
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Flops { tokens: 0 } => Err(Error::argument("measure.tokens", "at least 1", 0)),
@@ -46,7 +46,7 @@ impl CostMeasure {
 ///
 /// Let p be the gate of a unit. e_q, e_k and e_v are Σ p over the input dimensions of Q, K and V. a_h and b_h are Σ p
 /// over the query and value dimensions of head h, and g_h is the gate of the head. T is the number of tokens of all
-/// texts, ℓ that of one text, and d the hidden size. The cost of a layer is
+/// texts, ℓ that of one text, and d the hidden size. The cost C of a layer is a sum over its parts:
 ///
 /// ```text
 /// C = x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ      A = Σ g_h·a_h,  B = Σ g_h·b_h,  f = Σ p over the neurons
@@ -56,8 +56,9 @@ impl CostMeasure {
 /// dimensions: C = e_q + e_k + e_v + A + B + Σ g_h + f, over the searched parts
 /// ```
 ///
-/// At gates of 0 and 1 the cost equals that of [`LayerSizes`](dht_transformer::flops::LayerSizes) exactly. C is linear
-/// in each gate. C(p) is therefore the expected cost if units are kept independently with probabilities p.
+/// At gates of 0 and 1 the cost equals that of [`LayerSizes`](dht_transformer::flops::LayerSizes) exactly. It is linear
+/// in each gate. At fractional gates it is therefore the expected cost if each unit is kept independently, with its
+/// gate as the probability.
 ///
 /// In this example all neurons have gates of .5. The cost is half of the whole cost, and has the same derivative with
 /// respect to each gate:
@@ -84,7 +85,7 @@ pub struct NasCost {
     fixed: f64,
 }
 
-/// Gates of one layer. In parts that are not searched, all gates are 1.
+/// Gates (factors from 0 to 1) of the units in one layer. Units that are not searched have the gate 1.
 struct LayerGates {
     gates: [Vec<f64>; 7],
 }
@@ -106,7 +107,7 @@ impl NasCost {
     /// layers, in the unit of the cost measure. An example is the FLOPs of the classifier's head.
     ///
     /// # Errors
-    /// * Errors of [`CostMeasure::check`].
+    /// * Fails as [`CostMeasure::check`] does.
     /// * [`Error::Argument`] if the fixed cost is below 0 or not finite.
     /// * [`Error::Argument`] if the cost of the whole encoder is 0 or not finite, because shares of that cost are
     ///   undefined.
@@ -125,7 +126,7 @@ impl NasCost {
     /// Creates the cost for a search in a classifier's encoder. FLOPs include the parts outside the encoder.
     ///
     /// # Errors
-    /// * Errors of [`new`](Self::new) and [`NasSpace::groups`].
+    /// * Fails as [`new`](Self::new) and [`NasSpace::groups`] do.
     /// * [`Error::Argument`] if units of the model were already removed.
     pub fn of_model(model: &TextClassifier, measure: CostMeasure, space: &NasSpace) -> Result<Self> {
         let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
@@ -177,7 +178,8 @@ impl NasCost {
         }
     }
 
-    /// Cost at these gates in the unit of the cost measure, with its derivative with respect to each gate.
+    /// Computes the expected cost for the gates, and its derivative with respect to each gate. The unit is that of the
+    /// cost measure, such as FLOPs or seconds.
     fn counted(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         match self.measure {
             CostMeasure::Dimensions => self.dimensions(gates),
@@ -202,8 +204,8 @@ impl NasCost {
         (cost / whole, gradients)
     }
 
-    /// Expected number of units in the groups, with its derivative with respect to each gate. The gate of a head also
-    /// multiplies its output dimensions.
+    /// Computes the expected number of remaining units, and its derivative with respect to each gate. The gate of a
+    /// head also multiplies its output dimensions.
     fn dimensions(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         let dim = self.shape.head_dim.max(1);
         let mut gradients: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![0.0; group.units()]).collect();
@@ -283,7 +285,7 @@ impl NasCost {
     }
 }
 
-/// Converts selected units to gates of 1, and all other units to gates of 0.
+/// Converts a selection of units to gates: 1 for selected units, 0 for all others.
 pub(crate) fn hard(selected: &[Vec<bool>]) -> Vec<Vec<f64>> {
     selected.iter().map(|group| group.iter().map(|selected| f64::from(u8::from(*selected))).collect()).collect()
 }

@@ -15,7 +15,7 @@ use crate::space::{Group, Part};
 /// # Errors
 /// * [`Error::Argument`] if the sizes of the architecture differ from the encoder's sizes. The error states the first
 ///   layer and part that differ.
-/// * Errors of [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
+/// * Fails as [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions) does.
 pub fn extract(model: &TextClassifier, architecture: &Architecture) -> Result<TextClassifier> {
     check(model.encoder(), architecture)?;
     Ok(model.with_encoder(model.encoder().prune_dimensions(&architecture.plans())?)?)
@@ -25,8 +25,8 @@ pub fn extract(model: &TextClassifier, architecture: &Architecture) -> Result<Te
 /// gates of removed units are 0, the smaller classifier has the same output as the model with these gates.
 ///
 /// # Errors
-/// * Errors of [`extract`].
-/// * Errors of [`Encoder::fold_gates`](dht_transformer::Encoder::fold_gates).
+/// * Fails as [`extract`] does.
+/// * Fails as [`Encoder::fold_gates`](dht_transformer::Encoder::fold_gates) does.
 pub fn extract_folded(
     model: &TextClassifier,
     architecture: &Architecture,
@@ -67,7 +67,8 @@ pub(crate) fn layer_of(BlockShape { hidden, heads, head_dim, ffn }: BlockShape) 
     format!("{hidden} hidden dimensions, {heads} heads of {head_dim} and {ffn} neurons")
 }
 
-/// Converts one number per unit of each group to the gates of the layers.
+/// Creates the gates of each layer from one number per unit: the factor by which the unit's output is multiplied.
+/// `numbers` has one list per group of units.
 pub(crate) fn layer_gates(
     groups: &[Group],
     layers: usize,
@@ -82,7 +83,7 @@ pub(crate) fn layer_gates(
     Ok(assigned(groups, layers, gates.collect::<Result<_>>()?))
 }
 
-/// Converts one gate per group of units to the gates of the layers to which the group belongs.
+/// Distributes gates to layers. `gates` has one gate per group of units, which all layers of the group share.
 pub(crate) fn assigned(groups: &[Group], layers: usize, gates: Vec<Gate>) -> Vec<LayerGates> {
     let mut of_layers = vec![LayerGates::default(); layers];
     for (group, gate) in groups.iter().zip(gates) {

@@ -44,7 +44,7 @@ pub fn random_scores<R: Rng + ?Sized>(cost: &NasCost, rng: &mut R) -> Vec<Vec<f6
 /// times the norm of the weights that read it.
 ///
 /// # Errors
-/// * Errors of candle.
+/// * Fails if a candle operation fails.
 /// * [`Error::Argument`] if units of a layer were already removed.
 pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Vec<f64>>> {
     let tensors = model.encoder().to_tensors()?;
@@ -89,7 +89,7 @@ pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Ve
 /// # Errors
 /// * [`Error::Argument`] if `rows` is empty, if one of the rows does not exist, or if the model and the cost have
 ///   different sizes.
-/// * Errors of the model.
+/// * Fails if the forward or backward pass of the model fails.
 pub fn gradient_scores(
     model: &TextClassifier,
     cost: &NasCost,

@@ -100,7 +100,8 @@ impl Latency {
 
 const TERMS: usize = 6;
 
-/// Factor of each coefficient: the seconds of a model with these layers are the sum of coefficients times factors.
+/// Factors of the latency model. The predicted seconds of a model with these layers are the sum of coefficients times
+/// factors.
 fn terms(layers: &[LayerSizes]) -> [f64; TERMS] {
     let sum = |of: &dyn Fn(&LayerSizes) -> usize| layers.iter().map(of).sum::<usize>() as f64;
     [
@@ -117,7 +118,8 @@ fn dot(a: &[f64; TERMS], b: &[f64; TERMS]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Finds the non-negative coefficients β with the smallest ‖X·β − 1‖² by coordinate descent. X has the rows `rows`.
+/// Fits the latency model: finds the non-negative coefficients β with the smallest ‖X·β − 1‖², by coordinate descent. X
+/// has the rows `rows`.
 fn non_negative_least_squares(rows: &[[f64; TERMS]]) -> [f64; TERMS] {
     const SWEEPS: usize = 20_000;
     let (mut fitted, mut left) = ([0.0; TERMS], vec![1.0; rows.len()]);

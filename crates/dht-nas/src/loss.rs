@@ -30,7 +30,7 @@ pub trait TaskLoss: Debug {
     /// Mean loss over a batch.
     ///
     /// # Errors
-    /// Errors of the implementation.
+    /// Returns an error if the implementation cannot compute the loss.
     fn loss(&self, run: &GatedRun, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor>;
 }
 
@@ -86,7 +86,8 @@ impl TaskLoss for SoftLabelLoss {
     }
 }
 
-/// TinyBERT's distillation of intermediate layers. Its projections are parameters of the searched model.
+/// TinyBERT's distillation of intermediate layers. Its projections (from the student's to the teacher's width) are
+/// trained with the searched model.
 impl TaskLoss for IntermediateLoss {
     fn loss(&self, run: &GatedRun, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         Ok(self.of_records(&run.embedded, &run.layers, batch, ctx)?)

@@ -37,24 +37,24 @@ pub(crate) struct PendingStep {
 }
 
 /// Architecture search: trains a classifier together with gates (factors on its dimensions, neurons and heads), and
-/// selects a smaller architecture by the gates. The training loss is
+/// selects a smaller architecture by the gates. The training loss is the sum of a task loss and a cost term:
 ///
 /// ```text
 /// L(w, α) = task(w, z(α)) + cost term of E(α)          E: the expected share of the whole cost, at the gates' degrees
 /// ```
 ///
-/// z(α) are the gates, which depend on the architecture variables α. With [`GateLoss::Labels`], weights and α have
-/// different objectives. The weights w learn from the task loss. α learn from the cross-entropy of the labels plus the
-/// cost term. The loss of a training step is then the sum of all three.
+/// The gates z(α) depend on the architecture variables α. With [`GateLoss::Labels`], the weights w learn from the task
+/// loss, and the variables α learn from the cross-entropy of the labels plus the cost term. The loss of a training step
+/// is then the sum of all three terms.
 ///
 /// The variables α are parameters of the classifier's encoder (`nas.…`), so that the training loop trains, saves and
 /// resumes them like weights. The validation score is the macro F1 of the architecture that the current gates select.
 /// If the target cost falls during a warm-up, an epoch can become the best epoch only after the warm-up.
 ///
 /// **Give the trainer the search's [`parameter_groups`](Self::parameter_groups)** for its learning rate, as the
-/// [module's example](crate#a-complete-program) does. With them, α have the learning rate
-/// [`gate_rate`](NasSettings::gate_rate) and no weight decay. Without them there is no error, but α have the learning
-/// rate of the weights, usually a thousandth of the gate rate, and decay like weights. The gates then stay near their
+/// [module's example](crate#a-complete-program) does. With them, the variables α have the learning rate
+/// [`gate_rate`](NasSettings::gate_rate) and no weight decay. Without them there is no error, but α has the learning
+/// rate of the weights, usually a thousandth of the gate rate, and decays like weights. The gates then stay near their
 /// initial values, and the selection of units is almost arbitrary.
 ///
 /// With [`Update::Alternating`](crate::Update::Alternating) and [`Update::Unrolled`](crate::Update::Unrolled), the
@@ -98,8 +98,8 @@ impl ArchitectureSearch {
     /// # Errors
     /// * [`Error::Argument`] if a setting is out of range, or if the model is not a single-label classifier.
     /// * [`Error::Target`] if the target is below the cost of the minimum sizes.
-    /// * Errors of [`Encoder::add_parameter`](dht_transformer::Encoder::add_parameter), which fails if the encoder
-    ///   already has gates.
+    /// * Fails as [`Encoder::add_parameter`](dht_transformer::Encoder::add_parameter) does, if the encoder already has
+    ///   gates.
     pub fn new<R: Rng>(model: TextClassifier, settings: NasSettings, rng: &mut R) -> Result<Self> {
         Self::with_loss(model, settings, Box::new(LabelLoss), rng)
     }
@@ -107,7 +107,7 @@ impl ArchitectureSearch {
     /// Creates a search with a custom task loss. Otherwise like [`new`](Self::new).
     ///
     /// # Errors
-    /// Errors of [`new`](Self::new).
+    /// Fails as [`new`](Self::new) does.
     pub fn with_loss<R: Rng>(
         mut model: TextClassifier,
         settings: NasSettings,
@@ -148,8 +148,8 @@ impl ArchitectureSearch {
         })
     }
 
-    /// Continues the search with another task loss and another cost term, as in the second step of the report on
-    /// differentiable search for BERT. Weights, gates and the multiplier of the Lagrangian are not reset.
+    /// Continues the search with another task loss and another cost term, as in the second training stage of the report
+    /// on differentiable search for BERT. Weights, gates and the multiplier of the Lagrangian are not reset.
     ///
     /// # Errors
     /// [`Error::Argument`] if a setting of the cost term is out of range.
@@ -180,10 +180,10 @@ impl ArchitectureSearch {
     }
 
     /// Parameter groups for the trainer: the standard groups, and a group for the architecture variables α. Pass them
-    /// to the trainer's [`groups`](dht_transformer::Trainer::groups). α have the learning rate
+    /// to the trainer's [`groups`](dht_transformer::Trainer::groups). The variables α have the learning rate
     /// [`gate_rate`](NasSettings::gate_rate) and no weight decay, and their gradients are not clipped if they have a
-    /// [separate loss](GateLoss::Labels). `learning_rate` is the peak learning rate of the training run. Groups for
-    /// another rate would be wrong: at twice the rate, gates would move twice as fast.
+    /// [separate loss](GateLoss::Labels). `learning_rate` is the peak learning rate of the training run. Pass the same
+    /// rate to the trainer: with twice the rate, gates would move twice as fast.
     ///
     /// # Errors
     /// [`Error::Argument`] if the learning rate is not above 0.
@@ -218,7 +218,7 @@ impl ArchitectureSearch {
     /// each unit.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// Fails if a candle operation fails.
     pub fn scores(&self) -> Result<Vec<Vec<f64>>> {
         let groups = self.cost.groups();
         Ok(self.of_groups(&self.alphas()?, |relaxation, alpha, group| relaxation.score(alpha, &groups[group])))
@@ -235,8 +235,8 @@ impl ArchitectureSearch {
     /// Selects the architecture by the current gates, and returns it with its cost and gates.
     ///
     /// # Errors
-    /// * Errors of candle.
-    /// * Errors of [`choose`](crate::choose()), if a gate is infinite or not a number.
+    /// * Fails if a candle operation fails.
+    /// * Fails as [`choose`](crate::choose()) does, if a gate is infinite or not a number.
     pub fn found(&self) -> Result<Found> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
         let selected = match self.settings.selection {
@@ -260,7 +260,7 @@ impl ArchitectureSearch {
     /// Extracts the selected architecture as a smaller classifier. The trained weights are multiplied by the gates.
     ///
     /// # Errors
-    /// Errors of [`extract_folded`].
+    /// Fails as [`extract_folded`] does.
     pub fn extracted(&self) -> Result<TextClassifier> {
         let result = self.found()?;
         extract_folded(&self.model, &result.architecture, &result.gates)
@@ -286,7 +286,7 @@ impl ArchitectureSearch {
     /// gates, and all other units a gate of 0.
     ///
     /// # Errors
-    /// Errors of [`Encoder::embed`](dht_transformer::Encoder::embed).
+    /// Fails as [`Encoder::embed`](dht_transformer::Encoder::embed) does.
     pub fn masked_logits(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         Ok(self.run(batch, &self.found()?.gates, ctx)?.logits)
     }

@@ -38,8 +38,8 @@ pub enum Update {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Count {
-    /// Computes the cost at the relaxed gates: the expected cost if the degrees are probabilities of keeping units.
-    /// Equation 4 of the report on differentiable search for BERT does the same.
+    /// Computes the cost from the relaxed gates. It is the expected cost if each gate is the probability of keeping its
+    /// unit. Equation 4 of the report on differentiable search for BERT does the same.
     #[default]
     Expected,
     /// Computes the exact cost of the units above the relaxation's threshold. The gradient ignores the thresholding
@@ -51,15 +51,16 @@ pub enum Count {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateLoss {
-    /// Task loss, which also trains the weights. One backward pass trains weights and α.
+    /// Task loss, which also trains the weights. One backward pass trains the weights and the architecture variables.
     #[default]
     Task,
-    /// Cross-entropy of the labels, while the weights learn from the task loss. The cross-entropy has no gradient for
-    /// the weights, and the task loss has none for α. In the report on differentiable search for BERT, the weights
-    /// learn by distillation, and the loss L_arch (equation 3) "is used to train the architecture variables only".
+    /// Cross-entropy of the labels, while the weights learn from the task loss. The cross-entropy does not train the
+    /// weights, and the task loss does not train the architecture variables α. In the report on differentiable search
+    /// for BERT, the weights learn by distillation, and the loss L_arch (equation 3) "is used to train the architecture
+    /// variables only".
     ///
-    /// In the report's first step, the weights learn from a teacher's hidden states, and the classification head is not
-    /// trained. This loss depends on that head, and is therefore of little use before the second step.
+    /// In the report's first training stage, the weights learn from a teacher's hidden states, and the classification
+    /// head is not trained. This loss depends on the head. It is therefore of little use before the second stage.
     ///
     /// If weights and gates learn together ([`Update::Joint`]), this loss needs a second forward pass with the same
     /// gates and dropout, and a backward pass without gradients of the weights. A step then takes the FLOPs of five

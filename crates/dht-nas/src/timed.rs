@@ -15,7 +15,7 @@ use crate::space::{NasSpace, Part};
 
 /// Number of random narrower copies to time, in addition to the whole model and the model without layers.
 const COPIES: usize = 24;
-/// Number of timed passes of each copy, after one warm-up pass. The copies take turns.
+/// Number of timed forward passes per copy of the model, after one warm-up pass. Passes of the copies alternate.
 const PASSES: usize = 9;
 /// Smallest share of each part's units that a copy keeps.
 const LEAST_SHARE: f64 = 0.1;
@@ -27,7 +27,7 @@ impl Latency {
     ///
     /// # Errors
     /// * [`Error::Argument`] if the number of texts is 0, or if a text has more tokens than the model reads.
-    /// * Errors of [`extract`], if units of the model were already removed.
+    /// * Fails as [`extract`] does, if units of the model were already removed.
     pub fn measure<R: Rng + ?Sized>(model: &TextClassifier, texts: usize, tokens: usize, rng: &mut R) -> Result<Self> {
         let longest = model.encoder().config().longest_text();
         if texts == 0 || !(1..=longest).contains(&tokens) {
@@ -60,7 +60,7 @@ impl Latency {
     }
 }
 
-/// Draws a random architecture: a random share of the units of each part.
+/// Draws a random architecture. For each part, such as attention heads, it keeps a random share of the units.
 fn drawn<R: Rng + ?Sized>(model: &TextClassifier, rng: &mut R) -> Result<Architecture> {
     let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
     let groups = NasSpace::default().groups(shape, layers)?;

@@ -24,8 +24,8 @@ use crate::settings::{Count, GateLoss, Update};
 const GATES: u64 = 0x6e61_7301_0000_0000;
 const HALVES: u64 = 0x6e61_7302_0000_0000;
 
-/// Creates a scalar tensor with this value. Its gradient with respect to the first tensor of each pair is the second
-/// one.
+/// Creates a scalar tensor with this value. In each pair of `along`, the second tensor is the gradient with respect to
+/// the first.
 fn with_gradients<'a>(value: f64, along: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) -> Result<Tensor> {
     let parts = along.map(|(along, gradients)| (along * gradients.detach())?.sum_all());
     let sum = parts.reduce(|sum, part| sum? + part?);
@@ -83,8 +83,8 @@ impl ArchitectureSearch {
         Ok((with_gradients(value, open.iter().zip(&gradients))?, expected))
     }
 
-    /// Loss of a batch through gates that are sampled for this step. If the step trains only gates, it is the loss of
-    /// the gates, otherwise that of the weights.
+    /// Computes the loss of a batch, with gates that are sampled for this training step. Steps that train only gates
+    /// use the loss function of the gates. Other steps use the task loss.
     pub(crate) fn task_loss(
         &self,
         batch: &PackedBatch,
@@ -108,8 +108,8 @@ impl ArchitectureSearch {
         loss.loss(&self.run(batch, &gates, ctx)?, batch, ctx)
     }
 
-    /// Loss of the gates on a batch, and its gradients with respect to the architecture variables α. Weights are frozen
-    /// meanwhile, so that their gradients are not computed.
+    /// Computes the gates' loss on a batch, and its gradients with respect to the architecture variables α. The weights
+    /// are frozen during the computation, which saves the time for their gradients.
     fn gate_gradients(&mut self, batch: &PackedBatch, progress: Progress) -> Result<(Vec<Tensor>, f64)> {
         self.freeze_weights();
         let compute = || -> Result<(Vec<Tensor>, f64)> {

@@ -41,7 +41,7 @@ impl ArchitectureSearch {
     }
 }
 
-/// Weights that are moved temporarily, with their original values in `start`.
+/// Model weights that are moved temporarily, with their original values in `start`.
 struct Moves<'a> {
     search: &'a ArchitectureSearch,
     weights: Vec<(ParameterId, &'a Var)>,
@@ -155,7 +155,7 @@ mod tests {
         PackedBatch::from_samples(&samples).unwrap()
     }
 
-    /// Loss on `validation` after a step on `training`, computed directly from the definition.
+    /// Loss on `validation` after one weight update on `training`, computed directly from the definition.
     fn after_a_step(search: &ArchitectureSearch, training: &PackedBatch, validation: &PackedBatch) -> f64 {
         let progress = Progress { seed: 1, step: 0, epoch: 0, share: 0.0 };
         let parameters = search.parameters();

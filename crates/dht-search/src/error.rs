@@ -112,8 +112,7 @@ impl From<candle_core::Error> for Error {
     }
 }
 
-/// Converts an error of a predictor, a router or a served model. An error of this crate that was wrapped in it is
-/// unwrapped.
+/// Converts an error of the crate `dht-dynamic`. If it wraps an error of this crate, that error is returned.
 impl From<dht_dynamic::Error> for Error {
     fn from(error: dht_dynamic::Error) -> Self {
         match error {

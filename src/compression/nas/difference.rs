@@ -8,10 +8,10 @@ use crate::compression::judge::Judge;
 use crate::error::Result;
 use crate::record::{Interval, Summary};
 
-/// Number of resamples of the test rows.
+/// Number of bootstrap resamples of the test rows.
 const RESAMPLES: usize = 1_000;
 
-/// Test rows and the metric that scores them.
+/// True labels of the test rows, and the metric by which predictions are scored.
 #[derive(Clone, Copy)]
 pub(super) struct Judged<'a> {
     pub(super) judge: Judge,
@@ -75,9 +75,9 @@ impl Judged<'_> {
     }
 }
 
-/// Quantile .975 of the normal distribution, and the degrees of freedom from which Student's t has the same quantile to
-/// four digits.
+/// Quantile .975 of the normal distribution.
 const NORMAL: f64 = 1.959_964;
+/// Degrees of freedom from which the normal quantile replaces that of Student's t; both agree to four digits.
 const MOST_FREEDOM: f64 = 1e5;
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// Students' predicted classes: each is wrong on its first `wrong` rows and right on all others.
+    /// Predicted classes of several students. Student i is wrong on the first `wrong[i]` rows and right on all others.
     fn students(truth: &[u32], wrong: &[usize]) -> Vec<Vec<u32>> {
         let of = |wrong: &usize| {
             truth.iter().enumerate().map(|(row, label)| if row < *wrong { 1 - label } else { *label }).collect()

@@ -21,11 +21,11 @@ use crate::figures::kept_units_figure;
 use crate::record::{ArchitectureSearchRecord, ArchitectureSearches, JudgedModel, Record, Summary, this_machine};
 use crate::tables::architecture_search_text;
 
-/// Number of the random stream for the copies of a model that are timed.
+/// Number of the random stream for the weights of the model copies whose predictions are timed.
 const TIMED_COPIES: u64 = 24;
 const TIMED_TEXTS: usize = 32;
-/// Number of optimiser steps between two evaluations in the report on differentiable search for BERT, inferred from its
-/// best steps. Counted from 0, all are one less than a multiple of this number.
+/// Number of optimiser steps between two evaluations in the report on differentiable search for BERT. It is inferred:
+/// the best steps that the report prints, counted from 0, are all one less than a multiple of it.
 const REPORTED_STEPS: usize = 50;
 /// Minimum number of training rows for a search that alternates between weights and gates.
 const ALTERNATING_ROWS: usize = 2;
@@ -104,12 +104,12 @@ pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
     Ok(record)
 }
 
-/// File name of a search's figure.
+/// File name of the figure of one search, by search space and target cost.
 fn figure_of(space: SpaceChoice, target: f64) -> String {
     format!("kept.{space}.{target}.svg")
 }
 
-/// Measures the latency of the general student as a function of its layer sizes, once for a run.
+/// Measures the prediction time of the general student as a function of its layer sizes. A run measures it once.
 fn latency(bench: &Bench) -> Result<Latency> {
     bench.steps.once("latency", |_| {
         let (rng, tokens) = (&mut rng(&bench.plan.run, TIMED_COPIES), bench.plan.run.max_length);
@@ -117,7 +117,7 @@ fn latency(bench: &Bench) -> Result<Latency> {
     })
 }
 
-/// Averages the test scores of unpruned students over seeds.
+/// Averages the test scores of unpruned students that were distilled with different seeds.
 fn over_seeds(students: &[StudentStep], wall_ratio: f64) -> JudgedModel {
     let of = |of: &dyn Fn(&JudgedModel) -> f64| {
         Summary::new(&students.iter().map(|student| of(&student.judged)).collect::<Vec<_>>())

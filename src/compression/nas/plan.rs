@@ -15,7 +15,7 @@ use crate::error::Result;
 #[derive(Debug, Clone)]
 pub(super) struct NasPlan {
     pub(super) searches: Vec<(SpaceChoice, f64)>,
-    /// Shape of the layers of the student, and their number.
+    /// Shape of the student's layers, and their number.
     student: (BlockShape, usize),
     /// Settings of the searches, except search space and target cost.
     settings: NasSettings,
@@ -25,7 +25,8 @@ pub(super) struct NasPlan {
     pub(super) beside: bool,
     /// Name of the example and all flags that may affect results.
     pub(super) command: Vec<String>,
-    /// Name of the example and flags, without those that only select searches: spaces, targets, seeds and baselines.
+    /// Name of the example and its flags, without the flags that only select searches: spaces, targets, seeds and
+    /// baselines. Stored results are valid as long as these flags stay the same.
     pub(super) steps: Vec<String>,
 }
 
@@ -33,8 +34,8 @@ impl NasPlan {
     /// Checks the flags, and that the searches can reach every target cost. No data are read.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument); [`Error::Nas`](crate::Error::Nas) for a target outside (0, 1], or
-    /// below the cost of the smallest architecture.
+    /// [`Error::Argument`](crate::Error::Argument) for invalid flags; [`Error::Nas`](crate::Error::Nas) for a target
+    /// outside (0, 1], or below the cost of the smallest architecture.
     pub(super) fn new(arguments: &NasArguments, common: &CompressionPlan) -> Result<Self> {
         let (epochs, seeds) = (arguments.search_epochs, arguments.seeds);
         if !(1..=MOST as usize).contains(&epochs) {
@@ -88,7 +89,7 @@ impl NasPlan {
         Ok(plan)
     }
 
-    /// Returns the plan with measured seconds as cost, to which the target shares then refer.
+    /// Returns the plan with measured seconds as the cost measure, to which target shares then refer.
     ///
     /// # Errors
     /// [`Error::Nas`](crate::Error::Nas) for a target below the cost of the smallest architecture.
@@ -99,7 +100,8 @@ impl NasPlan {
         Ok(plan)
     }
 
-    /// Rejects target costs below the cost of the smallest architecture; `fixed` is the cost outside the layers.
+    /// Rejects target costs below the cost of the smallest architecture. `fixed` is the cost of all parts outside the
+    /// layers.
     fn check_targets(&self, fixed: f64) -> Result<()> {
         let (shape, layers) = self.student;
         for (space, target) in &self.searches {
@@ -118,7 +120,7 @@ impl NasPlan {
         Ok(())
     }
 
-    /// Settings of the search with this space and target cost.
+    /// Settings of the search in one search space with one target cost.
     pub(super) fn settings(&self, space: SpaceChoice, target: f64) -> NasSettings {
         NasSettings { space: space.0, target, ..self.settings.clone() }
     }

@@ -17,24 +17,26 @@ use crate::error::Result;
 use crate::experiment::rng;
 use crate::record::{JudgedModel, KeptUnits, SearchedArchitecture, Summary};
 
-/// Minimum number of random architectures of a baseline; each seed has the same number.
+/// Minimum number of random architectures in a baseline. Each seed has the same number.
 const LEAST_DRAWS: u64 = 5;
-/// Number of training texts from which the importance of units by gradients is computed.
+/// Number of training texts from whose gradients the importance of units is computed.
 const GRADIENT_TEXTS: usize = 256;
-/// Numbers of random streams: resamples for score changes, resamples for differences, and random architectures. Each
-/// architecture has a separate stream, counted up from the last number.
+/// Number of the random stream for bootstrap resamples of score changes.
 const RESAMPLED_CHANGES: u64 = 28;
+/// Number of the random stream for bootstrap resamples of score differences.
 const RESAMPLED: u64 = 29;
+/// Number of the first random stream for random architectures. Each architecture has the next stream.
 const DRAWN: u64 = 30;
 /// Method of a row whose units were selected by a search.
 pub(super) const SEARCH: &str = "search";
 /// Baseline method: units selected at random.
 const RANDOM: &str = "random";
-/// Baseline methods: units selected by the unpruned student's weights, or by its gradients.
+/// Baseline method: units selected by the magnitude of the unpruned student's weights.
 const MAGNITUDE: &str = "magnitude";
+/// Baseline method: units selected by the gradients of the unpruned student.
 const GRADIENT: &str = "gradient";
-/// Baseline method: random units, as many in each part and layer as the search kept. It measures the value of selecting
-/// individual units.
+/// Baseline method: random units, as many in each part of each layer as the search has left. It measures the value of
+/// selecting individual units.
 const RANDOM_BY_LAYER: &str = "random by layer";
 
 /// Stored result of distilling a student.
@@ -53,14 +55,14 @@ impl StudentStep {
         Self { judged, best_step: trained.best_step, validation_score: trained.validation_score, labels }
     }
 
-    /// Creates a check of stored results, which are valid if they have a prediction for each test row.
+    /// Creates a function that returns whether a stored result is valid: it has a predicted class for each test row.
     fn fits(bench: &Bench) -> impl Fn(&Self) -> bool {
         let (rows, classes) = (bench.data.test.len(), bench.data.test.labels.len());
         move |stored| stored.labels.len() == rows && stored.labels.iter().all(|label| (*label as usize) < classes)
     }
 }
 
-/// Row of the results table, with the test predictions of its students.
+/// Row of the results table, with the classes that its students predict for the test rows.
 pub(super) struct Row {
     pub(super) record: SearchedArchitecture,
     labels: Vec<Vec<u32>>,
@@ -100,12 +102,13 @@ pub(super) struct Rows<'a> {
     pub(super) plan: &'a NasPlan,
     /// Unpruned students, by seed.
     pub(super) unpruned: &'a [StudentStep],
-    /// Unpruned student of the first seed.
+    /// Unpruned student that was distilled with the first seed.
     pub(super) whole: &'a TextClassifier,
 }
 
 impl Rows<'_> {
-    /// Rows for one search space and target cost: the searched architecture, and its baselines if they are requested.
+    /// Builds the rows for one search space and target cost: the searched architecture and, if requested, its
+    /// baselines.
     pub(super) fn of_cell(
         &self,
         space: SpaceChoice,
@@ -167,7 +170,7 @@ impl Rows<'_> {
         Ok((searched.record, rows))
     }
 
-    /// Row of a baseline with random architectures, each of which is distilled once; seeds are used in turn.
+    /// Builds the row of a baseline with `count` random architectures. Each is distilled once, with the seeds in turn.
     fn drawn(
         &self,
         search: (SpaceChoice, f64),
@@ -208,7 +211,7 @@ impl Rows<'_> {
         Ok(Row { record, labels })
     }
 
-    /// Row of one architecture, which is extracted and distilled with each seed.
+    /// Builds the row of one architecture, which is extracted and distilled once for each seed.
     fn row(
         &self,
         (space, target): (SpaceChoice, f64),
@@ -277,7 +280,7 @@ impl Rows<'_> {
     }
 }
 
-/// Units that remain in each layer, for the parts that were searched.
+/// Lists the units that remain in each layer, for the parts of the student that were searched.
 fn remaining_units(architecture: &Architecture, space: SpaceChoice) -> Vec<KeptUnits> {
     let searched = |part: &Part| match part {
         Part::QueryInputs | Part::KeyInputs | Part::ValueInputs => space.0.inputs,

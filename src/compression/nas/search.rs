@@ -12,8 +12,9 @@ use crate::compression::bench::{Bench, best_step};
 use crate::error::Result;
 use crate::experiment::rng;
 
-/// Numbers of random streams: initial gates, and projections of hidden states in the first stage of distillation.
+/// Number of the random stream for the initial gates.
 const GATES: u64 = 22;
+/// Number of the random stream that draws the projections in the hidden-state stage of distillation.
 const PROJECTIONS: u64 = 23;
 
 /// Stored result of an architecture search.

@@ -12,7 +12,7 @@ use crate::figures::style::{self, Area, Drawn, LEFT, PALE_INK};
 use crate::record::{AtCosts, ReproductionRecord, RowGroup};
 
 const HEIGHT: u32 = 520;
-/// Maximum difference in accuracy between a shown point and the best point. Lower points are omitted, since they would
+/// Maximum distance in accuracy of a shown point from the best point. Lower points are omitted, since they would
 /// compress all others.
 const SHOWN: f64 = 0.08;
 /// Distance in pixels between sampled points of a line, which labels must not cover.
@@ -32,7 +32,7 @@ pub(super) fn figure(record: &ReproductionRecord) -> Result<Option<Figure>> {
     Ok(Some(Figure { number: None, title: TITLE.into(), caption: caption.into(), panels }))
 }
 
-/// Group of methods whose style is used for a kind of model.
+/// Group of methods whose marker and colour a kind of model has in the figure.
 fn group(kind: &str) -> RowGroup {
     match kind {
         "truncation" => RowGroup::Truncation,

@@ -17,11 +17,11 @@ const LEGEND: i32 = 21;
 /// this factor times the spread of that half.
 const FAR: f64 = 2.5;
 
-/// Maximum number of points of a series that are all labelled. Longer series have labels at their ends and in their
-/// middle only.
+/// Maximum length of a series of points in which all points have labels. Longer series have labels at their ends and in
+/// their middle only.
 const NAMED: usize = 4;
 
-/// Function that reads a cost from a result row.
+/// Function that returns one of the costs of a result row.
 type Cost = fn(&RowRecord) -> f64;
 
 struct Axis {
@@ -30,7 +30,7 @@ struct Axis {
     name: &'static str,
     caption: &'static str,
     cost: Cost,
-    /// True if the DHT paper's results are on the same scale and can be drawn.
+    /// True if the DHT paper (Meng et al. 2023) gives its costs on this scale, so that its results can be drawn too.
     published: bool,
 }
 
@@ -102,7 +102,7 @@ struct Mark {
     sd: f64,
     label: String,
     group: RowGroup,
-    /// Series of the point. A line joins the points of a series.
+    /// Series of the point: name and number of epochs. A line joins the points of a series.
     series: (String, usize),
 }
 
@@ -131,8 +131,8 @@ fn marks(record: &ReproductionRecord, cost: Cost) -> Vec<Mark> {
         .collect()
 }
 
-/// Name of a point's series. Points of one method are joined; if a setting ends in a cost, only points of one model
-/// are.
+/// Name of the series to which a point belongs. It is the method, so that a line joins all settings of a method. If a
+/// setting has the form `MODEL at COST`, the series is the method with that model.
 fn model(row: &RowRecord) -> String {
     match row.setting.rsplit_once(" at ") {
         Some((model, _)) => format!("{} {model}", row.method),
@@ -140,8 +140,9 @@ fn model(row: &RowRecord) -> String {
     }
 }
 
-/// Label of a point: the method for a full model or a DHT model, otherwise the setting. If a group has several methods,
-/// the label of all but the first adds the method, without the part that it shares with the first.
+/// Label of a point. Full models and DHT models have the name of the method, other points the setting. If a group has
+/// several methods, all but the first also have the name of the method, without the beginning that it shares with the
+/// first.
 fn label(record: &ReproductionRecord, row: &RowRecord) -> String {
     if matches!(row.group, RowGroup::AsPublished | RowGroup::Ours | RowGroup::Full) || row.setting.is_empty() {
         return row.method.clone();
@@ -151,7 +152,7 @@ fn label(record: &ReproductionRecord, row: &RowRecord) -> String {
     if own.is_empty() { row.setting.clone() } else { format!("{own}, {}", row.setting) }
 }
 
-/// Points without a label: those inside a long series, except the middle one.
+/// Points that have no label: those inside a long series, except the middle one.
 fn unnamed(marks: &[Mark]) -> Vec<&Mark> {
     let long = series(marks).into_iter().filter(|line| line.len() > NAMED);
     long.flat_map(|line| {

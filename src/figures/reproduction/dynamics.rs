@@ -36,8 +36,8 @@ pub(crate) fn figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Result row of a search preset that its figures show: with the DHT paper's settings if it exists, otherwise with this
-/// project's settings.
+/// Result row of a search preset, with curves to draw. A row with the DHT paper's settings is preferred to one with
+/// this project's settings.
 fn row<'a>(record: &'a ReproductionRecord, preset: &str) -> Option<(&'a RowRecord, &'a Curves)> {
     [RowGroup::AsPublished, RowGroup::Ours].into_iter().find_map(|group| {
         let rows = record.rows.iter().filter(|row| row.group == group && row.method == preset && !row.seeds.is_empty());
@@ -135,7 +135,8 @@ fn file(preset: &str, what: &str) -> String {
     format!("{}_{what}.svg", preset.to_lowercase().replace('-', "_"))
 }
 
-/// Caption that names the DHT paper's data and the methods in the figure.
+/// Caption of a figure: the data and findings of the corresponding figure in the DHT paper, and the settings of the
+/// shown presets.
 fn caption(record: &ReproductionRecord, number: usize, presets: &[&str]) -> String {
     let paper = match number {
         2 => "The paper shows both on AG News and finds that 3 layers become dominant.",

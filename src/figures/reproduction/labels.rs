@@ -8,7 +8,7 @@ pub(crate) const PIXELS: f64 = 11.0;
 const HALF: i32 = 7;
 /// Half the side of the square around a marker, in pixels.
 const MARKER: i32 = 8;
-/// Distances in pixels at which labels are tried, nearest first.
+/// Distances in pixels between a label and its point, in the order in which they are tried.
 const DISTANCES: [i32; 9] = [11, 18, 26, 36, 48, 62, 78, 96, 120];
 /// Minimum distance in pixels at which a line connects a point and its label.
 const LEADER: i32 = 26;
@@ -24,7 +24,7 @@ pub(crate) struct Place {
     pub(crate) leader: Option<(i32, i32)>,
 }
 
-/// Positions of the labels of points; `None` for an empty label, or if there is no space.
+/// Places a label beside each point, so that labels do not overlap. `None` for an empty label, or if there is no space.
 pub(crate) fn places(points: &[((i32, i32), &str)], size: (i32, i32)) -> Vec<Option<Place>> {
     let markers: Vec<Box4> =
         points.iter().map(|((x, y), _)| (x - MARKER, y - MARKER, x + MARKER, y + MARKER)).collect();

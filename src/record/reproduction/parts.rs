@@ -33,7 +33,8 @@ impl ReproductionRecord {
         self.rows.iter().find(|own| own.name() == row.name())
     }
 
-    /// Adds the results that this record lacks. Each follows the last result of its group, or of an earlier group.
+    /// Adds the result rows that this record lacks. A new row is inserted after the last row of its group of methods
+    /// or, without such a row, of an earlier group.
     fn add(&mut self, other: Self) {
         for row in other.results.rows {
             if self.row_of(&row).is_none() {
@@ -55,7 +56,7 @@ impl RowRecord {
         (&self.method, &self.setting, self.epochs)
     }
 
-    /// Numbers of a result that do not vary between runs, unlike times in seconds.
+    /// Numbers of a result row that are the same whenever the run is repeated, unlike times in seconds.
     fn answers(&self) -> impl PartialEq + '_ {
         (&self.seeds, &self.failed, &self.macro_f1, &self.accuracy, self.train_flops_ratio, self.inference_flops_ratio)
     }
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
     use crate::record::{AtCosts, Record, Reproduction, RowGroup, Summary};
 
-    /// Record with one row for each group and method name.
+    /// Test record with one result row for each pair of group and method name.
     fn record(rows: &[(RowGroup, &str)]) -> ReproductionRecord {
         let row = |(group, method): &(RowGroup, &str)| RowRecord {
             group: *group,

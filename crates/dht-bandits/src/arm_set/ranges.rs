@@ -6,7 +6,7 @@ use crate::arm::ArmId;
 use crate::error::{Error, Result};
 
 /// Set of arm numbers, stored as ranges of consecutive numbers. Each range is its first and its last number. Ranges are
-/// in ascending order and do not touch.
+/// in ascending order, with a gap between any two.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct ArmRanges {
@@ -14,7 +14,7 @@ pub(crate) struct ArmRanges {
 }
 
 impl ArmRanges {
-    /// Creates the set of the numbers below `end` that no arm of `arms` has. `arms` must ascend.
+    /// Creates the set of all numbers below `end` except the numbers of `arms`, which must ascend.
     pub(super) fn gaps(arms: impl Iterator<Item = ArmId>, end: u64) -> Self {
         let (mut ranges, mut next) = (Vec::new(), 0);
         for arm in arms.map(ArmId::number).chain([end]) {

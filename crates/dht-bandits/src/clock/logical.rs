@@ -40,8 +40,8 @@ impl Clock {
         Ok(Self { version: add_counts("version", self.version, updates)?, ..self })
     }
 
-    /// Begins the next epoch, which makes all earlier decisions invalid. The count may wrap around, because epochs are
-    /// only compared for equality.
+    /// Begins the next epoch, which makes all earlier decisions invalid. The number of the epoch may wrap around,
+    /// because epochs are only compared for equality.
     pub(crate) fn expire(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
     }

@@ -153,7 +153,7 @@ impl SparseContext {
     ///
     /// # Errors
     /// * Fails if the numbers are not a sparse context.
-    /// * Errors of [`new`](Self::new).
+    /// * Fails as [`new`](Self::new) does.
     pub fn from_values(values: &[f64]) -> Result<Self> {
         check_sparse(values)?;
         Ok(Self { values: values.to_vec() })
@@ -208,7 +208,7 @@ impl<'a> From<&'a SparseContext> for Request<'a> {
 /// Parses the list of numbers by which a sparse context is stored. Returns its feature space and its pairs.
 ///
 /// # Errors
-/// Errors of [`SparseContext::from_values`].
+/// Fails as [`SparseContext::from_values`] does.
 pub(crate) fn check_sparse(values: &[f64]) -> Result<(FeatureSpace, &[f64])> {
     let malformed = |problem: &str| Err(Error::NotSparse { problem: problem.to_owned() });
     let [mark, code, count, rest @ ..] = values else {

@@ -87,7 +87,8 @@ pub struct PairedDecision {
     pub challenger: Choice,
     /// Probability with which the challenger chooses the arm of `decision`.
     pub target: f64,
-    /// Epochs of champion and challenger when they decided.
+    /// Epochs of the champion and the challenger when they made the decision. An epoch counts calls of
+    /// `expire_decisions`.
     epochs: (u64, u64),
 }
 
@@ -96,7 +97,7 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
     /// `alpha`.
     ///
     /// # Errors
-    /// * Errors of [`ConfidenceSequence::gain`].
+    /// * Fails as [`ConfidenceSequence::gain`] does.
     /// * Fails if only one of the policies stores the features of arms in its decisions.
     pub fn new(champion: A, challenger: B, range: (f64, f64), alpha: f64) -> Result<Self> {
         if champion.keeps_features() != challenger.keeps_features() {
@@ -118,7 +119,7 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
     /// Asks both policies for a decision, and returns the one to carry out.
     ///
     /// # Errors
-    /// * Errors of either policy's `decide`.
+    /// * Fails if `decide` of either policy fails.
     /// * [`Error::NoOverlap`] if the challenger's share of requests is 0, and it chooses an arm that the champion never
     ///   chooses.
     pub fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<PairedDecision> {
@@ -150,7 +151,7 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
     ///
     /// # Errors
     /// * Fails if the reward is outside the range passed to [`new`](Self::new).
-    /// * Errors of either policy's `learn`.
+    /// * Fails if `learn` of either policy fails.
     pub fn learn(&mut self, pair: &PairedDecision, reward: f64) -> Result<()> {
         let mut sequence = self.sequence.clone();
         sequence.push(&LoggedRound::new(reward, pair.decision.choice.propensity, pair.target))?;

@@ -8,7 +8,7 @@ use super::estimate::LoggedRound;
 use crate::error::{Error, Result};
 use crate::validate::{check_parameter, check_scalar};
 
-/// Largest fraction of its capital that one bet can lose.
+/// Largest fraction of its capital that a confidence sequence may lose in one bet.
 const LARGEST_BET: f64 = 0.5;
 
 /// Number of candidate values of the expected reward, evenly spaced between the smallest and the largest possible
@@ -76,7 +76,7 @@ struct SavedSequence {
     upper: SavedBets,
 }
 
-/// Serialized form of [`Bets`], without values that can be recomputed.
+/// Serialized form of [`Bets`], without the values that follow from the settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SavedBets {
@@ -120,7 +120,8 @@ enum Subject {
     Gain,
 }
 
-/// Bets against a grid of candidate values of the expected reward, which exclude values that are too low.
+/// Bets against candidate values of the expected reward. A candidate is excluded as too low once the capital of the
+/// bets against it exceeds a threshold.
 #[derive(Debug, Clone)]
 struct Bets {
     threshold: f64,
@@ -215,7 +216,7 @@ impl ConfidenceSequence {
     /// policy at some time. It may still be worse than the latest version of the logging policy.
     ///
     /// # Errors
-    /// Errors of [`new`](Self::new).
+    /// Fails as [`new`](Self::new) does.
     pub fn gain(range: (f64, f64), alpha: f64) -> Result<Self> {
         Self::make(range, alpha, Subject::Gain)
     }
@@ -224,7 +225,7 @@ impl ConfidenceSequence {
     /// bound the importance weights.
     ///
     /// # Errors
-    /// * Errors of [`new`](Self::new).
+    /// * Fails as [`new`](Self::new) does.
     /// * Fails if `largest_weight` is not from 1 to 1e6.
     pub fn doubly_robust(range: (f64, f64), alpha: f64, largest_weight: f64) -> Result<Self> {
         let fits = (1.0..=1e6).contains(&largest_weight);

@@ -136,7 +136,7 @@ pub struct Estimate {
     pub unsupported: f64,
 }
 
-/// Serializes an end of an interval. Infinity becomes null, because JSON has no infinity.
+/// Serializes one end of a confidence interval. Infinity becomes null, because JSON has no infinity.
 fn write_end<S: Serializer>(end: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     Some(*end).filter(|end| end.is_finite()).serialize(serializer)
 }
@@ -164,7 +164,7 @@ impl Estimate {
         Ok(if self.has_interval() { self.with_interval(normal) } else { self })
     }
 
-    /// Returns the estimate with the interval for a two-sided quantile of the normal distribution.
+    /// Sets the confidence interval of the estimate. `normal` is a two-sided quantile of the normal distribution.
     fn with_interval(self, normal: f64) -> Self {
         let Self { value, standard_error, skewness, effective_samples, .. } = self;
         // Student's quantile by the first terms of its expansion, which are exact to 1e-5 for 49 or more degrees of
@@ -186,10 +186,11 @@ impl Estimate {
     }
 }
 
-/// Largest skewness at which an interval is computed. Beyond it, the skewness itself cannot be estimated well.
+/// Largest skewness of the rounds' deviations for which an interval is computed. Larger skewness cannot be estimated
+/// well itself.
 const LARGEST_SKEWNESS: f64 = 0.6;
 
-/// Smallest effective sample size at which an interval is computed.
+/// Smallest effective sample size for which an interval is computed.
 const LEAST_SAMPLES: f64 = 50.0;
 
 /// 97.5 % quantile of the normal distribution.
@@ -236,7 +237,8 @@ impl Support {
     }
 }
 
-/// Creates an estimate with its interval, from its value and the independent deviations of the rounds.
+/// Creates an estimate with its interval, from its value and the deviation of each round. Deviations are assumed to be
+/// independent.
 ///
 /// # Errors
 /// Fails if the value or the standard error is not finite.
@@ -254,7 +256,8 @@ pub(super) fn estimate(
     from_moments(value, squares, cubes, rounds, support)
 }
 
-/// Creates an estimate with its interval, from its value and the sums of squared and cubed deviations of the rounds.
+/// Creates an estimate with its interval, from its value, the sum of squared deviations, and the sum of cubed
+/// deviations of the rounds.
 ///
 /// # Errors
 /// Fails if the value or the standard error is not finite.

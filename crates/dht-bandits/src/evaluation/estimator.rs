@@ -78,8 +78,9 @@ pub enum Estimator {
     },
 }
 
-/// Contribution of one round to an estimate. The estimate is the mean of `offset` plus the mean of `numerator`, or for
-/// ratios plus Σ `numerator`/Σ `weight`. All fields are multiplied by `row_weight`.
+/// Contribution of one round to an estimate. The estimate is the mean of `offset` plus the mean of `numerator`. For
+/// self-normalised estimators it is the mean of `offset` plus Σ `numerator`/Σ `weight`. All fields are multiplied by
+/// `row_weight`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Term {
     pub(super) offset: f64,
@@ -165,7 +166,7 @@ impl Estimator {
         }
     }
 
-    /// Importance weight after this estimator's clipping or shrinkage.
+    /// Applies this estimator's clipping or shrinkage to an importance weight.
     fn weight(self, weight: f64) -> f64 {
         match self {
             Self::Direct => 0.0,

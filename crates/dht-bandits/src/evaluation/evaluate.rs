@@ -190,7 +190,8 @@ pub struct Evaluation {
 const THE_LOG: &str = "(the log)";
 
 /// Name of the doubly robust estimator whose reward model minimises the variance of the estimate. Only few rows have a
-/// large weight in the fit of this model. The table has no interval for it: a 95 % interval would cover only 92 %.
+/// large weight when this reward model is fitted. The result table shows no interval for it: a 95 % interval would
+/// cover the true value in only 92 % of logs.
 const MRDR: &str = "MRDR";
 
 struct Table<'a> {
@@ -199,7 +200,7 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Adds the rows of one policy to the table. For a log without propensities this is one row, by the direct method.
+    /// Adds one policy's estimates to the result table. If the log has no propensities, only the direct method is used.
     fn add_target<R: Rng + ?Sized>(
         &mut self,
         target: &Target<'_>,
@@ -294,7 +295,7 @@ impl Evaluation {
     /// # Errors
     /// * Fails if there are fewer than two rows, or fewer rows than folds, or if a row is invalid.
     /// * Fails if a reward is outside the reward range of the settings, or if the level is outside (0, 1).
-    /// * Errors of a policy, with the number of the round.
+    /// * Fails if a policy rejects a row. The error states the index of the round.
     /// * [`Error::NoOverlap`] if a policy never takes a logged action.
     /// * [`Error::DuplicateName`] if two policies have the same name, or if one is named `(the log)`.
     /// * [`Error::LearnedFromLog`] if a policy learned from one of the rows.

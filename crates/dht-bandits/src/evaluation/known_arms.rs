@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// left out, since it cannot choose them.
 ///
 /// # Errors
-/// * Errors of the policy.
+/// * Any error that `ask` returns.
 /// * Fails if the request lists none of the policy's arms.
 pub(super) fn ask_of_known<T>(request: &Request<'_>, mut ask: impl FnMut(&Request<'_>) -> Result<T>) -> Result<T> {
     let outcome = ask(request);

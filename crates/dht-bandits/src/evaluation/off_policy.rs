@@ -159,14 +159,14 @@ impl<'a> OffPolicy<'a> {
     /// If the logging policy learned, the gain is relative to its average over the log.
     ///
     /// # Errors
-    /// Errors of [`estimate`](Self::estimate).
+    /// Fails as [`estimate`](Self::estimate) does.
     pub fn gain(&self, estimator: Estimator) -> Result<Estimate> {
         Ok(self.estimates(&[Quantity { estimator, minus_log: true }])?.0[0])
     }
 
     /// Estimates k quantities, and compares their errors. For j < i, entry i·k + j of the second result is Σ(d_i −
-    /// d_j)² over the rounds, where d is a round's influence on an estimate. All quantities share two passes over the
-    /// rounds, which are too large for CPU caches.
+    /// d_j)² over the rounds, where d is a round's influence on an estimate. The function passes over the rounds only
+    /// twice, whatever k is, because they do not fit in CPU caches.
     pub(super) fn estimates(&self, quantities: &[Quantity]) -> Result<(Vec<Estimate>, Vec<f64>)> {
         let k = quantities.len();
         quantities.iter().try_for_each(|quantity| self.check(quantity.estimator))?;
@@ -224,7 +224,7 @@ impl<'a> OffPolicy<'a> {
     /// If few rounds have most of the importance weight, the bootstrap is not better than the interval of [`Estimate`].
     ///
     /// # Errors
-    /// * Errors of [`estimate`](Self::estimate).
+    /// * Fails as [`estimate`](Self::estimate) does.
     /// * [`Error::NoInterval`] if the estimator has a bias.
     /// * Fails if the level is outside (0, 1), or if there are fewer resamples than 40 or 2/(1 − level).
     pub fn bootstrap<R: Rng + ?Sized>(
@@ -266,7 +266,7 @@ impl<'a> OffPolicy<'a> {
     ///
     /// # Errors
     /// * Fails if `largest` is not positive.
-    /// * Errors of [`inverse_propensity`](Self::inverse_propensity).
+    /// * Fails as [`inverse_propensity`](Self::inverse_propensity) does.
     pub fn clipped(&self, largest: f64) -> Result<Estimate> {
         self.estimate(Estimator::Clipped { largest })
     }
@@ -274,7 +274,7 @@ impl<'a> OffPolicy<'a> {
     /// Estimate by self-normalised inverse propensity scoring ([`Estimator::SelfNormalised`]).
     ///
     /// # Errors
-    /// Errors of [`inverse_propensity`](Self::inverse_propensity).
+    /// Fails as [`inverse_propensity`](Self::inverse_propensity) does.
     pub fn self_normalised(&self) -> Result<Estimate> {
         self.estimate(Estimator::SelfNormalised)
     }
@@ -282,7 +282,7 @@ impl<'a> OffPolicy<'a> {
     /// Estimate by the doubly robust estimator ([`Estimator::DoublyRobust`]).
     ///
     /// # Errors
-    /// Errors of [`estimate`](Self::estimate).
+    /// Fails as [`estimate`](Self::estimate) does.
     pub fn doubly_robust(&self) -> Result<Estimate> {
         self.estimate(Estimator::DoublyRobust)
     }
@@ -290,7 +290,7 @@ impl<'a> OffPolicy<'a> {
     /// Estimate by the self-normalised doubly robust estimator ([`Estimator::SelfNormalisedDoublyRobust`]).
     ///
     /// # Errors
-    /// Errors of [`estimate`](Self::estimate).
+    /// Fails as [`estimate`](Self::estimate) does.
     pub fn self_normalised_doubly_robust(&self) -> Result<Estimate> {
         self.estimate(Estimator::SelfNormalisedDoublyRobust)
     }
@@ -299,7 +299,7 @@ impl<'a> OffPolicy<'a> {
     /// weight ([`Estimator::SwitchDoublyRobust`]).
     ///
     /// # Errors
-    /// Errors of [`estimate`](Self::estimate).
+    /// Fails as [`estimate`](Self::estimate) does.
     pub fn switch_doubly_robust(&self, threshold: f64) -> Result<Estimate> {
         self.estimate(Estimator::SwitchDoublyRobust { threshold })
     }
@@ -308,7 +308,7 @@ impl<'a> OffPolicy<'a> {
     /// ([`Estimator::OptimisticDoublyRobust`]). `shrinkage` is its parameter λ.
     ///
     /// # Errors
-    /// Errors of [`estimate`](Self::estimate).
+    /// Fails as [`estimate`](Self::estimate) does.
     pub fn optimistic_doubly_robust(&self, shrinkage: f64) -> Result<Estimate> {
         self.estimate(Estimator::OptimisticDoublyRobust { shrinkage })
     }

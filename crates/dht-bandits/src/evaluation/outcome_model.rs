@@ -173,7 +173,7 @@ impl FittedOutcome {
         Ok(Self { slots, regressions, mean, lengths })
     }
 
-    /// Features of an arm in a row, if the model uses features; empty if each arm has its own regression.
+    /// Features of an arm in a log row. Empty if each arm has its own regression, which does not use them.
     fn features<'a>(&self, row: &'a LoggedDecision, arm: ArmId) -> Result<&'a [f64]> {
         match self.slots {
             Slots::PerArm(_) => Ok(&[]),
@@ -307,7 +307,7 @@ impl OutcomeModel {
     /// the logged rewards, so that the policy needs a model of real-valued rewards.
     ///
     /// # Errors
-    /// * Errors of [`cross_fit`](Self::cross_fit).
+    /// * Fails as [`cross_fit`](Self::cross_fit) does.
     /// * [`Error::NoPropensity`] if a row has no propensity.
     /// * [`Error::NeverExplored`] if every row has the propensity 1.
     pub fn estimate_rewards(self, folds: usize, log: &[LoggedDecision], arms: &[ArmId]) -> Result<Vec<LoggedDecision>> {
@@ -342,7 +342,7 @@ impl OutcomeModel {
     /// policy it is the whole form.
     ///
     /// # Errors
-    /// * Errors of [`cross_fit`](Self::cross_fit).
+    /// * Fails as [`cross_fit`](Self::cross_fit) does.
     /// * [`Error::NoPropensity`] if a row has no propensity.
     pub fn cross_fit_mrdr(
         self,
@@ -372,7 +372,8 @@ impl CrossFit {
         self.predict(&models, log, rounds, &target)
     }
 
-    /// Fits one model per fold, on the rows of the other folds. The weights of MRDR are computed from `rounds`.
+    /// Fits one model per fold, on the rows of the other folds. If the fit minimises the variance of the doubly robust
+    /// estimate (MRDR), its row weights are computed from `rounds`.
     pub(super) fn fit(&self, log: &[LoggedDecision], rounds: &[LoggedRound]) -> Result<Vec<FittedOutcome>> {
         let folds = self.folds;
         check_parameter("folds", folds as f64, (2..=log.len()).contains(&folds), "from 2 to the number of rows")?;
@@ -424,7 +425,7 @@ impl CrossFit {
     }
 }
 
-/// Evaluated policy's probabilities of the arms in one row.
+/// Probability of each arm in one log row, under the evaluated policy.
 pub(super) type Probabilities<'a> = Cow<'a, [(ArmId, f64)]>;
 
 pub(super) fn in_round(round: usize, source: Error) -> Error {
@@ -440,8 +441,8 @@ fn check_targets(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Resul
 }
 
 /// Threshold for arms that a log never chose. Such an arm counts as unsupported if a uniform policy would have chosen
-/// it at least this often on average. A uniform policy never chooses such an arm with a probability of at most e⁻³ =
-/// .05.
+/// it at least this often on average. The probability that a uniform policy would never choose such an arm is at most
+/// e⁻³ = .05.
 const EXPECTED_CHOICES: f64 = 3.0;
 
 /// Arms that a uniform policy would often have chosen and the log never chose, in ascending order.

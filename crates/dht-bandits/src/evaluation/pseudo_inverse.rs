@@ -46,7 +46,7 @@ pub struct PseudoInverse {
     inverse: DMatrix<f64>,
 }
 
-/// Threshold below which a singular value counts as zero. Rounding of probabilities causes such values.
+/// Threshold below which a singular value counts as zero. Smaller values result from rounding of probabilities.
 const LEAST_SINGULAR_VALUE: f64 = 1e-10;
 
 /// Largest accepted distance between the evaluated policy's vector q (see [`PseudoInverse`]) and the span of the slates

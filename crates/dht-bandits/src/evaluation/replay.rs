@@ -68,7 +68,7 @@ impl Replay {
     ///
     /// After the policy has learned from earlier rounds:
     ///
-    /// * Errors of the policy.
+    /// * Fails if the policy rejects a context or reward.
     /// * Fails if fewer than two rounds were accepted.
     pub fn run(
         policy: &mut dyn Policy,

@@ -97,7 +97,7 @@ impl RunningEstimates {
     /// Adds a logged round to the estimates. After an error nothing has changed.
     ///
     /// # Errors
-    /// * Errors of [`OffPolicy::new`](super::OffPolicy::new) and [`ConfidenceSequence::push`].
+    /// * Fails as [`OffPolicy::new`](super::OffPolicy::new) and [`ConfidenceSequence::push`] do.
     /// * Fails if the round has a [drop probability](LoggedRound::drop_probability).
     pub fn push(&mut self, round: &LoggedRound) -> Result<()> {
         check_round(self.rounds, round)?;
@@ -156,7 +156,7 @@ impl RunningEstimates {
     /// ([`Estimator::SelfNormalised`](super::Estimator::SelfNormalised)).
     ///
     /// # Errors
-    /// Errors of [`inverse_propensity`](Self::inverse_propensity).
+    /// Fails as [`inverse_propensity`](Self::inverse_propensity) does.
     pub fn self_normalised(&self) -> Result<Estimate> {
         let support = self.support()?;
         let (value, scale) = (self.rewards.mean, support.mean_weight);
@@ -169,7 +169,7 @@ impl RunningEstimates {
     /// Current estimate by the doubly robust estimator ([`Estimator::DoublyRobust`](super::Estimator::DoublyRobust)).
     ///
     /// # Errors
-    /// * Errors of [`inverse_propensity`](Self::inverse_propensity).
+    /// * Fails as [`inverse_propensity`](Self::inverse_propensity) does.
     /// * [`Error::NoModel`] if a round has no prediction.
     pub fn doubly_robust(&self) -> Result<Estimate> {
         let support = self.support()?;

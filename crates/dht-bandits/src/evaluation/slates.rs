@@ -29,7 +29,7 @@ impl LoggedRound {
     /// if the policy would show it and no slate of the log shows it. With features, support is unknown.
     ///
     /// # Errors
-    /// * Errors of [`LoggedSlate::check`] and of the policy, with the number of the round.
+    /// * Fails if [`LoggedSlate::check`] or the policy rejects a slate. The error states the index of the round.
     /// * Fails if the policy has none of a row's available arms, or fewer of them than were shown.
     pub fn from_slates(log: &[LoggedSlate], policy: &dyn Policy) -> Result<Vec<Vec<Self>>> {
         let seen: BTreeSet<ArmId> = log.iter().flat_map(|slate| slate.shown.iter().map(|entry| entry.arm)).collect();
@@ -69,7 +69,7 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
     /// Creates the off-policy estimators for a log of slates (lists of arms shown at once), after checking each entry.
     ///
     /// # Errors
-    /// * Errors of [`OffPolicy::new`].
+    /// * Fails as [`OffPolicy::new`] does.
     /// * [`Error::NoPropensity`] if an arm has no propensity.
     pub fn from_slates(slates: &'a [Vec<LoggedRound>]) -> Result<Self> {
         if slates.len() < 2 {

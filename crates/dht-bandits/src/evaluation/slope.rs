@@ -9,9 +9,9 @@ use crate::error::{Error, Result};
 /// of the selected estimator is bounded relative to the best candidate (Tucker & Lee 2021, SLOPE++).
 const COMPARISON: f64 = 1.449_489_742_783_178;
 
-/// Multiple of the largest importance weight that is used as the parameter of the unbiased candidate. A weight limit of
-/// this size changes no weight. The square of the limit, as the shrinkage λ, reduces weights by a fraction of at most
-/// 1e-12.
+/// Factor for the parameter of SLOPE's unbiased candidate, which is this factor times the largest importance weight. As
+/// a limit, the parameter changes no weight. Its square, as the shrinkage parameter λ, reduces weights by a fraction of
+/// at most 1e-12.
 const UNBIASED: f64 = 1e6;
 
 impl OffPolicy<'_> {
@@ -33,7 +33,7 @@ impl OffPolicy<'_> {
     ///
     /// # Errors
     /// * Fails if there are no candidates.
-    /// * Errors of [`estimate`](Self::estimate).
+    /// * Fails as [`estimate`](Self::estimate) does.
     pub fn slope(&self, candidates: &[Estimator]) -> Result<(Estimator, Estimate)> {
         let value = |estimator: &Estimator| Quantity { estimator: *estimator, minus_log: false };
         let (estimates, differences) = self.estimates(&candidates.iter().map(value).collect::<Vec<_>>())?;

@@ -34,7 +34,7 @@ type Probabilities<'a> = dyn Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
 pub struct Target<'a> {
     name: String,
     source: Source<'a>,
-    /// Rows from which the policy learned, if they were declared.
+    /// Rows from which the policy learned, as stated with [`Target::trained_on`]; `None` if they are unknown.
     trained_on: Option<&'a [LoggedDecision]>,
     updates: u64,
 }
@@ -103,7 +103,7 @@ impl<'a> Target<'a> {
         &self.name
     }
 
-    /// Number of rewards that the policy learned from rows that were not declared.
+    /// Number of rewards that the policy learned, if it is unknown from which rows; otherwise 0.
     pub(super) fn unknown_updates(&self) -> u64 {
         if self.trained_on.is_some() { 0 } else { self.updates }
     }
@@ -116,7 +116,8 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Prepares the probabilities for a log. For a cross-fitted target, one policy per fold learns the other folds.
+    /// Prepares the policy for computing its probabilities in the rows of a log. For a cross-fitted target, one copy of
+    /// the policy per fold learns the rows of the other folds.
     pub(super) fn prepare(&self, log: &[LoggedDecision]) -> Result<Prepared<'_, 'a>> {
         match &self.source {
             Source::Function(function) => Ok(Prepared::Function(function)),
@@ -140,7 +141,7 @@ impl<'a> Target<'a> {
     /// saves memory by computing one row at a time.
     ///
     /// # Errors
-    /// * Errors of the policy, with the number of the round.
+    /// * Fails if the policy rejects a row. The error states the index of the round.
     /// * [`Error::LearnedFromLog`] if the policy learned from a row of the log.
     pub fn probabilities(&self, log: &[LoggedDecision]) -> Result<Vec<Vec<(ArmId, f64)>>> {
         self.check_unseen(log)?;
@@ -178,8 +179,9 @@ impl std::fmt::Debug for Target<'_> {
     }
 }
 
-/// Number of consecutive rows by which copied rows are recognised. Single rows with few distinct contexts repeat, but
-/// long runs of them do not: at two bits per row, runs of 32 rows agree by chance once in 10¹⁹.
+/// Number of consecutive rows that must agree before two logs are taken to share rows. Single rows may agree by chance,
+/// if a log has few distinct contexts. Long runs do not: with two bits of information per row, runs of 32 rows agree by
+/// chance once in 10¹⁹.
 const WINDOW: usize = 32;
 
 /// Index in `log` of the first row that also occurs in `rows`.

@@ -11,7 +11,8 @@ use crate::gaussian::Score;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Selection {
-    /// Selects the arm with the highest value, a deterministic function of the score. Ties are broken uniformly.
+    /// Selects the arm with the highest value, where values are deterministic functions of scores. Ties are broken
+    /// uniformly at random.
     Index,
     /// Thompson sampling: selects the arm with the highest value. Each value is drawn independently from N(mean,
     /// (scale·width)²). If all arms share one weight vector, the weights are drawn instead, with `scale` times their

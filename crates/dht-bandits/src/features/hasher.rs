@@ -58,7 +58,7 @@ struct Namespace {
     name: String,
     bytes: Vec<u8>,
     hash: u32,
-    /// Indices of the namespaces whose features are multiplied with the features of this one.
+    /// Indices of the namespaces whose features are multiplied with the features of this namespace.
     second_of: Vec<usize>,
 }
 

@@ -22,8 +22,8 @@ struct NormalizerOptions {
     relative_floor: f64,
 }
 
-/// Threshold below which a standard deviation counts as zero, as a fraction of the mean's magnitude. Rounding errors of
-/// a constant dimension are a thousandth of this fraction.
+/// Threshold below which a standard deviation counts as zero, as a fraction of the mean's magnitude. If all values of a
+/// dimension are equal, rounding errors are about a thousandth of this fraction.
 const RELATIVE_FLOOR: f64 = 1e-12;
 
 /// Normalizer: standardises each dimension of a stream of contexts to mean 0 and variance 1 by running statistics, z =
@@ -175,7 +175,7 @@ impl Normalizer {
     /// already learned from contexts centred by this mean.
     ///
     /// # Errors
-    /// Errors of [`observe`](Self::observe).
+    /// Fails as [`observe`](Self::observe) does.
     pub(crate) fn observe_about_mean(&mut self, context: &[f64]) -> Result<()> {
         self.observe_by(context, |mean, gap, _, _| (mean, gap * gap))
     }

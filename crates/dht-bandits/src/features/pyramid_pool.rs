@@ -65,7 +65,7 @@ impl PyramidPool {
     /// tokens and embedding dimensions.
     ///
     /// # Errors
-    /// Errors of [`new`](Self::new).
+    /// Fails as [`new`](Self::new) does.
     pub fn grid(rows: RangeInclusive<u32>, columns: RangeInclusive<u32>) -> Result<Self> {
         Self::new(&[rows, columns])
     }
@@ -106,7 +106,7 @@ impl PyramidPool {
     /// Appends the pooled context ([`pool`](Self::pool)) to `context`. After an error `context` is unchanged.
     ///
     /// # Errors
-    /// Errors of [`pool`](Self::pool).
+    /// Fails as [`pool`](Self::pool) does.
     pub fn pool_into<T: Copy + Into<f64>>(&self, values: &[T], shape: &[usize], context: &mut Vec<f64>) -> Result<()> {
         if shape.len() != self.axes.len() {
             return Err(Error::Dimension { what: "shape", expected: self.axes.len(), got: shape.len() });
@@ -136,7 +136,7 @@ impl PyramidPool {
     }
 }
 
-/// Number of parts of an axis in all levels together: 2^m + … + 2^n.
+/// Number of parts of an axis in all levels m to n together: 2^m + … + 2^n.
 fn parts(axis: &RangeInclusive<u32>) -> usize {
     axis.clone().map(|exponent| 1usize << exponent).sum()
 }

@@ -207,8 +207,8 @@ impl Factors {
         Arch::new().dispatch(RankOneUpdate { layout, block, scratch: &mut self.scratch, weight, step });
     }
 
-    /// Ratios α_j/α_{−1} in Bierman's update by the last projected observation, one per coordinate. The sums have the
-    /// order of [`rank_one_update`](Self::rank_one_update).
+    /// Ratios α_j/α_{−1} = 1 + weight·Σ_{i≤j} D_i f_i² of Bierman's update by the last projected observation, one per
+    /// coordinate j. The sums have the order of [`rank_one_update`](Self::rank_one_update).
     fn pivots(&self, weight: f64) -> impl Iterator<Item = f64> + '_ {
         let (mut alpha, first) = (1.0 / weight, 1.0 / weight);
         let projected = self.scratch.f.iter().zip(&self.scratch.v).flat_map(|(f, v)| f.0.into_iter().zip(v.0));

@@ -67,7 +67,8 @@ impl NaturalParameters {
 pub(crate) struct Information {
     pub(crate) gram: Vec<f64>,
     pub(crate) moment: Vec<f64>,
-    /// Upper bound on A's diagonal and on |b|. It saves most updates from reading A and b for a range check.
+    /// Upper bound on the diagonal of the precision A and on |b|. With it, most updates need not read A and b for a
+    /// range check.
     bound: f64,
 }
 
@@ -255,8 +256,8 @@ fn dot(left: &[f64], right: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// Converts a precision A and moment b to the mean A⁻¹b and factors U and D of the covariance A⁻¹, in O(d³). From the
-/// decomposition A = LELᵀ follow U = L⁻ᵀ and D = E⁻¹.
+/// Converts a precision A and moment b to the mean A⁻¹b and factors U and D of the covariance A⁻¹, in O(d³). The
+/// decomposition A = LELᵀ gives U = L⁻ᵀ and D = E⁻¹.
 ///
 /// # Errors
 /// Fails if the matrix A is not positive definite.

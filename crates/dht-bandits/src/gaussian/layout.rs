@@ -20,7 +20,7 @@
 //!
 //! Loops in this module and in other SIMD code are written out. Inside a closure called by a library function (such as
 //! `array::from_fn`), a SIMD instruction stays a function call, because that function is not compiled for the machine's
-//! features. This cost a factor of five.
+//! features. Such calls made the code five times slower.
 
 use pulp::Simd;
 
@@ -57,8 +57,8 @@ impl PanelLayout {
         Self { dimension, pad, skipped: if panels <= WHOLE { 0 } else { pad }, panels }
     }
 
-    /// Replaces the number of panels by the constant `PANELS`, for compilation with fixed sizes; every column then has
-    /// a row. With `PANELS` = 0, `any` is returned unchanged.
+    /// Returns the layout `any` with the constant number of panels `PANELS`, for compilation with fixed sizes. Every
+    /// column then has a row. With `PANELS` = 0, `any` is returned unchanged.
     #[inline(always)]
     pub(super) const fn of<const PANELS: usize>(any: Self) -> Self {
         if PANELS == 0 { any } else { Self { skipped: 0, panels: PANELS, ..any } }

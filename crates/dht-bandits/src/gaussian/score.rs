@@ -49,7 +49,7 @@ pub(super) const CHUNK: usize = 4 * TOGETHER;
 /// SIMD kernel that scores slots in ascending order, beginning at `from`, until `scores` is full or no slot is left.
 /// Returns the number of scores.
 ///
-/// The kernel takes no closure for the scores, because each closure would compile it again.
+/// The kernel takes no closure for the scores, because the compiler would generate its code again for each closure.
 pub(super) struct ManyArms<'a> {
     pub(super) layout: PanelLayout,
     pub(super) arms: &'a [Lanes],
@@ -68,7 +68,8 @@ impl WithSimd for ManyArms<'_> {
     }
 }
 
-/// Number of arms that are scored together. They share loops and broadcasts, and each hides the latency of the others.
+/// Number of arms that are scored together. They share loops and broadcast values, and their interleaved instructions
+/// hide each other's latency.
 const TOGETHER: usize = 5;
 
 #[inline(always)]
@@ -319,7 +320,7 @@ struct PanelScan<'a, S: Simd, K, const N: usize, const ARMS: usize, const CONTEX
 impl<S: Simd, K: FnMut(usize, Row<S, N>, Row<S, N>), const N: usize, const ARMS: usize, const CONTEXTS: usize>
     PanelScan<'_, S, K, N, ARMS, CONTEXTS>
 {
-    /// Processes panel p: up to seven first rows, equally many in every panel, and then 8p rows.
+    /// Processes panel p. It begins with up to seven rows, the same number in every panel, and continues with 8p rows.
     #[inline(always)]
     fn panel<const PANELS: usize>(&mut self, panel: usize) {
         let simd = self.simd;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::error::LogProblem;
 use crate::arm::ArmId;
 
-/// Names of the arms 0, 1, …. With `None`, a log identifies arms by number.
+/// Names of the arms 0, 1, … in a log. `None` if the log identifies arms by number.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ArmNames(Option<HashMap<String, ArmId>>);
 

@@ -44,7 +44,8 @@ pub struct CsvRows<R> {
     record: ByteRecord,
 }
 
-/// Feature hasher, with the columns that are categories even if their values are numbers.
+/// Feature hasher for the columns of a CSV file. `categories` marks columns that are treated as names even if their
+/// values are numbers.
 #[derive(Debug)]
 struct Hashed {
     hasher: FeatureHasher,
@@ -269,9 +270,9 @@ impl<R: Read> Iterator for CsvRows<R> {
     }
 }
 
-/// Line number at which the last record begins. The CSV reader reports only the end of the previous record, and between
-/// the two there may be blank lines or the second half of "\r\n". The line is therefore counted back from the end of
-/// the record.
+/// Returns the line number at which the last CSV record begins. The CSV reader reports only where the previous record
+/// ended. Blank lines, or the second half of "\r
+/// ", may follow that place. The number is therefore computed backwards from the end of the record.
 fn line_of<R: Read>(reader: &Reader<RecentBytes<R>>, begun: Option<&Position>, text: &[u8]) -> u64 {
     let end = reader.position();
     let newline = reader.get_ref().byte_before(end.byte()) == Some(b'\n');
@@ -328,7 +329,7 @@ impl LoggedDecision {
     ///
     /// # Errors
     /// * Fails if a row cannot be represented as CSV, or has a different number of features.
-    /// * Errors of the operating system.
+    /// * Fails if the output cannot be written.
     pub fn write_csv(out: impl Write, rows: impl IntoIterator<Item: Borrow<Self>>) -> Result<(), LogError> {
         let mut rows = rows.into_iter().peekable();
         let dimension = rows.peek().map_or(0, |row| row.borrow().context.len());
@@ -349,7 +350,8 @@ impl LoggedDecision {
         writer.flush().map_err(|source| LogError::io(Path::new("csv"), source))
     }
 
-    /// Propensity of the row. Fails if the row cannot be represented as CSV.
+    /// Propensity of the row for its CSV column. Fails if the row cannot be written as CSV: if its context is sparse or
+    /// has another length, or if a value is missing or invalid.
     fn csv_propensity(&self, dimension: usize) -> Result<f64, LogError> {
         let propensity = self.propensity.ok_or_else(|| LogProblem::Missing("propensity".to_owned()));
         let propensity = propensity.map_err(|problem| LogError::Value { problem })?;

@@ -124,15 +124,15 @@ pub struct DecisionLog {
     files: SegmentWriter,
     next_id: u64,
     now: f64,
-    /// Decisions and slates within the horizon, which may still get an answer, by id.
+    /// Decisions and slates that may still get an answer (reward or feedback), by id. Their horizon has not passed.
     open: BTreeMap<u64, Waiting>,
-    /// Ids below this number are beyond the horizon: their rewards and feedback are late.
+    /// Exclusive upper bound of the ids whose horizon has passed. A reward or feedback for a smaller id is late.
     late_below: u64,
     torn_bytes: u64,
     _lock: File,
 }
 
-/// Decision or slate within the horizon, which may still get an answer.
+/// Decision or slate that may still get an answer (reward or feedback), because its horizon has not passed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
     time: f64,
@@ -173,7 +173,7 @@ impl DecisionLog {
         Ok(log)
     }
 
-    /// Reads the recent files, to find the decisions and slates that may still get an answer.
+    /// Reads the newest log files, to find the decisions and slates that may still get an answer (reward or feedback).
     fn recover(&mut self, folder: &Path, numbers: &[u64]) -> Result<(), LogError> {
         // The clock determines how far back decisions may still wait.
         let newest = numbers.iter().rev().find_map(|&number| clock_of(folder, number, true).transpose());
@@ -251,8 +251,7 @@ impl DecisionLog {
         self.files.position()
     }
 
-    /// Hash of the bytes before the [position](Self::position) of the next line, which distinguishes this log from
-    /// others.
+    /// Hash of the bytes before the [position](Self::position) of the next line, which identifies this log.
     pub(crate) fn tail_digest(&self) -> u64 {
         self.files.tail_digest()
     }
@@ -284,7 +283,7 @@ impl DecisionLog {
     /// [`append`](Self::append). If arms have features, other policies can be evaluated only with the request.
     ///
     /// # Errors
-    /// * Errors of [`append`](Self::append).
+    /// * Fails as [`append`](Self::append) does.
     /// * Fails if the chosen arm is not in the request.
     /// * Fails if the request excludes arms ([`Request::except`](crate::Request::except)) and there are no
     ///   probabilities, because the log does not know all arms.
@@ -343,7 +342,7 @@ impl DecisionLog {
         self.write_answer(&Record::Reward(RewardRecord { id, time, reward }), id, time)
     }
 
-    /// Finds the decision or slate with this id, if it may get an answer at this time.
+    /// Finds the decision or slate with this id, if a reward or feedback at `time` is still accepted.
     pub(super) fn waiting_for(&self, id: u64, time: f64) -> Result<Waiting, LogError> {
         check_value("time", time).map_err(|problem| LogError::Value { problem })?;
         let now = self.now.max(time);
@@ -373,7 +372,7 @@ impl DecisionLog {
     /// Waits until all lines are on the disk.
     ///
     /// # Errors
-    /// Errors of the operating system.
+    /// [`LogError::Io`] if the operating system cannot write the lines to the disk.
     pub fn sync(&mut self) -> Result<(), LogError> {
         self.files.sync()
     }

@@ -93,7 +93,7 @@ pub struct DsjsonRows<R> {
     hasher: Option<FeatureHasher>,
 }
 
-/// Columns to read: for the context, for the features of each action, and for the arm number of an action.
+/// Names of the JSON fields to read: for the context, for the features of each action, and for an action's arm number.
 #[derive(Debug, Default)]
 struct Columns {
     context: Vec<String>,
@@ -245,7 +245,7 @@ impl<R: BufRead> DsjsonRows<R> {
         Ok(row)
     }
 
-    /// Features of all actions of an event, row-major.
+    /// Features of all actions of an event, as a row-major matrix with one row per action.
     fn features(&mut self, actions: &[Value]) -> Result<Option<Vec<f64>>, LogProblem> {
         if self.columns.actions.is_empty() {
             return Ok(None);
@@ -391,7 +391,7 @@ impl<R: BufRead> Iterator for DsjsonRows<R> {
     }
 }
 
-/// 128-bit hash of an event id. Two of 10⁹ ids have the same hash with a probability of 1e-21.
+/// 128-bit hash of an event id. Among 10⁹ ids, any two have the same hash with a total probability of 1e-21.
 fn hash_of(id: &str) -> u128 {
     let half = |first: u8| {
         let mut hasher = DefaultHasher::new();
@@ -412,7 +412,7 @@ impl LoggedDecision {
     /// * Fails if the row has no propensity or no available arms, or if the chosen arm is not available.
     /// * Fails if the propensity is outside (0, 1], or if a value is not finite.
     /// * Fails if the row has probabilities and an available arm is listed twice.
-    /// * Errors of the operating system.
+    /// * Fails if the line cannot be written.
     pub fn write_dsjson(&self, out: &mut impl Write, event_id: &str) -> Result<(), LogError> {
         let refuse = |problem| Err(LogError::Value { problem });
         if let Err(error) = self.check(0) {

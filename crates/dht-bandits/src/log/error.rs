@@ -193,7 +193,7 @@ pub enum LogProblem {
 }
 
 impl LogProblem {
-    /// Converts the error of a row that was checked on its own.
+    /// Converts the error of a check on a single row. The row's index is left out, because it would always be 0.
     pub(super) fn of_row(error: Error) -> Self {
         let text = if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
         Self::Malformed(text)
@@ -205,7 +205,7 @@ impl LogError {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Returns whether the error means that an unknown number of lines was not read.
+    /// Returns whether the error prevented an unknown number of lines from being read.
     pub(super) fn loses_lines(&self) -> bool {
         matches!(self, Self::Io { .. } | Self::File { .. } | Self::MissingFile { .. })
     }

@@ -42,7 +42,7 @@ pub struct LogCounts {
     pub torn: u64,
 }
 
-/// Type of records that a log reader joins: decisions with rewards, or slates with feedback.
+/// Record type that a log reader joins with answers: decisions with rewards, or slates with feedback.
 pub(super) trait Joinable: Debug + Send + Sync {
     type Subject: Debug + Send + Sync;
     type Answer: Debug + Send + Sync;
@@ -51,18 +51,18 @@ pub(super) trait Joinable: Debug + Send + Sync {
 
     fn classify(record: Record) -> ReaderRecord<Self::Subject, Self::Answer>;
 
-    /// Returns an error if an answer does not fit its decision or slate.
+    /// Returns an error if an answer (reward or feedback) does not fit its decision or slate.
     fn check(made: &Self::Subject, answer: &Self::Answer) -> Result<(), LogProblem>;
 
-    /// Default answer of a decision or slate whose horizon passed without an answer.
+    /// Default reward or feedback for a decision or slate whose horizon passed without an answer.
     fn default(&self, made: &Self::Subject) -> Option<Self::Answer>;
 
-    /// Returns whether the first answer is final, so that no later answer is awaited.
+    /// Returns whether the first answer to a record is final, so that the reader does not wait for later answers.
     fn first_is_final(&self) -> bool {
         true
     }
 
-    /// Combines two answers to one record, or returns an error if only one is allowed.
+    /// Combines two answers (rewards or feedback) to one record, or returns an error if only one is allowed.
     fn combine(&self, _: &Self::Answer, _: Self::Answer) -> Result<Self::Answer, LogProblem> {
         Err(LogProblem::Twice)
     }
@@ -72,7 +72,7 @@ pub(super) trait Joinable: Debug + Send + Sync {
     fn join(made: Self::Subject, answer: Self::Answer, answered_at: Option<(u64, u64)>) -> Self::Joined;
 }
 
-/// Log reader whose type of records is erased: iterates over records with their answers.
+/// Type-erased log reader, which iterates over records joined with their answers.
 pub(super) trait JoinedRecords<T>: Debug + Send + Sync {
     /// Next record with its answer, or the error of an invalid line. `None` at the end of the log.
     fn next_joined(&mut self) -> Option<Result<T, LogError>>;
@@ -90,12 +90,14 @@ impl<K: Joinable> JoinedRecords<K::Joined> for Joining<K> {
     }
 }
 
-/// Log record as a reader classifies it. `M` is the type of records that the reader joins, and `A` their answers.
+/// Log record as seen by a reader of one record type. `M` is the type of records (decisions or slates), and `A` the
+/// type of answers to them.
 pub(super) enum ReaderRecord<M, A> {
     Subject(u64, f64, M),
     Answer(u64, f64, A),
     Segment(SegmentRecord),
-    /// Decision or slate that only the other type of reader can read: its id, its time, and the error to return.
+    /// Record that only another reader can read, such as a slate for a reader of decisions: its id, its time, and the
+    /// error to return.
     OtherSubject(u64, f64, LogProblem),
     OtherAnswer(f64),
 }
@@ -106,7 +108,7 @@ struct Waiting<M, A> {
     time: f64,
     made: M,
     answer: Option<(A, (u64, u64))>,
-    /// `true` if the answer may be in lines that could not be read.
+    /// `true` if the record's answer may be in lines that could not be read.
     answer_lost: bool,
 }
 
@@ -123,7 +125,7 @@ pub(super) struct Joining<K: Joinable> {
     missing: Vec<Range<u64>>,
     /// `true` if lines are missing before the current position, and the next id is not yet known.
     after_gap: bool,
-    /// Lines of the open file. `file` is its number.
+    /// Line reader for the open log file, whose number is `file`.
     lines: Option<Lines<BufReader<File>>>,
     file: u64,
     waiting: VecDeque<Waiting<K::Subject, K::Answer>>,
@@ -214,7 +216,8 @@ impl<K: Joinable> Joining<K> {
         }
     }
 
-    /// Notes that lines could not be read. They may have contained decisions, and answers to all open records.
+    /// Marks a gap after an unreadable part of the log. The gap may contain decisions, and answers to any record that
+    /// still waits for one.
     fn lose(&mut self) {
         self.after_gap = true;
         self.waiting.iter_mut().for_each(|waiting| waiting.answer_lost = true);
@@ -251,7 +254,8 @@ impl<K: Joinable> Joining<K> {
         self.missing.last().map_or(read, |missing| missing.end.max(read))
     }
 
-    /// Ends a gap of missing lines at the next known id. The ids in between belong to missing files.
+    /// Ends a gap of missing lines at `begins`, the next known id. All unread ids below it are taken to be in missing
+    /// files.
     fn end_gap(&mut self, begins: u64) {
         if std::mem::take(&mut self.after_gap) && self.next_id() < begins {
             self.missing.push(self.next_id()..begins);
@@ -305,7 +309,7 @@ impl<K: Joinable> Joining<K> {
         }
     }
 
-    /// Removes and returns the oldest open record if its answer is final or its horizon has passed.
+    /// Removes and returns the oldest record without a final result, if its answer is final or its horizon has passed.
     fn due(&mut self) -> Option<K::Joined> {
         loop {
             let first = self.waiting.front()?;

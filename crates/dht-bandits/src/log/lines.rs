@@ -11,7 +11,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(super) const LONGEST_LINE: u64 = 1 << 26;
 pub(super) const TOO_LONG: &str = "longer than 64 MiB";
 
-/// Returns whether a last line without a newline is complete: it is one JSON object.
+/// Returns whether a last line without a newline is complete, that is, whether it is one JSON object.
 pub(super) fn is_whole(line: &[u8]) -> bool {
     line.ends_with(b"}") && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
 }

@@ -166,8 +166,8 @@ pub(crate) fn check_logged_propensity(round: usize, propensity: Option<f64>) -> 
 }
 
 /// Tolerance between a propensity with the standard error `error` and the same arm's entry in the list of all
-/// probabilities. If the propensity is an estimate, the entry is an average over 2,048 random lines through the space
-/// of weights. Its standard error is at most about .002.
+/// probabilities. If the propensity is an estimate, the entry is an estimate too: an average over 2,048 random lines
+/// through weight space, with a standard error of at most about .002.
 fn propensity_tolerance(error: f64) -> f64 {
     if error > QUADRATURE_ERROR { 1e-6 + 6.0 * (error + 0.002) } else { 1e-6 }
 }
@@ -188,14 +188,14 @@ fn unavailable<'a>(arms: &[ArmId], probabilities: &'a [(ArmId, f64)]) -> Option<
     positive.filter(|(position, (arm, _))| !available(*position, arm)).map(|(_, entry)| entry).next()
 }
 
-/// Checks that a drop probability is in [0, 1), and that the row does not count for more than 1e12 rows.
+/// Checks that a drop probability p is in [0, 1), and that the row weight 1/(1 − p) is at most 1e12.
 pub(crate) fn check_drop_probability(probability: f64) -> Result<()> {
     let fits = (0.0..=1.0 - 1e-12).contains(&probability);
     check_parameter("drop probability", probability, fits, "from 0 to 1 - 1e-12")
 }
 
 /// Checks that probabilities are not negative, list no arm twice, and sum to 1 within 1e-6 per arm. The tolerance grows
-/// with the number of arms, because logs round each probability.
+/// with the number of arms, because probabilities in logs are rounded.
 pub(crate) fn check_distribution(what: &'static str, probabilities: &[(ArmId, f64)]) -> Result<()> {
     let refuse = |problem| Err(Error::NotADistribution { what, problem });
     if probabilities.is_empty() {

@@ -25,8 +25,8 @@ pub(super) struct LoggedRequest {
 }
 
 impl LoggedRequest {
-    /// Creates the stored form of a request. `decision_context` is the context of the decision, which is not stored
-    /// twice.
+    /// Creates the stored form of a request. The context is left out if it equals `decision_context`, which the log
+    /// already contains.
     pub(super) fn new(
         request: &Request<'_>,
         decision_context: Option<&[f64]>,

@@ -51,7 +51,7 @@ impl LoggedSlate {
     /// Request to which the slate was the answer: the context, and the available arms with their features.
     ///
     /// # Errors
-    /// Errors of [`LoggedDecision::request`](super::LoggedDecision::request).
+    /// Fails as [`LoggedDecision::request`](super::LoggedDecision::request) does.
     pub fn request(&self) -> Result<Request<'_>> {
         request_of(&self.context, self.available.as_deref(), self.features.as_deref())
     }

@@ -9,7 +9,7 @@ use super::lines::{LONGEST_LINE, TOO_LONG};
 use super::record::{Record, SegmentRecord};
 use super::segments::{TAIL, bytes_before, check_regular, cut_torn_line, digest, path_of};
 
-/// Name of a new file until its first line is written.
+/// Temporary name of a new log file, until its first line is written.
 const PARTIAL: &str = "next.partial";
 
 /// Appends lines to the newest file of a log, each in one write, and starts the next file when this one is full.
@@ -149,8 +149,8 @@ impl SegmentWriter {
     }
 }
 
-/// Removes the partial file that a killed process left. Errors are ignored: if the path is a folder, for example,
-/// starting the next file fails with an error that names it.
+/// Removes the partial file that a killed process left. Errors are ignored. If the path is a folder, for example,
+/// starting the next file will fail with an error that names the path.
 fn discard(partial: &Path) {
     if fs::symlink_metadata(partial).is_ok_and(|metadata| metadata.is_file() || metadata.is_symlink()) {
         let _ = fs::remove_file(partial);

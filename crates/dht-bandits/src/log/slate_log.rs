@@ -62,7 +62,7 @@ impl DecisionLog {
     /// ```
     ///
     /// # Errors
-    /// * Errors of [`append_slate`](Self::append_slate).
+    /// * Fails as [`append_slate`](Self::append_slate) does.
     /// * [`LogProblem::Contradiction`] if a shown or pinned arm is not among the arms of the request.
     /// * [`LogProblem::Contradiction`] if the slate was chosen with another context or other features than those of the
     ///   request.

@@ -8,7 +8,7 @@ use super::error::{LogError, LogProblem};
 
 /// Log reader that counts the lines that it skips.
 pub trait RowReader: Iterator<Item = Result<LoggedDecision, LogError>> {
-    /// Types of lines that are not rows, with the number of skipped lines of each type so far.
+    /// Number of lines skipped so far because they do not contain a row, for each type of such lines.
     fn left_out(&self) -> Vec<(&'static str, u64)>;
 }
 

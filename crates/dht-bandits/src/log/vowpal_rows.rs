@@ -185,7 +185,7 @@ impl<R: BufRead> VowpalRows<R> {
     }
 }
 
-/// Splits a line at its first bar into label and features.
+/// Splits a line at its first `|` into the label before it and the features after it.
 fn split(line: &[u8]) -> Result<(&[u8], &[u8]), LogProblem> {
     match line.iter().position(|byte| *byte == b'|') {
         Some(bar) => Ok((&line[..bar], &line[bar..])),
@@ -201,7 +201,7 @@ fn number(bytes: &[u8]) -> Option<f64> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }
 
-/// Parses the part of a line before the first bar: a label and an optional tag.
+/// Parses the part of a line before the first `|`: a label and an optional tag.
 fn parse_label(label: &[u8], labels: Labels) -> Result<Label, LogProblem> {
     let mut parsed = Label { weight: 1.0, ..Label::default() };
     let mut words = label.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty()).peekable();
@@ -255,7 +255,7 @@ fn parse_label(label: &[u8], labels: Labels) -> Result<Label, LogProblem> {
     Ok(parsed)
 }
 
-/// Returns whether a word before the first bar is a label. Otherwise it is a tag, which names the example.
+/// Returns whether a word before the first `|` is a label. Any other word is a tag, the name of the example.
 fn is_label(word: &[u8]) -> bool {
     word == b"shared"
         || word.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.' | b'-' | b'+' | b'e'))
@@ -265,7 +265,7 @@ fn unknown(word: &[u8], expected: &str) -> LogProblem {
     LogProblem::Malformed(format!("the label {:?}, expected {expected}", text(word)))
 }
 
-/// Adds the features of a line to the hasher. `features` is the text after the first bar.
+/// Adds the features of a line to the hasher. `features` is the text after the first `|`.
 fn add_features(hasher: &mut FeatureHasher, features: &[u8]) -> Result<(), LogProblem> {
     let mut rest = features;
     while let Some((_, behind)) = rest.split_first() {
@@ -298,7 +298,7 @@ fn add_features(hasher: &mut FeatureHasher, features: &[u8]) -> Result<(), LogPr
     Ok(())
 }
 
-/// Word of a line: the text up to the next space or bar, with the position of its first colon.
+/// Word of a line: the text up to the next space or `|`, with the position of its first colon.
 struct Word<'a> {
     text: &'a [u8],
     colon: Option<usize>,

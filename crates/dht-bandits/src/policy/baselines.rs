@@ -80,7 +80,7 @@ impl Uniform {
         check_finite("context", context, expected)
     }
 
-    /// Checks an observation, and returns the policy's clock with one more update.
+    /// Checks an observation. Returns the policy's logical clock after one more update.
     fn after(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<Clock> {
         self.check_context(context)?;
         check_scalar("reward", reward)?;

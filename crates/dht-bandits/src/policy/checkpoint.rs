@@ -168,8 +168,8 @@ impl<P: Policy + Clone> Checkpoint<P> {
     }
 }
 
-/// Filter that drops log lines of the other record type. Decisions and slates may share a folder, and a reader of one
-/// type skips the lines of the other.
+/// Filter for log records that a reader can return. A log may contain decisions and slates, and a reader of one type
+/// reports a record of the other type as an error, which this filter drops.
 fn of_this_reader<T>(joined: &Result<T, LogError>) -> bool {
     !matches!(joined, Err(LogError::Line { problem: LogProblem::OtherReader { .. }, .. }))
 }

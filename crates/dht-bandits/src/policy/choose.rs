@@ -120,7 +120,8 @@ pub(crate) struct ScoredChoice {
 }
 
 /// Chooses one of the scored arms by an exploration rule, after `learned` rewards. Ties are broken uniformly at random.
-/// Thompson sampling leaves the propensity out, because it is an integral; softmax computes it only with `PROPENSITY`.
+/// The result has no propensity for Thompson sampling, because it is an integral. For softmax, the propensity is
+/// computed only with `PROPENSITY`.
 ///
 /// # Errors
 /// Fails if a score overflows, or if the exploration floor (minimum probability of each arm) is too high for the number
@@ -172,7 +173,7 @@ pub(crate) fn choose<const PROPENSITY: bool, A: ScoredArms, E: Exploration, R: R
 }
 
 /// Chooses an arm by inverse-gap weighting (SquareCB). A second pass over the arms is needed, because every probability
-/// depends on the best mean.
+/// depends on the highest mean.
 fn choose_by_gap<A: ScoredArms, R: Rng + ?Sized>(
     arms: &A,
     gamma: f64,

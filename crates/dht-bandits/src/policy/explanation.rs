@@ -13,8 +13,8 @@ pub enum Term {
     Column(usize),
     /// Product of two columns of the context and features.
     Product(usize, usize),
-    /// Constant term: the bias that a normaliser appends to contexts and, if the normaliser also scales rewards, their
-    /// mean.
+    /// Constant term: the bias that a normaliser appends to contexts. If the normaliser also scales rewards, their mean
+    /// is added.
     Constant,
 }
 
@@ -49,8 +49,8 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// Explains a score whose mean is linear in the values of `row`. `terms` names each position of the row, and
-    /// `score` returns the mean and width of any such row.
+    /// Explains a score whose mean is linear in the values of `row`. `terms` describes the positions of the row.
+    /// `score` returns the mean and width of any row.
     pub(crate) fn linear(
         row: &[f64],
         terms: impl Fn(usize) -> Term,

@@ -30,11 +30,11 @@ pub trait Oracle: Clone + std::fmt::Debug + Send + Sync + 'static {
         0.0
     }
 
-    /// Learns a reward; a weight of 2 counts it twice. The method may leave the model in any state when it fails, since
-    /// the policy then discards this copy.
+    /// Learns a reward; a weight of 2 counts it twice. The policy calls this method on a copy of the model, which it
+    /// discards after an error.
     ///
     /// # Errors
-    /// Fails for any reason of the implementation.
+    /// Fails if the implementation refuses the reward.
     fn learn(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
 
     /// Prepares the model for an added arm; does nothing by default.

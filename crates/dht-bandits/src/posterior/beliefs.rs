@@ -95,8 +95,8 @@ pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
         mean
     }
 
-    /// Replaces the width of a score by one for a randomly drawn variance of the noise. Without learned noise, the
-    /// score is returned unchanged.
+    /// Draws a variance of the noise at random, and replaces the width of a score by the width under this variance.
+    /// Without learned noise, the score is returned unchanged.
     #[inline(always)]
     fn drawn<R: Rng + ?Sized>(&self, _slot: usize, score: Score, _rng: &mut R) -> Score {
         score

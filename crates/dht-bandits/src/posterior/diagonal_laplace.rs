@@ -194,7 +194,8 @@ impl DiagonalLaplaceBeliefs {
         (moment / total, total)
     }
 
-    /// Returns whether an update needs no general minimisation: no decay, and a prior weight of 1.
+    /// Returns whether the evidence does not decay and the prior has the weight 1. Updates then need no general
+    /// minimisation.
     fn is_plain(&self) -> bool {
         self.options.decay == 1.0 && self.options.prior_weight == 1.0
     }

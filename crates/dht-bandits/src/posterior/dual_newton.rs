@@ -45,12 +45,12 @@ pub(super) struct DualWorkspace {
     factor: Vec<f64>,
     /// Log-odds Xg of each observation at the prior mean g.
     prior: Vec<f64>,
-    /// Log-odds f at the best point so far, and at the point being tried.
+    /// Log-odds f of the observations at the best point so far. `tried` holds them at the point being tried.
     log_odds: Vec<f64>,
     tried: Vec<f64>,
     a: Vec<f64>,
     next: Vec<f64>,
-    /// Square roots W^½ of the loss's curvatures.
+    /// Square roots W^½ of the curvature of each observation's loss.
     roots: Vec<f64>,
     right: Vec<f64>,
 }
@@ -105,8 +105,8 @@ impl DualProblem<'_> {
         Err(Error::NoConvergence { what: "Newton's method", iterations: STEPS })
     }
 
-    /// Computes the kernel matrix K and the log-odds Xg at the prior mean. The iteration starts at the prior mean, with
-    /// a = 0.
+    /// Computes the kernel matrix K and the log-odds Xg at the prior mean. The iteration starts at the prior mean,
+    /// where the coefficients a of the observations are 0.
     fn prepare(&self, space: &mut DualWorkspace) {
         let (count, dimension) = (self.rewards.len(), self.mean.len());
         let row = |index: usize| &self.contexts[index * dimension..][..dimension];
@@ -130,7 +130,8 @@ impl DualProblem<'_> {
         space.log_odds.extend_from_slice(&space.prior);
     }
 
-    /// Objective ½a'Ka + Σ w(ln(1 + e^f) − rf) at the log-odds f, with Ka = f − Xg.
+    /// Objective ½a'Ka + Σ w(ln(1 + e^f) − rf) of the coefficients a, with kernel matrix K, log-odds f, rewards r and
+    /// observation weights w. The product Ka is f − Xg, where Xg (`prior`) are the log-odds at the prior mean.
     fn value(&self, a: &[f64], log_odds: &[f64], prior: &[f64]) -> f64 {
         let observations = self.rewards.iter().zip(self.weights).zip(log_odds);
         let loss: f64 = observations.map(|((reward, weight), f)| weight * loss(*f, *reward)).sum();
@@ -164,7 +165,8 @@ impl DualProblem<'_> {
         Ok(())
     }
 
-    /// Computes the regression weights g + S⁻¹X'a from a, and writes them to `point`.
+    /// Computes the regression weights g + S⁻¹X'a from the coefficients a of the observations, and writes them to
+    /// `point`.
     fn weights_at(&self, space: &DualWorkspace, point: &mut Vec<f64>) {
         point.clear();
         point.resize(self.mean.len(), 0.0);

@@ -26,7 +26,7 @@ impl Analysis {
     /// Analyses the answers to `texts`; `encoded` are the token ids of the same texts.
     ///
     /// # Errors
-    /// Errors of the metrics.
+    /// [`Error::Transformer`](crate::Error::Transformer) if a metric of a regression model cannot be computed.
     pub fn new(model: &TextModel, texts: &Dataset, encoded: &EncodedDataset, answers: &OwnAnswers) -> Result<Self> {
         Ok(match answers {
             OwnAnswers::Classes(answers) => Self::Classes(ClassAnalysis::new(texts, encoded, answers)),

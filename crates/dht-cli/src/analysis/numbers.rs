@@ -10,7 +10,7 @@ use super::parts::{RowGroup, Scores, groups};
 use super::row_text::RowText;
 use crate::error::Result;
 
-/// Number of groups of rows with similar predictions.
+/// Number of groups into which rows are divided by their predicted number.
 const GROUPS: usize = 10;
 
 /// Row whose predicted number is far from the true number.
@@ -63,7 +63,7 @@ impl NumberAnalysis {
     /// Analyses the predicted numbers of `texts`.
     ///
     /// # Errors
-    /// Errors of computing the correlation.
+    /// [`Error::Transformer`](crate::Error::Transformer) if the correlation cannot be computed.
     pub fn new(texts: &Dataset, encoded: &EncodedDataset, predictions: &[Vec<f32>]) -> Result<Self> {
         let truth: Vec<f64> =
             encoded.samples.iter().map(|sample| sample.targets.first().copied().unwrap_or_default().into()).collect();

@@ -243,7 +243,7 @@ fn estimate(name: &str, estimate: Option<Estimate>) -> Vec<String> {
     vec![name.into(), value, interval]
 }
 
-/// Formats an estimate as two cells, value and interval; `without` stands for a missing value.
+/// Formats an estimate as two cells, value and interval. For a missing value, the first cell is `without`.
 fn cells(estimate: Option<Estimate>, without: &str) -> [String; 2] {
     match estimate {
         Some(score) => [format!("{:.4}", score.value), format!("{:.4} to {:.4}", score.low, score.high)],

@@ -124,8 +124,8 @@ fn report_rows(
     warnings.chain(cut_note(parts.into_iter().flatten(), max_length)).for_each(|line| report(&line));
 }
 
-/// Rows on which the model is scored: the test rows, or else the held-out rows on which the speed was selected. Without
-/// labels, the classifier's own answers serve as labels.
+/// Rows on which the model is scored: the test rows, or else the held-out rows on which the speed (exit threshold) was
+/// selected. Without labels, the classifier's own answers serve as labels.
 fn scored_rows<'a>(
     arguments: &AccelerateArguments,
     classifier: &TextClassifier,

@@ -59,7 +59,7 @@ pub struct CompareArguments {
     quiet: bool,
 }
 
-/// Answers of one of the compared models. Classes are indices into the first model's labels.
+/// Answers of one of the two compared models. Classes are indices into the first model's labels.
 struct Side {
     /// Answer to each text, as it is printed.
     answers: Vec<String>,
@@ -246,7 +246,7 @@ struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    /// Name of the compared score.
+    /// Name of the score by which the models are compared.
     fn score(&self) -> &'static str {
         match self.model.task() {
             Task::Class => "accuracy",
@@ -255,7 +255,8 @@ impl Facts<'_> {
         }
     }
 
-    /// Factor for printing score differences: 100 for shares (percentage points), 1 for numbers.
+    /// Factor by which score differences are multiplied for printing: 100 for shares (percentage points), 1 for
+    /// numbers.
     fn points(&self) -> f64 {
         if self.model.task() == Task::Number { 1.0 } else { 100.0 }
     }
@@ -264,14 +265,14 @@ impl Facts<'_> {
         self.a.answers.iter().zip(&self.b.answers).filter(|(a, b)| a != b).count()
     }
 
-    /// Number of rows that only the first model answers right, and of rows that only the second does.
+    /// Number of rows that only the first model answers right, and number of rows that only the second model answers
+    /// right.
     fn alone(&self) -> [usize; 2] {
         let better = |a: &[f64], b: &[f64]| a.iter().zip(b).filter(|(a, b)| a > b).count();
         [better(&self.a.scores, &self.b.scores), better(&self.b.scores, &self.a.scores)]
     }
 
-    /// Comparison by class: its name, its number of rows, and the numbers of rows that each of the two models answers
-    /// right.
+    /// Comparison of the models by class: class name, number of rows, and number of right answers by each model.
     fn by_class(&self) -> Vec<(&str, usize, usize, usize)> {
         let mut classes: Vec<_> = self.texts.labels.iter().map(|label| (&**label, 0, 0, 0)).collect();
         for ((row, a), b) in self.texts.examples.iter().zip(&self.a.classes).zip(&self.b.classes) {

@@ -21,7 +21,8 @@ pub struct Loaded {
 /// Loads the model in a directory or at an `s3://` URL.
 ///
 /// # Errors
-/// Errors of the files and of the store; [`Error::Io`] if the directory was replaced while it was read.
+/// [`Error::Io`], [`Error::Transformer`] or [`Error::Dynamic`] if the files cannot be read; [`Error::Store`] if the
+/// object store rejects a request; [`Error::Io`] if the directory was replaced while it was read.
 pub fn load(path: &Path, device: &Device) -> Result<Loaded> {
     if let Some(url) = url(path) {
         let folder = download(url)?;

@@ -21,10 +21,10 @@ use crate::texts::{classes_without_rows, missing_classes_note};
 /// Names of files that a directory of a saved model may contain.
 const OWN: [&str; 6] = ["README.md", "curve.svg", "training.json", "training.svg", "dht.json", "model"];
 
-/// Maximum number of classes in a message.
+/// Maximum number of classes that a message lists.
 const LISTED: usize = 5;
 
-/// Names of files in the subdirectory `model` of a saved model.
+/// Names of the files that the subdirectory `model` of a saved model may contain.
 const OF_MODEL: [&str; 10] = [
     "config.json",
     "model.safetensors",
@@ -93,7 +93,7 @@ pub struct Replaced {
     path: PathBuf,
     labels: Vec<String>,
     task: Task,
-    /// Number of rows and data set on which the existing model was trained, if known.
+    /// Number of rows and data set with which the existing model was trained, as text; `None` if unknown.
     rows: Option<String>,
 }
 
@@ -181,7 +181,7 @@ impl Replaced {
     }
 }
 
-/// Noun for the targets of a task in messages, such as classes or labels.
+/// Description of the possible answers of a task, for messages.
 fn name(task: Task) -> &'static str {
     match task {
         Task::Class => "one class for each text",
@@ -194,7 +194,8 @@ fn name(task: Task) -> &'static str {
 /// meet.
 ///
 /// # Errors
-/// Errors of the model, the files or standard output.
+/// [`Error::Transformer`] or [`Error::Dynamic`] if the model fails; [`Error::Io`] if a file or standard output cannot
+/// be written.
 pub fn finish(model: &TextModel, made: FinishedModel<'_>, misses: &[String]) -> Result<()> {
     // Another command may have written to the directory meanwhile.
     if let Some(held) = check_target(made.out)?

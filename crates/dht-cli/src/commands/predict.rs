@@ -144,7 +144,7 @@ pub struct PredictArguments {
     quiet: bool,
 }
 
-/// Treatment of rows without an answer.
+/// Value of `--on-error`: treatment of rows that cannot be answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum OnError {
     /// Stop with an error at the first row that cannot be read
@@ -196,7 +196,8 @@ fn output_path(name: &str) -> std::result::Result<PathBuf, String> {
     }
 }
 
-/// Returns whether a path can only be a directory.
+/// Returns whether a path can only be a directory: an object store's URL, an existing directory, or a path that ends
+/// with a separator.
 fn is_directory(path: &Path) -> bool {
     url(path).is_some() || path.is_dir() || path.to_string_lossy().ends_with(std::path::MAIN_SEPARATOR)
 }
@@ -278,7 +279,7 @@ fn text_of(path: &Path) -> Option<&str> {
     (!path.exists() && !is_name(text)).then_some(text)
 }
 
-/// Iterates over the rows with a text, which may be empty.
+/// Iterates over the rows that could be read. Their texts may be empty.
 fn texts(rows: &[InputRow]) -> impl Iterator<Item = &TextRow> {
     rows.iter().filter_map(|row| match row {
         InputRow::Text(row) => Some(row),
@@ -301,7 +302,7 @@ fn query_of(row: &TextRow) -> Query<'_> {
     Query { text: &row.text, pair: row.pair.as_deref() }
 }
 
-/// Answers rows. A row that cannot be answered has the reason in place of an answer.
+/// Computes the answer to each row, or the reason why the row cannot be answered.
 fn outcomes(engine: &Engine, rows: &[&TextRow], on_error: OnError) -> Result<Vec<std::result::Result<Answer, String>>> {
     if on_error != OnError::Fail {
         let has_text: Vec<&TextRow> = rows.iter().copied().filter(|row| !row.is_missing()).collect();
@@ -375,7 +376,7 @@ struct Predictor<'a> {
 }
 
 impl Predictor<'_> {
-    /// Answers the texts of all input files, in one output.
+    /// Answers the texts of all input files, in one output at `path`.
     fn answer_files(&self, out: &mut dyn Write, path: &Path) -> Result<Totals> {
         let files = &self.arguments.files;
         let inputs = if files.is_empty() { vec![PathBuf::from("-")] } else { files.clone() };
@@ -404,7 +405,7 @@ impl Predictor<'_> {
             .try_for_each(|begun| begun.map(drop))
     }
 
-    /// Opens the rows of an input, and begins them in the output.
+    /// Starts reading an input, and prepares the output for rows with its columns.
     fn begin(&self, source: Source, path: &Path, out: &mut AnswerWriter<impl Write>) -> Result<RowReader> {
         if source.format() == TextFormat::Lines {
             let expected = "a table: csv, tsv or jsonl (`--input-format`)";
@@ -463,7 +464,7 @@ impl Predictor<'_> {
         Ok(())
     }
 
-    /// Prints the summary, and the number of truncated texts.
+    /// Prints the summary of the predictions, and the number of truncated texts.
     fn end(&self, totals: &Totals, time: Duration) {
         if self.arguments.summary {
             summarise(totals, time);
@@ -511,7 +512,7 @@ impl Predictor<'_> {
         })
     }
 
-    /// Answers the texts of one input.
+    /// Answers the texts of one input, and writes the answers to the output.
     fn answer_source(
         &self,
         source: Source,

@@ -20,9 +20,9 @@ use crate::training::{ModelChoice, Start};
 
 /// Default maximum length of texts in tokens, for the encoder.
 const MAX_LENGTH: usize = 128;
-/// Maximum number of tokens of a text that the n-gram exit reads beyond the encoder's maximum length.
+/// Maximum number of tokens of a text that the n-gram classifier reads beyond the encoder's maximum length.
 const REST: usize = 4096;
-/// Minimum number of rows, since each is answered by a model that is fitted on four fifths of the rows.
+/// Minimum number of rows, since the model that answers a row is fitted on only four fifths of the rows.
 const LEAST_ROWS: usize = 20;
 
 /// Arguments of `dht review`.
@@ -117,7 +117,8 @@ pub fn review(arguments: &ReviewArguments) -> Result<()> {
     }
 }
 
-/// Log-probabilities of each row by a model that was fitted without it: n-grams and exits on the frozen encoder.
+/// Out-of-fold log-probabilities of each row: from an n-gram classifier and exits on the frozen encoder that were
+/// fitted without this row.
 fn out_of_fold(
     arguments: &ReviewArguments,
     start: &Start,
@@ -154,7 +155,7 @@ fn out_of_fold(
     climbed.out_of_fold.and_then(|mut answers| answers.stages.pop()).ok_or_else(missing)
 }
 
-/// Text of a row. For a pair, both texts are joined by `between`.
+/// Text of a row. The two texts of a pair are joined by `between`.
 fn whole_text(row: &Example, between: char) -> String {
     row.pair.as_ref().map_or_else(|| row.text.clone(), |pair| format!("{}{between}{pair}", row.text))
 }

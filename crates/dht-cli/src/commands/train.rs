@@ -134,7 +134,8 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     start.saved().map_or(Ok(()), |before| compare(before, &trained.model, &encoded))
 }
 
-/// Describes in one line the levels into which target numbers are divided.
+/// Formats a line about the labels with which a regression model is trained: whether the target number is above each of
+/// several cuts.
 fn levels_line(levels: &NumberLevels) -> String {
     let cuts: Vec<String> = levels.cuts().iter().map(f32::to_string).collect();
     format!(
@@ -143,7 +144,7 @@ fn levels_line(levels: &NumberLevels) -> String {
     )
 }
 
-/// Opens the directory for the saved state of training, and reports if a stopped training run is resumed.
+/// Opens the directory for the saved state of a training run, and reports if a stopped training run is resumed.
 fn open_dir(arguments: &TrainArguments, settings: &Map<String, Value>) -> Result<TrainingDir> {
     let dir = TrainingDir::open(&arguments.out, settings, arguments.restart)?;
     match (dir.is_resumed(), arguments.finish) {
@@ -154,7 +155,8 @@ fn open_dir(arguments: &TrainArguments, settings: &Map<String, Value>) -> Result
     Ok(dir)
 }
 
-/// Reports the classes of a model that is trained further, and columns that differ from those of its training data.
+/// Reports the classes of a model that is trained further, and differences between its columns and those of the new
+/// rows.
 fn report_saved(arguments: &TrainArguments, model: &TextModel, texts: &TextSplits) {
     let read = texts.train.reading.as_ref().map_or(&[][..], |reading| &reading.text);
     other_columns_note(read, model.origin.as_ref()).iter().for_each(|note| report(note));
@@ -255,7 +257,7 @@ fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Resu
     Ok(())
 }
 
-/// Rejects validation rows most of which repeat a training text, since no speed (exit threshold) can be selected on
+/// Rejects validation rows if most of them repeat a training text, since no speed (exit threshold) can be selected on
 /// them.
 fn check_unseen(train: &EncodedDataset, validation: &EncodedDataset) -> Result<()> {
     let (seen, all) = (SeenTexts::new([train]).rows_of(validation).len(), validation.len());

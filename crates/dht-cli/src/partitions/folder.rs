@@ -19,7 +19,7 @@ use super::record::Record;
 use crate::error::{Error, Result};
 use crate::training::RunDir;
 
-/// Prefix of the temporary files of [`write_atomically`].
+/// Prefix of the names of the temporary files that [`write_atomically`] creates.
 const UNFINISHED: &str = ".partial-";
 /// Name of the temporary file with complete answers, before it is renamed to the output.
 const ANSWERS: &str = "answers";
@@ -43,7 +43,7 @@ pub fn write_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T
     value.ok_or_else(|| Error::Io { path: path.into(), source: io::Error::other("nothing was written") })
 }
 
-/// Folder with the outputs of all partitions, as [`Outputs`].
+/// Folder with the outputs of all partitions. Implements [`Outputs`] on a file system.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -56,13 +56,14 @@ impl Folder {
         Ok(Self(path.into()))
     }
 
-    /// Directory for the lock, the record and the temporary files of an output.
+    /// Directory in which the workers keep the lock, the record and the temporary files of one output.
     fn own(&self, name: &str) -> PathBuf {
         self.0.join(OWN).join(name)
     }
 }
 
-/// Removes temporary files that a killed worker has left. The caller must hold the lock of the folder.
+/// Removes temporary files that a killed worker has left in a directory. The caller must hold the lock of the
+/// directory.
 fn remove_unfinished(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
@@ -153,7 +154,7 @@ impl Outputs for Folder {
     }
 }
 
-/// Claim on a partition, held by a file lock that ends with the process.
+/// Claim on a partition (right to answer it): a file lock, which the operating system releases when the process ends.
 struct Lock {
     path: PathBuf,
     _file: File,
@@ -164,8 +165,8 @@ impl Claim for Lock {
         true
     }
 
-    /// Deletes the lock file before releasing the lock. A worker that then locks the deleted file sees that the output
-    /// exists.
+    /// Deletes the lock file, and then releases the lock. Another worker may still lock the deleted file, but it then
+    /// finds that the output exists.
     fn finish(self: Box<Self>) {
         let _ = std::fs::remove_file(&self.path);
     }

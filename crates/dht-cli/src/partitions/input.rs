@@ -26,7 +26,7 @@ pub trait Input {
     fn open(&self, facts: &Facts) -> Result<Box<dyn Read + Send>>;
 }
 
-/// Returns whether a directory entry is a hidden file or a marker such as `_SUCCESS`, which is no partition.
+/// Returns whether a directory entry is not a partition: a hidden file, or a marker such as `_SUCCESS`.
 pub(super) fn is_hidden(name: &str) -> bool {
     name.starts_with(['.', '_'])
 }

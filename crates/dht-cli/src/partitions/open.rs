@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// ends with `/`. In directories, names that begin with `.` or `_` are left out, as other tools do.
 ///
 /// # Errors
-/// [`Error::Io`] if a file is missing; errors of the store.
+/// [`Error::Io`] if a file is missing; [`Error::Io`] or [`Error::Store`] if the object store rejects a request.
 pub fn inputs(path: &Path) -> Result<Vec<Box<dyn Input>>> {
     if let Some(url) = url(path) {
         return bucket::inputs(url);

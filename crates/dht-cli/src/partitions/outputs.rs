@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 use super::record::Record;
 use crate::error::Result;
 
-/// Name of the folder in an output for locks, records and other files of the workers.
+/// Name of the subfolder of an output in which workers keep locks, records and temporary files.
 pub(super) const OWN: &str = ".dht";
 /// Name of the file with the description of a run: the model and the settings that affect answers.
 pub(super) const DESCRIPTION: &str = "predictions.json";
-/// Format name in the description of a run.
+/// Value of the key `format` in the description of a run. It shows that this program wrote the file.
 pub(super) const FORMAT: &str = "dht predictions";
 pub(super) const RECORD: &str = "record.json";
 pub(super) const CLAIM: &str = "claim";
@@ -39,7 +39,7 @@ pub trait Outputs {
     /// claim.
     fn claim(&self, name: &str) -> Result<Option<Box<dyn Claim>>>;
 
-    /// Writes the answers to a partition and its record. The output appears at once, after the record.
+    /// Writes the answers to a partition and its record. The output appears only when it is complete, after the record.
     fn write(&self, name: &str, answer: Answering<'_>) -> Result<Record>;
 }
 

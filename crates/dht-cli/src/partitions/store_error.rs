@@ -15,8 +15,8 @@ const CLOCK: &str = "set the clock of this machine";
 const CONDITIONS: &str = "use a store with conditional requests (If-None-Match and If-Match)";
 const ANSWER: &str = "check AWS_ENDPOINT_URL and the network, and run the command again";
 
-/// Converts the error of a request to an object store. It becomes [`Error::Store`] if all other requests would fail for
-/// the same reason.
+/// Converts the error of a request to an object store. The result is [`Error::Store`] if all other requests would fail
+/// for the same reason.
 pub(super) fn explain(url: &Path, error: StoreError) -> Error {
     let text = error.to_string();
     let (status, code) = (status(&text), code(&text));
@@ -77,13 +77,14 @@ pub(super) fn names_bucket(error: &StoreError) -> bool {
     code(&error.to_string()) == Some("NoSuchBucket")
 }
 
-/// Returns whether an error has no reason. Responses to HEAD have none, since they have no body.
+/// Returns whether the store has rejected a request without an error code. Responses to HEAD requests never have one,
+/// since they have no body.
 pub(super) fn is_without_reason(error: &StoreError) -> bool {
     let text = error.to_string();
     matches!(status(&text), Some(400..=403)) && code(&text).is_none()
 }
 
-/// Returns whether the store did not respond: no connection, or a timeout.
+/// Returns whether an error text means that the store did not respond: no connection, or a timeout.
 fn is_unanswered(text: &str) -> bool {
     ["error sending request", "timed out", "HTTP connect", "HTTP timeout"].iter().any(|part| text.contains(part))
 }

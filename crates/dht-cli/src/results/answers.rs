@@ -50,8 +50,8 @@ impl Answers {
         self.depths.iter().sum::<usize>() as f64 / self.depths.len().max(1) as f64
     }
 
-    /// Computes the answers at several speeds (exit thresholds) from one pass through all layers. `None` in place of a
-    /// speed stands for the last exit alone. The model's router must follow a [rule](dht_dynamic::Router::rule).
+    /// Computes the answers at several speeds (exit thresholds) from one pass through all layers. If a speed is `None`,
+    /// the last exit answers alone. The model's router must follow a [rule](dht_dynamic::Router::rule).
     pub(super) fn of_one_pass(
         model: &DynamicModel,
         speeds: &[Option<f64>],
@@ -70,8 +70,8 @@ impl Answers {
         Ok(all)
     }
 
-    /// Computes the answers at several speeds from out-of-fold log-probabilities, for which the exits were fitted
-    /// without the text.
+    /// Computes the answers at several speeds (exit thresholds) from out-of-fold log-probabilities: those of each text
+    /// come from exits that were fitted without it.
     pub(super) fn of_out_of_fold(
         model: &DynamicModel,
         speeds: &[Option<f64>],
@@ -91,7 +91,7 @@ impl Answers {
     }
 }
 
-/// Log-probabilities of some texts at all stages of a dynamic model (n-gram exit and exits after layers).
+/// Log-probabilities of texts at all stages of a dynamic model: the n-gram classifier and the exits after layers.
 struct StageAnswers<'a> {
     texts: &'a EncodedDataset,
     stages: &'a [LogProbabilities],
@@ -100,7 +100,7 @@ struct StageAnswers<'a> {
 }
 
 impl StageAnswers<'_> {
-    /// Computes the answers at each speed. `None` in place of a speed stands for the last exit alone.
+    /// Computes the answers at each speed (exit threshold). If a speed is `None`, the last exit answers alone.
     fn at_speeds(&self, model: &DynamicModel, speeds: &[Option<f64>]) -> Result<Vec<Answers>> {
         let depths: Vec<usize> = model.depths().collect();
         let stages = Stages::of_answers(model, self.texts, self.stages)?;

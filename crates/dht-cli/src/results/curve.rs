@@ -78,12 +78,12 @@ pub fn training_curve(ladder: &LadderReport, task: Task) -> Result<String> {
     Ok(svg)
 }
 
-/// Diagram with a horizontal line and several points.
+/// Diagram of scores against costs, with a horizontal line and several points.
 struct Diagram<'a> {
     /// Name and score of the horizontal line.
     line: (&'a str, f64),
     points: &'a [(f64, f64)],
-    /// Minimum upper end of the horizontal axis.
+    /// Minimum value at the right end of the horizontal axis.
     least_width: f64,
     in_percent: bool,
     x: &'a str,

@@ -19,7 +19,7 @@ use super::table::Table;
 use crate::acceleration::BATCH;
 use crate::error::{Error, Result};
 
-/// Costs for which a table of results has a row, as shares of the full model's FLOPs.
+/// Limits of the cost for which a table of results has a row, as shares of the full model's FLOPs.
 const COSTS: [f64; 5] = [0.05, 0.1, 0.2, 0.35, 0.5];
 
 /// Row of a table of results: scores and costs of a model at one speed.
@@ -97,7 +97,7 @@ pub struct MetricValue {
 
 impl MetricValue {
     /// Computes a metric of a classifier. `None` for accuracy and macro F1, which every table has, and for metrics of
-    /// other tasks.
+    /// multi-label and regression tasks.
     fn of_classes(metric: Option<Metric>, confusion: &Confusion, labels: &[String]) -> Option<Self> {
         match metric? {
             Metric::Matthews => Some(Self { metric: "MCC".into(), value: confusion.matthews() }),
@@ -162,12 +162,12 @@ impl MetricValue {
     }
 }
 
-/// Range (largest minus smallest) below which integers are treated as ratings.
+/// Range of the true numbers (largest minus smallest) below which integers are treated as ratings.
 const MOST_RATINGS: f64 = 20.0;
 
-/// Name of the row for a dynamic model at its default speed.
+/// Name of the table row for a dynamic model at its default speed (exit threshold).
 const AT_ITS_SPEED: &str = "at its speed";
-/// Prefix of row names for a dynamic model with a limited cost.
+/// Prefix of the names of table rows for a dynamic model with a limited cost.
 const COST_UP_TO: &str = "cost up to ";
 
 /// Computes a table of scores and costs of a model on labelled texts. Its rows are the last exit alone, all layers
@@ -175,7 +175,8 @@ const COST_UP_TO: &str = "cost up to ";
 /// numerical precision of the layers. If the texts were used in training, `out_of_fold` has the answers to score.
 ///
 /// # Errors
-/// Errors of the model; [`Error::Argument`] if the precision is not f32 and the model is a regression model.
+/// [`Error::Transformer`] or [`Error::Dynamic`] if the model fails; [`Error::Argument`] if the precision is not f32 and
+/// the model is a regression model.
 pub fn results(
     model: &TextModel,
     precision: Precision,
@@ -241,7 +242,7 @@ fn numbers(model: &TextModel, answers: &Answers) -> Vec<Vec<f32>> {
     answers.of_labels.iter().map(number).collect()
 }
 
-/// Answers of each model in a table, from one pass through all layers or from out-of-fold answers.
+/// Computes the answers of each model in a table, from one pass through all layers or from out-of-fold answers.
 fn answers_of_one_pass(
     dynamic: &DynamicModel,
     models: &[ServedModel],
@@ -255,7 +256,7 @@ fn answers_of_one_pass(
     }
 }
 
-/// Distinct models in a table of results.
+/// Distinct models whose scores a table of results shows. Several rows can show the same model.
 struct TableModels {
     /// Name of each row, with the index of its model.
     names: Vec<(String, usize)>,
@@ -282,7 +283,7 @@ impl TableModels {
         Ok(own)
     }
 
-    /// Adds a row. Rows with the same speed share a model.
+    /// Adds a row. Rows whose models have the same speed share a model.
     fn add(&mut self, name: String, model: ServedModel) {
         let at = self.models.iter().position(|earlier| earlier.speed() == model.speed());
         self.names.push((name, at.unwrap_or(self.models.len())));

@@ -11,18 +11,18 @@ use dht_dynamic::{DynamicModel, Result as DynamicResult};
 use super::answers::Answers;
 use crate::error::Result;
 
-/// Target cost of timing all models together, as a share of one pass of all layers over the scored texts. It can be
-/// exceeded, since at least one batch is timed for each model.
+/// Target cost of timing all models together, as a share of one pass of all layers over the scored texts. The actual
+/// cost can be higher, since at least one batch is timed for each model.
 const SHARE: f64 = 0.5;
-/// Maximum cost of timing one model, in texts that run all layers.
+/// Maximum cost of timing one model, as a multiple of the full model's mean cost per text.
 const MOST: f64 = 256.0;
-/// Number of texts in one turn of timing a model.
+/// Minimum number of texts in a timing, if the texts of a model are divided among several timings.
 const TURN: usize = 128;
-/// Maximum number of turns of timing a model.
+/// Maximum number of timings of a model, each on other texts. The fastest one counts.
 const TURNS: usize = 3;
 /// Minimum number of texts on which a model is timed: one batch.
 const LEAST: usize = 64;
-/// Number of warm-up texts, during which the weights are packed.
+/// Number of texts that run before all timings, while the weights are packed.
 const WARM_UP: usize = 8;
 
 /// Measures the texts per second of each model, in batches of 64. `answers` are the answers of each model to the texts,
@@ -62,8 +62,8 @@ pub(super) fn rate(texts: usize, seconds: f64) -> f64 {
     texts as f64 / seconds.max(1e-9)
 }
 
-/// Selects the rows to time in each turn, at equal distances in the order of their FLOPs. `budget` is the number of
-/// FLOPs to spend times the number of all rows.
+/// Selects the rows for each timing of a model, at equal distances in the order of their FLOPs. `budget` is the number
+/// of FLOPs to spend, multiplied by the number of all rows.
 fn turns(flops: &[u64], budget: f64) -> Vec<Vec<usize>> {
     let all = flops.len();
     let total: u64 = flops.iter().sum();
@@ -75,8 +75,8 @@ fn turns(flops: &[u64], budget: f64) -> Vec<Vec<usize>> {
     (0..turns).map(|turn| timed.iter().skip(turn).step_by(turns).copied().collect()).collect()
 }
 
-/// Copies a model with fixed routes: each text stops at the depth of its answer. Without them, training texts would
-/// stop earlier, and take less time, than unseen texts.
+/// Copies a model with a fixed depth (number of layers) for each text, that of its answer in `answers`. Without fixed
+/// depths, training texts would stop earlier, and take less time, than unseen texts.
 pub(super) fn on_routes(model: &DynamicModel, texts: &EncodedDataset, answers: &Answers) -> ServedModel {
     let depths = model.depths().collect();
     let ids = texts.samples.iter().map(|sample| sample.id);
@@ -85,10 +85,11 @@ pub(super) fn on_routes(model: &DynamicModel, texts: &EncodedDataset, answers: &
     model.clone().with_router(Box::new(routes)).into()
 }
 
-/// Router that stops each text at a fixed depth. It evaluates the same exits as the rule of the original router.
+/// Router that stops each text at a fixed depth (number of layers). It evaluates the same exits as the rule of the
+/// original router.
 #[derive(Debug)]
 struct Routes {
-    /// False at speed 0, at which all layers run and no exit is evaluated.
+    /// True if exits are evaluated; false at speed 0, at which all layers run.
     reads: bool,
     /// Depth of each exit in layers.
     depths: Vec<usize>,

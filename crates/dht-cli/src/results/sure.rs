@@ -33,7 +33,8 @@ impl SureAnswers {
         Ok(Self::count(least, pairs.zip(labels)))
     }
 
-    /// Counts answers, given as (predicted class, probability) with the true class.
+    /// Counts answers whose probability is at least `least`, and those of them that are right. `answers` iterates over
+    /// ((predicted class, probability), true class).
     fn count(least: f32, answers: impl Iterator<Item = ((u32, f32), u32)>) -> Self {
         let mut counts = Self { min_probability: least, rows: 0, answered: 0, right: 0 };
         for ((class, probability), truth) in answers {

@@ -1,4 +1,5 @@
-//! Answering of a request with texts, in any API form: body, admission, tokenising, answers, response.
+//! Steps of answering a request with texts, in any supported API format: body, admission, tokenising, answers,
+//! response.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -53,7 +53,7 @@ impl From<Engine> for LoadedModel {
     }
 }
 
-/// Identity of the served model.
+/// Identity of the served model: its checksum and the time at which it was loaded.
 #[derive(Debug, Clone)]
 pub(super) struct ModelVersion {
     pub(super) sha256: Option<String>,
@@ -81,18 +81,18 @@ pub(super) struct App {
     pub(super) metrics: Arc<Metrics>,
     pub(super) port: Arc<Port>,
     pub(super) started: Instant,
-    /// True if the server is draining: a load balancer should send no more requests.
+    /// True if the server is draining, which means that a load balancer should send no more requests.
     pub(super) draining: AtomicBool,
     /// True if the server should stop.
     pub(super) stopping: watch::Receiver<bool>,
-    /// Admission of requests, by their estimated number of tokens.
+    /// Admission control, which limits the estimated number of tokens in progress.
     pub(super) admission: Arc<Admission>,
     /// Semaphore with a permit for each additional request that may be processed.
     requests: Arc<Semaphore>,
     /// Semaphore with a permit for each additional byte of request bodies that may be read.
     pub(super) body_bytes: Arc<Semaphore>,
     pub(super) version: Mutex<ModelVersion>,
-    /// Largest number of layers among all models loaded so far.
+    /// Largest number of layers of any model loaded so far.
     pub(super) most_layers: AtomicU64,
     /// Lock that is held while a model is being loaded.
     pub(super) reloading: Arc<tokio::sync::Mutex<()>>,
@@ -155,7 +155,7 @@ impl App {
         self.requests.clone().try_acquire_owned().map_err(busy)
     }
 
-    /// Deadline of a request: the time that the request allows, but at most the server's limit, after its arrival.
+    /// Deadline of a request: the time `requested` after its arrival, but at most the server's time limit.
     pub(super) fn deadline(&self, arrived: Instant, requested: Option<Duration>) -> Instant {
         let most = self.settings.limits.deadline;
         arrived + requested.map_or(most, |requested| requested.min(most))
@@ -187,7 +187,7 @@ pub(super) async fn answers(ticket: Ticket, deadline: Instant) -> Result<Vec<Ans
     }
 }
 
-/// Runs blocking work on a separate thread, so that threads that serve connections are not blocked.
+/// Runs blocking work on a separate thread, so that the threads of connections are not blocked.
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {

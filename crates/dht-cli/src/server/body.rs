@@ -13,12 +13,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::app::App;
 use super::refusal::{ErrorType, Refusal};
 
-/// Maximum size of a refused body that is still read, as a multiple of the maximum body size.
+/// Maximum size of a refused body that is read and dropped, as a multiple of the maximum body size.
 const DRAINED: usize = 8;
 /// Time limit for reading the rest of a refused body.
 const DRAINING: Duration = Duration::from_secs(1);
 
-/// Body of a request, with its permit for the memory limit.
+/// Body of a request, with the permit that counts its bytes towards the memory limit of all bodies.
 pub(super) struct Content {
     pub(super) bytes: Vec<u8>,
     _room: Option<OwnedSemaphorePermit>,
@@ -55,8 +55,8 @@ pub(super) fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> 
     }
 }
 
-/// Parses a JSON object. A list of the object's values, which serde would accept, is refused. A lone surrogate, from a
-/// client that truncates a text within an emoji, becomes U+FFFD.
+/// Parses a JSON object. A JSON list of the fields' values, which serde would accept, is refused. A lone surrogate,
+/// from a client that truncates a text within an emoji, becomes U+FFFD.
 pub(super) fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
     if json.trim_ascii_start().starts_with(b"[") {
         return Err(Refusal::unprocessable("a list is not a request, expected an object"));
@@ -107,8 +107,8 @@ pub(super) async fn read(app: &App, headers: &HeaderMap, mut body: Body) -> Resu
     }
 }
 
-/// Reads and drops the rest of a refused body, up to `most` bytes. If the connection were closed while the client
-/// sends, it could lose the response.
+/// Reads and drops the rest of a refused body, within limits of size and time; `most` is the maximum body size. A
+/// client whose connection is closed while it sends could lose the response.
 pub(super) async fn drain(body: &mut Body, most: usize) {
     let read = async {
         let mut left = DRAINED.saturating_mul(most);

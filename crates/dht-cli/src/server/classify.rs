@@ -1,4 +1,4 @@
-//! Handler of `POST /v1/classify`: answers with probabilities, route and cost. Also of `POST /invocations`, which
+//! Handler of `POST /v1/classify`, whose answers have probabilities and costs. Also of `POST /invocations`, which
 //! accepts JSON bodies only, not JSON lines.
 
 use std::fmt;
@@ -66,8 +66,8 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-/// Handler of `POST /v1/classify`. A JSON body may have any supported API form, which its members indicate. JSON lines
-/// are answered as they arrive.
+/// Handler of `POST /v1/classify`. The members of a JSON body indicate its API format: this server's own, that of vLLM,
+/// or that of text-embeddings-inference. JSON lines are answered as they arrive.
 pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     if content_type(&headers)? == ContentType::Lines {
         return lines::answer(app, body);
@@ -75,13 +75,13 @@ pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, bo
     answering::answer(app, &headers, body, parse_any).await
 }
 
-/// Handler of `POST /invocations`, the path for SageMaker. The JSON body may have any supported API form, which its
-/// members indicate.
+/// Handler of `POST /invocations`, the path for SageMaker. The members of the JSON body indicate its API format: this
+/// server's own, that of vLLM, or that of text-embeddings-inference.
 pub(super) async fn invoke(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     answering::answer(app, &headers, body, parse_any).await
 }
 
-/// API form of this server, as opposed to those of vLLM and text-embeddings-inference.
+/// API format of this server, as opposed to the formats of vLLM and text-embeddings-inference.
 struct OwnForm;
 
 #[derive(Debug, Serialize)]
@@ -95,7 +95,7 @@ impl Form for OwnForm {
     }
 }
 
-/// Members of a JSON body that indicate its API form.
+/// Members of a JSON body that indicate its API format.
 #[derive(Deserialize)]
 struct Members {
     inputs: Option<IgnoredAny>,
@@ -103,7 +103,7 @@ struct Members {
     texts: Option<IgnoredAny>,
 }
 
-/// Parses a JSON body in the API form that its members indicate.
+/// Parses a JSON body in the API format that its members indicate.
 fn parse_any(app: &App, json: &[u8]) -> Result<Question, Refusal> {
     // serde would also accept a list of the values as an object.
     let members = if json.trim_ascii_start().starts_with(b"[") { None } else { serde_json::from_slice(json).ok() };
@@ -117,7 +117,7 @@ fn parse_any(app: &App, json: &[u8]) -> Result<Question, Refusal> {
     }
 }
 
-/// Parses a JSON body in this server's own API form.
+/// Parses a JSON body in this server's own API format.
 fn parse(_: &App, json: &[u8]) -> Result<Question, Refusal> {
     let request: ClassifyRequest = body::object(json)?;
     Ok(Question {

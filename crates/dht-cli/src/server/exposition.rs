@@ -13,7 +13,7 @@ use super::app::App;
 use super::metrics::Metrics;
 use super::refusal::Refusal;
 
-/// Renders all metrics. Before the model is loaded, only those of the server itself exist.
+/// Renders all metrics. Before the model is loaded, there are only metrics of the server itself.
 pub(super) fn render(metrics: &Metrics, app: Option<&App>) -> Response {
     let mut families = metrics.gather();
     families.extend(app.map(of_app).unwrap_or_default());

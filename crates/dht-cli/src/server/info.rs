@@ -48,7 +48,8 @@ pub(super) async fn openapi(State(app): State<Arc<App>>) -> Result<Json<Value>, 
     Ok(Json(description))
 }
 
-/// Handler of `GET /info`: the served model and the limits. The first fields are those of text-embeddings-inference.
+/// Handler of `GET /info`: the served model and the limits. The first fields are the same as in
+/// text-embeddings-inference.
 pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
     let (engine, settings) = (app.service.engine(), &app.settings);
     let (limits, shape, version) = (&settings.limits, engine.model_shape(), app.version());

@@ -14,7 +14,7 @@ pub(super) const SECONDS: [f64; 17] =
 pub(super) struct Stages {
     /// Time from the complete body to the start of parsing.
     pub(super) waiting: Duration,
-    /// Time of parsing and tokenising, including the n-gram exit of the model.
+    /// Time of parsing and tokenising, including the n-gram classifier, which is the model's first exit.
     pub(super) tokenizing: Duration,
     /// Time in the queue of the service and in batches.
     pub(super) computing: Duration,

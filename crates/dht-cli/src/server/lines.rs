@@ -23,9 +23,9 @@ use super::app::{App, answers, aside, aside_until};
 use super::body;
 use super::refusal::{ErrorType, Refusal, RefusalBody};
 
-/// Maximum number of lines in a stream that wait for answers.
+/// Maximum number of lines of a stream that wait for answers.
 const ON_THE_WAY: usize = 64;
-/// Maximum number of lines that are parsed together.
+/// Maximum number of lines of a stream that are parsed together.
 const AT_ONCE: usize = 16;
 /// Maximum size of a line's id in bytes.
 const ID_BYTES: usize = 1024;
@@ -39,7 +39,7 @@ struct Line {
     text: String,
     pair: Option<String>,
     speed: Option<f64>,
-    /// Identifier that the answer repeats. It is read by [`Identified`].
+    /// Identifier that the answer repeats. It is ignored here, since [`Identified`] reads it.
     #[serde(rename = "id")]
     _id: Option<IgnoredAny>,
 }
@@ -70,7 +70,7 @@ enum Outcome {
     },
 }
 
-/// Line that was read, and the ticket or the refusal from which its answer follows.
+/// Line that was read, with the ticket of its answer or the reason why the line is refused.
 struct Pending {
     line: u64,
     id: Option<Box<RawValue>>,
@@ -102,7 +102,8 @@ pub(super) fn answer(app: Arc<App>, body: Body) -> Result<Response, Refusal> {
 
 type Answering = (Arc<App>, mpsc::Receiver<Pending>, watch::Sender<()>, u64, Instant);
 
-/// Holds a stream's permit until the stream ends, or until the client has not read an answer for `patience`.
+/// Holds the permit that counts a stream as a request in progress. It is released when the stream ends, or when the
+/// client has not read an answer for `patience`.
 async fn hold(permit: OwnedSemaphorePermit, mut progress: watch::Receiver<()>, patience: Duration) {
     while let Ok(Ok(())) = tokio::time::timeout(patience, progress.changed()).await {}
     drop(permit);
@@ -162,7 +163,7 @@ impl Cutter {
         }
     }
 
-    /// Completes the current line; `None` if it is blank.
+    /// Ends the current line and returns it with its number; `None` if the line is blank.
     fn end(&mut self) -> Option<(u64, Result<Vec<u8>, Refusal>)> {
         self.line += 1;
         if std::mem::take(&mut self.dropping) {
@@ -174,7 +175,7 @@ impl Cutter {
     }
 }
 
-/// Reads lines and submits them, as fast as the client reads the answers.
+/// Reads the lines of a stream and submits them to the service, as fast as the client reads the answers.
 async fn read(app: Arc<App>, mut body: Body, sender: mpsc::Sender<Pending>) {
     let limits = &app.settings.limits;
     let mut cutter = Cutter { rest: Vec::new(), most: limits.body_bytes, dropping: false, line: 0 };
@@ -220,7 +221,7 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-/// Submits lines, and waits while the queue is full. Returns `None` if the stream has ended.
+/// Submits lines to the service, and waits while its queue is full. Returns `None` if the stream has ended.
 async fn submit(
     app: &Arc<App>,
     lines: Vec<(u64, Result<Vec<u8>, Refusal>)>,
@@ -261,7 +262,7 @@ fn parse(line: u64, bytes: Result<Vec<u8>, Refusal>) -> (u64, Option<Box<RawValu
     }
 }
 
-/// Submits a line, and waits until the queue has space.
+/// Submits a line to the service, and waits until its queue has space.
 async fn take(app: &Arc<App>, line: Line) -> Result<(Ticket, Instant), Refusal> {
     let line = Arc::new(line);
     let until = app.deadline(Instant::now(), None);

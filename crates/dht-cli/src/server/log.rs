@@ -33,10 +33,10 @@ fn escaped(json: &str) -> String {
 pub(super) struct Log {
     /// True to write failures only.
     quiet: bool,
-    /// Channel for the lines to write; `None` ends the thread.
+    /// Channel to the writing thread, with the lines to write; `None` ends the thread.
     lines: Option<SyncSender<Option<String>>>,
     dropped: AtomicU64,
-    /// Channel that is disconnected when the last line has been written.
+    /// Channel from the writing thread, which is disconnected when the last line has been written.
     written: Mutex<Receiver<()>>,
 }
 

@@ -1,4 +1,4 @@
-//! Metrics that the server itself records, as opposed to those of the service.
+//! Metrics that the HTTP server records itself. The service that computes the answers has further metrics.
 
 use dht_dynamic::Answer;
 use dht_dynamic::transformer::Task;
@@ -8,7 +8,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 use super::instruments::{SECONDS, Stages, histogram, registered};
 use super::tei::TeiMetrics;
 
-/// Metrics that the server itself records, as opposed to those of the service.
+/// Metrics that the HTTP server records itself. The service that computes the answers has further metrics.
 pub(super) struct Metrics {
     registry: Registry,
     /// Counter of responses by HTTP route and status.

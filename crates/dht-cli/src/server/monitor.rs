@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 /// State of the separate port for metrics.
 pub(super) struct Monitor {
     pub(super) metrics: Arc<Metrics>,
-    /// State of the server; set when the model is loaded.
+    /// State of the server; set once the model is loaded.
     pub(super) app: OnceLock<Arc<App>>,
 }
 

@@ -40,11 +40,11 @@ struct PredictRequest {
 struct Parameters {
     /// Maximum number of labels in the answer.
     top_k: Option<usize>,
-    /// Function that converts raw scores; by default, that of the model's task.
+    /// Function that converts raw scores (logits); by default, the function for the model's task.
     function_to_apply: Option<ScoreFunction>,
 }
 
-/// Parses the member `parameters`, an object. A list of its values, which serde would accept, is refused.
+/// Parses the member `parameters`, an object. A JSON list of the fields' values, which serde would accept, is refused.
 fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Parameters>, D::Error> {
     let members: Option<Map<String, Value>> = Option::deserialize(deserializer)?;
     members.map(|members| serde_json::from_value(members.into()).map_err(D::Error::custom)).transpose()
@@ -152,8 +152,8 @@ impl Form for PredictForm {
         app.metrics.tei.request(self.is_single, texts);
     }
 
-    /// Adds to an error message that two strings are one pair. A failure of the model gets status 424, as in
-    /// text-embeddings-inference.
+    /// Adds to the reason of a refused pair that a list of two strings is one pair, not a batch. A failure of the model
+    /// gets status 424, as in text-embeddings-inference.
     fn refuse(&self, refusal: Refusal) -> Refusal {
         if refusal.error_type == ErrorType::Backend {
             return Refusal { status: StatusCode::FAILED_DEPENDENCY, ..refusal };

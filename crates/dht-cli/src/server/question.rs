@@ -1,4 +1,4 @@
-//! Parsed request with texts, and the API form of its answer.
+//! Parsed request with texts, and the API format of its answer.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 /// Text, or pair of texts.
 pub(super) type Text = (String, Option<String>);
 
-/// Parsed request: texts to classify, and the form of the answer.
+/// Parsed request: texts to classify, and the API format of the answer.
 pub(super) struct Question {
     pub(super) texts: Vec<Text>,
     pub(super) speed: Option<f64>,
@@ -22,12 +22,12 @@ pub(super) struct Question {
     pub(super) form: Box<dyn Form>,
 }
 
-/// API form of a request, which determines the format of answers and errors.
+/// API format of a request, which determines the format of answers and errors.
 pub(super) trait Form: Send {
     /// Records the beginning of a request with `_texts` texts in the metrics.
     fn begin(&self, _app: &App, _texts: usize) {}
 
-    /// Converts an error response to the API form of the request.
+    /// Converts an error response to the API format of the request.
     fn refuse(&self, refusal: Refusal) -> Refusal {
         refusal
     }
@@ -35,6 +35,6 @@ pub(super) trait Form: Send {
     /// Creates the response with the answers.
     ///
     /// # Errors
-    /// [`Refusal`] if the API form cannot represent an answer.
+    /// [`Refusal`] if the API format cannot represent an answer.
     fn response(&self, app: &App, answers: Vec<Answer>, stages: &Stages) -> Result<Response, Refusal>;
 }

@@ -7,7 +7,7 @@ use dht_dynamic::Error;
 use dht_dynamic::transformer::ErrorKind;
 use serde::Serialize;
 
-/// Maximum number of characters of a reason.
+/// Maximum number of characters of the reason in an error response.
 const LETTERS: usize = 400;
 
 /// Error response: a status with a reason. Its JSON body has the form of text-embeddings-inference, `{"error": …,
@@ -87,8 +87,8 @@ impl Refusal {
         Self::new(StatusCode::GATEWAY_TIMEOUT, ErrorType::Deadline, "the deadline passed before the answer")
     }
 
-    /// Creates the error response to a body that cannot be parsed: 400 if it is not JSON, 422 if it is JSON of another
-    /// form.
+    /// Creates the error response to a body that cannot be parsed: status 400 if it is not JSON, 422 if it is JSON
+    /// without the expected members.
     pub(super) fn json(error: &serde_json::Error) -> Self {
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
         Self::new(status, ErrorType::Validation, format!("the body is not what was expected: {error}"))

@@ -39,7 +39,7 @@ pub(super) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Value>, R
     Ok(Json(labels.in_object(json!({ "status": "reloaded" }))))
 }
 
-/// Labels that a reload of the model added and removed.
+/// Labels that a reload of the model has added or removed.
 #[derive(Debug, Default)]
 pub(super) struct ChangedLabels {
     added: Vec<Arc<str>>,

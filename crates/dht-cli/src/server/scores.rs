@@ -4,7 +4,7 @@ use dht_dynamic::Answer;
 use dht_dynamic::transformer::Task;
 use serde::Deserialize;
 
-/// Function that converts raw scores (logits).
+/// Function that converts raw scores (logits) to the scores in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ScoreFunction {
@@ -25,8 +25,8 @@ impl ScoreFunction {
     }
 }
 
-/// Computes the scores of an answer, in the order of the labels. `None` stands for the default function of the model's
-/// task.
+/// Computes the scores of an answer, in the order of the labels. If `function` is `None`, the default function of the
+/// model's task is used.
 ///
 /// Raw scores are logits. For classes they are ln p of the probabilities p, which equals the logits up to a constant.
 /// For a multi-label model they are computed from probabilities in single precision, and are at most 16.6. The value of

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 
-/// Largest allowed limit of texts, requests and connections.
+/// Largest value that can be set for the limits on texts, requests and connections.
 const MOST: usize = 1 << 20;
 
 /// Settings of a [`Server`](super::Server).

@@ -8,7 +8,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, Opts, Registry};
 use super::instruments::{Stages, histogram, registered};
 use super::refusal::{ErrorType, Refusal};
 
-/// Histograms of the durations of a request or a text, by stage.
+/// Histograms of durations for whole requests or for texts, one for each stage of answering.
 struct Durations {
     total: Histogram,
     tokenization: Histogram,

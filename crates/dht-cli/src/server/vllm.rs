@@ -36,7 +36,7 @@ struct ClassificationRequest {
     truncation_side: Option<Side>,
     add_special_tokens: Option<bool>,
     request_id: Option<String>,
-    /// Request id under SGLang's name, for `request_id`.
+    /// Request id, under the name that SGLang uses for `request_id`.
     rid: Option<String>,
     priority: Option<i64>,
     /// Identifier of the end user, which is ignored.
@@ -113,7 +113,7 @@ pub(super) async fn models(State(app): State<Arc<App>>) -> Json<Value> {
     }] }))
 }
 
-/// Parses a request in vLLM's form.
+/// Parses a request in vLLM's format.
 pub(super) fn parse(app: &App, json: &[u8]) -> Result<Question, Refusal> {
     question(app, json).map_err(Refusal::of_vllm)
 }
@@ -179,7 +179,7 @@ impl Form for VllmForm {
 }
 
 impl VllmForm {
-    /// Converts answers to vLLM's form.
+    /// Converts answers to vLLM's format.
     fn classification(&self, app: &App, answers: &[Answer]) -> Classification {
         let data = answers.iter().enumerate().map(|(index, answer)| TextClassification {
             index,

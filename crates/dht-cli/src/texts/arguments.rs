@@ -224,7 +224,7 @@ impl TableArguments {
         reader.with_label_mapping(trained.chain(self.label_map()).collect::<Vec<_>>())
     }
 
-    /// Applies the flags to a reader of training rows.
+    /// Applies the flags for columns, labels and the number of rows to a reader of training rows.
     pub(super) fn asked_of_training(&self, reader: DatasetReader) -> DatasetReader {
         let reader = self.asked(reader);
         match self.max_rows {

@@ -15,7 +15,7 @@ const LISTED: usize = 20;
 const LEAST_OF_CLASS: usize = 5;
 /// Share of unknown tokens above which a warning is printed.
 const MOST_UNKNOWN: f64 = 0.05;
-/// Maximum number of characters of a text in a message.
+/// Maximum number of characters of a text that a message quotes.
 const SHOWN: usize = 60;
 
 /// Warnings that are printed even with `--quiet`: validation, calibration or test rows that repeat a training text,

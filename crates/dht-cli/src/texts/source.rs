@@ -16,7 +16,8 @@ pub(super) const TEST: &str = "test";
 const CLASSES: &str = "classes.txt";
 /// Prefix of the names of data sets on the Hugging Face hub.
 const ON_THE_HUB: &str = "hf:";
-/// Names of splits to score, for a data set without a short name. The first that exists and has labels is used.
+/// Names of the splits to score, for a data set on the hub without a short name. The first split that exists and has
+/// labels is used.
 const SCORED: [&str; 4] = ["test", "validation", "dev", "valid"];
 
 /// Source of labelled texts, resolved from a path or a name.
@@ -68,7 +69,7 @@ impl SplitFiles {
     }
 }
 
-/// Finds the known data set with a short name, unless a path of this name exists.
+/// Finds the known data set with a short name such as `ag_news`, unless a path of this name exists.
 pub(super) fn known(data: &Path) -> Option<&'static NamedDataset> {
     data.to_str().filter(|_| !data.exists()).and_then(NamedDataset::find)
 }
@@ -77,7 +78,7 @@ impl Source {
     /// Opens the source that a path or a name denotes. Existing paths take precedence.
     ///
     /// # Errors
-    /// [`Error::UnknownData`] if the value is neither a path nor a name; errors of the hub.
+    /// [`Error::UnknownData`] if the value is neither a path nor a name; [`Error::Transformer`] if the hub fails.
     pub(super) fn open(data: &Path) -> Result<Self> {
         if data.is_dir() {
             return Ok(Self::Folder(data.into()));
@@ -139,7 +140,7 @@ impl Source {
     /// Finds the validation file of a directory; `None` if there is none.
     ///
     /// # Errors
-    /// Error of the data set if there is more than one such file.
+    /// [`Error::Transformer`] if there is more than one validation file.
     pub(super) fn validation(&self) -> Result<Option<SplitFiles>> {
         match self {
             Self::Folder(folder) => Scored::Folder(folder, Split::Dev).files(),
@@ -150,7 +151,7 @@ impl Source {
     /// Notes on the files of a directory that are not read.
     ///
     /// # Errors
-    /// Error of the directory if it cannot be listed.
+    /// [`Error::Transformer`] if the directory cannot be listed.
     pub(super) fn unread(&self) -> Result<Vec<String>> {
         let Self::Folder(folder) = self else { return Ok(Vec::new()) };
         let names = DatasetReader::unread(folder)?;
@@ -189,7 +190,7 @@ impl Source {
         }
     }
 
-    /// Creates the error for a source without a split to score.
+    /// Creates the error for a source that has no split to score.
     pub(super) fn nothing_scored(&self) -> Error {
         use dht_dynamic::transformer::Error as Inner;
 

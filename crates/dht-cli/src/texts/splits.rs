@@ -74,7 +74,7 @@ impl TextSplits {
     /// Tokenises the texts, truncated to `max_length` tokens.
     ///
     /// # Errors
-    /// Errors of the tokenizer.
+    /// [`Error::Transformer`](crate::Error::Transformer) if the tokenizer fails.
     pub fn encode(&self, tokenizer: &TextTokenizer, max_length: usize) -> Result<EncodedSplits> {
         let encode = |data: &Dataset| tokenizer.encode_all(data, max_length);
         Ok(EncodedSplits {

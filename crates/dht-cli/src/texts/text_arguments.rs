@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 
 /// Fraction of the training rows that are split off as validation rows.
 const VALIDATION_SHARE: f64 = 0.1;
-/// Numbers of the random streams for splitting rows.
+/// ChaCha stream number of the random generator that splits off validation rows.
 const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
 const CALIBRATION_STREAM: u64 = 0x4361_6c69_6272_6174;
 const SAMPLE_STREAM: u64 = 0x5361_6d70_6c65_0000;
@@ -56,7 +56,7 @@ impl TextArguments {
     /// Notes on the size of a data set on the hub and on its scored rows; none for local files.
     ///
     /// # Errors
-    /// [`Error::UnknownData`] if the value is neither a path nor a name; errors of the hub.
+    /// [`Error::UnknownData`] if the value is neither a path nor a name; [`Error::Transformer`] if the hub fails.
     pub fn notes(&self) -> Result<Vec<String>> {
         Ok(self.source()?.notes())
     }
@@ -148,7 +148,8 @@ impl TextArguments {
         })
     }
 
-    /// Creates a reader with the columns that the flags name, or else those of the known data set.
+    /// Creates a reader with the columns that the flags name, or with those of a known data set (with a short name such
+    /// as `ag_news`).
     fn reader(&self, source: &Source) -> DatasetReader {
         let reader = source.reader();
         if self.source.table.rows.text_column.is_empty() { reader } else { reader.with_pair(false) }
@@ -158,7 +159,7 @@ impl TextArguments {
     /// `classes.txt`.
     ///
     /// # Errors
-    /// Errors of [`notes`](Self::notes); errors of the reader, with file and line.
+    /// Errors of [`notes`](Self::notes); [`Error::Transformer`] with file and line if a row cannot be read.
     pub fn read_training(&self) -> Result<Dataset> {
         let source = self.source()?;
         let reader = self.source.table.asked_of_training(self.reader(source));
@@ -172,7 +173,7 @@ impl TextArguments {
         }
     }
 
-    /// Remembers that the data are multi-label, if no flag defines the task.
+    /// Records that the rows have several labels each, if they were read from lists or from several columns.
     fn note_kind(&self, data: &Dataset) {
         if data.reading.as_ref().is_some_and(|reading| matches!(reading.kind, LabelKind::Several { .. })) {
             let _ = self.has_several_labels.set(());
@@ -205,9 +206,9 @@ impl TextArguments {
         Ok(joined)
     }
 
-    /// Adds the new labels of a file. Labels that differ from a known class only in case or outer spaces are not new,
-    /// nor are numbers if classes have names. They are matched with the known classes as in `dht evaluate`, or
-    /// rejected.
+    /// Adds the labels of a file that are not known yet. A label that differs from a known class only in case or outer
+    /// spaces is not added, nor is a number if classes have names. Such labels are matched with the known classes as in
+    /// `dht evaluate`, or rejected.
     fn add_labels(&self, labels: &mut Vec<String>, known: &[String], data: &Dataset) -> Result<()> {
         let is_number = |label: &String| {
             let digits = label.strip_prefix("LABEL_").unwrap_or(label);
@@ -246,7 +247,8 @@ impl TextArguments {
         files.read(&self.source.table.asked_of_training(reader))
     }
 
-    /// Creates a reader with the columns of a model's training data, unless the data set is known.
+    /// Creates a reader with the columns of a model's training data. A known data set (with a short name such as
+    /// `ag_news`) keeps its own columns.
     fn of_training(&self, reader: DatasetReader, origin: Option<&Origin>, files: &SplitFiles) -> DatasetReader {
         match origin.and_then(|origin| origin.columns.as_ref()) {
             // Numbers of columns only apply to files without names.
@@ -263,8 +265,8 @@ impl TextArguments {
     /// test rows.
     ///
     /// # Errors
-    /// Errors of [`read_training`](Self::read_training); an error if the model lacks most of the labels, or if the
-    /// texts are pairs and the model was trained on single texts.
+    /// Errors of [`read_training`](Self::read_training); [`Error::Transformer`] if the model lacks most of the labels;
+    /// [`Error::PairOfSingle`] if the texts are pairs and the model was trained on single texts.
     pub fn read_scored(
         &self,
         labels: &[String],
@@ -366,7 +368,7 @@ impl TextArguments {
         Ok(SeparateRows { test: test.map(|(_, test)| test), validation })
     }
 
-    /// Splits separate validation rows into validation and calibration rows.
+    /// Splits rows of a separate validation file into validation and calibration rows.
     fn split_validation(
         &self,
         train: &Dataset,
@@ -434,7 +436,8 @@ fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Splits off `rows` calibration rows, on which a promise (limit on the loss of accuracy) is verified.
+/// Splits off `rows` calibration rows, on which a promise (limit on the loss of accuracy) is verified. The first data
+/// set that is returned has all other rows.
 fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset, Option<Dataset>)> {
     if rows == 0 {
         return Ok((all, None));
@@ -445,7 +448,7 @@ fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset,
 }
 
 /// Reads the first split with public labels; `None` if there is none. Adds a note if it is not the test split. Files of
-/// a directory that lack the column `label` are skipped, since test files of competitions do.
+/// a directory that lack the column `label` are skipped, since the test files of competitions often lack it.
 fn scored<'a>(
     source: &'a Source,
     label: Option<&Column>,

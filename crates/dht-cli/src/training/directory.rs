@@ -31,11 +31,11 @@ const ENDING: &str = ".checkpoint";
 const PARTIAL: &str = ".checkpoint.partial";
 /// Prefix of temporary files, which are renamed when they are complete.
 const UNFINISHED: &str = ".partial-";
-/// File with the learning rate that a search selected.
+/// Name of the file with the learning rate that a search selected.
 const RATE: &str = "learning_rate.json";
-/// File with the maximum text length that trials selected.
+/// Name of the file with the maximum text length that trials selected.
 const LENGTH: &str = "max_length.json";
-/// File with the learning rate and the number of passes of fine-tuning.
+/// Name of the file with the learning rate and the number of passes that fine-tuning uses.
 const PLAN: &str = "fine-tuning.json";
 const FORMAT: &str = "dht training";
 
@@ -210,7 +210,7 @@ fn states(folder: &Path) -> Vec<String> {
     names.filter(|name| is_state(name)).collect()
 }
 
-/// Returns whether a directory has a checkpoint or the results of trials.
+/// Returns whether a directory has a checkpoint, or the results of trials of learning rates or maximum lengths.
 fn has_results(folder: &Path) -> bool {
     has_state(folder) || [RATE, LENGTH].iter().any(|name| folder.join(name).exists())
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// read from a Hugging Face directory. `None` if there are no such files.
 ///
 /// # Errors
-/// Errors of reading the files.
+/// [`Error::Io`] or [`Error::Transformer`] if a file cannot be read.
 pub fn identity(model: &Path) -> Result<Option<String>> {
     let failed = |path: &Path, source| Error::Io { path: path.into(), source };
     let path = model.join("dht.json");

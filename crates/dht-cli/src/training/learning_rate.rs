@@ -76,7 +76,8 @@ impl LearningRateTrials<'_> {
     /// Selects the learning rate with the lowest validation loss. `create` builds an untrained classifier.
     ///
     /// # Errors
-    /// Errors of the training runs. A run that diverges is not an error: its loss counts as infinite.
+    /// [`Error::Transformer`] if a training run fails. A run that diverges is not an error: its loss counts as
+    /// infinite.
     pub fn best_of(
         &self,
         rates: &[f64],

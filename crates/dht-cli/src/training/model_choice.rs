@@ -21,9 +21,9 @@ use crate::texts::all_texts;
 
 /// Vocabulary size of a new tokenizer, which is trained on the training texts.
 const TRAINED_VOCABULARY: usize = 8_000;
-/// Number of hexadecimal digits of the checksum in a model's identity.
+/// Number of hexadecimal digits that a model's name shows of its checksum.
 const SUM: usize = 12;
-/// Prefix of the parameter names of a classifier's last layer.
+/// Prefix of parameter names in the last layer of a classifier.
 const HEAD: &str = "classifier.";
 /// Default peak learning rate of a model from scratch.
 const SCRATCH_RATE: f64 = 1e-3;
@@ -67,7 +67,7 @@ impl ModelChoice {
     /// Returns the local directory of the model, and downloads the model if necessary; `None` for a size.
     ///
     /// # Errors
-    /// [`Error::NoModel`] if the path is not a directory; errors of the download.
+    /// [`Error::NoModel`] if the path is not a directory; [`Error::Transformer`] if the download fails.
     pub fn directory(&self) -> Result<Option<PathBuf>> {
         match self {
             Self::Size(_) => Ok(None),
@@ -83,7 +83,8 @@ impl ModelChoice {
     }
 }
 
-/// Finds the encoder in a sentence-transformers directory. Other directories are returned unchanged.
+/// Finds the directory of the encoder within a sentence-transformers directory. Other directories are returned
+/// unchanged.
 fn encoder_in(folder: &Path) -> Result<PathBuf> {
     let has_encoder = |folder: &Path| folder.join("config.json").exists();
     if has_encoder(folder) || is_saved(folder) {
@@ -97,7 +98,7 @@ fn encoder_in(folder: &Path) -> Result<PathBuf> {
 /// `hf:NAME`.
 ///
 /// # Errors
-/// Errors of the download.
+/// [`Error::Transformer`] if the download fails.
 pub fn saved_directory(model: &Path) -> Result<PathBuf> {
     match model.to_str().and_then(|text| text.strip_prefix("hf:")).filter(|_| !model.exists()) {
         Some(name) => Ok(PretrainedWeights::fetch_all(name)?),
@@ -174,7 +175,7 @@ impl Start {
     /// Name of the encoder with a prefix of its files' checksum, which detects that the files were replaced.
     ///
     /// # Errors
-    /// Errors of the files.
+    /// [`Error::Io`] or [`Error::Transformer`] if a file cannot be read.
     pub fn identity(&self) -> Result<String> {
         let sum = match self {
             Self::Pretrained(folder) | Self::Saved(folder, _) => identity(folder)?,
@@ -189,7 +190,7 @@ impl Start {
     /// Configuration of the encoder. For a new encoder, the vocabulary size is not yet known and not set.
     ///
     /// # Errors
-    /// Errors of the configuration.
+    /// [`Error::Transformer`] if the configuration cannot be read or is not supported.
     pub fn config(&self) -> Result<BertConfig> {
         Ok(match self {
             Self::Pretrained(folder) => PretrainedWeights::read_config(folder)?,
@@ -201,7 +202,7 @@ impl Start {
     /// Loads the tokenizer of the encoder, or trains a new tokenizer on the training texts.
     ///
     /// # Errors
-    /// Errors of the tokenizer.
+    /// [`Error::Transformer`] if the tokenizer cannot be read or trained.
     pub fn tokenizer(&self, train: &Dataset) -> Result<TextTokenizer> {
         Ok(match self {
             Self::Pretrained(folder) => TextTokenizer::from_dir(folder)?,
@@ -213,7 +214,7 @@ impl Start {
     /// Loads or initialises the encoder.
     ///
     /// # Errors
-    /// Errors of the encoder's files.
+    /// [`Error::Transformer`] or [`Error::Dynamic`] if the encoder's files cannot be loaded.
     pub fn encoder(&self, vocabulary: usize, device: &Device, rng: &mut ChaCha8Rng) -> Result<Encoder> {
         Ok(match self {
             Self::Pretrained(folder) => Encoder::from_pretrained(folder, device)?,

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// Name of the lock file. A resumed run must not delete it: one process could then lock the deleted file while another
 /// locks a new one.
 pub(super) const LOCK: &str = ".lock";
-/// Key in a run's description for the name of the program that wrote it.
+/// Key of the format name in a stored description of a run.
 const FORMAT: &str = "format";
 
 /// Locked directory of a run that can be stopped and resumed. The lock ends when the value is dropped or the process

@@ -40,7 +40,7 @@ impl TargetScale {
     /// it predicts original numbers.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// [`Error::Transformer`](crate::Error::Transformer) if the device cannot copy the parameters.
     pub fn fold_into(&self, regression: &TextClassifier) -> Result<()> {
         let parameters = regression.encoder().parameters();
         let mut values = parameters.values_where(|name| LAST.contains(&name))?;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 type Steps = BTreeMap<u64, Box<dyn FnOnce() + Send>>;
 
-/// Registered steps that must be undone when a signal ends the process, in order of registration.
+/// Registered steps that must be undone before a signal ends the process, in order of registration.
 static STEPS: Mutex<Steps> = Mutex::new(BTreeMap::new());
 
 fn steps() -> MutexGuard<'static, Steps> {

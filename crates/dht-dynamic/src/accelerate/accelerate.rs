@@ -74,7 +74,7 @@ pub fn accelerate<R: Rng + ?Sized>(
 /// Builds a model with early exits as [`accelerate`] does, and reports each step of the fit to `watch`.
 ///
 /// # Errors
-/// Errors of [`accelerate`].
+/// Any error of [`accelerate`].
 pub fn accelerate_watched<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     texts: Texts<'_>,

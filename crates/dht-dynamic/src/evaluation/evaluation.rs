@@ -29,8 +29,8 @@ pub struct Evaluation {
     pub losses: Vec<f64>,
     /// Route of each row: the layers that ran, and the number of attention heads in each.
     pub routes: Vec<Route>,
-    /// Selected attention heads, for each row and each group of layers on its route whose heads are selected. Empty
-    /// lists for models that do not select heads.
+    /// Selected attention heads, by row and by group of layers (only groups whose heads are selected). The lists are
+    /// empty for models that do not select heads.
     pub head_sets: Vec<Vec<HeadSet>>,
     /// FLOPs of each row: all matrix products, plus the routers.
     pub row_flops: Vec<u64>,
@@ -38,8 +38,8 @@ pub struct Evaluation {
     pub flops: u64,
     /// FLOPs of the routing decisions on all rows, computed by formula.
     pub routing_flops: u64,
-    /// Mean share of the full model's attention heads that a row runs, over all layers. The DHT paper (Meng et al.
-    /// 2023) uses this share as its estimate of the cost.
+    /// Mean over the rows of the share of attention heads that run, relative to all heads in all layers. The DHT paper
+    /// (Meng et al. 2023) uses this share as its estimate of the cost.
     pub layer_head_ratio: f64,
     /// Wall-clock seconds of predicting the data set, including packing the weights in the first batch, without
     /// tokenising. To compare models, use [`time_in_turns`](super::time_in_turns).

@@ -1,4 +1,4 @@
-//! Scores and times models that compute in another number format than f32.
+//! Scores and times models in another numeric precision than f32.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Precision, Sample};
 
@@ -22,7 +22,7 @@ use crate::prediction::{BatchPredictions, Predictor};
 #[derive(Debug)]
 pub struct InPrecision<'a, M> {
     model: &'a M,
-    /// Forward context with the precision and the packed weights.
+    /// Forward context with the selected precision. It caches packed weights.
     ctx: ForwardContext,
 }
 
@@ -40,7 +40,7 @@ impl<'a, M: Predictor> InPrecision<'a, M> {
     }
 }
 
-/// Predicts in the wrapper's precision; the context of the caller is ignored.
+/// Predicts in the wrapper's precision. The precision of the caller's context is ignored.
 impl<M: Predictor> Predictor for InPrecision<'_, M> {
     fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
         self.model.predict(batch, &self.ctx)

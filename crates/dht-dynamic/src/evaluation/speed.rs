@@ -8,33 +8,34 @@ use crate::error::{Error, Result};
 use crate::model::DynamicModel;
 use crate::prediction::Predictor;
 
-/// Speed that counts as infinite: only the cost matters. As an exit threshold, it exceeds any uncertainty. As λ, the
-/// price of computation for the bandits of `dht-search`, it makes one nat of loss as expensive as a ten-thousandth of
-/// the model's cost.
+/// Largest speed. It counts as infinite, so that only the cost matters: as an exit threshold, it is above any
+/// uncertainty. For the bandits of `dht-search`, it is a price of 10,000 nats of loss for the full model's computation,
+/// which outweighs any loss.
 const LARGEST: f64 = 1e4;
-/// Speed that a search tries first if the model's own speed is 0.
+/// First speed that the search tries if the model's own speed is 0.
 const START: f64 = 0.1;
-/// Factor by which the search changes the speed while a speed between 0 and [`LARGEST`] has been measured on one side
-/// of the target only.
+/// Factor between successive speeds while the search brackets the target cost. It is used until a speed between 0 and
+/// [`LARGEST`] has been measured on each side of the target.
 const STRIDE: f64 = 4.0;
-/// Ratio of two speeds below which the search between them ends: the cost may jump there.
+/// Ratio of the two bracketing speeds at which the search ends. The cost may jump between them, so that the target is
+/// not reached exactly.
 const CLOSE: f64 = 1.001;
-/// Smallest speed that is not treated as 0.
+/// Smallest speed that the search tries. Below it, a speed counts as 0.
 const SMALLEST: f64 = 1e-6;
 
 /// Speed (exit threshold) of a model with early exits, and its measured cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
-    /// Speed, for [`DynamicModel::with_speed`]. For an accelerated model, it is the threshold of the [routing
-    /// rule](crate::router::LeavingRule). For the bandits of `dht-search`, it is λ, the price of the full model's cost
-    /// in nats of loss.
+    /// Value for [`DynamicModel::with_speed`]. For an accelerated model, it is the threshold of the [routing
+    /// rule](crate::router::LeavingRule). For the bandits of `dht-search`, it is the price of computation: the cost of
+    /// the full model, in nats of loss.
     pub speed: f64,
     /// FLOPs of encoder, exits and routers on the measured texts, divided by the full model's FLOPs.
     pub flops_ratio: f64,
 }
 
 impl Speed {
-    /// Tolerance when calibrating to a cost: half a per cent of the full model's FLOPs.
+    /// Permitted deviation from the target cost in a calibration: half a per cent of the full model's FLOPs.
     pub const TOLERANCE: f64 = 0.005;
 }
 
@@ -66,9 +67,9 @@ pub struct SpeedPoint {
     pub accuracy: f64,
 }
 
-/// Safety margin on measured costs, in standard errors. It was selected with budgets of .05 to .5 on 600 held-out rows.
-/// With half a standard error, other rows cost .89 of the budget on average and at most 1.19; without a margin, .93 and
-/// 1.29.
+/// Safety margin on a measured cost, in standard errors. The value was selected on 600 held-out rows, with budgets from
+/// .05 to .5 of the full model's FLOPs. With half a standard error, unseen rows cost .89 of the budget on average and
+/// at most 1.19; without a margin, .93 and 1.29.
 const ERRORS: f64 = 0.5;
 
 impl SpeedPoint {
@@ -126,16 +127,18 @@ pub struct SpeedCurve<'a> {
     texts: &'a EncodedDataset,
     batch_size: usize,
     full_flops: f64,
-    /// Measurements in ascending order of speed: first speed 0, at which every text runs all layers, last [`LARGEST`].
+    /// Measured speeds in ascending order. The first is speed 0, at which every text runs all layers, and the last is
+    /// [`LARGEST`].
     measured: Vec<Speed>,
 }
 
 impl<'a> SpeedCurve<'a> {
-    /// Measures both ends of the curve, which takes two passes over the texts: speed 0, at which every text runs all
-    /// layers, and speed 10,000, at which only the cost matters.
+    /// Measures both ends of the curve, in two passes over the texts: speed 0, where every text runs all layers, and
+    /// speed 10,000, where only the cost matters.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are no texts, or if the model's speed cannot be changed; errors of the encoder.
+    /// * [`Error::Argument`] if there are no texts, or if the model's speed cannot be changed.
+    /// * Any error of the encoder.
     pub fn new(model: &'a DynamicModel, texts: &'a EncodedDataset, batch_size: usize) -> Result<Self> {
         if texts.is_empty() {
             return Err(Error::argument("texts", "at least one", 0));
@@ -153,7 +156,8 @@ impl<'a> SpeedCurve<'a> {
         (self.measured[self.measured.len() - 1].flops_ratio, self.measured[0].flops_ratio)
     }
 
-    /// Returns `count` budgets at equal distances over the [`range`](Self::range), both ends included, cheapest first.
+    /// Returns `count` evenly spaced budgets from the minimum to the maximum of the [`range`](Self::range), cheapest
+    /// first.
     pub fn budgets(&self, count: usize) -> Vec<f64> {
         let (least, most) = self.range();
         let last = count.saturating_sub(1).max(1) as f64;
@@ -165,12 +169,12 @@ impl<'a> SpeedCurve<'a> {
         &self.measured
     }
 
-    /// Selects a speed whose FLOPs ratio is within [`Speed::TOLERANCE`] of the target. If many texts change their
-    /// routes at the same speed, the ratio may jump over the target. The speed with the nearest measured ratio below
-    /// the target is then selected, so that the budget holds.
+    /// Selects a speed whose FLOPs ratio is within [`Speed::TOLERANCE`] of the target. If many texts change their exits
+    /// at the same speed, the ratio may jump over the target. Then the speed with the nearest ratio below the target is
+    /// selected.
     ///
     /// The search alternates bisection and linear interpolation in the logarithm of the speed, and takes three to six
-    /// passes over the texts. Each pass costs as many of the full model's FLOPs as the FLOPs ratio that it measures.
+    /// passes over the texts. The FLOPs ratio of a speed is also the cost of its pass.
     ///
     /// # Errors
     /// [`Error::Budget`] if the target is outside the [`range`](Self::range) or not a number; errors of the encoder.
@@ -198,7 +202,8 @@ impl<'a> SpeedCurve<'a> {
         }
     }
 
-    /// Selects the next speed to measure between two measured speeds; `None` if they are too close.
+    /// Selects the next speed to measure, between the measured speeds of `costly` and `cheap`. Returns `None` if these
+    /// two are too close.
     fn between(&self, costly: Speed, cheap: Speed, target: f64, step: usize) -> Option<f64> {
         let (low, high) = (costly.speed, cheap.speed);
         let speed = match (low < SMALLEST, high >= LARGEST) {
@@ -225,13 +230,13 @@ impl<'a> SpeedCurve<'a> {
     }
 }
 
-/// Selects the speed (exit threshold) at which a model costs the share `target_flops_ratio` of the full model's
-/// inference FLOPs (encoder, exits and routers). Returns the speed with its measured cost: see
+/// Selects the speed (exit threshold) at which a model's inference costs `target_flops_ratio` times the full model's
+/// FLOPs. Encoder, exits and routers are counted. Returns the speed with its measured cost: see
 /// [`SpeedCurve::calibrate`]. The texts should be held out from training. The model itself does not change; set the
 /// speed with [`with_speed`](DynamicModel::with_speed).
 ///
 /// # Errors
-/// As [`SpeedCurve::new`] and [`SpeedCurve::calibrate`].
+/// Any error of [`SpeedCurve::new`] or [`SpeedCurve::calibrate`].
 pub fn calibrate(
     model: &DynamicModel,
     texts: &EncodedDataset,

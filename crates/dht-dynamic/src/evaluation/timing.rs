@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crate::prediction::BatchPredictions;
 
-    /// Model that records its name, the batch size and the address of the context at each call.
+    /// Mock model that records each call: its name, the batch size and the address of the forward context.
     struct Noting<'a> {
         name: usize,
         seen: &'a Mutex<Vec<(usize, usize, usize)>>,

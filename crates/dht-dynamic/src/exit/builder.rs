@@ -1,4 +1,4 @@
-//! Builds custom exits, which the calling program defines.
+//! Builds custom exits, which the calling program implements.
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
@@ -38,10 +38,11 @@ impl<'a> ExitPlace<'a> {
 
 type Build = dyn Fn(&mut Encoder, ExitPlace<'_>) -> Result<Box<dyn LayerExit>> + Send + Sync;
 
-/// Function that builds custom exits. For each exit, the function adds parameters to the encoder and returns the exit.
+/// Function of the calling program that builds custom exits. For each exit, it adds parameters to the encoder and
+/// returns the exit.
 ///
 /// The function is called when a model is created, loaded or deep-copied, and must add the same parameters each time.
-/// Clones share the function.
+/// Clones of the builder share the function.
 #[derive(Clone)]
 pub(crate) struct ExitBuilder(Arc<Build>);
 
@@ -52,12 +53,12 @@ impl ExitBuilder {
         Self(Arc::new(build))
     }
 
-    /// Builds the custom exit at a place in the model.
+    /// Builds the custom exit for one place in the model.
     ///
     /// # Errors
-    /// * [`Error::Argument`] if the name of a parameter does not begin with [`ExitPlace::name`], since the parameter
-    ///   would not be saved.
-    /// * Errors of the function.
+    /// * [`Error::Argument`] if the name of an added parameter does not begin with [`ExitPlace::name`]: it would not be
+    ///   saved.
+    /// * Any error that the custom function returns.
     pub(crate) fn build(&self, encoder: &mut Encoder, place: ExitPlace<'_>) -> Result<Box<dyn LayerExit>> {
         let before = encoder.parameters().len();
         let exit = (self.0)(encoder, place)?;

@@ -19,7 +19,8 @@ pub struct ExitFlops {
     pub backward_weights: FlopCount,
 }
 
-/// Number of times that an early exit computed its logits for one text of a batch, by the reach of the gradient.
+/// Number of times that an early exit computed its logits for one text, with and without a gradient to the layers
+/// below.
 ///
 /// # Examples
 /// ```
@@ -66,13 +67,13 @@ impl ExitReads {
 /// # Ok::<(), dht_dynamic::Error>(())
 /// ```
 pub trait LayerExit: Debug + Send + Sync {
-    /// Computes the logits of each text, with shape (texts, classes or labels).
+    /// Computes the logits of each text at this exit, with shape (texts, classes or labels).
     ///
     /// # Errors
-    /// Errors of the tensor operations.
+    /// [`Error`](crate::Error) if a tensor operation fails.
     fn logits(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor>;
 
-    /// FLOPs of [`logits`](Self::logits) and its backward pass for one text with `tokens` tokens.
+    /// FLOPs of [`logits`](Self::logits) and of its backward pass, for one text with `tokens` tokens.
     fn flops(&self, tokens: usize) -> ExitFlops;
 
     /// Clones the exit. The clone shares the same parameters.

@@ -1,5 +1,5 @@
-//! N-gram exit: a classifier that may answer a text before any layer runs. Its log-probabilities are added to those of
-//! every later exit.
+//! N-gram exit: a classifier that may answer a text before any layer runs. Its log-probabilities are combined with
+//! those of every later exit.
 
 use super::ngram::NgramClassifier;
 use super::stacker::Stacker;
@@ -54,7 +54,8 @@ pub struct FrontExit {
 }
 
 impl FrontExit {
-    /// Combines an n-gram classifier with the stacking weights for each later exit, in the order of their depths.
+    /// Combines an n-gram classifier with stacking weights. There is one [`Stacker`] for each later exit, in the order
+    /// of the exits' depths.
     pub fn new(ngram: NgramClassifier, stackers: Vec<Stacker>) -> Self {
         Self { ngram, stackers }
     }
@@ -69,12 +70,12 @@ impl FrontExit {
         &self.stackers
     }
 
-    /// Checks that the n-gram exit fits a model with `exits` later exits: one [`Stacker`] for each of them, and the
-    /// same classes or labels.
+    /// Checks that the n-gram exit fits a model with `exits` later exits. It needs one [`Stacker`] for each of them,
+    /// and the same classes or labels as the model.
     ///
     /// # Errors
     /// * [`Error::Shape`] if the classes or labels differ, or if the number of stackers is not `exits`.
-    /// * [`Error::State`] if a weight is not finite.
+    /// * [`Error::State`] if a stacking weight is not finite.
     pub(crate) fn check(&self, exits: usize, outputs: Outputs) -> Result<()> {
         let own = self.ngram.outputs();
         if own != outputs {

@@ -1,4 +1,4 @@
-//! Types of early exits after a layer: linear, with a side layer, or custom.
+//! Types of early exits: linear, with a side layer, or custom.
 
 use dht_transformer::{Encoder, Pooling};
 use rand::Rng;
@@ -26,10 +26,11 @@ use crate::error::{Error, Result};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExitKind {
-    /// Linear classifier on the pooled hidden states.
+    /// Linear classifier on pooled hidden states.
     #[default]
     Linear,
-    /// Linear classifier, plus the output of a narrow transformer layer that reads the hidden states of all tokens.
+    /// Linear classifier on pooled hidden states, plus a side layer: a narrow transformer layer that reads the hidden
+    /// states of all tokens.
     ///
     /// For hidden states h, the logits are pool(h)·Wᵀ + b + mean(layer(h·Dᵀ + d))·Vᵀ + c, with the weights W, D, V and
     /// the biases b, d, c. This is ladder side-tuning (Sung et al. 2022) with one layer for each exit. FastBERT's exits

@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    /// Output of a linear layer for the rows: rows·Wᵀ + b.
+    /// Output of a linear layer: rows·Wᵀ + b, with weight W and bias b of the layer `name`.
     fn product(rows: &Tensor, parameters: &Parameters, name: &str, [outputs, inputs]: [usize; 2]) -> Tensor {
         let values = parameters.values().unwrap();
         let of = |part: &str| values[&format!("{name}.{part}")].values.clone();

@@ -1,4 +1,4 @@
-//! Stacking: combines the predictions of two models by a weighted sum of their log-probabilities.
+//! Stacking: combines the predictions of two models by a weighted sum of log-probabilities.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,16 +35,17 @@ pub struct Stacker {
     pub exit: f64,
 }
 
-/// Convergence tolerance of a fit: maximum norm of the gradient of the mean objective.
+/// Convergence tolerance of the stacking fit: gradient norm of the mean objective.
 const TOLERANCE: f64 = 1e-9;
-/// Maximum number of optimiser steps for a fit of the two weights.
+/// Maximum number of optimiser steps in the stacking fit.
 const MOST_STEPS: u64 = 200;
 
-/// Objective of the fit of the weights a and b: Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by the number of rows.
+/// Objective of the stacking fit, whose variables are the weights a and b: Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by
+/// the number of rows.
 struct StackedLoss<'a> {
     tables: [&'a LogProbabilities; 2],
     labels: &'a [u32],
-    /// True for a weight that is fitted, false for a weight that keeps its start value.
+    /// True for each weight that is fitted. Other weights keep their start values.
     free: [bool; 2],
 }
 
@@ -176,7 +177,7 @@ impl Stacker {
         LogProbabilities::of(outputs, values)
     }
 
-    /// Combines the log-probabilities of the n-gram classifier and an exit for one text.
+    /// Combines the log-probabilities that the n-gram classifier and an exit predict for one text.
     pub(crate) fn stack_row(&self, outputs: Outputs, ngram: &[f64], exit: &[f64]) -> Vec<f64> {
         let mut scores: Vec<f64> =
             ngram.iter().zip(exit).map(|(ngram, exit)| self.ngram * ngram + self.exit * exit).collect();

@@ -31,8 +31,8 @@ pub struct ExitSettings {
     pub kind: ExitKind,
     /// Pooling of hidden states at the exits before the last.
     pub pooling: Pooling,
-    /// Pooling of the last exit, which is then linear whatever the type of the other exits. `None` if the last exit has
-    /// the type and pooling of the other exits.
+    /// Pooling of the last exit, which is then a linear exit, regardless of the type of the other exits. `None` if it
+    /// has their type and pooling.
     pub last_pooling: Option<Pooling>,
     /// True if all exits share one classifier, with the type and pooling of the last exit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -73,7 +73,7 @@ impl ExitSettings {
         }
     }
 
-    /// Pooling of an exit; `None` if the exit is not linear.
+    /// Pooling of the exit with index `exit`; `None` if this exit is not linear.
     pub(super) fn linear_pooling(&self, exit: usize) -> Option<Pooling> {
         let (kind, pooling) = self.kind_and_pooling(exit);
         (kind == ExitKind::Linear).then_some(pooling)
@@ -103,13 +103,13 @@ impl ExitSettings {
 #[derive(Debug, Clone)]
 pub struct ExitModel {
     encoder: Encoder,
-    /// Classifiers of the exits, in the order of the layout.
+    /// Classifiers of the exits, from the first exit to the last.
     exits: Vec<Box<dyn LayerExit>>,
     layout: Layout,
     coupling: WidthCoupling,
     settings: ExitSettings,
     outputs: Outputs,
-    /// Function that builds custom exits; `None` for built-in exits.
+    /// Function that builds the custom exits; `None` if the exits are built in.
     own: Option<ExitBuilder>,
 }
 
@@ -232,7 +232,7 @@ impl ExitModel {
         Self::of_builder(encoder, settings, outputs.into(), ExitBuilder::new(build))
     }
 
-    /// Adds custom exits to an encoder. `own` builds each of them.
+    /// Adds custom exits, which `own` builds, to an encoder.
     pub(crate) fn of_builder(
         encoder: Encoder,
         settings: ExitSettings,
@@ -250,7 +250,7 @@ impl ExitModel {
         Ok(model)
     }
 
-    /// Checks that the layout matches the encoder's size and the exit depths of the settings.
+    /// Checks that the layout matches the size of the encoder and the exit depths in the settings.
     ///
     /// # Errors
     /// [`Error::Argument`] if the size or the depths differ.
@@ -267,8 +267,8 @@ impl ExitModel {
         Ok(self)
     }
 
-    /// Returns the exits for a layout. At the depths in `known`, existing exits are reused; at other depths, new exits
-    /// are created.
+    /// Returns the exits for a layout. `known` has existing exits by depth. They are reused, and new exits are created
+    /// at other depths.
     fn new_exits<R: Rng + ?Sized>(
         &mut self,
         layout: &Layout,
@@ -332,7 +332,7 @@ impl ExitModel {
     /// Returns a deep copy with separate weights.
     ///
     /// # Errors
-    /// Errors of the tensor operations.
+    /// [`Error`](crate::Error) if a tensor cannot be copied.
     pub fn deep_clone(&self) -> Result<Self> {
         let own = self.encoder.parameters();
         let mut copy = Self { encoder: self.encoder.bare_clone()?, ..self.clone() };

@@ -1,4 +1,4 @@
-//! Predictions of all exits for all texts, computed in one pass.
+//! Log-probabilities of all exits for all texts, computed in one pass.
 
 use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, PackedBatch};
 

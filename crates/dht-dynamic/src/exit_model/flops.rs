@@ -10,8 +10,8 @@ use crate::exit::ExitReads;
 use crate::route::{BaseState, GroupRole, Route};
 
 impl ExitModel {
-    /// Forward FLOPs of a text that runs a route. `reads` has the number of times that each exit computes logits for
-    /// the text.
+    /// Forward FLOPs of a text on its route (the layers and heads that it runs). `reads` has the number of times that
+    /// each exit computes logits for the text.
     pub fn forward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
         let of_exit = |(exit, reads): (usize, &ExitReads)| match reads.total() {
             0 => 0,
@@ -47,8 +47,8 @@ impl ExitModel {
         std::iter::repeat_n(layer, depth).sum::<Breakdown>().total().0
     }
 
-    /// FLOPs of the separate pass that computes the hidden states that routers read before the first exit. The result
-    /// is 0 if these states are computed on the route.
+    /// FLOPs of the separate pass that computes the base state, the hidden states that routers read before the first
+    /// exit. 0 if the route itself computes the base state.
     pub fn pre_pass_flops(&self, tokens: usize) -> u64 {
         match self.layout().base_state() {
             BaseState::OnRoute => 0,
@@ -99,8 +99,8 @@ impl ExitModel {
         texts.lengths().into_iter().map(of_text).sum()
     }
 
-    /// FLOPs of each text if it stops at each exit, by exit and text. All attention heads run. An n-gram classifier is
-    /// not included.
+    /// FLOPs of each text if it stops at an exit. The lists are indexed by exit and text. All attention heads run. An
+    /// n-gram classifier is not included.
     ///
     /// To stop at an exit, a text runs the layers below it. The text also computes this exit and every earlier exit,
     /// each after the layers of the layout's [tail](crate::route::Layout::tail).

@@ -1,4 +1,4 @@
-//! Conversion between a fine-tuned classifier and a model with early exits.
+//! Converts a fine-tuned classifier to a model with early exits, and back.
 
 use std::collections::BTreeMap;
 
@@ -111,7 +111,7 @@ impl ExitModel {
         Ok(classifier)
     }
 
-    /// Copies the parameters of a classifier's last layer to the last exit.
+    /// Copies the parameters of the classifier's last layer to the last exit of this model.
     fn take_classifier(&self, classifier: &TextClassifier) -> Result<()> {
         let parameters = self.encoder().parameters();
         let last = self.exit_names().pop().unwrap_or_default();
@@ -127,19 +127,19 @@ impl ExitModel {
         Ok(parameters.update_values(values)?)
     }
 
-    /// Sets the weights and biases of the exits, from the first on. Each item has the weights of one exit, shape
-    /// (hidden, classes), and its biases, shape (classes,). For exits with a side layer, the linear part is set.
+    /// Sets the linear classifiers of the exits, starting with the first exit. Each item has the weights of one exit,
+    /// shape (hidden, classes), and its biases, shape (classes,). Side layers do not change.
     pub(crate) fn set_linear_parts<'a>(&self, fitted: impl IntoIterator<Item = (&'a [f32], &'a [f32])>) -> Result<()> {
         self.set_parts(self.exit_names().into_iter().zip(fitted))
     }
 
-    /// Sets the weights, shape (hidden, classes), and the biases, shape (classes,), of the last exit, which must be
+    /// Sets the weights, shape (hidden, classes), and the biases, shape (classes,), of the last exit. This exit must be
     /// linear.
     pub(crate) fn set_last_linear_part(&self, weights: &[f32], bias: &[f32]) -> Result<()> {
         self.set_parts(self.exit_names().pop().map(|name| (name, (weights, bias))))
     }
 
-    /// Sets weights and biases of exits, which are identified by the prefixes of their parameter names.
+    /// Sets weights and biases of exits. Each item starts with the prefix of the exit's parameter names.
     fn set_parts<'a>(&self, parts: impl IntoIterator<Item = (String, (&'a [f32], &'a [f32]))>) -> Result<()> {
         let parameters = self.encoder().parameters();
         let mut values = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Fits early exits to a classifier that does not change: first linear exits, then side layers.
+//! Fits early exits to a classifier whose weights do not change: first linear exits, then side layers.
 
 use dht_transformer::TextClassifier;
 use rand::Rng;
@@ -14,19 +14,19 @@ use crate::error::Result;
 use crate::exit_model::ExitModel;
 use crate::log_probabilities::LogProbabilities;
 
-/// Encoder with fitted exits, and the predictions of each exit for the texts that models are selected on (held-out or
-/// cross-fitted).
+/// Encoder with fitted exits, and the exits' log-probabilities for the texts on which settings are selected (the
+/// held-out texts, or all texts if cross-fitted).
 pub(crate) struct FittedExits {
     pub(crate) model: ExitModel,
-    /// Selected inverse penalty C of each fitted exit. The last exit, which is the classifier itself, has none.
+    /// Selected inverse penalty C of each exit except the last one, which is the classifier itself.
     pub(crate) c: Vec<f64>,
-    /// Log-probabilities of each exit, including the last.
+    /// Log-probabilities that each exit predicts, the last exit included.
     pub(crate) answers: Vec<LogProbabilities>,
 }
 
 impl FittedExits {
-    /// Fits all exits before the last, which is the classifier itself. Replaces the labels of `texts` as
-    /// [`AccelerateSettings::targets`] requires, and adds the costs to `report`.
+    /// Fits all exits except the last one, which is the classifier itself. If [`AccelerateSettings::targets`] requires
+    /// it, the labels of `texts` are first replaced by the classifier's predictions. The costs are added to `report`.
     pub(crate) fn before_classifier<R: Rng + ?Sized>(
         classifier: &TextClassifier,
         texts: &mut FitTexts,

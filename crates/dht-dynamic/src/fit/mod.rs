@@ -5,19 +5,18 @@
 //! |---|---|---|
 //! | split the texts | `texts.rs` | [`FitTexts`]: training texts, and held-out texts or folds |
 //! | 1. run the encoder | `states.rs` | [`ExitStates`]: pooled hidden states at each exit |
-//! | 2. fit the linear exits | `linear.rs` | [`LinearExits`]: their C, and their answers to the judged texts |
-//! | 3. train the side layers | `side.rs` | `SideLayers`: the model with them, and the answers of its exits |
-//! | 1 to 3 for a classifier | `exits.rs` | [`FittedExits`]: exits before the classifier, which is the last one |
-//! | 4. fit the n-gram classifier | `ngram.rs` | [`JudgedFront`]: the classifier, and its answers |
-//! | 5. stack it on each exit | `stack.rs` | `StackedModel`: the dynamic model, and the answers of each stage |
-//! | 6. select the speed | `threshold.rs` | [`Built`]: the model at its default speed |
+//! | 2. fit the linear exits | `linear.rs` | [`LinearExits`]: selected penalties, and predictions for the selection texts |
+//! | 3. train the side layers | `side.rs` | `SideLayers`: the model with side layers, and the predictions of its exits |
+//! | 1 to 3 for a classifier | `exits.rs` | [`FittedExits`]: all exits; the last one is the classifier itself |
+//! | 4. fit the n-gram classifier | `ngram.rs` | [`JudgedFront`]: the n-gram classifier, and its predictions |
+//! | 5. stack it on each exit | `stack.rs` | `StackedModel`: the dynamic model, and the stacked predictions of each exit |
+//! | 6. select the speed | `threshold.rs` | [`Built`]: the model at its default speed (exit threshold) |
 //!
-//! `settings.rs` has the settings that a user chooses, `report.rs` the report that a user reads, and `step.rs` the
-//! progress of a fit.
+//! `settings.rs` has the user's settings, `report.rs` the report for the user, and `step.rs` the progress events.
 //!
-//! The inverse penalty C, the stacking weights and the speeds (exit thresholds) are selected on the *judged* texts. The
-//! judged texts are the held-out texts if there are any. Otherwise all texts are cross-fitted and judged: each text is
-//! answered by a model that was fitted without it.
+//! The inverse penalty C, the stacking weights and the speed are selected on the selection texts, which the code calls
+//! *judged* texts. These are the held-out texts, if there are any. Otherwise all texts are cross-fitted: each text is
+//! predicted by a model that was fitted without it.
 
 mod exits;
 mod linear;

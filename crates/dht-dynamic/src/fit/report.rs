@@ -1,4 +1,4 @@
-//! Report on the fit of early exits: the accuracy of each stage, and accuracy and cost at each speed (exit threshold).
+//! Report on the fit of early exits: the accuracy of each exit, and accuracy and cost at each speed (exit threshold).
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::evaluation::{SpeedPoint, Stages};
 use crate::exit::{NgramFit, Stacker};
 use crate::log_probabilities::LogProbabilities;
 
-/// Number of bins of the expected calibration error.
+/// Number of probability bins in the expected calibration error.
 const BINS: usize = 15;
 /// Maximum number of points on the accuracy-cost curve.
 const POINTS: usize = 200;
@@ -27,11 +27,12 @@ pub struct Report {
     /// Number of unlabelled rows that the exits and the n-gram classifier were fitted on. The classifier's predictions
     /// serve as their labels.
     pub unlabelled_rows: usize,
-    /// Rows on which the inverse penalty C, the stacking weights and the speeds were selected.
+    /// Rows on which accuracies were measured, and on which the inverse penalty C, the stacking weights and the speeds
+    /// were selected.
     pub judged_on: ScoredOn,
     /// Accuracy of the original classifier with all layers, without early exits and without stacking.
     pub own_accuracy: f64,
-    /// Scores of each stage: the n-gram classifier, if there is one, then the exits in the order of their depths.
+    /// Scores of the n-gram classifier, if there is one, followed by those of the exits in the order of their depths.
     pub stages: Vec<StageReport>,
     /// Accuracy and cost at each speed (exit threshold), from the most expensive to the cheapest.
     pub curve: Vec<SpeedPoint>,
@@ -65,11 +66,11 @@ pub struct Report {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ScoredOn {
-    /// Number of held-out texts, on which nothing else was fitted.
+    /// Number of held-out texts, which were not used to fit anything.
     HeldOut(usize),
     /// Number of cross-fitted texts: all texts, each predicted by models that were fitted without it.
     CrossFit(usize),
-    /// No rows have been scored yet.
+    /// Nothing has been scored yet.
     #[default]
     Nothing,
 }
@@ -79,20 +80,20 @@ pub enum ScoredOn {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct StageReport {
-    /// Depth of the stage: number of layers that have run, 0 for the n-gram classifier.
+    /// Number of layers that run before this stage; 0 for the n-gram classifier.
     pub depth: usize,
-    /// Selected inverse penalty C of the stage's linear fit, from which the training of a side layer starts; `None` for
-    /// the last exit if it is the classifier itself.
+    /// Inverse penalty C that was selected for the linear fit at this stage. The training of a side layer starts from
+    /// this fit. `None` for the last exit if it is the classifier itself.
     pub c: Option<f64>,
-    /// Accuracy of the stage alone, without stacking.
+    /// Accuracy of this exit (or the n-gram classifier) alone, not combined with the n-gram classifier.
     pub accuracy: f64,
-    /// Weights by which the log-probabilities of the n-gram classifier and of the stage are combined; `None` for a
-    /// stage without stacking.
+    /// Weights by which the log-probabilities of the n-gram classifier and of this exit are combined; `None` if they
+    /// are not combined.
     pub stacker: Option<Stacker>,
-    /// Accuracy of the stage [stacked](Stacker) with the n-gram classifier; without an n-gram classifier, the accuracy
-    /// of the stage alone.
+    /// Accuracy of this exit combined ([stacked](Stacker)) with the n-gram classifier. Without an n-gram classifier,
+    /// the accuracy of the exit alone.
     pub stacked_accuracy: f64,
-    /// Expected calibration error of the stacked probabilities.
+    /// Expected calibration error of the exit's probabilities, combined with the n-gram classifier.
     pub calibration_error: f64,
 }
 
@@ -106,13 +107,13 @@ impl Report {
         Self { rows: texts.labelled, unlabelled_rows, judged_on, ..Self::default() }
     }
 
-    /// Adds the FLOPs of convex fits to `flops` and `flops_of_fits`.
     pub(crate) fn add_fits(&mut self, flops: u64) {
         self.flops += flops;
         self.flops_of_fits += flops;
     }
 
-    /// Creates the report on a model whose n-gram classifier answers every text. `point` is its accuracy and cost.
+    /// Creates the report on a model in which the n-gram classifier answers every text. `point` has its accuracy and
+    /// cost.
     pub(crate) fn of_front(fit: &NgramFit, judged: &LogProbabilities, labels: &[u32], point: SpeedPoint) -> Self {
         let mut own = Self {
             rows: fit.out_of_fold.len(),
@@ -128,12 +129,13 @@ impl Report {
         own
     }
 
-    /// Adds the n-gram classifier as the first stage, with its scores.
+    /// Adds the n-gram classifier to the report, as the first exit. `answers` are its predictions and `labels` the true
+    /// labels.
     pub(super) fn front(&mut self, c: f64, answers: &LogProbabilities, labels: &[u32]) {
         self.stages.push(StageReport { c: Some(c), ..StageReport::new(0, answers, answers, labels) });
     }
 
-    /// Computes accuracy and cost at each exit threshold.
+    /// Computes the curve of accuracy and cost, one point for each exit threshold.
     pub(super) fn of_thresholds(&mut self, stages: &Stages, labels: &[u32], full_flops: &[u64]) {
         let point = |speed: f64| {
             let at = stages.at(speed);
@@ -151,7 +153,7 @@ impl Report {
 }
 
 impl StageReport {
-    /// Scores the predictions of a stage, alone and stacked with the n-gram classifier.
+    /// Scores the predictions of an exit, alone and combined (stacked) with those of the n-gram classifier.
     pub(super) fn new(depth: usize, alone: &LogProbabilities, stacked: &LogProbabilities, labels: &[u32]) -> Self {
         Self {
             depth,
@@ -171,7 +173,7 @@ impl Lap {
         Self(Instant::now())
     }
 
-    /// Returns the seconds since the previous call, or since the start.
+    /// Returns the seconds since the previous call, or since the start in the first call.
     pub(crate) fn seconds(&mut self) -> f64 {
         std::mem::replace(&mut self.0, Instant::now()).elapsed().as_secs_f64()
     }

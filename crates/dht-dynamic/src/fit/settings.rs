@@ -1,4 +1,4 @@
-//! Settings for accelerating a classifier by early exits.
+//! Settings for making a classifier cheaper with early exits.
 
 use dht_transformer::Pooling;
 
@@ -18,11 +18,11 @@ pub enum Targets {
     /// True labels of the texts.
     #[default]
     Labels,
-    /// Classes that the classifier predicts, for texts without labels. Reported accuracies then measure the agreement
-    /// with the classifier.
+    /// Predictions of the classifier in place of labels, for texts without labels. Reported accuracies then measure the
+    /// agreement with the classifier.
     Predictions,
-    /// Probabilities that the classifier predicts (soft labels; Hinton et al. 2015). Only the exits are fitted to these
-    /// probabilities; all other fits use the labels of the texts.
+    /// Probabilities that the classifier predicts (soft labels, Hinton et al. 2015), as targets of the exits. All other
+    /// fits, such as the n-gram classifier's, use the labels of the texts.
     SoftLabels,
 }
 
@@ -98,9 +98,10 @@ pub struct SideSettings {
     /// Width of each [side layer](crate::exit::ExitKind::SideLayer), in columns. `None`, the default, for a sixth of
     /// the encoder's width, rounded down to a multiple of 32 if above 32.
     pub width: Option<usize>,
-    /// Peak learning rate, 0.001 by default. The rate rises over the first steps, then falls to 0.
+    /// Peak learning rate for training the side layers; 0.001 by default. The rate rises over the first steps, then
+    /// falls to 0.
     pub learning_rate: f64,
-    /// Number of texts in an optimiser step; 32 by default.
+    /// Number of texts in one optimiser step when side layers are trained; 32 by default.
     pub batch_size: usize,
 }
 
@@ -111,7 +112,7 @@ impl Default for SideSettings {
 }
 
 impl SideSettings {
-    /// Width of a side layer for an encoder of width `hidden`.
+    /// Width of a side layer, in columns, for an encoder with hidden width `hidden`.
     pub(super) fn width(&self, hidden: usize) -> usize {
         let sixth = (hidden / 6).max(1);
         self.width.unwrap_or(if sixth > 32 { sixth - sixth % 32 } else { sixth })

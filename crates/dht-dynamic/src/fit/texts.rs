@@ -1,4 +1,4 @@
-//! Texts that a model with early exits is fitted on and selected on.
+//! Texts for fitting a model with early exits, and for selecting its settings.
 
 use dht_transformer::{EncodedDataset, Sample};
 use rand::Rng;
@@ -52,7 +52,7 @@ impl<'a> Texts<'a> {
         Self { unlabelled: Some(unlabelled), ..self }
     }
 
-    /// Rejects an empty set of held-out texts, and a set of which more than half are also training texts.
+    /// Rejects a held-out set that is empty, or of which more than half the texts are also training texts.
     pub(crate) fn check_held_out(self) -> Result<()> {
         let Some(held_out) = self.held_out else { return Ok(()) };
         let seen = SeenTexts::new([self.training]).rows_of(held_out).len();
@@ -67,24 +67,24 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// Texts of one fit, split into texts to fit on and held-out texts or cross-fitting folds.
+/// Texts for fitting early exits, with either held-out texts or cross-fitting folds for selecting settings.
 pub(crate) struct FitTexts {
-    /// Labelled texts, followed by unlabelled texts.
+    /// Texts to fit on: labelled texts, followed by unlabelled texts.
     pub(crate) training: EncodedDataset,
-    /// Number of labelled texts.
+    /// Number of labelled texts at the start of `training`.
     pub(super) labelled: usize,
     /// Held-out texts, on which the inverse penalty C, the stacking weights and the speed are selected.
     pub(super) held_out: Option<EncodedDataset>,
-    /// Fold index of each training text; empty if there are held-out texts.
+    /// Index of the cross-fitting fold of each training text; empty if there are held-out texts.
     pub(super) fold_of: Vec<usize>,
 }
 
 impl FitTexts {
-    /// Splits `texts` into texts to fit on and held-out texts, or into folds for cross-fitting. Appends the unlabelled
-    /// texts.
+    /// Splits `texts` into training and held-out texts, or assigns cross-fitting folds. Appends the unlabelled texts to
+    /// the training texts.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are unlabelled texts and no held-out texts: a cross-fit would score the exits on
+    /// [`Error::Argument`] if there are unlabelled texts but no held-out texts: cross-fitting would score the exits on
     /// unlabelled texts.
     pub(crate) fn new<R: Rng + ?Sized>(texts: Texts<'_>, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
         let mut split = match texts.held_out.filter(|held_out| !held_out.is_empty()) {
@@ -107,8 +107,8 @@ impl FitTexts {
         Self { labelled: training.len(), training, held_out: Some(held_out), fold_of: Vec::new() }
     }
 
-    /// Holds out a share of the texts, stratified by class. Equal texts are on the same side of the split. If the share
-    /// has too few rows, all texts are cross-fitted.
+    /// Holds out a share of the texts, stratified by class. Copies of a text are all on the same side of the split. If
+    /// the held-out share has too few rows, all texts are cross-fitted.
     fn split<R: Rng + ?Sized>(texts: &EncodedDataset, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
         let share = (settings.held_out_share * texts.len() as f64) as usize;
         if share >= settings.least_held_out {
@@ -126,26 +126,26 @@ impl FitTexts {
         [Some(&self.training), self.held_out.as_ref()].into_iter().flatten()
     }
 
-    /// True label of each decision for the training texts, text after text: one per text, or one per label in a
-    /// multi-label task.
+    /// True labels of the training texts, concatenated: the class index of each text, or for multi-label texts a 0 or 1
+    /// for each label.
     pub(super) fn labels(&self) -> Vec<u32> {
         truth_of(&self.training)
     }
 
-    /// Texts on which the inverse penalty C, the stacking weights and the speed are selected: the held-out texts, or
-    /// all texts if they are cross-fitted.
+    /// Texts on which the inverse penalty C, the stacking weights and the speed (exit threshold) are selected: the
+    /// held-out texts, or all texts if they are cross-fitted.
     pub(super) fn judged(&self) -> &EncodedDataset {
         self.held_out.as_ref().unwrap_or(&self.training)
     }
 
-    /// True label of each decision for the [judged](Self::judged) texts, text after text: one per text, or one per
-    /// label in a multi-label task.
+    /// True labels of the [judged](Self::judged) texts, on which settings are selected. The labels are concatenated:
+    /// the class index of each text, or for multi-label texts a 0 or 1 for each label.
     pub(crate) fn judged_labels(&self) -> Vec<u32> {
         truth_of(self.judged())
     }
 }
 
-/// Appends samples to a data set, with new ids that are not in use.
+/// Appends samples to a data set, and gives them new, unique ids.
 pub(crate) fn append(data: &mut EncodedDataset, samples: impl IntoIterator<Item = Sample>) {
     let free = 1 + data.samples.iter().map(|sample| sample.id).max().unwrap_or_default();
     data.samples.extend(samples.into_iter().zip(free..).map(|(sample, id)| Sample { id, ..sample }));

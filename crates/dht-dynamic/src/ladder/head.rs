@@ -1,5 +1,5 @@
-//! Fits the last layer of a classifier on the states of its frozen encoder. This is rung 1 for models without early
-//! exits, such as regression models.
+//! Fits the last layer of a classifier on the hidden states of its frozen encoder. For models without early exits, such
+//! as regression models, this is the training step before fine-tuning (rung 1).
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::logistic::{
 };
 use crate::prediction::Predictor;
 
-/// Gradient norm at which a fit stops, the same as for linear exits.
+/// Gradient norm at which a fit stops; the same value as for linear exits.
 const TOLERANCE: f64 = 3e-3;
 
-/// Parameter names of the weight and the bias of a classifier's last layer.
+/// Parameter names of the last layer of a classifier: its weight and its bias.
 const LAST: [&str; 2] = ["classifier.weight", "classifier.bias"];
 
 /// Result of [`fit_head`]: the selected regularisation, and the cost in FLOPs.
@@ -105,10 +105,10 @@ pub fn mean_loss(classifier: &TextClassifier, texts: &EncodedDataset, batch_size
     Ok(sum / texts.len().max(1) as f64)
 }
 
-/// Targets of a data set for all tasks: as class indices and as numbers.
+/// Training targets of a data set, for any task: class indices, or numbers.
 struct Targets {
     classes: Vec<u32>,
-    /// Numeric targets, text after text: 0 or 1 for each label, or the value to predict in a regression.
+    /// Numeric targets of all texts, concatenated: 0 or 1 for each label, or the value that a regression predicts.
     values: Vec<f32>,
 }
 
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// Reviews with three binary labels: their class, the other class, and one that no text has.
+    /// Reviews with three binary labels: positive, negative (the opposite), and one that applies to no text.
     fn labelled(rows: usize, seed: u64) -> EncodedDataset {
         let mut data = reviews::data(rows, seed);
         let targets = |sample: &Sample| vec![sample.label as f32, 1.0 - sample.label as f32, 0.0];

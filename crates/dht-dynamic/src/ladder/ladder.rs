@@ -1,4 +1,4 @@
-//! Trains a model with early exits in up to three steps of increasing cost, called rungs.
+//! Trains a model with early exits in up to three steps of increasing cost, which are called rungs.
 
 use std::time::{Duration, Instant};
 
@@ -20,15 +20,16 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 use crate::outputs::truth_of;
 
-/// Minimum relative decrease of the validation loss for which the fine-tuned model (rung 2) replaces the model on the
-/// frozen encoder (rung 1).
+/// Minimum relative decrease of the validation loss by fine-tuning (rung 2). With a smaller decrease, the model on the
+/// frozen encoder (rung 1) is the result.
 const LEAST_FALL: f64 = 0.01;
-/// Number of fine-tuning passes over the training rows that a FLOPs budget of 1.0 allows.
+/// Number of fine-tuning passes over the training rows that a FLOPs budget of 1.0 pays for.
 pub(super) const BUDGET_PASSES: f64 = 3.0;
-/// Time of a forward and a backward pass together, divided by the time of a forward pass.
+/// Time of a training step (forward and backward pass), divided by the time of a forward pass alone.
 const STEP_BY_FORWARD: f64 = 3.3;
 
-/// Result of [`climb`]: the trained model with early exits, and reports on its training.
+/// Result of [`climb`], which trains in steps of increasing cost: the model with early exits, and reports on its
+/// training.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Climbed {
@@ -117,7 +118,7 @@ pub fn climb<R: Rng + ?Sized>(
 
 type Watch<'a> = &'a mut dyn FnMut(LadderEvent<'_>);
 
-/// State of a [`climb`] run.
+/// State of a [`climb`] run, which trains a model in steps of increasing cost.
 pub(super) struct Ladder<'a> {
     pub(super) classifier: &'a TextClassifier,
     pub(super) texts: LadderTexts<'a>,
@@ -131,7 +132,7 @@ pub(super) struct Ladder<'a> {
     pub(super) pass_flops: u64,
     pub(super) passes: f64,
     pub(super) planned_passes: f64,
-    /// Estimated FLOPs of fitting exits on the fine-tuned encoder.
+    /// Estimated FLOPs of fitting early exits after fine-tuning.
     pub(super) flops_of_exits: u64,
     pub(super) measured: Vec<Measurement>,
     pub(super) learning_rate: f64,
@@ -212,13 +213,12 @@ impl<'a> Ladder<'a> {
         Ok(self.end(best, stop))
     }
 
-    /// Adds the FLOPs of a convex fit, such as a logistic regression, to `flops` and `flops_of_fits`.
     pub(super) fn add_fits(&mut self, flops: u64) {
         self.flops += flops;
         self.flops_of_fits += flops;
     }
 
-    /// Fits the n-gram classifier (rung 0) on [`RungTexts::fitted_on`].
+    /// Fits the n-gram classifier, which is the first training step (rung 0), on [`RungTexts::fitted_on`].
     fn fit_front<R: Rng + ?Sized>(&mut self, texts: &RungTexts<'_>, rng: &mut R) -> Result<NgramFit> {
         (self.watch)(LadderEvent::Fitting(FitStep::Ngrams { texts: texts.fitted_on().len() }));
         let fit = fit_ngrams(self.classifier, texts.fitted_on(), &self.settings.exits, rng)?;
@@ -227,8 +227,8 @@ impl<'a> Ladder<'a> {
         Ok(fit)
     }
 
-    /// Pairs the validation rows with the n-gram classifier's predictions. The predictions are out-of-fold if the
-    /// classifier was fitted on the validation rows, too.
+    /// Pairs the validation rows with the n-gram classifier's predictions for them. The predictions are out-of-fold if
+    /// the classifier was also fitted on the validation rows.
     fn validation(&self, front: &NgramFit, texts: &RungTexts<'_>) -> Result<Validation<'a>> {
         let data = self.texts.validation;
         let front = match texts.joined() {
@@ -238,8 +238,8 @@ impl<'a> Ladder<'a> {
         Ok(Validation { texts: data, flops: cost(self.classifier, data, |_| 0), front, labels: truth_of(data) })
     }
 
-    /// Estimates the time of a fine-tuning pass from the time that rung 1 took. `before` is the run's elapsed time at
-    /// the start of rung 1.
+    /// Estimates the time of one fine-tuning pass from the time of rung 1, the training step on the frozen encoder.
+    /// `before` is the elapsed time at the start of rung 1.
     fn time_of_pass(&self, rung_1: &RungModel, texts: &RungTexts<'_>, before: Duration) -> Duration {
         let states = Duration::from_secs_f64(rung_1.exits.seconds_of_states);
         let forward = (self.start.elapsed() - before).max(states);
@@ -247,8 +247,8 @@ impl<'a> Ladder<'a> {
         forward.mul_f64(STEP_BY_FORWARD * rows)
     }
 
-    /// Creates the classifier that fine-tuning starts from: the pre-trained encoder, with the regression of rung 1's
-    /// last exit as the last layer.
+    /// Creates the classifier from which fine-tuning starts: the pre-trained encoder, with the regression that rung 1
+    /// fitted on its last layer.
     fn start_of_fine_tuning<R: Rng + ?Sized>(
         &mut self,
         rung_1: &RungModel,
@@ -263,8 +263,8 @@ impl<'a> Ladder<'a> {
         Ok(start)
     }
 
-    /// Returns whether the fine-tuned model (rung 2), with validation loss `loss`, replaces the model of rung 1. Its
-    /// loss must be at least 1 % lower, unless the settings require rung 2.
+    /// Returns whether the fine-tuned model (rung 2), with validation loss `loss`, replaces the model on the frozen
+    /// encoder (rung 1). Its loss must be at least 1 % lower, unless the settings require fine-tuning.
     ///
     /// If rung 1 was cross-fitted, its loss was measured on exits that were fitted without one fold. The final exits
     /// are fitted on all texts, so their loss is expected to be lower by the factor √(1 − 1 / folds). This assumes that
@@ -275,7 +275,7 @@ impl<'a> Ladder<'a> {
         loss <= (1.0 - LEAST_FALL) * by_more_texts * rung_1.loss || self.settings.least == Rung::FineTuned
     }
 
-    /// Records the score and the cost of a rung, reports them to `watch`, and returns the mean loss.
+    /// Records score and cost of a rung (training step), reports them to `watch`, and returns the mean loss.
     pub(super) fn measure(&mut self, rung: Rung, answers: &LogProbabilities, labels: &[u32]) -> f64 {
         let measured = Measurement {
             rung,
@@ -292,7 +292,7 @@ impl<'a> Ladder<'a> {
         measured.loss
     }
 
-    /// Maximum number of FLOPs under the budget; `None` without a budget.
+    /// Maximum number of FLOPs that the budget allows; `None` without a budget.
     pub(super) fn allowed(&self) -> Option<u64> {
         self.settings.budget.map(|budget| (BUDGET_PASSES * budget * self.pass_flops as f64) as u64)
     }
@@ -301,8 +301,8 @@ impl<'a> Ladder<'a> {
         self.settings.time.map(|time| time.saturating_sub(self.start.elapsed()))
     }
 
-    /// Returns the reason to end the run before `rung`, or `None` if the rung is to be trained. `flops` is the minimum
-    /// total of FLOPs that the run needs to complete the rung.
+    /// Returns the reason to end training before `rung`, or `None` if `rung` is to be trained. `flops` is the least
+    /// total FLOPs of the run when `rung` is complete.
     fn stops_before(&mut self, rung: Rung, flops: u64) -> Option<Stop> {
         if self.settings.most < rung {
             return Some(Stop::Top);
@@ -337,7 +337,7 @@ impl<'a> Ladder<'a> {
     }
 }
 
-/// FLOPs of the forward pass over a data set, plus the FLOPs that `more` returns for each text.
+/// FLOPs of the forward pass over a data set. For each text, the FLOPs that `more` returns are added.
 pub(super) fn cost(classifier: &TextClassifier, data: &EncodedDataset, more: impl Fn(Load) -> u64) -> u64 {
     let loads = data.lengths().into_iter().map(Load::of_text);
     loads.map(|load| classifier.forward_flops(load).0 + more(load)).sum()

@@ -1,5 +1,5 @@
-//! Learning curve of a classifier on the frozen encoder: accuracy by the number of labelled rows, extrapolated to twice
-//! the rows.
+//! Learning curve of a classifier on the frozen encoder: accuracy by number of labelled rows, extrapolated to twice the
+//! number.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -16,14 +16,15 @@ use crate::exit::Stacker;
 use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, Texts, fit_ngrams, judged_by_rows};
 use crate::outputs::truth_of;
 
-/// Training subsets of the curve. Each pair has a divisor of the number of training rows, and the number of random
-/// subsets of that size.
+/// Sizes of the training subsets. In each pair, the first number divides the number of training rows, and the second is
+/// the number of random subsets of this size.
 const SHARES: [(usize, usize); 4] = [(8, 4), (4, 4), (2, 2), (1, 1)];
-/// Minimum number of training rows, so that an eighth of the rows is enough to fit a model.
+/// Minimum number of training rows for a learning curve. An eighth of them, the smallest subset, must suffice to fit a
+/// model.
 const LEAST: usize = 80;
-/// Minimum number of validation rows.
+/// Minimum number of validation rows for a learning curve.
 const LEAST_VALIDATION: usize = 20;
-/// Number of bootstrap resamples for the confidence intervals.
+/// Number of bootstrap resamples from which the confidence intervals are computed.
 const RESAMPLES: usize = 1000;
 
 /// Point of a learning curve: validation accuracy of a classifier on the frozen encoder that was fitted on a subset of
@@ -178,7 +179,7 @@ pub fn learning_curve(
     })
 }
 
-/// Groups the row indices by class, in random order within each class.
+/// Groups the row indices by class. Within each class, the order is random.
 fn by_class(data: &EncodedDataset, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     let mut classes: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (row, sample) in data.samples.iter().enumerate() {
@@ -188,8 +189,8 @@ fn by_class(data: &EncodedDataset, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     classes.into_values().collect()
 }
 
-/// Returns the rows of one of `divisor` parts, ascending. The rows of each class are split separately, and each part
-/// has at least one row of each class.
+/// Returns the row indices of one part, if the rows are divided into `divisor` parts, stratified by class. The indices
+/// are ascending, and each part has at least one row of each class.
 fn part_of(classes: &[Vec<usize>], divisor: usize, part: usize) -> Vec<usize> {
     let of_class = |rows: &Vec<usize>| {
         let start = (part * rows.len() / divisor).min(rows.len() - 1);
@@ -201,7 +202,7 @@ fn part_of(classes: &[Vec<usize>], divisor: usize, part: usize) -> Vec<usize> {
     rows
 }
 
-/// Share of wrong predictions among `rows`; among all rows if `rows` is `None`.
+/// Share of wrong predictions among the rows `rows`, or among all rows if it is `None`.
 fn error(right: &[bool], rows: Option<&[usize]>) -> f64 {
     match rows {
         None => right.iter().filter(|right| !**right).count() as f64 / right.len() as f64,
@@ -209,14 +210,15 @@ fn error(right: &[bool], rows: Option<&[usize]>) -> f64 {
     }
 }
 
-/// Bootstrap resample: indices of validation rows, and for each size the indices of training subsets.
+/// Bootstrap resample of a learning curve: indices of validation rows, and indices of the training subsets of each
+/// size.
 struct Resample {
     rows: Vec<usize>,
     draws: Vec<Vec<usize>>,
 }
 
-/// Predicts the accuracy with twice the largest number of rows, and the gain over the curve's value at the largest
-/// number.
+/// Extrapolates a learning curve: predicts the accuracy with twice the largest number of training rows, and its gain
+/// over the fitted accuracy at the largest number.
 fn extrapolated(shares: &[(usize, Vec<Vec<bool>>)], resample: Option<&Resample>) -> [f64; 2] {
     let (mut logs, mut weights) = (Vec::new(), 0.0);
     for (share, (rows, draws)) in shares.iter().enumerate() {
@@ -241,7 +243,7 @@ fn extrapolated(shares: &[(usize, Vec<Vec<bool>>)], resample: Option<&Resample>)
     [1.0 - doubled, now - doubled]
 }
 
-/// 95 % percentile-bootstrap intervals of the accuracy and the gain that [`extrapolated`] predicts.
+/// Computes 95 % percentile-bootstrap intervals of the accuracy and the gain that [`extrapolated`] predicts.
 fn intervals(shares: &[(usize, Vec<Vec<bool>>)], rng: &mut ChaCha8Rng) -> ([f64; 2], [f64; 2]) {
     let count = shares[0].1[0].len();
     let mut draw = |below: usize, count: usize| (0..count).map(|_| rng.random_range(0..below)).collect::<Vec<usize>>();
@@ -262,8 +264,8 @@ fn intervals(shares: &[(usize, Vec<Vec<bool>>)], rng: &mut ChaCha8Rng) -> ([f64;
 mod tests {
     use super::*;
 
-    /// Simulated correctness of predictions: for each training subset, whether each validation row is answered
-    /// correctly. A prediction is wrong with probability `error(rows)` for `rows` training rows.
+    /// Simulates the correctness of predictions, by training subset and validation row. With n training rows, a
+    /// prediction is wrong with probability `error(n)`.
     fn planted(validation: usize, error: impl Fn(f64) -> f64, rng: &mut ChaCha8Rng) -> Vec<(usize, Vec<Vec<bool>>)> {
         SHARES
             .map(|(divisor, draws)| {

@@ -1,8 +1,8 @@
-//! Selected maximum text length, and the trials that selected it.
+//! Selected maximum text length, and the trials by which it was selected.
 
 use serde::{Deserialize, Serialize};
 
-/// Trial of a maximum text length: score and cost of a logistic regression on the frozen encoder's states.
+/// Trial of a maximum text length: score and cost of a logistic regression on the frozen encoder, with truncated texts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LengthTrial {

@@ -1,4 +1,4 @@
-//! Stopping rules: whether training in rungs continues after a measurement.
+//! Stopping rules: decide after each measurement whether training continues.
 
 use std::fmt::Debug;
 
@@ -24,16 +24,16 @@ use super::report::{Measurement, Rung};
 /// }
 /// ```
 pub trait NextStep: Debug {
-    /// Returns whether training continues with the rung `next`. If the last measurement in `so_far` is of this rung,
-    /// the rung is in progress; otherwise it has not started. `so_far` has all measurements, oldest first, and is never
-    /// empty.
+    /// Returns whether training continues with the rung (training step) `next`. `so_far` has all measurements, oldest
+    /// first, and is never empty. If its last measurement is of `next`, this rung is in progress; otherwise it has not
+    /// started.
     ///
     /// Decisions should not depend on [`Measurement::seconds`]: a resumed run calls the rule again with the same
-    /// measurements, but other seconds.
+    /// measurements, but other times.
     fn goes_on(&mut self, so_far: &[Measurement], next: Rung) -> bool;
 }
 
-/// Default of [`UnlessStill::least_change`].
+/// Default of [`UnlessStill::least_change`], the relative change of the validation loss below which fine-tuning ends.
 const LEAST_CHANGE: f64 = 0.005;
 
 /// Default [`NextStep`]: continues unless fine-tuning leaves the validation loss nearly unchanged.
@@ -53,9 +53,9 @@ pub struct UnlessStill {
     pub least_change: f64,
 }
 
-/// Share of the planned passes before which the rule does not end fine-tuning.
+/// Minimum share of the planned passes that run before the rule may end fine-tuning.
 const QUARTER: f64 = 0.25;
-/// Number of passes before which the rule does not end fine-tuning.
+/// Minimum number of passes that run before the rule may end fine-tuning.
 const LEAST_PASSES: f64 = 0.75;
 
 impl Default for UnlessStill {
@@ -69,7 +69,7 @@ impl Default for UnlessStill {
 }
 
 impl UnlessStill {
-    /// Number of fine-tuning passes after which the rule may end a run of `planned_passes` passes.
+    /// Number of passes after which the rule may end a fine-tuning run of `planned_passes` passes.
     pub(super) fn first_asked(planned_passes: f64) -> f64 {
         (QUARTER * planned_passes).max(LEAST_PASSES)
     }
@@ -91,8 +91,8 @@ impl NextStep for UnlessStill {
 mod tests {
     use super::*;
 
-    /// Creates measurements of rung 0, of rung 1 with a loss of 1, and of rung 2 with `losses` at each quarter of a
-    /// pass.
+    /// Creates measurements of a training run: the n-gram classifier (rung 0), the frozen encoder (rung 1) with a loss
+    /// of 1, and fine-tuning (rung 2) with `losses`, one after each quarter of a pass.
     fn quarters(planned_passes: f64, losses: &[f64]) -> Vec<Measurement> {
         let at = |rung, passes, loss| Measurement {
             rung,

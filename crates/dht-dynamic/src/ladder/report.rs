@@ -1,4 +1,4 @@
-//! Report on training in rungs: scores and costs of the rungs, and progress events.
+//! Report on training in rungs (steps of increasing cost): scores, costs and progress events.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use serde::Serialize;
 use super::length_choice::LengthChoice;
 use crate::fit::FitStep;
 
-/// Rung of [training in rungs](super): one of three models, in ascending order of training cost.
+/// Training step of [training in rungs](super). Each rung builds a complete model, and costs more than the rung before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rung {
     /// Rung 0: an n-gram classifier alone, without an encoder.
     Ngrams,
-    /// Rung 1: logistic regressions on the states of the frozen encoder.
+    /// Rung 1: logistic regressions on the hidden states of the frozen encoder.
     Frozen,
-    /// Rung 2: the fine-tuned encoder, with early exits.
+    /// Rung 2: the fine-tuned encoder, with early exits fitted on it.
     FineTuned,
 }
 
@@ -33,18 +33,20 @@ impl Rung {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Measurement {
-    /// Rung (training step) that was measured.
+    /// Rung (training step) whose model was measured.
     pub rung: Rung,
     /// Number of fine-tuning passes over the training rows so far; 0 before rung 2 (fine-tuning).
     pub passes: f64,
     /// Planned number of fine-tuning passes; 0 before rung 2 (fine-tuning).
     pub planned_passes: f64,
-    /// Accuracy on the validation rows of the last exit combined (stacked) with the n-gram classifier. `None` during
-    /// fine-tuning, when only the loss is measured.
+    /// Accuracy on the validation rows, measured at the last exit, combined (stacked) with the n-gram classifier.
+    /// `None` during fine-tuning, when only the loss is measured.
     pub accuracy: Option<f64>,
-    /// Mean loss on the validation rows of the last exit combined (stacked) with the n-gram classifier, in nats.
+    /// Mean loss on the validation rows in nats, measured at the last exit, combined (stacked) with the n-gram
+    /// classifier.
     pub loss: f64,
-    /// FLOPs of the run so far, including lower rungs: forward and backward passes, convex fits and validation.
+    /// FLOPs of the run so far, earlier rungs (training steps) included: forward and backward passes, convex fits and
+    /// validation.
     pub flops: u64,
     /// Cost of the run so far: its FLOPs, divided by the FLOPs of one fine-tuning pass over the training rows.
     pub cost: f64,
@@ -52,56 +54,58 @@ pub struct Measurement {
     pub seconds: f64,
 }
 
-/// Progress event of training in rungs.
+/// Progress event of training in rungs, which are steps of increasing cost.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LadderEvent<'a> {
-    /// A score and its cost were measured, after a rung or during fine-tuning.
+    /// New measurement of score and cost, after a rung (training step) or during fine-tuning.
     Measured(&'a Measurement),
-    /// A learning rate was tried in a short training run.
+    /// End of a short training run that tried a learning rate.
     Rate {
         /// Peak learning rate of the trial.
         rate: f64,
         /// Mean validation loss after the trial, in nats; infinite if the trial diverged.
         loss: f64,
     },
-    /// Fine-tuning begins. Until [`FineTuningEnded`](Self::FineTuningEnded), the run can be stopped by [a
+    /// Start of fine-tuning. Until [`FineTuningEnded`](Self::FineTuningEnded), the run can be stopped by [a
     /// flag](super::LadderSettings::stop).
     FineTuningStarted {
         /// Planned number of fine-tuning passes over the training rows.
         passes: f64,
-        /// Estimated time until the model is complete, including its exits: the earliest time, if the stopping rule
-        /// ends fine-tuning at its first opportunity, and the time for all planned passes.
+        /// Estimated time until the model with its exits is complete. The first value applies if the stopping rule ends
+        /// fine-tuning as early as it can, the second if all planned passes run.
         time: (Duration, Duration),
     },
-    /// Exits are being fitted.
+    /// Progress in fitting the early exits.
     Fitting(FitStep),
-    /// The fine-tuning trainer reported an event.
+    /// Event of the trainer during fine-tuning.
     Training(Event<'a>),
-    /// Fine-tuning has ended.
+    /// End of fine-tuning.
     FineTuningEnded,
 }
 
-/// Reason why training in rungs ended.
+/// Reason why training in rungs (steps of increasing cost) ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Stop {
     /// The stopping rule, a [`NextStep`](super::NextStep), decided not to continue.
     Rule,
-    /// There are fewer than 20 validation rows, too few to measure whether fine-tuning helps.
+    /// Fewer than 20 validation rows, which are too few to measure whether fine-tuning helps.
     FewRows,
-    /// The highest allowed rung is complete. If this is rung 2, fine-tuning ran all its planned passes.
+    /// Completion of the highest rung (training step) that the settings allow. If this is fine-tuning, it ran all its
+    /// planned passes.
     Top,
-    /// The next step would exceed the budget of FLOPs.
+    /// Budget of FLOPs, which the next step would exceed.
     Budget,
-    /// The next step would exceed the time limit.
+    /// Time limit, which the next step would exceed.
     Time,
-    /// The settings asked to [finish](super::LadderSettings::finish) a stopped run without further training.
+    /// Setting [`finish`](super::LadderSettings::finish), which completes a stopped run without further training.
     Finished,
 }
 
-/// Report on training in rungs: all measurements, the resulting rung and the total cost.
+/// Report on training in rungs, steps of increasing cost: all measurements, the rung of the resulting model, and the
+/// total cost.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LadderReport {
@@ -109,7 +113,7 @@ pub struct LadderReport {
     pub measurements: Vec<Measurement>,
     /// Rung (training step) that built the resulting model.
     pub rung: Rung,
-    /// Reason why training in rungs ended before the next step.
+    /// Reason why training ended after its last step.
     pub stop: Stop,
     /// Total FLOPs of the run.
     pub flops: u64,

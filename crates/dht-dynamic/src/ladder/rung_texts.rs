@@ -1,4 +1,4 @@
-//! Texts that rungs 0 and 1 are fitted on, and the rows that they are scored on.
+//! Texts for the training steps before fine-tuning (rungs 0 and 1): those to fit on, and those to score on.
 
 use std::borrow::Cow;
 
@@ -12,16 +12,16 @@ use crate::fit::{AccelerateSettings, Texts, append};
 use crate::log_probabilities::LogProbabilities;
 use crate::outputs::{Outputs, truth_of};
 
-/// Minimum number of validation rows for fine-tuning (rung 2): fewer rows cannot show whether fine-tuning helps.
+/// Minimum number of validation rows for fine-tuning (rung 2). Fewer rows cannot show whether fine-tuning helps.
 pub(super) const LEAST_JUDGES: usize = 20;
 
-/// Texts that rungs 0 and 1 are fitted and scored on. Few validation texts are cross-fitted together with the training
-/// texts if [`LadderTexts::joins`] permits it.
+/// Texts for the training steps before fine-tuning (rungs 0 and 1). If there are few validation texts and
+/// [`LadderTexts::joins`] permits it, they are cross-fitted together with the training texts.
 pub(super) struct RungTexts<'a> {
     training: &'a EncodedDataset,
-    /// Training texts, followed by the validation texts, if all are cross-fitted; `None` otherwise.
+    /// Training texts followed by validation texts, if they are cross-fitted together; `None` otherwise.
     joined: Option<EncodedDataset>,
-    /// Indices into `joined` of the rows on which the rungs are scored.
+    /// Indices into `joined` of the texts on which each training step is scored.
     judges: Vec<usize>,
     judged_labels: Vec<u32>,
 }
@@ -46,7 +46,7 @@ impl<'a> RungTexts<'a> {
         self.joined.as_ref().unwrap_or(self.training)
     }
 
-    /// Training texts, followed by the validation texts, if both are cross-fitted; `None` otherwise.
+    /// Training texts followed by validation texts, if they are cross-fitted together; `None` otherwise.
     pub(super) fn joined(&self) -> Option<&EncodedDataset> {
         self.joined.as_ref()
     }
@@ -55,7 +55,7 @@ impl<'a> RungTexts<'a> {
         self.joined
     }
 
-    /// Indices of the validation texts in the joined texts.
+    /// Indices of the validation texts in the list of training and validation texts.
     pub(super) fn validation_rows(&self) -> Vec<usize> {
         (self.training.len()..self.fitted_on().len()).collect()
     }
@@ -64,8 +64,8 @@ impl<'a> RungTexts<'a> {
         &self.judged_labels
     }
 
-    /// Selects the predictions for the rows on which the rungs are scored. `answers` has out-of-fold predictions for
-    /// all texts if they are cross-fitted, and predictions for the validation texts otherwise.
+    /// Selects the predictions for the texts on which a training step is scored. `answers` has out-of-fold predictions
+    /// for all texts if they are cross-fitted, otherwise predictions for the validation texts.
     pub(super) fn judged<'b>(&self, answers: &'b LogProbabilities) -> Cow<'b, LogProbabilities> {
         match self.joined {
             Some(_) => Cow::Owned(answers.select(&self.judges)),
@@ -73,7 +73,7 @@ impl<'a> RungTexts<'a> {
         }
     }
 
-    /// Predictions of the n-gram classifier for the rows on which the rungs are scored.
+    /// Predictions of the n-gram classifier for the texts on which a training step is scored.
     pub(super) fn judged_by_front<'b>(
         &self,
         front: &'b NgramFit,

@@ -34,8 +34,8 @@ use crate::fit::{AccelerateSettings, Targets};
 /// ```
 #[derive(Debug, Clone)]
 pub struct LadderSettings {
-    /// Lowest rung (training step) at which the stopping rule, a [`NextStep`](super::NextStep), may end the run; rung 0
-    /// by default.
+    /// Lowest rung (training step) after which the stopping rule, a [`NextStep`](super::NextStep), may end the run;
+    /// rung 0 by default.
     pub least: Rung,
     /// Highest rung (training step) that may be trained; rung 2 (fine-tuning) by default.
     pub most: Rung,
@@ -43,15 +43,15 @@ pub struct LadderSettings {
     /// passes, 7 by default. Three passes are planned, or more if three passes have fewer than 300 steps. If rung 2 is
     /// the [lowest](Self::least) rung, all `epochs` are planned.
     pub fine_tuning: TrainSettings,
-    /// Settings of the early exits, including the n-gram classifier (exit 0).
+    /// Settings of the early exits, which include the n-gram classifier before the first layer.
     pub exits: AccelerateSettings,
     /// Maximum cost of the run, as a share of the FLOPs of three fine-tuning passes over the training rows; `None`, the
     /// default, for no limit. A step that would exceed the limit is skipped, or runs on fewer rows. The n-gram
     /// classifier is always fitted.
     pub budget: Option<f64>,
     /// Maximum time of the run; `None`, the default, for no limit. The number of fine-tuning passes is planned from the
-    /// measured time of rung 1. Fine-tuning ends when its share of the time is used up. With a time limit, the results
-    /// of two runs may differ.
+    /// measured time of the training step before it (rung 1). Fine-tuning ends when its share of the time is used up.
+    /// With a time limit, the results of two runs may differ.
     pub time: Option<Duration>,
     /// Directory for the checkpoint of fine-tuning (rung 2), from which a stopped run resumes; `None`, the default, to
     /// save nothing. A resumed run computes rungs 0 and 1 again, and keeps the learning rate and the number of passes
@@ -90,23 +90,23 @@ impl Default for LadderSettings {
     }
 }
 
-/// File name of the checkpoint of fine-tuning (rung 2).
+/// File name of the fine-tuning checkpoint, from which a stopped run is resumed.
 const STATE: &str = "fine-tuning.checkpoint";
-/// File name of the fine-tuning [`Plan`].
+/// File name of the fine-tuning [`Plan`], next to the checkpoint.
 const PLAN: &str = "fine-tuning.json";
 
-/// Learning rate, rows and passes of fine-tuning (rung 2). A resumed run keeps its plan, even if budget or time limit
-/// have changed.
+/// Learning rate, rows and epochs of fine-tuning. A resumed run keeps its plan, even if the budget or the time limit
+/// has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) learning_rate: f64,
-    /// Number of training rows to use; below the number of all rows if less than one pass is planned.
+    /// Number of training rows to use. It is below the number of all rows if less than one pass is planned.
     pub(super) rows: usize,
     pub(super) epochs: usize,
 }
 
 impl LadderSettings {
-    /// Path of the fine-tuning checkpoint; `None` if nothing is to be saved.
+    /// Path of the fine-tuning checkpoint; `None` if no checkpoint is to be saved.
     pub(super) fn state(&self) -> Option<PathBuf> {
         self.checkpoints.as_ref().map(|folder| folder.join(STATE))
     }
@@ -115,13 +115,13 @@ impl LadderSettings {
         self.state().is_some_and(|path| path.exists())
     }
 
-    /// Reads the saved fine-tuning plan of a stopped run; `None` if there is no checkpoint.
+    /// Reads the saved fine-tuning plan of a stopped run. Returns `None` if there is no checkpoint.
     pub(super) fn plan(&self) -> Option<Plan> {
         let path = self.checkpoints.as_ref().filter(|_| self.has_state())?.join(PLAN);
         serde_json::from_slice(&read_file(path, FileKind::Description).ok()?).ok()
     }
 
-    /// Saves the fine-tuning plan, if there is a checkpoint directory.
+    /// Saves the fine-tuning plan, if a checkpoint directory is set.
     pub(super) fn save_plan(&self, plan: Plan) -> Result<()> {
         let Some(folder) = &self.checkpoints else { return Ok(()) };
         let json = serde_json::to_string(&plan).map_err(|error| Error::argument("plan", "numbers", error))?;
@@ -153,7 +153,7 @@ impl LadderSettings {
     }
 }
 
-/// Training and validation texts of training in rungs.
+/// Texts for training in rungs (steps of increasing cost): training texts and validation texts.
 #[derive(Debug, Clone, Copy)]
 pub struct LadderTexts<'a> {
     /// Texts on which encoder, exits and n-gram classifier are fitted.

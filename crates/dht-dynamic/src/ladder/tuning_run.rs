@@ -1,4 +1,4 @@
-//! Runs fine-tuning (rung 2): validates during training, and stops early by the stopping rule or the time limit.
+//! Runs fine-tuning (rung 2, the last training step), with validations during training and early stopping.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -22,27 +22,27 @@ use crate::log_probabilities::LogProbabilities;
 pub(super) const CHECKPOINT_STEPS: u64 = 200;
 /// Number of validations in each pass over the training rows.
 const VALIDATIONS: usize = 4;
-/// Maximum number of steps between two validations.
+/// Maximum number of optimiser steps between two validations.
 const MOST_STEPS: usize = 300;
 
-/// Number of optimiser steps between two validations, if a pass has `steps_of_pass` steps.
+/// Number of optimiser steps between two validations. `steps_of_pass` is the number of steps in one pass over the rows.
 pub(super) fn steps_between(steps_of_pass: usize) -> usize {
     steps_of_pass.div_ceil(VALIDATIONS).min(MOST_STEPS)
 }
 
-/// Validation rows, with the n-gram classifier's predictions for them.
+/// Validation rows of fine-tuning, with the n-gram classifier's predictions for them.
 pub(super) struct Validation<'a> {
     pub(super) texts: &'a EncodedDataset,
     pub(super) labels: Vec<u32>,
-    /// Predictions of an n-gram classifier that has not learned from the validation rows.
+    /// Predictions of an n-gram classifier that was not fitted on the validation rows.
     pub(super) front: LogProbabilities,
-    /// FLOPs of one run of all layers over the validation rows.
+    /// FLOPs of a forward pass of all layers over the validation rows.
     pub(super) flops: u64,
 }
 
 impl Validation<'_> {
-    /// Combines a classifier's predictions with those of the n-gram classifier, by stacking weights that are fitted on
-    /// the validation rows. Also returns the FLOPs of this fit.
+    /// Combines a classifier's predictions for the validation rows with the n-gram classifier's. The stacking weights
+    /// are fitted on the same rows. Also returns the FLOPs of this fit.
     pub(super) fn stacked(&self, classifier: &TextClassifier, batch_size: usize) -> Result<(LogProbabilities, u64)> {
         let own = LogProbabilities::of_classifier(classifier, self.texts, batch_size)?;
         let (stacker, flops) = Stacker::fit_counted(&self.front, &own, &self.labels)?;
@@ -50,14 +50,14 @@ impl Validation<'_> {
     }
 }
 
-/// Fine-tuning objective whose validation score is measured on predictions combined with the n-gram classifier. The
-/// score is exp(−loss), the geometric mean of the true classes' probabilities.
+/// Fine-tuning objective whose validation score includes the n-gram classifier: the two models' predictions are
+/// combined. The score is exp(−loss), the geometric mean of the true classes' probabilities.
 struct Stacked<'a> {
     tuning: FineTuning,
     validation: &'a Validation<'a>,
-    /// FLOPs of the encoder in all validations.
+    /// FLOPs of the encoder in all validations so far.
     flops: Cell<u64>,
-    /// FLOPs of fitting the stacking weights in all validations.
+    /// FLOPs of fitting the stacking weights in all validations so far.
     flops_of_fits: Cell<u64>,
 }
 
@@ -127,36 +127,36 @@ pub(super) struct TuningRun<'a> {
     pub(super) deadline: Option<Instant>,
     /// FLOPs of one pass over all training rows.
     pub(super) pass_flops: u64,
-    /// FLOPs of the run before fine-tuning, lower rungs included.
+    /// FLOPs that the training run used before fine-tuning.
     pub(super) flops_before: u64,
     /// FLOPs of all planned optimiser steps.
     pub(super) flops: u64,
-    /// Number of steps between two validations.
+    /// Number of optimiser steps between two validations.
     pub(super) every: usize,
     /// Planned number of passes over all training rows.
     pub(super) passes: f64,
-    /// True if the stopping rule is called at each validation; if false, all steps run.
+    /// True if the stopping rule decides after each validation; false if all planned steps run.
     pub(super) asks: bool,
-    /// True to end at the saved checkpoint, without further steps.
+    /// True to end fine-tuning at the saved checkpoint, without further steps.
     pub(super) finish: bool,
     pub(super) start: Instant,
 }
 
-/// Fine-tuned classifier, with the cost of the run.
+/// Fine-tuned classifier, with the cost of fine-tuning.
 pub(super) struct Tuned {
     pub(super) classifier: TextClassifier,
     /// FLOPs of the optimiser steps and of the validations.
     pub(super) flops: u64,
-    /// FLOPs of fitting the stacking weights, not included in `flops`.
+    /// FLOPs of fitting the stacking weights, which `flops` does not include.
     pub(super) flops_of_fits: u64,
-    /// Share of the planned optimiser steps that ran.
+    /// Completed share of the planned optimiser steps.
     pub(super) share: f64,
-    /// Reason why fine-tuning ended before its last step; `None` if all steps ran.
+    /// Reason why fine-tuning ended early; `None` if all planned steps ran.
     pub(super) stop: Option<Stop>,
 }
 
 impl TuningRun<'_> {
-    /// Fine-tunes a classifier, and returns it with the parameters of the lowest validation loss.
+    /// Fine-tunes a classifier. Returns it with the parameters that had the lowest validation loss.
     pub(super) fn run(
         self,
         classifier: TextClassifier,
@@ -186,7 +186,7 @@ impl TuningRun<'_> {
     }
 }
 
-/// Training observer that reports progress, and ends fine-tuning by the stopping rule or the time limit.
+/// Training observer that reports progress, and ends fine-tuning when the stopping rule or the time limit requires it.
 struct Watch<'a, 'b> {
     run: TuningRun<'b>,
     steps: u64,

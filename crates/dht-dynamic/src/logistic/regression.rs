@@ -10,18 +10,18 @@ use super::standardisation::Standardisation;
 use crate::error::{Error, Result};
 use crate::outputs::log_softmax;
 
-/// Maximum gradient norm of the mean objective at which a fit is accepted.
+/// Largest gradient norm of the mean objective with which a fit is accepted.
 const LONGEST_GRADIENT: f64 = 1e-1;
-/// Maximum number of L-BFGS steps.
+/// Maximum number of L-BFGS steps in a fit.
 const MOST_STEPS: u64 = 1_000;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FitSettings {
     /// Inverse penalty C: weight of the loss relative to the penalty ½‖W‖².
     pub(crate) c: f64,
-    /// Gradient norm of the mean objective, with respect to the scaled weights, below which the fit stops. The mean
-    /// objective is scikit-learn's objective divided by C·n. Its curvature in the scaled weights is about 1, so that
-    /// the objective is then at most about ½·tolerance² above its minimum.
+    /// Gradient norm below which the fit stops. It is the norm of the mean objective's gradient with respect to the
+    /// scaled weights. The mean objective is scikit-learn's objective divided by C·n, for inverse penalty C and n rows.
+    /// Its curvature in the scaled weights is about 1, so the result is at most about ½·tolerance² above the minimum.
     pub(crate) tolerance: f64,
 }
 
@@ -37,13 +37,13 @@ pub(crate) struct FitSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinearModel {
-    /// Weights, shape (features, classes).
+    /// Weights W, shape (features, classes), in row-major order.
     weights: Vec<f32>,
-    /// Bias, shape (classes,).
+    /// Bias b, shape (classes,).
     bias: Vec<f32>,
 }
 
-/// Training targets of the rows, by task.
+/// Training targets of all rows, for one of four tasks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RowTargets<'a> {
     /// Class index of each row.
@@ -66,7 +66,7 @@ impl RowTargets<'_> {
         }
     }
 
-    /// Minimum number of outputs that a model for these targets needs.
+    /// Minimum number of outputs of a model that is fitted to these targets.
     fn least_outputs(self) -> usize {
         match self {
             Self::Classes(_) | Self::Soft(_) => 2,
@@ -74,8 +74,8 @@ impl RowTargets<'_> {
         }
     }
 
-    /// Second derivative of a row's loss with respect to a score. It is taken where all classes are equally probable,
-    /// or where a label has a probability of ½.
+    /// Second derivative of a row's loss with respect to one score, taken where all classes are equally probable, or
+    /// where a label has a probability of ½.
     fn curvature(self, classes: usize) -> f64 {
         let share = match self {
             Self::Classes(_) | Self::Soft(_) => 1.0 / classes as f64,
@@ -85,8 +85,8 @@ impl RowTargets<'_> {
         share * (1.0 - share)
     }
 
-    /// Returns the loss of a row, and replaces the row's scores by the gradient with respect to them. For classes and
-    /// labels, the gradient is the probabilities minus the targets.
+    /// Returns the loss of one row, and replaces its scores in `logs` by the gradient with respect to them. For classes
+    /// and labels, this gradient is the probabilities minus the targets.
     fn loss(self, row: usize, logs: &mut [f64]) -> f64 {
         match self {
             Self::Classes(labels) => {
@@ -157,8 +157,8 @@ impl RowTargets<'_> {
     }
 }
 
-/// Objective of a fit: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n). Its argument is W followed by b, in the variables of a
-/// [`Scaling`].
+/// Objective of a regression fit: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n), for n rows and inverse penalty C. Its argument is the
+/// weights W followed by the biases b, in the variables of a [`Scaling`].
 ///
 /// Scaling equalises the curvature. Without it, the curvature for frequent n-grams and the bias is a thousand times the
 /// curvature for rare n-grams, and a fit takes three times as many steps. For dense features, the curvature differs as
@@ -172,7 +172,7 @@ struct PenalisedLoss<'a> {
 }
 
 impl<'a> PenalisedLoss<'a> {
-    /// Creates the objective. Also returns the FLOPs of computing the scaling.
+    /// Creates the objective of a fit. Also returns the FLOPs of computing its scaling.
     fn new(
         features: &'a FeatureMatrix,
         targets: RowTargets<'a>,
@@ -188,8 +188,8 @@ impl<'a> PenalisedLoss<'a> {
 }
 
 impl Function for PenalisedLoss<'_> {
-    /// FLOPs of scores, gradient and scaling. Penalty and softmax are excluded, since they do not need a matrix
-    /// product.
+    /// FLOPs of one evaluation: scores, gradient and scaling. Penalty and softmax are excluded, since they need no
+    /// matrix product.
     fn flops(&self) -> u64 {
         2 * self.features.flops(self.classes) + self.scaling.flops(self.classes)
     }
@@ -227,14 +227,14 @@ impl Function for PenalisedLoss<'_> {
 }
 
 impl LinearModel {
-    /// Fits the model to rows of features and their targets. The optimiser starts at zero, or at `start`, the minimum
-    /// of an earlier fit with the same number of weights. Also returns the minimum, as a start for the next fit.
+    /// Fits the model to rows of features and their targets. The optimiser starts at `start`, the minimum of an earlier
+    /// fit with the same number of weights, or at zero. Also returns the new minimum, as a start for the next fit.
     ///
     /// # Errors
     /// [`Error::Argument`] in these cases:
     /// * There are no rows, or the number of labels differs from the number of rows.
     /// * A label is not a class, or there are fewer than two classes.
-    /// * C is not a positive number, or a feature is not finite.
+    /// * The inverse penalty C is not a positive number, or a feature is not finite.
     /// * The fit stops far from the minimum.
     pub(crate) fn fit(
         features: &FeatureMatrix,
@@ -274,7 +274,7 @@ impl LinearModel {
         Ok((Self { weights: narrow(weights), bias: narrow(bias) }, minimum))
     }
 
-    /// Converts a model for standardised features into the equivalent model for raw features.
+    /// Converts a model for standardised features to an equivalent model for raw features.
     pub(crate) fn unscaled(&self, scaling: &Standardisation) -> Self {
         let mut shifted: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();
         let mut folded = Vec::with_capacity(self.weights.len());
@@ -297,13 +297,13 @@ impl LinearModel {
         self.bias.len()
     }
 
-    /// Returns whether the weights are finite and have the expected shape, which may not hold for a model from a file.
+    /// Returns whether the weights are finite and have the expected shape. A model from a file may violate this.
     pub(crate) fn fits(&self, classes: usize, features: usize) -> bool {
         let finite = self.weights.iter().chain(&self.bias).all(|weight| weight.is_finite());
         finite && self.bias.len() == classes && self.weights.len() == features * classes
     }
 
-    /// Computes the scores of each row of a feature matrix, row after row.
+    /// Computes the scores of all rows of a feature matrix, in row-major order.
     ///
     /// # Errors
     /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
@@ -316,17 +316,17 @@ impl LinearModel {
         Ok(scores)
     }
 
-    /// Mean loss on a feature matrix, without penalty.
+    /// Mean loss over the rows of a feature matrix, without the penalty.
     ///
     /// # Errors
-    /// As [`scores_of`](Self::scores_of).
+    /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
     pub(crate) fn mean_loss(&self, features: &FeatureMatrix, targets: RowTargets<'_>) -> Result<f64> {
         let mut scores = self.scores_of(features)?;
         let rows = scores.chunks_exact_mut(self.classes()).enumerate();
         Ok(rows.map(|(row, scores)| targets.loss(row, scores)).sum::<f64>() / features.rows().max(1) as f64)
     }
 
-    /// Computes the scores of a sparse row, given as pairs of a feature index and a non-zero value.
+    /// Computes the scores of one sparse row, a list of pairs of a feature index and a non-zero value.
     pub(crate) fn scores(&self, row: &[(u32, f32)]) -> Vec<f64> {
         let classes = self.classes();
         let mut scores: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();

@@ -1,4 +1,4 @@
-//! Dynamic model: an encoder with early exits, and the routers that decide where a text stops.
+//! Dynamic model: an encoder with early exits, and the routers that decide at which exit each text stops.
 
 use std::sync::Arc;
 
@@ -42,15 +42,15 @@ pub struct DynamicModel {
     router: Arc<dyn Router>,
     /// Second router, which selects attention heads; `None` if `router` selects them.
     heads: Option<Arc<dyn Router>>,
-    /// JSON from which the calling program rebuilds layout and routers when the model is loaded; `None` for built-in
-    /// ones.
+    /// JSON description of a model with a custom layout or custom routers. The calling program rebuilds both from it
+    /// when the model is loaded. `None` if they are built in.
     description: Option<Arc<Value>>,
     seen: Arc<SeenTexts>,
 }
 
 impl DynamicModel {
-    /// Builds a model whose texts stop at the first exit whose prediction satisfies a rule. The speed (threshold of the
-    /// rule) is 0 at first, so that all texts run all layers.
+    /// Builds a model whose texts stop at the first exit whose prediction satisfies a rule. The threshold, which is the
+    /// model's speed, is 0 at first: all texts run all layers.
     ///
     /// # Errors
     /// Does not fail at present, since a speed of 0 is valid for every rule.
@@ -104,8 +104,8 @@ impl DynamicModel {
         Self { router: router.into(), ..self }
     }
 
-    /// Adds an n-gram classifier as an exit before the first layer. Its log-probabilities are added to those of every
-    /// other exit. In router decisions, it has index 0, and the index of each other exit increases by one.
+    /// Adds an n-gram classifier as an exit before the first layer. Its log-probabilities are combined with those of
+    /// every other exit. Routers see it as exit 0, and the index of each other exit increases by one.
     ///
     /// # Errors
     /// * [`Error::Shape`](crate::Error::Shape) if the n-gram classifier has another number of classes than the model,
@@ -116,7 +116,8 @@ impl DynamicModel {
         Ok(Self { front: Some(Arc::new(front)), ..self })
     }
 
-    /// Sets the record of the texts that the model was fitted on. Digests of the texts are saved with the model.
+    /// Sets the record of the texts that the model was fitted on. The record consists of text hashes, which are saved
+    /// with the model.
     #[must_use]
     pub fn with_seen_texts(self, seen: SeenTexts) -> Self {
         Self { seen: Arc::new(seen), ..self }
@@ -125,7 +126,7 @@ impl DynamicModel {
     /// Returns a deep copy with separate weights: training one does not change the other.
     ///
     /// # Errors
-    /// Errors of the tensor operations.
+    /// [`Error`](crate::Error) if a tensor cannot be copied.
     pub fn deep_clone(&self) -> Result<Self> {
         Ok(Self { model: self.model.deep_clone()?, ..self.clone() })
     }
@@ -216,7 +217,7 @@ impl DynamicModel {
         self.model.full_inference_flops(texts)
     }
 
-    /// FLOPs that the full model, which runs all layers, needs for each text.
+    /// FLOPs of the full model, which runs all layers, for each of the texts.
     pub(crate) fn full_flops_of_each(&self, texts: &EncodedDataset) -> Vec<u64> {
         texts.lengths().into_iter().map(|tokens| self.model.full_flops(tokens)).collect()
     }

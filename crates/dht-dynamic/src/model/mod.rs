@@ -1,6 +1,6 @@
 //! Dynamic model: an encoder with early exits, and a router that decides at which exit each text stops.
 //!
-//! `predict.rs` predicts batches. The loop over the layers is in the module `passage`.
+//! `predict.rs` predicts batches of texts. The loop over the layers is in the module `passage`.
 
 mod dynamic;
 mod own_parts;

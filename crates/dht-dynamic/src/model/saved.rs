@@ -46,7 +46,7 @@ const DYNAMIC: &str = "dynamic.checkpoint";
 const NGRAM: &str = "ngram.json";
 const SEEN: &str = "seen_texts.bin";
 
-/// JSON part of `dynamic.checkpoint`.
+/// JSON metadata of a dynamic model, stored in the file `dynamic.checkpoint`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -62,10 +62,10 @@ struct Stored {
     task: Task,
     encoder: SavedEncoder,
     router: StoredRouter,
-    /// Saved state of a second router, which selects attention heads.
+    /// Saved state of the second router, which selects attention heads; `None` if there is only one router.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     heads: Option<Value>,
-    /// Description and speed of a model whose layout and routers the calling program builds, such as a search model.
+    /// Description of a custom layout and custom routers, such as those of a search model. `None` if both are built in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     search: Option<StoredSearch>,
     front: Option<StoredFront>,
@@ -96,7 +96,7 @@ struct StoredSearch {
     speed: Option<f64>,
 }
 
-/// Stacking weights of the n-gram classifier, which is stored in a separate file.
+/// Saved n-gram exit: the stacking weights of each later exit. The n-gram classifier itself is in a separate file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredFront {
@@ -105,7 +105,7 @@ struct StoredFront {
     ngram: String,
 }
 
-/// Loaded model, with the names of its classes, and its tokenizer if one was saved.
+/// Loaded model, the names of its classes, and its tokenizer if one was saved.
 type Loaded = (DynamicModel, Vec<String>, Option<TextTokenizer>);
 
 impl DynamicModel {
@@ -193,7 +193,7 @@ impl DynamicModel {
     /// [`load`](Self::load).
     ///
     /// # Errors
-    /// As [`load`](Self::load), and errors of the functions in `own`.
+    /// Any error of [`load`](Self::load) or of the functions in `own`.
     pub fn load_with(folder: impl AsRef<Path>, device: &Device, own: OwnParts<'_>) -> Result<Loaded> {
         let folder = folder.as_ref();
         restore_replaced(folder)?;

@@ -7,7 +7,7 @@ use dht_transformer::{EncodedDataset, Encoding};
 /// too optimistic. Each text is recorded by its [digest](dht_transformer::Encoding::digest).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeenTexts {
-    /// Digests of the texts, ascending, without duplicates.
+    /// Hashes of the texts, in ascending order without duplicates.
     digests: Vec<u64>,
 }
 
@@ -50,12 +50,13 @@ impl SeenTexts {
         has(text) || !text.rest.words.is_empty() && has(&without_words())
     }
 
-    /// Serialises the record: eight bytes for each text, little-endian.
+    /// Serialises the text hashes, eight bytes each in little-endian order.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         self.digests.iter().flat_map(|digest| digest.to_le_bytes()).collect()
     }
 
-    /// Parses the bytes that [`to_bytes`](Self::to_bytes) returned; `None` if their number is not a multiple of eight.
+    /// Parses bytes that [`to_bytes`](Self::to_bytes) returned. Returns `None` if their number is not a multiple of
+    /// eight.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (digests, rest) = bytes.as_chunks::<8>();
         rest.is_empty().then(|| Self::from_digests(digests.iter().map(|digest| u64::from_le_bytes(*digest)).collect()))

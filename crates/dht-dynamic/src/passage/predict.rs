@@ -1,4 +1,4 @@
-//! Predicts texts by running them through exits and layers.
+//! Predicts texts by running them through layers and early exits.
 
 use std::time::{Duration, Instant};
 
@@ -14,19 +14,18 @@ use crate::prediction::{BatchPredictions, Prediction, PredictionRows, in_pool, l
 use crate::route::Route;
 use crate::router::{Decisions, ExitView, Mode};
 
-/// Maximum number of batches that are processed concurrently. With more batches, the last batch of each layer is
-/// fuller.
+/// Maximum number of batches that are processed concurrently. With more of them, fewer batches are only partly filled.
 const BATCHES_UNDER_WAY: usize = 8;
-/// Maximum number of tokens in all concurrent batches. This limits memory, since the hidden states of a text are held
+/// Maximum number of tokens in all concurrent batches. It limits memory, since the hidden states of a text are kept
 /// until the text exits.
 const ROWS_UNDER_WAY: usize = 1 << 14;
 
 impl Walk<'_> {
-    /// Predicts a batch. The n-gram classifier, if there is one, runs first; texts that it does not answer run through
-    /// the layers.
+    /// Predicts a batch. If there is an n-gram classifier, it runs first, and the texts that it does not answer run
+    /// through the layers.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// Any error of [`run`](Self::run).
     pub fn predict(&self, batch: &PackedBatch) -> Result<BatchPredictions> {
         let Some(front) = self.front else {
             return self.predict_rest(batch, vec![Passage::default(); batch.len()]);
@@ -51,10 +50,11 @@ impl Walk<'_> {
         Ok(collector.in_order())
     }
 
-    /// Predicts texts that the n-gram classifier has [not answered](FrontOutcome::Continues), from the first layer on.
+    /// Predicts texts that the n-gram classifier has [not answered](FrontOutcome::Continues). They run from the first
+    /// layer. `passages` has the state of each text.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// Any error that [`run`](Self::run) returns.
     pub(crate) fn predict_rest(&self, batch: &PackedBatch, passages: Vec<Passage>) -> Result<BatchPredictions> {
         in_pool(|| {
             let trace = self.resume(batch, passages, &mut Mode::Exploit)?;
@@ -104,11 +104,8 @@ impl Walk<'_> {
         Ok(collector.in_order())
     }
 
-    /// Runs the n-gram classifier on a batch, and lets the router decide which texts continue. Also returns the time of
-    /// the routing decisions.
-    ///
-    /// # Errors
-    /// Errors of the n-gram classifier and of the router.
+    /// Runs the n-gram classifier on a batch, and lets the router decide which texts continue to the encoder. Also
+    /// returns the time that the decisions took.
     pub(crate) fn in_front(&self, front: &FrontExit, batch: &PackedBatch) -> Result<(Vec<FrontOutcome>, Duration)> {
         batch.check()?;
         let members: Vec<usize> = (0..batch.len()).collect();
@@ -134,8 +131,8 @@ impl Walk<'_> {
         Ok((texts.collect(), deciding))
     }
 
-    /// Converts log-probabilities to probabilities. Without an n-gram classifier, the conversion computes in f32, as
-    /// the exit's logits were.
+    /// Converts log-probabilities to probabilities. Without an n-gram classifier, the conversion is in f32, the
+    /// precision of the exits' logits.
     fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
         let outputs = self.model.outputs();
         match self.front {
@@ -147,7 +144,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Builds the predictions of a batch from the trace of its run.
+    /// Builds the predictions of a batch from the trace (decisions, logits and costs) of its run.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if a logit is not finite.

@@ -1,4 +1,4 @@
-//! Trace of a batch that ran through the layers: routing decisions, logits and costs.
+//! Trace of a batch that ran through a model: routing decisions, logits and costs.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::log_probabilities::LogProbabilities;
 use crate::route::{Layout, Route};
 use crate::router::{Decisions, GroupDecisions};
 
-/// Record of one group of layers: the texts that ran it, and the attention heads that they kept.
+/// Record of a group of layers that was run: its texts, and the attention heads that they kept.
 #[derive(Debug, Clone)]
 pub struct GroupTrace {
     /// Index of the group among the dynamic groups, the groups of layers whose attention heads are selected per text.
@@ -23,17 +23,17 @@ pub struct GroupTrace {
     pub decisions: GroupDecisions,
 }
 
-/// Logits of one exit for the texts of a batch at which the exit was evaluated.
+/// Logits that one exit computed for some texts of a batch.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ExitOutput {
     /// Index of the exit, counted from the first exit after a layer.
     pub exit: usize,
-    /// Batch indices of the texts at which the exit was evaluated.
+    /// Batch indices of the texts for which the exit computed logits.
     pub samples: Vec<usize>,
-    /// Logits, shape (texts, classes).
+    /// Logits of the exit, shape (texts, classes).
     pub logits: Tensor,
-    /// Log-probability of each class, combined with the n-gram classifier if there is one. `None` if only the logits
+    /// Log-probabilities of the classes, combined with the n-gram classifier if there is one. `None` if only the logits
     /// are needed.
     pub answers: Option<LogProbabilities>,
     /// True if the gradient of these logits stops at the exit's own parameters.
@@ -52,7 +52,7 @@ pub struct Deciding {
 }
 
 impl Deciding {
-    /// Adds a routing decision that began at `start` and ends now.
+    /// Adds the duration of a routing decision that began at `start` and ends now.
     pub(super) fn add(&mut self, start: Instant, synchronised: bool) {
         self.time += start.elapsed();
         self.synchronisations += u64::from(synchronised);
@@ -72,20 +72,22 @@ pub struct Trace {
     /// Logits of each exit, for the texts that stopped there. If passed exits are evaluated, too, the logits of the
     /// texts that continued are included.
     pub outputs: Vec<ExitOutput>,
-    /// Number of times that each exit was evaluated for each text; lists by exit, then by text.
+    /// Number of times that each exit computed logits for each text. The lists are indexed by exit and text.
     pub exit_reads: Vec<Vec<ExitReads>>,
-    /// Batch indices of the texts that reached each exit before the last, in the order of their rows at the exit.
+    /// For each exit except the last one, the batch indices of the texts that reached it, in the order of their rows at
+    /// the exit.
     pub at_exits: Vec<Vec<usize>>,
     /// Time and number of device synchronisations that routing decisions took.
     pub deciding: Deciding,
     /// True if the hidden states on which routes are decided were computed in a separate pass without gradient.
     pub pre_pass: bool,
-    /// State of each text before its first layer, with the results of the n-gram classifier.
+    /// State of each text before the first layer, with the results of the n-gram classifier.
     pub(super) passages: Vec<Passage>,
 }
 
 impl Trace {
-    /// Attention heads that each text kept in each dynamic group of layers that it ran; lists by text, then by group.
+    /// Attention heads that each text kept in each dynamic group of layers that it ran. The lists are indexed by text
+    /// and group.
     pub fn head_sets(&self) -> Vec<Vec<HeadSet>> {
         let mut head_sets = vec![Vec::new(); self.decisions.exits.len()];
         for trace in &self.groups {
@@ -96,13 +98,13 @@ impl Trace {
         head_sets
     }
 
-    /// Number of times that each exit was evaluated for the text `sample`.
+    /// Number of times that each exit computed logits for the text with batch index `sample`.
     pub fn reads_of(&self, sample: usize) -> Vec<ExitReads> {
         self.exit_reads.iter().map(|by_sample| by_sample[sample]).collect()
     }
 
     /// Route of each text: the layers and the number of heads that it ran. `fronts` is the number of exits before the
-    /// first layer, 0 or 1.
+    /// first layer: 1 with an n-gram classifier, otherwise 0.
     ///
     /// # Errors
     /// [`Error::HeadCount`](crate::Error::HeadCount) if the decisions do not match `layout`.

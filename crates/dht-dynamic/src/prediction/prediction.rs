@@ -36,8 +36,8 @@ pub struct Prediction {
     pub flops: u64,
     /// FLOPs of the routing decisions, computed by formula; not included in `flops`.
     pub routing_flops: u64,
-    /// Log-probabilities at every stage that the text passed, from the n-gram classifier to the exit at which it
-    /// stopped. Empty unless [requested](crate::DynamicModel::predict_with_stages).
+    /// Log-probabilities at each exit that the text passed, from the n-gram classifier to the exit at which it stopped.
+    /// Empty unless [requested](crate::DynamicModel::predict_with_stages).
     pub stages: Vec<Vec<f64>>,
 }
 
@@ -52,7 +52,8 @@ pub struct BatchPredictions {
 }
 
 impl Prediction {
-    /// Creates a prediction from probabilities, route and FLOPs, without router FLOPs or stages.
+    /// Creates a prediction from probabilities, route and FLOPs. Router FLOPs are 0, and log-probabilities of passed
+    /// exits are empty.
     pub fn new(probabilities: Vec<f32>, route: Route, flops: u64) -> Self {
         let label = Task::most_probable(&probabilities);
         Self { label, probabilities, route, head_sets: Vec::new(), flops, routing_flops: 0, stages: Vec::new() }
@@ -85,7 +86,8 @@ impl BatchPredictions {
     /// `samples`.
     ///
     /// # Errors
-    /// Errors of `predict`; [`Error::Transformer`](crate::Error::Transformer) if the batch size is 0.
+    /// * [`Error::Transformer`](crate::Error::Transformer) if the batch size is 0.
+    /// * Any error that `predict` returns.
     pub fn in_batches(
         samples: &[Sample],
         batch_size: usize,
@@ -99,7 +101,7 @@ impl BatchPredictions {
     }
 }
 
-/// Collects predictions that arrive in any order, and returns them in the order of the texts.
+/// Collects predictions in any order, and returns them in the order of the texts.
 pub(crate) struct PredictionRows {
     pub(crate) predictions: Vec<Option<Prediction>>,
     pub(crate) deciding: Duration,
@@ -110,7 +112,7 @@ impl PredictionRows {
         Self { predictions: vec![None; samples], deciding: Duration::ZERO }
     }
 
-    /// Adds the predictions for the texts with the indices `rows`.
+    /// Adds a batch of predictions. `rows` are the indices of its texts.
     pub(crate) fn add(&mut self, rows: &[usize], batch: BatchPredictions) {
         self.deciding += batch.deciding;
         for (row, prediction) in rows.iter().zip(batch.predictions) {
@@ -127,7 +129,7 @@ pub(crate) fn lengths_of(samples: &[Sample]) -> Vec<usize> {
     samples.iter().map(|sample| sample.encoding.ids.len()).collect()
 }
 
-/// Packs the texts with the indices `rows` into a batch.
+/// Packs some of the texts into a batch. `rows` are their indices in `samples`.
 pub(crate) fn pack(samples: &[Sample], rows: &[usize]) -> Result<PackedBatch> {
     Ok(PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?)
 }

@@ -10,12 +10,13 @@ use super::route::Route;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WidthCoupling {
-    /// Full feed-forward width, as in the DHT paper (Meng et al. 2023).
+    /// Feed-forward layers keep their full width, as in the paper on dynamic hierarchical transformers (DHT; Meng et
+    /// al. 2023).
     #[default]
     Heads,
-    /// Feed-forward width in proportion to the attention heads: a layer that keeps h of N_H heads also keeps only the
-    /// first ⌈h/N_H · ffn⌉ of its ffn neurons, which are sorted by importance. The layer's cost is then nearly
-    /// proportional to its number of heads. This rule is from DynaBERT (Hou et al. 2020), not from the DHT paper.
+    /// Feed-forward layers shrink in proportion to the attention heads. A layer that keeps h of its N_H heads keeps the
+    /// first ⌈h/N_H · ffn⌉ of its ffn neurons, which are sorted by importance. The cost of a layer is then nearly
+    /// proportional to its number of heads. The rule is from DynaBERT (Hou et al. 2020).
     HeadsAndFfn,
 }
 

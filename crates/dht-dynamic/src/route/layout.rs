@@ -9,18 +9,19 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BaseState {
-    /// Hidden states after the route's own layers up to the first exit. These base layers are never pruned. The
-    /// searches T-DHT, S-DHT and F-DHT of the DHT paper use this source.
+    /// Hidden states after the base layers, the route's own layers up to the first exit. Base layers always keep all
+    /// attention heads. The DHT paper (Meng et al. 2023) uses this source in its searches T-DHT, S-DHT and F-DHT.
     #[default]
     OnRoute,
-    /// Hidden states after a separate pass without gradient (pre-pass), through the first `layers` layers with all
-    /// attention heads. The route itself may prune heads from its first layer on. P-DHT, the partially frozen search of
-    /// the DHT paper, uses this source: its routers' inputs then have the same meaning as in its first phase, F-DHT.
+    /// Hidden states after a separate pass (pre-pass) without gradient. It runs the first `layers` layers with all
+    /// attention heads. The route itself may drop heads from its first layer on. The DHT paper (Meng et al. 2023) uses
+    /// this source in P-DHT, its partially frozen search, so that routers get inputs of the same kind as in the first
+    /// phase of the search.
     PrePass {
-        /// Number of layers of the pre-pass.
+        /// Number of layers that run in the pre-pass.
         layers: usize,
     },
-    /// Input embeddings. The router decides before any layer runs.
+    /// Input embeddings. A router then decides before any layer runs.
     Embedding,
 }
 
@@ -45,9 +46,9 @@ pub struct Layout {
     base: Option<LayerGroup>,
     groups: Vec<LayerGroup>,
     tail: Option<LayerGroup>,
-    /// Allowed numbers of attention heads of each dynamic group; empty if every number is allowed.
+    /// Allowed numbers of attention heads in each dynamic group of layers; empty if every number is allowed.
     options: Vec<Vec<usize>>,
-    /// True if all layers keep all attention heads, so that routes differ only in depth.
+    /// True if all layers keep all attention heads. Routes then differ only in their number of layers.
     all_heads: bool,
 }
 
@@ -85,7 +86,8 @@ impl Layout {
     /// Builds a layout with exits at the depths `exits`, in which all layers keep all attention heads.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// * [`Error::Argument`] if a size is out of range, or if there is no exit.
+    /// * [`Error::Exit`] if the exits do not ascend.
     pub fn early_exits(shape: ModelShape, exits: &[usize]) -> Result<Self> {
         Ok(Self { all_heads: true, ..Self::new(shape, exits, BaseState::OnRoute, 0)? })
     }
@@ -107,8 +109,7 @@ impl Layout {
         self.shape
     }
 
-    /// Depths of the exits, ascending. The layers of the tail, which run after each exit, are not counted. If there is
-    /// a base, the layers that every route runs first, it ends at the first exit.
+    /// Depths of the exits in layers, ascending. The tail, the last layers that run after every exit, is not counted.
     pub fn exits(&self) -> &[usize] {
         &self.exits
     }
@@ -118,8 +119,8 @@ impl Layout {
         self.base_state
     }
 
-    /// Base: the layers that every route runs first, with all attention heads. `None` if the router's first input does
-    /// not come from the route itself.
+    /// Layers that every route runs first, with all attention heads. `None` if routers get their first hidden states
+    /// from a separate pass or from the embeddings.
     pub fn base(&self) -> Option<LayerGroup> {
         self.base
     }
@@ -151,7 +152,7 @@ impl Layout {
         self.options.get(group).map(Vec::as_slice)
     }
 
-    /// Tail: the last layers of the model, if every route ends with them.
+    /// Last layers of the model (tail), which every route runs after its exit; `None` if there are none.
     pub fn tail(&self) -> Option<LayerGroup> {
         self.tail
     }

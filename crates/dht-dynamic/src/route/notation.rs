@@ -1,4 +1,4 @@
-//! Text notation of routes, such as `12L8H` or `7L9H+2L12H`.
+//! Text notation of routes (layers and attention heads to run), such as `12L8H` or `7L9H+2L12H`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,6 @@ pub struct Segment {
     pub heads: usize,
 }
 
-/// Notation of a route that runs no layer.
 const NO_LAYERS: &str = "0L";
 
 /// Text notation of a route, as in the DHT paper (Meng et al. 2023): the numbers of layers (L) and attention heads (H)
@@ -47,7 +46,7 @@ pub struct RouteSpec {
 }
 
 impl RouteSpec {
-    /// Maximum number of layers in a segment, and of heads.
+    /// Maximum number of layers in a segment (consecutive layers with equal heads), and of attention heads.
     pub const MOST: usize = u16::MAX as usize;
 
     /// Builds the notation of a route from its segments.
@@ -74,12 +73,12 @@ impl RouteSpec {
         Self { segments: Vec::new() }
     }
 
-    /// Builds the notation of a route without checking the ranges of the segments.
+    /// Builds a notation from the segments (groups of layers) of a valid route. The segments are not checked.
     pub(super) fn from_route(segments: Vec<Segment>) -> Self {
         Self { segments }
     }
 
-    /// Segments of the route, in the order in which they run; none for `0L`.
+    /// Segments of the route (consecutive layers with the same number of heads), in order. Empty for `0L`.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
@@ -172,7 +171,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Builds a parse error. It quotes at most 80 characters of the text, so that a huge input is not copied.
+    /// Builds a parse error at byte `at`. It quotes at most 80 characters of the text, so that a huge input is not
+    /// copied.
     fn error_at(&self, at: usize, expected: &'static str) -> Error {
         Error::Notation { text: self.text.chars().take(80).collect(), at, expected }
     }

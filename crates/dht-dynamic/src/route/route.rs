@@ -12,9 +12,9 @@ use crate::error::{Error, Result};
 /// Size of a model: its number of layers, and of attention heads per layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelShape {
-    /// Number of layers, N_L in the DHT paper.
+    /// Number of layers, written N_L in the DHT paper (Meng et al. 2023).
     pub layers: usize,
-    /// Number of attention heads in each layer, N_H in the DHT paper.
+    /// Number of attention heads in each layer, written N_H in the DHT paper (Meng et al. 2023).
     pub heads: usize,
 }
 
@@ -95,20 +95,20 @@ impl From<LayerGroup> for Range<usize> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupRole {
-    /// First layers of the model, which always run with all attention heads. A router's first inputs are the hidden
-    /// states after these layers.
+    /// First layers of a model, which always keep all attention heads. A router first decides on the hidden states
+    /// after these layers.
     Base,
     /// Layers whose attention heads are selected for each text.
     Dynamic,
-    /// Last layers of the model, which always run with all attention heads. In a partially frozen search (P-DHT), the
-    /// tail is frozen, and every route ends with it.
+    /// Last layers of a model, which every route runs with all attention heads. In the partially frozen search of the
+    /// DHT paper (P-DHT, Meng et al. 2023), they are frozen.
     Tail,
 }
 
 /// Group of adjacent layers on a route, with its role and its number of attention heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RouteGroup {
-    /// Role of the group: base, dynamic or tail.
+    /// Role of the group: base (first layers), dynamic (layers whose heads are selected) or tail (last layers).
     pub role: GroupRole,
     /// Layers of the group.
     pub layers: LayerGroup,
@@ -181,7 +181,7 @@ impl Route {
     /// route formats as `0L`.
     ///
     /// # Errors
-    /// As [`ModelShape::check`].
+    /// [`Error::Argument`] if a size of the model is out of range.
     pub fn without_layers(shape: ModelShape) -> Result<Self> {
         shape.check()?;
         Ok(Self { shape, groups: Vec::new() })
@@ -224,7 +224,7 @@ impl Route {
         self.depth() - self.tail().map_or(0, LayerGroup::len)
     }
 
-    /// Tail of the route: the last layers of the model, if the route ends with them after skipped layers.
+    /// Last layers of the model (tail), if the route ends with them; `None` otherwise.
     pub fn tail(&self) -> Option<LayerGroup> {
         self.groups.last().filter(|group| group.role == GroupRole::Tail).map(|group| group.layers)
     }
@@ -267,7 +267,7 @@ impl Route {
     }
 }
 
-/// Formats the route in the notation of [`RouteSpec`], such as `12L8H`.
+/// Formats the route in the notation of [`RouteSpec`], such as `12L8H` for 12 layers with 8 heads each.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.spec().fmt(f)
@@ -305,7 +305,7 @@ fn check_size(shape: ModelShape, index: usize, group: &RouteGroup) -> Result<()>
     Err(Error::HeadCount { group: index, expected, got: heads })
 }
 
-/// Serialised form of a route, which is validated when it is converted to a [`Route`].
+/// Serialised form of a [`Route`]. Converting it to a route checks its fields.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RouteData {

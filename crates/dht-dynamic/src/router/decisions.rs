@@ -1,23 +1,24 @@
-//! Routing decisions for the texts of a batch: exits, attention heads, and the router's notes.
+//! Routing decisions for the texts of a batch: exits, attention heads, and values that the router stores for each text.
 
 use dht_transformer::HeadSet;
 
 use crate::error::{Error, Result};
 
-/// Values that a router stores for one text at an exit, to read them at later exits. No other code reads them. They
-/// move with the text from batch to batch.
+/// Values that a router stores for one text at an exit and reads again at later exits. No other code reads them. They
+/// stay with the text when it moves to another batch.
 pub type Notes = Vec<f64>;
 
 /// Exits that a router selected for the texts of a batch, with the values that it stored for each text. Each table is
 /// indexed by the text's position in the batch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Decisions {
-    /// Exit index of each text; the last exit for texts that have not been decided yet.
+    /// Index of the exit that was selected for each text. Texts that have not been decided yet have the index of the
+    /// last exit.
     pub exits: Vec<usize>,
-    /// Number of attention heads that each text keeps in all its groups of layers, if one decision selects it for the
-    /// whole route; otherwise empty.
+    /// Number of attention heads that each text keeps in all its layers. Empty unless one decision selects this number
+    /// for the whole route.
     pub kept: Vec<usize>,
-    /// Values that the router stored for each text; empty until it stores some.
+    /// Values that the router stored for each text; empty until it stores any.
     pub notes: Vec<Notes>,
     /// Log-probabilities of each text's classes at the last exit that was evaluated for it. Empty unless the router
     /// [reads log-probabilities](super::router::Router::reads_answers) to select attention heads.
@@ -57,7 +58,7 @@ pub struct HeadSetGroup {
     pub samples: Vec<usize>,
     /// Attention heads that the texts keep.
     pub heads: HeadSet,
-    /// Values that the router stored about the selection of these heads; empty unless it stored some.
+    /// Values that the router stored about the selection of these heads; empty unless it stored any.
     pub notes: Notes,
 }
 
@@ -78,9 +79,9 @@ pub struct GroupDecisions {
     /// Texts, grouped by the set of attention heads that they keep. Together, the groups contain every index of the
     /// [`GroupView`](super::GroupView) once.
     pub head_sets: Vec<HeadSetGroup>,
-    /// Values that the router stored about each text's number of heads; empty unless it stored some.
+    /// Values that the router stored about each text's number of heads; empty unless it stored any.
     pub notes: Vec<Notes>,
-    /// Values that the router stored about each text's set of heads; empty unless it stored some.
+    /// Values that the router stored about each text's set of heads; empty unless it stored any.
     pub set_notes: Vec<Notes>,
 }
 
@@ -91,10 +92,10 @@ impl GroupDecisions {
         Self { head_sets, ..Self::default() }
     }
 
-    /// Counts the attention heads that each of `samples` texts keeps, unless the router set these numbers.
+    /// Sets the number of attention heads that each of `samples` texts keeps, unless the router has set it.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the numbers that the router set differ from the sizes of its head sets.
+    /// [`Error::Shape`] if the router set numbers that differ from the sizes of its head sets.
     pub(crate) fn count_kept(&mut self, samples: usize) -> Result<()> {
         let mut kept = vec![0; samples];
         for set in &self.head_sets {

@@ -1,4 +1,4 @@
-//! Trait for custom exit criteria, a simpler alternative to the router trait.
+//! Trait of custom exit criteria. It is simpler to implement than the router trait.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -52,17 +52,17 @@ use crate::error::{Error, Result};
 /// }
 /// ```
 pub trait ExitRule: Debug + Send + Sync {
-    /// Returns whether decisions at the exit `exit` need its log-probabilities; see [`Router::reads`].
+    /// Returns whether decisions at the exit with index `exit` need its log-probabilities. See [`Router::reads`].
     fn reads(&self, exit: usize, last: usize) -> bool;
 
-    /// Decides for each text at the exit whether it stops there. The result has one entry for each of
-    /// [`ExitView::members`]. `notes` has one entry for each text of the batch.
+    /// Decides for each text at an exit whether it stops there. The result has one entry for each of
+    /// [`ExitView::members`], the texts at the exit. `notes` has the values stored for each text of the batch.
     ///
     /// # Errors
-    /// Errors of the rule.
+    /// [`Error`](crate::Error) if the rule cannot decide.
     fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>>;
 
-    /// FLOPs of the decisions for a text that stops at an exit; see [`Router::flops`].
+    /// FLOPs of all decisions for a text that stops at the exit `_exit`. See [`Router::flops`].
     fn flops(&self, _exit: usize) -> u64 {
         0
     }
@@ -72,23 +72,23 @@ pub trait ExitRule: Debug + Send + Sync {
         None
     }
 
-    /// Returns a router that applies this rule at another speed; see [`Router::at_speed`].
+    /// Returns a router that applies this rule at another speed. See [`Router::at_speed`].
     ///
     /// # Errors
-    /// As [`Router::at_speed`].
+    /// [`Error::Argument`](crate::Error::Argument) if the speed is out of range.
     fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
         Err(Error::argument("speed", "none, for a router of one speed", speed))
     }
 
-    /// Built-in rule that decides exactly like this one, if there is one; see [`Router::rule`].
+    /// Built-in rule that makes exactly the same decisions; `None` if there is no such rule. See [`Router::rule`].
     fn rule(&self) -> Option<LeavingRule> {
         None
     }
 
-    /// State that is saved with the model, and from which the rule is rebuilt; see [`Router::state`].
+    /// State of the rule, which is saved with the model and from which the rule is rebuilt. See [`Router::state`].
     ///
     /// # Errors
-    /// Errors of the serialisation.
+    /// [`Error`](crate::Error) if the state cannot be serialised.
     fn state(&self) -> Result<Value> {
         Ok(Value::Null)
     }

@@ -1,4 +1,4 @@
-//! Creates the built-in router for an exit rule.
+//! Creates the built-in router that applies an exit rule.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Modes of routing decisions: random, exploring or exploiting.
+//! Modes of routing decisions: random, exploration or exploitation.
 
 use rand::Rng;
 
@@ -6,10 +6,10 @@ use rand::Rng;
 pub enum Mode<'a> {
     /// Random decisions, drawn from the random number generator.
     Random(&'a mut dyn Rng),
-    /// Decisions by the router's learned scores, with exploration, which may draw from the random number generator.
+    /// Decisions by the scores that the router has learned, with exploration. They may use the random number generator.
     Explore(&'a mut dyn Rng),
-    /// Decisions by the router's learned scores, without exploration, as in inference. No random numbers are drawn, so
-    /// a decision depends only on the text.
+    /// Decisions by the scores that the router has learned, without exploration, as in inference. They use no random
+    /// numbers, so that they depend only on the text.
     Exploit,
 }
 

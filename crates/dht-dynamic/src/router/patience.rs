@@ -1,5 +1,5 @@
-//! Patience: stops a text after a number of consecutive exits that agree, as in PABEE (Zhou et al. 2020). This router
-//! has no parameters to learn.
+//! Patience: stops a text after several consecutive exits that predict the same, as in PABEE (Zhou et al. 2020). This
+//! router has no parameters to learn.
 
 use std::sync::Arc;
 
@@ -64,7 +64,8 @@ impl Patience {
     }
 }
 
-/// Decodes the values that the router stored for a text: \[answer, count\], or empty before the first exit.
+/// Decodes the values that the patience router stored for a text: \[prediction, number of agreeing exits\], or empty
+/// before the first exit.
 fn agreeing(notes: &Notes) -> Agreeing {
     match notes[..] {
         [answer, exits] => Agreeing { answer: Some(answer as u64), exits: exits as u32 },

@@ -1,4 +1,4 @@
-//! Trait of routers, and the inputs on which routers decide.
+//! Trait of routers. A router decides at which exit each text stops and which attention heads it uses.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::rule::LeavingRule;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 
-/// Texts at one exit before the last, the input of a router's decision.
+/// Input of a router's decision: the texts that have reached an exit (not the last one).
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct ExitView<'a> {
@@ -76,7 +76,7 @@ impl<'a> ExitView<'a> {
     }
 }
 
-/// Texts that are about to run a group of layers, the input of a decision on attention heads.
+/// Input of a decision on attention heads: the texts that are about to run a group of layers.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct GroupView<'a> {
@@ -105,58 +105,58 @@ impl<'a> GroupView<'a> {
 /// [`DynamicModel::with_router`](crate::DynamicModel::with_router) sets the router of a model;
 /// [`OwnParts`](crate::OwnParts) has an example that saves and loads a model with a custom router.
 pub trait Router: Debug + Send + Sync {
-    /// Returns whether decisions at this exit need the exit's log-probabilities. If not, the exit is evaluated only for
-    /// the texts that stop there. The method is called for all exits after a layer except the last, whose index is
-    /// `last`.
+    /// Returns whether decisions at the exit with index `exit` need the exit's log-probabilities. If not, the exit is
+    /// computed only for the texts that stop there. The method is called for every exit after a layer, except the last
+    /// one, whose index is `last`.
     fn reads(&self, exit: usize, last: usize) -> bool;
 
-    /// Returns whether decisions read hidden states. If not, a separate pass that would compute them
-    /// ([pre-pass](crate::route::BaseState::PrePass)) is skipped.
+    /// Returns whether decisions depend on hidden states. If not, the separate pass that computes hidden states for the
+    /// router ([pre-pass](crate::route::BaseState::PrePass)) is skipped.
     fn needs_state(&self) -> bool {
         true
     }
 
     /// Makes the decisions that are possible before the first group of layers whose attention heads are selected. The
-    /// view shows the first exit after a layer, with the hidden states of the [base state](crate::route::BaseState). At
-    /// first, all texts run to the exit `last`.
+    /// view shows the first exit after a layer, with the hidden states of the [base state](crate::route::BaseState).
+    /// Before this call, all texts are assigned to the exit `_last`.
     ///
     /// # Errors
-    /// Errors of the router.
+    /// [`Error`] if the router cannot decide.
     fn begin(&self, _: &ExitView<'_>, _: &mut Decisions, _last: usize, _: &mut Mode<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// Decides at an exit before the last which of its texts [stop there](Decisions::leave). By default, these are the
-    /// texts that [`begin`](Self::begin) assigned to this exit.
+    /// Decides which texts [stop](Decisions::leave) at an exit before the last. By default, these are the texts that
+    /// [`begin`](Self::begin) assigned to this exit.
     ///
     /// # Errors
-    /// Errors of the router.
+    /// [`Error`] if the router cannot decide.
     fn at_exit(&self, _: &ExitView<'_>, _: &mut Decisions, _: &mut Mode<'_>) -> Result<()> {
         Ok(())
     }
 
     /// Decides which attention heads each text keeps in a group of layers. `None`, the default, keeps all heads. The
-    /// [head sets](GroupDecisions::head_sets) together contain every index of the [`GroupView`] once.
+    /// [head sets](GroupDecisions::head_sets) together must contain every text index of the [`GroupView`] exactly once.
     ///
     /// # Errors
-    /// Errors of the router.
+    /// [`Error`] if the router cannot decide.
     fn heads(&self, _: &GroupView<'_>, _: &mut Mode<'_>) -> Result<Option<GroupDecisions>> {
         Ok(None)
     }
 
-    /// Returns whether every text keeps all attention heads of every group. If so, a batch may run its layers in parts,
-    /// whatever [`heads`](Self::heads) returns.
+    /// Returns whether every text keeps all attention heads in every group of layers. If so, a batch may run its layers
+    /// in parts, whatever [`heads`](Self::heads) returns.
     fn keeps_all(&self) -> bool {
         true
     }
 
     /// Returns whether [`heads`](Self::heads) reads the [log-probabilities](Decisions::answers) of the last exit that a
-    /// text passed. The first exit is then evaluated for all texts.
+    /// text passed. If so, the first exit is computed for all texts.
     fn reads_answers(&self) -> bool {
         false
     }
 
-    /// FLOPs of all routing decisions for a text that stops at this exit; a multiply-add counts as two.
+    /// FLOPs of all routing decisions for a text that stops at the exit `_exit`. A multiply-add counts as two.
     fn flops(&self, _exit: usize) -> u64 {
         0
     }
@@ -166,13 +166,13 @@ pub trait Router: Debug + Send + Sync {
         0
     }
 
-    /// Speed of the router, such as an exit threshold; a higher speed is cheaper. `None`, the default, if the speed
-    /// cannot be adjusted.
+    /// Speed of the router, such as an exit threshold; a higher speed is cheaper. `None`, the default, means that the
+    /// speed cannot be adjusted.
     fn speed(&self) -> Option<f64> {
         None
     }
 
-    /// Returns a copy of this router at another speed.
+    /// Returns a copy of this router that runs at another speed.
     ///
     /// # Errors
     /// [`Error::Argument`] if the speed is out of range. The default implementation always returns this error.
@@ -181,27 +181,27 @@ pub trait Router: Debug + Send + Sync {
     }
 
     /// Returns a router whose decision on a text does not depend on the other texts of its batch. `None`, the default,
-    /// if this already holds for `self`.
+    /// means that this already holds for `self`.
     fn independent(&self) -> Option<Arc<dyn Router>> {
         None
     }
 
-    /// Rule whose built-in router decides exactly like this router at every speed; `None` by default. With a rule, the
-    /// result at every speed can be [computed](crate::evaluation::Stages) from the exits' log-probabilities. A router
-    /// that has a rule and no [state](Self::state) is saved and loaded as the rule.
+    /// Rule whose built-in router makes exactly the same decisions as this router, at every speed; `None` by default.
+    /// With a rule, the result at every speed can be [computed](crate::evaluation::Stages) from the exits'
+    /// log-probabilities. A router with a rule and without a [state](Self::state) is saved and loaded as the rule.
     fn rule(&self) -> Option<LeavingRule> {
         None
     }
 
-    /// State that is saved with the model, and from which the router is rebuilt: its learned values, and its speed
-    /// unless it has a [rule](Self::rule). `null` by default.
+    /// State of the router, which is saved with the model and from which the router is rebuilt. It has the learned
+    /// values, and the speed unless there is a [rule](Self::rule). `null` by default.
     ///
     /// Routers with a rule, a speed and a `null` state are saved as the built-in router of the rule, which
     /// [`load`](crate::DynamicModel::load) reads. All other routers are saved as their state, even if it is `null`, and
     /// a function in [`OwnParts::with_router`](crate::OwnParts::with_router) must rebuild them.
     ///
     /// # Errors
-    /// Errors of the serialisation.
+    /// [`Error`] if the state cannot be serialised.
     fn state(&self) -> Result<Value> {
         Ok(Value::Null)
     }

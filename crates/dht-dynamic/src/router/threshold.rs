@@ -1,4 +1,5 @@
-//! Router that compares the uncertainty at every exit with a threshold, without parameters to learn.
+//! Router that stops a text at the first exit where its uncertainty is below a threshold. It has no parameters to
+//! learn.
 
 use std::sync::Arc;
 

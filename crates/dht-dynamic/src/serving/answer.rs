@@ -1,4 +1,4 @@
-//! Prediction of an engine for one text, with its cost.
+//! Prediction of a serving engine for one text, with its cost.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub struct Answer {
     pub task: Task,
     /// Names of the classes or labels, by index.
     pub labels: Arc<[Arc<str>]>,
-    /// Indices of the labels that apply to the text; empty unless the model is multi-label.
+    /// Indices of the labels that apply to the text; empty if the model is not multi-label.
     applies: Vec<usize>,
     /// True if the engine abstains, so that a person should decide. The probability of the most probable class is then
     /// below the engine's [threshold](crate::Engine::with_least_probability).
@@ -110,7 +110,7 @@ impl Serialize for Answer {
     }
 }
 
-/// Serializes probabilities as a map from class names, in the order of the classes.
+/// Serialises probabilities as a map from class name to probability, in the order of the classes.
 struct ByName<'a>(&'a Answer);
 
 impl Serialize for ByName<'_> {

@@ -1,4 +1,4 @@
-//! Engine that predicts texts with a trained model, from any number of threads.
+//! Engine: predicts texts with a trained model, from any number of threads.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::prediction::{BatchPredictions, Prediction, Predictor, in_pool};
 use crate::route::ModelShape;
 use crate::router::LeavingRule;
 
-/// Default batch size, in texts; [`Engine::with_batch_size`] sets another one.
+/// Default batch size in texts. [`Engine::with_batch_size`] changes it.
 const BATCH_SIZE: usize = 64;
 
 /// Input of an [`Engine`]: a text, or a pair of texts. Spaces around a text and the style of its line ends are ignored
@@ -56,7 +56,7 @@ impl<'a> From<(&'a str, &'a str)> for Query<'a> {
     }
 }
 
-/// Converts a borrowed element of a list of queries; texts and pairs can be borrowed or owned.
+/// Converts a reference to a string slice, so that lists of borrowed texts can be predicted.
 impl<'a> From<&'a &str> for Query<'a> {
     fn from(text: &'a &str) -> Self {
         Self { text, pair: None }
@@ -121,17 +121,17 @@ impl<'a> From<&'a Query<'_>> for Query<'a> {
 #[derive(Debug, Clone)]
 pub struct Engine {
     model: Arc<ServedModel>,
-    /// Forward context that holds the packed weights, shared by all calls and all speeds.
+    /// Forward context with cached packed weights. All calls and all speeds share it.
     pub(super) ctx: ForwardContext,
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
     thresholds: LabelThresholds,
-    /// Levels of the predicted number, for a model that predicts numbers by ordinal levels.
+    /// Ordinal levels, for a model that predicts a number by binary decisions. `None` for other models.
     levels: Option<NumberLevels>,
-    /// Minimum probability of the most probable class; below it, the engine abstains.
+    /// Minimum predicted probability. The engine abstains if no class reaches it.
     least_probability: f32,
     curve: Arc<[SpeedPoint]>,
-    /// True if the model was trained on pairs of texts; `None` if this is unknown.
+    /// True if the model was trained on pairs of texts, false if on single texts; `None` if unknown.
     of_pairs: Option<bool>,
     max_length: usize,
     pub(super) batch_size: usize,
@@ -250,7 +250,7 @@ impl Engine {
         &self.model
     }
 
-    /// Task of the predictions: classes, labels or numbers; see [`TextModel::task`].
+    /// Task of the predictions: one class, several labels or a number for each text. See [`TextModel::task`].
     pub fn task(&self) -> Task {
         if self.levels.is_some() { Task::Number } else { self.model.task() }
     }
@@ -302,7 +302,7 @@ impl Engine {
         answer
     }
 
-    /// Encodes queries. Their ids are consecutive, starting with `first`.
+    /// Encodes queries as samples. Their ids are consecutive, from `first` on.
     pub(super) fn samples<'a, Q: Sync>(&self, queries: &'a [Q], first: u64) -> Result<Vec<Sample>>
     where
         &'a Q: Into<Query<'a>>,
@@ -371,7 +371,7 @@ impl Engine {
     }
 
     /// Returns an engine for warm-up texts, which a custom router must not see. A router with a
-    /// [rule](crate::Router::rule) is kept. Any other router is replaced by one with which all layers run.
+    /// [rule](crate::Router::rule) is kept. Any other router is replaced by one that can run all layers.
     pub(super) fn for_own_texts(&self) -> Result<Self> {
         match &*self.model {
             ServedModel::Dynamic(model) if model.router().rule().is_none() => {
@@ -386,10 +386,8 @@ impl Engine {
         }
     }
 
-    /// Runs an [encoded](Self::encode) text through the n-gram classifier, if there is one, on the current thread.
-    ///
-    /// # Errors
-    /// Errors of the n-gram classifier and the router.
+    /// Runs an [encoded](Self::encode) text through the n-gram classifier, if the model has one, on the current thread.
+    /// Returns the answer, or the state with which the text continues.
     pub(super) fn begin(&self, sample: &Sample) -> Result<FrontOutcome<Answer>> {
         let ServedModel::Dynamic(model) = &*self.model else {
             return Ok(FrontOutcome::Continues(Passage::default()));
@@ -400,11 +398,8 @@ impl Engine {
         })
     }
 
-    /// Predicts, as one batch, texts that the n-gram classifier has not answered. `passages` are the texts' states from
+    /// Predicts one batch of texts that the n-gram classifier has not answered. `passages` has the texts' states, from
     /// [`begin`](Self::begin).
-    ///
-    /// # Errors
-    /// Errors of the encoder, the exits and the router.
     pub(super) fn resume(&self, samples: &[&Sample], passages: Vec<Passage>) -> Result<Vec<Answer>> {
         let batch = PackedBatch::from_samples(samples.iter().copied())?;
         let BatchPredictions { predictions, .. } = match &*self.model {

@@ -1,11 +1,12 @@
-//! Ordinal levels: turn the prediction of a number or rating into binary decisions.
+//! Ordinal levels, by which a classifier predicts a number or rating: one binary decision for each cut between two
+//! levels.
 
 use dht_transformer::EncodedDataset;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Maximum number of levels. A column with more different numbers is divided at its quantiles.
+/// Maximum number of ordinal levels. If there are more distinct numbers, they are divided at their quantiles.
 const MOST_LEVELS: usize = 16;
 
 /// Ordinal levels of a number or rating, for models that predict numbers by binary decisions (cumulative logits).
@@ -30,11 +31,12 @@ const MOST_LEVELS: usize = 16;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NumberLevels {
-    /// Values of the levels, ascending.
+    /// Value that each ordinal level stands for, ascending.
     values: Vec<f32>,
-    /// Cuts between neighbouring levels, ascending.
+    /// Cut between each pair of neighbouring levels, ascending.
     cuts: Vec<f32>,
-    /// True for a rating, which is always the value of a level; false for a number, which may lie between these values.
+    /// True for a rating, whose prediction is always the value of a level. False for a number, whose prediction may lie
+    /// between two values.
     rating: bool,
 }
 
@@ -81,17 +83,17 @@ impl NumberLevels {
         Ok(Self { values, cuts, rating })
     }
 
-    /// Cuts between neighbouring levels, ascending; the model has one output for each cut.
+    /// Cuts between neighbouring levels of the number, ascending. The model has one output for each cut.
     pub fn cuts(&self) -> &[f32] {
         &self.cuts
     }
 
-    /// Values of the levels, ascending.
+    /// Value that each level of the number stands for, ascending.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// Returns whether predictions are always values of levels, as for a rating.
+    /// Returns whether predictions are always the value of a level, as for a rating.
     pub fn is_rating(&self) -> bool {
         self.rating
     }
@@ -106,7 +108,8 @@ impl NumberLevels {
         self.cuts.iter().map(|cut| f32::from(u8::from(number > *cut))).collect()
     }
 
-    /// Converts texts whose targets are numbers to texts whose targets are [those of the cuts](Self::targets).
+    /// Converts texts whose targets are numbers to multi-label texts, with one [target](Self::targets) for each cut
+    /// between levels.
     pub fn encode(&self, texts: &EncodedDataset) -> EncodedDataset {
         let mut encoded = EncodedDataset { labels: self.labels(), ..texts.clone() };
         for sample in &mut encoded.samples {
@@ -125,7 +128,8 @@ impl NumberLevels {
         self.values[0] + steps.map(|(pair, probability)| (pair[1] - pair[0]) * probability).sum::<f32>()
     }
 
-    /// Rejects levels, read from a file, that [`fit`](Self::fit) cannot have produced.
+    /// Rejects levels that [`fit`](Self::fit) cannot have produced. Levels that were read from a file need this check.
+    /// `outputs` is the number of binary decisions of the model.
     pub(super) fn check(&self, outputs: usize) -> Result<()> {
         let ascend = |numbers: &[f32]| numbers.windows(2).all(|pair| pair[0] < pair[1]);
         let is_right = self.cuts.len() == outputs

@@ -36,11 +36,11 @@ const TRAINING: &str = "training.json";
 const TRAINING_CURVE: &str = "training.svg";
 const DESCRIPTION: &str = "dht.json";
 const MODEL: &str = "model";
-/// Files of a classifier's directory that are read when the classifier is loaded.
+/// Files that are read when a saved classifier is loaded.
 const OF_CLASSIFIER: [&str; 4] = ["config.json", "model.safetensors", "tokenizer.json", PREFIX];
-/// File with the prefix that a tokenizer adds to each text, if it has one.
+/// Optional file with the prefix that a tokenizer adds to each text.
 const PREFIX: &str = "config_sentence_transformers.json";
-/// File of a model with early exits that has the checksums of its other files.
+/// File of a saved model with early exits. It has the checksums of all other files.
 const OF_DYNAMIC: [&str; 1] = ["dynamic.checkpoint"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,13 +66,13 @@ impl ModelKind {
     }
 }
 
-/// Contents of `dht.json`, which describes a saved model.
+/// Contents of `dht.json`, which describes a saved model and its settings.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
     format: String,
     version: u64,
-    /// Version of this crate that wrote the directory.
+    /// Version of this crate that wrote the directory; `None` if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     release: Option<String>,
     kind: ModelKind,
@@ -86,12 +86,12 @@ struct Description {
     promise: Option<KeptPromise>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     thresholds: Option<LabelThresholds>,
-    /// Levels of the predicted number, for a regression model with early exits.
+    /// Ordinal levels, for a model with early exits that predicts numbers. `None` for other models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     levels: Option<NumberLevels>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quantity: Option<String>,
-    /// SHA-256 checksums of the model's files, by path relative to `model`.
+    /// SHA-256 checksum of each file, by path relative to the directory `model`.
     files: BTreeMap<String, String>,
 }
 
@@ -277,7 +277,7 @@ impl TextModel {
         }
     }
 
-    /// Loads a classifier from a directory without `dht.json`, which another program or [`TextClassifier::save`] wrote.
+    /// Loads a classifier from a directory without `dht.json`, which [`TextClassifier::save`] or another program wrote.
     fn of_classifier(folder: &Path, device: &Device) -> Result<Self> {
         let not_a_model = |instead| Error::NotAModel { path: folder.into(), instead };
         if folder.join("dynamic.checkpoint").exists() {

@@ -1,4 +1,4 @@
-//! Model that an engine serves: a classifier that runs all layers, or a model with early exits.
+//! Served model: a classifier that runs all layers, or a model with early exits.
 
 use dht_transformer::{BertConfig, EncodedDataset, ForwardContext, PackedBatch, Sample, Task, TextClassifier};
 
@@ -12,9 +12,9 @@ use crate::route::ModelShape;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ServedModel {
-    /// Classifier for any [`Task`] that runs all layers for every text.
+    /// Classifier without early exits, for any [`Task`]. It runs all layers for every text.
     Classifier(Box<TextClassifier>),
-    /// Model with early exits, for classes or multi-label texts: the number of layers that run depends on the text.
+    /// Model with early exits, for classes or multi-label texts. The number of layers that run depends on the text.
     Dynamic(Box<DynamicModel>),
 }
 
@@ -112,7 +112,7 @@ impl ServedModel {
 }
 
 impl Predictor for ServedModel {
-    /// Predicts the probabilities of classes or labels, or the value of a regression model.
+    /// Predicts the probabilities of classes or labels, or in a regression the number.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
         match self {
             Self::Dynamic(model) => model.predict(batch, ctx),

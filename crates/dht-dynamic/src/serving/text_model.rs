@@ -1,4 +1,4 @@
-//! Trained model with its tokenizer, class names and settings for reading texts.
+//! Trained model with its tokenizer, its class names and its settings for texts.
 
 use std::borrow::Cow;
 
@@ -29,14 +29,14 @@ pub struct TextModel {
     /// texts that were not used to fit the exits. Empty for a model that always runs all layers, and for a
     /// [new](Self::new) model: assign the [curve](crate::accelerate::Report::curve) of the acceleration.
     pub curve: Vec<SpeedPoint>,
-    /// Training data of the model, if known.
+    /// Description of the training data, if known.
     pub origin: Option<Origin>,
     /// Statistical bound on the loss of accuracy, or on the disagreement with the full model, at the model's speed;
     /// `None` without a bound.
     pub promise: Option<KeptPromise>,
     /// Minimum probability for each label to apply, for a multi-label model; `None` for ½.
     pub thresholds: Option<LabelThresholds>,
-    /// Levels of the predicted number, for a regression model with early exits; see [`with_levels`](Self::with_levels).
+    /// Ordinal levels, for a model with early exits that predicts a number; see [`with_levels`](Self::with_levels).
     pub levels: Option<NumberLevels>,
 }
 
@@ -66,9 +66,9 @@ pub struct KeptPromise {
     /// True if the bound limits the share of predictions that differ from the full model's; false if it limits the loss
     /// of accuracy.
     pub disagreement: bool,
-    /// Upper limit of the bounded risk; .01 is one percentage point.
+    /// Upper limit of the risk (loss of accuracy or disagreement); .01 is one percentage point.
     pub most: f64,
-    /// Probability that the bound holds, over the draw of the calibration texts.
+    /// Probability that the bound holds, over random draws of the calibration texts.
     pub confidence: f64,
     /// Number of calibration texts.
     pub rows: usize,
@@ -90,8 +90,8 @@ impl KeptPromise {
 }
 
 impl TextModel {
-    /// Builds a model that reads texts of at most `max_length` tokens, special tokens included. The curve is empty, and
-    /// origin, promise and thresholds are `None`: assign the fields that are known. The [module
+    /// Builds a model that reads texts of at most `max_length` tokens, special tokens included. The fields `curve`,
+    /// `origin`, `promise` and `thresholds` are left empty: assign those that are known. The [module
     /// `accelerate`](mod@crate::accelerate) has an example.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl TextModel {
         Ok(model)
     }
 
-    /// Builds a model with the default maximum length that [`Engine::new`](crate::Engine::new) documents.
+    /// Builds a model with the default maximum length of texts, as documented at [`Engine::new`](crate::Engine::new).
     pub(super) fn with_default_length(
         model: impl Into<ServedModel>,
         tokenizer: TextTokenizer,
@@ -135,13 +135,13 @@ impl TextModel {
         Ok(model)
     }
 
-    /// Task of the predictions: the task of the model, or regression if the model has [levels](Self::levels).
+    /// Task of the predictions: regression if the model has [levels](Self::levels), otherwise the task of the model.
     pub fn task(&self) -> Task {
         if self.levels.is_some() { Task::Number } else { self.model.task() }
     }
 
-    /// Converts the targets of encoded texts to those of the model's outputs. If the model has [levels](Self::levels),
-    /// each number becomes one target for each cut between levels.
+    /// Converts the targets of encoded texts to targets of the model's outputs. If the model has ordinal
+    /// [levels](Self::levels), each number becomes one target for each cut between levels.
     pub fn output_texts<'a>(&self, texts: &'a EncodedDataset) -> Cow<'a, EncodedDataset> {
         self.levels.as_ref().map_or(Cow::Borrowed(texts), |levels| Cow::Owned(levels.encode(texts)))
     }
@@ -152,7 +152,7 @@ impl TextModel {
         self.levels.as_ref().map_or_else(|| self.labels.clone(), NumberLevels::labels)
     }
 
-    /// Rejects a model whose labels, tokenizer, length or other fields are inconsistent.
+    /// Rejects a model whose parts do not match, such as its labels, tokenizer and maximum length.
     pub(super) fn check(&self) -> Result<()> {
         let outputs = self.model.outputs();
         if let Some(levels) = &self.levels {

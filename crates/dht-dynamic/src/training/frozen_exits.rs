@@ -1,4 +1,4 @@
-//! Trains early exits, while the encoder and the last exit stay frozen.
+//! Trains early exits, while the encoder and its last exit stay frozen.
 
 use candle_core::Tensor;
 use dht_transformer::{
@@ -23,15 +23,16 @@ use crate::outputs::{Outputs, truth_of};
 pub enum ExitTargets {
     /// Labels of the training texts; the loss is the cross-entropy.
     Labels,
-    /// Probabilities of the last exit (knowledge distillation, Hinton et al. 2015). The loss is τ²·KL(softmax(t/τ) ‖
-    /// softmax(z/τ)) at temperature τ, with t the logits of the last exit and z the logits of the trained exit. For
-    /// multi-label tasks, it is τ² times the cross-entropy of σ(t/τ) and σ(z/τ), which differs from the
-    /// Kullback–Leibler divergence by a constant.
+    /// Probabilities that the last exit predicts (knowledge distillation, Hinton et al. 2015). The loss is
+    /// τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) at temperature τ, where t are the logits of the last exit and z those of the
+    /// trained exit. For multi-label tasks, it is τ² times the cross-entropy of σ(t/τ) and σ(z/τ), which differs from
+    /// the Kullback–Leibler divergence by a constant.
     SoftLabels {
         /// Temperature τ by which the logits are divided, above 0.
         temperature: f64,
     },
-    /// Labels and probabilities; the loss is the mean of the two losses.
+    /// Labels and the last exit's probabilities. The loss is the mean of the losses of [`Labels`](Self::Labels) and
+    /// [`SoftLabels`](Self::SoftLabels).
     Both {
         /// Temperature τ by which the logits are divided, above 0.
         temperature: f64,
@@ -96,7 +97,7 @@ pub struct FrozenExits {
 }
 
 impl FrozenExits {
-    /// Creates the objective for the exits of a model before the last.
+    /// Creates the training objective for all exits of a model except the last one.
     ///
     /// # Errors
     /// [`Error::Argument`] if the temperature is not a finite number above 0, or if the model has only one exit or has
@@ -121,7 +122,7 @@ impl FrozenExits {
         self.with_states(FrozenStates::new(bytes))
     }
 
-    /// Uses a cache that was filled by a model with the same layers and the same last exit.
+    /// Uses a cache of hidden states that a model with the same layers and the same last exit has filled.
     pub(crate) fn with_states(self, states: FrozenStates) -> Self {
         Self { states, ..self }
     }
@@ -142,7 +143,7 @@ impl FrozenExits {
         self.model
     }
 
-    /// Number of trained exits, and the number of frozen layers that their loss needs.
+    /// Number of exits to train, and the number of frozen layers that must run for their loss.
     fn students(&self) -> (usize, usize) {
         let exits = self.model.model().depths();
         let students = exits.len() - 1;
@@ -152,9 +153,9 @@ impl FrozenExits {
         }
     }
 
-    /// FLOPs of a training step. For the texts `ran`, which were not cached, they include the forward pass of the
-    /// layers, and of the last exit if it provides targets. For all texts, they include the forward and backward passes
-    /// of the trained exits, without gradients of the hidden states.
+    /// FLOPs of one training step. `ran` are the texts that were not cached: they need a forward pass of the frozen
+    /// layers, and of the last exit if it provides targets. Every text of the batch needs a forward and a backward pass
+    /// of the trained exits. Gradients of the hidden states are not computed.
     fn step_flops(&self, batch: &PackedBatch, ran: &[usize]) -> u64 {
         let (model, (students, depth)) = (self.model.model(), self.students());
         let of_exits = |tokens| -> u64 {
@@ -169,8 +170,8 @@ impl FrozenExits {
         ran.iter().map(of_frozen).sum::<u64>() + batch.spans.lengths().map(of_exits).sum::<u64>()
     }
 
-    /// Computes the training loss of a batch, summed over the trained exits. Also returns the indices of the texts that
-    /// ran the frozen layers because they were not cached.
+    /// Computes the training loss of a batch, summed over the trained exits. Also returns the indices of the texts for
+    /// which the frozen layers ran, because their states were not cached.
     fn loss(&mut self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Tensor, Vec<usize>)> {
         let (model, reads_teacher) = (self.model.model(), self.reads_teacher());
         let outputs = model.outputs();

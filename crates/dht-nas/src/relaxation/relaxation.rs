@@ -28,14 +28,14 @@ pub trait Relaxation: Debug + Send + Sync {
     /// the completed share of the training steps.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// Returns an error if a candle operation fails.
     fn sample(&self, alpha: &Tensor, group: &Group, share: f64, rng: &mut dyn Rng) -> Result<Gate>;
 
-    /// Probability or degree, from 0 to 1, to which each unit is kept. It determines the expected cost, and is
-    /// differentiable in the architecture variables α. Shape: (units).
+    /// Probability that each unit is kept, or degree to which it is kept, from 0 to 1. It determines the expected cost,
+    /// and is differentiable in the architecture variables α. Shape: (units).
     ///
     /// # Errors
-    /// Errors of candle.
+    /// Returns an error if a candle operation fails.
     fn open(&self, alpha: &Tensor, group: &Group) -> Result<Tensor>;
 
     /// Scores by which units of all groups are ranked. Units with higher scores are kept first. Shape: (units).

@@ -31,8 +31,8 @@ pub struct Sigmoid {
 }
 
 impl Default for Sigmoid {
-    /// Initial value 5 and threshold .01, as in the report on differentiable search for BERT. The limit |α| ≤ 5, which
-    /// the report does not state, follows from its steps of α from 5 to −5.
+    /// Initial value 5 and threshold .01, as in the report on differentiable search for BERT. The report does not state
+    /// the limit |α| ≤ 5. It follows from the report's learning rate, by which one step moves α from 5 to −5.
     fn default() -> Self {
         Self { start: 5.0, threshold: 0.01, bound: Some(5.0) }
     }

@@ -30,8 +30,8 @@ pub struct WeightedSoftmax {
 }
 
 impl Default for WeightedSoftmax {
-    /// Initial architecture variables α from N(0, .01), as in the report on differentiable search for BERT if .01 is a
-    /// variance. Weights are multiplied by the number of units, so that they start near 1.
+    /// Initial architecture variables α from N(0, .01), as in the report on differentiable search for BERT, where .01
+    /// is read as the variance. Weights are multiplied by the number of units, so that they start near 1.
     fn default() -> Self {
         Self { variance: 0.01, times_n: true }
     }

@@ -1,13 +1,4 @@
-//! Baselines: methods with which a dynamic model is compared. Each baseline has its own file. All baselines are trained
-//! by the same loop on the same data, and scored by the same [`evaluate`](dht_dynamic::evaluate()).
-//!
-//! | baseline | description | objective |
-//! |---|---|---|
-//! | [`truncation`] | the first layers of an encoder, fine-tuned or distilled | [`FineTuning`], [`Distillation`] |
-//! | [`distilbert`] | a student that starts as some of its teacher's layers (Sanh et al. 2019) | [`Distillation`] |
-//! | [`fastbert`] | exits distilled from a frozen classifier, an entropy threshold (Liu et al. 2020) | [`FrozenExits`] |
-//! | [`pabee`] | exits trained jointly, patience (Zhou et al. 2020) | [`SearchObjective`] |
-//! | [`NgramClassifier`](dht_dynamic::exit::NgramClassifier) | logistic regression on tf-idf of n-grams; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |
+//! Interface of the baselines: a training objective that also reports the cost of its training run.
 
 use dht_dynamic::training::FrozenExits;
 use dht_dynamic::{DynamicModel, Predictor};

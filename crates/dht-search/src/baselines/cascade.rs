@@ -8,8 +8,8 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextC
 use super::stacking::{check_classes, log_probabilities_of, shape_of};
 use crate::error::{Error, Result};
 
-/// Returns whether a row continues to the next stage, because its largest probability is below the threshold. At a
-/// threshold of 1 or above every row continues, even if its largest probability is rounded to 1.
+/// Returns whether a text continues to the next stage: its largest class probability, from `row`, is below the
+/// threshold. At a threshold of 1 or above every text continues, even if its largest probability is rounded to 1.
 fn continues(row: &[f64], threshold: f64) -> bool {
     threshold >= 1.0 || row.iter().copied().fold(f64::NEG_INFINITY, f64::max).exp() < threshold
 }
@@ -137,8 +137,8 @@ impl Cascade {
         Ok(BatchPredictions::of_routes(probabilities, routes, flops))
     }
 
-    /// Log-probabilities of a classifier stage for a batch. `ngram` has the n-gram classifier's log-probabilities of
-    /// the same texts.
+    /// Class log-probabilities at one transformer stage of the cascade, for a batch. If the stage has a stacker, they
+    /// are combined with `ngram`, the log-probabilities of the n-gram classifier for the same texts.
     fn stage(
         &self,
         stage: usize,
@@ -176,7 +176,7 @@ impl Predictor for Cascade {
         Ok(texts.check_classes(self.ngram.classes())?)
     }
 
-    /// FLOPs of the last classifier, to which costs are relative.
+    /// FLOPs of the last classifier for a text of `tokens` tokens. The costs of the cascade are relative to them.
     fn full_flops(&self, tokens: usize) -> u64 {
         self.stages.last().map_or(0, |last| last.full_flops(tokens))
     }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 /// Variant of the DHT paper's cost estimate, layers × heads.
 ///
 /// The paper estimates cost "based on the layer/head number selection". This is too low for routes with few heads,
-/// because feed-forward layers and embeddings are not counted: 8 of 12 heads would save a third of a layer, but save 11
-/// % of its FLOPs.
+/// because feed-forward layers and embeddings are not counted: 8 of 12 heads would save a third of a layer, but save
+/// only 11 % of its FLOPs.
 ///
 /// # Examples
 /// ```
@@ -26,9 +26,9 @@ pub enum LayerHeadCount {
     /// base layers, costs (3·12 + 9·8)/144 = .75.
     #[default]
     AsExecuted,
-    /// L · H / (N_L · N_H) for L of N_L layers and H of N_H heads. H is the mean number of heads in the layers outside
-    /// base and tail (first and last layers that every route runs). Without such layers, H is all heads. The route
-    /// 12L8H costs .667.
+    /// Product L·H / (N_L·N_H), where a route runs L of the model's N_L layers with H of N_H heads. H is the mean
+    /// number of heads in the layers outside base and tail (first and last layers that every route runs). Without such
+    /// layers, H is all heads. The route 12L8H costs .667.
     PlainProduct,
 }
 

@@ -49,8 +49,8 @@ pub struct LayerSeconds {
 pub struct MeasuredCost {
     shape: ModelShape,
     exit_seconds: f64,
-    /// Measured pairs of tokens and seconds, for each number of heads. Numbers of heads and tokens ascend; the number
-    /// of all heads is included.
+    /// For each measured number of heads, pairs of text length (in tokens) and seconds. Numbers of heads and lengths
+    /// ascend. A layer with all its heads is always included.
     table: Vec<(usize, Vec<(usize, f64)>)>,
 }
 

@@ -32,7 +32,7 @@ pub fn evaluate_shuffled<R: Rng + ?Sized>(
     evaluate_choices(model, data, choices, batch_size)
 }
 
-/// Route and head sets of each row of an evaluation.
+/// Route and head sets of each text in an evaluation.
 pub(super) fn choices_of(evaluation: &Evaluation) -> Vec<RouteChoice> {
     let pairs = evaluation.routes.iter().zip(&evaluation.head_sets);
     pairs.map(|(route, head_sets)| RouteChoice { route: route.clone(), head_sets: head_sets.clone() }).collect()

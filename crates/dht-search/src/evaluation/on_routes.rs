@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::SearchModel;
 use crate::routing::{FixedRoutes, Preparation, RouteChoice};
 
-/// Predictor that runs each row on its fixed route.
+/// Predictor that runs each text on a route that the caller has set.
 struct OnRoutes<'a> {
     model: &'a SearchModel,
     routes: FixedRoutes,
@@ -61,8 +61,8 @@ pub fn evaluate_on(
     Ok(evaluate(&OnRoutes { model, routes }, data, batch_size)?)
 }
 
-/// Evaluates a model with a fixed route and fixed head sets for each row. The reported cost includes the routers that
-/// would have selected them.
+/// Evaluates a model with a fixed route and fixed head sets for each row. The reported cost includes the depth and head
+/// routers that selected these routes and heads.
 pub(super) fn evaluate_choices(
     model: &SearchModel,
     data: &EncodedDataset,

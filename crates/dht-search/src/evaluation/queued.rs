@@ -62,8 +62,8 @@ struct QueuedRun<'a> {
     samples: &'a [Sample],
     ctx: &'a ForwardContext,
     queues: Queues,
-    /// FLOPs of each row before it entered a queue: the base layers and, if the router used its answer, the exit after
-    /// them.
+    /// FLOPs of each row before it entered a queue: the base layers and, if a router read its answer, the early exit
+    /// after the base layers.
     before: Vec<u64>,
     /// Prediction of each row; `None` until the row has run.
     predictions: Vec<Option<Prediction>>,
@@ -103,7 +103,7 @@ impl<'a> QueuedRun<'a> {
         Ok(PackedBatch::from_samples(rows.iter().map(|row| &self.samples[*row]))?)
     }
 
-    /// Routes rows and adds them to the queues of their exits.
+    /// Runs the base layers for `rows`, routes them, and adds each to the queue of its exit.
     fn arrive(&mut self, rows: &[usize]) -> Result<()> {
         let batch = self.batch(rows)?;
         let (decisions, deciding) = self.walk().decide(&batch, &mut Mode::Exploit)?;
@@ -136,7 +136,7 @@ impl<'a> QueuedRun<'a> {
         Ok(())
     }
 
-    /// Predicts a batch whose routing decisions are already made.
+    /// Predicts a batch from a queue, whose exits and heads are already selected.
     fn run(&self, batch: &PackedBatch, decisions: Decisions) -> Result<BatchPredictions> {
         let trace = self.walk().run_decided(batch, decisions, &mut Mode::Exploit)?;
         Ok(self.walk().predictions(batch, &trace)?)

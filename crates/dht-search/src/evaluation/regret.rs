@@ -50,7 +50,7 @@ use crate::space::RouteArms;
 #[derive(Debug, Clone)]
 pub struct FixedArms {
     arms: Vec<(Route, Evaluation)>,
-    /// Cost of each arm by row: the FLOPs of the arm's route divided by the full model's FLOPs.
+    /// Costs by fixed arm, then by row: the FLOPs of the arm's route divided by the full model's FLOPs.
     costs: Vec<Vec<f64>>,
 }
 
@@ -118,7 +118,7 @@ fn route_flops(model: &SearchModel, route: &Route, tokens: usize) -> f64 {
     model.forward_flops(route, tokens, &model.full_reads()) as f64
 }
 
-/// Routes of the fixed arms, with which the router is compared.
+/// Routes of the fixed arms. A fixed arm runs all texts on the same route.
 fn fixed_routes(model: &SearchModel) -> Result<Vec<Route>> {
     let space = model.space();
     if !space.is_tree() {
@@ -164,7 +164,7 @@ impl FixedArms {
         Ok((0..rows).map(|row| self.arms[self.best_for(row, lambda)].0.clone()).collect())
     }
 
-    /// Loss + λ·cost of a row on a fixed arm.
+    /// Loss + λ·cost of a row on a fixed arm, with the price λ of computation in nats.
     fn price(&self, arm: usize, row: usize, lambda: f64) -> f64 {
         self.arms[arm].1.losses[row] + lambda * self.costs[arm][row]
     }
@@ -173,7 +173,7 @@ impl FixedArms {
         least((0..self.arms.len()).map(|arm| self.price(arm, row, lambda)))
     }
 
-    /// Mean loss + λ·cost of each arm.
+    /// Mean loss + λ·cost of each fixed arm over all rows, with the price λ of computation in nats.
     fn means(&self, lambda: f64) -> Vec<f64> {
         let mean = |arm: usize| {
             let rows = self.costs[arm].len();

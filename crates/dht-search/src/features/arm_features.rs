@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::pyramids::PoolingPyramid;
 use crate::space::SearchSpace;
 
-/// Features z of the arms of all bandits: hidden states that are pooled like contexts, before scaling.
+/// Features z of the arms of all bandits. A feature is a hidden state that is averaged over texts and pooled to a
+/// vector of fixed size, as for contexts (the bandits' inputs), before scaling.
 ///
 /// A tree search, which decides depth and heads separately, has `depth` and `heads`. An integrated search, which
 /// decides both at once, has `arms`.
@@ -27,8 +28,8 @@ pub(crate) struct ArmFeatures {
 }
 
 impl ArmFeatures {
-    /// Features for a new list of arms. Each element of `from` is the index of the old arm whose features are copied,
-    /// or `None` for zeros.
+    /// Rebuilds the features of the joint bandit's arms for a new list of arms. Each element of `from` is the index of
+    /// the old arm whose feature is copied, or `None` for zeros.
     pub(crate) fn of_arms(&self, from: &[Option<usize>]) -> Self {
         let none = vec![0.0; PoolingPyramid::DEPTH.context_size()];
         let of = |from: &Option<usize>| from.map_or_else(|| none.clone(), |from| self.arms[from].clone());

@@ -1,5 +1,5 @@
-//! Pooled hidden states and exit signals. Only here are f32 tensors converted to f64 contexts (input vectors of
-//! bandits).
+//! Pooling of hidden states, and signals of an exit (entropy, margin, length). f32 tensors are converted to f64
+//! contexts (input vectors of bandits) in this module only.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::pyramids::PoolingPyramid;
 use crate::error::Result;
 
-/// One vector for each sample.
+/// Matrix as a list of row vectors, one for each sample.
 pub(crate) type Rows = Vec<Vec<f64>>;
 
 impl PoolingPyramid {
@@ -26,8 +26,8 @@ impl PoolingPyramid {
     }
 }
 
-/// Pools the hidden states of each sample by N pyramids; shape (N, samples, context). Only the pooled values are copied
-/// from a device to the host.
+/// Pools the hidden states of each sample by N pooling pyramids. The result has the shape (N, samples, context). Only
+/// pooled values are copied from a device to the host.
 pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     if !hidden.tensor().device().is_cpu()
         && let Some(contexts) = pooled_on_device(hidden, pools)?
@@ -57,9 +57,9 @@ fn pooled_on_host<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> 
     Ok(out)
 }
 
-/// Pools on the device in f32. Each pyramid takes two matrix products: (averages of rows)·rows·(averages of columns).
-/// All results are copied to the host together. Returns `None` if a value is not finite; pooling on the CPU then
-/// reports which one.
+/// Pools hidden states on the device in f32. Each pyramid takes two matrix products: (averages over tokens) · (hidden
+/// states) · (averages over columns). The results of all pyramids are copied to the host together. Returns `None` if a
+/// pooled value is not finite; the error then comes from pooling on the host.
 fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<Option<[Rows; N]>> {
     let (spans, rows) = (hidden.spans(), hidden.to_f32()?.detach());
     let (device, width) = (rows.device(), rows.dims()[1]);
@@ -88,8 +88,8 @@ fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -
     Ok(Some(out))
 }
 
-/// Averaging matrix of shape (ranges, length). Its product with a column of `length` values has the mean over each
-/// range. Only the ends of the ranges are copied to the device.
+/// Builds an averaging matrix of shape (ranges, length). Its product with a column of `length` values gives the mean
+/// over each range. Only the ends of the ranges are copied to the device.
 fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<Tensor> {
     let column = |number: &dyn Fn(&Range<usize>) -> f32| {
         Tensor::from_vec(ranges.iter().map(number).collect::<Vec<_>>(), (ranges.len(), 1), device)
@@ -101,7 +101,7 @@ fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<T
     Ok((after * before)?.broadcast_mul(&column(&|range| 1.0 / range.len() as f32)?)?)
 }
 
-/// Length of a text in tokens at which the length signal, ln tokens / ln 512, is 1.
+/// Length of a text in tokens at which the length signal (an input of the bandits), ln tokens / ln 512, is 1.
 const LONG_TEXT: f64 = 512.0;
 
 /// Number of [signals](signals_of) of a sample.

@@ -248,13 +248,14 @@ impl SearchModel {
         self.heads.is_warm() && self.router.is_warm()
     }
 
-    /// Updates both routers from the decisions and the losses of a batch. Returns the FLOPs of the update.
+    /// Updates the depth router and the head router from the decisions and the losses of a batch. Returns the FLOPs of
+    /// the update.
     pub(crate) fn learn(&mut self, trace: &Trace, losses: &Losses) -> Result<u64> {
         Ok(self.router.learn(trace, losses)? + self.heads.learn(trace, losses)?)
     }
 
-    /// Restores the learned state of both routers. If a router rejects its state, `refused` builds the error from the
-    /// router's name and the cause.
+    /// Restores the learned state of the depth router and the head router. If a router rejects its state, `refused`
+    /// builds the error from the router's name and the cause.
     pub(crate) fn restore_routers(
         &mut self,
         router: Value,
@@ -305,8 +306,8 @@ impl SearchModel {
         self.most_important_heads(|layer| Ok(self.encoder().head_magnitudes(layer)?))
     }
 
-    /// FLOPs of both routers for a batch. `exits` has the exit of each sample, and `group_runs` the number of head
-    /// decisions: one for each sample and group of layers.
+    /// FLOPs of the depth router and the head router for a batch. `exits` has the exit at which each sample leaves.
+    /// `group_runs` is the number of head decisions, one for each sample and group of layers.
     pub(crate) fn routing_flops(&self, exits: &[usize], group_runs: usize) -> u64 {
         let depth: u64 = exits.iter().map(|exit| self.router.flops(*exit)).sum();
         depth + group_runs as u64 * self.heads.group_flops()

@@ -93,7 +93,7 @@ impl Default for RewardMemory {
 #[serde(deny_unknown_fields)]
 pub struct RewardReference {
     mean: f64,
-    /// Number of samples in the mean, decayed; 0 before the first sample.
+    /// Sum of the decayed weights of the samples in the mean; 0 before the first sample.
     weight: f64,
 }
 
@@ -112,7 +112,8 @@ impl RewardReference {
         *self = Self::default();
     }
 
-    /// Adds a sample after decaying the weight. The incremental update keeps the mean within the range of the samples.
+    /// Adds a sample's cost-weighted loss δ to the running mean, in which earlier samples lose weight by the factor
+    /// `decay`. The incremental update keeps the mean within the range of the samples.
     fn add(&mut self, delta: CostWeightedLoss, decay: f64) {
         self.weight = self.weight * decay + 1.0;
         self.mean += (delta.value() - self.mean) / self.weight;

@@ -11,14 +11,14 @@ use super::learner::{Learner, kept};
 use crate::error::{Error, Result};
 use crate::space::{RouteArms, SearchSpace};
 
-/// Predefined route of a sample, and the heads that it keeps in each dynamic group.
+/// Predefined route of a sample, and the heads that it keeps in each group of layers with a choice of heads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RouteChoice {
     pub(crate) route: Route,
     pub(crate) head_sets: Vec<HeadSet>,
 }
 
-/// Router with a predefined route for each sample, by the sample's id.
+/// Router that sends each sample along a predefined route, looked up by the sample's id.
 #[derive(Debug, Clone)]
 pub(crate) struct FixedRoutes {
     space: SearchSpace,
@@ -31,20 +31,22 @@ pub(crate) struct FixedRoutes {
 enum HeadSource {
     /// Head router, which selects head sets with the numbers of heads that the routes define.
     Router(Box<dyn Learner>),
-    /// Head sets predefined together with the routes. The two routers are the depth and head routers that selected
-    /// them. They define the cost: the exits that they read, the state that they need, and their FLOPs.
+    /// Head sets that are predefined together with the routes. The two routers are the depth router and the head router
+    /// that selected them. Both are stored because they define the cost: the exits that they read, the hidden state
+    /// that they need, and their FLOPs.
     Fixed(Box<dyn Learner>, Box<dyn Learner>),
 }
 
 impl FixedRoutes {
-    /// Creates a router from routes by sample id. For each route, `heads` selects head sets of the required size.
+    /// Creates a router from a route for each sample id. The head router `heads` selects head sets of the sizes that
+    /// the routes require.
     pub(crate) fn new(space: SearchSpace, heads: Box<dyn Learner>, routes: BTreeMap<u64, Route>) -> Self {
         let choice = |(id, route)| (id, RouteChoice { route, head_sets: Vec::new() });
         Self { space, choices: Arc::new(routes.into_iter().map(choice).collect()), source: HeadSource::Router(heads) }
     }
 
-    /// Creates a router from routes and head sets by sample id. Its cost is the cost of `router` and `heads`, which
-    /// selected them.
+    /// Creates a router from a route and head sets for each sample id. The reported cost includes `router` and `heads`,
+    /// which selected them.
     pub(crate) fn with_head_sets(
         space: SearchSpace,
         router: Box<dyn Learner>,

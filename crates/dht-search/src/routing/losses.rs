@@ -17,7 +17,7 @@ impl Losses {
         self.by_exit.get(exit)?.get(sample).copied().filter(|loss| !loss.is_nan())
     }
 
-    /// Decrease of a sample's loss from exit `over` to the deeper `exit`, in nats.
+    /// Decrease of a sample's loss, in nats, from exit `over` to the deeper exit `exit`.
     pub(crate) fn gain(&self, sample: usize, over: usize, exit: usize) -> f64 {
         self.by_exit[over][sample] - self.by_exit[exit][sample]
     }

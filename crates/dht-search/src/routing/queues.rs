@@ -20,7 +20,7 @@ pub(crate) struct QueuedSample {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notes: Notes,
     /// Log-probability of each class at the exit where the sample was routed; empty if the head router does not use
-    /// answers.
+    /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     answer: Vec<f64>,
     /// Optimiser step at which the sample was routed.
@@ -46,7 +46,7 @@ impl Queues {
         self.queues = vec![VecDeque::new(); exits];
     }
 
-    /// Returns empty queues with the same number of exits and the same size.
+    /// Returns empty queues for the same exits and with the same size of a full queue.
     pub(crate) fn emptied(&self) -> Self {
         Self::new(self.size, self.queues.len())
     }
@@ -61,8 +61,8 @@ impl Queues {
         }
     }
 
-    /// Removes the next batch from a full queue or, with `drain`, from any queue that is not empty. The shallowest such
-    /// queue comes first. A batch has at most `size` samples.
+    /// Removes and returns the next batch, of at most `size` samples: from the shallowest full queue or, with `drain`,
+    /// from the shallowest queue that is not empty. `step` is the present optimiser step.
     pub(crate) fn leave(&mut self, drain: bool, step: u64) -> Option<(Vec<usize>, Decisions)> {
         let ready = |queue: &VecDeque<QueuedSample>| queue.len() >= self.size || (drain && !queue.is_empty());
         let exit = self.queues.iter().position(ready)?;
@@ -86,8 +86,8 @@ impl Queues {
         self.waited.0 as f64 / self.waited.1.max(1) as f64
     }
 
-    /// Rejects restored queues that are inconsistent: a sample that `router` cannot have routed to its queue, a row
-    /// that occurs twice, or a sample without `answers` finite class log-probabilities.
+    /// Rejects queues from a checkpoint that are inconsistent: a sample that `router` cannot have sent to its queue, a
+    /// row that occurs twice, or a sample that does not have `answers` finite log-probabilities of classes.
     pub(crate) fn check(&self, router: &dyn Learner, answers: usize) -> Result<()> {
         let mut rows = BTreeSet::new();
         for (exit, queue) in self.queues.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Router that applies an early-exit rule in a search: a threshold or a patience.
+//! Router that applies an early-exit rule (threshold or patience) in training and inference of a search model.
 
 use std::sync::Arc;
 

@@ -27,10 +27,10 @@ pub enum Normalization {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadSetPrior {
-    /// Mean 0: no head is preferred.
+    /// Prior mean 0: no head is preferred.
     #[default]
     Gaussian,
-    /// Mean 1, as published (DHT paper, section 3.2). This prior prefers heads in contexts with a large sum. The
+    /// Prior mean 1, as published (DHT paper, section 3.2). This prior prefers heads in contexts with a large sum. The
     /// published precision of 0 is an improper prior (infinite variance); the precision in the settings replaces it.
     AsPublished,
 }

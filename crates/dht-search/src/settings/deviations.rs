@@ -162,7 +162,8 @@ fn of_data(experiment: &Experiment) -> Vec<String> {
     lines
 }
 
-/// Settings whose values differ from the DHT paper's. Values that the paper does not give are not included.
+/// Sentences on the settings whose values differ from the DHT paper's. Settings for which the paper gives no value are
+/// not included.
 fn changed(settings: &SearchSettings) -> Vec<String> {
     let paper = SearchSettings::paper();
     // Settings that are not values of the DHT paper, or have no effect on a search with the paper's other choices.
@@ -220,7 +221,8 @@ fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
     lines
 }
 
-/// Difference from the routes of the DHT paper's four configurations, or of their analogues for other model sizes.
+/// Sentence on a search space whose routes differ from the DHT paper's four configurations, generalised to the size of
+/// the model. `None` if they do not differ.
 fn of_routes(space: &SearchSpace) -> Option<String> {
     let ModelShape { layers, heads } = space.model_shape();
     let published = [(Preset::PDht, SevenLayerHeads::AsPublished)].into_iter();
@@ -237,7 +239,8 @@ fn of_routes(space: &SearchSpace) -> Option<String> {
     }
 }
 
-/// Additions that the second training phase of the preset P-DHT requires.
+/// Sentence on the rules that the second training phase of the preset P-DHT requires and the DHT paper does not state.
+/// `None` for a space without frozen last layers.
 fn of_two_phases(space: &SearchSpace) -> Option<String> {
     space.tail()?;
     let layers = match space.config().base_state {

@@ -261,14 +261,14 @@ impl SearchSpace {
         self.arms.iter().map(closest).collect()
     }
 
-    /// Builds the route that leaves at an exit and keeps `heads[g]` heads in group g. The search space need not allow
-    /// these numbers.
+    /// Builds the route that leaves at an exit and keeps `heads[g]` heads in group g of layers. These numbers need not
+    /// be head options of the search space.
     pub(crate) fn route_keeping(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
         Ok(self.layout.route(exit_index, heads)?)
     }
 
-    /// Returns the bandit arms that select the same layers with the same heads as `route`, whose groups of layers may
-    /// differ from this search space's.
+    /// Returns the arms of this search space that run the same layers with the same heads as `route`. The route may
+    /// come from another search space, which divides the layers into other groups.
     pub(crate) fn arms_running(&self, route: &Route) -> Result<RouteArms> {
         let arms = self.arms_of_layers(route);
         arms.ok_or_else(|| {

@@ -14,7 +14,7 @@ use crate::features::{ArmFeatures, PoolingPyramid, pooled};
 use crate::model::SearchModel;
 use crate::routing::random_heads;
 
-/// Running mean of vectors.
+/// Running mean of vectors, component by component.
 #[derive(Default)]
 struct Mean {
     sum: Vec<f64>,
@@ -37,7 +37,7 @@ impl Mean {
     }
 }
 
-/// State of the forward passes that compute arm features: one pass with all heads and one with random heads.
+/// State of the two forward passes that compute arm features: one keeps all heads, the other random heads.
 struct Passes<'a> {
     model: &'a SearchModel,
     ctx: ForwardContext,
@@ -47,8 +47,8 @@ struct Passes<'a> {
 }
 
 impl Passes<'_> {
-    /// Runs samples through layers that keep `heads`. Also adds the state after each layer to `head_means` and counts
-    /// the FLOPs.
+    /// Runs `layers` with the given `heads` for a batch. Also adds the hidden state after each layer to `head_means`,
+    /// and counts the FLOPs.
     fn run(&mut self, layers: Range<usize>, hidden: &Hidden, heads: HeadSet) -> Result<Hidden> {
         let encoder = self.model.encoder();
         let group = [self.model.model.sample_group(hidden.samples(), heads)];

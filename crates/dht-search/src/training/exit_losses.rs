@@ -15,8 +15,8 @@ use crate::settings::{ExitLosses, SoftLabels, Teacher};
 type TeacherLogits = Vec<Vec<f32>>;
 
 impl SearchObjective {
-    /// [Evaluation](PassedExits) of the exits that a training sample passes before it leaves: skipped, evaluated with
-    /// gradients to the layers below, or evaluated without them.
+    /// Mode of [evaluating](PassedExits) the exits that a training sample passes before it leaves: not at all, with
+    /// gradients to the layers below, or without such gradients.
     pub(crate) fn passed_exits(&self) -> PassedExits {
         match self.settings().exit_losses {
             ExitLosses::Chosen => PassedExits::Skip,
@@ -72,8 +72,8 @@ impl SearchObjective {
         Ok((by_output, Losses::new(by_exit)))
     }
 
-    /// Weight of an exit's loss for a sample that leaves at exit `own`. The weights of a sample add up to 1 over all
-    /// exits with a gradient to the layers below; detached exits are not included.
+    /// Weight of the loss at one exit, for a sample that leaves at exit `own`. Over all exits with a gradient to the
+    /// layers below, the weights of a sample add up to 1. Exits without such a gradient have weight 1 or 0.
     fn exit_weight(&self, output: &ExitOutput, own: usize) -> f64 {
         match (self.settings().exit_losses, own == output.exit) {
             // The detached read of the base exit precedes the decision, so that it includes samples that leave there.
@@ -110,8 +110,8 @@ impl SearchObjective {
 }
 
 impl SoftLabels {
-    /// Weight of the teacher's loss at an exit. `own` is true at the exit where the sample leaves, and false at exits
-    /// that it passes.
+    /// Weight of the teacher's loss in the loss of an exit. `own` is true at the exit where the sample leaves, and
+    /// false at exits that it passes.
     fn share(self, own: bool) -> f64 {
         // The deepest exit is the teacher, and is not distilled from itself.
         if own && self.teacher == Teacher::Deepest { 0.0 } else { self.weight }
@@ -124,7 +124,7 @@ pub(crate) fn weighted(losses: &Tensor, weights: Vec<f32>) -> Result<Tensor> {
     Ok((losses * Tensor::from_vec(weights, count, losses.device())?)?.sum_all()?)
 }
 
-/// Selects the teacher's logits of some samples, in the shape (samples, classes) of `logits`.
+/// Tensor of the teacher's logits for some samples, with the shape (samples, classes) of `logits`.
 pub(crate) fn rows(teacher_logits: &TeacherLogits, samples: &[usize], logits: &Tensor) -> Result<Tensor> {
     let values: Vec<f32> = samples.iter().flat_map(|sample| teacher_logits[*sample].iter().copied()).collect();
     Ok(Tensor::from_vec(values, logits.dims2()?, logits.device())?)

@@ -15,13 +15,13 @@ use crate::reward::HeadFeedback;
 use crate::routing::Losses;
 use crate::settings::PinnedHeads;
 
-/// Lower bound for the gradient of a loss with respect to the label's log-odds. It avoids a division by 0 at
-/// probability 1.
+/// Lower bound for the gradient of a loss with respect to the log-odds of the label. It avoids a division by 0 where
+/// the label has probability 1.
 const SMALLEST_GRADIENT: f64 = 1e-6;
 
 impl SearchObjective {
-    /// Heads that every head set contains at the start of a training run. If the head router has completed its warm-up
-    /// in an earlier run, they are its pinned heads.
+    /// Pinned heads, which every head set contains, at the start of a training run. If the head router has completed
+    /// its warm-up in an earlier run, its pinned heads are kept.
     pub(super) fn first_pins(&self) -> Result<Option<HeadSet>> {
         let heads = &self.dynamic.heads;
         match heads.pinned().filter(|_| heads.is_warm()) {
@@ -66,7 +66,8 @@ impl SearchObjective {
         }
     }
 
-    /// Stores a training step whose gradients are needed for the importance of heads only, not for the head-set bandit.
+    /// Stores a training step from whose gradients only the importance of heads is computed; the head-set bandit does
+    /// not learn from it.
     pub(super) fn await_importance(&mut self, batch: &PackedBatch, ctx: &ForwardContext) {
         if self.importance.is_some() {
             let (samples, groups, scales) = (batch.sample_ids.clone(), Vec::new(), Vec::new());
@@ -159,7 +160,7 @@ mod tests {
         SearchObjective::new(SearchModel::new(encoder, space, settings, 3, &mut rng).unwrap()).unwrap()
     }
 
-    /// Runs one pass over the texts with backward passes and without an optimiser, so that the weights do not change.
+    /// Runs one training pass over the texts without an optimiser, so that the weights do not change.
     fn steps(search: &mut SearchObjective, texts: &EncodedDataset, share: f64) {
         for (step, rows) in (0..ROWS).collect::<Vec<_>>().chunks(4).enumerate() {
             let progress = Progress { seed: 1, step: step as u64, epoch: 0, share };

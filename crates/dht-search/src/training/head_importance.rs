@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeadImportance {
-    /// Sums by layer, then by head.
+    /// Sums of |∂L/∂ξ| over samples, by layer and then by head.
     sums: Vec<Vec<f64>>,
     counts: Vec<Vec<u64>>,
 }
@@ -26,13 +26,13 @@ impl HeadImportance {
         self.counts[layer][head] += 1;
     }
 
-    /// Number of samples of the head that most samples kept.
+    /// Largest number of samples that kept the same head.
     pub(super) fn samples(&self) -> u64 {
         self.counts.iter().flatten().copied().max().unwrap_or_default()
     }
 
-    /// Mean importance of each head of a layer, scaled to length 1. Without scaling, deeper layers would seem less
-    /// important because their gradients are smaller.
+    /// Mean importance of each head of a layer, scaled so that the vector has length 1. Without scaling, deeper layers
+    /// would seem less important because their gradients are smaller.
     pub(super) fn of_layer(&self, layer: usize) -> Vec<f64> {
         let means = self.sums[layer].iter().zip(&self.counts[layer]).map(|(sum, count)| sum / (*count).max(1) as f64);
         let means: Vec<f64> = means.collect();
@@ -40,7 +40,8 @@ impl HeadImportance {
         means.into_iter().map(|mean| mean / norm).collect()
     }
 
-    /// Rejects a restored importance from a model of another size, or with values that no training run can produce.
+    /// Rejects an importance from a checkpoint if it belongs to a model of another size, or has values that no training
+    /// run can produce.
     pub(super) fn check_with(&self, ModelShape { layers, heads }: ModelShape) -> Result<()> {
         let sizes = |rows: Vec<usize>| rows == vec![heads; layers];
         let like = sizes(self.sums.iter().map(Vec::len).collect()) && sizes(self.counts.iter().map(Vec::len).collect());

@@ -11,15 +11,16 @@ use super::objective::{SearchObjective, stream};
 use crate::error::{Error, Result};
 use crate::settings::{ExitLosses, LossSource, Normalization};
 
-/// First numbers of two ranges of random streams: one selects held-out texts, the other draws their routes.
+/// First number of the random streams that select the held-out texts.
 const HOLDING_OUT: u64 = 1 << 57;
+/// First number of the random streams that draw routes of held-out texts.
 const ROUTING: u64 = 1 << 58;
 
 impl SearchObjective {
-    /// Returns whether the routers are updated after a training batch.
+    /// Returns whether a training batch updates the routers.
     ///
-    /// If the bandits learn from held-out texts, training batches update the routers during the warm-up only, when they
-    /// observe contexts (inputs) and do not learn from losses.
+    /// If the bandits learn from held-out texts, training batches update the routers only during the warm-up. Then the
+    /// bandits observe contexts (inputs) and do not learn from losses.
     pub(crate) fn routers_learn(&self, progress: Progress) -> bool {
         match self.settings().loss_source {
             LossSource::AllEpochs => true,

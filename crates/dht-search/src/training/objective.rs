@@ -23,7 +23,7 @@ use crate::routing::{Preparation, Queues};
 use crate::settings::{Dispatch, SearchSettings};
 use crate::space::SearchSpace;
 
-/// Number of the random stream of [`prepare`](Objective::prepare).
+/// Number of the random stream that is used before training, in [`prepare`](Objective::prepare).
 const PREPARING: u64 = 1 << 56;
 
 /// Training objective of a search model: it routes each batch, trains the encoder and the routers on the losses, and
@@ -76,9 +76,10 @@ pub struct SearchObjective {
     /// Importance of heads, accumulated until the pinned heads are selected.
     pub(super) importance: Option<HeadImportance>,
     pub(super) queues: Option<Queues>,
-    /// Queued samples, by row.
+    /// Samples that wait in a queue, by their row in the training data.
     pub(super) queued: BTreeMap<usize, Sample>,
-    /// Last step whose routes were drawn, with its random generator; further batches of the same step continue with it.
+    /// Number of the last training step whose routes were drawn, and the random generator after drawing them. Later
+    /// batches of the same step continue with this generator.
     pub(super) routing: Option<(u64, ChaCha8Rng)>,
     pub(super) accounting: CostAccounting,
     pub(super) observer: RouteObserver,
@@ -88,7 +89,7 @@ pub struct SearchObjective {
 /// Batch of a training step, with the routes on which it will run.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Batch that is routed when it runs.
+    /// Batch that is routed during its forward pass.
     Route(PackedBatch),
     /// Batch from a queue, which was routed in an earlier step.
     Decided(PackedBatch, Decisions),
@@ -104,7 +105,8 @@ pub(super) struct NextPhase {
     pub(super) model: ExitModel,
 }
 
-/// Training step whose loss is computed and whose backward pass is pending.
+/// Training step that has a loss but no gradients yet. After its backward pass, the head router learns from the
+/// gradients of head gates.
 #[derive(Debug)]
 pub(super) struct PendingHeadFeedback {
     pub(super) ctx: ForwardContext,
@@ -194,14 +196,14 @@ impl SearchObjective {
         if progress.share < random || random >= 1.0 { Mode::Random(rng) } else { Mode::Explore(rng) }
     }
 
-    /// Discards the pending state of a training run that failed.
+    /// Discards what a failed training step has left: its batch and its pending backward pass.
     pub(super) fn clear_pending(&mut self) {
         (self.pending, self.pending_feedback, self.routing) = (None, None, None);
     }
 }
 
-/// Creates the random generator of a numbered stream. The numbers do not depend on earlier draws, so that a resumed
-/// training run draws them again.
+/// Creates the random generator of a numbered stream. Its numbers do not depend on earlier draws, so that a resumed
+/// training run draws the same numbers.
 pub(super) fn stream(progress: Progress, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
     rng.set_stream(stream);
@@ -219,8 +221,8 @@ impl Objective for SearchObjective {
         Ok(self.exit_model().check_texts(data)?)
     }
 
-    /// Selects the first pinned heads, unless the routers have completed their warm-up. Also computes the arm features,
-    /// if the bandits' contexts include them.
+    /// Selects the first pinned heads (heads that every head set contains), unless the routers have completed their
+    /// warm-up. Also computes the arm features, if the bandits' contexts include them.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
         self.exit_model().check_texts(training)?;
         self.clear_pending();

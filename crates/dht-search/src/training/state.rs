@@ -15,7 +15,7 @@ use crate::routing::Queues;
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 
-/// Version of [`TrainingState`].
+/// Version of the layout of [`TrainingState`] in checkpoints.
 const VERSION: u64 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -140,7 +140,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Restores both routers. An error leaves both unchanged.
+    /// Restores the depth router and the head router. An error leaves both unchanged.
     fn take_routers(&mut self, router: Value, heads: Value) -> Result<()> {
         let mut restored = self.dynamic.clone();
         restored.restore_routers(router, heads, |_, error| error)?;

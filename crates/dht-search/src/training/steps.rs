@@ -10,9 +10,9 @@ use super::objective::{SearchObjective, Step, stream};
 use crate::error::{Error, Result};
 use crate::settings::LossSource;
 
-/// First numbers of two ranges of random streams. The first has a stream for each step, the second for each queued
-/// batch.
+/// First number of the random streams that draw routes, one stream for each step.
 const ROUTING: u64 = 1 << 32;
+/// First number of the random streams that draw routes of queued batches, one stream for each batch.
 const QUEUEING: u64 = 1 << 48;
 
 impl SearchObjective {
@@ -46,8 +46,8 @@ impl SearchObjective {
         batch.spans.lengths().map(|tokens| model.pre_pass_flops(tokens)).sum()
     }
 
-    /// Random generator of a step's routes. All batches that are accumulated into one optimiser step share it, so that
-    /// each draws different numbers.
+    /// Random generator that draws the routes of a step. All batches that are accumulated into one optimiser step share
+    /// it, so that each draws different numbers.
     fn routing(&mut self, progress: Progress) -> ChaCha8Rng {
         match self.routing.take() {
             Some((step, rng)) if step == progress.step => rng,

@@ -31,7 +31,7 @@ use crate::error::Error;
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Account {
-    /// Treatment of each item: the files first, then the fields and tensors of each file.
+    /// Entries for all files, fields and tensors: the files first, then the fields and tensors of each file.
     pub entries: Vec<Entry>,
     /// Errors that loading the directory returns, whatever it is used for.
     pub problems: Vec<Error>,

@@ -5,9 +5,9 @@
 pub(crate) enum Architecture {
     /// Text classifier (`ForSequenceClassification`).
     SequenceClassifier,
-    /// Encoder without a head or with a pre-training head, and a description of it.
+    /// Encoder without a head or with a pre-training head, and a description of the encoder.
     Encoder(&'static str),
-    /// Encoder with a head for a task other than text classification, and a description of it.
+    /// Encoder with a head for a task other than text classification, and a description of the task.
     OtherTask(&'static str),
     /// Class that `transformers` does not have for the model family.
     Foreign,

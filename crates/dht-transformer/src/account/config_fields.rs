@@ -1,4 +1,4 @@
-//! Table of the fields in `config.json`, with the treatment of each.
+//! Table of the fields in `config.json`: whether each is applied, ignored or refused.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use crate::error::Error;
 
 /// Differences between the `config.json` fields of a model family and those of BERT.
 pub(crate) struct FamilyFields {
-    /// Renamed fields, each with BERT's name and the family's name.
+    /// Renamed fields, as pairs of BERT's name and the family's name.
     pub(crate) renamed: &'static [(&'static str, &'static str)],
     /// BERT's fields that the family does not have.
     pub(crate) absent: &'static [&'static str],
@@ -22,7 +22,7 @@ pub(crate) const ALIASES: &[&str] = &["hidden_size", "num_hidden_layers", "num_a
 const ALIAS: Rule = Rule::new(Check::Obeyed, "the shape, by another name", ALIASES);
 
 impl FamilyFields {
-    /// Finds the rule for a field, by the name that the field has in this family. Also returns this name.
+    /// Finds the rule for a field by its name in `config.json`. Also returns this name as a static string.
     fn find(&self, field: &str) -> Option<(&'static Rule, &'static str)> {
         if let Some(rule) = find(self.rules, field) {
             return Some(rule);

@@ -1,4 +1,4 @@
-//! Entry of an account (inspection report): an item of a model directory, and its treatment.
+//! Entry of an account (inspection report): one file, field or tensor of a model directory, and how it is treated.
 
 use std::fmt;
 
@@ -9,14 +9,15 @@ use serde::Serialize;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Treatment {
-    /// The item is applied: it has the same effect as in `transformers`.
+    /// Applied: the file, field or tensor has the same effect as in `transformers`.
     Obeyed,
-    /// The item is ignored: it cannot change an output of the model.
+    /// Ignored: the file, field or tensor cannot change an output of the model.
     Harmless,
-    /// The item prevents loading: it would change outputs of the model in a way that this crate does not compute.
+    /// Prevents loading: the file, field or tensor would change outputs of the model in a way that this crate does not
+    /// compute.
     Refused,
-    /// The item is ignored: this crate does not know it, and in `transformers` it has no effect on outputs of the
-    /// model.
+    /// Ignored: this crate does not know the file, field or tensor, and in `transformers` it has no effect on outputs
+    /// of the model.
     Unknown,
 }
 
@@ -39,7 +40,7 @@ pub struct Entry {
     pub file: String,
     /// Name of the field or tensor; `None` if the entry is about a whole file.
     pub item: Option<String>,
-    /// Treatment of the item when the model is loaded.
+    /// Treatment of the file, field or tensor when the model is loaded.
     pub treatment: Treatment,
     /// Reason for this treatment.
     pub reason: String,

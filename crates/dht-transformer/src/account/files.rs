@@ -1,4 +1,4 @@
-//! Table of the files in a model directory, with the treatment of each.
+//! Table of the files in a model directory: whether each is read, ignored or refused.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -126,7 +126,7 @@ const FILES: &[(Treatment, &str, Names)] = &[
     ),
 ];
 
-/// Creates the account entry (name, treatment and reason) of a file, from its name.
+/// Creates the account entry of a file from its name: the name, the treatment and the reason.
 pub(crate) fn file_entry(name: &str) -> Entry {
     let fits = |pattern: &&str| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
         (Some(end), _) => name.ends_with(end),
@@ -147,7 +147,7 @@ const VOCABULARY: &str = "the vocabulary, where tokenizer.json is missing";
 
 impl Entry {
     /// Adjusts the treatment of a file to the other files of its directory. `weights` are the weight files that are
-    /// read. Other weight files prevent loading only if there are none. A vocabulary file is ignored if there is a
+    /// read. If there are none, weights in other formats prevent loading. A vocabulary file is ignored if there is a
     /// `tokenizer.json`.
     pub(crate) fn beside(mut self, names: &[String], weights: &BTreeSet<String>) -> Self {
         let there = |name: &str| names.iter().any(|other| other == name);
@@ -163,7 +163,7 @@ impl Entry {
         self
     }
 
-    /// Creates the error for a file that prevents loading; `None` for any other item.
+    /// Creates the error for a file that prevents loading. Returns `None` for other files, and for fields and tensors.
     pub(crate) fn refusal(&self, folder: &Path) -> Option<Error> {
         if self.treatment != Treatment::Refused || self.item.is_some() {
             return None;

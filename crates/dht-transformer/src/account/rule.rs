@@ -20,7 +20,7 @@ pub(crate) enum Check {
     Number(u64),
 }
 
-/// Known fields that are treated in the same way, with the reason.
+/// Rule for known fields that are treated in the same way, with the reason.
 pub(crate) struct Rule {
     names: &'static [&'static str],
     check: Check,

@@ -1,8 +1,8 @@
-//! Treatment of tensors in a weight file that the model does not use.
+//! Treatment of the unused tensors in a weight file: ignored or refused.
 
 use super::entry::Treatment;
 
-/// Parts of tensor names that have no effect on a classifier, each with the reason.
+/// Parts of tensor names by which a tensor without effect on a classifier is recognised, each with the reason.
 const UNUSED: &[(&str, &str)] = &[
     ("position_ids", "numbers of positions, which are counted anew"),
     ("embeddings.token_type_ids", "types of tokens, which come from the tokenizer"),
@@ -18,8 +18,8 @@ const UNUSED: &[(&str, &str)] = &[
     ("qa_outputs.", "the head of a model that marks answers in texts"),
 ];
 
-/// Parts of tensor names that prevent loading, each with the reason: the tensor would change the encoder in a way that
-/// this crate does not compute.
+/// Parts of tensor names by which a refused tensor is recognised, each with the reason. Such a tensor would change the
+/// encoder in a way that this crate does not compute.
 const REFUSED: &[(&str, &str)] = &[
     ("lora_", "a weight of an adapter: merge it into the model"),
     ("adapter", "a weight of an adapter: merge it into the model"),

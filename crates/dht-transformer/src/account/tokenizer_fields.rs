@@ -1,4 +1,5 @@
-//! Tokenizer classes, and fields in `tokenizer_config.json` and `special_tokens_map.json`, with the treatment of each.
+//! Tokenizer classes, and tables of the fields in `tokenizer_config.json` and `special_tokens_map.json`: whether each
+//! is applied, ignored or refused.
 
 use serde_json::{Map, Value};
 
@@ -60,7 +61,8 @@ impl TokenizerClass {
         CLASSES.iter().find(|(_, names)| names.contains(&name)).map(|(class, _)| *class)
     }
 
-    /// Algorithm of the class's vocabulary. `None` if `tokenizer.json` is used as it is.
+    /// Algorithm for which vocabularies of this class are trained. `None` if `tokenizer.json` is used unchanged,
+    /// whatever its algorithm.
     pub(crate) fn vocabulary(self) -> Option<VocabularyKind> {
         match self {
             Self::Bert | Self::DistilBert | Self::MpNet => Some(VocabularyKind::WordPiece),
@@ -71,7 +73,7 @@ impl TokenizerClass {
     }
 
     /// Returns whether the tokenizer is built from its vocabulary by the rules of the class. Otherwise `tokenizer.json`
-    /// is used as it is.
+    /// is used unchanged.
     pub(crate) fn is_rebuilt(self) -> bool {
         self.vocabulary().is_some()
     }

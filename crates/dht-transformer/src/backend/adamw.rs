@@ -62,8 +62,8 @@ impl From<Coefficients> for Single {
     }
 }
 
-/// Moments of AdamW for one parameter, stored by the backend: running means of its gradient (m) and of the gradient's
-/// square (v).
+/// AdamW moments of one parameter: running means of its gradient (m) and of the gradient's square (v). Each backend
+/// stores them on its own device.
 pub(crate) trait Moments: Debug + Send + Sync {
     /// Runs one AdamW step on the parameter `var` and its moments. The gradient has the parameter's shape.
     fn step(&mut self, var: &Var, gradient: &Gradient, with: Coefficients) -> Result<()>;

@@ -49,7 +49,7 @@ pub struct ForwardContext {
     /// `true` if all layers run as candle's own operations, without fused operations.
     in_graph: bool,
     gates: Option<Arc<Mutex<Gates>>>,
-    /// Precision in which layers run; `None` for the model's own precision.
+    /// Precision in which the encoder's layers run. `None` selects the precision of the model's parameters.
     precision: Option<Precision>,
     packed_weights: Arc<PackedWeights>,
     #[cfg(feature = "cuda")]
@@ -63,8 +63,7 @@ type RoundedWeights = std::collections::HashMap<(candle_core::TensorId, DType), 
 
 #[derive(Debug)]
 struct Training {
-    /// Parameters whose gradients this training step collects. Parameters that were added to the model later are not
-    /// included.
+    /// Parameters whose gradients this training step collects. A parameter added to the model later is not among them.
     parameters: Parameters,
     seed: u64,
     step: u32,
@@ -91,15 +90,15 @@ pub struct HeadGateGradient {
     pub gradient: f32,
 }
 
-/// Gates on attention heads, with their gradients after a backward pass.
+/// Gates that multiply the outputs of attention heads. After a backward pass, also the gradients of the gates.
 #[derive(Debug, Default)]
 struct Gates {
     gate_gradients: Vec<HeadGateGradient>,
-    /// Gates in candle's graph, for devices other than the CPU. Each entry has the layer, the sample ids, the heads,
-    /// and the gate variable with shape (samples, heads).
+    /// Gate variables in candle's graph, on devices other than the CPU. Each entry has a layer number, the sample ids,
+    /// the heads, and a variable of shape (samples, heads).
     vars: Vec<(usize, Vec<u64>, HeadSet, Var)>,
-    /// Gate gradients that the backward pass left on a GPU. Each entry has the layer, the sample ids, the heads, and
-    /// the gradients with shape (samples, heads).
+    /// Gradients of gates that a backward pass left on a GPU. Each entry has a layer number, the sample ids, the heads,
+    /// and the gradients with shape (samples, heads).
     #[cfg(feature = "cuda")]
     on_device: Vec<(usize, Vec<u64>, HeadSet, Tensor)>,
 }
@@ -203,7 +202,8 @@ impl ForwardContext {
         self.lock_gates().is_some()
     }
 
-    /// Appends the gate gradients of one sample in one layer, one for each head of `heads`.
+    /// Records the gradients of the gates on attention heads for one sample in one layer. `gate_gradients` has one
+    /// value for each head of `heads`.
     pub(crate) fn record_gate_gradients(&self, layer: usize, sample: u64, heads: &[usize], gate_gradients: &[f32]) {
         if let Some(mut gates) = self.lock_gates() {
             let gate_gradients = heads.iter().zip(gate_gradients);
@@ -216,8 +216,8 @@ impl ForwardContext {
         }
     }
 
-    /// Creates a variable of gates on heads for candle's operations, shape (samples, heads).
-    /// [`backward`](Self::backward) reads the gradient of this variable. `None` if gate gradients are not enabled.
+    /// Creates a variable of gates that multiply the outputs of attention heads, shape (samples, heads).
+    /// [`backward`](Self::backward) reads its gradient. Returns `None` if gate gradients are not enabled.
     pub(crate) fn gates(
         &self,
         layer: usize,
@@ -232,8 +232,8 @@ impl ForwardContext {
         Ok(Some(var))
     }
 
-    /// Stores the gate gradients of a layer on the GPU, shape (samples, heads), until [`backward`](Self::backward)
-    /// reads them. Does not call `gradients` if gate gradients are not enabled.
+    /// Stores the gradients of one layer's gates on attention heads, shape (samples, heads). They stay on the GPU until
+    /// [`backward`](Self::backward) reads them. If gate gradients are not enabled, `gradients` is not called.
     #[cfg(feature = "cuda")]
     pub(crate) fn keep_gate_gradients(
         &self,
@@ -251,7 +251,7 @@ impl ForwardContext {
         Ok(())
     }
 
-    /// Copies this context without gates on heads, for layers outside of the encoder.
+    /// Copies this context without gates on attention heads, for layers that are not part of the encoder.
     pub(crate) fn without_head_gates(&self) -> Self {
         Self { gates: None, ..self.clone() }
     }
@@ -271,7 +271,8 @@ impl ForwardContext {
         Err(Error::argument("context", "one of a training step over the model's parameters", got))
     }
 
-    /// Precision in which layers run: the context's own precision, otherwise the model's.
+    /// Precision in which the encoder's layers run: the precision that this context sets, otherwise that of
+    /// `parameters`.
     pub(crate) fn precision(&self, parameters: &Parameters) -> Precision {
         self.precision.unwrap_or(parameters.precision())
     }
@@ -280,8 +281,8 @@ impl ForwardContext {
         &self.packed_weights
     }
 
-    /// Rounds a weight to the precision of layers, detached from candle's graph. In inference, the result is cached for
-    /// the next batch.
+    /// Rounds a weight to the data type in which layers run. The result is detached from candle's graph. In inference
+    /// it is cached for the next batch.
     #[cfg(feature = "cuda")]
     pub(crate) fn rounded(&self, parameter: &Parameter, dtype: DType) -> candle_core::Result<Tensor> {
         let value = parameter.var().as_detached_tensor();
@@ -301,7 +302,8 @@ impl ForwardContext {
         self.in_graph
     }
 
-    /// Returns an error if candle's backward pass was called directly, since the gradients of weights would be lost.
+    /// Returns an error if a program called candle's backward pass directly. The weight gradients of fused operations
+    /// would be lost.
     pub(crate) fn check_in_backward(&self, operation: &str) -> candle_core::Result<()> {
         let lost = |training: &Arc<Training>| !training.in_backward.load(Ordering::Relaxed);
         if self.training.as_ref().is_some_and(lost) {
@@ -319,7 +321,8 @@ impl ForwardContext {
         self.training.is_some()
     }
 
-    /// Dropout of this training step at one place of the model. `None` in inference and for a probability of 0.
+    /// Creates the dropout of this training step at one place of the model. Returns `None` in inference and for a
+    /// probability of 0.
     pub(crate) fn dropout(&self, probability: f64, site: DropoutSite) -> Option<Dropout> {
         let training = self.training.as_ref().filter(|training| training.dropout)?;
         Dropout::new(probability, training.seed, training.step, site)
@@ -329,15 +332,16 @@ impl ForwardContext {
         self.training.as_ref().map(|training| lock(&training.gradients))
     }
 
-    /// Adds `gradient` to the accumulated gradient of a parameter. Both must be on the CPU.
+    /// Adds `gradient` to the sum of gradients that this context stores for a parameter. The sum and `gradient` must be
+    /// on the CPU.
     pub(crate) fn accumulate(&self, id: ParameterId, gradient: Gradient) {
         if let Some(mut gradients) = self.gradients() {
             gradients.add_on_host(id, gradient);
         }
     }
 
-    /// Adds `gradient` to the accumulated gradient of a parameter. Both must be on the same device, which is not the
-    /// CPU.
+    /// Adds `gradient` to the sum of gradients that this context stores for a parameter. Both must be on the same
+    /// device, which is not the CPU.
     #[cfg(feature = "cuda")]
     pub(crate) fn accumulate_on_device(&self, id: ParameterId, gradient: Tensor) -> Result<()> {
         self.gradients().map_or(Ok(()), |mut gradients| gradients.add(id, Gradient::Device(gradient)))

@@ -18,9 +18,9 @@ pub enum Gate {
 ///
 /// | gate | shape of a [`Gate::Scale`] | acts on |
 /// |---|---|---|
-/// | `query_inputs`, `key_inputs`, `value_inputs` | (hidden) | the input rows of Q, of K and of V (e_q, e_k, e_v) |
-/// | `query_key_outputs` | (heads, head_dim) | the dimensions in which queries and keys are compared: Σ g·q·k (h_q = h_k) |
-/// | `value_outputs` | (heads, head_dim) | the values V (h_v) |
+/// | `query_inputs`, `key_inputs`, `value_inputs` | (hidden) | the input rows of Q, of K and of V |
+/// | `query_key_outputs` | (heads, head_dim) | the dimensions in which queries and keys are compared: Σ g·q·k with the gate g |
+/// | `value_outputs` | (heads, head_dim) | the values V |
 /// | `heads` | (heads) | the attention output of each head |
 /// | `neurons` | (intermediate) | the neurons of the feed-forward sublayer, after the activation |
 ///
@@ -75,7 +75,7 @@ pub struct LayerGates {
 }
 
 impl LayerGates {
-    /// Checks that the gates have the shapes of a layer.
+    /// Checks that the gates have the shapes that a layer of this size requires.
     ///
     /// # Errors
     /// [`Error::Shape`] for the first gate that has a wrong shape.

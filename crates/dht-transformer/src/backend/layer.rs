@@ -8,7 +8,7 @@ use crate::tensors::SampleGroup;
 
 /// Encoder layer prepared for one batch: its parameters, the heads and neurons of each sample, and the dropouts.
 pub(crate) struct Layer<'a> {
-    /// Layer number, stored with the gradients of gates on heads.
+    /// Layer number, counted from 0. It identifies the layer in the gradients of gates on attention heads.
     pub(crate) number: usize,
     pub(crate) attention: LayerAttention<'a>,
     pub(crate) feed_forward: &'a FeedForwardParameters,

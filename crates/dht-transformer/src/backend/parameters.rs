@@ -74,12 +74,13 @@ impl AttentionParameters {
         self.heads * self.head_dim
     }
 
-    /// Rows of the weight `qkv` that belong to `heads`: first all rows of Q, then of K, then of V.
+    /// Row numbers in the weight `qkv` that belong to `heads`: first the rows of Q for all these heads, then of K, then
+    /// of V.
     pub(crate) fn qkv_rows(&self, heads: &[usize]) -> Vec<usize> {
         (0..3).flat_map(|part| self.columns(heads).into_iter().map(move |c| part * self.hidden() + c)).collect()
     }
 
-    /// Columns of the output projection that belong to `heads`.
+    /// Column numbers in the output projection that belong to `heads`.
     pub(crate) fn columns(&self, heads: &[usize]) -> Vec<usize> {
         heads.iter().flat_map(|head| head * self.head_dim..(head + 1) * self.head_dim).collect()
     }
@@ -110,9 +111,9 @@ pub(crate) struct RaggedParameters {
     pub(crate) scale: Parameter,
     pub(crate) shift: Parameter,
     pub(crate) epsilon: f64,
-    /// Columns of the hidden rows that the projections of Q, K and V read; `None` for all columns.
+    /// Columns of the hidden states that the projections of Q, K and V read. `None` if a projection reads all columns.
     pub(crate) inputs: [Option<Arc<[u32]>>; 3],
-    /// Heads that were not pruned, in increasing order.
+    /// Heads that remain after pruning, ordered by their number.
     pub(crate) heads: Vec<RaggedHead>,
     /// Width of a head before pruning.
     pub(crate) head_dim: usize,
@@ -125,29 +126,29 @@ pub(crate) struct RaggedParameters {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RaggedHead {
     pub(crate) number: usize,
-    /// Number of the head's columns in Q, which equals the number in K.
+    /// Number of columns that the head has in Q, and also in K.
     pub(crate) query_key: usize,
-    /// Number of the head's columns in V.
+    /// Number of columns that the head has in V.
     pub(crate) value: usize,
 }
 
 impl RaggedParameters {
-    /// All parameters of the sublayer: the weights and biases of Q, K, V and the output, then the scale and shift of
-    /// the norm.
+    /// All parameters of the attention sublayer: weights and biases of the projections Q, K, V and output, then the
+    /// scale and shift of the layer norm.
     pub(crate) fn all(&self) -> [&Parameter; 10] {
         let [q, k, v] = &self.projections;
         let [q, k, v, output] = [q, k, v, &self.output].map(|linear| [&linear.weight, &linear.bias]);
         [q[0], q[1], k[0], k[1], v[0], v[1], output[0], output[1], &self.scale, &self.shift]
     }
 
-    /// Selects the columns of x that one projection reads, shape (tokens, inputs). `part` is 0, 1 or 2 for Q, K or V.
-    /// `None` if the projection reads all columns.
+    /// Selects the columns of x, shape (tokens, inputs), that the projection of Q, K or V reads (`part` 0, 1 or 2).
+    /// Returns `None` if the projection reads all columns.
     pub(crate) fn read_columns(&self, part: usize, x: &Tensor) -> Result<Option<Tensor>> {
         let read = |columns: &Arc<[u32]>| Ok(x.index_select(&Tensor::new(&columns[..], x.device())?, 1)?);
         self.inputs[part].as_ref().map(read).transpose()
     }
 
-    /// Column ranges of Q, K and V in rows that hold all three side by side.
+    /// Column ranges of Q, K and V in a matrix whose rows contain all three, one after the other.
     pub(crate) fn outputs(&self) -> [Range<usize>; 3] {
         let mut end = 0;
         self.projections.each_ref().map(|projection| {

@@ -5,7 +5,7 @@ use candle_core::Result;
 use super::cpu::DistanceBias;
 use crate::tensors::{Parameter, with_slices};
 
-/// Distance in tokens from which all keys share the last bucket.
+/// Query-key distance in tokens from which all farther keys share the last bias bucket.
 const FARTHEST: f64 = 128.0;
 
 /// Relative-position bias: a number that is added to the attention score of a query and a key, depending on their
@@ -19,7 +19,8 @@ pub(crate) struct RelativeBias {
 }
 
 impl RelativeBias {
-    /// Row of the table for each distance in texts of up to `longest` tokens, from −(longest − 1) to longest − 1.
+    /// Row of the bias table for each query-key distance from −(longest − 1) to longest − 1, for texts of up to
+    /// `longest` tokens.
     pub(crate) fn rows(&self, longest: usize) -> Vec<usize> {
         (1 - longest as isize..longest as isize).map(|distance| bucket(distance, self.buckets)).collect()
     }
@@ -28,8 +29,8 @@ impl RelativeBias {
         with_slices(&[self.table.var().as_tensor()], |slices| Ok(slices[0].to_vec()))
     }
 
-    /// Biases of some heads for each distance in texts of up to `longest` tokens. `numbers` has the values of the
-    /// table, as returned by [`numbers`](Self::numbers).
+    /// Biases of `heads` for each query-key distance, for texts of up to `longest` tokens. `numbers` contains the
+    /// values of the bias table, as returned by [`numbers`](Self::numbers).
     pub(crate) fn by_distance(&self, numbers: &[f32], heads: &[usize], longest: usize) -> DistanceBias<f32> {
         let (rows, mut biases) = (self.rows(longest), DistanceBias::zeros(heads.len(), longest));
         for (head, biases) in heads.iter().zip(biases.heads_mut()) {
@@ -40,9 +41,11 @@ impl RelativeBias {
         biases
     }
 
-    /// Sums gradients of the biases for each distance into the gradient of the table. Each item has two parts: for
-    /// every head of the layer its index among the heads that ran (`None` for the others), and the gradients of the
-    /// heads that ran.
+    /// Computes the gradient of the bias table from gradients of the biases at each query-key distance.
+    ///
+    /// An item of `gradients` comes from samples that ran the same heads. Its first part has an entry for each head of
+    /// the layer: the head's index among the heads that ran, or `None` if it did not run. Its second part has the
+    /// gradients of the heads that ran.
     pub(crate) fn table_gradient<'a>(
         &self,
         gradients: impl Iterator<Item = (&'a [Option<usize>], &'a DistanceBias<f32>)>,
@@ -61,9 +64,9 @@ impl RelativeBias {
     }
 }
 
-/// Bucket of a key that is `distance` tokens after its query. Half of the buckets are for keys after the query, the
-/// others for keys before it. In each half, the first buckets cover one distance each, and the later ones cover ranges
-/// of logarithmic width.
+/// Bucket of relative-position biases for a key that is `distance` tokens after its query. Half of the buckets are for
+/// keys after the query, the others for keys before it. In each half, the first buckets cover one distance each, and
+/// the later buckets cover ranges of logarithmic width.
 fn bucket(distance: isize, buckets: usize) -> usize {
     let (half, tokens) = (buckets / 2, distance.unsigned_abs());
     let (exact, first) = (half / 2, if distance > 0 { half } else { 0 });

@@ -20,8 +20,8 @@ pub(crate) fn select(device: &Device) -> &'static dyn Backend {
     choose(device, false)
 }
 
-/// Selects the backend for a device. With `in_graph`, layers run as candle's own operations, so that candle's graph
-/// contains all gradients.
+/// Selects the backend for a device. With `in_graph`, the backend runs layers as candle's own operations, so that
+/// candle's graph contains all gradients.
 fn choose(device: &Device, in_graph: bool) -> &'static dyn Backend {
     match (device, in_graph) {
         (Device::Cpu, false) => &Cpu,

@@ -50,12 +50,12 @@ impl<M> GraphModule<M> {
         Self { model, seed, calls: AtomicU32::new(0) }
     }
 
-    /// Wrapped model.
+    /// Model that this module wraps.
     pub fn model(&self) -> &M {
         &self.model
     }
 
-    /// Unwraps the model.
+    /// Returns the wrapped model.
     pub fn into_inner(self) -> M {
         self.model
     }

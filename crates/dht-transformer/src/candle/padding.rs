@@ -48,7 +48,7 @@ impl Hidden {
     /// the conversion. The result is in at least single precision.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn to_padded(&self) -> Result<Tensor> {
         let (rows, spans) = (&wide(self.tensor())?, self.spans());
         let (tokens, width) = rows.dims2()?;

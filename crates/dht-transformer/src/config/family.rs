@@ -57,9 +57,11 @@ struct Traits {
     layers: &'static str,
     /// Renamed modules of a layer, as pairs of BERT's name and the family's name.
     layer: &'static [(&'static str, &'static str)],
-    /// Renamed modules of a head, as pairs of BERT's name and the family's name.
+    /// Renamed modules of an output head, such as the head of masked language modelling, as pairs of BERT's name and
+    /// the family's name.
     heads: &'static [(&'static str, &'static str)],
-    /// Renamed modules of a classification head. The names apply only in a file with a classifier.
+    /// Renamed modules of a classification head, as pairs of BERT's name and the family's name. They apply only in a
+    /// file with a classifier.
     beside_classifier: &'static [(&'static str, &'static str)],
     /// Activation function between the two layers of a classification head.
     head_activation: HeadActivation,
@@ -84,10 +86,10 @@ enum Positions {
     After(u32),
 }
 
-/// Naming scheme of the tensors of a head in a weight file.
+/// Naming scheme of the tensors of an output head (such as a classifier) in a weight file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeadNames {
-    /// Names of the family's classifier. In a file with these names, the encoder's pooler is not used.
+    /// Names of a classifier in the model family. In a file with these names, the encoder's pooler is not used.
     Classifier,
     /// Names of a classifier without a class in `transformers`, for which this crate writes a Python class.
     Own,
@@ -281,7 +283,7 @@ impl Family {
         !self.fields().absent.contains(&"type_vocab_size")
     }
 
-    /// Position of a padding token, in families that count positions from it; otherwise `None`.
+    /// Position of a padding token in families that count positions from the padding token; `None` for other families.
     pub(crate) fn padding_position(self, pad_token_id: u32) -> Option<u32> {
         match self.traits().positions {
             Positions::FromZero => None,
@@ -334,8 +336,8 @@ impl Family {
         name.strip_prefix(self.traits().prefix).unwrap_or(name)
     }
 
-    /// Detects the naming scheme of the head in a file, from its tensor names. `own` states that the model has no class
-    /// in `transformers`.
+    /// Detects the naming scheme of the output head in a file, from its tensor names. `own` is `true` if `transformers`
+    /// has no class for the model.
     pub(crate) fn head_names<'a>(self, own: bool, names: impl IntoIterator<Item = &'a str>) -> HeadNames {
         let beside = self.traits().beside_classifier;
         let is_head = |name: &str| {
@@ -352,7 +354,7 @@ impl Family {
     }
 
     /// Translates a tensor name in a file to BERT's name without prefix. Old names of layer norms (`gamma`, `beta`) are
-    /// replaced. `None` for a name that no model of the family has.
+    /// replaced. Returns `None` for a name that no model of the family has.
     pub(crate) fn ours(self, name: &str, head: HeadNames) -> Option<String> {
         let traits = self.traits();
         let (module, number) = self.bare(name).rsplit_once('.')?;
@@ -380,8 +382,8 @@ impl Family {
         Some(format!("{module}.{number}"))
     }
 
-    /// Weight and bias names for one layer of a classifier, as files of the family have them. `part` is BERT's name of
-    /// the layer, such as `pooler.dense`.
+    /// Names of the weight and the bias of one linear layer in a classifier, as files of the family have them. `part`
+    /// is BERT's name of the linear layer, such as `pooler.dense`.
     pub(crate) fn names_of(self, part: &str) -> String {
         ["weight", "bias"].map(|number| self.theirs(&format!("{part}.{number}"), true, true)).join(", ")
     }

@@ -54,7 +54,7 @@ impl KeptDimensions {
             == *self
     }
 
-    /// Layer with all input dimensions and no heads.
+    /// Dimensions of a layer in which all inputs remain but no head does.
     fn none(config: &BertConfig) -> Self {
         let none = || vec![Vec::new(); config.num_attention_heads];
         Self { query_key_outputs: none(), value_outputs: none(), ..Self::all(config) }

@@ -137,8 +137,8 @@ fn first(problems: Vec<Error>) -> Error {
     problems.into_iter().next().unwrap_or(Error::Argument { name: "config", expected: "".into(), got: "".into() })
 }
 
-/// Reads the model family from `model_type`, and whether the type is this crate's own, for which `transformers` has no
-/// class.
+/// Reads the model family from `model_type`. The second value is `true` if the model type is one of this crate's own,
+/// for which `transformers` has no class.
 fn family(fields: &Map<String, Value>) -> Result<(Family, bool)> {
     match fields.get("model_type") {
         None | Some(Value::Null) => Ok((Family::Bert, false)),

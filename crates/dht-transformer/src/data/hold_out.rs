@@ -34,13 +34,13 @@ pub(super) struct HoldOut {
 impl HoldOut {
     /// Selects a `fraction` of the rows to hold out. Returns a list with `true` for each held-out row.
     ///
-    /// Each class holds out its proportional share of the rows, rounded to a neighbouring integer. All rows with the
-    /// same text are held out or none, and each class keeps a row that is not held out.
+    /// Each class holds out its proportional share of the rows, rounded to a neighbouring integer. Rows with the same
+    /// text are either all held out or all retained. At least one row of each class is retained.
     ///
-    /// Texts are visited in random order. A text is held out if its rows fit into the remaining share of each of its
-    /// classes. The number of different texts that a class holds out is limited to 1.5 times its share of texts.
-    /// Without this limit, a frequent text that does not fit would cause nearly all other texts to be held out. If no
-    /// text of a class fits, the class holds out its text with the fewest rows.
+    /// Texts are visited in random order. A text is held out if its rows fit into the remaining share of each class
+    /// that they belong to. The number of different texts that a class holds out is limited to 1.5 times its share of
+    /// texts. Without this limit, a frequent text that does not fit would cause nearly all other texts to be held out.
+    /// If no text of a class fits, the class holds out its text with the fewest rows.
     ///
     /// # Errors
     /// [`Error::Argument`] if the fraction is not between 0 and 1, or if no text can be held out because each is the
@@ -74,7 +74,8 @@ impl HoldOut {
         Ok(is_held)
     }
 
-    /// Counts the rows of one text by class. Returns pairs of a class and its number of rows.
+    /// Counts the rows of one text by class. `text` lists the rows, grouped by class. Returns pairs of a class and its
+    /// number of rows.
     fn of_classes(&self, text: &[usize]) -> impl Iterator<Item = (usize, usize)> {
         text.chunk_by(|left, right| self.classes[*left] == self.classes[*right])
             .map(|rows| (self.classes[rows[0]], rows.len()))
@@ -132,9 +133,10 @@ impl HoldOut {
         texts.iter().zip(is_held).filter(|(_, is_held)| *is_held).map(|(text, _)| *text).collect()
     }
 
-    /// Number of rows that each class holds out of its `rows`. The proportional shares are rounded so that their sum is
-    /// `count`: the largest remainders are rounded up, ties at random. The shares of classes without `can_give` are
-    /// rounded down.
+    /// Computes the number of rows to hold out of each class. `rows` has the size of each class, and `count` is the
+    /// total number of held-out rows. The proportional numbers are rounded so that their sum is `count`: the largest
+    /// remainders are rounded up, ties at random. A class is always rounded down if `can_give` is `false` for it: no
+    /// text of the class can be held out.
     fn shares<R: Rng + ?Sized>(&self, rows: &[usize], can_give: &[bool], count: usize, rng: &mut R) -> Vec<usize> {
         let all: usize = rows.iter().sum();
         let exact = |class: usize| rows[class] as u128 * count as u128;

@@ -173,8 +173,8 @@ fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>
     Err(other_labels(labels, classes, ": they may be counted from 0 or from 1"))
 }
 
-/// Matches labels with two classes that are numbers: false or "no" with the lower number, true or "yes" with the higher
-/// one. In an `ordered` file, matches any labels with numbered classes by position.
+/// Matches truth values with two numbered classes: false or "no" with the lower number, true or "yes" with the higher
+/// number. If `ordered` is set, matches any labels with numbered classes by position.
 fn by_place(labels: &[String], classes: &[String], ordered: bool) -> Option<Vec<usize>> {
     let count = classes.len();
     let all = |number: fn(&str) -> Option<usize>| classes.iter().map(|class| number(class)).collect();
@@ -258,15 +258,15 @@ fn folded(label: &str) -> String {
     }
 }
 
-/// Returns whether a character is invisible: a joiner, direction mark, variation selector, soft hyphen or control
-/// character.
+/// Returns whether a character is invisible, such as a joiner, direction mark, variation selector, soft hyphen or
+/// control character.
 fn is_unseen(sign: char) -> bool {
     (sign.is_control() && !sign.is_whitespace())
         || matches!(sign, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Replaces a character by the Latin letter or ASCII character that looks the same, if there is one.
+/// Replaces a character by a Latin letter or ASCII character that looks the same, if there is one.
 fn look_alike(sign: char) -> char {
     const LETTERS: [(&str, &str); 5] = [
         ("аеорсхуіјѕһԁ", "aeopcxyijshd"),

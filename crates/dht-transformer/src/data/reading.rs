@@ -22,7 +22,7 @@ use super::label_mapping::LabelMapping;
 pub enum Column {
     /// Column name in the header, or key in a jsonl file.
     Name(String),
-    /// Column number, counted from 0. If a column has this number as its name, that column is meant.
+    /// Column number, counted from 0. A column whose name is this number takes precedence.
     Number(usize),
 }
 
@@ -268,7 +268,7 @@ pub struct Reading {
     /// Number of blank lines and blank rows that were skipped.
     #[serde(default)]
     pub blank_lines: usize,
-    /// Text columns that leak the label: their repeated cells determine it, exactly or nearly.
+    /// Text columns that leak the label: a cell that occurs in several rows determines the label, exactly or nearly.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) leaks: Vec<LabelLeak>,
     /// Number of texts that usually stand for a missing value (`nan`, `null` and similar), and the first such text.

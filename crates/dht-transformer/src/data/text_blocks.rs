@@ -13,7 +13,7 @@ use crate::storage::Hashing;
 
 /// Maximum size of a text file in bytes, after decompression.
 const MOST_BYTES: u64 = 4 << 30;
-/// Minimum number of tokens of a block, including special tokens. A shorter block would give no context.
+/// Minimum number of tokens of a block, including special tokens. A shorter block would not give enough context.
 const SHORTEST: usize = 8;
 
 impl EncodedDataset {

@@ -296,7 +296,7 @@ pub enum DataProblem {
     /// The labels in a file do not match the classes of the training set or the model.
     #[error("the labels {labels} do not match the classes {classes}{reason}; give each its class")]
     OtherLabels {
-        /// Labels of the file.
+        /// Labels that occur in the file.
         labels: String,
         /// Classes of the training set or the model.
         classes: String,
@@ -359,7 +359,7 @@ pub enum DataProblem {
         /// Number of rows.
         rows: usize,
     },
-    /// No multi-label cell has the expected separator, and most cells have another one.
+    /// No multi-label cell contains the expected separator, and most cells contain another one.
     #[error(
         "no label cell has the separator {separator:?}, and {cells} of {filled} have {other:?}: set the \
          right one"
@@ -367,9 +367,9 @@ pub enum DataProblem {
     Separator {
         /// Expected separator between labels.
         separator: char,
-        /// Separator that most cells have.
+        /// Separator that most cells contain.
         other: char,
-        /// Number of cells with the separator that most cells have.
+        /// Number of cells that contain `other`.
         cells: usize,
         /// Number of cells that are not empty.
         filled: usize,
@@ -442,7 +442,7 @@ pub enum DataProblem {
     UnknownLabel {
         /// Unknown label, as read from the file.
         label: String,
-        /// Names of the known classes, at most the first of them.
+        /// Names of the known classes; only the first names if there are many.
         known: String,
     },
     /// All text columns of a row are empty.
@@ -464,7 +464,7 @@ fn column_hint(expected: usize, got: usize) -> &'static str {
     }
 }
 
-/// Advises how to write numbers, if the refused number has a decimal comma.
+/// Advises how to write numbers, if the number in the label has a decimal comma.
 fn decimal_comma(label: &str) -> &'static str {
     match label.replacen(',', ".", 1).parse::<f64>() {
         Ok(_) if label.contains(',') => " with a decimal point (in a file separated by `;`, a comma is one, too)",

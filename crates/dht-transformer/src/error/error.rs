@@ -56,7 +56,7 @@ pub enum Error {
     Parameter {
         /// Parameter name.
         name: String,
-        /// Problem of the parameter.
+        /// Description of the problem, such as "is missing".
         problem: &'static str,
     },
     /// An index is too large for the number of items.
@@ -87,7 +87,7 @@ pub enum Error {
         /// Loss at this step.
         loss: f64,
     },
-    /// An output of the model is NaN or infinite, because its weights are, or because of an overflow.
+    /// An output of the model is NaN or infinite, because the weights contain such values or a computation overflows.
     #[error(
         "the answer of sample {sample} is {got}, expected finite numbers: the model's weights hold NaN or infinity, or overflow"
     )]
@@ -97,7 +97,7 @@ pub enum Error {
         /// First output value that is NaN or infinite.
         got: f32,
     },
-    /// A training run was stopped on request. If it writes checkpoints, the last one is of its last step.
+    /// A training run was stopped on request. If the run writes checkpoints, the last checkpoint is from its last step.
     #[error("the training was stopped after {steps} steps")]
     Stopped {
         /// Number of optimiser steps that were completed.
@@ -249,7 +249,6 @@ impl Error {
         Self::Io { path: path.into(), source }
     }
 
-    /// Creates an [`Error::Argument`].
     pub(crate) fn argument(name: &'static str, expected: impl Into<String>, got: impl Into<String>) -> Self {
         Self::Argument { name, expected: expected.into(), got: got.into() }
     }
@@ -259,7 +258,7 @@ impl Error {
         Self::Custom(error.into())
     }
 
-    /// Converts an [`Error::Argument`] about a field to an error that also names the file.
+    /// Converts an [`Error::Argument`] about a field to an [`Error::Config`], which also names the file.
     pub(crate) fn in_file(self, file: impl Into<String>) -> Self {
         match self {
             Self::Argument { name: field, expected, got } => Self::Config { file: file.into(), field, expected, got },

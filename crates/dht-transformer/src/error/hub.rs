@@ -46,7 +46,7 @@ pub enum HubProblem {
     NoFile {
         /// Name of the required file.
         wanted: String,
-        /// Names of the existing files, at most the first of them.
+        /// Names of the existing files; only the first names if there are many.
         found: String,
     },
     /// The repository of a data set has no parquet files.

@@ -27,7 +27,7 @@ pub enum WeightsProblem {
     /// The file is a Git LFS pointer, a small text file in place of the weights. The weights were not downloaded.
     #[error("is a Git LFS pointer and not the weights: fetch them, as by `git lfs pull`")]
     GitLfsPointer,
-    /// A tensor belongs to a layer with a number beyond the number of layers in the configuration.
+    /// A tensor belongs to a layer that the configuration does not have: its layer number is too large.
     #[error(
         "belongs to a layer beyond the {layers} of the configuration: set its number of layers to that of the weights \
          (`dht train --layers N` uses the first N, `Encoder::truncated` in code)"
@@ -51,7 +51,7 @@ pub enum WeightsProblem {
         /// Name of the other tensor.
         other: String,
     },
-    /// All tensor names begin with another prefix than this model type has.
+    /// All tensor names begin with a prefix that does not belong to the model type.
     #[error(
         "the names of its tensors begin with {found:?}, where this model_type has {expected:?} or nothing: rename them, or correct \
          the model_type in config.json"
@@ -59,7 +59,7 @@ pub enum WeightsProblem {
     Prefix {
         /// Prefix of the tensor names in the file.
         found: String,
-        /// Prefix that the model type has.
+        /// Prefix that belongs to the model type.
         expected: &'static str,
     },
     /// A tensor has an effect on the model that this crate does not compute.
@@ -195,7 +195,7 @@ pub enum WeightsProblem {
     /// The file lacks tensors that the model requires.
     #[error("lacks the tensors {names}")]
     Missing {
-        /// Names of the missing tensors, at most the first of them.
+        /// Names of the missing tensors; only the first names if there are many.
         names: String,
     },
 }

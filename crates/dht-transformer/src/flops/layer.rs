@@ -57,8 +57,10 @@ impl LayerSizes {
 
     /// FLOPs of the forward pass for T tokens and Σℓ² token pairs, where ℓ is the length of a text.
     ///
-    /// The other letters are those of the fields. The projections to Q, K and V cost 2·T·((e_q + e_k)·A + e_v·B),
-    /// attention 2·Σℓ²·(A + B), the output projection 2·T·B·d, and the feed-forward sublayer 2·(2·T·d·f).
+    /// The projections to Q, K and V cost 2·T·((e_q + e_k)·A + e_v·B), attention 2·Σℓ²·(A + B), the output projection
+    /// 2·T·B·d, and the feed-forward sublayer 2·(2·T·d·f). Here, e_q, e_k and e_v are the numbers of inputs of Q, K and
+    /// V. A is the width of Q and of K, B is the width of V, d is the hidden size, and f is the number of feed-forward
+    /// neurons.
     pub fn forward(&self, load: Load) -> Breakdown {
         let row = FlopCount(2) * load.tokens;
         let product = |inputs: usize, outputs: usize| row * (inputs as u64).saturating_mul(outputs as u64);
@@ -89,8 +91,11 @@ impl LayerSizes {
         }
     }
 
-    /// Number of parameters of the layer: weights, biases and norms. With the letters of the fields it is (e_q + e_k +
-    /// 2)·A + (e_v + 1)·B + (B + 1)·d + (2·d + 1)·f + d + 4·d.
+    /// Number of parameters of the layer: weights, biases and norms.
+    ///
+    /// The number is (e_q + e_k + 2)·A + (e_v + 1)·B + (B + 1)·d + (2·d + 1)·f + d + 4·d. Here, e_q, e_k and e_v are
+    /// the numbers of inputs of Q, K and V. A is the width of Q and of K, B is the width of V, d is the hidden size,
+    /// and f is the number of feed-forward neurons.
     pub fn parameters(&self) -> u64 {
         let [d, a, b, f] = [self.hidden, self.query_key, self.value, self.ffn].map(|size| size as u64);
         let [q, k, v] = [self.query_inputs, self.key_inputs, self.value_inputs].map(|size| size as u64);

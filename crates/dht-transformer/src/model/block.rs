@@ -25,7 +25,7 @@ pub struct LayerRecord {
     pub heads: Vec<usize>,
 }
 
-/// Attention sublayer, complete or with single dimensions pruned.
+/// Attention sublayer of an encoder layer: complete, or with single dimensions pruned.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "one a layer, read in every forward")]
 pub(crate) enum Attention {
@@ -58,7 +58,7 @@ impl Attention {
     }
 }
 
-/// Encoder layer with its weights and its number.
+/// Encoder layer: its parameters, dropouts, and what remains of it after pruning.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
     pub(super) layer: usize,
@@ -66,9 +66,10 @@ pub(crate) struct Block {
     pub(crate) feed_forward: FeedForwardParameters,
     hidden_dropout: f64,
     probability_dropout: f64,
-    /// Heads that were not pruned. The weights of pruned heads are zeros.
+    /// Attention heads that were not pruned. The weights of pruned heads are zeros.
     pub(crate) kept: HeadSet,
-    /// Number of neurons that were not pruned, which are the first neurons. The weights of the others are zeros.
+    /// Number of neurons that were not pruned. They are the first neurons of the layer; the weights of the others are
+    /// zeros.
     pub(crate) width: usize,
 }
 
@@ -116,7 +117,7 @@ impl Block {
         })
     }
 
-    /// Builds a layer from which single dimensions were pruned. `fetch` returns a tensor of the unpruned layer by its
+    /// Builds a layer from which single dimensions were pruned. `fetch` returns a tensor of the unpruned encoder by its
     /// name.
     pub(super) fn ragged(
         config: &BertConfig,
@@ -164,7 +165,7 @@ impl Block {
         attention.into_iter().chain(feed_forward).collect()
     }
 
-    /// Current sizes of the layer, from which its FLOPs are computed.
+    /// Sizes of the layer after pruning, from which its FLOPs are computed.
     pub(crate) fn sizes(&self, block: BlockShape) -> LayerSizes {
         let whole = LayerSizes::of_block(block, Width { heads: self.kept.len(), ffn: self.width });
         match &self.attention {
@@ -173,8 +174,8 @@ impl Block {
         }
     }
 
-    /// Divides a batch into groups of samples that run the same heads of `plan`. All groups run the first `width`
-    /// neurons (`None` for all neurons that were not pruned).
+    /// Divides a batch into groups of samples that run the same heads, as `plan` selects them. All groups run the first
+    /// `width` neurons; `None` selects all neurons that were not pruned.
     pub(crate) fn groups(&self, plan: &HeadPlan, width: Option<usize>, samples: usize) -> Result<Vec<SampleGroup>> {
         let neurons = width.unwrap_or(self.width);
         let heads = match &self.attention {
@@ -192,10 +193,12 @@ impl Block {
         Ok(groups)
     }
 
-    /// Prepares the layer for a backend. Each group of samples runs its own heads and neurons.
+    /// Combines the layer's parameters with groups of samples, for a backend to run. Each group runs its own heads and
+    /// neurons.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a subset of heads or neurons, if single dimensions were pruned from the layer.
+    /// [`Error::Argument`] if a group runs only some heads or neurons, and single dimensions were pruned from the
+    /// layer.
     pub(super) fn with_groups(&self, groups: Vec<SampleGroup>, ctx: &ForwardContext) -> Result<Layer<'_>> {
         if let Attention::Ragged(_) = &self.attention {
             self.check_whole(&groups)?;
@@ -211,7 +214,7 @@ impl Block {
         })
     }
 
-    /// Checks that all heads and neurons run, which is required if single dimensions were pruned from the layer.
+    /// Checks that every group runs all heads and neurons. Layers from which single dimensions were pruned require it.
     fn check_whole(&self, groups: &[SampleGroup]) -> Result<()> {
         match groups.iter().find(|group| group.heads != self.kept || group.neurons != self.width) {
             None => Ok(()),
@@ -228,8 +231,8 @@ impl Block {
         }
     }
 
-    /// Runs the layer with gates on its dimensions as operations of candle, on any device. Also returns the attention
-    /// scores of all heads.
+    /// Runs the layer with trainable gates on its dimensions, composed of candle's operations on every device. Also
+    /// returns the attention scores of all heads.
     pub(super) fn gated(&self, hidden: &Hidden, gates: &LayerGates, ctx: &ForwardContext) -> Result<LayerRecord> {
         let (Attention::Whole(whole), feed_forward) = (&self.attention, &self.feed_forward) else {
             return Err(Error::argument("layer", "a layer without dimensions taken out", self.layer.to_string()));
@@ -242,8 +245,8 @@ impl Block {
         Ok(LayerRecord { hidden: Hidden::new(y, packing.clone())?, scores, heads: (0..whole.heads).collect() })
     }
 
-    /// Runs the layer, and computes the attention scores of its remaining heads before the softmax. The scores take an
-    /// additional product of queries and keys, since no fused operation returns them.
+    /// Runs the layer, and also returns the attention scores before the softmax, for all heads that were not pruned.
+    /// Fused operations do not return scores, so queries and keys are multiplied once more.
     pub(super) fn recorded(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<LayerRecord> {
         let backend = ctx.backend(hidden.tensor().device());
         let scores = backend.scores(hidden, self.attention.parameters(), self.kept, ctx)?;
@@ -252,7 +255,8 @@ impl Block {
         Ok(LayerRecord { hidden, scores, heads: self.kept.iter().collect() })
     }
 
-    /// Dropouts of the layer: on the attention probabilities, on the attention output, and on the feed-forward output.
+    /// Three dropouts of the layer: on the attention probabilities, on the attention output, and on the feed-forward
+    /// output.
     fn dropouts(&self, ctx: &ForwardContext) -> (Option<Dropout>, Option<Dropout>, Option<Dropout>) {
         let layer = self.layer;
         (

@@ -44,8 +44,8 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Registers the classifier's parameters as `{name}.weight`, `{name}.bias` (and `{name}.pooler.*` if it has a
-    /// pooler).
+    /// Registers the classifier's parameters as `{name}.weight` and `{name}.bias`, and those of its pooler, if there is
+    /// one, as `{name}.pooler.*`.
     ///
     /// # Errors
     /// [`Error::Parameter`] if a name is already used. In this case, no parameter is registered.
@@ -75,7 +75,7 @@ impl Classifier {
     /// `pooler.dense.…`.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let layers = [Some(("classifier", &self.dense)), self.pooler.as_ref().map(|pooler| ("pooler.dense", pooler))];
         let mut tensors = BTreeMap::new();
@@ -103,7 +103,7 @@ impl Classifier {
     /// Computes the logits of a batch from its hidden states, shape (samples, classes).
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn forward(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor> {
         let pooled = match self.pooling {
             Pooling::Cls | Pooling::Pooler => hidden.first_rows()?,

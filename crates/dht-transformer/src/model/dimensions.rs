@@ -101,8 +101,8 @@ impl Encoder {
         }
     }
 
-    /// All tensors under this crate's names, with the shapes before pruning ([`names::shape`]). Pruned dimensions are
-    /// zeros.
+    /// Copies all tensors of the encoder under this crate's names. They have the shapes before pruning
+    /// ([`names::shape`]), with zeros for pruned dimensions.
     pub(crate) fn whole_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let whole = |name: String| {
             let ragged = names::in_layer(&name).and_then(|(layer, tensor)| match &self.blocks()[layer].attention {

@@ -65,10 +65,11 @@ pub struct Encoder {
     config: BertConfig,
     parameters: Parameters,
     pub(super) embeddings: EmbeddingParameters,
-    /// Relative-position bias of the attention scores, which all layers share.
+    /// Relative-position bias of the attention scores, shared by all layers. `None` in model families without one.
     pub(super) relative_bias: Option<RelativeBias>,
     blocks: Vec<Block>,
-    /// Pooler of the loaded directory, unchanged. It initialises the pooler of classifiers that are added later.
+    /// Pooler of the directory from which the encoder was loaded. It initialises the pooler of each classifier that is
+    /// added.
     pooler: Option<LinearTensors>,
 }
 
@@ -117,8 +118,8 @@ impl Encoder {
         Ok(Self { pooler, ..Self::build(config, names::pack(config, tensors)?, device)? })
     }
 
-    /// Creates an encoder as [`from_tensors`](Self::from_tensors) does, but uses the variables without copying them.
-    /// Nothing else may use them.
+    /// Creates an encoder from tensors as [`from_tensors`](Self::from_tensors) does, but takes over the variables
+    /// without copying them. Nothing else may use these variables.
     pub(crate) fn from_variables(
         config: &BertConfig,
         variables: &BTreeMap<String, Tensor>,
@@ -161,7 +162,7 @@ impl Encoder {
         Self::from_var_source(config, &VarSource::encoder(config, vb))
     }
 
-    /// Creates an encoder from a `VarBuilder`, which `source` wraps.
+    /// Creates an encoder from a `candle_nn::VarBuilder`, which `source` wraps.
     pub(crate) fn from_var_source(config: &BertConfig, source: &VarSource) -> Result<Self> {
         config.check()?;
         Self::build_by(
@@ -176,7 +177,8 @@ impl Encoder {
         Self::build_by(config, device, &|name| whole(config, &tensors, name), Parameters::insert)
     }
 
-    /// Builds an encoder that is derived from this one, such as a pruned encoder, with the same precision.
+    /// Builds an encoder with the precision and the pooler of this one. Used for encoders that are derived from it,
+    /// such as a pruned encoder.
     pub(crate) fn build_like(
         &self,
         config: &BertConfig,
@@ -189,8 +191,9 @@ impl Encoder {
         Ok(Self { pooler, ..made })
     }
 
-    /// Builds an encoder of any kind. `fetch` returns a tensor of the unpruned shape by its name, and `register` makes
-    /// it a parameter. In layers with pruned dimensions, the remaining parts of the tensors are copied.
+    /// Builds an encoder, unpruned or pruned. `fetch` returns a tensor of the unpruned encoder by its name, and
+    /// `register` makes a tensor a parameter. In layers with pruned dimensions, only the remaining parts of the tensors
+    /// are copied.
     fn build_by(
         config: &BertConfig,
         device: &Device,
@@ -236,7 +239,7 @@ impl Encoder {
     /// Copies the encoder's tensors. They have Hugging Face's names without a model prefix.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let mut tensors = self.views()?;
         for tensor in tensors.values_mut() {
@@ -245,7 +248,8 @@ impl Encoder {
         Ok(tensors)
     }
 
-    /// Tensors of [`to_tensors`](Self::to_tensors), as views of the encoder's memory where possible.
+    /// Tensors of the encoder by Hugging Face's names, like those of [`to_tensors`](Self::to_tensors). They are views
+    /// of the encoder's memory where possible.
     pub(crate) fn views(&self) -> Result<BTreeMap<String, Tensor>> {
         names::unpack(&self.config, self.whole_tensors()?)
     }
@@ -263,7 +267,7 @@ impl Encoder {
     /// [`Classifier`]s and other heads still refer to the parameters of this encoder.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn deep_clone(&self) -> Result<Self> {
         let mut copy = self.bare_clone()?;
         copy.parameters.copy_others(&self.parameters)?;
@@ -274,12 +278,12 @@ impl Encoder {
     /// leaves this encoder unchanged.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn bare_clone(&self) -> Result<Self> {
         self.build_like(&self.config, self.whole_tensors()?, self.parameters.device())
     }
 
-    /// Copies the added parameters of another encoder, and which of its parameters are frozen.
+    /// Copies the parameters that were added to another encoder, such as classifiers, and which parameters are frozen.
     pub(crate) fn copy_others(&mut self, from: &Self) -> Result<()> {
         self.parameters.copy_others(&from.parameters)
     }
@@ -340,7 +344,8 @@ impl Encoder {
     /// Adds a linear layer over pooled hidden states with any number of outputs, such as one for each label.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the name is already used; errors of candle.
+    /// [`Error::Parameter`] if the name is already used;
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn add_outputs<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -365,7 +370,8 @@ impl Encoder {
         self.pooler.is_some()
     }
 
-    /// Adds a classifier with existing weights. If `pooling` has a pooler, its weights must exist, too.
+    /// Adds a classifier with existing weights. `classes` are those of its linear layer, and `pooler` those of its
+    /// pooler, which must be there if `pooling` is [`Pooling::Pooler`].
     pub(crate) fn add_given_classifier(
         &mut self,
         name: &str,
@@ -556,7 +562,7 @@ impl Encoder {
     }
 }
 
-/// Returns a tensor of an unpruned encoder by its name, and checks its shape.
+/// Returns a tensor of an unpruned encoder by its name, and checks that it has the shape that `config` implies.
 fn whole(config: &BertConfig, tensors: &BTreeMap<String, Tensor>, name: &str) -> Result<Tensor> {
     let missing = || Error::Parameter { name: name.into(), problem: "is missing" };
     let tensor = tensors.get(name).ok_or_else(missing)?;

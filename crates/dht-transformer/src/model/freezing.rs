@@ -27,8 +27,8 @@ impl Encoder {
         }
     }
 
-    /// Gradients that a backward pass computes in each layer, and whether it computes the gradient of the last hidden
-    /// states. A layer, or the embeddings, counts as trained unless all its parameters are frozen.
+    /// Gradients that a backward pass must compute: in each layer, and for the output of the last layer (`true` if
+    /// needed). A layer, or the embeddings, counts as trained unless all its parameters are frozen.
     pub(crate) fn backward_needs(&self) -> (Vec<BackwardNeeds>, bool) {
         let mut trained_below = self.embedding_parameters().any(|parameter| !parameter.is_frozen());
         let needs = self.blocks().iter().map(|block| {

@@ -39,7 +39,7 @@ pub(crate) struct LanguageHead {
     decoder: LinearParameters,
 }
 
-/// Tensors of a language-model head that are not parameters yet.
+/// Tensors of a language-model head before they are registered as parameters.
 #[derive(Debug, Clone)]
 pub(crate) struct LanguageHeadTensors {
     dense: LinearTensors,
@@ -49,8 +49,8 @@ pub(crate) struct LanguageHeadTensors {
 }
 
 impl LanguageHeadTensors {
-    /// Random initial tensors: weights from N(0, `initializer_range`²), a norm with scale one and shift zero, and
-    /// biases of zero.
+    /// Draws initial tensors of the head: weights from N(0, `initializer_range`²), a layer norm with scale one and
+    /// shift zero, and biases of zero.
     pub(crate) fn random<R: Rng + ?Sized>(config: &BertConfig, rng: &mut R) -> Result<Self> {
         let hidden = config.hidden_size;
         let full = |value: f32, count: usize| Tensor::full(value, count, &Device::Cpu);
@@ -62,7 +62,8 @@ impl LanguageHeadTensors {
         })
     }
 
-    /// Finds the head among the tensors of a file. `None` if one of its tensors is missing.
+    /// Finds the tensors of a language-model head among the tensors of a file. Returns `None` if one of them is
+    /// missing.
     pub(crate) fn find(tensors: &BTreeMap<String, Tensor>) -> Option<Self> {
         let find = |name| tensors.get(name).cloned();
         let dense = LinearTensors::find(tensors, DENSE)?;
@@ -71,10 +72,11 @@ impl LanguageHeadTensors {
 }
 
 impl LanguageHead {
-    /// Registers the head's parameters. `word` is the encoder's word embedding, which the head shares.
+    /// Registers the parameters of a language-model head. `word` is the encoder's word embedding, which the head
+    /// shares.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if there already is a language-model head.
+    /// [`Error::Parameter`] if the model already has a language-model head.
     pub(crate) fn new(
         parameters: &mut Parameters,
         config: &BertConfig,
@@ -95,7 +97,7 @@ impl LanguageHead {
     /// Copies the head's tensors. They have Hugging Face's names; the decoder's weight is the encoder's word embedding.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let own = [&self.dense.weight, &self.dense.bias, &self.scale, &self.shift, &self.decoder.bias];
         own.into_iter().map(|own| Ok((own.name().to_owned(), own.var().as_detached_tensor().copy()?))).collect()
@@ -104,7 +106,7 @@ impl LanguageHead {
     /// Computes logits over the vocabulary, (rows, hidden) → (rows, vocabulary).
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn logits(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
         linear(&self.transform(rows, ctx)?, &self.decoder, ctx)
     }
@@ -128,7 +130,8 @@ impl LanguageHead {
         ctx.backend(rows.device()).vocabulary_loss(&rows, &self.decoder, targets, ctx)
     }
 
-    /// Transforms hidden states before the decoder, (rows, hidden) → (rows, hidden).
+    /// Applies the head's dense layer, activation and layer norm, which precede the decoder: (rows, hidden) → (rows,
+    /// hidden).
     fn transform(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
         let rows = self.activation.apply(&linear(rows, &self.dense, ctx)?)?;
         let operations = ctx.backend(rows.device()).operations();

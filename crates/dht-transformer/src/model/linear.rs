@@ -48,7 +48,8 @@ impl Linear {
     /// Applies the layer to `x`, (rows, inputs) → (rows, outputs).
     ///
     /// # Errors
-    /// Errors of candle, for example if rows have another width.
+    /// [`Error::Candle`] if a tensor operation fails, for example because rows have another
+    /// width.
     pub fn forward(&self, x: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
         linear(x, &self.0, ctx)
     }
@@ -59,7 +60,7 @@ impl Linear {
     }
 }
 
-/// Tensors of a linear layer that are not parameters yet: weight (outputs, inputs) and bias (outputs).
+/// Tensors of a linear layer before they are registered as parameters: weight (outputs, inputs) and bias (outputs).
 #[derive(Debug, Clone)]
 pub(crate) struct LinearTensors {
     weight: Tensor,
@@ -67,14 +68,14 @@ pub(crate) struct LinearTensors {
 }
 
 impl LinearTensors {
-    /// Random initial tensors of a layer over hidden states: weights from N(0, `initializer_range`²), and biases of
-    /// zero.
+    /// Draws initial tensors of a linear layer over hidden states: weights from N(0, `initializer_range`²), and biases
+    /// of zero.
     pub(crate) fn random<R: Rng + ?Sized>(config: &BertConfig, outputs: usize, rng: &mut R) -> Result<Self> {
         Self::random_over(config, config.hidden_size, outputs, rng)
     }
 
-    /// Random initial tensors of a layer with any number of inputs: weights from N(0, `initializer_range`²), and biases
-    /// of zero.
+    /// Draws initial tensors of a linear layer with any number of inputs: weights from N(0, `initializer_range`²), and
+    /// biases of zero.
     pub(crate) fn random_over<R: Rng + ?Sized>(
         config: &BertConfig,
         inputs: usize,
@@ -85,7 +86,7 @@ impl LinearTensors {
         Ok(Self { weight, bias: Tensor::from_vec(vec![0f32; outputs], outputs, &Device::Cpu)? })
     }
 
-    /// Reads a linear layer from a `VarBuilder`. Its variables are shared, not copied.
+    /// Reads the tensors of a linear layer from a `VarBuilder`. Its variables are shared, not copied.
     pub(crate) fn from_var_source(config: &BertConfig, source: &VarSource, name: &str, outputs: usize) -> Result<Self> {
         let weight = source.head_tensor(config, &format!("{name}.weight"), &[outputs, config.hidden_size])?;
         Ok(Self { weight, bias: source.head_tensor(config, &format!("{name}.bias"), &[outputs])? })
@@ -95,17 +96,17 @@ impl LinearTensors {
         Ok(self.weight.dims2()?.0)
     }
 
-    /// Finds `{name}.weight` and `{name}.bias`, if both exist. Variables are detached, since several layers may be
-    /// initialised from them.
+    /// Finds `{name}.weight` and `{name}.bias` among tensors. Returns `None` if one is missing. Variables are detached,
+    /// since several layers may be initialised from them.
     pub(crate) fn find(tensors: &BTreeMap<String, Tensor>, name: &str) -> Option<Self> {
         let find = |part: &str| tensors.get(&format!("{name}.{part}")).map(Tensor::detach);
         Some(Self { weight: find("weight")?, bias: find("bias")? })
     }
 
-    /// Copies the layer after checking its numbers of outputs and inputs.
+    /// Copies the tensors of a linear layer after checking its numbers of outputs and inputs.
     ///
     /// # Errors
-    /// [`Error::Shape`] for other sizes.
+    /// [`Error::Shape`] if the layer has other numbers of outputs or inputs.
     pub(crate) fn checked(&self, name: &str, (outputs, inputs): (usize, usize)) -> Result<Self> {
         let parts = [("weight", &self.weight, vec![outputs, inputs]), ("bias", &self.bias, vec![outputs])];
         for (part, tensor, expected) in parts {

@@ -17,8 +17,8 @@ pub(crate) const EMBEDDING_SHIFT: &str = "embeddings.LayerNorm.bias";
 /// Name of the table of relative-position biases, which only some model families have.
 pub(crate) const RELATIVE_BIAS: &str = "encoder.relative_attention_bias.weight";
 
-/// Name of the packed weight of Q, K and V in a layer. Like the names below, it follows the prefix
-/// `encoder.layer.{i}.`.
+/// Name of the weight in which a layer packs Q, K and V. The name of a layer's tensor has the prefix
+/// `encoder.layer.{i}.` for layer i.
 pub(crate) const QKV: &str = "attention.self.qkv.weight";
 pub(crate) const QKV_BIAS: &str = "attention.self.qkv.bias";
 pub(crate) const OUTPUT: &str = "attention.output.dense.weight";
@@ -51,13 +51,14 @@ pub(crate) fn of_layer(layer: usize, tensor: &str) -> String {
     format!("encoder.layer.{layer}.{tensor}")
 }
 
-/// Splits a full name into the layer number and the name within the layer. `None` for a tensor outside of the layers.
+/// Splits the full name of a tensor into the layer number and the name within the layer. Returns `None` for a tensor
+/// that is not part of a layer.
 pub(crate) fn in_layer(name: &str) -> Option<(usize, &str)> {
     let (layer, tensor) = name.strip_prefix("encoder.layer.")?.split_once('.')?;
     Some((layer.parse().ok()?, tensor))
 }
 
-/// Names of all tensors of an encoder, from the embeddings to the last layer.
+/// Names of all tensors of an encoder in this crate, from the embeddings to the last layer.
 pub(crate) fn all(config: &BertConfig) -> Vec<String> {
     let token_type = config.family.has_token_types().then_some(TOKEN_TYPE);
     let embeddings = [WORD, POSITION].into_iter().chain(token_type).chain([EMBEDDING_SCALE, EMBEDDING_SHIFT]);
@@ -66,7 +67,7 @@ pub(crate) fn all(config: &BertConfig) -> Vec<String> {
     embeddings.chain(relative_bias).map(String::from).chain(layers).collect()
 }
 
-/// Shape of a tensor before pruning; `name` is this crate's.
+/// Shape of a tensor before pruning. `name` is its name in this crate.
 pub(crate) fn shape(config: &BertConfig, name: &str) -> Vec<usize> {
     let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
     match name {
@@ -91,12 +92,13 @@ pub(crate) fn shape(config: &BertConfig, name: &str) -> Vec<usize> {
     }
 }
 
-/// Hugging Face names of Q, K and V, if `name` is that of the tensor that packs them.
+/// Hugging Face's names of Q, K and V for the tensor `name`, in which this crate packs them. Returns `None` for other
+/// tensors.
 pub(crate) fn parts(name: &str) -> Option<[String; 3]> {
     name.contains(".qkv.").then(|| ["query", "key", "value"].map(|part| name.replace("qkv", part)))
 }
 
-/// Renames tensors from Hugging Face's names to this crate's, and packs Q, K and V of each layer into one tensor.
+/// Renames tensors from Hugging Face's names to this crate's names, and packs Q, K and V of each layer into one tensor.
 pub(crate) fn pack(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let find =
         |name: &str| tensors.get(name).ok_or_else(|| Error::Parameter { name: name.into(), problem: "is missing" });
@@ -112,7 +114,7 @@ pub(crate) fn pack(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> R
         .collect()
 }
 
-/// Renames tensors from this crate's names to Hugging Face's. Q, K and V of each layer become separate views.
+/// Renames tensors from this crate's names to Hugging Face's names. Q, K and V of each layer become separate views.
 pub(crate) fn unpack(config: &BertConfig, packed: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let mut tensors = BTreeMap::new();
     for (name, tensor) in packed {

@@ -7,7 +7,7 @@ use crate::data::{EncodedDataset, PackedBatch, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::tensors::{HeadPlan, finite_rows};
 
-/// Number of texts in a batch.
+/// Number of texts that are encoded in one batch.
 const TEXTS: usize = 32;
 
 impl Encoder {

@@ -6,12 +6,12 @@ use crate::config::{BertConfig, KeptDimensions};
 use crate::error::{Error, Result};
 use crate::tensors::HeadSet;
 
-/// Field of `config.json` with the remaining heads of each layer. [`Encoder::prune`](crate::Encoder::prune) writes it;
-/// no other library uses it.
+/// Field of `config.json` that lists the attention heads that each layer still has.
+/// [`Encoder::prune`](crate::Encoder::prune) writes it; no other library uses it.
 pub(crate) const KEPT_HEADS: &str = "kept_heads";
 pub(crate) const KEPT_NEURONS: &str = "kept_neurons";
-/// Field of `config.json` with the remaining dimensions of each layer, written by
-/// [`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions).
+/// Field of `config.json` that lists the dimensions that each layer still has.
+/// [`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions) writes it.
 pub(crate) const KEPT_DIMENSIONS: &str = "kept_dimensions";
 
 impl BertConfig {
@@ -26,8 +26,8 @@ impl BertConfig {
     }
 }
 
-/// Reads the remaining attention dimensions of each layer from a configuration. `None` if only heads or neurons were
-/// pruned.
+/// Reads from a configuration which attention dimensions each layer still has. Returns `None` if no single dimensions
+/// were pruned.
 pub(crate) fn dimensions(config: &BertConfig) -> Result<Option<Vec<KeptDimensions>>> {
     let Some(value) = config.other.get(KEPT_DIMENSIONS) else { return Ok(None) };
     let refuse = |expected: String, got: String| Error::argument(KEPT_DIMENSIONS, expected, got);
@@ -48,7 +48,7 @@ pub(crate) fn dimensions(config: &BertConfig) -> Result<Option<Vec<KeptDimension
     Ok(Some(list))
 }
 
-/// Reads the remaining heads and the number of remaining neurons of each layer from a configuration.
+/// Reads from a configuration which heads, and how many neurons, each layer still has.
 pub(crate) fn left(config: &BertConfig) -> Result<Vec<(HeadSet, usize)>> {
     let (layers, all) = (config.num_hidden_layers, config.num_attention_heads);
     let refuse = |field, expected: String, value: &Value| Error::argument(field, expected, value.to_string());

@@ -26,8 +26,8 @@ pub(crate) struct RaggedAttention {
 }
 
 impl RaggedAttention {
-    /// Builds the sublayer. `fetch` returns a tensor of the unpruned layer by its name. The new parameters have Hugging
-    /// Face's names.
+    /// Builds an attention sublayer with pruned dimensions. `fetch` returns a tensor of the unpruned layer by its name.
+    /// The new parameters have Hugging Face's names.
     pub(super) fn build(
         config: &BertConfig,
         layer: usize,
@@ -109,7 +109,8 @@ impl RaggedAttention {
         self.parameters.heads.iter().flat_map(|head| std::iter::repeat_n(head.number, head.value)).collect()
     }
 
-    /// Replaces the attention sizes in `whole`, the sizes of the unpruned layer, by those of this sublayer.
+    /// Sizes of a layer with this attention sublayer. `whole` has the sizes of the unpruned layer; the attention sizes
+    /// in it are replaced.
     pub(super) fn sizes(&self, whole: LayerSizes) -> LayerSizes {
         let [query, key, value] = &self.parameters.projections;
         LayerSizes {
@@ -122,7 +123,7 @@ impl RaggedAttention {
         }
     }
 
-    /// Dimensions of the unpruned layer that remain.
+    /// Dimensions of the unpruned sublayer that pruning has left.
     pub(crate) fn kept(&self) -> &KeptDimensions {
         &self.kept
     }
@@ -131,8 +132,8 @@ impl RaggedAttention {
         &self.parameters
     }
 
-    /// Tensor of the unpruned layer by its name, with zeros in place of pruned dimensions. `None` for a tensor that
-    /// pruning did not change.
+    /// Returns a tensor of the unpruned layer by its name, with zeros in place of pruned dimensions. `None` if pruning
+    /// did not change the tensor.
     pub(super) fn whole_tensor(&self, config: &BertConfig, tensor: &str) -> Result<Option<Tensor>> {
         let (hidden, dimensions) = (config.hidden_size, &self.kept);
         let (compared, values) = (dimensions.query_key_rows(config), dimensions.value_rows(config));

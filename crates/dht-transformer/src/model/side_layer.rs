@@ -12,9 +12,9 @@ use crate::error::{Error, Result};
 use crate::flops::{BackwardNeeds, BlockShape, FlopCount, Load};
 use crate::tensors::{HeadPlan, HeadSet, Hidden};
 
-/// Width of a head, unless the whole layer is narrower.
+/// Number of columns of an attention head in a side layer. A side layer that is narrower has one head of its own width.
 const HEAD: usize = 32;
-/// Number of feed-forward neurons for each column of the layer's width.
+/// Ratio of feed-forward neurons to the width of a side layer.
 const NEURONS: usize = 2;
 
 /// Additional transformer layer of any width, which reads an encoder's hidden states h. It computes layer(h·Wᵀ + b):
@@ -102,7 +102,7 @@ impl SideLayer {
     /// Applies the layer to hidden states, (tokens, hidden) → (tokens, width).
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn forward(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Hidden> {
         // Gates on the encoder's heads do not apply to this layer.
         let ctx = &ctx.without_head_gates();

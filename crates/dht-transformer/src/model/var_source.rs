@@ -7,13 +7,13 @@ use super::{init, names};
 use crate::config::{BertConfig, Family};
 use crate::error::{Error, Result};
 
-/// Wrapper of a `VarBuilder` from which tensors are requested by BERT's names. The builder may store them under these
-/// names, or under those of another model family's files.
+/// Wrapper of a `VarBuilder` that returns tensors by BERT's names. The builder may store them under these names, or
+/// under the names of another model family's files.
 pub(crate) struct VarSource<'a> {
     vb: VarBuilder<'a>,
     family: Family,
-    /// `true` if the builder's prefix is that of a classifier, where the encoder has a prefix of its own, followed by
-    /// additional heads.
+    /// `true` if the builder's prefix belongs to a classifier, within which the encoder has a further prefix. `false`
+    /// if it belongs to the encoder itself.
     classifier: bool,
 }
 
@@ -23,7 +23,7 @@ impl<'a> VarSource<'a> {
         Self { vb, family: config.family, classifier: false }
     }
 
-    /// Wraps a builder whose prefix is that of a classifier, which has an encoder and a head.
+    /// Wraps a builder whose prefix is that of a classifier, which consists of an encoder and a head.
     pub(crate) fn classifier(config: &BertConfig, vb: VarBuilder<'a>) -> Self {
         Self { vb, family: config.family, classifier: true }
     }
@@ -55,13 +55,13 @@ impl<'a> VarSource<'a> {
         Ok(Tensor::cat(&parts, 0)?)
     }
 
-    /// Returns a tensor of a linear layer on top of the encoder, by BERT's name.
+    /// Returns a tensor of a linear layer that follows the encoder, by BERT's name.
     pub(crate) fn head_tensor(&self, config: &BertConfig, name: &str, shape: &[usize]) -> Result<Tensor> {
         self.get(name, name, shape, initialisation(config, name))
     }
 
-    /// Names under which a builder may store the tensor that BERT calls `name`. A missing variable is created under the
-    /// first one.
+    /// Names under which the builder may store the tensor that BERT calls `name`. If the tensor is missing, a variable
+    /// is created under the first name.
     fn candidates(&self, name: &str) -> Vec<String> {
         let theirs = self.family.theirs(name, self.classifier, self.classifier);
         // `TextClassifier` uses this name for its pooler parameters.
@@ -101,7 +101,7 @@ impl<'a> VarSource<'a> {
     }
 }
 
-/// Extracts the actual shape of a tensor from candle's error about its shape.
+/// Actual shape of a tensor, extracted from candle's error about an unexpected shape. `None` for other errors.
 fn shape_in(error: &candle_core::Error) -> Option<Vec<usize>> {
     match error {
         candle_core::Error::UnexpectedShape { got, .. } => Some(got.dims().to_vec()),
@@ -110,7 +110,7 @@ fn shape_in(error: &candle_core::Error) -> Option<Vec<usize>> {
     }
 }
 
-/// Initialisation of a variable that a `VarMap` does not have yet.
+/// Initial values of a variable that must be created because a `VarMap` does not have it yet.
 fn initialisation(config: &BertConfig, name: &str) -> Init {
     match name {
         name if name.ends_with("LayerNorm.weight") => candle_nn::init::ONE,

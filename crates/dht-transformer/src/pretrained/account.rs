@@ -70,7 +70,7 @@ impl Account {
     }
 }
 
-/// Reads `config.json`, and adds its fields and problems to the account.
+/// Reads `config.json`, and adds its fields and problems to the account (inspection report).
 fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
     let path = folder.join(CONFIG);
     let text = read_file(&path, FileKind::Description).map_err(|source| Error::io(&path, source));
@@ -114,8 +114,8 @@ fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
     }
 }
 
-/// Adds all tensors, and the problems of the tensors that the model uses, to the account. Returns the number of outputs
-/// of the classifier, if the file has one.
+/// Adds all tensors to the account (inspection report), with the problems of those tensors that the model uses. Returns
+/// the number of outputs of the classifier, if the file has one.
 fn tensors(folder: &Path, config: &BertConfig, weights: &Weights, account: &mut Account) -> Option<usize> {
     let TensorPlan { used, unused, problems } = TensorPlan::new(config, weights);
     for name in used.iter().flat_map(|(_, names)| names) {
@@ -151,7 +151,8 @@ fn tensors(folder: &Path, config: &BertConfig, weights: &Weights, account: &mut 
     outputs
 }
 
-/// Adds the problems of a classifier to the account: its class in `transformers`, and the names of its classes.
+/// Adds the problems of a classifier to the account (inspection report): its class in `transformers`, and the names of
+/// its classes.
 fn classifier(
     folder: &Path,
     config: &BertConfig,

@@ -10,8 +10,9 @@ use crate::error::Error;
 
 const FIELD: &str = "architectures";
 
-/// Checks that a directory is a text classifier; returns the reason if it is not. The field `architectures` decides. If
-/// it is missing, `outputs` decides, the number of outputs of the classifier in the weights.
+/// Checks that a directory holds a text classifier; returns the reason if it does not. The decision follows from the
+/// field `architectures` of `config.json`. If this field is missing, it follows from `outputs`, the number of outputs
+/// of the classifier in the weights.
 pub(crate) fn class_problem(folder: &Path, config: &BertConfig, outputs: Option<usize>) -> Option<Error> {
     let refuse = |reason: String| {
         let (path, item) = (folder.join("config.json"), Some(FIELD.into()));
@@ -82,7 +83,8 @@ fn unnamed_problem(config: &BertConfig, outputs: Option<usize>) -> Option<String
     })
 }
 
-/// Checks the number of a classifier's outputs against the field `problem_type`. Returns the error if they contradict.
+/// Checks the number of a classifier's outputs against the field `problem_type`. Returns an error if the two contradict
+/// each other.
 pub(crate) fn task_problem(config: &BertConfig, outputs: usize) -> Option<Error> {
     let task = config.other.get("problem_type")?.as_str()?;
     let (right, expected) = match task {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::storage::{GIT_LFS, open_file};
 
-/// Number of bytes that are read to detect a format. A tar archive has its mark in the last five.
+/// Number of bytes that are read to detect a format. The last five of these bytes are the mark of a tar archive.
 const HEAD: u64 = 262;
 
 /// Format of a weight file, detected from its content.
@@ -59,8 +59,8 @@ impl Content {
         }
     }
 
-    /// Error message for an unsupported format, with advice how to convert the file. `None` for a supported or unknown
-    /// format.
+    /// Error message for an unsupported format, with advice on how to convert the file. `None` for a supported or
+    /// unknown format.
     pub(super) fn refusal(self) -> Option<&'static str> {
         Some(match self {
             Self::Safetensors | Self::Zip | Self::GitLfs | Self::Unknown => return None,

@@ -64,8 +64,8 @@ pub(super) fn read_header(file: &mut impl Read, length: u64) -> std::io::Result<
     Ok(parse(&text, length - 8 - size))
 }
 
-/// Parses a header, which `data` bytes of tensors follow. Checks that each tensor has the length that its type and
-/// shape require, and that the tensors fill the data without gap or overlap.
+/// Parses the header of a safetensors file, where `data` is the number of bytes after the header. Checks that each
+/// tensor has the length that its type and shape require, and that the tensors fill these bytes without gap or overlap.
 fn parse(text: &[u8], data: u64) -> Result<Tensors, Problem> {
     let entries: Members<TensorEntry> =
         serde_json::from_slice(text).map_err(|error| (None, WeightsProblem::Header { message: error.to_string() }))?;

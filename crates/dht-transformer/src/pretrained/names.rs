@@ -64,8 +64,9 @@ fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
     ]
 }
 
-/// Returns the required tensors of an encoder and the optional tensors that are present, with their shapes. If required
-/// tensors are missing, also returns this problem. `shape_of` looks up the shape of a tensor that is present.
+/// Returns the tensors of a model with their shapes: those that an encoder requires, and the optional tensors that are
+/// present. Missing required tensors are not returned; the second value names them. `shape_of` looks up the shape of a
+/// tensor that is present.
 pub(crate) fn model_tensors(
     config: &BertConfig,
     shape_of: impl Fn(&str) -> Option<Vec<usize>>,

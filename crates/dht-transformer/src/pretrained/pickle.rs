@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use crate::error::WeightsProblem;
 
-/// Maximum size of a pickle in bytes, enough for about a hundred thousand tensors.
+/// Maximum size of a pickle in bytes. It suffices for about a hundred thousand tensors.
 pub(super) const LONGEST_PICKLE: u64 = 16 << 20;
 /// Maximum number of dimensions of a tensor, as in PyTorch.
 const MOST_AXES: usize = 64;
@@ -18,7 +18,7 @@ const EMPTY: &str = "it takes a value that is not there";
 /// Reference from a pickle to a storage, a file in the same archive that holds the elements of tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StorageRef<'a> {
-    /// Name of the storage in the archive.
+    /// File name of the storage in the archive.
     pub(super) key: &'a str,
     /// Type of the elements; `None` for an untyped storage, whose tensors state their types.
     pub(super) dtype: Option<&'static str>,
@@ -26,7 +26,7 @@ pub(super) struct StorageRef<'a> {
     pub(super) elements: i64,
 }
 
-/// Tensor in a pickle, described as a view of a storage. The view is not yet validated.
+/// Tensor in a pickle, described as a view of a storage. The view may still exceed the storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View<'a> {
     pub(super) storage: StorageRef<'a>,
@@ -36,7 +36,7 @@ pub(super) struct View<'a> {
     pub(super) strides: Vec<i64>,
 }
 
-/// Functions and classes that a supported pickle may call.
+/// Functions and classes that a pickle of tensors may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Function {
     OrderedDict,
@@ -87,7 +87,7 @@ impl Value<'_> {
     }
 }
 
-/// Reads a pickled dictionary of tensors, in its order.
+/// Reads a pickled dictionary of tensors. The result has the order of the dictionary.
 pub(super) fn read_pickle(bytes: &[u8]) -> Result<Vec<(&str, View<'_>)>, WeightsProblem> {
     let mut machine = Machine { bytes, ..Machine::default() };
     let value = machine.run()?;

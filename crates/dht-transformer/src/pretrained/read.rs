@@ -133,7 +133,8 @@ impl PretrainedWeights {
         Ok(this)
     }
 
-    /// Reads the same as [`read`](Self::read). The tensors are variables, so that a model can own them without a copy.
+    /// Reads a configuration and weights as [`read`](Self::read) does. The tensors are variables, so that a model can
+    /// own them without a copy.
     pub(crate) fn read_variables(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = &*model_directory(folder)?;
         let config = Self::read_config(folder)?;
@@ -161,8 +162,8 @@ const WORDS: &str = "embeddings.word_embeddings.weight";
 
 /// Assignment of the tensors in the weight files to the tensors of a model.
 pub(super) struct TensorPlan {
-    /// Tensors of the model, each with BERT's name and its names in the files. There are several names if a tensor is
-    /// stored under a new and an old name.
+    /// Tensors of the model, each with BERT's name and its names in the files. A tensor has several names if it is
+    /// stored both under a new and under an old name.
     pub(super) used: Vec<(String, Vec<String>)>,
     /// Names of tensors in the files that the model does not use, sorted.
     pub(super) unused: Vec<String>,

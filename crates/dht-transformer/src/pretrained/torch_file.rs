@@ -89,7 +89,7 @@ fn list(file: &mut File, length: u64) -> Result<Vec<ArchivedFile>, WeightsProble
     Ok(files)
 }
 
-/// Reader that fails after a maximum number of bytes. It bounds the time for listing a damaged archive.
+/// Reader that fails after a maximum number of bytes. It limits the time that is spent on listing a damaged archive.
 struct Metered<'a> {
     file: &'a mut File,
     left: u64,
@@ -188,8 +188,8 @@ fn read_tensors(file: &mut File, files: &mut [ArchivedFile]) -> io::Result<Resul
     Ok(Ok(tensors))
 }
 
-/// Finds the archived file that holds the storage of a view. `types` collects the description of each storage, to
-/// detect views with contradictory descriptions.
+/// Finds the archived file that holds the storage of a view. `types` collects the storage description of each view, so
+/// that contradictory descriptions of one storage are detected.
 fn storage_of<'a, 'f>(
     view: &View<'a>,
     storages: &BTreeMap<&str, (usize, &'f ArchivedFile)>,

@@ -15,8 +15,8 @@ use crate::error::{Error, Result, WeightsProblem};
 use crate::storage::{refuse_foreign, write_atomically, write_directory_atomically};
 use crate::tensors::with_slices;
 
-/// Names of all files that a saved model directory may contain; those of the tokenizer are last. The Python code of a
-/// class is listed even for models without such code, since they may replace a directory that has it.
+/// Names of all files that a saved model directory may contain; the files of the tokenizer are last. The file with
+/// Python code is always listed, since a new model without this file may replace a directory that has it.
 const FILES: [&str; 6] =
     ["config.json", "model.safetensors", own_class::CODE_FILE, "tokenizer.json", "tokenizer_config.json", PROMPTS];
 
@@ -118,7 +118,7 @@ impl Head {
     }
 }
 
-/// Validates the tensors and converts them to f32 on the CPU, under their names in the file.
+/// Validates the tensors and converts them to f32 on the CPU. The result has the names of the tensors in the file.
 fn checked(
     path: &Path,
     config: &BertConfig,

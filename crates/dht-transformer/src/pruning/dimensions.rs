@@ -126,7 +126,8 @@ fn columns(matrix: &Tensor, gate: Option<&Gate>) -> Result<Tensor> {
     })
 }
 
-/// Computes G·W for a gate G on the outputs of each head in the matrix W, shape (heads·dim, n).
+/// Computes G·W for a gate G on the outputs of a matrix W, shape (heads · head width, columns). Its rows are grouped
+/// by head, and each head is multiplied separately.
 fn rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     match gate {
         Some(Gate::Mix(mix)) => by_head(matrix, heads, |matrix| Ok(mix.broadcast_matmul(matrix)?)),
@@ -134,8 +135,8 @@ fn rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     }
 }
 
-/// Computes Gᵀ·W for a gate G on the values V. `matrix` is the transposed output projection, so that each of its rows
-/// belongs to a dimension of V.
+/// Computes Gᵀ·W for a gate G on the values V. `matrix` is W, the transposed output projection, so that each of its
+/// rows belongs to a dimension of V.
 fn transposed_rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     Ok(match gate {
         None => matrix.clone(),
@@ -147,7 +148,8 @@ fn transposed_rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result
     })
 }
 
-/// Computes Gᵀ·W for a gate G on heads, for a matrix W whose rows are grouped by head, shape (heads·dim, n).
+/// Computes Gᵀ·W for a gate G on heads and a matrix W, shape (heads · head width, columns). Its rows are grouped by
+/// head, and the rows of one head are scaled or mixed as a whole.
 fn of_heads(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     let (rows, width) = matrix.dims2()?;
     let flat = matrix.contiguous()?.reshape((heads, rows / heads * width))?;

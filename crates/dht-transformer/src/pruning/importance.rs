@@ -138,7 +138,8 @@ fn order(scores: &[f64]) -> Vec<usize> {
     places
 }
 
-/// Sums W ⊙ ∂L/∂W over the rows of the matrix W, for each column.
+/// Sums W ⊙ ∂L/∂W, the elementwise product of a matrix W and its loss gradient, over the rows. Returns one sum for each
+/// column.
 fn column_sums(parameter: &Parameter, gradients: &Gradients) -> Result<Vec<f64>> {
     let refuse = |problem| Error::Parameter { name: parameter.name().into(), problem };
     let gradient = match gradients.get(parameter.id()) {
@@ -159,7 +160,7 @@ fn column_sums(parameter: &Parameter, gradients: &Gradients) -> Result<Vec<f64>>
     Ok(sums)
 }
 
-/// Frobenius norm of each block of `height` rows of a matrix.
+/// Frobenius norm of each block of `height` consecutive rows of a matrix.
 fn row_norms(matrix: &Tensor, height: usize) -> Result<Vec<f64>> {
     let rows: Vec<Vec<f32>> = matrix.to_vec2()?;
     let squares = |rows: &[Vec<f32>]| rows.iter().flatten().map(|w| f64::from(*w).powi(2)).sum::<f64>();

@@ -85,7 +85,7 @@ fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Guard of an entry in [`UNFINISHED`], which is removed when the guard is dropped.
+/// Guard that removes its path from the list [`UNFINISHED`] when it is dropped.
 struct Listed(PathBuf);
 
 impl Listed {
@@ -210,8 +210,8 @@ pub fn write_directory_atomically(
     synchronise_folder(parent).map_err(failed)
 }
 
-/// Replaces a directory by two renames: the old directory is moved aside, and then the new one to its place. If the
-/// process is killed between the renames, [`restore_replaced`] moves the old directory back.
+/// Replaces a directory by two renames: the old directory is moved aside, and then the new one is moved to its place.
+/// If the process is killed between the renames, [`restore_replaced`] moves the old directory back.
 fn replace_in_two_steps(fresh: &Path, target: &Path) -> io::Result<()> {
     // Either the renames or the removal by a signal comes first.
     let _held = unfinished();

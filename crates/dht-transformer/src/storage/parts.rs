@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 /// Maximum number of files of a data set.
 const MOST_PARTS: usize = 100_000;
 
-/// Checks that the numbered files of a data set are complete, by their names, and describes the first problem. `None`
-/// if they are complete, or if no name has a part number.
+/// Checks that the numbered files of a data set are complete, by their names. Describes the first missing or
+/// inconsistent file. `None` if the files are complete, or if no name has a part number.
 pub(crate) fn missing_part(names: &[String]) -> Option<String> {
     let parts: Vec<(usize, usize)> = names.iter().filter_map(|name| part_of(name)).collect();
     let &(_, count) = parts.first()?;

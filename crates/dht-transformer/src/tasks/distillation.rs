@@ -114,7 +114,7 @@ pub struct Distillation {
     teacher: TextClassifier,
     settings: DistillationSettings,
     logits: Option<Arc<TeacherLogits>>,
-    /// Context that caches the teacher's packed weights from batch to batch.
+    /// Context of the teacher's forward passes. It keeps the teacher's packed weights from one batch to the next.
     teacher_ctx: ForwardContext,
     flops: u64,
     teacher_flops: u64,
@@ -210,8 +210,8 @@ impl Distillation {
         Ok((losses.mean_all()? / (soft_label_weight + cosine_weight + label_weight))?)
     }
 
-    /// Stored teacher logits of a batch, shape (samples, classes). `None` if a text has none, so that the teacher has
-    /// to run.
+    /// Stored logits of the teacher for a batch, shape (samples, classes). Returns `None` if a text has no stored
+    /// logits; the teacher must then run.
     fn stored_logits(&self, batch: &PackedBatch) -> Result<Option<Tensor>> {
         Ok(self.logits.as_ref().map(|logits| logits.of_batch(batch)).transpose()?.flatten())
     }
@@ -224,7 +224,8 @@ fn hidden_distance(hidden: &Hidden, target: &Hidden) -> Result<Tensor> {
     Ok(Hidden::new(of_tokens, hidden.packing().clone())?.mean_rows()?.squeeze(1)?)
 }
 
-/// Checks that the student can learn from the teacher: both classify, and their classes, vocabularies and sizes fit.
+/// Checks that the student can learn from the teacher: both are single-label classifiers, and their classes,
+/// vocabularies and sizes fit together.
 fn check_teacher(student: &TextClassifier, teacher: &TextClassifier, settings: DistillationSettings) -> Result<()> {
     for (field, model) in [("student", student), ("teacher", teacher)] {
         if model.task() != Task::Class {

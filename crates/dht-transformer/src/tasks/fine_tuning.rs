@@ -62,7 +62,7 @@ impl FineTuning {
     }
 }
 
-/// Reads a number of FLOPs from the stored state of a training run.
+/// Reads a FLOP count from the stored state of a training run. `field` is its name in the state.
 pub(super) fn stored_flops(state: &Value, field: &'static str) -> Result<u64> {
     let flops = &state[field];
     flops.as_u64().ok_or_else(|| Error::argument(field, "a number of FLOPs in the training state", flops.to_string()))

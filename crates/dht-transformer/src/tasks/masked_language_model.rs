@@ -114,7 +114,7 @@ impl MaskedLanguageModel {
     /// to be predicted: with 30,522 tokens in the vocabulary, the logits of one row cost more than a layer.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn logits(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
         self.head.logits(rows, ctx)
     }
@@ -164,7 +164,7 @@ impl Objective for MaskedLanguageModel {
         Ok(self.loss(&masked, &ctx)?.map(|loss| StepLoss { loss, ctx, samples, terms }))
     }
 
-    /// Negative mean loss of all masked tokens in the data set.
+    /// Negative mean loss of all masked tokens in a data set, so that higher is better.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         let (mut sum, mut count, ctx) = (0.0, 0, ForwardContext::inference());
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
@@ -181,8 +181,8 @@ impl Objective for MaskedLanguageModel {
         "minus loss"
     }
 
-    /// Stores only the masking rates and the configuration. There is no other state, since each batch returns its loss
-    /// at once.
+    /// Stores the masking rates and the encoder's configuration. A resumed run needs no other state, because no samples
+    /// are held back.
     fn state(&self) -> Result<serde_json::Value> {
         Ok(serde_json::json!({ "masks": self.masking.settings(), "encoder": self.encoder.config() }))
     }

@@ -57,8 +57,8 @@ impl Encoder {
     }
 }
 
-/// Converts the name of a student's tensor, such as `encoder.layer.1.output.dense.bias`, to the name of the teacher's
-/// tensor that initialises it.
+/// Name of the teacher's tensor that initialises a tensor of the student. For `encoder.layer.1.output.dense.bias`, the
+/// layer number 1 is replaced by `layers[1]`.
 fn of_teacher(name: &str, layers: &[usize]) -> String {
     const LAYER: &str = ".layer.";
     let parts = || {

@@ -88,7 +88,8 @@ impl Task {
     /// `samples` has the id of each sample, which is its row in the data set, for errors.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] with the first sample that has a NaN or infinite value; errors of candle.
+    /// [`Error::NotFinite`] with the first sample that has a NaN or infinite value;
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn probabilities(self, outputs: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
         finite_rows(&self.answers(outputs)?.to_dtype(DType::F32)?, samples)
     }
@@ -99,7 +100,7 @@ impl Task {
         (1..row.len()).fold(0, best) as u32
     }
 
-    /// Computes the mean loss of a batch, a scalar, from its outputs of shape (samples, outputs).
+    /// Computes the mean loss of a batch, a scalar, from the model's outputs of shape (samples, outputs).
     pub(crate) fn loss(self, outputs: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
         Ok(self.losses(outputs, batch)?.mean_all()?)
     }
@@ -107,7 +108,8 @@ impl Task {
     /// Computes the loss of each sample in a batch, shape (samples), from its outputs of shape (samples, outputs).
     ///
     /// # Errors
-    /// [`Error::Shape`] if the labels or targets have another shape; errors of candle.
+    /// [`Error::Shape`] if the labels or targets have another shape;
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn losses(self, outputs: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
         match self {
             Self::Class => cross_entropy(outputs, &batch.labels),
@@ -116,7 +118,8 @@ impl Task {
         }
     }
 
-    /// Converts outputs to probabilities of classes or labels, or to the predicted numbers, shape (samples, outputs).
+    /// Converts a model's outputs to probabilities of classes or labels, or to predicted numbers, shape (samples,
+    /// outputs).
     fn answers(self, outputs: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Class => log_softmax(outputs)?.exp()?,

@@ -58,7 +58,7 @@ impl TeacherLogits {
     /// Stored logits of a batch, shape (samples, classes). `None` if a text of the batch has no stored logits.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`](crate::Error::Candle) if a tensor operation fails.
     pub fn of_batch(&self, batch: &PackedBatch) -> Result<Option<Tensor>> {
         let Some(rows) = batch.contents().map(|text| self.rows.get(&text)).collect::<Option<Vec<_>>>() else {
             return Ok(None);

@@ -22,7 +22,7 @@ use crate::tensors::{HeadPlan, Hidden, Parameter, Parameters, finite_rows};
 use crate::train::metrics::{Correlation, LabelCounts};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
-/// Name prefix of the linear layer's parameters in the encoder's [`Parameters`].
+/// Prefix of the names that the linear layer's parameters have in the encoder's [`Parameters`].
 const NAME: &str = "classifier";
 
 /// Classifier of texts: an encoder with a linear layer after its last layer. It runs all layers and heads for each
@@ -73,7 +73,7 @@ pub struct TextClassifier {
     encoder: Encoder,
     classifier: Classifier,
     task: Task,
-    /// Custom loss for training; `None` for the loss of the task.
+    /// Custom loss for training. `None` selects the loss of the classifier's task.
     loss: Option<TrainingLoss>,
 }
 
@@ -217,7 +217,7 @@ impl TextClassifier {
     /// Copies the classifier, with all added parameters. Training the copy leaves this classifier unchanged.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn deep_clone(&self) -> Result<Self> {
         let mut copy = self.with_encoder(self.encoder.bare_clone()?)?;
         copy.encoder.copy_others(&self.encoder)?;
@@ -394,8 +394,8 @@ impl Objective for TextClassifier {
         }
     }
 
-    /// Stores only the settings that do not follow from the parameters' shapes. There is no other state, since each
-    /// batch returns its loss at once.
+    /// Stores the settings that do not follow from the parameters' shapes. A resumed run needs no other state, because
+    /// no samples are held back.
     fn state(&self) -> Result<serde_json::Value> {
         let (task, pooling) = (self.task, self.classifier.pooling());
         Ok(serde_json::json!({ "encoder": self.encoder.config(), "pooling": pooling, "task": task }))

@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 /// has the ids of the samples, for the error.
 ///
 /// # Errors
-/// [`Error::NotFinite`] for the first sample that has a NaN or infinite value; errors of candle.
+/// [`Error::NotFinite`] for the first sample that has a NaN or infinite value;
+/// [`Error::Candle`] if a tensor operation fails.
 pub fn finite_rows(outputs: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
     let rows: Vec<Vec<f32>> = outputs.to_vec2()?;
     for (row, sample) in rows.iter().zip(samples) {

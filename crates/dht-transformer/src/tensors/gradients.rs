@@ -26,7 +26,7 @@ impl Gradient {
     /// Converts the gradient to a dense tensor with the shape, data type and device of the parameter.
     ///
     /// # Errors
-    /// Errors of candle, for example if the shapes do not fit.
+    /// [`Error::Candle`](crate::Error::Candle) if a tensor operation fails, for example because the shapes do not fit.
     ///
     /// # Panics
     /// If a row index exceeds the parameter.
@@ -77,7 +77,7 @@ impl Gradients {
     /// variables.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`](crate::Error::Candle) if a tensor operation fails.
     ///
     /// # Panics
     /// If the gradients belong to other parameters.
@@ -102,7 +102,7 @@ impl Gradients {
         *self.slot(id) = Some(gradient);
     }
 
-    /// Mutable gradient of a parameter, which is `None` if there is none.
+    /// Mutable entry for the gradient of a parameter. It is `None` if the parameter has no gradient.
     pub(crate) fn slot(&mut self, id: ParameterId) -> &mut Option<Gradient> {
         &mut self.slots[id.0]
     }
@@ -110,7 +110,7 @@ impl Gradients {
     /// Adds `gradient` to the gradient of a parameter. Both must be on the same device.
     ///
     /// # Errors
-    /// Errors of a device other than the CPU. The parameter's gradient is then lost.
+    /// [`Error::Candle`](crate::Error::Candle) if a GPU fails to add them. The parameter's gradient is then lost.
     pub(crate) fn add(&mut self, id: ParameterId, gradient: Gradient) -> Result<()> {
         let slot = self.slot(id);
         if let (Some(Gradient::Device(sum)), Gradient::Device(more)) = (&*slot, &gradient) {
@@ -122,8 +122,8 @@ impl Gradients {
         Ok(())
     }
 
-    /// Adds `gradient`, which is on the CPU, to the gradient of a parameter. That gradient must be unset or on the CPU,
-    /// too.
+    /// Adds `gradient`, which must be on the CPU, to the gradient of a parameter. The parameter's present gradient must
+    /// be on the CPU, too, or `None`.
     pub(crate) fn add_on_host(&mut self, id: ParameterId, gradient: Gradient) {
         let slot = self.slot(id);
         *slot = Some(match (slot.take(), gradient) {
@@ -182,7 +182,7 @@ impl Gradients {
     }
 }
 
-/// Adds two sparse gradients, whose rows are in increasing order.
+/// Adds two sparse gradients. Each has row indices in increasing order, and the values of these rows.
 fn merge_rows((a_rows, a): (Vec<u32>, Vec<f32>), (b_rows, b): (Vec<u32>, Vec<f32>)) -> Gradient {
     let width = a.len() / a_rows.len().max(1);
     let (mut rows, mut values) = (Vec::new(), Vec::with_capacity(a.len() + b.len()));

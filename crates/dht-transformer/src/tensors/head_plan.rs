@@ -120,7 +120,7 @@ impl SampleGroup {
     }
 }
 
-/// Checks that `width` neurons can run in a feed-forward sublayer with `neurons` neurons.
+/// Checks that a feed-forward sublayer with `neurons` neurons can run its first `width` neurons.
 fn check_width(width: usize, neurons: usize) -> Result<()> {
     if (1..=neurons).contains(&width) {
         return Ok(());

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<usize>", into = "Vec<usize>")]
 pub struct HeadSet {
-    /// Bitmask in which bit h is set if head h is in the set; never 0.
+    /// Bit set of head numbers: bit h is 1 if head h is in the set. It is never 0.
     bits: u128,
 }
 

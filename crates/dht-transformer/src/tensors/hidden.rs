@@ -65,7 +65,7 @@ impl Hidden {
     /// Converts the hidden states (tokens, hidden) to single precision. Gradients pass through the conversion.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn to_f32(&self) -> Result<Tensor> {
         Ok(self.tensor.to_dtype(DType::F32)?)
     }
@@ -88,7 +88,7 @@ impl Hidden {
     /// Selects some samples of the batch, in the order of `samples`. Gradients pass through the selection.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     ///
     /// # Panics
     /// If a sample is not below [`samples`](Self::samples).
@@ -115,7 +115,7 @@ impl Hidden {
     /// Concatenates the samples of several batches into one batch.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `parts` is empty; errors of candle.
+    /// [`Error::Argument`] if `parts` is empty; [`Error::Candle`] if a tensor operation fails.
     pub fn concat(parts: &[Self]) -> Result<Self> {
         match parts {
             [] => Err(Error::argument("parts", "at least one", "none")),
@@ -132,7 +132,7 @@ impl Hidden {
     /// single precision.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn first_rows(&self) -> Result<Tensor> {
         let starts = self.spans().starts().iter().map(|start| *start as u32).collect();
         wide(&distinct_rows(&self.tensor, starts)?)
@@ -141,7 +141,7 @@ impl Hidden {
     /// Averages the rows of each sample: shape (samples, hidden), in at least single precision.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn mean_rows(&self) -> Result<Tensor> {
         let (samples, device) = (self.samples(), self.tensor.device());
         let owner: Vec<u32> =

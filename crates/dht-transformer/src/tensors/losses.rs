@@ -35,7 +35,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
 /// Computes the log-softmax over the last axis. The maximum is subtracted first, so that nothing overflows.
 ///
 /// # Errors
-/// Errors of candle.
+/// [`Error::Candle`] if a tensor operation fails.
 pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
     Ok(shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?)
@@ -48,7 +48,7 @@ pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
 /// teacher's logits receive no gradient.
 ///
 /// # Errors
-/// Errors of candle.
+/// [`Error::Candle`] if a tensor operation fails.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -71,7 +71,7 @@ pub fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor, temperature: f64) -
 /// width), and the result is (rows).
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes differ; errors of candle.
+/// [`Error::Shape`] if the shapes differ.
 pub(crate) fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(rows, targets)?;
     let targets = targets.detach();
@@ -87,7 +87,7 @@ pub(crate) fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor>
 /// The loss is computed as max(x, 0) − x·t + log(1 + e^(−|x|)), which does not overflow.
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes differ; errors of candle.
+/// [`Error::Shape`] if the shapes differ; [`Error::Candle`] if a tensor operation fails.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -109,7 +109,7 @@ pub fn binary_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor>
 /// arguments are (samples, outputs); the result is (samples).
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes differ; errors of candle.
+/// [`Error::Shape`] if the shapes differ.
 pub(crate) fn squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(outputs, targets)?;
     Ok((outputs - targets)?.sqr()?.mean(D::Minus1)?)

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spans {
-    /// First row of each sample, followed by the number of all rows.
+    /// Index of the first row for each sample, and at the end the total number of rows.
     offsets: Vec<usize>,
 }
 
@@ -75,13 +75,14 @@ impl Spans {
         self.lengths().max().unwrap_or(0)
     }
 
-    /// Row ranges of some neighbouring samples, counted from the first row of the first one.
+    /// Row ranges of neighbouring samples. Rows are counted from the start of the first sample.
     pub(crate) fn part(&self, samples: Range<usize>) -> Self {
         let first = self.offsets[samples.start];
         Self { offsets: self.offsets[samples.start..=samples.end].iter().map(|offset| offset - first).collect() }
     }
 
-    /// Divides the samples into consecutive groups of about `rows` rows. Each group has one or more whole samples.
+    /// Divides the samples into groups of consecutive samples. Each group has about `rows` rows, and never a part of a
+    /// sample.
     pub(crate) fn groups(&self, rows: usize) -> Vec<Range<usize>> {
         let mut groups: Vec<Range<usize>> = Vec::new();
         for sample in 0..self.samples() {
@@ -98,7 +99,7 @@ impl Spans {
         groups
     }
 
-    /// Divides the samples into at most `parts` consecutive parts with nearly equal numbers of rows.
+    /// Divides the samples into at most `parts` groups of consecutive samples, with nearly equal numbers of rows.
     fn even_parts(&self, parts: usize) -> Vec<Range<usize>> {
         let (tokens, samples) = (self.tokens(), self.samples());
         let cut = |part: usize| {
@@ -138,26 +139,26 @@ impl Spans {
     }
 }
 
-/// Minimum number of rows in a block. Each block reads all weights; with fewer rows, memory bandwidth would limit
-/// products.
+/// Minimum number of rows in a block. Each block reads all weights, so matrix products of fewer rows would be limited
+/// by memory bandwidth.
 const LEAST_ROWS: usize = 32;
-/// Maximum number of rows in a block. With more rows, the intermediate results between two products do not fit into the
-/// second-level cache.
+/// Maximum number of rows in a block. With more rows, the intermediate results between two matrix products do not fit
+/// into the second-level cache.
 const MOST_ROWS: usize = 256;
-/// Constant that limits how uneven blocks are: the largest block has at most 1/`EVEN` more rows than the mean.
+/// Constant that limits the sizes of blocks: the largest block has at most 1/`EVEN` more rows than the mean block.
 const EVEN: usize = 10;
 
-/// Block of a batch: neighbouring samples whose rows are processed together.
+/// Block of a packed batch: neighbouring samples whose rows are processed together.
 #[derive(Debug, Clone)]
 pub(crate) struct RowBlock {
     pub(crate) samples: Range<usize>,
     pub(crate) rows: Range<usize>,
-    /// Row ranges of the block's samples, counted from the first row of the block.
+    /// Row range of each sample in the block, counted from the first row of the block.
     pub(crate) spans: Spans,
 }
 
 impl RowBlock {
-    /// Selects the block's rows from a matrix with the rows of the whole batch. The matrix has `width` columns.
+    /// Selects the block's rows from a matrix that has the rows of the whole batch, and `width` columns.
     pub(crate) fn rows_of<'a, T>(&self, matrix: &'a [T], width: usize) -> &'a [T] {
         &matrix[self.rows.start * width..self.rows.end * width]
     }
@@ -183,8 +184,8 @@ pub struct Packing {
     on_device: OnDevice,
 }
 
-/// Cache of [`Packing::numbers_on`] for the first device that requested them. The numbers are derived from the packing,
-/// so a copy starts without them, and comparisons ignore them.
+/// Cached result of [`Packing::numbers_on`] for the first device that requested it. It is derived from the packing, so
+/// a copy starts without it, and comparisons ignore it.
 #[cfg(feature = "cuda")]
 #[derive(Debug, Default)]
 struct OnDevice(std::sync::OnceLock<candle_core::Tensor>);
@@ -243,7 +244,7 @@ impl Packing {
         &self.sample_ids
     }
 
-    /// Divides the batch into blocks of rows for parallel work. The blocks depend on the texts only. So sums over
+    /// Divides the batch into blocks of rows for parallel work. The division depends on the texts only. So sums over
     /// blocks, such as gradients, do not depend on the number of threads.
     pub(crate) fn blocks(&self) -> Vec<RowBlock> {
         // Eight blocks are enough for the threads of an ordinary machine. With more threads, a forward pass splits each
@@ -252,8 +253,8 @@ impl Packing {
         self.spans.groups(rows).into_iter().map(|samples| self.block(samples)).collect()
     }
 
-    /// Divides the batch into blocks for `threads` threads. Use it only if nothing is summed over blocks: the values of
-    /// a row do not depend on its block, but such sums would depend on the number of threads.
+    /// Divides the batch into blocks of rows for `threads` threads. The division depends on `threads`, so sums over
+    /// blocks would, too. Use it only for computations in which the values of a row do not depend on its block.
     pub(crate) fn blocks_for(&self, threads: usize) -> Vec<RowBlock> {
         let tokens = self.spans.tokens();
         let count = tokens.div_ceil(MOST_ROWS).next_multiple_of(threads);
@@ -276,7 +277,7 @@ impl Packing {
         RowBlock { spans: self.spans.part(samples.clone()), samples, rows }
     }
 
-    /// Id of the sample to which each packed row belongs.
+    /// Sample id of each packed row.
     pub(crate) fn row_samples(&self) -> &[u64] {
         &self.row_samples
     }
@@ -308,7 +309,8 @@ impl Packing {
         Ok(tensor)
     }
 
-    /// Layout of selected samples, in the order of `samples`. Also returns the rows of this batch that belong to them.
+    /// Layout of a batch that has only the selected samples, in the order of `samples`. Also returns the row numbers of
+    /// these samples in this batch.
     pub(crate) fn select(&self, samples: &[usize]) -> (Self, Vec<u32>) {
         let (spans, rows) = self.spans.select(samples);
         let packing = Self {

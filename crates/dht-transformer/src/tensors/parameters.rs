@@ -45,7 +45,7 @@ pub struct Parameters {
     device: Device,
     entries: Vec<Parameter>,
     by_name: BTreeMap<String, ParameterId>,
-    /// Numeric code of the model's [`Precision`].
+    /// Numeric code of the [`Precision`] in which the model's layers run.
     precision: Arc<AtomicU8>,
 }
 
@@ -56,12 +56,12 @@ pub struct Parameter {
     name: Arc<str>,
     var: Var,
     frozen: Arc<AtomicBool>,
-    /// Number of times that the variable's values have changed.
+    /// Counter of changes to the variable's values.
     version: Arc<AtomicU64>,
 }
 
-/// Returns the version counter of a variable. All parameters with this variable share the counter, for example those of
-/// a model and of an optimiser that was created from the model's variables.
+/// Returns the counter of changes to a variable's values. All parameters that share the variable share the counter, for
+/// example those of a model and of an optimiser created from the model's variables.
 fn version_of(var: &Var) -> Arc<AtomicU64> {
     static VERSIONS: LazyLock<Mutex<HashMap<TensorId, Weak<AtomicU64>>>> = LazyLock::new(Mutex::default);
     let mut versions = VERSIONS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +93,7 @@ impl Parameter {
         &self.var
     }
 
-    /// Version of the values. It changes whenever an optimiser or [`Parameters::set_values`] changes them.
+    /// Version number of the values. It changes whenever an optimiser or [`Parameters::set_values`] changes the values.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
@@ -115,10 +115,8 @@ impl Parameters {
         Arc::ptr_eq(&self.precision, &other.precision)
     }
 
-    /// Adds copies of the parameters that only `from` has, and copies its frozen flags.
-    ///
-    /// # Errors
-    /// Errors of candle.
+    /// Adds copies of the parameters that `from` has and this collection lacks. Also copies which parameters are
+    /// frozen.
     pub(crate) fn copy_others(&mut self, from: &Self) -> Result<()> {
         for parameter in &from.entries {
             let id = match self.id(&parameter.name) {
@@ -182,8 +180,8 @@ impl Parameters {
         }
     }
 
-    /// Registers a tensor that nothing else uses. A variable on the parameters' device becomes the parameter without a
-    /// copy; any other tensor is [copied](Self::insert).
+    /// Registers a tensor that nothing else uses as a parameter. A variable on the parameters' device becomes the
+    /// parameter without a copy; any other tensor is [copied](Self::insert).
     pub(crate) fn adopt(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
         match value.is_variable() && value.device().same_device(&self.device) {
             true => self.share(name, Var::from_tensor(value)?),
@@ -322,15 +320,15 @@ impl Parameters {
         set
     }
 
-    /// Invalidates caches that were derived from the values. Must be called after any change of values, also a partial
-    /// one.
+    /// Invalidates caches of packed or rounded weights. Must be called after any change of the parameters' values, also
+    /// of only some parameters.
     pub(crate) fn changed(&self) {
         for parameter in &self.entries {
             parameter.version.fetch_add(1, Ordering::AcqRel);
         }
     }
 
-    /// Checks that [`set_values`](Self::set_values) would accept `values`.
+    /// Checks that [`set_values`](Self::set_values) would accept `values`: their names, shapes and numbers.
     pub(crate) fn check_values(&self, values: &BTreeMap<String, StoredTensor>) -> Result<()> {
         match self.iter().find(|(_, name, _)| !values.contains_key(*name)) {
             Some((_, name, _)) => Err(Error::Parameter { name: name.into(), problem: "is missing" }),

@@ -92,8 +92,8 @@ impl FromStr for Precision {
     }
 }
 
-/// Converts a tensor to at least single precision: sixteen-bit values are converted, all others do not change.
-/// Gradients pass through the conversion.
+/// Converts a tensor to at least single precision: sixteen-bit values become f32, others do not change. Gradients pass
+/// through the conversion.
 pub(crate) fn wide(x: &Tensor) -> Result<Tensor> {
     Ok(match x.dtype() {
         DType::BF16 | DType::F16 => x.to_dtype(DType::F32)?,

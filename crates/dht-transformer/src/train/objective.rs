@@ -54,7 +54,7 @@ pub trait Objective {
     /// cause an error only at the end of the first epoch. The default accepts all samples.
     ///
     /// # Errors
-    /// Errors of the implementor, with the row of the invalid sample.
+    /// Error of the implementing type, with the row of the invalid sample.
     fn check_data(&self, _data: &EncodedDataset) -> Result<(), Self::Error> {
         Ok(())
     }
@@ -63,7 +63,7 @@ pub trait Objective {
     /// is resumed.
     ///
     /// # Errors
-    /// Errors of the implementor.
+    /// Any error of the implementing type.
     fn prepare(&mut self, _training: &EncodedDataset, _progress: Progress) -> Result<(), Self::Error> {
         Ok(())
     }
@@ -72,7 +72,7 @@ pub trait Objective {
     /// samples back.
     ///
     /// # Errors
-    /// Errors of the implementor.
+    /// Any error of the implementing type.
     fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>, Self::Error>;
 
     /// Returns the next loss of samples that the objective holds back. `None` if the objective waits for more batches.
@@ -80,7 +80,7 @@ pub trait Objective {
     /// never hold samples back.
     ///
     /// # Errors
-    /// Errors of the implementor.
+    /// Any error of the implementing type.
     fn next_loss(&mut self, _progress: Progress, _drain: bool) -> Result<Option<StepLoss>, Self::Error> {
         Ok(None)
     }
@@ -96,7 +96,7 @@ pub trait Objective {
     /// best epoch by it. For a classifier it is the macro F1 of its predictions, [`Predict::macro_f1`].
     ///
     /// # Errors
-    /// Errors of the implementor.
+    /// Any error of the implementing type.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Self::Error>;
 
     /// Name of the validation [`score`](Self::score) in messages, such as "macro F1".
@@ -113,7 +113,7 @@ pub trait Objective {
     /// Returns the state, in addition to the parameters, that a resumed training run needs.
     ///
     /// # Errors
-    /// Errors of the implementor.
+    /// Any error of the implementing type.
     fn state(&self) -> Result<serde_json::Value, Self::Error>;
 
     /// Lists the settings in which a stored [`state`](Self::state) differs from this objective. If there are any, the
@@ -121,7 +121,7 @@ pub trait Objective {
     /// settings.
     ///
     /// # Errors
-    /// Errors of the implementor.
+    /// Any error of the implementing type.
     fn differences(&self, _state: &serde_json::Value) -> Result<Vec<SettingMismatch>, Self::Error> {
         Ok(Vec::new())
     }
@@ -129,14 +129,14 @@ pub trait Objective {
     /// Restores a state that [`state`](Self::state) returned. Samples that were held back are looked up in `training`.
     ///
     /// # Errors
-    /// Errors of the implementor.
+    /// Any error of the implementing type.
     fn restore(&mut self, state: serde_json::Value, training: &EncodedDataset) -> Result<(), Self::Error>;
 
     /// Restores the state of the best epoch, after its parameters were restored. The default keeps the state at the end
     /// of the run, which is correct if the state only matters for training.
     ///
     /// # Errors
-    /// Errors of the implementor.
+    /// Any error of the implementing type.
     fn restore_best(&mut self, _state: serde_json::Value) -> Result<(), Self::Error> {
         Ok(())
     }
@@ -148,13 +148,13 @@ pub trait Predict: Objective {
     /// weights.
     ///
     /// # Errors
-    /// Errors of the implementor.
+    /// Any error of the implementing type.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>, Self::Error>;
 
     /// Predicts the class of each row of a data set. The longest texts run first.
     ///
     /// # Errors
-    /// Errors of the implementor.
+    /// Any error of the implementing type.
     fn predictions(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<u32>, Self::Error> {
         let ctx = ForwardContext::inference();
         let mut labels = vec![0; data.len()];

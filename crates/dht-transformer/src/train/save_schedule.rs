@@ -1,4 +1,4 @@
-//! Schedule of checkpoints, by steps and by time.
+//! Schedule of checkpoints, by number of steps and by time.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 pub(super) struct SaveSchedule {
     every_steps: u64,
     every: Duration,
-    /// Number of steps at the last checkpoint, and its time. Without a checkpoint, those of the start.
+    /// Number of optimiser steps at the last checkpoint, and its time. Before the first checkpoint: 0, and the start of
+    /// the run.
     last: (u64, Instant),
 }
 
@@ -17,8 +18,8 @@ impl SaveSchedule {
         Self { every_steps: every_steps.max(1), every, last: (0, Instant::now()) }
     }
 
-    /// Returns whether a checkpoint is due: enough steps were taken since the last one, or it is old and there was a
-    /// new step.
+    /// Returns whether a checkpoint is due after `steps` steps: either enough steps were taken since the last
+    /// checkpoint, or it is too old and at least one step was taken.
     pub(super) fn is_due(&self, steps: u64) -> bool {
         let (saved, at) = self.last;
         steps - saved >= self.every_steps || steps > saved && at.elapsed() >= self.every

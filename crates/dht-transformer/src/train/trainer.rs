@@ -16,7 +16,7 @@ use super::settings::{CheckpointSettings, TrainSettings};
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result};
 
-/// Default of [`Trainer::save_every`].
+/// Default of [`Trainer::save_every`], the maximum age of the last checkpoint.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 /// Training loop for any [`Objective`]: epochs, validation, early stopping and checkpoints.
@@ -160,8 +160,8 @@ impl Trainer {
         observer.stops() || self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
-    /// Divides the training samples into the batches of an epoch. The batches depend only on the seed and the epoch, so
-    /// that a resumed run has the same ones.
+    /// Divides the training samples into the batches of an epoch. The division depends only on the seed and the epoch,
+    /// so that a resumed run has the same batches.
     fn order(&self, lengths: &[usize], epoch: usize) -> Result<Vec<Vec<usize>>> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed);
         rng.set_stream(epoch as u64 + 1);

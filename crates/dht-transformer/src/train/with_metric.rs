@@ -39,7 +39,7 @@ pub struct WithMetric<'a, O> {
     score: Score<'a>,
 }
 
-/// Score of predicted classes: a standard metric or a custom function.
+/// Validation score of predicted classes: a standard metric or a custom function.
 enum Score<'a> {
     Metric(Metric),
     Own(&'static str, Box<OwnScore<'a>>),
@@ -73,7 +73,7 @@ impl<'a, O: Predict> WithMetric<'a, O> {
 }
 
 impl<O> WithMetric<'_, O> {
-    /// Class whose F1 is the score; `None` if the score is not the F1 of one class.
+    /// Class whose F1 is the validation score. Returns `None` if the score is not the F1 of a single class.
     fn class(&self, data: &EncodedDataset) -> Result<Option<usize>> {
         let Score::Metric(Metric::F1 { class }) = self.score else { return Ok(None) };
         let position = data.labels.iter().position(|label| label == class);

@@ -93,8 +93,8 @@ impl AnyPolicy {
         }
     }
 
-    /// Counts changes since the copy was built that chooses while rewards are outstanding, and rebuilds the copy if
-    /// there are many. Pass `usize::MAX` for a change that always requires rebuilding.
+    /// Rebuilds the copy of the policy that chooses while rewards are outstanding, once many changes have occurred
+    /// since it was built. `changes` is the number of new changes; `usize::MAX` always rebuilds the copy.
     pub(super) fn refresh(&mut self, changes: usize) {
         let Some(mut flight) = self.in_flight.take() else { return };
         flight.stale = flight.stale.saturating_add(changes);

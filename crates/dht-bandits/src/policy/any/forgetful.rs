@@ -32,11 +32,12 @@ pub(super) struct Forgetful<P> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Memory<P> {
-    /// Decay of all evidence by one clock. Decay of `due` steps is not applied yet. It is applied in one operation
-    /// before it would multiply evidence by less than [`LEAST_DUE`].
+    /// Decay of all evidence by one clock. The decay of the last `due` steps is not applied yet. It is applied in one
+    /// operation before its factor would fall below [`LEAST_DUE`].
     Clock { decay: f64, clock: DecayClock, due: f64 },
-    /// Window of the last n/2 to n observations. A second policy, `younger`, is untrained at first and learns in
-    /// parallel. After n/2 observations it replaces the first policy, and a new untrained one becomes `younger`.
+    /// Window of the last n/2 to n observations, where n is `length`. A second policy, `younger`, is untrained at first
+    /// and learns in parallel. After n/2 observations it replaces the first policy, and a new untrained one becomes
+    /// `younger`.
     Window { length: usize, since: usize, younger: Box<P> },
     /// Change test, which resets the policy when its predictions become worse.
     Reset { detector: ChangeDetector, resets: u64 },
@@ -99,8 +100,8 @@ impl<P: CloneablePolicy> Forgetful<P> {
         Ok(())
     }
 
-    /// Applies the decay that is due once it is large enough to be worth its cost. If the decayed evidence cannot be
-    /// computed now, the decay stays due.
+    /// Applies the outstanding decay, once it is large enough to be worth its cost. If the decayed evidence cannot be
+    /// computed now, the decay remains outstanding.
     fn forget_due(&mut self) {
         let Memory::Clock { decay, due, .. } = &mut self.memory else { return };
         let factor = decay.powf(*due);
@@ -139,8 +140,8 @@ impl<P: CloneablePolicy> Forgetful<P> {
 
     /// Tests the error of a prediction, and resets the policy if errors have increased.
     ///
-    /// For a logistic model the tested error is prediction − reward. Its absolute value would not do: if a reward rate
-    /// below one half falls, |reward − prediction| falls too.
+    /// For a logistic model the tested error is prediction − reward. The absolute error is not tested, because it may
+    /// decrease after a change: if a reward rate below one half falls, |reward − prediction| falls too.
     fn test(&mut self, mean: f64, reward: f64) {
         let logistic = self.policy.is_logistic();
         let Memory::Reset { detector, resets } = &mut self.memory else { return };

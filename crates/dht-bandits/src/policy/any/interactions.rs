@@ -9,8 +9,8 @@ use crate::posterior::Posterior;
 use crate::validate::check_length;
 
 impl PolicySettings {
-    /// Products of context and features that the settings define, as positions in the scaled context with features. A
-    /// bias from the normaliser lies between context and features.
+    /// Products of context and features that the settings define, as pairs of positions in the model's input: the
+    /// scaled context, a bias if the normaliser adds one, and the features.
     pub(super) fn products(&self) -> Result<Option<Interactions>> {
         let Some(pairs) = &self.interactions else { return Ok(None) };
         check_length("dimension", self.dimension)?;

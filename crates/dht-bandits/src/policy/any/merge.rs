@@ -18,8 +18,8 @@ fn no_merging() -> Error {
     )
 }
 
-/// Evaluates an expression for one policy, or for two of the same type, if evidence of this type can be added. Returns
-/// an error for other types.
+/// Evaluates an expression for one policy, or for two of the same type, if evidence of this policy type can be added
+/// up. Returns an error for other types.
 macro_rules! adding {
     ($left:expr, $right:expr, ($ours:ident, $theirs:ident) => $then:expr) => {
         adding!(@ ($left, $right), $ours $theirs $then, Linear Logistic DiagonalLogistic Hybrid TopKLinear
@@ -54,7 +54,7 @@ impl AnyPolicy {
     /// Returns the scaling of contexts and rewards, if any.
     ///
     /// # Errors
-    /// Fails if the scaling is still provisional.
+    /// Fails if the scaling is still provisional, before the end of the warm-up.
     fn scaling(&self) -> Result<Option<&Scaling>> {
         match &self.policy {
             Wrapped::Plain(_) => Ok(None),

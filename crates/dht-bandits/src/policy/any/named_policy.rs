@@ -145,7 +145,7 @@ impl NamedPolicy {
         }
     }
 
-    /// Returns whether weights apply to context and arm features together, in one row.
+    /// Returns whether the model takes the context and an arm's features as one input vector.
     pub(super) fn joins_features(&self) -> bool {
         match self {
             Self::TopKLinear(_)
@@ -166,7 +166,7 @@ impl NamedPolicy {
         each_kind!(self, policy => policy)
     }
 
-    /// Fails if the model is shared by all arms, because each request then brings its own arms.
+    /// Fails if the model is shared by all arms. Arms are then defined by each request and cannot be added or removed.
     fn check_arms_change(&self) -> Result<()> {
         match self {
             Self::SharedLinear(_) | Self::SharedLogistic(_) | Self::SharedDiagonalLogistic(_) => {
@@ -180,8 +180,9 @@ impl NamedPolicy {
         }
     }
 
-    /// Fails if memory for a copy of the policy cannot be allocated. The size is approximate: d²/2 values for each arm
-    /// (d with a diagonal precision), and for hybrid policies its cross terms.
+    /// Fails if memory for a copy of the policy cannot be allocated. The size is approximate. An arm with d weights
+    /// needs d²/2 values, or d with a diagonal precision. In a hybrid policy it also needs cross terms with the shared
+    /// weights.
     pub(super) fn check_copy(&self) -> Result<()> {
         let d = self.interactions().map_or(Policy::dimension(self), Interactions::dimension);
         let full = d.saturating_add(16).checked_mul(d.saturating_add(16)).map(|square| square / 2);
@@ -226,8 +227,8 @@ impl NamedPolicy {
         }
     }
 
-    /// Returns whether this policy, whatever it has learned and whatever arms it has now, may have been created with
-    /// the settings.
+    /// Returns whether this policy may have been created with the settings. Learned state, and arms that were added or
+    /// removed, make no difference.
     pub(super) fn fits(&self, settings: &PolicySettings) -> bool {
         // The lengths are checked before a policy is created from them, since they may be damaged, and large.
         if !self.lengths_fit(settings) || !Policy::arms(self).began_with(settings.arms) {

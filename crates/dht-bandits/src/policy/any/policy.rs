@@ -105,8 +105,8 @@ impl AnyPolicy {
         Ok(())
     }
 
-    /// Checks the lengths of context and features separately. Otherwise a model over both could take a feature for a
-    /// part of the context, or the reverse.
+    /// Checks the lengths of context and features separately. A check of their sum would not suffice: a model over both
+    /// could take a feature for a part of the context, or the reverse.
     fn check_lengths(&self, request: &Request<'_>) -> Result<()> {
         let PolicySettings { dimension, features, .. } = self.settings;
         let joins = self.kind().joins_features();
@@ -168,7 +168,7 @@ impl Policy for AnyPolicy {
         self.change(|policy| policy.remove_arm(arm))
     }
 
-    /// Begins a new epoch, and ends all announcements.
+    /// Begins a new epoch, and withdraws all announced decisions.
     fn expire_decisions(&mut self) -> Result<()> {
         self.policy.as_policy_mut().expire_decisions()?;
         self.in_flight = None;
@@ -181,9 +181,9 @@ impl Policy for AnyPolicy {
 
     /// Learns several rewards of single decisions at once: all of them, or none if one is refused.
     ///
-    /// Linear, logistic, top-k and shared kinds learn them as
-    /// [`Disjoint::learn_batch`](crate::policy::Disjoint::learn_batch) does. Other kinds, and all kinds while their
-    /// scaling is provisional, learn them one by one on a copy of the policy. The change test (`reset`) uses the
+    /// Policies of the linear, logistic, top-k and shared kinds learn the rewards as
+    /// [`Disjoint::learn_batch`](crate::policy::Disjoint::learn_batch) does. Policies of other kinds, and of all kinds
+    /// while their scaling is provisional, learn the rewards one by one on a copy. The change test (`reset`) uses the
     /// rewards of weight 1.
     ///
     /// # Errors
@@ -291,8 +291,8 @@ impl Policy for AnyPolicy {
     }
 }
 
-/// Fails if memory for a copy of the policy cannot be allocated while its scaling is provisional. The end of the
-/// warm-up is learned on such a copy.
+/// Fails if memory for a copy of the policy cannot be allocated while its scaling is provisional. At the end of the
+/// warm-up, the stored rewards are learned on such a copy.
 fn check_copy_of_warm_up(policy: &Normalised<NamedPolicy>) -> Result<()> {
     if policy.is_settled() { Ok(()) } else { policy.inner().check_copy() }
 }

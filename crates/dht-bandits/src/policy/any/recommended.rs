@@ -25,7 +25,7 @@ impl RewardType {
 const CLIP: f64 = 3.0;
 
 /// Recommended exploration rule for a policy with `weights` weights in total. It uses upper confidence bounds whose
-/// factor α grows from ¼ to 3/2, by a quarter for each two rewards per weight.
+/// factor α grows from ¼ to 3/2, by ¼ whenever another two rewards per weight have been learned.
 fn exploration(weights: usize) -> AnyRule {
     AnyRule::GrowingUcb(GrowingUcb { alpha: 0.25, rounds: 2.0 * weights.max(1) as f64, limit: 1.5 })
 }

@@ -102,7 +102,8 @@ impl Exploration for AnyRule {
     }
 }
 
-/// Exploration rule with a floor, a minimum probability for each arm. Only the settings save the floor.
+/// Exploration rule with a floor, a minimum probability for each arm. The floor is saved with the policy's settings,
+/// not with the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct FlooredRule {

@@ -298,7 +298,7 @@ impl PolicySettings {
         Ok(FlooredRule { rule: self.exploration.ok_or_else(missing)?, floor: self.floor })
     }
 
-    /// Refuses settings that the policy would ignore, so that nobody takes them to be effective.
+    /// Rejects settings that the policy would ignore, because a user would expect them to have an effect.
     pub(super) fn check(&self) -> Result<()> {
         use PolicyKind::{
             ContextFree, DiagonalLogistic, Hybrid, Linear, SharedDiagonalLogistic, SharedLinear, TopKDiagonalLogistic,

@@ -103,8 +103,8 @@ impl<R: ContextFreeRule> ContextFree<R> {
         self.learned.swap_remove(slot);
     }
 
-    /// Checks a reward. Returns the slot of its arm, and the arm's statistics and the total weight that result from the
-    /// reward.
+    /// Checks a reward. Returns the slot (position in memory) of its arm, the arm's new statistics, and the new total
+    /// weight of all rewards.
     fn after(&self, arm: ArmId, reward: f64, weight: f64) -> Result<(usize, ArmStatistics, f64)> {
         self.rule.check_reward(reward)?;
         check_weight(weight)?;

@@ -38,8 +38,8 @@ impl Default for Ucb1 {
     }
 }
 
-/// Value of an arm without a reward. It is the largest finite value, so that the arm is chosen first and the choice can
-/// be saved.
+/// Value of an arm without a reward. Being the largest finite value, it makes the arm the first choice, and it can be
+/// saved as JSON, unlike infinity.
 const UNTRIED: f64 = f64::MAX;
 
 impl ContextFreeRule for Ucb1 {

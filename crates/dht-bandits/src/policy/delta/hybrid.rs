@@ -12,8 +12,8 @@ use crate::validate::check_part;
 
 header_reader!("hybrid-delta");
 
-/// Evidence of one arm in a hybrid policy. In the notation of Li et al. (2010), Algorithm 2, it is A_a − λI, b_a, and
-/// B_a in row-major order.
+/// Evidence of one arm in a hybrid policy. It consists of the precision without the prior, A_a − λI, the moment b_a,
+/// and the cross terms B_a (row-major), in the notation of Li et al. (2010), Algorithm 2.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::policy) struct OwnEvidence {
@@ -71,7 +71,7 @@ impl HybridDelta {
     /// Adds the evidence that another worker learned, to this delta, and removes the arms that the worker has removed.
     ///
     /// # Errors
-    /// Fails if the delta has other lengths or priors, cannot come from `Hybrid::diff`, or if a sum overflows.
+    /// Fails if `other` has other lengths or priors or cannot come from `Hybrid::diff`, or if a sum overflows.
     /// [`Error::RemovedArm`] if one delta has removed an arm for which the other has evidence: apply the delta with the
     /// evidence first. A removed arm for which neither delta has evidence is dropped. After an error this delta is
     /// unchanged.

@@ -13,7 +13,7 @@ use crate::validate::check_part;
 
 header_reader!("delta/");
 
-/// Prefix in the header of a delta, before the posterior's name, if all arms share the weights.
+/// Prefix before the posterior's name in the type of a saved delta, if all arms share the weights.
 const SHARED: &str = "shared/";
 
 /// Evidence of each arm learned since an earlier snapshot. It also lists the removed arms.
@@ -117,8 +117,8 @@ impl WeightsDelta {
         Ok(())
     }
 
-    /// Marks the weights in this delta as shared by all arms. `removed_candidates` are arms that may not be candidates
-    /// any more.
+    /// Marks the weights in this delta as shared by all arms. `removed_candidates` are arms that were removed from the
+    /// candidates.
     pub(crate) fn into_shared(mut self, removed_candidates: ArmRanges) -> Self {
         self.removed_candidates = removed_candidates;
         let posterior = self.header.kind.strip_prefix("delta/").unwrap_or_default();

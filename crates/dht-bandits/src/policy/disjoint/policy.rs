@@ -283,7 +283,7 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
     /// Probabilities are exact for UCB, the greedy rules, softmax and SquareCB. Thompson sampling chooses arm a with
     /// probability P(a) = ∫ φ_a(v) Π_{b≠a} Φ_b(v) dv, where φ is the density of an arm's drawn value and Φ its
     /// distribution function. The integral is computed by one-dimensional quadrature with an error of at most 1e-9. For
-    /// all K arms, the cost is O(K²) normal distribution functions at each of about 300 points.
+    /// all K arms, the normal distribution function is evaluated O(K²) times at each of about 300 points.
     /// [`decide`](Self::decide) integrates only for the chosen arm.
     ///
     /// # Errors

@@ -130,8 +130,8 @@ impl<E: Exploration> SlidingWindow<E> {
         self.window.is_empty()
     }
 
-    /// Fails for an observation that could not be learned first from the prior, when variances are largest. Retraining
-    /// on the window may begin with any observation.
+    /// Fails for an observation that an untrained policy would refuse, because variances are largest under the prior.
+    /// Retraining on the window may begin with any of its observations.
     fn check_first(&self, context: &[f64], weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_context(context)?;

@@ -1,9 +1,11 @@
 //! Merging of hybrid policies (shared weights and weights of each arm) that were trained independently; forgetting.
 //!
-//! Notation follows Li et al. (2010), Algorithm 2: A_a, b_a and B_a = A_aC_a for each arm, and A₀, b₀ for the shared
-//! weights. The evidence is a sum over observations. For each arm, this sum is A_a − λI, b_a and B_a. For the shared
-//! weights it is R = A₀ − λ₀I + Σ_a B_a'A_a⁻¹B_a and q = b₀ + Σ_a B_a'A_a⁻¹b_a, summed over the arms that exist. When
-//! an arm is removed, its evidence stays in A₀ and b₀, and so in R and q, with the arm's own weights integrated out.
+//! Notation follows Li et al. (2010), Algorithm 2. Each arm a has the precision A_a of its own weights, the moment b_a
+//! (sum of contexts times rewards), and the cross terms B_a of contexts with features. C_a is A_a⁻¹B_a. The shared
+//! weights have the precision A₀ and the moment b₀. The evidence is a sum over observations. For each arm, this sum is
+//! A_a − λI, b_a and B_a. For the shared weights it is R = A₀ − λ₀I + Σ_a B_a'A_a⁻¹B_a and q = b₀ + Σ_a B_a'A_a⁻¹b_a,
+//! summed over the arms that exist. When an arm is removed, its evidence stays in A₀ and b₀, and so in R and q, with
+//! the arm's own weights integrated out.
 
 use super::Hybrid;
 use crate::arm_set::{ArmRanges, ArmSet};
@@ -56,7 +58,7 @@ impl<E: Exploration> Hybrid<E> {
     /// Creates a policy from arms and their evidence, with the settings of this policy.
     ///
     /// # Errors
-    /// Fails if a precision is not positive definite, or too large to be loaded.
+    /// Fails if a precision matrix is not positive definite, or too large to be loaded.
     fn with_evidence(&self, arms: ArmSet, evidence: &Evidence) -> Result<Self> {
         let (d, k) = self.lengths();
         let mut policy = Self::with_options(d, k, 0, self.options, self.exploration.clone())?;
@@ -230,7 +232,8 @@ fn add_prior(parameters: &mut NaturalParameters, dimension: usize, precision: f6
     (0..dimension).for_each(|coordinate| parameters.precision[packed(coordinate, coordinate)] += precision);
 }
 
-/// Adds one arm's contribution to the evidence R and q of the shared weights: R += sign·C'B and q += sign·C'b.
+/// Adds one arm's contribution to the evidence (R, q) of the shared weights: R += sign·C'B and q += sign·C'b, where
+/// `weights` is C = A⁻¹B, `cross` is B and `moment` is b (see the module's notation).
 fn add_product(shared: &mut NaturalParameters, weights: &[f64], cross: &[f64], moment: &[f64], sign: f64) {
     let k = shared.moment.len();
     for ((left, right), moment) in weights.chunks_exact(k).zip(cross.chunks_exact(k)).zip(moment) {
@@ -245,7 +248,7 @@ fn add_product(shared: &mut NaturalParameters, weights: &[f64], cross: &[f64], m
     }
 }
 
-/// Computes U·D·Uᵀ·B: the arm's covariance times its matrix B (`cross`, shape (d, k)).
+/// Computes U·D·Uᵀ·B: the covariance of an arm's weights, times its cross terms B (`cross`, shape (d, k)).
 fn times_covariance(parts: &FactoredGaussian, cross: &[f64], k: usize) -> Vec<f64> {
     let d = parts.mean.len();
     let upper = |row: usize, column: usize| parts.upper[column * (column - 1) / 2 + row];

@@ -71,8 +71,7 @@ pub struct Hybrid<E: Exploration> {
     pub(super) residual_features: Vec<f64>,
 }
 
-/// Largest number of arm features for which the residual features y = z − C'x are computed on the stack, without
-/// allocation.
+/// Largest number of arm features for which a score is computed on the stack, without allocation.
 const STACK_FEATURES: usize = 128;
 
 impl<E: Exploration> Hybrid<E> {
@@ -214,8 +213,8 @@ impl<E: Exploration> Hybrid<E> {
         self.cross.truncate(last);
     }
 
-    /// Computes y = z − C_a'x. From the arm's features z it subtracts the part that the context x explains through the
-    /// arm's own weights.
+    /// Computes y = z − C_a'x, the residual features of an arm. These are its features z without the part that the
+    /// context x explains through the arm's own weights. On entry, `y` holds z.
     fn subtract(&self, slot: usize, context: &[f64], y: &mut [f64]) {
         let rows = self.cross[slot * context.len() * y.len()..].chunks_exact(y.len());
         for (row, value) in rows.zip(context) {

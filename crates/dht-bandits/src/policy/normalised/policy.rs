@@ -78,8 +78,8 @@ pub(super) struct Provisional<P> {
     policy: P,
 }
 
-/// Number of stored rewards at the last rebuild: the largest of 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … that is not above
-/// `count`.
+/// Number of stored rewards at which the provisional policy was last rebuilt: the largest of 1, 2, 3, 4, 5, 6, 7, 8,
+/// 10, 12, 15, … that is not above `count`.
 fn last_rebuild(count: usize) -> usize {
     let next = |at: usize| at + (at / 4).max(1);
     let mut at = 1;
@@ -227,8 +227,8 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
 
     /// Freezes the scaling, and learns the stored rewards and the reward `last` in this scaling.
     ///
-    /// Each stored reward was accepted in the provisional scaling of its time. If the policy refuses it in the final
-    /// scaling, or after the others, it is left out. No earlier reward can therefore keep the policy from learning.
+    /// Each stored reward was accepted in the scaling that was provisional when it arrived. It is left out if the
+    /// policy refuses it in the final scaling. Such a reward can therefore not prevent the policy from learning others.
     fn freeze(&mut self, mut scaling: Scaling, last: &StoredReward) -> Result<()> {
         scaling.freeze();
         let blank = || Self {
@@ -251,8 +251,8 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Ok(())
     }
 
-    /// Learns the stored rewards. Refused rewards, such as those of removed arms, are left out. They still count in the
-    /// version, which never decreases.
+    /// Learns the stored rewards. Refused rewards, such as those of removed arms, are left out. They still count as
+    /// updates in the policy's version, which never decreases.
     fn learn_waiting(&mut self) {
         let (waiting, copies) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.copies));
         let Self { scaling, left_out, inner, .. } = self;
@@ -277,7 +277,8 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
 }
 
 impl<P: Policy> Provisional<P> {
-    /// Learns a stored reward, unless the policy refuses it in this scaling. It may then learn it in a later scaling.
+    /// Learns a stored reward, unless the policy refuses it in this scaling. A refused reward may be learned in a later
+    /// scaling.
     fn learn(&mut self, waiting: &StoredReward) {
         let _ = waiting.teach(&self.scaling, &mut self.policy);
     }

@@ -4,12 +4,12 @@
 
 use std::f64::consts::PI;
 
-/// Number of successes and of failures from which the uniform expansion of the beta distribution function is used. Its
-/// error is then below 1e-10.
+/// Smallest number of successes and of failures for which Temme's uniform expansion of the beta distribution function
+/// is used. Its error is then below 1e-10.
 const LARGE: f64 = 1e7;
 
-/// Largest number of terms in the continued fraction of the incomplete beta function. About √max(a, b) terms are
-/// needed.
+/// Largest number of terms in the continued fraction of the incomplete beta function. For the parameters a and b, about
+/// √max(a, b) terms are needed.
 const TERMS: u32 = 20_000;
 
 /// Beta distribution function: the regularised incomplete beta function I_v(a, b), with `rest` = 1 − v.

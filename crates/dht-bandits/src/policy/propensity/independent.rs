@@ -11,8 +11,8 @@
 use super::law::Law;
 use super::ranks::{point_inclusion, points, tied};
 
-/// Largest accepted difference between the results of Gauss's and Kronrod's rule on a panel. The error of Kronrod's
-/// rule, whose result is used, is far smaller.
+/// Largest accepted difference between the results of Gauss's and Kronrod's quadrature rules on an integration panel.
+/// The error of Kronrod's rule, whose result is used, is far smaller.
 const TOLERANCE: f64 = 2e-11;
 
 /// Largest number of panels of an integral; about fifty are usual. A difference between the two quadrature rules that
@@ -102,7 +102,8 @@ impl Ranks {
     }
 }
 
-/// Interval of values outside which the integrand is negligible.
+/// Interval of values over which an arm's probability of being shown is integrated. The contribution of values outside
+/// is negligible.
 fn domain<'a>(law: Law, others: impl Iterator<Item = &'a Law>, weights: &[f64]) -> (f64, f64) {
     let (low, high, far) = law.range();
     // Let n be the number of weights. Below the n-th largest lower end of the others, n arms are above with certainty.

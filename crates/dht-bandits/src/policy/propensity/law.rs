@@ -95,7 +95,7 @@ impl Law {
     }
 
     /// Range of the distribution as (low, high, far). The probability below `low` is less than 1e-17, and so is the
-    /// probability above `high`; `far` is the largest value with a density.
+    /// probability above `high`; `far` is a value beyond which the density is practically 0.
     pub(super) fn range(&self) -> (f64, f64, f64) {
         match *self {
             Self::Point(value) => (value, value, value),

@@ -32,14 +32,14 @@ const GRID: Points = [
     4.756_828_460_010_884,
     6.168_843_301_631_763,
 ];
-/// Largest value of the integrand at which the integration ends.
+/// Threshold of the integrand at which the integration over time stops, because the rest is negligible.
 const NEGLIGIBLE: f64 = 1e-12;
 /// Largest number of groups of eight integration points. Their times span a factor of 8^32 = 8e28.
 const GROUPS: usize = 32;
-/// Largest rate·time at which the arrival of an arm counts as unlikely. Such arms are summarised by power sums of their
-/// rates, and their exponentials are short series.
+/// Largest product of rate and time at which the arrival of an arm counts as unlikely. Such arms are summarised by
+/// power sums of their rates, and their exponentials are short series.
 const UNLIKELY: f64 = 1.0 / 16.0;
-/// Largest number of arms outside the slate for which no power sums are used.
+/// Number of arms outside the slate up to which no power sums are used.
 const FEW: usize = 8;
 /// Highest power of the rates in the power sums.
 const ORDER: usize = 9;
@@ -211,8 +211,8 @@ fn integrate<const K: usize>(
     None
 }
 
-/// Adds the integrands of the slate's arms at eight points to `sums`, without their rates. Returns the largest
-/// integrand at the last point, which bounds the rest of the integral.
+/// Adds the integrands of the slate's arms at eight points to `sums`. The constant factor of each integrand, the arm's
+/// rate, is left out. Returns the largest integrand at the last point, which bounds the rest of the integral.
 #[expect(clippy::needless_range_loop, reason = "loops over eight points are compiled to vectors")]
 #[inline(always)]
 fn add_points<const K: usize>(

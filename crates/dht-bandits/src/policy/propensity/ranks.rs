@@ -25,8 +25,8 @@ pub(crate) fn rank_weights(count: usize, shown: usize, share: f64) -> Vec<f64> {
     weights
 }
 
-/// Mean of the weights at ranks `rank` to `rank` + `ties`. Arms with equal values are spread uniformly over these
-/// ranks.
+/// Mean probability of being shown at the ranks from `rank` to `rank` + `ties`. Arms with equal values are spread
+/// uniformly over these ranks.
 pub(super) fn tied(weights: &[f64], rank: usize, ties: usize) -> f64 {
     let end = (rank + ties + 1).min(weights.len());
     // The sum of no values is −0; adding it to 0 gives +0, as a probability should be.

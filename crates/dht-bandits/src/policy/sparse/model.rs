@@ -35,7 +35,7 @@ pub trait SparseModel:
     #[doc(hidden)]
     fn variance(&self, evidence: f64) -> f64;
 
-    /// Evidence to add for one observation before its weight update, for a feature of value 1.
+    /// Evidence that one observation adds to a feature of value 1 before the weights are updated.
     #[doc(hidden)]
     fn evidence_before(&self, mean: f64, reward: f64, weight: f64) -> f64;
 
@@ -43,7 +43,7 @@ pub trait SparseModel:
     #[doc(hidden)]
     fn step(&self, mean: f64, variance: f64, reward: f64, weight: f64) -> f64;
 
-    /// Evidence to add for one observation after its weight update, for a feature of value 1.
+    /// Evidence that one observation adds to a feature of value 1 after the weights are updated.
     #[doc(hidden)]
     fn evidence_after(&self, mean: f64, weight: f64) -> f64;
 

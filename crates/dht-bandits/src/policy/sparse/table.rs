@@ -1,5 +1,5 @@
-//! Table with the weights of all features and arms. Weights that have not learned take no memory, because the pages of
-//! zeros are not touched.
+//! Table with the weights of all features and arms. Weights that have not learned take no memory, because their memory
+//! pages are never written.
 
 use std::hint::black_box;
 
@@ -24,7 +24,8 @@ const READ_AHEAD: usize = 16;
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     numbers: Vec<f64>,
-    /// Offset of the first weight, aligned to a cache line. Without the alignment, a row could spread over two lines.
+    /// Offset of the first weight, aligned to a cache line. Without the alignment, a row could spread over two cache
+    /// lines.
     start: usize,
     size: usize,
     /// Number of arms for which memory is allocated.

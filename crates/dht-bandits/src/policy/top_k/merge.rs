@@ -11,8 +11,8 @@ use crate::policy::delta::{Delta, DeltaEvidence};
 use crate::posterior::{Beliefs, Posterior};
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
-    /// Returns a disjoint policy, with one posterior per arm, that has these weights. Shared weights become those of a
-    /// single arm 0.
+    /// Converts the policy to a disjoint policy (one posterior per arm) with the same weights. Weights that all arms
+    /// share become the weights of a single arm with the id 0.
     fn disjoint(&self) -> Result<Disjoint<P, E>> {
         let arms = if self.sharing == Sharing::Shared { ArmSet::new(1)? } else { self.arms.clone() };
         Ok(Disjoint::from_parts(arms, self.posterior.clone(), self.exploration.clone(), self.clock))

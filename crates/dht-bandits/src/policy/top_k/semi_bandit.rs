@@ -371,7 +371,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         )
     }
 
-    /// Probability that the user examined a position although it was not clicked; 1 for an arm that an update refuses.
+    /// Probability that the user saw an arm that was not clicked. `examination` is the probability of seeing its
+    /// position, without knowledge of clicks. Returns 1 for an arm or context that an update would refuse.
     fn probability_of_examination(&self, arm: ArmId, context: &[f64], examination: f64) -> f64 {
         let Ok(Score { mean, .. }) = self.score(arm, context) else { return 1.0 };
         // The bound of 0.999 keeps a part of every reward of 0, whatever reward the policy expected.

@@ -16,7 +16,7 @@ use crate::texts::{Classes, SplitRequest, TextSplits};
 
 /// Maximum number of unlabelled texts that are used.
 const MOST_UNLABELLED: usize = 200_000;
-/// Fraction of the unlabelled texts that is held out, to select the speed on it.
+/// Fraction of the unlabelled texts that is held out, to select the speed (exit threshold) on it.
 const HELD_OUT_SHARE: f64 = 0.1;
 
 impl AccelerateArguments {

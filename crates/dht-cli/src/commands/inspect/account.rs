@@ -52,7 +52,7 @@ fn kind(account: &Account) -> &'static str {
     }
 }
 
-/// Problems of a directory. The Boolean is true for a problem of the classifier only, not of its encoder.
+/// Problems of a directory. The Boolean is true if a problem affects the classifier only, not its encoder.
 fn problems(account: &Account) -> impl Iterator<Item = (&TransformerError, bool)> {
     let any_use = account.problems.iter().map(|problem| (problem, false));
     any_use.chain(account.classifier_problems.iter().map(|problem| (problem, true)))

@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::error::Result;
 
-/// Maximum number of parts of a text in an explanation.
+/// Maximum number of parts of a text that an explanation lists.
 const PARTS: usize = 30;
 /// Maximum number of parts of a text that are omitted one at a time. In a longer text, several words form one part.
 const OCCLUSIONS: usize = 128;
-/// First id for words that are unknown to the tokenizer.
+/// First of the ids that stand for words that the tokenizer does not know.
 const FIRST_WORD: u32 = 1 << 31;
 
 /// Part of a text, with its weight in an explanation of the answer.
@@ -25,8 +25,8 @@ pub struct WeightedTerm {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "method", rename_all = "lowercase")]
 pub enum Explanation {
-    /// Explanation of an answer at the n-gram exit. The log-odds against the second most likely class are exactly the
-    /// sum of `constant`, the weights of the parts, and `rest`.
+    /// Explanation of an answer of the n-gram classifier, the first exit. The log-odds against the second most likely
+    /// class are exactly the sum of `constant`, the weights of the parts, and `rest`.
     Contributions {
         /// Second most likely class.
         against: String,
@@ -37,7 +37,7 @@ pub enum Explanation {
         /// Sum of the weights of all other tokens and pairs.
         rest: f64,
     },
-    /// Explanation of an answer at a deeper exit, by omitting parts of the text. The weight of a part is the
+    /// Explanation of an answer at an exit after a layer, by omitting parts of the text. The weight of a part is the
     /// probability of the predicted class, minus its probability for the text without the part.
     Occlusion {
         /// Words or sequences of words, in descending order of their weights.
@@ -52,7 +52,7 @@ pub enum Explanation {
 /// Explains an answer to a query.
 ///
 /// # Errors
-/// Errors of the model.
+/// [`Error::Transformer`](crate::Error::Transformer) or [`Error::Dynamic`](crate::Error::Dynamic) if the model fails.
 pub fn explain(engine: &Engine, tokenizer: &TextTokenizer, query: Query<'_>, answer: &Answer) -> Result<Explanation> {
     match contributions(engine, tokenizer, query, answer)? {
         Some(explanation) => Ok(explanation),

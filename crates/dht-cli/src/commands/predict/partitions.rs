@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Minimum time between two messages about partitions for which a worker waits.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 
-/// Partition (a file or object of the input) with the name of its output.
+/// Partition (file or object of the input), with the name of its output.
 struct Partition {
     input: Box<dyn Input>,
     output: String,
@@ -190,7 +190,7 @@ impl Predictor<'_> {
     }
 }
 
-/// Description of a prediction run, with its output.
+/// Prediction run: path of its output, and description of the model and settings that affect answers.
 struct Run<'a> {
     output: &'a Path,
     description: Map<String, Value>,
@@ -223,8 +223,8 @@ fn sha256(description: &Map<String, Value>) -> String {
 struct WorkerSummary<'a> {
     output: &'a Path,
     worker: String,
-    /// Totals of the partitions that this worker answered. Over all workers they add up to `all`, except for workers
-    /// that died after finishing a partition.
+    /// Totals of the partitions that this worker answered. The sum over all workers is `all`, unless a worker died
+    /// after finishing a partition.
     own: Summary,
     /// Totals of all finished partitions.
     all: Summary,

@@ -91,8 +91,8 @@ impl Source {
     }
 }
 
-/// Properties of an input that its first row determines: column names, text columns, and a note if the row may be a
-/// header.
+/// Properties of an input that its first row determines: column names, text columns, and a note (`doubt`) if the row
+/// may be a header.
 struct FirstRow {
     names: Vec<String>,
     width: usize,
@@ -115,7 +115,7 @@ pub enum InputRow {
     },
 }
 
-/// Line number and problem of an unreadable row; `None` if no further rows can be read after the error.
+/// Line number and problem of an unreadable row; `None` if later rows cannot be read either.
 fn of_one_row(error: &TransformerError, format: TextFormat) -> Option<(u64, String)> {
     use DataProblem::{
         Binary, ColumnCount, DuplicateColumn, HeaderAgain, MissingKey, NestedValue, NotJson, NotUtf8, OtherEncoding,
@@ -140,7 +140,8 @@ pub struct RowReader {
     separator: char,
     text: Vec<Column>,
     doubt: Option<String>,
-    /// Channel of rows, at whose end is `None`. A thread that panics does not send `None`.
+    /// Channel from the reading thread, which sends `None` after the last row. A thread that panics does not send
+    /// `None`.
     rows: Receiver<Result<Option<InputRow>>>,
 }
 
@@ -148,7 +149,7 @@ impl RowReader {
     /// Starts a thread that reads an input. With `skips_rows`, unreadable rows do not end the input.
     ///
     /// # Errors
-    /// Errors of the columns in the first row.
+    /// [`Error::Transformer`] if the first row cannot be read or lacks a column.
     pub fn start(source: Source, columns: TextColumns, skips_rows: bool) -> Result<Self> {
         let (path, format) = (source.path.clone(), source.format);
         let (send, rows) = sync_channel(WAITING);

@@ -74,8 +74,8 @@ fn predicted(answer: &Answer, separator: char) -> String {
     }
 }
 
-/// Formats a probability as a cell: that of the class, or of the most probable label. The cell is empty for a
-/// regression model.
+/// Formats the probability of the class, or of the most probable label, as a cell. The cell is empty for a regression
+/// model.
 fn probability(answer: &Answer) -> String {
     match answer.task {
         Task::Number => String::new(),
@@ -150,7 +150,7 @@ pub struct AnswerWriter<W: Write> {
     names: Vec<String>,
     /// Layout of the input rows; `None` before the first input.
     layout: Option<Layout>,
-    /// True if the column titles are the member names of the first JSON object.
+    /// True if the column titles of the output are the member names of the first JSON object.
     of_objects: bool,
     /// Separator between several labels in a cell.
     separator: char,

@@ -9,8 +9,8 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
-/// Prefix of the environment variables. A prefix `DHT_` could conflict with variables such as `DHT_PORT`, which
-/// Kubernetes sets for a service named `dht`.
+/// Prefix of the names of environment variables. The shorter prefix `DHT_` could conflict with variables such as
+/// `DHT_PORT`, which Kubernetes sets for a service named `dht`.
 const PREFIX: &str = "DHT_SERVE_";
 /// Flag that names the configuration file.
 pub(super) const FILE: &str = "config";

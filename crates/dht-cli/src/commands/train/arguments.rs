@@ -17,13 +17,14 @@ use crate::training::{LearningRate, ModelChoice, RungArguments, Start};
 
 /// Default maximum length of texts in tokens, if the model has enough positions.
 const MAX_LENGTH: usize = 128;
-/// Longer maximum lengths of texts, in tokens, that a training run in rungs tries.
+/// Longer maximum lengths of texts, in tokens, that a training run in rungs (training stages) tries.
 const LONGER: [usize; 2] = [256, 512];
 /// Share of training texts longer than the default length above which longer maximum lengths are tried.
 const LONG_SHARE: f64 = 0.05;
-/// Default number of passes over the training rows, without rungs.
+/// Default number of passes over the training rows, if a training run has no rungs (training stages).
 const EPOCHS: usize = 3;
-/// Default maximum number of passes over the training rows in rungs, where fine-tuning stops early by itself.
+/// Default maximum number of passes over the training rows in a training run with rungs (training stages), where
+/// fine-tuning stops early by itself.
 const RUNG_EPOCHS: usize = 7;
 
 /// Arguments of `dht train`.
@@ -199,8 +200,8 @@ impl TrainArguments {
         Ok(Self { texts, ..self.clone() })
     }
 
-    /// Levels into which target numbers are divided, for a regression model with exits: those of the initial model, or
-    /// of the training rows.
+    /// Ordinal levels of the target numbers, for a regression model with exits: those of the initial model, or fitted
+    /// to the training rows.
     pub(super) fn levels(&self, start: &Start, train: &EncodedDataset) -> Result<Option<NumberLevels>> {
         if self.texts.task() != Task::Number || self.kind(start) == ModelKind::Full {
             return Ok(None);
@@ -215,7 +216,8 @@ impl TrainArguments {
         Ok(Some(NumberLevels::fit(&numbers, self.texts.is_rating())?))
     }
 
-    /// Copies these arguments for training with levels: each number is replaced by several labels.
+    /// Copies these arguments for a regression that is trained as several labels: whether the number is above each cut
+    /// between two levels.
     pub(super) fn of_levels(&self) -> Self {
         let mut own = self.clone();
         own.texts.source.table.labels.task = Some(TaskChoice::Labels);
@@ -272,8 +274,8 @@ impl TrainArguments {
         Some(lengths)
     }
 
-    /// Rejects a number of layers above `all`, the number of the encoder's layers, or that the type of the model does
-    /// not allow.
+    /// Rejects a number of layers above `all`, the number of the encoder's layers. Also rejects flags that the type of
+    /// the model does not allow.
     fn check_kind(&self, kind: ModelKind, all: usize) -> Result<()> {
         let layers = self.layers.unwrap_or(all);
         if !(1..=all).contains(&layers) {

@@ -12,14 +12,14 @@ use crate::texts::TextSplits;
 
 /// Maximum number of texts in the trials of maximum lengths.
 const ROWS: usize = 1_000;
-/// Number of the random stream for the trials.
+/// ChaCha stream number of the random generator for the trials of maximum lengths.
 const STREAM: u64 = 0x4c65_6e67_7468_7300;
 
 /// Trials of several maximum lengths on a sample of the training texts.
 pub(super) struct LengthTrials<'a> {
     pub(super) arguments: &'a TrainArguments,
     pub(super) texts: &'a TextSplits,
-    /// Training texts, truncated to the shortest of the lengths.
+    /// Training texts, truncated to the shortest of the tried lengths.
     pub(super) encoded: &'a EncodedDataset,
     pub(super) tokenizer: &'a TextTokenizer,
 }

@@ -29,7 +29,8 @@ use crate::training::{Interruption, LearningRate, LearningRateTrials, Start, Tar
 /// Number of optimiser steps between two checkpoints, unless they take more than a minute.
 const CHECKPOINT_STEPS: u64 = 200;
 
-/// Minimum relative decrease of the validation loss at which fine-tuning counts as an improvement, as in rungs.
+/// Minimum relative decrease of the validation loss at which the fine-tuned model replaces the model on the frozen
+/// encoder.
 const LEAST_FALL: f64 = 0.01;
 
 /// Inputs of a training run.
@@ -46,7 +47,7 @@ pub(super) struct Run<'a> {
     pub(super) interruption: &'a Interruption,
 }
 
-/// Trained model, with the contents of its model card.
+/// Trained model, with facts for its model card.
 pub(super) struct TrainedModel {
     pub(super) model: TextModel,
     /// Requests that the model does not meet, as sentences.
@@ -55,11 +56,11 @@ pub(super) struct TrainedModel {
     pub(super) how: String,
     /// Report of a training run in rungs (training stages).
     pub(super) ladder: Option<LadderReport>,
-    /// Out-of-fold answers to the training rows, each from exits that were fitted without this row.
+    /// Out-of-fold answers to the training rows: each is from exits that were fitted without its row.
     pub(super) out_of_fold: Option<OutOfFold>,
 }
 
-/// Observer that stops training at the saved state, for `--finish`.
+/// Observer that stops the training run right after its saved state is loaded, for `--finish`.
 #[derive(Default)]
 struct FinishObserver {
     history: Option<History>,
@@ -77,7 +78,7 @@ impl Observer for FinishObserver {
     }
 }
 
-/// Converts an error of a saved state to an error that tells how to continue. Other errors are unchanged.
+/// Converts an error of a saved state to an error whose message describes how to continue. Other errors are unchanged.
 fn of_state(error: TransformerError) -> Error {
     match error {
         TransformerError::Checkpoint { .. } => Error::BadState { problem: Box::new(error) },
@@ -314,7 +315,7 @@ impl TrainArguments {
         Ok(TrainedModel { model, misses: made.misses, how, ladder: None, out_of_fold: None })
     }
 
-    /// Thresholds of a multi-label model; `None` for other tasks. `judged` provides held-out rows with the
+    /// Label thresholds of a multi-label model; `None` for other tasks. `judged` returns held-out rows and the
     /// probabilities of their labels.
     fn thresholds<'a>(
         &self,

@@ -12,18 +12,19 @@ use super::arguments::TrainArguments;
 use crate::error::Result;
 use crate::training::Start;
 
-/// Numbers of the random streams for the encoder's weights and for the classifier.
+/// ChaCha stream number of the random generator for the encoder's weights.
 const WEIGHTS: u64 = 0x5765_6967_6874_7300;
 const CLASSIFIER: u64 = 0x436c_6173_7369_6679;
 
-/// Builder of the classifier before training. Each [`create`](Self::create) builds an equal classifier.
+/// Builder of the classifier before training. All classifiers that [`create`](Self::create) builds are equal.
 pub(super) struct UntrainedClassifier<'a> {
     arguments: &'a TrainArguments,
     start: &'a Start,
     device: &'a Device,
     vocabulary: usize,
     classes: usize,
-    /// True if the last layer of an initial saved model is kept, because its classes are among those of the rows.
+    /// True if training starts from a saved model whose last layer is kept, because its classes are among those of the
+    /// rows.
     keeps_head: bool,
     /// Weight of each class, for the flag `--balanced`; `None` without it.
     weights: Option<Vec<f32>>,
@@ -69,8 +70,8 @@ impl<'a> UntrainedClassifier<'a> {
     }
 }
 
-/// Copies a trained last layer into the new one. The new layer may have more classes; the trained ones come first, in
-/// the same order.
+/// Copies the last layer of a trained classifier into `classifier`, which may have more classes. The trained classes
+/// come first, in the same order.
 fn keep_head(classifier: &TextClassifier, trained: BTreeMap<String, StoredTensor>) -> Result<()> {
     let parameters = classifier.encoder().parameters();
     let mut values = parameters.values_where(|name| trained.contains_key(name))?;

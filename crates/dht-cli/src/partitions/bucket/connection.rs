@@ -31,7 +31,7 @@ pub(super) const RETRYING: Duration = Duration::from_secs(60);
 const SILENCE: Duration = Duration::from_secs(10);
 /// Time limit for obtaining credentials.
 const CREDENTIALS: Duration = Duration::from_secs(15);
-/// Maximum number of attempts of a conditional write whose result is unknown.
+/// Maximum number of attempts of a conditional write, if it is unknown whether the object was written.
 const ATTEMPTS: usize = 5;
 static RUNTIME: LazyLock<io::Result<Runtime>> =
     LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build());
@@ -133,7 +133,7 @@ pub(super) fn connect(
     Ok(Bucket { store: Arc::new(store), runtime, root: format!("s3://{name}").into(), retrying })
 }
 
-/// Warns that the store has not responded for `time`, unless another request has just done so.
+/// Warns that the store has not responded for `time`, unless the same warning was printed a few seconds ago.
 fn say_silence(url: &Path, time: Duration) {
     static SAID: Mutex<Option<Instant>> = Mutex::new(None);
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,8 +193,8 @@ impl Bucket {
         }
     }
 
-    /// Determines why an object is missing by reading it. (The response to HEAD does not tell whether the bucket
-    /// exists.)
+    /// Reads a missing object to find out whether its bucket is missing too, and creates the error. (A response to a
+    /// HEAD request does not distinguish these cases.)
     pub(super) fn missing(&self, key: &Key) -> Error {
         match self.wait(key, self.store.get(key)) {
             Err(error) if !matches!(error, StoreError::NotFound { .. }) || names_bucket(&error) => {
@@ -204,7 +204,7 @@ impl Bucket {
         }
     }
 
-    /// Returns whether a listed object is a directory marker, whose key ends with `/`. Lists omit that `/`.
+    /// Returns whether a listed object is a directory marker. The key of a marker ends with `/`, which lists omit.
     pub(super) fn is_marker(&self, object: &ObjectMeta) -> Result<bool> {
         Ok(object.size == 0 && self.head(&object.location)?.is_none())
     }
@@ -223,10 +223,11 @@ impl Bucket {
         }
     }
 
-    /// Writes a small object if a condition holds. Returns `None` if the condition does not hold.
+    /// Writes a small object if the condition `mode` holds. Returns `None` if it does not hold.
     ///
-    /// A failed request may have been carried out nevertheless; repeating it then fails because the object exists. In
-    /// that case the object is read and compared with `bytes`, which must be unique to this worker.
+    /// The store may have written the object although the request failed. A repeated request then fails because the
+    /// object exists. After a failure, the object is therefore read and compared with `bytes`, which must be unique to
+    /// this worker.
     pub(super) fn put_if(&self, key: &Key, bytes: &[u8], mode: &PutMode) -> Result<Option<UpdateVersion>> {
         let (mut failed, start) = (None, Instant::now());
         for attempt in 0..ATTEMPTS {

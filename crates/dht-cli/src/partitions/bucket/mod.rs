@@ -5,8 +5,8 @@
 //! separate request, so that no request lasts as long as the predictions.
 //!
 //! A claim (the right to answer a partition) is an object that is created only if it is absent. Its holder renews it,
-//! which changes its ETag. Another worker takes over a claim whose ETag has not changed for the duration of claims.
-//! Each worker measures this time with its own clock, so that the clocks of hosts need not agree.
+//! which changes its ETag. Another worker takes over a claim whose ETag has not changed for a fixed time. Each worker
+//! measures this time with its own clock, so that the clocks of hosts need not agree.
 
 mod claim;
 mod connection;

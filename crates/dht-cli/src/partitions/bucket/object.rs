@@ -18,7 +18,7 @@ pub(super) const READ: u64 = 8 << 20;
 /// Lists the input partitions at a URL: one object, or the objects below a URL that ends with `/`.
 ///
 /// # Errors
-/// [`Error::Io`] if the object is missing; errors of the store.
+/// [`Error::Io`] if the object is missing; [`Error::Io`] or [`Error::Store`] if the store rejects a request.
 pub fn inputs(url: &str) -> Result<Vec<Box<dyn Input>>> {
     if url.strip_prefix("s3://").is_some_and(|name| !name.is_empty() && !name.contains('/')) {
         let expected = format!("expected {url}/ for the objects of the bucket, or {url}/KEY");
@@ -83,7 +83,7 @@ impl Input for Object {
     }
 }
 
-/// Reader that fetches an object in parts. A single request would have to stay open for as long as predictions take,
+/// Reader that fetches an object in parts. A single request would have to stay open until all texts are predicted,
 /// which stores and time limits prevent.
 struct PartReader {
     bucket: Bucket,
@@ -95,7 +95,7 @@ struct PartReader {
 }
 
 impl PartReader {
-    /// Fetches the next part; it is empty at the end of the object.
+    /// Fetches the next part of the object; the part is empty at the end of the object.
     fn fetch(&mut self) -> Result<()> {
         let end = self.facts.bytes.min(self.next + READ);
         if self.next == end {
@@ -139,7 +139,8 @@ impl Read for PartReader {
 /// dropped.
 ///
 /// # Errors
-/// [`Error::Io`] if there are no files or the directory cannot be written; errors of the store.
+/// [`Error::Io`] if there are no files or the directory cannot be written; [`Error::Io`] or [`Error::Store`] if the
+/// store rejects a request.
 pub fn download(url: &str) -> Result<Box<dyn AsRef<Path>>> {
     let (bucket, text) = parse(url)?;
     let key = bucket.key(text)?;

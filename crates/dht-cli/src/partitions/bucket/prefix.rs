@@ -30,14 +30,14 @@ pub fn outputs(url: &str, claim: Duration) -> Result<Box<dyn Outputs>> {
 pub(super) struct Prefix {
     pub(super) bucket: Bucket,
     pub(super) prefix: Key,
-    /// Time after which another worker's claim expires unless it is renewed.
+    /// Time after which a claim of another worker expires if it is not renewed.
     pub(super) patience: Duration,
-    /// ETag of each claim of other workers, with the time at which it was first seen.
+    /// Latest ETag of each claim of another worker, and the time at which it was first seen, by partition name.
     pub(super) seen: Mutex<HashMap<String, (Option<String>, Instant)>>,
 }
 
 impl Prefix {
-    /// Key of an object: the prefix and `parts`, which are not escaped.
+    /// Key of an object: the prefix and `parts`, joined by `/` without escaping.
     fn key(&self, parts: &[&str]) -> Result<Key> {
         let prefix = Some(self.prefix.as_ref()).filter(|prefix| !prefix.is_empty());
         self.bucket.key(&prefix.into_iter().chain(parts.iter().copied()).collect::<Vec<_>>().join("/"))
@@ -47,8 +47,8 @@ impl Prefix {
         self.key(&[OWN, name, file])
     }
 
-    /// Condition for taking a claim: it does not exist, or it has expired because it was not renewed for the time
-    /// [`patience`](Prefix::patience). `None` if another worker holds it.
+    /// Condition for writing the object of a claim: there is no such object, or its claim has expired because it was
+    /// not renewed for the time [`patience`](Prefix::patience). `None` if another worker holds the claim.
     fn mode(&self, name: &str, key: &Key) -> Result<Option<PutMode>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((_, version)) = self.bucket.read(key)? else {

@@ -14,15 +14,16 @@ use super::port::Port;
 use super::socket::Socket;
 use crate::server::settings::Limits;
 
-/// Time after a stop during which connections are still accepted. They may have connected before the stop.
+/// Time after a stop signal during which connections are still accepted, since clients may have connected before the
+/// signal.
 const LINGER: Duration = Duration::from_millis(200);
 /// Pause before another attempt to accept a connection if the process has no free file descriptor.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Interval at which the time limits of connections are checked.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Serves connections until the port closes and the accepted requests are answered. When no further connection is
-/// accepted, `finish` is called to compute the waiting requests.
+/// Serves connections until the port closes and the accepted requests are answered. `finish` is called once no further
+/// connection is accepted; it should compute the answers to waiting requests.
 pub(in crate::server) async fn serve(
     port: Arc<Port>,
     router: Router,

@@ -9,7 +9,7 @@ use crate::server::settings::Limits;
 
 /// Minimum rate at which a client must read a response, in bytes per second.
 const LEAST_RATE: f64 = 1024.0;
-/// Minimum time of waiting for a client after which its connection may be closed, to admit another one.
+/// Time for which a connection must have waited for its client before it may be closed to admit another connection.
 const EVICTABLE: Duration = Duration::from_secs(1);
 
 /// Reason why the server closed a connection.
@@ -113,7 +113,7 @@ impl Activity {
         self.state().stall = None;
     }
 
-    /// Time limit that the connection has exceeded; `None` if there is none.
+    /// Time limit that the connection has exceeded; `None` if it is within all limits.
     pub(super) fn expired(&self, now: Instant, limits: &Limits) -> Option<Closing> {
         let mut state = self.state();
         let requests = state.requests;
@@ -149,7 +149,7 @@ impl Activity {
         self.close.notify_one();
     }
 
-    /// Waits for the request to close the connection.
+    /// Waits until the connection should be closed.
     pub(super) async fn closed(&self) {
         self.close.notified().await;
     }

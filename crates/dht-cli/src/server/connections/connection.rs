@@ -22,10 +22,10 @@ use super::port::Port;
 use super::socket::Socket;
 use super::table::Lane;
 
-/// Time for which idle connections stay open when the server stops. Requests in that time get an error response with a
-/// reason, which a closed connection could not give.
+/// Time for which idle connections stay open when the server stops. A request in that time gets an error response with
+/// a reason, not a closed connection.
 const REFUSING: Duration = Duration::from_millis(300);
-/// Time limit for the client to read its last response while it is still sending.
+/// Time limit for a client to read its last response while it is still sending its request.
 const LAST_RESPONSE: Duration = Duration::from_secs(1);
 /// Maximum size of a request's head in bytes.
 const HEAD_BYTES: usize = 64 << 10;
@@ -131,7 +131,7 @@ impl Service<Request<Incoming>> for Requests {
     }
 }
 
-/// Response body whose request counts as in progress until the body is dropped.
+/// Response body. Its request counts as in progress until the body is dropped.
 struct RecordedBody {
     body: Body,
     _in_progress: InProgress,

@@ -30,8 +30,8 @@ impl Socket {
         let _ = self.stream.ready(Interest::ERROR).await;
     }
 
-    /// Closes the sending side, then reads and drops what the client still sends. Closing the connection at once could
-    /// lose the response.
+    /// Closes the sending side, then reads and drops what the client still sends. If the connection were closed at
+    /// once, the client could lose the response.
     pub(super) async fn linger(&self) {
         if self.shutdown().is_err() {
             return;

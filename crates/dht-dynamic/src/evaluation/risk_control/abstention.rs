@@ -1,13 +1,13 @@
-//! Abstention: predicts only texts whose probability is high enough to keep a required accuracy.
+//! Abstention: a model predicts only texts whose predicted probability is high enough to keep a required accuracy.
 
 use super::p_value::Losses;
 use super::risk::Risk;
 use crate::error::{Error, Result};
 
-/// Number of tested probabilities: k / `STEPS` for each k from 0 on.
+/// Resolution of the tested minimum probabilities, which are the multiples of 1 / `STEPS`.
 const STEPS: u16 = 200;
-/// Values of k, for a probability of k / [`STEPS`], at which the sequences of tests start. Each sequence has an equal
-/// part of the error probability, and continues to lower probabilities.
+/// Start of each test sequence, in units of 1 / [`STEPS`]. A sequence tests minimum probabilities in descending order
+/// from its start. All sequences have an equal part of the permitted error probability.
 const STARTS: [u16; 9] = [198, 196, 190, 180, 160, 140, 100, 60, 20];
 
 /// Minimum probability of a prediction, below which a model abstains, with the measured accuracy of the remaining
@@ -15,20 +15,21 @@ const STARTS: [u16; 9] = [198, 196, 190, 180, 160, 140, 100, 60, 20];
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct AbstentionThreshold {
-    /// Minimum probability of a prediction, for
+    /// Minimum probability, as the argument of
     /// [`Engine::with_least_probability`](crate::Engine::with_least_probability).
     pub probability: f32,
-    /// Number of held-out texts whose prediction has at least this probability.
+    /// Number of held-out texts whose predicted class has at least the minimum probability.
     pub answered: usize,
-    /// Number of held-out texts that are answered correctly, among those with at least this probability.
+    /// Number of held-out texts whose predicted class is correct and has at least the minimum probability.
     pub right: usize,
     /// Total number of held-out texts.
     pub rows: usize,
 }
 
 impl AbstentionThreshold {
-    /// Selects the lowest minimum probability such that the predictions that reach it have an accuracy of at least
-    /// `accuracy`. Over the draw of the held-out texts, this bound holds with a probability of at least `confidence`.
+    /// Selects the lowest minimum probability of a prediction. The predictions that reach it have an accuracy of at
+    /// least `accuracy`. Over the draw of the held-out texts, this bound holds with a probability of at least
+    /// `confidence`.
     ///
     /// Each of `answers` belongs to a held-out text: the probability of its predicted class, and whether that class is
     /// correct. The texts must not have been used to fit the model or to select a setting.
@@ -100,7 +101,7 @@ fn probability(step: u16) -> f32 {
     f32::from(step) / f32::from(STEPS)
 }
 
-/// Losses of the predictions whose probability is at least `step` / [`STEPS`]: 1 if wrong, 0 if correct.
+/// Losses (1 if wrong, 0 if correct) of the predictions whose probability is at least `step` / [`STEPS`].
 fn losses(answers: &[(f32, bool)], step: u16) -> Vec<f64> {
     let least = probability(step);
     answers.iter().filter(|answer| answer.0 >= least).map(|answer| f64::from(u8::from(!answer.1))).collect()
@@ -113,8 +114,8 @@ mod tests {
 
     use super::*;
 
-    /// Simulated held-out texts with probabilities p from .4 to 1. Predictions are correct with probability .9·p, and
-    /// .995 if p is above .9.
+    /// Simulated held-out texts: predicted probabilities p, uniform from .4 to 1, and whether each prediction is
+    /// correct. A prediction is correct with probability .995 if p is above .9, otherwise with probability .9·p.
     fn draw(rows: usize, rng: &mut ChaCha8Rng) -> Vec<(f32, bool)> {
         let answer = |rng: &mut ChaCha8Rng| {
             let p = 0.4 + 0.6 * rng.random::<f32>();
@@ -127,7 +128,7 @@ mod tests {
         if p > 0.9 { 0.995 } else { 0.9 * p }
     }
 
-    /// True accuracy of predictions with at least the probability `least`.
+    /// True accuracy of the simulated predictions with a predicted probability of at least `least`.
     fn accuracy(least: f64) -> f64 {
         let steps = (0..10_000).map(|step| 0.4 + 0.6 * (f64::from(step) + 0.5) / 10_000.0).filter(|p| *p >= least);
         let (sum, count) = steps.fold((0.0, 0.0), |(sum, count), p| (sum + chance(p), count + 1.0));

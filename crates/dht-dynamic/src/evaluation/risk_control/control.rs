@@ -1,4 +1,4 @@
-//! Risk control: selects the cheapest exit threshold that keeps a risk below a limit.
+//! Risk control: selects the cheapest exit threshold whose risk stays below a limit.
 
 use super::p_value::Losses;
 use super::risk::Risk;
@@ -9,16 +9,16 @@ use crate::outputs::{Outputs, f1};
 /// Statistical guarantee that a risk stays below its limit: with a confidence, in expectation, or approximate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Guarantee {
-    /// Guarantee with a confidence: over the random draw of the calibration texts, the bound holds with at least this
-    /// probability, which must be above 0 and below 1.
+    /// Guarantee with a confidence between 0 and 1. Over the random draw of the calibration texts, the limit holds with
+    /// at least this probability.
     Confidence(f64),
-    /// Guarantee in expectation: the bound holds on average over draws of the calibration texts. The loss of a text is
-    /// made monotone first: it is the largest loss at the threshold and all lower thresholds.
+    /// Guarantee in expectation: averaged over draws of the calibration texts, the risk is within the limit. The loss
+    /// of each text is first made monotone, by taking the largest loss at the threshold and all lower thresholds.
     Expectation,
-    /// Approximate guarantee: the mean loss of the calibration texts plus this number of standard errors, 0 or more, is
-    /// at most the limit. By the normal approximation, 1 standard error corresponds to a confidence of .84. One
-    /// imaginary text with a loss of .12 is added, since a few texts without a loss prove little. This guarantee
-    /// requires the fewest texts, but the bound is not exact.
+    /// Approximate guarantee: the mean loss of the calibration texts plus this number of standard errors (0 or more) is
+    /// within the limit. By the normal approximation, 1 standard error corresponds to a confidence of .84. An imaginary
+    /// text with a loss of .12 is added, since a few texts without a loss prove little. Of all guarantees, this one
+    /// requires the fewest texts, but it is not exact.
     StandardErrors(f64),
 }
 
@@ -58,10 +58,10 @@ pub struct Promise {
 /// Predictions for the calibration texts: with early exits and by the full model, with the labels.
 #[derive(Debug, Clone, Copy)]
 pub struct Calibration<'a> {
-    /// Predictions of the model with early exits at each of its stages.
+    /// Predictions of the model with early exits at each stage (n-gram classifier or exit).
     pub stages: &'a Stages,
-    /// Class that the full model predicts for each text. For a multi-label model, 0 or 1 for each label, text after
-    /// text.
+    /// Class that the full model predicts for each text. For a multi-label model, a 0 or 1 for each label of the first
+    /// text, then of the second text, and so on.
     pub full: &'a [u32],
     /// Labels of the texts in the same form as `full`; required if the risk is [`Risk::AccuracyLoss`].
     pub labels: Option<&'a [u32]>,
@@ -127,13 +127,14 @@ impl Promise {
         Ok(Promised { threshold, observed, bound: bound(Losses::new(&counted), self), flops, rows })
     }
 
-    /// Returns whether losses of calibration texts prove that the risk is within this promise's limit.
+    /// Returns whether `losses`, one for each calibration text, prove that the risk is within this promise's limit.
     pub(crate) fn holds_for(self, losses: &[f64]) -> bool {
         keeps(Losses::new(losses), self)
     }
 }
 
-/// Computes the loss of each text: the loss of accuracy, or the disagreement with the full model.
+/// Computes the loss of each text for a risk. For the loss of accuracy, it is the full model's score minus the score of
+/// `answers`. Otherwise it is 1 if `answers` differ from the full model's predictions, and 0 if they agree.
 fn losses_of(risk: Risk, outputs: Outputs, answers: &[u32], full: &[u32], labels: Option<&[u32]>) -> Vec<f64> {
     let texts = |answers: &'_ [u32]| answers.chunks_exact(outputs.decisions()).map(<[u32]>::to_vec).collect::<Vec<_>>();
     let score = |answer: &[u32], truth: &[u32]| match outputs {
@@ -150,7 +151,7 @@ fn losses_of(risk: Risk, outputs: Outputs, answers: &[u32], full: &[u32], labels
     }
 }
 
-/// Returns whether losses of calibration texts prove that the risk is within a promise's limit.
+/// Returns whether the losses of the calibration texts prove that the risk is within the limit of `promise`.
 fn keeps(losses: Losses<'_>, promise: Promise) -> bool {
     match promise.guarantee {
         Guarantee::Confidence(confidence) => {
@@ -171,8 +172,8 @@ fn bound(losses: Losses<'_>, promise: Promise) -> f64 {
     }
 }
 
-/// Number of texts that would prove the promise if their losses had the same distribution. `None` if the observed risk
-/// exceeds the limit, or is too close to it.
+/// Number of texts that would prove the promise, if further texts have losses like the present ones. `None` if the
+/// observed risk is above the limit or too close to it.
 fn rows_needed(losses: Losses<'_>, promise: Promise) -> Option<usize> {
     const MOST: usize = 2_000_000;
     let enough_are = |rows: usize| keeps(losses.repeated(rows), promise);

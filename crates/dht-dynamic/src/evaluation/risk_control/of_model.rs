@@ -10,19 +10,19 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 use crate::outputs::truth_of;
 
-/// Function that computes predicted classes or labels from log-probabilities.
+/// Function that computes the predicted classes or labels from a table of log-probabilities.
 type Decide<'a> = &'a dyn Fn(&LogProbabilities) -> Vec<u32>;
 
 impl DynamicModel {
     /// Returns the model at the cheapest of the ascending `speeds` (exit thresholds) that keeps a [promise](Promise),
-    /// with the risk and cost measured there. The full model of the promise is the last exit, not combined with the
-    /// n-gram classifier. Each calibration text runs all layers once. The speeds must not depend on the calibration
-    /// texts: use the speeds of the [report](crate::accelerate::Report::curve).
+    /// which is a limit on a risk. Also returns the risk and cost at this speed. The full model of the promise is the
+    /// last exit, not combined with the n-gram classifier. Each calibration text runs all layers once. The speeds must
+    /// not depend on the calibration texts: use the speeds of the [report](crate::accelerate::Report::curve).
     ///
     /// # Errors
     /// * [`Error::SeenTexts`] if the [model was fitted on](Self::seen_texts) some of the calibration texts.
     /// * [`Error::Argument`] if the model's router has no [rule](crate::Router::rule) with a threshold.
-    /// * As [`Promise::control`]; errors of the encoder.
+    /// * Any error of [`Promise::control`] or of the encoder.
     pub fn with_promise(
         &self,
         promise: Promise,

@@ -1,4 +1,4 @@
-//! Stages of a model: the exits that a text passes until the prediction of one of them is confident.
+//! Stages of a model, where a text may stop: the n-gram classifier and the early exits.
 
 use dht_transformer::EncodedDataset;
 
@@ -32,37 +32,38 @@ use crate::router::LeavingRule;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stages {
-    /// Type and number of the outputs: classes, of which a row has one, or independent labels.
+    /// Type and number of the outputs: one class per text, or independent labels.
     outputs: Outputs,
-    /// Predictions by stage, row after row: the predicted class, or 0 or 1 for each label.
+    /// Predictions, one list for each stage. A list has one class index per text, or one 0 or 1 per text and label.
     labels: Vec<Vec<u32>>,
-    /// Expected loss of accuracy if a row stops at a stage, by stage and row. The expectation is over the last stage's
-    /// probabilities.
+    /// Expected loss of accuracy if a text stops at a stage, indexed by stage and text. The expectation uses the last
+    /// stage's probabilities.
     regrets: Vec<Vec<f64>>,
-    /// Uncertainty of the predictions, by stage and row.
+    /// Uncertainty of the predictions, indexed by stage (n-gram classifier or exit) and text.
     uncertainties: Vec<Vec<f64>>,
-    /// FLOPs of a row that stops at a stage, by stage and row.
+    /// FLOPs of a text that stops at a stage (n-gram classifier or exit), indexed by stage and text.
     flops: Vec<Vec<u64>>,
-    /// FLOPs of each row at threshold 0, at which every row runs all layers and no exit but the last is computed.
+    /// FLOPs of each text at threshold 0, where every text runs all layers and no exit but the last is computed.
     full_flops: Vec<u64>,
 }
 
-/// Stage at which each row stops, with the rows' predictions and the total cost.
+/// Result of stopping each text at a stage (n-gram classifier or early exit): the stages, the predictions and the total
+/// cost.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Staged {
     /// Predicted class of each row. For a multi-label model, 0 or 1 for each label of the first row, then of the second
     /// row, and so on.
     pub labels: Vec<u32>,
-    /// Index of the stage at which each row stops.
+    /// Index of the stage (n-gram classifier or early exit) at which each text stops.
     pub stages: Vec<usize>,
     /// Total FLOPs of all rows.
     pub flops: u64,
 }
 
 impl Stages {
-    /// Builds stages from their log-probabilities. `flops` has, by stage and row, the FLOPs of a row that stops at this
-    /// stage, including those of earlier stages.
+    /// Builds stages (n-gram classifier and early exits) from their log-probabilities. `flops` is indexed by stage and
+    /// row: the FLOPs of a row that stops at the stage, earlier stages included.
     ///
     /// # Errors
     /// * [`Error::Argument`] if there are no stages.
@@ -88,9 +89,9 @@ impl Stages {
         Ok(Self { outputs: first.outputs(), labels, regrets, uncertainties, flops, full_flops })
     }
 
-    /// Predicts the texts at all stages of a model. Uncertainties are those of the router's
-    /// [rule](crate::Router::rule). If the router has no rule, the default rule, a threshold on the confidence, is
-    /// used. See [`DynamicModel::stage_log_probabilities`].
+    /// Predicts the texts at all stages of a model (n-gram classifier and early exits). Uncertainties are those of the
+    /// router's [rule](crate::Router::rule). If the router has no rule, the default rule, a threshold on the
+    /// confidence, is used. See [`DynamicModel::stage_log_probabilities`].
     ///
     /// # Errors
     /// As [`DynamicModel::stage_log_probabilities`].
@@ -110,33 +111,34 @@ impl Stages {
         Ok(Self { full_flops, ..Self::new(stages, model.stage_flops(data), rule)? })
     }
 
-    /// Replaces the predictions of each stage by those that `decide` computes from the stage's log-probabilities.
+    /// Recomputes the predictions of each stage: `decide` maps a stage's log-probabilities to predicted labels.
     pub(crate) fn decided(self, stages: &[LogProbabilities], decide: &dyn Fn(&LogProbabilities) -> Vec<u32>) -> Self {
         Self { labels: stages.iter().map(decide).collect(), ..self }
     }
 
-    /// Number of stages.
+    /// Number of stages: the early exits, and the n-gram classifier if there is one.
     pub fn count(&self) -> usize {
         self.labels.len()
     }
 
-    /// Type and number of the outputs: classes, of which a row has one, or independent labels.
+    /// Type and number of the outputs: one class per text, or independent labels.
     pub fn outputs(&self) -> Outputs {
         self.outputs
     }
 
-    /// Number of rows.
+    /// Number of rows (texts).
     pub fn rows(&self) -> usize {
         self.full_flops.len()
     }
 
-    /// Prediction of one stage for one row: a class, or 0 or 1 for each label.
+    /// Prediction for one text at one stage (n-gram classifier or exit): a class index, or a 0 or 1 for each label.
     fn answers(&self, stage: usize, row: usize) -> &[u32] {
         let decisions = self.outputs.decisions();
         &self.labels[stage][row * decisions..(row + 1) * decisions]
     }
 
-    /// Selects the rows `rows` of all stages, in this order; a row may occur several times.
+    /// Selects some rows (texts) of all stages. `rows` has their indices, in the order of the result; an index may
+    /// repeat.
     ///
     /// # Panics
     /// If a row index is out of range.
@@ -160,7 +162,7 @@ impl Stages {
     /// Replaces the predictions of the last stage, for example by those of the full model without stacking.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the number of predictions is wrong.
+    /// [`Error::Shape`] if `labels` does not have one prediction for each row.
     pub fn with_last_answers(mut self, labels: Vec<u32>) -> Result<Self> {
         let expected = self.rows() * self.outputs.decisions();
         match self.labels.last_mut() {
@@ -199,7 +201,7 @@ impl Stages {
         }
     }
 
-    /// Candidate thresholds, ascending, at which the stopping stage of some row changes. The list begins with 0 (all
+    /// Ascending exit thresholds, between which the stopping stage of some row changes. The list begins with 0 (all
     /// rows at the last stage), ends with 1, and has at most `count` thresholds in between. Each inner threshold lies
     /// midway between two uncertainties, so that rounding does not matter.
     pub fn thresholds(&self, count: usize) -> Vec<f64> {
@@ -224,8 +226,8 @@ impl Stages {
         }
     }
 
-    /// Expected loss of accuracy of each row ([regret](crate::evaluation::Risk::Regret)) if it stops at its stage in
-    /// `stages`.
+    /// Expected loss of accuracy of each text ([regret](crate::evaluation::Risk::Regret)). `stages` has the index of
+    /// the stage at which each text stops.
     pub(crate) fn regrets(&self, stages: &[usize]) -> Vec<f64> {
         stages.iter().enumerate().map(|(row, stage)| self.regrets[*stage][row]).collect()
     }
@@ -267,8 +269,8 @@ impl DynamicModel {
         Ok(std::iter::once(ngram).chain(stacked).collect())
     }
 
-    /// FLOPs of each text if it stops at a stage of the model, by stage and text. Earlier stages are included. Router
-    /// FLOPs are excluded, since [`Stages`] has no router.
+    /// FLOPs of each text if it stops at a stage (n-gram classifier or early exit). The lists are indexed by stage and
+    /// text. Earlier stages are included, and router FLOPs are excluded, since [`Stages`] has no router.
     pub fn stage_flops(&self, data: &EncodedDataset) -> Vec<Vec<u64>> {
         let exits = self.model().exit_flops(data);
         let Some(front) = self.front() else { return exits };
@@ -279,7 +281,7 @@ impl DynamicModel {
         std::iter::once(ngram.clone()).chain(stacked).collect()
     }
 
-    /// FLOPs of each text at speed 0, at which only the n-gram classifier, all layers and the last exit are computed.
+    /// FLOPs of each text at speed 0, where only the n-gram classifier, all layers and the last exit run.
     fn full_stage_flops(&self, data: &EncodedDataset) -> Vec<u64> {
         let layers = self.full_flops_of_each(data);
         match self.front() {

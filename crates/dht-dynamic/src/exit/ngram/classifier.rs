@@ -1,4 +1,4 @@
-//! Linear classifier on unigrams and bigrams, which runs no layers and costs almost nothing.
+//! Linear classifier on the unigrams and bigrams of a text. It runs no layers and costs almost nothing.
 
 mod contributions;
 
@@ -124,8 +124,8 @@ impl NgramClassifier {
     ///
     /// The selected inverse penalty C minimises the mean loss in a cross-validation with random folds, stratified by
     /// class. Vocabulary and idf weights are recomputed for each fold. With fewer rows than folds, each row is a fold.
-    /// The search over C starts at the middle value and continues in the direction in which the loss falls. With an
-    /// encoder, the classifier also [reads](Self#embeddings) the encoder's input embeddings.
+    /// The search over the candidates for C starts at the middle one and continues in the direction in which the loss
+    /// falls. With an encoder, the classifier also [reads](Self#embeddings) the encoder's input embeddings.
     ///
     /// # Errors
     /// * As [`NgramSettings::check`].
@@ -143,8 +143,8 @@ impl NgramClassifier {
         Self::fit_within(training, settings, full_model, encoder, MEMORY, rng)
     }
 
-    /// Fits the classifier as [`fit`](Self::fit) does. Mean embeddings that need more than `most_bytes` bytes are
-    /// stored in a temporary file.
+    /// Fits the classifier as [`fit`](Self::fit) does, with a memory limit. Mean embeddings of the texts that need more
+    /// than `most_bytes` bytes are stored in a temporary file.
     pub(crate) fn fit_within<R: Rng + ?Sized>(
         training: &EncodedDataset,
         settings: &NgramSettings,
@@ -227,7 +227,7 @@ impl NgramClassifier {
         texts.par_iter().with_min_len(16).map(of).collect()
     }
 
-    /// FLOPs of predicting a text whose n-gram features are `features`.
+    /// FLOPs of predicting one text. `features` are its n-gram features.
     fn flops(&self, features: &[(u32, f32)], text: Tokens<'_>) -> u64 {
         let of_head = |head: &EmbeddingHead| head.flops(text.whole(&self.settings.left_out));
         2 * (features.len() * self.classes()) as u64 + self.embedding.as_ref().map_or(0, of_head)
@@ -247,7 +247,8 @@ impl NgramClassifier {
         self.read(&(0..batch.len()).map(text).collect::<Vec<_>>())
     }
 
-    /// Predicts texts by their n-grams and, if the classifier has the second regression, by their embeddings.
+    /// Predicts texts by their n-grams and, if the classifier has a regression on embeddings, by their mean embeddings.
+    /// Also returns the FLOPs of each text.
     fn read(&self, texts: &[Tokens<'_>]) -> Result<(LogProbabilities, Vec<u64>)> {
         match &self.embedding {
             None => self.read_with(texts, |logs, _| logs),
@@ -257,8 +258,8 @@ impl NgramClassifier {
         }
     }
 
-    /// Predicts texts by their n-grams. `add` maps the n-gram log-probabilities of a text to the final
-    /// log-probabilities.
+    /// Predicts texts by their n-grams, and returns the FLOPs of each text. `add` converts the n-gram log-probabilities
+    /// of a text to the final log-probabilities.
     fn read_with(
         &self,
         texts: &[Tokens<'_>],
@@ -310,7 +311,7 @@ impl NgramClassifier {
         Ok(write_atomically(path, |file| file.write_all(&json))?)
     }
 
-    /// JSON that [`save`](Self::save) writes.
+    /// Serialises the classifier as the JSON that [`save`](Self::save) writes.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         serde_json::to_vec(self).map_err(|source| Error::Json { what: "n-gram classifier".into(), source })
     }
@@ -339,13 +340,13 @@ impl NgramClassifier {
     }
 }
 
-/// Number of texts that a thread predicts at a time.
+/// Minimum number of texts in one parallel task.
 const READ_TOGETHER: usize = 16;
-/// Gradient norm at which the final fit, on all training texts, stops. The fit is then about as near to the minimum as
-/// scikit-learn's fit at its default tolerance.
+/// Gradient norm at which the final fit, on all training texts, stops. The result is about as close to the minimum as
+/// scikit-learn's with its default tolerance.
 const FINAL_TOLERANCE: f64 = 5e-3;
 
-/// Checks the sizes of the full model, and that it has `classes` classes or labels.
+/// Checks the sizes of the full model, and that its number of outputs is `classes`.
 fn check_full_model(model: &FullModel, classes: usize) -> Result<()> {
     model.shape().check()?;
     match model.classifier.classes {

@@ -1,13 +1,13 @@
-//! Metrics of a service: requests, computed texts, latencies and batch sizes.
+//! Metrics of a serving service: requests, computed texts, latencies and batch sizes.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::serving::answer::Answer;
 
-/// Upper bounds of the latency buckets, in seconds.
+/// Upper bounds of the latency histogram's buckets, in seconds.
 const LATENCIES: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
-/// Upper bounds of the batch-size buckets, in texts.
+/// Upper bounds of the batch-size histogram's buckets, in texts.
 const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 /// Histogram: the number of values in each bucket, and the sum of all values.
@@ -73,7 +73,7 @@ pub struct ServiceMetrics {
     pub reloads: u64,
 }
 
-/// Thread-safe counters of a service.
+/// Thread-safe metrics of a service.
 #[derive(Debug)]
 pub(super) struct Counters(Mutex<ServiceMetrics>);
 

@@ -1,4 +1,4 @@
-//! Bounded queue of waiting texts, from which workers take batches.
+//! Bounded queue of texts, from which worker threads take batches.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use crate::error::{Error, Result};
 use crate::passage::Passage;
 use crate::serving::engine::Engine;
 
-/// Queued text that needs the encoder.
+/// Queued text that the n-gram classifier has not answered.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) sample: Sample,
-    /// State of the text after the n-gram classifier and before the first layer.
+    /// State of the text after the n-gram classifier.
     pub(super) passage: Passage,
     /// Index of the text in its request.
     pub(super) index: usize,
     pub(super) job: Arc<Job>,
-    /// Engine that is to predict the text: the model at one speed. Only texts with the same engine share a batch.
+    /// Engine that is to predict the text at the requested speed. Only texts with the same engine share a batch.
     pub(super) engine: Arc<Engine>,
 }
 
@@ -32,23 +32,23 @@ impl Waiting {
     }
 }
 
-/// Time at which the next batch is to run.
+/// Time at which workers are to run the next batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// There is no batch, since the queue is empty.
+    /// No batch is to run, since the queue is empty.
     Nothing,
-    /// The batch is to run at this time, or earlier if enough texts arrive to fill it.
+    /// Batch is to run at this time, or earlier if enough texts arrive to fill it.
     At(Instant),
-    /// The batch is to run now.
+    /// Batch is to run now.
     Now,
 }
 
-/// Queue of waiting texts, in the order of their arrival.
+/// Queue of texts, in the order of their arrival.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
     tokens: usize,
-    /// Number of tokens in the batches that workers are running.
+    /// Number of tokens in the batches that are running.
     running: usize,
     pace: Pace,
     pub(super) stopping: bool,
@@ -63,7 +63,7 @@ impl Queue {
         self.tokens
     }
 
-    /// Rejects texts that do not fit into the queue, or that arrive after the service was stopped.
+    /// Rejects a request that does not fit into the queue, or that arrives after the service was stopped.
     pub(super) fn check_room(&self, texts: usize, tokens: usize, settings: &ServiceSettings) -> Result<()> {
         if self.stopping {
             return Err(Error::Stopping);
@@ -80,9 +80,9 @@ impl Queue {
         Ok(())
     }
 
-    /// Rejects a request that would miss its deadline. The estimate includes its own tokens and all tokens that are
-    /// queued or running. If the queue is empty, every request is accepted, so that the measured time per token stays
-    /// up to date.
+    /// Rejects a request that would probably miss its deadline. The estimated time is for its own tokens and all tokens
+    /// that are queued or running. If the queue is empty, every request is accepted, so that the time per token is
+    /// measured again.
     pub(super) fn check_time(
         &self,
         tokens: usize,
@@ -95,7 +95,7 @@ impl Queue {
         if expected > left { Err(Error::Backlog { expected, left }) } else { Ok(()) }
     }
 
-    /// Adds all texts of a request to the queue, or rejects the whole request.
+    /// Adds all texts of a request to the queue, or rejects the request as a whole.
     pub(super) fn push(
         &mut self,
         texts: Vec<Waiting>,
@@ -145,13 +145,14 @@ impl Queue {
         batch
     }
 
-    /// Records that a batch of `tokens` tokens has ended, of which `computed` tokens were computed in the time `taken`.
+    /// Records that a batch of `tokens` tokens has ended. `computed` is the number of tokens that were computed in the
+    /// time `taken`.
     pub(super) fn ran(&mut self, tokens: usize, computed: usize, taken: Duration) {
         self.running = self.running.saturating_sub(tokens);
         self.pace.observe(taken, computed);
     }
 
-    /// Removes the texts of a request from the queue without computing them.
+    /// Removes all queued texts of a request.
     pub(super) fn remove(&mut self, job: &Arc<Job>) {
         let mut tokens = 0;
         self.waiting.retain(|text| {

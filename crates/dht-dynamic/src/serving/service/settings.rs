@@ -1,4 +1,4 @@
-//! Limits of a service: queue, batches, waiting time and worker threads.
+//! Limits of a service: queue size, batch size, waiting time and worker threads.
 
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ pub struct ServiceSettings {
     pub workers: usize,
 }
 
-/// Returns a queue of 4,096 texts or 262,144 tokens, batches of 2,048 tokens, a wait of 1 ms, and one worker.
+/// Returns limits of 4,096 texts or 262,144 tokens for the queue, batches of 2,048 tokens, a wait of 1 ms, and one
+/// worker.
 impl Default for ServiceSettings {
     fn default() -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! State that a service shares with its workers and tickets.
+//! State that a service shares with its worker threads and with its tickets (handles for answers).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -38,7 +38,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes the queued texts of a request whose ticket was dropped, and counts the request as late or cancelled.
+    /// Removes the queued texts of a request whose caller no longer waits, and counts the request as late or cancelled.
     pub(super) fn give_up(&self, job: &Arc<Job>, late: bool) {
         self.queue().remove(job);
         let mut counters = self.counters.get();

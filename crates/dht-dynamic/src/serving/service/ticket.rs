@@ -37,8 +37,8 @@ impl Ticket {
     }
 }
 
-/// Resolves to the answers when all are available. The future has no timer: a deadline is checked only when a worker
-/// takes the text from the queue. Callers with a strict deadline need their own timer.
+/// Resolves to the answers when all texts are answered. The future has no timer: the deadline is checked only when a
+/// worker takes a text from the queue. Callers with a strict deadline need their own timer.
 impl Future for Ticket {
     type Output = Result<Vec<Answer>>;
 

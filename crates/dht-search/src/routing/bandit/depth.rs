@@ -133,8 +133,9 @@ impl Learner for DepthRouter {
         self.setup.set_lambda(lambda)
     }
 
-    /// Changes to another integrated space. Each new arm starts from the nearest old arm if the contexts come from the
-    /// same layers as before. Otherwise the bandit starts from scratch.
+    /// Changes to another search space of an integrated search, where one bandit selects depth and heads at once. Each
+    /// new arm starts from the nearest old arm if the contexts (inputs) come from the same layers as before. Otherwise
+    /// the bandit starts from scratch.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
             return Err(Error::argument("space", "an integrated search", "a tree search"));
@@ -214,10 +215,11 @@ impl DepthBandit {
         Ok(Self { linear, reference: RewardReference::default() })
     }
 
-    /// Updates the arm of each sample from its reward.
+    /// Updates the arm that was selected for each sample, from the reward of the sample.
     ///
-    /// With nested feedback, the exits that the sample passed are updated too: their arms or, in an integrated search,
-    /// the arms of the routes to them with the same number of heads.
+    /// With the setting `nested_feedback`, each sample also updates the exits that it passed. In a tree search, these
+    /// are the arms of the passed exits. In an integrated search, they are the arms that lead to a passed exit with the
+    /// same number of heads.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -266,8 +268,8 @@ fn of_arms<'a>(setup: &Setup, features: Option<&'a ArmFeatures>) -> Option<&'a [
     features.map(|features| if setup.space.is_tree() { &*features.depth } else { &*features.arms })
 }
 
-/// Index of the arm that leaves at an exit and keeps `heads` heads in all its dynamic groups, which have a choice of
-/// heads.
+/// Index of the arm whose route leaves at `exit` and keeps `heads` heads in every group of layers with a choice of
+/// heads; `None` if no arm does.
 fn arm_of(space: &SearchSpace, exit: usize, heads: usize) -> Option<usize> {
     let groups = space.groups_before(exit).len();
     let route = space.route_keeping(exit, &vec![heads; groups]).ok()?;

@@ -24,8 +24,8 @@ use crate::settings::{ContextDesign, SearchSettings};
 use crate::space::{SearchSpace, SpaceConfig};
 
 const STATE: &str = "exit bandits";
-/// Number of contexts that the bandits observe before they learn. It is small because the contexts consist of signals
-/// with fixed ranges, which need no scaling.
+/// Number of contexts (inputs) that the bandits observe before they learn. It is small because these contexts are
+/// signals with fixed ranges, which need no scaling.
 const WARM_UP: usize = 2;
 
 /// Number of exit decisions for a text. The decision at an n-gram exit, which precedes all layers, is not counted.
@@ -57,12 +57,12 @@ struct Learned {
     block: BlockShape,
     classifier: ClassifierShape,
     lambda: f64,
-    /// Bandit at an n-gram exit, if there is one.
+    /// Bandit at the n-gram exit, which precedes the first layer; `None` for a model without it.
     front: Option<FrontBandit>,
     behind: LayerExitBandits,
 }
 
-/// Bandits at the exits after layers, either with one decision or with a decision at every exit.
+/// Bandits at the exits after layers: one bandit that decides once, or a bandit for each exit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum LayerExitBandits {
@@ -99,7 +99,7 @@ fn setup(learned: &Learned) -> Result<Setup> {
 }
 
 impl ExitBandits {
-    /// Creates untrained bandits for the exits of a model, with λ = 0.
+    /// Creates untrained bandits for the exits of a model, with a price of computation of λ = 0.
     fn new(model: &ExitModel, with_front: bool, decided: Decided) -> Result<Self> {
         let (shape, block) = (model.shape(), model.encoder().block_shape());
         let config = SpaceConfig::of_full_heads(shape.layers, shape.heads, model.depths().to_vec());
@@ -189,7 +189,8 @@ impl ExitBandits {
         front && self.learned.behind.bandits().iter().all(LinearBandit::is_frozen)
     }
 
-    /// Updates the bandits from a batch of texts: their signals and their losses at all exits.
+    /// Updates the bandits from a batch of texts. `front` has the signals and the losses at the n-gram exit. `contexts`
+    /// has the signals at each later exit, and `losses` the losses there.
     fn learn(&mut self, front: Option<&(Rows, Vec<f64>)>, contexts: &[Rows], losses: &Losses) -> Result<()> {
         let Self { setup, learned: Learned { front: bandit, behind, .. } } = self;
         if let (Some(bandit), Some((signals, before))) = (bandit, front) {
@@ -221,7 +222,7 @@ impl ExitBandits {
         }
     }
 
-    /// Returns whether a text leaves at an exit after a layer. Exits are counted from 0, without the n-gram exit.
+    /// Returns whether a text leaves at an exit after a layer. `exit` is counted from 0, without the n-gram exit.
     fn leaves_behind(&self, exit: usize, signals: &[f64], tokens: usize, notes: &mut Notes) -> Result<bool> {
         match &self.learned.behind {
             LayerExitBandits::AtEveryExit(bandit) => {

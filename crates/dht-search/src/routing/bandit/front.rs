@@ -18,7 +18,7 @@ pub(super) struct FrontBandit {
 }
 
 impl FrontBandit {
-    /// Creates a bandit without observations.
+    /// Creates an untrained bandit for the n-gram exit.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if the settings include arm features: they require a hidden state,
@@ -31,16 +31,16 @@ impl FrontBandit {
         Ok(Self { linear: LinearBandit::new(setup, SIGNALS, setup.constant().len(), arms, alpha)? })
     }
 
-    /// Returns whether a sample leaves at the n-gram exit. It leaves unless some later exit has a predicted gain above
-    /// its price.
+    /// Returns whether a sample leaves at the n-gram exit. It continues if, for some later exit, the predicted decrease
+    /// of the loss exceeds the price of that exit's computation.
     pub(super) fn leaves(&self, setup: &Setup, signals: &[f64], tokens: usize) -> Result<bool> {
         let scores = self.linear.scores(setup, signals, None, setup.constant())?;
         let mut worth = scores.into_iter().zip(setup.exit_costs(tokens)?);
         Ok(worth.all(|(score, cost)| setup.value(score, 0.0, cost) <= 0.0))
     }
 
-    /// Updates the bandit from `before` (the losses of the samples at the n-gram exit) and `losses` at the later exits.
-    /// Until the scaling of contexts is fixed, the bandit only observes the signals.
+    /// Updates the bandit from the losses at the n-gram exit (`before`) and at later exits (`losses`). Until the
+    /// scaling of contexts is fixed, the bandit only observes the signals.
     pub(super) fn learn(&mut self, setup: &Setup, (signals, before): (&Rows, &[f64]), losses: &Losses) -> Result<()> {
         if !self.linear.is_warm(setup) {
             self.linear.observe(signals)?;

@@ -50,7 +50,8 @@ impl Router for GainRouter {
         exit < last && self.setup.settings.context.has_signals()
     }
 
-    /// Draws all random routes before the first exit; [`at_exit`](Router::at_exit) does not change them.
+    /// Draws a random exit for each sample if decisions are random. [`at_exit`](Router::at_exit) does not change these
+    /// exits.
     fn begin(
         &self,
         _: &ExitView<'_>,
@@ -64,7 +65,8 @@ impl Router for GainRouter {
         Ok(())
     }
 
-    /// Decides which samples leave at an exit, and appends the context of each sample to its notes.
+    /// Decides which samples leave at an exit. Appends the context (input vector) of each sample to the sample's notes,
+    /// from which the bandits learn later.
     fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, mode: &mut Mode<'_>) -> dht_dynamic::Result<()> {
         let Self { setup, learned } = self;
         let contexts = contexts(setup, view)?;
@@ -172,7 +174,7 @@ impl GainBandit {
         Ok(Self { at: at.collect::<Result<_>>()? })
     }
 
-    /// Features of the arms of the bandit at `exit`: the features of the deeper exits.
+    /// Features of the arms of the bandit at `exit`. Its arms are the deeper exits.
     fn features(features: Option<&ArmFeatures>, exit: usize) -> Option<&[Vec<f64>]> {
         features.map(|features| &features.depth[exit + 1..])
     }

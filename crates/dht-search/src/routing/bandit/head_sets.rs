@@ -30,7 +30,7 @@ pub(crate) struct HeadSets {
     pub(crate) pinned: Option<HeadSet>,
     /// Running mean of head importance, for each group of layers. It is used if gate gradients score the heads.
     mean_importance: Vec<Average>,
-    /// FLOPs of updates that are not yet in the cost accounting, which collects them before a checkpoint is written.
+    /// FLOPs of all updates since the cost accounting last collected them.
     #[serde(skip)]
     learning_flops: u64,
 }
@@ -43,8 +43,8 @@ struct Average {
     weight: f64,
 }
 
-/// FLOPs of a head's update for each dimension of its context: 4 for the mean and variance of the log-odds, and three
-/// multiply-adds for mean, precision and variance. The same number is counted for the Newton steps that run if
+/// FLOPs of updating one head, for each dimension of its context: 4 for the mean and variance of the log-odds, and 6
+/// for three multiply-adds (mean, precision and variance). The same number is counted for the Newton steps that run if
 /// `head_set_prior_weight` is not 1.
 const UPDATE_FLOPS: u64 = 10;
 
@@ -188,8 +188,9 @@ impl HeadSets {
 
     /// Updates the heads from the reward of each sample that kept them. Pinned heads are not updated.
     ///
-    /// By a setting, samples that keep all heads are left out. If each sample has its own head set, the batch is one
-    /// update, as published. Otherwise each shared head set is one update.
+    /// Samples that keep all heads are left out unless `full_set_feedback` is set. If each sample has a separate head
+    /// set, the whole batch is one update of the posterior, as in the DHT paper. Otherwise each shared head set is one
+    /// update.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -226,9 +227,9 @@ impl HeadSets {
         Ok(())
     }
 
-    /// Updates the heads from gate gradients. The reward of a head is 1 for a sample if its `importance` (by sample
-    /// index and head) exceeds the mean importance in the group of layers before this batch, otherwise 0. Pinned heads
-    /// are not updated.
+    /// Updates the heads from gradients of head gates. For a sample, the reward of a kept head is 1 if its `importance`
+    /// (by sample index and head) exceeds the mean importance of earlier batches in the same group of layers, and
+    /// otherwise 0. Pinned heads are not updated.
     pub(crate) fn learn_by_gradients(
         &mut self,
         setup: &Setup,
@@ -310,10 +311,10 @@ struct Play<'a> {
     context: &'a [f64],
 }
 
-/// Head sets from which the bandit learns: those that were selected for a context.
+/// Selects the head sets of a batch from which the bandit learns: those that were selected for a context.
 ///
-/// Samples that keep all heads form one group with any [`HeadDraws`]. If each sample has its own head set, that group
-/// counts as one set for each sample.
+/// Samples that keep all heads always share one group. If the settings draw a head set for each sample, that group is
+/// split into one entry for each sample.
 fn plays<'a>(setup: &Setup, decisions: &'a GroupDecisions) -> Vec<Play<'a>> {
     let all = setup.space.model_shape().heads;
     let SearchSettings { full_set_feedback, head_draws, .. } = setup.settings;

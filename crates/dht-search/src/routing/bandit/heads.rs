@@ -39,7 +39,7 @@ struct Learned {
     /// heads.
     counts: Option<HeadCounts>,
     sets: HeadSets,
-    /// Mean losses with which rewards are compared, by group of layers and exit.
+    /// Mean cost-weighted losses, relative to which rewards are computed, by group of layers and exit.
     references: Vec<Vec<RewardReference>>,
     arm_features: Option<ArmFeatures>,
     /// Number of samples observed during the warm-up.
@@ -47,7 +47,8 @@ struct Learned {
 }
 
 impl Learned {
-    /// Counts samples of the warm-up, and ends the warm-up when enough are observed.
+    /// Counts samples of the warm-up. When enough are observed, freezes the statistics that scale contexts, which ends
+    /// the warm-up.
     fn count(&mut self, samples: usize, setup: &Setup) {
         self.observed += samples as u64;
         if self.observed >= setup.settings.warm_up_contexts as u64 {
@@ -60,7 +61,7 @@ impl Learned {
 }
 
 impl Learned {
-    /// FLOPs of updates since the last call.
+    /// Returns the FLOPs of both bandits' updates since the last call.
     fn take_learning_flops(&mut self) -> u64 {
         let counts = self.counts.as_mut().map_or(0, |counts| counts.linear.take_learning_flops());
         counts + self.sets.take_learning_flops()
@@ -99,7 +100,7 @@ impl BanditHeads {
         [counts.as_ref().map(|counts| counts.linear.dimension()), Some(sets.dimension())]
     }
 
-    /// Head-count bandit (only in a tree search) and head-set bandit.
+    /// Returns the head-count bandit, which only a tree search has, and the head-set bandit.
     #[cfg(test)]
     pub(super) fn bandits(&self) -> (Option<&HeadCounts>, &HeadSets) {
         (self.learned.counts.as_ref(), &self.learned.sets)

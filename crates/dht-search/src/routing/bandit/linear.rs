@@ -26,7 +26,7 @@ pub(crate) struct LinearBandit {
     norm: Normalizer,
     /// Identifier of each arm in `policy`.
     arms: Vec<ArmId>,
-    /// FLOPs of updates that are not yet in the cost accounting, which collects them before a checkpoint is written.
+    /// FLOPs of all updates since the cost accounting last collected them.
     #[serde(skip)]
     learning_flops: u64,
 }
@@ -41,8 +41,8 @@ pub(crate) struct RewardSample {
 }
 
 impl LinearBandit {
-    /// Creates a bandit. Its contexts have `raw` values of the sample, the arm's feature (if the settings include arm
-    /// features), and `added` values.
+    /// Creates a bandit with `arms` arms and the exploration factor `alpha`. A context (input) consists of `raw` values
+    /// of the sample, the arm's feature (if the settings include arm features), and `added` values of the caller.
     pub(crate) fn new(setup: &Setup, raw: usize, added: usize, arms: usize, alpha: f64) -> Result<Self> {
         let feature = if setup.settings.context.has_arm_features() { raw } else { 0 };
         let exploration = dht_bandits::Ucb { alpha };
@@ -54,8 +54,8 @@ impl LinearBandit {
         })
     }
 
-    /// Normalises a raw context except for its signals, which have fixed ranges. Statistics that are frozen while an
-    /// exit is barely trained would scale the signals wrongly for the rest of the training run.
+    /// Normalises a context except for its signals (entropy, margin, length), which have fixed ranges. Statistics that
+    /// are frozen while an exit is barely trained would scale the signals wrongly for the rest of the training run.
     fn scaled(&self, setup: &Setup, raw: &[f64]) -> Result<Vec<f64>> {
         let mut context = self.norm.normalise(raw)?;
         let state = raw.len() - setup.signals();
@@ -97,8 +97,9 @@ impl LinearBandit {
         self.arms.iter().zip(features).map(of_arm).collect()
     }
 
-    /// Selects the arm with the highest score minus price. The score is the predicted reward; while exploring, its
-    /// upper confidence bound. In inference the first arm wins a tie; otherwise ties are broken at random.
+    /// Selects the arm with the highest value: the predicted reward (while exploring, its upper confidence bound) minus
+    /// the price of the arm's cost in `costs`. In inference the first arm wins a tie; otherwise ties are broken at
+    /// random.
     pub(crate) fn choose(
         &self,
         setup: &Setup,

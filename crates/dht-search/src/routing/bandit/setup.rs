@@ -94,18 +94,18 @@ impl Setup {
         if self.space.is_tree() { self.settings.heads_rewards() } else { self.settings.arm_rewards() }
     }
 
-    /// Number of signals (entropy, margin, length) at the end of a raw context.
+    /// Number of signals (entropy, margin, length) at the end of a context; 0 if the settings have none.
     pub(crate) fn signals(&self) -> usize {
         if self.settings.context.has_signals() { SIGNALS } else { 0 }
     }
 
-    /// Number of values in a raw context: the pooled hidden state and the signals.
+    /// Number of values that a sample contributes to a context: the pooled hidden state and the signals.
     pub(crate) fn raw_size(&self, pyramid: PoolingPyramid) -> usize {
         let state = if self.settings.context.has_state() { pyramid.context_size() } else { 0 };
         state + self.signals()
     }
 
-    /// Last value of a context: a constant without arm features; empty with arm features.
+    /// Values appended to each context: a constant 1 if arms have no features, otherwise none.
     pub(crate) fn constant(&self) -> &'static [f64] {
         if self.settings.context.has_arm_features() { &[] } else { &[1.0] }
     }
@@ -114,7 +114,7 @@ impl Setup {
         Ridge::new(self.settings.prior_precision).with_decay(self.settings.forgetting_decay)
     }
 
-    /// Numbers of heads that at least one group of layers may keep: the arms of the head-count bandit.
+    /// Arms of the head-count bandit: all numbers of heads that at least one group of layers may keep.
     pub(crate) fn options(&self) -> Vec<usize> {
         self.space.distinct_head_options()
     }
@@ -130,12 +130,14 @@ impl Setup {
         self.exit_routes.iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// Cost of each joint-bandit arm (a route) for a text with `tokens` tokens, relative to the full model.
+    /// Cost of each arm of the joint bandit (an arm is a route) for a text of `tokens` tokens, as a share of the full
+    /// model's cost.
     pub(crate) fn arm_costs(&self, tokens: usize) -> Result<Vec<f64>> {
         self.space.integrated_arms().iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// Cost of a layer group at each allowed head count, for a text with `tokens` tokens, relative to the full model.
+    /// Cost that a group of layers adds to a route, for each allowed number of heads and a text of `tokens` tokens, as
+    /// a share of the full model's cost.
     pub(crate) fn group_costs(&self, group: usize, tokens: usize) -> Result<Vec<f64>> {
         let before = match (self.space.base(), group) {
             (Some(_), _) => self.share(&self.exit_routes[group], tokens)?,
@@ -151,7 +153,8 @@ impl Setup {
         self.settings.reward_shape.score(score.mean + alpha * score.width, cost)
     }
 
-    /// Draws an index of `depths` with a probability proportional to a power of the depth.
+    /// Draws an index of `depths`. Its probability is proportional to a power of the depth, with the exponent from the
+    /// settings.
     pub(crate) fn random_by_depth(&self, depths: &[usize], rng: &mut dyn Rng) -> usize {
         let power = self.settings.explore_power;
         let weights = || depths.iter().map(|depth| (*depth as f64).powf(power));
@@ -182,8 +185,8 @@ pub(crate) fn exploring(alpha: f64, mode: &Mode<'_>) -> f64 {
     if matches!(mode, Mode::Explore(_)) { alpha } else { 0.0 }
 }
 
-/// Random generator if decisions are random: in the random mode and, before the warm-up is over, while exploring.
-/// Otherwise `None`.
+/// Returns the random generator if decisions must be random: always in the random mode, and in the exploring mode until
+/// the warm-up is over. Otherwise returns `None`.
 pub(crate) fn at_random<'m>(mode: &'m mut Mode<'_>, warm: bool) -> Option<&'m mut dyn Rng> {
     match mode {
         Mode::Random(rng) => Some(&mut **rng),

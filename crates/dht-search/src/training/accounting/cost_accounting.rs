@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::curve_recorder::CurveRecorder;
 use crate::error::{Error, Result};
 
-/// Number of bins of the recorded curves.
+/// Number of bins of training progress in the recorded curves.
 const CURVE_BINS: usize = 100;
-/// Upper bound for restored counts: far above the counts of any training run, and without overflow.
+/// Largest count that is accepted from a checkpoint. It is far above the counts of any training run, and low enough
+/// that additions do not overflow.
 const MOST: u64 = 1 << 62;
 
 /// Cost and decisions of a search model's training run. See [`SearchObjective`](crate::SearchObjective) for an example.
@@ -78,7 +79,7 @@ impl CostAccounting {
         self.synchronisations += deciding.synchronisations;
     }
 
-    /// Rejects a restored accounting that cannot belong to this model.
+    /// Rejects an accounting from a checkpoint (`stored`) that cannot belong to this model.
     pub(crate) fn check_like(&self, stored: &Self) -> Result<()> {
         let counts =
             [stored.flops, stored.bandit_flops, stored.samples, stored.held_out_samples, stored.synchronisations];

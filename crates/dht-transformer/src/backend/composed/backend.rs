@@ -3,8 +3,8 @@
 use crate::backend::backend::Backend;
 use crate::tensors::Precision;
 
-/// Backend that runs only candle's own operations. It serves Metal, and the CPU if all gradients must be in candle's
-/// graph.
+/// Backend that runs only candle's own operations. It serves Metal, and also the CPU when candle's graph must contain
+/// all gradients.
 pub(crate) struct Composed {
     /// Name of the device and its supported precisions, for error messages.
     pub(crate) precisions: &'static str,

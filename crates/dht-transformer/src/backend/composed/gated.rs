@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::tensors::Packing;
 
 impl Gate {
-    /// Applies a gate to the last axis of x; `None` is the identity. x has shape (…, n), or (tokens, heads, n) for a
-    /// gate of shape (heads, n).
+    /// Applies a gate to the last axis of x, or returns x if there is no gate. x has shape (…, n), or (tokens, heads,
+    /// n) for a gate of shape (heads, n).
     fn apply(gate: Option<&Self>, x: &Tensor) -> Result<Tensor> {
         match gate {
             None => Ok(x.clone()),
@@ -26,7 +26,7 @@ impl Gate {
         }
     }
 
-    /// Multiplies the values of each head by its gate. x has shape (tokens, heads, dim).
+    /// Multiplies the values of each attention head by the head's gate. x has shape (tokens, heads, dim).
     fn apply_to_heads(gate: Option<&Self>, x: &Tensor) -> Result<Tensor> {
         match gate {
             Some(Self::Scale(numbers)) => Ok(x.broadcast_mul(&numbers.to_dtype(x.dtype())?.unsqueeze(1)?)?),
@@ -72,8 +72,8 @@ impl Operations {
         Ok((self.layer_norm(&z, &parameters.scale, &parameters.shift, parameters.epsilon)?, scores))
     }
 
-    /// Runs the feed-forward sublayer, (tokens, hidden) → (tokens, hidden). The gate acts on the neurons after the
-    /// activation.
+    /// Runs the feed-forward sublayer with its gate, (tokens, hidden) → (tokens, hidden). The gate acts on the neurons
+    /// after the activation.
     pub(crate) fn gated_feed_forward(
         self,
         x: &Tensor,

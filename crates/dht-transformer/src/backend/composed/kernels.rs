@@ -27,13 +27,13 @@ pub(crate) trait Kernels: Sync {
         Ok(None)
     }
 
-    /// Applies dropout to rows. The mask of a row depends on its sample and token.
+    /// Applies dropout to the rows `_x`. The dropout mask of a row depends on the row's sample and token.
     fn drop_rows(&self, _x: &Tensor, _packing: &Packing, _dropout: Dropout) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
-    /// Computes the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with a subset of its heads. Dropout
-    /// is applied to the attention probabilities and to the output.
+    /// Computes the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) for some of its heads. W and b
+    /// belong to the output projection. Dropout is applied to the attention probabilities and to the output.
     fn attention(
         &self,
         (_layer, _x, _packing): (usize, &Tensor, &Arc<Packing>),
@@ -45,8 +45,8 @@ pub(crate) trait Kernels: Sync {
         Ok(None)
     }
 
-    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the activation f and the
-    /// first `width` neurons.
+    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) for its first `width` neurons. f
+    /// is the activation; U and b belong to the up projection, D and c to the down projection.
     fn feed_forward(
         &self,
         (_x, _packing): (&Tensor, &Packing),
@@ -59,7 +59,7 @@ pub(crate) trait Kernels: Sync {
     }
 }
 
-/// Set without any kernel, so that only candle's operations run.
+/// Implementation of [`Kernels`] for a device without custom kernels: candle's operations compute everything.
 pub(crate) struct NoKernels;
 
 impl Kernels for NoKernels {}

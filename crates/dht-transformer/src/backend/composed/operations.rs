@@ -9,15 +9,15 @@ use crate::config::Activation;
 use crate::error::Result;
 use crate::tensors::{Packing, Parameter, wide};
 
-/// Operations from which layers are composed on devices without fused operations. In tests, they are the reference for
-/// the fused operations.
+/// Operations from which layers are composed on devices without fused operations. The tests of the fused operations
+/// compare with them.
 #[derive(Clone, Copy)]
 pub(crate) struct Operations {
     pub(super) kernels: &'static dyn Kernels,
 }
 
 impl Operations {
-    /// Operations of candle, without custom kernels.
+    /// Operations that only candle computes, without custom kernels.
     pub(crate) const CANDLE: Self = Self { kernels: &NoKernels };
 
     /// Creates operations that use `kernels` where they support the arguments, and candle otherwise.
@@ -67,8 +67,8 @@ impl Operations {
         Ok(matrix.index_select(&indices(numbers.to_vec(), matrix.device())?, 0)?)
     }
 
-    /// Applies dropout to rows. The mask is the same on every device: a kernel computes it, or the CPU computes it and
-    /// copies it to the device.
+    /// Applies dropout to the rows of x. The mask is the same on every device: a custom kernel computes it, or the CPU
+    /// computes it and copies it to the device.
     pub(super) fn drop_rows(self, x: &Tensor, packing: &Packing, dropout: Option<Dropout>) -> Result<Tensor> {
         let Some(dropout) = dropout else { return Ok(x.clone()) };
         if let Some(y) = self.kernels.drop_rows(x, packing, dropout)? {
@@ -94,7 +94,8 @@ impl Activation {
     }
 }
 
-/// Tensor of a parameter that takes part in candle's graph, or is detached if the parameter is frozen.
+/// Tensor of a parameter for use in a forward pass. It is part of candle's graph, or detached if the parameter is
+/// frozen.
 pub(super) fn weight(parameter: &Parameter) -> Tensor {
     let var: &Var = parameter.var();
     if parameter.is_frozen() { var.as_detached_tensor() } else { var.as_tensor().clone() }
@@ -111,8 +112,8 @@ pub(super) fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     Ok(x.matmul(&transposed)?)
 }
 
-/// Converts x and Wᵀ to layouts that candle's product supports on CUDA: contiguous rows, or the transpose of contiguous
-/// rows. If a weight is a view of the first columns of a wider matrix, it is copied.
+/// Converts the factors x and Wᵀ to memory layouts that candle's product supports on CUDA: contiguous rows, or the
+/// transpose of contiguous rows. A weight that is a view of a wider matrix's first columns is copied.
 fn operands(x: &Tensor, weight: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((x.contiguous()?, weight.to_dtype(x.dtype())?.contiguous()?.t()?))
 }

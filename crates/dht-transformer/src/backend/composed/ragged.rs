@@ -11,13 +11,13 @@ use crate::error::Result;
 use crate::tensors::Hidden;
 
 impl Operations {
-    /// Applies the projection of Q, K or V (`part` 0, 1 or 2), (tokens, hidden) → (tokens, outputs).
+    /// Applies the projection of Q, K or V (`part` 0, 1 or 2) to x, (tokens, hidden) → (tokens, outputs).
     fn project(self, part: usize, x: &Tensor, p: &RaggedParameters) -> Result<Tensor> {
         self.linear(p.read_columns(part, x)?.as_ref().unwrap_or(x), &p.projections[part])
     }
 
-    /// Computes the attention scores of each head before the softmax, (tokens, hidden) → one tensor (samples, 1,
-    /// longest, longest) for each head.
+    /// Computes the attention scores before the softmax. Returns one tensor (samples, 1, longest, longest) for each
+    /// head.
     pub(super) fn ragged_scores(
         self,
         x: &Tensor,
@@ -36,7 +36,8 @@ impl Operations {
         scores.collect()
     }
 
-    /// Runs ragged attention, (tokens, hidden) → (tokens, hidden). The gates on heads have shape (samples, heads).
+    /// Runs attention whose heads differ in width, (tokens, hidden) → (tokens, hidden). `gates` multiply the heads'
+    /// outputs, shape (samples, heads).
     pub(super) fn ragged_attention(
         self,
         hidden: &Hidden,

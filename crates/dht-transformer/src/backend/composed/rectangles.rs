@@ -8,25 +8,27 @@ use crate::backend::relative_bias::RelativeBias;
 use crate::error::Result;
 use crate::tensors::{Packing, wide};
 
-/// Conversion between the packed rows of a batch and padded rectangles (samples, longest), in both directions.
+/// Converter between packed rows (tokens of all samples, without padding) and padded rectangles (samples, longest).
 pub(crate) struct Rectangles<'a> {
     packing: &'a Packing,
     longest: usize,
-    /// Index of the packed row at each position of the rectangles, shape (samples·longest).
+    /// Number of the packed row that each position of the padded rectangles contains, shape (samples·longest).
     rows: Tensor,
-    /// Position in the rectangles of each packed row, shape (tokens).
+    /// Position of each packed row within the padded rectangles, shape (tokens).
     places: Tensor,
     /// Attention mask, shape (samples, 1, 1, longest): 0 for a token, −∞ for padding.
     mask: Tensor,
 }
 
-/// Dropout of attention probabilities, with the numbers of the heads. The mask of a head depends on its number.
+/// Dropout of attention probabilities, and the number of each head in the model, which is part of the key of its
+/// dropout mask.
 pub(crate) type HeadDropout<'a> = Option<(Dropout, &'a [usize])>;
 
-/// Relative-position bias of attention scores, with the numbers of the heads that it is added to.
+/// Relative-position bias of attention scores, and the numbers of the heads whose scores it is added to.
 pub(crate) type HeadBias<'a> = Option<(&'a RelativeBias, &'a [usize])>;
 
-/// Adds the relative-position bias, if there is one, to scores of shape (samples, heads, longest, longest).
+/// Adds the relative-position bias to attention scores of shape (samples, heads, longest, longest), if the model has
+/// one.
 pub(crate) fn add_bias(scores: Tensor, bias: HeadBias<'_>) -> Result<Tensor> {
     let Some((bias, heads)) = bias else { return Ok(scores) };
     let (longest, device) = (scores.dims()[2], scores.device());

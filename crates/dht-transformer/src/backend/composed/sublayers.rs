@@ -34,8 +34,8 @@ impl Operations {
         self.drop_rows(&y, packing, dropout)
     }
 
-    /// Computes the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the selected heads. Dropout is
-    /// applied to the attention probabilities and to the output.
+    /// Computes the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) for the selected heads. W and b
+    /// belong to the output projection. Dropout is applied to the attention probabilities and to the output.
     pub(crate) fn attention(
         self,
         (layer, x, packing): (usize, &Tensor, &Arc<Packing>),
@@ -72,8 +72,8 @@ impl Operations {
         self.output_norm(norm, x, &product(&context, &output)?, packing, output_dropout)
     }
 
-    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the activation f and the
-    /// first `width` neurons.
+    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) for its first `width` neurons. f
+    /// is the activation; U and b belong to the up projection, D and c to the down projection.
     pub(crate) fn feed_forward(
         self,
         (x, packing): (&Tensor, &Packing),
@@ -98,7 +98,8 @@ impl Operations {
         self.output_norm(norm, x, &product(&a, &down)?, packing, dropout)
     }
 
-    /// Ends a sublayer: computes LayerNorm(x + dropout(h + bias)).
+    /// Computes LayerNorm(x + dropout(h + bias)), the last step of a sublayer. x is the residual and h the sublayer's
+    /// last matrix product.
     fn output_norm(
         self,
         norm: OutputNorm<'_>,
@@ -114,7 +115,7 @@ impl Operations {
     }
 }
 
-/// Parameters at the end of a sublayer: the bias of its last matrix product, and the layer norm.
+/// Parameters of the last step of a sublayer: the bias of the last matrix product, and the layer norm.
 struct OutputNorm<'a> {
     bias: &'a Parameter,
     scale: &'a Parameter,
@@ -122,8 +123,8 @@ struct OutputNorm<'a> {
     epsilon: f64,
 }
 
-/// Computes the attention outputs gates ∘ dropout(softmax(Q·Kᵀ/√dim + bias))·V of heads, (tokens, 3·heads·dim) →
-/// (tokens, heads·dim). The gates on heads have shape (samples, heads).
+/// Computes the attention outputs gates ∘ dropout(softmax(Q·Kᵀ/√dim + bias))·V, (tokens, 3·heads·dim) → (tokens,
+/// heads·dim). Each gate multiplies the output of one head for one sample, shape (samples, heads).
 fn contexts(
     qkv: &Tensor,
     packing: &Packing,

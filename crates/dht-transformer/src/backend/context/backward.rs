@@ -17,7 +17,7 @@ impl ForwardContext {
     /// Call this method once for each context, since the backward pass consumes the saved activations.
     ///
     /// # Errors
-    /// Errors of candle and of the fused operations.
+    /// [`Error::Candle`](crate::Error::Candle) if a tensor operation or a fused operation fails.
     pub fn backward(&self, loss: &Tensor, parameters: &Parameters) -> Result<Gradients> {
         Ok(self.both(loss, parameters)?.1)
     }
@@ -31,7 +31,7 @@ impl ForwardContext {
     /// Call this method, or [`backward`](Self::backward), once for each context.
     ///
     /// # Errors
-    /// Errors of candle and of the fused operations.
+    /// [`Error::Candle`](crate::Error::Candle) if a tensor operation or a fused operation fails.
     pub fn grad_store(&self, loss: &Tensor, parameters: &Parameters) -> Result<GradStore> {
         let (mut store, gradients) = self.both(loss, parameters)?;
         for (id, _, var) in parameters.iter().filter(|(id, ..)| parameters.is_frozen(*id)) {
@@ -42,8 +42,8 @@ impl ForwardContext {
         Ok(store)
     }
 
-    /// Runs the backward pass. Returns candle's store, which has the gradients of its graph, and the gradients of all
-    /// parameters, which include those of the fused operations.
+    /// Runs the backward pass of `loss`. Returns the gradients in candle's graph, and the gradients of all
+    /// `parameters`, including those computed by fused operations.
     fn both(&self, loss: &Tensor, parameters: &Parameters) -> Result<(GradStore, Gradients)> {
         self.check(parameters)?;
         let in_backward = |runs| self.training.iter().for_each(|it| it.in_backward.store(runs, Ordering::Relaxed));
@@ -66,7 +66,7 @@ impl ForwardContext {
         Ok((store, gradients))
     }
 
-    /// Moves the gradients of gates on heads from candle's store and from the GPU into this context.
+    /// Moves the gradients of gates on attention heads from candle's store and from the GPU into this context.
     fn read_gates(&self, store: &GradStore) -> Result<()> {
         #[cfg(feature = "cuda")]
         {
@@ -94,7 +94,7 @@ impl Gradients {
     /// Selects the gradients of `parameters` from candle's store of gradients.
     ///
     /// # Errors
-    /// Errors of candle, and an error if a gradient on the CPU is not in f32.
+    /// [`Error::Candle`](crate::Error::Candle) if a tensor operation fails, or if a gradient on the CPU is not in f32.
     pub fn from_grad_store(store: &GradStore, parameters: &Parameters) -> Result<Self> {
         let mut gradients = Self::empty(parameters.len());
         for (id, _, var) in parameters.iter() {

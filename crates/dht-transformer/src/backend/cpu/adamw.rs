@@ -1,5 +1,5 @@
-//! AdamW step of one parameter in a single pass over its memory. Each value is updated independently, so the result
-//! does not depend on chunks or threads.
+//! AdamW step of one parameter on the CPU, in a single pass over its memory. Each value is updated independently, so
+//! the result does not depend on the number of threads.
 
 use std::cell::RefCell;
 
@@ -10,8 +10,8 @@ use crate::backend::adamw::{Coefficients, Moments, Single};
 use crate::error::Result;
 use crate::tensors::Gradient;
 
-/// Number of values that a thread updates at a time. The parameter, its gradient and both moments of a chunk fit into
-/// the second-level cache.
+/// Number of values of a parameter that a thread updates at a time. These values, their gradients and their moments fit
+/// into the second-level cache.
 const CHUNK: usize = 16_384;
 
 /// AdamW moments of one parameter on the CPU: running means of its gradient (m) and of the gradient's square (v).
@@ -19,8 +19,8 @@ const CHUNK: usize = 16_384;
 pub(crate) struct HostMoments {
     first: Vec<f32>,
     second: Vec<f32>,
-    /// For each row, whether its moments may differ from zero. `None` until the first sparse gradient, and after a
-    /// dense one.
+    /// Flag for each row of the parameter: `true` if the row's moments may differ from zero. `None` before the first
+    /// sparse gradient, and after a dense gradient.
     touched: Option<Vec<bool>>,
 }
 
@@ -32,7 +32,8 @@ impl HostMoments {
         Self { first, second, touched: None }
     }
 
-    /// Marks `rows` as touched and returns the marks of all rows. The first call inspects all moments.
+    /// Marks `rows`, which have a gradient in this step. Returns a flag for each row of the parameter: `true` if the
+    /// row's moments may differ from zero. The first call inspects all moments.
     fn touch(&mut self, rows: &[u32], width: usize) -> &mut [bool] {
         let touched = self.touched.get_or_insert_with(|| {
             let zero = |row: &[f32]| row.iter().all(|value| value.to_bits() == 0);
@@ -77,7 +78,7 @@ struct FusedStep<'a> {
     with: Single,
 }
 
-/// Gradient on the CPU, dense or for some rows of the parameter. Its shape has been checked.
+/// Gradient of a parameter on the CPU: dense, or sparse with values for some `rows`. Its shape has been checked.
 enum HostGradient<'a> {
     Dense(&'a [f32]),
     Rows { rows: &'a [u32], values: &'a [f32], width: usize },
@@ -174,8 +175,11 @@ impl pulp::WithSimd for DenseChunk<'_> {
     }
 }
 
-/// AdamW step of neighbouring rows with a sparse gradient. Each row has a gradient in this step, or had one before
-/// (only its moments decay the parameter further), or never had one (only weight decay applies).
+/// AdamW step of neighbouring rows for a sparse gradient. There are three cases for a row:
+///
+/// - It has a gradient in this step.
+/// - It had one in an earlier step only. Then its moments decay, and still change the parameter.
+/// - It never had one. Then only weight decay applies.
 struct RowsChunk<'a> {
     parameter: &'a mut [f32],
     first: &'a mut [f32],

@@ -74,7 +74,7 @@ impl Backend for Cpu {
         LinearOp::run(x, parameters, ctx)
     }
 
-    /// Computes the loss block by block, without storing the logits of all rows.
+    /// Computes the loss for one block of rows at a time, so that the logits of all rows are never stored together.
     fn vocabulary_loss(
         &self,
         x: &Tensor,

@@ -9,34 +9,35 @@ use super::variants::Choice;
 use crate::backend::cpu::kernels::{Concatenated, Matrix, Packed};
 use crate::tensors::{Parameter, Precision};
 
-/// Direction of a product with a weight W of shape (outputs, inputs).
+/// Direction of a matrix product with a weight W of shape (outputs, inputs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Direction {
-    /// Product x·Wᵀ of the forward pass.
+    /// Product x·Wᵀ of the input x in the forward pass.
     Forward,
-    /// Product dy·W of the backward pass.
+    /// Product dy·W of the output's gradient dy in the backward pass.
     Backward,
 }
 
-/// Maximum total size of cached weight parts in bytes. Whole weights do not count. Without a limit, texts that each
-/// select other heads would fill the memory.
+/// Maximum total size in bytes of the cached parts of weights. Weights that are cached whole do not count. Without a
+/// limit, the cache would fill the memory if each text selects other attention heads.
 const PARTS_BYTES: usize = 64 << 20;
 
-/// Part of a weight that a cache entry contains, and its layout.
+/// Part of a weight that one cache entry contains, and the layout in which it is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Extent {
     pub(crate) choice: Choice,
     pub(crate) whole: bool,
-    /// `true` if each head's columns begin a new panel, so that a product can select heads.
+    /// `true` if the columns of each attention head begin a new panel of the packed weight. A product can then select
+    /// heads.
     pub(crate) by_head: bool,
 }
 
-/// Cache of the packed weights of a forward context. An entry is valid until an optimiser changes the weight.
+/// Cache of weights that are packed for matrix products. An entry is valid until an optimiser changes the weight.
 ///
-/// A batch in which samples select different heads runs a layer in several small groups of samples. Packing the weights
-/// again for each group would cost as much as the products of some samples. For a large group this cost is negligible,
-/// and the memory is better used elsewhere. Whole weights stay cached. If the parts of weights exceed 64 MiB, the least
-/// recently used parts are evicted.
+/// If the samples of a batch select different heads, a layer runs in several small groups of samples. Without the
+/// cache, packing the weights for each group would cost as much time as the matrix products of some samples. For a
+/// large group this cost is negligible, so parts of weights get little memory: if they exceed 64 MiB, the least
+/// recently used parts are evicted. Whole weights always stay cached.
 #[derive(Debug, Default)]
 pub(crate) struct PackedWeights {
     precision: Precision,
@@ -48,16 +49,17 @@ struct CachedWeights {
     entries: HashMap<Key, Entry>,
     /// Number of cache accesses so far, used as a clock for eviction.
     uses: u64,
-    /// Total size in bytes of the entries that contain a part of a weight.
+    /// Total size in bytes of the cache entries that contain only a part of a weight.
     parts_bytes: usize,
 }
 
-/// Key of a cache entry. It has the tensor's id, not the parameter's, since several models may run in one context.
+/// Key of a cache entry: the id of the weight's tensor, the direction, and the part of the weight. A tensor's id is
+/// unique even if several models run in one context; a parameter's id is not.
 type Key = (TensorId, Direction, Extent);
 
 #[derive(Debug)]
 struct Entry {
-    /// Version of the parameter's values from which the entry was packed.
+    /// Version number that the parameter's values had when they were packed.
     version: u64,
     packed: Arc<Packed<f32>>,
     /// Value of [`CachedWeights::uses`] at the last access to this entry.
@@ -72,7 +74,8 @@ impl CachedWeights {
         Some(entry.packed.clone())
     }
 
-    /// Inserts a packed weight. If the parts of weights exceed `most_bytes`, the least recently used parts are removed.
+    /// Inserts a packed weight. If the cached parts of weights exceed `most_bytes`, the least recently used parts are
+    /// removed.
     fn keep(&mut self, key: Key, version: u64, packed: Arc<Packed<f32>>, most_bytes: usize) {
         self.uses += 1;
         let bytes_of_part = |key: &Key, packed: &Packed<f32>| if key.2.whole { 0 } else { packed.bytes() };
@@ -99,8 +102,8 @@ impl PackedWeights {
         self.precision
     }
 
-    /// Returns a part of a parameter packed in `precision`, from the cache if possible. `parts` returns the matrices to
-    /// pack: groups of matrices that are concatenated along an axis.
+    /// Returns a part of a parameter packed in `precision`, from the cache if possible. Otherwise `parts` supplies the
+    /// matrices to pack: groups of matrices that are concatenated along an axis.
     pub(crate) fn packed<'a>(
         &self,
         parameter: &Parameter,

@@ -1,4 +1,4 @@
-//! Variants of a sublayer in a batch. A variant is a subset of the heads or neurons, which some of the samples run.
+//! Subsets of heads or neurons ("variants") that the samples of a batch run in one sublayer.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use crate::tensors::HeadSet;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Choice {
     Heads(HeadSet),
-    /// First neurons of a feed-forward sublayer, by their number.
+    /// First n neurons of a feed-forward sublayer, for the stored number n.
     Neurons(usize),
 }
 
-/// Number of neurons in a chunk. The gradients of the weights are computed chunk by chunk.
+/// Number of neurons in a chunk. Weight gradients of the feed-forward sublayer are computed chunk by chunk.
 pub(crate) const CHUNK: usize = 96;
 
 impl Choice {
-    /// Selected heads in increasing order; empty for neurons.
+    /// Numbers of the selected attention heads in increasing order. The list is empty in a feed-forward sublayer.
     pub(crate) fn heads(self) -> Vec<usize> {
         match self {
             Self::Heads(set) => set.iter().collect(),
@@ -25,7 +25,7 @@ impl Choice {
         }
     }
 
-    /// Selects all `size` heads or neurons of the sublayer.
+    /// Returns the selection of all `size` heads or neurons of the sublayer.
     fn whole(self, size: usize) -> Self {
         match self {
             Self::Heads(own) => Self::Heads(HeadSet::full(size).unwrap_or(own)),
@@ -42,14 +42,14 @@ impl Choice {
     }
 }
 
-/// Subset of the heads or neurons, which some samples of a batch run.
+/// Subset of a sublayer's heads or neurons that some samples of a batch run.
 #[derive(Debug)]
 pub(crate) struct Variant {
     pub(crate) choice: Choice,
-    /// Heads that run, in increasing order; empty for a feed-forward sublayer.
+    /// Numbers of the attention heads that run, in increasing order. The list is empty in a feed-forward sublayer.
     pub(crate) heads: Vec<usize>,
-    /// For each head (or chunk of neurons) of the whole layer, its index among those that run; `None` if it does not
-    /// run.
+    /// Entry for each head (or chunk of neurons) of the whole layer: its index among those that run, or `None` if it
+    /// does not run.
     pub(crate) positions: Arc<[Option<usize>]>,
 }
 
@@ -57,7 +57,8 @@ pub(crate) struct Variant {
 #[derive(Debug)]
 pub(crate) struct Variants {
     pub(crate) different: Vec<Variant>,
-    /// Ranges of consecutive samples that run the same variant, with the variant's index in `different`.
+    /// Ranges of consecutive samples that run the same variant (subset of heads or neurons). The number is the
+    /// variant's index in `different`.
     pub(crate) runs: Vec<(Range<usize>, usize)>,
     /// Union of the variants: all heads or neurons that any sample runs.
     pub(crate) all: Choice,
@@ -65,8 +66,9 @@ pub(crate) struct Variants {
 }
 
 impl Variants {
-    /// Collects the variants of a batch. Each item of `choices` has a number of consecutive samples, and their heads or
-    /// neurons. `size` is the number of heads or neurons of the sublayer.
+    /// Collects the variants (subsets of heads or neurons) of a batch. Each item of `choices` has a number of
+    /// consecutive samples, and the heads or neurons that they run. `size` is the number of heads or neurons of the
+    /// sublayer.
     pub(crate) fn new(choices: impl IntoIterator<Item = (usize, Choice)>, size: usize) -> Self {
         let (all, whole) = (Choice::Neurons(1), Choice::Neurons(size));
         let mut variants = Self { different: Vec::new(), runs: Vec::new(), all, whole };
@@ -88,8 +90,8 @@ impl Variants {
         variants
     }
 
-    /// Ranges of consecutive samples that run the same variant, clipped to the range `samples`. Each item also has the
-    /// variant and its index.
+    /// Divides `samples` into ranges of consecutive samples that run the same variant (subset of heads or neurons).
+    /// Each item has a range, the variant and the variant's index.
     pub(crate) fn within(&self, samples: Range<usize>) -> impl Iterator<Item = (Range<usize>, &Variant, usize)> {
         let first = self.runs.partition_point(|(run, _)| run.end <= samples.start);
         let runs = self.runs[first..].iter().map(move |(run, variant)| {

@@ -14,7 +14,7 @@ const BLOCKS: usize = 2_112;
 const BACKWARD_THREADS: u32 = 128;
 const STRIPS: usize = 256;
 
-/// Code by which the kernels know an activation; `None` is the identity.
+/// Kernel argument that selects the activation by a numeric code. `None` selects the identity.
 fn kind(activation: Option<Activation>) -> Argument<'static> {
     Argument::Whole(match activation {
         Some(Activation::Gelu) => 0,
@@ -24,7 +24,8 @@ fn kind(activation: Option<Activation>) -> Argument<'static> {
     })
 }
 
-/// Number of values that a thread reads and writes at once: 8 if the columns and addresses allow it, otherwise 1.
+/// Number of values that one thread reads and writes at once: 8 if the number of columns and all addresses allow it,
+/// otherwise 1.
 fn at_once(columns: usize, numbers: &[Numbers<'_>]) -> usize {
     const MANY: usize = 8;
     let many = columns.is_multiple_of(MANY) && numbers.iter().all(|numbers| numbers.aligned(MANY));

@@ -51,12 +51,12 @@ impl Backend for Cuda {
     }
 }
 
-/// Returns whether the custom kernels support the data type and rank of `rows`.
+/// Returns whether the custom kernels support the data type and number of axes of `rows`.
 fn takes(rows: &Tensor) -> bool {
     matches!(rows.dtype(), DType::F32 | DType::BF16) && rows.rank() == 2
 }
 
-/// Returns whether the layer-norm kernels support the data type, rank and width of `rows`.
+/// Returns whether the layer-norm kernels support the data type, number of axes and width of `rows`.
 fn norms(rows: &Tensor) -> bool {
     takes(rows) && norm::takes(rows.dims()[1])
 }

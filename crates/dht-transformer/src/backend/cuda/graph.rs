@@ -6,11 +6,11 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Ten
 
 use super::launch::tensor;
 
-/// Backward function: maps the gradient of the result to the gradients of up to three arguments.
+/// Backward function of an operation: maps the gradient of the result to the gradients of up to three arguments.
 type Backward = Box<dyn Fn(&Tensor) -> Result<[Option<Tensor>; 3]> + Send + Sync>;
 
-/// Operation of candle whose result was computed before. While candle runs an operation, it holds the locks of the
-/// arguments. The kernels need these locks, too.
+/// Operation in candle's graph that returns a result computed before. Custom kernels run before candle applies the
+/// operation, because candle then locks the arguments, and the kernels need the same locks.
 struct Computed {
     name: &'static str,
     result: Mutex<Option<CudaStorage>>,

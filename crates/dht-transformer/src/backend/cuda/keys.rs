@@ -6,7 +6,7 @@ use super::launch::{Argument, Numbers};
 use crate::backend::cpu::Dropout;
 use crate::tensors::Packing;
 
-/// Sample offsets and dropout keys of a packed batch, in one tensor on a GPU.
+/// Sample offsets and keys of the dropout masks for a packed batch, in one tensor on a GPU.
 #[derive(Debug, Clone)]
 pub(super) struct BatchKeys {
     numbers: Tensor,
@@ -33,7 +33,7 @@ impl BatchKeys {
         &self.numbers
     }
 
-    /// Kernel argument with the first row of each sample and the end of the last one, shape (samples + 1).
+    /// Kernel argument with the number of each sample's first row, and the end of the last sample, shape (samples + 1).
     pub(super) fn offsets<'a>(&self, numbers: Numbers<'a>) -> Argument<'a> {
         Argument::Numbers(numbers)
     }
@@ -50,8 +50,8 @@ impl BatchKeys {
     }
 }
 
-/// Kernel arguments of a dropout: two words of the generator's key, site, step, threshold and scale. `None` has a
-/// threshold of 0, which drops nothing.
+/// Kernel arguments of a dropout: two words of the random generator's key, dropout site, training step, threshold and
+/// scale. `None` has a threshold of 0, which drops nothing.
 pub(super) fn words(dropout: Option<Dropout>) -> [Argument<'static>; 6] {
     let ([key0, key1, site, step, threshold], scale) = dropout.map_or(([0; 5], 1.0), Dropout::words);
     let [key0, key1, site, step, threshold] = [key0, key1, site, step, threshold].map(Argument::Whole);

@@ -14,8 +14,8 @@ use candle_core::cuda_backend::{CudaDevice, CudaStorageSlice, WrapErr};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 
-/// CUDA kernels compiled by `build.rs`: machine code for the target GPU, and intermediate code that the driver compiles
-/// for other GPUs.
+/// CUDA kernels compiled by `build.rs`. They contain machine code for one GPU architecture, and intermediate code that
+/// the driver compiles for other GPUs.
 struct Module {
     name: &'static str,
     code: &'static [u8],
@@ -31,7 +31,7 @@ const MATRIX: &str = "matrix_";
 /// Maximum number of blocks in the second and in the third dimension of a launch.
 const MOST_BLOCKS: usize = 65_535;
 
-/// Contiguous values on a GPU, from the element `first` of a storage on.
+/// Contiguous values in GPU memory: the elements of `storage` beginning with number `first`.
 #[derive(Clone, Copy)]
 pub(super) struct Numbers<'a> {
     storage: &'a CudaStorage,
@@ -50,15 +50,15 @@ pub(super) enum Argument<'a> {
 pub(super) struct Grid {
     pub(super) blocks: [usize; 3],
     pub(super) threads: u32,
-    /// Number of floats in dynamic shared memory, in addition to the memory that the kernel declares.
+    /// Number of floats in dynamic shared memory. The memory that the kernel declares itself is not counted.
     pub(super) shared_floats: usize,
 }
 
 impl<'a> Numbers<'a> {
-    /// Refers to the values of a contiguous layout.
+    /// Refers to the GPU values of a contiguous layout.
     ///
     /// # Errors
-    /// An error for a layout that is not contiguous, which is a mistake of the caller.
+    /// Returns candle's error if the layout is not contiguous, which is a bug of the caller.
     pub(super) fn of(storage: &'a CudaStorage, layout: &Layout) -> Result<Self> {
         match layout.contiguous_offsets() {
             Some((first, _)) => Ok(Self { storage, first }),
@@ -74,8 +74,8 @@ impl<'a> Numbers<'a> {
         Self { first: self.first + count, ..self }
     }
 
-    /// Returns whether a thread may access `count` values at once. The length of rows must be a multiple of `count`,
-    /// too.
+    /// Returns whether a thread may access `count` values at once, beginning with the first one. In a matrix, the
+    /// length of the rows must be a multiple of `count`, too.
     pub(super) fn aligned(&self, count: usize) -> bool {
         self.first.is_multiple_of(count)
     }
@@ -103,15 +103,15 @@ pub(super) fn room(device: &CudaDevice, dtype: DType, count: usize) -> Result<Cu
     unsafe { device.alloc_uninit(&Shape::from(count), dtype) }
 }
 
-/// Creates a tensor that is not part of candle's graph.
+/// Wraps GPU memory as a tensor that is not part of candle's graph.
 pub(super) fn tensor(storage: CudaStorage, shape: impl Into<Shape>) -> Tensor {
     Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false)
 }
 
-/// Suffix of the names of kernels for a data type.
+/// Suffix of kernel names for a data type.
 ///
 /// # Errors
-/// An error for a data type that has no kernels.
+/// Returns candle's error if there are no kernels for the data type.
 pub(super) fn suffix(dtype: DType) -> Result<&'static str> {
     match dtype {
         DType::F32 => Ok("f32"),
@@ -185,7 +185,7 @@ pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: &Grid, arguments: 
     Ok(())
 }
 
-/// Returns a kernel by name. Its module is loaded once for each GPU and process.
+/// Returns a kernel by name, and loads its module at the first use in this process and on this GPU.
 fn function(device: &CudaDevice, module: &Module, kernel: &str) -> Result<CudaFunction> {
     static LOADED: Mutex<Vec<(usize, &'static str, Arc<CudaModule>)>> = Mutex::new(Vec::new());
     let stream = device.cuda_stream();
@@ -200,8 +200,8 @@ fn function(device: &CudaDevice, module: &Module, kernel: &str) -> Result<CudaFu
     code.load_function(kernel).w()
 }
 
-/// Lets the driver cache up to three quarters of a GPU's memory. By default it releases all cached memory at every
-/// synchronisation, so that each training step allocates it again. If the driver refuses, steps are only slower.
+/// Lets the driver cache up to three quarters of the GPU's memory. By default, every synchronisation releases all
+/// cached memory, and each training step allocates it again. If the driver refuses, steps are only slower.
 fn keep_memory(context: &Arc<CudaContext>) {
     let _ = with_pool(context, |pool| {
         let (_, total) = mem_get_info()?;
@@ -232,7 +232,7 @@ fn with_pool<R>(
     f(pool)
 }
 
-/// Kernel argument as the driver takes it; `Long` is an address or a 64-bit count.
+/// Kernel argument in the representation that the driver expects. `Long` is an address or a 64-bit count.
 enum Word {
     Long(u64),
     Whole(u32),

@@ -14,7 +14,7 @@ const ROWS: usize = THREADS as usize / 32;
 const BACKWARD_THREADS: u32 = 128;
 const BACKWARD_ROWS: usize = BACKWARD_THREADS as usize / 32;
 const BLOCKS: usize = 396;
-/// Number of columns that a warp processes in one step.
+/// Number of columns that a warp processes in one iteration of its loop.
 const STEP: usize = 256;
 const STEPS: usize = 4;
 
@@ -25,11 +25,11 @@ pub(super) fn takes(columns: usize) -> bool {
     columns.is_multiple_of(2) && columns <= STEP * STEPS
 }
 
-/// Constants of LayerNorm(x + dropout(h + bias)), without its tensors.
+/// Constants of the layer norm LayerNorm(x + dropout(h + bias)), without its tensors.
 #[derive(Debug, Clone)]
 pub(super) struct Norm {
     pub(super) epsilon: f64,
-    /// Dropout of h + bias, with the keys of its masks.
+    /// Dropout applied to h + bias, with the keys of its masks. `None` if there is no dropout.
     pub(super) dropout: Option<(Dropout, BatchKeys)>,
 }
 
@@ -45,7 +45,8 @@ pub(super) struct NormInputs {
 }
 
 impl Norm {
-    /// Launches a norm kernel that reads the tensors `read`, of which some may be absent, and writes to `written`.
+    /// Launches a layer-norm kernel that reads the tensors `read` and writes to `written`. An entry of `read` may be
+    /// absent.
     fn run(
         &self,
         (name, grid): (&str, &Grid),
@@ -89,7 +90,8 @@ impl Norm {
         Ok(y)
     }
 
-    /// Computes the gradients of x and h from dy, and the gradients of the bias, γ and β in one tensor (3, columns).
+    /// Computes gradients from dy, the gradient of the layer norm's output. Returns the gradients of x and h, and one
+    /// tensor (3, columns) with the gradients of the bias, γ and β.
     pub(super) fn backward(
         &self,
         NormInputs { x, h, bias, scale, .. }: &NormInputs,

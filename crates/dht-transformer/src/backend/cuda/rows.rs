@@ -61,8 +61,9 @@ pub(super) fn sum_rows(gradient: &Tensor, numbers: &[u32], rows: usize) -> Resul
     Ok(sums)
 }
 
-/// Launches a kernel that adds sums of the rows of `from` to rows of `to`. `indices` has the order of the rows, the
-/// start of each sum in this order, and the target row of each sum.
+/// Launches a kernel that sums groups of rows of `from` and adds each sum to a row of `to`. The three arrays of
+/// `indices` are the order in which rows are read, the start of each group in this order, and the target row of each
+/// sum.
 fn run(kernel: &str, [from, to]: [&Tensor; 2], indices: [Option<&Vec<u32>>; 3]) -> Result<()> {
     let (columns, device) = (from.dims2()?.1, from.device());
     let on_card = indices.map(|numbers| numbers.map(|numbers| Tensor::new(numbers.as_slice(), device)).transpose());

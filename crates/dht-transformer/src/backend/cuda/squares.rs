@@ -5,7 +5,7 @@ use candle_core::{DType, Result, Tensor};
 use super::launch::{Argument, Grid, Numbers, launch, room, tensor, with_numbers};
 
 const THREADS: u32 = 256;
-/// Number of partial sums for each tensor. The CPU adds them up.
+/// Number of partial sums that the GPU computes for each tensor. The CPU adds them up.
 const PARTS: usize = 512;
 
 /// Computes Σ x² of each tensor; all tensors are in f32 on one GPU. The results are copied to the CPU in one transfer.

@@ -1,8 +1,8 @@
-//! Grammar that generates a review with a requested verdict, praise or complaint.
+//! Grammar that generates a review with a requested verdict (praise or complaint).
 //!
 //! The grammar has three kinds of clauses. An *opinion* has one opinion word, negated or not. A *scene* has no
-//! judgement, but may contain a negation as a decoy. A *tally* lists several judgements of one thing, whose majority is
-//! the verdict.
+//! judgement, but may contain a negation as a decoy. A *tally* lists several judgements of one thing; the verdict is
+//! that of the majority.
 
 use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -103,8 +103,8 @@ impl<'a> Writer<'a> {
         &list[self.rng.random_range(0..list.len())]
     }
 
-    /// Writes a clause with three or five judgements of one thing. Each is an opinion word, or the negation of its
-    /// opposite. The majority has the verdict `polarity`.
+    /// Writes a clause with three or five judgements of one thing. A judgement is an opinion word, or a negated word of
+    /// the opposite opinion. The majority of the judgements has the verdict `polarity`.
     fn tally(&mut self, subject: usize, polarity: usize) {
         let count = if self.chance(0.3) { 5 } else { 3 };
         let dissenting = self.rng.random_range(0..=count / 2);

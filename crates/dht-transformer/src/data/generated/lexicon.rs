@@ -1,7 +1,8 @@
 //! Words of generated reviews, listed by their role in a sentence.
 //!
 //! Each list contains phrases of one or several lower-case words, separated by single spaces. No opinion word is in two
-//! lists. The list of an opinion word thus determines whether it is praise or complaint, and of a film or a meal.
+//! lists. The list of an opinion word thus determines whether the word expresses praise or complaint. Words for only
+//! films or only meals have separate lists.
 
 /// Verb in the two forms that the grammar uses: "enjoy" (after "did not") and "enjoyed".
 pub(super) struct Verb {
@@ -265,7 +266,8 @@ pub(super) const OCCASIONS: &[&str] = &[
     "on saturday",
 ];
 
-/// Phrases before a noun of the subject that the review does not judge: "after the", followed by a noun.
+/// Beginnings of a time phrase, such as "after the". They precede a noun of the other subject (film or meal), which the
+/// review does not judge.
 pub(super) const ASIDES: &[&str] = &["after the", "before the", "during the", "right after the", "shortly before the"];
 
 /// Phrases without an opinion that open a review. Some contain words of negation, such as "not" and "never".
@@ -288,7 +290,7 @@ pub(super) const OPENINGS: &[&str] = &[
 pub(super) const DEGREES: &[&str] =
     &["very", "really", "quite", "truly", "so", "rather", "utterly", "particularly", "simply", "genuinely"];
 
-/// Negations of an adjective. "not" is repeated so that it is drawn most often.
+/// Negations before an adjective. "not" is repeated so that it is drawn most often.
 pub(super) const ADJECTIVE_NEGATIONS: &[&str] =
     &["not", "not", "not", "not", "not", "not", "not", "never", "never", "hardly", "far from", "by no means"];
 

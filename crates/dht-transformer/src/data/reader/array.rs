@@ -12,8 +12,8 @@ const MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 /// Converts a file with one JSON array to a stream with one element on each line, and returns `true`. A file whose
 /// first character is not `[` is returned unchanged, with `false`.
 ///
-/// Line numbers in errors stay correct: each element stays on the line on which it begins in the file. Only further
-/// elements on the same line move to later lines.
+/// Line numbers in errors stay correct: each element stays on the line on which it begins in the file. If a line has
+/// several elements, the second and later ones move to later lines.
 pub(super) fn elements<'a>(mut raw: Box<dyn BufRead + 'a>) -> io::Result<(Box<dyn BufRead + 'a>, bool)> {
     // The head is read byte by byte: the writer of a pipe may wait for an answer.
     let (mut head, mut byte) = (Vec::new(), [0]);
@@ -49,7 +49,7 @@ enum Place {
 
 struct Elements<'a> {
     raw: Box<dyn BufRead + 'a>,
-    /// Converted bytes. The bytes before index `at` were returned to the caller already.
+    /// Converted bytes. The caller has already received the bytes before the index `at`.
     lines: Vec<u8>,
     at: usize,
     /// Number of line ends of the file to skip, because the same number of line ends was inserted between elements.

@@ -27,8 +27,8 @@ pub(super) struct TableFile<'a> {
     pub(super) sha256: String,
 }
 
-/// Converts a table with at least one row to a data set. Detects the text and label columns and the classes. Moves the
-/// rows out of the table, so that memory never holds a text twice.
+/// Converts a table with at least one row to a data set. Detects the text and label columns and the classes. Rows are
+/// moved out of the table, so that memory never holds a text twice.
 pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile<'_>) -> Result<Dataset> {
     let parts = Table { parts: table.parts.clone(), ..Table::default() };
     let at = |(line, problem): Problem| {

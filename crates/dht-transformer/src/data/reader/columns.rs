@@ -12,16 +12,17 @@ use super::table::Table;
 use crate::data::reading::{Column, HeaderSource, LabelLeak, LabelSource, TextSource};
 use crate::error::DataProblem;
 
-/// Maximum number of distinct values in a detected label column, unless the column has the name of a label column.
+/// Maximum number of distinct values in a detected label column. A column whose name is usual for a label may have
+/// more.
 const MOST_LABELS: usize = 1000;
-/// Minimum accuracy with which a text column must predict the label to be reported as a label leak. The predictor looks
-/// up the most frequent label among rows with the same cell.
+/// Minimum accuracy for a label leak, as a fraction of the filled cells. A text column is reported as a label leak only
+/// if the most frequent label among rows with the same cell is correct this often.
 const TELLING_SHARE: f64 = 0.9;
-/// Maximum number of errors with which a text column must predict the label to be reported as a label leak. The unit is
-/// the number of errors of a predictor that always predicts the most frequent label.
+/// Maximum error of a label leak, as a fraction of the error of always predicting the most frequent label. A text
+/// column with a larger error is not reported as a label leak.
 const ERRORS_LEFT: f64 = 0.2;
-/// Maximum probability that repeated cells agree with the label by chance, for a text column that is reported as a
-/// label leak.
+/// Maximum probability for a label leak that repeated cells agree with the label by chance. A text column with a higher
+/// probability is not reported.
 const TELLING_BY_CHANCE: f64 = 0.001;
 
 /// Header, label column and text columns of a table, as detected or requested. Columns are identified by index.
@@ -31,7 +32,8 @@ pub(crate) struct Places {
     pub(crate) label: usize,
     pub(crate) label_source: LabelSource,
     pub(crate) label_rivals: Vec<usize>,
-    /// Columns of zeros and ones, one for each label of multi-label data. `label` is then the index of the first.
+    /// Columns of zeros and ones, one for each label of multi-label data. The field `label` then holds the first of
+    /// these columns.
     pub(crate) label_columns: Vec<usize>,
     pub(crate) text: Vec<usize>,
     pub(crate) text_source: TextSource,
@@ -210,7 +212,7 @@ impl Search<'_> {
         self.names.map_or("", |names| names[place].as_str())
     }
 
-    /// Returns whether the table has a header with an empty name for this column. Such a column is neither label nor
+    /// Returns whether the table has a header with an empty name for this column. Such a column is not used as label or
     /// text.
     fn is_unnamed(&self, place: usize) -> bool {
         self.names.is_some_and(|names| names[place].is_empty())
@@ -287,7 +289,8 @@ impl Search<'_> {
         }
     }
 
-    /// Formats a list of the columns with arrays or objects, which ends an error message about a missing label column.
+    /// Formats the names of the columns that contain arrays or objects, as the end of the error message about a missing
+    /// label column.
     fn nested(&self) -> String {
         let places: Vec<usize> = self.table.nested.keys().copied().collect();
         match self.columns(&places) {
@@ -311,9 +314,9 @@ impl Search<'_> {
         counts.len() >= 2 && counts.values().all(|&count| count >= 2)
     }
 
-    /// Returns whether a column would be accepted as the label without its rare values and empty cells. At least half
-    /// of the rows must have a value, and at least two values must occur twice. Of the rows with a value, nine in ten
-    /// must have a value that occurs at least twice.
+    /// Returns whether a column repeats a few values in nearly all rows, so that it may be the label although it is not
+    /// detected as such. At least half of the rows must have a value, and at least two values must occur twice. Of the
+    /// rows with a value, nine in ten must have a value that occurs at least twice.
     fn nearly_repeats(&self, place: usize) -> bool {
         if self.repeats(place) {
             return false;
@@ -335,7 +338,8 @@ impl Search<'_> {
         })
     }
 
-    /// Finds the text columns by name. Empty if the names are ambiguous or no name is known.
+    /// Finds the text columns by name. The result is empty if no column has a usual name, or if the names are
+    /// ambiguous.
     fn named_texts(&self, pair: bool) -> Vec<usize> {
         if pair {
             return self.named_pair().map_or_else(Vec::new, Vec::from);

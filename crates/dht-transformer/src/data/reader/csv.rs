@@ -33,8 +33,8 @@ pub(super) fn separator_of(line: &str, names: &[&str]) -> char {
     best.filter(|sign| count(*sign) >= count(comma)).unwrap_or(comma)
 }
 
-/// Splits a csv row into cells, and returns the number of columns. While a quoted field is open, further lines are
-/// read.
+/// Splits a csv row into cells, and returns the number of columns. `first` is the first line of the row; further lines
+/// are read while a quoted field is open.
 pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row, separator: char) -> Result<usize> {
     let mut fields = Fields { line: first, start: 0, quoted: String::new(), separator };
     let mut column = 0;
@@ -59,7 +59,7 @@ pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row, separ
     }
 }
 
-/// Part of a csv row that is not parsed yet.
+/// Current line of a csv row, with the position of the next field to parse.
 struct Fields {
     line: String,
     /// Byte offset in `line` at which the next field starts.

@@ -121,7 +121,7 @@ fn header_or_none(header: bool) -> &'static str {
     if header { "a header" } else { "no header" }
 }
 
-/// Returns whether at least one cell of a column is filled, and all filled cells satisfy the predicate.
+/// Returns whether a column has at least one filled cell, and `kind` is true for all of its filled cells.
 fn all(rest: &[Row], column: usize, kind: fn(&str) -> bool) -> bool {
     let mut filled =
         rest.iter().map(|row| row.cell(column)).filter(|cell| !cell.is_empty() && !is_missing(cell)).peekable();

@@ -18,14 +18,14 @@ const LABELS_IN_ERRORS: usize = 20;
 pub(super) const HIDDEN: &str = "-1";
 /// Characters that are tried as the true separator of labels, if no cell contains the expected separator.
 const SEPARATORS: [char; 7] = [',', ';', '|', '#', '/', '+', '&'];
-/// Minimum fraction of the filled cells that contain a character for an error to report it as the true separator of
-/// labels. A character is reported at any fraction if it joins labels that also occur alone.
+/// Minimum fraction of the filled cells that contain a character, if an error message is to suggest the character as
+/// the separator of labels. A character that joins labels which also occur alone is suggested at any fraction.
 const IN_MOST: f64 = 0.5;
 
 /// Number of rows from which a label column is refused if over 90 % of its values are distinct.
 const MANY: usize = 20;
 
-/// Classes of a table, with the class that belongs to each label of its label column.
+/// Classes of a data set, and the class of each label that occurs in the label column of its table.
 pub(super) struct Labels {
     pub(super) classes: Vec<String>,
     pub(super) mapping: Option<LabelMapping>,
@@ -39,8 +39,8 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    /// Reads the label column of a table and determines the classes. `lists` is the label kind if the cells of the
-    /// column were [lists](super::lists) of labels.
+    /// Reads the label column of a table and determines the classes. If the cells of the column were
+    /// [lists](super::lists) of labels, `lists` is the label kind that follows from the lists.
     pub(super) fn read(
         table: &Table,
         places: &Places,
@@ -178,8 +178,8 @@ impl Labels {
         Err(DataProblem::UnknownLabel { label: label.into(), known: known.join(", ") })
     }
 
-    /// Converts the label cell of a row to a class and targets. Only multi-label and numeric tasks have targets; their
-    /// class is 0.
+    /// Converts the label cell of a row to a class and targets. The targets are empty for single-label classification.
+    /// The class is 0 for all other tasks.
     pub(super) fn of_row(&self, row: &Row) -> Result<(usize, Vec<f32>), DataProblem> {
         let cell = row.cell(self.place);
         match self.kind {
@@ -218,7 +218,8 @@ fn sorted(labels: BTreeSet<&str>) -> Vec<String> {
     sorted
 }
 
-/// Refuses multi-label cells that use another separator, or are lists in brackets or vectors of zeros and ones.
+/// Refuses multi-label cells that are lists in brackets or vectors of zeros and ones, or that seem to have another
+/// separator.
 fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Problem> {
     let filled = || rows.iter().map(|row| (row.line, row.cell(place))).filter(|(_, cell)| !cell.is_empty());
     if let Some((line, cell)) = filled().find(|(_, cell)| is_vector(cell, separator))

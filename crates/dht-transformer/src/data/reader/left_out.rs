@@ -16,12 +16,12 @@ pub(super) struct LeftOutRows {
     pub(super) unknown: Vec<(String, usize)>,
 }
 
-/// Minimum share of the labelled rows that must have a known label. Below it, the file is for another task, and is
-/// refused as a whole.
+/// Minimum fraction of the labelled rows whose label is a known class. A file with a smaller fraction is for another
+/// task, and is refused as a whole.
 const LEAST_KNOWN: f64 = 0.5;
 
-/// Removes rows without a label, and rows whose label is neither a known class nor mapped to one. `place` is the label
-/// column; the first `header` rows stay.
+/// Removes rows without a label, and rows whose label is neither a known class nor mapped to one. `place` is the index
+/// of the label column, and `header` is the number of header rows, which are not removed.
 pub(super) fn leave_out(
     table: &mut Table,
     place: usize,

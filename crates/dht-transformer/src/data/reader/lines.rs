@@ -29,7 +29,7 @@ pub(crate) struct Lines<'a> {
     left: u64,
     most: u64,
     blank: usize,
-    /// Stored error, which the next call returns as if it came from the next line.
+    /// Stored error, which the next call of [`next_line`](Self::next_line) returns as if it came from the next line.
     failed: Option<Error>,
 }
 

@@ -19,8 +19,8 @@ const BRACKETS: [(char, char); 3] = [('[', ']'), ('{', '}'), ('(', ')')];
 /// Replaces list cells in the label column by plain labels that are separated by [`BETWEEN`]. Returns the label kind of
 /// the column, or `None` if its cells are not lists.
 ///
-/// The task is single-label if each row has exactly one label and the caller did not request several labels. `place` is
-/// the label column, and `first` is the index of the first row after the header.
+/// The task is single-label classification if each row has exactly one label and the caller did not request several
+/// labels. `place` is the index of the label column, and `first` is the index of the first row after the header.
 pub(super) fn unpack(
     table: &mut Table,
     place: usize,
@@ -116,8 +116,8 @@ pub(super) fn inside_brackets(cell: &str) -> Option<&str> {
     BRACKETS.iter().find_map(|(open, close)| cell.strip_prefix(*open)?.strip_suffix(*close))
 }
 
-/// Returns whether all cells are vectors of zeros and ones, such as `[0, 1, 0]`, of the same length. Vectors do not
-/// name their labels.
+/// Returns whether all cells are vectors of zeros and ones, such as `[0, 1, 0]`, of the same length. Vectors are not
+/// lists of labels, since they do not name the labels.
 fn are_vectors<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     let length = |cell: &str| {
         let values = inside_brackets(cell)?.split([',', ' ']).filter(|value| !value.is_empty());
@@ -158,8 +158,8 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// Parses a list of labels that Python or numpy printed, such as `['food', 'staff']`. numpy separates labels by spaces
-/// alone. Unquoted labels must be separated by commas.
+/// Parses a list of labels that Python or numpy printed, such as `['food', 'staff']`. Quoted labels may be separated by
+/// spaces alone, as numpy prints them. Unquoted labels must be separated by commas.
 fn of_python(inside: &str) -> Option<Vec<String>> {
     let mut labels = Vec::new();
     let mut rest = inside.trim();

@@ -24,8 +24,8 @@ pub(super) const PAIRS: [[&str; 2]; 10] = [
 /// Usual names of a column with row numbers.
 pub(super) const INDEX: [&str; 4] = ["index", "idx", "id", "guid"];
 
-/// Usual names of columns that repeat a few values but are seldom the label. Such a column is never detected as the
-/// label, even if no other column qualifies.
+/// Usual names of columns that repeat a few values but are seldom the label. A column with such a name is never
+/// detected as the label, even if no other column qualifies.
 pub(super) const BESIDE: [&str; 24] = [
     "user", "user_id", "userid", "username", "author", "name", "year", "month", "day", "weekday", "hour", "date",
     "time", "country", "region", "city", "location", "lang", "language", "source", "split", "fold", "set", "version",

@@ -73,7 +73,8 @@ impl Table {
     }
 }
 
-/// Returns whether the first rows of two files have a usual column name in the same column, so that both are headers.
+/// Returns whether two rows have a usual column name in the same column. If they are the first rows of two files, both
+/// are then headers.
 fn shares_name(expected: &[String], got: &[String]) -> bool {
     expected.iter().zip(got).any(|(name, other)| is_known(name) && is_called(other, name))
 }

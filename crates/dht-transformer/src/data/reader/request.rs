@@ -14,7 +14,8 @@ pub(super) struct TableRequest {
     /// Layout of the training file, if the training set was read from a table.
     pub(super) training: Option<TrainingTable>,
     pub(super) label: Option<Column>,
-    /// Label columns of multi-label data: one column of zeros and ones for each label. They replace `label`.
+    /// Label columns of multi-label data: one column of zeros and ones for each label. If there are any, they are used
+    /// instead of the column in `label`.
     pub(super) label_columns: Vec<Column>,
     /// `true` if `label` is the label column of the training set, not a request of the caller.
     pub(super) label_of_training: bool,

@@ -33,7 +33,7 @@ impl Row {
         self.cells.iter().find(|(index, _)| *index == column).map_or("", |(_, text)| text.as_str())
     }
 
-    /// Mutable cell of a column; `None` if the cell is not stored or blank.
+    /// Cell of a column, to be modified; `None` if the cell is blank or is not stored.
     pub(super) fn cell_mut(&mut self, column: usize) -> Option<&mut String> {
         self.cells.iter_mut().find(|(index, text)| *index == column && !text.trim().is_empty()).map(|(_, text)| text)
     }

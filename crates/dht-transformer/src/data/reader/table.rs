@@ -29,10 +29,10 @@ pub(crate) struct Table {
     pub(crate) keys: Option<Vec<String>>,
     /// Columns with an array or an object in some cell, each with the line number of the first such cell.
     pub(crate) nested: BTreeMap<usize, u64>,
-    /// First number, first string and first truth value in each column of a jsonl file. They detect columns of mixed
+    /// First number, first string and first truth value in each column of a jsonl file. They reveal columns that mix
     /// types.
     pub(crate) values: BTreeMap<usize, [Option<String>; 3]>,
-    /// Types of the columns in a parquet file that cannot be read. The columns are also in `nested`.
+    /// Type names of those parquet columns that cannot be read, by column index. The columns are also in `nested`.
     pub(crate) types: BTreeMap<usize, String>,
     /// Class names that a parquet file stores for columns of class numbers.
     pub(crate) classes: BTreeMap<usize, Vec<String>>,
@@ -50,12 +50,12 @@ pub(crate) struct Table {
 }
 
 /// Random sample of rows in which each row is equally likely (reservoir sampling). The first row, which may be a
-/// header, does not take part until the end of the file.
+/// header, is sampled only after the last row is read.
 #[derive(Debug)]
 pub(crate) struct Draw {
     most: usize,
     rng: ChaCha8Rng,
-    /// Number of rows read so far, without the first row.
+    /// Number of rows read so far, not counting the first row.
     pub(crate) seen: usize,
 }
 
@@ -99,9 +99,9 @@ impl Table {
         }
     }
 
-    /// Finishes random sampling, and sorts the sampled rows in the order of the file. Returns the number of rows in the
-    /// whole file, or `None` if all rows were stored. If the first row is not a header, it is now sampled like the
-    /// other rows.
+    /// Finishes random sampling, and sorts the sampled rows in the order of the file. If the first row is not a header,
+    /// it is first sampled like the other rows. Returns the number of rows in the whole file, or `None` if all rows
+    /// were stored.
     pub(super) fn end_draw(&mut self, has_header: bool) -> Option<usize> {
         let mut draw = self.draw.take()?;
         let all = draw.seen + usize::from(!has_header);
@@ -135,8 +135,8 @@ impl Table {
         self.read_separated(lines, |lines, line, row| csv_row(lines, line, row, separator), Some(first))
     }
 
-    /// Reads the rows of a csv or tsv file. `first_of_csv` is `None` for tsv. For csv it holds the first line, which
-    /// the caller has read already; `Some(None)` if that line only declared the separator.
+    /// Reads the rows of a csv or tsv file. `first_of_csv` is `None` for tsv. For csv, it is the first line, which the
+    /// caller has already read. It is `Some(None)` if the first line only declares the separator, as `sep=;` does.
     fn read_separated(
         &mut self,
         lines: &mut Lines<'_>,
@@ -292,8 +292,9 @@ pub(super) fn split_labels(line: &str) -> (Vec<&str>, Cow<'_, str>) {
     (labels.filter(|label| !label.is_empty()).collect(), words.join(" ").into())
 }
 
-/// Refuses a first line with carriage returns outside of quotes, a JSON object, or a tsv line in which all cells are
-/// quoted. In tsv the quotes would become part of names, labels and texts.
+/// Refuses a file whose first line contains carriage returns outside of quotes, or is a JSON object or a Git LFS
+/// pointer. Also refuses a tsv file if all cells of this line are quoted: in tsv, the quotes would become part of
+/// names, labels and texts.
 pub(super) fn check_first_line(lines: &Lines<'_>, line: &str, is_tsv: bool) -> Result<()> {
     let line = line.trim_end_matches('\r');
     let quoted = |cell: &str| cell.len() > 1 && cell.starts_with('"') && cell.ends_with('"');

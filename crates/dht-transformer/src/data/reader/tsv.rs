@@ -1,4 +1,4 @@
-//! Parser of tsv rows. Quotes are ordinary characters, except around cells with inner quotes or line ends.
+//! Parser of tsv rows. Quotes are ordinary characters, except around a cell that contains quotes or line ends.
 
 use std::borrow::Cow;
 
@@ -27,8 +27,8 @@ pub(super) fn unquoted_tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Ro
     Ok(width)
 }
 
-/// Unquotes a tsv cell that is quoted as in csv: it is enclosed in quotes, and contains doubled quotes only. Other
-/// cells are returned unchanged, since a quote is an ordinary character in tsv.
+/// Unquotes a tsv cell that is quoted as in csv: the whole cell is enclosed in quotes, and each quote inside is
+/// doubled. Other cells are returned unchanged, since a quote is an ordinary character in tsv.
 pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
     let inner = cell.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match inner.filter(|inner| inner.contains("\"\"") && !inner.replace("\"\"", "").contains('"')) {
@@ -44,7 +44,8 @@ pub(super) fn other_width(row: &Row, expected: usize, got: usize) -> DataProblem
     }
 }
 
-/// Returns whether a row has too few cells and its last cell opens a quote that is not closed on the line.
+/// Returns whether a row has fewer cells than `expected`, and its last cell opens a quote that is not closed on the
+/// line.
 pub(super) fn opens_quote(row: &Row, expected: usize, got: usize) -> bool {
     let last = row.cell(got.saturating_sub(1));
     got < expected && last.starts_with('"') && !last[1..].replace("\"\"", "").contains('"')

@@ -63,7 +63,7 @@ pub(super) struct Vocabulary {
     pub(super) path: String,
     /// Tokens with their ids. For a Unigram model: a list of tokens with their scores.
     tokens: Value,
-    /// Merges of a BPE model, in order; null for other models.
+    /// Merge rules of a BPE model, in order; null for other models.
     merges: Value,
     /// Normalizer of a Unigram model (`precompiled_charsmap`), which maps characters as in training; null if there is
     /// none.

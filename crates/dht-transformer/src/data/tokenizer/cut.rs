@@ -1,4 +1,4 @@
-//! Tokenisation of the beginning of a long text, which stops when there are enough tokens.
+//! Tokenisation of only the beginning of a long text. It stops as soon as there are enough tokens.
 
 use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{Encoding, Result, Tokenizer};
@@ -6,10 +6,10 @@ use tokenizers::{Encoding, Result, Tokenizer};
 use super::parts::SplitPoints;
 use super::unknown::UnknownToken;
 
-/// Upper estimate of the number of bytes per token. It determines the length of the first part of a text that is
-/// tokenised, so that one part usually suffices.
+/// Upper estimate of the number of bytes per token. It determines how many bytes of a text are tokenised first, so that
+/// one part of the text usually suffices.
 const BYTES_A_TOKEN: usize = 8;
-/// Minimum length of the first part of a text that is tokenised, and maximum length of later parts, in bytes.
+/// Lengths in bytes of the parts of a text: minimum for the part that is tokenised first, and maximum for later parts.
 const PART_BYTES: [usize; 2] = [64, 1 << 16];
 
 /// State of a text that is tokenised part by part, until there are enough tokens.
@@ -21,11 +21,12 @@ struct PartialEncoding<'a> {
     /// Length in bytes of the part of the text that is tokenised next.
     bytes: usize,
     most: usize,
-    /// First tokens of the text: at least `most`, or all tokens of a shorter text.
+    /// First tokens of the text, with at least the requested number of tokens. A shorter text has all of its tokens
+    /// here.
     encoding: Encoding,
     /// Number of tokens in the parts read so far.
     tokens: usize,
-    /// Words that became unknown tokens in `encoding`, each with the index of its token.
+    /// Words that became unknown tokens in `encoding`, each as the index of its unknown token and the id of the word.
     words: Vec<(usize, u32)>,
 }
 
@@ -86,7 +87,7 @@ impl<'a> PartialEncoding<'a> {
 pub(crate) struct EncodedStart {
     pub(crate) encoding: Encoding,
     pub(crate) after: Vec<u32>,
-    /// Words that became unknown tokens, each with the index of its token in the text.
+    /// Words that became unknown tokens, each as the index of its unknown token in the text and the id of the word.
     pub(crate) words: Vec<(usize, u32)>,
 }
 
@@ -124,8 +125,8 @@ pub(crate) fn first_tokens(
     Ok(FirstTokens { first: first.cut(limits.0, rest), second, truncated: limits != lengths })
 }
 
-/// Tokenises two texts until it is known which of them has more tokens. If both are truncated and `capacity` is odd,
-/// the longer text receives the extra token.
+/// Tokenises two texts until it is known which one has more tokens. The answer matters if both are truncated and
+/// `capacity` is odd: the longer text then receives the extra token.
 fn grow_until_compared<'a>(
     first: &mut PartialEncoding<'a>,
     second: &mut PartialEncoding<'a>,

@@ -246,8 +246,7 @@ impl TokenizerDirectory {
         Ok(tokenizer)
     }
 
-    /// Returns whether the tokenizer class is certain. It is if a file names the class, or if there is a
-    /// `tokenizer_config.json`.
+    /// Returns whether the tokenizer class is certain: a file names the class, or there is a `tokenizer_config.json`.
     fn is_explicit(&self) -> bool {
         self.declared || self.config.is_some()
     }
@@ -274,8 +273,8 @@ impl TokenizerDirectory {
         }
     }
 
-    /// Refuses a `tokenizer.json` that contradicts the defaults of its class, if the class is only a guess. Such a
-    /// directory could mean either.
+    /// Refuses a `tokenizer.json` that differs from the defaults of its tokenizer class, if the class is not
+    /// [certain](Self::is_explicit). It is then unknown whether the file or the defaults are right.
     fn check_defaults(&self, what: &str, file: &Map<String, Value>, rebuilt: &Tokenizer) -> Result<()> {
         if self.is_explicit() {
             return Ok(());

@@ -30,7 +30,7 @@ pub(crate) enum SplitPoints {
     BetweenWords(WordBoundaries),
 }
 
-/// Effect of a character on the boundaries of words, wherever the character occurs.
+/// Effect of a character on word boundaries, independent of its position in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CharacterClass {
     /// Letter, digit or other part of a word. It counts towards the maximum length of a word.
@@ -178,8 +178,8 @@ impl WordBoundaries {
 }
 
 impl CharacterClass {
-    /// Determines the class of a character from the words of two test texts, with the character between letters and
-    /// between dots.
+    /// Determines the class of a character by an experiment. The tokenizer splits two test texts: the character between
+    /// two letters, and the character between two dots.
     fn new(tokenizer: &Tokenizer, character: char) -> Result<Self> {
         let among_letters = words(tokenizer, &format!("x{character}x"))?;
         let separates = |words: &[String], neighbour| match words {

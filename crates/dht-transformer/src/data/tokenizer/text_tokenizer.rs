@@ -347,8 +347,8 @@ impl TextTokenizer {
         Ok(Encoding { ids, type_ids, truncated, rest })
     }
 
-    /// Lists unknown words with the index of their token among all ids of an encoding. `lengths` is the number of
-    /// tokens of each text in `ids`, without special tokens. All later tokens are truncated.
+    /// Lists unknown words, each with the index of its unknown token. The index first counts `ids`, and then the
+    /// truncated ids in `rest`. `lengths` is the number of tokens in `ids` for each text, without special tokens.
     fn placed_words(
         &self,
         ids: &[u32],

@@ -44,8 +44,8 @@ impl DeclaredToken {
         &self.token.content
     }
 
-    /// Converts the declaration to a token of the `tokenizers` crate. If `by_name` is set, the token becomes special,
-    /// since a field names it as a special token.
+    /// Converts the declaration to a token of the `tokenizers` crate. If `by_name` is set, a field such as `cls_token`
+    /// names the token, which therefore becomes special.
     fn added(mut self, by_name: bool) -> AddedToken {
         if by_name && !self.token.special {
             self.token.special = true;
@@ -151,7 +151,8 @@ impl Extra {
         Ok(tokens)
     }
 
-    /// Parses a list of tokens. If the value is an object, its tokens are stored in `named`, and the list is empty.
+    /// Parses a list of tokens. If the value is an object of tokens by name, the tokens are stored in `named`, and the
+    /// returned list is empty.
     fn read(&mut self, field: &'static str, value: &Value) -> Result<Vec<DeclaredToken>> {
         match value {
             Value::Null => Ok(Vec::new()),
@@ -224,7 +225,7 @@ impl DeclaredTokens {
         Ok(())
     }
 
-    /// Content of the special token that a field names, such as `cls_token`.
+    /// Content of a special token, such as `[CLS]`. `name` is the field that declares the token, such as `cls_token`.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.named.iter().find(|(named, _)| named == name).map(|(_, token)| token.content())
     }
@@ -320,7 +321,8 @@ fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
 }
 
-/// Copies the declaration of a token and makes it special. In some files, tokens with flags are always special.
+/// Copies the declaration of a token and makes it special. In some files, every token that is declared with flags is
+/// special.
 fn specially(value: &Value) -> Value {
     let mut value = value.clone();
     if let Some(flags) = value.as_object_mut() {
@@ -334,7 +336,8 @@ fn content_of(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
-/// Parses the declaration of a token. If it is a plain string, `special` sets the flag of this name.
+/// Parses the declaration of a token. For a plain string, the flag `special` of the token is set to the argument of
+/// this name.
 fn token(field: &'static str, value: &Value, special: bool) -> Result<DeclaredToken> {
     let refuse = || Error::argument(field, "a text, or an object with the text as its content", value.to_string());
     let content = content_of(value).filter(|content| !content.is_empty()).ok_or_else(refuse)?;

@@ -11,7 +11,7 @@ const FIRST_WORD: u32 = 1 << 31;
 #[derive(Debug, Clone)]
 pub(super) struct UnknownToken {
     pub(super) id: u32,
-    /// Number of first characters that identify a word. Later characters of an overlong word may be removed before
+    /// Number of leading characters that identify a word. Later characters of an overlong word may be removed before
     /// tokenisation.
     most_characters: usize,
 }
@@ -30,8 +30,9 @@ impl UnknownToken {
         Some(Self { id, most_characters: longest.unwrap_or(MOST_LETTERS_OF_A_WORD) + 1 })
     }
 
-    /// Finds the words that became unknown tokens. `ids` are the tokens of `text`. Returns the index of the unknown
-    /// token and the id of each word. If there are unknown tokens, the text is tokenised again to locate the words.
+    /// Finds the words that became unknown tokens. `ids` are the tokens of `text`. Returns pairs: the index of the
+    /// unknown token among `ids`, and the id of the word. If there are unknown tokens, the text is tokenised again to
+    /// locate the words.
     pub(super) fn words(&self, tokenizer: &Tokenizer, text: &str, ids: &[u32]) -> Result<Vec<(usize, u32)>> {
         if !ids.contains(&self.id) {
             return Ok(Vec::new());

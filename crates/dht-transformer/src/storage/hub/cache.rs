@@ -36,7 +36,7 @@ pub(super) enum RepositoryType {
 }
 
 impl RepositoryType {
-    /// Plural of the type in the hub's URLs and in the cache, such as `models`.
+    /// Plural of the repository type, as in the hub's URLs and in the cache, such as `models`.
     pub(super) fn plural(self) -> &'static str {
         match self {
             Self::Model => "models",

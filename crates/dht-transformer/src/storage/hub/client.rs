@@ -11,9 +11,9 @@ use crate::error::HubProblem;
 
 /// URL of the hub, unless `HF_ENDPOINT` is set.
 const HUB: &str = "https://huggingface.co";
-/// Timeout for connecting, and for the next part of a response.
+/// Maximum time for connecting, and for waiting until the next bytes of a response arrive.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Maximum size of a response other than a file, such as a list of files.
+/// Maximum size in bytes of a response that is not a file, such as a list of files.
 const MOST_BYTES: u64 = 64 << 20;
 
 pub(super) struct Client {

@@ -74,7 +74,7 @@ mod on_the_hub {
     ];
     /// List of the modules in a sentence-transformers model.
     const MODULES: &str = "modules.json";
-    /// Description file of a model that this project saved, and the folder of its other files.
+    /// Description file of a model that this project saved. The other files of such a model are in the folder `model`.
     const DESCRIPTION: &str = "dht.json";
     const SAVED: &str = "model/";
     const MOST_NAMES: usize = 12;
@@ -178,8 +178,8 @@ mod on_the_hub {
             }
         }
 
-        /// Downloads the weights. If the weight file is an index, its shards are downloaded, too. Returns the name of a
-        /// required file that the repository does not have.
+        /// Downloads the weights. If the weight file is an index, its shards are downloaded, too. If the repository
+        /// lacks a required file, returns the file's name.
         fn weights(&self, folder: &str) -> Result<Option<String>> {
             for name in WEIGHT_FILES {
                 let Some(path) = self.get(&format!("{folder}{name}"))? else { continue };

@@ -80,8 +80,9 @@ impl Repository {
         }
     }
 
-    /// Lists the files of a revision that are in the cache, without sizes and checksums. It replaces the hub's list if
-    /// `problem` is that the hub could not be reached. `None` for other problems, and if the cache has no files.
+    /// Lists the files of a revision that are in the cache, without sizes and checksums. The list is used if `problem`
+    /// means that the hub could not be reached or is overloaded. `None` for other problems, and if the cache has no
+    /// files.
     pub(super) fn cached(&self, revision: &str, problem: &HubProblem) -> Option<Listing> {
         let commit = self.cache.commit(revision).filter(|_| is_unreached(problem))?;
         tracing::warn!(repository = %self.name, %problem, %commit, "using the files in the cache");
@@ -102,8 +103,8 @@ impl Repository {
         })
     }
 
-    /// Creates the error for an unknown revision, which names the existing ones. `None` if the repository does not
-    /// exist.
+    /// Creates the error for an unknown revision, which names the existing branches and tags. `None` if the repository
+    /// does not exist.
     fn no_revision(&self, revision: &str, address: &str) -> Option<HubProblem> {
         let text = self.client.text(LIST, &format!("{address}/refs")).ok()?;
         let References { branches, tags } = serde_json::from_str(&text).ok()?;

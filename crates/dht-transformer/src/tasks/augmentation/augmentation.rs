@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 use crate::tasks::masked_language_model::MaskedLanguageModel;
 use crate::tensors::HeadPlan;
 
-/// Number of texts whose words are looked up together.
+/// Number of texts whose words get their candidates together.
 const ROWS: usize = 16;
-/// Number of masked texts in a batch. Each of them takes a row of logits over the vocabulary.
+/// Number of masked texts that the language model reads in one batch. Each takes a row of logits over the vocabulary.
 const BATCH: usize = 64;
 
 /// TinyBERT's data augmentation (Jiao et al. 2020, algorithm 1). It copies a text and replaces each word of the copy
@@ -67,7 +67,7 @@ pub struct Augmentation<'a> {
     vectors: Option<&'a WordVectors>,
 }
 
-/// Position of a word in a text, with the candidates for its replacement.
+/// Word of a text: its token range, and the candidates for its replacement, each a list of token ids.
 #[derive(Debug)]
 struct Word {
     tokens: Range<usize>,
@@ -107,7 +107,7 @@ impl<'a> Augmentation<'a> {
     ///
     /// # Errors
     /// [`Error::Argument`] if there is neither a model nor vectors, or if a text has more tokens than the model reads.
-    /// Errors of the encoder.
+    /// Errors of [`Encoder::embed`](crate::Encoder::embed).
     pub fn augment<R: Rng + ?Sized>(&self, data: &EncodedDataset, rng: &mut R) -> Result<EncodedDataset> {
         if self.model.is_none() && self.vectors.is_none() {
             return Err(Error::argument("augmentation", "a model of masked tokens, or vectors of words", "neither"));
@@ -159,7 +159,8 @@ impl<'a> Augmentation<'a> {
         Encoding { ids, type_ids, truncated: text.truncated, rest: Default::default() }
     }
 
-    /// Finds the words of each text and their candidates. `looked_up` caches the candidates by word.
+    /// Finds the words of each text, and the candidates for the replacement of each word. `looked_up` caches the
+    /// candidates of words that were looked up in the word vectors.
     fn words(&self, rows: &[Sample], looked_up: &mut HashMap<String, Vec<Vec<u32>>>) -> Result<Vec<Vec<Word>>> {
         let word = |tokens| Word { tokens, candidates: Vec::new() };
         let words_of = |row: &Sample| self.vocabulary.words(&row.encoding.ids).into_iter().map(word).collect();
@@ -200,15 +201,16 @@ impl<'a> Augmentation<'a> {
         Ok(words)
     }
 
-    /// Token ids of the words whose vectors are nearest to that of `word`.
+    /// Token ids of the words whose vectors are nearest to the vector of `word`. Words with special tokens are left
+    /// out.
     fn nearest(&self, word: &str, vectors: &WordVectors) -> Result<Vec<Vec<u32>>> {
         let words = vectors.nearest(word, self.settings.candidates).into_iter();
         let tokens = words.map(|word| self.tokenizer.subwords(word)).collect::<Result<Vec<_>>>()?;
         Ok(tokens.into_iter().filter(|ids| !ids.is_empty() && !self.vocabulary.has_special(ids)).collect())
     }
 
-    /// Predicts words at one masked token of each text, most probable first. Returns one word more than the number of
-    /// candidates, since the original word may be among them.
+    /// Predicts words at one masked token of each text. Returns their token ids, most probable first. There is one word
+    /// more than the number of candidates, since the original word may be among them.
     fn guesses(&self, model: &MaskedLanguageModel, texts: &[(Sample, usize)]) -> Result<Vec<Vec<u32>>> {
         let longest = model.encoder().config().longest_text();
         if let Some((sample, _)) = texts.iter().find(|(sample, _)| sample.encoding.ids.len() > longest) {

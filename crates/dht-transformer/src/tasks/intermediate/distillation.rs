@@ -109,7 +109,7 @@ impl Objective for IntermediateDistillation {
         Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))
     }
 
-    /// Negative mean intermediate loss of the data set.
+    /// Negative mean intermediate loss of a data set, so that higher is better.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         let (mut sum, ctx) = (0.0, ForwardContext::inference());
         for rows in (0..data.len()).collect::<Vec<_>>().chunks(batch_size.max(1)) {

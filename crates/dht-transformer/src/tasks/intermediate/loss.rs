@@ -22,7 +22,8 @@ impl LayerRecord {
     /// not count.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes differ, for example in the number of heads; errors of candle.
+    /// [`Error::Shape`] if the shapes differ, for example in the number of heads;
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn attention_distance(&self, target: &Tensor, spans: &Spans) -> Result<Tensor> {
         attention_distance(&self.scores, target, spans)
     }
@@ -33,7 +34,7 @@ impl Hidden {
     /// averaged over tokens and dimensions, and then over texts. Only `rows` receives a gradient.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes differ; errors of candle.
+    /// [`Error::Shape`] if the shapes differ; [`Error::Candle`] if a tensor operation fails.
     pub fn squared_error_of(&self, rows: &Tensor) -> Result<Tensor> {
         let (expected, got) = (self.tensor().dims().to_vec(), rows.dims().to_vec());
         if expected != got {
@@ -44,7 +45,7 @@ impl Hidden {
     }
 }
 
-/// Mean squared error between attention scores (samples, heads, longest, longest); see
+/// Mean squared error between the attention scores of two models, shape (samples, heads, longest, longest). See
 /// [`LayerRecord::attention_distance`].
 fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Result<Tensor> {
     let (expected, got) = (target.dims().to_vec(), scores.dims().to_vec());

@@ -41,7 +41,7 @@ use crate::tensors::{Hidden, Packing, wide};
 pub struct TeacherStates {
     layers: Vec<usize>,
     hidden: usize,
-    /// Heads of each stored layer that were not pruned.
+    /// Numbers of the attention heads that were not pruned, for each stored layer.
     heads: Vec<Vec<usize>>,
     rows: HashMap<Vec<u32>, TextStates>,
     bytes: usize,
@@ -51,9 +51,10 @@ pub struct TeacherStates {
 #[derive(Debug)]
 struct TextStates {
     tokens: usize,
-    /// Embedding output, shape (tokens, hidden).
+    /// Embedding output of the teacher for the text, shape (tokens, hidden).
     embedded: Vec<f32>,
-    /// For each stored layer, its hidden states (tokens, hidden) and attention scores (heads, tokens, tokens).
+    /// Hidden states (tokens, hidden) and attention scores (heads, tokens, tokens) after each stored layer of the
+    /// teacher.
     layers: Vec<(Vec<f32>, Vec<f32>)>,
 }
 
@@ -159,11 +160,8 @@ impl TeacherStates {
         Ok(())
     }
 
-    /// Stored embeddings and layer records of a batch, with the row layout of `batch`. `None` if a text of the batch is
-    /// not stored.
-    ///
-    /// # Errors
-    /// Errors of candle.
+    /// Stored results for a batch, in the row order of `batch`: embeddings, and the hidden states and attention scores
+    /// after each layer. Returns `None` if a text of the batch is not stored.
     pub(super) fn of_batch(
         &self,
         batch: &PackedBatch,

@@ -13,7 +13,7 @@ use crate::pretrained::{PretrainedWeights, class_problem, missing_tensors, task_
 use crate::storage::model_directory;
 use crate::tasks::Task;
 
-/// Field of `config.json` that stores the task.
+/// Field of `config.json` that stores the classifier's task.
 const PROBLEM: &str = "problem_type";
 
 impl TextClassifier {

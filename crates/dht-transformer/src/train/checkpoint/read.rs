@@ -12,11 +12,11 @@ use super::format::{BEFORE_SUM, BLOCK, PREFIX, STATE, SUM_DIGITS, VERSION};
 use crate::error::{CheckpointProblem as Problem, Error, Result};
 use crate::storage::{StoredTensor, hexadecimal, open_file};
 
-/// Maximum length of a header in bytes, the same as in safetensors.
+/// Maximum length in bytes of a checkpoint's header, the same as in safetensors.
 const LONGEST_HEADER: u64 = 100_000_000;
 const LENGTH_BYTES: u64 = size_of::<u64>() as u64;
 
-/// Error of reading a checkpoint from a stream, to which the caller adds the path.
+/// Error of reading a checkpoint from a stream. The caller adds the path of the file.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Io(io::Error),
@@ -95,8 +95,8 @@ impl Checkpoint {
     }
 }
 
-/// Reads the header. Returns its bytes, the hash of the file so far (with zeros in place of the checksum), and the
-/// checksum that the header states.
+/// Reads the header of a checkpoint. Returns the header's bytes, the hash of the file up to there (with zeros in place
+/// of the checksum), and the checksum that the header contains.
 fn read_header(reader: &mut impl Read, length: u64) -> Result<(Vec<u8>, Sha256, [u8; SUM_DIGITS]), Failure> {
     // The length of the header is trusted only after the file is identified as a checkpoint.
     let start_length = length.min(LENGTH_BYTES + PREFIX.len() as u64) as usize;
@@ -134,7 +134,7 @@ fn read_header(reader: &mut impl Read, length: u64) -> Result<(Vec<u8>, Sha256, 
     Ok((header, sum, expected_sum))
 }
 
-/// Checks that the format version is supported. Returns the position of the checksum in the header.
+/// Checks that the checkpoint's format version is supported. Returns the position of the checksum within the header.
 fn check_version(header: &[u8]) -> Result<usize, Failure> {
     let after = &header[PREFIX.len()..];
     let digits = after.iter().take_while(|byte| byte.is_ascii_digit()).count();

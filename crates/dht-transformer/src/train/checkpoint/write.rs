@@ -27,7 +27,8 @@ impl Checkpoint {
         self.save_watched(path.as_ref(), &|_| {})
     }
 
-    /// Saves as [`save`](Self::save) does, and reports its progress to `watch`, so that tests can abort at any point.
+    /// Saves a checkpoint as [`save`](Self::save) does, and reports each operation to `watch`, so that tests can abort
+    /// at any point.
     pub(crate) fn save_watched(&self, path: &Path, watch: &dyn Fn(Moment)) -> Result<()> {
         self.check()?;
         // A rename would replace a device or a pipe by a file.
@@ -73,7 +74,7 @@ impl Checkpoint {
         written.and_then(|()| file.sync_all()).map_err(|source| Error::io(path, source))
     }
 
-    /// Writes the whole file. The checksum is inserted at the end.
+    /// Writes a whole checkpoint file. The checksum is inserted at the end.
     pub(crate) fn write(&self, mut file: impl Write + Seek) -> io::Result<()> {
         let state = serde_json::to_vec(&self.state)?;
         let header = self.header(state.len())?;
@@ -99,7 +100,8 @@ impl Checkpoint {
         file.flush()
     }
 
-    /// Creates the header, with zeros in place of the checksum. It is padded so that the tensors are aligned.
+    /// Creates the header of a checkpoint file, with zeros in place of the checksum. It is padded so that the tensors
+    /// are aligned.
     fn header(&self, state_bytes: usize) -> io::Result<String> {
         let mut header = before_sum(VERSION);
         header.push_str(&"0".repeat(SUM_DIGITS));
@@ -131,12 +133,12 @@ fn before_sum(version: u64) -> String {
     format!("{PREFIX}{version}{BEFORE_SUM}")
 }
 
-/// Progress of saving a checkpoint.
+/// Operation on the file while a checkpoint is saved, reported to tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
     /// Creation of the partial file, which will replace the checkpoint.
     Created,
-    /// Number of further bytes that were passed to the operating system.
+    /// Write of a number of further bytes, which were passed to the operating system.
     Written(usize),
     /// Sync of the partial file, which is then completely on disk.
     Synced,
@@ -167,7 +169,7 @@ impl Seek for Watched<'_> {
     }
 }
 
-/// Writer that computes the SHA-256 of the bytes it forwards.
+/// Writer that forwards bytes and computes their SHA-256.
 struct Summed<W> {
     inner: W,
     sum: Sha256,

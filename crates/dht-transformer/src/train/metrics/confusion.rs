@@ -147,7 +147,7 @@ impl Confusion {
     }
 }
 
-/// Ratio of two counts, with 0 / 0 = 0, so that an empty evaluation scores 0.
+/// Ratio of two counts. It is 0 if both are 0, so that an evaluation without samples scores 0.
 fn ratio(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }
@@ -176,7 +176,8 @@ mod tests {
         scores.sum::<f64>() / classes.len().max(1) as f64
     }
 
-    /// Reference implementation: the Pearson correlation of the one-hot codes, which is Gorodkin's definition of R_K.
+    /// Reference implementation of the Matthews correlation coefficient: the Pearson correlation of one-hot codes,
+    /// which is Gorodkin's definition of R_K.
     fn naive_matthews(classes: usize, truth: &[usize], predicted: &[usize]) -> f64 {
         let samples = truth.len() as f64;
         let covariance = |left: &[usize], right: &[usize]| -> f64 {

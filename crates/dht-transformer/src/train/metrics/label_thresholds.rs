@@ -26,7 +26,8 @@ pub struct LabelThresholds {
     pub never_empty: bool,
 }
 
-/// Minimum number of texts with a label, and of texts without it, that is required to fit the label's threshold.
+/// Minimum number of texts that have a label, and of texts that lack it. With fewer texts of either kind, the label's
+/// threshold is not fitted.
 const LEAST_TEXTS: usize = 10;
 
 impl LabelThresholds {
@@ -98,8 +99,8 @@ fn log_odds(probability: f32) -> f64 {
     (p / (1.0 - p)).ln()
 }
 
-/// Fits the threshold of one label as [`LabelThresholds::fit`] describes. A row has the log-odds of the label, and
-/// whether the text has the label.
+/// Fits the threshold of one label as [`LabelThresholds::fit`] describes. Each row belongs to a text: the log-odds of
+/// the label's probability, and whether the text has the label.
 fn best_threshold(mut rows: Vec<(f64, bool)>) -> f32 {
     let with = rows.iter().filter(|(_, has)| *has).count();
     if with < LEAST_TEXTS || rows.len() - with < LEAST_TEXTS {
@@ -130,7 +131,8 @@ mod tests {
     use super::*;
     use crate::train::metrics::LabelCounts;
 
-    /// Creates texts with two labels. The probabilities of the first label are too low.
+    /// Creates test data of `rows` texts with two labels: true labels and probabilities. The probabilities of the first
+    /// label are too low.
     fn texts(rows: usize) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
         let row = |row: usize| {
             let (has, noise) = (row.is_multiple_of(4), (row * 37 % 100) as f32 / 1000.0);

@@ -32,7 +32,7 @@ pub struct AdamW {
     pub(super) skipped_in_a_row: u32,
 }
 
-/// Optimiser state and multipliers of one parameter.
+/// Optimiser state of one parameter, and its factors on weight decay and learning rate.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(super) name: String,
@@ -149,7 +149,7 @@ impl Slot {
     }
 }
 
-/// Computes the constants of a parameter's next step, in the same order of operations as PyTorch.
+/// Computes the constants of the next AdamW step of a parameter. Their operations have the same order as in PyTorch.
 pub(super) fn coefficients(settings: &AdamWSettings, slot: &Slot, learning_rate: f64, scale: f64) -> Coefficients {
     let AdamWSettings { beta1, beta2, epsilon, weight_decay, .. } = *settings;
     let steps = (slot.steps + 1) as f64;

@@ -7,9 +7,10 @@ use crate::backend::select;
 use crate::error::Result;
 use crate::tensors::{Gradient, Gradients, ParameterId};
 
-/// Number of values that are added up separately. The order of additions thus does not depend on the number of threads.
+/// Number of values in a chunk. The sum of squares is computed for each chunk separately, so that the order of
+/// additions does not depend on the number of threads.
 const CHUNK: usize = 16_384;
-/// Number of partial sums in a chunk, so that the loop vectorises.
+/// Number of partial sums in a chunk of values, so that the loop over the chunk vectorises.
 const LANES: usize = 16;
 
 impl Gradients {
@@ -42,15 +43,15 @@ impl Gradients {
     }
 }
 
-/// Factor by which a gradient with the norm `norm` is scaled for clipping; 1 for a norm that is not finite.
+/// Factor that scales a gradient with the norm `norm` to at most `max_norm`. It is 1 if the norm is not finite.
 pub(crate) fn clip_scale(norm: f64, max_norm: f64) -> f64 {
     if norm.is_finite() { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 }
 }
 
-/// Euclidean norm of several gradients together.
+/// Euclidean norm of the gradients of several parameters together.
 pub(crate) struct GlobalNorm {
     pub(crate) norm: f64,
-    /// First parameter whose gradient has NaN or infinity.
+    /// First parameter whose gradient has a NaN or infinite value.
     pub(crate) first_non_finite: Option<ParameterId>,
 }
 

@@ -133,7 +133,7 @@ mod tests {
         [Schedule::Constant { warm_up }, Schedule::Linear { warm_up }, Schedule::Cosine { warm_up }]
     }
 
-    /// Reference implementation: the lambdas of `optimization.py` in `transformers`, copied literally.
+    /// Reference implementation of the schedules: the lambdas of `optimization.py` in `transformers`, copied literally.
     fn hugging_face(schedule: Schedule, step: u64, total: u64) -> f64 {
         let warm_up = schedule.warm_up().steps(total);
         let (step, total) = (step as f64, total as f64);

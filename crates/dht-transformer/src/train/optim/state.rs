@@ -10,17 +10,17 @@ use crate::error::{Error, Result};
 use crate::storage::StoredTensor;
 use crate::train::checkpoint::Checkpoint;
 
-/// Name prefix of first moments in a stored state.
+/// Prefix of the names under which a stored state has the first moments.
 const FIRST: &str = "first.";
 const SECOND: &str = "second.";
 
-/// Step counters of an [`AdamW`] optimiser.
+/// Step counters of an [`AdamW`] optimiser, which are stored with its moments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AdamWCounters {
-    /// Number of steps of each parameter, by name. Parameters that never had a gradient are missing.
+    /// Number of steps of each parameter, by parameter name. Parameters that never had a gradient are missing.
     pub steps: BTreeMap<String, u64>,
-    /// Number of steps that were skipped because of a gradient that was not finite.
+    /// Total number of steps that were skipped because a gradient was not finite.
     pub skipped: u64,
     /// Number of steps that were skipped since the last completed step.
     pub skipped_in_a_row: u32,

@@ -45,11 +45,11 @@ struct Crossings {
     offset: Vec<f64>,
 }
 
-/// Position below every crossing.
+/// Position that stands for "no crossing": it is below every real crossing.
 const NOWHERE: f64 = -1e300;
 
 impl Crossings {
-    /// Creates the crossings with the arms of positive slope; other arms get none.
+    /// Creates the crossings from the slope of each arm. Only arms of positive slope have a crossing.
     fn from_slopes(slopes: impl ExactSizeIterator<Item = f64>) -> Self {
         let padded = slopes.len().next_multiple_of(LANES);
         let (mut inverse, mut offset) = (vec![0.0; padded], vec![NOWHERE; padded]);
@@ -145,8 +145,8 @@ impl Direction {
     }
 }
 
-/// Probability that fewer than `shown` other arms are above this arm on a line. `always` of them are above it
-/// everywhere, and the rest fall below it one by one at their crossings. This common case needs no sorting.
+/// Probability that fewer than `shown` other arms have higher values than this arm on a line. `always` arms are higher
+/// everywhere. The rest fall below this arm at their crossings, which need not be sorted in this common case.
 fn shown_in_the_end(crossings: &mut [(f64, bool)], always: usize, shown: usize) -> f64 {
     if always >= shown {
         return 0.0;

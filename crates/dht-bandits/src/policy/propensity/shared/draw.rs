@@ -9,14 +9,14 @@ use crate::policy::propensity::ranks::point_inclusion;
 const SHIFTS: usize = 8;
 /// Number of random shifts of the quasi-random lattice, if only single arms are estimated.
 const SHIFTS_OF_ESTIMATE: usize = 32;
-/// Number of lattice points per shift, for the integral over all arms. Each point is one line.
+/// Number of lattice points per shift, for the integral over all arms. Each point defines one integration line.
 const POINTS: usize = 256;
 /// Lower bound on a computed probability.
 const LEAST: f64 = 1e-12;
 
 /// Estimated probability that a slate shows each of `arms`, with its standard error, as averages over random lines
-/// through the space of weights. The cost is O(lines·N·(d + arms)) for N candidates. Probabilities are not scaled to a
-/// fixed sum, since those of the other arms are not computed.
+/// through the space of weights. The cost is O(lines·N·(d + arms)) for N candidates with d features. Probabilities are
+/// not scaled to a fixed sum, because probabilities of the other candidates are unknown.
 pub(crate) fn inclusion_of_shared_arms(
     draw: &SharedDraw,
     arms: &[usize],
@@ -113,8 +113,8 @@ pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f6
 }
 
 /// Averages probabilities over lattice shifts, and scales the means and standard errors so that the probabilities sum
-/// to the number of positions. `means` has the shape (shifts, arms). No probability exceeds 1: the excess of an arm
-/// that is nearly certain to be shown goes to the other arms.
+/// to the number of positions. `means` has the shape (shifts, arms). No probability exceeds 1: an excess, as of an arm
+/// that is nearly certain to be shown, is distributed to the other arms.
 fn normalise(means: &[Vec<f64>], positions: f64) -> Vec<(f64, f64)> {
     let entries: Vec<_> = (0..means.first().map_or(0, Vec::len)).map(|arm| mean_and_error(means, arm)).collect();
     let (mut certain, mut factor) = (0, positions / entries.iter().map(|(mean, _)| mean).sum::<f64>());

@@ -3,7 +3,8 @@
 
 use super::crossings::Direction;
 
-/// Joint Gaussian distribution of all arms' values under one draw of shared weights: value = m + g·z with z ~ N(0, I).
+/// Joint Gaussian distribution of all arms' values under one draw of shared weights. An arm with mean m and
+/// coefficients g has the value m + g·z, where z ~ N(0, I) is the same for all arms.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedDraw {
     /// Means m, one for each arm.

@@ -5,7 +5,7 @@ use candle_core::{CustomOp2, DType, Tensor, Var};
 use crate::backend::context::ForwardContext;
 use crate::error::Result;
 
-/// Applies a fused operation to rows. Its backward pass is registered only in training.
+/// Applies a fused operation to hidden rows. Only in training does the result get a backward pass in candle's graph.
 pub(super) fn apply<Op: CustomOp2 + Send + Sync + 'static>(
     rows: &Tensor,
     op: Op,

@@ -23,12 +23,12 @@ pub(crate) struct EmbeddingOp {
     ids: TokenIds,
     ctx: ForwardContext,
     dropout: Option<Dropout>,
-    /// Input of the layer norm for each block of rows, saved for the backward pass.
+    /// Input of the layer norm for each block of tokens, saved for the backward pass.
     z: Mutex<Option<Vec<Vec<f32>>>>,
 }
 
 impl EmbeddingOp {
-    /// Computes the embeddings of a batch, shape (tokens, hidden). Every id must be a valid row of its table.
+    /// Computes the embeddings of a batch of tokens, shape (tokens, hidden). Every id must be a valid row of its table.
     pub(crate) fn run(
         ids: TokenIds,
         packing: &Arc<Packing>,

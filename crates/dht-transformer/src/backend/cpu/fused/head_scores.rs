@@ -14,8 +14,8 @@ pub(crate) struct HeadScoresOp {
 }
 
 impl HeadScoresOp {
-    /// Computes scores from Q and K, both (tokens, columns). The result is (samples, heads, longest, longest), with 0
-    /// at positions without a token.
+    /// Computes attention scores from queries Q and keys K, both (tokens, columns). The result is (samples, heads,
+    /// longest, longest), with 0 at positions without a token.
     pub(crate) fn run(
         q: &Tensor,
         k: &Tensor,

@@ -14,11 +14,10 @@ use crate::backend::cpu::variants::Choice;
 use crate::backend::parameters::LinearParameters;
 use crate::tensors::{Gradient, Precision, slice, with_slices};
 
-/// Number of rows that a thread multiplies at a time. It is so small that an ordinary sentence is split between two
-/// threads.
+/// Number of rows that a thread multiplies at a time. The number is small, so that two threads share even one sentence.
 const ROWS: usize = 24;
 
-/// Computes x·W + bias for a packed W (inputs, outputs). Chunks of rows run in parallel.
+/// Computes x·W + bias for a packed weight W (inputs, outputs). Chunks of rows run in parallel.
 fn rows_times(x: &[f32], weight: &Packed<f32>, bias: Option<&[f32]>, inputs: usize, outputs: usize) -> Vec<f32> {
     let _span = tracing::trace_span!("poolers and classifiers").entered();
     let mut y = vec![0.0; x.len() / inputs * outputs];

@@ -22,16 +22,17 @@ use crate::tensors::{Gradient, Packing, Parameter, RowBlock, with_slices};
 pub(crate) struct RaggedSublayer {
     layer: usize,
     parameters: Arc<RaggedParameters>,
-    /// Numbers that the remaining heads had before pruning, in increasing order.
+    /// Numbers that the remaining heads had in the unpruned layer, in increasing order.
     heads: Vec<usize>,
-    /// For each head before pruning, its index among the remaining heads; `None` if it was pruned.
+    /// Entry for each head of the unpruned layer: its index among the remaining heads, or `None` if it was pruned.
     positions: Arc<[Option<usize>]>,
     probability_dropout: Option<Dropout>,
     dropout: Option<Dropout>,
 }
 
 impl RaggedSublayer {
-    /// Creates the attention sublayer of one layer. The dropouts are on the attention probabilities and on the output.
+    /// Creates the attention sublayer of one layer. It has two dropouts: on the attention probabilities, and on the
+    /// output.
     pub(crate) fn new(
         layer: usize,
         parameters: &Arc<RaggedParameters>,
@@ -53,7 +54,7 @@ impl RaggedSublayer {
     }
 }
 
-/// Packs the weight of a linear layer for products in one direction, or takes it from the cache `known`.
+/// Packs the weight of a linear layer for products in one direction, or takes the packed weight from the cache `known`.
 fn packed(linear: &LinearParameters, numbers: &[f32], direction: Direction, known: &PackedWeights) -> WeightSlice {
     let extent = Extent { choice: Choice::Neurons(linear.outputs), whole: true, by_head: false };
     let matrix = Matrix::new(numbers, linear.outputs, linear.inputs);

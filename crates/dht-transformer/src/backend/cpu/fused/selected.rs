@@ -23,12 +23,12 @@ enum Inner {
     Activation(Activation),
 }
 
-/// Attention or feed-forward sublayer. Each sample runs a subset of its heads or neurons, that is, of the rows of W₁
-/// and the columns of W₂.
+/// Attention or feed-forward sublayer in which each sample runs a subset of the heads or neurons. A subset selects rows
+/// of the first weight W₁ and columns of the second weight W₂.
 #[derive(Debug)]
 pub(crate) struct SelectedSublayer {
-    /// Weights and biases of both matrix products, W₁ (wide, hidden), b₁, W₂ (hidden, inner) and b₂, then the scale γ
-    /// and shift β of the norm.
+    /// Parameters in this order: first weight W₁ (wide, hidden), bias b₁, second weight W₂ (hidden, inner), bias b₂,
+    /// and the scale γ and shift β of the layer norm.
     parameters: [Parameter; 6],
     epsilon: f64,
     selection: Selection,
@@ -38,7 +38,7 @@ pub(crate) struct SelectedSublayer {
 
 impl SelectedSublayer {
     /// Creates the attention sublayer of one layer. Each item of `sets` has a number of consecutive samples, and the
-    /// heads that they run.
+    /// heads that these samples run.
     pub(crate) fn attention(
         layer: usize,
         p: &AttentionParameters,
@@ -60,8 +60,8 @@ impl SelectedSublayer {
         }
     }
 
-    /// Creates a feed-forward sublayer. Each item of `widths` has a number of consecutive samples, and a number n:
-    /// these samples run the first n neurons.
+    /// Creates a feed-forward sublayer. Each item of `widths` has a number of consecutive samples, and the number of
+    /// neurons that these samples run, counted from the first neuron.
     pub(crate) fn feed_forward(
         p: &FeedForwardParameters,
         widths: impl IntoIterator<Item = (usize, usize)>,
@@ -90,15 +90,16 @@ impl SelectedSublayer {
         }
     }
 
-    /// Mean number of tokens in a run of consecutive samples that share the variant `number`.
+    /// Mean number of tokens in an uninterrupted run of samples that share a variant (subset of heads or neurons).
+    /// `number` is the variant's index.
     fn run_tokens(&self, number: usize, packing: &Packing) -> usize {
         let runs = || self.selection.variants.runs.iter().filter(|(_, variant)| *variant == number);
         let samples = runs().flat_map(|(run, _)| run.clone());
         samples.map(|sample| packing.spans().range(sample).len()).sum::<usize>() / runs().count().max(1)
     }
 
-    /// Reorders rows of `width` values from the order of heads (Q, K and V of each head) to the order of W₁: all of Q,
-    /// then K, then V.
+    /// Reorders rows of `width` values that are sorted by head (Q, K and V of the first head, then of the second). The
+    /// result has the order of the weight: all of Q, then all of K, then all of V.
     fn by_part(&self, by_head: &[f32], width: usize) -> Vec<f32> {
         let size = self.selection.chunks.outward * width;
         let mut result = Vec::with_capacity(by_head.len());

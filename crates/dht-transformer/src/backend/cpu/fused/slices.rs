@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, Error, Shape};
 
-/// Concatenates the rows of all blocks. A single block is returned without a copy.
+/// Concatenates the rows of several blocks. A single block is returned without a copy.
 pub(crate) fn joined(mut blocks: Vec<Vec<f32>>) -> Vec<f32> {
     let _span = tracing::trace_span!("concatenating rows").entered();
     if blocks.len() == 1 { blocks.swap_remove(0) } else { blocks.concat() }
@@ -14,7 +14,7 @@ pub(crate) fn rows(numbers: Vec<f32>, width: usize) -> (CpuStorage, Shape) {
     (CpuStorage::F32(numbers), shape)
 }
 
-/// Error for a backward pass without saved activations: a second backward pass, or one after inference.
+/// Error of a backward pass that has no saved activations. It ran twice, or followed a forward pass in inference mode.
 pub(crate) fn nothing_saved(name: &str) -> Error {
     Error::Msg(format!("{name}: a backward follows each training forward once; its activations are gone")).bt()
 }

@@ -12,15 +12,15 @@ use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
 use crate::backend::relative_bias::RelativeBias;
 use crate::tensors::{Gradient, Packing, RowBlock};
 
-/// Sublayer y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)), where f is attention or an activation. Samples of a
-/// batch may run different heads or neurons.
+/// Attention or feed-forward sublayer y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)), where f is attention or an
+/// activation. Samples of a batch may run different heads or neurons.
 pub(crate) trait Sublayer: Send + Sync {
     fn trains(&self) -> bool;
 
-    /// Number of multiply-adds that both matrix products take for one row, with all heads and neurons.
+    /// Number of multiply-adds in both matrix products of the sublayer for one row, with all heads and neurons.
     fn multiply_adds_of_a_row(&self) -> usize;
 
-    /// Packs the weights for the products of the forward or of the backward pass.
+    /// Packs the sublayer's weights for matrix products of the forward pass or of the backward pass.
     fn packed(&self, direction: Direction, packing: &Packing, packed_weights: &PackedWeights)
     -> Result<PackedSublayer>;
 
@@ -36,12 +36,12 @@ pub(crate) trait Sublayer: Send + Sync {
 
     fn attention_layer(&self) -> Option<usize>;
 
-    /// Computes the gradients of the weights and adds them to the context. Each block has the sublayer's input x and
-    /// its row gradients.
+    /// Computes the gradients of the sublayer's weights and adds them to the context. Each block has the sublayer's
+    /// input x and the gradients of its rows.
     fn accumulate(&self, blocks: &[(Vec<f32>, RowGradients<f32>)], ctx: &ForwardContext);
 }
 
-/// Norm and dropout constants at the end of a sublayer.
+/// Last step of a sublayer: parameters of the layer norm, and the dropout.
 #[derive(Clone, Copy)]
 pub(crate) struct Output {
     pub(crate) epsilon: f64,
@@ -53,21 +53,22 @@ pub(crate) struct PackedSublayer {
     pub(super) outward_bias: Vec<f32>,
     pub(super) scale: Vec<f32>,
     pub(super) shift: Vec<f32>,
-    /// Values of the table of relative-position biases; empty if the model has none.
+    /// Values of the table of relative-position biases. The list is empty if the model has no such table.
     pub(super) relative_bias: Vec<f32>,
 }
 
-/// Packed weights for one subset of heads or neurons.
+/// Weights of a sublayer packed for one subset of its heads or neurons.
 pub(super) struct PackedVariant {
-    /// Packed W₁, or in ragged attention one packed weight each for Q, K and V.
+    /// Packed first weight W₁ of the sublayer. If single dimensions were pruned from attention, there are three packed
+    /// weights instead, for Q, K and V.
     pub(super) inward: Vec<WeightSlice>,
     pub(super) inward_bias: Vec<f32>,
     pub(super) outward: WeightSlice,
 }
 
 impl dyn Sublayer {
-    /// Runs the sublayer on one block, (tokens, hidden) → (tokens, hidden). With `keep`, also returns the activations
-    /// that the backward pass needs. See [`sublayer`].
+    /// Runs the sublayer on one block of rows, (tokens, hidden) → (tokens, hidden). With `keep`, also returns the
+    /// activations that the backward pass needs. See [`sublayer`].
     pub(crate) fn forward(
         &self,
         packed: &PackedSublayer,
@@ -80,8 +81,8 @@ impl dyn Sublayer {
         sublayer(x, &segments, self.output_norm(packed, packing, block), keep_and_chunk_rows, scratch)
     }
 
-    /// Runs the backward pass for one block. Returns the gradient of x if it is requested, and the row gradients from
-    /// which the gradients of the weights are computed.
+    /// Runs the sublayer's backward pass for one block of rows. Returns the gradient of the input x if it is requested,
+    /// and the row gradients from which the gradients of the weights are computed.
     pub(crate) fn backward(
         &self,
         packed: &PackedSublayer,
@@ -94,7 +95,7 @@ impl dyn Sublayer {
         sublayer_backward(dy, saved, &segments, self.output_norm(packed, packing, block), requested)
     }
 
-    /// Adds the gradients of gates on attention heads to the context. Does nothing in a feed-forward sublayer.
+    /// Adds the gradients of gates on attention heads to the context. A feed-forward sublayer has none.
     pub(crate) fn record_gate_gradients<'a>(
         &self,
         rows: impl Iterator<Item = &'a RowGradients<f32>>,
@@ -123,13 +124,13 @@ impl dyn Sublayer {
     }
 }
 
-/// Sample id and token position of each row in a block, which determine the dropout masks.
+/// Sample id and token position of each row in a block. The dropout mask of a row depends on them.
 pub(crate) fn keys<'a>(packing: &'a Packing, block: &RowBlock) -> RowKeys<'a> {
     let rows = block.rows.clone();
     RowKeys { samples: &packing.row_samples()[rows.clone()], tokens: &packing.row_tokens()[rows] }
 }
 
-/// Adds the gradient of the table of relative-position biases to the context, if the model has such a table.
+/// Adds the gradient of the table of relative-position biases to the context. Does nothing if the model has no table.
 pub(super) fn accumulate_bias(
     bias: Option<&RelativeBias>,
     blocks: &[(Vec<f32>, RowGradients<f32>)],

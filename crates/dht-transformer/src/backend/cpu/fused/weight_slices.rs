@@ -8,7 +8,7 @@ use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
 use crate::backend::cpu::variants::{Choice, Variant, Variants};
 use crate::tensors::{Parameter, Precision};
 
-/// Some rows and columns of a packed weight, which are the right factor of a product.
+/// Selected rows and columns of a packed weight, used as the right factor of a matrix product.
 pub(super) struct WeightSlice {
     packed: Arc<Packed<f32>>,
     rows: Vec<Range<usize>>,
@@ -17,7 +17,8 @@ pub(super) struct WeightSlice {
 }
 
 impl WeightSlice {
-    /// Selects the whole weight. It has `inputs` rows, one for each column of the left factor.
+    /// Selects the whole weight. `inputs` is the number of its rows, and the number of columns of a product's left
+    /// factor.
     pub(super) fn all(packed: Arc<Packed<f32>>, inputs: usize) -> Self {
         let columns = packed.columns;
         Self { packed, rows: whole(inputs), groups: vec![0], columns }
@@ -28,19 +29,19 @@ impl WeightSlice {
     }
 }
 
-/// Minimum mean number of tokens in a run of samples for which a separately packed copy of the weights costs almost
-/// nothing. With fewer tokens, variants alternate often, and their copies would evict each other from the second-level
-/// cache.
+/// Mean number of tokens in a run of samples from which a variant (subset of heads or neurons) gets its own packed copy
+/// of the weights. Packing then costs almost nothing in comparison. In shorter runs variants alternate often, and their
+/// copies would evict each other from the second-level cache.
 const OWN_PACKING: usize = 512;
 
-/// Weight of a sublayer: `Inward` is W₁ (of the first matrix product), `Outward` is W₂.
+/// One of a sublayer's two weights: `Inward` is W₁ of the first matrix product, `Outward` is W₂ of the second.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Inward,
     Outward,
 }
 
-/// Shape of a sublayer's weights, and the heads or neurons that the samples of a batch run.
+/// Shape of a sublayer's weights, and the heads or neurons that each sample of a batch runs.
 #[derive(Debug)]
 pub(super) struct Selection {
     pub(super) hidden: usize,
@@ -49,7 +50,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// Values of the bias b₁ for the heads or neurons of one variant.
+    /// Selects the values of the sublayer's first bias b₁ that belong to a variant (subset of heads or neurons).
     pub(super) fn inward_bias(&self, variant: &Variant, bias: &[f32]) -> Vec<f32> {
         match variant.choice {
             Choice::Neurons(width) => bias[..width].to_vec(),
@@ -60,18 +61,18 @@ impl Selection {
         }
     }
 
-    /// Rows of W₁ that belong to one head: those of Q, of K and of V.
+    /// Row ranges of the attention weight that belong to one head: in Q, in K and in V.
     fn rows_of_head(&self, head: usize) -> [Range<usize>; 3] {
         let size = self.chunks.outward;
         [0, 1, 2].map(|part| part * self.hidden + head * size).map(|first| first..first + size)
     }
 
     /// Packs the slice of a weight that one variant (subset of heads or neurons) needs. `run_tokens` is the mean number
-    /// of tokens in a run of consecutive samples of the variant.
+    /// of tokens in a run of consecutive samples with this variant.
     ///
-    /// If the slice selects rows of the right factor, products skip the other rows of a weight that is packed once for
-    /// all variants. If it selects columns, either each head begins a new panel of the packed weight, or the weight is
-    /// packed for this variant alone. Packing for one variant leaves no panel partly filled.
+    /// In one direction a variant selects rows of the right factor. All variants then share one packed weight, and
+    /// products skip its other rows. In the other direction a variant selects columns. Then either each head begins a
+    /// new panel of the shared weight, or the variant gets a packed copy of its own, which has no partly filled panels.
     pub(super) fn weight_slice(
         &self,
         side: Side,
@@ -131,8 +132,8 @@ impl Selection {
         }
     }
 
-    /// Matrices to pack for a part of a weight, oriented for one direction, and the axis along which they are
-    /// concatenated.
+    /// Matrices to pack for a part of a weight, and the axis along which they are concatenated. They are transposed if
+    /// the direction requires it.
     fn matrices<'a>(
         &self,
         side: Side,
@@ -172,7 +173,7 @@ fn whole(rows: usize) -> Vec<Range<usize>> {
     std::iter::once(0..rows).collect()
 }
 
-/// Axis of the right factor along which heads or neurons are selected.
+/// Axis of a product's right factor along which heads or neurons are selected: rows or columns.
 fn concatenated(side: Side, direction: Direction) -> Concatenated {
     match (side, direction) {
         (Side::Inward, Direction::Forward) | (Side::Outward, Direction::Backward) => Concatenated::Columns,

@@ -2,7 +2,7 @@
 
 use super::real::Real;
 
-/// Place of a dropout in the model, which is one of the keys of its masks.
+/// Place of a dropout in the model. Each place has its own dropout masks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DropoutSite {
     Embedding,
@@ -25,9 +25,9 @@ impl DropoutSite {
 /// Dropout at one place of the model in one training step. Each value is set to 0 with `probability`; the others are
 /// scaled by 1/(1 − probability).
 ///
-/// A value's random word is Philox-4x32-10 (Salmon et al. 2011) with the seed as key, at the counter (column block,
-/// token and site, sample, step). So the mask is the same if samples are batched differently, after a run is resumed,
-/// and on another device.
+/// A random number decides about each value. It comes from the counter-based generator Philox-4x32-10 (Salmon et al.
+/// 2011). The key is the seed; the counter is (column block, token and site, sample, step). So the mask is the same if
+/// samples are batched differently, after a run is resumed, and on another device.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dropout {
     probability: f64,
@@ -37,20 +37,20 @@ pub(crate) struct Dropout {
 }
 
 impl Dropout {
-    /// Creates a dropout; `None` for a probability of 0.
+    /// Creates a dropout, or returns `None` for a probability of 0.
     pub(crate) fn new(probability: f64, seed: u64, step: u32, site: DropoutSite) -> Option<Self> {
         (probability > 0.0).then(|| Self { probability, seed, step, site: site.code() })
     }
 
-    /// Constants from which other devices compute the same masks: the two words of the generator's key, the site, the
-    /// step, the threshold, and the scale of the remaining values.
+    /// Constants from which kernels of other devices compute the same dropout masks: the two words of the generator's
+    /// key, the site, the step, the threshold, and the scale of the values that are not dropped.
     #[cfg(feature = "cuda")]
     pub(crate) fn words(self) -> ([u32; 5], f32) {
         let (threshold, scale) = (self.threshold(), 1.0 / (1.0 - self.probability));
         ([self.seed as u32, (self.seed >> 32) as u32, self.site, self.step, threshold], scale as f32)
     }
 
-    /// Threshold of the random words. A value is dropped if its word is below the threshold.
+    /// Threshold of a 32-bit random number: a value is dropped if its random number is below the threshold.
     #[inline(always)]
     fn threshold(self) -> u32 {
         (self.probability * 4_294_967_296.0) as u32
@@ -76,10 +76,10 @@ impl Dropout {
     }
 }
 
-/// Number of counters processed in parallel, so that the generator's rounds vectorise.
+/// Number of counters that the random generator processes in parallel, so that its rounds are vectorised.
 const LANES: usize = 16;
 
-/// Computes Philox-4x32-10 at the counters (first + lane, rest…), four words for each lane.
+/// Computes random words by Philox-4x32-10, four words for each of the counters (first + lane, rest…).
 #[inline(always)]
 fn philox(first: u32, rest: [u32; 3], key: [u32; 2]) -> [[u32; LANES]; 4] {
     let mut state = [[0u32; LANES], [rest[0]; LANES], [rest[1]; LANES], [rest[2]; LANES]];
@@ -110,7 +110,7 @@ fn philox(first: u32, rest: [u32; 3], key: [u32; 2]) -> [[u32; LANES]; 4] {
 mod tests {
     use super::*;
 
-    /// Compares with the known answers of Random123's `kat_vectors` for philox4x32-10.
+    /// Compares with the known answers for philox4x32-10 in the file `kat_vectors` of the Random123 library.
     #[test]
     fn philox_gives_the_published_words() {
         let zero = philox(0, [0, 0, 0], [0, 0]);
@@ -121,8 +121,8 @@ mod tests {
         assert_eq!(words, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
     }
 
-    /// Expected dropout mask, in which a bit is 1 if the column is kept. A hexadecimal digit has four columns, the
-    /// first in its lowest bit. Tests of other devices' kernels read this constant, too.
+    /// Expected dropout mask in hexadecimal digits. A digit stands for four columns, the first in its lowest bit; a bit
+    /// is 1 if the column's value is not dropped. Tests of other devices' kernels read this constant, too.
     const MASK: &str = "b31b5802039c91f97bb0060e9205ff2add";
 
     #[test]

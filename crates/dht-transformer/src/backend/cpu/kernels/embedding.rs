@@ -3,8 +3,8 @@
 use super::real::Real;
 use super::rows::add_assign;
 
-/// Computes word[i] + position[p] (+ type[t]) for each token with the word id i, position p and type id t. Tables have
-/// rows of `width` values.
+/// Computes the sum word[i] + position[p] (+ type[t]) for each token, where i is its word id, p its position and t its
+/// type id. Table rows have `width` values.
 pub(crate) fn embed<T: Real>(
     word: (&[T], &[u32]),
     position: (&[T], &[u32]),

@@ -93,14 +93,14 @@ fn residual_norm_agrees_with_finite_differences() {
     compare("shift", &g.dshift, &expected(4));
 }
 
-/// Relative-position biases of attention scores for texts of up to four tokens. A head has seven distances.
+/// Relative-position biases for texts of up to four tokens. Each head has a bias for each of seven distances.
 fn distance_bias(numbers: &[f64]) -> DistanceBias<f64> {
     let mut bias = DistanceBias::zeros(numbers.len() / 7, 4);
     bias.heads_mut().zip(numbers.chunks_exact(7)).for_each(|(row, numbers)| row.copy_from_slice(numbers));
     bias
 }
 
-/// Sums the gradients of the relative-position biases over segments, for all heads of the layer.
+/// Adds up the gradients of the relative-position biases from all segments of a block, for all heads of the layer.
 fn bias_gradient(rows: &RowGradients<f64>, heads: usize) -> Vec<f64> {
     let mut sum = vec![0.0; heads * 7];
     for segment in &rows.segments {
@@ -135,8 +135,9 @@ fn packed(a: &[Vec<f64>], backward: bool) -> [Packed<f64>; 2] {
     [inward, outward].map(|weight| Packed::new(if backward { weight } else { weight.transposed() }))
 }
 
-/// Segment of a test: neighbouring samples that run the same heads or neurons. The fields are the samples' rows, the
-/// rows of W₁ and columns of W₂ that they use, the inner function, and the heads or neurons.
+/// Description of a segment in a test. A segment consists of neighbouring samples that run the same heads or neurons.
+/// The fields are the samples' rows, the rows of W₁ and columns of W₂ that they use, the function between the two
+/// products, and the heads or neurons.
 struct TestSegment<'a> {
     rows: Range<usize>,
     wide: Range<usize>,
@@ -145,7 +146,7 @@ struct TestSegment<'a> {
     positions: Vec<Option<usize>>,
 }
 
-/// Callback that receives the segments and the output norm of a block.
+/// Callback that receives the segments of a block and the parameters of the layer norm.
 type Use<'a> = dyn FnMut(&[Segment<'_, f64>], OutputNorm<'_, f64>) + 'a;
 
 /// Compares the gradients of a sublayer with central differences.

@@ -12,14 +12,14 @@ pub(crate) struct Projection<'a, T> {
     pub(crate) inputs: Option<&'a [u32]>,
     /// Columns of the output rows that the map writes.
     pub(crate) outputs: Range<usize>,
-    /// Weight packed for one direction: (inputs, outputs) for the forward pass, (outputs, inputs) for the backward
-    /// pass.
+    /// Weight of the map, packed for one direction: (inputs, outputs) for the forward pass, (outputs, inputs) for the
+    /// backward pass.
     pub(crate) weight: PackedSlice<'a, T>,
 }
 
 impl<T: Real> Projection<'_, T> {
-    /// Computes x·Wᵀ and stores it in the map's columns of u. Rows of x have `hidden` values, rows of u have `wide`
-    /// values.
+    /// Computes x·Wᵀ with the map's weight W, and stores it in the map's columns of u. Rows of x have `hidden` values,
+    /// rows of u have `wide` values.
     pub(super) fn forward(&self, x: &[T], hidden: usize, u: &mut [T], wide: usize) {
         let mut run = |first: usize, x: Matrix<'_, T>| {
             let u = &mut u[first * wide + self.outputs.start..];
@@ -34,8 +34,8 @@ impl<T: Real> Projection<'_, T> {
         }
     }
 
-    /// Adds du·W to the columns of dx that the map reads. Rows of du have `wide` values, rows of dx have `hidden`
-    /// values.
+    /// Adds du·W to the columns of dx that the map reads, where W is the map's weight and du the gradient of its
+    /// output. Rows of du have `wide` values, rows of dx have `hidden` values.
     pub(super) fn backward(&self, du: &[T], wide: usize, dx: &mut [T], hidden: usize) {
         let Some(inputs) = self.inputs else {
             return product(dx, hidden, Destination::Accumulate, T::ONE, self.gradients(du, wide), self.weight);

@@ -24,7 +24,7 @@ pub(crate) trait Real:
 {
     const ZERO: Self;
     const ONE: Self;
-    /// Negative infinity.
+    /// Negative infinity, the start value for a maximum.
     const LEAST: Self;
     const ALL_BITS: Self;
 
@@ -42,16 +42,16 @@ pub(crate) trait Real:
     fn multiply<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     fn multiply_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
     fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// Computes the larger value of each lane.
+    /// Computes the elementwise maximum of two vectors.
     fn larger<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// Computes the bitwise and of the lanes. With `b` as a mask, this is a where b is [`ALL_BITS`](Self::ALL_BITS),
-    /// and 0 where b is 0, even if a is NaN.
+    /// Computes the bitwise and of two vectors. With `b` as a mask, the result is `a` in lanes where `b` is
+    /// [`ALL_BITS`](Self::ALL_BITS), and 0 in lanes where `b` is 0, even if `a` is NaN there.
     fn common_bits<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     fn sum_of_lanes<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
     fn largest_lane<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
-    /// Reinterprets values as vectors. Values after the last full vector are not included.
+    /// Reinterprets a slice as SIMD vectors. Values after the last full vector are not included.
     fn vectors<S: Simd>(numbers: &[Self]) -> &[Self::Vector<S>];
-    /// Reinterprets values as mutable vectors. Values after the last full vector are not included.
+    /// Reinterprets a mutable slice as SIMD vectors. Values after the last full vector are not included.
     fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [Self::Vector<S>];
 }
 
@@ -103,8 +103,8 @@ macro_rules! vectors_of_pulp {
     };
 }
 
-/// Evaluates a polynomial at x by Horner's rule; the coefficients begin with the highest power. It is a loop, since a
-/// fold over an array may not be inlined on processors without fused multiply-adds.
+/// Evaluates a polynomial at x by Horner's rule. The coefficients begin with that of the highest power. The code is a
+/// loop, since a fold over an array may not be inlined on processors without fused multiply-adds.
 #[inline(always)]
 fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut sum = coefficients[0];
@@ -163,9 +163,11 @@ impl Real for f32 {
         f32::ln(self)
     }
 
-    /// Computes Φ(x) as ½ + x·q(x²), and φ(x) by the exponential function. The polynomial q has the variable s =
-    /// 2x²/5.25² − 1, in which its coefficients are small. It is fitted at the Chebyshev points of |x| ≤ 5.25. The
-    /// absolute error is below 2e-7, and no division is needed.
+    /// Computes the normal distribution function Φ(x) as ½ + x·q(x²), and its density φ(x) by the exponential function.
+    /// The absolute error is below 2e-7, and no division is needed.
+    ///
+    /// The polynomial q is fitted at the Chebyshev points of |x| ≤ 5.25. Its variable is s = 2x²/5.25² − 1, for which
+    /// the coefficients are small.
     #[inline(always)]
     fn normal_cdf_pdf(self) -> (Self, Self) {
         const END: f32 = 5.25;

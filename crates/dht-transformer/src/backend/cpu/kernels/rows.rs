@@ -2,14 +2,14 @@
 
 use super::real::Real;
 
-/// Number of rows in a chunk of the backward pass. Chunks divide a block of rows, so that idle threads can help with
-/// it.
+/// Number of rows in a chunk of the backward pass. A block of rows is divided into chunks, so that idle threads can
+/// help with it.
 pub(crate) const CHUNK_ROWS: usize = 64;
 
 /// Runs `body` compiled for the widest vector instructions of this processor.
 ///
-/// Pass `move` closures. Values that are captured by reference might overlap with stored values: the compiler would
-/// read them again after each store, and the loop would stay scalar.
+/// Pass `move` closures. If a closure captures a slice by reference, the compiler cannot exclude that a store changes
+/// it. It would read the slice again after each store, and the loop would stay scalar.
 #[inline(always)]
 pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(body)
@@ -49,7 +49,7 @@ pub(crate) fn column_sums<T: Real>(matrix: &[T], width: usize) -> Vec<T> {
     sums
 }
 
-/// Adds up vectors of equal length, in order.
+/// Adds up vectors of equal length in the order of the iterator. Returns an empty vector if there are none.
 pub(crate) fn sum_of<'a, T: Real>(mut vectors: impl Iterator<Item = &'a [T]>) -> Vec<T> {
     let mut sum = vectors.next().unwrap_or_default().to_vec();
     vectors.for_each(|vector| add_assign(&mut sum, vector));
@@ -63,11 +63,11 @@ pub(crate) fn add_assign<T: Real>(a: &mut [T], b: &[T]) {
     }
 }
 
-/// Number of values that loops process at once: an AVX-512 vector of f32.
+/// Number of values that a loop processes at once. Sixteen values of f32 fill an AVX-512 vector.
 pub(crate) const LANES: usize = 16;
 
-/// Creates the array f(0), f(1), … in a loop. `std::array::from_fn` and `map` are not inlined if the compiler splits a
-/// crate into codegen units, as it does by default; vectors would then pass through memory.
+/// Creates the array f(0), f(1), … in a loop that is always inlined. `std::array::from_fn` and `map` are not inlined if
+/// the compiler splits a crate into codegen units, as it does by default; SIMD vectors would then pass through memory.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "a counted loop is unrolled, whatever its length")]
 pub(crate) fn array<T: Copy, const N: usize>(f: impl Fn(usize) -> T) -> [T; N] {
@@ -79,8 +79,8 @@ pub(crate) fn array<T: Copy, const N: usize>(f: impl Fn(usize) -> T) -> [T; N] {
     array
 }
 
-/// Reduces sixteen values to one by combining halves. The order is the same on every processor, and the dependency
-/// chain is the shortest.
+/// Reduces sixteen values to one with the operation `f`, by combining halves. The order is the same on every processor,
+/// and the chain of dependent operations is the shortest possible.
 #[inline(always)]
 pub(crate) fn fold<T: Real>(lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     let mut all = lanes;
@@ -94,7 +94,8 @@ pub(crate) fn fold<T: Real>(lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     all[0]
 }
 
-/// Computes Σ f(z) in sixteen partial sums, so that the loop vectorises and the order of summation is fixed.
+/// Computes Σ f(z) over the values z of a row. Sixteen partial sums let the loop vectorise and fix the order of
+/// summation.
 #[inline(always)]
 pub(crate) fn sum<T: Real>(z: &[T], f: impl Fn(T) -> T) -> T {
     let mut lanes = [T::ZERO; LANES];
@@ -110,7 +111,7 @@ pub(crate) fn sum<T: Real>(z: &[T], f: impl Fn(T) -> T) -> T {
     fold(lanes, |a, b| a + b)
 }
 
-/// Computes Σ f(a, b) over pairs of values, in the order of [`sum`].
+/// Computes Σ f(a, b) over pairs of values, with the same order of summation as [`sum`].
 #[inline(always)]
 pub(crate) fn sum2<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> T {
     let mut lanes = [T::ZERO; LANES];

@@ -26,8 +26,8 @@ use super::rows::{CHUNK_ROWS, add_assign, column_sums, sum_of, vectorised};
 use crate::config::Activation;
 use crate::tensors::Spans;
 
-/// End of a sublayer, which all its segments share: the bias b₂ (hidden) of the second matrix product, dropout and
-/// layer norm.
+/// Last step of a sublayer, which all segments of a block share: the bias b₂ (hidden) of the second matrix product,
+/// dropout and layer norm.
 #[derive(Clone, Copy)]
 pub(crate) struct OutputNorm<'a, T> {
     pub(crate) outward_bias: &'a [T],
@@ -37,17 +37,18 @@ pub(crate) struct OutputNorm<'a, T> {
 
 /// Neighbouring samples of a block that run the same heads or neurons of a sublayer, with the packed weights for them.
 pub(crate) struct Segment<'a, T> {
-    /// Rows of the segment's samples within the block.
+    /// Range of rows within the block that belong to the segment's samples.
     pub(crate) rows: Range<usize>,
-    /// Rows of W₁ that the segment runs, packed for one direction: one projection, or one each for Q, K and V.
+    /// Rows of the first weight W₁ that the segment uses, packed for one direction. Attention may have three
+    /// projections (Q, K and V); otherwise there is one.
     pub(crate) inward: Vec<Projection<'a, T>>,
-    /// Values of the bias b₁ that the segment runs, shape (wide).
+    /// Values of the first bias b₁ that the segment uses, shape (wide).
     pub(crate) inward_bias: &'a [T],
-    /// Columns of W₂ that the segment runs, packed for one direction.
+    /// Columns of the second weight W₂ that the segment uses, packed for one direction.
     pub(crate) outward: PackedSlice<'a, T>,
     pub(crate) function: InnerFunction<'a, T>,
-    /// For each head (or chunk of neurons) of the whole layer, its index among those that run; `None` if it does not
-    /// run.
+    /// Entry for each head (or chunk of neurons) of the whole layer: its index among those that run, or `None` if it
+    /// does not run.
     pub(crate) positions: Arc<[Option<usize>]>,
 }
 
@@ -71,7 +72,7 @@ impl<T: Real> Segment<'_, T> {
         }
     }
 
-    /// Index range of the segment's values in a block with rows of `width` values.
+    /// Index range of the segment's values in a block whose rows have `width` values.
     fn range(&self, width: usize) -> Range<usize> {
         self.rows.start * width..self.rows.end * width
     }
@@ -95,13 +96,15 @@ pub(crate) struct SavedActivations<T> {
 }
 
 struct SavedSegment<T> {
-    /// Q, K and V of attention, or the input of the activation before its bias.
+    /// Result of the first matrix product: Q, K and V of attention, or the input of the activation without its bias.
     u: Vec<T>,
-    /// Output of attention. It is empty for an activation, whose output is computed again in the backward pass.
+    /// Output of attention. It is empty in a feed-forward sublayer, where the backward pass computes the activation
+    /// again.
     context: Vec<T>,
 }
 
-/// Gradients of a block's rows at several points of a sublayer, from which the gradients of its weights are computed.
+/// Gradients of a block's rows at several points within a sublayer. The gradients of the sublayer's weights are
+/// computed from them.
 pub(crate) struct RowGradients<T> {
     pub(crate) segments: Vec<SegmentGradients<T>>,
     pub(crate) norm: ResidualNormGradients<T>,
@@ -115,13 +118,13 @@ pub(crate) struct SegmentGradients<T> {
     pub(crate) inward_bias: Vec<T>,
     /// Gradients of the relative-position biases; `None` if the model has none.
     pub(crate) bias: Option<DistanceBias<T>>,
-    /// Gradients of gates on heads, shape (samples, heads); empty unless requested.
+    /// Gradients of gates on attention heads, shape (samples, heads). Empty unless they are requested.
     gates: Vec<T>,
 }
 
 impl<T> RowGradients<T> {
-    /// For each sample in order, the heads that ran and the gradients of gates on them. Empty unless the gradients were
-    /// requested.
+    /// Numbers of the attention heads that ran, and the gradients of their gates, for each sample in order. The
+    /// iterator is empty unless these gradients were requested.
     pub(crate) fn gate_gradients(&self) -> impl Iterator<Item = (Vec<usize>, &[T])> {
         self.segments.iter().flat_map(|segment| {
             let positions = segment.positions.iter().enumerate();
@@ -138,7 +141,7 @@ pub(crate) struct RequestedGradients {
     pub(crate) gates: bool,
 }
 
-/// Buffers that are reused from one forward pass to the next, since new memory would have to be zeroed.
+/// Buffers that one forward pass leaves to the next. New memory would have to be filled with zeros first.
 #[derive(Debug)]
 pub(crate) struct Scratch<T> {
     u: Vec<T>,
@@ -223,7 +226,8 @@ pub(crate) fn sublayer<T: Real>(
 }
 
 /// Runs the backward pass of [`sublayer`] on one block of rows. The weights must be packed for the backward pass.
-/// Returns the gradient of x if requested, and the row gradients for the weight gradients.
+/// Returns the gradient of the input x if it is requested, and the row gradients from which the gradients of the
+/// weights are computed.
 pub(crate) fn sublayer_backward<T: Real>(
     dy: &[T],
     saved: SavedActivations<T>,
@@ -286,7 +290,7 @@ pub(crate) fn sublayer_backward<T: Real>(
     (requested.input.then_some(dx), RowGradients { segments, norm })
 }
 
-/// Resizes a buffer. Its old values may remain, since the caller overwrites all values.
+/// Resizes a buffer. Its old values may remain, because the caller overwrites all of them.
 fn grow<T: Real>(memory: &mut Vec<T>, length: usize) {
     let _span = tracing::trace_span!("allocation").entered();
     memory.resize(length, T::ZERO);

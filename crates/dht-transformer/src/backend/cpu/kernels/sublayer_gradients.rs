@@ -1,9 +1,9 @@
 //! Gradients of a sublayer's weights W₁ and W₂, computed from the row gradients of all blocks.
 //!
-//! Both gradients are matrix products with one row for each column between W₁ and W₂: (wide, hidden) and (inner,
-//! hidden). All these rows have the same right factor (the input x, or the gradient of the output of W₂), which is
-//! packed once for each block. The rows are computed in chunks: a chunk is a head or some neurons. The gradient of a
-//! chunk is a sum over the segments (groups of samples) that ran it, in order.
+//! Each gradient is a matrix product: (wide, hidden) for W₁, and (inner, hidden) for the transpose of W₂. The right
+//! factor is the input x or the gradient of W₂'s output, and is packed once for each block. The rows of a gradient are
+//! computed in chunks: a chunk is an attention head or some neurons. The gradient of a chunk is a sum over the segments
+//! (groups of samples) that ran it, in a fixed order.
 
 use std::ops::Range;
 
@@ -15,34 +15,34 @@ use super::real::Real;
 use super::rows::{add_assign, sum_of};
 use super::sublayer::{RowGradients, SegmentGradients};
 
-/// Sizes of the chunks (heads, or groups of neurons) whose weight gradients are computed separately.
+/// Sizes of the chunks in which weight gradients are computed. A chunk is an attention head or a group of neurons.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GradientChunks {
-    /// Number of rows of W₁ that belong to one chunk.
+    /// Number of rows of the first weight W₁ that belong to one chunk.
     pub(crate) inward: usize,
-    /// Number of columns of W₂ that belong to one chunk.
+    /// Number of columns of the second weight W₂ that belong to one chunk.
     pub(crate) outward: usize,
-    /// Number of all rows of W₁. The last chunk may be smaller than the others.
+    /// Number of rows of the whole first weight W₁. Its last chunk may be smaller than the others.
     pub(crate) wide: usize,
-    /// Number of all columns of W₂.
+    /// Number of columns of the whole second weight W₂.
     pub(crate) inner: usize,
 }
 
-/// Gradients of a sublayer's weights. They are zeros for heads and neurons that did not run. Rows are in the order of
-/// the chunks.
+/// Gradients of a sublayer's parameters. They are zeros for heads and neurons that did not run.
 pub(crate) struct SublayerGradients<T> {
-    /// Gradient of W₁, (wide, hidden). If W₁ consists of projections, their gradients (outputs, inputs) follow one
-    /// another.
+    /// Gradient of the first weight W₁, (wide, hidden). If single dimensions were pruned from attention, it consists of
+    /// the gradients of Q, K and V, each (outputs, inputs), one after the other.
     pub(crate) inward: Vec<T>,
     pub(crate) inward_bias: Vec<T>,
-    /// Transposed gradient of W₂, (inner, hidden).
+    /// Transposed gradient of the second weight W₂, (inner, hidden).
     pub(crate) outward: Vec<T>,
     pub(crate) outward_bias: Vec<T>,
     pub(crate) scale: Vec<T>,
     pub(crate) shift: Vec<T>,
 }
 
-/// Computes the weight gradients of a sublayer. Each block has the sublayer's input x and its row gradients.
+/// Computes the gradients of a sublayer's parameters. Each block has the sublayer's input x and the gradients of its
+/// rows.
 pub(crate) fn sublayer_gradients<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     hidden: usize,
@@ -73,8 +73,9 @@ pub(crate) fn sublayer_gradients<T: Real>(
     with_norm(blocks, [inward, inward_bias, outward])
 }
 
-/// Computes the weight gradients of a sublayer whose W₁ consists of projections, if all samples ran the whole sublayer.
-/// Each item of `projections` has the columns of x that the projection reads, and the columns that it writes.
+/// Computes the gradients of an attention sublayer's parameters if Q, K and V have separate weights, because single
+/// dimensions were pruned. All samples must have run the whole sublayer. Each item of `projections` has the columns of
+/// the input that a projection reads, and the columns of the result that it writes.
 pub(crate) fn projection_gradients<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     hidden: usize,
@@ -109,7 +110,7 @@ pub(crate) fn projection_gradients<T: Real>(
     with_norm(blocks, [inward, inward_bias, outward])
 }
 
-/// Completes the gradients with those of the bias b₂ and of the norm's scale and shift.
+/// Adds the gradients of the second bias and of the layer norm's scale and shift to the gradients of the weights.
 fn with_norm<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     [inward, inward_bias, outward]: [Vec<T>; 3],
@@ -131,9 +132,8 @@ fn with_norm<T: Real>(
 /// Number of columns of the left factor that one thread multiplies at a time.
 const COLUMNS: usize = 96;
 
-/// Computes the matrix Σ leftᵀ·right, (columns, width), over all terms. A term has a left factor with rows of `wide`
-/// values, the number of these rows, and a packed right factor. Only the columns `columns` of the left factors are
-/// used.
+/// Computes the sum of leftᵀ·right over all `terms`, (columns, width). A term has a left factor with rows of `wide`
+/// values, the number of these rows, and a packed right factor. Only the range `columns` of each left factor is used.
 fn product_of_columns<T: Real>(
     terms: &[(&[T], usize, Packed<T>)],
     columns: Range<usize>,
@@ -152,8 +152,9 @@ fn product_of_columns<T: Real>(
     gradient
 }
 
-/// Computes the matrix Σ leftᵀ·right, (all, hidden), over segments, in chunks of `chunk` rows. Each segment has its own
-/// columns in its left factor, and its own rows in the packed right factor.
+/// Computes the gradient of one weight, the sum of leftᵀ·right over all segments, (all, hidden), in chunks of `chunk`
+/// rows. In each segment, the left factor has the columns of the heads or neurons that ran, and the right factor has
+/// the segment's rows.
 fn weight_gradient<T: Real>(
     segments: &[(&SegmentGradients<T>, &Packed<T>)],
     left: fn(&SegmentGradients<T>) -> &[T],

@@ -14,10 +14,11 @@ use super::product::{Destination, Matrix, Packed, product};
 use super::real::Real;
 use super::rows::{add_assign, column_sums, vectorised};
 
-/// Number of rows in a block, whose logits are stored at the same time. With 30,522 outputs they take 31 MB in f32.
+/// Number of rows in a block. The logits of one block are stored at the same time: with 30,522 outputs they take 31 MB
+/// in f32.
 const BLOCK: usize = 256;
 
-/// Number of rows of a product that one thread computes at a time.
+/// Number of rows of a matrix product that one thread computes at a time.
 const CHUNK: usize = 32;
 
 /// Gradients of the mean cross-entropy over a vocabulary.
@@ -95,8 +96,8 @@ pub(crate) fn decoder_cross_entropy<T: Real>(
     (loss * share, sums)
 }
 
-/// Computes the loss of one row and replaces its logits by their gradient (softmax − one-hot)·share. `share` is the
-/// row's weight in the mean, 1/rows.
+/// Returns the cross-entropy of one row, and replaces its logits by their gradient (softmax − one-hot)·share. `share`
+/// is the row's weight in the mean, 1/rows.
 #[inline(always)]
 fn row_loss<T: Real>(logits: &mut [T], target: usize, share: T) -> T {
     let target_logit = logits[target];
@@ -113,7 +114,7 @@ fn row_loss<T: Real>(logits: &mut [T], target: usize, share: T) -> T {
     largest - target_logit + total.ln()
 }
 
-/// Number of partial results, so that the loops for the maximum and the sum vectorise.
+/// Number of partial maxima and partial sums in a row, so that the loops over the row vectorise.
 const LANES: usize = 16;
 
 #[inline(always)]

@@ -49,7 +49,7 @@ impl TextColumns {
         })
     }
 
-    /// Returns whether the file may have other text columns than the training data.
+    /// Returns whether the file may have a text column other than the text column of the training data.
     fn may_be_others(&self) -> bool {
         self.expected && !self.text.is_empty() && !self.pair
     }
@@ -142,8 +142,8 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Refuses a file without column names whose number of columns differs from the training file, if the expected
-    /// columns are identified by number.
+    /// Refuses a file without column names if it has more or fewer columns than the training file, and the expected
+    /// text columns are identified by number.
     fn check_width(&self) -> Result<(), DataProblem> {
         let numbered = self.asked.may_be_others() && self.names.is_empty() && !self.asked.has_names() && self.width > 1;
         match self.asked.expected_width.filter(|expected| numbered && *expected != self.width) {
@@ -217,8 +217,8 @@ impl Search<'_> {
         })
     }
 
-    /// Reports how the file was interpreted, where the columns at the indices `places` are texts. Columns without names
-    /// are identified by number.
+    /// Creates the report of how the file was interpreted. `places` are the indices of the text columns. Columns
+    /// without names are identified by number.
     fn interpretation(&self, header_source: HeaderSource, places: &[usize]) -> Reading {
         let name_of = |place: usize| self.names.get(place).filter(|name| !name.is_empty());
         let column = |place: usize| name_of(place).map_or(Column::Number(place), |name| Column::Name(name.clone()));

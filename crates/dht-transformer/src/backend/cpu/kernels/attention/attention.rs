@@ -1,5 +1,5 @@
 //! Attention softmax(Q·Kᵀ/√d + bias)·V for each sample and head of packed rows. The backward pass computes the
-//! probabilities again.
+//! attention probabilities again.
 
 use std::ops::Range;
 
@@ -49,12 +49,12 @@ pub(crate) fn attention<T: Real>(
     }
 }
 
-/// Backward pass of [`attention`]. From the gradient of its output, it computes the gradient of `qkv`, and of the
-/// relative-position biases if there are any.
+/// Backward pass of [`attention`]. From the gradient of the attention output, it computes the gradient of `qkv`, and
+/// the gradients of the relative-position biases if the model has them.
 ///
-/// With the attention scores S, their probabilities P, the output C and A = dropout(P): dV = Aᵀ·dC, dA = dC·Vᵀ, dP =
-/// dropout(dA), dS = P∘(dP − rowsum(dP∘P)), dQ = scale·dS·K, dK = scale·dSᵀ·Q. The gradient of the bias for a distance
-/// is the sum of dS over all pairs of tokens at this distance.
+/// S are the attention scores, P their probabilities, A = dropout(P), and C the output. Then dV = Aᵀ·dC, dA = dC·Vᵀ, dP
+/// = dropout(dA), dS = P∘(dP − rowsum(dP∘P)), dQ = scale·dS·K, dK = scale·dSᵀ·Q. The gradient of the bias for a
+/// distance is the sum of dS over all pairs of tokens at this distance.
 pub(crate) fn attention_backward<T: Real>(
     qkv: &[T],
     dcontext: &[T],
@@ -84,7 +84,7 @@ pub(crate) fn attention_backward<T: Real>(
     (dqkv, bias)
 }
 
-/// Runs [`attention_backward`] for a range of samples. `dqkv` has the rows of these samples only.
+/// Runs [`attention_backward`] for a range of samples. `dqkv` only has the rows of these samples.
 fn backward_of_samples<T: Real>(
     qkv: &[T],
     dcontext: &[T],
@@ -140,10 +140,11 @@ fn backward_of_samples<T: Real>(
     dbias
 }
 
-/// Computes the gradient of the loss L with respect to a gate ξ = 1 on each head of each sample, (samples, heads).
+/// Computes the gradient ∂L/∂ξ of the loss L with respect to a gate ξ = 1 that multiplies the output of a head for a
+/// sample, (samples, heads).
 ///
-/// The gradient is ∂L/∂ξ = Σ c·dc over the rows of the sample. The attention output c and its gradient dc are both
-/// (tokens, inner).
+/// It is the sum Σ c·dc over the rows of the sample, where c is the attention output of the head and dc its gradient.
+/// `context` and `dcontext` have them for all heads, (tokens, inner).
 pub(crate) fn gate_gradients<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: &HeadShape<T>) -> Vec<T> {
     let inner = shape.inner;
     let mut gradients = vec![T::ZERO; spans.samples() * shape.heads.len()];

@@ -1,5 +1,5 @@
-//! Attention scores scale·Q·Kᵀ of each sample and head with a backward pass, for losses that compare scores. The scores
-//! of a shorter sample are padded to (longest, longest), the size of the longest sample.
+//! Attention scores scale·Q·Kᵀ of each sample and head, with a backward pass. They are used in losses that compare the
+//! scores of two models. A matrix of scores is padded to (longest, longest), the size of the longest sample.
 
 use rayon::prelude::*;
 
@@ -7,12 +7,13 @@ use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
 use crate::tensors::Spans;
 
-/// Widths of the heads whose scores are computed. Their columns are consecutive in Q and in K.
+/// Widths of the heads whose attention scores are computed. The columns of a head follow those of the head before, in Q
+/// and in K.
 #[derive(Debug, Clone)]
 pub(crate) struct ComparedHeads {
-    /// Number of columns of each head in Q, which equals the number in K.
+    /// Number of columns that each head has in Q, and also in K.
     pub(crate) widths: Vec<usize>,
-    /// Dimension whose square root divides the scores: the width of an unpruned head.
+    /// Width of an unpruned head. Scores are divided by its square root.
     pub(crate) head_dim: usize,
 }
 
@@ -39,8 +40,8 @@ impl ComparedHeads {
     }
 }
 
-/// Computes the attention scores of each head, (samples, heads, longest, longest), from Q and K, (tokens, columns). The
-/// scores are 0 at positions without a token.
+/// Computes the attention scores of each head, (samples, heads, longest, longest), from the queries Q and keys K, both
+/// (tokens, columns). The scores are 0 at positions without a token.
 pub(crate) fn head_scores<T: Real>(q: &[T], k: &[T], spans: &Spans, heads: &ComparedHeads) -> Vec<T> {
     let (columns, longest) = (heads.columns(), spans.longest());
     let of_sample = heads.widths.len() * longest * longest;
@@ -55,8 +56,8 @@ pub(crate) fn head_scores<T: Real>(q: &[T], k: &[T], spans: &Spans, heads: &Comp
     scores
 }
 
-/// Backward pass of [`head_scores`]: dQ = scale·dS·K and dK = scale·dSᵀ·Q. Gradients at positions without a token are
-/// not read.
+/// Backward pass of [`head_scores`]: dQ = scale·dS·K and dK = scale·dSᵀ·Q, where dS is the gradient of the scores.
+/// Gradients at positions without a token are not read.
 pub(crate) fn head_scores_backward<T: Real>(
     q: &[T],
     k: &[T],

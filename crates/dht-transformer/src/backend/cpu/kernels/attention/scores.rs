@@ -9,8 +9,8 @@ use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::{LANES, add_assign, array, vectorised};
 
-/// Attention scores or probabilities with one row for each query. Rows are padded to whole vectors, so that loops over
-/// a row have no remainder. Values after the last key are undefined.
+/// Attention scores or probabilities of one head in one sample. Each row belongs to a query. Rows are padded to whole
+/// SIMD vectors, so that loops over a row have no remainder; values after the last key are undefined.
 #[derive(Default, Clone)]
 pub(crate) struct Scores<T> {
     numbers: Vec<T>,
@@ -41,8 +41,8 @@ impl<T: Real> Scores<T> {
         product(&mut self.numbers, stride, Destination::OverwriteVectors, scale, a, b.transposed());
     }
 
-    /// Sets the values to the attention probabilities softmax(scale·Q·Kᵀ + bias) of one head, for a range of queries in
-    /// a sample.
+    /// Computes the attention probabilities softmax(scale·Q·Kᵀ + bias) of one head for a range of queries, and stores
+    /// them in place of the former values.
     pub(crate) fn set_probabilities(&mut self, qkv: &[T], queries: Range<usize>, head: usize, shape: &HeadShape<T>) {
         let (width, stride, [q, k, _]) = (shape.heads[head].query_key, shape.wide, shape.heads[head].qkv);
         let q = Matrix::strided(&qkv[queries.start * stride + q..], queries.len(), width, stride);
@@ -62,8 +62,8 @@ impl<T: Real> Scores<T> {
         pulp::Arch::new().dispatch(Softmax { numbers, stride, keys });
     }
 
-    /// Adds the sums along diagonals to the gradients of a head's relative-position biases. The values must be
-    /// gradients of scores, with zeros after the last key.
+    /// Adds gradients of attention scores to the gradients of a head's relative-position biases. All pairs of tokens at
+    /// the same distance, a diagonal of the matrix, share a bias. Values after the last key must be zeros.
     pub(crate) fn add_diagonals_to(&self, gradient: &mut DistanceBias<T>, head: usize) {
         let (stride, numbers) = (self.stride(), &self.numbers[..]);
         vectorised(
@@ -76,7 +76,8 @@ impl<T: Real> Scores<T> {
         );
     }
 
-    /// Applies dropout to attention probabilities. The first row belongs to the query at position `first`.
+    /// Applies dropout to attention probabilities. The first row belongs to the query at position `first` of the
+    /// sample.
     pub(crate) fn drop(&mut self, dropout: ProbabilityDropout<'_>, sample: usize, head: usize, first: usize) {
         let (stride, keys, numbers) = (self.stride(), self.keys, &mut self.numbers[..]);
         vectorised(
@@ -90,7 +91,8 @@ impl<T: Real> Scores<T> {
         );
     }
 
-    /// Backward pass of the softmax: replaces the gradient dP by P∘(dP − rowsum(dP∘P)), for the probabilities P in `p`.
+    /// Backward pass of the softmax. Replaces the gradient dP of the probabilities by the gradient P∘(dP −
+    /// rowsum(dP∘P)) of the scores, where P are the probabilities in `p`.
     pub(crate) fn softmax_backward(&mut self, p: &Self) {
         let (stride, keys, ds) = (self.stride(), self.keys, &mut self.numbers[..]);
         pulp::Arch::new().dispatch(SoftmaxBackward { p: &p.numbers, ds, stride, keys });
@@ -104,8 +106,8 @@ fn last_vector<T: Real>(numbers: usize, inside: T, after: T) -> [T; LANES] {
     array(|i| if i < (numbers + LANES - 1) % LANES + 1 { inside } else { after })
 }
 
-/// Softmax over the first `keys` values of each row. Each step processes all rows before the next step, so that rows do
-/// not wait for each other's sequential sums.
+/// Softmax over the first `keys` values of each row. Each step processes all rows before the next step begins, so that
+/// a row need not wait for the sequential sum of another.
 struct Softmax<'a, T> {
     numbers: &'a mut [T],
     stride: usize,
@@ -156,7 +158,8 @@ impl<T: Real> WithSimd for Softmax<'_, T> {
     }
 }
 
-/// Backward pass of the softmax, which replaces dP by P∘(dP − rowsum(dP∘P)).
+/// Backward pass of the softmax. Replaces the gradient dP of the probabilities P by the gradient P∘(dP − rowsum(dP∘P))
+/// of the scores.
 struct SoftmaxBackward<'a, T> {
     p: &'a [T],
     ds: &'a mut [T],

@@ -1,4 +1,4 @@
-//! Layout of attention heads in rows, with their biases and dropout.
+//! Layout of the columns of attention heads, with their relative-position biases and their dropout.
 
 use crate::backend::cpu::kernels::dropout::Dropout;
 use crate::backend::cpu::kernels::real::Real;
@@ -11,9 +11,9 @@ pub(crate) struct HeadColumns {
     pub(crate) qkv: [usize; 3],
     /// First column of the head's output in rows that hold the outputs of all heads.
     pub(crate) context: usize,
-    /// Number of the head's columns in Q, which equals the number in K.
+    /// Number of columns that the head has in Q, and also in K.
     pub(crate) query_key: usize,
-    /// Number of the head's columns in V, which equals the number in its output.
+    /// Number of columns that the head has in V, and also in its output.
     pub(crate) value: usize,
 }
 
@@ -23,12 +23,13 @@ impl HeadColumns {
     }
 }
 
-/// Biases that are added to attention scores, depending on the distance between query and key; or the gradients of
-/// these biases. Each head has a row of biases, from the key farthest before the query to the key farthest after it.
+/// Relative-position biases: numbers added to attention scores, depending on the distance between query and key. Also
+/// used for the gradients of such biases. Each head has a row of biases, from the key farthest before the query to the
+/// key farthest after it.
 #[derive(Debug, Clone)]
 pub(crate) struct DistanceBias<T> {
-    /// Rows of biases, one for each head. Zeros follow each row, so that the biases of a query can be read as whole
-    /// vectors.
+    /// Relative-position biases, one row for each head. Zeros follow each row, so that the biases of a query can be
+    /// read as whole SIMD vectors.
     numbers: Vec<T>,
     longest: usize,
 }
@@ -43,12 +44,12 @@ impl<T: Real> DistanceBias<T> {
         2 * longest - 1 + LANES
     }
 
-    /// Maximum number of tokens in a text.
+    /// Maximum number of tokens of a text for which there are biases.
     pub(crate) fn longest(&self) -> usize {
         self.longest
     }
 
-    /// Row of biases of each head, for the distances from −(longest − 1) to longest − 1.
+    /// Biases of each head, one row for a head, for the distances from −(longest − 1) to longest − 1.
     pub(crate) fn heads(&self) -> impl Iterator<Item = &[T]> {
         self.numbers.chunks_exact(Self::stride(self.longest)).map(|row| &row[..2 * self.longest - 1])
     }
@@ -58,12 +59,13 @@ impl<T: Real> DistanceBias<T> {
         self.numbers.chunks_exact_mut(Self::stride(longest)).map(move |row| &mut row[..2 * longest - 1])
     }
 
-    /// Index of the bias for a query and the first key of the text.
+    /// Index in `numbers` of the bias between a query and the first key of the text.
     fn first(&self, head: usize, query: usize) -> usize {
         head * Self::stride(self.longest) + self.longest - 1 - query
     }
 
-    /// Biases of one query for each key of the text. Values after the last key, up to `width`, are undefined.
+    /// Biases of a head between one query and each key of the text. Values after the last key, up to `width`, are
+    /// undefined.
     pub(super) fn of_query(&self, head: usize, query: usize, width: usize) -> &[T] {
         &self.numbers[self.first(head, query)..][..width]
     }
@@ -82,15 +84,15 @@ pub(crate) struct HeadShape<T> {
     pub(crate) wide: usize,
     /// Number of columns in a row that holds the outputs of all heads.
     pub(crate) inner: usize,
-    /// Dimension whose square root divides the scores: the width of an unpruned head.
+    /// Width of an unpruned head. Attention scores are divided by its square root.
     head_dim: usize,
-    /// Relative-position biases of the scores; `None` if the model has none.
+    /// Relative-position biases of the attention scores; `None` if the model has none.
     pub(crate) bias: Option<DistanceBias<T>>,
 }
 
 impl<T: Real> HeadShape<T> {
-    /// Creates the layout of `heads` equal heads. Each head has `head_dim` columns each of Q, K and V, which are
-    /// adjacent.
+    /// Creates the layout of `heads` heads of equal width. Each head has `head_dim` columns of Q, then as many of K and
+    /// of V.
     pub(crate) fn alike(heads: usize, head_dim: usize) -> Self {
         let columns = |head| HeadColumns {
             qkv: [0, 1, 2].map(|part| (3 * head + part) * head_dim),
@@ -103,8 +105,7 @@ impl<T: Real> HeadShape<T> {
     }
 
     /// Creates the layout of heads that differ in width. Each item of `widths` has a head's number of columns in Q and
-    /// K, and its number in V. Rows hold the Q of all heads, then their K, then their V. Scores are divided by
-    /// √`head_dim`.
+    /// K, and its number in V. Rows hold Q of all heads, then K, then V. Scores are divided by √`head_dim`.
     pub(crate) fn ragged(widths: impl Iterator<Item = (usize, usize)> + Clone, head_dim: usize) -> Self {
         let all_queries: usize = widths.clone().map(|(query_key, _)| query_key).sum();
         let (mut queries, mut values) = (0, 0);
@@ -127,8 +128,8 @@ impl<T: Real> HeadShape<T> {
     }
 }
 
-/// Dropout of attention probabilities. A mask depends on the sample's id, the token, and the head's number in the full
-/// model. `kept[h]` is this number for the h-th head that runs.
+/// Dropout of attention probabilities. A mask depends on the sample's id, the token, and the head's number in the
+/// unpruned model. `kept[h]` is this number for the head with index h among those that run.
 #[derive(Clone, Copy)]
 pub(crate) struct ProbabilityDropout<'a> {
     pub(crate) dropout: Dropout,

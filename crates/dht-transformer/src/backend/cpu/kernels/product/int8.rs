@@ -27,15 +27,16 @@ pub(crate) fn has_int8_products() -> bool {
     Dots::new().are_accelerated()
 }
 
-/// Rows of the left factor A, rounded to bytes. Their values are in the order of the lines of B by which they are
-/// multiplied.
+/// Rows of a product's left factor A, rounded to bytes. Their values are arranged to match the lines (groups of four
+/// rows) of the right factor B.
 #[derive(Debug, Default)]
 struct Rows {
     quads: Vec<Quad>,
-    /// Number of quads (four neighbouring bytes) in each row.
+    /// Number of quads (four neighbouring bytes) in each row of A.
     stride: usize,
     scales: Vec<f32>,
-    /// Correction 128·Σₗ q(i, l) for each row i, since 128 is added to the values of B.
+    /// Correction 128·Σₗ q(i, l) for each row i of A, where q are the rounded values. It is subtracted from the sums,
+    /// because 128 is added to the values of the right factor B.
     offsets: Vec<i32>,
 }
 
@@ -45,7 +46,8 @@ thread_local! {
 }
 
 impl Rows {
-    /// Rounds the rows of A to bytes. `rows` are the rows of B that the columns of A are multiplied by.
+    /// Rounds the rows of the left factor A to bytes. `rows` are the rows of the right factor B by which A's columns
+    /// are multiplied.
     #[inline(always)]
     fn fill<T: Real>(&mut self, a: Matrix<'_, T>, rows: &[Range<usize>]) {
         self.stride = rows.iter().map(|rows| lines_of(rows).len()).sum();
@@ -89,12 +91,12 @@ impl Rows {
     }
 }
 
-/// Indices of the lines (groups of four rows) that contain the rows `rows` of B.
+/// Indices of the lines (groups of four rows) that contain the rows `rows` of the right factor B.
 fn lines_of(rows: &Range<usize>) -> Range<usize> {
     rows.start / QUAD..rows.end.div_ceil(QUAD)
 }
 
-/// Matrix product whose right factor is packed as bytes. See [`product`](super::product()).
+/// Matrix product whose right factor is packed as bytes. The fields are the arguments of [`product`](super::product()).
 pub(super) struct Int8Product<'c, 'a, 'b, T> {
     pub(super) c: &'c mut [T],
     pub(super) stride: usize,
@@ -134,14 +136,14 @@ impl<T: Real> Int8Product<'_, '_, '_, T> {
     }
 }
 
-/// Product of A with one panel (48 columns) of B.
+/// Product of the left factor with one panel (48 columns) of the right factor.
 struct Strip<'a> {
     left: &'a Rows,
     panel: &'a [Line],
     lines: &'a [Range<usize>],
-    /// Scale tⱼ of each column of the panel.
+    /// Scale of each column of the panel, by which the column's rounded values are multiplied.
     scales: &'a [f32; COLUMNS],
-    /// Number of columns of the panel that are needed.
+    /// Number of the panel's columns that the product needs.
     wide: usize,
     stride: usize,
     destination: Destination,
@@ -198,7 +200,8 @@ mod tests {
     use crate::backend::cpu::kernels::product::{Concatenated, Packed, product};
     use crate::backend::cpu::kernels::test_support::wave;
 
-    /// Reference implementation of the rounding: the scales and the rounded values, computed directly by the formula.
+    /// Reference implementation of the rounding for tests. Returns the scale of each vector and the rounded values,
+    /// computed directly by the formula.
     fn by_definition(numbers: &[f32], vectors: usize, at: impl Fn(usize, usize) -> usize) -> (Vec<f32>, Vec<i64>) {
         let of_vector = numbers.len() / vectors;
         let (mut scales, mut whole) = (Vec::new(), vec![0; numbers.len()]);

@@ -19,19 +19,20 @@ pub(crate) fn lanes<S: Simd, T: Real>() -> usize {
     size_of::<T::Vector<S>>() / size_of::<T>()
 }
 
-/// Right factor of matrix products, packed once for many products. A panel has all rows of a few neighbouring columns.
+/// Right factor of matrix products, packed once for many products. It is stored in panels: a panel has all rows of a
+/// few neighbouring columns.
 ///
 /// The columns form groups of equal width. Each group begins a new panel, so that a product can select groups.
 #[derive(Debug, Clone)]
 pub(crate) struct Packed<T> {
     pub(super) panels: Panels<T>,
     pub(super) rows: Range<usize>,
-    /// Number of columns in each group.
+    /// Number of columns in each group of columns.
     pub(crate) columns: usize,
     pub(super) groups: Vec<usize>,
 }
 
-/// Values of a packed factor, in floating point or as bytes.
+/// Values of a packed right factor, in floating point or rounded to bytes.
 #[derive(Debug, Clone)]
 pub(super) enum Panels<T> {
     Real(Vec<T>),
@@ -46,12 +47,13 @@ pub(crate) enum Concatenated {
 }
 
 impl<T: Real> Packed<T> {
-    /// Packs a matrix as a single group.
+    /// Packs a matrix whose columns form a single group.
     pub(crate) fn new(matrix: Matrix<'_, T>) -> Self {
         Self::from_groups(&[vec![matrix]], Concatenated::Columns)
     }
 
-    /// Packs groups of the same shape. Each group consists of matrices that are concatenated along an axis.
+    /// Packs groups of columns. Each group is made of several matrices, which are concatenated along an axis. All
+    /// groups have the same shape.
     pub(crate) fn from_groups(groups: &[Vec<Matrix<'_, T>>], concatenated: Concatenated) -> Self {
         groups.iter().flatten().for_each(|matrix| matrix.check("right factor"));
         let sum = |size: fn(&Matrix<'_, T>) -> usize| groups.first().map_or(0, |group| group.iter().map(size).sum());
@@ -88,7 +90,7 @@ impl<T: Real> Packed<T> {
         }
     }
 
-    /// Values of the panel that begins with the column `first` of a group. Panels are `width` values wide.
+    /// Values of the panel that begins with column number `first` of a group. Panels are `width` values wide.
     #[inline(always)]
     pub(super) fn panel<'a>(&self, numbers: &'a [T], width: usize, group: usize, first: usize) -> &'a [T] {
         let of_panel = width * self.rows.len();
@@ -96,8 +98,8 @@ impl<T: Real> Packed<T> {
         &numbers[(group * panels + first / width) * of_panel..][..of_panel]
     }
 
-    /// Selects ranges of rows, and the first `columns` columns of several groups. The selected rows are concatenated,
-    /// and so are the columns.
+    /// Selects ranges of rows, and the first `columns` columns of some groups. The result is a matrix of the selected
+    /// rows and columns in their order.
     pub(crate) fn part<'a>(
         &'a self,
         rows: &'a [Range<usize>],
@@ -178,8 +180,8 @@ impl<T: Real> WithSimd for Round<'_, T> {
     }
 }
 
-/// Copies some columns of B into a panel with rows of `width` values, beginning at the panel's column `place`. Other
-/// values of the panel do not change.
+/// Copies some columns of the matrix `b` into a panel with rows of `width` values, beginning at column `place` of the
+/// panel. Other values of the panel do not change.
 #[inline(always)]
 pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut [T], width: usize, place: usize) {
     let wide = columns.len();
@@ -211,5 +213,5 @@ pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut
     }
 }
 
-/// Side of the square blocks that are transposed in registers.
+/// Number of rows and columns of the square blocks that are transposed in registers.
 const SIDE: usize = 4;

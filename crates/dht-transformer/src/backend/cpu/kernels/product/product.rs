@@ -41,7 +41,8 @@ impl<'a, T: Real> From<&'a Packed<T>> for Right<'a, T> {
     }
 }
 
-/// Computes C ← scale·A·B, or C ← C + scale·A·B. Rows of C begin `stride` values apart.
+/// Computes the matrix product C ← scale·A·B, or C ← C + scale·A·B, as `destination` says. Rows of C begin `stride`
+/// values apart.
 pub(crate) fn product<'a, T: Real>(
     c: &mut [T],
     stride: usize,

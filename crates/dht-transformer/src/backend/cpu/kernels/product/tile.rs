@@ -13,13 +13,13 @@ use super::packed::{VECTORS, WIDEST, lanes};
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::array;
 
-/// Source of up to three neighbouring vectors from each row of a right factor.
+/// Source of the right factor's values in a matrix product. It returns up to three neighbouring SIMD vectors of a row.
 pub(crate) trait Columns<T: Real>: Copy {
-    /// Reads the first `V` vectors of each row in a range.
+    /// Reads the first `V` SIMD vectors of each row in a range.
     fn rows<S: Simd, const V: usize>(self, rows: Range<usize>) -> impl Iterator<Item = [T::Vector<S>; V]>;
 }
 
-/// Packed right factor: contiguous rows of three vectors.
+/// Panel of a packed right factor: contiguous rows of three SIMD vectors.
 #[derive(Clone, Copy)]
 pub(crate) struct Panel<'a, T>(pub(crate) &'a [T]);
 
@@ -62,10 +62,10 @@ impl<T: Real> Columns<T> for Lines<'_, T> {
     }
 }
 
-/// Computation of `wide` neighbouring columns of C.
+/// Computation of `wide` neighbouring columns of a matrix product C.
 pub(crate) struct Strip<'a, T> {
     pub(crate) a: Matrix<'a, T>,
-    /// Rows of the right factor that the columns of A are multiplied by, in order.
+    /// Rows of the right factor by which the columns of the left factor A are multiplied, in order.
     pub(crate) rows: &'a [Range<usize>],
     pub(crate) wide: usize,
     pub(crate) stride: usize,
@@ -101,7 +101,7 @@ impl<T: Real> Strip<'_, T> {
         }
     }
 
-    /// Computes a tile of C: `R` rows by `V` vectors, beginning at the row `row`.
+    /// Computes a tile of the result C: `R` rows by `V` SIMD vectors, beginning at row number `row`.
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const V: usize>(&self, simd: S, b: impl Columns<T>, c: &mut [T], row: usize) {
         let a = self.a;
@@ -148,7 +148,7 @@ impl<T: Real> Strip<'_, T> {
         }
     }
 
-    /// Stores the first `wide` values of each computed row into C.
+    /// Stores the first `wide` values of each computed row into the result C.
     #[inline]
     fn store_part(&self, lines: &[[T; WIDEST]], c: &mut [T]) {
         for (r, line) in lines.iter().enumerate() {
@@ -162,7 +162,7 @@ impl<T: Real> Strip<'_, T> {
     }
 }
 
-/// Adds Σₗ a(r, l)·b(l, v) to `sums`, for a left factor with contiguous rows.
+/// Adds the products Σₗ a(r, l)·b(l, v) to `sums`. The rows of the left factor a must be contiguous.
 #[inline(always)]
 fn sums_over_rows<S: Simd, T: Real, const R: usize, const V: usize>(
     simd: S,
@@ -183,7 +183,7 @@ fn sums_over_rows<S: Simd, T: Real, const R: usize, const V: usize>(
     sums
 }
 
-/// Adds Σₗ a(r, l)·b(l, v) to `sums`, for a left factor whose columns begin `stride` values apart.
+/// Adds the products Σₗ a(r, l)·b(l, v) to `sums`. The columns of the left factor a begin `stride` values apart.
 #[inline(always)]
 fn sums_over_columns<S: Simd, T: Real, const R: usize, const V: usize>(
     simd: S,
