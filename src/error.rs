@@ -3,17 +3,17 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Error of a run. Messages state what is wrong and what was expected.
+/// Error of an experiment. The message states what is wrong and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Error of the data, the model or the training.
+    /// Error in the data, the model or a training run, from the crate `dht-transformer`.
     #[error(transparent)]
     Transformer(#[from] dht_transformer::Error),
-    /// Error of a search for routes (the crate `dht-search`).
+    /// Error of a search for routes, from the crate `dht-search`.
     #[error(transparent)]
     Search(Box<dht_search::Error>),
-    /// Error of an architecture search (the crate `dht-nas`).
+    /// Error of an architecture search, from the crate `dht-nas`.
     #[error(transparent)]
     Nas(Box<dht_nas::Error>),
     /// Flag with a value that is not allowed.
@@ -23,13 +23,13 @@ pub enum Error {
         flag: &'static str,
         /// Allowed values.
         expected: String,
-        /// Rejected value of the flag.
+        /// Value on the command line.
         got: String,
     },
     /// Flag that requires another flag, which is missing.
     #[error("--{flag} needs --{needs}")]
     Needs {
-        /// Flag that was given.
+        /// Flag on the command line.
         flag: &'static str,
         /// Flag that is missing.
         needs: &'static str,
@@ -37,13 +37,13 @@ pub enum Error {
     /// Too little data to train on.
     #[error("{data}: expected at least {least} {what}, got {got}")]
     TooLittle {
-        /// Data set.
+        /// Name of the data set.
         data: String,
-        /// Missing items: `rows` or `classes`.
+        /// Items of which there are too few: `rows` or `classes`.
         what: &'static str,
-        /// Minimum number.
+        /// Minimum number of items.
         least: usize,
-        /// Actual number.
+        /// Actual number of items.
         got: usize,
     },
     /// File of texts that differs from its entry in a list of checksums.
@@ -54,7 +54,7 @@ pub enum Error {
     Checksum {
         /// Path of the file.
         path: PathBuf,
-        /// List of checksums.
+        /// Path of the list of checksums.
         sums: PathBuf,
         /// Checksum in the list.
         expected: String,
@@ -72,7 +72,7 @@ pub enum Error {
         /// Error of the operating system.
         source: std::io::Error,
     },
-    /// File that is not the record of a run, or record that cannot be written.
+    /// File that cannot be read or written as the result file of a run.
     #[error("{path}: {problem}", path = path.display())]
     Record {
         /// Path of the file.
@@ -88,13 +88,13 @@ pub enum Error {
         /// Error of the drawing library.
         message: String,
     },
-    /// File that no run wrote, at a path that this run would write to.
+    /// Existing file that this program did not write, at one of its output paths.
     #[error("{path} was not written by a run of this kind, and this run would overwrite it; move it away, or choose another path", path = path.display())]
     ForeignFile {
         /// Path of the file.
         path: PathBuf,
     },
-    /// Output directory with the steps of a run with other settings.
+    /// Output directory with stored results of a run with other settings.
     #[error(
         "{out} has the steps of another run: its {what} is {stored}, and this run has {asked}. Repeat the same \
          command to resume that run, choose another directory, or delete this one",
@@ -103,25 +103,25 @@ pub enum Error {
     OtherSteps {
         /// Path of the directory.
         out: PathBuf,
-        /// Setting in which the two runs differ.
+        /// Setting in which the runs differ.
         what: String,
-        /// Value in the existing run.
+        /// Value in the stored run.
         stored: String,
-        /// Value in this run.
+        /// Value in the present run.
         asked: String,
     },
-    /// Directory of steps without the file `run.json`, so that the run of the steps is unknown.
+    /// Directory of stored results without the file `run.json`, which identifies their run.
     #[error(
         "{steps} has steps, but no {file} beside it that names their run: delete {steps} to start again, or choose another --out",
         steps = steps.display(),
     )]
     UnknownSteps {
-        /// Directory of the steps.
+        /// Directory of the stored results.
         steps: PathBuf,
         /// File that is missing.
         file: &'static str,
     },
-    /// Reproduction in which some training runs failed. The record has the results of all training runs that finished.
+    /// Reproduction in which some training runs failed. The results of all others are written.
     #[error(
         "{count} parts failed; the record names them with their reasons, and running the command again tries them again"
     )]
@@ -129,7 +129,7 @@ pub enum Error {
         /// Number of failed training runs.
         count: usize,
     },
-    /// Text that lacks the marker lines of its generated part.
+    /// Text without the marker lines around its generated part.
     #[error("expected the line {start} and after it the line {end}, each once")]
     Markers {
         /// Marker line before the generated part.
@@ -139,22 +139,22 @@ pub enum Error {
     },
 }
 
-/// Reason why a file is not read as a record, or a record is not written.
+/// Reason why a result file cannot be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordProblem {
-    /// Content that is not JSON, or lacks a field, or has a field of another type.
+    /// Content that is not JSON, lacks a field, or has a field of the wrong type.
     #[error("is not a record: {message}")]
     Content {
         /// Message of the parser.
         message: String,
     },
-    /// Record of another schema version, whose numbers are not comparable with the numbers of this release.
+    /// Other version of the result file, whose numbers are not comparable with this release's.
     #[error("has schema {found}, expected {expected}: repeat the run with this release")]
     OtherVersion {
-        /// Schema version of the file.
+        /// Version in the file.
         found: u64,
-        /// Schema version that this release reads and writes.
+        /// Version that this release reads and writes.
         expected: u32,
     },
     /// Number that is NaN or infinite, which JSON cannot represent.
@@ -168,8 +168,8 @@ pub enum RecordProblem {
 /// Result with the [`Error`] of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Converts the result of an example to its exit code, and prints an error as `error: …` on standard error. The code is
-/// 0 for success, 2 for a flag with a value that is not allowed, and 1 for any other error. The command `dht` uses the
+/// Converts the result of an example to an exit code. Prints an error as `error: …` on standard error. The code is 0
+/// for success, 2 for a flag with a value that is not allowed, and 1 for any other error. The command `dht` uses the
 /// same codes.
 pub fn exit_code(result: Result<()>) -> ExitCode {
     let is_of_arguments = matches!(&result, Err(Error::Argument { .. } | Error::Needs { .. }));

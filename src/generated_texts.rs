@@ -1,4 +1,4 @@
-//! Generated training and test files, for trying `dht` without other data.
+//! Generated training and test files, for trying the command `dht` without other data.
 
 use std::path::Path;
 
@@ -7,15 +7,17 @@ use dht_transformer::storage::write_atomically;
 
 use crate::error::{Error, Result};
 
-/// Seeds of the two generated files, `train.csv` and `test.csv`.
+/// Seed of the generated texts in `train.csv`.
 const TRAINING: u64 = 1;
+/// Seed of the generated texts in `test.csv`.
 const TEST: u64 = 2;
 
-/// Writes `train.csv` and `test.csv` of four classes into a directory, which is created if it is missing.
+/// Writes generated texts of four classes into a directory, as `train.csv` and `test.csv`. The directory is created if
+/// it is missing.
 ///
 /// # Errors
-/// [`Error::ForeignFile`] if a file exists with another content, which is not overwritten; [`Error::Io`] if a file
-/// cannot be written.
+/// [`Error::ForeignFile`] if a file exists with other content; it is not overwritten. [`Error::Io`] if a file cannot be
+/// written.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -36,7 +38,7 @@ pub fn write_generated_texts(folder: &Path, train_rows: usize, test_rows: usize)
     files.iter().try_for_each(|(path, content)| Ok(write_atomically(path, |file| file.write_all(content.as_bytes()))?))
 }
 
-/// Generated texts as CSV. No text contains a quotation mark, so quoting is simple.
+/// Generated texts as CSV without quoting, since no text contains a quotation mark.
 fn content(rows: usize, seed: u64) -> String {
     let row = |text: &GeneratedText| {
         format!("{},{:?},\"{}\"\n", GeneratedText::LABELS[text.label], text.difficulty, text.text)

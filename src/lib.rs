@@ -1,5 +1,5 @@
-//! Experiments behind the workspace's examples: arguments, data, progress, records, tables and figures. The algorithms
-//! are in the library crates.
+//! Experiments behind the workspace's examples: arguments, data, progress, result files, tables and figures. The
+//! algorithms are in the library crates.
 //!
 //! ```text
 //! Arguments → RunPlan → RunData → (training, in the libraries) → Record → tables, figures, pages

@@ -1,11 +1,11 @@
-//! Replacement of a generated part of a text, which stands between two marker lines.
+//! Replacement of generated text between two marker lines.
 
 use crate::error::{Error, Result};
 
-/// Replaces all lines between the two marker lines by `block`, whose last line must have a line end.
+/// Replaces all lines between two marker lines by `block`, which must end with a line end.
 ///
 /// # Errors
-/// [`Error::Markers`] unless each of the two lines occurs once, in this order.
+/// [`Error::Markers`] unless each marker line occurs once, in this order.
 pub(crate) fn replaced(text: &str, (start, end): (&'static str, &'static str), block: &str) -> Result<String> {
     let problem = || Error::Markers { start, end };
     let once = |marker: &str| text.lines().filter(|line| line.trim() == marker).count() == 1;

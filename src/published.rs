@@ -4,26 +4,25 @@ use dht_search::settings::PublishedDataset;
 
 use crate::record::{RowGroup, RowRecord};
 
-/// Data set of the DHT paper (Meng et al. 2023) that this project's data set is compared with.
+/// Data set of the DHT paper (Meng et al. 2023) whose printed results are compared with results of this project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counterpart {
     pub(crate) data: PublishedDataset,
-    /// True if the DHT paper's data set is not the same, but has the most similar texts.
+    /// True if the two compared data sets differ. The DHT paper's data set is then the one with the most similar texts.
     pub(crate) stands_in: bool,
 }
 
 /// Result of one method on one data set, as the DHT paper (Meng et al. 2023) prints it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Published {
-    /// Name of the method in the DHT paper (Meng et al. 2023), such as `6-DisBERT`.
     pub(crate) method: &'static str,
     /// Score that the DHT paper calls "F1", presumably macro F1.
     pub(crate) f1: f64,
-    /// FLOPs divided by the full model's, estimated as the number of layers times the number of heads.
+    /// Cost relative to the full model, estimated as the number of layers times the number of heads.
     pub(crate) cost: f64,
 }
 
-/// Table of the DHT paper (Meng et al. 2023), by the stage whose cost it prints.
+/// Table of the DHT paper (Meng et al. 2023), named by the stage whose cost it shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Table 1: cost of training.
@@ -36,7 +35,6 @@ pub(crate) enum Stage {
 /// [`PublishedDataset::ALL`].
 type Line = (&'static str, [(f64, f64); 4]);
 
-/// Name of the full model in the DHT paper's tables.
 pub(crate) const FULL_MODEL: &str = "12-VaBERT";
 
 const TRAINING: [Line; 5] = [
@@ -79,8 +77,8 @@ pub(crate) fn cell(data: PublishedDataset, stage: Stage, method: &str) -> Option
 }
 
 impl Counterpart {
-    /// Finds the counterpart of a data set by its name in any spelling: `ag_news`, `AG News`. IMDB is compared with
-    /// Yelp P., since both are reviews with two classes.
+    /// Finds the data set of the DHT paper with which a data set is compared, by a name in any spelling: `ag_news`, `AG
+    /// News`. IMDB is compared with Yelp P., since both are reviews with two classes.
     pub(crate) fn find(name: &str) -> Option<Self> {
         let imdb = name.rsplit('/').next().is_some_and(|name| name.eq_ignore_ascii_case("imdb"));
         let (data, stands_in) = match PublishedDataset::of_name(name) {
@@ -91,15 +89,15 @@ impl Counterpart {
         Some(Self { data, stands_in })
     }
 
-    /// Result that the DHT paper prints for a row's method; `layers` is the depth of the row's full model.
+    /// Result that the DHT paper prints for the method of a result row. `layers` is the depth of the row's full model.
     pub(crate) fn cell(self, stage: Stage, row: &RowRecord, layers: usize) -> Option<Published> {
         cell(self.data, stage, &published_name(row, layers)?)
     }
 }
 
-/// Name of a row's method in the DHT paper (Meng et al. 2023). `DistilBERT` of k layers corresponds to the paper's
-/// student with the same share of its full model's layers. Each speed of `FastBERT` has the paper's name for that
-/// speed, in order of cost.
+/// Name of a result row's method in the DHT paper (Meng et al. 2023). A `DistilBERT` student corresponds to the paper's
+/// student with the same share of layers. Each speed of `FastBERT` has the paper's name for that speed, in order of
+/// cost.
 fn published_name(row: &RowRecord, layers: usize) -> Option<String> {
     match row.group {
         RowGroup::Full => Some(FULL_MODEL.into()),
@@ -118,7 +116,6 @@ fn published_name(row: &RowRecord, layers: usize) -> Option<String> {
     }
 }
 
-/// First number in a text.
 fn first_number(text: &str) -> Option<f64> {
     let from = text.find(|c: char| c.is_ascii_digit() || c == '.')?;
     let number = text[from..].split(|c: char| !(c.is_ascii_digit() || c == '.')).next()?;

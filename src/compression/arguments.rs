@@ -15,7 +15,7 @@ use super::limits::{MOST, refused};
 use crate::error::Result;
 use crate::experiment::{Arguments, DataArguments, Model, RunPlan, named};
 
-/// Number of training and test rows of the embedded corpus.
+/// Numbers of training and test rows of generated texts.
 const GENERATED_ROWS: (usize, usize) = (4_000, 1_000);
 const GIB: f64 = (1_u64 << 30) as f64;
 
@@ -96,7 +96,7 @@ pub struct CompressionArguments {
     pub quiet: bool,
 }
 
-/// Layer map: `uniform`, `last`, or layers such as `1,3`.
+/// Assignment of teacher layers to the student's layers: `uniform`, `last`, or numbers of teacher layers such as `1,3`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MapChoice(pub(super) LayerMap);
 
@@ -113,13 +113,13 @@ impl FromStr for MapChoice {
     }
 }
 
-/// Checked [`CompressionArguments`].
+/// Plan of a compression run: checked [`CompressionArguments`].
 #[derive(Debug, Clone)]
 pub(super) struct CompressionPlan {
-    /// Plan of the teacher's training, with the settings of the texts.
+    /// Plan of the teacher's training run, which also defines the texts.
     pub(super) run: RunPlan,
     pub(super) fine_tuned: bool,
-    /// Class names of a fine-tuned teacher, if it has any.
+    /// Class names of a fine-tuned teacher; `None` if its directory has none or the teacher is trained here.
     pub(super) classes: Option<Vec<String>>,
     pub(super) student: StudentSize,
     pub(super) student_rate: f64,
@@ -127,31 +127,29 @@ pub(super) struct CompressionPlan {
     pub(super) texts: Vec<PathBuf>,
     pub(super) text_epochs: usize,
     pub(super) distillation_epochs: usize,
-    /// Number of optimiser steps between two evaluations; `None` for the ends of passes.
+    /// Number of optimiser steps between two evaluations; `None` to evaluate after each pass over the data.
     pub(super) evaluate_every: Option<usize>,
     pub(super) augment: AugmentArguments,
-    /// Memory limit in bytes.
+    /// Memory limit for the teacher's hidden states, in bytes.
     pub(super) teacher_memory: usize,
-    /// Checksums of all files that are read, except the texts of the task.
+    /// Combined checksum of all input files except the texts of the task.
     pub(super) files: String,
     pub(super) record: Option<PathBuf>,
-    /// Flags that results depend on.
+    /// Command-line flags that may affect results, for the result file.
     pub(super) flags: Vec<String>,
 }
 
-/// Size of a student.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StudentSize {
     pub(super) layers: usize,
     pub(super) heads: usize,
     /// Width of the hidden states.
     pub(super) hidden: usize,
-    /// Neurons of each feed-forward.
+    /// Number of neurons in each feed-forward network.
     pub(super) ffn: usize,
 }
 
 impl StudentSize {
-    /// Size of an unpruned encoder, read from its configuration.
     fn from_config(config: &BertConfig) -> Self {
         Self {
             layers: config.num_hidden_layers,
@@ -161,7 +159,7 @@ impl StudentSize {
         }
     }
 
-    /// Configuration of an encoder with this size and the teacher's other settings.
+    /// Configuration of an encoder with this size. All other settings are the teacher's.
     pub(super) fn config(self, teacher: &BertConfig) -> Result<BertConfig> {
         let config = BertConfig {
             num_hidden_layers: self.layers,
@@ -176,11 +174,12 @@ impl StudentSize {
 }
 
 impl CompressionPlan {
-    /// Checks the flags and the map from student to teacher layers. No data are read.
+    /// Checks the flags, and the map from student to teacher layers. No texts are read.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) and `Needs`; `Transformer` for a directory without a valid
-    /// `config.json`, and for a student that has more layers than its teacher.
+    /// [`Argument`](crate::Error::Argument) and [`Needs`](crate::Error::Needs) for invalid flags;
+    /// [`Transformer`](crate::Error::Transformer) for a model directory without a valid `config.json`, and for a
+    /// student with more layers than its teacher.
     pub(super) fn new(arguments: &CompressionArguments) -> Result<Self> {
         let one = |flag, got: usize| match (1..=MOST as usize).contains(&got) {
             true => Ok(got),
@@ -232,7 +231,7 @@ impl CompressionPlan {
         })
     }
 
-    /// Sets an evaluation every `every` steps if the flags set no interval.
+    /// Sets the interval between evaluations in optimiser steps, unless the flags define it.
     pub(super) fn evaluated_by_default(mut self, every: usize) -> Self {
         if self.evaluate_every.is_none() {
             self.evaluate_every = Some(every);
@@ -241,14 +240,14 @@ impl CompressionPlan {
         self
     }
 
-    /// Plan with another seed for the training runs; the texts stay the same.
+    /// Plan of a training run on the same texts, with `seed` added to the seed of the flags.
     pub(super) fn with_seed(&self, seed: u64) -> RunPlan {
         RunPlan { seed: self.run.seed.wrapping_add(seed), ..self.run.clone() }
     }
 }
 
 impl CompressionArguments {
-    /// Flags of the single training run that is equivalent to these flags.
+    /// Converts the flags to those of a single training run.
     fn of_run(&self) -> Arguments {
         Arguments {
             source: with_defaults(&self.source),
@@ -264,7 +263,6 @@ impl CompressionArguments {
         }
     }
 
-    /// Size of the student for this teacher.
     fn student(&self, teacher: &BertConfig) -> Result<StudentSize> {
         let whole = StudentSize::from_config(teacher);
         let hidden = self.hidden.unwrap_or(whole.hidden);
@@ -281,7 +279,7 @@ impl CompressionArguments {
         Ok(size)
     }
 
-    /// Input files other than the texts of the task.
+    /// Input files except the texts of the task.
     fn files(&self, model: &Model) -> Vec<PathBuf> {
         let mut files = self.texts.clone();
         files.extend(self.augment.word_vectors.clone());
@@ -295,7 +293,7 @@ impl CompressionArguments {
         files
     }
 
-    /// Flags of these examples that [`Arguments`] lacks.
+    /// Command-line flags of compression that the flags of a training run, [`Arguments`], do not contain.
     fn own_flags(&self) -> Vec<String> {
         let number = |number: Option<usize>| number.map(|number| number.to_string());
         let map = match &self.layer_map.0 {
@@ -322,7 +320,8 @@ impl CompressionArguments {
     }
 }
 
-/// Sets the default number of generated rows, and reads pairs if the directory has the name of a GLUE task with pairs.
+/// Sets the default numbers of generated rows. Reads text pairs if the data directory has the name of a GLUE task on
+/// pairs.
 pub(super) fn with_defaults(source: &DataArguments) -> DataArguments {
     let source = source.clone().or_generated(GENERATED_ROWS.0, GENERATED_ROWS.1);
     let name = source.data.as_deref().and_then(std::path::Path::file_name).map(|name| name.to_string_lossy());
@@ -330,7 +329,7 @@ pub(super) fn with_defaults(source: &DataArguments) -> DataArguments {
     DataArguments { pair: source.pair || known.is_some_and(|known| known.pair), ..source }
 }
 
-/// Combined checksum of several files. One checksum fits in an error message, unlike a list.
+/// Combined checksum of several files, which is short enough for an error message.
 fn checksums(files: &[PathBuf]) -> Result<String> {
     let mut all = Sha256::new();
     for file in files {

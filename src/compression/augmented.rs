@@ -1,4 +1,4 @@
-//! Augmentation: copies of the training texts with replaced words, for a student.
+//! Data augmentation for a student: copies of the training texts with replaced words.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use super::limits::{MOST, refused};
 use crate::error::Result;
 use crate::experiment::{RunData, RunPlan, named, rng};
 
-/// Random stream that the augmented copies are drawn from.
+/// Number of the random stream for augmented copies.
 const COPIES: u64 = 25;
 
 /// Flags for augmented copies.
@@ -33,7 +33,8 @@ pub struct AugmentArguments {
 }
 
 impl AugmentArguments {
-    /// Rejects a request for copies without a masked language model or word vectors to take replacements from.
+    /// Rejects a request for augmented copies if neither a masked language model nor word vectors can suggest
+    /// replacements.
     pub(super) fn check(&self) -> Result<()> {
         match self.augment {
             Some(copies) if !(1..=MOST as usize).contains(&copies) => {
@@ -46,7 +47,7 @@ impl AugmentArguments {
         }
     }
 
-    /// Flags that results depend on.
+    /// Flags of augmentation with their values, for the result file.
     pub(super) fn flags(&self) -> [(&'static str, Option<String>); 3] {
         [
             ("augment", self.augment.map(|copies| copies.to_string())),
@@ -55,11 +56,11 @@ impl AugmentArguments {
         ]
     }
 
-    /// Training texts with their copies; `None` if no copies are requested.
+    /// Returns the training texts followed by their augmented copies; `None` if no copies are requested.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) if the masked language model has another vocabulary than the
-    /// teacher; otherwise errors of reading files, of the model and of [`Augmentation`].
+    /// [`Argument`](crate::Error::Argument) if the masked language model has another vocabulary than the teacher;
+    /// [`Transformer`](crate::Error::Transformer) if the model or the word vectors cannot be read.
     pub(super) fn texts(&self, data: &RunData, run: &RunPlan, device: &Device) -> Result<Option<EncodedDataset>> {
         let Some(copies) = self.augment else { return Ok(None) };
         let tokenizer = &data.tokenizer;

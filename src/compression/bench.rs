@@ -1,4 +1,5 @@
-//! Texts, teacher and general student (distilled before any task) of a run, and TinyBERT's two stages of distillation.
+//! Texts and models of a compression run: teacher, general student (distilled before any task), and TinyBERT's two
+//! stages of distillation.
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -23,28 +24,31 @@ use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, pooling, rng, train_settings};
 use crate::record::JudgedModel;
 
-/// Random streams: a student's weights, and the projections of hidden states in the first stage of distillation.
+/// Number of the random stream for the student's initial weights.
 const STUDENT: u64 = 20;
+/// Number of the random stream that draws the projections in the hidden-state stage of distillation.
 const PROJECTIONS: u64 = 21;
-/// Minimum number of timed passes of each model, their maximum, the seconds that they should fill, and the number of
-/// timed rows.
+/// Minimum number of timed passes over the timed rows, for each model.
 const LEAST_PASSES: usize = 7;
+/// Maximum number of timed passes over the timed rows, for each model.
 const MOST_PASSES: usize = 101;
+/// Seconds that the timed passes of the fastest model should take together.
 const TIMED_SECONDS: f64 = 1.0;
+/// Number of test rows that are timed.
 const TIMED_ROWS: usize = 256;
 const TEACHER: &str = "teacher";
 const GENERAL: &str = "general";
 
-/// Plan, texts and models of a run that distils students.
+/// Plan, texts and models of a compression run, which distils students from a teacher.
 pub(super) struct Bench {
     pub(super) plan: CompressionPlan,
     pub(super) data: RunData,
-    /// Training texts with their copies, if copies are requested.
+    /// Training texts followed by their augmented copies, if copies are requested.
     augmented: Option<EncodedDataset>,
     pub(super) steps: Steps,
     pub(super) judge: Judge,
     pub(super) device: Device,
-    /// Teacher's size, costs and scores on the test rows.
+    /// Size, costs and test scores of the teacher.
     pub(super) judged_teacher: JudgedModel,
     pub(super) teacher: TextClassifier,
     general: TextClassifier,
@@ -52,26 +56,28 @@ pub(super) struct Bench {
     logits: OnceCell<Arc<TeacherLogits>>,
 }
 
-/// Trained student, with its best step, validation score and seconds.
+/// Trained student with its training results.
 pub(super) struct Trained {
     pub(super) model: TextClassifier,
-    /// Optimiser step of the last stage after which the student was best on validation rows.
+    /// Optimiser step of the last training stage at which the student had the best validation score.
     pub(super) best_step: u64,
-    /// Score on the validation rows at the best step: macro F1, or the task's metric if evaluations are at intervals of
+    /// Validation score at the best step: macro F1, or the task's metric if evaluations are at intervals of optimiser
     /// steps; 0 without validation rows.
     pub(super) validation_score: f64,
     pub(super) seconds: f64,
 }
 
 impl Trained {
-    /// Student after its last stage, whose history is `last`.
+    /// Creates the result of training a student, which took `seconds`. `last` is the history of the last training
+    /// stage.
     fn new(model: TextClassifier, last: &History, seconds: f64) -> Self {
         Self { model, best_step: best_step(last), validation_score: last.best_score.unwrap_or_default(), seconds }
     }
 }
 
 impl Bench {
-    /// Reads the texts, fine-tunes the teacher and creates the general student, unless an earlier run has stored them.
+    /// Reads the texts, fine-tunes the teacher, and distils the general student, which has learned no task yet. Results
+    /// that an earlier run has stored are loaded.
     pub(super) fn open(plan: CompressionPlan, out: &Path, command: &[String], least_rows: usize) -> Result<Self> {
         let device = plan.run.device.open()?;
         let mut data = RunData::load(&plan.run)?;
@@ -110,17 +116,18 @@ impl Bench {
         Ok(Self { plan, data, augmented, steps, judge, device, judged_teacher, teacher, general, states, logits })
     }
 
-    /// Texts that students learn from.
+    /// Training texts of the students, including augmented copies.
     fn texts(&self) -> &EncodedDataset {
         self.augmented.as_ref().unwrap_or(&self.data.train)
     }
 
-    /// Copies the general student.
+    /// Loads a copy of the general student, which is distilled before any task.
     pub(super) fn general(&self) -> Result<TextClassifier> {
         copy(&self.general)
     }
 
-    /// Teacher's hidden states of the training texts, up to the memory limit.
+    /// Computes the teacher's hidden states for the training texts. Caches those of as many texts as the memory limit
+    /// allows.
     pub(super) fn states(&self) -> Result<Arc<TeacherStates>> {
         if let Some(states) = self.states.get() {
             return Ok(states.clone());
@@ -139,7 +146,7 @@ impl Bench {
         Ok(self.states.get_or_init(|| Arc::new(states)).clone())
     }
 
-    /// Teacher's logits of the training texts.
+    /// Computes the teacher's logits of the training texts.
     pub(super) fn logits(&self) -> Result<Arc<TeacherLogits>> {
         if let Some(logits) = self.logits.get() {
             return Ok(logits.clone());
@@ -148,7 +155,7 @@ impl Bench {
         Ok(self.logits.get_or_init(|| Arc::new(logits)).clone())
     }
 
-    /// Settings of a student's training run of `epochs` passes. With validation rows, the best pass or step is used.
+    /// Training settings of a student for `epochs` passes. With validation rows, the best evaluated weights are used.
     fn student_settings(&self, run: &RunPlan, epochs: usize) -> TrainSettings {
         let settings = student_settings(run, self.plan.student_rate, epochs);
         TrainSettings { evaluate_every: self.plan.evaluate_every, ..settings }
@@ -173,7 +180,7 @@ impl Bench {
         Ok(Trained::new(copy(&second.into_model())?, &last, seconds))
     }
 
-    /// Fine-tunes a student on the labels, in as many passes as both stages of distillation have.
+    /// Fine-tunes a student on the labels alone, for as many passes as the two stages of distillation have.
     pub(super) fn fine_tuned(&self, mut student: TextClassifier, step: &Step, seed: u64) -> Result<Trained> {
         let run = self.plan.with_seed(seed);
         let settings = self.student_settings(&run, 2 * self.plan.distillation_epochs);
@@ -182,7 +189,7 @@ impl Bench {
         Ok(Trained::new(student, &history, history.train_seconds))
     }
 
-    /// Trains one stage of an architecture search, and returns its history.
+    /// Runs one stage of an architecture search, for `epochs` passes over the training texts. Returns its history.
     pub(super) fn search_stage(
         &self,
         search: &mut ArchitectureSearch,
@@ -195,12 +202,12 @@ impl Bench {
         Stage { bench: self, step, name, settings, groups }.fit(search, validation)
     }
 
-    /// Scores a model on the test rows, and returns its predicted classes.
+    /// Scores a student on the test rows. Also returns the class that it predicts for each row.
     pub(super) fn judged(&self, trained: &Trained) -> Result<(JudgedModel, Vec<u32>)> {
         self.judge.judge(&trained.model, &self.data.test, trained.seconds)
     }
 
-    /// Prediction times of several models on test rows, divided by the first model's. All models are warm and run in
+    /// Prediction times of several models on test rows, relative to the first model. After a warm-up the models run in
     /// turns; the times are medians.
     pub(super) fn wall_ratios<const N: usize>(&self, models: [&TextClassifier; N]) -> Result<[f64; N]> {
         // The rows are evenly spaced, since a file may be sorted.
@@ -218,7 +225,7 @@ impl Bench {
         Ok(std::array::from_fn(|model| times[model].median() / times[0].median()))
     }
 
-    /// Settings of the run, for its record.
+    /// Settings of the run, for its result file.
     pub(super) fn settings(&self) -> std::collections::BTreeMap<String, serde_json::Value> {
         let plan = &self.plan;
         let CompressionPlan { run, distillation_epochs, student_rate, .. } = plan;
@@ -251,14 +258,14 @@ pub(super) fn best_step(history: &History) -> u64 {
     history.best_step.unwrap_or(history.steps)
 }
 
-/// Copies a model's weights, without parameters that do not belong to the model.
+/// Copies a classifier. Additional parameters, which do not belong to the model, are not copied.
 pub(super) fn copy(model: &TextClassifier) -> Result<TextClassifier> {
     let encoder = model.encoder();
     let device = encoder.parameters().device();
     Ok(model.with_encoder(Encoder::from_tensors(encoder.config(), &encoder.to_tensors()?, device)?)?)
 }
 
-/// Training run of one stage within a step.
+/// One stage of a student's training run.
 struct Stage<'a> {
     bench: &'a Bench,
     step: &'a Step,
@@ -268,8 +275,8 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// Trains an objective and evaluates it on the validation rows: every few steps by the task's metric, or after each
-    /// pass by the objective's own metric.
+    /// Trains an objective with evaluations on the validation rows: by the task's metric at intervals of optimiser
+    /// steps, or else by the objective's own metric after each pass.
     fn fit<O: Predict>(self, objective: &mut O, validation: &EncodedDataset) -> Result<History>
     where
         Error: From<O::Error>,
@@ -283,7 +290,7 @@ impl Stage<'_> {
         }
     }
 
-    /// Trains an objective with evaluations at the ends of passes only.
+    /// Trains an objective with evaluations by its own metric after each pass.
     fn fit_alone<O: Objective>(mut self, objective: &mut O, validation: &EncodedDataset) -> Result<History>
     where
         Error: From<O::Error>,
@@ -304,7 +311,6 @@ impl Stage<'_> {
     }
 }
 
-/// Inputs from which the teacher and the general student are created.
 struct Start<'a> {
     plan: &'a CompressionPlan,
     data: &'a RunData,
@@ -322,18 +328,18 @@ impl Start<'_> {
         Ok(model.save(step.model(), Some(&self.data.tokenizer), &self.data.train.labels)?)
     }
 
-    /// Adds a new classifier to an encoder.
     fn classifier(&self, encoder: Encoder) -> Result<TextClassifier> {
         let run = &self.plan.run;
         Ok(TextClassifier::new(encoder, self.classes(), pooling(run), &mut rng(run, CLASSIFIERS))?)
     }
 
-    /// Encoder before fine-tuning: pre-trained, or with random weights.
+    /// Encoder before fine-tuning, with pre-trained or random weights.
     fn encoder(&self) -> Result<Encoder> {
         encoder(&self.plan.run, self.data, self.device)
     }
 
-    /// Plain texts of all files, if there are any.
+    /// Unlabelled texts from which the general student learns, from all files of the flag `--texts`; `None` without
+    /// such files.
     fn plain_texts(&self) -> Result<Option<EncodedDataset>> {
         let (tokenizer, max_length) = (&self.data.tokenizer, self.plan.run.max_length);
         let mut samples = Vec::new();
@@ -345,7 +351,7 @@ impl Start<'_> {
         Ok(Some(texts).filter(|texts| !texts.is_empty()))
     }
 
-    /// Fine-tunes the teacher, or loads an already fine-tuned one.
+    /// Fine-tunes the teacher, or loads a fine-tuned one.
     fn teacher(&self) -> Result<JudgedModel> {
         let run = &self.plan.run;
         self.steps.once(TEACHER, |step| {
@@ -371,9 +377,9 @@ impl Start<'_> {
         })
     }
 
-    /// Trains the general student, which is not trained for any task. The student starts from layers of the pre-trained
-    /// encoder if their shapes match, and learns from that encoder on plain texts, if there are any. Without
-    /// pre-training it starts from the teacher's own layers.
+    /// Trains the general student, which learns no task. It starts from layers of the pre-trained encoder if their
+    /// shapes match, and is distilled from that encoder on unlabelled texts, if there are any. Without pre-training it
+    /// starts from layers of the teacher.
     fn general(&self, teacher: &TextClassifier, texts: Option<EncodedDataset>) -> Result<usize> {
         let plan = self.plan;
         self.steps.once(GENERAL, |step| {
@@ -401,13 +407,13 @@ impl Start<'_> {
     }
 }
 
-/// Copies an encoder's weights without a classifier.
+/// Copies an encoder. Parameters of a classifier are not copied.
 fn copy_encoder(encoder: &Encoder) -> Result<Encoder> {
     let device = encoder.parameters().device();
     Ok(Encoder::from_tensors(encoder.config(), &encoder.to_tensors()?, device)?)
 }
 
-/// Checks that a fine-tuned teacher and the texts have the same number of classes.
+/// Rejects a fine-tuned teacher whose number of classes differs from the texts'.
 fn as_many_classes(expected: usize, got: usize) -> Result<()> {
     if expected == got {
         return Ok(());

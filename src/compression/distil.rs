@@ -1,4 +1,4 @@
-//! TinyBERT's distillation, compared with the same student without it.
+//! Distillation by TinyBERT's method, compared with the same student without distillation.
 
 use std::path::{Path, PathBuf};
 
@@ -42,9 +42,10 @@ pub struct DistilArguments {
 /// labels.
 ///
 /// # Errors
-/// Errors of the flags, the data and the teacher. [`OtherSteps`](crate::Error::OtherSteps) if `work` has the steps of
-/// another command; [`Argument`](crate::Error::Argument) if `out` would replace the teacher or the steps; `Transformer`
-/// if `out` exists and has files that do not belong to a model.
+/// Returns an error for invalid flags, and for data or a teacher that cannot be read.
+/// [`OtherSteps`](crate::Error::OtherSteps) if `work` has stored results of another command;
+/// [`Argument`](crate::Error::Argument) if `out` would replace the teacher or these results;
+/// [`Transformer`](crate::Error::Transformer) if `out` exists and has files that do not belong to a model.
 pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     let plan = CompressionPlan::new(&arguments.common)?;
     // The output directory is checked before anything is trained. Files of an earlier student are replaced.
@@ -95,7 +96,8 @@ pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     Ok(record)
 }
 
-/// Rejects an output directory whose files would be lost, or that the run itself uses.
+/// Rejects the output directory `out` if it contains the teacher or the directory of stored results, or if it lies
+/// among those results.
 fn check_out(out: &Path, work: &Path, model: &Model) -> Result<()> {
     let teacher = if let Model::Directory(folder) = model { Some(folder.as_path()) } else { None };
     let holds_used = [Some(work), teacher].into_iter().flatten().any(|used| real(used).starts_with(real(out)));

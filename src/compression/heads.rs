@@ -55,7 +55,7 @@ pub struct HeadsArguments {
     pub record: Option<PathBuf>,
 }
 
-/// Head by layer and number, from 0, such as `2:11`.
+/// Attention head by layer and number, each counted from 0, such as `2:11`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadName {
     layer: usize,
@@ -78,11 +78,11 @@ impl fmt::Display for HeadName {
     }
 }
 
-/// Runs the example `heads`: scores a classifier without each head, and with each head alone in its layer.
+/// Runs the example `heads`: scores a classifier without each attention head, and with only that head in its layer.
 ///
 /// # Errors
-/// Errors of the flags, the data, the classifier and the directories; [`Error::Transformer`] for a layer or head that
-/// the classifier lacks, before anything is computed.
+/// Returns an error for invalid flags, and for data, a classifier or a directory that cannot be read or written.
+/// [`Error::Transformer`] for a layer or head that the classifier lacks, before anything is computed.
 pub fn heads(arguments: &HeadsArguments) -> Result<HeadAblationRecord> {
     let run = Arguments {
         source: with_defaults(&arguments.source),

@@ -1,4 +1,4 @@
-//! Metric of a task, and the scores of models by this metric.
+//! Metric of a task, and scoring of models by this metric.
 
 use dht_dynamic::evaluate;
 use dht_transformer::data::{Metric, NamedDataset};
@@ -13,17 +13,17 @@ use crate::record::{F1, JudgedModel, MATTHEWS};
 /// Number of texts in a batch of predictions.
 pub(super) const BATCH: usize = 64;
 
-/// Metric of a task. A data directory with the name of a GLUE task has that task's metric, and F1 only if the labels
-/// include its class. All other tasks have accuracy.
+/// Metric by which classifiers are scored: the GLUE metric if the data directory has the name of a GLUE task, otherwise
+/// accuracy. The F1 metric is used only if the labels include the class whose F1 it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Judge {
     Accuracy,
     Matthews,
-    /// F1 of this class.
+    /// F1 of the class with this index.
     F1(usize),
 }
 
-/// Metric of a classification task.
+/// Selects the metric of a classification task.
 pub(super) fn metric(data: &RunData) -> Metric {
     match NamedDataset::find(&format!("glue/{}", data.record.name)).map(|known| known.metric) {
         Some(Metric::Matthews) => Metric::Matthews,
@@ -43,7 +43,6 @@ impl Judge {
         }
     }
 
-    /// Name of the metric.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Accuracy => "accuracy",
@@ -60,15 +59,16 @@ impl Judge {
         }
     }
 
-    /// Highest score of one constant class for all test rows. For accuracy it is the share of the most frequent class.
+    /// Highest score of a model that predicts the same class for all test rows. For accuracy it is the share of the
+    /// most frequent class.
     pub(super) fn best_constant(self, test: &EncodedDataset) -> Result<f64> {
         (0..test.labels.len() as u32)
             .map(|class| Ok(self.score(&Confusion::from_predictions(test, &vec![class; test.len()])?)))
             .try_fold(0.0, |best: f64, score: Result<f64>| Ok(best.max(score?)))
     }
 
-    /// Scores a model on the test rows, and returns its predicted classes. The ratio of prediction times is measured
-    /// later.
+    /// Scores a model on the test rows. Also returns the class that it predicts for each row. The ratio of prediction
+    /// times is 1 until it is measured.
     pub(super) fn judge(
         self,
         model: &TextClassifier,

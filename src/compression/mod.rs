@@ -1,4 +1,5 @@
-//! Smaller models from a teacher: TinyBERT's distillation, and searches for architectures during the distillation.
+//! Compression of a teacher into smaller models: TinyBERT's distillation, and architecture searches during
+//! distillation.
 //!
 //! ```text
 //! teacher, fine-tuned ─┬─▶ general student ─▶ intermediate ─▶ prediction ─▶ unpruned student

@@ -1,5 +1,5 @@
-//! Steps of a run, whose results are stored on disk. Each step runs once, and the same command resumes after any
-//! interruption.
+//! Steps of a compression run, such as training the teacher. Each step runs once and stores its result on disk, so that
+//! the same command resumes after an interruption.
 //!
 //! ```text
 //! OUT/.lock                         locked while a run writes here
@@ -27,38 +27,38 @@ const STEPS: &str = "steps";
 const RESULT: &str = "result.json";
 const MODEL: &str = "model";
 const CHECKPOINT: &str = "checkpoint";
-/// Number of optimiser steps between two checkpoints.
+/// Number of optimiser steps between two checkpoints of a training run.
 const EVERY_STEPS: u64 = 200;
-/// Version of the layout of the directory.
+/// Version of the layout of the output directory.
 const FORMAT: &str = "compression 4";
 
-/// Locked directory of a run.
+/// Output directory of a run, locked for this process.
 #[derive(Debug)]
 pub(super) struct Steps {
     dir: RunDir,
     quiet: bool,
 }
 
-/// Step in progress: its name and directory.
+/// Step that is running now, with the directory of its files.
 #[derive(Debug)]
 pub(super) struct Step {
     folder: PathBuf,
 }
 
-/// Output paths of a run, and the files that it may replace.
+/// Output paths of a run, to check whether the run may replace existing files.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output<'a> {
     pub(super) out: &'a Path,
-    /// Additional file for the record.
+    /// Additional path of the result file.
     pub(super) record: Option<&'a Path>,
-    /// Function that recognises a record of the program.
+    /// Function that returns whether a file is a result file of this program.
     pub(super) is_record: fn(&Path) -> bool,
     /// File names of the run's figures.
     pub(super) figures: &'a [String],
 }
 
 impl Output<'_> {
-    /// Rejects files that no run of the program wrote, before anything is read or written. Figures belong to a run if
+    /// Rejects existing files that this program did not write, before the run starts. Figures are accepted if
     /// `run.json` exists.
     ///
     /// # Errors
@@ -86,25 +86,24 @@ fn there(path: &Path) -> bool {
 }
 
 impl Step {
-    /// Checkpoint settings of a training run in this step, which resumes from the file if it exists.
+    /// Checkpoint settings of a training run in this step. An existing checkpoint is resumed from.
     pub(super) fn checkpoint(&self, stage: &str) -> CheckpointSettings {
         let path = self.folder.join(format!("{stage}.{CHECKPOINT}"));
         CheckpointSettings { path, every_steps: EVERY_STEPS, resume: true }
     }
 
-    /// Directory of the step's model.
     pub(super) fn model(&self) -> PathBuf {
         self.folder.join(MODEL)
     }
 }
 
 impl Steps {
-    /// Locks a directory for a run, and creates it if it is missing. A run that was stopped before its first step had
-    /// written anything is replaced.
+    /// Locks an output directory for a run, and creates it if it is missing. An earlier run that has not stored
+    /// anything is replaced.
     ///
     /// # Errors
-    /// [`Error::Command`] if another run holds the lock. [`Error::OtherSteps`] if the existing steps belong to another
-    /// run; [`Error::UnknownSteps`] if `run.json`, which names their run, is missing. [`Error::ForeignFile`] if
+    /// [`Error::Command`] if another run holds the lock. [`Error::OtherSteps`] if the stored results belong to another
+    /// run; [`Error::UnknownSteps`] if `run.json`, which identifies that run, is missing. [`Error::ForeignFile`] if
     /// `run.json` exists and was not written by a run.
     pub(super) fn open(out: &Path, run: &Map<String, Value>, quiet: bool) -> Result<Self> {
         let dir = RunDir::open(out)?;
@@ -125,17 +124,15 @@ impl Steps {
         Ok(Self { dir, quiet })
     }
 
-    /// File of the run's record.
     pub(super) fn record(&self) -> PathBuf {
         self.dir.path().join(RECORD)
     }
 
-    /// Returns whether a path is inside the `steps` directory of the output directory `out`. The path need not exist.
+    /// Returns whether `path` is inside the `steps` directory of an output directory. It need not exist.
     pub(super) fn hold(out: &Path, path: &Path) -> bool {
         real(path).starts_with(real(&out.join(STEPS)))
     }
 
-    /// Output directory.
     pub(super) fn out(&self) -> &Path {
         self.dir.path()
     }
@@ -145,7 +142,7 @@ impl Steps {
         self.step(name).folder.join(RESULT).is_file()
     }
 
-    /// Directory of the model of a finished step.
+    /// Directory of the model that a finished step stored.
     pub(super) fn model(&self, name: &str) -> PathBuf {
         self.step(name).model()
     }
@@ -154,10 +151,10 @@ impl Steps {
         Step { folder: self.dir.path().join(STEPS).join(name) }
     }
 
-    /// Returns the stored result of a step, or runs the step. A result that cannot be read is computed again.
+    /// Returns the stored result of a step, or runs the step. It also runs if the stored result cannot be read.
     ///
     /// # Errors
-    /// Errors of `run`. The next attempt starts from the step's last checkpoint.
+    /// Returns the error of `run`. The next attempt starts from the step's last checkpoint.
     pub(super) fn once<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -166,8 +163,7 @@ impl Steps {
         self.once_valid(name, |_| true, run)
     }
 
-    /// Returns the stored result of a step as [`once`](Self::once) does, but computes the result again if it is not
-    /// `valid`.
+    /// Returns the stored result of a step if it is `valid`, or runs the step; see [`once`](Self::once).
     pub(super) fn once_valid<T: Serialize + DeserializeOwned>(
         &self,
         name: &str,
@@ -194,7 +190,7 @@ impl Steps {
     }
 }
 
-/// Returns whether any step of the directory has written a file.
+/// Returns whether the directory of stored results has files of any step.
 fn begun(steps: &Path) -> Result<bool> {
     let entries = match std::fs::read_dir(steps) {
         Ok(entries) => entries,

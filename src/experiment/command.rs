@@ -1,4 +1,4 @@
-//! Command line of a run, as its record stores it.
+//! Command line of a run, as its result file stores it.
 
 use std::path::{Component, Path};
 
@@ -10,8 +10,8 @@ use super::data_arguments::DataArguments;
 use super::plan::Arguments;
 
 impl Arguments {
-    /// Flags that differ from their defaults, in the order of `--help`. `--quiet` is left out, since it changes no
-    /// result. Of paths that are absolute or contain `..`, only the last component is included.
+    /// Command-line flags that differ from their defaults, in the order of `--help`. `--quiet` is omitted, since it
+    /// does not affect results. Of absolute paths and paths with `..`, only the last component is included.
     pub(crate) fn flags(&self) -> Vec<String> {
         // The pattern names every field, so that a new field cannot be forgotten.
         let Self { source, model, epochs, batch, lr, seed, device, precision, settings, quiet: _ } = self;
@@ -66,7 +66,7 @@ impl Flags {
     }
 }
 
-/// Path as records show it: without directories that are specific to this machine.
+/// Returns a path in the form in which result files store it, without directories that are specific to this machine.
 pub(crate) fn named(path: &Path) -> String {
     let private = path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
     let last = path.file_name().filter(|_| private).map(Path::new);

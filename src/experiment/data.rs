@@ -1,4 +1,4 @@
-//! Data of a run: texts are read or generated, split and tokenised.
+//! Data of a run: reading or generating texts, splitting, and tokenisation.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,36 +15,36 @@ use super::plan::RunPlan;
 use crate::error::{Error, Result};
 use crate::record::DataRecord;
 
-/// Size of a vocabulary that is trained on the training texts.
+/// Size of a vocabulary that is learned from the training texts.
 const TRAINED_VOCABULARY: usize = 8_000;
-/// Default number of training rows of the embedded corpus.
 const EMBEDDED_TRAIN_ROWS: usize = 16_000;
-/// Default number of test rows of the embedded corpus.
 const EMBEDDED_TEST_ROWS: usize = 2_000;
-/// Maximum number of tokens stored beyond a text's maximum length. The n-gram model reads these tokens.
+/// Maximum number of tokens after the maximum text length that are stored for the n-gram model, which reads longer
+/// texts than the encoder.
 const MOST_REST: usize = 4_096;
-/// Fraction of the training rows that is used for validation.
 const VALIDATION_SHARE: f64 = 0.1;
-/// Random stream of the validation split.
+/// Number of the random stream that selects validation rows.
 const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
-/// Name of checksum files, and number of directories that are searched for one. The first is the data file's directory,
-/// the others are its parents.
+/// File name of a list of SHA-256 checksums.
 const SUMS: &str = "SHA256SUMS";
+/// Number of directories in which a list of checksums is searched: the directory of the data file and those above it.
 const SUMS_ABOVE: usize = 3;
-/// Seeds of the embedded corpus. The corpus is one fixed data set: its texts do not depend on the run's seed.
+/// Seed of the generated training texts. It does not depend on the run's seed, so that the generated texts are a fixed
+/// data set.
 const TRAINING_TEXTS: u64 = 1;
+/// Seed of the generated test texts, which does not depend on the run's seed.
 const TEST_TEXTS: u64 = 2;
 
-/// Encoded data of a run.
+/// Encoded texts of a run, with their tokenizer.
 #[derive(Debug, Clone)]
 pub struct RunData {
-    /// Name, rows and checksums, for the run's record.
+    /// Description of the data for the result file: name, rows and checksums.
     pub record: DataRecord,
-    /// Tokenizer of a pre-trained model, or a tokenizer built for the training texts.
+    /// Tokenizer of the pre-trained model or, without one, a tokenizer built for the training texts.
     pub tokenizer: TextTokenizer,
     /// Training rows.
     pub train: EncodedDataset,
-    /// Validation rows, a tenth of the training file.
+    /// Validation rows, a tenth of the training rows.
     pub validation: EncodedDataset,
     /// Test rows.
     pub test: EncodedDataset,
@@ -104,8 +104,8 @@ impl RunData {
         Ok(Self { record, tokenizer, train, validation, test })
     }
 
-    /// Renumbers the classes to match a classifier: a class's number becomes the position of its name in `labels`.
-    /// Returns `false` and changes nothing if `labels` lacks a class.
+    /// Renumbers the classes in the order of `labels`, to match a classifier's. Returns `false` and changes nothing if
+    /// `labels` lacks a class.
     pub fn order_classes(&mut self, labels: &[String]) -> bool {
         let own = &self.train.labels;
         let place = |label: &String| labels.iter().position(|other| other == label);
@@ -123,11 +123,11 @@ impl RunData {
 struct Texts {
     train: Dataset,
     test: Dataset,
-    /// Complete vocabulary of generated texts; `None` for files.
+    /// Complete vocabulary of generated texts; `None` for texts from files.
     words: Option<Vec<String>>,
 }
 
-/// Generates training and test texts. Training texts that also occur as test texts are dropped.
+/// Generates training and test texts. Training texts that equal a test text are dropped.
 fn embedded(plan: &RunPlan) -> Result<Texts> {
     let labels = || GeneratedText::LABELS.map(String::from).to_vec();
     let examples =
@@ -162,8 +162,8 @@ fn from_files(reader: &DatasetReader, folder: &Path, plan: &RunPlan) -> Result<T
     Ok(Texts { train: first(train, plan.train_rows), test, words: None })
 }
 
-/// Rejects a file that differs from its `SHA256SUMS` entry, such as after an incomplete download. The list is searched
-/// in the file's directory and the directories above.
+/// Rejects a file whose checksum differs from its entry in a file `SHA256SUMS`, for example after an incomplete
+/// download. `SHA256SUMS` is searched in the file's directory and the directories above.
 fn check_sum(file: &Path, actual: &str) -> Result<()> {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
     for folder in file.ancestors().skip(1).take(SUMS_ABOVE) {
@@ -186,8 +186,8 @@ fn check_sum(file: &Path, actual: &str) -> Result<()> {
     Ok(())
 }
 
-/// Tokenizer of a pre-trained model, a tokenizer of the complete vocabulary, or a tokenizer trained on the training
-/// texts.
+/// Returns the tokenizer of a pre-trained model. For a model that is trained from scratch, builds a tokenizer with the
+/// vocabulary `words` or, without it, from the training texts.
 fn tokenizer_of(model: &Model, train: &Dataset, words: Option<Vec<String>>) -> Result<TextTokenizer> {
     Ok(match (model, words) {
         (Model::Directory(folder), _) => TextTokenizer::from_dir(folder)?,

@@ -45,18 +45,18 @@ pub struct DataArguments {
 }
 
 impl DataArguments {
-    /// Sets the numbers of training and test rows for generated texts, if the flags set none.
+    /// Sets the default numbers of training and test rows for generated texts.
     #[must_use]
     pub(crate) fn or_generated(self, train_rows: usize, test_rows: usize) -> Self {
         let rows = |flag: Option<usize>, default| flag.or(self.data.is_none().then_some(default));
         Self { train_rows: rows(self.train_rows, train_rows), test_rows: rows(self.test_rows, test_rows), ..self }
     }
 
-    /// Maximum length in tokens, if a flag sets it.
+    /// Maximum length of texts in tokens, if a flag sets it.
     ///
     /// # Errors
-    /// [`Error::Argument`] for the text lengths of the DHT paper (Meng et al. 2023) with data that the paper does not
-    /// use.
+    /// [`Error::Argument`] for `--paper-lengths` (the text lengths of Meng et al. 2023) with data that the paper does
+    /// not use.
     pub(super) fn length(&self) -> Result<Option<usize>> {
         if !self.paper_lengths {
             return Ok(self.max_length);
@@ -75,7 +75,7 @@ impl DataArguments {
         }
     }
 
-    /// Source of the texts.
+    /// Source of the texts that the flags define.
     ///
     /// # Errors
     /// [`Error::Argument`] and [`Error::Needs`] for flags that contradict each other.

@@ -1,4 +1,4 @@
-//! Setup of an experiment: flags, plan, data, and the settings that all its training runs share.
+//! Setup of an experiment: flags, plan, data, and settings that all training runs share.
 
 mod choices;
 mod command;

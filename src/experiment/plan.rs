@@ -1,4 +1,4 @@
-//! Flags of a run, and the plan that results from checking them.
+//! Flags of an experiment, and the plan that results from checking them.
 
 use clap::Parser;
 use dht_cli::DeviceChoice;
@@ -9,16 +9,15 @@ use super::choices::{DataSource, Model, SettingsChoice};
 use super::data_arguments::DataArguments;
 use crate::error::{Error, Result};
 
-/// Default maximum length in tokens, lowered to the model's positions if it has fewer.
+/// Default maximum length of texts in tokens. Models with fewer positions have a lower one.
 const MAX_LENGTH: usize = 128;
-/// Default numbers of epochs, for files and for generated texts.
+/// Default number of epochs for texts from files.
 const EPOCHS: usize = 3;
+/// Default number of epochs for generated texts.
 const EPOCHS_OF_GENERATED_TEXTS: usize = 5;
-/// Maximum number of rows and batches. The generator would run out of memory with more.
+/// Upper limit for numbers of rows and for batch sizes. The generator of texts would run out of memory with more rows.
 const MOST_ROWS: usize = 100_000_000;
-/// Peak learning rate of a model trained from scratch.
 const SCRATCH_RATE: f64 = 1e-3;
-/// Peak learning rate of a pre-trained model.
 const FINE_TUNING_RATE: f64 = 5e-5;
 
 /// Flags of all examples that train models; without --data they generate texts.
@@ -56,22 +55,22 @@ pub struct Arguments {
     pub quiet: bool,
 }
 
-/// Checked [`Arguments`], with all defaults filled in.
+/// Plan of an experiment: checked [`Arguments`] with all defaults filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunPlan {
     /// Source of the texts.
     pub data: DataSource,
-    /// Model to train.
+    /// Model to train: pre-trained, or a size to train from scratch.
     pub model: Model,
-    /// Maximum length in tokens, at most the model's positions.
+    /// Maximum length of texts in tokens, at most the model's number of positions.
     pub max_length: usize,
     /// Maximum number of training rows, at least two; `None` for all, or the default of the embedded corpus.
     pub train_rows: Option<usize>,
     /// Maximum number of test rows; `None` for all, or the default of the embedded corpus.
     pub test_rows: Option<usize>,
-    /// Number of training rows after `train_rows` that are also test rows.
+    /// Number of training rows, after the first `train_rows`, that are used as additional test rows.
     pub extra_test_rows: usize,
-    /// Number of unread training rows between the `train_rows` rows and the extra test rows.
+    /// Number of unused training rows between the training rows and the additional test rows.
     pub skip_rows: usize,
     /// Number of passes over the training rows, at least one.
     pub epochs: usize,
@@ -79,17 +78,17 @@ pub struct RunPlan {
     pub batch: usize,
     /// Peak learning rate, finite and above 0.
     pub learning_rate: f64,
-    /// Seed of all random choices.
+    /// Seed of all random choices except generated texts.
     pub seed: u64,
-    /// Device of the tensors.
+    /// Device on which tensors are stored and computed.
     pub device: DeviceChoice,
-    /// Precision that layers are computed in.
+    /// Numerical precision of the layers.
     pub precision: Precision,
-    /// Settings of the search.
+    /// Search settings: the DHT paper's, or this project's.
     pub settings: SettingsChoice,
-    /// True to show no progress.
+    /// True to hide progress.
     pub quiet: bool,
-    /// Flags that results may depend on, as typed on the command line, for the record.
+    /// Flags that may affect results, as typed on the command line, for the result file.
     pub flags: Vec<String>,
 }
 
@@ -107,7 +106,7 @@ impl RunPlan {
         Ok(config_of(&self.model)?.num_hidden_layers)
     }
 
-    /// Plan of a run without a dynamic model. Models too small for a search are allowed.
+    /// Creates the plan of an experiment that runs no search. The model may then be too small for a search.
     ///
     /// # Errors
     /// [`Error::Argument`] and [`Error::Needs`] for invalid flags; [`Error::Transformer`] for a model directory without
@@ -181,7 +180,7 @@ impl TryFrom<Arguments> for RunPlan {
     }
 }
 
-/// Configuration of the model. For a model from scratch the vocabulary is not known yet.
+/// Configuration of the model to train. For a model from scratch, the size of the vocabulary is not yet known.
 fn config_of(model: &Model) -> Result<BertConfig> {
     let config = match model {
         Model::Size(size) => size.config(MAX_LENGTH)?,

@@ -1,4 +1,4 @@
-//! Planned search for a dynamic model: its search spaces, settings and objective.
+//! Plan of a search for a dynamic model: search spaces, settings and training objective.
 
 use dht_search::{
     Preset, SearchModel, SearchObjective, SearchSettings, SearchSpace,
@@ -12,17 +12,16 @@ use super::choices::SettingsChoice;
 use super::plan::RunPlan;
 use crate::error::{Error, Result};
 
-/// Search spaces and settings of a search preset, adapted to the plan of a run.
+/// Search spaces and settings of a preset such as T-DHT, adapted to an experiment.
 pub(crate) struct PlannedSearch {
     /// Search space of the last training phase.
     pub(crate) space: SearchSpace,
     settings: SearchSettings,
-    /// Search space of the first phase, and its number of epochs; `None` for a search with one phase.
+    /// Search space of the first training phase, and the number of its epochs; `None` for a search with one phase.
     first: Option<(SearchSpace, usize)>,
 }
 
 impl PlannedSearch {
-    /// Creates the search for a model of the encoder's size.
     pub(crate) fn new(preset: Preset, plan: &RunPlan, encoder: &Encoder, pooling: Pooling) -> Result<Self> {
         let (layers, heads) = (encoder.layers(), encoder.block_shape().heads);
         // The paper prints settings for 12 layers only.
@@ -51,7 +50,7 @@ impl PlannedSearch {
         Ok(Self { space, settings, first })
     }
 
-    /// Objective that trains the search's model.
+    /// Creates the training objective of the search.
     pub(crate) fn objective(self, encoder: Encoder, classes: usize, rng: &mut ChaCha8Rng) -> Result<SearchObjective> {
         let Self { space, settings, first } = self;
         Ok(match first {
@@ -64,9 +63,9 @@ impl PlannedSearch {
     }
 }
 
-/// Search settings of this project. The shares of full-model steps and random routes refer to the first `schedule` of
-/// the training run. For P-DHT this is the first phase, so that its bandits also select routes before the second phase.
-/// For other presets it is the whole run.
+/// Search settings of this project. `schedule` is the share of the training run before the second phase, 1 without such
+/// a phase. The shares of full-model steps and of random routes are scaled by it, so that the bandits of P-DHT select
+/// routes already before its second phase.
 fn our_settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling, schedule: f64) -> SearchSettings {
     let settings = SearchSettings { pooling, ..SearchSettings::for_encoder(space, plan.pretrained()) };
     let FullModelSteps { first, every } = settings.full_model_steps;

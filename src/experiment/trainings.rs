@@ -1,4 +1,4 @@
-//! Settings that all training runs of a plan share: encoder, pooling, training settings and random streams.
+//! Settings that all training runs of an experiment share: encoder, pooling, training settings and random streams.
 
 use std::io::{ErrorKind, Write};
 
@@ -20,14 +20,15 @@ use super::plan::RunPlan;
 use crate::error::{Error, Result};
 use crate::record::ModelRecord;
 
-/// Random streams of a training run: the encoder's weights, each model's classifiers, and the control with shuffled
-/// routes.
+/// Number of the random stream for the encoder's initial weights.
 const WEIGHTS: u64 = 1;
+/// Number of the random stream for the initial weights of each model's classifiers.
 pub(crate) const CLASSIFIERS: u64 = 2;
+/// Number of the random stream for the control that assigns routes to texts at random.
 pub(crate) const CONTROL: u64 = 3;
 
-/// Writes text to an output, usually standard output. A closed pipe is not an error, since the record is already
-/// written.
+/// Writes text to an output, usually standard output. A closed pipe is not an error, since the results are already
+/// saved.
 pub(crate) fn print(mut output: impl Write, text: &str) -> Result<()> {
     match writeln!(output, "{text}") {
         Err(source) if source.kind() != ErrorKind::BrokenPipe => {
@@ -37,13 +38,14 @@ pub(crate) fn print(mut output: impl Write, text: &str) -> Result<()> {
     }
 }
 
-/// Settings that accelerate a model: the defaults, with the batch size and the tokens of the data.
+/// Settings for accelerating a trained model. They are the defaults, except for the batch size and for the special
+/// tokens, which n-grams leave out.
 pub(crate) fn accelerate_settings(data: &RunData, batch_size: usize) -> Result<AccelerateSettings> {
     let ngram = NgramSettings { left_out: data.tokenizer.tokens_around()?, ..NgramSettings::default() };
     Ok(AccelerateSettings { ngram: Some(ngram), batch_size, ..AccelerateSettings::default() })
 }
 
-/// FLOPs of a forward and a backward pass over all texts.
+/// FLOPs of the full model for one pass over all texts: forward, and backward.
 pub(crate) fn flops(model: &TextClassifier, texts: &EncodedDataset) -> Result<(u64, u64)> {
     let (encoder, classifier) = (model.encoder(), model.classifier().shape());
     let cost = FlopsCost::new(encoder.layers(), encoder.block_shape(), classifier, WidthCoupling::Heads)?;
@@ -51,7 +53,8 @@ pub(crate) fn flops(model: &TextClassifier, texts: &EncodedDataset) -> Result<(u
     Ok((cost.full_forward(load).total().0, cost.full_backward(load).total().0))
 }
 
-/// Properties of a run in which it can differ from the DHT paper's experiment.
+/// Describes an experiment for comparison with the DHT paper (Meng et al. 2023): data, size of the encoder and
+/// training.
 pub(crate) fn experiment(plan: &RunPlan, data: &RunData, encoder: &Encoder) -> Experiment {
     Experiment {
         dataset: PublishedDataset::of_name(&data.record.name),
@@ -66,7 +69,7 @@ pub(crate) fn experiment(plan: &RunPlan, data: &RunData, encoder: &Encoder) -> E
     }
 }
 
-/// Name of the plan's model: the last component of its directory, or its size.
+/// Name of the model: the last component of its directory, or its size.
 pub(crate) fn model_name(plan: &RunPlan) -> String {
     match &plan.model {
         Model::Directory(folder) => {
@@ -76,7 +79,7 @@ pub(crate) fn model_name(plan: &RunPlan) -> String {
     }
 }
 
-/// Size of the full model, for the record.
+/// Size of the full model, for the result file.
 pub(crate) fn model_record(encoder: &Encoder, classes: usize) -> ModelRecord {
     let shape = encoder.block_shape();
     ModelRecord {
@@ -88,7 +91,7 @@ pub(crate) fn model_record(encoder: &Encoder, classes: usize) -> ModelRecord {
     }
 }
 
-/// Training settings of every model of a plan.
+/// Training settings that all models of a run share.
 pub(crate) fn train_settings(plan: &RunPlan) -> TrainSettings {
     let optimizer = AdamWSettings { learning_rate: plan.learning_rate, ..AdamWSettings::default() };
     // A model from scratch learns faster with a smaller β₂ within its few hundred steps.
@@ -102,7 +105,7 @@ pub(crate) fn train_settings(plan: &RunPlan) -> TrainSettings {
     }
 }
 
-/// Encoder that every model starts from.
+/// Creates the encoder from which the training of every model starts.
 pub(crate) fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result<Encoder> {
     let encoder = match &plan.model {
         Model::Directory(folder) => {
@@ -118,9 +121,9 @@ pub(crate) fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result
     Ok(encoder)
 }
 
-/// Pooling of every model. From scratch, \[CLS\] learns to collect the inputs that determine the class; the rows of a
-/// pre-trained encoder are all informative. With the DHT paper's settings every model has BERT's pooler, as the paper's
-/// models do.
+/// Pooling of every model. From scratch it is \[CLS\], which learns to collect the inputs that determine the class. For
+/// a pre-trained encoder it is the mean, since all token states are informative. With the DHT paper's settings it is
+/// BERT's pooler, as in the paper.
 pub(crate) fn pooling(plan: &RunPlan) -> Pooling {
     match plan.settings {
         SettingsChoice::Paper => Pooling::Pooler,

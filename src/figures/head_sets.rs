@@ -12,10 +12,11 @@ const MOST: usize = 5;
 const ROW: i32 = 24;
 const GROUP: i32 = 34;
 const TOP: i32 = 66;
-/// Column widths in pixels: the dots of a head set, and its name.
+/// Width in pixels of the column with a dot for each head.
 const DOTS: i32 = 170;
+/// Width in pixels of the column with the names of head sets.
 const NAME: i32 = 190;
-/// Width reserved for a percentage after the longest bar.
+/// Width in pixels that is reserved for a percentage after the longest bar.
 const AFTER: i32 = 60;
 
 pub(crate) fn height(groups: &[GroupHeads]) -> u32 {

@@ -1,4 +1,4 @@
-//! Heat map of the frequency with which each group of layers ran each head.
+//! Heat map of how often each head was kept in each group of layers.
 
 use dht_search::training::GroupHeads;
 use plotters::prelude::*;

@@ -1,4 +1,4 @@
-//! Figure of the units that remain in each layer of a searched architecture.
+//! Figure of the units (inputs, heads, neurons) that remain in each layer of a searched architecture.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
@@ -10,7 +10,7 @@ use crate::record::SearchedArchitecture;
 const ROW: i32 = 44;
 /// Width in pixels of the layers' names.
 const NAMES: i32 = 80;
-/// Parts in the order of the data, with their headings.
+/// Parts of a layer that a search may prune: the key of each in result files, and its heading in the figure.
 const PARTS: [(&str, &str); 7] = [
     ("query_inputs", "inputs of Q"),
     ("key_inputs", "inputs of K"),
@@ -21,7 +21,8 @@ const PARTS: [(&str, &str); 7] = [
     ("neurons", "neurons"),
 ];
 
-/// Draws the figure as SVG; `measure` names the cost of which the reached ratio is a share.
+/// Draws the units that remain in each layer of a searched architecture, as SVG. `measure` names the type of cost in
+/// which the architecture's cost ratio is given.
 ///
 /// # Errors
 /// [`Error::Figure`] if it cannot be drawn.

@@ -1,4 +1,4 @@
-//! Training losses against progress: the DHT paper's figure 3, with the baselines.
+//! Figure of training losses against progress (figure 3 of the DHT paper), including baselines.
 
 use dht_search::training::LossCurve;
 use plotters::prelude::*;
@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use super::style;
 use super::style::{Area, Drawn, PROGRESS};
 
-/// Draws losses against training progress; the last curve is drawn on top.
+/// Draws loss curves against training progress; the last curve is drawn on top.
 pub(crate) fn draw_lines(curves: &[Line], title: &str, area: &Area) -> Drawn {
     let legend: Vec<_> = curves.iter().map(|line| (line.name.clone(), line.color)).collect();
     let body = style::header(area, title, &legend)?;

@@ -1,4 +1,4 @@
-//! Figures of records, as SVG. Drawing them requires no installed fonts.
+//! Figures of results, as SVG. Drawing them requires no installed fonts.
 
 mod head_sets;
 mod heads;

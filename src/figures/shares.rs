@@ -1,4 +1,5 @@
-//! Stacked shares of depths and head counts against progress: the DHT paper's figure 2.
+//! Figure of the shares of depths and head counts against training progress, as stacked areas (figure 2 of the DHT
+//! paper).
 
 use std::collections::BTreeMap;
 
@@ -50,12 +51,12 @@ fn draw(
     Ok(())
 }
 
-/// Centres of the bins of training progress, with 0 and 1 added.
+/// Horizontal positions of the areas: the centres of the bins of training progress, preceded by 0 and followed by 1.
 fn with_both_ends(progress: &[f64]) -> Vec<f64> {
     if progress.is_empty() { Vec::new() } else { [&[0.0], progress, &[1.0]].concat() }
 }
 
-/// Values of the bins, with the first and the last repeated for the ends.
+/// Repeats the first and the last of the bins' values, so that areas reach both ends of the axis.
 fn repeated_at_both_ends(values: &[f64]) -> Vec<f64> {
     let (first, last) = (values.first().copied(), values.last().copied());
     first.into_iter().chain(values.iter().copied()).chain(last).collect()

@@ -1,4 +1,4 @@
-//! Sizes, colours and fonts that all figures share.
+//! Sizes, colours and fonts of all figures.
 
 use dht_search::dynamic::route::LayerGroup;
 use plotters::coord::Shift;
@@ -7,34 +7,33 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Drawing area of a figure or a part of it, in pixels.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub(crate) type DrawError = DrawingAreaErrorKind<std::io::Error>;
 pub(crate) type Drawn = Result<(), DrawError>;
-/// Chart with two numeric axes.
 pub(crate) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// Formatter of the values of an axis.
+/// Function that formats the values of an axis.
 type Format<'a> = &'a dyn Fn(&f64) -> String;
 
 pub(crate) const WIDTH: u32 = 700;
 pub(crate) const HEIGHT: u32 = 400;
-/// Left edge of titles.
+/// Left edge of titles, in pixels.
 pub(crate) const LEFT: i32 = 20;
-/// Height of title and legend.
+/// Height of title and legend, in pixels.
 pub(crate) const HEADER: i32 = 74;
 
 pub(crate) const INK: RGBColor = RGBColor(34, 40, 49);
 pub(crate) const PALE_INK: RGBColor = RGBColor(95, 105, 118);
 pub(crate) const GRID: RGBColor = RGBColor(226, 230, 235);
-/// Colours of categories, from Okabe and Ito (2008), which colour-blind readers can distinguish.
+/// Colour of the full model. This and the next colours are from Okabe and Ito (2008); colour-blind readers can
+/// distinguish them.
 pub(crate) const FULL: RGBColor = RGBColor(34, 40, 49);
 pub(crate) const DYNAMIC: RGBColor = RGBColor(0, 114, 178);
 pub(crate) const TRUNCATED: RGBColor = RGBColor(213, 94, 0);
 pub(crate) const RANDOM: RGBColor = RGBColor(204, 121, 167);
 pub(crate) const ORACLE: RGBColor = RGBColor(0, 158, 115);
 
-/// Colours of ordered quantities, from light for small to dark for large values: distinct in lightness alone.
+/// Colours of an ordered quantity, from light (small) to dark (large). They differ in lightness alone.
 pub(crate) const BLUES: [RGBColor; 4] =
     [RGBColor(214, 230, 244), RGBColor(123, 178, 215), RGBColor(38, 117, 180), RGBColor(8, 42, 95)];
 pub(crate) const OCHRES: [RGBColor; 4] =
@@ -50,7 +49,7 @@ pub(crate) fn on_scale(scale: &[RGBColor; 4], share: f64) -> RGBColor {
     RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
 }
 
-/// Evenly spread colours of a scale, `count` of them.
+/// Takes `count` evenly spaced colours from a scale.
 pub(crate) fn spread(scale: &[RGBColor; 4], count: usize) -> Vec<RGBColor> {
     let last = count.saturating_sub(1).max(1) as f64;
     (0..count).map(|index| on_scale(scale, index as f64 / last)).collect()
@@ -68,7 +67,7 @@ pub(crate) fn svg(height: u32, draw: impl FnOnce(&Area) -> Drawn) -> Result<Stri
     Ok(svg)
 }
 
-/// Text style of a size in pixels. The SVG backend divides sizes by 1.24.
+/// Text style with a font size in pixels. The SVG backend divides sizes by 1.24, which is corrected here.
 pub(crate) fn font(pixels: f64, color: RGBColor) -> TextStyle<'static> {
     letters(pixels, FontStyle::Normal, color)
 }
@@ -108,7 +107,7 @@ pub(crate) fn header<'a>(area: &Area<'a>, title: &str, legend: &[(String, RGBCol
     Ok(area.split_vertically(HEADER).1)
 }
 
-/// Chart with horizontal grid lines and both axes named.
+/// Creates a chart with horizontal grid lines and names on both axes.
 pub(crate) fn chart<'a, 'b>(
     area: &'a Area<'b>,
     x: std::ops::Range<f64>,
@@ -141,7 +140,7 @@ pub(crate) fn chart<'a, 'b>(
     Ok(chart)
 }
 
-/// Draws the text of a figure without data.
+/// Draws the text `why` in place of a figure that has no data.
 pub(crate) fn nothing(area: &Area, why: &str) -> Drawn {
     area.draw_text(why, &anchored(font(13.0, PALE_INK), HPos::Left), (LEFT, 40))
 }
@@ -155,7 +154,7 @@ pub(crate) const PROGRESS: &str = "training progress (share of all samples seen)
 /// Note under figures of selected heads. Full-model steps run all heads and select none, so they are left out.
 pub(crate) const CHOSEN_ONLY: &str = "full-model steps are left out";
 
-/// Name such as `layer 2` or `layers 3–4`, counted from 1 as depths are.
+/// Name of a group of layers, such as `layer 2` or `layers 3–4`, counted from 1.
 pub(crate) fn layers_name(layers: LayerGroup) -> String {
     match layers.len() {
         1 => format!("layer {}", layers.end()),
@@ -163,7 +162,7 @@ pub(crate) fn layers_name(layers: LayerGroup) -> String {
     }
 }
 
-/// Axis range of scores, and number of digits that its ticks require.
+/// Axis range for scores, and number of digits of its tick labels.
 pub(crate) fn score_range(scores: impl Iterator<Item = f64>) -> (std::ops::Range<f64>, usize) {
     let (low, high) = scores.fold((f64::MAX, f64::MIN), |(low, high), score| (low.min(score), high.max(score)));
     let margin = (0.2 * (high - low)).max(0.01);

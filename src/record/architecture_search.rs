@@ -1,4 +1,4 @@
-//! Records of architecture searches during distillation, and of their baselines.
+//! Results of architecture searches during distillation, and of their baselines.
 
 use std::collections::BTreeMap;
 
@@ -8,68 +8,69 @@ use super::at_costs::Interval;
 use super::distillation::JudgedModel;
 use super::record::{Record, Results};
 
-/// Share of the teacher's margin over the best constant answer that the unpruned student must preserve, so that further
-/// losses by pruning are meaningful.
+/// Minimum share of the teacher's margin over the best constant answer that the unpruned student must preserve. Below
+/// it, further losses by pruning are not meaningful.
 const INFORMATIVE: f64 = 0.8;
-/// Name of the Matthews correlation, the only metric that is 0 for an uninformed model.
+/// Name of the Matthews correlation. It is the only metric with score 0 for an uninformed model.
 pub(crate) const MATTHEWS: &str = "Matthews correlation";
-/// Name of the F1 metric, the only metric for which constant answers differ widely in score.
+/// Name of the F1 metric. It is the only metric for which the scores of constant answers differ widely.
 pub(crate) const F1: &str = "F1";
 /// Quantile .975 of the normal distribution.
 const NORMAL: f64 = 1.96;
 
-/// Run of the example `nas`, written as `record.json`.
+/// Results of the example `nas` (architecture searches), in `record.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArchitectureSearches {
     /// Metric of the scores: `accuracy`, `Matthews correlation`, …
     pub metric: String,
-    /// Highest score of one constant class for all test rows. For accuracy it is the share of the most frequent class.
+    /// Highest score of a model that predicts the same class for all test rows. For accuracy it is the share of the
+    /// most frequent class.
     pub majority_score: f64,
     /// Fine-tuned teacher.
     pub teacher: JudgedModel,
-    /// Unpruned student, distilled without a search. Scores are means over the seeds.
+    /// Unpruned student, distilled without a search, with scores averaged over seeds.
     pub unpruned: JudgedModel,
     /// Searched architectures.
     pub searches: Vec<SearchedArchitecture>,
-    /// Baselines: architectures of the same size without a search.
+    /// Baselines: architectures of the same size that were not searched.
     pub beside: Vec<SearchedArchitecture>,
 }
 
 impl Results for ArchitectureSearches {}
 
-/// Record of architecture searches.
+/// Result file of architecture searches.
 pub type ArchitectureSearchRecord = Record<ArchitectureSearches>;
 
-/// Smaller architecture of the student, after its distillation.
+/// Smaller architecture of the student, with its results after distillation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchedArchitecture {
-    /// Searched space: `inputs`, `inputs+heads`, `all`.
+    /// Searched parts of the student: `inputs`, `inputs+heads`, `all`.
     pub space: String,
-    /// Method that selected the units: `search`, or the name of a baseline.
+    /// Method that selected the remaining units: `search`, or the name of a baseline.
     pub method: String,
-    /// Target cost as a share of the whole, by the run's cost measure.
+    /// Target cost as a share of the unpruned student's, by the run's cost measure.
     pub target_ratio: f64,
-    /// Cost that the search reached, as a share of the whole.
+    /// Cost of the architecture as a share of the unpruned student's, by the run's cost measure.
     pub reached_ratio: f64,
-    /// Score on the test rows, averaged over seeds or draws.
+    /// Test score by the task's metric, averaged over seeds or random architectures.
     pub score: f64,
-    /// Standard deviation of the score over seeds or draws.
+    /// Standard deviation of the score over seeds or random architectures.
     pub score_sd: f64,
-    /// Accuracy on the test rows, averaged over seeds or draws.
+    /// Test accuracy, averaged over seeds or random architectures.
     pub accuracy: f64,
-    /// Macro F1 on the test rows, averaged over seeds or draws.
+    /// Macro F1 on the test rows, averaged over seeds or random architectures.
     pub macro_f1: f64,
     /// Score of the unpruned student, distilled with the same seeds.
     pub unpruned_score: f64,
-    /// Seeds of the distillation or, for random architectures, of the draws.
+    /// Seeds of the distillation or, for random architectures, of their selection.
     pub seeds: Vec<u64>,
-    /// Optimiser step of the second stage after which each student was best on validation rows.
+    /// Optimiser step of the second stage of distillation at which each student had the best validation score.
     pub best_steps: Vec<u64>,
-    /// Validation score of each student at its best step: macro F1, or the task's metric if evaluations were at
-    /// intervals of steps.
+    /// Best validation score of each student: macro F1, or the task's metric if evaluations were at intervals of
+    /// optimiser steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation_scores: Vec<f64>,
-    /// FLOPs of predicting the test rows divided by the unpruned student's FLOPs; exact, for the whole model.
+    /// Exact FLOPs of the whole model for the test rows, divided by the unpruned student's.
     pub flops_ratio: f64,
     /// Prediction time divided by the unpruned student's. The models run in turns; the times are medians of several
     /// passes.
@@ -80,15 +81,15 @@ pub struct SearchedArchitecture {
     pub search_seconds: f64,
     /// Seconds that the distillation after the search took with the first seed.
     pub train_seconds: f64,
-    /// Units that remain in each layer; empty for randomly drawn architectures.
+    /// Units that remain in each layer; empty for random architectures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptUnits>,
     /// Score of the search minus the score of this baseline, with the variance over training runs and test rows.
-    /// Missing if one of the two was trained only once.
+    /// Missing for rows that are no baseline, and if one of the two was trained only once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<Interval>,
-    /// Score of this row minus the unpruned student's, with the variance over training runs and test rows. Missing if
-    /// one of the two was trained only once.
+    /// Score of this architecture minus the unpruned student's, with the variance over training runs and test rows.
+    /// Missing if one of the two was trained only once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Interval>,
 }
@@ -96,15 +97,15 @@ pub struct SearchedArchitecture {
 /// Units that remain in a layer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct KeptUnits {
-    /// For each searched part, the share of its units that the extracted model has. Outputs are missing in records that
-    /// counted the outputs of removed heads.
+    /// Share of units that remain, for each searched part of the layer. Outputs are missing in results of earlier
+    /// releases, which counted the outputs of removed heads.
     pub shares: BTreeMap<String, f64>,
     /// Indices of the heads that remain, counted from 0; all heads if heads were not searched.
     pub heads: Vec<usize>,
 }
 
 impl ArchitectureSearchRecord {
-    /// Quantity of which the target ratio and the reached ratio are shares.
+    /// Name of the cost measure in which target and reached ratio are given.
     pub fn measure(&self) -> &'static str {
         let cost = self.command.iter().position(|word| word == "--cost").and_then(|at| self.command.get(at + 1));
         match cost.map(String::as_str) {
@@ -120,14 +121,15 @@ impl ArchitectureSearchRecord {
         100.0 * (score - self.unpruned.score)
     }
 
-    /// Share of the unpruned student's margin over the best constant answer that a score preserves; `None` without a
-    /// margin.
+    /// Margin of a score over the best constant answer, as a share of the unpruned student's margin; `None` if that
+    /// margin is not positive.
     pub fn margin_kept(&self, score: f64) -> Option<f64> {
         let margin = self.unpruned.score - self.majority_score;
         (margin > 0.0).then(|| (score - self.majority_score) / margin)
     }
 
-    /// Reason why the unpruned student's margin over the best constant answer is too small to compare shares of it.
+    /// Reason why the unpruned student's margin over the best constant answer is too small for comparing how much of it
+    /// an architecture preserves.
     ///
     /// `None` if the margin is large enough: the teacher's margin exceeds the 97.5 % quantile of chance, and the
     /// unpruned student preserves at least .8 of the teacher's margin.

@@ -1,4 +1,4 @@
-//! Record of scores at fixed inference costs, for this project's model and every kind of competitor.
+//! Scores at fixed inference costs, for this project's model and every kind of competitor.
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -6,25 +6,25 @@ use serde::{Deserialize, Serialize};
 use super::right::RightTexts;
 use super::summary::Summary;
 
-/// Scores of each kind of model at each cost. Thresholds, and the model of each kind, are selected on validation rows.
-/// The scores are computed on the test rows.
+/// Test scores of each kind of model at fixed inference costs. Thresholds, and the model of each kind, are selected on
+/// validation rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AtCosts {
-    /// FLOPs of inference divided by the full model's.
+    /// Inference costs: FLOPs divided by the full model's.
     pub costs: Vec<f64>,
-    /// Kinds of models, one in each row.
+    /// Scores of each kind of model.
     pub rows: Vec<KindAtCosts>,
     /// Comparisons of this project's model with others.
     pub comparisons: Vec<Comparison>,
 }
 
-/// Encoders that a kind of model runs, from none to two.
+/// Number and type of the encoders that a kind of model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoders {
     /// No encoder.
     None,
-    /// One encoder: all its layers, or its first layers only.
+    /// One encoder: all layers, or only the first ones.
     One,
     /// Two encoders in sequence.
     Two,
@@ -35,11 +35,11 @@ pub enum Encoders {
 /// Scores of one kind of model at each cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KindAtCosts {
-    /// Name of the kind.
+    /// Name of the kind of model.
     pub kind: String,
-    /// Encoders that the kind runs.
+    /// Encoders that this kind of model runs.
     pub encoders: Encoders,
-    /// Seeds that finished.
+    /// Seeds whose training runs finished.
     pub seeds: Vec<u64>,
     /// Scores at each cost, in ascending order. Costs that no model of the kind can reach are missing.
     pub cells: Vec<CellAtCost>,
@@ -48,27 +48,27 @@ pub struct KindAtCosts {
 /// Scores of one kind of model at one cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CellAtCost {
-    /// Limit of the cost.
+    /// Inference cost that the model must not exceed on validation rows: FLOPs divided by the full model's.
     pub cost: f64,
-    /// Setting of the model of the kind with the highest accuracy on validation rows.
+    /// Setting of the model with the highest accuracy on validation rows.
     pub setting: String,
     /// Accuracy on the test rows.
     pub accuracy: Summary,
     /// Macro F1 on the test rows.
     pub macro_f1: Summary,
-    /// FLOPs divided by the full model's, on the test rows.
+    /// FLOPs for the test rows, divided by the full model's.
     pub flops_ratio: f64,
-    /// Correctness of each test row; missing in records of earlier releases.
+    /// Correctness of each test prediction; missing in results of earlier releases.
     #[serde(default, skip_serializing_if = "RightTexts::is_empty")]
     pub right: RightTexts,
 }
 
-/// Accuracy of this project's model minus that of the best of a group of competitors.
+/// Accuracy of this project's model minus that of the best model of a group of competitors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Name of the group of competitors.
     pub against: String,
-    /// Differences by ascending cost. Costs that this project's model or the competitor cannot reach are missing.
+    /// Differences in ascending order of cost. A cost is missing if one of the models cannot reach it.
     pub differences: Vec<Difference>,
     /// Mean difference over the costs from .1 to .35 that both models can reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,11 +76,11 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Range of the costs that means are taken over.
+    /// Range of the costs over which mean differences are computed.
     pub(crate) const MEAN_OF: std::ops::RangeInclusive<f64> = 0.1..=0.35;
 
-    /// Mean difference to the competitors with the highest accuracy on the test rows, over the costs of `mean`. This
-    /// selection favours the competitors. `None` if `mean` already compares with the same competitors.
+    /// Mean difference from the competitors with the highest accuracy on the test rows, over the same costs as `mean`.
+    /// This selection favours the competitors. `None` if `mean` already compares with the same competitors.
     pub fn mean_against_best_on_test(&self) -> Option<f64> {
         let within: Vec<&Difference> =
             self.differences.iter().filter(|own| Self::MEAN_OF.contains(&own.cost)).collect();
@@ -92,13 +92,14 @@ impl Comparison {
 /// Accuracy difference between two models at one cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
-    /// Limit of the cost.
+    /// Inference cost that both models must not exceed: FLOPs divided by the full model's.
     pub cost: f64,
-    /// Competitor with the highest accuracy on validation rows.
+    /// Name of the competitor, which has the highest accuracy on validation rows.
     pub rival: String,
-    /// This project's accuracy on the test rows minus the competitor's.
+    /// Test accuracy of this project's model minus the competitor's.
     pub interval: Interval,
-    /// Accuracy difference to the model with the highest accuracy on the test rows, which favours that model.
+    /// Test accuracy of this project's model minus that of the competitor with the highest test accuracy. This
+    /// selection favours the competitor.
     pub best_on_test: f64,
     /// Cost at which both models are compared: the competitor's FLOPs on the test rows divided by the full model's.
     /// Missing if the comparison is at this project's own cost.
@@ -117,14 +118,15 @@ pub struct Interval {
     pub upper: f64,
 }
 
-/// Number of bootstrap resamples, and confidence of an interval.
+/// Number of bootstrap resamples for an interval.
 const RESAMPLES: usize = 2_000;
+/// Confidence level of an interval.
 const CONFIDENCE: f64 = 0.95;
 
 impl Interval {
-    /// Mean of differences by seed and text, and its bootstrap interval. A resample draws the seeds with replacement,
-    /// and one sample of texts with replacement for all of them (paired bootstrap: Efron and Tibshirani 1993,
-    /// percentile interval).
+    /// Mean of paired differences by seed and text, with its bootstrap interval. A resample draws seeds with
+    /// replacement, and one sample of texts with replacement for all seeds (paired bootstrap: Efron and Tibshirani
+    /// 1993, percentile interval).
     pub(crate) fn of_paired<R: Rng + ?Sized>(differences: &[Vec<f64>], rng: &mut R) -> Self {
         let mean = |rows: &[f64]| rows.iter().sum::<f64>() / rows.len().max(1) as f64;
         let observed = mean(&differences.iter().map(|rows| mean(rows)).collect::<Vec<_>>());

@@ -1,9 +1,8 @@
-//! Record of the texts and the model of a run.
+//! Description of the texts and the model of a run, for its result file.
 
 use dht_transformer::data::Reading;
 use serde::{Deserialize, Serialize};
 
-/// Maximum number of classes that a data summary names.
 const CLASSES_IN_SUMMARY: usize = 20;
 
 /// Data of a run.
@@ -25,12 +24,12 @@ pub struct DataRecord {
     pub validation_rows: usize,
     /// Number of test rows.
     pub test_rows: usize,
-    /// Number of rows that were truncated to `max_length` tokens, among training, validation and test rows.
+    /// Number of training, validation and test rows that were truncated to `max_length` tokens.
     pub truncated_rows: usize,
-    /// Names of the classes. Empty in records of earlier releases.
+    /// Names of the classes. Empty in results of earlier releases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
-    /// Label and text columns, and the reason for each. `None` for generated texts.
+    /// Columns that were read as label and text, and the reason for each. `None` for generated texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Reading>,
     /// SHA-256 of the training file, or of the generated texts, in hexadecimal.
@@ -41,7 +40,7 @@ pub struct DataRecord {
 }
 
 impl DataRecord {
-    /// Summary line: numbers of rows, the classes (the first twenty), and the label and text columns.
+    /// Summarises the data in one line: numbers of rows, the first twenty classes, and the label and text columns.
     pub fn summary(&self) -> String {
         let mut classes = self.classes.iter().take(CLASSES_IN_SUMMARY).cloned().collect::<Vec<_>>().join(", ");
         if self.classes.len() > CLASSES_IN_SUMMARY {

@@ -1,20 +1,21 @@
-//! Record of a teacher and its student, with and without distillation.
+//! Results of distillation: a teacher and its student, with and without distillation.
 
 use serde::{Deserialize, Serialize};
 
 use super::data::ModelRecord;
 use super::record::{Record, Results};
 
-/// Run of the example `distil`, written as `record.json`.
+/// Results of the example `distil`, in `record.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Distillation {
     /// Metric of the scores: `accuracy`, `Matthews correlation`, …
     pub metric: String,
-    /// Highest score of one constant class for all test rows. For accuracy it is the share of the most frequent class.
+    /// Highest score of a model that predicts the same class for all test rows. For accuracy it is the share of the
+    /// most frequent class.
     pub majority_score: f64,
     /// Fine-tuned teacher.
     pub teacher: JudgedModel,
-    /// Student, fine-tuned on the labels in as many passes as both stages of the distillation have.
+    /// Student that was fine-tuned on the labels, for as many passes as both stages of distillation have.
     pub fine_tuned_student: JudgedModel,
     /// Student after both stages of the distillation.
     pub distilled_student: JudgedModel,
@@ -22,10 +23,10 @@ pub struct Distillation {
 
 impl Results for Distillation {}
 
-/// Record of a distillation.
+/// Result file of a distillation.
 pub type DistillationRecord = Record<Distillation>;
 
-/// Scores and costs of a trained model on the test rows.
+/// Test scores and costs of a trained model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct JudgedModel {
     /// Size of the model.
@@ -40,10 +41,10 @@ pub struct JudgedModel {
     pub macro_f1: f64,
     /// Exact FLOPs of predicting all test rows.
     pub flops: u64,
-    /// Prediction time divided by the time of the largest model in the table. The models run in turns; the times are
+    /// Prediction time divided by that of the largest model in the table. The models run in turns; the times are
     /// medians.
     pub wall_ratio: f64,
-    /// Seconds that training the model took; 0 for a model that was already trained.
+    /// Seconds of training the model; 0 for a model that was already trained.
     pub train_seconds: f64,
 }
 

@@ -1,11 +1,12 @@
-//! Record of a head ablation: scores of a classifier without each head, and with each head alone in its layer.
+//! Results of a head ablation: scores of a classifier without each attention head, and with only that head in its
+//! layer.
 
 use serde::{Deserialize, Serialize};
 
 use super::data::ModelRecord;
 use super::record::{Record, Results};
 
-/// Run of the example `heads`, written as `record.json`.
+/// Results of the example `heads`, in `record.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AblatedHeads {
     /// Metric of the scores: `accuracy`, `Matthews correlation`, …
@@ -14,16 +15,16 @@ pub struct AblatedHeads {
     pub model: ModelRecord,
     /// Score with all heads.
     pub score: f64,
-    /// Ablated heads.
+    /// Scores for each ablated head.
     pub heads: Vec<HeadScores>,
 }
 
 impl Results for AblatedHeads {}
 
-/// Record of a head ablation.
+/// Result file of a head ablation.
 pub type HeadAblationRecord = Record<AblatedHeads>;
 
-/// Scores of an ablated head.
+/// Scores of a classifier without an attention head, and with only that head in its layer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HeadScores {
     /// Layer of the head, from 0.
@@ -33,6 +34,6 @@ pub struct HeadScores {
     /// Score without the head; missing for the only head of a layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without: Option<f64>,
-    /// Score with the head alone in its layer.
+    /// Score with only this head in its layer.
     pub alone: f64,
 }

@@ -1,4 +1,4 @@
-//! Records as JSON files: written atomically and without numbers that JSON cannot represent.
+//! Result files in JSON, written atomically and without numbers that JSON cannot represent.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::{Error, RecordProblem, Result};
 
-/// Writes a record atomically.
+/// Writes results atomically as JSON.
 ///
 /// # Errors
 /// [`Error::Record`] if a number is not finite; [`Error::Transformer`] if the file cannot be written.
@@ -24,7 +24,7 @@ pub(crate) fn save(record: &impl Serialize, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Keys that lead to the first null value outside of the settings; `None` without such a value.
+/// Keys that lead to the first null value outside the settings, as one path; `None` without such a value.
 fn first_null(record: &Value) -> Option<String> {
     fn search(value: &Value, path: &mut Vec<String>) -> bool {
         let mut enter = |key: String, value: &Value| {

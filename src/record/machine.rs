@@ -42,7 +42,6 @@ pub fn this_machine(device: &Device) -> Machine {
     }
 }
 
-/// Model of the processor, as the operating system names it.
 fn processor() -> Option<String> {
     let name = if cfg!(target_os = "linux") {
         model_name(&std::fs::read_to_string("/proc/cpuinfo").ok()?)

@@ -1,4 +1,4 @@
-//! Results of a run as one JSON file, [`Record`].
+//! Result file of a run: one JSON file, [`Record`].
 
 mod architecture_search;
 mod at_costs;

@@ -1,4 +1,4 @@
-//! Record of a measuring example: `record.json`.
+//! Result file `record.json` of an example that measures.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -12,17 +12,17 @@ use super::json;
 use super::machine::Machine;
 use crate::error::{Error, RecordProblem, Result};
 
-/// Results of one kind of run, which are the part of a [`Record`] that depends on the example.
+/// Results of one example: the part of its result file, [`Record`], that other examples lack.
 pub trait Results: Serialize + DeserializeOwned {
     /// Version of the layout of `record.json` that this release reads and writes.
     const SCHEMA: u32 = 1;
 }
 
-/// Record of a run: its command, texts, results, settings and machine. In the file, the keys of the results are at the
-/// same level as the other keys.
+/// Result file of a run: command, texts, results, settings and machine. The keys of the results are at the same level
+/// as the other keys.
 ///
-/// The order of the keys is fixed, and the file has no date and no path of the machine. Two runs with one seed
-/// therefore differ only in seconds and in numbers computed from them.
+/// The order of the keys is fixed, and the file has no date and no path of the machine. Two runs with the same seed
+/// therefore differ only in seconds and in numbers that are computed from them.
 ///
 /// ```
 /// use dht_lab::record::{Reproduction, ReproductionRecord, Results};
@@ -37,10 +37,10 @@ pub trait Results: Serialize + DeserializeOwned {
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Record<T> {
-    /// Version of the layout, [`Results::SCHEMA`]. Records of other versions, also of earlier ones, are refused, since
+    /// Version of the layout, [`Results::SCHEMA`]. Files of other versions are rejected, including earlier ones, since
     /// their measurements may differ.
     pub schema: u32,
-    /// Name of the example and its flags, without directories of the machine.
+    /// Name of the example and its flags, without directories that are specific to the machine.
     pub command: Vec<String>,
     /// Training, validation and test data.
     pub data: DataRecord,
@@ -54,8 +54,8 @@ pub struct Record<T> {
     pub machine: Machine,
 }
 
-/// Keys that all records have. These keys are read separately from the results, since serde reads the numeric keys of
-/// maps in flattened fields as text.
+/// Keys that the result files of all examples have. They are read separately from the results, since serde reads the
+/// numeric keys of maps in flattened fields as text.
 #[derive(Deserialize)]
 struct Common {
     command: Vec<String>,
@@ -71,7 +71,7 @@ struct Version {
 }
 
 impl<T: Results> Record<T> {
-    /// Creates a record of this version.
+    /// Creates a result file of this version.
     pub fn new(
         command: Vec<String>,
         data: DataRecord,
@@ -82,7 +82,7 @@ impl<T: Results> Record<T> {
         Self { schema: T::SCHEMA, command, data, results, settings, machine }
     }
 
-    /// Writes the record atomically.
+    /// Writes the result file atomically.
     ///
     /// # Errors
     /// [`Error::Record`] if a number is not finite; [`Error::Transformer`] if the file cannot be written.
@@ -90,11 +90,11 @@ impl<T: Results> Record<T> {
         json::save(self, path.as_ref())
     }
 
-    /// Reads a record of this version.
+    /// Reads a result file of this version.
     ///
     /// # Errors
-    /// [`Error::Transformer`] if the file cannot be read; [`Error::Record`] if the file is not a record of this example
-    /// or has another version.
+    /// [`Error::Transformer`] if the file cannot be read; [`Error::Record`] if the file is not of this example or has
+    /// another version.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let io = |source| Error::Transformer(dht_transformer::Error::Io { path: path.into(), source });

@@ -1,12 +1,12 @@
-//! Correctness of predictions by text, so that intervals can be computed again from a record.
+//! Correctness of each prediction, stored so that confidence intervals can be computed again.
 
 use std::collections::BTreeMap;
 
-/// Correctness of each test text, by seed: one bit for each text in order, four bits to a hexadecimal digit, the first
-/// bit highest. The last digit is padded with zeros.
+/// Correctness of each test prediction, by seed, in hexadecimal: one bit for each text in order, the first bit highest.
+/// The last digit is padded with zeros.
 pub type RightTexts = BTreeMap<u64, String>;
 
-/// Packs a bit for each text in the format of [`RightTexts`].
+/// Packs one bit for each text into the format of [`RightTexts`].
 pub(crate) fn packed(right: &[bool]) -> String {
     let digit = |texts: &[bool]| {
         let value = texts.iter().enumerate().fold(0, |sum, (at, right)| sum | u32::from(*right) << (3 - at));

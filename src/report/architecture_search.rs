@@ -1,16 +1,16 @@
-//! Page on architecture searches, `docs/architecture_search.md`.
+//! Report on architecture searches: the generated part of `docs/architecture_search.md`.
 
 use crate::error::Result;
 use crate::marked;
 use crate::record::{ArchitectureSearchRecord, SearchedArchitecture};
 use crate::tables::{architecture_lines, compression_sides, grid_markdown, interval, markdown_text, points};
 
-/// Result that the report on differentiable search for BERT prints for a search over inputs.
+/// Result of a search over input dimensions, as printed in the report on differentiable search for BERT.
 struct Reported {
     texts: &'static str,
-    /// Score of the unpruned student in the report on differentiable search for BERT.
+    /// Score of the unpruned student.
     unpruned: f64,
-    /// Target share of the inputs; `None` for searches without a cost term.
+    /// Target share of the input dimensions; `None` for searches without a cost term.
     target: Option<f64>,
     reached: f64,
     score: f64,
@@ -42,7 +42,7 @@ const BESIDE: [&str; 9] =
     ["texts", "target", "search", "passes", "reached", "unpruned", "score", "change, points", "margin"];
 const SUMMARY: [&str; 8] =
     ["texts", "space", "target", "FLOPs", "speed", "change, points", "margin", "margin in the report"];
-/// Flags that make a search differ from the default one.
+/// Flags that change a search from its default settings.
 const OTHER_SEARCHES: [&str; 14] = [
     "--settings",
     "--relaxation",
@@ -81,7 +81,7 @@ pub fn with_architecture_searches(page: &str, records: &[ArchitectureSearchRecor
     marked::replaced(page, (ARCHITECTURE_START, ARCHITECTURE_END), &blocks.collect::<Vec<_>>().join("\n"))
 }
 
-/// Flags by which a record's search differs from the default, with their values.
+/// Flags of a record that change the search from its default settings, with their values.
 fn other_flags(record: &ArchitectureSearchRecord) -> Vec<String> {
     let mut flags = Vec::new();
     for (at, word) in record.command.iter().enumerate().filter(|(_, word)| OTHER_SEARCHES.contains(&&***word)) {
@@ -91,8 +91,8 @@ fn other_flags(record: &ArchitectureSearchRecord) -> Vec<String> {
     flags
 }
 
-/// Summary table of the searches with default settings. If several records have the same search, a record with a
-/// confidence interval is used.
+/// Summary table of the searches with default settings. If several records contain the same search, one with a
+/// confidence interval is preferred.
 fn summary(records: &[&ArchitectureSearchRecord]) -> String {
     let of_default = records.iter().filter(|record| other_flags(record).is_empty());
     let mut rows: Vec<(&ArchitectureSearchRecord, &SearchedArchitecture)> = Vec::new();
@@ -160,7 +160,7 @@ fn block(record: &ArchitectureSearchRecord) -> String {
     )
 }
 
-/// Title such as `sst2: inputs at 0.5 and 0.75`, with the flags that differ from the default.
+/// Title of a record, such as `sst2: inputs at 0.5 and 0.75`, with the flags that differ from the default.
 fn title(record: &ArchitectureSearchRecord) -> String {
     let (mut spaces, mut targets): (Vec<&str>, Vec<String>) = (Vec::new(), Vec::new());
     for search in &record.searches {
@@ -180,15 +180,15 @@ fn title(record: &ArchitectureSearchRecord) -> String {
     title
 }
 
-/// Seconds such as `155`, or `155 to 234` for several searches.
+/// Formats durations in seconds: `155`, or `155 to 234` for several searches.
 fn seconds(record: &ArchitectureSearchRecord, of: fn(&SearchedArchitecture) -> f64) -> String {
     let all = || record.searches.iter().map(|search| of(search).round());
     let (least, most) = (all().fold(f64::INFINITY, f64::min), all().fold(0.0, f64::max));
     if least < most { format!("{least} to {most}") } else { most.to_string() }
 }
 
-/// Result of the report on differentiable search for BERT for the same texts and target, if that report has the same
-/// kind of search.
+/// Result of the report on differentiable search for BERT for the same texts and target; `None` if that report has no
+/// such search.
 fn of_report(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -> Option<&'static Reported> {
     let free = flag(record, "--lambda").is_some_and(|lambda| lambda.parse() == Ok(0.0));
     let target = (!free).then_some(search.target_ratio);
@@ -196,14 +196,14 @@ fn of_report(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -
     REPORT.iter().find(same)
 }
 
-/// Share of the unpruned student's margin over the best constant answer that a search in the report on differentiable
-/// search for BERT preserves.
+/// Margin over the best constant answer that a search in the report on differentiable search for BERT preserves, as a
+/// share of the unpruned student's margin.
 fn margin_of_report(record: &ArchitectureSearchRecord, it: &Reported) -> f64 {
     (it.score - record.majority_score) / (it.unpruned - record.majority_score)
 }
 
-/// Share of the unpruned student's margin that the report on differentiable search for BERT preserves in a search of
-/// inputs for the same target, and the ratio of inputs that the search reached.
+/// Result of the report on differentiable search for BERT for the same target as a search over inputs: the share of the
+/// unpruned student's margin that was preserved, and the share of inputs that remained.
 fn reported_margin(record: &ArchitectureSearchRecord, search: &SearchedArchitecture) -> Option<(f64, f64)> {
     of_report(record, search).map(|it| (margin_of_report(record, it), it.reached))
 }
@@ -213,9 +213,9 @@ fn flag<'a>(record: &'a ArchitectureSearchRecord, name: &str) -> Option<&'a str>
     record.command.get(at + 1).map(String::as_str)
 }
 
-/// Table of searches over inputs, below the result of the report on differentiable search for BERT for the same texts
-/// and target: first with that report's settings, then with this project's. For each search with an interval, a
-/// sentence states whether it supports the report's conclusion.
+/// Table that compares searches over inputs with the report on differentiable search for BERT, for the same texts and
+/// target. Searches with that report's settings come first, then those with this project's. For each search with an
+/// interval, a sentence states whether it supports the report's conclusion.
 fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
     let mut lines = vec![BESIDE.map(String::from).to_vec()];
     let mut verdicts = Vec::new();
@@ -281,15 +281,15 @@ fn beside_the_report(records: &[&ArchitectureSearchRecord]) -> String {
     if verdicts.is_empty() { table } else { format!("{table}\n{}\n", verdicts.join("\n")) }
 }
 
-/// Number of passes in each search stage, and in each stage of the distillation after it.
+/// Number of passes over the data in each search stage, and in each stage of the distillation after it.
 fn passes(record: &ArchitectureSearchRecord) -> [u64; 2] {
     ["search_epochs", "distillation_epochs"]
         .map(|of| record.settings.get(of).and_then(serde_json::Value::as_u64).unwrap_or_default())
 }
 
-/// Sentence that states whether a search with a confidence interval supports the conclusion of the report on
-/// differentiable search for BERT that inputs have no redundancy. The score is compared with the unpruned student's
-/// score, and with the share of the student's margin that the report loses.
+/// Sentence that states whether a search supports a conclusion of the report on differentiable search for BERT: that
+/// input dimensions have no redundancy. The score is compared with the unpruned student's, and with the share of the
+/// student's margin that the report loses.
 fn verdict(
     record: &ArchitectureSearchRecord,
     search: &SearchedArchitecture,

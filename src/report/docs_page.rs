@@ -1,4 +1,4 @@
-//! Pages of reproductions: `docs/reproduction.md` for all reproductions, and a page in `docs/reproduction/` for each.
+//! Markdown pages of reproductions: `docs/reproduction.md` for all, and a page in `docs/reproduction/` for each.
 
 use std::path::{Path, PathBuf};
 
@@ -16,9 +16,9 @@ pub const REPRODUCTION_START: &str = "<!-- reproduction -->";
 /// Marker line after the generated part of the page.
 pub const REPRODUCTION_END: &str = "<!-- /reproduction -->";
 
-/// Directory of the figures, relative to the page of all records.
+/// Directory of the figures, relative to `docs/reproduction.md`.
 pub(super) const FIGURES: &str = "figures/reproduction";
-/// Directory of the records' pages, relative to the page of all records.
+/// Directory of the pages of single reproductions, relative to `docs/reproduction.md`.
 const PAGES: &str = "reproduction";
 
 /// Replaces the part of the page between the two marker lines by [`reproduction_page`].
@@ -29,8 +29,8 @@ pub fn with_reproduction(page: &str, records: &[ReproductionRecord]) -> Result<S
     marked::replaced(page, (REPRODUCTION_START, REPRODUCTION_END), &reproduction_page(records))
 }
 
-/// Formats the findings of the records in Markdown, each with a link to its [page](write_reproduction_pages). Notes on
-/// the DHT paper (Meng et al. 2023) come last. Every number is from a record or from the paper's tables.
+/// Formats the findings of all reproductions in Markdown, each with a link to its [page](write_reproduction_pages).
+/// Notes on the DHT paper (Meng et al. 2023) come last.
 pub fn reproduction_page(records: &[ReproductionRecord]) -> String {
     let mut text = String::from("\n");
     for ((record, folder), title) in records.iter().zip(folders(records)).zip(titles(records)) {
@@ -45,8 +45,8 @@ pub fn reproduction_page(records: &[ReproductionRecord]) -> String {
     text
 }
 
-/// Formats a record's tables with their notes, its figures and its differences from the DHT paper (Meng et al. 2023) in
-/// Markdown.
+/// Formats the page of one reproduction in Markdown: tables with notes, figures, and differences from the DHT paper
+/// (Meng et al. 2023).
 fn record_page(record: &ReproductionRecord, folder: &str, title: &str) -> Result<String> {
     let mut text = format!("# The paper's experiments on {}\n\n{REPRODUCTION_START}\n\n", markdown_text(title));
     text.push_str(&format!("{}\n\n[Findings](../reproduction.md)\n\n## Tables\n\n", run_line(record)));
@@ -61,8 +61,8 @@ fn record_page(record: &ReproductionRecord, folder: &str, title: &str) -> Result
     Ok(text)
 }
 
-/// Writes a page of tables, figures and differences for each record into a directory, which is created if it is
-/// missing. The pages name their figures as `../figures/reproduction`.
+/// Writes a page for each reproduction into a directory, which is created if it is missing. The pages refer to figures
+/// in `../figures/reproduction`.
 ///
 /// # Errors
 /// [`Error::Figure`] if a figure cannot be drawn; [`Error::Io`] and [`Error::Transformer`] if a file cannot be written.
@@ -77,7 +77,7 @@ pub fn write_reproduction_pages(records: &[ReproductionRecord], folder: &Path) -
     Ok(written)
 }
 
-/// Draws the figures of the records' page into a directory, which is created if it is missing.
+/// Draws the figures of all reproductions into a directory, which is created if it is missing.
 ///
 /// # Errors
 /// [`Error::Figure`] if a figure cannot be drawn; [`Error::Io`] and [`Error::Transformer`] if a file cannot be written.
@@ -95,8 +95,8 @@ pub fn write_reproduction_figures(records: &[ReproductionRecord], folder: &Path)
     Ok(written)
 }
 
-/// Folder name of each record: the name of its data set. A repeated name is followed by the encoder's size, or else by
-/// a number.
+/// Directory name of each reproduction: the name of its data set. A repeated name is followed by the encoder's size or,
+/// if that is the same, by a number.
 pub(super) fn folders(records: &[ReproductionRecord]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for record in records {
@@ -111,8 +111,8 @@ pub(super) fn folders(records: &[ReproductionRecord]) -> Vec<String> {
     names
 }
 
-/// Title of each record: its data set. The title of a repeated data set adds the encoder if it differs, otherwise the
-/// methods that earlier records lack.
+/// Title of each reproduction: its data set. A repeated title also has the encoder, or the methods that earlier
+/// reproductions lack.
 pub(super) fn titles(records: &[ReproductionRecord]) -> Vec<String> {
     let titles = records.iter().enumerate().map(|(at, record)| {
         let name = &record.data.name;
@@ -152,7 +152,7 @@ pub(super) fn run_line(record: &ReproductionRecord) -> String {
     markdown_text(&text)
 }
 
-/// Links of a figure. Figures of costs are shown, the DHT paper's figures are only linked.
+/// Markdown for a figure. Figures of costs are embedded; the DHT paper's figures are only linked.
 fn figure_links(figure: &Figure, folder: &str) -> String {
     let mut text = String::new();
     let path = |file: &str| format!("../{FIGURES}/{folder}/{file}");
@@ -182,7 +182,7 @@ fn differences(record: &ReproductionRecord) -> String {
     if items.is_empty() { "No row names a difference.\n\n".into() } else { list(&items) }
 }
 
-/// Markdown list of sentences and an empty line; empty without sentences.
+/// Formats sentences as a Markdown list, followed by an empty line. Returns an empty text without sentences.
 fn list(items: &[String]) -> String {
     if items.is_empty() {
         return String::new();

@@ -1,5 +1,5 @@
-//! Report of a head ablation: a table and a figure of the scores without each head and with each head alone, and their
-//! part of `docs/architecture_search.md`.
+//! Report of a head ablation: scores without each head and with each head alone, as a table, a figure and a part of
+//! `docs/architecture_search.md`.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -16,23 +16,25 @@ pub const HEAD_ABLATION_END: &str = "<!-- /head ablation -->";
 
 const WIDTH: u32 = 700;
 const ROW: i32 = 34;
-/// Left edge of a panel, and height above its cells.
+/// Left edge of the first panel in pixels. The names of the layers are to its left.
 const NAMES: i32 = 70;
+/// Height in pixels above the cells of a panel.
 const HEADER: i32 = 72;
-/// Smallest change of a score that has its full colour; .1 is 10 points.
+/// Smallest change of a score that is drawn in the full colour; .1 is 10 points.
 const FULL: f64 = 0.1;
-/// Share of the colour of a cell without a change.
+/// Saturation of a cell without a change, as a share of the full colour.
 const FAINT: f64 = 0.08;
 const INK: RGBColor = RGBColor(34, 40, 49);
-/// Colours of a loss and a gain, from Okabe and Ito (2008).
+/// Colour of a lower score, from Okabe and Ito (2008).
 const LOSS: RGBColor = RGBColor(213, 94, 0);
+/// Colour of a higher score, from Okabe and Ito (2008).
 const GAIN: RGBColor = RGBColor(0, 114, 178);
 
-/// Accessor of a score of an ablated head; `None` if the head lacks this score.
+/// Function that returns one of the scores of an ablated head; `None` if the head has no such score.
 type Score = fn(&HeadScores) -> Option<f64>;
 
-/// Replaces the part of the page between the two marker lines. Each record has its figure, a description of the figure,
-/// and a table. Figures are named by [`head_ablation_file`].
+/// Replaces the part of the page between the marker lines by the head ablations: for each, a figure with description,
+/// and a table. [`head_ablation_file`] names the figures.
 ///
 /// # Errors
 /// [`Error::Markers`] unless each of the two lines occurs once, in this order.
@@ -41,7 +43,7 @@ pub fn with_head_ablations(page: &str, records: &[HeadAblationRecord]) -> Result
     marked::replaced(page, (HEAD_ABLATION_START, HEAD_ABLATION_END), &blocks.join("\n"))
 }
 
-/// File name of a record's figure.
+/// File name of a head ablation's figure.
 pub fn head_ablation_file(record: &HeadAblationRecord) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
     format!("head_ablation_{}.svg", record.data.name.chars().map(plain).collect::<String>())
@@ -75,7 +77,7 @@ fn block(record: &HeadAblationRecord) -> String {
     )
 }
 
-/// Table with a line for each head: the change of the score in points without the head, and with the head alone in its
+/// Table with a line for each head: the change of the score in points without the head, and with only that head in its
 /// layer.
 pub(crate) fn head_ablation_table(record: &HeadAblationRecord) -> String {
     let mut lines = vec![["layer", "head", "without it, points", "it alone, points"].map(String::from).to_vec()];
@@ -87,7 +89,8 @@ pub(crate) fn head_ablation_table(record: &HeadAblationRecord) -> String {
     grid_markdown(&lines, &compression_sides(lines[0].len(), 0))
 }
 
-/// Draws layers by heads, twice, as SVG: the change without a head, and with the head alone in its layer.
+/// Draws two heat maps of layers by heads as SVG: the change of the score without a head, and with only that head in
+/// its layer.
 ///
 /// # Errors
 /// [`Error::Figure`] if it cannot be drawn.
@@ -153,7 +156,7 @@ mod tests {
 
     use crate::record::{AblatedHeads, DataRecord, Machine, ModelRecord, Record};
 
-    /// Record of a head ablation with two layers. The only head of the second layer cannot be removed.
+    /// Test record of a head ablation with two layers. The only head of the second layer cannot be removed.
     fn record() -> HeadAblationRecord {
         let scores = |layer, head, without, alone| HeadScores { layer, head, without, alone };
         Record::new(

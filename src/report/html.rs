@@ -1,4 +1,4 @@
-//! HTML elements of the report on a reproduction. Every text from outside of the program is escaped by [`escaped`].
+//! HTML elements of the report on a reproduction. [`escaped`] escapes all texts.
 
 use crate::figures::Panel;
 use crate::record::RowGroup;
@@ -24,7 +24,7 @@ pub(crate) fn paragraph(text: &str) -> String {
     format!("<p>{}</p>\n", escaped(text))
 }
 
-/// HTML list of sentences; empty without sentences.
+/// Formats sentences as an HTML list; an empty text without sentences.
 pub(crate) fn list(items: &[String]) -> String {
     if items.is_empty() {
         return String::new();
@@ -38,12 +38,12 @@ pub(crate) fn section(id: &str, heading: &str, body: &str) -> String {
     format!("<section id=\"{id}\">\n<h2>{}</h2>\n{body}</section>\n", escaped(heading))
 }
 
-/// Part of a page that scrolls sideways on narrow screens, also by keyboard.
+/// HTML element that scrolls its content sideways on narrow screens, also by keyboard.
 pub(crate) fn scrolling(label: &str, body: &str) -> String {
     format!("<div class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\">\n{body}</div>\n", escaped(label))
 }
 
-/// HTML table of names and values.
+/// HTML table of name and value pairs.
 pub(crate) fn pairs(caption: &str, headings: (&str, &str), pairs: &[(String, String)]) -> String {
     let rows: String = pairs
         .iter()
@@ -58,7 +58,7 @@ pub(crate) fn pairs(caption: &str, headings: (&str, &str), pairs: &[(String, Str
     )
 }
 
-/// HTML table of results, with a heading for each kind of rows.
+/// HTML table of results, with a heading for each group of methods.
 pub(crate) fn results(table: &Table, name: impl Fn(RowGroup) -> &'static str) -> String {
     let side = |column: usize| if table.sides[column] == Side::Left { "" } else { " class=\"number\"" };
     let headings = table.headings.iter().enumerate();

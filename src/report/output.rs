@@ -1,5 +1,3 @@
-//! Files of a reproduction.
-
 use std::path::{Path, PathBuf};
 
 use dht_transformer::storage::write_atomically;
@@ -48,7 +46,7 @@ pub fn write_reproduction(record: &ReproductionRecord, folder: &Path) -> Result<
     Ok(written)
 }
 
-/// File names and contents of a record's figures.
+/// File names and contents of a reproduction's figures.
 fn panels(record: &ReproductionRecord) -> Result<Vec<(String, String)>> {
     let panels = reproduction_figures(record)?.into_iter().flat_map(|figure| figure.panels);
     Ok(panels.map(|panel| (panel.file, panel.svg)).collect())

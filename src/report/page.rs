@@ -1,4 +1,4 @@
-//! Self-contained HTML page with all contents of a record.
+//! HTML report of a reproduction, as one self-contained page.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::record::{ReproductionRecord, RouteCounts, RowRecord};
 use crate::tables::{further_tables, published_note, tables};
 
 const STYLE: &str = include_str!("style.css");
-/// Maximum number of routes that a row's table names; all other routes are summed.
+/// Maximum number of routes that the report lists for each method; the numbers of the other routes are summed.
 const ROUTES: usize = 8;
 
 /// Sections of the page after the tables: id and heading.
@@ -68,7 +68,7 @@ pub fn reproduction_report(record: &ReproductionRecord) -> Result<String> {
     ))
 }
 
-/// Summary of the run, in one paragraph.
+/// First paragraph of the report, which summarises the run.
 fn lead(record: &ReproductionRecord) -> String {
     let (data, model) = (&record.data, &record.model);
     let finished = record.rows.iter().filter(|row| !row.seeds.is_empty()).count();
@@ -100,7 +100,7 @@ fn result_tables(record: &ReproductionRecord) -> String {
 fn figure_of(figure: &Figure) -> String {
     let panels: String = figure.panels.iter().map(image).collect();
     let many = if figure.panels.len() > 1 { " class=\"several\"" } else { "" };
-    // A figure that the paper lacks has one panel, which contains its title, so the heading is hidden.
+    // A figure that the DHT paper lacks has one panel, which contains its title, so the heading is hidden.
     let hidden = if figure.number.is_none() { " class=\"hidden\"" } else { "" };
     format!(
         "<figure{many}>\n<h3{hidden}>{}</h3>\n<div class=\"panels\">\n{panels}</div>\n<figcaption>{}</figcaption>\n</figure>\n",
@@ -155,7 +155,7 @@ fn route_table(row: &RowRecord, counts: &RouteCounts) -> String {
     )
 }
 
-/// Deviations of each row's method from the publication that it reproduces. Rows with the same list are grouped.
+/// Deviations of each method from its publication. Methods with the same list are grouped.
 fn differences(record: &ReproductionRecord) -> String {
     let mut lists: Vec<(Vec<String>, &[String])> = Vec::new();
     for row in record.rows.iter().filter(|row| !row.deviations.is_empty()) {

@@ -1,4 +1,4 @@
-//! Part of `docs/results.md` about real texts: accuracy at given costs, from the records of reproductions.
+//! Results on real texts, from the records of reproductions: a generated part of `docs/results.md`.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -14,7 +14,7 @@ pub const REAL_TEXTS_START: &str = "<!-- real texts -->";
 /// Marker line after the generated part of the page.
 pub const REAL_TEXTS_END: &str = "<!-- /real texts -->";
 
-/// Caption of the table of comparisons.
+/// Caption of the table that compares the accelerated model with others.
 const COMPARED: &str = "The accelerated model on all texts: its first cost of the table above at which it is as good as the full model (else its \
                         last), and points of accuracy above others at equal costs, the mean of those from 0.1 to 0.35 with its 95 % interval. \
                         Others are chosen on validation rows; after the interval stands the difference to those that are best on the test rows, \
@@ -23,14 +23,15 @@ const COMPARED: &str = "The accelerated model on all texts: its first cost of th
 /// Caption of the table of searches with the DHT paper's settings.
 const PUBLISHED: &str = "The paper's four searches as published, beside the full model of as many epochs. *Shuffled* are the same routes dealt \
                          to the texts at random; FLOPs and clock are shares of the full model's in inference:";
-/// Costs at which the fixed baseline is compared.
+/// Inference costs, as shares of the full model's FLOPs, at which the cascade from the n-gram model to the full model
+/// is compared.
 const FIXED_COSTS: [&str; 3] = ["0.1", "0.2", "0.35"];
-/// Headings of text columns.
+/// Headings of the table columns that contain text and are aligned to the left.
 const LEFT: [&str; 2] = ["texts", "search"];
 
-/// Replaces the part of the page between the two marker lines. The new part has the figure and the table of the first
-/// record with accuracies at costs, a line about each record with such accuracies, and the searches with the DHT
-/// paper's settings.
+/// Replaces the part of the page between the marker lines. The new part has the figure and table of the first
+/// reproduction with accuracies at costs, a line for each such reproduction, and the searches with the DHT paper's
+/// settings.
 ///
 /// # Errors
 /// [`Error::Markers`](crate::Error::Markers) unless each of the two lines occurs once, in this order.
@@ -81,7 +82,7 @@ fn against(table: &AtCosts) -> Vec<&str> {
     table.comparisons.iter().map(|own| own.against.as_str()).collect()
 }
 
-/// Line of one data set in the table that compares the accelerated model with other models.
+/// Table line of one data set, which compares the accelerated model with other models.
 fn comparison(record: &ReproductionRecord, title: &str, table: &AtCosts, headings: &[&str]) -> Option<Vec<String>> {
     let full = record.rows.iter().find(|row| row.group == RowGroup::Full && !row.seeds.is_empty())?.accuracy.mean;
     let ours = table.rows.iter().find(|row| row.encoders == Encoders::Accelerated)?;
@@ -101,9 +102,8 @@ fn comparison(record: &ReproductionRecord, title: &str, table: &AtCosts, heading
     Some(line)
 }
 
-/// Accuracy of the accelerated model minus the accuracy of the cascade from the n-gram model to the full model. The
-/// difference is the mean over the costs at which both models have rows. The cascade is a fixed baseline: nothing is
-/// selected for it.
+/// Accuracy of the accelerated model minus the accuracy of a fixed baseline: the cascade from the n-gram model to the
+/// full model. It is the mean over the costs that both can reach. No setting of the baseline is selected.
 fn above_fixed(record: &ReproductionRecord) -> Option<String> {
     let row = |group: RowGroup, setting: String| {
         record.rows.iter().find(|row| row.group == group && row.setting == setting && !row.seeds.is_empty())
@@ -133,7 +133,7 @@ fn above_fixed(record: &ReproductionRecord) -> Option<String> {
     })
 }
 
-/// Table lines of one data set's rows with the DHT paper's settings.
+/// Table lines of the searches with the DHT paper's settings on one data set.
 fn as_published(record: &ReproductionRecord, title: &str) -> Vec<Vec<String>> {
     let rows = record.rows.iter().filter(|row| row.group == RowGroup::AsPublished && !row.seeds.is_empty());
     let of = |row: &RowRecord| {

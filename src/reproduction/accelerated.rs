@@ -1,4 +1,4 @@
-//! Training run (unit) of the accelerated full model.
+//! Accelerated full model of a reproduction.
 
 use dht_dynamic::accelerate::{Texts, accelerate};
 use dht_dynamic::evaluation::Stages;
@@ -13,8 +13,8 @@ use crate::experiment::{CLASSIFIERS, accelerate_settings, rng};
 use crate::record::RowGroup;
 
 impl Worker<'_> {
-    /// Fits exits and stacking on the full model, and predicts at several speeds: for each cost, at the speed selected
-    /// on the validation rows.
+    /// Fits exits and an n-gram stacker on the full model. Predicts with the speed that the validation rows select for
+    /// each cost.
     pub(super) fn accelerated(&self) -> Result<UnitResult> {
         let (classifier, full) = (self.model_of(Unit::Full)?, self.result_of(Unit::Full)?);
         let settings = accelerate_settings(&self.data, self.batch())?;

@@ -12,7 +12,7 @@ use super::units::{Selection, Unit};
 use crate::error::{Error, Result};
 use crate::experiment::{Arguments, DataArguments, Model, RunPlan};
 
-/// Number of training and test rows of the embedded corpus.
+/// Numbers of training and test rows of generated texts.
 const GENERATED_ROWS: (usize, usize) = (3_000, 1_000);
 /// Maximum number of seeds.
 const MOST_SEEDS: u64 = 100;
@@ -68,7 +68,7 @@ pub struct ReproductionArguments {
     pub quiet: bool,
 }
 
-/// Checked [`ReproductionArguments`].
+/// Plan of a reproduction: checked [`ReproductionArguments`].
 #[derive(Debug, Clone)]
 pub(super) struct ReproductionPlan {
     /// Plan of one training run, with seed 0.
@@ -79,7 +79,7 @@ pub(super) struct ReproductionPlan {
     pub(super) quiet: bool,
     /// Checksum of the pre-trained weights; empty for a model from scratch.
     pub(super) weights: String,
-    /// Flags that results depend on, for the record.
+    /// Flags that may affect results, for the result file.
     pub(super) flags: Vec<String>,
 }
 
@@ -115,13 +115,13 @@ impl ReproductionPlan {
         Ok(Self { weights, run, seeds: *seeds, units, out: out.clone(), quiet: *quiet, flags })
     }
 
-    /// Plan of the training run of one unit and seed.
+    /// Plan of the training run of a unit (method) with a seed.
     pub(super) fn training(&self, unit: Unit, seed: u64) -> RunPlan {
         let settings = unit.settings();
         RunPlan { seed, epochs: unit.epochs(self.run.epochs), settings, ..self.run.clone() }
     }
 
-    /// Directory of a unit's files.
+    /// Directory of the files of a unit (method) with a seed.
     pub(super) fn place(&self, unit: Unit, seed: u64) -> PathBuf {
         self.out.join("units").join(format!("{unit}.seed-{seed}"))
     }
@@ -133,7 +133,7 @@ impl ReproductionPlan {
 }
 
 impl ReproductionArguments {
-    /// Flags of the single training run that is equivalent to these flags.
+    /// Converts the flags to those of a single training run.
     fn of_run(&self) -> Arguments {
         Arguments {
             source: self.source.clone().or_generated(GENERATED_ROWS.0, GENERATED_ROWS.1),

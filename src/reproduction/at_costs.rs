@@ -1,5 +1,5 @@
-//! Accuracy of each kind of model at fixed inference costs. A model runs at the most expensive confidence threshold
-//! that stays within the cost on validation rows.
+//! Accuracy of each kind of model at fixed inference costs. A model runs with the confidence threshold whose cost on
+//! validation rows is highest without exceeding the limit.
 
 use dht_dynamic::evaluation::{Staged, Stages};
 use dht_transformer::train::metrics::Confusion;
@@ -13,25 +13,25 @@ use super::worker::Worker;
 use crate::error::Result;
 use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interval, KindAtCosts, Summary, packed};
 
-/// Relative tolerance of a cost. Half of the layers cost slightly more than half of the full model, because of the
-/// classifier on top; such a model counts as within that cost.
+/// Relative tolerance of a cost limit. For example, half of the layers count as half of the full model, although the
+/// classifier adds to their cost.
 const TOLERANCE: f64 = 1e-3;
 
-/// Candidate models of one seed, with the labels on which the models are scored.
+/// Candidate models of one seed, with the labels for scoring.
 pub(super) struct SeedCandidates {
     seed: u64,
     pub(super) candidates: Vec<Candidate>,
     validation_labels: Vec<u32>,
     pub(super) test_labels: Vec<u32>,
     classes: usize,
-    /// FLOPs of the full model on the validation rows and on the test rows.
+    /// FLOPs of the full model for the validation rows and for the test rows.
     pub(super) full_flops: [u64; 2],
-    /// Class that the full model predicts for each test row. The next field has the correctness of each prediction.
+    /// Class that the full model predicts for each test row.
     pub(super) full_labels: Vec<u32>,
     full: Vec<f64>,
 }
 
-/// Threshold of a model at one cost, and its accuracy on validation rows.
+/// Confidence threshold that a model uses at one inference cost, with its accuracy on validation rows.
 pub(super) struct AtCost {
     pub(super) validation_accuracy: f64,
     threshold: f64,
@@ -54,8 +54,8 @@ impl SeedCandidates {
         })
     }
 
-    /// Selects a model's threshold: the threshold with the highest cost that is within a share `cost` of the full
-    /// model's FLOPs on validation rows. `None` if all thresholds cost more.
+    /// Selects the threshold of a model: the one of highest cost within a share `cost` of the full model's FLOPs, on
+    /// validation rows. `None` if all thresholds cost more.
     pub(super) fn at(&self, candidate: &Candidate, cost: f64) -> Option<AtCost> {
         let threshold = threshold_within(&candidate.validation, cost, self.full_flops[0])?;
         let right = right(&candidate.validation.at(threshold).labels, &self.validation_labels);
@@ -67,7 +67,7 @@ impl SeedCandidates {
     }
 }
 
-/// Threshold with the highest cost within a share of the full model's FLOPs; `None` if all thresholds cost more.
+/// Threshold of highest cost within a share `cost` of the full model's FLOPs; `None` if all thresholds cost more.
 pub(super) fn threshold_within(stages: &Stages, cost: f64, full_flops: u64) -> Option<f64> {
     stages.within(cost * (1.0 + TOLERANCE) * full_flops as f64, &stages.thresholds(usize::MAX))
 }
@@ -80,17 +80,17 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// Model at one cost, with its results over several seeds.
+/// Model that runs within one inference cost, with its results for each seed.
 struct SelectedModel {
     kind: ModelKind,
     setting: String,
-    /// Mean accuracies over the seeds.
+    /// Accuracy on validation rows, averaged over seeds.
     validation_accuracy: f64,
     test_accuracy: f64,
     seeds: Vec<u64>,
-    /// Predictions and cost on the test rows, by seed.
+    /// Test predictions and their cost, by seed.
     test: Vec<Staged>,
-    /// Correctness of each test row, by seed.
+    /// Correctness of each test prediction, by seed.
     right: Vec<Vec<f64>>,
 }
 
@@ -117,8 +117,8 @@ impl SelectedModel {
         })
     }
 
-    /// Runs this model within another model's cost on the test rows, seed by seed. If this model's lowest cost is
-    /// higher, it runs at its lowest cost. Costs do not depend on labels, so nothing is learned from the test rows.
+    /// Returns this model at another cost limit: for each seed, the cost of `other` on the test rows. If its lowest
+    /// cost is higher, it runs at its lowest cost. Costs do not depend on labels, so that the test labels are not used.
     fn at_the_cost_of(&self, other: &Self, seeds: &[SeedCandidates]) -> Self {
         let (mut test, mut rights) = (Vec::new(), Vec::new());
         for own in &self.seeds {
@@ -134,7 +134,7 @@ impl SelectedModel {
         Self { setting: self.setting.clone(), seeds: self.seeds.clone(), test, right: rights, ..*self }
     }
 
-    /// FLOPs divided by the full model's on the test rows, averaged over seeds.
+    /// FLOPs for the test rows divided by the full model's, averaged over seeds.
     fn flops_ratio(&self, seeds: &[SeedCandidates]) -> f64 {
         let ratio = |(own, staged): (&u64, &Staged)| {
             let seed = seeds.iter().find(|seed| seed.seed == *own)?;
@@ -148,7 +148,7 @@ impl SelectedModel {
     }
 }
 
-/// Models that can run within a cost.
+/// All models that can run within a cost limit.
 fn all_at(seeds: &[SeedCandidates], cost: f64) -> Vec<SelectedModel> {
     let mut names: Vec<(ModelKind, &str)> = Vec::new();
     for candidate in seeds.iter().flat_map(|seed| &seed.candidates) {
@@ -160,7 +160,7 @@ fn all_at(seeds: &[SeedCandidates], cost: f64) -> Vec<SelectedModel> {
     names.into_iter().filter_map(|(kind, setting)| SelectedModel::new(seeds, kind, setting, cost)).collect()
 }
 
-/// Model with the highest value; the first one of several equal models.
+/// Model with the highest `value`; the first of several equal models.
 fn best<'a>(
     models: impl Iterator<Item = &'a SelectedModel>,
     value: fn(&SelectedModel) -> f64,
@@ -168,7 +168,7 @@ fn best<'a>(
     models.reduce(|best, model| if value(model) > value(best) { model } else { best })
 }
 
-/// Table of all kinds of models whose units have finished; `None` without an accelerated model.
+/// Accuracies of all kinds of models at fixed costs; `None` if the accelerated model has not run.
 pub(super) fn at_costs<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -> Result<Option<AtCosts>> {
     let by_cost: Vec<Vec<SelectedModel>> = SPEED_COSTS.into_iter().map(|cost| all_at(seeds, cost)).collect();
     let mut rows = Vec::new();
@@ -226,7 +226,7 @@ fn cell(seeds: &[SeedCandidates], chosen: &SelectedModel, cost: f64) -> Result<C
     })
 }
 
-/// Packs the correctness of each row into bits.
+/// Packs the correctness of each prediction (1 or 0) into bits.
 fn bits(right: &[f64]) -> String {
     packed(&right.iter().map(|right| *right > 0.5).collect::<Vec<_>>())
 }
@@ -238,14 +238,13 @@ struct Pair {
     /// model is, otherwise 0.
     differences: Vec<Vec<f64>>,
     best_on_test: f64,
-    /// FLOPs of both models on the test rows divided by the full model's, if the models are compared at the
-    /// competitor's cost.
+    /// FLOPs for the test rows, divided by the full model's, if the models are compared at the competitor's cost.
     flops_ratio: Option<f64>,
 }
 
 impl Pair {
-    /// Compares this project's model with the best competitor that ran with the same seeds, at the competitor's cost on
-    /// the test rows. Two models within one budget on validation rows may differ in cost on test rows.
+    /// Compares this project's model with the best competitor of the same seeds, at the competitor's cost on the test
+    /// rows. (Two models within one limit on validation rows may differ in cost on test rows.)
     fn with_best(
         ours: &SelectedModel,
         all: &[SelectedModel],
@@ -274,8 +273,8 @@ impl Pair {
         Self::new(ours, "full".into(), full)
     }
 
-    /// Compares this project's model with a random assignment of rows to its stages that keeps the number of rows at
-    /// each stage. The result is the mean over all assignments.
+    /// Compares this project's model with a random assignment of rows to its stages, which keeps the number of rows at
+    /// each stage. The result is the expectation over all assignments.
     fn with_random(ours: &SelectedModel, seeds: &[SeedCandidates]) -> Self {
         let random = |seed| {
             let own = seeds.iter().find(|own| own.seed == seed);
@@ -303,7 +302,8 @@ impl Pair {
     }
 }
 
-/// Probability that each row is answered correctly at a stage drawn with the shares of `staged`.
+/// Probability of a correct answer for each row if its stage is drawn at random, with the stage frequencies of
+/// `staged`.
 fn expected(stages: &Stages, staged: &Staged, labels: &[u32]) -> Vec<f64> {
     let mut rows = vec![0.0; labels.len()];
     for stage in 0..stages.count() {
@@ -314,7 +314,8 @@ fn expected(stages: &Stages, staged: &Staged, labels: &[u32]) -> Vec<f64> {
     rows
 }
 
-/// Intervals of the comparisons, by cost; `None` without a comparison.
+/// Compares this project's model with a group of competitors: an interval of the difference for each cost. `None` if no
+/// pair of models can be compared.
 fn comparison<R: Rng + ?Sized>(against: &str, pairs: &[Option<Pair>], rng: &mut R) -> Option<Comparison> {
     pairs.iter().flatten().next()?;
     let mut difference = |cost: f64, pair: &Pair| Difference {

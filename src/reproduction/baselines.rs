@@ -1,4 +1,4 @@
-//! Units of the baselines that require a separate training run: distilled truncations, `DistilBERT`, `FastBERT`, PABEE.
+//! Baselines with a separate training run: distilled truncations, DistilBERT, FastBERT and PABEE.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::experiment::{CLASSIFIERS, pooling, rng, train_settings};
 use crate::record::{RouteCounts, RowGroup};
 
 impl Worker<'_> {
-    /// Trains the first layers by distillation from the full model.
+    /// Distils the full model into its first `depth` layers.
     pub(super) fn distilled(&self, depth: usize) -> Result<UnitResult> {
         let teacher = self.model_of(Unit::Full)?;
         let settings = DistillationSettings::soft_labels();
@@ -25,7 +25,7 @@ impl Worker<'_> {
         self.student(truncation::distilled(&self.encoder, depth, &teacher, settings, &mut rng)?, RowGroup::Truncation)
     }
 
-    /// Trains the student of the method `DistilBERT`, which starts from some of the full model's layers.
+    /// Trains the DistilBERT student, which starts from `depth` of the full model's layers.
     pub(super) fn distilbert(&self, depth: usize) -> Result<UnitResult> {
         let teacher = self.model_of(Unit::Full)?;
         let student = distilbert::distilbert(&teacher, depth, DistillationSettings::default())?;
@@ -53,7 +53,7 @@ impl Worker<'_> {
         Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows: vec![row] })
     }
 
-    /// Trains exits of the frozen full model, and tests them at each speed.
+    /// Trains FastBERT's exits on the frozen full model, and tests them at each speed.
     pub(super) fn fastbert(&self) -> Result<UnitResult> {
         let backbone = self.model_of(Unit::Full)?;
         // `FastBERT`'s source code uses 128 of BERT's 768 columns.
@@ -83,7 +83,7 @@ impl Worker<'_> {
         Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows })
     }
 
-    /// Trains all exits jointly, and tests them at each patience.
+    /// Trains all exits of PABEE jointly, and tests them at each patience.
     pub(super) fn pabee(&self) -> Result<UnitResult> {
         let settings = pabee::PabeeSettings { pooling: pooling(&self.run), ..pabee::PabeeSettings::default() };
         let copy = self.encoder.truncated(self.encoder.layers())?;
@@ -101,7 +101,7 @@ impl Worker<'_> {
         Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows })
     }
 
-    /// Tests a model at several speeds. The training costs of the rows are 0 and are set later.
+    /// Tests a model at several speeds. Training costs are 0 in the results and must be set by the caller.
     pub(super) fn rows_at(&self, model: &DynamicModel, speeds: &[f64], group: RowGroup) -> Result<Vec<SeedRow>> {
         let models = speeds.iter().map(|speed| Ok(model.with_speed(*speed)?)).collect::<Result<Vec<_>>>()?;
         let timed: Vec<&dyn Predictor> = models.iter().map(|model| model as &dyn Predictor).collect();
@@ -115,7 +115,7 @@ impl Worker<'_> {
         models.iter().zip(self.wall_ratios(&timed)?).map(row).collect()
     }
 
-    /// Writes the log-probabilities of each stage of a model for every row, and the cost of an exit at that stage.
+    /// Saves the log-probabilities of each stage of a model for every row, and the cost of an exit at each stage.
     pub(super) fn save_stages(&self, model: &DynamicModel) -> Result<()> {
         self.save_parts(|rows| {
             let tables = model.stage_log_probabilities(rows, self.batch())?;
@@ -123,7 +123,7 @@ impl Worker<'_> {
         })
     }
 
-    /// Writes the log-probabilities and costs of the exits of a search's model.
+    /// Saves the log-probabilities at each exit of a search model, and the cost of each exit.
     pub(super) fn save_exits(&self, model: &SearchModel) -> Result<()> {
         let model = model.model();
         self.save_parts(|rows| {
@@ -146,7 +146,7 @@ impl Worker<'_> {
         save_log_probabilities(&self.place(), &tables)
     }
 
-    /// Trains exits on a frozen encoder as [`fit`](Self::fit) does, with the learning rate and number of passes for
+    /// Trains exits on a frozen encoder, with the learning rate and the number of passes that are set for FastBERT's
     /// exits.
     fn fit_exits(&self, exits: &mut FrozenExits) -> Result<History> {
         let mut settings = TrainSettings { epochs: EXIT_EPOCHS, ..train_settings(&self.run) };

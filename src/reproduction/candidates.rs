@@ -1,5 +1,5 @@
-//! Predictions of the accelerated model and its competitors at each of their stages, read from the units' files. The
-//! cost and the answers at any threshold can be computed from them.
+//! Predictions of the accelerated model and its competitors at each stage, read from files. From them follow the cost
+//! and the answers at any confidence threshold.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use super::worker::{Worker, layers};
 use crate::error::Result;
 use crate::record::Encoders;
 
-/// Kinds of models, in the order in which the table of accuracies at costs lists them.
+/// Kinds of models whose accuracies at fixed costs are compared, in the order of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ModelKind {
     Truncation,
@@ -74,11 +74,12 @@ pub(super) struct Candidate {
     pub(super) setting: String,
     pub(super) validation: Stages,
     pub(super) test: Stages,
-    /// Units of the encoders that run in sequence, with the weights that stack the n-gram model on each.
+    /// Units that trained the encoders, in the order in which they run, with the weights that stack the n-gram model on
+    /// each.
     pub(super) encoders: Vec<(Unit, Stacker)>,
 }
 
-/// Models of one seed whose units (training runs) have finished.
+/// Models of one seed whose training runs have finished.
 pub(super) fn candidates(worker: &Worker<'_>) -> Result<Vec<Candidate>> {
     let (mut candidates, whole) = (Vec::new(), worker.encoder.layers());
     let encoders = Unit::all(whole).into_iter().filter_map(|unit| Some((unit, unit.depth(whole)?)));
@@ -151,7 +152,7 @@ impl Encoder {
     }
 }
 
-/// Candidates that begin with the n-gram model: alone, or followed by encoders.
+/// Builder of candidates that begin with the n-gram model, alone or followed by encoders.
 struct WithNgrams<'a> {
     worker: &'a Worker<'a>,
     model: NgramClassifier,
@@ -186,8 +187,8 @@ impl<'a> WithNgrams<'a> {
         Ok(candidates)
     }
 
-    /// Combines the n-gram model with `encoders`, and stacks the n-gram model on each encoder. With `always`, no text
-    /// exits at the n-gram model alone.
+    /// Creates a cascade of the n-gram model and `encoders`, on each of which the n-gram model is stacked. With
+    /// `always`, every text runs at least one encoder.
     fn candidate(&self, kind: ModelKind, setting: String, encoders: &[&Encoder], always: bool) -> Result<Candidate> {
         let mut stackers = Vec::new();
         for encoder in encoders {
@@ -222,14 +223,14 @@ fn confident(tables: &[&LogProbabilities], flops: Vec<Vec<u64>>) -> Result<Stage
 
 type Tables = BTreeMap<String, Vec<Vec<f32>>>;
 
-/// Log-probabilities in a unit's file, by the name of their table.
+/// Reads log-probabilities from a file by the name of their table.
 fn table(tables: &Tables, name: &str) -> Result<LogProbabilities> {
     let rows = tables.get(name).map(Vec::as_slice).unwrap_or_default();
     let classes = rows.first().map_or(0, Vec::len);
     Ok(LogProbabilities::new(classes, rows.iter().flatten().copied().map(f64::from).collect())?)
 }
 
-/// Predictions at each stage of a multi-exit model, read from its unit's file.
+/// Reads the predictions of a multi-exit model at each of its stages.
 fn stages(tables: &Tables, part: DataSplit, rule: LeavingRule) -> Result<Stages> {
     let names = (0..).map(|stage| part.of_stage(stage)).take_while(|name| tables.contains_key(name));
     let stages = names.map(|name| table(tables, &name)).collect::<Result<Vec<_>>>()?;

@@ -1,4 +1,4 @@
-//! Files of one unit and seed: a manifest with the rows, log-probabilities, and the trained model.
+//! Files of a training run in a reproduction: results, log-probabilities and the trained model.
 //!
 //! ```text
 //! units/truncation-3.seed-0/
@@ -21,20 +21,20 @@ use crate::record::{RouteCounts, RowGroup, json};
 
 const RESULT: &str = "result.json";
 const PROBABILITIES: &str = "log_probabilities.safetensors";
-/// File of the n-gram model in its unit's directory.
+/// Name of the file that contains the n-gram model.
 pub(super) const NGRAM: &str = "ngram.json";
 
-/// Result of a unit with one seed.
+/// Stored result of a unit (method) with one seed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UnitResult {
-    /// Hash of the settings, the texts and the file layout: see [`super::identity`].
+    /// Hash of the settings, the texts and the file layout, by [`super::identity`].
     pub(super) hash: String,
-    /// FLOPs of the unit's own training run, without the models that it starts from.
+    /// FLOPs of the training run itself, without models from which it starts.
     pub(super) train_flops: u64,
-    /// Seconds of the unit's own training run, without the optimiser.
+    /// Seconds of the training run itself, without the optimiser's time and without models from which it starts.
     pub(super) train_seconds: f64,
-    /// Rows of the unit.
+    /// Results for each setting of the method.
     pub(super) rows: Vec<SeedRow>,
 }
 
@@ -54,9 +54,9 @@ pub(super) struct SeedRow {
     pub(super) train_flops: u64,
     pub(super) train_seconds: f64,
     pub(super) inference_flops: u64,
-    /// Prediction time divided by the full model's. Both models are warm and run in turns; the times are medians.
+    /// Prediction time divided by the full model's. Both models run in turns after a warm-up; the times are medians.
     pub(super) inference_wall_ratio: f64,
-    /// Wall clock ratio with one text after another; missing in earlier files.
+    /// Prediction time of texts one by one, divided by the full model's; missing in earlier files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) single_text_wall_ratio: Option<f64>,
     pub(super) train_layer_head_ratio: f64,
@@ -72,15 +72,15 @@ pub(super) struct SeedRow {
 }
 
 impl UnitResult {
-    /// Reads the result in a unit's directory if it has the expected hash. Results of other settings, texts or layouts
-    /// are never used.
+    /// Reads the result in a directory; `None` unless it has the expected hash, which depends on settings, texts and
+    /// layout.
     pub(super) fn load(place: &Path, hash: &str) -> Option<Self> {
         let bytes = std::fs::read(place.join(RESULT)).ok()?;
         let result: Self = serde_json::from_slice(&bytes).ok()?;
         (result.hash == hash).then_some(result)
     }
 
-    /// Writes the result, after all other files of the unit.
+    /// Writes the result. It must be written after all other files of the unit, since it marks the unit as finished.
     ///
     /// # Errors
     /// [`crate::Error::Record`] if a number is not finite.
@@ -98,7 +98,7 @@ pub(super) fn remove_result(place: &Path) -> Result<()> {
     }
 }
 
-/// Split of the data. Its name is the prefix of the names of cached predictions.
+/// Split of the data: training, validation or test rows. Its name is the prefix of the names of stored predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DataSplit {
     Train,
@@ -115,26 +115,25 @@ impl DataSplit {
         }
     }
 
-    /// Name of the cached predictions after `depth` layers; depth 0 is the n-gram model.
+    /// Name of the stored predictions after `depth` layers; depth 0 is the n-gram model.
     pub(super) fn of_depth(self, depth: usize) -> String {
         format!("{}.{depth}", self.name())
     }
 
-    /// Name of a stage's cached predictions.
+    /// Name of the stored predictions of a stage.
     pub(super) fn of_stage(self, stage: usize) -> String {
         format!("{}.stage.{stage}", self.name())
     }
 
-    /// Name of the table of FLOPs that a text costs if it exits at each stage.
+    /// Name of the stored table that has the FLOPs of each text for leaving at each stage.
     pub(super) fn flops(self) -> String {
         format!("{}.flops", self.name())
     }
 }
 
-/// Log-probabilities, one list for each row.
 pub(super) type LogProbabilities = Vec<Vec<f32>>;
 
-/// Rows of log-probabilities in the stored precision, f32.
+/// Converts log-probabilities to the stored precision, f32.
 pub(super) fn f32_rows(rows: &dht_dynamic::LogProbabilities) -> LogProbabilities {
     rows.rows().map(|row| row.iter().map(|value| *value as f32).collect()).collect()
 }
@@ -152,7 +151,7 @@ pub(super) fn save_log_probabilities(place: &Path, tables: &BTreeMap<String, Log
     Ok(())
 }
 
-/// Reads the files of [`save_log_probabilities`].
+/// Reads log-probabilities by split and depth, such as `test.3`.
 pub(super) fn load_log_probabilities(place: &Path) -> Result<BTreeMap<String, LogProbabilities>> {
     let tensors = candle_core::safetensors::load(place.join(PROBABILITIES), &Device::Cpu);
     let mut tables = BTreeMap::new();

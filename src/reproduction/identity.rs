@@ -1,4 +1,4 @@
-//! Hash that identifies a unit's files.
+//! Hash that identifies the files of a training run in a reproduction.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use super::units::Unit;
 use crate::error::Result;
 use crate::experiment::{RunData, model_name, train_settings};
 
-/// Version of the layout of a unit's files. Files of another layout are not used.
+/// Version of the file layout. Files of another layout are ignored.
 const LAYOUT: u32 = 2;
 
-/// Settings of a unit, by name.
+/// Settings on which the results of a unit (method) depend, by name.
 pub(super) fn settings(plan: &ReproductionPlan, unit: Unit) -> BTreeMap<String, Value> {
     let run = plan.training(unit, 0);
     BTreeMap::from([
@@ -31,11 +31,8 @@ pub(super) fn settings(plan: &ReproductionPlan, unit: Unit) -> BTreeMap<String, 
     ])
 }
 
-/// Hash that identifies a unit's files: SHA-256 of everything that its results depend on, including the units that it
+/// SHA-256 hash of everything on which the results of a unit (method) depend, including other units from which it
 /// reads.
-///
-/// # Errors
-/// Errors of the model's configuration.
 pub(super) fn hash(plan: &ReproductionPlan, unit: Unit, seed: u64, data: &RunData) -> Result<String> {
     let texts = [&data.train, &data.validation, &data.test].map(EncodedDataset::sha256);
     Ok(hash_of(plan, unit, seed, &texts, plan.run.layers()?))

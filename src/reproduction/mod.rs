@@ -6,9 +6,9 @@
 //!   → tables, figures, report
 //! ```
 //!
-//! A unit is one training run with one seed, and the rows that it yields. Each unit runs in a separate process: if it
-//! diverges, runs out of memory or is killed, its row fails and the other units continue. Its files are identified by a
-//! hash of its settings and texts.
+//! A unit is one method's training run, which yields one or more rows of the tables. Each unit runs in a separate
+//! process for each seed: if it diverges, runs out of memory or is killed, the other units continue. Its files are
+//! identified by a hash of its settings and texts.
 
 mod accelerated;
 mod arguments;

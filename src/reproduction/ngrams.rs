@@ -1,4 +1,4 @@
-//! Units of the linear n-gram model: alone, stacked on classifiers, and before them in a cascade.
+//! Linear n-gram model of a reproduction: alone, stacked on classifiers, and before them in a cascade.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -52,7 +52,7 @@ impl Worker<'_> {
         Ok(UnitResult { hash: String::new(), train_flops: flops, train_seconds: seconds, rows: vec![row] })
     }
 
-    /// Stacks the n-gram model on the first layers, or on the full model.
+    /// Stacks the n-gram model on the first `depth` layers with a classifier, or on the full model.
     pub(super) fn stacked(&self, depth: usize) -> Result<UnitResult> {
         let candidate = self.candidate(ModelKind::Stacked, &[depth])?;
         let (ngram, [(unit, stacker)]) = (self.fitted_ngram()?, &candidate.encoders[..]) else {
@@ -67,7 +67,8 @@ impl Worker<'_> {
         Ok(UnitResult { rows: vec![row], ..UnitResult::default() })
     }
 
-    /// Runs the n-gram model, and for uncertain texts also the first layers, stacked with it.
+    /// Tests a cascade of the n-gram model and the first `depth` layers. The layers run for uncertain texts only, and
+    /// their answers are stacked with the n-gram model's.
     pub(super) fn cascade(&self, depth: usize) -> Result<UnitResult> {
         let candidate = self.candidate(ModelKind::Cascade, &[depth])?;
         let costs = COSTS.into_iter().filter(|cost| *cost < self.share(depth));
@@ -75,8 +76,8 @@ impl Worker<'_> {
         Ok(UnitResult { rows, ..UnitResult::default() })
     }
 
-    /// Runs the n-gram model and then two encoders. At each cost, the two encoders have the pair of depths that is best
-    /// on validation rows.
+    /// Tests cascades of the n-gram model and two encoders. At each cost, the encoders have the depths with the best
+    /// validation accuracy.
     pub(super) fn two_encoders(&self) -> Result<UnitResult> {
         let seed = SeedCandidates::new(self)?;
         let needed = self.unit.needs(self.encoder.layers());
@@ -99,8 +100,8 @@ impl Worker<'_> {
         Ok(UnitResult { rows, ..UnitResult::default() })
     }
 
-    /// Rows of cascades, each at the threshold with the highest cost within a share of the full model's FLOPs on
-    /// validation rows.
+    /// Results of cascades at cost limits, which are shares of the full model's FLOPs. The threshold of highest cost
+    /// within the limit on validation rows is used.
     fn cascade_rows(&self, chosen: &[(&Candidate, f64)]) -> Result<Vec<SeedRow>> {
         let (ngram, full) = (self.fitted_ngram()?, self.full_flops(DataSplit::Validation));
         let cascade = |(candidate, cost): &(&Candidate, f64)| {
@@ -131,7 +132,7 @@ impl Worker<'_> {
         models.iter().zip(self.wall_ratios(&timed)?).zip(chosen).map(row).collect()
     }
 
-    /// Candidate of a kind whose encoders are plain truncations to `depths` layers.
+    /// Model of a given kind whose encoders are the first layers, truncated to `depths`.
     fn candidate(&self, kind: ModelKind, depths: &[usize]) -> Result<Candidate> {
         let whole = self.encoder.layers();
         let unit = |depth: &usize| if *depth == whole { Unit::Full } else { Unit::Truncation(*depth) };
@@ -151,8 +152,8 @@ impl Worker<'_> {
         Ok(NgramClassifier::load(path)?.with_encoder(&self.encoder)?)
     }
 
-    /// Adds the costs of a candidate to its row: FLOPs, seconds and layers × heads of all its training runs. FLOPs also
-    /// include predictions of the validation rows that weights and thresholds are fitted on; seconds do not.
+    /// Adds the costs of a model to its result: FLOPs, seconds and layers × heads of all its training runs. FLOPs also
+    /// include predictions of validation rows for fitting weights and thresholds; seconds do not.
     fn add_costs(&self, row: &mut SeedRow, candidate: &Candidate) -> Result<()> {
         let ngram = self.result_of(Unit::Ngram)?;
         (row.train_flops, row.train_seconds) = (ngram.train_flops, ngram.train_seconds);
@@ -177,7 +178,7 @@ impl Worker<'_> {
     }
 }
 
-/// Error for a depth of an encoder without a finished unit.
+/// Error for an encoder depth whose training run has not finished.
 fn none(depth: usize) -> Error {
     Error::Argument { flag: "rows", expected: format!("the classifier of {depth} layers before"), got: "none".into() }
 }

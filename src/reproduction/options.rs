@@ -1,4 +1,4 @@
-//! Options of the units, which are part of the hash of their files.
+//! Options of the methods in a reproduction, which are part of the hash of their files.
 
 use dht_dynamic::{accelerate::AccelerateSettings, exit::NgramSettings};
 use dht_search::{SearchSettings, baselines::fastbert::FastBertSettings, baselines::pabee::PabeeSettings};
@@ -7,33 +7,34 @@ use serde_json::{Value, json};
 
 use super::units::Unit;
 
-/// Number of timed test rows, which are evenly spaced, and number of timed passes.
+/// Number of evenly spaced test rows that are timed.
 pub(super) const TIMED_ROWS: usize = 256;
 /// Number of test rows that are timed one by one.
 pub(super) const SINGLE_ROWS: usize = 128;
+/// Number of timed passes over the timed test rows.
 pub(super) const TIMED_PASSES: usize = 5;
-/// Speeds of `FastBERT`: the DHT paper's rows 6-, 3- and 1-FastBERT, whose order in the paper has a slip.
+/// Speeds of FastBERT, in the order of the DHT paper's rows 6-, 3- and 1-FastBERT. The paper assigns them in reverse
+/// order by mistake.
 pub(super) const SPEEDS: [f64; 3] = [0.1, 0.5, 0.8];
 /// Patiences of PABEE.
 pub(super) const PATIENCES: [u32; 3] = [3, 2, 1];
-/// Learning rate of `FastBERT`'s exits, which are new and the only part that learns. The rate was selected on
-/// validation rows.
+/// Learning rate of FastBERT's exits, selected on validation rows. It is high because the exits are new and nothing
+/// else learns.
 pub(super) const EXIT_RATE: f64 = 3e-3;
-/// Number of passes in which `FastBERT`'s exits learn, as in the FastBERT paper. The best pass on validation rows is
-/// used.
+/// Number of passes over the training rows for FastBERT's exits, as in the FastBERT paper. The best pass on validation
+/// rows is used.
 pub(super) const EXIT_EPOCHS: usize = 5;
-/// Memory limit for the states of texts in training, the same as the default for the accelerated model's exits.
+/// Memory limit for cached hidden states in training, the same as the default for the accelerated model's exits.
 pub(super) const CACHE_BYTES: usize = 2 << 30;
-/// Costs of inference that thresholds of cascades are selected for on validation rows, as shares of the full model's
-/// FLOPs.
+/// Inference costs of cascades, as shares of the full model's FLOPs. Thresholds are selected for them on validation
+/// rows.
 pub(super) const COSTS: [f64; 3] = [0.1, 0.2, 0.35];
 
-/// Costs of inference that speeds of the accelerated model are selected for on validation rows, as shares of the full
-/// model's FLOPs.
+/// Inference costs of the accelerated model, as shares of the full model's FLOPs. Speeds are selected for them on
+/// validation rows.
 pub(super) const SPEED_COSTS: [f64; 7] = [0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5];
 
-/// Revision of a kind of unit. Increase it if the program computes or measures something else although no setting
-/// changes.
+/// Revision number of a method's code. It must be increased if results change although no setting changes.
 pub(super) fn revision(unit: Unit) -> u32 {
     match unit {
         Unit::Ours(_) => 2,
@@ -41,7 +42,7 @@ pub(super) fn revision(unit: Unit) -> u32 {
     }
 }
 
-/// Options of a unit.
+/// Options on which the results of a unit (method) depend.
 pub(super) fn options(unit: Unit) -> Value {
     match unit {
         Unit::Distilled(_) => json!({ "distillation": format!("{:?}", DistillationSettings::soft_labels()) }),

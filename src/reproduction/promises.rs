@@ -1,5 +1,5 @@
-//! Test of the risk guarantees of the accelerated model. Calibration texts are drawn repeatedly from the test texts,
-//! and the true risk is compared with the guaranteed limit.
+//! Test of the accelerated model's risk guarantees: calibration texts are drawn repeatedly from the test texts, and the
+//! true risk is compared with the guaranteed limit.
 
 use dht_dynamic::Error as DynamicError;
 use dht_dynamic::evaluation::{Calibration, Guarantee, Promise, Risk, Stages};
@@ -14,10 +14,11 @@ const LIMITS: [f64; 3] = [0.005, 0.01, 0.02];
 const ROWS: [usize; 3] = [600, 2_000, 8_000];
 const CONFIDENCE: f64 = 0.95;
 const DRAWS: usize = 200;
-/// Maximum number of candidate thresholds, taken from the validation rows.
+/// Maximum number of candidate thresholds; they are taken from the predictions for validation rows.
 const THRESHOLDS: usize = 100;
 
-/// Accelerated model of one seed on the test rows, which are treated as the whole population.
+/// Population of texts on which risk guarantees are tested: all test rows, with the predictions of one seed's
+/// accelerated model.
 struct World<'a> {
     stages: Stages,
     full: &'a [u32],
@@ -27,7 +28,7 @@ struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// Creates the population. For disagreement, the last exit's answers are those of the full model.
+    /// Creates the population. For the risk of disagreement, the full model's answers are those of the last exit.
     fn new(seed: &'a SeedCandidates, candidate: &Candidate, risk: Risk) -> Result<Self> {
         let stages = candidate.test.clone();
         let stages = match risk {
@@ -43,7 +44,7 @@ impl<'a> World<'a> {
         })
     }
 
-    /// True risk of a threshold on the population, and the cost of the threshold.
+    /// True risk and cost of a threshold on the whole population.
     fn truth(&self, risk: Risk, threshold: f64) -> (f64, f64) {
         let at = self.stages.at(threshold);
         let share = |labels: &[u32], expected: &[u32]| {
@@ -58,7 +59,8 @@ impl<'a> World<'a> {
     }
 }
 
-/// Results of all risk guarantees, on draws from each seed in turn; empty without an accelerated model.
+/// Tests all risk guarantees on random sets of calibration texts, with each seed's model in turn; empty without an
+/// accelerated model.
 pub(super) fn promises<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -> Result<Vec<PromiseTrial>> {
     let mut trials = Vec::new();
     for (risk, name) in [(Risk::AccuracyLoss, "accuracy lost"), (Risk::Disagreement, "answers that differ")] {

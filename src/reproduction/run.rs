@@ -1,4 +1,4 @@
-//! Run of a reproduction: its units in sequence, and the record of their rows.
+//! Run of a reproduction: training runs in sequence, and the result file.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -22,19 +22,20 @@ use crate::record::{Record, Reproduction, ReproductionRecord, RowRecord, this_ma
 use crate::report::write_reproduction;
 use crate::tables::reproduction_text;
 
-/// Prefix of the line of standard error that states why a process failed. The last such line counts.
+/// Prefix of the line on standard error in which a child process states why it failed. The last such line counts.
 const ERROR: &str = "error: ";
-/// File of the record in the output directory.
+/// Name of the result file in the output directory.
 const RECORD: &str = "record.json";
 
-/// Environment variable with the unit that a separate process runs: its name and its seed, such as `truncation-3 0`.
+/// Environment variable that selects what a child process runs: the name of the unit (method) and the seed, such as
+/// `truncation-3 0`.
 const UNIT: &str = "DHT_REPRODUCE_UNIT";
 
-/// Runs a reproduction. The program starts itself again for each unit.
+/// Runs a reproduction. Each training run is a child process of the same program.
 ///
 /// # Errors
 /// [`Error::Argument`] for flags out of range and unknown names of rows; errors of the data and the output directory;
-/// [`Error::FailedRows`] for failed units, at the end, when everything else has run and is written.
+/// [`Error::FailedRows`] if training runs failed, after everything else has run and is written.
 pub fn reproduce(arguments: &ReproductionArguments) -> Result<()> {
     let plan = ReproductionPlan::new(arguments)?;
     let Ok(own) = std::env::var(UNIT) else { return run(&plan) };
@@ -45,7 +46,7 @@ pub fn reproduce(arguments: &ReproductionArguments) -> Result<()> {
     worker.run(hash(&plan, unit, seed, &worker.data)?)
 }
 
-/// Runs all unfinished units, and writes the record with its tables, figures and report after each.
+/// Runs all unfinished training runs. After each, updates the result file with tables, figures and report.
 fn run(plan: &ReproductionPlan) -> Result<()> {
     let _locked = RunDir::open(plan.out())?;
     let earlier = plan.out().join(RECORD);
@@ -94,7 +95,7 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
     }
 }
 
-/// Runs a unit in a separate process.
+/// Runs a unit (method) with a seed in a child process.
 fn child(plan: &ReproductionPlan, unit: Unit, seed: u64) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
@@ -117,7 +118,7 @@ fn child(plan: &ReproductionPlan, unit: Unit, seed: u64) -> Result<(), String> {
     Err(error.map_or_else(|| format!("{status}: {last}"), str::to_owned))
 }
 
-/// Results of all units so far.
+/// Results of the training runs so far, and reasons of failures.
 #[derive(Default)]
 struct UnitResults {
     results: Vec<(Unit, u64, Result<UnitResult, String>)>,
@@ -138,13 +139,13 @@ impl UnitResults {
         self.results.iter().filter(|(_, _, outcome)| outcome.is_err()).count()
     }
 
-    /// First unit that this unit requires and that failed.
+    /// First failed unit (method) among those that this unit requires; `None` if none failed.
     fn missing(&self, unit: Unit, seed: u64, layers: usize) -> Option<Unit> {
         unit.needs(layers).into_iter().find(|needed| self.result(*needed, seed).is_none())
     }
 }
 
-/// Record of the rows so far.
+/// Creates the result file from the result rows so far.
 fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Result<ReproductionRecord> {
     let device = plan.run.device.open_in(plan.run.precision)?;
     let encoder = encoder(&plan.run, data, &device)?;
@@ -162,7 +163,7 @@ fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Resu
     ))
 }
 
-/// Rows of a unit, each summarised over all seeds.
+/// Result rows of a unit (method), summarised over all seeds.
 fn rows_of(unit: Unit, plan: &ReproductionPlan, test: &EncodedDataset, units: &UnitResults) -> Result<Vec<RowRecord>> {
     let outcomes = units.results.iter().filter(|(own, _, _)| *own == unit);
     let mut failed = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Training runs (units) of the search presets T-, S-, F- and P-DHT.
+//! Search presets T-, S-, F- and P-DHT of a reproduction.
 
 use dht_dynamic::evaluate;
 use dht_search::{
@@ -15,9 +15,10 @@ use crate::error::Result;
 use crate::experiment::{CLASSIFIERS, CONTROL, PlannedSearch, experiment, pooling, rng};
 use crate::record::{RouteCounts, RowGroup};
 
-/// Number of shuffles of the routes in the control that assigns routes to texts at random.
+/// Number of random assignments of the selected routes to the texts. The score of these assignments is the control for
+/// selecting a route by text.
 const SHUFFLES: u64 = 3;
-/// Number of head sets of each group that are stored.
+/// Number of most frequent head sets that are stored for each group of layers.
 const HEAD_SETS: usize = 12;
 
 impl Worker<'_> {

@@ -1,4 +1,4 @@
-//! Summary of the rows of several seeds as one row of the record.
+//! Summary of a method's results over several seeds.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,18 @@ use super::files::SeedRow;
 use crate::error::Result;
 use crate::record::{RowRecord, Summary, packed};
 
-/// Number of resamples of the bootstrap.
 const RESAMPLES: usize = 2_000;
-/// Confidence of the one-sided upper bound of the deficit.
+/// Confidence level of the one-sided upper bound of the deficit.
 const CONFIDENCE: f64 = 0.95;
 
-/// Row of one seed, paired with the full model that trained for the same number of epochs.
+/// Pair of results to compare: a method's and the full model's, with the same seed and number of epochs.
 pub(super) struct Pair<'a> {
     pub(super) seed: u64,
     pub(super) row: &'a SeedRow,
     pub(super) full: &'a SeedRow,
 }
 
-/// Summarises a row over seeds: means of its numbers, and the upper bound of the deficit.
+/// Summarises a method's results over seeds: means, and the upper bound of the deficit in macro F1.
 pub(super) fn summary<R: Rng + ?Sized>(
     pairs: &[Pair<'_>],
     truth: &[u32],
@@ -65,7 +64,7 @@ fn right(predictions: &[u32], truth: &[u32]) -> Vec<bool> {
     predictions.iter().zip(truth).map(|(prediction, truth)| prediction == truth).collect()
 }
 
-/// Deviations of all seeds, each once.
+/// Deviations of a method from its publication, collected over all seeds without repetitions.
 fn deviations(pairs: &[Pair<'_>]) -> Vec<String> {
     let mut deviations: Vec<String> = Vec::new();
     for deviation in pairs.iter().flat_map(|pair| &pair.row.deviations) {
@@ -76,7 +75,8 @@ fn deviations(pairs: &[Pair<'_>]) -> Vec<String> {
     deviations
 }
 
-/// Macro F1 of the full model minus the row's, averaged over seeds, and its one-sided upper bound.
+/// Deficit of a method: macro F1 of the full model minus the method's, averaged over seeds. Also returns its one-sided
+/// upper bound.
 ///
 /// A resample draws the seeds with replacement, and the test texts with replacement, the same texts for all seeds (a
 /// paired bootstrap: Efron and Tibshirani 1993, percentile interval).
@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// Row of one seed that is wrong on every `wrong_every`-th text of two classes.
+    /// Result of one seed that is wrong on every `wrong_every`-th text of two classes.
     fn row(truth: &[u32], wrong_every: usize) -> SeedRow {
         let label = |(text, truth): (usize, &u32)| if text % wrong_every == 0 { 1 - truth } else { *truth };
         let labels: Vec<u32> = truth.iter().enumerate().map(label).collect();

@@ -1,4 +1,4 @@
-//! Units of a reproduction. A unit is one training run with the rows that it yields.
+//! Units of a reproduction. A unit is a method with its training run and the table rows that it yields.
 
 use std::fmt;
 
@@ -8,23 +8,23 @@ use crate::error::{Error, Result};
 use crate::experiment::SettingsChoice;
 use crate::record::RowGroup;
 
-/// Depths of `DistilBERT`'s students as shares of the teacher's layers: 6, 3 and 1 of 12.
+/// Depths of the DistilBERT students, as fractions of the teacher's layers: 6, 3 and 1 of 12 layers.
 const STUDENTS: [(usize, usize); 3] = [(1, 2), (1, 4), (1, 12)];
 
-/// Training run with its rows. Each unit and seed runs in a separate process.
+/// Method with one training run for each seed, in a separate process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     /// Full model.
     Full,
-    /// Full model with as many epochs as the rows with the DHT paper's settings.
+    /// Full model with as many epochs as the methods with the DHT paper's settings.
     FullAsPublished,
     /// First layers of the encoder, fine-tuned alone.
     Truncation(usize),
     /// First layers of the encoder, distilled from the full model.
     Distilled(usize),
-    /// `DistilBERT`'s student of this depth.
+    /// DistilBERT student with this number of layers.
     DistilBert(usize),
-    /// `FastBERT` at all speeds.
+    /// FastBERT at all speeds.
     FastBert,
     /// PABEE at all patiences.
     Pabee,
@@ -34,10 +34,9 @@ pub(super) enum Unit {
     Stacked(usize),
     /// Cascade from the n-gram model to the first layers of the encoder.
     Cascade(usize),
-    /// Cascade from the n-gram model to two encoders in sequence: truncations up to half of the layers, and the full
-    /// model.
+    /// Cascade of the n-gram model and two encoders: the first layers, up to half of them, and the full model.
     TwoEncoders,
-    /// Accelerated full model: exits fitted on the unchanged model, and an n-gram exit at depth 0.
+    /// Accelerated full model: exits fitted after its training, and an n-gram exit before the first layer.
     Accelerated,
     /// Search preset with the settings of the DHT paper (Meng et al. 2023).
     AsPublished(Preset),
@@ -46,7 +45,7 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    /// All units of a model, in the order of the tables. A unit follows those that it requires.
+    /// All units of a reproduction, in the order of the tables. Each follows the units that it requires.
     pub(super) fn all(layers: usize) -> Vec<Self> {
         let depths = || (1..layers).rev();
         let mut students: Vec<usize> =
@@ -67,7 +66,7 @@ impl Unit {
         units
     }
 
-    /// Units whose models this unit reads.
+    /// Units whose models or predictions this unit reads.
     pub(super) fn needs(self, layers: usize) -> Vec<Self> {
         let encoder = |depth| if depth == layers { Self::Full } else { Self::Truncation(depth) };
         match self {
@@ -95,7 +94,7 @@ impl Unit {
         }
     }
 
-    /// Full model that this unit is compared with.
+    /// Unit of the full model with which this unit is compared.
     pub(super) fn reference(self) -> Self {
         match self {
             Self::FullAsPublished | Self::AsPublished(_) => Self::FullAsPublished,
@@ -103,7 +102,6 @@ impl Unit {
         }
     }
 
-    /// Group of the unit's rows.
     pub(super) fn group(self) -> RowGroup {
         match self {
             Self::Full | Self::FullAsPublished => RowGroup::Full,
@@ -118,8 +116,8 @@ impl Unit {
         }
     }
 
-    /// Settings of the unit's training run. The full model beside the rows with the DHT paper's settings has that
-    /// paper's pooler too.
+    /// Search settings of the training run. The full model for comparison with the DHT paper's settings also has the
+    /// paper's pooler.
     pub(super) fn settings(self) -> SettingsChoice {
         match self.reference() {
             Self::FullAsPublished => SettingsChoice::Paper,
@@ -127,8 +125,8 @@ impl Unit {
         }
     }
 
-    /// Number of epochs that the unit trains for, if other rows have `epochs`. P-DHT as published has two training
-    /// phases, so rows as published and their full model have twice the number of epochs.
+    /// Number of training epochs, if other units have `epochs`. As published, P-DHT has two training phases; it and all
+    /// methods that are compared with it have twice the number.
     pub(super) fn epochs(self, epochs: usize) -> usize {
         if self.reference() == Self::FullAsPublished { 2 * epochs } else { epochs }
     }
@@ -155,7 +153,7 @@ impl fmt::Display for Unit {
     }
 }
 
-/// Units of a run, each after those that it requires.
+/// Selected units of a reproduction, each after those that it requires.
 #[derive(Debug, Clone)]
 pub(super) struct Selection {
     pub(super) units: Vec<Unit>,
@@ -164,8 +162,8 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// Selects the named units and the units that they require, or all units if `names` is empty. The units of `once`
-    /// are added. The units of `once`, and units that only they require, run with the first seed only.
+    /// Selects the units in `names`, or all if `names` is empty, with the units that they require. Units in `once` are
+    /// added: they, and units that only they require, run with the first seed only.
     ///
     /// # Errors
     /// [`Error::Argument`] for an unknown name; the message lists the known names.
@@ -188,12 +186,12 @@ impl Selection {
         Ok(Self { units, once })
     }
 
-    /// Number of seeds that a unit runs with, out of all.
+    /// Number of seeds with which a unit runs, at most `all`.
     pub(super) fn seeds(&self, unit: Unit, all: u64) -> u64 {
         if self.once.contains(&unit) { 1 } else { all }
     }
 
-    /// Units with the names `names`, or all units if there are no names.
+    /// Finds units by name; returns all units if `names` is empty.
     fn named_units(flag: &'static str, names: &[String], all: &[Unit], epochs: usize) -> Result<Vec<Unit>> {
         // P-DHT freezes its last layers after its first epochs. If no epochs follow, the unit is left out unless it is
         // named.

@@ -1,4 +1,4 @@
-//! Worker of one unit and seed: trains, predicts and times the unit, and writes its files.
+//! Worker of one training run in a reproduction: trains, predicts, measures times and writes files.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ use crate::record::RowGroup;
 /// Number of bins of the full model's loss curve.
 const LOSS_BINS: usize = 100;
 
-/// Plan, texts and encoder of a unit.
+/// Plan, texts and encoder of one training run.
 pub(super) struct Worker<'a> {
     pub(super) plan: &'a ReproductionPlan,
     pub(super) unit: Unit,
@@ -36,26 +36,25 @@ pub(super) struct Worker<'a> {
     pub(super) encoder: Encoder,
 }
 
-/// Predictions of one model for the test rows, with scores and costs.
+/// Test predictions of a model, with scores and costs.
 pub(super) struct Tested {
     pub(super) predictions: Vec<Prediction>,
     pub(super) labels: Vec<u32>,
     pub(super) macro_f1: f64,
     pub(super) accuracy: f64,
-    /// FLOPs of the model and its routers.
+    /// FLOPs of the predictions, including routers.
     pub(super) flops: u64,
     pub(super) layer_head_ratio: f64,
 }
 
 impl<'a> Worker<'a> {
-    /// Loads the texts and the encoder.
     pub(super) fn new(plan: &'a ReproductionPlan, unit: Unit, seed: u64) -> Result<Self> {
         let run = plan.training(unit, seed);
         let data = RunData::load(&run)?;
         Self::with_data(plan, unit, seed, data)
     }
 
-    /// Creates the worker as [`new`](Self::new) does, with texts that are already loaded.
+    /// Creates a worker with texts that are already loaded.
     pub(super) fn with_data(plan: &'a ReproductionPlan, unit: Unit, seed: u64, data: RunData) -> Result<Self> {
         let run = plan.training(unit, seed);
         let device = run.device.open_in(run.precision)?;
@@ -63,7 +62,7 @@ impl<'a> Worker<'a> {
         Ok(Self { plan, unit, seed, run, data, device, encoder })
     }
 
-    /// Runs the unit and writes its files.
+    /// Trains and tests the unit, and writes its files.
     pub(super) fn run(&self, hash: String) -> Result<()> {
         let place = self.place();
         std::fs::create_dir_all(&place).map_err(|source| Error::Io { path: place.clone(), source })?;
@@ -118,13 +117,13 @@ impl<'a> Worker<'a> {
         Ok(trainer.fit(objective, &self.data.train, &self.data.validation, &mut progress)?)
     }
 
-    /// First layers of the encoder with a new classifier.
+    /// Creates a classifier on the first `depth` layers of the encoder.
     pub(super) fn classifier(&self, depth: usize) -> Result<TextClassifier> {
         let mut rng = rng(&self.run, CLASSIFIERS);
         Ok(TextClassifier::new(self.encoder.truncated(depth)?, self.classes(), pooling(&self.run), &mut rng)?)
     }
 
-    /// Fine-tunes the first layers of the encoder on the labels.
+    /// Fine-tunes the first `depth` layers of the encoder on the labels.
     fn fine_tuned(&self, depth: usize, group: RowGroup) -> Result<UnitResult> {
         let mut model = self.classifier(depth)?;
         let history = self.fit(&mut model)?;
@@ -138,8 +137,8 @@ impl<'a> Worker<'a> {
         Ok(UnitResult { hash: String::new(), train_flops: cost.0, train_seconds: cost.1, rows: vec![row] })
     }
 
-    /// Tests a classifier, writes its model and log-probabilities, and returns its row. `own` is the cost of the
-    /// classifier's training run; `all` includes the models that the training requires.
+    /// Tests a classifier, saves it with its log-probabilities, and returns its result. `own` is the cost (FLOPs and
+    /// seconds) of its training run; `all` also includes the models that the run requires.
     pub(super) fn row_of_classifier(
         &self,
         model: &TextClassifier,
@@ -171,7 +170,8 @@ impl<'a> Worker<'a> {
         Ok(row)
     }
 
-    /// Row with the scores and costs of tested predictions. The training costs are 0 and are set later.
+    /// Creates a result row with the scores and costs of tested predictions. Training costs are 0 and must be set by
+    /// the caller.
     pub(super) fn row(&self, tested: &Tested, group: RowGroup, clock: WallRatios) -> SeedRow {
         SeedRow {
             group,
@@ -187,8 +187,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Wall clock ratio of all test rows, extrapolated from the timed rows. The ratio is scaled by FLOPs, since the
-    /// timed rows may differ from all rows in FLOPs by chance.
+    /// Extrapolates a ratio of prediction times from the timed rows to all test rows, in proportion to FLOPs, since the
+    /// timed rows may differ from all rows by chance.
     pub(super) fn of_all_rows(&self, clock: f64, timed: usize, tested: &Tested) -> f64 {
         let share = |rows: &mut dyn Iterator<Item = usize>| {
             let (mut own, mut full) = (0, 0);
@@ -208,7 +208,7 @@ impl<'a> Worker<'a> {
         self.tested(predict(model, &self.data.test, self.batch())?)
     }
 
-    /// Scores and costs of predictions of the test rows.
+    /// Scores test predictions and sums their costs.
     pub(super) fn tested(&self, predictions: Vec<Prediction>) -> Result<Tested> {
         let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
         let confusion = Confusion::from_predictions(&self.data.test, &labels)?;
@@ -224,7 +224,7 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// FLOPs of a text of this length in the first layers with a classifier.
+    /// FLOPs of the first `depth` layers with a classifier, for a text of `tokens` tokens.
     pub(super) fn text_flops(&self, depth: usize, tokens: usize) -> u64 {
         let block = self.encoder.block_shape();
         let classifier = ClassifierShape {
@@ -243,26 +243,26 @@ impl<'a> Worker<'a> {
         lengths.into_iter().map(|tokens| self.text_flops(self.encoder.layers(), tokens)).sum()
     }
 
-    /// Trained model of another unit with the same seed.
+    /// Loads the model that another unit has trained with the same seed.
     pub(super) fn model_of(&self, unit: Unit) -> Result<TextClassifier> {
         self.result_of(unit)?;
         Ok(TextClassifier::load(self.plan.place(unit, self.seed).join("model"), &self.device)?)
     }
 
-    /// Result of another unit with the same seed.
+    /// Loads the result of another unit with the same seed.
     pub(super) fn result_of(&self, unit: Unit) -> Result<UnitResult> {
         let place = self.plan.place(unit, self.seed);
         let missing = || Error::Argument { flag: "rows", expected: format!("{unit} before"), got: "none".into() };
         UnitResult::load(&place, &hash(self.plan, unit, self.seed, &self.data)?).ok_or_else(missing)
     }
 
-    /// Prediction time of the timed test rows, divided by the full model's. Both models are warm and run in turns; the
-    /// times are medians.
+    /// Prediction time of the timed test rows, divided by the full model's. Both models run in turns after a warm-up;
+    /// the times are medians.
     pub(super) fn wall_ratio(&self, model: &dyn Predictor) -> Result<WallRatios> {
         Ok(self.wall_ratios(&[model])?[0])
     }
 
-    /// Wall clock ratios of several models, all timed in turns.
+    /// Prediction times of several models, divided by the full model's. All run in turns after a warm-up.
     pub(super) fn wall_ratios(&self, models: &[&dyn Predictor]) -> Result<Vec<WallRatios>> {
         if matches!(self.unit, Unit::Full | Unit::FullAsPublished) {
             return Ok(vec![WallRatios { batches: 1.0, single_texts: 1.0 }; models.len()]);
@@ -279,7 +279,7 @@ impl<'a> Worker<'a> {
         Ok(batches.into_iter().zip(single_texts).map(pair).collect())
     }
 
-    /// Indices of the timed test rows. They are evenly spaced, since a file may be sorted.
+    /// Indices of at most `most` test rows that are timed. They are evenly spaced, since a file may be sorted.
     fn timed_rows(&self, most: usize) -> impl Iterator<Item = usize> + use<> {
         let rows = self.data.test.len();
         let count = rows.min(most);
@@ -320,7 +320,8 @@ pub(super) fn predict(model: &dyn Predictor, data: &EncodedDataset, batch: usize
     Ok(by_row.into_iter().flatten().collect())
 }
 
-/// Log-probabilities of each row. Probabilities are raised to at least the smallest positive f32.
+/// Converts predicted probabilities to log-probabilities. Probabilities below the smallest positive f32 are raised to
+/// it.
 pub(super) fn logarithms(predictions: &[Prediction]) -> LogProbabilities {
     let row =
         |prediction: &Prediction| prediction.probabilities.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect();

@@ -1,5 +1,5 @@
-//! Tables 3 and 4 of a reproduction: accuracy at fixed inference costs, and comparisons of this project's model with
-//! others at the same costs.
+//! Tables 3 and 4 of a reproduction: accuracy of each kind of model at fixed inference costs, and comparisons at the
+//! same costs.
 
 use super::grid::Side;
 use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Interval, ReproductionRecord};
@@ -12,10 +12,10 @@ pub(crate) struct PlainTable {
     pub(crate) notes: Vec<String>,
 }
 
-/// Placeholder for a missing number.
 const NONE: &str = "–";
 
-/// Tables 3 and 4 of a reproduction; empty if the record has no accelerated model.
+/// Tables 3 and 4 of a reproduction: accuracies at fixed costs, and comparisons at the same costs. Empty if the record
+/// has no accelerated model.
 pub(super) fn tables_at_costs(record: &ReproductionRecord) -> Vec<PlainTable> {
     let name = &record.data.name;
     record.at_costs.as_ref().map_or(Vec::new(), |table| vec![scores(table, name), comparisons(table, name)])
@@ -44,8 +44,8 @@ fn scores(table: &AtCosts, name: &str) -> PlainTable {
     }
 }
 
-/// Short form of table 3, without depths and test costs: lines of cells, the first with the headings, and the alignment
-/// of the columns.
+/// Short form of table 3 (accuracies at fixed costs), without depths and test costs. Returns the lines of cells, of
+/// which the first has the headings, and the alignment of the columns.
 pub(crate) fn brief_scores(table: &AtCosts) -> (Vec<Vec<String>>, Vec<Side>) {
     let mut lines = vec![std::iter::once("kind".to_owned()).chain(costs(table)).collect::<Vec<_>>()];
     for row in &table.rows {
@@ -100,7 +100,7 @@ fn sides(table: &AtCosts, names: usize) -> Vec<Side> {
     (0..columns).map(|column| if column == 0 { Side::Left } else { Side::Right }).collect()
 }
 
-/// Accuracy with the model's setting, such as `.907 ± .002 (to 1 layer)`.
+/// Formats an accuracy with the setting of the model that has it, such as `.907 ± .002 (to 1 layer)`.
 fn score(cell: &CellAtCost, seeds: usize) -> String {
     let setting = if cell.setting.is_empty() { String::new() } else { format!("{}, ", cell.setting) };
     format!("{} ({setting}{:.2})", accuracy(cell, seeds), cell.flops_ratio)
@@ -120,18 +120,19 @@ fn difference(difference: &Difference) -> String {
     difference.flops_ratio.map_or(own.clone(), |ratio| format!("{own} ({ratio:.2})"))
 }
 
-/// Mean difference over costs, formatted like a difference at one cost: `+0.80 [+0.30, +1.30] +0.40`.
+/// Formats the mean accuracy difference over several costs, such as `+0.80 [+0.30, +1.30] +0.40`: the mean with its
+/// interval, then the mean difference from the model that is best on the test rows.
 pub(crate) fn mean_difference(comparison: &Comparison) -> Option<String> {
     let favoured = comparison.mean_against_best_on_test().map_or(String::new(), |mean| format!(" {}", points(mean)));
     Some(interval(comparison.mean?) + &favoured)
 }
 
-/// Confidence interval in hundredths, such as `+0.80 [+0.30, +1.30]`.
+/// Formats a mean with its confidence interval in points (hundredths), such as `+0.80 [+0.30, +1.30]`.
 pub(crate) fn interval(interval: Interval) -> String {
     format!("{} [{}, {}]", points(interval.mean), points(interval.lower), points(interval.upper))
 }
 
-/// Formats a number in hundredths, with a sign.
+/// Formats a score difference in points (hundredths), with a sign.
 pub(crate) fn points(value: f64) -> String {
     let text = format!("{:+.2}", 100.0 * value);
     if text == "-0.00" { "+0.00".into() } else { text }

@@ -1,4 +1,4 @@
-//! Tables of distilled students, and of students with searched architectures.
+//! Tables of distilled students, and of students whose architecture was searched.
 
 use super::at_costs::{interval, points};
 use super::grid::{Side, text};
@@ -20,7 +20,8 @@ const ARCHITECTURE: [&str; 12] = [
     "speed",
 ];
 
-/// Largest difference between the cost ratio that a search reached and its target that requires no note.
+/// Tolerated difference between the target cost of a search and the cost ratio that it reached. The table notes a
+/// larger difference.
 const MISSED: f64 = 0.03;
 
 /// Table of the scores and costs of a teacher and its students.
@@ -49,7 +50,8 @@ fn of_model(name: &str, model: &JudgedModel, whole: &JudgedModel) -> Vec<String>
     line
 }
 
-/// Table as in the report on differentiable search for BERT: each architecture with its cost ratios, score and costs.
+/// Formats a table with the cost ratios, score and costs of each searched architecture, laid out as in the report on
+/// differentiable search for BERT.
 pub fn architecture_search_text(record: &ArchitectureSearchRecord) -> String {
     let mut models = vec![MODEL.map(String::from).to_vec()];
     models.push(of_model("teacher", &record.teacher, &record.teacher));
@@ -77,7 +79,7 @@ pub fn architecture_search_text(record: &ArchitectureSearchRecord) -> String {
     )
 }
 
-/// Headings, searches, and the baselines of each search.
+/// Table lines: headings, then each searched architecture, followed by its baselines.
 pub(crate) fn architecture_lines(record: &ArchitectureSearchRecord) -> Vec<Vec<String>> {
     let mut lines = vec![ARCHITECTURE.map(String::from).to_vec()];
     for search in &record.searches {
@@ -90,7 +92,7 @@ pub(crate) fn architecture_lines(record: &ArchitectureSearchRecord) -> Vec<Vec<S
     lines
 }
 
-/// Line of an architecture; `search` is the search that a baseline belongs to.
+/// Formats the table line of an architecture. For a baseline, `search` is the search with which it is compared.
 fn of_architecture(
     record: &ArchitectureSearchRecord,
     row: &SearchedArchitecture,
@@ -128,7 +130,7 @@ fn score(mean: f64, sd: f64) -> String {
     if sd > 0.0 { format!("{mean:.4} ±{sd:.4}") } else { format!("{mean:.4}") }
 }
 
-/// Alignment of columns: the first `texts` columns have texts, the others numbers.
+/// Alignment of a table's columns: the first `texts` columns contain text, the others numbers.
 pub(crate) fn sides(columns: usize, texts: usize) -> Vec<Side> {
     (0..columns).map(|column| if column < texts { Side::Left } else { Side::Right }).collect()
 }

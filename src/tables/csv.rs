@@ -1,11 +1,11 @@
-//! Numbers of a reproduction as CSV.
+//! Numbers of a reproduction in CSV format.
 
 use super::reproduction::failures;
 use crate::published::{Counterpart, Stage};
 use crate::record::{ReproductionRecord, RowRecord, Summary};
 
-/// Column of the CSV: its heading, and a function that reads its number from a row. The number is `None` if the row
-/// lacks this number.
+/// Column of the CSV file: its heading, and a function that returns its number for a result row; `None` if the row has
+/// no such number.
 type Number = (&'static str, fn(&RowRecord) -> Option<f64>);
 
 const NUMBERS: [Number; 15] = [
@@ -26,7 +26,7 @@ const NUMBERS: [Number; 15] = [
     ("random_macro_f1_sd", |row| row.random_macro_f1.and_then(|score| deviation(row, score))),
 ];
 
-/// Formats all rows with all numbers, at full precision, as CSV with a heading. Numbers that a row lacks are empty.
+/// Formats all results of a reproduction as CSV with headings, at full precision. Missing numbers are empty.
 pub fn reproduction_csv(record: &ReproductionRecord) -> String {
     let texts = ["data", "group", "method", "setting", "epochs", "seeds", "failed"];
     let paper = ["paper_method", "paper_f1", "paper_train_cost", "paper_inference_cost"];
@@ -63,12 +63,12 @@ fn cells(record: &ReproductionRecord, row: &RowRecord) -> impl Iterator<Item = S
     texts.into_iter().chain(numbers).chain(paper)
 }
 
-/// Standard deviation of a row; `None` for one seed.
+/// Standard deviation over seeds; `None` for one seed.
 fn deviation(row: &RowRecord, summary: Summary) -> Option<f64> {
     (row.seeds.len() > 1).then_some(summary.sd)
 }
 
-/// Line of cells. Cells with commas, quotes or line ends are quoted (RFC 4180).
+/// Formats a CSV line. Cells with commas, quotes or line ends are quoted (RFC 4180).
 fn line(cells: impl Iterator<Item = String>) -> String {
     let quoted = cells.map(|cell| {
         let plain = !cell.contains([',', '"', '\n', '\r']);

@@ -1,13 +1,12 @@
-//! Layout of cells as text and as Markdown.
+//! Formatting of table cells as text and as Markdown.
 
-/// Side to which a column is aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Left,
     Right,
 }
 
-/// Formats lines of cells as text with padded columns. Every line has a cell for each side.
+/// Formats lines of cells as text with padded columns. Every line has a cell for each element of `sides`.
 pub(crate) fn text(lines: &[Vec<String>], sides: &[Side]) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..sides.len()).map(width).collect();
@@ -37,7 +36,7 @@ pub(crate) fn markdown(lines: &[Vec<String>], sides: &[Side]) -> String {
     text
 }
 
-/// Escapes a text for Markdown, on one line, in a table's cell or outside.
+/// Escapes a text for Markdown, as one line that is also valid in a table cell.
 pub(crate) fn markdown_text(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {

@@ -1,4 +1,4 @@
-//! Table 5 of a reproduction: how often risk guarantees were kept, and their costs.
+//! Table 5 of a reproduction: how often risk guarantees held, and their costs.
 
 use super::at_costs::PlainTable;
 use super::grid::Side;
@@ -6,7 +6,7 @@ use crate::record::ReproductionRecord;
 
 const HEADINGS: [&str; 7] = ["promise", "points", "texts", "made", "kept", "FLOPs", "points lost"];
 
-/// Table 5 of a reproduction; `None` if the record has no risk guarantees.
+/// Table 5 of a reproduction: how often risk guarantees held, and their costs. `None` if the record has none.
 pub(crate) fn table_of_promises(record: &ReproductionRecord) -> Option<PlainTable> {
     let first = record.promises.first()?;
     let line = |trial: &crate::record::PromiseTrial| {

@@ -1,4 +1,4 @@
-//! Tables 1 and 2 of a reproduction, beside the DHT paper's numbers: costs of training, and costs of inference.
+//! Tables 1 and 2 of a reproduction (costs of training and of inference), beside the DHT paper's numbers.
 
 use std::collections::BTreeMap;
 
@@ -7,31 +7,27 @@ use super::grid::{self, Side, markdown_text};
 use crate::published::{Counterpart, Published, Stage};
 use crate::record::{ReproductionRecord, RowGroup, RowRecord, Summary};
 
-/// Table of formatted cells, before its layout as text, Markdown or HTML.
+/// Table of formatted cells, before conversion to text, Markdown or HTML.
 pub(crate) struct Table {
     /// Number of the table, `1` or `2` as in the DHT paper (Meng et al. 2023).
     pub(crate) number: usize,
     pub(crate) caption: String,
     pub(crate) headings: Vec<String>,
     pub(crate) sides: Vec<Side>,
-    /// Rows in the order of the record.
     pub(crate) rows: Vec<TableRow>,
-    /// Explanations of the columns.
     pub(crate) notes: Vec<String>,
 }
 
 pub(crate) struct TableRow {
     pub(crate) group: RowGroup,
-    /// Cells of the row, one for each heading.
     pub(crate) cells: Vec<String>,
-    /// True if the training run of no seed finished.
+    /// True if the training run failed with every seed.
     pub(crate) failed: bool,
 }
 
-/// Placeholder for a missing number.
 const NONE: &str = "–";
 
-/// Tables 1 and 2 of a record.
+/// Tables 1 and 2 of a reproduction: costs of training, and costs of inference.
 pub(crate) fn tables(record: &ReproductionRecord) -> [Table; 2] {
     [Stage::Training, Stage::Inference].map(|stage| table(record, stage))
 }
@@ -80,7 +76,7 @@ fn table(record: &ReproductionRecord, stage: Stage) -> Table {
     }
 }
 
-/// Note on the DHT paper's numbers, for every place where they are shown.
+/// Note below a table, which explains the DHT paper's numbers beside the results on a data set.
 pub(crate) fn published_note(counterpart: Counterpart) -> String {
     let data = if counterpart.stands_in {
         format!(
@@ -157,25 +153,27 @@ fn columns<'a>(record: &'a ReproductionRecord, stage: Stage, counterpart: Option
     columns
 }
 
-/// Number of seeds whose training run finished, and the number of all seeds if some failed.
+/// Formats the number of seeds that finished and, if some failed, the number of all seeds.
 fn seeds(row: &RowRecord) -> String {
     let (finished, failed) = (row.seeds.len(), row.failed.len());
     if failed == 0 { finished.to_string() } else { format!("{finished} of {}", finished + failed) }
 }
 
-/// Printed cell such as `0.945 @ 0.42`, with the DHT paper's name of the method if it differs.
+/// Formats a result of the DHT paper, such as `0.945 @ 0.42` (score and cost). The paper's name of the method is added
+/// if it differs from `method`.
 fn printed(cell: Published, method: &str) -> String {
     let name = if cell.method == method { String::new() } else { format!("{}: ", cell.method) };
     format!("{name}{:.3} @ {:.2}", cell.f1, cell.cost)
 }
 
-/// Formats a share, with `<` if `count` digits would show nothing.
+/// Formats a share with `count` digits. A share that would round to 0 is formatted as smaller than the smallest such
+/// number.
 fn share(value: f64, count: usize) -> String {
     let least = 0.1_f64.powi(count as i32);
     if value > 0.0 && value < 0.5 * least { format!("< {least:.count$}") } else { digits(value, count) }
 }
 
-/// Reasons of failed training runs with their seeds, such as `seeds 0, 2: out of memory`.
+/// Formats the reasons of failed training runs with their seeds, such as `seeds 0, 2: out of memory`.
 pub(super) fn failures(failed: &BTreeMap<u64, String>) -> String {
     let mut seeds: Vec<(&str, Vec<String>)> = Vec::new();
     for (seed, reason) in failed {
@@ -204,13 +202,12 @@ fn digits(value: f64, digits: usize) -> String {
 }
 
 impl Table {
-    /// Lines of the table: the headings, then the rows.
     fn lines(&self) -> Vec<Vec<String>> {
         std::iter::once(self.headings.clone()).chain(self.rows.iter().map(|row| row.cells.clone())).collect()
     }
 }
 
-/// Formats both tables with their notes as text.
+/// Formats the tables of a reproduction, with their notes, as text.
 pub fn reproduction_text(record: &ReproductionRecord) -> String {
     let mut text = String::new();
     for table in tables(record) {
@@ -232,7 +229,7 @@ pub fn reproduction_text(record: &ReproductionRecord) -> String {
     text
 }
 
-/// Formats both tables with their notes in Markdown.
+/// Formats the tables of a reproduction, with their notes, in Markdown.
 pub fn reproduction_markdown(record: &ReproductionRecord) -> String {
     let mut text = String::new();
     for table in tables(record) {

@@ -1,14 +1,14 @@
-//! Arm ids, and sets of the arms that are available in a call of a policy.
+//! Identifiers of a bandit's arms, and sets of the arms that are available for one decision.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Id of an arm. An id is assigned once, is never reused, and does not change when other arms are added or removed. Its
-/// number is below 2⁶³.
+/// Identifier of an arm (an action) of a bandit. A policy assigns each id once and never reuses it. Adding or removing
+/// other arms does not change an id. Its number is below 2⁶³.
 ///
-/// A removed arm stays removed: after saving and loading, and in every policy that is merged with a policy that removed
-/// it.
+/// The removal of an arm is permanent. The arm stays removed after the policy is saved and loaded, and in every policy
+/// that merges with this one.
 ///
 /// ```
 /// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
@@ -25,12 +25,12 @@ use serde::{Deserialize, Serialize};
 pub struct ArmId(u64);
 
 impl ArmId {
-    /// Creates the id with this number. The arms of a policy created with K arms are 0 to K − 1.
+    /// Creates an id from its number. In a policy created with K arms, the first ids are 0 to K − 1.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Number of the arm.
+    /// Returns the id as a number.
     pub const fn number(self) -> u64 {
         self.0
     }
@@ -42,13 +42,12 @@ impl fmt::Display for ArmId {
     }
 }
 
-/// Arms available in a call. This is a set: order and repetition do not matter.
+/// Set of arms among which a policy may choose in one call. Order and repetition do not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Available<'a> {
-    /// Every arm of the policy.
     All,
-    /// Only the arms of this list.
+    /// Only the listed arms.
     Only(&'a [ArmId]),
-    /// Every arm except those of this list.
+    /// Every arm except the listed ones.
     Except(&'a [ArmId]),
 }

@@ -1,4 +1,4 @@
-//! Files that are replaced as a whole.
+//! Atomic replacement of files.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Replaces a file completely or not at all. The content is first written to a second file in the same folder, which
-/// then takes the place of the first.
+/// Replaces a file atomically: readers see the old or the new content, never a part. The content is first written to a
+/// temporary file in the same folder, which is then renamed.
 ///
 /// # Errors
-/// [`Error::File`] if one of the files cannot be written, or if the path is not a regular file.
+/// [`Error::File`] if a file cannot be written, or if the path is not a regular file.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     let target = target_of(path).map_err(|error| Error::file(path, &error))?;
     let written = create_beside(&target).and_then(|(partial, mut file)| {
@@ -23,8 +23,9 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     written.map_err(|error| Error::file(path, &error))
 }
 
-/// Creates a file in the folder of `target`, under a name that no other save uses: overlapping saves to one path must
-/// not write to one file. Files of interrupted saves are not touched, since another process may be writing to them.
+/// Creates a temporary file in the folder of `target`. Its name is unique, so that concurrent saves to one path do not
+/// write to the same file. Temporary files of interrupted saves stay, because another process may still be writing to
+/// them.
 ///
 /// # Errors
 /// Fails if the file cannot be created.
@@ -43,7 +44,7 @@ fn create_beside(target: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
     }
 }
 
-/// Resolves a path to its file, which need not exist.
+/// Follows symbolic links to the file that a path refers to. The file need not exist.
 ///
 /// # Errors
 /// Fails if the path exists and is not a regular file, or if links form a cycle.

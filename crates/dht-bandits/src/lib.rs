@@ -1,7 +1,7 @@
-//! Contextual bandits: choose an arm now, learn from its reward later.
+//! Contextual bandits: policies that choose an arm (action) now and learn from its reward later.
 //!
-//! A policy observes a context, chooses one of its arms, and learns the reward of that choice some time later. Its task
-//! is to find the best arm for each context while it loses little reward.
+//! A policy observes a context, chooses one of its arms, and learns the reward of that choice some time later. It has
+//! to find the best arm for each context, and lose little reward while it explores.
 //!
 //! ```text
 //! raw values ──▶ Normalizer, PyramidPool ──▶ context
@@ -39,48 +39,49 @@
 //!
 //! | you have | take | because |
 //! |---|---|---|
-//! | no preference | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than each measured peer on noisy clicks, and than the best tuned peer on average over four data sets ([README](https://docs.rs/crate/dht-bandits/latest/source/README.md)); scales contexts and rewards itself |
-//! | a few lasting arms, real-valued rewards | [`LinUcb`] with the prior precision λ = d/4 on d normalised features; α = .25 without noise or with few rewards, 1 to 1.5 with noise; [`GrowingUcb`](exploration::GrowingUcb) increases α with the number of rewards | random only in ties, propensities known |
-//! | a few lasting arms, rewards that come late or in batches | [`LinTs`] | a batch of equal contexts is spread over arms |
+//! | no preference | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than each measured peer library on noisy clicks, and more than the best tuned peer on average over four data sets ([README](https://docs.rs/crate/dht-bandits/latest/source/README.md)); scales contexts and rewards automatically |
+//! | a few lasting arms, real-valued rewards | [`LinUcb`] with the prior precision λ = d/4 on d normalised features; α = .25 without noise or with few rewards, 1 to 1.5 with noise; [`GrowingUcb`](exploration::GrowingUcb) increases α with the number of rewards | deterministic except for ties, so that propensities are known |
+//! | a few lasting arms, rewards that arrive late or in batches | [`LinTs`] | equal contexts in a batch get different arms |
 //! | rewards whose scale and noise are unknown | `Disjoint<`[`NormalInverseGamma`](posterior::NormalInverseGamma)`, Thompson>` | learns the variance of the noise |
-//! | clicks: rewards 0 or 1, rare or near-certain | `Disjoint<`[`FullLaplace`](posterior::FullLaplace)`, `[`GrowingUcb`](exploration::GrowingUcb)`>`, λ = d/16; `Thompson` in its place, α from .5 to 1 with noise, ≤ .25 without | the right noise model; needs normalised contexts |
-//! | clicks with many features, or little time | `Disjoint<`[`DiagonalLaplace`](posterior::DiagonalLaplace)`, Thompson>` | O(d), but ignores correlations: normalise first |
-//! | text, names or categories, thousands of features and more | [`SparsePolicy`](policy::SparsePolicy) over contexts of a [`FeatureHasher`](features::FeatureHasher), with [`DiagonalLaplace`](posterior::DiagonalLaplace) and [`SquareCb::new(100.0)`](exploration::SquareCb::new) | time and memory of the features that occur; [`AdaGrad`](policy::AdaGrad) for real rewards |
-//! | another policy's log, and no traffic of your own yet | [`SoftmaxPolicy`](policy::SoftmaxPolicy); [`Policy::fit`] of any other policy; [`ChampionChallenger`](evaluation::ChampionChallenger) for the start in service | gradients of the estimated value use the log's propensities |
+//! | clicks: rewards 0 or 1, rare or near-certain | `Disjoint<`[`FullLaplace`](posterior::FullLaplace)`, `[`GrowingUcb`](exploration::GrowingUcb)`>`, λ = d/16; alternatively `Thompson`, with α from .5 to 1 for noisy rewards and ≤ .25 for others | logistic regression matches rewards of 0 and 1; needs normalised contexts |
+//! | clicks with many features, or little time | `Disjoint<`[`DiagonalLaplace`](posterior::DiagonalLaplace)`, Thompson>` | O(d) per update, but ignores correlations of features: normalise first |
+//! | text, names or categories, thousands of features and more | [`SparsePolicy`](policy::SparsePolicy) over contexts of a [`FeatureHasher`](features::FeatureHasher), with [`DiagonalLaplace`](posterior::DiagonalLaplace) and [`SquareCb::new(100.0)`](exploration::SquareCb::new) | time and memory depend only on the features that occur; [`AdaGrad`](policy::AdaGrad) for real-valued rewards |
+//! | the log of another policy, and no traffic of your own yet | [`SoftmaxPolicy`](policy::SoftmaxPolicy); [`Policy::fit`] of any other policy; [`ChampionChallenger`](evaluation::ChampionChallenger) for the first requests in service | `SoftmaxPolicy` ascends the value that is estimated with the log's propensities |
 //! | many short-lived items, described by features | [`TopK::shared`](policy::TopK::shared) over [`Ridge`] with [`Ucb`] or [`Thompson`] | a reward of one item improves the estimates of all items |
-//! | short-lived items, and a context | [`TopK::shared`](policy::TopK::shared) with [`Interactions`](features::Interactions) | without products the context cancels |
+//! | short-lived items, and a context | [`TopK::shared`](policy::TopK::shared) with [`Interactions`](features::Interactions) | without products of context and features, the context has no effect on the order of arms |
 //! | shared features, and arms with separate weights | [`Hybrid`](policy::Hybrid) with [`Ucb`] | new arms start with the shared weights |
 //! | K of N arms at once, with feedback on the observed ones | [`TopK`](policy::TopK) over [`DiagonalLaplace`](posterior::DiagonalLaplace) with [`Thompson`] | semi-bandit feedback, cascades, pinned arms |
-//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb::new(100.0)`](exploration::SquareCb::new), which is γ_t = 100·√(1 + t) after t rewards, over a logistic or linear model; [`EpsilonGreedy`](exploration::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm has a positive probability, and every `decide` returns its exact propensity. [`Floor`](exploration::Floor) does the same for any rule |
+//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb::new(100.0)`](exploration::SquareCb::new), which is γ_t = 100·√(1 + t) after t rewards, over a logistic or linear model; [`EpsilonGreedy`](exploration::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm has a positive probability, and `decide` returns the exact propensity. [`Floor`](exploration::Floor) achieves the same for any rule |
 //! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) per arm |
 //! | a custom reward model: a tree, a network | [`OraclePolicy`](policy::OraclePolicy) with [`SquareCb`](exploration::SquareCb) | explores around any [`Oracle`](policy::Oracle) |
 //! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file holds the settings and the learned state |
-//! | an environment that drifts, any policy | [`AnyPolicy`](policy::AnyPolicy) with `decay`, `window` or `reset` in its settings, also `auto` | recovers after preferences change; otherwise an arm that became better is tried again late or never |
-//! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) instead of [`Ridge`], or [`SlidingWindow`](policy::SlidingWindow) | old evidence decays in all arms, and the prior stays |
-//! | an environment that changes abruptly, and seldom | [`ResetOnChange`](policy::ResetOnChange) | nothing is forgotten without a detected change |
+//! | an environment that drifts, any policy | [`AnyPolicy`](policy::AnyPolicy) with `decay`, `window` or `reset` in its settings, also `auto` | recovers after preferences change. Without forgetting, an arm that became better is tried again late or never |
+//! | an environment that drifts continuously | [`DiscountedRidge`](posterior::DiscountedRidge) instead of [`Ridge`], or [`SlidingWindow`](policy::SlidingWindow) | old evidence decays in all arms, and the prior does not |
+//! | an environment with rare, abrupt changes | [`ResetOnChange`](policy::ResetOnChange) | nothing is forgotten without a detected change |
 //! | doubts whether a bandit helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | baselines: a learner that does not beat them has learned nothing |
 //!
-//! [`SparsePolicy`](policy::SparsePolicy), a sparse [`SoftmaxPolicy`](policy::SoftmaxPolicy) and policies that read no
-//! context take sparse contexts. All others refuse them; see [`Policy::takes_sparse_contexts`].
+//! Sparse contexts are accepted by [`SparsePolicy`](policy::SparsePolicy), a sparse
+//! [`SoftmaxPolicy`](policy::SoftmaxPolicy), and policies that ignore the context. All other policies return an error;
+//! see [`Policy::takes_sparse_contexts`].
 //!
-//! Linear and logistic models need features in which the reward is nearly linear. No policy of this crate fits a problem
-//! in which a choice changes later contexts. Such problems need reinforcement learning.
+//! Linear and logistic models need features in which the reward is nearly linear. No policy of this crate fits a
+//! problem in which a choice changes later contexts. Such problems need reinforcement learning.
 //!
 //! # Catalogue
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`policy`] | the [`Policy`] trait and its [`Request`]; [`Disjoint`](policy::Disjoint), [`Hybrid`](policy::Hybrid) and [`TopK`](policy::TopK) policies under their names; baselines; slates; merging; propensities; sliding windows and change tests for drift; snapshots for threads |
-//! | [`posterior`] | beliefs about the weights of each arm: ridge regression, also with learned noise; logistic regression by full and diagonal Laplace approximations; priors and forgetting |
-//! | [`exploration`] | rules that map means and widths to a choice: [`Ucb`], [`Thompson`], ε-greedy, explore-first, softmax, SquareCB |
+//! | [`policy`] | the [`Policy`] trait and its [`Request`]; all policies, such as [`Disjoint`](policy::Disjoint), [`Hybrid`](policy::Hybrid) and [`TopK`](policy::TopK); baselines; slates; merging; propensities; sliding windows and change tests for drift; snapshots for threads |
+//! | [`posterior`] | posterior distributions of the weights of each arm: ridge regression, also with learned noise; logistic regression by full and diagonal Laplace approximations; priors and forgetting |
+//! | [`exploration`] | rules that choose an arm from posterior means and widths (standard deviations): [`Ucb`], [`Thompson`], ε-greedy, explore-first, softmax, SquareCB |
 //! | [`features`] | contexts from raw values: [`Normalizer`], [`Interactions`](features::Interactions), [`PyramidPool`](features::PyramidPool); sparse contexts from names: [`FeatureHasher`](features::FeatureHasher) |
 //! | [`log`] | logged decisions and slates with propensities and rewards; logs of Vowpal Wabbit and Personalizer |
 //! | [`evaluation`] | off-policy evaluation: estimates of a policy's value from another policy's log; intervals, tables, replay |
 //! | [`simulation`] | environments with a known optimum, regret curves, comparisons of policies |
 //!
 //! A [`Disjoint`](policy::Disjoint) policy combines any [`Posterior`](posterior::Posterior) with any
-//! [`Exploration`](exploration::Exploration): [`LinUcb`] is `Disjoint<Ridge, Ucb>`. [`TopK`](policy::TopK) also combines
-//! both, and [`Hybrid`](policy::Hybrid) takes an exploration rule.
+//! [`Exploration`](exploration::Exploration): [`LinUcb`] is `Disjoint<Ridge, Ucb>`. [`TopK`](policy::TopK) also
+//! combines both, and [`Hybrid`](policy::Hybrid) takes an exploration rule.
 //!
 //! # Adding it
 //!
@@ -108,8 +109,8 @@
 //!   does not depend on the width of the machine's vectors, so that choices also agree between CPUs with fused
 //!   multiply-add.
 //! * **Choosing takes `&self`**, learning `&mut self`; policies are `Send + Sync`.
-//! * **Decisions in flight survive a restore**: a policy learns from the decisions of its epoch. These include decisions
-//!   made after the save from which it was restored ([`Decision`]).
+//! * **Decisions in flight survive a restore**: a policy learns from the decisions of its epoch. These include
+//!   decisions made after the save from which it was restored ([`Decision`]).
 //! * **A removed arm stays removed** when the policy is saved, loaded and merged ([`ArmId`]).
 //! * **States are checked when loaded** and independent of the memory layout. Use a format that preserves every bit of
 //!   an `f64` (for serde_json: its feature `float_roundtrip`).
@@ -117,13 +118,13 @@
 //!
 //! # Allocation
 //!
-//! `select`, `update` and `learn` of these policies do not allocate, if requests that name arms name up to 1,024:
+//! `select`, `update` and `learn` of the following policies do not allocate, if a request lists at most 1,024 arms:
 //!
 //! * [`Disjoint`](policy::Disjoint) with any posterior except [`DiscountedRidge`](posterior::DiscountedRidge);
 //! * [`Hybrid`](policy::Hybrid) with up to 128 features;
 //! * [`ContextFree`](policy::ContextFree), [`Uniform`](policy::Uniform) and [`Fixed`](policy::Fixed).
 //!
-//! The following methods do not allocate after a first call of the same size:
+//! The following methods allocate only in the first call of a given size:
 //! [`TopK::select_slate_into`](policy::TopK::select_slate_into), `TopK::learn_slate`, `TopK::update_batch`,
 //! [`Disjoint::select_batch`](policy::Disjoint::select_batch) and `Disjoint::learn_batch`.
 //!

@@ -1,7 +1,8 @@
-//! Constructors and `with_…` methods of option structs, whose fields may become more in later versions.
+//! Macros that generate constructors and `with_…` methods of option structs. Later versions may add fields to these
+//! structs.
 
-/// Generates a constructor, `Default`, and a `with_…` method for each field. `new` takes the fields before the
-/// semicolon.
+/// Generates the constructor `new`, `Default`, and a `with_…` method for each field of an option struct. Fields before
+/// the semicolon are the arguments of `new`; the others get their defaults.
 macro_rules! options {
     ($type:ident::new() { $($fields:tt)* }) => {
         $crate::options::options!(@ "Creates the default options.", $type::new() { $($fields)* });
@@ -34,7 +35,7 @@ macro_rules! options {
 }
 pub(crate) use options;
 
-/// Generates a `with_…` method for each field.
+/// Generates a method `with_…` for each field of a struct.
 macro_rules! setters {
     ($keyword:ident fn, $type:ident { $($field:ident / $set:ident: $field_type:ty),* $(,)? }) => {
         impl $type {

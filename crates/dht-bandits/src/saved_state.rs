@@ -1,29 +1,29 @@
-//! Common parts of saved states: the header at their start, and serde implementations that use the state type.
+//! Common parts of saved states: the header with type and format version, and macros for serde implementations.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Format version that this release writes, and the newest version that it reads.
+/// Format version of saved states: the one that this release writes, and the newest that it reads.
 ///
-/// * 1: only versions.
-/// * 2: epochs of decisions instead of the oldest accepted version, and removed arms. A reader of format 1 would reuse
-///   the ids of removed arms.
+/// * 1: a policy stores the oldest version whose decisions it accepts.
+/// * 2: epochs of decisions replace the oldest accepted version, and removed arms are stored. A reader of format 1
+///   would reuse the ids of removed arms.
 /// * 3: every field is written, whatever its value, so that binary formats can be read by position.
-/// * 4: the epoch of baselines, removed arms in deltas of shared weights, relative floors of normalizers, and arms that a
-///   warm-up has copied.
+/// * 4: adds the epoch of baseline policies, removed arms in deltas of shared weights, relative floors of normalizers,
+///   and arms that were copied during the warm-up of a normalizer.
 ///
 /// Text formats (JSON, TOML) name their fields, so that older versions can be read. Binary formats may write fields by
-/// position, and positions differ between versions. Only this version is therefore read from binary formats.
+/// position, and positions differ between versions. A binary state is therefore read only if it has this version.
 const FORMAT: u32 = 4;
 
-/// Type and format version of a saved state. The header precedes the other fields, so that it can be read by itself.
+/// Header of a saved state: type and format version. It is the first field, so that it can be read by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateHeader {
     /// Type of the saved object, such as `disjoint/ridge/ucb`.
     pub kind: String,
-    /// Version of the format.
+    /// Format version of the state.
     pub format: u32,
 }
 
@@ -33,8 +33,8 @@ impl StateHeader {
     }
 }
 
-/// Reads a header before the rest of the state. Refuses a state of another family than `family`, and versions that have
-/// other fields.
+/// Reads and checks the header of a saved state before its other fields. Fails if the type of the state does not begin
+/// with `family`, or if the fields of its version cannot be read.
 pub(crate) fn read_header<'de, D: Deserializer<'de>>(family: &str, deserializer: D) -> Result<StateHeader, D::Error> {
     let is_text = deserializer.is_human_readable();
     let header = StateHeader::deserialize(deserializer)?;
@@ -46,7 +46,8 @@ pub(crate) fn read_header<'de, D: Deserializer<'de>>(family: &str, deserializer:
     Ok(header)
 }
 
-/// Generates the header reader for one family of states.
+/// Generates a function `read_header` for one family of saved states: those whose type name begins with the family's
+/// name.
 macro_rules! header_reader {
     ($family:literal) => {
         fn read_header<'de, D: serde::Deserializer<'de>>(
@@ -58,7 +59,8 @@ macro_rules! header_reader {
 }
 pub(crate) use header_reader;
 
-/// Serialises a type as the state that its method `state` returns, and deserialises it with `from_state`.
+/// Implements serde for a type by its saved state: serializes the result of `state()`, and deserializes with
+/// `from_state`.
 macro_rules! serde_by_state {
     ([$($generics:tt)*] $type:ty as $state:ident) => {
         impl<$($generics)*> serde::Serialize for $type {
@@ -76,9 +78,9 @@ macro_rules! serde_by_state {
 }
 pub(crate) use serde_by_state;
 
-/// Serialises an enum with a tag (a field that names the variant) or by variant name. Text formats write the tag among
-/// the fields, as people write settings. Binary formats write the variant name, since not all of them can read such a
-/// tag back.
+/// Implements serde for an enum differently in text and binary formats. Text formats write the variant name as a field
+/// (`tag`) among the other fields, as in hand-written settings. Binary formats write serde's default form, because some
+/// of them cannot read such a field back.
 macro_rules! serde_tagged_in_texts {
     ($type:ident as $name:literal, tag $tag:literal: $variants:tt) => {
         #[derive(Serialize, Deserialize)]

@@ -1,29 +1,29 @@
-//! Input checks: lengths, finite values, and bounds on magnitudes, so that nothing learned or loaded can overflow
-//! later.
+//! Input checks: lengths, finite values, and bounds on magnitudes. The bounds guarantee that learned and loaded state
+//! cannot overflow.
 //!
-//! Each update keeps the variance x'Px, the step and f = Uᵀx within 1e100, and each state keeps the variances P_ii of
-//! weights within 1e150. In the update of the factor U·D·Uᵀ then
-//! |b_i| ≤ √(P_ii·x'Px) ≤ 1e125, U changes by at most w·|f|·|b| ≤ 1e225, and the mean by |step|·|b|. Such values, and
-//! the values from which they are computed, are far below the largest f64, 1.8e308.
+//! A model stores the covariance P of its weights as the factorisation U·D·Uᵀ, with U unit upper triangular and D
+//! diagonal. For a context x and an observation of weight w, an update keeps three values within 1e100: the variance
+//! x'Px, the step of the mean, and the vector f = Uᵀx. Variances P_ii of single weights stay within 1e150. The vector b
+//! = Px of the update then has |b_i| ≤ √(P_ii·x'Px) ≤ 1e125. U changes by at most w·|f|·|b| ≤ 1e225, and the mean by
+//! |step|·|b|. These values, and the values from which they are computed, are far below the largest f64, 1.8e308.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Number, Result};
 
-/// First number of a sparse context among the numbers of a decision. No dense context may contain it.
+/// Marker of a sparse context: the first number of its stored form. No dense context may contain this number.
 pub(crate) const SPARSE: f64 = f64::MIN;
 
 pub(crate) const LARGEST: f64 = 1e100;
 const LARGEST_MEAN: f64 = 1e250;
 const LARGEST_COVARIANCE: f64 = 1e150;
 pub(crate) const LARGEST_PRECISION: f64 = 1e250;
-/// Largest sum over observations, such as an entry of XᵀX or a sum of squares.
+/// Largest accepted sum over observations, such as an entry of XᵀX or a sum of squares.
 pub(crate) const LARGEST_SUM: f64 = 1e250;
 
-/// Largest accepted vector length and number of arms. A larger number is assumed to be a typing error or a damaged
-/// state.
+/// Largest accepted vector length and number of arms. A larger number is assumed to be a typing error or damaged data.
 const LONGEST: usize = 1 << 24;
 
-/// Refuses a sparse context, for policies that need every value.
+/// Returns an error for a sparse context; used by policies that need every value.
 #[inline]
 pub(crate) fn check_not_sparse(values: &[f64]) -> Result<()> {
     if values.first() == Some(&SPARSE) {
@@ -32,14 +32,13 @@ pub(crate) fn check_not_sparse(values: &[f64]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a slice of the wrong length, a slice with a value that is not finite, and a sparse context.
+/// Checks the length of a dense context, and that all its values are finite. A sparse context is an error.
 #[inline]
 pub(crate) fn check_finite(what: &'static str, values: &[f64], expected: usize) -> Result<()> {
     check_not_sparse(values)?;
     check_finite_numbers(what, values, expected)
 }
 
-/// Refuses a slice of the wrong length or with a value that is not finite.
 #[inline]
 pub(crate) fn check_finite_numbers(what: &'static str, values: &[f64], expected: usize) -> Result<()> {
     if values.len() != expected {
@@ -56,48 +55,45 @@ pub(crate) fn check_finite_numbers(what: &'static str, values: &[f64], expected:
     }
 }
 
-/// Refuses a scalar that is not finite.
 pub(crate) fn check_scalar(what: &'static str, value: f64) -> Result<()> {
     if value.is_finite() { Ok(()) } else { Err(Error::NotFinite { what, index: 0, value }) }
 }
 
-/// Refuses a setting that does not meet its requirement.
 pub(crate) fn check_parameter(name: &'static str, value: f64, fits: bool, requirement: &'static str) -> Result<()> {
     if fits && value.is_finite() { Ok(()) } else { Err(Error::Parameter { name, value, requirement }) }
 }
 
-/// Refuses a weight that is not positive, or is so small or large that sums would overflow.
+/// Checks that an observation's weight is positive, and neither so small nor so large that sums would overflow.
 pub(crate) fn check_weight(weight: f64) -> Result<()> {
     if (1e-100..=1e100).contains(&weight) { Ok(()) } else { Err(Error::Weight { weight }) }
 }
 
-/// Refuses a length that is zero or above 16,777,216.
+/// Checks that a length is from 1 to 16,777,216.
 pub(crate) fn check_length(name: &'static str, length: usize) -> Result<()> {
     check_parameter(name, length as f64, (1..=LONGEST).contains(&length), "from 1 to 16777216")
 }
 
-/// Refuses a number of arms above 16,777,216; zero is accepted.
+/// Checks that the number of arms is at most 16,777,216.
 pub(crate) fn check_arms(arms: usize) -> Result<()> {
     check_parameter("arms", arms as f64, arms <= LONGEST, "at most 16777216")
 }
 
-/// Refuses a value beyond ±limit.
 pub(crate) fn check_within(what: &'static str, value: f64, limit: f64) -> Result<()> {
     check_scalar(what, value)?;
     if value.abs() <= limit { Ok(()) } else { Err(Error::TooLarge { what, value, limit }) }
 }
 
-/// Refuses a value beyond ±1e100.
+/// Checks that a value is within ±1e100.
 pub(crate) fn check_bounded(what: &'static str, value: f64) -> Result<()> {
     check_within(what, value, LARGEST)
 }
 
-/// Refuses a sum beyond ±1e250.
+/// Checks that a sum over observations is within ±1e250.
 pub(crate) fn check_sum(what: &'static str, value: f64) -> Result<()> {
     check_within(what, value, LARGEST_SUM)
 }
 
-/// Refuses a context with a value beyond ±1e100.
+/// Checks that all values of a context are within ±1e100.
 pub(crate) fn check_context(context: &[f64]) -> Result<()> {
     // All values are checked in one pass without a branch, which vectorises. The fault is searched for only if there is
     // one.
@@ -107,7 +103,7 @@ pub(crate) fn check_context(context: &[f64]) -> Result<()> {
     context.iter().try_for_each(|&value| check_bounded("context", value))
 }
 
-/// Refuses a setting outside [1e-100, 1e100].
+/// Checks that a precision setting is within [1e-100, 1e100].
 pub(crate) fn check_precision(name: &'static str, value: f64) -> Result<()> {
     if (1.0 / LARGEST..=LARGEST).contains(&value) {
         return Ok(());
@@ -115,17 +111,18 @@ pub(crate) fn check_precision(name: &'static str, value: f64) -> Result<()> {
     Err(Error::Parameter { name, value, requirement: "positive, from 1e-100 to 1e100" })
 }
 
-/// Largest memory for one purpose, 1 TiB. Every choice reads the learned state of the arms, which would take minutes.
-/// The limit is explicit because a system that overcommits memory refuses nothing and ends the process later.
+/// Largest allocation for one purpose, 1 TiB. A policy reads its whole state for each choice, which would take minutes
+/// at this size. The limit is explicit, because an operating system that overcommits memory grants the allocation and
+/// kills the process later.
 const LARGEST_MEMORY: u64 = 1 << 40;
 
-/// Creates the error for memory of `count` values of `size` bytes each.
+/// Creates the error for a failed allocation of `count` values of `size` bytes each.
 fn no_memory(what: &'static str, count: Option<usize>, size: usize) -> Error {
     let bytes = count.and_then(|count| count.checked_mul(size)).map_or(u64::MAX, |bytes| bytes as u64);
     Error::Memory { what, bytes }
 }
 
-/// Returns the number of values after adding `more`, if it is within the limit.
+/// Returns `count` + `more`, or an error if that many values need more than 1 TiB.
 fn checked_total<T>(what: &'static str, count: usize, more: Option<usize>) -> Result<usize> {
     let total = more.and_then(|more| count.checked_add(more));
     let bytes = total.and_then(|total| total.checked_mul(size_of::<T>()));
@@ -135,12 +132,12 @@ fn checked_total<T>(what: &'static str, count: usize, more: Option<usize>) -> Re
     }
 }
 
-/// Reserves memory for `more` values; `None` means more than can be counted. If fewer values are added than exist, the
-/// capacity grows by at least half, so that adding one value is O(1) on average. If that much memory cannot be
-/// allocated, the capacity grows by only `more`. After an error the values are unchanged.
+/// Reserves memory for `more` additional values. `None` means that their number overflows `usize`. The capacity grows
+/// by at least half, so that adding one value is O(1) on average. If that much memory is not available, the capacity
+/// grows only as needed. After an error the values are unchanged.
 ///
 /// # Errors
-/// [`Error::Memory`] if the memory is beyond the limit, or more than the system grants.
+/// [`Error::Memory`] if more than 1 TiB is needed, or if memory cannot be allocated.
 pub(crate) fn reserve<T>(what: &'static str, values: &mut Vec<T>, more: Option<usize>) -> Result<()> {
     let total = checked_total::<T>(what, values.len(), more)?;
     if total <= values.capacity() {
@@ -155,7 +152,7 @@ pub(crate) fn reserve<T>(what: &'static str, values: &mut Vec<T>, more: Option<u
     }
 }
 
-/// Checks that memory for this many numbers can be allocated, and releases it.
+/// Checks that memory for `numbers` values can be allocated. `None` means that their number overflows `usize`.
 pub(crate) fn check_memory(what: &'static str, numbers: Option<usize>) -> Result<()> {
     reserve(what, &mut Vec::<f64>::new(), numbers)
 }
@@ -165,7 +162,8 @@ fn invalid(what: &'static str, index: usize, name: &str, position: usize, value:
     Error::InvalidState { what, index, problem }
 }
 
-/// Refuses the state of a factor if it is beyond the bounds that updates keep.
+/// Checks a loaded posterior, with the covariance factors `diagonal` and `upper`. Its mean and variances must be within
+/// the bounds that updates guarantee.
 pub(crate) fn check_factor(index: usize, mean: &[f64], diagonal: &[f64], upper: &[f64]) -> Result<()> {
     check_mean(index, mean)?;
     match excessive_variance(diagonal, upper) {
@@ -174,7 +172,8 @@ pub(crate) fn check_factor(index: usize, mean: &[f64], diagonal: &[f64], upper: 
     }
 }
 
-/// First variance of a weight, P_ii = D_i + Σ_{j>i} U_ij² D_j, that is too large, with its index i.
+/// Finds the first weight whose variance is too large. The covariance is P = U·D·Uᵀ, so that weight i has the variance
+/// P_ii = D_i + Σ_{j>i} U_ij² D_j. Returns the index and the variance.
 fn excessive_variance(diagonal: &[f64], upper: &[f64]) -> Option<(usize, f64)> {
     let variance = |row: usize| {
         let square = |column: usize| upper[column * (column - 1) / 2 + row].powi(2) * diagonal[column];
@@ -183,7 +182,7 @@ fn excessive_variance(diagonal: &[f64], upper: &[f64]) -> Option<(usize, f64)> {
     (0..diagonal.len()).map(|row| (row, variance(row))).find(|(_, value)| value.is_nan() || *value > LARGEST_COVARIANCE)
 }
 
-/// Refuses a factor that has grown beyond the bounds within which it could be loaded.
+/// Checks an updated posterior: its mean and variances must be within the bounds that a loaded posterior must satisfy.
 pub(crate) fn check_grown(mean: &[f64], diagonal: &[f64], upper: &[f64]) -> Result<()> {
     mean.iter().try_for_each(|value| check_within("mean", *value, LARGEST_MEAN))?;
     match excessive_variance(diagonal, upper) {
@@ -199,7 +198,7 @@ pub(crate) fn check_mean(index: usize, mean: &[f64]) -> Result<()> {
     }
 }
 
-/// Refuses a diagonal precision that is so small that its inverse overflows, or so large that its growth overflows.
+/// Checks the diagonal precisions of a loaded posterior: neither their inverses nor later updates may overflow.
 pub(crate) fn check_precisions(index: usize, precision: &[f64]) -> Result<()> {
     let fits = |value: f64| (1.0 / LARGEST_COVARIANCE..=LARGEST_PRECISION).contains(&value);
     match precision.iter().position(|value| !fits(*value)) {
@@ -210,7 +209,8 @@ pub(crate) fn check_precisions(index: usize, precision: &[f64]) -> Result<()> {
     }
 }
 
-/// Refuses a saved vector that has the wrong length, is not finite, or is not positive where it must be.
+/// Checks one vector of a saved state: it must have the expected length and finite values, and with `positive` only
+/// values above 0.
 pub(crate) fn check_part(
     what: &'static str,
     index: usize,
@@ -229,7 +229,7 @@ pub(crate) fn check_part(
     Err(Error::InvalidState { what, index, problem })
 }
 
-/// First arm that occurs twice. Allocates only for more than 32 items.
+/// Finds the first arm that occurs twice. Allocates only for more than 32 items.
 pub(crate) fn first_double<T>(items: &[T], arm: impl Fn(&T) -> ArmId) -> Option<ArmId> {
     if items.len() <= 32 {
         let twice = |(position, item): &(usize, &T)| items[..*position].iter().any(|other| arm(other) == arm(item));

@@ -1,5 +1,5 @@
-//! Acceleration of a classifier: fitting exits, setting a budget or verifying a promise (a limit on the loss of
-//! accuracy), and reporting costs and scores.
+//! Acceleration of a classifier with early exits: fitting exits, setting a budget or verifying a promise (limit on the
+//! loss of accuracy), and reporting costs and scores.
 
 use std::collections::BTreeSet;
 
@@ -18,16 +18,15 @@ use crate::error::{Error, Result};
 use crate::progress::{FitProgress, report};
 use crate::texts::EncodedSplits;
 
-/// Maximum number of tokens after the encoder's maximum length that the n-gram classifier still reads.
+/// Maximum number of tokens that the n-gram classifier reads beyond the encoder's maximum length.
 pub const REST: usize = 4096;
 /// Number of texts in a batch.
 pub const BATCH: usize = 64;
-/// Stream of the random number generator for fitting the exits.
+/// ChaCha stream number of the random generator for fitting early exits.
 const STREAM: u64 = 0x4163_6365_6c65_7261;
-/// Fraction of the training rows that is reserved to verify a promise (a limit on the loss of accuracy), unless a flag
-/// sets the number of rows.
+/// Default fraction of the training rows that is reserved to verify a promise (a limit on the loss of accuracy).
 const CALIBRATION_SHARE: f64 = 0.1;
-/// Maximum number of rows that are reserved to verify a promise, unless a flag sets the number of rows.
+/// Default maximum number of rows that are reserved to verify a promise (a limit on the loss of accuracy).
 const MOST_CALIBRATION_ROWS: usize = 2_000;
 
 /// Flags that set the speed of a model.
@@ -59,7 +58,7 @@ pub struct SpeedArguments {
 }
 
 impl SpeedArguments {
-    /// Rejects numbers out of range.
+    /// Rejects flags whose numbers are out of range.
     ///
     /// # Errors
     /// [`Error::Argument`] if a number is out of range.
@@ -80,12 +79,13 @@ impl SpeedArguments {
         Ok(())
     }
 
-    /// Number of calibration rows to split off the training rows: a tenth of `rows`, unless a flag sets the number.
+    /// Number of rows to split off the training rows for calibration: a tenth of `rows`, unless a flag sets the number.
     pub fn rows_to_keep(&self, rows: usize) -> usize {
         self.reserved_rows((rows as f64 * CALIBRATION_SHARE) as usize)
     }
 
-    /// Number of calibration rows to split off separate validation rows: half of `rows`, unless a flag sets the number.
+    /// Number of rows to split off separate validation rows for calibration: half of `rows`, unless a flag sets the
+    /// number.
     pub fn rows_to_keep_of_validation(&self, rows: usize) -> usize {
         self.reserved_rows(rows / 2)
     }
@@ -99,38 +99,39 @@ impl SpeedArguments {
 /// Dynamic model with the report of its acceleration.
 #[derive(Debug)]
 pub struct AcceleratedModel {
-    /// Model, set to its default speed.
+    /// Accelerated model, set to its default speed.
     pub model: DynamicModel,
-    /// Report of the acceleration.
+    /// Report of the acceleration: costs and scores.
     pub report: Report,
-    /// Verified limit on the loss of accuracy (promise), if a limit was requested and could be verified.
+    /// Verified promise (limit on the loss of accuracy), if one was requested and could be verified.
     pub promise: Option<KeptPromise>,
-    /// Requests that the model does not meet, one sentence for each.
+    /// Requests that the model does not meet, as sentences.
     pub misses: Vec<String>,
 }
 
-/// Settings of the exits that commands fit.
+/// Settings for fitting early exits.
 ///
 /// # Errors
-/// Errors of the tokenizer.
+/// [`Error::Transformer`] if the tokenizer fails.
 pub fn exit_settings(tokenizer: &TextTokenizer, speed: &SpeedArguments) -> Result<AccelerateSettings> {
     let state_bytes = speed.state_memory.saturating_mul(1 << 20);
     let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
     Ok(AccelerateSettings { ngram: Some(ngram), batch_size: BATCH, state_bytes, ..AccelerateSettings::default() })
 }
 
-/// Random number generator for fitting the exits.
+/// Random number generator for fitting exits.
 pub fn exit_generator(seed: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(STREAM);
     rng
 }
 
-/// Fits the exits and the n-gram exit on the unchanged classifier, and [sets the speed](at_speed). The default is the
-/// cheapest speed that loses at most 0.3 points of accuracy on the validation texts ([`Report::speed`]).
+/// Fits early exits and an n-gram classifier, the first exit, on a classifier, which does not change. Then [sets the
+/// speed](at_speed). The default speed is the cheapest that loses at most 0.3 points of accuracy on the validation
+/// texts ([`Report::speed`]).
 ///
 /// # Errors
-/// Errors of fitting.
+/// [`Error::Dynamic`] or [`Error::Transformer`] if the exits cannot be fitted.
 pub fn make_dynamic(
     classifier: &TextClassifier,
     texts: &EncodedSplits,
@@ -147,12 +148,13 @@ pub fn make_dynamic(
     at_speed(made.model, made.report, texts, settings.targets, speed)
 }
 
-/// Sets the speed that meets the budget, or at which the promise (a limit on the loss of accuracy) holds. `thresholds`
-/// are the label thresholds of a multi-label model.
+/// Sets the speed (exit threshold) of a dynamic model: within the requested budget of FLOPs, or so that the promise
+/// (limit on the loss of accuracy) holds. `thresholds` are the label thresholds of a multi-label model.
 ///
 /// # Errors
-/// Errors of the model. A promise that cannot be verified is not an error: the model then has its default speed, and
-/// [`misses`](AcceleratedModel::misses) says that the promise was not verified.
+/// [`Error::Dynamic`] or [`Error::Transformer`] if the model fails. A promise that cannot be verified is not an error:
+/// the model then has its default speed, and [`misses`](AcceleratedModel::misses) says that the promise was not
+/// verified.
 pub fn at_speed(
     model: DynamicModel,
     report: Report,
@@ -173,7 +175,8 @@ pub fn at_speed(
 }
 
 impl AcceleratedModel {
-    /// Sets the speed that meets the budget, or the lowest cost that the model can have.
+    /// Sets the speed (exit threshold) whose expected cost is within `budget`, a share of the full model's FLOPs. If no
+    /// speed is cheap enough, sets the cheapest.
     fn set_budget(&mut self, budget: f64) -> Result<()> {
         let (point, last) = (self.report.within(budget), self.report.curve.last().copied());
         if point.is_none() {
@@ -188,7 +191,8 @@ impl AcceleratedModel {
         Ok(())
     }
 
-    /// Sets the cheapest speed at which the calibration texts show that the risk is at most `points` percentage points.
+    /// Sets the cheapest speed (exit threshold) at which the calibration texts prove, with the probability
+    /// `confidence`, that the model loses at most `points` percentage points of accuracy.
     fn show_promise(
         &mut self,
         risk: Risk,
@@ -225,7 +229,8 @@ impl AcceleratedModel {
     }
 }
 
-/// Calibration rows whose texts the model has not learned from. A text may occur in several rows of a file.
+/// Calibration rows without those whose text the model has seen in training. (A text may occur in several rows of a
+/// file.)
 fn unseen(calibration: &EncodedDataset, learned: &SeenTexts) -> Result<EncodedDataset> {
     let (all, seen) = (calibration.len(), learned.rows_of(calibration));
     if seen.is_empty() {
@@ -242,15 +247,16 @@ fn unseen(calibration: &EncodedDataset, learned: &SeenTexts) -> Result<EncodedDa
     Ok(calibration.select((0..all).filter(|row| !seen.contains(row)))?)
 }
 
-/// Thresholds of a multi-label model: one half for each label. If each training text has a label, an answer always has
-/// at least one label.
+/// Thresholds of a multi-label model: one half for each label. If every training text has a label, an answer must have
+/// at least one label too.
 pub fn label_thresholds(task: Task, train: &EncodedDataset) -> Option<LabelThresholds> {
     let has_label = |sample: &Sample| sample.targets.iter().any(|target| *target >= 0.5);
     let never_empty = !train.is_empty() && train.samples.iter().all(has_label);
     (task == Task::Labels).then(|| LabelThresholds { never_empty, ..LabelThresholds::even(train.labels.len()) })
 }
 
-/// Points of a model's speed curve as JSON, with the same name for the cost as in answers.
+/// Converts the points of a model's speed curve to JSON objects with speed, cost and accuracy. The key `cost` is also
+/// used in answers.
 pub fn curve_points(curve: &[SpeedPoint]) -> Vec<serde_json::Value> {
     let point = |point: &SpeedPoint| {
         let SpeedPoint { speed, flops_ratio, accuracy, .. } = *point;

@@ -36,8 +36,7 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Opens the device. A device that the user names is never replaced by another device: if the named device cannot
-    /// be opened, this is an error.
+    /// Opens the device. A device that the user names is not replaced by another one if it cannot be opened.
     ///
     /// # Errors
     /// [`Error::DeviceNotBuilt`] if the build lacks the feature, and [`Error::Device`] if candle cannot open the
@@ -61,8 +60,8 @@ impl DeviceChoice {
         }
     }
 
-    /// Opens the device for layers of the given precision. With `auto`, layers in eight-bit integers run on the CPU. A
-    /// line on standard error warns if the CPU has no instructions for products of eight-bit integers.
+    /// Opens the device for layers with a numerical precision. With `auto`, layers in eight-bit integers run on the
+    /// CPU. A line on standard error warns if the CPU has no instructions for products of eight-bit integers.
     ///
     /// # Errors
     /// Errors of [`open`](Self::open); the error of [`Precision::check_on`] if the device does not support the

@@ -9,7 +9,7 @@ use dht_dynamic::transformer::error::DataProblem;
 
 use self::advice::advice;
 
-/// Error of a command. Messages state what is wrong and what was expected.
+/// Error of a command of `dht`. The message states what is wrong and what was expected.
 ///
 /// # Examples
 /// ```
@@ -35,7 +35,7 @@ pub enum Error {
         flag: &'static str,
         /// Allowed values.
         expected: String,
-        /// Value of the flag.
+        /// Value on the command line.
         got: String,
     },
     /// Configuration file with a key or value that is not allowed.
@@ -43,19 +43,19 @@ pub enum Error {
     Configuration {
         /// Path of the file.
         path: PathBuf,
-        /// Key at fault in the file, and the expected value.
+        /// Key in the file, and the expected value.
         problem: String,
     },
-    /// Diagram of a model's scores that cannot be drawn.
+    /// Diagram or page of a model's scores that cannot be drawn.
     #[error("drawing the curve: {message}")]
     Curve {
-        /// Reason of the failure.
+        /// Message of the drawing library.
         message: String,
     },
-    /// File without the columns that the model was trained on.
+    /// Input file without the columns that the model was trained on.
     #[error("{problem}; the model was trained on that column: name this file's column with {flags}")]
     OtherColumns {
-        /// Flags that name the columns.
+        /// Names of flags with which other columns can be selected.
         flags: &'static str,
         /// Missing column, and the columns of the file.
         problem: String,
@@ -70,22 +70,21 @@ pub enum Error {
     AnswerColumn {
         /// File or line with the column.
         place: String,
-        /// Name.
+        /// Name of the column or member.
         name: String,
     },
-    /// JSON member that the first object of the input does not have, so that the csv or tsv output has no column for
-    /// this member.
+    /// JSON member that the first input object does not have. Output in csv or tsv therefore has no column for it.
     #[error("line {line} has the member {name:?}, which the first line does not have: use `--output-format jsonl`")]
     OtherMember {
-        /// Number of the line with the object.
+        /// Number of the input line.
         line: u64,
         /// Name of the member.
         name: String,
     },
-    /// Input file whose answers do not fit into the table of the first file.
+    /// Input file whose columns differ from those of the first file, so that their answers do not fit into one table.
     #[error("{path} has another format or other columns than the first file: use `--output-format jsonl`, or one call for each file", path = path.display())]
     OtherTable {
-        /// Path of the file.
+        /// Path of the input file with other columns.
         path: PathBuf,
     },
     /// Cell with a tab or line end, which a tab-separated row cannot hold.
@@ -93,48 +92,48 @@ pub enum Error {
         "line {line}: a cell has a tab or a line end, which tsv cannot hold: use `--output-format csv` or `--output-format jsonl`"
     )]
     CellOfTsv {
-        /// Line of the row.
+        /// Number of the input line.
         line: u64,
     },
-    /// Model directory that cannot be used. All reasons are printed before this error.
+    /// Model directory that cannot be used. The reasons are printed before this error.
     #[error("{path} cannot be loaded: {reasons} reason{s}, listed above", path = path.display(), s = if *reasons == 1 { "" } else { "s" })]
     Unusable {
-        /// Directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// Number of reasons why the directory cannot be used.
+        /// Number of printed reasons.
         reasons: usize,
     },
-    /// Name of texts that is neither an existing path nor a known data set.
+    /// Name that is neither an existing path nor a known data set.
     #[error(
         "{name}: there is no such file or directory, and no data set is known by this name; known are {known}; \
          hf:OWNER/NAME or hf:OWNER/NAME/CONFIG, with @REVISION or without, is any data set on the Hugging Face hub"
     )]
     UnknownData {
-        /// Name.
+        /// Name on the command line.
         name: String,
         /// Known names of data sets.
         known: String,
     },
-    /// Path that is not a model to start from.
+    /// Path that is not a model with which training can start.
     #[error("{path} is not a model to start from, expected {expected}", path = path.display())]
     NoModel {
-        /// Path.
+        /// Path on the command line.
         path: PathBuf,
-        /// Allowed values.
+        /// Description of allowed values.
         expected: &'static str,
     },
-    /// Device for which this build lacks support.
+    /// Device that this build does not support.
     #[error("--device {device}: this build has no {feature} support; build with `--features {feature}`")]
     DeviceNotBuilt {
-        /// Device.
+        /// Name of the device.
         device: String,
-        /// Cargo feature that adds the support.
+        /// Cargo feature that adds support.
         feature: &'static str,
     },
     /// Device that cannot be opened.
     #[error("--device {device} cannot be opened: {source}")]
     Device {
-        /// Device.
+        /// Name of the device.
         device: String,
         /// Error of candle.
         source: candle_core::Error,
@@ -144,26 +143,26 @@ pub enum Error {
     TooLittle {
         /// Name of the data set.
         data: String,
-        /// Name of the items of which there are too few, such as rows.
+        /// Items of which there are too few, such as rows.
         what: &'static str,
         /// Minimum number of items.
         least: usize,
         /// Actual number of items.
         got: usize,
     },
-    /// Saved state of a different training run at the path of this training run.
+    /// Saved state at this training run's path that belongs to a stopped run with other texts or settings.
     #[error(
         "{path} has the state of a stopped training run with other texts or settings ({differs}): run its command again, \
          add --finish there to make a model of the state, or add --restart here to delete it",
         path = path.display(),
     )]
     OtherTraining {
-        /// Directory with the checkpoints of the run.
+        /// Directory of the saved state.
         path: PathBuf,
-        /// First setting that differs, with both values.
+        /// First setting that differs, with its values in both runs.
         differs: String,
     },
-    /// Class that a model to train further has, and that none of the new rows has.
+    /// Class without new rows, in a model that is to be trained further.
     #[error(
         "{data} has no row of the class {class:?}, which the model has: add rows of it with --also, such as the \
          earlier training rows, or map labels of the file to it with --label-map",
@@ -172,21 +171,21 @@ pub enum Error {
     ClassLost {
         /// Source of the new rows.
         data: PathBuf,
-        /// Class.
+        /// Name of the class.
         class: String,
     },
-    /// Class that a model to accelerate has, and that no row has.
+    /// Class without rows, in a classifier that is to be accelerated.
     #[error("{data} has no row of the class {class:?}, which the model has: give a file with rows of it", data = data.display())]
     ClassMissing {
         /// Source of the rows.
         data: PathBuf,
-        /// Class.
+        /// Name of the class.
         class: String,
     },
     /// Saved state of a stopped training run that cannot be resumed.
     #[error("{problem}: the stopped training run cannot be resumed; --restart deletes its state and starts again")]
     BadState {
-        /// Problem of the saved state.
+        /// Reason why the state cannot be resumed.
         problem: Box<dht_dynamic::transformer::Error>,
     },
     /// Saved state of a stopped training run whose description cannot be read.
@@ -195,73 +194,73 @@ pub enum Error {
         path = path.display()
     )]
     UndescribedState {
-        /// Path of the file with the description.
+        /// Path of the file with the run's description.
         path: PathBuf,
     },
-    /// Missing saved state of a training run that `--finish` should complete.
+    /// Missing saved state of the training run that `--finish` should complete.
     #[error("{path} has no state of a stopped training run: leave out --finish", path = path.display())]
     NothingToFinish {
-        /// Directory with the checkpoints of the run.
+        /// Expected directory of the saved state.
         path: PathBuf,
     },
-    /// Existing model at the output path with other classes or for another task.
+    /// Existing model at the output path, with other classes or another task.
     #[error("{path} holds a model of other labels ({differs}): choose another --out, or replace the model with --replace", path = path.display())]
     OtherModel {
-        /// Directory of the model.
+        /// Path of the existing model.
         path: PathBuf,
-        /// Labels or tasks in which the two models differ.
+        /// Labels or tasks of both models, which differ.
         differs: String,
     },
-    /// Directory in use by the training run of another process.
+    /// Directory that the training run of another process is using.
     #[error("another run uses {path}; wait until it has finished, or choose another --out", path = path.display())]
     InUse {
-        /// Directory with the checkpoints of the run.
+        /// Directory of the other run's saved state.
         path: PathBuf,
     },
     /// Models with different labels or tasks, which cannot be compared.
     #[error("{first}, {second}: only models with the same labels can be compared")]
     Incomparable {
-        /// First model, with its labels or task.
+        /// First model with its labels or task.
         first: String,
-        /// Second model, with its labels or task.
+        /// Second model with its labels or task.
         second: String,
     },
-    /// Second model of a comparison that may be worse than the first by more than is allowed.
+    /// Second model in a comparison, whose score may be too far below that of the first model.
     #[error("the lower end of B − A is {low}, and at most {most} may be lost (--fail-below)")]
     Worse {
-        /// Lower end of the 95 % interval of the difference between the models' scores.
+        /// Lower end of the 95 % interval of the difference, second minus first model.
         low: String,
-        /// Allowed loss of the second model against the first.
+        /// Maximum allowed loss.
         most: String,
     },
-    /// Output path at which something else exists.
+    /// Output path that exists and was not written by this program.
     #[error("{path} was not written by this command; move it away, or choose another --out", path = path.display())]
     Foreign {
-        /// Path.
+        /// Output path.
         path: PathBuf,
     },
-    /// Two partitions whose answers would go to the same output.
+    /// Two partitions whose answers would have the same output path.
     #[error(
         "{first} and {second} would both be answered in {output}: rename one of them, or use a separate --output for each",
         first = first.display(), second = second.display(), output = output.display()
     )]
     OneOutput {
-        /// First partition.
+        /// Path of the first partition.
         first: PathBuf,
-        /// Second partition.
+        /// Path of the second partition.
         second: PathBuf,
-        /// Output of both partitions.
+        /// Output path of both partitions.
         output: PathBuf,
     },
-    /// Existing output of predictions with another model or other settings.
+    /// Existing output of a run with another model or other settings.
     #[error(
         "{path} has answers of another run ({differs}): choose another --output, or remove this one",
         path = path.display()
     )]
     OtherRun {
-        /// Output.
+        /// Path of the output.
         path: PathBuf,
-        /// First setting that differs, with both values.
+        /// First setting that differs, with its values in both runs.
         differs: String,
     },
     /// Unfinished output of `dht predict --resume` that cannot be continued.
@@ -275,20 +274,20 @@ pub enum Error {
     /// Partition whose content changed while it was read.
     #[error("{path} changed while it was read ({problem}): its answers were not written", path = path.display())]
     PartitionChanged {
-        /// Partition.
+        /// Path of the partition.
         path: PathBuf,
-        /// Difference between the contents.
+        /// Difference between the old and the new content.
         problem: String,
     },
-    /// Partition whose content changed after its answers were written.
+    /// Partition (part of a large input) that changed after its answers were written.
     #[error(
         "{path} changed after its answers were written: remove {output}, or choose another --output",
         path = path.display(), output = output.display()
     )]
     AnsweredBefore {
-        /// Partition.
+        /// Path of the partition.
         path: PathBuf,
-        /// Output with the answers to the partition.
+        /// Path of the output with the answers.
         output: PathBuf,
     },
     /// Output file that no worker of `dht predict --partitions` wrote, or that was changed afterwards.
@@ -297,50 +296,50 @@ pub enum Error {
         path = path.display()
     )]
     ForeignOutput {
-        /// Output.
+        /// Path of the output.
         path: PathBuf,
     },
-    /// Claim on a partition that another worker has taken over.
+    /// Claim on a partition (right to answer it) that another worker has taken over.
     #[error("{path}: another worker has taken over the claim", path = path.display())]
     ClaimLost {
-        /// Output.
+        /// Output path of the partition.
         path: PathBuf,
     },
-    /// Partitions that could not be answered. The error of each partition was printed before.
+    /// Partitions (parts of a large input) that could not be answered. Their errors were printed before.
     #[error("{failed} of {all} partitions failed, for the reasons above")]
     FailedPartitions {
         /// Number of partitions that could not be answered.
         failed: usize,
-        /// Number of partitions.
+        /// Total number of partitions.
         all: usize,
     },
-    /// Object store for which this build lacks support.
+    /// Object store that this build does not support.
     #[error("{url}: this build does not support object stores; build with `--features s3`")]
     StoreNotBuilt {
-        /// URL in the store.
+        /// URL on the command line.
         url: String,
     },
-    /// Object store that refuses every request or does not answer.
+    /// Object store that rejects all requests or does not answer.
     #[error("{path}: {problem}: {advice}", path = path.display())]
     Store {
         /// URL of the request.
         path: PathBuf,
-        /// Description of the problem, with the error code of the store.
+        /// Problem, with the store's error code.
         problem: String,
-        /// Advice on the setting to change.
+        /// Advice on which setting to change.
         advice: &'static str,
     },
     /// File or directory that could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
-        /// File or directory.
+        /// Path of the file or directory.
         path: PathBuf,
         /// Error of the operating system.
         source: std::io::Error,
     },
 }
 
-/// Result of a function of this crate.
+/// Result with the [`Error`] of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl From<dht_dynamic::Error> for Error {
@@ -353,8 +352,8 @@ impl From<dht_dynamic::Error> for Error {
 }
 
 impl Error {
-    /// Returns whether the error is about the value of a flag. The exit code is then the same as for a value that
-    /// cannot be parsed.
+    /// Returns whether the error is about a flag's value. The exit code is then the same as for a value that cannot be
+    /// parsed.
     pub(crate) fn is_of_arguments(&self) -> bool {
         matches!(
             self,
@@ -368,7 +367,7 @@ impl Error {
         )
     }
 
-    /// Exit code of a program that ends with this error.
+    /// Exit code of the program after this error.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Worse { .. } => 3,
@@ -377,7 +376,8 @@ impl Error {
         }
     }
 
-    /// Adds the flags that name columns to the error of a file without the columns that the model was trained on.
+    /// Adds the names of column flags to an error about an input file that lacks the columns of the model's training
+    /// data.
     pub(crate) fn of_other_columns(self, flags: &'static str) -> Self {
         match self {
             Self::Transformer(Inner::Data { problem: DataProblem::UnknownColumn { .. }, .. }) => {
@@ -387,7 +387,6 @@ impl Error {
         }
     }
 
-    /// Creates the error of a flag with a value that is not allowed.
     pub(crate) fn argument(flag: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Argument { flag, expected: expected.into(), got: got.to_string() }
     }

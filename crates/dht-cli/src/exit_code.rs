@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use crate::progress::report;
 
-/// Converts the result of a program to its exit code: 0, or 1 after `error: …` with its causes on standard error. The
-/// code is 2 for a flag of this crate with a value that is not allowed, and 3 for a model that is worse than `dht
-/// compare --fail-below` allows.
+/// Converts the result of a program to an exit code: 0 for success, and 1 for most errors. The code is 2 for a flag of
+/// this crate with a value that is not allowed, and 3 for a model that is worse than `dht compare --fail-below` allows.
+/// Errors are printed as `error: …` with their causes on standard error.
 ///
 /// # Examples
 /// ```
@@ -32,7 +32,7 @@ pub fn exit_code<E: Error + 'static>(result: Result<(), E>) -> ExitCode {
     }
 }
 
-/// Joins an error with its causes, except causes that the error's own message already quotes.
+/// Joins the messages of an error and its causes. Causes that another message already contains are omitted.
 fn message(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();

@@ -45,7 +45,7 @@ pub use progress::{TrainingProgress, report};
 pub use server::{Limits, LoadedModel, Server, ServerSettings};
 pub use training::{Difference, RunDir};
 
-/// Global allocator. Tensors of equal sizes are allocated and freed constantly, and mimalloc reuses their pages.
+/// Global allocator. Tensors of equal sizes are frequently allocated and freed, and mimalloc reuses their memory pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

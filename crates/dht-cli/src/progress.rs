@@ -12,13 +12,14 @@ use dht_dynamic::transformer::Task;
 use dht_dynamic::transformer::train::{Event, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Weight of the latest step in the displayed running mean of the loss.
+/// Weight of the latest optimiser step in the displayed running mean of the loss.
 const NEWEST: f64 = 0.05;
-/// Factor by which the weights of earlier samples in the displayed shares of depths decay with each sample.
+/// Factor by which each new training sample reduces the weight of earlier samples, in the displayed shares of depths
+/// (numbers of layers run).
 const DECAY: f64 = 0.998;
-/// Minimum time between two printed lines about one stage of fitting exits.
+/// Minimum time between two progress lines about the same stage of fitting exits.
 const LINE_AFTER: Duration = Duration::from_secs(5);
-/// Minimum share of the training run between two printed lines.
+/// Minimum share of a training run between two progress lines.
 const LINE_EVERY: f64 = 0.1;
 
 /// Writes a line to standard error, with control characters escaped. A failure is ignored, so that a closed stream does
@@ -27,15 +28,15 @@ pub fn report(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", visible(line));
 }
 
-/// Returns whether a terminal would obey this character: control characters except line feeds and tabs, and characters
-/// that reverse the direction of text.
+/// Returns whether a terminal would interpret a character: control characters except line feeds and tabs, and
+/// characters that reverse the direction of text.
 pub fn is_hidden(sign: char) -> bool {
     let turns = matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     sign.is_control() && !matches!(sign, '\n' | '\t') || turns
 }
 
-/// Escapes the control characters of a text, except line feeds and tabs. In the labels of a foreign file or model, such
-/// characters could overwrite the terminal's contents or reverse the direction of its text.
+/// Escapes the characters of a text that a terminal would interpret, except line feeds and tabs. In labels from an
+/// untrusted file or model they could overwrite the screen or reverse the direction of text.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return text.into();
@@ -66,12 +67,12 @@ pub struct TrainingProgress {
     output: Output,
     routes: RouteTally,
     started: Instant,
-    /// Completed share of the training run at the start; above 0 if the run was resumed.
+    /// Share of the training run that was completed before this process started; above 0 if the run was resumed.
     first_share: f64,
     last_line: f64,
     loss: Option<f64>,
     validation: Option<f64>,
-    /// Name of the metric of the validation score.
+    /// Name of the metric on the validation rows.
     metric: &'static str,
 }
 
@@ -83,7 +84,7 @@ enum Output {
 }
 
 impl TrainingProgress {
-    /// Creates the display of a training run with the name `label`. If `quiet` is true, nothing is displayed.
+    /// Creates the progress display of a training run named `label`. If `quiet` is true, nothing is displayed.
     pub fn new(label: impl Into<String>, quiet: bool) -> Self {
         let output = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Output::Silent,
@@ -107,7 +108,7 @@ impl TrainingProgress {
         }
     }
 
-    /// Tally of the depths that training samples ran. The display shows the share of each depth next to the loss.
+    /// Tally of the depths of training samples. Depths that are added to it are displayed next to the loss.
     pub fn routes(&self) -> RouteTally {
         self.routes.clone()
     }
@@ -166,7 +167,7 @@ impl Observer for TrainingProgress {
     }
 }
 
-/// Leaves the final bar on the screen.
+/// Finishes the bar and leaves it on the screen.
 impl Drop for TrainingProgress {
     fn drop(&mut self) {
         if let Output::Bar(bar) = &self.output {
@@ -175,17 +176,16 @@ impl Drop for TrainingProgress {
     }
 }
 
-/// Displays the stages of fitting exits on standard error: a line at the beginning of each stage, and at most one line
-/// every five seconds in between.
+/// Progress of fitting early exits on standard error: a line at the beginning of each stage, and at most one line every
+/// five seconds in between.
 #[derive(Debug)]
 pub struct FitProgress {
     quiet: bool,
-    /// Seconds of each completed stage, in the order of their first steps.
+    /// Name and duration in seconds of each completed stage of fitting exits, in order.
     seconds: Vec<(&'static str, f64)>,
     stage: Option<Stage>,
 }
 
-/// Current stage of fitting exits.
 #[derive(Debug)]
 struct Stage {
     name: &'static str,
@@ -194,7 +194,7 @@ struct Stage {
 }
 
 impl FitProgress {
-    /// Creates the display. If `quiet` is true, nothing is displayed.
+    /// Creates the progress display. If `quiet` is true, nothing is displayed.
     pub fn new(quiet: bool) -> Self {
         Self { quiet, seconds: Vec::new(), stage: None }
     }
@@ -206,7 +206,7 @@ impl FitProgress {
         }
     }
 
-    /// Reports the seconds of each stage.
+    /// Prints the duration of each stage of fitting exits, in seconds.
     pub fn report_seconds(&mut self) {
         self.end(Instant::now());
         if !self.quiet && !self.seconds.is_empty() {
@@ -219,7 +219,8 @@ impl FitProgress {
         format!("seconds: {}", stages.join(", "))
     }
 
-    /// Begins a stage, unless it is the current stage. Returns whether the stage is new.
+    /// Begins the stage of fitting exits with this name, unless it is the current stage. Returns whether the stage is
+    /// new.
     fn begin(&mut self, name: &'static str, now: Instant) -> bool {
         if self.stage.as_ref().is_some_and(|stage| stage.name == name) {
             return false;
@@ -269,7 +270,7 @@ impl FitProgress {
     }
 }
 
-/// Name of the score by which speeds and rungs are selected.
+/// Name of the score by which speeds and training stages are selected.
 pub fn score_of(task: Task) -> &'static str {
     match task {
         Task::Class => "accuracy",
@@ -278,7 +279,7 @@ pub fn score_of(task: Task) -> &'static str {
     }
 }
 
-/// Formats a line about the trial of one maximum length.
+/// Formats a line about a trial of a maximum text length.
 pub fn length_trial(trial: &LengthTrial, task: Task) -> String {
     let LengthTrial { max_length, accuracy, loss, seconds, .. } = trial;
     let score = score_of(task);
@@ -286,7 +287,7 @@ pub fn length_trial(trial: &LengthTrial, task: Task) -> String {
     format!("length of {max_length} tokens: {score} {accuracy:.3}, loss {loss}; {seconds:.0} s")
 }
 
-/// Formats lines about the learning curve of rung 1, the model on the frozen encoder.
+/// Formats lines about the learning curve of rung 1, the training stage that fits a classifier on the frozen encoder.
 pub fn learning_lines(curve: &LearningCurve) -> Vec<String> {
     let percent = |share: f64| format!("{:.1}", 100.0 * share);
     let mut lines =
@@ -308,7 +309,8 @@ pub fn learning_lines(curve: &LearningCurve) -> Vec<String> {
     lines
 }
 
-/// Displays a training run in rungs: a line for each rung and each validation, and a bar for fine-tuning.
+/// Progress of a training run in rungs (training stages of increasing cost): a line for each rung and each validation,
+/// and a bar for fine-tuning.
 #[derive(Debug)]
 pub struct LadderProgress {
     quiet: bool,
@@ -316,25 +318,26 @@ pub struct LadderProgress {
     score: &'static str,
     fit: FitProgress,
     tuning: Option<TrainingProgress>,
-    /// Number of passes at the end of fine-tuning, until the exits are fitted on the fine-tuned encoder.
+    /// Number of passes over the training rows that fine-tuning took; `None` once exits are fitted on the fine-tuned
+    /// encoder.
     passes: Option<f64>,
-    /// Best learning rate among those that were tried, with its loss.
+    /// Best learning rate tried so far, and its validation loss.
     rate: Option<(f64, f64)>,
 }
 
 impl LadderProgress {
-    /// Creates the display. If `quiet` is true, nothing is displayed.
+    /// Creates the progress display. If `quiet` is true, nothing is displayed.
     pub fn new(quiet: bool, task: Task) -> Self {
         let score = score_of(task);
         Self { quiet, score, fit: FitProgress::new(quiet), tuning: None, passes: None, rate: None }
     }
 
-    /// Reports the seconds of each stage.
+    /// Prints the duration of each stage of fitting exits, in seconds.
     pub fn report_seconds(&mut self) {
         self.fit.report_seconds();
     }
 
-    /// Displays an event of the training run.
+    /// Displays an event of a training run in rungs (training stages).
     pub fn observe(&mut self, event: LadderEvent<'_>) {
         if let Some(line) = self.line(event).filter(|_| !self.quiet) {
             report(&line);
@@ -369,8 +372,8 @@ impl LadderProgress {
     }
 }
 
-/// Formats a line about a measurement. `of_exits` is true for the second measurement after fine-tuning, which scores
-/// the exits on the fine-tuned encoder.
+/// Formats a line about scores on validation rows. `of_exits` is true if they were measured after early exits were
+/// fitted on the fine-tuned encoder.
 fn measurement(result: &Measurement, of_exits: bool, score: &str) -> String {
     let rung = match result.rung {
         Rung::FineTuned if of_exits => "rung 2, exits fitted on the fine-tuned encoder".to_owned(),
@@ -390,7 +393,7 @@ fn rounded(loss: f64) -> String {
     if loss < 0.01 { format!("{loss:.5}") } else { format!("{loss:.3}") }
 }
 
-/// Formats a sentence about which rung was kept, and why the training run ended.
+/// Formats a sentence about which rung (training stage) was selected, and why the training run ended.
 pub fn ladder_end(ladder: &LadderReport) -> String {
     let outcome = match ladder.rung {
         Rung::Ngrams => "rung 0 is kept, n-grams",
@@ -411,7 +414,7 @@ pub fn ladder_end(ladder: &LadderReport) -> String {
     format!("{outcome}{better}; {why}; cost {}", counted(ladder.flops as f64 / ladder.pass_flops.max(1) as f64))
 }
 
-/// Formats a range of times: "6 to 18 minutes", or in seconds.
+/// Formats a range of durations, such as "6 to 18 minutes".
 fn range((least, most): (Duration, Duration)) -> String {
     let (unit, name) = if most.as_secs() >= 120 { (60.0, "minutes") } else { (1.0, "seconds") };
     let count = |time: Duration| (time.as_secs_f64() / unit).ceil().max(1.0);
@@ -421,7 +424,7 @@ fn range((least, most): (Duration, Duration)) -> String {
     }
 }
 
-/// Formats a number of passes with its noun.
+/// Formats a number of passes over the training rows, such as "1 pass".
 fn counted(passes: f64) -> String {
     let rounded = format!("{passes:.2}");
     let number = rounded.trim_end_matches('0').trim_end_matches('.');
@@ -434,8 +437,8 @@ fn bar() -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Running shares of the numbers of layers that samples ran, over about the last few hundred samples. Clones share one
-/// tally.
+/// Tally of recent depths (numbers of layers that ran for a sample): their shares over about the last few hundred
+/// samples. Clones share one tally.
 #[derive(Debug, Clone, Default)]
 pub struct RouteTally {
     weights: Arc<Mutex<BTreeMap<usize, f64>>>,

@@ -2,7 +2,7 @@
 
 use dht_transformer::ErrorKind;
 
-/// Error of a function of this crate. Messages name the fault, its place and the expected value.
+/// Error of this crate. Messages name the fault, its place and the expected value.
 ///
 /// # Examples
 /// ```
@@ -18,13 +18,13 @@ pub enum Error {
     /// Error of the transformer crate.
     #[error(transparent)]
     Transformer(#[from] dht_transformer::Error),
-    /// Error of candle.
+    /// Error of candle, the tensor library.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-    /// Saved state whose JSON cannot be parsed or does not have the expected form.
+    /// Saved state whose JSON cannot be parsed or does not have the expected fields.
     #[error("{what}: {source}")]
     Json {
-        /// Name of the state, or the path of its file.
+        /// Name of the saved state that cannot be parsed, or the path of its file.
         what: String,
         /// Error of the JSON parser, with line and column.
         source: serde_json::Error,
@@ -32,44 +32,44 @@ pub enum Error {
     /// Argument or setting whose value is not allowed.
     #[error("{name} is {got}, expected {expected}")]
     Argument {
-        /// Name of the argument.
+        /// Name of the rejected argument or setting.
         name: &'static str,
-        /// Values that the argument may have.
+        /// Description of the allowed values.
         expected: String,
-        /// Value of the argument.
+        /// Rejected value, as text.
         got: String,
     },
-    /// List or matrix whose size is not the required one.
+    /// List, matrix or tensor of the wrong size.
     #[error("{what} is {got}, expected {expected}")]
     Shape {
-        /// Name of the list or matrix.
+        /// Name of the list, matrix or tensor.
         what: &'static str,
         /// Required size.
         expected: String,
-        /// Size of the list or matrix.
+        /// Size that was passed.
         got: String,
     },
-    /// State that does not fit its object, such as the saved state of another router.
+    /// Saved state that does not match the object that it is restored into, such as the state of another router.
     #[error("{what} is {got}, expected {expected}")]
     State {
-        /// Name of the state.
+        /// Name of the state that was rejected.
         what: &'static str,
-        /// States that fit the object.
+        /// Description of the states that the object accepts.
         expected: String,
-        /// State that was passed.
+        /// Description of the rejected state.
         got: String,
     },
-    /// Index that is not below the number of items.
+    /// Index out of range.
     #[error("{what} is {got}, expected below {below}")]
     Range {
-        /// Name of the index.
+        /// Name of the kind of index, such as a class or a layer.
         what: &'static str,
-        /// Value of the index.
+        /// Index that is out of range.
         got: usize,
-        /// Number of items that the index counts.
+        /// Number of items. Valid indices are smaller.
         below: usize,
     },
-    /// Request that exceeds a limit of the service and would be rejected even without other requests.
+    /// Request that is larger than the limits of the service, and would be rejected even if no other requests waited.
     #[error("the request has {got} {what}, expected at most {most}")]
     Limit {
         /// Unit of the limit: texts or tokens.
@@ -79,36 +79,38 @@ pub enum Error {
         /// Largest number that the service accepts.
         most: usize,
     },
-    /// Risk limit that the calibration texts cannot prove.
+    /// Failed calibration: the calibration texts are too few, or too often wrong, to prove the requested limit. The
+    /// limit is on the loss of accuracy, or on the disagreement with the full model.
     #[error("at most {most} cannot be shown from {rows} texts: expected {}", reach(*needed, *least))]
     Promise {
-        /// Limit of the risk.
+        /// Requested upper limit on the accuracy loss, or on the disagreement with the full model.
         most: f64,
         /// Number of calibration texts.
         rows: usize,
-        /// Number of texts that would prove the limit if their losses had the same distribution. `None` if the risk of
-        /// the calibration texts exceeds the limit, or is too close to the limit.
+        /// Number of calibration texts that would prove the requested limit, if further texts have losses like the
+        /// present ones. `None` if the observed loss is above the limit or too close to it.
         needed: Option<usize>,
-        /// Smallest limit that the calibration texts prove.
+        /// Smallest upper limit that the present calibration texts prove.
         least: f64,
     },
-    /// Accuracy of answers that the held-out texts do not prove, whichever answers are withheld for a low probability.
+    /// Required accuracy that the held-out texts do not prove, even if the model abstains on texts with a low
+    /// probability.
     #[error(
         "an accuracy of {accuracy} of the answers cannot be shown from {rows} texts at any probability: they show at most \
          {most:.4}; expected a lower accuracy, or more texts ({needed} or more sure ones, if all of their answers are right)"
     )]
     Accuracy {
-        /// Required accuracy.
+        /// Required accuracy of the predictions.
         accuracy: f64,
         /// Number of held-out texts.
         rows: usize,
-        /// Highest accuracy that the held-out texts prove at one of the threshold probabilities at which the sequences
-        /// of tests start.
+        /// Highest accuracy that the held-out texts prove, over several minimum probabilities below which the model
+        /// abstains.
         most: f64,
-        /// Smallest number of answers that would prove the required accuracy, if all of these answers are right.
+        /// Smallest number of correct predictions, without a wrong one, that would prove the required accuracy.
         needed: usize,
     },
-    /// Data set with texts that the model was fitted on, although unseen texts are required.
+    /// Data set that must have only unseen texts, and contains texts that the model was fitted on.
     #[error(
         "{rows} of {of} {what}, the first in row {first}, are texts that the model was fitted on: expected texts \
          that were used neither to fit it nor to select its settings"
@@ -123,66 +125,66 @@ pub enum Error {
         /// Number of texts in the data set.
         of: usize,
     },
-    /// Text that is not a valid notation of a route, such as `12L8H` or `7L9H+2L12H`.
+    /// Text that is not a valid notation of a route (layers and heads that run), such as `12L8H` or `7L9H+2L12H`.
     #[error("route {text:?}, byte {at}: expected {expected}")]
     Notation {
-        /// Text that was parsed; of a long text, only the beginning.
+        /// Text that was parsed; only the beginning of a long text.
         text: String,
-        /// Byte offset of the first error in the text.
+        /// Byte offset of the syntax error in the text.
         at: usize,
-        /// Input that is expected at this offset.
+        /// Description of the input that is expected at this offset.
         expected: &'static str,
     },
-    /// Empty range of layers for a group, or a route without groups.
+    /// Empty range of layers, or a route (layers and heads to run) without any layers.
     #[error("layers {start}..{end}: expected at least one layer")]
     NoLayers {
-        /// Start of the range.
+        /// First layer of the empty range.
         start: usize,
-        /// End of the range, excluded.
+        /// End of the empty range, exclusive.
         end: usize,
     },
-    /// Group of layers whose first layer does not fit the previous group of the route.
+    /// Group of layers that does not start where the route's previous group ends.
     #[error("group {group} starts at layer {got}, expected {expected}")]
     GroupOrder {
         /// Index of the group in its route.
         group: usize,
-        /// Allowed values of the first layer of the group.
+        /// Allowed indices of the group's first layer.
         expected: String,
-        /// First layer of the group.
+        /// Index of the group's first layer.
         got: usize,
     },
-    /// Group of layers that ends at a depth which is not allowed.
+    /// Group of layers that ends after a layer at which it may not end.
     #[error("group {group} ends after layer {got}, expected {expected}")]
     GroupEnd {
         /// Index of the group in its route.
         group: usize,
-        /// Allowed depths.
+        /// Description of the allowed ends, as numbers of layers from the input.
         expected: String,
-        /// Depth at which the group ends.
+        /// Number of layers from the input up to the end of the group.
         got: usize,
     },
-    /// Group of layers whose number of heads is not allowed.
+    /// Group of layers with a number of attention heads that is not allowed.
     #[error("group {group} keeps {got} heads, expected {expected}")]
     HeadCount {
         /// Index of the group in its route or search space.
         group: usize,
-        /// Allowed numbers of heads.
+        /// Allowed numbers of attention heads.
         expected: String,
-        /// Number of heads of the group.
+        /// Number of attention heads that the group keeps.
         got: usize,
     },
-    /// Exit that is not deeper than the exit before it, or that is deeper than the last layer at which an exit is
+    /// Early exit that is not deeper than the exit before it, or that is deeper than the last layer at which an exit is
     /// allowed.
     #[error("exit {index} is at depth {got}, expected {expected}")]
     Exit {
         /// Index of the exit in the list of exits.
         index: usize,
-        /// Allowed depths.
+        /// Depths at which this exit may be.
         expected: String,
         /// Depth of the exit.
         got: usize,
     },
-    /// Route that is not in the search space, or that is for a model of another size.
+    /// Route (layers and heads that run) that is not in the search space, or that is for a model of another size.
     #[error("route {route}: expected {expected}")]
     RouteNotInSpace {
         /// Notation of the route.
@@ -190,7 +192,7 @@ pub enum Error {
         /// Description of the allowed routes.
         expected: String,
     },
-    /// Intact file whose contents this release cannot read, for example a model of another format version.
+    /// Intact file that this release cannot read, for example a model of another format version.
     #[error("{path}: its {field} is {got}, expected {expected}", path = path.display())]
     Model {
         /// Path of the file.
@@ -226,28 +228,29 @@ pub enum Error {
         /// Checksum of the file now; `None` if the file is missing.
         got: Option<String>,
     },
-    /// Budget of FLOPs that the model reaches at no speed.
+    /// Budget of FLOPs that the model cannot reach at any speed (exit threshold).
     #[error("a FLOPs ratio of {target} cannot be reached: this model's range is {least} to {most} on these texts")]
     Budget {
-        /// Budget, as a share of the full model's FLOPs.
+        /// Requested budget, as a share of the full model's FLOPs.
         target: f64,
-        /// Share of the full model's FLOPs that the model needs at the highest speed.
+        /// Lowest cost of the model, at its highest speed (exit threshold), as a share of the full model's FLOPs.
         least: f64,
-        /// Share of the full model's FLOPs that the model needs at speed 0, where every text runs all layers.
+        /// Highest cost of the model, at speed 0, where every text runs all layers. Also a share of the full model's
+        /// FLOPs.
         most: f64,
     },
     /// Request that is rejected because the queue of the service is full.
     #[error("the queue is full: {waiting} wait, and at most {of} may wait; try again later")]
     Busy {
-        /// Number and unit of what waits in the queue, such as the number of tokens.
+        /// Number and unit of queued items, such as `4096 texts`.
         waiting: String,
-        /// Largest number of texts or tokens that may wait in the queue.
+        /// Maximum number of texts or tokens in the queue.
         of: usize,
     },
-    /// Request that is rejected because its deadline would pass while earlier requests are answered.
+    /// Request that is rejected because its deadline would pass while earlier requests are processed.
     #[error("the requests that wait take about {expected:.1?}, and the deadline is in {left:.1?}: try again later")]
     Backlog {
-        /// Estimated time until the waiting requests are answered.
+        /// Estimated time until the requests in the queue are answered.
         expected: std::time::Duration,
         /// Time left before the deadline.
         left: std::time::Duration,
@@ -258,15 +261,15 @@ pub enum Error {
     /// Request that is rejected because the service is shutting down.
     #[error("the service stops and takes no more requests")]
     Stopping,
-    /// Text that would have to be truncated although truncation is not allowed.
+    /// Text that exceeds the model's maximum length, in a request that forbids truncation.
     #[error("text {text} has more than the {most} tokens that the model reads: shorten it, or let it be truncated")]
     TooLong {
         /// Index of the text in its request.
         text: usize,
-        /// Maximum number of tokens, special ones included.
+        /// Maximum number of tokens of a text, including special tokens.
         most: usize,
     },
-    /// Panic during the computation of an answer. The service continues.
+    /// Panic while a prediction was computed. The service continues.
     #[error("the computation panicked: {message}")]
     Panic {
         /// Message of the panic.
@@ -284,15 +287,15 @@ fn checksum(checksum: Option<&str>) -> &str {
     checksum.unwrap_or("none (no such file)")
 }
 
-/// Describes the number of texts that would prove a limit of a risk, and the smallest limit that the present texts
-/// prove.
+/// Formats the end of an error message: the number of texts that would prove a limit, and the smallest limit that the
+/// present texts prove.
 fn reach(needed: Option<usize>, least: f64) -> String {
     let texts = needed.map_or(String::new(), |needed| format!("some {needed} texts, or "));
     format!("{texts}a limit of at least {least:.4}")
 }
 
 impl Error {
-    /// Returns the kind of the error, which tells a caller what to do about it.
+    /// Returns the kind of the error, by which a caller can decide what to do.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Transformer(error) => error.kind(),
@@ -320,7 +323,7 @@ impl Error {
         }
     }
 
-    /// Returns whether the same request may succeed later, since the service is only busy at the moment.
+    /// Returns whether the same request may succeed later, because the service is only busy at the moment.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::Backlog { .. })
     }
@@ -330,17 +333,14 @@ impl Error {
         Self::Custom(error.into())
     }
 
-    /// Builds [`Error::Argument`].
     pub(crate) fn argument(name: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Argument { name, expected: expected.into(), got: got.to_string() }
     }
 
-    /// Builds [`Error::Shape`].
     pub(crate) fn shape(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Shape { what, expected: expected.into(), got: got.to_string() }
     }
 
-    /// Builds [`Error::State`].
     pub(crate) fn state(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::State { what, expected: expected.into(), got: got.to_string() }
     }

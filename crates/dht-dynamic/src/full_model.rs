@@ -1,4 +1,4 @@
-//! Sizes of the full model, with which cheaper models are compared.
+//! Sizes of the full model, to which the costs of cheaper models are compared.
 
 use dht_transformer::TextClassifier;
 use dht_transformer::flops::{BlockShape, Breakdown, ClassifierShape, Load, Width};
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::route::ModelShape;
 
-/// Sizes of the full model that a cheaper model is compared with. These sizes determine the routes of the cheaper model
-/// and the denominator of its FLOPs ratios.
+/// Sizes of the full model, which runs all layers. FLOPs ratios of a cheaper model are relative to the FLOPs of the
+/// full model, and routes refer to its layers and heads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FullModel {
-    /// Shape of one layer.
+    /// Sizes of one full layer, such as hidden units and attention heads.
     pub block: BlockShape,
-    /// Number of heads and feed-forward neurons of each layer.
+    /// Number of attention heads and feed-forward neurons of each layer.
     pub widths: Vec<Width>,
-    /// Shape of the classifier after the last layer.
+    /// Sizes of the classifier after the last layer.
     pub classifier: ClassifierShape,
 }
 
@@ -27,7 +27,7 @@ impl FullModel {
         Self { block: encoder.block_shape(), widths, classifier }
     }
 
-    /// Number of layers and heads.
+    /// Number of layers and attention heads of the model.
     pub fn shape(&self) -> ModelShape {
         ModelShape { layers: self.widths.len(), heads: self.block.heads }
     }

@@ -1,4 +1,4 @@
-//! Early exits for fine-tuned BERT-family classifiers: each text stops at the first exit whose answer is confident.
+//! Early exits for fine-tuned BERT-family classifiers: each text stops at the first exit whose prediction is confident.
 //!
 //! # Path of a text through the model
 //!
@@ -8,8 +8,8 @@
 //!             └────────┴─ layer 1 ─▶ exit ─(+)─ sure? ─▶ exit ─(+)─ … ─▶ classifier ─(+)─▶ class
 //! ```
 //!
-//! An [`ExitModel`] is an encoder with exits. A [`DynamicModel`] adds a [`Router`], which decides at each exit which
-//! texts stop there with its answer, and optionally an n-gram exit before the first layer.
+//! An [`ExitModel`] is an encoder with early exits. A [`DynamicModel`] adds a [`Router`], which decides at each exit
+//! which texts stop there, and optionally an n-gram classifier before the first layer.
 //! [`accelerate`](fn@accelerate::accelerate) builds a dynamic model from a fine-tuned
 //! [`TextClassifier`](transformer::TextClassifier), whose weights do not change. This crate contains no bandits;
 //! routers that learn are in `dht-search`.
@@ -105,7 +105,7 @@
 //! | a classifier of hidden states | an exit | [`LayerExit`], [`ExitModel::with_exits`] |
 //! | a custom model | its scores and time, comparable with a dynamic model's | [`Predictor`] |
 //!
-//! # Adding it
+//! # Adding the crate
 //!
 //! ```toml
 //! [dependencies]
@@ -126,10 +126,10 @@
 //! # Classes, several labels, and numbers
 //!
 //! A multi-label classifier becomes dynamic in the same way as a classifier of classes ([`Outputs`]). Each label is a
-//! decision between "no" and "yes" with its own probability. Stacking adds log-odds, with the same two weights for all
-//! labels. The probability of a set of labels is the product over the labels, so that a text stops when every label is
-//! confident. Curves have micro F1 in place of accuracy, and a promise bounds the loss of the mean F1 of a text's
-//! labels.
+//! decision between "no" and "yes" with its own probability. Stacking combines the log-odds of the n-gram classifier
+//! and of an exit, with one weight each, which all labels share. The probability of a set of labels is the product over
+//! the labels, so that a text stops when every label is confident. Accuracy-cost curves have micro F1 in place of
+//! accuracy, and a [`Promise`](evaluation::Promise) bounds the loss of the mean F1 of a text's labels.
 //!
 //! A predicted number has no probability, so [`accelerate()`](fn@accelerate::accelerate) rejects a regression model.
 //! Full, truncated and pruned encoders support regression ([`transformer::Task`], [`transformer::pruning`]), and an

@@ -1,12 +1,13 @@
-//! Table of the log-probabilities of the answers to many texts, with its scores.
+//! Table of predicted log-probabilities for many texts, and their scores.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier};
 
 use crate::error::{Error, Result};
 use crate::outputs::Outputs;
 
-/// Table of log-probabilities in nats, with one row for each text. A row has the log-probability of each class, or of
-/// "no" and "yes" for each of several labels. Shape: (rows, decisions × alternatives), see [`Outputs`].
+/// Table of predicted log-probabilities in nats, with one row for each text. A row has the log-probability of each
+/// class, or in a multi-label task those of "no" and "yes" for each label. Shape: (rows, decisions × alternatives), see
+/// [`Outputs`].
 ///
 /// # Examples
 /// ```
@@ -37,7 +38,8 @@ impl LogProbabilities {
     /// Builds a table for classes or labels from log-probabilities in row-major order.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// * [`Error::Argument`] if there is no class or label, or a value is not finite or is above 0.
+    /// * [`Error::Shape`] if the values do not fill whole rows.
     pub fn of(outputs: Outputs, values: Vec<f64>) -> Result<Self> {
         let (classes, width) = (outputs.count(), outputs.width());
         if classes == 0 {
@@ -56,7 +58,8 @@ impl LogProbabilities {
     /// Computes a classifier's log-probabilities for every row of a data set.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the classifier is a regression; errors of the encoder, also if the batch size is 0.
+    /// * [`Error::Argument`] if the classifier is a regression.
+    /// * [`Error::Transformer`] if the encoder fails, for example because the batch size is 0.
     pub fn of_classifier(classifier: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let outputs = Outputs::new(classifier.task(), classifier.classifier().classes())?;
         let (mut collector, ctx) = (LogProbabilityRows::new(outputs, data.len()), ForwardContext::inference());
@@ -67,7 +70,7 @@ impl LogProbabilities {
         collector.table()
     }
 
-    /// Type of the answers: one class, or several labels.
+    /// Type and number of the predicted outputs: classes, of which a text has one, or independent labels.
     pub fn outputs(&self) -> Outputs {
         self.outputs
     }
@@ -87,36 +90,37 @@ impl LogProbabilities {
         self.values.is_empty()
     }
 
-    /// Log-probabilities of each row. Shape of each: (decisions × alternatives).
+    /// Iterates over the rows, each of shape (decisions × alternatives,).
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> {
         self.values.chunks_exact(self.outputs.width())
     }
 
-    /// Log-probabilities of each decision, row after row. Shape of each: (alternatives).
+    /// Iterates over the decisions of all rows, as slices of shape (alternatives,). A decision is the choice of a
+    /// class, or between "no" and "yes" for a label.
     pub fn decisions(&self) -> impl ExactSizeIterator<Item = &[f64]> {
         self.values.chunks_exact(self.outputs.alternatives())
     }
 
-    /// Log-probabilities of a row. Shape: (decisions × alternatives).
+    /// Log-probabilities of one row, shape (decisions × alternatives,).
     ///
     /// # Panics
-    /// When the row does not exist.
+    /// If the row does not exist.
     pub fn row(&self, row: usize) -> &[f64] {
         let width = self.outputs.width();
         &self.values[row * width..(row + 1) * width]
     }
 
-    /// Returns a table of the rows `rows`, in this order.
+    /// Selects some rows of the table. `rows` has their indices, in the order of the result.
     ///
     /// # Panics
-    /// When a row does not exist.
+    /// If a row does not exist.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
         Self { outputs: self.outputs, values: rows.iter().flat_map(|row| self.row(*row)).copied().collect() }
     }
 
-    /// Most probable answer of each decision: the class of each row, or 0 or 1 for each label of each row. In a tie,
-    /// the first class is returned, and a label applies.
+    /// Predicted labels: the most probable class of each row, or 0 or 1 for each label of each row. In a tie, the first
+    /// class is returned, and a label applies.
     pub fn labels(&self) -> Vec<u32> {
         match self.outputs {
             Outputs::Classes(_) => self.decisions().map(|logs| best_class(logs).0).collect(),
@@ -124,13 +128,13 @@ impl LogProbabilities {
         }
     }
 
-    /// Expected loss of score of each row, if the row gets the answers of another model instead of the most probable
-    /// ones.
+    /// Expected loss of accuracy of each row if `answers`, the labels that another model predicts, replace the row's
+    /// most probable labels.
     ///
-    /// For classes, the loss is the probability of the most probable class minus the probability of the answered class.
-    /// For labels, the same difference is summed over the labels. The sum is divided by the mean over the rows of the
-    /// predicted labels plus the expected labels, and is at most 1. The mean over the rows is the loss of micro F1 to
-    /// first order, since F1 = 1 − errors / (predicted labels + true labels).
+    /// For classes, the loss is the probability of the most probable class minus the probability of the class in
+    /// `answers`. For multi-label rows, this difference is summed over the labels. The sum is divided by the number of
+    /// predicted plus expected labels per row, averaged over the rows. The result is capped at 1. Its mean over the
+    /// rows is the loss of micro F1 to first order, since F1 = 1 − errors / (predicted labels + true labels).
     pub(crate) fn regrets(&self, answers: &[u32]) -> Vec<f64> {
         let regret = |(logs, answer): (&[f64], &u32)| best_class(logs).1.exp() - logs[*answer as usize].exp();
         let of_decisions = self.decisions().zip(answers).map(regret);
@@ -144,28 +148,30 @@ impl LogProbabilities {
         rows.map(|row| (row.iter().sum::<f64>() / of_row).min(1.0)).collect()
     }
 
-    /// Mean negative log-likelihood of the true answers over all decisions, in nats; 0 without rows.
+    /// Mean negative log-likelihood of the true labels over all decisions, in nats; 0 without rows. A decision is the
+    /// choice of a class, or between "no" and "yes" for a label.
     ///
     /// # Panics
-    /// When an answer is not an alternative of its decision.
+    /// If a label is out of range.
     pub fn mean_loss(&self, labels: &[u32]) -> f64 {
         let losses = self.decisions().zip(labels).map(|(logs, label)| -logs[*label as usize]);
         losses.sum::<f64>() / self.decisions().len().max(1) as f64
     }
 
-    /// Negative log-likelihood of the true answers of each row, in nats, as a mean over its decisions.
+    /// Negative log-likelihood of each row's true labels, in nats. For multi-label rows, the mean over the labels.
     pub(crate) fn losses(&self, labels: &[u32]) -> Vec<f64> {
         let losses: Vec<f64> = self.decisions().zip(labels).map(|(logs, label)| -logs[*label as usize]).collect();
         let decisions = self.outputs.decisions();
         losses.chunks_exact(decisions).map(|row| row.iter().sum::<f64>() / decisions as f64).collect()
     }
 
-    /// Fraction of decisions whose most probable answer is the true one; 0 without rows.
+    /// Fraction of decisions that are predicted correctly; 0 without rows. A decision is the choice of a class, or
+    /// between "no" and "yes" for a label.
     pub fn accuracy(&self, labels: &[u32]) -> f64 {
         Outputs::Classes(self.outputs.alternatives()).score(&self.labels(), labels)
     }
 
-    /// Accuracy of the most probable classes. For several labels, the score is the micro F1, where a label applies if
+    /// Accuracy of the predicted classes. In a multi-label task, the micro F1, where a label is predicted to apply if
     /// its probability is at least one half.
     pub fn score(&self, labels: &[u32]) -> f64 {
         self.outputs.score(&self.labels(), labels)
@@ -176,7 +182,7 @@ impl LogProbabilities {
     /// probability|. 0 without rows.
     ///
     /// # Panics
-    /// When `bins` is 0.
+    /// If `bins` is 0.
     pub fn calibration_error(&self, labels: &[u32], bins: usize) -> f64 {
         let mut sums = vec![0.0; bins];
         for (logs, label) in self.decisions().zip(labels) {
@@ -193,21 +199,21 @@ impl LogProbabilities {
         &self.values
     }
 
-    /// Probability of each class or label, by row.
+    /// Predicted probability of each class or label, by row.
     pub fn probabilities(&self) -> Vec<Vec<f32>> {
         (0..self.len()).map(|row| self.probabilities_of(row)).collect()
     }
 
-    /// Probability of each class or label in one row.
+    /// Predicted probability of each class or label in one row.
     ///
     /// # Panics
-    /// When the row does not exist.
+    /// If the row does not exist.
     pub fn probabilities_of(&self, row: usize) -> Vec<f32> {
         self.outputs.probabilities(self.row(row)).map(|p| p as f32).collect()
     }
 }
 
-/// Collects the log-probabilities of rows that are computed in any order.
+/// Builder of a log-probability table. The rows may be set in any order.
 pub(crate) struct LogProbabilityRows {
     outputs: Outputs,
     values: Vec<f64>,
@@ -218,7 +224,6 @@ impl LogProbabilityRows {
         Self { outputs, values: vec![0.0; rows * outputs.width()] }
     }
 
-    /// Sets the log-probabilities of the rows `rows`.
     pub(crate) fn set(&mut self, rows: &[usize], logs: Vec<Vec<f64>>) {
         let width = self.outputs.width();
         for (row, logs) in rows.iter().zip(logs) {
@@ -231,7 +236,7 @@ impl LogProbabilityRows {
     }
 }
 
-/// Index of the highest log-probability (the first in a tie), and its value.
+/// Index of the largest log-probability (the first in a tie), and its value.
 pub(crate) fn best_class(row: &[f64]) -> (u32, f64) {
     let mut best = (0, f64::NEG_INFINITY);
     for (class, log) in (0..).zip(row) {

@@ -1,4 +1,4 @@
-//! Type of a model's answers (one class, or several labels), and conversion of logits to log-probabilities.
+//! Type of a model's predictions (one class, or several labels), and conversion of logits to log-probabilities.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use dht_transformer::{EncodedDataset, Sample, Task, tensors};
 
 use crate::error::{Error, Result};
 
-/// Type of a model's answer: one of several classes, or any subset of several labels.
+/// Type of a model's predictions: one of several classes, or any subset of several labels.
 ///
-/// The answer to a text consists of *decisions*, each with a probability distribution over its *alternatives*. A class
-/// is a single decision among all classes. Each label is a decision between "no" (0) and "yes" (1), independent of the
+/// Each prediction consists of *decisions*, which have a probability distribution over their *alternatives*. A class is
+/// a single decision among all classes. Each label is a decision between "no" (0) and "yes" (1), independent of the
 /// other labels.
 ///
 /// # Examples
@@ -59,7 +59,7 @@ impl Outputs {
         }
     }
 
-    /// Outputs for which a data set is labelled: several labels if a text has targets, otherwise classes.
+    /// Type of outputs in a data set: multi-label if any text has multi-label targets, otherwise one class per text.
     pub(crate) fn of_texts(texts: &EncodedDataset) -> Self {
         let has_targets = texts.samples.iter().any(|sample| !sample.targets.is_empty());
         if has_targets { Self::Labels(texts.labels.len()) } else { Self::Classes(texts.labels.len()) }
@@ -80,7 +80,7 @@ impl Outputs {
         }
     }
 
-    /// Number of decisions in the answer to a text: 1 for classes, one for each label otherwise.
+    /// Number of decisions for a text: 1 for classes, otherwise one for each label.
     pub fn decisions(self) -> usize {
         match self {
             Self::Classes(_) => 1,
@@ -88,7 +88,7 @@ impl Outputs {
         }
     }
 
-    /// Number of alternatives of a decision: the number of classes, or 2 for a label.
+    /// Number of alternatives in a decision: the number of classes, or 2 for a label.
     pub fn alternatives(self) -> usize {
         match self {
             Self::Classes(count) => count,
@@ -96,13 +96,13 @@ impl Outputs {
         }
     }
 
-    /// Number of log-probabilities of a text: decisions times alternatives.
+    /// Number of log-probabilities per text: decisions times alternatives.
     pub fn width(self) -> usize {
         self.decisions() * self.alternatives()
     }
 
-    /// Converts the logits of a batch, shape (samples, outputs), to log-probabilities by sample. `samples` are the ids
-    /// of the samples, for error messages.
+    /// Converts the logits of a batch, shape (texts, outputs), to one list of log-probabilities for each text.
+    /// `samples` are the ids of the texts, for error messages.
     pub(crate) fn of_logits(self, logits: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f64>>> {
         let rows = match self {
             Self::Classes(_) => tensors::finite_rows(&tensors::log_softmax(&logits.detach())?, samples)?,
@@ -116,7 +116,7 @@ impl Outputs {
         Ok(rows.into_iter().map(of_row).collect())
     }
 
-    /// Converts logits, row after row, to log-probabilities.
+    /// Converts logits to log-probabilities. `scores` has the logits of one or more rows, concatenated.
     pub(crate) fn of_scores(self, mut scores: Vec<f64>) -> Vec<f64> {
         match self {
             Self::Classes(count) => {
@@ -128,7 +128,7 @@ impl Outputs {
         }
     }
 
-    /// Computes the probability of each class or label from the log-probabilities of a text.
+    /// Computes the probability of each class or label from the log-probabilities of one text.
     pub(crate) fn probabilities(self, logs: &[f64]) -> impl Iterator<Item = f64> {
         let (first, step) = match self {
             Self::Classes(_) => (0, 1),
@@ -137,8 +137,8 @@ impl Outputs {
         logs.iter().skip(first).step_by(step).map(|log| log.exp())
     }
 
-    /// Accuracy of answers; for labels the micro F1, 2·TP / (2·TP + FP + FN). Both lists have one number for each
-    /// decision. 0 without decisions.
+    /// Accuracy of predicted classes, or for multi-label tasks the micro F1, 2·TP / (2·TP + FP + FN). Both slices have
+    /// one class index per text, or one 0 or 1 per text and label. The score is 0 if they are empty.
     pub(crate) fn score(self, answers: &[u32], truth: &[u32]) -> f64 {
         let right = answers.iter().zip(truth).filter(|(answer, truth)| answer == truth).count();
         match self {
@@ -148,7 +148,7 @@ impl Outputs {
     }
 }
 
-/// Converts scores to log-probabilities, in place.
+/// Converts scores (logits) to log-probabilities, in place.
 pub(crate) fn log_softmax(scores: &mut [f64]) {
     let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = scores.iter().map(|score| (score - most).exp()).sum();
@@ -156,12 +156,12 @@ pub(crate) fn log_softmax(scores: &mut [f64]) {
     scores.iter_mut().for_each(|score| *score -= shift);
 }
 
-/// ln(1 + eˣ).
+/// Softplus function ln(1 + eˣ).
 fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
-/// F1 of decisions between 0 and 1, 2·TP / (2·TP + FP + FN); `None` if all answers and all true values are 0.
+/// F1 score of binary decisions, 2·TP / (2·TP + FP + FN); `None` if all predictions and all true values are 0.
 pub(crate) fn f1(answers: &[u32], truth: &[u32]) -> Option<f64> {
     let (mut both, mut sum) = (0, 0);
     for (answer, truth) in answers.iter().zip(truth) {
@@ -171,7 +171,8 @@ pub(crate) fn f1(answers: &[u32], truth: &[u32]) -> Option<f64> {
     (sum > 0).then(|| 2.0 * f64::from(both) / f64::from(sum))
 }
 
-/// True answer of each decision, text after text: the class of a text, or 0 or 1 for each of its labels.
+/// True labels of all texts, concatenated: the class index of each text, or for multi-label texts a 0 or 1 for each
+/// label.
 pub(crate) fn truth_of(texts: &EncodedDataset) -> Vec<u32> {
     let of_text = |sample: &Sample| match sample.targets.is_empty() {
         true => vec![sample.label],

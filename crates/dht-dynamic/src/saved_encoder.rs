@@ -1,4 +1,4 @@
-//! Encoder of a saved model. Checksums tie the encoder's files to the checkpoint that was saved with these files.
+//! Saved encoder of a model with early exits. Checksums detect files that were changed after the model was saved.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,29 +13,26 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// Files of an encoder's directory that are loaded with the model. The files of the tokenizer and of its text prefix
-/// are optional.
+/// Names of the encoder files that are loaded with a model. The tokenizer file and the file with its text prefix are
+/// optional.
 const FILES: [&str; 4] = ["config.json", "model.safetensors", TOKENIZER, "config_sentence_transformers.json"];
 const TOKENIZER: &str = "tokenizer.json";
 
-/// Checksums and tokenizer settings that tie a checkpoint to its encoder, a Hugging Face directory. Exits and routers
-/// of one model are useless with another encoder.
+/// Checksums of an encoder's files, and its tokenizer settings. A checkpoint stores them, because exits and routers are
+/// useless with any encoder but their own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedEncoder {
-    /// SHA-256 checksum of each file, by name.
+    /// SHA-256 checksum of each encoder file, by file name.
     checksums: BTreeMap<String, String>,
-    /// Number of token ids beyond the tokenizer's maximal length that the tokenizer returns for the n-gram exit.
+    /// Number of tokens beyond the maximum length that the tokenizer returns for the n-gram classifier.
     rest: usize,
-    /// Maximal length of the tokenizer, if this length is known.
+    /// Maximum length of a text in tokens, if the tokenizer has one.
     max_length: Option<usize>,
 }
 
 impl SavedEncoder {
-    /// Writes an encoder and its tokenizer as a directory, and returns their checksums and settings.
-    ///
-    /// # Errors
-    /// As [`Encoder::save`].
+    /// Writes an encoder and its tokenizer to a directory, and returns their checksums and settings.
     pub(crate) fn write(
         folder: &Path,
         encoder: &Encoder,
@@ -51,12 +48,12 @@ impl SavedEncoder {
         })
     }
 
-    /// Reads the encoder and its tokenizer. `checkpoint` is the path of the file from which `self` was read. The files
-    /// are read twice, first for their checksums.
+    /// Loads the encoder and its tokenizer. `checkpoint` is the path of the file from which `self` was read. The
+    /// encoder's files are read twice, first for their checksums.
     ///
     /// # Errors
-    /// * [`Error::ModelFile`] if a file differs from the file that was written.
-    /// * [`Error::Transformer`] as [`Encoder::from_pretrained`].
+    /// * [`Error::ModelFile`] if the checksum of a file differs from the stored checksum.
+    /// * [`Error::Transformer`] if the encoder cannot be loaded, as in [`Encoder::from_pretrained`].
     pub(crate) fn read(
         &self,
         folder: &Path,
@@ -83,10 +80,11 @@ impl SavedEncoder {
         ))
     }
 
-    /// Rejects the state of a checkpoint that has another format or version, before its other fields are parsed.
+    /// Rejects a checkpoint whose format name or format version is not the expected one. This check runs before other
+    /// fields are parsed.
     ///
     /// # Errors
-    /// [`Error::Model`] if the format or the version differs.
+    /// [`Error::Model`] if the format name or the version differs.
     pub(crate) fn check_format(path: &Path, state: &Value, format: &str, version: u64) -> Result<()> {
         let refuse = |field, expected: String| {
             let release = state["release"].as_str().map_or_else(String::new, |name| format!(" of release {name}"));
@@ -105,10 +103,7 @@ impl SavedEncoder {
         Ok(())
     }
 
-    /// Returns the parameters of an encoder's exits: the parameters whose names start with one of `names` and a dot.
-    ///
-    /// # Errors
-    /// Errors of candle.
+    /// Returns the parameters of an encoder's exits. Their names start with one of the prefixes in `names` and a dot.
     pub(crate) fn exit_tensors(
         encoder: &Encoder,
         names: &[String],
@@ -116,10 +111,10 @@ impl SavedEncoder {
         encoder.parameters().values_where(|name| is_below(names, name))
     }
 
-    /// Sets the parameters of an encoder's exits to the values that [`exit_tensors`](Self::exit_tensors) returned.
+    /// Overwrites the parameters of an encoder's exits with tensors that [`exit_tensors`](Self::exit_tensors) returned.
     ///
     /// # Errors
-    /// * [`Error::Model`] if a tensor belongs to no exit.
+    /// * [`Error::Model`] if a tensor does not belong to an exit.
     /// * [`Error::Transformer`] if a tensor is missing, has another shape or is not finite.
     pub(crate) fn set_exit_tensors(
         encoder: &Encoder,
@@ -141,12 +136,12 @@ impl SavedEncoder {
     }
 }
 
-/// Returns whether a parameter belongs to one of the exits `exits`, by its name.
+/// Returns whether the parameter name starts with one of the exit names in `exits` and a dot.
 fn is_below(exits: &[String], parameter: &str) -> bool {
     exits.iter().any(|exit| parameter.strip_prefix(exit.as_str()).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// Rejects a file that is missing, or whose checksum differs from the checksum in `checkpoint`.
+/// Rejects a file that is missing or whose SHA-256 checksum differs from `expected`, the checksum in `checkpoint`.
 pub(crate) fn check_file(file: &Path, checkpoint: &Path, expected: Option<&String>) -> Result<()> {
     // The checksum of a huge sparse file would take minutes, so the size is checked first.
     let kind = match file.file_name().and_then(|name| name.to_str()) {

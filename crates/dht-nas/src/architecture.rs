@@ -1,4 +1,4 @@
-//! Architectures: the units (input dimensions, output dimensions, neurons, heads) that each layer of an encoder keeps.
+//! Architectures: the units (input and output dimensions, neurons, heads) that remain in each layer of an encoder.
 
 use dht_transformer::config::KeptDimensions;
 use dht_transformer::flops::{BlockShape, LayerSizes};
@@ -11,7 +11,8 @@ use crate::cost::{NasCost, hard};
 use crate::error::Result;
 use crate::space::{Group, Part};
 
-/// Narrower encoder, described by the units of each [part](Part) that remain in each layer.
+/// Architecture of a narrower encoder: the units (dimensions, neurons, heads) of each [part](Part) that remain in each
+/// layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
@@ -19,7 +20,7 @@ pub struct Architecture {
     layers: Vec<LayerUnits>,
 }
 
-/// Units that remain in one layer, one flag for each unit of a part.
+/// Units (dimensions, neurons, heads) that remain in one layer: one flag per unit, true if the unit remains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LayerUnits {
@@ -59,7 +60,7 @@ impl LayerUnits {
 }
 
 impl Architecture {
-    /// Architecture that keeps every unit of the encoder.
+    /// Creates the architecture that keeps all units of an encoder with `layers` layers of this shape.
     pub fn whole(shape: BlockShape, layers: usize) -> Self {
         let all = |part: Part| {
             let (blocks, width) = part.size(shape);
@@ -77,8 +78,8 @@ impl Architecture {
         Self { shape, layers: vec![layer; layers] }
     }
 
-    /// Architecture without the units that a search removed. `selected` has one list for each group, true for each unit
-    /// that remains.
+    /// Creates the architecture that a search selected. `selected` has one list for each group of units, with true for
+    /// each unit that remains.
     pub(crate) fn of_groups(shape: BlockShape, layers: usize, groups: &[Group], selected: &[Vec<bool>]) -> Self {
         let mut this = Self::whole(shape, layers);
         for (group, selected) in groups.iter().zip(selected) {
@@ -89,21 +90,21 @@ impl Architecture {
         this
     }
 
-    /// Selects the units with the highest scores by [`choose`](crate::choose()). Returns the architecture of these
-    /// units and its share of the whole encoder's cost. `scores` has one list for each group of units of `cost`, and
-    /// one score for each unit.
+    /// Creates an architecture from importance scores: [`choose`](crate::choose()) selects the units with the highest
+    /// scores at a target cost. Also returns the cost of the architecture as a share of the whole encoder's cost.
+    /// `scores` has one list for each group of units in `cost`, with one score for each unit.
     ///
     /// # Errors
-    /// Errors of [`choose`](crate::choose()).
+    /// Fails as [`choose`](crate::choose()) does.
     pub fn chosen(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<(Self, f64)> {
         let selected = choose(cost, scores, target)?;
         let share = cost.share(&hard(&selected)).0;
         Ok((Self::of_groups(cost.shape(), cost.layers(), cost.groups(), &selected), share))
     }
 
-    /// Random architecture that keeps the same number of units in each part of each layer as this architecture. Heads
-    /// are permuted together with their outputs. All other units are permuted within their part. The random
-    /// architecture is a control: it costs the same, so that its lower quality shows the value of selecting units.
+    /// Random architecture of the same size: each part of each layer keeps the same number of units, drawn at random.
+    /// It is a control experiment. Its cost is the same, so that its lower quality shows the value of selecting units.
+    /// Heads are permuted together with their outputs, and all other units within their part.
     #[must_use]
     pub fn shuffled<R: Rng + ?Sized>(&self, rng: &mut R) -> Self {
         let mut this = self.clone();
@@ -133,9 +134,9 @@ impl Architecture {
         self.shape
     }
 
-    /// Selection of a part's units in one layer: true for each selected unit. Outputs (dimensions of queries, keys or
-    /// values) are ordered head by head. Outputs of a removed head may be marked as selected, although they are removed
-    /// with the head. [`count`](Self::count) does not count such outputs.
+    /// Units of one part of a layer: true for each unit that is marked as selected. The output dimensions of queries,
+    /// keys or values are ordered head by head. Outputs of a removed head may be marked as selected, but are removed
+    /// with the head; [`count`](Self::count) does not count them.
     ///
     /// # Panics
     /// If the layer does not exist.
@@ -143,8 +144,8 @@ impl Architecture {
         self.layers[layer].part(part)
     }
 
-    /// Number of units of a part in the extracted model, and in the whole model. Outputs of removed heads, such as the
-    /// dimensions of their values, do not count.
+    /// Number of a part's units in the extracted (narrower) model, and number in the whole model. Output dimensions of
+    /// removed heads do not count.
     ///
     /// ```
     /// use dht_nas::{Architecture, CostMeasure, NasCost, NasSpace, Part};
@@ -169,7 +170,8 @@ impl Architecture {
         (stays.count(), units.len())
     }
 
-    /// Indices of the selected units of a part, ascending. For outputs of removed heads, see [`units`](Self::units).
+    /// Indices of the units that are marked as selected in one part of a layer, ascending. Outputs of removed heads may
+    /// be among them: see [`units`](Self::units).
     ///
     /// # Panics
     /// If the layer does not exist.
@@ -177,7 +179,7 @@ impl Architecture {
         places(self.units(layer, part))
     }
 
-    /// Sizes of a layer in the extracted model. Outputs of removed heads do not count.
+    /// Sizes of a layer in the extracted (narrower) model. Output dimensions of removed heads do not count.
     ///
     /// # Panics
     /// If the layer does not exist.
@@ -207,8 +209,8 @@ impl Architecture {
         .without_heads(|head| heads[head])
     }
 
-    /// Dimensions and neurons to keep in each layer, for
-    /// [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
+    /// Dimensions and feed-forward neurons that remain in each layer, as
+    /// [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions) expects them.
     pub fn plans(&self) -> Vec<(KeptDimensions, Vec<usize>)> {
         let plan = |layer| (self.dimensions(layer), self.kept(layer, Part::Neurons));
         (0..self.layers()).map(plan).collect()

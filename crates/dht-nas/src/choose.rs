@@ -1,10 +1,9 @@
-//! Selection of units by their scores and a target cost.
+//! Selection of units (dimensions, neurons, heads) by importance scores and a target cost.
 
 use crate::cost::{NasCost, hard};
 use crate::error::{Error, Result};
 use crate::space::Group;
 
-/// Rejects a target outside (0, 1].
 pub(crate) fn check_target(target: f64) -> Result<()> {
     match target > 0.0 && target <= 1.0 {
         true => Ok(()),
@@ -12,7 +11,7 @@ pub(crate) fn check_target(target: f64) -> Result<()> {
     }
 }
 
-/// Rejects scores that are not finite, and lists whose lengths differ from the numbers of units of the groups.
+/// Checks that each group of units has one finite score per unit.
 fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     if scores.len() != groups.len() {
         let (expected, got) = (format!("one for each of {} groups", groups.len()), format!("{} lists", scores.len()));
@@ -31,9 +30,9 @@ fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     Ok(())
 }
 
-/// Selects the minimum number of units in each block of a [group](Group). These are the units with the highest scores,
-/// and the first ones among equal scores. For outputs of heads, each head is a block of units. For other parts, all
-/// units of a layer are one block.
+/// Selects the minimum number of units in each block of a [group](Group). Units with the highest scores are selected,
+/// and the first ones among equal scores. If the units are output dimensions of heads, each head is a block. Otherwise
+/// the whole group is one block.
 fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     let of_group = |(group, scores): (&Group, &Vec<f64>)| {
         let mut selected = vec![false; group.units()];
@@ -47,7 +46,8 @@ fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     groups.iter().zip(scores).map(of_group).collect()
 }
 
-/// Adds the units with the highest scores to a selection until each block has its minimum number of units.
+/// Adds units to a selection, highest scores first, until each block of a group (each head, or the whole group) has its
+/// minimum number of units.
 pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut selected: Vec<Vec<bool>>) -> Vec<Vec<bool>> {
     for (group, (selected, scores)) in groups.iter().zip(selected.iter_mut().zip(scores)) {
         let blocks = selected.chunks_mut(group.width).zip(scores.chunks(group.width));
@@ -60,10 +60,12 @@ pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut selected: 
     selected
 }
 
-/// Selects the units whose scores lie above a threshold that is the same for all groups. Bisection finds the threshold
-/// at which the cost of the selected units is closest to the target. Each block of a [group](Group) keeps at least its
-/// [minimum](Group::minimum) number of units. Units of equal score are taken from all groups evenly. `scores` has one
-/// list for each group of units of `cost`, with one number for each unit.
+/// Selects the units (dimensions, neurons, heads) with the highest scores, so that their cost is closest to a target.
+/// Returns one list for each group of units in `cost`, with true for each selected unit; `scores` has the same form.
+///
+/// All groups have the same score threshold, which is found by bisection. Each block of a [group](Group) keeps at least
+/// its [minimum](Group::minimum) number of units. Units of equal score are taken evenly from all groups. `target` is a
+/// share of the whole encoder's cost.
 ///
 /// ```
 /// use dht_nas::transformer::flops::BlockShape;

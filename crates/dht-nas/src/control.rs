@@ -1,11 +1,12 @@
-//! Cost term of the search objective, which moves the expected cost of the units' gates to a target.
+//! Cost terms of the search objective, which drive the expected cost of an architecture to a target.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Cost term that moves the cost E of the units' gates to a target R. E and R are shares of the whole encoder's cost.
-/// [`Count`](crate::Count) selects the gates at which E is computed: the relaxed or the thresholded ones.
+/// Cost term of the search objective. It drives the expected cost of the units' gates to a target; both are shares of
+/// the whole encoder's cost. [`Count`](crate::Count) defines whether the relaxed or the thresholded gates determine the
+/// expected cost.
 ///
 /// ```
 /// use dht_nas::Control;
@@ -20,45 +21,47 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
-    /// No cost term: only the task loss trains the gates. The target applies when units are selected.
+    /// No cost term: only the task loss trains the gates. The target cost applies only to the final selection of units.
     Free,
-    /// Cost term of TAS, transformable architecture search (Dong and Yang 2019, equations 7 and 8). The
-    /// [report](crate#source) on differentiable search for BERT uses the same term (equations 3 and 4). Let E be the
-    /// expected cost, R the target, and F the cost of the units above the relaxation's
+    /// Cost term of TAS, transformable architecture search (Dong and Yang 2019, equations 7 and 8). It lowers the cost
+    /// if the current architecture is too expensive, raises it if it is too cheap, and is 0 within a tolerance. The
+    /// [report](crate#source) on differentiable search for BERT uses the same term (equations 3 and 4).
+    ///
+    /// Let E be the expected cost, R the target, and F the cost of the units above the relaxation's
     /// [threshold](crate::Relaxation::kept). With the weight λ and the tolerance t, the term is λ·ln E if F > (1 +
     /// t)·R, −λ·ln E if F < (1 − t)·R, and otherwise 0.
     Tas {
-        /// Weight λ of the term, at least 0.
+        /// Weight λ of the cost term, at least 0.
         weight: f64,
-        /// Tolerance t around the target, as a share of the target, between 0 and 1.
+        /// Tolerance t around the target cost, as a share of the target, between 0 and 1.
         tolerance: f64,
     },
-    /// Augmented Lagrangian of the constraint E = R (expected cost equals target) that Wang, Wohlwend and Lei (2020)
-    /// use for pruning: μ·(E − R) + ρ/2·(E − R)², with μ ← μ + η·(E − R) after each step. The multiplier μ grows until
-    /// the cost meets the target. A fixed weight would let the search end with all units or with none.
+    /// Augmented Lagrangian for the constraint that the expected cost E equals the target R, as Wang, Wohlwend and Lei
+    /// (2020) use it for pruning. The term is μ·(E − R) + ρ/2·(E − R)², with μ ← μ + η·(E − R) after each step. The
+    /// multiplier μ grows until the cost meets the target. With a fixed weight, a search would end with all units or
+    /// with none.
     Lagrangian {
-        /// Rate η at which the multiplier μ changes, at least 0.
+        /// Step size η of the multiplier μ, at least 0.
         rate: f64,
-        /// Factor ρ of the quadratic penalty, at least 0.
+        /// Weight ρ of the quadratic penalty, at least 0.
         penalty: f64,
-        /// Share of the training steps over which the target R falls from 1 to its final value, in [0, 1].
+        /// Share of the training steps, in [0, 1], over which the target cost falls from 1 to its final value.
         warm_up: f64,
     },
 }
 
-/// Smallest expected cost whose logarithm is taken. When all gates are 0, the expected cost is 0, and without this
-/// limit the derivative would not be a number. The report on differentiable search for BERT has no such limit.
+/// Lower limit of the expected cost before its logarithm is taken. If all gates are 0, the expected cost is 0, and the
+/// derivative would not be a number. The report on differentiable search for BERT has no such limit.
 const LEAST_EXPECTED: f64 = 1e-6;
 
 impl Control {
-    /// Cost term of TAS (transformable architecture search) with this crate's weight λ and tolerance t. The report on
-    /// differentiable search for BERT gives neither.
+    /// Cost term of TAS (transformable architecture search) with default weight λ and tolerance t. They are this
+    /// crate's choice, since the report on differentiable search for BERT states neither.
     pub fn tas() -> Self {
         Self::Tas { weight: 1.0, tolerance: 0.05 }
     }
 
-    /// Augmented Lagrangian with this crate's defaults. At the end of a search, the expected cost is within some
-    /// thousandths of the target.
+    /// Augmented Lagrangian with default settings, which bring the expected cost within some thousandths of the target.
     pub fn lagrangian() -> Self {
         Self::Lagrangian { rate: 0.1, penalty: 2.0, warm_up: 0.5 }
     }
@@ -92,7 +95,8 @@ impl Control {
         }
     }
 
-    /// Target R after a share of the training steps, between 0 and 1, is complete.
+    /// Target cost at a point of the training run. `target` is the final target, and `share` the completed share of the
+    /// training steps, between 0 and 1.
     pub fn target(&self, target: f64, share: f64) -> f64 {
         match *self {
             Self::Lagrangian { warm_up, .. } if share < warm_up => 1.0 - (1.0 - target) * share / warm_up,
@@ -100,8 +104,8 @@ impl Control {
         }
     }
 
-    /// Cost term and its derivative with respect to the expected cost E. The arguments are the expected cost E, the
-    /// cost F of the selected architecture, the target R, and the multiplier μ.
+    /// Cost term and its derivative with respect to the expected cost. `expected` is the expected cost, `chosen` the
+    /// cost of the currently selected architecture, and `multiplier` the current multiplier μ of the Lagrangian.
     pub fn term(&self, expected: f64, chosen: f64, target: f64, multiplier: f64) -> (f64, f64) {
         match *self {
             Self::Free => (0.0, 0.0),
@@ -122,7 +126,8 @@ impl Control {
         }
     }
 
-    /// Multiplier μ of the Lagrangian after a training step with this expected cost and target.
+    /// Multiplier μ of the Lagrangian after a training step, from its value before the step, the expected cost and the
+    /// target.
     pub fn adapted(&self, expected: f64, target: f64, multiplier: f64) -> f64 {
         match *self {
             Self::Lagrangian { rate, .. } => multiplier + rate * (expected - target),

@@ -1,4 +1,4 @@
-//! Costs: the exact cost of an architecture, and the expected cost of gates.
+//! Cost of an encoder: exact for an architecture, and expected for gates between 0 and 1.
 
 use dht_transformer::TextClassifier;
 use dht_transformer::flops::{BlockShape, Load};
@@ -8,30 +8,30 @@ use crate::error::{Error, Result};
 use crate::latency::Latency;
 use crate::space::{Group, NasSpace, Part};
 
-/// Measure of an architecture's cost.
+/// Measure of an encoder's cost: number of units, FLOPs, parameters or latency.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostMeasure {
-    /// Number of units in the searched parts, as in the tables of the report on differentiable search for BERT. Outputs
-    /// of removed heads do not count.
+    /// Number of units (dimensions, neurons, heads) in the searched parts, as in the tables of the report on
+    /// differentiable search for BERT. Output dimensions of removed heads do not count.
     Dimensions,
-    /// FLOPs of the whole model for one text of `tokens` tokens.
+    /// FLOPs of the whole model for one text with `tokens` tokens.
     Flops {
         /// Number of tokens of the text.
         tokens: usize,
     },
-    /// Parameters of all layers.
+    /// Number of parameters of all layers.
     Parameters,
-    /// Seconds of the whole model, estimated from measurements.
+    /// Latency of the whole model in seconds, predicted from measurements.
     Latency(Latency),
 }
 
 impl CostMeasure {
-    /// Checks that the measure can compute costs.
+    /// Checks the settings of the cost measure.
     ///
     /// # Errors
     /// * [`Error::Argument`] if the number of tokens of a text is 0.
-    /// * Errors of [`Latency::check`].
+    /// * Fails as [`Latency::check`] does.
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Flops { tokens: 0 } => Err(Error::argument("measure.tokens", "at least 1", 0)),
@@ -41,11 +41,12 @@ impl CostMeasure {
     }
 }
 
-/// Cost of an encoder whose units have gates, as a share of the whole encoder's cost.
+/// Cost of an encoder whose units (dimensions, neurons, heads) have gates, as a share of the whole encoder's cost. A
+/// gate is a factor in [0, 1] on a unit.
 ///
-/// The gates p are in [0, 1]. e_q, e_k and e_v are Σ p over the inputs of Q, K and V. a_h and b_h are Σ p over the
-/// query and value dimensions of head h, and g_h is the gate on head h. With T tokens in all, ℓ tokens in a text and
-/// the hidden size d, a layer costs
+/// Let p be the gate of a unit. e_q, e_k and e_v are Σ p over the input dimensions of Q, K and V. a_h and b_h are Σ p
+/// over the query and value dimensions of head h, and g_h is the gate of the head. T is the number of tokens of all
+/// texts, ℓ that of one text, and d the hidden size. The cost C of a layer is a sum over its parts:
 ///
 /// ```text
 /// C = x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ      A = Σ g_h·a_h,  B = Σ g_h·b_h,  f = Σ p over the neurons
@@ -55,10 +56,12 @@ impl CostMeasure {
 /// dimensions: C = e_q + e_k + e_v + A + B + Σ g_h + f, over the searched parts
 /// ```
 ///
-/// At gates of 0 and 1 the cost equals [`LayerSizes`](dht_transformer::flops::LayerSizes) exactly. C is linear in each
-/// gate, so that C(p) is the expected cost E_cost of units that are kept independently with probabilities p.
+/// At gates of 0 and 1 the cost equals that of [`LayerSizes`](dht_transformer::flops::LayerSizes) exactly. It is linear
+/// in each gate. At fractional gates it is therefore the expected cost if each unit is kept independently, with its
+/// gate as the probability.
 ///
-/// Half-open gates on all neurons cost half, and each gate has the same slope:
+/// In this example all neurons have gates of .5. The cost is half of the whole cost, and has the same derivative with
+/// respect to each gate:
 ///
 /// ```
 /// use dht_nas::transformer::flops::BlockShape;
@@ -78,11 +81,11 @@ pub struct NasCost {
     shape: BlockShape,
     layers: usize,
     groups: Vec<Group>,
-    /// Cost outside the layers, equal for all architectures.
+    /// Cost outside the layers, which is the same for all architectures.
     fixed: f64,
 }
 
-/// Gates of a layer. Parts that are not searched have gates of 1.
+/// Gates (factors from 0 to 1) of the units in one layer. Units that are not searched have the gate 1.
 struct LayerGates {
     gates: [Vec<f64>; 7],
 }
@@ -100,13 +103,13 @@ fn at(part: Part) -> usize {
 }
 
 impl NasCost {
-    /// Builds the cost of an encoder whose units form `groups`. `fixed` is the cost outside the layers in the unit of
-    /// the cost measure, for example the FLOPs of the classifier's head.
+    /// Creates the cost of an encoder with the groups of units that are searched. `fixed` is the cost outside the
+    /// layers, in the unit of the cost measure. An example is the FLOPs of the classifier's head.
     ///
     /// # Errors
-    /// * Errors of [`CostMeasure::check`].
+    /// * Fails as [`CostMeasure::check`] does.
     /// * [`Error::Argument`] if the fixed cost is below 0 or not finite.
-    /// * [`Error::Argument`] if the cost of the whole encoder is 0 or not finite, since shares of that cost are
+    /// * [`Error::Argument`] if the cost of the whole encoder is 0 or not finite, because shares of that cost are
     ///   undefined.
     pub fn new(measure: CostMeasure, shape: BlockShape, layers: usize, groups: Vec<Group>, fixed: f64) -> Result<Self> {
         measure.check()?;
@@ -120,11 +123,11 @@ impl NasCost {
         }
     }
 
-    /// Builds the cost for a search in a classifier's encoder. FLOPs include the whole classifier.
+    /// Creates the cost for a search in a classifier's encoder. FLOPs include the parts outside the encoder.
     ///
     /// # Errors
-    /// * Errors of [`new`](Self::new) and [`NasSpace::groups`].
-    /// * [`Error::Argument`] if parts of the model were removed before.
+    /// * Fails as [`new`](Self::new) and [`NasSpace::groups`] do.
+    /// * [`Error::Argument`] if units of the model were already removed.
     pub fn of_model(model: &TextClassifier, measure: CostMeasure, space: &NasSpace) -> Result<Self> {
         let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
         if let Some(layer) = (0..layers).find(|layer| model.encoder().width(*layer) != shape.full()) {
@@ -139,7 +142,7 @@ impl NasCost {
         Self::new(measure, shape, layers, space.groups(shape, layers)?, fixed)
     }
 
-    /// Groups of units whose gates determine the cost.
+    /// Groups of units that are searched. Their gates determine the cost.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -175,7 +178,8 @@ impl NasCost {
         }
     }
 
-    /// Cost at these gates in the unit of the cost measure, and the derivative of the cost with respect to each gate.
+    /// Computes the expected cost for the gates, and its derivative with respect to each gate. The unit is that of the
+    /// cost measure, such as FLOPs or seconds.
     fn counted(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         match self.measure {
             CostMeasure::Dimensions => self.dimensions(gates),
@@ -183,14 +187,13 @@ impl NasCost {
         }
     }
 
-    /// Cost of the whole encoder.
     fn whole(&self) -> f64 {
         let ones: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![1.0; group.units()]).collect();
         self.counted(&ones).0
     }
 
-    /// Share of the whole encoder's cost at these gates, and the derivative of this share with respect to each gate.
-    /// Both `gates` and the derivative have one list for each group.
+    /// Cost at these gates as a share of the whole encoder's cost, and its derivative with respect to each gate. Both
+    /// `gates` and the derivatives have one list for each group of units.
     ///
     /// # Panics
     /// If the length of a list differs from the number of units of its group.
@@ -201,8 +204,8 @@ impl NasCost {
         (cost / whole, gradients)
     }
 
-    /// Number of units in the groups, with the derivative of this number with respect to each gate. Outputs of a
-    /// removed head do not count.
+    /// Computes the expected number of remaining units, and its derivative with respect to each gate. The gate of a
+    /// head also multiplies its output dimensions.
     fn dimensions(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         let dim = self.shape.head_dim.max(1);
         let mut gradients: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![0.0; group.units()]).collect();

@@ -2,7 +2,7 @@
 
 use dht_transformer::ErrorKind;
 
-/// Errors of this crate. A message names the fault, its place and the expected value.
+/// Error of this crate. Its message states the problem, its location and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,10 +12,10 @@ pub enum Error {
     /// Error of candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-    /// A saved state is not JSON of the expected form.
+    /// A saved state is not JSON with the expected structure.
     #[error("{what}: {source}")]
     Json {
-        /// State that was read, or the file of the state.
+        /// Name of the saved state, or of its file.
         what: String,
         /// Message of the JSON parser, with line and column.
         source: serde_json::Error,
@@ -23,41 +23,41 @@ pub enum Error {
     /// An argument or a setting has a value that is not allowed.
     #[error("{name} is {got}, expected {expected}")]
     Argument {
-        /// Name of the argument or setting.
+        /// Name of the argument or setting that is invalid.
         name: &'static str,
-        /// Values that are allowed.
+        /// Values that would be valid.
         expected: String,
         /// Value that was passed.
         got: String,
     },
-    /// A list or matrix has other sizes than required.
+    /// A list or matrix has a wrong size.
     #[error("{what} is {got}, expected {expected}")]
     Shape {
-        /// List or matrix with the wrong sizes.
+        /// Name of the list or matrix.
         what: &'static str,
-        /// Sizes that are required.
+        /// Expected sizes.
         expected: String,
-        /// Sizes that were passed.
+        /// Actual sizes.
         got: String,
     },
-    /// No architecture of the search space has the target cost.
+    /// The target cost cannot be reached by any architecture of the search space.
     #[error(
         "a target of {target} cannot be reached: with the minimum sizes, costs are {least:.4} to {most:.4} of the whole"
     )]
     Target {
-        /// Target cost, as a share of the whole encoder's cost.
+        /// Target cost that was requested, as a share of the whole encoder's cost.
         target: f64,
         /// Cost of the smallest architecture, as a share of the whole encoder's cost.
         least: f64,
         /// Cost of the largest architecture, as a share of the whole encoder's cost.
         most: f64,
     },
-    /// The data have too few rows to be divided into two halves.
+    /// The data have too few rows to be divided into two halves, one for the weights and one for the gates.
     #[error("{rows} rows, expected at least {least}: one half trains weights, the other gates")]
     TooFewRows {
         /// Number of rows in the data.
         rows: usize,
-        /// Number of rows that is required.
+        /// Smallest sufficient number of rows.
         least: usize,
     },
 }
@@ -66,7 +66,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Returns the kind of the error: what a caller can do about it.
+    /// Returns the category of the error, by which a caller can decide what to do.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Transformer(error) => error.kind(),
@@ -77,12 +77,10 @@ impl Error {
         }
     }
 
-    /// Builds [`Error::Argument`].
     pub(crate) fn argument(name: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Argument { name, expected: expected.into(), got: got.to_string() }
     }
 
-    /// Builds [`Error::Shape`].
     pub(crate) fn shape(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Shape { what, expected: expected.into(), got: got.to_string() }
     }

@@ -1,4 +1,4 @@
-//! Extraction of an architecture as a smaller model.
+//! Extraction: builds a smaller model with only the units of an architecture.
 
 use candle_core::{Device, Tensor};
 use dht_transformer::flops::BlockShape;
@@ -9,24 +9,24 @@ use crate::architecture::Architecture;
 use crate::error::{Error, Result};
 use crate::space::{Group, Part};
 
-/// Builds a classifier with only the units of an architecture, in matrices of the reduced sizes. Its weights are the
-/// model's current weights; gates of a searched model are ignored.
+/// Extracts a smaller classifier: it has only the units (dimensions, neurons, heads) of an architecture, in matrices of
+/// the reduced sizes. Its weights are the model's current weights. Gates of a searched model are ignored.
 ///
 /// # Errors
-/// * [`Error::Argument`] if the sizes of the architecture differ from the encoder's sizes. The error names the first
-///   such layer and part.
-/// * Errors of [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
+/// * [`Error::Argument`] if the sizes of the architecture differ from the encoder's sizes. The error states the first
+///   layer and part that differ.
+/// * Fails as [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions) does.
 pub fn extract(model: &TextClassifier, architecture: &Architecture) -> Result<TextClassifier> {
     check(model.encoder(), architecture)?;
     Ok(model.with_encoder(model.encoder().prune_dimensions(&architecture.plans())?)?)
 }
 
-/// Multiplies gates into the weights, then extracts the architecture. If the gates of removed units are 0, the
-/// extracted model has the same output as the model with these gates.
+/// Multiplies the weights by gates (factors on units), then extracts the architecture as a smaller classifier. If the
+/// gates of removed units are 0, the smaller classifier has the same output as the model with these gates.
 ///
 /// # Errors
-/// * Errors of [`extract`].
-/// * Errors of [`Encoder::fold_gates`](dht_transformer::Encoder::fold_gates).
+/// * Fails as [`extract`] does.
+/// * Fails as [`Encoder::fold_gates`](dht_transformer::Encoder::fold_gates) does.
 pub fn extract_folded(
     model: &TextClassifier,
     architecture: &Architecture,
@@ -37,7 +37,6 @@ pub fn extract_folded(
     Ok(model.with_encoder(folded.prune_dimensions(&architecture.plans())?)?)
 }
 
-/// Rejects an architecture whose sizes differ from the encoder's. The error names the first difference.
 fn check(encoder: &Encoder, architecture: &Architecture) -> Result<()> {
     let refused = |expected: String, got: String| Err(Error::argument("architecture", expected, got));
     let (layers, got) = (encoder.layers(), architecture.layers());
@@ -64,12 +63,12 @@ fn check(encoder: &Encoder, architecture: &Architecture) -> Result<()> {
     }
 }
 
-/// Description of a layer's sizes for error messages.
 pub(crate) fn layer_of(BlockShape { hidden, heads, head_dim, ffn }: BlockShape) -> String {
     format!("{hidden} hidden dimensions, {heads} heads of {head_dim} and {ffn} neurons")
 }
 
-/// Converts lists of numbers, one number for each unit of each group, to the gates of the layers.
+/// Creates the gates of each layer from one number per unit: the factor by which the unit's output is multiplied.
+/// `numbers` has one list per group of units.
 pub(crate) fn layer_gates(
     groups: &[Group],
     layers: usize,
@@ -84,7 +83,7 @@ pub(crate) fn layer_gates(
     Ok(assigned(groups, layers, gates.collect::<Result<_>>()?))
 }
 
-/// Assigns one gate for each group to the group's layers.
+/// Distributes gates to layers. `gates` has one gate per group of units, which all layers of the group share.
 pub(crate) fn assigned(groups: &[Group], layers: usize, gates: Vec<Gate>) -> Vec<LayerGates> {
     let mut of_layers = vec![LayerGates::default(); layers];
     for (group, gate) in groups.iter().zip(gates) {

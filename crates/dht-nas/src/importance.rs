@@ -1,9 +1,10 @@
-//! Importance scores of units without a search: baselines for a searched architecture at an equal cost.
+//! Importance scores of units (dimensions, neurons, heads) without a search. They select baselines for a searched
+//! architecture, at equal cost.
 //!
-//! Each function returns one list of scores for each group of a cost, as
-//! [`Architecture::chosen`](crate::Architecture::chosen) expects. The scores of a group are divided by their mean. Raw
-//! scores of different parts are not comparable, and deeper layers have smaller gradients although their units are not
-//! less important (Michel, Levy and Neubig 2019).
+//! Each function returns one list of scores for each group of units in a [`NasCost`], as
+//! [`Architecture::chosen`](crate::Architecture::chosen) expects. Scores are divided by the mean of their group,
+//! because raw scores of different groups are not comparable. In particular, deeper layers have smaller gradients,
+//! although their units are not less important (Michel, Levy and Neubig 2019).
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::extract::{assigned, layer_of};
 use crate::space::Part;
 
-/// Random scores: a uniform number for each unit.
+/// Random scores: a uniform random number for each unit. They select a random architecture, the simplest baseline.
 ///
 /// ```
 /// use dht_nas::transformer::flops::BlockShape;
@@ -38,13 +39,13 @@ pub fn random_scores<R: Rng + ?Sized>(cost: &NasCost, rng: &mut R) -> Vec<Vec<f6
     cost.groups().iter().map(|group| (0..group.units()).map(|_| rng.random()).collect()).collect()
 }
 
-/// Magnitude scores: the size of a unit's weights. For an input, the score is the norm of the input's column. For an
-/// output, head or neuron, the score is the norm of the weights that produce the unit, times the norm of the weights
-/// that read it.
+/// Magnitude scores: the norm of each unit's weights. The score of an input dimension is the norm of its column in the
+/// weight matrix. The score of an output dimension, head or neuron is the norm of the weights that produce the unit,
+/// times the norm of the weights that read it.
 ///
 /// # Errors
-/// * Errors of candle.
-/// * [`Error::Argument`] if units of a layer were removed before.
+/// * Fails if a candle operation fails.
+/// * [`Error::Argument`] if units of a layer were already removed.
 pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Vec<f64>>> {
     let tensors = model.encoder().to_tensors()?;
     let dim = cost.shape().head_dim.max(1);
@@ -82,13 +83,13 @@ pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Ve
     Ok(scores.into_iter().map(scaled).collect())
 }
 
-/// Gradient scores: the mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a unit, and L is the cross-entropy of a
-/// text's label (Michel, Levy and Neubig 2019, equation 2).
+/// Gradient scores: the mean of |∂L/∂ξ| over the texts in `rows`, where ξ = 1 is a gate (factor) on a unit and L the
+/// cross-entropy of a text's label (Michel, Levy and Neubig 2019, equation 2).
 ///
 /// # Errors
-/// * [`Error::Argument`] if `rows` is empty, if the data do not have one of these rows, or if the model and the cost
-///   have different sizes.
-/// * Errors of the model.
+/// * [`Error::Argument`] if `rows` is empty, if one of the rows does not exist, or if the model and the cost have
+///   different sizes.
+/// * Fails if the forward or backward pass of the model fails.
 pub fn gradient_scores(
     model: &TextClassifier,
     cost: &NasCost,
@@ -135,7 +136,6 @@ pub fn gradient_scores(
     Ok(sums.into_iter().map(scaled).collect())
 }
 
-/// Weight matrices of a layer.
 struct LayerWeights<'a> {
     tensors: &'a BTreeMap<String, Tensor>,
     layer: usize,
@@ -172,7 +172,6 @@ fn add(sums: &mut Vec<f64>, more: Vec<f64>) {
     sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
 }
 
-/// Scores divided by their mean.
 fn scaled(scores: Vec<f64>) -> Vec<f64> {
     let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
     scores.into_iter().map(|score| if mean > 0.0 { score / mean } else { score }).collect()

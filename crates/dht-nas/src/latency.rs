@@ -1,16 +1,17 @@
-//! Latency of a model in seconds, as a function of the sizes of its layers.
+//! Latency model: predicts the seconds of a classifier from the sizes of its layers.
 
 use dht_transformer::flops::LayerSizes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Latency of a classifier in seconds, as a function of its layer sizes. Number and length of the texts are fixed.
+/// Latency model of a classifier: predicts seconds from the sizes of the layers, for texts of a fixed number and
+/// length.
 ///
-/// A layer takes x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ seconds. e_q, e_k and e_v are the numbers of inputs of
-/// Q, K and V. A is the number of columns of the queries and B the number of columns of the values, in all heads
-/// together. x, α, β, φ and κ are the fitted coefficients. f is the number of neurons. The FLOPs of a layer have the
-/// same form, so that differences between seconds and FLOPs are due to the machine.
+/// A layer takes x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ seconds, with fitted coefficients x, α, β, φ and κ.
+/// e_q, e_k and e_v are the numbers of input dimensions of Q, K and V. A and B are the numbers of query and value
+/// dimensions, summed over all heads. f is the number of feed-forward neurons. The FLOPs of a layer have the same form.
+/// Different costs in seconds and FLOPs are therefore due to the machine.
 ///
 /// ```
 /// use dht_nas::transformer::flops::LayerSizes;
@@ -28,25 +29,25 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
-    /// Coefficient x: seconds for each pair of an input and an output of Q, K or V.
+    /// Coefficient x: seconds for each product of an input dimension and an output dimension of Q, K or V.
     pub product: f64,
-    /// Coefficient α: seconds for each dimension of queries and keys.
+    /// Coefficient α: seconds for each dimension of the queries, in all heads.
     pub query_key: f64,
-    /// Coefficient β: seconds for each dimension of values.
+    /// Coefficient β: seconds for each dimension of the values, in all heads.
     pub value: f64,
-    /// Coefficient φ: seconds for each neuron.
+    /// Coefficient φ: seconds for each feed-forward neuron.
     pub neuron: f64,
-    /// Coefficient κ: seconds for each layer.
+    /// Coefficient κ: constant seconds for each layer.
     pub layer: f64,
-    /// Seconds outside the layers.
+    /// Seconds outside the layers, the same for all architectures.
     pub fixed: f64,
-    /// Mean relative error of the fitted seconds, |fitted − measured| / measured.
+    /// Mean relative error of the fit, |predicted − measured| / measured seconds.
     pub error: f64,
 }
 
 impl Latency {
-    /// Fits non-negative coefficients to the measured seconds of models whose layer sizes are known. The fit minimises
-    /// the squared relative error.
+    /// Fits a latency model to measurements, each with the layer sizes of a model and its seconds. Coefficients are not
+    /// negative. The fit minimises the squared relative error.
     ///
     /// # Errors
     /// * [`Error::Argument`] if there are fewer measurements than coefficients.
@@ -68,7 +69,7 @@ impl Latency {
         Ok(Self { product, query_key, value, neuron, layer, fixed, error })
     }
 
-    /// Checks that the coefficients are valid.
+    /// Checks the coefficients, for example after loading them.
     ///
     /// # Errors
     /// [`Error::Argument`] if a coefficient is below 0 or not finite, or if no coefficient is above 0.
@@ -91,16 +92,16 @@ impl Latency {
         }
     }
 
-    /// Predicted seconds of a model with layers of these sizes.
+    /// Predicts the seconds of a model with these layers.
     pub fn seconds(&self, layers: &[LayerSizes]) -> f64 {
         dot(&terms(layers), &[self.product, self.query_key, self.value, self.neuron, self.layer, self.fixed])
     }
 }
 
-/// Number of coefficients that a fit estimates.
 const TERMS: usize = 6;
 
-/// Factors of the coefficients: the seconds of a model with these layers are the sum of coefficient times factor.
+/// Factors of the latency model. The predicted seconds of a model with these layers are the sum of coefficients times
+/// factors.
 fn terms(layers: &[LayerSizes]) -> [f64; TERMS] {
     let sum = |of: &dyn Fn(&LayerSizes) -> usize| layers.iter().map(of).sum::<usize>() as f64;
     [
@@ -117,7 +118,8 @@ fn dot(a: &[f64; TERMS], b: &[f64; TERMS]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Solves non-negative least squares: the coefficients β ≥ 0 with the least ‖X·β − 1‖², by coordinate descent.
+/// Fits the latency model: finds the non-negative coefficients β with the smallest ‖X·β − 1‖², by coordinate descent. X
+/// has the rows `rows`.
 fn non_negative_least_squares(rows: &[[f64; TERMS]]) -> [f64; TERMS] {
     const SWEEPS: usize = 20_000;
     let (mut fitted, mut left) = ([0.0; TERMS], vec![1.0; rows.len()]);

@@ -1,7 +1,8 @@
-//! Differentiable architecture search: selects the dimensions, neurons and heads of an encoder that a task needs.
+//! Differentiable architecture search for transformer encoders: selects the dimensions, neurons and heads that a task
+//! needs.
 //!
-//! A search trains a classifier together with gates on its units until the gates reach a target cost. The selected units
-//! are then extracted as a smaller model.
+//! A search trains a classifier together with gates, factors in [0, 1] on its units (dimensions, neurons, heads). A
+//! cost term drives the gates to a target cost. The selected units are then extracted as a smaller model.
 //!
 //! ```text
 //!  NasSpace ──▶ Groups of units ──Relaxation──▶ gates z(α) ──▶ gated model ──▶ task loss ─┐
@@ -12,18 +13,18 @@
 //! | task | items |
 //! |---|---|
 //! | define the search space | [`NasSpace`], [`Minimum`] |
-//! | relax the selection of units | [`RelaxationKind`]: σ(α) masks, softmax weights, Gumbel-softmax, hard-concrete, sampled widths; [`Relaxation`] for a custom one |
-//! | reach a cost | [`Control`]: the cost term of TAS, or a Lagrangian; [`CostMeasure`], [`Latency`] |
+//! | relax the selection of units to gates with trainable variables α | [`RelaxationKind`]: σ(α) masks, softmax weights, Gumbel-softmax, hard-concrete, sampled widths; [`Relaxation`] for a custom one |
+//! | reach a target cost | [`Control`]: the cost term of TAS (transformable architecture search), or a Lagrangian; [`CostMeasure`], [`Latency`] |
 //! | search | [`ArchitectureSearch`] with [`Trainer`](dht_transformer::Trainer) |
-//! | train the architecture variables α on the labels alone | [`GateLoss`] |
+//! | train the variables α on the labels alone | [`GateLoss`] |
 //! | distil during the search | [`SoftLabelLoss`], [`IntermediateLoss`](dht_transformer::tasks::IntermediateLoss), [`ArchitectureSearch::next_stage`] |
 //! | build the model | [`ArchitectureSearch::extracted`], [`extract()`] |
 //! | select without a search | [`magnitude_scores`], [`gradient_scores`], [`random_scores`], with [`Architecture::chosen`] |
 //!
 //! # A complete program
 //!
-//! This program selects half of the inputs of Q, K and V of a small classifier. Gates have a separate
-//! learning rate, so that the trainer needs the search's [`parameter_groups`](ArchitectureSearch::parameter_groups).
+//! This program selects half of the input dimensions of Q, K and V in a small classifier. Gates have a separate
+//! learning rate, which the trainer takes from the search's [`parameter_groups`](ArchitectureSearch::parameter_groups).
 //!
 //! ```
 //! use candle_core::Device;
@@ -96,22 +97,22 @@
 //! opt-level = 3
 //! ```
 //!
-//! Use the same versions of candle, rand and rand_chacha as this crate, since their types are arguments of its functions.
-//! Matrix products use as many threads as rayon has (`RAYON_NUM_THREADS`); their number changes no result. A program
-//! that trains on a CPU becomes faster with an allocator that reuses memory, such as mimalloc.
+//! Use the same versions of candle, rand and rand_chacha as this crate, because their types are arguments of its
+//! functions. Matrix products use all threads of rayon (`RAYON_NUM_THREADS`). The number of threads does not change
+//! results. Training on a CPU is faster with an allocator that reuses memory, such as mimalloc.
 //!
 //! # When not to use it
 //!
-//! If pruning by magnitude or gradient importance ([`dht_transformer::pruning`]) gives an equally good model, use
-//! pruning: it needs no training of gates.
+//! Pruning by magnitude or gradient importance ([`dht_transformer::pruning`]) needs no training of gates. Prefer it if
+//! it gives an equally good model.
 //!
 //! # Source
 //!
-//! The source, called *the report* on all pages of this crate, is a report on differentiable search for BERT ("Study
-//! Neural Architecture Search"). Its only finished search is that of input dimensions. It observed that a search tends
-//! to keep all units or none. [`NasSettings::report`] returns its settings. The defaults of this crate differ where the
-//! report's results fall short: the multiplier of the cost adapts, and bisection finds the threshold that meets the
-//! target.
+//! The method follows a report on differentiable search for BERT ("Study Neural Architecture Search"), called *the
+//! report* in this documentation. The report finished only a search of input dimensions. It observed that a search
+//! tends to keep all units or none. [`NasSettings::report`] returns the settings of the report. The defaults of this
+//! crate avoid this problem: the weight of the cost adapts during the search, and the final threshold is found by
+//! bisection to meet the target.
 
 mod architecture;
 mod choose;

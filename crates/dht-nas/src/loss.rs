@@ -1,4 +1,4 @@
-//! Losses for training a searched model.
+//! Task losses for training a searched model.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use dht_transformer::{
 
 use crate::error::{Error, Result};
 
-/// Record of the forward pass of one batch through gates.
+/// Outputs of the forward pass of one batch through a model with gates on its units.
 #[derive(Debug, Clone)]
 pub struct GatedRun {
-    /// Hidden states after the embeddings.
+    /// Hidden states after the embedding layer.
     pub embedded: Hidden,
     /// Hidden states and attention scores of each layer.
     pub layers: Vec<LayerRecord>,
@@ -25,17 +25,17 @@ pub struct GatedRun {
     pub logits: Tensor,
 }
 
-/// Task loss of a search, to which the cost term is added.
+/// Task loss of an architecture search, such as cross-entropy or distillation. The search adds its cost term to it.
 pub trait TaskLoss: Debug {
     /// Mean loss over a batch.
     ///
     /// # Errors
-    /// Errors of the implementation.
+    /// Returns an error if the implementation cannot compute the loss.
     fn loss(&self, run: &GatedRun, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor>;
 }
 
-/// Cross-entropy −log softmax(z)ₗ of the label l with the logits z. The report on differentiable search for BERT trains
-/// the architecture variables α with this loss ([`GateLoss::Labels`](crate::GateLoss::Labels)).
+/// Cross-entropy of the labels: −log softmax(z)ₗ for the label l and the logits z. The report on differentiable search
+/// for BERT trains the architecture variables α by this loss ([`GateLoss::Labels`](crate::GateLoss::Labels)).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LabelLoss;
 
@@ -45,8 +45,8 @@ impl TaskLoss for LabelLoss {
     }
 }
 
-/// Soft-label loss τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) between a teacher's logits t and the model's logits z. With the
-/// temperature τ, this loss is TinyBERT's prediction distillation (Jiao et al. 2020).
+/// Soft-label distillation: τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) for a teacher's logits t, the model's logits z and the
+/// temperature τ. This is TinyBERT's prediction distillation (Jiao et al. 2020).
 #[derive(Debug)]
 pub struct SoftLabelLoss {
     teacher: TextClassifier,
@@ -56,7 +56,8 @@ pub struct SoftLabelLoss {
 }
 
 impl SoftLabelLoss {
-    /// Builds the loss with a handle on the teacher's weights. The teacher runs without gradient and dropout.
+    /// Creates the loss with a teacher, whose weights are shared and not copied. The teacher runs without gradients and
+    /// dropout.
     ///
     /// # Errors
     /// [`Error::Argument`] if the temperature is not above 0.
@@ -70,7 +71,7 @@ impl SoftLabelLoss {
         }
     }
 
-    /// Adds cached logits of the teacher, which does not run on texts whose logits are cached.
+    /// Adds cached logits of the teacher. The teacher does not run for texts with cached logits.
     #[must_use]
     pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Self {
         Self { cached: Some(logits), ..self }
@@ -85,7 +86,8 @@ impl TaskLoss for SoftLabelLoss {
     }
 }
 
-/// TinyBERT's intermediate distillation, whose projections are parameters of the searched model.
+/// TinyBERT's distillation of intermediate layers. Its projections (from the student's to the teacher's width) are
+/// trained with the searched model.
 impl TaskLoss for IntermediateLoss {
     fn loss(&self, run: &GatedRun, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         Ok(self.of_records(&run.embedded, &run.layers, batch, ctx)?)

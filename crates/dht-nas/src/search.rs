@@ -1,4 +1,4 @@
-//! Architecture search of a classifier, and its result.
+//! Architecture search for a classifier.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -20,7 +20,7 @@ use crate::relaxation::Relaxation;
 use crate::settings::{GateLoss, NasSettings, Selection};
 use crate::space::Part;
 
-/// Selects which parameters a step trains.
+/// Parameters that a training step updates: weights, gates or both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StepParameters {
     Both,
@@ -28,39 +28,39 @@ pub(crate) enum StepParameters {
     Gates,
 }
 
-/// Batch of the next step, with the parameters that the step trains.
 #[derive(Debug)]
 pub(crate) struct PendingStep {
     pub(crate) batch: PackedBatch,
     pub(crate) trained: StepParameters,
-    /// Next batch that trains the weights, for the second-order gradient.
+    /// Next batch for the weights, which the second-order gradient needs.
     pub(crate) weights_batch: Option<PackedBatch>,
 }
 
-/// Trains a classifier together with gates on its units, and selects a smaller architecture by the gates:
+/// Architecture search: trains a classifier together with gates (factors on its dimensions, neurons and heads), and
+/// selects a smaller architecture by the gates. The training loss is the sum of a task loss and a cost term:
 ///
 /// ```text
 /// L(w, α) = task(w, z(α)) + cost term of E(α)          E: the expected share of the whole cost, at the gates' degrees
 /// ```
 ///
-/// With [`GateLoss::Labels`] there are two objectives. The weights w learn from the task loss task(w, z(α)) at the
-/// gates z. The architecture variables α learn from the cross-entropy on the labels plus the cost term. The loss of a
-/// step is then the sum of these three terms.
+/// The gates z(α) depend on the architecture variables α. With [`GateLoss::Labels`], the weights w learn from the task
+/// loss, and the variables α learn from the cross-entropy of the labels plus the cost term. The loss of a training step
+/// is then the sum of all three terms.
 ///
-/// The variables α are parameters of the classifier's encoder (`nas.…`), so that the common training loop trains, saves
-/// and resumes them. The validation score is the macro F1 of the architecture that the current gates select. An epoch
-/// can be the best epoch only after the target has stopped falling.
+/// The variables α are parameters of the classifier's encoder (`nas.…`), so that the training loop trains, saves and
+/// resumes them like weights. The validation score is the macro F1 of the architecture that the current gates select.
+/// If the target cost falls during a warm-up, an epoch can become the best epoch only after the warm-up.
 ///
 /// **Give the trainer the search's [`parameter_groups`](Self::parameter_groups)** for its learning rate, as the
-/// [module's example](crate#a-complete-program) does. With these groups, the variables α move at the
-/// [`gate_rate`](NasSettings::gate_rate) and do not decay. Without these groups there is no error, but α move at the
-/// weights' learning rate, usually a thousandth of the gate rate, and decay like weights. The gates then stay near
-/// their start, and the selection of units is almost arbitrary.
+/// [module's example](crate#a-complete-program) does. With them, the variables α have the learning rate
+/// [`gate_rate`](NasSettings::gate_rate) and no weight decay. Without them there is no error, but α has the learning
+/// rate of the weights, usually a thousandth of the gate rate, and decays like weights. The gates then stay near their
+/// initial values, and the selection of units is almost arbitrary.
 ///
 /// With [`Update::Alternating`](crate::Update::Alternating) and [`Update::Unrolled`](crate::Update::Unrolled), the
-/// training texts form two halves. A batch gives two steps. One step trains only the weights, on the batch's texts from
-/// the first half. The other step trains only the gates, on the batch's texts from the second half. Gradients cannot be
-/// accumulated in this case.
+/// training texts are divided into two halves. Each batch is used in two steps. One step trains only the weights, on
+/// the batch's texts from the first half. The other step trains only the gates, on the batch's texts from the second
+/// half. Gradients cannot be accumulated over batches in this case.
 #[derive(Debug)]
 pub struct ArchitectureSearch {
     pub(crate) model: TextClassifier,
@@ -69,45 +69,45 @@ pub struct ArchitectureSearch {
     pub(crate) relaxations: Vec<Box<dyn Relaxation>>,
     pub(crate) alphas: Vec<Parameter>,
     pub(crate) loss: Box<dyn TaskLoss>,
-    /// Multiplier μ of the cost term.
+    /// Multiplier μ of the Lagrangian cost term.
     pub(crate) multiplier: f64,
-    /// True after the target has stopped falling.
+    /// True once the target cost has reached its final value.
     pub(crate) settled: bool,
-    /// Rows that train the gates, if weights and gates train on different halves of the rows.
+    /// Ids of the rows that train the gates, if weights and gates train on different halves of the rows.
     pub(crate) second_half: BTreeSet<u64>,
     pub(crate) pending: VecDeque<PendingStep>,
-    /// Parameters that are frozen during a step that trains gates.
+    /// Parameters to unfreeze after a step that trains only gates.
     pub(crate) frozen: Vec<ParameterId>,
     pub(crate) last_step: Option<u64>,
 }
 
-/// Result of a search: the selected architecture, its cost and its gates.
+/// Result of an architecture search: the selected architecture, its cost and its gates.
 #[derive(Debug)]
 pub struct Found {
     /// Selected architecture.
     pub architecture: Architecture,
-    /// Share of the whole encoder's cost that the architecture has, by the search's measure.
+    /// Cost of the architecture as a share of the whole encoder's cost, by the cost measure of the search.
     pub reached: f64,
-    /// Final gates of the units: 0 for removed units.
+    /// Final gates (factors on units). Gates of removed units are 0.
     pub gates: Vec<LayerGates>,
 }
 
 impl ArchitectureSearch {
-    /// Starts a search for a single-label classifier, with the cross-entropy of its labels as loss.
+    /// Creates a search for a single-label classifier, with the cross-entropy of the labels as task loss.
     ///
     /// # Errors
     /// * [`Error::Argument`] if a setting is out of range, or if the model is not a single-label classifier.
     /// * [`Error::Target`] if the target is below the cost of the minimum sizes.
-    /// * Errors of [`Encoder::add_parameter`](dht_transformer::Encoder::add_parameter), which refuses an encoder that
-    ///   already has gates.
+    /// * Fails as [`Encoder::add_parameter`](dht_transformer::Encoder::add_parameter) does, if the encoder already has
+    ///   gates.
     pub fn new<R: Rng>(model: TextClassifier, settings: NasSettings, rng: &mut R) -> Result<Self> {
         Self::with_loss(model, settings, Box::new(LabelLoss), rng)
     }
 
-    /// Starts a search with a custom task loss, otherwise like [`new`](Self::new).
+    /// Creates a search with a custom task loss. Otherwise like [`new`](Self::new).
     ///
     /// # Errors
-    /// Errors of [`new`](Self::new).
+    /// Fails as [`new`](Self::new) does.
     pub fn with_loss<R: Rng>(
         mut model: TextClassifier,
         settings: NasSettings,
@@ -148,8 +148,8 @@ impl ArchitectureSearch {
         })
     }
 
-    /// Continues the search with another loss and another cost term, as in the second step of the report on
-    /// differentiable search for BERT. Weights, gates and the multiplier stay as they are.
+    /// Continues the search with another task loss and another cost term, as in the second training stage of the report
+    /// on differentiable search for BERT. Weights, gates and the multiplier of the Lagrangian are not reset.
     ///
     /// # Errors
     /// [`Error::Argument`] if a setting of the cost term is out of range.
@@ -159,7 +159,7 @@ impl ArchitectureSearch {
         Ok(Self { settings, loss, settled: false, pending: VecDeque::new(), last_step: None, ..self })
     }
 
-    /// Classifier that the search trains, with all its units.
+    /// Classifier that the search trains. It still has all units.
     pub fn model(&self) -> &TextClassifier {
         &self.model
     }
@@ -169,21 +169,21 @@ impl ArchitectureSearch {
         &self.settings
     }
 
-    /// Cost by which the search measures architectures.
+    /// Cost function by which the search measures architectures.
     pub fn cost(&self) -> &NasCost {
         &self.cost
     }
 
-    /// Multiplier μ of [`Control::Lagrangian`](crate::Control::Lagrangian).
+    /// Current multiplier μ of the cost term [`Control::Lagrangian`](crate::Control::Lagrangian).
     pub fn multiplier(&self) -> f64 {
         self.multiplier
     }
 
-    /// Parameter groups for a training run with this peak learning rate: the standard groups, and a group for the
-    /// architecture variables α. The variables α train without decay at the [`gate_rate`](NasSettings::gate_rate), and
-    /// without clipping if they have a [separate loss](GateLoss::Labels). Pass the result to the trainer's
-    /// [`groups`](dht_transformer::Trainer::groups). The result is valid for this learning rate only: at twice the
-    /// rate, gates would move twice as fast.
+    /// Parameter groups for the trainer: the standard groups, and a group for the architecture variables α. Pass them
+    /// to the trainer's [`groups`](dht_transformer::Trainer::groups). The variables α have the learning rate
+    /// [`gate_rate`](NasSettings::gate_rate) and no weight decay, and their gradients are not clipped if they have a
+    /// [separate loss](GateLoss::Labels). `learning_rate` is the peak learning rate of the training run. Pass the same
+    /// rate to the trainer: with twice the rate, gates would move twice as fast.
     ///
     /// # Errors
     /// [`Error::Argument`] if the learning rate is not above 0.
@@ -208,16 +208,17 @@ impl ArchitectureSearch {
         Ok(self.alphas.iter().map(|alpha| alpha.var().to_vec1()).collect::<candle_core::Result<_>>()?)
     }
 
-    /// Computes a value for each group of units from the group's relaxation and architecture variables α.
+    /// Computes a value for each group of units, from the relaxation and the architecture variables α of the group.
     fn of_groups<T>(&self, alphas: &[Vec<f32>], of: impl Fn(&dyn Relaxation, &[f32], usize) -> T) -> Vec<T> {
         let groups = self.relaxations.iter().zip(alphas).enumerate();
         groups.map(|(group, (relaxation, alpha))| of(&**relaxation, alpha, group)).collect()
     }
 
-    /// Scores that rank the units, one list for each group of units of the search's [cost](Self::cost).
+    /// Scores by which units are ranked: one list for each group of units in the [cost](Self::cost), with one score for
+    /// each unit.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// Fails if a candle operation fails.
     pub fn scores(&self) -> Result<Vec<Vec<f64>>> {
         let groups = self.cost.groups();
         Ok(self.of_groups(&self.alphas()?, |relaxation, alpha, group| relaxation.score(alpha, &groups[group])))
@@ -231,11 +232,11 @@ impl ArchitectureSearch {
         with_minimum(groups, &scores, selected)
     }
 
-    /// Architecture that the current gates select, with its cost and gates.
+    /// Selects the architecture by the current gates, and returns it with its cost and gates.
     ///
     /// # Errors
-    /// * Errors of candle.
-    /// * Errors of [`choose`](crate::choose()), if a gate is infinite or not a number.
+    /// * Fails if a candle operation fails.
+    /// * Fails as [`choose`](crate::choose()) does, if a gate is infinite or not a number.
     pub fn found(&self) -> Result<Found> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
         let selected = match self.settings.selection {
@@ -256,16 +257,15 @@ impl ArchitectureSearch {
         })
     }
 
-    /// Extracts the selected architecture as a separate model, with the trained weights multiplied by the gates.
+    /// Extracts the selected architecture as a smaller classifier. The trained weights are multiplied by the gates.
     ///
     /// # Errors
-    /// Errors of [`extract_folded`].
+    /// Fails as [`extract_folded`] does.
     pub fn extracted(&self) -> Result<TextClassifier> {
         let result = self.found()?;
         extract_folded(&self.model, &result.architecture, &result.gates)
     }
 
-    /// Loss that trains the gates.
     pub(crate) fn gate_loss(&self) -> &dyn TaskLoss {
         match self.settings.gate_loss {
             GateLoss::Task => &*self.loss,
@@ -273,7 +273,6 @@ impl ArchitectureSearch {
         }
     }
 
-    /// Runs a batch through the model with gates on its units.
     pub(crate) fn run(&self, batch: &PackedBatch, gates: &[LayerGates], ctx: &ForwardContext) -> Result<GatedRun> {
         let encoder = self.model.encoder();
         let embedded = encoder.embed(batch, ctx)?;
@@ -283,10 +282,11 @@ impl ArchitectureSearch {
         Ok(GatedRun { embedded, layers, logits })
     }
 
-    /// Logits of the model in which kept units have their final gates, and all other units have a gate of 0.
+    /// Logits of the searched model if it were reduced to the selected architecture: selected units have their final
+    /// gates, and all other units a gate of 0.
     ///
     /// # Errors
-    /// Errors of [`Encoder::embed`](dht_transformer::Encoder::embed).
+    /// Fails as [`Encoder::embed`](dht_transformer::Encoder::embed) does.
     pub fn masked_logits(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         Ok(self.run(batch, &self.found()?.gates, ctx)?.logits)
     }

@@ -1,4 +1,4 @@
-//! Settings of a search.
+//! Settings of an architecture search.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,41 +9,41 @@ use crate::error::{Error, Result};
 use crate::relaxation::{HardConcrete, RelaxationKind, Sigmoid, WeightedSoftmax};
 use crate::space::NasSpace;
 
-/// Schedule by which weights and gates are updated, and the texts that each update uses.
+/// Update schedule: when weights and gates are updated, and on which texts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Update {
-    /// Updates weights and gates together on all texts, as in the algorithms of the report on differentiable search for
-    /// BERT.
+    /// Updates weights and gates together on all texts, as the report on differentiable search for BERT does.
     #[default]
     Joint,
-    /// Updates weights on one half of the texts and gates on the other half, in turns. This is the first-order variant
-    /// of DARTS, differentiable architecture search (Liu, Simonyan and Yang 2019), with the split of TAS, transformable
-    /// architecture search (Dong and Yang 2019).
+    /// Updates weights on one half of the texts, and gates on the other half, in turns. This is the first-order variant
+    /// of DARTS, differentiable architecture search (Liu, Simonyan and Yang 2019), with the division of the texts used
+    /// by TAS, transformable architecture search (Dong and Yang 2019).
     Alternating,
-    /// Updates by the second-order variant of DARTS (Liu, Simonyan and Yang 2019), with the two halves of the texts as
-    /// in `Alternating`. Gates learn from the loss after the next step of the weights, approximated by a step of
-    /// gradient descent. A step of gates takes four passes instead of one.
+    /// Updates weights and gates in turns by the second-order variant of DARTS (Liu, Simonyan and Yang 2019), on the
+    /// same halves of the texts as [`Alternating`](Self::Alternating). Gates learn from the loss that the weights would
+    /// have after their next step, approximated by a step of gradient descent. A step of the gates takes four forward
+    /// and backward passes, not one.
     Unrolled {
-        /// Length ξ of the approximated step of the weights as a multiple of the gradient, above 0. DARTS uses the
-        /// learning rate of the weights.
+        /// Step size ξ of the approximated gradient descent step of the weights, above 0. DARTS uses the learning rate
+        /// of the weights.
         rate: f64,
     },
 }
 
-/// Gates at which the expected cost E in the search's cost term is computed: relaxed or thresholded.
+/// Gates at which the cost term computes the expected cost: relaxed (between 0 and 1) or thresholded (0 or 1).
 ///
-/// In both variants, the gradient flows through the degrees to which the relaxation keeps units. The thresholded
-/// architecture decides which case of [`Control::Tas`] applies.
+/// In both variants, the gradient flows through the relaxed gates, the degrees to which units are kept. The cost of the
+/// thresholded architecture decides which case of [`Control::Tas`] applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Count {
-    /// Computes the expected cost, with the degrees to which units are kept as probabilities. Equation 4 of the report
-    /// on differentiable search for BERT does the same.
+    /// Computes the cost from the relaxed gates. It is the expected cost if each gate is the probability of keeping its
+    /// unit. Equation 4 of the report on differentiable search for BERT does the same.
     #[default]
     Expected,
-    /// Computes the cost at gates of 0 and 1, which the relaxation's current threshold gives (straight-through). The
-    /// cost is then the cost of exactly the units that the threshold keeps.
+    /// Computes the exact cost of the units above the relaxation's threshold. The gradient ignores the thresholding
+    /// (straight-through).
     Thresholded,
 }
 
@@ -51,31 +51,32 @@ pub enum Count {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateLoss {
-    /// Task loss, which trains the weights as well: one backward pass trains weights and α.
+    /// Task loss, which also trains the weights. One backward pass trains the weights and the architecture variables.
     #[default]
     Task,
-    /// Cross-entropy on the labels, for any task loss of the weights (report on differentiable search for BERT,
-    /// equation 3: the loss L_arch "is used to train the architecture variables only"; the weights learn by
-    /// distillation). The cross-entropy gives no gradient to the weights, and a teacher's loss gives none to α.
+    /// Cross-entropy of the labels, while the weights learn from the task loss. The cross-entropy does not train the
+    /// weights, and the task loss does not train the architecture variables α. In the report on differentiable search
+    /// for BERT, the weights learn by distillation, and the loss L_arch (equation 3) "is used to train the architecture
+    /// variables only".
     ///
-    /// In the report's first step the weights learn from a teacher's hidden states, and nothing trains the classifier
-    /// through which this loss reaches α. Since the classifier is untrained, this loss is of little use until the
-    /// second step.
+    /// In the report's first training stage, the weights learn from a teacher's hidden states, and the classification
+    /// head is not trained. This loss depends on the head. It is therefore of little use before the second stage.
     ///
-    /// If weights and gates learn together ([`Update::Joint`]), this loss costs a second forward pass with the same
+    /// If weights and gates learn together ([`Update::Joint`]), this loss needs a second forward pass with the same
     /// gates and dropout, and a backward pass without gradients of the weights. A step then takes the FLOPs of five
-    /// forward passes instead of three.
+    /// forward passes. With [`Task`](Self::Task) it takes three.
     Labels,
 }
 
-/// Selection of units at the end of a search.
+/// Method that selects the units at the end of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Selection {
-    /// Selects by the threshold at which the architecture's cost is closest to the target.
+    /// Selects units by the threshold at which the architecture's cost is closest to the target.
     #[default]
     Target,
-    /// Selects by the relaxation's own threshold, .01 in the report on differentiable search for BERT.
+    /// Selects units by the relaxation's own threshold, .01 in the report on differentiable search for BERT. The cost
+    /// may miss the target.
     Threshold,
 }
 
@@ -96,34 +97,34 @@ pub enum Selection {
 pub struct NasSettings {
     /// Search space: the parts of the encoder that can become narrower.
     pub space: NasSpace,
-    /// Target R: the cost of the architecture as a share of the whole encoder's cost, in (0, 1].
+    /// Target cost of the architecture, as a share of the whole encoder's cost, in (0, 1].
     pub target: f64,
-    /// Measure of the cost.
+    /// Measure of the cost, such as FLOPs.
     pub measure: CostMeasure,
-    /// Relaxation of dimensions and neurons.
+    /// Relaxation (gates with trainable variables) of dimensions and neurons.
     pub relaxation: RelaxationKind,
-    /// Relaxation of heads. It must be the same variant as `relaxation` if one threshold selects all units
-    /// ([`Selection::Target`]).
+    /// Relaxation (gates with trainable variables) of attention heads. With [`Selection::Target`], which compares all
+    /// units by one threshold, it must be the same variant as `relaxation`.
     pub head_relaxation: RelaxationKind,
-    /// Cost term that drives the architecture's cost to the target.
+    /// Cost term that drives the cost of the architecture to the target.
     pub control: Control,
-    /// Gates at which the cost in the cost term is computed.
+    /// Gates at which the cost term computes the cost: relaxed or thresholded.
     pub count: Count,
     /// Loss that trains the architecture variables α, in addition to the cost term.
     pub gate_loss: GateLoss,
-    /// Schedule of the updates of weights and gates.
+    /// Schedule by which weights and gates are updated.
     pub update: Update,
-    /// Selection of units at the end.
+    /// Method that selects the units at the end of the search.
     pub selection: Selection,
-    /// Peak learning rate of the architecture variables α, above 0: approximately the distance by which Adam moves α in
-    /// one step. At a rate of 10, one step can move α from 5 to −5, as the report on differentiable search for BERT
+    /// Peak learning rate of the architecture variables α, above 0. Under Adam, one step moves α by about this
+    /// distance. At a rate of 10, one step can move α from 5 to −5, as the report on differentiable search for BERT
     /// intends.
     pub gate_rate: f64,
 }
 
 impl Default for NasSettings {
-    /// Search of all four parts for half of their cost, with hard-concrete gates and an augmented Lagrangian as cost
-    /// term.
+    /// Search of input dimensions, output dimensions, neurons and heads at half of the cost. Gates are hard-concrete,
+    /// and the cost term is an augmented Lagrangian.
     fn default() -> Self {
         Self {
             space: NasSpace::default(),
@@ -142,10 +143,10 @@ impl Default for NasSettings {
 }
 
 impl NasSettings {
-    /// Settings of the report on differentiable search for BERT: σ(α) masks with a threshold of .01 and
-    /// softmax-weighted heads. The architecture variables α learn from the labels and the cost term [`Control::Tas`]
-    /// with a fixed weight, at a rate of 10. The weight λ = 1, the tolerance t = .05 and the rate are this crate's: the
-    /// report gives no numbers, but states that one step may move α from 5 to −5.
+    /// Settings of the report on differentiable search for BERT: σ(α) masks with a threshold of .01, and
+    /// softmax-weighted heads. The architecture variables α learn from the labels and the cost term [`Control::Tas`],
+    /// at a rate of 10. The report gives no numbers for the weight λ = 1, the tolerance t = .05 and the rate; they are
+    /// this crate's choice. The rate follows from the report's statement that one step may move α from 5 to −5.
     pub fn report(space: NasSpace, target: f64) -> Self {
         Self {
             space,

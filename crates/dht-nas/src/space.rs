@@ -1,4 +1,4 @@
-//! Search spaces: the parts of an encoder that are searched, and their units.
+//! Search spaces: the parts of an encoder that a search may reduce, and their units.
 
 use std::ops::Range;
 
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Part of a layer that can become narrower.
+/// Part of a transformer layer that a search can reduce. Its units are dimensions, neurons or heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// Hidden dimensions that Q reads; their number is e_q.
+    /// Hidden dimensions that the query projection Q reads; their number is e_q.
     QueryInputs,
-    /// Hidden dimensions that K reads; their number is e_k.
+    /// Hidden dimensions that the key projection K reads; their number is e_k.
     KeyInputs,
-    /// Hidden dimensions that V reads; their number is e_v.
+    /// Hidden dimensions that the value projection V reads; their number is e_v.
     ValueInputs,
-    /// Dimensions of each head's queries and keys; their number is h_q = h_k.
+    /// Output dimensions of each head's queries and keys; their number is h_q = h_k.
     QueryKeyOutputs,
-    /// Dimensions of each head's values; their number is h_v.
+    /// Output dimensions of each head's values; their number is h_v.
     ValueOutputs,
     /// Neurons of the feed-forward network.
     Neurons,
@@ -28,7 +28,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// All parts, in the order of the data.
+    /// All parts, in the order in which a layer computes them.
     pub const ALL: [Self; 7] = [
         Self::QueryInputs,
         Self::KeyInputs,
@@ -39,7 +39,7 @@ impl Part {
         Self::Neurons,
     ];
 
-    /// Name of the part in parameter names and reports.
+    /// Short name of the part, as in parameter names.
     pub fn name(self) -> &'static str {
         match self {
             Self::QueryInputs => "query_inputs",
@@ -52,13 +52,13 @@ impl Part {
         }
     }
 
-    /// Returns whether the part's units are grouped by head.
+    /// Returns whether the part has separate units in each head.
     pub(crate) fn is_by_head(self) -> bool {
         matches!(self, Self::QueryKeyOutputs | Self::ValueOutputs)
     }
 
     /// Number of blocks in a layer, and number of units in a block. For the output dimensions of queries, keys or
-    /// values, each head is a block; other parts are one block.
+    /// values, each head is a block. Other parts have one block.
     pub fn size(self, shape: BlockShape) -> (usize, usize) {
         match self {
             Self::QueryInputs | Self::KeyInputs | Self::ValueInputs => (1, shape.hidden),
@@ -69,29 +69,29 @@ impl Part {
     }
 }
 
-/// Minimum size of each part of an encoder in each layer; for outputs of Q, K and V, in each head.
+/// Minimum size of each part in each layer. For the output dimensions of Q, K and V it is the minimum per head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Minimum {
-    /// Minimum number of inputs that Q, K and V each have.
+    /// Minimum number of input dimensions that Q, K and V each keep.
     pub inputs: usize,
-    /// Minimum number of dimensions that a head's queries and keys have, and of its values.
+    /// Minimum number of output dimensions of a head, for queries and keys and for values.
     pub outputs: usize,
-    /// Minimum number of neurons.
+    /// Minimum number of feed-forward neurons.
     pub neurons: usize,
-    /// Minimum number of heads.
+    /// Minimum number of attention heads.
     pub heads: usize,
 }
 
 impl Default for Minimum {
-    /// One unit of each part, since a layer cannot be built without units.
+    /// One unit of each part, because a layer needs at least one.
     fn default() -> Self {
         Self { inputs: 1, outputs: 1, neurons: 1, heads: 1 }
     }
 }
 
-/// Search space: any combination of the spaces in the report on differentiable search for BERT. Hidden size and depth
-/// are not searched.
+/// Search space: the parts of an encoder that a search may reduce. Any combination of the spaces in the report on
+/// differentiable search for BERT is possible. Hidden size and number of layers are not searched.
 ///
 /// ```
 /// use dht_nas::transformer::flops::BlockShape;
@@ -107,41 +107,42 @@ impl Default for Minimum {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NasSpace {
-    /// True if the inputs of Q, K and V are searched: (e_q, e_k, e_v), independently (report on differentiable search
-    /// for BERT, 5.4.1).
+    /// True if the input dimensions of Q, K and V are searched independently: e_q, e_k and e_v (report on
+    /// differentiable search for BERT, 5.4.1).
     pub inputs: bool,
-    /// True if the outputs of Q, K and V are searched for each head: h_q = h_k and h_v (report on differentiable search
-    /// for BERT, 5.4.2).
+    /// True if the output dimensions of Q, K and V are searched in each head: h_q = h_k and h_v (report on
+    /// differentiable search for BERT, 5.4.2).
     pub outputs: bool,
-    /// True if the neurons of the feed-forward network are searched (report on differentiable search for BERT, 5.4.3).
+    /// True if the feed-forward neurons are searched (report on differentiable search for BERT, 5.4.3).
     pub neurons: bool,
-    /// True if the heads are searched (report on differentiable search for BERT, 5.4.4).
+    /// True if the attention heads are searched (report on differentiable search for BERT, 5.4.4).
     pub heads: bool,
-    /// True if all layers keep the same units; otherwise each layer has a separate selection.
+    /// True if all layers keep the same units. Otherwise the units of each layer are selected separately.
     pub tied: bool,
     /// Minimum sizes of the searched parts.
     pub minimum: Minimum,
 }
 
 impl Default for NasSpace {
-    /// Search of all four parts, independently for each layer.
+    /// Search of all parts (inputs, outputs, neurons, heads), separately for each layer.
     fn default() -> Self {
         Self { inputs: true, outputs: true, neurons: true, heads: true, tied: false, minimum: Minimum::default() }
     }
 }
 
-/// Units that are searched together: one part of one layer, or of all layers jointly.
+/// Group of units that are selected together: one part of one layer, or of all layers if layers are tied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Part of the layers to which the units belong.
     pub part: Part,
-    /// Layers that share the group's selection.
+    /// Layers that keep the same units of this group.
     pub layers: Range<usize>,
-    /// Number of blocks of units: the number of heads for outputs, otherwise 1. Units are numbered block by block.
+    /// Number of blocks of units: the number of heads for output dimensions, otherwise 1. Units are numbered block by
+    /// block.
     pub blocks: usize,
     /// Number of units in a block.
     pub width: usize,
-    /// Minimum number of units in a block.
+    /// Minimum number of units that each block keeps.
     pub minimum: usize,
 }
 
@@ -162,7 +163,7 @@ impl Group {
 }
 
 impl NasSpace {
-    /// Search space without parts, the base for struct update syntax.
+    /// Search space without any parts, for struct update syntax.
     pub const NONE: Self = Self {
         inputs: false,
         outputs: false,
@@ -172,28 +173,28 @@ impl NasSpace {
         minimum: Minimum { inputs: 1, outputs: 1, neurons: 1, heads: 1 },
     };
 
-    /// Search space of the input dimensions alone, the only search that the report on differentiable search for BERT
-    /// finished.
+    /// Search space with the input dimensions of Q, K and V only. The report on differentiable search for BERT finished
+    /// only this search.
     pub fn inputs() -> Self {
         Self { inputs: true, ..Self::NONE }
     }
 
-    /// Search space of the output dimensions of queries, keys and values alone.
+    /// Search space with the output dimensions of queries, keys and values only.
     pub fn outputs() -> Self {
         Self { outputs: true, ..Self::NONE }
     }
 
-    /// Search space of the feed-forward neurons alone.
+    /// Search space with the feed-forward neurons only.
     pub fn neurons() -> Self {
         Self { neurons: true, ..Self::NONE }
     }
 
-    /// Search space of the attention heads alone.
+    /// Search space with the attention heads only.
     pub fn heads() -> Self {
         Self { heads: true, ..Self::NONE }
     }
 
-    /// Minimum number of units of a part; `None` if the part is not searched.
+    /// Minimum size of a part; `None` if the part is not searched.
     fn searched(&self, part: Part) -> Option<usize> {
         let (searched, minimum) = match part {
             Part::QueryInputs | Part::KeyInputs | Part::ValueInputs => (self.inputs, self.minimum.inputs),
@@ -204,10 +205,10 @@ impl NasSpace {
         searched.then_some(minimum)
     }
 
-    /// Groups of units of an encoder, layer by layer.
+    /// Groups of units that are searched in an encoder with `layers` layers of this shape, layer by layer.
     ///
     /// # Errors
-    /// [`Error::Argument`] if no part of the encoder is searched, or if a minimum is 0 or above the size of a layer.
+    /// [`Error::Argument`] if no part is searched, or if a minimum is 0 or above the size of its part.
     pub fn groups(&self, shape: BlockShape, layers: usize) -> Result<Vec<Group>> {
         let ranges: Vec<Range<usize>> = match self.tied {
             true => std::iter::once(0..layers).collect(),

@@ -1,4 +1,4 @@
-//! Measurement of a model's latency with narrower copies of the model.
+//! Measurement of a model's latency by timing narrower copies of the model.
 
 use std::time::Instant;
 
@@ -13,21 +13,21 @@ use crate::extract::extract;
 use crate::latency::Latency;
 use crate::space::{NasSpace, Part};
 
-/// Number of narrower copies that are timed, in addition to the whole model and the model without layers.
+/// Number of random narrower copies to time, in addition to the whole model and the model without layers.
 const COPIES: usize = 24;
-/// Number of passes of each copy. Copies take turns, and the first pass is a warm-up.
+/// Number of timed forward passes per copy of the model, after one warm-up pass. Passes of the copies alternate.
 const PASSES: usize = 9;
-/// Smallest share of a part that a copy keeps.
+/// Smallest share of each part's units that a copy keeps.
 const LEAST_SHARE: f64 = 0.1;
 
 impl Latency {
-    /// Measures the latency of narrower copies of a classifier on `texts` texts of `tokens` tokens, and fits the
-    /// coefficients of a [`Latency`]. The result depends on this machine and its current load: measure once, and use
-    /// the stored result for all comparisons.
+    /// Measures the latency of narrower copies of a classifier on `texts` texts of `tokens` tokens, and fits a latency
+    /// model. The result depends on the machine and its current load. Measure once, and use the stored result for all
+    /// comparisons.
     ///
     /// # Errors
     /// * [`Error::Argument`] if the number of texts is 0, or if a text has more tokens than the model reads.
-    /// * Errors of [`extract`], if parts of the model were removed before.
+    /// * Fails as [`extract`] does, if units of the model were already removed.
     pub fn measure<R: Rng + ?Sized>(model: &TextClassifier, texts: usize, tokens: usize, rng: &mut R) -> Result<Self> {
         let longest = model.encoder().config().longest_text();
         if texts == 0 || !(1..=longest).contains(&tokens) {
@@ -60,7 +60,7 @@ impl Latency {
     }
 }
 
-/// Draws a random architecture: a random share of each part, with random units.
+/// Draws a random architecture. For each part, such as attention heads, it keeps a random share of the units.
 fn drawn<R: Rng + ?Sized>(model: &TextClassifier, rng: &mut R) -> Result<Architecture> {
     let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
     let groups = NasSpace::default().groups(shape, layers)?;
@@ -79,7 +79,6 @@ fn drawn<R: Rng + ?Sized>(model: &TextClassifier, rng: &mut R) -> Result<Archite
     Ok(Architecture::of_groups(shape, layers, &groups, &selected))
 }
 
-/// Model with its smallest time so far.
 struct TimedModel {
     model: TextClassifier,
     layers: usize,

@@ -1,4 +1,4 @@
-//! Architecture search as an objective of the training loop.
+//! Implementation of the training loop's objective for an architecture search.
 
 use std::collections::BTreeSet;
 
@@ -20,12 +20,12 @@ use crate::extract::assigned;
 use crate::search::{ArchitectureSearch, PendingStep, StepParameters};
 use crate::settings::{Count, GateLoss, Update};
 
-/// Streams of random numbers: for the gates of each step, and for the halves of the rows.
+/// Identifiers of random number streams: for the gates of each step, and for dividing the rows into halves.
 const GATES: u64 = 0x6e61_7301_0000_0000;
 const HALVES: u64 = 0x6e61_7302_0000_0000;
 
-/// Builds a scalar tensor with this value. Its gradient with respect to each tensor is the tensor that is paired with
-/// it.
+/// Creates a scalar tensor with this value. In each pair of `along`, the second tensor is the gradient with respect to
+/// the first.
 fn with_gradients<'a>(value: f64, along: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) -> Result<Tensor> {
     let parts = along.map(|(along, gradients)| (along * gradients.detach())?.sum_all());
     let sum = parts.reduce(|sum, part| sum? + part?);
@@ -48,7 +48,6 @@ impl ArchitectureSearch {
         self.frozen.iter().for_each(|id| parameters.set_frozen(*id, true));
     }
 
-    /// Clamps the architecture variables α to the bounds of their relaxations.
     fn bring_back(&self) -> Result<()> {
         for (relaxation, alpha) in self.relaxations.iter().zip(&self.alphas) {
             if let Some(bound) = relaxation.bound() {
@@ -58,7 +57,7 @@ impl ArchitectureSearch {
         Ok(())
     }
 
-    /// Cost term as a tensor whose gradient reaches the architecture variables α, with the expected cost.
+    /// Cost term of the loss, differentiable in the architecture variables α, and the expected cost.
     fn cost_term(&self, target: f64) -> Result<(Tensor, f64)> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
         let open = self.relaxations.iter().zip(&self.alphas).zip(groups);
@@ -84,8 +83,8 @@ impl ArchitectureSearch {
         Ok((with_gradients(value, open.iter().zip(&gradients))?, expected))
     }
 
-    /// Loss on a batch through the gates of this step. If a step trains only gates, this is the loss of the gates,
-    /// otherwise the loss of the weights.
+    /// Computes the loss of a batch, with gates that are sampled for this training step. Steps that train only gates
+    /// use the loss function of the gates. Other steps use the task loss.
     pub(crate) fn task_loss(
         &self,
         batch: &PackedBatch,
@@ -109,8 +108,8 @@ impl ArchitectureSearch {
         loss.loss(&self.run(batch, &gates, ctx)?, batch, ctx)
     }
 
-    /// Loss of the gates on a batch, with the gradients of this loss with respect to the architecture variables α.
-    /// Weights are frozen during this pass, so that their gradients are not computed.
+    /// Computes the gates' loss on a batch, and its gradients with respect to the architecture variables α. The weights
+    /// are frozen during the computation, which saves the time for their gradients.
     fn gate_gradients(&mut self, batch: &PackedBatch, progress: Progress) -> Result<(Vec<Tensor>, f64)> {
         self.freeze_weights();
         let compute = || -> Result<(Vec<Tensor>, f64)> {
@@ -124,7 +123,7 @@ impl ArchitectureSearch {
         outcome
     }
 
-    /// Gradients with respect to the architecture variables α of each group of units.
+    /// Gradients with respect to the architecture variables α, one tensor for each group of units.
     pub(crate) fn of_gates(&self, gradients: &Gradients) -> Result<Vec<Tensor>> {
         let of = |alpha: &Parameter| match gradients.get(alpha.id()) {
             Some(gradient) => Ok(gradient.to_tensor(alpha.var())?),
@@ -172,7 +171,7 @@ impl ArchitectureSearch {
         Ok(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() })
     }
 
-    /// Draws the half of the rows that trains gates.
+    /// Draws the rows that train the gates, one half of all rows.
     fn halve(&mut self, training: &EncodedDataset, seed: u64) -> Result<()> {
         if self.settings.update == Update::Joint {
             return Ok(());

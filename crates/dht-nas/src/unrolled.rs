@@ -8,13 +8,13 @@ use dht_transformer::{ForwardContext, Objective, PackedBatch};
 use crate::error::Result;
 use crate::search::{ArchitectureSearch, StepParameters};
 
-/// Total distance by which weights move for the finite difference of two gradients (the value of Liu, Simonyan and Yang
-/// 2019).
+/// Distance by which weights are moved for the finite difference of two gradients (Liu, Simonyan and Yang 2019).
 const DISTANCE: f64 = 0.01;
 
 impl ArchitectureSearch {
-    /// Loss L₂ of the gates on `validation` after a step of the weights, and the gradient of L₂ with respect to α. The
-    /// step reduces the weights' loss L₁ on `training` (Liu, Simonyan and Yang 2019, equations 7 and 8):
+    /// Second-order gradient for the architecture variables α: returns the gradient, and the loss L₂ of the gates on
+    /// `validation` after a step of the weights w. The step has the size ξ (`rate`) and reduces the weights' loss L₁ on
+    /// `training` (Liu, Simonyan and Yang 2019, equations 7 and 8):
     ///
     /// ```text
     /// ∇α L₂(w − ξ·∇w L₁(w, α), α) ≈ ∇α L₂(w′, α) − ξ·(∇α L₁(w⁺, α) − ∇α L₁(w⁻, α)) / 2ε
@@ -41,7 +41,7 @@ impl ArchitectureSearch {
     }
 }
 
-/// Weights that are moved temporarily, with their original values.
+/// Model weights that are moved temporarily, with their original values in `start`.
 struct Moves<'a> {
     search: &'a ArchitectureSearch,
     weights: Vec<(ParameterId, &'a Var)>,
@@ -77,8 +77,7 @@ impl Moves<'_> {
         Ok((gradients.collect::<candle_core::Result<_>>()?, value))
     }
 
-    /// Loss of the weights or the gates on a batch, with the gradients of this loss. Gates and dropout masks are the
-    /// same in each call.
+    /// Loss of the weights or gates on a batch, with its gradients. Each call uses the same gates and dropout masks.
     fn loss(&self, batch: &PackedBatch, of: StepParameters) -> Result<(f64, Gradients)> {
         let parameters = self.search.parameters();
         let ctx = ForwardContext::training(parameters, self.progress.seed, self.progress.step as u32);
@@ -86,7 +85,7 @@ impl Moves<'_> {
         Ok((f64::from(loss.to_scalar::<f32>()?), ctx.backward(&loss, parameters)?))
     }
 
-    /// Moves the weights from their original values along a gradient.
+    /// Moves the weights from their original values by `length` times a gradient.
     fn along(&self, gradients: &Gradients, length: f64) -> Result<()> {
         for ((id, var), start) in self.weights.iter().zip(&self.start) {
             if let Some(gradient) = gradients.get(*id) {
@@ -118,7 +117,7 @@ mod tests {
 
     const RATE: f64 = 2.0;
 
-    /// Search whose weights and gates learn from the labels, or whose weights learn from another model's logits.
+    /// Creates a search in which weights and gates learn from the labels, or weights learn from another model's logits.
     fn search(gate_loss: GateLoss) -> ArchitectureSearch {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let small = BertConfig::small(1, 2, 8, 20).unwrap();
@@ -156,7 +155,7 @@ mod tests {
         PackedBatch::from_samples(&samples).unwrap()
     }
 
-    /// Loss on `validation` after a step on `training`, from the definition.
+    /// Loss on `validation` after one weight update on `training`, computed directly from the definition.
     fn after_a_step(search: &ArchitectureSearch, training: &PackedBatch, validation: &PackedBatch) -> f64 {
         let progress = Progress { seed: 1, step: 0, epoch: 0, share: 0.0 };
         let parameters = search.parameters();

@@ -9,7 +9,7 @@ pub enum Error {
     /// Error of the crate `dht-dynamic`: a wrong argument, shape, state or route, or a file that cannot be used.
     #[error(transparent)]
     Dynamic(dht_dynamic::Error),
-    /// Error of the crate `dht-bandits`.
+    /// Error of a bandit, from the crate `dht-bandits`.
     #[error(transparent)]
     Bandits(#[from] dht_bandits::Error),
     /// Search space that has the same arm twice.
@@ -19,10 +19,10 @@ pub enum Error {
         arm: usize,
         /// Index of the earlier arm.
         first: usize,
-        /// Route of both arms.
+        /// Route that both arms define.
         route: String,
     },
-    /// Arm or list of arms that the search space does not have.
+    /// Requested arm or list of arms that the search space does not have.
     #[error("{what} is {got}, expected {expected}")]
     Arm {
         /// Kind of arm.
@@ -32,10 +32,10 @@ pub enum Error {
         /// Requested arm or arms.
         got: String,
     },
-    /// Preset that is not defined for a model of this size.
+    /// Preset search space that is not defined for a model of this size.
     #[error("{preset} on {layers} layers of {heads} heads: expected {expected}")]
     PresetSize {
-        /// Preset.
+        /// Name of the preset.
         preset: &'static str,
         /// Number of layers of the model.
         layers: usize,
@@ -47,16 +47,16 @@ pub enum Error {
     /// File that does not describe a search space.
     #[error("{what}{line}: {problem}", line = line.map_or_else(String::new, |line| format!(":{line}")))]
     SpaceFile {
-        /// File, or `TOML text`.
+        /// Path of the file, or `TOML text`.
         what: String,
-        /// Line, counted from 1, where it is known.
+        /// Line number, counted from 1; `None` if it is unknown.
         line: Option<usize>,
         /// Reason: an [`Error`] of the search space, or the parser's message. The parser rejects text that is not TOML,
         /// a missing, unknown or wrongly typed key, and a route without valid notation.
         #[source]
         problem: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Loss from which no reward can be computed.
+    /// Loss value from which no reward can be computed.
     #[error("loss is {loss}, expected a finite number, at least 0")]
     Loss {
         /// Loss.
@@ -68,7 +68,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Classifies the error by what a caller can do about it.
+    /// Classifies the error by how a caller can respond to it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Dynamic(error) => error.kind(),
@@ -80,24 +80,20 @@ impl Error {
         }
     }
 
-    /// Builds [`Argument`](dht_dynamic::Error::Argument).
     pub(crate) fn argument(name: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Dynamic(dht_dynamic::Error::Argument { name, expected: expected.into(), got: got.to_string() })
     }
 
-    /// Builds [`Shape`](dht_dynamic::Error::Shape).
     pub(crate) fn shape(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Dynamic(dht_dynamic::Error::Shape { what, expected: expected.into(), got: got.to_string() })
     }
 
-    /// Builds [`State`](dht_dynamic::Error::State).
     pub(crate) fn state(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Dynamic(dht_dynamic::Error::State { what, expected: expected.into(), got: got.to_string() })
     }
 }
 
-/// Converts the error of a custom router whose state is not JSON of the expected form to
-/// [`Json`](dht_dynamic::Error::Json).
+/// Converts the JSON error of a custom router's state to [`Json`](dht_dynamic::Error::Json).
 impl From<serde_json::Error> for Error {
     fn from(source: serde_json::Error) -> Self {
         Self::Dynamic(dht_dynamic::Error::Json { what: "state of a custom router".to_owned(), source })
@@ -116,8 +112,7 @@ impl From<candle_core::Error> for Error {
     }
 }
 
-/// Converts an error of a predictor, a router or a served model. If that error wraps an error of this crate, the
-/// wrapped error is restored.
+/// Converts an error of the crate `dht-dynamic`. If it wraps an error of this crate, that error is returned.
 impl From<dht_dynamic::Error> for Error {
     fn from(error: dht_dynamic::Error) -> Self {
         match error {
@@ -130,7 +125,7 @@ impl From<dht_dynamic::Error> for Error {
     }
 }
 
-/// Converts an error of this crate for the callers of a predictor, a router or a served model.
+/// Wraps an error of this crate for callers that expect errors of `dht-dynamic`.
 impl From<Error> for dht_dynamic::Error {
     fn from(error: Error) -> Self {
         match error {

@@ -1,7 +1,7 @@
-//! Dynamic transformers: contextual bandits select for each text the number of layers of a BERT-family encoder and the
-//! heads that it keeps, in training and in inference.
+//! Dynamic transformers: contextual bandits select, for each text, how many layers and which attention heads of a
+//! BERT-family encoder run, in training and in inference.
 //!
-//! # How the data flows
+//! # Data flow
 //!
 //! ```text
 //!  PackedBatch ──base layers──▶ Hidden ──pool──▶ context ──Router──▶ exit             how deep
@@ -123,9 +123,9 @@
 //! opt-level = 3
 //! ```
 //!
-//! Use these versions of candle, rand and rand_chacha: their types are arguments of this crate's functions. Matrix
-//! products use as many threads as rayon has (`RAYON_NUM_THREADS`); the number of threads changes no result. A program
-//! that trains on a CPU is faster with an allocator that reuses memory, such as mimalloc.
+//! Use the versions of candle, rand and rand_chacha that are listed above, since their types are arguments of this
+//! crate's functions. Matrix products use as many threads as rayon has (`RAYON_NUM_THREADS`); the number of threads
+//! changes no result. Training on a CPU is faster with an allocator that reuses memory, such as mimalloc.
 //!
 //! # Guarantees
 //!
@@ -144,18 +144,18 @@
 //!
 //! # Single-label classification only
 //!
-//! Every step from exit to answer needs a distribution over classes: an exit is rewarded by its cross-entropy, and
-//! bandits see the confidence of the distribution. In multi-label data an exit may be confident about some labels and
-//! not about others, and a regression value has no probability. A rule for either task would be another method that
-//! needs its own evaluation. Multi-label and regression texts are rejected ([`Argument`](dht_dynamic::Error::Argument),
-//! `targets`). Full, truncated and pruned encoders handle them ([`transformer::Task`], [`transformer::pruning`]).
+//! Bandits and exits need a distribution over classes: the reward of an exit is computed from its cross-entropy, and
+//! the confidence of the distribution is an input of the bandits. In multi-label data an exit may be confident about
+//! some labels and not about others, and a regression value has no probability. Both tasks would require another
+//! method. Multi-label and regression texts are rejected ([`Argument`](dht_dynamic::Error::Argument), `targets`). Full,
+//! truncated and pruned encoders handle them ([`transformer::Task`], [`transformer::pruning`]).
 //!
 //! # When not to use it
 //!
-//! With fewer training texts than [`SearchSettings::warm_up_contexts`] over all epochs, the bandits never learn, and
-//! inference runs the full model. If every text needs the same depth, a fixed exit costs less than selecting an exit
-//! for each text; [`Regret`] measures what selecting an exit for each text gains. The DHT paper's settings
-//! ([`SearchSettings::paper`]) are for comparison, not for production.
+//! If training has fewer texts over all epochs than [`SearchSettings::warm_up_contexts`], the bandits never learn, and
+//! inference runs the full model. If every text needs the same depth, a fixed exit costs less than selecting one for
+//! each text. [`Regret`] measures the gain of selecting. The DHT paper's settings ([`SearchSettings::paper`]) are for
+//! comparison, not for production.
 
 #![doc(html_root_url = "https://docs.rs/dht-search/latest")]
 

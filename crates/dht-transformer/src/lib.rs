@@ -1,7 +1,7 @@
 //! BERT-family encoder on candle: training, inference, pruning, and Hugging Face directories in and out.
 //!
-//! A forward pass may run any subset of layers and heads for each sample, so that programs can search for smaller
-//! networks and stop early.
+//! A forward pass can run any subset of layers and heads for each sample. Programs use this to search for smaller
+//! networks, and to stop after some of the layers ("early exit").
 //!
 //! # Data flow
 //!
@@ -71,8 +71,8 @@
 //! | [`pretrained`] | Hugging Face directories in and out, as [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save) use them |
 //! | [`candle`] | interoperation with `candle_nn`: [`Encoder::from_var_builder`], `VarMap`s, modules, an optimiser |
 //! | [`pruning`] | importance of heads and neurons, [`Encoder::prune`] and [`TextClassifier::prune`] |
-//! | [`flops`] | FLOPs of matrix products, before and after a run |
-//! | [`account`] | inspection of a directory: every file, field and tensor is obeyed, harmless, refused or unknown |
+//! | [`flops`] | FLOPs of matrix products, predicted for a run and counted in it |
+//! | [`account`] | inspection of a Hugging Face directory: each file, field and tensor is obeyed, harmless, refused or unknown |
 //! | [`storage`] | atomic files; models and data sets on the hub (feature `hub`) |
 //! | [`error`] | error types in detail |
 //!
@@ -107,21 +107,20 @@
 //! ```
 //!
 //! Use the same versions of candle, rand and rand_chacha as this crate, since its functions take their types.
-//! Matrix products use as many threads as rayon has (`RAYON_NUM_THREADS`); their number changes no result. A program
-//! that trains on a CPU gains from an allocator that keeps memory, such as mimalloc.
+//! Matrix products use all threads of rayon (`RAYON_NUM_THREADS`). The number of threads does not affect results.
 //!
 //! # Invariants
 //!
 //! - **No padding.** A batch consists of rows of real tokens, and [`Spans`](tensors::Spans) that assign the rows to
-//!   samples. A sample has the same states in a batch as alone, up to rounding.
-//! - **Skipped parts cost nothing.** Skipped heads, neurons and layers are not computed at all, rather than multiplied
-//!   by zero, and the [FLOPs](flops) report the saving.
-//! - **Gradients of weights do not pass through candle's graph**: the fused operations return them to the
+//!   samples. A sample has the same hidden states in a batch as alone, up to rounding.
+//! - **Skipped parts cost nothing.** Skipped heads, neurons and layers are not computed, and the [FLOPs](flops) report
+//!   the saving.
+//! - **Gradients of weights do not pass through candle's graph.** Fused operations store them in the
 //!   [`ForwardContext`]. [`ForwardContext::backward`] and [`ForwardContext::grad_store`] return all gradients.
-//!   `loss.backward()` alone would lose the gradients of the weights, and is refused.
-//! - **One seed, one result.** Every draw comes from the caller's generator or is keyed by seed, step, dropout site,
-//!   sample and token. On one kind of processor, neither the number of threads nor a restart changes a bit of the
-//!   trained model, and samples have the same dropout masks in any batch.
+//!   `loss.backward()` alone would lose the gradients of the weights, and returns an error.
+//! - **One seed, one result.** Every random number comes from the caller's generator, or is determined by seed, step,
+//!   dropout site, sample and token. On one kind of processor, neither the number of threads nor a restart changes a
+//!   bit of the trained model, and samples have the same dropout masks in any batch.
 //! - **All or nothing.** Files and updates are atomic; NaN or infinite values are refused on input. Every failure is an
 //!   [`Error`] that states the expected value.
 //!

@@ -1,4 +1,4 @@
-//! Values of the flags of an architecture search.
+//! Values of the flags of an architecture search (NAS).
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use dht_nas::{GumbelSoftmax, HardConcrete, NasSpace, RelaxationKind, Sigmoid, WeightedSoftmax, WidthSampling};
 
-/// Search space such as `inputs`, `inputs+heads` or `all`.
+/// Parts of the student that are searched, such as `inputs`, `inputs+heads` or `all`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpaceChoice(pub(super) NasSpace);
 
@@ -50,7 +50,7 @@ impl fmt::Display for SpaceChoice {
     }
 }
 
-/// Cost that a share refers to.
+/// Cost measure to which the target share of an architecture search refers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum CostChoice {
     /// Units of the searched parts, as in the report's tables.
@@ -76,7 +76,7 @@ pub enum SearchSettingsChoice {
     Report,
 }
 
-/// Gates that the cost is computed with.
+/// Gate values from which the cost of an architecture is computed during a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CountChoice {
     /// Expected values.
@@ -85,7 +85,7 @@ pub enum CountChoice {
     Thresholded,
 }
 
-/// Loss that trains the gates.
+/// Loss by which a search trains the gates of the units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum GateLossChoice {
     /// Loss of the weights.
@@ -94,7 +94,7 @@ pub enum GateLossChoice {
     Labels,
 }
 
-/// Reading of the second number of Normal(0, 0.01).
+/// Interpretation of 0.01 in Normal(0, 0.01), the initial distribution of softmax weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum NormalChoice {
     /// The variance is 0.01.
@@ -103,7 +103,7 @@ pub enum NormalChoice {
     Deviation,
 }
 
-/// Softmax weights of a block's n units.
+/// Scale of the softmax weights of the n units in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum HeadWeightsChoice {
     /// softmax(α).
@@ -128,7 +128,7 @@ pub enum RelaxationChoice {
 }
 
 impl RelaxationChoice {
-    /// Relaxation with its settings. With `report`, the softmax weights are those of the report on differentiable
+    /// Relaxation of the discrete search. With `report`, softmax weights are those of the report on differentiable
     /// search for BERT.
     pub(super) fn kind(self, report: bool) -> RelaxationKind {
         match self {

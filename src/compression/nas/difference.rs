@@ -1,4 +1,4 @@
-//! Confidence interval of the score difference between two groups of students.
+//! Difference between the mean scores of two groups of students, with a confidence interval.
 
 use dht_transformer::train::metrics::Confusion;
 use rand::{Rng, RngExt};
@@ -8,10 +8,10 @@ use crate::compression::judge::Judge;
 use crate::error::Result;
 use crate::record::{Interval, Summary};
 
-/// Number of resamples of the test rows.
+/// Number of bootstrap resamples of the test rows.
 const RESAMPLES: usize = 1_000;
 
-/// Test rows and their metric.
+/// True labels of the test rows, and the metric by which predictions are scored.
 #[derive(Clone, Copy)]
 pub(super) struct Judged<'a> {
     pub(super) judge: Judge,
@@ -20,13 +20,13 @@ pub(super) struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// Mean score of some students minus that of others, with its 95 % interval; `None` if one side has a single
-    /// student.
+    /// Mean score of one group of students minus that of another, with its 95 % interval; `None` if a group has a
+    /// single student.
     ///
-    /// Two sources of variance are independent and add up. The training runs contribute s²/n for each side (Welch
-    /// 1947). The test rows contribute the variance of the difference over resamples, the same rows for all students
-    /// (Efron and Tibshirani 1993). The degrees of freedom follow Welch and Satterthwaite, with infinitely many for the
-    /// resamples.
+    /// Two sources of variance are independent and add up. The training runs contribute s²/n for each group, with n
+    /// students of standard deviation s (Welch 1947). The test rows contribute the variance of the difference over
+    /// bootstrap resamples, which are the same for all students (Efron and Tibshirani 1993). The degrees of freedom
+    /// follow Welch and Satterthwaite, with infinitely many for the resamples.
     pub(super) fn difference<R: Rng + ?Sized>(
         self,
         own: &[Vec<u32>],
@@ -75,9 +75,9 @@ impl Judged<'_> {
     }
 }
 
-/// Quantile .975 of the normal distribution, and the degrees of freedom from which Student's quantile is the same to
-/// four digits.
+/// Quantile .975 of the normal distribution.
 const NORMAL: f64 = 1.959_964;
+/// Degrees of freedom from which the normal quantile replaces that of Student's t; both agree to four digits.
 const MOST_FREEDOM: f64 = 1e5;
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// Students' predicted classes: each is wrong on its first `wrong` rows and right on all others.
+    /// Predicted classes of several students. Student i is wrong on the first `wrong[i]` rows and right on all others.
     fn students(truth: &[u32], wrong: &[usize]) -> Vec<Vec<u32>> {
         let of = |wrong: &usize| {
             truth.iter().enumerate().map(|(row, label)| if row < *wrong { 1 - label } else { *label }).collect()

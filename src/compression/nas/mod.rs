@@ -1,5 +1,5 @@
-//! Architecture searches for several spaces and targets, in the five steps of the report on differentiable search for
-//! BERT, and the table of the results.
+//! Architecture searches (NAS) for several search spaces and target costs, in the five steps of the report on
+//! differentiable search for BERT.
 
 mod arguments;
 mod choices;

@@ -1,4 +1,4 @@
-//! Runs the searches of the example `nas`, and writes its record, figures and table.
+//! Example `nas`: runs architecture searches, and writes results, figures and a table.
 
 use std::path::Path;
 
@@ -21,21 +21,21 @@ use crate::figures::kept_units_figure;
 use crate::record::{ArchitectureSearchRecord, ArchitectureSearches, JudgedModel, Record, Summary, this_machine};
 use crate::tables::architecture_search_text;
 
-/// Random stream of the timed copies.
+/// Number of the random stream for the weights of the model copies whose predictions are timed.
 const TIMED_COPIES: u64 = 24;
 const TIMED_TEXTS: usize = 32;
-/// Number of optimiser steps between two evaluations in the report on differentiable search for BERT. All best steps of
-/// that report are one less than a multiple of this number, counted from 0.
+/// Number of optimiser steps between two evaluations in the report on differentiable search for BERT. It is inferred:
+/// the best steps that the report prints, counted from 0, are all one less than a multiple of it.
 const REPORTED_STEPS: usize = 50;
-/// Minimum number of rows for alternating training: one for weights, one for gates.
+/// Minimum number of training rows for a search that alternates between weights and gates.
 const ALTERNATING_ROWS: usize = 2;
 
-/// Runs the example `nas`: architecture searches for all requested spaces and targets. The record is written again
-/// after each search.
+/// Runs the example `nas`: architecture searches for all requested search spaces and target costs. The result file is
+/// updated after each search.
 ///
 /// # Errors
 /// Errors of the flags, the data, the teacher and the output directory: [`Error::OtherSteps`](crate::Error::OtherSteps)
-/// if the directory has the steps of another command.
+/// if the directory has stored results of another command.
 pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
     let mut common = CompressionPlan::new(&arguments.common)?;
     if arguments.settings == SearchSettingsChoice::Report {
@@ -104,12 +104,12 @@ pub fn nas(arguments: &NasArguments) -> Result<ArchitectureSearchRecord> {
     Ok(record)
 }
 
-/// File name of a search's figure.
+/// File name of the figure of one search, by search space and target cost.
 fn figure_of(space: SpaceChoice, target: f64) -> String {
     format!("kept.{space}.{target}.svg")
 }
 
-/// Latency of the general student as a function of its layer sizes, measured once in a run.
+/// Measures the prediction time of the general student as a function of its layer sizes. A run measures it once.
 fn latency(bench: &Bench) -> Result<Latency> {
     bench.steps.once("latency", |_| {
         let (rng, tokens) = (&mut rng(&bench.plan.run, TIMED_COPIES), bench.plan.run.max_length);
@@ -117,7 +117,7 @@ fn latency(bench: &Bench) -> Result<Latency> {
     })
 }
 
-/// Scores of the unpruned student, averaged over seeds.
+/// Averages the test scores of unpruned students that were distilled with different seeds.
 fn over_seeds(students: &[StudentStep], wall_ratio: f64) -> JudgedModel {
     let of = |of: &dyn Fn(&JudgedModel) -> f64| {
         Summary::new(&students.iter().map(|student| of(&student.judged)).collect::<Vec<_>>())

@@ -1,4 +1,4 @@
-//! Plan of an architecture search: its checked flags.
+//! Plan of architecture searches: their checked flags.
 
 use clap::ValueEnum;
 use dht_nas::{Architecture, Control, CostMeasure, Latency, NasCost, NasSettings, Update};
@@ -11,30 +11,31 @@ use crate::compression::arguments::CompressionPlan;
 use crate::compression::limits::{MOST, refused};
 use crate::error::Result;
 
-/// Checked [`NasArguments`].
+/// Plan of architecture searches: checked [`NasArguments`].
 #[derive(Debug, Clone)]
 pub(super) struct NasPlan {
     pub(super) searches: Vec<(SpaceChoice, f64)>,
-    /// Sizes of a layer, and the number of layers.
+    /// Shape of the student's layers, and their number.
     student: (BlockShape, usize),
-    /// Settings of the searches, except search space and target.
+    /// Settings of the searches, except search space and target cost.
     settings: NasSettings,
     pub(super) search_epochs: usize,
     pub(super) carry: bool,
     pub(super) seeds: u64,
     pub(super) beside: bool,
-    /// Name of the example and all flags that results depend on.
+    /// Name of the example and all flags that may affect results.
     pub(super) command: Vec<String>,
-    /// Command without the flags that only select steps: spaces, targets, seeds and baselines.
+    /// Name of the example and its flags, without the flags that only select searches: spaces, targets, seeds and
+    /// baselines. Stored results are valid as long as these flags stay the same.
     pub(super) steps: Vec<String>,
 }
 
 impl NasPlan {
-    /// Checks the flags, and that every target can be reached. No data are read.
+    /// Checks the flags, and that the searches can reach every target cost. No data are read.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument); [`Error::Nas`](crate::Error::Nas) for a target outside (0, 1], or
-    /// one that the minimum sizes do not reach.
+    /// [`Error::Argument`](crate::Error::Argument) for invalid flags; [`Error::Nas`](crate::Error::Nas) for a target
+    /// outside (0, 1], or below the cost of the smallest architecture.
     pub(super) fn new(arguments: &NasArguments, common: &CompressionPlan) -> Result<Self> {
         let (epochs, seeds) = (arguments.search_epochs, arguments.seeds);
         if !(1..=MOST as usize).contains(&epochs) {
@@ -88,10 +89,10 @@ impl NasPlan {
         Ok(plan)
     }
 
-    /// Returns the plan with target shares that refer to measured seconds.
+    /// Returns the plan with measured seconds as the cost measure, to which target shares then refer.
     ///
     /// # Errors
-    /// [`Error::Nas`](crate::Error::Nas) for a target that the minimum sizes do not reach.
+    /// [`Error::Nas`](crate::Error::Nas) for a target below the cost of the smallest architecture.
     pub(super) fn with_latency(self, latency: Latency) -> Result<Self> {
         let settings = NasSettings { measure: CostMeasure::Latency(latency), ..self.settings };
         let plan = Self { settings, ..self };
@@ -99,7 +100,8 @@ impl NasPlan {
         Ok(plan)
     }
 
-    /// Checks that the target costs can be reached; `fixed` is the cost outside the layers.
+    /// Rejects target costs below the cost of the smallest architecture. `fixed` is the cost of all parts outside the
+    /// layers.
     fn check_targets(&self, fixed: f64) -> Result<()> {
         let (shape, layers) = self.student;
         for (space, target) in &self.searches {
@@ -118,12 +120,13 @@ impl NasPlan {
         Ok(())
     }
 
-    /// Settings of one search.
+    /// Settings of the search in one search space with one target cost.
     pub(super) fn settings(&self, space: SpaceChoice, target: f64) -> NasSettings {
         NasSettings { space: space.0, target, ..self.settings.clone() }
     }
 
-    /// Cost term for the second stage of a search, without the warm-up. The first stage has already lowered the target.
+    /// Cost term for the second stage of a search. It has no warm-up, since the first stage has already reduced the
+    /// cost.
     pub(super) fn second_control(control: Control) -> Control {
         match control {
             Control::Lagrangian { rate, penalty, .. } => Control::Lagrangian { rate, penalty, warm_up: 0.0 },
@@ -132,7 +135,7 @@ impl NasPlan {
     }
 }
 
-/// Name of the example and its flags. Flags that only select steps are included if `selected` is true.
+/// Name of the example and its flags. Flags that only select searches are included if `selected` is true.
 fn command(arguments: &NasArguments, common: &CompressionPlan, selected: bool) -> Vec<String> {
     let mut words = vec!["nas".to_owned()];
     words.extend(common.flags.iter().cloned());
@@ -168,7 +171,7 @@ fn command(arguments: &NasArguments, common: &CompressionPlan, selected: bool) -
     words
 }
 
-/// Name of a value on the command line.
+/// Name of a flag's value on the command line.
 fn name<T: ValueEnum>(choice: T) -> Option<String> {
     choice.to_possible_value().map(|value| value.get_name().to_owned())
 }

@@ -1,5 +1,5 @@
-//! Rows of the results table. In the last three steps of the report on differentiable search for BERT, an architecture
-//! is extracted, distilled and scored.
+//! Rows of the results table of architecture searches. For each row, an architecture is extracted, distilled and
+//! scored: the last three steps of the report on differentiable search for BERT.
 
 use std::collections::BTreeMap;
 
@@ -17,32 +17,34 @@ use crate::error::Result;
 use crate::experiment::rng;
 use crate::record::{JudgedModel, KeptUnits, SearchedArchitecture, Summary};
 
-/// Minimum number of random architectures; each seed has the same number.
+/// Minimum number of random architectures in a baseline. Each seed has the same number.
 const LEAST_DRAWS: u64 = 5;
-/// Number of training texts for the importance by gradients.
+/// Number of training texts from whose gradients the importance of units is computed.
 const GRADIENT_TEXTS: usize = 256;
-/// Random streams: resamples for changes, resamples for differences, and draws of architectures. Each draw has a
-/// separate stream, counted from the last one.
+/// Number of the random stream for bootstrap resamples of score changes.
 const RESAMPLED_CHANGES: u64 = 28;
+/// Number of the random stream for bootstrap resamples of score differences.
 const RESAMPLED: u64 = 29;
+/// Number of the first random stream for random architectures. Each architecture has the next stream.
 const DRAWN: u64 = 30;
-/// Method of a row from a search.
+/// Method of a row whose units were selected by a search.
 pub(super) const SEARCH: &str = "search";
-/// Method of a row whose units are drawn at random.
+/// Baseline method: units selected at random.
 const RANDOM: &str = "random";
-/// Methods of rows whose units are selected by the unpruned student's weights, or by its gradients.
+/// Baseline method: units selected by the magnitude of the unpruned student's weights.
 const MAGNITUDE: &str = "magnitude";
+/// Baseline method: units selected by the gradients of the unpruned student.
 const GRADIENT: &str = "gradient";
-/// Method of a baseline row: random units with the search's counts for each part and layer. This baseline measures the
-/// value of the search's selection.
+/// Baseline method: random units, as many in each part of each layer as the search has left. It measures the value of
+/// selecting individual units.
 const RANDOM_BY_LAYER: &str = "random by layer";
 
-/// Distilled student.
+/// Stored result of distilling a student.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StudentStep {
     pub(super) judged: JudgedModel,
     pub(super) best_step: u64,
-    /// Score on the validation rows at the best step.
+    /// Validation score at the best optimiser step.
     pub(super) validation_score: f64,
     /// Predicted classes of the test rows.
     pub(super) labels: Vec<u32>,
@@ -53,30 +55,30 @@ impl StudentStep {
         Self { judged, best_step: trained.best_step, validation_score: trained.validation_score, labels }
     }
 
-    /// Creates a check of stored students: a valid student has an answer for each test row.
+    /// Creates a function that returns whether a stored result is valid: it has a predicted class for each test row.
     fn fits(bench: &Bench) -> impl Fn(&Self) -> bool {
         let (rows, classes) = (bench.data.test.len(), bench.data.test.labels.len());
         move |stored| stored.labels.len() == rows && stored.labels.iter().all(|label| (*label as usize) < classes)
     }
 }
 
-/// Row of the table, with the classes that each of its students predicts for the test rows.
+/// Row of the results table, with the classes that its students predict for the test rows.
 pub(super) struct Row {
     pub(super) record: SearchedArchitecture,
     labels: Vec<Vec<u32>>,
 }
 
-/// Name of the step of the unpruned student.
+/// Name under which the result of an unpruned student is stored.
 pub(super) fn unpruned_step(seed: u64) -> String {
     format!("unpruned.seed-{seed}")
 }
 
-/// Name of the step of a student after its extraction.
+/// Name under which the result of a student with a searched or baseline architecture is stored.
 pub(super) fn student_step((space, target): (SpaceChoice, f64), method: &str, seed: u64) -> String {
     format!("{space}.{target}.{method}.seed-{seed}")
 }
 
-/// Distils the unpruned student.
+/// Distils the unpruned student, or returns the stored result.
 pub(super) fn unpruned(bench: &Bench, seed: u64) -> Result<StudentStep> {
     bench.steps.once_valid(&unpruned_step(seed), StudentStep::fits(bench), |step| {
         let trained = bench.distilled(bench.general()?, step, seed)?;
@@ -86,7 +88,7 @@ pub(super) fn unpruned(bench: &Bench, seed: u64) -> Result<StudentStep> {
     })
 }
 
-/// Architecture of a row, with the method that selected it and the cost of that selection.
+/// Architecture of a row, the method that selected it, and the cost of the selection.
 struct RowArchitecture<'a> {
     method: String,
     architecture: &'a Architecture,
@@ -94,18 +96,19 @@ struct RowArchitecture<'a> {
     search_seconds: f64,
 }
 
-/// Rows of a run.
+/// Builder of the rows of the results table.
 pub(super) struct Rows<'a> {
     pub(super) bench: &'a Bench,
     pub(super) plan: &'a NasPlan,
     /// Unpruned students, by seed.
     pub(super) unpruned: &'a [StudentStep],
-    /// Unpruned model of the first seed.
+    /// Unpruned student that was distilled with the first seed.
     pub(super) whole: &'a TextClassifier,
 }
 
 impl Rows<'_> {
-    /// Rows for one space and target: the searched architecture, and its baselines if they are requested.
+    /// Builds the rows for one search space and target cost: the searched architecture and, if requested, its
+    /// baselines.
     pub(super) fn of_cell(
         &self,
         space: SpaceChoice,
@@ -167,7 +170,7 @@ impl Rows<'_> {
         Ok((searched.record, rows))
     }
 
-    /// Row of randomly drawn architectures. Each is distilled once, with the seeds in turn.
+    /// Builds the row of a baseline with `count` random architectures. Each is distilled once, with the seeds in turn.
     fn drawn(
         &self,
         search: (SpaceChoice, f64),
@@ -208,7 +211,7 @@ impl Rows<'_> {
         Ok(Row { record, labels })
     }
 
-    /// Row of one architecture, which is extracted and distilled with each seed.
+    /// Builds the row of one architecture, which is extracted and distilled once for each seed.
     fn row(
         &self,
         (space, target): (SpaceChoice, f64),
@@ -250,7 +253,6 @@ impl Rows<'_> {
         Ok(Row { record, labels: students.into_iter().map(|student| student.labels).collect() })
     }
 
-    /// Distils an extracted student.
     fn student(
         &self,
         (space, target): (SpaceChoice, f64),
@@ -278,7 +280,7 @@ impl Rows<'_> {
     }
 }
 
-/// Units that remain in each layer of the searched parts.
+/// Lists the units that remain in each layer, for the parts of the student that were searched.
 fn remaining_units(architecture: &Architecture, space: SpaceChoice) -> Vec<KeptUnits> {
     let searched = |part: &Part| match part {
         Part::QueryInputs | Part::KeyInputs | Part::ValueInputs => space.0.inputs,

@@ -1,4 +1,5 @@
-//! First two steps of the report on differentiable search for BERT: a search during both stages of distillation.
+//! Architecture search during both stages of distillation: the first two steps of the report on differentiable search
+//! for BERT.
 
 use dht_nas::{Architecture, ArchitectureSearch, SoftLabelLoss};
 use dht_transformer::EncodedDataset;
@@ -11,28 +12,29 @@ use crate::compression::bench::{Bench, best_step};
 use crate::error::Result;
 use crate::experiment::rng;
 
-/// Random streams: initial gates, and the projections of hidden states in the first stage of distillation.
+/// Number of the random stream for the initial gates.
 const GATES: u64 = 22;
+/// Number of the random stream that draws the projections in the hidden-state stage of distillation.
 const PROJECTIONS: u64 = 23;
 
-/// Result of the search step: the architecture, its cost and its validation score.
+/// Stored result of an architecture search.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SearchStep {
     pub(super) architecture: Architecture,
-    /// Cost of the architecture as a share of the whole encoder's cost.
+    /// Cost of the architecture as a share of the unpruned encoder's cost.
     pub(super) reached: f64,
-    /// Optimiser step of the second stage after which the student was best on validation rows.
+    /// Optimiser step of the second stage at which the student had the best validation score.
     pub(super) best_step: u64,
     pub(super) seconds: f64,
 }
 
-/// Name of the step of a search.
+/// Name under which the result of a search is stored.
 pub(super) fn step_of(space: SpaceChoice, target: f64) -> String {
     format!("search.{space}.{target}")
 }
 
-/// Searches, or returns the stored result. With `carry`, the searched student is stored: its gates are multiplied into
-/// its weights, and pruned units are removed.
+/// Runs an architecture search, or returns the stored result. With the flag `carry`, the searched student is stored
+/// too, with gates multiplied into its weights and pruned units removed.
 pub(super) fn search(bench: &Bench, plan: &NasPlan, space: SpaceChoice, target: f64) -> Result<SearchStep> {
     bench.steps.once(&step_of(space, target), |step| {
         let (run, map) = (&bench.plan.run, bench.plan.map.clone());

@@ -7,7 +7,7 @@ use super::choices::{CountChoice, GateLossChoice, HeadWeightsChoice, NormalChoic
 use crate::compression::limits::refused;
 use crate::error::Result;
 
-/// Settings of a search from its flags, each checked for its range.
+/// Converts flags to the settings of an architecture search, and checks their ranges.
 pub(super) fn search_settings(arguments: &NasArguments) -> Result<NasSettings> {
     let mut settings = match arguments.settings {
         SearchSettingsChoice::Ours => NasSettings::default(),

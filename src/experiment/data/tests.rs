@@ -10,7 +10,7 @@ use crate::experiment::plan::Arguments;
 
 const ROWS: &str = "text,label\na good film,yes\na bad film,no\na good meal,yes\na bad meal,no\n";
 
-/// Temporary directory with the files `(name, content)`.
+/// Creates a temporary directory with `files`, pairs of file name and content.
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {

@@ -1,4 +1,4 @@
-//! Figure that shows the accuracy of each kind of model at each inference cost.
+//! Figure of accuracy against inference cost, for each kind of model.
 
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
@@ -12,14 +12,14 @@ use crate::figures::style::{self, Area, Drawn, LEFT, PALE_INK};
 use crate::record::{AtCosts, ReproductionRecord, RowGroup};
 
 const HEIGHT: u32 = 520;
-/// Maximum distance of a shown point to the best point, in accuracy. Points further below are left out, since they
-/// would compress all others.
+/// Maximum distance in accuracy of a shown point from the best point. Lower points are omitted, since they would
+/// compress all others.
 const SHOWN: f64 = 0.08;
-/// Distance in pixels between points along a line, which labels must not cover.
+/// Distance in pixels between sampled points of a line, which labels must not cover.
 const LINE_STEP: i32 = 12;
 const TITLE: &str = "Accuracy at a cost of inference";
 
-/// Draws the figure of accuracies at costs; `None` if the record has no accelerated model.
+/// Draws accuracy against inference cost; `None` if there is no accelerated model.
 pub(super) fn figure(record: &ReproductionRecord) -> Result<Option<Figure>> {
     let Some(table) = &record.at_costs else { return Ok(None) };
     let full = record.rows.iter().find(|row| row.group == RowGroup::Full && !row.seeds.is_empty());
@@ -32,7 +32,7 @@ pub(super) fn figure(record: &ReproductionRecord) -> Result<Option<Figure>> {
     Ok(Some(Figure { number: None, title: TITLE.into(), caption: caption.into(), panels }))
 }
 
-/// Row group whose style a kind of model is drawn in.
+/// Group of methods whose marker and colour a kind of model has in the figure.
 fn group(kind: &str) -> RowGroup {
     match kind {
         "truncation" => RowGroup::Truncation,
@@ -44,7 +44,7 @@ fn group(kind: &str) -> RowGroup {
     }
 }
 
-/// Dashes and gaps that distinguish kinds of models of the same colour.
+/// Dash pattern (dash and gap) that distinguishes kinds of models of the same colour.
 fn dashes(kind: &str) -> Option<(i32, i32)> {
     match kind {
         "n-gram stacked" => Some((2, 3)),

@@ -1,4 +1,4 @@
-//! Figures of every row's macro F1 against its costs.
+//! Figures of macro F1 against cost, with a point for each method and setting.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
@@ -12,27 +12,25 @@ use crate::published::{Counterpart, Stage, cells};
 use crate::record::{ReproductionRecord, RowGroup, RowRecord};
 
 const HEIGHT: u32 = 560;
-/// Height in pixels of a line of the legend.
 const LEGEND: i32 = 21;
-/// Factor of the outlier limit. A row is an outlier if its score is below the middle half of all scores by more than
+/// Factor of the outlier limit. A point is an outlier if its score is below the middle half of all scores by more than
 /// this factor times the spread of that half.
 const FAR: f64 = 2.5;
 
-/// Maximum number of rows of a series that are all named. Longer series have names at their ends and in their middle
-/// only.
+/// Maximum length of a series of points in which all points have labels. Longer series have labels at their ends and in
+/// their middle only.
 const NAMED: usize = 4;
 
-/// Accessor of a cost of a row.
+/// Function that returns one of the costs of a result row.
 type Cost = fn(&RowRecord) -> f64;
 
-/// Title, axis and cost of a figure.
 struct Axis {
     file: &'static str,
     title: &'static str,
     name: &'static str,
     caption: &'static str,
     cost: Cost,
-    /// True if the DHT paper's points are on the same scale.
+    /// True if the DHT paper (Meng et al. 2023) gives its costs on this scale, so that its results can be drawn too.
     published: bool,
 }
 
@@ -97,14 +95,14 @@ pub(crate) fn figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
         .collect()
 }
 
-/// Row in a figure.
+/// Point in a figure: a result row at its cost.
 struct Mark {
     cost: f64,
     score: f64,
     sd: f64,
     label: String,
     group: RowGroup,
-    /// Series of the row; rows of one series are joined by a line.
+    /// Series of the point: name and number of epochs. A line joins the points of a series.
     series: (String, usize),
 }
 
@@ -133,7 +131,8 @@ fn marks(record: &ReproductionRecord, cost: Cost) -> Vec<Mark> {
         .collect()
 }
 
-/// Name of the series of a row. Rows of one method are joined; if a setting ends in a cost, only rows of one model are.
+/// Name of the series to which a point belongs. It is the method, so that a line joins all settings of a method. If a
+/// setting has the form `MODEL at COST`, the series is the method with that model.
 fn model(row: &RowRecord) -> String {
     match row.setting.rsplit_once(" at ") {
         Some((model, _)) => format!("{} {model}", row.method),
@@ -141,8 +140,9 @@ fn model(row: &RowRecord) -> String {
     }
 }
 
-/// Label of a row: the method of a full model or a DHT model, the setting of others. If a kind has several methods, all
-/// methods but the first are named too, without the part of the name that they share with the first method.
+/// Label of a point. Full models and DHT models have the name of the method, other points the setting. If a group has
+/// several methods, all but the first also have the name of the method, without the beginning that it shares with the
+/// first.
 fn label(record: &ReproductionRecord, row: &RowRecord) -> String {
     if matches!(row.group, RowGroup::AsPublished | RowGroup::Ours | RowGroup::Full) || row.setting.is_empty() {
         return row.method.clone();
@@ -152,7 +152,7 @@ fn label(record: &ReproductionRecord, row: &RowRecord) -> String {
     if own.is_empty() { row.setting.clone() } else { format!("{own}, {}", row.setting) }
 }
 
-/// Rows without a label: the rows inside a long series, except the middle row.
+/// Points that have no label: those inside a long series, except the middle one.
 fn unnamed(marks: &[Mark]) -> Vec<&Mark> {
     let long = series(marks).into_iter().filter(|line| line.len() > NAMED);
     long.flat_map(|line| {
@@ -228,8 +228,8 @@ fn draw(area: &Area, axis: &Axis, marks: &[Mark], printed: &[(f64, f64)]) -> Dra
     Ok(())
 }
 
-/// Draws the markers of the present kinds of rows, in as many lines as required, and returns the height at which they
-/// end.
+/// Draws the markers of all groups in the figure, in as many lines as required. Returns the height at which the legend
+/// ends.
 fn legend(area: &Area, marks: &[Mark]) -> Result<i32, style::DrawError> {
     let (mut x, mut y) = (LEFT, 54);
     for group in markers::GROUPS.into_iter().filter(|group| marks.iter().any(|mark| mark.group == *group)) {
@@ -245,8 +245,7 @@ fn legend(area: &Area, marks: &[Mark]) -> Result<i32, style::DrawError> {
     Ok(y + LEGEND)
 }
 
-/// Lowest score that the axis must reach. Rows far below all others are drawn at the lower edge of the axis, with their
-/// score.
+/// Lowest score on the axis. Points far below all others are drawn at the lower edge, with their score.
 fn lowest(marks: &[Mark]) -> f64 {
     let mut scores: Vec<f64> = marks.iter().map(|mark| mark.score).collect();
     scores.sort_by(f64::total_cmp);
@@ -254,7 +253,7 @@ fn lowest(marks: &[Mark]) -> f64 {
     low - FAR * (high - low).max(0.01)
 }
 
-/// Rows of one [model] and one number of epochs, cheapest first, if there are several.
+/// Points of each series with more than one point, cheapest first.
 fn series(marks: &[Mark]) -> Vec<Vec<&Mark>> {
     let mut all: Vec<Vec<&Mark>> = Vec::new();
     for mark in marks.iter().filter(|mark| !matches!(mark.group, RowGroup::Full)) {

@@ -1,4 +1,5 @@
-//! Figures 2 to 7 of the DHT paper (Meng et al. 2023): depths, head counts, losses and head sets against progress.
+//! Figures 2 to 7 of the DHT paper (Meng et al. 2023): depths, head counts, losses and head sets against training
+//! progress.
 
 use dht_search::training::{Curves, LossCurve};
 use plotters::prelude::RGBColor;
@@ -35,7 +36,7 @@ pub(crate) fn figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Row of a preset that its figures show: the row with the DHT paper's settings if it exists, otherwise the row with
+/// Result row of a search preset, with curves to draw. A row with the DHT paper's settings is preferred to one with
 /// this project's settings.
 fn row<'a>(record: &'a ReproductionRecord, preset: &str) -> Option<(&'a RowRecord, &'a Curves)> {
     [RowGroup::AsPublished, RowGroup::Ours].into_iter().find_map(|group| {
@@ -44,7 +45,7 @@ fn row<'a>(record: &'a ReproductionRecord, preset: &str) -> Option<(&'a RowRecor
     })
 }
 
-/// Function that draws the panels of one preset.
+/// Function that draws the panels of one search preset.
 type Panels<'a> = &'a dyn Fn(&ReproductionRecord, &str, &Curves) -> Result<Vec<Panel>>;
 
 fn of_presets(
@@ -99,7 +100,7 @@ fn heads_of(_: &ReproductionRecord, preset: &str, curves: &Curves) -> Result<Vec
     ])
 }
 
-/// Draws the training losses of several presets and of the full model.
+/// Draws the training losses of several search presets and of the full model.
 fn losses(record: &ReproductionRecord, number: usize, presets: &[&str]) -> Result<Figure> {
     let rows: Vec<_> = presets.iter().filter_map(|preset| Some((*preset, row(record, preset)?.1))).collect();
     let full = record.rows.iter().filter_map(|row| row.curves.as_ref()?.loss.get("full"));
@@ -134,7 +135,8 @@ fn file(preset: &str, what: &str) -> String {
     format!("{}_{what}.svg", preset.to_lowercase().replace('-', "_"))
 }
 
-/// Caption that names the DHT paper's data and the rows that the figure shows.
+/// Caption of a figure: the data and findings of the corresponding figure in the DHT paper, and the settings of the
+/// shown presets.
 fn caption(record: &ReproductionRecord, number: usize, presets: &[&str]) -> String {
     let paper = match number {
         2 => "The paper shows both on AG News and finds that 3 layers become dominant.",

@@ -5,11 +5,11 @@ use crate::figures::style::DrawError;
 
 /// Figure of one or more panels.
 pub(crate) struct Figure {
-    /// Number of the DHT paper's figure that this figure repeats; `None` for a figure that the paper lacks.
+    /// Number of the corresponding figure of the DHT paper; `None` if the paper has no such figure.
     pub(crate) number: Option<usize>,
     pub(crate) title: String,
     pub(crate) caption: String,
-    /// Panels; empty if the record has nothing to show, which the caption states.
+    /// Panels; empty if there are no data, which the caption states.
     pub(crate) panels: Vec<Panel>,
 }
 
@@ -17,13 +17,13 @@ pub(crate) struct Figure {
 pub(crate) struct Panel {
     /// File name, such as `flops.svg`.
     pub(crate) file: String,
-    /// Alternative text for readers who do not see the figure.
+    /// Text alternative for readers who cannot see the figure.
     pub(crate) alt: String,
     pub(crate) svg: String,
 }
 
 impl Figure {
-    /// Heading such as `Figure 2. Depths and head counts …`, or the title alone.
+    /// Heading of the figure, such as `Figure 2. Depths and head counts …`, or only its title.
     pub(crate) fn heading(&self) -> String {
         match self.number {
             Some(number) => format!("Figure {number}. {}", self.title),
@@ -32,7 +32,6 @@ impl Figure {
     }
 }
 
-/// Creates a panel, or returns the error of its drawing.
 pub(super) fn panel(file: &str, alt: String, svg: Result<String, DrawError>) -> Result<Panel> {
     let svg = svg.map_err(|error| Error::Figure { figure: file.to_owned(), message: error.to_string() })?;
     Ok(Panel { file: file.to_owned(), alt, svg })

@@ -1,30 +1,30 @@
-//! Placement of the names of points, so that no two names overlap.
+//! Placement of labels beside points, so that labels do not overlap.
 
 use crate::figures::style;
 
-/// Font size of the names in pixels.
+/// Font size of labels in pixels.
 pub(crate) const PIXELS: f64 = 11.0;
-/// Half the height of a name, in pixels.
+/// Half the height of a label, in pixels.
 const HALF: i32 = 7;
-/// Half the side of the square that a marker covers, in pixels.
+/// Half the side of the square around a marker, in pixels.
 const MARKER: i32 = 8;
-/// Candidate distances between a point and its name in pixels, nearest first.
+/// Distances in pixels between a label and its point, in the order in which they are tried.
 const DISTANCES: [i32; 9] = [11, 18, 26, 36, 48, 62, 78, 96, 120];
-/// Minimum distance at which a line leads from the point to its name.
+/// Minimum distance in pixels at which a line connects a point and its label.
 const LEADER: i32 = 26;
 
 /// Rectangle: left, top, right, bottom.
 type Box4 = (i32, i32, i32, i32);
 
-/// Position of a name: its left end and middle, and the leading line if one is required.
+/// Position of a label: its left end and vertical middle, and the connecting line if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) at: (i32, i32),
-    /// End of the leading line.
+    /// End of the line that connects point and label.
     pub(crate) leader: Option<(i32, i32)>,
 }
 
-/// Positions of the names of points, in the same order; `None` for an empty name, or if no space is left.
+/// Places a label beside each point, so that labels do not overlap. `None` for an empty label, or if there is no space.
 pub(crate) fn places(points: &[((i32, i32), &str)], size: (i32, i32)) -> Vec<Option<Place>> {
     let markers: Vec<Box4> =
         points.iter().map(|((x, y), _)| (x - MARKER, y - MARKER, x + MARKER, y + MARKER)).collect();
@@ -53,7 +53,7 @@ fn overlap(a: &Box4, b: &Box4) -> bool {
     a.0 < b.2 && b.0 < a.2 && a.1 < b.3 && b.1 < a.3
 }
 
-/// Candidate positions in eight directions at each distance: beside, above, below, and between.
+/// Candidate positions of a label: eight directions at each distance.
 fn candidates((x, y): (i32, i32), width: i32) -> impl Iterator<Item = (Place, Box4)> {
     let sides = [(1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (-1, -1), (1, 1), (-1, 1)];
     DISTANCES.into_iter().flat_map(move |far| {

@@ -1,12 +1,12 @@
-//! Markers that distinguish the kinds of rows in figures. The markers differ in shape as well as in colour, for readers
-//! who see no colours.
+//! Markers of the groups of methods in figures. They differ in shape and in colour, for readers who cannot distinguish
+//! colours.
 
 use plotters::prelude::*;
 
 use crate::figures::style::{Area, DYNAMIC, Drawn, FULL, ORACLE, RANDOM, TRUNCATED};
 use crate::record::RowGroup;
 
-/// All kinds, in the order of the legend.
+/// All groups of methods, in the order of the legend.
 pub(crate) const GROUPS: [RowGroup; 9] = [
     RowGroup::Full,
     RowGroup::Truncation,
@@ -19,7 +19,7 @@ pub(crate) const GROUPS: [RowGroup; 9] = [
     RowGroup::Ours,
 ];
 
-/// Name of a kind in legends.
+/// Name of a group of methods in legends.
 pub(crate) fn name(group: RowGroup) -> &'static str {
     match group {
         RowGroup::Full => "full model",
@@ -48,7 +48,6 @@ pub(crate) fn color(group: RowGroup) -> RGBColor {
     }
 }
 
-/// Draws a marker with its centre at a pixel.
 pub(crate) fn draw(area: &Area, (x, y): (i32, i32), group: RowGroup) -> Drawn {
     let color = color(group);
     let polygon = |corners: &[(i32, i32)]| {

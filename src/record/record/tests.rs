@@ -3,7 +3,7 @@ use dht_search::training::Curves;
 use super::*;
 use crate::record::{Reproduction, ReproductionRecord, RouteCounts, RowRecord, Summary};
 
-/// Record with keys that are numbers, a setting that is null, and otherwise defaults.
+/// Test record with numeric keys and a setting that is null; all other fields have defaults.
 fn record() -> ReproductionRecord {
     let row = RowRecord {
         method: "truncation".into(),

@@ -1,13 +1,14 @@
-//! Merging of the records of one reproduction that was run in parts.
+//! Merging of result files of one reproduction that was run in parts.
 
 use super::{ReproductionRecord, RowRecord};
 
 impl ReproductionRecord {
-    /// Joins records of one reproduction. A later record with the same texts, model, settings and machine adds the rows
-    /// that an earlier record lacks, if the rows that both records have show that their full models are the same.
+    /// Merges result files of one reproduction that was run in parts. Two files are merged if they have the same texts,
+    /// model, settings and machine, and if their common results show that their full models are the same. The first
+    /// file gets the results that it lacks.
     ///
-    /// If both records have a row or comparison, the earlier record's is used. A row's times are ratios to the full
-    /// model of the run that measured the row.
+    /// If both files have a result, the first file's is used. Times remain ratios to the full model of the run that
+    /// measured them.
     pub fn joined(records: Vec<Self>) -> Vec<Self> {
         let mut joined: Vec<Self> = Vec::new();
         for record in records {
@@ -32,7 +33,8 @@ impl ReproductionRecord {
         self.rows.iter().find(|own| own.name() == row.name())
     }
 
-    /// Adds the rows that this record lacks. A row follows the last row of its kind, or of an earlier kind.
+    /// Adds the result rows that this record lacks. A new row is inserted after the last row of its group of methods
+    /// or, without such a row, of an earlier group.
     fn add(&mut self, other: Self) {
         for row in other.results.rows {
             if self.row_of(&row).is_none() {
@@ -54,7 +56,7 @@ impl RowRecord {
         (&self.method, &self.setting, self.epochs)
     }
 
-    /// Values of a row that are the same in every run, unlike times in seconds.
+    /// Numbers of a result row that are the same whenever the run is repeated, unlike times in seconds.
     fn answers(&self) -> impl PartialEq + '_ {
         (&self.seeds, &self.failed, &self.macro_f1, &self.accuracy, self.train_flops_ratio, self.inference_flops_ratio)
     }
@@ -65,7 +67,7 @@ mod tests {
     use super::*;
     use crate::record::{AtCosts, Record, Reproduction, RowGroup, Summary};
 
-    /// Record with one row for each group and method name.
+    /// Test record with one result row for each pair of group and method name.
     fn record(rows: &[(RowGroup, &str)]) -> ReproductionRecord {
         let row = |(group, method): &(RowGroup, &str)| RowRecord {
             group: *group,

@@ -1,5 +1,4 @@
-//! Sentences about a reproduction and about the DHT paper (Meng et al. 2023), with numbers from rows and from the
-//! paper's tables.
+//! Findings of a reproduction and notes on the DHT paper (Meng et al. 2023), as sentences with numbers.
 
 mod paper;
 mod rows;

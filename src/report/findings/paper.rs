@@ -4,13 +4,11 @@ use dht_search::settings::PublishedDataset;
 
 use crate::published::{FULL_MODEL, Published, Stage, cell, cells};
 
-/// Note that the DHT paper (Meng et al. 2023) was withdrawn.
 pub(crate) const WITHDRAWN: &str = "The paper is \"Sample-based Dynamic Hierarchical Transformer with Layer and Head \
     Flexibility via Contextual Bandit\" (December 2023). Its arXiv version was withdrawn by an author in January 2024, \
     without a reason in the listing. Its figures are quoted here for comparison only.";
 
-/// Sentences about statements of the DHT paper (Meng et al. 2023) that its tables do not support, with the numbers of
-/// its tables.
+/// Notes on statements of the DHT paper (Meng et al. 2023) that its own tables do not support.
 pub(crate) fn paper_notes() -> Vec<String> {
     let mut notes = dominated();
     notes.push(savings());
@@ -21,7 +19,7 @@ pub(crate) fn paper_notes() -> Vec<String> {
     notes
 }
 
-/// Statements about figures in sections 6.3 and 7.4 of the DHT paper (Meng et al. 2023), and how they contradict the
+/// Notes on statements about figures in sections 6.3 and 7.4 of the DHT paper (Meng et al. 2023) that contradict the
 /// rest of the paper.
 const FIGURES: [&str; 4] = [
     "Section 6.3 says of figure 2 that UCB_L learns to choose 3 layers, more often after 5 episodes, and that 12 heads dominate at the \
@@ -32,7 +30,7 @@ const FIGURES: [&str; 4] = [
     "Section 7.4 says of figure 7 that S-DHT follows the trends of figure 3: losses that fall and converge.",
 ];
 
-/// Note on the difference between FastBERT's costs in section 6.2 and in table 2 of the DHT paper (Meng et al. 2023).
+/// Note on the costs of FastBERT in the DHT paper (Meng et al. 2023), which differ between section 6.2 and table 2.
 fn speeds_of_fastbert() -> String {
     let costs = PublishedDataset::ALL.into_iter().flat_map(|data| cells(data, Stage::Inference));
     let costs: Vec<f64> = costs.filter(|cell| cell.method.ends_with("FastBERT")).map(|cell| cell.cost).collect();
@@ -51,13 +49,13 @@ fn shown(cell: &Published) -> String {
     format!("{} ({:.3} @ {:.2})", cell.method, cell.f1, cell.cost)
 }
 
-/// Returns whether `a` has no lower score at no higher cost, and is better in one of them.
+/// Returns whether result `a` dominates `b`: no lower score at no higher cost, and better in one of the two.
 fn dominates(a: &Published, b: &Published) -> bool {
     a.f1 >= b.f1 && a.cost <= b.cost && (a.f1 > b.f1 || a.cost < b.cost)
 }
 
-/// Notes on the DHT paper's claims about its baselines. For each data set, a note names the DHT models that a baseline
-/// of table 2 matches or beats.
+/// Notes on the DHT paper's claims about its baselines: for each data set, the DHT models that a baseline of table 2
+/// matches or beats.
 fn dominated() -> Vec<String> {
     let mut notes = vec![
         "The text says that DHT outperforms distillation in both complexity and accuracy, and loses less accuracy than FastBERT."
@@ -82,8 +80,7 @@ fn dominated() -> Vec<String> {
     notes
 }
 
-/// Note on the share of cost that a method saves in both training and inference. The saved share follows from the
-/// larger of the two costs.
+/// Note on the largest share of cost that a DHT model saves in both training and inference, by the DHT paper's tables.
 fn savings() -> String {
     let mut saved: Vec<(f64, &str, PublishedDataset)> = Vec::new();
     for data in PublishedDataset::ALL {

@@ -1,4 +1,4 @@
-//! Findings of a reproduction, as sentences with the numbers of its rows.
+//! Findings of a reproduction, as sentences with the numbers of its results.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,14 @@ use crate::published::{Counterpart, Stage};
 use crate::record::{AtCosts, ReproductionRecord, RowGroup, RowRecord, Summary};
 use crate::tables::{interval, mean_difference};
 
-/// Margin of equivalence. A row counts as equivalent to the full model if the upper 95 % bound of its deficit in macro
-/// F1 is at most this margin.
+/// Margin of equivalence to the full model: the largest upper 95 % bound of the deficit in macro F1 that counts as
+/// equivalent.
 const MARGIN: f64 = 0.01;
-/// Minimum share of the full model's FLOPs for comparing measured times. Below this share, the time is mostly work
-/// before the layers.
+/// Smallest share of the full model's FLOPs at which times are compared. Below it, most of the time is spent before the
+/// layers.
 const LEAST_CLOCKED: f64 = 0.1;
 
-/// Findings of a record as sentences: first the full model, then comparisons with it, and failures last.
+/// Findings of a reproduction as sentences: the full model, comparisons with it, and failures.
 pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
     let finished: Vec<&RowRecord> = record.rows.iter().filter(|row| !row.seeds.is_empty()).collect();
     let mut findings = Vec::new();
@@ -48,8 +48,7 @@ pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
     findings
 }
 
-/// Differences in accuracy between the accelerated model and its competitors at the competitors' costs, and the worst
-/// of these differences.
+/// Sentence on the accuracy of the accelerated model at its competitors' costs, with the worst difference.
 fn at_equal_costs(table: &AtCosts) -> Option<String> {
     let means = table.comparisons.iter().filter_map(|own| Some(format!("{} {}", own.against, mean_difference(own)?)));
     let means: Vec<String> = means.collect();
@@ -74,8 +73,8 @@ fn at_equal_costs(table: &AtCosts) -> Option<String> {
     ))
 }
 
-/// Prediction time of the accelerated model as a share of the full model's, divided by its share of FLOPs. `None` if no
-/// row has at least a tenth of the FLOPs.
+/// Sentence that compares the accelerated model's prediction time with its FLOPs, both relative to the full model.
+/// `None` if no row has at least a tenth of the full model's FLOPs.
 fn clock_beside_flops(finished: &[&RowRecord]) -> Option<String> {
     let rows = || {
         let own = finished.iter().filter(|row| row.group == RowGroup::Accelerated);
@@ -113,7 +112,7 @@ fn score(summary: Summary, seeds: usize) -> String {
     if seeds > 1 { format!("{:.3} ± {:.3}", summary.mean, summary.sd) } else { format!("{:.3}", summary.mean) }
 }
 
-/// Compares a row with the DHT paper's settings with the numbers that the paper prints.
+/// Sentence that compares a result with the DHT paper's settings with the numbers that the paper prints.
 fn against_paper(record: &ReproductionRecord, row: &RowRecord) -> String {
     let side = if row.deficit < 0.0 { "above" } else { "below" };
     let mut text = format!(
@@ -145,7 +144,7 @@ fn against_paper(record: &ReproductionRecord, row: &RowRecord) -> String {
     text
 }
 
-/// Largest share of cost saved in training and inference at once, against the DHT paper's 74 %.
+/// Sentence on the largest share of cost saved in both training and inference. The DHT paper reports 74 %.
 fn savings<'a>(published: impl Iterator<Item = &'a RowRecord>) -> Option<String> {
     let saved = |row: &RowRecord| 1.0 - row.train_flops_ratio.max(row.inference_flops_ratio);
     let best = published.max_by(|a, b| saved(a).total_cmp(&saved(b)))?;
@@ -167,7 +166,7 @@ fn savings<'a>(published: impl Iterator<Item = &'a RowRecord>) -> Option<String>
     ))
 }
 
-/// Rows of other methods with at least the same score at no more FLOPs of inference.
+/// Sentence on other methods with at least the same score and no more FLOPs of inference.
 fn better_rows(row: &RowRecord, finished: &[&RowRecord]) -> String {
     let mut better: Vec<&RowRecord> = finished
         .iter()
@@ -198,7 +197,8 @@ fn better_rows(row: &RowRecord, finished: &[&RowRecord]) -> String {
     }
 }
 
-/// Value of choosing a route for each text: the score minus the score of the same routes, assigned to texts at random.
+/// Sentence on the value of selecting a route for each text: the score minus the score of the same routes, assigned to
+/// texts at random.
 fn worth_of_choosing<'a>(dynamic: impl Iterator<Item = &'a RowRecord>) -> Option<String> {
     let worth: Vec<String> = dynamic
         .filter_map(|row| {
@@ -216,7 +216,7 @@ fn worth_of_choosing<'a>(dynamic: impl Iterator<Item = &'a RowRecord>) -> Option
     })
 }
 
-/// Row whose estimated cost (layers × heads) is furthest below its exact FLOPs.
+/// Sentence on the method whose cost is underestimated most by layers × heads, compared with exact FLOPs.
 fn gap_of_the_estimate(finished: &[&RowRecord]) -> Option<String> {
     let gaps = finished.iter().flat_map(|row| {
         [
@@ -233,7 +233,7 @@ fn gap_of_the_estimate(finished: &[&RowRecord]) -> Option<String> {
     ))
 }
 
-/// Cheapest row that is cheaper than the full model and, with 95 % confidence, at most slightly worse.
+/// Sentence on the cheapest method that is, with 95 % confidence, at most slightly worse than the full model.
 fn cheapest(finished: &[&RowRecord], what: &str, cost: fn(&RowRecord) -> f64) -> Option<String> {
     let good = finished.iter().filter(|row| row.group != RowGroup::Full && row.deficit_upper95 <= MARGIN);
     let row = good.min_by(|a, b| cost(a).total_cmp(&cost(b))).filter(|row| cost(row) < 1.0)?;

@@ -6,8 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::reproduction::promises::promises;
 
-/// Model with two stages for rows of two classes. The first stage is right and certain on `sure` rows, the second stage
-/// is right on `known` rows.
+/// Candidate model with two stages, for rows of two classes. The first stage is right and certain on the first `sure`
+/// rows, the second stage is right on the first `known` rows.
 fn candidate(kind: ModelKind, setting: &str, rows: usize, (sure, known): (usize, usize), costs: [u64; 2]) -> Candidate {
     let stages = || {
         let table = |right: usize, confident: &dyn Fn(usize) -> f64| {

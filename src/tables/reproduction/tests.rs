@@ -2,7 +2,7 @@ use super::*;
 use crate::fixture;
 use crate::tables::reproduction_csv;
 
-/// Cell of a table's row, by its heading.
+/// Cell in one row of a table, by the heading of its column.
 fn cell<'a>(table: &'a Table, row: usize, heading: &str) -> &'a str {
     let column = table.headings.iter().position(|name| name == heading).expect(heading);
     &table.rows[row].cells[column]

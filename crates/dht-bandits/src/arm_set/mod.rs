@@ -1,4 +1,4 @@
-//! Sets of arms that can be added and removed: ids of arms, and the slots in memory that hold their learned state.
+//! Arms of a policy: their ids, and the positions of their learned state in memory. Arms can be added and removed.
 
 mod ranges;
 mod set;

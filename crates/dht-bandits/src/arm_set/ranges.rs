@@ -1,11 +1,12 @@
-//! Sets of arm numbers, stored as ranges: a run of consecutive numbers takes two numbers, however long it is.
+//! Sets of arm numbers, stored as ranges: a range takes two numbers, whatever its length.
 
 use serde::{Deserialize, Serialize};
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 
-/// Set of arms as ranges, each a first and a last number. Ranges ascend and do not touch.
+/// Set of arm numbers, stored as ranges of consecutive numbers. Each range is its first and its last number. Ranges are
+/// in ascending order, with a gap between any two.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct ArmRanges {
@@ -13,7 +14,7 @@ pub(crate) struct ArmRanges {
 }
 
 impl ArmRanges {
-    /// Creates the set of arm numbers below `end` that are not in `arms`. `arms` must ascend.
+    /// Creates the set of all numbers below `end` except the numbers of `arms`, which must ascend.
     pub(super) fn gaps(arms: impl Iterator<Item = ArmId>, end: u64) -> Self {
         let (mut ranges, mut next) = (Vec::new(), 0);
         for arm in arms.map(ArmId::number).chain([end]) {
@@ -30,7 +31,6 @@ impl ArmRanges {
         after > 0 && arm.number() <= self.ranges[after - 1].1
     }
 
-    /// Largest number in the set.
     pub(super) fn last(&self) -> Option<u64> {
         self.ranges.last().map(|&(_, last)| last)
     }
@@ -48,7 +48,6 @@ impl ArmRanges {
         }
     }
 
-    /// Adds all arms of another set.
     pub(crate) fn unite(&mut self, other: &Self) {
         let mut all = std::mem::take(&mut self.ranges);
         all.extend_from_slice(&other.ranges);
@@ -61,7 +60,7 @@ impl ArmRanges {
         }
     }
 
-    /// Refuses ranges that are out of order, or that contain a number of `end` or more.
+    /// Returns an error if ranges are out of order, or if the set contains `end` or a larger number.
     pub(crate) fn check(&self, end: u64) -> Result<()> {
         let mut next = 0;
         for (index, &(first, last)) in self.ranges.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Sets of arms: their ids, and their slots in memory.
+//! Arms of a policy, and the position of each arm's learned state in memory.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,6 @@ use crate::validate::{check_arms, reserve};
 /// Exclusive upper bound of arm numbers, 2⁶³.
 const END: u64 = 1 << 63;
 
-/// Refuses an arm whose number is not below 2⁶³.
 pub(crate) fn check_number(arm: ArmId) -> Result<()> {
     if arm.number() < END {
         return Ok(());
@@ -18,12 +17,12 @@ pub(crate) fn check_number(arm: ArmId) -> Result<()> {
     Err(Error::Parameter { name: "arm number", value: arm.number() as f64, requirement: "below 2⁶³" })
 }
 
-/// Refuses removed arms that are out of order, or whose numbers are not below 2⁶³.
+/// Checks a loaded set of removed arms: its ranges must be in order, and its numbers below 2⁶³.
 pub(crate) fn check_removed(removed: &ArmRanges) -> Result<()> {
     removed.check(END)
 }
 
-/// Arms of a policy, in the order in which their learned states lie in memory.
+/// Arms of a policy. A *slot* is an arm's position in memory; the learned state of the arm is stored there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArmSet {
     by_slot: Vec<ArmId>,
@@ -36,7 +35,7 @@ pub struct ArmSet {
 }
 
 impl ArmSet {
-    /// Creates the set of the arms 0 to `arms` − 1.
+    /// Creates the arms 0 to `arms` − 1 of a new policy.
     ///
     /// # Errors
     /// Fails if there are more than 16,777,216 arms, or if memory cannot be allocated.
@@ -49,7 +48,6 @@ impl ArmSet {
         Ok(set)
     }
 
-    /// Reserves memory for `arms` more ids.
     fn reserve(&mut self, arms: usize) -> Result<()> {
         reserve("ids of the arms", &mut self.by_slot, Some(arms))?;
         reserve("ids of the arms", &mut self.by_id, Some(arms))
@@ -65,12 +63,12 @@ impl ArmSet {
         self.by_slot.is_empty()
     }
 
-    /// Iterates over all arms, in the order in which their learned states lie in memory.
+    /// Iterates over all arms in slot order: the order of their learned states in memory.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = ArmId> + '_ {
         self.by_slot.iter().copied()
     }
 
-    /// Returns whether the arm exists now.
+    /// Returns whether the policy has this arm now. A removed arm is not contained.
     pub fn contains(&self, arm: ArmId) -> bool {
         self.slot(arm).is_ok()
     }
@@ -79,7 +77,7 @@ impl ArmSet {
         self.by_slot[slot]
     }
 
-    /// Index of an arm in the sorted ids, or the index at which it would be inserted.
+    /// Index of an arm in `by_id`, or the index at which the arm would be inserted.
     fn position(&self, arm: ArmId) -> Result<usize, usize> {
         self.by_id.binary_search_by_key(&arm, |&(id, _)| id)
     }
@@ -98,7 +96,6 @@ impl ArmSet {
         }
     }
 
-    /// Arms that existed and were removed.
     pub(crate) fn removed(&self) -> &ArmRanges {
         &self.removed
     }
@@ -133,8 +130,8 @@ impl ArmSet {
         }
     }
 
-    /// Removes an arm permanently, and returns the slot in memory of its learned state. The arm of the last slot moves
-    /// into this slot.
+    /// Removes an arm permanently, and returns the slot (position in memory) that it had. The arm of the last slot
+    /// moves into this slot.
     pub(crate) fn remove(&mut self, arm: ArmId) -> Result<usize> {
         let slot = self.slot(arm)?;
         self.by_slot.swap_remove(slot);
@@ -150,8 +147,8 @@ impl ArmSet {
         Ok(slot)
     }
 
-    /// Removes arms that another policy removed, whether or not they exist here. Returns the slots that
-    /// [`remove`](Self::remove) returns, in order.
+    /// Removes all arms that another policy has removed. Arms that do not exist here are also marked as removed.
+    /// Returns the freed slots, in the order of the removals.
     pub(crate) fn remove_all(&mut self, removed: &ArmRanges) -> Result<Vec<usize>> {
         check_removed(removed)?;
         let here: Vec<_> = self.iter().filter(|arm| removed.contains(*arm)).collect();
@@ -161,13 +158,12 @@ impl ArmSet {
         Ok(slots)
     }
 
-    /// All slots, or `None` if there are none.
     #[inline]
     pub(crate) fn every_slot(&self) -> Option<Slots<'static>> {
         (!self.is_empty()).then_some(Slots { arms: self.len(), words: &[] })
     }
 
-    /// Slots in memory of the available arms. The slots are written to `space` unless all arms are available.
+    /// Finds the slots (positions in memory) of the available arms. `space` provides the memory for the result.
     ///
     /// # Errors
     /// Fails if an arm is unknown, if a requested arm was removed, or if no arm is available.
@@ -199,7 +195,7 @@ impl ArmSet {
         if slots.count() == 0 { Err(Error::NoArms { arms: self.len() }) } else { Ok(slots) }
     }
 
-    /// Returns whether the arms 0 to `arms` − 1 all existed at some time.
+    /// Returns whether the arms 0 to `arms` − 1 all exist or existed before.
     pub(crate) fn began_with(&self, arms: usize) -> bool {
         arms as u64 <= self.next
     }
@@ -233,7 +229,7 @@ impl ArmSet {
     }
 }
 
-/// Arms of a saved policy.
+/// Serialized form of [`ArmSet`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArmSetState {
@@ -246,7 +242,7 @@ pub struct ArmSetState {
 
 const WORDS: usize = 16;
 
-/// Memory of a set of slots, on the stack for up to 1,024 arms.
+/// Reusable memory for a set of slots. Up to 1,024 arms need no allocation.
 #[derive(Debug, Default)]
 pub(crate) struct SlotSpace {
     few: [u64; WORDS],
@@ -265,7 +261,7 @@ impl SlotSpace {
     }
 }
 
-/// Set of slots that is visited in ascending order.
+/// Set of slots (positions of arms in memory), visited in ascending order.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct Slots<'a> {
@@ -284,7 +280,7 @@ impl Slots<'_> {
         self.next_from(slot) == Some(slot)
     }
 
-    /// First slot at or after `from`.
+    /// Smallest slot of the set that is at least `from`.
     #[inline(always)]
     pub(crate) fn next_from(&self, from: usize) -> Option<usize> {
         let words = self.words;

@@ -1,5 +1,4 @@
-//! Time: counts that cannot overflow, the logical clock of a policy (its number of updates and its epoch), and
-//! forgetting of old evidence.
+//! Time in a policy: counters of updates, epochs of decisions, and decay of old evidence.
 
 mod forgetting;
 mod logical;

@@ -1,4 +1,4 @@
-//! Choices, and decisions that wait for their reward.
+//! Choices of a policy, and decisions: choices stored with their context until the reward arrives.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,44 +9,45 @@ use crate::arm::ArmId;
 pub struct Choice {
     /// Chosen arm.
     pub arm: ArmId,
-    /// Number of updates that the policy had before the choice. The current version of the policy minus this number is
-    /// the number of updates since the choice, unless the policy was restored from an older save.
+    /// Number of updates that the policy had learned before the choice. Subtract it from the policy's current version
+    /// to get the number of updates since the choice. This does not hold after an older save of the policy was
+    /// restored.
     pub version: u64,
-    /// Value of the exploration rule for the chosen arm: mean + α·width for an upper confidence bound, a random draw
-    /// for Thompson sampling.
+    /// Value that the exploration rule assigned to the chosen arm. It is mean + α·width for an upper confidence bound,
+    /// and a random draw for Thompson sampling.
     pub score: f64,
-    /// Posterior mean of the arm.
+    /// Posterior mean of the arm's reward in this context.
     pub mean: f64,
-    /// Posterior width of the arm.
+    /// Posterior standard deviation of the arm's score in this context, on which exploration is based.
     pub width: f64,
-    /// Probability of this choice; in a slate, the probability of showing this arm. `decide` returns it, unless the
-    /// setting [`SharedPropensity::Omitted`](crate::policy::SharedPropensity::Omitted) omits it. `select` returns it if
-    /// it needs no extra computation.
+    /// Probability of this choice; in a slate (a list of arms shown at once), the probability of showing this arm.
+    /// `decide` always returns it, except with [`SharedPropensity::Omitted`](crate::policy::SharedPropensity::Omitted).
+    /// `select` returns it only if it needs no extra computation.
     pub propensity: Option<f64>,
-    /// Epoch of the policy: how often it had expired decisions. A policy learns only from decisions of its current
-    /// epoch.
+    /// Epoch in which the policy chose: the number of times that it had expired its open decisions. A policy learns
+    /// only from decisions of its current epoch.
     #[serde(default)]
     pub epoch: u64,
-    /// Error of the propensity. The error is 0 if the propensity is exact up to rounding, and a bound of 1e-9 if the
-    /// propensity is an integral. If the propensity is an estimate
-    /// ([`SharedPropensity`](crate::policy::SharedPropensity)), the error is a standard error.
+    /// Numerical error of `propensity`. It is 0 for an exact propensity (up to rounding), and at most 1e-9 for a
+    /// propensity computed by numerical integration. For an estimated propensity
+    /// ([`SharedPropensity`](crate::policy::SharedPropensity)) it is the standard error.
     #[serde(default)]
     pub propensity_error: f64,
 }
 
 impl Choice {
-    /// Combines the choice with its context, for later feedback.
+    /// Stores the choice together with its context, so that a policy can learn its reward later.
     pub fn with_context(self, context: &[f64]) -> Decision {
         Decision { choice: self, context: context.to_vec() }
     }
 }
 
-/// Choice with its context, to be stored until the reward arrives.
+/// Choice stored with its context, so that the policy can learn when the reward arrives.
 ///
-/// A decision may wait in memory, in a queue or in a database (it implements serde), while the policy learns from other
-/// decisions. A policy restored from its last save also accepts decisions made after that save, because the epoch is
-/// checked and not the version. The epoch changes only when decisions are expired. Save a policy after each expiry: a
-/// policy restored from an older save refuses decisions made after that expiry.
+/// A decision implements serde and may wait in memory, in a queue or in a database. Meanwhile the policy may learn from
+/// other decisions. A policy that is restored from its last save also accepts decisions made after that save. It
+/// compares only epochs, and an epoch ends only when `expire_decisions` is called. Save the policy after each such
+/// call: a policy restored from an older save refuses decisions made after it.
 ///
 /// ```
 /// use dht_bandits::{Decision, LinUcb, Policy, Request, Ridge, Ucb};
@@ -64,16 +65,16 @@ impl Choice {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// Choice of the policy.
+    /// Choice that the policy made.
     pub choice: Choice,
-    /// Context of the request, followed by the features of the chosen arm if the policy uses them; empty for a policy
-    /// without contexts. A [`Normalised`](crate::policy::Normalised) policy also stores the context without scaling,
+    /// Context of the request, followed by the features of the chosen arm if the policy uses features of arms. Empty
+    /// for a policy without contexts. A [`Normalised`](crate::policy::Normalised) policy stores the unscaled context,
     /// and scales it when it learns.
     pub context: Vec<f64>,
 }
 
 impl Decision {
-    /// Chosen arm.
+    /// Returns the chosen arm.
     pub fn arm(&self) -> ArmId {
         self.choice.arm
     }

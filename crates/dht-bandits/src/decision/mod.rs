@@ -1,4 +1,5 @@
-//! Data types of decisions: requests, choices, slates with their feedback, and propensities. Nothing here learns.
+//! Data types of decisions: requests, choices, slates (lists of arms shown at once) with their feedback, and
+//! propensities.
 
 mod choice;
 mod propensity;

@@ -1,27 +1,28 @@
-//! Probabilities with which policies choose arms.
+//! Propensities: the probabilities with which a policy chooses its arms.
 
 use serde::{Deserialize, Serialize};
 
 use crate::arm::ArmId;
 
-/// Largest absolute error of a propensity computed by quadrature.
+/// Largest absolute error of a propensity that is computed by numerical integration.
 pub(crate) const QUADRATURE_ERROR: f64 = 1e-9;
 
-/// Probability that a policy chooses an arm.
+/// Propensity: the probability with which a policy chooses one arm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Propensity {
-    /// Arm whose probability it is.
+    /// Arm to which the probability belongs.
     pub arm: ArmId,
-    /// Probability of choosing the arm; in a slate, the probability of showing it.
+    /// Probability of choosing the arm; in a slate (a list of arms shown at once), the probability of showing it.
     pub probability: f64,
-    /// Error of the probability: 0 if it is exact up to rounding, a bound of 1e-9 if the probability comes from
-    /// quadrature, and a standard error if one draw of shared weights scores all arms. The standard error is valid if
-    /// features differ on scales within 13 orders of magnitude, since smaller differences are lost in rounding.
+    /// Numerical error of `probability`. It is 0 for an exact probability (up to rounding), and at most 1e-9 for one
+    /// computed by numerical integration. Policies whose arms share one weight vector return an estimate and its
+    /// standard error. This standard error is valid if the scales of features differ by at most 13 orders of magnitude;
+    /// smaller features are lost in rounding.
     pub standard_error: f64,
 }
 
 impl Propensity {
-    /// Creates an exact probability.
+    /// Creates a propensity that is exact up to rounding.
     pub fn exact(arm: ArmId, probability: f64) -> Self {
         Self { arm, probability, standard_error: 0.0 }
     }

@@ -1,4 +1,4 @@
-//! Requests: a context, and the available actions.
+//! Requests to a policy: a context, and the arms that are available.
 
 #[cfg(feature = "nalgebra")]
 use nalgebra::{Dim, IsContiguous, Storage, Vector};
@@ -7,8 +7,8 @@ use crate::arm::{ArmId, Available};
 use crate::error::{Error, Result};
 use crate::validate::{check_finite_numbers, check_length, check_not_sparse};
 
-/// Request to a policy: a context, and the available actions. Slices, vectors, arrays and nalgebra's vectors become
-/// requests by `into`.
+/// Input of a policy's choice: a context, and the arms that are available. Slices, vectors, arrays and nalgebra's
+/// vectors convert by `into` to a request in which every arm is available.
 ///
 /// ```
 /// use dht_bandits::{ArmId, Request};
@@ -25,25 +25,24 @@ use crate::validate::{check_finite_numbers, check_length, check_not_sparse};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Request<'a> {
-    /// Context of the round, which does not depend on the choice.
+    /// Context: feature values that describe the situation and are the same for every arm.
     pub context: &'a [f64],
     pub(crate) actions: Actions<'a>,
 }
 
-/// Available arms, and their features if they have any.
+/// Arms available in a request, with their features if they have any.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Actions<'a> {
-    /// Every arm of the policy.
     All,
-    /// Only the arms of this list.
+    /// Only the listed arms.
     Only(&'a [ArmId]),
-    /// Every arm except those of this list.
+    /// Every arm except the listed ones.
     Except(&'a [ArmId]),
-    /// Only the listed arms, each with its features.
+    /// Only the listed arms, each with a feature vector.
     Featured(Featured<'a>),
 }
 
-/// Arms with one row of features each. Rows have equal length, which is checked at construction.
+/// Available arms with one feature vector each. All vectors have the same length.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Featured<'a> {
     ids: &'a [ArmId],
@@ -62,39 +61,38 @@ impl<'a> Featured<'a> {
         Ok(Self { ids, features, width })
     }
 
-    /// Ids of the arms.
     pub(crate) fn ids(&self) -> &'a [ArmId] {
         self.ids
     }
 
-    /// Number of features of an arm.
+    /// Length of each arm's feature vector.
     pub(crate) fn width(&self) -> usize {
         self.width
     }
 
-    /// Features of the arm at this position of [`ids`](Self::ids).
+    /// Feature vector of the arm at an index of [`ids`](Self::ids).
     pub(crate) fn row(&self, position: usize) -> Option<&'a [f64]> {
         self.features.chunks_exact(self.width).nth(position)
     }
 
-    /// All features, shape (arms, width), row-major.
+    /// Feature vectors of all arms, shape (arms, width), row-major.
     pub(crate) fn rows(&self) -> &'a [f64] {
         self.features
     }
 
-    /// Features of the arm at a position of [`ids`](Self::ids). The position must be below the number of arms.
+    /// Feature vector of the arm at an index of [`ids`](Self::ids). The index must be below the number of arms.
     pub(crate) fn at(&self, position: usize) -> &'a [f64] {
         &self.features[position * self.width..][..self.width]
     }
 }
 
 impl<'a> Request<'a> {
-    /// Creates a request in which every arm is available.
+    /// Creates a request from a context, with every arm available.
     pub const fn new(context: &'a [f64]) -> Self {
         Self { context, actions: Actions::All }
     }
 
-    /// Replaces the context, for policies that scale it before an inner policy sees it.
+    /// Returns the same request with another context. Policies that scale contexts use this to call an inner policy.
     #[must_use]
     pub const fn with_context<'b>(self, context: &'b [f64]) -> Request<'b>
     where
@@ -103,22 +101,22 @@ impl<'a> Request<'a> {
         Request { context, actions: self.actions }
     }
 
-    /// Restricts the request to these arms. They form a set: order and repetition do not matter (slates refuse
-    /// repetition).
+    /// Makes only the arms in `ids` available. Order and repetition do not matter, except that a request for a slate
+    /// (several arms at once) must not list an arm twice.
     pub const fn only(self, ids: &'a [ArmId]) -> Self {
         Self { actions: Actions::Only(ids), ..self }
     }
 
-    /// Restricts the request to every arm except these. Removed arms may be listed, since they are excluded permanently
-    /// and a caller cannot know which arms a merge has removed. An arm that never existed is refused: the id is wrong,
-    /// and the policy could choose the arm that the caller meant to exclude.
+    /// Makes every arm available except those in `ids`. Removed arms may be listed: the caller need not know which arms
+    /// another policy removed before a merge. An arm that never existed is an error, because the id is then wrong and
+    /// the policy might choose the arm that should be excluded.
     pub const fn except(self, ids: &'a [ArmId]) -> Self {
         Self { actions: Actions::Except(ids), ..self }
     }
 
-    /// Restricts the request to these arms, and adds the features of each arm. `features` is row-major, shape (arms,
-    /// `width`). [`Disjoint`](crate::policy::Disjoint) policies ignore the features. [`Hybrid`](crate::policy::Hybrid)
-    /// policies and policies with shared weights need them.
+    /// Makes only the arms in `ids` available, and gives each of them a feature vector. `features` is row-major, shape
+    /// (arms, `width`). [`Hybrid`](crate::policy::Hybrid) policies and policies with shared weights need features of
+    /// arms. [`Disjoint`](crate::policy::Disjoint) policies ignore them.
     ///
     /// # Errors
     /// * Fails if there are no arms, or if the width is zero.
@@ -127,7 +125,7 @@ impl<'a> Request<'a> {
         Ok(Self { actions: Actions::Featured(Featured::new(ids, features, width)?), ..self })
     }
 
-    /// Arms that the request lists. `None` if every arm, or every arm except some, is available.
+    /// Arms to which the request is restricted. `None` if every arm, or every arm except some, is available.
     pub fn ids(&self) -> Option<&'a [ArmId]> {
         match self.actions {
             Actions::Only(ids) => Some(ids),
@@ -136,7 +134,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Features of the arm at this position of [`ids`](Self::ids), if arms have features.
+    /// Feature vector of the arm at index `position` of [`ids`](Self::ids). `None` if arms have no features.
     pub fn features(&self, position: usize) -> Option<&'a [f64]> {
         match self.actions {
             Actions::Featured(featured) => featured.row(position),
@@ -144,7 +142,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Returns whether the request makes this arm available. The policy need not have the arm.
+    /// Returns whether the request makes this arm available. The policy does not have to contain the arm.
     pub fn allows(&self, arm: ArmId) -> bool {
         match self.actions {
             Actions::Except(ids) => !ids.contains(&arm),
@@ -171,7 +169,7 @@ impl<'a, const N: usize> From<&'a [f64; N]> for Request<'a> {
     }
 }
 
-/// Converts contiguous nalgebra vectors: of any length, fixed or dynamic, owned or columns of a matrix.
+/// Converts a contiguous nalgebra vector: of fixed or dynamic length, owned, or a column of a matrix.
 #[cfg(feature = "nalgebra")]
 impl<'a, D: Dim, S: Storage<f64, D> + IsContiguous> From<&'a Vector<f64, D, S>> for Request<'a> {
     fn from(context: &'a Vector<f64, D, S>) -> Self {
@@ -180,7 +178,6 @@ impl<'a, D: Dim, S: Storage<f64, D> + IsContiguous> From<&'a Vector<f64, D, S>> 
 }
 
 impl<'a> Actions<'a> {
-    /// Set of available arms, without features.
     pub(crate) fn available(&self) -> Available<'a> {
         match self {
             Self::All => Available::All,
@@ -190,7 +187,7 @@ impl<'a> Actions<'a> {
         }
     }
 
-    /// Features of the arms, of any width.
+    /// Feature vectors of the available arms, of any length.
     ///
     /// # Errors
     /// Fails if the request has no features.
@@ -201,10 +198,10 @@ impl<'a> Actions<'a> {
         }
     }
 
-    /// Features of the arms, if they have this width.
+    /// Feature vectors of the available arms, which must have the length `width`.
     ///
     /// # Errors
-    /// Fails if the request has no features, features of another width, or sparse features.
+    /// Fails if the request has no features, features of another length, or sparse features.
     pub(crate) fn features(&self, width: usize) -> Result<Featured<'a>> {
         if let Self::Featured(featured) = self {
             check_not_sparse(featured.features)?;

@@ -1,4 +1,4 @@
-//! Slates of several chosen arms, and the feedback on them.
+//! Slates (lists of arms that are shown at once), and the feedback on their arms.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,18 +7,19 @@ use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::validate::check_parameter;
 
-/// Feedback on one arm of a slate.
+/// Feedback on one arm of a slate: a reward, or the information that the user did not see the arm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Feedback {
-    /// The arm was observed with this reward: 1 for a click and 0 for none, or any reward in the model's range.
+    /// Reward of an arm that the user saw: 1 for a click and 0 for no click, or any reward in the range of the model.
     Observed(f64),
-    /// The arm was not observed: its reward is unknown.
+    /// Missing reward of an arm that the user did not see.
     Unobserved,
 }
 
 impl Feedback {
-    /// Feedback on a slate of `shown` arms by the cascade model. A user examines the arms in order and stops at the
-    /// first click. The clicked arm and the arms before it are observed; without a click, all arms are observed.
+    /// Feedback on a slate of `shown` arms by the cascade model. The user examines the arms in order and stops at the
+    /// first click, at index `clicked`. The clicked arm and the arms before it count as observed. Without a click, all
+    /// arms do.
     ///
     /// ```
     /// use dht_bandits::policy::Feedback::{self, Observed, Unobserved};
@@ -41,16 +42,16 @@ impl From<bool> for Feedback {
     }
 }
 
-/// Feedback on one arm in one context.
+/// Feedback on one arm of a slate, with the context in which the arm was chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ArmFeedback<'a> {
-    /// Arm that the feedback is about.
+    /// Arm to which the feedback belongs.
     pub arm: ArmId,
     /// Context in which the arm was chosen.
     pub context: &'a [f64],
     /// Reward of the arm, if it was observed.
     pub feedback: Feedback,
-    /// Weight of the feedback. A weight of 1 counts it once.
+    /// Weight of the feedback in learning; 1 counts it once.
     pub weight: f64,
 }
 
@@ -61,8 +62,8 @@ impl<'a> ArmFeedback<'a> {
     }
 }
 
-/// Slate of K chosen arms, best first, with the pinned arms. It stores the contexts in which the feedback will be
-/// learned.
+/// Slate: K arms that a policy chose to show at once, best first. It includes pinned arms, which the caller set in
+/// advance, and stores the contexts in which the feedback will be learned.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Slate {
     pub(crate) choices: Vec<Choice>,
@@ -71,7 +72,7 @@ pub struct Slate {
     pub(crate) version: u64,
     #[serde(default)]
     pub(crate) epoch: u64,
-    /// Probability that each position is examined; empty if every position is examined.
+    /// Probability that the user looks at each position; empty if every position is seen.
     #[serde(default)]
     pub(crate) examination: Vec<f64>,
     // Scratch memory for making the choice.
@@ -85,7 +86,7 @@ pub struct Slate {
     pub(crate) gathered: Gathered,
 }
 
-/// Memory for parts of a request that are copied together: ids of available arms, and contexts joined with features.
+/// Scratch memory in which ids of available arms, and contexts joined with features, are collected.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gathered {
     pub(crate) ids: Vec<ArmId>,
@@ -101,7 +102,6 @@ impl PartialEq for Slate {
     }
 }
 
-/// Refuses a probability of examination outside [1e-6, 1].
 pub(crate) fn check_examination(probabilities: &[f64]) -> Result<()> {
     probabilities.iter().try_for_each(|&probability| {
         check_parameter("examination", probability, (1e-6..=1.0).contains(&probability), "from 1e-6 to 1")
@@ -109,36 +109,39 @@ pub(crate) fn check_examination(probabilities: &[f64]) -> Result<()> {
 }
 
 impl Slate {
-    /// Chosen arms, best first, without the pinned ones.
+    /// Chosen arms, best first. Pinned arms (set in advance by the caller) are not included.
     pub fn choices(&self) -> &[Choice] {
         &self.choices
     }
 
-    /// Pinned arms that were available in the request.
+    /// Pinned arms: arms that the caller set in advance, as far as the request made them available.
     pub fn pinned(&self) -> &[ArmId] {
         &self.pinned
     }
 
-    /// All arms of the slate: the pinned ones, then the chosen ones, best first.
+    /// All arms of the slate. The pinned arms, which the caller set in advance, come first. The chosen arms follow,
+    /// best first.
     pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         self.pinned.iter().copied().chain(self.choices.iter().map(|choice| choice.arm))
     }
 
-    /// Number of updates that the policy had learned before the slate.
+    /// Number of updates that the policy had learned before it chose the slate.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// Sets the probability that each position is examined, in the order of [`choices`](Self::choices). Such
-    /// probabilities come from an eye-tracking study or from shuffled slates, for example. The slate stores these
-    /// probabilities, and logs of slates do, too.
+    /// Sets the probability that the user looks at each position of the slate, in the order of
+    /// [`choices`](Self::choices). These probabilities come from an eye-tracking study or from shuffled slates, for
+    /// example. They are stored in the slate and in logs of slates.
     ///
-    /// A click proves that a position was examined. Without a click, nobody knows whether it was. A reward of 0 then
-    /// counts e(1 − p)/(1 − e·p) times: the probability that the position was examined although it was not clicked. e
-    /// is the probability of examination, and p is the policy's expected reward (the E-step of a position-based click
-    /// model). An item is therefore not penalised for a low position. `learn_slate` applies this weight for rewards
-    /// from 0 to 1. Rewards that a [`Normalised`](crate::policy::Normalised) policy scales count fully, and so do the
-    /// rewards of its warm-up.
+    /// This corrects for position bias: an item is not penalised because users rarely look at its position. A click
+    /// proves that the user looked at the position. Without a click this is unknown, and the reward of 0 gets the
+    /// weight e(1 − p)/(1 − e·p). The weight is the probability that the user looked at the position but did not click.
+    /// e is the probability of looking, and p is the policy's expected reward (the E-step of a position-based click
+    /// model).
+    ///
+    /// `learn_slate` applies this weight to rewards from 0 to 1. Rewards that a
+    /// [`Normalised`](crate::policy::Normalised) policy scales count fully, and so do the rewards of its warm-up.
     ///
     /// ```
     /// use dht_bandits::{Policy, Ridge, Request, Ucb, policy::{Feedback, TopK}};
@@ -163,13 +166,13 @@ impl Slate {
         Ok(Self { examination: probabilities.to_vec(), ..self })
     }
 
-    /// Probability that each position is examined; empty if every position is examined.
+    /// Probability that the user looks at each position; empty if every position is seen.
     pub fn examination(&self) -> &[f64] {
         &self.examination
     }
 
-    /// Feedback for each chosen arm in the context in which it was chosen. The context is empty if the slate was stored
-    /// without its contexts.
+    /// Pairs each chosen arm with its feedback and with the context in which it was chosen. The context is empty if the
+    /// slate was stored without its contexts.
     pub fn feedback<'a>(&'a self, feedback: &'a [Feedback]) -> impl Iterator<Item = ArmFeedback<'a>> + 'a {
         let dimension = self.contexts.len() / self.choices.len().max(1);
         let row = move |position: usize| &self.contexts[position * dimension..][..dimension];
@@ -177,13 +180,13 @@ impl Slate {
             .map(move |(position, (choice, &feedback))| ArmFeedback::new(choice.arm, row(position), feedback))
     }
 
-    /// Inputs of the chosen arms' models (contexts, followed by features if arms have any), one row for each arm.
+    /// Model inputs of the chosen arms, one row for each arm: the context, followed by the arm's features if it has
+    /// any.
     #[cfg(feature = "log")]
     pub(crate) fn contexts(&self) -> &[f64] {
         &self.contexts
     }
 
-    /// Returns a copy of the slate without the scratch memory that `choose` reuses.
     #[cfg(feature = "log")]
     pub(crate) fn without_scratch(&self) -> Self {
         let Self { choices, pinned, contexts, version, epoch, examination, .. } = self;
@@ -203,7 +206,7 @@ impl Slate {
         self.epoch = 0;
     }
 
-    /// Moves the best `k` choices to the front, in order.
+    /// Moves the `k` candidates with the highest scores to the front, best first.
     pub(crate) fn rank(&mut self, k: usize) {
         let order = |left: &(Choice, usize, u32), right: &(Choice, usize, u32)| {
             right.0.score.total_cmp(&left.0.score).then(left.2.cmp(&right.2)).then(left.1.cmp(&right.1))

@@ -1,4 +1,4 @@
-//! Sparse contexts: values that are not zero, with their indices.
+//! Sparse contexts: the values of a context that are not zero, with their indices.
 
 use std::fmt;
 
@@ -8,15 +8,15 @@ use super::Request;
 use crate::error::{Error, Result};
 use crate::validate::{LARGEST, SPARSE, check_bounded, check_memory, check_parameter};
 
-/// Largest number of bits of an index.
+/// Largest number of bits of a feature index.
 const MOST_BITS: u32 = 28;
 
-/// Number of values before the first pair of a sparse context: the mark of a sparse context (the smallest `f64`), the
+/// Number of values before the first pair of a stored sparse context. They are a marker (the smallest `f64`), the
 /// feature space, and the number of pairs.
 const HEADER: usize = 3;
 
-/// Indices that a sparse context may have, 0 to 2^bits − 1, and their meaning. Hashers with different settings have
-/// different feature spaces. A policy for one feature space refuses contexts of another.
+/// Feature space of a sparse context: the indices 0 to 2^bits − 1 and the features that they stand for. Feature hashers
+/// with different settings have different feature spaces. A policy accepts contexts of only one feature space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureSpace {
@@ -25,7 +25,7 @@ pub struct FeatureSpace {
 }
 
 impl FeatureSpace {
-    /// Creates a space of indices that the caller assigns, 0 to 2^`bits` − 1.
+    /// Creates the feature space of the indices 0 to 2^`bits` − 1, whose meaning the caller defines.
     ///
     /// # Errors
     /// Fails if `bits` is not from 1 to 28.
@@ -33,23 +33,22 @@ impl FeatureSpace {
         Self::with_fingerprint(bits, 0)
     }
 
-    /// Creates the feature space of a hasher from the fingerprint of its settings, which has 24 bits.
+    /// Creates the feature space of a hasher, identified by a 24-bit fingerprint of the hasher's settings.
     pub(crate) fn with_fingerprint(bits: u32, fingerprint: u32) -> Result<Self> {
         check_parameter("bits", f64::from(bits), (1..=MOST_BITS).contains(&bits), "from 1 to 28")?;
         Ok(Self { bits, fingerprint: fingerprint & 0x00ff_ffff })
     }
 
-    /// Number of indices in the space, 2^bits.
+    /// Number of feature indices, 2^bits.
     pub fn size(self) -> usize {
         1 << self.bits
     }
 
-    /// Logarithm to base 2 of the number of indices.
+    /// Number of bits of a feature index.
     pub fn bits(self) -> u32 {
         self.bits
     }
 
-    /// Refuses a space from a file if its number of bits is out of range.
     pub(crate) fn check(self) -> Result<()> {
         Self::with_fingerprint(self.bits, self.fingerprint).map(drop)
     }
@@ -77,12 +76,12 @@ impl fmt::Display for FeatureSpace {
     }
 }
 
-/// Sparse context: values by ascending index; all other values are zero.
+/// Sparse context: pairs of index and value by ascending index. All other values are zero.
 ///
-/// It becomes a [`Request`] by `into`. Decisions and logs store it among their numbers. The first number is the
-/// smallest `f64`, which no other context can have. The feature space, the number of pairs, and the pairs of index and
-/// value follow. Everything that stores, sends or evaluates decisions therefore also takes sparse contexts. A policy
-/// that needs every value refuses them.
+/// It converts to a [`Request`] by `into`. A decision or log stores it as a list of numbers, like a dense context. The
+/// list begins with the smallest `f64`, which a dense context must not contain. The feature space, the number of pairs,
+/// and the pairs follow. Code that stores, sends or evaluates decisions therefore needs no special case. Policies that
+/// need every value return an error for a sparse context.
 ///
 /// ```
 /// use dht_bandits::exploration::SquareCb;
@@ -105,7 +104,7 @@ pub struct SparseContext {
 }
 
 impl SparseContext {
-    /// Creates a context from pairs of index and value.
+    /// Creates a sparse context from pairs of index and value, by ascending index.
     ///
     /// # Errors
     /// * [`Error::SparseIndex`] if an index is not below the size of the space.
@@ -123,7 +122,8 @@ impl SparseContext {
         Ok(Self { values })
     }
 
-    /// Creates a context from pairs that are sorted by index and in range. Values of the same index are added.
+    /// Creates a sparse context from pairs that are sorted by index. Indices must be in range and may repeat: values
+    /// with the same index are added.
     ///
     /// # Errors
     /// Fails if a sum is beyond ±1e100.
@@ -149,17 +149,17 @@ impl SparseContext {
         Ok(Self { values })
     }
 
-    /// Reads a context from the numbers that a decision or a row of a log stores.
+    /// Reads a sparse context from the list of numbers by which a decision or log row stores it.
     ///
     /// # Errors
     /// * Fails if the numbers are not a sparse context.
-    /// * Errors of [`new`](Self::new).
+    /// * Fails as [`new`](Self::new) does.
     pub fn from_values(values: &[f64]) -> Result<Self> {
         check_sparse(values)?;
         Ok(Self { values: values.to_vec() })
     }
 
-    /// Feature space of the indices.
+    /// Feature space to which the indices belong.
     pub fn space(&self) -> FeatureSpace {
         // Each constructor checks the code.
         FeatureSpace::from_code(self.values[1]).unwrap_or(FeatureSpace { bits: 1, fingerprint: 0 })
@@ -171,18 +171,18 @@ impl SparseContext {
         self.values[HEADER..HEADER + 2 * count].chunks_exact(2).map(|pair| (pair[0] as u32, pair[1]))
     }
 
-    /// Numbers by which decisions and logs store the context.
+    /// List of numbers by which decisions and logs store the context. [`from_values`](Self::from_values) reads it.
     pub fn values(&self) -> &[f64] {
         &self.values
     }
 
-    /// Numbers by which decisions and logs store the context, without a copy.
+    /// Converts the context, without a copy, to the list of numbers by which decisions and logs store it.
     pub fn into_values(self) -> Vec<f64> {
         self.values
     }
 
-    /// Builds a table of the features of several actions for [`Request::featured`]. Returns the rows, which have equal
-    /// length, and this length.
+    /// Builds the feature matrix of several actions for [`Request::featured`]. Rows are padded to equal length. Returns
+    /// the row-major values and the row length.
     ///
     /// # Errors
     /// Fails if memory cannot be allocated.
@@ -205,10 +205,10 @@ impl<'a> From<&'a SparseContext> for Request<'a> {
     }
 }
 
-/// Refuses numbers that are not a sparse context. Returns the feature space and the pairs of a sparse context.
+/// Parses the list of numbers by which a sparse context is stored. Returns its feature space and its pairs.
 ///
 /// # Errors
-/// Errors of [`SparseContext::from_values`].
+/// Fails as [`SparseContext::from_values`] does.
 pub(crate) fn check_sparse(values: &[f64]) -> Result<(FeatureSpace, &[f64])> {
     let malformed = |problem: &str| Err(Error::NotSparse { problem: problem.to_owned() });
     let [mark, code, count, rest @ ..] = values else {
@@ -236,7 +236,6 @@ pub(crate) fn check_sparse(values: &[f64]) -> Result<(FeatureSpace, &[f64])> {
     if fits { Ok((space, pairs)) } else { Err(fault(space, pairs)) }
 }
 
-/// Error that describes the first invalid pair.
 fn fault(space: FeatureSpace, pairs: &[f64]) -> Error {
     let mut before = None;
     for (position, pair) in pairs.chunks_exact(2).enumerate() {

@@ -1,4 +1,4 @@
-//! Bootstrap confidence intervals of off-policy estimates.
+//! Bootstrap confidence intervals for off-policy estimates.
 
 use std::ops::RangeInclusive;
 
@@ -8,11 +8,11 @@ use super::estimator::Term;
 use super::level::{normal_distribution, normal_quantile, two_sided_quantile};
 use crate::error::{Error, Result};
 
-/// Smallest accepted number of resamples, whatever the confidence level.
+/// Smallest accepted number of bootstrap resamples, at any confidence level.
 const LEAST_RESAMPLES: usize = 40;
 
-/// Estimate from sums over the rounds' terms, with the influence function of a term, times the number of terms. For a
-/// mean it is the deviation of the term; for a ratio the delta method gives it.
+/// Estimate with its influence function: how much one round moves the estimate, times the number of rounds. For a mean,
+/// the influence of a round is its deviation from the mean. For a ratio of sums it follows from the delta method.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Influence {
     offset: f64,
@@ -22,8 +22,8 @@ pub(super) struct Influence {
 }
 
 impl Influence {
-    /// Creates the influence function from the means of the rounds' terms. A mean has scale 1 and value 0, and a ratio
-    /// has centre 0.
+    /// Creates the influence function from means over the rounds. With `ratio`, the estimate is offset +
+    /// numerator/weight, otherwise offset + numerator.
     pub(super) fn new(offset: f64, numerator: f64, weight: f64, ratio: bool) -> Self {
         if ratio {
             Self { offset, centre: 0.0, value: numerator / weight, scale: weight }
@@ -32,7 +32,6 @@ impl Influence {
         }
     }
 
-    /// Value of the estimate.
     pub(super) fn estimate(&self) -> f64 {
         self.offset + self.centre + self.value
     }
@@ -44,7 +43,6 @@ impl Influence {
     }
 }
 
-/// Computes the influence function of an estimate from the sums of the rounds' terms.
 fn influence(terms: impl Iterator<Item = Term>, ratio: bool) -> Influence {
     let (mut offset, mut numerator, mut weight, mut rows) = (0.0, 0.0, 0.0, 0.0);
     for term in terms {
@@ -56,9 +54,9 @@ fn influence(terms: impl Iterator<Item = Term>, ratio: bool) -> Influence {
     Influence::new(offset / rows, numerator / rows, weight / rows, ratio)
 }
 
-/// Computes the BCa (bias-corrected and accelerated) interval of an estimate from resampled terms (Efron 1987, "Better
-/// bootstrap confidence intervals"). Its ends are quantiles of the resampled estimates, shifted for the bias of the
-/// median and for the skewness. A resample whose weights are all zero has no ratio and is left out.
+/// Computes the BCa (bias-corrected and accelerated) bootstrap interval of an estimate (Efron 1987, "Better bootstrap
+/// confidence intervals"). Its ends are quantiles of estimates from resampled rounds, corrected for median bias and
+/// skewness. A resample in which all importance weights are zero is left out if the estimate is a ratio.
 pub(super) fn bootstrap<R: Rng + ?Sized>(
     terms: &[Term],
     ratio: bool,
@@ -108,8 +106,8 @@ pub(super) fn bootstrap<R: Rng + ?Sized>(
     Ok(end(-normal)..=end(normal))
 }
 
-/// Quantile of sorted values with linear interpolation (type 6 of Hyndman & Fan 1996): on average, a share of 1/(n + 1)
-/// of the distribution lies between two neighbours of n values.
+/// Quantile of sorted values with linear interpolation (type 6 of Hyndman & Fan 1996). The i-th of n values is the
+/// quantile i/(n + 1).
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let last = (sorted.len() - 1) as f64;
     let position = (share * (sorted.len() + 1) as f64 - 1.0).clamp(0.0, last);

@@ -1,4 +1,5 @@
-//! Comparison of two policies in service: one acts, both learn, and a confidence sequence compares them.
+//! Comparison of two policies in service: one of them acts, both learn, and a confidence sequence compares their
+//! rewards.
 
 use std::ops::RangeInclusive;
 
@@ -14,18 +15,19 @@ use crate::policy::Policy;
 use crate::saved_state::{StateHeader, header_reader};
 use crate::validate::check_parameter;
 
-/// Champion and challenger in service. For each request both policies decide, one acts, and both learn from the reward.
-/// A [`ConfidenceSequence`] of the challenger's gain is valid at all times, so that [`verdict`](Self::verdict) may be
-/// asked for after every reward.
+/// Comparison in service of the current policy (champion) with a new one (challenger). For each request both policies
+/// decide, the decision of one is used, and both learn from the reward. A [`ConfidenceSequence`] estimates the
+/// challenger's gain in reward. It is valid at all times, so that [`verdict`](Self::verdict) may be called after every
+/// reward.
 ///
-/// The champion acts, except in a [share](Self::with_share) of the requests, 0 by default. The propensity of a decision
-/// is that of the mixture of both policies. If the share is 0, the champion must be able to choose every arm that the
-/// challenger chooses. Otherwise the rewards give no evidence of the challenger's value, and the decision is refused
-/// with [`Error::NoOverlap`]. For a champion that does not explore, use a share of .05 to .1.
+/// The champion's decision is used, except in a random [share](Self::with_share) of the requests, 0 by default. The
+/// propensity of a decision accounts for this mixture of both policies. With a share of 0, the champion must explore:
+/// if it never chooses an arm that the challenger chooses, the challenger's value cannot be estimated, and `decide`
+/// fails with [`Error::NoOverlap`]. For a champion that does not explore, use a share of .05 to .1.
 ///
-/// Both policies and the confidence sequence are one saved state, for `policy::save_binary` or JSON. The confidence
-/// sequence is meant for policies whose values do not change. If a policy still learns, its value is its mean over the
-/// rounds. A lower end of the interval above 0 then shows that the challenger was better at some time.
+/// Both policies and the confidence sequence are saved together, by `policy::save_binary` or as JSON. The confidence
+/// sequence assumes policies whose expected rewards do not change. If a policy still learns, its value is the mean over
+/// the rounds. A gain whose interval is above 0 then shows only that the challenger was better at some time.
 ///
 /// ```
 /// use dht_bandits::evaluation::{ChampionChallenger, Verdict};
@@ -73,27 +75,30 @@ fn check_share(share: f64) -> Result<()> {
     check_parameter("share", share, (0.0..1.0).contains(&share), "from 0 to below 1")
 }
 
-/// Decision of a [`ChampionChallenger`], with the probability that the challenger chooses the same arm.
+/// Decision of a [`ChampionChallenger`], with the challenger's choice and its probability of the chosen arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PairedDecision {
-    /// Decision of the policy that acted. Its propensity is that of the mixture of both policies.
+    /// Decision to carry out, made by champion or challenger. Its propensity accounts for the random choice between the
+    /// two.
     pub decision: Decision,
-    /// Choice of the challenger. If the challenger acted, this choice is that of the decision.
+    /// Choice of the challenger. It equals the choice of `decision` if the challenger's decision is used.
     pub challenger: Choice,
-    /// Probability with which the challenger chooses the arm of the decision.
+    /// Probability with which the challenger chooses the arm of `decision`.
     pub target: f64,
-    /// Epochs of the champion and the challenger at the time of the decision.
+    /// Epochs of the champion and the challenger when they made the decision. An epoch counts calls of
+    /// `expire_decisions`.
     epochs: (u64, u64),
 }
 
 impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
-    /// Creates a comparison for rewards in `range`. Its verdict is wrong with a probability of at most `alpha`.
+    /// Creates a comparison of two policies for rewards in `range`. Its verdict is wrong with a probability of at most
+    /// `alpha`.
     ///
     /// # Errors
-    /// * Errors of [`ConfidenceSequence::gain`].
-    /// * Fails if one policy stores the features of arms in its decisions, and the other does not.
+    /// * Fails as [`ConfidenceSequence::gain`] does.
+    /// * Fails if only one of the policies stores the features of arms in its decisions.
     pub fn new(champion: A, challenger: B, range: (f64, f64), alpha: f64) -> Result<Self> {
         if champion.keeps_features() != challenger.keeps_features() {
             return Err(Error::Unsupported { what: "a challenger that reads other parts of a request" });
@@ -102,7 +107,7 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
         Ok(Self { header, share: 0.0, champion, challenger, sequence })
     }
 
-    /// Sets the share of requests in which the challenger acts.
+    /// Sets the share of requests, drawn at random, in which the challenger's decision is used.
     ///
     /// # Errors
     /// Fails if the share is not in [0, 1).
@@ -111,11 +116,12 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
         Ok(Self { share, ..self })
     }
 
-    /// Lets both policies decide, and returns the decision of the policy that acts.
+    /// Asks both policies for a decision, and returns the one to carry out.
     ///
     /// # Errors
-    /// * Errors of either policy's `decide`.
-    /// * [`Error::NoOverlap`] if the challenger acts in no requests and chooses an arm that the champion never chooses.
+    /// * Fails if `decide` of either policy fails.
+    /// * [`Error::NoOverlap`] if the challenger's share of requests is 0, and it chooses an arm that the champion never
+    ///   chooses.
     pub fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<PairedDecision> {
         let (first, second) = (self.champion.propensities(request)?, self.challenger.propensities(request)?);
         let of = |all: &[Propensity], arm| {
@@ -141,11 +147,11 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
         Ok(PairedDecision { decision, challenger: choice, target, epochs })
     }
 
-    /// Learns a reward with both policies, and adds it to the comparison. After an error nothing has changed.
+    /// Lets both policies learn a reward, and adds it to the comparison. After an error nothing has changed.
     ///
     /// # Errors
-    /// * Fails if the reward is outside the range.
-    /// * Errors of either policy's `learn`.
+    /// * Fails if the reward is outside the range passed to [`new`](Self::new).
+    /// * Fails if `learn` of either policy fails.
     pub fn learn(&mut self, pair: &PairedDecision, reward: f64) -> Result<()> {
         let mut sequence = self.sequence.clone();
         sequence.push(&LoggedRound::new(reward, pair.decision.choice.propensity, pair.target))?;
@@ -159,17 +165,18 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
         Ok(())
     }
 
-    /// Current policy, which acts in all requests except the share of the challenger.
+    /// Champion: the current policy, whose decisions are used except in the challenger's share of requests.
     pub fn champion(&self) -> &A {
         &self.champion
     }
 
-    /// Policy that is compared with the champion.
+    /// Challenger: the policy that may replace the champion.
     pub fn challenger(&self) -> &B {
         &self.challenger
     }
 
-    /// Anytime-valid interval of the challenger's gain over the champion, in units of the reward.
+    /// Confidence interval of the challenger's gain over the champion in expected reward. It is valid after every
+    /// round.
     pub fn gain(&self) -> RangeInclusive<f64> {
         // The sequence compares with the mixture, which already contains a part of the gain.
         let interval = self.sequence.interval();
@@ -177,24 +184,24 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
         interval.start() / whole..=interval.end() / whole
     }
 
-    /// Number of rewards in the comparison.
+    /// Number of rewards compared so far.
     pub fn rounds(&self) -> u64 {
         self.sequence.rounds()
     }
 
-    /// Verdict so far: [`Verdict::Deploy`] once the challenger's gain is above 0, [`Verdict::Reject`] once the gain is
-    /// below 0.
+    /// Current verdict: [`Verdict::Deploy`] once the interval of the challenger's gain is above 0, [`Verdict::Reject`]
+    /// once it is below 0, otherwise [`Verdict::Undecided`].
     pub fn verdict(&self) -> Verdict {
         let gain = self.gain();
         Verdict::new(*gain.start(), *gain.end())
     }
 
-    /// Ends the comparison in favour of the champion.
+    /// Ends the comparison and returns the champion.
     pub fn into_champion(self) -> A {
         self.champion
     }
 
-    /// Ends the comparison in favour of the challenger.
+    /// Ends the comparison and returns the challenger.
     pub fn into_challenger(self) -> B {
         self.challenger
     }

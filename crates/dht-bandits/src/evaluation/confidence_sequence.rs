@@ -1,4 +1,4 @@
-//! Confidence sequences: intervals that are valid at all times simultaneously.
+//! Confidence sequences: confidence intervals that hold simultaneously after every round.
 
 use std::ops::RangeInclusive;
 
@@ -8,30 +8,35 @@ use super::estimate::LoggedRound;
 use crate::error::{Error, Result};
 use crate::validate::{check_parameter, check_scalar};
 
-/// Largest fraction of its capital that a bet can lose.
+/// Largest fraction of its capital that a confidence sequence may lose in one bet.
 const LARGEST_BET: f64 = 0.5;
 
-/// Number of tested values between the smallest and the largest possible reward.
+/// Number of candidate values of the expected reward, evenly spaced between the smallest and the largest possible
+/// reward.
 const GRID: usize = 1000;
 
-/// Anytime-valid interval for the value of a policy, from the log of another policy. With probability 1 − α it covers
-/// the value after every round simultaneously, for any stopping rule, number of rounds and weights (Waudby-Smith, Wu,
-/// Ramdas, Karampatziakis & Mineiro 2022, "Anytime-valid off-policy inference for contextual bandits", theorem 1).
+/// Anytime-valid confidence interval for the value (expected reward) of a policy, from the log of another policy. With
+/// probability 1 − α it covers the value after every round simultaneously, for any stopping rule, number of rounds and
+/// importance weights (Waudby-Smith, Wu, Ramdas, Karampatziakis & Mineiro 2022, "Anytime-valid off-policy inference for
+/// contextual bandits", theorem 1).
 ///
-/// The sequence bets against each value ν of a grid over the rewards' range, which is scaled to [0, 1]. The capital ∏_t
-/// (1 + λ_t(ν)(φ_t − ν)) with the term φ_t = V̂_t + w_t(r_t − q̂_t) ≥ −k of round t is a supermartingale if the value
-/// is ν or less. By Ville's inequality, ν is ruled out once the capital reaches 2/α. The bet λ_t(ν) = min(√(2
-/// ln(2/α)/(σ̂²_{t−1} t ln(1 + t))), ½/(k + ν)) depends only on earlier rounds. Betting on 1 − r gives the upper end.
+/// Method: rewards are scaled to [0, 1], and each value ν of a grid is tested by betting against it. Round t has the
+/// importance weight w_t, the reward r_t, the model's predicted reward q̂_t, and the model's value V̂_t of the
+/// evaluated policy. Its term is φ_t = V̂_t + w_t(r_t − q̂_t) ≥ −k. If the policy's value is ν or less, the capital ∏_t
+/// (1 + λ_t(ν)(φ_t − ν)) is a supermartingale. By Ville's inequality, ν is excluded once the capital reaches 2/α. The
+/// bet λ_t(ν) = min(√(2 ln(2/α)/(σ̂²_{t−1} t ln(1 + t))), ½/(k + ν)) depends only on earlier rounds. The same bets on 1
+/// − r_t give the upper end of the interval.
 ///
-/// Without a bound on the weights, the reward model is not used and k = 0. This is plain importance weighting, whose
-/// terms cannot be negative. With a bound, k is that bound. It must be known beforehand (such as K/ε for ε-greedy
-/// logs). If the bound is small, a good model shortens the interval. Predictions must come from earlier rounds or from
-/// other data: a model that was [cross-fitted](super::OutcomeModel::cross_fit) on the log uses later rounds.
+/// [`new`](Self::new) needs no bound on the importance weights. It uses plain importance weighting without a reward
+/// model; its terms cannot be negative, and k = 0. [`doubly_robust`](Self::doubly_robust) uses a reward model and needs
+/// a bound k that is known beforehand (such as K/ε for ε-greedy logs with K arms). If k is small, a good model shortens
+/// the interval. Predictions must come from earlier rounds or from other data. A model that was
+/// [cross-fitted](super::OutcomeModel::cross_fit) on the log is not allowed, because it uses later rounds.
 ///
 /// The logging policy may learn, as long as its propensities are known. The evaluated policy must not learn, and the
-/// environment must be stationary: the sequence estimates one fixed value. If that value drifts, no value may be
-/// compatible with all rounds, and the interval is then [empty](RangeInclusive::is_empty). Memory and time per round
-/// are constant: they depend on the 1,000 values of the grid.
+/// environment must be stationary, because the sequence estimates one fixed value. If the value drifts, it may happen
+/// that no value fits all rounds. The interval is then [empty](RangeInclusive::is_empty). Memory and time per round are
+/// constant: the grid has 1,000 values.
 ///
 /// ```
 /// use dht_bandits::evaluation::{ConfidenceSequence, LoggedRound};
@@ -47,7 +52,7 @@ const GRID: usize = 1000;
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 ///
-/// [`gain`](Self::gain) creates a sequence for the gain over the logging policy instead.
+/// [`gain`](Self::gain) creates a sequence for the gain of the evaluated policy over the logging policy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "SavedSequence", into = "SavedSequence")]
 pub struct ConfidenceSequence {
@@ -59,7 +64,7 @@ pub struct ConfidenceSequence {
     rounds: u64,
 }
 
-/// State of a confidence sequence in a file, which is checked when the file is loaded.
+/// Serialized form of a confidence sequence. Its values are checked after deserialization.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SavedSequence {
@@ -71,7 +76,7 @@ struct SavedSequence {
     upper: SavedBets,
 }
 
-/// Learned part of [`Bets`].
+/// Serialized form of [`Bets`], without the values that follow from the settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SavedBets {
@@ -103,28 +108,29 @@ impl TryFrom<SavedSequence> for ConfidenceSequence {
     }
 }
 
-/// Quantity that a sequence covers, with the terms by which it is estimated.
+/// Quantity that a confidence sequence estimates, with the estimator.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Subject {
     /// Value of the evaluated policy, by importance weighting.
     Value,
-    /// Value of the evaluated policy, by doubly robust terms with importance weights of at most this number.
+    /// Value of the evaluated policy, by the doubly robust estimator. The number bounds the importance weights.
     Robust(f64),
-    /// Value of the evaluated policy minus that of the logging policy.
+    /// Gain: the value of the evaluated policy minus the value of the logging policy.
     Gain,
 }
 
-/// Bets against the values of a grid of possible expected rewards. Values are excluded from the lower end upwards.
+/// Bets against candidate values of the expected reward. A candidate is excluded as too low once the capital of the
+/// bets against it exceeds a threshold.
 #[derive(Debug, Clone)]
 struct Bets {
     threshold: f64,
-    /// `values` holds the grid of possible expected rewards. `largest` holds the largest bet against each value, and
-    /// `capital` the capital that these bets have won.
+    /// Candidate values of the expected reward. For each of them, `largest` is the largest allowed bet, and `capital`
+    /// the capital of the bets against it.
     values: Vec<f64>,
     largest: Vec<f64>,
     capital: Vec<f64>,
-    /// Number of values of the grid that are excluded.
+    /// Number of candidate values that are excluded. They are the smallest ones.
     excluded: usize,
     sum: f64,
     squares: f64,
@@ -171,7 +177,6 @@ impl Bets {
         SavedBets { capital, excluded, sum, squares, count }
     }
 
-    /// Restores the learned part of the bets (capital and excluded values) from a saved state.
     fn restored(self, index: usize, saved: SavedBets) -> Result<Self> {
         let SavedBets { capital, excluded, sum, squares, count } = saved;
         let fits = capital.len() == GRID && capital.iter().all(|capital| (0.0..=1e300).contains(capital));
@@ -189,8 +194,8 @@ impl Bets {
 }
 
 impl ConfidenceSequence {
-    /// Creates a sequence for rewards from `range.0` to `range.1` by importance weighting. Its probability of error is
-    /// at most α.
+    /// Creates a confidence sequence by importance weighting, for rewards from `range.0` to `range.1`. With probability
+    /// 1 − α, all its intervals cover the value of the policy.
     ///
     /// # Errors
     /// Fails if the range is empty or not finite, or if α is outside (0, 1).
@@ -198,29 +203,30 @@ impl ConfidenceSequence {
         Self::make(range, alpha, Subject::Value)
     }
 
-    /// Creates a sequence for the gain of the evaluated policy over the logging policy, for rewards in `range`. The two
-    /// policies are compared in each round.
+    /// Creates a confidence sequence for the gain of the evaluated policy over the logging policy in expected reward,
+    /// for rewards in `range`.
     ///
-    /// With importance weights w and rewards r scaled to [0, 1], wr − r ≥ −1 and (1 − r)(w − 1) ≥ −1 have the gain and
-    /// its negative as expectations. Neither needs a bound on the weights. The bets are therefore those of
-    /// [`new`](Self::new), on terms that are shifted by 1 and halved. The tested gains have steps of .002 of the range
-    /// of rewards.
+    /// Let w be a round's importance weight and r its reward, scaled to [0, 1]. The term wr − r has the gain as its
+    /// expectation, and (1 − r)(w − 1) the negative gain. Both are at least −1, whatever the weights. They are shifted
+    /// by 1, halved, and tested by the bets of [`new`](Self::new). The tested gains have steps of .002 of the range of
+    /// rewards.
     ///
-    /// With probability 1 − α the interval contains the gain after every round, if the logging policy does not learn.
-    /// If it learns, its gain changes. A lower end above 0 then shows that the evaluated policy was better than the
-    /// logging policy at some time, not that it is better than the latest version of it.
+    /// If the logging policy does not learn, all intervals contain the gain with probability 1 − α. If it learns, the
+    /// gain changes over time. An interval above 0 then shows that the evaluated policy was better than the logging
+    /// policy at some time. It may still be worse than the latest version of the logging policy.
     ///
     /// # Errors
-    /// Errors of [`new`](Self::new).
+    /// Fails as [`new`](Self::new) does.
     pub fn gain(range: (f64, f64), alpha: f64) -> Result<Self> {
         Self::make(range, alpha, Subject::Gain)
     }
 
-    /// Creates a doubly robust sequence, which uses a reward model, for importance weights with a known bound.
+    /// Creates a confidence sequence by the doubly robust estimator. It uses a reward model, and `largest_weight` must
+    /// bound the importance weights.
     ///
     /// # Errors
-    /// * Errors of [`new`](Self::new).
-    /// * Fails if the bound is not from 1 to 1e6.
+    /// * Fails as [`new`](Self::new) does.
+    /// * Fails if `largest_weight` is not from 1 to 1e6.
     pub fn doubly_robust(range: (f64, f64), alpha: f64, largest_weight: f64) -> Result<Self> {
         let fits = (1.0..=1e6).contains(&largest_weight);
         check_parameter("largest weight", largest_weight, fits, "from 1 to 1e6")?;
@@ -237,15 +243,16 @@ impl ConfidenceSequence {
         Ok(Self { range, alpha, subject, lower: bets.clone(), upper: bets, rounds: 0 })
     }
 
-    /// Adds a round and returns the interval after it. After an error the sequence is unchanged.
+    /// Adds a logged round and returns the updated interval. After an error the sequence is unchanged.
     ///
     /// # Errors
     /// * [`Error::NoPropensity`] if the round has no propensity.
     /// * Fails if the reward or the prediction is outside the range.
     /// * Fails if the propensity is outside (0, 1], or the target outside [0, 1].
-    /// * If the sequence has a bound on the importance weights, fails if the weight is above the bound, or if the round
-    ///   has no prediction.
-    /// * Fails if the round has a [drop probability](LoggedRound::drop_probability), because its weight is not bounded.
+    /// * Fails for a doubly robust sequence if the importance weight is above its bound, or if the round has no
+    ///   prediction.
+    /// * Fails if the round has a [drop probability](LoggedRound::drop_probability), because the weight of such a round
+    ///   is not bounded.
     pub fn push(&mut self, round: &LoggedRound) -> Result<RangeInclusive<f64>> {
         let position = usize::try_from(self.rounds).unwrap_or(usize::MAX);
         super::estimate::check_round(position, round)?;
@@ -283,7 +290,8 @@ impl ConfidenceSequence {
         Ok(self.interval())
     }
 
-    /// Current interval: the intersection of all intervals so far, which may be [empty](RangeInclusive::is_empty).
+    /// Current confidence interval: the intersection of the intervals after all rounds. It may be
+    /// [empty](RangeInclusive::is_empty).
     pub fn interval(&self) -> RangeInclusive<f64> {
         let (low, high) = self.range;
         let width = high - low;
@@ -293,7 +301,7 @@ impl ConfidenceSequence {
         }
     }
 
-    /// Number of rounds in the sequence.
+    /// Number of rounds added so far.
     pub fn rounds(&self) -> u64 {
         self.rounds
     }

@@ -1,4 +1,4 @@
-//! Estimates with confidence intervals and support, and the logged rounds from which they are computed.
+//! Off-policy estimates with confidence intervals, and the logged rounds from which they are computed.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -9,48 +9,49 @@ use crate::error::{Error, Result};
 use crate::log::{check_drop_probability, check_logged_propensity};
 use crate::validate::{check_parameter, check_scalar};
 
-/// Prediction of a reward model in one logged round.
+/// Predictions of a reward model for one logged round.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
-    /// Predicted reward q̂(x, a) of the logged arm a.
+    /// Predicted reward q̂(x, a) of the logged arm a in the context x.
     pub logged: f64,
-    /// Predicted value of the evaluated policy in this round, Σ_a π(a|x) q̂(x, a).
+    /// Predicted expected reward of the evaluated policy π in this round, Σ_a π(a|x) q̂(x, a).
     pub expected: f64,
 }
 
-/// Logged round, with the probability that the evaluated policy chooses the logged arm.
+/// Logged round as off-policy estimators need it: reward and propensity from the log, and the evaluated policy's
+/// probability of the logged arm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LoggedRound {
     /// Reward of the logged arm.
     pub reward: f64,
-    /// Probability with which the logging policy chose that arm, in (0, 1]. `None` if it is unknown: only the direct
-    /// method can then use the round.
+    /// Probability with which the logging policy chose the logged arm, in (0, 1]. `None` if it is unknown: such a round
+    /// can only be used by the direct method.
     pub propensity: Option<f64>,
-    /// Probability with which the evaluated policy would choose that arm, in [0, 1].
+    /// Probability with which the evaluated policy would choose the logged arm, in [0, 1].
     pub target: f64,
-    /// Prediction of a reward model, if there is one.
+    /// Predictions of a reward model, if there is one.
     #[serde(default)]
     pub prediction: Option<Prediction>,
-    /// Probability that the evaluated policy gives to arms that the logging policy never chooses in this context. Only
-    /// the arms of which this is known are counted. The value is 0 if nothing is known.
+    /// Probability with which the evaluated policy chooses arms that the logging policy never chooses in this context.
+    /// Only arms that are known to be never chosen count.
     #[serde(default)]
     pub unsupported: f64,
-    /// Probability p with which the log leaves out a round like this one
-    /// ([`LoggedDecision::drop_probability`](crate::log::LoggedDecision::drop_probability)). The round counts 1/(1 − p)
-    /// times.
+    /// Probability p that a row like this one was left out of the log
+    /// ([`LoggedDecision::drop_probability`](crate::log::LoggedDecision::drop_probability)). To correct for this, the
+    /// round counts 1/(1 − p) times.
     #[serde(default)]
     pub drop_probability: f64,
 }
 
 impl LoggedRound {
-    /// Creates a round without a reward model. Such a round suffices for inverse propensity scoring, not for the direct
-    /// method.
+    /// Creates a round without predictions of a reward model. It is sufficient for inverse propensity scoring, but not
+    /// for the direct method or doubly robust estimators.
     pub fn new(reward: f64, propensity: impl Into<Option<f64>>, target: f64) -> Self {
         let propensity = propensity.into();
         Self { reward, propensity, target, prediction: None, unsupported: 0.0, drop_probability: 0.0 }
     }
 
-    /// Creates a round from the evaluated policy's probabilities of all arms and a reward model.
+    /// Creates a round from a reward model and the evaluated policy's probabilities of all arms.
     pub fn with_model(
         arm: ArmId,
         reward: f64,
@@ -64,18 +65,18 @@ impl LoggedRound {
         Self { prediction, ..Self::new(reward, propensity, of_arm) }
     }
 
-    /// Number of times that the round counts, because of its drop probability.
+    /// Number of times that the round counts, 1/(1 − drop probability).
     pub(super) fn row_weight(&self) -> f64 {
         1.0 / (1.0 - self.drop_probability)
     }
 
     /// Importance weight π(a|x)/p: the evaluated policy's probability of the logged arm, divided by its propensity p.
-    /// `None` without a propensity.
+    /// `None` if the propensity is unknown.
     pub fn weight(&self) -> Option<f64> {
         self.propensity.map(|propensity| self.target / propensity)
     }
 
-    /// Importance weight of the round, for an estimator that requires it.
+    /// Importance weight of the round, or an error that names the estimator and the round.
     ///
     /// # Errors
     /// [`Error::NoPropensity`] if the round has no propensity.
@@ -84,56 +85,58 @@ impl LoggedRound {
     }
 }
 
-/// Estimated value of a policy (its expected reward per round), or the difference of two values.
+/// Estimated value of a policy (expected reward per round), or difference of two values, with a confidence interval.
 ///
-/// The interval from [`low`](Self::low) to [`high`](Self::high) covers the true value in about 95 % of logs, or at the
-/// level of [`at_level`](Self::at_level). It reaches from −∞ to ∞ if the rounds do not show the whole error:
-/// * An estimator with a bias ([`Estimator::has_interval`](super::Estimator::has_interval)): the direct method, and
-///   weights that are clipped, switched or shrunk.
-/// * A few rounds dominate, as with large weights and rare rewards: fewer than 50
+/// The interval from [`low`](Self::low) to [`high`](Self::high) covers the true value for about 95 % of logs.
+/// [`at_level`](Self::at_level) changes this level. The interval is −∞ to ∞ if the error cannot be estimated from the
+/// rounds. There are three such cases:
+/// * The estimator has a bias ([`Estimator::has_interval`](super::Estimator::has_interval)): the direct method, and
+///   estimators that clip, switch or shrink importance weights.
+/// * A few rounds dominate, for example because of large weights or rare rewards. The criterion is fewer than 50
 ///   [`effective_samples`](Self::effective_samples), or a [`skewness`](Self::skewness) beyond ±.6. A
 ///   [`ConfidenceSequence`](super::ConfidenceSequence) is valid for such logs.
-/// * The rounds have no spread at all: a hundred rewards of 0 do not prove a rate of 0.
+/// * All rounds contribute the same: a hundred rewards of 0 do not prove a rate of 0.
 ///
-/// A test such as `estimate.low > 0.0` is then false.
+/// A test such as `estimate.low > 0.0` is false in these cases.
 ///
-/// The ends are value − T(±t)·standard error. t is the quantile of Student's distribution whose degrees of freedom are
-/// the effective samples minus 1. T(x) = (3/s)·(∛(1 + s·(x − s/6)) − 1) is Hall's correction for skewness (1992, "On
-/// the removal of skewness by transformation"). s is half of the skewness, since the whole correction covers too much
-/// with rare clicks. `docs/estimators.md` lists the coverage.
+/// The ends of the interval are value − T(±t)·standard error. t is the quantile of Student's distribution; its degrees
+/// of freedom are the effective samples minus 1. T(x) = (3/s)·(∛(1 + s·(x − s/6)) − 1) is the correction for skewness
+/// of Hall (1992, "On the removal of skewness by transformation"). s is half of the skewness, because the full
+/// correction gives too wide intervals for rare clicks. `docs/estimators.md` lists the measured coverage.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Estimate {
-    /// Value of the estimate.
+    /// Estimated value, or difference of values.
     pub value: f64,
-    /// Standard error over the rounds (for self-normalised estimates by the delta method). It does not include the
-    /// errors of a fitted model and of a selected parameter: see [`has_interval`](super::Estimator::has_interval).
+    /// Standard error of `value`; for self-normalised estimates by the delta method. The errors of a fitted reward
+    /// model and of a selected parameter are not included: see [`has_interval`](super::Estimator::has_interval).
     pub standard_error: f64,
-    /// Lower end of the confidence interval; −∞ without an interval (`null` in JSON).
+    /// Lower end of the confidence interval; −∞ if there is no interval (`null` in JSON).
     #[serde(serialize_with = "write_end", deserialize_with = "read_low")]
     pub low: f64,
-    /// Upper end of the confidence interval; ∞ without an interval (`null` in JSON).
+    /// Upper end of the confidence interval; ∞ if there is no interval (`null` in JSON).
     #[serde(serialize_with = "write_end", deserialize_with = "read_high")]
     pub high: f64,
-    /// Skewness of the estimate, Σd³/(Σd²)^1.5 of the rounds' deviations d. It is 0 for a normal distribution, and 0 if
-    /// there are no deviations.
+    /// Skewness of the estimate: Σd³/(Σd²)^1.5 over the deviations d of the rounds. It is 0 for a normal distribution,
+    /// and if all deviations are 0.
     pub skewness: f64,
-    /// Effective sample size (Σw)²/Σw² of the importance weights w: the number of rounds of the evaluated policy itself
-    /// that would be as informative. An estimate with a small effective sample size is unreliable.
+    /// Effective sample size (Σw)²/Σw² of the importance weights w. About that many rounds of the evaluated policy
+    /// itself would be as informative as the log. An estimate with a small effective sample size is unreliable.
     pub effective_samples: f64,
     /// Number of logged rounds.
     pub rounds: usize,
-    /// Largest importance weight that the estimator uses.
+    /// Largest importance weight, after any clipping or shrinkage by the estimator.
     pub largest_weight: f64,
-    /// Mean importance weight. Its expectation is 1 minus the fraction of the evaluated policy's choices that the
-    /// logging policy never makes: a mean far below 1 indicates missing support. It is 0 for rounds without a
-    /// propensity.
+    /// Mean importance weight, or 0 for a log without propensities. Its expectation is 1 minus the probability with
+    /// which the evaluated policy makes choices that the logging policy never makes. A mean far below 1 therefore
+    /// indicates missing support.
     pub mean_weight: f64,
-    /// Mean of [`LoggedRound::unsupported`] over the rounds.
+    /// Mean over the rounds of [`LoggedRound::unsupported`]: the probability of arms that the logging policy never
+    /// chooses.
     pub unsupported: f64,
 }
 
-/// Writes an end of an interval. An infinite end is written as null, since JSON has no infinity.
+/// Serializes one end of a confidence interval. Infinity becomes null, because JSON has no infinity.
 fn write_end<S: Serializer>(end: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     Some(*end).filter(|end| end.is_finite()).serialize(serializer)
 }
@@ -147,12 +150,12 @@ fn read_high<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error
 }
 
 impl Estimate {
-    /// Returns whether the estimate has an interval.
+    /// Returns whether the estimate has a finite confidence interval.
     pub fn has_interval(&self) -> bool {
         self.low.is_finite()
     }
 
-    /// Returns the estimate with its interval at another level.
+    /// Returns the estimate with a confidence interval at another level, such as .99.
     ///
     /// # Errors
     /// Fails if the level is outside (0, 1).
@@ -161,7 +164,7 @@ impl Estimate {
         Ok(if self.has_interval() { self.with_interval(normal) } else { self })
     }
 
-    /// Returns the estimate with the interval that a quantile of the normal distribution defines.
+    /// Sets the confidence interval of the estimate. `normal` is a two-sided quantile of the normal distribution.
     fn with_interval(self, normal: f64) -> Self {
         let Self { value, standard_error, skewness, effective_samples, .. } = self;
         // Student's quantile by the first terms of its expansion, which are exact to 1e-5 for 49 or more degrees of
@@ -178,29 +181,29 @@ impl Estimate {
         Self { low: end(quantile), high: end(-quantile), ..self }
     }
 
-    /// Returns the estimate without an interval.
     pub(super) fn without_interval(self) -> Self {
         Self { low: f64::NEG_INFINITY, high: f64::INFINITY, ..self }
     }
 }
 
-/// Largest skewness of an estimate with an interval. Beyond it, the skewness itself is hardly known.
+/// Largest skewness of the rounds' deviations for which an interval is computed. Larger skewness cannot be estimated
+/// well itself.
 const LARGEST_SKEWNESS: f64 = 0.6;
 
-/// Smallest effective sample size of an estimate with an interval.
+/// Smallest effective sample size for which an interval is computed.
 const LEAST_SAMPLES: f64 = 50.0;
 
 /// 97.5 % quantile of the normal distribution.
 pub(super) const NORMAL_975: f64 = 1.959_963_984_540_054;
 
-/// Largest accepted reward, prediction and importance weight of a log, so that squares of their products do not
-/// overflow.
+/// Largest accepted magnitude of a logged reward, prediction or importance weight. Squares of products of two such
+/// values do not overflow.
 const LARGEST_LOGGED: f64 = 1e50;
 
-/// Smallest sum of importance weights. Below it, the evaluated policy practically never takes a logged action.
+/// Smallest accepted sum of importance weights. Below it, the evaluated policy practically never takes a logged action.
 const LEAST_WEIGHTS: f64 = 1e-6;
 
-/// Refuses a round with a drop probability, for estimators that count each round once.
+/// Returns an error for a round with a drop probability; used by estimators that count each round once.
 pub(super) fn check_counts_once(entry: &LoggedRound) -> Result<()> {
     check_parameter(
         "drop probability",
@@ -210,7 +213,8 @@ pub(super) fn check_counts_once(entry: &LoggedRound) -> Result<()> {
     )
 }
 
-/// Support that a log gives to an estimate: effective sample size, and the size of the importance weights.
+/// Support of an estimate: effective sample size and importance weights, which show how well the log covers the
+/// evaluated policy.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Support {
     pub(super) effective_samples: f64,
@@ -220,7 +224,6 @@ pub(super) struct Support {
 }
 
 impl Support {
-    /// Computes the support of an estimate from the importance weights that the estimator uses.
     pub(super) fn from_weights(weights: impl Iterator<Item = f64> + Clone) -> Self {
         let (mut sum, mut squares, mut largest, mut count) = (0.0, 0.0, 0.0f64, 0.0);
         for weight in weights {
@@ -234,7 +237,8 @@ impl Support {
     }
 }
 
-/// Computes an estimate from a value and the independent deviations of its terms.
+/// Creates an estimate with its interval, from its value and the deviation of each round. Deviations are assumed to be
+/// independent.
 ///
 /// # Errors
 /// Fails if the value or the standard error is not finite.
@@ -252,7 +256,8 @@ pub(super) fn estimate(
     from_moments(value, squares, cubes, rounds, support)
 }
 
-/// Creates an estimate with its interval, from the sums of squares and cubes of its terms' deviations.
+/// Creates an estimate with its interval, from its value, the sum of squared deviations, and the sum of cubed
+/// deviations of the rounds.
 ///
 /// # Errors
 /// Fails if the value or the standard error is not finite.
@@ -285,7 +290,7 @@ pub(super) fn check_overlap(position: usize, weights: f64) -> Result<()> {
     if weights >= LEAST_WEIGHTS { Ok(()) } else { Err(Error::NoOverlap { position, weights }) }
 }
 
-/// Refuses a logged value that is not finite or too large.
+/// Checks that a logged value is finite and within ±1e50.
 pub(super) fn check_logged(round: usize, what: &'static str, value: f64) -> Result<()> {
     check_scalar(what, value)?;
     let limit = LARGEST_LOGGED;

@@ -1,4 +1,4 @@
-//! Off-policy estimators by name, and the terms that each of them averages.
+//! Off-policy estimators: their names, parameters and formulas.
 
 use std::fmt;
 
@@ -8,9 +8,12 @@ use super::estimate::{LoggedRound, Prediction};
 use crate::error::Result;
 use crate::validate::check_parameter;
 
-/// Off-policy estimator. w is the importance weight π(a|x)/p: the evaluated policy's probability of the logged arm a in
-/// the context x, divided by its propensity p. r is the reward. q̂ is the model's prediction for the logged arm, and V̂
-/// = Σ_a π(a|x) q̂(x, a) is the model's value of the evaluated policy.
+/// Off-policy estimator of a policy's value (expected reward) from the log of another policy.
+///
+/// In the formulas, w is the importance weight π(a|x)/p: the evaluated policy's probability of the logged arm a in the
+/// context x, divided by its propensity p. r is the logged reward. q̂ is the reward model's prediction for the logged
+/// arm. V̂ = Σ_a π(a|x) q̂(x, a) is the model's prediction for the evaluated policy. "Mean" and Σ are over the rounds
+/// of the log.
 ///
 /// | | name | formula | bias | variance | source |
 /// |---|---|---|---|---|---|
@@ -24,8 +27,9 @@ use crate::validate::check_parameter;
 /// | `PessimisticDoublyRobust` | DRps(M) | mean V̂ + min(w, M)(r − q̂) | that of clipping | less | Su et al. 2020 |
 /// | `OptimisticDoublyRobust` | DRos(λ) | mean V̂ + λw/(w² + λ)·(r − q̂) | that of shrinkage | less | Su et al. 2020 (DRos) |
 ///
-/// `Display` writes the name, with the value of the parameter. The parameter of an estimator ranges from 0 (the direct
-/// method) to ∞ or `f64::MAX` (the unbiased estimator). [`OffPolicy::slope`](super::OffPolicy::slope) selects it.
+/// `Display` writes the name, with the value of the parameter if there is one. A parameter τ, M or λ ranges from 0,
+/// which gives the most biased estimator, to ∞ or `f64::MAX`, which gives the unbiased one.
+/// [`OffPolicy::slope`](super::OffPolicy::slope) selects a value.
 ///
 /// ```
 /// use dht_bandits::evaluation::{Estimator, LoggedRound, OffPolicy};
@@ -41,52 +45,53 @@ use crate::validate::check_parameter;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Estimator {
-    /// Direct method: the reward model alone.
+    /// Direct method: the reward model's prediction for the evaluated policy.
     Direct,
     /// Inverse propensity scoring.
     InversePropensity,
-    /// Inverse propensity scoring with clipped weights.
+    /// Inverse propensity scoring with clipped importance weights.
     Clipped {
-        /// Largest weight M.
+        /// Upper limit M of the importance weights.
         largest: f64,
     },
-    /// Self-normalised inverse propensity scoring.
+    /// Self-normalised inverse propensity scoring: the weighted sum of rewards is divided by the sum of the weights.
     SelfNormalised,
-    /// Doubly robust estimator.
+    /// Doubly robust estimator: the direct method, corrected by importance-weighted errors of the reward model.
     DoublyRobust,
-    /// Doubly robust estimator with self-normalised weights.
+    /// Doubly robust estimator whose correction is divided by the sum of the importance weights.
     SelfNormalisedDoublyRobust,
-    /// Doubly robust estimator where the importance weight is at most a threshold, and the model alone elsewhere.
+    /// Doubly robust estimator in rounds with an importance weight up to a threshold, and the direct method in all
+    /// others.
     SwitchDoublyRobust {
-        /// Threshold τ of the importance weight, above which the model alone is used.
+        /// Threshold τ of the importance weight. Rounds above it use the reward model alone.
         threshold: f64,
     },
-    /// Doubly robust estimator with clipped weights.
+    /// Doubly robust estimator with clipped importance weights (pessimistic shrinkage).
     PessimisticDoublyRobust {
-        /// Largest weight M.
+        /// Upper limit M of the importance weights.
         largest: f64,
     },
-    /// Doubly robust estimator with optimistic shrinkage of the weights.
+    /// Doubly robust estimator whose importance weights are shrunk to λw/(w² + λ) (optimistic shrinkage).
     OptimisticDoublyRobust {
-        /// Shrinkage λ, which limits the weights to √λ/2.
+        /// Shrinkage parameter λ. No weight is above √λ/2.
         shrinkage: f64,
     },
 }
 
-/// Contribution of one round to an estimate, times the number of times that the round counts. The estimate is the mean
-/// offset plus the mean numerator. For ratios it is the mean offset plus Σ numerator/Σ weight.
+/// Contribution of one round to an estimate. The estimate is the mean of `offset` plus the mean of `numerator`. For
+/// self-normalised estimators it is the mean of `offset` plus Σ `numerator`/Σ `weight`. All fields are multiplied by
+/// `row_weight`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Term {
     pub(super) offset: f64,
     pub(super) numerator: f64,
-    /// Importance weight that the estimator uses.
+    /// Importance weight after any clipping or shrinkage.
     pub(super) weight: f64,
-    /// Number of times that the round counts. Its mean over the rounds is 1.
+    /// Number of times that the round counts, because similar rows were dropped from the log.
     pub(super) row_weight: f64,
 }
 
 impl Term {
-    /// Returns the term of a round that counts `row_weight` times.
     pub(super) fn times(self, row_weight: f64) -> Self {
         let Self { offset, numerator, weight, .. } = self;
         Self { offset: offset * row_weight, numerator: numerator * row_weight, weight: weight * row_weight, row_weight }
@@ -94,21 +99,21 @@ impl Term {
 }
 
 impl Estimator {
-    /// Returns whether the estimator divides by the sum of the weights.
+    /// Returns whether the estimator is self-normalised, that is, divides by the sum of the importance weights.
     pub(super) fn is_ratio(self) -> bool {
         matches!(self, Self::SelfNormalised | Self::SelfNormalisedDoublyRobust)
     }
 
-    /// Returns whether the estimator needs a reward model.
+    /// Returns whether the estimator needs predictions of a reward model.
     pub fn needs_model(self) -> bool {
         !matches!(self, Self::InversePropensity | Self::Clipped { .. } | Self::SelfNormalised)
     }
 
-    /// Returns whether a sample of rounds shows the whole error, so that an interval covers the value. This is the case
-    /// for IPS and DR, plain and self-normalised.
+    /// Returns whether the estimator has a valid confidence interval. This is the case for `InversePropensity`,
+    /// `SelfNormalised`, `DoublyRobust` and `SelfNormalisedDoublyRobust`.
     ///
-    /// The other estimators have a bias: that of the fitted model or of the clipped weights. Data cannot distinguish a
-    /// wrong model from a right one, so that no interval is stated for these estimators.
+    /// The other estimators have a bias, from the fitted reward model or from changed importance weights. The log
+    /// cannot show the size of this bias, so that an interval would not cover the true value.
     pub fn has_interval(self) -> bool {
         matches!(
             self,
@@ -116,12 +121,12 @@ impl Estimator {
         )
     }
 
-    /// Returns whether the estimator needs rounds in which the evaluated policy takes the logged action.
+    /// Returns whether the estimator needs overlap: rounds in which the evaluated policy may take the logged action.
     pub(super) fn needs_overlap(self) -> bool {
         self != Self::Direct
     }
 
-    /// Name of the estimator without its parameter.
+    /// Short name of the estimator, such as `SNIPS`, without its parameter.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Direct => "DM",
@@ -145,7 +150,6 @@ impl Estimator {
         }
     }
 
-    /// Refuses a parameter that is out of its range.
     pub(super) fn check(self) -> Result<()> {
         match self {
             Self::Clipped { largest } => check_parameter("largest weight", largest, largest > 0.0, "positive"),
@@ -162,7 +166,7 @@ impl Estimator {
         }
     }
 
-    /// Importance weight that this estimator uses in place of `weight`.
+    /// Applies this estimator's clipping or shrinkage to an importance weight.
     fn weight(self, weight: f64) -> f64 {
         match self {
             Self::Direct => 0.0,
@@ -186,7 +190,7 @@ impl Estimator {
         }
     }
 
-    /// Computes the term of a round. A missing weight or prediction counts as 0.
+    /// Contribution of a round to the estimate. A missing importance weight or prediction counts as 0.
     pub(super) fn term(self, round: &LoggedRound) -> Term {
         let weight = self.weight(round.weight().unwrap_or(0.0));
         if !self.needs_model() {

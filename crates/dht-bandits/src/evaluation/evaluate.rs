@@ -1,4 +1,4 @@
-//! Off-policy evaluation of several policies from one log, with all estimators in one table.
+//! Off-policy evaluation of several policies from one log by several estimators, as one table.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -21,25 +21,26 @@ use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
 use crate::options::options;
 
-/// Settings of an [`Evaluation`].
+/// Settings of [`Evaluation::run`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct EvaluationSettings {
-    /// Reward model of the direct and the doubly robust estimators. `None` leaves these estimators out. The default is
-    /// a [ridge regression](OutcomeModel::Ridge) for each arm, with a prior precision of 1.
+    /// Reward model of the direct and the doubly robust estimators. With `None`, the table does not contain these
+    /// estimators. The default is a [ridge regression](OutcomeModel::Ridge) for each arm, with a prior precision of 1.
     pub model: Option<OutcomeModel>,
-    /// Number of folds of the reward model's [cross-fitting](OutcomeModel::cross_fit), at least 2. 5 by default.
+    /// Number of folds for [cross-fitting](OutcomeModel::cross_fit) the reward model, at least 2. The default is 5.
     pub folds: usize,
-    /// Level of each single interval, in (0, 1); .95 by default.
+    /// Confidence level of each interval, in (0, 1). The default is .95.
     pub level: f64,
-    /// Model that estimates the propensities that rows of the log lack. By default it is `None`, and a log that has no
-    /// propensities is judged by the direct method alone. In both cases, the result of such a log has a
-    /// [warning](Evaluation::warnings).
+    /// Model that estimates missing propensities of log rows. With the default `None`, a log without propensities is
+    /// evaluated by the direct method alone. In both cases the result contains a [warning](Evaluation::warnings).
     pub propensity_model: Option<PropensityModel>,
-    /// Number of bootstrap resamples, at least 40 and 2/(1 − level). The default 0 computes no bootstrap intervals.
+    /// Number of bootstrap resamples, at least 40 and 2/(1 − level). With the default 0 there are no bootstrap
+    /// intervals.
     pub resamples: usize,
-    /// Smallest and largest possible reward, for confidence sequences. The default `None` computes no sequences.
+    /// Smallest and largest possible reward, needed for confidence sequences. With the default `None` there are no
+    /// sequences.
     pub reward_range: Option<(f64, f64)>,
 }
 
@@ -52,33 +53,36 @@ options!(EvaluationSettings::new() {
     reward_range / with_reward_range: Option<(f64, f64)> = None,
 });
 
-/// Estimate of one policy by one estimator.
+/// Row of an [`Evaluation`]: the estimated value of one policy by one estimator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationRow {
     /// Name of the policy.
     pub policy: String,
-    /// Name of the estimator, from the table of [`Estimator`], with its parameter if it has one: `SNIPS`,
-    /// `switch-DR(4.2)`. There are two more names: `MRDR` (see [`Evaluation::run`]), and `mean` for the logging policy.
+    /// Name of the estimator from the table of [`Estimator`], with its parameter if it has one: `SNIPS`,
+    /// `switch-DR(4.2)`. Two more names occur: `MRDR` (see [`Evaluation::run`]), and `mean` for the logging policy.
     pub estimator: String,
-    /// Estimate with its asymptotic interval and its support. Estimators with a bias have no interval.
+    /// Estimated value with its confidence interval. Estimators with a bias have no interval.
     pub estimate: Estimate,
-    /// Bootstrap interval; `None` without resamples, or if the estimate has no interval.
+    /// Bootstrap confidence interval. `None` without resamples, or if the estimator has no interval.
     pub bootstrap: Option<RangeInclusive<f64>>,
-    /// Anytime-valid interval by importance weighting; `None` for the logging policy, which may have learned.
+    /// Anytime-valid confidence interval of the value, by importance weighting. `None` without a [reward
+    /// range](EvaluationSettings::reward_range), and for the logging policy, which may have learned.
     pub sequence: Option<RangeInclusive<f64>>,
-    /// [Gain](OffPolicy::gain) over the logging policy, with a paired interval; `None` for the logging policy.
+    /// [Gain](OffPolicy::gain) in value over the logging policy, with an interval computed from the same rounds. `None`
+    /// for the logging policy.
     pub gain: Option<Estimate>,
-    /// Anytime-valid interval of the [gain](ConfidenceSequence::gain); `None` without [`sequence`](Self::sequence).
+    /// Anytime-valid confidence interval of the [gain](ConfidenceSequence::gain) over the logging policy. `None` if
+    /// [`sequence`](Self::sequence) is `None`.
     pub gain_sequence: Option<RangeInclusive<f64>>,
 }
 
-/// Answer to the question whether a policy should replace the logging policy.
+/// Recommendation whether a policy should replace the logging policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// The interval of the gain is above 0: the policy earns more than the logging policy.
+    /// The interval of the gain is above 0: the policy earns more reward than the logging policy.
     Deploy,
-    /// The interval of the gain is below 0: the policy earns less than the logging policy.
+    /// The interval of the gain is below 0: the policy earns less reward than the logging policy.
     Reject,
     /// The interval of the gain contains 0, or the gain has no interval.
     Undecided,
@@ -105,24 +109,23 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-/// Reason to doubt the estimates of an [`Evaluation`].
+/// Reason to doubt the results of an [`Evaluation`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum EvaluationWarning {
-    /// No row of the log has a propensity: only the direct method estimates values, and its error is unknown.
+    /// The log has no propensities. Values are estimated by the direct method alone, whose error is unknown.
     NoPropensities,
-    /// Some propensities are estimates. The standard errors of policies' values do not include the errors of
-    /// propensities.
+    /// Some propensities are estimates. The standard errors of values do not account for their errors.
     EstimatedPropensities {
         /// Number of rows with an estimated propensity.
         rows: usize,
     },
-    /// A policy has learned, and the caller did not state from which rows ([`Target::trained_on`]).
+    /// A policy has learned, and it is unknown whether it learned from rows of the log (see [`Target::trained_on`]).
     UnknownTraining {
         /// Name of the policy.
         policy: String,
-        /// Number of rewards that it has learned.
+        /// Number of rewards that the policy has learned.
         updates: u64,
     },
 }
@@ -147,7 +150,7 @@ impl std::fmt::Display for EvaluationWarning {
     }
 }
 
-/// All estimates of several policies from one log.
+/// Result of an off-policy evaluation: a table of estimates for several policies and estimators from one log.
 ///
 /// ```
 /// use dht_bandits::ArmId;
@@ -175,19 +178,20 @@ impl std::fmt::Display for EvaluationWarning {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Evaluation {
-    /// Rows of the table, policy by policy. The first row is the logging policy's own mean reward.
+    /// Rows of the table, grouped by policy. The first row is the mean reward of the log, the value of the logging
+    /// policy.
     pub rows: Vec<EvaluationRow>,
-    /// Level of the intervals.
+    /// Confidence level of the intervals.
     pub level: f64,
-    /// Reasons to doubt the estimates.
+    /// Reasons to doubt the estimates, such as missing propensities.
     pub warnings: Vec<EvaluationWarning>,
 }
 
-/// Name of the logging policy in tables.
 const THE_LOG: &str = "(the log)";
 
-/// Name of the doubly robust estimate whose model is fitted to few rows of large weight. Its interval covers too
-/// seldom, .92 instead of .95, and is not stated.
+/// Name of the doubly robust estimator whose reward model minimises the variance of the estimate. Only few rows have a
+/// large weight when this reward model is fitted. The result table shows no interval for it: a 95 % interval would
+/// cover the true value in only 92 % of logs.
 const MRDR: &str = "MRDR";
 
 struct Table<'a> {
@@ -196,7 +200,7 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Adds the rows of one policy. In a log without propensities, the direct method has the only row.
+    /// Adds one policy's estimates to the result table. If the log has no propensities, only the direct method is used.
     fn add_target<R: Rng + ?Sized>(
         &mut self,
         target: &Target<'_>,
@@ -275,24 +279,25 @@ impl Table<'_> {
 }
 
 impl Evaluation {
-    /// Evaluates policies from a log with several estimators. Without a reward model these are IPS, SNIPS and clipped
-    /// IPS. With a model DM, DR, SNDR, switch-DR, DRos and MRDR are added. [SLOPE](OffPolicy::slope) selects the
-    /// parameters of clipped IPS, switch-DR and DRos. MRDR is DR with a model that is [fitted for
-    /// it](OutcomeModel::cross_fit_mrdr). Intervals are stated for IPS, SNIPS, DR and SNDR.
+    /// Evaluates policies from a log by several estimators, whose names [`Estimator`] explains. Without a reward model
+    /// these are IPS, SNIPS and clipped IPS. With a reward model, DM, DR, SNDR, switch-DR, DRos and MRDR are added.
+    /// [SLOPE](OffPolicy::slope) selects the parameters of clipped IPS, switch-DR and DRos. MRDR is DR with a reward
+    /// model that [minimises the variance of the estimate](OutcomeModel::cross_fit_mrdr). IPS, SNIPS, DR and SNDR have
+    /// confidence intervals.
     ///
-    /// A log without any propensity is judged by DM alone, or by estimated propensities
-    /// ([`propensity_model`](EvaluationSettings::propensity_model)). Both ways add a [warning](Self::warnings).
+    /// For a log without propensities, DM alone is computed, or propensities are estimated
+    /// ([`propensity_model`](EvaluationSettings::propensity_model)). Both add a [warning](Self::warnings).
     ///
-    /// Time grows with the number of rows times the number of arms, and less than linearly in the arms. In addition to
-    /// the log, memory holds a few hundred bytes per row. Each target is asked for its probabilities row by row, once
-    /// without a model and three times with one.
+    /// Time grows linearly with the number of rows, and less than linearly with the number of arms. In addition to the
+    /// log, memory holds a few hundred bytes per row. The probabilities of each target are computed once per row, or
+    /// three times with a reward model.
     ///
     /// # Errors
     /// * Fails if there are fewer than two rows, or fewer rows than folds, or if a row is invalid.
     /// * Fails if a reward is outside the reward range of the settings, or if the level is outside (0, 1).
-    /// * Errors of a policy, with the number of the round.
+    /// * Fails if a policy rejects a row. The error states the index of the round.
     /// * [`Error::NoOverlap`] if a policy never takes a logged action.
-    /// * [`Error::DuplicateName`] if two policies have the same name, or if one has the name of the log.
+    /// * [`Error::DuplicateName`] if two policies have the same name, or if one is named `(the log)`.
     /// * [`Error::LearnedFromLog`] if a policy learned from one of the rows.
     /// * [`Error::NoPropensity`] if only some rows have a propensity, or if none has one and there is no model.
     pub fn run<R: Rng + ?Sized>(
@@ -353,41 +358,41 @@ impl Evaluation {
         Ok(Self { rows: table.rows, level: settings.level, warnings })
     }
 
-    /// Verdict on a policy by the paired interval of its gain over the logging policy, at the level of the table.
-    /// [`Verdict::Deploy`] requires a lower end above 0. The interval is that of `DR`, or of `SNIPS` in a table without
-    /// a model. `None` if the table does not have the policy.
+    /// Recommendation whether a policy should replace the logging policy. It is [`Verdict::Deploy`] if the confidence
+    /// interval of the policy's gain over the logging policy is above 0. The gain is estimated by `DR`, or by `SNIPS`
+    /// in a table without a reward model. `None` if the table does not contain the policy.
     ///
-    /// The level is valid for one look at one policy, planned before the log. For repeated looks at a growing log use
-    /// [`anytime_verdict`](Self::anytime_verdict). For the best of k policies, set the table's level to 1 − (1 −
-    /// level)/k.
+    /// The confidence level holds for one policy and one evaluation that was planned before the log was recorded. To
+    /// evaluate a growing log repeatedly, use [`anytime_verdict`](Self::anytime_verdict). To select the best of k
+    /// policies, set the level of the table to 1 − (1 − level)/k.
     pub fn verdict(&self, policy: &str) -> Option<Verdict> {
         let named = |name: &str| self.rows.iter().find(|row| row.policy == policy && row.estimator == name);
         let row = named("DR").or_else(|| named("SNIPS")).or_else(|| named("DM"))?;
         row.gain.map(|gain| Verdict::new(gain.low, gain.high))
     }
 
-    /// Verdict on a policy by the anytime-valid interval of its gain. It remains valid if it is computed again and
-    /// again on a growing log until the verdict is [`Verdict::Deploy`] or [`Verdict::Reject`]. `None` without a [reward
-    /// range](EvaluationSettings::reward_range), or if the table does not have the policy.
+    /// Recommendation whether a policy should replace the logging policy, by the anytime-valid interval of the policy's
+    /// gain. It may be computed repeatedly on a growing log, until it is [`Verdict::Deploy`] or [`Verdict::Reject`].
+    /// `None` without a [reward range](EvaluationSettings::reward_range), or if the table does not contain the policy.
     pub fn anytime_verdict(&self, policy: &str) -> Option<Verdict> {
         let row = self.rows.iter().find(|row| row.policy == policy && row.gain_sequence.is_some())?;
         row.gain_sequence.as_ref().map(|interval| Verdict::new(*interval.start(), *interval.end()))
     }
 
-    /// Finds the first row of a policy whose estimator's name begins with `estimator`: `"switch-DR"` finds
-    /// `switch-DR(4.2)`. The estimators of each policy, in the order of the rows:
+    /// Finds the first row of a policy whose estimator name begins with `estimator`. For example, `"switch-DR"` finds
+    /// `switch-DR(4.2)`. The rows of a policy have these estimators, in this order:
     ///
     /// * `mean` for the logging policy, whose name is `"(the log)"`;
     /// * `IPS`, `SNIPS`, `clipped IPS(…)` for every other policy;
-    /// * `DM`, `DR`, `SNDR`, `switch-DR(…)`, `DRos(…)`, `MRDR` as well, with a [model](EvaluationSettings::model).
+    /// * with a [reward model](EvaluationSettings::model) also `DM`, `DR`, `SNDR`, `switch-DR(…)`, `DRos(…)`, `MRDR`.
     ///
-    /// `"DR"` finds `DR`, because `DRos(…)` comes later. The table has no row for `DRps`.
+    /// `"DR"` finds `DR`, because `DRos(…)` comes later. `DRps` is not in the table.
     pub fn row(&self, policy: &str, estimator: &str) -> Option<&EvaluationRow> {
         self.rows.iter().find(|row| row.policy == policy && row.estimator.starts_with(estimator))
     }
 
-    /// Formats the table in Markdown, with "–" for missing values such as an interval of an estimator with a bias. The
-    /// verdict in the row `IPS` is the anytime-valid one. Warnings follow the table.
+    /// Formats the table as Markdown, followed by the warnings. Missing values, such as the interval of an estimator
+    /// with a bias, are "–". The verdict in the row `IPS` is the anytime-valid one.
     pub fn to_markdown(&self) -> String {
         let percent = format!("{} %", (self.level * 1e4).round() / 1e2);
         let mut table = format!(

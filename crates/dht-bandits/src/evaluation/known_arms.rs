@@ -1,14 +1,14 @@
-//! Restriction of a logged request to the arms that a policy has.
+//! Restriction of a logged request to arms that a policy has.
 
 use crate::arm::ArmId;
 use crate::decision::Request;
 use crate::error::{Error, Result};
 
-/// Asks a policy about those arms of a request that it has. The policy never chooses an arm that it removed or never
-/// had.
+/// Calls `ask` with the request restricted to arms that the policy has. Arms that the policy removed or never had are
+/// left out, since it cannot choose them.
 ///
 /// # Errors
-/// * Errors of the policy.
+/// * Any error that `ask` returns.
 /// * Fails if the request lists none of the policy's arms.
 pub(super) fn ask_of_known<T>(request: &Request<'_>, mut ask: impl FnMut(&Request<'_>) -> Result<T>) -> Result<T> {
     let outcome = ask(request);

@@ -1,19 +1,18 @@
-//! Confidence levels, and the corresponding quantiles of the normal distribution.
+//! Confidence levels, and their quantiles of the normal distribution.
 
 use std::f64::consts::SQRT_2;
 
 use crate::error::Result;
 use crate::validate::check_parameter;
 
-/// Level of intervals if the caller sets none.
 pub(super) const DEFAULT_LEVEL: f64 = 0.95;
 
-/// Refuses a level outside (0, 1).
 pub(super) fn check_level(level: f64) -> Result<()> {
     check_parameter("level", level, level > 0.0 && level < 1.0, "in (0, 1), such as 0.95")
 }
 
-/// Number z with P(|Z| ≤ z) = level for a standard normal Z, by bisection of erfc(z/√2) = 1 − level.
+/// Two-sided quantile: the number z with P(|Z| ≤ z) = level for a standard normal Z. Bisection solves erfc(z/√2) = 1 −
+/// level.
 ///
 /// # Errors
 /// Fails if the level is outside (0, 1).
@@ -32,7 +31,7 @@ pub(super) fn two_sided_quantile(level: f64) -> Result<f64> {
     Ok(0.5 * (low + high))
 }
 
-/// Number z with P(Z ≤ z) = share for a standard normal Z and a share in (0, 1).
+/// Quantile of the standard normal distribution: the number z with P(Z ≤ z) = share, for a share in (0, 1).
 pub(super) fn normal_quantile(share: f64) -> f64 {
     let (mut low, mut high) = (-40.0, 40.0);
     for _ in 0..60 {
@@ -46,7 +45,7 @@ pub(super) fn normal_quantile(share: f64) -> f64 {
     0.5 * (low + high)
 }
 
-/// Distribution function of the standard normal distribution.
+/// Cumulative distribution function of the standard normal distribution.
 pub(super) fn normal_distribution(z: f64) -> f64 {
     0.5 * libm::erfc(-z / SQRT_2)
 }

@@ -1,41 +1,43 @@
-//! Off-policy evaluation: estimates the value of a policy from the log of another policy.
+//! Off-policy evaluation: estimates the value (expected reward) of a policy from the log of another policy.
 //!
 //! * [`Evaluation::run`] evaluates several policies from a log of [`LoggedDecision`](crate::log::LoggedDecision)s and
-//!   returns one table with all estimators below.
-//! * [`OffPolicy`] computes the [`Estimator`]s over [`LoggedRound`]s, selects their parameters by SLOPE, and computes
-//!   bootstrap intervals. [`RunningEstimates`] computes the estimators that need one pass over the log, in constant
+//!   returns a table with the estimates of all estimators.
+//! * [`OffPolicy`] computes single [`Estimator`]s from [`LoggedRound`]s, selects their parameters by SLOPE, and
+//!   computes bootstrap intervals. [`RunningEstimates`] computes estimates in one pass over the log, in constant
 //!   memory.
-//! * [`OutcomeModel::cross_fit`] adds predictions of a model that was fitted on other rounds. The fit minimises the
-//!   squared error or the variance of the doubly robust estimate (MRDR).
-//! * [`ConfidenceSequence`] computes intervals that are valid at all times simultaneously, for any weights.
-//! * [`OffPolicy::from_slates`] and [`PseudoInverse`] estimate the value of slates; [`LoggedRound::from_slates`]
-//!   creates the input of `OffPolicy::from_slates` from a log of [`LoggedSlate`](crate::log::LoggedSlate)s and a
-//!   policy.
-//! * [`Replay::run`] runs a learning policy through a log, and returns its counterfactual learning curve.
+//! * [`OutcomeModel::cross_fit`] adds predictions of a reward model. Each round is predicted by a model that was fitted
+//!   on other rounds. The fit minimises the squared error or the variance of the doubly robust estimate (MRDR).
+//! * [`ConfidenceSequence`] computes intervals that hold simultaneously after every round, for any importance weights.
+//! * [`OffPolicy::from_slates`] and [`PseudoInverse`] estimate the value of a policy that shows slates (lists of arms
+//!   shown at once). [`LoggedRound::from_slates`] creates the input of `OffPolicy::from_slates` from a log of
+//!   [`LoggedSlate`](crate::log::LoggedSlate)s and a policy.
+//! * [`Replay::run`] lets a policy learn from a log by rejection sampling, and returns its counterfactual learning
+//!   curve.
 //!
 //! # Choice of interval
 //!
-//! An interval is stated only if it covers the true value at its level. This requires an estimator without bias
-//! ([`Estimator::has_interval`]) and enough rounds that carry the weight ([`Estimate`]). Where a few rounds carry most
-//! of the weight, use a [`ConfidenceSequence`]. It is longer, and valid for any weights and at all times. The page
-//! [docs/estimators.md](https://docs.rs/crate/dht-bandits/latest/source/docs/estimators.md) lists bias, variance and
-//! coverage of each estimator against a known true value.
+//! A confidence interval is returned only if it covers the true value at its level. This requires an estimator without
+//! bias ([`Estimator::has_interval`]) and a sufficient effective sample size ([`Estimate`]). If a few rounds have most
+//! of the importance weight, use a [`ConfidenceSequence`]. Its intervals are longer, and valid for any weights and
+//! after every round. The page [docs/estimators.md](https://docs.rs/crate/dht-bandits/latest/source/docs/estimators.md)
+//! lists measured bias, variance and coverage of each estimator.
 //!
 //! # Replacing the logging policy
 //!
-//! [`Evaluation::verdict`] compares a policy with the logging policy by the paired interval of their difference
-//! ([`OffPolicy::gain`]); [`Evaluation::anytime_verdict`] does it while the log grows ([`ConfidenceSequence::gain`]).
-//! [`ChampionChallenger`] runs two policies in service until a confidence sequence shows which is better.
+//! [`Evaluation::verdict`] compares a policy with the logging policy by a confidence interval of their difference in
+//! value ([`OffPolicy::gain`]). [`Evaluation::anytime_verdict`] may be called repeatedly while the log grows
+//! ([`ConfidenceSequence::gain`]). [`ChampionChallenger`] runs two policies in service until a confidence sequence
+//! shows which one is better.
 //!
 //! # What is not known
 //!
-//! A log without propensities is judged by the direct method, or by estimated propensities ([`PropensityModel`]). A
-//! policy must not have learned from the rows that judge it ([`Target::trained_on`], [`Target::cross_fitted`]). If
-//! propensities are missing or estimated, or if it is unknown from which rows a policy learned, the result has a
-//! warning ([`Evaluation::warnings`]).
+//! A log without propensities is evaluated by the direct method, or with estimated propensities ([`PropensityModel`]).
+//! A policy must not have learned from the rows on which it is evaluated ([`Target::trained_on`],
+//! [`Target::cross_fitted`]). The result contains a warning ([`Evaluation::warnings`]) if propensities are missing or
+//! estimated, or if it is unknown from which rows a policy learned.
 //!
-//! [`Estimate`] also has its support: effective sample size, largest and mean weight, and the fraction of choices that
-//! the log does not support.
+//! [`Estimate`] also reports how well the log supports it: effective sample size, largest and mean importance weight,
+//! and the fraction of choices that the log does not support.
 
 mod bootstrap;
 mod champion_challenger;

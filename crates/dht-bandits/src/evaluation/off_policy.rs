@@ -1,4 +1,4 @@
-//! Off-policy estimators: they estimate the value of one policy from the log of another.
+//! Off-policy estimation: the value of one policy from the log of another.
 
 use std::ops::RangeInclusive;
 
@@ -9,12 +9,12 @@ use super::estimate::{Estimate, LoggedRound, Support, check_overlap, check_round
 use super::estimator::{Estimator, Term};
 use crate::error::{Error, Result};
 
-/// Off-policy estimators over one log of decisions ([`new`](Self::new)), or of slates
-/// ([`from_slates`](OffPolicy::from_slates)).
+/// Off-policy estimators for one log. The log contains decisions ([`new`](Self::new)), or slates, lists of arms shown
+/// at once ([`from_slates`](OffPolicy::from_slates)). [`Estimator`] lists the formulas.
 ///
-/// Estimates are finite: a log whose values could overflow is refused. All estimators except the direct method also
-/// refuse a log in which the evaluated policy never takes a logged action, since such a log gives no evidence of the
-/// policy's value. [`Estimator`] lists the formulas.
+/// Estimates are always finite: a log whose values could overflow is an error. All estimators except the direct method
+/// also return an error if the evaluated policy never takes a logged action. Such a log gives no evidence of the
+/// policy's value.
 ///
 /// ```
 /// use dht_bandits::evaluation::{LoggedRound, OffPolicy};
@@ -36,29 +36,27 @@ pub struct OffPolicy<'a, T = LoggedRound> {
     pub(super) totals: Totals,
 }
 
-/// Sums over the rounds of a log that do not depend on the estimator. Slates do not use them.
+/// Sums over the rounds of a log that are the same for all estimators. Not used for slates.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Totals {
-    /// Sum of the importance weights.
     weights: f64,
-    /// Sum of the row weights: how often each round counts.
+    /// Sum of the row weights, the number of times that each round counts.
     row_weights: f64,
-    /// Sum over the rounds of the importance weight × the number of times that the round counts.
+    /// Sum of importance weight × row weight.
     weighted: f64,
-    /// Sum over the rounds of [`LoggedRound::unsupported`] × the number of times that the round counts.
+    /// Sum of [`LoggedRound::unsupported`] × row weight.
     unsupported: f64,
-    /// First round without a propensity, and first round without a prediction.
+    /// Indices of the first round without a propensity and of the first round without a prediction.
     without: (Option<usize>, Option<usize>),
 }
 
-/// Quantity that is estimated: the value of the evaluated policy, or its gain over the logging policy.
+/// Quantity to estimate: the value of the evaluated policy, or with `minus_log` its gain over the logging policy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quantity {
     pub(super) estimator: Estimator,
     pub(super) minus_log: bool,
 }
 
-/// Sums over the terms of an estimator.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
     offset: f64,
@@ -68,7 +66,7 @@ struct Sums {
     largest: f64,
     row_weight: f64,
     row_squares: f64,
-    /// Sum of |offset| + |numerator| over the rounds' terms.
+    /// Sum of |offset| + |numerator|, the scale of rounding errors.
     size: f64,
 }
 
@@ -86,7 +84,7 @@ impl Sums {
 }
 
 impl<'a> OffPolicy<'a> {
-    /// Checks a log and creates its estimators.
+    /// Creates the off-policy estimators for a log, after checking each round.
     ///
     /// # Errors
     /// * Fails if there are fewer than two rounds.
@@ -118,7 +116,7 @@ impl<'a> OffPolicy<'a> {
         self.rounds
     }
 
-    /// Refuses an estimator that needs values which this log does not have.
+    /// Checks that the log has the values that an estimator needs: overlap, propensities and predictions.
     fn check(&self, estimator: Estimator) -> Result<()> {
         estimator.check()?;
         if estimator.needs_overlap() {
@@ -133,7 +131,6 @@ impl<'a> OffPolicy<'a> {
         }
     }
 
-    /// Contribution of a round to an estimator that was checked.
     fn term(&self, Quantity { estimator, minus_log }: Quantity, round: &LoggedRound) -> Term {
         let mean = self.totals.row_weights / self.rounds.len() as f64;
         let mut term = estimator.term(round);
@@ -143,32 +140,33 @@ impl<'a> OffPolicy<'a> {
         term.times(round.row_weight() / mean)
     }
 
-    /// Estimates the value with one estimator. The standard error is that of a mean, or that of a ratio by the delta
-    /// method.
+    /// Estimates the value of the evaluated policy by one estimator. For self-normalised estimators the standard error
+    /// comes from the delta method.
     ///
     /// # Errors
     /// * [`Error::NoPropensity`] if a round has no propensity, except for the direct method.
     /// * [`Error::NoModel`] if the estimator needs a model and a round has no prediction.
-    /// * [`Error::NoOverlap`] if all weights are zero.
+    /// * [`Error::NoOverlap`] if all importance weights are zero.
     /// * Fails if a parameter is out of its range, or if values overflow.
     pub fn estimate(&self, estimator: Estimator) -> Result<Estimate> {
         Ok(self.estimates(&[Quantity { estimator, minus_log: false }])?.0[0])
     }
 
-    /// Gain of the evaluated policy over the logging policy: the estimate minus the mean reward of the log. Both are
-    /// computed from the same rounds, so that common parts cancel and the interval is shorter than those of the two
-    /// values.
+    /// Gain of the evaluated policy over the logging policy: the estimated value minus the mean reward of the log. Both
+    /// come from the same rounds. Their common errors cancel, so that the interval is shorter than the interval of
+    /// either value.
     ///
-    /// If the logging policy learned, its value is its mean over the log.
+    /// If the logging policy learned, the gain is relative to its average over the log.
     ///
     /// # Errors
-    /// Errors of [`estimate`](Self::estimate).
+    /// Fails as [`estimate`](Self::estimate) does.
     pub fn gain(&self, estimator: Estimator) -> Result<Estimate> {
         Ok(self.estimates(&[Quantity { estimator, minus_log: true }])?.0[0])
     }
 
-    /// Estimates of k quantities, and Σ(d_i − d_j)² of their influences d for each j < i, at i·k + j. The rounds are
-    /// larger than CPU caches. All estimators therefore share two passes over them, without memory for each round.
+    /// Estimates k quantities, and compares their errors. For j < i, entry i·k + j of the second result is Σ(d_i −
+    /// d_j)² over the rounds, where d is a round's influence on an estimate. The function passes over the rounds only
+    /// twice, whatever k is, because they do not fit in CPU caches.
     pub(super) fn estimates(&self, quantities: &[Quantity]) -> Result<(Vec<Estimate>, Vec<f64>)> {
         let k = quantities.len();
         quantities.iter().try_for_each(|quantity| self.check(quantity.estimator))?;
@@ -219,15 +217,14 @@ impl<'a> OffPolicy<'a> {
         Ok(((0..k).map(estimate).collect::<Result<_>>()?, differences))
     }
 
-    /// Computes the bootstrap interval at a level: quantiles of the estimate over logs that are drawn from this one
-    /// with replacement, corrected for bias and skewness (BCa; Efron 1987). A resample takes O(n) draws. A thousand
-    /// resamples suffice for two digits.
+    /// Computes a bootstrap confidence interval: quantiles of the estimate over logs that are resampled from this one,
+    /// corrected for bias and skewness (BCa; Efron 1987). Each resample of n rounds takes O(n) time. A thousand
+    /// resamples are sufficient for two digits.
     ///
-    /// The bootstrap is no better than [`Estimate`]'s interval if few rounds carry most of the weight, since these
-    /// rounds are rare in every resample too.
+    /// If few rounds have most of the importance weight, the bootstrap is not better than the interval of [`Estimate`].
     ///
     /// # Errors
-    /// * Errors of [`estimate`](Self::estimate).
+    /// * Fails as [`estimate`](Self::estimate) does.
     /// * [`Error::NoInterval`] if the estimator has a bias.
     /// * Fails if the level is outside (0, 1), or if there are fewer resamples than 40 or 2/(1 − level).
     pub fn bootstrap<R: Rng + ?Sized>(
@@ -246,9 +243,9 @@ impl<'a> OffPolicy<'a> {
         bootstrap(&terms, estimator.is_ratio(), resamples, level, rng)
     }
 
-    /// Estimate of [`Estimator::Direct`]: the mean over the rounds of the reward that the model expects for the
-    /// evaluated policy. The standard error reflects only the spread of contexts, not the error of the model. The
-    /// estimate has no interval.
+    /// Estimate by the direct method ([`Estimator::Direct`]): the mean of the rewards that the reward model predicts
+    /// for the evaluated policy. The standard error accounts only for the variation of contexts, not for the error of
+    /// the model. There is no confidence interval.
     ///
     /// # Errors
     /// [`Error::NoModel`] if a round has no prediction.
@@ -256,60 +253,62 @@ impl<'a> OffPolicy<'a> {
         self.estimate(Estimator::Direct)
     }
 
-    /// Estimate of [`Estimator::InversePropensity`].
+    /// Estimate by inverse propensity scoring ([`Estimator::InversePropensity`]).
     ///
     /// # Errors
     /// * [`Error::NoPropensity`] if a round has no propensity.
-    /// * [`Error::NoOverlap`] if all weights are zero.
+    /// * [`Error::NoOverlap`] if all importance weights are zero.
     pub fn inverse_propensity(&self) -> Result<Estimate> {
         self.estimate(Estimator::InversePropensity)
     }
 
-    /// Estimate of [`Estimator::Clipped`], with weights of at most `largest`.
+    /// Estimate by inverse propensity scoring with importance weights clipped to `largest` ([`Estimator::Clipped`]).
     ///
     /// # Errors
-    /// * Fails if the bound is not positive.
-    /// * Errors of [`inverse_propensity`](Self::inverse_propensity).
+    /// * Fails if `largest` is not positive.
+    /// * Fails as [`inverse_propensity`](Self::inverse_propensity) does.
     pub fn clipped(&self, largest: f64) -> Result<Estimate> {
         self.estimate(Estimator::Clipped { largest })
     }
 
-    /// Estimate of [`Estimator::SelfNormalised`].
+    /// Estimate by self-normalised inverse propensity scoring ([`Estimator::SelfNormalised`]).
     ///
     /// # Errors
-    /// Errors of [`inverse_propensity`](Self::inverse_propensity).
+    /// Fails as [`inverse_propensity`](Self::inverse_propensity) does.
     pub fn self_normalised(&self) -> Result<Estimate> {
         self.estimate(Estimator::SelfNormalised)
     }
 
-    /// Estimate of [`Estimator::DoublyRobust`].
+    /// Estimate by the doubly robust estimator ([`Estimator::DoublyRobust`]).
     ///
     /// # Errors
-    /// Errors of [`estimate`](Self::estimate).
+    /// Fails as [`estimate`](Self::estimate) does.
     pub fn doubly_robust(&self) -> Result<Estimate> {
         self.estimate(Estimator::DoublyRobust)
     }
 
-    /// Estimate of [`Estimator::SelfNormalisedDoublyRobust`].
+    /// Estimate by the self-normalised doubly robust estimator ([`Estimator::SelfNormalisedDoublyRobust`]).
     ///
     /// # Errors
-    /// Errors of [`estimate`](Self::estimate).
+    /// Fails as [`estimate`](Self::estimate) does.
     pub fn self_normalised_doubly_robust(&self) -> Result<Estimate> {
         self.estimate(Estimator::SelfNormalisedDoublyRobust)
     }
 
-    /// Estimate of [`Estimator::SwitchDoublyRobust`] with this threshold.
+    /// Estimate by the doubly robust estimator that uses the reward model alone above a `threshold` of the importance
+    /// weight ([`Estimator::SwitchDoublyRobust`]).
     ///
     /// # Errors
-    /// Errors of [`estimate`](Self::estimate).
+    /// Fails as [`estimate`](Self::estimate) does.
     pub fn switch_doubly_robust(&self, threshold: f64) -> Result<Estimate> {
         self.estimate(Estimator::SwitchDoublyRobust { threshold })
     }
 
-    /// Estimate of [`Estimator::OptimisticDoublyRobust`] with this shrinkage.
+    /// Estimate by the doubly robust estimator with optimistic shrinkage of the importance weights
+    /// ([`Estimator::OptimisticDoublyRobust`]). `shrinkage` is its parameter λ.
     ///
     /// # Errors
-    /// Errors of [`estimate`](Self::estimate).
+    /// Fails as [`estimate`](Self::estimate) does.
     pub fn optimistic_doubly_robust(&self, shrinkage: f64) -> Result<Estimate> {
         self.estimate(Estimator::OptimisticDoublyRobust { shrinkage })
     }

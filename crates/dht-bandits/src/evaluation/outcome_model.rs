@@ -1,4 +1,5 @@
-//! Reward models for the doubly robust estimators, fitted so that no round is predicted by a model trained on it.
+//! Reward models for the direct and doubly robust estimators. Cross-fitting ensures that no round is predicted by a
+//! model that was trained on it.
 
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
@@ -13,9 +14,11 @@ use crate::log::{LoggedDecision, check_distribution};
 use crate::posterior::{Beliefs, FullLaplace, FullLaplaceBeliefs, Ridge, RidgeBeliefs, sigmoid};
 use crate::validate::{SPARSE, check_finite, check_parameter};
 
-/// Model of the reward given context and arm, with an intercept. Ridge regression fits the reward minus the mean
-/// reward. Logistic regression, for rewards in [0, 1], takes one pass: each reward is learned exactly under a Gaussian
-/// approximation of the current posterior ([`FullLaplace`]). λ > 0 is the prior precision.
+/// Reward model: predicts the reward from the context and the arm, for the direct and doubly robust estimators.
+///
+/// All models have an intercept and a prior precision λ > 0. Ridge regression fits the reward minus the mean reward.
+/// Logistic regression, for rewards in [0, 1], takes one pass over the rows: each reward updates a Gaussian
+/// approximation of the posterior ([`FullLaplace`]).
 ///
 /// ```
 /// use dht_bandits::ArmId;
@@ -39,24 +42,23 @@ use crate::validate::{SPARSE, check_finite, check_parameter};
 pub enum OutcomeModel {
     /// One ridge regression for each arm, on the context.
     Ridge {
-        /// Prior precision λ.
+        /// Prior precision λ of the weights, above 0.
         prior_precision: f64,
     },
     /// One logistic regression for each arm, on the context.
     Logistic {
-        /// Prior precision λ.
+        /// Prior precision λ of the weights, above 0.
         prior_precision: f64,
     },
-    /// One ridge regression for all arms, on the context followed by the arm's features. A shared regression suits
-    /// short-lived arms with few rows each. Products of context and features, if relevant, must be part of the
-    /// features.
+    /// One ridge regression for all arms, on the context followed by the arm's features. This suits short-lived arms
+    /// with few rows each. If products of context and features matter, they must be part of the features.
     SharedRidge {
-        /// Prior precision λ.
+        /// Prior precision λ of the weights, above 0.
         prior_precision: f64,
     },
     /// One logistic regression for all arms, on the context followed by the arm's features.
     SharedLogistic {
-        /// Prior precision λ.
+        /// Prior precision λ of the weights, above 0.
         prior_precision: f64,
     },
 }
@@ -67,20 +69,20 @@ enum Regressions {
     Logistic(FullLaplaceBeliefs),
 }
 
-/// Regressions of the arms: one for each arm, or one for all.
+/// Assignment of arms to regressions: one for each arm, or one for all.
 #[derive(Debug, Clone)]
 enum Slots {
     PerArm(BTreeMap<ArmId, usize>),
     Shared,
 }
 
-/// Fitted [`OutcomeModel`], which predicts rewards.
+/// Fitted [`OutcomeModel`] (reward model), which predicts rewards.
 #[derive(Debug, Clone)]
 pub struct FittedOutcome {
     slots: Slots,
     regressions: Regressions,
     mean: f64,
-    /// Lengths of a context and of an arm's features. The length of features is 0 if each arm has its own regression.
+    /// Lengths of a context and of an arm's features; the latter is 0 if each arm has its own regression.
     lengths: (usize, usize),
 }
 
@@ -89,14 +91,14 @@ impl OutcomeModel {
         matches!(self, Self::SharedRidge { .. } | Self::SharedLogistic { .. })
     }
 
-    /// Fits the model to weighted rows. Weights are first divided by their mean, so that the prior keeps its strength.
-    /// Rows of weight 0 are left out.
+    /// Fits the reward model to pairs of row and weight. Weights are first divided by their mean, so that their scale
+    /// does not change the influence of the prior. Rows of weight 0 are left out.
     ///
     /// # Errors
     /// * Fails if no row has a positive weight.
-    /// * Fails if contexts or features have different lengths, or if a row lacks the features that a shared model
-    ///   needs.
-    /// * Fails if the regression refuses a value, such as a reward outside [0, 1] for a logistic regression.
+    /// * Fails if contexts or features have different lengths, or if the arms share a model and a row has no features
+    ///   of arms.
+    /// * Fails if a value is invalid for the regression, such as a reward outside [0, 1] for a logistic regression.
     pub fn fit<'a>(&self, rows: impl Iterator<Item = (&'a LoggedDecision, f64)> + Clone) -> Result<FittedOutcome> {
         let (mut total, mut weighted, mut count, mut lengths) = (0.0, 0.0, 0.0, None);
         for (row, weight) in rows.clone().filter(|(_, weight)| *weight > 0.0) {
@@ -125,7 +127,6 @@ impl OutcomeModel {
     }
 }
 
-/// Returns the features of an arm; refuses a row that lacks them.
 fn features(row: &LoggedDecision, arm: ArmId) -> Result<&[f64]> {
     let missing = if row.features.is_none() { Error::NeedsFeatures { width: 1 } } else { Error::UnknownArm { arm } };
     row.features_of(arm).ok_or(missing)
@@ -148,7 +149,8 @@ impl Regressions {
 }
 
 impl FittedOutcome {
-    /// Creates a model without data, which predicts `mean`.
+    /// Creates a reward model without data, which predicts `mean` for every arm. `lengths` are the lengths of a context
+    /// and of an arm's features.
     ///
     /// # Errors
     /// Fails if a setting of the model is out of its range, or if memory cannot be allocated.
@@ -171,7 +173,7 @@ impl FittedOutcome {
         Ok(Self { slots, regressions, mean, lengths })
     }
 
-    /// Features of an arm that the model reads; empty if each arm has its own regression.
+    /// Features of an arm in a log row. Empty if each arm has its own regression, which does not use them.
     fn features<'a>(&self, row: &'a LoggedDecision, arm: ArmId) -> Result<&'a [f64]> {
         match self.slots {
             Slots::PerArm(_) => Ok(&[]),
@@ -179,7 +181,7 @@ impl FittedOutcome {
         }
     }
 
-    /// Writes the input of a regression to `out`: context, features and a 1 for the intercept.
+    /// Writes the input vector of a regression to `out`: context, features, and a 1 for the intercept.
     pub(super) fn input(&self, context: &[f64], features: &[f64], out: &mut Vec<f64>) -> Result<()> {
         if context.first() == Some(&SPARSE) || features.first() == Some(&SPARSE) {
             let problem =
@@ -228,8 +230,8 @@ impl FittedOutcome {
         }
     }
 
-    /// Predicted probability of a logistic regression, with its standard error by the delta method. The probability is
-    /// ½ for an arm without data.
+    /// Predicted probability of an arm by logistic regression, with its standard error by the delta method. The
+    /// probability is ½ for an arm without data.
     pub(super) fn probability(&self, arm: ArmId, input: &[f64]) -> (f64, f64) {
         match (self.slot(arm), &self.regressions) {
             (Some(slot), Regressions::Logistic(logistic)) => {
@@ -249,11 +251,12 @@ impl FittedOutcome {
         }
     }
 
-    /// Predicts the reward of an arm that could be chosen in a row. An arm without data has the mean reward.
+    /// Predicts the reward of any available arm in the context of a row. For an arm without data the prediction is the
+    /// mean reward.
     ///
     /// # Errors
     /// * Fails if the context has the wrong length or is not finite.
-    /// * Fails if the model is shared and the row lacks the features of the arm.
+    /// * Fails if the arms share a model and the row does not have the features of the arm.
     pub fn predict(&self, row: &LoggedDecision, arm: ArmId) -> Result<f64> {
         let mut input = Vec::with_capacity(self.lengths.0 + self.lengths.1 + 1);
         self.predict_with(row, arm, &mut input)
@@ -266,23 +269,24 @@ impl FittedOutcome {
 }
 
 impl Default for OutcomeModel {
-    /// Ridge regression on the context for each arm, with λ = 1.
+    /// Ridge regression on the context for each arm, with the prior precision 1.
     fn default() -> Self {
         Self::Ridge { prior_precision: 1.0 }
     }
 }
 
 impl OutcomeModel {
-    /// Creates the rounds of a log with predictions, for a policy whose probabilities in row i are `targets[i]`.
+    /// Creates the rounds of a log with predictions of this reward model. `targets[i]` lists the evaluated policy's
+    /// probabilities of the arms in row i.
     ///
-    /// The model is cross-fitted: each fold of the log is predicted by a model that was fitted on the other folds
-    /// (Chernozhukov et al. 2018, "Double/debiased machine learning"). Row i belongs to fold i mod `folds`. Without
-    /// folds, rounds that the model has memorised would bias a doubly robust estimate.
+    /// The model is cross-fitted: rows of a fold are predicted by a model that was fitted on the other folds
+    /// (Chernozhukov et al. 2018, "Double/debiased machine learning"). Row i belongs to fold i mod `folds`. Otherwise
+    /// the model could memorise rounds, which would bias a doubly robust estimate.
     ///
     /// # Errors
     /// * Fails if there are fewer than two folds, or fewer rows than folds.
     /// * Fails if the number of targets differs from the number of rows.
-    /// * Fails if [`LoggedDecision::check`] or the model refuses a row or its target.
+    /// * Fails if [`LoggedDecision::check`] or the model rejects a row or its target.
     pub fn cross_fit(
         self,
         folds: usize,
@@ -292,16 +296,18 @@ impl OutcomeModel {
         CrossFit { model: self, folds, more_robust: false }.rounds(log, targets)
     }
 
-    /// Reduces learning from a log to regression (Dudík, Langford & Li 2011). Each logged row, with context x, reward r
-    /// and propensity p, becomes one row for each of the `arms` a that could have been chosen. With a reward model q,
-    /// the estimated reward of the new row is q(x, a) + (r − q(x, a))/p for the logged arm, and q(x, a) for the others.
+    /// Estimates the reward of every arm in every row, so that a policy can learn from the log by regression (Dudík,
+    /// Langford & Li 2011). A logged row with context x, reward r and propensity p becomes one row for each of the
+    /// `arms` that were available. The new row of arm a has the doubly robust reward q(x, a) + (r − q(x, a))/p if a is
+    /// the logged arm, and q(x, a) otherwise. q is this reward model, cross-fitted as in
+    /// [`cross_fit`](Self::cross_fit).
     ///
-    /// Any policy, or an [`Oracle`](crate::policy::Oracle) around a regression of the caller, learns the new rows by
-    /// [`fit`](crate::policy::Policy::fit). Estimates may be outside the range of the rewards, so that the policy needs
-    /// a model of real-valued rewards. q is cross-fitted, as in [`cross_fit`](Self::cross_fit).
+    /// Any policy can learn the new rows by [`fit`](crate::policy::Policy::fit), as can an
+    /// [`Oracle`](crate::policy::Oracle) that wraps a custom regression. Estimated rewards may be outside the range of
+    /// the logged rewards, so that the policy needs a model of real-valued rewards.
     ///
     /// # Errors
-    /// * Errors of [`cross_fit`](Self::cross_fit).
+    /// * Fails as [`cross_fit`](Self::cross_fit) does.
     /// * [`Error::NoPropensity`] if a row has no propensity.
     /// * [`Error::NeverExplored`] if every row has the propensity 1.
     pub fn estimate_rewards(self, folds: usize, log: &[LoggedDecision], arms: &[ArmId]) -> Result<Vec<LoggedDecision>> {
@@ -327,15 +333,16 @@ impl OutcomeModel {
         Ok(rows)
     }
 
-    /// Creates the rounds of a log with predictions of a model that minimises the variance of the doubly robust estimate
-    /// (MRDR; Farajtabar, Chow & Ghavamzadeh 2018).
+    /// Creates the rounds of a log with predictions of a reward model that minimises the variance of the doubly robust
+    /// estimate (MRDR; Farajtabar, Chow & Ghavamzadeh 2018).
     ///
-    /// The function is otherwise like [`cross_fit`](Self::cross_fit), whose model minimises the squared error. A row
-    /// whose logged arm has the propensity p and the evaluated policy's probability π has the weight π²(1 − p)/p². This
-    /// is the diagonal of the authors' quadratic form, and the whole form if the evaluated policy is deterministic.
+    /// The function is otherwise like [`cross_fit`](Self::cross_fit), whose model minimises the squared error. Here a
+    /// row has the weight π²(1 − p)/p² in the fit, where p is the propensity of the logged arm and π its probability
+    /// under the evaluated policy. This is the diagonal of the authors' quadratic form. For a deterministic evaluated
+    /// policy it is the whole form.
     ///
     /// # Errors
-    /// * Errors of [`cross_fit`](Self::cross_fit).
+    /// * Fails as [`cross_fit`](Self::cross_fit) does.
     /// * [`Error::NoPropensity`] if a row has no propensity.
     pub fn cross_fit_mrdr(
         self,
@@ -347,7 +354,8 @@ impl OutcomeModel {
     }
 }
 
-/// Cross-fitting of a reward model, by squared error or by the variance of the doubly robust estimate.
+/// Cross-fitting of a reward model. With `more_robust`, the fit minimises the variance of the doubly robust estimate
+/// (MRDR), otherwise the squared error.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CrossFit {
     pub(super) model: OutcomeModel,
@@ -364,7 +372,8 @@ impl CrossFit {
         self.predict(&models, log, rounds, &target)
     }
 
-    /// Fits one model per fold, on the rows of the other folds. `rounds` holds the target's probabilities for MRDR.
+    /// Fits one model per fold, on the rows of the other folds. If the fit minimises the variance of the doubly robust
+    /// estimate (MRDR), its row weights are computed from `rounds`.
     pub(super) fn fit(&self, log: &[LoggedDecision], rounds: &[LoggedRound]) -> Result<Vec<FittedOutcome>> {
         let folds = self.folds;
         check_parameter("folds", folds as f64, (2..=log.len()).contains(&folds), "from 2 to the number of rows")?;
@@ -391,7 +400,8 @@ impl CrossFit {
         (0..folds).map(fit).collect()
     }
 
-    /// Adds predictions to rounds. Each round is predicted by the model that was not fitted on it.
+    /// Adds predictions to the rounds. Each round is predicted by the model of its fold, which was fitted on other
+    /// folds.
     pub(super) fn predict<'a>(
         &self,
         models: &[FittedOutcome],
@@ -415,7 +425,7 @@ impl CrossFit {
     }
 }
 
-/// Probabilities of the evaluated policy in one row. Only one row at a time is in memory.
+/// Probability of each arm in one log row, under the evaluated policy.
 pub(super) type Probabilities<'a> = Cow<'a, [(ArmId, f64)]>;
 
 pub(super) fn in_round(round: usize, source: Error) -> Error {
@@ -430,11 +440,12 @@ fn check_targets(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Resul
     if got == expected { Ok(()) } else { Err(Error::Dimension { what: "targets", expected, got }) }
 }
 
-/// Number of times that a uniform policy would have chosen an arm on average. From this number on, an arm that the log
-/// never chose counts as unsupported. A uniform policy omits such an arm with a probability of at most e⁻³ = .05.
+/// Threshold for arms that a log never chose. Such an arm counts as unsupported if a uniform policy would have chosen
+/// it at least this often on average. The probability that a uniform policy would never choose such an arm is at most
+/// e⁻³ = .05.
 const EXPECTED_CHOICES: f64 = 3.0;
 
-/// Arms that were often available and never chosen, in ascending order.
+/// Arms that a uniform policy would often have chosen and the log never chose, in ascending order.
 fn never_chosen(log: &[LoggedDecision], chosen: &BTreeSet<ArmId>) -> Vec<ArmId> {
     let mut expected: BTreeMap<ArmId, f64> = BTreeMap::new();
     for row in log.iter().filter(|row| row.probabilities.is_none()) {
@@ -448,23 +459,24 @@ fn never_chosen(log: &[LoggedDecision], chosen: &BTreeSet<ArmId>) -> Vec<ArmId> 
 }
 
 impl LoggedRound {
-    /// Creates the rounds of a log without predictions, for a policy whose probabilities in row i are `targets[i]`.
+    /// Creates the rounds of a log without predictions of a reward model. `targets[i]` lists the evaluated policy's
+    /// probabilities of the arms in row i.
     ///
-    /// An arm counts as unsupported if, according to the row, the logging policy gives it no probability or it was not
-    /// available. If the row holds no probabilities, an arm counts as unsupported if the log never chose it, although a
-    /// uniform policy would have chosen it three times on average. For items with new ids in each row, support is
-    /// unknown.
+    /// An arm is unsupported in a row if it was not available, or if the logged probabilities give it 0. In a row
+    /// without logged probabilities, an arm is unsupported if the whole log never chose it, although a uniform policy
+    /// would have chosen it three times on average. If each row has arms with new ids, support is unknown.
     ///
     /// # Errors
     /// * Fails if the number of targets differs from the number of rows.
-    /// * Fails if [`LoggedDecision::check`] refuses a row, or if a target is not a distribution.
+    /// * Fails if [`LoggedDecision::check`] rejects a row, or if the probabilities of a target are not a distribution.
     pub fn from_log(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<Vec<Self>> {
         check_targets(log, targets)?;
         rounds_for(log, &|position: usize| Ok(Cow::Borrowed(&targets[position][..])))
     }
 }
 
-/// Creates the rounds as [`LoggedRound::from_log`] does, with probabilities that are computed row by row.
+/// Creates rounds as [`LoggedRound::from_log`] does. `target` computes the probabilities of one row at a time, so that
+/// they are not all in memory.
 pub(super) fn rounds_for<'a>(
     log: &[LoggedDecision],
     target: &impl Fn(usize) -> Result<Probabilities<'a>>,

@@ -1,4 +1,4 @@
-//! Estimation of propensities that a log does not have.
+//! Estimation of propensities for logs that do not contain them.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,13 @@ use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
 use crate::validate::check_parameter;
 
-/// Model of the logging policy, which estimates the probability of each arm in a context from the log's own choices.
-/// The model is one logistic regression with an intercept for each arm. In each row, the probabilities of the available
-/// arms are divided by their sum.
+/// Propensity model: estimates the logging policy's probability of each arm in a context from the logged choices. It is
+/// one logistic regression with an intercept for each arm. In each row, the probabilities of the available arms are
+/// divided by their sum.
 ///
-/// Off-policy estimates from these propensities are only as good as the model. They are useless if the logging policy
-/// chooses by information that the context does not hold, such as a person's judgement. The same is true if the logging
-/// policy always chooses the same arm in a context.
+/// Off-policy estimates from estimated propensities are only as good as the model. They are useless if the logging
+/// policy used information that is not in the context, such as a person's judgement, or if it always chose the same arm
+/// in the same context.
 ///
 /// ```
 /// use dht_bandits::ArmId;
@@ -36,29 +36,29 @@ use crate::validate::check_parameter;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PropensityModel {
-    /// Prior precision λ of the regressions.
+    /// Prior precision λ of the regression weights.
     pub prior_precision: f64,
 }
 
 impl Default for PropensityModel {
-    /// Prior precision λ = 1.
+    /// Propensity model with the prior precision 1.
     fn default() -> Self {
         Self { prior_precision: 1.0 }
     }
 }
 
 impl PropensityModel {
-    /// Fills in the propensities that the rows lack, with their standard errors ([`LoggedDecision::propensity_error`]).
-    /// Each row's model was fitted on the other folds. Returns the number of rows that were filled in. Known
-    /// propensities do not change. After an error the log is unchanged.
+    /// Estimates the missing propensities of log rows, with their standard errors
+    /// ([`LoggedDecision::propensity_error`]). The model for a row is fitted on the other folds of the log. Returns the
+    /// number of estimated propensities. Known propensities do not change. After an error the log is unchanged.
     ///
-    /// The regressions take O(n·K·d²) for n rows, K arms and d values of a context.
+    /// The regressions take O(n·K·d²) time for n rows, K arms and contexts of length d.
     ///
     /// # Errors
     /// * Fails if there are fewer than two folds, or fewer rows than folds.
-    /// * Fails if [`LoggedDecision::check`] refuses a row, or if contexts have different lengths.
+    /// * Fails if [`LoggedDecision::check`] rejects a row, or if contexts have different lengths.
     /// * Fails if the prior precision is not positive.
-    /// * Fails if arms have features, since the choice then depends on more than the context.
+    /// * Fails if arms have features, because the choice then depends on more than the context.
     pub fn fill(&self, log: &mut [LoggedDecision], folds: usize) -> Result<usize> {
         check_parameter("folds", folds as f64, (2..=log.len()).contains(&folds), "from 2 to the number of rows")?;
         for (round, row) in log.iter().enumerate() {

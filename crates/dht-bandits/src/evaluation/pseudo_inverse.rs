@@ -1,4 +1,4 @@
-//! Pseudo-inverse estimator for slates whose total reward is a sum of unobserved effects of the positions.
+//! Pseudo-inverse estimator for slates (lists of arms shown at once), when only the total reward of a slate is known.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,19 @@ use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::check_distribution;
 
-/// Pseudo-inverse Γ† of the matrix Γ of one context, which gives the weights of the pseudo-inverse estimator
-/// (Swaminathan et al. 2017, "Off-policy evaluation for slate recommendation").
+/// Pseudo-inverse estimator for slates, lists of arms shown at once (Swaminathan et al. 2017, "Off-policy evaluation
+/// for slate recommendation"). It computes the importance weight of a shown slate for one logging policy in one
+/// context.
 ///
-/// Let 1_s be the indicator of which arm is at which position of slate s. Let Γ = E_μ(1_s 1_sᵀ) under the logging
-/// policy μ, and q = E_π(1_s) under the evaluated policy π. The weight of the shown slate is qᵀΓ†1_s. The estimate is
-/// unbiased for the reward of whole slates if that reward is a sum of unknown effects of arm and position. Its variance
-/// grows with positions × arms; the variance of importance weights grows with the number of possible slates. Weights
-/// may be negative.
+/// Let 1_s be the 0-1 vector, over all pairs of position and arm, of the pairs in slate s. Let Γ = E_μ(1_s 1_sᵀ) under
+/// the logging policy μ, with the pseudo-inverse Γ†, and q = E_π(1_s) under the evaluated policy π. The weight of the
+/// shown slate is qᵀΓ†1_s, and may be negative. The estimated reward per slate is unbiased if a slate's reward is a sum
+/// of effects of the arms at their positions. These effects need not be known. The variance grows with positions ×
+/// arms. That of plain importance weighting grows with the number of possible slates.
 ///
-/// Construction costs O((positions × arms)³). Reuse one pseudo-inverse for all rounds with the same logging policy. If
-/// positions are chosen independently, [`OffPolicy::pseudo_inverse`](super::OffPolicy::pseudo_inverse) needs no matrix.
+/// Construction takes O((positions × arms)³) time. Reuse one object for all rounds with the same logging policy. If the
+/// logging policy chooses positions independently, [`OffPolicy::pseudo_inverse`](super::OffPolicy::pseudo_inverse)
+/// needs no matrix.
 ///
 /// ```
 /// use dht_bandits::{ArmId, evaluation::PseudoInverse};
@@ -38,21 +40,21 @@ use crate::log::check_distribution;
 #[derive(Debug, Clone)]
 pub struct PseudoInverse {
     positions: usize,
-    /// Coordinates of the pairs of position and arm that the logging policy shows.
+    /// Matrix index of each pair of position and arm that the logging policy may show.
     coordinates: BTreeMap<(usize, ArmId), usize>,
     gamma: DMatrix<f64>,
     inverse: DMatrix<f64>,
 }
 
-/// Singular values below this count as zero, since rounding of probabilities causes them.
+/// Threshold below which a singular value counts as zero. Smaller values result from rounding of probabilities.
 const LEAST_SINGULAR_VALUE: f64 = 1e-10;
 
-/// Largest accepted distance of the evaluated policy's vector q, as defined at [`PseudoInverse`], from the span of the
-/// logging policy's slates.
+/// Largest accepted distance between the evaluated policy's vector q (see [`PseudoInverse`]) and the span of the slates
+/// that the logging policy may show.
 const LARGEST_OUTSIDE: f64 = 1e-6;
 
 impl PseudoInverse {
-    /// Computes the pseudo-inverse Γ† of a logging policy from its possible slates and their probabilities.
+    /// Creates the estimator for a logging policy, from its possible slates and their probabilities.
     ///
     /// # Errors
     /// * Fails if a slate is empty, or if slates have different lengths.
@@ -84,13 +86,13 @@ impl PseudoInverse {
         Ok(Self { positions, coordinates, gamma, inverse })
     }
 
-    /// Computes the importance weight qᵀΓ†1_s of the shown slate s, as defined at [`PseudoInverse`]. `target` holds the
-    /// possible slates of the evaluated policy with their probabilities.
+    /// Computes the importance weight qᵀΓ†1_s of the shown slate s (see [`PseudoInverse`] for the symbols). `target`
+    /// lists the possible slates of the evaluated policy with their probabilities.
     ///
     /// # Errors
-    /// * [`Error::NoOverlap`] if the evaluated policy shows an arm that the logging policy never shows at that
-    ///   position, or combinations for which the log gives no evidence.
-    /// * Fails if the logging policy never shows the shown slate.
+    /// * [`Error::NoOverlap`] if the evaluated policy shows an arm at a position where the logging policy never shows
+    ///   it, or combinations of arms about which the log gives no information.
+    /// * Fails if the logging policy cannot show the slate `shown`.
     pub fn weight(&self, target: &[(Vec<ArmId>, f64)], shown: &[ArmId]) -> Result<f64> {
         check_slates("the evaluated policy", target, self.positions)?;
         let mut expected = DVector::zeros(self.coordinates.len());

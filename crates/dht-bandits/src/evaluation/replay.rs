@@ -1,4 +1,4 @@
-//! Replay: evaluation of a learning policy on the log of another policy, by rejection sampling.
+//! Replay: evaluates a learning policy on the log of another policy by rejection sampling.
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::log::LoggedDecision;
 use crate::policy::Policy;
 use crate::validate::check_parameter;
 
-/// Result of a replay: the rewards of a learning policy, round by round.
+/// Result of a replay: the rewards that a learning policy earned in the rounds accepted by rejection sampling.
 ///
 /// ```
 /// use dht_bandits::evaluation::Replay;
@@ -31,44 +31,44 @@ use crate::validate::check_parameter;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Replay {
-    /// Mean reward of the accepted rounds.
+    /// Mean reward over the accepted rounds, with its confidence interval.
     pub estimate: Estimate,
-    /// Counterfactual learning curve: the sum of the rewards up to each accepted round.
+    /// Counterfactual learning curve: the cumulative reward after each accepted round.
     pub rewards: Vec<f64>,
-    /// Fraction of logged rounds that were accepted, about 1/(number of arms) for uniform logs. A log of n rounds shows
-    /// how the policy learns in its first n × acceptance rounds.
+    /// Fraction of the logged rounds that were accepted, about 1/K for a uniform log with K arms. A log of n rounds
+    /// shows the first n × `acceptance` rounds of a policy's learning.
     pub acceptance: f64,
-    /// Number of rounds whose logged arm the policy does not have, because it was removed or never added. These rounds
+    /// Number of rounds whose logged arm the policy does not have, because it was removed or never added. Such rounds
     /// are not accepted.
     #[serde(default)]
     pub lacking: usize,
 }
 
 impl Replay {
-    /// Runs a learning policy through a log by rejection sampling. The policy chooses in each logged context. If it
-    /// chooses the logged arm, the round is accepted with probability p_min/p, where p is the logged propensity and
-    /// p_min a lower bound of all propensities. The policy learns from accepted rounds.
+    /// Simulates a learning policy on a log by rejection sampling. The policy chooses an arm in each logged context. If
+    /// it is the logged arm, the round is accepted with probability p_min/p, where p is the logged propensity and p_min
+    /// a lower bound of all propensities. The policy learns from the accepted rounds only.
     ///
-    /// Accepted rounds are distributed as if the policy had run by itself. The curve is therefore unbiased at each
-    /// accepted round if contexts are independent of each other (Li et al. 2011 for uniform logs, where p_min/p = 1;
-    /// Mandel, Liu, Brunskill & Popović 2016). p_min is `least_propensity`, or else the smallest propensity in the log,
-    /// which is slightly optimistic.
+    /// The accepted rounds are distributed as if the policy had been in service. The learning curve is therefore
+    /// unbiased if contexts are independent of each other (Li et al. 2011 for uniform logs, where p_min/p = 1; Mandel,
+    /// Liu, Brunskill & Popović 2016). p_min is `least_propensity`. With `None` it is the smallest propensity in the
+    /// log, which makes the result slightly optimistic.
     ///
-    /// A row with a [drop probability](LoggedDecision::drop_probability) d represents 1/(1 − d) rows: its propensity is
-    /// divided by that number, here and in `least_propensity`.
+    /// A row with a [drop probability](LoggedDecision::drop_probability) d represents 1/(1 − d) rows. Its propensity is
+    /// divided by that number; `least_propensity` must bound the divided propensities.
     ///
-    /// The policy never chooses a logged arm that it does not have: such a round is skipped and counted
-    /// ([`lacking`](Self::lacking)). In each round it is asked about the available arms that it has.
+    /// In each round the policy chooses among the available arms that it has. A round whose logged arm it does not have
+    /// is skipped and counted ([`lacking`](Self::lacking)).
     ///
     /// # Errors
     /// Before the policy learns anything:
     ///
-    /// * Fails if [`LoggedDecision::check`] refuses a row, or if a row has no propensity.
+    /// * Fails if [`LoggedDecision::check`] rejects a row, or if a row has no propensity.
     /// * Fails if a reward is beyond ±1e50, or if a propensity is below `least_propensity`.
     ///
     /// After the policy has learned from earlier rounds:
     ///
-    /// * Errors of the policy.
+    /// * Fails if the policy rejects a context or reward.
     /// * Fails if fewer than two rounds were accepted.
     pub fn run(
         policy: &mut dyn Policy,
@@ -134,7 +134,7 @@ impl Replay {
         Ok(Self { estimate, rewards, acceptance: count as f64 / log.len() as f64, lacking })
     }
 
-    /// Mean reward in each of `parts` equal parts of the learning curve.
+    /// Mean reward in each of `parts` consecutive, equal parts of the learning curve.
     pub fn learning_curve(&self, parts: usize) -> Vec<f64> {
         let accepted = self.rewards.len();
         let until = |part: usize| part * accepted / parts.max(1);
@@ -149,7 +149,7 @@ impl Replay {
     }
 }
 
-/// Propensity of a row, divided by the number of times that the row counts because of its drop probability.
+/// Propensity of a row, divided by the number of rows that it represents because of its drop probability.
 fn rate(round: usize, entry: &LoggedDecision) -> Result<f64> {
     let propensity = entry.propensity.ok_or(Error::NoPropensity { estimator: "replay", round })?;
     Ok(propensity / entry.row_weight())

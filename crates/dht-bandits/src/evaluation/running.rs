@@ -1,4 +1,4 @@
-//! Estimates in one pass over a log, in constant memory.
+//! Off-policy estimates in one pass over a log, in constant memory.
 
 use std::ops::RangeInclusive;
 
@@ -6,9 +6,9 @@ use super::confidence_sequence::ConfidenceSequence;
 use super::estimate::{Estimate, LoggedRound, Support, check_counts_once, check_overlap, check_round, from_moments};
 use crate::error::{Error, Result};
 
-/// Running estimates, updated round by round: inverse propensity scoring, self-normalised, doubly robust if rounds have
-/// predictions, and a confidence sequence. The values agree with [`OffPolicy`](super::OffPolicy) over the same rounds
-/// up to rounding.
+/// Off-policy estimates that are updated round by round, in constant memory. They are inverse propensity scoring, its
+/// self-normalised form, the doubly robust estimator if rounds have predictions, and optionally a confidence sequence.
+/// The values equal those of [`OffPolicy`](super::OffPolicy) for the same rounds, up to rounding.
 ///
 /// ```
 /// use dht_bandits::evaluation::{LoggedRound, RunningEstimates};
@@ -28,24 +28,23 @@ pub struct RunningEstimates {
     rounds: usize,
     largest_weight: f64,
     unsupported: f64,
-    /// Moments of the product w·r (importance weight times reward) and of the doubly robust terms.
+    /// Moments of w·r (importance weight times reward); `robust` holds those of the doubly robust terms.
     weighted: Moments,
     robust: Moments,
-    /// Moments of the rewards r with importance weights w, whose mean is Σwr/Σw, and with weights w² and w³ for the
-    /// delta method.
+    /// Moments of the rewards r, weighted by the importance weights w; their mean is Σwr/Σw. `spread` and `skew` have
+    /// the weights w² and w³, for the delta method.
     rewards: Moments,
     spread: Moments,
     skew: Moments,
-    /// First round without a prediction.
+    /// Index of the first round without a prediction.
     without_model: Option<usize>,
     sequence: Option<ConfidenceSequence>,
 }
 
-/// Weighted mean, and sums of squared and cubed deviations (Welford 1962; with weights, West 1979; cubes, Pébay 2008).
-/// The recurrences do not subtract large sums: a subtraction would lose the digits of a small spread.
+/// Running weighted mean, and sums of squared and cubed deviations (Welford 1962; weighted: West 1979; cubes: Pébay
+/// 2008). These recurrences do not subtract large sums, which would lose the digits of a small spread.
 #[derive(Debug, Clone, Copy, Default)]
 struct Moments {
-    /// Sum of the weights.
     weight: f64,
     mean: f64,
     squares: f64,
@@ -65,13 +64,13 @@ impl Moments {
         }
     }
 
-    /// Weighted sum of squared deviations from a number.
+    /// Weighted sum of squared deviations from `centre`.
     fn squares_about(&self, centre: f64) -> f64 {
         let gap = self.mean - centre;
         self.squares + self.weight * gap * gap
     }
 
-    /// Weighted sum of cubed deviations from a number.
+    /// Weighted sum of cubed deviations from `centre`.
     fn cubes_about(&self, centre: f64) -> f64 {
         let gap = self.mean - centre;
         self.cubes + 3.0 * self.squares * gap + self.weight * gap * gap * gap
@@ -79,7 +78,7 @@ impl Moments {
 }
 
 impl RunningEstimates {
-    /// Creates estimates without rounds. With a sequence, rewards must stay in the range of the sequence.
+    /// Creates estimates without rounds. If a confidence sequence is passed, all rewards must be in its range.
     pub fn new(sequence: Option<ConfidenceSequence>) -> Self {
         Self {
             rounds: 0,
@@ -95,10 +94,10 @@ impl RunningEstimates {
         }
     }
 
-    /// Adds a round. After an error nothing has changed.
+    /// Adds a logged round to the estimates. After an error nothing has changed.
     ///
     /// # Errors
-    /// * Errors of [`OffPolicy::new`](super::OffPolicy::new) and [`ConfidenceSequence::push`].
+    /// * Fails as [`OffPolicy::new`](super::OffPolicy::new) and [`ConfidenceSequence::push`] do.
     /// * Fails if the round has a [drop probability](LoggedRound::drop_probability).
     pub fn push(&mut self, round: &LoggedRound) -> Result<()> {
         check_round(self.rounds, round)?;
@@ -137,25 +136,27 @@ impl RunningEstimates {
         })
     }
 
-    /// Number of rounds that were added.
+    /// Number of rounds added so far.
     pub fn rounds(&self) -> usize {
         self.rounds
     }
 
-    /// Estimate of [`Estimator::InversePropensity`](super::Estimator::InversePropensity).
+    /// Current estimate by inverse propensity scoring
+    /// ([`Estimator::InversePropensity`](super::Estimator::InversePropensity)).
     ///
     /// # Errors
     /// * Fails if there are fewer than two rounds, or if values overflow.
-    /// * [`Error::NoOverlap`] if all weights are zero.
+    /// * [`Error::NoOverlap`] if all importance weights are zero.
     pub fn inverse_propensity(&self) -> Result<Estimate> {
         let Moments { mean, squares, cubes, .. } = self.weighted;
         from_moments(mean, squares, cubes, self.rounds, self.support()?)
     }
 
-    /// Estimate of [`Estimator::SelfNormalised`](super::Estimator::SelfNormalised).
+    /// Current estimate by self-normalised inverse propensity scoring
+    /// ([`Estimator::SelfNormalised`](super::Estimator::SelfNormalised)).
     ///
     /// # Errors
-    /// Errors of [`inverse_propensity`](Self::inverse_propensity).
+    /// Fails as [`inverse_propensity`](Self::inverse_propensity) does.
     pub fn self_normalised(&self) -> Result<Estimate> {
         let support = self.support()?;
         let (value, scale) = (self.rewards.mean, support.mean_weight);
@@ -165,10 +166,10 @@ impl RunningEstimates {
         from_moments(value, squares, cubes, self.rounds, support)
     }
 
-    /// Estimate of [`Estimator::DoublyRobust`](super::Estimator::DoublyRobust).
+    /// Current estimate by the doubly robust estimator ([`Estimator::DoublyRobust`](super::Estimator::DoublyRobust)).
     ///
     /// # Errors
-    /// * Errors of [`inverse_propensity`](Self::inverse_propensity).
+    /// * Fails as [`inverse_propensity`](Self::inverse_propensity) does.
     /// * [`Error::NoModel`] if a round has no prediction.
     pub fn doubly_robust(&self) -> Result<Estimate> {
         let support = self.support()?;
@@ -181,7 +182,7 @@ impl RunningEstimates {
         }
     }
 
-    /// Interval of the confidence sequence, if there is one.
+    /// Current interval of the confidence sequence, if there is one.
     pub fn sequence(&self) -> Option<RangeInclusive<f64>> {
         self.sequence.as_ref().map(ConfidenceSequence::interval)
     }

@@ -1,4 +1,4 @@
-//! Off-policy estimators for slates.
+//! Off-policy estimators for slates (lists of arms shown at once).
 
 use std::collections::BTreeSet;
 
@@ -11,23 +11,26 @@ use crate::log::{LoggedSlate, ShownArm};
 use crate::policy::Policy;
 
 impl LoggedRound {
-    /// Creates the rounds of logged slates for a policy, for [`OffPolicy::independent`] and
-    /// [`pooled_self_normalised`](OffPolicy::pooled_self_normalised).
+    /// Converts logged slates (lists of arms shown at once) to rounds, with the probabilities of the evaluated
+    /// `policy`. The result has one list per slate and one round per shown arm. It is the input of
+    /// [`OffPolicy::independent`] and [`pooled_self_normalised`](OffPolicy::pooled_self_normalised).
     ///
-    /// Let the logging policy show arm a in slate s at any position with probability μ(a ∈ s|x), and the evaluated
-    /// policy with π(a ∈ s|x) ([`slate_propensities`](Policy::slate_propensities), for the number of arms shown). The
-    /// weight of the arm is π/μ. The mean over slates of Σ_a π/μ·r is then an unbiased estimate of the reward of a
-    /// slate. This requires that an arm's reward depends on the context and the arm, but not on its position or the
-    /// other arms. A semi-bandit makes the same assumption when it learns. In a cascade, where a click ends the search,
-    /// lower arms earn less, and the bias grows with the difference between the two policies' rankings. An arm that was
-    /// not observed counts as a reward of 0. Pinned arms take no feedback and are left out.
+    /// Let μ be the probability with which the logging policy shows an arm at any position, and π that of the evaluated
+    /// policy ([`slate_propensities`](Policy::slate_propensities), for the number of arms shown). The arm has the
+    /// importance weight π/μ. The mean over slates of Σ π/μ·r, with the reward r of each shown arm, is an unbiased
+    /// estimate of the reward per slate.
     ///
-    /// The policy is asked only about arms that it has, and never shows others. If arms have no features, an arm that
-    /// the policy would show and no slate of the log shows counts as unsupported. With features, support is unknown.
+    /// This assumes, as semi-bandits do, that an arm's reward depends only on the context and the arm, not on its
+    /// position or the other arms. If a click ends the user's search (cascade), lower arms earn less. The bias then
+    /// grows with the difference between the two policies' rankings. An arm that the user did not see counts as a
+    /// reward of 0. Pinned arms, which the caller sets, have no feedback and are left out.
+    ///
+    /// Arms that the policy does not have are left out of its requests. If arms have no features, an arm is unsupported
+    /// if the policy would show it and no slate of the log shows it. With features, support is unknown.
     ///
     /// # Errors
-    /// * Errors of [`LoggedSlate::check`] and of the policy, with the number of the round.
-    /// * Fails if the policy has fewer arms of a row than were shown, or none of them.
+    /// * Fails if [`LoggedSlate::check`] or the policy rejects a slate. The error states the index of the round.
+    /// * Fails if the policy has none of a row's available arms, or fewer of them than were shown.
     pub fn from_slates(log: &[LoggedSlate], policy: &dyn Policy) -> Result<Vec<Vec<Self>>> {
         let seen: BTreeSet<ArmId> = log.iter().flat_map(|slate| slate.shown.iter().map(|entry| entry.arm)).collect();
         let of_slate = |(round, slate): (usize, &LoggedSlate)| -> Result<Vec<Self>> {
@@ -49,23 +52,24 @@ impl LoggedRound {
     }
 }
 
-/// Importance weight of a round. Slates without importance weights were refused before.
+/// Importance weight of one arm of a slate. Entries without a propensity were rejected before.
 fn weight_of(entry: &LoggedRound) -> f64 {
     entry.weight().unwrap_or(0.0)
 }
 
-/// Estimators over logged slates. Each slate holds one entry per position, with propensity, target and reward of that
-/// position. Entries of [`LoggedRound::from_slates`] refer to the arm at any position.
+/// Off-policy estimators for logged slates (lists of arms shown at once). Each slate has one entry per position, with
+/// the propensity, target and reward of the arm at that position. In entries of [`LoggedRound::from_slates`],
+/// propensity and target are the probabilities of showing the arm at any position.
 ///
-/// The independent estimators assume that the positions of a slate are chosen and rewarded independently. They are
-/// biased if the reward at one position depends on the arm at another. In return, their weights do not multiply along
-/// the slate. Li et al. (2018, "Offline evaluation of ranking policies with click models") call such estimators
+/// The estimators with `independent` in their names assume that positions are chosen and rewarded independently. They
+/// are biased if the reward at one position depends on the arm at another. In return, importance weights are not
+/// multiplied over positions. Li et al. (2018, "Offline evaluation of ranking policies with click models") call them
 /// item-position estimators.
 impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
-    /// Checks a log of slates and creates its estimators.
+    /// Creates the off-policy estimators for a log of slates (lists of arms shown at once), after checking each entry.
     ///
     /// # Errors
-    /// * Errors of [`OffPolicy::new`].
+    /// * Fails as [`OffPolicy::new`] does.
     /// * [`Error::NoPropensity`] if an arm has no propensity.
     pub fn from_slates(slates: &'a [Vec<LoggedRound>]) -> Result<Self> {
         if slates.len() < 2 {
@@ -80,10 +84,10 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
         Ok(Self { rounds: slates, totals: Totals::default() })
     }
 
-    /// Support over all positions.
+    /// Support of the estimates over all positions of all slates.
     ///
     /// # Errors
-    /// Fails if no position has overlap.
+    /// Fails if all importance weights are zero.
     fn support(&self) -> Result<Support> {
         let entries = || self.rounds.iter().flatten();
         check_overlap(0, entries().map(weight_of).sum())?;
@@ -92,26 +96,27 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
         Ok(Support { unsupported, ..Support::from_weights(entries().map(weight_of)) })
     }
 
-    /// Pseudo-inverse estimate of the slates' total reward over positions (Swaminathan et al. 2017), for a logging
-    /// policy that chooses positions independently. The weight of a slate is then 1 + Σ_positions (w − 1), where w is
-    /// the importance weight of the arm at a position. Unlike [`independent`](Self::independent), it does not use the
-    /// information at which position a reward was earned.
+    /// Pseudo-inverse estimate of the total reward per slate (Swaminathan et al. 2017), for a logging policy that
+    /// chooses positions independently. The weight of a slate is then 1 + Σ_positions (w − 1), where w is the
+    /// importance weight of the arm at a position. The positions at which rewards were earned are not used, in contrast
+    /// to [`independent`](Self::independent).
     ///
     /// The estimate is unbiased under three conditions:
     ///
-    /// * The total reward of a slate is a sum of effects. Each effect depends on the context, a position and the arm
-    ///   there, and need not be observed.
+    /// * The total reward of a slate is a sum of effects, which need not be observed. Each effect depends on the
+    ///   context, a position and the arm at that position.
     /// * The logging policy draws the arm of each position independently of the other positions, so that an arm may be
     ///   shown twice.
-    /// * Propensity and target of an entry are those of the arm *at its position*.
+    /// * Propensity and target of an entry are the probabilities of the arm *at its position*.
     ///
-    /// Entries of [`LoggedRound::from_slates`] refer to arms at any position, in slates without repetition, and bias
-    /// this estimate. If two of four items are shown at random, differences between policies are a third too small. Use
-    /// [`independent`](Self::independent) or [`pooled_self_normalised`](Self::pooled_self_normalised) for such entries.
-    /// For rankings without repetition whose total reward alone is known, use [`PseudoInverse`](super::PseudoInverse).
+    /// Do not use entries of [`LoggedRound::from_slates`], whose probabilities are those of an arm at any position of a
+    /// slate without repetition. They bias this estimate: if two of four items are shown at random, differences between
+    /// policies are a third too small. Use [`independent`](Self::independent) or
+    /// [`pooled_self_normalised`](Self::pooled_self_normalised) for such entries. For rankings without repetition, of
+    /// which only the total reward is known, use [`PseudoInverse`](super::PseudoInverse).
     ///
     /// # Errors
-    /// * [`Error::NoOverlap`] if all weights are zero.
+    /// * [`Error::NoOverlap`] if all importance weights are zero.
     /// * Fails if values overflow.
     pub fn pseudo_inverse(&self) -> Result<Estimate> {
         let unsupported = self.support()?.unsupported;
@@ -123,11 +128,11 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
         Ok(Estimate { unsupported, ..Estimate::from_weights(&rounds, false)? })
     }
 
-    /// Computes the mean over slates of Σ_positions w·r, where w is the importance weight and r the reward of the arm
-    /// at a position.
+    /// Estimates the reward per slate by importance weighting of each position: the mean over slates of Σ_positions
+    /// w·r. w is the importance weight and r the reward of the arm at a position.
     ///
     /// # Errors
-    /// [`Error::NoOverlap`] if all weights are zero.
+    /// [`Error::NoOverlap`] if all importance weights are zero.
     pub fn independent(&self) -> Result<Estimate> {
         let total = |slate: &Vec<LoggedRound>| slate.iter().map(|entry| weight_of(entry) * entry.reward).sum::<f64>();
         let (count, support) = (self.rounds.len(), self.support()?);
@@ -135,13 +140,13 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
         estimate(value, self.rounds.iter().map(|slate| total(slate) - value), count, support)
     }
 
-    /// Computes Σwr/Σw with importance weights w and rewards r over all positions of all slates, times the mean number
-    /// of positions. The expected sum of the weights in a slate must be the number of positions, as for entries of
-    /// [`LoggedRound::from_slates`]. The weight of a single position is not restricted. The estimate has a bias of
-    /// O(1/n), and less variance than [`independent`](Self::independent).
+    /// Estimates the reward per slate by self-normalised importance weighting: Σwr/Σw over all positions of all slates,
+    /// times the mean number of positions. w are importance weights and r rewards. The weights of a slate must add up
+    /// to its number of positions in expectation, as they do for entries of [`LoggedRound::from_slates`]. For n slates
+    /// the estimate has a bias of O(1/n), and less variance than [`independent`](Self::independent).
     ///
     /// # Errors
-    /// [`Error::NoOverlap`] if all weights are zero.
+    /// [`Error::NoOverlap`] if all importance weights are zero.
     pub fn pooled_self_normalised(&self) -> Result<Estimate> {
         let (count, support) = (self.rounds.len() as f64, self.support()?);
         let sums = |slate: &Vec<LoggedRound>| {
@@ -160,13 +165,14 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
         estimate(length * ratio, self.rounds.iter().map(deviation), self.rounds.len(), support)
     }
 
-    /// Computes the sum over positions of Σwr/Σw, with the importance weights w and rewards r at that position, times
-    /// the share of slates that have the position. Shorter slates count only at the positions that they have. The
-    /// standard error includes the sampling error of the slates' lengths. The propensities must be those of an arm at
-    /// its position, unlike those of [`LoggedRound::from_slates`].
+    /// Estimates the reward per slate by importance weighting that is self-normalised at each position. The estimate is
+    /// the sum over positions of Σwr/Σw, times the share of slates that have the position. w are the importance weights
+    /// and r the rewards at the position. The standard error includes the variation of the slates' lengths.
+    /// Propensities must be those of an arm at its position. Entries of [`LoggedRound::from_slates`] are therefore not
+    /// suitable.
     ///
     /// # Errors
-    /// [`Error::NoOverlap`] if all weights of a position are zero.
+    /// [`Error::NoOverlap`] if all importance weights of a position are zero.
     pub fn independent_self_normalised(&self) -> Result<Estimate> {
         let positions = self.rounds.iter().map(Vec::len).max().unwrap_or(0);
         let (count, support) = (self.rounds.len(), self.support()?);
@@ -194,8 +200,8 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
 }
 
 impl Estimate {
-    /// Estimates the mean reward from pairs of weight and reward, one pair per slate. The estimate is the mean of w·r,
-    /// or Σwr/Σw if `self_normalised`, which has a bias of O(1/n) and less variance.
+    /// Estimates the mean reward from pairs (w, r) of importance weight and reward, one pair per slate. The estimate is
+    /// the mean of w·r. If `self_normalised`, it is Σwr/Σw, which has a bias of O(1/n) and less variance.
     ///
     /// # Errors
     /// * Fails if there are fewer than two slates.

@@ -1,35 +1,39 @@
-//! SLOPE: data-driven selection of an estimator's parameter.
+//! SLOPE: selection of an off-policy estimator's parameter from the data.
 
 use super::estimate::{Estimate, NORMAL_975};
 use super::estimator::Estimator;
 use super::off_policy::{OffPolicy, Quantity};
 use crate::error::{Error, Result};
 
-/// Factor √6 − 1 on the half width of the wider interval in a comparison. This factor bounds the error of the selected
-/// estimator relative to that of the best candidate (Tucker & Lee 2021, SLOPE++).
+/// Factor √6 − 1 on the half width of the wider interval when SLOPE compares two intervals. With this factor, the error
+/// of the selected estimator is bounded relative to the best candidate (Tucker & Lee 2021, SLOPE++).
 const COMPARISON: f64 = 1.449_489_742_783_178;
 
-/// Multiple of the largest importance weight, at which a threshold changes no weight. A shrinkage λ of its square
-/// reduces weights by a fraction of at most 1e-12.
+/// Factor for the parameter of SLOPE's unbiased candidate, which is this factor times the largest importance weight. As
+/// a limit, the parameter changes no weight. Its square, as the shrinkage parameter λ, reduces weights by a fraction of
+/// at most 1e-12.
 const UNBIASED: f64 = 1e6;
 
 impl OffPolicy<'_> {
-    /// Selects an estimator by SLOPE: the candidate with the smallest interval that agrees with all wider intervals
-    /// (Su, Srinath & Krishnamurthy 2020, "Adaptive estimator selection for off-policy evaluation"; Tucker & Lee 2021).
+    /// Selects an estimator by SLOPE, and returns its estimate. SLOPE selects the candidate with the smallest interval
+    /// that is consistent with all wider intervals (Su, Srinath & Krishnamurthy 2020, "Adaptive estimator selection for
+    /// off-policy evaluation"; Tucker & Lee 2021).
     ///
-    /// Candidates are visited in descending order of their half widths c. Candidate i, with the estimate θ_i, is
-    /// accepted while |θ_i − θ_j| ≤ c_i + (√6 − 1)·c_j for all j before it, and the last accepted one is returned. This
-    /// implementation adds a condition. The errors of estimates from one log are correlated, so that their difference
-    /// is known far better than either estimate. The difference must therefore also stay within 1.96 of its own
-    /// standard errors. Without this condition SLOPE accepts a bias of more than a whole interval.
+    /// Candidates are visited in descending order of the half widths c of their intervals. Candidate i, with the
+    /// estimate θ_i, is accepted if |θ_i − θ_j| ≤ c_i + (√6 − 1)·c_j for all earlier candidates j. The last candidate
+    /// before the first rejection is selected.
     ///
-    /// Candidates should be one family of decreasing variance and increasing bias, such as switch-DR with decreasing
-    /// thresholds: [`candidates`](Self::candidates) creates one. The bias of the selected estimate is unknown, so that
-    /// it has no interval unless the unbiased candidate is selected.
+    /// This implementation adds a condition: the difference of two estimates must also be within 1.96 of its standard
+    /// errors. Errors of estimates from one log are correlated, so that a difference is known far better than either
+    /// estimate. Without this condition SLOPE accepts a bias of more than a whole interval.
+    ///
+    /// Candidates should be one family with decreasing variance and increasing bias, such as switch-DR with decreasing
+    /// thresholds. [`candidates`](Self::candidates) creates such a family. The selected estimate has no interval, since
+    /// its bias is unknown, unless the unbiased candidate is selected.
     ///
     /// # Errors
     /// * Fails if there are no candidates.
-    /// * Errors of [`estimate`](Self::estimate).
+    /// * Fails as [`estimate`](Self::estimate) does.
     pub fn slope(&self, candidates: &[Estimator]) -> Result<(Estimator, Estimate)> {
         let value = |estimator: &Estimator| Quantity { estimator: *estimator, minus_log: false };
         let (estimates, differences) = self.estimates(&candidates.iter().map(value).collect::<Vec<_>>())?;
@@ -54,10 +58,10 @@ impl OffPolicy<'_> {
         }
     }
 
-    /// Creates ten estimators of one family for [`slope`](Self::slope). `make` creates an estimator from a limit of the
-    /// importance weights. The first limit is so large that an estimator with this parameter, or its square, is
-    /// unbiased. The other limits range from the log's largest importance weight down to 1, with evenly spaced
-    /// logarithms.
+    /// Creates ten estimators with different parameters as candidates for [`slope`](Self::slope). `make` creates an
+    /// estimator from a limit of the importance weights. The first limit is so large that an estimator with this
+    /// parameter, or with its square, is unbiased. The other limits are spaced evenly on a logarithmic scale, from the
+    /// log's largest importance weight down to 1.
     pub fn candidates(&self, make: impl Fn(f64) -> Estimator) -> Vec<Estimator> {
         let largest = self.rounds().iter().filter_map(|round| round.weight()).fold(1.0, f64::max);
         let grid = (0..9).map(|step| largest.powf(1.0 - f64::from(step) / 8.0));

@@ -1,4 +1,4 @@
-//! Policies that are evaluated: their probabilities in each row of a log, and the rows from which they learned.
+//! Evaluated policies: their probabilities in each row of a log, and the rows from which they learned.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,11 +14,12 @@ use crate::validate::check_parameter;
 
 type Probabilities<'a> = dyn Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
 
-/// Policy that is evaluated: its name, and its probability of each arm in a context.
+/// Policy to be evaluated: its name, and its probability of each arm in a context.
 ///
-/// A policy must not have learned from the rows on which it is evaluated, since its estimated value on such rows is too
-/// high. [`trained_on`](Self::trained_on) names the rows from which it learned; an evaluation on one of these rows is
-/// refused. [`cross_fitted`](Self::cross_fitted) learns from and evaluates on different folds of one log.
+/// A policy must not have learned from the rows on which it is evaluated, because its estimated value would be too
+/// high. [`trained_on`](Self::trained_on) declares the rows from which it learned, so that an evaluation on them is an
+/// error. [`cross_fitted`](Self::cross_fitted) lets a policy learn from the log itself: each row is evaluated by a copy
+/// that learned from the other folds.
 ///
 /// ```
 /// use dht_bandits::evaluation::Target;
@@ -33,21 +34,20 @@ type Probabilities<'a> = dyn Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
 pub struct Target<'a> {
     name: String,
     source: Source<'a>,
-    /// Rows from which the policy learned, if known.
+    /// Rows from which the policy learned, as stated with [`Target::trained_on`]; `None` if they are unknown.
     trained_on: Option<&'a [LoggedDecision]>,
-    /// Number of rewards that the policy has learned.
     updates: u64,
 }
 
-/// Source of the probabilities.
 enum Source<'a> {
     Function(Box<Probabilities<'a>>),
-    /// Policy that learns each row's probabilities from the other folds.
+    /// Policy before learning, and number of folds. Copies of it learn from the log, fold by fold.
     Learner(Box<dyn Policy>, usize),
 }
 
 impl<'a> Target<'a> {
-    /// Creates a target from a function that returns its probabilities. Omitted arms have probability 0.
+    /// Creates a target from a function that returns the probability of each arm for a request. Arms that it omits have
+    /// probability 0.
     pub fn new(
         name: impl Into<String>,
         probabilities: impl Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a,
@@ -56,28 +56,29 @@ impl<'a> Target<'a> {
         Self { name: name.into(), source, trained_on: None, updates: 0 }
     }
 
-    /// Creates a target from a policy's [propensities](Policy::propensities), without learning.
+    /// Creates a target from a policy that does not learn during the evaluation, by its
+    /// [propensities](Policy::propensities).
     ///
-    /// A policy never chooses arms that a row lists and the policy lacks, because it removed them or never had them. It
-    /// is asked about the arms that it has, and the others have probability 0. The estimate is unbiased for the
-    /// policy's reward in these contexts with its arms, and gives no weight to arms that the log does not support. A
-    /// row with none of the policy's arms is refused, since the policy could not have answered.
+    /// Rows may list arms that the policy removed or never had. These arms have probability 0, and the policy chooses
+    /// among the other arms of the row. The estimate is then unbiased for the policy's reward in these contexts with
+    /// the arms that it has. A row with none of the policy's arms is an error, because the policy could not have
+    /// chosen.
     pub fn from_policy(name: impl Into<String>, policy: &'a dyn Policy) -> Self {
         let target = Self::new(name, |request| propensities(policy, request));
         Self { updates: policy.version(), ..target }
     }
 
-    /// Creates the policy that always plays one arm.
+    /// Creates a target that always chooses one arm.
     pub fn always(arm: ArmId) -> Self {
         Self::new(format!("always {arm}"), move |_| Ok(vec![(arm, 1.0)]))
     }
 
-    /// Creates a target that learns, fold by fold, from the log on which it is evaluated. Row i is in fold i mod
-    /// `folds`. Its probabilities are those of a copy of `policy` that has [learned](Policy::fit) the other folds. The
-    /// estimate is the value of a policy that learns from (`folds` − 1)/`folds` of the log.
+    /// Creates a target that learns from the log on which it is evaluated, by cross-fitting. Row i belongs to fold i
+    /// mod `folds`, and is evaluated by a copy of `policy` that has [learned](Policy::fit) the other folds. The
+    /// estimate is the value of a policy that learned from (`folds` − 1)/`folds` of the log.
     ///
     /// # Errors
-    /// * Fails if the policy has already learned, since it may know the log.
+    /// * Fails if the policy has already learned, possibly from the same log.
     /// * Fails if there are fewer than two folds.
     pub fn cross_fitted(name: impl Into<String>, policy: &dyn Policy, folds: usize) -> Result<Self> {
         let updates = policy.version();
@@ -87,27 +88,27 @@ impl<'a> Target<'a> {
         Ok(Self { name: name.into(), source, trained_on: None, updates: 0 })
     }
 
-    /// States from which rows the policy learned. The list is empty for a policy that learned elsewhere. An evaluation
-    /// on one of these rows is refused ([`Error::LearnedFromLog`]).
+    /// Declares the rows from which the policy learned. Pass an empty list if it learned from other data. An evaluation
+    /// on one of these rows fails with [`Error::LearnedFromLog`].
     ///
-    /// Rows are recognised if they lie in the same memory. Copies are recognised by their content: 32 consecutive rows
-    /// that are also consecutive in the log. Shuffled copies are not recognised.
+    /// Rows are recognised by their memory address. Copies are recognised if 32 consecutive rows are also consecutive
+    /// in the log. Shuffled copies are not recognised.
     #[must_use]
     pub fn trained_on(self, rows: &'a [LoggedDecision]) -> Self {
         Self { trained_on: Some(rows), ..self }
     }
 
-    /// Name of the target.
+    /// Name of the evaluated policy.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Number of rewards that the policy learned from unknown rows.
+    /// Number of rewards that the policy learned, if it is unknown from which rows; otherwise 0.
     pub(super) fn unknown_updates(&self) -> u64 {
         if self.trained_on.is_some() { 0 } else { self.updates }
     }
 
-    /// Refuses a log with a row from which the policy learned.
+    /// Returns an error if the log contains a row from which the policy learned.
     pub(super) fn check_unseen(&self, log: &[LoggedDecision]) -> Result<()> {
         match self.trained_on.and_then(|rows| first_shared(rows, log)) {
             Some(round) => Err(Error::LearnedFromLog { policy: self.name.clone(), round }),
@@ -115,8 +116,8 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Prepares the target for a log. A cross-fitted target learns the log fold by fold. The result returns the
-    /// target's probabilities in each row.
+    /// Prepares the policy for computing its probabilities in the rows of a log. For a cross-fitted target, one copy of
+    /// the policy per fold learns the rows of the other folds.
     pub(super) fn prepare(&self, log: &[LoggedDecision]) -> Result<Prepared<'_, 'a>> {
         match &self.source {
             Source::Function(function) => Ok(Prepared::Function(function)),
@@ -136,11 +137,11 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Probabilities of the target in each row of a log: (number of rows) × (number of arms) values.
-    /// [`Evaluation::run`](super::Evaluation::run) asks row by row instead.
+    /// Probability of each arm in each row of a log, as one list per row. [`Evaluation::run`](super::Evaluation::run)
+    /// saves memory by computing one row at a time.
     ///
     /// # Errors
-    /// * Errors of the policy, with the number of the round.
+    /// * Fails if the policy rejects a row. The error states the index of the round.
     /// * [`Error::LearnedFromLog`] if the policy learned from a row of the log.
     pub fn probabilities(&self, log: &[LoggedDecision]) -> Result<Vec<Vec<(ArmId, f64)>>> {
         self.check_unseen(log)?;
@@ -150,14 +151,14 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Target that is ready to return its probabilities in the rows of one log.
+/// Evaluated policy that is ready to compute its probabilities in the rows of one log.
 pub(super) enum Prepared<'t, 'a> {
     Function(&'t Probabilities<'a>),
     Folds(Vec<Box<dyn Policy>>),
 }
 
 impl Prepared<'_, '_> {
-    /// Probabilities in the row at this position of the log.
+    /// Probability of each arm in `row`, which has the index `position` in the log.
     pub(super) fn probabilities(&self, position: usize, row: &LoggedDecision) -> Result<Vec<(ArmId, f64)>> {
         let request = row.request()?;
         match self {
@@ -178,11 +179,12 @@ impl std::fmt::Debug for Target<'_> {
     }
 }
 
-/// Number of consecutive rows that identify a position in a log. Single rows with few different contexts repeat, but
-/// long runs of them do not: at two bits per row, runs of 32 rows agree by chance once in 10¹⁹.
+/// Number of consecutive rows that must agree before two logs are taken to share rows. Single rows may agree by chance,
+/// if a log has few distinct contexts. Long runs do not: with two bits of information per row, runs of 32 rows agree by
+/// chance once in 10¹⁹.
 const WINDOW: usize = 32;
 
-/// Position in `log` of the first row that is also among `rows`.
+/// Index in `log` of the first row that also occurs in `rows`.
 fn first_shared(rows: &[LoggedDecision], log: &[LoggedDecision]) -> Option<usize> {
     let ours = rows.as_ptr_range();
     if let Some(position) = log.iter().position(|row| ours.contains(&std::ptr::from_ref(row))) {
@@ -209,7 +211,6 @@ fn first_shared(rows: &[LoggedDecision], log: &[LoggedDecision]) -> Option<usize
     log.windows(width).position(is_place)
 }
 
-/// Hash of all values of a row.
 fn hash(row: &LoggedDecision) -> u64 {
     let mut hasher = DefaultHasher::new();
     let LoggedDecision { context, arm, propensity, reward, available, features, .. } = row;

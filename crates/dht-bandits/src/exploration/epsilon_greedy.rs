@@ -8,21 +8,21 @@ use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
 
-/// ε-greedy rule: selects the arm with the highest mean, and with probability ε_t an arm drawn uniformly. Each of K
-/// arms is chosen with probability ε_t/K + (1 − ε_t)·\[best\]. \[best\] is 1 for the arm with the highest mean, and 0
-/// for the others. Arms that tie for the highest mean share the second term.
+/// ε-greedy exploration rule: draws an arm uniformly with probability ε_t, and otherwise selects the arm with the
+/// highest mean. Each of K arms is chosen with probability ε_t/K, and the arm with the highest mean with 1 − ε_t in
+/// addition. Arms that tie for the highest mean share this addition.
 ///
-/// After t learned rewards, ε_t is 1 if t < `first`, and min(1, ε·(1 + t)^−`power`) otherwise:
+/// Let t be the number of learned rewards. ε_t is 1 while t < `first`, and min(1, ε·(1 + t)^−`power`) afterwards:
 ///
 /// * [`new`](Self::new) keeps ε constant; 0 never explores.
-/// * [`with_decay`](Self::with_decay) lets ε decrease. With power 1 and ε = cK/d², for a constant c, it is ε_n-GREEDY
-///   of Auer, Cesa-Bianchi & Fischer (2002), Figure 3, whose regret is logarithmic if the gap between the best arms is
-///   at least d. With power 1/3 the rule needs no epochs, and its regret after T rounds is O(T^⅔) without a known gap.
-/// * [`with_first`](Self::with_first) explores first. With ε = 0 it is the epoch-greedy algorithm of Langford & Zhang
-///   (2007) with a single epoch. Its regret is O(T^⅔) with `first` ~ T^⅔. The log of the first rounds can evaluate
-///   every policy. Afterwards propensities are 1 and 0.
+/// * [`with_decay`](Self::with_decay) lets ε decrease. Power 1 and ε = cK/d², with a constant c, give ε_n-GREEDY of
+///   Auer, Cesa-Bianchi & Fischer (2002), Figure 3. Its regret is logarithmic if the means of the two best arms differ
+///   by at least d. With power 1/3 this difference need not be known, and the regret after T rounds is O(T^⅔).
+/// * [`with_first`](Self::with_first) explores uniformly at first (explore-first). With ε = 0 it is the epoch-greedy
+///   algorithm of Langford & Zhang (2007) with a single epoch. Its regret is O(T^⅔) with `first` ~ T^⅔. The log of the
+///   first rounds can be used to evaluate every policy. In later rounds all propensities are 1 or 0.
 ///
-/// t counts learned rewards, not choices: without feedback, ε_t does not change.
+/// Only learned rewards count: ε_t does not change while the policy chooses without feedback.
 ///
 /// ```
 /// use dht_bandits::exploration::EpsilonGreedy;
@@ -38,23 +38,24 @@ use crate::validate::check_parameter;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpsilonGreedy {
-    /// Fraction ε of rounds that draw uniformly, in [0, 1]. With a decay, it is the initial factor, at least 0.
+    /// Probability ε, in [0, 1], of drawing an arm uniformly. With a decay, it is the factor of the decreasing
+    /// probability, and at least 0.
     pub epsilon: f64,
-    /// Exponent of the decay, in [0, 1]; 0 for a constant ε.
+    /// Exponent by which ε decreases with the number of rewards, in [0, 1]. 0 keeps ε constant.
     #[serde(default)]
     pub power: f64,
-    /// Number of rewards that are learned from uniformly drawn arms before the rule applies.
+    /// Number of rewards up to which all arms are drawn uniformly. 0 for no such phase.
     #[serde(default)]
     pub first: u64,
 }
 
 impl EpsilonGreedy {
-    /// Creates a rule with constant ε.
+    /// Creates an ε-greedy rule with constant ε.
     pub const fn new(epsilon: f64) -> Self {
         Self { epsilon, power: 0.0, first: 0 }
     }
 
-    /// Sets the exponent of the decay: ε_t = min(1, ε·(1 + t)^−power).
+    /// Lets ε decrease with the number t of learned rewards: ε_t = min(1, ε·(1 + t)^−power).
     #[must_use]
     pub const fn with_decay(self, power: f64) -> Self {
         Self { power, ..self }

@@ -1,4 +1,4 @@
-//! Minimum probability of every arm under any exploration rule.
+//! Floor: a minimum probability of every arm, for any exploration rule.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -8,13 +8,13 @@ use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
 
-/// Rule with a floor p under the probability of each arm. Each of K arms is chosen with probability p + (1 − Kp)·π ≥ p,
-/// where π is the probability under the inner rule. A log of its decisions supports every policy, with importance
-/// weights of at most 1/p.
+/// Exploration rule with a floor: each arm has at least the probability p. An arm that the inner rule chooses with
+/// probability π is chosen with probability p + (1 − Kp)·π, for K available arms. From the log of such a policy every
+/// other policy can be evaluated, with importance weights of at most 1/p.
 ///
-/// A draw is uniform with probability Kp, and follows the inner rule otherwise. In slates this applies to each
-/// position, so that each arm is shown with at least probability p. If the floor is above 1/K, K arms cannot all have
-/// it, and choosing is refused ([`Error::Floor`](crate::Error::Floor)).
+/// With probability Kp an arm is drawn uniformly, otherwise the inner rule chooses. In slates (lists of arms shown at
+/// once) this applies to each position, so that each arm is shown with at least probability p. If the floor is above
+/// 1/K, not all K arms can have it, and choosing fails with [`Error::Floor`](crate::Error::Floor).
 ///
 /// ```
 /// use dht_bandits::exploration::Floor;
@@ -29,14 +29,14 @@ use crate::validate::check_parameter;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Floor<E> {
-    /// Inner exploration rule.
+    /// Exploration rule to which the floor is added.
     pub rule: E,
-    /// Floor p in [0, 1]. It must be at most 1/K when one of K arms is chosen.
+    /// Floor (minimum probability of each arm), in [0, 1]. It must be at most 1/K for a choice among K arms.
     pub probability: f64,
 }
 
 impl<E: Exploration> Floor<E> {
-    /// Adds a floor to an exploration rule.
+    /// Adds a floor (minimum probability of each arm) to an exploration rule.
     ///
     /// # Errors
     /// Fails if the floor is outside [0, 1], or if a setting of the rule is out of its range.

@@ -8,16 +8,15 @@ use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
 
-/// Upper confidence bound with a growing exploration factor: mean + α_n·width, where α_n = min(limit, α·(1 + n/rounds))
-/// after n learned rewards.
+/// Upper confidence bound whose exploration factor grows with the number n of learned rewards. An arm's value is mean +
+/// α_n·width with α_n = min(limit, α·(1 + n/rounds)).
 ///
-/// The best α depends on how much has been learned. Rewards with noise need an α of 1 or more: with α = ¼, the bound of
-/// an unlucky arm can fall below that of the best arm after a few rewards, and the arm is never tried again. With few
-/// rewards for each weight, such a large α spends most rounds on exploration that the remaining rounds cannot repay.
-/// `rounds` should therefore be proportional to the number of weights. Once there are many rewards for each weight, all
-/// widths are small and exploration is cheap.
+/// The best α depends on the number of rewards. In the long run, noisy rewards need an α of 1 or more. With α = ¼, an
+/// arm that is unlucky in its first rewards may never be tried again. While there are few rewards per model weight,
+/// however, so large an α would spend most rounds on exploration. With many rewards per weight, all widths are small
+/// and exploration is cheap. `rounds` should therefore be proportional to the number of model weights.
 ///
-/// The recommended settings use α = ¼, a limit of 3/2, and two rewards for each weight as `rounds`
+/// The recommended settings use α = ¼, a limit of 3/2, and twice the number of model weights as `rounds`
 /// ([`PolicySettings::recommended`](crate::policy::PolicySettings::recommended)).
 ///
 /// ```
@@ -34,11 +33,11 @@ use crate::validate::check_parameter;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrowingUcb {
-    /// Exploration factor α ≥ 0 before the first reward.
+    /// Exploration factor α before the first reward, at least 0.
     pub alpha: f64,
-    /// Number of learned rewards, above 0, after which the factor has grown by α.
+    /// Number of rewards, above 0, over which the factor increases by α.
     pub rounds: f64,
-    /// Largest factor, at least α.
+    /// Upper limit of the exploration factor, at least α.
     pub limit: f64,
 }
 

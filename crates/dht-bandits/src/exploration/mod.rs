@@ -1,4 +1,4 @@
-//! Exploration rules: choose an arm from the means and widths of the arms' scores.
+//! Exploration rules: they choose an arm from the posterior mean and width (standard deviation) of each arm's score.
 //!
 //! | rule | chooses | source |
 //! |---|---|---|
@@ -7,10 +7,10 @@
 //! | [`Thompson`] | the highest mean + α·width·z, z ~ N(0, 1) | Agrawal & Goyal (2013) |
 //! | [`EpsilonGreedy`] | the highest mean; with probability ε, an arm drawn uniformly. ε is constant, decreases in the number of learned rewards, or is 1 at first (explore first) | Sutton & Barto (2018), section 2.2; Auer, Cesa-Bianchi & Fischer (2002), Figure 3; Langford & Zhang (2007) |
 //! | [`Softmax`] | with probability ∝ exp(mean/τ) | Sutton & Barto (2018), section 2.8 |
-//! | [`SquareCb`] | with probability 1/(K + γ_t·gap), the rest to the best; by default γ_t = γ·√(1 + t) after t rewards | Foster & Rakhlin (2020) |
+//! | [`SquareCb`] | with probability 1/(K + γ_t·gap), and the best arm with the remaining probability; by default γ_t = γ·√(1 + t) after t rewards | Foster & Rakhlin (2020) |
 //!
-//! Each rule can be combined with every [`Posterior`](crate::posterior::Posterior). All but the first three ignore
-//! widths. [`Floor`] gives every arm a minimum probability under any rule.
+//! Each rule can be combined with every [`Posterior`](crate::posterior::Posterior). Only the first three rules use
+//! widths. [`Floor`] adds a minimum probability of every arm to any rule.
 
 mod epsilon_greedy;
 mod floor;

@@ -1,4 +1,4 @@
-//! Trait of exploration rules, and their probabilities of uniform draws.
+//! Trait of exploration rules, and the selection rules from which propensities are computed.
 
 use rand::Rng;
 use serde::Serialize;
@@ -7,86 +7,89 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::gaussian::Score;
 
-/// Selection rule by which an exploration rule chooses among scored arms. Propensities are computed from it.
+/// Distribution from which an exploration rule chooses among scored arms. Propensities are computed from it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Selection {
-    /// Selects the arm with the highest value, which is a function of the score. Ties are broken uniformly.
+    /// Selects the arm with the highest value, where values are deterministic functions of scores. Ties are broken
+    /// uniformly at random.
     Index,
-    /// Selects the arm with the highest value, drawn from N(mean, (scale·width)²) independently for each arm. With
-    /// shared weights the weights are drawn instead, with `scale` times their deviation.
+    /// Thompson sampling: selects the arm with the highest value. Each value is drawn independently from N(mean,
+    /// (scale·width)²). If all arms share one weight vector, the weights are drawn instead, with `scale` times their
+    /// standard deviation.
     Sampled {
-        /// Factor on the posterior's standard deviation.
+        /// Factor on the posterior standard deviation.
         scale: f64,
     },
-    /// Draws an arm with probability ∝ exp(mean/temperature).
+    /// Softmax: draws an arm with probability ∝ exp(mean/temperature).
     Softmax {
-        /// Temperature of the softmax, positive.
+        /// Temperature of the softmax, above 0.
         temperature: f64,
     },
-    /// Draws an arm with probability 1/(K + γ·(highest mean − mean)). The arm with the highest mean has the remaining
-    /// probability.
+    /// Inverse-gap weighting: draws one of K arms with probability 1/(K + γ·(highest mean − mean)). The arm with the
+    /// highest mean has the remaining probability.
     InverseGap {
-        /// Factor γ on the gaps, at least 0.
+        /// Factor γ by which differences of means are multiplied, at least 0.
         gamma: f64,
     },
 }
 
-/// Exploration rule: maps the scores of arms under the posterior to a choice.
+/// Exploration rule: chooses an arm from the posterior scores (mean and width) of all arms.
 pub trait Exploration:
     Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + 'static
 {
     /// Name of the rule in saved states.
     const NAME: &'static str;
 
-    /// Full name in saved states. For a rule around another rule, it includes the name of the inner rule.
+    /// Full name in saved states. The name of a rule that wraps another one includes the inner rule's name.
     fn name() -> String {
         Self::NAME.to_owned()
     }
 
-    /// Value by which arms are compared. It is not finite if mean or width is not finite, so that a choice among scores
-    /// that overflow is refused. It depends on the generator only if [`selection`](Self::selection) defines a random
-    /// draw.
+    /// Value of an arm; the arm with the highest value is chosen. The value must not be finite if the mean or width is
+    /// not finite, so that overflow is detected. It may depend on the generator only if [`selection`](Self::selection)
+    /// defines a random draw.
     fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64;
 
-    /// Rule with the settings that apply after `_learned` learned rewards. Policies call it once for each choice, and
-    /// compare arms by the [`value`](Self::value) of the result.
+    /// Returns the rule with the settings that apply after `_learned` learned rewards. Policies call this once for each
+    /// choice, and compare arms by the [`value`](Self::value) of the result.
     fn after(&self, _learned: u64) -> Self {
         self.clone()
     }
 
-    /// Selection rule that applies after `_learned` learned rewards.
+    /// Distribution from which arms are chosen after `_learned` learned rewards.
     fn selection(&self, _learned: u64) -> Selection {
         Selection::Index
     }
 
-    /// Probability of a uniform draw in place of the selection rule, after `_learned` learned rewards.
+    /// Probability, after `_learned` learned rewards, that an arm is drawn uniformly and not by
+    /// [`selection`](Self::selection).
     fn uniform_share(&self, _learned: u64) -> f64 {
         0.0
     }
 
-    /// Minimum probability of each arm ([`Floor`](crate::exploration::Floor)).
+    /// Minimum probability of each arm, 0 except for a [`Floor`](crate::exploration::Floor).
     fn floor(&self) -> f64 {
         0.0
     }
 
-    /// Refuses settings that are out of their range.
+    /// Checks the settings of the rule.
     ///
     /// # Errors
     /// [`Error::Parameter`] with the first setting that is out of its range.
     fn check(&self) -> Result<()>;
 }
 
-/// Refuses a floor if `arms` arms cannot all have it.
+/// Returns an error if the floor (minimum probability of each arm) is above 1/`arms`.
 pub(crate) fn check_floor(floor: f64, arms: usize) -> Result<()> {
     // 1/K times K may be above 1 by rounding.
     if floor * arms as f64 <= 1.0 + 1e-12 { Ok(()) } else { Err(Error::Floor { floor, arms }) }
 }
 
-/// Probability of a uniform draw among `arms` arms, due to the rule's own uniform share and to its floor.
+/// Probability that an arm is drawn uniformly among `arms` arms, because of the rule's uniform share or its floor.
 ///
 /// # Errors
-/// [`Error::Floor`] if not all arms can have the floor.
+/// [`Error::Floor`] if the floor is above 1/`arms`.
 #[inline]
 pub(crate) fn drawn_uniformly<E: Exploration>(rule: &E, learned: u64, arms: usize) -> Result<f64> {
     let (share, floor) = (rule.uniform_share(learned), rule.floor());
@@ -98,7 +101,8 @@ pub(crate) fn drawn_uniformly<E: Exploration>(rule: &E, learned: u64, arms: usiz
     Ok(for_floor + (1.0 - for_floor) * share)
 }
 
-/// Returns the mean, or NaN if the width is infinite. Rules that ignore widths use the result as the value of an arm.
+/// Returns the mean as the value of an arm, or NaN if the width is infinite. Used by rules that otherwise ignore
+/// widths.
 #[inline(always)]
 pub(super) fn mean_if_finite(score: Score) -> f64 {
     score.mean + 0.0 * score.width

@@ -8,12 +8,13 @@ use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
 
-/// Softmax rule: an arm is chosen with probability exp(mean_a/τ)/Σ_b exp(mean_b/τ) (Sutton & Barto 2018, section 2.8;
-/// Boltzmann exploration).
+/// Softmax (Boltzmann) exploration: chooses arm a with probability exp(mean_a/τ)/Σ_b exp(mean_b/τ), with the
+/// temperature τ (Sutton & Barto 2018, section 2.8).
 ///
-/// A draw selects the highest mean + τ·G, where G = −ln(−ln u), with u uniform in (0, 1), is a standard Gumbel
-/// variable. Such a draw has the same distribution (Gumbel 1954), and needs one pass and no memory. In slates, the K
-/// highest values are a draw from the Plackett-Luce model. A constant τ never stops exploring. Widths are ignored.
+/// The implementation selects the highest mean + τ·G, where G = −ln(−ln u) with u uniform in (0, 1) is a standard
+/// Gumbel variable. This has the same distribution (Gumbel 1954), and needs one pass over the arms and no memory. In a
+/// slate (list of arms shown at once), the K arms with the highest values are a draw from the Plackett-Luce model.
+/// Exploration never stops, since τ is constant. The widths of scores are ignored.
 ///
 /// ```
 /// use dht_bandits::exploration::Softmax;
@@ -29,11 +30,13 @@ use crate::validate::check_parameter;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Softmax {
-    /// Temperature τ > 0, in units of the reward. A low temperature is nearly greedy, a high one nearly uniform.
+    /// Temperature τ > 0, in units of the reward. A low temperature gives nearly greedy choices, a high one nearly
+    /// uniform choices.
     pub temperature: f64,
 }
 
-/// Running sum Σ exp(mean/τ) over arms, relative to the largest term.
+/// Running sum of exp(mean/τ) over arms, the denominator of the softmax. It is relative to the largest term, so that it
+/// cannot overflow.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Partition {
     temperature: f64,
@@ -46,7 +49,6 @@ impl Partition {
         Self { temperature, largest: f64::NEG_INFINITY, sum: 0.0 }
     }
 
-    /// Adds the term of one arm.
     #[inline(always)]
     pub(crate) fn plus(self, mean: f64) -> Self {
         let Self { temperature, largest, sum } = self;
@@ -57,7 +59,7 @@ impl Partition {
         }
     }
 
-    /// Probability of an arm with this mean. It is never 0 for an arm that can be drawn.
+    /// Softmax probability of an arm with this mean. It is never 0, because the arm could be drawn.
     pub(crate) fn probability(self, mean: f64) -> f64 {
         (((mean - self.largest) / self.temperature).exp() / self.sum).max(f64::MIN_POSITIVE)
     }

@@ -8,14 +8,14 @@ use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
 
-/// SquareCB rule: exploration by inverse-gap weighting (Foster & Rakhlin 2020, Algorithm 1). Of K arms, each is chosen
-/// with probability p_a = 1/(K + γ_t·(m* − m_a)). The arm with the highest mean m* has the remaining probability,
-/// 1 − Σ p_a.
+/// SquareCB: exploration by inverse-gap weighting (Foster & Rakhlin 2020, Algorithm 1). One of K arms, with mean m_a,
+/// is chosen with probability p_a = 1/(K + γ_t·(m* − m_a)). The arm with the highest mean m* has the remaining
+/// probability, 1 − Σ p_a.
 ///
 /// γ_t = γ·(1 + t)^p after t learned rewards. The power p = ½ is the schedule of Foster & Rakhlin (2020) and of Vowpal
-/// Wabbit (`--gamma_scale`, `--gamma_exponent`). Widths are ignored, so that the rule works with any regression. The
-/// rule scores each arm twice. Arms that tie for the highest mean share the remaining probability. The rule chooses one
-/// arm: larger slates are refused.
+/// Wabbit (`--gamma_scale`, `--gamma_exponent`). The rule needs no widths of scores, and therefore works with any
+/// regression. It scores each arm twice. Arms that tie for the highest mean share the remaining probability. Only
+/// single arms can be chosen: a request for several arms at once (a slate) is an error.
 ///
 /// ```
 /// use dht_bandits::exploration::SquareCb;
@@ -31,10 +31,11 @@ use crate::validate::check_parameter;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SquareCb {
-    /// Factor γ ≥ 0 before the first reward, in arms per unit of reward. 0 draws uniformly.
+    /// Factor γ ≥ 0 before the first reward, in arms per unit of reward. A larger γ explores less; with γ = 0 arms are
+    /// drawn uniformly.
     pub gamma: f64,
-    /// Exponent p of the growth of γ, in [0, 1]. [`new`](Self::new), and settings without this key, have ½; 0 keeps γ
-    /// constant.
+    /// Exponent p, in [0, 1], by which γ grows with the number of rewards. 0 keeps γ constant. The default is ½, for
+    /// [`new`](Self::new) and for settings without this key.
     #[serde(default = "half")]
     pub power: f64,
 }
@@ -44,7 +45,7 @@ fn half() -> f64 {
 }
 
 impl SquareCb {
-    /// Creates the rule with the power ½: γ_t = γ·√(1 + t) after t learned rewards.
+    /// Creates the rule with the exponent ½: γ_t = γ·√(1 + t) after t learned rewards.
     pub fn new(gamma: f64) -> Self {
         Self { gamma, power: 0.5 }
     }
@@ -68,23 +69,23 @@ impl Exploration for SquareCb {
     }
 }
 
-/// Probability 1/(K + γ·gap) of an arm that is not the best.
+/// Probability 1/(K + γ·gap) of choosing an arm whose mean is below the highest mean by `gap`.
 pub(crate) fn inverse_gap(arms: usize, gamma: f64, gap: f64) -> f64 {
     1.0 / (arms as f64 + gamma * gap)
 }
 
-/// Draw by inverse gaps, in one pass over the arms. It selects the first arm at which the sum of probabilities exceeds
-/// `point`, a number drawn from [0, 1). If no sum exceeds it, the draw selects the best arm.
+/// Draw of an arm by inverse-gap weighting, in one pass over the arms. It selects the first arm at which the cumulative
+/// probability exceeds `point`, a number drawn from [0, 1). If there is none, it selects the best arm.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InverseGap {
     pub(crate) gamma: f64,
     pub(crate) arms: usize,
-    /// Index and mean of the best arm.
+    /// Index and mean of the arm with the highest mean.
     pub(crate) best: (usize, f64),
     pub(crate) point: f64,
-    /// Running sum of the probabilities of all arms except the best.
+    /// Cumulative probability of all arms so far except the best.
     pub(crate) sum: f64,
-    /// Running sum of the probabilities of the arms whose mean is below the best.
+    /// Cumulative probability of the arms so far whose mean is below the highest mean. Ties are not included.
     pub(crate) below: f64,
     pub(crate) chosen: Option<(usize, Score, f64)>,
 }
@@ -94,7 +95,6 @@ impl InverseGap {
         Self { gamma, arms, best, point, sum: 0.0, below: 0.0, chosen: None }
     }
 
-    /// Adds one arm to the draw.
     pub(crate) fn or(mut self, index: usize, score: Score) -> Self {
         if index == self.best.0 {
             return self;

@@ -1,4 +1,4 @@
-//! Thompson sampling of scores.
+//! Thompson sampling: arms are compared by random draws from the posterior of their scores.
 
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -9,11 +9,12 @@ use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
 
-/// Thompson sampling: mean + α·width·z with z ~ N(0, 1), drawn separately for each arm.
+/// Thompson sampling: selects the arm with the highest mean + α·width·z, with z ~ N(0, 1) drawn separately for each
+/// arm.
 ///
-/// With disjoint arms this equals the score θ̃'x of a draw θ̃ ~ N(θ, α²P), for a context x and a posterior with mean θ
-/// and covariance P. A linear form of a Gaussian is Gaussian with mean θ'x and variance α²x'Px, and the arms' draws are
-/// independent. No vector need be drawn (Agrawal & Goyal 2013, Algorithm 1, where v is α).
+/// If each arm has its own weights, no weight vector has to be drawn. Let θ and P be the posterior mean and covariance
+/// of an arm's weights, and x the context. The score θ̃'x of drawn weights θ̃ ~ N(θ, α²P) is Gaussian with mean θ'x and
+/// variance α²x'Px, and independent of the other arms (Agrawal & Goyal 2013, Algorithm 1, where v is α).
 ///
 /// ```
 /// use dht_bandits::{ArmId, LinTs, Policy, Request, Ridge, Thompson};
@@ -29,7 +30,7 @@ use crate::validate::check_parameter;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Thompson {
-    /// Scale α ≥ 0 of the posterior's standard deviation; 1 is the Bayesian posterior for unit noise.
+    /// Factor α ≥ 0 on the posterior standard deviation. 1 samples from the Bayesian posterior for noise of variance 1.
     pub alpha: f64,
 }
 

@@ -8,10 +8,10 @@ use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
 
-/// Upper confidence bound: mean + α·width (Li et al. 2010, Algorithm 1, line 9).
+/// Upper confidence bound: selects the arm with the highest mean + α·width (Li et al. 2010, Algorithm 1, line 9).
 ///
-/// α = 0 is greedy. The regret bound, which holds with probability 1 − δ, is proved for α = 1 + √(ln(2/δ)/2). In
-/// practice α is .1 to 1 for rewards of unit scale.
+/// α = 0 always selects the highest mean. The regret bound, which holds with probability 1 − δ, is proved for α = 1 +
+/// √(ln(2/δ)/2). In practice α is .1 to 1 for rewards of unit scale.
 ///
 /// ```
 /// use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb};
@@ -32,7 +32,7 @@ use crate::validate::check_parameter;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ucb {
-    /// Exploration factor α ≥ 0.
+    /// Exploration factor α ≥ 0 on the width of a score.
     pub alpha: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Feature hashing: turns named values into sparse contexts without a list of names.
+//! Feature hashing: converts named values to sparse contexts without storing a list of names.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,12 @@ use crate::decision::{FeatureSpace, SparseContext};
 use crate::error::{Error, Result};
 use crate::validate::{check_bounded, check_parameter};
 
-/// Signed feature hashing (Weinberger et al. 2009). The index of a feature is a hash of its namespace and its name, and
-/// another bit of the hash is the sign of its value. If two features have the same index, their values add or cancel
-/// with equal probability.
+/// Feature hasher: converts named numbers, categories and texts to a sparse context by signed feature hashing
+/// (Weinberger et al. 2009). The hash of a feature's namespace and name gives the feature's index, and another bit of
+/// the hash the sign of its value. If two features collide (have the same index), their values add or cancel with equal
+/// probability.
 ///
-/// Features are added one by one, and [`context`](Self::context) returns their sparse context:
+/// Features are added one by one. [`context`](Self::context) then returns the sparse context:
 ///
 /// ```
 /// use dht_bandits::features::FeatureHasher;
@@ -33,8 +34,8 @@ use crate::validate::{check_bounded, check_parameter};
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 ///
-/// The hash is MurmurHash3 of 32 bits. The settings (bits, seed, n-grams, interactions, the constant) identify the
-/// [feature space](Self::space) of the contexts. A policy refuses contexts of another feature space.
+/// The hash is 32-bit MurmurHash3. The settings of the hasher (bits, seed, n-grams, interactions, constant) identify
+/// the [feature space](Self::space) of its contexts. A policy accepts contexts of only one feature space.
 #[derive(Debug, Clone)]
 pub struct FeatureHasher {
     bits: u32,
@@ -51,31 +52,30 @@ pub struct FeatureHasher {
     names: Option<Names>,
 }
 
-/// Named group of features, with the hash of its name.
+/// Namespace: a named group of features, with the hash of its name.
 #[derive(Debug, Clone)]
 struct Namespace {
     name: String,
     bytes: Vec<u8>,
     hash: u32,
-    /// Numbers of the second namespaces in the interactions whose first namespace is this one.
+    /// Indices of the namespaces whose features are multiplied with the features of this namespace.
     second_of: Vec<usize>,
 }
 
-/// Hashed feature of the current context.
+/// Hashed feature that was added to the current context.
 #[derive(Debug, Clone, Copy)]
 struct Feature {
     value: f64,
     hash: u32,
     namespace: u32,
-    /// Number of the feature's name in the list of names, if names are stored.
+    /// Index of the feature's name in `Names::current`, if names are stored.
     name: u32,
 }
 
-/// Names of all features so far, by index.
+/// Names of all features that were hashed so far, by hash index.
 #[derive(Debug, Clone, Default)]
 struct Names {
     by_index: BTreeMap<u32, Vec<String>>,
-    /// Names of the features of the current context.
     current: Vec<String>,
     features: u64,
     collisions: u64,
@@ -93,14 +93,13 @@ impl Names {
     }
 }
 
-/// Largest number of words in an n-gram.
 const LONGEST_NGRAM: usize = 8;
 
 /// Namespace of the constant feature.
 const CONSTANT: &str = "constant";
 
-/// Sorts pairs by the low bits of their index. Pairs of one index keep their order. If there are enough pairs, a radix
-/// sort by halves or thirds of the index is used.
+/// Sorts pairs by the low `bits` bits of their index, stably. Many pairs are sorted by radix sort in two or three
+/// passes.
 fn sort_by_index(pairs: &mut Vec<(u32, f64)>, other: &mut Vec<(u32, f64)>, counts: &mut Vec<u32>, bits: u32) {
     let passes = if bits > 22 || pairs.len() < 256 { 3 } else { 2 };
     let digit = bits.div_ceil(passes);
@@ -131,7 +130,8 @@ fn sort_by_index(pairs: &mut Vec<(u32, f64)>, other: &mut Vec<(u32, f64)>, count
 }
 
 impl FeatureHasher {
-    /// Creates a hasher to 2^`bits` indices, with single words and a constant feature of value 1.
+    /// Creates a hasher with 2^`bits` indices. Texts are split into single words, and each context has a constant
+    /// feature of value 1.
     ///
     /// # Errors
     /// Fails if `bits` is not from 1 to 28.
@@ -153,19 +153,19 @@ impl FeatureHasher {
         Ok(hasher.refreshed())
     }
 
-    /// Sets the seed of the hash.
+    /// Sets the seed of the hash function.
     #[must_use]
     pub fn with_seed(self, seed: u32) -> Self {
         Self { seed, ..self }.refreshed()
     }
 
-    /// Omits the constant feature.
+    /// Omits the constant feature of value 1.
     #[must_use]
     pub fn without_constant(self) -> Self {
         Self { constant: false, ..self }.refreshed()
     }
 
-    /// Adds runs of 2 to `longest` words of each [text](Self::text) as features.
+    /// Also adds word n-grams of each [text](Self::text) as features: sequences of 2 to `longest` words.
     ///
     /// # Errors
     /// Fails if `longest` is not from 1 to 8.
@@ -174,8 +174,8 @@ impl FeatureHasher {
         Ok(Self { ngrams: longest, ..self }.refreshed())
     }
 
-    /// Adds the products of each feature of one namespace with each feature of another. A namespace paired with itself
-    /// gives each pair of its features once, squares included.
+    /// Adds interactions: the products of each feature of one namespace with each feature of another, for each pair of
+    /// namespaces. A namespace paired with itself gives each product of its features once, squares included.
     ///
     /// # Errors
     /// [`Error::DuplicateName`] if a pair of namespaces is listed twice.
@@ -190,14 +190,14 @@ impl FeatureHasher {
         Ok(Self { interactions, ..self }.refreshed())
     }
 
-    /// Stores the name of each feature, for [`names`](Self::names) and [`collisions`](Self::collisions). Memory grows
-    /// with the number of different features.
+    /// Stores the name of each feature, so that [`names`](Self::names) and [`collisions`](Self::collisions) are
+    /// available. Memory grows with the number of distinct features.
     #[must_use]
     pub fn with_names(self) -> Self {
         Self { names: Some(Names::default()), ..self }.refreshed()
     }
 
-    /// Resets the state that depends on the settings, and computes the fingerprint of the settings.
+    /// Clears everything that depends on the settings, and recomputes the feature space from the settings.
     fn refreshed(mut self) -> Self {
         self.namespaces.clear();
         self.clear();
@@ -213,22 +213,23 @@ impl FeatureHasher {
         self
     }
 
-    /// Feature space of the contexts.
+    /// Feature space of the contexts, which is identified by the settings of the hasher.
     pub fn space(&self) -> FeatureSpace {
         self.space
     }
 
-    /// Number of features since the last [`clear`](Self::clear), without products and the constant.
+    /// Number of features in the current context, without products and the constant. [`clear`](Self::clear) resets it.
     pub fn len(&self) -> usize {
         self.features.len()
     }
 
-    /// Returns whether there are no features since the last [`clear`](Self::clear).
+    /// Returns whether the current context has no features, apart from the constant.
     pub fn is_empty(&self) -> bool {
         self.features.is_empty()
     }
 
-    /// Removes the features after the first `length`, for example those of the last action.
+    /// Removes all features of the current context except the first `length`. For example, the features of a user can
+    /// stay while those of one action are replaced by the next action's.
     pub fn truncate(&mut self, length: usize) {
         self.features.truncate(length);
         if let Some(names) = &mut self.names {
@@ -236,12 +237,12 @@ impl FeatureHasher {
         }
     }
 
-    /// Removes all features, before those of the next context.
+    /// Removes all features, to begin the next context.
     pub fn clear(&mut self) {
         self.truncate(0);
     }
 
-    /// Adds a numeric feature by its name.
+    /// Adds a numeric feature.
     ///
     /// # Errors
     /// Fails if the value is not finite or beyond ±1e100.
@@ -252,14 +253,16 @@ impl FeatureHasher {
         Ok(())
     }
 
-    /// Adds a categorical feature: it is 1 for this value of this name, such as `country` `DE`.
+    /// Adds a categorical feature, such as `country` with the value `DE`. Each pair of name and value is a feature that
+    /// is 1.
     pub fn category(&mut self, namespace: &str, name: &str, value: &str) {
         let namespace = self.namespace(namespace);
         let hash = combine(self.hash(namespace, name.as_bytes()), murmur3(value.as_bytes(), self.seed));
         self.add(namespace, hash, 1.0, || format!("{name}={value}"));
     }
 
-    /// Adds the words of a text, and their n-grams. Words are runs of letters and digits in lower case.
+    /// Adds the words of a text as features, and their n-grams if set. A word is a sequence of letters and digits,
+    /// converted to lower case.
     pub fn text(&mut self, namespace: &str, text: &str) {
         let namespace = self.namespace(namespace);
         let first = self.features.len();
@@ -272,12 +275,12 @@ impl FeatureHasher {
         self.add_ngrams(namespace, first);
     }
 
-    /// Number of a namespace. A new namespace is added.
+    /// Returns the index of a namespace; creates the namespace if it does not exist.
     fn namespace(&mut self, name: &str) -> usize {
         self.namespace_of_bytes(name.as_bytes())
     }
 
-    /// Number of a namespace whose name may be text of any encoding.
+    /// Returns the index of a namespace; creates the namespace if it does not exist. The name need not be valid UTF-8.
     pub(crate) fn namespace_of_bytes(&mut self, name: &[u8]) -> usize {
         if let Some(position) = self.namespaces.iter().position(|known| known.bytes == name) {
             return position;
@@ -302,7 +305,7 @@ impl FeatureHasher {
         murmur3(name, self.namespaces[namespace].hash)
     }
 
-    /// Adds a feature of a namespace by its name, which may be text of any encoding.
+    /// Adds a feature to a namespace. The name need not be valid UTF-8.
     #[inline]
     pub(crate) fn add_bytes(&mut self, namespace: usize, name: &[u8], value: f64) {
         let hash = self.hash(namespace, name);
@@ -319,7 +322,7 @@ impl FeatureHasher {
         self.features.push(Feature { value, hash, namespace: namespace as u32, name: number });
     }
 
-    /// Adds the n-grams of the words that begin at position `first`.
+    /// Adds the n-grams of words. The words are the current features from index `first`.
     pub(crate) fn add_ngrams(&mut self, namespace: usize, first: usize) {
         let words = first..self.features.len();
         for length in 2..=self.ngrams {
@@ -344,7 +347,7 @@ impl FeatureHasher {
         }
     }
 
-    /// Adds a hashed value to the pairs, and returns its index.
+    /// Appends a hashed feature as a pair of index and signed value. Returns the index.
     #[inline]
     fn push(pairs: &mut Vec<(u32, f64)>, mask: u32, hash: u32, value: f64) -> u32 {
         let index = hash & mask;
@@ -353,8 +356,8 @@ impl FeatureHasher {
         index
     }
 
-    /// Builds the sparse context of the added features, with their products and the constant. The features remain until
-    /// `clear` or `truncate` removes them. Values of one index are added.
+    /// Builds the sparse context of the added features, with their products and the constant. Values with the same
+    /// index are summed. The features stay until `clear` or `truncate` removes them.
     ///
     /// # Errors
     /// Fails if a product or a sum is beyond ±1e100.
@@ -394,14 +397,14 @@ impl FeatureHasher {
         SparseContext::from_sorted(self.space, pairs)
     }
 
-    /// Names of all features so far that have this index, in the order in which they were added first. The list is
-    /// empty without [`with_names`](Self::with_names).
+    /// Names of all features so far that were hashed to `index`, in the order of their first occurrence. Empty unless
+    /// [`with_names`](Self::with_names) was called.
     pub fn names(&self, index: u32) -> &[String] {
         self.names.as_ref().and_then(|names| names.by_index.get(&index)).map_or(&[], Vec::as_slice)
     }
 
-    /// Number of different features so far, and number of those whose index an earlier feature had. `None` without
-    /// [`with_names`](Self::with_names).
+    /// Number of distinct features so far, and number of those that collided with an earlier feature (had the same
+    /// index). `None` unless [`with_names`](Self::with_names) was called.
     pub fn collisions(&self) -> Option<(u64, u64)> {
         self.names.as_ref().map(|names| (names.features, names.collisions))
     }

@@ -1,4 +1,4 @@
-//! Products of columns: of a context and the features of an arm, or of named groups of their columns.
+//! Interactions: products of the columns of a context and of an arm's features.
 
 use std::ops::Range;
 
@@ -7,18 +7,17 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::validate::{check_finite, check_length};
 
-/// Interactions: expands a context and the features of an arm by products of their columns.
+/// Interactions: appends products of columns to the row (context, features of an arm).
 ///
-/// With shared weights every arm has the same context. The context's own weights therefore add the same to each score
-/// and cancel in every comparison. Only products of the context with arm features change the order of arms (Vowpal
-/// Wabbit's `-q`). The expanded row is
+/// Policies whose arms share one weight vector need such products to use a context. Without them, the context adds the
+/// same value to the score of every arm and cannot change their order. With them, it can (Vowpal Wabbit's `-q`). The
+/// expanded row is
 ///
 /// x = (row, row_i·row_j for each pair of groups, i of the first and j of the second),  row = (context, features).
 ///
-/// A group paired with itself gives each product once, squares included. The expansion is dense: it adds n_a·n_b values
-/// for each pair of groups of n_a and n_b columns, and a full covariance has O(d²) entries. Scale columns to about 1
-/// first, since products of large values dominate. A constant 1 among the context's columns gives the policy an
-/// intercept.
+/// A group paired with itself gives each product once, squares included. The expansion is dense: a pair of groups of
+/// n_a and n_b columns adds n_a·n_b values, and a full covariance of d values has O(d²) entries. Scale all columns to
+/// about 1 first, because products of large values dominate. A context column with the constant 1 acts as an intercept.
 ///
 /// ```
 /// use dht_bandits::features::Interactions;
@@ -39,7 +38,6 @@ pub struct Interactions {
     pairs: Vec<(Range<usize>, Range<usize>)>,
 }
 
-/// Serialised form of [`Interactions`].
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Columns {
@@ -53,8 +51,8 @@ fn refused<T>(problem: String) -> Result<T> {
 }
 
 impl Interactions {
-    /// Creates the products of every value of a context with every feature of an arm. `context` is the length of a
-    /// context, and `features` the number of features.
+    /// Creates interactions of every value of the context with every feature of the arm. `context` is the length of a
+    /// context, and `features` the number of features of an arm.
     ///
     /// # Errors
     /// Fails if a length is zero, or if an expanded row has more than 16,777,216 values.
@@ -64,13 +62,13 @@ impl Interactions {
         Self::between(context, features, vec![(0..context, context..context + features)])
     }
 
-    /// Creates the products of pairs of named groups. A group is a range of columns, counted from the start of the
-    /// context through the features. The names `context` and `features` are predefined.
+    /// Creates interactions between pairs of named column groups. A group is a range of columns of the row (context,
+    /// features), counted from 0. The groups `context` and `features` are predefined.
     ///
     /// # Errors
     /// * [`Error::Settings`] if a name is unknown or defined twice, or if a group is empty or beyond the last column.
     /// * [`Error::Settings`] if there are no pairs, or if a pair is listed twice.
-    /// * [`Error::Settings`] if the two groups of a pair overlap without being equal.
+    /// * [`Error::Settings`] if the two groups of a pair overlap but are not equal.
     /// * Fails if an expanded row has more than 16,777,216 values.
     pub fn with_groups<S: AsRef<str>>(
         context: usize,
@@ -131,11 +129,11 @@ impl Interactions {
         Ok(interactions)
     }
 
-    /// Returns the same products for a context with `columns` more columns at its end.
+    /// Returns the same interactions for contexts that have `columns` additional columns at their end.
     ///
     /// # Errors
-    /// Fails if a group holds both the last column of the context and the first feature, or if an expanded row is too
-    /// long.
+    /// Fails if a group contains both the last column of the context and the first feature, or if an expanded row is
+    /// too long.
     pub(crate) fn with_columns_inserted(&self, columns: usize) -> Result<Self> {
         let moved = |group: &Range<usize>| match () {
             () if group.end <= self.context || columns == 0 => Ok(group.clone()),
@@ -146,17 +144,17 @@ impl Interactions {
         Self::between(self.context.saturating_add(columns), self.features, pairs)
     }
 
-    /// Length of a context.
+    /// Expected length of a context.
     pub fn context(&self) -> usize {
         self.context
     }
 
-    /// Number of features of an arm.
+    /// Expected number of features of an arm.
     pub fn features(&self) -> usize {
         self.features
     }
 
-    /// Length of an expanded row.
+    /// Length of an expanded row: context, features and products.
     pub fn dimension(&self) -> usize {
         let products = |(left, right): &(Range<usize>, Range<usize>)| match left == right {
             true => left.len().saturating_mul(left.len().saturating_add(1)) / 2,
@@ -166,7 +164,7 @@ impl Interactions {
         self.pairs.iter().map(products).fold(row, usize::saturating_add)
     }
 
-    /// Expands a context and an arm's features to a row with the products.
+    /// Returns the row of context, features of an arm, and products.
     ///
     /// # Errors
     /// Fails if the context or the features have the wrong length or a value that is not finite.
@@ -178,7 +176,7 @@ impl Interactions {
         Ok(row)
     }
 
-    /// Columns of each product, in the order of the expanded row.
+    /// Pairs of columns that are multiplied, in the order of the products in the expanded row.
     pub(crate) fn products(&self) -> Vec<(usize, usize)> {
         let mut products = Vec::new();
         for (left, right) in &self.pairs {
@@ -190,7 +188,7 @@ impl Interactions {
         products
     }
 
-    /// Appends products to a row whose last part, from `start` on, is (context, features).
+    /// Appends the products to a row that holds context and features from index `start` to its end.
     pub(crate) fn append_products(&self, row: &mut Vec<f64>, start: usize) {
         for (left, right) in &self.pairs {
             for i in left.clone() {

@@ -1,5 +1,5 @@
-//! Features: turn raw values into contexts. [`Normalizer`] scales values, [`PyramidPool`] pools tensors, and
-//! [`Interactions`] multiplies columns. [`FeatureHasher`] turns named strings and numbers into a [`SparseContext`].
+//! Features: conversion of raw values to contexts. [`Normalizer`] scales values, [`PyramidPool`] pools tensors, and
+//! [`Interactions`] multiplies columns. [`FeatureHasher`] converts named strings and numbers to a [`SparseContext`].
 
 mod hasher;
 mod interactions;

@@ -1,6 +1,5 @@
 //! MurmurHash3 (Appleby 2011) in its 32-bit variant.
 
-/// Returns MurmurHash3_x86_32 of a byte string.
 #[inline]
 pub(super) fn murmur3(bytes: &[u8], seed: u32) -> u32 {
     let mut hash = seed;
@@ -21,7 +20,7 @@ pub(super) fn murmur3(bytes: &[u8], seed: u32) -> u32 {
     finish(hash ^ scramble(tail) ^ length as u32)
 }
 
-/// Combines the hashes of two multiplied features, or of two successive words. The order matters.
+/// Combines the hashes of two features of a product, or of two words of an n-gram. The order matters.
 #[inline]
 pub(super) fn combine(first: u32, second: u32) -> u32 {
     let hash = (first.rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64) ^ scramble(second)).rotate_left(13);
@@ -42,7 +41,7 @@ fn finish(mut hash: u32) -> u32 {
 mod tests {
     use super::*;
 
-    /// Published test vectors, on which several implementations agree.
+    /// Compares with published test vectors of MurmurHash3.
     #[test]
     fn hashes_are_those_of_the_published_vectors() {
         for (bytes, seed, expected) in [

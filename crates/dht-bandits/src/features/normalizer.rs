@@ -1,4 +1,4 @@
-//! Normalisation of contexts by their running mean and variance.
+//! Standardisation of contexts by their running mean and variance.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,6 @@ use crate::validate::{
     check_sum, check_within,
 };
 
-/// Settings of a [`Normalizer`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NormalizerOptions {
@@ -23,28 +22,30 @@ struct NormalizerOptions {
     relative_floor: f64,
 }
 
-/// Largest standard deviation, as a fraction of the magnitude of the mean, that counts as zero. Rounding errors of a
-/// constant dimension are a thousandth of this fraction.
+/// Threshold below which a standard deviation counts as zero, as a fraction of the mean's magnitude. If all values of a
+/// dimension are equal, rounding errors are about a thousandth of this fraction.
 const RELATIVE_FLOOR: f64 = 1e-12;
 
-/// Normalises each dimension of a stream of contexts to mean 0 and variance 1: z = (x − μ)/σ.
+/// Normalizer: standardises each dimension of a stream of contexts to mean 0 and variance 1 by running statistics, z =
+/// (x − μ)/σ.
 ///
-/// The statistics follow Welford (1962), in the weighted form of West (1979), and merge by Chan, Golub & LeVeque
-/// (1979). σ² is the variance M₂/W of the observed contexts.
+/// The statistics are updated by Welford (1962) in the weighted form of West (1979), and merged by Chan, Golub &
+/// LeVeque (1979). σ² is the variance of the observed contexts: the sum of squared deviations divided by the sum of
+/// weights.
 ///
 /// # Contract
-/// A posterior that has learned under one scaling is meaningless under another:
+/// A model that has learned from contexts with one scaling is meaningless for contexts with another:
 ///
-/// 1. Update a policy with the context with which it chose. A [`Decision`](crate::Decision) stores this context.
-/// 2. Never mix scalings in one posterior: observe some contexts, [`freeze`](Self::freeze), then let the policy learn.
-///    If the scaling must change, create new policies and call `expire_decisions`.
-/// 3. A normalizer that is never frozen violates (2) a little in each round, and less as its statistics settle. This
-///    works, but less well.
+/// 1. Update a policy with the context that it received for its choice. A [`Decision`](crate::Decision) stores this
+///    context.
+/// 2. Do not mix scalings in one model: observe some contexts, call [`freeze`](Self::freeze), then let the policy
+///    learn. If the scaling must change, create new policies and call `expire_decisions`.
+/// 3. A normalizer that is never frozen violates rule 2 a little in each round, and less as its statistics converge.
+///    This works, but less well.
 ///
-/// A frozen normalizer ignores new observations. A dimension that does not vary maps to 0, so append a bias column, a
-/// constant 1, after normalising, not before. Variation is measured relative to the mean, so that the unit of a
-/// dimension has no effect. A standard deviation of at most 1e-12·|μ| is rounding, and counts as zero. A standard
-/// deviation below 1e-162, whose square underflows, also counts as zero.
+/// A frozen normalizer ignores new observations. A constant dimension becomes 0: append an intercept column after
+/// normalising, not before. A dimension counts as constant if its standard deviation is at most 1e-12·|μ|, which
+/// rounding alone can cause, or below 1e-162, where the square underflows.
 ///
 /// ```
 /// use dht_bandits::Normalizer;
@@ -67,8 +68,8 @@ pub struct Normalizer {
 }
 
 impl Normalizer {
-    /// Creates a normalizer without observations, which maps everything to 0. It has no absolute threshold of standard
-    /// deviations, does not bound normalised values, and forgets nothing.
+    /// Creates a normalizer without observations, which returns 0 for every value. By default it has no absolute
+    /// threshold of standard deviations, no bound on normalised values, and no decay.
     ///
     /// # Errors
     /// Fails if the dimension is zero or above 16,777,216.
@@ -91,7 +92,7 @@ impl Normalizer {
     }
 
     /// Sets an absolute threshold of standard deviations, 0 by default. A dimension whose standard deviation is at or
-    /// below the threshold maps to 0, as one of at most 1e-12·|μ| does.
+    /// below the threshold counts as constant, and its normalised values are 0.
     ///
     /// # Errors
     /// Fails if the threshold is below 0.
@@ -100,7 +101,7 @@ impl Normalizer {
         Ok(Self { options: NormalizerOptions { floor, ..self.options }, ..self })
     }
 
-    /// Bounds normalised values to [−clip, clip].
+    /// Limits normalised values to [−clip, clip].
     ///
     /// # Errors
     /// Fails if the bound is not positive.
@@ -109,7 +110,7 @@ impl Normalizer {
         Ok(Self { options: NormalizerOptions { clip: Some(clip), ..self.options }, ..self })
     }
 
-    /// Sets the decay γ: each new context multiplies the weights of earlier contexts by γ.
+    /// Sets the decay γ of old contexts: each new context multiplies the weights of earlier contexts by γ.
     ///
     /// # Errors
     /// Fails if the decay is outside [1e-100, 1].
@@ -129,7 +130,7 @@ impl Normalizer {
         self.mean.len()
     }
 
-    /// Number of observed contexts. With a decay, this is the sum of the contexts' weights.
+    /// Number of observed contexts; with a decay, the sum of their weights.
     pub fn weight(&self) -> f64 {
         self.weight
     }
@@ -139,8 +140,8 @@ impl Normalizer {
         &self.mean
     }
 
-    /// Running standard deviation of a dimension. The deviation is 0 if it is so small that it counts as zero. The
-    /// result is `None` beyond the last dimension.
+    /// Running standard deviation of a dimension, or 0 if the dimension counts as constant. `None` if the dimension
+    /// does not exist.
     pub fn deviation(&self, dimension: usize) -> Option<f64> {
         (dimension < self.dimension()).then(|| self.deviation_of(dimension))
     }
@@ -151,7 +152,7 @@ impl Normalizer {
         if deviation > floor.max(relative_floor * self.mean[dimension].abs()) { deviation } else { 0.0 }
     }
 
-    /// Freezes the statistics, so that every later context is scaled alike.
+    /// Stops updating the statistics, so that all later contexts are scaled in the same way.
     pub fn freeze(&mut self) {
         self.frozen = true;
     }
@@ -165,23 +166,23 @@ impl Normalizer {
     ///
     /// # Errors
     /// * Fails if the context has the wrong length, or a value that is not finite or beyond ±1e100.
-    /// * Fails if the statistics could not be loaded again.
+    /// * Fails if the statistics would leave the range in which a saved normalizer can be loaded.
     pub fn observe(&mut self, context: &[f64]) -> Result<()> {
         self.observe_by(context, |mean, gap, earlier, weight| (mean + gap / weight, gap * gap * (earlier / weight)))
     }
 
-    /// Adds a context to the variance about the current mean, which does not change. Use it for a scaling with whose
-    /// mean a policy has already learned.
+    /// Adds a context to the variance around the current mean, and leaves the mean unchanged. Used if a policy has
+    /// already learned from contexts centred by this mean.
     ///
     /// # Errors
-    /// Errors of [`observe`](Self::observe).
+    /// Fails as [`observe`](Self::observe) does.
     pub(crate) fn observe_about_mean(&mut self, context: &[f64]) -> Result<()> {
         self.observe_by(context, |mean, gap, _, _| (mean, gap * gap))
     }
 
-    /// Adds a context to the statistics, unless they are frozen. `moved` returns the new mean and the square to add.
-    /// Its arguments are the old mean, the value minus the old mean, the weight of the earlier contexts and the weight
-    /// of all contexts.
+    /// Adds a context to the statistics, unless they are frozen. `moved` returns the new mean of a dimension and the
+    /// increment of its sum of squared deviations. Its arguments are the old mean, the value minus the old mean, the
+    /// weight of the earlier contexts, and the weight of all contexts.
     #[inline]
     fn observe_by(&mut self, context: &[f64], moved: impl Fn(f64, f64, f64, f64) -> (f64, f64)) -> Result<()> {
         check_finite("context", context, self.dimension())?;
@@ -205,13 +206,14 @@ impl Normalizer {
         Ok(())
     }
 
-    /// Merges the statistics of another normalizer (Chan, Golub & LeVeque 1979, equation 2.1). Whether the other
-    /// normalizer is frozen has no effect. After an error the normalizer is unchanged.
+    /// Adds the statistics of another normalizer, which may be frozen (Chan, Golub & LeVeque 1979, equation 2.1). After
+    /// an error this normalizer is unchanged.
     ///
     /// # Errors
-    /// * Fails if the dimensions differ, or if `decay`, `floor` or `clip` differ (no clip counts as an infinite one).
-    /// * Fails if only one of the states was saved in format 1 to 3, which had no threshold relative to the mean.
-    /// * Fails if the statistics could not be loaded again.
+    /// * Fails if the dimensions differ, or if `decay`, `floor` or `clip` differ (a missing clip counts as infinite).
+    /// * Fails if only one normalizer was loaded from a state of format 1 to 3. These formats had no threshold of
+    ///   standard deviations relative to the mean.
+    /// * Fails if the statistics would leave the range in which a saved normalizer can be loaded.
     /// * Fails if this normalizer is frozen.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let clip = |normalizer: &Self| normalizer.options.clip.unwrap_or(f64::INFINITY);
@@ -246,12 +248,12 @@ impl Normalizer {
         Ok(())
     }
 
-    /// Refuses statistics that could not be loaded again.
+    /// Checks that the statistics are in the range in which a saved normalizer can be loaded.
     fn check(&self) -> Result<()> {
         check_statistics(self.weight, self.mean.iter().copied().zip(self.squares.iter().copied()))
     }
 
-    /// Returns the normalised context.
+    /// Standardises a context by the current statistics, and returns the result.
     ///
     /// # Errors
     /// Fails if the context has the wrong length or is not finite.
@@ -261,7 +263,7 @@ impl Normalizer {
         Ok(normalised)
     }
 
-    /// Normalises a context in place. After an error the context is unchanged.
+    /// Standardises a context in place by the current statistics. After an error the context is unchanged.
     ///
     /// # Errors
     /// Fails if the context has the wrong length, or a value that is not finite.
@@ -277,11 +279,13 @@ impl Normalizer {
     }
 }
 
-/// Largest accepted mean: rounding may move a mean slightly beyond the range of its values.
+/// Largest accepted mean of a dimension. Values are within ±1e100, and rounding may move their mean slightly beyond
+/// this.
 const LARGEST_MEAN: f64 = 10.0 * LARGEST;
 
-/// Refuses a weight, or a mean and sum of squares of a dimension, if no contexts within ±1e100 have it or if its
-/// variance overflows. A normalizer holds only accepted values, so that every saved normalizer can be loaded.
+/// Checks the total weight, and each dimension's mean and sum of squared deviations. Fails if no contexts within ±1e100
+/// could have them, or if a variance overflows. A normalizer stores only statistics that pass, so that every saved
+/// normalizer can be loaded.
 fn check_statistics(weight: f64, dimensions: impl Iterator<Item = (f64, f64)> + Clone) -> Result<()> {
     check_bounded("weight", weight)?;
     let fits = |(mean, squares): (f64, f64)| {
@@ -328,10 +332,10 @@ impl Normalizer {
         }
     }
 
-    /// Creates the normalizer of a saved state.
+    /// Restores a normalizer from a saved state.
     ///
     /// # Errors
-    /// Fails if the state is of another type, has a newer version, or contradicts itself.
+    /// Fails if the state is of another type, has a newer version, or is inconsistent.
     pub fn from_state(state: &NormalizerState) -> Result<Self> {
         check_header(&state.header, "running-norm")?;
         let empty = Self::with_options(state.mean.len(), state.options)?;

@@ -1,4 +1,4 @@
-//! Pyramid pooling: turns a tensor of any shape into a context by averaging over successively finer grids.
+//! Pyramid pooling: converts a tensor of any shape to a context of fixed length, by averages over ever finer grids.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::validate::{check_length, check_parameter};
 
-/// Mean pooling of a tensor over pyramids of grids.
+/// Pyramid pooling: averages a tensor over grids of several resolutions, so that tensors of any shape give a context of
+/// fixed length.
 ///
-/// An axis with the exponents m..=n is cut into 2^m parts, then 2^(m+1), …, 2^n, each level as evenly as possible. The
-/// context holds the mean of every combination of one part of each axis. "1 + 2 of the sequence × 4 + 8 + 16 of the
-/// embedding" is 3 × 28 = 84 values. Part i of P over n positions is ⌊in/P⌋ .. ⌊(i+1)n/P⌋. If an axis is shorter than
-/// P, part i is the nearest position, ⌊(2i+1)n/2P⌋.
+/// An axis with the exponents m..=n is divided into 2^m equal parts, then into 2^(m+1), …, 2^n parts. The context
+/// contains the mean over each combination of one part of each axis. For example, a sequence axis with 1 + 2 parts and
+/// an embedding axis with 4 + 8 + 16 parts give 3 × 28 = 84 values.
+///
+/// If an axis of n positions is divided into P parts, part i is the range ⌊in/P⌋ .. ⌊(i+1)n/P⌋. If n is less than P,
+/// part i is the nearest position, ⌊(2i+1)n/2P⌋.
 ///
 /// ```
 /// use dht_bandits::features::PyramidPool;
@@ -29,18 +32,19 @@ pub struct PyramidPool {
     axes: Vec<RangeInclusive<u32>>,
 }
 
-/// Serialised form of [`PyramidPool`]: the exponents of each axis.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PoolState {
     axes: Vec<(u32, u32)>,
 }
 
-/// Largest accepted exponent of an axis. A larger exponent is assumed to be a typing error.
+/// Largest accepted exponent of an axis, which is then divided into 2²⁰ parts. A larger one is assumed to be a typing
+/// error.
 const LARGEST_EXPONENT: u32 = 20;
 
 impl PyramidPool {
-    /// Creates a pool with one axis for each range of exponents.
+    /// Creates a pool for tensors with one axis per range of exponents. An axis with the exponents m..=n is divided
+    /// into 2^m to 2^n parts.
     ///
     /// # Errors
     /// * Fails if there is no axis, if a range is empty, or if an exponent is above 20.
@@ -57,10 +61,11 @@ impl PyramidPool {
         Ok(Self { axes: axes.to_vec() })
     }
 
-    /// Creates a pool over the rows and columns of a matrix, such as the tokens and the embedding dimensions of a text.
+    /// Creates a pool for matrices, from the exponents of their rows and columns. An example is a text's matrix of
+    /// tokens and embedding dimensions.
     ///
     /// # Errors
-    /// Errors of [`new`](Self::new).
+    /// Fails as [`new`](Self::new) does.
     pub fn grid(rows: RangeInclusive<u32>, columns: RangeInclusive<u32>) -> Result<Self> {
         Self::new(&[rows, columns])
     }
@@ -70,8 +75,8 @@ impl PyramidPool {
         self.axes.iter().map(parts).product()
     }
 
-    /// Parts of one axis over `length` positions: all levels, coarse before fine. A program that pools on another
-    /// device, such as a graphics card, averages over each combination of parts.
+    /// Ranges of positions into which an axis of `length` positions is divided: all levels, coarse before fine. A
+    /// program that pools on another device, such as a GPU, averages over each combination of these ranges.
     ///
     /// # Errors
     /// Fails if the pool does not have the axis, or if the length is zero.
@@ -90,8 +95,8 @@ impl PyramidPool {
     /// first axis outermost and coarse parts before fine ones.
     ///
     /// # Errors
-    /// * Fails if the shape has another number of axes, or an empty axis.
-    /// * Fails if the slice has another length, or a value that is not finite.
+    /// * Fails if the shape has the wrong number of axes, or an empty axis.
+    /// * Fails if `values` has the wrong length, or a value that is not finite.
     pub fn pool<T: Copy + Into<f64>>(&self, values: &[T], shape: &[usize]) -> Result<Vec<f64>> {
         let mut context = Vec::with_capacity(self.dimension());
         self.pool_into(values, shape, &mut context)?;
@@ -101,7 +106,7 @@ impl PyramidPool {
     /// Appends the pooled context ([`pool`](Self::pool)) to `context`. After an error `context` is unchanged.
     ///
     /// # Errors
-    /// Errors of [`pool`](Self::pool).
+    /// Fails as [`pool`](Self::pool) does.
     pub fn pool_into<T: Copy + Into<f64>>(&self, values: &[T], shape: &[usize], context: &mut Vec<f64>) -> Result<()> {
         if shape.len() != self.axes.len() {
             return Err(Error::Dimension { what: "shape", expected: self.axes.len(), got: shape.len() });
@@ -131,12 +136,12 @@ impl PyramidPool {
     }
 }
 
-/// Number of parts that an axis has in all its levels: 2^m + … + 2^n.
+/// Number of parts of an axis in all levels m to n together: 2^m + … + 2^n.
 fn parts(axis: &RangeInclusive<u32>) -> usize {
     axis.clone().map(|exponent| 1usize << exponent).sum()
 }
 
-/// Averages over an axis of this length. At each position of the axis, `inner` values are contiguous.
+/// Averages a tensor over the parts of an axis of `length` positions. Each position has `inner` contiguous values.
 fn reduce<T: Copy + Into<f64>>(values: &[T], axis: &RangeInclusive<u32>, length: usize, inner: usize) -> Vec<f64> {
     let mut out = Vec::with_capacity(values.len() / length * parts(axis));
     for outer in values.chunks_exact(length * inner) {
@@ -161,7 +166,7 @@ fn reduce<T: Copy + Into<f64>>(values: &[T], axis: &RangeInclusive<u32>, length:
     out
 }
 
-/// Sums in eight accumulators, so that no addition waits for the previous one.
+/// Sums values in eight accumulators, which lets the CPU overlap the additions.
 fn sum<T: Copy + Into<f64>>(values: &[T]) -> f64 {
     let mut sums = [0.0; 8];
     let (eights, rest) = values.as_chunks::<8>();

@@ -14,11 +14,11 @@ use crate::arm_set::Slots;
 use crate::error::{Error, Result};
 use crate::validate::{check_parameter, reserve};
 
-/// Largest accepted dimension. The factor of such a dimension takes 17 GB, and a larger dimension is assumed to be a
-/// typing error or a damaged state.
+/// Largest accepted dimension. The factor of one arm then takes 17 GB; a larger dimension is assumed to be a typing
+/// error or a damaged state.
 const LARGEST_DIMENSION: usize = 1 << 16;
 
-/// Smallest fraction of a pivot that may remain when an observation is removed: √ε, half the digits.
+/// Smallest fraction of a pivot that may remain after removing an observation: √ε, so that half the digits are correct.
 const LEAST_LEFT: f64 = 1.490_116_119_384_765_6e-8;
 
 pub(crate) fn check_dimension(dimension: usize) -> Result<()> {
@@ -26,10 +26,10 @@ pub(crate) fn check_dimension(dimension: usize) -> Result<()> {
     check_parameter("dimension", dimension as f64, fits, "from 1 to 65536")
 }
 
-/// Gaussian posteriors of many arms, with the scratch memory of their updates. The factor of each arm is stored in
-/// panels of eight columns.
+/// Gaussian posteriors of many arms in factored form, with scratch memory for updates. Each factor is stored in panels
+/// of eight columns.
 ///
-/// An update takes two steps. [`project`](Self::project) computes f = Uᵀx and v = D·f of an observation, so that the
+/// An update takes two steps. [`project`](Self::project) computes f = Uᵀx and v = D·f of an observation x, so that the
 /// caller can accept or refuse it. [`rank_one_update`](Self::rank_one_update) then changes the factor.
 #[derive(Debug, Clone)]
 pub(crate) struct Factors {
@@ -67,7 +67,7 @@ impl Factors {
         &self.arms[slot * self.layout.stride()..][..self.layout.stride()]
     }
 
-    /// Adds an arm whose values are all zero.
+    /// Adds an arm with all values zero.
     fn push_zeros(&mut self) {
         self.arms.resize(self.arms.len() + self.layout.stride(), Lanes::ZERO);
     }
@@ -87,7 +87,7 @@ impl Factors {
         }
     }
 
-    /// Adds an arm with a copy of an existing arm's posterior.
+    /// Adds an arm with a copy of the posterior in `slot`.
     pub(crate) fn push_copy(&mut self, slot: usize) {
         self.push_zeros();
         self.copy(slot, self.len() - 1);
@@ -98,7 +98,7 @@ impl Factors {
         self.arms.copy_within(from * stride..(from + 1) * stride, to * stride);
     }
 
-    /// Removes an arm. The last arm takes its slot.
+    /// Removes the arm in `slot`. The last arm moves to this slot.
     pub(crate) fn swap_remove(&mut self, slot: usize) {
         self.copy(self.len() - 1, slot);
         self.arms.truncate(self.arms.len() - self.layout.stride());
@@ -112,7 +112,7 @@ impl Factors {
         &mut self.arms[slot * self.layout.stride() + self.layout.start(panel) + row].0[lane]
     }
 
-    /// Diagonal entry D_j of an arm's factor U·D·Uᵀ.
+    /// Diagonal entry D_j of an arm's covariance factors U·D·Uᵀ.
     pub(super) fn diagonal(&self, slot: usize, coordinate: usize) -> f64 {
         let (panel, lane) = self.layout.locate(coordinate);
         self.at(slot, panel, self.layout.rows(panel), lane)
@@ -123,7 +123,7 @@ impl Factors {
         self.at_mut(slot, panel, self.layout.rows(panel), lane)
     }
 
-    /// Posterior mean θ_j of an arm's weight.
+    /// Posterior mean θ_j of one weight of an arm.
     pub(super) fn mean(&self, slot: usize, coordinate: usize) -> f64 {
         let (panel, lane) = self.layout.locate(coordinate);
         self.at(slot, panel, self.layout.rows(panel) + 1, lane)
@@ -134,7 +134,7 @@ impl Factors {
         self.at_mut(slot, panel, self.layout.rows(panel) + 1, lane)
     }
 
-    /// Entry U[row, column] of an arm's factor U·D·Uᵀ, for row < column.
+    /// Entry U[row, column] of an arm's covariance factors U·D·Uᵀ, for row < column.
     pub(super) fn upper(&self, slot: usize, row: usize, column: usize) -> f64 {
         let (panel, lane) = self.layout.locate(column);
         self.at(slot, panel, self.layout.row(row), lane)
@@ -145,12 +145,12 @@ impl Factors {
         self.at_mut(slot, panel, self.layout.row(row), lane)
     }
 
-    /// Mean and width of one arm in a context.
+    /// Mean and standard deviation of an arm's expected reward in a context.
     pub(crate) fn score(&self, slot: usize, context: &[f64]) -> Score {
         Arch::new().dispatch(OneArm { layout: self.layout, block: self.block(slot), context })
     }
 
-    /// Folds a function over the scores of the slots, in ascending order.
+    /// Folds a function over the scores of several slots, in ascending order of the slots.
     #[inline]
     pub(crate) fn fold<T>(
         &self,
@@ -172,14 +172,15 @@ impl Factors {
         folded
     }
 
-    /// Scores slots from `from` on, until `scores` is full. Returns the number of scores.
+    /// Scores the slots from `from` on, until `scores` is full or no slot is left. Returns the number of computed
+    /// scores.
     #[inline(never)]
     fn score_from(&self, slots: Slots<'_>, from: usize, context: &[f64], scores: &mut [Score; CHUNK]) -> usize {
         let (layout, arms) = (self.layout, &self.arms[..]);
         Arch::new().dispatch(ManyArms { layout, arms, slots, from, context, scores })
     }
 
-    /// Mean and width of each slot in each context, shape (contexts, slots), row-major.
+    /// Computes the mean and width of each slot in each context, shape (contexts, slots), row-major.
     pub(crate) fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
         let (layout, arms) = (self.layout, &self.arms[..]);
         let rounds = contexts.chunks(ROUND * layout.dimension).zip(scores.chunks_mut(ROUND * slots.count()));
@@ -188,15 +189,15 @@ impl Factors {
         }
     }
 
-    /// Projects an observation, f = Uᵀx, and returns the mean and variance of the arm's score. Stores f and v = D·f for
-    /// [`rank_one_update`](Self::rank_one_update).
+    /// Projects an observation x onto an arm's factor, f = Uᵀx, and returns the mean and variance of the arm's score.
+    /// Stores f and v = D·f for [`rank_one_update`](Self::rank_one_update).
     pub(crate) fn project(&mut self, slot: usize, context: &[f64]) -> Moments {
         let layout = self.layout;
         let block = &self.arms[slot * layout.stride()..][..layout.stride()];
         Arch::new().dispatch(Project { layout, block, context, f: &mut self.scratch.f, v: &mut self.scratch.v })
     }
 
-    /// Learns the last projected observation: P ← (P⁻¹ + weight·xx')⁻¹ and θ ← θ + step·Px, where P is the covariance
+    /// Learns the last projected observation x: P ← (P⁻¹ + weight·xx')⁻¹ and θ ← θ + step·Px, where P is the covariance
     /// before the update.
     ///
     /// A negative `weight` removes an observation. [`check_left`](Self::check_left) must have accepted it.
@@ -206,8 +207,8 @@ impl Factors {
         Arch::new().dispatch(RankOneUpdate { layout, block, scratch: &mut self.scratch, weight, step });
     }
 
-    /// Ratios α_j/α_{−1} of Bierman's update for the last projected observation, one per coordinate, summed in the
-    /// order of [`rank_one_update`](Self::rank_one_update).
+    /// Ratios α_j/α_{−1} = 1 + weight·Σ_{i≤j} D_i f_i² of Bierman's update by the last projected observation, one per
+    /// coordinate j. The sums have the order of [`rank_one_update`](Self::rank_one_update).
     fn pivots(&self, weight: f64) -> impl Iterator<Item = f64> + '_ {
         let (mut alpha, first) = (1.0 / weight, 1.0 / weight);
         let projected = self.scratch.f.iter().zip(&self.scratch.v).flat_map(|(f, v)| f.0.into_iter().zip(v.0));
@@ -217,12 +218,11 @@ impl Factors {
         })
     }
 
-    /// Refuses to remove the last projected observation with this negative weight if too few correct digits would
-    /// remain.
+    /// Fails if removing the last projected observation, with this negative weight, would lose too many correct digits.
     ///
-    /// D_j is divided by α_j/α_{j−1}, so that every 1 + weight·Σ_{i≤j} D_i f_i² = α_j/α_{−1} must be positive. These
-    /// ratios descend, and each is computed from rounded sums of positive terms with an error of about d·ε. At
-    /// [`LEAST_LEFT`], half the digits of a ratio are correct.
+    /// The update divides D_j by α_j/α_{j−1}. Every ratio α_j/α_{−1} = 1 + weight·Σ_{i≤j} D_i f_i² must therefore be
+    /// positive. The ratios descend with j, and each is computed from rounded sums of positive terms with an error of
+    /// about d·ε. At [`LEAST_LEFT`], half the digits of a ratio are correct.
     pub(crate) fn check_left(&self, weight: f64) -> Result<()> {
         let what = "A without the observation";
         let below = |least: f64| self.pivots(weight).enumerate().find(|(_, value)| *value < least);
@@ -235,7 +235,7 @@ impl Factors {
         }
     }
 
-    /// Largest |f| of the last projected observation, with f = Uᵀx. Its product with the observation's weight must stay
+    /// Largest |f_j| of the last projected observation, with f = Uᵀx. Its product with the observation's weight must be
     /// finite.
     pub(crate) fn largest_projected(&self) -> f64 {
         let mut largest = [0.0f64; LANES];
@@ -248,13 +248,13 @@ impl Factors {
         largest.into_iter().fold(0.0, f64::max)
     }
 
-    /// Coordinate of Px, where x is the observation and P the covariance before the last
+    /// Entry `coordinate` of Px, where x is the last learned observation and P the covariance before its
     /// [`rank_one_update`](Self::rank_one_update).
     pub(crate) fn gain(&self, coordinate: usize) -> f64 {
         self.scratch.gain[coordinate + self.layout.pad]
     }
 
-    /// Multiplies the covariance of the last projected arm, and its v = D·f, by `factor`.
+    /// Multiplies by `factor` both the arm's covariance and v = D·f of the last projected observation.
     pub(crate) fn scale_projected(&mut self, slot: usize, factor: f64) {
         for coordinate in 0..self.dimension() {
             *self.diagonal_mut(slot, coordinate) *= factor;
@@ -262,7 +262,7 @@ impl Factors {
         self.scratch.v.iter_mut().flat_map(|row| &mut row.0).for_each(|value| *value *= factor);
     }
 
-    /// Largest variance of a weight, max_i Σ_j U_ij² D_j, in O(d²).
+    /// Largest posterior variance among an arm's weights, max_i Σ_j U_ij² D_j, in O(d²).
     pub(crate) fn largest_variance(&self, slot: usize) -> f64 {
         let dimension = self.dimension();
         let of = |row: usize| {
@@ -274,7 +274,8 @@ impl Factors {
         (0..dimension).map(of).fold(0.0, f64::max)
     }
 
-    /// Writes θ + U·√D·z·scale of one arm to `out`: a draw from the posterior if `normal` draws standard normals.
+    /// Writes θ + U·√D·z·scale of one arm to `out`. The result is a random draw from the posterior if `normal` draws
+    /// the standard normal numbers z.
     pub(crate) fn draw(&self, slot: usize, scale: f64, mut normal: impl FnMut() -> f64, out: &mut [f64]) {
         for (coordinate, value) in out.iter_mut().enumerate() {
             *value = self.mean(slot, coordinate);
@@ -288,8 +289,8 @@ impl Factors {
         }
     }
 
-    /// Writes scale·√D·Uᵀx of one arm to `out`. These values are the coefficients with which the standard normals of
-    /// [`draw`](Self::draw) enter the score of the context x.
+    /// Writes g = scale·√D·Uᵀx of one arm to `out`. For standard normal numbers z, a posterior [`draw`](Self::draw)
+    /// gives the context x the score mean + g·z.
     pub(crate) fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]) {
         for (column, value) in out.iter_mut().enumerate() {
             let above = context[..column].iter().enumerate().map(|(row, x)| self.upper(slot, row, column) * x);

@@ -1,5 +1,5 @@
-//! Gaussians in information form, whose precision and moment (precision × mean) are additive, and conversion from and
-//! to a factor.
+//! Gaussians in information form: the precision and the moment (precision × mean), which add up over independent
+//! evidence. Includes conversion from and to a factored covariance.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,8 @@ use crate::clock::add_counts;
 use crate::error::{Error, Result};
 use crate::validate::{LARGEST_SUM, check_finite, check_part, check_sum};
 
-/// Natural parameters of a Gaussian (precision, and precision × mean) with the number of updates. They are added when
-/// independent evidence about the same weights is merged.
+/// Natural parameters of a Gaussian over weights: the precision and precision × mean, with the number of updates.
+/// Merging independent evidence about the same weights adds them.
 ///
 /// For a full covariance, `precision` is its upper triangle, column by column; for a diagonal one, its diagonal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,12 +19,12 @@ pub struct NaturalParameters {
     pub precision: Vec<f64>,
     /// Precision times the mean.
     pub moment: Vec<f64>,
-    /// Number of updates that the parameters include.
+    /// Number of updates from which the parameters were learned.
     pub updates: u64,
 }
 
 impl NaturalParameters {
-    /// Returns zero evidence. `precision` and `moment` are the numbers of values.
+    /// Returns zero evidence. The arguments are the lengths of the `precision` and `moment` vectors.
     pub(crate) fn zero(precision: usize, moment: usize) -> Self {
         Self { precision: vec![0.0; precision], moment: vec![0.0; moment], updates: 0 }
     }
@@ -50,7 +50,7 @@ impl NaturalParameters {
         })
     }
 
-    /// Returns decay·self + (1 − decay)·prior: the learned evidence loses weight, and the prior does not.
+    /// Returns decay·self + (1 − decay)·prior: the learned evidence loses weight, and the prior keeps its weight.
     pub(crate) fn decayed(&self, decay: f64, prior: &Self) -> Self {
         let mix =
             |left: &[f64], right: &[f64]| left.iter().zip(right).map(|(a, b)| decay * a + (1.0 - decay) * b).collect();
@@ -62,24 +62,24 @@ impl NaturalParameters {
     }
 }
 
-/// Precision A (its upper triangle, column by column) and moment b of one arm.
+/// Information form of one arm: precision A (upper triangle, column by column) and moment b.
 #[derive(Debug, Clone)]
 pub(crate) struct Information {
     pub(crate) gram: Vec<f64>,
     pub(crate) moment: Vec<f64>,
-    /// Upper bound of the precision A's diagonal and of the moment's values |b|. Because of this bound, most updates
-    /// need not read A and b to check their range.
+    /// Upper bound on the diagonal of the precision A and on |b|. With it, most updates need not read A and b for a
+    /// range check.
     bound: f64,
 }
 
-/// Saved precision A and moment b of one arm.
+/// Saved information form of one arm: precision A and moment b.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InformationState {
-    /// Upper triangle of the precision A = λI + Σ w xx' after observations x with weights w, with its diagonal, column
-    /// by column.
+    /// Upper triangle of the precision A = λI + Σ w xx', column by column and with the diagonal, for observations x
+    /// with weights w.
     pub gram: Vec<f64>,
-    /// Moment b = Σ w r x of observations x with rewards r and weights w.
+    /// Moment b = Σ w r x, for observations x with rewards r and weights w.
     pub moment: Vec<f64>,
 }
 
@@ -107,8 +107,8 @@ impl Information {
         }
     }
 
-    /// Refuses an observation after which the precision A or the moment b, first decayed by `decay`, would be too
-    /// large. The diagonal of A bounds the other entries of A. Returns the new bound.
+    /// Fails if learning an observation would make the precision A or the moment b too large. Both are first multiplied
+    /// by `decay`. Returns the new bound on A and b; A's diagonal bounds its other entries.
     pub(crate) fn check_added(&self, context: &[f64], reward: f64, weight: f64, decay: f64) -> Result<f64> {
         let largest = context.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
         // Rounding adds less than the factor of 2 that remains.
@@ -128,7 +128,7 @@ impl Information {
         Ok(bound)
     }
 
-    /// Adds an observation that was checked. The precision A and the moment b are within `bound` afterwards.
+    /// Adds an observation that [`check_added`](Self::check_added) accepted. `bound` is the bound that it returned.
     pub(crate) fn add(&mut self, context: &[f64], reward: f64, weight: f64, bound: f64) {
         let mut rest = &mut self.gram[..];
         for (column, &value) in context.iter().enumerate() {
@@ -168,21 +168,21 @@ impl InformationState {
     }
 }
 
-/// Index of a diagonal element in a packed upper triangle.
+/// Index of a diagonal entry in a packed upper triangle, column by column.
 fn diagonal(coordinate: usize) -> usize {
     coordinate * (coordinate + 3) / 2
 }
 
-/// Start index of a column in a packed upper triangle.
+/// Index of a column's first entry in a packed upper triangle, column by column.
 fn packed(column: usize) -> usize {
     column * (column + 1) / 2
 }
 
-/// Number of columns of U⁻¹ and A that are computed together, so that their inputs are read only once.
+/// Number of columns of U⁻¹ and A that are computed together, so that inputs are read once for several columns.
 const TOGETHER: usize = 8;
 
-/// Computes A = (UDUᵀ)⁻¹ = U⁻ᵀD⁻¹U⁻¹, packed, and b = Aθ in O(d³). It computes whole columns, which are contiguous in
-/// memory.
+/// Converts a factored covariance U·D·Uᵀ and mean θ to information form, in O(d³). The packed precision is A =
+/// (UDUᵀ)⁻¹ = U⁻ᵀD⁻¹U⁻¹ and the moment b = Aθ. Whole columns are computed, since they are contiguous in memory.
 pub(crate) fn information_of(parts: &FactoredGaussian) -> Information {
     let dimension = parts.mean.len();
     let inverse = inverse_of(parts);
@@ -216,8 +216,8 @@ pub(crate) fn information_of(parts: &FactoredGaussian) -> Information {
     Information::new(gram, moment)
 }
 
-/// Computes U⁻¹, packed with its unit diagonal. In each column w, from the last row to the first, w −= w_k·(column k of
-/// U).
+/// Computes U⁻¹, packed with its unit diagonal. Each column w is found by back substitution, from the last row k to the
+/// first: w −= w_k·(column k of U).
 fn inverse_of(parts: &FactoredGaussian) -> Vec<f64> {
     let dimension = parts.mean.len();
     // The packed strict triangle of U starts at j(j−1)/2.
@@ -244,7 +244,7 @@ fn inverse_of(parts: &FactoredGaussian) -> Vec<f64> {
     inverse
 }
 
-/// Computes the dot product of two vectors in eight independent sums.
+/// Dot product of two vectors, in eight independent sums.
 fn dot(left: &[f64], right: &[f64]) -> f64 {
     let (mut sums, ends) = ([0.0; 8], left.len() - left.len() % 8);
     for (left, right) in left.chunks_exact(8).zip(right.chunks_exact(8)) {
@@ -256,7 +256,8 @@ fn dot(left: &[f64], right: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// Computes U, D and θ of the covariance A⁻¹ and the mean A⁻¹b: A = LELᵀ, U = L⁻ᵀ, D = E⁻¹, in O(d³).
+/// Converts a precision A and moment b to the mean A⁻¹b and factors U and D of the covariance A⁻¹, in O(d³). The
+/// decomposition A = LELᵀ gives U = L⁻ᵀ and D = E⁻¹.
 ///
 /// # Errors
 /// Fails if the matrix A is not positive definite.

@@ -1,4 +1,4 @@
-//! Memory layout of a factor U·D·Uᵀ: panels of eight columns.
+//! Memory layout of a factored covariance U·D·Uᵀ in panels of eight columns.
 //!
 //! Column j of the unit upper triangular U belongs to panel p = ⌊(pad + j)/8⌋. `pad` phantom columns come before the
 //! first real one, so that the last panel is full and the phantom columns cost almost nothing. A panel is a run of
@@ -13,21 +13,21 @@
 //! ```
 //!
 //! Layouts of up to [`WHOLE`] panels also store the rows of the phantom columns, as zeros. Every size is then a
-//! constant: loops over such short ranges cost less than computing their ends.
+//! constant, which saves computing the ends of short loops.
 //!
-//! f = Uᵀx then needs no sum across lanes (a lane is a column), and an arm is one contiguous block of memory. The order
-//! of every sum does not depend on the width of the machine's vectors.
+//! f = Uᵀx then needs no sum across SIMD lanes (a lane is a column), and an arm is one contiguous block of memory. The
+//! order of every sum does not depend on the width of the machine's vectors.
 //!
-//! Loops here and in other `simd` code are written out. Inside a closure called by a library function (such as
-//! `array::from_fn`), an instruction stays a function call, because that function is not compiled for the machine's
-//! features. This cost a factor of five.
+//! Loops in this module and in other SIMD code are written out. Inside a closure called by a library function (such as
+//! `array::from_fn`), a SIMD instruction stays a function call, because that function is not compiled for the machine's
+//! features. Such calls made the code five times slower.
 
 use pulp::Simd;
 
-/// Number of columns in a panel, which is the number of f64 values in a 64-byte cache line.
+/// Number of columns in a panel: the number of f64 values in a 64-byte cache line.
 pub(crate) const LANES: usize = 8;
 
-/// Row of a panel, which is one cache line.
+/// Row of a panel: eight values in one cache line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
 pub(crate) struct Lanes(pub(crate) [f64; LANES]);
@@ -36,16 +36,16 @@ impl Lanes {
     pub(crate) const ZERO: Self = Self([0.0; LANES]);
 }
 
-/// Largest number of panels for which the rows of phantom columns are stored.
+/// Largest number of panels for which the rows of phantom columns (padding before the first column) are stored.
 pub(super) const WHOLE: usize = 2;
 
 /// Memory layout of the block that holds one arm's factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PanelLayout {
     pub(crate) dimension: usize,
-    /// Number of phantom columns.
+    /// Number of phantom columns: padding before the first real column.
     pub(crate) pad: usize,
-    /// Number of phantom columns without a row.
+    /// Number of phantom columns (padding) whose rows are not stored.
     pub(super) skipped: usize,
     pub(crate) panels: usize,
 }
@@ -57,8 +57,8 @@ impl PanelLayout {
         Self { dimension, pad, skipped: if panels <= WHOLE { 0 } else { pad }, panels }
     }
 
-    /// Returns the layout with a constant number of panels, in which every column has a row. `PANELS` = 0 returns
-    /// `any`.
+    /// Returns the layout `any` with the constant number of panels `PANELS`, for compilation with fixed sizes. Every
+    /// column then has a row. With `PANELS` = 0, `any` is returned unchanged.
     #[inline(always)]
     pub(super) const fn of<const PANELS: usize>(any: Self) -> Self {
         if PANELS == 0 { any } else { Self { skipped: 0, panels: PANELS, ..any } }
@@ -70,32 +70,32 @@ impl PanelLayout {
         LANES * panel + LANES - 1 - self.skipped
     }
 
-    /// First row of a panel in its arm's block.
+    /// Index of a panel's first row in its arm's block.
     #[inline(always)]
     pub(super) fn start(&self, panel: usize) -> usize {
         // Sum of rows(q) + 2 over the panels before: Σ 8q + 9 − skipped.
         (4 * panel * panel + 5 * panel) - self.skipped * panel
     }
 
-    /// Number of rows in the block of one arm.
+    /// Number of rows in the memory block of one arm.
     pub(super) fn stride(&self) -> usize {
         self.start(self.panels)
     }
 
-    /// Panel and lane of a coordinate.
+    /// Panel of a coordinate, and its lane (column) in the panel.
     #[inline(always)]
     pub(crate) fn locate(&self, coordinate: usize) -> (usize, usize) {
         let column = coordinate + self.pad;
         (column / LANES, column % LANES)
     }
 
-    /// Row of a coordinate.
+    /// Index of the row in a panel that holds a coordinate.
     #[inline(always)]
     pub(super) fn row(&self, coordinate: usize) -> usize {
         coordinate + self.pad - self.skipped
     }
 
-    /// Eight coordinates of a vector, aligned with the panel's columns. Phantom columns have zero.
+    /// Eight coordinates of a vector, aligned with the columns of a panel. Phantom columns (padding) get zeros.
     #[inline(always)]
     pub(crate) fn columns(&self, vector: &[f64], panel: usize) -> Lanes {
         let mut lanes = Lanes::ZERO;
@@ -109,10 +109,10 @@ impl PanelLayout {
     }
 }
 
-/// Row of eight lanes in N registers, where N = 8 / (number of the machine's lanes).
+/// Row of eight lanes, held in N SIMD registers of 8/N lanes each.
 pub(super) type Row<S, const N: usize> = [<S as Simd>::f64s; N];
 
-/// Calls a function that is generic over the number of registers of a row, with the number on this machine.
+/// Calls a function that is generic over the number of SIMD registers per row, with the number for this machine.
 macro_rules! with_registers {
     ($simd:ty, $function:ident $(::<$($parameter:tt),*>)? ($($argument:expr),* $(,)?)) => {
         match <$simd as pulp::Simd>::F64_LANES {
@@ -183,7 +183,7 @@ pub(crate) fn add<S: Simd, const N: usize>(simd: S, mut left: Row<S, N>, right: 
     left
 }
 
-/// Sums the eight lanes by halving: the order is the same at every vector width.
+/// Sums the eight lanes by repeated halving, which gives the same order at every vector width.
 #[inline(always)]
 pub(crate) fn sum<S: Simd, const N: usize>(simd: S, mut row: Row<S, N>) -> f64 {
     let mut width = N;

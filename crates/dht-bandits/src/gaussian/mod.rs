@@ -1,4 +1,4 @@
-//! Gaussians N(θ, U·D·Uᵀ) of many arms: storage, scores, updates, draws, and conversion to information form.
+//! Gaussian posteriors N(θ, U·D·Uᵀ) of many arms: storage, scores, updates, draws, and conversion to information form.
 
 mod factors;
 mod information;

@@ -1,11 +1,11 @@
-//! Mean and variance, or mean and standard deviation, of one arm in one context.
+//! Mean and variance, or mean and standard deviation, of one arm's expected reward in one context.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::validate::check_scalar;
 
-/// Mean and width of one arm's expected reward in one context.
+/// Mean and standard deviation (width) of one arm's expected reward in one context.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Expected reward; for a logistic model, its log-odds.
@@ -15,7 +15,7 @@ pub struct Score {
 }
 
 impl Score {
-    /// Returns the score if it is finite.
+    /// Fails if the mean or the width is not finite.
     #[inline]
     pub(crate) fn checked(self) -> Result<Self> {
         check_scalar("width", self.width)?;

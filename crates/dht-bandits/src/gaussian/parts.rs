@@ -1,15 +1,15 @@
-//! Conversion of a factor from and to its memory layout.
+//! Conversion between factors U and D in plain column order and their memory layout in panels.
 
 use super::factors::Factors;
 use crate::error::Result;
 use crate::validate::{check_factor, check_part};
 
-/// Mean θ and factors D and U of one arm's covariance U·D·Uᵀ, in plain order.
+/// Gaussian over one arm's weights: mean θ and covariance factors U and D, in plain column order.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FactoredGaussian {
     pub(crate) mean: Vec<f64>,
     pub(crate) diagonal: Vec<f64>,
-    /// Part of U above its unit diagonal, column by column.
+    /// Entries of U above its unit diagonal, column by column.
     pub(crate) upper: Vec<f64>,
 }
 

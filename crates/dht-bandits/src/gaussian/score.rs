@@ -1,4 +1,4 @@
-//! Scoring of panels: mean and variance of arms in a context.
+//! Scores from factored covariances: mean and variance of arms in a context.
 
 use pulp::{Simd, WithSimd};
 
@@ -8,7 +8,8 @@ use super::layout::{
 use super::moments::{Moments, Score};
 use crate::arm_set::Slots;
 
-/// Calls a kernel with the registers of a row, and with a constant number of panels (1 or 2, else 0).
+/// Calls a kernel that is generic over the number of SIMD registers per row and the number of panels. One and two
+/// panels are compiled as constants; 0 stands for any other number.
 macro_rules! with_panels {
     ($simd:ty, $panels:expr, $function:ident $(::<$($parameter:tt),*>)? ($($argument:expr),*)) => {
         match $panels {
@@ -42,13 +43,13 @@ fn one_arm<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: OneArm<'
     moments.score()
 }
 
-/// Number of arms that one call scores, a multiple of [`TOGETHER`].
+/// Number of arms that one call scores: a multiple of [`TOGETHER`].
 pub(super) const CHUNK: usize = 4 * TOGETHER;
 
-/// Scores slots in ascending order, beginning at `from`, until `scores` is full or no slot is left. Returns the number
-/// of scores.
+/// SIMD kernel that scores slots in ascending order, beginning at `from`, until `scores` is full or no slot is left.
+/// Returns the number of scores.
 ///
-/// The kernel takes no closure for the scores, because each closure would compile it again.
+/// The kernel takes no closure for the scores, because the compiler would generate its code again for each closure.
 pub(super) struct ManyArms<'a> {
     pub(super) layout: PanelLayout,
     pub(super) arms: &'a [Lanes],
@@ -67,7 +68,8 @@ impl WithSimd for ManyArms<'_> {
     }
 }
 
-/// Number of arms that are scored together. They share loops and broadcasts, and hide each other's latency.
+/// Number of arms that are scored together. They share loops and broadcast values, and their interleaved instructions
+/// hide each other's latency.
 const TOGETHER: usize = 5;
 
 #[inline(always)]
@@ -113,10 +115,10 @@ fn many_arms<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: ManyAr
     filled
 }
 
-/// Number of contexts of a batch that are scored together, limited so that the arm stays in the cache.
+/// Number of contexts that are scored together, small enough that an arm's factor stays in the cache.
 pub(super) const ROUND: usize = 30;
 
-/// Scores every slot in every context as a matrix product, by tiles of arms × contexts.
+/// SIMD kernel that scores every slot in every context as a matrix product, by tiles of arms × contexts.
 pub(super) struct ScoreBatch<'a> {
     pub(super) layout: PanelLayout,
     pub(super) arms: &'a [Lanes],
@@ -223,10 +225,10 @@ fn project<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: Project<
     moments
 }
 
-/// Values of a vector's first columns, after the phantom columns.
+/// Buffer for the first values of a context, after the zeros for phantom columns (padding).
 pub(super) type First = [f64; WHOLE * LANES];
 
-/// Context that is aligned with the columns of a factor's panels.
+/// Context vector aligned with the columns of a factor's panels.
 #[derive(Clone, Copy)]
 pub(super) struct Query<'a> {
     pub(super) layout: PanelLayout,
@@ -235,7 +237,8 @@ pub(super) struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Creates a query. `space`, filled with zeros, receives the first columns if the context cannot be read in place.
+    /// Aligns a context with the panels. `space`, filled with zeros, receives the first values if the context cannot be
+    /// read in place.
     #[inline(always)]
     pub(crate) fn new<const PANELS: usize>(layout: PanelLayout, context: &'a [f64], space: &'a mut First) -> Self {
         let first = match context.first_chunk() {
@@ -249,7 +252,7 @@ impl<'a> Query<'a> {
         Self { layout: PanelLayout::of::<PANELS>(layout), context, first }
     }
 
-    /// Eight coordinates of the context, aligned with the panel's columns.
+    /// Eight coordinates of the context, aligned with the columns of a panel.
     #[inline(always)]
     fn columns(&self, panel: usize) -> &[f64] {
         if panel < WHOLE {
@@ -259,7 +262,8 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// Multipliers of the rows: for the head of a panel, and for its tiles.
+    /// Context values that multiply the rows of a panel: those of its first rows, and those of its full tiles of eight
+    /// rows.
     #[inline(always)]
     fn rows<const PANELS: usize>(&self) -> (&'a [f64], &'a [[f64; LANES]]) {
         let rows = if PANELS == 0 { self.context } else { &self.first[..PANELS * LANES] };
@@ -268,11 +272,11 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Scans the panels of `ARMS` arms with `CONTEXTS` contexts together. `keep` receives f and D·f of each panel, where
-/// f_j = x_j + Σ_{i<j} U_ij x_i.
+/// Computes the mean and variance of `ARMS` arms in `CONTEXTS` contexts together, panel by panel. `keep` receives f and
+/// D·f of each panel, where f_j = x_j + Σ_{i<j} U_ij x_i.
 ///
-/// The chains of sums do not depend on `ARMS` and `CONTEXTS`: a single arm, an arm among others and a context of a
-/// batch give the same bits.
+/// The order of the sums does not depend on `ARMS` and `CONTEXTS`: scoring one arm, several arms, or a batch of
+/// contexts gives the same bits.
 #[inline(always)]
 pub(super) fn moments<S: Simd, const N: usize, const PANELS: usize, const ARMS: usize, const CONTEXTS: usize>(
     simd: S,
@@ -301,11 +305,11 @@ pub(super) fn moments<S: Simd, const N: usize, const PANELS: usize, const ARMS: 
     out
 }
 
-/// Scan of several arms, panel by panel.
+/// State of scoring several arms, panel by panel.
 struct PanelScan<'a, S: Simd, K, const N: usize, const ARMS: usize, const CONTEXTS: usize> {
     simd: S,
     layout: PanelLayout,
-    /// Panels of each arm's block that are not read yet.
+    /// Unread part of each arm's memory block.
     blocks: [&'a [Lanes]; ARMS],
     queries: [Query<'a>; CONTEXTS],
     mean: [[Row<S, N>; ARMS]; CONTEXTS],
@@ -316,7 +320,7 @@ struct PanelScan<'a, S: Simd, K, const N: usize, const ARMS: usize, const CONTEX
 impl<S: Simd, K: FnMut(usize, Row<S, N>, Row<S, N>), const N: usize, const ARMS: usize, const CONTEXTS: usize>
     PanelScan<'_, S, K, N, ARMS, CONTEXTS>
 {
-    /// Scans panel p: a head of up to seven rows, equally long in every panel, and then 8p rows.
+    /// Processes panel p. It begins with up to seven rows, the same number in every panel, and continues with 8p rows.
     #[inline(always)]
     fn panel<const PANELS: usize>(&mut self, panel: usize) {
         let simd = self.simd;

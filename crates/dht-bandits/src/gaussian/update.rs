@@ -1,11 +1,11 @@
-//! Bierman's rank-one update of a factor in panels.
+//! Bierman's rank-one update of a covariance factored as U·D·Uᵀ, stored in panels.
 
 use pulp::{Simd, WithSimd};
 
 use super::layout::{LANES, Lanes, PanelLayout};
 use super::layout::{Row, add, divide, load, multiply, multiply_add, splat, store, with_registers};
 
-/// Values that are stored between the projection of an observation and its rank-one update.
+/// Intermediate values of an observation, from its projection to its rank-one update.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scratch {
     pub(super) f: Vec<Lanes>,
@@ -22,8 +22,8 @@ pub(super) struct RankOneUpdate<'a> {
     pub(super) step: f64,
 }
 
-/// Masks of a prefix sum. `PREFIX[l]` sends v_l to the lanes after l, and to lane 0, which collects the sum over all
-/// eight lanes.
+/// Masks for a prefix sum over eight lanes. `PREFIX[l]` adds v_l to the lanes after l, and to lane 0, which collects
+/// the sum over all eight lanes.
 const PREFIX: [Lanes; LANES] = {
     let mut masks = [Lanes::ZERO; LANES];
     let mut column = 0;
@@ -39,7 +39,8 @@ const PREFIX: [Lanes; LANES] = {
     masks
 };
 
-/// Masks of a diagonal tile. `ABOVE[l]` selects the lanes after l, the part of row l strictly above the diagonal.
+/// Masks for an 8 × 8 tile on the diagonal. `ABOVE[l]` selects the lanes after l, the part of row l strictly above the
+/// diagonal.
 const ABOVE: [Lanes; LANES] = {
     let mut masks = PREFIX;
     let mut row = 0;
@@ -63,8 +64,8 @@ impl WithSimd for RankOneUpdate<'_> {
 ///
 /// For j ascending: α_j = α_{j−1} + f_j v_j; D_j ← D_j α_{j−1}/α_j; U_ij ← U_ij − (f_j/α_{j−1}) b_i; b_i ← b_i + U_ij
 /// v_j with the old U_ij. Initially α_{−1} = 1/weight and b_j = v_j. A row's eight columns depend on each other only
-/// through the running b_i, which is b_i before the panel plus a prefix sum over the lanes. The prefix sum is eight
-/// multiply-adds with a mask.
+/// through the running b_i. Its value at a column is b_i before the panel plus a prefix sum over the lanes. The prefix
+/// sum is eight multiply-adds with a mask.
 #[inline(always)]
 fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
     let RankOneUpdate { layout, block, scratch, weight, step } = work;
@@ -114,7 +115,7 @@ fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
     }
 }
 
-/// Multipliers −f_j/α_{j−1} of Bierman's update for eight columns: all eight, and a copy in which lane 0 is zero.
+/// Multipliers −f_j/α_{j−1} of Bierman's update for the eight columns of a panel, and a copy in which lane 0 is zero.
 struct Multipliers<S: Simd, const N: usize> {
     every: Row<S, N>,
     but_first: Row<S, N>,
@@ -127,7 +128,7 @@ impl<S: Simd, const N: usize> Multipliers<S, N> {
     }
 }
 
-/// Updates eight columns of one row of U and returns the increment of that row's entry of the vector b.
+/// Updates eight columns of one row i of U. Returns the increment of b_i, the running value of Bierman's update.
 #[inline(always)]
 fn advance<S: Simd, const N: usize>(
     simd: S,

@@ -1,11 +1,11 @@
-//! Names of arms in logs of other programs.
+//! Names of arms in logs that other programs wrote.
 
 use std::collections::HashMap;
 
 use super::error::LogProblem;
 use crate::arm::ArmId;
 
-/// Names of the arms 0, 1, …. Without names, arms are numbers.
+/// Names of the arms 0, 1, … in a log. `None` if the log identifies arms by number.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ArmNames(Option<HashMap<String, ArmId>>);
 
@@ -15,7 +15,7 @@ impl ArmNames {
         Self(Some(numbered.collect()))
     }
 
-    /// Finds the arm with a name, or with a number if arms have no names.
+    /// Finds the arm with this name, or with this number if arms have no names.
     pub(super) fn find(&self, text: &str) -> Result<ArmId, LogProblem> {
         let arm = match &self.0 {
             Some(names) => names.get(text).copied(),

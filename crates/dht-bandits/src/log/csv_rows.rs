@@ -1,4 +1,5 @@
-//! Rows as CSV: the columns `arm,propensity,reward` and one column for each feature. A log may lack the propensities.
+//! Reader and writer of logged decisions as CSV, with the columns `arm`, `propensity`, `reward` and one column per
+//! feature.
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -14,8 +15,8 @@ use super::summary::RowReader;
 use crate::arm::ArmId;
 use crate::features::FeatureHasher;
 
-/// Reads rows from CSV with a header. The columns `arm`, `propensity` and `reward` may be at any position. Every other
-/// column is a feature; features have the order of the file.
+/// Reader of logged decisions from CSV with a header. The columns `arm`, `propensity` and `reward` may be at any
+/// position. Every other column is a feature of the context, in the order of the file.
 ///
 /// ```
 /// use dht_bandits::log::CsvRows;
@@ -34,7 +35,7 @@ pub struct CsvRows<R> {
     path: PathBuf,
     arm: usize,
     reward: usize,
-    /// Position of the column `propensity`; `None` for a log without propensities.
+    /// Index of the column `propensity`; `None` for a log without propensities.
     propensity: Option<usize>,
     features: Vec<(usize, String)>,
     known: Option<BTreeSet<ArmId>>,
@@ -43,7 +44,8 @@ pub struct CsvRows<R> {
     record: ByteRecord,
 }
 
-/// Hasher of the features. It comes with the columns that are categories even if their values are numbers.
+/// Feature hasher for the columns of a CSV file. `categories` marks columns that are treated as names even if their
+/// values are numbers.
 #[derive(Debug)]
 struct Hashed {
     hasher: FeatureHasher,
@@ -53,7 +55,7 @@ struct Hashed {
 const COLUMNS: [&str; 3] = ["arm", "propensity", "reward"];
 
 impl<R: Read> CsvRows<R> {
-    /// Reads the header. Errors contain `name`.
+    /// Creates a reader and reads the header. `name` is the file name for error messages.
     ///
     /// # Errors
     /// Fails if the header cannot be read, lacks a column, or lists a column twice.
@@ -61,9 +63,9 @@ impl<R: Read> CsvRows<R> {
         Self::open(reader, name.as_ref(), true)
     }
 
-    /// Reads the header of a log whose policy is unknown. The log has no column `propensity`, and its rows have no
-    /// propensities. [`Evaluation::run`](crate::evaluation::Evaluation::run) then uses the direct method or estimated
-    /// propensities.
+    /// Creates a reader for a log without the column `propensity`, such as the log of an unknown policy. `name` is the
+    /// file name for error messages. [`Evaluation::run`](crate::evaluation::Evaluation::run) evaluates such a log by
+    /// the direct method, or with estimated propensities.
     ///
     /// # Errors
     /// Fails if the header cannot be read, lacks the column `arm` or `reward`, lists a column twice, or has a column
@@ -107,21 +109,21 @@ impl<R: Read> CsvRows<R> {
         Ok(Self { reader, path, arm, reward, propensity, features, known, names, hashed, record: ByteRecord::new() })
     }
 
-    /// Refuses rows whose arm is not in this list.
+    /// Sets the list of valid arms. A row with another arm is an error.
     #[must_use]
     pub fn with_arms(self, arms: impl IntoIterator<Item = ArmId>) -> Self {
         Self { known: Some(arms.into_iter().collect()), ..self }
     }
 
-    /// Names the arms 0, 1, …. Rows with other names are refused.
+    /// Sets the names of the arms 0, 1, …. The column `arm` then contains names; an unknown name is an error.
     #[must_use]
     pub fn with_arm_names(self, names: impl IntoIterator<Item: Into<String>>) -> Self {
         Self { names: ArmNames::new(names), ..self }
     }
 
-    /// Hashes the features into sparse contexts. The name of a column is its namespace. A field with a number is a
-    /// value, and any other text a category. `categories` lists columns whose numbers are also categories, such as
-    /// postcodes. An empty field is no feature.
+    /// Converts the features of each row to a sparse context by a feature hasher. The column name is the feature's
+    /// namespace. A number is a numeric feature, and any other text is a category. `categories` lists columns whose
+    /// numbers are categories too, such as postcodes. An empty field is skipped.
     ///
     /// # Errors
     /// [`LogProblem::Missing`] if a category is not a column.
@@ -140,7 +142,7 @@ impl<R: Read> CsvRows<R> {
         Ok(self)
     }
 
-    /// Hasher of the features, if there is one.
+    /// Feature hasher, if one was set by [`with_hasher`](Self::with_hasher).
     pub fn hasher(&self) -> Option<&FeatureHasher> {
         self.hashed.as_ref().map(|hashed| &hashed.hasher)
     }
@@ -150,8 +152,8 @@ impl<R: Read> CsvRows<R> {
         self.features.iter().map(|(_, name)| name.as_str())
     }
 
-    /// Reads the next row into the memory of `row`, and resets the fields that CSV has no column for. Returns `false`
-    /// at the end. After an error the content of `row` is unspecified, and the next call continues with the next line.
+    /// Reads the next row into `row`, whose memory is reused. Fields without a CSV column are reset. Returns `false` at
+    /// the end. After an error the content of `row` is unspecified, and the next call reads the next line.
     ///
     /// # Errors
     /// Fails if the row is invalid, with its line number.
@@ -232,7 +234,7 @@ impl<R: Read> CsvRows<R> {
     }
 }
 
-/// Resets the fields that CSV has no column for, since a reused row may hold values of another log.
+/// Resets the fields of a reused row for which CSV has no column.
 fn reset(row: &mut LoggedDecision) {
     let LoggedDecision {
         context: _,
@@ -268,9 +270,9 @@ impl<R: Read> Iterator for CsvRows<R> {
     }
 }
 
-/// Line number at which the last record begins. The CSV reader reports where the previous record ended. That is one
-/// line less if lines end in "\r\n", and more if there are blank lines in between. The line is therefore counted back
-/// from the end of this record.
+/// Returns the line number at which the last CSV record begins. The CSV reader reports only where the previous record
+/// ended. Blank lines, or the second half of "\r
+/// ", may follow that place. The number is therefore computed backwards from the end of the record.
 fn line_of<R: Read>(reader: &Reader<RecentBytes<R>>, begun: Option<&Position>, text: &[u8]) -> u64 {
     let end = reader.position();
     let newline = reader.get_ref().byte_before(end.byte()) == Some(b'\n');
@@ -280,7 +282,7 @@ fn line_of<R: Read>(reader: &Reader<RecentBytes<R>>, begun: Option<&Position>, t
     line.max(begun.map_or(1, Position::line))
 }
 
-/// Reader that passes bytes through and stores the most recent ones.
+/// Reader that forwards bytes and remembers the most recent ones.
 #[derive(Debug)]
 struct RecentBytes<R> {
     reader: R,
@@ -293,7 +295,7 @@ impl<R> RecentBytes<R> {
         Self { reader, last: Vec::new(), passed: 0 }
     }
 
-    /// Byte before a recent position in the file.
+    /// Byte before `position`, if it was read recently.
     fn byte_before(&self, position: u64) -> Option<u8> {
         let behind = usize::try_from(self.passed.checked_sub(position)?).ok()?;
         self.last.len().checked_sub(behind + 1).map(|index| self.last[index])
@@ -321,13 +323,13 @@ fn refuse(path: &Path, error: &csv::Error) -> LogError {
 }
 
 impl LoggedDecision {
-    /// Writes rows as CSV, with all digits of each number and features named x0, x1 and so on. [`CsvRows`] reads such
-    /// rows. The first row defines the number of features. Rows come from any iterator, one at a time, and the output
-    /// should be buffered. After an error, the rows before the refused row have been written.
+    /// Writes logged decisions as CSV, which [`CsvRows`] reads. Numbers are written with all digits, and features are
+    /// named x0, x1 and so on. The first row defines the number of features. Rows are written one at a time, so that
+    /// the output should be buffered. After an error, all rows before the invalid row have been written.
     ///
     /// # Errors
-    /// * Fails if a row could not be read back, or has another number of features.
-    /// * Errors of the operating system.
+    /// * Fails if a row cannot be represented as CSV, or has a different number of features.
+    /// * Fails if the output cannot be written.
     pub fn write_csv(out: impl Write, rows: impl IntoIterator<Item: Borrow<Self>>) -> Result<(), LogError> {
         let mut rows = rows.into_iter().peekable();
         let dimension = rows.peek().map_or(0, |row| row.borrow().context.len());
@@ -348,7 +350,8 @@ impl LoggedDecision {
         writer.flush().map_err(|source| LogError::io(Path::new("csv"), source))
     }
 
-    /// Propensity of the row, if the row can be written as CSV.
+    /// Propensity of the row for its CSV column. Fails if the row cannot be written as CSV: if its context is sparse or
+    /// has another length, or if a value is missing or invalid.
     fn csv_propensity(&self, dimension: usize) -> Result<f64, LogError> {
         let propensity = self.propensity.ok_or_else(|| LogProblem::Missing("propensity".to_owned()));
         let propensity = propensity.map_err(|problem| LogError::Value { problem })?;

@@ -1,4 +1,4 @@
-//! Writer of decisions and rewards to a log.
+//! Log writer for decisions and their rewards.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -16,49 +16,49 @@ use crate::decision::{Decision, Request};
 use crate::options::options;
 use crate::validate::check_parameter;
 
-/// Rule for several rewards of one decision, such as a click and then a purchase.
+/// Rule that combines several rewards of one decision, such as rewards for a click and for a later purchase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RewardRule {
-    /// The first reward counts, and later ones are refused ([`LogProblem::Twice`]). A decision is joined as soon as its
-    /// reward is read.
+    /// Accepts only the first reward; later ones are errors ([`LogProblem::Twice`]). A reader returns the decision as
+    /// soon as it has read the reward.
     #[default]
     First,
-    /// Only the last reward within the horizon counts.
+    /// Uses the last reward within the horizon (longest waiting time of a decision).
     Last,
-    /// The sum of the rewards within the horizon counts.
+    /// Adds up all rewards within the horizon (longest waiting time of a decision).
     Sum,
 }
 
-/// Settings of a decision log, for its writer and for readers that join rewards to decisions or feedback to slates.
+/// Settings of a decision log, for its writer and for its readers. Readers join rewards to decisions, and feedback to
+/// slates (lists of arms shown at once).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct LogSettings {
-    /// Longest time between a decision and its reward, or a slate and its feedback, in the caller's unit of time. The
-    /// default `None` sets no limit.
+    /// Horizon: the longest time between a decision and its reward, or between a slate and its feedback, in the
+    /// caller's unit of time. Later answers are not accepted. The default `None` sets no limit.
     ///
-    /// Time is measured by the log's clock, the largest time so far. The clock continues over the whole log, also after
-    /// a restart, so that seconds since the start of the process are not suitable times. A writer holds younger
-    /// decisions in memory, about 50 bytes each. A reader joins no later reward.
+    /// The current time is the largest time in the log. The log continues after a restart, so that times must not start
+    /// at 0 with each process. A writer keeps decisions within the horizon in memory, about 50 bytes each.
     pub horizon: Option<f64>,
-    /// Largest size of a file in bytes, for writers. Beyond it, the log continues in the next file. The default is 256
-    /// MiB.
+    /// File size in bytes above which the writer continues in a new file. The default is 256 MiB.
     pub rotate_bytes: u64,
-    /// Wait for the disk after each written line, so that it also survives a power failure. This is slow. The entries
-    /// of new files, and of folders that the log creates, are then on the disk before their first line. Without this
-    /// setting, a line survives the end of the process, but not a failure of the machine. Off by default.
+    /// `true` if the writer waits after each line until the line is on the disk. Lines then survive a power failure,
+    /// but writing is slow. New files and folders are on the disk before their first line. Without this setting, the
+    /// default, lines survive the end of the process, but not a failure of the machine.
     pub sync: bool,
-    /// Reward of a decision that got no reward within the horizon, for readers of decisions. An example is 0 for no
-    /// click. The default `None` leaves the decision out.
+    /// Reward of a decision without a reward within the horizon, such as 0 for no click. With the default `None`,
+    /// readers leave out such decisions.
     pub default_reward: Option<f64>,
-    /// Treat a slate without feedback within the horizon as unobserved, for readers of slates. Nothing is learned from
-    /// the slate, and its reward is 0. By default, such a slate is left out. Leaving slates out is right if feedback is
-    /// lost at random. It biases a policy's value upwards if feedback is missing because nobody clicked.
+    /// `true` if a reader returns slates without feedback within the horizon, as slates of which no arm was observed. A
+    /// policy learns nothing from them, and their reward is 0. By default they are left out. This is right if feedback
+    /// is lost at random. If feedback is missing because nobody clicked, leaving slates out biases a policy's value
+    /// upwards.
     pub unobserved: bool,
-    /// Rule for several rewards of one decision; [`RewardRule::First`] by default. Under the other rules, a reader
-    /// joins a decision once its horizon has passed, or without a horizon at the end of the log. Writer and readers
-    /// need the same rule. Each slate takes feedback once.
+    /// Rule that combines several rewards of one decision. The default is [`RewardRule::First`]. Under the other rules,
+    /// a reader returns a decision when its horizon has passed, or without a horizon at the end of the log. Writer and
+    /// readers must use the same rule. A slate has only one feedback under every rule.
     pub reward_rule: RewardRule,
 }
 
@@ -71,21 +71,22 @@ options!(LogSettings::new() {
     reward_rule / with_reward_rule: RewardRule = RewardRule::First,
 });
 
-/// Writes decisions, and later their rewards, as JSON lines into numbered files of one folder.
+/// Log writer: appends decisions, and later their rewards, as JSON lines to numbered files in a folder.
 ///
-/// Decisions are written by [`append_request`](Self::append_request), which stores what is needed to evaluate any other
-/// policy later, or by [`append`](Self::append), which omits the request. Slates are written by
-/// [`append_slate_request`](Self::append_slate_request) and [`append_slate`](Self::append_slate). Later,
-/// [`reward`](Self::reward) and [`feedback`](Self::feedback) write the outcomes.
+/// [`append_request`](Self::append_request) writes a decision with its request, from which any other policy can be
+/// evaluated later. [`append`](Self::append) omits the request. [`reward`](Self::reward) writes the reward. For slates
+/// (lists of arms shown at once) there are [`append_slate_request`](Self::append_slate_request),
+/// [`append_slate`](Self::append_slate) and [`feedback`](Self::feedback).
 ///
-/// Each line is one write: a killed process loses at most the line that it was writing. A partial line is cut off when
-/// the log is opened again ([`torn_bytes`](Self::torn_bytes)). A folder has one writer, which locks it. Rewards refer
-/// to decisions by the returned id, also after the log was closed and opened again. Slates go to the same folder or to
-/// a separate one. A new file is created under the name `next.partial`, and never overwritten.
+/// Each line is one write, so that a killed process loses at most the line that it was writing. An incomplete last line
+/// is removed when the log is opened again ([`torn_bytes`](Self::torn_bytes)). A folder has one writer at a time, which
+/// locks it. The id that the append methods return identifies a decision, also after the log was closed and opened
+/// again. Slates may be in the same folder as decisions or in another one. A new file is named `next.partial` until its
+/// first line is written. Existing files are never overwritten.
 ///
-/// Times are the caller's, in one unit, and finite. They may go backwards, as those of several threads do. The log's
-/// clock is its largest time. A reward is late if the clock, not the time of the reward, is beyond the horizon of its
-/// decision.
+/// The caller supplies all times, as finite numbers in one unit. They need not ascend, for example because several
+/// threads write. The current time is the largest time in the log. A reward is late if the horizon of its decision has
+/// passed at the current time, whatever the time of the reward.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
@@ -112,46 +113,46 @@ options!(LogSettings::new() {
 ///
 /// # After a crash
 ///
-/// The log contains what a policy has learned since it was last saved. [`Checkpoint`](crate::policy::Checkpoint) saves
-/// the policy with the log's [`position`](Self::position) as one file, and learns the rewards after that position. Log
-/// each reward before the policy learns it, and save after the policy has learned it. Anything learned without a reward
-/// in the log, such as 0 for no click, cannot be recovered: log it as a reward. If the machine itself may fail, set
-/// `sync`. Otherwise the policy's file may survive although lines of the log are lost.
+/// A policy can be restored from its last save and the log. [`Checkpoint`](crate::policy::Checkpoint) saves the policy
+/// and the log's [`position`](Self::position) as one file; after a crash the policy learns the rewards after that
+/// position. Log each reward before the policy learns it, and save the policy after it has learned the reward. Rewards
+/// that are not in the log, such as an implied 0 for no click, cannot be recovered: log them too. If the machine may
+/// fail, set `sync`. Otherwise the saved policy may contain rewards whose log lines are lost.
 #[derive(Debug)]
 pub struct DecisionLog {
     settings: LogSettings,
     files: SegmentWriter,
     next_id: u64,
     now: f64,
-    /// Decisions and slates whose horizon has not passed.
+    /// Decisions and slates that may still get an answer (reward or feedback), by id. Their horizon has not passed.
     open: BTreeMap<u64, Waiting>,
-    /// Exclusive upper bound of the ids whose horizon has passed.
+    /// Exclusive upper bound of the ids whose horizon has passed. A reward or feedback for a smaller id is late.
     late_below: u64,
     torn_bytes: u64,
     _lock: File,
 }
 
-/// Decision or slate whose horizon has not passed.
+/// Decision or slate that may still get an answer (reward or feedback), because its horizon has not passed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
     time: f64,
-    /// Number of chosen arms of a slate.
+    /// Number of chosen arms of a slate; `None` for a single decision.
     pub(super) shown: Option<usize>,
     /// `true` once the reward or feedback was written.
     answered: bool,
 }
 
 impl DecisionLog {
-    /// Opens or creates a log. It creates the folder, cuts off a torn last line, and reads which decisions still wait
-    /// for rewards. Files are read as far back as the horizon; without a horizon, all are read.
+    /// Opens or creates a log in a folder. An incomplete last line is removed. Files within the horizon are read to
+    /// find the decisions that may still get a reward; without a horizon, all files are read.
     ///
     /// # Errors
-    /// * Fails if the folder cannot be used or is in use.
-    /// * Fails if a line is not a record, since a damaged log is not written to.
+    /// * Fails if the folder cannot be used, or if another writer uses it.
+    /// * Fails if a line is invalid: a damaged log is not continued.
     /// * Fails if the horizon is not positive.
     /// * [`LogError::File`] if a log file is not a regular file or has the last possible number.
-    /// * [`LogError::File`] if the newest file is empty and all earlier files were deleted, since ids would start
-    ///   again.
+    /// * [`LogError::File`] if the newest file is empty and all earlier files were deleted, because the next id is then
+    ///   unknown.
     pub fn open(folder: impl AsRef<Path>, settings: LogSettings) -> Result<Self, LogError> {
         let folder = folder.as_ref();
         if let Some(horizon) = settings.horizon {
@@ -172,7 +173,7 @@ impl DecisionLog {
         Ok(log)
     }
 
-    /// Reads which decisions wait for rewards.
+    /// Reads the newest log files, to find the decisions and slates that may still get an answer (reward or feedback).
     fn recover(&mut self, folder: &Path, numbers: &[u64]) -> Result<(), LogError> {
         // The clock determines how far back decisions may still wait.
         let newest = numbers.iter().rev().find_map(|&number| clock_of(folder, number, true).transpose());
@@ -220,7 +221,7 @@ impl DecisionLog {
         }
     }
 
-    /// Advances the clock, and removes decisions whose horizon has passed from memory.
+    /// Advances the current time, and forgets decisions and slates whose horizon has passed.
     fn pass(&mut self, time: f64) {
         self.now = self.now.max(time);
         let Some(horizon) = self.settings.horizon else { return };
@@ -233,41 +234,42 @@ impl DecisionLog {
         }
     }
 
-    /// Number of bytes of a torn line that were cut off when the log was opened; 0 if the last line was complete.
+    /// Number of bytes of an incomplete last line that were removed when the log was opened; 0 if the line was
+    /// complete.
     pub fn torn_bytes(&self) -> u64 {
         self.torn_bytes
     }
 
-    /// Number of decisions that wait for a reward and slates that wait for feedback.
+    /// Number of decisions within the horizon without a reward, and of slates without feedback.
     pub fn waiting(&self) -> usize {
         self.open.values().filter(|entry| !entry.answered).count()
     }
 
-    /// Position of the next line: later lines are at this position or beyond. It is used to recover [after a
-    /// crash](Self#after-a-crash).
+    /// Position at which the next line will be written (number of the file, and byte in it). It is needed to restore a
+    /// policy [after a crash](Self#after-a-crash).
     pub fn position(&self) -> (u64, u64) {
         self.files.position()
     }
 
-    /// Digest of the last bytes before the [position](Self::position), which distinguishes this log from others.
+    /// Hash of the bytes before the [position](Self::position) of the next line, which identifies this log.
     pub(crate) fn tail_digest(&self) -> u64 {
         self.files.tail_digest()
     }
 
-    /// Id of the next decision or slate.
+    /// Id that the next decision or slate will get.
     pub fn next_id(&self) -> u64 {
         self.next_id
     }
 
-    /// Writes a decision, with the policy's probability of each arm if known, and returns the id of the decision. The
-    /// written propensity is that of the decision, or else the probability of its arm. A decision with neither is also
-    /// written. Policies can learn from such a decision, but only the direct method can evaluate with it. After an
-    /// error the log is unchanged.
+    /// Writes a decision, with the policy's probability of each arm if known, and returns the id of the decision. If
+    /// the decision has no propensity, the probability of its arm is written as the propensity. Without both, policies
+    /// can still learn from the decision, but only the direct method can evaluate policies on it. After an error the
+    /// log is unchanged.
     ///
     /// # Errors
     /// * Fails if the propensity is outside (0, 1], or if the probabilities are not a distribution.
-    /// * Fails if a value is not finite, such as the time.
-    /// * Fails if the line cannot be written. One reason is that the next file already exists ([`LogError::File`]).
+    /// * Fails if the time or another value is not finite.
+    /// * Fails if the line cannot be written, for example because the next file already exists ([`LogError::File`]).
     pub fn append(
         &mut self,
         decision: &Decision,
@@ -277,15 +279,14 @@ impl DecisionLog {
         self.append_record(decision, probabilities, None, time)
     }
 
-    /// Writes a decision as [`append`](Self::append) does, together with its request: the context, the available arms
-    /// and their features. Without the request, the log of a policy with arm features supports learning, but not the
-    /// evaluation of other policies.
+    /// Writes a decision together with its request: the context, the available arms and their features. Otherwise like
+    /// [`append`](Self::append). If arms have features, other policies can be evaluated only with the request.
     ///
     /// # Errors
-    /// * Errors of [`append`](Self::append).
+    /// * Fails as [`append`](Self::append) does.
     /// * Fails if the chosen arm is not in the request.
     /// * Fails if the request excludes arms ([`Request::except`](crate::Request::except)) and there are no
-    ///   probabilities, since the log does not know all arms.
+    ///   probabilities, because the log does not know all arms.
     pub fn append_request(
         &mut self,
         request: &Request<'_>,
@@ -314,7 +315,7 @@ impl DecisionLog {
         self.write_made(&Record::Decision(record), time, None)
     }
 
-    /// Checks and writes a record that waits for an answer: a decision or a slate.
+    /// Checks and writes a decision or a slate, and returns its id. `shown` is the number of chosen arms of a slate.
     pub(super) fn write_made(&mut self, record: &Record, time: f64, shown: Option<usize>) -> Result<u64, LogError> {
         record.check().map_err(|problem| LogError::Value { problem })?;
         self.files.write(record, self.first_line())?;
@@ -328,7 +329,7 @@ impl DecisionLog {
     /// Writes the reward of a decision. After an error the log is unchanged.
     ///
     /// # Errors
-    /// * [`LogError::Reward`] if the log does not hold the decision, or no longer holds it.
+    /// * [`LogError::Reward`] if the log does not contain the decision, or if its file was deleted.
     /// * [`LogError::Reward`] if the decision already has its reward and the [rule](LogSettings::reward_rule) allows
     ///   only one.
     /// * [`LogError::Reward`] if the horizon has passed, or if the id belongs to a slate.
@@ -341,7 +342,7 @@ impl DecisionLog {
         self.write_answer(&Record::Reward(RewardRecord { id, time, reward }), id, time)
     }
 
-    /// Finds the waiting decision or slate with this id, for an answer at this time.
+    /// Finds the decision or slate with this id, if a reward or feedback at `time` is still accepted.
     pub(super) fn waiting_for(&self, id: u64, time: f64) -> Result<Waiting, LogError> {
         check_value("time", time).map_err(|problem| LogError::Value { problem })?;
         let now = self.now.max(time);
@@ -360,7 +361,6 @@ impl DecisionLog {
         Err(LogError::Reward { id, problem })
     }
 
-    /// Checks and writes the answer to a waiting decision or slate.
     pub(super) fn write_answer(&mut self, record: &Record, id: u64, time: f64) -> Result<(), LogError> {
         record.check().map_err(|problem| LogError::Value { problem })?;
         self.files.write(record, self.first_line())?;
@@ -372,18 +372,18 @@ impl DecisionLog {
     /// Waits until all lines are on the disk.
     ///
     /// # Errors
-    /// Errors of the operating system.
+    /// [`LogError::Io`] if the operating system cannot write the lines to the disk.
     pub fn sync(&mut self) -> Result<(), LogError> {
         self.files.sync()
     }
 
-    /// First line of a new file. It stores the next id, since earlier files may be deleted.
+    /// First line of a new file. It contains the next id, because all earlier files may be deleted.
     fn first_line(&self) -> SegmentRecord {
         SegmentRecord { next_id: self.next_id, clock: self.now.is_finite().then_some(self.now) }
     }
 }
 
-/// Clock of a segment: the time of its first record, or the largest time in it if `newest`.
+/// Time of the first record in a log file, or the largest time in the file if `newest`.
 fn clock_of(folder: &Path, number: u64, newest: bool) -> Result<Option<f64>, LogError> {
     let Some(mut lines) = read_if_there(folder, number)? else { return Ok(None) };
     let mut clock: Option<f64> = None;

@@ -1,4 +1,5 @@
-//! Vowpal Wabbit's decision-service JSON (`--dsjson`), one event per line.
+//! Reader and writer of dsjson, the JSON format of Vowpal Wabbit's decision service (`--dsjson`), with one event per
+//! line.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,7 +18,7 @@ use crate::arm::ArmId;
 use crate::decision::QUADRATURE_ERROR;
 use crate::features::{FeatureHasher, SparseContext};
 
-/// Event in Vowpal Wabbit's format. Other fields are ignored.
+/// Event in dsjson, with the fields that are read.
 #[derive(Debug, Deserialize)]
 struct Event {
     #[serde(rename = "_label_cost")]
@@ -48,33 +49,34 @@ struct Event {
     outcomes: Option<Value>,
 }
 
-/// Reads rows from dsjson. The reward is −`_label_cost`, and the propensity is `_label_probability` or the first entry
-/// of `p`. The arms with their features are the entries of `_multi`. The probabilities of all arms are read if `p`
-/// holds them. The chosen action is `_label_Action`, counted from 1, or `_labelIndex`, counted from 0. A line in which
-/// both are present and differ is refused.
+/// Reader of logged decisions from dsjson, Vowpal Wabbit's decision-service JSON. The reward is −`_label_cost`. The
+/// propensity is `_label_probability` or the first entry of `p`. The entries of `_multi` are the available arms with
+/// their features. If `p` lists the probabilities of all arms, they are read. The chosen action is `_label_Action`,
+/// counted from 1, or `_labelIndex`, counted from 0. If both are present and differ, the line is an error.
 ///
-/// `pdrop`, the probability with which the service dropped events like this one, becomes the row's
-/// [drop probability](LoggedDecision::drop_probability).
+/// `pdrop` is the probability with which the service dropped events like this one. It becomes the row's [drop
+/// probability](LoggedDecision::drop_probability).
 ///
-/// A column is a JSON pointer into the event's context `c`, or into an action, such as `/User/age`. A number is used
-/// unchanged, true as 1 and false as 0. A list contributes all of its numbers. `/User/country=DE` is 1 if the value is
-/// this text or number, else 0. A missing scalar is 0, as in Wabbit. Without columns, contexts are empty and actions
-/// have no features. Set columns before the first row is read.
+/// Columns select the features. A column is a JSON pointer into the event's context `c` or into an action, such as
+/// `/User/age`. A number is used unchanged, true as 1 and false as 0. A list contributes all of its numbers. The column
+/// `/User/country=DE` is 1 if the value is this text or number, else 0. A missing value is 0, as in Vowpal Wabbit.
+/// Without columns, contexts are empty and actions have no features. Set columns before the first row is read.
 ///
-/// The reader leaves out some lines, and counts them:
+/// The reader skips and counts these lines:
 ///
-/// * rewards without an event (`RewardValue`; [`dangling_rewards`](Self::dangling_rewards));
+/// * rewards that are separate from their event (`RewardValue`; [`dangling_rewards`](Self::dangling_rewards));
 /// * events whose action was never shown (`_skipLearn` or `_deferred`; [`skipped`](Self::skipped));
-/// * events whose `EventId` an earlier row had, since queues deliver some events twice ([`repeated`](Self::repeated));
-/// * a last line that was cut off ([`torn`](Self::torn)).
+/// * repeated events, whose `EventId` occurred before, because queues deliver some events twice
+///   ([`repeated`](Self::repeated));
+/// * an incomplete last line ([`torn`](Self::torn)).
 ///
-/// Events of several slots (`_outcomes`, `_slots`: `--ccb_explore_adf` and `--slates`) and events of continuous actions
-/// are refused as not supported.
+/// Events with several slots (`_outcomes`, `_slots`: `--ccb_explore_adf` and `--slates`) and events with continuous
+/// actions are not supported and give an error.
 ///
-/// With a hasher ([`with_hasher`](Self::with_hasher)), no columns need be listed: everything in the context and in the
-/// actions becomes a sparse feature.
+/// With a feature hasher ([`with_hasher`](Self::with_hasher)) no columns are needed: all values in the context and in
+/// the actions become sparse features.
 ///
-/// To detect repeated events, the reader stores 16 bytes per `EventId`.
+/// The reader stores 16 bytes per `EventId` to detect repeated events.
 #[derive(Debug)]
 pub struct DsjsonRows<R> {
     lines: Lines<R>,
@@ -91,7 +93,7 @@ pub struct DsjsonRows<R> {
     hasher: Option<FeatureHasher>,
 }
 
-/// Columns that are read: for the context, for the features of each action, and for the arm number of an action.
+/// Names of the JSON fields to read: for the context, for the features of each action, and for an action's arm number.
 #[derive(Debug, Default)]
 struct Columns {
     context: Vec<String>,
@@ -100,7 +102,7 @@ struct Columns {
 }
 
 impl<R: BufRead> DsjsonRows<R> {
-    /// Creates a reader. Errors contain `name`.
+    /// Creates a reader. `name` is the file name for error messages.
     pub fn new(reader: R, name: impl AsRef<Path>) -> Self {
         Self {
             lines: Lines::new(reader, name.as_ref()),
@@ -116,21 +118,22 @@ impl<R: BufRead> DsjsonRows<R> {
         }
     }
 
-    /// Hashes all keys of the context and of each action, in place of listed columns. Each action has the sparse
-    /// features of the context and its own, with the hasher's interactions, and contexts are empty. Such rows suit
-    /// [`SparsePolicy::shared`](crate::policy::SparsePolicy::shared). A key of the context is a namespace, as for
-    /// [`JsonRows`](super::JsonRows). Keys that begin with an underscore are left out, except `_text`.
+    /// Converts all keys of the context and of each action to sparse features by a feature hasher, in place of listed
+    /// columns. Each action gets the features of the context and its own, with the hasher's interactions. The context
+    /// of the row is empty, as [`SparsePolicy::shared`](crate::policy::SparsePolicy::shared) expects. Each key of the
+    /// context is a namespace, as for [`JsonRows`](super::JsonRows). Keys that begin with an underscore are skipped,
+    /// except `_text`.
     #[must_use]
     pub fn with_hasher(self, hasher: FeatureHasher) -> Self {
         Self { hasher: Some(hasher), ..self }
     }
 
-    /// Hasher of the features, if there is one.
+    /// Feature hasher, if one was set by [`with_hasher`](Self::with_hasher).
     pub fn hasher(&self) -> Option<&FeatureHasher> {
         self.hasher.as_ref()
     }
 
-    /// Sets the columns that form the context.
+    /// Sets the columns (JSON pointers) that form the context.
     #[must_use]
     pub fn with_context(mut self, columns: impl IntoIterator<Item: Into<String>>) -> Self {
         self.columns.context = columns.into_iter().map(Into::into).collect();
@@ -138,7 +141,7 @@ impl<R: BufRead> DsjsonRows<R> {
         self
     }
 
-    /// Sets the columns that form the features of each action (an entry of `_multi`).
+    /// Sets the columns (JSON pointers) that form the features of each action, an entry of `_multi`.
     #[must_use]
     pub fn with_actions(mut self, columns: impl IntoIterator<Item: Into<String>>) -> Self {
         self.columns.actions = columns.into_iter().map(Into::into).collect();
@@ -146,37 +149,36 @@ impl<R: BufRead> DsjsonRows<R> {
         self
     }
 
-    /// Sets the column with the arm number of an action (an entry of `_multi`). Without such a column, the first action
-    /// is arm 0, the second arm 1, and so on.
+    /// Sets the column (JSON pointer) with the arm number of an action, an entry of `_multi`. Without it, the actions
+    /// are the arms 0, 1, … in their order.
     #[must_use]
     pub fn with_arm(mut self, column: impl Into<String>) -> Self {
         self.columns.arm = Some(column.into());
         self
     }
 
-    /// Number of lines with a reward that belongs to no event.
+    /// Number of skipped lines with a reward that is separate from its event.
     pub fn dangling_rewards(&self) -> u64 {
         self.dangling
     }
 
-    /// Number of events whose action was never shown.
+    /// Number of skipped events whose action was never shown.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
-    /// Number of events whose `EventId` an earlier row had.
+    /// Number of skipped events whose `EventId` occurred before.
     pub fn repeated(&self) -> u64 {
         self.repeated
     }
 
-    /// Columns that have not occurred in any event so far, so that all their values are 0. Misspelt columns are among
-    /// them.
+    /// Columns that no event so far contains, possibly because they are misspelt. All their values are 0.
     pub fn never_met(&self) -> impl Iterator<Item = &str> {
         let columns = self.columns.context.iter().chain(&self.columns.actions);
         columns.zip(&self.met).filter(|(_, met)| !**met).map(|(column, _)| column.as_str())
     }
 
-    /// Number of last lines that were cut off: 0 or 1.
+    /// Number of incomplete last lines: 0 or 1.
     pub fn torn(&self) -> u64 {
         self.lines.torn()
     }
@@ -243,7 +245,7 @@ impl<R: BufRead> DsjsonRows<R> {
         Ok(row)
     }
 
-    /// Features of all actions, row by row.
+    /// Features of all actions of an event, as a row-major matrix with one row per action.
     fn features(&mut self, actions: &[Value]) -> Result<Option<Vec<f64>>, LogProblem> {
         if self.columns.actions.is_empty() {
             return Ok(None);
@@ -272,7 +274,7 @@ impl<R: BufRead> DsjsonRows<R> {
     }
 }
 
-/// Sparse features of all actions. Each action has the features of the context as well.
+/// Sparse features of all actions of an event. Each action also has the features of the context.
 fn hash_actions(hasher: &mut FeatureHasher, context: &Value, actions: &[Value]) -> Result<Vec<f64>, LogProblem> {
     hasher.clear();
     let is_feature = |key: &str| !key.starts_with('_') || key == "_text";
@@ -291,7 +293,7 @@ fn hash_actions(hasher: &mut FeatureHasher, context: &Value, actions: &[Value]) 
     Ok(SparseContext::rows(&hashed).map_err(LogProblem::of_row)?.0)
 }
 
-/// Appends the values of a column. Returns whether the column is present.
+/// Appends the values of a column to `out`. Returns whether the column is present.
 fn feature(context: &Value, column: &str, out: &mut Vec<f64>) -> Result<bool, LogProblem> {
     if !column.starts_with('/') {
         return Err(LogProblem::Malformed(format!("the column {column:?} is no JSON pointer: those begin with /")));
@@ -389,7 +391,7 @@ impl<R: BufRead> Iterator for DsjsonRows<R> {
     }
 }
 
-/// Hash of an id with 128 bits: among 10⁹ ids, two have the same hash with a probability of 1e-21.
+/// 128-bit hash of an event id. Among 10⁹ ids, any two have the same hash with a total probability of 1e-21.
 fn hash_of(id: &str) -> u128 {
     let half = |first: u8| {
         let mut hasher = DefaultHasher::new();
@@ -400,17 +402,17 @@ fn hash_of(id: &str) -> u128 {
 }
 
 impl LoggedDecision {
-    /// Writes a row as one line of dsjson. [`DsjsonRows`] reads the row back with the context column `/x`, the action
-    /// column `/f` and the arm column `/i/id`. The context is the list `x` of the shared features. Each arm has its
-    /// number as a feature, and the list `f` of its features if it has some. Arms without an entry in the probabilities
-    /// are written with 0. If the propensity is an estimate, the probabilities need not sum to 1, and only that of the
-    /// chosen arm is written.
+    /// Writes a row as one line of dsjson (Vowpal Wabbit's decision-service JSON). [`DsjsonRows`] reads the row back
+    /// with the context column `/x`, the action column `/f` and the arm column `/i/id`. The context is written as the
+    /// list `x` of the shared features. Each arm is an action with its number, and with the list `f` of its features if
+    /// it has any. Arms without a probability get 0. If the propensity is an estimate, only the probability of the
+    /// chosen arm is written, because the estimates need not sum to 1.
     ///
     /// # Errors
     /// * Fails if the row has no propensity or no available arms, or if the chosen arm is not available.
     /// * Fails if the propensity is outside (0, 1], or if a value is not finite.
     /// * Fails if the row has probabilities and an available arm is listed twice.
-    /// * Errors of the operating system.
+    /// * Fails if the line cannot be written.
     pub fn write_dsjson(&self, out: &mut impl Write, event_id: &str) -> Result<(), LogError> {
         let refuse = |problem| Err(LogError::Value { problem });
         if let Err(error) = self.check(0) {

@@ -13,72 +13,70 @@ use super::record::{Record, SegmentRecord, parse};
 use super::segments::{path_of, read_segment, segments};
 use crate::validate::check_parameter;
 
-/// Counts of what a reader has read so far.
+/// Counts of the records that a log reader has read so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct LogCounts {
-    /// Decisions with their rewards, or slates with their feedback.
+    /// Number of decisions with a reward, or of slates with feedback.
     pub rewarded: u64,
-    /// Decisions or slates that got the default answer.
+    /// Number of decisions with the default reward, or of slates with the default feedback.
     pub defaulted: u64,
-    /// Decisions or slates whose horizon passed without an answer or a default. The default is not used if the answer
-    /// may have been among lines that could not be read.
+    /// Number of decisions or slates whose horizon passed without an answer and that got no default. The default is not
+    /// used if the answer may be in lines that could not be read.
     pub unrewarded: u64,
-    /// Decisions or slates without an answer whose horizon had not passed at the end of the log: their answers may
-    /// still come.
+    /// Number of decisions or slates without an answer whose horizon had not passed at the end of the log. Their
+    /// answers may still be written.
     pub waiting: u64,
-    /// Refused lines, except those counted in [`other`](Self::other).
+    /// Number of invalid lines, except those counted in [`other`](Self::other).
     pub refused: u64,
-    /// Files that could not be read, or not to their end.
+    /// Number of files that could not be read completely.
     pub unreadable: u64,
-    /// Slates in a reader of decisions, or decisions in a reader of slates.
+    /// Number of records for another type of reader: slates in a reader of decisions, or decisions in a reader of
+    /// slates.
     pub other: u64,
-    /// Rewards, or feedback, whose decision or slate was in a missing file.
+    /// Number of rewards or feedbacks whose decision or slate was in a missing file.
     pub orphaned: u64,
-    /// Gaps between files: one missing file, or several in a row.
+    /// Number of gaps between files. A gap is one missing file, or several consecutive ones.
     pub gaps: u64,
-    /// Last lines that were cut off by a crash: 0 or 1.
+    /// Number of incomplete last lines, which a crash leaves: 0 or 1.
     pub torn: u64,
 }
 
-/// Type of records that a reader joins: decisions with rewards, or slates with feedback.
+/// Record type that a log reader joins with answers: decisions with rewards, or slates with feedback.
 pub(super) trait Joinable: Debug + Send + Sync {
-    /// Record that waits for an answer: a decision or a slate.
     type Subject: Debug + Send + Sync;
-    /// Answer: a reward or feedback.
     type Answer: Debug + Send + Sync;
-    /// Record that was joined with its answer.
+    /// Decision with its reward, or slate with its feedback.
     type Joined;
 
-    /// Classifies a record for this reader.
     fn classify(record: Record) -> ReaderRecord<Self::Subject, Self::Answer>;
 
-    /// Refuses an answer that does not fit its decision or slate.
+    /// Returns an error if an answer (reward or feedback) does not fit its decision or slate.
     fn check(made: &Self::Subject, answer: &Self::Answer) -> Result<(), LogProblem>;
 
-    /// Default answer of a record that got no answer.
+    /// Default reward or feedback for a decision or slate whose horizon passed without an answer.
     fn default(&self, made: &Self::Subject) -> Option<Self::Answer>;
 
-    /// Returns whether the first answer is final, so that its record waits no longer.
+    /// Returns whether the first answer to a record is final, so that the reader does not wait for later answers.
     fn first_is_final(&self) -> bool {
         true
     }
 
-    /// Combines an answer with a later one, or refuses the later one.
+    /// Combines two answers (rewards or feedback) to one record, or returns an error if only one is allowed.
     fn combine(&self, _: &Self::Answer, _: Self::Answer) -> Result<Self::Answer, LogProblem> {
         Err(LogProblem::Twice)
     }
 
-    /// Joins a record with its answer. `answered_at` is the position of the answer, `None` for the default.
+    /// Joins a record with its answer. `answered_at` is the answer's position in the log, `None` for the default
+    /// answer.
     fn join(made: Self::Subject, answer: Self::Answer, answered_at: Option<(u64, u64)>) -> Self::Joined;
 }
 
-/// Records of a log with their answers, for any type of record.
+/// Type-erased log reader, which iterates over records joined with their answers.
 pub(super) trait JoinedRecords<T>: Debug + Send + Sync {
-    /// Next record with its answer, or an unusable line; `None` at the end of the log.
+    /// Next record with its answer, or the error of an invalid line. `None` at the end of the log.
     fn next_joined(&mut self) -> Option<Result<T, LogError>>;
 
-    /// Counts of what was read so far.
     fn counts(&self) -> LogCounts;
 }
 
@@ -92,13 +90,14 @@ impl<K: Joinable> JoinedRecords<K::Joined> for Joining<K> {
     }
 }
 
-/// Record as a reader classifies it.
+/// Log record as seen by a reader of one record type. `M` is the type of records (decisions or slates), and `A` the
+/// type of answers to them.
 pub(super) enum ReaderRecord<M, A> {
     Subject(u64, f64, M),
     Answer(u64, f64, A),
     Segment(SegmentRecord),
-    /// Record that another type of reader joins and that waits for an answer: its id, its time, and the error to
-    /// report.
+    /// Record that only another reader can read, such as a slate for a reader of decisions: its id, its time, and the
+    /// error to return.
     OtherSubject(u64, f64, LogProblem),
     OtherAnswer(f64),
 }
@@ -109,29 +108,28 @@ struct Waiting<M, A> {
     time: f64,
     made: M,
     answer: Option<(A, (u64, u64))>,
-    /// `true` if the answer may be among lines that could not be read.
+    /// `true` if the record's answer may be in lines that could not be read.
     answer_lost: bool,
 }
 
-/// Reader of a log for one type of records.
+/// Log reader that joins one type of records with their answers.
 #[derive(Debug)]
 pub(super) struct Joining<K: Joinable> {
     kind: K,
     horizon: Option<f64>,
     folder: PathBuf,
     segments: VecDeque<u64>,
-    /// Expected number of the next file, after one was read.
+    /// Number that the next file should have; `None` before the first file.
     next_segment: Option<u64>,
-    /// Ids of decisions and slates in missing files.
+    /// Ids of decisions and slates whose lines were in missing files.
     missing: Vec<Range<u64>>,
-    /// `true` after lines that could not be read, until a line states the next id.
+    /// `true` if lines are missing before the current position, and the next id is not yet known.
     after_gap: bool,
-    /// Lines of the open file, whose number is `file`.
+    /// Line reader for the open log file, whose number is `file`.
     lines: Option<Lines<BufReader<File>>>,
     file: u64,
     waiting: VecDeque<Waiting<K::Subject, K::Answer>>,
     last: Option<u64>,
-    /// Largest time that was read so far.
     now: f64,
     ended: bool,
     pub(super) counts: LogCounts,
@@ -162,7 +160,7 @@ impl<K: Joinable> Joining<K> {
         })
     }
 
-    /// Reads one line and adds it to the waiting records. Returns `false` at the end of the log.
+    /// Reads one line and processes its record. Returns `false` at the end of the log.
     fn advance(&mut self) -> Result<bool, LogError> {
         loop {
             let Some(lines) = &mut self.lines else {
@@ -196,8 +194,8 @@ impl<K: Joinable> Joining<K> {
         }
     }
 
-    /// Opens the next existing file. Returns `false` at the end of the log. Files that were deleted since the log was
-    /// opened count as missing, as if they had been deleted before.
+    /// Opens the next existing file. Returns `false` at the end of the log. Files that were deleted while the log is
+    /// read are treated as if they had been missing before.
     fn open_next(&mut self) -> Result<bool, LogError> {
         loop {
             let Some(&number) = self.segments.front() else { return Ok(false) };
@@ -218,13 +216,14 @@ impl<K: Joinable> Joining<K> {
         }
     }
 
-    /// Records that lines could not be read. They may have held decisions, and answers to all waiting records.
+    /// Marks a gap after an unreadable part of the log. The gap may contain decisions, and answers to any record that
+    /// still waits for one.
     fn lose(&mut self) {
         self.after_gap = true;
         self.waiting.iter_mut().for_each(|waiting| waiting.answer_lost = true);
     }
 
-    /// Processes the record at this position (number of the file, and byte in it).
+    /// Processes a record. `position` is the number of its file, and its byte in the file.
     fn take(&mut self, record: ReaderRecord<K::Subject, K::Answer>, position: (u64, u64)) -> Result<(), LogProblem> {
         match record {
             ReaderRecord::Segment(record) => {
@@ -249,25 +248,25 @@ impl<K: Joinable> Joining<K> {
         Ok(())
     }
 
-    /// Smallest id that was not read so far.
+    /// Smallest id that was not read yet.
     fn next_id(&self) -> u64 {
         let read = self.last.map_or(0, |last| last.saturating_add(1));
         self.missing.last().map_or(read, |missing| missing.end.max(read))
     }
 
-    /// Ends a gap of missing lines with the next known id. The ids in between were in missing files.
+    /// Ends a gap of missing lines at `begins`, the next known id. All unread ids below it are taken to be in missing
+    /// files.
     fn end_gap(&mut self, begins: u64) {
         if std::mem::take(&mut self.after_gap) && self.next_id() < begins {
             self.missing.push(self.next_id()..begins);
         }
     }
 
-    /// Returns whether the decision or slate with this id was in a missing file.
     fn is_missing(&self, id: u64) -> bool {
         self.missing.iter().any(|missing| missing.contains(&id)) || (self.after_gap && id >= self.next_id())
     }
 
-    /// Refuses an id that is not the largest so far.
+    /// Returns an error if an id is not larger than all ids before it.
     fn ascend(&mut self, id: u64, time: f64) -> Result<(), LogProblem> {
         self.end_gap(id);
         if let Some(last) = self.last.filter(|last| id <= *last) {
@@ -278,7 +277,7 @@ impl<K: Joinable> Joining<K> {
         Ok(())
     }
 
-    /// Assigns an answer to its waiting record.
+    /// Assigns an answer to its record. `position` is the answer's position in the log.
     fn answer(&mut self, id: u64, answer: K::Answer, position: (u64, u64)) -> Result<(), LogProblem> {
         let first = self.waiting.front().map_or(u64::MAX, |first| first.id);
         match self.waiting.binary_search_by_key(&id, |waiting| waiting.id) {
@@ -310,7 +309,7 @@ impl<K: Joinable> Joining<K> {
         }
     }
 
-    /// Returns the first waiting record once it need not wait any longer.
+    /// Removes and returns the oldest record without a final result, if its answer is final or its horizon has passed.
     fn due(&mut self) -> Option<K::Joined> {
         loop {
             let first = self.waiting.front()?;

@@ -1,4 +1,4 @@
-//! Rows as JSON lines with hashed features: every key except those of the decision is a feature.
+//! Reader of logged decisions as JSON lines, with hashed features.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -12,12 +12,12 @@ use super::lines::Lines;
 use super::summary::RowReader;
 use crate::features::FeatureHasher;
 
-/// Reads rows from JSON lines into sparse contexts of a [`FeatureHasher`].
+/// Reader of logged decisions from JSON lines. A [`FeatureHasher`] converts the features to sparse contexts.
 ///
 /// The keys `arm`, `propensity` and `reward` describe the decision. A missing or null propensity is unknown. Every
-/// other key is a feature: a number is a value under its name, and a text or a truth value a category. A list is one
-/// feature for each entry, and an object is a namespace. Null is no feature. A feature outside of an object has its key
-/// as namespace. The key `_text` in an object holds a text, each of whose words is a feature.
+/// other key is a feature. A number is a numeric feature; a string or a Boolean is a category. A list is one feature
+/// per entry. An object is a namespace of features. Null is skipped. The namespace of a feature outside of an object is
+/// its key. The key `_text` in an object contains a text, and each word of the text is a feature.
 ///
 /// ```
 /// use dht_bandits::ArmId;
@@ -42,18 +42,18 @@ pub struct JsonRows<R> {
 }
 
 impl<R: BufRead> JsonRows<R> {
-    /// Creates a reader of rows whose arms are numbers. Errors contain `name`.
+    /// Creates a reader of rows whose arms are numbers. `name` is the file name for error messages.
     pub fn new(reader: R, name: impl AsRef<Path>, hasher: FeatureHasher) -> Self {
         Self { lines: Lines::new(reader, name.as_ref()), hasher, arms: ArmNames::default() }
     }
 
-    /// Names the arms 0, 1, …. Rows with other names are refused.
+    /// Sets the names of the arms 0, 1, …. The key `arm` then contains names; an unknown name is an error.
     #[must_use]
     pub fn with_arm_names(self, names: impl IntoIterator<Item: Into<String>>) -> Self {
         Self { arms: ArmNames::new(names), ..self }
     }
 
-    /// Hasher of the features. If it stores names, they are those of all features that were read.
+    /// Feature hasher of this reader. If it stores names, it knows the names of all features read so far.
     pub fn hasher(&self) -> &FeatureHasher {
         &self.hasher
     }
@@ -103,10 +103,10 @@ impl<R: BufRead> RowReader for JsonRows<R> {
     }
 }
 
-/// Adds the features of a value under a key. The features of an object have the key as namespace.
+/// Adds the features of a JSON value to the hasher. `key` is their namespace.
 ///
 /// # Errors
-/// Fails if a number is out of range, or if objects are nested deeper than Vowpal Wabbit reads them, 32 levels.
+/// Fails if a number is out of range, or if objects are nested deeper than 32 levels, the limit of Vowpal Wabbit.
 pub(super) fn add_json(hasher: &mut FeatureHasher, key: &str, value: &Value) -> Result<(), LogProblem> {
     add_value(hasher, key, key, value, 0)
 }

@@ -1,30 +1,28 @@
-//! Lines of a file with their numbers, read into one buffer. A last line that was cut off is not a line.
+//! Reader of numbered lines, which reuses one buffer. An incomplete last line is ignored.
 
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::{LogError, LogProblem};
 
-/// Byte-order mark, which some editors write before the first line of a file in UTF-8.
+/// Byte-order mark, which some editors write at the start of a UTF-8 file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Largest length of a line in bytes; longer lines are refused.
 pub(super) const LONGEST_LINE: u64 = 1 << 26;
 pub(super) const TOO_LONG: &str = "longer than 64 MiB";
 
-/// Returns whether a last line without a newline is complete: one JSON value with its closing brace.
+/// Returns whether a last line without a newline is complete, that is, whether it is one JSON object.
 pub(super) fn is_whole(line: &[u8]) -> bool {
     line.ends_with(b"}") && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
 }
 
-/// Reader of lines.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
     reader: R,
     path: PathBuf,
     buffer: Vec<u8>,
     number: u64,
-    /// Byte at which the current line starts; `end` is the byte after it.
+    /// Byte of the file at which the current line starts; `end` is the byte after the line.
     start: u64,
     end: u64,
     torn: u64,
@@ -36,8 +34,8 @@ impl<R: BufRead> Lines<R> {
         Self { reader, path: path.to_owned(), buffer: Vec::new(), number: 0, start: 0, end: 0, torn: 0, failed: false }
     }
 
-    /// Reads the next line that is not blank. Returns `false` at the end, and after a read error. A last line without a
-    /// newline counts if it is a complete JSON value.
+    /// Reads the next line that is not blank. Returns `false` at the end of the file and after a read error. A last
+    /// line without a newline counts if it is a complete JSON object.
     pub(super) fn advance(&mut self) -> Result<bool, LogError> {
         while let Some(has_newline) = self.read()? {
             if !has_newline && !is_whole(&self.buffer) {
@@ -51,11 +49,11 @@ impl<R: BufRead> Lines<R> {
         Ok(false)
     }
 
-    /// Reads the next line, without its newline. Returns whether it has a newline, and `None` at the end of the file
-    /// and after a read error.
+    /// Reads the next line, without its newline. Returns whether the line ended in a newline, or `None` at the end of
+    /// the file and after a read error.
     ///
     /// # Errors
-    /// Fails if reading fails, or if the line is too long; the rest of a long line is skipped.
+    /// Fails if reading fails, or if the line is too long. The rest of a long line is skipped.
     pub(super) fn read(&mut self) -> Result<Option<bool>, LogError> {
         self.buffer.clear();
         if self.failed {
@@ -91,7 +89,6 @@ impl<R: BufRead> Lines<R> {
         self.buffer.iter().all(u8::is_ascii_whitespace)
     }
 
-    /// Skips the rest of a line that is too long.
     fn skip_line(&mut self) -> Result<(), LogError> {
         loop {
             let available = self.reader.fill_buf().map_err(|source| {
@@ -112,17 +109,15 @@ impl<R: BufRead> Lines<R> {
         &self.buffer
     }
 
-    /// Byte at which the current line starts, from the start of the file.
     pub(super) fn start(&self) -> u64 {
         self.start
     }
 
-    /// Number of last lines that were cut off: 0 or 1.
+    /// Number of incomplete last lines: 0 or 1.
     pub(super) fn torn(&self) -> u64 {
         self.torn
     }
 
-    /// Creates an error that names the current line.
     pub(super) fn refuse(&self, problem: LogProblem) -> LogError {
         LogError::line(&self.path, self.number, problem)
     }

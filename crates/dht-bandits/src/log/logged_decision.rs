@@ -1,4 +1,4 @@
-//! Rows of logged decisions, and their checks.
+//! Logged decisions, the rows of a log, and their checks.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::decision::{QUADRATURE_ERROR, Request, check_sparse};
 use crate::error::{Error, Number, Result};
 use crate::validate::{SPARSE, check_bounded, check_context, check_parameter, first_double};
 
-/// Row of a log: a decision with its propensity and its reward.
+/// Logged decision, one row of a log: context, chosen arm, propensity and reward.
 ///
 /// ```
 /// use dht_bandits::log::LoggedDecision;
@@ -22,48 +22,49 @@ use crate::validate::{SPARSE, check_bounded, check_context, check_parameter, fir
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoggedDecision {
-    /// Context of the decision.
+    /// Context in which the arm was chosen.
     pub context: Vec<f64>,
-    /// Chosen arm.
+    /// Arm that the logging policy chose.
     pub arm: ArmId,
-    /// Probability with which the logging policy chose the arm, in (0, 1]; `None` if unknown. Estimators that need
-    /// propensities refuse a row without one, with the number of the row ([`Error::NoPropensity`]). The direct method
-    /// needs none.
+    /// Propensity: the probability with which the logging policy chose the arm, in (0, 1]. `None` if unknown.
+    /// Estimators that need propensities fail for such a row ([`Error::NoPropensity`]). The direct method does not need
+    /// them.
     pub propensity: Option<f64>,
-    /// Reward of the chosen arm.
+    /// Reward that the chosen arm received.
     pub reward: f64,
-    /// Available arms; `None` if every arm of the evaluated policy was available.
+    /// Arms that were available. `None` if all arms of the evaluated policy were.
     #[serde(default)]
     pub available: Option<Vec<ArmId>>,
-    /// Logging policy's probability of each arm, if the log holds all of them.
+    /// Probability of each arm under the logging policy, if the log contains all of them.
     #[serde(default)]
     pub probabilities: Option<Vec<(ArmId, f64)>>,
-    /// Features of the available arms, one row of equal length for each arm, in their order. `None` if arms have no
-    /// features.
+    /// Feature vectors of the `available` arms in their order, row-major. `None` if arms have no features.
     #[serde(default)]
     pub features: Option<Vec<f64>>,
-    /// Probability p with which the log leaves out a row like this one, in [0, 1). A service that stores every tenth
-    /// event without a reward writes .9 for such events, and 0 for events with rewards. The row counts 1/(1 − p) times.
+    /// Probability p, in [0, 1), that a row like this one was left out of the log. An estimate counts the row 1/(1 − p)
+    /// times to correct for this. Example: a service that stores every tenth event without a reward writes .9 for such
+    /// events, and 0 for events with rewards.
     #[serde(default)]
     pub drop_probability: f64,
     /// Standard error of an estimated propensity ([`Choice::propensity_error`](crate::Choice::propensity_error)); 0 if
-    /// the propensity is exact. The standard errors of policies' values do not include this error.
+    /// the propensity is exact. The standard errors of off-policy estimates do not account for it.
     #[serde(default)]
     pub propensity_error: f64,
 }
 
 impl LoggedDecision {
-    /// Creates a row without the probabilities of other arms. The propensity of the chosen arm may also be unknown.
+    /// Creates a row from the context, the chosen arm, its propensity (may be unknown), and its reward.
     pub fn new(context: Vec<f64>, arm: ArmId, propensity: impl Into<Option<f64>>, reward: f64) -> Self {
         Self { context, arm, propensity: propensity.into(), reward, ..Self::default() }
     }
 
-    /// Number of times that the row counts: 1/(1 − p), where p is its [drop probability](Self::drop_probability).
+    /// Number of times that estimates count the row: 1/(1 − p), where p is the [drop
+    /// probability](Self::drop_probability).
     pub fn row_weight(&self) -> f64 {
         1.0 / (1.0 - self.drop_probability)
     }
 
-    /// Request of this row: the context, and the available arms with their features.
+    /// Request to which the logged decision was the answer: the context, and the available arms with their features.
     ///
     /// # Errors
     /// * Fails if there are features without available arms.
@@ -72,29 +73,28 @@ impl LoggedDecision {
         request_of(&self.context, self.available.as_deref(), self.features.as_deref())
     }
 
-    /// Features of an arm; `None` if arms have no features, or this arm was not available.
+    /// Feature vector of an arm. `None` if arms have no features, or if the arm was not available.
     pub fn features_of(&self, arm: ArmId) -> Option<&[f64]> {
         let (arms, features) = (self.available.as_ref()?, self.features.as_ref()?);
         let position = arms.iter().position(|other| *other == arm)?;
         features.chunks_exact((features.len() / arms.len()).max(1)).nth(position)
     }
 
-    /// Returns whether the context or the features are sparse.
     #[cfg(feature = "log")]
     pub(super) fn is_sparse(&self) -> bool {
         let first = |values: &[f64]| values.first() == Some(&SPARSE);
         first(&self.context) || self.features.as_deref().is_some_and(first)
     }
 
-    /// Refuses rows from which no estimate can be computed.
+    /// Checks that estimates can be computed from the row. `round` is the row's index in errors.
     ///
     /// # Errors
     /// * Fails if the propensity is outside (0, 1], or the drop probability outside [0, 1).
     /// * Fails if the reward or the context is not finite or beyond ±1e100.
     /// * Fails if a probability is negative, or if the probabilities do not sum to 1 within 1e-6 per arm.
-    /// * Fails if the probabilities contradict the available arms or the propensity. The tolerance is 1e-6, or for an
-    ///   estimated propensity six standard errors of the two values.
-    /// * Fails if features are beyond ±1e100, or if [`request`](Self::request) refuses them.
+    /// * Fails if the probabilities contradict the available arms or the propensity. The tolerance is 1e-6. For an
+    ///   estimated propensity it is six standard errors of the difference.
+    /// * Fails if features are beyond ±1e100, or if [`request`](Self::request) fails.
     pub fn check(&self, round: usize) -> Result<()> {
         check_logged_propensity(round, self.propensity)?;
         let inside = |source| Error::InRound { round, source: Box::new(source) };
@@ -133,12 +133,12 @@ impl LoggedDecision {
     }
 }
 
-/// Refuses a dense or sparse context, or features of an arm, that no policy could use.
+/// Checks that a dense or sparse vector is one that a policy can use.
 pub(crate) fn check_stored(values: &[f64]) -> Result<()> {
     if values.first() == Some(&SPARSE) { check_sparse(values).map(drop) } else { check_context(values) }
 }
 
-/// Creates the request of a row: a context, and the available arms with their features.
+/// Creates a request from the fields of a row: a context, and the available arms with their features.
 pub(super) fn request_of<'a>(
     context: &'a [f64],
     available: Option<&'a [ArmId]>,
@@ -158,7 +158,6 @@ pub(super) fn request_of<'a>(
     }
 }
 
-/// Refuses a propensity outside (0, 1].
 pub(crate) fn check_logged_propensity(round: usize, propensity: Option<f64>) -> Result<()> {
     match propensity {
         Some(propensity) if !(propensity > 0.0 && propensity <= 1.0) => Err(Error::Propensity { round, propensity }),
@@ -166,14 +165,14 @@ pub(crate) fn check_logged_propensity(round: usize, propensity: Option<f64>) -> 
     }
 }
 
-/// Tolerance between a propensity and the same arm's entry among all probabilities. If the propensity is an estimate
-/// with a stated standard error, the entry is an average over 2,048 random lines through the space of weights. The
-/// standard error of the entry is at most about .002.
+/// Tolerance between a propensity with the standard error `error` and the same arm's entry in the list of all
+/// probabilities. If the propensity is an estimate, the entry is an estimate too: an average over 2,048 random lines
+/// through weight space, with a standard error of at most about .002.
 fn propensity_tolerance(error: f64) -> f64 {
     if error > QUADRATURE_ERROR { 1e-6 + 6.0 * (error + 0.002) } else { 1e-6 }
 }
 
-/// First arm with a positive probability that is not available.
+/// First arm that has a positive probability although it is not available.
 fn unavailable<'a>(arms: &[ArmId], probabilities: &'a [(ArmId, f64)]) -> Option<&'a (ArmId, f64)> {
     let mut sorted = Vec::new();
     if arms.len() > 32 {
@@ -189,14 +188,14 @@ fn unavailable<'a>(arms: &[ArmId], probabilities: &'a [(ArmId, f64)]) -> Option<
     positive.filter(|(position, (arm, _))| !available(*position, arm)).map(|(_, entry)| entry).next()
 }
 
-/// Refuses a drop probability outside [0, 1), or so close to 1 that a row would count for more than 1e12 rows.
+/// Checks that a drop probability p is in [0, 1), and that the row weight 1/(1 − p) is at most 1e12.
 pub(crate) fn check_drop_probability(probability: f64) -> Result<()> {
     let fits = (0.0..=1.0 - 1e-12).contains(&probability);
     check_parameter("drop probability", probability, fits, "from 0 to 1 - 1e-12")
 }
 
-/// Refuses probabilities that are negative, do not sum to 1 within 1e-6 per arm, or list an arm twice. Logs round each
-/// probability separately, so that the error of the sum grows with their number.
+/// Checks that probabilities are not negative, list no arm twice, and sum to 1 within 1e-6 per arm. The tolerance grows
+/// with the number of arms, because probabilities in logs are rounded.
 pub(crate) fn check_distribution(what: &'static str, probabilities: &[(ArmId, f64)]) -> Result<()> {
     let refuse = |problem| Err(Error::NotADistribution { what, problem });
     if probabilities.is_empty() {

@@ -1,4 +1,4 @@
-//! Requests of decisions and slates as a log stores them.
+//! Requests of decisions and slates, as a log stores them.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,26 +6,27 @@ use super::error::LogProblem;
 use crate::arm::ArmId;
 use crate::decision::{Actions, Request};
 
-/// Request of a policy at the time of its decision. `DecisionLog::append_request` and `append_slate_request` write it.
+/// Request of a decision or slate, as a log stores it. `DecisionLog::append_request` and `append_slate_request` write
+/// it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoggedRequest {
-    /// Context of the request, if it differs from that of the decision: policies with arm features learn from the
-    /// context followed by the features of the chosen arm. The context is always present for a slate.
+    /// Context of the request. `None` if it equals the context that the decision stores. Policies with arm features
+    /// store the context followed by the features of the chosen arm, so that the two differ. Always present for a
+    /// slate.
     #[serde(default)]
     pub(super) context: Option<Vec<f64>>,
     /// Available arms; `None` if all arms were available.
     #[serde(default)]
     pub(super) available: Option<Vec<ArmId>>,
-    /// Features of the available arms, one row of equal length for each arm, in their order. `None` if arms have no
-    /// features.
+    /// Feature vectors of the `available` arms in their order, row-major. `None` if arms have no features.
     #[serde(default)]
     pub(super) features: Option<Vec<f64>>,
 }
 
 impl LoggedRequest {
-    /// Creates the form in which a log stores a request. `kept` is the context of the decision, which is not written
-    /// twice.
+    /// Creates the stored form of a request. The context is left out if it equals `decision_context`, which the log
+    /// already contains.
     pub(super) fn new(
         request: &Request<'_>,
         decision_context: Option<&[f64]>,

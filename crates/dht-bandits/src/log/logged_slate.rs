@@ -1,4 +1,4 @@
-//! Rows of logged slates.
+//! Rows of a slate log. A slate is a list of arms shown at once.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,37 +8,37 @@ use crate::decision::{Feedback, Request};
 use crate::error::{Error, Result};
 use crate::validate::{check_bounded, check_context, first_double};
 
-/// Row of a log of slates: the request, the shown arms, and their feedback.
+/// Logged slate (list of arms shown at once), one row of a log: the request, the shown arms, and their feedback.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoggedSlate {
-    /// Context of the request, without features of arms.
+    /// Context of the request. Features of arms are in `features`.
     pub context: Vec<f64>,
-    /// Chosen arms, best first, without the pinned ones.
+    /// Arms that the policy chose to show, best first. Pinned arms, which the caller sets, are not included.
     pub shown: Vec<ShownArm>,
-    /// Available arms, including pinned ones; `None` if every arm of the evaluated policy was available.
+    /// Arms that were available, including pinned ones. `None` if all arms of the evaluated policy were.
     #[serde(default)]
     pub available: Option<Vec<ArmId>>,
-    /// Features of the available arms, one row of equal length for each arm, in their order. `None` if arms have no
-    /// features.
+    /// Feature vectors of the `available` arms in their order, row-major. `None` if arms have no features.
     #[serde(default)]
     pub features: Option<Vec<f64>>,
 }
 
-/// Arm of a logged slate, with its propensity and its feedback.
+/// Shown arm of a logged slate, with its propensity and its feedback.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShownArm {
     /// Arm that was shown.
     pub arm: ArmId,
-    /// Probability with which the logging policy shows the arm, at any position, in (0, 1]; `None` if unknown.
+    /// Propensity: the probability with which the logging policy shows the arm at any position, in (0, 1]. `None` if
+    /// unknown.
     pub propensity: Option<f64>,
-    /// Feedback on the arm.
+    /// Reward of the arm, if the user saw it.
     pub feedback: Feedback,
 }
 
 impl ShownArm {
-    /// Reward of the arm. It is 0 if the arm was not observed, since nobody clicks an arm that nobody saw.
+    /// Reward of the arm. It is 0 if the user did not see the arm, because such an arm cannot be clicked.
     pub fn reward(&self) -> f64 {
         match self.feedback {
             Feedback::Observed(reward) => reward,
@@ -48,21 +48,21 @@ impl ShownArm {
 }
 
 impl LoggedSlate {
-    /// Request of this row: the context, and the available arms with their features.
+    /// Request to which the slate was the answer: the context, and the available arms with their features.
     ///
     /// # Errors
-    /// Errors of [`LoggedDecision::request`](super::LoggedDecision::request).
+    /// Fails as [`LoggedDecision::request`](super::LoggedDecision::request) does.
     pub fn request(&self) -> Result<Request<'_>> {
         request_of(&self.context, self.available.as_deref(), self.features.as_deref())
     }
 
-    /// Refuses rows from which no estimate can be computed.
+    /// Checks that estimates can be computed from the row. `round` is the row's index in errors.
     ///
     /// # Errors
     /// * Fails if no arm is shown, or if an arm is shown twice or was not available.
     /// * Fails if a propensity is outside (0, 1].
     /// * Fails if a reward, the context or a feature is not finite or beyond ±1e100.
-    /// * Fails if [`request`](Self::request) refuses the features.
+    /// * Fails if [`request`](Self::request) fails.
     pub fn check(&self, round: usize) -> Result<()> {
         let inside = |source| Error::InRound { round, source: Box::new(source) };
         if self.shown.is_empty() {

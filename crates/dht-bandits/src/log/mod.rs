@@ -1,23 +1,22 @@
-//! Logs of decisions: chosen arms, their propensities and their rewards.
+//! Logs of decisions: chosen arms with their propensities (probabilities of the choice) and their rewards.
 //!
-//! [`LoggedDecision`] is one row of a log, and [`LoggedSlate`] one row of a log of slates. The module
-//! [`evaluation`](crate::evaluation) reads both. With the cargo feature `log` there are also writers and readers:
+//! [`LoggedDecision`] is one row of a log. [`LoggedSlate`] is one row of a log of slates (lists of arms shown at once).
+//! The module [`evaluation`](crate::evaluation) uses both. The cargo feature `log` adds writers and readers:
 //!
-//! * `DecisionLog` writes decisions (`append_request`) and rewards (`reward`), slates (`append_slate_request`) and
-//!   feedback (`feedback`), as JSON lines. Each line is one write, so that a killed process loses at most the line it
-//!   was writing.
-//! * `LogReader` reads decisions back and joins their rewards, which may be late or missing. `LogReader::open_slates`
-//!   does the same for slates and feedback.
-//! * `CsvRows` and `LoggedDecision::write_csv` read and write CSV with the columns `arm`, `propensity`, `reward`,
-//!   followed by the context.
+//! * `DecisionLog` writes decisions (`append_request`), rewards (`reward`), slates (`append_slate_request`) and
+//!   feedback (`feedback`) as JSON lines. Each line is one write, so that a killed process loses at most one line.
+//! * `LogReader` reads decisions and joins them with their rewards, which may be late or missing.
+//!   `LogReader::open_slates` reads slates and joins them with their feedback.
+//! * `CsvRows` and `LoggedDecision::write_csv` read and write CSV with the columns `arm`, `propensity`, `reward`, and
+//!   one column for each value of the context.
 //! * `DsjsonRows` and `LoggedDecision::write_dsjson` read and write Vowpal Wabbit's dsjson, the format of
 //!   Personalizer's logs.
-//! * `VowpalRows` reads Vowpal Wabbit's text format, and `JsonRows` reads JSON lines. Both turn names and categories
-//!   into sparse contexts, as `CsvRows` and `DsjsonRows` do with a hasher.
-//! * `LogSummary` counts the rows that were read, left out and refused.
+//! * `VowpalRows` reads Vowpal Wabbit's text format, and `JsonRows` reads JSON lines. Both convert names and categories
+//!   to sparse contexts by a feature hasher. `CsvRows` and `DsjsonRows` do so optionally.
+//! * `LogSummary` counts the rows that a reader returned, skipped and rejected.
 //!
-//! All readers stream: memory does not grow with the log. All are iterators of results, and continue after an error. An
-//! error names file and line. Stop at the first error with `?`, or count errors and use the other rows.
+//! All readers stream, so that memory does not grow with the log. They are iterators of results, and continue after an
+//! error. An error states file and line. Stop at the first error with `?`, or count errors and use the other rows.
 
 #[cfg(feature = "log")]
 mod arm_names;

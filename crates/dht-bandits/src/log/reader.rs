@@ -1,4 +1,4 @@
-//! Reader of a decision log that joins rewards to decisions, or feedback to slates.
+//! Reader of decision logs, which joins rewards to decisions.
 
 use std::path::Path;
 
@@ -14,32 +14,31 @@ use crate::decision::Decision;
 use crate::error::Error;
 use crate::validate::check_bounded;
 
-/// Decision that was joined with its reward.
+/// Decision from a log, joined with its reward.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JoinedDecision {
     /// Id of the decision in the log.
     pub id: u64,
-    /// Time of the decision.
+    /// Time at which the decision was logged, in the caller's unit.
     pub time: f64,
     /// Decision, from which a policy can [learn](crate::Policy::learn).
     pub decision: Decision,
-    /// Propensity of the decision, if it was logged.
+    /// Propensity (probability of the chosen arm), if it was logged.
     pub propensity: Option<f64>,
-    /// Policy's probability of each arm, if it was logged.
+    /// Probability of each arm under the logging policy, if it was logged.
     pub probabilities: Option<Vec<(ArmId, f64)>>,
-    /// Request of the policy, if it was logged.
     pub(super) request: Option<LoggedRequest>,
     /// Reward of the decision.
     pub reward: f64,
     /// `true` if the reward is the default reward of the settings.
     pub defaulted: bool,
-    /// Position of the reward in the log: number of the file, and byte in it. If several rewards were combined, the
-    /// position is that of the last. `None` for the default reward.
+    /// Position of the reward in the log: number of the file, and byte in it. It is the position of the last reward if
+    /// several were combined, and `None` for the default reward.
     pub answered_at: Option<(u64, u64)>,
 }
 
 impl JoinedDecision {
-    /// Converts the decision to a row for [evaluation](crate::evaluation).
+    /// Converts the decision to a log row for [off-policy evaluation](crate::evaluation).
     pub fn into_row(self) -> LoggedDecision {
         let record = DecisionRecord {
             id: self.id,
@@ -53,7 +52,6 @@ impl JoinedDecision {
     }
 }
 
-/// Decisions with rewards, as a type of joined records.
 #[derive(Debug)]
 struct Decisions {
     default_reward: Option<f64>,
@@ -107,34 +105,35 @@ impl Joinable for Decisions {
     }
 }
 
-/// Reads the decisions of a log ([`open`](Self::open)), or its slates ([`open_slates`](LogReader::open_slates)), joined
-/// with their rewards or feedback.
+/// Log reader: iterates over decisions joined with their rewards ([`open`](Self::open)), or over slates joined with
+/// their feedback ([`open_slates`](LogReader::open_slates)).
 ///
-/// Records are returned in the order in which they were written, each once its answer was read or its horizon has
-/// passed. Memory holds the records of one horizon. Without a horizon, it holds all records from the first unanswered
-/// one.
+/// Decisions are returned in the order in which they were written. A decision is returned when its reward has been
+/// read, or when its horizon (longest waiting time) has passed. Memory holds the decisions of one horizon. Without a
+/// horizon, it holds all decisions from the first one without a reward. The same applies to slates.
 ///
-/// An unusable line is an error, and the next call continues after it. A last line that was cut off by a crash is not
-/// an error: it is [counted](Self::counts). A reader of decisions returns an error for a slate, and a reader of slates
-/// for a decision ([`LogProblem::OtherReader`]). Without this error, a log that is read by the wrong reader would seem
-/// to be empty. If one folder holds both, continue after the error. Answers to records of the other type are skipped.
+/// An invalid line is an error, and the next call continues after it. An incomplete last line, which a crash leaves, is
+/// only [counted](Self::counts). A reader of decisions returns an error for a slate, and a reader of slates for a
+/// decision ([`LogProblem::OtherReader`]). Otherwise a log would seem empty to the wrong reader. If one folder contains
+/// both, continue after this error. A reader of decisions skips feedback, and a reader of slates skips rewards.
 ///
-/// Old files may be deleted, the oldest first, also after the reader was opened. Rewards of decisions in deleted files
-/// are counted ([`LogCounts::orphaned`]), and are not errors. A file that is missing after one that was read is an
-/// error, [`LogError::MissingFile`], once per gap. The next call continues after the gap, and rewards of decisions in
-/// it are also counted. The reader also continues after a file that cannot be read ([`LogError::Io`],
-/// [`LogError::File`]), and after a file that is cut off and is not the last.
+/// Old files may be deleted at any time, the oldest first. Rewards of decisions in deleted files are not errors, but
+/// are counted ([`LogCounts::orphaned`]). If a file is missing between existing ones, the reader returns
+/// [`LogError::MissingFile`] once per gap, and the next call continues after the gap. Rewards of decisions in the gap
+/// are counted in the same way. The reader also continues after a file that cannot be read ([`LogError::Io`],
+/// [`LogError::File`]), and after an incomplete file.
 ///
-/// A decision that waits at such a gap gets no default reward, since its own reward may be in the gap. It is joined
-/// with a reward that comes later, or else counted as [unrewarded](LogCounts::unrewarded). If a reward is a click, the
-/// decisions that remain are biased upwards. Set a horizon: it limits this effect to the decisions of one horizon
-/// before the gap. After a single refused line, default rewards are still used: at most one of them is wrong.
+/// A decision before such a gap gets no default reward, because its reward may be in the gap. If no reward follows
+/// after the gap, the decision is counted as [unrewarded](LogCounts::unrewarded) and left out. If rewards are clicks,
+/// this biases the mean reward of the other decisions upwards. A horizon limits the effect to decisions at most one
+/// horizon before the gap. After a single invalid line default rewards are still used, because at most one of them is
+/// wrong.
 #[derive(Debug)]
 pub struct LogReader<T = JoinedDecision>(pub(super) Box<dyn JoinedRecords<T>>);
 
 impl LogReader {
-    /// Creates a reader of decisions at the first line. The log may be written to at the same time. Lines that are
-    /// written after the reader reached the end are not read.
+    /// Opens a log and reads its decisions from the first line on. The log may be written to at the same time. Lines
+    /// that are written after the reader has reached the end are not read.
     ///
     /// # Errors
     /// * Fails if the folder cannot be read, or if the horizon is not positive.
@@ -152,7 +151,7 @@ impl LogReader {
 }
 
 impl<T> LogReader<T> {
-    /// Counts of what was read so far.
+    /// Counts of the records that were read so far.
     pub fn counts(&self) -> LogCounts {
         self.0.counts()
     }

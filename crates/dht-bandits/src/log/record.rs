@@ -1,4 +1,4 @@
-//! Lines of a decision log as records.
+//! Records of a decision log: parsed lines.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::arm::ArmId;
 use crate::decision::Decision;
 
-/// One line of a log.
+/// Record: one parsed line of a log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Record {
@@ -20,14 +20,14 @@ pub(super) enum Record {
     Segment(SegmentRecord),
 }
 
-/// Role of a line in joining rewards to decisions.
+/// Role of a record when rewards are joined to decisions.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Role {
-    /// Decision, or slate of `shown` chosen arms.
+    /// Decision, or slate of `shown` chosen arms, which may get an answer.
     Subject { id: u64, time: f64, shown: Option<usize> },
-    /// Answer to a decision or slate: a reward or feedback.
+    /// Answer to a decision or slate: a reward, or feedback.
     Answer { id: u64, time: f64 },
-    /// First line of a file.
+    /// First line of a log file.
     Segment(SegmentRecord),
 }
 
@@ -45,7 +45,7 @@ impl Record {
         }
     }
 
-    /// Refuses values that could not be used later.
+    /// Checks the values of the record: they must be finite, propensities in (0, 1], and ids valid.
     pub(super) fn check(&self) -> Result<(), LogProblem> {
         match self {
             Self::Decision(record) => record.check(),
@@ -57,23 +57,22 @@ impl Record {
     }
 }
 
-/// Parses the record in a line.
 pub(super) fn parse(line: &[u8]) -> Result<Record, LogProblem> {
     serde_json::from_slice(line).map_err(|error| LogProblem::Malformed(error.to_string()))
 }
 
-/// First line of every file except the first. It holds information about earlier files, which may be deleted.
+/// First line of every log file except the first. It repeats information from earlier files, because they may be
+/// deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SegmentRecord {
     /// Id of the first decision or slate in this file, or in the next file that has one.
     pub(super) next_id: u64,
-    /// Largest time in all earlier files.
+    /// Largest time in all earlier files of the log.
     #[serde(default)]
     pub(super) clock: Option<f64>,
 }
 
-/// Decision as the log stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DecisionRecord {
@@ -87,7 +86,6 @@ pub(super) struct DecisionRecord {
     pub(super) request: Option<LoggedRequest>,
 }
 
-/// Reward of a decision that an earlier line holds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RewardRecord {
@@ -97,7 +95,6 @@ pub(super) struct RewardRecord {
 }
 
 impl DecisionRecord {
-    /// Refuses values that could not be used later.
     pub(super) fn check(&self) -> Result<(), LogProblem> {
         check_id(self.id)?;
         check_value("time", self.time)?;
@@ -119,7 +116,6 @@ impl DecisionRecord {
         Ok(())
     }
 
-    /// Creates a row from the decision and its reward.
     pub(super) fn row(self, reward: f64) -> LoggedDecision {
         let arm = self.decision.arm();
         let from_policy = self.probabilities.as_ref().map(|all| all.iter().map(|(arm, _)| *arm).collect());

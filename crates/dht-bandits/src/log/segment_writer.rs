@@ -1,4 +1,4 @@
-//! Writer of the newest file of a decision log.
+//! Writer for the newest file of a decision log.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, Seek, SeekFrom, Write};
@@ -9,10 +9,10 @@ use super::lines::{LONGEST_LINE, TOO_LONG};
 use super::record::{Record, SegmentRecord};
 use super::segments::{TAIL, bytes_before, check_regular, cut_torn_line, digest, path_of};
 
-/// Name of a new file until its first line was written.
+/// Temporary name of a new log file, until its first line is written.
 const PARTIAL: &str = "next.partial";
 
-/// Appends lines, each in one write, and starts the next file when the current one is full.
+/// Appends lines to the newest file of a log, each in one write, and starts the next file when this one is full.
 #[derive(Debug)]
 pub(super) struct SegmentWriter {
     folder: PathBuf,
@@ -21,16 +21,16 @@ pub(super) struct SegmentWriter {
     file: File,
     number: u64,
     length: u64,
-    /// `true` if the file holds at most its first line, so that a new file would be equally empty.
+    /// `true` if the file contains at most its first line. Starting the next file would then be useless.
     fresh: bool,
     line: Vec<u8>,
-    /// Last bytes of the file.
     tail: Vec<u8>,
 }
 
 impl SegmentWriter {
-    /// Opens the newest file after its last complete line, or creates the first file. Also returns the number of bytes
-    /// of a torn line that were cut off. With `sync`, the file's entry in the folder is on the disk afterwards.
+    /// Opens the newest file of a log after its last complete line, or creates the first file. Also returns the number
+    /// of bytes of an incomplete last line that were removed. With `sync`, waits until the file's directory entry is on
+    /// the disk.
     pub(super) fn open(
         folder: &Path,
         newest: Option<u64>,
@@ -62,17 +62,17 @@ impl SegmentWriter {
         path_of(&self.folder, self.number)
     }
 
-    /// Position of the next line (number of the file, and byte in it).
+    /// Position at which the next line will be written (number of the file, and byte in it).
     pub(super) fn position(&self) -> (u64, u64) {
         (self.number, self.length)
     }
 
-    /// Digest of the last bytes before the position of the next line.
+    /// Hash of the bytes before the position of the next line.
     pub(super) fn tail_digest(&self) -> u64 {
         digest(&self.tail)
     }
 
-    /// Writes the first line of a file that a crash left empty.
+    /// Writes the first line of the file, if a crash left the file empty.
     pub(super) fn begin(&mut self, first: SegmentRecord) -> Result<(), LogError> {
         if self.length == 0 {
             self.line = line_of(&Record::Segment(first)).map_err(|source| LogError::io(&self.path(), source))?;
@@ -81,8 +81,8 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Writes a whole line, and cuts off a partial write after an error. If the line starts a new file, `first` becomes
-    /// that file's first line.
+    /// Writes one line; after an error, removes a partially written line. If the file is full, starts a new file with
+    /// the first line `first`.
     pub(super) fn write(&mut self, record: &Record, first: SegmentRecord) -> Result<(), LogError> {
         self.line.clear();
         add_line(&mut self.line, record).map_err(|source| LogError::io(&self.path(), source))?;
@@ -113,7 +113,8 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Starts the next file. Neither a crash nor a full disk can leave it without its first line.
+    /// Starts the next file. Its first line is written before the file gets its name, so that no crash and no full disk
+    /// leaves a file without this line.
     fn rotate(&mut self, first: SegmentRecord) -> Result<(), LogError> {
         let number = self.number.saturating_add(1);
         if number == u64::MAX {
@@ -132,7 +133,6 @@ impl SegmentWriter {
         if self.sync { sync_folder(&self.folder) } else { Ok(()) }
     }
 
-    /// Creates a file with this first line.
     fn make(&self, path: &Path, first: SegmentRecord) -> std::io::Result<(File, u64)> {
         discard(path);
         let line = line_of(&Record::Segment(first))?;
@@ -144,21 +144,21 @@ impl SegmentWriter {
         Ok((file, line.len() as u64))
     }
 
-    /// Waits until all lines are on the disk.
     pub(super) fn sync(&mut self) -> Result<(), LogError> {
         self.file.sync_data().map_err(|source| LogError::io(&self.path(), source))
     }
 }
 
-/// Removes the partial file of a killed process. It cannot be removed if it is a folder, for example. Starting the next
-/// file of the log then fails with an error that names the folder.
+/// Removes the partial file that a killed process left. Errors are ignored. If the path is a folder, for example,
+/// starting the next file will fail with an error that names the path.
 fn discard(partial: &Path) {
     if fs::symlink_metadata(partial).is_ok_and(|metadata| metadata.is_file() || metadata.is_symlink()) {
         let _ = fs::remove_file(partial);
     }
 }
 
-/// Gives a file its final name, unless that name exists: unlike a rename, a link replaces nothing.
+/// Gives a file its final name, without replacing an existing file. It creates a hard link, because a rename would
+/// replace.
 fn publish(partial: &Path, path: &Path) -> Result<(), LogError> {
     match fs::hard_link(partial, path) {
         Ok(()) => Ok(()),
@@ -170,8 +170,8 @@ fn publish(partial: &Path, path: &Path) -> Result<(), LogError> {
     }
 }
 
-/// Creates a folder and its parents, if they do not exist. With `sync`, waits until the entries of the new folders are
-/// on the disk.
+/// Creates a folder and its parents, if they do not exist. With `sync`, waits until their directory entries are on the
+/// disk.
 pub(super) fn create_folder(folder: &Path, sync: bool) -> Result<(), LogError> {
     let missing = folder.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists()).count();
     fs::create_dir_all(folder).map_err(|source| LogError::io(folder, source))?;
@@ -180,7 +180,7 @@ pub(super) fn create_folder(folder: &Path, sync: bool) -> Result<(), LogError> {
     above.map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above }).try_for_each(sync_folder)
 }
 
-/// Waits until the entries of a folder are on the disk, on systems that allow folders to be opened.
+/// Waits until the entries of a folder are on the disk, if the operating system can open folders.
 fn sync_folder(folder: &Path) -> Result<(), LogError> {
     #[cfg(test)]
     tests::SYNCED.with_borrow_mut(|synced| synced.push(folder.to_owned()));
@@ -203,7 +203,6 @@ fn line_of(record: &Record) -> std::io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Appends a record as a line.
 fn add_line(lines: &mut Vec<u8>, record: &Record) -> std::io::Result<()> {
     serde_json::to_writer(&mut *lines, record)?;
     lines.push(b'\n');
@@ -217,11 +216,10 @@ mod tests {
     use std::cell::RefCell;
 
     thread_local! {
-        /// Folders whose entries were synced in this thread.
+        /// Folders whose entries this thread has synced, for tests.
         pub(super) static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
     }
 
-    /// Folders that were synced while a log was opened.
     fn synced_by_opening(folder: &Path, sync: bool) -> Vec<PathBuf> {
         SYNCED.with_borrow_mut(Vec::clear);
         drop(DecisionLog::open(folder, LogSettings::default().with_sync(sync)).unwrap());

@@ -1,4 +1,4 @@
-//! Files of a decision log: numbered segments of JSON lines in one folder.
+//! Files of a decision log (segments): numbered files of JSON lines in one folder.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -8,12 +8,10 @@ use std::time::Duration;
 use super::error::{LogError, LogProblem};
 use super::lines::{LONGEST_LINE, Lines, is_whole};
 
-/// Path of the segment with this number.
 pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:08}.jsonl"))
 }
 
-/// Numbers of the segments in a folder, in ascending order.
 pub(super) fn segments(folder: &Path) -> Result<Vec<u64>, LogError> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder).map_err(|source| LogError::io(folder, source))? {
@@ -27,8 +25,8 @@ pub(super) fn segments(folder: &Path) -> Result<Vec<u64>, LogError> {
     Ok(numbers)
 }
 
-/// Cuts off a torn last line, or adds the newline that a complete last line lacks, and seeks to the end. Returns the
-/// new length and the number of bytes that were cut off.
+/// Removes an incomplete last line of a log file, or adds the missing newline to a complete one, and seeks to the end.
+/// Returns the new length and the number of removed bytes.
 pub(super) fn cut_torn_line(file: &mut File) -> std::io::Result<(u64, u64)> {
     let length = file.metadata()?.len();
     let mut end = length;
@@ -60,8 +58,8 @@ pub(super) fn cut_torn_line(file: &mut File) -> std::io::Result<(u64, u64)> {
     Ok((end, length - end))
 }
 
-/// Locks a folder. A child process that another thread is starting briefly holds this program's files and locks. The
-/// function waits until the child process releases them.
+/// Locks a folder for one writer. A child process that another thread is starting may briefly hold this process's
+/// locks. The function waits until it releases them.
 pub(super) fn lock_folder(lock: &File, folder: &Path) -> Result<(), LogError> {
     for _ in 0..20 {
         match lock.try_lock() {
@@ -73,7 +71,8 @@ pub(super) fn lock_folder(lock: &File, folder: &Path) -> Result<(), LogError> {
     Err(LogError::InUse { path: folder.to_owned() })
 }
 
-/// Refuses an existing path that is not a regular file: a device may never end, and a pipe may never begin.
+/// Returns an error if the path exists and is not a regular file. Reading a device might never end, and opening a pipe
+/// might block.
 pub(super) fn check_regular(path: &Path) -> Result<(), LogError> {
     match fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => {
@@ -83,7 +82,6 @@ pub(super) fn check_regular(path: &Path) -> Result<(), LogError> {
     }
 }
 
-/// Opens the lines of a segment.
 pub(super) fn read_segment(folder: &Path, number: u64) -> Result<Lines<BufReader<File>>, LogError> {
     let path = path_of(folder, number);
     check_regular(&path)?;
@@ -91,7 +89,7 @@ pub(super) fn read_segment(folder: &Path, number: u64) -> Result<Lines<BufReader
     Ok(Lines::new(BufReader::with_capacity(1 << 16, file), &path))
 }
 
-/// Opens the lines of a segment, unless it was deleted since the folder was listed.
+/// Opens the log file with this number. `None` if the file was deleted since the folder was listed.
 pub(super) fn read_if_there(folder: &Path, number: u64) -> Result<Option<Lines<BufReader<File>>>, LogError> {
     match read_segment(folder, number) {
         Err(error) if error.is_not_found() => Ok(None),
@@ -99,10 +97,10 @@ pub(super) fn read_if_there(folder: &Path, number: u64) -> Result<Option<Lines<B
     }
 }
 
-/// Number of bytes before a position that identify the position.
+/// Number of bytes before a log position whose hash identifies the position.
 pub(super) const TAIL: usize = 256;
 
-/// Last bytes before a position of a file, at most [`TAIL`]. The file is at that position afterwards.
+/// Reads up to [`TAIL`] bytes before a position of a file, and leaves the file at the position.
 pub(super) fn bytes_before(file: &mut File, byte: u64) -> std::io::Result<Vec<u8>> {
     let length = byte.min(TAIL as u64);
     file.seek(SeekFrom::Start(byte - length))?;
@@ -111,13 +109,13 @@ pub(super) fn bytes_before(file: &mut File, byte: u64) -> std::io::Result<Vec<u8
     Ok(bytes)
 }
 
-/// FNV-1a hash, of whose 64 bits the upper 63 are used: formats such as TOML have signed integers.
+/// FNV-1a hash, of which the upper 63 of 64 bits are used, because formats such as TOML have signed integers.
 pub(super) fn digest(bytes: &[u8]) -> u64 {
     let fnv = |digest: u64, byte: &u8| (digest ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, fnv) >> 1
 }
 
-/// Position after the line that begins at this byte, with the digest of the bytes before that position.
+/// Position after the log line that begins at `byte`, with the hash of the bytes before that position.
 pub(crate) fn after_line(folder: &Path, (number, byte): (u64, u64)) -> Result<((u64, u64), u64), LogError> {
     let path = path_of(folder, number);
     let end = || -> std::io::Result<((u64, u64), u64)> {
@@ -130,7 +128,7 @@ pub(crate) fn after_line(folder: &Path, (number, byte): (u64, u64)) -> Result<((
 }
 
 /// Checks that a saved position belongs to the log in a folder. The log must reach the position, and the bytes before
-/// the position must have the digest `expected`.
+/// the position must have the hash `expected`.
 pub(crate) fn check_position(folder: &Path, (file, byte): (u64, u64), expected: u64) -> Result<(), LogError> {
     let path = path_of(folder, file);
     let length = match fs::metadata(&path) {

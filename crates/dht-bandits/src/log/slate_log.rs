@@ -1,4 +1,4 @@
-//! Writing of slates and feedback to a decision log.
+//! Log writer for slates (lists of arms shown at once) and their feedback.
 
 use super::decision_log::DecisionLog;
 use super::error::{LogError, LogProblem};
@@ -8,27 +8,27 @@ use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::decision::{Feedback, Request, Slate};
 
 impl DecisionLog {
-    /// Writes a slate, and returns its id. [`feedback`](Self::feedback) later writes its feedback, and
-    /// [`LogReader::open_slates`](super::LogReader::open_slates) joins slates with their feedback. A policy can learn
-    /// from the joined slates ([`learn_slate`](crate::policy::Policy::learn_slate)), but cannot be evaluated on them:
-    /// [`append_slate_request`](Self::append_slate_request) writes what evaluation needs.
+    /// Writes a slate (list of arms shown at once), and returns its id. [`feedback`](Self::feedback) writes the
+    /// feedback later, and [`LogReader::open_slates`](super::LogReader::open_slates) reads slates with their feedback.
+    /// Policies can learn from these slates ([`learn_slate`](crate::policy::Policy::learn_slate)), but cannot be
+    /// evaluated on them. For evaluation, use [`append_slate_request`](Self::append_slate_request).
     ///
-    /// A slate may lack its propensities, as after `select_slate` or with
-    /// [`SharedPropensity::Omitted`](crate::policy::SharedPropensity::Omitted). A policy learns from such a slate, but
-    /// every estimator of slates refuses it: [`OffPolicy::from_slates`](crate::evaluation::OffPolicy::from_slates)
-    /// returns [`Error::NoPropensity`](crate::Error::NoPropensity). After an error the log is unchanged.
+    /// A slate from `select_slate`, or with [`SharedPropensity::Omitted`](crate::policy::SharedPropensity::Omitted),
+    /// may have no propensities. A policy can learn from it, but cannot be evaluated on it:
+    /// [`OffPolicy::from_slates`](crate::evaluation::OffPolicy::from_slates) returns
+    /// [`Error::NoPropensity`](crate::Error::NoPropensity). After an error the log is unchanged.
     ///
     /// # Errors
     /// * [`LogError::Value`] if the slate has no chosen arm, or shows an arm twice.
-    /// * [`LogError::Value`] if a propensity is outside (0, 1], or if a value is not finite, such as the time.
+    /// * [`LogError::Value`] if a propensity is outside (0, 1], or if the time or another value is not finite.
     /// * Fails if the line cannot be written.
     pub fn append_slate(&mut self, slate: &Slate, time: f64) -> Result<u64, LogError> {
         self.append_slate_record(slate, None, time)
     }
 
-    /// Writes a slate as [`append_slate`](Self::append_slate) does, together with its request: the context, the
-    /// available arms and their features.
-    /// [`LoggedRound::from_slates`](crate::evaluation::LoggedRound::from_slates) gives other policies the same request.
+    /// Writes a slate (list of arms shown at once) with its request: the context, the available arms and their
+    /// features. [`LoggedRound::from_slates`](crate::evaluation::LoggedRound::from_slates) uses the request to evaluate
+    /// other policies. Otherwise like [`append_slate`](Self::append_slate).
     ///
     /// ```
     /// use dht_bandits::evaluation::{LoggedRound, OffPolicy};
@@ -62,12 +62,12 @@ impl DecisionLog {
     /// ```
     ///
     /// # Errors
-    /// * Errors of [`append_slate`](Self::append_slate).
+    /// * Fails as [`append_slate`](Self::append_slate) does.
     /// * [`LogProblem::Contradiction`] if a shown or pinned arm is not among the arms of the request.
-    /// * [`LogProblem::Contradiction`] if a row of the slate is not the context of the request, followed by the
-    ///   features of the arm.
-    /// * Fails if the request excludes arms ([`Request::except`](crate::Request::except)), since the log does not know
-    ///   all arms.
+    /// * [`LogProblem::Contradiction`] if the slate was chosen with another context or other features than those of the
+    ///   request.
+    /// * Fails if the request excludes arms ([`Request::except`](crate::Request::except)), because the log does not
+    ///   know all arms.
     pub fn append_slate_request(&mut self, request: &Request<'_>, slate: &Slate, time: f64) -> Result<u64, LogError> {
         let request = LoggedRequest::new(request, None, None)
             .and_then(|logged| check_of_request(slate, request).map(|()| logged))
@@ -89,7 +89,7 @@ impl DecisionLog {
     /// unchanged.
     ///
     /// # Errors
-    /// * [`LogError::Reward`] if the log does not hold the slate, or if the id belongs to a single decision.
+    /// * [`LogError::Reward`] if the log does not contain the slate, or if the id belongs to a single decision.
     /// * [`LogError::Reward`] if the slate already has its feedback, or if the horizon has passed.
     /// * [`LogError::Reward`] if the number of feedbacks differs from the number of chosen arms.
     /// * [`LogError::Value`] if a reward or the time is not finite.
@@ -108,7 +108,6 @@ impl DecisionLog {
     }
 }
 
-/// Refuses a slate that was not chosen for this request.
 fn check_of_request(slate: &Slate, request: &Request<'_>) -> Result<(), LogProblem> {
     let refuse = |problem| Err(LogProblem::Contradiction(problem));
     let arms = request.ids();

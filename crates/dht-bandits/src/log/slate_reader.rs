@@ -1,4 +1,4 @@
-//! Reader of a decision log that joins feedback to slates.
+//! Reader of decision logs, which joins feedback to slates (lists of arms shown at once).
 
 use std::path::Path;
 
@@ -13,27 +13,26 @@ use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::decision::{Feedback, Slate};
 use crate::error::Error;
 
-/// Slate that was joined with its feedback.
+/// Slate (list of arms shown at once) from a log, joined with its feedback.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JoinedSlate {
     /// Id of the slate in the log.
     pub id: u64,
-    /// Time of the slate.
+    /// Time at which the slate was logged, in the caller's unit.
     pub time: f64,
     /// Slate, from which a policy can [learn](crate::policy::Policy::learn_slate).
     pub slate: Slate,
-    /// Request of the policy, if it was logged.
     pub(super) request: Option<LoggedRequest>,
     /// Feedback on each chosen arm, in the order of the slate.
     pub feedback: Vec<Feedback>,
-    /// `true` if the feedback is the default: no arm was observed.
+    /// `true` if the feedback is the default, that no arm was observed.
     pub defaulted: bool,
-    /// Position of the feedback in the log: number of the file, and byte in it; `None` for the default.
+    /// Position of the feedback in the log: number of the file, and byte in it. `None` for the default feedback.
     pub answered_at: Option<(u64, u64)>,
 }
 
 impl JoinedSlate {
-    /// Converts the slate to a row for [evaluation](crate::evaluation::LoggedRound::from_slates).
+    /// Converts the slate to a log row for [off-policy evaluation](crate::evaluation::LoggedRound::from_slates).
     ///
     /// # Errors
     /// [`Error::NoRequest`] if the slate was logged without its request.
@@ -43,7 +42,6 @@ impl JoinedSlate {
     }
 }
 
-/// Slates with feedback, as a type of joined records.
 #[derive(Debug)]
 struct Slates {
     unobserved: bool,
@@ -85,7 +83,8 @@ impl Joinable for Slates {
 }
 
 impl LogReader<JoinedSlate> {
-    /// Creates a reader of slates at the first line, as [`open`](LogReader::open) does for decisions.
+    /// Opens a log and reads its slates (lists of arms shown at once) from the first line on, joined with their
+    /// feedback. [`open`](LogReader::open) is the same for decisions.
     ///
     /// # Errors
     /// * Fails if the folder cannot be read, or if the horizon is not positive.

@@ -1,4 +1,4 @@
-//! Lines of slates and of their feedback as records.
+//! Records of slates and of their feedback in a log.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,6 @@ use crate::arm::ArmId;
 use crate::decision::{Feedback, Slate, check_examination};
 use crate::error::Error;
 
-/// Slate as the log stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SlateRecord {
@@ -20,7 +19,6 @@ pub(super) struct SlateRecord {
     pub(super) request: Option<LoggedRequest>,
 }
 
-/// Feedback on a slate that an earlier line holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FeedbackRecord {
@@ -29,12 +27,11 @@ pub(super) struct FeedbackRecord {
     pub(super) feedback: Vec<Feedback>,
 }
 
-/// Largest excess over 1 of the probability that an arm is in a slate. The probabilities of all arms are scaled to sum
-/// to the slate's length, with rounding.
+/// Tolerance by which the probability of an arm being in a slate may exceed 1. Scaling the probabilities of all arms to
+/// sum to the slate's length causes rounding errors.
 const ROUNDING: f64 = 1e-9;
 
 impl SlateRecord {
-    /// Refuses values that could not be used later.
     pub(super) fn check(&self) -> Result<(), LogProblem> {
         check_id(self.id)?;
         check_value("time", self.time)?;
@@ -78,10 +75,10 @@ impl SlateRecord {
         }
     }
 
-    /// Creates a row from the slate and its feedback.
+    /// Converts the slate and its feedback to a log row.
     ///
     /// # Errors
-    /// Fails if the slate has no request.
+    /// Fails if the slate was logged without its request.
     pub(super) fn row(self, feedback: Vec<Feedback>) -> Result<LoggedSlate, Error> {
         let Some(LoggedRequest { context, available, features }) = self.request else {
             return Err(Error::NoRequest { id: self.id });

@@ -1,4 +1,4 @@
-//! Counts of the rows that a reader read, left out, and refused.
+//! Counts of the rows that a log reader returned, skipped and rejected.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::fmt;
 use super::LoggedDecision;
 use super::error::{LogError, LogProblem};
 
-/// Reader of rows that counts the lines that it leaves out.
+/// Log reader that counts the lines that it skips.
 pub trait RowReader: Iterator<Item = Result<LoggedDecision, LogError>> {
-    /// Types of lines that are not rows, with their numbers so far.
+    /// Number of lines skipped so far because they do not contain a row, for each type of such lines.
     fn left_out(&self) -> Vec<(&'static str, u64)>;
 }
 
-/// Summary of a log: how many rows were read, left out and refused, and why.
+/// Summary of reading a log: how many rows were read, skipped and rejected, and why.
 ///
 /// ```
 /// use dht_bandits::features::FeatureHasher;
@@ -33,14 +33,15 @@ pub trait RowReader: Iterator<Item = Result<LoggedDecision, LogError>> {
 pub struct LogSummary {
     /// Number of rows that were read.
     pub rows: u64,
-    /// Types of lines that are not rows, each with its number: examples without a cost, rewards without an event.
+    /// Types of lines that are not rows, with the number of skipped lines of each type. Examples are lines without a
+    /// cost and rewards that are separate from their event.
     pub left_out: Vec<(&'static str, u64)>,
-    /// Reasons for refused lines, each with its number of lines and its first message.
+    /// Reasons why lines were rejected, with the number of lines and the first error message of each reason.
     pub reasons: BTreeMap<&'static str, (u64, String)>,
 }
 
 impl LogSummary {
-    /// Reads all rows of a reader, and counts the lines that are not rows. A failure of the operating system ends the
+    /// Reads all rows of a log into memory, and summarises the skipped and rejected lines. An I/O error ends the
     /// reading and is counted as a reason.
     pub fn read(reader: impl RowReader) -> (Vec<LoggedDecision>, Self) {
         let mut rows = Vec::new();
@@ -48,7 +49,7 @@ impl LogSummary {
         (rows, summary)
     }
 
-    /// Passes each row to a function without storing it, and counts as [`read`](Self::read) does.
+    /// Passes each row to `take` without storing it, and summarises the log like [`read`](Self::read).
     pub fn each(mut reader: impl RowReader, mut take: impl FnMut(LoggedDecision)) -> Self {
         let mut summary = Self::default();
         for row in &mut reader {
@@ -67,13 +68,12 @@ impl LogSummary {
         summary
     }
 
-    /// Number of lines that were refused.
+    /// Number of rejected lines.
     pub fn refused(&self) -> u64 {
         self.reasons.values().map(|(count, _)| count).sum()
     }
 }
 
-/// Name under which an error is counted.
 fn reason(error: &LogError) -> &'static str {
     match error {
         LogError::Line { problem, .. } | LogError::File { problem, .. } => match problem {

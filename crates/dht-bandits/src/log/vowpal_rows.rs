@@ -1,4 +1,4 @@
-//! Vowpal Wabbit's text format: one example per line, or one action per line.
+//! Reader of logged decisions in Vowpal Wabbit's text format.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -10,20 +10,21 @@ use super::summary::RowReader;
 use crate::arm::ArmId;
 use crate::features::{FeatureHasher, SparseContext};
 
-/// Reads rows from Vowpal Wabbit's text format into sparse contexts of a [`FeatureHasher`].
+/// Reader of logged decisions in Vowpal Wabbit's text format. A [`FeatureHasher`] converts the features to sparse
+/// contexts.
 ///
 /// A line is `label |namespace feature feature:value … |namespace …`, as in `2:-1:0.25 |user country=DE age:0.4 |text
 /// running shoes`. The label is one of:
 ///
 /// | reader | label | row |
 /// |---|---|---|
-/// | [`new`](Self::new) | `action:cost:probability`, as for `--cb`; actions without a cost are available too | the arm `action` − 1, the reward −cost |
-/// | [`with_classes`](Self::with_classes) | `class` or `class weight` | the arm `class` − 1 with reward 1 and no propensity: a label says which arm would have been right |
+/// | [`new`](Self::new) | `action:cost:probability`, as for `--cb`; the label also lists available actions without a cost | the arm `action` − 1, the reward −cost |
+/// | [`with_classes`](Self::with_classes) | `class` or `class weight` | the arm `class` − 1 with reward 1 and no propensity, since the label is the arm that would have been right |
 /// | [`with_actions`](Self::with_actions) | `shared` on the first line; `0:cost:probability` on the line of the chosen action; a blank line ends the event | actions are the arms 0, 1, …, each with the sparse features of its line and of the shared line |
 ///
-/// Namespaces, words and values have the same meaning as in Vowpal Wabbit. Namespaces are distinguished by their whole
-/// name, not by its first letter. The hasher defines n-grams and interactions. Examples without a cost are left out and
-/// counted ([`unlabelled`](Self::unlabelled)).
+/// Namespaces, words and values have the same meaning as in Vowpal Wabbit, except that namespaces are distinguished by
+/// their whole name and not by its first letter. N-grams and interactions are settings of the hasher. Examples without
+/// a cost are skipped and counted ([`unlabelled`](Self::unlabelled)).
 ///
 /// ```
 /// use dht_bandits::ArmId;
@@ -47,7 +48,6 @@ pub struct VowpalRows<R> {
     unlabelled: u64,
 }
 
-/// Meaning of the labels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Labels {
     Costs,
@@ -55,45 +55,45 @@ enum Labels {
     Actions,
 }
 
-/// Label of one line.
 #[derive(Debug, Default)]
 struct Label {
     shared: bool,
-    /// Numbers of the actions. One of them has a cost and a probability.
+    /// Available actions. One of them was chosen, and has a cost and a probability.
     actions: Vec<u64>,
     cost: Option<(u64, f64, Option<f64>)>,
     weight: f64,
 }
 
 impl<R: BufRead> VowpalRows<R> {
-    /// Creates a reader of single-line examples with costs. Errors contain `name`.
+    /// Creates a reader of single-line examples with the labels `action:cost:probability`. `name` is the file name for
+    /// error messages.
     pub fn new(reader: R, name: impl AsRef<Path>, hasher: FeatureHasher) -> Self {
         Self { lines: Lines::new(reader, name.as_ref()), hasher, labels: Labels::Costs, unlabelled: 0 }
     }
 
-    /// Reads labels as class numbers, from 1.
+    /// Interprets labels as class numbers, counted from 1.
     #[must_use]
     pub fn with_classes(self) -> Self {
         Self { labels: Labels::Classes, ..self }
     }
 
-    /// Reads events of several lines: a shared line, and one line for each action.
+    /// Interprets lines as multi-line events: a shared line, then one line for each action.
     #[must_use]
     pub fn with_actions(self) -> Self {
         Self { labels: Labels::Actions, ..self }
     }
 
-    /// Hasher of the features. If it stores names, they are those of all features that were read.
+    /// Feature hasher of this reader. If it stores names, it knows the names of all features read so far.
     pub fn hasher(&self) -> &FeatureHasher {
         &self.hasher
     }
 
-    /// Number of examples and events that have no cost.
+    /// Number of skipped examples and events without a cost.
     pub fn unlabelled(&self) -> u64 {
         self.unlabelled
     }
 
-    /// Row of a single-line example; `None` for an example without a cost.
+    /// Parses a single-line example; `None` for an example without a cost.
     fn row(&mut self) -> Result<Option<LoggedDecision>, LogProblem> {
         let (label, features) = split(self.lines.line())?;
         let label = parse_label(label, self.labels)?;
@@ -116,8 +116,7 @@ impl<R: BufRead> VowpalRows<R> {
         Ok(Some(row))
     }
 
-    /// Parses an event of several lines; `None` for an event without a cost. `line` is the result of reading its first
-    /// line.
+    /// Parses a multi-line event; `None` for an event without a cost. `line` is the result of reading its first line.
     fn event(&mut self, mut line: Result<(), LogError>) -> Result<Option<LoggedDecision>, LogError> {
         let (mut actions, mut chosen, mut problem) = (Vec::new(), None, None);
         self.hasher.clear();
@@ -186,7 +185,7 @@ impl<R: BufRead> VowpalRows<R> {
     }
 }
 
-/// Splits a line at its first bar into label and features.
+/// Splits a line at its first `|` into the label before it and the features after it.
 fn split(line: &[u8]) -> Result<(&[u8], &[u8]), LogProblem> {
     match line.iter().position(|byte| *byte == b'|') {
         Some(bar) => Ok((&line[..bar], &line[bar..])),
@@ -202,7 +201,7 @@ fn number(bytes: &[u8]) -> Option<f64> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }
 
-/// Parses a label and its tag.
+/// Parses the part of a line before the first `|`: a label and an optional tag.
 fn parse_label(label: &[u8], labels: Labels) -> Result<Label, LogProblem> {
     let mut parsed = Label { weight: 1.0, ..Label::default() };
     let mut words = label.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty()).peekable();
@@ -256,7 +255,7 @@ fn parse_label(label: &[u8], labels: Labels) -> Result<Label, LogProblem> {
     Ok(parsed)
 }
 
-/// Returns whether a word before the bar is a label and not a tag.
+/// Returns whether a word before the first `|` is a label. Any other word is a tag, the name of the example.
 fn is_label(word: &[u8]) -> bool {
     word == b"shared"
         || word.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.' | b'-' | b'+' | b'e'))
@@ -266,7 +265,7 @@ fn unknown(word: &[u8], expected: &str) -> LogProblem {
     LogProblem::Malformed(format!("the label {:?}, expected {expected}", text(word)))
 }
 
-/// Adds the features after each bar.
+/// Adds the features of a line to the hasher. `features` is the text after the first `|`.
 fn add_features(hasher: &mut FeatureHasher, features: &[u8]) -> Result<(), LogProblem> {
     let mut rest = features;
     while let Some((_, behind)) = rest.split_first() {
@@ -299,13 +298,13 @@ fn add_features(hasher: &mut FeatureHasher, features: &[u8]) -> Result<(), LogPr
     Ok(())
 }
 
-/// Text up to the next space or bar, with the position of its first colon.
+/// Word of a line: the text up to the next space or `|`, with the position of its first colon.
 struct Word<'a> {
     text: &'a [u8],
     colon: Option<usize>,
 }
 
-/// Splits off the first word, eight bytes at a time.
+/// Splits the first word off a text. It reads eight bytes at a time.
 #[inline]
 fn word(text: &[u8]) -> (Word<'_>, &[u8]) {
     const LOW: u64 = 0x0101_0101_0101_0101;
@@ -344,7 +343,7 @@ impl<'a> Word<'a> {
         &self.text[..self.colon.unwrap_or(self.text.len())]
     }
 
-    /// Value of a feature or a namespace: the number after its colon, or 1 without one.
+    /// Value of a feature or namespace: the number after the colon, or 1 if there is no colon.
     #[inline(always)]
     fn value(&self) -> Result<f64, LogProblem> {
         match self.colon {
@@ -354,7 +353,6 @@ impl<'a> Word<'a> {
     }
 }
 
-/// Number after a colon.
 #[inline(never)]
 fn value_of(word: &[u8], colon: usize) -> Result<f64, LogProblem> {
     let value = number(&word[colon + 1..])

@@ -1,4 +1,4 @@
-//! Baseline policies, which do not learn. A learning policy that does not beat them has learned nothing.
+//! Baseline policies that do not learn, for comparison: a learning policy should earn more reward than these.
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,7 @@ use crate::policy::forward::manages_arms;
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use crate::validate::{SPARSE, check_finite, check_length, check_scalar, check_weight};
 
-/// Baseline that chooses uniformly among the available arms.
-///
+/// Baseline policy that chooses uniformly at random among the available arms and does not learn.
 /// ```
 /// use dht_bandits::policy::Uniform;
 /// use dht_bandits::{Policy, Request};
@@ -31,9 +30,8 @@ pub struct Uniform {
     clock: Clock,
 }
 
-/// Baseline that always chooses one arm. If that arm is not available, the baseline chooses uniformly among the
-/// available arms.
-///
+/// Baseline policy that always chooses the same arm and does not learn. If that arm is not available, it chooses
+/// uniformly among the available arms.
 /// ```
 /// use dht_bandits::policy::Fixed;
 /// use dht_bandits::{ArmId, Policy, Request};
@@ -51,8 +49,8 @@ pub struct Fixed {
 }
 
 impl Uniform {
-    /// Creates a baseline over the arms 0 to `arms` − 1. The dimension serves only to check contexts; with a dimension
-    /// of 0, contexts may have any length.
+    /// Creates a baseline over the arms 0 to `arms` − 1. The dimension is only used to check the length of contexts; a
+    /// dimension of 0 accepts any length.
     ///
     /// # Errors
     /// Fails if the dimension or the number of arms exceeds 16,777,216.
@@ -73,7 +71,7 @@ impl Uniform {
 
     fn remove_slot(&mut self, _arm: ArmId, _slot: usize) {}
 
-    /// Refuses a context that has another length or contains a value that is not finite.
+    /// Refuses a context of the wrong length or with a value that is not finite.
     fn check_context(&self, context: &[f64]) -> Result<()> {
         if context.first() == Some(&SPARSE) {
             return check_sparse(context).map(drop);
@@ -82,7 +80,7 @@ impl Uniform {
         check_finite("context", context, expected)
     }
 
-    /// Returns the policy's clock after one more reward.
+    /// Checks an observation. Returns the policy's logical clock after one more update.
     fn after(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<Clock> {
         self.check_context(context)?;
         check_scalar("reward", reward)?;
@@ -138,7 +136,7 @@ impl Policy for Uniform {
 }
 
 impl Fixed {
-    /// Creates a baseline over the arms 0 to `arms` − 1 that always plays `arm`.
+    /// Creates a baseline over the arms 0 to `arms` − 1 that always chooses `arm`.
     ///
     /// # Errors
     /// Fails as [`Uniform::new`] does, and if `arm` is not below `arms`.
@@ -202,7 +200,7 @@ impl Policy for Fixed {
         self.inner.insert_arm(arm)
     }
 
-    /// Removes an arm for good, unless it is the played arm.
+    /// Removes an arm permanently. The arm that the baseline always chooses cannot be removed.
     fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
         if arm == self.arm {
             Err(Error::Unsupported { what: "removing the arm it plays" })
@@ -247,7 +245,7 @@ impl Uniform {
     /// Creates a baseline from a saved state, after checking the state.
     ///
     /// # Errors
-    /// Fails if the state is of another kind of policy, has a newer format version, or contradicts itself.
+    /// Fails if the state belongs to another kind of policy, has a newer format version, or contradicts itself.
     pub fn from_state(state: &BaselineState) -> Result<Self> {
         check_header(&state.header, "uniform")?;
         Self::load(state)
@@ -269,7 +267,7 @@ impl Fixed {
     /// Creates a baseline from a saved state, after checking the state.
     ///
     /// # Errors
-    /// Fails if the state is of another kind of policy, has a newer format version, or contradicts itself.
+    /// Fails if the state belongs to another kind of policy, has a newer format version, or contradicts itself.
     pub fn from_state(state: &BaselineState) -> Result<Self> {
         check_header(&state.header, "fixed")?;
         let inner = Uniform::load(state)?;

@@ -1,4 +1,4 @@
-//! Binary files of saved states: a header, the state, and a checksum.
+//! Binary files for the saved states of policies: a header, the state, and a checksum.
 
 use std::path::Path;
 
@@ -9,24 +9,24 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::files::replace_file;
 
-/// Magic bytes at the start of a file. The last two bytes are a line end, which a transfer in text mode would change.
+/// Magic bytes at the start of a binary state file. A transfer in text mode would change the last two bytes, a line
+/// end, and so be detected.
 const MAGIC: &[u8; 8] = b"bandit\r\n";
 
-/// Version of the header and the encoding. The state itself has a format version of its own.
+/// Version of the file header and of the encoding. The saved state has a separate format version.
 const VERSION: u32 = 1;
 
-/// Number of bytes in the header, which precedes the state.
+/// Length of the file header in bytes: magic bytes, version, and length of the state.
 const HEADER: usize = 8 + 4 + 8;
 
-/// Number of bytes in the checksum.
 const CHECKSUM: usize = 32;
 
 /// Writes a policy, a [`Checkpoint`](super::Checkpoint) or any other state to a binary file with a checksum. The file
-/// is written completely or not at all. A number takes about 9 bytes, where JSON takes about 20.
+/// is written completely or not at all. Each number takes about 9 bytes, compared with about 20 bytes in JSON.
 ///
 /// The file consists of eight magic bytes, the version of the format (4 bytes, little-endian), the number of bytes of
-/// the state (8 bytes), the state as MessagePack, and the SHA-256 of everything before it. This release reads only
-/// states of its own format version from binary files; from JSON it reads all earlier versions.
+/// the state (8 bytes), the state as MessagePack, and the SHA-256 of all preceding bytes. From binary files this
+/// release reads only states of its own format version; from JSON it also reads all earlier versions.
 ///
 /// ```
 /// use dht_bandits::policy::{load_binary, save_binary};
@@ -57,7 +57,7 @@ pub fn save_binary(path: impl AsRef<Path>, state: &impl Serialize) -> Result<()>
     replace_file(path.as_ref(), &bytes)
 }
 
-/// Reads and checks a state that [`save_binary`] wrote.
+/// Reads a state from a binary file that [`save_binary`] wrote, and checks it.
 ///
 /// # Errors
 /// - [`Error::File`] if the file cannot be read.
@@ -71,7 +71,7 @@ pub fn load_binary<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T> {
     rmp_serde::from_slice(state).map_err(|error| refuse(error.to_string()))
 }
 
-/// Returns the bytes of the state in a file, after checking the header and the checksum.
+/// Extracts the encoded state from the bytes of a file, after checking the header and the checksum.
 fn state_of(bytes: &[u8]) -> Result<&[u8], String> {
     let start = &bytes[..bytes.len().min(MAGIC.len())];
     if start.is_empty() || !MAGIC.starts_with(start) {

@@ -1,4 +1,4 @@
-//! Policies saved together with their position in a log.
+//! Checkpoints: a policy saved together with its position in the decision log, for recovery after a crash.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ use crate::log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings, Rewa
 use crate::policy::Policy;
 use crate::saved_state::{StateHeader, header_reader};
 
-/// Policy with the position in its log up to which it has learned, saved as one JSON file. After a crash the policy
-/// learns the later rewards from the log ([`catch_up`](Self::catch_up)).
+/// Saved policy together with its position in the decision log, as one JSON file. The policy has learned all rewards
+/// before that position. After a crash, [`catch_up`](Self::catch_up) learns the later rewards from the log.
 ///
 /// ```
 /// use dht_bandits::log::{DecisionLog, LogSettings};
@@ -43,36 +43,36 @@ use crate::saved_state::{StateHeader, header_reader};
 pub struct Checkpoint<P> {
     #[serde(deserialize_with = "read_header")]
     header: StateHeader,
-    /// Policy of the checkpoint.
+    /// Saved policy.
     pub policy: P,
     /// Position in the log: number of the file, and byte within that file. The policy has learned all rewards before
     /// this position.
     pub position: (u64, u64),
-    /// Digest of the bytes of the log before the position.
+    /// Digest of the last log bytes before `position`, which detects a different log.
     digest: u64,
 }
 
 header_reader!("checkpoint");
 
-/// Result of [`Checkpoint::catch_up`]: how much the policy learned from the log, and what it refused.
+/// Result of [`Checkpoint::catch_up`]: number of rewards learned from the log, and the refused ones with their errors.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct CatchUp {
-    /// Number of decisions and slates that the policy has learned from the log.
+    /// Number of logged decisions and slates whose rewards the policy has learned.
     pub learned: usize,
-    /// Ids of the decisions and slates that the policy refused, each with the reason. Decisions for removed arms are an
-    /// example.
+    /// Ids of decisions and slates whose rewards the policy refused, each with the error. For example, the arm of the
+    /// decision may have been removed.
     pub refused: Vec<(u64, Error)>,
 }
 
-/// Logged reward or feedback that the policy has not learned yet.
+/// Logged reward of a decision, or logged feedback on a slate, that the policy has not learned yet.
 enum LoggedOutcome {
     Reward(Decision, f64),
     Feedback(Slate, Vec<Feedback>),
 }
 
 impl<P> Checkpoint<P> {
-    /// Creates a checkpoint of a policy, or of a reference to one, at the current position of its log.
+    /// Creates a checkpoint of a policy, or of a reference to one, at the current end of its log.
     pub fn new(policy: P, log: &DecisionLog) -> Self {
         let header = StateHeader::new("checkpoint");
         Self { header, policy, position: log.position(), digest: log.tail_digest() }
@@ -80,7 +80,8 @@ impl<P> Checkpoint<P> {
 }
 
 impl<P: Serialize> Checkpoint<P> {
-    /// Writes the checkpoint to a file, completely or not at all: a reader gets either the former file or the new one.
+    /// Writes the checkpoint to a file, completely or not at all: a reader sees either the previous file or the new
+    /// one.
     ///
     /// # Errors
     /// - [`Error::File`] if the file cannot be written or is not a regular file.
@@ -92,12 +93,12 @@ impl<P: Serialize> Checkpoint<P> {
 }
 
 impl<P: DeserializeOwned> Checkpoint<P> {
-    /// Reads a checkpoint from a file, and checks it.
+    /// Reads a checkpoint from a JSON file, and checks it.
     ///
     /// # Errors
     /// - [`Error::File`] if the file cannot be read.
-    /// - [`Error::Settings`], with the file's name, if the file is cut off, holds no checkpoint of this kind of policy,
-    ///   or has a newer version.
+    /// - [`Error::Settings`], with the file's name, if the file is cut off, does not hold a checkpoint of this kind of
+    ///   policy, or has a newer version.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text = std::fs::read(path).map_err(|error| Error::file(path, &error))?;
@@ -107,21 +108,23 @@ impl<P: DeserializeOwned> Checkpoint<P> {
 }
 
 impl<P: Policy + Clone> Checkpoint<P> {
-    /// Learns the rewards and the feedback that the log contains after the position, in the order of the log, and
-    /// advances the position. A second call learns nothing twice. All rewards to be learned are held in memory.
+    /// Learns the rewards and the slate feedback that the log contains after the saved position, in the order of the
+    /// log, and advances the position. A repeated call does not learn a reward twice. All rewards to be learned are
+    /// held in memory.
     ///
-    /// The policy must learn the first reward of each decision: settings that add up rewards or take later ones are
-    /// refused. Announcements of [`AnyPolicy`](crate::policy::AnyPolicy::announce) are not saved. Default rewards are
-    /// not in the log, and so are not learned. A last line that was cut off is ignored, as by [`LogReader`].
+    /// The log must use the first reward of each decision. Settings that sum several rewards or use a later one are
+    /// refused. Default rewards are not in the log, and so are not learned. Decisions announced with
+    /// [`AnyPolicy::announce`](crate::policy::AnyPolicy::announce) must be announced again, since a checkpoint does not
+    /// save them. An incomplete last line is ignored, as by [`LogReader`].
     ///
     /// # Errors
     /// - [`LogProblem::EndsBefore`] if the position is not in this log.
-    /// - [`LogProblem::OtherBytes`] if the line before the position is not the one at the time of saving.
+    /// - [`LogProblem::OtherBytes`] if the line before the position has changed since the checkpoint was saved.
     /// - The error of [`LogReader`] for a line that cannot be read.
-    /// - [`Error::Settings`] if the [rule](LogSettings::reward_rule) is not the first reward: the policy may have
-    ///   learned a part of a sum.
+    /// - [`Error::Settings`] if the [reward rule](LogSettings::reward_rule) does not select the first reward: the
+    ///   policy may already have learned a part of a sum.
     ///
-    /// The checkpoint is unchanged then.
+    /// After an error the checkpoint is unchanged.
     pub fn catch_up(&mut self, folder: impl AsRef<Path>, settings: LogSettings) -> Result<CatchUp, LogError> {
         let folder = folder.as_ref();
         if settings.reward_rule != RewardRule::First {
@@ -165,8 +168,8 @@ impl<P: Policy + Clone> Checkpoint<P> {
     }
 }
 
-/// Returns whether a line is for this reader. Decisions and slates may share a folder, and each reader skips the lines
-/// of the other.
+/// Filter for log records that a reader can return. A log may contain decisions and slates, and a reader of one type
+/// reports a record of the other type as an error, which this filter drops.
 fn of_this_reader<T>(joined: &Result<T, LogError>) -> bool {
     !matches!(joined, Err(LogError::Line { problem: LogProblem::OtherReader { .. }, .. }))
 }

@@ -1,4 +1,4 @@
-//! Selection of one arm by its score, shared by all policies.
+//! Selection of one arm by its score under an exploration rule, shared by all policies.
 
 use rand::{Rng, RngExt};
 
@@ -9,22 +9,23 @@ use crate::gaussian::Score;
 use crate::posterior::Beliefs;
 use crate::validate::check_scalar;
 
-/// Arms of a request whose scores are computed one after the other.
+/// Available arms of a request, whose scores are computed one at a time.
 pub(crate) trait ScoredArms {
-    /// Number of arms; at least one.
+    /// Number of arms, at least one.
     fn count(&self) -> usize;
 
-    /// Folds over the index and the score of each arm, in a fixed order. The accumulator is passed by value, so that it
-    /// stays in registers.
+    /// Folds a function over the index and the score of each arm, in a fixed order. The accumulator is passed by value,
+    /// so that it stays in registers.
     fn fold<T>(&self, first: T, gather: impl FnMut(T, usize, Score) -> T) -> T;
 
-    /// Value of an arm under an exploration rule, after a number of learned rewards.
+    /// Value by which an exploration rule ranks an arm. The unnamed arguments, the number of learned rewards and the
+    /// index of the arm, are for implementations that draw noise.
     #[inline(always)]
     fn value<E: Exploration, R: Rng + ?Sized>(&self, rule: &E, _: u64, _: usize, score: Score, rng: &mut R) -> f64 {
         rule.value(score, rng)
     }
 
-    /// Index and score of the arm at a position in the order in which [`fold`](Self::fold) visits the arms.
+    /// Index and score of the arm that [`fold`](Self::fold) visits at this position.
     fn at(&self, position: usize) -> (usize, Score);
 }
 
@@ -45,13 +46,14 @@ impl ScoredArms for ScoredArmsOf<'_> {
     }
 }
 
-/// Pairs each score with the degrees of freedom of a Gaussian draw, which are infinite.
+/// Pairs each score with infinite degrees of freedom, for values drawn from a Gaussian instead of a Student's t
+/// distribution.
 pub(crate) fn with_freedom(scored: &[(ArmId, Score)]) -> Vec<(Score, f64)> {
     scored.iter().map(|(_, score)| (*score, f64::INFINITY)).collect()
 }
 
-/// Value of one arm under an exploration rule. If the posterior learns the noise and the rule draws, the noise is drawn
-/// as well.
+/// Value by which an exploration rule ranks one arm. If the rule samples and the posterior learns the variance of the
+/// noise, that variance is sampled too.
 #[inline(always)]
 pub(crate) fn drawn_value<B: Beliefs, E: Exploration, R: Rng + ?Sized>(
     posterior: &B,
@@ -66,7 +68,8 @@ pub(crate) fn drawn_value<B: Beliefs, E: Exploration, R: Rng + ?Sized>(
     rule.value(score, rng)
 }
 
-/// Arm with the highest value so far. Among equal values, each arm is selected with equal probability.
+/// Running maximum over arms: the arm with the highest value so far. Each of several arms with equal values is selected
+/// with equal probability.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Best {
     pub(crate) slot: usize,
@@ -80,7 +83,7 @@ impl Best {
         Self { slot: 0, value: f64::NEG_INFINITY, score: Score { mean: 0.0, width: 0.0 }, ties: 0 }
     }
 
-    /// Returns the better of two arms: the best so far and the arm of these arguments.
+    /// Returns the better of the best arm so far and the arm in `slot`.
     #[inline(always)]
     pub(crate) fn or<R: Rng + ?Sized>(self, slot: usize, value: f64, score: Score, rng: &mut R) -> Self {
         if value < self.value {
@@ -97,8 +100,8 @@ impl Best {
     }
 }
 
-/// Returns whether the last of `ties` equal values is selected, which has the probability 1/`ties`. The function is not
-/// inlined: a generator in the loop over arms would use its registers.
+/// Draws whether the last of `ties` arms with equal values is selected, with probability 1/`ties`. The function is not
+/// inlined, since a random generator in the loop over arms would take registers from the loop.
 #[cold]
 #[inline(never)]
 fn wins_tie<R: Rng + ?Sized>(ties: u32, rng: &mut R) -> bool {
@@ -108,20 +111,21 @@ fn wins_tie<R: Rng + ?Sized>(ties: u32, rng: &mut R) -> bool {
 /// Arm that an exploration rule chose, with its score.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ScoredChoice {
-    /// Index of the arm, as in [`ScoredArms::fold`].
+    /// Index of the arm, as numbered by [`ScoredArms::fold`].
     pub(crate) index: usize,
     pub(crate) value: f64,
     pub(crate) score: Score,
-    /// Propensity of the arm, if it follows from the values that the choice computed anyway.
+    /// Propensity of the arm, or `None` if the choice did not compute it.
     pub(crate) propensity: Option<f64>,
 }
 
-/// Chooses one of the scored arms by an exploration rule, after `learned` rewards. Ties are broken uniformly by the
-/// generator. With `PROPENSITY`, the propensity is computed if one pass over the scores suffices. One pass suffices for
-/// every rule except Thompson sampling.
+/// Chooses one of the scored arms by an exploration rule, after `learned` rewards. Ties are broken uniformly at random.
+/// The result has no propensity for Thompson sampling, because it is an integral. For softmax, the propensity is
+/// computed only with `PROPENSITY`.
 ///
 /// # Errors
-/// Fails if a score overflows, or if the floor is too high for the number of arms.
+/// Fails if a score overflows, or if the exploration floor (minimum probability of each arm) is too high for the number
+/// of arms.
 #[inline(always)]
 pub(crate) fn choose<const PROPENSITY: bool, A: ScoredArms, E: Exploration, R: Rng + ?Sized>(
     arms: &A,
@@ -168,8 +172,8 @@ pub(crate) fn choose<const PROPENSITY: bool, A: ScoredArms, E: Exploration, R: R
     Ok(ScoredChoice { index, value, score: score.checked()?, propensity })
 }
 
-/// Chooses by inverse-gap weighting. It needs a second pass over the arms, since every probability depends on the best
-/// mean.
+/// Chooses an arm by inverse-gap weighting (SquareCB). A second pass over the arms is needed, because every probability
+/// depends on the highest mean.
 fn choose_by_gap<A: ScoredArms, R: Rng + ?Sized>(
     arms: &A,
     gamma: f64,

@@ -1,19 +1,20 @@
-//! Explanations of choices: the contribution of each feature to the mean of an arm.
+//! Explanations of choices: the contribution of each feature to the mean of an arm's score.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// Term of a linear score: the value that one weight is multiplied with.
+/// Term of a linear score: the input value that one weight multiplies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Term {
-    /// Column of the decision's context. The columns of an arm's features follow those of the context.
+    /// Column of the context. Features of an arm follow the context's columns.
     Column(usize),
-    /// Product of two columns.
+    /// Product of two columns of the context and features.
     Product(usize, usize),
-    /// Constant: the bias that a normaliser appends, and the mean of rewards if a normaliser scales them.
+    /// Constant term: the bias that a normaliser appends to contexts. If the normaliser also scales rewards, their mean
+    /// is added.
     Constant,
 }
 
@@ -39,16 +40,17 @@ pub enum Term {
 pub struct Explanation {
     /// Posterior mean: the expected reward, or its log-odds under a logistic model.
     pub mean: f64,
-    /// Posterior width: the standard deviation of the mean.
+    /// Posterior standard deviation of the mean.
     pub width: f64,
     /// Contribution of each term to the mean, with the largest absolute value first. The contributions sum to the mean.
-    /// Columns are those of the raw context. If the policy has a normaliser, contributions are computed from normalised
-    /// values: they measure the effect of a value's difference from its mean.
+    /// Columns are those of the raw context. If the policy has a normaliser, a contribution measures the effect of a
+    /// value's difference from its average, since it is computed from the normalised value.
     pub contributions: Vec<(Term, f64)>,
 }
 
 impl Explanation {
-    /// Explains a score whose mean is linear in the values of a row; `score` returns the mean and width of a row.
+    /// Explains a score whose mean is linear in the values of `row`. `terms` describes the positions of the row.
+    /// `score` returns the mean and width of any row.
     pub(crate) fn linear(
         row: &[f64],
         terms: impl Fn(usize) -> Term,
@@ -67,7 +69,7 @@ impl Explanation {
         Ok(explanation)
     }
 
-    /// Sorts contributions by absolute value, largest first. Equal contributions stay in the order of columns.
+    /// Sorts contributions by absolute value, largest first. Equal contributions stay in column order.
     pub(crate) fn sort(&mut self) {
         self.contributions.sort_by(|left, right| right.1.abs().total_cmp(&left.1.abs()));
     }

@@ -6,7 +6,8 @@ use crate::decision::{Decision, Feedback, Slate};
 use crate::error::Result;
 use crate::log::LoggedDecision;
 
-/// Generates the methods of a [`Policy`] that report its state, by delegation to an inner policy.
+/// Generates the [`Policy`] methods that report a policy's arms, version, epoch and input types, by delegation to an
+/// inner policy.
 macro_rules! reports_as {
     ($self:ident => $inside:expr) => {
         fn arms(&$self) -> &$crate::policy::ArmSet {
@@ -32,7 +33,7 @@ macro_rules! reports_as {
 }
 pub(crate) use reports_as;
 
-/// Generates the methods of a [`Policy`] that choose and report its state, by delegation to an inner policy.
+/// Generates the [`Policy`] methods that choose arms or report a policy's state, by delegation to an inner policy.
 macro_rules! chooses_as {
     ($self:ident => $inside:expr) => {
         $crate::policy::forward::reports_as!($self => $inside);
@@ -94,7 +95,8 @@ macro_rules! chooses_as {
 }
 pub(crate) use chooses_as;
 
-/// Generates the methods of a [`Policy`] that change arms, by delegation to an inner policy.
+/// Generates the [`Policy`] methods that add, copy or remove arms or expire decisions, by delegation to an inner
+/// policy.
 macro_rules! changes_arms_as {
     ($self:ident => $inside:expr) => {
         fn add_arm(&mut $self) -> $crate::error::Result<$crate::policy::ArmId> {
@@ -131,11 +133,13 @@ macro_rules! changes_arms_as {
 }
 pub(crate) use changes_arms_as;
 
-/// Generates the methods of a [`Policy`](super::Policy) that manage arms and expire decisions. The type must have the
-/// fields `arms` and `clock`, and four private methods. `reserve_arm` reserves memory for a new arm: a copy of the arm
-/// in a slot if a slot is given, else an untrained arm. `push_arm` then adds the new arm, which cannot fail.
-/// `copy_slot` copies the learned state of one slot to another. `remove_slot` removes the learned state of a slot, and
-/// moves the last slot there.
+/// Generates the [`Policy`](super::Policy) methods that manage arms and expire decisions. The type must have the fields
+/// `arms` and `clock`, and four private methods:
+///
+/// - `reserve_arm` reserves memory for a new arm, which copies the arm in a slot or is untrained.
+/// - `push_arm` adds the new arm, and cannot fail.
+/// - `copy_slot` copies the learned state of one slot to another.
+/// - `remove_slot` removes the learned state of a slot, and moves the last slot there.
 macro_rules! manages_arms {
     ($self:ident) => {
         fn arms(&$self) -> &$crate::policy::ArmSet {

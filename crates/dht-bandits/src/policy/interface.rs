@@ -1,4 +1,4 @@
-//! Trait that all policies implement, and observations for learning in batches.
+//! Trait [`Policy`], which all policies implement, and the observations that policies learn in batches.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::log::LoggedDecision;
 /// on the random generator. The same state, request and generator give the same choice, bit for bit.
 ///
 /// `Box<dyn Policy>` is also a policy: it can be cloned with its learned state and sent to other threads, and its arms
-/// can be added and removed. A policy of your own needs `Clone`, and the methods without a default.
+/// can be added and removed. Your own type becomes a policy by implementing `Clone` and the methods without a default.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb, policy::Uniform};
@@ -38,44 +38,45 @@ use crate::log::LoggedDecision;
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 pub trait Policy: Send + Sync + ClonePolicy {
-    /// Length of a context.
+    /// Number of values in a context.
     fn dimension(&self) -> usize;
 
-    /// Arms that exist now.
+    /// Arms that the policy currently has.
     fn arms(&self) -> &ArmSet;
 
-    /// Number of updates that this policy has learned from. Decisions contain this number, which shows their age.
+    /// Number of updates that the policy has learned. Each decision stores the version that made it, which shows the
+    /// decision's age.
     fn version(&self) -> u64;
 
-    /// Number of times that this policy has expired its decisions. The policy learns only from decisions of its current
-    /// epoch.
+    /// Number of calls of [`expire_decisions`](Self::expire_decisions). The policy learns only from decisions of its
+    /// current epoch.
     fn epoch(&self) -> u64 {
         0
     }
 
-    /// Returns whether this policy expects [sparse](crate::features::SparseContext) contexts or sparse features of
-    /// arms. Policies that return `false` refuse sparse contexts with [`Error::Unsupported`].
+    /// Returns whether the policy accepts [sparse](crate::features::SparseContext) contexts or sparse features of arms.
+    /// Policies that return `false` refuse sparse contexts with [`Error::Unsupported`].
     /// [`Uniform`](crate::policy::Uniform), [`Fixed`](crate::policy::Fixed) and
-    /// [`ContextFree`](crate::policy::ContextFree) read no context, and so accept dense and sparse ones.
+    /// [`ContextFree`](crate::policy::ContextFree) ignore the context, and so accept dense and sparse ones.
     fn takes_sparse_contexts(&self) -> bool {
         false
     }
 
-    /// Returns whether a decision stores the features of its arm behind the context.
+    /// Returns whether a stored decision contains the features of the chosen arm, after the context.
     fn keeps_features(&self) -> bool {
         false
     }
 
-    /// Chooses one of the arms of a request, without storing the context. The choice lacks its propensity if that takes
-    /// an integral to compute; [`decide`](Self::decide) always computes it.
+    /// Chooses one of the arms of a request, without storing the context. The choice has no propensity if computing it
+    /// takes an integral; [`decide`](Self::decide) always computes it.
     ///
     /// # Errors
     /// Fails if the context has the wrong length or is not finite, if an arm is unknown or removed, if no arm is
-    /// available, or if features are missing.
+    /// available, or if features of arms are missing.
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice>;
 
     /// Chooses one of the arms of a request, and returns all that learning needs later: the choice with its propensity,
-    /// and the context. If arms have features, the features of the chosen arm follow the context.
+    /// and the context. If arms have features, the features of the chosen arm are appended to the context.
     ///
     /// # Errors
     /// Fails as [`select`](Self::select) does.
@@ -90,8 +91,7 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Ok(choice.with_context(request.context))
     }
 
-    /// Probability of choosing each available arm; the probabilities sum to 1. They do not depend on a random
-    /// generator.
+    /// Probability of choosing each available arm. The probabilities sum to 1, and are computed rather than sampled.
     ///
     /// # Errors
     /// Fails as [`select`](Self::select) does.
@@ -107,17 +107,17 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Err(Error::Unsupported { what: "explanations of choices" })
     }
 
-    /// Chooses `k` arms at once, without their propensities, and writes them to a slate whose memory is reused.
+    /// Chooses `k` arms at once, and writes them to `slate`, whose memory is reused. Propensities are not computed.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the policy makes only single choices, which is the default. Also fails if parts of the
-    /// request are missing or wrong, or if fewer than `k` arms are available. The slate is empty then.
+    /// request are missing or wrong, or if fewer than `k` arms are available. After an error the slate is empty.
     fn select_slate(&self, _k: usize, _: &Request<'_>, _: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
         slate.clear();
         Err(Error::Unsupported { what: SLATES })
     }
 
-    /// Chooses `k` arms at once, and computes for each the probability that a slate shows it.
+    /// Chooses `k` arms at once, and computes for each the probability of being in the slate.
     ///
     /// # Errors
     /// Fails as [`select_slate`](Self::select_slate) does.
@@ -133,25 +133,25 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Err(Error::Unsupported { what: SLATES })
     }
 
-    /// Learns the feedback on a slate: one feedback for each of its chosen arms.
+    /// Learns the feedback on a slate, one entry for each of its arms.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the policy makes only single choices, which is the default. Also fails if the slate is
-    /// of another epoch or the feedback does not fit it. The policy is unchanged then.
+    /// [`Error::Unsupported`] if the policy makes only single choices, which is the default. Also fails if the slate
+    /// was made in another epoch or the feedback does not fit it. After an error the policy is unchanged.
     fn learn_slate(&mut self, _: &Slate, _: &[Feedback]) -> Result<()> {
         Err(Error::Unsupported { what: SLATES })
     }
 
-    /// Learns that `arm` gave `reward` in `context`, where `context` is the one that [`decide`](Self::decide) stored. A
-    /// weight of 2 counts the observation twice.
+    /// Learns that `arm` earned `reward` in `context`. Pass the context as [`decide`](Self::decide) stored it. A weight
+    /// of 2 counts the observation twice.
     ///
     /// # Errors
     /// Fails as [`select`](Self::select) does, and if the reward is outside the model's range or the weight is not
-    /// positive. The policy is unchanged then.
+    /// positive. After an error the policy is unchanged.
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
 
     /// Checks an observation without learning it. Returns `Ok(true)` if [`update`](Self::update) would accept it, and
-    /// `Ok(false)`, the default, if only learning can show this. [`Normalised`](crate::policy::Normalised) calls this
+    /// `Ok(false)`, the default, if only an update can tell. [`Normalised`](crate::policy::Normalised) calls this
     /// method, and after `Ok(false)` tries the update on a copy.
     ///
     /// # Errors
@@ -160,31 +160,31 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Ok(false)
     }
 
-    /// Learns the reward of a decision, whenever the decision was made.
+    /// Learns the reward of an earlier decision, which may arrive at any later time.
     ///
     /// # Errors
-    /// Fails as [`update`](Self::update) does, and if the decision is of another epoch.
+    /// Fails as [`update`](Self::update) does, and if the decision was made in another epoch.
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         check_epoch(decision.choice.epoch, self.epoch())?;
         self.update(decision.choice.arm, &decision.context, reward, 1.0)
     }
 
-    /// Learns rewards that arrived together: all of them, or none if one is refused. The default implementation learns
-    /// them one by one on a copy of the policy.
+    /// Learns several rewards at once: all of them, or none if one is refused. The default implementation learns them
+    /// one by one on a copy of the policy.
     ///
     /// # Errors
-    /// Returns the error of [`learn`](Self::learn) for the first observation that is refused. The policy is unchanged
-    /// then.
+    /// Returns the error of [`learn`](Self::learn) for the first observation that is refused. After an error the policy
+    /// is unchanged.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         self.learn_in_order(observations)
     }
 
     /// Learns the rows of a log in their order: all of them, or none if one is refused. Use it for a warm start before
-    /// the policy's first decision. A row counts as often as its [weight](LoggedDecision::row_weight) says.
-    /// Propensities are not used.
+    /// the policy's first decision. Each row counts with its [weight](LoggedDecision::row_weight). Propensities are not
+    /// used.
     ///
-    /// The result equals calling [`update`](Self::update) for each row. A change test
-    /// ([`ResetOnChange`](crate::policy::ResetOnChange)) does not see the rows.
+    /// The result equals calling [`update`](Self::update) for each row. The change test of
+    /// [`ResetOnChange`](crate::policy::ResetOnChange) ignores the rows.
     ///
     /// ```
     /// use dht_bandits::log::LoggedDecision;
@@ -202,7 +202,7 @@ pub trait Policy: Send + Sync + ClonePolicy {
     ///
     /// # Errors
     /// [`Error::InRound`] if [`LoggedDecision::check`] or the policy refuses a row, for example a row with an arm that
-    /// the policy lacks. The policy is unchanged then.
+    /// the policy lacks. After an error the policy is unchanged.
     fn fit(&mut self, log: &[LoggedDecision]) -> Result<()> {
         self.fit_in_order(log)
     }
@@ -210,8 +210,8 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// Learns one row of a log, with the row's weight.
     ///
     /// # Errors
-    /// Fails as [`update`](Self::update) does, and if the row lacks features that the policy needs. The policy is
-    /// unchanged then.
+    /// Fails as [`update`](Self::update) does, and if the row lacks features that the policy needs. After an error the
+    /// policy is unchanged.
     fn fit_row(&mut self, row: &LoggedDecision) -> Result<()> {
         if !self.keeps_features() {
             return self.update(row.arm, &row.context, row.reward, row.row_weight());
@@ -220,17 +220,17 @@ pub trait Policy: Send + Sync + ClonePolicy {
         self.update(row.arm, &[&row.context, features].concat(), row.reward, row.row_weight())
     }
 
-    /// Adds an untrained arm. Its number is one above the largest number that was ever used.
+    /// Adds an untrained arm. Its id is one above the largest id that was ever used.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the arms of the policy are fixed, which is the default. Also fails if every number is
-    /// used or memory cannot be allocated.
+    /// [`Error::Unsupported`] if the arms of the policy are fixed, which is the default. Also fails if every id is used
+    /// or memory cannot be allocated.
     fn add_arm(&mut self) -> Result<ArmId> {
         Err(Error::Unsupported { what: "adding arms" })
     }
 
-    /// Adds an untrained arm under an id that the caller selects. Any id that was never used is allowed. Workers that
-    /// add the same arm independently must agree on its id to merge later.
+    /// Adds an untrained arm under an id chosen by the caller. The id must never have been used. Workers that add the
+    /// same arm independently must agree on its id, so that their policies can be merged later.
     ///
     /// # Errors
     /// Fails as [`add_arm`](Self::add_arm) does, and if the id exists, belongs to a removed arm, or has a number of 2⁶³
@@ -239,8 +239,8 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Err(Error::Unsupported { what: "adding arms" })
     }
 
-    /// Adds an arm with a copy of the learned state of the arm `like`. Its number is one above the largest number that
-    /// was ever used.
+    /// Adds an arm with a copy of the learned state of the arm `like`. The new id is one above the largest id that was
+    /// ever used.
     ///
     /// # Errors
     /// Fails as [`add_arm`](Self::add_arm) does, and if `like` is unknown or removed.
@@ -248,17 +248,17 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Err(Error::Unsupported { what: "adding arms" })
     }
 
-    /// Replaces the learned state of the arm `to` by a copy of the learned state of the arm `from`.
+    /// Replaces the learned state of the arm `to` with a copy of the learned state of the arm `from`.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the policy cannot copy arms, which is the default. Also fails if either arm is unknown
-    /// or removed. The policy is unchanged then.
+    /// or removed. After an error the policy is unchanged.
     fn warm_start(&mut self, _to: ArmId, _from: ArmId) -> Result<()> {
         Err(Error::Unsupported { what: "copying the learned state of an arm" })
     }
 
-    /// Removes an arm for good: its id is never reused, and policies that are merged with this one lose the arm too.
-    /// Later rewards of its decisions are refused with [`Error::RemovedArm`], and so is a whole
+    /// Removes an arm permanently: its id is never reused, and merging removes the arm from other policies too. Later
+    /// rewards for its decisions are refused with [`Error::RemovedArm`], and so is a whole
     /// [`learn_batch`](Self::learn_batch) that contains one of them. Filter such rewards out with [`ArmSet::contains`].
     ///
     /// ```
@@ -279,7 +279,7 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Err(Error::Unsupported { what: "removing arms" })
     }
 
-    /// Begins the next epoch: the policy no longer learns from decisions made before. Save the policy afterwards.
+    /// Begins a new epoch: the policy no longer learns from decisions of earlier epochs. Save the policy afterwards.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if decisions of the policy do not expire, which is the default.
@@ -288,10 +288,10 @@ pub trait Policy: Send + Sync + ClonePolicy {
     }
 }
 
-/// Name of the unsupported operation in errors of policies that make only single choices.
+/// Name of the refused operation in the errors of policies that choose only single arms.
 const SLATES: &str = "slates of several arms";
 
-/// Reward of one decision, for learning several at once with [`Policy::learn_batch`].
+/// Decision with its observed reward, for learning several at once with [`Policy::learn_batch`].
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Observation, Policy, Request, Ridge, Ucb};
@@ -325,10 +325,10 @@ impl Observation {
     }
 }
 
-/// Cloning of boxed policies, and learning that changes all or nothing. Every policy that implements `Clone` has this
-/// trait.
+/// Cloning of boxed policies, and learning of several rewards all or nothing. Every policy that implements `Clone` has
+/// this trait.
 pub trait ClonePolicy {
-    /// Returns a copy of the policy in a box.
+    /// Returns a boxed copy of the policy.
     fn clone_box(&self) -> Box<dyn Policy>;
 
     /// Learns rewards one by one on a copy of the policy: all of them, or none if one is refused.

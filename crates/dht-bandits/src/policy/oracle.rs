@@ -1,4 +1,4 @@
-//! Policies around a reward model that the caller implements.
+//! Policies that explore with a reward model implemented by the caller.
 
 use rand::Rng;
 
@@ -15,25 +15,26 @@ use crate::gaussian::Score;
 use crate::policy::forward::manages_arms;
 use crate::validate::{check_context, check_finite, check_length, check_scalar, check_weight};
 
-/// Reward model of the caller's own: a tree, a neural network, a call to another library.
+/// Reward model implemented by the caller, for example a tree, a neural network, or a call to another library.
 ///
-/// `context` is the context of the request. If [`OraclePolicy::with_features`] was called, the arm's features follow
-/// it. Rules that use widths ([`Ucb`](crate::Ucb), [`Thompson`](crate::Thompson)) need [`width`](Self::width);
-/// [`SquareCb`](crate::exploration::SquareCb), [`Softmax`](crate::exploration::Softmax) and the greedy rules do not.
+/// `context` is the context of the request. If [`OraclePolicy::with_features`] was called, the arm's features are
+/// appended to it. Rules that use widths ([`Ucb`](crate::Ucb), [`Thompson`](crate::Thompson)) need
+/// [`width`](Self::width); [`SquareCb`](crate::exploration::SquareCb), [`Softmax`](crate::exploration::Softmax) and the
+/// greedy rules do not.
 pub trait Oracle: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Predicts the reward of an arm in a context.
     fn predict(&self, arm: ArmId, context: &[f64]) -> f64;
 
-    /// Uncertainty of the prediction, as a standard deviation; 0 by default.
+    /// Standard deviation of the prediction's uncertainty; 0 by default.
     fn width(&self, _arm: ArmId, _context: &[f64]) -> f64 {
         0.0
     }
 
-    /// Learns a reward; a weight of 2 counts it twice. After an error the model may be in any state, since the policy
-    /// drops it.
+    /// Learns a reward; a weight of 2 counts it twice. The policy calls this method on a copy of the model, which it
+    /// discards after an error.
     ///
     /// # Errors
-    /// Fails for any reason of the model's own.
+    /// Fails if the implementation refuses the reward.
     fn learn(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
 
     /// Prepares the model for an added arm; does nothing by default.
@@ -45,9 +46,9 @@ pub trait Oracle: Clone + std::fmt::Debug + Send + Sync + 'static {
 
 /// Policy that combines the caller's reward model, an [`Oracle`], with any exploration rule.
 ///
-/// Predictions are checked: if one is not finite or a width is negative, the choice fails with [`Error::Oracle`].
-/// Learning takes place on a copy of the model, which replaces the original if the copy still predicts a finite reward.
-/// A model with large parameters should store them behind an `Arc`, or learn from batches.
+/// Predictions are checked: if one is not finite or a width is negative, the choice fails with [`Error::Oracle`]. Each
+/// update learns on a copy of the model, which replaces the original if the copy still predicts a finite reward. A
+/// model with large parameters should store them behind an `Arc`, or learn from batches.
 ///
 /// ```
 /// use dht_bandits::exploration::SquareCb;
@@ -104,7 +105,8 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
         Ok(policy)
     }
 
-    /// Sets the number of features of each arm. They follow the context, and requests may name arms by any ids.
+    /// Sets the number of features of each arm. Features are appended to the context, and requests may contain any arm
+    /// ids.
     ///
     /// # Errors
     /// Fails if the number is zero or exceeds 16,777,216.
@@ -154,7 +156,7 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
         self.oracle.remove_arm(arm);
     }
 
-    /// Arms of a request with their scores.
+    /// Computes the score of each arm in a request.
     fn scored(&self, request: &Request<'_>) -> Result<Vec<(ArmId, Score)>> {
         check_finite("context", request.context, self.dimension)?;
         if self.features == 0 {
@@ -188,7 +190,7 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
     }
 }
 
-/// Returns a model's prediction and width for an arm, after checking them.
+/// Computes a model's prediction and width for an arm, and checks both.
 ///
 /// # Errors
 /// [`Error::Oracle`] if the prediction is not finite, or the width is negative or not finite.

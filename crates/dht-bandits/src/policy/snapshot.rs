@@ -1,5 +1,5 @@
-//! Snapshots of policies: one [`Publisher`] learns, and many [`SnapshotReader`]s choose from immutable copies without
-//! taking a lock in `select`.
+//! Snapshots of policies for concurrent use: one [`Publisher`] learns, and many [`SnapshotReader`]s choose from
+//! immutable copies without a lock in `select`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +36,7 @@ pub struct Publisher<T> {
     published: Arc<Published<T>>,
 }
 
-/// Reader of snapshots: gets the newest snapshot without waiting for the writer.
+/// Reader of snapshots: returns the newest published copy without waiting for the learner.
 ///
 /// ```
 /// use dht_bandits::policy::Publisher;
@@ -64,12 +64,13 @@ impl<T: Clone> Publisher<T> {
         Self { learner, every, changes: 0, published: Arc::new(Published { version: AtomicU64::new(0), latest }) }
     }
 
-    /// Learner, in its current state.
+    /// Learner in its current state, which may be newer than the published snapshot.
     pub fn learner(&self) -> &T {
         &self.learner
     }
 
-    /// Changes the learner, and publishes it if enough changes have been made since it was last published.
+    /// Changes the learner. Publishes it if the number of calls so far is a multiple of the interval set in
+    /// [`new`](Self::new).
     pub fn change<O>(&mut self, change: impl FnOnce(&mut T) -> O) -> O {
         let outcome = change(&mut self.learner);
         self.changes += 1;
@@ -79,14 +80,14 @@ impl<T: Clone> Publisher<T> {
         outcome
     }
 
-    /// Publishes a clone of the current learner.
+    /// Publishes a clone of the learner to all readers.
     pub fn publish(&mut self) {
         let next = Arc::new(self.learner.clone());
         *self.published.latest.lock().unwrap_or_else(PoisonError::into_inner) = next;
         self.published.version.fetch_add(1, Ordering::Release);
     }
 
-    /// Creates a reader of the published snapshots. Each thread needs one.
+    /// Creates a reader of the published snapshots. Each thread needs its own reader.
     pub fn reader(&self) -> SnapshotReader<T> {
         let version = self.published.version.load(Ordering::Acquire);
         let snapshot = self.published.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -95,8 +96,8 @@ impl<T: Clone> Publisher<T> {
 }
 
 impl<T> SnapshotReader<T> {
-    /// Newest snapshot. The call costs one atomic load and, if there is a new snapshot, a lock while one pointer is
-    /// copied.
+    /// Loads and returns the newest snapshot. The call costs one atomic load. If there is a new snapshot, it also takes
+    /// a lock while one pointer is copied.
     pub fn latest(&mut self) -> &T {
         let version = self.published.version.load(Ordering::Acquire);
         if version != self.version {
@@ -106,7 +107,7 @@ impl<T> SnapshotReader<T> {
         &self.snapshot
     }
 
-    /// Snapshot that this reader loaded last, as a shared pointer for longer use.
+    /// Snapshot that this reader loaded last, as a shared pointer that may outlive the reader.
     pub fn snapshot(&self) -> Arc<T> {
         Arc::clone(&self.snapshot)
     }

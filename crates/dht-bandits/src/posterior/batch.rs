@@ -1,9 +1,9 @@
-//! Batches of observations that are learned arm by arm. A failed batch changes nothing.
+//! Batches of observations, which a posterior learns arm by arm. After an error nothing is changed.
 
 use super::beliefs::Beliefs;
 use crate::error::Result;
 
-/// Observation that was checked and waits to be learned in a batch.
+/// Observation that was checked, for learning in a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample<'a> {
     pub(crate) slot: usize,
@@ -12,13 +12,13 @@ pub(crate) struct Sample<'a> {
     pub(crate) weight: f64,
 }
 
-/// Observations that are learned together, sorted by arm. The memory is reused, so that only a batch that is larger
-/// than all earlier ones allocates.
+/// Batch of observations to be learned together, sorted by arm. The memory is reused, so that only a batch larger than
+/// all earlier ones allocates.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct UpdateBatch {
-    /// Slot and position of each sample, sorted. Samples of one arm keep their order.
+    /// Arm slot and position of each observation, sorted. Observations of one arm keep their order.
     order: Vec<(usize, usize)>,
-    /// Contexts, shape (samples, d), row-major, in the order of arrival.
+    /// Contexts of the observations, shape (observations, d), row-major, in the order of arrival.
     contexts: Vec<f64>,
     rewards: Vec<f64>,
     weights: Vec<f64>,
@@ -44,11 +44,11 @@ impl UpdateBatch {
         self.order.len()
     }
 
-    /// Learns all samples or none. `slots` is the number of arms. Samples are learned arm by arm, or in the order of
-    /// arrival if updates advance a clock.
+    /// Learns all observations or none; `slots` is the number of arms. Observations are learned arm by arm, or in the
+    /// order of arrival if updates advance a clock.
     ///
-    /// Learning can still fail only by a lack of memory or an overflow. Each arm in the batch is first copied after the
-    /// last arm, and restored from that copy after an error.
+    /// Learning can still fail only by a lack of memory or an overflow. The posterior of each arm in the batch is
+    /// therefore first copied to a slot after the last arm, and restored from this copy after an error.
     pub(crate) fn learn<P: Beliefs>(&mut self, posterior: &mut P, slots: usize) -> Result<()> {
         let in_order = posterior.counts_updates();
         self.order.sort_unstable();
@@ -70,12 +70,12 @@ impl UpdateBatch {
         outcome
     }
 
-    /// Slot and position of the samples, grouped by arm. Samples must be sorted.
+    /// Slots and positions of the sorted observations, grouped by arm.
     fn groups(&self) -> impl Iterator<Item = &[(usize, usize)]> {
         self.order.chunk_by(|left, right| left.0 == right.0)
     }
 
-    /// Learns the samples one by one, in the order of arrival.
+    /// Learns the observations one by one, in the order of arrival.
     fn learn_in_order<P: Beliefs>(&mut self, posterior: &mut P) -> Result<()> {
         let dimension = posterior.dimension();
         self.order.sort_unstable_by_key(|&(_, position)| position);
@@ -87,7 +87,7 @@ impl UpdateBatch {
         outcome
     }
 
-    /// Learns the samples of each arm together.
+    /// Learns the observations of each arm together.
     fn learn_by_arm<P: Beliefs>(&mut self, posterior: &mut P) -> Result<()> {
         let dimension = posterior.dimension();
         let Self { order, contexts, rewards, weights, sorted } = self;

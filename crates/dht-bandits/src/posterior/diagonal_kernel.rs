@@ -1,4 +1,4 @@
-//! Scores under a diagonal precision, in SIMD registers.
+//! SIMD kernel for scores under a diagonal precision.
 
 use pulp::{Simd, WithSimd};
 
@@ -46,8 +46,8 @@ impl<T, F: FnMut(T, usize, Score) -> T> WithSimd for ManyScores<'_, T, F> {
     }
 }
 
-/// Computes the mean Σ g_j x_j and the width √Σ x_j²/s_j of an arm with weights N(g_j, 1/s_j), summed in the same order
-/// at every vector width.
+/// Computes the mean Σ g_j x_j and the width √Σ x_j²/s_j of an arm whose weights are N(g_j, 1/s_j). The order of the
+/// sums is the same at every vector width.
 #[inline(always)]
 fn score<S: Simd, const N: usize>(simd: S, layout: PanelLayout, block: &[Lanes], context: &[f64]) -> Score {
     let panels = layout.panels;

@@ -18,12 +18,12 @@ use crate::validate::{
     check_precision, check_precisions, reserve,
 };
 
-/// Logistic regressions P(r = 1) = σ(p'x) with weights p ~ N(g, diag(s)⁻¹), one regression per arm.
+/// Logistic regressions P(r = 1) = σ(p'x), one per arm, with independent Gaussian weights p ~ N(g, diag(s)⁻¹).
 ///
-/// An update moves g to the mode and adds the curvature there to the diagonal (Chapelle & Li 2011, Algorithm 3):
+/// An update moves g to the mode of the posterior and adds the curvature at the mode to the diagonal s (Chapelle & Li
+/// 2011, Algorithm 3). For contexts x_i with rewards r_i and weights w_i:
 ///
-/// g ← argmin (λ/2) Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);
-/// s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
+/// g ← argmin (λ/2) Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i); s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
 ///
 /// λ is the [prior weight](DiagonalLaplace::prior_weight), 1 unless it is set.
 ///
@@ -52,15 +52,15 @@ pub struct DiagonalLaplace {
     /// Prior mean of each weight. The algorithm of Chapelle & Li (2011) uses a mean of 1, which prefers arms with large
     /// features.
     pub prior_mean: f64,
-    /// Prior precision of each weight, positive. The precision of 0 in Chapelle & Li (2011) is improper (an infinite
-    /// variance).
+    /// Prior precision of each weight, positive. Chapelle & Li (2011) use 0, which is improper (an infinite variance).
     pub prior_precision: f64,
-    /// Decay γ of an arm's evidence, applied at each batch of the arm. The posterior decays toward the prior: its
-    /// precision s becomes γs + (1 − γ)s₀, where s₀ is the precision of the prior, and its mean moves accordingly.
+    /// Decay γ of an arm's evidence, applied once for each batch that the arm learns. The posterior decays toward the
+    /// prior: its precision s becomes γs + (1 − γ)s₀, where s₀ is the precision of the prior, and its mean moves
+    /// accordingly.
     #[serde(alias = "strength", deserialize_with = "read_decay")]
     pub decay: f64,
-    /// Factor λ > 0 on the prior term of an update's objective, (λ/2) Σ_j s_j (p_j − g_j)². The factor does not change
-    /// the precisions s. A factor of 1 is Bayes' rule. Above 1, a batch moves the mean g less, and below 1 more.
+    /// Factor λ > 0 on the prior term (λ/2) Σ_j s_j (p_j − g_j)² that an update minimises. It does not change the
+    /// precisions s. A factor of 1 is Bayes' rule. Above 1, a batch moves the mean g less, and below 1 more.
     #[serde(default = "one")]
     pub prior_weight: f64,
 }
@@ -86,7 +86,7 @@ pub struct DiagonalLaplaceBeliefs {
     workspace: BatchWorkspace,
 }
 
-/// Memory that is reused when batches are learned.
+/// Buffers that are reused from batch to batch.
 #[derive(Debug, Clone, Default)]
 struct BatchWorkspace {
     means: Vec<f64>,
@@ -101,9 +101,9 @@ struct BatchWorkspace {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiagonalArmState {
-    /// Posterior mean g.
+    /// Posterior mean g of each weight.
     pub mean: Vec<f64>,
-    /// Posterior precision s.
+    /// Posterior precision s of each weight.
     pub precision: Vec<f64>,
 }
 
@@ -120,7 +120,7 @@ impl DiagonalLaplaceBeliefs {
         &self.arms[slot * self.stride()..][..self.stride()]
     }
 
-    /// Means (`part` 0) or precisions (`part` 1) of an arm.
+    /// Means (for `part` 0) or precisions (for `part` 1) of an arm's weights.
     fn part(&self, slot: usize, part: usize) -> impl Iterator<Item = f64> + '_ {
         let block = &self.block(slot)[part * self.layout.panels..];
         (0..self.layout.dimension).map(move |coordinate| {
@@ -183,7 +183,7 @@ impl DiagonalLaplaceBeliefs {
         block[2 * panels + panel].0[lane] = 1.0 / precision;
     }
 
-    /// Posterior that is the prior of the next batch: decayed toward the original prior.
+    /// Decays the mean and precision of a weight toward the original prior. The result is the prior of the next batch.
     fn decayed(&self, mean: f64, precision: f64) -> (f64, f64) {
         let DiagonalLaplace { decay, prior_mean, prior_precision, .. } = self.options;
         if decay == 1.0 {
@@ -194,7 +194,8 @@ impl DiagonalLaplaceBeliefs {
         (moment / total, total)
     }
 
-    /// Returns whether an update has a closed form: no decay, and a prior weight of 1.
+    /// Returns whether the evidence does not decay and the prior has the weight 1. Updates then need no general
+    /// minimisation.
     fn is_plain(&self) -> bool {
         self.options.decay == 1.0 && self.options.prior_weight == 1.0
     }

@@ -1,4 +1,4 @@
-//! Ridge regressions whose evidence decays by a shared clock, so that the uncertainty of idle arms grows as well.
+//! Ridge regressions whose evidence decays by a shared clock, so that the uncertainty of unused arms grows as well.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +13,11 @@ use crate::validate::{
     check_bounded, check_context, check_factor, check_parameter, check_precision, check_scalar, reserve,
 };
 
-/// Event that advances the clock of a [`DiscountedRidge`].
+/// Event that advances the decay clock of a [`DiscountedRidge`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecayClock {
-    /// Each update of any arm advances the clock by one step.
+    /// Every update of any arm advances the clock by one step.
     #[default]
     Updates,
     /// Only [`Disjoint::elapse`](crate::policy::Disjoint::elapse) advances the clock, by the elapsed time in any unit.
@@ -25,15 +25,17 @@ pub enum DecayClock {
 }
 
 /// Ridge regressions whose evidence decays by one clock for all arms (D-LinUCB; Russac, Vernade & Cappé 2019, "Weighted
-/// linear bandits for non-stationary environments"). An observation that is n steps old has the weight γⁿ:
+/// linear bandits for non-stationary environments"). An observation that is n steps old has the weight γⁿ. At step t,
+/// with observation i learned at step t_i:
 ///
 /// A = λI + Σ_i w_i γ^(t − t_i) x_i x_i', b = Σ_i w_i γ^(t − t_i) r_i x_i, θ = A⁻¹b, width² = x'A⁻¹x.
 ///
 /// [`Ridge::decay`](crate::Ridge::decay) is another decay, by which the evidence of an arm decays only at the arm's own
-/// updates. An arm that is not chosen stays as certain as it was.
+/// updates. There, the uncertainty of an arm that is not chosen stays the same.
 ///
-/// Only the updated arm is written to, in O(d²). After n idle steps, an arm's width is its width at the last update
-/// divided by γ^(n/2), but at most the prior's width |x|/√λ. The mean of the arm is its mean at the last update.
+/// Only the updated arm is written to, in O(d²). After n steps without an update, an arm's width is its width at the
+/// last update divided by γ^(n/2), but at most the prior's width |x|/√λ. The mean of the arm is its mean at the last
+/// update.
 ///
 /// The prior decays with the evidence, by half at most, until an update restores it in full in O(d³). This happens once
 /// in ln 2/−ln γ steps for each arm that is still chosen, and allocates.
@@ -61,10 +63,10 @@ pub enum DecayClock {
 pub struct DiscountedRidge {
     /// Prior precision λ > 0 of each weight.
     pub prior_precision: f64,
-    /// Decay γ in one step of the clock. It applies to the evidence of all arms, also of those that are not chosen.
+    /// Decay γ of evidence in one step of the clock. It applies to all arms, whether or not they are chosen.
     #[serde(deserialize_with = "read_decay")]
     pub decay: f64,
-    /// Event that advances the clock by one step.
+    /// Event that advances the decay clock by one step.
     #[serde(default)]
     pub clock: DecayClock,
 }
@@ -84,12 +86,12 @@ pub struct DiscountedRidgeBeliefs {
     unit: Vec<f64>,
 }
 
-/// Clock readings of an arm.
+/// Clock readings at which an arm was changed.
 #[derive(Debug, Clone, Copy, Default)]
 struct Times {
-    /// Step up to which the arm's factor is discounted.
+    /// Clock reading to which the stored factor is discounted.
     updated: f64,
-    /// Step at which the arm's prior was last complete.
+    /// Clock reading at which the arm's prior last had its full weight.
     restored: f64,
     updates: u64,
 }
@@ -98,32 +100,33 @@ struct Times {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiscountedArmState {
-    /// Posterior mean θ.
+    /// Posterior mean θ of the weights.
     pub mean: Vec<f64>,
-    /// Diagonal D of A⁻¹ = U·D·Uᵀ.
+    /// Diagonal D of the covariance A⁻¹ = U·D·Uᵀ.
     pub diagonal: Vec<f64>,
-    /// Part of U above its unit diagonal, column by column.
+    /// Part of U above its unit diagonal, column by column, where A⁻¹ = U·D·Uᵀ.
     pub upper: Vec<f64>,
-    /// Reading of the clock, which is the same in all arms.
+    /// Reading of the clock when the state was saved, equal in all arms.
     pub now: f64,
     /// Reading of the clock at the arm's last update.
     pub updated: f64,
-    /// Reading of the clock when the arm's prior was last complete.
+    /// Reading of the clock when the arm's prior last had its full weight.
     pub restored: f64,
     /// Number of updates of the arm.
     pub updates: u64,
 }
 
-/// Smallest fraction of the prior that may remain.
+/// Smallest fraction of the prior's weight that may remain before the prior is restored.
 const LEAST_PRIOR: f64 = 0.5;
 
-/// Smallest fraction of evidence that may remain in an arm. Below this fraction, the arm is reset to the prior.
+/// Smallest fraction of an arm's evidence that may remain. Below this fraction, the arm is reset to the prior.
 const LEAST_LEFT: f64 = 1e-100;
 
-/// Largest variance of a weight, relative to the variance under the remaining prior: 1, with a tolerance for rounding.
+/// Largest accepted variance of a weight, relative to its variance under the remaining prior: 1, with a tolerance for
+/// rounding.
 const LARGEST_VARIANCE: f64 = 1.005;
 
-/// Largest reading of the clock. Beyond this reading, rounding would lose single steps.
+/// Largest accepted reading of the clock. Beyond it, rounding would lose single steps.
 const LATEST: f64 = 4_503_599_627_370_496.0;
 
 impl DiscountedRidgeBeliefs {
@@ -132,8 +135,8 @@ impl DiscountedRidgeBeliefs {
         self.options.decay.powf(steps)
     }
 
-    /// Current score of an arm, computed from the score of the stored factor. `prior` is the width |x|/√λ of the score
-    /// under the prior.
+    /// Converts a score from the stored factor to the current step of the clock. `prior` is the width |x|/√λ of the
+    /// score under the prior, the largest possible width.
     #[inline]
     fn faded(&self, slot: usize, score: Score, prior: f64) -> Score {
         let steps = self.now - self.arms[slot].updated;
@@ -143,12 +146,12 @@ impl DiscountedRidgeBeliefs {
         Score { width: (score.width / self.decay_over(0.5 * steps)).min(prior.max(score.width)), ..score }
     }
 
-    /// Width under the prior, |x|/√λ.
+    /// Width of a score under the prior, |x|/√λ.
     fn prior_width(&self, context: &[f64]) -> f64 {
         (context.iter().map(|value| value * value).sum::<f64>() / self.options.prior_precision).sqrt()
     }
 
-    /// Precision A and moment b of an arm at a step of the clock, with the complete prior.
+    /// Computes an arm's precision A and moment b at a clock reading, with the full weight of the prior.
     fn information_at(&self, slot: usize, step: f64) -> NaturalParameters {
         let times = self.arms[slot];
         let mut parameters = information_of(&self.factors.parts(slot)).natural_parameters(times.updates);
@@ -180,8 +183,8 @@ impl DiscountedRidgeBeliefs {
         Ok(now)
     }
 
-    /// Discounts an arm to a step and restores its prior. One rank-one update per coordinate loses no digits, however
-    /// badly conditioned the precision A is.
+    /// Discounts an arm's evidence to a step of the clock and restores the full weight of its prior. One rank-one
+    /// update per coordinate loses no digits, however badly conditioned the precision A is.
     fn restore_prior(&mut self, slot: usize, step: f64) {
         let (times, prior_precision) = (self.arms[slot], self.options.prior_precision);
         let decay = self.decay_over(step - times.updated);
@@ -211,7 +214,7 @@ impl DiscountedRidgeBeliefs {
         (1.0 / self.decay_over(0.5 * steps)).min(most.sqrt().recip().max(1.0))
     }
 
-    /// Discounts an arm to a step and learns an observation.
+    /// Discounts an arm's evidence to a step of the clock, and learns an observation.
     fn learn(&mut self, slot: usize, step: f64, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         let decay = self.decay_over(step - self.arms[slot].updated);
         let projected = self.factors.project(slot, context);

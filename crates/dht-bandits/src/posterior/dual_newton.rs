@@ -1,30 +1,32 @@
-//! Mode of a logistic regression for a batch with fewer observations than weights, by Newton's method in the space of
-//! the observations. The prior is Gaussian with a diagonal precision.
+//! Newton's method for the mode of a logistic regression on a small batch, with fewer observations than weights. It
+//! works in the space of the observations. The prior is Gaussian with a diagonal precision.
 //!
 //! With X the contexts of shape (n, d), and N(g, S⁻¹) the prior, the mode is g + S⁻¹X'a with a ∈ ℝⁿ, since the gradient
-//! of the loss lies in the span of the contexts. With K = XS⁻¹X' and f = Xg + Ka, a Newton step solves for
+//! of the loss lies in the span of the contexts. With K = XS⁻¹X' and log-odds f = Xg + Ka, a Newton step solves for
 //!
-//! B = I + W^½KW^½,  b = W(f − Xg) + w(r − σ(f)),  a ← b − W^½B⁻¹W^½Kb,
+//! B = I + W^½KW^½, b = W(f − Xg) + w(r − σ(f)), a ← b − W^½B⁻¹W^½Kb,
 //!
-//! with W = diag(wσ(1 − σ)) (Rasmussen & Williams 2006, Algorithm 3.1, with a prior mean). The eigenvalues of B are at
-//! least 1, so that its Cholesky factorisation cannot fail. The cost is O(n²d + n³), instead of O(nd² + d³) for the
-//! Hessian over all weights.
+//! with W = diag(wσ(1 − σ)), rewards r and observation weights w (Rasmussen & Williams 2006, Algorithm 3.1, with a
+//! prior mean). The eigenvalues of B are at least 1, so that its Cholesky factorisation cannot fail. The cost is
+//! O(n²d + n³), instead of O(nd² + d³) for the Hessian over all weights.
 
 use super::logistic::{curvature, loss, residual};
 use super::newton::{self, dot};
 use crate::error::{Error, Result};
 
-/// Smallest number of weights at which this method is used. Batches must have at most half as many observations.
+/// Smallest number of weights at which the solver in the space of the observations is used. The batch must also have at
+/// most half as many observations as weights.
 const LEAST_DIMENSION: usize = 32;
 // In the tail of the logistic function, a step adds about 1 to the log-odds: 230 steps for a prior variance of 1e100.
 const STEPS: usize = 500;
 
-/// Returns whether a batch is solved by this method.
+/// Returns whether a batch is small enough for the solver in the space of the observations.
 pub(super) fn is_worth_it(observations: usize, dimension: usize) -> bool {
     dimension >= LEAST_DIMENSION && 2 * observations <= dimension
 }
 
-/// Batch with its prior N(g, S⁻¹): mean g, diagonal of S, contexts of shape (n, d) row-major, rewards and weights.
+/// Batch of observations with the Gaussian prior N(g, S⁻¹) of the weights: mean g, diagonal of S, contexts of shape (n,
+/// d) row-major, rewards and observation weights.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DualProblem<'a> {
     pub(super) mean: &'a [f64],
@@ -34,27 +36,27 @@ pub(super) struct DualProblem<'a> {
     pub(super) weights: &'a [f64],
 }
 
-/// Memory of the solver, which is reused so that only the largest batch allocates.
+/// Buffers of the solver, which are reused so that only the largest batch allocates.
 #[derive(Debug, Clone, Default)]
 pub(super) struct DualWorkspace {
-    /// Kernel K = XS⁻¹X' of the contexts X under the prior precision S, shape (n, n).
+    /// Kernel matrix K = XS⁻¹X' of the contexts X under the prior precision S, shape (n, n).
     kernel: Vec<f64>,
-    /// Lower triangle of the matrix B of a Newton step, row by row, and later its Cholesky factor.
+    /// Matrix B = I + W^½KW^½ of a Newton step: its lower triangle, row by row, and later its Cholesky factor.
     factor: Vec<f64>,
-    /// Log-odds Xg of each row at the prior mean g.
+    /// Log-odds Xg of each observation at the prior mean g.
     prior: Vec<f64>,
-    /// Log-odds f of the best point so far, and of the point that is tried.
+    /// Log-odds f of the observations at the best point so far. `tried` holds them at the point being tried.
     log_odds: Vec<f64>,
     tried: Vec<f64>,
     a: Vec<f64>,
     next: Vec<f64>,
-    /// Square roots W^½ of the curvatures.
+    /// Square roots W^½ of the curvature of each observation's loss.
     roots: Vec<f64>,
     right: Vec<f64>,
 }
 
 impl DualProblem<'_> {
-    /// Writes the posterior mode of the weights to `point`.
+    /// Computes the posterior mode of the weights and writes it to `point`.
     ///
     /// # Errors
     /// Fails if values are so large that the objective overflows, or after the largest allowed number of steps.
@@ -103,7 +105,8 @@ impl DualProblem<'_> {
         Err(Error::NoConvergence { what: "Newton's method", iterations: STEPS })
     }
 
-    /// Computes the kernel K and the log-odds Xg at the prior mean. The first point is the prior mean, with a = 0.
+    /// Computes the kernel matrix K and the log-odds Xg at the prior mean. The iteration starts at the prior mean,
+    /// where the coefficients a of the observations are 0.
     fn prepare(&self, space: &mut DualWorkspace) {
         let (count, dimension) = (self.rewards.len(), self.mean.len());
         let row = |index: usize| &self.contexts[index * dimension..][..dimension];
@@ -127,7 +130,8 @@ impl DualProblem<'_> {
         space.log_odds.extend_from_slice(&space.prior);
     }
 
-    /// Objective ½a'Ka + Σ w(ln(1 + e^f) − rf), with Ka = f − Xg.
+    /// Objective ½a'Ka + Σ w(ln(1 + e^f) − rf) of the coefficients a, with kernel matrix K, log-odds f, rewards r and
+    /// observation weights w. The product Ka is f − Xg, where Xg (`prior`) are the log-odds at the prior mean.
     fn value(&self, a: &[f64], log_odds: &[f64], prior: &[f64]) -> f64 {
         let observations = self.rewards.iter().zip(self.weights).zip(log_odds);
         let loss: f64 = observations.map(|((reward, weight), f)| weight * loss(*f, *reward)).sum();
@@ -135,7 +139,7 @@ impl DualProblem<'_> {
         loss + 0.5 * a.iter().zip(moved).map(|(a, moved)| a * moved).sum::<f64>()
     }
 
-    /// Writes the point of a full Newton step to `next`.
+    /// Computes the point of a full Newton step, and writes it to `next`.
     fn newton_point(&self, space: &mut DualWorkspace) -> Result<()> {
         let count = self.rewards.len();
         let DualWorkspace { kernel, factor, prior, log_odds, next, roots, right, .. } = space;
@@ -161,7 +165,8 @@ impl DualProblem<'_> {
         Ok(())
     }
 
-    /// Writes the weights g + S⁻¹X'a of the regression to `point`.
+    /// Computes the regression weights g + S⁻¹X'a from the coefficients a of the observations, and writes them to
+    /// `point`.
     fn weights_at(&self, space: &DualWorkspace, point: &mut Vec<f64>) {
         point.clear();
         point.resize(self.mean.len(), 0.0);

@@ -12,12 +12,12 @@ use crate::gaussian::{
 use crate::options::options;
 use crate::validate::{check_bounded, check_context, check_factor, check_precision};
 
-/// Logistic regressions P(r = 1) = σ(p'x) with weights p ~ N(θ, P), one regression per arm, with a full covariance P.
+/// Logistic regressions P(r = 1) = σ(p'x), one per arm, with weights p ~ N(θ, P) and a full covariance P.
 ///
-/// Each observation (x, r) with weight w moves θ to the exact mode under the current posterior. This mode is on the
-/// line θ + c·Px, and the observation adds the curvature at the mode: P⁻¹ ← P⁻¹ + w·σ(1 − σ)·xx'. A score and an update
-/// cost O(d²). The observations of a batch are learned one by one. Means and widths are log-odds. UCB and Thompson
-/// sampling on log-odds rank arms as their probabilities do.
+/// Each observation (x, r) with weight w moves θ to the exact mode of its posterior. This mode is on the line θ + c·Px,
+/// and the observation adds the curvature at the mode: P⁻¹ ← P⁻¹ + w·σ(1 − σ)·xx'. A score and an update cost O(d²).
+/// The observations of a batch are learned one by one. Means and widths are log-odds. For UCB and Thompson sampling,
+/// log-odds rank the arms in the same order as probabilities.
 ///
 /// The cost of O(d²) is worthwhile for correlated features. For many independent features,
 /// [`DiagonalLaplace`](crate::posterior::DiagonalLaplace) costs O(d).
@@ -57,15 +57,15 @@ pub struct FullLaplaceBeliefs {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FullArmState {
-    /// Posterior mean θ.
+    /// Posterior mean θ of the weights.
     pub mean: Vec<f64>,
-    /// Diagonal D of P = U·D·Uᵀ.
+    /// Diagonal D of the covariance P = U·D·Uᵀ.
     pub diagonal: Vec<f64>,
-    /// Part of U above its unit diagonal, column by column.
+    /// Part of U above its unit diagonal, column by column, where the covariance is U·D·Uᵀ.
     pub upper: Vec<f64>,
 }
 
-/// Smallest curvature that an update adds, so that the inverse of the curvature is finite.
+/// Smallest curvature that an update adds, chosen so that its inverse is finite.
 const LEAST_CURVATURE: f64 = 1e-300;
 
 posterior!(FullLaplace, "full-laplace", FullLaplaceBeliefs);

@@ -1,4 +1,4 @@
-//! Logistic regression in one dimension: the logistic function, its curvature, and the step to the posterior mode.
+//! Logistic regression with one observation: the logistic function, its curvature, and the step to the posterior mode.
 
 use crate::error::{Error, Result};
 use crate::validate::check_scalar;
@@ -18,12 +18,12 @@ fn softplus(log_odds: f64) -> f64 {
     log_odds.max(0.0) + (-log_odds.abs()).exp().ln_1p()
 }
 
-/// Log loss ln(1 + e^z) − y·z, without cancellation where the loss is small.
+/// Log loss ln(1 + e^z) − y·z for log-odds z and reward y, without cancellation where the loss is small.
 pub(super) fn loss(log_odds: f64, reward: f64) -> f64 {
     reward * softplus(-log_odds) + (1.0 - reward) * softplus(log_odds)
 }
 
-/// Residual y − σ(z), without cancellation where the residual is small.
+/// Residual y − σ(z) for log-odds z and reward y, without cancellation where the residual is small.
 pub(crate) fn residual(log_odds: f64, reward: f64) -> f64 {
     let odds = (-log_odds.abs()).exp();
     let (larger, smaller) = (1.0 / (1.0 + odds), odds / (1.0 + odds));
@@ -31,8 +31,9 @@ pub(crate) fn residual(log_odds: f64, reward: f64) -> f64 {
     reward * zero - (1.0 - reward) * one
 }
 
-/// Step c from the mean θ to the posterior mode after one observation x with reward y and weight w: θ* = θ + c·Px with
-/// c = w(y − σ(m + c·q)), m = θ'x, q = x'Px.
+/// Step from the prior mean θ to the posterior mode θ* after one observation x with reward y and weight w. The mode is
+/// θ* = θ + c·Px with the prior covariance P. Returns c, the solution of c = w(y − σ(m + c·q)) with m = θ'x (`mean`)
+/// and q = x'Px (`variance`).
 ///
 /// The mode of ½(p − θ)'P⁻¹(p − θ) + w(ln(1 + e^{p'x}) − y·p'x) is on that line, because the gradient is zero only
 /// there. c − w(y − σ(m + cq)) increases with c and changes sign in [w(y − 1), wy]. Newton's method, safeguarded by
@@ -64,12 +65,12 @@ pub(crate) fn mode_step(mean: f64, variance: f64, reward: f64, weight: f64) -> f
     step
 }
 
-/// Curvature σ(z)(1 − σ(z)) that an observation adds at the mode.
+/// Curvature σ(z)(1 − σ(z)) of the log loss at the log-odds z, which an observation adds to the precision.
 pub(crate) fn curvature(log_odds: f64) -> f64 {
     sigmoid(log_odds) * sigmoid(-log_odds)
 }
 
-/// Refuses a reward outside [0, 1].
+/// Fails for a reward outside [0, 1].
 pub(crate) fn check_unit_reward(reward: f64) -> Result<()> {
     check_scalar("reward", reward)?;
     if (0.0..=1.0).contains(&reward) { Ok(()) } else { Err(Error::Reward { reward, low: 0.0, high: 1.0 }) }

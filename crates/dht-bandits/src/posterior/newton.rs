@@ -1,10 +1,11 @@
-//! Mode of a logistic regression for a batch, under a Gaussian prior with a diagonal precision.
+//! Newton's method for the mode of a logistic regression on a batch. The prior is Gaussian with a diagonal precision.
 
 use super::logistic::{curvature, loss, residual};
 use crate::error::{Error, Result};
 
-/// Objective ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i), which is minimised over the weights p.
-/// Weight j has the prior N(g_j, 1/s_j), and observation i the context x_i, the reward r_i and the weight w_i.
+/// Logistic regression on a batch: minimises ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i) over the
+/// weights p. Weight j has the prior N(g_j, 1/s_j), and observation i the context x_i, the reward r_i and the weight
+/// w_i.
 pub(super) struct Problem<'a> {
     pub(crate) mean: &'a [f64],
     pub(super) precision: &'a [f64],
@@ -14,17 +15,17 @@ pub(super) struct Problem<'a> {
     pub(super) weights: &'a [f64],
 }
 
-/// Memory of the solver, which is reused so that only the first batch allocates.
+/// Buffers of the solver, which are reused from batch to batch to avoid allocations.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Workspace {
-    /// Mode, after [`Problem::solve`]. During the iterations, `point` is the distance from the prior mean.
+    /// Posterior mode, after [`Problem::solve`]. During the iterations it is the difference from the prior mean.
     pub(super) point: Vec<f64>,
     next: Vec<f64>,
-    /// Log-odds of each row at the prior mean.
+    /// Log-odds of each observation at the prior mean.
     odds: Vec<f64>,
     gradient: Vec<f64>,
     direction: Vec<f64>,
-    /// Lower triangle of the Hessian, row by row, and later its Cholesky factor.
+    /// Hessian of the objective: its lower triangle, row by row, and later its Cholesky factor.
     hessian: Vec<f64>,
 }
 
@@ -32,8 +33,8 @@ pub(super) struct Workspace {
 const STEPS: usize = 500;
 
 impl Problem<'_> {
-    /// Rows of the batch, each with its log-odds at a distance from the prior mean, its reward and its weight. `odds`
-    /// are the log-odds at the prior mean itself.
+    /// Observations of the batch as (context, log-odds, reward, weight). Log-odds are those at prior mean + `distance`;
+    /// the argument `odds` has the log-odds at the prior mean.
     fn rows<'a>(&'a self, odds: &'a [f64], distance: &'a [f64]) -> impl Iterator<Item = (&'a [f64], f64, f64, f64)> {
         let rows = self.contexts.chunks_exact(self.mean.len()).zip(odds);
         rows.zip(self.rewards)
@@ -47,7 +48,7 @@ impl Problem<'_> {
         squares.sum::<f64>() + losses.sum::<f64>()
     }
 
-    /// Computes gradient and Hessian at the point.
+    /// Computes the gradient and Hessian of the objective at the current point.
     fn differentiate(&self, space: &mut Workspace) {
         let Workspace { point, odds, gradient, hessian, .. } = space;
         gradient.clear();
@@ -67,9 +68,9 @@ impl Problem<'_> {
         }
     }
 
-    /// Runs damped Newton steps from the prior mean. The objective is strictly convex, so that each step is halved
-    /// until it descends. The iterate is the distance from the mean, a distance that keeps its digits if the mean is
-    /// large and its precision high.
+    /// Runs damped Newton steps from the prior mean to the mode. The objective is strictly convex, so that each step is
+    /// halved until it descends. Iterates are differences from the mean, which keep their digits if the mean is large
+    /// and its precision high.
     ///
     /// # Errors
     /// Fails if values are so large that the objective overflows.
@@ -121,12 +122,12 @@ fn step_along(point: &[f64], direction: &[f64], length: f64, next: &mut [f64]) {
     }
 }
 
-/// Start index of a row in a packed lower triangle.
+/// Index of a row's first entry in a packed lower triangle.
 fn packed(row: usize) -> usize {
     row * (row + 1) / 2
 }
 
-/// Computes the Cholesky factorisation A = LLᵀ in place, row by row.
+/// Computes the Cholesky factorisation A = LLᵀ in place, on a packed lower triangle, row by row.
 pub(super) fn factor(lower: &mut [f64], dimension: usize) -> Result<()> {
     for row in 0..dimension {
         let (before, current) = lower.split_at_mut(packed(row));
@@ -143,7 +144,7 @@ pub(super) fn factor(lower: &mut [f64], dimension: usize) -> Result<()> {
     Ok(())
 }
 
-/// Solves LLᵀx = b in place.
+/// Solves LLᵀx = b in place, with the packed Cholesky factor L. `solution` holds b on entry and x afterwards.
 pub(super) fn solve_factored(lower: &[f64], solution: &mut [f64]) {
     for row in 0..solution.len() {
         let entries = &lower[packed(row)..=packed(row) + row];
@@ -157,7 +158,6 @@ pub(super) fn solve_factored(lower: &[f64], solution: &mut [f64]) {
     }
 }
 
-/// Dot product over the length of the shorter vector.
 pub(super) fn dot(left: &[f64], right: &[f64]) -> f64 {
     left.iter().zip(right).map(|(a, b)| a * b).sum()
 }
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(refused, Error::NotPositiveDefinite { what: "Hessian", pivot: 1, value: -3.0 });
     }
 
-    /// Linear congruential generator of numbers in (−1, 1).
+    /// Pseudorandom numbers in (−1, 1), from a linear congruential generator.
     fn numbers(state: &mut u64) -> f64 {
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (*state >> 11) as f64 * 2f64.powi(-52) - 1.0

@@ -1,4 +1,4 @@
-//! Ridge regressions with learned noise: a normal-inverse-gamma posterior for each arm.
+//! Ridge regressions that learn the variance of the noise: a normal-inverse-gamma posterior for each arm.
 
 use rand::Rng;
 use rand_distr::{Distribution, Gamma};
@@ -14,12 +14,14 @@ use crate::validate::{LARGEST_SUM, check_bounded, check_parameter, check_sum, re
 
 /// Ridge regressions that learn the variance σ² of their noise: θ | σ² ~ N(A⁻¹b, σ²A⁻¹), σ² ~ IG(a, b), one per arm.
 ///
-/// An observation x with reward r and weight w updates the [`Ridge`] with its mean θ and precision A, and a ← a + w/2,
-/// b ← b + ½w(r − θ'x)²/(1 + w·x'A⁻¹x) with the previous θ and A. This is exact (Bishop 2006, section 2.3.6; Riquelme,
-/// Tucker & Snoek 2018, section 3.1, "linear methods"). The width is √(b/a · x'A⁻¹x), so that no α needs to be matched
-/// to the scale of rewards. Under [`Thompson`](crate::Thompson) each arm draws σ² first, so that its value is Student's
-/// t with 2a degrees of freedom. The cost is O(d²). Shared weights, merging and forgetting are refused, since the sum
-/// of squares that they need is not stored.
+/// The mean θ and precision A of the weights are learned as in [`Ridge`]. For an observation x with reward r and weight
+/// w, the inverse-gamma parameters become a ← a + w/2 and b ← b + ½w(r − θ'x)²/(1 + w·x'A⁻¹x), with θ and A before the
+/// update. This is exact (Bishop 2006, section 2.3.6; Riquelme, Tucker & Snoek 2018, section 3.1, "linear methods").
+///
+/// The width is √(b/a · x'A⁻¹x), so that the exploration factor α need not be matched to the scale of rewards. Under
+/// [`Thompson`](crate::Thompson), σ² is drawn first, so that an arm's value has Student's t distribution with 2a
+/// degrees of freedom. The cost is O(d²). Shared weights, merging and forgetting are refused, since the sum of squares
+/// that they need is not stored.
 ///
 /// ```
 /// use dht_bandits::posterior::NormalInverseGamma;
@@ -42,11 +44,12 @@ use crate::validate::{LARGEST_SUM, check_bounded, check_parameter, check_sum, re
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NormalInverseGamma {
-    /// Prior precision λ > 0 of the weights, relative to the precision of the noise: θ ~ N(0, σ²/λ).
+    /// Prior precision λ > 0 of the weights, relative to the precision of the noise: θ ~ N(0, (σ²/λ)·I).
     pub prior_precision: f64,
-    /// Shape a₀ ≥ 1 of the noise's prior: σ² ~ IG(a₀, b₀). This prior counts as much as 2a₀ observations.
+    /// Shape a₀ ≥ 1 of the inverse-gamma prior σ² ~ IG(a₀, b₀) of the noise variance. This prior counts as much as 2a₀
+    /// observations.
     pub shape: f64,
-    /// Rate b₀ > 0 of the noise's prior; b₀/a₀ is the initial estimate of the variance.
+    /// Rate b₀ > 0 of the inverse-gamma prior of the noise variance; b₀/a₀ is the initial estimate of the variance.
     pub rate: f64,
 }
 
@@ -68,16 +71,16 @@ pub struct NormalInverseGammaBeliefs {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NormalInverseGammaArmState {
-    /// State of the regression.
+    /// State of the arm's ridge regression: the posterior of its weights.
     pub ridge: RidgeArmState,
-    /// Shape a of the noise's posterior.
+    /// Shape a of the inverse-gamma posterior of the noise variance.
     pub shape: f64,
-    /// Rate b of the noise's posterior.
+    /// Rate b of the inverse-gamma posterior of the noise variance.
     pub rate: f64,
 }
 
 impl NormalInverseGammaBeliefs {
-    /// Scales the width by √(b/a), the standard deviation of the noise.
+    /// Multiplies the width of a score by √(b/a), the estimated standard deviation of the noise.
     fn scaled(&self, slot: usize, score: Score) -> Score {
         let (shape, rate) = self.noise[slot];
         Score { mean: score.mean, width: score.width * (rate / shape).sqrt() }

@@ -17,11 +17,12 @@ use crate::validate::{
     check_scalar, reserve,
 };
 
-/// Ridge regressions, one per arm: A = λI + Σ w xx', b = Σ w r x, θ = A⁻¹b, width² = x'A⁻¹x, for contexts x with
-/// rewards r and weights w.
+/// Ridge regressions, one per arm, for contexts x with rewards r and weights w: A = λI + Σ w xx', b = Σ w r x, θ =
+/// A⁻¹b, width² = x'A⁻¹x.
 ///
-/// A⁻¹ is stored as U·D·Uᵀ, so that scores and updates cost O(d²) and the width is never imaginary. The rewards' noise
-/// is assumed to be of unit scale. If it is not, scale α or the rewards.
+/// A⁻¹ is stored as U·D·Uᵀ, so that scores and updates cost O(d²) and rounding cannot make the variance negative. The
+/// noise of rewards is assumed to have a standard deviation of about 1. If it does not, scale the exploration factor α
+/// or the rewards.
 ///
 /// ```
 /// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
@@ -38,19 +39,19 @@ use crate::validate::{
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Ridge {
-    /// Prior precision λ > 0 of each weight: the precision matrix A starts at λI, its inverse at I/λ.
+    /// Prior precision λ > 0 of each weight. The precision matrix A starts at λI, and the covariance A⁻¹ at I/λ.
     #[serde(alias = "lambda")]
     pub prior_precision: f64,
-    /// Decay γ of an arm's evidence at each of its updates.
+    /// Decay γ of an arm's evidence at each update of this arm.
     ///
-    /// The precision A becomes γA + (1 − γ)λI, and the moment b becomes γb: the prior is not forgotten. One coordinate
-    /// of the prior is restored in each update, in turn, by (1 − γ^d)λ, which keeps the update O(d²). The smallest part
-    /// of the prior in between, λγ^d, must be at least 1e-100, or widths would overflow.
+    /// The precision A becomes γA + (1 − γ)λI, and the moment b becomes γb: the prior is not forgotten. To keep the
+    /// update O(d²), each update restores only one coordinate of the prior, in turn, by (1 − γ^d)λ. The smallest
+    /// remaining part of the prior, λγ^d, must be at least 1e-100, or widths would overflow.
     #[serde(alias = "discount", alias = "forgetting", deserialize_with = "read_decay")]
     pub decay: f64,
-    /// Store the precision A and the moment b in addition to the factor, d(d+1)/2 + d more values per arm. Merging,
-    /// comparing and [`forget`](crate::policy::Disjoint::forget) then need not recompute A and b, which would lose
-    /// digits. Each update costs more memory traffic.
+    /// Stores the precision A and the moment b in addition to the factor of A⁻¹. This takes d(d+1)/2 + d more values
+    /// per arm. Merging, comparing and [`forget`](crate::policy::Disjoint::forget) then need not recompute A and b,
+    /// which would lose digits. Each update costs more memory traffic.
     pub keep_information: bool,
 }
 
@@ -73,20 +74,21 @@ pub struct RidgeBeliefs {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RidgeArmState {
-    /// Posterior mean θ.
+    /// Posterior mean θ of the weights.
     pub mean: Vec<f64>,
-    /// Diagonal D of A⁻¹ = U·D·Uᵀ.
+    /// Diagonal D of the covariance A⁻¹ = U·D·Uᵀ.
     pub diagonal: Vec<f64>,
-    /// Part of U above its unit diagonal, column by column, where A⁻¹ = U·D·Uᵀ.
+    /// Part of U above its unit diagonal, column by column, where the covariance is A⁻¹ = U·D·Uᵀ.
     pub upper: Vec<f64>,
     /// Number of updates of the arm.
     pub updates: u64,
-    /// Precision A and moment b, if they are stored.
+    /// Precision A and moment b, if [`Ridge::keep_information`] is set.
     pub information: Option<InformationState>,
 }
 
 impl RidgeBeliefs {
-    /// Removes an observation from an arm's evidence. If the result could not be loaded, nothing changes.
+    /// Removes an observation from an arm's evidence. After an error, for example if the result would be too large to
+    /// be loaded again, nothing changes.
     pub(crate) fn unlearn(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         // Widths grow, and only the whole factor shows by how much. A copy after the last arm is therefore updated first.
         let copy = self.updates.len();
@@ -103,7 +105,7 @@ impl RidgeBeliefs {
         outcome
     }
 
-    /// Learns an observation with a positive weight, or removes it with a negative weight.
+    /// Learns an observation with a positive weight, or removes it if the weight is negative.
     fn learn_weighted(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_context(context)?;
         let projected = self.factors.project(slot, context);

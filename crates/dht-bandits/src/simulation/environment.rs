@@ -1,4 +1,4 @@
-//! Simulated environments with a known best arm.
+//! Simulated bandit environments, in which the expected reward of every arm is known.
 
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::posterior::sigmoid;
 use crate::validate::{check_length, check_parameter};
 
-/// Source of contexts and rewards whose expected rewards are known.
+/// Simulated bandit environment: draws contexts and rewards, and knows the expected reward of every arm.
 pub trait Environment {
     /// Length of a context.
     fn dimension(&self) -> usize;
@@ -25,8 +25,8 @@ pub trait Environment {
     /// Expected reward of an arm in the current round.
     fn expected(&self, arm: ArmId) -> f64;
 
-    /// Draws the reward of an arm in the current round. To keep the curves of a [`Comparison`](super::Comparison)
-    /// paired, the number of draws must not depend on the arm.
+    /// Draws the reward of an arm in the current round. The number of random numbers used must not depend on the arm:
+    /// policies in a [`Comparison`](super::Comparison) then see the same contexts.
     fn reward(&self, arm: ArmId, rng: &mut dyn Rng) -> f64;
 
     /// Expected reward of the best arm in the current round.
@@ -36,17 +36,18 @@ pub trait Environment {
     }
 }
 
-/// Link from a linear predictor to a reward.
+/// Relation between the linear predictor w'x and the reward.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Link {
-    /// Reward w'x for the weights w of the arm and the context x, plus normal noise of this standard deviation.
+    /// Linear reward: w'x for the weights w of the arm and the context x, plus normal noise of this standard deviation.
     Noise(f64),
-    /// Reward of 1 with probability σ(w'x) for the weights w of the arm and the context x, else 0.
+    /// Binary reward: 1 with probability σ(w'x) for the weights w of the arm and the context x, else 0.
     Bernoulli,
 }
 
 /// Generalised linear environment with random weights. Contexts are standard normal with a 1 appended. Weights are N(0,
-/// 1/d), and rewards are linear or logistic. A drifting environment draws new weights after a fixed number of rounds.
+/// 1/d), and rewards are linear or logistic. Weights can be redrawn after a fixed number of rounds
+/// ([`drifting`](Self::drifting)) or change gradually ([`wandering`](Self::wandering)).
 ///
 /// ```
 /// use dht_bandits::ArmId;
@@ -67,7 +68,7 @@ pub struct GlmEnvironment {
     weights: Vec<f64>,
     link: Link,
     period: Option<u64>,
-    /// Fraction of each weight that is retained in a round.
+    /// Retention ρ of each weight in a round: w ← ρw + √(1 − ρ²)·z for random z.
     retention: f64,
     round: u64,
     context: Vec<f64>,
@@ -86,8 +87,8 @@ impl GlmEnvironment {
         Ok(environment)
     }
 
-    /// Creates an environment with rewards w_a'x plus normal noise, where w_a are the weights of arm a and x is the
-    /// context.
+    /// Creates an environment with rewards w_a'x plus normal noise of standard deviation `noise`, where w_a are the
+    /// weights of arm a and x is the context.
     ///
     /// # Errors
     /// * Fails if there are fewer than two dimensions, no arms, or more than 16,777,216 weights.
@@ -97,8 +98,8 @@ impl GlmEnvironment {
         Self::new(dimension, arms, Link::Noise(noise), rng)
     }
 
-    /// Creates an environment with rewards of 1 with probability σ(3·w_a'x), else 0, where w_a are the weights of arm a
-    /// and x is the context.
+    /// Creates an environment with rewards of 0 or 1. The reward is 1 with probability σ(3·w_a'x), where w_a are the
+    /// weights of arm a and x is the context.
     ///
     /// # Errors
     /// Fails if there are fewer than two dimensions, no arms, or more than 16,777,216 weights.
@@ -106,7 +107,7 @@ impl GlmEnvironment {
         Self::new(dimension, arms, Link::Bernoulli, rng)
     }
 
-    /// Draws new weights every `period` rounds.
+    /// Makes the environment change abruptly: all weights are drawn anew every `period` rounds.
     ///
     /// # Errors
     /// Fails if the period is zero.
@@ -116,9 +117,9 @@ impl GlmEnvironment {
         Ok(self)
     }
 
-    /// Lets each weight w drift gradually: w ← ρw + √(1 − ρ²)·z in each round, where ρ is the retention and z is drawn
-    /// like the first weights. The distribution of the weights stays the same. After 1/(1 − ρ) rounds most of each
-    /// weight has changed.
+    /// Makes each weight w drift gradually: w ← ρw + √(1 − ρ²)·z in each round, where ρ is the retention and z is drawn
+    /// from the distribution of the initial weights. The distribution of the weights stays the same. After 1/(1 − ρ)
+    /// rounds most of each weight has changed.
     ///
     /// # Errors
     /// Fails if the retention is outside (0, 1].
@@ -132,7 +133,8 @@ impl GlmEnvironment {
         self.draw_weights(0.0, rng);
     }
 
-    /// Updates all weights: w ← retention·w + √(1 − retention²)·z, where z is drawn like the first weights.
+    /// Updates all weights: w ← retention·w + √(1 − retention²)·z, where z is drawn from the distribution of the
+    /// initial weights.
     fn draw_weights(&mut self, retention: f64, rng: &mut dyn Rng) {
         let scale = (self.dimension as f64).sqrt().recip() * if self.link == Link::Bernoulli { 3.0 } else { 1.0 };
         let fresh = (1.0 - retention * retention).sqrt() * scale;

@@ -1,4 +1,4 @@
-//! Simulation: environments with a known optimum, and the regret of policies in them.
+//! Simulation of bandit policies: environments with known expected rewards, and the regret of policies in them.
 //!
 //! [`Curve::run`] runs one policy in an [`Environment`]. [`Comparison::run`] runs several policies with the same seeds,
 //! in the same contexts.

@@ -1,4 +1,4 @@
-//! Runs of policies in environments: regret curves over seeds, for comparison.
+//! Simulated runs of policies in environments, and comparison of their regret over several seeds.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::policy::Policy;
 use crate::validate::check_bounded;
 
-/// Cumulative regret and reward of one run, round by round.
+/// Cumulative regret and reward of one simulated run, round by round.
 ///
 /// ```
 /// use dht_bandits::simulation::{Curve, GlmEnvironment};
@@ -28,17 +28,17 @@ use crate::validate::check_bounded;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
-    /// Cumulative regret: Σ (best expected reward − expected reward of the choice) up to each round.
+    /// Cumulative regret up to each round: Σ (best expected reward − expected reward of the chosen arm).
     pub regret: Vec<f64>,
-    /// Cumulative reward: the sum of the rewards up to each round.
+    /// Cumulative reward up to each round.
     pub reward: Vec<f64>,
 }
 
 impl Curve {
-    /// Runs a policy in an environment. The policy learns after each round.
+    /// Runs a policy in an environment. The policy learns the reward after each round.
     ///
     /// # Errors
-    /// * Errors of the policy.
+    /// * Returns the error of the policy if a choice or an update fails.
     /// * Fails if regrets or rewards are not finite, or if their sum is beyond ±1e100.
     pub fn run(
         policy: &mut dyn Policy,
@@ -55,7 +55,6 @@ impl Curve {
         Ok(curve)
     }
 
-    /// Draws the reward of a decision, and lets the policy learn it.
     fn learn(
         &mut self,
         policy: &mut dyn Policy,
@@ -68,22 +67,22 @@ impl Curve {
         self.push(environment.best() - environment.expected(decision.arm()), reward)
     }
 
-    /// Total regret of the run.
+    /// Cumulative regret at the end of the run.
     pub fn total_regret(&self) -> f64 {
         self.regret.last().copied().unwrap_or(0.0)
     }
 
-    /// Total reward of the run.
+    /// Cumulative reward at the end of the run.
     pub fn total_reward(&self) -> f64 {
         self.reward.last().copied().unwrap_or(0.0)
     }
 
-    /// Mean of the total regret over runs, with its standard error.
+    /// Mean of the total regret over several runs, with its standard error.
     pub fn mean_regret(runs: &[Self]) -> (f64, f64) {
         mean_and_error(runs.iter().map(Self::total_regret))
     }
 
-    /// Mean of the total reward over runs, with its standard error.
+    /// Mean of the total reward over several runs, with its standard error.
     pub fn mean_reward(runs: &[Self]) -> (f64, f64) {
         mean_and_error(runs.iter().map(Self::total_reward))
     }
@@ -98,7 +97,7 @@ impl Curve {
     }
 }
 
-/// Mean and standard error of some values. The standard error of a single value is 0.
+/// Mean and standard error of several values. For a single value, the standard error is 0.
 fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let count = values.clone().count().max(1) as f64;
     let mean = values.clone().sum::<f64>() / count;
@@ -106,10 +105,12 @@ fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (mean, (squares / (count * (count - 1.0).max(1.0))).sqrt())
 }
 
-/// Bits in which the seed of a policy differs from the seed of its environment (2⁶⁴ over the golden ratio).
+/// Constant by which the seed of a policy differs from the seed of its environment, by exclusive or: 2⁶⁴ over the
+/// golden ratio.
 const OF_POLICY: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Runs of several policies in one type of environment. The JSON form contains every curve.
+/// Simulated runs of several policies with several seeds in one type of environment. The JSON form contains every
+/// curve.
 ///
 /// ```
 /// use dht_bandits::policy::Uniform;
@@ -129,20 +130,20 @@ const OF_POLICY: u64 = 0x9E37_79B9_7F4A_7C15;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Seeds of the runs.
+    /// Seeds of the runs, one for each curve of a policy.
     pub seeds: Vec<u64>,
     /// Name of each policy with its curves, one curve per seed.
     pub runs: Vec<(String, Vec<Curve>)>,
 }
 
 impl Comparison {
-    /// Runs a copy of every policy in the same environments. A generator with each seed creates the environment, and
-    /// draws contexts and rewards. Policies draw from a second generator, derived from the seed. Curves of one seed are
-    /// therefore paired: all policies see the same contexts.
+    /// Runs a copy of every policy in the same environments. For each seed, one random generator creates the
+    /// environment and draws its contexts and rewards, and a second generator, derived from the seed, is used by the
+    /// policy. Curves of one seed are therefore paired: all policies see the same contexts.
     ///
     /// # Errors
     /// * Fails if there are no seeds.
-    /// * Errors of a policy or an environment.
+    /// * Returns the error of a policy or an environment.
     pub fn run<R: Rng + SeedableRng, W: Environment>(
         policies: &[(&str, Box<dyn Policy>)],
         environment: impl Fn(&mut R) -> Result<W>,
@@ -170,9 +171,9 @@ impl Comparison {
         Ok(Self { seeds: seeds.to_vec(), runs: policies.iter().map(runs).collect::<Result<_>>()? })
     }
 
-    /// CSV with the columns `round,policy,regret,regret_error,reward,reward_error`: means and standard errors over
-    /// seeds, every `step` rounds and at the last round. If curves differ in length, a round counts only the curves
-    /// that reach it.
+    /// Writes a CSV table with the columns `round,policy,regret,regret_error,reward,reward_error`: means and standard
+    /// errors over seeds, every `step` rounds and at the last round. If curves differ in length, a row averages only
+    /// the curves that reach its round.
     pub fn to_csv(&self, step: usize) -> String {
         let mut csv = "round,policy,regret,regret_error,reward,reward_error\n".to_owned();
         for (name, curves) in &self.runs {

@@ -1,39 +1,40 @@
-//! Calibration: whether a share p of the answers with a predicted probability of p is right.
+//! Calibration: whether answers with a predicted probability of p are right with frequency p.
 
 use serde::Serialize;
 
 use super::estimate::Estimate;
 use super::parts::groups;
 
-/// Number of bins of equal mass.
+/// Number of bins with equal numbers of answers.
 const BINS: usize = 10;
 
 /// Calibration bin: rows whose answers have similar probabilities.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bin {
-    /// Number of rows.
+    /// Number of rows in the bin.
     pub rows: usize,
-    /// Mean probability of the answers.
+    /// Mean predicted probability of the answers in the bin.
     pub probability: f64,
-    /// Share of the answers that are right.
+    /// Share of right answers in the bin.
     pub right: Estimate,
 }
 
-/// Expected calibration error over bins of equal mass, with the bins.
+/// Expected calibration error, computed in bins with equal numbers of answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
-    /// Σ over bins of (rows in the bin / rows)·|share of right answers − mean probability|. This error is biased
-    /// upwards: chance differences never cancel (Roelofs et al. 2022).
+    /// Expected calibration error: Σ over bins of (rows in the bin / rows)·|share of right answers − mean probability|.
+    /// It is biased upwards, since chance differences never cancel (Roelofs et al. 2022).
     pub error: f64,
-    /// Expected error if the model were perfectly calibrated, by the normal approximation of each bin's share.
+    /// Calibration error that a perfectly calibrated model would have by chance, by the normal approximation of each
+    /// bin's share.
     pub by_chance: f64,
     /// Bins in ascending order of probability.
     pub bins: Vec<Bin>,
 }
 
 impl Calibration {
-    /// Calibration of answers. Each item has the probability of an answer, and `true` if the answer is right. Answers
-    /// of equal probability share a bin. `None` without answers.
+    /// Computes the calibration of answers, given as pairs of probability and correctness. Answers of equal probability
+    /// share a bin. `None` without answers.
     pub fn new(answers: &[(f32, bool)]) -> Option<Self> {
         let (mut error, mut by_chance, mut bins) = (0.0, 0.0, Vec::new());
         let all = answers.len() as f64;

@@ -1,4 +1,4 @@
-//! Analysis of one class for each text.
+//! Analysis of a classifier's answers, with one class for each text.
 
 use std::collections::BTreeMap;
 
@@ -20,13 +20,13 @@ pub const ERRORS: usize = 30;
 pub struct ClassScore {
     /// Name of the class.
     pub name: String,
-    /// Number of rows with the class ("support").
+    /// Number of scored rows with this class (its support).
     pub rows: usize,
-    /// Number of answers that predict the class.
+    /// Number of rows for which the class is predicted.
     pub predicted: usize,
-    /// Share of the predictions of this class that are right; `None` if the class is never predicted.
+    /// Precision: share of the predictions of this class that are right; `None` if the class is never predicted.
     pub precision: Option<Estimate>,
-    /// Share of the rows with this class that are answered right; `None` if no row has the class.
+    /// Recall: share of the rows with this class that are predicted right; `None` if no row has the class.
     pub recall: Option<Estimate>,
     /// Harmonic mean of precision and recall; `None` if no row has the class and no answer predicts it.
     pub f1: Option<Estimate>,
@@ -47,18 +47,18 @@ impl ClassScore {
     }
 }
 
-/// Cell of a confusion matrix.
+/// Cell of a confusion matrix: a true class and a predicted class.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ConfusionCell {
     /// True class of the rows.
     pub label: String,
     /// Predicted class of the rows.
     pub predicted: String,
-    /// Number of rows.
+    /// Number of rows with this true and this predicted class.
     pub rows: usize,
 }
 
-/// Wrong answer to one row.
+/// Row for which the model predicts a wrong class.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WrongAnswer {
     /// Text of the row.
@@ -72,29 +72,28 @@ pub struct WrongAnswer {
     pub probability: f32,
 }
 
-/// Analysis of one class for each text.
+/// Analysis of a classifier's answers, with one class for each text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassAnalysis {
     /// Share of right answers.
     pub accuracy: Option<Estimate>,
     /// Mean F1 over the classes that occur among the rows or the answers.
     pub macro_f1: Estimate,
-    /// Scores of each class, in the model's order.
+    /// Scores of each class, in the model's order of classes.
     pub classes: Vec<ClassScore>,
-    /// Cells of the confusion matrix that are not zero: wrong answers before right ones, each in descending order of
-    /// their number of rows.
+    /// Non-zero cells of the confusion matrix: errors first, each group in descending order of the number of rows.
     pub confusion: Vec<ConfusionCell>,
-    /// Wrong answers with the highest probabilities.
+    /// Wrong answers with the highest predicted probabilities.
     pub surest_errors: Vec<WrongAnswer>,
-    /// Accuracy of the most probable answers, by their share of all rows.
+    /// Accuracy of the answers with the highest probabilities, at several shares of the rows.
     pub coverage: Vec<CoveragePoint>,
-    /// Calibration of the probabilities.
+    /// Calibration of the predicted probabilities; `None` without rows.
     pub calibration: Option<Calibration>,
-    /// Accuracy by the number of layers that ran.
+    /// Accuracy by the number of layers that ran for a text.
     pub by_depth: Vec<RowGroup>,
     /// Accuracy by the number of tokens of a text.
     pub by_length: Vec<RowGroup>,
-    /// Accuracy by the size of the class: its number of scored rows.
+    /// Accuracy by class size, the number of scored rows of a text's class.
     pub by_class_size: Vec<RowGroup>,
 }
 

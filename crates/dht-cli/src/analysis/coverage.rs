@@ -1,16 +1,16 @@
-//! Coverage against accuracy: the share of right answers if only the most probable answers are returned.
+//! Coverage against accuracy: the share of right answers if a model answers only where its probability is high.
 
 use serde::Serialize;
 
 use super::estimate::Estimate;
 
-/// Maximum number of points of the curve.
+/// Maximum number of points of the coverage curve.
 const POINTS: usize = 20;
 
-/// Coverage and accuracy of the answers whose probability is at least a threshold.
+/// Coverage and accuracy if a model answers only with at least a minimum probability.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct CoveragePoint {
-    /// Threshold on the probability: the value for `--min-probability`.
+    /// Minimum probability of an answer, as for the flag `--min-probability`.
     pub min_probability: f32,
     /// Number of answered rows.
     pub rows: usize,
@@ -20,8 +20,8 @@ pub struct CoveragePoint {
     pub accuracy: Estimate,
 }
 
-/// Points at nearly equal steps of coverage, from all rows down to the most probable twentieth. Answers of equal
-/// probability are either all included or all excluded.
+/// Coverage and accuracy at minimum probabilities, from answers given as pairs of probability and correctness. The
+/// points have nearly equal steps of coverage, from all rows down to a twentieth.
 pub fn coverage(answers: &[(f32, bool)]) -> Vec<CoveragePoint> {
     let mut sorted = answers.to_vec();
     sorted.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -1,23 +1,23 @@
-//! Scores estimated from a sample of texts, with 95 % intervals for the sampling of the texts.
+//! Scores estimated from a sample of texts, with 95 % confidence intervals for the sampling.
 
 use serde::Serialize;
 
 /// Quantile of the standard normal distribution for a two-sided 95 % interval.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// Score with the ends of its 95 % interval.
+/// Estimated score with its 95 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
-    /// Score.
+    /// Estimate of the score.
     pub value: f64,
-    /// Lower end of the interval.
+    /// Lower end of the 95 % confidence interval.
     pub low: f64,
-    /// Upper end of the interval.
+    /// Upper end of the 95 % confidence interval.
     pub high: f64,
 }
 
 impl Estimate {
-    /// Proportion `part` / `rows` with the Wilson (1927) interval. `None` without rows.
+    /// Proportion `part` / `rows` with Wilson's (1927) confidence interval. `None` without rows.
     pub fn share(part: usize, rows: usize) -> Option<Self> {
         if rows == 0 {
             return None;
@@ -31,18 +31,18 @@ impl Estimate {
 
     /// F1 of one class from its counts. `None` if no row has the class and no answer predicts it.
     ///
-    /// The rows that have the class, are predicted to have it, or both are a sample in which the share J = TP / (TP +
-    /// FP + FN) is right. F1 = 2J / (1 + J) rises with J (Hand, Christen and Kirielle 2021), so that the ends of
-    /// Wilson's interval for J give those of F1.
+    /// Among the rows with the true or predicted class, the share J = TP / (TP + FP + FN) is right. F1 = 2J / (1 + J)
+    /// rises with J (Hand, Christen and Kirielle 2021), so that the ends of Wilson's interval for J are converted to
+    /// those of F1.
     pub fn f1(counts: &Counts) -> Option<Self> {
         let share = Self::share(counts.both, counts.both + counts.predicted_only + counts.true_only)?;
         let f1 = |share: f64| 2.0 * share / (1.0 + share);
         Some(Self { value: f1(share.value), low: f1(share.low), high: f1(share.high) })
     }
 
-    /// Macro F1 over `classes` classes, with the interval of the delta method (Takahashi et al. 2022). The variance is
-    /// that of the mean influence of a row on the score. `rows` has the true and false positives and false negatives of
-    /// each row.
+    /// Macro F1 over `classes` classes, with a confidence interval by the delta method (Takahashi et al. 2022). Its
+    /// variance is the variance of the mean influence of a row on the score. `rows` has the events of each row: true
+    /// positives, false positives and false negatives.
     pub fn macro_f1<'a>(counts: &[Counts], classes: usize, rows: impl Iterator<Item = &'a [Event]>) -> Self {
         let value = counts.iter().map(Counts::f1).sum::<f64>() / classes.max(1) as f64;
         let influence = |event: &Event| {
@@ -58,9 +58,9 @@ impl Estimate {
         Self { value, low: (value - half).max(0.0), high: (value + half).min(1.0) }
     }
 
-    /// Micro F1 (F1 of all labels counted together), with the interval of the delta method as for macro F1. The
-    /// sampling unit is the row, since the labels of a row depend on each other. `rows` has the true and false
-    /// positives and false negatives of each row.
+    /// Micro F1 (F1 of all labels counted together), with a confidence interval by the delta method. The sampling unit
+    /// is the row, since the labels of a row depend on each other. `rows` has the events of each row: true positives,
+    /// false positives and false negatives.
     pub fn micro_f1<'a>(all: &Counts, rows: impl Iterator<Item = &'a [Event]>) -> Self {
         let value = all.f1();
         let influence = |event: &Event| match event {
@@ -73,7 +73,7 @@ impl Estimate {
         Self { value, low: (value - half).max(0.0), high: (value + half).min(1.0) }
     }
 
-    /// Mean of values, with an interval by the normal approximation. `None` without values.
+    /// Mean of values, with a confidence interval by the normal approximation. `None` without values.
     pub fn mean(values: &[f64]) -> Option<Self> {
         if values.is_empty() {
             return None;
@@ -85,7 +85,7 @@ impl Estimate {
         Some(Self { value, low: value - half, high: value + half })
     }
 
-    /// Pearson correlation over `rows` rows, with the interval of Fisher's transformation.
+    /// Pearson correlation over `rows` rows, with the confidence interval of Fisher's transformation.
     pub fn correlation(value: f64, rows: usize) -> Self {
         if rows <= 3 {
             return Self { value, low: -1.0, high: 1.0 };
@@ -100,7 +100,7 @@ impl Estimate {
     }
 }
 
-/// Outcome of one row for one class: true positive, false positive or false negative.
+/// Event of one row and class, by class index: true positive, false positive or false negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// True positive: the row has the class, and the answer predicts it.
@@ -111,7 +111,7 @@ pub enum Event {
     TrueOnly(usize),
 }
 
-/// Number of true positives, false positives and false negatives of one class.
+/// Numbers of true positives, false positives and false negatives of one class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Number of true positives.
@@ -136,18 +136,17 @@ impl Counts {
         counts
     }
 
-    /// Number of rows with the class.
+    /// Number of rows with the class: TP + FN.
     pub fn rows(&self) -> usize {
         self.both + self.true_only
     }
 
-    /// Number of answers that predict the class.
+    /// Number of rows for which the class is predicted: TP + FP.
     pub fn predicted(&self) -> usize {
         self.both + self.predicted_only
     }
 
-    /// Returns 2 TP + FP + FN, the denominator of the F1. This is zero for a class that no row has and no answer
-    /// predicts.
+    /// Returns 2 TP + FP + FN, the denominator of F1. It is 0 for a class that no row has and no answer predicts.
     pub fn events(&self) -> usize {
         self.rows() + self.predicted()
     }
@@ -193,7 +192,6 @@ mod tests {
         assert_eq!(Estimate::correlation(0.3, 3).low, -1.0);
     }
 
-    /// Returns the events of rows that have one class each.
     fn events(truth: &[usize], predicted: &[usize]) -> Vec<Vec<Event>> {
         let row = |(truth, predicted): (&usize, &usize)| match truth == predicted {
             true => vec![Event::Both(*truth)],

@@ -9,27 +9,25 @@ use super::numbers::PredictionGroup;
 use crate::error::{Error, Result};
 use crate::results::{BLUE, Canvas, Drawn, INK, PALE, label_font};
 
-/// Size of a figure in pixels. Its labels stay readable on a narrow screen.
+/// Size of a figure in pixels, so that its labels are readable on a narrow screen.
 pub const SIZE: (u32, u32) = (420, 320);
 
-/// Point with a confidence interval in y.
 #[derive(Debug, Clone, Copy)]
 struct Point {
     x: f64,
     y: Estimate,
 }
 
-/// Axes of a figure.
 struct Axes<'a> {
     x: (f64, f64),
     y: (f64, f64),
     x_name: &'a str,
     y_name: &'a str,
-    /// True if the axes are shares, labelled in percent.
+    /// True if both axes show shares, with labels in percent.
     in_percent: bool,
-    /// True if the diagonal y = x is drawn.
+    /// True if the diagonal y = x is drawn, for perfect agreement.
     has_diagonal: bool,
-    /// True if the points are joined by a line.
+    /// True if a line joins the points.
     has_line: bool,
 }
 
@@ -45,7 +43,7 @@ pub fn reliability(bins: &[Bin], y_name: &str) -> Result<String> {
     draw(&points, &axes)
 }
 
-/// Draws the accuracy of the most probable answers against their share of the rows.
+/// Draws the coverage curve: accuracy of the most probable answers against their share of the rows.
 ///
 /// # Errors
 /// [`Error::Curve`] if the figure cannot be drawn.
@@ -64,7 +62,7 @@ pub fn coverage(points: &[CoveragePoint]) -> Result<String> {
     draw(&points, &axes)
 }
 
-/// Draws the mean true number against the mean prediction of each group of rows with similar predictions.
+/// Draws the mean true number against the mean predicted number, for groups of rows with similar predictions.
 ///
 /// # Errors
 /// [`Error::Curve`] if the figure cannot be drawn.

@@ -1,4 +1,4 @@
-//! Analysis of several labels for each text.
+//! Analysis of a multi-label model's answers.
 
 use dht_dynamic::transformer::train::metrics::LabelThresholds;
 use dht_dynamic::transformer::{Dataset, EncodedDataset};
@@ -10,7 +10,7 @@ use super::estimate::{Counts, Estimate, Event};
 use super::parts::{RowGroup, Scores};
 use super::row_text::RowText;
 
-/// Wrong label of one row: predicted although the row does not have this label, or missing from the answer.
+/// Label that is predicted for a row that does not have it, or not predicted for a row that has it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WrongLabel {
     /// Text of the row.
@@ -18,16 +18,16 @@ pub struct WrongLabel {
     pub text: RowText,
     /// Name of the label.
     pub label: String,
-    /// True if the row has the label, and the model does not predict it.
+    /// True if the row has the label and the model does not predict it; false for the opposite.
     pub left_out: bool,
     /// Predicted probability of the label.
     pub probability: f32,
 }
 
-/// Analysis of several labels for each text.
+/// Analysis of a multi-label model's answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LabelAnalysis {
-    /// Mean of the labels' F1 scores.
+    /// Mean F1 over the labels.
     pub macro_f1: Estimate,
     /// F1 of all labels counted together.
     pub micro_f1: Option<Estimate>,
@@ -37,11 +37,12 @@ pub struct LabelAnalysis {
     pub rows_without_labels: usize,
     /// Number of rows for which the model predicts no label.
     pub answers_without_labels: usize,
-    /// Scores of each label, in the model's order.
+    /// Scores of each label, in the model's order of labels.
     pub labels: Vec<ClassScore>,
-    /// Wrong labels, in descending order of the difference between the label's probability and its true value, 0 or 1.
+    /// Wrong labels with the highest certainty: descending difference between the label's probability and its true
+    /// value, 0 or 1.
     pub surest_errors: Vec<WrongLabel>,
-    /// Calibration of all probabilities, one for each row and label.
+    /// Calibration of the probabilities, one for each row and label; `None` without rows.
     pub calibration: Option<Calibration>,
     /// Share of the rows whose labels are all predicted right, by the number of labels of the row.
     pub by_labels: Vec<RowGroup>,
@@ -50,7 +51,7 @@ pub struct LabelAnalysis {
 }
 
 impl LabelAnalysis {
-    /// Analyses the probabilities of all labels of all texts.
+    /// Analyses the predicted label probabilities of `texts`.
     pub fn new(
         texts: Option<&Dataset>,
         encoded: &EncodedDataset,

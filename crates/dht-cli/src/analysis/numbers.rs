@@ -1,4 +1,4 @@
-//! Analysis of a number for each text.
+//! Analysis of a regression model's answers.
 
 use dht_dynamic::transformer::train::metrics::Correlation;
 use dht_dynamic::transformer::{Dataset, EncodedDataset};
@@ -10,10 +10,10 @@ use super::parts::{RowGroup, Scores, groups};
 use super::row_text::RowText;
 use crate::error::Result;
 
-/// Number of groups of predictions.
+/// Number of groups into which rows are divided by their predicted number.
 const GROUPS: usize = 10;
 
-/// Prediction that is far from the true number.
+/// Row whose predicted number is far from the true number.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WrongNumber {
     /// Text of the row.
@@ -28,15 +28,15 @@ pub struct WrongNumber {
 /// Group of rows with similar predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PredictionGroup {
-    /// Number of rows.
+    /// Number of rows in the group.
     pub rows: usize,
-    /// Mean prediction.
+    /// Mean predicted number of the group.
     pub predicted: f64,
-    /// Mean of the true numbers.
+    /// Mean true number of the group.
     pub value: Estimate,
 }
 
-/// Analysis of a number for each text.
+/// Analysis of a regression model's answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NumberAnalysis {
     /// Pearson correlation of predictions and true numbers.
@@ -49,13 +49,13 @@ pub struct NumberAnalysis {
     pub root_mean_squared_error: Option<Estimate>,
     /// Mean of (prediction − true number).
     pub bias: Option<Estimate>,
-    /// Mean true number by prediction, in groups of nearly equal size.
+    /// Mean true number in groups of rows with similar predictions, of nearly equal size.
     pub by_prediction: Vec<PredictionGroup>,
-    /// Mean absolute error by the true number.
+    /// Mean absolute error in groups of rows with similar true numbers.
     pub by_value: Vec<RowGroup>,
-    /// Mean absolute error by the number of tokens.
+    /// Mean absolute error by the number of tokens of a text.
     pub by_length: Vec<RowGroup>,
-    /// Rows with the largest errors.
+    /// Rows with the largest absolute errors.
     pub largest_errors: Vec<WrongNumber>,
 }
 

@@ -1,4 +1,4 @@
-//! HTML page of an analysis: one file that loads nothing from elsewhere.
+//! HTML page of an analysis, as one self-contained file.
 
 use askama::Template;
 use dht_dynamic::transformer::Task;
@@ -8,26 +8,26 @@ use super::sections::{Figure, Grid, Section, sections};
 use crate::error::{Error, Result};
 use crate::results::{ResultRow, curve_of, results_table};
 
-/// Facts on the HTML page that the analysis does not contain.
+/// Contents of the HTML page that the analysis lacks.
 #[derive(Debug, Clone, Copy)]
 pub struct PageFacts<'a> {
     /// Path of the model.
     pub model: &'a str,
-    /// Facts on the model, as names and values.
+    /// Properties of the model, as names and values.
     pub of_model: &'a [(String, String)],
     /// Name of the data set.
     pub data: &'a str,
-    /// Facts on the scored rows, as names and values.
+    /// Properties of the scored rows, as names and values.
     pub of_data: &'a [(String, String)],
     /// Warnings and notes on the scored rows.
     pub notes: &'a [String],
-    /// Scores and costs of the model at several speeds.
+    /// Scores and costs of the model at several speeds (exit thresholds).
     pub rows: &'a [ResultRow],
     /// Task of the model.
     pub task: Task,
 }
 
-/// Template of the HTML page, which escapes every text.
+/// Template of the HTML page. All texts are escaped.
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
@@ -53,7 +53,7 @@ pub fn page(analysis: &Analysis, facts: PageFacts<'_>) -> Result<String> {
     page.render().map_err(|error| Error::Curve { message: error.to_string() })
 }
 
-/// Section on the scores at several costs.
+/// Section on the model's scores at several costs.
 fn costs(facts: PageFacts<'_>) -> Result<Section> {
     let (titles, rows) = results_table(facts.rows, facts.task).into_parts();
     let mut section = Section::new("speeds", "Score and cost at each speed");

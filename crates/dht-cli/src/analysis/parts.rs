@@ -9,22 +9,22 @@ use super::estimate::Estimate;
 
 /// Number of groups into which texts are divided by length.
 const LENGTHS: usize = 5;
-/// Upper bounds on the number of scored rows of a class, one for each group of classes of similar size.
+/// Upper bounds of class-size groups, in scored rows of a class.
 const CLASS_SIZES: [usize; 5] = [10, 30, 100, 1000, usize::MAX];
 
-/// Group of rows with its mean score.
+/// Group of similar rows, with their mean score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RowGroup {
-    /// Name of the group.
+    /// Name of the group, such as a range of lengths.
     pub name: String,
-    /// Number of rows.
+    /// Number of rows in the group.
     pub rows: usize,
-    /// Mean score of the rows.
+    /// Mean score of the rows in the group.
     pub score: Estimate,
 }
 
-/// Sorts item indices in ascending order and divides them into at most `count` groups of nearly equal size. Equal items
-/// are in one group.
+/// Divides item indices, sorted in ascending order, into at most `count` groups of nearly equal size. Equal items are
+/// in one group.
 pub fn groups<T>(items: &[T], count: usize, order: impl Fn(&T, &T) -> Ordering) -> Vec<Vec<usize>> {
     let mut sorted: Vec<usize> = (0..items.len()).collect();
     sorted.sort_by(|a, b| order(&items[*a], &items[*b]));
@@ -43,10 +43,10 @@ pub fn groups<T>(items: &[T], count: usize, order: impl Fn(&T, &T) -> Ordering) 
     groups
 }
 
-/// Score of each row, from which means with intervals are computed.
+/// Scores of single rows, from which group means with confidence intervals are computed.
 #[derive(Debug, Clone, Copy)]
 pub enum Scores<'a> {
-    /// List with `true` for each row whose answer is right.
+    /// Correctness of each row's answer; the mean is the accuracy.
     Right(&'a [bool]),
     /// Numeric score of each row.
     Values(&'a [f64]),
@@ -64,7 +64,7 @@ impl Scores<'_> {
         Some(RowGroup { name, rows: rows.len(), score: self.of(rows)? })
     }
 
-    /// Scores by the number of layers that ran for a text.
+    /// Groups rows by the number of layers that ran.
     pub fn by_depth(self, depths: &[usize]) -> Vec<RowGroup> {
         let deepest = depths.iter().copied().max().unwrap_or_default();
         let part = |depth: usize| {
@@ -79,13 +79,13 @@ impl Scores<'_> {
         (0..=deepest).filter_map(part).collect()
     }
 
-    /// Scores by the length of a text, in groups of nearly equal size.
+    /// Groups rows by their number of tokens, in groups of nearly equal size.
     pub fn by_length(self, tokens: &[usize]) -> Vec<RowGroup> {
         let part = |rows: Vec<usize>| self.part(named(range(tokens, &rows)?, "token"), &rows);
         groups(tokens, LENGTHS, usize::cmp).into_iter().filter_map(part).collect()
     }
 
-    /// Scores by the number of scored rows of a text's class.
+    /// Groups rows by the size of their class, the number of scored rows with the class.
     pub fn by_class_size(self, classes: &[u32], sizes: &[usize]) -> Vec<RowGroup> {
         let mut least = 1;
         let mut parts = Vec::new();
@@ -103,7 +103,7 @@ impl Scores<'_> {
         parts
     }
 
-    /// Scores by a value of each row, in groups of nearly equal size.
+    /// Groups rows by a value, in groups of nearly equal size.
     pub fn by_value(self, values: &[f64]) -> Vec<RowGroup> {
         let part = |rows: Vec<usize>| {
             let own = || rows.iter().map(|row| values[*row]);
@@ -113,7 +113,7 @@ impl Scores<'_> {
         groups(values, LENGTHS, f64::total_cmp).into_iter().filter_map(part).collect()
     }
 
-    /// Scores by the number of `thing`s that a row has, such as labels.
+    /// Groups rows by a count, such as the number of labels; `thing` is the noun for group names.
     pub fn by_count(self, counts: &[usize], thing: &str) -> Vec<RowGroup> {
         let most = counts.iter().copied().max().unwrap_or_default();
         let part = |count: usize| {
@@ -124,7 +124,6 @@ impl Scores<'_> {
     }
 }
 
-/// Minimum and maximum of the values of `rows`.
 fn range(values: &[usize], rows: &[usize]) -> Option<RangeInclusive<usize>> {
     let own = || rows.iter().map(|row| values[*row]);
     Some(own().min()?..=own().max()?)

@@ -1,17 +1,17 @@
-//! Texts of rows in a report.
+//! Texts of rows, shortened for an analysis.
 
 use dht_dynamic::transformer::Dataset;
 use serde::Serialize;
 
-/// Number of characters at which an analysis cuts a text.
+/// Maximum number of characters of a text in an analysis.
 const TEXT: usize = 500;
 
-/// Text of a row as the analysis of a model's answers shows it.
+/// Text of a row, shortened for an analysis.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RowText {
-    /// Number of the row, from 1.
+    /// Number of the row, counted from 1.
     pub row: usize,
-    /// Beginning of the text.
+    /// Beginning of the row's text.
     pub text: String,
     /// Beginning of the second text of a pair.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -19,7 +19,7 @@ pub struct RowText {
 }
 
 impl RowText {
-    /// Copies the text of a row, cut at [`TEXT`] characters.
+    /// Copies the beginning of a row's text, at most [`TEXT`] characters.
     pub fn new(texts: &Dataset, row: usize) -> Self {
         let example = &texts.examples[row];
         Self { row: row + 1, text: cut(&example.text), pair: example.pair.as_deref().map(cut) }

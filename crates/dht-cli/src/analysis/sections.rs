@@ -1,4 +1,4 @@
-//! Sections of the report page: sentences, figures and tables.
+//! Sections of the HTML page of an analysis: sentences, figures and tables.
 
 use super::analysis::Analysis;
 use super::calibration::Calibration;
@@ -22,13 +22,13 @@ const PAIRS: usize = 30;
 pub struct Section {
     /// Identifier of the section, which is its anchor in the page's URL.
     pub id: &'static str,
-    /// Heading.
+    /// Heading of the section.
     pub title: &'static str,
     /// Sentences before the figures and tables of the section.
     pub lead: Vec<String>,
-    /// Figures.
+    /// Figures of the section.
     pub figures: Vec<Figure>,
-    /// Tables.
+    /// Tables of the section.
     pub grids: Vec<Grid>,
 }
 
@@ -38,7 +38,7 @@ impl Section {
         Self { id, title, lead: Vec::new(), figures: Vec::new(), grids: Vec::new() }
     }
 
-    /// Adds a table.
+    /// Adds a table to the section.
     #[must_use]
     pub fn grid(mut self, grid: Grid) -> Self {
         self.grids.push(grid);
@@ -56,39 +56,39 @@ impl Section {
     }
 }
 
-/// SVG figure with an alternative text.
+/// SVG figure with a text alternative.
 #[derive(Debug, Clone)]
 pub struct Figure {
     /// SVG of the figure without its opening `<svg`.
     pub svg: String,
-    /// Alternative text.
+    /// Text alternative for readers who cannot see the figure.
     pub alt: String,
 }
 
 impl Figure {
-    /// Creates a figure.
+    /// Creates a figure from SVG and its text alternative.
     pub fn new(svg: &str, alt: &str) -> Self {
         Self { svg: svg.trim_start().strip_prefix("<svg").unwrap_or(svg).to_owned(), alt: alt.to_owned() }
     }
 }
 
-/// Cell of a table.
+/// Cell of a table, with its style.
 #[derive(Debug, Clone)]
 pub struct Cell {
-    /// Content.
+    /// Text in the cell.
     pub text: String,
     /// CSS class of the cell, for a number, a text of several words, or a shade.
     pub style: &'static str,
 }
 
-/// Table whose first column names the row.
+/// Table whose first column contains the names of the rows.
 #[derive(Debug, Clone)]
 pub struct Grid {
-    /// Caption.
+    /// Caption of the table.
     pub caption: String,
     /// Titles of the columns.
     pub titles: Vec<Cell>,
-    /// Rows.
+    /// Rows of cells.
     pub rows: Vec<Vec<Cell>>,
 }
 
@@ -102,13 +102,13 @@ impl Grid {
         Self { caption: caption.into(), titles: cells(titles), rows: rows.into_iter().map(cells).collect() }
     }
 
-    /// Creates a table of names and values.
+    /// Creates a table with two columns: names and values.
     pub fn pairs(caption: &str, pairs: &[(String, String)]) -> Self {
         let rows = pairs.iter().map(|(name, value)| vec![name.clone(), value.clone()]).collect();
         Self::new(caption, vec![String::new(), "value".into()], rows).texts(&[1])
     }
 
-    /// Styles the columns with these indices as texts.
+    /// Styles columns as text; all others contain numbers.
     fn texts(mut self, columns: &[usize]) -> Self {
         for column in columns {
             let rows = std::iter::once(&mut self.titles).chain(&mut self.rows);
@@ -118,7 +118,7 @@ impl Grid {
     }
 }
 
-/// Returns the sections that show an analysis.
+/// Creates the sections of the HTML page for an analysis.
 ///
 /// # Errors
 /// [`Error::Curve`](crate::Error::Curve) if a figure cannot be drawn.
@@ -243,7 +243,7 @@ fn estimate(name: &str, estimate: Option<Estimate>) -> Vec<String> {
     vec![name.into(), value, interval]
 }
 
-/// Formats an estimate as two cells: its value and its interval.
+/// Formats an estimate as two cells, value and interval. For a missing value, the first cell is `without`.
 fn cells(estimate: Option<Estimate>, without: &str) -> [String; 2] {
     match estimate {
         Some(score) => [format!("{:.4}", score.value), format!("{:.4} to {:.4}", score.low, score.high)],
@@ -301,7 +301,7 @@ fn confusion(analysis: &ClassAnalysis) -> Section {
     section.grid(grid.texts(&[1]))
 }
 
-/// Confusion matrix whose cells are shaded by their share of the rows of the true class.
+/// Confusion matrix as a table. Cells are shaded by their share of the rows of the true class.
 fn matrix(names: &[&str], cells: &[ConfusionCell]) -> Grid {
     let place = |name: &str| names.iter().position(|own| *own == name);
     let mut counts = vec![vec![0; names.len()]; names.len()];

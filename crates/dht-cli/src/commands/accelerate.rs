@@ -1,4 +1,4 @@
-//! Command `dht accelerate`: makes a fine-tuned classifier dynamic.
+//! Command `dht accelerate`: adds early exits to a fine-tuned classifier.
 
 mod arguments;
 mod texts;
@@ -22,7 +22,7 @@ use crate::texts::{
 };
 use crate::training::name_of;
 
-/// Makes a fine-tuned classifier dynamic, scores it and saves it.
+/// Runs `dht accelerate`: adds early exits to a fine-tuned classifier, then scores and saves the dynamic model.
 pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     arguments.speed.check()?;
     let replaced = check_target(&arguments.out)?;
@@ -84,7 +84,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     finish(&model, facts, &made.misses)
 }
 
-/// Rejects a classifier that cannot have early exits: a regression model, or a classifier with a single layer.
+/// Rejects a classifier that cannot have early exits: a regression model, or a classifier with one layer.
 fn check_classifier(classifier: &TextClassifier, folder: &Path) -> Result<()> {
     let refuse = |expected| Err(Error::NoModel { path: folder.into(), expected });
     match (classifier.task(), classifier.encoder().layers()) {
@@ -94,7 +94,7 @@ fn check_classifier(classifier: &TextClassifier, folder: &Path) -> Result<()> {
     }
 }
 
-/// Reports the texts. With `--quiet`, reports only warnings and the number of texts that are cut at the maximum length.
+/// Reports the texts. With `--quiet`, only warnings and the number of truncated texts are reported.
 fn report_rows(
     arguments: &AccelerateArguments,
     task: Task,
@@ -124,8 +124,8 @@ fn report_rows(
     warnings.chain(cut_note(parts.into_iter().flatten(), max_length)).for_each(|line| report(&line));
 }
 
-/// Selects the rows to score: the test rows, or else the held-out rows on which the speeds were selected. Without
-/// labels, the classifier's own answers serve as labels.
+/// Rows on which the model is scored: the test rows, or else the held-out rows on which the speed (exit threshold) was
+/// selected. Without labels, the classifier's own answers serve as labels.
 fn scored_rows<'a>(
     arguments: &AccelerateArguments,
     classifier: &TextClassifier,
@@ -142,7 +142,7 @@ fn scored_rows<'a>(
     })
 }
 
-/// Copies the texts with the classifier's own answers as labels.
+/// Copies texts, with the classifier's own answers as labels.
 fn own_labels(classifier: &TextClassifier, texts: &EncodedDataset) -> Result<EncodedDataset> {
     let answers = classifier.probabilities_of_all(texts, BATCH)?;
     let mut texts = texts.clone();

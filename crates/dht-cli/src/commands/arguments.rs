@@ -1,4 +1,4 @@
-//! Arguments of `dht`, and the command that they select.
+//! Arguments of `dht` and its subcommands.
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
@@ -53,12 +53,12 @@ enum Command {
 }
 
 impl Arguments {
-    /// Parses the command line, the environment and the file of `dht serve --config`. If the command line cannot be
-    /// parsed, the process ends with a message.
+    /// Parses the command line and, for `dht serve`, the environment and the file of `--config`. If the command line
+    /// cannot be parsed, the process ends with a message.
     ///
     /// # Errors
-    /// [`Error::Configuration`](crate::error::Error::Configuration) if the file of `--config` cannot be read or has a key
-    /// or value that is not allowed.
+    /// [`Error::Configuration`](crate::error::Error::Configuration) if the file of `--config` cannot be read or has a
+    /// key or value that is not allowed.
     pub fn read() -> Result<Self> {
         let command = Self::command();
         #[cfg(feature = "server")]
@@ -67,7 +67,7 @@ impl Arguments {
         Ok(Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
     }
 
-    /// Runs the command.
+    /// Runs the selected subcommand.
     ///
     /// # Errors
     /// Errors of the command.

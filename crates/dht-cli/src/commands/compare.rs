@@ -59,19 +59,19 @@ pub struct CompareArguments {
     quiet: bool,
 }
 
-/// Answers of one compared model, by index of the first model's labels.
+/// Answers of one of the two compared models. Classes are indices into the first model's labels.
 struct Side {
-    /// Answer to each text, as the output shows the answer.
+    /// Answer to each text, as it is printed.
     answers: Vec<String>,
-    /// Score of each text: 1 or 0 for a right or wrong class, F1 of its labels, or minus the absolute error of a
+    /// Score of each text: 1 or 0 for a right or wrong class, F1 for several labels, or minus the absolute error for a
     /// number.
     scores: Vec<f64>,
-    /// Class of each text; empty for other tasks.
+    /// Predicted class of each text; empty for other tasks.
     classes: Vec<usize>,
     flops: u64,
 }
 
-/// Compares two models on the same labelled texts, at their default speeds.
+/// Runs `dht compare`: compares two models on the same labelled texts, at their default speeds (exit thresholds).
 pub fn compare(arguments: &CompareArguments) -> Result<()> {
     if let Some(points) = arguments.fail_below.filter(|points| !(points.is_finite() && *points >= 0.0)) {
         return Err(Error::argument("fail-below", "a number of points, at least 0", points));
@@ -123,7 +123,7 @@ pub fn compare(arguments: &CompareArguments) -> Result<()> {
     }
 }
 
-/// Maps each label of the second model to its index among the first model's labels.
+/// Maps each label of the second model to its index in the first model.
 fn order_of(arguments: &CompareArguments, first: &TextModel, second: &TextModel) -> Result<Vec<usize>> {
     let different = |a: String, b: String| {
         let paths = [&arguments.first, &arguments.second].map(|path| path.display().to_string());
@@ -236,7 +236,7 @@ impl Side {
     }
 }
 
-/// Results of the comparison, for printing.
+/// Results of a comparison, for printing.
 struct Facts<'a> {
     texts: &'a Dataset,
     model: &'a TextModel,
@@ -255,7 +255,8 @@ impl Facts<'_> {
         }
     }
 
-    /// Factor of a printed score difference: 100 for shares (percentage points), 1 for numbers (their own unit).
+    /// Factor by which score differences are multiplied for printing: 100 for shares (percentage points), 1 for
+    /// numbers.
     fn points(&self) -> f64 {
         if self.model.task() == Task::Number { 1.0 } else { 100.0 }
     }
@@ -264,13 +265,14 @@ impl Facts<'_> {
         self.a.answers.iter().zip(&self.b.answers).filter(|(a, b)| a != b).count()
     }
 
-    /// Number of rows that only model A answers right, and number of rows that only model B answers right.
+    /// Number of rows that only the first model answers right, and number of rows that only the second model answers
+    /// right.
     fn alone(&self) -> [usize; 2] {
         let better = |a: &[f64], b: &[f64]| a.iter().zip(b).filter(|(a, b)| a > b).count();
         [better(&self.a.scores, &self.b.scores), better(&self.b.scores, &self.a.scores)]
     }
 
-    /// Returns for each class its name, its number of rows, and how many of these rows A and B answer right.
+    /// Comparison of the models by class: class name, number of rows, and number of right answers by each model.
     fn by_class(&self) -> Vec<(&str, usize, usize, usize)> {
         let mut classes: Vec<_> = self.texts.labels.iter().map(|label| (&**label, 0, 0, 0)).collect();
         for ((row, a), b) in self.texts.examples.iter().zip(&self.a.classes).zip(&self.b.classes) {
@@ -331,7 +333,7 @@ impl Facts<'_> {
     }
 }
 
-/// Writes the rows whose answers differ, in descending order of the difference of the two scores.
+/// Writes the rows with different answers, in descending order of the difference between their scores.
 fn write_changed(path: &PathBuf, texts: &Dataset, model: &TextModel, [a, b]: [&Side; 2]) -> Result<()> {
     let mut rows: Vec<usize> = (0..texts.len()).filter(|row| a.answers[*row] != b.answers[*row]).collect();
     let difference = |row: &usize| (b.scores[*row] - a.scores[*row]).abs();

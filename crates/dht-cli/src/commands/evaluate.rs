@@ -63,7 +63,7 @@ pub struct EvaluateArguments {
     quiet: bool,
 }
 
-/// Scores a model on labelled texts: at its default speed (the default threshold of its exits), with all layers, and at
+/// Runs `dht evaluate`: scores a model on labelled texts at its default speed (exit threshold), with all layers, and at
 /// several costs.
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     arguments.check_report()?;
@@ -162,7 +162,7 @@ impl EvaluateArguments {
     }
 }
 
-/// Describes a model for the HTML report, as names and values.
+/// Properties of a model for the HTML report, as names and values.
 fn model_facts(model: &TextModel, precision: Precision) -> Vec<(String, String)> {
     let shape = model.model.shape();
     let mut facts = vec![
@@ -179,7 +179,7 @@ fn model_facts(model: &TextModel, precision: Precision) -> Vec<(String, String)>
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Describes the scored texts for the HTML report, as names and values.
+/// Properties of the scored texts for the HTML report, as names and values.
 fn data_facts(texts: &Dataset) -> Vec<(String, String)> {
     let mut facts = vec![("name".to_owned(), texts.name.clone()), ("rows".to_owned(), texts.len().to_string())];
     facts.extend(texts.reading.as_ref().map(|reading| ("read as".to_owned(), reading.to_string())));

@@ -31,7 +31,7 @@ pub struct ExportArguments {
     layers: Option<usize>,
 }
 
-/// Writes the classifier after a fixed number of layers as a Hugging Face directory.
+/// Runs `dht export`: writes the classifier after a fixed number of layers as a Hugging Face directory.
 pub fn export(arguments: &ExportArguments) -> Result<()> {
     let model = TextModel::load(saved_directory(&arguments.model)?, &Device::Cpu)?;
     let layers = arguments.layers.unwrap_or(model.model.shape().layers);

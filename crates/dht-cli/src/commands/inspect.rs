@@ -1,4 +1,4 @@
-//! Command `dht inspect`: prints the contents of a model's directory.
+//! Command `dht inspect`: prints the contents of a model directory.
 
 mod account;
 
@@ -35,7 +35,7 @@ pub struct InspectArguments {
     json: bool,
 }
 
-/// Prints the contents of a model's directory.
+/// Runs `dht inspect`: prints the contents of a model directory.
 pub fn inspect(arguments: &InspectArguments) -> Result<()> {
     let folder = saved_directory(&arguments.model)?;
     if folder.is_dir() && !["dht.json", "dynamic.checkpoint"].iter().any(|file| folder.join(file).exists()) {
@@ -45,7 +45,7 @@ pub fn inspect(arguments: &InspectArguments) -> Result<()> {
     if arguments.json { print(&json_text(&model, source)) } else { print_text(&text(&model, source)) }
 }
 
-/// Size of a model: its kind, parameters and exits.
+/// Size of a model: type, number of parameters, and exits.
 struct Size {
     kind: &'static str,
     parameters: usize,
@@ -145,12 +145,11 @@ fn text(model: &TextModel, source: Option<String>) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Formats numbers as a list.
 fn listed(numbers: &[f32]) -> String {
     numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Tabulates the model's speeds at each tenth of the full model's cost.
+/// Table of the model's speeds at each tenth of the full model's cost.
 fn speeds(model: &TextModel) -> Table {
     let score = if model.levels.is_some() { "micro F1 of levels" } else { score_of(model.task()) };
     let mut curve = Table::new(["cost up to", "speed", "FLOPs", score]);

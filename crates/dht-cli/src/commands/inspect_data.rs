@@ -29,7 +29,7 @@ pub struct InspectDataArguments {
     json: bool,
 }
 
-/// Prints how a table of labelled texts is interpreted.
+/// Runs `dht inspect-data`: prints how a table of labelled texts is interpreted.
 pub fn inspect_data(arguments: InspectDataArguments) -> Result<()> {
     let InspectDataArguments { data, table, json } = arguments;
     let arguments = TextArguments::new(DataArguments { data, table });

@@ -1,4 +1,4 @@
-//! Models that commands load, with the checksum of their files.
+//! Loading of models for commands, with the checksum of their files.
 
 use std::path::Path;
 
@@ -9,19 +9,20 @@ use crate::error::{Error, Result};
 use crate::partitions::{download, url};
 use crate::training::identity;
 
-/// Model with the checksum of the files that it was loaded from.
+/// Model with the checksum of the files from which it was loaded.
 pub struct Loaded {
-    /// Model.
+    /// Loaded model.
     pub model: TextModel,
-    /// SHA-256 of the model's `dht.json`, which has the checksums of its other files. For a Hugging Face directory,
-    /// SHA-256 over all its files.
+    /// SHA-256 of the model's `dht.json`, which contains the checksums of all other files. For a Hugging Face
+    /// directory, SHA-256 over all files.
     pub sha256: Option<String>,
 }
 
 /// Loads the model in a directory or at an `s3://` URL.
 ///
 /// # Errors
-/// Errors of the files and of the store; [`Error::Io`] if the directory was replaced while it was read.
+/// [`Error::Io`], [`Error::Transformer`] or [`Error::Dynamic`] if the files cannot be read; [`Error::Store`] if the
+/// object store rejects a request; [`Error::Io`] if the directory was replaced while it was read.
 pub fn load(path: &Path, device: &Device) -> Result<Loaded> {
     if let Some(url) = url(path) {
         let folder = download(url)?;

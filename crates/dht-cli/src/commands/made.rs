@@ -1,5 +1,4 @@
-//! Last step of the commands that build a model: scores the model, and writes its model card, its files and the table
-//! of results.
+//! Final step of the commands that build a model: scores it, and writes model card, files and results.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -22,13 +21,13 @@ use crate::results::{
 };
 use crate::texts::{classes_without_rows, missing_classes_note};
 
-/// Names of the files that a saved model may have.
+/// Names of files that a directory of a saved model may contain.
 const OWN: [&str; 6] = ["README.md", "curve.svg", "training.json", "training.svg", "dht.json", "model"];
 
 /// Maximum number of classes that a message lists.
 const LISTED: usize = 5;
 
-/// Names of the files in the subdirectory `model` of a saved classifier or dynamic model.
+/// Names of the files that the subdirectory `model` of a saved model may contain.
 const OF_MODEL: [&str; 10] = [
     "config.json",
     "model.safetensors",
@@ -42,43 +41,43 @@ const OF_MODEL: [&str; 10] = [
     "seen_texts.bin",
 ];
 
-/// Facts on a finished model that its model card and the printed results show.
+/// Contents of a finished model's card and of the printed results.
 #[derive(Debug)]
 pub struct FinishedModel<'a> {
     /// Output directory.
     pub out: &'a Path,
     /// Sentence about how the model was built.
     pub how: String,
-    /// Rows that the model is scored on.
+    /// Rows on which the model is scored.
     pub scored: ScoredRows<'a>,
-    /// Source of the texts, as the user wrote it.
+    /// Source of the texts, as on the command line.
     pub data: &'a Path,
-    /// Metric that the literature reports for the data set, if known.
+    /// Metric that the literature reports for the data set; `None` if unknown.
     pub metric: Option<Metric>,
-    /// Model in the output directory, which will be replaced.
+    /// Existing model in the output directory, which is replaced.
     pub replaced: Option<&'a Replaced>,
-    /// True if the user provided the classifier, so that its classes may differ from the labels of the texts.
+    /// True if the classifier was given by the user, so that its classes may differ from the labels of the texts.
     pub is_given: bool,
-    /// Report of a training run in rungs.
+    /// Report of a training run in rungs (training stages).
     pub training: Option<&'a LadderReport>,
-    /// Learning curve of rung 1, the model on the frozen encoder, if the curve was requested.
+    /// Learning curve of rung 1, the training stage on the frozen encoder; `None` if it was not requested.
     pub learning: Option<&'a LearningCurve>,
-    /// True if no progress is reported.
+    /// True to hide progress.
     pub quiet: bool,
-    /// True if the results are printed as JSON.
+    /// True to print the results as JSON.
     pub json: bool,
 }
 
-/// Rows that a model is scored on.
+/// Rows on which a model is scored.
 #[derive(Debug)]
 pub struct ScoredRows<'a> {
     /// Token ids and labels of the rows.
     pub rows: Cow<'a, EncodedDataset>,
-    /// Description of the rows in a few words.
+    /// Brief description of the rows, such as "the 12 test rows".
     pub description: String,
-    /// Split of these rows.
+    /// Name of the split from which the rows come.
     pub split: &'static str,
-    /// Out-of-fold answers to score; `None` to score the model's own answers.
+    /// Out-of-fold answers to score, if the model was trained on the rows; otherwise `None`.
     pub out_of_fold: Option<&'a OutOfFold>,
 }
 
@@ -91,18 +90,18 @@ impl<'a> ScoredRows<'a> {
     }
 }
 
-/// Model at the output path, which the new model replaces.
+/// Existing model at the output path, which the new model replaces.
 #[derive(Debug)]
 pub struct Replaced {
     path: PathBuf,
     labels: Vec<String>,
     task: Task,
-    /// Number of rows and data set of the replaced model's training run, if known.
+    /// Number of rows and data set with which the existing model was trained, as text; `None` if unknown.
     rows: Option<String>,
 }
 
-/// Checks the output path before anything is trained. The path must not be a file, or a directory with files that no
-/// saved model with a `dht.json` has. Returns the saved model that the directory holds, if any.
+/// Checks the output path before training. It must not be a file, nor a directory with files that do not belong to a
+/// saved model. Returns the saved model in the directory; `None` if there is none.
 ///
 /// # Errors
 /// [`Error::Foreign`] with the path of the file that would be lost.
@@ -131,7 +130,7 @@ pub fn check_target(out: &Path) -> Result<Option<Replaced>> {
 }
 
 impl Replaced {
-    /// Reads the model in a directory, if there is one in the format of this version.
+    /// Reads the model in a directory; `None` if there is none in the format of this version.
     fn find(out: &Path) -> Option<Self> {
         let read = |path: &str| -> Option<serde_json::Value> {
             serde_json::from_slice(&read_file(out.join(path), FileKind::Description).ok()?).ok()
@@ -151,10 +150,10 @@ impl Replaced {
         Some(Self { path: out.into(), labels, task, rows: rows() })
     }
 
-    /// Rejects the replacement if the classes or the task differ, unless the user set `--replace`.
+    /// Rejects the replacement by a model with other classes or another task, unless `--replace` is set.
     ///
     /// # Errors
-    /// [`Error::OtherModel`] if the model has other labels or another task.
+    /// [`Error::OtherModel`] if the models have different labels or tasks.
     pub fn check(&self, labels: &[String], task: Task, is_allowed: bool) -> Result<()> {
         let differs = if self.task != task {
             format!("{} in the saved model, {} in the new one", name(self.task), name(task))
@@ -175,7 +174,7 @@ impl Replaced {
         if is_allowed { Ok(()) } else { Err(Error::OtherModel { path: self.path.clone(), differs }) }
     }
 
-    /// Note that a model will be replaced, printed before the training run.
+    /// Note that an existing model will be replaced, printed before training.
     pub fn note(&self) -> String {
         format!("{} holds {}, which will be replaced at the end", self.path.display(), self.description())
     }
@@ -185,7 +184,7 @@ impl Replaced {
     }
 }
 
-/// Name of a task's labels in messages.
+/// Description of the possible answers of a task, for messages.
 fn name(task: Task) -> &'static str {
     match task {
         Task::Class => "one class for each text",
@@ -194,10 +193,12 @@ fn name(task: Task) -> &'static str {
     }
 }
 
-/// Scores the model, saves it with its model card, and prints the results.
+/// Scores a model, saves it with its model card, and prints the results. `misses` are requests that the model does not
+/// meet.
 ///
 /// # Errors
-/// Errors of the model, the files or standard output.
+/// [`Error::Transformer`] or [`Error::Dynamic`] if the model fails; [`Error::Io`] if a file or standard output cannot
+/// be written.
 pub fn finish(model: &TextModel, made: FinishedModel<'_>, misses: &[String]) -> Result<()> {
     // Another command may have written to the directory meanwhile.
     if let Some(held) = check_target(made.out)?

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::progress::visible;
 
-/// Writes a text to standard output. If the reader has closed the pipe, the program exits with code 0.
+/// Writes text to standard output. If the reader has closed the pipe, the program exits with code 0.
 ///
 /// # Errors
 /// [`Error::Io`] if the text cannot be written for another reason.
@@ -19,10 +19,10 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Prints text for people: as [`print`], with control characters escaped.
+/// Writes text for people to standard output, with control characters escaped.
 ///
 /// # Errors
-/// As [`print`].
+/// [`Error::Io`] if the text cannot be written, as for [`print`].
 pub fn print_text(text: &str) -> Result<()> {
     print(&visible(text))
 }

@@ -1,4 +1,4 @@
-//! Command `dht predict`: reads a stream of texts and writes a stream of answers, in order and in bounded memory.
+//! Command `dht predict`: reads a stream of texts and writes a stream of answers in the same order, in bounded memory.
 
 mod explanation;
 mod partial;
@@ -34,16 +34,16 @@ use crate::progress::report;
 use crate::texts::{RowArguments, check_pair, other_columns_note};
 use crate::training::{Interruption, saved_directory};
 
-/// Maximum number of texts in one call of the engine.
+/// Maximum number of texts in one batch.
 const ROWS: usize = 2048;
-/// Maximum size in bytes of the rows in one call of the engine.
+/// Maximum size of the rows in one batch, in bytes.
 const BYTES: usize = 8 << 20;
 /// Time to wait for further texts before a batch is answered.
 const WAIT: Duration = Duration::from_millis(2);
 
-/// File-name endings of compressed files, a kind of output that is not supported.
+/// File-name endings of compressed files, which are not supported as output.
 const COMPRESSED: [&str; 5] = ["gz", "bz2", "xz", "zst", "zip"];
-/// File-name endings of table formats in which answers cannot be written.
+/// File-name endings of table formats that are not supported as output.
 const TABLES: [&str; 5] = ["parquet", "feather", "arrow", "xlsx", "xls"];
 
 /// Arguments of `dht predict`.
@@ -153,7 +153,7 @@ pub struct PredictArguments {
     quiet: bool,
 }
 
-/// Treatment of rows without an answer.
+/// Value of `--on-error`: treatment of rows that cannot be answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum OnError {
     /// Stop with an error at the first row that cannot be read
@@ -189,11 +189,11 @@ impl From<Format> for TextFormat {
     }
 }
 
-/// Names of standard output. A file that is opened by one of these names gets a write position of its own, so that
-/// later output of other programs would overwrite the answers.
+/// Names of standard output. Opening one of them as a file would give a separate write position, so that output of
+/// other programs could overwrite the answers.
 const STANDARD: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
-/// Parses the path of an output file or directory. A file must be one that can store the answers.
+/// Parses the output path. The name of a file must have the ending of a supported format.
 fn output_path(name: &str) -> std::result::Result<PathBuf, String> {
     match name {
         _ if STANDARD.contains(&name) => Ok("-".into()),
@@ -205,12 +205,13 @@ fn output_path(name: &str) -> std::result::Result<PathBuf, String> {
     }
 }
 
-/// Returns whether a path can only denote a directory.
+/// Returns whether a path can only be a directory: an object store's URL, an existing directory, or a path that ends
+/// with a separator.
 fn is_directory(path: &Path) -> bool {
     url(path).is_some() || path.is_dir() || path.to_string_lossy().ends_with(std::path::MAIN_SEPARATOR)
 }
 
-/// Classifies all texts and writes the answers.
+/// Runs `dht predict`: classifies all texts and writes the answers.
 pub fn predict(arguments: &PredictArguments) -> Result<()> {
     let output = arguments.output.as_deref().unwrap_or(Path::new("-"));
     if arguments.partitions.is_empty() && is_directory(output) {
@@ -273,10 +274,10 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     Ok(())
 }
 
-/// Configures an engine to abstain if the likeliest class has a lower probability than `least`.
+/// Configures an engine to abstain (give no answer) if the most likely class has a lower probability than `least`.
 ///
 /// # Errors
-/// [`Error::Argument`] if the number is out of range, or the model predicts several labels or numbers.
+/// [`Error::Argument`] if `least` is out of range, or the model is not for one class per text.
 pub(super) fn abstaining(engine: Engine, least: f32) -> Result<Engine> {
     let refused = |expected| Error::argument("min-probability", expected, least);
     if engine.task() != Task::Class {
@@ -288,8 +289,8 @@ pub(super) fn abstaining(engine: Engine, least: f32) -> Result<Engine> {
     Ok(engine.with_least_probability(least)?)
 }
 
-/// Returns the argument as a text if it has a space, no existing file has this name, and the argument does not end like
-/// a file name.
+/// Returns the argument as a text to classify; `None` if it may be a path. A text has a space, is not an existing file,
+/// and does not end like a file name.
 fn text_of(path: &Path) -> Option<&str> {
     let is_text = |text: &&str| text.trim().contains(char::is_whitespace) || text.trim() != *text;
     let text = path.to_str().filter(is_text)?;
@@ -297,7 +298,7 @@ fn text_of(path: &Path) -> Option<&str> {
     (!path.exists() && !is_name(text)).then_some(text)
 }
 
-/// Iterates over the rows with a text, which may be empty.
+/// Iterates over the rows that could be read. Their texts may be empty.
 fn texts(rows: &[InputRow]) -> impl Iterator<Item = &TextRow> {
     rows.iter().filter_map(|row| match row {
         InputRow::Text(row) => Some(row),
@@ -305,7 +306,7 @@ fn texts(rows: &[InputRow]) -> impl Iterator<Item = &TextRow> {
     })
 }
 
-/// Prints a summary to standard error.
+/// Prints a summary of the predictions to standard error.
 fn summarise(totals: &Totals, time: Duration) {
     let seconds = time.as_secs_f64();
     report(&format!(
@@ -320,7 +321,7 @@ fn query_of(row: &TextRow) -> Query<'_> {
     Query { text: &row.text, pair: row.pair.as_deref() }
 }
 
-/// Answers rows. A row without an answer has a reason instead.
+/// Computes the answer to each row, or the reason why the row cannot be answered.
 fn outcomes(engine: &Engine, rows: &[&TextRow], on_error: OnError) -> Result<Vec<std::result::Result<Answer, String>>> {
     if on_error != OnError::Fail {
         let has_text: Vec<&TextRow> = rows.iter().copied().filter(|row| !row.is_missing()).collect();
@@ -350,12 +351,11 @@ fn outcomes(engine: &Engine, rows: &[&TextRow], on_error: OnError) -> Result<Vec
     }
 }
 
-/// Returns whether a single text, not the model, causes the error.
+/// Returns whether an error is caused by a single text and not by the model.
 fn is_of_text(error: &DynamicError) -> bool {
     matches!(error.kind(), ErrorKind::Argument | ErrorKind::Data | ErrorKind::Limit)
 }
 
-/// Rejects a speed that is not a finite number of at least 0.
 pub(super) fn check_speed(speed: Option<f64>) -> Result<()> {
     match speed.filter(|speed| !(speed.is_finite() && *speed >= 0.0)) {
         Some(speed) => Err(Error::argument("speed", "a number of at least 0", speed)),
@@ -363,7 +363,7 @@ pub(super) fn check_speed(speed: Option<f64>) -> Result<()> {
     }
 }
 
-/// Selects the speed with the highest cost within a budget.
+/// Speed with the highest cost within a budget, a share of the full model's FLOPs.
 pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
     if model.curve.is_empty() {
         return Err(Error::argument(
@@ -385,9 +385,9 @@ pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
 struct Predictor<'a> {
     arguments: &'a PredictArguments,
     engine: Engine,
-    /// Tokenizer, which has the names of the tokens in explanations.
+    /// Tokenizer, for the names of tokens in explanations.
     tokenizer: TextTokenizer,
-    /// Minimum probability of an answer, below which the model abstains.
+    /// Minimum probability of an answer, below which the model gives none; `None` for no minimum.
     least: Option<f32>,
     origin: Option<Origin>,
     /// Separator between several labels in a cell.
@@ -411,9 +411,8 @@ impl Predictor<'_> {
         Ok((out.into_inner(), totals))
     }
 
-    /// Rejects input files whose first rows cannot be read, or whose answers do not fit into one output. All files are
-    /// checked before the first text is answered. A pipe can be read only once, and is therefore checked when its turn
-    /// comes.
+    /// Rejects input files that cannot be read, or whose columns do not fit into one output, before any text is
+    /// answered. Pipes can be read only once, and are therefore checked later.
     fn check_headers(&self, inputs: &[PathBuf], path: &Path) -> Result<()> {
         if inputs.len() < 2 {
             return Ok(());
@@ -484,7 +483,7 @@ impl Predictor<'_> {
         Ok(())
     }
 
-    /// Prints the summary, and the number of texts that were cut.
+    /// Prints the summary of the predictions, and the number of truncated texts.
     fn end(&self, totals: &Totals, time: Duration) {
         if self.arguments.summary {
             summarise(totals, time);
@@ -516,7 +515,8 @@ impl Predictor<'_> {
         self.arguments.input_format.map(TextFormat::from)
     }
 
-    /// Note on a table whose first rows have only numbers or class names as texts; `None` for other rows.
+    /// Warning that the first rows of a table have only numbers or class names as texts, so that the wrong column may
+    /// be read; `None` for other rows.
     fn no_texts_note(&self, rows: &[&TextRow]) -> Option<String> {
         let labels = self.engine.labels();
         let is_none =
@@ -531,7 +531,7 @@ impl Predictor<'_> {
         })
     }
 
-    /// Answers the texts of an input.
+    /// Answers the texts of one input, and writes the answers to the output.
     fn answer_source(
         &self,
         source: Source,
@@ -573,7 +573,7 @@ impl Predictor<'_> {
 }
 
 impl PredictArguments {
-    /// Rejects `--top-k` for more classes than the answers have.
+    /// Rejects `--top-k` above the number of the model's classes.
     fn check_top_k(&self, model: &TextModel) -> Result<()> {
         let Some(most) = self.top_k else { return Ok(()) };
         let refused = |expected: String| Err(Error::argument("top-k", expected, most));
@@ -586,7 +586,7 @@ impl PredictArguments {
         }
     }
 
-    /// Rejects `--explain` for models of several labels and of numbers.
+    /// Rejects `--explain` for multi-label and regression models.
     fn check_explain(&self, model: &TextModel) -> Result<()> {
         match self.explain && model.task() != Task::Class {
             true => Err(Error::argument(
@@ -603,18 +603,17 @@ impl PredictArguments {
         self.budget.map_or(Ok(self.speed), |budget| speed_within(model, budget).map(Some))
     }
 
-    /// Format of the answers, if a flag or the ending of the output file names a format.
+    /// Output format, if a flag or the ending of the output file defines it.
     fn format(&self) -> Option<OutputFormat> {
         self.output_format.or_else(|| self.ending().and_then(OutputFormat::of_ending))
     }
 
-    /// Ending of the output file's name, such as `csv`.
     fn ending(&self) -> Option<&str> {
         let output = self.output.as_deref().filter(|_| self.partitions.is_empty())?;
         output.extension()?.to_str()
     }
 
-    /// Rejects an output file whose ending names another format than `--output-format`, or a compression.
+    /// Rejects an output file whose ending contradicts `--output-format` or names a compression.
     fn check_ending(&self) -> Result<()> {
         let Some(ending) = self.ending() else { return Ok(()) };
         let refused =
@@ -633,7 +632,7 @@ impl PredictArguments {
         }
     }
 
-    /// Rejects an output that is one of the inputs.
+    /// Rejects an output path that is also an input.
     fn check_output(&self) -> Result<()> {
         let Some(output) = self.output.as_deref().and_then(|path| path.canonicalize().ok()) else { return Ok(()) };
         let is_input = |path: &PathBuf| {

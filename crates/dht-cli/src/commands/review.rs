@@ -1,4 +1,4 @@
-//! Command `dht review`: lists rows of labelled texts that a person should look at.
+//! Command `dht review`: lists rows of labelled texts that a person should review.
 
 use std::path::PathBuf;
 
@@ -18,11 +18,11 @@ use crate::review::{Finding, PAIR, Problem, doubts, duplicates, findings, spelli
 use crate::texts::TextArguments;
 use crate::training::{ModelChoice, Start};
 
-/// Default maximum number of tokens of a text that the encoder reads.
+/// Default maximum length of texts in tokens, for the encoder.
 const MAX_LENGTH: usize = 128;
-/// Maximum number of further tokens of a text that the n-gram exit reads.
+/// Maximum number of tokens of a text that the n-gram classifier reads beyond the encoder's maximum length.
 const REST: usize = 4096;
-/// Minimum number of rows. Each row is answered by a model that was fitted on four fifths of the rows.
+/// Minimum number of rows, since the model that answers a row is fitted on only four fifths of the rows.
 const LEAST_ROWS: usize = 20;
 
 /// Arguments of `dht review`.
@@ -60,10 +60,10 @@ pub struct ReviewArguments {
     quiet: bool,
 }
 
-/// Lists the rows of labelled texts that a person should look at, the most useful first.
+/// Runs `dht review`: lists the rows of labelled texts that a person should review, most useful first.
 ///
-/// Each row is answered by a rung-1 model (n-grams and exits on the frozen encoder) that has not learned from this row:
-/// the model is fitted on four fifths of the rows.
+/// Each row is answered by a model that is fitted on four fifths of the rows, without this row. The model has n-grams
+/// and exits on a frozen encoder (rung 1 of `dht train`).
 pub fn review(arguments: &ReviewArguments) -> Result<()> {
     let say = |line: &str| {
         if !arguments.quiet {
@@ -126,8 +126,8 @@ pub fn review(arguments: &ReviewArguments) -> Result<()> {
     }
 }
 
-/// Computes the log-probabilities of each row with a rung-1 model (n-grams and exits on the frozen encoder) that was
-/// fitted without the row.
+/// Out-of-fold log-probabilities of each row: from an n-gram classifier and exits on the frozen encoder that were
+/// fitted without this row.
 fn out_of_fold(
     arguments: &ReviewArguments,
     start: &Start,

@@ -24,7 +24,7 @@ use crate::training::{Interruption, saved_directory};
 /// Name of the subcommand.
 const SERVE: &str = "serve";
 
-/// Environment variable with the bearer token that requests need. The variable is read if no flag names a token file.
+/// Environment variable for the bearer token that requests require. It is read if no flag names a token file.
 const TOKEN: &str = "DHT_TOKEN";
 
 const EXAMPLES: &str = "Examples:
@@ -152,8 +152,7 @@ pub struct ServeArguments {
     pub quiet: bool,
 }
 
-/// Adds the environment variables, and the file of `--config` if the command line names one, to the arguments of `dht
-/// serve`.
+/// Adds environment variables, and the file of `--config` if there is one, as defaults of the arguments of `dht serve`.
 ///
 /// # Errors
 /// Errors of [`configuration::with_file`].
@@ -182,7 +181,7 @@ fn host(text: &str) -> Result<IpAddr, String> {
     }
 }
 
-/// Warns if every user of the machine may read the token file.
+/// Warns if all users of the machine can read the token file.
 fn warn_of_readers(path: &Path) {
     #[cfg(unix)]
     {
@@ -197,7 +196,7 @@ fn warn_of_readers(path: &Path) {
     let _ = path;
 }
 
-/// Serves a model until a signal ends the server.
+/// Runs `dht serve`: serves a model until a signal stops the server.
 pub fn serve(arguments: &ServeArguments) -> Result<()> {
     #[cfg(unix)]
     Interruption::outlive_hangup();

@@ -1,4 +1,4 @@
-//! Flags of `--target-accuracy`: a threshold on the probability of answers, selected on held-out texts.
+//! Flag `--target-accuracy`: selects the minimum probability of answers on held-out texts.
 
 use std::path::PathBuf;
 
@@ -36,12 +36,12 @@ pub struct TargetArguments {
     confidence: f64,
 }
 
-/// Selected minimum probability of answers, with facts about the held-out texts.
+/// Minimum probability of answers that reaches a target accuracy, with statistics of the held-out texts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Target {
     accuracy: f64,
     confidence: f64,
-    /// Lowest minimum probability at which the answers have the requested accuracy.
+    /// Lowest minimum probability at which the answers reach the target accuracy.
     pub min_probability: f32,
     held_out: PathBuf,
     rows: usize,
@@ -52,17 +52,17 @@ pub struct Target {
 }
 
 impl TargetArguments {
-    /// Path of the held-out texts, if the flag is set.
+    /// Path of the held-out texts, if a flag names them.
     pub fn held_out(&self) -> Option<&PathBuf> {
         self.held_out.as_ref()
     }
 
-    /// Selects the minimum probability for a model at its current speed. `None` without the flag.
+    /// Selects the minimum probability for a model at its current speed (exit threshold). `None` without the flag.
     ///
     /// # Errors
     /// * [`Error::Argument`] if a value is out of range, or the model does not predict one class for each text.
     /// * [`DynamicError::SeenTexts`] if the model was trained on some of the texts.
-    /// * [`DynamicError::Accuracy`] if no probability supports the accuracy.
+    /// * [`DynamicError::Accuracy`] if no minimum probability reaches the target accuracy.
     /// * Errors of reading the texts.
     pub fn select(&self, model: &TextModel, precision: Precision, rows: &RowArguments) -> Result<Option<Target>> {
         let (Some(accuracy), Some(held_out)) = (self.target_accuracy, &self.held_out) else { return Ok(None) };
@@ -112,7 +112,7 @@ impl TargetArguments {
 }
 
 impl Target {
-    /// Formats the selected minimum probability as a line of the output.
+    /// Formats the selected minimum probability for the output.
     pub fn text(&self) -> String {
         let Self { accuracy, confidence, min_probability, rows, answered, right, .. } = self;
         let percent = |share: f64| format!("{:.1}", 100.0 * share);

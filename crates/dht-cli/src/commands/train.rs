@@ -1,4 +1,4 @@
-//! Command `dht train`: trains a classifier, makes it dynamic and saves it.
+//! Command `dht train`: trains a classifier with early exits and saves it.
 
 mod arguments;
 mod length;
@@ -30,7 +30,7 @@ use crate::texts::{
 };
 use crate::training::{Interruption, Start, TrainingDir};
 
-/// Trains a classifier, makes it dynamic, scores it and saves it.
+/// Runs `dht train`: trains a classifier, adds early exits, then scores and saves the model.
 pub fn train(arguments: &TrainArguments) -> Result<()> {
     // Flags, output path and device are checked first, so that a mistake costs no reading of texts.
     let start = Start::load(&arguments.model)?;
@@ -134,7 +134,8 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     start.saved().map_or(Ok(()), |before| compare(before, &trained.model, &encoded))
 }
 
-/// Describes the levels into which the numbers are divided, in one line.
+/// Formats a line about the labels with which a regression model is trained: whether the target number is above each of
+/// several cuts.
 fn levels_line(levels: &NumberLevels) -> String {
     let cuts: Vec<String> = levels.cuts().iter().map(f32::to_string).collect();
     format!(
@@ -143,7 +144,7 @@ fn levels_line(levels: &NumberLevels) -> String {
     )
 }
 
-/// Opens the directory of the saved state, and reports if a stopped training run is resumed.
+/// Opens the directory for the saved state of a training run, and reports if a stopped training run is resumed.
 fn open_dir(arguments: &TrainArguments, settings: &Map<String, Value>) -> Result<TrainingDir> {
     let dir = TrainingDir::open(&arguments.out, settings, arguments.restart)?;
     match (dir.is_resumed(), arguments.finish) {
@@ -154,14 +155,15 @@ fn open_dir(arguments: &TrainArguments, settings: &Map<String, Value>) -> Result
     Ok(dir)
 }
 
-/// Reports columns that differ from those of the model to train on, and the model's classes.
+/// Reports the classes of a model that is trained further, and differences between its columns and those of the new
+/// rows.
 fn report_saved(arguments: &TrainArguments, model: &TextModel, texts: &TextSplits) {
     let read = texts.train.reading.as_ref().map_or(&[][..], |reading| &reading.text);
     other_columns_note(read, model.origin.as_ref()).iter().for_each(|note| report(note));
     arguments.say(&new_classes_note(model, &texts.train.labels));
 }
 
-/// Reports the texts. With `--quiet`, reports only warnings and the number of texts that are cut at the maximum length.
+/// Reports the texts. With `--quiet`, only warnings and the number of truncated texts are reported.
 fn report_rows(arguments: &TrainArguments, texts: &TextSplits, encoded: &EncodedSplits, max_length: usize) {
     let (task, train) = (arguments.texts.task(), &encoded.train);
     report_texts(texts, task, train, max_length).iter().for_each(|line| arguments.say(line));
@@ -170,7 +172,7 @@ fn report_rows(arguments: &TrainArguments, texts: &TextSplits, encoded: &Encoded
     warnings(texts).iter().chain(&missing).chain(&cut).for_each(|line| report(line));
 }
 
-/// Reports the share of unknown tokens. With `--quiet`, the share is only reported if it calls for a warning.
+/// Reports the share of unknown tokens; with `--quiet`, only if it is high.
 fn report_unknown_tokens(arguments: &TrainArguments, share: f64) {
     let (line, is_warning) = unknown_tokens_line(share);
     if is_warning || !arguments.quiet {
@@ -178,14 +180,14 @@ fn report_unknown_tokens(arguments: &TrainArguments, share: f64) {
     }
 }
 
-/// Reports the selected maximum length, and how many texts are cut at this length.
+/// Reports the selected maximum length, and how many texts are truncated to it.
 fn report_cut(arguments: &TrainArguments, train: &EncodedDataset, max_length: usize) {
     let cut = cut_note([train], max_length).unwrap_or_else(|| "no text is longer".into());
     arguments.say(&format!("texts are cut at {max_length} tokens: {cut}"));
 }
 
-/// Selects the rows to score: the test rows, if there are any; otherwise the training rows with their out-of-fold
-/// answers, if there are any; otherwise the validation rows.
+/// Rows on which the model is scored: the test rows, else the training rows with their out-of-fold answers, else the
+/// validation rows.
 fn scored_rows<'a>(texts: &'a EncodedSplits, out_of_fold: Option<&'a OutOfFold>) -> ScoredRows<'a> {
     match (&texts.test, out_of_fold) {
         (Some(test), _) => ScoredRows::new(test, "test", ""),
@@ -198,7 +200,7 @@ fn scored_rows<'a>(texts: &'a EncodedSplits, out_of_fold: Option<&'a OutOfFold>)
     }
 }
 
-/// Note on the classes or labels that are added to a model.
+/// Note on the classes or labels that training adds to a model.
 fn new_classes_note(model: &TextModel, classes: &[String]) -> String {
     let (known, what) = match model.task() {
         Task::Class => (model.labels.len(), "classes"),
@@ -211,8 +213,8 @@ fn new_classes_note(model: &TextModel, classes: &[String]) -> String {
     }
 }
 
-/// Reports the scores of a model before and after further training. The scored rows have the model's own classes, and
-/// the model has not learned from these rows.
+/// Reports the scores of a model before and after further training, on rows of the original classes from which the
+/// model has not learned.
 fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Result<()> {
     let (task, rows) = (before.task(), texts.test.as_ref().unwrap_or(&texts.validation));
     let seen: BTreeSet<usize> = match &before.model {
@@ -255,7 +257,8 @@ fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Resu
     Ok(())
 }
 
-/// Rejects validation rows if most of them have the text of a training row: no speed can be selected on them.
+/// Rejects validation rows if most of them repeat a training text, since no speed (exit threshold) can be selected on
+/// them.
 fn check_unseen(train: &EncodedDataset, validation: &EncodedDataset) -> Result<()> {
     let (seen, all) = (SeenTexts::new([train]).rows_of(validation).len(), validation.len());
     if 2 * seen <= all {

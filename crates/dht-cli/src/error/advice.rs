@@ -3,8 +3,7 @@
 use dht_dynamic::transformer::Error;
 use dht_dynamic::transformer::error::DataProblem;
 
-/// Names the flags that resolve an error of a data set, in parentheses after a space; empty if there are none. The
-/// error itself may say more, such as the line to remove.
+/// Flags that resolve an error of a data set, in parentheses after a space; empty if there are none.
 pub(super) fn advice(error: &Error) -> String {
     let Error::Data { problem, .. } = error else { return String::new() };
     flags(problem).map_or_else(String::new, |flags| format!(" ({flags})"))

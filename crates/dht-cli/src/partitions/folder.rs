@@ -1,9 +1,10 @@
-//! Outputs in a folder, on a local disk or a shared file system.
+//! Outputs of partitions in a folder, on a local disk or a shared file system.
 //!
-//! A claim is an exclusive lock of a file. The operating system releases the lock whenever the process ends, so that
-//! another worker gets the lock at once. Workers on several hosts rely on a file system that shares locks between
-//! hosts, such as NFS with its default options. If locks apply to one host only (NFS mounted with `nolock` or
-//! `local_lock`), two hosts may answer the same partition. The output is still right, but the work is done twice.
+//! A claim (the right to answer a partition) is an exclusive file lock. The operating system releases the lock when the
+//! process ends, so that another worker can take it at once. Workers on several hosts rely on a file system that shares
+//! locks between hosts, such as NFS with its default options. If locks apply to one host only (NFS mounted with
+//! `nolock` or `local_lock`), two hosts may answer the same partition. The output is still correct, but the work is
+//! done twice.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -18,11 +19,11 @@ use super::record::Record;
 use crate::error::{Error, Result};
 use crate::training::RunDir;
 
-/// Prefix of the temporary files of [`write_atomically`].
+/// Prefix of the names of the temporary files that [`write_atomically`] creates.
 const UNFINISHED: &str = ".partial-";
-/// Name of the file with the complete answers, before the file is renamed to the output.
+/// Name of the temporary file with complete answers, before it is renamed to the output.
 const ANSWERS: &str = "answers";
-/// Time to wait for another worker that is writing the description of the run.
+/// Maximum time to wait for another worker that is writing the description of the run.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Writes a file atomically: completely or not at all.
@@ -42,7 +43,7 @@ pub fn write_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T
     value.ok_or_else(|| Error::Io { path: path.into(), source: io::Error::other("nothing was written") })
 }
 
-/// Folder with the outputs of all partitions.
+/// Folder with the outputs of all partitions. Implements [`Outputs`] on a file system.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -55,13 +56,14 @@ impl Folder {
         Ok(Self(path.into()))
     }
 
-    /// Path of the folder for an output's lock, record and temporary files.
+    /// Directory in which the workers keep the lock, the record and the temporary files of one output.
     fn own(&self, name: &str) -> PathBuf {
         self.0.join(OWN).join(name)
     }
 }
 
-/// Removes the temporary files of a killed worker. The caller must hold the lock of the folder.
+/// Removes temporary files that a killed worker has left in a directory. The caller must hold the lock of the
+/// directory.
 fn remove_unfinished(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
@@ -152,7 +154,7 @@ impl Outputs for Folder {
     }
 }
 
-/// Claim that this process has locked. The lock ends with the process.
+/// Claim on a partition (right to answer it): a file lock, which the operating system releases when the process ends.
 struct Lock {
     path: PathBuf,
     _file: File,
@@ -163,8 +165,8 @@ impl Claim for Lock {
         true
     }
 
-    /// Deletes the file before the lock ends. A worker that then gets the lock of the deleted file sees that the output
-    /// exists.
+    /// Deletes the lock file, and then releases the lock. Another worker may still lock the deleted file, but it then
+    /// finds that the output exists.
     fn finish(self: Box<Self>) {
         let _ = std::fs::remove_file(&self.path);
     }

@@ -1,4 +1,4 @@
-//! Input partitions: files and objects of a store.
+//! Input partitions: files, or objects in an object store.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,27 +11,27 @@ use sha2::{Digest, Sha256};
 use super::record::Facts;
 use crate::error::{Error, Result};
 
-/// Input partition: a file, or an object of a store.
+/// Input partition (part of a large input): a file, or an object in an object store.
 pub trait Input {
     /// Path or URL of the partition.
     fn path(&self) -> &Path;
 
-    /// Reads the current identity of the content: size and version.
+    /// Identity of the current content: size and version.
     fn facts(&self) -> Result<Facts>;
 
-    /// Opens the content of the partition, if its identity is still `facts`.
+    /// Opens the content of the partition for reading, if its identity is still `facts`.
     ///
     /// # Errors
-    /// [`Error::PartitionChanged`] if the object in a store has other content by now.
+    /// [`Error::PartitionChanged`] if an object has changed since `facts` were read.
     fn open(&self, facts: &Facts) -> Result<Box<dyn Read + Send>>;
 }
 
-/// Returns whether a file in a directory is not a partition: a hidden file, or a marker such as `_SUCCESS`.
+/// Returns whether a directory entry is not a partition: a hidden file, or a marker such as `_SUCCESS`.
 pub(super) fn is_hidden(name: &str) -> bool {
     name.starts_with(['.', '_'])
 }
 
-/// Input partition that is a file of a local file system.
+/// Input partition that is a local file.
 pub(super) struct InputFile(pub(super) PathBuf);
 
 impl Input for InputFile {
@@ -60,18 +60,18 @@ impl Input for InputFile {
     }
 }
 
-/// Reader that hashes and counts the bytes that pass through it. Its [`Sums`] have the hash and the number of bytes.
+/// Reader that hashes and counts all bytes that are read through it. [`Sums`] has the results.
 pub struct HashingReader<R> {
     inner: R,
     sums: Sums,
 }
 
-/// Hash and byte count of a [`HashingReader`].
+/// Hash and byte count of a [`HashingReader`], which remain accessible while it reads.
 #[derive(Clone, Default)]
 pub struct Sums(Arc<Mutex<(Sha256, u64)>>);
 
 impl<R: Read> HashingReader<R> {
-    /// Wraps a reader. The bytes that are read from `inner` are hashed and counted.
+    /// Wraps a reader, so that the bytes read from it are hashed and counted.
     pub fn new(inner: R) -> (Self, Sums) {
         let sums = Sums::default();
         (Self { inner, sums: sums.clone() }, sums)
@@ -79,7 +79,7 @@ impl<R: Read> HashingReader<R> {
 }
 
 impl Sums {
-    /// Returns the number of bytes so far and their SHA-256 in hexadecimal.
+    /// Returns the number of bytes read so far, and their SHA-256 in hexadecimal.
     pub fn get(&self) -> (u64, String) {
         let (hasher, bytes) = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         (bytes, hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())

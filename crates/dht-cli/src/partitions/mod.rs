@@ -1,4 +1,4 @@
-//! Partitions of a large input, answered by any number of workers: inputs, outputs, claims and records.
+//! Prediction on partitions (parts of a large input) by any number of workers: inputs, outputs, claims and records.
 //!
 //! ```text
 //! OUT/part-0.jsonl                    answers of part-0.jsonl, whole or absent
@@ -7,9 +7,8 @@
 //! OUT/.dht/part-0.jsonl/claim         exists while a worker answers the partition, or after it was killed
 //! ```
 //!
-//! The correctness of an answer file does not rely on claims. Each worker writes a temporary file and renames it, and
-//! the answers of two workers are equal. A claim, the right to answer a partition, only avoids that a second worker
-//! does the same work.
+//! A claim is the right to answer a partition, so that two workers do not do the same work. Answers are correct without
+//! claims: each worker writes a temporary file and renames it, and all workers give equal answers.
 
 #[cfg_attr(not(feature = "s3"), path = "without_s3.rs")]
 mod bucket;

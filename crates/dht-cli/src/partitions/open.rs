@@ -1,4 +1,4 @@
-//! Opening the inputs and outputs at a path or URL.
+//! Opening of input and output partitions at a path or URL.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// ends with `/`. In directories, names that begin with `.` or `_` are left out, as other tools do.
 ///
 /// # Errors
-/// [`Error::Io`] if a file is missing; errors of the store.
+/// [`Error::Io`] if a file is missing; [`Error::Io`] or [`Error::Store`] if the object store rejects a request.
 pub fn inputs(path: &Path) -> Result<Vec<Box<dyn Input>>> {
     if let Some(url) = url(path) {
         return bucket::inputs(url);
@@ -35,8 +35,8 @@ pub fn inputs(path: &Path) -> Result<Vec<Box<dyn Input>>> {
     Ok(files.into_iter().map(|file| Box::new(InputFile(file)) as Box<dyn Input>).collect())
 }
 
-/// Opens the output at a path or an `s3://` URL. In an object store, a worker's claim on a partition is taken over if
-/// the claim was not renewed for the time `claim`.
+/// Opens the output at a path or an `s3://` URL. In an object store, another worker's claim on a partition (right to
+/// answer it) expires if it is not renewed for the time `claim`.
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io) if the output cannot be opened;

@@ -1,60 +1,60 @@
-//! Records of finished partitions.
+//! Records of finished partitions (parts of a large input).
 
 use serde::{Deserialize, Serialize};
 
-/// Identity of an input's content at one time.
+/// Identity of an input's content: size and version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Size in bytes.
+    /// Size of the content in bytes.
     pub bytes: u64,
-    /// Version, which changes with the content: the modification time and inode of a file, or the ETag of an object.
+    /// Version, which changes with the content: modification time and inode of a file, or ETag of an object.
     pub version: String,
 }
 
-/// Record of a finished partition.
+/// Record of a finished partition (part of a large input).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     /// SHA-256 of the description of the run: the model and the settings that affect answers.
     #[serde(default)]
     pub run: String,
-    /// Identity of the input that was answered.
+    /// Identity of the partition's content.
     pub input: Facts,
-    /// SHA-256 of the input's content.
+    /// SHA-256 of the partition's content.
     pub sha256: String,
-    /// Size of the output in bytes.
+    /// Size of the output with the answers, in bytes.
     pub output_bytes: u64,
-    /// Totals over the texts of the partition, such as numbers of rows and FLOPs.
+    /// Totals over the texts of the partition.
     pub totals: Totals,
-    /// Host and process that wrote the output.
+    /// Host and process id of the worker that wrote the output.
     pub worker: String,
 }
 
-/// Totals over answered texts. The totals of several partitions or workers can be added.
+/// Totals over answered texts, which can be added over partitions.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Totals {
-    /// Number of rows.
+    /// Number of answered rows.
     pub rows: u64,
     /// Number of texts that were cut at the model's maximum length.
     pub cut: u64,
     /// Number of rows without a text.
     pub without_text: u64,
-    /// Line of the first row without a text.
+    /// Line number of the first row without a text.
     #[serde(skip)]
     pub first_without: u64,
-    /// Number of rows on which the model abstained, since no answer had the minimum probability.
+    /// Number of rows without an answer because no answer had the minimum probability.
     #[serde(default)]
     pub abstained: u64,
-    /// Number of rows without an answer, with `--on-error skip` or `report`.
+    /// Number of rows without an answer because of an error, with `--on-error skip` or `report`.
     #[serde(default)]
     pub failed: u64,
-    /// Line of the first row without an answer.
+    /// Line number of the first row with an error.
     #[serde(skip)]
     pub first_failed: u64,
-    /// FLOPs of the routes that the texts took.
+    /// FLOPs that the answers took.
     pub flops: u128,
     /// FLOPs of the full model for the same texts.
     pub full_flops: u128,
-    /// Time that the worker took, in seconds.
+    /// Seconds that the worker took.
     pub seconds: f64,
 }
 

@@ -15,8 +15,8 @@ const CLOCK: &str = "set the clock of this machine";
 const CONDITIONS: &str = "use a store with conditional requests (If-None-Match and If-Match)";
 const ANSWER: &str = "check AWS_ENDPOINT_URL and the network, and run the command again";
 
-/// Converts the error of a request: [`Error::Store`] if every other request to the store would fail for the same
-/// reason.
+/// Converts the error of a request to an object store. The result is [`Error::Store`] if all other requests would fail
+/// for the same reason.
 pub(super) fn explain(url: &Path, error: StoreError) -> Error {
     let text = error.to_string();
     let (status, code) = (status(&text), code(&text));
@@ -57,7 +57,7 @@ pub(super) fn explain(url: &Path, error: StoreError) -> Error {
     Error::Store { path: url.into(), problem: format!("{problem} ({cause})"), advice }
 }
 
-/// Creates the error of missing credentials.
+/// Creates the error for missing credentials.
 pub(super) fn without_credentials(url: &str, cause: &str) -> Error {
     Error::Store {
         path: url.into(),
@@ -67,40 +67,40 @@ pub(super) fn without_credentials(url: &str, cause: &str) -> Error {
     }
 }
 
-/// Creates the error of an environment variable with a value that no request can hold.
+/// Creates the error for an environment variable whose value cannot be sent in a request.
 pub(super) fn of_variable(url: &str, name: &str, advice: &'static str) -> Error {
     Error::Store { path: url.into(), problem: format!("{name} cannot be used"), advice }
 }
 
-/// Returns whether the error says that the bucket is missing.
+/// Returns whether the store reports that the bucket does not exist.
 pub(super) fn names_bucket(error: &StoreError) -> bool {
     code(&error.to_string()) == Some("NoSuchBucket")
 }
 
-/// Returns whether an error has no reason, like the answers to HEAD, which have no body.
+/// Returns whether the store has rejected a request without an error code. Responses to HEAD requests never have one,
+/// since they have no body.
 pub(super) fn is_without_reason(error: &StoreError) -> bool {
     let text = error.to_string();
     matches!(status(&text), Some(400..=403)) && code(&text).is_none()
 }
 
-/// Returns whether the store did not answer: no connection, or a timeout.
+/// Returns whether an error text means that the store did not respond: no connection, or a timeout.
 fn is_unanswered(text: &str) -> bool {
     ["error sending request", "timed out", "HTTP connect", "HTTP timeout"].iter().any(|part| text.contains(part))
 }
 
-/// Extracts the HTTP status of an answer.
+/// Extracts the HTTP status from an error text.
 fn status(text: &str) -> Option<u16> {
     let (_, rest) = text.split_once("status code: ")?;
     rest.get(..3)?.parse().ok()
 }
 
-/// Extracts the error code in the XML of an answer, such as `NoSuchBucket`.
+/// Extracts the store's error code, such as `NoSuchBucket`, from an XML response.
 fn code(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once("<Code>")?;
     rest.split_once("</Code>").map(|(code, _)| code)
 }
 
-/// Formats the innermost cause of an error.
 pub(super) fn innermost(error: &StoreError) -> String {
     let mut cause: &dyn StdError = error;
     while let Some(next) = cause.source() {

@@ -11,17 +11,17 @@ fn refused<T>(url: &str) -> Result<T> {
     Err(Error::StoreNotBuilt { url: url.into() })
 }
 
-/// Rejects input partitions in a store.
+/// Rejects input partitions in an object store, which this build does not support.
 pub fn inputs(url: &str) -> Result<Vec<Box<dyn Input>>> {
     refused(url)
 }
 
-/// Rejects an output in a store.
+/// Rejects an output in an object store, which this build does not support.
 pub fn outputs(url: &str, _: Duration) -> Result<Box<dyn Outputs>> {
     refused(url)
 }
 
-/// Rejects a model in a store.
+/// Rejects a model in an object store, which this build does not support.
 pub fn download(url: &str) -> Result<Box<dyn AsRef<Path>>> {
     refused(url)
 }

@@ -1,4 +1,4 @@
-//! Answers that a row of the table of results scores: predicted classes and their cost.
+//! Answers of a model to texts, with their cost, for a table of results.
 
 use dht_dynamic::evaluation::Stages;
 use dht_dynamic::ladder::OutOfFold;
@@ -8,14 +8,14 @@ use dht_dynamic::{DynamicModel, Evaluation, LogProbabilities, Predictor, Route, 
 use crate::acceleration::BATCH;
 use crate::error::Result;
 
-/// Maximum number of texts whose answers at all exits are held in memory together.
+/// Maximum number of texts whose answers at all exits are in memory at once.
 pub(super) const ROWS_TOGETHER: usize = 1 << 14;
 
-/// Answers of a model to texts. Each has the predicted class with its probability, or the probabilities of labels, and
-/// the FLOPs and layers that the answer took.
+/// Answers of a model to texts: predicted classes with probabilities, or label probabilities. Also the FLOPs and layers
+/// of each answer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answers {
-    /// Predicted classes. For a multi-label model, 0 or 1 for each label, text after text.
+    /// Predicted class of each text. For a multi-label model, 0 or 1 for each text and label, text after text.
     pub labels: Vec<u32>,
     /// Probability of each predicted class; empty for a multi-label model.
     pub probabilities: Vec<f32>,
@@ -28,7 +28,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Runs a model on texts, and returns its answers and the seconds of the pass.
+    /// Runs a model on texts. Returns its answers and the seconds that it took.
     pub(super) fn of_pass(model: &dyn Predictor, texts: &EncodedDataset) -> Result<(Self, f64)> {
         let evaluation = evaluate(model, texts, BATCH)?;
         let depths = evaluation.routes.iter().map(Route::depth).collect();
@@ -40,18 +40,18 @@ impl Answers {
         Ok((Self { labels, probabilities, of_labels, flops, depths }, evaluation.seconds))
     }
 
-    /// Sum of the FLOPs of all texts.
+    /// Sum of FLOPs over all texts.
     pub(super) fn total_flops(&self) -> u64 {
         self.flops.iter().sum()
     }
 
-    /// Mean number of layers of a text.
+    /// Mean number of layers that ran for a text.
     pub(super) fn mean_layers(&self) -> f64 {
         self.depths.iter().sum::<usize>() as f64 / self.depths.len().max(1) as f64
     }
 
-    /// Computes the answers at several speeds from one pass through all layers. `None` in place of a speed stands for
-    /// the last exit alone. The router of the model must follow a [rule](dht_dynamic::Router::rule).
+    /// Computes the answers at several speeds (exit thresholds) from one pass through all layers. If a speed is `None`,
+    /// the last exit answers alone. The model's router must follow a [rule](dht_dynamic::Router::rule).
     pub(super) fn of_one_pass(
         model: &DynamicModel,
         speeds: &[Option<f64>],
@@ -70,8 +70,8 @@ impl Answers {
         Ok(all)
     }
 
-    /// Computes the answers at several speeds from out-of-fold log-probabilities, which come for each text from exits
-    /// that were fitted without this text.
+    /// Computes the answers at several speeds (exit thresholds) from out-of-fold log-probabilities: those of each text
+    /// come from exits that were fitted without it.
     pub(super) fn of_out_of_fold(
         model: &DynamicModel,
         speeds: &[Option<f64>],
@@ -91,16 +91,16 @@ impl Answers {
     }
 }
 
-/// Log-probabilities of a dynamic model's stages for some texts.
+/// Log-probabilities of texts at all stages of a dynamic model: the n-gram classifier and the exits after layers.
 struct StageAnswers<'a> {
     texts: &'a EncodedDataset,
     stages: &'a [LogProbabilities],
-    /// Log-probabilities of the last exit, not combined with the n-gram exit.
+    /// Log-probabilities at the last exit, without the n-gram model.
     alone: &'a LogProbabilities,
 }
 
 impl StageAnswers<'_> {
-    /// Computes the answers at each speed. `None` in place of a speed stands for the last exit alone.
+    /// Computes the answers at each speed (exit threshold). If a speed is `None`, the last exit answers alone.
     fn at_speeds(&self, model: &DynamicModel, speeds: &[Option<f64>]) -> Result<Vec<Answers>> {
         let depths: Vec<usize> = model.depths().collect();
         let stages = Stages::of_answers(model, self.texts, self.stages)?;

@@ -1,4 +1,4 @@
-//! Model card: the model, its training data, and the scores and costs measured when the model was built.
+//! Model card: description of a model, its training data, and measured scores and costs.
 
 use dht_dynamic::serving::{KeptPromise, ServedModel, TextModel};
 use dht_dynamic::transformer::Task;
@@ -6,18 +6,18 @@ use dht_dynamic::transformer::Task;
 use super::rows::{ResultRow, results_table};
 use crate::analysis::Analysis;
 
-/// Facts on a model card that the model itself does not contain.
+/// Contents of a model card that the model itself lacks.
 #[derive(Debug, Clone, Copy)]
 pub struct CardFacts<'a> {
     /// Name of the model: the last component of its path.
     pub name: &'a str,
     /// Sentence about how the model was built.
     pub made: &'a str,
-    /// Description of the scored rows in a few words.
+    /// Brief description of the scored rows.
     pub scored_on: &'a str,
-    /// Note on what the scores leave out, if there is one.
+    /// Note on limitations of the scores, if there is one.
     pub note: Option<&'a str>,
-    /// Scores and costs at several speeds.
+    /// Scores and costs at several speeds (exit thresholds).
     pub rows: &'a [ResultRow],
     /// Scores of each class with intervals.
     pub analysis: &'a Analysis,

@@ -5,22 +5,21 @@ use serde::Serialize;
 /// Quantile of the standard normal distribution for a two-sided 95 % interval.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// Mean difference between the scores of models A and B on the same texts, with a 95 % interval for the sampling of the
-/// texts.
+/// Mean difference between the scores of two models A and B on the same texts, with a 95 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Difference {
-    /// Mean of B − A.
+    /// Mean score of B minus mean score of A.
     pub mean: f64,
-    /// Lower end of the 95 % interval.
+    /// Lower end of the 95 % confidence interval.
     pub low: f64,
-    /// Upper end of the 95 % interval.
+    /// Upper end of the 95 % confidence interval.
     pub high: f64,
 }
 
 impl Difference {
-    /// Computes the difference of two proportions on the same texts from right and wrong answers. The interval is the
-    /// adjusted Wald interval of Bonett and Price (2012). This interval counts one additional text for each of the two
-    /// kinds of disagreement, so that its coverage is also right for few texts.
+    /// Difference of two accuracies on the same texts, from the correctness of each answer. The interval is the
+    /// adjusted Wald interval of Bonett and Price (2012), which counts one additional text for each type of
+    /// disagreement. Its coverage is therefore also right for few texts.
     pub fn of_answers(a: &[bool], b: &[bool]) -> Self {
         let count = |a_right, b_right| a.iter().zip(b).filter(|pair| *pair == (&a_right, &b_right)).count() as f64;
         let (only_a, only_b, texts) = (count(true, false), count(false, true), a.len().max(1) as f64);
@@ -30,10 +29,10 @@ impl Difference {
         Self { mean: (only_b - only_a) / texts, low: ends[0], high: ends[1] }
     }
 
-    /// Computes the mean difference of two scores of the same texts. As for answers, two additional texts are counted,
-    /// one in favour of each model. Their differences have the largest size that occurs, and at least `least`, so that
-    /// a few texts that all differ alike prove little. For scores of 0 and 1 with a `least` of 1, the interval equals
-    /// that of [`of_answers`](Self::of_answers).
+    /// Mean difference of two scores on the same texts. As in [`of_answers`](Self::of_answers), two additional texts
+    /// are counted, one in favour of each model. Their differences have the largest observed size, and at least
+    /// `least`, so that a few texts that differ alike prove little. For scores of 0 and 1 with a `least` of 1, both
+    /// intervals are equal.
     pub fn of_scores(a: &[f64], b: &[f64], least: f64) -> Self {
         let texts = a.len().max(1) as f64;
         let differences = || a.iter().zip(b).map(|(a, b)| b - a);

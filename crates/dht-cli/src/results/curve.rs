@@ -1,4 +1,4 @@
-//! Diagrams of a model card: scores against costs.
+//! Diagrams of scores against costs, for a model card.
 
 use dht_dynamic::ladder::LadderReport;
 use dht_dynamic::transformer::Task;
@@ -9,7 +9,7 @@ use super::rows::ResultRow;
 use crate::error::{Error, Result};
 use crate::progress::score_of;
 
-/// Drawing area of an SVG.
+/// SVG drawing area.
 pub type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Result of drawing on a [`Canvas`].
 pub type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
@@ -22,8 +22,8 @@ pub const PALE: RGBColor = RGBColor(226, 230, 235);
 /// Blue of the palette of Okabe and Ito (2008), which colour-blind readers can distinguish from the dark text.
 pub const BLUE: RGBColor = RGBColor(0, 114, 178);
 
-/// Draws the scores of a table of results as SVG: the first row as a horizontal line, and each other row as a point at
-/// its share of the full model's FLOPs. `None` for a model without speeds.
+/// Draws scores against costs as SVG. The first row is a horizontal line, and each other row a point at its share of
+/// the full model's FLOPs. `None` if the model has only one speed.
 ///
 /// # Errors
 /// [`Error::Curve`] if the diagram cannot be drawn.
@@ -56,7 +56,7 @@ pub fn curve_of(rows: &[ResultRow], size: (u32, u32)) -> Result<Option<String>> 
     Ok(Some(svg))
 }
 
-/// Draws the validation score of each rung against the FLOPs that the training run had spent by then, as SVG.
+/// Draws validation scores against FLOPs of training as SVG, with a point for each rung (training stage).
 ///
 /// # Errors
 /// [`Error::Curve`] if the diagram cannot be drawn.
@@ -78,12 +78,12 @@ pub fn training_curve(ladder: &LadderReport, task: Task) -> Result<String> {
     Ok(svg)
 }
 
-/// Contents of a diagram with one line and several points.
+/// Diagram of scores against costs, with a horizontal line and several points.
 struct Diagram<'a> {
     /// Name and score of the horizontal line.
     line: (&'a str, f64),
     points: &'a [(f64, f64)],
-    /// Minimum length of the horizontal axis.
+    /// Minimum value at the right end of the horizontal axis.
     least_width: f64,
     in_percent: bool,
     x: &'a str,
@@ -94,7 +94,7 @@ fn value(row: &ResultRow) -> f64 {
     row.accuracy.unwrap_or(row.score)
 }
 
-/// Font of labels with a size in pixels.
+/// Text style of labels.
 pub fn label_font(pixels: f64) -> TextStyle<'static> {
     // The SVG backend divides font sizes by 1.24.
     ("sans-serif", 1.24 * pixels).into_font().color(&INK)

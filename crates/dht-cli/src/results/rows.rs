@@ -1,4 +1,4 @@
-//! Scores and costs of a model on labelled texts.
+//! Scores and costs of a model on labelled texts, as rows of a table.
 
 use std::time::Instant;
 
@@ -19,10 +19,10 @@ use super::table::Table;
 use crate::acceleration::BATCH;
 use crate::error::{Error, Result};
 
-/// Costs at which a table of results has a row, as shares of the full model's FLOPs.
+/// Limits of the cost for which a table of results has a row, as shares of the full model's FLOPs.
 const COSTS: [f64; 5] = [0.05, 0.1, 0.2, 0.35, 0.5];
 
-/// Row of a table of results.
+/// Row of a table of results: scores and costs of a model at one speed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ResultRow {
     /// Name of the model and its speed.
@@ -31,22 +31,21 @@ pub struct ResultRow {
     pub accuracy: Option<f64>,
     /// Macro F1 of classes or labels, or Pearson's correlation of numbers.
     pub score: f64,
-    /// Further metrics of multi-label models and of numbers, and the metric that the literature reports for the data
-    /// set, if that metric is neither `accuracy` nor `score`.
+    /// Further metrics of multi-label and regression models. Also the metric that the literature reports for the data
+    /// set, if it is neither `accuracy` nor `score`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricValue>,
     /// Cost: FLOPs divided by the full model's FLOPs.
     pub cost: f64,
     /// Mean number of layers that ran for a text.
     pub mean_layers: f64,
-    /// Tokenised texts per second, in batches of 64. Texts that the model has learned from are timed up to the exit of
-    /// their out-of-fold answer: on such texts the model itself would be more certain, and therefore faster, than on
-    /// unseen texts.
+    /// Tokenised texts per second, in batches of 64. Training texts are timed up to the exit of their out-of-fold
+    /// answer, because the model would be more certain about them, and faster, than about unseen texts.
     pub texts_per_second: f64,
 }
 
 impl ResultRow {
-    /// Computes the row of a regression model, without a name, and the predicted numbers.
+    /// Computes the row of a regression model, without a name. Also returns the predicted numbers.
     fn of_numbers(classifier: &TextClassifier, texts: &EncodedDataset) -> Result<(Self, Vec<Vec<f32>>)> {
         let start = Instant::now();
         let answers = classifier.probabilities_of_all(texts, BATCH)?;
@@ -65,30 +64,29 @@ impl ResultRow {
     }
 }
 
-/// Collects the labels or the number of each text.
 fn targets(texts: &EncodedDataset) -> Vec<Vec<f32>> {
     texts.samples.iter().map(|sample| sample.targets.clone()).collect()
 }
 
-/// Rows of a table of results, and the model's answers at its default speed.
+/// Table of results, with the answers of the model at its default speed.
 #[derive(Debug, Clone)]
 pub struct Results {
-    /// Rows of the table.
+    /// Rows of the table, one for each speed.
     pub rows: Vec<ResultRow>,
-    /// Answers that [`own_row`] scores.
+    /// Answers at the default speed, which the row of [`own_row`] scores.
     pub answers: OwnAnswers,
 }
 
-/// Answers of a model at its default speed.
+/// Answers of a model at its default speed, by type of task.
 #[derive(Debug, Clone)]
 pub enum OwnAnswers {
     /// One class for each text.
     Classes(Answers),
-    /// For each text, the probabilities of all labels, or the predicted number.
+    /// Probabilities of all labels, or one predicted number, for each text.
     Values(Vec<Vec<f32>>),
 }
 
-/// Metric with its value.
+/// Metric and its value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MetricValue {
     /// Name of the metric.
@@ -98,8 +96,8 @@ pub struct MetricValue {
 }
 
 impl MetricValue {
-    /// Computes a metric of predicted classes. `None` for accuracy and macro F1, which every table has, and for a
-    /// metric of other tasks.
+    /// Computes a metric of a classifier. `None` for accuracy and macro F1, which every table has, and for metrics of
+    /// multi-label and regression tasks.
     fn of_classes(metric: Option<Metric>, confusion: &Confusion, labels: &[String]) -> Option<Self> {
         match metric? {
             Metric::Matthews => Some(Self { metric: "MCC".into(), value: confusion.matthews() }),
@@ -116,8 +114,8 @@ impl MetricValue {
         Self { metric: metric.into(), value }
     }
 
-    /// Computes Pearson's correlation of predicted numbers, and further metrics. If the true numbers are a small range
-    /// of integers, these include the quadratic kappa of the rounded predictions.
+    /// Computes Pearson's correlation of predicted numbers, and further metrics. They include the quadratic weighted
+    /// kappa of rounded predictions if the true numbers are a small range of integers.
     fn of_numbers(truth: &[Vec<f32>], answers: &[Vec<f32>]) -> Result<(f64, Vec<Self>)> {
         let numbers = |rows: &[Vec<f32>]| rows.iter().flatten().copied().map(f64::from).collect::<Vec<f64>>();
         let (truth, predicted) = (numbers(truth), numbers(answers));
@@ -139,7 +137,7 @@ impl MetricValue {
         Ok((correlation.pearson, metrics))
     }
 
-    /// Computes the macro F1 of the predicted labels, and further metrics.
+    /// Computes the macro F1 of predicted labels, and further metrics.
     fn of_labels(
         truth: &[Vec<f32>],
         answers: &[Vec<f32>],
@@ -164,21 +162,21 @@ impl MetricValue {
     }
 }
 
-/// Range below which integers count as ratings.
+/// Range of the true numbers (largest minus smallest) below which integers are treated as ratings.
 const MOST_RATINGS: f64 = 20.0;
 
-/// Name of the row for a dynamic model at its default speed.
+/// Name of the table row for a dynamic model at its default speed (exit threshold).
 const AT_ITS_SPEED: &str = "at its speed";
-/// Prefix of the names of rows for a dynamic model at a limited cost.
+/// Prefix of the names of table rows for a dynamic model with a limited cost.
 const COST_UP_TO: &str = "cost up to ";
 
-/// Computes the scores and costs of a model on labelled texts. The rows are the encoder with its last exit alone, all
-/// layers combined with the n-gram model, the model at its default speed, and the model at several costs. `precision`
-/// is the precision in which layers are computed. For a dynamic model that has learned from these texts, `out_of_fold`
-/// has the answers to score.
+/// Computes a table of scores and costs of a model on labelled texts. Its rows are the last exit alone, all layers
+/// combined with the n-gram model, the model at its default speed, and the model at several costs. `precision` is the
+/// numerical precision of the layers. If the texts were used in training, `out_of_fold` has the answers to score.
 ///
 /// # Errors
-/// Errors of the model; [`Error::Argument`] if the precision is not f32 and the model is a regression model.
+/// [`Error::Transformer`] or [`Error::Dynamic`] if the model fails; [`Error::Argument`] if the precision is not f32 and
+/// the model is a regression model.
 pub fn results(
     model: &TextModel,
     precision: Precision,
@@ -238,13 +236,13 @@ pub fn results(
     Ok(Results { rows, answers })
 }
 
-/// Numbers that follow from the probabilities of a model's [levels](TextModel::levels), one for each text.
+/// Predicts a number for each text from the probabilities of the model's [levels](TextModel::levels).
 fn numbers(model: &TextModel, answers: &Answers) -> Vec<Vec<f32>> {
     let number = |probabilities: &Vec<f32>| model.levels.iter().map(|levels| levels.number(probabilities)).collect();
     answers.of_labels.iter().map(number).collect()
 }
 
-/// Computes the answers of each model to the texts, from one pass through all layers or from out-of-fold answers.
+/// Computes the answers of each model in a table, from one pass through all layers or from out-of-fold answers.
 fn answers_of_one_pass(
     dynamic: &DynamicModel,
     models: &[ServedModel],
@@ -258,9 +256,9 @@ fn answers_of_one_pass(
     }
 }
 
-/// Distinct models that the rows of a table need.
+/// Distinct models whose scores a table of results shows. Several rows can show the same model.
 struct TableModels {
-    /// Name of each row, with the index of the row's model.
+    /// Name of each row, with the index of its model.
     names: Vec<(String, usize)>,
     models: Vec<ServedModel>,
 }
@@ -285,7 +283,7 @@ impl TableModels {
         Ok(own)
     }
 
-    /// Adds a row. If an earlier row has the same speed, both rows share a model.
+    /// Adds a row. Rows whose models have the same speed share a model.
     fn add(&mut self, name: String, model: ServedModel) {
         let at = self.models.iter().position(|earlier| earlier.speed() == model.speed());
         self.names.push((name, at.unwrap_or(self.models.len())));
@@ -295,8 +293,8 @@ impl TableModels {
     }
 }
 
-/// Computes the rows of models that predict classes or labels, without names. `full` is the number of FLOPs of the
-/// texts in the full model.
+/// Computes the rows of classifiers or multi-label models, without names. `full` is the number of FLOPs of all texts in
+/// the full model.
 fn rows_of(
     model: &TextModel,
     answers: &[Answers],
@@ -336,14 +334,13 @@ fn rows_of(
     answers.iter().zip(rates).map(row).collect()
 }
 
-/// Selects the row that scores the model's default answers: at its default speed, or with all layers for a model
-/// without speeds.
+/// Row for the default answers of the model: at its default speed, or with all layers if it has a single speed.
 pub fn own_row(rows: &[ResultRow]) -> Option<&ResultRow> {
     rows.iter().find(|row| row.name == AT_ITS_SPEED).or(rows.first())
 }
 
-/// Warns if the accuracy is lower than the accuracy of always answering the most frequent class, since labels may then
-/// be mapped wrongly.
+/// Warning if the accuracy is lower than that of always predicting the most frequent class. Labels may then be mapped
+/// wrongly.
 pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<String> {
     let row = row?;
     let accuracy = row.accuracy?;
@@ -361,7 +358,7 @@ pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<S
     })
 }
 
-/// Formats the rows as a table.
+/// Formats rows of results as a table.
 pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
     let score = if task == Task::Number { "Pearson" } else { "macro F1" };
     let metrics = rows.iter().map(|row| &row.metrics).find(|metrics| !metrics.is_empty());

@@ -1,4 +1,4 @@
-//! Measurement of the models' texts per second, on a sample of the scored texts.
+//! Measurement of texts per second, on a sample of the scored texts.
 
 use std::collections::BTreeMap;
 
@@ -11,27 +11,27 @@ use dht_dynamic::{DynamicModel, Result as DynamicResult};
 use super::answers::Answers;
 use crate::error::Result;
 
-/// Cost of timing all models together, as a share of one pass of all layers over the scored texts. At least one batch
-/// is timed for each model, which may cost more.
+/// Target cost of timing all models together, as a share of one pass of all layers over the scored texts. The actual
+/// cost can be higher, since at least one batch is timed for each model.
 const SHARE: f64 = 0.5;
-/// Maximum cost of timing one model, as a number of texts that run all layers.
+/// Maximum cost of timing one model, as a multiple of the full model's mean cost per text.
 const MOST: f64 = 256.0;
-/// Number of texts that a model is timed on in one turn.
+/// Minimum number of texts in a timing, if the texts of a model are divided among several timings.
 const TURN: usize = 128;
-/// Maximum number of turns of each model.
+/// Maximum number of timings of a model, each on other texts. The fastest one counts.
 const TURNS: usize = 3;
-/// Minimum number of texts on which a model is timed, which is one batch.
+/// Minimum number of texts on which a model is timed: one batch.
 const LEAST: usize = 64;
-/// Number of texts in the warm-up, during which the weights are packed.
+/// Number of texts that run before all timings, while the weights are packed.
 const WARM_UP: usize = 8;
 
 /// Measures the texts per second of each model, in batches of 64. `answers` are the answers of each model to the texts,
 /// and `full` is the number of FLOPs of all texts in the full model.
 ///
-/// The texts are sorted by their cost at the model's speed, and the model is timed on texts at equal distances in this
-/// order. The timed texts thus cost on average as much as all texts. Each model gets the same share of the time: a
-/// cheap model is timed on more texts. The models take turns and share their packed weights. The fastest turn of a
-/// model counts, since other work on the machine only slows it.
+/// A model is timed on a sample of texts: they are sorted by their cost, and taken at equal distances, so that their
+/// mean cost is that of all texts. Each model gets the same time, so that a cheap model is timed on more texts. The
+/// models take turns and share packed weights. The fastest turn counts, since other work on the machine can only slow a
+/// model.
 pub(super) fn texts_per_second(
     models: &[ServedModel],
     answers: &[Answers],
@@ -58,13 +58,12 @@ pub(super) fn texts_per_second(
     Ok(fastest)
 }
 
-/// Texts per second.
 pub(super) fn rate(texts: usize, seconds: f64) -> f64 {
     texts as f64 / seconds.max(1e-9)
 }
 
-/// Selects the rows to time in each turn, at equal distances in the order of their FLOPs. `budget` is the number of
-/// FLOPs to spend, multiplied by the number of all rows.
+/// Selects the rows for each timing of a model, at equal distances in the order of their FLOPs. `budget` is the number
+/// of FLOPs to spend, multiplied by the number of all rows.
 fn turns(flops: &[u64], budget: f64) -> Vec<Vec<usize>> {
     let all = flops.len();
     let total: u64 = flops.iter().sum();
@@ -76,8 +75,8 @@ fn turns(flops: &[u64], budget: f64) -> Vec<Vec<usize>> {
     (0..turns).map(|turn| timed.iter().skip(turn).step_by(turns).copied().collect()).collect()
 }
 
-/// Creates a copy of the model with fixed routes: each text stops at the depth of its answer. Texts that the model has
-/// learned from would otherwise stop earlier than others, and take less time.
+/// Copies a model with a fixed depth (number of layers) for each text, that of its answer in `answers`. Without fixed
+/// depths, training texts would stop earlier, and take less time, than unseen texts.
 pub(super) fn on_routes(model: &DynamicModel, texts: &EncodedDataset, answers: &Answers) -> ServedModel {
     let depths = model.depths().collect();
     let ids = texts.samples.iter().map(|sample| sample.id);
@@ -86,14 +85,15 @@ pub(super) fn on_routes(model: &DynamicModel, texts: &EncodedDataset, answers: &
     model.clone().with_router(Box::new(routes)).into()
 }
 
-/// Router that follows fixed routes. The router reads the same exits as the rule of the model's own router.
+/// Router that stops each text at a fixed depth (number of layers). It evaluates the same exits as the rule of the
+/// original router.
 #[derive(Debug)]
 struct Routes {
-    /// False at speed 0, where every text runs all layers and a rule reads no exit.
+    /// True if exits are evaluated; false at speed 0, at which all layers run.
     reads: bool,
-    /// Depth of each exit.
+    /// Depth of each exit in layers.
     depths: Vec<usize>,
-    /// Depth at which each text stops, by its id.
+    /// Depth in layers at which each text stops, by the text's id.
     depth_of: BTreeMap<u64, usize>,
 }
 

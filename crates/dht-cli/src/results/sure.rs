@@ -1,4 +1,4 @@
-//! Answers above a minimum probability: their number, and how many of them are right.
+//! Statistics of answers above a minimum probability.
 
 use dht_dynamic::transformer::EncodedDataset;
 use serde::Serialize;
@@ -6,19 +6,17 @@ use serde::Serialize;
 use super::rows::OwnAnswers;
 use crate::error::{Error, Result};
 
-/// Counts of the answers whose probability is at least a threshold.
+/// Numbers of answers, and of right answers, whose probability is at least a minimum.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct SureAnswers {
     min_probability: f32,
     rows: usize,
-    /// Number of rows that are answered.
     answered: usize,
-    /// Number of answered rows whose answer is right.
     right: usize,
 }
 
 impl SureAnswers {
-    /// Counts the answers of a model that predicts one class for each text.
+    /// Counts the answers of a classifier whose probability is at least `least`.
     ///
     /// # Errors
     /// [`Error::Argument`] if the threshold is out of range, or the answers are several labels or numbers.
@@ -35,7 +33,8 @@ impl SureAnswers {
         Ok(Self::count(least, pairs.zip(labels)))
     }
 
-    /// Counts answers. Each item is a predicted class with its probability, paired with the true class.
+    /// Counts answers whose probability is at least `least`, and those of them that are right. `answers` iterates over
+    /// ((predicted class, probability), true class).
     fn count(least: f32, answers: impl Iterator<Item = ((u32, f32), u32)>) -> Self {
         let mut counts = Self { min_probability: least, rows: 0, answered: 0, right: 0 };
         for ((class, probability), truth) in answers {

@@ -18,7 +18,7 @@ impl Table {
         self.rows.push(row.into());
     }
 
-    /// Returns the titles and the rows.
+    /// Splits the table into its column titles and rows.
     pub fn into_parts(self) -> (Vec<String>, Vec<Vec<String>>) {
         (self.titles, self.rows)
     }

@@ -4,32 +4,32 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Character that separates the two texts of a pair.
 pub const PAIR: char = '\u{1f}';
-/// Number of words in a shingle, a run of consecutive words by which texts are compared.
+/// Number of words in a shingle. Texts are compared by these sequences of consecutive words.
 const SHINGLE: usize = 3;
-/// Number of bands of MinHash values; texts that share a band are compared. Two texts with a Jaccard similarity of .8
-/// share a band with a probability of 1 − (1 − .8⁴)¹² > .998.
+/// Number of bands of MinHash values; texts with an equal band are compared. Two texts with a Jaccard similarity of .8
+/// have an equal band with a probability of 1 − (1 − .8⁴)¹² > .998.
 const BANDS: usize = 12;
 /// Number of MinHash values in a band.
 const IN_BAND: usize = 4;
-/// Minimum Jaccard similarity of two texts' shingles, at which the texts count as nearly equal.
+/// Minimum Jaccard similarity of nearly equal texts, computed on their shingles (sequences of three words).
 const LEAST_SIMILARITY: f64 = 0.8;
-/// Maximum number of rows in one bucket that are compared pairwise. A larger bucket, in which many texts share a band,
-/// stems from a common phrase.
+/// Maximum number of rows with an equal band that are compared pairwise. If there are more, the band stems from a
+/// common phrase.
 const MOST_IN_BUCKET: usize = 50;
 
-/// Row that repeats the text of an earlier row.
+/// Row whose text repeats that of an earlier row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Duplicate {
-    /// Index of the later row.
+    /// Index of the repeating row.
     pub row: usize,
-    /// Index of the earliest row that the later row repeats.
+    /// Index of the earliest row with the repeated text.
     pub of: usize,
     /// True if the texts are equal in all letters and digits, ignoring case.
     pub equal: bool,
 }
 
-/// Lists the rows whose text equals that of an earlier row, or has nearly the same shingles (runs of three words) by
-/// Jaccard similarity. The hashes are MinHash (Broder 1997).
+/// Finds rows whose text is equal or nearly equal to that of an earlier row. Similarity is Jaccard similarity of
+/// shingles (sequences of three words), estimated by MinHash (Broder 1997).
 pub fn duplicates(texts: &[String]) -> Vec<Duplicate> {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let mut repeats = Vec::new();
@@ -76,13 +76,13 @@ pub fn duplicates(texts: &[String]) -> Vec<Duplicate> {
     repeats
 }
 
-/// Returns whether a letter belongs to a script without spaces: from Thai to Myanmar, Khmer, Chinese and Japanese.
+/// Returns whether a letter belongs to a script without spaces between words, such as Thai, Khmer, Chinese or Japanese.
 fn is_without_spaces(letter: char) -> bool {
     matches!(letter, '\u{e00}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{a4cf}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..)
 }
 
-/// Hashes the words of a text, ignoring case. A word is a run of letters and digits. In scripts without spaces each
-/// letter is a word. Each symbol, such as an emoji, is a word too; punctuation is not.
+/// Hashes the words of a text, ignoring case. A word is a run of letters and digits, a letter of a script without
+/// spaces, or a symbol such as an emoji. Punctuation is ignored.
 fn words(text: &str) -> Vec<u64> {
     /// First character that counts as a symbol; punctuation has lower code points.
     const SYMBOLS: char = '\u{2190}';
@@ -104,7 +104,7 @@ fn words(text: &str) -> Vec<u64> {
     words
 }
 
-/// Hashes the shingles of a text. A text of fewer than three words has one shingle, of all its words.
+/// Hashes the shingles (sequences of three words) of a text. A shorter text has one shingle.
 fn shingles(words: &[u64]) -> BTreeSet<u64> {
     let hash = |words: &[u64]| words.iter().fold(0, |hash, word| mix(hash ^ word, 1));
     match words.len() {

@@ -1,30 +1,30 @@
-//! List of the rows that a person should look at, the most useful first.
+//! Rows of labelled data that a person should review, most useful first.
 
 use std::collections::BTreeMap;
 
 use super::duplicates::Duplicate;
 use super::labels::Doubt;
 
-/// Reason why a person should look at a row.
+/// Reason to review a row of labelled data.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Problem {
-    /// An equal text has another label.
+    /// Equal text in another row, with another label.
     TwoLabels {
-        /// Index of the row with the other text.
+        /// Index of the other row.
         other: usize,
     },
-    /// A model that was fitted on the other rows finds another label likelier.
+    /// Label that a model, fitted on other rows, finds less likely than another class.
     Label(Doubt),
-    /// A nearly equal text has another label.
+    /// Nearly equal text in another row, with another label.
     NearTwoLabels {
-        /// Index of the row with the other text.
+        /// Index of the other row.
         other: usize,
     },
-    /// An equal or nearly equal text has the same label.
+    /// Equal or nearly equal text in an earlier row, with the same label.
     Repeated {
-        /// Index of the row with the other text.
+        /// Index of the other row.
         other: usize,
-        /// True if the texts are equal in all letters and digits.
+        /// True if the texts are equal in all letters and digits; false if they are nearly equal.
         equal: bool,
     },
 }
@@ -51,17 +51,17 @@ impl Problem {
     }
 }
 
-/// Row that a person should look at.
+/// Row of labelled data that a person should review.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Finding {
     /// Index of the row.
     pub row: usize,
-    /// Reason to look at the row.
+    /// Reason to review the row.
     pub problem: Problem,
 }
 
-/// Merges the problems into one list with one problem for each row. The most useful kinds come first, and each kind
-/// keeps its own order.
+/// Merges all problems into one list, with one problem for each row. More useful types of problems come first; within a
+/// type the order is unchanged.
 pub fn findings(labels: &[u32], duplicates: &[Duplicate], doubts: &[Doubt]) -> Vec<Finding> {
     let of_duplicate = |duplicate: &Duplicate| {
         let Duplicate { row, of: other, equal } = *duplicate;

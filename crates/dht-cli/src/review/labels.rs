@@ -1,23 +1,23 @@
-//! Detection of labels that the other rows contradict.
+//! Detection of labels that are probably wrong, by a model fitted on other rows.
 
 use std::collections::BTreeMap;
 
-/// Label that other rows contradict.
+/// Label that is probably wrong, by a model fitted on other rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Doubt {
-    /// Index of the row.
+    /// Index of the row with this label.
     pub row: usize,
-    /// Likeliest class by a model that was fitted on other rows.
+    /// Most likely class by a model that was fitted on other rows.
     pub suggested: usize,
-    /// Probability of the row's own label.
+    /// Predicted probability of the row's label.
     pub of_label: f64,
-    /// Probability of the suggested class.
+    /// Predicted probability of the suggested class.
     pub of_suggested: f64,
 }
 
-/// Lists the rows whose label is not the likeliest class by out-of-fold probabilities, which do not depend on the row's
-/// own label. The rows are in ascending order of the margin p(label) − p(suggested) ("normalised margin", Northcutt et
-/// al. 2021).
+/// Finds rows whose label is not the most likely class by out-of-fold log-probabilities, which do not depend on the
+/// row's own label. Rows are in ascending order of p(label) − p(suggested), the "normalised margin" (Northcutt et al.
+/// 2021).
 pub fn doubts<'a>(labels: &[u32], log_probabilities: impl Iterator<Item = &'a [f64]>) -> Vec<Doubt> {
     let of_row = |(row, (label, logs)): (usize, (&u32, &[f64]))| {
         let best = (0..logs.len()).max_by(|a, b| logs[*a].total_cmp(&logs[*b]).then(b.cmp(a)))?;

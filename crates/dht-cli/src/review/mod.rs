@@ -1,4 +1,4 @@
-//! Rows of a table that a person should look at: probably wrong labels, texts with two labels, near duplicates.
+//! Review of labelled data: finds rows with probably wrong labels, texts with two labels, and near duplicates.
 //!
 //! | step | file |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! Admission of requests by their estimated number of tokens, before they are parsed and tokenised.
 //!
-//! Under overload, a request whose answer would be late still costs the time of parsing and tokenising. Such a request
-//! is refused first, so that the time is left for requests that can be answered.
+//! Under overload, requests whose answers would be too late are refused before any work is done on them. This saves
+//! time for requests that can be answered.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,35 +10,36 @@ use super::refusal::Refusal;
 
 /// Bytes of a JSON body per token: about the mean for English texts.
 const BYTES_PER_TOKEN: usize = 4;
-/// Maximum share of the deadline that the expected time of an answer may take. The margin is large because texts
-/// differ, machines stall, a client that was refused before has less time left, and a late answer is useless.
+/// Maximum expected time until an answer, as a share of the request's deadline. The margin is large because texts
+/// differ, machines stall, and a client may have lost time by an earlier refusal. A late answer is useless.
 const SHARE: f64 = 0.25;
-/// Share of the time that an answer may take, above which the latest answers show that requests wait. Below this share,
-/// the pace is limited by the number of requests, and the server could answer more requests.
+/// Recent answer time, as a share of the maximum expected time, above which requests may be refused. If answers are
+/// faster, the server could answer more requests, and too few arrive to measure its pace (time per token).
 const WAITING: f64 = 0.25;
-/// Minimum duration of a measurement of the pace, unless the server becomes idle earlier.
+/// Minimum duration of a measurement of the pace (time per token), unless the server becomes idle earlier.
 const WINDOW: Duration = Duration::from_millis(200);
-/// Weight of the latest measurement in the exponential moving average.
+/// Weight of the latest measurement in an exponential moving average.
 const LATEST: f64 = 0.3;
 
-/// Estimator of the time until an answer, from the estimated tokens in progress and the pace at which tokens are
-/// answered.
+/// Estimator of the time until a request is answered: estimated tokens in progress, times the measured pace (time per
+/// token).
 #[derive(Debug, Default)]
 pub(super) struct Admission(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Estimated number of tokens of the admitted requests that are not answered yet.
+    /// Estimated number of tokens of admitted requests that are not yet answered.
     pending: usize,
-    /// Seconds that the server takes per estimated token.
+    /// Measured seconds per estimated token; `None` before the first measurement.
     pace: Option<f64>,
-    /// Moving average of the time of the latest answers.
+    /// Moving average of the times from the admission of a request to its answer.
     taken: Duration,
-    /// Start of the present measurement, and the estimated number of tokens that were answered since its start.
+    /// Start of the current measurement of the pace (time per token), with the estimated tokens that were answered
+    /// since then.
     window: Option<(Instant, usize)>,
 }
 
-/// Guard of an admitted request, which counts as in progress until the guard is dropped.
+/// Guard of an admitted request, whose tokens count as in progress until it is dropped.
 #[derive(Debug)]
 pub(super) struct AdmissionGuard {
     admission: Arc<Admission>,
@@ -52,8 +53,8 @@ impl Admission {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Admits a body of this size, unless its answer is expected too late. A request is always admitted if no other is
-    /// in progress, or if the latest answers took little time.
+    /// Admits a request with a body of `bytes` bytes, unless its answer is expected too late for `deadline`. The
+    /// request is always admitted if no other request is in progress, or if the latest answers were fast.
     pub(super) fn admit(self: &Arc<Self>, bytes: usize, deadline: Duration) -> Result<AdmissionGuard, Refusal> {
         let tokens = bytes / BYTES_PER_TOKEN + 1;
         let mut state = self.state();
@@ -72,7 +73,7 @@ impl Admission {
 }
 
 impl AdmissionGuard {
-    /// Marks the request as answered. Refused requests do not count for the measured pace.
+    /// Marks the request as answered, so that it counts in the measured time per token. Refused requests do not count.
     pub(super) fn answered(mut self) {
         self.is_answered = true;
     }

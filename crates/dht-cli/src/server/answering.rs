@@ -1,4 +1,5 @@
-//! Steps of answering a request of texts, in any form: body, admission, tokenising, answers, response.
+//! Steps of answering a request with texts, in any supported API format: body, admission, tokenising, answers,
+//! response.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +16,7 @@ use super::question::{Question, Text};
 use super::refusal::{ErrorType, Refusal};
 use super::tei;
 
-/// Answers a JSON body, which `parse` converts to a question.
+/// Answers a request with a JSON body, which `parse` converts to a [`Question`].
 pub(super) async fn answer(
     app: Arc<App>,
     headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! State that all requests of the server share.
+//! State of the server that all requests share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,10 +19,10 @@ use super::refusal::Refusal;
 use super::settings::ServerSettings;
 use crate::error::Error;
 
-/// Function that loads the model, at the start and for each reload.
+/// Function that loads the model, at the start and at each reload.
 pub(super) type Loader = Box<dyn Fn() -> Result<LoadedModel, Error> + Send + Sync>;
 
-/// Model to serve: loaded from a directory, or made in the process.
+/// Model to serve: loaded from a directory, or built in the process.
 ///
 /// # Examples
 /// ```
@@ -53,7 +53,7 @@ impl From<Engine> for LoadedModel {
     }
 }
 
-/// Identity of the model that the server uses.
+/// Identity of the served model: its checksum and the time at which it was loaded.
 #[derive(Debug, Clone)]
 pub(super) struct ModelVersion {
     pub(super) sha256: Option<String>,
@@ -61,7 +61,6 @@ pub(super) struct ModelVersion {
 }
 
 impl ModelVersion {
-    /// Creates the identity of a model that has just been loaded.
     pub(super) fn now(sha256: Option<String>) -> Self {
         Self { sha256, loaded: SystemTime::now() }
     }
@@ -73,7 +72,7 @@ impl ModelVersion {
     }
 }
 
-/// State that all requests of the server share.
+/// State of the server that all requests share.
 pub(super) struct App {
     pub(super) service: Arc<Service>,
     pub(super) settings: ServerSettings,
@@ -82,23 +81,22 @@ pub(super) struct App {
     pub(super) metrics: Arc<Metrics>,
     pub(super) port: Arc<Port>,
     pub(super) started: Instant,
-    /// True once a load balancer should send no more requests.
+    /// True if the server is draining, which means that a load balancer should send no more requests.
     pub(super) draining: AtomicBool,
-    /// True once the server should stop.
+    /// True if the server should stop.
     pub(super) stopping: watch::Receiver<bool>,
-    /// Admission of requests, by their estimated number of tokens.
+    /// Admission control, which limits the estimated number of tokens in progress.
     pub(super) admission: Arc<Admission>,
-    /// Semaphore with a permit for each further request that may be processed.
+    /// Semaphore with a permit for each additional request that may be processed.
     requests: Arc<Semaphore>,
-    /// Semaphore with a permit for each further byte of bodies that may be read.
+    /// Semaphore with a permit for each additional byte of request bodies that may be read.
     pub(super) body_bytes: Arc<Semaphore>,
-    /// Identity and loading time of the model that the server uses.
     pub(super) version: Mutex<ModelVersion>,
-    /// Highest number of layers among all models that the server has loaded.
+    /// Largest number of layers of any model loaded so far.
     pub(super) most_layers: AtomicU64,
-    /// Lock that is held while a model is loaded.
+    /// Lock that is held while a model is being loaded.
     pub(super) reloading: Arc<tokio::sync::Mutex<()>>,
-    /// Semaphore for requests to reload: one may run and one may wait.
+    /// Semaphore for reload requests, of which one may run and one may wait.
     pub(super) reload_requests: Arc<Semaphore>,
     token: Option<[u8; 32]>,
 }
@@ -135,8 +133,8 @@ impl App {
         }
     }
 
-    /// Returns whether `candidate` is the bearer token that requests need. All bytes of both digests are compared, so
-    /// that the time reveals nothing about the token.
+    /// Returns whether `candidate` is the required bearer token. All bytes of both digests are compared, so that the
+    /// duration does not reveal the token.
     pub(super) fn is_token(&self, candidate: &str) -> bool {
         let Some(own) = self.token else { return false };
         let candidate: [u8; 32] = Sha256::digest(candidate.as_bytes()).into();
@@ -145,26 +143,25 @@ impl App {
         ) == 0
     }
 
-    /// Returns whether the server is about to stop.
+    /// Returns whether the server is draining or stopping.
     pub(super) fn is_ending(&self) -> bool {
         self.draining.load(Ordering::Relaxed) || *self.stopping.borrow()
     }
 
-    /// Admits a request, until the permit is dropped.
+    /// Admits a request until the returned permit is dropped, if the number of requests allows it.
     pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let most = self.settings.limits.requests;
         let busy = |_| Refusal::overloaded(format!("{most} requests are worked on already: try again later"));
         self.requests.clone().try_acquire_owned().map_err(busy)
     }
 
-    /// Deadline of a request that arrived at `arrived`: the time that the request allows, but at most the server's
-    /// limit.
+    /// Deadline of a request: the time `requested` after its arrival, but at most the server's time limit.
     pub(super) fn deadline(&self, arrived: Instant, requested: Option<Duration>) -> Instant {
         let most = self.settings.limits.deadline;
         arrived + requested.map_or(most, |requested| requested.min(most))
     }
 
-    /// Submits a request to the service. The call may block and belongs on a thread for blocking work.
+    /// Submits a request to the service. This may block, so that it must not run on a thread that serves connections.
     pub(super) fn submit(&self, request: &Request<'_>) -> Result<Ticket, Refusal> {
         let texts = request.queries.len();
         if texts > self.settings.limits.texts {
@@ -177,7 +174,6 @@ impl App {
         self.service.submit(request).map_err(|error| Refusal::from_error(&error))
     }
 
-    /// Identity and loading time of the model that the server uses.
     pub(super) fn version(&self) -> ModelVersion {
         self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -191,7 +187,7 @@ pub(super) async fn answers(ticket: Ticket, deadline: Instant) -> Result<Vec<Ans
     }
 }
 
-/// Runs blocking work away from the threads that serve connections.
+/// Runs blocking work on a separate thread, so that the threads of connections are not blocked.
 pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
@@ -201,7 +197,7 @@ pub(super) async fn aside<T: Send + 'static>(
     }
 }
 
-/// Runs blocking work as [`aside`] does, and drops a result that comes after the deadline.
+/// Runs blocking work on a separate thread. A result that arrives after the deadline is dropped.
 pub(super) async fn aside_until<T: Send + 'static>(
     deadline: Instant,
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,

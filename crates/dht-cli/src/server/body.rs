@@ -1,4 +1,4 @@
-//! Reading the body of a request, within limits of bytes and time.
+//! Reading of request bodies, within limits of size and time.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,26 +13,26 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::app::App;
 use super::refusal::{ErrorType, Refusal};
 
-/// Maximum number of bytes of a refused body that are still read, as a multiple of the largest body.
+/// Maximum size of a refused body that is read and dropped, as a multiple of the maximum body size.
 const DRAINED: usize = 8;
-/// Time limit for reading the remainder of a refused body.
+/// Time limit for reading the rest of a refused body.
 const DRAINING: Duration = Duration::from_secs(1);
 
-/// Content of a request's body, with its permit of the memory limit.
+/// Body of a request, with the permit that counts its bytes towards the memory limit of all bodies.
 pub(super) struct Content {
     pub(super) bytes: Vec<u8>,
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// Format of a request's body.
+/// Format of a request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ContentType {
     Json,
-    /// One JSON object a line.
+    /// JSON lines: one object on each line.
     Lines,
 }
 
-/// Determines the format of the body from its headers. Refuses a compressed body.
+/// Determines the format of a body from the request headers. Compressed bodies are refused.
 pub(super) fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> {
     let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("something else"));
     if let Some(encoding) = encoding.filter(|encoding| !encoding.trim().eq_ignore_ascii_case("identity")) {
@@ -55,8 +55,8 @@ pub(super) fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> 
     }
 }
 
-/// Parses a JSON object. Refuses a list of the object's values, which serde would accept. A lone surrogate, which
-/// occurs if a client cuts a text within an emoji, becomes U+FFFD.
+/// Parses a JSON object. A JSON list of the fields' values, which serde would accept, is refused. A lone surrogate,
+/// from a client that truncates a text within an emoji, becomes U+FFFD.
 pub(super) fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
     if json.trim_ascii_start().starts_with(b"[") {
         return Err(Refusal::unprocessable("a list is not a request, expected an object"));
@@ -71,7 +71,6 @@ pub(super) fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
     })
 }
 
-/// Reads the whole body.
 pub(super) async fn read(app: &App, headers: &HeaderMap, mut body: Body) -> Result<Content, Refusal> {
     let limits = &app.settings.limits;
     let most = limits.body_bytes;
@@ -108,8 +107,8 @@ pub(super) async fn read(app: &App, headers: &HeaderMap, mut body: Body) -> Resu
     }
 }
 
-/// Reads and drops the remainder of a refused body, within limits. A client that is still sending when its connection
-/// closes may lose the refusal.
+/// Reads and drops the rest of a refused body, within limits of size and time; `most` is the maximum body size. A
+/// client whose connection is closed while it sends could lose the response.
 pub(super) async fn drain(body: &mut Body, most: usize) {
     let read = async {
         let mut left = DRAINED.saturating_mul(most);

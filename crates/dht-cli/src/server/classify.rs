@@ -1,5 +1,5 @@
-//! Handler of `POST /v1/classify`: answers with probabilities, route and cost; and of `POST /invocations`: the same for
-//! JSON bodies only, not for JSON lines.
+//! Handler of `POST /v1/classify`, whose answers have probabilities and costs. Also of `POST /invocations`, which
+//! accepts JSON bodies only, not JSON lines.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ struct ClassifyRequest {
     deadline_ms: Option<u64>,
 }
 
-/// Text or pair, as a string or an object.
+/// Text or pair of texts, as a string or an object.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, remote = "Self")]
 struct Text {
@@ -66,7 +66,8 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
-/// Answers a JSON body at once, in the form that its members indicate, or answers lines as they arrive.
+/// Handler of `POST /v1/classify`. The members of a JSON body indicate its API format: this server's own, that of vLLM,
+/// or that of text-embeddings-inference. JSON lines are answered as they arrive.
 pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     if content_type(&headers)? == ContentType::Lines {
         return lines::answer(app, body);
@@ -74,13 +75,13 @@ pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, bo
     answering::answer(app, &headers, body, parse_any).await
 }
 
-/// Handler of `POST /invocations`, the path of SageMaker. The handler answers a JSON body in the form that the members
-/// of the body indicate.
+/// Handler of `POST /invocations`, the path for SageMaker. The members of the JSON body indicate its API format: this
+/// server's own, that of vLLM, or that of text-embeddings-inference.
 pub(super) async fn invoke(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     answering::answer(app, &headers, body, parse_any).await
 }
 
-/// Requests and answers in the server's own form, neither vLLM's nor text-embeddings-inference's.
+/// API format of this server, as opposed to the formats of vLLM and text-embeddings-inference.
 struct OwnForm;
 
 #[derive(Debug, Serialize)]
@@ -94,7 +95,7 @@ impl Form for OwnForm {
     }
 }
 
-/// Members of a body that indicate the form of the request.
+/// Members of a JSON body that indicate its API format.
 #[derive(Deserialize)]
 struct Members {
     inputs: Option<IgnoredAny>,
@@ -102,7 +103,7 @@ struct Members {
     texts: Option<IgnoredAny>,
 }
 
-/// Parses a body in the form that its members indicate.
+/// Parses a JSON body in the API format that its members indicate.
 fn parse_any(app: &App, json: &[u8]) -> Result<Question, Refusal> {
     // serde would also accept a list of the values as an object.
     let members = if json.trim_ascii_start().starts_with(b"[") { None } else { serde_json::from_slice(json).ok() };
@@ -116,7 +117,7 @@ fn parse_any(app: &App, json: &[u8]) -> Result<Question, Refusal> {
     }
 }
 
-/// Parses a request of the server's own form.
+/// Parses a JSON body in this server's own API format.
 fn parse(_: &App, json: &[u8]) -> Result<Question, Refusal> {
     let request: ClassifyRequest = body::object(json)?;
     Ok(Question {

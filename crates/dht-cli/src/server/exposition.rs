@@ -1,4 +1,5 @@
-//! Rendering of `GET /metrics`: the metrics of the server, the service, the model and the connections.
+//! Rendering of `GET /metrics` in the Prometheus format: metrics of the server, the service, the model and the
+//! connections.
 
 use std::sync::atomic::Ordering;
 
@@ -12,7 +13,7 @@ use super::app::App;
 use super::metrics::Metrics;
 use super::refusal::Refusal;
 
-/// Renders all metrics. Before the model is loaded, these are only the metrics of the server itself.
+/// Renders all metrics. Before the model is loaded, there are only metrics of the server itself.
 pub(super) fn render(metrics: &Metrics, app: Option<&App>) -> Response {
     let mut families = metrics.gather();
     families.extend(app.map(of_app).unwrap_or_default());
@@ -22,7 +23,7 @@ pub(super) fn render(metrics: &Metrics, app: Option<&App>) -> Response {
     }
 }
 
-/// Collects the metrics that the service, the present model and the table of connections count.
+/// Metrics of the service, the served model and the connections.
 fn of_app(app: &App) -> Vec<MetricFamily> {
     let mut families = Families::default();
     let version = app.version();
@@ -53,7 +54,7 @@ fn of_app(app: &App) -> Vec<MetricFamily> {
     families.0
 }
 
-/// Creates a metric with its labels: a gauge or a counter.
+/// Creates a gauge or a counter with its labels and value.
 fn value(labels: &[(&str, &str)], value: f64, is_gauge: bool) -> Metric {
     let pair = |(name, value): &(&str, &str)| {
         let mut pair = proto::LabelPair::default();
@@ -74,7 +75,7 @@ fn value(labels: &[(&str, &str)], value: f64, is_gauge: bool) -> Metric {
     metric
 }
 
-/// Families of metrics whose values are read when they are rendered.
+/// Metrics whose values are read when they are rendered.
 #[derive(Default)]
 struct Families(Vec<MetricFamily>);
 

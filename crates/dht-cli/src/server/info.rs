@@ -1,4 +1,4 @@
-//! Handlers that inform about the server: HTML page, model, and description of the HTTP routes.
+//! Handlers with information on the server: HTML page, model, and OpenAPI description.
 
 use std::sync::Arc;
 
@@ -13,24 +13,24 @@ use super::app::App;
 use super::refusal::Refusal;
 
 const PAGE: &str = include_str!("assets/page.html");
-/// Hand-written OpenAPI description of all HTTP routes.
+/// OpenAPI description of all HTTP routes, written by hand.
 pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
 
-/// Content security policy of the page: only its own style and script, by their SHA-256, and requests to this server. A
-/// test computes both checksums.
+/// Content security policy of the HTML page: only its own style and script, by SHA-256, and requests to this server. A
+/// test compares the checksums.
 const PAGE_POLICY: &str = "default-src 'none'; \
     style-src 'sha256-CbKMNlCA5zH8nP/NRLTHq2rxAxSh3xIILbjOLhEmwpo='; \
     script-src 'sha256-ApQ7KPu3XIVC0ctMzCco1NhbGlQcDiIlKylOCDcq3m0='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Handler of `GET /`: the page on which a person can classify texts.
+/// Handler of `GET /`: HTML page for classifying texts in a browser.
 pub(super) async fn page() -> Response {
     let mut response = Html(PAGE).into_response();
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
     response
 }
 
-/// Handler of `GET /openapi.json`: the description of all routes, for the present model.
+/// Handler of `GET /openapi.json`: description of all HTTP routes, adapted to the served model.
 pub(super) async fn openapi(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     let mut description: Value =
         serde_json::from_str(OPENAPI).map_err(|error| Refusal::backend(format!("the description: {error}")))?;
@@ -48,7 +48,8 @@ pub(super) async fn openapi(State(app): State<Arc<App>>) -> Result<Json<Value>, 
     Ok(Json(description))
 }
 
-/// Handler of `GET /info`: the model and the limits. The first fields are those of text-embeddings-inference.
+/// Handler of `GET /info`: the served model and the limits. The first fields are the same as in
+/// text-embeddings-inference.
 pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
     let (engine, settings) = (app.service.engine(), &app.settings);
     let (limits, shape, version) = (&settings.limits, engine.model_shape(), app.version());
@@ -95,7 +96,6 @@ mod tests {
 
     use super::*;
 
-    /// Encodes 32 bytes in Base64.
     fn base64(digest: &[u8]) -> String {
         const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let mut text = String::new();

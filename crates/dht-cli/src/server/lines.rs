@@ -1,4 +1,4 @@
-//! Streams of JSON lines: one answer for each line, in order, with a bounded number in progress.
+//! Streams of JSON lines: each line is answered, in order, with a limited number of lines in progress.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,28 +23,28 @@ use super::app::{App, answers, aside, aside_until};
 use super::body;
 use super::refusal::{ErrorType, Refusal, RefusalBody};
 
-/// Maximum number of lines of one stream that wait for answers.
+/// Maximum number of lines of a stream that wait for answers.
 const ON_THE_WAY: usize = 64;
-/// Maximum number of lines that are parsed together.
+/// Maximum number of lines of a stream that are parsed together.
 const AT_ONCE: usize = 16;
-/// Maximum number of bytes of a line's id.
+/// Maximum size of a line's id in bytes.
 const ID_BYTES: usize = 1024;
-/// Time between two attempts to submit a line to a full queue.
+/// Pause between attempts to submit a line to a full queue.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Line of a request: one JSON object with a text.
+/// Line of a stream: one JSON object with a text.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `text`")]
 struct Line {
     text: String,
     pair: Option<String>,
     speed: Option<f64>,
-    /// Identifier that is returned with the answer; [`Identified`] reads it.
+    /// Identifier that the answer repeats. It is ignored here, since [`Identified`] reads it.
     #[serde(rename = "id")]
     _id: Option<IgnoredAny>,
 }
 
-/// Line of a request of which only the id is read.
+/// Line of a stream, of which only the identifier is read.
 #[derive(Debug, Deserialize)]
 struct Identified {
     id: Option<Box<RawValue>>,
@@ -63,21 +63,21 @@ struct LineAnswer {
 enum Outcome {
     Answer(Box<Answer>),
     Refusal {
-        /// Number of the line, from 1.
+        /// Number of the line, counted from 1.
         line: u64,
         #[serde(flatten)]
         refusal: RefusalBody,
     },
 }
 
-/// Line that was read and may wait for its answer.
+/// Line that was read, with the ticket of its answer or the reason why the line is refused.
 struct Pending {
     line: u64,
     id: Option<Box<RawValue>>,
     taken: Result<(Ticket, Instant), Refusal>,
 }
 
-/// Answers lines until the stream ends. The response begins at once.
+/// Answers a stream of JSON lines. The response begins immediately.
 pub(super) fn answer(app: Arc<App>, body: Body) -> Result<Response, Refusal> {
     let permit = app.admit()?;
     let (sender, receiver) = mpsc::channel(ON_THE_WAY);
@@ -102,7 +102,8 @@ pub(super) fn answer(app: Arc<App>, body: Body) -> Result<Response, Refusal> {
 
 type Answering = (Arc<App>, mpsc::Receiver<Pending>, watch::Sender<()>, u64, Instant);
 
-/// Holds the permit to process a stream until the stream ends, or until no answer has been taken for `patience`.
+/// Holds the permit that counts a stream as a request in progress. It is released when the stream ends, or when the
+/// client has not read an answer for `patience`.
 async fn hold(permit: OwnedSemaphorePermit, mut progress: watch::Receiver<()>, patience: Duration) {
     while let Ok(Ok(())) = tokio::time::timeout(patience, progress.changed()).await {}
     drop(permit);
@@ -130,17 +131,17 @@ impl Pending {
     }
 }
 
-/// Splits incoming bytes into lines.
+/// Splitter of incoming bytes into lines.
 struct Cutter {
     rest: Vec<u8>,
     most: usize,
-    /// True while the rest of a line that is too long is dropped.
+    /// True while the rest of a line above the size limit is skipped.
     dropping: bool,
     line: u64,
 }
 
 impl Cutter {
-    /// Returns the lines that end within these bytes.
+    /// Returns the lines that are completed by `data`, with their numbers.
     fn cut(&mut self, data: &[u8]) -> Vec<(u64, Result<Vec<u8>, Refusal>)> {
         let mut lines = Vec::new();
         let mut parts = data.split(|byte| *byte == b'\n');
@@ -162,7 +163,7 @@ impl Cutter {
         }
     }
 
-    /// Ends the present line, and returns the line unless it is blank.
+    /// Ends the current line and returns it with its number; `None` if the line is blank.
     fn end(&mut self) -> Option<(u64, Result<Vec<u8>, Refusal>)> {
         self.line += 1;
         if std::mem::take(&mut self.dropping) {
@@ -174,7 +175,7 @@ impl Cutter {
     }
 }
 
-/// Reads lines and submits them as fast as the client takes the answers.
+/// Reads the lines of a stream and submits them to the service, as fast as the client reads the answers.
 async fn read(app: Arc<App>, mut body: Body, sender: mpsc::Sender<Pending>) {
     let limits = &app.settings.limits;
     let mut cutter = Cutter { rest: Vec::new(), most: limits.body_bytes, dropping: false, line: 0 };
@@ -220,7 +221,7 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-/// Submits lines, and waits while the queue is full. Returns `None` if the receiver of the answers is gone.
+/// Submits lines to the service, and waits while its queue is full. Returns `None` if the stream has ended.
 async fn submit(
     app: &Arc<App>,
     lines: Vec<(u64, Result<Vec<u8>, Refusal>)>,
@@ -245,7 +246,7 @@ async fn submit(
     Some(())
 }
 
-/// Parses a line. If the id of the line can be read, it is also returned with a refusal.
+/// Parses a line. A readable identifier is returned even if the line is refused.
 fn parse(line: u64, bytes: Result<Vec<u8>, Refusal>) -> (u64, Option<Box<RawValue>>, Result<Line, Refusal>) {
     let bytes = match bytes {
         Ok(bytes) => bytes,
@@ -261,7 +262,7 @@ fn parse(line: u64, bytes: Result<Vec<u8>, Refusal>) -> (u64, Option<Box<RawValu
     }
 }
 
-/// Submits a line as soon as the queue has space.
+/// Submits a line to the service, and waits until its queue has space.
 async fn take(app: &Arc<App>, line: Line) -> Result<(Ticket, Instant), Refusal> {
     let line = Arc::new(line);
     let until = app.deadline(Instant::now(), None);

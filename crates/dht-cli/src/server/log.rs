@@ -1,4 +1,4 @@
-//! Log on standard error with one JSON object per line. The log never contains a text of a request.
+//! Log on standard error, with one JSON object per line. It never contains texts of requests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::progress::{is_hidden, report};
 
-/// Maximum number of lines that wait to be written. Further lines are dropped, so that a slow reader does not delay
-/// requests.
+/// Maximum number of log lines that wait to be written. Further lines are dropped, so that a slow reader of the log
+/// does not delay requests.
 const WAITING: usize = 1024;
 
-/// Time limit for writing the last lines when the log closes.
+/// Time limit for writing the remaining lines when the log is closed.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// Escapes the characters in JSON that a terminal would obey, by JSON's own escapes.
+/// Escapes the characters of a JSON text that a terminal would interpret.
 fn escaped(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for sign in json.chars() {
@@ -28,20 +28,20 @@ fn escaped(json: &str) -> String {
     shown
 }
 
-/// Log whose lines a separate thread writes.
+/// Log that a separate thread writes.
 #[derive(Debug)]
 pub(super) struct Log {
-    /// True if only failures are written.
+    /// True to write failures only.
     quiet: bool,
-    /// Channel of the lines to write; `None` ends the log.
+    /// Channel to the writing thread, with the lines to write; `None` ends the thread.
     lines: Option<SyncSender<Option<String>>>,
     dropped: AtomicU64,
-    /// Channel that disconnects once the last line is written.
+    /// Channel from the writing thread, which is disconnected when the last line has been written.
     written: Mutex<Receiver<()>>,
 }
 
 impl Log {
-    /// Starts a log. A quiet log writes failures only.
+    /// Starts the log. With `quiet`, only failures are written.
     pub(super) fn start(quiet: bool) -> Self {
         let (sender, lines) = sync_channel::<Option<String>>(WAITING);
         let (end, written) = sync_channel(1);
@@ -60,7 +60,7 @@ impl Log {
         }
     }
 
-    /// Writes an event even if the log is quiet: a failure, or a change of the labels.
+    /// Writes an event even if the log is quiet, for failures and changed labels.
     pub(super) fn failure(&self, event: &str, fields: Value) {
         let Some(lines) = &self.lines else { return };
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
@@ -77,7 +77,7 @@ impl Log {
         }
     }
 
-    /// Waits until all lines are written, unless nobody reads the log. Later events are dropped.
+    /// Closes the log: waits until all lines are written, but at most for a time limit. Later events are dropped.
     pub(super) fn close(&self) {
         if self.lines.as_ref().is_some_and(|lines| lines.try_send(None).is_ok()) {
             let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);

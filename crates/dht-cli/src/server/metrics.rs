@@ -1,4 +1,4 @@
-//! Metrics that the server itself records.
+//! Metrics that the HTTP server records itself. The service that computes the answers has further metrics.
 
 use dht_dynamic::Answer;
 use dht_dynamic::transformer::Task;
@@ -8,14 +8,14 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 use super::instruments::{SECONDS, Stages, histogram, registered};
 use super::tei::TeiMetrics;
 
-/// Metrics that the server itself records.
+/// Metrics that the HTTP server records itself. The service that computes the answers has further metrics.
 pub(super) struct Metrics {
     registry: Registry,
-    /// Counter of responses by route and status.
+    /// Counter of responses by HTTP route and status.
     pub(super) responses: IntCounterVec,
-    /// Counter of reloads that failed.
+    /// Counter of failed reloads of the model.
     pub(super) failed_reloads: IntCounter,
-    /// Metrics under the names of text-embeddings-inference.
+    /// Metrics with the names of text-embeddings-inference.
     pub(super) tei: TeiMetrics,
     latency: Histogram,
     stages: HistogramVec,
@@ -25,7 +25,7 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    /// Registers all metrics, including the metrics of the process, such as its memory.
+    /// Creates and registers all metrics, including those of the process, such as its memory.
     ///
     /// # Errors
     /// Error of the registry if a name is registered twice.
@@ -76,7 +76,6 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Records an answered request.
     pub(super) fn answered(&self, answers: &[Answer], stages: &Stages) {
         self.latency.observe(stages.total.as_secs_f64());
         for (stage, time) in [("wait", stages.waiting), ("tokenize", stages.tokenizing), ("compute", stages.computing)]
@@ -88,7 +87,6 @@ impl Metrics {
         }
     }
 
-    /// Records an answered text.
     pub(super) fn text(&self, answer: &Answer) {
         self.truncated.inc_by(u64::from(answer.truncated));
         match answer.task {
@@ -99,7 +97,6 @@ impl Metrics {
         }
     }
 
-    /// Collects the metrics that the server itself records.
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
         self.registry.gather()
     }

@@ -5,9 +5,9 @@
 //!  port for metrics ─▶ monitor: probes, metrics, without a token, also while the model is loaded
 //! ```
 //!
-//! A refusal is JSON with a reason. The exception is a request head that the HTTP library hyper cannot parse: the
-//! response is a status without a body. A client that resets its connection cancels its request. A client that only
-//! ends its side of the connection may still read, and gets its answer.
+//! The body of an error response is JSON with a reason, except for a request head that the HTTP library hyper cannot
+//! parse. A client that resets its connection cancels its requests. A client that only closes its sending side still
+//! gets its answers.
 
 mod admission;
 mod answering;

@@ -1,4 +1,4 @@
-//! Probes, and the port for metrics. This port answers before the model is loaded, and requires no token.
+//! Health probes, and the separate port for metrics, which responds before the model is loaded and requires no token.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,10 +13,10 @@ use super::exposition;
 use super::metrics::Metrics;
 use super::refusal::Refusal;
 
-/// State of the port for metrics.
+/// State of the separate port for metrics.
 pub(super) struct Monitor {
     pub(super) metrics: Arc<Metrics>,
-    /// State of the server, once the model is loaded.
+    /// State of the server; set once the model is loaded.
     pub(super) app: OnceLock<Arc<App>>,
 }
 
@@ -25,7 +25,6 @@ impl Monitor {
         Ok(Arc::new(Self { metrics: Arc::new(Metrics::new()?), app: OnceLock::new() }))
     }
 
-    /// Creates the router of the port for metrics.
     pub(super) fn router(self: Arc<Self>) -> Router {
         Router::new()
             .route("/livez", any(live))
@@ -37,12 +36,12 @@ impl Monitor {
     }
 }
 
-/// Handler of `/livez`: reports that the process answers.
+/// Handler of `/livez`: the response shows that the process is alive.
 pub(super) async fn live() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// Handler of `/readyz` on the port for metrics: reports whether the model is loaded and requests are accepted.
+/// Handler of `/readyz` on the port for metrics: status 200 if the model is loaded and requests are accepted.
 async fn ready(State(monitor): State<Arc<Monitor>>) -> Result<Json<Value>, Refusal> {
     match monitor.app.get() {
         Some(app) => readiness(app),
@@ -50,7 +49,7 @@ async fn ready(State(monitor): State<Arc<Monitor>>) -> Result<Json<Value>, Refus
     }
 }
 
-/// Handler of `/readyz`, `/health` and `/ping`: reports whether requests are accepted.
+/// Handler of `/readyz`, `/health` and `/ping`: status 200 if requests are accepted.
 pub(super) async fn ready_of_app(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     readiness(&app)
 }
@@ -64,7 +63,7 @@ async fn metrics(State(monitor): State<Arc<Monitor>>) -> Response {
     exposition::render(&monitor.metrics, monitor.app.get().map(|app| &**app))
 }
 
-/// Handler of `/metrics` on the server's own port.
+/// Handler of `/metrics` on the main port.
 pub(super) async fn metrics_of_app(State(app): State<Arc<App>>) -> Response {
     exposition::render(&app.metrics, Some(&app))
 }

@@ -1,4 +1,4 @@
-//! Handler of `POST /predict`, compatible with text-embeddings-inference and Hugging Face's inference API.
+//! Handler of `POST /predict`, compatible with text-embeddings-inference and with the inference API of Hugging Face.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,23 +34,23 @@ struct PredictRequest {
     parameters: Option<Parameters>,
 }
 
-/// Member `parameters`, which the clients of `huggingface_hub` send.
+/// Member `parameters` of a request body, which `huggingface_hub` sends.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
-    /// Number of labels in the answer.
+    /// Maximum number of labels in the answer.
     top_k: Option<usize>,
-    /// Function that is applied to the raw scores; by default the function of the model's task.
+    /// Function that converts raw scores (logits); by default, the function for the model's task.
     function_to_apply: Option<ScoreFunction>,
 }
 
-/// Parses parameters from an object. Refuses a list of the parameters' values, which serde would accept.
+/// Parses the member `parameters`, an object. A JSON list of the fields' values, which serde would accept, is refused.
 fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Parameters>, D::Error> {
     let members: Option<Map<String, Value>> = Option::deserialize(deserializer)?;
     members.map(|members| serde_json::from_value(members.into()).map_err(D::Error::custom)).transpose()
 }
 
-/// Side on which a long text is cut. Texts are only cut on the right.
+/// Side on which a long text is truncated; only the right side is supported.
 #[derive(Debug, Default, Deserialize)]
 enum Direction {
     #[default]
@@ -58,18 +58,18 @@ enum Direction {
     Right,
 }
 
-/// Inputs of a request: a text, a pair, or a batch of both.
+/// Inputs of a request: a text, a pair of texts, or a batch.
 #[derive(Debug)]
 enum Inputs {
     One(Text),
-    /// Strings: one text or a pair for text-embeddings-inference, a batch for Hugging Face.
+    /// List of strings: one text or pair for text-embeddings-inference, but a batch for Hugging Face.
     Strings(Vec<String>),
     Batch(Vec<Text>),
 }
 
 impl Inputs {
-    /// Returns the texts, and `true` if the request has a single text or pair, not a batch. `of_hugging_face` is true
-    /// for a request with `parameters`.
+    /// Returns the texts, and whether the request is a single text or pair rather than a batch. `of_hugging_face` is
+    /// true for a request with `parameters`.
     fn texts(self, of_hugging_face: bool) -> Result<(Vec<Text>, bool), String> {
         match self {
             Self::One(text) => Ok((vec![text], true)),
@@ -89,7 +89,7 @@ impl Inputs {
     }
 }
 
-/// Item of a batch: a string, or a list of one or two strings.
+/// Item of a batch: a string, or a list of one or two strings (text or pair).
 #[derive(Debug)]
 enum Item {
     String(String),
@@ -109,24 +109,24 @@ enum Predictions {
     Batch(Vec<Vec<Score>>),
 }
 
-/// Form of the answer to a request of `/predict`.
+/// Answer format of a `/predict` request.
 struct PredictForm {
-    /// True for a text or pair that is not in a batch.
+    /// True for a single text or pair, false for a batch.
     is_single: bool,
     is_pair: bool,
     function: Option<ScoreFunction>,
     top_k: Option<usize>,
-    /// True for Hugging Face's inference API, which answers a single text as a batch.
+    /// True for Hugging Face's inference API, in which the answer to a single text is nested like a batch.
     is_nested: bool,
 }
 
-/// Answers with the score of each label, the highest score first.
+/// Handler of `POST /predict`: answers with the score of each label, the highest score first.
 pub(super) async fn predict(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     let answered = answering::answer(app.clone(), &headers, body, parse).await;
     answered.inspect_err(|refusal| app.metrics.tei.failure(refusal))
 }
 
-/// Parses a request of text-embeddings-inference or of Hugging Face's inference API, which has `parameters`.
+/// Parses a request of text-embeddings-inference or, if it has `parameters`, of Hugging Face's inference API.
 pub(super) fn parse(app: &App, json: &[u8]) -> Result<Question, Refusal> {
     let request: PredictRequest = body::object(json)?;
     let Direction::Right = request.truncation_direction;
@@ -152,8 +152,8 @@ impl Form for PredictForm {
         app.metrics.tei.request(self.is_single, texts);
     }
 
-    /// Explains in a refusal that two strings are one pair. A failure of the model gets status 424, as in
-    /// text-embeddings-inference.
+    /// Adds to the reason of a refused pair that a list of two strings is one pair, not a batch. A failure of the model
+    /// gets status 424, as in text-embeddings-inference.
     fn refuse(&self, refusal: Refusal) -> Refusal {
         if refusal.error_type == ErrorType::Backend {
             return Refusal { status: StatusCode::FAILED_DEPENDENCY, ..refusal };
@@ -173,7 +173,7 @@ impl Form for PredictForm {
 }
 
 impl PredictForm {
-    /// Computes the scores of each text, the highest first.
+    /// Scores of the labels for each text, the highest first.
     fn predictions(&self, answers: &[Answer]) -> Result<Predictions, Refusal> {
         let mut scores = answers.iter().map(|answer| self.scores(answer)).collect::<Result<Vec<_>, _>>()?;
         Ok(match scores.pop() {

@@ -1,4 +1,4 @@
-//! Parsed request of texts, and the form of its answer.
+//! Parsed request with texts, and the API format of its answer.
 
 use std::time::Duration;
 
@@ -9,25 +9,25 @@ use super::app::App;
 use super::instruments::Stages;
 use super::refusal::Refusal;
 
-/// Text with the optional second text of a pair.
+/// Text, or pair of texts.
 pub(super) type Text = (String, Option<String>);
 
-/// Parsed request, with the texts to classify.
+/// Parsed request: texts to classify, and the API format of the answer.
 pub(super) struct Question {
     pub(super) texts: Vec<Text>,
     pub(super) speed: Option<f64>,
     pub(super) deadline: Option<Duration>,
-    /// True if a text that the model would truncate is refused.
+    /// True to refuse texts that the model would truncate.
     pub(super) whole: bool,
     pub(super) form: Box<dyn Form>,
 }
 
-/// Form of a request, in which its answer and its refusals are written, too.
+/// API format of a request, which determines the format of answers and errors.
 pub(super) trait Form: Send {
-    /// Records in the metrics a request with this number of texts.
+    /// Records the beginning of a request with `_texts` texts in the metrics.
     fn begin(&self, _app: &App, _texts: usize) {}
 
-    /// Gives a refusal the form of the request.
+    /// Converts an error response to the API format of the request.
     fn refuse(&self, refusal: Refusal) -> Refusal {
         refusal
     }
@@ -35,6 +35,6 @@ pub(super) trait Form: Send {
     /// Creates the response with the answers.
     ///
     /// # Errors
-    /// [`Refusal`] if this form cannot hold an answer.
+    /// [`Refusal`] if the API format cannot represent an answer.
     fn response(&self, app: &App, answers: Vec<Answer>, stages: &Stages) -> Result<Response, Refusal>;
 }

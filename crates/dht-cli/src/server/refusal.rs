@@ -1,4 +1,4 @@
-//! Error responses with a status and a reason.
+//! Error responses, with a status and a reason.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -7,21 +7,21 @@ use dht_dynamic::Error;
 use dht_dynamic::transformer::ErrorKind;
 use serde::Serialize;
 
-/// Maximum number of characters of a reason.
+/// Maximum number of characters of the reason in an error response.
 const LETTERS: usize = 400;
 
-/// Refusal of a request: a status with a reason, in the form of text-embeddings-inference: `{"error": …, "error_type":
-/// …}`.
+/// Error response: a status with a reason. Its JSON body has the form of text-embeddings-inference, `{"error": …,
+/// "error_type": …}`, or that of vLLM.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) error_type: ErrorType,
     pub(super) reason: String,
-    /// True if the body of the response has vLLM's form.
+    /// True if the JSON body has vLLM's form.
     pub(super) is_of_vllm: bool,
 }
 
-/// Type of a refusal. The first five types are those of text-embeddings-inference.
+/// Type of an error response. The first five types are those of text-embeddings-inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) enum ErrorType {
     Unhealthy,
@@ -34,17 +34,17 @@ pub(super) enum ErrorType {
     NotFound,
 }
 
-/// Body of a refusal as JSON.
+/// JSON body of an error response.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum RefusalBody {
-    /// `{"error": reason, "error_type": type}`
+    /// Form of text-embeddings-inference: `{"error": reason, "error_type": type}`.
     Tei { error: String, error_type: ErrorType },
-    /// `{"error": {"message": reason, …}}`
+    /// Form of vLLM: `{"error": {"message": reason, …}}`.
     Vllm { error: VllmError },
 }
 
-/// Error of vLLM, which has the form of OpenAI's.
+/// Error in vLLM's form, which is that of OpenAI.
 #[derive(Debug, Serialize)]
 pub(super) struct VllmError {
     message: String,
@@ -58,7 +58,7 @@ impl Refusal {
         Self { status, error_type, reason: reason.into(), is_of_vllm: false }
     }
 
-    /// Creates a refusal of a well-formed request that cannot be fulfilled.
+    /// Creates the error response (422) to a well-formed request that cannot be fulfilled.
     pub(super) fn unprocessable(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorType::Validation, reason)
     }
@@ -87,13 +87,14 @@ impl Refusal {
         Self::new(StatusCode::GATEWAY_TIMEOUT, ErrorType::Deadline, "the deadline passed before the answer")
     }
 
-    /// Creates a refusal of a body that cannot be parsed: 400 if it is not JSON, 422 if it is JSON of another form.
+    /// Creates the error response to a body that cannot be parsed: status 400 if it is not JSON, 422 if it is JSON
+    /// without the expected members.
     pub(super) fn json(error: &serde_json::Error) -> Self {
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
         Self::new(status, ErrorType::Validation, format!("the body is not what was expected: {error}"))
     }
 
-    /// Creates a refusal from an error of submitting a request or of answering it.
+    /// Creates the error response to an error of submitting or answering a request.
     pub(super) fn from_error(error: &Error) -> Self {
         match error {
             Error::Busy { .. } | Error::Backlog { .. } => Self::overloaded(error.to_string()),
@@ -108,7 +109,7 @@ impl Refusal {
         }
     }
 
-    /// Creates a refusal from an error of a request that was already accepted.
+    /// Creates the error response to an error of answering an accepted request.
     pub(super) fn of_answer(error: &Error) -> Self {
         if matches!(error, Error::Deadline) { Self::late() } else { Self::backend(error.to_string()) }
     }
@@ -117,7 +118,7 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, reason)
     }
 
-    /// Converts the refusal to the form of vLLM, in which an invalid request has status 400.
+    /// Converts the error response to vLLM's form, in which an invalid request has status 400.
     pub(super) fn of_vllm(self) -> Self {
         let status = match self.status {
             StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => StatusCode::BAD_REQUEST,
@@ -126,7 +127,7 @@ impl Refusal {
         Self { status, is_of_vllm: true, ..self }
     }
 
-    /// Converts the refusal to JSON. A reason may quote the request, so that it is cut at a maximum length.
+    /// Converts the error response to its JSON body. The reason may quote the request, so that its length is limited.
     pub(super) fn body(&self) -> RefusalBody {
         let mut reason = self.reason.clone();
         if let Some((end, _)) = reason.char_indices().nth(LETTERS) {
@@ -141,7 +142,7 @@ impl Refusal {
         }
     }
 
-    /// Type of the error in vLLM's form.
+    /// Error type in vLLM's form.
     fn vllm_type(&self) -> &'static str {
         match self.status {
             StatusCode::BAD_REQUEST => "BadRequestError",

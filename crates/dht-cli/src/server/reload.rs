@@ -1,4 +1,5 @@
-//! Handlers of `POST /v1/reload` and SIGHUP: replace the present model by the model that is in its directory now.
+//! Reload of the model, by `POST /v1/reload` or SIGHUP: the served model is replaced by the present contents of its
+//! directory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -13,8 +14,8 @@ use tokio::sync::oneshot;
 use super::app::{App, LoadedModel, ModelVersion};
 use super::refusal::{ErrorType, Refusal};
 
-/// Reloads the model on request. A server without a bearer token refuses to reload; the token of the request was
-/// checked before.
+/// Handler of `POST /v1/reload`. It is refused if the server has no bearer token; the request's token has been checked
+/// before.
 pub(super) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     if app.settings.token.is_none() {
         return Err(Refusal::new(
@@ -38,7 +39,7 @@ pub(super) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Value>, R
     Ok(Json(labels.in_object(json!({ "status": "reloaded" }))))
 }
 
-/// Labels that a reload added and removed.
+/// Labels that a reload of the model has added or removed.
 #[derive(Debug, Default)]
 pub(super) struct ChangedLabels {
     added: Vec<Arc<str>>,
@@ -58,7 +59,7 @@ impl ChangedLabels {
         self.added.is_empty() && self.removed.is_empty()
     }
 
-    /// Adds `labels_added` and `labels_removed` to an object, if there are any.
+    /// Adds `labels_added` and `labels_removed` to a JSON object, unless the labels are unchanged.
     fn in_object(&self, mut object: Value) -> Value {
         for (name, labels) in [("labels_added", &self.added), ("labels_removed", &self.removed)] {
             if !labels.is_empty() {
@@ -69,9 +70,10 @@ impl ChangedLabels {
     }
 }
 
-/// Reloads the model and returns the labels that changed. The present model stays if loading fails or takes too long,
-/// and if the new model is for another task, whose answers have other fields. The present model also stays if the new
-/// model has other labels, unless the settings allow them.
+/// Reloads the model. Returns the labels that changed.
+///
+/// The previous model remains if loading fails or takes too long, or if the new model is for another task, since its
+/// answers have other fields. It also remains if the new model has other labels, unless the settings allow them.
 pub(super) async fn load(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
     // Reloads on a separate task that holds the lock, since the client may be gone before the reload is done.
     let done = tokio::spawn(load_within_the_time(app)).await;
@@ -110,7 +112,7 @@ fn failed(reason: String) -> Refusal {
 }
 
 impl App {
-    /// Replaces the present model, and returns the labels that changed.
+    /// Replaces the served model. Returns the labels that changed.
     fn replace(&self, LoadedModel { engine, sha256 }: LoadedModel) -> Result<ChangedLabels, String> {
         let present = self.service.engine();
         let labels = ChangedLabels::between(&present, &engine);
@@ -141,7 +143,7 @@ impl App {
         Ok(labels)
     }
 
-    /// Counts and logs a reload that failed, and returns its refusal.
+    /// Counts and logs a failed reload, and creates its error response.
     fn reload_failed(&self, reason: &str) -> Refusal {
         let reason = format!("the present model stays: {reason}");
         self.metrics.failed_reloads.inc();

@@ -1,24 +1,23 @@
-//! Identifiers of a request: `X-Request-Id`, and W3C trace context.
+//! Identifiers of a request: `X-Request-Id` and W3C trace context.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
-/// Maximum number of bytes of a client's request id.
+/// Maximum size in bytes of a request id that a client sends.
 const ID_BYTES: usize = 128;
-/// Header of the request id.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Header of the W3C trace context: version, trace, span of the caller, flags.
+/// Header of the W3C trace context: version, trace id, span id of the caller, and flags.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Identifiers of a request, for its response and its log line.
+/// Identifiers of a request, for its response headers and its log line.
 pub(super) struct RequestIds {
     request: String,
     trace: Option<Trace>,
 }
 
-/// Position of a request in a W3C trace.
+/// Trace context of a request (W3C).
 #[derive(Debug, PartialEq)]
 struct Trace {
     id: String,
@@ -30,7 +29,7 @@ struct Trace {
 }
 
 impl RequestIds {
-    /// Reads the client's request id, or generates a random one, and reads the client's trace.
+    /// Reads the client's request id and trace context. Without a request id, generates a random one.
     pub(super) fn new(headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let is_visible =
@@ -41,7 +40,7 @@ impl RequestIds {
         Self { request, trace: text(TRACEPARENT).filter(|_| is_single).and_then(Trace::parse) }
     }
 
-    /// Adds the identifiers to the headers of the response.
+    /// Adds the identifiers to the response headers.
     pub(super) fn add_headers(&self, headers: &mut HeaderMap) {
         if let Ok(id) = HeaderValue::from_str(&self.request) {
             headers.insert(REQUEST_ID, id);
@@ -52,7 +51,6 @@ impl RequestIds {
         }
     }
 
-    /// Adds the identifiers to a log line.
     pub(super) fn add_fields(&self, line: &mut Map<String, Value>) {
         line.insert("request_id".into(), self.request.clone().into());
         if let Some(trace) = &self.trace {
@@ -65,7 +63,7 @@ impl RequestIds {
 }
 
 impl Trace {
-    /// Parses a `traceparent` header; `None` if it is invalid by W3C's recommendation.
+    /// Parses a `traceparent` header; `None` if it violates the W3C recommendation.
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(5, '-');
         let mut hex = |digits: usize| {
@@ -81,7 +79,7 @@ impl Trace {
     }
 }
 
-/// Generates random bytes as lower-case hexadecimal digits, not all of them 0.
+/// Generates `bytes` random bytes as lower-case hexadecimal digits, not all of them 0.
 pub(super) fn random_hex(bytes: usize) -> String {
     // The standard library seeds each hasher state anew.
     let mut digits: String =

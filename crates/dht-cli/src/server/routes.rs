@@ -1,4 +1,4 @@
-//! HTTP routes of the server, and the middleware that all routes share: bearer token, log, headers.
+//! HTTP routes of the server, and the middleware of all routes: bearer token, log and headers.
 
 use std::any::Any;
 use std::net::IpAddr;
@@ -23,12 +23,11 @@ use super::refusal::{ErrorType, Refusal};
 use super::request_id::RequestIds;
 use super::{classify, info, monitor, predict, reload, vllm};
 
-/// Paths of the probes, which answer on every connection, to every method, to every host name and without a token.
+/// Paths of health probes, which respond on every connection, to every method and host name, and without a token.
 const PROBES: [&str; 4] = ["/health", "/livez", "/ping", "/readyz"];
-/// Paths whose GET requires no bearer token.
+/// Paths that require no bearer token for GET.
 const OPEN: [&str; 2] = ["/", "/openapi.json"];
 
-/// Lists each path with its handler.
 fn paths() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     vec![
         // Clients of text-embeddings-inference may also post to the root.
@@ -49,10 +48,10 @@ fn paths() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
     ]
 }
 
-/// Creates the router of all paths.
+/// Creates the router of all paths with the middleware.
 ///
 /// # Errors
-/// A message if an origin of `--cors` is one that no browser sends.
+/// A message if `--cors` has an origin that browsers never send.
 pub(super) fn router(app: Arc<App>) -> Result<Router, String> {
     let origins = allowed(&app.settings.cors)?;
     let mut router = Router::new();
@@ -73,7 +72,7 @@ pub(super) fn router(app: Arc<App>) -> Result<Router, String> {
     Ok(router.with_state(app))
 }
 
-/// Determines the origins whose pages may read answers (CORS): the origins in the list, or all origins for `*`.
+/// Origins whose pages may read responses (CORS): those in the list, or all if it has `*`; `None` for an empty list.
 fn allowed(origins: &[String]) -> Result<Option<AllowOrigin>, String> {
     if origins.iter().any(|origin| origin == "*") {
         return Ok(Some(AllowOrigin::any()));
@@ -93,7 +92,7 @@ fn allowed(origins: &[String]) -> Result<Option<AllowOrigin>, String> {
     Ok(if parsed.is_empty() { None } else { Some(AllowOrigin::list(parsed)) })
 }
 
-/// Converts a panic of a handler to a response.
+/// Converts a panic in a handler to an error response.
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, "the server failed on this request")
         .into_response()
@@ -104,8 +103,8 @@ fn other_method() -> Refusal {
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::NotFound, reason)
 }
 
-/// Refuses requests to a host name that is not the server's, unless a token protects the server. Otherwise a page in a
-/// browser could reach the server under a name that resolves to this machine.
+/// Middleware that refuses requests to an unknown host name, unless a token protects the server. Otherwise a web page
+/// could reach the server by a host name that resolves to this machine (DNS rebinding).
 async fn with_host(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Refusal> {
     // A response to TRACE would have to contain the request itself.
     if request.method() == Method::TRACE {
@@ -124,7 +123,7 @@ async fn with_host(State(app): State<Arc<App>>, request: Request, next: Next) ->
     Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, ErrorType::Validation, reason))
 }
 
-/// Returns whether a host, optionally with a port, is an IP address, localhost or one of `names`.
+/// Returns whether a host (with an optional port) is an IP address, localhost or one of `names`.
 fn is_own_host(host: &str, names: &[String]) -> bool {
     let without_port = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
@@ -135,7 +134,7 @@ fn is_own_host(host: &str, names: &[String]) -> bool {
     name.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost") || names.iter().any(is_named)
 }
 
-/// Refuses requests without the bearer token, if the server requires a token.
+/// Middleware that refuses requests without the bearer token, if the server requires one.
 async fn with_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Refusal> {
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let authorization =
@@ -149,7 +148,7 @@ async fn with_token(State(app): State<Arc<App>>, request: Request, next: Next) -
     Err(Refusal::new(StatusCode::UNAUTHORIZED, ErrorType::Unauthorized, reason))
 }
 
-/// Refuses requests on connections beyond the limit, and closes these connections.
+/// Middleware that refuses requests on connections beyond the limit, and closes these connections.
 async fn with_room(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     if request.extensions().get::<Lane>() != Some(&Lane::Spare) {
         return next.run(request).await;
@@ -166,7 +165,7 @@ async fn with_room(State(app): State<Arc<App>>, request: Request, next: Next) ->
     response
 }
 
-/// Counts and logs a response, without any content of the request. A probe that succeeds is not logged.
+/// Middleware that counts and logs responses, without any content of requests. Successful health probes are not logged.
 async fn logged(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", |path| path.as_str()).to_owned();

@@ -1,21 +1,21 @@
-//! Score functions: probabilities, raw scores, and the functions of Hugging Face's pipelines.
+//! Score functions: probabilities, raw scores, and functions of Hugging Face pipelines.
 
 use dht_dynamic::Answer;
 use dht_dynamic::transformer::Task;
 use serde::Deserialize;
 
-/// Function that is applied to raw scores.
+/// Function that converts raw scores (logits) to the scores in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ScoreFunction {
     Sigmoid,
     Softmax,
-    /// No function: the raw scores.
+    /// Raw scores without conversion.
     None,
 }
 
 impl ScoreFunction {
-    /// Default function of a task.
+    /// Default score function of a task.
     fn of_task(task: Task) -> Self {
         match task {
             Task::Class => Self::Softmax,
@@ -25,11 +25,12 @@ impl ScoreFunction {
     }
 }
 
-/// Computes the scores of the labels, in the labels' order. `None` stands for the function of the model's task.
+/// Computes the scores of an answer, in the order of the labels. If `function` is `None`, the default function of the
+/// model's task is used.
 ///
-/// Raw scores are logits. For classes the raw scores are ln p of the probabilities p, which equals the logits up to a
-/// constant. For labels, the raw scores are computed from probabilities in single precision, and are at most 16.6. The
-/// value of a regression is unchanged.
+/// Raw scores are logits. For classes they are ln p of the probabilities p, which equals the logits up to a constant.
+/// For a multi-label model they are computed from probabilities in single precision, and are at most 16.6. The value of
+/// a regression is not converted.
 pub(super) fn scores(answer: &Answer, function: Option<ScoreFunction>) -> Vec<f32> {
     let own = ScoreFunction::of_task(answer.task);
     let Some(function) = function.filter(|function| *function != own) else { return answer.probabilities.clone() };

@@ -1,4 +1,4 @@
-//! Start and stop of the server, its threads and signals.
+//! Start and stop of the server, its threads and its signal handling.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use super::{connections, reload, routes};
 use crate::error::{Error, Result};
 use crate::training::Interruption;
 
-/// Maximum number of connections that the operating system holds until the server accepts them.
+/// Maximum number of connections that wait in the operating system to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Maximum length of a token in bytes. A longer token may not fit into an HTTP header.
+/// Maximum length of a bearer token in bytes. A longer token may not fit into an HTTP header.
 const MOST_OF_A_TOKEN: usize = 4096;
 
 /// Running HTTP server. Dropping the value stops the server as [`stop`](Self::stop) does.
@@ -63,11 +63,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Loads a model, binds the address and answers on separate threads. `load` is also called for each reload.
+    /// Starts a server: loads a model, binds the address, and answers on separate threads. `load` is also called for
+    /// each reload.
     ///
     /// # Errors
-    /// Errors of loading; [`Error::Argument`] if no browser sends an origin in `cors`, no header can hold the token, or
-    /// a limit is 0; errors of [`Service::start`]; [`Error::Io`] if the address cannot be bound.
+    /// Errors of loading. [`Error::Argument`] if `cors` has an origin that browsers never send, the token cannot be
+    /// sent in a header, or a limit is 0. Errors of [`Service::start`]; [`Error::Io`] if the address cannot be bound.
     pub fn start<M: Into<LoadedModel> + 'static, E: Into<Error> + 'static>(
         load: impl Fn() -> Result<M, E> + Send + Sync + 'static,
         settings: ServerSettings,
@@ -75,7 +76,7 @@ impl Server {
         Self::start_with(load, settings, false)
     }
 
-    /// Starts as [`start`](Self::start) does. With `signals`, SIGTERM and SIGINT stop the server, and SIGHUP reloads
+    /// Starts a server as [`start`](Self::start) does. With `signals`, SIGTERM and SIGINT stop it, and SIGHUP reloads
     /// the model.
     pub(crate) fn start_with<M: Into<LoadedModel> + 'static, E: Into<Error> + 'static>(
         load: impl Fn() -> Result<M, E> + Send + Sync + 'static,
@@ -162,7 +163,7 @@ impl Server {
         Ok(Self { address, metrics_address, service, stop, thread: Some(thread) })
     }
 
-    /// Address at which the server listens.
+    /// Address on which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -172,25 +173,24 @@ impl Server {
         self.metrics_address
     }
 
-    /// Service that answers the texts.
+    /// Service that computes the answers.
     pub fn service(&self) -> &Service {
         &self.service
     }
 
-    /// Stops accepting connections. Returns when the accepted requests are answered, or when the time
-    /// [`grace`](super::Limits::grace) is over.
+    /// Stops the server: no further connections are accepted. Returns when the accepted requests are answered, or after
+    /// the time [`grace`](super::Limits::grace).
     pub fn stop(self) {
         drop(self.stop_and_keep());
     }
 
-    /// Stops as [`stop`](Self::stop) does, and returns the service, whose metrics can still be read.
+    /// Stops the server as [`stop`](Self::stop) does. Returns the service, whose metrics can still be read.
     pub fn stop_and_keep(mut self) -> Arc<Service> {
         let _ = self.stop.send(true);
         self.wait();
         self.service.clone()
     }
 
-    /// Waits until the server stops.
     pub(crate) fn wait(&mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -205,7 +205,7 @@ impl Drop for Server {
     }
 }
 
-/// Serves the port for metrics until the runtime ends, and returns its address.
+/// Serves the port for metrics until the runtime ends. Returns its address.
 async fn serve_metrics(address: SocketAddr, server: &Port, monitor: &Arc<Monitor>) -> Result<SocketAddr> {
     let at_address = |source| Error::Io { path: format!("--metrics-port: {address}").into(), source };
     let listener = bind(address).and_then(|socket| socket.listen(BACKLOG)).map_err(at_address)?;
@@ -236,7 +236,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Receiver of the signals to stop and to reload. The receiver gets every signal that arrives after its creation.
+/// Receiver of the signals to stop and to reload, including signals that arrive before it is awaited.
 #[cfg(unix)]
 struct Signals {
     terminate: tokio::signal::unix::Signal,
@@ -253,7 +253,7 @@ impl Signals {
         Ok(Self { terminate, interrupt, hangup: signal(SignalKind::hangup())? })
     }
 
-    /// Drains the requests in progress and stops on SIGTERM and SIGINT, and reloads on SIGHUP.
+    /// Handles signals: drains and stops the server on SIGTERM and SIGINT, and reloads the model on SIGHUP.
     async fn obey(mut self, app: Arc<App>, stop: watch::Sender<bool>) {
         // Loading takes long. Signals that arrive meanwhile request one more reload.
         let (reload_requested, own) = (Arc::new(Notify::new()), app.clone());
@@ -297,7 +297,7 @@ impl Signals {
         Ok(Self)
     }
 
-    /// Stops on Ctrl-C.
+    /// Stops the server on Ctrl-C.
     async fn obey(self, app: Arc<App>, stop: watch::Sender<bool>) {
         if tokio::signal::ctrl_c().await.is_ok() {
             app.log.event("stopping", json!({}));

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 
-/// Largest value of the limits of texts, requests and connections.
+/// Largest value that can be set for the limits on texts, requests and connections.
 const MOST: usize = 1 << 20;
 
 /// Settings of a [`Server`](super::Server).
@@ -23,35 +23,34 @@ const MOST: usize = 1 << 20;
 /// ```
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// Address at which the server listens; port 0 selects a free port.
+    /// Address on which the server listens; port 0 selects a free port.
     pub address: SocketAddr,
-    /// Port for `/metrics` and probes without a token, at the same address; 0 selects a free port.
+    /// Separate port for `/metrics` and health probes without a token, at the same address; 0 selects a free port.
     pub metrics_port: Option<u16>,
-    /// Number of threads that tokenise; all cores if not set.
+    /// Number of threads that tokenise; `None` for the number of cores.
     pub threads: Option<usize>,
     /// Name of the model in `/info`, `/v1/models` and requests.
     pub name: String,
-    /// Device that the response header `x-compute-type` names: `cpu`, `cuda` or `metal`.
+    /// Device in the response header `x-compute-type`: `cpu`, `cuda` or `metal`.
     pub device: String,
-    /// Type of the model's weights in `/info`.
+    /// Numerical type of the model's weights, for `/info`.
     pub dtype: String,
-    /// Bearer token that requests require. Without a token, every request is answered and no reload is accepted.
+    /// Bearer token that requests require. Without one, all requests are answered and reloads are refused.
     pub token: Option<String>,
-    /// Host names by which a server without a token may be addressed, besides IP addresses and localhost; `*` allows
-    /// any. This protects the server from web pages whose host name was made to resolve to this machine (DNS
-    /// rebinding).
+    /// Host names by which clients may address a server without a token, besides IP addresses and localhost; `*` allows
+    /// any. This protects against DNS rebinding: web pages whose host name resolves to this machine.
     pub hosts: Vec<String>,
-    /// Origins whose pages may read answers (CORS).
+    /// Origins whose web pages may read responses (CORS).
     pub cors: Vec<String>,
-    /// True to truncate long texts in `/predict` if the request does not set `truncate`.
+    /// Default of `truncate` in `/predict` requests: true to truncate long texts.
     pub auto_truncate: bool,
-    /// True to accept a reloaded model with other labels. Otherwise, the present model stays.
+    /// True to accept a model with other labels in a reload. Otherwise the previous model remains.
     pub allow_other_labels: bool,
-    /// True to log requests. Failures of the server are always logged.
+    /// True to log requests. Failures are always logged.
     pub log: bool,
-    /// Limits of requests and connections.
+    /// Limits on requests and connections.
     pub limits: Limits,
-    /// Limits of the queue and the batches.
+    /// Settings of the service: queue and batches.
     pub service: ServiceSettings,
 }
 
@@ -70,43 +69,42 @@ pub struct ServerSettings {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Maximum size of a request's body in bytes, and of one line in a stream.
+    /// Maximum size in bytes of a request body, or of a line in a stream.
     pub body_bytes: usize,
-    /// Maximum total size in bytes of the bodies that are being read.
+    /// Maximum total size in bytes of all bodies that are being read.
     pub all_body_bytes: usize,
     /// Maximum number of texts in a request.
     pub texts: usize,
     /// Maximum number of requests in progress.
     pub requests: usize,
     /// Maximum number of connections. At the limit, the connection that has waited longest for its client is closed. If
-    /// no connection waits, a further connection is only answered on `/health`.
+    /// none waits, additional connections are only answered on `/health`.
     pub connections: usize,
-    /// Time limit from the last byte of a request to its answer, unless the request sets a shorter limit.
+    /// Time limit from the last byte of a request to its answer. Requests can set a shorter limit.
     pub deadline: Duration,
-    /// Time limit for receiving the head of a request, and again for its body.
+    /// Time limit for receiving the head of a request, and separately for its body.
     pub reading: Duration,
-    /// Time limit for a response that waits for its client to read. A client that reads less than 1 KiB per second over
-    /// this time counts as not reading.
+    /// Time limit for a client that does not read its response, or reads less than 1 KiB per second.
     pub writing: Duration,
     /// Time after which a connection without a request is closed.
     pub idle: Duration,
-    /// Time limit of a reload, after which the present model stays.
+    /// Time limit of a reload, after which the previous model remains.
     pub reload: Duration,
-    /// Time during which requests are still accepted after a signal to stop, while `/health` answers with status 503.
+    /// Time after a stop signal during which requests are still accepted, while `/health` responds with status 503.
     pub drain: Duration,
-    /// Time limit for accepted requests after the server was asked to stop.
+    /// Time limit for answering accepted requests when the server stops.
     pub grace: Duration,
 }
 
 impl ServerSettings {
-    /// Number of threads that tokenise: the configured number, or by default the number of cores.
+    /// Number of threads that tokenise; by default the number of cores.
     pub(super) fn threads(&self) -> usize {
         self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 }
 
 impl Limits {
-    /// Rejects limits that would refuse every request.
+    /// Rejects limits with which every request would be refused.
     ///
     /// # Errors
     /// [`Error::Argument`] with the flag if a limit is out of range.

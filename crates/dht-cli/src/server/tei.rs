@@ -1,4 +1,4 @@
-//! Metrics and headers of text-embeddings-inference, for dashboards and clients that read them.
+//! Metrics and response headers of text-embeddings-inference, for existing dashboards and clients.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, Opts, Registry};
 use super::instruments::{Stages, histogram, registered};
 use super::refusal::{ErrorType, Refusal};
 
-/// Histograms of the durations of a request or a text.
+/// Histograms of durations for whole requests or for texts, one for each stage of answering.
 struct Durations {
     total: Histogram,
     tokenization: Histogram,
@@ -35,7 +35,7 @@ impl Durations {
     }
 }
 
-/// Counters and histograms of the route `/predict`, with the metric names of text-embeddings-inference.
+/// Metrics of the route `/predict`, with the names of text-embeddings-inference.
 pub(super) struct TeiMetrics {
     requests: IntCounterVec,
     successes: IntCounterVec,
@@ -62,7 +62,7 @@ impl TeiMetrics {
         })
     }
 
-    /// Records a parsed request in the metrics.
+    /// Records a parsed request.
     pub(super) fn request(&self, is_single: bool, texts: usize) {
         self.requests.with_label_values(&[method(is_single)]).inc();
         self.texts.inc_by(texts as u64);
@@ -76,7 +76,7 @@ impl TeiMetrics {
         (0..texts).for_each(|_| self.of_text.observe(stages));
     }
 
-    /// Records a refused request in the metrics.
+    /// Records a request that was refused.
     pub(super) fn failure(&self, refusal: &Refusal) {
         let error = match refusal.error_type {
             ErrorType::Backend => "inference",
@@ -94,8 +94,7 @@ fn method(is_single: bool) -> &'static str {
     if is_single { "single" } else { "batch" }
 }
 
-/// Adds the response headers of text-embeddings-inference: times in milliseconds, and the numbers of characters and
-/// tokens.
+/// Adds the response headers of text-embeddings-inference: times in milliseconds, and numbers of characters and tokens.
 pub(super) fn add_headers(headers: &mut HeaderMap, device: &str, characters: usize, tokens: usize, stages: &Stages) {
     if let Ok(device) = HeaderValue::from_str(device) {
         headers.insert(HeaderName::from_static("x-compute-type"), device);

@@ -22,13 +22,13 @@ use super::refusal::{ErrorType, Refusal};
 use super::request_id::random_hex;
 use super::scores::{ScoreFunction, scores};
 
-/// Request of vLLM's classification API.
+/// Request body of vLLM's classification API.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `input`")]
 struct ClassificationRequest {
     input: Input,
     model: Option<String>,
-    /// True or not set for probabilities; false for raw scores.
+    /// True or not set for probabilities, false for raw scores (logits).
     use_activation: Option<bool>,
     /// Older name of `use_activation`.
     activation: Option<bool>,
@@ -36,13 +36,13 @@ struct ClassificationRequest {
     truncation_side: Option<Side>,
     add_special_tokens: Option<bool>,
     request_id: Option<String>,
-    /// SGLang's name of `request_id`.
+    /// Request id, under the name that SGLang uses for `request_id`.
     rid: Option<String>,
     priority: Option<i64>,
-    /// Identifier of the end user, which does not affect answers.
+    /// Identifier of the end user, which is ignored.
     #[serde(rename = "user")]
     _user: Option<String>,
-    /// Salt of vLLM's cache; this server has no such cache.
+    /// Salt of vLLM's cache, which is ignored.
     #[serde(rename = "cache_salt")]
     _cache_salt: Option<String>,
     mm_processor_kwargs: Option<Map<String, Value>>,
@@ -55,14 +55,14 @@ enum Input {
     Several(Vec<String>),
 }
 
-/// Side from which a long text loses tokens. Texts are only truncated on the right.
+/// Side on which a long text is truncated; only the right side is supported.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Side {
     Right,
 }
 
-/// Form of the answer to a request of `/classify`.
+/// Answer format of a `/classify` request, compatible with vLLM.
 struct VllmForm {
     request_id: Option<String>,
     function: Option<ScoreFunction>,
@@ -94,7 +94,7 @@ struct Usage {
     prompt_tokens_details: Option<()>,
 }
 
-/// Handler of `POST /classify`.
+/// Handler of `POST /classify`, compatible with vLLM.
 pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
     answering::answer(app, &headers, body, parse).await.map_err(Refusal::of_vllm)
 }
@@ -113,7 +113,7 @@ pub(super) async fn models(State(app): State<Arc<App>>) -> Json<Value> {
     }] }))
 }
 
-/// Parses a request of vLLM's form.
+/// Parses a request in vLLM's format.
 pub(super) fn parse(app: &App, json: &[u8]) -> Result<Question, Refusal> {
     question(app, json).map_err(Refusal::of_vllm)
 }
@@ -179,7 +179,7 @@ impl Form for VllmForm {
 }
 
 impl VllmForm {
-    /// Converts the answers to vLLM's form.
+    /// Converts answers to vLLM's format.
     fn classification(&self, app: &App, answers: &[Answer]) -> Classification {
         let data = answers.iter().enumerate().map(|(index, answer)| TextClassification {
             index,

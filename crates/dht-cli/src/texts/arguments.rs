@@ -39,13 +39,13 @@ pub struct RowArguments {
 }
 
 impl RowArguments {
-    /// Returns whether the table has a header, if a flag says so; otherwise `None`.
+    /// Returns whether the table has a header, if a flag defines it; otherwise `None`.
     pub fn header(&self) -> Option<bool> {
         (self.header || self.no_header).then_some(self.header)
     }
 
-    /// Returns the columns that the flags name, or else the columns of the model's training. `look_ahead` is true for a
-    /// file, whose rows may be read ahead.
+    /// Columns to read: those that the flags name, or else those of the model's training data (`origin`). `look_ahead`
+    /// is true for files, in which further rows may be read to detect columns.
     pub fn columns(&self, format: TextFormat, look_ahead: bool, origin: Option<&Origin>) -> TextColumns {
         let (header, separator, encoding) = (self.header(), self.separator, self.encoding);
         let columns = TextColumns { header, separator, encoding, look_ahead, ..TextColumns::default() };
@@ -62,10 +62,10 @@ impl RowArguments {
         TextColumns { text: reading.text.clone(), pair, expected: true, expected_width, ..columns }
     }
 
-    /// Rejects flags about columns if the texts are read line by line.
+    /// Rejects column flags if the texts are read line by line and have no columns.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the flag. `name` is the name of the texts in the message.
+    /// [`Error::Argument`] with the flag. `name` is the value's name and `expected` the allowed values in the message.
     pub fn check_lines(&self, name: &str, expected: &str) -> Result<()> {
         let flags = [("text-column", !self.text_column.is_empty()), ("pair", self.pair), ("header", self.header)];
         match flags.into_iter().find(|(_, is_set)| *is_set) {
@@ -102,7 +102,7 @@ pub struct LabelArguments {
     pub label_map: Vec<LabelPair>,
 }
 
-/// Parses a separator: one character, or `tab`.
+/// Parses the value of a separator flag: one character, or `tab`.
 fn separator(text: &str) -> Result<char, String> {
     let mut signs = text.chars();
     match (text, signs.next(), signs.next()) {
@@ -113,7 +113,7 @@ fn separator(text: &str) -> Result<char, String> {
 }
 
 impl LabelArguments {
-    /// Returns the separator of labels: from the flag, otherwise from the model's training, otherwise a comma.
+    /// Separator of labels within a cell: from the flag, else from the model's training data (`origin`), else a comma.
     pub fn separator(&self, origin: Option<&Origin>) -> char {
         let trained = || match origin?.columns.as_ref()?.kind {
             LabelKind::Several { separator } => Some(separator),
@@ -123,7 +123,7 @@ impl LabelArguments {
     }
 }
 
-/// Label with the class to which `--label-map` maps the label.
+/// Value of `--label-map`: a label in the data, and the class that replaces it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelPair(String, String);
 
@@ -183,12 +183,12 @@ pub struct TableArguments {
 }
 
 impl TableArguments {
-    /// Creates flags that read all rows of a file.
+    /// Creates arguments that read all rows of a file.
     pub fn new(rows: RowArguments, labels: LabelArguments) -> Self {
         Self { rows, labels, max_rows: None, seed: 0 }
     }
 
-    /// Rejects flags that name contradictory columns.
+    /// Rejects column flags that contradict each other.
     pub(super) fn check(&self) -> Result<()> {
         let RowArguments { text_column, pair, .. } = &self.rows;
         if *pair && ![0, 2].contains(&text_column.len()) {
@@ -208,13 +208,12 @@ impl TableArguments {
         Ok(())
     }
 
-    /// Iterates over the pairs of label and class in `--label-map`.
     pub(super) fn label_map(&self) -> impl Iterator<Item = (String, String)> {
         self.labels.label_map.iter().map(|LabelPair(own, class)| (own.clone(), class.clone()))
     }
 
-    /// Creates a reader of further files. The reader uses the columns and labels of the training file and the classes
-    /// of `--label-map`.
+    /// Creates a reader for further files with the columns and labels of the training file and the classes of
+    /// `--label-map`.
     pub(super) fn like(&self, train: &Dataset) -> DatasetReader {
         let reader =
             DatasetReader::new().like(train).with_separator(self.rows.separator).with_encoding(self.rows.encoding);
@@ -225,7 +224,7 @@ impl TableArguments {
         reader.with_label_mapping(trained.chain(self.label_map()).collect::<Vec<_>>())
     }
 
-    /// Applies the flags to a reader of training rows.
+    /// Applies the flags for columns, labels and the number of rows to a reader of training rows.
     pub(super) fn asked_of_training(&self, reader: DatasetReader) -> DatasetReader {
         let reader = self.asked(reader);
         match self.max_rows {
@@ -234,7 +233,7 @@ impl TableArguments {
         }
     }
 
-    /// Applies the flags to a reader.
+    /// Applies the flags for columns and labels to a reader.
     pub(super) fn asked(&self, mut reader: DatasetReader) -> DatasetReader {
         let (rows, labels) = (&self.rows, &self.labels);
         if rows.header().is_some() {
@@ -281,8 +280,8 @@ pub fn check_pair(pair: bool, origin: Option<&Origin>) -> Result<()> {
     }
 }
 
-/// Note on texts that are read from other columns than the model's training texts; `None` if the columns are the same,
-/// or unknown.
+/// Note that texts are read from other columns than the model's training texts; `None` if the columns are the same or
+/// unknown.
 pub fn other_columns_note(read: &[Column], origin: Option<&Origin>) -> Option<String> {
     let trained = &origin?.columns.as_ref()?.text;
     let is_same = |(own, other): (&Column, &Column)| match (own, other) {

@@ -1,4 +1,4 @@
-//! Report on the texts, printed before the training run.
+//! Report on labelled texts, printed before a training run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,18 +8,18 @@ use dht_dynamic::transformer::{Dataset, EncodedDataset, Task, TextTokenizer};
 use super::rows::shared_rows;
 use super::splits::TextSplits;
 
-/// Maximum number of classes that the report lists.
+/// Maximum number of classes in the report.
 const LISTED: usize = 20;
-/// Minimum number of training rows of a class, below which a warning is printed: one of five folds would then lack the
-/// class.
+/// Number of training rows of a class below which a warning is printed. With fewer rows, one of five folds would lack
+/// the class.
 const LEAST_OF_CLASS: usize = 5;
 /// Share of unknown tokens above which a warning is printed.
 const MOST_UNKNOWN: f64 = 0.05;
-/// Maximum number of characters of a text that a message shows.
+/// Maximum number of characters of a text that a message quotes.
 const SHOWN: usize = 60;
 
-/// Warnings that are printed even with `--quiet`. These warnings are about validation, calibration or test rows that
-/// repeat a training text, texts that only mark a missing value, and columns that reveal the label.
+/// Warnings that are printed even with `--quiet`: validation, calibration or test rows that repeat a training text,
+/// texts that stand for a missing value, and columns that reveal the label.
 pub fn warnings(texts: &TextSplits) -> Vec<String> {
     let TextSplits { train, validation, calibration, test, warnings, .. } = texts;
     let mut lines = warnings.clone();
@@ -37,7 +37,7 @@ pub fn warnings(texts: &TextSplits) -> Vec<String> {
     lines
 }
 
-/// Note on labels that are written differently from the classes.
+/// Note on labels whose spelling differs from the names of the classes.
 pub fn mapping_note(data: &Dataset) -> Option<String> {
     let reading = data.reading.as_ref()?;
     let mapping = reading.label_mapping()?;
@@ -50,7 +50,7 @@ pub fn mapping_note(data: &Dataset) -> Option<String> {
     })
 }
 
-/// Note on rows that were left out, because they have no label or a label that the model does not have.
+/// Note on rows that are omitted because they have no label, or none of the model's labels.
 pub fn left_out_note(data: &Dataset) -> Option<String> {
     let reading = data.reading.as_ref()?;
     let (unlabelled, unknown) = (reading.unlabelled_rows, &reading.unknown_labels);
@@ -70,8 +70,8 @@ pub fn left_out_note(data: &Dataset) -> Option<String> {
         .then(|| format!("beware: {} of {all} rows are not scored: {}", unlabelled + unknown_rows, reasons.join(", ")))
 }
 
-/// Number of scored rows whose text is also in a training row. If the model does not record its training texts, all
-/// rows count if they come from the file that the model was trained on, and no row otherwise.
+/// Number of scored rows that repeat a training text. If the model does not store hashes of its training texts, all
+/// rows count if they come from the model's training file, and otherwise none.
 pub fn trained_rows(model: &TextModel, texts: &Dataset, encoded: &EncodedDataset) -> usize {
     match &model.model {
         ServedModel::Dynamic(dynamic) => dynamic.seen_texts().rows_of(encoded).len(),
@@ -80,7 +80,7 @@ pub fn trained_rows(model: &TextModel, texts: &Dataset, encoded: &EncodedDataset
     }
 }
 
-/// Note on the number of scored rows that the model was trained on, from [`trained_rows`].
+/// Note on the number of scored rows whose texts were used in training.
 pub fn trained_rows_note(trained: usize, all: usize) -> Option<String> {
     (trained > 0).then(|| {
         format!("{trained} of {all} scored rows are rows of the training: on other texts the score may be lower")
@@ -111,7 +111,6 @@ pub fn label_notes(train: &Dataset, rows: &str) -> Vec<String> {
     notes
 }
 
-/// Warning about classes with few rows.
 fn few_rows(train: &Dataset, name: &str) -> Option<String> {
     let counts = train.class_counts();
     let (rows, class) = counts.iter().zip(&train.labels).min_by_key(|(rows, _)| **rows)?;
@@ -124,7 +123,7 @@ fn few_rows(train: &Dataset, name: &str) -> Option<String> {
     Some(format!("beware: {classes} fewer than {LEAST_OF_CLASS} {name} ({class:?}: {rows}): {result}"))
 }
 
-/// Number of texts that occur with more than one label, and the first such text.
+/// Number of texts that occur with more than one label. Also returns the first such text.
 fn of_two_labels(data: &Dataset) -> (usize, Option<&str>) {
     let mut labels = BTreeMap::new();
     let mut several = BTreeSet::new();
@@ -140,7 +139,7 @@ fn of_two_labels(data: &Dataset) -> (usize, Option<&str>) {
     (several.len(), first)
 }
 
-/// Lines about rows, columns, classes, lengths and duplicates. `encoded` are the token ids of the training texts.
+/// Report on texts: rows, columns, classes, lengths and duplicates. `encoded` has the token ids of the training texts.
 pub fn report_texts(texts: &TextSplits, task: Task, encoded: &EncodedDataset, max_length: usize) -> Vec<String> {
     let TextSplits { train, validation, calibration, test, notes, .. } = texts;
     let mut parts = vec![format!("{} training", train.len()), format!("{} validation", validation.len())];
@@ -170,19 +169,19 @@ pub fn report_texts(texts: &TextSplits, task: Task, encoded: &EncodedDataset, ma
     lines
 }
 
-/// Note on the texts that are cut at the maximum length, if any.
+/// Note on texts that are truncated to the maximum length, if any.
 pub fn cut_note<'a>(parts: impl IntoIterator<Item = &'a EncodedDataset>, max_length: usize) -> Option<String> {
     let (cut, all) =
         parts.into_iter().fold((0, 0), |(cut, all), part| (cut + part.truncated_rows, all + part.samples.len()));
     (cut > 0).then(|| format!("{cut} of {all} texts are longer than {max_length} tokens and cut"))
 }
 
-/// Line about the prefix that is put before each text, if there is one.
+/// Line about the prefix that the tokenizer adds to each text; `None` without a prefix.
 pub fn prefix_line(tokenizer: &TextTokenizer) -> Option<String> {
     Some(tokenizer.prefix()).filter(|prefix| !prefix.is_empty()).map(|prefix| format!("  before each text: {prefix:?}"))
 }
 
-/// Line about the share of unknown tokens in the training texts, and `true` if the line is a warning.
+/// Line about the share of unknown tokens in the training texts. Also returns whether it is a warning.
 pub fn unknown_tokens_line(share: f64) -> (String, bool) {
     let percent = 100.0 * share;
     if share < MOST_UNKNOWN {
@@ -195,7 +194,7 @@ pub fn unknown_tokens_line(share: f64) -> (String, bool) {
     (line, true)
 }
 
-/// Names of the classes or labels that no row has. Scores on these rows say nothing about these classes.
+/// Classes or labels that no row has. Scores on the rows therefore do not cover them.
 pub fn classes_without_rows(rows: &EncodedDataset, task: Task) -> Vec<&str> {
     let mut occurs = vec![task == Task::Number; rows.labels.len()];
     for sample in &rows.samples {
@@ -207,8 +206,7 @@ pub fn classes_without_rows(rows: &EncodedDataset, task: Task) -> Vec<&str> {
     rows.labels.iter().zip(occurs).filter(|(_, occurs)| !occurs).map(|(label, _)| label.as_str()).collect()
 }
 
-/// Note on the classes or labels [that no row has](classes_without_rows), if any. `name` is the name of the rows in the
-/// message.
+/// Note on classes or labels that no row has, if any. `name` is the name of the rows in the message.
 pub fn missing_classes_note(rows: &EncodedDataset, task: Task, name: &str) -> Option<String> {
     let missing = classes_without_rows(rows, task);
     let unit = if task == Task::Labels { "label" } else { "class" };
@@ -248,7 +246,6 @@ pub fn classes(data: &Dataset, task: Task) -> String {
     format!("{} {classes}: {}", counts.len(), listed(data, &counts))
 }
 
-/// Describes the labels of a multi-label data set with their numbers of rows.
 fn labels(data: &Dataset) -> String {
     let counts = data.class_counts();
     let none = data.examples.iter().filter(|row| row.targets.iter().all(|target| *target == 0.0)).count();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use dht_dynamic::transformer::Dataset;
 
-/// Iterates over the texts of a data set, with both texts of each pair.
+/// Iterates over the texts of a data set; pairs give two texts each.
 pub fn all_texts(data: &Dataset) -> impl Iterator<Item = &str> {
     data.examples.iter().flat_map(|row| [Some(row.text.as_str()), row.pair.as_deref()]).flatten()
 }

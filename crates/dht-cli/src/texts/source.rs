@@ -1,4 +1,4 @@
-//! Sources of labelled texts: a file, a directory, or a data set on the hub.
+//! Sources of labelled texts: files, a directory, or a data set on the Hugging Face hub.
 
 use std::path::{Path, PathBuf};
 
@@ -10,45 +10,46 @@ use dht_dynamic::transformer::storage::{FileKind, HubDataset, read_file};
 
 use crate::error::{Error, Result};
 
-/// Name of the split that is scored if this split exists.
+/// Name of the test split, which is scored if it exists.
 pub(super) const TEST: &str = "test";
-/// Name of the file with the names of numbered classes, one on each line.
+/// Name of a file with class names, one on each line, for labels that are numbers.
 const CLASSES: &str = "classes.txt";
-/// Prefix of the name of a data set on the hub.
+/// Prefix of the names of data sets on the Hugging Face hub.
 const ON_THE_HUB: &str = "hf:";
-/// Names of splits to score, for a data set without a short name. The first split that exists and has labels is scored.
+/// Names of the splits to score, for a data set on the hub without a short name. The first split that exists and has
+/// labels is used.
 const SCORED: [&str; 4] = ["test", "validation", "dev", "valid"];
 
-/// Source of labelled texts that a path or a name denotes.
+/// Source of labelled texts, resolved from a path or a name.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     /// Single file.
     File(PathBuf),
-    /// Files that match a pattern, in the order of their names.
+    /// Files that match a pattern, sorted by name.
     Files { pattern: PathBuf, paths: Vec<PathBuf> },
-    /// Directory of files named after splits.
+    /// Directory with a file for each split.
     Folder(PathBuf),
-    /// Data set on the hub.
+    /// Data set on the Hugging Face hub.
     Hub {
         /// Name of the data set as the user wrote it.
         name: String,
         /// Files of the data set.
         files: HubDataset,
-        /// Known data set with this short name; `None` for other data sets.
+        /// Properties of a known data set, which has a short name; `None` for other data sets.
         known: Option<&'static NamedDataset>,
     },
 }
 
-/// Files of a split.
+/// Files with the rows of one split.
 #[derive(Debug, Clone)]
 pub(super) struct SplitFiles {
-    /// Name of the data set; `None` if the data set is named after its file.
+    /// Name of the data set; `None` to name it after its file.
     name: Option<String>,
     paths: Vec<PathBuf>,
 }
 
 impl SplitFiles {
-    /// Reads the files.
+    /// Reads the files as one data set.
     pub(super) fn read(&self, reader: &DatasetReader) -> Result<Dataset> {
         let data = reader.read_parts(&self.paths)?;
         Ok(match &self.name {
@@ -62,22 +63,22 @@ impl SplitFiles {
         self.paths.first().and_then(|path| path.file_name()).unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Returns whether all files are parquet, whose columns always have names.
+    /// Returns whether all files are Parquet files, whose columns always have names.
     pub(super) fn is_parquet(&self) -> bool {
         self.paths.iter().all(|path| path.extension().is_some_and(|extension| extension == "parquet"))
     }
 }
 
-/// Looks up the known data set with a short name, unless a path of this name exists.
+/// Finds the known data set with a short name such as `ag_news`, unless a path of this name exists.
 pub(super) fn known(data: &Path) -> Option<&'static NamedDataset> {
     data.to_str().filter(|_| !data.exists()).and_then(NamedDataset::find)
 }
 
 impl Source {
-    /// Resolves a path or a name. An existing path takes precedence over a name.
+    /// Opens the source that a path or a name denotes. Existing paths take precedence.
     ///
     /// # Errors
-    /// [`Error::UnknownData`] if the value is neither a path nor a name; errors of the hub.
+    /// [`Error::UnknownData`] if the value is neither a path nor a name; [`Error::Transformer`] if the hub fails.
     pub(super) fn open(data: &Path) -> Result<Self> {
         if data.is_dir() {
             return Ok(Self::Folder(data.into()));
@@ -100,7 +101,7 @@ impl Source {
         }
     }
 
-    /// Creates a reader for the columns of a known data set; otherwise columns are detected.
+    /// Creates a reader with the columns of a known data set; for other data sets, it detects columns.
     pub(super) fn reader(&self) -> DatasetReader {
         match self {
             Self::Hub { known: Some(known), .. } => known.reader(),
@@ -108,12 +109,12 @@ impl Source {
         }
     }
 
-    /// Returns whether the source is more than one file.
+    /// Returns whether the source can have separate splits, since it is not a single file.
     pub(super) fn has_splits(&self) -> bool {
         !matches!(self, Self::File(_) | Self::Files { .. })
     }
 
-    /// Reads the names of numbered classes: the lines of the file `classes.txt` of a directory.
+    /// Reads class names from the file `classes.txt` of a directory; `None` if there is none.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read.
@@ -136,10 +137,10 @@ impl Source {
         matches!(self, Self::Folder(_))
     }
 
-    /// Finds the validation file of a directory, for selecting settings; `None` if there is no such file.
+    /// Finds the validation file of a directory; `None` if there is none.
     ///
     /// # Errors
-    /// Error of the data set if there is more than one such file.
+    /// [`Error::Transformer`] if there is more than one validation file.
     pub(super) fn validation(&self) -> Result<Option<SplitFiles>> {
         match self {
             Self::Folder(folder) => Scored::Folder(folder, Split::Dev).files(),
@@ -150,14 +151,14 @@ impl Source {
     /// Notes on the files of a directory that are not read.
     ///
     /// # Errors
-    /// Error of the directory if it cannot be listed.
+    /// [`Error::Transformer`] if the directory cannot be listed.
     pub(super) fn unread(&self) -> Result<Vec<String>> {
         let Self::Folder(folder) = self else { return Ok(Vec::new()) };
         let names = DatasetReader::unread(folder)?;
         Ok(if names.is_empty() { Vec::new() } else { vec![format!("  not read: {}", names.join(", "))] })
     }
 
-    /// Finds the files of the training rows, or the only file.
+    /// Finds the files of the training split, or the only file.
     pub(super) fn training(&self) -> Result<SplitFiles> {
         match self {
             Self::File(path) => Ok(SplitFiles { name: None, paths: vec![path.clone()] }),
@@ -169,8 +170,8 @@ impl Source {
         }
     }
 
-    /// Lists the splits that can be scored, with their names. The test split is first, followed by the splits that
-    /// replace the test split if its labels are secret.
+    /// Lists the splits that can be scored, with their names: the test split, then splits that replace it if its labels
+    /// are secret.
     pub(super) fn scored(&self) -> Vec<(&str, Scored<'_>)> {
         match self {
             Self::File(path) => vec![("file", Scored::Files(std::slice::from_ref(path)))],
@@ -189,7 +190,7 @@ impl Source {
         }
     }
 
-    /// Creates the error of a source without a split to score.
+    /// Creates the error for a source that has no split to score.
     pub(super) fn nothing_scored(&self) -> Error {
         use dht_dynamic::transformer::Error as Inner;
 
@@ -218,7 +219,7 @@ impl Source {
         }
     }
 
-    /// Notes on the download size of a data set on the hub, and on its scored split; none for local files.
+    /// Notes on the download size of a data set on the hub and on its scored split; empty for local files.
     pub(super) fn notes(&self) -> Vec<String> {
         let Self::Hub { name, files, known } = self else { return Vec::new() };
         let bytes = |split: &str| files.bytes(split).unwrap_or_default() as f64 / 1e6;
@@ -231,7 +232,7 @@ impl Source {
     }
 }
 
-/// Files that can be scored.
+/// Split that can be scored.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Scored<'a> {
     Files(&'a [PathBuf]),
@@ -240,7 +241,7 @@ pub(super) enum Scored<'a> {
 }
 
 impl Scored<'_> {
-    /// Finds the files of the split; `None` if there are none.
+    /// Finds the files of the split; `None` if it does not exist.
     pub(super) fn files(self) -> Result<Option<SplitFiles>> {
         match self {
             Self::Files(paths) => Ok(Some(SplitFiles { name: None, paths: paths.to_vec() })),
@@ -260,7 +261,7 @@ fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Transformer(error) if missing(error))
 }
 
-/// Returns whether the error says that labels are secret.
+/// Returns whether the error reports that labels are secret.
 pub(super) fn is_hidden(error: &Error) -> bool {
     let hidden = |error: &dht_dynamic::transformer::Error| {
         matches!(error, dht_dynamic::transformer::Error::Data { problem: DataProblem::HiddenLabel, .. })
@@ -268,7 +269,7 @@ pub(super) fn is_hidden(error: &Error) -> bool {
     matches!(error, Error::Transformer(error) if hidden(error))
 }
 
-/// Returns whether the error says that a file lacks this column.
+/// Returns whether the error reports a file without this column.
 pub(super) fn lacks_column(error: &Error, label: &Column) -> bool {
     match error {
         Error::Transformer(dht_dynamic::transformer::Error::Data {
@@ -279,7 +280,7 @@ pub(super) fn lacks_column(error: &Error, label: &Column) -> bool {
     }
 }
 
-/// Returns whether a name can only denote a file: the name has the extension of a file, or begins like a path.
+/// Returns whether a name can only be a file: it has a file extension, or begins like a path.
 fn is_file_name(name: &str) -> bool {
     let (format, compression) = TextFormat::of_name(name);
     let lower = name.to_ascii_lowercase();
@@ -290,7 +291,7 @@ fn is_file_name(name: &str) -> bool {
         || name.starts_with(['.', '/', '~'])
 }
 
-/// Lists the files that match a pattern such as `part-*.csv`, in the order of their names.
+/// Lists the files that match a pattern such as `part-*.csv`, sorted by name.
 fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
     let failed = |reason: &dyn std::fmt::Display| {
         Error::argument("data", "a pattern of files", format!("{pattern:?}: {reason}"))

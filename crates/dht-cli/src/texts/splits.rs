@@ -1,4 +1,4 @@
-//! Labelled texts by purpose (training, validation, calibration, test), and the request for such splits.
+//! Labelled texts in splits (training, validation, calibration, test), and the request for them.
 
 use std::path::{Path, PathBuf};
 
@@ -7,72 +7,74 @@ use dht_dynamic::transformer::{Dataset, EncodedDataset, TextTokenizer};
 
 use crate::error::Result;
 
-/// Labelled texts by purpose.
+/// Labelled texts in splits: training, validation, calibration and test.
 #[derive(Debug, Clone)]
 pub struct TextSplits {
     /// Training rows.
     pub train: Dataset,
     /// Validation rows, on which settings are selected.
     pub validation: Dataset,
-    /// True if the validation rows were split off the training rows, and do not come from a separate source.
+    /// True if the validation rows are a part of the training data, and not from a separate file.
     pub is_validation_split_off: bool,
-    /// Calibration rows, which verify a promise (a limit on the loss of accuracy); `None` if no promise was requested.
+    /// Calibration rows, on which a promise (limit on the loss of accuracy) is verified; `None` if none was requested.
     pub calibration: Option<Dataset>,
-    /// Test rows, which are only scored; `None` if there is no test file.
+    /// Test rows, which are used for scores only; `None` if there is no test file.
     pub test: Option<Dataset>,
-    /// Notes on how the rows of each split were selected.
+    /// Notes on how the splits were selected.
     pub notes: Vec<String>,
-    /// Notes on labels that are written differently from the classes, printed even with `--quiet`.
+    /// Notes on labels whose spelling differs from the classes; printed even with `--quiet`.
     pub warnings: Vec<String>,
 }
 
-/// Token ids of texts by purpose.
+/// Token ids of texts in splits: training, validation, calibration and test.
 #[derive(Debug)]
 pub struct EncodedSplits {
     /// Training rows.
     pub train: EncodedDataset,
     /// Validation rows, on which settings are selected.
     pub validation: EncodedDataset,
-    /// Calibration rows, which verify a promise (a limit on the loss of accuracy).
+    /// Calibration rows, on which a promise (limit on the loss of accuracy) is verified.
     pub calibration: Option<EncodedDataset>,
-    /// Test rows, which are only scored.
+    /// Test rows, which are used for scores only.
     pub test: Option<EncodedDataset>,
 }
 
-/// Rule that determines the classes of labelled rows.
+/// Source of the classes of labelled rows.
 #[derive(Debug, Clone, Copy)]
 pub enum Classes<'a> {
-    /// The classes are the labels of the rows.
+    /// Labels of the rows.
     OfRows,
-    /// Classes of an existing model and its training data. The labels of the rows are matched with these classes.
+    /// Classes of an existing model, and the origin of its training data. Labels of the rows must match these classes.
     Of(&'a [String], Option<&'a Origin>),
-    /// Classes of an existing model and its training data. Further labels of the rows become further classes.
+    /// Classes of an existing model, and the origin of its training data. Other labels of the rows are added as
+    /// classes.
     Extended(&'a [String], Option<&'a Origin>),
 }
 
 /// Request for the training, validation, calibration and test rows of a data set.
 pub struct SplitRequest<'a> {
-    /// Rule that determines the classes of the rows.
+    /// Source of the classes of the rows.
     pub classes: Classes<'a>,
-    /// Further sources of training rows.
+    /// Additional sources of training rows.
     pub also: &'a [PathBuf],
-    /// Number of training rows; `None` for all.
+    /// Number of training rows to sample; `None` for all.
     pub rows: Option<usize>,
-    /// Separate file with the validation rows.
+    /// Separate file of validation rows.
     pub validation: Option<&'a Path>,
-    /// Function that maps the number of training rows to the number of calibration rows.
+    /// Number of calibration rows, as a function of the number of training rows from which they are split off.
     pub keep: &'a dyn Fn(usize) -> usize,
-    /// Function that maps the number of separate validation rows to the number of calibration rows.
+    /// Number of calibration rows, as a function of the number of separate validation rows from which they are split
+    /// off.
     pub keep_of_validation: &'a dyn Fn(usize) -> usize,
-    /// Seed of all sampling.
+    /// Seed of all random choices.
     pub seed: u64,
 }
 
 impl TextSplits {
-    /// Tokenises the texts, each cut at `max_length` tokens.
+    /// Tokenises the texts, truncated to `max_length` tokens.
     ///
     /// # Errors
-    /// Errors of the tokenizer.
+    /// [`Error::Transformer`](crate::Error::Transformer) if the tokenizer fails.
     pub fn encode(&self, tokenizer: &TextTokenizer, max_length: usize) -> Result<EncodedSplits> {
         let encode = |data: &Dataset| tokenizer.encode_all(data, max_length);
         Ok(EncodedSplits {
@@ -83,7 +85,7 @@ impl TextSplits {
         })
     }
 
-    /// Drops the texts to free memory. Once the texts are encoded, only names, columns and classes are needed.
+    /// Drops the texts to free memory. Names, columns and classes are kept.
     pub fn forget_texts(&mut self) {
         let Self { train, validation, calibration, test, .. } = self;
         let parts = [Some(train), Some(validation), calibration.as_mut(), test.as_mut()];

@@ -1,4 +1,4 @@
-//! Reading the labelled texts that the command line requests, and splitting them by purpose.
+//! Reading and splitting of the labelled texts that flags select.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use super::source::{self, Source, SplitFiles, is_hidden, lacks_column};
 use super::splits::{Classes, SplitRequest, TextSplits};
 use crate::error::{Error, Result};
 
-/// Fraction of the training rows on which settings are selected.
+/// Fraction of the training rows that are split off as validation rows.
 const VALIDATION_SHARE: f64 = 0.1;
-/// Streams of the random number generators that split the rows.
+/// ChaCha stream number of the random generator that splits off validation rows.
 const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
 const CALIBRATION_STREAM: u64 = 0x4361_6c69_6272_6174;
 const SAMPLE_STREAM: u64 = 0x5361_6d70_6c65_0000;
@@ -38,12 +38,12 @@ pub struct TextArguments {
 }
 
 impl TextArguments {
-    /// Creates the arguments for a source that other flags name.
+    /// Creates arguments for a data source that other flags name.
     pub fn new(source: DataArguments) -> Self {
         Self { source, opened: OnceCell::new(), has_several_labels: OnceCell::new() }
     }
 
-    /// Returns the source of the texts, opened on first use.
+    /// Source of the texts; it is opened on first use.
     fn source(&self) -> Result<&Source> {
         self.source.table.check()?;
         let opened = match self.opened.get() {
@@ -56,7 +56,7 @@ impl TextArguments {
     /// Notes on the size of a data set on the hub and on its scored rows; none for local files.
     ///
     /// # Errors
-    /// [`Error::UnknownData`] if the value is neither a path nor a name; errors of the hub.
+    /// [`Error::UnknownData`] if the value is neither a path nor a name; [`Error::Transformer`] if the hub fails.
     pub fn notes(&self) -> Result<Vec<String>> {
         Ok(self.source()?.notes())
     }
@@ -69,14 +69,14 @@ impl TextArguments {
         Ok(self.source()?.has_splits())
     }
 
-    /// Returns whether texts are pairs, according to the flags or the known data set.
+    /// Returns whether texts are pairs, by the flags or the known data set.
     pub fn is_pair(&self) -> bool {
         let RowArguments { pair, text_column, .. } = &self.source.table.rows;
         *pair || text_column.is_empty() && source::known(&self.source.data).is_some_and(|known| known.pair)
     }
 
-    /// Describes the training data of a model that learned from `rows` rows of `train`. The examples of `train` may
-    /// have been dropped.
+    /// Describes the training data of a model that was trained on `rows` rows of `train`, whose texts may have been
+    /// dropped.
     pub fn origin(&self, train: &Dataset, rows: usize) -> Origin {
         Origin {
             data: train.name.clone(),
@@ -87,13 +87,13 @@ impl TextArguments {
         }
     }
 
-    /// Metric that the literature reports for a known data set.
+    /// Metric that the literature reports for a known data set; `None` for other data.
     pub fn metric(&self) -> Option<Metric> {
         source::known(&self.source.data).map(|known| known.metric)
     }
 
-    /// Task of the texts, according to the flags or the known data set. If labels are in lists or in several columns,
-    /// the rows also determine the task, once they are read.
+    /// Task of the texts, by the flags or the known data set. After the rows are read, labels in lists or in several
+    /// columns count too.
     pub fn task(&self) -> Task {
         match self.source.table.labels.task {
             Some(TaskChoice::Labels) => Task::Labels,
@@ -105,12 +105,12 @@ impl TextArguments {
         }
     }
 
-    /// Returns whether each answer must be one of the numbers of the training rows.
+    /// Returns whether the task is a rating: each answer must be one of the numbers of the training rows.
     pub fn is_rating(&self) -> bool {
         self.source.table.labels.task == Some(TaskChoice::Rating)
     }
 
-    /// Copies these arguments with a model's task, separator of labels and use of pairs.
+    /// Copies these arguments, with the task, label separator and use of pairs of a model.
     ///
     /// # Errors
     /// Errors of [`check_task`](Self::check_task) and [`check_pair`].
@@ -132,7 +132,7 @@ impl TextArguments {
         Ok(own)
     }
 
-    /// Rejects a task of the flags that differs from the model's task.
+    /// Rejects flags that select another task than the model's.
     ///
     /// # Errors
     /// [`Error::Argument`] if the tasks differ.
@@ -148,17 +148,18 @@ impl TextArguments {
         })
     }
 
-    /// Creates a reader for the columns of the known data set, unless the flags name other columns.
+    /// Creates a reader with the columns that the flags name, or with those of a known data set (with a short name such
+    /// as `ag_news`).
     fn reader(&self, source: &Source) -> DatasetReader {
         let reader = source.reader();
         if self.source.table.rows.text_column.is_empty() { reader } else { reader.with_pair(false) }
     }
 
-    /// Reads the training file, or the only file. If a directory has a `classes.txt`, numbers stand for the classes
-    /// that this file names.
+    /// Reads the training file, or the only file. Labels that are numbers become class names if a directory has a
+    /// `classes.txt`.
     ///
     /// # Errors
-    /// Errors of [`notes`](Self::notes); errors of the reader, with file and line.
+    /// Errors of [`notes`](Self::notes); [`Error::Transformer`] with file and line if a row cannot be read.
     pub fn read_training(&self) -> Result<Dataset> {
         let source = self.source()?;
         let reader = self.source.table.asked_of_training(self.reader(source));
@@ -172,16 +173,16 @@ impl TextArguments {
         }
     }
 
-    /// Remembers that the rows have several labels, if no flag says so.
+    /// Records that the rows have several labels each, if they were read from lists or from several columns.
     fn note_kind(&self, data: &Dataset) {
         if data.reading.as_ref().is_some_and(|reading| matches!(reading.kind, LabelKind::Several { .. })) {
             let _ = self.has_several_labels.set(());
         }
     }
 
-    /// Reads the training file and further sources, whose columns must have the same names. The classes are those of
-    /// the model, `known`, followed by further labels of the rows. Columns are determined by the flags or the known
-    /// data set, otherwise by the `origin` of the model that has these classes.
+    /// Reads the training file and additional sources, whose columns must have the same names. The classes are those of
+    /// a model (`known`), followed by further labels of the rows. Columns come from the flags or the known data set,
+    /// otherwise from the model's training data (`origin`).
     fn read_joined(&self, known: &[String], origin: Option<&Origin>, also: &[PathBuf]) -> Result<Dataset> {
         let (source, table) = (self.source()?, &self.source.table);
         let training = source.training()?;
@@ -205,8 +206,9 @@ impl TextArguments {
         Ok(joined)
     }
 
-    /// Adds the new labels of a file. Labels that differ from a class only in case or outer spaces, and numbers next to
-    /// named classes, are not new labels: such labels are matched with the known classes as in `evaluate`, or rejected.
+    /// Adds the labels of a file that are not known yet. A label that differs from a known class only in case or outer
+    /// spaces is not added, nor is a number if classes have names. Such labels are matched with the known classes as in
+    /// `dht evaluate`, or rejected.
     fn add_labels(&self, labels: &mut Vec<String>, known: &[String], data: &Dataset) -> Result<()> {
         let is_number = |label: &String| {
             let digits = label.strip_prefix("LABEL_").unwrap_or(label);
@@ -236,8 +238,8 @@ impl TextArguments {
         Ok(())
     }
 
-    /// Reads the training file with the classes of a model and, unless a flag names other columns, the columns of the
-    /// model's training.
+    /// Reads the training file with the classes of a model. Columns are those of the model's training data, unless a
+    /// flag names others.
     fn read_of_model(&self, labels: &[String], origin: Option<&Origin>) -> Result<Dataset> {
         let source = self.source()?;
         let files = source.training()?;
@@ -245,7 +247,8 @@ impl TextArguments {
         files.read(&self.source.table.asked_of_training(reader))
     }
 
-    /// Creates a reader for the columns that a model was trained on, unless the data set is known.
+    /// Creates a reader with the columns of a model's training data. A known data set (with a short name such as
+    /// `ag_news`) keeps its own columns.
     fn of_training(&self, reader: DatasetReader, origin: Option<&Origin>, files: &SplitFiles) -> DatasetReader {
         match origin.and_then(|origin| origin.columns.as_ref()) {
             // Numbers of columns only apply to files without names.
@@ -256,14 +259,14 @@ impl TextArguments {
         }
     }
 
-    /// Reads texts to score: the test rows of a directory or a data set, otherwise its validation rows, or the only
-    /// file. The columns are determined by the flags or the known data set, otherwise by the model's training, and the
-    /// task is the model's. Rows without a label of the model are left out. Also returns notes; one of them says if the
-    /// scored rows are not the test rows.
+    /// Reads texts on which a model is scored: the test rows of a directory or a data set, otherwise its validation
+    /// rows, or the only file. Columns come from the flags or the known data set, otherwise from the model's training
+    /// data. Rows without a label of the model are omitted. Also returns notes, for example that the rows are not the
+    /// test rows.
     ///
     /// # Errors
-    /// Errors of [`read_training`](Self::read_training); an error if the model does not have most of the labels, or if
-    /// the texts are pairs and the model is for single texts.
+    /// Errors of [`read_training`](Self::read_training); [`Error::Transformer`] if the model lacks most of the labels;
+    /// [`Error::PairOfSingle`] if the texts are pairs and the model was trained on single texts.
     pub fn read_scored(
         &self,
         labels: &[String],
@@ -340,8 +343,8 @@ impl TextArguments {
         Ok(TextSplits { warnings, ..texts })
     }
 
-    /// Reads the rows that come from other files than the training rows: test rows, and validation rows of a file, or
-    /// of a directory that also has a test file. Adds notes on the files.
+    /// Reads test rows, and separate validation rows from a file or from a directory that also has a test file. Adds
+    /// notes on the files.
     fn read_separate(&self, train: &Dataset, file: Option<&Path>, notes: &mut Vec<String>) -> Result<SeparateRows> {
         let source = self.source()?;
         let like = self.source.table.like(train);
@@ -365,7 +368,7 @@ impl TextArguments {
         Ok(SeparateRows { test: test.map(|(_, test)| test), validation })
     }
 
-    /// Splits calibration rows off separate validation rows.
+    /// Splits rows of a separate validation file into validation and calibration rows.
     fn split_validation(
         &self,
         train: &Dataset,
@@ -388,12 +391,11 @@ impl TextArguments {
         Ok((train, validation, calibration))
     }
 
-    /// Creates an error of the data set.
     fn refuse(&self, problem: DataProblem) -> Error {
         TransformerError::Data { path: self.source.data.clone(), line: None, problem }.into()
     }
 
-    /// Rejects a label of `--label-map` that no file has.
+    /// Rejects a label of `--label-map` that does not occur in any file.
     fn check_labels(&self, texts: &TextSplits) -> Result<()> {
         let occurs = |label: &String| {
             let mut pairs =
@@ -417,13 +419,13 @@ impl TextArguments {
     }
 }
 
-/// Rows that are read from other files than the training rows.
+/// Test and validation rows that are read from other files than the training rows.
 struct SeparateRows {
     test: Option<Dataset>,
     validation: Option<Dataset>,
 }
 
-/// Iterates over the training, validation and test rows, which may come from one file or from several.
+/// Iterates over the training, validation and test rows that were read from files.
 fn read_files(texts: &TextSplits) -> impl Iterator<Item = &Dataset> {
     [Some(&texts.train), Some(&texts.validation), texts.test.as_ref()].into_iter().flatten()
 }
@@ -434,7 +436,8 @@ fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Splits off `rows` calibration rows, which verify a promise (a limit on the loss of accuracy).
+/// Splits off `rows` calibration rows, on which a promise (limit on the loss of accuracy) is verified. The first data
+/// set that is returned has all other rows.
 fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset, Option<Dataset>)> {
     if rows == 0 {
         return Ok((all, None));
@@ -444,9 +447,8 @@ fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset,
     Ok((rest, Some(calibration)))
 }
 
-/// Reads the first split that can be scored and whose labels are not secret; `None` if there is no such split. Adds a
-/// note if the split is not the test split. Files of a directory without the column `label` are skipped, since test
-/// files of competitions lack this column.
+/// Reads the first split with public labels; `None` if there is none. Adds a note if it is not the test split. Files of
+/// a directory that lack the column `label` are skipped, since the test files of competitions often lack it.
 fn scored<'a>(
     source: &'a Source,
     label: Option<&Column>,

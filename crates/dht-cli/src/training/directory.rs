@@ -1,5 +1,5 @@
-//! Saved state of a training run, in a directory beside the output model. With this state, a training run can be
-//! resumed after any interruption.
+//! Saved state of a training run, in a directory beside the output model, so that the run can be resumed after any
+//! interruption.
 //!
 //! ```text
 //! OUT.training/.lock             locked while a training runs
@@ -25,39 +25,39 @@ use crate::error::{Error, Result};
 
 const DESCRIPTION: &str = "training.json";
 const CHECKPOINT: &str = "full.checkpoint";
-/// Ending of a checkpoint's file name.
+/// Suffix of checkpoint files.
 const ENDING: &str = ".checkpoint";
-/// Ending of a checkpoint's file name while it is written.
+/// Suffix of checkpoint files that are being written.
 const PARTIAL: &str = ".checkpoint.partial";
-/// Prefix of the names of temporary files, which are renamed once their content is complete.
+/// Prefix of temporary files, which are renamed when they are complete.
 const UNFINISHED: &str = ".partial-";
-/// File that stores the learning rate selected by a search.
+/// Name of the file with the learning rate that a search selected.
 const RATE: &str = "learning_rate.json";
-/// File that stores the maximum length selected by trials.
+/// Name of the file with the maximum text length that trials selected.
 const LENGTH: &str = "max_length.json";
-/// File that stores the learning rate and the passes of fine-tuning in rungs.
+/// Name of the file with the learning rate and the number of passes that fine-tuning uses.
 const PLAN: &str = "fine-tuning.json";
 const FORMAT: &str = "dht training";
 
-/// Directory with the saved state of a training run.
+/// Directory with the saved state of a training run, locked for this process.
 #[derive(Debug)]
 pub struct TrainingDir {
     dir: RunDir,
     resumed: bool,
-    /// True once the directory holds the description of this run.
+    /// True if the directory has the description of this run.
     described: bool,
 }
 
 impl TrainingDir {
-    /// Path of the directory for the training run whose model is written to `out`.
+    /// Path of the directory for a training run whose model is written to `out`.
     pub fn beside(out: &Path) -> PathBuf {
         let mut name: OsString = out.file_name().unwrap_or_default().into();
         name.push(".training");
         out.with_file_name(name)
     }
 
-    /// Locks the directory of a training run with these settings, and creates a missing directory. With `restart`,
-    /// deletes the existing state.
+    /// Opens and locks the directory for a training run with these settings, and creates it if it is missing. With
+    /// `restart`, existing state is deleted.
     ///
     /// # Errors
     /// * [`Error::InUse`] if another process uses the directory.
@@ -116,7 +116,7 @@ impl TrainingDir {
         Ok(own)
     }
 
-    /// Path of the checkpoint with the state of the training run.
+    /// Path of the training run's checkpoint.
     pub fn checkpoint(&self) -> PathBuf {
         self.dir.path().join(CHECKPOINT)
     }
@@ -126,7 +126,7 @@ impl TrainingDir {
         self.dir.path()
     }
 
-    /// Sentence about how to resume the training run in this directory.
+    /// Message about how to resume the training run of this directory.
     pub fn message_if_stopped(folder: &Path) -> String {
         match has_state(folder) {
             true => format!(
@@ -137,7 +137,7 @@ impl TrainingDir {
         }
     }
 
-    /// Returns whether the run resumes from a saved state.
+    /// Returns whether the training run resumes from saved state.
     pub fn is_resumed(&self) -> bool {
         self.resumed
     }
@@ -186,7 +186,7 @@ impl TrainingDir {
 }
 
 impl Drop for TrainingDir {
-    /// Deletes the run's files if there is nothing to resume.
+    /// Deletes the directory's files if there is nothing to resume.
     fn drop(&mut self) {
         if self.described && !has_results(self.folder()) && self.delete(&[PLAN, DESCRIPTION, LOCK]).is_ok() {
             // The directory stays if it has foreign files.
@@ -195,7 +195,7 @@ impl Drop for TrainingDir {
     }
 }
 
-/// Returns whether a file is a checkpoint, or a checkpoint that was still being written.
+/// Returns whether a file is a checkpoint, complete or partially written.
 fn is_state(name: &str) -> bool {
     let stem = match name.strip_prefix('.') {
         Some(name) => name.strip_suffix(PARTIAL),
@@ -204,14 +204,13 @@ fn is_state(name: &str) -> bool {
     stem.is_some_and(|stem| ["full", "fine-tuning"].contains(&stem))
 }
 
-/// Lists the names of the checkpoints in a directory.
 fn states(folder: &Path) -> Vec<String> {
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| is_state(name)).collect()
 }
 
-/// Returns whether a directory has a checkpoint or the result of trials.
+/// Returns whether a directory has a checkpoint, or the results of trials of learning rates or maximum lengths.
 fn has_results(folder: &Path) -> bool {
     has_state(folder) || [RATE, LENGTH].iter().any(|name| folder.join(name).exists())
 }

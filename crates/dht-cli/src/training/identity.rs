@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// Computes the SHA-256 of a model's `dht.json`, or of the names and contents of the files that are read from a Hugging
-/// Face directory. `None` if there are no such files, which loading the model reports.
+/// Computes a checksum of a model: the SHA-256 of its `dht.json`, or of the names and contents of the files that are
+/// read from a Hugging Face directory. `None` if there are no such files.
 ///
 /// # Errors
-/// Errors of reading the files.
+/// [`Error::Io`] or [`Error::Transformer`] if a file cannot be read.
 pub fn identity(model: &Path) -> Result<Option<String>> {
     let failed = |path: &Path, source| Error::Io { path: path.into(), source };
     let path = model.join("dht.json");

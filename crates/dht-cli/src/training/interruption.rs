@@ -1,4 +1,4 @@
-//! Handling of the signals SIGINT and SIGTERM.
+//! Handling of the signals SIGINT and SIGTERM during a command.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -7,25 +7,26 @@ use dht_dynamic::transformer::storage::abandon_unfinished_files;
 
 use crate::progress::report;
 
-/// Number of SIGINT, which is also used on platforms where signals have no numbers.
+/// Signal number of SIGINT, also on platforms without signal numbers.
 #[cfg(not(unix))]
 const INTERRUPT: i32 = 2;
 
-/// Work that a signal interrupts; [`None`] before the work begins, and for commands that print no message when they are
-/// interrupted.
+/// Handler of the current work, which a signal interrupts; [`None`] before the work begins, and for commands that print
+/// no message.
 static CURRENT: Mutex<Option<Interruption>> = Mutex::new(None);
-/// True once a server handles the signals.
+/// True if a server handles signals itself.
 static SERVED: AtomicBool = AtomicBool::new(false);
 
 /// Handler of SIGINT and SIGTERM. Before the process ends, temporary files are removed and registered steps are undone.
-/// While a training loop runs, the first signal requests that the training loop save its state. At other times, and
-/// after the first signal, a signal ends the process with exit code 128 + signal number.
+///
+/// During a training loop, the first signal requests that the loop saves its state. Otherwise, and after the first
+/// signal, a signal ends the process with exit code 128 + signal number.
 #[derive(Clone)]
 pub struct Interruption(Arc<State>);
 
 struct State {
     stop: Arc<AtomicBool>,
-    /// True while a training loop runs.
+    /// True during a training loop.
     training: AtomicBool,
     /// Number of the first signal; 0 if there was none.
     signal: AtomicI32,
@@ -40,19 +41,19 @@ impl Interruption {
         INSTALLED.call_once(handle_signals);
     }
 
-    /// Ignores SIGHUP until a server handles this signal. Before that, there is no loaded model to reload.
+    /// Ignores SIGHUP until a server handles it by reloading the model.
     #[cfg(all(feature = "server", unix))]
     pub fn outlive_hangup() {
         let _ = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default());
     }
 
-    /// Leaves signals to a server, which has installed its own handlers.
+    /// Leaves signals to a server, which installs its own handlers.
     #[cfg(feature = "server")]
     pub fn leave_to_server() {
         SERVED.store(true, Ordering::SeqCst);
     }
 
-    /// Starts watching a piece of work. `message` returns the text about how to resume this work.
+    /// Starts handling signals for a piece of work. `message` returns a text about how to resume it.
     pub fn watch(message: impl Fn() -> String + Send + Sync + 'static) -> Self {
         let own = Self(Arc::new(State {
             stop: Arc::default(),
@@ -65,12 +66,12 @@ impl Interruption {
         own
     }
 
-    /// Flag that requests a stop, for [`Trainer::stop`](dht_dynamic::transformer::Trainer::stop).
+    /// Flag that is set to request a stop, for [`Trainer::stop`](dht_dynamic::transformer::Trainer::stop).
     pub fn stop(&self) -> Arc<AtomicBool> {
         self.0.stop.clone()
     }
 
-    /// Runs a training loop that stops if the flag of [`stop`](Self::stop) requests it.
+    /// Runs a training loop that stops when the flag of [`stop`](Self::stop) is set.
     pub fn during<T>(&self, train: impl FnOnce() -> T) -> T {
         self.obeyed(true);
         let done = train();
@@ -78,7 +79,7 @@ impl Interruption {
         done
     }
 
-    /// Sets whether a training loop runs that stops if the flag of [`stop`](Self::stop) requests it.
+    /// Sets whether a training loop is running that stops when the flag of [`stop`](Self::stop) is set.
     pub fn obeyed(&self, runs: bool) {
         self.0.training.store(runs, Ordering::SeqCst);
     }
@@ -104,7 +105,6 @@ impl Interruption {
     }
 }
 
-/// Ends the process because of a signal.
 fn exit(signal: i32, message: &str) -> ! {
     abandon_unfinished_files();
     #[cfg(feature = "s3")]

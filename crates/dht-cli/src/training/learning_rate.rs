@@ -1,4 +1,4 @@
-//! Peak learning rate, set by the user or searched in short training runs.
+//! Peak learning rate: a value, or a search in short training runs.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,17 +11,17 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 
-/// Maximum number of training rows of a trial.
+/// Maximum number of training rows in a trial of a learning rate.
 const TRIAL_ROWS: usize = 2_000;
 
-/// Value of `--lr`.
+/// Value of the flag `--lr`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LearningRate {
-    /// Rate that the user set.
+    /// Learning rate set by the user.
     Given(f64),
-    /// Best of a few rates, selected by a search.
+    /// Search for the best of a few learning rates.
     Find,
-    /// Any other text, which `check` rejects.
+    /// Any other text, which [`check`](Self::check) rejects.
     Other(String),
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for LearningRate {
 }
 
 impl LearningRate {
-    /// Rejects values that are not a learning rate.
+    /// Rejects values that are neither a learning rate nor the request for a search.
     ///
     /// # Errors
     /// [`Error::Argument`] if the value is not a learning rate.
@@ -61,22 +61,23 @@ impl LearningRate {
     }
 }
 
-/// Short training runs at several learning rates, each for one pass over a random sample of the training rows.
+/// Trials of several learning rates: short training runs, each for one pass over a random sample of the training rows.
 #[derive(Debug)]
 pub struct LearningRateTrials<'a> {
-    /// Settings of the training run, without its learning rate.
+    /// Settings of the training run, except the learning rate.
     pub settings: &'a TrainSettings,
     /// Training rows.
     pub train: &'a EncodedDataset,
-    /// Validation rows, whose loss is compared.
+    /// Validation rows, on which the losses are compared.
     pub validation: &'a EncodedDataset,
 }
 
 impl LearningRateTrials<'_> {
-    /// Selects the learning rate with the lowest validation loss. `create` makes the untrained classifier.
+    /// Selects the learning rate with the lowest validation loss. `create` builds an untrained classifier.
     ///
     /// # Errors
-    /// Errors of the training runs. A run that diverges is not an error: its loss counts as infinite.
+    /// [`Error::Transformer`] if a training run fails. A run that diverges is not an error: its loss counts as
+    /// infinite.
     pub fn best_of(
         &self,
         rates: &[f64],

@@ -1,4 +1,4 @@
-//! Parts of a training run: the encoder to start from, the learning rate, a directory to resume from, and signals.
+//! Parts of a training run: initial encoder, learning rate, saved state and signals.
 
 mod directory;
 mod identity;

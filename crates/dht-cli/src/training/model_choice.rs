@@ -1,4 +1,4 @@
-//! Choice of the encoder that a training run starts from.
+//! Selection of the encoder with which a training run starts.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -19,25 +19,25 @@ use super::identity::identity;
 use crate::error::{Error, Result};
 use crate::texts::all_texts;
 
-/// Size of the vocabulary of a new tokenizer, which is trained on the training texts.
+/// Vocabulary size of a new tokenizer, which is trained on the training texts.
 const TRAINED_VOCABULARY: usize = 8_000;
-/// Length in hexadecimal digits of the files' checksum in a model's identity.
+/// Number of hexadecimal digits that a model's name shows of its checksum.
 const SUM: usize = 12;
-/// Prefix of the parameter names of a classifier's last layer.
+/// Prefix of parameter names in the last layer of a classifier.
 const HEAD: &str = "classifier.";
 /// Default peak learning rate of a model from scratch.
 const SCRATCH_RATE: f64 = 1e-3;
 /// Default peak learning rate of a pre-trained encoder.
 const FINE_TUNING_RATE: f64 = 5e-5;
 
-/// Value of `--model`.
+/// Value of the flag `--model`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelChoice {
-    /// Hugging Face directory.
+    /// Path of a Hugging Face model directory.
     Directory(PathBuf),
-    /// Name on the Hugging Face hub, with or without a revision.
+    /// Model name on the Hugging Face hub, with or without a revision.
     Hub(String),
-    /// Size of a new encoder, trained from scratch.
+    /// Size of a new encoder, which is trained from scratch.
     Size(ModelSize),
 }
 
@@ -64,10 +64,10 @@ impl fmt::Display for ModelChoice {
 }
 
 impl ModelChoice {
-    /// Resolves the local directory of the model, after a download if necessary; `None` for a size.
+    /// Returns the local directory of the model, and downloads the model if necessary; `None` for a size.
     ///
     /// # Errors
-    /// [`Error::NoModel`] if the path is not a directory; errors of the download.
+    /// [`Error::NoModel`] if the path is not a directory; [`Error::Transformer`] if the download fails.
     pub fn directory(&self) -> Result<Option<PathBuf>> {
         match self {
             Self::Size(_) => Ok(None),
@@ -83,7 +83,8 @@ impl ModelChoice {
     }
 }
 
-/// Finds the encoder's directory in a directory of sentence-transformers. Other directories are returned as they are.
+/// Finds the directory of the encoder within a sentence-transformers directory. Other directories are returned
+/// unchanged.
 fn encoder_in(folder: &Path) -> Result<PathBuf> {
     let has_encoder = |folder: &Path| folder.join("config.json").exists();
     if has_encoder(folder) || is_saved(folder) {
@@ -93,11 +94,11 @@ fn encoder_in(folder: &Path) -> Result<PathBuf> {
     Ok(inner.unwrap_or_else(|| folder.into()))
 }
 
-/// Resolves the directory of a model that `dht` has saved: the path itself, or the download of the hub repository
-/// `hf:NAME`. An existing path takes precedence.
+/// Returns the directory of a model that `dht` has saved: an existing path, or the download of the hub repository
+/// `hf:NAME`.
 ///
 /// # Errors
-/// Errors of the download.
+/// [`Error::Transformer`] if the download fails.
 pub fn saved_directory(model: &Path) -> Result<PathBuf> {
     match model.to_str().and_then(|text| text.strip_prefix("hf:")).filter(|_| !model.exists()) {
         Some(name) => Ok(PretrainedWeights::fetch_all(name)?),
@@ -105,7 +106,7 @@ pub fn saved_directory(model: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Name and commit of a model in the cache of the hub's files, as `hf:NAME@COMMIT`; `None` for other directories.
+/// Name of a model in the download cache of the Hugging Face hub, as `hf:NAME@COMMIT`; `None` for other directories.
 pub fn on_the_hub(folder: &Path) -> Option<String> {
     folder.ancestors().find_map(|folder| {
         let repository = folder.parent().filter(|parent| parent.ends_with("snapshots"))?.parent()?;
@@ -114,7 +115,7 @@ pub fn on_the_hub(folder: &Path) -> Option<String> {
     })
 }
 
-/// Name of a directory in messages: its name and commit on the hub, otherwise its last component.
+/// Name of a model directory in messages: its hub name and commit, or the last component of its path.
 pub fn name_of(folder: &Path) -> String {
     let last = || folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     on_the_hub(folder).unwrap_or_else(last)
@@ -125,19 +126,19 @@ pub fn is_saved(folder: &Path) -> bool {
     folder.join("dht.json").is_file()
 }
 
-/// Encoder that a training run starts from, on the local disk.
+/// Encoder with which a training run starts, on the local disk.
 #[derive(Debug, Clone)]
 pub enum Start {
-    /// Pre-trained weights.
+    /// Directory of pre-trained weights.
     Pretrained(PathBuf),
-    /// Model that `dht` has saved, loaded on the CPU.
+    /// Directory of a model that `dht` has saved, and the model, loaded on the CPU.
     Saved(PathBuf, Box<TextModel>),
-    /// Random weights.
+    /// Size of an encoder with random weights.
     Scratch(ModelSize),
 }
 
 impl Start {
-    /// Resolves the value of `--model`.
+    /// Resolves the value of the flag `--model`, and downloads the model if necessary.
     ///
     /// # Errors
     /// Errors of [`ModelChoice::directory`].
@@ -161,7 +162,7 @@ impl Start {
         }
     }
 
-    /// Note on the commit of an encoder on the hub.
+    /// Note on which commit of a hub repository is used.
     pub fn note(&self) -> Option<String> {
         match self {
             Self::Pretrained(folder) | Self::Saved(folder, _) => {
@@ -171,11 +172,10 @@ impl Start {
         }
     }
 
-    /// Name of the encoder with the beginning of its files' checksum. The checksum changes if another model takes the
-    /// place of the encoder's files.
+    /// Name of the encoder with a prefix of its files' checksum, which detects that the files were replaced.
     ///
     /// # Errors
-    /// Errors of the files.
+    /// [`Error::Io`] or [`Error::Transformer`] if a file cannot be read.
     pub fn identity(&self) -> Result<String> {
         let sum = match self {
             Self::Pretrained(folder) | Self::Saved(folder, _) => identity(folder)?,
@@ -187,11 +187,10 @@ impl Start {
         })
     }
 
-    /// Configuration of the encoder. For a new encoder, the vocabulary is not known yet, and its size is missing in the
-    /// configuration.
+    /// Configuration of the encoder. For a new encoder, the vocabulary size is not yet known and not set.
     ///
     /// # Errors
-    /// Errors of the configuration.
+    /// [`Error::Transformer`] if the configuration cannot be read or is not supported.
     pub fn config(&self) -> Result<BertConfig> {
         Ok(match self {
             Self::Pretrained(folder) => PretrainedWeights::read_config(folder)?,
@@ -203,7 +202,7 @@ impl Start {
     /// Loads the tokenizer of the encoder, or trains a new tokenizer on the training texts.
     ///
     /// # Errors
-    /// Errors of the tokenizer.
+    /// [`Error::Transformer`] if the tokenizer cannot be read or trained.
     pub fn tokenizer(&self, train: &Dataset) -> Result<TextTokenizer> {
         Ok(match self {
             Self::Pretrained(folder) => TextTokenizer::from_dir(folder)?,
@@ -215,7 +214,7 @@ impl Start {
     /// Loads or initialises the encoder.
     ///
     /// # Errors
-    /// Errors of the encoder's files.
+    /// [`Error::Transformer`] or [`Error::Dynamic`] if the encoder's files cannot be loaded.
     pub fn encoder(&self, vocabulary: usize, device: &Device, rng: &mut ChaCha8Rng) -> Result<Encoder> {
         Ok(match self {
             Self::Pretrained(folder) => Encoder::from_pretrained(folder, device)?,
@@ -227,7 +226,7 @@ impl Start {
         })
     }
 
-    /// Returns the model to train further, if `dht` has saved this model.
+    /// Model to train further; `None` unless the start is a model that `dht` has saved.
     pub fn saved(&self) -> Option<&TextModel> {
         match self {
             Self::Saved(_, model) => Some(model),
@@ -240,15 +239,15 @@ impl Start {
         if matches!(self, Self::Scratch(_)) { SCRATCH_RATE } else { FINE_TUNING_RATE }
     }
 
-    /// Peak learning rates that a search tries.
+    /// Peak learning rates that a search for the best one tries.
     pub fn learning_rates(&self) -> &'static [f64] {
         if matches!(self, Self::Scratch(_)) { &[3e-4, 1e-3, 3e-3] } else { &[2e-5, 5e-5, 1e-4, 2e-4] }
     }
 
-    /// Pooling of the encoder. A new encoder uses the state of the token \[CLS\], which learns to collect the inputs
-    /// that determine the class. A pre-trained encoder uses the pooling of its sentence-transformers directory if this
-    /// pooling is `mean` or `cls`, otherwise the mean over the tokens' states, which are all informative. A saved model
-    /// uses its own pooling.
+    /// Pooling of token states for the classifier. A new encoder uses the state of the token \[CLS\], which learns to
+    /// collect the inputs that determine the class. A pre-trained encoder uses the pooling of its sentence-transformers
+    /// directory if it is `mean` or `cls`, otherwise the mean, since all token states are informative. A saved model
+    /// keeps its pooling.
     ///
     /// # Errors
     /// Errors of [`classifier_of`] and [`SentenceModel::read`].
@@ -262,7 +261,7 @@ impl Start {
         })
     }
 
-    /// Notes on the pooling and the modules in the encoder's sentence-transformers directory that are ignored.
+    /// Notes on modules and poolings in the encoder's sentence-transformers directory that are ignored.
     ///
     /// # Errors
     /// Errors of [`SentenceModel::read`].
@@ -274,7 +273,7 @@ impl Start {
         Ok(pooling.err().map(pooled).into_iter().chain(others.into_iter().map(module)).collect())
     }
 
-    /// Parameters of the last layer of a saved model, by name.
+    /// Parameters of a saved model's last layer, by name, from which training starts; empty for other encoders.
     ///
     /// # Errors
     /// Errors of [`classifier_of`].
@@ -285,10 +284,10 @@ impl Start {
     }
 }
 
-/// Extracts the classifier of all layers from a saved model.
+/// Extracts the full classifier (all layers and the last exit) from a saved model.
 ///
 /// # Errors
-/// [`Error::Argument`] if another program made the model, or if the exit after the last layer is not linear.
+/// [`Error::Argument`] if the model was not saved by `dht`, or if its last exit is not linear.
 pub fn classifier_of(model: ServedModel) -> Result<TextClassifier> {
     match model {
         ServedModel::Classifier(classifier) => Ok(*classifier),

@@ -1,5 +1,5 @@
-//! Directory of a run that can be stopped and resumed. The directory is locked while the run is active, and holds a
-//! description of the run and the results of its steps.
+//! Locked directory of a run that can be stopped and resumed, with a description of the run and the results of its
+//! steps.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// Name of the lock file. A resumed run does not delete the file. Otherwise one process could hold the lock of a
-/// deleted file while another process locks a new file.
+/// Name of the lock file. A resumed run must not delete it: one process could then lock the deleted file while another
+/// locks a new one.
 pub(super) const LOCK: &str = ".lock";
-/// Key in the description of a run whose value names the program that wrote the description.
+/// Key of the format name in a stored description of a run.
 const FORMAT: &str = "format";
 
 /// Locked directory of a run that can be stopped and resumed. The lock ends when the value is dropped or the process
@@ -41,10 +41,10 @@ pub struct RunDir {
     _lock: File,
 }
 
-/// Setting in which the descriptions of two runs differ.
+/// Setting that differs between the descriptions of two runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Name of the setting in the descriptions.
+    /// Name of the setting.
     pub name: String,
     /// Value in the stored description.
     pub there: Value,
@@ -53,7 +53,7 @@ pub struct Difference {
 }
 
 impl RunDir {
-    /// Locks a directory, and creates a missing directory.
+    /// Locks a directory for this process, and creates it if it is missing.
     ///
     /// # Errors
     /// [`Error::InUse`] if another process holds the lock; [`Error::Foreign`] if something else is at the path of the
@@ -93,7 +93,7 @@ impl RunDir {
         &self.folder
     }
 
-    /// Reads the description of the run that used the directory before; `None` if there was no such run.
+    /// Reads the description of the run to which the directory belongs; `None` for a new directory.
     ///
     /// # Errors
     /// [`Error::Foreign`] if the file is not a description of this format.
@@ -112,7 +112,7 @@ impl RunDir {
         }
     }
 
-    /// Writes the description of this run.
+    /// Writes the description of this run, `of`, to a file in the directory.
     ///
     /// # Errors
     /// [`Error::Transformer`] if the file cannot be written.
@@ -166,8 +166,8 @@ impl RunDir {
 }
 
 impl Difference {
-    /// Returns the first setting in which the descriptions of a stopped run and of this run differ, in the order of the
-    /// names; `None` if the descriptions are equal.
+    /// Finds the first setting, by name, in which a stored description differs from this run's; `None` if they are
+    /// equal.
     ///
     /// # Examples
     /// ```

@@ -1,4 +1,4 @@
-//! Flags of a training run in rungs.
+//! Flags of a training run in rungs, which are training stages of increasing cost.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,7 +27,8 @@ pub struct RungArguments {
 }
 
 impl RungArguments {
-    /// Rejects numbers out of range, and flags that have no effect on a training run without rungs.
+    /// Rejects numbers out of range, and flags that have no effect because the training run has no rungs (training
+    /// stages).
     ///
     /// # Errors
     /// [`Error::Argument`] if a number is out of range or a flag has no effect.
@@ -53,12 +54,12 @@ impl RungArguments {
         Ok(())
     }
 
-    /// Lowest and highest rung of the training run.
+    /// Lowest and highest rung (training stage) of the training run.
     pub fn range(&self) -> (Rung, Rung) {
         self.rungs.map_or((Rung::Ngrams, Rung::FineTuned), |rungs| (rungs.least, rungs.most))
     }
 
-    /// Time limit, if there is one.
+    /// Time limit of the training run; `None` for no limit.
     pub fn time(&self) -> Option<Duration> {
         self.minutes.map(|minutes| Duration::from_secs_f64(60.0 * minutes))
     }

@@ -1,24 +1,24 @@
-//! Scale of the target numbers of a regression.
+//! Standardisation of the target numbers of a regression.
 
 use dht_dynamic::transformer::{EncodedDataset, TextClassifier};
 
 use crate::error::Result;
 
-/// Names of the weight and bias of a classifier's last layer.
+/// Parameter names of a classifier's last layer: weight and bias.
 const LAST: [&str; 2] = ["classifier.weight", "classifier.bias"];
 
-/// Mean and standard deviation of the training rows' numbers. A regression is trained on standardised numbers z = (y −
-/// mean) / deviation for the original numbers y. Otherwise, from zero biases and at the learning rates of fine-tuning,
-/// its outputs would stay near 0.
+/// Mean and standard deviation of a regression's target numbers y. The model is trained on standardised numbers z = (y
+/// − mean) / deviation. Without them, its outputs would stay near 0, because biases start at 0 and the learning rates
+/// of fine-tuning are low.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TargetScale {
     mean: f64,
-    /// Standard deviation; 1 if all numbers are equal.
+    /// Standard deviation of the targets; 1 if all are equal.
     deviation: f64,
 }
 
 impl TargetScale {
-    /// Computes the scale of the numbers of `train`.
+    /// Computes mean and standard deviation of the numbers of `train`.
     pub fn new(train: &EncodedDataset) -> Self {
         let numbers = || train.samples.iter().flat_map(|sample| &sample.targets).copied().map(f64::from);
         let count = numbers().count().max(1) as f64;
@@ -36,11 +36,11 @@ impl TargetScale {
         data
     }
 
-    /// Folds the scale into the last layer of a regression that was trained on standardised numbers. The regression
-    /// then predicts the original numbers.
+    /// Folds mean and deviation into the last layer of a regression that was trained on standardised numbers, so that
+    /// it predicts original numbers.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// [`Error::Transformer`](crate::Error::Transformer) if the device cannot copy the parameters.
     pub fn fold_into(&self, regression: &TextClassifier) -> Result<()> {
         let parameters = regression.encoder().parameters();
         let mut values = parameters.values_where(|name| LAST.contains(&name))?;

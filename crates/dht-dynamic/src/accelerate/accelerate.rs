@@ -1,4 +1,4 @@
-//! Builds a dynamic model from a fine-tuned classifier.
+//! Accelerates a fine-tuned classifier: adds early exits without changing its weights.
 
 use dht_transformer::TextClassifier;
 use rand::Rng;
@@ -9,14 +9,16 @@ use crate::fit::{
     AccelerateSettings, Built, FitStep, FitTexts, FittedExits, JudgedFront, Lap, Report, Texts, fit_ngrams,
 };
 
-/// Builds a dynamic model, which is cheaper at inference, from a fine-tuned classifier of classes or of several labels.
+/// Builds a model with early exits, which is cheaper at inference, from a fine-tuned classifier of classes or
+/// multi-label texts.
 ///
-/// Fits the exits, the n-gram exit and the stacking weights, and selects a speed. The classifier does not change.
+/// Fits the early exits, the n-gram classifier and the stacking weights, and selects a speed (exit threshold). The
+/// classifier is not modified.
 ///
 /// # Errors
 /// * [`Error::Argument`] if a setting is out of range.
-/// * [`Error::Argument`] if the classifier is a regression, or if the classes or labels of the texts differ from those
-///   of the classifier.
+/// * [`Error::Argument`] if the classifier is a regression, or if the classes or labels of the texts differ from the
+///   classifier's.
 /// * [`Error::Argument`] if there are fewer than 20 training texts, or if there are unlabelled texts and no held-out
 ///   texts.
 /// * [`Error::Argument`] if held-out texts are empty, or if more than half of them are also training texts.
@@ -69,10 +71,10 @@ pub fn accelerate<R: Rng + ?Sized>(
     accelerate_watched(classifier, texts, settings, &mut |_| {}, rng)
 }
 
-/// Builds a dynamic model as [`accelerate`] does, and reports each step of the fit to `watch`.
+/// Builds a model with early exits as [`accelerate`] does, and reports each step of the fit to `watch`.
 ///
 /// # Errors
-/// Errors of [`accelerate`].
+/// Any error of [`accelerate`].
 pub fn accelerate_watched<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     texts: Texts<'_>,

@@ -1,4 +1,4 @@
-//! Accelerated classifier: a dynamic model with the report on its fit.
+//! Accelerated classifier: a model with early exits, and the report on its fit.
 
 use dht_transformer::EncodedDataset;
 
@@ -9,23 +9,24 @@ use crate::model::DynamicModel;
 use crate::outputs::truth_of;
 use crate::router::Router;
 
-/// Result of [`accelerate`](fn@super::accelerate): a dynamic model with the report on its fit.
+/// Result of [`accelerate`](fn@super::accelerate): a model with early exits, and the report on its fit.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Accelerated {
-    /// Dynamic model, set to its [default speed](Report::speed).
+    /// Model with early exits, set to its [default speed](Report::speed) (exit threshold).
     pub model: DynamicModel,
-    /// Report on the fits, and on cost and accuracy at each speed.
+    /// Report on the fits, and on accuracy and cost at each speed.
     pub report: Report,
 }
 
 impl Accelerated {
-    /// Replaces the router, and measures the new router's curve of accuracy against cost on held-out texts.
+    /// Replaces the router, which decides where texts exit, and measures accuracy and cost of the new router on
+    /// held-out texts.
     ///
     /// `speeds` are the speeds to measure, lowest first. Each speed takes one pass over the texts, and one more pass
-    /// runs all layers. The model is set to the highest speed that keeps the limit of the [default
-    /// speed](Report::speed), as all lower speeds must do, too. If no speed keeps the limit, the model is set to the
-    /// first speed. A router with a single speed has no curve: set it by [`DynamicModel::with_router`].
+    /// runs all layers. The model is set to the highest speed such that this speed and all lower ones keep the accuracy
+    /// limit of the [default speed](Report::speed). If no speed keeps the limit, the model is set to the first speed. A
+    /// router without adjustable speed has no curve: set it by [`DynamicModel::with_router`].
     ///
     /// # Errors
     /// * [`Error::Argument`] if `speeds` or `held_out` is empty, or if the router rejects a speed.

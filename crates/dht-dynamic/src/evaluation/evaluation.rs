@@ -1,4 +1,4 @@
-//! Scores, costs and time of any [`Predictor`] on a data set.
+//! Evaluates any [`Predictor`] on a data set: scores, costs and time.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,42 +15,41 @@ use crate::route::Route;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Evaluation {
-    /// Confusion matrix of the true and predicted classes. For several labels, the matrix counts all labels of all rows
-    /// together, with two classes: 0 for a label that does not apply, and 1 for a label that applies. A label is
+    /// Confusion matrix of the true and predicted classes. For a multi-label model, the matrix counts all labels of all
+    /// rows together, with two classes: 0 for a label that does not apply, and 1 for a label that applies. A label is
     /// predicted to apply if its probability is at least one half. The F1 of class 1 is then the micro F1.
     pub confusion: Confusion,
-    /// Predicted class of each row. For several labels, 0 or 1 for each label of the first row, then of the second row,
-    /// and so on.
+    /// Predicted class of each row. For a multi-label model, 0 or 1 for each label of the first row, then of the second
+    /// row, and so on.
     pub labels: Vec<u32>,
-    /// Probability of each class or label, by row.
+    /// Predicted probability of each class or label, by row.
     pub probabilities: Vec<Vec<f32>>,
-    /// Cross-entropy loss of each row in nats: −ln of the probability of its class, at most 87, the value for the
-    /// smallest f32. For several labels, the mean over the labels.
+    /// Cross-entropy loss of each row in nats: −ln of the probability of the true class, at most 87, the value for the
+    /// smallest f32. For a multi-label model, the mean over the labels.
     pub losses: Vec<f64>,
-    /// Route of each row.
+    /// Route of each row: the layers that ran, and the number of attention heads in each.
     pub routes: Vec<Route>,
-    /// Selected attention heads, for each row and each group of layers on its route whose heads are selected. The lists
-    /// are empty for models that do not select heads.
+    /// Selected attention heads, by row and by group of layers (only groups whose heads are selected). The lists are
+    /// empty for models that do not select heads.
     pub head_sets: Vec<Vec<HeadSet>>,
-    /// FLOPs of each row: all matrix products and the routers.
+    /// FLOPs of each row: all matrix products, plus the routers.
     pub row_flops: Vec<u64>,
-    /// FLOPs of all matrix products: the sum of [`Prediction::flops`] over the rows.
+    /// FLOPs of all matrix products, without the routers: the sum of [`Prediction::flops`] over the rows.
     pub flops: u64,
-    /// FLOPs of the routers on all rows, computed by formula.
+    /// FLOPs of the routing decisions on all rows, computed by formula.
     pub routing_flops: u64,
-    /// Mean share of the full model's heads that a row runs, over all layers. The DHT paper (Meng et al. 2023)
-    /// estimates the cost by this share.
+    /// Mean over the rows of the share of attention heads that run, relative to all heads in all layers. The DHT paper
+    /// (Meng et al. 2023) uses this share as its estimate of the cost.
     pub layer_head_ratio: f64,
-    /// Wall-clock seconds of the pass over the data set, without tokenising. Packing the weights in the first batch is
-    /// included. To compare models, use [`time_in_turns`](super::time_in_turns).
+    /// Wall-clock seconds of predicting the data set, including packing the weights in the first batch, without
+    /// tokenising. To compare models, use [`time_in_turns`](super::time_in_turns).
     pub seconds: f64,
-    /// Seconds spent on routing decisions, which includes pooling the hidden states for the routers. Also included in
-    /// `seconds`.
+    /// Seconds spent on routing decisions, including pooling the hidden states for the routers. Part of `seconds`.
     pub routing_seconds: f64,
 }
 
 impl Evaluation {
-    /// Number of rows on each route, by the notation of the route.
+    /// Number of rows on each route. The keys are routes in their text notation.
     pub fn route_counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
         for route in &self.routes {
@@ -63,12 +62,12 @@ impl Evaluation {
 /// Predicts every row of a data set and scores the predictions.
 ///
 /// # Errors
-/// * [`Error::Argument`](crate::Error::Argument) if the classes or labels differ from the model's, or if the targets
-///   are numbers.
-/// * Errors of the model, also if the batch size is 0.
+/// * [`Error::Argument`](crate::Error::Argument) if the classes or labels of the data set differ from the model's, or
+///   if its targets are numbers.
+/// * Errors of the model, for example if the batch size is 0.
 ///
 /// # Examples
-/// A model with an exit after each of two layers, at full cost and at its highest speed:
+/// Model with an exit after each of two layers, at full cost and at its highest speed:
 ///
 /// ```
 /// # use candle_core::Device;

@@ -1,12 +1,12 @@
-//! Scoring and timing of models that compute in another precision than f32.
+//! Scores and times models in another numeric precision than f32.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Precision, Sample};
 
 use crate::error::Result;
 use crate::prediction::{BatchPredictions, Predictor};
 
-/// Wrapper that computes a model's layers in another [`Precision`], such as eight-bit integers. The wrapper is scored
-/// and timed like any other model.
+/// Wrapper that computes a model's layers in another [`Precision`], such as eight-bit integers. It can be scored and
+/// timed like any other model.
 ///
 /// # Examples
 /// ```
@@ -22,25 +22,25 @@ use crate::prediction::{BatchPredictions, Predictor};
 #[derive(Debug)]
 pub struct InPrecision<'a, M> {
     model: &'a M,
-    /// Context that stores the packed weights.
+    /// Forward context with the selected precision. It caches packed weights.
     ctx: ForwardContext,
 }
 
 impl<'a, M: Predictor> InPrecision<'a, M> {
-    /// Wraps a model, which then computes in the precision `precision`. See [`Precision`] for the effect and the
-    /// supported devices.
+    /// Wraps a model to compute in the precision `precision`. See [`Precision`] for the effect and the supported
+    /// devices.
     pub fn new(model: &'a M, precision: Precision) -> Self {
         Self { model, ctx: ForwardContext::inference_in(precision) }
     }
 
-    /// Wraps another model, such as a handle on the same weights at another speed, in the same precision. Both wrappers
-    /// share their packed weights.
+    /// Wraps another model in the same precision, such as the same weights at another speed. Both wrappers share their
+    /// packed weights.
     pub fn with_model<'b, N: Predictor>(&self, model: &'b N) -> InPrecision<'b, N> {
         InPrecision { model, ctx: self.ctx.clone() }
     }
 }
 
-/// Predicts with the wrapper's own context; the context of the caller is ignored.
+/// Predicts in the wrapper's precision. The precision of the caller's context is ignored.
 impl<M: Predictor> Predictor for InPrecision<'_, M> {
     fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
         self.model.predict(batch, &self.ctx)

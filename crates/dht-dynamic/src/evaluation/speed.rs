@@ -1,4 +1,4 @@
-//! Calibration of the speed: selects the speed of a dynamic model for a budget of FLOPs.
+//! Calibrates the speed: selects the exit threshold of a model for a budget of FLOPs.
 
 use dht_transformer::EncodedDataset;
 use serde::{Deserialize, Serialize};
@@ -8,36 +8,38 @@ use crate::error::{Error, Result};
 use crate::model::DynamicModel;
 use crate::prediction::Predictor;
 
-/// Speed that counts as infinite: at this speed only the cost matters. As a threshold, this speed exceeds any
-/// uncertainty; as λ, the price of computation in a search with bandits, this speed equates one nat with a
-/// ten-thousandth of the model's cost.
+/// Largest speed. It counts as infinite, so that only the cost matters: as an exit threshold, it is above any
+/// uncertainty. For the bandits of `dht-search`, it is a price of 10,000 nats of loss for the full model's computation,
+/// which outweighs any loss.
 const LARGEST: f64 = 1e4;
-/// Speed at which the search for a speed starts if the model's own speed is 0.
+/// First speed that the search tries if the model's own speed is 0.
 const START: f64 = 0.1;
-/// Factor by which the speed changes while a speed between 0 and [`LARGEST`] is known on only one side of the target.
+/// Factor between successive speeds while the search brackets the target cost. It is used until a speed between 0 and
+/// [`LARGEST`] has been measured on each side of the target.
 const STRIDE: f64 = 4.0;
-/// Ratio of two speeds below which the search between them ends, since the FLOPs ratio may jump there.
+/// Ratio of the two bracketing speeds at which the search ends. The cost may jump between them, so that the target is
+/// not reached exactly.
 const CLOSE: f64 = 1.001;
-/// Smallest speed that is not treated as 0.
+/// Smallest speed that the search tries. Below it, a speed counts as 0.
 const SMALLEST: f64 = 1e-6;
 
-/// Speed of a dynamic model, and its cost on the calibration texts.
+/// Speed (exit threshold) of a model with early exits, and its measured cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
-    /// Speed, for [`DynamicModel::with_speed`]. For an accelerated model, the speed is the threshold of its
-    /// [rule](crate::router::LeavingRule). For the bandits of a model of `dht-search`, the speed is λ, the price of the
-    /// full model's cost in nats of loss.
+    /// Value for [`DynamicModel::with_speed`]. For an accelerated model, it is the threshold of the [routing
+    /// rule](crate::router::LeavingRule). For the bandits of `dht-search`, it is the price of computation: the cost of
+    /// the full model, in nats of loss.
     pub speed: f64,
-    /// FLOPs of encoder, exits and routers on the calibration texts, divided by the full model's FLOPs.
+    /// FLOPs of encoder, exits and routers on the measured texts, divided by the full model's FLOPs.
     pub flops_ratio: f64,
 }
 
 impl Speed {
-    /// Tolerance of the FLOPs ratio of a calibrated speed, as a share of the full model: half a per cent.
+    /// Permitted deviation from the target cost in a calibration: half a per cent of the full model's FLOPs.
     pub const TOLERANCE: f64 = 0.005;
 }
 
-/// Cost and accuracy of a dynamic model at one speed, measured on a set of texts.
+/// Cost and accuracy of a model with early exits at one speed (exit threshold), measured on a set of texts.
 ///
 /// # Examples
 /// ```
@@ -52,26 +54,26 @@ impl Speed {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpeedPoint {
-    /// Speed, for [`DynamicModel::with_speed`].
+    /// Speed (exit threshold), for [`DynamicModel::with_speed`].
     pub speed: f64,
-    /// FLOPs divided by the full model's FLOPs.
+    /// FLOPs at this speed, divided by the full model's FLOPs.
     pub flops_ratio: f64,
     /// Standard error of `flops_ratio` over the random draw of the texts. The error can be large: among a few hundred
-    /// texts, the few that run all layers make up most of a small cost. 0 if the error is not known, as in files of
+    /// texts, the few that run all layers make up most of a small cost. 0 if the error is unknown, as in files of
     /// earlier versions.
     #[serde(default)]
     pub flops_error: f64,
-    /// Accuracy at this speed; micro F1 for several labels.
+    /// Accuracy at this speed; micro F1 for a multi-label model.
     pub accuracy: f64,
 }
 
-/// Number of standard errors by which a measured cost must be below a budget. The number was selected with budgets of
-/// .05 to .5 on 600 held-out rows. With half a standard error, other rows cost .89 of the budget on average and at most
-/// 1.19; without a margin, .93 and 1.29.
+/// Safety margin on a measured cost, in standard errors. The value was selected on 600 held-out rows, with budgets from
+/// .05 to .5 of the full model's FLOPs. With half a standard error, unseen rows cost .89 of the budget on average and
+/// at most 1.19; without a margin, .93 and 1.29.
 const ERRORS: f64 = 0.5;
 
 impl SpeedPoint {
-    /// Builds the point of a speed from the FLOPs of each text at this speed and in the full model.
+    /// Computes cost and standard error at one speed from the FLOPs of each text, at this speed and in the full model.
     pub fn of_texts(speed: f64, accuracy: f64, flops: &[u64], full_flops: &[u64]) -> Self {
         let sum = |flops: &[u64]| flops.iter().sum::<u64>() as f64;
         let (rows, full) = (flops.len() as f64, sum(full_flops).max(1.0));
@@ -83,15 +85,15 @@ impl SpeedPoint {
         Self { speed, flops_ratio, flops_error, accuracy }
     }
 
-    /// Returns whether similar texts are expected to cost at most the share `flops_ratio` of the full model's FLOPs.
-    /// That is the case if the measured cost plus half a standard error is within this share.
+    /// Returns whether similar texts are expected to cost at most `flops_ratio` times the full model's FLOPs: the
+    /// measured cost plus half a standard error must be within this limit.
     pub fn costs_at_most(&self, flops_ratio: f64) -> bool {
         self.flops_ratio + ERRORS * self.flops_error <= flops_ratio
     }
 }
 
-/// Cost of a model on a set of texts, as a function of the model's speed. A speed is measured when it is first
-/// requested. The result is stored, so that several budgets share their passes.
+/// Cost of a model on a set of texts, as a function of the model's speed (exit threshold). A speed is measured when it
+/// is first requested. Measurements are stored, so that several budgets share them.
 ///
 /// # Examples
 /// ```
@@ -125,17 +127,18 @@ pub struct SpeedCurve<'a> {
     texts: &'a EncodedDataset,
     batch_size: usize,
     full_flops: f64,
-    /// Measurements in ascending order of speed. The first is at speed 0, where every text runs all layers, and the
-    /// last at [`LARGEST`].
+    /// Measured speeds in ascending order. The first is speed 0, at which every text runs all layers, and the last is
+    /// [`LARGEST`].
     measured: Vec<Speed>,
 }
 
 impl<'a> SpeedCurve<'a> {
-    /// Measures both ends of the curve in two passes: speed 0, at which every text runs all layers, and speed 10,000,
-    /// at which only the cost matters.
+    /// Measures both ends of the curve, in two passes over the texts: speed 0, where every text runs all layers, and
+    /// speed 10,000, where only the cost matters.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are no texts, or if the model has a single speed; errors of the encoder.
+    /// * [`Error::Argument`] if there are no texts, or if the model's speed cannot be changed.
+    /// * Any error of the encoder.
     pub fn new(model: &'a DynamicModel, texts: &'a EncodedDataset, batch_size: usize) -> Result<Self> {
         if texts.is_empty() {
             return Err(Error::argument("texts", "at least one", 0));
@@ -148,30 +151,30 @@ impl<'a> SpeedCurve<'a> {
         Ok(curve)
     }
 
-    /// Minimum and maximum FLOPs ratio of the model on these texts.
+    /// Minimum and maximum cost of the model on the texts, relative to the full model's FLOPs.
     pub fn range(&self) -> (f64, f64) {
         (self.measured[self.measured.len() - 1].flops_ratio, self.measured[0].flops_ratio)
     }
 
-    /// `count` budgets at equal distances over the [`range`](Self::range), both ends included, cheapest first.
+    /// Returns `count` evenly spaced budgets from the minimum to the maximum of the [`range`](Self::range), cheapest
+    /// first.
     pub fn budgets(&self, count: usize) -> Vec<f64> {
         let (least, most) = self.range();
         let last = count.saturating_sub(1).max(1) as f64;
         (0..count).map(|index| (least + (most - least) * index as f64 / last).clamp(least, most)).collect()
     }
 
-    /// All measurements, in ascending order of speed.
+    /// All measurements so far, in ascending order of speed.
     pub fn measured(&self) -> &[Speed] {
         &self.measured
     }
 
-    /// Selects a speed whose FLOPs ratio is within [`Speed::TOLERANCE`] of the target. If many texts change their
-    /// routes at the same speed, the ratio may jump over the target. Then the speed with the nearest measured ratio
-    /// below the target is selected, so that the budget holds.
+    /// Selects a speed whose FLOPs ratio is within [`Speed::TOLERANCE`] of the target. If many texts change their exits
+    /// at the same speed, the ratio may jump over the target. Then the speed with the nearest ratio below the target is
+    /// selected.
     ///
-    /// The search alternates bisection and linear interpolation in the logarithm of the speed. The search takes three
-    /// to six passes over the texts. The cost of a pass, relative to the full model, is the FLOPs ratio that the pass
-    /// measures.
+    /// The search alternates bisection and linear interpolation in the logarithm of the speed, and takes three to six
+    /// passes over the texts. The FLOPs ratio of a speed is also the cost of its pass.
     ///
     /// # Errors
     /// [`Error::Budget`] if the target is outside the [`range`](Self::range) or not a number; errors of the encoder.
@@ -199,7 +202,8 @@ impl<'a> SpeedCurve<'a> {
         }
     }
 
-    /// Next speed to measure between two measured speeds; `None` if the two speeds are too close.
+    /// Selects the next speed to measure, between the measured speeds of `costly` and `cheap`. Returns `None` if these
+    /// two are too close.
     fn between(&self, costly: Speed, cheap: Speed, target: f64, step: usize) -> Option<f64> {
         let (low, high) = (costly.speed, cheap.speed);
         let speed = match (low < SMALLEST, high >= LARGEST) {
@@ -226,13 +230,13 @@ impl<'a> SpeedCurve<'a> {
     }
 }
 
-/// Selects the speed at which a model costs the share `target_flops_ratio` of the full model's inference FLOPs
-/// (encoder, exits and routers). Returns the speed with its measured ratio: see [`SpeedCurve::calibrate`]. The texts
-/// should be held out from training. The model itself does not change; set the speed with
-/// [`with_speed`](DynamicModel::with_speed).
+/// Selects the speed (exit threshold) at which a model's inference costs `target_flops_ratio` times the full model's
+/// FLOPs. Encoder, exits and routers are counted. Returns the speed with its measured cost: see
+/// [`SpeedCurve::calibrate`]. The texts should be held out from training. The model itself does not change; set the
+/// speed with [`with_speed`](DynamicModel::with_speed).
 ///
 /// # Errors
-/// As [`SpeedCurve::new`] and [`SpeedCurve::calibrate`].
+/// Any error of [`SpeedCurve::new`] or [`SpeedCurve::calibrate`].
 pub fn calibrate(
     model: &DynamicModel,
     texts: &EncodedDataset,

@@ -1,4 +1,4 @@
-//! Wall-clock timing: several models predict the same texts in turns.
+//! Wall-clock timing: several models take turns in predicting the same texts.
 
 use std::time::Instant;
 
@@ -11,12 +11,12 @@ use crate::prediction::{Predictor, in_pool};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct PassTimes {
-    /// Seconds of each pass, in the order of the runs. The warm-up pass is not included.
+    /// Seconds of each pass over the data set, in the order of the runs. The warm-up pass is not included.
     pub passes: Vec<f64>,
 }
 
 impl PassTimes {
-    /// Median of the passes in seconds. For an even number of passes, the median is the mean of the middle two.
+    /// Median duration of a pass, in seconds. For an even number of passes, the median is the mean of the middle two.
     pub fn median(&self) -> f64 {
         let mut sorted = self.passes.clone();
         sorted.sort_by(f64::total_cmp);
@@ -25,15 +25,15 @@ impl PassTimes {
     }
 }
 
-/// Measures the wall-clock time of several models' predictions on a data set.
+/// Measures and compares the wall-clock time that several models need to predict a data set.
 ///
-/// All models are treated alike. Each model has a separate context for all its passes, so that it packs its weights
-/// once, in a pass that is not measured. Then the models take turns in `passes` rounds. Each round starts with the
-/// model that ran second in the round before, so that no model always runs after the same other model. A pass is
-/// [`Predictor::predict_all`]: forming batches is measured, tokenising and scoring are not.
+/// Each model has a forward context of its own, and packs its weights in a first pass that is not measured. Then the
+/// models take turns in `passes` rounds. Each round starts with the model that ran second in the round before, so that
+/// no model always runs after the same other model. A pass is [`Predictor::predict_all`]: forming batches is measured,
+/// tokenising and scoring are not.
 ///
 /// # Errors
-/// [`Error::Argument`] if `passes` is 0; errors of a model, also if the batch size is 0.
+/// [`Error::Argument`] if `passes` is 0; errors of a model, for example if the batch size is 0.
 ///
 /// # Examples
 /// ```
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crate::prediction::BatchPredictions;
 
-    /// Records which model predicts, and the address of its context.
+    /// Mock model that records each call: its name, the batch size and the address of the forward context.
     struct Noting<'a> {
         name: usize,
         seen: &'a Mutex<Vec<(usize, usize, usize)>>,

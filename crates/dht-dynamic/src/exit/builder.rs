@@ -1,4 +1,4 @@
-//! Builders of custom exits, which the calling program defines.
+//! Builds custom exits, which the calling program implements.
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use dht_transformer::Encoder;
 use super::exit::LayerExit;
 use crate::error::{Error, Result};
 
-/// Place of an exit in a model.
+/// Place of an early exit in a model: its depth, its number of outputs, and the name of its parameters.
 ///
 /// # Examples
 /// ```
@@ -23,9 +23,9 @@ pub struct ExitPlace<'a> {
     /// Prefix of the names of the exit's parameters, without the dot. Parameters with this prefix are saved with the
     /// model.
     pub name: &'a str,
-    /// Number of layers before the exit.
+    /// Depth: number of layers before the exit.
     pub depth: usize,
-    /// Number of classes or labels.
+    /// Number of classes or labels, which is the number of logits.
     pub classes: usize,
 }
 
@@ -38,27 +38,27 @@ impl<'a> ExitPlace<'a> {
 
 type Build = dyn Fn(&mut Encoder, ExitPlace<'_>) -> Result<Box<dyn LayerExit>> + Send + Sync;
 
-/// Builds the custom exits of a model. For each exit, the builder adds parameters to the encoder and returns the exit.
+/// Function of the calling program that builds custom exits. For each exit, it adds parameters to the encoder and
+/// returns the exit.
 ///
-/// The builder is called when a model is created, loaded or deep-copied, and must add the same parameters each time. A
-/// clone shares the same function.
+/// The function is called when a model is created, loaded or deep-copied, and must add the same parameters each time.
+/// Clones of the builder share the function.
 #[derive(Clone)]
 pub(crate) struct ExitBuilder(Arc<Build>);
 
 impl ExitBuilder {
-    /// Wraps a function that builds one exit.
     pub(crate) fn new(
         build: impl Fn(&mut Encoder, ExitPlace<'_>) -> Result<Box<dyn LayerExit>> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(build))
     }
 
-    /// Builds the exit at a place.
+    /// Builds the custom exit for one place in the model.
     ///
     /// # Errors
-    /// * [`Error::Argument`] if the name of a parameter does not begin with [`ExitPlace::name`], since the parameter
-    ///   would not be saved.
-    /// * Errors of the function.
+    /// * [`Error::Argument`] if the name of an added parameter does not begin with [`ExitPlace::name`]: it would not be
+    ///   saved.
+    /// * Any error that the custom function returns.
     pub(crate) fn build(&self, encoder: &mut Encoder, place: ExitPlace<'_>) -> Result<Box<dyn LayerExit>> {
         let before = encoder.parameters().len();
         let exit = (self.0)(encoder, place)?;

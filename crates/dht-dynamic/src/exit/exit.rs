@@ -1,4 +1,4 @@
-//! Interface of an exit: a classifier that may answer a text early.
+//! Interface of an early exit: a classifier after a layer, at which a text may stop.
 
 use std::fmt::Debug;
 
@@ -7,18 +7,20 @@ use dht_transformer::{ForwardContext, Hidden, flops::FlopCount};
 
 use crate::error::Result;
 
-/// FLOPs of one exit for one text, where a multiply-add counts as two FLOPs.
+/// FLOPs of one early exit for one text. A multiply-add counts as two FLOPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitFlops {
     /// FLOPs of the forward pass, which computes the logits.
     pub forward: FlopCount,
-    /// FLOPs of a backward pass that computes the gradients of both the exit's parameters and the hidden rows.
+    /// FLOPs of a backward pass through the exit that computes the gradients of both its parameters and the hidden
+    /// states it reads.
     pub backward: FlopCount,
-    /// FLOPs of a backward pass that computes only the gradients of the exit's parameters.
+    /// FLOPs of a backward pass through the exit that computes only the gradients of its parameters.
     pub backward_weights: FlopCount,
 }
 
-/// Number of times that an exit computed its logits for a sample of a batch.
+/// Number of times that an early exit computed its logits for one text, with and without a gradient to the layers
+/// below.
 ///
 /// # Examples
 /// ```
@@ -29,27 +31,27 @@ pub struct ExitFlops {
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ExitReads {
-    /// Number of reads whose gradient continues to the layers below the exit.
+    /// Number of evaluations whose gradient flows into the layers below the exit.
     pub attached: u64,
-    /// Number of reads whose gradient stops at the exit's own parameters.
+    /// Number of evaluations whose gradient stops at the exit's own parameters.
     pub detached: u64,
 }
 
 impl ExitReads {
-    /// Number of all reads, attached and detached.
+    /// Total number of evaluations, attached and detached.
     pub fn total(self) -> u64 {
         self.attached + self.detached
     }
 }
 
-/// Classifier after a layer, at which a text may stop: it computes logits from hidden rows.
+/// Early exit: a classifier after a layer, at which a text may stop. The exit computes logits from hidden states.
 ///
-/// The answer of the exit is ln softmax of the logits. With several labels, the answer is ln sigmoid of each logit. The
-/// parameters of the exit belong to the encoder, so that one optimiser trains the encoder and its exits. A custom exit
-/// implements this trait: see [`ExitModel::with_exits`](crate::ExitModel::with_exits).
+/// Log-probabilities are the log-softmax of the logits, or for multi-label tasks the log-sigmoid of each logit. The
+/// parameters of the exit are stored in the encoder, so that one optimiser trains the encoder and its exits. Custom
+/// exits implement this trait: see [`ExitModel::with_exits`](crate::ExitModel::with_exits).
 ///
 /// # Examples
-/// A linear exit after each of two layers, and the cost of its 24 × 3 multiply-adds:
+/// Linear exit after each of two layers, which costs 24 × 3 multiply-adds:
 ///
 /// ```
 /// use candle_core::Device;
@@ -65,16 +67,16 @@ impl ExitReads {
 /// # Ok::<(), dht_dynamic::Error>(())
 /// ```
 pub trait LayerExit: Debug + Send + Sync {
-    /// Computes the logits of each sample. Shape: (samples, classes or labels).
+    /// Computes the logits of each text at this exit, with shape (texts, classes or labels).
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error`](crate::Error) if a tensor operation fails.
     fn logits(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor>;
 
-    /// FLOPs of [`logits`](Self::logits) and its backward pass for a text of `tokens` tokens.
+    /// FLOPs of [`logits`](Self::logits) and of its backward pass, for one text with `tokens` tokens.
     fn flops(&self, tokens: usize) -> ExitFlops;
 
-    /// Returns another handle on the same parameters.
+    /// Clones the exit. The clone shares the same parameters.
     fn box_clone(&self) -> Box<dyn LayerExit>;
 }
 

@@ -1,20 +1,21 @@
-//! N-gram exit at depth 0, whose log-probabilities are added to those of every later exit.
+//! N-gram exit: a classifier that may answer a text before any layer runs. Its log-probabilities are combined with
+//! those of every later exit.
 
 use super::ngram::NgramClassifier;
 use super::stacker::Stacker;
 use crate::error::{Error, Result};
 use crate::outputs::Outputs;
 
-/// N-gram exit at depth 0, which classifies a text from its tokens before any layer runs.
+/// Exit at depth 0: an n-gram classifier that may answer a text before any layer runs.
 ///
-/// A text with a confident answer stops at this exit, and its route is `0L`. At each later exit, the score of a class
-/// is a·ln p(n-gram) + b·ln p(exit), with separate weights a and b for each exit: see [`Stacker`].
+/// A text with a confident prediction stops at this exit, and its route is `0L` (no layers). At each later exit, the
+/// score of a class is a·ln p(n-gram) + b·ln p(exit), with separate weights a and b for each exit: see [`Stacker`].
 ///
-/// The n-gram exit is used in inference only. Training runs ignore the n-gram exit, since its weights and the stackers'
+/// The exit is used in inference only. Fine-tuning ignores it, since the n-gram classifier's weights and the stacking
 /// weights have no gradients.
 ///
 /// # Examples
-/// A model with an n-gram exit before two layers. At its highest speed, every text stops at the n-gram exit:
+/// Model with an n-gram exit before two layers. At its highest speed, every text stops at the n-gram exit:
 ///
 /// ```
 /// # use candle_core::Device;
@@ -53,27 +54,28 @@ pub struct FrontExit {
 }
 
 impl FrontExit {
-    /// Combines an n-gram classifier with the stacking weights of each later exit, in the order of their depths.
+    /// Combines an n-gram classifier with stacking weights. There is one [`Stacker`] for each later exit, in the order
+    /// of the exits' depths.
     pub fn new(ngram: NgramClassifier, stackers: Vec<Stacker>) -> Self {
         Self { ngram, stackers }
     }
 
-    /// Classifier that answers at depth 0.
+    /// N-gram classifier that predicts at depth 0, before the first layer.
     pub fn ngram(&self) -> &NgramClassifier {
         &self.ngram
     }
 
-    /// Stacking weights of each later exit, in the order of their depths.
+    /// Weights that combine the n-gram classifier with each later exit, in the order of the exits' depths.
     pub fn stackers(&self) -> &[Stacker] {
         &self.stackers
     }
 
-    /// Checks that the n-gram exit fits a model: the n-gram exit needs one [`Stacker`] for each of the `exits` exits,
-    /// and the same outputs as the model.
+    /// Checks that the n-gram exit fits a model with `exits` later exits. It needs one [`Stacker`] for each of them,
+    /// and the same classes or labels as the model.
     ///
     /// # Errors
-    /// * [`Error::Shape`] if the outputs differ, or if the number of stackers is not `exits`.
-    /// * [`Error::State`] if a weight is not finite.
+    /// * [`Error::Shape`] if the classes or labels differ, or if the number of stackers is not `exits`.
+    /// * [`Error::State`] if a stacking weight is not finite.
     pub(crate) fn check(&self, exits: usize, outputs: Outputs) -> Result<()> {
         let own = self.ngram.outputs();
         if own != outputs {

@@ -1,4 +1,4 @@
-//! Types of exits after a layer: linear, with a side layer, or custom.
+//! Types of early exits: linear, with a side layer, or custom.
 
 use dht_transformer::{Encoder, Pooling};
 use rand::Rng;
@@ -10,7 +10,7 @@ use super::linear::LinearExit;
 use super::side_layer::SideLayerExit;
 use crate::error::{Error, Result};
 
-/// Type of the classifier at an exit after a layer.
+/// Type of the classifier at an early exit: linear, with a side layer, or custom.
 ///
 /// # Examples
 /// ```
@@ -26,29 +26,29 @@ use crate::error::{Error, Result};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExitKind {
-    /// Linear classifier on pooled rows.
+    /// Linear classifier on pooled hidden states.
     #[default]
     Linear,
-    /// Linear classifier to which the output of a narrow transformer layer is added. The layer reads all tokens of the
-    /// text.
+    /// Linear classifier on pooled hidden states, plus a side layer: a narrow transformer layer that reads the hidden
+    /// states of all tokens.
     ///
     /// For hidden states h, the logits are pool(h)·Wᵀ + b + mean(layer(h·Dᵀ + d))·Vᵀ + c, with the weights W, D, V and
     /// the biases b, d, c. This is ladder side-tuning (Sung et al. 2022) with one layer for each exit. FastBERT's exits
-    /// also have self-attention. A layer of 64 columns costs about a thirtieth of a layer of 384 columns.
+    /// also have self-attention. A layer with a width of 64 costs about a thirtieth of a layer with a width of 384.
     /// [`Pooling::Pooler`] is not allowed.
     SideLayer {
-        /// Number of columns of the narrow layer: 1 to 32, or a multiple of 32 up to 4,096.
+        /// Width of the narrow layer, in columns: 1 to 32, or a multiple of 32 up to 4,096.
         width: usize,
     },
-    /// Custom classifier, which the calling program builds: see [`ExitModel::with_exits`](crate::ExitModel::with_exits).
+    /// Custom classifier, defined by the calling program: see [`ExitModel::with_exits`](crate::ExitModel::with_exits).
     Own,
 }
 
 impl ExitKind {
-    /// Checks the width of a side layer, and that this type of exit can use the pooling.
+    /// Checks the width of a side layer, and whether this type of exit supports `pooling`.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the width is out of range, or if an exit with a side layer would have a pooler.
+    /// [`Error::Argument`] if the width is out of range, or if a side layer is combined with [`Pooling::Pooler`].
     pub fn check(self, pooling: Pooling) -> Result<()> {
         match self {
             Self::Linear | Self::Own => Ok(()),
@@ -64,11 +64,12 @@ impl ExitKind {
         }
     }
 
-    /// Adds a new exit to an encoder.
+    /// Creates a new exit of this type, and adds its parameters to the encoder.
     ///
     /// # Errors
     /// * [`Error::Argument`] if the exit is [`Own`](Self::Own), since this function cannot build custom exits.
-    /// * Errors of the encoder, also if there are fewer than two classes or a parameter's name is already used.
+    /// * Errors of the encoder, for example if there are fewer than two classes, or if a parameter's name is already
+    ///   used.
     pub fn build<R: Rng + ?Sized>(
         self,
         encoder: &mut Encoder,

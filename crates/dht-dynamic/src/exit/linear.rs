@@ -1,4 +1,4 @@
-//! Linear exit: a linear classifier on pooled rows.
+//! Linear exit: a linear classifier on pooled hidden states.
 
 use candle_core::Tensor;
 use dht_transformer::{Classifier, Encoder, ForwardContext, Hidden, Pooling, flops::BackwardNeeds};
@@ -8,7 +8,7 @@ use super::builder::ExitPlace;
 use super::exit::{ExitFlops, LayerExit};
 use crate::error::Result;
 
-/// Linear exit with the logits pool(h)·Wᵀ + b, for hidden states h, weights W and bias b.
+/// Linear exit. Its logits are pool(h)·Wᵀ + b, for hidden states h, weights W and bias b.
 #[derive(Debug, Clone)]
 pub(super) struct LinearExit(Classifier);
 

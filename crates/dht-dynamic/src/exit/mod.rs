@@ -1,4 +1,4 @@
-//! Early exits: classifiers at which a text may stop. Each kind of exit has its own file.
+//! Early exits: classifiers at which a text may stop before it has run all layers.
 
 mod builder;
 #[expect(clippy::module_inception, reason = "the trait is in the file of its name")]

@@ -1,4 +1,4 @@
-//! Side-layer exit: a linear classifier to which a narrow transformer layer is added.
+//! Exit with a side layer: a linear classifier, plus the output of a narrow transformer layer.
 
 use candle_core::Tensor;
 use dht_transformer::{
@@ -12,8 +12,8 @@ use super::builder::ExitPlace;
 use super::exit::{ExitFlops, LayerExit};
 use crate::error::Result;
 
-/// Side-layer exit: logits = pool(h)·Wᵀ + b + mean(side(h))·Vᵀ + c, where h are the hidden states, side is a
-/// [`SideLayer`], and W, V, b and c are weights and biases.
+/// Exit with a side layer. The logits are pool(h)·Wᵀ + b + mean(side(h))·Vᵀ + c, where h are the hidden states, side is
+/// a [`SideLayer`], and W, V, b and c are weights and biases.
 ///
 /// The linear classifier's parameters are `{name}.weight` and `{name}.bias`, as in a linear exit. The side layer adds
 /// `{name}.side.*` and `{name}.output.*`.
@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    /// Output of a linear layer for the rows: rows·Wᵀ + b.
+    /// Output of a linear layer: rows·Wᵀ + b, with weight W and bias b of the layer `name`.
     fn product(rows: &Tensor, parameters: &Parameters, name: &str, [outputs, inputs]: [usize; 2]) -> Tensor {
         let values = parameters.values().unwrap();
         let of = |part: &str| values[&format!("{name}.{part}")].values.clone();

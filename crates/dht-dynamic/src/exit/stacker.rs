@@ -1,4 +1,4 @@
-//! Stacking: combines the answers of two models to a text by a weighted sum of their log-probabilities.
+//! Stacking: combines the predictions of two models by a weighted sum of log-probabilities.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,11 +7,12 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{Function, minimize};
 use crate::outputs::{Outputs, log_softmax};
 
-/// Two weights that combine the log-probabilities of an n-gram classifier with those of an exit.
+/// Stacking weights: two numbers that combine the log-probabilities of an n-gram classifier with those of an early
+/// exit.
 ///
-/// The score of a class is a·ln p(n-gram) + b·ln p(exit), and the softmax of the scores gives probabilities. There is no
-/// bias for each class, so that the weights stay valid for other class frequencies. For several labels, the same two
-/// weights add the log-odds of each label. Fitted weights are not negative.
+/// The score of a class is a·ln p(n-gram) + b·ln p(exit), and the softmax of the scores gives probabilities. There is
+/// no bias for each class, so that the weights stay valid for other class frequencies. In multi-label tasks, the same
+/// two weights combine the log-odds of each label. Fitted weights are not negative.
 ///
 /// # Examples
 /// Equal weights give the normalised geometric mean of the probabilities, here √(0.9 · 0.2) : √(0.1 · 0.8) = 3 : 2:
@@ -34,16 +35,17 @@ pub struct Stacker {
     pub exit: f64,
 }
 
-/// Convergence tolerance of a fit: maximum of ‖∇‖₂, where ∇ is the gradient of the mean objective.
+/// Convergence tolerance of the stacking fit: gradient norm of the mean objective.
 const TOLERANCE: f64 = 1e-9;
-/// Maximum number of optimiser steps for a fit of the two weights.
+/// Maximum number of optimiser steps in the stacking fit.
 const MOST_STEPS: u64 = 200;
 
-/// Objective that the fitted weights a and b minimise: Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by the number of rows.
+/// Objective of the stacking fit, whose variables are the weights a and b: Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by
+/// the number of rows.
 struct StackedLoss<'a> {
     tables: [&'a LogProbabilities; 2],
     labels: &'a [u32],
-    /// True for each weight that is fitted, false for a weight that stays at its start.
+    /// True for each weight that is fitted. Other weights keep their start values.
     free: [bool; 2],
 }
 
@@ -77,27 +79,28 @@ impl Function for StackedLoss<'_> {
 }
 
 impl Stacker {
-    /// Creates equal weights of ½, for use without held-out rows.
+    /// Creates equal weights of ½, for use when there are no held-out rows to fit on.
     pub fn halves() -> Self {
         Self { ngram: 0.5, exit: 0.5 }
     }
 
-    /// Fits the weights on rows that neither model has learned from.
+    /// Fits the weights on rows that neither the n-gram classifier nor the exit has learned from.
     ///
     /// The weights a and b minimise Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖² under a, b ≥ 0 (Breiman 1996, "Stacked
     /// regressions"). The penalty keeps the weights finite even if every row can be predicted correctly. Without rows,
     /// the weights are [`halves`](Self::halves).
     ///
-    /// The weights must not be negative. On out-of-fold rows, a model that has learned nothing is wrong more often than by
-    /// chance. A class that is frequent among these rows is rare among the rows of the fit. A negative weight would treat
-    /// this effect as knowledge.
+    /// Negative weights are ruled out because of an artefact of cross-fitting: a class that is frequent among the
+    /// out-of-fold rows is rare among the rows of the fit. On out-of-fold rows, a model that has learned nothing is
+    /// therefore wrong more often than by chance. A negative weight would exploit this artefact.
     ///
     /// # Errors
-    /// * [`Error::Shape`] if the tables have different shapes, or if there is not one label for each decision.
-    /// * [`Error::Range`] if a label is not a class.
+    /// * [`Error::Shape`] if the tables have different shapes, or if the number of labels is not one per text (or one
+    ///   per text and label in multi-label tasks).
+    /// * [`Error::Range`] if a label is not a class index.
     ///
     /// # Examples
-    /// The n-gram classifier predicts no better than chance, so the exit gets the larger weight:
+    /// Weights of an n-gram classifier that predicts no better than chance, and of a better exit:
     ///
     /// ```
     /// use dht_dynamic::{LogProbabilities, exit::Stacker};
@@ -160,7 +163,7 @@ impl Stacker {
         Ok((best, flops))
     }
 
-    /// Combines the log-probabilities of the two models for every row.
+    /// Combines the log-probabilities of the n-gram classifier and an exit for every row.
     ///
     /// # Errors
     /// * [`Error::Shape`] if the tables have different shapes.
@@ -174,7 +177,7 @@ impl Stacker {
         LogProbabilities::of(outputs, values)
     }
 
-    /// Combines the log-probabilities of the two models for one text.
+    /// Combines the log-probabilities that the n-gram classifier and an exit predict for one text.
     pub(crate) fn stack_row(&self, outputs: Outputs, ngram: &[f64], exit: &[f64]) -> Vec<f64> {
         let mut scores: Vec<f64> =
             ngram.iter().zip(exit).map(|(ngram, exit)| self.ngram * ngram + self.exit * exit).collect();
@@ -182,7 +185,7 @@ impl Stacker {
         scores
     }
 
-    /// FLOPs of combining two answers to one text: two multiply-adds for each class or label.
+    /// FLOPs of combining two predictions for one text: two multiply-adds for each class or label.
     pub fn flops(classes: usize) -> u64 {
         4 * classes as u64
     }

@@ -1,4 +1,4 @@
-//! Encoder with exits, without a router.
+//! Encoder with early exits, without a router.
 
 use dht_transformer::{EncodedDataset, Encoder, HeadSet, Pooling, SampleGroup, Task};
 use rand::{Rng, SeedableRng};
@@ -10,7 +10,7 @@ use crate::exit::{ExitBuilder, ExitKind, ExitPlace, LayerExit};
 use crate::outputs::Outputs;
 use crate::route::{Layout, ModelShape, WidthCoupling};
 
-/// Settings of a model's exits: their depths, their type and their pooling.
+/// Settings of a model's early exits: their depths, their type and their pooling.
 ///
 /// # Examples
 /// ```
@@ -25,16 +25,16 @@ use crate::route::{Layout, ModelShape, WidthCoupling};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExitSettings {
-    /// Depths of the exits, ascending to the encoder's last layer.
+    /// Depths of the exits in layers, ascending; the last one is the encoder's last layer.
     pub depths: Vec<usize>,
-    /// Type of the exits before the last.
+    /// Type of the exits before the last: linear, with a side layer, or custom.
     pub kind: ExitKind,
-    /// Pooling of the exits before the last.
+    /// Pooling of hidden states at the exits before the last.
     pub pooling: Pooling,
-    /// Pooling of the last exit, which is then linear whatever the type of the other exits. `None` if the last exit has
-    /// the type and pooling of the exits before it.
+    /// Pooling of the last exit, which is then a linear exit, regardless of the type of the other exits. `None` if it
+    /// has their type and pooling.
     pub last_pooling: Option<Pooling>,
-    /// True if all exits share one classifier. This classifier has the type and pooling of the last exit.
+    /// True if all exits share one classifier, with the type and pooling of the last exit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
 }
@@ -45,7 +45,7 @@ impl ExitSettings {
         Self { depths, kind: ExitKind::Linear, pooling: Pooling::Mean, last_pooling: None, shared: false }
     }
 
-    /// Checks the type of the exits, and their depths in an encoder of `layers` layers.
+    /// Checks that exits of this type and at these depths are possible in an encoder of `layers` layers.
     ///
     /// # Errors
     /// * [`Error::Exit`] if the depths do not ascend, or are not between 1 and the last layer.
@@ -66,7 +66,6 @@ impl ExitSettings {
         self.kind.check(self.pooling)
     }
 
-    /// Type and pooling of an exit.
     fn kind_and_pooling(&self, exit: usize) -> (ExitKind, Pooling) {
         match self.last_pooling.filter(|_| self.shared || exit + 1 == self.depths.len()) {
             Some(pooling) => (ExitKind::Linear, pooling),
@@ -74,17 +73,17 @@ impl ExitSettings {
         }
     }
 
-    /// Pooling of an exit; `None` if the exit is not linear.
+    /// Pooling of the exit with index `exit`; `None` if this exit is not linear.
     pub(super) fn linear_pooling(&self, exit: usize) -> Option<Pooling> {
         let (kind, pooling) = self.kind_and_pooling(exit);
         (kind == ExitKind::Linear).then_some(pooling)
     }
 }
 
-/// Encoder with exits after some of its layers. Its [`Layout`] contains the places of the exits and the groups of
-/// layers.
+/// Encoder with early exits after some of its layers. Its [`Layout`] defines the depths of the exits and the groups of
+/// layers between them.
 ///
-/// A clone is another handle on the same weights: training one trains the other.
+/// Clones share the weights: training one trains the other.
 ///
 /// # Examples
 /// ```
@@ -104,13 +103,13 @@ impl ExitSettings {
 #[derive(Debug, Clone)]
 pub struct ExitModel {
     encoder: Encoder,
-    /// Classifier of each exit of the layout.
+    /// Classifiers of the exits, from the first exit to the last.
     exits: Vec<Box<dyn LayerExit>>,
     layout: Layout,
     coupling: WidthCoupling,
     settings: ExitSettings,
     outputs: Outputs,
-    /// Builder of custom exits; `None` for built-in exits.
+    /// Function that builds the custom exits; `None` if the exits are built in.
     own: Option<ExitBuilder>,
 }
 
@@ -131,12 +130,12 @@ impl ExitModel {
         Self::in_layout(encoder, (layout, WidthCoupling::Heads), settings, outputs, rng)
     }
 
-    /// Adds new exits to an encoder at the depths of a layout. The layout's groups of layers may keep fewer heads, and
-    /// the layers of its [tail](Layout::tail), the last layers of every route, are frozen. With
+    /// Adds new exits to an encoder at the depths of a layout. In the layout's groups of layers, texts may keep fewer
+    /// attention heads. The layers of its [tail](Layout::tail), the last layers of every route, are frozen. With
     /// [`WidthCoupling::HeadsAndFfn`], the neurons of each layer must be sorted by their importance.
     ///
     /// # Errors
-    /// * [`Error::Argument`] if the layout has another size than the encoder, or other depths than the settings.
+    /// * [`Error::Argument`] if the layout has another size than the encoder, or other exit depths than the settings.
     /// * [`Error::Transformer`] if there are fewer than two classes.
     /// * As [`ExitKind::check`].
     pub fn in_layout<R: Rng + ?Sized>(
@@ -156,8 +155,8 @@ impl ExitModel {
         Ok(model)
     }
 
-    /// Adds custom exits, which the calling program defines, to an encoder at the depths `depths`. The last exit must be
-    /// after the last layer.
+    /// Adds custom exits, which the calling program defines, to an encoder after the layers `depths`. The last exit
+    /// must be after the last layer.
     ///
     /// `build` is called for each exit, from the first to the last. A saved model with custom exits is loaded by
     /// [`DynamicModel::load_with`](crate::DynamicModel::load_with).
@@ -165,11 +164,11 @@ impl ExitModel {
     /// # Errors
     /// * As [`ExitSettings::check`].
     /// * [`Error::Transformer`] if there are fewer than two classes.
-    /// * [`Error::Argument`] if a parameter's name does not begin with the `name` of its exit's place.
+    /// * [`Error::Argument`] if the name of a parameter does not begin with the exit's [name](ExitPlace::name).
     /// * Errors of `build`.
     ///
     /// # Examples
-    /// An exit that reads both the first token's state and the mean of all states:
+    /// Custom exit that reads both the first token's state and the mean of all states:
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -233,7 +232,7 @@ impl ExitModel {
         Self::of_builder(encoder, settings, outputs.into(), ExitBuilder::new(build))
     }
 
-    /// Adds the exits that a builder creates to an encoder.
+    /// Adds custom exits, which `own` builds, to an encoder.
     pub(crate) fn of_builder(
         encoder: Encoder,
         settings: ExitSettings,
@@ -251,10 +250,10 @@ impl ExitModel {
         Ok(model)
     }
 
-    /// Checks that the layout has the size of the encoder and the exits of the settings.
+    /// Checks that the layout matches the size of the encoder and the exit depths in the settings.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the size or the exits differ.
+    /// [`Error::Argument`] if the size or the depths differ.
     fn checked(self) -> Result<Self> {
         let (own, of_layout) = (shape_of(&self.encoder), self.layout.shape());
         if own != of_layout {
@@ -268,8 +267,8 @@ impl ExitModel {
         Ok(self)
     }
 
-    /// Returns the exits of a layout: the exit of the model `known` at each depth where `known` has an exit, and a new
-    /// exit at each other depth.
+    /// Returns the exits for a layout. `known` has existing exits by depth. They are reused, and new exits are created
+    /// at other depths.
     fn new_exits<R: Rng + ?Sized>(
         &mut self,
         layout: &Layout,
@@ -294,10 +293,10 @@ impl ExitModel {
         Ok(exits)
     }
 
-    /// Builds a model of another layout on the same weights. [`enter`](Self::enter) switches to the new model later.
+    /// Builds a model with another layout on the same weights. Call [`enter`](Self::enter) to switch to it.
     ///
-    /// The new model shares the exits at the depths that both layouts have. At the other depths it has new exits, whose
-    /// parameters are also added to the encoder of this model.
+    /// The new model shares the exits at depths that both layouts have. At other depths it has new exits, whose
+    /// parameters are added to this model's encoder, too.
     ///
     /// # Errors
     /// As [`in_layout`](Self::in_layout).
@@ -324,17 +323,16 @@ impl ExitModel {
         self.freeze_tail(true);
     }
 
-    /// Freezes or unfreezes the layers of the layout's tail.
     fn freeze_tail(&self, frozen: bool) {
         if let Some(tail) = self.layout.tail() {
             tail.layers().for_each(|layer| self.encoder.freeze_layer(layer, frozen));
         }
     }
 
-    /// Returns a copy with separate weights.
+    /// Returns a deep copy with separate weights.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error`](crate::Error) if a tensor cannot be copied.
     pub fn deep_clone(&self) -> Result<Self> {
         let own = self.encoder.parameters();
         let mut copy = Self { encoder: self.encoder.bare_clone()?, ..self.clone() };
@@ -354,42 +352,43 @@ impl ExitModel {
         Ok(copy)
     }
 
-    /// Encoder of the model.
+    /// Encoder of the model, which runs the layers.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
 
-    /// Classifiers of the exits, in the order of their depths.
+    /// Classifiers at the exits, in the order of their depths.
     pub fn exits(&self) -> &[Box<dyn LayerExit>] {
         &self.exits
     }
 
-    /// Depths of the exits, ascending, without the layers of a [tail](Layout::tail).
+    /// Depths of the exits in layers, ascending. The layers of a [tail](Layout::tail), which run after each exit, are
+    /// not counted.
     pub fn depths(&self) -> &[usize] {
         self.layout.exits()
     }
 
-    /// Layout of the model: its groups of layers and its exits.
+    /// Layout of the model: the depths of its exits, and the groups of layers between them.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// Rule for the feed-forward width of a layer whose heads are pruned.
+    /// Rule that sets the feed-forward width of a layer of which a text keeps only some attention heads.
     pub fn coupling(&self) -> WidthCoupling {
         self.coupling
     }
 
-    /// Settings of the exits.
+    /// Settings of the early exits: depths, type and pooling.
     pub fn settings(&self) -> &ExitSettings {
         &self.settings
     }
 
-    /// Prefix of each exit's parameter names, without the dot.
+    /// Prefix of the parameter names of each exit, without the dot.
     pub fn exit_names(&self) -> Vec<String> {
         names(&self.layout, self.settings.shared)
     }
 
-    /// Type of the answers of the exits: one class, or several labels.
+    /// Type and number of the predicted outputs: classes, of which a text has one, or independent labels.
     pub fn outputs(&self) -> Outputs {
         self.outputs
     }
@@ -399,13 +398,13 @@ impl ExitModel {
         self.outputs.count()
     }
 
-    /// Number of layers and heads of the encoder.
+    /// Number of layers and attention heads of the encoder.
     pub fn shape(&self) -> ModelShape {
         shape_of(&self.encoder)
     }
 
-    /// Creates a group of adjacent samples that keep the heads `heads`. The width coupling determines its number of
-    /// neurons.
+    /// Creates a group of adjacent texts of a batch that keep the attention heads `heads`. The [width
+    /// coupling](Self::coupling) determines the number of feed-forward neurons.
     pub fn sample_group(&self, samples: usize, heads: HeadSet) -> SampleGroup {
         let width = self.coupling.width(&self.encoder.block_shape(), heads.len());
         SampleGroup { samples, heads, neurons: width.ffn }
@@ -415,8 +414,8 @@ impl ExitModel {
     ///
     /// # Errors
     /// * [`Error::Shape`] if the texts have another number of classes or labels than the model.
-    /// * [`Error::Transformer`] if a text is longer than the encoder's positions, if its label is not a label of the model,
-    ///   or if the texts are of another task than the model.
+    /// * [`Error::Transformer`] if a text is longer than the encoder's positions, if its label is not a label of the
+    ///   model, or if the texts are of another task than the model.
     pub fn check_texts(&self, texts: &EncodedDataset) -> Result<()> {
         self.encoder.check_samples(texts)?;
         self.outputs.task().check_targets(texts, self.classes())?;
@@ -434,7 +433,6 @@ fn shape_of(encoder: &Encoder) -> ModelShape {
     ModelShape { layers: encoder.layers(), heads: encoder.block_shape().heads }
 }
 
-/// Prefix of each exit's parameter names, without the dot.
 fn names(layout: &Layout, shared: bool) -> Vec<String> {
     let name = |exit| if shared { "classifier".into() } else { format!("exit.{}.classifier", layout.depth(exit)) };
     (0..layout.exits().len()).map(name).collect()

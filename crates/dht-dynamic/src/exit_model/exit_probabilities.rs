@@ -1,4 +1,4 @@
-//! Answers of all exits to all texts, computed in one pass.
+//! Log-probabilities of all exits for all texts, computed in one pass.
 
 use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, PackedBatch};
 
@@ -7,15 +7,15 @@ use crate::error::Result;
 use crate::log_probabilities::{LogProbabilities, LogProbabilityRows};
 
 impl ExitModel {
-    /// Computes the log-probabilities of every row at each exit, in one pass. The result has one table for each exit.
+    /// Computes the log-probabilities of every text at each exit, in one pass. The result has one table for each exit.
     ///
-    /// The log-probabilities are ln softmax of the logits, or ln sigmoid of each logit with several labels. Each row runs
-    /// all layers once, with all heads. The layers of a [tail](crate::route::Layout::tail) run after every exit. Routers
-    /// with a threshold or a patience (a number of exits that agree) decide from these values, so that a curve over
-    /// thresholds or patiences needs no further pass.
+    /// The log-probabilities are the log-softmax of the logits, or in a multi-label task the log-sigmoid of each logit.
+    /// Each text runs all layers once, with all attention heads. The layers of a [tail](crate::route::Layout::tail) run
+    /// after every exit. Routers with a threshold or a patience (a number of exits that agree) decide from these
+    /// values, so that a curve over thresholds or patiences needs no further pass.
     ///
     /// # Errors
-    /// * [`Error::Transformer`](crate::Error::Transformer) if the batch size is 0, or if an answer is not finite.
+    /// * [`Error::Transformer`](crate::Error::Transformer) if the batch size is 0, or if a logit is not finite.
     /// * Errors of the encoder.
     ///
     /// # Examples

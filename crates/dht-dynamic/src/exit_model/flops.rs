@@ -1,5 +1,5 @@
-//! FLOPs of the layers and exits that a text runs, computed by formulas. They count matrix products only, with two FLOPs
-//! for each multiply-add.
+//! FLOPs of the layers and exits that a text runs, computed by formulas. Only matrix products are counted, with two
+//! FLOPs for each multiply-add.
 
 use dht_transformer::EncodedDataset;
 use dht_transformer::flops::{BackwardNeeds, Breakdown, Load};
@@ -10,8 +10,8 @@ use crate::exit::ExitReads;
 use crate::route::{BaseState, GroupRole, Route};
 
 impl ExitModel {
-    /// Forward FLOPs of a text that runs a route. `reads` holds the number of times that each exit computes logits for
-    /// the text.
+    /// Forward FLOPs of a text on its route (the layers and heads that it runs). `reads` has the number of times that
+    /// each exit computes logits for the text.
     pub fn forward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
         let of_exit = |(exit, reads): (usize, &ExitReads)| match reads.total() {
             0 => 0,
@@ -22,9 +22,9 @@ impl ExitModel {
         layers + reads.iter().enumerate().map(of_exit).sum::<u64>()
     }
 
-    /// Backward FLOPs of a text that runs a route. `reads` holds the number of times that each exit computes logits for
-    /// the text. The layers of the tail, with which every route ends, are frozen: gradients pass through them, but are
-    /// not computed for their weights.
+    /// Backward FLOPs of a text that runs a route. `reads` has the number of times that each exit computes logits for
+    /// the text. The tail, the last layers of every route, is frozen: gradients pass through it, but are not computed
+    /// for its weights.
     pub fn backward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
         let (block, load) = (self.encoder().block_shape(), Load::of_text(tokens));
         let layers = route.groups().iter().map(|group| {
@@ -40,15 +40,15 @@ impl ExitModel {
         layers.sum::<Breakdown>().total().0 + reads.iter().enumerate().map(of_exit).sum::<u64>()
     }
 
-    /// Forward FLOPs of a text of `tokens` tokens in the first `depth` layers, with all heads.
+    /// Forward FLOPs of the first `depth` layers, with all attention heads, for a text of `tokens` tokens.
     pub fn layer_flops(&self, depth: usize, tokens: usize) -> u64 {
         let block = self.encoder().block_shape();
         let layer = block.forward(Load::of_text(tokens), block.full());
         std::iter::repeat_n(layer, depth).sum::<Breakdown>().total().0
     }
 
-    /// FLOPs of the pass without gradients that computes a text's base state, the hidden state that routers read before
-    /// the first exit. The result is 0 if the base state is computed on the route.
+    /// FLOPs of the separate pass that computes the base state, the hidden states that routers read before the first
+    /// exit. 0 if the route itself computes the base state.
     pub fn pre_pass_flops(&self, tokens: usize) -> u64 {
         match self.layout().base_state() {
             BaseState::OnRoute => 0,
@@ -56,15 +56,15 @@ impl ExitModel {
         }
     }
 
-    /// Route of the full model: all layers with all heads.
+    /// Route of the full model: all layers with all attention heads.
     ///
     /// # Errors
-    /// None currently: the route of a model's own layers is valid.
+    /// Does not fail at present, since the route through all layers is valid.
     pub fn full_route(&self) -> Result<Route> {
         Route::truncated(self.shape(), self.shape().layers)
     }
 
-    /// Number of times that each exit computes logits for a text in the full model: once for the last exit, 0 for the
+    /// Number of times that each exit computes logits for a text in the full model: 1 for the last exit, 0 for the
     /// others.
     pub fn full_reads(&self) -> Vec<ExitReads> {
         let mut reads = vec![ExitReads::default(); self.exits().len()];
@@ -74,20 +74,20 @@ impl ExitModel {
         reads
     }
 
-    /// Forward FLOPs of a text in the full model: all layers and the last exit.
+    /// Forward FLOPs of the full model for a text: all layers and the last exit.
     pub fn full_flops(&self, tokens: usize) -> u64 {
         let last = self.exits().last().map_or(0, |last| last.flops(tokens).forward.0);
         self.layer_flops(self.encoder().layers(), tokens) + last
     }
 
-    /// Forward FLOPs of a whole data set in the full model: all layers and the last exit. This number is the
-    /// denominator of FLOPs ratios for inference.
+    /// Forward FLOPs of the full model for a whole data set: all layers and the last exit. FLOPs ratios for inference
+    /// are relative to this number.
     pub fn full_inference_flops(&self, texts: &EncodedDataset) -> u64 {
         texts.lengths().into_iter().map(|tokens| self.full_flops(tokens)).sum()
     }
 
-    /// FLOPs of one training epoch of the full model with its last exit. This number is the denominator of FLOPs ratios
-    /// for training.
+    /// FLOPs of one training epoch of the full model with its last exit. FLOPs ratios for training are relative to this
+    /// number.
     pub fn full_training_flops(&self, texts: &EncodedDataset) -> u64 {
         let block = self.encoder().block_shape();
         let of_text = |tokens: usize| {
@@ -99,10 +99,11 @@ impl ExitModel {
         texts.lengths().into_iter().map(of_text).sum()
     }
 
-    /// FLOPs of each row if the row stops at each exit, by exit and row. All heads run. An n-gram exit is not included.
+    /// FLOPs of each text if it stops at an exit. The lists are indexed by exit and text. All attention heads run. An
+    /// n-gram classifier is not included.
     ///
-    /// A row that stops at an exit runs the layers below this exit. The row also computes this exit and every exit
-    /// before it, each after the layers of the layout's [tail](crate::route::Layout::tail).
+    /// To stop at an exit, a text runs the layers below it. The text also computes this exit and every earlier exit,
+    /// each after the layers of the layout's [tail](crate::route::Layout::tail).
     pub fn exit_flops(&self, texts: &EncodedDataset) -> Vec<Vec<u64>> {
         let lengths = texts.lengths();
         let mut reads = vec![0; texts.len()];

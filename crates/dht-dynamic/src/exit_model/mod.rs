@@ -1,4 +1,4 @@
-//! Encoder with exits: its layout, its FLOPs, and the answers of all its exits.
+//! Encoder with early exits: its layout, its FLOPs, and the predictions of all its exits.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod exit_model;

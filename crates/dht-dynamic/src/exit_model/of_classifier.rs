@@ -1,4 +1,4 @@
-//! Conversion between a fine-tuned classifier and a model with exits.
+//! Converts a fine-tuned classifier to a model with early exits, and back.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::exit::ExitKind;
 use crate::outputs::Outputs;
 
 impl ExitModel {
-    /// Builds a model with exits from a fine-tuned classifier, whose weights are copied.
+    /// Builds a model with early exits from a fine-tuned classifier, whose weights are copied.
     ///
-    /// `exits` holds the depths of the exits, ascending to the last layer; with `None`, there is an exit after every
-    /// layer. The last exit equals the classifier to the bit. The other exits are new and untrained, and `kind` and
-    /// `pooling` apply to them.
+    /// `exits` has the depths of the exits, ascending to the last layer; with `None`, there is an exit after every
+    /// layer. The last exit equals the classifier to the bit. The other exits are new and untrained, with the type
+    /// `kind` and the pooling `pooling`.
     ///
     /// # Errors
     /// * [`Error::Argument`] if the classifier is a regression, or has pruned heads or neurons.
@@ -26,7 +26,7 @@ impl ExitModel {
     /// * As [`ExitKind::check`].
     ///
     /// # Examples
-    /// The classifier at the last exit is the classifier that the model was built from:
+    /// The last exit is the original classifier:
     ///
     /// ```
     /// # use candle_core::Device;
@@ -76,12 +76,12 @@ impl ExitModel {
         Ok(model)
     }
 
-    /// Copies the first `depth` layers and the exit after them to a classifier with separate weights. For a model that was
-    /// built [from a classifier](Self::of_classifier), the result at the last exit equals this classifier.
+    /// Copies the first `depth` layers and the exit after them to an ordinary classifier with separate weights. At the
+    /// last exit of a model [from a classifier](Self::of_classifier), the result equals that classifier.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there is no exit at this depth, or if the exit is not linear: an ordinary classifier cannot
-    /// have a side layer or a custom exit.
+    /// [`Error::Argument`] if there is no exit at this depth, or if the exit is not linear: an ordinary classifier
+    /// cannot have a side layer or a custom exit.
     pub fn classifier_at(&self, depth: usize) -> Result<TextClassifier> {
         let settings = self.settings();
         let exits = || settings.depths.iter().copied().enumerate();
@@ -111,7 +111,7 @@ impl ExitModel {
         Ok(classifier)
     }
 
-    /// Copies the parameters of a classifier to the last exit.
+    /// Copies the parameters of the classifier's last layer to the last exit of this model.
     fn take_classifier(&self, classifier: &TextClassifier) -> Result<()> {
         let parameters = self.encoder().parameters();
         let last = self.exit_names().pop().unwrap_or_default();
@@ -127,19 +127,19 @@ impl ExitModel {
         Ok(parameters.update_values(values)?)
     }
 
-    /// Sets the linear parts of the first exits. Each item holds the weights of one exit, of shape (hidden, classes), and
-    /// its biases, of shape (classes). An exit with a side layer has a linear part with the parameter names of a linear
-    /// exit.
+    /// Sets the linear classifiers of the exits, starting with the first exit. Each item has the weights of one exit,
+    /// shape (hidden, classes), and its biases, shape (classes,). Side layers do not change.
     pub(crate) fn set_linear_parts<'a>(&self, fitted: impl IntoIterator<Item = (&'a [f32], &'a [f32])>) -> Result<()> {
         self.set_parts(self.exit_names().into_iter().zip(fitted))
     }
 
-    /// Sets the weights, of shape (hidden, classes), and the biases, of shape (classes), of the last exit, which is linear.
+    /// Sets the weights, shape (hidden, classes), and the biases, shape (classes,), of the last exit. This exit must be
+    /// linear.
     pub(crate) fn set_last_linear_part(&self, weights: &[f32], bias: &[f32]) -> Result<()> {
         self.set_parts(self.exit_names().pop().map(|name| (name, (weights, bias))))
     }
 
-    /// Sets the weights and biases of the exits whose parameters have the prefixes in `parts`.
+    /// Sets weights and biases of exits. Each item starts with the prefix of the exit's parameter names.
     fn set_parts<'a>(&self, parts: impl IntoIterator<Item = (String, (&'a [f32], &'a [f32]))>) -> Result<()> {
         let parameters = self.encoder().parameters();
         let mut values = BTreeMap::new();

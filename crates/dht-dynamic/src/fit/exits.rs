@@ -1,4 +1,4 @@
-//! Steps 1 to 3 for a classifier that does not change: linear exits, then side layers.
+//! Fits early exits to a classifier whose weights do not change: first linear exits, then side layers.
 
 use dht_transformer::TextClassifier;
 use rand::Rng;
@@ -14,18 +14,19 @@ use crate::error::Result;
 use crate::exit_model::ExitModel;
 use crate::log_probabilities::LogProbabilities;
 
-/// Exit model with fitted exits, and their answers to the judged texts (held-out or cross-fitted).
+/// Encoder with fitted exits, and the exits' log-probabilities for the texts on which settings are selected (the
+/// held-out texts, or all texts if cross-fitted).
 pub(crate) struct FittedExits {
     pub(crate) model: ExitModel,
-    /// Selected C of each fitted exit. The exit that is the classifier itself has no C.
+    /// Selected inverse penalty C of each exit except the last one, which is the classifier itself.
     pub(crate) c: Vec<f64>,
-    /// Answers of each exit, including the last.
+    /// Log-probabilities that each exit predicts, the last exit included.
     pub(crate) answers: Vec<LogProbabilities>,
 }
 
 impl FittedExits {
-    /// Fits all exits before the last, which is the classifier itself. Replaces the labels of the texts as the
-    /// settings' [targets](AccelerateSettings::targets) require, and adds the costs of each step to the report.
+    /// Fits all exits except the last one, which is the classifier itself. If [`AccelerateSettings::targets`] requires
+    /// it, the labels of `texts` are first replaced by the classifier's predictions. The costs are added to `report`.
     pub(crate) fn before_classifier<R: Rng + ?Sized>(
         classifier: &TextClassifier,
         texts: &mut FitTexts,

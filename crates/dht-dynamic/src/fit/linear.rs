@@ -1,4 +1,4 @@
-//! Step 2, the linear exits: logistic regressions on standardised pooled states.
+//! Fits linear exits: logistic regressions on standardised pooled states of the encoder.
 
 use super::settings::{AccelerateSettings, Targets};
 use super::states::ExitStates;
@@ -12,22 +12,23 @@ use crate::logistic::{
 };
 use crate::outputs::Outputs;
 
-/// Gradient tolerance at which a fit stops. The result is about as close to the minimum as a fit by scikit-learn with
-/// its default tolerance.
+/// Gradient norm at which a fit stops. The result is about as close to the minimum as scikit-learn's with its default
+/// tolerance.
 const TOLERANCE: f64 = 3e-3;
 
-/// Result of fitting the linear exits in step 2. Their weights are already in the model.
+/// Result of fitting the linear exits. Their weights have already been written to the model.
 pub(crate) struct LinearExits {
-    /// Selected C of each exit.
+    /// Inverse penalty C that was selected for each exit.
     pub(crate) c: Vec<f64>,
-    /// Answers of each exit to the judged texts (held-out or cross-fitted).
+    /// Log-probabilities of each exit for the held-out texts. Without held-out texts, out-of-fold log-probabilities for
+    /// all texts.
     pub(crate) answers: Vec<LogProbabilities>,
-    /// FLOPs of all fits, and of the answers on which the values of C are compared.
+    /// FLOPs of all fits, and of the predictions that select the inverse penalty C.
     pub(crate) flops: u64,
 }
 
 impl LinearExits {
-    /// Fits each exit that has pooled states, and writes its weights into the model.
+    /// Fits a logistic regression at each exit for which pooled states are stored, and writes its weights to the model.
     pub(crate) fn fit(
         model: &ExitModel,
         texts: &FitTexts,
@@ -72,8 +73,8 @@ impl LinearExits {
     }
 }
 
-/// Fits the last exit of the model on the first `training` texts of a cross-fit, and selects its C on the remaining
-/// texts. Returns the FLOPs.
+/// Fits the model's last exit on the first `training` rows, and selects the inverse penalty C on the remaining rows.
+/// The texts must be those of a cross-fit, which have no held-out set. Returns the FLOPs.
 pub(crate) fn fit_last_exit(
     model: &ExitModel,
     texts: &FitTexts,
@@ -96,12 +97,12 @@ pub(crate) fn fit_last_exit(
     Ok(fitted.flops)
 }
 
-/// Converts labels to floating-point numbers.
 fn float(labels: &[u32]) -> Vec<f32> {
     labels.iter().map(|label| *label as f32).collect()
 }
 
-/// Targets of a fit: the class of each row, or for several labels, `of_labels`, which has the labels as numbers.
+/// Selects the targets of a logistic regression: class indices, or for multi-label tasks `of_labels`, the labels as
+/// floats.
 fn row_targets<'a>(outputs: Outputs, labels: &'a [u32], of_labels: &'a [f32]) -> RowTargets<'a> {
     match outputs {
         Outputs::Classes(_) => RowTargets::Classes(labels),
@@ -109,8 +110,8 @@ fn row_targets<'a>(outputs: Outputs, labels: &'a [u32], of_labels: &'a [f32]) ->
     }
 }
 
-/// Fits a last exit on the training rows `rows`, which are ascending, and answers the held-out texts. Returns the
-/// log-probabilities of the held-out texts and the FLOPs. The exit of the model does not change.
+/// Fits a regression like the one of the last exit on some training rows, and predicts the held-out texts. `rows` are
+/// the indices of the training rows, ascending. Returns the log-probabilities and the FLOPs. No model is changed.
 pub(crate) fn judged_by_rows(
     outputs: Outputs,
     texts: &FitTexts,
@@ -133,24 +134,23 @@ pub(crate) fn judged_by_rows(
     Ok((fitted.judged, fitted.flops))
 }
 
-/// Weights and bias of a fitted exit, with its answers to the judged rows (held out or cross-fitted).
+/// Weights and bias of a fitted exit, and its predictions for the held-out or cross-fitted rows.
 struct FittedExit {
-    /// Weights W for unscaled states, (hidden, classes).
+    /// Weights for raw states, without standardisation. Shape (hidden, classes).
     weights: Vec<f32>,
-    /// Bias b, (classes).
+    /// Bias, shape (classes,).
     bias: Vec<f32>,
     c: f64,
-    /// Log-probabilities of the judged rows. A cross-fitted row is answered by the regression that was fitted without
-    /// the row's fold.
+    /// Log-probabilities of the held-out or cross-fitted rows. A cross-fitted row is predicted by the regression whose
+    /// training left out the row's fold.
     judged: LogProbabilities,
     flops: u64,
 }
 
-/// Subset of the rows of pooled states.
 #[derive(Clone, Copy)]
 struct StateRows<'a> {
     states: &'a Rows,
-    /// Indices of the rows, ascending; `None` for all rows.
+    /// Indices of the selected rows, ascending; `None` for all rows.
     rows: Option<&'a [usize]>,
 }
 
@@ -168,19 +168,19 @@ impl<'a> StateRows<'a> {
     }
 }
 
-/// Held-out rows, on which the values of C are compared and the exit is scored.
+/// Held-out rows, on which the inverse penalty C is selected and the exit is scored.
 struct HeldOut<'a> {
     states: StateRows<'a>,
     labels: &'a [u32],
 }
 
-/// Fold and label of each row of a cross-fit.
+/// Cross-fitting fold and label of each row.
 struct Folds<'a> {
     fold_of: &'a [usize],
     labels: &'a [u32],
 }
 
-/// Fits the regressions of one exit, one for each value of C, and counts their FLOPs.
+/// Fits the logistic regressions of one exit, one for each candidate C (inverse penalty), and adds up their FLOPs.
 struct Fits<'a> {
     outputs: Outputs,
     c: &'a [f64],
@@ -192,8 +192,8 @@ impl<'a> Fits<'a> {
         Self { outputs, c, flops: 0 }
     }
 
-    /// Fits the exit on training rows, and selects the C with the smallest mean loss on the held-out rows. The
-    /// [search](best_penalty) begins at the middle value of C.
+    /// Fits the exit on training rows for several candidates C (inverse penalty). Returns the fit with the smallest
+    /// mean loss on the held-out rows. The [search](best_penalty) begins at the middle candidate.
     fn with_held_out(
         mut self,
         training: StateRows<'_>,
@@ -212,8 +212,8 @@ impl<'a> Fits<'a> {
         Ok(self.exit(best, &regression, &scaling, judged))
     }
 
-    /// Fits the exit on all rows, and selects the C with the smallest mean loss of a cross-fit. In the cross-fit, each
-    /// row is answered by the regression that was fitted without its fold.
+    /// Cross-fits the exit for several candidates C (inverse penalty). Refits it on all rows with the C that has the
+    /// smallest out-of-fold loss.
     fn crossed(
         mut self,
         states: &Rows,
@@ -248,8 +248,8 @@ impl<'a> Fits<'a> {
         Ok(self.exit(best, &regression, &scaling, judged))
     }
 
-    /// Fits the regression for one value of C. The fit starts from the minimum of the previous value of C, which is in
-    /// `start`.
+    /// Fits the regression with the candidate C (inverse penalty) at index `at`. The fit starts from `start`, the
+    /// minimum for the previous C, and replaces it.
     fn fit(
         &mut self,
         at: usize,
@@ -264,7 +264,7 @@ impl<'a> Fits<'a> {
         Ok(regression)
     }
 
-    /// Computes the regression's log-probabilities of the rows `others`, row after row.
+    /// Predicts the log-probabilities of the rows in `others`, concatenated.
     fn judge(&mut self, regression: &LinearModel, others: &FeatureMatrix) -> Result<Vec<f64>> {
         self.flops += others.flops(self.outputs.count());
         Ok(self.outputs.of_scores(regression.scores_of(others)?))
@@ -292,8 +292,8 @@ mod tests {
 
     const WIDTH: usize = 5;
 
-    /// Random rows of five states. A row's label is the index of the largest of its first three states; the fourth
-    /// state is constant.
+    /// Random rows with five features each. The label is the index of the largest of the first three features. The
+    /// fourth feature is constant.
     fn rows(count: usize, seed: u64) -> (Rows, Vec<u32>) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (mut states, mut labels) = (Vec::new(), Vec::new());
@@ -306,7 +306,7 @@ mod tests {
         (Rows::in_memory(WIDTH, states), labels)
     }
 
-    /// Fits an exit on the rows `states`, and judges it on the rows `others`.
+    /// Fits an exit on the rows `states`, and scores it on the held-out rows `others`.
     fn held_out(
         states: &Rows,
         labels: &[u32],

@@ -1,23 +1,22 @@
-//! Steps of fitting exits to a frozen classifier. [`accelerate`](fn@crate::accelerate::accelerate) and the
-//! [rungs](crate::ladder) of a training run are sequences of these steps.
+//! Steps of fitting early exits to a frozen classifier. [`accelerate`](fn@crate::accelerate::accelerate) and [training
+//! in rungs](crate::ladder) run these steps in sequence.
 //!
 //! | step | file | result |
 //! |---|---|---|
 //! | split the texts | `texts.rs` | [`FitTexts`]: training texts, and held-out texts or folds |
-//! | 1. run the encoder | `states.rs` | [`ExitStates`]: pooled states at each exit, owned by the caller |
-//! | 2. fit the linear exits | `linear.rs` | [`LinearExits`]: their C, and their answers to the judged texts |
-//! | 3. train the side layers | `side.rs` | `SideLayers`: the model with them, and the answers of all its exits |
-//! | 1 to 3 for a classifier | `exits.rs` | [`FittedExits`]: exits before the classifier, which is the last one |
-//! | 4. fit the n-gram classifier | `ngram.rs` | [`JudgedFront`]: the classifier, and its answers |
-//! | 5. stack it on each exit | `stack.rs` | `StackedModel`: the dynamic model, and the answers of each stage |
-//! | 6. select the speed | `threshold.rs` | [`Built`]: the model at its default speed |
+//! | 1. run the encoder | `states.rs` | [`ExitStates`]: pooled hidden states at each exit |
+//! | 2. fit the linear exits | `linear.rs` | [`LinearExits`]: selected penalties, and predictions for the selection texts |
+//! | 3. train the side layers | `side.rs` | `SideLayers`: the model with side layers, and the predictions of its exits |
+//! | 1 to 3 for a classifier | `exits.rs` | [`FittedExits`]: all exits; the last one is the classifier itself |
+//! | 4. fit the n-gram classifier | `ngram.rs` | [`JudgedFront`]: the n-gram classifier, and its predictions |
+//! | 5. stack it on each exit | `stack.rs` | `StackedModel`: the dynamic model, and the stacked predictions of each exit |
+//! | 6. select the speed | `threshold.rs` | [`Built`]: the model at its default speed (exit threshold) |
 //!
-//! `settings.rs` has the settings that a user chooses, `report.rs` the report that a user reads, and `step.rs` the
-//! progress of a fit.
+//! `settings.rs` has the user's settings, `report.rs` the report for the user, and `step.rs` the progress events.
 //!
-//! C, stacking weights and speeds are selected on the *judged* texts. The judged texts are the held-out texts if there
-//! are any. Otherwise all texts are cross-fitted and judged: each text is answered by a model that was fitted without
-//! it.
+//! The inverse penalty C, the stacking weights and the speed are selected on the selection texts, which the code calls
+//! *judged* texts. These are the held-out texts, if there are any. Otherwise all texts are cross-fitted: each text is
+//! predicted by a model that was fitted without it.
 
 mod exits;
 mod linear;

@@ -1,4 +1,4 @@
-//! Step 4 of a fit: the n-gram classifier of the n-gram exit.
+//! Fits the n-gram classifier, the first early exit, which predicts before the encoder runs.
 
 use dht_transformer::{EncodedDataset, TextClassifier};
 use rand::Rng;
@@ -10,7 +10,7 @@ use crate::exit::{NgramClassifier, NgramFit};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
 
-/// Fits the n-gram classifier on the training texts; returns `None` if the settings have no n-gram exit.
+/// Fits the n-gram classifier on the training texts. Returns `None` if the settings do not ask for one.
 pub(crate) fn fit_ngrams<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     training: &EncodedDataset,
@@ -23,19 +23,20 @@ pub(crate) fn fit_ngrams<R: Rng + ?Sized>(
     NgramClassifier::fit_within(training, ngram, full, encoder, settings.state_bytes, rng).map(Some)
 }
 
-/// Fitted n-gram classifier, with its answers to the judged texts (held-out or cross-fitted).
+/// Fitted n-gram classifier, with its log-probabilities for the texts on which settings are selected (the held-out
+/// texts, or all texts if cross-fitted).
 pub(crate) struct JudgedFront {
     pub(crate) classifier: NgramClassifier,
     pub(crate) answers: LogProbabilities,
-    /// Selected C of the n-gram classifier.
+    /// Inverse penalty C that was selected for the n-gram classifier.
     pub(crate) c: f64,
-    /// FLOPs of the answers to held-out texts.
+    /// FLOPs of predicting the held-out texts.
     pub(crate) flops: u64,
 }
 
 impl JudgedFront {
-    /// Computes the answers to the held-out texts. Without held-out texts, the answers are the out-of-fold answers of
-    /// the fit.
+    /// Adds the predictions for the held-out texts to a fitted classifier. Without held-out texts, the out-of-fold
+    /// predictions of the fit are used.
     pub(crate) fn new(fit: NgramFit, texts: &FitTexts) -> Result<Self> {
         let NgramFit { classifier, out_of_fold, c, .. } = fit;
         let (answers, flops) = match &texts.held_out {

@@ -1,4 +1,4 @@
-//! Report on the fit of a dynamic model: the accuracy of each stage, and accuracy and cost at each speed.
+//! Report on the fit of early exits: the accuracy of each exit, and accuracy and cost at each speed (exit threshold).
 
 use std::time::Instant;
 
@@ -9,85 +9,91 @@ use crate::evaluation::{SpeedPoint, Stages};
 use crate::exit::{NgramFit, Stacker};
 use crate::log_probabilities::LogProbabilities;
 
-/// Number of bins of the expected calibration error.
+/// Number of probability bins in the expected calibration error.
 const BINS: usize = 15;
 /// Maximum number of points on the accuracy-cost curve.
 const POINTS: usize = 200;
 
-/// Report on a dynamic model: its fits, the accuracy of each stage, and accuracy and cost at each speed.
+/// Report on a fitted model with early exits: the cost of the fits, the accuracy of each stage, and accuracy and cost
+/// at each speed (exit threshold).
 ///
 /// Accuracies are measured on the rows on which the inverse penalty C, the stacking weights and the speeds were
-/// selected. For several labels, accuracies are micro F1.
+/// selected. For multi-label tasks, accuracies are micro F1.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// Number of labelled rows that exits and n-gram model were fitted on.
+    /// Number of labelled rows that the exits and the n-gram classifier were fitted on.
     pub rows: usize,
-    /// Number of unlabelled rows that exits and n-gram model were fitted on. Their labels are the classes that the
-    /// classifier predicts.
+    /// Number of unlabelled rows that the exits and the n-gram classifier were fitted on. The classifier's predictions
+    /// serve as their labels.
     pub unlabelled_rows: usize,
-    /// Rows on which the inverse penalty C, the stacking weights and the speeds were selected.
+    /// Rows on which accuracies were measured, and on which the inverse penalty C, the stacking weights and the speeds
+    /// were selected.
     pub judged_on: ScoredOn,
-    /// Accuracy of the classifier alone, with all layers and without stacking.
+    /// Accuracy of the original classifier with all layers, without early exits and without stacking.
     pub own_accuracy: f64,
-    /// Scores of the n-gram exit, if there is one, followed by the exits in the order of their depths.
+    /// Scores of the n-gram classifier, if there is one, followed by those of the exits in the order of their depths.
     pub stages: Vec<StageReport>,
-    /// Curve of accuracy against cost, from the most expensive to the cheapest speed.
+    /// Accuracy and cost at each speed (exit threshold), from the most expensive to the cheapest.
     pub curve: Vec<SpeedPoint>,
-    /// Default speed: the cheapest speed at which the mean [regret](crate::evaluation::Risk::Regret) against the model
-    /// with all layers, plus one standard error, is at most 0.3 points. If no speed keeps this limit, the default speed
-    /// is 0, at which no exit is computed; for [another router](crate::accelerate::Accelerated::with_router), the
-    /// default speed is then the first of the router's speeds.
+    /// Default speed, the exit threshold that the model is set to. It is the cheapest speed at which the mean
+    /// [regret](crate::evaluation::Risk::Regret) against the model with all layers, plus one standard error, is at most
+    /// 0.3 percentage points. If no speed keeps this limit, the default is 0: every text runs all layers, and no exit
+    /// is computed. For [another router](crate::accelerate::Accelerated::with_router), the default is then the first of
+    /// the router's speeds.
     pub speed: f64,
-    /// Number of columns of the exits' side layers; `None` for linear exits.
+    /// Width of the exits' side layers, in columns; `None` for linear exits.
     pub side: Option<usize>,
-    /// FLOPs in total: the encoder's pass over the texts, the fits, and the training of the side layers.
+    /// Total FLOPs: the encoder's pass over the texts, the fits, and the training of the side layers.
     pub flops: u64,
-    /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`. A multiply-add counts as two
-    /// FLOPs. Each value and gradient that L-BFGS requests is counted, and so are the answers by which the inverse
-    /// penalty C is selected.
+    /// FLOPs of the convex fits (n-gram classifier, exits and stacking weights), included in `flops`. A multiply-add
+    /// counts as two FLOPs. The number counts each value and gradient that L-BFGS requests, and the predictions by
+    /// which the inverse penalty C is selected.
     pub flops_of_fits: u64,
-    /// Wall-clock seconds in total.
+    /// Total wall-clock seconds.
     pub seconds: f64,
     /// Seconds of the encoder's pass over the texts, included in `seconds`.
     pub seconds_of_states: f64,
-    /// Seconds of the exits' fits, included in `seconds`.
+    /// Seconds of fitting the linear exits, included in `seconds`.
     pub seconds_of_exits: f64,
-    /// Seconds of the side layers' training, included in `seconds`.
+    /// Seconds of training the side layers, included in `seconds`.
     pub seconds_of_side: f64,
 }
 
-/// Rows on which the inverse penalty C, the stacking weights and the speeds were selected: held out or cross-fitted.
+/// Rows that a report's accuracies are measured on, which are also the rows for selecting hyperparameters: held-out or
+/// cross-fitted rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ScoredOn {
-    /// Number of held-out texts, on which nothing else was fitted.
+    /// Number of held-out texts, which were not used to fit anything.
     HeldOut(usize),
-    /// Number of cross-fitted texts: all texts, each answered by models that were fitted without this text.
+    /// Number of cross-fitted texts: all texts, each predicted by models that were fitted without it.
     CrossFit(usize),
-    /// No rows have been scored yet.
+    /// Nothing has been scored yet.
     #[default]
     Nothing,
 }
 
-/// Accuracy and calibration of one stage of a dynamic model, alone and stacked with the n-gram classifier.
+/// Accuracy and calibration of one stage of a model (the n-gram classifier or an exit), alone and stacked with the
+/// n-gram classifier.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct StageReport {
-    /// Depth of the stage; 0 for the n-gram exit.
+    /// Number of layers that run before this stage; 0 for the n-gram classifier.
     pub depth: usize,
-    /// Selected inverse penalty C of the stage's linear fit, from which the training of a side layer starts; `None` for
-    /// the classifier itself.
+    /// Inverse penalty C that was selected for the linear fit at this stage. The training of a side layer starts from
+    /// this fit. `None` for the last exit if it is the classifier itself.
     pub c: Option<f64>,
-    /// Accuracy of the stage alone.
+    /// Accuracy of this exit (or the n-gram classifier) alone, not combined with the n-gram classifier.
     pub accuracy: f64,
-    /// Stacking weights of the n-gram classifier and of the stage; `None` for a stage without stacking.
+    /// Weights by which the log-probabilities of the n-gram classifier and of this exit are combined; `None` if they
+    /// are not combined.
     pub stacker: Option<Stacker>,
-    /// Accuracy of the stage [stacked](Stacker) with the n-gram classifier; without an n-gram classifier, the accuracy
-    /// of the stage alone.
+    /// Accuracy of this exit combined ([stacked](Stacker)) with the n-gram classifier. Without an n-gram classifier,
+    /// the accuracy of the exit alone.
     pub stacked_accuracy: f64,
-    /// Expected calibration error of the stacked probabilities.
+    /// Expected calibration error of the exit's probabilities, combined with the n-gram classifier.
     pub calibration_error: f64,
 }
 
@@ -101,13 +107,13 @@ impl Report {
         Self { rows: texts.labelled, unlabelled_rows, judged_on, ..Self::default() }
     }
 
-    /// Adds the FLOPs of convex fits to both totals.
     pub(crate) fn add_fits(&mut self, flops: u64) {
         self.flops += flops;
         self.flops_of_fits += flops;
     }
 
-    /// Creates the report on a model whose n-gram exit answers every text. Its curve has one point, `point`.
+    /// Creates the report on a model in which the n-gram classifier answers every text. `point` has its accuracy and
+    /// cost.
     pub(crate) fn of_front(fit: &NgramFit, judged: &LogProbabilities, labels: &[u32], point: SpeedPoint) -> Self {
         let mut own = Self {
             rows: fit.out_of_fold.len(),
@@ -123,12 +129,13 @@ impl Report {
         own
     }
 
-    /// Adds the scores of the n-gram exit, which is the first stage.
+    /// Adds the n-gram classifier to the report, as the first exit. `answers` are its predictions and `labels` the true
+    /// labels.
     pub(super) fn front(&mut self, c: f64, answers: &LogProbabilities, labels: &[u32]) {
         self.stages.push(StageReport { c: Some(c), ..StageReport::new(0, answers, answers, labels) });
     }
 
-    /// Computes the curve of accuracy against cost, with one point for each threshold.
+    /// Computes the curve of accuracy and cost, one point for each exit threshold.
     pub(super) fn of_thresholds(&mut self, stages: &Stages, labels: &[u32], full_flops: &[u64]) {
         let point = |speed: f64| {
             let at = stages.at(speed);
@@ -138,15 +145,15 @@ impl Report {
         self.curve = stages.thresholds(POINTS).into_iter().map(point).collect();
     }
 
-    /// Most expensive point of the curve that [costs at most](SpeedPoint::costs_at_most) the share `flops_ratio` of the
-    /// full model's FLOPs; `None` if all points cost more.
+    /// Most expensive point of the curve that [costs at most](SpeedPoint::costs_at_most) `flops_ratio` times the full
+    /// model's FLOPs; `None` if all points cost more.
     pub fn within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
         self.curve.iter().find(|point| point.costs_at_most(flops_ratio)).copied()
     }
 }
 
 impl StageReport {
-    /// Scores a stage's answers, alone and stacked.
+    /// Scores the predictions of an exit, alone and combined (stacked) with those of the n-gram classifier.
     pub(super) fn new(depth: usize, alone: &LogProbabilities, stacked: &LogProbabilities, labels: &[u32]) -> Self {
         Self {
             depth,
@@ -159,7 +166,6 @@ impl StageReport {
     }
 }
 
-/// Stopwatch for the seconds of successive steps.
 pub(crate) struct Lap(Instant);
 
 impl Lap {
@@ -167,7 +173,7 @@ impl Lap {
         Self(Instant::now())
     }
 
-    /// Returns the seconds since the start or the last call.
+    /// Returns the seconds since the previous call, or since the start in the first call.
     pub(crate) fn seconds(&mut self) -> f64 {
         std::mem::replace(&mut self.0, Instant::now()).elapsed().as_secs_f64()
     }

@@ -1,4 +1,4 @@
-//! Settings by which a classifier is accelerated.
+//! Settings for making a classifier cheaper with early exits.
 
 use dht_transformer::Pooling;
 
@@ -7,26 +7,26 @@ use crate::exit::NgramSettings;
 use crate::logistic::MEMORY;
 use crate::router::LeavingRule;
 
-/// Targets that the exits are fitted to: labels, predicted classes, or predicted probabilities.
+/// Training targets of early exits: labels, predicted classes, or predicted probabilities.
 ///
-/// [Side layers](SideSettings) also learn from the classifier's probabilities. For [`Labels`](Self::Labels), the losses
-/// by labels and by probabilities have equal weight. For the other two targets, side layers learn from the classifier's
-/// probabilities alone.
+/// [Side layers](SideSettings) also learn from the classifier's probabilities. With [`Labels`](Self::Labels), the
+/// losses by labels and by probabilities have equal weight. With the other two variants, side layers learn from the
+/// classifier's probabilities alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Targets {
-    /// Labels of the texts.
+    /// True labels of the texts.
     #[default]
     Labels,
-    /// Classes that the classifier predicts, for texts without labels. Reported accuracies are then the agreement with
-    /// the classifier.
+    /// Predictions of the classifier in place of labels, for texts without labels. Reported accuracies then measure the
+    /// agreement with the classifier.
     Predictions,
-    /// Probabilities that the classifier predicts (soft labels; Hinton et al. 2015). Only the exits are fitted to these
-    /// probabilities; all other fits use the labels of the texts.
+    /// Probabilities that the classifier predicts (soft labels, Hinton et al. 2015), as targets of the exits. All other
+    /// fits, such as the n-gram classifier's, use the labels of the texts.
     SoftLabels,
 }
 
-/// Settings of [`accelerate`](fn@crate::accelerate::accelerate).
+/// Settings of [`accelerate`](fn@crate::accelerate::accelerate), which adds early exits to a classifier.
 ///
 /// # Examples
 /// ```
@@ -46,33 +46,35 @@ pub enum Targets {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccelerateSettings {
-    /// Depths of the exits, ascending; the last one is the classifier's depth. `None`, the default, for an exit after
-    /// every layer.
+    /// Depths of the exits in layers, ascending; the last one is the classifier's depth. `None`, the default, for an
+    /// exit after every layer.
     pub exits: Option<Vec<usize>>,
-    /// Pooling of the exits before the last: the mean over all tokens, or the first token. The mean by default.
-    pub pooling: Pooling,
-    /// Targets that the exits are fitted to; [`Targets::Labels`] by default.
-    pub targets: Targets,
-    /// Settings of the exits' side layers; [`SideSettings::default`] by default, `None` for linear exits. Side layers
-    /// need held-out texts: if the texts are cross-fitted, exits are linear, and
-    /// [`Report::side`](crate::accelerate::Report::side) is `None`.
-    pub side: Option<SideSettings>,
-    /// Values of C to select from for the exits' logistic regressions, ascending. C is the weight of the loss relative
-    /// to the penalty ½‖W‖² on standardised states. 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3 and 1 by
+    /// Pooling of hidden states at the exits before the last: the mean over all tokens, or the first token. The mean by
     /// default.
+    pub pooling: Pooling,
+    /// Training targets of the exits; [`Targets::Labels`] by default.
+    pub targets: Targets,
+    /// Settings of the exits' side layers, small networks beside the encoder; [`SideSettings::default`] by default,
+    /// `None` for linear exits. Side layers require held-out texts: if the texts are cross-fitted, exits are linear,
+    /// and [`Report::side`](crate::accelerate::Report::side) is `None`.
+    pub side: Option<SideSettings>,
+    /// Candidate values, ascending, of the inverse penalty C of the exits' logistic regressions. C is the weight of the
+    /// loss relative to the penalty ½‖W‖² on standardised states. 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3
+    /// and 1 by default.
     pub c: Vec<f64>,
-    /// Rule that decides at each stage whether a text continues: a threshold on the confidence or the entropy of the
-    /// stacked answers, or on the number of consecutive stages that agree. The threshold of the rule is the model's
+    /// Rule that decides at each stage whether a text exits or continues: a threshold on the confidence or the entropy
+    /// of the stacked probabilities, or on the number of consecutive stages that agree. The threshold is the model's
     /// speed. [`LeavingRule::Confidence`] by default.
     /// [`Accelerated::with_router`](crate::accelerate::Accelerated::with_router) replaces the rule by any other
     /// [router](crate::Router).
     pub rule: LeavingRule,
-    /// Settings of the n-gram classifier at the n-gram exit; [`NgramSettings::default`] by default, `None` for no
-    /// n-gram exit. The n-gram classifier reads tokens beyond the encoder's limit if the tokenizer
+    /// Settings of the n-gram classifier, the exit before the first layer; [`NgramSettings::default`] by default,
+    /// `None` for no n-gram classifier. The n-gram classifier reads tokens beyond the encoder's limit if the tokenizer
     /// [stores them](dht_transformer::TextTokenizer::with_rest). The special tokens around a text, such as `[CLS]`, are
     /// excluded only if [`left_out`](NgramSettings::left_out) lists them.
     pub ngram: Option<NgramSettings>,
-    /// True if the n-gram exit also reads the mean of the encoder's input embeddings. True by default.
+    /// True if the n-gram classifier also reads the mean of the text's input embeddings from the encoder; true by
+    /// default.
     pub embeddings: bool,
     /// Share of the training texts that is held out if [`Texts::held_out`](crate::accelerate::Texts::held_out) is
     /// `None`; 0.15 by default. If the share has fewer rows than [`least_held_out`](Self::least_held_out), all texts
@@ -80,26 +82,26 @@ pub struct AccelerateSettings {
     pub held_out_share: f64,
     /// Minimum number of held-out rows, below which all texts are cross-fitted; 200 by default.
     pub least_held_out: usize,
-    /// Number of folds of a cross-fit, which are stratified by class: at least 2, 5 by default.
+    /// Number of cross-fitting folds, stratified by class: at least 2, 5 by default.
     pub folds: usize,
-    /// Number of texts in a batch of the passes through the encoder; 64 by default.
+    /// Batch size, in texts, of forward passes through the encoder; 64 by default.
     pub batch_size: usize,
     /// Maximum memory in bytes for pooled states, 2 GiB by default. Pooled states take four bytes for each text, exit
-    /// and hidden unit. If they exceed the maximum, they are stored in a file in the
-    /// [directory for temporary files](std::env::temp_dir) until the exits are fitted, which does not
-    /// change the model.
+    /// and hidden unit. Above the maximum, they are stored in a file in the [directory for temporary
+    /// files](std::env::temp_dir) until the exits are fitted. The fitted model is the same.
     pub state_bytes: usize,
 }
 
-/// Settings of the exits' side layers, trained by AdamW on the frozen encoder after the linear exits are fitted.
+/// Settings of the exits' side layers, small networks that AdamW trains on the states of the frozen encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SideSettings {
-    /// Number of columns of each [side layer](crate::exit::ExitKind::SideLayer). `None`, the default, for a sixth of
-    /// the encoder's columns, rounded down to a multiple of 32 if above 32.
+    /// Width of each [side layer](crate::exit::ExitKind::SideLayer), in columns. `None`, the default, for a sixth of
+    /// the encoder's width, rounded down to a multiple of 32 if above 32.
     pub width: Option<usize>,
-    /// Peak learning rate, 0.001 by default. The rate rises over the first steps and then falls to 0.
+    /// Peak learning rate for training the side layers; 0.001 by default. The rate rises over the first steps, then
+    /// falls to 0.
     pub learning_rate: f64,
-    /// Number of texts in a training step; 32 by default.
+    /// Number of texts in one optimiser step when side layers are trained; 32 by default.
     pub batch_size: usize,
 }
 
@@ -110,13 +112,13 @@ impl Default for SideSettings {
 }
 
 impl SideSettings {
-    /// Computes the number of columns for an encoder of width `hidden`.
+    /// Width of a side layer, in columns, for an encoder with hidden width `hidden`.
     pub(super) fn width(&self, hidden: usize) -> usize {
         let sixth = (hidden / 6).max(1);
         self.width.unwrap_or(if sixth > 32 { sixth - sixth % 32 } else { sixth })
     }
 
-    /// Checks all ranges.
+    /// Checks that all settings are in range.
     ///
     /// # Errors
     /// [`Error::Argument`] names the field that is out of range.
@@ -152,7 +154,7 @@ impl Default for AccelerateSettings {
 }
 
 impl AccelerateSettings {
-    /// Checks all ranges.
+    /// Checks that all settings are in range.
     ///
     /// # Errors
     /// [`Error::Argument`] names the field that is out of range.

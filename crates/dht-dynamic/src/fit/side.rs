@@ -1,4 +1,4 @@
-//! Step 3 of a fit, the side layers: narrow layers of the exits, trained on the frozen encoder.
+//! Trains side layers: narrow layers, one for each exit, that read the frozen encoder's hidden states.
 
 use dht_transformer::train::Event;
 use dht_transformer::{AdamWSettings, EncodedDataset, TextClassifier, TrainSettings, Trainer};
@@ -16,13 +16,13 @@ use crate::model::DynamicModel;
 use crate::router::LeavingRule;
 use crate::training::{ExitTargets, FrozenExits, FrozenStates};
 
-/// Number of training passes over the texts.
+/// Number of training passes over the texts (epochs).
 const EPOCHS: usize = 3;
-/// Maximum memory in bytes for stored hidden states: two bytes for each token, exit and hidden unit. The encoder runs
-/// once for texts whose states fit, and again in each pass for the other texts.
+/// Memory limit, in bytes, for cached hidden states: two bytes for each token, exit and hidden unit. Cached texts run
+/// through the encoder once. Other texts run again in each training pass.
 const CACHE_BYTES: usize = 2 << 30;
 
-/// Builds an exit model from a classifier, with new exits. The exits have side layers if the settings have them.
+/// Adds new exits to a classifier, without fitting them. The exits have side layers if the settings ask for them.
 pub(crate) fn exit_model<R: Rng + ?Sized>(
     classifier: &TextClassifier,
     settings: &AccelerateSettings,
@@ -36,24 +36,24 @@ pub(crate) fn exit_model<R: Rng + ?Sized>(
     ExitModel::of_classifier(classifier, settings.exits.as_deref(), kind, settings.pooling, rng)
 }
 
-/// Exit model with trained side layers, and the answers of its exits.
+/// Model with trained side layers, and its exits' predictions for the held-out texts.
 pub(crate) struct SideLayers {
     pub(crate) model: ExitModel,
-    /// Answers of each exit to the held-out texts.
+    /// Log-probabilities of each exit for the held-out texts.
     pub(crate) answers: Vec<LogProbabilities>,
-    /// FLOPs of the training, and of running the held-out texts again.
+    /// FLOPs of training the side layers, and of running the held-out texts through the encoder again.
     pub(crate) flops: u64,
 }
 
 impl SideLayers {
-    /// Cache for the hidden states of the training texts, which the encoder's pass in step 1 of the fit fills. The
-    /// cache has no room if the settings have no side layers.
+    /// Creates a cache for the hidden states of the training texts. It is filled when the encoder runs for the linear
+    /// exits. Without side layers in the settings, its size limit is 0.
     pub(crate) fn cache(settings: &AccelerateSettings) -> FrozenStates {
         FrozenStates::new(if settings.side.is_some() { CACHE_BYTES } else { 0 })
     }
 
-    /// Trains the side layers of all exits before the last, together with their linear parts. The held-out texts then
-    /// run again through the encoder and the exits.
+    /// Trains the side layers of all exits except the last one, together with the exits' linear classifiers. The
+    /// trained model then predicts the held-out texts.
     pub(crate) fn train<R: Rng + ?Sized>(
         model: ExitModel,
         texts: &FitTexts,
@@ -87,7 +87,7 @@ impl SideLayers {
     }
 }
 
-/// Estimates the FLOPs of training side layers on the texts; 0 if the settings have no side layers.
+/// Estimates the FLOPs of training side layers on the texts. Returns 0 if the settings do not ask for side layers.
 pub(crate) fn side_flops(
     classifier: &TextClassifier,
     texts: &EncodedDataset,

@@ -1,4 +1,4 @@
-//! Step 5 of a fit, stacking: combines the answers of each exit with the answers of the n-gram classifier.
+//! Stacking: combines the predictions of each exit with those of the n-gram classifier, by fitted weights.
 
 use super::exits::FittedExits;
 use super::ngram::JudgedFront;
@@ -10,18 +10,20 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, SeenTexts};
 use crate::router::LeavingRule;
 
-/// Dynamic model at speed 0, where every text runs all layers, with the answers of each stage to the judged texts.
+/// Model with early exits at speed 0, where every text runs all layers. Also has the predictions for the texts on which
+/// the speed (exit threshold) is selected.
 pub(crate) struct StackedModel {
     pub(crate) model: DynamicModel,
-    /// Answers of each stage: first the n-gram exit, if there is one, then the stacked answers of each exit.
+    /// Log-probabilities of the n-gram classifier, if there is one, followed by those of each exit. Each exit is
+    /// combined (stacked) with the n-gram classifier.
     pub(crate) stages: Vec<LogProbabilities>,
-    /// Answers of the last exit alone, without stacking.
+    /// Log-probabilities of the last exit alone, not combined with the n-gram classifier.
     pub(crate) alone: LogProbabilities,
 }
 
 impl FittedExits {
-    /// Fits the stacking weights of each exit on the judged texts, and builds a dynamic model from the exits and the
-    /// n-gram exit. Adds the scores of each stage and the FLOPs to the report.
+    /// Fits the weights that combine each exit with the n-gram classifier, and builds the model. The exits' scores and
+    /// the FLOPs are added to `report`.
     pub(crate) fn stack(
         self,
         front: Option<JudgedFront>,

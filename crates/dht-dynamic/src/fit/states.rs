@@ -1,4 +1,5 @@
-//! Step 1 of a fit, the pass of the frozen encoder: pooled states at each exit, and the classifier's log-probabilities.
+//! Runs the frozen encoder once over all texts, and stores pooled states at each exit and the classifier's
+//! log-probabilities.
 
 use dht_transformer::{EncodedDataset, Hidden, PackedBatch, Pooling, Sample};
 
@@ -12,34 +13,34 @@ use crate::logistic::Rows;
 use crate::outputs::Outputs;
 use crate::training::{FrozenStates, states_at_exits};
 
-/// Model of the last exit: the classifier itself, or a regression that is fitted.
+/// Source of the last exit's predictions: the classifier itself, or a regression that is to be fitted.
 pub(crate) enum LastExit<'a> {
-    /// The classifier itself, whose answers stay identical to the bit. The cache stores the states of the training
-    /// texts for the side layers.
+    /// Classifier itself, whose predictions stay bit-identical. The cache stores hidden states of the training texts,
+    /// for training the side layers.
     Classifier(&'a mut FrozenStates),
-    /// Logistic regression on the last layer's states, as at the other exits.
+    /// Logistic regression on the last layer's pooled states, fitted like those of the other exits.
     Regression,
 }
 
-/// Pooled states of the training and held-out texts of a fit.
+/// Pooled hidden states of the training and held-out texts.
 pub(crate) struct ExitStates {
     pub(crate) training: PooledStates,
     pub(crate) held_out: Option<PooledStates>,
-    /// FLOPs of the texts that ran. With a cache, equal texts run once.
+    /// FLOPs of the encoder's forward passes. With a cache, repeated texts are computed once.
     pub(crate) flops: u64,
 }
 
-/// Pooled hidden states and class log-probabilities of a frozen encoder.
+/// Pooled hidden states and class log-probabilities of a frozen encoder, for one data set.
 pub(crate) struct PooledStates {
-    /// Pooled states at each exit that is fitted. Shape of each: (rows, hidden).
+    /// Pooled states at each exit that is to be fitted, as tables of shape (texts, hidden).
     pub(crate) exits: Vec<Rows>,
-    /// Log-probabilities of the classifier; `None` if the last exit is a regression.
+    /// Class log-probabilities of the classifier; `None` if the last exit is a regression.
     pub(crate) classifier: Option<LogProbabilities>,
 }
 
 impl ExitStates {
-    /// Runs every text through all layers, and stores the pooled states at each exit. The states are in memory, or in a
-    /// file if they exceed [`state_bytes`](AccelerateSettings::state_bytes).
+    /// Runs every text through all layers, and stores the pooled states at each exit. The states are stored in memory,
+    /// or in a file if they exceed [`state_bytes`](AccelerateSettings::state_bytes).
     pub(crate) fn read(
         model: &ExitModel,
         texts: &FitTexts,
@@ -76,8 +77,8 @@ impl ExitStates {
         Ok(Self { training, held_out, flops })
     }
 
-    /// Replaces the labels of unlabelled texts by the classifier's predictions. With [`Targets::Predictions`], replaces
-    /// the labels of all texts. If the last exit is a regression, there are no predictions, and all labels stay.
+    /// Replaces labels by the classifier's predictions: those of unlabelled texts, or with [`Targets::Predictions`]
+    /// those of all texts. Does nothing if the last exit is a regression, which has no predictions yet.
     pub(super) fn relabel(&self, texts: &mut FitTexts, targets: Targets) {
         let Some(predicted) = &self.training.classifier else { return };
         let (outputs, decisions) = (predicted.outputs(), predicted.outputs().decisions());
@@ -97,14 +98,13 @@ impl ExitStates {
         }
     }
 
-    /// Log-probabilities that the classifier gives for the judged texts (held-out or cross-fitted); `None` if the last
-    /// exit is a regression.
+    /// Returns the classifier's log-probabilities for the held-out texts. Without held-out texts, returns those for all
+    /// texts. `None` if the last exit is a regression.
     pub(crate) fn into_classifier_answers(self) -> Option<LogProbabilities> {
         self.held_out.unwrap_or(self.training).classifier
     }
 }
 
-/// Pass of the encoder over a data set.
 struct Pass<'a> {
     model: &'a ExitModel,
     data: &'a EncodedDataset,
@@ -113,7 +113,8 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Runs the pass. Calls `ran` with the number of texts of each batch. Returns the pooled states and the FLOPs.
+    /// Runs the encoder over the data set, and calls `ran` with the number of texts after each batch. Returns the
+    /// pooled states and the FLOPs.
     fn run(&self, mut last: LastExit<'_>, ran: &mut dyn FnMut(usize)) -> Result<(PooledStates, u64)> {
         let (model, data, mut flops) = (self.model, self.data, 0);
         let is_classifier = matches!(last, LastExit::Classifier(_));
@@ -149,8 +150,8 @@ impl Pass<'_> {
         Ok((PooledStates { exits, classifier }, flops))
     }
 
-    /// Pools the hidden states of a batch at an exit, and stores them in `pooled`. `rows` are the rows of the data set
-    /// that the batch has.
+    /// Pools a batch's hidden states at an exit, and writes them to the table `pooled`. `rows` are the indices of the
+    /// batch's texts in the data set.
     fn store(&self, exit: usize, hidden: &Hidden, rows: &[usize], pooled: &mut Rows) -> Result<()> {
         let pooling = match self.model.settings().last_pooling {
             Some(last) if exit + 1 == self.model.exits().len() => last,

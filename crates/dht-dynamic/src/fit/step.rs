@@ -1,34 +1,34 @@
-//! Progress reports of a fit.
+//! Progress events of fitting early exits.
 
-/// Progress event of fitting exits: the current step, and how far this step is.
+/// Progress event of fitting early exits: the current step, and how far it has progressed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum FitStep {
-    /// The n-gram exit is about to be fitted.
+    /// Fitting of the n-gram classifier begins.
     Ngrams {
-        /// Number of texts to fit on.
+        /// Number of texts to fit the n-gram classifier on.
         texts: usize,
     },
-    /// The encoder runs once over all texts.
+    /// Progress of the encoder, which runs once over all texts.
     States {
-        /// Number of texts that the encoder has run over.
+        /// Number of texts that the encoder has processed.
         done: usize,
-        /// Number of all texts.
+        /// Total number of texts to process.
         texts: usize,
     },
-    /// A linear exit is about to be fitted.
+    /// Fitting of an exit's linear classifier begins.
     Exit {
-        /// Number of the exit, from 1.
+        /// Number of the exit that is fitted, counted from 1.
         number: usize,
-        /// Number of exits to fit.
+        /// Total number of exits to fit.
         exits: usize,
     },
-    /// The side layers of all exits are trained.
+    /// Progress in training the exits' side layers, which are small networks beside the encoder.
     SideLayers {
-        /// Share of the side layers' training that is done, from 0 to 1.
+        /// Completed share of the training, from 0 to 1.
         share: f64,
     },
-    /// The trained side layers are about to answer the held-out texts.
+    /// Prediction of the held-out texts begins, by the model with trained side layers.
     Answers {
         /// Number of held-out texts.
         texts: usize,

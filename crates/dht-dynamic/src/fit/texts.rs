@@ -1,4 +1,4 @@
-//! Texts on which a dynamic model is fitted and judged.
+//! Texts for fitting a model with early exits, and for selecting its settings.
 
 use dht_transformer::{EncodedDataset, Sample};
 use rand::Rng;
@@ -9,50 +9,50 @@ use crate::logistic::stratified_folds;
 use crate::model::SeenTexts;
 use crate::outputs::truth_of;
 
-/// Texts on which [`accelerate`](fn@crate::accelerate::accelerate) fits a dynamic model and selects its speed.
+/// Texts on which [`accelerate`](fn@crate::accelerate::accelerate) fits a model with early exits and selects its speed
+/// (exit threshold).
 ///
 /// | you have | training | held-out |
 /// |---|---|---|
-/// | the texts that the classifier was fine-tuned on, and unseen texts | the former | the unseen texts |
+/// | the texts that the classifier was fine-tuned on, and unseen texts | the texts of fine-tuning | the unseen texts |
 /// | only texts that the classifier has not seen | these texts | none |
 /// | only the texts that the classifier was fine-tuned on | these texts | none |
 ///
-/// The first row of the table is recommended. The last row is not: a classifier is more confident on texts that it has
-/// seen, so that the selected speed may lose accuracy on other texts.
+/// The first row of the table is recommended. The last row is not: a classifier is more confident on texts that it was
+/// fine-tuned on, so the selected speed may lose accuracy on other texts.
 #[derive(Debug, Clone, Copy)]
 pub struct Texts<'a> {
-    /// Texts on which exits and n-gram model are fitted. With held-out texts, these are the texts that the classifier
-    /// was fine-tuned on. Without held-out texts, these should be texts that the classifier has not seen.
+    /// Texts on which the exits and the n-gram classifier are fitted. With held-out texts, use the texts that the
+    /// classifier was fine-tuned on. Without held-out texts, use texts that the classifier has not seen.
     pub training: &'a EncodedDataset,
     /// Texts that the classifier has *not* seen, on which the inverse penalty C, the stacking weights and the speeds
-    /// are selected. With `None`, a [share](AccelerateSettings::held_out_share) of `training` is held out; if that
-    /// share has too few texts, all of `training` is cross-fitted.
+    /// are selected. With `None`, a [share](AccelerateSettings::held_out_share) of `training` is held out; if the share
+    /// has too few texts, all of `training` is cross-fitted.
     pub held_out: Option<&'a EncodedDataset>,
-    /// Further texts to fit on, without labels: the classes that the classifier predicts replace their labels.
+    /// Further texts to fit on, without labels. The classes that the classifier predicts for them are used as labels.
     pub unlabelled: Option<&'a EncodedDataset>,
 }
 
 impl<'a> Texts<'a> {
-    /// Minimum number of texts for [`accelerate`](fn@crate::accelerate::accelerate): fewer texts are too few to fit and
-    /// to judge a model.
+    /// Minimum number of texts for [`accelerate`](fn@crate::accelerate::accelerate) to fit and score a model.
     pub const LEAST: usize = 20;
 
-    /// Creates texts to fit on, without held-out and unlabelled texts.
+    /// Creates a set of training texts, without held-out and unlabelled texts.
     pub fn new(training: &'a EncodedDataset) -> Self {
         Self { training, held_out: None, unlabelled: None }
     }
 
-    /// Adds held-out texts.
+    /// Adds held-out texts, which the classifier has not seen.
     pub fn with_held_out(self, held_out: &'a EncodedDataset) -> Self {
         Self { held_out: Some(held_out), ..self }
     }
 
-    /// Adds unlabelled texts.
+    /// Adds texts without labels to fit on.
     pub fn with_unlabelled(self, unlabelled: &'a EncodedDataset) -> Self {
         Self { unlabelled: Some(unlabelled), ..self }
     }
 
-    /// Rejects held-out texts if there are none, or if more than half of them are also training texts.
+    /// Rejects a held-out set that is empty, or of which more than half the texts are also training texts.
     pub(crate) fn check_held_out(self) -> Result<()> {
         let Some(held_out) = self.held_out else { return Ok(()) };
         let seen = SeenTexts::new([self.training]).rows_of(held_out).len();
@@ -67,23 +67,24 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// Texts of a fit, split into texts to fit on and held-out texts or folds.
+/// Texts for fitting early exits, with either held-out texts or cross-fitting folds for selecting settings.
 pub(crate) struct FitTexts {
-    /// Labelled texts, followed by the unlabelled texts.
+    /// Texts to fit on: labelled texts, followed by unlabelled texts.
     pub(crate) training: EncodedDataset,
-    /// Number of labelled texts.
+    /// Number of labelled texts at the start of `training`.
     pub(super) labelled: usize,
-    /// Held-out texts, on which C, stacking and speeds are selected.
+    /// Held-out texts, on which the inverse penalty C, the stacking weights and the speed are selected.
     pub(super) held_out: Option<EncodedDataset>,
-    /// Fold of each training text; empty if there are held-out texts.
+    /// Index of the cross-fitting fold of each training text; empty if there are held-out texts.
     pub(super) fold_of: Vec<usize>,
 }
 
 impl FitTexts {
-    /// Splits the texts into texts to fit on and held-out texts, or into folds. Appends the unlabelled texts.
+    /// Splits `texts` into training and held-out texts, or assigns cross-fitting folds. Appends the unlabelled texts to
+    /// the training texts.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are unlabelled texts and no held-out texts: a cross-fit would judge the exits on
+    /// [`Error::Argument`] if there are unlabelled texts but no held-out texts: cross-fitting would score the exits on
     /// unlabelled texts.
     pub(crate) fn new<R: Rng + ?Sized>(texts: Texts<'_>, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
         let mut split = match texts.held_out.filter(|held_out| !held_out.is_empty()) {
@@ -106,8 +107,8 @@ impl FitTexts {
         Self { labelled: training.len(), training, held_out: Some(held_out), fold_of: Vec::new() }
     }
 
-    /// Holds out a share of the texts, stratified by class. Equal texts are on the same side of the split. If the share
-    /// has too few rows, all texts are cross-fitted.
+    /// Holds out a share of the texts, stratified by class. Copies of a text are all on the same side of the split. If
+    /// the held-out share has too few rows, all texts are cross-fitted.
     fn split<R: Rng + ?Sized>(texts: &EncodedDataset, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
         let share = (settings.held_out_share * texts.len() as f64) as usize;
         if share >= settings.least_held_out {
@@ -121,29 +122,30 @@ impl FitTexts {
         Ok(Self { labelled: texts.len(), training: texts.clone(), held_out: None, fold_of })
     }
 
-    /// Iterates over the training texts and, if there are any, the held-out texts.
     pub(super) fn all(&self) -> impl Iterator<Item = &EncodedDataset> {
         [Some(&self.training), self.held_out.as_ref()].into_iter().flatten()
     }
 
-    /// Right answer of each decision for the training texts, text after text.
+    /// True labels of the training texts, concatenated: the class index of each text, or for multi-label texts a 0 or 1
+    /// for each label.
     pub(super) fn labels(&self) -> Vec<u32> {
         truth_of(&self.training)
     }
 
-    /// Texts on which the inverse penalty C, the stacking weights and the speeds are selected: the held-out texts, or
-    /// all texts if they are cross-fitted.
+    /// Texts on which the inverse penalty C, the stacking weights and the speed (exit threshold) are selected: the
+    /// held-out texts, or all texts if they are cross-fitted.
     pub(super) fn judged(&self) -> &EncodedDataset {
         self.held_out.as_ref().unwrap_or(&self.training)
     }
 
-    /// Right answer of each decision for the [judged](Self::judged) texts, text after text.
+    /// True labels of the [judged](Self::judged) texts, on which settings are selected. The labels are concatenated:
+    /// the class index of each text, or for multi-label texts a 0 or 1 for each label.
     pub(crate) fn judged_labels(&self) -> Vec<u32> {
         truth_of(self.judged())
     }
 }
 
-/// Appends samples to a data set, with new ids that no sample of the data set has.
+/// Appends samples to a data set, and gives them new, unique ids.
 pub(crate) fn append(data: &mut EncodedDataset, samples: impl IntoIterator<Item = Sample>) {
     let free = 1 + data.samples.iter().map(|sample| sample.id).max().unwrap_or_default();
     data.samples.extend(samples.into_iter().zip(free..).map(|(sample, id)| Sample { id, ..sample }));

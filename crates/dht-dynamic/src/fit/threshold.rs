@@ -1,4 +1,5 @@
-//! Step 6 of a fit, the speed: selects the cheapest threshold whose answers are nearly as good as those of all layers.
+//! Selects the default speed: the cheapest exit threshold at which predictions are nearly as good as those after all
+//! layers.
 
 use super::report::Report;
 use super::stack::StackedModel;
@@ -8,30 +9,34 @@ use crate::evaluation::{Calibration, Guarantee, Promise, Risk, Stages};
 use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 
-/// Risk that the default speed keeps: an expected loss of at most 0.3 points of accuracy. The loss is estimated by the
-/// stacked probabilities of the last exit, as the mean over the judged texts plus one standard error.
+/// Criterion of the default speed (exit threshold): the expected loss is at most 0.3 percentage points of accuracy. The
+/// loss is estimated from the probabilities of the last exit, combined with those of the n-gram classifier. The
+/// estimate is the mean over the held-out or cross-fitted texts plus one standard error.
 pub(crate) const DEFAULT_SPEED: Promise =
     Promise { risk: Risk::Regret, most: 0.003, guarantee: Guarantee::StandardErrors(1.0) };
 
-/// Dynamic model at its default speed, with its report and the answers of each stage to the judged texts.
+/// Model at its default speed (exit threshold), with its report. Also has its predictions for the held-out or
+/// cross-fitted texts.
 pub(crate) struct Built {
     pub(crate) model: DynamicModel,
     pub(crate) report: Report,
-    /// Stacked answers of each stage.
+    /// Log-probabilities of the n-gram classifier, if there is one, followed by those of each exit, combined (stacked)
+    /// with it.
     pub(crate) stages: Vec<LogProbabilities>,
-    /// Answers of the last exit alone, without stacking.
+    /// Log-probabilities of the last exit alone, not combined with the n-gram classifier.
     pub(crate) alone: LogProbabilities,
 }
 
 impl Built {
-    /// Stacked answers of the last exit, which has run all layers.
+    /// Log-probabilities after all layers: those of the last exit, combined (stacked) with the n-gram classifier.
     pub(crate) fn all_layers(&self) -> &LogProbabilities {
         self.stages.last().unwrap_or(&self.alone)
     }
 }
 
 impl StackedModel {
-    /// Measures the curve of accuracy against cost on the judged texts, and sets the model to its default speed.
+    /// Measures accuracy and cost at each exit threshold, and sets the model to its default speed, one of these
+    /// thresholds.
     pub(crate) fn at_default_speed(self, texts: &FitTexts, mut report: Report) -> Result<Built> {
         let Self { model, stages, alone } = self;
         let (judged, labels) = (texts.judged(), texts.judged_labels());

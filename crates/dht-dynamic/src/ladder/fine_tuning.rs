@@ -1,4 +1,4 @@
-//! Plan of rung 2: number of fine-tuning passes, and learning rate.
+//! Plans and runs fine-tuning (rung 2, the last training step): learning rate, number of passes, budget and time limit.
 
 use std::time::{Duration, Instant};
 
@@ -16,20 +16,22 @@ use super::settings::Plan;
 use super::tuning_run::{CHECKPOINT_STEPS, Tuned, TuningRun, Validation, steps_between};
 use crate::error::Result;
 
-/// Planned number of passes over the training rows.
+/// Planned number of fine-tuning passes (epochs) over the training rows.
 const PASSES: usize = 3;
-/// Planned minimum number of optimiser steps, for which few rows are repeated in more passes.
+/// Minimum number of planned optimiser steps. Small data sets get more than [`PASSES`] passes to reach it.
 const STEPS: usize = 300;
-/// Maximum number of rows on which a learning rate is tried.
+/// Maximum number of training rows in the trial of a learning rate.
 const TRIAL_ROWS: usize = 2_000;
-/// Minimum share of a pass for which fine-tuning is started.
+/// Minimum length of fine-tuning, as a share of one pass over the training rows. Fine-tuning is skipped if budget or
+/// time allow less.
 const LEAST_PASS: f64 = 0.1;
-/// Share of the remaining time that is planned for fine-tuning. The exits are fitted in the remaining share.
+/// Share of the remaining time that fine-tuning may use. The rest is reserved for fitting the exits.
 const PLANNED: f64 = 0.7;
 
 impl Ladder<'_> {
-    /// Sets the learning rate to the best rate of the settings, by a trial of each. A resumed run has the rate of its
-    /// first start; without rates in the settings, the rate does not change.
+    /// Selects the learning rate. Each of the settings' `rates` is tried for one pass, and the rate with the lowest
+    /// validation loss is used. A resumed run uses the saved rate. If `rates` is empty, the learning rate stays as it
+    /// is in the settings.
     pub(super) fn find_rate(
         &mut self,
         convex: &TextClassifier,
@@ -65,8 +67,8 @@ impl Ladder<'_> {
         Ok(())
     }
 
-    /// Fine-tunes a classifier as long as the rule, the budget and the time allow. Returns the classifier with its best
-    /// parameters on the validation rows, and the reason why fine-tuning ended.
+    /// Fine-tunes the classifier `start` until the stopping rule, the budget or the time limit ends the training.
+    /// Returns the parameters with the lowest validation loss, and the reason for the end.
     pub(super) fn fine_tune(
         &mut self,
         start: TextClassifier,
@@ -96,7 +98,8 @@ impl Ladder<'_> {
         Ok((classifier, ended.unwrap_or(limit)))
     }
 
-    /// Plans a number of passes over all rows: less than one pass becomes one pass over fewer rows.
+    /// Converts a number of passes over all training rows into rows and epochs. Less than one pass becomes one epoch
+    /// over a sample of the rows.
     fn plan(&self, passes: f64) -> Plan {
         let all = self.texts.training.len();
         let (rows, epochs) =
@@ -104,7 +107,7 @@ impl Ladder<'_> {
         Plan { learning_rate: self.learning_rate, rows, epochs }
     }
 
-    /// Fine-tunes a classifier as planned. There are `every` steps between two validations.
+    /// Fine-tunes the classifier `start` as planned. `every` is the number of optimiser steps between two validations.
     fn run(
         &mut self,
         start: TextClassifier,
@@ -151,8 +154,8 @@ impl Ladder<'_> {
         Ok((classifier, stop))
     }
 
-    /// Reduces the planned number of passes to the number that budget and time allow. Also returns which of these is
-    /// the limit.
+    /// Reduces the planned number of passes to the number that the budget and the remaining time allow. Also returns
+    /// the limit that applies, or [`Stop::Top`] if the number is not reduced.
     fn room(
         &self,
         planned: f64,

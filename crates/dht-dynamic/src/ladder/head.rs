@@ -1,5 +1,5 @@
-//! Rung 1 of a model without exits, such as a model of numbers: fits the last layer on the states of the frozen
-//! encoder.
+//! Fits the last layer of a classifier on the hidden states of its frozen encoder. For models without early exits, such
+//! as regression models, this is the training step before fine-tuning (rung 1).
 
 use std::collections::BTreeMap;
 
@@ -13,35 +13,35 @@ use crate::logistic::{
 };
 use crate::prediction::Predictor;
 
-/// Gradient tolerance at which a fit stops, equal to the tolerance of the linear exits.
+/// Gradient norm at which a fit stops; the same value as for linear exits.
 const TOLERANCE: f64 = 3e-3;
 
-/// Parameter names of the weight and the bias of a classifier's last layer.
+/// Parameter names of the last layer of a classifier: its weight and its bias.
 const LAST: [&str; 2] = ["classifier.weight", "classifier.bias"];
 
-/// Result of [`fit_head`]: the selected penalty and the cost.
+/// Result of [`fit_head`]: the selected regularisation, and the cost in FLOPs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct HeadFit {
-    /// Selected C, the weight of the loss relative to the penalty on the weights.
+    /// Selected inverse penalty C: weight of the loss relative to the L2 penalty on the weights.
     pub c: f64,
-    /// FLOPs of the pass through the encoder and of all fits.
+    /// FLOPs of the encoder's forward pass and of all fits.
     pub flops: u64,
 }
 
 /// Fits the last layer of a classifier on the pooled states of its frozen encoder, and sets the weights of the layer.
 ///
-/// The fit depends on the task: a logistic regression for classes, a logistic regression for each label for several
-/// labels, and a ridge regression for numbers. C is the weight of the loss relative to the penalty; the C with the
-/// lowest loss on the validation texts is selected from [`AccelerateSettings::c`]. Of the other settings, only the
-/// batch size is used.
+/// The task decides the fit: a logistic regression for classes, one logistic regression per label for multi-label
+/// texts, and a ridge regression for numbers. The inverse penalty C, the weight of the loss relative to the penalty, is
+/// selected from [`AccelerateSettings::c`] by the loss on the validation texts. Of the other settings, only the batch
+/// size is used.
 ///
-/// Fine-tuning from the fitted weights needs fewer passes than from random weights. If there are many labels, and few
+/// Fine-tuning needs fewer passes from the fitted weights than from random weights. If there are many labels, and few
 /// texts have each of them, a random layer first has to learn that most labels do not apply.
 ///
 /// # Errors
-/// * [`Error::Argument`] if a setting is out of range, if there is no validation text, or if the classifier has a
-///   pooler, whose fit is not convex.
+/// * [`Error::Argument`] if a setting is out of range, if there is no validation text, or if the classifier pools by a
+///   trained pooler layer, whose fit is not convex.
 /// * Errors of the encoder.
 pub fn fit_head(
     classifier: &TextClassifier,
@@ -91,8 +91,8 @@ pub fn fit_head(
     Ok(HeadFit { c: settings.c[best], flops })
 }
 
-/// Mean [loss](TextClassifier::loss) of a classifier on texts, by which rung 1, a classifier with a frozen encoder, is
-/// compared with a fine-tuned classifier.
+/// Mean [loss](TextClassifier::loss) of a classifier on labelled texts. This loss decides between a classifier with
+/// only a fitted last layer and a fine-tuned classifier.
 ///
 /// # Errors
 /// Errors of the encoder.
@@ -105,10 +105,10 @@ pub fn mean_loss(classifier: &TextClassifier, texts: &EncodedDataset, batch_size
     Ok(sum / texts.len().max(1) as f64)
 }
 
-/// Targets of a data set, as classes and as numbers.
+/// Training targets of a data set, for any task: class indices, or numbers.
 struct Targets {
     classes: Vec<u32>,
-    /// Labels of each text as numbers, or for a regression its target value.
+    /// Numeric targets of all texts, concatenated: 0 or 1 for each label, or the value that a regression predicts.
     values: Vec<f32>,
 }
 
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// Reviews with three labels: their class, the other class, and one that no text has.
+    /// Reviews with three binary labels: positive, negative (the opposite), and one that applies to no text.
     fn labelled(rows: usize, seed: u64) -> EncodedDataset {
         let mut data = reviews::data(rows, seed);
         let targets = |sample: &Sample| vec![sample.label as f32, 1.0 - sample.label as f32, 0.0];

@@ -1,4 +1,4 @@
-//! Trains a dynamic model in rungs.
+//! Trains a model with early exits in up to three steps of increasing cost, which are called rungs.
 
 use std::time::{Duration, Instant};
 
@@ -20,36 +20,40 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 use crate::outputs::truth_of;
 
-/// Minimum relative fall of the validation loss at which rung 2 (fine-tuning) replaces rung 1 (frozen encoder).
+/// Minimum relative decrease of the validation loss by fine-tuning (rung 2). With a smaller decrease, the model on the
+/// frozen encoder (rung 1) is the result.
 const LEAST_FALL: f64 = 0.01;
-/// Number of fine-tuning passes whose FLOPs are a budget of 1.
+/// Number of fine-tuning passes over the training rows that a FLOPs budget of 1.0 pays for.
 pub(super) const BUDGET_PASSES: f64 = 3.0;
-/// Time of a forward and a backward pass together, relative to a forward pass.
+/// Time of a training step (forward and backward pass), divided by the time of a forward pass alone.
 const STEP_BY_FORWARD: f64 = 3.3;
 
-/// Result of [`climb`]: a dynamic model that was trained in rungs, with its reports.
+/// Result of [`climb`], which trains in steps of increasing cost: the model with early exits, and reports on its
+/// training.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Climbed {
-    /// Model of the best rung, at its default [speed](Report::speed).
+    /// Model of the best rung (training step). Its exit threshold is the default [speed](Report::speed).
     pub model: DynamicModel,
-    /// Report on the exits of the model.
+    /// Accuracy of each exit of the model, and accuracy and cost at each speed (exit threshold).
     pub exits: Report,
-    /// Report on the rungs, with score and cost of each.
+    /// Score and cost of each rung that was trained, and the reason why training ended.
     pub ladder: LadderReport,
-    /// Out-of-fold answers to the training and validation texts, if the exits were fitted on both; `None` otherwise.
+    /// Out-of-fold predictions for the training and validation texts if the exits were fitted on both; `None`
+    /// otherwise.
     pub out_of_fold: Option<OutOfFold>,
 }
 
-/// Trains a dynamic model in [rungs](super) as long as the next rung pays, and returns the model of the best rung.
+/// Trains a model with early exits in up to three [rungs](super) of increasing cost, and returns the model of the best
+/// rung.
 ///
-/// The encoder of the classifier is pre-trained. The weights of the classifier's last layer are not used, and the
-/// classifier does not change. `next` decides after each measurement whether training continues, and `watch` receives
-/// the events of the run.
+/// After each measurement, the stopping rule `next` decides whether training continues. `watch` receives progress
+/// events. The encoder of `classifier` must be pre-trained. The classifier is not modified, and the weights of its last
+/// layer are not used.
 ///
 /// # Errors
 /// * [`Error::Argument`] if a setting is out of range, if there are no training or no validation rows, if the
-///   classifier has a pooler, or if a hidden state is not finite.
+///   classifier pools by a trained pooler layer, or if a hidden state is not finite.
 /// * Errors of [`accelerate`](fn@crate::accelerate::accelerate),
 ///   [`NgramClassifier::fit`](crate::exit::NgramClassifier::fit) and the trainer, such as
 ///   [`Stopped`](dht_transformer::Error::Stopped).
@@ -114,7 +118,7 @@ pub fn climb<R: Rng + ?Sized>(
 
 type Watch<'a> = &'a mut dyn FnMut(LadderEvent<'_>);
 
-/// State of a training run in rungs.
+/// State of a [`climb`] run, which trains a model in steps of increasing cost.
 pub(super) struct Ladder<'a> {
     pub(super) classifier: &'a TextClassifier,
     pub(super) texts: LadderTexts<'a>,
@@ -122,14 +126,13 @@ pub(super) struct Ladder<'a> {
     pub(super) next: &'a mut dyn NextStep,
     pub(super) watch: Watch<'a>,
     pub(super) start: Instant,
-    /// Seed of the fine-tuning in rung 2.
     pub(super) seed: u64,
     pub(super) flops: u64,
     pub(super) flops_of_fits: u64,
     pub(super) pass_flops: u64,
     pub(super) passes: f64,
     pub(super) planned_passes: f64,
-    /// Estimated FLOPs of fitting exits on the fine-tuned encoder.
+    /// Estimated FLOPs of fitting early exits after fine-tuning.
     pub(super) flops_of_exits: u64,
     pub(super) measured: Vec<Measurement>,
     pub(super) learning_rate: f64,
@@ -210,13 +213,12 @@ impl<'a> Ladder<'a> {
         Ok(self.end(best, stop))
     }
 
-    /// Adds the FLOPs of a convex fit to both totals.
     pub(super) fn add_fits(&mut self, flops: u64) {
         self.flops += flops;
         self.flops_of_fits += flops;
     }
 
-    /// Fits rung 0, the n-gram classifier, on the texts that rungs 0 and 1 are fitted on.
+    /// Fits the n-gram classifier, which is the first training step (rung 0), on [`RungTexts::fitted_on`].
     fn fit_front<R: Rng + ?Sized>(&mut self, texts: &RungTexts<'_>, rng: &mut R) -> Result<NgramFit> {
         (self.watch)(LadderEvent::Fitting(FitStep::Ngrams { texts: texts.fitted_on().len() }));
         let fit = fit_ngrams(self.classifier, texts.fitted_on(), &self.settings.exits, rng)?;
@@ -225,7 +227,8 @@ impl<'a> Ladder<'a> {
         Ok(fit)
     }
 
-    /// Validation rows, with answers of an n-gram exit that has not learned from these rows.
+    /// Pairs the validation rows with the n-gram classifier's predictions for them. The predictions are out-of-fold if
+    /// the classifier was also fitted on the validation rows.
     fn validation(&self, front: &NgramFit, texts: &RungTexts<'_>) -> Result<Validation<'a>> {
         let data = self.texts.validation;
         let front = match texts.joined() {
@@ -235,7 +238,8 @@ impl<'a> Ladder<'a> {
         Ok(Validation { texts: data, flops: cost(self.classifier, data, |_| 0), front, labels: truth_of(data) })
     }
 
-    /// Estimates the time of a fine-tuning pass from the time of rung 1, which began at `before`.
+    /// Estimates the time of one fine-tuning pass from the time of rung 1, the training step on the frozen encoder.
+    /// `before` is the elapsed time at the start of rung 1.
     fn time_of_pass(&self, rung_1: &RungModel, texts: &RungTexts<'_>, before: Duration) -> Duration {
         let states = Duration::from_secs_f64(rung_1.exits.seconds_of_states);
         let forward = (self.start.elapsed() - before).max(states);
@@ -243,7 +247,8 @@ impl<'a> Ladder<'a> {
         forward.mul_f64(STEP_BY_FORWARD * rows)
     }
 
-    /// Creates the classifier that fine-tuning starts from: the pre-trained encoder with the last regression of rung 1.
+    /// Creates the classifier from which fine-tuning starts: the pre-trained encoder, with the regression that rung 1
+    /// fitted on its last layer.
     fn start_of_fine_tuning<R: Rng + ?Sized>(
         &mut self,
         rung_1: &RungModel,
@@ -258,18 +263,19 @@ impl<'a> Ladder<'a> {
         Ok(start)
     }
 
-    /// Returns whether the loss of rung 2 is low enough to prefer rung 2 to rung 1.
+    /// Returns whether the fine-tuned model (rung 2), with validation loss `loss`, replaces the model on the frozen
+    /// encoder (rung 1). Its loss must be at least 1 % lower, unless the settings require fine-tuning.
     ///
-    /// The loss of a cross-fitted rung 1 is that of exits that learned from all folds but one, and its final exits
-    /// learn from all texts, those of the validation included. The loss of the final exits is expected to be lower in
-    /// proportion to the inverse square root of the number of texts.
+    /// If rung 1 was cross-fitted, its loss was measured on exits that were fitted without one fold. The final exits
+    /// are fitted on all texts, so their loss is expected to be lower by the factor √(1 − 1 / folds). This assumes that
+    /// the loss falls with the inverse square root of the number of texts.
     fn pays(&self, loss: f64, rung_1: &RungModel) -> bool {
         let folds = self.settings.exits.folds as f64;
         let by_more_texts = if rung_1.out_of_fold.is_some() { (1.0 - 1.0 / folds).sqrt() } else { 1.0 };
         loss <= (1.0 - LEAST_FALL) * by_more_texts * rung_1.loss || self.settings.least == Rung::FineTuned
     }
 
-    /// Records and reports the score and the cost of a rung. Returns the mean loss.
+    /// Records score and cost of a rung (training step), reports them to `watch`, and returns the mean loss.
     pub(super) fn measure(&mut self, rung: Rung, answers: &LogProbabilities, labels: &[u32]) -> f64 {
         let measured = Measurement {
             rung,
@@ -286,7 +292,7 @@ impl<'a> Ladder<'a> {
         measured.loss
     }
 
-    /// Number of FLOPs that the budget allows; `None` without a budget.
+    /// Maximum number of FLOPs that the budget allows; `None` without a budget.
     pub(super) fn allowed(&self) -> Option<u64> {
         self.settings.budget.map(|budget| (BUDGET_PASSES * budget * self.pass_flops as f64) as u64)
     }
@@ -295,8 +301,8 @@ impl<'a> Ladder<'a> {
         self.settings.time.map(|time| time.saturating_sub(self.start.elapsed()))
     }
 
-    /// Returns the reason to stop before a rung, or `None` to train the rung. `flops` is the minimum total after the
-    /// rung.
+    /// Returns the reason to end training before `rung`, or `None` if `rung` is to be trained. `flops` is the least
+    /// total FLOPs of the run when `rung` is complete.
     fn stops_before(&mut self, rung: Rung, flops: u64) -> Option<Stop> {
         if self.settings.most < rung {
             return Some(Stop::Top);
@@ -331,7 +337,7 @@ impl<'a> Ladder<'a> {
     }
 }
 
-/// FLOPs of the forward pass over a data set, plus the FLOPs that `more` returns for each text.
+/// FLOPs of the forward pass over a data set. For each text, the FLOPs that `more` returns are added.
 pub(super) fn cost(classifier: &TextClassifier, data: &EncodedDataset, more: impl Fn(Load) -> u64) -> u64 {
     let loads = data.lengths().into_iter().map(Load::of_text);
     loads.map(|load| classifier.forward_flops(load).0 + more(load)).sum()

@@ -1,4 +1,5 @@
-//! Learning curve of rung 1: accuracy by the number of labelled rows, extrapolated to two and four times the rows.
+//! Learning curve of a classifier on the frozen encoder: accuracy by number of labelled rows, extrapolated to twice the
+//! number.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,27 +16,29 @@ use crate::exit::Stacker;
 use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, Texts, fit_ngrams, judged_by_rows};
 use crate::outputs::truth_of;
 
-/// Divisors of the number of training rows, each with the number of draws of that share of the rows.
+/// Sizes of the training subsets. In each pair, the first number divides the number of training rows, and the second is
+/// the number of random subsets of this size.
 const SHARES: [(usize, usize); 4] = [(8, 4), (4, 4), (2, 2), (1, 1)];
-/// Minimum number of training rows, so that an eighth of these rows is enough to fit a model.
+/// Minimum number of training rows for a learning curve. An eighth of them, the smallest subset, must suffice to fit a
+/// model.
 const LEAST: usize = 80;
-/// Minimum number of validation rows.
+/// Minimum number of validation rows for a learning curve.
 const LEAST_VALIDATION: usize = 20;
 /// Multiples of the number of training rows for which the accuracy is predicted.
 const MULTIPLES: [usize; 2] = [2, 4];
 /// Number of bootstrap resamples for the intervals.
 const RESAMPLES: usize = 1000;
 
-/// Point of a learning curve: accuracy on the validation rows of rung 1, a classifier on the frozen encoder that is
-/// fitted on a share of the training rows.
+/// Point of a learning curve: validation accuracy of a classifier on the frozen encoder that was fitted on a subset of
+/// the training rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LearningPoint {
-    /// Number of training rows.
+    /// Number of training rows in the subset.
     pub rows: usize,
-    /// Number of random draws of that many training rows.
+    /// Number of random subsets with this number of rows.
     pub draws: usize,
-    /// Mean accuracy of the models fitted on each draw.
+    /// Mean validation accuracy of the models, one model for each subset.
     pub accuracy: f64,
 }
 
@@ -58,9 +61,9 @@ pub struct LearningPrediction {
 
 /// Learning curve of rung 1, a classifier on the frozen encoder, extrapolated to two and four times the training rows.
 ///
-/// The extrapolation assumes that the error rate follows a power law of the number of rows. The law is fitted by least
-/// squares on logarithms. The law has no lower limit of the error, so that the predicted gain is more often too large
-/// than too small. The curve does not apply to fine-tuned models.
+/// The extrapolation assumes that the error rate follows a power law of the number of rows, which is fitted by least
+/// squares on logarithms. The power law has no irreducible error, so the predicted gain is more often too large than
+/// too small. The curve does not apply to fine-tuned models.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LearningCurve {
@@ -70,16 +73,17 @@ pub struct LearningCurve {
     pub predictions: Vec<LearningPrediction>,
     /// Number of validation rows.
     pub validation_rows: usize,
-    /// FLOPs in total: one pass of the encoder, and all fits.
+    /// Total FLOPs: one encoder pass over all texts, and all fits.
     pub flops: u64,
-    /// Wall-clock seconds in total.
+    /// Total wall-clock seconds of the measurement.
     pub seconds: f64,
 }
 
-/// Measures the learning curve of rung 1, which shows whether more labelled rows would help.
+/// Measures accuracy by the number of training rows, to predict whether more labelled rows would help.
 ///
-/// The model of rung 1 is the last exit on the frozen encoder, stacked with the n-gram exit. The model is fitted on an
-/// eighth, a quarter, half and all of the training rows, stratified by class. The encoder runs once over all texts.
+/// The measured model is a logistic regression on the last layer of the frozen encoder, combined (stacked) with an
+/// n-gram classifier. The model is fitted on an eighth, a quarter, half and all of the training rows, stratified by
+/// class. The encoder runs once over all texts.
 ///
 /// # Errors
 /// * [`Error::Argument`] if there are fewer than 80 training rows or fewer than 20 validation rows, or if the task of
@@ -190,7 +194,7 @@ pub fn learning_curve(
     })
 }
 
-/// Returns the rows of each class, in random order.
+/// Groups the row indices by class. Within each class, the order is random.
 fn by_class(data: &EncodedDataset, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     let mut classes: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (row, sample) in data.samples.iter().enumerate() {
@@ -200,8 +204,8 @@ fn by_class(data: &EncodedDataset, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
     classes.into_values().collect()
 }
 
-/// Returns the rows of part `part`, ascending. The rows of each class are split into `divisor` parts of at least one
-/// row.
+/// Returns the row indices of one part, if the rows are divided into `divisor` parts, stratified by class. The indices
+/// are ascending, and each part has at least one row of each class.
 fn part_of(classes: &[Vec<usize>], divisor: usize, part: usize) -> Vec<usize> {
     let of_class = |rows: &Vec<usize>| {
         let start = (part * rows.len() / divisor).min(rows.len() - 1);
@@ -213,7 +217,7 @@ fn part_of(classes: &[Vec<usize>], divisor: usize, part: usize) -> Vec<usize> {
     rows
 }
 
-/// Share of wrong answers among `rows`, or among all rows with `None`.
+/// Share of wrong predictions among the rows `rows`, or among all rows if it is `None`.
 fn error(right: &[bool], rows: Option<&[usize]>) -> f64 {
     match rows {
         None => right.iter().filter(|right| !**right).count() as f64 / right.len() as f64,
@@ -221,7 +225,8 @@ fn error(right: &[bool], rows: Option<&[usize]>) -> f64 {
     }
 }
 
-/// Bootstrap resample: validation rows, and the draws of training rows for each share.
+/// Bootstrap resample of a learning curve: indices of validation rows, and indices of the training subsets of each
+/// size.
 struct Resample {
     rows: Vec<usize>,
     draws: Vec<Vec<usize>>,
@@ -274,8 +279,8 @@ fn intervals(shares: &[(usize, Vec<Vec<bool>>)], multiple: usize, rng: &mut ChaC
 mod tests {
     use super::*;
 
-    /// Simulated answers of each draw to the validation rows. An answer is wrong with probability `error(rows)`, where
-    /// `rows` is the number of training rows.
+    /// Simulates the correctness of predictions, by training subset and validation row. With n training rows, a
+    /// prediction is wrong with probability `error(n)`.
     fn planted(validation: usize, error: impl Fn(f64) -> f64, rng: &mut ChaCha8Rng) -> Vec<(usize, Vec<Vec<bool>>)> {
         SHARES
             .map(|(divisor, draws)| {

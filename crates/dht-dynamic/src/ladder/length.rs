@@ -1,4 +1,4 @@
-//! Selects the length at which texts are truncated, by trials on the frozen encoder.
+//! Selects the maximum text length, in tokens, by trials on the frozen encoder.
 
 use std::time::Instant;
 
@@ -17,27 +17,27 @@ use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, LinearExits
 use crate::log_probabilities::LogProbabilities;
 use crate::outputs::{Outputs, truth_of};
 
-/// Number of standard errors by which longer texts must lower the mean loss: a one-sided test at the 5 % level.
+/// Critical value of a one-sided 5 % test, in standard errors. The test decides whether a length has a higher mean loss
+/// than the longest length.
 const EVIDENCE: f64 = 1.64;
-/// Maximum share of the budget and of the time that all trials together may take.
+/// Maximum share of the budget and of the time limit that all length trials together may use.
 const SHARE: f64 = 0.25;
-/// Number of texts on which the time of the trials is estimated.
+/// Number of texts that are run to estimate the time of the length trials.
 const PROBE: usize = 32;
-/// Minimum number of texts for a trial.
+/// Minimum number of texts for selecting the length by trials.
 const LEAST: usize = 100;
 
-/// Selects the shortest maximum length of texts at which the loss is not significantly above the loss at the longest
-/// maximum length.
+/// Selects the shortest maximum text length whose loss is not significantly above the loss at the longest length.
 ///
 /// `lengths` has a sample of the training texts, truncated at each length, shortest length first. `training` has all
-/// training texts, truncated at the shortest length. In the trial of a length, the frozen encoder runs over the sample,
-/// and the regression of the last exit is cross-fitted: each text is answered by a regression that was fitted without
-/// this text. A length is rejected if its mean loss exceeds the mean loss of the longest length by more than 1.64
-/// standard errors of the paired difference.
+/// training texts, truncated at the shortest length. The trial of a length runs the frozen encoder over the sample, and
+/// cross-fits a regression on the last layer: each text is answered by a regression that was fitted without it. A
+/// length is rejected if its mean loss exceeds that of the longest length by more than 1.64 standard errors of the
+/// paired difference.
 ///
-/// Without trials, the shortest length is selected. There are no trials for fewer than 100 texts or fewer than two
-/// lengths, and none if the highest rung is rung 0, which runs no encoder. There are also none if the trials would take
-/// more than a quarter of the budget or the time of the training run.
+/// Without trials, the shortest length is selected. No trials run for fewer than 100 texts or fewer than two lengths,
+/// or if only rung 0 may be trained, which needs no encoder. No trials run either if they would take more than a
+/// quarter of the budget or the time of the training run.
 ///
 /// # Errors
 /// Errors of the encoder and the fits.
@@ -79,7 +79,7 @@ pub fn choose_length(
     Ok(choice)
 }
 
-/// Returns whether the mean of `losses` is significantly above the mean of `others`, by a paired one-sided test.
+/// Returns whether the mean of `losses` is significantly above the mean of `others`. The test is paired and one-sided.
 fn exceed(losses: &[f64], others: &[f64]) -> bool {
     let differences: Vec<f64> = losses.iter().zip(others).map(|(loss, other)| loss - other).collect();
     let rows = differences.len().max(2) as f64;
@@ -88,7 +88,7 @@ fn exceed(losses: &[f64], others: &[f64]) -> bool {
     mean > EVIDENCE * (variance / rows).sqrt()
 }
 
-/// Classifier, settings and seed of all trials.
+/// Inputs that are the same for the trial of every length.
 struct Trials<'a> {
     classifier: &'a TextClassifier,
     settings: &'a AccelerateSettings,
@@ -96,7 +96,7 @@ struct Trials<'a> {
 }
 
 impl Trials<'_> {
-    /// Estimates whether the trials of all lengths take at most their share of the budget and the time.
+    /// Estimates whether all length trials together use at most a quarter ([`SHARE`]) of the run's budget and time.
     fn fit_into(
         &self,
         settings: &LadderSettings,
@@ -120,7 +120,7 @@ impl Trials<'_> {
         Ok(seconds <= SHARE * time.as_secs_f64())
     }
 
-    /// Runs the trial of a maximum length. Returns the trial's scores, and the loss of each text.
+    /// Runs the trial of one maximum length. Returns its scores, and the loss of each text.
     fn run(&self, max_length: usize, texts: &EncodedDataset) -> Result<(LengthTrial, Vec<f64>)> {
         let start = Instant::now();
         let (answers, flops) = self.answers(texts)?;
@@ -136,7 +136,8 @@ impl Trials<'_> {
         Ok((trial, losses))
     }
 
-    /// Cross-fits the last exit. Returns its out-of-fold answers and the FLOPs.
+    /// Cross-fits a logistic regression on the encoder's last layer. Returns its out-of-fold log-probabilities and the
+    /// FLOPs.
     fn answers(&self, texts: &EncodedDataset) -> Result<(LogProbabilities, u64)> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let settings = AccelerateSettings { side: None, least_held_out: usize::MAX, ..self.settings.clone() };
@@ -149,7 +150,7 @@ impl Trials<'_> {
     }
 }
 
-/// Builds an exit model whose only exit is after the last layer of the encoder.
+/// Builds a model with a single exit, a linear classifier after the encoder's last layer.
 pub(super) fn last_exit(
     classifier: &TextClassifier,
     settings: &AccelerateSettings,

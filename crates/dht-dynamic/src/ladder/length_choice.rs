@@ -1,35 +1,36 @@
-//! Selected maximum length of texts, and the trials that selected it.
+//! Selected maximum text length, and the trials by which it was selected.
 
 use serde::{Deserialize, Serialize};
 
-/// Trial of a maximum length of texts: score and cost of a regression on the states of the frozen encoder.
+/// Trial of a maximum text length: score and cost of a logistic regression on the frozen encoder, with truncated texts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LengthTrial {
-    /// Maximum number of tokens of a text.
+    /// Maximum number of tokens per text; longer texts are truncated.
     pub max_length: usize,
-    /// Accuracy on the texts of the trial. Each text is answered by a regression that was fitted without this text.
+    /// Out-of-fold accuracy: each text is answered by a regression that was fitted without it.
     pub accuracy: f64,
-    /// Mean loss on the texts of the trial, in nats.
+    /// Mean out-of-fold loss, in nats.
     pub loss: f64,
-    /// FLOPs of the trial: the forward pass and the fits.
+    /// FLOPs of the trial: the encoder's forward pass and the fits of the regression.
     pub flops: u64,
     /// Wall-clock seconds of the trial.
     pub seconds: f64,
 }
 
-/// Selected maximum length of texts, with the trials that selected it.
+/// Selected maximum text length, with the trials that selected it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LengthChoice {
-    /// Maximum number of tokens of a text.
+    /// Selected maximum number of tokens per text; longer texts are truncated.
     pub max_length: usize,
-    /// Trials in the order in which they ran; empty if the length was selected [without trials](super::choose_length).
+    /// Trials of lengths, in the order in which they ran; empty if the length was selected [without
+    /// trials](super::choose_length).
     pub trials: Vec<LengthTrial>,
 }
 
 impl LengthChoice {
-    /// Sums the FLOPs of all trials.
+    /// Total FLOPs of all trials.
     pub fn flops(&self) -> u64 {
         self.trials.iter().map(|trial| trial.flops).sum()
     }

@@ -1,14 +1,14 @@
-//! Rules that decide whether a training run in rungs continues.
+//! Stopping rules: decide after each measurement whether training continues.
 
 use std::fmt::Debug;
 
 use super::report::{Measurement, Rung};
 
-/// Rule that decides whether a training run in [rungs](super) continues. The rule is asked after each rung and, in rung
-/// 2 (fine-tuning), at each validation.
+/// Stopping rule for training in [rungs](super), steps of increasing cost. The rule is called after each rung and,
+/// during fine-tuning (rung 2), after each validation.
 ///
 /// # Examples
-/// A rule that trains rung 2 only if rung 1 has less than 90 % accuracy:
+/// Rule that fine-tunes (rung 2) only if the frozen encoder (rung 1) has less than 90 % accuracy:
 ///
 /// ```
 /// use dht_dynamic::ladder::{Measurement, NextStep, Rung};
@@ -24,36 +24,38 @@ use super::report::{Measurement, Rung};
 /// }
 /// ```
 pub trait NextStep: Debug {
-    /// Returns whether the run continues with the rung `next`, which is started, or continued if the last measurement
-    /// is of that rung. `so_far` has all measurements, oldest first, and is never empty.
+    /// Returns whether training continues with the rung (training step) `next`. `so_far` has all measurements, oldest
+    /// first, and is never empty. If its last measurement is of `next`, this rung is in progress; otherwise it has not
+    /// started.
     ///
-    /// A run that was stopped and resumed asks again, with the same measurements except for their seconds. The answer
-    /// should therefore depend only on the measurements, and not on their seconds.
+    /// Decisions should not depend on [`Measurement::seconds`]: a resumed run calls the rule again with the same
+    /// measurements, but other times.
     fn goes_on(&mut self, so_far: &[Measurement], next: Rung) -> bool;
 }
 
-/// Default of [`UnlessStill::least_change`].
+/// Default of [`UnlessStill::least_change`], the relative change of the validation loss below which fine-tuning ends.
 const LEAST_CHANGE: f64 = 0.005;
 
-/// Default [`NextStep`]: continues, unless fine-tuning does not change the validation loss.
+/// Default [`NextStep`]: continues unless fine-tuning leaves the validation loss nearly unchanged.
 ///
-/// Rung 1 is always trained and rung 2 is always started, since only a trial shows whether fine-tuning helps.
-/// Fine-tuning ends early if no validation loss so far differs from the loss of rung 1 by a relative change of
-/// [`least_change`](Self::least_change) or more. The rule checks this at each validation after a quarter of the
-/// [planned passes](Measurement::planned_passes), but not before three quarters of a pass. Otherwise all passes run,
-/// also if the loss has risen: some encoders get worse first, and are better after three passes.
+/// Rung 1 (frozen encoder) is always trained and rung 2 (fine-tuning) is always started, since only a trial shows
+/// whether fine-tuning helps. Fine-tuning ends early if no validation loss so far differs from the loss of rung 1 by a
+/// relative change of [`least_change`](Self::least_change) or more. The rule applies after a quarter of the [planned
+/// passes](Measurement::planned_passes), but not before three quarters of a pass. Otherwise all passes run, even if the
+/// loss has risen: some encoders get worse first, and are better after three passes.
 ///
-/// The rule compares losses, because accuracies are too noisy: on a few hundred rows the accuracies of two models
-/// differ by a point by chance, and their mean losses by much less.
+/// The rule compares losses because accuracies are noisier. On a few hundred rows, the accuracies of two equally good
+/// models differ by a percentage point by chance, and their mean losses by much less.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UnlessStill {
-    /// Minimum relative change of the validation loss for which fine-tuning continues; 0.005 by default.
+    /// Minimum change of the validation loss, relative to the loss of rung 1 (frozen encoder), for which fine-tuning
+    /// continues; 0.005 by default.
     pub least_change: f64,
 }
 
-/// Share of the planned passes after which the rule may end fine-tuning.
+/// Minimum share of the planned passes that run before the rule may end fine-tuning.
 const QUARTER: f64 = 0.25;
-/// Minimum number of passes after which the rule may end fine-tuning.
+/// Minimum number of passes that run before the rule may end fine-tuning.
 const LEAST_PASSES: f64 = 0.75;
 
 impl Default for UnlessStill {
@@ -67,7 +69,7 @@ impl Default for UnlessStill {
 }
 
 impl UnlessStill {
-    /// Number of passes after which the rule may end fine-tuning, for a planned number of passes.
+    /// Number of passes after which the rule may end a fine-tuning run of `planned_passes` passes.
     pub(super) fn first_asked(planned_passes: f64) -> f64 {
         (QUARTER * planned_passes).max(LEAST_PASSES)
     }
@@ -89,8 +91,8 @@ impl NextStep for UnlessStill {
 mod tests {
     use super::*;
 
-    /// Creates measurements of rung 0, of rung 1 with a loss of 1, and of rung 2 with `losses` at each quarter of a
-    /// pass.
+    /// Creates measurements of a training run: the n-gram classifier (rung 0), the frozen encoder (rung 1) with a loss
+    /// of 1, and fine-tuning (rung 2) with `losses`, one after each quarter of a pass.
     fn quarters(planned_passes: f64, losses: &[f64]) -> Vec<Measurement> {
         let at = |rung, passes, loss| Measurement {
             rung,

@@ -1,4 +1,4 @@
-//! Model of a rung, with the results that later rungs and reports use.
+//! Model of one rung (training step), with the results that later steps and reports use.
 
 use dht_transformer::EncodedDataset;
 
@@ -7,7 +7,7 @@ use crate::fit::{AccelerateSettings, ExitStates, FitTexts, Report};
 use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 
-/// Model of a rung, with its report and its validation loss.
+/// Model that one rung (training step) built, with the report on its exits and its validation loss.
 pub(super) struct RungModel {
     pub(super) rung: Rung,
     pub(super) model: DynamicModel,
@@ -16,21 +16,23 @@ pub(super) struct RungModel {
     pub(super) out_of_fold: Option<OutOfFold>,
 }
 
-/// Texts, settings and frozen states on which rung 1 was fitted.
+/// Inputs for fitting exits on the frozen encoder (rung 1): settings, texts and pooled hidden states.
 pub(super) struct FrozenFit {
     pub(super) settings: AccelerateSettings,
     pub(super) texts: FitTexts,
     pub(super) states: ExitStates,
 }
 
-/// Out-of-fold answers of a model's stages: each text is answered by exits that were fitted without this text.
+/// Out-of-fold predictions of the n-gram classifier and of each exit: each text is predicted by a fit that has not seen
+/// it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct OutOfFold {
     /// Training texts, followed by the validation texts.
     pub texts: EncodedDataset,
-    /// Stacked answers of each stage, as from [`stage_log_probabilities`](DynamicModel::stage_log_probabilities).
+    /// Predicted log-probabilities, one table for the n-gram classifier and one for each exit combined with it. The
+    /// format is the same as in [`stage_log_probabilities`](DynamicModel::stage_log_probabilities).
     pub stages: Vec<LogProbabilities>,
-    /// Answers of the last exit alone, without stacking.
+    /// Log-probabilities of the last exit alone, without the n-gram classifier.
     pub alone: LogProbabilities,
 }

@@ -1,4 +1,4 @@
-//! Texts that rungs 0 and 1 are fitted on, and rows that judge the rungs.
+//! Texts for the training steps before fine-tuning (rungs 0 and 1): those to fit on, and those to score on.
 
 use std::borrow::Cow;
 
@@ -12,16 +12,16 @@ use crate::fit::{AccelerateSettings, Texts, append};
 use crate::log_probabilities::LogProbabilities;
 use crate::outputs::{Outputs, truth_of};
 
-/// Minimum number of validation rows for rung 2: fewer rows cannot show whether fine-tuning helps.
+/// Minimum number of validation rows for fine-tuning (rung 2). Fewer rows cannot show whether fine-tuning helps.
 pub(super) const LEAST_JUDGES: usize = 20;
 
-/// Texts of rungs 0 and 1. If the validation texts are few, and may join the training texts, all texts are
-/// cross-fitted.
+/// Texts for the training steps before fine-tuning (rungs 0 and 1). If there are few validation texts and
+/// [`LadderTexts::joins`] permits it, they are cross-fitted together with the training texts.
 pub(super) struct RungTexts<'a> {
     training: &'a EncodedDataset,
-    /// Training texts, followed by the validation texts, if all are cross-fitted; `None` otherwise.
+    /// Training texts followed by validation texts, if they are cross-fitted together; `None` otherwise.
     joined: Option<EncodedDataset>,
-    /// Rows of `joined` on which the rungs are scored.
+    /// Indices into `joined` of the texts on which each training step is scored.
     judges: Vec<usize>,
     judged_labels: Vec<u32>,
 }
@@ -46,7 +46,7 @@ impl<'a> RungTexts<'a> {
         self.joined.as_ref().unwrap_or(self.training)
     }
 
-    /// Training and validation texts, if they are cross-fitted; `None` otherwise.
+    /// Training texts followed by validation texts, if they are cross-fitted together; `None` otherwise.
     pub(super) fn joined(&self) -> Option<&EncodedDataset> {
         self.joined.as_ref()
     }
@@ -55,18 +55,17 @@ impl<'a> RungTexts<'a> {
         self.joined
     }
 
-    /// Rows of the validation texts in the joined texts.
+    /// Indices of the validation texts in the list of training and validation texts.
     pub(super) fn validation_rows(&self) -> Vec<usize> {
         (self.training.len()..self.fitted_on().len()).collect()
     }
 
-    /// Labels of the rows on which the rungs are scored.
     pub(super) fn judged_labels(&self) -> &[u32] {
         &self.judged_labels
     }
 
-    /// Selects the answers to the rows on which the rungs are scored. `answers` are the out-of-fold answers to all
-    /// texts if they are cross-fitted, and otherwise the answers to the validation texts.
+    /// Selects the predictions for the texts on which a training step is scored. `answers` has out-of-fold predictions
+    /// for all texts if they are cross-fitted, otherwise predictions for the validation texts.
     pub(super) fn judged<'b>(&self, answers: &'b LogProbabilities) -> Cow<'b, LogProbabilities> {
         match self.joined {
             Some(_) => Cow::Owned(answers.select(&self.judges)),
@@ -74,7 +73,7 @@ impl<'a> RungTexts<'a> {
         }
     }
 
-    /// Answers of the n-gram exit to the rows on which the rungs are scored.
+    /// Predictions of the n-gram classifier for the texts on which a training step is scored.
     pub(super) fn judged_by_front<'b>(
         &self,
         front: &'b NgramFit,

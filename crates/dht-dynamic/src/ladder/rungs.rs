@@ -1,4 +1,4 @@
-//! Builds the models of the three rungs.
+//! Builds the models of the three rungs (training steps of increasing cost).
 
 use std::iter::repeat_n;
 
@@ -21,7 +21,8 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, SeenTexts};
 
 impl Ladder<'_> {
-    /// Builds rung 0: a model that gives the answer of the n-gram exit at every depth.
+    /// Builds the model of rung 0, the first training step. Its n-gram classifier answers every text, without the
+    /// encoder.
     pub(super) fn ngrams_alone<R: Rng + ?Sized>(
         &mut self,
         front: NgramFit,
@@ -59,8 +60,8 @@ impl Ladder<'_> {
         Ok(RungModel { rung: Rung::Ngrams, model, exits: report, loss, out_of_fold })
     }
 
-    /// Builds rung 1: regressions on the states of the frozen encoder. Also returns the states, from which rung 2
-    /// starts.
+    /// Builds the model of rung 1, the second training step: logistic regressions on the frozen encoder's hidden
+    /// states. Also returns the inputs of the fit, which [`head_of_rung_1`](Self::head_of_rung_1) may need.
     pub(super) fn frozen<R: Rng + ?Sized>(
         &mut self,
         front: &NgramFit,
@@ -101,9 +102,9 @@ impl Ladder<'_> {
         Ok((rung, FrozenFit { settings, texts, states }))
     }
 
-    /// Creates a classifier whose last layer is the last regression of rung 1. If the texts are cross-fitted, that
-    /// regression has learned from the validation rows. Another regression is then fitted on the states without these
-    /// rows.
+    /// Creates a classifier from the frozen-encoder model (rung 1): its last layer is the regression of the model's
+    /// last exit. If rung 1 was cross-fitted, that regression has learned from the validation rows. A regression fitted
+    /// without these rows is then used instead.
     pub(super) fn head_of_rung_1<R: Rng + ?Sized>(
         &mut self,
         rung_1: &RungModel,
@@ -120,8 +121,8 @@ impl Ladder<'_> {
         model.classifier_at(layers)
     }
 
-    /// Builds rung 2: exits on the fine-tuned encoder. `front` is the n-gram exit of rung 0, or `None` to fit another
-    /// n-gram exit because that of rung 0 has learned from the validation rows.
+    /// Builds the model of rung 2: exits on the fine-tuned encoder. `front` is the n-gram classifier of rung 0. It must
+    /// be `None` if that classifier has learned from the validation rows; another classifier is then fitted.
     pub(super) fn fine_tuned<R: Rng + ?Sized>(
         &mut self,
         tuned: &TextClassifier,

@@ -1,4 +1,4 @@
-//! Fine-tuning run of rung 2: scored by its stacked answers, and ended early by the rule or the time limit.
+//! Runs fine-tuning (rung 2, the last training step), with validations during training and early stopping.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -18,31 +18,31 @@ use crate::error::{Error, Result};
 use crate::exit::Stacker;
 use crate::log_probabilities::LogProbabilities;
 
-/// Optimiser steps between two checkpoints.
+/// Number of optimiser steps between two checkpoints.
 pub(super) const CHECKPOINT_STEPS: u64 = 200;
-/// Number of validations in each pass.
+/// Number of validations in each pass over the training rows.
 const VALIDATIONS: usize = 4;
-/// Maximum number of steps between two validations.
+/// Maximum number of optimiser steps between two validations.
 const MOST_STEPS: usize = 300;
 
-/// Number of steps between two validations, for passes of `steps_of_pass` steps.
+/// Number of optimiser steps between two validations. `steps_of_pass` is the number of steps in one pass over the rows.
 pub(super) fn steps_between(steps_of_pass: usize) -> usize {
     steps_of_pass.div_ceil(VALIDATIONS).min(MOST_STEPS)
 }
 
-/// Validation rows of a training run, with the answers of the n-gram exit.
+/// Validation rows of fine-tuning, with the n-gram classifier's predictions for them.
 pub(super) struct Validation<'a> {
     pub(super) texts: &'a EncodedDataset,
     pub(super) labels: Vec<u32>,
-    /// Answers of the n-gram exit, which has not learned from the validation rows.
+    /// Predictions of an n-gram classifier that was not fitted on the validation rows.
     pub(super) front: LogProbabilities,
-    /// FLOPs of the full model on the validation rows.
+    /// FLOPs of a forward pass of all layers over the validation rows.
     pub(super) flops: u64,
 }
 
 impl Validation<'_> {
-    /// Stacks the answers of a classifier with the answers of the n-gram exit. Also returns the FLOPs of fitting the
-    /// stacking weights.
+    /// Combines a classifier's predictions for the validation rows with the n-gram classifier's. The stacking weights
+    /// are fitted on the same rows. Also returns the FLOPs of this fit.
     pub(super) fn stacked(&self, classifier: &TextClassifier, batch_size: usize) -> Result<(LogProbabilities, u64)> {
         let own = LogProbabilities::of_classifier(classifier, self.texts, batch_size)?;
         let (stacker, flops) = Stacker::fit_counted(&self.front, &own, &self.labels)?;
@@ -50,14 +50,14 @@ impl Validation<'_> {
     }
 }
 
-/// Fine-tuning objective that is scored by the stacked answers to the validation rows. The score is exp(−loss), the
-/// geometric mean of the true classes' probabilities.
+/// Fine-tuning objective whose validation score includes the n-gram classifier: the two models' predictions are
+/// combined. The score is exp(−loss), the geometric mean of the true classes' probabilities.
 struct Stacked<'a> {
     tuning: FineTuning,
     validation: &'a Validation<'a>,
-    /// FLOPs of all validations.
+    /// FLOPs of the encoder in all validations so far.
     flops: Cell<u64>,
-    /// FLOPs of fitting the stacking weights at all validations.
+    /// FLOPs of fitting the stacking weights in all validations so far.
     flops_of_fits: Cell<u64>,
 }
 
@@ -123,40 +123,40 @@ pub(super) struct TuningRun<'a> {
     pub(super) validation: &'a Validation<'a>,
     pub(super) checkpoint: Option<CheckpointSettings>,
     pub(super) stop: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
-    /// Time at which fine-tuning ends, with a time limit.
+    /// Time at which fine-tuning ends; `None` without a time limit.
     pub(super) deadline: Option<Instant>,
     /// FLOPs of one pass over all training rows.
     pub(super) pass_flops: u64,
-    /// FLOPs of the training before fine-tuning.
+    /// FLOPs that the training run used before fine-tuning.
     pub(super) flops_before: u64,
-    /// FLOPs of all planned steps.
+    /// FLOPs of all planned optimiser steps.
     pub(super) flops: u64,
-    /// Number of steps between two validations.
+    /// Number of optimiser steps between two validations.
     pub(super) every: usize,
     /// Planned number of passes over all training rows.
     pub(super) passes: f64,
-    /// True to ask the rule at each validation; false to run all steps.
+    /// True if the stopping rule decides after each validation; false if all planned steps run.
     pub(super) asks: bool,
-    /// True to end at the checkpoint, without further steps.
+    /// True to end fine-tuning at the saved checkpoint, without further steps.
     pub(super) finish: bool,
     pub(super) start: Instant,
 }
 
-/// Result of a fine-tuning run: the classifier, and the cost of the run.
+/// Fine-tuned classifier, with the cost of fine-tuning.
 pub(super) struct Tuned {
     pub(super) classifier: TextClassifier,
-    /// FLOPs of the steps and of the validations.
+    /// FLOPs of the optimiser steps and of the validations.
     pub(super) flops: u64,
-    /// FLOPs of fitting the stacking weights, which are not included in `flops`.
+    /// FLOPs of fitting the stacking weights, which `flops` does not include.
     pub(super) flops_of_fits: u64,
-    /// Share of the planned steps that ran.
+    /// Completed share of the planned optimiser steps.
     pub(super) share: f64,
-    /// Reason why the run ended before its last step; `None` if all steps ran.
+    /// Reason why fine-tuning ended early; `None` if all planned steps ran.
     pub(super) stop: Option<Stop>,
 }
 
 impl TuningRun<'_> {
-    /// Fine-tunes a classifier. The result has the best parameters on the validation rows.
+    /// Fine-tunes a classifier. Returns it with the parameters that had the lowest validation loss.
     pub(super) fn run(
         self,
         classifier: TextClassifier,
@@ -186,12 +186,10 @@ impl TuningRun<'_> {
     }
 }
 
-/// Observer that reports a fine-tuning run, and ends it when the rule or the time limit requires.
+/// Training observer that reports progress, and ends fine-tuning when the stopping rule or the time limit requires it.
 struct Watch<'a, 'b> {
     run: TuningRun<'b>,
-    /// Planned number of steps.
     steps: u64,
-    /// Number of steps that have run.
     done: u64,
     so_far: &'a mut Vec<Measurement>,
     next: &'a mut dyn NextStep,

@@ -1,4 +1,4 @@
-//! Assignment of rows to the folds of a cross-validation.
+//! Assigns data rows to the folds of a cross-validation.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use dht_transformer::EncodedDataset;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// Assigns each row to a fold, stratified by class, and returns the fold of each row. The texts of each class are
-/// shuffled and distributed over the folds, so that the folds' numbers of texts of a class differ by at most one. Rows
-/// with equal texts are in the same fold: otherwise, a row would be scored by a model that was fitted on a copy of it.
-/// With fewer different texts than folds, rows are distributed instead of texts.
+/// Assigns each row to a cross-validation fold, stratified by class, and returns the fold of each row. The rows of each
+/// class are shuffled and distributed over the folds, so that their number differs by at most one between folds. Rows
+/// with equal texts are in the same fold. Otherwise, a row would be scored by a model that was fitted on a copy of it.
+/// If there are fewer distinct texts than folds, equal texts may be in different folds.
 pub(crate) fn stratified_folds<R: Rng + ?Sized>(texts: &EncodedDataset, folds: usize, rng: &mut R) -> Vec<usize> {
     let mut group_of: HashMap<u64, usize> = HashMap::new();
     let mut labels: Vec<u32> = Vec::new();
@@ -45,7 +45,7 @@ mod tests {
 
     use super::*;
 
-    /// Rows with one-token texts, from pairs of a label and a token.
+    /// Builds rows whose texts have one token each, from pairs of a label and a token id.
     fn rows(rows: impl IntoIterator<Item = (u32, u32)>) -> EncodedDataset {
         let sample = |(label, token): (u32, u32)| {
             let rest = UnreadTokens::default();

@@ -10,18 +10,18 @@ use super::tiles::{Panels, ROWS, multiply};
 use super::view::View;
 use crate::error::Result;
 
-/// Values of a feature matrix, dense or sparse, in memory or in a file.
+/// Values of a feature matrix, which is dense or sparse, in memory or in a file.
 #[derive(Debug, Clone)]
 enum Values {
-    /// Dense values in memory, row after row.
+    /// Dense values in memory, in row-major order.
     Dense(Vec<f32>),
-    /// Dense values in a file.
+    /// Dense values in a file, read block by block.
     Stored(View),
-    /// Non-zero values of a sparse matrix, stored twice: by row and by column.
+    /// Non-zero values of a sparse matrix. They are stored twice, by row and by column.
     Sparse { by_row: NonZero, by_column: NonZero },
 }
 
-/// Non-zero values of a sparse matrix, line by line, where a line is a row or a column. Line i has the entries from
+/// Sparse matrix in compressed-row or compressed-column format. A line is a row or a column. Line i has the entries
 /// `starts[i]` to `starts[i + 1]` of `values`, and `places` has the index of each value within its line.
 #[derive(Debug, Clone)]
 struct NonZero {
@@ -30,8 +30,8 @@ struct NonZero {
     values: Vec<f32>,
 }
 
-/// Feature matrix that can be multiplied from both sides. Each row of a product is summed in one fixed order, so the
-/// results are bit-identical for every number of threads.
+/// Feature matrix X for the products X·W and Xᵀ·R. Sums are computed in a fixed order, so that results are
+/// bit-identical for every number of threads.
 #[derive(Debug, Clone)]
 pub(crate) struct FeatureMatrix {
     rows: usize,
@@ -41,28 +41,28 @@ pub(crate) struct FeatureMatrix {
 
 #[cfg(test)]
 thread_local! {
-    /// Number of multiply-adds that this thread's products have done so far.
+    /// Number of multiply-adds that matrix products have executed on this thread, for tests.
     pub(crate) static MULTIPLY_ADDS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// Counts multiply-adds, for tests of the FLOPs formulas.
+/// Counts executed multiply-adds, to test the FLOPs formulas.
 #[inline(always)]
 pub(super) fn count(_multiply_adds: usize) {
     #[cfg(test)]
     MULTIPLY_ADDS.with(|done| done.set(done.get() + _multiply_adds as u64));
 }
 
-/// Number of rows that a product of a dense matrix reads together for one tile of columns.
+/// Number of rows that are copied into one block before a tile of the product Xᵀ·R of a dense matrix X is computed.
 const ROWS_TOGETHER: usize = 256;
-/// Number of columns of a dense matrix that are multiplied together if there are few classes.
+/// Number of matrix columns in one parallel task, if the right factor of a dense product has few columns.
 const COLUMNS_TOGETHER: usize = 4;
-/// Number of lines of a sparse matrix that one parallel task multiplies. A task for a single line would cost more than
-/// the line's product.
+/// Minimum number of lines (rows or columns) in one parallel task of a sparse product. A task for a single line would
+/// cost more than its computation.
 const LINES_TOGETHER: usize = 16;
 
 impl NonZero {
-    /// Matrix product: out\[i, c\] = Σⱼ self\[i, j\] · right\[j, c\]; `right` has `classes` columns. Shape of the
-    /// result: (lines, classes).
+    /// Matrix product out\[i, c\] = Σⱼ self\[i, j\] · right\[j, c\], where i counts lines. `right` has `classes`
+    /// columns, and the result has the shape (lines, classes).
     fn product(&self, right: &[f64], classes: usize) -> Vec<f64> {
         // If the number of classes is a constant, the sums of the classes stay in registers.
         match classes {
@@ -108,7 +108,7 @@ impl NonZero {
         out
     }
 
-    /// Non-zero entries of one line: pairs of the place in the line and the value.
+    /// Non-zero entries of one line (row or column), as pairs of an index within the line and a value.
     #[inline(always)]
     fn line(&self, line: usize) -> impl Iterator<Item = (u32, f32)> {
         let range = self.starts[line]..self.starts[line + 1];
@@ -122,8 +122,8 @@ impl FeatureMatrix {
         Self { rows: values.len() / columns.max(1), columns, values: Values::Dense(values) }
     }
 
-    /// Builds a dense matrix of the selected rows, standardised. `chosen` has the rows in ascending order; `None`
-    /// selects all rows. Rows in memory are copied. Rows in a file stay in the file.
+    /// Builds a dense matrix of standardised rows. `chosen` has the indices of the selected rows, ascending; `None`
+    /// selects all rows. Rows in memory are copied, and rows in a file stay in the file.
     pub(crate) fn of_rows(rows: &Rows, chosen: Option<&[usize]>, scaling: &Standardisation) -> Self {
         let width = rows.width();
         let Some(values) = rows.values() else {
@@ -137,7 +137,7 @@ impl FeatureMatrix {
         Self::dense(width, scaling.apply(&picked))
     }
 
-    /// Builds a sparse matrix from rows of non-zero entries, pairs of a column and a value. Every column is below
+    /// Builds a sparse matrix. Each row is a list of pairs of a column and a non-zero value. Every column must be below
     /// `columns`.
     pub(crate) fn sparse<'a>(columns: usize, rows: impl IntoIterator<Item = &'a [(u32, f32)]>) -> Self {
         let (mut starts, mut entries, mut counts) = (vec![0], Vec::new(), vec![0_usize; columns]);
@@ -167,17 +167,16 @@ impl FeatureMatrix {
         Self { rows, columns, values: Values::Sparse { by_row: NonZero { starts, places, values }, by_column } }
     }
 
-    /// Number of rows.
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Number of columns.
     pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Product X·W. Shapes: `weights` (columns, classes), the result (rows, classes).
+    /// Matrix product X·W of the features X and `weights` W. `weights` has the shape (columns, classes), and the result
+    /// the shape (rows, classes).
     ///
     /// # Errors
     /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
@@ -193,10 +192,11 @@ impl FeatureMatrix {
         }
     }
 
-    /// Product Xᵀ·R. Shapes: `residuals` (rows, classes), the result (columns, classes).
+    /// Matrix product Xᵀ·R of the transposed features X and `residuals` R. `residuals` has the shape (rows, classes),
+    /// and the result the shape (columns, classes).
     ///
     /// # Errors
-    /// As [`times`](Self::times).
+    /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
     pub(crate) fn transposed_times(&self, residuals: &[f64], classes: usize) -> Result<Vec<f64>> {
         let mut out = vec![0.0; self.columns * classes];
         match &self.values {
@@ -210,8 +210,8 @@ impl FeatureMatrix {
         Ok(out)
     }
 
-    /// FLOPs of one product with a matrix of `classes` columns, where a multiply-add is two FLOPs. For a sparse matrix,
-    /// only the stored values count.
+    /// FLOPs of a product of this matrix, where the other factor has `classes` columns. A multiply-add counts as two.
+    /// For a sparse matrix, only the stored values count.
     pub(crate) fn flops(&self, classes: usize) -> u64 {
         let stored = match &self.values {
             Values::Dense(_) | Values::Stored(_) => self.rows * self.columns,
@@ -220,10 +220,10 @@ impl FeatureMatrix {
         2 * (stored * classes) as u64
     }
 
-    /// Sum of squares of each column j, Σᵢ X\[i, j\]².
+    /// Sum of the squared values in each column.
     ///
     /// # Errors
-    /// As [`times`](Self::times).
+    /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
     pub(crate) fn squares(&self) -> Result<Vec<f64>> {
         let mut sums = vec![0.0; self.columns];
         let mut add = |values: &[f32]| {
@@ -242,8 +242,8 @@ impl FeatureMatrix {
         Ok(sums)
     }
 
-    /// Estimates XᵀX/rows, shape (columns, columns), from at most `most_rows` rows at equal distances. Returns the
-    /// estimate and its FLOPs, or `None` for a sparse matrix.
+    /// Estimates the matrix XᵀX/rows of second moments, shape (columns, columns), where X is this matrix. The estimate
+    /// uses at most `most_rows` evenly spaced rows. Returns it with its FLOPs, or `None` for a sparse matrix.
     pub(super) fn second_moments(&self, most_rows: usize) -> Result<Option<(Vec<f64>, u64)>> {
         let step = self.rows.div_ceil(most_rows.max(1)).max(1);
         let sample: Vec<f32> = match &self.values {
@@ -260,7 +260,8 @@ impl FeatureMatrix {
         Ok(Some((sample.transposed_times(&scaled, self.columns)?, sample.flops(self.columns))))
     }
 
-    /// Returns whether every value is finite. Values in a file were checked when they were computed.
+    /// Returns whether every value is finite. Values in a file are not checked again, since they were checked when
+    /// computed.
     pub(crate) fn is_finite(&self) -> bool {
         match &self.values {
             Values::Dense(values) | Values::Sparse { by_row: NonZero { values, .. }, .. } => {
@@ -271,7 +272,7 @@ impl FeatureMatrix {
     }
 }
 
-/// [`FeatureMatrix::times`] of dense values.
+/// Matrix product X·W for dense values X, as in [`FeatureMatrix::times`].
 fn times(values: &[f32], columns: usize, weights: &[f64], classes: usize) -> Vec<f64> {
     match classes {
         2 => return times_few::<2>(values, columns, weights),
@@ -298,8 +299,8 @@ fn times(values: &[f32], columns: usize, weights: &[f64], classes: usize) -> Vec
     out
 }
 
-/// Adds [`FeatureMatrix::transposed_times`] of dense values to `out`. Values in several calls have the same sums, bit for
-/// bit, as in one.
+/// Adds the matrix product Xᵀ·R of dense values X to `out`, as in [`FeatureMatrix::transposed_times`]. The rows may be
+/// split over several calls: the sums are bit-identical.
 fn add_transposed_times(values: &[f32], columns: usize, residuals: &[f64], classes: usize, out: &mut [f64]) {
     match classes {
         2 => return add_transposed_times_few::<2>(values, columns, residuals, out),
@@ -327,7 +328,8 @@ fn add_transposed_times(values: &[f32], columns: usize, residuals: &[f64], class
     });
 }
 
-/// [`FeatureMatrix::times`] of a dense matrix, for so few classes that tiles would be padding for the most part.
+/// Matrix product X·W for dense values X and so few classes that tiles would be mostly padding. See
+/// [`FeatureMatrix::times`].
 fn times_few<const CLASSES: usize>(values: &[f32], columns: usize, weights: &[f64]) -> Vec<f64> {
     let (weights, _) = weights.as_chunks::<CLASSES>();
     let mut out = vec![[0.0; CLASSES]; values.len() / columns.max(1)];
@@ -344,7 +346,7 @@ fn times_few<const CLASSES: usize>(values: &[f32], columns: usize, weights: &[f6
     out.into_flattened()
 }
 
-/// [`add_transposed_times`] for few classes.
+/// Matrix product Xᵀ·R as in [`add_transposed_times`], for so few classes that tiles would be mostly padding.
 fn add_transposed_times_few<const CLASSES: usize>(values: &[f32], columns: usize, residuals: &[f64], out: &mut [f64]) {
     let (residuals, _) = residuals.as_chunks::<CLASSES>();
     let (out, _) = out.as_chunks_mut::<CLASSES>();

@@ -6,68 +6,69 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// Number of pairs of differences that L-BFGS stores. With more pairs, a fit takes fewer steps. But with hundreds of
-/// thousands of weights, the pairs dominate the time of a step.
+/// Number of recent steps, with their gradient changes, that L-BFGS stores. With more steps, a fit takes fewer
+/// iterations. With hundreds of thousands of weights, however, the stored steps would dominate the time of an
+/// iteration.
 const REMEMBERED: usize = 8;
-/// Maximum number of evaluations of a line search. A function that is unbounded below has no minimum to find.
+/// Maximum number of function evaluations in one line search. It ends the search on functions that have no minimum.
 const EVALUATIONS: usize = 20;
-/// Sufficient decrease: a step must lower the function's value by at least this fraction of the decrease that the slope
-/// at its start predicts.
+/// Sufficient-decrease constant of the weak Wolfe conditions. A step must lower the function by at least this fraction
+/// of the decrease that the slope at its start predicts.
 const DECREASE: f64 = 1e-4;
-/// Curvature condition: the slope at the end of a step is at most this fraction of the slope at its start.
+/// Curvature constant of the weak Wolfe conditions. The slope at the end of a step must be at most this fraction of the
+/// slope at its start.
 const CURVATURE: f64 = 0.9;
-/// Relative rounding error of a function value. A step that changes the value by less is accepted by its slope alone
-/// (Hager and Zhang 2005, approximate Wolfe conditions).
+/// Relative rounding error of a function value. If a step changes the value by less, its slope alone decides whether it
+/// is accepted (approximate Wolfe conditions, Hager and Zhang 2005).
 const ROUNDING: f64 = 1e-13;
-/// Number of values that one task sums or combines. The number is fixed, so that sums have the same order for every
-/// number of threads.
+/// Number of values that one parallel task sums. It is fixed, so that sums do not depend on the number of threads.
 const CHUNK: usize = 1 << 14;
 
-/// Differentiable function of a vector.
+/// Differentiable function of a vector, which is to be minimised.
 pub(crate) trait Function {
-    /// Computes the function's value and gradient at a point.
+    /// Computes the function's value and its gradient at a point.
     ///
     /// # Errors
-    /// An error if the data of the function cannot be read.
+    /// [`Error`] if the data that define the function cannot be read.
     fn value_and_gradient(&self, at: &[f64]) -> Result<(f64, Vec<f64>)>;
 
-    /// FLOPs of one evaluation of the value and the gradient, where a multiply-add of the matrix products is two FLOPs.
+    /// FLOPs of computing the value and the gradient once. A multiply-add of the matrix products counts as two.
     fn flops(&self) -> u64;
 }
 
-/// Result of a minimisation.
+/// Minimum of a function that [`minimize`] returned, and the cost of the minimisation.
 #[derive(Debug, Clone)]
 pub(crate) struct Minimum {
     pub(crate) at: Vec<f64>,
-    /// Gradient norm ‖∇f‖₂ of the function f at the result.
+    /// Norm of the gradient at the minimum.
     pub(crate) gradient_norm: f64,
-    /// FLOPs of all evaluated values and gradients. The solver's own vector sums over stored pairs are not included.
+    /// FLOPs of all evaluations of the function. The vector operations of the optimiser itself are not included.
     pub(crate) flops: u64,
-    /// Second moments of the features, for the next fit on the same features; see `Scaling`.
+    /// Second moments of the features, cached for the next fit on the same features. They are used by `Scaling`.
     pub(super) moments: Option<Vec<f64>>,
 }
 
-/// Point, with the function's value and gradient there.
+/// Point at which the function was evaluated, with the function's value and gradient.
 struct Point {
     at: Vec<f64>,
     value: f64,
     gradient: Vec<f64>,
 }
 
-/// Step s of the solver, the change y of the gradient along this step, and 1/(s·y).
+/// Stored step s of L-BFGS, with the change y of the gradient along it, and 1/(s·y).
 struct Pair {
     step: Vec<f64>,
     change: Vec<f64>,
     inverse: f64,
 }
 
-/// Minimises a convex function from a starting point by L-BFGS (Nocedal and Wright 2006, algorithm 7.4) with a
-/// bisecting line search for the weak Wolfe conditions. The minimisation stops when ‖∇f‖₂ < `tolerance`, when no step
-/// lowers the value in f64, or after `most_steps`.
+/// Minimises a convex function from the starting point `start`, by L-BFGS (Nocedal and Wright 2006, algorithm 7.4). The
+/// line search bisects until the weak Wolfe conditions hold. The optimiser stops when the gradient norm is below
+/// `tolerance`, when no step lowers the value in f64, or after `most_steps` steps.
 ///
 /// # Errors
-/// [`Error::Argument`] if the function or its gradient is not finite at the start or at the result. Errors of the
-/// function are returned.
+/// * [`Error::Argument`] if the value or the gradient is not finite at the start or at the result.
+/// * Any error that the function returns.
 pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f64, most_steps: u64) -> Result<Minimum> {
     let mut evaluations = 0;
     let mut evaluate = |at: Vec<f64>| {
@@ -104,7 +105,7 @@ pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f6
     Ok(Minimum { at: here.at, gradient_norm: norm, flops: evaluations * function.flops(), moments: None })
 }
 
-/// Gradient norm at a point.
+/// Gradient norm at a point. Returns an error if the value or the norm is not finite.
 fn norm_of(point: &Point) -> Result<f64> {
     let norm = dot(&point.gradient, &point.gradient).sqrt();
     if point.value.is_finite() && norm.is_finite() {
@@ -114,8 +115,8 @@ fn norm_of(point: &Point) -> Result<f64> {
     Err(Error::argument("objective", "a function that L-BFGS can minimise", got))
 }
 
-/// Search direction −H·∇f, where H is the approximate inverse Hessian of L-BFGS from the pairs (algorithm 7.4, the
-/// two-loop recursion).
+/// Computes the L-BFGS search direction −H·∇f, where H is the inverse Hessian approximated from the stored steps
+/// (two-loop recursion, algorithm 7.4 of Nocedal and Wright 2006).
 fn direction(gradient: &[f64], pairs: &VecDeque<Pair>) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|part| -part).collect();
     let Some(last) = pairs.back() else { return direction };
@@ -134,7 +135,7 @@ fn direction(gradient: &[f64], pairs: &VecDeque<Pair>) -> Vec<f64> {
     direction
 }
 
-/// Finds a point along the search direction where the weak Wolfe conditions hold. Returns `None` if no step lowers the
+/// Searches along the direction for a point where the weak Wolfe conditions hold. Returns `None` if no step lowers the
 /// function's value.
 fn search(
     here: &Point,
@@ -168,7 +169,7 @@ fn search(
     Ok(best)
 }
 
-/// Dot product, summed in an order that depends only on the length.
+/// Dot product. The order of summation depends only on the length, not on the number of threads.
 pub(super) fn dot(left: &[f64], right: &[f64]) -> f64 {
     let of_chunk = |(left, right): (&[f64], &[f64])| {
         let mut sums = [0.0; 8];

@@ -1,4 +1,4 @@
-//! Convex fits: multinomial logistic regression and its L-BFGS solver.
+//! Convex fits: logistic and ridge regression, with an L-BFGS solver.
 
 mod folds;
 mod matrix;

@@ -1,17 +1,18 @@
-//! Selection of the strength of a penalty by its loss.
+//! Selects the strength of a penalty by a loss, for example on held-out rows.
 
 use std::cmp::Ordering;
 
 use crate::error::{Error, Result};
 
-/// Selects the penalty with the smallest loss among ordered `penalties`. Returns this penalty with its index and the
-/// value that `evaluate` returned for it.
+/// Selects the penalty with the smallest loss among `penalties` ordered candidates. `evaluate` maps a candidate's index
+/// to its loss and another value, such as a fitted model. Returns the selected index and the other value.
 ///
-/// The search starts at the middle and continues to larger indices while the loss falls, or else to smaller indices.
-/// This assumes that the loss has a single minimum along the penalties, except for noise.
+/// The search starts at the middle candidate. It continues to larger indices while the loss falls, or otherwise to
+/// smaller indices. This assumes that, except for noise, the loss has a single minimum along the candidates.
 ///
 /// # Errors
-/// [`Error::Argument`] if there are no penalties. Errors of `evaluate` are returned.
+/// * [`Error::Argument`] if there are no candidates.
+/// * Any error that `evaluate` returns.
 pub(crate) fn best_penalty<T>(
     penalties: usize,
     mut evaluate: impl FnMut(usize) -> Result<(f64, T)>,

@@ -10,48 +10,47 @@ use super::standardisation::Standardisation;
 use crate::error::{Error, Result};
 use crate::outputs::log_softmax;
 
-/// Maximum gradient norm of the mean objective at an accepted minimum.
+/// Largest gradient norm of the mean objective with which a fit is accepted.
 const LONGEST_GRADIENT: f64 = 1e-1;
-/// Maximum number of L-BFGS steps.
+/// Maximum number of L-BFGS steps in a fit.
 const MOST_STEPS: u64 = 1_000;
 
-/// Settings of a [`LinearModel`] fit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FitSettings {
-    /// C, the weight of the loss relative to the penalty ½‖W‖².
+    /// Inverse penalty C: weight of the loss relative to the penalty ½‖W‖².
     pub(crate) c: f64,
-    /// The fit stops when the gradient norm ‖∇‖₂ of the mean objective with respect to the scaled weights is below this
-    /// tolerance. The mean objective is scikit-learn's objective divided by C·n. Its curvature in the scaled weights is
-    /// about 1, so that the objective is then at most about ½·tolerance² above its minimum.
+    /// Gradient norm below which the fit stops. It is the norm of the mean objective's gradient with respect to the
+    /// scaled weights. The mean objective is scikit-learn's objective divided by C·n, for inverse penalty C and n rows.
+    /// Its curvature in the scaled weights is about 1, so the result is at most about ½·tolerance² above the minimum.
     pub(crate) tolerance: f64,
 }
 
-/// Linear model with the scores x·W + b of features x, for weights W and bias b. The [targets](RowTargets) define the
-/// loss with which the model is fitted.
+/// Linear model with the scores x·W + b for features x, weights W and bias b. The type of [targets](RowTargets)
+/// determines the loss.
 ///
-/// For classes W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is the one-hot label or the soft
+/// For classes, W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is the one-hot label or the soft
 /// label of row i. This is the objective of scikit-learn's `LogisticRegression`; the bias has no penalty. (With two
 /// classes, scikit-learn fits a single column of weights, which is the difference between the two columns of W. The
-/// same classifier then has twice the value of C in scikit-learn.) For several labels the loss of row i is the sum of
-/// the cross-entropies of the labels, each with a sigmoid, which is one such regression for each label. For numbers the
-/// loss is ½(xᵢ·w + b − tᵢ)², with the target tᵢ: ridge regression with α = 1/C.
+/// same classifier then has twice the value of C in scikit-learn.) For several labels, the loss of row i is the sum of
+/// the labels' binary cross-entropies, which amounts to one logistic regression for each label. For numbers, the loss
+/// is ½(xᵢ·w + b − tᵢ)², with the target tᵢ: ridge regression with α = 1/C.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinearModel {
-    /// Weights, (features, classes).
+    /// Weights W, shape (features, classes), in row-major order.
     weights: Vec<f32>,
-    /// Bias, (classes).
+    /// Bias b, shape (classes,).
     bias: Vec<f32>,
 }
 
-/// Targets of the rows of a fit.
+/// Training targets of all rows, for one of four tasks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum RowTargets<'a> {
     /// Class index of each row.
     Classes(&'a [u32]),
-    /// Soft labels: ln of each class's probability, (rows, classes).
+    /// Log-probability of each class (soft labels), shape (rows, classes).
     Soft(&'a [f64]),
-    /// Several labels: 1 for each label that a row has and 0 for the others, (rows, labels).
+    /// Multi-label targets, shape (rows, labels): 1 for each label that applies, 0 for the others.
     Labels(&'a [f32]),
     /// Numeric target of each row, for regression.
     Numbers(&'a [f32]),
@@ -67,7 +66,7 @@ impl RowTargets<'_> {
         }
     }
 
-    /// Minimum number of outputs of a model with these targets.
+    /// Minimum number of outputs of a model that is fitted to these targets.
     fn least_outputs(self) -> usize {
         match self {
             Self::Classes(_) | Self::Soft(_) => 2,
@@ -75,8 +74,8 @@ impl RowTargets<'_> {
         }
     }
 
-    /// Second derivative of a row's loss with respect to a score, at the point where all classes are equally probable,
-    /// or a label has a probability of ½.
+    /// Second derivative of a row's loss with respect to one score, taken where all classes are equally probable, or
+    /// where a label has a probability of ½.
     fn curvature(self, classes: usize) -> f64 {
         let share = match self {
             Self::Classes(_) | Self::Soft(_) => 1.0 / classes as f64,
@@ -86,8 +85,8 @@ impl RowTargets<'_> {
         share * (1.0 - share)
     }
 
-    /// Returns the loss of a row and replaces the row's scores by the gradient with respect to these scores. For
-    /// classes and labels, the gradient is the probabilities minus the targets.
+    /// Returns the loss of one row, and replaces its scores in `logs` by the gradient with respect to them. For classes
+    /// and labels, this gradient is the probabilities minus the targets.
     fn loss(self, row: usize, logs: &mut [f64]) -> f64 {
         match self {
             Self::Classes(labels) => {
@@ -158,10 +157,12 @@ impl RowTargets<'_> {
     }
 }
 
-/// Mean objective: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n). Its argument is W followed by b, in the variables of a [`Scaling`].
+/// Objective of a regression fit: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n), for n rows and inverse penalty C. Its argument is the
+/// weights W followed by the biases b, in the variables of a [`Scaling`].
 ///
-/// Without scaling, the curvature for frequent n-grams and the bias is a thousand times the curvature for rare n-grams,
-/// and a fit takes three times as many steps. For dense features, the curvature differs as much between directions.
+/// Scaling equalises the curvature. Without it, the curvature for frequent n-grams and the bias is a thousand times the
+/// curvature for rare n-grams, and a fit takes three times as many steps. For dense features, the curvature differs as
+/// much between directions.
 struct PenalisedLoss<'a> {
     features: &'a FeatureMatrix,
     targets: RowTargets<'a>,
@@ -171,7 +172,7 @@ struct PenalisedLoss<'a> {
 }
 
 impl<'a> PenalisedLoss<'a> {
-    /// Builds the objective with its scaling. Also returns the FLOPs of the scaling.
+    /// Creates the objective of a fit. Also returns the FLOPs of computing its scaling.
     fn new(
         features: &'a FeatureMatrix,
         targets: RowTargets<'a>,
@@ -187,8 +188,8 @@ impl<'a> PenalisedLoss<'a> {
 }
 
 impl Function for PenalisedLoss<'_> {
-    /// FLOPs of scores, gradient and scaling. Penalty and softmax are not included, since they do not need a matrix
-    /// product.
+    /// FLOPs of one evaluation: scores, gradient and scaling. Penalty and softmax are excluded, since they need no
+    /// matrix product.
     fn flops(&self) -> u64 {
         2 * self.features.flops(self.classes) + self.scaling.flops(self.classes)
     }
@@ -226,14 +227,14 @@ impl Function for PenalisedLoss<'_> {
 }
 
 impl LinearModel {
-    /// Fits rows of features to their targets. The fit starts at zero, or at the minimum of an earlier fit of the same
-    /// shape. Returns the model, and the minimum as a start for the next fit.
+    /// Fits the model to rows of features and their targets. The optimiser starts at `start`, the minimum of an earlier
+    /// fit with the same number of weights, or at zero. Also returns the new minimum, as a start for the next fit.
     ///
     /// # Errors
     /// [`Error::Argument`] in these cases:
     /// * There are no rows, or the number of labels differs from the number of rows.
     /// * A label is not a class, or there are fewer than two classes.
-    /// * C is not a positive number, or a feature is not finite.
+    /// * The inverse penalty C is not a positive number, or a feature is not finite.
     /// * The fit stops far from the minimum.
     pub(crate) fn fit(
         features: &FeatureMatrix,
@@ -273,7 +274,7 @@ impl LinearModel {
         Ok((Self { weights: narrow(weights), bias: narrow(bias) }, minimum))
     }
 
-    /// Converts a model of standardised features into the equal model of features that are not standardised.
+    /// Converts a model for standardised features to an equivalent model for raw features.
     pub(crate) fn unscaled(&self, scaling: &Standardisation) -> Self {
         let mut shifted: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();
         let mut folded = Vec::with_capacity(self.weights.len());
@@ -287,24 +288,22 @@ impl LinearModel {
         Self { weights: folded, bias: shifted.into_iter().map(|bias| bias as f32).collect() }
     }
 
-    /// Converts the model into its weights W, (features, classes), and its bias b.
+    /// Returns the weights, shape (features, classes), and the bias, shape (classes,).
     pub(crate) fn into_parameters(self) -> (Vec<f32>, Vec<f32>) {
         (self.weights, self.bias)
     }
 
-    /// Number of classes.
     pub(crate) fn classes(&self) -> usize {
         self.bias.len()
     }
 
-    /// Returns whether the weights are finite and have the expected numbers of classes and features. A stored model may
-    /// violate this.
+    /// Returns whether the weights are finite and have the expected shape. A model from a file may violate this.
     pub(crate) fn fits(&self, classes: usize, features: usize) -> bool {
         let finite = self.weights.iter().chain(&self.bias).all(|weight| weight.is_finite());
         finite && self.bias.len() == classes && self.weights.len() == features * classes
     }
 
-    /// Scores of each row of a matrix, row after row.
+    /// Computes the scores of all rows of a feature matrix, in row-major order.
     ///
     /// # Errors
     /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
@@ -317,17 +316,17 @@ impl LinearModel {
         Ok(scores)
     }
 
-    /// Mean loss of the rows of a matrix, without penalty.
+    /// Mean loss over the rows of a feature matrix, without the penalty.
     ///
     /// # Errors
-    /// As [`scores_of`](Self::scores_of).
+    /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
     pub(crate) fn mean_loss(&self, features: &FeatureMatrix, targets: RowTargets<'_>) -> Result<f64> {
         let mut scores = self.scores_of(features)?;
         let rows = scores.chunks_exact_mut(self.classes()).enumerate();
         Ok(rows.map(|(row, scores)| targets.loss(row, scores)).sum::<f64>() / features.rows().max(1) as f64)
     }
 
-    /// Scores of a sparse row, which has pairs of a feature and its non-zero value.
+    /// Computes the scores of one sparse row, a list of pairs of a feature index and a non-zero value.
     pub(crate) fn scores(&self, row: &[(u32, f32)]) -> Vec<f64> {
         let classes = self.classes();
         let mut scores: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();

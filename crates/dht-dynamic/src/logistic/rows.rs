@@ -1,4 +1,4 @@
-//! Rows of equal width, in memory or in a temporary file.
+//! Table of f32 rows of equal width, in memory or in a temporary file.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -10,13 +10,13 @@ use dht_transformer::Error as TransformerError;
 
 use crate::error::{Error, Result};
 
-/// Default limit in bytes of the memory for rows.
+/// Default memory limit for a table of rows, in bytes.
 pub(crate) const MEMORY: usize = 2 << 30;
-/// Number of rows of a file that are read together.
+/// Number of rows that are read from the file at a time.
 pub(super) const BLOCK: usize = 4096;
 
-/// Table of rows of equal width. A table that exceeds a limit in bytes is stored in an unnamed file in the [directory
-/// for temporary files](std::env::temp_dir). The system removes the file when the program ends.
+/// Table of f32 rows of equal width, in memory or in a file. The file has no name and is in the [directory for
+/// temporary files](std::env::temp_dir). The operating system removes it when the program ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
     width: usize,
@@ -50,7 +50,7 @@ impl RowFile {
 }
 
 impl Rows {
-    /// Creates rows of zeros, in memory or in a file.
+    /// Creates a table that is filled with zeros, in memory or in a file.
     ///
     /// # Errors
     /// [`TransformerError::Io`] if the file cannot be created with its full size.
@@ -63,7 +63,7 @@ impl Rows {
         Ok(Self { width, values: Values::File(Arc::new(RowFile { file: Mutex::new(file), rows })) })
     }
 
-    /// Builds rows in memory from values in row-major order.
+    /// Builds a table in memory from values in row-major order.
     #[cfg(test)]
     pub(crate) fn in_memory(width: usize, values: Vec<f32>) -> Self {
         Self { width, values: Values::Memory(values) }
@@ -76,7 +76,7 @@ impl Rows {
         }
     }
 
-    /// Values of rows in memory; `None` for rows in a file.
+    /// Values of a table in memory, in row-major order; `None` for a table in a file.
     pub(super) fn values(&self) -> Option<&[f32]> {
         match &self.values {
             Values::Memory(values) => Some(values),
@@ -91,7 +91,7 @@ impl Rows {
     /// Replaces one row by values of the same width.
     ///
     /// # Errors
-    /// [`TransformerError::Io`], for example when the disk is full.
+    /// [`TransformerError::Io`] if the file cannot be written, for example because the disk is full.
     pub(crate) fn set(&mut self, row: usize, values: &[f32]) -> Result<()> {
         match &mut self.values {
             Values::Memory(all) => all[row * self.width..(row + 1) * self.width].copy_from_slice(values),
@@ -103,7 +103,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Reads a range of rows in row-major order.
+    /// Reads a range of rows. The values are in row-major order.
     pub(super) fn read(&self, rows: Range<usize>) -> Result<Cow<'_, [f32]>> {
         match &self.values {
             Values::Memory(values) => Ok(Cow::Borrowed(&values[rows.start * self.width..rows.end * self.width])),
@@ -116,7 +116,7 @@ impl Rows {
         }
     }
 
-    /// Calls a function with each selected row. `chosen` has the rows in ascending order; `None` selects all rows.
+    /// Calls `visit` with each selected row. `chosen` has the indices of the rows, ascending; `None` selects all rows.
     pub(crate) fn each(&self, chosen: Option<&[usize]>, mut visit: impl FnMut(&[f32])) -> Result<()> {
         let count = chosen.map_or(self.len(), <[usize]>::len);
         for start in (0..count).step_by(BLOCK) {
@@ -130,8 +130,8 @@ impl Rows {
         Ok(())
     }
 
-    /// Reads the range of rows that contains the selected rows at `places` of `chosen`. Also returns the first row of
-    /// the range.
+    /// Reads the smallest range of rows that contains all of `chosen[places]`, which are row indices. Also returns the
+    /// first row of this range.
     pub(super) fn span(&self, chosen: Option<&[usize]>, places: Range<usize>) -> Result<(usize, Cow<'_, [f32]>)> {
         let rows = match chosen {
             Some(chosen) => chosen[places.start]..chosen[places.end - 1] + 1,

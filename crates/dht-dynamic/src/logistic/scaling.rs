@@ -1,27 +1,27 @@
-//! Linear changes of variables that speed up the fit of a logistic regression: the objective has about the same
+//! Preconditioning of a regression fit: a linear change of variables, after which the objective has about the same
 //! curvature in every direction.
 
 use super::matrix::{FeatureMatrix, count};
 use crate::error::Result;
 
-/// Maximum number of rows that whitening reads for each column.
+/// Limit on the rows from which whitening estimates second moments, as a number of rows per column.
 const ROWS_PER_COLUMN: usize = 4;
-/// Maximum cost of preparing the whitening, in evaluations of the objective. If the preparation costs as much or more,
-/// whitening is not used.
+/// Limit on the cost of preparing the whitening, as a number of evaluations of the objective. If whitening would cost
+/// as much or more, diagonal scaling is used.
 const MOST_EVALUATIONS: usize = 10;
-/// Minimum second derivative along any direction, as a fraction of the mean over all columns.
+/// Lower limit on the second derivative in any direction, as a fraction of its mean over all columns.
 const FLOOR: f64 = 1e-3;
 
-/// Linear change of the variables of a regression, which are the weights W (features, classes) followed by the biases b
-/// (classes).
+/// Preconditioner of a regression fit: a linear change of variables. The variables replace the weights, shape
+/// (features, classes), followed by the biases, shape (classes,).
 pub(super) enum Scaling {
-    /// Scale of each feature, followed by the scale of the bias. A scale is the inverse square root of the second
-    /// derivative.
+    /// Scale of each feature, followed by the scale of the bias. A scale is the inverse square root of the objective's
+    /// second derivative.
     Diagonal(Vec<f64>),
-    /// Whitening: the weights are W = L⁻ᵀ·V for the variables V, where L·Lᵀ is the objective's second derivative with
-    /// respect to the weights of one class. The bias has a scale of its own.
+    /// Whitening: the weights are W = L⁻ᵀ·V, where V are the variables. L·Lᵀ is the objective's second derivative with
+    /// respect to the weights of one class. The bias has a separate scale.
     Whitened {
-        /// Factor L, (features, features), row after row.
+        /// Cholesky factor L, shape (features, features), in row-major order.
         factor: Vec<f64>,
         features: usize,
         bias: f64,
@@ -29,9 +29,9 @@ pub(super) enum Scaling {
 }
 
 impl Scaling {
-    /// Builds the scaling for a feature matrix, from the second derivative of the loss with respect to a score and from
-    /// the penalty. Also returns the FLOPs. `moments` are the matrix's [second moments](FeatureMatrix::second_moments),
-    /// if they are known.
+    /// Builds the preconditioner for a feature matrix. `curvature` is the second derivative of the loss with respect to
+    /// a score. `moments` caches the [second moments](FeatureMatrix::second_moments) of the matrix. Also returns the
+    /// FLOPs.
     pub(super) fn new(
         features: &FeatureMatrix,
         classes: usize,
@@ -64,7 +64,8 @@ impl Scaling {
         Ok((Self::Diagonal(of_features.map(|second| second.sqrt().recip()).chain([bias]).collect()), flops))
     }
 
-    /// FLOPs of solving the triangular systems in one evaluation of the objective.
+    /// FLOPs of the whitening for one evaluation of the objective: it solves two triangular systems. Diagonal scaling
+    /// counts as 0.
     pub(super) fn flops(&self, classes: usize) -> u64 {
         match self {
             Self::Diagonal(_) => 0,
@@ -72,7 +73,7 @@ impl Scaling {
         }
     }
 
-    /// Converts the variables to the weights W and the biases b.
+    /// Converts the preconditioner's variables to the weights and biases of the regression.
     pub(super) fn weights(&self, variables: &[f64], classes: usize) -> Vec<f64> {
         let mut values = variables.to_vec();
         match self {
@@ -98,7 +99,8 @@ impl Scaling {
         values
     }
 
-    /// Converts a gradient with respect to W and b into the gradient with respect to the variables.
+    /// Converts a gradient with respect to weights and biases to the gradient with respect to the preconditioner's
+    /// variables.
     pub(super) fn gradient(&self, mut gradient: Vec<f64>, classes: usize) -> Vec<f64> {
         match self {
             Self::Diagonal(scales) => multiply_rows(&mut gradient, scales, classes),
@@ -124,7 +126,7 @@ impl Scaling {
         gradient
     }
 
-    /// Converts W and b to the variables; the inverse of [`weights`](Self::weights).
+    /// Converts weights and biases to the variables. Inverse of [`weights`](Self::weights).
     pub(super) fn variables(&self, weights: &[f64], classes: usize) -> Vec<f64> {
         let mut values = weights.to_vec();
         match self {
@@ -148,7 +150,6 @@ impl Scaling {
     }
 }
 
-/// Multiplies each row of `classes` values by its scale.
 fn multiply_rows(values: &mut [f64], scales: &[f64], classes: usize) {
     for (row, scale) in values.chunks_exact_mut(classes).zip(scales) {
         row.iter_mut().for_each(|value| *value *= scale);

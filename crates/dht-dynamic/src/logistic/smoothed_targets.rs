@@ -1,9 +1,9 @@
-//! Training targets, smoothed for classes that no row has and for labels that no row or every row has.
+//! Smoothed training targets, for classes without rows, and for labels that no row or every row has.
 
 use super::regression::RowTargets;
 
-/// Targets of the rows of one fit. Class labels are smoothed so that classes without rows get a positive probability.
-/// Labels of a multi-label task are smoothed if no row or every row has them. Soft labels and numbers stay unchanged.
+/// Training targets of one fit. Class targets are smoothed so that classes without rows get a positive probability.
+/// Multi-label targets are smoothed for labels that no row or every row has. Soft labels and numbers stay as they are.
 pub(crate) enum SmoothedTargets {
     Classes(Vec<u32>),
     Soft(Vec<f64>),
@@ -11,13 +11,14 @@ pub(crate) enum SmoothedTargets {
     Numbers(Vec<f32>),
 }
 
-/// ln of a probability that underflows to 0 in f64.
+/// Log-probability whose exponential underflows to 0 in f64, for impossible classes.
 const NEVER: f64 = -1e3;
 
 impl SmoothedTargets {
-    /// Selects and smooths the targets of some rows. A class without rows gets the probability 1/(rows + classes), as
-    /// in the n-gram classifier; otherwise the bias of this class would decrease without limit. In a multi-label task,
-    /// a label that no row has gets the probability 1/(rows + 2), and a label that every row has gets 1 minus that.
+    /// Selects and smooths the targets of the rows with the indices `rows`. Each class without rows gets the
+    /// probability 1/(rows + classes), as in the n-gram classifier. Without smoothing, its bias would decrease without
+    /// limit. In a multi-label task, a label that no row has gets the probability 1/(rows + 2), and a label that every
+    /// row has gets 1 − 1/(rows + 2).
     pub(crate) fn new(targets: RowTargets<'_>, rows: &[usize], classes: usize) -> Self {
         let labels: Vec<u32> = match targets {
             RowTargets::Classes(labels) => rows.iter().map(|row| labels[*row]).collect(),

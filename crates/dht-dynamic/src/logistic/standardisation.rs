@@ -1,23 +1,24 @@
-//! Standardisation of dense features.
+//! Standardisation of dense features to mean 0 and standard deviation 1.
 
 use super::rows::Rows;
 use crate::error::Result;
 
-/// Smallest standard deviation at which a component is used, as a fraction of the root mean square of all components'
-/// deviations.
+/// Limit below which a column counts as constant: its standard deviation, as a fraction of the root mean square of all
+/// columns' deviations.
 const LEAST_DEVIATION: f64 = 1e-4;
 
-/// Standardisation of dense features: (x − mean)/deviation, and 0 for a component that is constant or almost constant.
+/// Standardisation of dense features: (x − mean)/deviation for each value x of a column. Constant or almost constant
+/// columns become 0.
 #[derive(Debug, Clone)]
 pub(crate) struct Standardisation {
     mean: Vec<f64>,
-    /// 1/deviation of each component; 0 for a component that is not used.
+    /// Inverse standard deviation of each column; 0 for a column that counts as constant.
     inverse: Vec<f64>,
 }
 
 impl Standardisation {
-    /// Measures mean and deviation over the selected rows. `chosen` has the rows in ascending order; `None` selects all
-    /// rows.
+    /// Computes mean and standard deviation over the selected rows. `chosen` has the indices of the rows, ascending;
+    /// `None` selects all rows.
     pub(crate) fn new(states: &Rows, chosen: Option<&[usize]>) -> Result<Self> {
         let rows = chosen.map_or(states.len(), <[usize]>::len).max(1) as f64;
         let (mut mean, mut squares) = (vec![0.0; states.width()], vec![0.0; states.width()]);
@@ -40,7 +41,7 @@ impl Standardisation {
         Ok(Self { inverse: inverse.collect(), mean })
     }
 
-    /// Standardises rows, which are in row-major order.
+    /// Standardises rows of features, given in row-major order.
     pub(crate) fn apply(&self, states: &[f32]) -> Vec<f32> {
         let scale = |row: &[f32]| -> Vec<f32> {
             row.iter()
@@ -51,12 +52,11 @@ impl Standardisation {
         states.chunks_exact(self.mean.len()).flat_map(scale).collect()
     }
 
-    /// Mean of each column.
     pub(crate) fn mean(&self) -> &[f64] {
         &self.mean
     }
 
-    /// Mean and inverse deviation of each column.
+    /// Mean and inverse standard deviation of each column.
     pub(super) fn columns(&self) -> impl Iterator<Item = (f64, f64)> {
         self.mean.iter().copied().zip(self.inverse.iter().copied())
     }

@@ -8,7 +8,7 @@ use crate::outputs::Outputs;
 const TIGHT: FitSettings = FitSettings { c: 2.0, tolerance: 1e-9 };
 const CLASSES: usize = 3;
 
-/// Rows of 7 features, most of them 0. The classes depend on the features at random.
+/// Random rows of seven features, most of which are 0, with classes that depend on the features at random.
 fn problem(rows: usize, seed: u64) -> (Vec<f32>, Vec<u32>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (mut values, mut labels) = (Vec::new(), Vec::new());
@@ -75,7 +75,7 @@ fn the_gradient_is_that_of_finite_differences() {
     }
 }
 
-/// Three labels of each row: two that depend on the class, and one that every second row has.
+/// Builds three labels for each row: two that depend on the class, and one that every second row has.
 fn several(classes: &[u32]) -> Vec<f32> {
     let row = |(row, class): (usize, &u32)| {
         [*class > 0, *class == 2, row.is_multiple_of(2)].map(|has| f32::from(u8::from(has)))
@@ -164,7 +164,8 @@ fn without_features_probabilities_are_the_class_frequencies() {
 
 #[test]
 fn two_opposite_rows_give_the_weight_of_the_scalar_equation() {
-    // With W = (−t, t) and b = 0 the objective is 2C·ln(1 + e^(−2t)) + t², whose derivative is 0 at t = 2C/(1 + e^(2t)).
+    // With W = (−t, t) and b = 0 the objective is 2C·ln(1 + e^(−2t)) + t², whose derivative is 0 at t = 2C/(1 +
+    // e^(2t)).
     let features = FeatureMatrix::dense(1, vec![-1.0, 1.0]);
     for c in [0.1, 1.0, 30.0] {
         let (mut low, mut high) = (0.0, 100.0);

@@ -1,4 +1,4 @@
-//! Feature rows that stay in a file and are standardised when they are read.
+//! Feature rows that stay in a file, and are standardised when they are read.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use super::rows::{BLOCK, Rows};
 use super::standardisation::Standardisation;
 use crate::error::Result;
 
-/// Selection of the rows in a file, standardised when they are read.
+/// Selected rows of a table in a file. They are standardised when they are read.
 #[derive(Debug, Clone)]
 pub(super) struct View {
     rows: Rows,
-    /// Selected rows in ascending order; `None` for all rows.
+    /// Indices of the selected rows, ascending; `None` for all rows.
     chosen: Option<Arc<[usize]>>,
     scaling: Standardisation,
 }
@@ -25,7 +25,8 @@ impl View {
         self.chosen.as_ref().map_or(self.rows.len(), |chosen| chosen.len())
     }
 
-    /// Calls a function for each block of rows in ascending order, with the block's first row and standardised values.
+    /// Calls `visit` for each block of adjacent rows, in order, with the index of the block's first row and the
+    /// standardised values.
     pub(super) fn blocks(&self, mut visit: impl FnMut(usize, &[f32])) -> Result<()> {
         let chosen = self.chosen.as_deref();
         for start in (0..self.len()).step_by(BLOCK) {
@@ -44,7 +45,7 @@ impl View {
         Ok(())
     }
 
-    /// Reads every `step`-th row and returns the standardised values, row after row.
+    /// Reads every `step`-th row, and returns the standardised values in row-major order.
     pub(super) fn every(&self, step: usize) -> Result<Vec<f32>> {
         let mut picked = Vec::new();
         for place in (0..self.len()).step_by(step) {

@@ -1,4 +1,4 @@
-//! Dynamic model: an encoder with exits, and the routers that decide where a text stops.
+//! Dynamic model: an encoder with early exits, and the routers that decide at which exit each text stops.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::router::{LeavingRule, Router};
 /// another handle on the same weights.
 ///
 /// # Examples
-/// An untrained model with a linear exit after each of two layers; its speed is the threshold of the confidence rule:
+/// Untrained model with a linear exit after each of two layers, whose speed is the threshold on the confidence:
 ///
 /// ```
 /// use candle_core::Device;
@@ -40,48 +40,50 @@ pub struct DynamicModel {
     model: ExitModel,
     front: Option<Arc<FrontExit>>,
     router: Arc<dyn Router>,
-    /// Second router, which selects heads; `None` if `router` selects them.
+    /// Second router, which selects attention heads; `None` if `router` selects them.
     heads: Option<Arc<dyn Router>>,
-    /// Description of a model whose layout and routers the calling program builds.
+    /// JSON description of a model with a custom layout or custom routers. The calling program rebuilds both from it
+    /// when the model is loaded. `None` if they are built in.
     description: Option<Arc<Value>>,
     seen: Arc<SeenTexts>,
 }
 
 impl DynamicModel {
-    /// Builds a model whose texts stop at the first exit whose answer satisfies a rule. The speed is 0 at first, so
-    /// that all texts run all layers.
+    /// Builds a model whose texts stop at the first exit whose prediction satisfies a rule. The threshold, which is the
+    /// model's speed, is 0 at first: all texts run all layers.
     ///
     /// # Errors
-    /// None currently: a speed of 0 is valid for every rule.
+    /// Does not fail at present, since a speed of 0 is valid for every rule.
     pub fn new(model: ExitModel, rule: LeavingRule) -> Result<Self> {
         Ok(Self::of_router(model, rule.router(0.0)?))
     }
 
-    /// Builds a model from an encoder with exits and a router.
+    /// Builds a model from an encoder with early exits and a router.
     pub fn of_router(model: ExitModel, router: Arc<dyn Router>) -> Self {
         Self { model, front: None, router, heads: None, description: None, seen: Arc::default() }
     }
 
-    /// Sets a second router, which selects the [heads](Router::heads) of each text.
+    /// Sets a second router, which selects the attention [heads](Router::heads) of each text.
     #[must_use]
     pub fn with_head_router(self, heads: Arc<dyn Router>) -> Self {
         Self { heads: Some(heads), ..self }
     }
 
-    /// Sets the description of a model whose layout and routers the calling program builds, such as a model of the
-    /// crate `dht-search`. The description is saved with the model, and
-    /// [`OwnParts::with_model`](crate::OwnParts::with_model) gets the description when the model is loaded.
+    /// Sets the JSON description of a model whose layout and routers the calling program builds, such as a model of the
+    /// crate `dht-search`. The description is saved with the model. When the model is loaded, the function in
+    /// [`OwnParts::with_model`](crate::OwnParts::with_model) receives it and rebuilds the model.
     #[must_use]
     pub fn with_description(self, description: Value) -> Self {
         Self { description: Some(Arc::new(description)), ..self }
     }
 
-    /// Description of the model, if [`with_description`](Self::with_description) set one.
+    /// JSON description that [`with_description`](Self::with_description) set; `None` for a model with built-in layout
+    /// and routers.
     pub fn description(&self) -> Option<&Value> {
         self.description.as_deref()
     }
 
-    /// Returns a model whose answer to a text does not depend on the other texts of its batch.
+    /// Returns a model whose prediction for a text does not depend on the other texts of its batch.
     #[must_use]
     pub fn independent(self) -> Self {
         let router = self.router.independent().unwrap_or_else(|| self.router.clone());
@@ -89,55 +91,57 @@ impl DynamicModel {
         Self { router, heads, ..self }
     }
 
-    /// Replaces the router, for example by a custom router. The router sees exits by their index in
-    /// [`depths`](Self::depths); an n-gram exit has index 0. A model with a custom router is saved by
-    /// [`save`](Self::save) and loaded by [`load_with`](Self::load_with): see [`OwnParts`](crate::OwnParts).
+    /// Replaces the router, which decides where texts stop, for example by a custom router. The router identifies exits
+    /// by their index in [`depths`](Self::depths), where an n-gram classifier has index 0. A model with a custom router
+    /// is saved by [`save`](Self::save) and loaded by [`load_with`](Self::load_with): see
+    /// [`OwnParts`](crate::OwnParts).
     ///
-    /// This method measures nothing. For an accelerated model and a router with several speeds, use
-    /// [`Accelerated::with_router`](crate::accelerate::Accelerated::with_router), which measures the curve and selects
-    /// a speed.
+    /// The speed of the new router is not calibrated. For an accelerated model and a router with several speeds, use
+    /// [`Accelerated::with_router`](crate::accelerate::Accelerated::with_router), which measures accuracy and cost at
+    /// each speed and selects a speed.
     #[must_use]
     pub fn with_router(self, router: Box<dyn Router>) -> Self {
         Self { router: router.into(), ..self }
     }
 
-    /// Adds an n-gram exit before the first layer, whose log-probabilities are added to those of every other exit. The
-    /// router sees the n-gram exit at index 0, and the index of each other exit increases by one.
+    /// Adds an n-gram classifier as an exit before the first layer. Its log-probabilities are combined with those of
+    /// every other exit. Routers see it as exit 0, and the index of each other exit increases by one.
     ///
     /// # Errors
-    /// * [`Error::Shape`](crate::Error::Shape) if the n-gram exit has another number of classes than the model, or does
-    ///   not have weights for each exit.
+    /// * [`Error::Shape`](crate::Error::Shape) if the n-gram classifier has another number of classes than the model,
+    ///   or if the number of stacking weights does not match the number of exits.
     /// * [`Error::State`](crate::Error::State) if a weight is not finite.
     pub fn with_front(self, front: FrontExit) -> Result<Self> {
         front.check(self.model.depths().len(), self.model.outputs())?;
         Ok(Self { front: Some(Arc::new(front)), ..self })
     }
 
-    /// Sets the record of the texts that the model was fitted on. Their digests are saved with the model.
+    /// Sets the record of the texts that the model was fitted on. The record consists of text hashes, which are saved
+    /// with the model.
     #[must_use]
     pub fn with_seen_texts(self, seen: SeenTexts) -> Self {
         Self { seen: Arc::new(seen), ..self }
     }
 
-    /// Returns a copy with separate weights: training one does not change the other.
+    /// Returns a deep copy with separate weights: training one does not change the other.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error`](crate::Error) if a tensor cannot be copied.
     pub fn deep_clone(&self) -> Result<Self> {
         Ok(Self { model: self.model.deep_clone()?, ..self.clone() })
     }
 
-    /// Encoder with its exits.
+    /// Encoder with its early exits, without routers.
     pub fn model(&self) -> &ExitModel {
         &self.model
     }
 
-    /// Encoder of the model.
+    /// Encoder of the model, which runs the layers.
     pub fn encoder(&self) -> &Encoder {
         self.model.encoder()
     }
 
-    /// N-gram exit before the first layer, if there is one.
+    /// N-gram classifier that acts as an exit before the first layer, if there is one.
     pub fn front(&self) -> Option<&FrontExit> {
         self.front.as_deref()
     }
@@ -147,45 +151,46 @@ impl DynamicModel {
         &*self.router
     }
 
-    /// Router that selects heads: the second router if there is one, otherwise [`router`](Self::router).
+    /// Router that selects attention heads: the second router if there is one, otherwise [`router`](Self::router).
     pub fn head_router(&self) -> &dyn Router {
         self.heads.as_deref().unwrap_or(&*self.router)
     }
 
-    /// Second router, which selects heads, if there is one.
     pub(super) fn second_router(&self) -> Option<&dyn Router> {
         self.heads.as_deref()
     }
 
-    /// Record of the texts that the model was fitted on. The record is empty unless the texts were recorded, as
-    /// [`accelerate`](fn@crate::accelerate::accelerate) does.
+    /// Record of the texts that the model was fitted on. [`accelerate`](fn@crate::accelerate::accelerate) sets it;
+    /// otherwise it may be empty.
     pub fn seen_texts(&self) -> &SeenTexts {
         &self.seen
     }
 
-    /// Depth of each exit, by exit index: 0 for an n-gram exit, then the number of layers before each other exit.
+    /// Depth of each exit, by exit index: 0 for an n-gram classifier, then the number of layers before each other exit.
     pub fn depths(&self) -> impl Iterator<Item = usize> {
         self.front.iter().map(|_| 0).chain(self.model.depths().iter().copied())
     }
 
-    /// Speed of the router, as set by [`set_speed`](Self::set_speed); `None` for a router with a single speed.
+    /// Speed of the router (exit threshold), as set by [`set_speed`](Self::set_speed); `None` if the router has no
+    /// adjustable speed.
     pub fn speed(&self) -> Option<f64> {
         self.router.speed()
     }
 
-    /// Sets the speed of the router. A higher speed is cheaper. For a threshold rule, the speed is the threshold. For a
-    /// patience (the number of consecutive exits that must agree), the speed is the reciprocal of the patience. A
-    /// custom router defines its own speed.
+    /// Sets the speed of the router, such as an exit threshold. A higher speed is cheaper. For a threshold rule, the
+    /// speed is the threshold. For a patience (the number of consecutive exits that must agree), the speed is the
+    /// reciprocal of the patience. A custom router defines its own speed.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) if the speed is not finite or below 0, or if the router has a single
-    /// speed.
+    /// [`Error::Argument`](crate::Error::Argument) if the speed is not finite or below 0, or if the router has no
+    /// adjustable speed.
     pub fn set_speed(&mut self, speed: f64) -> Result<()> {
         *self = self.with_speed(speed)?;
         Ok(())
     }
 
-    /// Returns a handle on the same weights with another [speed](Self::set_speed). This model does not change.
+    /// Returns a handle on the same weights with another [speed](Self::set_speed) (exit threshold). `self` keeps its
+    /// speed.
     ///
     /// # Errors
     /// As [`set_speed`](Self::set_speed).
@@ -198,7 +203,7 @@ impl DynamicModel {
     }
 
     /// Builds an ordinary classifier from the first `depth` layers and the exit after them, as
-    /// [`ExitModel::classifier_at`] does. The n-gram exit is not part of the result.
+    /// [`ExitModel::classifier_at`] does. An n-gram classifier is not part of the result.
     ///
     /// # Errors
     /// As [`ExitModel::classifier_at`].
@@ -206,12 +211,13 @@ impl DynamicModel {
         self.model.classifier_at(depth)
     }
 
-    /// FLOPs that the full model needs to predict a data set: see [`ExitModel::full_inference_flops`].
+    /// FLOPs that the full model, which runs all layers, needs to predict a data set: see
+    /// [`ExitModel::full_inference_flops`].
     pub fn full_inference_flops(&self, texts: &EncodedDataset) -> u64 {
         self.model.full_inference_flops(texts)
     }
 
-    /// FLOPs that the full model needs for each text of a data set.
+    /// FLOPs of the full model, which runs all layers, for each of the texts.
     pub(crate) fn full_flops_of_each(&self, texts: &EncodedDataset) -> Vec<u64> {
         texts.lengths().into_iter().map(|tokens| self.model.full_flops(tokens)).collect()
     }

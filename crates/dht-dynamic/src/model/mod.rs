@@ -1,6 +1,6 @@
-//! Dynamic model, whose router decides at which exit each text stops.
+//! Dynamic model: an encoder with early exits, and a router that decides at which exit each text stops.
 //!
-//! The file `predict` runs a batch. The loop over the layers is in the module `passage`.
+//! `predict.rs` predicts batches of texts. The loop over the layers is in the module `passage`.
 
 mod dynamic;
 mod own_parts;

@@ -1,4 +1,4 @@
-//! Builders of custom exits and routers, for loading a saved model.
+//! Functions that rebuild custom exits and routers when a saved model is loaded.
 
 use std::fmt::{self, Debug, Formatter};
 
@@ -14,12 +14,12 @@ use crate::router::Router;
 type BuildModel<'a> = dyn FnOnce(SavedParts) -> Result<DynamicModel> + 'a;
 type BuildRouter<'a> = dyn FnOnce(Value) -> Result<Box<dyn Router>> + 'a;
 
-/// Functions that build the custom exits and the custom router of a saved model when it is loaded.
+/// Functions that rebuild the custom exits and the custom router of a saved model.
 /// [`DynamicModel::load_with`](crate::DynamicModel::load_with) and
-/// [`TextModel::load_with`](crate::serving::TextModel::load_with) call these functions.
+/// [`TextModel::load_with`](crate::serving::TextModel::load_with) call them.
 ///
 /// # Examples
-/// A model with a custom router is saved and loaded:
+/// Saves and loads a model with a custom router:
 ///
 /// ```
 /// use candle_core::Device;
@@ -72,12 +72,12 @@ pub struct OwnParts<'a> {
 }
 
 impl<'a> OwnParts<'a> {
-    /// Creates an empty set of builders, for a model with built-in exits and routers only.
+    /// Creates an empty set of functions, which suffices for a model with built-in exits and routers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the function that builds the exits. The function must be the one that was passed to
+    /// Sets the function that builds the exits. It must be the one that was passed to
     /// [`ExitModel::with_exits`](crate::ExitModel::with_exits). The saved values of the exits' parameters are then
     /// restored.
     #[must_use]
@@ -95,8 +95,8 @@ impl<'a> OwnParts<'a> {
         Self { router: Some(Box::new(build)), ..self }
     }
 
-    /// Sets the function that builds a model which has a [description](DynamicModel::with_description). The function
-    /// builds the layout, the exits and the routers of the model.
+    /// Sets the function that builds a model with a [description](DynamicModel::with_description): its layout, its
+    /// exits and its routers.
     #[must_use]
     pub fn with_model(self, build: impl FnOnce(SavedParts) -> Result<DynamicModel> + 'a) -> Self {
         Self { model: Some(Box::new(build)), ..self }

@@ -1,4 +1,4 @@
-//! Predictions of a dynamic model.
+//! Predictions of a dynamic model, which is a model with early exits.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample};
 
@@ -8,14 +8,14 @@ use crate::passage::{FrontOutcome, Passage, PassedExits, Walk};
 use crate::prediction::{BatchPredictions, Prediction, Predictor};
 
 impl DynamicModel {
-    /// Builds the [`Walk`] that runs texts through the layers, exits and routers of this model.
+    /// Builds the loop that runs texts through this model's layers, exits and routers.
     fn walk<'a>(&'a self, ctx: &'a ForwardContext) -> Walk<'a> {
         Walk { front: self.front(), heads: self.head_router(), ..Walk::new(self.model(), self.router(), ctx) }
     }
 
     /// Predicts the texts of a batch. Each text runs up to the exit at which the router stops it. Repeated calls give
-    /// the same predictions. For many batches, use an [`Engine`](crate::Engine), or [`Predictor::predict`] with one
-    /// context: both reuse packed weights.
+    /// the same predictions. For many batches, an [`Engine`](crate::Engine) is faster, since it reuses packed weights,
+    /// as does [`Predictor::predict`] with one context.
     ///
     /// # Errors
     /// Errors of the encoder, the exits and the router.
@@ -23,9 +23,9 @@ impl DynamicModel {
         Ok(self.walk(&ForwardContext::inference()).predict(batch)?.predictions)
     }
 
-    /// Predicts a batch as [`predict_batch`](Self::predict_batch) does, and also returns the answers of every exit that
-    /// a text passed, in [`Prediction::stages`]. All passed exits are computed, even if the router does not read their
-    /// answers.
+    /// Predicts a batch as [`predict_batch`](Self::predict_batch) does. [`Prediction::stages`] then has the
+    /// log-probabilities of every exit that a text passed. All passed exits are computed, even if the router does not
+    /// read them.
     ///
     /// # Errors
     /// As [`predict_batch`](Self::predict_batch).
@@ -33,14 +33,14 @@ impl DynamicModel {
         Ok(Walk { passed: PassedExits::Attached, ..self.walk(ctx) }.predict(batch)?.predictions)
     }
 
-    /// Runs a sample through the n-gram exit, if there is one, and stops before the first layer.
+    /// Runs the n-gram classifier on one text, if the model has one. No layer of the encoder is run.
     pub(crate) fn begin(&self, ctx: &ForwardContext, sample: &Sample) -> Result<FrontOutcome> {
         let Some(front) = self.front() else { return Ok(FrontOutcome::Continues(Passage::default())) };
         let (outcomes, _) = self.walk(ctx).in_front(front, &PackedBatch::from_samples([sample])?)?;
         outcomes.into_iter().next().ok_or_else(|| Error::shape("outcomes of a text", "1", 0))
     }
 
-    /// Runs a batch from the first layer on. `passages` are the states of its texts after the n-gram exit.
+    /// Runs a batch from the first layer. `passages` has the state of each text after the n-gram classifier.
     pub(crate) fn resume(
         &self,
         ctx: &ForwardContext,

@@ -1,4 +1,4 @@
-//! Saving and loading of a dynamic model as a directory.
+//! Saves and loads a dynamic model as a directory.
 //!
 //! ```text
 //! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
@@ -46,26 +46,26 @@ const DYNAMIC: &str = "dynamic.checkpoint";
 const NGRAM: &str = "ngram.json";
 const SEEN: &str = "seen_texts.bin";
 
-/// Contents of the JSON part of `dynamic.checkpoint`.
+/// JSON metadata of a dynamic model, stored in the file `dynamic.checkpoint`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
     format: String,
     version: u64,
-    /// Release of this crate that wrote the file.
+    /// Version of this crate that wrote the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     release: Option<String>,
     exits: ExitSettings,
     labels: Vec<String>,
-    /// Task of the exits: classes or several labels.
+    /// Task of the exits: one class per text, or several labels.
     #[serde(default, skip_serializing_if = "is_class")]
     task: Task,
     encoder: SavedEncoder,
     router: StoredRouter,
-    /// Saved state of a second router, which selects heads.
+    /// Saved state of the second router, which selects attention heads; `None` if there is only one router.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     heads: Option<Value>,
-    /// Description and speed of a model whose layout and routers the calling program builds.
+    /// Description of a custom layout and custom routers, such as those of a search model. `None` if both are built in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     search: Option<StoredSearch>,
     front: Option<StoredFront>,
@@ -96,7 +96,7 @@ struct StoredSearch {
     speed: Option<f64>,
 }
 
-/// Stacking weights of an n-gram exit. Its n-gram classifier is stored in a separate file.
+/// Saved n-gram exit: the stacking weights of each later exit. The n-gram classifier itself is in a separate file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredFront {
@@ -105,14 +105,14 @@ struct StoredFront {
     ngram: String,
 }
 
-/// Result of [`DynamicModel::load`]: the model, the names of its classes, and its tokenizer if one was saved.
+/// Loaded model, the names of its classes, and its tokenizer if one was saved.
 type Loaded = (DynamicModel, Vec<String>, Option<TextTokenizer>);
 
 impl DynamicModel {
-    /// Writes the model atomically as a directory, and replaces an earlier model in this directory. The encoder becomes
-    /// a Hugging Face directory. A checkpoint contains the exits, the router (a custom router by its
-    /// [state](crate::Router::state)), the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and [maximal
-    /// length](TextTokenizer::with_model_max_length).
+    /// Saves the model as a directory, written atomically. Replaces an earlier model in this directory. The encoder
+    /// becomes a Hugging Face directory. A checkpoint contains the exits, the router (a custom router by its
+    /// [state](crate::Router::state)) and the speed. It also has two settings of the tokenizer: its
+    /// [rest](TextTokenizer::with_rest) and its [maximal length](TextTokenizer::with_model_max_length).
     ///
     /// # Errors
     /// * [`Error::Shape`] if the number of `labels` differs from the number of classes.
@@ -181,19 +181,19 @@ impl DynamicModel {
     ///   file belongs to another model, was changed, or is missing.
     /// * [`Error::Transformer`] if a file is missing, truncated, damaged or not a checkpoint, or if a tensor is
     ///   missing, unknown, of another shape or not finite.
-    /// * [`Error::Model`] if the checkpoint has another format (for example the format of a training run) or another
-    ///   format version, or if the model has custom exits or a custom router.
-    /// * [`Error::Json`] if the checkpoint's JSON does not have the form that this release writes.
-    /// * [`Error::Argument`] if the exits, the n-gram exit and the class names do not fit together.
+    /// * [`Error::Model`] if the checkpoint has another format (for example that of a training run) or another format
+    ///   version, or if the model has custom exits or a custom router.
+    /// * [`Error::Json`] if the checkpoint's JSON does not have the format of this release.
+    /// * [`Error::Argument`] if the exits, the n-gram classifier and the class names are inconsistent.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Loaded> {
         Self::load_with(folder, device, OwnParts::new())
     }
 
-    /// Loads a model that has custom exits, a custom router or a layout that the calling program builds. Otherwise,
-    /// this function works as [`load`](Self::load).
+    /// Loads a model with custom exits, a custom router, or a layout that the calling program builds. Otherwise like
+    /// [`load`](Self::load).
     ///
     /// # Errors
-    /// As [`load`](Self::load), and errors of the builders.
+    /// Any error of [`load`](Self::load) or of the functions in `own`.
     pub fn load_with(folder: impl AsRef<Path>, device: &Device, own: OwnParts<'_>) -> Result<Loaded> {
         let folder = folder.as_ref();
         restore_replaced(folder)?;

@@ -1,4 +1,4 @@
-//! Saved values from which a calling program builds its own kind of model.
+//! Saved contents of a model whose layout and routers the calling program builds.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,21 +11,21 @@ use crate::error::Result;
 use crate::exit_model::ExitModel;
 use crate::saved_encoder::SavedEncoder;
 
-/// Saved values of a model whose layout and routers the calling program builds, as passed to the function that
-/// [`OwnParts::with_model`](crate::OwnParts::with_model) set.
+/// Saved contents of a model whose layout and routers the calling program builds. The function that was set by
+/// [`OwnParts::with_model`](crate::OwnParts::with_model) receives them.
 #[derive(Debug)]
 pub struct SavedParts {
-    /// Encoder of the model.
+    /// Encoder of the model, already loaded.
     pub encoder: Encoder,
-    /// Number of classes.
+    /// Number of classes or labels.
     pub classes: usize,
-    /// Description that [`DynamicModel::with_description`](crate::DynamicModel::with_description) set.
+    /// JSON description that [`DynamicModel::with_description`](crate::DynamicModel::with_description) set.
     pub description: Value,
-    /// Speed of the routers; `None` for routers with a single speed.
+    /// Speed of the routers (such as an exit threshold); `None` if they have no adjustable speed.
     pub speed: Option<f64>,
     /// Saved state of the router.
     pub router: Value,
-    /// Saved state of the second router, which selects heads; `null` if there is only one router.
+    /// Saved state of the second router, which selects attention heads; `null` if there is only one router.
     pub heads: Value,
     /// Path of the checkpoint, for error messages.
     pub path: PathBuf,
@@ -33,10 +33,10 @@ pub struct SavedParts {
 }
 
 impl SavedParts {
-    /// Restores the saved parameters of the exits, in a model that was built on this encoder.
+    /// Restores the saved parameters of the exits in `model`, which must have been built on this encoder.
     ///
     /// # Errors
-    /// * [`Error::Model`](crate::Error::Model) if a saved tensor belongs to no exit.
+    /// * [`Error::Model`](crate::Error::Model) if a saved tensor does not belong to an exit.
     /// * [`Error::Transformer`](crate::Error::Transformer) if a tensor is missing, has another shape or is not finite.
     pub fn set_exits(&mut self, model: &ExitModel) -> Result<()> {
         let tensors = std::mem::take(&mut self.tensors);

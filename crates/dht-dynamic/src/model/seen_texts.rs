@@ -1,18 +1,18 @@
-//! Record of the texts that a model was fitted on, by digest.
+//! Record of the texts that a model was fitted on, stored as digests.
 
 use dht_transformer::data::UnreadTokens;
 use dht_transformer::{EncodedDataset, Encoding};
 
-/// Record of the texts that a model was fitted on, or on which a setting of the model was selected. Scores on these
-/// texts are too optimistic. Each text is recorded by its [digest](dht_transformer::Encoding::digest).
+/// Record of the texts that a model was fitted on, or on which its settings were selected. Scores on these texts are
+/// too optimistic. Each text is recorded by its [digest](dht_transformer::Encoding::digest).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeenTexts {
-    /// Digests of the texts, ascending, without duplicates.
+    /// Hashes of the texts, in ascending order without duplicates.
     digests: Vec<u64>,
 }
 
 impl SeenTexts {
-    /// Records all texts of some data sets.
+    /// Creates a record of all texts in some data sets.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a EncodedDataset>) -> Self {
         let samples = texts.into_iter().flat_map(|data| &data.samples);
         Self::from_digests(samples.map(|sample| sample.encoding.digest()).collect())
@@ -24,7 +24,7 @@ impl SeenTexts {
         Self { digests }
     }
 
-    /// Number of distinct texts.
+    /// Number of distinct recorded texts.
     pub fn len(&self) -> usize {
         self.digests.len()
     }
@@ -34,8 +34,7 @@ impl SeenTexts {
         self.digests.is_empty()
     }
 
-    /// Indices of the rows of a data set whose texts are recorded. The data set must be encoded by the model's
-    /// tokenizer.
+    /// Indices of the rows of `data` whose texts are recorded. The data set must be encoded by the model's tokenizer.
     pub fn rows_of(&self, data: &EncodedDataset) -> Vec<usize> {
         let rows = data.samples.iter().enumerate();
         rows.filter(|(_, sample)| self.has(&sample.encoding)).map(|(row, _)| row).collect()
@@ -51,12 +50,13 @@ impl SeenTexts {
         has(text) || !text.rest.words.is_empty() && has(&without_words())
     }
 
-    /// Serialises the digests: eight bytes for each text, little-endian.
+    /// Serialises the text hashes, eight bytes each in little-endian order.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         self.digests.iter().flat_map(|digest| digest.to_le_bytes()).collect()
     }
 
-    /// Parses the bytes of [`to_bytes`](Self::to_bytes); `None` if their number is not a multiple of eight.
+    /// Parses bytes that [`to_bytes`](Self::to_bytes) returned. Returns `None` if their number is not a multiple of
+    /// eight.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (digests, rest) = bytes.as_chunks::<8>();
         rest.is_empty().then(|| Self::from_digests(digests.iter().map(|digest| u64::from_le_bytes(*digest)).collect()))

@@ -1,6 +1,7 @@
-//! Loop that runs texts through layers, exits and routers, in training and in inference.
+//! Runs texts through layers, exits and routers, in training and in inference.
 //!
-//! [`Walk::predict`] returns the answers to a batch. [`Walk::run`] returns the [`Trace`] that a search learns from.
+//! [`Walk::predict`] returns the predictions for a batch. [`Walk::run`] returns its [`Trace`] (decisions, logits and
+//! costs), on which a learning router is trained.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod passage;

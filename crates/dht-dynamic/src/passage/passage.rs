@@ -1,26 +1,28 @@
-//! State of a text that runs through the layers.
+//! State of a text between the n-gram classifier, which did not answer it, and the first layer.
 
 use crate::prediction::Prediction;
 use crate::router::Notes;
 
-/// State of a text between exits. Before the first layer, the state is empty or has the answer of the n-gram exit.
+/// State of a text before the first layer: the results of the n-gram classifier, or empty if there is none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Passage {
-    /// Log-probabilities of the n-gram exit; empty without an n-gram exit.
+    /// Log-probabilities that the n-gram classifier predicted; empty if there is none.
     pub(super) front: Vec<f64>,
-    /// Values that the router stored for the text at earlier exits.
+    /// Values that the router stored for the text after the n-gram classifier, for decisions at later exits.
     pub(super) notes: Notes,
-    /// Exit that the router selected for the text at the n-gram exit; `None` for the last exit.
+    /// Index of the exit at which the text is to stop, if the router selected it after the n-gram classifier. `None`
+    /// for the last exit.
     pub(super) exit: Option<usize>,
-    /// FLOPs of the n-gram exit.
+    /// FLOPs of the n-gram classifier for this text.
     pub(super) flops: u64,
 }
 
-/// Outcome of the n-gram exit for one text: an answer, or the state with which the text continues.
+/// Outcome of the n-gram classifier for one text: the final prediction, or the state with which the text continues into
+/// the encoder.
 #[derive(Debug)]
 pub(crate) enum FrontOutcome<T = Prediction> {
-    /// Answer of the n-gram exit.
+    /// Prediction of the n-gram classifier, with which the text stops.
     Answered(T),
-    /// State of a text that needs the encoder.
+    /// State with which the text continues into the encoder.
     Continues(Passage),
 }

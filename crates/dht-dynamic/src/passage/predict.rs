@@ -1,4 +1,4 @@
-//! Prediction of texts by a walk through the layers.
+//! Predicts texts by running them through layers and early exits.
 
 use std::time::{Duration, Instant};
 
@@ -14,17 +14,18 @@ use crate::prediction::{BatchPredictions, Prediction, PredictionRows, in_pool, l
 use crate::route::Route;
 use crate::router::{Decisions, ExitView, Mode};
 
-/// Number of batches that are processed concurrently. With more batches, the last batch of each layer is fuller.
+/// Maximum number of batches that are processed concurrently. With more of them, fewer batches are only partly filled.
 const BATCHES_UNDER_WAY: usize = 8;
-/// Maximum number of rows (tokens) in the concurrent batches. The maximum limits memory, since a text's states are held
-/// until the text leaves.
+/// Maximum number of tokens in all concurrent batches. It limits memory, since the hidden states of a text are kept
+/// until the text exits.
 const ROWS_UNDER_WAY: usize = 1 << 14;
 
 impl Walk<'_> {
-    /// Predicts a batch. The n-gram exit, if there is one, answers first; the remaining texts run through the layers.
+    /// Predicts a batch. If there is an n-gram classifier, it runs first, and the texts that it does not answer run
+    /// through the layers.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// Any error of [`run`](Self::run).
     pub fn predict(&self, batch: &PackedBatch) -> Result<BatchPredictions> {
         let Some(front) = self.front else {
             return self.predict_rest(batch, vec![Passage::default(); batch.len()]);
@@ -49,10 +50,11 @@ impl Walk<'_> {
         Ok(collector.in_order())
     }
 
-    /// Predicts texts that [continue](FrontOutcome::Continues) from before the first layer.
+    /// Predicts texts that the n-gram classifier has [not answered](FrontOutcome::Continues). They run from the first
+    /// layer. `passages` has the state of each text.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// Any error that [`run`](Self::run) returns.
     pub(crate) fn predict_rest(&self, batch: &PackedBatch, passages: Vec<Passage>) -> Result<BatchPredictions> {
         in_pool(|| {
             let trace = self.resume(batch, passages, &mut Mode::Exploit)?;
@@ -60,8 +62,8 @@ impl Walk<'_> {
         })
     }
 
-    /// Predicts samples. At most `batch_size` samples run a layer together. Several batches are processed concurrently
-    /// if all texts keep all heads, so that each layer has a full batch even after many texts have left.
+    /// Predicts texts. At most `batch_size` texts run a layer together. If all texts keep all attention heads, several
+    /// batches are processed concurrently, so that each layer has full batches even after many texts have exited.
     ///
     /// # Errors
     /// As [`run`](Self::run), and [`Error::Transformer`](crate::Error::Transformer) if the batch size is 0.
@@ -102,11 +104,8 @@ impl Walk<'_> {
         Ok(collector.in_order())
     }
 
-    /// Evaluates the n-gram exit on a batch; the router decides which texts continue. Also returns the time that the
-    /// routing decisions took.
-    ///
-    /// # Errors
-    /// Errors of the exit and of the router.
+    /// Runs the n-gram classifier on a batch, and lets the router decide which texts continue to the encoder. Also
+    /// returns the time that the decisions took.
     pub(crate) fn in_front(&self, front: &FrontExit, batch: &PackedBatch) -> Result<(Vec<FrontOutcome>, Duration)> {
         batch.check()?;
         let members: Vec<usize> = (0..batch.len()).collect();
@@ -132,8 +131,8 @@ impl Walk<'_> {
         Ok((texts.collect(), deciding))
     }
 
-    /// Probabilities of an answer from its log-probabilities. Answers that are not combined with an n-gram exit were
-    /// computed in f32.
+    /// Converts log-probabilities to probabilities. Without an n-gram classifier, the conversion is in f32, the
+    /// precision of the exits' logits.
     fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
         let outputs = self.model.outputs();
         match self.front {
@@ -145,10 +144,10 @@ impl Walk<'_> {
         }
     }
 
-    /// Returns the predictions of a batch that has run, from its trace.
+    /// Builds the predictions of a batch from the trace (decisions, logits and costs) of its run.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) if an answer is not finite.
+    /// [`Error::Argument`](crate::Error::Argument) if a logit is not finite.
     pub fn predictions(&self, batch: &PackedBatch, trace: &Trace) -> Result<BatchPredictions> {
         let mut probabilities = vec![Vec::new(); batch.len()];
         let all_stages = self.passed != PassedExits::Skip;
@@ -185,8 +184,8 @@ impl Walk<'_> {
         Ok(BatchPredictions::new(predictions.collect(), trace.deciding.time))
     }
 
-    /// FLOPs of each text, computed from its route. These FLOPs include layers, exits, stacking, and the separate pass
-    /// for the routers' inputs if there was one.
+    /// FLOPs of each text on its route: layers, exits and stacking. If the routers' inputs were computed in a separate
+    /// pass, its FLOPs are included.
     pub fn flops(&self, batch: &PackedBatch, trace: &Trace, routes: &[Route]) -> Vec<u64> {
         let stacking = self.front.map_or(0, |_| Stacker::flops(self.model.classes()));
         let tail_layers = self.model.layout().tail().map_or(0, |tail| tail.len());

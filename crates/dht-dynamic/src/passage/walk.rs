@@ -1,5 +1,5 @@
-//! Execution of a batch along its routes (Algorithm 2 of the DHT paper, Meng et al. 2023), in training and in
-//! inference: base layers → route → groups of layers → exits.
+//! Runs a batch along its routes, in training and in inference: base layers → routing decision → groups of layers →
+//! exits. This is Algorithm 2 of the DHT paper (Meng et al. 2023).
 
 use std::ops::Range;
 use std::time::Instant;
@@ -16,75 +16,75 @@ use crate::log_probabilities::LogProbabilities;
 use crate::route::{BaseState, Layout};
 use crate::router::{Decisions, ExitView, GroupDecisions, GroupView, Mode, Router};
 
-/// Treatment of the exits that a sample passes before its own exit: whether they are evaluated, and their gradients.
+/// Treatment of the exits that a text passes without stopping: whether they compute logits, and how far gradients flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PassedExits {
-    /// Passed exits are not evaluated, unless the router reads them.
+    /// Exits where a text does not stop are not computed, unless the router reads their logits.
     Skip,
-    /// Passed exits are evaluated, with a gradient to the layers below.
+    /// Exits where a text does not stop are computed, and their gradient flows into the layers below.
     Attached,
-    /// Passed exits are evaluated without a gradient to the layers below, so that only the exits' own parameters learn.
-    /// If the router reads an exit, the samples that leave at this exit are also evaluated without a gradient to the
-    /// layers below.
+    /// Exits where a text does not stop are computed without a gradient to the layers below, so that only the exits'
+    /// own parameters learn. If the router reads an exit, the texts that stop at it are also computed once in this way.
     Detached,
 }
 
-/// Runs texts through the layers of a model, with its exits and routers.
+/// Runs texts through the layers of a model, with its exits and routers, in training and inference.
 #[derive(Debug, Clone, Copy)]
 pub struct Walk<'a> {
-    /// Encoder and its exits.
+    /// Encoder with early exits.
     pub model: &'a ExitModel,
-    /// N-gram exit before the first layer, if there is one.
+    /// N-gram classifier before the first layer, if there is one.
     pub front: Option<&'a FrontExit>,
-    /// Router that decides at which exit each text leaves.
+    /// Router that decides at which exit each text stops.
     pub router: &'a dyn Router,
-    /// Router that decides the heads of each text; the same router as `router` is possible.
+    /// Router that decides which attention heads each text keeps; may be the same as `router`.
     pub heads: &'a dyn Router,
-    /// Forward context, which holds packed weights in inference and gradients in training.
+    /// Forward context: inference with packed weights, or training with gradients.
     pub ctx: &'a ForwardContext,
-    /// Evaluation of the exits that a text passes.
+    /// Treatment of the exits that a text passes without stopping.
     pub passed: PassedExits,
-    /// Maximum number of texts that run a layer together; the maximum applies only if every text keeps all heads.
+    /// Maximum number of texts that run a layer together. It applies only if every text keeps all attention heads.
     pub together: usize,
 }
 
-/// State of a batch before its routes are known.
+/// State of a batch before its routes (the layers and heads to run) are decided.
 struct Start {
-    /// Base state S1, the hidden rows from which routes are decided.
+    /// Base state: the hidden states on which routing decisions are based.
     state: Hidden,
-    /// Hidden rows at which routes begin: the base state S1 if the base layers are part of the route, otherwise the
-    /// embeddings.
+    /// Hidden states from which the routes continue: those after the base layers if these are part of the route,
+    /// otherwise the embeddings.
     hidden: Hidden,
-    /// True if the base state S1 was computed in a separate pass.
+    /// True if a separate pass computed the base state (the hidden states for routing decisions).
     pre_pass: bool,
 }
 
-/// State of a batch between two exits.
+/// State of a batch while it runs through the layers.
 struct Stage<'a> {
     batch: &'a PackedBatch,
     hidden: Hidden,
-    /// Batch indices of the texts that are still running.
+    /// Indices in the batch of the texts that have not stopped yet.
     members: Vec<usize>,
     /// Number of groups of layers that have run.
     groups: usize,
     trace: Trace,
 }
 
-/// Logits of an exit, and the exit's answers if a router reads the answers.
+/// Logits of an exit, with its log-probabilities if a router reads them.
 struct Read {
     logits: Tensor,
     answers: Option<LogProbabilities>,
 }
 
 impl<'a> Walk<'a> {
-    /// Builds a walk with one router for exits and heads. Passed exits that the router does not read are skipped.
+    /// Creates a walk (loop over the layers) with one router for exits and heads. Exits that a text passes without
+    /// stopping compute nothing, unless the router reads them.
     pub fn new(model: &'a ExitModel, router: &'a dyn Router, ctx: &'a ForwardContext) -> Self {
         let passed = PassedExits::Skip;
         Self { model, front: None, router, heads: router, ctx, passed, together: usize::MAX }
     }
 
-    /// Routes and runs a batch from its first layer, without the n-gram exit. [`predict`](Self::predict) evaluates the
-    /// n-gram exit first.
+    /// Decides the routes of a batch and runs it from the first layer, without the n-gram classifier.
+    /// [`predict`](Self::predict) runs the n-gram classifier first.
     ///
     /// # Errors
     /// Errors of the encoder, the exits and the routers.
@@ -92,10 +92,11 @@ impl<'a> Walk<'a> {
         self.resume(batch, vec![Passage::default(); batch.len()], mode)
     }
 
-    /// Routes and runs texts that continue from before the first layer.
+    /// Decides the routes of texts that the n-gram classifier has not answered, and runs them from the first layer.
     ///
     /// # Errors
-    /// As [`run`](Self::run), and [`Error::Shape`] if the number of passages differs from the number of texts.
+    /// * [`Error::Shape`] if the number of `passages` is not the number of texts.
+    /// * Any error that [`run`](Self::run) returns.
     pub(super) fn resume(&self, batch: &PackedBatch, passages: Vec<Passage>, mode: &mut Mode<'_>) -> Result<Trace> {
         if passages.len() != batch.len() {
             return Err(Error::shape("passages", format!("one for each of {} texts", batch.len()), passages.len()));
@@ -107,8 +108,8 @@ impl<'a> Walk<'a> {
         self.follow(stage, read, true, mode)
     }
 
-    /// Decides the routes of a batch without running it. Also returns the time of the routing decisions and the number
-    /// of synchronisations with the device.
+    /// Decides the routes of a batch without running it. Also returns the time and the device synchronisations of the
+    /// decisions.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -119,7 +120,7 @@ impl<'a> Walk<'a> {
         Ok((stage.trace.decisions, stage.trace.deciding))
     }
 
-    /// Runs a batch with the decisions of an earlier [`decide`](Self::decide).
+    /// Runs a batch on the routes that an earlier [`decide`](Self::decide) returned.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -135,12 +136,12 @@ impl<'a> Walk<'a> {
         self.model.layout()
     }
 
-    /// Number of exits before the first layer, 0 or 1.
+    /// Number of exits before the first layer: 1 with an n-gram classifier, otherwise 0.
     pub(super) fn fronts(&self) -> usize {
         usize::from(self.front.is_some())
     }
 
-    /// Index of the last exit as routers count, with the n-gram exit included.
+    /// Index of the last exit in routing decisions, where an n-gram classifier counts as the first exit.
     pub(super) fn last(&self) -> usize {
         self.fronts() + self.layout().exits().len() - 1
     }
@@ -159,8 +160,9 @@ impl<'a> Walk<'a> {
         Stage { batch, members: (0..texts).collect(), hidden, groups: 0, trace }
     }
 
-    /// Computes the base state, from which routes are decided. If the base layers are part of the route, the base state
-    /// is computed on the route; otherwise a pre-pass runs these layers with the current weights and without gradient.
+    /// Computes the base state, the hidden states for routing decisions. If the base layers are part of the route, the
+    /// route continues from this state. Otherwise, a separate pass without gradient runs these layers with the current
+    /// weights.
     fn start(&self, batch: &PackedBatch) -> Result<Start> {
         let (encoder, base) = (self.model.encoder(), 0..self.layout().base_layers());
         match self.layout().base_state() {
@@ -182,8 +184,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Makes the routing decisions that depend on the base state S1 alone, the hidden rows after the base layers.
-    /// Returns the first exit's logits if this exit was evaluated.
+    /// Makes the routing decisions that depend only on the base state, the hidden states after the base layers. Also
+    /// returns the logits of the first exit if they were computed.
     fn decide_from(&self, state: &Hidden, stage: &mut Stage<'_>, mode: &mut Mode<'_>) -> Result<Option<Read>> {
         let read = match self.layout().base() {
             Some(_) => self.read(0, state, stage, true)?,
@@ -201,7 +203,8 @@ impl<'a> Walk<'a> {
         Ok(read)
     }
 
-    /// Records the answers of the exit that the texts `members` reached, if the selection of heads reads these answers.
+    /// Records the log-probabilities of the exit that the texts `members` have just passed, if the router of attention
+    /// heads reads them.
     fn note_answers(&self, answers: Option<&LogProbabilities>, members: &[usize], decisions: &mut Decisions) {
         if let Some(answers) = answers.filter(|_| self.heads.reads_answers()) {
             decisions.answers.resize(decisions.exits.len(), Vec::new());
@@ -211,7 +214,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Rejects routing decisions that do not have exactly one valid exit for each text.
+    /// Rejects routing decisions that do not assign exactly one valid exit to each text.
     pub(super) fn check(&self, decisions: &Decisions, texts: usize) -> Result<()> {
         let refuse = |expected: String, got: String| Err(Error::shape("router's decisions", expected, got));
         let Decisions { exits, kept, .. } = decisions;
@@ -229,8 +232,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Rejects decisions at an exit that reassign a text which has already left, or that assign a text to an exit
-    /// before this one.
+    /// Rejects decisions at an exit that change the exit of a stopped text, or that assign a text to an exit it has
+    /// passed.
     fn check_at_exit(&self, exit: usize, members: &[usize], before: &[usize], decisions: &Decisions) -> Result<()> {
         self.check(decisions, before.len())?;
         let back = members.iter().find(|member| decisions.exits[**member] < exit);
@@ -275,7 +278,7 @@ impl<'a> Walk<'a> {
         Ok(Some(Read { logits, answers }))
     }
 
-    /// Computes the logits of texts at an exit, and counts the reads in the trace.
+    /// Computes the logits of the texts `members` at an exit, and counts these computations in the trace.
     fn logits(
         &self,
         exit: usize,
@@ -301,7 +304,7 @@ impl<'a> Walk<'a> {
         Ok(logits)
     }
 
-    /// Computes the answers of an exit after a layer, combined with the answers of the n-gram exit.
+    /// Computes the log-probabilities of texts at an exit after a layer, combined with those of the n-gram classifier.
     pub(super) fn answers(
         &self,
         exit: usize,
@@ -318,8 +321,8 @@ impl<'a> Walk<'a> {
         front.stackers()[exit].stack(&LogProbabilities::of(outputs, ngram)?, &answers)
     }
 
-    /// Runs a batch from the point where routes begin to differ. `read` has the first exit's logits, if this exit was
-    /// evaluated. `routed` is true if the router reads the exits' answers.
+    /// Runs a batch after the base layers, where routes begin to differ. `read` has the logits of the first exit, if
+    /// they were computed. `routed` is true if the router reads the exits' log-probabilities.
     fn follow(&self, mut stage: Stage<'_>, mut read: Option<Read>, routed: bool, mode: &mut Mode<'_>) -> Result<Trace> {
         let exits = self.layout().exits().len();
         for exit in 0..exits {
@@ -348,7 +351,7 @@ impl<'a> Walk<'a> {
         Ok(stage.trace)
     }
 
-    /// Lets the router decide which texts leave at an exit before the last.
+    /// Lets the router decide which texts stop at an exit. The exit is not the last one.
     fn decide_at(&self, exit: usize, stage: &mut Stage<'_>, read: Option<&Read>, mode: &mut Mode<'_>) -> Result<()> {
         let waits = read.is_some() || self.router.needs_state();
         let start = when_done(&stage.hidden, waits)?;
@@ -368,7 +371,8 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Runs the next group of layers, each text with its heads and the neurons coupled to them.
+    /// Runs the next group of layers. Each text uses the attention heads that were selected for it. The width of its
+    /// feed-forward layers may depend on these heads.
     fn run_group(&self, stage: &mut Stage<'_>, mode: &mut Mode<'_>) -> Result<()> {
         let group = stage.groups;
         let layers = self.layout().groups()[group].layers();
@@ -392,7 +396,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Rejects numbers of heads that the layout does not allow in a group.
+    /// Rejects decisions that keep a number of attention heads which the layout does not allow in this group of layers.
     fn check_head_counts(&self, group: usize, decisions: &GroupDecisions) -> Result<()> {
         let Some(options) = self.layout().head_options(group) else { return Ok(()) };
         match decisions.head_sets.iter().map(|set| set.heads.len()).find(|count| !options.contains(count)) {
@@ -421,13 +425,13 @@ impl<'a> Walk<'a> {
         Ok(self.model.encoder().run_groups(layers, &sorted, &groups, self.ctx)?)
     }
 
-    /// Runs layers with all their heads, at most `together` texts at once.
+    /// Runs layers with all their attention heads. At most `together` texts run at once.
     fn run_full(&self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
         Ok(self.model.encoder().run_in_parts(layers, hidden, self.together, self.ctx)?)
     }
 
-    /// Adds the logits at an exit to the trace, for the texts that remain and the texts that leave, both as indices in
-    /// the stage.
+    /// Adds the logits of an exit to the trace. `remaining` are the texts that continue and `leaving` those that stop
+    /// here, as indices into `members`.
     fn leave(
         &self,
         exit: usize,
@@ -480,7 +484,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Rejects decisions that do not contain each sample of a group once.
+/// Rejects decisions on attention heads that do not contain each text of a group exactly once.
 fn check_order(order: &[usize], samples: usize) -> Result<()> {
     let mut sorted = order.to_vec();
     sorted.sort_unstable();
@@ -491,8 +495,8 @@ fn check_order(order: &[usize], samples: usize) -> Result<()> {
     Err(Error::shape("head router's decisions", expected, format!("{order:?}")))
 }
 
-/// Returns the current time, after waiting for the device if a decision reads the rows. A device computes
-/// asynchronously: without the wait, the time of the layers would count as time of the decisions.
+/// Returns the current time, for measuring a routing decision. If the decision reads the hidden states, waits for the
+/// device first. A device computes asynchronously, and the time of the layers would otherwise count as decision time.
 fn when_done(hidden: &Hidden, read: bool) -> Result<Instant> {
     if read {
         hidden.tensor().device().synchronize()?;
@@ -500,7 +504,6 @@ fn when_done(hidden: &Hidden, read: bool) -> Result<Instant> {
     Ok(Instant::now())
 }
 
-/// Selects rows by their indices, in the order of the indices.
 fn select_rows(rows: &Tensor, indices: &[usize]) -> Result<Tensor> {
     let ids: Vec<u32> = indices.iter().map(|index| *index as u32).collect();
     Ok(rows.index_select(&Tensor::from_vec(ids, indices.len(), rows.device())?, 0)?)

@@ -1,4 +1,4 @@
-//! Predictions of texts, and the trait of models that predict.
+//! Predictions for texts, and the trait of models that predict.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod prediction;

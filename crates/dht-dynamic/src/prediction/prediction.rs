@@ -1,4 +1,4 @@
-//! Results of a prediction, for one text and for a batch.
+//! Predictions for one text and for a batch.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use dht_transformer::{HeadSet, PackedBatch, Sample, Task};
 use crate::error::Result;
 use crate::route::Route;
 
-/// Predicted class or label of a text, with its probabilities, its route and its cost.
+/// Prediction for a text: its most probable class or label, all probabilities, the route and the cost.
 ///
 /// # Examples
 /// ```
@@ -24,36 +24,36 @@ use crate::route::Route;
 pub struct Prediction {
     /// Index of the most probable class or label.
     pub label: u32,
-    /// Probability of each class or label.
+    /// Predicted probability of each class or label.
     pub probabilities: Vec<f32>,
-    /// Layers that the text ran, and the number of heads in each.
+    /// Route of the text: the layers that it ran, and the number of attention heads in each.
     pub route: Route,
-    /// Selected attention heads of each group of layers on the route whose heads are selected; empty for models that do
-    /// not select heads.
+    /// Selected attention heads of each group of layers on the route; empty for models that do not select heads.
     pub head_sets: Vec<HeadSet>,
-    /// FLOPs of all matrix products, two for each multiply-add. These FLOPs cover the layers of the route, every exit
-    /// that read the text (with the n-gram exit and its stacking), and a separate pass that computed a router's inputs,
+    /// FLOPs of all matrix products; a multiply-add counts as two. They include the layers of the route, every exit
+    /// that was evaluated (with the n-gram classifier and its stacking), and a separate pass for the router's inputs,
     /// if there was one.
     pub flops: u64,
-    /// FLOPs of the routers, computed by formula; not included in `flops`.
+    /// FLOPs of the routing decisions, computed by formula; not included in `flops`.
     pub routing_flops: u64,
-    /// Log-probabilities at every stage that the text passed, from the n-gram exit to the exit that answered. Empty
-    /// unless [requested](crate::DynamicModel::predict_with_stages).
+    /// Log-probabilities at each exit that the text passed, from the n-gram classifier to the exit at which it stopped.
+    /// Empty unless [requested](crate::DynamicModel::predict_with_stages).
     pub stages: Vec<Vec<f64>>,
 }
 
-/// Predictions for the texts of a batch, with the time that the routers' decisions took.
+/// Predictions for the texts of a batch, with the time that routing decisions took.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BatchPredictions {
-    /// Prediction of each sample, in the order of the batch.
+    /// Prediction for each text, in the order of the batch.
     pub predictions: Vec<Prediction>,
-    /// Time spent on decisions: running the routers, and copying the rows of hidden states that they read.
+    /// Time spent on routing decisions: running the routers, and copying the hidden states that they read.
     pub deciding: Duration,
 }
 
 impl Prediction {
-    /// Builds the prediction of a text from its probabilities, its route and its FLOPs, without router FLOPs or stages.
+    /// Creates a prediction from probabilities, route and FLOPs. Router FLOPs are 0, and log-probabilities of passed
+    /// exits are empty.
     pub fn new(probabilities: Vec<f32>, route: Route, flops: u64) -> Self {
         let label = Task::most_probable(&probabilities);
         Self { label, probabilities, route, head_sets: Vec::new(), flops, routing_flops: 0, stages: Vec::new() }
@@ -61,17 +61,17 @@ impl Prediction {
 }
 
 impl BatchPredictions {
-    /// Combines the prediction of each sample with the time spent on decisions.
+    /// Combines the prediction for each text with the time spent on routing decisions.
     pub fn new(predictions: Vec<Prediction>, deciding: Duration) -> Self {
         Self { predictions, deciding }
     }
 
-    /// Builds the predictions of texts that all ran the same fixed route.
+    /// Creates the predictions of a model whose texts all run the same route.
     pub fn of_fixed_route(probabilities: Vec<Vec<f32>>, route: &Route, flops: impl IntoIterator<Item = u64>) -> Self {
         Self::of_routes(probabilities, std::iter::repeat(route.clone()), flops)
     }
 
-    /// Builds the predictions of texts from their probabilities, routes and FLOPs, without a router.
+    /// Creates predictions from the probabilities, routes and FLOPs of each text, without router FLOPs.
     pub fn of_routes(
         probabilities: Vec<Vec<f32>>,
         routes: impl IntoIterator<Item = Route>,
@@ -82,11 +82,12 @@ impl BatchPredictions {
         Self { predictions: predictions.collect(), deciding: Duration::ZERO }
     }
 
-    /// Predicts samples in batches of similar lengths, the longest first. Returns the predictions in the order of the
-    /// samples.
+    /// Predicts texts in batches of similar lengths, the longest first. Returns the predictions in the order of
+    /// `samples`.
     ///
     /// # Errors
-    /// Errors of `predict`; [`Error::Transformer`](crate::Error::Transformer) if the batch size is 0.
+    /// * [`Error::Transformer`](crate::Error::Transformer) if the batch size is 0.
+    /// * Any error that `predict` returns.
     pub fn in_batches(
         samples: &[Sample],
         batch_size: usize,
@@ -100,7 +101,7 @@ impl BatchPredictions {
     }
 }
 
-/// Collects predictions that arrive in any order, and returns them in the order of the samples.
+/// Collects predictions in any order, and returns them in the order of the texts.
 pub(crate) struct PredictionRows {
     pub(crate) predictions: Vec<Option<Prediction>>,
     pub(crate) deciding: Duration,
@@ -111,7 +112,7 @@ impl PredictionRows {
         Self { predictions: vec![None; samples], deciding: Duration::ZERO }
     }
 
-    /// Adds the predictions of the samples `rows`.
+    /// Adds a batch of predictions. `rows` are the indices of its texts.
     pub(crate) fn add(&mut self, rows: &[usize], batch: BatchPredictions) {
         self.deciding += batch.deciding;
         for (row, prediction) in rows.iter().zip(batch.predictions) {
@@ -124,12 +125,11 @@ impl PredictionRows {
     }
 }
 
-/// Number of tokens of each sample.
 pub(crate) fn lengths_of(samples: &[Sample]) -> Vec<usize> {
     samples.iter().map(|sample| sample.encoding.ids.len()).collect()
 }
 
-/// Packs the samples `rows` into a batch.
+/// Packs some of the texts into a batch. `rows` are their indices in `samples`.
 pub(crate) fn pack(samples: &[Sample], rows: &[usize]) -> Result<PackedBatch> {
     Ok(PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?)
 }

@@ -7,10 +7,10 @@ use crate::error::Result;
 use crate::outputs::Outputs;
 use crate::route::{ModelShape, Route};
 
-/// Model that predicts the class or labels of texts: a dynamic model, a full classifier or a custom baseline.
+/// Model that predicts the class or labels of texts: a model with early exits, a full classifier or a custom baseline.
 ///
 /// # Examples
-/// A baseline that predicts the same class for every text:
+/// Baseline that predicts the same class for every text:
 ///
 /// ```
 /// use dht_dynamic::route::ModelShape;
@@ -47,35 +47,38 @@ use crate::route::{ModelShape, Route};
 /// # Ok::<(), dht_dynamic::Error>(())
 /// ```
 pub trait Predictor: Sync {
-    /// Predicts the texts of a batch, in their order. The context `ctx` stores packed weights for the next batch.
+    /// Predicts the texts of a batch, in their order. `ctx` caches packed weights from one batch to the next.
     ///
     /// # Errors
-    /// Errors of the model.
+    /// [`Error`](crate::Error) if the model cannot compute the batch.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions>;
 
-    /// Predicts samples in batches of at most `batch_size`, and returns the predictions in the order of the samples. By
-    /// default, samples of similar lengths form a batch. [`evaluate`](fn@crate::evaluate),
-    /// [`time_in_turns`](crate::evaluation::time_in_turns) and the [`Engine`](crate::Engine) call this method. A model
-    /// with early exits re-forms its batches from the remaining texts: it processes several batches concurrently, and
-    /// at most `batch_size` texts run a layer together.
+    /// Predicts texts in batches of at most `batch_size`, and returns the predictions in the order of `samples`. By
+    /// default, texts of similar lengths form a batch. [`evaluate`](fn@crate::evaluate),
+    /// [`time_in_turns`](crate::evaluation::time_in_turns) and the [`Engine`](crate::Engine) call this method. Models
+    /// with early exits re-form their batches as texts stop: several batches are processed concurrently, and at most
+    /// `batch_size` texts run a layer together.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict); [`Error::Transformer`](crate::Error::Transformer) if the batch size is 0.
+    /// * [`Error::Transformer`](crate::Error::Transformer) if the batch size is 0.
+    /// * Any error of [`predict`](Self::predict).
     fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
         BatchPredictions::in_batches(samples, batch_size, |batch| self.predict(batch, ctx))
     }
 
-    /// Rejects data sets on which this model cannot be scored, for example with other classes.
+    /// Rejects data sets on which this model cannot be scored, for example because their classes differ from the
+    /// model's.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) or [`Error::Transformer`](crate::Error::Transformer) if the samples
-    /// or classes do not fit the model; the error names the cause.
+    /// [`Error::Argument`](crate::Error::Argument) or [`Error::Transformer`](crate::Error::Transformer) if texts or
+    /// classes do not match the model. The error names the cause.
     fn check(&self, texts: &EncodedDataset) -> Result<()>;
 
-    /// FLOPs that the full model needs for a text of `tokens` tokens, the denominator of FLOPs ratios.
+    /// FLOPs of the full model, which runs all layers, for a text of `tokens` tokens. Reported FLOPs ratios are
+    /// relative to this number.
     fn full_flops(&self, tokens: usize) -> u64;
 
-    /// FLOPs that the full model needs to predict a data set.
+    /// FLOPs of the full model, which runs all layers, for a whole data set.
     fn full_flops_of(&self, texts: &EncodedDataset) -> u64 {
         texts.lengths().into_iter().map(|tokens| self.full_flops(tokens)).sum()
     }
@@ -101,7 +104,8 @@ impl Predictor for TextClassifier {
     }
 }
 
-/// Runs a prediction in the thread pool. A thread outside the pool would sleep and be woken for every layer.
+/// Runs a prediction inside the rayon thread pool. On a thread outside the pool, every layer would put the thread to
+/// sleep and wake it.
 pub(crate) fn in_pool<R: Send>(predict: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| predict())
 }

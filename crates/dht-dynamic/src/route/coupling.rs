@@ -1,25 +1,27 @@
-//! Widths of pruned layers: the heads and feed-forward neurons that remain.
+//! Widths of pruned layers: the attention heads and feed-forward neurons that remain.
 
 use dht_transformer::flops::{BlockShape, Breakdown, Load, Width};
 use serde::{Deserialize, Serialize};
 
 use super::route::Route;
 
-/// Rule for the feed-forward width of a layer whose heads are pruned: unchanged, or proportional to the heads.
+/// Rule for the feed-forward width of a layer that keeps only some of its attention heads: unchanged, or proportional
+/// to the heads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WidthCoupling {
-    /// The feed-forward keeps its width, as in the DHT paper (Meng et al. 2023).
+    /// Feed-forward layers keep their full width, as in the paper on dynamic hierarchical transformers (DHT; Meng et
+    /// al. 2023).
     #[default]
     Heads,
-    /// A layer that keeps h of N_H heads also keeps only the first ⌈h/N_H · ffn⌉ of its ffn neurons, after all neurons
-    /// were sorted by importance. The layer's cost is then nearly proportional to its number of heads. This rule is
-    /// from DynaBERT (Hou et al. 2020), not from the DHT paper.
+    /// Feed-forward layers shrink in proportion to the attention heads. A layer that keeps h of its N_H heads keeps the
+    /// first ⌈h/N_H · ffn⌉ of its ffn neurons, which are sorted by importance. The cost of a layer is then nearly
+    /// proportional to its number of heads. The rule is from DynaBERT (Hou et al. 2020).
     HeadsAndFfn,
 }
 
 impl WidthCoupling {
-    /// Width of a block that keeps `heads` of its heads.
+    /// Width of a layer that keeps `heads` of its attention heads.
     pub fn width(self, block: &BlockShape, heads: usize) -> Width {
         match self {
             Self::Heads => block.keeping(heads),
@@ -27,7 +29,7 @@ impl WidthCoupling {
         }
     }
 
-    /// Forward FLOPs of a route. Each block has the [`width`](Self::width) for its number of heads.
+    /// Forward FLOPs of a route. Each layer has the [`width`](Self::width) for its number of attention heads.
     pub fn forward_flops(self, block: &BlockShape, route: &Route, load: Load) -> Breakdown {
         route.layers().map(|(_, heads)| block.forward(load, self.width(block, heads))).sum()
     }

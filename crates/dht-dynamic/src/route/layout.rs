@@ -1,31 +1,33 @@
-//! Layout of a model: the positions of its groups of layers and of its exits.
+//! Layout of a model: the positions of its exits, and the groups of layers between them.
 
 use serde::{Deserialize, Serialize};
 
 use super::route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup};
 use crate::error::{Error, Result};
 
-/// Source of the base state S1, the hidden state that a router reads for its decisions before the first exit.
+/// Source of the base state, the hidden states that a router reads for its decisions before the first exit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BaseState {
-    /// State after the route's own layers up to the first exit. These base layers are never pruned. The searches T-DHT,
-    /// S-DHT and F-DHT of the DHT paper use this source.
+    /// Hidden states after the base layers, the route's own layers up to the first exit. Base layers always keep all
+    /// attention heads. The DHT paper (Meng et al. 2023) uses this source in its searches T-DHT, S-DHT and F-DHT.
     #[default]
     OnRoute,
-    /// State after a separate pre-pass without gradient, through the first `layers` layers with all heads. The route
-    /// itself may prune heads from its first layer on. P-DHT, the partially frozen search, uses this source: its
-    /// routers' inputs then have the same meaning as in its first phase, F-DHT.
+    /// Hidden states after a separate pass (pre-pass) without gradient. It runs the first `layers` layers with all
+    /// attention heads. The route itself may drop heads from its first layer on. The DHT paper (Meng et al. 2023) uses
+    /// this source in P-DHT, its partially frozen search, so that routers get inputs of the same kind as in the first
+    /// phase of the search.
     PrePass {
-        /// Number b of layers of the pre-pass.
+        /// Number of layers that run in the pre-pass.
         layers: usize,
     },
-    /// Embeddings. No layer runs before the router reads its inputs, and there is no pre-pass.
+    /// Input embeddings. A router then decides before any layer runs.
     Embedding,
 }
 
-/// Groups of layers between the exits of a model: the base with all heads, then the dynamic groups whose heads are
-/// selected, then the tail with all heads.
+/// Layout of a model's layers: its exits, and the groups of layers between them. The *base* runs first with all
+/// attention heads. The *dynamic* groups follow, whose heads are selected for each text. The *tail* runs last with all
+/// heads.
 ///
 /// # Examples
 /// ```
@@ -44,16 +46,16 @@ pub struct Layout {
     base: Option<LayerGroup>,
     groups: Vec<LayerGroup>,
     tail: Option<LayerGroup>,
-    /// Allowed numbers of heads of each dynamic group. The list is empty if every number is allowed.
+    /// Allowed numbers of attention heads in each dynamic group of layers; empty if every number is allowed.
     options: Vec<Vec<usize>>,
-    /// True if all layers keep all heads, so that routes differ only in depth.
+    /// True if all layers keep all attention heads. Routes then differ only in their number of layers.
     all_heads: bool,
 }
 
 impl Layout {
-    /// Builds the layout of a model with exits at the depths `exits`. A router may select the heads of the groups of
-    /// layers between the exits. The layers up to the first exit are the base with [`BaseState::OnRoute`], otherwise
-    /// the first dynamic group. Every route ends with the last `tail` layers of the model.
+    /// Builds the layout of a model with exits at the depths `exits`. A router may select the attention heads of the
+    /// groups of layers between the exits. The layers up to the first exit are the base with [`BaseState::OnRoute`],
+    /// otherwise the first dynamic group. Every route ends with the last `tail` layers of the model.
     ///
     /// # Errors
     /// * [`Error::Argument`] if a size is out of range, if the tail has more layers than the model, or if there is no
@@ -81,15 +83,17 @@ impl Layout {
         Ok(Self { shape, exits: exits.to_vec(), base_state, base, groups, tail, options: Vec::new(), all_heads: false })
     }
 
-    /// Builds a layout of early exits at the depths `exits`, in which all layers keep all heads.
+    /// Builds a layout with exits at the depths `exits`, in which all layers keep all attention heads.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// * [`Error::Argument`] if a size is out of range, or if there is no exit.
+    /// * [`Error::Exit`] if the exits do not ascend.
     pub fn early_exits(shape: ModelShape, exits: &[usize]) -> Result<Self> {
         Ok(Self { all_heads: true, ..Self::new(shape, exits, BaseState::OnRoute, 0)? })
     }
 
-    /// Limits the numbers of heads that each dynamic group may keep. `options` has one list for each group.
+    /// Limits the numbers of attention heads that each dynamic group of layers may keep. `options` has one list for
+    /// each group.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of lists differs from the number of dynamic groups.
@@ -100,29 +104,28 @@ impl Layout {
         Ok(Self { options, ..self })
     }
 
-    /// Number of layers and heads of the model.
+    /// Number of layers and attention heads of the model.
     pub fn shape(&self) -> ModelShape {
         self.shape
     }
 
-    /// Depths of the exits, ascending, without the layers of the tail. If there is a base, the layers that every route
-    /// runs first, it ends at the first exit.
+    /// Depths of the exits in layers, ascending. The tail, the last layers that run after every exit, is not counted.
     pub fn exits(&self) -> &[usize] {
         &self.exits
     }
 
-    /// Source of the base state, the hidden state that a router reads before the first exit.
+    /// Source of the base state, the hidden states that a router reads before the first exit.
     pub fn base_state(&self) -> BaseState {
         self.base_state
     }
 
-    /// Layers that every route runs first, with all heads (the base). `None` if the router's first input does not come
-    /// from the route itself.
+    /// Layers that every route runs first, with all attention heads. `None` if routers get their first hidden states
+    /// from a separate pass or from the embeddings.
     pub fn base(&self) -> Option<LayerGroup> {
         self.base
     }
 
-    /// Number of layers that run before a router reads the base state.
+    /// Number of layers that run before a router reads its first hidden states, the base state.
     pub fn base_layers(&self) -> usize {
         match self.base_state {
             BaseState::OnRoute => self.exits[0],
@@ -131,45 +134,45 @@ impl Layout {
         }
     }
 
-    /// Groups of layers whose heads a router may select, from the first to the deepest.
+    /// Dynamic groups: groups of layers whose attention heads a router may select, in the order in which they run.
     pub fn groups(&self) -> &[LayerGroup] {
         &self.groups
     }
 
-    /// Groups whose heads are selected and that run before an exit: a prefix of [`groups`](Self::groups).
+    /// Dynamic groups of layers that run before an exit: a prefix of [`groups`](Self::groups).
     ///
     /// # Panics
-    /// When the exit does not exist.
+    /// If the exit does not exist.
     pub fn groups_before(&self, exit: usize) -> &[LayerGroup] {
         &self.groups[..if self.base.is_some() { exit } else { exit + 1 }]
     }
 
-    /// Numbers of heads that a dynamic group may keep; `None` if every number is allowed.
+    /// Numbers of attention heads that a dynamic group of layers may keep; `None` if every number is allowed.
     pub fn head_options(&self, group: usize) -> Option<&[usize]> {
         self.options.get(group).map(Vec::as_slice)
     }
 
-    /// Last layers of the model, if every route ends with them (the tail).
+    /// Last layers of the model (tail), which every route runs after its exit; `None` if there are none.
     pub fn tail(&self) -> Option<LayerGroup> {
         self.tail
     }
 
-    /// Number of layers that a route with this exit runs: the depth of the exit plus the layers of the tail.
+    /// Number of layers that run for a text that stops at `exit`: the depth of the exit plus the layers of the tail.
     ///
     /// # Panics
-    /// When the exit does not exist.
+    /// If the exit does not exist.
     pub fn depth(&self, exit: usize) -> usize {
         self.exits[exit] + self.tail.map_or(0, LayerGroup::len)
     }
 
-    /// Builds the route that leaves at an exit. `heads` has the number of heads of each dynamic group before this exit.
-    /// A layout of [early exits](Self::early_exits) ignores `heads`, and its routes keep all heads.
+    /// Builds the route that stops at an exit. `heads` has the number of attention heads of each dynamic group before
+    /// this exit. A layout of [early exits](Self::early_exits) ignores `heads`, and its routes keep all heads.
     ///
     /// # Errors
-    /// [`Error::HeadCount`] if a number of heads is 0 or exceeds the heads of the model.
+    /// [`Error::HeadCount`] if a number of heads is 0 or exceeds that of the model.
     ///
     /// # Panics
-    /// When the exit does not exist.
+    /// If the exit does not exist.
     pub fn route(&self, exit: usize, heads: &[usize]) -> Result<Route> {
         if self.all_heads {
             return Route::truncated(self.shape, self.exits[exit]);

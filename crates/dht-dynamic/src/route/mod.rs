@@ -1,4 +1,4 @@
-//! Routes: the layers and heads of an encoder that a text ran.
+//! Routes: the layers that a text ran, and the number of attention heads in each.
 
 mod coupling;
 mod layout;

@@ -1,4 +1,4 @@
-//! Text notation of routes, such as `12L8H` or `7L9H+2L12H`.
+//! Text notation of routes (layers and attention heads to run), such as `12L8H` or `7L9H+2L12H`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Consecutive layers of a route with the same number of heads, such as `7L9H`.
+/// Consecutive layers of a route with the same number of attention heads, such as `7L9H`: 7 layers with 9 heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Segment {
     /// Number of layers, at least 1.
     pub layers: usize,
-    /// Number of heads that each layer keeps, at least 1.
+    /// Number of attention heads that each layer keeps, at least 1.
     pub heads: usize,
 }
 
-/// Notation of a route without layers.
 const NO_LAYERS: &str = "0L";
 
-/// Text notation of a route, as in the DHT paper (Meng et al. 2023): the numbers of layers and heads of its segments.
+/// Text notation of a route, as in the DHT paper (Meng et al. 2023): the numbers of layers (L) and attention heads (H)
+/// of its segments.
 ///
-/// One segment, `12L8H`, gives the total depth, and the number of heads in each dynamic group (layers that run with
-/// selected heads). Base layers, the first layers of a route, keep all their heads; see
-/// [`GroupRole`](super::GroupRole). Several segments, `3L12H+3L8H+3L10H` or `7L9H+2L12H`, give the number of layers and
-/// of heads of each segment, in order. The notation does not record which layers of the model run.
+/// One segment, `12L8H`, gives the total depth, and the number of heads in the layers whose heads are selected. Base
+/// layers, the first layers of a route, keep all their heads; see [`GroupRole`](super::GroupRole). Several segments,
+/// `3L12H+3L8H+3L10H` or `7L9H+2L12H`, give the number of layers and of heads of each segment, in order. The notation
+/// does not record which layers of the model run.
 ///
 /// Only canonical text is accepted (no spaces, signs or leading zeros, numbers from 1 to 65,535), so that parsing and
 /// formatting are inverses. `0L` is the route of a text that is answered before the first layer.
@@ -46,7 +46,7 @@ pub struct RouteSpec {
 }
 
 impl RouteSpec {
-    /// Largest number of layers, and of heads, that a segment may have.
+    /// Maximum number of layers in a segment (consecutive layers with equal heads), and of attention heads.
     pub const MOST: usize = u16::MAX as usize;
 
     /// Builds the notation of a route from its segments.
@@ -68,17 +68,17 @@ impl RouteSpec {
         Ok(Self { segments })
     }
 
-    /// Notation of the route without layers, `0L`. This notation has no segment.
+    /// Notation `0L` of a route that runs no layer. It has no segments.
     pub fn without_layers() -> Self {
         Self { segments: Vec::new() }
     }
 
-    /// Builds the notation of a route from segments whose numbers of layers and heads are known to be in range.
+    /// Builds a notation from the segments (groups of layers) of a valid route. The segments are not checked.
     pub(super) fn from_route(segments: Vec<Segment>) -> Self {
         Self { segments }
     }
 
-    /// Segments of the route, in the order in which they run; none for `0L`.
+    /// Segments of the route (consecutive layers with the same number of heads), in order. Empty for `0L`.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
@@ -171,7 +171,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Builds a notation error. The error quotes only the first 80 characters of the text, so that a huge input is not
+    /// Builds a parse error at byte `at`. It quotes at most 80 characters of the text, so that a huge input is not
     /// copied.
     fn error_at(&self, at: usize, expected: &'static str) -> Error {
         Error::Notation { text: self.text.chars().take(80).collect(), at, expected }

@@ -1,4 +1,4 @@
-//! Routes: the layers that a sample runs, and the number of heads that each layer keeps.
+//! Routes: the layers that a text runs, and the number of attention heads that each layer keeps.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::notation::{RouteSpec, Segment};
 use crate::error::{Error, Result};
 
-/// Number of layers and heads of a model.
+/// Size of a model: its number of layers, and of attention heads per layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelShape {
-    /// Number N_L of layers.
+    /// Number of layers, written N_L in the DHT paper (Meng et al. 2023).
     pub layers: usize,
-    /// Number N_H of heads of each layer.
+    /// Number of attention heads in each layer, written N_H in the DHT paper (Meng et al. 2023).
     pub heads: usize,
 }
 
@@ -36,7 +36,8 @@ impl ModelShape {
     }
 }
 
-/// One or more adjacent layers that share one decision about heads. Layers are numbered from 0, as in weight names.
+/// Range of adjacent layers that share one decision about attention heads. Layers are numbered from 0, as in weight
+/// names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Range<usize>", into = "Range<usize>")]
 pub struct LayerGroup {
@@ -45,7 +46,7 @@ pub struct LayerGroup {
 }
 
 impl LayerGroup {
-    /// Builds a group from a range of layers.
+    /// Creates a group from a range of layers.
     ///
     /// # Errors
     /// [`Error::NoLayers`] if the range is empty.
@@ -54,7 +55,7 @@ impl LayerGroup {
         if start < end { Ok(Self { start, end }) } else { Err(Error::NoLayers { start, end }) }
     }
 
-    /// Index of the first layer.
+    /// Index of the group's first layer.
     pub fn start(self) -> usize {
         self.start
     }
@@ -64,7 +65,7 @@ impl LayerGroup {
         self.end
     }
 
-    /// Number of layers, at least 1.
+    /// Number of layers in the group, at least 1.
     #[expect(clippy::len_without_is_empty, reason = "a group of layers is never empty")]
     pub fn len(self) -> usize {
         self.end - self.start
@@ -90,37 +91,37 @@ impl From<LayerGroup> for Range<usize> {
     }
 }
 
-/// Role of a group of layers when the heads of a route are selected.
+/// Role of a group of layers in a route: whether its attention heads are selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupRole {
-    /// First layers of the model, which always run and are never pruned. A router's first inputs are computed from the
-    /// states after these layers.
+    /// First layers of a model, which always keep all attention heads. A router first decides on the hidden states
+    /// after these layers.
     Base,
-    /// Layers whose heads are selected for each text.
+    /// Layers whose attention heads are selected for each text.
     Dynamic,
-    /// Last layers of the model, which are never pruned. In a partially frozen search (P-DHT), the tail is frozen, and
-    /// every route ends with it.
+    /// Last layers of a model, which every route runs with all attention heads. In the partially frozen search of the
+    /// DHT paper (P-DHT, Meng et al. 2023), they are frozen.
     Tail,
 }
 
-/// Group of adjacent layers on a route, with its role and its number of heads.
+/// Group of adjacent layers on a route, with its role and its number of attention heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RouteGroup {
-    /// Role of the group: base, dynamic or tail.
+    /// Role of the group: base (first layers), dynamic (layers whose heads are selected) or tail (last layers).
     pub role: GroupRole,
     /// Layers of the group.
     pub layers: LayerGroup,
-    /// Number of heads that each layer keeps.
+    /// Number of attention heads that each layer keeps.
     pub heads: usize,
 }
 
-/// Layers that a text runs, in groups, with the number of heads that each group keeps. An invalid route cannot be
-/// constructed.
+/// Route of a text: the layers that it runs, in groups, with the number of attention heads that each group keeps. An
+/// invalid route cannot be constructed.
 ///
-/// A route starts at layer 0 and skips no layer, except between its last dynamic group and its tail, if the route has a
-/// tail (see [`GroupRole`]). Base and tail keep all heads. The route of a text that is answered before the first layer
-/// has no group ([`without_layers`](Self::without_layers)).
+/// Routes start at layer 0 and skip no layer, except between the last dynamic group and the tail, if there is a tail
+/// (see [`GroupRole`]). Base and tail keep all heads. The route of a text that is answered before the first layer has
+/// no groups ([`without_layers`](Self::without_layers)).
 ///
 /// # Examples
 /// ```
@@ -141,7 +142,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// Builds a route from its groups, in a model with these numbers of layers and heads.
+    /// Builds a route from its groups, for a model of size `shape`.
     ///
     /// # Errors
     /// * [`Error::NoLayers`] if there is no group.
@@ -165,7 +166,7 @@ impl Route {
         Ok(Self { shape, groups })
     }
 
-    /// Builds the route through the first `depth` layers with all their heads: a truncated model, or the full one.
+    /// Builds the route through the first `depth` layers with all attention heads, as in a truncated or full model.
     ///
     /// # Errors
     /// * [`Error::NoLayers`] if the depth is 0.
@@ -180,21 +181,21 @@ impl Route {
     /// route formats as `0L`.
     ///
     /// # Errors
-    /// As [`ModelShape::check`].
+    /// [`Error::Argument`] if a size of the model is out of range.
     pub fn without_layers(shape: ModelShape) -> Result<Self> {
         shape.check()?;
         Ok(Self { shape, groups: Vec::new() })
     }
 
-    /// Number of layers and heads of the model.
+    /// Size of the model: its number of layers, and of attention heads per layer.
     pub fn model_shape(&self) -> ModelShape {
         self.shape
     }
 
-    /// Rejects a route that was built for a model with other numbers of layers or heads.
+    /// Rejects the route if it was built for a model of another size.
     ///
     /// # Errors
-    /// [`Error::RouteNotInSpace`] if the numbers differ.
+    /// [`Error::RouteNotInSpace`] if the number of layers or heads differs.
     pub fn check_shape(&self, shape: ModelShape) -> Result<()> {
         if self.shape == shape {
             return Ok(());
@@ -203,53 +204,53 @@ impl Route {
         Err(Error::RouteNotInSpace { route: self.to_string(), expected })
     }
 
-    /// Groups of the route, in the order in which they run.
+    /// Groups of layers, in the order in which they run.
     pub fn groups(&self) -> &[RouteGroup] {
         &self.groups
     }
 
-    /// Groups whose heads are selected for each text.
+    /// Groups of layers whose attention heads are selected for each text.
     pub fn dynamic_groups(&self) -> impl Iterator<Item = &RouteGroup> {
         self.groups.iter().filter(|group| group.role == GroupRole::Dynamic)
     }
 
-    /// Number of layers that run.
+    /// Depth of the route: the number of layers that run.
     pub fn depth(&self) -> usize {
         self.groups.iter().map(|group| group.layers.len()).sum()
     }
 
-    /// Depth of the exit: the number of layers that run, without the layers of a tail.
+    /// Depth of the exit: the number of layers that run before it, without the layers of a tail.
     pub fn exit(&self) -> usize {
         self.depth() - self.tail().map_or(0, LayerGroup::len)
     }
 
-    /// Last layers of the model, if the route ends with them after skipped layers (the tail).
+    /// Last layers of the model (tail), if the route ends with them; `None` otherwise.
     pub fn tail(&self) -> Option<LayerGroup> {
         self.groups.last().filter(|group| group.role == GroupRole::Tail).map(|group| group.layers)
     }
 
-    /// Index of each layer that runs, with the number of heads that the layer keeps.
+    /// Iterates over the layers that run, as pairs of the layer's index and its number of attention heads.
     pub fn layers(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.groups.iter().flat_map(|group| group.layers.layers().map(move |layer| (layer, group.heads)))
     }
 
-    /// Number of heads that every dynamic group keeps; `None` if the groups differ. For a route without dynamic groups,
-    /// the result is the number of heads of the model.
+    /// Number of attention heads that every dynamic group keeps; `None` if the groups differ. For a route without
+    /// dynamic groups, the number of heads of the model.
     pub fn uniform_heads(&self) -> Option<usize> {
         let mut heads = self.dynamic_groups().map(|group| group.heads);
         let first = heads.next().unwrap_or(self.shape.heads);
         heads.all(|other| other == first).then_some(first)
     }
 
-    /// Share of the model's heads that the route runs: the heads of all layers that run, divided by all heads of all
-    /// layers. In a model of 12 layers with 12 heads, the route 12L8H with three base layers has the share
+    /// Share of the model's attention heads that the route runs: the heads of all layers that run, divided by all heads
+    /// of all layers. In a model of 12 layers with 12 heads, the route `12L8H` with three base layers has the share
     /// (3·12 + 9·8)/144 = .75.
     pub fn head_share(&self) -> f64 {
         let ModelShape { layers, heads } = self.shape;
         self.layers().map(|(_, heads)| heads as f64).sum::<f64>() / (layers * heads) as f64
     }
 
-    /// Notation of the route; see [`RouteSpec`].
+    /// Text notation of the route, such as `12L8H`; see [`RouteSpec`].
     pub fn spec(&self) -> RouteSpec {
         let segment = |group: &RouteGroup| Segment { layers: group.layers.len(), heads: group.heads };
         let Some(first) = self.groups.first() else { return RouteSpec::without_layers() };
@@ -266,7 +267,7 @@ impl Route {
     }
 }
 
-/// Formats the route as its [`RouteSpec`]: `12L8H`.
+/// Formats the route in the notation of [`RouteSpec`], such as `12L8H` for 12 layers with 8 heads each.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.spec().fmt(f)
@@ -304,7 +305,7 @@ fn check_size(shape: ModelShape, index: usize, group: &RouteGroup) -> Result<()>
     Err(Error::HeadCount { group: index, expected, got: heads })
 }
 
-/// Serialised form of a route. Its conversion to a [`Route`] validates it.
+/// Serialised form of a [`Route`]. Converting it to a route checks its fields.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RouteData {

@@ -1,37 +1,38 @@
-//! Routing decisions for the texts of a batch: exits, heads and notes.
+//! Routing decisions for the texts of a batch: exits, attention heads, and values that the router stores for each text.
 
 use dht_transformer::HeadSet;
 
 use crate::error::{Error, Result};
 
-/// Notes of a router on one text, which it writes at earlier exits and reads at later exits. No other code reads the
-/// notes. They move with the text from batch to batch.
+/// Values that a router stores for one text at an exit and reads again at later exits. No other code reads them. They
+/// stay with the text when it moves to another batch.
 pub type Notes = Vec<f64>;
 
-/// Exits that a router selected for the texts of a batch, with the router's notes on each text. Each table is indexed
-/// by the text's place in the batch.
+/// Exits that a router selected for the texts of a batch, with the values that it stored for each text. Each table is
+/// indexed by the text's position in the batch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Decisions {
-    /// Exit index of each text; the last exit for texts without a decision yet.
+    /// Index of the exit that was selected for each text. Texts that have not been decided yet have the index of the
+    /// last exit.
     pub exits: Vec<usize>,
-    /// Number of heads that each text keeps in all its groups of layers, if one decision selects this number for the
-    /// whole route; otherwise empty.
+    /// Number of attention heads that each text keeps in all its layers. Empty unless one decision selects this number
+    /// for the whole route.
     pub kept: Vec<usize>,
-    /// Notes of the router on each text; empty until the router writes some.
+    /// Values that the router stored for each text; empty until it stores any.
     pub notes: Vec<Notes>,
-    /// Log-probability of each class, for each text, at the last exit that read the text. A list is empty unless the
-    /// router [reads answers](super::router::Router::reads_answers) to select heads.
+    /// Log-probabilities of each text's classes at the last exit that was evaluated for it. Empty unless the router
+    /// [reads log-probabilities](super::router::Router::reads_answers) to select attention heads.
     pub answers: Vec<Vec<f64>>,
 }
 
 impl Decisions {
-    /// Builds decisions from the exit index of each text.
+    /// Creates decisions from the exit index of each text.
     pub fn leaving_at(exits: Vec<usize>) -> Self {
         Self { exits, ..Self::default() }
     }
 
-    /// Mutable notes of the router on each text, such as the context of its decision. A router may write notes at any
-    /// decision. No other code reads the notes. They move with their text through batches and queues.
+    /// Values that the router stored for each text, such as the context of its decision. A router may store values at
+    /// any decision. No other code reads them. They move with their text through batches and queues.
     pub fn notes_mut(&mut self) -> &mut [Notes] {
         self.notes.resize(self.exits.len(), Notes::new());
         &mut self.notes
@@ -41,7 +42,7 @@ impl Decisions {
     /// [`ExitView::members`](super::ExitView::members).
     ///
     /// # Errors
-    /// [`Error::Range`] if the batch does not have the text.
+    /// [`Error::Range`] if `text` is not an index of the batch.
     pub fn leave(&mut self, text: usize, exit: usize) -> Result<()> {
         let below = self.exits.len();
         let missing = || Error::Range { what: "sample", got: text, below };
@@ -50,51 +51,51 @@ impl Decisions {
     }
 }
 
-/// Samples that run a group of layers with the same attention heads.
+/// Texts that run a group of layers with the same attention heads.
 #[derive(Debug, Clone)]
 pub struct HeadSetGroup {
-    /// Indices of the samples in the [`GroupView`](super::GroupView).
+    /// Indices of the texts in the [`GroupView`](super::GroupView).
     pub samples: Vec<usize>,
-    /// Heads that the samples keep.
+    /// Attention heads that the texts keep.
     pub heads: HeadSet,
-    /// Notes of the router on the selection of these heads; empty unless the router writes some.
+    /// Values that the router stored about the selection of these heads; empty unless it stored any.
     pub notes: Notes,
 }
 
 impl HeadSetGroup {
-    /// Builds a group from the indices of its samples in the [`GroupView`](super::GroupView) and the heads that they
-    /// keep.
+    /// Creates a group from the indices of its texts in the [`GroupView`](super::GroupView), and the attention heads
+    /// that they keep.
     pub fn new(samples: Vec<usize>, heads: HeadSet) -> Self {
         Self { samples, heads, notes: Notes::new() }
     }
 }
 
-/// Attention heads that each sample keeps in a group of layers.
+/// Attention heads that each text keeps in a group of layers.
 #[derive(Debug, Clone, Default)]
 pub struct GroupDecisions {
-    /// Number of heads that each sample keeps, by index in the [`GroupView`](super::GroupView). The numbers are counted
-    /// from the head sets unless the router sets them.
+    /// Number of attention heads that each text keeps, by index in the [`GroupView`](super::GroupView). The numbers are
+    /// counted from the head sets unless the router sets them.
     pub kept: Vec<usize>,
-    /// Samples grouped by head set. Together, the groups contain every index of the [`GroupView`](super::GroupView)
-    /// once.
+    /// Texts, grouped by the set of attention heads that they keep. Together, the groups contain every index of the
+    /// [`GroupView`](super::GroupView) once.
     pub head_sets: Vec<HeadSetGroup>,
-    /// Notes of the router on each sample's number of heads; empty unless the router writes some.
+    /// Values that the router stored about each text's number of heads; empty unless it stored any.
     pub notes: Vec<Notes>,
-    /// Notes of the router on each sample's head set; empty unless the router writes some.
+    /// Values that the router stored about each text's set of heads; empty unless it stored any.
     pub set_notes: Vec<Notes>,
 }
 
 impl GroupDecisions {
-    /// Builds decisions from head-set groups, which together must contain every sample of a
-    /// [`GroupView`](super::GroupView) once.
+    /// Creates decisions from groups of texts with the same attention heads. Together, the groups must contain every
+    /// text of a [`GroupView`](super::GroupView) once.
     pub fn new(head_sets: Vec<HeadSetGroup>) -> Self {
         Self { head_sets, ..Self::default() }
     }
 
-    /// Records the number of heads that each of `samples` samples keeps, if the router did not.
+    /// Sets the number of attention heads that each of `samples` texts keeps, unless the router has set it.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the router's numbers of heads differ from the sizes of its head sets.
+    /// [`Error::Shape`] if the router set numbers that differ from the sizes of its head sets.
     pub(crate) fn count_kept(&mut self, samples: usize) -> Result<()> {
         let mut kept = vec![0; samples];
         for set in &self.head_sets {

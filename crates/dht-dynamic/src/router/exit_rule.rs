@@ -1,4 +1,4 @@
-//! Trait for custom exit criteria, which are simple routers.
+//! Trait of custom exit criteria. It is simpler to implement than the router trait.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use super::router::{ExitView, Router};
 use super::rule::LeavingRule;
 use crate::error::{Error, Result};
 
-/// Exit criterion: decides at each exit which texts stop there. This trait is the part of a [`Router`] that early exits
-/// need. All texts keep all heads, and no decision is made before the first exit. Every exit rule is a router, and its
-/// methods have the same meaning as the router's methods of the same names.
+/// Exit criterion: decides at each exit which texts stop there. The trait is the part of [`Router`] that early exits
+/// need: all texts keep all attention heads, and no decision is made before the first exit. Every exit rule is a
+/// router, and its methods have the same meaning as the router's methods of the same names.
 ///
 /// # Examples
-/// This rule stops a text at the second consecutive exit where the probabilities of the two likeliest classes are far
-/// apart:
+/// Rule that stops a text at the second consecutive exit where the probabilities of the two most probable classes are
+/// far apart:
 ///
 /// ```
 /// use dht_dynamic::Result;
@@ -52,43 +52,43 @@ use crate::error::{Error, Result};
 /// }
 /// ```
 pub trait ExitRule: Debug + Send + Sync {
-    /// As [`Router::reads`].
+    /// Returns whether decisions at the exit with index `exit` need its log-probabilities. See [`Router::reads`].
     fn reads(&self, exit: usize, last: usize) -> bool;
 
-    /// Decides for each text at the exit whether the text stops. The result is by index in [`ExitView::members`].
-    /// `notes` has one entry for each text of the batch.
+    /// Decides for each text at an exit whether it stops there. The result has one entry for each of
+    /// [`ExitView::members`], the texts at the exit. `notes` has the values stored for each text of the batch.
     ///
     /// # Errors
-    /// Errors of the rule.
+    /// [`Error`](crate::Error) if the rule cannot decide.
     fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>>;
 
-    /// As [`Router::flops`].
+    /// FLOPs of all decisions for a text that stops at the exit `_exit`. See [`Router::flops`].
     fn flops(&self, _exit: usize) -> u64 {
         0
     }
 
-    /// As [`Router::speed`].
+    /// Speed of the rule, such as a threshold; see [`Router::speed`].
     fn speed(&self) -> Option<f64> {
         None
     }
 
-    /// As [`Router::at_speed`].
+    /// Returns a router that applies this rule at another speed. See [`Router::at_speed`].
     ///
     /// # Errors
-    /// As [`Router::at_speed`].
+    /// [`Error::Argument`](crate::Error::Argument) if the speed is out of range.
     fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
         Err(Error::argument("speed", "none, for a router of one speed", speed))
     }
 
-    /// As [`Router::rule`].
+    /// Built-in rule that makes exactly the same decisions; `None` if there is no such rule. See [`Router::rule`].
     fn rule(&self) -> Option<LeavingRule> {
         None
     }
 
-    /// As [`Router::state`].
+    /// State of the rule, which is saved with the model and from which the rule is rebuilt. See [`Router::state`].
     ///
     /// # Errors
-    /// Errors of the serialisation.
+    /// [`Error`](crate::Error) if the state cannot be serialised.
     fn state(&self) -> Result<Value> {
         Ok(Value::Null)
     }

@@ -1,4 +1,4 @@
-//! Constructor of the built-in router for an exit rule.
+//! Creates the built-in router that applies an exit rule.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::threshold::Threshold;
 use crate::error::Result;
 
 impl LeavingRule {
-    /// Builds the router that applies this rule at a speed.
+    /// Builds the built-in router that applies this rule at a speed, such as a threshold.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if the speed is out of the rule's range.

@@ -1,4 +1,4 @@
-//! Routers, which decide at which exit a text stops and which attention heads it uses. Each router has its own file.
+//! Routers, which decide at which exit a text stops and which attention heads it uses.
 
 mod decisions;
 mod exit_rule;

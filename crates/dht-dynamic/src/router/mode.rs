@@ -1,16 +1,15 @@
-//! Modes of routing decisions.
+//! Modes of routing decisions: random, exploration or exploitation.
 
 use rand::Rng;
 
-/// Mode of routing decisions: random, by learned scores with exploration, or by learned scores alone. Modes with
-/// randomness hold their generator.
+/// Mode of routing decisions: random, by learned scores with exploration, or by learned scores alone.
 pub enum Mode<'a> {
-    /// Random decisions, drawn from this generator.
+    /// Random decisions, drawn from the random number generator.
     Random(&'a mut dyn Rng),
-    /// Decisions by the scores that the router learned, with exploration, which may draw from this generator.
+    /// Decisions by the scores that the router has learned, with exploration. They may use the random number generator.
     Explore(&'a mut dyn Rng),
-    /// Decisions by the scores that the router learned, without exploration, as in inference. No random numbers are
-    /// drawn, so a decision depends only on the text.
+    /// Decisions by the scores that the router has learned, without exploration, as in inference. They use no random
+    /// numbers, so that they depend only on the text.
     Exploit,
 }
 

@@ -1,5 +1,5 @@
-//! Patience: stops a text after a number of consecutive exits that agree, as in PABEE (Zhou et al. 2020). This router
-//! has no parameters to learn.
+//! Patience: stops a text after several consecutive exits that predict the same, as in PABEE (Zhou et al. 2020). This
+//! router has no parameters to learn.
 
 use std::sync::Arc;
 
@@ -9,11 +9,12 @@ use super::router::{ExitView, Router};
 use super::rule::{Agreeing, LeavingRule, answer_code};
 use crate::error::{Error, Result};
 
-/// Router that stops a text at the first exit where its counter reaches the patience. The counter is 0 at the first
-/// exit. At each later exit, the counter increases by 1 if this exit predicts the same class as the previous exit, and
-/// otherwise returns to 0. With a patience of p exits, texts leave at the (p + 1)-th exit at the earliest.
+/// Router that stops a text when enough consecutive exits agree. A counter starts at 0 at the first exit. At each later
+/// exit, it increases by 1 if this exit predicts the same class as the previous exit, and otherwise returns to 0. The
+/// text stops at the first exit where the counter reaches the patience. With a patience of p exits, this is the (p +
+/// 1)-th exit at the earliest.
 ///
-/// [`Router::flops`] stays 0, since counting needs no products; the exits' own FLOPs are counted where they run.
+/// [`Router::flops`] is 0, since counting needs no matrix products. The FLOPs of the exits are counted separately.
 ///
 /// # Examples
 /// ```
@@ -31,7 +32,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Builds a router with a patience of at least 1 exit. With `u32::MAX`, every text runs to the last exit, and no
+    /// Creates a router with a patience of at least 1 exit. With `u32::MAX`, every text runs to the last exit, and no
     /// earlier exit is computed.
     ///
     /// # Errors
@@ -43,9 +44,9 @@ impl Patience {
         }
     }
 
-    /// Builds a router whose patience is the reciprocal of the speed, rounded down. The patience is 1 above a speed of
-    /// ½ and unlimited at a speed of 0. A text leaves where the uncertainty of [`LeavingRule::Patience`] is below the
-    /// same speed.
+    /// Creates a router whose patience is the reciprocal of the speed, rounded down. The patience is 1 above a speed of
+    /// ½ and unlimited at a speed of 0. At the same speed, a threshold on the uncertainty of [`LeavingRule::Patience`]
+    /// gives the same decisions.
     ///
     /// # Errors
     /// [`Error::Argument`] if the speed is negative or not finite.
@@ -63,7 +64,8 @@ impl Patience {
     }
 }
 
-/// Decodes the notes of a text, which are \[answer, count\] and empty before the first exit.
+/// Decodes the values that the patience router stored for a text: \[prediction, number of agreeing exits\], or empty
+/// before the first exit.
 fn agreeing(notes: &Notes) -> Agreeing {
     match notes[..] {
         [answer, exits] => Agreeing { answer: Some(answer as u64), exits: exits as u32 },

@@ -1,43 +1,44 @@
-//! Rules of the built-in routers, which have no parameters to learn.
+//! Exit rules of the built-in routers, which have no parameters to learn.
 
 use serde::{Deserialize, Serialize};
 
 use crate::log_probabilities::{LogProbabilities, best_class};
 use crate::outputs::Outputs;
 
-/// Uncertainty measure of an exit's answer. A text leaves at the first exit where the uncertainty is below the
-/// threshold, which is the [speed](crate::DynamicModel::set_speed) of the model.
+/// Exit rule: a measure of the uncertainty of an exit's prediction. Each text stops at the first exit where the
+/// uncertainty is below the threshold, which is the [speed](crate::DynamicModel::set_speed) of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LeavingRule {
-    /// 1 − max p, the "least confidence" of Lewis and Gale (1994): 0 to 1 − 1/C for the probabilities p of C classes.
-    /// For several labels, p is the probability of a set of labels, Πₗ pₗ or (1 − pₗ), so that a text leaves when every
-    /// label is sure.
+    /// Least confidence (Lewis and Gale 1994): 1 − max p, from 0 to 1 − 1/C, for the probabilities p of C classes. In
+    /// multi-label tasks, p is the probability of a set of labels, the product over the labels of pₗ or (1 − pₗ). A
+    /// text then stops when every label is confident.
     #[default]
     Confidence,
-    /// −Σ p·ln p / ln C of the C probabilities, as in FastBERT (Liu et al. 2020): 0 to 1. For several labels, the mean over
-    /// the labels with C = 2.
+    /// Normalised entropy, as in FastBERT (Liu et al. 2020): −Σ p·ln p / ln C, from 0 to 1, for the probabilities p of
+    /// C classes. In multi-label tasks, the mean over the labels, with C = 2.
     Entropy,
-    /// 1/(1 + a), where a is the number of exits directly before this exit that give the same answer, as in PABEE (Zhou
-    /// et al. 2020). The uncertainty is ∞ if the previous exit gives another answer. A [`Patience`](super::Patience) of
-    /// p exits equals any threshold above 1/(1 + p) and not above 1/p; a patience of 1 equals any threshold above ½.
+    /// Uncertainty 1/(1 + a), where a is the number of directly preceding exits that predict the same class or labels,
+    /// as in PABEE (Zhou et al. 2020). It is ∞ if the previous exit has another prediction. A
+    /// [`Patience`](super::Patience) of p exits equals any threshold above 1/(1 + p) and not above 1/p; a patience of 1
+    /// equals any threshold above ½.
     Patience,
 }
 
-/// Largest number below 1.
+/// Largest 64-bit float below 1.
 const BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
 
-/// Counter of the consecutive exits, up to the current one, that give the same answer.
+/// Counter of consecutive exits that each predict the same as the exit before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Agreeing {
-    /// Code of the last exit's answer, from [`answer_code`]; `None` before the first exit.
+    /// Prediction of the last exit, encoded by [`answer_code`]; `None` before the first exit.
     pub(super) answer: Option<u64>,
     pub(super) exits: u32,
 }
 
-/// Code of an answer: the class index, or a digest of the set of labels. A 64-bit float can hold the code without
-/// rounding.
+/// Encodes a prediction as an integer that a 64-bit float represents exactly: the class index, or a digest of the set
+/// of labels.
 pub(super) fn answer_code(outputs: Outputs, logs: &[f64]) -> u64 {
     const EXACT: u64 = (1 << 53) - 1;
     let decisions = logs.chunks_exact(outputs.alternatives());
@@ -46,7 +47,7 @@ pub(super) fn answer_code(outputs: Outputs, logs: &[f64]) -> u64 {
 }
 
 impl Agreeing {
-    /// Updates the counter with the answer code of the next exit.
+    /// Updates the counter with `answer`, the prediction of the next exit, encoded by [`answer_code`].
     pub(super) fn then(self, answer: u64) -> Self {
         let exits = if self.answer == Some(answer) { self.exits + 1 } else { 0 };
         Self { answer: Some(answer), exits }
@@ -54,7 +55,7 @@ impl Agreeing {
 }
 
 impl LeavingRule {
-    /// Uncertainty of one text from its log-probabilities, for a rule that depends on a single exit.
+    /// Computes the uncertainty of one text from the log-probabilities of a single exit.
     pub(super) fn uncertainty(self, outputs: Outputs, logs: &[f64]) -> f64 {
         let decisions = logs.chunks_exact(outputs.alternatives());
         match self {
@@ -64,14 +65,15 @@ impl LeavingRule {
             }
             Self::Confidence | Self::Patience => {
                 let sure = decisions.map(|logs| best_class(logs).1).sum::<f64>().exp();
-                // A set of many labels may be so unlikely that its probability is lost in rounding. At a threshold of 1 each
-                // text leaves.
+                // A set of many labels may be so unlikely that its probability is lost in rounding. At a threshold of 1
+                // each text leaves.
                 (1.0 - sure).min(BELOW_ONE)
             }
         }
     }
 
-    /// Uncertainty of each row at each stage; lists by stage, then by row.
+    /// Computes the uncertainty of each text at each stage (n-gram classifier or early exit). The lists are indexed by
+    /// stage and text.
     pub(crate) fn uncertainties(self, stages: &[LogProbabilities]) -> Vec<Vec<f64>> {
         let mut agreeing = vec![Agreeing::default(); stages[0].len()];
         let outputs = stages[0].outputs();

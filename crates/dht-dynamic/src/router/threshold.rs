@@ -1,4 +1,5 @@
-//! Router with a threshold on the uncertainty at every exit, without parameters to learn.
+//! Router that stops a text at the first exit where its uncertainty is below a threshold. It has no parameters to
+//! learn.
 
 use std::sync::Arc;
 
@@ -8,14 +9,14 @@ use super::router::{ExitView, Router};
 use super::rule::LeavingRule;
 use crate::error::{Error, Result};
 
-/// Router that stops a text at the first exit whose answer has an uncertainty below the threshold. The n-gram exit
-/// counts as an exit.
+/// Router that stops a text at the first exit whose prediction has an uncertainty below the threshold. The n-gram
+/// classifier counts as an exit.
 ///
 /// With a threshold of 0, every text runs to the last exit, and no earlier exit after a layer is computed. With a
-/// threshold above 1, every text leaves at the first exit.
+/// threshold above 1, every text stops at the first exit.
 ///
-/// [`Router::flops`] stays 0, since neither uncertainty measure needs products; the exits' own FLOPs are counted where
-/// they run.
+/// [`Router::flops`] is 0, since the uncertainty needs no matrix products. The FLOPs of the exits are counted
+/// separately.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Threshold {
     rule: LeavingRule,
@@ -23,7 +24,7 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// Builds a router with a threshold on the uncertainty that the rule measures.
+    /// Creates a router with a threshold on the uncertainty that the rule measures.
     ///
     /// # Errors
     /// [`Error::Argument`] if the threshold is negative or not finite, or if the rule is [`LeavingRule::Patience`].

@@ -1,4 +1,4 @@
-//! Answer of an engine to a text.
+//! Prediction of a serving engine for one text, with its cost.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 use crate::prediction::Prediction;
 use crate::route::Route;
 
-/// Answer to a query, with its cost.
+/// Prediction for a query, with its cost.
 ///
-/// An answer serializes to the JSON that `dht predict` and `dht serve` write. The members are `label`, `probabilities`
-/// by name, `route`, `layers` (the number of heads of each layer that ran), `flops`, `cost`, `tokens` and `truncated`.
-/// For a multi-label model, the list `labels` replaces `label`. If the engine [abstains](Self::abstains), `label` is
-/// null, and a member `abstained` is true. For a regression model, `value` replaces `label`, and there are no
+/// Answers serialize to the JSON that `dht predict` and `dht serve` write. The members are `label`, `probabilities` by
+/// name, `route`, `layers` (the number of heads of each layer that ran), `flops`, `cost`, `tokens` and `truncated`. For
+/// a multi-label model, the list `labels` replaces `label`. If the engine [abstains](Self::abstains), `label` is null,
+/// and a member `abstained` is true. For a regression model, `value` replaces `label`, and there are no
 /// `probabilities`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -28,25 +28,24 @@ pub struct Answer {
     pub task: Task,
     /// Names of the classes or labels, by index.
     pub labels: Arc<[Arc<str>]>,
-    /// Indices of the labels that apply, for a multi-label model.
+    /// Indices of the labels that apply to the text; empty if the model is not multi-label.
     applies: Vec<usize>,
-    /// True if the engine abstains, so that a person should decide: the probability of the most probable class is below
-    /// the engine's [threshold](crate::Engine::with_least_probability).
+    /// True if the engine abstains, so that a person should decide. The probability of the most probable class is then
+    /// below the engine's [threshold](crate::Engine::with_least_probability).
     pub abstains: bool,
-    /// Route of the text: the layers that the text ran, and the number of heads in each layer.
+    /// Route of the text: the layers that it ran, and the number of attention heads in each layer.
     pub route: Route,
-    /// FLOPs of all matrix products that the answer required; see [`Prediction::flops`](crate::Prediction::flops).
+    /// FLOPs of all matrix products for this answer; see [`Prediction::flops`](crate::Prediction::flops).
     pub flops: u64,
-    /// FLOPs of the full model for a text with the same number of tokens.
+    /// FLOPs that the full model, with all layers, needs for a text of this length.
     pub full_flops: u64,
-    /// Number of tokens that the encoder reads, special tokens included.
+    /// Number of tokens that the encoder reads for this text, special tokens included.
     pub tokens: usize,
     /// True if the text had more tokens than the encoder reads, and was truncated.
     pub truncated: bool,
 }
 
 impl Answer {
-    /// Converts a prediction into an answer.
     pub(super) fn new(
         prediction: Prediction,
         sample: &Sample,
@@ -73,13 +72,13 @@ impl Answer {
         }
     }
 
-    /// Cost of the answer, as a share of the full model's FLOPs for the same number of tokens.
+    /// Cost of the answer: its FLOPs, divided by the full model's FLOPs for a text of this length.
     pub fn cost(&self) -> f64 {
         self.flops as f64 / self.full_flops.max(1) as f64
     }
 
-    /// Labels that apply to the text, for a multi-label model. These labels are selected by the model's
-    /// [thresholds](crate::serving::TextModel::thresholds), in the order of [`labels`](Self::labels).
+    /// Names of the labels that apply to the text, for a multi-label model. The model's
+    /// [thresholds](crate::serving::TextModel::thresholds) select them; the order is that of [`labels`](Self::labels).
     pub fn applying(&self) -> Vec<&str> {
         self.applies.iter().map(|label| &*self.labels[*label]).collect()
     }
@@ -111,7 +110,7 @@ impl Serialize for Answer {
     }
 }
 
-/// Probabilities by the names of their classes, in the order of the classes.
+/// Serialises probabilities as a map from class name to probability, in the order of the classes.
 struct ByName<'a>(&'a Answer);
 
 impl Serialize for ByName<'_> {

@@ -1,4 +1,4 @@
-//! Engine that answers texts with a trained model, from any number of threads.
+//! Engine: predicts texts with a trained model, from any number of threads.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::prediction::{BatchPredictions, Prediction, Predictor, in_pool};
 use crate::route::ModelShape;
 use crate::router::LeavingRule;
 
-/// Number of texts in a batch, unless [`Engine::with_batch_size`] sets another number.
+/// Default batch size in texts. [`Engine::with_batch_size`] changes it.
 const BATCH_SIZE: usize = 64;
 
-/// Query to an [`Engine`]: a text, or a pair of texts. Spaces around a text and the style of its line ends are ignored
+/// Input of an [`Engine`]: a text, or a pair of texts. Spaces around a text and the style of its line ends are ignored
 /// ([`Example::clean_text`]).
 ///
 /// # Examples
@@ -38,9 +38,9 @@ const BATCH_SIZE: usize = 64;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
-    /// Text, or the first text of the pair.
+    /// Single text, or the first text of a pair.
     pub text: &'a str,
-    /// Second text of a pair.
+    /// Second text of a pair; `None` for a single text.
     pub pair: Option<&'a str>,
 }
 
@@ -56,7 +56,7 @@ impl<'a> From<(&'a str, &'a str)> for Query<'a> {
     }
 }
 
-/// Converts an element of a list; texts and pairs can be borrowed or owned.
+/// Converts a reference to a string slice, so that lists of borrowed texts can be predicted.
 impl<'a> From<&'a &str> for Query<'a> {
     fn from(text: &'a &str) -> Self {
         Self { text, pair: None }
@@ -87,17 +87,17 @@ impl<'a> From<&'a Query<'_>> for Query<'a> {
     }
 }
 
-/// Answers texts with a model of any kind, from any number of threads. An engine is `Send` and `Sync`, and a clone is
-/// another handle on the same weights. An engine holds the weights twice: as stored, and packed for matrix products.
+/// Thread-safe predictor: answers texts with a classifier or a model with early exits. An engine is `Send` and `Sync`,
+/// and a clone is another handle on the same weights. An engine holds the weights twice: as stored, and packed for
+/// matrix products.
 ///
 /// Each call packs its texts into batches of similar lengths, without padding. Within a batch, texts with the same
-/// route run together. The texts of two calls do not mix, and a call gives the same answers regardless of other
-/// threads.
+/// route run together. Calls do not share batches, so the answers of a call do not depend on other threads.
 ///
-/// With a router whose decisions depend on a batch, such as the bandits of the crate `dht-search`, an answer may depend
-/// on the other texts of its call, unless the engine is made [independent](Self::independent).
+/// Some routers decide for a whole batch, such as the bandits of the crate `dht-search`. With such a router, an answer
+/// may depend on the other texts of its call, unless the engine is made [independent](Self::independent).
 ///
-/// An engine is for programs that predict repeatedly. To score a labelled data set use
+/// Use an engine in programs that predict repeatedly. To score a labelled data set, use
 /// [`evaluate`](crate::evaluation::evaluate).
 ///
 /// # Examples
@@ -121,36 +121,36 @@ impl<'a> From<&'a Query<'_>> for Query<'a> {
 #[derive(Debug, Clone)]
 pub struct Engine {
     model: Arc<ServedModel>,
-    /// Context with the packed weights, for all calls and all speeds.
+    /// Forward context with cached packed weights. All calls and all speeds share it.
     pub(super) ctx: ForwardContext,
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
     thresholds: LabelThresholds,
-    /// Levels of a predicted number, between which the outputs of the model decide.
+    /// Ordinal levels, for a model that predicts a number by binary decisions. `None` for other models.
     levels: Option<NumberLevels>,
-    /// Least probability of the most probable class; below this value the engine abstains.
+    /// Minimum predicted probability. The engine abstains if no class reaches it.
     least_probability: f32,
     curve: Arc<[SpeedPoint]>,
-    /// True if the model was trained on pairs; `None` if this is unknown.
+    /// True if the model was trained on pairs of texts, false if on single texts; `None` if unknown.
     of_pairs: Option<bool>,
     max_length: usize,
     pub(super) batch_size: usize,
 }
 
 impl Engine {
-    /// Builds an engine from a trained model; `labels` are the names of its classes, by index. Texts are truncated at
+    /// Builds an engine from a trained model. `labels` are the names of its classes, by index. Texts are truncated at
     /// the tokenizer's [maximal length](TextTokenizer::model_max_length), or at the model's number of positions if that
-    /// is smaller or the tokenizer has no maximal length. A [`TextModel`] also defines how texts are read, and has the
-    /// [`curve`](Self::curve): see [`from_model`](Self::from_model).
+    /// is smaller or the tokenizer has no maximal length. To set the length and the other reading settings, or to have
+    /// a [`curve`](Self::curve), build the engine [from a `TextModel`](Self::from_model).
     ///
     /// # Errors
-    /// [`Error::Argument`] when the number of labels differs from the number of classes, [`Error::Transformer`] when
-    /// the tokenizer has more tokens than the model.
+    /// [`Error::Argument`] if the number of labels differs from the number of classes, [`Error::Transformer`] if the
+    /// tokenizer has more tokens than the model.
     pub fn new(model: impl Into<ServedModel>, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
         Ok(Self::from_model(TextModel::with_default_length(model, tokenizer, labels)?))
     }
 
-    /// Builds an engine that reads texts as the model read them in training.
+    /// Builds an engine from a model that was saved with its tokenizer and its settings for reading texts.
     pub fn from_model(model: TextModel) -> Self {
         Self {
             model: Arc::new(model.model),
@@ -167,8 +167,9 @@ impl Engine {
         }
     }
 
-    /// Loads a directory that [`TextModel::save`] wrote, or a Hugging Face directory of a classifier, on the CPU. For
-    /// another device, load the [model](TextModel::load) and use [`from_model`](Self::from_model).
+    /// Loads an engine from a directory that [`TextModel::save`] wrote, or from a Hugging Face directory of a
+    /// classifier, on the CPU. For another device, load the [model](TextModel::load) and use
+    /// [`from_model`](Self::from_model).
     ///
     /// # Errors
     /// As [`TextModel::load`].
@@ -176,11 +177,11 @@ impl Engine {
         Ok(Self::from_model(TextModel::load(folder, &Device::Cpu)?))
     }
 
-    /// Returns an engine at another speed. At a higher speed, texts exit earlier and cost less; see
-    /// [`ServedModel::with_speed`]. The weights are shared, and this engine keeps its speed.
+    /// Returns an engine at another speed (exit threshold). At a higher speed, texts exit earlier and cost less; see
+    /// [`ServedModel::with_speed`]. The weights are shared, and `self` keeps its speed.
     ///
-    /// Take the speed from the [`curve`](Self::curve). The default rule of an accelerated model compares 1 − max p with
-    /// the speed: at a speed of 1 every text leaves at the first exit.
+    /// Take the speed from the [`curve`](Self::curve). By default, the router of an accelerated model compares the
+    /// uncertainty 1 − max p with the speed: at a speed of 1, every text stops at the first exit.
     ///
     /// # Errors
     /// As [`ServedModel::with_speed`].
@@ -213,12 +214,11 @@ impl Engine {
         Ok(Self { batch_size: texts, ..self })
     }
 
-    /// Sets the probability below which the engine abstains. [`Answer::abstains`] is true if the likeliest class has a
-    /// lower probability.
+    /// Sets the minimum probability of an answer, below which the engine abstains. [`Answer::abstains`] is then true if
+    /// the most probable class has a lower probability.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the probability is outside of 0 to 1, or the model does not predict one class for each
-    /// text.
+    /// [`Error::Argument`] if `least` is not between 0 and 1, or if the model does not predict one class for each text.
     pub fn with_least_probability(self, least: f32) -> Result<Self> {
         if self.task() != Task::Class {
             let expected = "none: only a model of one class for each text abstains";
@@ -230,9 +230,9 @@ impl Engine {
         Ok(Self { least_probability: least, ..self })
     }
 
-    /// Sets the precision in which layers are computed; the model's precision by default. The device must support this
-    /// precision. The model's weights and speeds do not change; [`InPrecision`](crate::evaluation::InPrecision)
-    /// measures the effect on its answers.
+    /// Sets the number format in which layers are computed; the model's precision by default. The device must support
+    /// this precision. The stored weights and the speeds do not change; [`InPrecision`](crate::evaluation::InPrecision)
+    /// measures the effect on predictions.
     #[must_use]
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { ctx: ForwardContext::inference_in(precision), ..self }
@@ -292,12 +292,12 @@ impl Engine {
         Self { tokenizer: Arc::new(TextTokenizer::clone(&self.tokenizer).with_max_bytes(bytes)), ..self }
     }
 
-    /// Model that answers.
+    /// Model that predicts the texts.
     pub fn model(&self) -> &ServedModel {
         &self.model
     }
 
-    /// Task of the answers; see [`TextModel::task`].
+    /// Task of the predictions: one class, several labels or a number for each text. See [`TextModel::task`].
     pub fn task(&self) -> Task {
         if self.levels.is_some() { Task::Number } else { self.model.task() }
     }
@@ -307,22 +307,22 @@ impl Engine {
         &self.labels
     }
 
-    /// Cost and accuracy of measured speeds, ascending in speed, from the [`TextModel::curve`] of the model. The curve
-    /// is empty if that of the model is empty, and for an engine from [`new`](Self::new).
+    /// Cost and accuracy at each measured speed, ascending in speed, from [`TextModel::curve`]. Empty for a model
+    /// without a curve, and for an engine from [`new`](Self::new).
     pub fn curve(&self) -> &[SpeedPoint] {
         &self.curve
     }
 
-    /// Answers texts and returns the answers in the same order. The argument is a slice of strings, pairs or
-    /// [queries](Query), such as `&["a text"]` or a `&Vec<String>`. An empty text
-    /// consists of the tokenizer's special tokens.
+    /// Predicts texts, and returns the answers in the same order. The argument is a slice of strings, pairs or
+    /// [queries](Query), such as `&["a text"]` or a `&Vec<String>`. For an empty text, the model reads only the
+    /// tokenizer's special tokens.
     ///
     /// # Errors
-    /// * [`Error::Argument`] for a pair, if the model is [known](TextModel::origin) to be trained on single texts. The
-    ///   n-gram classifier of such a model would not read the second text.
+    /// * [`Error::Argument`] for a pair, if the model is [known](TextModel::origin) to be trained on single texts. Its
+    ///   n-gram classifier would not read the second text.
     /// * [`Error::Argument`] for a single text, if the model is known to be trained on pairs.
-    /// * [`Error::Transformer`] when the tokenizer produces no token for a text, no token of a pair fits the [maximal
-    ///   length](Self::with_max_length), or a text has [too many bytes](Self::with_max_bytes).
+    /// * [`Error::Transformer`] if the tokenizer produces no token for a text, if no token of a pair fits into the
+    ///   [maximal length](Self::with_max_length), or if a text has [too many bytes](Self::with_max_bytes).
     /// * Errors of the encoder.
     pub fn predict<'a, Q: Sync>(&self, queries: &'a [Q]) -> Result<Vec<Answer>>
     where
@@ -349,7 +349,7 @@ impl Engine {
         answer
     }
 
-    /// Encodes queries into samples with consecutive ids, the first of which is `first`.
+    /// Encodes queries as samples. Their ids are consecutive, from `first` on.
     pub(super) fn samples<'a, Q: Sync>(&self, queries: &'a [Q], first: u64) -> Result<Vec<Sample>>
     where
         &'a Q: Into<Query<'a>>,
@@ -362,7 +362,7 @@ impl Engine {
         Ok((first..).zip(encodings).map(sample).collect())
     }
 
-    /// Returns whether the model is known to answer pairs of texts.
+    /// Returns whether the model is known to be trained on pairs of texts.
     pub fn of_pairs(&self) -> bool {
         self.of_pairs == Some(true)
     }
@@ -382,7 +382,7 @@ impl Engine {
         Ok(self.tokenizer.encode(&Example::clean_text(query.text), pair.as_deref(), self.max_length)?)
     }
 
-    /// Returns an engine whose answers do not depend on the other texts of a batch.
+    /// Returns an engine whose answer to a text does not depend on the other texts of a batch.
     #[must_use]
     pub fn independent(self) -> Self {
         let model = Arc::new(ServedModel::clone(&self.model).independent());
@@ -394,12 +394,12 @@ impl Engine {
         self.max_length
     }
 
-    /// Speed of the model; `None` for a model with a single speed.
+    /// Speed (exit threshold) of the model; `None` for a model that always runs all layers.
     pub fn speed(&self) -> Option<f64> {
         self.model.speed()
     }
 
-    /// Number of layers and heads of the model.
+    /// Number of layers and attention heads of the model.
     pub fn model_shape(&self) -> ModelShape {
         self.model.shape()
     }
@@ -417,8 +417,8 @@ impl Engine {
         Ok(Sample { id, label: 0, targets: Vec::new(), encoding: self.encoding(query)? })
     }
 
-    /// Returns an engine for the service's own warm-up texts, which a custom router must not see. A router with a
-    /// [rule](crate::Router::rule) stays; with any other router, all layers run.
+    /// Returns an engine for warm-up texts, which a custom router must not see. A router with a
+    /// [rule](crate::Router::rule) is kept. Any other router is replaced by one that can run all layers.
     pub(super) fn for_own_texts(&self) -> Result<Self> {
         match &*self.model {
             ServedModel::Dynamic(model) if model.router().rule().is_none() => {
@@ -433,10 +433,8 @@ impl Engine {
         }
     }
 
-    /// Runs an [encoded](Self::encode) text up to the first layer, on the current thread.
-    ///
-    /// # Errors
-    /// Errors of the n-gram exit and the router.
+    /// Runs an [encoded](Self::encode) text through the n-gram classifier, if the model has one, on the current thread.
+    /// Returns the answer, or the state with which the text continues.
     pub(super) fn begin(&self, sample: &Sample) -> Result<FrontOutcome<Answer>> {
         let ServedModel::Dynamic(model) = &*self.model else {
             return Ok(FrontOutcome::Continues(Passage::default()));
@@ -447,11 +445,8 @@ impl Engine {
         })
     }
 
-    /// Answers texts that need the encoder, as one batch. Each text has the passage (its state before the first layer)
-    /// that [`begin`](Self::begin) returned for this text.
-    ///
-    /// # Errors
-    /// Errors of the encoder, the exits and the router.
+    /// Predicts one batch of texts that the n-gram classifier has not answered. `passages` has the texts' states, from
+    /// [`begin`](Self::begin).
     pub(super) fn resume(&self, samples: &[&Sample], passages: Vec<Passage>) -> Result<Vec<Answer>> {
         let batch = PackedBatch::from_samples(samples.iter().copied())?;
         let BatchPredictions { predictions, .. } = match &*self.model {

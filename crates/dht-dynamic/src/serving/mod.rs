@@ -1,5 +1,5 @@
-//! Serving of a trained model. A model and everything that it needs are saved in one directory. Any number of threads
-//! can request answers, which are computed in shared batches over a bounded queue.
+//! Serving of a trained model. The model is saved in one directory with its tokenizer, labels and settings. Any number
+//! of threads can submit requests over a bounded queue, and requests share batches.
 
 pub(crate) mod answer;
 pub(crate) mod engine;

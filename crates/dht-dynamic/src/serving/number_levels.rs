@@ -1,21 +1,22 @@
-//! Numbers and ratings as decisions between no and yes.
+//! Ordinal levels, by which a classifier predicts a number or rating: one binary decision for each cut between two
+//! levels.
 
 use dht_transformer::EncodedDataset;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Maximal number of levels. A column with more different numbers is divided at its quantiles.
+/// Maximum number of ordinal levels. If there are more distinct numbers, they are divided at their quantiles.
 const MOST_LEVELS: usize = 16;
 
-/// Levels of a number or rating, for models that answer by cumulative logits.
+/// Ordinal levels of a number or rating, for models that predict numbers by binary decisions (cumulative logits).
 ///
-/// Such a model has one label for each cut between two levels, and answers whether the number is above the cut (Frank
-/// and Hall 2001, *A Simple Approach to Ordinal Classification*). The number follows from the probabilities pₖ of these
-/// labels:
+/// Such a model has one label for each cut between two levels, and predicts whether the number is above the cut (Frank
+/// and Hall 2001, *A Simple Approach to Ordinal Classification*). The predicted number is computed from the
+/// probabilities pₖ of these labels:
 ///
-/// - A number is the mean of the level values vₖ, v₀ + Σₖ (vₖ₊₁ − vₖ) pₖ.
-/// - A rating is the median: the highest level whose cut has a probability of at least a half.
+/// - A number is the mean of the level values vₖ: v₀ + Σₖ (vₖ₊₁ − vₖ) pₖ.
+/// - A rating is the median: the highest level whose lower cut has a probability of at least a half.
 ///
 /// # Examples
 /// ```
@@ -30,20 +31,21 @@ const MOST_LEVELS: usize = 16;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NumberLevels {
-    /// Values of the levels, ascending.
+    /// Value that each ordinal level stands for, ascending.
     values: Vec<f32>,
-    /// Cuts between neighbouring levels, ascending.
+    /// Cut between each pair of neighbouring levels, ascending.
     cuts: Vec<f32>,
-    /// True for a rating, whose answers are values of levels; false for a number, which may lie between these values.
+    /// True for a rating, whose prediction is always the value of a level. False for a number, whose prediction may lie
+    /// between two values.
     rating: bool,
 }
 
 impl NumberLevels {
-    /// Divides numbers into levels. Up to 16 different numbers are levels themselves. More numbers make 16 levels of
-    /// about the same number of rows, and the value of a level is the mean of its numbers.
+    /// Divides numbers into levels. If there are up to 16 different numbers, each is a level. More numbers are divided
+    /// into 16 levels of about the same number of rows, and the value of a level is the mean of its numbers.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a number that is not finite, for fewer than two different numbers, and for a rating of
+    /// [`Error::Argument`] if a number is not finite, if there are fewer than two different numbers, or if a rating has
     /// more than 16 values.
     pub fn fit(numbers: &[f32], rating: bool) -> Result<Self> {
         if let Some(number) = numbers.iter().find(|number| !number.is_finite()) {
@@ -81,17 +83,17 @@ impl NumberLevels {
         Ok(Self { values, cuts, rating })
     }
 
-    /// Cuts between neighbouring levels, ascending: one for each output of the model.
+    /// Cuts between neighbouring levels of the number, ascending. The model has one output for each cut.
     pub fn cuts(&self) -> &[f32] {
         &self.cuts
     }
 
-    /// Values of the levels, ascending.
+    /// Value that each level of the number stands for, ascending.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// Returns whether each answer is the value of a level, as for a rating.
+    /// Returns whether predictions are always the value of a level, as for a rating.
     pub fn is_rating(&self) -> bool {
         self.rating
     }
@@ -101,12 +103,13 @@ impl NumberLevels {
         self.cuts.iter().map(|cut| format!("above {cut}")).collect()
     }
 
-    /// Targets of a number: for each cut, 1 if the number is above the cut, otherwise 0.
+    /// Training targets of a number: for each cut, 1 if the number is above the cut, otherwise 0.
     pub fn targets(&self, number: f32) -> Vec<f32> {
         self.cuts.iter().map(|cut| f32::from(u8::from(number > *cut))).collect()
     }
 
-    /// Converts texts with a number each to texts with the targets of its levels.
+    /// Converts texts whose targets are numbers to multi-label texts, with one [target](Self::targets) for each cut
+    /// between levels.
     pub fn encode(&self, texts: &EncodedDataset) -> EncodedDataset {
         let mut encoded = EncodedDataset { labels: self.labels(), ..texts.clone() };
         for sample in &mut encoded.samples {
@@ -115,7 +118,7 @@ impl NumberLevels {
         encoded
     }
 
-    /// Predicted number that follows from the probability of lying above each cut.
+    /// Computes the predicted number from the probability of lying above each cut.
     pub fn number(&self, probabilities: &[f32]) -> f32 {
         if self.rating {
             let above = probabilities.iter().filter(|probability| **probability >= 0.5).count();
@@ -125,7 +128,8 @@ impl NumberLevels {
         self.values[0] + steps.map(|(pair, probability)| (pair[1] - pair[0]) * probability).sum::<f32>()
     }
 
-    /// Rejects levels that were read from a file and cannot be the result of [`fit`](Self::fit).
+    /// Rejects levels that [`fit`](Self::fit) cannot have produced. Levels that were read from a file need this check.
+    /// `outputs` is the number of binary decisions of the model.
     pub(super) fn check(&self, outputs: usize) -> Result<()> {
         let ascend = |numbers: &[f32]| numbers.windows(2).all(|pair| pair[0] < pair[1]);
         let is_right = self.cuts.len() == outputs

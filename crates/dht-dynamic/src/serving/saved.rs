@@ -1,4 +1,4 @@
-//! Saving and loading of a served model as one directory.
+//! Saves and loads a served model as one directory.
 //!
 //! ```text
 //! README.md             the model card
@@ -36,11 +36,11 @@ const TRAINING: &str = "training.json";
 const TRAINING_CURVE: &str = "training.svg";
 const DESCRIPTION: &str = "dht.json";
 const MODEL: &str = "model";
-/// Files of a classifier's directory that are read when the classifier is loaded.
+/// Files that are read when a saved classifier is loaded.
 const OF_CLASSIFIER: [&str; 4] = ["config.json", "model.safetensors", "tokenizer.json", PREFIX];
-/// File with the prefix of a tokenizer, if the tokenizer has one.
+/// Optional file with the prefix that a tokenizer adds to each text.
 const PREFIX: &str = "config_sentence_transformers.json";
-/// File of a dynamic model that has the checksums of its other files.
+/// File of a saved model with early exits. It has the checksums of all other files.
 const OF_DYNAMIC: [&str; 1] = ["dynamic.checkpoint"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,13 +66,13 @@ impl ModelKind {
     }
 }
 
-/// Contents of `dht.json`.
+/// Contents of `dht.json`, which describes a saved model and its settings.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
     format: String,
     version: u64,
-    /// Release that wrote the directory.
+    /// Version of this crate that wrote the directory; `None` if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     release: Option<String>,
     kind: ModelKind,
@@ -86,23 +86,23 @@ struct Description {
     promise: Option<KeptPromise>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     thresholds: Option<LabelThresholds>,
-    /// Levels of a predicted number, for a model of numbers with exits.
+    /// Ordinal levels, for a model with early exits that predicts numbers. `None` for other models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     levels: Option<NumberLevels>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quantity: Option<String>,
-    /// SHA-256 checksums of the model's files, by path below `model`.
+    /// SHA-256 checksum of each file, by path relative to the directory `model`.
     files: BTreeMap<String, String>,
 }
 
-/// Model card: README, figures and training report of a model's directory.
+/// Model card: README, plots and training report in a model's directory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ModelCard<'a> {
     /// README of the model's directory, in Markdown.
     pub text: &'a str,
-    /// Plot of scores against costs, an SVG that the README may show as `curve.svg`.
+    /// Plot of accuracy against cost: an SVG, saved as `curve.svg`, that the README may show.
     pub curve: Option<&'a str>,
-    /// Report of the training run and its plot: the JSON of `training.json` and the SVG of `training.svg`.
+    /// Report of the training run and its plot: the JSON for `training.json` and the SVG for `training.svg`.
     pub training: Option<(&'a str, &'a str)>,
 }
 
@@ -113,12 +113,12 @@ impl<'a> From<&'a str> for ModelCard<'a> {
 }
 
 impl TextModel {
-    /// Saves the model as a directory, written atomically, with `card` as its README. A model that was saved there
-    /// before is replaced.
+    /// Saves the model as a directory, written atomically, with `card` as its README. Replaces a model that is already
+    /// saved there.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the fields of the model do not fit together. [`Error::Transformer`] if the directory
-    /// contains something else, writing fails, or a weight is not finite.
+    /// [`Error::Argument`] if the fields of the model are inconsistent. [`Error::Transformer`] if the directory
+    /// contains anything else than a saved model, if writing fails, or if a weight is not finite.
     pub fn save<'a>(&self, folder: impl AsRef<Path>, card: impl Into<ModelCard<'a>>) -> Result<()> {
         self.check()?;
         let card = card.into();
@@ -180,20 +180,20 @@ impl TextModel {
     }
 
     /// Loads a directory that [`save`](Self::save) wrote, or a Hugging Face directory of a classifier. A Hugging Face
-    /// directory has no checksums and no length of its training: texts are truncated as by
-    /// [`Engine::new`](crate::Engine::new).
+    /// directory has no checksums and does not state the text length in training: texts are truncated at the default
+    /// length of [`Engine::new`](crate::Engine::new).
     ///
     /// # Errors
     /// * [`Error::NotAModel`] if the directory does not contain a model.
     /// * [`Error::Model`] if another release wrote the directory in a different format.
     /// * [`Error::ModelFile`] if a file was changed or is missing.
-    /// * [`Error::Json`] if the description `dht.json` is not what this release writes.
+    /// * [`Error::Json`] if the description `dht.json` does not have the format of this release.
     /// * Errors of [`TextClassifier::load`], [`TextTokenizer::from_dir`] and [`DynamicModel::load`].
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         Self::load_with(folder, device, OwnParts::new())
     }
 
-    /// Loads a dynamic model with custom exits or a custom router, as [`load`](Self::load).
+    /// Loads a model with custom exits or a custom router, otherwise like [`load`](Self::load).
     ///
     /// # Errors
     /// As [`load`](Self::load) and [`DynamicModel::load_with`].
@@ -277,8 +277,7 @@ impl TextModel {
         }
     }
 
-    /// Loads a directory without a description, which has a classifier of another program or of
-    /// [`TextClassifier::save`].
+    /// Loads a classifier from a directory without `dht.json`, which [`TextClassifier::save`] or another program wrote.
     fn of_classifier(folder: &Path, device: &Device) -> Result<Self> {
         let not_a_model = |instead| Error::NotAModel { path: folder.into(), instead };
         if folder.join("dynamic.checkpoint").exists() {

@@ -1,4 +1,4 @@
-//! Model that an engine serves: a full classifier or a dynamic model.
+//! Served model: a classifier that runs all layers, or a model with early exits.
 
 use dht_transformer::{BertConfig, EncodedDataset, ForwardContext, PackedBatch, Sample, Task, TextClassifier};
 
@@ -7,13 +7,14 @@ use crate::model::DynamicModel;
 use crate::prediction::{BatchPredictions, Predictor};
 use crate::route::ModelShape;
 
-/// Model that an [`Engine`](crate::Engine) serves: a full classifier or a dynamic model. A clone shares its weights.
+/// Model that an [`Engine`](crate::Engine) serves: a classifier that runs all layers, or a model with early exits. A
+/// clone shares its weights.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ServedModel {
-    /// Classifier of any [`Task`] that runs all layers for every text.
+    /// Classifier without early exits, for any [`Task`]. It runs all layers for every text.
     Classifier(Box<TextClassifier>),
-    /// Model of classes or of several labels whose depth varies by text.
+    /// Model with early exits, for classes or multi-label texts. The number of layers that run depends on the text.
     Dynamic(Box<DynamicModel>),
 }
 
@@ -64,12 +65,13 @@ impl ServedModel {
         }
     }
 
-    /// Returns whether the model has an n-gram exit, which also reads the tokens beyond the encoder's limit.
+    /// Returns whether the model has an n-gram classifier before its first layer, which also reads tokens beyond the
+    /// encoder's limit.
     pub fn reads_rest(&self) -> bool {
         matches!(self, Self::Dynamic(model) if model.front().is_some())
     }
 
-    /// Returns the dynamic model.
+    /// Returns the model with early exits.
     ///
     /// # Errors
     /// [`Error::Argument`] if the model is a classifier that runs all layers.
@@ -82,7 +84,7 @@ impl ServedModel {
         }
     }
 
-    /// Converts the model so that its answer to a text does not depend on the other texts of its batch.
+    /// Makes the predictions for a text independent of the other texts in its batch.
     #[must_use]
     pub fn independent(self) -> Self {
         match self {
@@ -91,7 +93,7 @@ impl ServedModel {
         }
     }
 
-    /// Speed of the model; `None` for a model with a single speed.
+    /// Speed (exit threshold) of the model; `None` for a model that always runs all layers.
     pub fn speed(&self) -> Option<f64> {
         match self {
             Self::Classifier(_) => None,
@@ -99,7 +101,7 @@ impl ServedModel {
         }
     }
 
-    /// Returns a copy of the model at another [speed](DynamicModel::with_speed), with the same weights.
+    /// Returns a handle on the same weights at another [speed](DynamicModel::with_speed) (exit threshold).
     ///
     /// # Errors
     /// * [`Error::Argument`] if the model is a classifier that runs all layers.
@@ -110,7 +112,7 @@ impl ServedModel {
 }
 
 impl Predictor for ServedModel {
-    /// Predicts the probabilities of classes or labels, or the values of a regression model.
+    /// Predicts the probabilities of classes or labels, or in a regression the number.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
         match self {
             Self::Dynamic(model) => model.predict(batch, ctx),

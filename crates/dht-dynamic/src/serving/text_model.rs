@@ -1,4 +1,4 @@
-//! Trained model with its tokenizer, class names and settings for reading texts.
+//! Trained model with its tokenizer, its class names and its settings for texts.
 
 use std::borrow::Cow;
 
@@ -12,35 +12,35 @@ use super::served::ServedModel;
 use crate::error::{Error, Result};
 use crate::evaluation::{Guarantee, Promise, Promised, Risk, SpeedPoint};
 
-/// Trained model with its tokenizer, its class names and its limit of tokens: everything that serving needs.
+/// Trained model with everything that serving needs: tokenizer, class names and maximum text length.
 /// [`save`](Self::save) writes the model as one directory. A clone is another handle on the same weights.
 #[derive(Debug, Clone)]
 pub struct TextModel {
-    /// Trained model, of any kind that can be served.
+    /// Trained classifier or model with early exits.
     pub model: ServedModel,
-    /// Tokenizer, which also defines the number of tokens beyond the maximal length that an n-gram exit reads
+    /// Tokenizer. It also sets how many tokens beyond the maximal length an n-gram classifier reads
     /// ([`TextTokenizer::with_rest`]).
     pub tokenizer: TextTokenizer,
-    /// Names of the classes or labels, by index; for a model of numbers, the name of the predicted quantity.
+    /// Names of the classes or labels, by index; for a regression model, the name of the predicted quantity.
     pub labels: Vec<String>,
-    /// Maximal number of tokens of a text in training and in serving, special tokens included.
+    /// Maximum number of tokens of a text in training and in serving, special tokens included.
     pub max_length: usize,
-    /// Cost and accuracy of each speed, from the most expensive to the cheapest, on texts that were not used to fit the
-    /// speeds. Empty for a model with a single speed, and for a [new](Self::new) model: assign the
-    /// [curve](crate::accelerate::Report::curve) of the acceleration.
+    /// Cost and accuracy of each speed (exit threshold), from the most expensive to the cheapest. They are measured on
+    /// texts that were not used to fit the exits. Empty for a model that always runs all layers, and for a
+    /// [new](Self::new) model: assign the [curve](crate::accelerate::Report::curve) of the acceleration.
     pub curve: Vec<SpeedPoint>,
-    /// Training data of the model, if known.
+    /// Description of the training data, if known.
     pub origin: Option<Origin>,
-    /// Statistical bound on the risk at the model's speed, if there is one.
+    /// Statistical bound on the loss of accuracy, or on the disagreement with the full model, at the model's speed;
+    /// `None` without a bound.
     pub promise: Option<KeptPromise>,
-    /// Probability at which each label applies, for a multi-label model; `None` for ½.
+    /// Minimum probability for each label to apply, for a multi-label model; `None` for ½.
     pub thresholds: Option<LabelThresholds>,
-    /// For a model of numbers with exits, the levels of the number between which the outputs decide; see
-    /// [`with_levels`](Self::with_levels).
+    /// Ordinal levels, for a model with early exits that predicts a number; see [`with_levels`](Self::with_levels).
     pub levels: Option<NumberLevels>,
 }
 
-/// Training data of a model.
+/// Description of the data that a model was trained on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
@@ -50,7 +50,7 @@ pub struct Origin {
     pub rows: usize,
     /// SHA-256 checksum of the file with the training rows.
     pub sha256: String,
-    /// Columns read from the file.
+    /// Columns that were read from the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Reading>,
     /// True if the texts are pairs.
@@ -58,28 +58,28 @@ pub struct Origin {
     pub pair: bool,
 }
 
-/// Bound on the loss of accuracy or on the disagreement with the full model, proven on calibration texts; see
-/// [`DynamicModel::with_promise`](crate::DynamicModel::with_promise).
+/// Statistical bound that holds for a model at its speed: on the loss of accuracy, or on the disagreement with the full
+/// model. See [`DynamicModel::with_promise`](crate::DynamicModel::with_promise).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptPromise {
-    /// True if the bound limits the share of answers that differ from the full model's; otherwise, the bound limits the
-    /// loss of accuracy.
+    /// True if the bound limits the share of predictions that differ from the full model's; false if it limits the loss
+    /// of accuracy.
     pub disagreement: bool,
-    /// Limit of the risk; .01 is one percentage point.
+    /// Upper limit of the risk (loss of accuracy or disagreement); .01 is one percentage point.
     pub most: f64,
-    /// Probability that the bound holds, over the draw of the calibration texts.
+    /// Probability that the bound holds, over random draws of the calibration texts.
     pub confidence: f64,
     /// Number of calibration texts.
     pub rows: usize,
-    /// Observed risk on the calibration texts.
+    /// Loss of accuracy or disagreement observed on the calibration texts.
     pub observed: f64,
-    /// Speed at which the bound holds.
+    /// Speed (exit threshold) for which the bound was proven.
     pub speed: f64,
 }
 
 impl KeptPromise {
-    /// Converts a promise that was proven on calibration texts into the form of [`TextModel::promise`]. `None` for a
+    /// Converts a bound that was proven on calibration texts into the form of [`TextModel::promise`]. `None` for a
     /// guarantee in expectation, which has no confidence.
     pub fn new(promise: Promise, shown: &Promised) -> Option<Self> {
         let Promised { rows, observed, threshold: speed, .. } = *shown;
@@ -90,13 +90,13 @@ impl KeptPromise {
 }
 
 impl TextModel {
-    /// Builds a model that reads texts of at most `max_length` tokens, special tokens included. The curve is
-    /// empty, and origin, promise and thresholds are `None`: assign the fields that are known. The [module
-    /// `accelerate`](mod@crate::accelerate) has a program.
+    /// Builds a model that reads texts of at most `max_length` tokens, special tokens included. The fields `curve`,
+    /// `origin`, `promise` and `thresholds` are left empty: assign those that are known. The [module
+    /// `accelerate`](mod@crate::accelerate) has an example.
     ///
     /// # Errors
     /// * [`Error::Argument`] if the number of labels differs from the number of outputs.
-    /// * [`Error::Argument`] if the length is 0 or beyond the model's positions.
+    /// * [`Error::Argument`] if `max_length` is 0 or beyond the model's positions.
     /// * [`Error::Transformer`] if two labels are equal, or the tokenizer has more tokens than the model.
     pub fn new(
         model: impl Into<ServedModel>,
@@ -111,7 +111,7 @@ impl TextModel {
         Ok(model)
     }
 
-    /// Builds a model whose training length is unknown, as [`Engine::new`](crate::Engine::new).
+    /// Builds a model with the default maximum length of texts, as documented at [`Engine::new`](crate::Engine::new).
     pub(super) fn with_default_length(
         model: impl Into<ServedModel>,
         tokenizer: TextTokenizer,
@@ -123,36 +123,36 @@ impl TextModel {
         Self::new(model, tokenizer, labels, max_length)
     }
 
-    /// Turns a model of several labels into a model of a number: each output is the probability that the number lies
-    /// above a cut between two levels. `quantity` is the name of the number. The thresholds of labels are removed.
+    /// Turns a multi-label model into a regression model. Each output is then the probability that the number is above
+    /// a cut between two levels. `quantity` is the name of the number. The thresholds of labels are removed.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a model that is not one of several labels, and if the number of outputs differs from the
-    /// number of cuts between levels.
+    /// [`Error::Argument`] if the model is not multi-label, or if the number of outputs differs from the number of cuts
+    /// between levels.
     pub fn with_levels(self, levels: NumberLevels, quantity: &str) -> Result<Self> {
         let model = Self { labels: vec![quantity.into()], levels: Some(levels), thresholds: None, ..self };
         model.check()?;
         Ok(model)
     }
 
-    /// Task of the answers: the task of the model, or the task of numbers if the model has [levels](Self::levels).
+    /// Task of the predictions: regression if the model has [levels](Self::levels), otherwise the task of the model.
     pub fn task(&self) -> Task {
         if self.levels.is_some() { Task::Number } else { self.model.task() }
     }
 
-    /// Converts encoded texts to the targets of the model's outputs: if the model has [levels](Self::levels), numbers
-    /// become targets of the levels.
+    /// Converts the targets of encoded texts to targets of the model's outputs. If the model has ordinal
+    /// [levels](Self::levels), each number becomes one target for each cut between levels.
     pub fn output_texts<'a>(&self, texts: &'a EncodedDataset) -> Cow<'a, EncodedDataset> {
         self.levels.as_ref().map_or(Cow::Borrowed(texts), |levels| Cow::Owned(levels.encode(texts)))
     }
 
     /// Names of the model's outputs, by index: the [labels](Self::labels), or for a model with [levels](Self::levels)
-    /// the names of the levels' cuts.
+    /// the names of the cuts between levels.
     pub fn output_names(&self) -> Vec<String> {
         self.levels.as_ref().map_or_else(|| self.labels.clone(), NumberLevels::labels)
     }
 
-    /// Rejects a model whose labels, tokenizer, length or other fields do not fit together.
+    /// Rejects a model whose parts do not match, such as its labels, tokenizer and maximum length.
     pub(super) fn check(&self) -> Result<()> {
         let outputs = self.model.outputs();
         if let Some(levels) = &self.levels {
@@ -186,8 +186,8 @@ impl TextModel {
         Ok(())
     }
 
-    /// Most expensive speed that [costs at most](SpeedPoint::costs_at_most) a share of the full model's FLOPs. `None`
-    /// if every speed costs more, or the [curve](Self::curve) is empty.
+    /// Most expensive speed that [costs at most](SpeedPoint::costs_at_most) `flops_ratio` times the full model's FLOPs.
+    /// `None` if every speed costs more, or the [curve](Self::curve) is empty.
     pub fn speed_within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
         self.curve.iter().find(|point| point.costs_at_most(flops_ratio)).copied()
     }

@@ -1,4 +1,4 @@
-//! Training of exits whose encoder and last exit stay frozen.
+//! Trains early exits, while the encoder and its last exit stay frozen.
 
 use candle_core::Tensor;
 use dht_transformer::{
@@ -16,22 +16,23 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 use crate::outputs::{Outputs, truth_of};
 
-/// Training targets of the exits: the texts' labels, the last exit's probabilities (distillation), or both.
+/// Training targets of early exits: the texts' labels, the last exit's probabilities (distillation), or both.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExitTargets {
     /// Labels of the training texts; the loss is the cross-entropy.
     Labels,
-    /// Probabilities of the last exit (knowledge distillation, Hinton et al. 2015). The loss is τ²·KL(softmax(t/τ) ‖
-    /// softmax(z/τ)) at temperature τ, with t the logits of the last exit and z the logits of the trained exit. For
-    /// several labels, it is τ² times the cross-entropy of σ(t/τ) and σ(z/τ), which differs from the Kullback–Leibler
-    /// divergence by a constant.
+    /// Probabilities that the last exit predicts (knowledge distillation, Hinton et al. 2015). The loss is
+    /// τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) at temperature τ, where t are the logits of the last exit and z those of the
+    /// trained exit. For multi-label tasks, it is τ² times the cross-entropy of σ(t/τ) and σ(z/τ), which differs from
+    /// the Kullback–Leibler divergence by a constant.
     SoftLabels {
         /// Temperature τ by which the logits are divided, above 0.
         temperature: f64,
     },
-    /// Both kinds of targets; the loss is the mean of the two losses.
+    /// Labels and the last exit's probabilities. The loss is the mean of the losses of [`Labels`](Self::Labels) and
+    /// [`SoftLabels`](Self::SoftLabels).
     Both {
         /// Temperature τ by which the logits are divided, above 0.
         temperature: f64,
@@ -55,11 +56,11 @@ impl ExitTargets {
 /// to the bit.
 ///
 /// Each trained exit has a mean loss over the batch, and the total loss is the sum over these exits. The exits do not
-/// influence each other. The [score](Objective::score) is the mean macro F1 of the trained exits; for several labels,
-/// the mean micro F1.
+/// influence each other. The [score](Objective::score) is the mean macro F1 of the trained exits; for multi-label
+/// tasks, the mean micro F1.
 ///
 /// # Examples
-/// One epoch for the first of two exits, on the labels of the texts:
+/// Trains the first of two exits for one epoch, on the labels of the texts:
 ///
 /// ```
 /// # use candle_core::Device;
@@ -96,11 +97,11 @@ pub struct FrozenExits {
 }
 
 impl FrozenExits {
-    /// Prepares a training run for the exits of a model before the last.
+    /// Creates the training objective for all exits of a model except the last one.
     ///
     /// # Errors
     /// [`Error::Argument`] if the temperature is not a finite number above 0, or if the model has only one exit or has
-    /// an n-gram exit.
+    /// an n-gram classifier.
     pub fn new(model: DynamicModel, targets: ExitTargets) -> Result<Self> {
         targets.check()?;
         if model.model().exits().len() < 2 {
@@ -113,26 +114,26 @@ impl FrozenExits {
         Ok(Self { model, targets, states: FrozenStates::default(), flops: 0 })
     }
 
-    /// Caches the hidden states of texts in half precision, in at most `bytes` bytes: two for each token, exit and
-    /// hidden unit. The training steps then run the frozen layers only once for each cached text. A training run that
-    /// is resumed from a checkpoint starts with an empty cache, and its result then differs by rounding.
+    /// Caches hidden states in half precision, in at most `bytes` bytes: two for each token, exit and hidden unit.
+    /// Training then runs the frozen layers only once for each cached text. When training is resumed from a checkpoint,
+    /// the cache is empty, and the result then differs by rounding.
     #[must_use]
     pub fn with_cache(self, bytes: usize) -> Self {
         self.with_states(FrozenStates::new(bytes))
     }
 
-    /// Uses a cache of states that a model with the same layers and the same last exit computed.
+    /// Uses a cache of hidden states that a model with the same layers and the same last exit has filled.
     pub(crate) fn with_states(self, states: FrozenStates) -> Self {
         Self { states, ..self }
     }
 
-    /// Model with its exits as trained so far.
+    /// Model, with its exits in their current state of training.
     pub fn model(&self) -> &DynamicModel {
         &self.model
     }
 
-    /// FLOPs of all matrix products of this training run so far, without validation. They cover the forward pass of the
-    /// frozen layers, and the forward and backward passes of the exits. Computations before this run are not included.
+    /// FLOPs of all matrix products of training so far, without validation. They include the forward pass of the frozen
+    /// layers, and the forward and backward passes of the exits.
     pub fn flops(&self) -> u64 {
         self.flops
     }
@@ -142,7 +143,7 @@ impl FrozenExits {
         self.model
     }
 
-    /// Number of trained exits, and the number of frozen layers that the loss of these exits needs.
+    /// Number of exits to train, and the number of frozen layers that must run for their loss.
     fn students(&self) -> (usize, usize) {
         let exits = self.model.model().depths();
         let students = exits.len() - 1;
@@ -152,9 +153,9 @@ impl FrozenExits {
         }
     }
 
-    /// FLOPs of a training step. For the samples `ran`, which were not cached, they cover the forward pass of the
-    /// layers, and of the last exit if it is a target. For all samples, they cover the forward and backward passes of
-    /// the trained exits, without gradients of the states.
+    /// FLOPs of one training step. `ran` are the texts that were not cached: they need a forward pass of the frozen
+    /// layers, and of the last exit if it provides targets. Every text of the batch needs a forward and a backward pass
+    /// of the trained exits. Gradients of the hidden states are not computed.
     fn step_flops(&self, batch: &PackedBatch, ran: &[usize]) -> u64 {
         let (model, (students, depth)) = (self.model.model(), self.students());
         let of_exits = |tokens| -> u64 {
@@ -169,8 +170,8 @@ impl FrozenExits {
         ran.iter().map(of_frozen).sum::<u64>() + batch.spans.lengths().map(of_exits).sum::<u64>()
     }
 
-    /// Training loss of a batch, summed over the trained exits, and the indices of the samples that ran the frozen
-    /// layers.
+    /// Computes the training loss of a batch, summed over the trained exits. Also returns the indices of the texts for
+    /// which the frozen layers ran, because their states were not cached.
     fn loss(&mut self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Tensor, Vec<usize>)> {
         let (model, reads_teacher) = (self.model.model(), self.reads_teacher());
         let outputs = model.outputs();

@@ -1,4 +1,4 @@
-//! Training of exits on a frozen encoder.
+//! Training of early exits on a frozen encoder.
 
 mod frozen_exits;
 mod state_cache;

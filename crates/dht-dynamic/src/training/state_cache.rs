@@ -1,4 +1,5 @@
-//! Cache of a frozen model's hidden states, so that later epochs need not run the model's layers.
+//! Cache of a frozen model's hidden states. Training runs the layers once for each text, and later epochs read the
+//! cache.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,22 +10,22 @@ use dht_transformer::{ForwardContext, HeadPlan, Hidden, PackedBatch, tensors::Pa
 use crate::error::Result;
 use crate::exit_model::ExitModel;
 
-/// Largest absolute value that half precision can represent; texts with larger states are not cached.
+/// Largest finite value in half precision (f16). Texts with larger hidden states are not cached.
 const F16_MAX: f32 = 65_504.0;
 
-/// Hidden states and logits of a frozen model for a batch.
+/// Hidden states and logits of a frozen model for one batch.
 pub(crate) struct BatchStates {
-    /// Hidden states at each exit before the last.
+    /// Hidden states that each exit except the last one reads.
     pub(crate) exits: Vec<Hidden>,
-    /// Logits of the last exit, shape (samples, classes), if requested.
+    /// Logits of the last exit, shape (texts, classes); `None` if they were not requested.
     pub(crate) own: Option<Tensor>,
-    /// Indices of the samples for which the model ran; the states of the other samples were cached.
+    /// Indices of the texts for which the layers ran, because their states were not cached.
     pub(crate) ran: Vec<usize>,
 }
 
-/// Cache of a frozen model's hidden states at each exit, by the tokens of a text. A text is not cached if the cache
-/// would then exceed its limit in bytes. States are stored in half precision: two bytes for each token, exit and hidden
-/// unit. The pass that computes the states of a text returns them unrounded.
+/// Cache of a frozen model's hidden states at each exit. The key is the text's tokens. States are stored in half
+/// precision: two bytes for each token, exit and hidden unit. When the cache reaches its limit in bytes, further texts
+/// are not cached. States that have just been computed are returned without rounding.
 #[derive(Debug, Default)]
 pub(crate) struct FrozenStates {
     most_bytes: usize,
@@ -32,15 +33,14 @@ pub(crate) struct FrozenStates {
     texts: HashMap<Key, CachedStates>,
 }
 
-/// Key of a text: the ids and the type ids of its tokens.
+/// Cache key of a text: its token ids and token types.
 type Key = (Vec<u32>, Vec<u32>);
 
-/// Cached states of one text.
 #[derive(Debug)]
 struct CachedStates {
-    /// Hidden states at each exit before the last, shape (tokens, hidden), in half precision.
+    /// Hidden states that each exit except the last one reads, shape (tokens, hidden), in half precision.
     exits: Vec<Tensor>,
-    /// Logits of the last exit, shape (1, classes).
+    /// Logits of the last exit, shape (1, classes); `None` if they were not requested.
     own: Option<Tensor>,
 }
 
@@ -49,8 +49,8 @@ impl FrozenStates {
         Self { most_bytes, ..Self::default() }
     }
 
-    /// Returns the hidden states of a batch, with the logits of the last exit if `with_own` is true. The model runs
-    /// only for texts that are not cached.
+    /// Returns the hidden states of a batch, and the logits of the last exit if `with_own` is true. The model's layers
+    /// run only for texts that are not cached.
     pub(crate) fn states(&mut self, model: &ExitModel, batch: &PackedBatch, with_own: bool) -> Result<BatchStates> {
         let keys: Vec<Key> = (0..batch.len()).map(|sample| key(batch, sample)).collect();
         let is_cached = |at: &usize| self.texts.get(&keys[*at]).is_some_and(|states| states.own.is_some() || !with_own);
@@ -92,8 +92,7 @@ impl FrozenStates {
         Ok(BatchStates { exits, own, ran: missing })
     }
 
-    /// Caches the states that the model computed for a text, if they fit into the cache and half precision can
-    /// represent them.
+    /// Caches the hidden states of one text, unless the cache is full or a value is too large for half precision.
     fn keep(&mut self, key: Key, sample: usize, exits: &[Hidden], own: Option<&Tensor>) -> Result<()> {
         let width = exits.first().map_or(0, |exit| exit.tensor().dims()[1]);
         let bytes = size_of::<u16>() * key.0.len() * width * exits.len();
@@ -121,13 +120,13 @@ fn key(batch: &PackedBatch, sample: usize) -> Key {
     (batch.ids[rows.clone()].to_vec(), batch.type_ids[rows].to_vec())
 }
 
-/// Rows of one sample of a packed batch, without a copy.
+/// Hidden states of one text in a packed batch, without a copy.
 fn rows_of(hidden: &Hidden, sample: usize) -> Result<Tensor> {
     let rows = hidden.spans().range(sample);
     Ok(hidden.tensor().narrow(0, rows.start, rows.len())?.to_dtype(DType::F32)?)
 }
 
-/// Computes the hidden states of a batch at every exit, the last included.
+/// Computes the hidden states of a batch at every exit, including the last.
 pub(crate) fn states_at_exits(model: &ExitModel, batch: &PackedBatch) -> Result<Vec<Hidden>> {
     let ctx = ForwardContext::inference();
     let (mut hidden, mut depth) = (model.encoder().embed(batch, &ctx)?, 0);
@@ -139,7 +138,8 @@ pub(crate) fn states_at_exits(model: &ExitModel, batch: &PackedBatch) -> Result<
     model.depths().iter().map(at).collect()
 }
 
-/// Runs all layers up to the last requested exit, without dropout and without gradients.
+/// Computes the hidden states of a batch at every exit except the last one, without dropout and gradients. Also
+/// computes the logits of the last exit if `with_own` is true.
 fn run(model: &ExitModel, batch: &PackedBatch, with_own: bool) -> Result<(Vec<Hidden>, Option<Tensor>)> {
     let ctx = ForwardContext::inference();
     let (mut hidden, mut depth) = (model.encoder().embed(batch, &ctx)?, 0);

@@ -1,4 +1,4 @@
-//! Gumbel-softmax over two classes for each unit: kept and dropped.
+//! Gumbel-softmax relaxation with two classes for each unit, kept and dropped.
 
 use candle_core::Tensor;
 use dht_transformer::model::Gate;
@@ -11,12 +11,13 @@ use super::gate_math::{annealed, logistic, shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::Result;
 use crate::space::Group;
 
-/// Gumbel-softmax relaxation with straight-through gradient (Jang et al. 2017, equation 2).
+/// Gumbel-softmax relaxation: gates are sampled as 0 or 1, with a straight-through gradient (Jang et al. 2017, equation
+/// 2).
 ///
-/// The two classes of a unit are kept and dropped: y = exp((ln π₁ + g₁)/τ) / Σᵢ exp((ln πᵢ + gᵢ)/τ) with π₁ = σ(α), π₀
-/// = 1 − σ(α) and gᵢ ~ Gumbel(0, 1). This equals σ((α + g₁ − g₀)/τ). A unit is kept if y > ½, and the gradient is that
-/// of y: `z = y + (1[y > ½] − y).detach()`. τ decreases geometrically over each training run, so that a search in two
-/// stages anneals twice.
+/// A unit with the architecture variable α is kept with probability π₁ = σ(α), and dropped with probability π₀ = 1 −
+/// σ(α). With the temperature τ and gᵢ ~ Gumbel(0, 1), the soft gate is y = exp((ln π₁ + g₁)/τ) / Σᵢ exp((ln πᵢ +
+/// gᵢ)/τ) = σ((α + g₁ − g₀)/τ). The gate z is 1 if y > ½ and otherwise 0, and has the gradient of y: `z = y + (1[y > ½]
+/// − y).detach()`. τ decreases geometrically over each training run. In a search with two stages it decreases twice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GumbelSoftmax {
@@ -29,8 +30,8 @@ pub struct GumbelSoftmax {
 }
 
 impl Default for GumbelSoftmax {
-    /// Initial probability of .88 that a unit is kept, and a temperature τ from 1 to .2. Both are choices of this
-    /// crate.
+    /// Initial probability of .88 that a unit is kept, and a temperature τ that falls from 1 to .2. Both are choices of
+    /// this crate.
     fn default() -> Self {
         Self { start: 2.0, first_temperature: 1.0, last_temperature: 0.2 }
     }
@@ -64,7 +65,7 @@ impl Relaxation for GumbelSoftmax {
         alpha.iter().map(|alpha| f64::from(*alpha)).collect()
     }
 
-    /// Selects the units that are more likely kept than dropped.
+    /// Selects the units whose probability of being kept is above ½.
     fn kept(&self, alpha: &[f32], _: &Group, _: f64) -> Vec<bool> {
         alpha.iter().map(|alpha| sigmoid_of(f64::from(*alpha)) > 0.5).collect()
     }

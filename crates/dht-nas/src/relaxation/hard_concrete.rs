@@ -1,4 +1,4 @@
-//! Hard-concrete gates: 0 or 1 with positive probability, and differentiable in between.
+//! Hard-concrete relaxation: gates that are 0 or 1 with positive probability, and differentiable in between.
 
 use candle_core::Tensor;
 use dht_transformer::model::Gate;
@@ -14,9 +14,10 @@ use crate::space::Group;
 /// Hard-concrete relaxation: gates that are exactly 0 or 1 with positive probability (Louizos, Welling and Kingma
 /// 2018).
 ///
-/// A gate is z = min(1, max(0, s·(ζ − γ) + γ)) with s = σ((ln u − ln(1 − u) + α)/β), for u uniform in (0, 1) (equations
-/// 10 and 11). In the expected cost of the search, a unit counts with P(z > 0) = σ(α − β·ln(−γ/ζ)) (equation 12).
-/// Without noise the gate is min(1, max(0, σ(α)·(ζ − γ) + γ)) (equation 13).
+/// Let α be the architecture variable of a unit, β the temperature, and γ and ζ the ends of an interval that contains
+/// [0, 1]. A sampled gate is z = min(1, max(0, s·(ζ − γ) + γ)) with s = σ((ln u − ln(1 − u) + α)/β), for u uniform in
+/// (0, 1) (equations 10 and 11). In the expected cost, the unit counts with the probability P(z > 0) = σ(α −
+/// β·ln(−γ/ζ)) (equation 12). The final gate has no noise: min(1, max(0, σ(α)·(ζ − γ) + γ)) (equation 13).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HardConcrete {
@@ -24,15 +25,15 @@ pub struct HardConcrete {
     pub start: f64,
     /// Temperature β, above 0.
     pub temperature: f64,
-    /// Lower end γ of the stretched interval, below 0.
+    /// Lower end γ, below 0, of the interval to which gates are stretched before they are clipped to [0, 1].
     pub low: f64,
-    /// Upper end ζ of the stretched interval, above 1.
+    /// Upper end ζ, above 1, of the interval to which gates are stretched before they are clipped to [0, 1].
     pub high: f64,
 }
 
 impl Default for HardConcrete {
-    /// Constants of Louizos, Welling and Kingma (2018): temperature β = 2/3, and interval ends γ = −.1 and ζ = 1.1. The
-    /// initial probability .97 that a gate is above 0 is this crate's choice.
+    /// Settings of Louizos, Welling and Kingma (2018): temperature β = 2/3, and interval ends γ = −.1 and ζ = 1.1. The
+    /// initial probability of .97 that a gate is above 0 is this crate's choice.
     fn default() -> Self {
         Self { start: 2.0, temperature: 2.0 / 3.0, low: -0.1, high: 1.1 }
     }
@@ -51,7 +52,7 @@ impl HardConcrete {
         Ok(())
     }
 
-    /// Shift β·ln(−γ/ζ) of α, by which the probability that a gate z is above 0 is σ(α − shift).
+    /// Shift β·ln(−γ/ζ): the probability that a gate is above 0 is σ(α − shift).
     fn shift(&self) -> f64 {
         self.temperature * (-self.low / self.high).ln()
     }
@@ -77,7 +78,7 @@ impl Relaxation for HardConcrete {
         alpha.iter().map(|alpha| f64::from(*alpha)).collect()
     }
 
-    /// Selects the units whose gate without noise is above 0.
+    /// Selects the units whose final gate, without noise, is above 0.
     fn kept(&self, alpha: &[f32], group: &Group, _: f64) -> Vec<bool> {
         self.value(alpha, group).into_iter().map(|value| value > 0.0).collect()
     }

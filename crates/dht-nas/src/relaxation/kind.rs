@@ -1,11 +1,12 @@
-//! Selection among the relaxations.
+//! Settings that select one of the relaxations.
 
 use serde::{Deserialize, Serialize};
 
 use super::{GumbelSoftmax, HardConcrete, Relaxation, Sigmoid, WeightedSoftmax, WidthSampling};
 use crate::error::Result;
 
-/// Built-in relaxations with their settings.
+/// Choice of a built-in relaxation, with its settings. A relaxation makes the selection of units trainable by
+/// gradients.
 ///
 /// ```
 /// use dht_nas::transformer::flops::BlockShape;
@@ -21,23 +22,22 @@ use crate::error::Result;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RelaxationKind {
-    /// Sigmoid masks σ(α), the relaxation of dimensions in the [report](crate#source) on differentiable search for
-    /// BERT.
+    /// Sigmoid masks σ(α), with which the [report](crate#source) on differentiable search for BERT relaxes dimensions.
     Sigmoid(Sigmoid),
-    /// Softmax weights of the units of each [block](crate::Group::blocks), the relaxation of heads in the report on
-    /// differentiable search for BERT. For outputs of heads, each head is a block. For other parts, all units of the
+    /// Softmax weights over the units of a [block](crate::Group::blocks), with which the report on differentiable
+    /// search for BERT relaxes heads. For output dimensions, each head is a block. For other parts, all units of a
     /// group are one block.
     WeightedSoftmax(WeightedSoftmax),
-    /// Gumbel-softmax over two classes for each unit, kept and dropped, with straight-through gradient.
+    /// Gumbel-softmax with two classes for each unit, kept and dropped, and straight-through gradients.
     GumbelSoftmax(GumbelSoftmax),
     /// Hard-concrete gates, which are 0 or 1 with positive probability.
     HardConcrete(HardConcrete),
-    /// Distribution over a few widths of the whole group, instead of a gate for each unit.
+    /// Distribution over a few widths of a whole group of units. Single units have no gates.
     WidthSampling(WidthSampling),
 }
 
 impl RelaxationKind {
-    /// Builds the relaxation that the settings describe.
+    /// Creates the relaxation with these settings.
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) if a setting is out of range.

@@ -1,4 +1,4 @@
-//! Relaxations: they make the selection of units trainable by gradients.
+//! Relaxations: they replace the selection of units by gates that gradients can train.
 
 mod check;
 mod gate_math;

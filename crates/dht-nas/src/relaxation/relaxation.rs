@@ -1,4 +1,4 @@
-//! Trait of relaxations.
+//! Trait of relaxations, which make the selection of units trainable by gradients.
 
 use std::fmt::Debug;
 
@@ -9,46 +9,48 @@ use rand::Rng;
 use crate::error::Result;
 use crate::space::Group;
 
-/// Continuous relaxation of the selection of units, which gradients can train. The units of one [group](Group) are
-/// relaxed together: one part of a layer, or of several layers jointly.
+/// Continuous relaxation of the selection of units: replaces the decision whether a unit is kept by gates that
+/// gradients can train. The units of a [group](Group) are relaxed together: one part of a layer, or of several layers
+/// jointly.
 ///
-/// A group has architecture variables α; [`start`](Self::start) gives their number and initial values. A training step
-/// multiplies the units by the gates that [`sample`](Self::sample) draws. The cost weights each unit by the degree to
-/// which the unit is kept, given by [`open`](Self::open). The search ends with the units of the highest
-/// [`score`](Self::score), or with the units above the relaxation's own [threshold](Self::kept). [`value`](Self::value)
-/// gives the final gates of these units.
+/// Each group has trainable architecture variables α, which [`start`](Self::start) initializes. In a training step,
+/// [`sample`](Self::sample) draws the gates, which multiply the outputs of the units. [`open`](Self::open) is the
+/// degree to which each unit is kept, by which the unit counts in the expected cost. At the end of the search, the
+/// units with the highest [`score`](Self::score) are selected, or those above the relaxation's own
+/// [threshold](Self::kept). [`value`](Self::value) returns their final gates.
 pub trait Relaxation: Debug + Send + Sync {
-    /// Initial architecture variables α of a group.
+    /// Initial values of the architecture variables α of a group.
     fn start(&self, group: &Group, rng: &mut dyn Rng) -> Vec<f32>;
 
-    /// Samples the gates of one training step, differentiable in the architecture variables α. The gates are factors of
-    /// the units, of shape (heads, head_dim) for outputs of heads and (units) otherwise. Relaxations that mix units
-    /// return a matrix (width, width) for a block of `width` units. `share` is the completed share of the training
-    /// steps.
+    /// Samples the gates for one training step, differentiable in the architecture variables α. Gates are one factor
+    /// for each unit, with the shape (heads, head_dim) for output dimensions of heads and otherwise (units). A
+    /// relaxation that mixes units returns a matrix of shape (width, width) for a block of `width` units. `share` is
+    /// the completed share of the training steps.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// Returns an error if a candle operation fails.
     fn sample(&self, alpha: &Tensor, group: &Group, share: f64, rng: &mut dyn Rng) -> Result<Gate>;
 
-    /// Probability or degree to which each unit is kept, differentiable in α. Shape: (units).
+    /// Probability that each unit is kept, or degree to which it is kept, from 0 to 1. It determines the expected cost,
+    /// and is differentiable in the architecture variables α. Shape: (units).
     ///
     /// # Errors
-    /// Errors of candle.
+    /// Returns an error if a candle operation fails.
     fn open(&self, alpha: &Tensor, group: &Group) -> Result<Tensor>;
 
-    /// Scores that rank units over all groups. Units with higher scores are kept first. Shape: (units).
+    /// Scores by which units of all groups are ranked. Units with higher scores are kept first. Shape: (units).
     fn score(&self, alpha: &[f32], group: &Group) -> Vec<f64>;
 
-    /// Returns for each unit whether it lies above the relaxation's own threshold. A relaxation without a threshold
-    /// keeps the share `share` of the units of each block, those with the highest scores. Shape: (units).
+    /// Returns for each unit whether it is above the relaxation's own threshold. A relaxation without a threshold keeps
+    /// the units with the highest scores, a share `share` of each block. Shape: (units).
     fn kept(&self, alpha: &[f32], group: &Group, share: f64) -> Vec<bool>;
 
-    /// Limit of |α| to which the architecture variables α are clamped at the start of a training step; `None` for no
+    /// Largest |α| of the architecture variables, to which they are clamped before each training step. `None` for no
     /// limit.
     fn bound(&self) -> Option<f64> {
         None
     }
 
-    /// Gate without noise that each unit has if it is kept. Shape: (units).
+    /// Final gates of the units, without noise, if they are kept. Shape: (units).
     fn value(&self, alpha: &[f32], group: &Group) -> Vec<f64>;
 }

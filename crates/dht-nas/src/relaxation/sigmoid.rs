@@ -1,4 +1,4 @@
-//! Sigmoid masks σ(α), the search of dimensions in the [report](crate#source) on differentiable search for BERT.
+//! Sigmoid masks σ(α), with which the [report](crate#source) on differentiable search for BERT relaxes dimensions.
 
 use candle_core::Tensor;
 use dht_transformer::model::Gate;
@@ -11,27 +11,28 @@ use super::gate_math::{shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::{Error, Result};
 use crate::space::Group;
 
-/// Sigmoid mask z = σ(α) on each unit. A unit is kept if σ(α) > threshold (report on differentiable search for BERT,
-/// 5.5.1).
+/// Sigmoid relaxation: each unit has the gate z = σ(α), with an architecture variable α, and is kept if σ(α) >
+/// threshold (report on differentiable search for BERT, 5.5.1).
 ///
-/// The report multiplies the gradient by a factor whose value it does not give, so that one step can move α from 5 to
-/// −5. Under Adam such a factor cancels out. Here [`gate_rate`](crate::NasSettings::gate_rate) scales the step: at a
-/// rate of 10, one step moves α from 5 to −5. Beyond about ±15 the slope of σ is almost 0, and α would not return. α is
-/// therefore clamped to ±[`bound`](Self::bound).
+/// In the report, one step can move α from 5 to −5, because the gradient is multiplied by a factor. The report does not
+/// state the factor, and under Adam it would have no effect. Here the learning rate
+/// [`gate_rate`](crate::NasSettings::gate_rate) scales the step: at a rate of 10, one step moves α from 5 to −5. Beyond
+/// about ±15 the derivative of σ is almost 0, and α could not return. α is therefore clamped to
+/// ±[`bound`](Self::bound).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sigmoid {
     /// Initial architecture variable α of every unit.
     pub start: f64,
-    /// Smallest σ(α) of a kept unit.
+    /// Threshold of σ(α) above which a unit is kept.
     pub threshold: f64,
-    /// Largest |α| at the start of each step; at least |start|. `None` for no bound.
+    /// Largest |α|, to which α is clamped before each step; at least |start|. `None` for no limit.
     pub bound: Option<f64>,
 }
 
 impl Default for Sigmoid {
-    /// Start 5 and threshold .01 of the report on differentiable search for BERT. The bound of |α|, which the report
-    /// does not state, is 5, because a step of the report can move α from 5 to −5.
+    /// Initial value 5 and threshold .01, as in the report on differentiable search for BERT. The report does not state
+    /// the limit |α| ≤ 5. It follows from the report's learning rate, by which one step moves α from 5 to −5.
     fn default() -> Self {
         Self { start: 5.0, threshold: 0.01, bound: Some(5.0) }
     }

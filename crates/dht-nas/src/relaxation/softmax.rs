@@ -1,4 +1,4 @@
-//! Softmax weights of units, the search of heads in the [report](crate#source) on differentiable search for BERT.
+//! Softmax weights of units, with which the [report](crate#source) on differentiable search for BERT relaxes heads.
 
 use candle_core::{D, Tensor};
 use dht_transformer::model::Gate;
@@ -11,34 +11,34 @@ use super::gate_math::{shaped, uniform};
 use crate::error::Result;
 use crate::space::Group;
 
-/// Softmax weights z = n·softmax(α) over the n units of a block, or z = softmax(α) as printed in the report on
-/// differentiable search for BERT (5.5.2, equation 5). Without the factor n, a layer's initial attention output is n
-/// times smaller. With the factor, all weights start near 1.
+/// Softmax relaxation: the gates of the n units of a block are z = n·softmax(α), with architecture variables α. The
+/// report on differentiable search for BERT prints z = softmax(α) (5.5.2, equation 5). Without the factor n, the
+/// initial attention output of a layer would be n times smaller. With the factor, all gates start near 1.
 ///
-/// The weights always add up to n (or 1), so that a cost cannot determine the number of kept units. The target
-/// determines this number, and each block keeps its best units. In both variants, the cost weights a unit by min(1,
-/// n·softmax(α)).
+/// The gates of a block always add up to n (or 1). A cost term can therefore not change the number of kept units. The
+/// target cost determines this number, and each block keeps its best units. In both variants, a unit counts with min(1,
+/// n·softmax(α)) in the expected cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WeightedSoftmax {
-    /// Variance of the initial architecture variables α, whose mean is 0; above 0. "Normal(0, 0.01)" in the report on
-    /// differentiable search for BERT means .01 if its second number is the variance, and .0001 if it is the standard
+    /// Variance, above 0, of the initial architecture variables α, whose mean is 0. The report on differentiable search
+    /// for BERT states "Normal(0, 0.01)". Set .01 if the second number is a variance, and .0001 if it is a standard
     /// deviation.
     pub variance: f64,
-    /// True if the weights of a block are multiplied by its number of units n.
+    /// True if the softmax weights of a block are multiplied by its number of units n.
     pub times_n: bool,
 }
 
 impl Default for WeightedSoftmax {
-    /// Initial architecture variables α from N(0, .01), as in the report on differentiable search for BERT, with .01
-    /// read as a variance. The initial weights are near 1.
+    /// Initial architecture variables α from N(0, .01), as in the report on differentiable search for BERT, where .01
+    /// is read as the variance. Weights are multiplied by the number of units, so that they start near 1.
     fn default() -> Self {
         Self { variance: 0.01, times_n: true }
     }
 }
 
 impl WeightedSoftmax {
-    /// Softmax weights without the factor n, the number of units in a block, as in equation 5 of the report on
+    /// Softmax weights that are not multiplied by the number of units in a block, as in equation 5 of the report on
     /// differentiable search for BERT.
     pub fn printed() -> Self {
         Self { times_n: false, ..Self::default() }
@@ -52,7 +52,7 @@ impl WeightedSoftmax {
         if self.times_n { group.width as f64 } else { 1.0 }
     }
 
-    /// Softmax of the architecture variables α in each block of units.
+    /// Softmax of the architecture variables α within each block of units.
     fn softmax(alpha: &Tensor, group: &Group) -> Result<Tensor> {
         let rows = alpha.reshape((group.blocks, group.width))?;
         let exp = rows.broadcast_sub(&rows.max_keepdim(D::Minus1)?.detach())?.exp()?;
@@ -74,7 +74,7 @@ impl Relaxation for WeightedSoftmax {
         shaped(&(Self::softmax(alpha, group)? * self.factor(group))?, group)
     }
 
-    /// Weight of each unit in the cost, min(1, n·softmax(α)), with n units in a block.
+    /// Degree to which each unit counts in the expected cost: min(1, n·softmax(α)), with n units in a block.
     fn open(&self, alpha: &Tensor, group: &Group) -> Result<Tensor> {
         let weights = (Self::softmax(alpha, group)? * group.width as f64)?;
         Ok((1.0 - (1.0 - weights)?.relu()?)?)
@@ -84,8 +84,8 @@ impl Relaxation for WeightedSoftmax {
         self.value(alpha, group)
     }
 
-    /// Selects the best units of each block, a share `share` of them, as the report on differentiable search for BERT
-    /// does.
+    /// Selects the units with the largest weights, a share `share` of each block, as the report on differentiable
+    /// search for BERT does.
     fn kept(&self, alpha: &[f32], group: &Group, share: f64) -> Vec<bool> {
         let most = (share * group.width as f64).ceil() as usize;
         let best = |block: &[f32]| {

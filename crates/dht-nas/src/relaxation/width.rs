@@ -1,5 +1,5 @@
-//! Width sampling: two candidate widths are sampled and mixed, as in TAS, transformable architecture search (Dong and
-//! Yang 2019).
+//! Width sampling of TAS, transformable architecture search (Dong and Yang 2019): two candidate widths are sampled and
+//! mixed.
 
 use candle_core::{D, Tensor};
 use dht_transformer::model::Gate;
@@ -12,9 +12,9 @@ use super::gate_math::{annealed, uniform};
 use crate::error::{Error, Result};
 use crate::space::Group;
 
-/// Width sampling of TAS: each group selects one of several widths c₁ < … < c_k with probabilities p = softmax(α). A
-/// training step draws two widths, I ⊂ {1, …, k}, by Gumbel-softmax with the temperature τ, and mixes their outputs
-/// (Dong and Yang 2019, equations 3 to 5):
+/// Width sampling of TAS, transformable architecture search (Dong and Yang 2019, equations 3 to 5). Each group of units
+/// selects one of several widths c₁ < … < c_k with probabilities p = softmax(α). A training step draws a set I of two
+/// widths by Gumbel-softmax with the temperature τ, and mixes the outputs of the two widths to the output O:
 ///
 /// ```text
 /// p̂ᵢ = softmax((ln pᵢ + oᵢ)/τ),  oᵢ ~ Gumbel(0, 1);   I: the two greatest p̂ᵢ
@@ -22,14 +22,13 @@ use crate::space::Group;
 /// CWI(x, n)ᵢ = mean of x from ⌊i·c/n⌋ to ⌈(i + 1)·c/n⌉ − 1
 /// ```
 ///
-/// CWI, channel-wise interpolation, widens the narrower output to the width of the wider one. A width keeps the first
-/// units, which should therefore be the most important: [`Encoder::prune`](dht_transformer::Encoder::prune) can sort
-/// neurons. If units are selected by a target cost, they are ranked by the probability that they are within the
-/// selected width.
+/// Channel-wise interpolation (CWI) widens the narrower output to the larger width. A width keeps the first units,
+/// which should therefore be the most important ones; [`Encoder::prune`](dht_transformer::Encoder::prune) can sort
+/// neurons. A unit's score is the probability that the unit is within the selected width.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WidthSampling {
-    /// Candidate widths as shares of the whole width, ascending, in (0, 1].
+    /// Candidate widths as shares of the full width, ascending, in (0, 1].
     pub widths: Vec<f64>,
     /// Initial temperature τ, above 0.
     pub first_temperature: f64,
@@ -38,7 +37,7 @@ pub struct WidthSampling {
 }
 
 impl Default for WidthSampling {
-    /// Widths in steps of an eighth, and a temperature τ from 10 to .1 as in TAS (Dong and Yang 2019).
+    /// Widths in steps of one eighth, and a temperature τ that falls from 10 to .1, as in TAS (Dong and Yang 2019).
     fn default() -> Self {
         let widths = (1..=8).map(|eighth| f64::from(eighth) / 8.0).collect();
         Self { widths, first_temperature: 10.0, last_temperature: 0.1 }
@@ -61,13 +60,13 @@ impl WidthSampling {
         }
     }
 
-    /// Candidate widths of a group in units, possibly with repetitions.
+    /// Candidate widths of a group in units. Rounding may make widths equal.
     fn candidates(&self, group: &Group) -> Vec<usize> {
         let units = |share: &f64| ((share * group.width as f64).round() as usize).clamp(group.minimum, group.width);
         self.widths.iter().map(units).collect()
     }
 
-    /// Probability that each unit is within the selected width.
+    /// Probability that each unit is within the selected width, from the probabilities of the widths.
     fn within(&self, probabilities: &[f64], group: &Group) -> Vec<f64> {
         let candidates = self.candidates(group);
         let of_unit = |unit: usize| {
@@ -85,8 +84,8 @@ impl WidthSampling {
     }
 }
 
-/// Matrix (width, width) that interpolates the first `from` units to `to` units channel by channel. Its other entries
-/// are 0.
+/// Interpolation matrix of shape (width, width) that maps the first `from` units to `to` units (channel-wise
+/// interpolation). All other entries are 0.
 pub(super) fn interpolation(from: usize, to: usize, width: usize) -> Vec<f32> {
     let mut matrix = vec![0.0; width * width];
     for row in 0..to {

@@ -1,13 +1,4 @@
-//! Baselines: methods with which a dynamic model is compared. Each baseline has its own file. All baselines are trained
-//! by the same loop on the same data, and scored by the same [`evaluate`](dht_dynamic::evaluate()).
-//!
-//! | baseline | description | objective |
-//! |---|---|---|
-//! | [`truncation`] | the first layers of an encoder, fine-tuned or distilled | [`FineTuning`], [`Distillation`] |
-//! | [`distilbert`] | a student that starts as some of its teacher's layers (Sanh et al. 2019) | [`Distillation`] |
-//! | [`fastbert`] | exits distilled from a frozen classifier, an entropy threshold (Liu et al. 2020) | [`FrozenExits`] |
-//! | [`pabee`] | exits trained jointly, patience (Zhou et al. 2020) | [`SearchObjective`] |
-//! | [`NgramClassifier`](dht_dynamic::exit::NgramClassifier) | logistic regression on tf-idf of n-grams; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |
+//! Interface of the baselines: a training objective that also reports the cost of its training run.
 
 use dht_dynamic::training::FrozenExits;
 use dht_dynamic::{DynamicModel, Predictor};
@@ -20,13 +11,13 @@ use crate::error::Error;
 use crate::model::SearchModel;
 use crate::training::SearchObjective;
 
-/// Objective that trains a baseline, and reports the cost of the training run.
+/// Training objective of a baseline, which also reports the cost of the training run.
 pub trait Baseline: Objective<Error: Into<Error>> {
     /// Type of the trained model.
     type Model: Predictor;
 
-    /// FLOPs of all matrix products of the training run so far, without validation. The caller must add the FLOPs of
-    /// training a teacher or backbone.
+    /// FLOPs of all matrix products of the training run so far. Validation and the training of a teacher or backbone
+    /// are not included.
     fn flops(&self) -> u64;
 
     /// Returns the trained model.

@@ -1,4 +1,4 @@
-//! Cascade of models: a text continues to the next model while the previous one is not confident.
+//! Cascade of models: a text continues to the next model until one is confident.
 
 use dht_dynamic::exit::{NgramClassifier, Stacker};
 use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
@@ -8,8 +8,8 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextC
 use super::stacking::{check_classes, log_probabilities_of, shape_of};
 use crate::error::{Error, Result};
 
-/// Returns whether a row continues to the next stage: its largest probability is below the threshold. At a threshold of
-/// 1 or above every row continues, even if its largest probability is rounded to 1.
+/// Returns whether a text continues to the next stage: its largest class probability, from `row`, is below the
+/// threshold. At a threshold of 1 or above every text continues, even if its largest probability is rounded to 1.
 fn continues(row: &[f64], threshold: f64) -> bool {
     threshold >= 1.0 || row.iter().copied().fold(f64::NEG_INFINITY, f64::max).exp() < threshold
 }
@@ -19,13 +19,14 @@ fn check_threshold(threshold: f64) -> Result<()> {
     if threshold >= 0.0 { Ok(()) } else { Err(Error::argument("threshold", "at least 0", threshold)) }
 }
 
-/// Cascade of an n-gram classifier and later classifiers, each of which runs for the texts that remain.
+/// Cascade of an n-gram classifier and further classifiers. Each stage runs for the texts that have not left at an
+/// earlier stage.
 ///
 /// A text leaves at the first stage where its largest probability reaches the threshold, otherwise at the last stage.
 /// At threshold 0 every text leaves at the first stage. At a threshold of 1 or more every text leaves at the last
-/// stage. A text costs the FLOPs of all stages that it ran. Its reported route is the route of its last stage,
-/// expressed in the layers of the last classifier. [`Stages`](dht_dynamic::evaluation::Stages) computes quality and
-/// cost at every threshold; its threshold t equals the threshold 1 − t here.
+/// stage. The cost of a text is the FLOPs of all stages that it ran. Its reported route is the route of its last stage,
+/// with layers counted as in the last classifier. [`Stages`](dht_dynamic::evaluation::Stages) computes quality and cost
+/// at every threshold; its threshold t corresponds to 1 − t here.
 #[derive(Debug)]
 pub struct Cascade {
     ngram: NgramClassifier,
@@ -38,9 +39,8 @@ pub struct Cascade {
 impl Cascade {
     /// Builds a cascade from an n-gram classifier and at least one classifier that runs after it.
     ///
-    /// `stackers` has the weights that combine the n-gram classifier with each later classifier; without stackers the
-    /// two are not combined. Each classifier is a whole model that starts at its first layer. The last classifier is
-    /// the full model in FLOPs ratios.
+    /// `stackers` has, for each later classifier, the weights that combine its answer with the n-gram classifier's; if
+    /// it is empty, answers are not combined. Classifiers share no layers. Costs are relative to the last classifier.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) in these cases:
@@ -90,7 +90,8 @@ impl Cascade {
         Ok(())
     }
 
-    /// Runs rows through the stages. Each stage takes batches of the rows that remain, in the order of `rows`.
+    /// Runs rows through the stages of the cascade. Each stage forms batches of the rows that reach it, in the order of
+    /// `rows`.
     fn run(
         &self,
         rows: &[usize],
@@ -136,8 +137,8 @@ impl Cascade {
         Ok(BatchPredictions::of_routes(probabilities, routes, flops))
     }
 
-    /// Log-probabilities of a stage for a batch. `ngram` has the n-gram classifier's log-probabilities of the same
-    /// texts.
+    /// Class log-probabilities at one transformer stage of the cascade, for a batch. If the stage has a stacker, they
+    /// are combined with `ngram`, the log-probabilities of the n-gram classifier for the same texts.
     fn stage(
         &self,
         stage: usize,
@@ -159,7 +160,6 @@ impl Predictor for Cascade {
         Ok(self.run(&rows, batch.len().max(1), |rows| Ok(batch.select(rows)), ctx)?)
     }
 
-    /// Predicts samples in batches. Each stage forms its batches from the texts that reach it.
     fn predict_all(
         &self,
         samples: &[Sample],
@@ -176,7 +176,7 @@ impl Predictor for Cascade {
         Ok(texts.check_classes(self.ngram.classes())?)
     }
 
-    /// FLOPs of the last classifier alone.
+    /// FLOPs of the last classifier for a text of `tokens` tokens. The costs of the cascade are relative to them.
     fn full_flops(&self, tokens: usize) -> u64 {
         self.stages.last().map_or(0, |last| last.full_flops(tokens))
     }

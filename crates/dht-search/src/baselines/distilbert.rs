@@ -1,7 +1,7 @@
 //! DistilBERT (Sanh et al. 2019): a student with fewer layers, initialised from some of its teacher's layers.
 //!
-//! The loss is [`Distillation`]'s: soft labels, the cosine of the last hidden states, and labels. Differences from the
-//! source (the DistilBERT paper and its script):
+//! [`Distillation`] defines the loss, with three terms: soft labels, cosine similarity of the last hidden states, and
+//! labels. Differences from the DistilBERT paper and its script (the source):
 //!
 //! - The source distils in **pre-training**, on the teacher's corpus and with masked-language modelling as the third
 //!   loss, and fine-tunes afterwards. Here the teacher is a trained classifier, and the student is distilled on the
@@ -36,8 +36,8 @@ pub fn distilbert(teacher: &TextClassifier, layers: usize, settings: Distillatio
 ///
 /// The layers are evenly spaced from the first to the last: layer i of a student with k layers starts from layer i·(L −
 /// 1)/(k − 1), rounded, of a teacher with L layers. A student of a single layer starts from the first. A student of 6
-/// layers starts from the layers 0, 2, 4, 7, 9, 11 of 12, as in DistilBERT's own script. The text of the DistilBERT
-/// paper says one layer out of two.
+/// layers starts from the layers 0, 2, 4, 7, 9, 11 of 12, as in DistilBERT's own script. The DistilBERT paper itself
+/// describes it as one layer out of two.
 ///
 /// # Errors
 /// [`Argument`](dht_dynamic::Error::Argument) if `student` is 0 or more than `teacher`.

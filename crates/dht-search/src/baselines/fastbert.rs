@@ -6,18 +6,19 @@
 //! inference   a text leaves at the first exit where −Σ p·ln p / ln C < speed
 //! ```
 //!
-//! At speed 0, where every text runs all layers, the model equals the backbone, to the bit. A speed is the entropy
-//! threshold (normalised to at most 1) below which a text leaves: .1 is slow, .8 is fast.
+//! The speed is an entropy threshold: a text leaves at the first exit whose entropy, normalised to at most 1, is below
+//! it. A speed of .1 is slow and .8 is fast. At speed 0 every text runs all layers, and the outputs equal the
+//! backbone's bit for bit.
 //!
-//! Differences from the source (the FastBERT paper and its code):
+//! Differences from the FastBERT paper and its code (the source):
 //!
-//! - An exit of the source is a projection to 128 dimensions, self-attention over all tokens in this projection, and
-//!   two more layers on the first token. An exit here is [a layer of 128 columns](ExitKind::SideLayer) including a
-//!   feed-forward; the mean over its tokens is added to a linear classifier. Linear exits are also possible.
+//! - In the source, an exit is a projection to 128 dimensions, self-attention over all tokens, and two more layers on
+//!   the first token. Here it is [a transformer layer of width 128](ExitKind::SideLayer) with a feed-forward network;
+//!   the mean over its tokens is added to a linear classifier. Linear exits are also possible.
 //! - In the source the backbone's classifier has the same form as the exits; here it is the classifier of the
 //!   [`TextClassifier`].
 //! - The FastBERT paper has KL(p_s ‖ p_t), of the student's and the teacher's probabilities. Its released code has
-//!   KL(p_t ‖ p_s), as here. Both have the temperature τ = 1, the default.
+//!   KL(p_t ‖ p_s), as here. Paper and code have the temperature τ = 1, which is the default here.
 //! - The released code keeps dropout on in the frozen backbone. Here the exits learn from the backbone's states and
 //!   answers without dropout, as at inference.
 
@@ -31,36 +32,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// Settings of FastBERT. The number of epochs and the learning rate are in the trainer's
-/// [settings](dht_transformer::TrainSettings).
+/// Settings of FastBERT, except for the number of epochs and the learning rate, which
+/// [`TrainSettings`](dht_transformer::TrainSettings) contains.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FastBertSettings {
-    /// Entropy threshold: a text leaves where the normalised entropy is below it. The threshold has no effect on
+    /// Entropy threshold: a text leaves at the first exit whose normalised entropy is below it. It does not affect
     /// training. [`DynamicModel::set_speed`] changes the threshold later, and
     /// [`calibrate`](dht_dynamic::evaluation::calibrate()) selects a threshold for a budget of FLOPs.
     pub speed: f64,
-    /// Depths of the exits, ascending; the last is the backbone's depth. `None` for an exit after every layer, as in
-    /// the FastBERT paper.
+    /// Depths of the exits in layers, ascending; the last is the backbone's depth. `None` for an exit after every
+    /// layer, as in the FastBERT paper.
     pub exits: Option<Vec<usize>>,
-    /// Kind of the exits before the last.
+    /// Type of the exits before the last: linear, or a side layer.
     pub exit_kind: ExitKind,
-    /// Pooling of the exits before the last.
+    /// Pooling of token states in the exits before the last.
     pub pooling: Pooling,
     /// Temperature τ of the distillation, above 0.
     pub temperature: f64,
 }
 
 impl Default for FastBertSettings {
-    /// Side layers of 128 columns after every layer, temperature τ = 1, and a medium speed.
+    /// Returns settings with side layers of width 128 after every layer, temperature τ = 1, and a medium speed.
     fn default() -> Self {
         let exit_kind = ExitKind::SideLayer { width: 128 };
         Self { speed: 0.5, exits: None, exit_kind, pooling: Pooling::Mean, temperature: 1.0 }
     }
 }
 
-/// Creates the objective that distils new exits from a fine-tuned backbone. Its model has a copy of the backbone's
-/// weights, a threshold router, and the speed of the settings.
+/// Creates the training objective of FastBERT, which distils new exits from a fine-tuned backbone. The model has a copy
+/// of the backbone's weights and a router with the entropy threshold of the settings.
 ///
 /// # Errors
 /// * [`Argument`](dht_dynamic::Error::Argument) if the temperature is not above 0.

@@ -7,10 +7,10 @@
 //! ```
 //!
 //! PABEE is trained by a [`SearchObjective`] with the exit losses [`ExitLosses::Weighted`] (weight 1 and power 1) and
-//! [`RouterKind::Patience`], which sends every text to the last exit in training. Differences from the source (the
-//! PABEE paper and its code):
+//! [`RouterKind::Patience`], with which every training text runs all layers. Differences from the PABEE paper and its
+//! code (the source):
 //!
-//! - Exits after some layers only, side exits and other poolings are possible.
+//! - Options of this crate: exits after some layers only, side layers as exits, and other poolings.
 //! - Patience for regression (agreement up to a tolerance) is not implemented.
 //! - The source's classifiers are linear on the output of BERT's pooler. Here they are linear on the mean of the states
 //!   by default.
@@ -26,8 +26,8 @@ use crate::settings::{ClassifierSharing, ExitLosses, RouterKind, SearchSettings}
 use crate::space::{SearchSpace, SpaceConfig};
 use crate::training::SearchObjective;
 
-/// Settings of PABEE. The number of epochs and the learning rate are in the trainer's
-/// [settings](dht_transformer::TrainSettings).
+/// Settings of PABEE, except for the number of epochs and the learning rate, which
+/// [`TrainSettings`](dht_transformer::TrainSettings) contains.
 ///
 /// # Examples
 /// ```
@@ -40,27 +40,28 @@ use crate::training::SearchObjective;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PabeeSettings {
-    /// Number of consecutive exits that must agree with the exit before them; at least 1. The patience has no effect on
-    /// training. [`SearchModel::set_speed`] changes the patience later: it becomes 1 / speed.
+    /// Number of consecutive exits that must agree with the exit before them; at least 1. It does not affect training.
+    /// To change it later, call [`SearchModel::set_speed`] with 1 / patience.
     pub patience: u32,
-    /// Depths of the exits, ascending; the last is the encoder's depth. `None` for an exit after every layer, as in the
-    /// PABEE paper.
+    /// Depths of the exits in layers, ascending; the last is the encoder's depth. `None` for an exit after every layer,
+    /// as in the PABEE paper.
     pub exits: Option<Vec<usize>>,
-    /// Kind of the exits.
+    /// Type of the exits: linear, or a side layer.
     pub exit_kind: ExitKind,
-    /// Pooling of the exits.
+    /// Pooling of token states in the exits.
     pub pooling: Pooling,
 }
 
 impl Default for PabeeSettings {
-    /// Patience 6, which is half of twelve layers, and a linear exit on the mean of the states after every layer.
+    /// Returns settings with patience 6 (half of twelve layers) and a linear exit on the mean of the token states after
+    /// every layer.
     fn default() -> Self {
         Self { patience: 6, exits: None, exit_kind: ExitKind::Linear, pooling: Pooling::Mean }
     }
 }
 
 impl PabeeSettings {
-    /// Settings of the search by which PABEE is trained, with the patience as its router.
+    /// Search settings by which PABEE is trained, with the patience as router.
     pub fn search(&self) -> SearchSettings {
         SearchSettings {
             router: RouterKind::Patience { patience: self.patience },
@@ -73,7 +74,7 @@ impl PabeeSettings {
     }
 }
 
-/// Creates the objective that trains PABEE: an encoder with an exit after every layer, or after the layers in
+/// Creates the training objective of PABEE: an encoder with an exit after every layer, or after the layers in
 /// `settings.exits`.
 ///
 /// # Errors

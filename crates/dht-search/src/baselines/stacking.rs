@@ -1,5 +1,4 @@
-//! Stacking of an n-gram classifier and a transformer classifier: both read every text, and their weighted
-//! log-probabilities are added.
+//! Stacking of an n-gram classifier and a transformer classifier, by a weighted sum of their log-probabilities.
 
 use dht_dynamic::exit::{NgramClassifier, Stacker};
 use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
@@ -8,7 +7,6 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifie
 
 use crate::error::{Error, Result};
 
-/// Log-probabilities of a classifier for a batch.
 pub(super) fn log_probabilities_of(
     classifier: &TextClassifier,
     batch: &PackedBatch,
@@ -18,13 +16,12 @@ pub(super) fn log_probabilities_of(
     Ok(LogProbabilities::new(classifier.classifier().classes(), rows.concat().into_iter().map(f64::from).collect())?)
 }
 
-/// Number of layers and heads of a classifier.
 pub(super) fn shape_of(classifier: &TextClassifier) -> ModelShape {
     let encoder = classifier.encoder();
     ModelShape { layers: encoder.layers(), heads: encoder.block_shape().heads }
 }
 
-/// Rejects a classifier that does not predict the classes of an n-gram classifier.
+/// Rejects a classifier whose classes differ from those of an n-gram classifier.
 pub(super) fn check_classes(ngram: &NgramClassifier, classifier: &TextClassifier) -> Result<()> {
     let (expected, got) = (ngram.classes(), classifier.classifier().classes());
     if classifier.task() != dht_transformer::Task::Class {
@@ -33,8 +30,8 @@ pub(super) fn check_classes(ngram: &NgramClassifier, classifier: &TextClassifier
     if expected == got { Ok(()) } else { Err(Error::argument("classes of a stage", expected.to_string(), got)) }
 }
 
-/// N-gram classifier and transformer classifier whose log-probabilities are combined by a [`Stacker`]. Every text runs
-/// both.
+/// N-gram classifier and transformer classifier that both run for every text. A [`Stacker`] combines their
+/// log-probabilities.
 #[derive(Debug)]
 pub struct Stacked {
     ngram: NgramClassifier,

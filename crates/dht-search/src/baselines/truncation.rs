@@ -1,4 +1,4 @@
-//! Truncation: the first layers of an encoder with a separate classifier, the simplest smaller model.
+//! Truncation baseline: the first layers of an encoder with a new classifier.
 
 use dht_transformer::{
     Encoder, Pooling, TextClassifier,
@@ -8,8 +8,8 @@ use rand::Rng;
 
 use crate::error::Result;
 
-/// Creates the objective that fine-tunes the first `layers` layers of an encoder on labels. The student has separate
-/// weights; `encoder` does not change.
+/// Creates the training objective that fine-tunes the first `layers` layers of an encoder on labels. They are copied;
+/// `encoder` does not change.
 ///
 /// # Errors
 /// [`Transformer`](dht_dynamic::Error::Transformer) if `layers` is 0 or more than the encoder has, or if there are
@@ -24,13 +24,13 @@ pub fn fine_tuned<R: Rng + ?Sized>(
     Ok(FineTuning::new(TextClassifier::new(encoder.truncated(layers)?, classes, pooling, rng)?))
 }
 
-/// Creates the objective that distils a truncated student from a trained full model. The student starts from the first
-/// `layers` layers of `encoder` and has the teacher's classes and pooling. It learns from labels and soft labels,
+/// Creates the training objective that distils a trained full model into a smaller student. The student starts from the
+/// first `layers` layers of `encoder` and has the teacher's classes and pooling. It learns from labels and soft labels,
 /// weighted by `settings`.
 ///
-/// With the encoder from which the teacher was fine-tuned, and a generator in the same state, the student starts like
-/// the student of [`fine_tuned`], so that the two students differ only in their targets.
-/// [`DistillationSettings::soft_labels`] compares no hidden states.
+/// With the pre-trained encoder of the teacher and the same random generator, the student has the same initial weights
+/// as in [`fine_tuned`]. Both then differ in their targets only. Use [`DistillationSettings::soft_labels`], which does
+/// not compare hidden states.
 ///
 /// # Errors
 /// * As [`fine_tuned`].

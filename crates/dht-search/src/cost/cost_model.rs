@@ -14,9 +14,9 @@ use crate::error::Result;
 /// Cost of a route that the bandits weigh against its loss, with the price λ
 /// ([`RewardShape::Utility`](crate::reward::RewardShape::Utility) and [`Gain`](crate::reward::RewardShape::Gain)).
 ///
-/// Each cost model counts one forward pass of one text along its route, as a share of the full model's cost.
-/// [`CostAccounting`](crate::CostAccounting) adds second passes of the base layers, pre-passes for contexts, passes for
-/// arm features, and the bandits' own work. Evaluations and records report all costs, whichever variant is selected.
+/// A cost model covers one forward pass of one text along its route, as a share of the full model's cost.
+/// [`CostAccounting`](crate::CostAccounting) also counts second passes of the base layers, passes for the bandits'
+/// inputs, and the bandits themselves. Evaluations report costs in all units, whichever variant is selected.
 ///
 /// # Examples
 /// ```
@@ -52,7 +52,7 @@ pub enum CostModel {
 }
 
 impl CostModel {
-    /// Cost of a text of `tokens` tokens on a route, as a share of the full model's cost. `flops` has the model's
+    /// Cost of a route for a text of `tokens` tokens, as a share of the full model's cost. `flops` has the model's
     /// sizes.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Cost of a route in FLOPs of its matrix products; the [parent module](super) lists what is counted.
+//! Cost of a route in FLOPs of its matrix products. The [parent module](super) lists the operations that are counted.
 
 use dht_dynamic::{Route, route::ModelShape};
 use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, Load, Width};
@@ -6,8 +6,8 @@ use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierSha
 use super::WidthCoupling;
 use crate::error::{Error, Result};
 
-/// Cost of routes in FLOPs, for a model of equal blocks (layers). It counts every multiply-add of the matrix products
-/// that run, at the text's true length.
+/// Cost of routes in FLOPs, for a model of equal layers (blocks). Every multiply-add of the executed matrix products
+/// counts as two FLOPs, at the text's true length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlopsCost {
     layers: usize,
@@ -44,8 +44,8 @@ impl FlopsCost {
         self.coupling.width(&self.block, heads)
     }
 
-    /// Forward FLOPs of the texts in `load` on a route: the route's blocks, each at the width that its heads leave, and
-    /// one classifier.
+    /// Forward FLOPs of a route for the texts in `load`: the route's layers, each with the width that remains for its
+    /// number of heads, and one classifier.
     ///
     /// # Errors
     /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) if the route is for a model of another size.
@@ -68,7 +68,7 @@ impl FlopsCost {
         blocks + self.classifier.backward(load.samples, BackwardNeeds::ALL)
     }
 
-    /// Forward FLOPs of a text of `tokens` tokens on a route, as a share of the full model's FLOPs.
+    /// Forward FLOPs of a route for a text of `tokens` tokens, as a share of the full model's FLOPs.
     ///
     /// # Errors
     /// * As [`forward`](Self::forward).

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 /// Variant of the DHT paper's cost estimate, layers × heads.
 ///
-/// The paper estimates cost "based on the layer/head number selection". The estimate is too low for routes with few
-/// heads, because it counts nothing for feed-forward and embeddings. By this estimate, 8 of 12 heads save a third of a
-/// layer. In exact FLOPs they save 11 % of it.
+/// The paper estimates cost "based on the layer/head number selection". This is too low for routes with few heads,
+/// because feed-forward layers and embeddings are not counted: 8 of 12 heads would save a third of a layer, but save
+/// only 11 % of its FLOPs.
 ///
 /// # Examples
 /// ```
@@ -22,13 +22,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerHeadCount {
-    /// Heads that run, summed over the layers and divided by the model's number of heads in all layers. Base layers
-    /// count in full. The route 12L8H, with 3 base layers, costs (3·12 + 9·8)/144 = .75.
+    /// Heads that run, divided by all heads of all layers. Base layers count with all heads. The route 12L8H, with 3
+    /// base layers, costs (3·12 + 9·8)/144 = .75.
     #[default]
     AsExecuted,
-    /// L · H / (N_L · N_H) for L of N_L layers and H of N_H heads, as the notation of routes suggests. H is the mean
-    /// number of heads in the layers outside base and tail; without such layers, H is all heads. The route 12L8H costs
-    /// .667.
+    /// Product L·H / (N_L·N_H), where a route runs L of the model's N_L layers with H of N_H heads. H is the mean
+    /// number of heads in the layers outside base and tail (first and last layers that every route runs). Without such
+    /// layers, H is all heads. The route 12L8H costs .667.
     PlainProduct,
 }
 

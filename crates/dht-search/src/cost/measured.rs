@@ -23,7 +23,7 @@ pub struct LayerSeconds {
     pub seconds: f64,
 }
 
-/// Cost of routes in seconds, interpolated from a table that is measured by heads and tokens.
+/// Cost of routes in seconds, interpolated from times that were measured for several numbers of heads and text lengths.
 ///
 /// Seconds are interpolated linearly between two measured lengths and between two measured head counts. A text shorter
 /// or longer than all measured ones gets the cost of the nearest measured length, so measure the whole range.
@@ -49,12 +49,11 @@ pub struct LayerSeconds {
 pub struct MeasuredCost {
     shape: ModelShape,
     exit_seconds: f64,
-    /// For each number of heads, the measured pairs of tokens and seconds. Numbers of heads and tokens ascend; the
-    /// number of all heads is included.
+    /// For each measured number of heads, pairs of text length (in tokens) and seconds. Numbers of heads and lengths
+    /// ascend. A layer with all its heads is always included.
     table: Vec<(usize, Vec<(usize, f64)>)>,
 }
 
-/// Serialised form of [`MeasuredCost`].
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MeasuredData {
@@ -103,7 +102,7 @@ impl MeasuredCost {
     /// Measures the layers of an encoder on this machine.
     ///
     /// For each number of heads and tokens, 8 texts of random tokens run through all layers; the minimum time of five
-    /// runs is used. `exit_seconds` is the largest time per text outside the layers. `heads` should contain every head
+    /// runs is used. The time outside the layers is the largest over all lengths. `heads` should contain every head
     /// count of the routes, and `tokens` should cover the lengths of the texts. The measurement takes about as long as
     /// 40 texts for each combination of heads and tokens.
     ///
@@ -148,7 +147,7 @@ impl MeasuredCost {
         self.shape
     }
 
-    /// Seconds of a text of `tokens` tokens on a route.
+    /// Seconds of a route for a text of `tokens` tokens.
     ///
     /// # Errors
     /// * [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) if the route is for a model of another size.
@@ -162,7 +161,7 @@ impl MeasuredCost {
         Ok(sum)
     }
 
-    /// Seconds of a text of `tokens` tokens on a route, as a share of the full model's seconds.
+    /// Seconds of a route for a text of `tokens` tokens, as a share of the full model's seconds.
     ///
     /// # Errors
     /// * As [`seconds`](Self::seconds).
@@ -187,7 +186,7 @@ impl MeasuredCost {
     }
 }
 
-/// Minimum time of five runs, in seconds. Each run is timed until the device has completed its work.
+/// Minimum time of five runs, in seconds. Each time includes the wait for the device to complete its work.
 fn minimum_seconds<T>(device: &Device, mut work: impl FnMut() -> Result<T>) -> Result<f64> {
     let mut least = f64::INFINITY;
     device.synchronize()?;

@@ -9,15 +9,15 @@
 //! - the products of the layers, at the width that remains after pruning, and of every exit that read a text, forward
 //!   and backward. The attention that the backward pass recomputes is included. Gradients of frozen weights are not
 //!   computed and not counted;
-//! - the second pass through the base layers, if samples wait in queues for others of the same depth;
+//! - the second pass through the base layers in training with queues, where samples wait for others of the same depth;
 //! - pre-passes without gradient, which compute the contexts of the bandits;
-//! - passes before training that compute the arms' features;
+//! - passes before training that compute arm features (inputs of the bandits);
 //! - the passes of a teacher model over the training texts;
 //! - passes of held-out texts, from which only the bandits learn.
 //!
 //! **Counted by formula and separately**: the routers, with scoring for each decision and an update for each reward
 //! ([`Router::flops`](dht_dynamic::Router::flops), [`Learner::learn`](crate::Learner::learn)). If several samples share
-//! one drawn head set, the draw is counted once for each sample.
+//! one head set, its selection is counted for each sample.
 //!
 //! **Not counted** are:
 //!

@@ -33,15 +33,15 @@ use crate::error::{Error, Result};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait RouteCost: Debug + Send + Sync {
-    /// Cost of a text of `tokens` tokens on a route, as a share of the full model's cost: a finite number, at least 0.
+    /// Cost of a route for a text of `tokens` tokens, as a share of the full model's cost: a finite number, at least 0.
     ///
     /// # Errors
-    /// Defined by the implementation.
+    /// Each implementation defines its errors.
     fn share(&self, route: &Route, tokens: usize) -> Result<f64>;
 }
 
-/// Custom [`RouteCost`] with a name. Settings and saved models contain only the name, and two costs of the same name
-/// are equal. [`SearchModel::load_with`](crate::SearchModel::load_with) loads a model with a custom cost.
+/// Custom [`RouteCost`] with a name, by which settings and saved models refer to it. Two costs of the same name are
+/// equal. [`SearchModel::load_with`](crate::SearchModel::load_with) loads a model with a custom cost.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct OwnCost {
@@ -50,7 +50,7 @@ pub struct OwnCost {
 }
 
 impl OwnCost {
-    /// Gives a custom cost the name under which models are saved.
+    /// Creates a custom cost with the name by which settings and saved models refer to it.
     pub fn new(name: impl Into<String>, cost: impl RouteCost + 'static) -> Self {
         Self { name: name.into(), cost: Some(Arc::new(cost)) }
     }
@@ -60,7 +60,7 @@ impl OwnCost {
         &self.name
     }
 
-    /// Cost of a text of `tokens` tokens on a route, as a share of the full model's cost.
+    /// Cost of a route for a text of `tokens` tokens, as a share of the full model's cost.
     ///
     /// # Errors
     /// * [`State`](dht_dynamic::Error::State) if the cost was read from settings, which contain only its name.

@@ -1,5 +1,5 @@
-//! Tests of the controls: a control runs heads that the model selects, and its cost is the cost of the layers and heads
-//! that it runs.
+//! Tests of controls (evaluations on routes that the router did not select): a control runs the heads that the model
+//! selects, and its cost is the cost of the layers and heads that it runs.
 
 use dht_dynamic::Error as Dynamic;
 use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
@@ -23,7 +23,7 @@ use crate::space::{Preset, SearchSpace};
 struct ById;
 
 impl ById {
-    /// Set of `count` neighbouring heads. The id determines the first head.
+    /// Set of `count` neighbouring heads. The text's id determines the first head.
     fn set(id: u64, count: usize) -> Result<HeadSet> {
         Ok(HeadSet::from_indices((0..count).map(|head| (head + id as usize) % 12), 12)?)
     }
@@ -73,7 +73,7 @@ impl Learner for ById {
     }
 }
 
-/// Routes with their head sets, sorted and with repetitions.
+/// Pairs of route and head sets for all texts of an evaluation, sorted. Repeated pairs are kept.
 fn multiset(evaluation: &Evaluation) -> Vec<(String, Vec<HeadSet>)> {
     let routes = evaluation.routes.iter().map(ToString::to_string);
     let mut pairs: Vec<_> = routes.zip(evaluation.head_sets.iter().cloned()).collect();
@@ -115,7 +115,7 @@ fn the_shuffled_control_permutes_routes_with_their_heads() {
     assert!(matches!(refused, Err(Error::Dynamic(Dynamic::Shape { what: "heads kept", .. }))), "{refused:?}");
 }
 
-/// Router that sends every text to the first arm, which keeps the first heads.
+/// Router that sends every text to the first arm of the search space and keeps the first heads.
 #[derive(Debug, Clone)]
 struct FirstArm(SearchSpace);
 

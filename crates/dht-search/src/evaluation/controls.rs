@@ -1,4 +1,4 @@
-//! Control *shuffled*: a random assignment of the router's own routes to the texts.
+//! Control *shuffled* of an evaluation: the routes that the router selected, assigned to the texts at random.
 
 use dht_dynamic::Evaluation;
 use dht_transformer::EncodedDataset;
@@ -10,13 +10,13 @@ use crate::error::Result;
 use crate::model::SearchModel;
 use crate::routing::RouteChoice;
 
-/// Evaluates the control *shuffled*: the routes of an earlier evaluation, assigned to its rows at random. Each route
-/// keeps its head sets.
+/// Evaluates the control *shuffled*, which assigns the routes of an earlier evaluation to the rows at random. Each
+/// route keeps its head sets.
 ///
-/// `chosen` is the earlier evaluation, by [`evaluate`](dht_dynamic::evaluate()). Both evaluations run the same layers
-/// and heads in total, so that the difference between their scores is the value of selecting routes by text. Both also
-/// include the cost of the routers: their own FLOPs, the exits whose answers they read, and a
-/// [pre-pass](dht_dynamic::route::BaseState::PrePass) that computes their inputs.
+/// `chosen` is an evaluation of the model with its routers, by [`evaluate`](dht_dynamic::evaluate()). Both evaluations
+/// run the same layers and heads in total. The difference between their scores is therefore the value of selecting
+/// routes by text. Both costs include the routers: their own FLOPs, the exits whose answers they read, and the
+/// [pre-pass](dht_dynamic::route::BaseState::PrePass), if there is one, that computes their inputs.
 ///
 /// # Errors
 /// As [`evaluate_on`](super::evaluate_on).
@@ -32,7 +32,7 @@ pub fn evaluate_shuffled<R: Rng + ?Sized>(
     evaluate_choices(model, data, choices, batch_size)
 }
 
-/// Route and head sets of each row of an evaluation.
+/// Route and head sets of each text in an evaluation.
 pub(super) fn choices_of(evaluation: &Evaluation) -> Vec<RouteChoice> {
     let pairs = evaluation.routes.iter().zip(&evaluation.head_sets);
     pairs.map(|(route, head_sets)| RouteChoice { route: route.clone(), head_sets: head_sets.clone() }).collect()

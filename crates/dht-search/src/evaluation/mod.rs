@@ -1,7 +1,8 @@
-//! Evaluations with controls, regret and queues, in addition to [`evaluate`](dht_dynamic::evaluate()).
+//! Evaluation of a search: controls, regret against fixed routes, and inference with queues. They complement
+//! [`evaluate`](dht_dynamic::evaluate()).
 //!
-//! A control runs other routes than the model's router selects. Its heads are selected by the model, so that a control
-//! differs from the model only in the selection of the route.
+//! Control: an evaluation on routes that the model's router did not select for the texts. The model still selects the
+//! heads, so that only the selection of routes differs.
 //!
 //! | control | what it runs | how |
 //! |---|---|---|

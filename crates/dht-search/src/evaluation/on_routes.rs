@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::SearchModel;
 use crate::routing::{FixedRoutes, Preparation, RouteChoice};
 
-/// Predictor that runs each row on the route that `routes` sets for it.
+/// Predictor that runs each text on a route that the caller has set.
 struct OnRoutes<'a> {
     model: &'a SearchModel,
     routes: FixedRoutes,
@@ -33,9 +33,9 @@ impl Predictor for OnRoutes<'_> {
 /// Evaluates a model with a fixed route for each row. The route sets the number of heads; the model's head router
 /// selects the heads, without exploration.
 ///
-/// No router reads the answers of exits that a text passes, or needs a
-/// [pre-pass](dht_dynamic::route::BaseState::PrePass), since the routes are fixed. Passed exits and pre-passes are
-/// therefore not run and not counted in the cost.
+/// Since the routes are fixed, the depth router does not run. Neither the exits that a text passes nor a
+/// [pre-pass](dht_dynamic::route::BaseState::PrePass) (a pass that computes router inputs) are run or counted in the
+/// cost.
 ///
 /// # Errors
 /// * As [`evaluate`].
@@ -61,8 +61,8 @@ pub fn evaluate_on(
     Ok(evaluate(&OnRoutes { model, routes }, data, batch_size)?)
 }
 
-/// Evaluates a model with a fixed route and fixed head sets for each row. The reported cost includes the cost of the
-/// model's routers.
+/// Evaluates a model with a fixed route and fixed head sets for each row. The reported cost includes the depth and head
+/// routers that selected these routes and heads.
 pub(super) fn evaluate_choices(
     model: &SearchModel,
     data: &EncodedDataset,

@@ -1,4 +1,4 @@
-//! Evaluation with the DHT paper's queues (Algorithm 3), which the paper also uses at inference.
+//! Evaluation with the queues of Algorithm 3 of the DHT paper, which also uses them at inference.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::settings::Dispatch;
 
 /// Evaluates a model with the DHT paper's queues (Algorithm 3): rows of the same depth wait until they fill a batch.
 ///
-/// Rows arrive in their order, `batch_size` at a time. Each row runs the base layers, is routed, and waits in the queue
-/// of its depth. A queue that has reached its size, which the settings define ([`Dispatch::Queue`]), runs as one batch.
-/// The base layers run a second time in that batch. At the end the remaining queues run, the shallowest first. (The
-/// paper gives no prediction for rows that remain in a queue.)
+/// Rows are read in order, `batch_size` at a time. Each row runs the base layers, is routed, and waits in the queue of
+/// its depth. A full queue (its size is set in [`Dispatch::Queue`]) runs as one batch, from the first layer again. At
+/// the end the remaining queues run, the shallowest first. (The paper gives no prediction for rows that remain in a
+/// queue.)
 ///
 /// The predictions equal those of [`evaluate`], except where a head set is drawn for several texts of a batch together
 /// ([`HeadDraws::PerGroup`](crate::settings::HeadDraws::PerGroup)). [`Evaluation::flops`] includes the second pass
@@ -39,7 +39,6 @@ impl Predictor for Queued<'_> {
         self.0.predict(batch, ctx)
     }
 
-    /// Predicts samples that arrive in the order of `samples`.
     fn predict_all(
         &self,
         samples: &[Sample],
@@ -58,14 +57,13 @@ impl Predictor for Queued<'_> {
     }
 }
 
-/// State of a prediction run with queues.
 struct QueuedRun<'a> {
     model: &'a SearchModel,
     samples: &'a [Sample],
     ctx: &'a ForwardContext,
-    /// Rows that wait, in one queue for each exit.
     queues: Queues,
-    /// FLOPs of each row before it joined its queue: the base layers and, if the router read an exit, that exit.
+    /// FLOPs of each row before it entered a queue: the base layers and, if a router read its answer, the early exit
+    /// after the base layers.
     before: Vec<u64>,
     /// Prediction of each row; `None` until the row has run.
     predictions: Vec<Option<Prediction>>,
@@ -92,7 +90,6 @@ impl<'a> QueuedRun<'a> {
         self.model.walk(self.ctx, PassedExits::Skip)
     }
 
-    /// Predicts all rows, from their arrival until the queues are empty.
     fn run_all(mut self, batch_size: usize) -> Result<BatchPredictions> {
         for rows in PackedBatch::in_order(self.samples.len(), batch_size)? {
             self.arrive(&rows)?;
@@ -102,12 +99,11 @@ impl<'a> QueuedRun<'a> {
         Ok(BatchPredictions::new(self.predictions.into_iter().flatten().collect(), self.deciding))
     }
 
-    /// Packs rows into a batch.
     fn batch(&self, rows: &[usize]) -> Result<PackedBatch> {
         Ok(PackedBatch::from_samples(rows.iter().map(|row| &self.samples[*row]))?)
     }
 
-    /// Routes rows and puts them into their queues.
+    /// Runs the base layers for `rows`, routes them, and adds each to the queue of its exit.
     fn arrive(&mut self, rows: &[usize]) -> Result<()> {
         let batch = self.batch(rows)?;
         let (decisions, deciding) = self.walk().decide(&batch, &mut Mode::Exploit)?;
@@ -140,7 +136,7 @@ impl<'a> QueuedRun<'a> {
         Ok(())
     }
 
-    /// Predicts a batch whose samples were routed before.
+    /// Predicts a batch from a queue, whose exits and heads are already selected.
     fn run(&self, batch: &PackedBatch, decisions: Decisions) -> Result<BatchPredictions> {
         let trace = self.walk().run_decided(batch, decisions, &mut Mode::Exploit)?;
         Ok(self.walk().predictions(batch, &trace)?)

@@ -1,4 +1,4 @@
-//! Regret against the best fixed arm, and the oracle: the limit on what selecting routes by text can gain.
+//! Regret against the best fixed arm. Also the oracle, which bounds what selecting a route for each text can gain.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,10 @@ use crate::error::{Error, Result};
 use crate::model::SearchModel;
 use crate::space::RouteArms;
 
-/// Evaluations of a data set on each fixed arm: each evaluation runs all texts on the same route.
+/// Evaluations of a data set on each fixed arm: an evaluation runs all texts on the same route.
 ///
-/// The fixed arms of a tree search are its exits, with the largest allowed number of heads in every group of layers
-/// before the exit. Routes with fewer heads are not included. The fixed arms of an integrated search are its arms, each
-/// of which is a route.
+/// In a tree search the fixed arms are the exits, with the largest allowed number of heads in every group of layers.
+/// Routes with fewer heads are not included. In an integrated search they are its arms, each of which is a route.
 ///
 /// # Examples
 /// ```
@@ -51,20 +50,20 @@ use crate::space::RouteArms;
 #[derive(Debug, Clone)]
 pub struct FixedArms {
     arms: Vec<(Route, Evaluation)>,
-    /// Cost of each arm by row: the FLOPs of the arm's route divided by the full model's FLOPs.
+    /// Costs by fixed arm, then by row: the FLOPs of the arm's route divided by the full model's FLOPs.
     costs: Vec<Vec<f64>>,
 }
 
 /// Regret of the selected routes against the best fixed arm in hindsight.
 ///
 /// The compared value is the mean over texts of loss + λ·cost in nats, where cost is FLOPs as a share of the full
-/// model's FLOPs on the same text. A selected route costs its layers, every exit that read the text, and the routers.
-/// If the space has a pre-pass, which computes the routers' inputs, it is included. A fixed arm needs no router, and
-/// costs its layers and its exit. A negative regret means that the selected routes are better than every single arm.
+/// model's FLOPs on the same text. The cost of a selected route includes its layers, each exit that was evaluated, the
+/// routers, and the pre-pass that computes the routers' inputs, if there is one. The cost of a fixed arm includes its
+/// layers and its exit only. A negative regret means that the selected routes are better than every single arm.
 /// [`FixedArms`] has an example.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Regret {
-    /// Price λ of the full model's cost, in nats of loss.
+    /// Price λ of computation: the loss in nats that equals the cost of the full model.
     pub lambda: f64,
     /// Mean loss + λ·cost of the selected routes.
     pub chosen: f64,
@@ -74,14 +73,14 @@ pub struct Regret {
     pub regret: f64,
     /// Mean loss + λ·cost of each fixed arm, by its route.
     pub fixed: BTreeMap<String, f64>,
-    /// Mean loss + λ·cost when each text runs its best fixed arm, selected with knowledge of its label: a lower
-    /// bound.
+    /// Mean loss + λ·cost when each text runs the fixed arm that is best for it. The selection uses the labels, so that
+    /// no router can be better.
     pub oracle: f64,
 }
 
 impl Regret {
-    /// Computes the regret of an evaluation against the fixed arms, at the model's price λ of cost. If the model has no
-    /// λ, the price is 0. `evaluation` and `fixed` must be of the rows of `data`.
+    /// Computes the regret of an evaluation against the fixed arms, at the model's price λ of computation (0 if the
+    /// model has no λ). `evaluation` and `fixed` must be evaluations of `data`.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if the evaluation or the fixed arms have another number of rows than
@@ -113,13 +112,13 @@ impl Regret {
     }
 }
 
-/// FLOPs of a route for a text of `tokens` tokens, with one exit and without routers.
+/// FLOPs of a route for a text of `tokens` tokens, with the exit at its end and without routers.
 fn route_flops(model: &SearchModel, route: &Route, tokens: usize) -> f64 {
     let model = model.model();
     model.forward_flops(route, tokens, &model.full_reads()) as f64
 }
 
-/// Routes of a space's fixed arms.
+/// Routes of the fixed arms. A fixed arm runs all texts on the same route.
 fn fixed_routes(model: &SearchModel) -> Result<Vec<Route>> {
     let space = model.space();
     if !space.is_tree() {
@@ -152,7 +151,8 @@ impl FixedArms {
         &self.arms
     }
 
-    /// Route with the smallest loss + λ·cost for each row; in a tie the first route, which is the shallowest.
+    /// Best fixed route for each row, by the smallest loss + λ·cost. The selection uses the labels. In a tie it is the
+    /// first route, which is the shallowest.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if λ is not finite or below 0.
@@ -164,7 +164,7 @@ impl FixedArms {
         Ok((0..rows).map(|row| self.arms[self.best_for(row, lambda)].0.clone()).collect())
     }
 
-    /// Value loss + λ·cost of a row on an arm.
+    /// Loss + λ·cost of a row on a fixed arm, with the price λ of computation in nats.
     fn price(&self, arm: usize, row: usize, lambda: f64) -> f64 {
         self.arms[arm].1.losses[row] + lambda * self.costs[arm][row]
     }
@@ -173,7 +173,7 @@ impl FixedArms {
         least((0..self.arms.len()).map(|arm| self.price(arm, row, lambda)))
     }
 
-    /// Mean loss + λ·cost of each arm.
+    /// Mean loss + λ·cost of each fixed arm over all rows, with the price λ of computation in nats.
     fn means(&self, lambda: f64) -> Vec<f64> {
         let mean = |arm: usize| {
             let rows = self.costs[arm].len();

@@ -66,7 +66,8 @@ fn assert_close(values: &[f32], expected: &[f32], what: &str) {
     }
 }
 
-/// Settings for each kind of classifier, with and without the base exit's signals.
+/// Two settings: this crate's defaults, with a classifier for each exit, and the DHT paper's, with one classifier for
+/// all exits.
 fn kinds() -> [SearchSettings; 2] {
     [SearchSettings::default(), SearchSettings::paper()]
 }
@@ -270,7 +271,8 @@ fn routes_of_another_space_are_refused() {
     assert!(matches!(wrong_count, Err(Error::Dynamic(Dynamic::Shape { what: "routes", .. }))));
 }
 
-/// Router that notes the answers of each exit, and checks that the head router receives them.
+/// Test router that stores the class log-probabilities of each exit in its notes, and checks that the head router
+/// receives the same values.
 #[derive(Debug, Clone)]
 struct Noting;
 

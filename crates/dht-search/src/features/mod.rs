@@ -1,5 +1,4 @@
-//! Features of texts: the bandits' contexts (f64 vectors), computed from hidden states (f32 tensors) and the answers of
-//! exits.
+//! Features of texts: contexts (input vectors of bandits), computed from hidden states and the answers of exits.
 
 mod arm_features;
 mod pooled;

@@ -1,4 +1,5 @@
-//! Pooled states and exit signals. This module alone converts f32 tensors to f64 contexts.
+//! Pooling of hidden states, and signals of an exit (entropy, margin, length). f32 tensors are converted to f64
+//! contexts (input vectors of bandits) in this module only.
 
 use std::ops::Range;
 
@@ -10,12 +11,12 @@ use rayon::prelude::*;
 use super::pyramids::PoolingPyramid;
 use crate::error::Result;
 
-/// One vector for each sample.
+/// Matrix as a list of row vectors, one for each sample.
 pub(crate) type Rows = Vec<Vec<f64>>;
 
 impl PoolingPyramid {
-    /// Builds the pool that applies the pooling pyramid to hidden states of shape (tokens, hidden). The pyramid's
-    /// numbers of parts are powers of two.
+    /// Builds the pooling operation of a pyramid, for hidden states of shape (tokens, hidden). The pyramid's numbers of
+    /// parts must be powers of two.
     pub(crate) fn pool(&self) -> Result<PyramidPool> {
         let exponents = |parts: &[usize]| {
             let exponent = |part: Option<&usize>| part.map_or(0, |part| part.ilog2());
@@ -25,8 +26,8 @@ impl PoolingPyramid {
     }
 }
 
-/// Pools the hidden states of each sample by N pools; shape (N, samples, context). The rows of hidden states are read
-/// once. Devices other than the CPU copy only the contexts to the host, not the rows.
+/// Pools the hidden states of each sample by N pooling pyramids. The result has the shape (N, samples, context). Only
+/// pooled values are copied from a device to the host.
 pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     if !hidden.tensor().device().is_cpu()
         && let Some(contexts) = pooled_on_device(hidden, pools)?
@@ -36,7 +37,6 @@ pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) 
     pooled_on_host(hidden, pools)
 }
 
-/// Pools on the CPU, in f64.
 fn pooled_on_host<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     let width = hidden.tensor().dims()[1];
     let rows: Vec<f32> = hidden.to_f32()?.flatten_all()?.to_vec1()?;
@@ -57,9 +57,9 @@ fn pooled_on_host<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> 
     Ok(out)
 }
 
-/// Pools on the device in f32. Each pool takes two matrix products: (averages of rows)·rows·(averages of columns). The
-/// results of all pools are copied to the CPU together. Returns `None` if a context is not finite. The caller then
-/// pools on the CPU, where the error names the value that is not finite.
+/// Pools hidden states on the device in f32. Each pyramid takes two matrix products: (averages over tokens) · (hidden
+/// states) · (averages over columns). The results of all pyramids are copied to the host together. Returns `None` if a
+/// pooled value is not finite; the error then comes from pooling on the host.
 fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<Option<[Rows; N]>> {
     let (spans, rows) = (hidden.spans(), hidden.to_f32()?.detach());
     let (device, width) = (rows.device(), rows.dims()[1]);
@@ -88,8 +88,8 @@ fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -
     Ok(Some(out))
 }
 
-/// Averaging matrix: its product with a column of `length` values is the mean over each range. Its shape is (ranges,
-/// length). Only the ends of the ranges are copied to the device.
+/// Builds an averaging matrix of shape (ranges, length). Its product with a column of `length` values gives the mean
+/// over each range. Only the ends of the ranges are copied to the device.
 fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<Tensor> {
     let column = |number: &dyn Fn(&Range<usize>) -> f32| {
         Tensor::from_vec(ranges.iter().map(number).collect::<Vec<_>>(), (ranges.len(), 1), device)
@@ -101,13 +101,14 @@ fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<T
     Ok((after * before)?.broadcast_mul(&column(&|range| 1.0 / range.len() as f32)?)?)
 }
 
-/// Number of tokens at which the length signal, ln tokens / ln 512, is 1.
+/// Length of a text in tokens at which the length signal (an input of the bandits), ln tokens / ln 512, is 1.
 const LONG_TEXT: f64 = 512.0;
 
 /// Number of [signals](signals_of) of a sample.
 pub(crate) const SIGNALS: usize = 3;
 
-/// Signals of a sample: entropy, margin and length. `logs` has the log-probability of each of the C classes.
+/// Signals of a sample, which are inputs of bandits: entropy, margin and length. `logs` has the log-probability of each
+/// of the C classes.
 ///
 /// The entropy of the probabilities is divided by its maximum, ln C (FastBERT's uncertainty). The margin is the
 /// difference between the probabilities of the two most probable classes. The length is ln tokens / ln 512.

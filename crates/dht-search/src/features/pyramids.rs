@@ -1,9 +1,10 @@
-//! Pooling of hidden states into contexts (DHT paper, appendix 7.1), and the sizes of contexts (section 7.3).
+//! Pooling of hidden states into contexts (input vectors of bandits; DHT paper, appendix 7.1), and context sizes
+//! (section 7.3).
 
 use serde::Serialize;
 
-/// Pyramid pooling of a text's hidden states into a context of fixed size. The states are split into equal parts along
-/// the tokens and along the embedding, and each part is averaged.
+/// Pyramid pooling: reduces a text's hidden states to a vector of fixed size, the context of a bandit. The states are
+/// split into equal parts along the tokens and along the embedding, and each part is averaged.
 ///
 /// Both axes are pooled at several resolutions, and every resolution of one axis is combined with every resolution of
 /// the other. The context has Σ sequence parts × Σ embedding parts dimensions.
@@ -18,9 +19,9 @@ use serde::Serialize;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct PoolingPyramid {
-    /// Numbers of parts along the tokens.
+    /// Numbers of parts into which the tokens are split, one for each resolution.
     pub sequence_parts: &'static [usize],
-    /// Numbers of parts along the embedding.
+    /// Numbers of parts into which the embedding dimensions are split, one for each resolution.
     pub embedding_parts: &'static [usize],
 }
 
@@ -42,8 +43,8 @@ impl PoolingPyramid {
         self.sequence_parts.iter().sum::<usize>() * self.embedding_parts.iter().sum::<usize>()
     }
 
-    /// Number of dimensions of the context w = [x ; z], with the pooled state x and a scalar arm feature z. The
-    /// head-set bandit has such a feature, the mean of the head's share of the hidden state.
+    /// Number of dimensions of the context [x ; z], with the pooled state x and a scalar arm feature z. In the head-set
+    /// bandit, z is the mean of the head's columns of the hidden state.
     pub fn with_scalar_arm_feature(&self) -> usize {
         self.context_size() + 1
     }

@@ -1,4 +1,4 @@
-//! Search model: predicting, setting its speed, saving and loading.
+//! Search model: prediction, setting of its trade-off between quality and cost, saving and loading.
 
 pub(crate) mod own_parts;
 mod predict;

@@ -93,7 +93,8 @@ impl<'a> OwnParts<'a> {
         Self { cost: Some(cost), ..self }
     }
 
-    /// Replaces a saved custom cost, of which only the name was saved, by the supplied cost of that name.
+    /// Returns the saved cost model, or the supplied cost in place of a saved custom cost. Only the name of a custom
+    /// cost is saved.
     pub(super) fn complete(&mut self, saved: CostModel) -> Result<CostModel> {
         let CostModel::Own(named) = saved else { return Ok(saved) };
         match self.cost.take() {

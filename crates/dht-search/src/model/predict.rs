@@ -9,17 +9,17 @@ use super::search_model::SearchModel;
 use crate::error::Result;
 
 impl SearchModel {
-    /// Forward pass of texts through this model, as decided by its routers.
+    /// Forward pass of texts through this model, in which the routers decide depth and heads.
     pub(crate) fn walk<'a>(&'a self, ctx: &'a ForwardContext, passed: PassedExits) -> Walk<'a> {
         Walk { heads: &*self.heads, passed, ..Walk::new(&self.model, &*self.router, ctx) }
     }
 
     /// Predicts a batch. Each text runs the route that the routers select for it, without exploration or learning.
-    /// While the routers have not completed their warm-up, every text runs all layers and heads.
+    /// Until the routers have completed their warm-up, every text runs all layers and heads.
     ///
-    /// In each group of layers, texts that keep the same number of heads share one head set, the best set for the mean
-    /// of their contexts. A text may therefore keep different heads in a batch than alone. Repeated calls with the same
-    /// batch give the same predictions.
+    /// In each group of layers, texts that keep the same number of heads share one head set, selected for the mean of
+    /// their contexts (the router's inputs). The heads that a text keeps may therefore depend on the batch. Repeated
+    /// calls with the same batch give the same predictions.
     ///
     /// # Errors
     /// Returns an error of the encoder.
@@ -27,8 +27,8 @@ impl SearchModel {
         Ok(self.predict_in(&ForwardContext::inference(), batch)?.predictions)
     }
 
-    /// Predicts a batch as [`predict_batch`](Self::predict_batch), and also returns the answers of every exit that each
-    /// text passed. All passed exits are evaluated, even those that the router does not read.
+    /// Predicts a batch as [`predict_batch`](Self::predict_batch), and also returns the answers of all early exits that
+    /// each text passed. Every exit is evaluated, also where the router does not use its answer.
     ///
     /// # Errors
     /// As [`predict_batch`](Self::predict_batch).
@@ -36,8 +36,8 @@ impl SearchModel {
         Ok(self.walk(ctx, PassedExits::Attached).predict(batch)?.predictions)
     }
 
-    /// Predicts a batch as [`predict_batch`](Self::predict_batch), with the caller's forward context, so that several
-    /// calls share the packed weights.
+    /// Predicts a batch as [`predict_batch`](Self::predict_batch), but in the caller's forward context, whose packed
+    /// weights several calls can share.
     pub(crate) fn predict_in(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<BatchPredictions> {
         Ok(self.walk(ctx, PassedExits::Skip).predict(batch)?)
     }
@@ -66,8 +66,8 @@ impl Predictor for SearchModel {
     }
 }
 
-/// Converts a search model for programs that do not train it. The dynamic model shares the weights of the search model
-/// and has a copy of its routers.
+/// Converts a search model to a [`DynamicModel`], for programs that do not train it. Both share their weights; the
+/// dynamic model has a copy of the routers.
 impl From<SearchModel> for DynamicModel {
     fn from(model: SearchModel) -> Self {
         let description = model.description();

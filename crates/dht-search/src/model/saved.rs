@@ -19,19 +19,19 @@ use crate::error::{Error, Result};
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 
-/// [Description](DynamicModel::with_description) of a search model. The settings contain the speed.
+/// Search space and settings, saved as the [description](DynamicModel::with_description) of a search model.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
     space: SearchSpace,
     settings: SearchSettings,
-    /// True if the settings do not define the routers.
+    /// True if the depth router is custom, so that the settings cannot rebuild it.
     own_router: bool,
     own_heads: bool,
 }
 
-/// Converts custom parts for [`TextModel::load_with`](dht_dynamic::serving::TextModel::load_with), which can load the
-/// directory of a search model.
+/// Wraps custom routers and costs for [`TextModel::load_with`](dht_dynamic::serving::TextModel::load_with), which loads
+/// search models as well.
 impl<'a> From<OwnParts<'a>> for dht_dynamic::OwnParts<'a> {
     fn from(own: OwnParts<'a>) -> Self {
         Self::new().with_model(|parts| Ok(SearchModel::of_saved(parts, own)?.into()))
@@ -39,7 +39,6 @@ impl<'a> From<OwnParts<'a>> for dht_dynamic::OwnParts<'a> {
 }
 
 impl SearchModel {
-    /// Description, which is saved with the model.
     pub(super) fn description(&self) -> Value {
         let description = Description {
             space: self.space.clone(),
@@ -54,8 +53,8 @@ impl SearchModel {
     /// Writes the model atomically as a directory, as [`DynamicModel::save`] does. An earlier model in the directory is
     /// replaced.
     ///
-    /// The state that only a resumed training run needs (optimiser, queued samples, cost accounting) is not saved here:
-    /// it is in the checkpoint of the training run.
+    /// The state of training (optimiser, queued samples, cost accounting) is not saved. Checkpoints of the training run
+    /// contain it.
     ///
     /// # Errors
     /// As [`DynamicModel::save`].
@@ -68,20 +67,20 @@ impl SearchModel {
     /// The encoder's files are read twice, first for their checksums.
     ///
     /// # Errors
-    /// * [`ModelFile`](dht_dynamic::Error::ModelFile) if a file of the encoder differs from the file that was saved.
-    ///   Such a file belongs to another model, was changed, or is missing.
+    /// * [`ModelFile`](dht_dynamic::Error::ModelFile) if a file of the encoder has been changed, is missing, or belongs
+    ///   to another model.
     /// * [`Transformer`](dht_dynamic::Error::Transformer) if a file is missing, torn, damaged or not a checkpoint, or
     ///   if a tensor is missing, unknown, of another shape or not finite.
-    /// * [`Model`](dht_dynamic::Error::Model) if the directory holds a model without a search, or a checkpoint of
-    ///   another kind or release.
-    /// * [`Json`](dht_dynamic::Error::Json) if the checkpoint's JSON is not what this release writes.
+    /// * [`Model`](dht_dynamic::Error::Model) if the directory holds a model without a search space, or a checkpoint of
+    ///   another type or release.
+    /// * [`Json`](dht_dynamic::Error::Json) if the checkpoint's JSON does not have this release's format.
     /// * [`Argument`](dht_dynamic::Error::Argument) if the parts of the model do not fit together.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
         Self::load_with(folder, device, OwnParts::new())
     }
 
-    /// Loads a model with custom routers or a custom cost, which `own` supplies. [`load`](Self::load) loads all other
-    /// models.
+    /// Loads a model that was saved with custom routers or a custom cost, and takes these parts from `own`. All other
+    /// models can be loaded with [`load`](Self::load).
     ///
     /// # Errors
     /// * As [`load`](Self::load).
@@ -111,7 +110,7 @@ impl SearchModel {
         Ok((loaded.ok_or_else(other)?, labels, tokenizer))
     }
 
-    /// Builds the model from its saved parts and the custom parts.
+    /// Builds a model from its saved parts; `own` supplies custom parts, which are not saved.
     fn of_saved(mut parts: SavedParts, mut own: OwnParts<'_>) -> Result<Self> {
         let path = parts.path.clone();
         let not_json = |source| Error::Dynamic(Dynamic::Json { what: path.display().to_string(), source });

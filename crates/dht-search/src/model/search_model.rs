@@ -1,4 +1,4 @@
-//! Search model: an encoder with exits, and the routers that decide depth and heads for each text.
+//! Search model: an encoder with early exits, and the routers that decide depth and heads for each text.
 
 use dht_dynamic::passage::Trace;
 use dht_dynamic::{DynamicModel, ExitModel};
@@ -16,7 +16,8 @@ use crate::routing::{Learner, Losses, build};
 use crate::settings::{ClassifierSharing, HeadDraws, PinnedHeads, SearchSettings};
 use crate::space::SearchSpace;
 
-/// Encoder with exits and two routers: for each text, one decides the depth, and the other the heads.
+/// Transformer encoder with early exits and two routers: for each text, one decides after which layer the text leaves,
+/// and the other which attention heads it keeps.
 ///
 /// A [`SearchObjective`](crate::training::SearchObjective) trains the model. A clone is another handle on the same
 /// weights with a copy of the routers' state, so that training a clone changes the weights of the original.
@@ -28,7 +29,7 @@ pub struct SearchModel {
     pub(crate) router: Box<dyn Learner>,
     pub(crate) heads: Box<dyn Learner>,
     pub(crate) settings: SearchSettings,
-    /// True if the router is custom, so that the settings do not contain its speed and cannot rebuild it.
+    /// True if the depth router is custom. The settings then neither contain its speed nor suffice to rebuild it.
     pub(super) own_router: bool,
     pub(super) own_heads: bool,
 }
@@ -37,8 +38,7 @@ impl SearchModel {
     /// Builds a search model: adds the exits of a search space to an encoder, and the routers that the settings define.
     ///
     /// With [`WidthCoupling::HeadsAndFfn`] the feed-forward neurons of each layer are sorted by magnitude first, which
-    /// does not change the encoder's output. The layers of the space's tail, which every route runs at its end, are
-    /// frozen.
+    /// does not change the encoder's output. The tail (last layers that every route runs) is frozen.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if the settings are out of range or do not fit the space, if the
@@ -58,7 +58,7 @@ impl SearchModel {
         Self::of_sorted(encoder, space, settings, classes, rng)
     }
 
-    /// Builds the model as [`new`](Self::new) does, but takes the encoder's neurons in their present order.
+    /// Builds a model as [`new`](Self::new) does, but leaves the encoder's feed-forward neurons in their present order.
     pub(crate) fn of_sorted<R: Rng + ?Sized>(
         encoder: Encoder,
         space: SearchSpace,
@@ -80,21 +80,22 @@ impl SearchModel {
 
     /// Replaces the depth router, for example by a custom one.
     ///
-    /// In an integrated space, which decides depth and heads at once, the router must [take
-    /// arms](crate::routing::taking_arms). A model with a custom router is saved by [`save`](Self::save) and loaded by
-    /// [`load_with`](Self::load_with). The model's [speed](Self::set_speed) is then the speed of the new router.
+    /// In an integrated search space, depth and heads are decided at once, so that the router must [return
+    /// arms](crate::routing::taking_arms). Use [`load_with`](Self::load_with) to load a saved model with a custom
+    /// router. [`set_speed`](Self::set_speed) sets the speed of the new router.
     #[must_use]
     pub fn with_router(self, router: Box<dyn Learner>) -> Self {
         Self { router, own_router: true, ..self }
     }
 
-    /// Replaces the head router; see [`with_router`](Self::with_router).
+    /// Replaces the head router, which decides the heads of each text. [`with_router`](Self::with_router) replaces the
+    /// depth router.
     #[must_use]
     pub fn with_head_router(self, heads: Box<dyn Learner>) -> Self {
         Self { heads, own_heads: true, ..self }
     }
 
-    /// Depth router, which decides at which exit a text leaves.
+    /// Depth router, which decides at which early exit a text leaves.
     pub fn router(&self) -> &dyn Learner {
         &*self.router
     }
@@ -107,12 +108,12 @@ impl SearchModel {
         Ok(Self { model: self.model.deep_clone()?, ..self.clone() })
     }
 
-    /// Converts an early-exit model without bandits, such as PABEE, to a [`DynamicModel`]. The new model has copies of
-    /// the weights, and texts leave at the same exits.
+    /// Converts an early-exit model without bandits, such as PABEE, to a [`DynamicModel`]. The weights are copied. Both
+    /// models give the same exit for each text.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) if a router is a bandit or a custom router, if the exits share a
-    /// classifier, or if the routes differ in more than their depth.
+    /// [`Argument`](dht_dynamic::Error::Argument) if a router is a bandit or custom, if the exits share a classifier,
+    /// or if routes of the search space differ in more than depth.
     pub fn to_dynamic(&self) -> Result<DynamicModel> {
         let (space, settings) = (self.space(), &self.settings);
         let plain = self.heads.keeps_all()
@@ -134,7 +135,7 @@ impl SearchModel {
     }
 
     /// Draws head sets for each text separately ([`HeadDraws::PerSample`](crate::settings::HeadDraws::PerSample)), so
-    /// that a prediction does not depend on the other texts of its batch. Head routers without bandits do not change.
+    /// that a prediction does not depend on the other texts of its batch. Head routers without bandits are unaffected.
     #[must_use]
     pub fn with_own_head_sets(mut self) -> Self {
         self.heads.draw_for_each_sample();
@@ -142,12 +143,12 @@ impl SearchModel {
         self
     }
 
-    /// Encoder and its exits.
+    /// Encoder with its early exits.
     pub fn model(&self) -> &ExitModel {
         &self.model
     }
 
-    /// Encoder.
+    /// Transformer encoder, without its exits.
     pub fn encoder(&self) -> &Encoder {
         self.model.encoder()
     }
@@ -162,12 +163,14 @@ impl SearchModel {
         &self.settings
     }
 
-    /// [Speed](Self::set_speed) of the router; `None` for a router with a single speed.
+    /// [Speed](Self::set_speed) of the depth router, which trades quality for cost; `None` for a router whose speed is
+    /// fixed.
     pub fn speed(&self) -> Option<f64> {
         self.router.speed()
     }
 
-    /// Price λ of the full model's cost, in nats of loss; `None` if the bandits learn the cost as part of the reward.
+    /// Price λ of computation: the loss in nats that equals the cost of the full model. `None` if the bandits learn the
+    /// cost as part of the reward.
     pub fn lambda(&self) -> Option<f64> {
         match self.settings.reward_shape {
             RewardShape::Utility { lambda } | RewardShape::Gain { lambda } => Some(lambda),
@@ -175,18 +178,18 @@ impl SearchModel {
         }
     }
 
-    /// Sets the speed of the router: a higher speed gives cheaper routes. No learned state changes. Not in the DHT
-    /// paper.
+    /// Sets the depth router's trade-off between quality and cost: a higher speed gives cheaper routes. Learned state
+    /// is unchanged. Not in the DHT paper.
     ///
-    /// - For bandits the speed is λ, the price of the full model's cost in nats of loss. The score of an arm is its
-    ///   predicted reward minus λ·(FLOPs of the arm / FLOPs of the full model).
+    /// - For bandits the speed is λ, the loss in nats that equals the cost of the full model. The score of an arm is
+    ///   its predicted reward minus λ·(FLOPs of the arm / FLOPs of the full model).
     /// - For a threshold router the speed is the threshold.
     /// - For a patience, the number of consecutive exits that must agree, the speed is the reciprocal of the patience.
     /// - A custom router defines its own speed, which does not affect the head router or the settings.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) if the speed is not finite or below 0, or if the router has a single
-    /// speed. Bandits that learned the cost as part of the reward have a single speed.
+    /// [`Argument`](dht_dynamic::Error::Argument) if the speed is not finite or below 0, or if the router's speed is
+    /// fixed. It is fixed for bandits that learn the cost as part of the reward.
     ///
     /// # Examples
     /// ```
@@ -219,8 +222,8 @@ impl SearchModel {
         Ok(())
     }
 
-    /// Returns a handle on the same weights at another [speed](Self::set_speed), with a copy of the routers' state.
-    /// This model keeps its speed.
+    /// Returns a handle on the same weights at another [speed](Self::set_speed), with a copy of the routers' state. The
+    /// speed of `self` does not change.
     ///
     /// # Errors
     /// As [`set_speed`](Self::set_speed).
@@ -245,13 +248,14 @@ impl SearchModel {
         self.heads.is_warm() && self.router.is_warm()
     }
 
-    /// Updates both routers from a batch's trace and losses. Returns the FLOPs of the update.
+    /// Updates the depth router and the head router from the decisions and the losses of a batch. Returns the FLOPs of
+    /// the update.
     pub(crate) fn learn(&mut self, trace: &Trace, losses: &Losses) -> Result<u64> {
         Ok(self.router.learn(trace, losses)? + self.heads.learn(trace, losses)?)
     }
 
-    /// Restores the learned state of both routers. If a router rejects its state, `refused` builds the error from the
-    /// router's name.
+    /// Restores the learned state of the depth router and the head router. If a router rejects its state, `refused`
+    /// builds the error from the router's name and the cause.
     pub(crate) fn restore_routers(
         &mut self,
         router: Value,
@@ -262,8 +266,8 @@ impl SearchModel {
         self.heads.restore(heads).map_err(|error| refused("heads", error))
     }
 
-    /// Heads to pin until the importance of heads is known: the configured heads, or the heads of the largest norm.
-    /// `None` if the search space pins no heads.
+    /// Pinned heads, which every route keeps, during the warm-up: the configured heads or, without a configuration, the
+    /// heads of the largest norm. `None` if the search space pins no heads.
     pub(crate) fn provisional_pins(&self) -> Result<Option<HeadSet>> {
         match &self.settings.pinned_heads {
             PinnedHeads::Given { heads } if heads.is_empty() => Ok(None),
@@ -274,9 +278,11 @@ impl SearchModel {
         }
     }
 
-    /// Heads to pin: the heads with the largest importance; in a tie, the lower index. `None` if the search space pins
-    /// no heads. `importance` returns a value for each head of a layer. Values are summed over the layers of the
-    /// dynamic groups, which have a choice of heads.
+    /// Pinned heads, which every route keeps, after the warm-up: the heads of the largest importance; in a tie, the
+    /// lower index. `None` if the search space pins no heads.
+    ///
+    /// `importance` returns the importance of each head of a layer. It is summed over the layers of the dynamic groups,
+    /// which have a choice of heads.
     pub(crate) fn most_important_heads(
         &self,
         importance: impl Fn(usize) -> Result<Vec<f64>>,
@@ -294,13 +300,14 @@ impl SearchModel {
         Ok(Some(HeadSet::from_indices(order.into_iter().take(pinned), heads)?))
     }
 
-    /// Heads to pin by the largest norm, from [`Encoder::head_magnitudes`].
+    /// Heads of the largest [norm](Encoder::head_magnitudes), as pinned heads; `None` if the search space pins no
+    /// heads.
     pub(crate) fn heads_of_largest_norm(&self) -> Result<Option<HeadSet>> {
         self.most_important_heads(|layer| Ok(self.encoder().head_magnitudes(layer)?))
     }
 
-    /// FLOPs of both routers for a batch. `exits` has the exit of each sample. `group_runs` is the number of groups of
-    /// layers that the samples ran in total.
+    /// FLOPs of the depth router and the head router for a batch. `exits` has the exit at which each sample leaves.
+    /// `group_runs` is the number of head decisions, one for each sample and group of layers.
     pub(crate) fn routing_flops(&self, exits: &[usize], group_runs: usize) -> u64 {
         let depth: u64 = exits.iter().map(|exit| self.router.flops(*exit)).sum();
         depth + group_runs as u64 * self.heads.group_flops()

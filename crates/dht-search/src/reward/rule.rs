@@ -5,44 +5,44 @@ use serde::{Deserialize, Serialize};
 use super::weighted_loss::CostWeightedLoss;
 use crate::error::{Error, Result};
 
-/// Shape of a reward: the function that maps a loss, or the ratio ρ of a reference mean to the cost-weighted loss, to
-/// the reward.
+/// Shape of a reward: the function that computes the reward from a loss, or from the ratio ρ = (reference mean) /
+/// (cost-weighted loss).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardShape {
-    /// Reward κ·ρ with the factor κ and the ratio ρ of reference and loss, as published in the DHT paper (Meng et al.
-    /// 2023). The reward is heavy-tailed and unbounded as the loss approaches 0, which disturbs the bandits' ridge
-    /// regression.
+    /// Reward κ·ρ, as published in the DHT paper (Meng et al. 2023): a factor κ times the ratio ρ = (reference mean) /
+    /// (cost-weighted loss). It is heavy-tailed and has no upper bound as the loss approaches 0, which disturbs the
+    /// bandits' ridge regression.
     Ratio,
-    /// Reward κ·ln ρ with the factor κ and the ratio ρ of reference and loss. The reward is 0 at ρ = 1 and symmetric: ρ
-    /// = ½ and ρ = 2 give rewards of equal size and opposite sign.
+    /// Reward κ·ln ρ, with a factor κ and the ratio ρ = (reference mean) / (cost-weighted loss). It is 0 at ρ = 1. Its
+    /// values at ρ = ½ and ρ = 2 differ in sign only.
     Log,
-    /// Reward κ·min(ρ, max) with the factor κ: the published ratio ρ with an upper limit.
+    /// Reward κ·min(ρ, max): the published reward with an upper limit on the ratio ρ = (reference mean) /
+    /// (cost-weighted loss).
     Clipped {
-        /// Largest ratio ρ that counts; larger ratios are reduced to this limit.
+        /// Upper limit on the ratio ρ.
         max: f64,
     },
-    /// Reward −loss, without a ratio to a reference and without the factor κ. The bandit learns only the loss, and the
-    /// known cost is subtracted when arms are [scored](Self::score). λ can therefore change at run time without
-    /// retraining. Not in the DHT paper.
+    /// Reward −loss. The bandit learns only the loss; the known cost is subtracted when arms are [scored](Self::score).
+    /// λ can therefore change at run time without retraining. Not in the DHT paper.
     Utility {
-        /// λ, the loss in nats that corresponds to the cost of the full model.
+        /// Price λ of computation: the loss in nats that equals the cost of the full model.
         lambda: f64,
     },
-    /// Reward (loss at the exit before) − loss: the gain of the layers between the two exits, scored with the known
-    /// cost as in [`Utility`](Self::Utility). Not in the DHT paper.
+    /// Reward (loss at an earlier exit) − loss: the gain of the layers between the two exits. The known cost is
+    /// subtracted when arms are [scored](Self::score), as in [`Utility`](Self::Utility). Not in the DHT paper.
     ///
-    /// Most of a loss is due to the difficulty of the sample and the progress of the training run. Both influences
-    /// cancel in the difference of two losses. The gain requires the losses at the exits that a sample passes before
-    /// the exit where it leaves.
+    /// A loss depends mostly on the difficulty of the sample and the progress of the training run. Both cancel in the
+    /// difference of two losses. The gain requires the losses at the exits that a sample passes before the exit where
+    /// it leaves.
     Gain {
-        /// λ, the loss in nats that corresponds to the cost of the full model.
+        /// Price λ of computation: the loss in nats that equals the cost of the full model.
         lambda: f64,
     },
 }
 
 impl RewardShape {
-    /// Score that ranks arms: the bandit's own score, minus λ · cost for [`Utility`](Self::Utility) and
+    /// Score by which arms are ranked: the bandit's score, minus λ · cost for [`Utility`](Self::Utility) and
     /// [`Gain`](Self::Gain). The cost is a share of the full model's cost.
     ///
     /// # Examples
@@ -60,16 +60,16 @@ impl RewardShape {
     }
 }
 
-/// Samples over which the reference mean of the cost-weighted loss δ is computed.
+/// Samples whose mean cost-weighted loss δ is the reference of a reward.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardMemory {
     /// Mean of the previous batch, as published in the DHT paper (Meng et al. 2023). With
     /// [queues](crate::settings::Dispatch::Queue), where samples wait until a batch of their depth is full, all samples
-    /// of a batch have the same depth. The reward then depends on the order of the batches: any batch after a deep
-    /// batch looks cheap.
+    /// of a batch have the same depth. The reward then depends on the order of the batches, since any batch after a
+    /// deep batch appears cheap.
     PreviousBatch,
-    /// Running mean over the samples of all routes; the sample that came i samples ago has weight decayⁱ.
+    /// Running mean over the samples of all routes. A sample that was added i samples ago has weight decayⁱ.
     RunningMean {
         /// Decay of the weights, above 0 and at most 1. A decay of 1 does not forget; .999 has a memory of about a
         /// thousand samples.
@@ -86,14 +86,14 @@ impl Default for RewardMemory {
 /// Reference of a bandit's rewards: a running mean of the cost-weighted loss δ.
 ///
 /// The bandit that selects the depth, or depth and number of heads jointly, has one reference. The bandit that selects
-/// only the number of heads has one reference for each group of layers. A reference covers samples of all depths. If
-/// there were one reference for each [queue](crate::settings::Dispatch::Queue), all samples of a reference would have
-/// the same depth L. L would then cancel out of the ratio ρ, and the bandit would not learn the cost.
+/// only the number of heads has one reference for each group of layers. A reference covers samples of all depths. With
+/// a separate reference for each depth, the number of layers would cancel out of the ratio of reference and δ, and the
+/// bandit would not learn the cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardReference {
     mean: f64,
-    /// Number of samples in the mean, decayed; 0 before the first sample.
+    /// Sum of the decayed weights of the samples in the mean; 0 before the first sample.
     weight: f64,
 }
 
@@ -103,8 +103,7 @@ impl RewardReference {
         (self.weight > 0.0).then_some(self.mean)
     }
 
-    /// Returns whether samples can have produced this reference: its mean cost-weighted loss δ and its weight are
-    /// finite and not negative.
+    /// Returns whether a restored reference is valid: its mean and its weight are finite and not negative.
     pub(crate) fn is_possible(&self) -> bool {
         [self.mean, self.weight].iter().all(|value| value.is_finite() && *value >= 0.0)
     }
@@ -113,7 +112,8 @@ impl RewardReference {
         *self = Self::default();
     }
 
-    /// Adds a sample after decaying the weight. The incremental update keeps the mean within the range of the samples.
+    /// Adds a sample's cost-weighted loss δ to the running mean, in which earlier samples lose weight by the factor
+    /// `decay`. The incremental update keeps the mean within the range of the samples.
     fn add(&mut self, delta: CostWeightedLoss, decay: f64) {
         self.weight = self.weight * decay + 1.0;
         self.mean += (delta.value() - self.mean) / self.weight;
@@ -123,10 +123,10 @@ impl RewardReference {
 /// Reward of one sample's route.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reward {
-    /// Reward from which the bandit learns.
+    /// Reward, from which the bandit learns.
     pub value: f64,
-    /// Ratio ρ: the reference mean of the cost-weighted loss δ divided by this sample's δ. The factor κ and the shape
-    /// of the reward are not applied.
+    /// Ratio ρ: the reference mean of the cost-weighted loss δ divided by this sample's δ, before the factor κ and the
+    /// shape of the reward are applied.
     pub ratio: f64,
 }
 
@@ -150,16 +150,16 @@ pub struct Reward {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardRule {
-    /// Shape of the rewards.
+    /// Function that computes the reward from the loss.
     pub shape: RewardShape,
-    /// Samples over which the reference mean of the cost-weighted loss δ is computed.
+    /// Samples whose mean cost-weighted loss δ is the reference.
     pub memory: RewardMemory,
-    /// Factor κ > 0 of the ratio in a reward: α, β₁ or β_cp in the DHT paper (Meng et al. 2023).
+    /// Factor κ > 0 of the reward: α, β₁ or β_cp in the DHT paper (Meng et al. 2023).
     pub kappa: f64,
 }
 
 impl RewardRule {
-    /// Checks the ranges of the factor κ, the parameter of the reward's shape and the decay of a running mean.
+    /// Checks the range of each parameter: factor κ, parameter of the shape, and decay of the running mean.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if κ or the [maximum](RewardShape::Clipped) of ρ is not a finite
@@ -189,9 +189,7 @@ impl RewardRule {
 
     /// Computes the rewards of a batch by comparison with a reference mean, and then adds the batch to the reference.
     ///
-    /// The first batch is compared with its own mean. An empty batch does not change the reference. With
-    /// [`RewardMemory::PreviousBatch`], the head-count bandit's reference for a group of layers therefore comes from
-    /// the last batch of which some samples ran that group.
+    /// The first batch is compared with its own mean. An empty batch does not change the reference.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if the shape is [`RewardShape::Gain`] and the gain of a sample is

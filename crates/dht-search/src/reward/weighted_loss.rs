@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 /// Loss of one sample, and its cost-weighted loss δ: the loss multiplied by the numbers of layers and heads of the
 /// sample's route. δ is finite and positive.
 ///
-/// A `CostWeightedLoss` also contains the sample's gain over an earlier exit, if that gain is known. The gain is the
-/// reward of [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
+/// It also contains the decrease of the loss since an earlier exit, if known, which is the reward of
+/// [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
 ///
 /// # Examples
 /// ```
@@ -27,8 +27,8 @@ impl CostWeightedLoss {
     /// Smallest loss from which the cost-weighted loss δ is computed; smaller losses are replaced by this value. Not in
     /// the DHT paper.
     ///
-    /// In f32 a cross-entropy is 0 once the probability rounds to 1, and otherwise at least about 1e-7. Without this
-    /// limit a single text with a loss of 0 would have an infinite reward.
+    /// In f32 a cross-entropy is 0 once the probability rounds to 1, and otherwise at least about 1e-7. A loss of 0
+    /// would give an infinite reward.
     pub const SMALLEST_LOSS: f64 = 1e-7;
 
     /// Computes δ_L = loss · L, with the number of layers L, for the depth bandit.
@@ -40,8 +40,8 @@ impl CostWeightedLoss {
         Self::of_depth_and_heads(loss, depth, 1)
     }
 
-    /// Computes δ_H = loss · L · H_group for the head-count bandit, or δ_cp = loss · L · H for the joint bandit. L is
-    /// the number of layers, and H the number of heads.
+    /// Computes loss · L · H, with L layers and H heads: δ_H of the head-count bandit, with the heads of a group of
+    /// layers, or δ_cp of the joint bandit.
     ///
     /// # Errors
     /// * [`Error::Loss`] if the loss is negative or not finite.
@@ -77,7 +77,7 @@ impl CostWeightedLoss {
         self.value
     }
 
-    /// Gain over an earlier exit, in nats; `None` if it is unknown.
+    /// Decrease of the loss since an earlier exit, in nats; `None` if it is unknown.
     pub fn gain(self) -> Option<f64> {
         self.gain
     }

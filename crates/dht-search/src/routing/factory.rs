@@ -1,4 +1,4 @@
-//! Construction of the routers that the settings define.
+//! Construction of a search's routers from its settings.
 
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 

@@ -1,5 +1,4 @@
-//! Router that runs each sample on a predefined route. The controls with fixed, random, shuffled and oracle routes use
-//! it.
+//! Router that runs each sample on a predefined route, for evaluations on fixed, random, shuffled and oracle routes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,14 +11,14 @@ use super::learner::{Learner, kept};
 use crate::error::{Error, Result};
 use crate::space::{RouteArms, SearchSpace};
 
-/// Predefined route of a sample, and the heads that it keeps in each dynamic group.
+/// Predefined route of a sample, and the heads that it keeps in each group of layers with a choice of heads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RouteChoice {
     pub(crate) route: Route,
     pub(crate) head_sets: Vec<HeadSet>,
 }
 
-/// Router that looks up the route of each sample by the sample's id.
+/// Router that sends each sample along a predefined route, looked up by the sample's id.
 #[derive(Debug, Clone)]
 pub(crate) struct FixedRoutes {
     space: SearchSpace,
@@ -27,25 +26,27 @@ pub(crate) struct FixedRoutes {
     source: HeadSource,
 }
 
-/// Source of the head sets of predefined routes.
+/// Source of the head sets for predefined routes.
 #[derive(Debug, Clone)]
 enum HeadSource {
-    /// Head router, which selects head sets of the routes' sizes.
+    /// Head router, which selects head sets with the numbers of heads that the routes define.
     Router(Box<dyn Learner>),
-    /// Predefined head sets, stored with the routes. The two routers are the depth and head routers that selected the
-    /// routes. They define the cost: the exits that they read, the state that they need, and their FLOPs.
+    /// Head sets that are predefined together with the routes. The two routers are the depth router and the head router
+    /// that selected them. Both are stored because they define the cost: the exits that they read, the hidden state
+    /// that they need, and their FLOPs.
     Fixed(Box<dyn Learner>, Box<dyn Learner>),
 }
 
 impl FixedRoutes {
-    /// Creates a router from routes by sample id. The head router `heads` selects head sets of the routes' sizes.
+    /// Creates a router from a route for each sample id. The head router `heads` selects head sets of the sizes that
+    /// the routes require.
     pub(crate) fn new(space: SearchSpace, heads: Box<dyn Learner>, routes: BTreeMap<u64, Route>) -> Self {
         let choice = |(id, route)| (id, RouteChoice { route, head_sets: Vec::new() });
         Self { space, choices: Arc::new(routes.into_iter().map(choice).collect()), source: HeadSource::Router(heads) }
     }
 
-    /// Creates a router from routes and head sets by sample id. Its cost is the cost of the routers that selected these
-    /// routes and head sets.
+    /// Creates a router from a route and head sets for each sample id. The reported cost includes `router` and `heads`,
+    /// which selected them.
     pub(crate) fn with_head_sets(
         space: SearchSpace,
         router: Box<dyn Learner>,
@@ -60,14 +61,12 @@ impl FixedRoutes {
         self.choices.get(&sample).ok_or_else(missing)
     }
 
-    /// Predefined head set of a sample in a group.
     fn head_set(&self, sample: u64, group: usize) -> Result<HeadSet> {
         let RouteChoice { route, head_sets } = self.choice(sample)?;
         let missing = || Error::shape("head sets", format!("one for each group of {route}"), head_sets.len());
         head_sets.get(group).copied().ok_or_else(missing)
     }
 
-    /// Number of heads that a sample's route keeps in a group.
     fn head_count(&self, sample: u64, group: usize) -> Result<usize> {
         let layer = self.space.groups()[group].start();
         let heads = self.choice(sample)?.route.layers().find(|(at, _)| *at == layer).map(|(_, heads)| heads);

@@ -1,4 +1,4 @@
-//! Head router that keeps all heads, for spaces without a choice of heads.
+//! Head router that keeps all heads, for search spaces without a choice of heads.
 
 use dht_dynamic::Router;
 use dht_dynamic::router::{GroupDecisions, GroupView, HeadSetGroup, Mode};
@@ -8,15 +8,15 @@ use super::learner::Learner;
 use crate::error::Result;
 use crate::space::SearchSpace;
 
-/// Head router that keeps all heads. It pools no hidden state and does not learn, so that selecting heads costs
-/// nothing.
+/// Head router that keeps all heads. It neither pools hidden states nor learns, so that its cost is 0.
 #[derive(Debug, Clone)]
 pub(super) struct FullHeads {
     heads: HeadSet,
 }
 
 impl FullHeads {
-    /// Creates the router for a tree space in which every group keeps all heads; `None` for other spaces.
+    /// Creates the router for a tree search space in which every group of layers keeps all heads; `None` for other
+    /// spaces.
     pub(super) fn of_space(space: &SearchSpace) -> Result<Option<Self>> {
         let heads = space.model_shape().heads;
         let full = space.is_tree() && (0..space.groups().len()).all(|group| space.head_options(group) == [heads]);

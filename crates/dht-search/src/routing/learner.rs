@@ -1,4 +1,4 @@
-//! Trait of a search's routers.
+//! Interface of a search's routers.
 
 use dht_dynamic::Error as Dynamic;
 use dht_dynamic::passage::{GroupTrace, Trace};
@@ -23,11 +23,10 @@ pub struct Preparation {
     pub(crate) arm_features: Option<ArmFeatures>,
 }
 
-/// Router of a search: it decides as every [`Router`] does, and may learn from losses.
+/// Router of a search: a [`Router`] that may also learn, from the losses of the samples that it routed.
 ///
-/// The default methods describe a router that learns nothing.
-/// [`SearchModel::with_router`](crate::SearchModel::with_router) sets the depth router,
-/// [`with_head_router`](crate::SearchModel::with_head_router) the head router.
+/// With the default methods the router does not learn. [`SearchModel::with_router`](crate::SearchModel::with_router)
+/// sets the depth router, [`with_head_router`](crate::SearchModel::with_head_router) the head router.
 ///
 /// # Examples
 /// A router that sends short texts to the first exit:
@@ -73,9 +72,9 @@ pub trait Learner: Router {
         true
     }
 
-    /// Sets the speed: a higher speed gives cheaper routes. For bandits the speed is λ, the price of the full model's
-    /// cost in nats of loss. For a threshold router it is the threshold. For a patience router, which waits for enough
-    /// consecutive exits to agree, it is 1 / patience.
+    /// Sets the speed, which trades quality for cost: a higher speed gives cheaper routes. For bandits it is λ, the
+    /// loss in nats that equals the cost of the full model. For a threshold router it is the threshold. For a patience
+    /// router, which waits until enough consecutive exits agree, it is 1 / patience.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if the speed is out of range. The default method rejects every speed.
@@ -86,7 +85,7 @@ pub trait Learner: Router {
     /// Prepares the router for a training run. It is called before the first batch is trained on.
     ///
     /// # Errors
-    /// Defined by the router; an error leaves its state unchanged.
+    /// Each router defines its errors. An error leaves the router's state unchanged.
     fn prepare(&mut self, _: &Preparation) -> Result<()> {
         Ok(())
     }
@@ -95,12 +94,13 @@ pub trait Learner: Router {
     /// they kept in each group. Returns the FLOPs of the update, by formula, two for each multiply-add.
     ///
     /// # Errors
-    /// Defined by the router.
+    /// Each router defines its errors.
     fn learn(&mut self, _: &Trace, _: &Losses) -> Result<u64> {
         Ok(0)
     }
 
-    /// Changes to another search space and keeps the learned state, as a training run in two spaces requires (P-DHT).
+    /// Changes to another search space without losing learned state. P-DHT needs it, because its two training phases
+    /// have different search spaces.
     ///
     /// # Errors
     /// [`State`](dht_dynamic::Error::State) if the router cannot change to the new space. The default method rejects
@@ -109,11 +109,11 @@ pub trait Learner: Router {
         Err(Error::state("space", "the space for which the router was built", "another space"))
     }
 
-    /// Rejects a queued sample that this router cannot have sent to the queue of an exit. The sample has a number of
-    /// heads, if one was selected, and the router's notes.
+    /// Rejects a queued sample that this router cannot have routed to exit `_exit`. `_kept` is the sample's number of
+    /// heads, if one was selected, and `_notes` are the router's notes about the sample.
     ///
     /// # Errors
-    /// [`State`](dht_dynamic::Error::State) with the property of the sample that does not fit.
+    /// [`State`](dht_dynamic::Error::State) if the sample does not fit. The error names the property.
     #[doc(hidden)]
     fn check_queued(&self, _exit: usize, _kept: Option<usize>, _notes: &[f64]) -> Result<()> {
         Ok(())
@@ -122,7 +122,7 @@ pub trait Learner: Router {
     /// Restores the state that [`state`](Router::state) returned.
     ///
     /// # Errors
-    /// [`Json`](dht_dynamic::Error::Json) or [`State`](dht_dynamic::Error::State) if the state does not belong to this
+    /// [`Json`](dht_dynamic::Error::Json) or [`State`](dht_dynamic::Error::State) if the state is not a state of this
     /// router.
     fn restore(&mut self, state: Value) -> Result<()> {
         match state {
@@ -135,15 +135,15 @@ pub trait Learner: Router {
         }
     }
 
-    /// Selects head sets of prescribed sizes, so that controls on fixed routes use this router's own selection. `kept`
-    /// has the number of heads of each sample, by index in the view.
+    /// Selects head sets of prescribed sizes, so that evaluations on fixed routes keep heads that this router selects.
+    /// `kept` has the number of heads of each sample of `view`.
     ///
     /// The default method returns the head sets that [`heads`](Router::heads) selects, which must have the prescribed
     /// sizes.
     ///
     /// # Errors
-    /// Defined by the router. The default returns [`Shape`](dht_dynamic::Error::Shape) if [`heads`](Router::heads)
-    /// selects other sizes.
+    /// Each router defines its errors. The default returns [`Shape`](dht_dynamic::Error::Shape) if
+    /// [`heads`](Router::heads) selects other sizes.
     fn sets_keeping(&self, view: &GroupView<'_>, kept: &[usize], mode: &mut Mode<'_>) -> Result<Vec<HeadSetGroup>> {
         let head_sets = self.heads(view, mode)?.map(|decisions| decisions.head_sets).unwrap_or_default();
         for set in &head_sets {
@@ -155,35 +155,36 @@ pub trait Learner: Router {
         Ok(head_sets)
     }
 
-    /// Pinned heads, which every head set contains. `None` before these heads are selected. Also `None` if the search
-    /// space pins no heads.
+    /// Pinned heads, which every head set contains. `None` if the search space pins no heads, or if they are not yet
+    /// selected.
     fn pinned(&self) -> Option<HeadSet> {
         None
     }
 
-    /// Replaces the [pinned](Self::pinned) heads. This method is called once, when the warm-up is over and the
-    /// importance of heads is known. The default does nothing.
+    /// Replaces the pinned heads, which every head set contains. This method is called once, when the warm-up is over
+    /// and the importance of heads is known. The default does nothing.
     ///
     /// # Errors
-    /// Defined by the router.
+    /// Each router defines its errors.
     fn pin(&mut self, _: HeadSet) -> Result<()> {
         Ok(())
     }
 
-    /// Updates the router from the gate gradients of a backward pass. `importance` takes the index of a sample in the
-    /// group and a head. Returns the FLOPs of the update, as [`learn`](Self::learn) does.
+    /// Updates the router from the importance of heads, which a backward pass computes from gradients of head gates.
+    /// `_importance` takes the index of a sample and a head. Returns the FLOPs of the update, two for each
+    /// multiply-add.
     ///
     /// # Errors
-    /// Defined by the router.
+    /// Each router defines its errors.
     fn learn_gradients(&mut self, _: &GroupTrace, _importance: &dyn Fn(usize, usize) -> f64) -> Result<u64> {
         Ok(0)
     }
 
-    /// Switches to a separate head set for each sample, which depends on the sample's own context alone. The default
-    /// does nothing, for a router whose head sets are already separate.
+    /// Selects a separate head set for each sample from now on, so that a sample's heads do not depend on its batch.
+    /// The default does nothing: it is for routers whose head sets are already separate.
     fn draw_for_each_sample(&mut self) {}
 
-    /// Returns a copy with the learned state.
+    /// Returns a boxed copy with the learned state.
     fn box_clone(&self) -> Box<dyn Learner>;
 }
 
@@ -197,7 +198,8 @@ impl Clone for Box<dyn Learner> {
 /// its route among the space's [arms](SearchSpace::integrated_arms).
 ///
 /// # Errors
-/// [`Range`](dht_dynamic::Error::Range) if the space does not have an arm. A tree space has no arms of this kind.
+/// [`Range`](dht_dynamic::Error::Range) if an index in `arms` is out of range. It always is in a tree search, whose
+/// space has no such arms.
 ///
 /// # Examples
 /// ```
@@ -222,15 +224,16 @@ pub fn taking_arms(space: &SearchSpace, arms: &[usize]) -> Result<Decisions> {
     Ok(decisions)
 }
 
-/// Number of heads that an arm keeps in its dynamic groups; all heads if it has no dynamic group.
+/// Number of heads that a route keeps in its dynamic groups, which have a choice of heads; all heads if it has no such
+/// group.
 pub(crate) fn kept(arm: &Route) -> usize {
     arm.uniform_heads().unwrap_or(arm.model_shape().heads)
 }
 
-/// Number of heads that a text keeps in an integrated search.
+/// Number of heads that a text keeps in an integrated search, from its routing decision.
 ///
 /// # Errors
-/// [`Shape`](dht_dynamic::Error::Shape) if the router made the decisions without [arms](taking_arms).
+/// [`Shape`](dht_dynamic::Error::Shape) if the decisions do not come from [arms](taking_arms).
 pub(crate) fn kept_by(decisions: &Decisions, text: usize) -> Result<usize> {
     let missing = || Error::shape("router's decisions", "arms in an integrated space", "none");
     decisions.kept.get(text).copied().ok_or_else(missing)

@@ -1,7 +1,7 @@
-//! Routers of a search: they decide at which exit a sample leaves, and which heads it keeps up to that exit.
+//! Routers of a search: they decide at which early exit a sample leaves, and which heads it keeps up to that exit.
 //!
-//! A router sees hidden states and the answers of exits. It does not depend on the encoder or the optimiser, so that
-//! the same router decides in training and in inference. Each router has its own file.
+//! The inputs of a router are hidden states and the answers of exits. It does not depend on the encoder or the
+//! optimiser, so that the same router decides in training and in inference.
 
 mod bandit;
 mod factory;

@@ -1,4 +1,4 @@
-//! The DHT paper's queues (Algorithm 3): routed samples wait until a batch of their exit is full.
+//! Queues of the DHT paper (Algorithm 3): routed samples wait until enough samples of the same exit form a batch.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -8,20 +8,19 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::routing::learner::Learner;
 
-/// Sample in a queue: its row in the data, its number of heads, and the notes and answer that the later forward pass
-/// needs.
+/// Sample in a queue, with its routing decision for the later forward pass.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct QueuedSample {
     pub(crate) row: usize,
-    /// Number of heads that the sample keeps; only in an integrated search.
+    /// Number of heads that the sample keeps; `None` outside an integrated search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kept: Option<usize>,
-    /// The router's notes, such as the context of its decision.
+    /// Notes of the router, such as the context of its decision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notes: Notes,
-    /// Log-probability of each class at the exit that read the sample; empty if the head router does not read an
-    /// answer.
+    /// Log-probability of each class at the exit where the sample was routed; empty if the head router does not use
+    /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     answer: Vec<f64>,
     /// Optimiser step at which the sample was routed.
@@ -34,7 +33,7 @@ pub(crate) struct QueuedSample {
 pub(crate) struct Queues {
     size: usize,
     queues: Vec<VecDeque<QueuedSample>>,
-    /// Total number of steps that samples waited, and the number of samples that left the queues.
+    /// Total waiting time of samples in optimiser steps, and the number of samples that left the queues.
     waited: (u64, u64),
 }
 
@@ -43,17 +42,15 @@ impl Queues {
         Self { size, queues: vec![VecDeque::new(); exits], waited: (0, 0) }
     }
 
-    /// Replaces the queues by `exits` empty ones.
     pub(crate) fn set_exits(&mut self, exits: usize) {
         self.queues = vec![VecDeque::new(); exits];
     }
 
-    /// Creates empty queues with the same number of exits and the same size.
+    /// Returns empty queues for the same exits and with the same size of a full queue.
     pub(crate) fn emptied(&self) -> Self {
         Self::new(self.size, self.queues.len())
     }
 
-    /// Adds the routed samples of a batch to the queues of their exits.
     pub(crate) fn join(&mut self, rows: &[u64], decisions: Decisions, step: u64) {
         let Decisions { exits, kept, notes, answers } = decisions;
         let (mut kept, mut notes, mut answers) = (kept.into_iter(), notes.into_iter(), answers.into_iter());
@@ -64,8 +61,8 @@ impl Queues {
         }
     }
 
-    /// Takes the next batch from a full queue or, with `drain`, from any queue that is not empty. The shallowest such
-    /// queue comes first. A batch has at most `size` samples.
+    /// Removes and returns the next batch, of at most `size` samples: from the shallowest full queue or, with `drain`,
+    /// from the shallowest queue that is not empty. `step` is the present optimiser step.
     pub(crate) fn leave(&mut self, drain: bool, step: u64) -> Option<(Vec<usize>, Decisions)> {
         let ready = |queue: &VecDeque<QueuedSample>| queue.len() >= self.size || (drain && !queue.is_empty());
         let exit = self.queues.iter().position(ready)?;
@@ -89,8 +86,8 @@ impl Queues {
         self.waited.0 as f64 / self.waited.1.max(1) as f64
     }
 
-    /// Rejects restored queues with a sample in a queue to which `router` cannot have routed it, or with a row that
-    /// occurs twice. Each sample must have `answers` finite class log-probabilities.
+    /// Rejects queues from a checkpoint that are inconsistent: a sample that `router` cannot have sent to its queue, a
+    /// row that occurs twice, or a sample that does not have `answers` finite log-probabilities of classes.
     pub(crate) fn check(&self, router: &dyn Learner, answers: usize) -> Result<()> {
         let mut rows = BTreeSet::new();
         for (exit, queue) in self.queues.iter().enumerate() {
@@ -111,12 +108,11 @@ impl Queues {
         Ok(())
     }
 
-    /// Rows of the queued samples.
     pub(crate) fn rows(&self) -> impl Iterator<Item = usize> + '_ {
         self.queues.iter().flatten().map(|queued| queued.row)
     }
 
-    /// Number of queues, and the number of samples in a full queue.
+    /// Number of queues, and the size of a full queue.
     pub(crate) fn shape(&self) -> (usize, usize) {
         (self.queues.len(), self.size)
     }

@@ -1,4 +1,4 @@
-//! Random head sets, and samples grouped by the number of heads that they keep.
+//! Random head sets, and grouping of samples by the number of heads that they keep.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(crate) fn by_count(kept: &[usize]) -> BTreeMap<usize, Vec<usize>> {
     groups
 }
 
-/// Draws `count` of `heads` heads: the pinned heads and random other heads.
+/// Draws `count` of `heads` heads at random; `pinned` heads are always included.
 pub(crate) fn random_heads(heads: usize, pinned: Option<HeadSet>, count: usize, rng: &mut dyn Rng) -> Result<HeadSet> {
     if count >= heads {
         return Ok(HeadSet::full(heads)?);

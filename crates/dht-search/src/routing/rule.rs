@@ -1,4 +1,4 @@
-//! Router of an early-exit rule in a search: a threshold or a patience.
+//! Router that applies an early-exit rule (threshold or patience) in training and inference of a search model.
 
 use std::sync::Arc;
 
@@ -9,10 +9,11 @@ use super::bandit::Setup;
 use super::learner::Learner;
 use crate::error::{Error, Result};
 
-/// Router that applies an early-exit rule, and defines the routes on which its model is trained.
+/// Router that applies an early-exit rule, and selects the routes on which the model is trained.
 ///
-/// With a threshold rule, random routes draw exits with probabilities proportional to a power of their depth. With a
-/// patience rule, every sample runs to the last exit in training, since PABEE trains all exits on all samples.
+/// For a threshold rule, training routes are random: the probability of an exit is proportional to a power of its
+/// depth. For a patience rule, every training sample runs to the last exit, since PABEE trains all exits on all
+/// samples.
 #[derive(Debug, Clone)]
 pub(super) struct RuleInTraining {
     setup: Setup,
@@ -20,7 +21,7 @@ pub(super) struct RuleInTraining {
 }
 
 impl RuleInTraining {
-    /// Builds the router that the settings define, which must be an early-exit rule and not a bandit.
+    /// Creates the router from the settings, which must define an early-exit rule.
     pub(super) fn new(setup: Setup) -> Result<Self> {
         let rule = setup.settings.router.rule();
         let rule = rule.ok_or_else(|| Error::argument("router", "a threshold or a patience", "a bandit"))?;

@@ -1,4 +1,4 @@
-//! Validation of settings: single values, combinations, and settings with a space.
+//! Validation of settings: single values, combinations, and compatibility with a search space.
 
 use super::bandits::Normalization;
 use super::exits::{ClassifierSharing, ExitLosses};
@@ -58,8 +58,8 @@ impl SearchSettings {
         }
     }
 
-    /// Rejects settings that require the losses of exits that a sample passes, if `exit_losses` does not compute these
-    /// losses.
+    /// Rejects settings that require losses at the exits that a sample passes before it leaves, if `exit_losses` does
+    /// not compute these losses.
     fn check_needs_of_passed_exits(&self) -> Result<()> {
         if self.exit_losses != ExitLosses::Chosen {
             return Ok(());
@@ -78,14 +78,14 @@ impl SearchSettings {
         }
     }
 
-    /// Checks the range of every setting, and that the settings are consistent with each other and with a space.
+    /// Checks the range of every setting, and that the settings are consistent with each other and with a search space.
     ///
     /// # Errors
     /// * As [`check`](Self::check).
     /// * [`Argument`](dht_dynamic::Error::Argument) if the number of listed pinned heads differs from the number that
     ///   the space pins.
     /// * [`Argument`](dht_dynamic::Error::Argument) if a setting needs the losses, signals or gains of exits that a
-    ///   text passes, and the space has none. The space has none if every route ends in a tail, or if there is no
+    ///   text passes, and the space has no such exits. This is so if every route ends in a tail, or if there is no
     ///   classifier after the base layers.
     /// * [`Argument`](dht_dynamic::Error::Argument) if the router decides at every exit, but the search is integrated,
     ///   has queues, or computes no losses of exits that a text passes.

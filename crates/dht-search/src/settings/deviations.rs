@@ -10,9 +10,7 @@ use super::settings::SearchSettings;
 use super::training::Dispatch;
 use crate::space::{BaseState, Preset, SearchSpace, SevenLayerHeads};
 
-/// Layers, heads and width of the encoder in the DHT paper's experiments (section 6.1).
 const PAPERS_ENCODER: (usize, usize, usize) = (12, 12, 768);
-/// The DHT paper's numbers of epochs (section 7.3).
 const PAPERS_EPOCHS: std::ops::RangeInclusive<usize> = 3..=6;
 
 /// Errors and ambiguities of the DHT paper (Meng et al. 2023), with the interpretation used here. Every other
@@ -131,7 +129,7 @@ impl SearchSettings {
     }
 }
 
-/// Differences of an experiment from the DHT paper (Meng et al. 2023) in texts, numbers of rows and epochs.
+/// Differences of an experiment's texts, numbers of rows and epochs from the DHT paper (Meng et al. 2023).
 fn of_data(experiment: &Experiment) -> Vec<String> {
     let Experiment { dataset, training_rows, validation_rows, test_rows, max_tokens, epochs, .. } = *experiment;
     let mut lines = Vec::new();
@@ -164,10 +162,11 @@ fn of_data(experiment: &Experiment) -> Vec<String> {
     lines
 }
 
-/// Settings with other values than the DHT paper's, except values that the paper does not give.
+/// Sentences on the settings whose values differ from the DHT paper's. Settings for which the paper gives no value are
+/// not included.
 fn changed(settings: &SearchSettings) -> Vec<String> {
     let paper = SearchSettings::paper();
-    // Settings that are no values of the paper, or have no effect on a search with the paper's other choices.
+    // Settings that are not values of the DHT paper, or have no effect on a search with the paper's other choices.
     let open = SearchSettings {
         dispatch: match (settings.dispatch, paper.dispatch) {
             (queue @ Dispatch::Queue { .. }, Dispatch::Queue { .. }) => queue,
@@ -199,7 +198,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Values that the DHT paper (Meng et al. 2023) does not give.
+/// Settings for which the DHT paper (Meng et al. 2023) gives no value, with the values used here.
 fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
     let SearchSettings { exploration, kappa, .. } = settings;
     let [alpha, kappa] =
@@ -222,7 +221,8 @@ fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
     lines
 }
 
-/// Differences from the routes of the DHT paper's four configurations, or of their analogues for other sizes.
+/// Sentence on a search space whose routes differ from the DHT paper's four configurations, generalised to the size of
+/// the model. `None` if they do not differ.
 fn of_routes(space: &SearchSpace) -> Option<String> {
     let ModelShape { layers, heads } = space.model_shape();
     let published = [(Preset::PDht, SevenLayerHeads::AsPublished)].into_iter();
@@ -239,7 +239,8 @@ fn of_routes(space: &SearchSpace) -> Option<String> {
     }
 }
 
-/// Additions that the second training phase of the preset P-DHT requires.
+/// Sentence on the rules that the second training phase of the preset P-DHT requires and the DHT paper does not state.
+/// `None` for a space without frozen last layers.
 fn of_two_phases(space: &SearchSpace) -> Option<String> {
     space.tail()?;
     let layers = match space.config().base_state {

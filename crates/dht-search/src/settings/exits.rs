@@ -1,37 +1,36 @@
-//! Settings of the exits: their losses in training, and the sharing of classifiers.
+//! Settings of the early exits: training losses, and sharing of classifiers.
 
 use serde::{Deserialize, Serialize};
 
 use super::ranges::{check_number, check_power};
 use crate::error::Result;
 
-/// Exits that a sample trains, and the weights of their losses.
+/// Training losses of early exits: which exits a sample trains, and their weights.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitLosses {
-    /// Only the exit where the sample leaves, as in the DHT paper (Meng et al. 2023): the loss is the cross-entropy at
-    /// this exit, CE(own exit). Each exit then trains on few samples.
+    /// Loss at the exit where the sample leaves, as in the DHT paper (Meng et al. 2023): its cross-entropy. Each exit
+    /// then trains on few samples.
     Chosen,
-    /// Exit where the sample leaves, and exits that it passes, with weights that decrease towards shallow exits. Not in
-    /// the DHT paper.
+    /// Weighted mean of the losses at the exit where the sample leaves and at the exits that it passes. Shallower exits
+    /// have smaller weights. Not in the DHT paper.
     ///
     /// A passed exit after d of the sample's D layers has weight w = v·(d/D)ᵖ, and the sample's own exit has weight 1.
     /// With cross-entropies CE, the loss is (CE(own) + Σ w·CE(passed)) / (1 + Σ w). p = 0 weights all passed exits
     /// equally. p = 1 with v = 1 is PABEE's weighting, Σ d·CE / Σ d (Zhou et al. 2020). p = 2 gives early exits little
     /// weight.
     Weighted {
-        /// Factor v > 0 of the weights of passed exits: the limit that these weights approach as the depth of the
-        /// passed exit approaches the depth of the sample.
+        /// Factor v > 0 of the weight v·(d/D)ᵖ of an exit after d layers that a sample of depth D passes.
         weight: f64,
-        /// Exponent p, 0 to 16, by which weights decrease towards shallow exits.
+        /// Exponent p, 0 to 16, of the weight v·(d/D)ᵖ: the larger, the less weight shallow exits have.
         power: f64,
     },
-    /// Exit where the sample leaves, and exits that it passes; the passed exits train their classifiers but no layer.
-    /// Not in the DHT paper.
+    /// Losses at the exit where the sample leaves and at the exits that it passes, without gradients from passed exits
+    /// to the layers. Not in the DHT paper.
     ///
-    /// The loss is CE(own) + Σ CE(passed), the cross-entropies at the sample's own exit and at the passed exits, whose
-    /// states are detached. Shallow layers then serve the layers above them and the texts that leave at them, while the
-    /// bandits still see the loss of every text at every passed exit.
+    /// With cross-entropies CE, the loss is CE(own) + Σ CE(passed). Passed exits train their classifiers only, so that
+    /// shallow layers are trained for deeper layers and for texts that leave early. The bandits still learn from the
+    /// losses at passed exits.
     Detached,
 }
 

@@ -1,4 +1,4 @@
-//! The DHT paper's data sets, and the properties of an experiment that its settings and space do not contain.
+//! Data sets of the DHT paper, and properties of an experiment that are not part of the search settings or space.
 
 /// Data set of the DHT paper's experiments (section 6.2; Zhang, Zhao and LeCun 2015).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,15 +59,16 @@ impl PublishedDataset {
     }
 }
 
-/// Properties of an experiment that may differ from the DHT paper's experiment, besides the search settings and the
-/// search space. [`SearchSettings::deviations`](crate::SearchSettings::deviations) compares them.
+/// Properties of an experiment, for comparison with the DHT paper's by
+/// [`SearchSettings::deviations`](crate::SearchSettings::deviations). The search settings and the search space are not
+/// included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Experiment {
     /// Data set of the DHT paper (Meng et al. 2023) that the experiment uses; `None` for another data set.
     pub dataset: Option<PublishedDataset>,
     /// Number of training rows.
     pub training_rows: usize,
-    /// Number of validation rows that select the best epoch; 0 for none.
+    /// Number of validation rows, on which the best epoch is selected; 0 for none.
     pub validation_rows: usize,
     /// Number of test rows.
     pub test_rows: usize,
@@ -77,7 +78,8 @@ pub struct Experiment {
     pub hidden: usize,
     /// True if the encoder starts from pre-trained weights.
     pub pretrained: bool,
-    /// True if the encoder was loaded with a pooler ([`Encoder::has_pooler`](dht_transformer::Encoder::has_pooler)).
+    /// True if the encoder was loaded with a pooler, as BERT has
+    /// ([`Encoder::has_pooler`](dht_transformer::Encoder::has_pooler)).
     pub own_pooler: bool,
     /// Number of passes over the training rows.
     pub epochs: usize,

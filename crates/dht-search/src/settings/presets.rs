@@ -1,4 +1,4 @@
-//! Presets of settings: the DHT paper's own, and this crate's for the paper's four search spaces.
+//! Presets of settings: the DHT paper's published settings, and this crate's recommendations.
 
 use dht_dynamic::exit::ExitKind;
 use dht_transformer::Pooling;
@@ -13,8 +13,8 @@ use crate::reward::{HeadFeedback, RewardMemory, RewardShape};
 use crate::space::{Preset, SearchSpace};
 
 impl SearchSettings {
-    /// Prior precision of the head-set bandit in [`paper`](Self::paper), which replaces the 0 that the DHT paper
-    /// prints. A weight starts with a standard deviation of 32, so that the first rewards dominate.
+    /// Prior precision of the head-set bandit in [`paper`](Self::paper), instead of the DHT paper's 0, which cannot be
+    /// computed. A weight starts with a standard deviation of 32, so that the first rewards dominate.
     pub const PUBLISHED_PRIOR_FLOOR: f64 = 1e-3;
 
     /// Returns the DHT paper's settings as published. They are for comparison, not for production.
@@ -39,8 +39,8 @@ impl SearchSettings {
     /// | cost: layers × heads (6.2) | [`CostModel::LayerHeadProduct`]; without effect, since the ratio contains the cost |
     ///
     /// The paper gives no value for LinUCB's exploration α and precision λ, for the reward factor κ (its α, β₁ and
-    /// β_cp) and for the size of a queue, and does not say which heads are pinned. The values here are .1, 1, 1 and 32,
-    /// and the heads of the largest norm.
+    /// β_cp) and for the size of a queue, and does not say which heads are pinned. This preset has α = .1, λ = 1, κ = 1
+    /// and a queue size of 32, and pins the heads of the largest norm.
     pub fn paper() -> Self {
         let ours = Self::default();
         Self {
@@ -83,10 +83,9 @@ impl SearchSettings {
 
     /// Returns this crate's recommended settings for a preset; [`paper`](Self::paper) returns the DHT paper's settings.
     ///
-    /// The recommended settings are the defaults for all presets except P-DHT. The routes of P-DHT end in frozen
-    /// layers, which do not run at an exit that a text passes, so that the losses at passed exits are unknown. P-DHT
-    /// therefore learns from the selected exit only, with −loss as reward, and its contexts are the pooled state
-    /// without the signals of an exit.
+    /// They are the defaults for all presets except P-DHT. The routes of P-DHT end in frozen layers that run after the
+    /// selected exit only, so that the losses at passed exits are unknown. P-DHT therefore learns from the selected
+    /// exit only, with −loss as reward. Its contexts are pooled states without exit signals.
     pub fn for_preset(preset: Preset) -> Self {
         let default = Self::default();
         match (preset, default.reward_shape) {
@@ -101,12 +100,12 @@ impl SearchSettings {
         }
     }
 
-    /// Returns this crate's recommended settings for an encoder with random or pre-trained weights in a space.
+    /// Returns this crate's recommended settings for a search space and an encoder with random or pre-trained weights.
     ///
     /// An encoder with random weights trains as the full model for the first fifth of the training run, so that all
     /// layers learn together before shallow routes are trained. The first layers of a pre-trained encoder were not
-    /// trained for classification. Their exits become useful within an epoch or two only if every text that passes an
-    /// exit also trains it.
+    /// trained for classification. Their exits become useful within one or two epochs only if every text trains all
+    /// exits that it passes.
     ///
     /// # Examples
     /// ```

@@ -1,4 +1,4 @@
-//! Settings of the routers: their kind, their contexts, and the arms and pinned heads of the head-set bandit.
+//! Settings of the routers: type, contexts, and arms and pinned heads of the head-set bandit.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::ranges::check_number;
 use crate::error::{Error, Result};
 
-/// Value of a setting for each kind of bandit: depth, head-count and joint.
+/// Setting with separate values for the depth, head-count and joint bandits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PerBandit {
-    /// Value for the depth bandit, and for the bandits at the exits of a [sequential
-    /// router](RouterKind::SequentialBandit).
+    /// Value for the depth bandit and for the bandits of a [sequential router](RouterKind::SequentialBandit), which
+    /// decide at every exit.
     pub depth: f64,
-    /// Value for the head-count bandit.
+    /// Value for the head-count bandit, which selects the number of heads in a group of layers.
     pub heads: f64,
-    /// Value for the joint bandit.
+    /// Value for the joint bandit, which selects depth and heads at once.
     pub arms: f64,
 }
 
@@ -32,33 +32,33 @@ impl PerBandit {
     }
 }
 
-/// Contents of the bandits' contexts.
+/// Contents of the bandits' contexts (input vectors).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContextDesign {
-    /// The DHT paper's context (appendix 7.1): the pooled hidden state x and the feature z of the arm, \[x ; z\]. It
-    /// has 168 dimensions for the depth bandit, 87 for the head-count bandit (including the group's one-hot vector),
-    /// and 13 for the head-set bandit. Each arm has separate weights, so that z is constant for an arm and acts as a
-    /// bias. The FLOPs of the passes that compute z are counted.
+    /// Context \[x ; z\] of the DHT paper (appendix 7.1), with the pooled hidden state x and the arm's feature z. It
+    /// has 168 dimensions for the depth bandit, 87 for the head-count bandit (with a one-hot vector of the group of
+    /// layers), and 13 for the head-set bandit. Since each arm has separate weights, z acts as a bias. The FLOPs of
+    /// computing z are counted.
     Paper,
-    /// Pooled hidden state x and a constant, \[x ; 1\], which need no passes before training. Not in the DHT paper. For
-    /// spaces without a classifier after the base layers (P-DHT).
+    /// Context \[x ; 1\], with the pooled hidden state x; no passes before training are needed. Not in the DHT paper.
+    /// Useful for spaces without a classifier after the base layers, such as P-DHT.
     State,
-    /// Three signals: the length ln tokens / ln 512, and two signals of the probabilities p of C classes at the exit
-    /// after the base layers. These are the entropy −Σ p·ln p / ln C and the margin p₁ − p₂. Signals are not
-    /// normalised. Not in the DHT paper. Requires that this exit is trained.
+    /// Three signals, which are not normalised: the length ln tokens / ln 512, the entropy −Σ p·ln p / ln C, and the
+    /// margin p₁ − p₂. The probabilities p of C classes are those at the exit after the base layers, which must be
+    /// trained. Not in the DHT paper.
     Signals,
-    /// Pooled state and the three [signals](Self::Signals).
+    /// Pooled hidden state and three [signals](Self::Signals): length, entropy and margin.
     StateAndSignals,
 }
 
 impl ContextDesign {
-    /// Returns whether the context contains the pooled state.
+    /// Returns whether the context contains the pooled hidden state.
     pub fn has_state(self) -> bool {
         self != Self::Signals
     }
 
-    /// Returns whether the context contains the signals of the exit after the base layers.
+    /// Returns whether the context contains signals (length, entropy, margin) of the exit after the base layers.
     pub fn has_signals(self) -> bool {
         matches!(self, Self::Signals | Self::StateAndSignals)
     }
@@ -69,7 +69,7 @@ impl ContextDesign {
     }
 }
 
-/// Router that decides the depth of a sample.
+/// Router that decides the depth of each sample.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -78,36 +78,35 @@ pub enum RouterKind {
     /// exits in a tree search, and routes in an integrated search.
     #[default]
     Bandit,
-    /// Linear bandits that decide at every exit. The bandit of an exit predicts the gain of each deeper exit, and the
-    /// sample continues while one gain exceeds its price. Not in the DHT paper. Requires a tree space, training without
-    /// queues, and [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
+    /// Linear bandits that decide at every exit. The bandit of an exit predicts how much each deeper exit reduces the
+    /// loss. The sample continues while this gain exceeds the price of computation for some exit. Not in the DHT paper.
+    /// Requires a tree space, training without queues, and [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
     SequentialBandit,
-    /// Threshold on the entropy of the exit's probabilities at every exit, as in FastBERT (Liu et al. 2020). The
-    /// threshold does not learn. Requires a tree space and training without queues. Bandits select the heads, with the
-    /// λ of the rewards; the threshold has no effect on heads.
+    /// Fixed threshold on the entropy of class probabilities at every exit, as in FastBERT (Liu et al. 2020). Requires
+    /// a tree space and training without queues. Heads are still selected by bandits, with the λ of the rewards.
     EntropyThreshold {
-        /// Threshold: a sample leaves where the normalised entropy −Σ p·ln p / ln C of the C class probabilities is
-        /// below it. The threshold is a finite number, at least 0. It is the router's speed: at 0 no sample leaves
-        /// early, above 1 every sample leaves at the first exit.
+        /// Threshold, a finite number of at least 0, which is also the router's speed. A sample leaves at the first
+        /// exit where the normalised entropy −Σ p·ln p / ln C of the C class probabilities is below it. At 0 no sample
+        /// leaves early; above 1 every sample leaves at the first exit.
         threshold: f64,
     },
-    /// Threshold on 1 − max p of the exit's probabilities at every exit. The threshold does not learn. Requires a
-    /// tree space and training without queues. Bandits select the heads, with the λ of the rewards; the threshold has
-    /// no effect on heads.
+    /// Fixed threshold on 1 − max p, with the class probabilities p, at every exit. Requires a tree space and training
+    /// without queues. Heads are still selected by bandits, with the λ of the rewards.
     ConfidenceThreshold {
-        /// Threshold: a sample leaves where 1 − max p is below it, for the class probabilities p. The threshold is a
-        /// finite number, at least 0. It is the router's speed: at 0 no sample leaves early, from 1 on every sample
-        /// leaves at the first exit.
+        /// Threshold, a finite number of at least 0, which is also the router's speed. A sample leaves at the first
+        /// exit where 1 − max p, with the class probabilities p, is below it. At 0 no sample leaves early; from 1 on
+        /// every sample leaves at the first exit.
         threshold: f64,
     },
     /// Patience: a sample leaves when enough consecutive exits predict the same class, as in PABEE (Zhou et al. 2020).
     /// The router does not learn. In training every text runs to the last exit, since PABEE trains all exits on all
-    /// texts. Requires a tree space and training without queues. Bandits select the heads, with the λ of the rewards;
-    /// the patience has no effect on heads.
+    /// texts. Requires a tree space and training without queues. Heads are still selected by bandits, with the λ of the
+    /// rewards.
     Patience {
-        /// Patience, 1 to [`u32::MAX`]: a sample leaves at the first exit that predicts the same class as each of the
-        /// `patience` exits before it. If the patience is at least the number of exits, no sample leaves early. The
-        /// router's speed is 1 / patience, see [`Patience::at`](crate::dynamic::router::Patience::at).
+        /// Number of exits, 1 to [`u32::MAX`], that must agree with a later exit. A sample leaves at the first exit
+        /// that predicts the same class as each of the `patience` exits before it. If the patience is at least the
+        /// number of exits, no sample leaves early. The router's speed is 1 / patience, see
+        /// [`Patience::at`](crate::dynamic::router::Patience::at).
         patience: u32,
     },
 }
@@ -123,7 +122,7 @@ impl RouterKind {
         }
     }
 
-    /// Returns whether the router decides at every exit, and not once at the start.
+    /// Returns whether the router decides at every exit; otherwise it decides once, after the base layers.
     pub(crate) fn decides_at_exits(self) -> bool {
         self != Self::Bandit
     }
@@ -141,7 +140,7 @@ impl RouterKind {
     }
 }
 
-/// Arms of the head-set bandit.
+/// Arms of the head-set bandit, which selects the heads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadArms {
@@ -153,8 +152,8 @@ pub enum HeadArms {
     PerHeadAndGroup,
 }
 
-/// Source of the pinned heads, which every head set contains. The [space](crate::SpaceConfig::pinned) sets their
-/// number.
+/// Selection of the pinned heads, which every head set contains. [`SpaceConfig::pinned`](crate::SpaceConfig::pinned)
+/// sets their number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PinnedHeads {
@@ -162,16 +161,16 @@ pub enum PinnedHeads {
     /// equation 2).
     ///
     /// The mean is over the training samples that kept the head, up to the end of the routers' warm-up; full-model
-    /// steps are included. Each layer's importances are scaled to length 1, as Michel et al. do, and added up over the
-    /// layers of the dynamic groups, which have a choice of heads. The heads are selected when the warm-up ends, and
-    /// are then fixed. Until then, and in an untrained model, the heads of the largest norm are pinned.
+    /// steps are included. The importances of each layer are scaled to length 1, as Michel et al. do. They are added up
+    /// over the layers of the dynamic groups, which have a choice of heads. The heads are selected when the warm-up
+    /// ends. Until then, and in an untrained model, the heads of the largest norm are pinned.
     ///
-    /// The DHT paper (Meng et al. 2023) pins four heads and does not say which. The gradients come from backward passes
-    /// that run anyway.
+    /// The DHT paper (Meng et al. 2023) pins four heads and does not say which. The gradients are a by-product of the
+    /// training steps.
     #[default]
     GradientImportance,
-    /// Heads of the largest norm when the training run starts: the norm ‖W_v,h‖_F · ‖W_o,h‖_F of the value and output
-    /// weights of head h, added up over the layers of the dynamic groups.
+    /// Heads of the largest norm when the training run starts. The norm of head h is ‖W_v,h‖_F · ‖W_o,h‖_F, with its
+    /// value and output weights, added up over the layers of the dynamic groups (with a choice of heads).
     LargestNorm,
     /// Heads that the caller lists.
     Given {
@@ -182,8 +181,7 @@ pub enum PinnedHeads {
 }
 
 impl PinnedHeads {
-    /// Rejects listed heads that a layer does not have or that repeat, and a list whose length is not the required
-    /// number `pinned`.
+    /// Rejects pinned heads that are repeated or that a layer does not have, and a list whose length is not `pinned`.
     pub(super) fn check_with(&self, pinned: usize, heads: usize) -> Result<()> {
         let Self::Given { heads: listed } = self else { return Ok(()) };
         let different: BTreeSet<usize> = listed.iter().copied().filter(|head| *head < heads).collect();
@@ -195,15 +193,15 @@ impl PinnedHeads {
     }
 }
 
-/// Samples that share one drawn head set.
+/// Sharing of head sets among the samples of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadDraws {
-    /// One set for all samples of a batch that keep the same number of heads in a group, drawn for the mean of their
-    /// contexts. The rows of these samples then run as one dense product. Not in the DHT paper.
+    /// One head set for all samples of a batch that keep the same number of heads in a group of layers, selected for
+    /// the mean of their contexts. Their rows then run as one dense product. Not in the DHT paper.
     #[default]
     PerGroup,
-    /// One set for each sample, drawn for its own context, as in the DHT paper (Meng et al. 2023). The FLOPs are the
-    /// same as with [`PerGroup`](Self::PerGroup), and the time is longer.
+    /// One head set for each sample, selected for its own context, as in the DHT paper (Meng et al. 2023). The FLOPs
+    /// are the same as with [`PerGroup`](Self::PerGroup), and the time is longer.
     PerSample,
 }

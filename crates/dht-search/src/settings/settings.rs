@@ -15,10 +15,9 @@ use crate::error::{Error, Result};
 use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
 use crate::space::SearchSpace;
 
-/// Settings of a search: its routers, their contexts and rewards, and the training of the exits.
+/// Settings of a search: routers, their contexts (inputs) and rewards, and the training of exits.
 ///
-/// Values that the DHT paper (Meng et al. 2023) uses without stating them have **defaults that are not from the
-/// paper**.
+/// For values that the DHT paper (Meng et al. 2023) does not state, the **defaults are not from the paper**.
 ///
 /// There are four bandits. In a tree search, the depth bandit (UCB_L in the paper) selects the exit, and the head-count
 /// bandit (UCB_H) selects the number of heads in each group of layers. In an integrated search, the joint bandit
@@ -40,66 +39,66 @@ use crate::space::SearchSpace;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchSettings {
-    /// Method by which samples of different depths are trained together.
+    /// Dispatch of samples with different depths in training: in one graph, or in queues by depth.
     pub dispatch: Dispatch,
-    /// Contents of the bandits' contexts.
+    /// Contents of the bandits' contexts (input vectors).
     pub context: ContextDesign,
-    /// Router that decides the depth of a sample.
+    /// Router that decides the depth of each sample.
     pub router: RouterKind,
-    /// Arms of the head-set bandit.
+    /// Arms of the head-set bandit, which selects the heads.
     pub head_arms: HeadArms,
-    /// Samples that share one drawn head set: one sample, or a group of samples of a batch.
+    /// Sharing of head sets among the samples of a batch.
     pub head_draws: HeadDraws,
     /// Selection of the pinned heads, which every head set contains.
     pub pinned_heads: PinnedHeads,
-    /// Cost that the bandits use in their decisions.
+    /// Cost that the bandits weigh against the expected loss.
     pub cost_model: CostModel,
-    /// Coupling of heads and feed-forward: whether dropping heads also narrows the feed-forward layer. If heads and
-    /// feed-forward are coupled, neurons are sorted by magnitude when the model is built, so that the first neurons are
-    /// the most important.
+    /// Coupling of heads and feed-forward width: whether dropping heads also narrows the feed-forward layer. If so,
+    /// neurons are sorted by magnitude when the model is built, so that the first neurons are the most important.
     pub width_coupling: WidthCoupling,
-    /// Exits that a sample trains, and the weights of their losses.
+    /// Training losses of early exits: which exits a sample trains, and their weights.
     pub exit_losses: ExitLosses,
     /// Steps that run the full model instead of the selected routes.
     pub full_model_steps: FullModelSteps,
     /// Soft labels (class probabilities) of a teacher, in addition to the labels; `None` for labels alone.
     pub soft_labels: Option<SoftLabels>,
-    /// Kind of the exits: linear, or a side layer.
+    /// Type of the exits: linear, or a side layer.
     pub exit_kind: ExitKind,
-    /// Pooling of a linear classifier at the last exit, whatever the kind of the exits before it. `None` gives the last
-    /// exit the kind and pooling of the other exits. Requires a classifier for each exit.
+    /// Pooling of the last exit, which is then linear whatever the type of the other exits. With `None` the last exit
+    /// has the same type and pooling as the others. Requires a classifier for each exit.
     ///
     /// In FastBERT, for example, the last exit is the classifier of the fine-tuned model from which FastBERT is built.
     pub last_exit_pooling: Option<Pooling>,
     /// Sharing of a classifier among the exits: one for all exits, or one for each.
     pub classifier_sharing: ClassifierSharing,
-    /// Pooling of the exits' classifiers.
+    /// Pooling of token states in the exits' classifiers.
     pub pooling: Pooling,
     /// Exploration factor α of LinUCB: while exploring, an arm's score for the context w is wᵀθ + α·√(wᵀA⁻¹w) (DHT
     /// paper, Algorithm 1; Li et al. 2010).
     pub exploration: PerBandit,
     /// Prior precision λ of LinUCB: the matrix A starts as λI and the vector b as 0, with weights θ = A⁻¹b.
     pub prior_precision: f64,
-    /// Forgetting decay γ of LinUCB, in (0, 1]: an observation that was made k updates ago has weight γᵏ. Losses fall
-    /// while the model learns, so that old rewards are misleading. The DHT paper has no forgetting, γ = 1.
+    /// Forgetting decay γ of LinUCB, in (0, 1]: an observation that was made k updates ago has weight γᵏ. It corrects
+    /// for rewards that change while the model learns. The DHT paper has no forgetting (γ = 1).
     pub forgetting_decay: f64,
     /// Mean of the head-set bandit's prior.
     pub head_set_prior: HeadSetPrior,
     /// Prior precision s of the head-set bandit: the weights of each head start as N(0, 1/s) (Chapelle and Li 2011), or
     /// as N(1, 1/s) with [`HeadSetPrior::AsPublished`]. The DHT paper's 0 is an improper prior.
     pub head_set_prior_precision: f64,
-    /// Weight λ > 0 of the current posterior in each update of the head-set bandit. An update is argmin (λ/2)·Σ sⱼ(pⱼ −
-    /// gⱼ)² + Σ log(1 + exp(−y·pᵀw)) (DHT paper, section 3.2). The weight does not change the precisions s. A weight of
-    /// 1 is Bayes' rule; the DHT paper (Meng et al. 2023) gives no value.
+    /// Weight λ > 0 of the current posterior in each update of the head-set bandit. The new mean is argmin over p of
+    /// (λ/2)·Σ sⱼ(pⱼ − gⱼ)² + Σ log(1 + exp(−y·pᵀw)), with the old mean g, context w and reward y (DHT paper, section
+    /// 3.2). λ does not change the precisions s. A weight of 1 is Bayes' rule; the DHT paper (Meng et al. 2023) gives
+    /// no value.
     pub head_set_prior_weight: f64,
     /// Factor κ of the rewards κ·(reference mean of δ)/δ: α, β₁ and β_cp in the DHT paper (Meng et al. 2023, section
     /// 4.3). The cost-weighted loss δ is loss · L for the depth bandit, with the route's number of layers L. It is loss
     /// · L · H for the head-count and joint bandits, with the number of heads H. κ has no effect on
     /// [`RewardShape::Utility`] and [`RewardShape::Gain`].
     pub kappa: PerBandit,
-    /// Conversion of losses and costs into rewards (DHT paper, section 4.3).
+    /// Formula that converts losses and costs into rewards (DHT paper, section 4.3).
     pub reward_shape: RewardShape,
-    /// Samples over which the reference mean is computed, with which the cost-weighted loss δ is compared.
+    /// Samples whose mean cost-weighted loss δ is the reference of a reward.
     pub reward_memory: RewardMemory,
     /// Rule for the binary reward of the head-set bandit (the DHT paper's formula contradicts its text).
     pub head_feedback: HeadFeedback,
@@ -111,25 +110,25 @@ pub struct SearchSettings {
     pub full_set_feedback: bool,
     /// Losses from which the bandits learn.
     pub loss_source: LossSource,
-    /// True if a sample's losses at the exits that the sample passed also update the arms of these exits.
+    /// True if a sample also updates the arms of the exits that it passed, from its losses there.
     pub nested_feedback: bool,
     /// Normalisation of the bandits' contexts.
     pub normalization: Normalization,
-    /// Number of warm-up contexts. The bandits observe these contexts on random routes. Then the scaling of contexts is
-    /// frozen and the bandits learn, so that a posterior sees only one scaling.
+    /// Number of contexts (inputs) that the bandits observe on random routes before they learn. The scaling of contexts
+    /// is then frozen, so that all updates of a posterior have the same scaling.
     ///
-    /// A model trained on fewer contexts runs all layers and heads at inference. The number of warm-up contexts has no
-    /// effect on [`Normalization::Rolling`].
+    /// A model trained on fewer contexts runs all layers and heads at inference. [`Normalization::Rolling`] ignores
+    /// this setting.
     pub warm_up_contexts: usize,
-    /// Share of a training run in which routes are random while the bandits already learn. Until the deep layers have
-    /// learned something, no bandit can detect that depth helps.
+    /// Share of a training run, from 0, in which routes are random while the bandits already learn. Before the deep
+    /// layers are trained, the bandits cannot detect that depth helps.
     pub explore_share: f64,
-    /// Exponent of the distribution of random exits, 0 to 16: an exit's probability is proportional to its depth to
-    /// this power.
+    /// Exponent of the distribution of random exits, 0 to 16: the probability of an exit is proportional to this power
+    /// of its depth.
     ///
-    /// In an encoder that starts with random weights, deep layers learn only from deep routes, and shallow exits that
-    /// get many texts that are too hard learn shortcuts. The deep layers of a pre-trained encoder already know enough,
-    /// and its shallow exits need the texts.
+    /// Use a high exponent for an encoder with random weights: its deep layers learn only from deep routes, and shallow
+    /// exits learn shortcuts from many hard texts. Use a low exponent for a pre-trained encoder: its deep layers need
+    /// little training, and its shallow exits need more texts.
     pub explore_power: f64,
     /// Number of training texts over which arm features are averaged, from the first; `None` for all texts, as in the
     /// DHT paper (Meng et al. 2023, section 4.2). Only for [`ContextDesign::Paper`].
@@ -177,7 +176,8 @@ impl Default for SearchSettings {
 }
 
 impl SearchSettings {
-    /// Returns the same settings at another [speed](crate::SearchModel::set_speed) of the router.
+    /// Returns the same settings at another [speed](crate::SearchModel::set_speed) of the depth router, which trades
+    /// quality for cost.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if the speed is out of range, or if the bandits learn the cost as
@@ -207,7 +207,7 @@ impl SearchSettings {
         Ok(settings)
     }
 
-    /// Settings of the exits of a model in a search space.
+    /// Settings with which the exits of a model are built: depths, type, pooling and sharing of classifiers.
     pub(crate) fn exits(&self, space: &SearchSpace) -> ExitSettings {
         ExitSettings {
             depths: space.exits().to_vec(),
@@ -218,7 +218,7 @@ impl SearchSettings {
         }
     }
 
-    /// Speed of the router; `None` for a router with a single speed.
+    /// Speed of the depth router, which trades quality for cost; `None` if it is fixed.
     pub(crate) fn speed(&self) -> Option<f64> {
         match (self.router, self.reward_shape) {
             (RouterKind::EntropyThreshold { threshold } | RouterKind::ConfidenceThreshold { threshold }, _) => {
@@ -237,17 +237,17 @@ impl SearchSettings {
         }
     }
 
-    /// Reward rule of the depth bandit.
+    /// Reward rule of the depth bandit, which selects the exit.
     pub fn depth_rewards(&self) -> RewardRule {
         self.rule(self.kappa.depth)
     }
 
-    /// Reward rule of the head-count bandit.
+    /// Reward rule of the head-count bandit, which selects the number of heads in a group of layers.
     pub fn heads_rewards(&self) -> RewardRule {
         self.rule(self.kappa.heads)
     }
 
-    /// Reward rule of the joint bandit.
+    /// Reward rule of the joint bandit, which selects depth and heads at once.
     pub fn arm_rewards(&self) -> RewardRule {
         self.rule(self.kappa.arms)
     }

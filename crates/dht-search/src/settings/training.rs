@@ -1,4 +1,5 @@
-//! Settings of training: dispatch, full-model steps, soft labels, and the losses from which the bandits learn.
+//! Settings of training: dispatch of samples, full-model steps, soft labels, and the losses from which the bandits
+//! learn.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,25 +7,25 @@ use super::exits::ExitLosses;
 use super::ranges::{check_number, check_share};
 use crate::error::{Error, Result};
 
-/// Method by which samples of different depths are trained together.
+/// Dispatch of samples with different depths in training: in one graph, or in queues by depth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dispatch {
-    /// Training without queues: a batch runs the base layers once with gradient and is routed. Its samples, grouped by
-    /// route, continue in the same computation graph, and the batch gives one optimiser step. There is no second pass
-    /// through the base layers and no stale hidden state. Not in the DHT paper.
+    /// Training without queues: a batch runs the base layers once, with gradient, and is routed. Its samples, grouped
+    /// by route, continue in the same computation graph, for one optimiser step. Unlike queues it needs no second pass
+    /// through the base layers. Not in the DHT paper.
     InFlight,
-    /// Training with queues, the DHT paper's Algorithm 3: a sample runs the base layers with the current weights and
+    /// Training with queues (Algorithm 3 of the DHT paper): a sample runs the base layers with the current weights and
     /// waits in the queue of its depth. When `size` samples of that depth have arrived, they run the base layers again
     /// with gradient. Samples that are still queued at the end of an epoch are trained on then; the paper drops them.
     Queue {
-        /// Number of samples in a full queue, q.
+        /// Size of a full queue: the number of samples that are then trained on as one batch.
         size: usize,
     },
 }
 
 impl Dispatch {
-    /// Number of samples in a full queue; `None` without queues.
+    /// Size of a full queue in samples; `None` without queues.
     pub(super) fn queue_size(self) -> Option<usize> {
         match self {
             Self::InFlight => None,
@@ -33,11 +34,10 @@ impl Dispatch {
     }
 }
 
-/// Training steps in which every text runs the full model with all heads. These steps train the last exit only: the
-/// loss is its cross-entropy.
+/// Schedule of training steps that run the full model with all heads. They train the last exit only, with its
+/// cross-entropy as loss.
 ///
-/// A full-model step evaluates no other exit, so that the bandits learn nothing from it. By default there are no
-/// full-model steps.
+/// The bandits do not learn from a full-model step, since it evaluates no other exit. By default there are none.
 ///
 /// # Examples
 /// ```
@@ -51,18 +51,18 @@ impl Dispatch {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FullModelSteps {
-    /// Share of a training run, at its start, in which all steps run the full model; from 0 to below 1. Random routes
-    /// ([`explore_share`](crate::SearchSettings::explore_share)) begin afterwards.
+    /// Share of a training run, at its start, in which all steps run the full model; from 0 to below 1. Steps with
+    /// random routes ([`explore_share`](crate::SearchSettings::explore_share)) follow.
     pub first: f64,
-    /// Interval of full-model steps among the later steps; 0 for none. With `first` = 0, an interval of 2 is BERxiT's
-    /// alternating training (Xin et al. 2021). With queues, a batch that arrives at a full-model step runs the full
-    /// model at once and is not queued.
+    /// Interval of full-model steps after those at the start; 0 for none. With `first` = 0, an interval of 2 is
+    /// BERxiT's alternating training (Xin et al. 2021). With queues, a batch that arrives at a full-model step runs the
+    /// full model at once and is not queued.
     pub every: u64,
 }
 
 impl FullModelSteps {
     /// Returns whether a batch runs the full model. `step` is the step at which the batch arrives, and `share` the
-    /// share of the training run that is over.
+    /// elapsed share of the training run.
     pub(crate) fn hold(self, step: u64, share: f64) -> bool {
         share < self.first || (self.every > 0 && step.is_multiple_of(self.every))
     }
@@ -84,11 +84,11 @@ impl FullModelSteps {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Teacher {
-    /// Deepest exit that the text itself reached. This exit teaches the exits that the text passed, without extra cost
-    /// (as in Phuong and Lampert 2019).
+    /// Deepest exit that a text reached, as teacher of the exits that the text passed; without extra cost (Phuong and
+    /// Lampert 2019).
     Deepest,
-    /// Previously trained full model, set by [`with_teacher`](crate::SearchObjective::with_teacher). This model teaches
-    /// every exit, and its forward passes count as training cost.
+    /// Trained full model, set by [`with_teacher`](crate::SearchObjective::with_teacher), as teacher of every exit. Its
+    /// forward passes count as training cost.
     Full,
 }
 
@@ -112,7 +112,7 @@ pub enum Teacher {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SoftLabels {
-    /// Model or exit whose probabilities are the soft labels.
+    /// Teacher whose class probabilities are the soft labels: a model or an exit.
     pub teacher: Teacher,
     /// Weight w of the teacher's loss, above 0 and at most 1. The labels have weight 1 − w.
     pub weight: f64,
@@ -133,21 +133,21 @@ impl SoftLabels {
     }
 }
 
-/// Losses from which the bandits learn. If a text was trained on before, its loss is too low due to memorisation,
-/// mainly at deeper exits.
+/// Losses from which the bandits learn. Losses of texts that were trained on before are too low because of
+/// memorisation, mainly at deeper exits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossSource {
     /// Losses of all epochs, as in the DHT paper (Meng et al. 2023).
     #[default]
     AllEpochs,
-    /// Losses of the first epoch, before any text is repeated. Afterwards the bandits do not change.
+    /// Losses of the first epoch, in which no text is repeated. The bandits do not change afterwards.
     FirstEpoch,
-    /// Losses of held-out texts, which are never trained on. Held-out texts are routed and run forward once in each
-    /// epoch, and this cost is counted. All other texts train only the model.
+    /// Losses of held-out texts, which are never trained on. They are routed and evaluated once in each epoch, and the
+    /// cost is counted. The model is trained on all other texts.
     HeldOut {
         /// Probability that a training text is held out, above 0 and at most .5. The seed of the training run
-        /// determines which texts these are.
+        /// determines the selection.
         share: f64,
     },
 }

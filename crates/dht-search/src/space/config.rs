@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::notation::resolve;
 use crate::error::{Error, Result};
 
-/// Search method: whether bandits select depth and heads one after the other (tree) or at once (integrated).
+/// Search method: bandits select depth and heads either one after the other (tree) or at once (integrated).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Search {
@@ -66,25 +66,25 @@ pub struct SpaceConfig {
     pub layers: usize,
     /// Number of heads of each layer, N_H.
     pub heads: usize,
-    /// Depths at which a route may exit, ascending. The layers between two exits form a dynamic group, whose heads are
-    /// selected. With [`BaseState::OnRoute`], the layers up to the first exit are the base, which keeps all heads.
-    /// Otherwise these layers are the first dynamic group.
+    /// Depths of the exits in layers, ascending. The layers between two exits form a dynamic group, whose heads are
+    /// selected. The layers up to the first exit keep all heads with [`BaseState::OnRoute`] (base layers), and are
+    /// otherwise the first dynamic group.
     pub exits: Vec<usize>,
     /// Number of pinned heads, which every head set contains. The head-set bandit selects among the other heads.
     #[serde(default)]
     pub pinned: usize,
-    /// Number of tail layers: the model's last layers, which every route runs after its exit depth.
+    /// Number of tail layers: last layers of the model, which every route runs after its exit depth.
     #[serde(default)]
     pub tail: usize,
-    /// Hidden state from which the bandits' contexts are computed.
+    /// Hidden state from which the bandits' contexts (inputs) are computed.
     #[serde(default)]
     pub base_state: BaseState,
-    /// Search method, with its head options or arms.
+    /// Search method, with the allowed numbers of heads or the arms.
     pub search: Search,
 }
 
-/// Validated fields of a space: its groups of layers, the head options of each group, and the arms of an integrated
-/// search.
+/// Validated fields of a space: its groups of layers, the allowed head counts of each group, and the arms of an
+/// integrated search.
 type SpaceFields = (Layout, Vec<Vec<usize>>, Vec<Route>);
 
 impl SpaceConfig {
@@ -94,8 +94,6 @@ impl SpaceConfig {
         Self { layers, heads, exits, pinned: 0, tail: 0, base_state: BaseState::OnRoute, search }
     }
 
-    /// Checks the configuration and builds the fields of its search space. The errors are those of
-    /// [`SearchSpace::new`](crate::SearchSpace::new).
     pub(crate) fn parts(&self) -> Result<SpaceFields> {
         let shape = ModelShape { layers: self.layers, heads: self.heads };
         let layout = Layout::new(shape, &self.exits, self.base_state, self.tail)?;

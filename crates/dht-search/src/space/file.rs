@@ -84,7 +84,7 @@ arms = ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]
         }
     }
 
-    /// Converts JSON to TOML: fields become inline tables; the rest of the syntax is the same.
+    /// Converts a JSON object to TOML: each field becomes a line, and nested objects become inline tables.
     fn as_toml(json: &serde_json::Value) -> String {
         let fields = json.as_object().unwrap().iter();
         fields.map(|(key, value)| format!("{key} = {}\n", value.to_string().replace("\":", "\"="))).collect()

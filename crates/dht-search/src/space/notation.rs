@@ -43,8 +43,8 @@ pub(super) fn resolve(layout: &Layout, spec: &RouteSpec) -> Result<Route> {
     Ok(layout.route(exit, &heads)?)
 }
 
-/// Number of heads that a route's notation gives for a group of layers. `None` if no segment of the notation, such as
-/// `3L12H`, contains the whole group.
+/// Number of heads that a route's notation gives for a group of layers. `None` if no segment of the notation (`3L12H`
+/// is one segment) contains the whole group.
 fn heads_in(body: &[Segment], group: &LayerGroup) -> Option<usize> {
     let mut end = 0;
     let segment_of_group = body.iter().find(|segment| {

@@ -31,18 +31,19 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Preset {
-    /// Tree search: 3, 6, 9 or 12 layers, and 8, 10 or 12 heads in each group.
+    /// T-DHT, a tree search: 3, 6, 9 or 12 layers, and 8, 10 or 12 heads in each group of layers.
     #[serde(rename = "T-DHT")]
     TDht,
-    /// Specialised, with the routes 3L12H (3 layers of 12 heads), 6L12H, 9L12H, 12L8H, 12L10H and 12L12H.
+    /// S-DHT (specialised), with the routes 3L12H (3 layers of 12 heads), 6L12H, 9L12H, 12L8H, 12L10H and 12L12H.
     #[serde(rename = "S-DHT")]
     SDht,
-    /// Full, with the route 3L12H (3 layers of 12 heads) and every combination of 6, 9 or 12 layers with 8, 10 or 12
-    /// heads.
+    /// F-DHT (full), with the route 3L12H (3 layers of 12 heads) and every combination of 6, 9 or 12 layers with 8, 10
+    /// or 12 heads.
     #[serde(rename = "F-DHT")]
     FDht,
-    /// Partially frozen: a training run starts as F-DHT. Then the last two layers are frozen, and every route ends in
-    /// them. Its routes are 1, 4, 7 or 10 layers of 8, 10 or 12 heads, followed by 2L12H.
+    /// P-DHT (partially frozen): a training run starts as F-DHT. Then the last two layers are frozen, and every route
+    /// ends in them. Its routes are 1, 4, 7 or 10 layers of 8, 10 or 12 heads, followed by 2L12H (2 layers of 12
+    /// heads).
     #[serde(rename = "P-DHT")]
     PDht,
 }
@@ -216,7 +217,8 @@ fn shares_of(heads: usize, twelfths: [usize; 3]) -> Vec<usize> {
     shares
 }
 
-/// Depths of P-DHT before its frozen layers: 1, and every exit minus the number of frozen layers.
+/// Depths at which routes of the preset P-DHT enter its frozen layers: 1, and every exit minus the number of frozen
+/// layers.
 fn body_depths(exits: &[usize]) -> Vec<usize> {
     let shorter = exits.iter().map(|exit| exit.saturating_sub(Preset::FROZEN_LAYERS));
     let mut depths: Vec<_> = std::iter::once(1).chain(shorter.filter(|&depth| depth > 1)).collect();
@@ -224,7 +226,8 @@ fn body_depths(exits: &[usize]) -> Vec<usize> {
     depths
 }
 
-/// Builds an integrated search. Each arm is a list of segments, as pairs of layers and heads.
+/// Builds an integrated search from its arms. Each arm is a list of segments: pairs of a number of layers and a number
+/// of heads.
 fn integrated(arms: impl Iterator<Item = Vec<(usize, usize)>>) -> Result<Search> {
     let spec = |pairs: Vec<(usize, usize)>| {
         RouteSpec::new(pairs.into_iter().map(|(layers, heads)| Segment { layers, heads }).collect())

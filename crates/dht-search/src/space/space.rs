@@ -1,4 +1,4 @@
-//! Search space: the routes through a model, and the bandit arms that select them.
+//! Search space: the routes through a model, and the bandit arms that select these routes.
 
 use dht_dynamic::Error as Dynamic;
 use dht_dynamic::{
@@ -12,11 +12,11 @@ use super::config::{Search, SpaceConfig};
 use super::notation::{one_of, resolve};
 use crate::error::{Error, Result};
 
-/// Bandit arms that select a route. Within a space, each route has exactly one value of this type.
+/// Bandit arms that select a route. Each route of a space has exactly one such value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum RouteArms {
-    /// Arms of a tree search.
+    /// Arms of a tree search: depth and heads are selected one after the other.
     Tree {
         /// Arm of the depth bandit: an index into [`SearchSpace::exits`].
         depth: usize,
@@ -24,14 +24,14 @@ pub enum RouteArms {
         /// [`SearchSpace::head_options`].
         heads: Vec<usize>,
     },
-    /// Arms of an integrated search.
+    /// Arm of an integrated search: depth and heads are selected at once.
     Integrated {
         /// Arm of the joint bandit: an index into [`SearchSpace::integrated_arms`].
         arm: usize,
     },
 }
 
-/// Validated search space: the routes that a search selects from, and the arms that select them.
+/// Validated search space: the routes through a model, and the bandit arms that select these routes.
 ///
 /// The number of arms is small, but the number of routes can be large. In a tree search, the number of routes to an
 /// exit is the product of the numbers of head options of all groups before it. The preset T-DHT has 40 routes in total.
@@ -82,7 +82,7 @@ impl SearchSpace {
         &self.config
     }
 
-    /// Groups of layers, and the exits between them.
+    /// Groups of layers and the exits between them.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -120,13 +120,13 @@ impl SearchSpace {
         self.layout.depth(exit_index)
     }
 
-    /// Base layers, which every route runs first, with all heads. `None` if the bandits' contexts come from the
-    /// embeddings or a separate pass, and not from the route itself.
+    /// Base layers, which every route runs first, with all heads. `None` if the bandits' contexts (inputs) come from
+    /// the embeddings or from a separate pass.
     pub fn base(&self) -> Option<LayerGroup> {
         self.layout.base()
     }
 
-    /// Number of layers below the base state, the hidden state from which the bandits' contexts are computed.
+    /// Number of layers that run before the bandits' contexts (inputs) are computed.
     pub fn base_layers(&self) -> usize {
         self.layout.base_layers()
     }
@@ -247,11 +247,11 @@ impl SearchSpace {
         routes
     }
 
-    /// For each arm, the index of the closest arm of an `earlier` integrated search: the arm of the same total depth
-    /// with the nearest number of heads (the lower in a tie).
+    /// Index of the closest arm of an `earlier` integrated search, for each arm: the arm of the same total depth with
+    /// the nearest number of heads (the lower in a tie).
     ///
-    /// An arm whose depth no earlier arm has gets `None`. If `earlier` is a tree search, all arms have `None`. The
-    /// preset P-DHT uses this to initialise its joint bandit when its second training phase starts.
+    /// `None` for an arm if no earlier arm has its depth, and for all arms if `earlier` is a tree search. The preset
+    /// P-DHT uses this to initialise its joint bandit when its second training phase starts.
     pub fn closest_arms(&self, earlier: &Self) -> Vec<Option<usize>> {
         let heads = |route: &Route| route.uniform_heads().unwrap_or(0);
         let closest = |route: &Route| {
@@ -261,14 +261,14 @@ impl SearchSpace {
         self.arms.iter().map(closest).collect()
     }
 
-    /// Builds the route that leaves at an exit. `heads` has the number of heads for each group before the exit. The
-    /// numbers need not be head options of the search space.
+    /// Builds the route that leaves at an exit and keeps `heads[g]` heads in group g of layers. These numbers need not
+    /// be head options of the search space.
     pub(crate) fn route_keeping(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
         Ok(self.layout.route(exit_index, heads)?)
     }
 
-    /// Returns the bandit arms of this search space that select the same layers with the same heads as `route`. The
-    /// selected route and `route` may split these layers into different groups.
+    /// Returns the arms of this search space that run the same layers with the same heads as `route`. The route may
+    /// come from another search space, which divides the layers into other groups.
     pub(crate) fn arms_running(&self, route: &Route) -> Result<RouteArms> {
         let arms = self.arms_of_layers(route);
         arms.ok_or_else(|| {

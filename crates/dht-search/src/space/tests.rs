@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::Error;
 
-/// Preset for a random size of model, sometimes with a tail or a base state that the DHT paper (Meng et al. 2023) does
-/// not have.
+/// Random search space for property tests: a preset for a random model size, sometimes with two tail layers or with
+/// contexts from the embeddings, which the DHT paper does not have.
 fn any_space() -> impl Strategy<Value = SearchSpace> {
     (0_usize..4, 4_usize..14, 2_usize..14, any::<bool>()).prop_map(|(preset, layers, heads, embedding)| {
         let mut config = Preset::ALL[preset].config(layers, heads, SevenLayerHeads::Standard).unwrap();

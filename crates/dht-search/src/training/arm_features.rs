@@ -1,4 +1,5 @@
-//! Computation of the arm features (section 4.2 of the DHT paper) by forward passes before training.
+//! Computation of arm features (descriptions of the bandits' arms, DHT paper, section 4.2) by forward passes before
+//! training.
 
 use std::ops::Range;
 
@@ -13,7 +14,7 @@ use crate::features::{ArmFeatures, PoolingPyramid, pooled};
 use crate::model::SearchModel;
 use crate::routing::random_heads;
 
-/// Running mean of vectors.
+/// Running mean of vectors, component by component.
 #[derive(Default)]
 struct Mean {
     sum: Vec<f64>,
@@ -36,19 +37,18 @@ impl Mean {
     }
 }
 
-/// State of the two passes that compute arm features: one runs the full model, the other keeps random heads.
+/// State of the two forward passes that compute arm features: one keeps all heads, the other random heads.
 struct Passes<'a> {
     model: &'a SearchModel,
     ctx: ForwardContext,
-    /// Mean value of each head's columns of the hidden state. The mean is over all samples and over the states after
-    /// every layer, in the pass with all heads and in the pass with random heads.
+    /// Mean value of each head's columns of the hidden state, over all samples, all layers and both passes.
     head_means: Mean,
     flops: FlopCount,
 }
 
 impl Passes<'_> {
-    /// Runs samples through layers that keep `heads`. Adds the state after each layer to `head_means`, and counts the
-    /// FLOPs.
+    /// Runs `layers` with the given `heads` for a batch. Also adds the hidden state after each layer to `head_means`,
+    /// and counts the FLOPs.
     fn run(&mut self, layers: Range<usize>, hidden: &Hidden, heads: HeadSet) -> Result<Hidden> {
         let encoder = self.model.encoder();
         let group = [self.model.model.sample_group(hidden.samples(), heads)];
@@ -62,7 +62,6 @@ impl Passes<'_> {
         Ok(hidden)
     }
 
-    /// Adds one vector for each sample to `head_means`: for each head, the mean of the head's columns of `hidden`.
     fn add_head_means(&mut self, hidden: &Hidden) -> Result<()> {
         let heads = self.model.space().model_shape().heads;
         let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;
@@ -78,14 +77,14 @@ impl Passes<'_> {
         self.run(layers, hidden, HeadSet::full(self.model.space().model_shape().heads)?)
     }
 
-    /// Runs the base layers, after which routes differ.
+    /// Runs the base layers, which all routes share.
     fn start(&mut self, embedded: &Hidden) -> Result<Hidden> {
         let base = self.model.space().base().map_or(0, |base| base.end());
         self.run_full(0..base, embedded)
     }
 
-    /// Last state of a route whose state at the exit is `hidden`. It is the state after the tail (the model's last
-    /// layers, which every route runs after its exit), or `hidden` itself in a space without a tail.
+    /// Last hidden state of a route whose state at the exit is `hidden`: the state after the tail (last layers that
+    /// every route runs), or `hidden` itself in a space without a tail.
     fn end(&mut self, hidden: &Hidden) -> Result<Hidden> {
         match self.model.space().tail() {
             Some(tail) => self.run_full(tail.layers(), hidden),
@@ -94,7 +93,6 @@ impl Passes<'_> {
     }
 }
 
-/// Adds the pooled state of each sample to a mean.
 fn add(mean: &mut Mean, hidden: &Hidden, pool: &PyramidPool) -> Result<()> {
     let [rows] = pooled(hidden, [pool])?;
     rows.iter().for_each(|row| mean.add(row));
@@ -104,9 +102,8 @@ fn add(mean: &mut Mean, hidden: &Hidden, pool: &PyramidPool) -> Result<()> {
 /// Computes arm features (mean pooled states that describe the bandits' arms) by two passes over texts, without
 /// gradient. Also returns the FLOPs of both passes, which are part of the training cost.
 ///
-/// One pass runs the full model. The other pass keeps random heads; all allowed numbers of heads are equally frequent.
-/// A [tree search](crate::space::Search::Tree) selects the number of heads separately in each group of layers, and the
-/// number is redrawn for each group.
+/// One pass runs the full model. The other pass keeps random heads, with a random number of heads: each allowed number
+/// is equally probable. In a [tree search](crate::space::Search::Tree) the number is drawn for each group of layers.
 pub(super) fn arm_features(
     model: &SearchModel,
     pinned: Option<HeadSet>,

@@ -12,12 +12,11 @@ use crate::error::{Error, Result};
 use crate::routing::Losses;
 use crate::settings::{ExitLosses, SoftLabels, Teacher};
 
-/// Logits of a teacher for each sample of a batch, by class.
 type TeacherLogits = Vec<Vec<f32>>;
 
 impl SearchObjective {
-    /// [Evaluation mode](PassedExits) of the exits that a training sample passes before the exit where it leaves:
-    /// skipped, evaluated with a gradient to the layers below, or evaluated without that gradient.
+    /// Mode of [evaluating](PassedExits) the exits that a training sample passes before it leaves: not at all, with
+    /// gradients to the layers below, or without such gradients.
     pub(crate) fn passed_exits(&self) -> PassedExits {
         match self.settings().exit_losses {
             ExitLosses::Chosen => PassedExits::Skip,
@@ -27,7 +26,7 @@ impl SearchObjective {
     }
 
     /// Computes the training loss of a batch: the mean over samples of their weighted exit losses. Also returns the
-    /// losses on the labels as plain values.
+    /// losses on the labels, from which the routers learn.
     pub(crate) fn losses(&self, batch: &PackedBatch, trace: &Trace) -> Result<(Tensor, Losses)> {
         let (by_output, losses) = self.label_losses(batch, trace)?;
         let soft = self.settings().soft_labels;
@@ -57,8 +56,8 @@ impl SearchObjective {
         Ok((total.ok_or_else(none)?, losses))
     }
 
-    /// Computes the cross-entropy on the labels, for each sample at each exit that computed its logits. Returns the
-    /// losses as one tensor for each [`ExitOutput`] of the trace, and as plain values by exit and sample.
+    /// Computes the cross-entropy on the labels, for each sample at each exit that was evaluated. Returns the losses as
+    /// one tensor for each [`ExitOutput`] of the trace, and as plain values by exit and sample.
     pub(crate) fn label_losses(&self, batch: &PackedBatch, trace: &Trace) -> Result<(Vec<Tensor>, Losses)> {
         let mut by_exit = vec![vec![f64::NAN; batch.len()]; self.dynamic.space().exits().len()];
         let mut by_output = Vec::with_capacity(trace.outputs.len());
@@ -73,8 +72,8 @@ impl SearchObjective {
         Ok((by_output, Losses::new(by_exit)))
     }
 
-    /// Weight of an exit's loss for a sample that leaves at exit `own`. Over all exits with a gradient to the layers
-    /// below, the weights of a sample add up to 1; detached exits are not included in this sum.
+    /// Weight of the loss at one exit, for a sample that leaves at exit `own`. Over all exits with a gradient to the
+    /// layers below, the weights of a sample add up to 1. Exits without such a gradient have weight 1 or 0.
     fn exit_weight(&self, output: &ExitOutput, own: usize) -> f64 {
         match (self.settings().exit_losses, own == output.exit) {
             // The detached read of the base exit precedes the decision, so that it includes samples that leave there.
@@ -90,7 +89,6 @@ impl SearchObjective {
         }
     }
 
-    /// Logits of the teacher for a batch; `None` without a teacher.
     fn teacher_logits(&self, batch: &PackedBatch, trace: &Trace) -> Result<Option<TeacherLogits>> {
         match self.settings().soft_labels.map(|soft| soft.teacher) {
             None => Ok(None),
@@ -112,8 +110,8 @@ impl SearchObjective {
 }
 
 impl SoftLabels {
-    /// Weight of the teacher in the loss of an exit. `own` is true at the exit where the sample leaves, and false at an
-    /// exit that the sample passes.
+    /// Weight of the teacher's loss in the loss of an exit. `own` is true at the exit where the sample leaves, and
+    /// false at exits that it passes.
     fn share(self, own: bool) -> f64 {
         // The deepest exit is the teacher, and is not distilled from itself.
         if own && self.teacher == Teacher::Deepest { 0.0 } else { self.weight }
@@ -126,7 +124,7 @@ pub(crate) fn weighted(losses: &Tensor, weights: Vec<f32>) -> Result<Tensor> {
     Ok((losses * Tensor::from_vec(weights, count, losses.device())?)?.sum_all()?)
 }
 
-/// Tensor of the teacher's logits for some samples, in the shape (samples, classes) of `logits`.
+/// Tensor of the teacher's logits for some samples, with the shape (samples, classes) of `logits`.
 pub(crate) fn rows(teacher_logits: &TeacherLogits, samples: &[usize], logits: &Tensor) -> Result<Tensor> {
     let values: Vec<f32> = samples.iter().flat_map(|sample| teacher_logits[*sample].iter().copied()).collect();
     Ok(Tensor::from_vec(values, logits.dims2()?, logits.device())?)

@@ -1,4 +1,4 @@
-//! Full-model steps: every text runs the full model and trains only the last exit.
+//! Full-model steps: training steps that run the full model and train the last exit only.
 
 use dht_transformer::{
     ForwardContext, HeadPlan, PackedBatch, Progress, StepLoss,
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::settings::Teacher;
 
 impl SearchObjective {
-    /// Runs a batch through the full model, with all layers and heads. The routers do not learn from it.
+    /// Trains the full model, with all layers and heads, on a batch. The routers do not learn from it.
     pub(super) fn run_full_model(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
         let ctx = ForwardContext::training(self.dynamic.encoder().parameters(), progress.seed, progress.step as u32);
         let ctx = self.with_head_gradients(ctx);

@@ -1,7 +1,7 @@
 //! Head importance by gate gradients: |∂L/∂ξ| of the loss L, for a gate ξ on each head (Michel et al. 2019).
 //!
-//! The head-set bandit uses these importances if they define its rewards ([`HeadFeedback::Gradient`]). The importances
-//! also select the pinned heads at the end of the warm-up ([`PinnedHeads::GradientImportance`]).
+//! Importance can define the rewards of the head-set bandit ([`HeadFeedback::Gradient`]). It can also select the pinned
+//! heads at the end of the warm-up ([`PinnedHeads::GradientImportance`]).
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ use crate::reward::HeadFeedback;
 use crate::routing::Losses;
 use crate::settings::PinnedHeads;
 
-/// Lower bound for the gradient of a loss with respect to the label's log-odds. This bound avoids a division by 0 at
-/// probability 1.
+/// Lower bound for the gradient of a loss with respect to the log-odds of the label. It avoids a division by 0 where
+/// the label has probability 1.
 const SMALLEST_GRADIENT: f64 = 1e-6;
 
 impl SearchObjective {
-    /// Pinned heads at the start of a training run, which every head set contains. A model whose head router has
-    /// completed its warm-up keeps its pinned heads.
+    /// Pinned heads, which every head set contains, at the start of a training run. If the head router has completed
+    /// its warm-up in an earlier run, its pinned heads are kept.
     pub(super) fn first_pins(&self) -> Result<Option<HeadSet>> {
         let heads = &self.dynamic.heads;
         match heads.pinned().filter(|_| heads.is_warm()) {
@@ -30,7 +30,7 @@ impl SearchObjective {
         }
     }
 
-    /// Starts to accumulate the importance of heads, if the settings select the pinned heads by importance
+    /// Starts to accumulate the importance of heads, if the pinned heads are selected by importance
     /// ([`PinnedHeads::GradientImportance`]).
     pub(super) fn begin_importance(&mut self) {
         let shape = self.dynamic.space().model_shape();
@@ -40,14 +40,13 @@ impl SearchObjective {
         self.importance = by_importance.then(|| HeadImportance::new(shape));
     }
 
-    /// Makes the backward pass of a forward context store the gradients of the gates on heads, if these gradients are
-    /// needed.
+    /// Configures a forward pass so that its backward pass stores gradients of the head gates, if they are needed.
     pub(super) fn with_head_gradients(&self, ctx: ForwardContext) -> ForwardContext {
         let needed = self.settings().head_feedback == HeadFeedback::Gradient || self.importance.is_some();
         if needed { ctx.with_head_gate_gradients() } else { ctx }
     }
 
-    /// Stores a step until its backward pass has computed the gate gradients.
+    /// Stores a training step until its backward pass has computed the gradients of the head gates.
     pub(super) fn await_head_gradients(
         &mut self,
         batch: &PackedBatch,
@@ -67,8 +66,8 @@ impl SearchObjective {
         }
     }
 
-    /// Stores a step until its backward pass has run, if the importance of heads is needed. Head sets do not learn from
-    /// the step.
+    /// Stores a training step from whose gradients only the importance of heads is computed; the head-set bandit does
+    /// not learn from it.
     pub(super) fn await_importance(&mut self, batch: &PackedBatch, ctx: &ForwardContext) {
         if self.importance.is_some() {
             let (samples, groups, scales) = (batch.sample_ids.clone(), Vec::new(), Vec::new());
@@ -76,8 +75,8 @@ impl SearchObjective {
         }
     }
 
-    /// Updates the head router from the gate gradients of the last step, after its backward pass. Pins heads by their
-    /// importance when the warm-up is over.
+    /// Updates the head router from the head-gate gradients of the last training step. Pins heads by importance when
+    /// the warm-up is over.
     pub(super) fn learn_from_head_gradients(&mut self) -> Result<()> {
         if let Some(PendingHeadFeedback { ctx, samples, groups, scales }) = self.pending_feedback.take() {
             let mut by_head: BTreeMap<(usize, u64, usize), f64> = BTreeMap::new();
@@ -101,7 +100,6 @@ impl SearchObjective {
         self.pin_important_heads()
     }
 
-    /// Pins heads by their importance, once, when the warm-up is over.
     fn pin_important_heads(&mut self) -> Result<()> {
         // Routers with rolling scaling have no warm-up; importance needs the same number of samples in any case.
         let warm = self.dynamic.heads.is_warm();
@@ -162,7 +160,7 @@ mod tests {
         SearchObjective::new(SearchModel::new(encoder, space, settings, 3, &mut rng).unwrap()).unwrap()
     }
 
-    /// Runs one pass over the texts with backward passes and without an optimiser, so that the weights do not change.
+    /// Runs one training pass over the texts without an optimiser, so that the weights do not change.
     fn steps(search: &mut SearchObjective, texts: &EncodedDataset, share: f64) {
         for (step, rows) in (0..ROWS).collect::<Vec<_>>().chunks(4).enumerate() {
             let progress = Progress { seed: 1, step: step as u64, epoch: 0, share };

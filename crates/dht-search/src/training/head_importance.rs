@@ -1,4 +1,4 @@
-//! Importance of heads: means of gate gradients over samples.
+//! Importance of attention heads: means of gate gradients over samples.
 
 use dht_dynamic::route::ModelShape;
 use serde::{Deserialize, Serialize};
@@ -6,12 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// Importance E |∂L/∂ξ| of each head in each layer, with the loss L and a gate ξ on the head (Michel et al. 2019,
-/// equation 2). The importance is stored as a sum over the samples that kept the head, with the number of these
-/// samples.
+/// equation 2). It is stored as a sum over samples and their number; only samples that kept the head count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeadImportance {
-    /// Sums by layer, then by head.
+    /// Sums of |∂L/∂ξ| over samples, by layer and then by head.
     sums: Vec<Vec<f64>>,
     counts: Vec<Vec<u64>>,
 }
@@ -32,8 +31,8 @@ impl HeadImportance {
         self.counts.iter().flatten().copied().max().unwrap_or_default()
     }
 
-    /// Mean importance of each head of a layer, scaled to length 1: deeper layers have smaller gradients, but their
-    /// heads are not less important.
+    /// Mean importance of each head of a layer, scaled so that the vector has length 1. Without scaling, deeper layers
+    /// would seem less important because their gradients are smaller.
     pub(super) fn of_layer(&self, layer: usize) -> Vec<f64> {
         let means = self.sums[layer].iter().zip(&self.counts[layer]).map(|(sum, count)| sum / (*count).max(1) as f64);
         let means: Vec<f64> = means.collect();
@@ -41,7 +40,8 @@ impl HeadImportance {
         means.into_iter().map(|mean| mean / norm).collect()
     }
 
-    /// Rejects a stored importance of a model of another size, or with values that no training run can produce.
+    /// Rejects an importance from a checkpoint if it belongs to a model of another size, or has values that no training
+    /// run can produce.
     pub(super) fn check_with(&self, ModelShape { layers, heads }: ModelShape) -> Result<()> {
         let sizes = |rows: Vec<usize>| rows == vec![heads; layers];
         let like = sizes(self.sums.iter().map(Vec::len).collect()) && sizes(self.counts.iter().map(Vec::len).collect());

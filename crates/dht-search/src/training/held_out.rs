@@ -1,4 +1,4 @@
-//! Held-out texts, which are never trained on, and from whose losses the bandits learn.
+//! Held-out texts: the bandits learn from their losses, and the model is never trained on them.
 
 use std::time::Instant;
 
@@ -11,16 +11,16 @@ use super::objective::{SearchObjective, stream};
 use crate::error::{Error, Result};
 use crate::settings::{ExitLosses, LossSource, Normalization};
 
-/// First numbers of two ranges of random streams. The first range selects held-out texts, the second draws their
-/// routes.
+/// First number of the random streams that select the held-out texts.
 const HOLDING_OUT: u64 = 1 << 57;
+/// First number of the random streams that draw routes of held-out texts.
 const ROUTING: u64 = 1 << 58;
 
 impl SearchObjective {
-    /// Returns whether the routers are updated after a training batch.
+    /// Returns whether a training batch updates the routers.
     ///
-    /// If the bandits learn from held-out texts, the routers are updated only during the warm-up. During the warm-up
-    /// bandits observe contexts and learn from no loss, so that texts that are trained on may be used.
+    /// If the bandits learn from held-out texts, training batches update the routers only during the warm-up. Then the
+    /// bandits observe contexts (inputs) and do not learn from losses.
     pub(crate) fn routers_learn(&self, progress: Progress) -> bool {
         match self.settings().loss_source {
             LossSource::AllEpochs => true,
@@ -33,7 +33,8 @@ impl SearchObjective {
         self.settings().normalization == Normalization::FrozenAfterWarmUp
     }
 
-    /// Rejects a training run whose first epoch ends before the bandits can learn.
+    /// Rejects a training run whose first epoch ends before the warm-up, if the bandits learn from the first epoch
+    /// only.
     pub(crate) fn check_first_epoch(&self, training: &EncodedDataset) -> Result<()> {
         let (needed, got) = (self.settings().warm_up_contexts, training.len());
         if self.settings().loss_source == LossSource::FirstEpoch && self.has_warm_up() && got <= needed {
@@ -43,7 +44,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Removes the held-out texts from a batch, updates the bandits from them, and returns the other texts for
+    /// Removes the held-out texts from a batch and updates the bandits from them. Returns the other texts, for
     /// training.
     pub(crate) fn hold_out(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<PackedBatch>> {
         let LossSource::HeldOut { share } = self.settings().loss_source else { return Ok(Some(batch)) };

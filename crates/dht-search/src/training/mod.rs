@@ -1,5 +1,5 @@
-//! Training of a search model: batches are routed, the encoder and the routers learn from the batches' losses, and the
-//! cost in FLOPs is counted.
+//! Training of a search model: batches are routed, the encoder and the routers learn from their losses, and the cost in
+//! FLOPs is counted.
 
 pub(crate) mod accounting;
 mod arm_features;

@@ -1,4 +1,4 @@
-//! Objective with which the training loop trains a search model.
+//! Training objective of a search model.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -23,17 +23,17 @@ use crate::routing::{Preparation, Queues};
 use crate::settings::{Dispatch, SearchSettings};
 use crate::space::SearchSpace;
 
-/// Number of the random stream of [`prepare`](Objective::prepare).
+/// Number of the random stream that is used before training, in [`prepare`](Objective::prepare).
 const PREPARING: u64 = 1 << 56;
 
-/// Objective that trains a search model: batches are routed, the encoder and the routers learn from the batches'
-/// losses, and the cost is counted.
+/// Training objective of a search model: it routes each batch, trains the encoder and the routers on the losses, and
+/// counts the cost.
 ///
-/// A [`Trainer`](dht_transformer::Trainer) fits it, like every [`Objective`](dht_transformer::Objective). The seed of
-/// the training run determines the order of the samples, dropout, and the routes.
+/// Pass it to a [`Trainer`](dht_transformer::Trainer), like every [`Objective`](dht_transformer::Objective). The seed
+/// of the training run determines the order of the samples, dropout, and the routes.
 ///
-/// A step costs the forward and backward passes of its samples' routes. With queues, where samples wait for others of
-/// the same depth, the base layers run a second time.
+/// The cost of a step is the forward and backward passes of its samples' routes. With queues, where samples wait until
+/// enough others of the same depth arrive, the base layers run twice.
 ///
 /// # Examples
 /// ```
@@ -69,34 +69,34 @@ const PREPARING: u64 = 1 << 56;
 pub struct SearchObjective {
     pub(super) dynamic: SearchModel,
     pub(super) next_phase: Option<NextPhase>,
-    /// Batch that was offered last, until its loss is computed.
+    /// Batch whose loss is not yet computed.
     pub(super) pending: Option<Step>,
-    /// Step that waits for its backward pass, which computes the head gradients.
+    /// Training step whose backward pass, which computes the head gradients, is pending.
     pub(super) pending_feedback: Option<PendingHeadFeedback>,
-    /// Importance of heads, accumulated until it selects the pinned heads.
+    /// Importance of heads, accumulated until the pinned heads are selected.
     pub(super) importance: Option<HeadImportance>,
     pub(super) queues: Option<Queues>,
-    /// Queued samples, by row.
+    /// Samples that wait in a queue, by their row in the training data.
     pub(super) queued: BTreeMap<usize, Sample>,
-    /// Last step whose routes were drawn, with its random generator, which the step's next batch also uses.
+    /// Number of the last training step whose routes were drawn, and the random generator after drawing them. Later
+    /// batches of the same step continue with this generator.
     pub(super) routing: Option<(u64, ChaCha8Rng)>,
     pub(super) accounting: CostAccounting,
     pub(super) observer: RouteObserver,
     pub(super) teacher: Option<TextClassifier>,
 }
 
-/// Pending batch, with how it will run: on new routes, on routes drawn before, or on the full model.
+/// Batch of a training step, with the routes on which it will run.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Batch that is routed in this step.
+    /// Batch that is routed during its forward pass.
     Route(PackedBatch),
-    /// Batch that was routed in earlier steps, and left a queue.
+    /// Batch from a queue, which was routed in an earlier step.
     Decided(PackedBatch, Decisions),
-    /// Batch that runs the full model.
     FullModel(PackedBatch),
 }
 
-/// Next phase of a training run: its search space, and the epoch with which the phase begins.
+/// Second phase of a training run: its search space and its first epoch.
 #[derive(Debug, Clone)]
 pub(super) struct NextPhase {
     /// First epoch of the phase, counted from 0.
@@ -105,16 +105,18 @@ pub(super) struct NextPhase {
     pub(super) model: ExitModel,
 }
 
-/// Training step whose loss has been returned and whose backward pass is pending.
+/// Training step that has a loss but no gradients yet. After its backward pass, the head router learns from the
+/// gradients of head gates.
 #[derive(Debug)]
 pub(super) struct PendingHeadFeedback {
     pub(super) ctx: ForwardContext,
     /// Ids of the batch's samples.
     pub(super) samples: Vec<u64>,
-    /// Groups of layers whose head sets learn; empty if only the importance of heads is needed.
+    /// Decisions in each group of layers whose heads the head-set bandit learns from; empty if only the importance of
+    /// heads is needed.
     pub(super) groups: Vec<GroupTrace>,
-    /// Factor for each sample that converts the gate gradient of the step's loss to the gate gradient of the sample's
-    /// log-odds. Empty if no head sets learn from this step.
+    /// Factor for each sample that converts the gate gradient of the step's loss to the gate gradient of the log-odds
+    /// of the sample's label. Empty if the head-set bandit does not learn from this step.
     pub(super) scales: Vec<f64>,
 }
 
@@ -168,14 +170,13 @@ impl SearchObjective {
         &self.accounting
     }
 
-    /// Mean number of optimiser steps between routing a sample and training on that sample; `None` if samples do not
-    /// wait in queues.
+    /// Mean waiting time of samples in a queue, in optimiser steps; `None` if the settings have no queues.
     pub fn mean_wait(&self) -> Option<f64> {
         self.queues.as_ref().map(Queues::mean_wait)
     }
 
-    /// Sets a callback, for example for a progress bar. It receives the depth (number of layers run) of each sample
-    /// that is trained on afterwards.
+    /// Sets a callback, for example for a progress bar. It is called with the depth (number of layers run) of each
+    /// training sample.
     pub fn on_route(&mut self, observer: impl FnMut(usize) + Send + Sync + 'static) {
         self.observer = RouteObserver(Some(Box::new(observer)));
     }
@@ -184,7 +185,6 @@ impl SearchObjective {
         &self.dynamic.settings
     }
 
-    /// Encoder with its exits.
     pub(super) fn exit_model(&self) -> &ExitModel {
         &self.dynamic.model
     }
@@ -196,13 +196,14 @@ impl SearchObjective {
         if progress.share < random || random >= 1.0 { Mode::Random(rng) } else { Mode::Explore(rng) }
     }
 
-    /// Clears the pending state of a training run that failed.
+    /// Discards what a failed training step has left: its batch and its pending backward pass.
     pub(super) fn clear_pending(&mut self) {
         (self.pending, self.pending_feedback, self.routing) = (None, None, None);
     }
 }
 
-/// Creates the random generator of a numbered stream, so that a resumed training run draws the same numbers.
+/// Creates the random generator of a numbered stream. Its numbers do not depend on earlier draws, so that a resumed
+/// training run draws the same numbers.
 pub(super) fn stream(progress: Progress, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
     rng.set_stream(stream);
@@ -220,8 +221,8 @@ impl Objective for SearchObjective {
         Ok(self.exit_model().check_texts(data)?)
     }
 
-    /// Selects the first pinned heads, unless the routers have completed their warm-up. Computes the arms' features, if
-    /// the contexts include them.
+    /// Selects the first pinned heads (heads that every head set contains), unless the routers have completed their
+    /// warm-up. Also computes the arm features, if the bandits' contexts include them.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
         self.exit_model().check_texts(training)?;
         self.clear_pending();
@@ -276,7 +277,8 @@ impl Objective for SearchObjective {
         step.map(|step| self.run(step, progress)).transpose()
     }
 
-    /// Returns false until the training run has entered its last phase, so that no earlier epoch counts as the best.
+    /// Returns false before the last phase of the training run, so that no epoch of an earlier phase is selected as the
+    /// best.
     fn may_be_best(&self) -> bool {
         self.next_phase.is_none()
     }
@@ -298,8 +300,7 @@ impl Objective for SearchObjective {
         self.restore_training(state, training)
     }
 
-    /// Restores the routers that belong to the best weights. The cost accounting remains that of the whole training
-    /// run.
+    /// Restores the routers of the best epoch. The cost accounting still covers the whole training run.
     fn restore_best(&mut self, state: Value) -> Result<()> {
         self.restore_routers(state)
     }

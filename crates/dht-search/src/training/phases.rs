@@ -1,4 +1,4 @@
-//! Training in two search spaces, one after the other: the preset F-DHT first, and then P-DHT.
+//! Training in two consecutive search spaces: the preset F-DHT, then P-DHT.
 
 use rand::Rng;
 
@@ -8,17 +8,17 @@ use crate::settings::HeadArms;
 use crate::space::{BaseState, SearchSpace};
 
 impl SearchObjective {
-    /// Adds a second phase to the training run, which uses another search space, as the preset P-DHT does after two
-    /// epochs of F-DHT. `epoch` is the first epoch of the phase, counted from 0.
+    /// Adds a second phase to the training run, in another search space. P-DHT, for example, follows two epochs of
+    /// F-DHT. `epoch` is the first epoch of the phase, counted from 0.
     ///
-    /// The joint bandit gets the arms of the new space. Each arm starts from the nearest old arm of the same depth
-    /// ([`SearchSpace::closest_arms`]). The head-set bandit and all scaling of contexts remain as they are, and the
-    /// layers of the new space's tail are frozen. Only an epoch of the second phase can be the best epoch.
+    /// In the second phase, each arm of the joint bandit starts from the nearest old arm of the same depth
+    /// ([`SearchSpace::closest_arms`]). The head-set bandit and the scaling of contexts do not change, and the tail
+    /// (last layers) of the new space is frozen. The best epoch is selected from the second phase.
     ///
-    /// The new space may take its contexts from the embeddings ([`BaseState::Embedding`]), which saves the pass
-    /// through the base layers. Contexts then have another meaning, so the joint bandit and its scaling start from
-    /// scratch. With [`Normalization::FrozenAfterWarmUp`](crate::settings::Normalization::FrozenAfterWarmUp) the second
-    /// phase begins with a separate warm-up.
+    /// The new space may compute contexts from the embeddings ([`BaseState::Embedding`]), which saves a pass through
+    /// the base layers. The joint bandit and its scaling then start from scratch. With
+    /// [`Normalization::FrozenAfterWarmUp`](crate::settings::Normalization::FrozenAfterWarmUp) the second phase begins
+    /// with a separate warm-up.
     ///
     /// # Errors
     /// * [`Argument`](dht_dynamic::Error::Argument) if the old or the new space is a tree space, or if the two spaces
@@ -61,7 +61,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// First epoch and space of the next phase; `None` once the training run has entered it.
+    /// First epoch and search space of the second phase; `None` if there is none or it has begun.
     pub fn next_phase(&self) -> Option<(usize, &SearchSpace)> {
         self.next_phase.as_ref().map(|next_phase| (next_phase.epoch, &next_phase.space))
     }

@@ -1,4 +1,4 @@
-//! Recording of costs and decisions in the cost accounting.
+//! Recording of the cost and the decisions of a training run.
 
 use dht_dynamic::Route;
 use dht_dynamic::exit::ExitReads;
@@ -10,7 +10,7 @@ use crate::cost::LayerHeadCount;
 use crate::error::Result;
 
 impl SearchObjective {
-    /// Records the cost and the decisions of a batch that was trained on.
+    /// Records the cost and the decisions of a training batch.
     pub(super) fn record_trace(
         &mut self,
         batch: &PackedBatch,
@@ -33,7 +33,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Records the cost, route and loss of a text that was trained on.
+    /// Records the cost, route and loss of a training text.
     pub(super) fn record_text(
         &mut self,
         route: &Route,
@@ -54,7 +54,6 @@ impl SearchObjective {
         self.accounting.curves.outcome(progress.share.min(1.0), route, loss)
     }
 
-    /// Records the FLOPs of the routers' decisions.
     pub(super) fn record_routing(&mut self, trace: &Trace) {
         let members = trace.groups.iter().map(|group| group.members.len()).sum();
         self.accounting.bandit_flops += self.dynamic.routing_flops(&trace.decisions.exits, members);

@@ -1,9 +1,10 @@
-//! Tests with planted truth: an encoder for which the best depth of each text and the best heads are known.
+//! Tests of regret on a synthetic encoder, for which the best depth of each text and the best heads are known.
 //!
-//! A token's hidden row has two values for each of four kinds of text: one marks the kind, the other encodes the class.
-//! The classifier of exit e reads the class values of kinds 0 to e. A text of kind k is therefore classified correctly
-//! from exit k on, and deeper exits gain nothing. Attention is uniform. A helpful head adds the class value that it
-//! reads to the class value; a harmful head subtracts a part of it. Feed-forwards do nothing.
+//! There are four kinds of text. The hidden state of a token has two values for each kind: one marks the kind, the
+//! other encodes the class. The classifier of exit e reads the class values of kinds 0 to e. A text of kind k is
+//! therefore classified correctly from exit k on, and deeper exits gain nothing. Attention is uniform. A helpful head
+//! adds to the class value the class value that it reads; a harmful head subtracts a part of it. Feed-forward layers
+//! have no effect.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,7 @@ use crate::space::{BaseState, Search, SearchSpace, SpaceConfig};
 
 const HEADS: usize = 8;
 const KEPT: usize = 4;
-/// Width of a hidden row.
+/// Number of columns of a hidden state.
 const HIDDEN: usize = 32;
 const HEAD: usize = HIDDEN / HEADS;
 const KINDS: usize = 4;
@@ -39,8 +40,8 @@ const SEEDS: u64 = 20;
 /// Share of texts with the wrong label.
 const NOISE: f64 = 0.02;
 
-/// Column of the value that marks a kind; [`class`] is the column of its class value. The negative of each value is
-/// half a row later. Every second column is 0, so that pooling never adds two of these values.
+/// Column of a hidden state that marks the kind of a text; [`class`] is the column of its class. The negative of each
+/// value is half a row later. Every second column is 0, so that pooling never adds two of these values.
 const fn mark(kind: usize) -> usize {
     2 * kind
 }
@@ -49,7 +50,7 @@ const fn class(kind: usize) -> usize {
     2 * KINDS + 2 * kind
 }
 
-/// Adds a value and its negative to a row.
+/// Adds a value to a column of a hidden state, and subtracts it half a row later.
 fn plant(row: &mut [f32], index: usize, value: f32) {
     row[index] += value;
     row[index + HIDDEN / 2] -= value;
@@ -135,7 +136,7 @@ fn planted_search(integrated: bool, settings: SearchSettings) -> SearchObjective
     SearchObjective::new(model).unwrap()
 }
 
-/// Texts, and the kind of each text. Some texts have the wrong label.
+/// Draws a batch of synthetic texts, and returns the kind of each text. Some texts have the wrong label.
 fn texts(rng: &mut ChaCha8Rng) -> (PackedBatch, Vec<usize>) {
     let mut kinds = Vec::new();
     let samples: Vec<Sample> = (0..BATCH as u64)
@@ -158,12 +159,12 @@ fn depth_regret(kind: usize, exit: usize) -> f64 {
     if exit < kind { 2_f64.ln() - layers * (kind - exit) as f64 } else { layers * (exit - kind) as f64 }
 }
 
-/// Share of the helpful heads that a set leaves out.
+/// Regret of a head set: the share of the helpful heads that it leaves out.
 fn heads_regret(set: HeadSet) -> f64 {
     HELPFUL.iter().filter(|head| !set.contains(**head)).count() as f64 / KEPT as f64
 }
 
-/// Cumulative regret of depth and of heads over all texts.
+/// Cumulative regret over all texts while the bandits learn: of the depths, and of the head sets.
 fn regret(search: &mut SearchObjective, mode: for<'a> fn(&'a mut dyn Rng) -> Mode<'a>, seed: u64) -> [f64; 2] {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut sums = [0.0; 2];
@@ -214,8 +215,8 @@ fn the_planted_encoder_does_what_is_planted() {
     assert!(margins[0] > 1.2 * margins[1], "helpful heads must help: {margins:?}");
 }
 
-/// Number of seeds for which the regret is at most a quarter of that of uniform random routes: for depth, and for
-/// heads.
+/// Number of seeds whose regret is at most a quarter of the regret on uniformly random routes, once for depth and once
+/// for heads.
 fn seeds_within_a_quarter(integrated: bool, settings: &SearchSettings) -> [u64; 2] {
     let mut within = [0; 2];
     for seed in 0..SEEDS {
@@ -247,7 +248,7 @@ fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
     [("tree", false, base()), ("integrated", true, base()), ("sequential", false, sequential)]
 }
 
-/// Router that sees, for each sample, the context of another random sample of the batch.
+/// Control router that reads, for each sample, the context of another random sample of the batch.
 #[derive(Debug, Clone)]
 struct ShuffledContexts(Box<dyn Learner>);
 

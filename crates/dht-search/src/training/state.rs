@@ -1,4 +1,4 @@
-//! State of a training run in a checkpoint, without the parameters.
+//! State of a training run in a checkpoint, without the model's parameters.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::routing::Queues;
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 
-/// Version of [`TrainingState`].
+/// Version of the layout of [`TrainingState`] in checkpoints.
 const VERSION: u64 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -66,7 +66,7 @@ impl SearchObjective {
         to_value(state).map_err(of_state)
     }
 
-    /// Settings and properties of the search space in which a stored training state differs from this training run.
+    /// Settings and properties of the search space in which a saved training state differs from this training run.
     pub(super) fn differences_from(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
         check_version(state)?;
         let space = SearchSpace::deserialize(&state["space"]).map_err(of_state)?;
@@ -81,8 +81,8 @@ impl SearchObjective {
         Ok(SettingMismatch::between(&as_json(&space, &settings)?, &as_json(own, self.settings())?))
     }
 
-    /// Restores a stored state, and enters the next phase if the state was stored in that phase. A rejected state
-    /// changes nothing.
+    /// Restores a saved training state and, if it is from the second phase, enters that phase. An error leaves the
+    /// objective unchanged.
     pub(super) fn restore_training(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
         let state = TrainingState::read(state)?;
         self.exit_model().check_texts(training)?;
@@ -140,7 +140,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Restores both routers. If a state is rejected, neither changes.
+    /// Restores the depth router and the head router. An error leaves both unchanged.
     fn take_routers(&mut self, router: Value, heads: Value) -> Result<()> {
         let mut restored = self.dynamic.clone();
         restored.restore_routers(router, heads, |_, error| error)?;
@@ -148,7 +148,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Restores only the routers of a stored training state.
+    /// Restores the routers of a saved training state, and nothing else.
     pub(super) fn restore_routers(&mut self, state: Value) -> Result<()> {
         let TrainingState { router, heads, .. } = TrainingState::read(state)?;
         self.take_routers(router, heads)

@@ -1,4 +1,4 @@
-//! Training steps: a batch runs, the encoder and the routers learn from its losses, and its cost is counted.
+//! Training steps: forward pass of a batch, learning of encoder and routers, and recording of the cost.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,9 @@ use super::objective::{SearchObjective, Step, stream};
 use crate::error::{Error, Result};
 use crate::settings::LossSource;
 
-/// First numbers of two ranges of random streams: one stream for each step, and one for each queued batch.
+/// First number of the random streams that draw routes, one stream for each step.
 const ROUTING: u64 = 1 << 32;
+/// First number of the random streams that draw routes of queued batches, one stream for each batch.
 const QUEUEING: u64 = 1 << 48;
 
 impl SearchObjective {
@@ -45,8 +46,8 @@ impl SearchObjective {
         batch.spans.lengths().map(|tokens| model.pre_pass_flops(tokens)).sum()
     }
 
-    /// Random generator of a step's routes. The batches that are accumulated into one step use the generator in turn,
-    /// so that each batch draws different numbers.
+    /// Random generator that draws the routes of a step. All batches that are accumulated into one optimiser step share
+    /// it, so that each draws different numbers.
     fn routing(&mut self, progress: Progress) -> ChaCha8Rng {
         match self.routing.take() {
             Some((step, rng)) if step == progress.step => rng,
@@ -85,7 +86,7 @@ impl SearchObjective {
         Ok(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() })
     }
 
-    /// Routes a batch with the current weights, without gradient, and puts its samples into the queues of their exits.
+    /// Routes a batch with the current weights, without gradient, and adds its samples to the queues of their exits.
     pub(super) fn queue(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
         let ctx = ForwardContext::inference();
         // Several batches may join the queues between two steps: the number of earlier samples distinguishes them.
@@ -111,7 +112,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Takes the next batch from the queues, if there is one.
+    /// Removes the next batch from the queues, if there is one.
     pub(super) fn leave_queue(&mut self, drain: bool, progress: Progress) -> Result<Option<Step>> {
         let Some(queues) = &mut self.queues else { return Ok(None) };
         let Some((rows, decisions)) = queues.leave(drain, progress.step) else { return Ok(None) };

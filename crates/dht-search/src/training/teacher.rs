@@ -1,4 +1,4 @@
-//! Distillation of the exits from a teacher, which is a full model that was trained before.
+//! Distillation of the exits from a trained full model, the teacher.
 
 use dht_transformer::{ForwardContext, PackedBatch, Task, TextClassifier};
 
@@ -7,15 +7,16 @@ use crate::error::{Error, Result};
 use crate::settings::Teacher;
 
 impl SearchObjective {
-    /// Sets the teacher that [`Teacher::Full`] requires: a trained classifier of any size, with the same classes and
-    /// tokens. The teacher is neither changed nor saved with the model. A resumed training run must set it again.
+    /// Sets the teacher that [`Teacher::Full`] requires: a trained classifier of any size with the same classes and
+    /// vocabulary. Training does not change it. It is not saved with the model, so that a resumed training run must set
+    /// it again.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) in these cases:
     ///
     /// * The settings require no teacher.
     /// * The teacher is for another task, or has another number of classes.
-    /// * The teacher has fewer tokens in its vocabulary, or reads shorter texts, than this model.
+    /// * The teacher's vocabulary or its maximum length of texts is smaller than this model's.
     pub fn with_teacher(mut self, teacher: TextClassifier) -> Result<Self> {
         if !self.wants_teacher() {
             let expected = "none, since soft_labels requires no full teacher";
@@ -42,7 +43,7 @@ impl SearchObjective {
         self.settings().soft_labels.is_some_and(|soft| soft.teacher == Teacher::Full)
     }
 
-    /// Rejects a training run whose settings require a teacher if none was set.
+    /// Rejects settings that require a teacher if none is set.
     pub(crate) fn check_teacher(&self) -> Result<()> {
         if self.wants_teacher() { self.full_teacher().map(|_| ()) } else { Ok(()) }
     }
@@ -52,7 +53,7 @@ impl SearchObjective {
         self.teacher.as_ref().ok_or_else(|| Error::argument("teacher", expected, "none"))
     }
 
-    /// Logits of the full teacher, by sample and class.
+    /// Logits of the teacher, a full model, by sample and class.
     pub(crate) fn full_teacher_logits(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
         Ok(self.full_teacher()?.logits(batch, &ForwardContext::inference())?.to_vec2()?)
     }

@@ -1,10 +1,11 @@
-//! Account of a model directory: its files, fields and tensors, and the reasons why it cannot be loaded.
+//! Account (inspection report) of a model directory: its files, fields and tensors, and the reasons why it cannot be
+//! loaded.
 
 use super::entry::Entry;
 use crate::error::Error;
 
-/// Account of a Hugging Face model directory: the treatment of each file, field and tensor, and the reasons why the
-/// directory cannot be loaded.
+/// Inspection report of a Hugging Face model directory: how each file, field and tensor is treated, and every reason
+/// why the directory cannot be loaded.
 ///
 /// ```
 /// # use candle_core::Device;
@@ -30,15 +31,15 @@ use crate::error::Error;
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Account {
-    /// Treatment of all items: first the files, then the fields and tensors of each file.
+    /// Entries for all files, fields and tensors: the files first, then the fields and tensors of each file.
     pub entries: Vec<Entry>,
-    /// Errors that loading returns, for any use of the directory.
+    /// Errors that loading the directory returns, whatever it is used for.
     pub problems: Vec<Error>,
-    /// Errors that loading the directory as a classifier returns. An encoder can still be loaded and trained from it.
+    /// Errors that loading the directory as a classifier returns. Its encoder can still be loaded and trained.
     pub classifier_problems: Vec<Error>,
     /// Class names, if the directory holds a classifier.
     pub labels: Option<Vec<String>>,
-    /// Maximum length of a text in tokens: `model_max_length`, at most the number of positions.
+    /// Maximum length of a text in tokens: `model_max_length`, or the number of positions if it is smaller.
     pub max_length: Option<usize>,
 }
 
@@ -49,14 +50,14 @@ impl Account {
         names.all(|(class, name)| *name == format!("LABEL_{class}"))
     }
 
-    /// Returns whether the directory is a classifier that can be used unchanged:
+    /// Returns whether the directory can be used as a classifier without training. If it can,
     /// [`TextClassifier::load`](crate::TextClassifier::load) and
     /// [`TextTokenizer::from_dir`](crate::TextTokenizer::from_dir) accept it.
     pub fn is_classifier(&self) -> bool {
         self.problems.is_empty() && self.classifier_problems.is_empty()
     }
 
-    /// Returns whether an encoder can be trained from the directory.
+    /// Returns whether the directory has an encoder from which training can start.
     pub fn is_start(&self) -> bool {
         self.problems.is_empty()
     }

@@ -1,19 +1,19 @@
-//! Model classes of `transformers`, which the field `architectures` of `config.json` names.
+//! Model classes of `transformers`, as named by the field `architectures` of `config.json`.
 
-/// Model class of the Python library `transformers` that saved a directory.
+/// Kind of `transformers` class that saved a model directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Architecture {
-    /// Classifier of whole texts.
+    /// Text classifier (`ForSequenceClassification`).
     SequenceClassifier,
-    /// Encoder, alone or with a pre-training head.
+    /// Encoder without a head or with a pre-training head, and a description of the encoder.
     Encoder(&'static str),
-    /// Encoder with a head for another task.
+    /// Encoder with a head for a task other than text classification, and a description of the task.
     OtherTask(&'static str),
-    /// Unknown class name, which `transformers` does not have for the model family.
+    /// Class that `transformers` does not have for the model family.
     Foreign,
 }
 
-/// Suffixes of class names, and their architectures.
+/// Known suffixes of class names, and the kind of each class.
 const CLASSES: [(&str, Architecture); 10] = [
     ("ForSequenceClassification", Architecture::SequenceClassifier),
     ("Model", Architecture::Encoder("an encoder without a classifier")),
@@ -28,7 +28,8 @@ const CLASSES: [(&str, Architecture); 10] = [
 ];
 
 impl Architecture {
-    /// Architecture of a class name such as `BertForMaskedLM`. `family` is the prefix of the family's class names.
+    /// Parses a class name such as `BertForMaskedLM`. `family` is the prefix of the family's class names, such as
+    /// `Bert`.
     pub(crate) fn from_class(class: &str, family: &str) -> Self {
         let ending = class.strip_prefix("Dht").unwrap_or(class).strip_prefix(family);
         CLASSES.iter().find(|(name, _)| ending == Some(name)).map_or(Self::Foreign, |(_, architecture)| *architecture)

@@ -1,4 +1,4 @@
-//! Table of the fields of `config.json`, and how each is treated.
+//! Table of the fields in `config.json`: whether each is applied, ignored or refused.
 
 use serde_json::{Map, Value};
 
@@ -6,24 +6,23 @@ use super::entry::Entry;
 use super::rule::{Check, Rule, entries, find, refusals};
 use crate::error::Error;
 
-/// Differences between a model family's `config.json` fields and BERT's.
+/// Differences between the `config.json` fields of a model family and those of BERT.
 pub(crate) struct FamilyFields {
     /// Renamed fields, as pairs of BERT's name and the family's name.
     pub(crate) renamed: &'static [(&'static str, &'static str)],
-    /// Fields of BERT that the family does not have.
+    /// BERT's fields that the family does not have.
     pub(crate) absent: &'static [&'static str],
-    /// Rules of the family's own fields, which take precedence over BERT's rules.
+    /// Rules for fields that only this family has. They take precedence over the rules for BERT's fields.
     pub(crate) rules: &'static [Rule],
 }
 
-/// Names of size fields in BERT that `transformers` also accepts in families with other names.
+/// BERT's names of fields that other families rename, and that `transformers` also accepts under BERT's names.
 pub(crate) const ALIASES: &[&str] = &["hidden_size", "num_hidden_layers", "num_attention_heads"];
 
-/// Rule for the fields in [`ALIASES`].
 const ALIAS: Rule = Rule::new(Check::Obeyed, "the shape, by another name", ALIASES);
 
 impl FamilyFields {
-    /// Finds the rule for a field. Also returns the family's name of the field.
+    /// Finds the rule for a field by its name in `config.json`. Also returns this name as a static string.
     fn find(&self, field: &str) -> Option<(&'static Rule, &'static str)> {
         if let Some(rule) = find(self.rules, field) {
             return Some(rule);
@@ -38,8 +37,8 @@ impl FamilyFields {
     }
 }
 
-/// Fields that `transformers` 5 reads from `config.json`, and fields that earlier releases and other programs write to
-/// this file.
+/// Rules for the fields that `transformers` 5 reads from `config.json`, and for fields that earlier releases and other
+/// programs write.
 const FIELDS: &[Rule] = &[
     Rule::new(Check::Obeyed, "the family", &["model_type"]),
     Rule::new(Check::Obeyed, "the class: only sequence classifiers are used as classifiers", &["architectures"]),
@@ -192,12 +191,12 @@ const FIELDS: &[Rule] = &[
     ),
 ];
 
-/// Creates an account entry for each field of a `config.json`.
+/// Creates an account entry (name, treatment and reason) for each field of a `config.json`.
 pub(crate) fn config_entries(family: &FamilyFields, fields: &Map<String, Value>) -> Vec<Entry> {
     entries(|field| family.find(field), "config.json", fields)
 }
 
-/// Creates an [`Error::Argument`] for each refused field of a `config.json`.
+/// Creates an [`Error::Argument`] for each field of a `config.json` that prevents loading.
 pub(crate) fn config_refusals(family: &FamilyFields, fields: &Map<String, Value>) -> Vec<Error> {
     refusals(|field| family.find(field), fields)
 }

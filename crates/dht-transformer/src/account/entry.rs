@@ -1,22 +1,23 @@
-//! Entry of an account: an item of a model directory, and its treatment.
+//! Entry of an account (inspection report): one file, field or tensor of a model directory, and how it is treated.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Treatment of a file, field or tensor of a model directory.
+/// Treatment of a file, field or tensor when a model directory is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Treatment {
-    /// The item has the effect that it has in `transformers`.
+    /// Applied: the file, field or tensor has the same effect as in `transformers`.
     Obeyed,
-    /// The item is known and cannot change an output of the model.
+    /// Ignored: the file, field or tensor cannot change an output of the model.
     Harmless,
-    /// The item would change outputs of the model in a way that this crate does not compute. The directory cannot be
-    /// loaded.
+    /// Prevents loading: the file, field or tensor would change outputs of the model in a way that this crate does not
+    /// compute.
     Refused,
-    /// The item is not in any table of this crate, and `transformers` gives the item no effect on outputs of the model.
+    /// Ignored: this crate does not know the file, field or tensor, and in `transformers` it has no effect on outputs
+    /// of the model.
     Unknown,
 }
 
@@ -31,17 +32,17 @@ impl fmt::Display for Treatment {
     }
 }
 
-/// File, field or tensor of a model directory, with its treatment.
+/// File, field or tensor of a model directory, and how it is treated when the model is loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Entry {
-    /// Name of the file that contains the item, or of the item if it is a file.
+    /// Name of the file. For a field or tensor, the name of the file that contains it.
     pub file: String,
-    /// Name of the field or tensor; `None` for the file itself.
+    /// Name of the field or tensor; `None` if the entry is about a whole file.
     pub item: Option<String>,
-    /// Treatment of the item.
+    /// Treatment of the file, field or tensor when the model is loaded.
     pub treatment: Treatment,
-    /// Reason for the treatment.
+    /// Reason for this treatment.
     pub reason: String,
 }
 

@@ -1,4 +1,4 @@
-//! Table of the files of a model directory, and how each is treated.
+//! Table of the files in a model directory: whether each is read, ignored or refused.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,10 +7,10 @@ use super::entry::{Entry, Treatment};
 use crate::error::Error;
 use crate::storage::{FileKind, read_file};
 
-/// Patterns of file names; `*` at the beginning or the end matches any text.
+/// Patterns of file names, in which `*` at the beginning or the end matches any text.
 type Names = &'static [&'static str];
 
-/// Files that are read or refused, and files that are known to have no effect.
+/// Treatment of known files: those that are read, those that prevent loading, and those without effect.
 const FILES: &[(Treatment, &str, Names)] = &[
     (Treatment::Obeyed, "the configuration", &["config.json"]),
     (Treatment::Obeyed, WEIGHTS, &["model.safetensors"]),
@@ -126,7 +126,7 @@ const FILES: &[(Treatment, &str, Names)] = &[
     ),
 ];
 
-/// Creates the account entry of a file, by its name.
+/// Creates the account entry of a file from its name: the name, the treatment and the reason.
 pub(crate) fn file_entry(name: &str) -> Entry {
     let fits = |pattern: &&str| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
         (Some(end), _) => name.ends_with(end),
@@ -139,7 +139,6 @@ pub(crate) fn file_entry(name: &str) -> Entry {
     }
 }
 
-/// Files whose treatment depends on the other files of the directory.
 const ADAPTER: &str = "adapter_config.json";
 const WEIGHTS: &str = "the weights";
 const INDEX: &str = "the index of the files of the weights";
@@ -147,9 +146,9 @@ const OTHER_WEIGHTS: &str = "other weights, which are not read beside those of t
 const VOCABULARY: &str = "the vocabulary, where tokenizer.json is missing";
 
 impl Entry {
-    /// Adjusts the entry of a file to the other files of its directory. `weights` are the files of weights that are
-    /// read. Other weights matter only if there are none, and a vocabulary file is not read if there is a
-    /// tokenizer.json.
+    /// Adjusts the treatment of a file to the other files of its directory. `weights` are the weight files that are
+    /// read. If there are none, weights in other formats prevent loading. A vocabulary file is ignored if there is a
+    /// `tokenizer.json`.
     pub(crate) fn beside(mut self, names: &[String], weights: &BTreeSet<String>) -> Self {
         let there = |name: &str| names.iter().any(|other| other == name);
         if weights.contains(&self.file) {
@@ -164,7 +163,7 @@ impl Entry {
         self
     }
 
-    /// Error of a refused file; `None` for any other file.
+    /// Creates the error for a file that prevents loading. Returns `None` for other files, and for fields and tensors.
     pub(crate) fn refusal(&self, folder: &Path) -> Option<Error> {
         if self.treatment != Treatment::Refused || self.item.is_some() {
             return None;
@@ -179,7 +178,7 @@ impl Entry {
     }
 }
 
-/// Name of the base model of an adapter, from its configuration.
+/// Reads the name of the base model from the configuration of an adapter.
 fn base_model(path: &Path) -> Option<String> {
     let text = read_file(path, FileKind::Description).ok()?;
     let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text).ok()?;

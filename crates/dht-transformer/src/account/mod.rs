@@ -1,11 +1,11 @@
-//! Account of a model directory: every file, field and tensor in it, and how this crate treats each. The account covers
-//! what Python's `transformers` 5 reads for a sequence classifier of the supported families.
+//! Account of a model directory: a report of every file, field and tensor in it, and how this crate treats each. The
+//! account covers all that Python's `transformers` 5 reads for a sequence classifier of the supported families.
 //!
 //! There is one table for each kind of item: files, fields of `config.json`, fields of the tokenizer's files, tensor
-//! names, and classes of `transformers`. The loaders use the same tables as [`Account::inspect`].
+//! names, and model classes. The loaders use the same tables as [`Account::inspect`].
 //!
-//! An item that is in no table is [unknown](Treatment::Unknown). An unknown item is refused if it could change an
-//! output of the model, as an unknown tensor inside a layer, model class or tokenizer class could.
+//! An item that is in no table is [unknown](Treatment::Unknown). It prevents loading if it could change an output of
+//! the model, as an unknown tensor inside a layer, model class or tokenizer class could.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod account;

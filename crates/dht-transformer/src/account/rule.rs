@@ -1,26 +1,26 @@
-//! Rules for the treatment of fields in JSON files.
+//! Rules that decide how fields of JSON files are treated.
 
 use serde_json::{Map, Value};
 
 use super::entry::{Entry, Treatment};
 use crate::error::Error;
 
-/// Condition under which a known field is refused.
+/// Condition under which a known field prevents loading.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Check {
-    /// Never refused: the field is obeyed.
+    /// The field is applied, whatever its value.
     Obeyed,
-    /// Never refused: the field has no effect on outputs.
+    /// The field is ignored, whatever its value: it has no effect on outputs.
     Harmless,
-    /// Refused unless the value is null, false, 0, or an empty text, list or object.
+    /// The field is refused unless its value is null, false, 0, or an empty text, list or object.
     Empty,
-    /// Refused unless the value is null or one of the listed texts.
+    /// The field is refused unless its value is null or one of these texts.
     Only(&'static [&'static str]),
-    /// Refused unless the value is null or the given number.
+    /// The field is refused unless its value is null or this number.
     Number(u64),
 }
 
-/// Known fields with the same treatment.
+/// Rule for known fields that are treated in the same way, with the reason.
 pub(crate) struct Rule {
     names: &'static [&'static str],
     check: Check,
@@ -44,7 +44,7 @@ impl Rule {
     }
 }
 
-/// Returns whether a value is null, false, 0 or empty, and so enables nothing.
+/// Returns whether a value is null, false, 0 or empty, so that it enables no feature.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -56,7 +56,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Finds the rule for a field. Also returns the field's name in the table.
+/// Finds the rule for a field. Also returns the field's name as a static string.
 pub(super) fn find(table: &'static [Rule], field: &str) -> Option<(&'static Rule, &'static str)> {
     table.iter().find_map(|rule| {
         let name = rule.names.iter().find(|name| **name == field)?;
@@ -64,7 +64,8 @@ pub(super) fn find(table: &'static [Rule], field: &str) -> Option<(&'static Rule
     })
 }
 
-/// Creates an account entry for each field of a file. `find` returns the rule for a field, and the field's name.
+/// Creates an account entry (name, treatment and reason) for each field of a file. `find` looks up the rule for a
+/// field.
 pub(super) fn entries(
     find: impl Fn(&str) -> Option<(&'static Rule, &'static str)>,
     file: &str,
@@ -83,7 +84,7 @@ pub(super) fn entries(
     fields.iter().map(entry).collect()
 }
 
-/// Creates an error for each refused field. `find` returns the rule for a field, and the field's name.
+/// Creates an error for each field that prevents loading. `find` looks up the rule for a field.
 pub(super) fn refusals(
     find: impl Fn(&str) -> Option<(&'static Rule, &'static str)>,
     fields: &Map<String, Value>,
@@ -104,7 +105,6 @@ pub(super) fn refusals(
     fields.iter().filter_map(refusal).collect()
 }
 
-/// Formats a value, shortened for a message.
 fn shortened(value: &Value) -> String {
     const LONGEST: usize = 80;
     let text = value.to_string();

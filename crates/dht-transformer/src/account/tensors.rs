@@ -1,8 +1,8 @@
-//! Treatment of tensors in a file that a model does not use.
+//! Treatment of the unused tensors in a weight file: ignored or refused.
 
 use super::entry::Treatment;
 
-/// Tensors without an effect on a classifier: a part of their names, and the reason.
+/// Parts of tensor names by which a tensor without effect on a classifier is recognised, each with the reason.
 const UNUSED: &[(&str, &str)] = &[
     ("position_ids", "numbers of positions, which are counted anew"),
     ("embeddings.token_type_ids", "types of tokens, which come from the tokenizer"),
@@ -18,8 +18,8 @@ const UNUSED: &[(&str, &str)] = &[
     ("qa_outputs.", "the head of a model that marks answers in texts"),
 ];
 
-/// Tensors with an effect on the encoder that this crate does not compute: a part of their names, and the reason for
-/// the refusal.
+/// Parts of tensor names by which a refused tensor is recognised, each with the reason. Such a tensor would change the
+/// encoder in a way that this crate does not compute.
 const REFUSED: &[(&str, &str)] = &[
     ("lora_", "a weight of an adapter: merge it into the model"),
     ("adapter", "a weight of an adapter: merge it into the model"),
@@ -36,10 +36,10 @@ const REFUSED: &[(&str, &str)] = &[
     (".parametrizations.", "a parametrized weight: save the model again with plain weights"),
 ];
 
-/// Prefixes of an encoder's tensors, under BERT's names.
+/// Prefixes of the tensor names in an encoder.
 const ENCODER: [&str; 3] = ["encoder.", "embeddings.", "transformer."];
 
-/// Treatment of a tensor that the model does not use, and the reason. `name` does not have the prefix of the family.
+/// Decides how an unused tensor is treated, and why. `name` must not have the prefix of the model family.
 pub(crate) fn unused_tensor(name: &str) -> (Treatment, &'static str) {
     let inside = |part: &&(&str, &str)| name.contains(part.0);
     if let Some((_, reason)) = REFUSED.iter().find(inside) {

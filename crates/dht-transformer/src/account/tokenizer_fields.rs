@@ -1,4 +1,5 @@
-//! Tables of tokenizer classes, and of fields in `tokenizer_config.json` and `special_tokens_map.json`.
+//! Tokenizer classes, and tables of the fields in `tokenizer_config.json` and `special_tokens_map.json`: whether each
+//! is applied, ignored or refused.
 
 use serde_json::{Map, Value};
 
@@ -6,26 +7,26 @@ use super::entry::{Entry, Treatment};
 use super::rule::{Check, Rule, entries, find, refusals};
 use crate::error::Error;
 
-/// Supported tokenizer classes of `transformers` 5.
+/// Tokenizer class of `transformers` 5 that this crate supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenizerClass {
-    /// WordPiece, rebuilt from the vocabulary and the settings alone.
+    /// WordPiece tokenizer, built from the vocabulary and the settings alone.
     Bert,
-    /// WordPiece as in BERT, without token types.
+    /// WordPiece tokenizer as in BERT, without token types.
     DistilBert,
-    /// WordPiece as in BERT, with RoBERTa's special tokens around a text.
+    /// WordPiece tokenizer as in BERT, with RoBERTa's special tokens around a text.
     MpNet,
-    /// Byte-level BPE, rebuilt from the vocabulary, the merges and the settings alone.
+    /// Byte-level BPE tokenizer, built from the vocabulary, the merges and the settings alone.
     Roberta,
-    /// Unigram, rebuilt from the pieces, the table of characters and the settings alone.
+    /// Unigram tokenizer, built from the vocabulary, the character map and the settings alone.
     XlmRoberta,
-    /// Unigram as in XLM-RoBERTa, but the unknown piece is looked up by its name.
+    /// Unigram tokenizer as in XLM-RoBERTa, except that the unknown token is looked up by name.
     Camembert,
-    /// Tokenizer that `tokenizer.json` defines, unchanged.
+    /// Tokenizer of any kind, exactly as `tokenizer.json` describes it.
     AsWritten,
 }
 
-/// Algorithm that a tokenizer's vocabulary belongs to.
+/// Algorithm for which a tokenizer's vocabulary was trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum VocabularyKind {
     WordPiece,
@@ -54,13 +55,14 @@ const CLASSES: &[(TokenizerClass, &[&str])] = &[
 ];
 
 impl TokenizerClass {
-    /// Tokenizer class by its name, with or without `Fast` at the end.
+    /// Parses the name of a tokenizer class, with or without `Fast` at the end. `None` for an unsupported class.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         let name = name.strip_suffix("Fast").unwrap_or(name);
         CLASSES.iter().find(|(_, names)| names.contains(&name)).map(|(class, _)| *class)
     }
 
-    /// Type of the vocabulary that the tokenizer is rebuilt from; `None` if `tokenizer.json` is used unchanged.
+    /// Algorithm for which vocabularies of this class are trained. `None` if `tokenizer.json` is used unchanged,
+    /// whatever its algorithm.
     pub(crate) fn vocabulary(self) -> Option<VocabularyKind> {
         match self {
             Self::Bert | Self::DistilBert | Self::MpNet => Some(VocabularyKind::WordPiece),
@@ -70,28 +72,28 @@ impl TokenizerClass {
         }
     }
 
-    /// Returns whether only the vocabulary of `tokenizer.json` is used.
+    /// Returns whether the tokenizer is built from its vocabulary by the rules of the class. Otherwise `tokenizer.json`
+    /// is used unchanged.
     pub(crate) fn is_rebuilt(self) -> bool {
         self.vocabulary().is_some()
     }
 
-    /// First name of the class in `transformers`.
+    /// Main name of the class in `transformers`.
     pub(crate) fn name(self) -> &'static str {
         let named = CLASSES.iter().find(|(class, _)| *class == self);
         named.and_then(|(_, names)| names.first()).copied().unwrap_or_default()
     }
 
-    /// Names of all supported classes, for error messages.
     pub(crate) fn names() -> String {
         CLASSES.iter().flat_map(|(_, names)| *names).copied().collect::<Vec<_>>().join(", ")
     }
 }
 
-/// Settings that a tokenizer class obeys. For other classes they have no effect in `transformers` 5.
+/// Settings that only BERT-like tokenizer classes apply. Other classes of `transformers` 5 ignore them.
 const BERT_SETTINGS: &[&str] = &["do_lower_case", "strip_accents", "tokenize_chinese_chars"];
 const ROBERTA_SETTINGS: &[&str] = &["add_prefix_space"];
 
-/// Special tokens by name. Any other text field that ends with `_token` also names a special token.
+/// Fields that name a special token. Any other text field whose name ends in `_token` also does.
 pub(crate) const TOKENS: &[&str] =
     &["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
@@ -187,7 +189,7 @@ const FIELDS: &[Rule] = &[
     ),
 ];
 
-/// Creates an account entry for each field of a tokenizer file.
+/// Creates an account entry (name, treatment and reason) for each field of a tokenizer file.
 pub(crate) fn tokenizer_entries(class: TokenizerClass, file: &str, fields: &Map<String, Value>) -> Vec<Entry> {
     let mut entries = entries(|field| find(FIELDS, field), file, fields);
     for entry in &mut entries {
@@ -210,7 +212,7 @@ pub(crate) fn tokenizer_entries(class: TokenizerClass, file: &str, fields: &Map<
     entries
 }
 
-/// Creates an [`Error::Argument`] for each refused field of a tokenizer file.
+/// Creates an [`Error::Argument`] for each field of a tokenizer file that prevents loading.
 pub(crate) fn tokenizer_refusals(fields: &Map<String, Value>) -> Vec<Error> {
     refusals(|field| find(FIELDS, field), fields)
 }

@@ -1,4 +1,4 @@
-//! Constants and moments of the AdamW optimiser. Each backend implements the step itself.
+//! Constants and moments of an AdamW step. Each backend implements the step itself.
 //!
 //! ```text
 //! p ← p (1 − η λ)
@@ -7,7 +7,7 @@
 //! p ← p − η/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
 //! ```
 //!
-//! The order of operations is PyTorch's.
+//! The operations have the same order as in PyTorch.
 
 use std::fmt::Debug;
 
@@ -16,25 +16,25 @@ use candle_core::Var;
 use crate::error::Result;
 use crate::tensors::Gradient;
 
-/// Constants of AdamW's step for one parameter.
+/// Constants of one AdamW step. They are the same for all values of a parameter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Coefficients {
-    /// Factor 1 − η λ on the parameter, with the learning rate η and the weight decay λ.
+    /// Factor 1 − η λ by which weight decay shrinks the parameter, with the learning rate η and the weight decay λ.
     pub(crate) shrink: f64,
-    /// Factor that reduces the gradient to the clipping norm.
+    /// Factor by which gradient clipping scales the gradient.
     pub(crate) scale: f64,
     /// Decay factors β₁ and β₂ of the moments.
     pub(crate) beta1: f64,
     pub(crate) beta2: f64,
-    /// Bias correction √(1 − β₂ᵗ) of the root of the second moment at step t.
+    /// Bias correction √(1 − β₂ᵗ) for the square root of the second moment at step t.
     pub(crate) root_correction: f64,
-    /// Number ε that is added to the root of the second moment.
+    /// Constant ε that is added to the square root of the second moment.
     pub(crate) epsilon: f64,
-    /// Learning rate with the bias correction of the first moment at step t, η / (1 − β₁ᵗ).
+    /// Learning rate η / (1 − β₁ᵗ) at step t, which includes the bias correction of the first moment.
     pub(crate) rate: f64,
 }
 
-/// Constants of AdamW's step in single precision, which the parameters have.
+/// Constants of one AdamW step, rounded to single precision like the parameters.
 #[derive(Clone, Copy)]
 pub(crate) struct Single {
     pub(crate) shrink: f32,
@@ -62,15 +62,14 @@ impl From<Coefficients> for Single {
     }
 }
 
-/// Running means of a parameter's gradient (m) and of its square (v), stored by the backend.
+/// AdamW moments of one parameter: running means of its gradient (m) and of the gradient's square (v). Each backend
+/// stores them on its own device.
 pub(crate) trait Moments: Debug + Send + Sync {
-    /// Updates the parameter and the moments by one step. The gradient has the parameter's shape.
+    /// Runs one AdamW step on the parameter `var` and its moments. The gradient has the parameter's shape.
     fn step(&mut self, var: &Var, gradient: &Gradient, with: Coefficients) -> Result<()>;
 
-    /// Values of the moments m and v, copied to the CPU.
     fn values(&self) -> Result<[Vec<f32>; 2]>;
 
-    /// Independent copy of the moments.
     fn boxed(&self) -> Box<dyn Moments>;
 }
 

@@ -1,4 +1,4 @@
-//! Operations that a model and its optimiser require of a device.
+//! Interface between the model and a device: the operations that a device backend implements.
 
 use std::sync::Arc;
 
@@ -13,21 +13,22 @@ use super::parameters::{EmbeddingParameters, LinearParameters, TokenIds};
 use crate::error::{Error, Result};
 use crate::tensors::{Gradient, HeadSet, Hidden, Packing, Precision, cross_entropy};
 
-/// Arithmetic of one kind of device. Operations without a version for the device are composed of candle's operations.
+/// Device backend: the arithmetic of the model and its optimiser on one kind of device. An operation that the device
+/// does not implement itself is composed of candle's operations.
 ///
 /// Gradients of weights pass either through candle's graph or to the [`ForwardContext`]. Its backward pass collects
 /// both kinds.
 pub(crate) trait Backend: Sync {
-    /// Supported precisions of layers, and their description for messages.
+    /// Precisions in which the device can run layers, and a description of them for error messages.
     fn precisions(&self) -> (&'static [Precision], &'static str);
 
-    /// Differentiable operations of which layers can be composed on this device.
+    /// Differentiable operations from which layers are composed on this device.
     fn operations(&self) -> Operations {
         Operations::CANDLE
     }
 
-    /// Computes the embeddings dropout(LayerNorm(word + position + type)): (tokens, hidden). Ids must lie inside the
-    /// tables.
+    /// Computes the embeddings dropout(LayerNorm(word + position + type)), shape (tokens, hidden). Every id must be a
+    /// valid row of its table.
     fn embed(
         &self,
         ids: TokenIds,
@@ -39,13 +40,14 @@ pub(crate) trait Backend: Sync {
         self.operations().embed(&ids, packing, parameters, dropout)
     }
 
-    /// Runs consecutive layers: (tokens, hidden) → (tokens, hidden). Without layers it is the identity.
+    /// Runs consecutive encoder layers, (tokens, hidden) → (tokens, hidden). With an empty slice it is the identity.
     fn layers(&self, hidden: &Hidden, layers: &[Layer<'_>], ctx: &ForwardContext) -> Result<Hidden> {
         layers.iter().try_fold(hidden.clone(), |hidden, layer| self.operations().layer(&hidden, layer, ctx))
     }
 
-    /// Computes attention scores, with their bias, before the softmax: (samples, heads, longest, longest), undefined at positions without
-    /// a token. For attention with removed dimensions, the scores are those of all remaining heads.
+    /// Computes attention scores Q·Kᵀ/√dim + bias before the softmax, shape (samples, heads, longest, longest). Scores
+    /// at positions without a token are undefined. Attention with removed dimensions returns the scores of all its
+    /// remaining heads.
     fn scores(
         &self,
         hidden: &Hidden,
@@ -73,7 +75,6 @@ pub(crate) trait Backend: Sync {
         Ok(cross_entropy(&self.linear(x, decoder, ctx)?, targets)?.mean_all()?)
     }
 
-    /// Refuses a precision that the device does not support.
     fn check(&self, precision: Precision) -> Result<()> {
         let (possible, names) = self.precisions();
         match possible.contains(&precision) {
@@ -82,29 +83,29 @@ pub(crate) trait Backend: Sync {
         }
     }
 
-    /// Converts the input rows of a forward pass to the precision of the layers.
+    /// Converts the rows at the start of a forward pass to the precision in which layers run.
     fn begin(&self, rows: Tensor, precision: Precision) -> Result<Tensor> {
         self.check(precision)?;
         Ok(if precision == Precision::Bf16 { rows.to_dtype(DType::BF16)? } else { rows })
     }
 
-    /// Converts a gradient that candle computed to this crate's [`Gradient`].
+    /// Converts a gradient tensor from candle's graph to this crate's [`Gradient`].
     fn gradient(&self, gradient: &Tensor) -> Result<Gradient> {
         Ok(Gradient::Device(gradient.clone()))
     }
 
-    /// Creates the moments of AdamW for a parameter of shape `shape`. Without `values` they are zeros.
+    /// Creates the AdamW moments of a parameter with this shape. Without `values`, both moments are zeros.
     fn moments(&self, values: Option<[Vec<f32>; 2]>, shape: &[usize], device: &Device) -> Result<Box<dyn Moments>> {
         Ok(Box::new(DeviceMoments::new(values, shape, device)?))
     }
 
-    /// Computes Σ x² of each tensor, in one transfer from the device. There must be at least one tensor, and all must
+    /// Computes Σ x² of each tensor with one transfer from the device. There must be at least one tensor, and all must
     /// be in f32.
     fn sums_of_squares(&self, tensors: &[Tensor]) -> Result<Vec<f64>> {
         sums_of_squares(tensors)
     }
 
-    /// Releases memory that the device caches.
+    /// Releases the device memory that the backend caches but does not use.
     fn release_memory(&self, _device: &Device) -> Result<()> {
         Ok(())
     }

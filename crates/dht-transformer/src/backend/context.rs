@@ -1,5 +1,4 @@
-//! Context of one forward pass and its backward pass: inference, or a training step with its dropout masks and
-//! gradients.
+//! Mode and state of a forward pass: inference, or a training step with its dropout masks and weight gradients.
 
 mod backward;
 
@@ -18,9 +17,9 @@ use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Paramet
 
 /// Execution mode of a forward pass: inference, or one training step.
 ///
-/// The fused operations do not pass the gradients of their weights to candle's graph, which would copy and add buffers
-/// of the size of the model. They accumulate these gradients in the context, and [`backward`](Self::backward) returns
-/// them together with the gradients that candle collected.
+/// Fused operations, which run whole layers or sublayers, do not pass the gradients of their weights to candle's graph:
+/// the graph would copy and add buffers of the size of the model. They accumulate these gradients in the context.
+/// [`backward`](Self::backward) returns them together with the gradients that candle collected.
 ///
 /// ```
 /// # use candle_core::Device;
@@ -47,57 +46,59 @@ use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Paramet
 #[derive(Debug, Clone)]
 pub struct ForwardContext {
     training: Option<Arc<Training>>,
-    /// `true` if all layers are composed of candle's operations.
+    /// `true` if all layers run as candle's own operations, without fused operations.
     in_graph: bool,
     gates: Option<Arc<Mutex<Gates>>>,
-    /// Precision of this context; `None` for the model's own precision.
+    /// Precision in which the encoder's layers run. `None` selects the precision of the model's parameters.
     precision: Option<Precision>,
     packed_weights: Arc<PackedWeights>,
     #[cfg(feature = "cuda")]
     rounded_weights: Arc<Mutex<RoundedWeights>>,
 }
 
-/// Weights in the precision of layers, by variable id, with the version of their values.
+/// Weights rounded to the layers' precision. The key is the variable's id and the data type; the value has the version
+/// of the weight that was rounded, and the rounded tensor.
 #[cfg(feature = "cuda")]
 type RoundedWeights = std::collections::HashMap<(candle_core::TensorId, DType), (u64, Tensor)>;
 
 #[derive(Debug)]
 struct Training {
-    /// Parameters of this context. Parameters added to the model later are not included.
+    /// Parameters whose gradients this training step collects. A parameter added to the model later is not among them.
     parameters: Parameters,
     seed: u64,
     step: u32,
     dropout: bool,
-    /// `true` while a backward pass of this context runs and collects the gradients.
+    /// `true` while [`ForwardContext`] itself runs candle's backward pass and collects the gradients of weights.
     in_backward: AtomicBool,
     gradients: Mutex<Gradients>,
 }
 
-/// Gradient ∂L/∂ξ of the loss L for a gate ξ = 1, which multiplies the output of one head in one layer for one sample.
+/// Gradient ∂L/∂ξ of the loss L with respect to a gate ξ = 1. The gate multiplies the output of one head in one layer
+/// for one sample.
 ///
 /// Its absolute value is the importance of the head for the sample (Michel, Levy and Neubig 2019, equation 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadGateGradient {
-    /// Layer number.
+    /// Layer number, counted from 0.
     pub layer: usize,
     /// Id of the sample, which is its row in the data set.
     pub sample: u64,
-    /// Head number.
+    /// Head number within the layer, counted from 0.
     pub head: usize,
-    /// Value of ∂L/∂ξ, in the unit of the loss. For a mean loss over n samples, it is 1/n of the derivative of the
-    /// sample's own loss.
+    /// Value of ∂L/∂ξ, in the unit of the loss. If the loss is a mean over n samples, this is 1/n of the derivative of
+    /// the sample's own loss.
     pub gradient: f32,
 }
 
-/// Gates on heads, and the gradients that have been computed for them.
+/// Gates that multiply the outputs of attention heads. After a backward pass, also the gradients of the gates.
 #[derive(Debug, Default)]
 struct Gates {
     gate_gradients: Vec<HeadGateGradient>,
-    /// Gates in candle's graph, used on devices other than the CPU: layer, samples, heads, and the variable (samples,
-    /// heads).
+    /// Gate variables in candle's graph, on devices other than the CPU. Each entry has a layer number, the sample ids,
+    /// the heads, and a variable of shape (samples, heads).
     vars: Vec<(usize, Vec<u64>, HeadSet, Var)>,
-    /// Gate gradients that a backward pass computed on another device: layer, samples, heads, and the gradients
-    /// (samples, heads).
+    /// Gradients of gates that a backward pass left on a GPU. Each entry has a layer number, the sample ids, the heads,
+    /// and the gradients with shape (samples, heads).
     #[cfg(feature = "cuda")]
     on_device: Vec<(usize, Vec<u64>, HeadSet, Tensor)>,
 }
@@ -108,11 +109,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl ForwardContext {
-    /// Creates a context without gradient and without dropout.
+    /// Creates a context for inference, without gradients and without dropout.
     ///
-    /// The context caches packed weights for its lifetime, which takes as much memory as the weights. Use one context
-    /// for all batches of an evaluation. After a variable was changed by anything but
-    /// [`AdamW`](crate::train::optim::AdamW) or [`Parameters::set_values`], create a new context.
+    /// The context caches weights that are packed for matrix products, which takes as much memory as the weights. Use
+    /// one context for all batches of an evaluation. Create a new context after a variable was changed by anything but
+    /// [`AdamW`](crate::train::optim::AdamW) or [`Parameters::set_values`].
     pub fn inference() -> Self {
         Self {
             training: None,
@@ -125,36 +126,36 @@ impl ForwardContext {
         }
     }
 
-    /// Creates an inference context with its own precision, independent of the model's.
-    /// [`Encoder::embed`](crate::Encoder::embed) refuses an unsupported precision.
+    /// Creates a context for inference in `precision`, whatever the precision of the model.
+    /// [`Encoder::embed`](crate::Encoder::embed) returns an error if the device does not support it.
     pub fn inference_in(precision: Precision) -> Self {
         let packed_weights = Arc::new(PackedWeights::new(precision));
         Self { precision: Some(precision), packed_weights, ..Self::inference() }
     }
 
-    /// Creates an [`inference`](Self::inference) context whose layers are composed of candle's operations on the CPU,
-    /// too. Other devices run the same operations, except for their own kernels. Use it for comparisons.
+    /// Creates an [`inference`](Self::inference) context that replaces the fused CPU operations by candle's own
+    /// operations. Use it to compare the CPU with other devices, which run the same operations except for their custom
+    /// kernels.
     pub fn inference_in_candle_graph() -> Self {
         Self { in_graph: true, ..Self::inference() }
     }
 
-    /// Creates the context of a training step over `parameters`. `seed` and `step` determine the dropout masks.
+    /// Creates the context of one training step over `parameters`. `seed` and `step` determine the dropout masks.
     pub fn training(parameters: &Parameters, seed: u64, step: u32) -> Self {
         Self::with(parameters, (seed, step), true, false)
     }
 
-    /// Creates the context of a training step without dropout, whatever the model's configuration says.
+    /// Creates the context of one training step without dropout, even if the model's configuration has a dropout.
     pub fn training_without_dropout(parameters: &Parameters) -> Self {
         Self::with(parameters, (0, 0), false, false)
     }
 
-    /// Creates the context of a training step that uses only candle's operations, even on the CPU. With it,
-    /// `loss.backward()` and `candle_nn::Optimizer::backward_step` obtain the gradients of all weights from candle's
-    /// graph.
+    /// Creates the context of one training step that uses only candle's operations, even on the CPU. `loss.backward()`
+    /// and `candle_nn::Optimizer::backward_step` then obtain the gradients of all weights from candle's graph.
     ///
-    /// The values equal those of [`training`](Self::training) up to rounding. A loop that can call
-    /// [`grad_store`](Self::grad_store) in place of `loss.backward()` can use the fused operations, which are faster on
-    /// a CPU.
+    /// The values equal those of [`training`](Self::training) up to rounding. A training loop that can call
+    /// [`grad_store`](Self::grad_store) in place of `loss.backward()` does not need this context, and can use the fused
+    /// operations, which are faster on a CPU.
     pub fn in_candle_graph(parameters: &Parameters, seed: u64, step: u32) -> Self {
         Self::with(parameters, (seed, step), true, true)
     }
@@ -172,23 +173,23 @@ impl ForwardContext {
         Self { training: Some(Arc::new(training)), in_graph, ..Self::inference() }
     }
 
-    /// Enables the [gradients](Self::head_gate_gradients) of gates on heads in the backward pass. The gradient of a
-    /// gate is the dot product Σ c·∂L/∂c over the rows of a sample, for a head's attention output c. The backward pass
-    /// computes c and ∂L/∂c anyway.
+    /// Makes the backward pass compute a [gradient](Self::head_gate_gradients) for a gate on each head. The gradient is
+    /// the dot product Σ c·∂L/∂c over the rows of a sample, where c is the attention output of the head. The backward
+    /// pass computes c and ∂L/∂c anyway.
     #[must_use]
     pub fn with_head_gate_gradients(mut self) -> Self {
         self.gates = Some(Arc::default());
         self
     }
 
-    /// Gradients of gates on all heads that ran, for every sample and every layer of the [backward](Self::backward)
-    /// pass.
+    /// Gate gradients of the [backward](Self::backward) pass, one for each head that ran, in every layer and for every
+    /// sample.
     ///
-    /// The list is ordered from the last layer to the first, and then by sample. The list is empty before the backward
-    /// pass, and without [`with_head_gate_gradients`](Self::with_head_gate_gradients).
+    /// The list is ordered from the last layer to the first, and then by sample. It is empty before the backward pass,
+    /// and if [`with_head_gate_gradients`](Self::with_head_gate_gradients) was not called.
     ///
-    /// Clones of a context share these gradients: clone the context before passing it to the training loop, and read
-    /// them from the clone later.
+    /// Clones of a context share the list. To read it after a training loop has consumed the context, clone the context
+    /// first.
     pub fn head_gate_gradients(&self) -> Vec<HeadGateGradient> {
         self.lock_gates().map_or_else(Vec::new, |gates| gates.gate_gradients.clone())
     }
@@ -197,12 +198,12 @@ impl ForwardContext {
         self.gates.as_deref().map(lock)
     }
 
-    /// Returns whether gradients of gates on heads are enabled.
     pub(crate) fn wants_gate_gradients(&self) -> bool {
         self.lock_gates().is_some()
     }
 
-    /// Stores the gradients of gates on `heads` for a sample.
+    /// Records the gradients of the gates on attention heads for one sample in one layer. `gate_gradients` has one
+    /// value for each head of `heads`.
     pub(crate) fn record_gate_gradients(&self, layer: usize, sample: u64, heads: &[usize], gate_gradients: &[f32]) {
         if let Some(mut gates) = self.lock_gates() {
             let gate_gradients = heads.iter().zip(gate_gradients);
@@ -215,7 +216,8 @@ impl ForwardContext {
         }
     }
 
-    /// Creates gates for candle's operations, (samples, heads). [`backward`](Self::backward) reads their gradients.
+    /// Creates a variable of gates that multiply the outputs of attention heads, shape (samples, heads).
+    /// [`backward`](Self::backward) reads its gradient. Returns `None` if gate gradients are not enabled.
     pub(crate) fn gates(
         &self,
         layer: usize,
@@ -230,8 +232,8 @@ impl ForwardContext {
         Ok(Some(var))
     }
 
-    /// Stores the gradients of gates on heads, (samples, heads), if they are enabled. [`backward`](Self::backward)
-    /// reads the stored gradients.
+    /// Stores the gradients of one layer's gates on attention heads, shape (samples, heads). They stay on the GPU until
+    /// [`backward`](Self::backward) reads them. If gate gradients are not enabled, `gradients` is not called.
     #[cfg(feature = "cuda")]
     pub(crate) fn keep_gate_gradients(
         &self,
@@ -249,12 +251,12 @@ impl ForwardContext {
         Ok(())
     }
 
-    /// Copies this context without head gates, for layers that are not the encoder's own.
+    /// Copies this context without gates on attention heads, for layers that are not part of the encoder.
     pub(crate) fn without_head_gates(&self) -> Self {
         Self { gates: None, ..self.clone() }
     }
 
-    /// Refuses parameters whose gradients this training step does not collect.
+    /// Checks that this training step collects the gradients of `parameters`.
     ///
     /// # Errors
     /// [`Error::Argument`] if this context belongs to other parameters, or was created before some of the parameters
@@ -269,7 +271,8 @@ impl ForwardContext {
         Err(Error::argument("context", "one of a training step over the model's parameters", got))
     }
 
-    /// Precision of this context if it has one, otherwise the model's.
+    /// Precision in which the encoder's layers run: the precision that this context sets, otherwise that of
+    /// `parameters`.
     pub(crate) fn precision(&self, parameters: &Parameters) -> Precision {
         self.precision.unwrap_or(parameters.precision())
     }
@@ -302,7 +305,8 @@ impl ForwardContext {
         &self.packed_weights
     }
 
-    /// Weight in the precision of layers, detached from candle's graph. In inference it is cached for the next batch.
+    /// Rounds a weight to the data type in which layers run. The result is detached from candle's graph. In inference
+    /// it is cached for the next batch.
     #[cfg(feature = "cuda")]
     pub(crate) fn rounded(&self, parameter: &Parameter, dtype: DType) -> candle_core::Result<Tensor> {
         let value = parameter.var().as_detached_tensor();
@@ -318,12 +322,12 @@ impl ForwardContext {
         Ok(rounded)
     }
 
-    /// Returns whether all layers are composed of candle's operations.
     pub(super) fn in_graph(&self) -> bool {
         self.in_graph
     }
 
-    /// Refuses a direct call of candle's backward pass, which would lose the weights' gradients.
+    /// Returns an error if a program called candle's backward pass directly. The weight gradients of fused operations
+    /// would be lost.
     pub(crate) fn check_in_backward(&self, operation: &str) -> candle_core::Result<()> {
         let lost = |training: &Arc<Training>| !training.in_backward.load(Ordering::Relaxed);
         if self.training.as_ref().is_some_and(lost) {
@@ -336,12 +340,13 @@ impl ForwardContext {
         Ok(())
     }
 
-    /// Returns whether a backward pass may follow.
+    /// Returns whether this is the context of a training step, which a backward pass may follow.
     pub fn is_training(&self) -> bool {
         self.training.is_some()
     }
 
-    /// Dropout of this step at one site of the model; `None` if nothing is dropped.
+    /// Creates the dropout of this training step at one place of the model. Returns `None` in inference and for a
+    /// probability of 0.
     pub(crate) fn dropout(&self, probability: f64, site: DropoutSite) -> Option<Dropout> {
         let training = self.training.as_ref().filter(|training| training.dropout)?;
         Dropout::new(probability, training.seed, training.step, site)
@@ -351,14 +356,16 @@ impl ForwardContext {
         self.training.as_ref().map(|training| lock(&training.gradients))
     }
 
-    /// Adds a gradient to a parameter's gradient. Both must be on the CPU.
+    /// Adds `gradient` to the sum of gradients that this context stores for a parameter. The sum and `gradient` must be
+    /// on the CPU.
     pub(crate) fn accumulate(&self, id: ParameterId, gradient: Gradient) {
         if let Some(mut gradients) = self.gradients() {
             gradients.add_on_host(id, gradient);
         }
     }
 
-    /// Adds a gradient to a parameter's gradient. Both must be on the same device, which is not the CPU.
+    /// Adds `gradient` to the sum of gradients that this context stores for a parameter. Both must be on the same
+    /// device, which is not the CPU.
     #[cfg(feature = "cuda")]
     pub(crate) fn accumulate_on_device(&self, id: ParameterId, gradient: Tensor) -> Result<()> {
         self.gradients().map_or(Ok(()), |mut gradients| gradients.add(id, Gradient::Device(gradient)))

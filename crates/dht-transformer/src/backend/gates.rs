@@ -1,33 +1,34 @@
-//! Gates on the dimensions, neurons and heads of a layer.
+//! Trainable gates on the dimensions, neurons and attention heads of an encoder layer.
 
 use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 
-/// Gate on n dimensions: one factor for each dimension, or a matrix.
+/// Gate that scales or mixes n dimensions of hidden values: a vector of n factors, or an n × n matrix.
 #[derive(Debug, Clone)]
 pub enum Gate {
-    /// Elementwise gate x ↦ g ⊙ x, in which g has one number for each dimension.
+    /// Elementwise gate x ↦ g ⊙ x. The tensor g has one factor for each dimension.
     Scale(Tensor),
-    /// Mixing gate x ↦ M·x with an n × n matrix M, which interpolates each dimension from others, as in transformable
+    /// Mixing gate x ↦ M·x with an n × n matrix M. It interpolates each dimension from others, as in transformable
     /// architecture search (TAS, Dong and Yang 2019).
     Mix(Tensor),
 }
 
-/// Gates of one encoder layer, as an architecture search trains them; `None` for a part without a gate.
+/// Trainable gates of one encoder layer, for architecture search. A field is `None` if its part has no gate.
 ///
-/// | gate | numbers | acts on |
+/// | gate | shape of a [`Gate::Scale`] | acts on |
 /// |---|---|---|
-/// | `query_inputs`, `key_inputs`, `value_inputs` | (hidden) | the rows that Q, K and V read, each its own: e_q, e_k, e_v |
-/// | `query_key_outputs` | (heads, head_dim) | the dimensions that queries and keys are compared in, h_q = h_k: Σ g·q·k |
-/// | `value_outputs` | (heads, head_dim) | the values, h_v |
-/// | `heads` | (heads) | each head's context |
-/// | `neurons` | (intermediate) | the feed-forward after its activation |
+/// | `query_inputs`, `key_inputs`, `value_inputs` | (hidden) | the input rows of Q, of K and of V |
+/// | `query_key_outputs` | (heads, head_dim) | the dimensions in which queries and keys are compared: Σ g·q·k with the gate g |
+/// | `value_outputs` | (heads, head_dim) | the values V |
+/// | `heads` | (heads) | the attention output of each head |
+/// | `neurons` | (intermediate) | the neurons of the feed-forward sublayer, after the activation |
 ///
 /// With gates in {0, 1}, the output of the layer equals that of the layer without the dimensions whose gate is 0
-/// ([`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions)). A [`Gate::Mix`] is (n, n). On outputs it is
-/// (head_dim, head_dim), the same for all heads, and mixes both queries and keys. Gates of another data type are
-/// converted to the data type of the hidden states.
+/// ([`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions)). A [`Gate::Mix`] of n dimensions has shape (n, n).
+/// For `query_key_outputs` and `value_outputs` the shape is (head_dim, head_dim), and all heads share the matrix. The
+/// matrix of `query_key_outputs` mixes both queries and keys. Gates of another data type are converted to the data type
+/// of the hidden states.
 ///
 /// ```
 /// # use candle_core::Device;
@@ -57,24 +58,24 @@ pub enum Gate {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct LayerGates {
-    /// Gate on the input of Q.
+    /// Gate on the rows from which the queries Q are projected, size hidden.
     pub query_inputs: Option<Gate>,
-    /// Gate on the input of K.
+    /// Gate on the rows from which the keys K are projected, size hidden.
     pub key_inputs: Option<Gate>,
-    /// Gate on the input of V.
+    /// Gate on the rows from which the values V are projected, size hidden.
     pub value_inputs: Option<Gate>,
-    /// Gate on the products of queries and keys.
+    /// Gate on the dimensions of each head in which queries and keys are compared, size (heads, head_dim).
     pub query_key_outputs: Option<Gate>,
-    /// Gate on the values.
+    /// Gate on the dimensions of each head's values V, size (heads, head_dim).
     pub value_outputs: Option<Gate>,
-    /// Gate on the heads' contexts.
+    /// Gate on the attention output of each head, size heads.
     pub heads: Option<Gate>,
-    /// Gate on the neurons.
+    /// Gate on the neurons of the feed-forward sublayer, after the activation.
     pub neurons: Option<Gate>,
 }
 
 impl LayerGates {
-    /// Checks that the gates have the shapes of a layer.
+    /// Checks that the gates have the shapes that a layer of this size requires.
     ///
     /// # Errors
     /// [`Error::Shape`] for the first gate that has a wrong shape.

@@ -1,4 +1,4 @@
-//! Device backends, which compute the arithmetic of layers. They do not depend on files or models.
+//! Device backends, which run the arithmetic of encoder layers. They do not depend on files or models.
 
 mod adamw;
 #[expect(clippy::module_inception, reason = "the trait is in the file of its name")]

@@ -1,4 +1,4 @@
-//! Parameters that backends compute with: embedding, attention, feed-forward and linear layers.
+//! Parameters of embedding, attention, feed-forward and linear layers, as backends use them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use crate::config::Activation;
 use crate::error::Result;
 use crate::tensors::Parameter;
 
-/// Parameters of the embedding: its tables and its norm.
+/// Parameters of the embedding layer: the tables of words, positions and token types, and the layer norm.
 #[derive(Debug, Clone)]
 pub(crate) struct EmbeddingParameters {
     pub(crate) word: Parameter,
     pub(crate) position: Parameter,
-    /// Table of token types; `None` in families without one.
+    /// Table of token types; `None` in model families without token types.
     pub(crate) token_type: Option<Parameter>,
     pub(crate) scale: Parameter,
     pub(crate) shift: Parameter,
@@ -24,14 +24,13 @@ pub(crate) struct EmbeddingParameters {
 }
 
 impl EmbeddingParameters {
-    /// Returns whether any of the parameters is trainable.
     pub(crate) fn trains(&self) -> bool {
         let all = [&self.word, &self.position, &self.scale, &self.shift].into_iter().chain(&self.token_type);
         !all.into_iter().all(|p| p.is_frozen())
     }
 }
 
-/// Tokens of a batch. Each row has one index into each of the three embedding tables.
+/// Token ids of a batch. Each row of the batch has one index into each of the three embedding tables.
 #[derive(Debug, Clone)]
 pub(crate) struct TokenIds {
     pub(crate) words: Vec<u32>,
@@ -39,7 +38,7 @@ pub(crate) struct TokenIds {
     pub(crate) token_types: Vec<u32>,
 }
 
-/// Linear layer: weight (outputs, inputs) and bias (outputs).
+/// Parameters of a linear layer: weight (outputs, inputs) and bias (outputs).
 #[derive(Debug, Clone)]
 pub(crate) struct LinearParameters {
     pub(crate) weight: Parameter,
@@ -49,13 +48,12 @@ pub(crate) struct LinearParameters {
 }
 
 impl LinearParameters {
-    /// Returns whether any of the parameters is trainable.
     pub(crate) fn trains(&self) -> bool {
         !(self.weight.is_frozen() && self.bias.is_frozen())
     }
 }
 
-/// Parameters of an attention sublayer. `qkv` is (3·hidden, hidden): the rows of Q, then of K, then of V.
+/// Parameters of an attention sublayer. The weight `qkv` (3·hidden, hidden) has the rows of Q, then of K, then of V.
 #[derive(Debug, Clone)]
 pub(crate) struct AttentionParameters {
     pub(crate) qkv: Parameter,
@@ -67,28 +65,29 @@ pub(crate) struct AttentionParameters {
     pub(crate) epsilon: f64,
     pub(crate) heads: usize,
     pub(crate) head_dim: usize,
-    /// Relative-position bias of the scores, which all layers share; `None` in families without one.
+    /// Relative-position bias of the attention scores, which all layers share. `None` in model families without one.
     pub(crate) bias: Option<RelativeBias>,
 }
 
 impl AttentionParameters {
-    /// Hidden size.
     pub(super) fn hidden(&self) -> usize {
         self.heads * self.head_dim
     }
 
-    /// Rows of `qkv` that belong to `heads`: first of Q, then of K, then of V.
+    /// Row numbers in the weight `qkv` that belong to `heads`: first the rows of Q for all these heads, then of K, then
+    /// of V.
     pub(crate) fn qkv_rows(&self, heads: &[usize]) -> Vec<usize> {
         (0..3).flat_map(|part| self.columns(heads).into_iter().map(move |c| part * self.hidden() + c)).collect()
     }
 
-    /// Columns of `output` that belong to `heads`.
+    /// Column numbers in the output projection that belong to `heads`.
     pub(crate) fn columns(&self, heads: &[usize]) -> Vec<usize> {
         heads.iter().flat_map(|head| head * self.head_dim..(head + 1) * self.head_dim).collect()
     }
 }
 
-/// Parameters of a feed-forward sublayer: `up` is (ffn, hidden), `down` (hidden, ffn).
+/// Parameters of a feed-forward sublayer. `up` is (ffn, hidden) and `down` is (hidden, ffn), where ffn is the number of
+/// neurons.
 #[derive(Debug, Clone)]
 pub(crate) struct FeedForwardParameters {
     pub(crate) up: Parameter,
@@ -103,52 +102,53 @@ pub(crate) struct FeedForwardParameters {
     pub(crate) activation: Activation,
 }
 
-/// Parameters of an attention sublayer with removed dimensions.
+/// Parameters of an attention sublayer from which single dimensions were pruned, so that heads differ in width
+/// ("ragged").
 #[derive(Debug, Clone)]
 pub(crate) struct RaggedParameters {
-    /// Projections of Q, K and V.
     pub(crate) projections: [LinearParameters; 3],
     pub(crate) output: LinearParameters,
     pub(crate) scale: Parameter,
     pub(crate) shift: Parameter,
     pub(crate) epsilon: f64,
-    /// Columns that each projection reads; `None` for all.
+    /// Columns of the hidden states that the projections of Q, K and V read. `None` if a projection reads all columns.
     pub(crate) inputs: [Option<Arc<[u32]>>; 3],
-    /// Remaining heads.
+    /// Heads that remain after pruning, ordered by their number.
     pub(crate) heads: Vec<RaggedHead>,
-    /// Width of a whole head.
+    /// Width of a head before pruning.
     pub(crate) head_dim: usize,
-    /// Number of heads of the whole layer.
+    /// Number of heads before pruning.
     pub(crate) all_heads: usize,
-    /// Relative-position bias of the scores, which all layers share; `None` in families without one.
+    /// Relative-position bias of the attention scores, which all layers share. `None` in model families without one.
     pub(crate) bias: Option<RelativeBias>,
 }
 
-/// Widths of a remaining head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RaggedHead {
     pub(crate) number: usize,
-    /// Number of columns in Q; K has the same number.
+    /// Number of columns that the head has in Q, and also in K.
     pub(crate) query_key: usize,
-    /// Number of columns in V.
+    /// Number of columns that the head has in V.
     pub(crate) value: usize,
 }
 
 impl RaggedParameters {
-    /// All parameters of the sublayer, beginning with the weights and biases of Q, K, V and the output.
+    /// All parameters of the attention sublayer: weights and biases of the projections Q, K, V and output, then the
+    /// scale and shift of the layer norm.
     pub(crate) fn all(&self) -> [&Parameter; 10] {
         let [q, k, v] = &self.projections;
         let [q, k, v, output] = [q, k, v, &self.output].map(|linear| [&linear.weight, &linear.bias]);
         [q[0], q[1], k[0], k[1], v[0], v[1], output[0], output[1], &self.scale, &self.shift]
     }
 
-    /// Columns of x that a projection reads: (tokens, inputs). `None` if it reads all columns.
+    /// Selects the columns of x, shape (tokens, inputs), that the projection of Q, K or V reads (`part` 0, 1 or 2).
+    /// Returns `None` if the projection reads all columns.
     pub(crate) fn read_columns(&self, part: usize, x: &Tensor) -> Result<Option<Tensor>> {
         let read = |columns: &Arc<[u32]>| Ok(x.index_select(&Tensor::new(&columns[..], x.device())?, 1)?);
         self.inputs[part].as_ref().map(read).transpose()
     }
 
-    /// Columns of Q, K and V in rows that hold all three.
+    /// Column ranges of Q, K and V in a matrix whose rows contain all three, one after the other.
     pub(crate) fn outputs(&self) -> [Range<usize>; 3] {
         let mut end = 0;
         self.projections.each_ref().map(|projection| {

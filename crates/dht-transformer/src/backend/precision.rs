@@ -1,4 +1,4 @@
-//! Support of precisions by devices and processors.
+//! Queries about precisions: whether a device supports one, and whether the processor accelerates it.
 
 use candle_core::Device;
 
@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::tensors::Precision;
 
 impl Precision {
-    /// Returns whether this processor accelerates the precision. Without its instructions (AVX-512 VNNI)
-    /// [`Int8`](Self::Int8) is slower than single precision. The other precisions do not depend on the processor.
+    /// Returns whether this processor has instructions for the precision. Without AVX-512 VNNI, [`Int8`](Self::Int8) is
+    /// slower than single precision. For all other precisions the result is always `true`.
     pub fn is_accelerated(self) -> bool {
         self != Self::Int8 || has_int8_products()
     }

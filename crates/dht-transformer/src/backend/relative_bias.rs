@@ -1,36 +1,36 @@
-//! Relative-position bias of attention scores: one table, which all layers share.
+//! Relative-position bias of attention scores, stored in one table that all layers share.
 
 use candle_core::Result;
 
 use super::cpu::DistanceBias;
 use crate::tensors::{Parameter, with_slices};
 
-/// Distance in tokens from which all keys are in the farthest bucket.
+/// Query-key distance in tokens from which all farther keys share the last bias bucket.
 const FARTHEST: f64 = 128.0;
 
-/// Table of numbers that are added to the scores of a query and a key by their distance (Raffel et al. 2020; Song et
-/// al. 2020).
+/// Relative-position bias: a number that is added to the attention score of a query and a key, depending on their
+/// distance (Raffel et al. 2020; Song et al. 2020). Distances are grouped into buckets.
 #[derive(Debug, Clone)]
 pub(crate) struct RelativeBias {
-    /// Table, (buckets, heads of a whole layer).
+    /// Table of biases, shape (buckets, heads), for all heads of an unpruned layer.
     pub(crate) table: Parameter,
     pub(crate) buckets: usize,
     pub(crate) heads: usize,
 }
 
 impl RelativeBias {
-    /// Row of the table for each distance in texts of up to `longest` tokens, from −(longest − 1) to longest − 1.
+    /// Row of the bias table for each query-key distance from −(longest − 1) to longest − 1, for texts of up to
+    /// `longest` tokens.
     pub(crate) fn rows(&self, longest: usize) -> Vec<usize> {
         (1 - longest as isize..longest as isize).map(|distance| bucket(distance, self.buckets)).collect()
     }
 
-    /// Copies the table's values to a vector.
     pub(crate) fn numbers(&self) -> Result<Vec<f32>> {
         with_slices(&[self.table.var().as_tensor()], |slices| Ok(slices[0].to_vec()))
     }
 
-    /// Biases of the heads `heads` by distance, for texts of up to `longest` tokens. `numbers` are the table's
-    /// [`numbers`](Self::numbers).
+    /// Biases of `heads` for each query-key distance, for texts of up to `longest` tokens. `numbers` contains the
+    /// values of the bias table, as returned by [`numbers`](Self::numbers).
     pub(crate) fn by_distance(&self, numbers: &[f32], heads: &[usize], longest: usize) -> DistanceBias<f32> {
         let (rows, mut biases) = (self.rows(longest), DistanceBias::zeros(heads.len(), longest));
         for (head, biases) in heads.iter().zip(biases.heads_mut()) {
@@ -41,8 +41,11 @@ impl RelativeBias {
         biases
     }
 
-    /// Gradient of the table, computed from gradients of the biases by distance. `positions` has the position of each
-    /// head of the layer among the heads with a gradient.
+    /// Computes the gradient of the bias table from gradients of the biases at each query-key distance.
+    ///
+    /// An item of `gradients` comes from samples that ran the same heads. Its first part has an entry for each head of
+    /// the layer: the head's index among the heads that ran, or `None` if it did not run. Its second part has the
+    /// gradients of the heads that ran.
     pub(crate) fn table_gradient<'a>(
         &self,
         gradients: impl Iterator<Item = (&'a [Option<usize>], &'a DistanceBias<f32>)>,
@@ -61,8 +64,9 @@ impl RelativeBias {
     }
 }
 
-/// Bucket of a key that is `distance` tokens after its query. Half of the buckets are for keys after the query. In each
-/// half, the first buckets hold one distance each; the other half of them hold ranges of logarithmic width.
+/// Bucket of relative-position biases for a key that is `distance` tokens after its query. Half of the buckets are for
+/// keys after the query, the others for keys before it. In each half, the first buckets cover one distance each, and
+/// the later buckets cover ranges of logarithmic width.
 fn bucket(distance: isize, buckets: usize) -> usize {
     let (half, tokens) = (buckets / 2, distance.unsigned_abs());
     let (exact, first) = (half / 2, if distance > 0 { half } else { 0 });

@@ -1,4 +1,4 @@
-//! Selection of the backend for a device. Only this file inspects the type of a device.
+//! Selection of the backend for a device. No other file inspects the type of a device.
 
 use candle_core::Device;
 
@@ -10,18 +10,18 @@ use super::cpu::Cpu;
 use super::cuda::Cuda;
 
 impl ForwardContext {
-    /// Backend for a forward pass on a device.
     pub(crate) fn backend(&self, device: &Device) -> &'static dyn Backend {
         choose(device, self.in_graph())
     }
 }
 
-/// Backend for a device outside of a forward pass.
+/// Selects the backend for work outside of a forward pass, such as an optimiser step.
 pub(crate) fn select(device: &Device) -> &'static dyn Backend {
     choose(device, false)
 }
 
-/// Selects the backend for a device. With `in_graph`, layers run in candle's graph, operation by operation.
+/// Selects the backend for a device. With `in_graph`, the backend runs layers as candle's own operations, so that
+/// candle's graph contains all gradients.
 fn choose(device: &Device, in_graph: bool) -> &'static dyn Backend {
     match (device, in_graph) {
         (Device::Cpu, false) => &Cpu,

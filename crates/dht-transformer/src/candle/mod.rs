@@ -2,16 +2,16 @@
 //!
 //! # Gradients
 //!
-//! The fused operations of the CPU return the gradients of weights to the [`ForwardContext`](crate::ForwardContext),
-//! and not to candle's graph. There are three ways to use these gradients in a candle training loop:
+//! Fused CPU operations store the gradients of weights in the [`ForwardContext`](crate::ForwardContext), not in
+//! candle's graph. A candle training loop can obtain the gradients in three ways:
 //!
-//! | the loop | the forward runs in | speed on a CPU |
+//! | call in the loop | context of the forward pass | operations on a CPU |
 //! |---|---|---|
-//! | `optimizer.step(&ctx.grad_store(&loss, parameters)?)` | [`ForwardContext::training`](crate::ForwardContext::training) | fused |
-//! | `optimizer.backward_step(&loss)` | [`ForwardContext::in_candle_graph`](crate::ForwardContext::in_candle_graph) | candle's operations |
-//! | `optimizer.backward_step(&loss)` | a [`GraphModule`], which is a `candle_nn::ModuleT` | candle's operations |
+//! | `optimizer.step(&ctx.grad_store(&loss, parameters)?)` | [`ForwardContext::training`](crate::ForwardContext::training) | fused, which is fastest |
+//! | `optimizer.backward_step(&loss)` | [`ForwardContext::in_candle_graph`](crate::ForwardContext::in_candle_graph) | candle's |
+//! | `optimizer.backward_step(&loss)` | created by a [`GraphModule`], which is a `candle_nn::ModuleT` | candle's |
 //!
-//! `loss.backward()` on a fused forward pass would lose gradients, and returns an error.
+//! `loss.backward()` after a fused forward pass would lose gradients, and returns an error.
 //!
 //! # Values
 //!

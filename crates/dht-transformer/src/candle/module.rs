@@ -12,17 +12,17 @@ use crate::model::Encoder;
 use crate::tasks::TextClassifier;
 use crate::tensors::{HeadPlan, Parameters};
 
-/// Model as a `candle_nn::ModuleT`, so that a candle program can train it. The module reads token ids, (samples,
-/// length) in u32, without padding; for padded batches see [`PackedBatch::from_padded`].
+/// Adapter that makes a model a `candle_nn::ModuleT`, so that a candle program can train it. It reads token ids of
+/// shape (samples, length) in u32, without padding. For padded batches see [`PackedBatch::from_padded`].
 ///
-/// | model | result |
+/// | model | output |
 /// |---|---|
 /// | [`Encoder`] | hidden states (samples, length, hidden) |
 /// | [`TextClassifier`] | logits (samples, outputs) |
 ///
-/// With `train`, all operations are in candle's graph, so that `loss.backward()` finds the gradients of all weights.
-/// The dropout masks depend on the seed and on the number of earlier calls with `train`. Without `train`, the fused
-/// operations run, and no gradient passes.
+/// If `train` is `true`, all operations are in candle's graph, so that `loss.backward()` obtains the gradients of all
+/// weights. The dropout masks depend on the seed and on the number of earlier calls with `train`. If `train` is
+/// `false`, fused operations run and no gradients are available.
 ///
 /// # Examples
 /// ```
@@ -45,17 +45,17 @@ pub struct GraphModule<M> {
 }
 
 impl<M> GraphModule<M> {
-    /// Wraps a model, with a seed for dropout.
+    /// Wraps a model. `seed` determines the dropout masks.
     pub fn new(model: M, seed: u64) -> Self {
         Self { model, seed, calls: AtomicU32::new(0) }
     }
 
-    /// Wrapped model.
+    /// Model that this module wraps.
     pub fn model(&self) -> &M {
         &self.model
     }
 
-    /// Unwraps the model.
+    /// Returns the wrapped model.
     pub fn into_inner(self) -> M {
         self.model
     }
@@ -68,7 +68,6 @@ impl<M> GraphModule<M> {
     }
 }
 
-/// Converts an error of this crate to candle's.
 pub(super) fn to_candle(error: Error) -> candle_core::Error {
     match error {
         Error::Candle(error) => error,

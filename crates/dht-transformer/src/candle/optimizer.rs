@@ -1,4 +1,4 @@
-//! AdamW over candle's variables.
+//! AdamW as a `candle_nn` optimiser.
 
 use std::sync::PoisonError;
 
@@ -10,14 +10,15 @@ use super::module::to_candle;
 use crate::tensors::{Gradients, Parameters};
 use crate::train::optim::{AdamW, AdamWSettings, Multipliers, ParameterGroups};
 
-/// This crate's [`AdamW`] as a `candle_nn::Optimizer`, with one pass over memory for each variable. The gradient is
-/// clipped to [`AdamWSettings::clip_norm`], and steps with a gradient that is not finite are skipped.
+/// AdamW optimiser of this crate ([`AdamW`]) as a `candle_nn::Optimizer`. A step takes one pass over memory for each
+/// variable. Gradients are clipped to [`AdamWSettings::clip_norm`], and a step whose gradient is not finite is skipped.
 ///
-/// With [`new`](Optimizer::new), all variables have weight decay, as in `candle_nn::AdamW`. The steps then equal the
-/// steps of `candle_nn::AdamW` up to rounding, if every variable has a gradient in every step and no gradient is
-/// clipped. (The first condition is due to the step count in Adam's bias correction. In this optimiser, the count of a
-/// variable includes only steps in which that variable had a gradient; candle counts all steps.) With
-/// [`of_var_map`](Self::of_var_map), biases and layer norms have no weight decay.
+/// With [`new`](Optimizer::new), all variables have weight decay, as in `candle_nn::AdamW`. With
+/// [`of_var_map`](Self::of_var_map), biases and layer norms have none.
+///
+/// Steps after `new` equal those of `candle_nn::AdamW` up to rounding under two conditions: no gradient is clipped, and
+/// every variable has a gradient in every step. The second condition is needed for the bias correction: this optimiser
+/// counts, for each variable, the steps in which the variable had a gradient, while candle counts all steps.
 #[derive(Debug, Clone)]
 pub struct VarAdamW {
     parameters: Parameters,
@@ -26,8 +27,8 @@ pub struct VarAdamW {
 }
 
 impl VarAdamW {
-    /// Creates an optimiser for all variables of a `VarMap`, ordered by name, with [standard
-    /// groups](ParameterGroups::standard): no weight decay for biases and layer norms.
+    /// Creates an optimiser for all variables of a `VarMap`, ordered by name. Biases and layer norms have no weight
+    /// decay (see [`ParameterGroups::standard`]).
     ///
     /// # Errors
     /// [`Error::Argument`](crate::Error::Argument) for invalid settings; [`Error::Parameter`](crate::Error::Parameter)
@@ -54,12 +55,12 @@ impl VarAdamW {
         Ok(Self { parameters, inner, learning_rate })
     }
 
-    /// Inner optimiser, with its moments and step counts.
+    /// Underlying optimiser, with its moments and step counts.
     pub fn inner(&self) -> &AdamW {
         &self.inner
     }
 
-    /// Optimised variables.
+    /// Variables that this optimiser updates.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }

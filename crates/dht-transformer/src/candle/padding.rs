@@ -1,4 +1,4 @@
-//! Conversion between padded batches, as candle programs use them, and packed rows.
+//! Conversion between padded batches of candle programs and packed batches, which have no padding.
 
 use candle_core::{DType, Tensor};
 
@@ -10,8 +10,9 @@ impl PackedBatch {
     /// Converts padded token ids to a packed batch.
     ///
     /// # Shapes
-    /// All arguments are (samples, length). `ids` and `token_types` (default: 0) are in u32; `mask` is 1 for tokens and 0
-    /// for padding (default: all are tokens). The samples are numbered from 0; labels are 0.
+    /// All arguments are (samples, length). `ids` and `token_types` (default: 0) are in u32. `mask` is 1 for tokens and
+    /// 0 for padding; without a mask, all positions are tokens. In the result, samples are numbered from 0 and their
+    /// labels are 0.
     ///
     /// # Errors
     /// [`Error::Shape`] if shapes differ; [`Error::Argument`] if a sample has no token.
@@ -42,12 +43,12 @@ impl PackedBatch {
 }
 
 impl Hidden {
-    /// Pads the hidden states (tokens, hidden) with zeros after the last token of each sample. The result has the shape
-    /// (samples, longest, hidden), where the longest sample has `longest` tokens. Gradients flow through the
-    /// conversion. The result is in at least single precision.
+    /// Converts packed hidden states (tokens, hidden) to a padded tensor (samples, longest, hidden), with zeros after
+    /// the last token of each sample. `longest` is the number of tokens of the longest sample. Gradients pass through
+    /// the conversion. The result is in at least single precision.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn to_padded(&self) -> Result<Tensor> {
         let (rows, spans) = (&wide(self.tensor())?, self.spans());
         let (tokens, width) = rows.dims2()?;

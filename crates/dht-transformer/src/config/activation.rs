@@ -1,4 +1,4 @@
-//! Activation functions that a configuration names.
+//! Activation functions that a `config.json` can name.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,19 +6,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Activation {
-    /// x·Φ(x), Φ the distribution function of the standard normal (Hendrycks & Gimpel 2016): BERT's `gelu`.
+    /// Exact GELU, x·Φ(x), where Φ is the standard normal distribution function (Hendrycks & Gimpel 2016); `gelu` in
+    /// BERT.
     #[default]
     #[serde(rename = "gelu")]
     Gelu,
-    /// ½x(1 + tanh(√(2/π)(x + 0.044715x³))): `gelu_new`, also called `gelu_pytorch_tanh`.
+    /// GELU approximated by ½x(1 + tanh(√(2/π)(x + 0.044715x³))); `gelu_new` or `gelu_pytorch_tanh`.
     #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh")]
     GeluNew,
-    /// max(0, x).
+    /// ReLU, max(0, x).
     #[serde(rename = "relu")]
     Relu,
 }
 
-/// Activation function between the two linear layers of a classifier's head.
+/// Activation function between the two linear layers of a classification head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum HeadActivation {
     Tanh,

@@ -1,4 +1,4 @@
-//! Validated configuration of an encoder.
+//! Validated configuration of a BERT-family encoder.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::account::config_refusals;
 use crate::error::{Error, Result};
 use crate::storage::write_atomically;
 
-/// Shape and settings of a BERT-family encoder, as in a Hugging Face `config.json`.
+/// Shape and settings of a BERT-family encoder, as stored in a Hugging Face `config.json`.
 ///
-/// The fields have BERT's names; [`from_json`](Self::from_json) and [`to_json`](Self::to_json) translate the names of
-/// other [families](Family). Unknown fields are stored and written back.
+/// Fields have BERT's names. [`from_json`](Self::from_json) and [`to_json`](Self::to_json) translate the names of other
+/// model [families](Family). Unknown fields are stored and written back.
 ///
 /// # Examples
 /// ```
@@ -28,49 +28,49 @@ use crate::storage::write_atomically;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BertConfig {
-    /// Model family, which determines the names in files.
+    /// Model family, which determines the names of fields and tensors in files.
     #[serde(rename = "model_type", default)]
     pub family: Family,
-    /// Number of rows of the word embedding.
+    /// Size of the vocabulary: number of rows of the word embedding.
     pub vocab_size: usize,
-    /// Width d of the hidden states.
+    /// Width of the hidden states.
     pub hidden_size: usize,
     /// Number of layers.
     pub num_hidden_layers: usize,
-    /// Number of attention heads of each layer; it divides `hidden_size`.
+    /// Number of attention heads of each layer. It must divide `hidden_size`.
     pub num_attention_heads: usize,
-    /// Width of the feed-forward's hidden layer.
+    /// Width of the hidden layer in each feed-forward block.
     pub intermediate_size: usize,
-    /// Maximum length of a text, in tokens.
+    /// Number of rows of the position embedding, which limits the length of a text in tokens.
     #[serde(default = "usual::max_position_embeddings")]
     pub max_position_embeddings: usize,
-    /// Number of rows of the token type embedding, which distinguishes the first and second text of a pair.
+    /// Number of rows of the token type embedding. Token types distinguish the first and second text of a pair.
     #[serde(default = "usual::type_vocab_size")]
     pub type_vocab_size: usize,
-    /// ε of the layer norms.
+    /// Constant ε that layer normalisation adds to the variance.
     #[serde(default = "usual::layer_norm_eps")]
     pub layer_norm_eps: f64,
-    /// Dropout probability of hidden values.
+    /// Dropout probability of hidden states.
     #[serde(default = "usual::dropout")]
     pub hidden_dropout_prob: f64,
     /// Dropout probability of attention weights.
     #[serde(default = "usual::dropout")]
     pub attention_probs_dropout_prob: f64,
-    /// Activation function of the feed-forward layers.
+    /// Activation function of the feed-forward blocks.
     #[serde(default)]
     pub hidden_act: Activation,
-    /// Id of `[PAD]`.
+    /// Id of the padding token, `[PAD]`.
     #[serde(default)]
     pub pad_token_id: u32,
-    /// Standard deviation of initial weights.
+    /// Standard deviation of randomly initialised weights.
     #[serde(default = "usual::initializer_range")]
     pub initializer_range: f64,
-    /// Fields of `config.json` that this type does not name; they are written back unchanged.
+    /// Fields of `config.json` without a field in this type. They are written back unchanged.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
-/// Defaults of Hugging Face's `BertConfig` for absent fields.
+/// Default values of Hugging Face's `BertConfig` for missing fields.
 pub(super) mod usual {
     pub(crate) fn max_position_embeddings() -> usize {
         512
@@ -90,8 +90,8 @@ pub(super) mod usual {
 }
 
 impl BertConfig {
-    /// Creates the configuration of a small encoder that is trained from scratch: its feed-forward layers have width
-    /// 4 × `hidden`, it has 512 positions, and dropout is 0.1.
+    /// Creates the configuration of a small encoder to be trained from scratch. The feed-forward blocks have width 4 ×
+    /// `hidden`, a text has at most 512 tokens, and all dropout probabilities are 0.1.
     ///
     /// # Errors
     /// Errors of [`check`](Self::check).
@@ -118,23 +118,24 @@ impl BertConfig {
         Ok(config)
     }
 
-    /// Sets all dropout probabilities. 0 suits small encoders that are trained for few steps.
+    /// Sets all dropout probabilities. A probability of 0 suits small encoders that are trained for few steps.
     #[must_use]
     pub fn with_dropout(self, probability: f64) -> Self {
         Self { hidden_dropout_prob: probability, attention_probs_dropout_prob: probability, ..self }
     }
 
-    /// Width of a head.
+    /// Width of an attention head: `hidden_size` / `num_attention_heads`.
     pub fn head_size(&self) -> usize {
         self.hidden_size / self.num_attention_heads
     }
 
-    /// Maximum length of a text in tokens: the number of tokens that the position table can represent.
+    /// Maximum length of a text in tokens. Families that number positions from the padding token cannot use all rows of
+    /// the position embedding.
     pub fn longest_text(&self) -> usize {
         self.max_position_embeddings - self.family.first_position(self.pad_token_id) as usize
     }
 
-    /// Text of a `config.json` that `transformers` reads.
+    /// Formats the configuration as a `config.json` that `transformers` reads.
     ///
     /// # Errors
     /// Errors of [`check`](Self::check).
@@ -142,7 +143,6 @@ impl BertConfig {
         pretty(&self.to_fields()?)
     }
 
-    /// Returns the fields of a `config.json`, under the family's names.
     pub(crate) fn to_fields(&self) -> Result<Map<String, Value>> {
         self.check()?;
         let failed = |source| Error::Json { what: "config.json".into(), source };
@@ -159,7 +159,7 @@ impl BertConfig {
         Ok(fields)
     }
 
-    /// Writes a `config.json`, atomically.
+    /// Writes the configuration to a `config.json`, atomically.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written; errors of [`check`](Self::check).
@@ -168,7 +168,7 @@ impl BertConfig {
         write_atomically(path, |file| file.write_all(text.as_bytes()))
     }
 
-    /// Sets the names of the classes (`id2label`, `label2id`).
+    /// Sets the class names (fields `id2label` and `label2id`).
     pub fn set_labels(&mut self, labels: &[String]) {
         let names = labels.iter().enumerate().map(|(id, label)| (id.to_string(), label.as_str().into())).collect();
         let numbers = labels.iter().enumerate().map(|(id, label)| (label.clone(), id.into())).collect();
@@ -176,15 +176,16 @@ impl BertConfig {
         self.other.insert("label2id".into(), Value::Object(numbers));
     }
 
-    /// Checks that an encoder of this configuration can be built and run.
+    /// Checks that an encoder with this configuration can be built and run.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the field that is invalid:
+    /// [`Error::Argument`] with the invalid field in these cases:
     ///
-    /// - a size is 0 or too large, or the number of heads does not divide the width;
-    /// - a dropout probability lies outside 0 ≤ p < 1, or ε or the initial standard deviation outside (0, 1);
-    /// - the padding token lies outside the vocabulary, or the position table has no position for a first token;
-    /// - the configuration has a refused field, such as `quantization_config` ([`account`](crate::account) lists them).
+    /// - a size is 0 or too large, or `num_attention_heads` does not divide `hidden_size`;
+    /// - a dropout probability is not in 0 ≤ p < 1, or `layer_norm_eps` or `initializer_range` is not in (0, 1);
+    /// - the padding token is not in the vocabulary, or the position embedding has no row for the first token;
+    /// - the configuration has an unsupported field, such as `quantization_config` ([`account`](crate::account) lists
+    ///   them).
     pub fn check(&self) -> Result<()> {
         if let Some(refusal) = config_refusals(self.family.fields(), &self.other).into_iter().next() {
             return Err(refusal);
@@ -237,7 +238,6 @@ impl BertConfig {
     }
 }
 
-/// Formats fields as the text of a `config.json`.
 pub(crate) fn pretty(fields: &Map<String, Value>) -> Result<String> {
     let text = serde_json::to_string_pretty(fields);
     text.map(|text| text + "\n").map_err(|source| Error::Json { what: "config.json".into(), source })

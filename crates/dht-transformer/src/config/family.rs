@@ -1,4 +1,4 @@
-//! Model families that share one encoder, and the traits in which each family differs from BERT.
+//! Model families that share one encoder implementation, and the properties in which each family differs from BERT.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +10,13 @@ use crate::account::{Check, FamilyFields, Rule, TokenizerClass};
 /// | | BERT | DistilBERT | RoBERTa, XLM-RoBERTa, CamemBERT | MPNet |
 /// |---|---|---|---|---|
 /// | token types | yes | none | one (usually) | none |
-/// | first position | 0 | 0 | `pad_token_id` + 1 | 2 |
-/// | pooler of a classifier | tanh | relu | tanh | tanh |
-/// | added to attention scores | – | – | – | a bias of the distance of two tokens |
+/// | first position in use | 0 | 0 | `pad_token_id` + 1 | 2 |
+/// | activation of a classifier's pooler | tanh | relu | tanh | tanh |
+/// | added to attention scores | – | – | – | a bias for the distance between two tokens |
 ///
 /// Devlin et al. 2019; Sanh et al. 2019; Liu et al. 2019; Conneau et al. 2020; Martin et al. 2020; Song et al. 2020.
-/// The families differ as the table shows, and otherwise only in names of fields and tensors. In memory every encoder
-/// has BERT's names; a directory is read and written with the names of its family.
+/// The families differ only in the properties of the table and in the names of fields and tensors. In memory, every
+/// encoder has BERT's names; a directory is read and written with the names of its family.
 ///
 /// # Examples
 /// ```
@@ -45,56 +45,59 @@ pub enum Family {
     MpNet,
 }
 
-/// Properties in which a family differs from BERT. A pair of names is BERT's name and the family's name.
+/// Properties in which a model family differs from BERT. Each pair of names is BERT's name and the family's name.
 struct Traits {
     model_type: &'static str,
-    /// Prefix of the family's class names in `transformers`.
+    /// Prefix of the family's class names in `transformers`, such as `Bert`.
     class: &'static str,
-    /// Prefix of the encoder's tensors in a file that also has a head.
+    /// Prefix of the encoder's tensor names in a file that also has a head, such as `bert.`.
     prefix: &'static str,
-    /// Fields of `config.json`.
     fields: FamilyFields,
-    /// Prefix of a layer number in tensor names.
+    /// Text before the layer number in tensor names, such as `encoder.layer.`.
     layers: &'static str,
-    /// Names of the modules of a layer.
+    /// Renamed modules of a layer, as pairs of BERT's name and the family's name.
     layer: &'static [(&'static str, &'static str)],
-    /// Names of the modules of a head.
+    /// Renamed modules of an output head, such as the head of masked language modelling, as pairs of BERT's name and
+    /// the family's name.
     heads: &'static [(&'static str, &'static str)],
-    /// Names of the modules of a classifier head, which apply only in a file with a classifier.
+    /// Renamed modules of a classification head, as pairs of BERT's name and the family's name. They apply only in a
+    /// file with a classifier.
     beside_classifier: &'static [(&'static str, &'static str)],
-    /// Activation between the two layers of a classifier's head.
+    /// Activation function between the two layers of a classification head.
     head_activation: HeadActivation,
     positions: Positions,
-    /// Rows in the table of relative-position biases, which all layers add to their attention scores.
+    /// Number of rows in the table of relative position biases, which all layers add to their attention scores. `None`
+    /// if the family has no such table.
     relative_buckets: Option<usize>,
-    /// Tokenizer class of a directory that names none.
+    /// Tokenizer class of a model directory that does not name one.
     tokenizer: TokenizerClass,
-    /// Returns whether the encoder's class in `transformers` has a pooler, unless an argument removes it.
+    /// `true` if the encoder's class in `transformers` has a pooler by default.
     class_has_pooler: bool,
 }
 
-/// Positions of tokens in the position table.
+/// Assignment of tokens to rows of the position table.
 enum Positions {
-    /// The first token of a text has position 0.
+    /// Positions of a text count from 0.
     FromZero,
-    /// The first token of a text has the position after `pad_token_id`. A padding token has its own id as position.
+    /// Positions count from `pad_token_id` + 1. A padding token has the position `pad_token_id`.
     AfterPadding,
-    /// Same as [`AfterPadding`](Self::AfterPadding), but with this id of the padding token, whatever `pad_token_id` is.
+    /// Positions count from this number + 1, whatever `pad_token_id` is. A padding token has this number as its
+    /// position.
     After(u32),
 }
 
-/// Naming scheme of a head's tensors in a file.
+/// Naming scheme of the tensors of an output head (such as a classifier) in a weight file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeadNames {
-    /// Names of the family's classifier. In a file with these names, the encoder's pooler is not used.
+    /// Names of a classifier in the model family. In a file with these names, the encoder's pooler is not used.
     Classifier,
-    /// Names of a classifier of this crate's own class for `transformers`.
+    /// Names of a classifier without a class in `transformers`, for which this crate writes a Python class.
     Own,
-    /// Names in a file without a classifier, or of a family whose classifier has BERT's names.
+    /// BERT's names, which also apply to a file without a classifier.
     Other,
 }
 
-/// Prefix of the `model_type` of models without a class in `transformers`.
+/// Prefix of `model_type` for classifiers without a class in `transformers`.
 const OWN: &str = "dht-";
 
 const BERT_LAYERS: &str = "encoder.layer.";
@@ -227,64 +230,60 @@ impl Family {
         }
     }
 
-    /// `model_type` in `config.json`.
+    /// Name of the family in the field `model_type` of `config.json`, such as `bert`.
     pub fn model_type(self) -> &'static str {
         self.traits().model_type
     }
 
-    /// `model_type` of the classifiers without a class in `transformers`.
+    /// Value of `model_type` for the family's classifiers that have no class in `transformers`.
     pub(crate) fn own_model_type(self) -> String {
         format!("{OWN}{}", self.model_type())
     }
 
-    /// Family of a `model_type`, and whether the `model_type` has this crate's own prefix.
+    /// Parses the field `model_type`. Returns the family, and whether the type has the prefix of models without a class
+    /// in `transformers`.
     pub(crate) fn of_model_type(model_type: &str) -> Option<(Self, bool)> {
         let stock = model_type.strip_prefix(OWN);
         let family = Self::ALL.into_iter().find(|family| family.model_type() == stock.unwrap_or(model_type))?;
         Some((family, stock.is_some()))
     }
 
-    /// Comma-separated list of all model types, for error messages.
     pub(crate) fn model_types() -> String {
         Self::ALL.map(|family| format!("{:?}", family.model_type())).join(", ")
     }
 
-    /// Prefix of the family's class names in `transformers`, such as `Bert`.
     pub(crate) fn class(self) -> &'static str {
         self.traits().class
     }
 
-    /// Name of a class of `transformers`, such as `BertForMaskedLM`.
+    /// Name of a `transformers` class, such as `BertForMaskedLM` for `ForMaskedLM`.
     pub(crate) fn architecture(self, what: &str) -> String {
         format!("{}{what}", self.traits().class)
     }
 
-    /// Activation between the two layers of a classifier's head.
     pub(crate) fn head_activation(self) -> HeadActivation {
         self.traits().head_activation
     }
 
-    /// Tokenizer class of a directory that names none.
     pub(crate) fn tokenizer(self) -> TokenizerClass {
         self.traits().tokenizer
     }
 
-    /// Returns whether the encoder's class in `transformers` has a pooler, unless an argument removes it.
     pub(crate) fn class_has_pooler(self) -> bool {
         self.traits().class_has_pooler
     }
 
-    /// Number of rows in the table of relative-position biases; `None` if the family has no such table.
+    /// Number of rows in the table of relative position biases; `None` if the family has no such table.
     pub(crate) fn relative_buckets(self) -> Option<usize> {
         self.traits().relative_buckets
     }
 
-    /// Returns whether the family embeds token types, which distinguish the first and second text of a pair.
+    /// Returns whether encoders of the family embed token types, which distinguish the first and second text of a pair.
     pub fn has_token_types(self) -> bool {
         !self.fields().absent.contains(&"type_vocab_size")
     }
 
-    /// Position of a padding token, if positions are counted from it.
+    /// Position of a padding token in families that count positions from the padding token; `None` for other families.
     pub(crate) fn padding_position(self, pad_token_id: u32) -> Option<u32> {
         match self.traits().positions {
             Positions::FromZero => None,
@@ -293,15 +292,16 @@ impl Family {
         }
     }
 
-    /// Row of the position table for the first token of a text.
+    /// Row of the position table for the first token of a text. `pad_token_id` is the id of the padding token.
     pub fn first_position(self, pad_token_id: u32) -> u32 {
         self.padding_position(pad_token_id).map_or(0, |padding| padding + 1)
     }
 
-    /// Row of the position table for each token. `tokens` are the positions of the tokens in their texts.
+    /// Row of the position table for each token. `ids` are token ids, and `tokens` are the indices of the tokens in
+    /// their texts.
     ///
-    /// Some families count positions from the padding token. There, a padding token within a text has the position of
-    /// padding, and does not increase the positions of later tokens.
+    /// In families that count positions from the padding token, a padding token within a text has the position of
+    /// padding. It does not increase the positions of later tokens.
     pub(crate) fn positions(self, pad_token_id: u32, ids: &[u32], tokens: &[u32]) -> Vec<u32> {
         let first = self.first_position(pad_token_id);
         let Some(pad) = self.padding_position(pad_token_id).filter(|pad| ids.contains(pad)) else {
@@ -319,27 +319,25 @@ impl Family {
         ids.iter().zip(tokens).map(position).collect()
     }
 
-    /// Fields of `config.json` that differ from BERT's.
     pub(crate) fn fields(self) -> &'static FamilyFields {
         &self.traits().fields
     }
 
-    /// Translates BERT's name of a field to the family's name.
     pub(crate) fn field(self, ours: &'static str) -> &'static str {
         self.fields().renamed.iter().find(|(name, _)| *name == ours).map_or(ours, |(_, theirs)| theirs)
     }
 
-    /// Prefix of an encoder's tensor names in a file of a model with a head.
     pub(crate) fn prefix(self) -> &'static str {
         self.traits().prefix
     }
 
-    /// Removes the family's prefix from a tensor name.
+    /// Removes the prefix of the encoder from a tensor name.
     pub(crate) fn bare(self, name: &str) -> &str {
         name.strip_prefix(self.traits().prefix).unwrap_or(name)
     }
 
-    /// Naming scheme of the head in a file with tensors of these names.
+    /// Detects the naming scheme of the output head in a file, from its tensor names. `own` is `true` if `transformers`
+    /// has no class for the model.
     pub(crate) fn head_names<'a>(self, own: bool, names: impl IntoIterator<Item = &'a str>) -> HeadNames {
         let beside = self.traits().beside_classifier;
         let is_head = |name: &str| {
@@ -355,8 +353,8 @@ impl Family {
         }
     }
 
-    /// Translates a tensor name from one of the family's files to BERT's name without prefix. Old names of layer norms
-    /// (`gamma`, `beta`) are replaced. `None` for a name that no model of the family has in such a file.
+    /// Translates a tensor name in a file to BERT's name without prefix. Old names of layer norms (`gamma`, `beta`) are
+    /// replaced. Returns `None` for a name that no model of the family has.
     pub(crate) fn ours(self, name: &str, head: HeadNames) -> Option<String> {
         let traits = self.traits();
         let (module, number) = self.bare(name).rsplit_once('.')?;
@@ -384,13 +382,14 @@ impl Family {
         Some(format!("{module}.{number}"))
     }
 
-    /// Names that the family's files give to the weight and the bias of a classifier's layer, such as `pooler.dense`.
+    /// Names of the weight and the bias of one linear layer in a classifier, as files of the family have them. `part`
+    /// is BERT's name of the linear layer, such as `pooler.dense`.
     pub(crate) fn names_of(self, part: &str) -> String {
         ["weight", "bias"].map(|number| self.theirs(&format!("{part}.{number}"), true, true)).join(", ")
     }
 
-    /// Translates BERT's tensor name to the family's name. `head` states whether the file also has a head, and
-    /// `classifier` whether this head is a classifier.
+    /// Translates a tensor name from BERT's to the name in a file of the family. `head` states whether the file has a
+    /// head, and `classifier` whether this head is a classifier.
     pub(crate) fn theirs(self, name: &str, head: bool, classifier: bool) -> String {
         let traits = self.traits();
         let Some((module, number)) = name.rsplit_once('.') else { return name.to_owned() };
@@ -428,12 +427,11 @@ impl TryFrom<String> for Family {
     }
 }
 
-/// Finds BERT's name of a module that has another name in the family.
 fn ours_of(table: &[(&'static str, &'static str)], module: &str) -> Option<&'static str> {
     table.iter().find(|(_, theirs)| *theirs == module).map(|(ours, _)| *ours)
 }
 
-/// Layer number and part of the layer, in a name such as `encoder.layer.7.output.dense`.
+/// Splits a module name such as `encoder.layer.7.output.dense` into the layer number and the rest.
 fn in_layer<'a>(module: &'a str, layers: &str) -> Option<(&'a str, &'a str)> {
     module.strip_prefix(layers)?.split_once('.')
 }

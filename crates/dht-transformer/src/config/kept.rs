@@ -1,4 +1,4 @@
-//! Remaining dimensions of a pruned layer's attention.
+//! Dimensions that remain in the attention of a pruned layer.
 
 use std::ops::Range;
 
@@ -7,30 +7,30 @@ use serde::{Deserialize, Serialize};
 use super::bert_config::BertConfig;
 use crate::error::{Error, Result};
 
-/// Remaining dimensions of the projections of a layer: the inputs that each of Q, K and V reads, and the outputs of
-/// each head. Unlisted dimensions count as zero.
+/// Dimensions that remain in the attention projections of a pruned layer: the inputs of each of Q, K and V, and the
+/// outputs of each head. All other dimensions count as zero.
 ///
-/// Q, K and V read e_q, e_k and e_v inputs. Each head has h_q = h_k dimensions of queries and keys, and h_v of values.
-/// These numbers may differ from layer to layer and from head to head, so that the matrices are ragged. Scores are
-/// still divided by the square root of the *whole* head's width. A model with removed dimensions thus has the same
-/// outputs as the whole model with zeros in place of these dimensions.
+/// Each head has equally many dimensions of queries and keys, and any number of dimensions of values. The numbers may
+/// differ between layers and heads, so that the matrices are ragged. Scores are still divided by the square root of the
+/// *unpruned* head's width. The outputs are thus the same as those of the unpruned model with zeros in the removed
+/// dimensions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptDimensions {
-    /// Hidden dimensions that Q reads, ascending.
+    /// Dimensions of the hidden states that the query projection reads, ascending.
     pub query_inputs: Vec<usize>,
-    /// Hidden dimensions that K reads, ascending.
+    /// Dimensions of the hidden states that the key projection reads, ascending.
     pub key_inputs: Vec<usize>,
-    /// Hidden dimensions that V reads, ascending.
+    /// Dimensions of the hidden states that the value projection reads, ascending.
     pub value_inputs: Vec<usize>,
-    /// Dimensions of the queries and keys of each head, ascending; empty for a removed head.
+    /// Remaining dimensions of the queries and keys of each head, ascending; empty for a removed head.
     pub query_key_outputs: Vec<Vec<usize>>,
-    /// Dimensions of the values of each head, ascending; empty for a removed head.
+    /// Remaining dimensions of the values of each head, ascending; empty for a removed head.
     pub value_outputs: Vec<Vec<usize>>,
 }
 
 impl KeptDimensions {
-    /// Returns all dimensions of a layer.
+    /// All dimensions of an unpruned layer.
     pub fn all(config: &BertConfig) -> Self {
         let inputs = || (0..config.hidden_size).collect();
         let outputs = || vec![(0..config.head_size()).collect(); config.num_attention_heads];
@@ -43,18 +43,18 @@ impl KeptDimensions {
         }
     }
 
-    /// Numbers of the remaining heads, ascending.
+    /// Indices of the remaining heads, ascending.
     pub fn heads(&self) -> Vec<usize> {
         (0..self.value_outputs.len()).filter(|head| !self.value_outputs[*head].is_empty()).collect()
     }
 
-    /// Returns whether only whole heads were removed.
+    /// Returns whether whole heads were removed and nothing else.
     pub fn is_heads_alone(&self, config: &BertConfig) -> bool {
         self.heads().into_iter().fold(Self::none(config), |dimensions, head| dimensions.with_head(config, head))
             == *self
     }
 
-    /// All inputs and no heads.
+    /// Dimensions of a layer in which all inputs remain but no head does.
     fn none(config: &BertConfig) -> Self {
         let none = || vec![Vec::new(); config.num_attention_heads];
         Self { query_key_outputs: none(), value_outputs: none(), ..Self::all(config) }
@@ -66,7 +66,7 @@ impl KeptDimensions {
         self
     }
 
-    /// Removes the heads for which `keeps` is false.
+    /// Removes the heads for which `keeps` returns `false`.
     #[must_use]
     pub fn without_heads(mut self, keeps: impl Fn(usize) -> bool) -> Self {
         for head in (0..self.value_outputs.len()).filter(|head| !keeps(*head)) {
@@ -76,22 +76,23 @@ impl KeptDimensions {
         self
     }
 
-    /// Remaining rows of Q and K, head by head, numbered as in the layer before pruning.
+    /// Remaining rows of the query and key matrices, ordered by head, with their numbers before pruning.
     pub fn query_key_rows(&self, config: &BertConfig) -> Vec<usize> {
         rows(&self.query_key_outputs, config.head_size())
     }
 
-    /// Remaining rows of V, which are also the remaining columns of the output projection, head by head.
+    /// Remaining rows of the value matrix, ordered by head, with their numbers before pruning. The same columns of the
+    /// output projection remain.
     pub fn value_rows(&self, config: &BertConfig) -> Vec<usize> {
         rows(&self.value_outputs, config.head_size())
     }
 
-    /// Checks that the dimensions exist in a layer of `config`.
+    /// Checks that the dimensions exist in a layer of this configuration.
     ///
     /// # Errors
     /// [`Error::Argument`] in each of these cases:
     ///
-    /// - a list is not ascending or names a dimension that the layer does not have, or a list of inputs is empty;
+    /// - a list is not ascending, names a dimension that the layer does not have, or is an empty list of inputs;
     /// - the number of lists of outputs differs from the number of heads;
     /// - a head has queries and keys but no values, or values but no queries and keys;
     /// - no head remains.

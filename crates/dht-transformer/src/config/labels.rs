@@ -1,4 +1,4 @@
-//! Class names of a configuration.
+//! Class names in the fields `id2label` and `label2id` of a `config.json`.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ const NUMBERS: &str = "label2id";
 const COUNT: &str = "num_labels";
 
 impl BertConfig {
-    /// Class names from `id2label`; `None` unless the configuration names every class from 0 on.
+    /// Class names from the field `id2label`; `None` if it does not name every class from 0 on.
     pub fn labels(&self) -> Option<Vec<String>> {
         let names = self.other.get(NAMES)?.as_object()?;
         self.class_names(names.len()).ok()
     }
 
-    /// Names of a classifier's outputs, by number: from `id2label`, else from `label2id`, else `LABEL_0` and so on.
+    /// Names of a classifier's outputs, in order: from `id2label`, else from `label2id`, else `LABEL_0`, `LABEL_1`, ….
     ///
     /// # Errors
-    /// [`Error::Argument`] with the field that does not name the outputs 0, 1, …:
+    /// [`Error::Argument`] with the invalid field in these cases:
     ///
-    /// - the numbers have a gap or an offset, or the number of names differs from the number of outputs;
+    /// - the class numbers do not count from 0 without gaps, or the number of names differs from the number of outputs;
     /// - names are empty, duplicates, or differ only in invisible characters;
     /// - `label2id` contradicts `id2label`, or `num_labels` differs from the number of outputs.
     pub fn class_names(&self, outputs: usize) -> Result<Vec<String>> {
@@ -55,7 +55,7 @@ impl BertConfig {
     }
 }
 
-/// Names of `id2label` in the order of their numbers.
+/// Parses `id2label` to a list of names, in the order of the class numbers.
 fn named(value: &Value, outputs: usize) -> Result<Vec<String>> {
     let refuse = |expected: &str, got: String| Err(Error::argument(NAMES, expected, got));
     let Some(fields) = value.as_object() else {
@@ -76,7 +76,7 @@ fn named(value: &Value, outputs: usize) -> Result<Vec<String>> {
     in_order(NAMES, pairs, outputs)
 }
 
-/// Numbers of `label2id`, which may be strings.
+/// Parses `label2id`, whose class numbers may be strings.
 fn numbers(value: &Value) -> Result<BTreeMap<String, i64>> {
     let fields: &Map<String, Value> = value.as_object().ok_or_else(|| {
         Error::argument(NUMBERS, "an object that gives each class's name its number", value.to_string())
@@ -89,7 +89,7 @@ fn numbers(value: &Value) -> Result<BTreeMap<String, i64>> {
     fields.iter().map(number).collect()
 }
 
-/// Checks that names are numbered 0, 1, …, one for each output, and returns them in order.
+/// Sorts names by their class numbers, which must be 0, 1, …, one for each output.
 fn in_order(field: &'static str, mut pairs: Vec<(i64, String)>, outputs: usize) -> Result<Vec<String>> {
     pairs.sort();
     if pairs.iter().map(|(number, _)| *number).eq(0..outputs as i64) {
@@ -106,16 +106,16 @@ fn in_order(field: &'static str, mut pairs: Vec<(i64, String)>, outputs: usize) 
 }
 
 impl BertConfig {
-    /// Refuses class names that are empty, or equal up to invisible characters.
+    /// Checks that no class name is empty, and that no two names are equal up to invisible characters.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the names.
+    /// [`Error::Argument`] with the invalid names.
     pub fn check_class_names(names: &[String]) -> Result<()> {
         check_names("labels", names)
     }
 }
 
-/// Refuses class names of a field that are empty, or equal up to invisible characters.
+/// Checks that no class name in `field` is empty, and that no two names are equal up to invisible characters.
 fn check_names(field: &'static str, names: &[String]) -> Result<()> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for (class, name) in names.iter().enumerate() {
@@ -132,7 +132,7 @@ fn check_names(field: &'static str, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Name without spaces around it and zero-width characters.
+/// Normalises a class name for comparison: removes outer spaces and zero-width characters.
 fn visible(name: &str) -> String {
     let unseen = |sign: &char| {
         sign.is_control() || matches!(sign, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
@@ -141,7 +141,7 @@ fn visible(name: &str) -> String {
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Name in ASCII, so that invisible differences become visible.
+/// Escapes all characters of a class name that are not ASCII, so that invisible differences show.
 fn escaped(name: &str) -> String {
     let sign = |sign: char| {
         if sign.is_ascii_graphic() || sign == ' ' { sign.to_string() } else { sign.escape_unicode().to_string() }

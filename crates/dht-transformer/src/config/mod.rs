@@ -1,4 +1,4 @@
-//! Reading, writing and validation of `config.json`.
+//! Model configuration: reading, writing and validation of `config.json`.
 
 mod activation;
 pub(crate) mod bert_config;

@@ -11,20 +11,20 @@ use crate::account::{ALIASES, config_refusals};
 use crate::error::{Error, Result};
 use crate::storage::{FileKind, GIT_LFS, read_file};
 
-/// Type of a field's values, and whether the field has a default.
+/// Type of a `config.json` field. It also determines whether the field is required.
 #[derive(Clone, Copy)]
 enum Values {
-    /// Whole numbers, without a default.
+    /// Whole number; the field is required.
     Size,
-    /// Whole numbers, with a default.
+    /// Whole number; the field has a default.
     Count,
-    /// Numbers, with a default.
+    /// Number; the field has a default.
     Number,
-    /// Names of activations, with a default.
+    /// Name of an activation function; the field has a default.
     Activation,
 }
 
-/// Typed fields under BERT's names, except `pad_token_id`.
+/// Names and types of the fields that are validated. `pad_token_id` is handled separately.
 const FIELDS: [(&str, Values); 12] = [
     ("vocab_size", Values::Size),
     ("hidden_size", Values::Size),
@@ -40,7 +40,7 @@ const FIELDS: [(&str, Values); 12] = [
     ("hidden_act", Values::Activation),
 ];
 
-/// Names of the activation functions in `config.json`.
+/// Supported values of `hidden_act` in `config.json`.
 const ACTIVATIONS: [&str; 4] = ["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"];
 
 impl Values {
@@ -62,32 +62,32 @@ impl Values {
 }
 
 impl BertConfig {
-    /// Reads and checks a `config.json`.
+    /// Reads and validates a `config.json`.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read; errors of [`from_json`](Self::from_json).
+    /// [`Error::Io`] if the file cannot be read, and the errors of [`from_json`](Self::from_json).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = read_file(path, FileKind::Description).map_err(|source| Error::io(path, source))?;
         Self::from_json(&path.display().to_string(), &text)
     }
 
-    /// Reads and checks the text of a `config.json`; `what` names it in errors.
+    /// Parses and validates the text of a `config.json`; `what` names the text in errors.
     ///
-    /// An optional field may be null if `transformers` accepts null for "not set", as it does for `pad_token_id`.
+    /// Optional fields for which `transformers` accepts null, such as `pad_token_id`, may be null.
     ///
     /// # Errors
-    /// [`Error::Json`] if it is not JSON, [`Error::Config`] if a field is missing, of another type, or has an
-    /// unsupported value.
+    /// [`Error::Json`] if the text is not JSON. [`Error::Config`] if a field is missing, or has an unsupported type or
+    /// value.
     pub fn from_json(what: &str, text: &[u8]) -> Result<Self> {
         let fields = json_object(what, text)?;
         Self::from_fields(fields).map_err(|problems| first(problems).in_file(what))
     }
 
-    /// Reads a configuration from the fields of a file.
+    /// Validates the fields of a `config.json` and converts them to a configuration.
     ///
     /// # Errors
-    /// All problems of the fields, each an [`Error::Argument`] with its field.
+    /// One [`Error::Argument`] for each invalid field.
     pub(crate) fn from_fields(mut fields: Map<String, Value>) -> Result<Self, Vec<Error>> {
         let (family, own) = family(&fields).map_err(|problem| vec![problem])?;
         if own {
@@ -119,7 +119,7 @@ impl BertConfig {
     }
 }
 
-/// Parses the members of a JSON object in a file.
+/// Parses a JSON text that must be an object; `what` names the text in errors.
 pub(crate) fn json_object(what: &str, text: &[u8]) -> Result<Map<String, Value>> {
     let failed = |source| Error::Json { what: what.into(), source };
     if text.starts_with(&GIT_LFS) {
@@ -133,13 +133,12 @@ pub(crate) fn json_object(what: &str, text: &[u8]) -> Result<Map<String, Value>>
     serde_json::from_slice(text).map_err(failed)
 }
 
-/// Takes the first problem of a list that has at least one.
 fn first(problems: Vec<Error>) -> Error {
     problems.into_iter().next().unwrap_or(Error::Argument { name: "config", expected: "".into(), got: "".into() })
 }
 
-/// Reads the family, and whether the directory has this crate's own `model_type`, for which `transformers` has no
-/// class.
+/// Reads the model family from `model_type`. The second value is `true` if the model type is one of this crate's own,
+/// for which `transformers` has no class.
 fn family(fields: &Map<String, Value>) -> Result<(Family, bool)> {
     match fields.get("model_type") {
         None | Some(Value::Null) => Ok((Family::Bert, false)),
@@ -149,13 +148,13 @@ fn family(fields: &Map<String, Value>) -> Result<(Family, bool)> {
     }
 }
 
-/// Returns whether `auto_map` names the code that [`PretrainedWeights::write`](crate::pretrained::PretrainedWeights::write) writes.
+/// Returns whether all classes in `auto_map` are the Python classes that this crate writes for its own model types.
 fn is_own_code(auto_map: &Value) -> bool {
     let own = |class: &Value| class.as_str().is_some_and(|class| class.starts_with("modeling_dht.Dht"));
     auto_map.as_object().is_some_and(|classes| classes.values().all(own))
 }
 
-/// Renames the fields of another family to BERT's names.
+/// Renames the fields of another model family to BERT's names.
 fn translate(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec<Error>) {
     for (ours, theirs) in family.fields().renamed {
         let (own, value) = (fields.remove(*ours), fields.remove(*theirs));
@@ -178,8 +177,8 @@ fn translate(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec
     }
 }
 
-/// Replaces `pad_token_id` by a valid number. In families that count positions from it, it must be a number. In other
-/// families, null and negative numbers mean that there is no padding token.
+/// Validates `pad_token_id`. It must be a number in families that count positions from it. In other families, null or a
+/// negative number means that there is no padding token, and is replaced by the default.
 fn padding(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec<Error>) {
     const FIELD: &str = "pad_token_id";
     let default = family.padding_position(1).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Size of a small encoder: layers, heads and width.
+//! Size of a small encoder, such as `6x12x96`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::bert_config::BertConfig;
 use crate::error::{Error, Result};
 
-/// Size of a small encoder: number of layers, heads per layer, and width, written as `6x12x96`.
+/// Size of a small encoder: number of layers, heads per layer, and hidden width, written as `6x12x96`.
 ///
 /// # Examples
 /// ```
@@ -31,7 +31,7 @@ pub struct ModelSize {
 }
 
 impl ModelSize {
-    /// Creates the configuration of an encoder of this size by [`BertConfig::small`].
+    /// Creates the configuration of an encoder of this size, by [`BertConfig::small`].
     ///
     /// # Errors
     /// [`Error::Argument`] if the width is below 2; the errors of [`BertConfig::check`].

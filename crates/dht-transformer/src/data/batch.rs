@@ -5,7 +5,7 @@ use super::encoded::{EncodedDataset, Sample, UnreadTokens};
 use crate::error::{Error, Result, same_length};
 use crate::tensors::Spans;
 
-/// Tokens of several samples, concatenated without padding.
+/// Batch of tokenised samples, stored as one list of tokens without padding.
 ///
 /// # Shapes
 /// - `ids` and `type_ids`: (tokens).
@@ -36,19 +36,19 @@ pub struct PackedBatch {
     pub labels: Vec<u32>,
     /// [Targets](Sample::targets) of all samples, one sample after another.
     pub targets: Vec<f32>,
-    /// Row of each sample in its data set.
+    /// Row number of each sample in its data set.
     pub sample_ids: Vec<u64>,
-    /// Truncated tokens and unknown words of each sample, if the tokenizer [stored them](super::Encoding::rest). Empty
-    /// if no sample has such tokens or words.
+    /// Truncated tokens and unknown words of each sample, if the tokenizer [stored them](super::Encoding::rest). The
+    /// list is empty if no sample has any.
     pub rest: Vec<UnreadTokens>,
 }
 
 impl PackedBatch {
-    /// Packs samples into a batch, in the order of the iterator.
+    /// Concatenates samples to a batch, in the order of the iterator.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a sample has no tokens. [`Error::Shape`] if a sample has a different number of types than
-    /// of tokens, or a different number of targets than the samples before it.
+    /// [`Error::Argument`] if a sample has no tokens. [`Error::Shape`] if a sample has fewer or more token types than
+    /// tokens, or if the samples have different numbers of targets.
     pub fn from_samples<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Result<Self> {
         let (mut ids, mut type_ids, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
         let (mut labels, mut sample_ids) = (Vec::new(), Vec::new());
@@ -85,7 +85,7 @@ impl PackedBatch {
         Ok(Self { ids, type_ids, spans, labels, targets: all_targets, sample_ids, rest })
     }
 
-    /// Checks that the batch has a sample and that its lists have consistent lengths.
+    /// Checks that the batch has at least one sample and that its lists have consistent lengths.
     ///
     /// # Errors
     /// [`Error::Argument`] if the batch has no samples; [`Error::Shape`] if a list has the wrong length.
@@ -127,8 +127,8 @@ impl PackedBatch {
         self.spans.lengths().flat_map(|length| 0..length as u32).collect()
     }
 
-    /// Token ids and types of each sample, in one list. The ids and types determine the output of an encoder for the
-    /// sample.
+    /// Token ids followed by token types, as one list for each sample. Samples with equal lists have equal encoder
+    /// outputs.
     pub(crate) fn contents(&self) -> impl Iterator<Item = Vec<u32>> + '_ {
         let places = self.spans.starts().iter().zip(self.spans.lengths()).map(|(start, length)| *start..start + length);
         places.map(|place| [&self.ids[place.clone()], &self.type_ids[place]].concat())
@@ -176,15 +176,15 @@ impl EncodedDataset {
     }
 }
 
-/// Orders in which batches visit the rows of a data set.
+/// Assignment of the rows of a data set to batches, for training and evaluation.
 impl PackedBatch {
-    /// Shuffles the rows of one training epoch into batches; each row occurs exactly once. `lengths` has the number of
-    /// tokens of each row. Returns the rows of each batch.
+    /// Assigns the rows of one training epoch to random batches. Each row occurs exactly once. `lengths` has the number
+    /// of tokens of each row. Returns the row numbers of each batch.
     ///
-    /// The rows are shuffled and divided into windows of `window` batches. Each window is sorted by length and cut into
-    /// batches; then the batches are shuffled. Similar lengths make a batch cheaper if its time grows with its longest
-    /// text. A wide window makes the lengths in a batch more similar, and the order less random. A window of 1 is a
-    /// plain shuffle. Only the last window has a batch of fewer than `batch_size` rows.
+    /// The rows are shuffled and divided into windows of `window` batches. Within each window, the rows are sorted by
+    /// length and divided into batches; at the end the batches are shuffled. Batches of similar lengths save time if
+    /// the cost of a batch grows with its longest text. A wide window makes lengths more similar, and the order less
+    /// random. A window of 1 is a plain shuffle. Only the last window has a batch of fewer than `batch_size` rows.
     ///
     /// # Errors
     /// [`Error::Argument`] if `batch_size` or `window` is 0.

@@ -11,30 +11,31 @@ use super::reading::{LabelKind, Reading};
 use crate::error::{Error, Result};
 use crate::storage::hexadecimal;
 
-/// Maximum number of labels in the description of a data set.
+/// Maximum number of label names that the description of a data set lists.
 const LISTED: usize = 5;
 
-/// Labelled text or pair of texts.
+/// Text or text pair with its label.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {
     /// Text, or the first text of a pair.
     pub text: String,
     /// Second text of a pair; `None` for a single text.
     pub pair: Option<String>,
-    /// Class, as an index into [`Dataset::labels`]; 0 if `targets` is not empty.
+    /// Class of the text, as an index into [`Dataset::labels`]. It is 0 for multi-label and regression data, where
+    /// `targets` holds the labels.
     pub label: usize,
-    /// Targets of a multi-label or regression row; empty for a class. A multi-label row has one target for each entry
-    /// of [`Dataset::labels`]: 1 if the label applies, otherwise 0. A regression row has one number.
+    /// Targets of a multi-label or regression example; empty for single-label data. Multi-label data has one target for
+    /// each entry of [`Dataset::labels`]: 1 if the label applies, otherwise 0. Regression data has one number.
     pub targets: Vec<f32>,
 }
 
 impl Example {
-    /// Creates an example of one text and its class.
+    /// Creates an example of a single text and its class.
     pub fn new(text: impl Into<String>, label: usize) -> Self {
         Self { text: text.into(), pair: None, label, targets: Vec::new() }
     }
 
-    /// Normalises a text for a model: removes the spaces around it, and ends lines with `\n`. All readers and services
+    /// Normalises a text: removes the whitespace around it, and converts line ends to `\n`. All readers and services
     /// call this function, so that training and inference see the same text.
     ///
     /// # Examples
@@ -64,15 +65,15 @@ impl Example {
 pub struct Dataset {
     /// Name of the data set in reports.
     pub name: String,
-    /// Names of the classes or labels. They are sorted by value if all are numbers, otherwise alphabetically. For
-    /// regression, the only entry is the name of the quantity.
+    /// Names of the classes or labels, sorted by value if all are numbers, otherwise alphabetically. For regression,
+    /// the only entry is the name of the quantity.
     pub labels: Vec<String>,
     /// Rows in the order of the file.
     pub examples: Vec<Example>,
-    /// SHA-256 checksum in hexadecimal, of the file on disk (in its compressed form, if the file is compressed).
-    /// Without a file, the checksum covers the examples. A subset of a data set has the SHA-256 of the whole data set.
+    /// SHA-256 checksum in hexadecimal of the file on disk (in its compressed form, if it is compressed). For examples
+    /// in memory, the checksum covers the examples. A subset of a data set has the checksum of the whole data set.
     pub sha256: String,
-    /// Interpretation of the file: its format, columns and labels. `None` for examples in memory.
+    /// Format, columns and labels that the reader detected in the file. `None` for examples in memory.
     pub reading: Option<Reading>,
 }
 
@@ -161,7 +162,7 @@ impl Dataset {
         })
     }
 
-    /// Appends the rows of another data set. Classes are matched by name.
+    /// Appends the rows of another data set. Classes with the same name become one class.
     ///
     /// # Errors
     /// [`Error::Argument`] if the other data set has a class that this one lacks, or if rows have targets and the label
@@ -186,7 +187,7 @@ impl Dataset {
         Self::from_examples(self.name, self.labels, examples)
     }
 
-    /// Number of rows of each class. For multi-label rows: the number of rows to which each label applies.
+    /// Number of rows of each class. In multi-label data, the number of rows to which each label applies.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.labels.len()];
         for example in &self.examples {
@@ -200,7 +201,7 @@ impl Dataset {
         counts
     }
 
-    /// Name of the first class or label that no row has. `None` if each of them has a row, and for regression.
+    /// Name of the first class or label that occurs in no row. `None` if each of them occurs, and for regression.
     pub fn class_without_rows(&self) -> Option<&str> {
         let mut counts = self.class_counts();
         if self.examples.iter().any(|example| !example.targets.is_empty()) {
@@ -217,8 +218,8 @@ impl Dataset {
         Some(&self.labels[empty])
     }
 
-    /// Draws `rows` random rows, or all if there are fewer, stratified by class. The drawn rows keep the order of the
-    /// file. Each class has at least one row if `rows` is at least the number of classes.
+    /// Draws a random sample of `rows` rows, stratified by class. If there are fewer rows, returns all. The sample
+    /// keeps the order of the file. Each class has at least one row if `rows` is at least the number of classes.
     pub fn sample<R: Rng + ?Sized>(mut self, rows: usize, rng: &mut R) -> Self {
         let all = self.len();
         if rows >= all {
@@ -250,19 +251,21 @@ impl Dataset {
         self
     }
 
-    /// Splits a `fraction` of the rows off as a validation set, stratified by class. Returns `(rest, validation)`, each
-    /// in the order of the file and with at least one row.
+    /// Splits off a `fraction` of the rows as a validation set, stratified by class. Returns `(rest, validation)`. Both
+    /// parts keep the order of the file and have at least one row.
     ///
-    /// Each class has its share of the validation rows, within one row. A class with two or more different texts has a
-    /// row on both sides, even if its share is below one row. If these extra rows would more than double the validation
-    /// set, they are dropped, and such classes have a validation row by chance. Every class keeps a row in `rest`.
+    /// The number of validation rows of each class is proportional to the class, rounded to a neighbouring integer. A
+    /// class with two or more different texts has at least one row in both parts. If these minima would more than
+    /// double the validation set, they are dropped, and small classes have a validation row only by chance. Every class
+    /// has a row in `rest`.
     ///
-    /// Rows with the same text are on one side, so that no validation text occurs in `rest`; for pairs, both texts must
-    /// be the same. If texts repeat, the validation set may be smaller than the fraction. A text that repeats more
-    /// often than the share of its class stays in `rest`. No class contributes more than 1.5 times its share of
-    /// different texts to the validation set.
+    /// Rows with the same text (for pairs: with the same two texts) go to the same part, so that no validation text
+    /// occurs in `rest`. If texts repeat, the validation set may therefore be smaller than the fraction. A text with
+    /// more rows than the validation share of its class stays in `rest`. The fraction of a class's different texts that
+    /// are split off is at most 1.5 times the fraction of its rows.
     ///
-    /// Rows with targets have no classes. They are drawn at random, also with equal texts on one side.
+    /// Multi-label and regression rows have no classes. They are split at random; rows with the same text go to the
+    /// same part.
     ///
     /// # Errors
     /// [`Error::Argument`] if the fraction is not between 0 and 1, if there are fewer than two rows, or if no text can
@@ -283,11 +286,11 @@ impl Dataset {
         self.split(fraction, true, "validation", rng)
     }
 
-    /// Splits a `fraction` of the rows off as a random calibration set. Returns `(rest, calibration)`.
+    /// Splits off a `fraction` of the rows as a random calibration set. Returns `(rest, calibration)`.
     ///
-    /// The split works as [`split_validation`](Self::split_validation), but rare classes have no minimum: a class whose
-    /// share is below one row has a row by chance. A confidence bound on an error rate needs such a random sample,
-    /// because a minimum would give rare classes too much weight.
+    /// The split works as [`split_validation`](Self::split_validation), except that rare classes have no minimum number
+    /// of rows. A minimum would give rare classes too much weight, and a confidence bound on an error rate requires a
+    /// random sample.
     ///
     /// # Errors
     /// Same errors as [`split_validation`](Self::split_validation).
@@ -322,7 +325,7 @@ impl Dataset {
     }
 }
 
-/// Writes the name, the number of rows, the first labels and the interpretation of the file.
+/// Writes the name, the number of rows, the first label names and the detected columns.
 impl fmt::Display for Dataset {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (rows, labels) = (self.len(), self.labels.len());

@@ -8,28 +8,28 @@ use super::hold_out::{HoldOut, number_equal};
 use crate::error::{Error, Result};
 use crate::storage::hexadecimal;
 
-/// Tokens of one text or pair of texts.
+/// Tokens of a text or text pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoding {
     /// Token ids, including `[CLS]` and `[SEP]`; at least one.
     pub ids: Vec<u32>,
-    /// Token types: 0 for a single text or the first text of a pair, 1 for the second text. Empty if all are 0.
+    /// Token types: 0 for a single text or the first text of a pair, 1 for the second text. Empty if all types are 0.
     pub type_ids: Vec<u32>,
-    /// `true` if tokens were truncated.
+    /// `true` if the text was longer than the maximum length, so that `ids` holds only its first tokens.
     pub truncated: bool,
     /// Parts of the text that are not in `ids`: truncated tokens, if the tokenizer [stores
-    /// them](super::TextTokenizer::with_rest), and the words behind unknown tokens.
+    /// them](super::TextTokenizer::with_rest), and the words that were encoded as unknown tokens.
     pub rest: UnreadTokens,
 }
 
 impl Encoding {
-    /// Type of each token. The values are 0 if [`type_ids`](Self::type_ids) is empty.
+    /// Type of each token. All values are 0 if [`type_ids`](Self::type_ids) is empty.
     pub fn types(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.ids.len()).map(|token| self.type_ids.get(token).copied().unwrap_or(0))
     }
 
-    /// Digest that identifies an encoding: the first eight bytes of a SHA-256. It covers the tokens, their types, the
-    /// stored truncated tokens and the unknown words.
+    /// First eight bytes of the SHA-256 of the encoding, which identify it. The hash covers the tokens, their types,
+    /// and the stored truncated tokens and unknown words.
     pub fn digest(&self) -> u64 {
         let mut sum = Sha256::new();
         add_ids(&mut sum, self.ids.iter().copied());
@@ -43,32 +43,33 @@ impl Encoding {
     }
 }
 
-/// Adds token ids to a hash, preceded by the number of ids.
+/// Adds a list of token ids to a hash, preceded by its length.
 fn add_ids(sum: &mut Sha256, ids: impl Iterator<Item = u32>) {
     let bytes: Vec<u8> = ids.flat_map(u32::to_le_bytes).collect();
     sum.update((bytes.len() as u64 / 4).to_le_bytes());
     sum.update(bytes);
 }
 
-/// Parts of a text that an encoder does not read: truncated token ids, and the words behind unknown tokens. Models that
-/// read more of a text use them, such as an n-gram model.
+/// Parts of a text that an encoder does not read: the ids of truncated tokens, and the words that were encoded as
+/// unknown tokens. Models that can read more of a text use them, such as an n-gram model.
 ///
-/// The truncated ids continue the ids of the encoding and contain no special tokens.
+/// The truncated ids directly follow the ids of the encoding, and contain no special tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnreadTokens {
-    /// Truncated ids of the text; for a pair, of its first text.
+    /// Truncated token ids of the text. For a pair, those of its first text.
     pub first: Vec<u32>,
-    /// Truncated ids of the second text of a pair.
+    /// Truncated token ids of the second text of a pair.
     pub second: Vec<u32>,
-    /// Words behind the unknown tokens, in the order of the tokens. One token may stand for several words.
+    /// Words that were encoded as unknown tokens, in the order of the text. One unknown token may stand for several
+    /// words.
     pub words: Vec<UnknownWord>,
 }
 
-/// Word that the tokenizer does not know, such as an emoji. Its token is `[UNK]`.
+/// Word outside the vocabulary, such as an emoji, which was encoded as `[UNK]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownWord {
-    /// Index of the unknown token. The index counts the ids of the encoding, then the stored truncated ids of the first
-    /// text, then those of the second text.
+    /// Index of the unknown token that replaces the word. The index first counts the ids of the encoding, then the
+    /// stored truncated ids of the first text, and then those of the second text.
     pub token: u32,
     /// Hash of the word. It is at least 2³¹, so it differs from every token id. The same word has the same hash in
     /// every text.
@@ -76,13 +77,13 @@ pub struct UnknownWord {
 }
 
 impl UnreadTokens {
-    /// Returns whether there are no truncated ids and no words.
+    /// Returns whether there are neither truncated ids nor unknown words.
     pub fn is_empty(&self) -> bool {
         self.first.is_empty() && self.second.is_empty() && self.words.is_empty()
     }
 
-    /// Adds the words to a hash. A text without unknown words keeps the hash of earlier releases, which stored no
-    /// words.
+    /// Adds the unknown words to a hash. Without unknown words, the hash is the same as in earlier releases, which did
+    /// not store them.
     fn add_words(&self, sum: &mut Sha256) {
         if !self.words.is_empty() {
             add_ids(sum, self.words.iter().flat_map(|word| [word.token, word.id]));
@@ -90,21 +91,21 @@ impl UnreadTokens {
     }
 }
 
-/// Example as token ids, with its target.
+/// Tokenised example with its class or targets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Row in the data set. Random choices about the sample, such as dropout, depend on this number.
+    /// Row number in the data set. Random choices about the sample, such as dropout, are seeded with this number.
     pub id: u64,
-    /// Class; 0 if the sample has targets.
+    /// Class of the sample; 0 for multi-label and regression data.
     pub label: u32,
-    /// Targets of a multi-label or regression sample; empty for a class. A multi-label sample has a 1 for each label
-    /// that applies, otherwise 0. A regression sample has one number.
+    /// Targets of a multi-label or regression sample; empty for single-label data. Multi-label data has a 1 for each
+    /// label that applies, otherwise 0. Regression data has one number.
     pub targets: Vec<f32>,
     /// Tokens of the text.
     pub encoding: Encoding,
 }
 
-/// Data set as token ids.
+/// Tokenised data set.
 ///
 /// # Examples
 /// ```
@@ -123,7 +124,7 @@ pub struct EncodedDataset {
     pub samples: Vec<Sample>,
     /// Names of the classes.
     pub labels: Vec<String>,
-    /// Number of rows with truncated tokens.
+    /// Number of rows whose text was truncated.
     pub truncated_rows: usize,
 }
 
@@ -150,7 +151,8 @@ impl EncodedDataset {
         Ok(self.with_samples(rows.into_iter().map(row).collect::<Result<_>>()?))
     }
 
-    /// Draws `rows` random rows, or all if there are fewer. The drawn rows keep the order of the data set.
+    /// Draws a random sample of `rows` rows. If there are fewer rows, returns all. The sample keeps the order of the
+    /// data set.
     pub fn sample<R: Rng + ?Sized>(&self, rows: usize, rng: &mut R) -> Self {
         let mut drawn: Vec<usize> = (0..self.len()).collect();
         if rows < self.len() {
@@ -161,11 +163,12 @@ impl EncodedDataset {
         self.with_samples(drawn.into_iter().map(|row| self.samples[row].clone()).collect())
     }
 
-    /// Splits a `fraction` of the rows off as a validation set, stratified by class. Returns `(rest, validation)`, each
+    /// Splits off a `fraction` of the rows as a validation set, stratified by class. Returns `(rest, validation)`, each
     /// in the order of the data set.
     ///
-    /// Rows with equal texts are on one side, as in [`Dataset::split_validation`](crate::Dataset::split_validation).
-    /// Texts are equal if their [digests](Encoding::digest) are equal.
+    /// Rows with equal texts go to the same part, as in
+    /// [`Dataset::split_validation`](crate::Dataset::split_validation). Texts count as equal if their
+    /// [digests](Encoding::digest) are equal.
     ///
     /// # Errors
     /// Same errors as [`Dataset::split_validation`](crate::Dataset::split_validation).
@@ -182,7 +185,7 @@ impl EncodedDataset {
         Ok((side(false), side(true)))
     }
 
-    /// Returns an empty data set with the same classes, for training without validation.
+    /// Returns an empty data set with the same classes. It replaces the validation set in training without validation.
     pub fn without_rows(&self) -> Self {
         self.with_samples(Vec::new())
     }
@@ -197,7 +200,7 @@ impl EncodedDataset {
         self.samples.iter().map(|sample| sample.encoding.ids.len()).collect()
     }
 
-    /// Checks that the class of every row is below `classes`, the number of classes of a model.
+    /// Checks that all classes in the data set are below `classes`, the number of classes of a model.
     ///
     /// # Errors
     /// [`Error::Argument`] with the first row whose class is too large.
@@ -212,7 +215,7 @@ impl EncodedDataset {
         }
     }
 
-    /// Checks that sample [ids](Sample::id) are unique. Ids may repeat after two data sets were joined.
+    /// Checks that sample [ids](Sample::id) are unique. Joining two data sets can duplicate ids.
     ///
     /// # Errors
     /// [`Error::Argument`] with the first two rows that have the same id.
@@ -227,7 +230,7 @@ impl EncodedDataset {
         Ok(())
     }
 
-    /// SHA-256 of all samples in order, in hexadecimal. It identifies the data set.
+    /// SHA-256 checksum of all samples in order, in hexadecimal. It identifies the data set.
     pub fn sha256(&self) -> String {
         let mut sum = Sha256::new();
         for Sample { id, label, targets, encoding } in &self.samples {

@@ -1,4 +1,4 @@
-//! Selection of held-out rows, stratified by class. Rows with equal texts are on the same side.
+//! Stratified selection of held-out rows, which keeps rows with equal texts together.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 
 use crate::error::{Error, Result};
 
-/// Numbers values from 0 in the order of their first occurrence. Equal values have the same number.
+/// Assigns a number to each distinct value, from 0 in the order of first occurrence. Equal values have the same number.
 pub(super) fn number_equal<T: Eq + Hash>(values: impl Iterator<Item = T>) -> Vec<usize> {
     let mut numbers = HashMap::new();
     let number = |value| {
@@ -19,28 +19,28 @@ pub(super) fn number_equal<T: Eq + Hash>(values: impl Iterator<Item = T>) -> Vec
     values.map(number).collect()
 }
 
-/// Rows of a data set from which some are held out: a text number and a class for each row.
+/// Rows of a data set from which a held-out set is selected, with the text and the class of each row.
 #[derive(Debug)]
 pub(super) struct HoldOut {
-    /// [Number](number_equal) of each row's text. Rows with equal texts have the same number.
+    /// Number that identifies the text of each row, from [`number_equal`]. Rows with equal texts have the same number.
     pub(super) texts: Vec<usize>,
     /// Class of each row; 0 for rows without classes.
     pub(super) classes: Vec<usize>,
-    /// `true` to hold out one row of a class whose share is below one row. There is no such minimum if it would more
-    /// than double the number of held-out rows.
+    /// `true` to hold out at least one row of each class, even if its proportional share rounds to 0. The minimum is
+    /// dropped if it would more than double the number of held-out rows.
     pub(super) at_least_one: bool,
 }
 
 impl HoldOut {
-    /// Selects a `fraction` of the rows to hold out. Returns `true` for each held-out row.
+    /// Selects a `fraction` of the rows to hold out. Returns a list with `true` for each held-out row.
     ///
-    /// Each class holds out its share of the rows, within one row. All rows of a text are on one side, and each class
-    /// keeps a row that is not held out.
+    /// Each class holds out its proportional share of the rows, rounded to a neighbouring integer. Rows with the same
+    /// text are either all held out or all retained. At least one row of each class is retained.
     ///
-    /// Texts are visited in random order. A text is held out if it fits into the share of each of its classes. A class
-    /// holds out at most 1.5 times its share of texts: where a frequent text does not fit, nearly all other texts would
-    /// be held out otherwise. If no text of a class fits into its share, the class holds out its text with the fewest
-    /// rows.
+    /// Texts are visited in random order. A text is held out if its rows fit into the remaining share of each class
+    /// that they belong to. The number of different texts that a class holds out is limited to 1.5 times its share of
+    /// texts. Without this limit, a frequent text that does not fit would cause nearly all other texts to be held out.
+    /// If no text of a class fits, the class holds out its text with the fewest rows.
     ///
     /// # Errors
     /// [`Error::Argument`] if the fraction is not between 0 and 1, or if no text can be held out because each is the
@@ -74,7 +74,8 @@ impl HoldOut {
         Ok(is_held)
     }
 
-    /// Classes of a text's rows, each with its number of rows.
+    /// Counts the rows of one text by class. `text` lists the rows, grouped by class. Returns pairs of a class and its
+    /// number of rows.
     fn of_classes(&self, text: &[usize]) -> impl Iterator<Item = (usize, usize)> {
         text.chunk_by(|left, right| self.classes[*left] == self.classes[*right])
             .map(|rows| (self.classes[rows[0]], rows.len()))
@@ -132,8 +133,10 @@ impl HoldOut {
         texts.iter().zip(is_held).filter(|(_, is_held)| *is_held).map(|(text, _)| *text).collect()
     }
 
-    /// Number of rows that each class holds out of its `rows`. The shares are rounded so that their sum is `count`: the
-    /// largest remainders are rounded up, ties at random. Classes that cannot hold out a row are rounded down.
+    /// Computes the number of rows to hold out of each class. `rows` has the size of each class, and `count` is the
+    /// total number of held-out rows. The proportional numbers are rounded so that their sum is `count`: the largest
+    /// remainders are rounded up, ties at random. A class is always rounded down if `can_give` is `false` for it: no
+    /// text of the class can be held out.
     fn shares<R: Rng + ?Sized>(&self, rows: &[usize], can_give: &[bool], count: usize, rng: &mut R) -> Vec<usize> {
         let all: usize = rows.iter().sum();
         let exact = |class: usize| rows[class] as u128 * count as u128;

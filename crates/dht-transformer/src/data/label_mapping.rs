@@ -7,26 +7,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DataProblem, Result};
 
-/// Maximum number of labels in a message.
 const LISTED: usize = 20;
-/// Prefix of placeholder class names, as `transformers` writes them.
+/// Prefix of the placeholder class names that `transformers` writes, such as `LABEL_0`.
 const PLACEHOLDER: &str = "LABEL_";
 
-/// Mapping from the labels in a file to classes.
+/// Mapping from the labels in a file to the classes of a model or training set.
 ///
-/// [`DatasetReader::with_labels`](crate::DatasetReader::with_labels) documents the matching rules. `Display` lists the pairs.
+/// [`DatasetReader::with_labels`](crate::DatasetReader::with_labels) documents how labels are matched with classes.
+/// `Display` lists the pairs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LabelMapping {
-    /// Pairs of a label in the file and its class name, one for each label.
+    /// Pairs of a label in the file and its class name. Each label occurs once.
     pairs: Vec<(String, String)>,
-    /// `true` if numbers were mapped to named classes only by the order of the classes.
+    /// `true` if numbers in the file were mapped to class names by position alone, which may be wrong.
     #[serde(default)]
     by_order: bool,
 }
 
 impl LabelMapping {
-    /// Matches the labels of a file with classes. Returns `None` if each label is literally a class name. `ordered` is
-    /// true if the labels are in numeric order, as in parquet files.
+    /// Matches the labels of a file with classes. Returns `None` if each label is literally a class name. `ordered`
+    /// states that the labels are listed by class number, as in parquet files.
     ///
     /// # Errors
     /// [`DataProblem::OtherLabels`] if the labels do not match, [`DataProblem::TwoSpellings`] if two labels match the
@@ -47,8 +47,8 @@ impl LabelMapping {
         Ok(Some(Self { pairs, by_order }))
     }
 
-    /// Returns whether numbers were mapped to named classes only by the order of the classes, and not by an explicit
-    /// mapping.
+    /// Returns whether numbers in the file were mapped to class names by position alone. An explicit mapping does not
+    /// count.
     pub fn is_by_order(&self) -> bool {
         self.by_order
     }
@@ -87,12 +87,12 @@ impl LabelMapping {
         Ok((!identity).then_some(Self { pairs: mapped, by_order: false }))
     }
 
-    /// Returns whether the mapping agrees with all explicit `pairs` of a label and its class.
+    /// Returns whether the mapping contradicts none of the explicit `pairs` of a label and its class.
     pub(super) fn agrees(&self, pairs: &[(String, String)]) -> bool {
         self.pairs.iter().all(|(label, class)| pairs.iter().all(|(own, other)| own != label || other == class))
     }
 
-    /// Pairs of a label and its class.
+    /// Pairs of a label in the file and its class name.
     pub fn pairs(&self) -> &[(String, String)] {
         &self.pairs
     }
@@ -106,7 +106,8 @@ impl fmt::Display for LabelMapping {
     }
 }
 
-/// Matches each label with the class of the same name: exactly, ignoring case and spaces, or as an equal number.
+/// Matches each label with the class of the same name. Names are equal exactly, or ignoring case and outer spaces, or
+/// as numbers.
 fn by_name(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, DataProblem> {
     let mut places = Vec::with_capacity(labels.len());
     for label in labels {
@@ -128,8 +129,8 @@ fn by_name(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, 
     Ok(Some(places))
 }
 
-/// Matches numbers and placeholders with named classes. Numbers are counted from 0 or from 1. A number k and `LABEL_k`
-/// are the same class.
+/// Matches numbers or placeholders such as `LABEL_1` with classes by number. Named classes are numbered in their order.
+/// Numbers may count from 0 or from 1. `None` if the labels are not numbers or do not match.
 fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, DataProblem> {
     let count = classes.len();
     let all = |names: &[String], number: fn(&str) -> Option<usize>| names.iter().map(|name| number(name)).collect();
@@ -172,8 +173,8 @@ fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>
     Err(other_labels(labels, classes, ": they may be counted from 0 or from 1"))
 }
 
-/// Maps words for no and yes to classes 0 and 1 of two numbered classes. In an `ordered` file, maps the names by their
-/// position.
+/// Matches truth values with two numbered classes: false or "no" with the lower number, true or "yes" with the higher
+/// number. If `ordered` is set, matches any labels with numbered classes by position.
 fn by_place(labels: &[String], classes: &[String], ordered: bool) -> Option<Vec<usize>> {
     let count = classes.len();
     let all = |number: fn(&str) -> Option<usize>| classes.iter().map(|class| number(class)).collect();
@@ -191,7 +192,7 @@ fn by_place(labels: &[String], classes: &[String], ordered: bool) -> Option<Vec<
     counts.then(|| own.into_iter().map(place).collect()).flatten()
 }
 
-/// Truth value of a label: 0 for a word for no, 1 for a word for yes.
+/// Parses a truth value: 0 for false or "no", 1 for true or "yes".
 fn truth(label: &str) -> Option<usize> {
     ["false", "true", "no", "yes"]
         .iter()
@@ -199,12 +200,11 @@ fn truth(label: &str) -> Option<usize> {
         .map(|place| place % 2)
 }
 
-/// Number of a placeholder label such as `LABEL_3`.
+/// Parses the number in a placeholder label such as `LABEL_3`.
 fn placeholder(label: &str) -> Option<usize> {
     integer(label.trim().strip_prefix(PLACEHOLDER)?)
 }
 
-/// Parses an integer, which may be written as `3.0`.
 fn integer(label: &str) -> Option<usize> {
     let label = label.trim();
     let whole = label.split_once('.').filter(|(_, rest)| !rest.is_empty() && rest.bytes().all(|byte| byte == b'0'));
@@ -220,15 +220,15 @@ fn other_labels(labels: &[String], classes: &[String], reason: &'static str) -> 
     DataProblem::OtherLabels { labels: listed(labels), classes: listed(classes), reason }
 }
 
-/// Lists the first labels, escaped, and the number of all labels.
+/// Formats the first label names and the total number of labels for a message.
 fn listed(names: &[String]) -> String {
     let more = if names.len() > LISTED { ", …" } else { "" };
     let first: Vec<String> = names.iter().take(LISTED).map(|name| escaped(name)).collect();
     format!("{}{more} ({})", first.join(", "), names.len())
 }
 
-/// Refuses labels that a human reader would take for the same label, since they differ only in case, spaces, invisible
-/// characters, or number format.
+/// Refuses labels that a person would take for the same label. Such labels differ only in case, spaces, invisible
+/// characters or number format.
 ///
 /// # Errors
 /// [`DataProblem::TwoSpellings`] if two labels are spellings of the same label.
@@ -242,7 +242,7 @@ pub(super) fn check_spellings(labels: &[String]) -> Result<(), DataProblem> {
     Ok(())
 }
 
-/// Normalises a label for comparison: case, kinds of spaces, zero-width characters and composed accents.
+/// Normalises a label for comparison: unifies case, kinds of spaces, zero-width characters and composed accents.
 fn folded(label: &str) -> String {
     let mut text = tokenizers::NormalizedString::from(label);
     text.nfkc();
@@ -258,14 +258,15 @@ fn folded(label: &str) -> String {
     }
 }
 
-/// Returns whether a character has no width: joiners, direction marks, variation selectors, soft hyphens, controls.
+/// Returns whether a character is invisible, such as a joiner, direction mark, variation selector, soft hyphen or
+/// control character.
 fn is_unseen(sign: char) -> bool {
     (sign.is_control() && !sign.is_whitespace())
         || matches!(sign, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Latin letter or ASCII character that looks like this character.
+/// Replaces a character by a Latin letter or ASCII character that looks the same, if there is one.
 fn look_alike(sign: char) -> char {
     const LETTERS: [(&str, &str); 5] = [
         ("аеорсхуіјѕһԁ", "aeopcxyijshd"),
@@ -285,7 +286,7 @@ fn look_alike(sign: char) -> char {
     }
 }
 
-/// Quotes a label for a message, and escapes everything but plain letters.
+/// Quotes a label for an error message, and escapes all characters except plain letters.
 pub(super) fn escaped(label: &str) -> String {
     let plain = |sign: char| sign.is_ascii_graphic() && sign != '"' && sign != '\\' || sign == ' ';
     let signs = label.chars().map(|sign| match sign {

@@ -11,18 +11,17 @@ use super::batch::PackedBatch;
 use super::tokenizer::TextTokenizer;
 use crate::error::{Error, Result};
 
-/// Masking rates of masked language modelling (Devlin et al. 2019, section 3.1). A fraction of the selected tokens
-/// becomes `[MASK]`, another fraction becomes a random token, and the other selected tokens do not change. Unchanged
-/// tokens prevent a model from relying on the masks.
+/// Masking rates of masked language modelling (Devlin et al. 2019, section 3.1). Of the selected tokens, a fraction
+/// becomes `[MASK]`, another fraction becomes a random token, and the others do not change. A model predicts all of
+/// them. Unchanged tokens prevent a model from relying on the masks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaskSettings {
-    /// Fraction of a text's tokens that are selected; at least one token is selected. Special tokens are never
-    /// selected.
+    /// Fraction of a text's tokens that are selected for prediction, at least one. Special tokens are never selected.
     pub chosen: f64,
-    /// Fraction of the selected tokens that become `[MASK]`.
+    /// Fraction of the selected tokens that are replaced by `[MASK]`.
     pub masked: f64,
-    /// Fraction of the selected tokens that become a random token.
+    /// Fraction of the selected tokens that are replaced by a random token.
     pub random: f64,
 }
 
@@ -51,8 +50,8 @@ impl MaskSettings {
     }
 }
 
-/// Masks tokens of batches for masked language modelling. The masks of a sample depend only on the seed, the epoch and
-/// the sample. Neither the batch nor a restart changes them. Each epoch has different masks.
+/// Masks tokens of batches for masked language modelling. The masks of a sample depend on the seed, the epoch and the
+/// sample alone, not on the batch. A restarted run thus repeats them. Each epoch has different masks.
 #[derive(Debug, Clone)]
 pub(crate) struct Masking {
     settings: MaskSettings,
@@ -61,7 +60,7 @@ pub(crate) struct Masking {
     vocabulary: u32,
 }
 
-/// Batch with masked tokens.
+/// Batch with masked tokens, and the original tokens for a model to predict.
 ///
 /// # Examples
 /// ```
@@ -84,9 +83,9 @@ pub(crate) struct Masking {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct MaskedBatch {
-    /// Batch in which the masks replace tokens.
+    /// Batch after masking.
     pub batch: PackedBatch,
-    /// Positions of the masked tokens among the tokens of the batch, ascending. A model predicts the tokens there.
+    /// Index of each masked token among the tokens of the batch, ascending.
     pub rows: Vec<u32>,
     /// Original token at each position of `rows`.
     pub targets: Vec<u32>,
@@ -106,12 +105,11 @@ impl Masking {
         Ok(Self { settings, mask, special, vocabulary })
     }
 
-    /// Masking rates.
     pub fn settings(&self) -> MaskSettings {
         self.settings
     }
 
-    /// Masks tokens of each sample. A text that has only special tokens is not masked.
+    /// Masks tokens in each sample of a batch. Samples that consist of special tokens remain unchanged.
     pub fn apply(&self, mut batch: PackedBatch, seed: u64, epoch: u64) -> MaskedBatch {
         let (mut rows, mut targets) = (Vec::new(), Vec::new());
         for (sample, id) in batch.sample_ids.iter().enumerate() {
@@ -139,7 +137,7 @@ impl Masking {
         MaskedBatch { batch, rows, targets }
     }
 
-    /// Draws a random token that is not special, or any token if all are special.
+    /// Draws a random token from the vocabulary that is not special, or any token if all are special.
     fn any_word<R: Rng + ?Sized>(&self, rng: &mut R) -> u32 {
         let start = rng.random_range(0..self.vocabulary);
         let word = |token: &u32| !self.special.contains(token);
@@ -147,7 +145,6 @@ impl Masking {
     }
 }
 
-/// Random generator for the masks of one sample in one epoch.
 fn generator(seed: u64, epoch: u64, sample: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     for (part, number) in key.chunks_exact_mut(8).zip([seed, epoch, sample, 0x6d61_736b]) {

@@ -2,11 +2,11 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | files → rows → examples, with the reason of each decision | `reader/`, `reading.rs`, `label_mapping.rs` |
-//! | examples and classes; splits and samples of them | `dataset.rs`, `hold_out.rs`, `named.rs`, `generated/` |
-//! | token ids | `tokenizer/`, `encoded.rs` |
-//! | blocks of unlabelled text, masked tokens | `text_blocks.rs`, `masking.rs` |
-//! | packed batches | `batch.rs` |
+//! | files → rows → examples, with a report of the detected columns | `reader/`, `reading.rs`, `label_mapping.rs` |
+//! | examples and classes; splits and samples | `dataset.rs`, `hold_out.rs`, `named.rs`, `generated/` |
+//! | examples → token ids | `tokenizer/`, `encoded.rs` |
+//! | unlabelled text → blocks of tokens, masked tokens | `text_blocks.rs`, `masking.rs` |
+//! | token ids → packed batches | `batch.rs` |
 
 pub(crate) mod batch;
 pub(crate) mod dataset;

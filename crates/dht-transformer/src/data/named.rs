@@ -1,11 +1,11 @@
-//! Well-known data sets: their location on the Hugging Face hub, their columns and their metric.
+//! Well-known data sets on the Hugging Face hub, with their columns and metrics.
 
 use std::path::Path;
 
 use super::reader::DatasetReader;
 use super::reading::{Column, LabelKind};
 
-/// Metric that publications report for a data set.
+/// Metric that publications usually report for a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Metric {
@@ -13,7 +13,7 @@ pub enum Metric {
     Accuracy,
     /// Matthews correlation coefficient.
     Matthews,
-    /// F1 of one class.
+    /// F1 score of one class.
     F1 {
         /// Name of the class.
         class: &'static str,
@@ -22,8 +22,8 @@ pub enum Metric {
     Correlations,
 }
 
-/// Well-known data set on the Hugging Face hub, with a short name. The names on the hub are copied from its public
-/// pages.
+/// Well-known data set on the Hugging Face hub, found by a short name such as `imdb`. Its name on the hub is copied
+/// from the hub's public pages.
 ///
 /// # Examples
 /// ```
@@ -34,23 +34,23 @@ pub enum Metric {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NamedDataset {
-    /// Short name.
+    /// Short name of the data set.
     pub name: &'static str,
     /// Name on the Hugging Face hub: `OWNER/NAME`, or `OWNER/NAME/CONFIG`.
     pub hub: &'static str,
     /// Split on which publications report the metric. For GLUE it is the validation split, since the labels of the test
-    /// split are secret.
+    /// split are not published.
     pub scored: &'static str,
-    /// Text columns.
+    /// Names of the text columns.
     pub text: &'static [&'static str],
-    /// `true` if the text columns are a pair.
+    /// `true` if the two text columns are a text pair.
     pub pair: bool,
     /// Metric that publications report.
     pub metric: Metric,
 }
 
 impl NamedDataset {
-    /// All data sets that have a short name.
+    /// All data sets with a short name.
     pub const ALL: &[Self] = &[
         Self::of_classes("ag_news", "fancyzhx/ag_news", &["text"]),
         Self::of_classes("dbpedia_14", "fancyzhx/dbpedia_14", &["title", "content"]),
@@ -84,12 +84,12 @@ impl NamedDataset {
         Self::ALL.iter().find(|known| known.name == name)
     }
 
-    /// Returns whether the labels of the data set are numbers, not classes.
+    /// Returns whether the data set is a regression task, whose labels are numbers.
     pub fn has_numbers(&self) -> bool {
         self.metric == Metric::Correlations
     }
 
-    /// Returns a reader for the columns that the data set has on the Hugging Face hub.
+    /// Creates a reader for the data set's files on the Hugging Face hub.
     pub fn reader(&self) -> DatasetReader {
         let column = |name: &str| Column::Name(name.into());
         let kind = if self.has_numbers() { LabelKind::Number } else { LabelKind::Class };
@@ -101,9 +101,9 @@ impl NamedDataset {
             .with_pair(self.pair)
     }
 
-    /// Returns a reader for the original files of a data set, as its authors distribute them. The name of the directory
-    /// identifies the data set. The files of AG News, DBpedia and CoLA have no header; RTE has two texts, which are
-    /// joined. For any other directory, the reader detects the columns.
+    /// Creates a reader for a data set's original files, as its authors distribute them. The name of the directory
+    /// identifies the data set. AG News, DBpedia and CoLA are read without a header; the two texts of RTE are joined.
+    /// For any other directory, the reader detects the columns.
     pub fn reader_of_files(folder: &Path) -> DatasetReader {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let columns = |label: &str, texts: [&str; 2]| {

@@ -1,4 +1,4 @@
-//! Interpretation of a table: the meaning of its rows, columns and labels, and the reason for each decision.
+//! Report of how a table file was interpreted: its columns and labels, and the reason for each decision.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::label_mapping::LabelMapping;
 
-/// Column of a table, identified by its name or by its number.
+/// Column of a table, identified by name or number.
 ///
 /// # Examples
 /// ```
@@ -20,14 +20,14 @@ use super::label_mapping::LabelMapping;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Column {
-    /// Name of the column in the header, or its key in a jsonl file.
+    /// Column name in the header, or key in a jsonl file.
     Name(String),
-    /// Number, counted from 0. A column whose name is this number takes precedence.
+    /// Column number, counted from 0. A column whose name is this number takes precedence.
     Number(usize),
 }
 
 impl From<&str> for Column {
-    /// Converts digits to a number, and any other text to a name.
+    /// Converts a text to a column: digits become a number, any other text a name.
     fn from(text: &str) -> Self {
         text.parse().map_or_else(|_| Self::Name(text.into()), Self::Number)
     }
@@ -54,7 +54,7 @@ impl From<usize> for Column {
 impl FromStr for Column {
     type Err = Infallible;
 
-    /// Parses digits as a number, and any other text as a name.
+    /// Parses a column: digits become a number, any other text a name.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(text.into())
     }
@@ -69,21 +69,20 @@ impl fmt::Display for Column {
     }
 }
 
-/// Format of a file with a table of texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum TableFormat {
     /// Comma-separated, quoted as in RFC 4180: a field with a comma, a quote or a line end is in double quotes, and a
     /// quote inside is doubled.
     Csv,
-    /// Tab-separated without quoting, as in GLUE: a quote is an ordinary character. There are two exceptions. Cells in
-    /// quotes whose inner quotes are all doubled are unquoted, since pandas writes them. Quoted cells may span several
-    /// lines if the row would otherwise be too short.
+    /// Tab-separated without quoting, as in the GLUE benchmark: a quote is an ordinary character. There are two
+    /// exceptions. A cell in quotes whose inner quotes are all doubled is unquoted, since pandas writes such cells. A
+    /// quoted cell may span several lines if its row would otherwise have too few columns.
     Tsv,
     /// One JSON object on each line, or an array of objects.
     #[serde(rename = "jsonl")]
     JsonLines,
-    /// One text on each line, after its labels, as fastText reads them: `__label__good fine food`.
+    /// fastText format: one text on each line, after its labels, such as `__label__good fine food`.
     #[serde(rename = "fasttext")]
     FastText,
     /// One folder for each class, with one file for each text.
@@ -105,20 +104,20 @@ impl fmt::Display for TableFormat {
     }
 }
 
-/// Meaning of the cells of a label column.
+/// Meaning of a label cell, which determines the task: classification, multi-label classification or regression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LabelKind {
-    /// Single label: one class per text.
+    /// Single-label classification: a cell is one class.
     #[default]
     Class,
-    /// Multi-label: any number of labels, joined by a separator. An empty cell has no label.
+    /// Multi-label classification: a cell holds any number of labels. An empty cell has no label.
     Several {
-        /// Character between two labels.
+        /// Character that separates the labels in a cell.
         separator: char,
     },
-    /// Regression: a number.
+    /// Regression: a cell is a number.
     Number,
 }
 
@@ -126,22 +125,23 @@ pub enum LabelKind {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum HeaderSource {
-    /// A flag or a caller requested it.
+    /// The caller or a command-line flag stated whether there is a header.
     #[default]
     Asked,
-    /// The training file has a header, or has none.
+    /// The file is read like the training file: both have a header, or neither has one.
     Training,
-    /// The format names its columns.
+    /// The file format itself names the columns.
     Format,
-    /// The first row contains this name, which is a known or requested column.
+    /// The first row contains this name, which is the usual name of a column or a requested column.
     Name(String),
-    /// The first cell of this column is a word, and the cells below it are numbers or dates.
+    /// In the column with this index, the first cell is a word and the cells below are numbers or dates. The first row
+    /// is a header.
     Words(usize),
-    /// The first row contains the numbers of the columns, as pandas writes them, so it is a header.
+    /// The first row contains the column numbers 0, 1, 2, …, which pandas writes as a header.
     Numbers,
-    /// The first cell of this column is a value like other cells of the column, so the first row is data.
+    /// In the column with this index, the first cell is a value like the cells below, so the first row is data.
     Value(usize),
-    /// The table has one column, and its first cell is not a known name, so the first row is data.
+    /// The table has one column, and its first cell is not a usual column name, so the first row is data.
     OneColumn,
 }
 
@@ -160,45 +160,46 @@ impl fmt::Display for HeaderSource {
     }
 }
 
-/// Reason for the choice of the label column.
+/// Reason why a column was selected as the label column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LabelSource {
-    /// A flag or a caller requested the column.
+    /// The caller or a command-line flag requested the column.
     #[default]
     Asked,
     /// The column is the label column of the training set.
     Training,
-    /// The column has the name of a label column.
+    /// The column has a usual name of a label column, such as `label`.
     Name,
-    /// Only this column holds nothing but labels of the training set.
+    /// The column is the only one whose cells are all labels of the training set.
     KnownLabels,
-    /// Only this column repeats a few values in all rows.
+    /// The column is the only one that repeats a few values in all rows.
     OnlyRepeating,
-    /// The column has the fewest distinct values. This reason occurs only in records of earlier releases.
+    /// The column has the fewest distinct values. Only reports of earlier releases contain this reason.
     FewestValues,
 }
 
-/// Reason for the choice of the text columns.
+/// Reason why columns were selected as text columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum TextSource {
-    /// A flag or a caller requested the columns.
+    /// The caller or a command-line flag requested the columns.
     Asked,
     /// The columns are the text columns of the training set.
     Training,
-    /// The column has the name of a text column, or the two columns have the names of a pair.
+    /// The column has a usual name of a text column, or the two columns have the usual names of a pair.
     Name,
     /// No other column contains words.
     OnlyWords,
-    /// The columns are all columns with words. This reason occurs only in records of earlier releases.
+    /// The columns are all columns with words. Only reports of earlier releases contain this reason.
     #[default]
     Found,
 }
 
-/// Interpretation of a table: its header, columns, kind of labels and label mapping, with the reason for each decision.
+/// Report of how a table file was interpreted: its header, columns, label kind and label mapping, and the reason for
+/// each decision.
 ///
-/// `Display` writes a sentence about the columns; [`lines`](Self::lines) reports everything.
+/// `Display` writes a sentence about the columns; [`lines`](Self::lines) writes the whole report.
 ///
 /// # Examples
 /// ```
@@ -214,10 +215,10 @@ pub(crate) enum TextSource {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Reading {
-    /// Format of the rows; `None` in records of earlier releases.
+    /// File format; `None` in reports of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<TableFormat>,
-    /// Separator of the columns of a csv file; `None` for a comma.
+    /// Column separator of a csv file; `None` for a comma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<char>,
     /// Encoding of the file; `None` for UTF-8.
@@ -225,69 +226,66 @@ pub struct Reading {
     pub encoding: Option<String>,
     /// `true` if the columns have names.
     pub header: bool,
-    /// Reason why the first row is a header or data.
     #[serde(default)]
     pub(crate) header_source: HeaderSource,
     /// Label column; `None` if the texts were read without labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Column>,
-    /// Columns of zeros and ones, each named after a label. The first of them is also `label`. Empty if the table has
-    /// one label column.
+    /// Label columns of multi-label data: one column of zeros and ones for each label, named after the label. `label`
+    /// is then the first of them. Empty if the table has a single label column.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub label_columns: Vec<Column>,
-    /// Reason for the choice of the label column.
     #[serde(default)]
     pub(crate) label_source: LabelSource,
-    /// Other columns that also have the name of a label column.
+    /// Columns that were not selected although they also have a usual name of a label column.
     #[serde(default)]
     pub label_rivals: Vec<Column>,
     /// Meaning of the cells in the label column.
     #[serde(default)]
     pub kind: LabelKind,
-    /// `true` if the cells in the label column are lists.
+    /// `true` if the cells in the label column are lists of labels.
     #[serde(default)]
     pub(crate) lists: bool,
-    /// Mapping from the cells in the label column to the classes; `None` if the cells are the class names.
+    /// Mapping from the labels in the file to the classes; `None` if the labels are the class names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mapping: Option<LabelMapping>,
-    /// Text columns, in the order in which they are joined. For a pair: the columns of the first and the second text.
+    /// Text columns, whose texts are joined in this order. For a pair: the columns of the first and the second text.
     pub text: Vec<Column>,
-    /// Reason for the choice of the text columns.
     #[serde(default)]
     pub(crate) text_source: TextSource,
-    /// `true` if two text columns are a pair of texts, and not parts of one text.
+    /// `true` if the two text columns are a text pair. Otherwise the texts of several columns are joined.
     #[serde(default)]
     pub pair: bool,
-    /// Columns that are not read.
+    /// Columns that are neither texts nor labels, and are not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub carried: Vec<Column>,
     /// Number of rows read.
     #[serde(default)]
     pub rows: usize,
-    /// Number of rows in the table, if the rows were drawn from it at random; `None` if all rows were read.
+    /// Number of rows in the file, if only a random sample of them was read; `None` if all rows were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drawn_from: Option<usize>,
-    /// Number of skipped blank lines and rows of blank cells.
+    /// Number of blank lines and blank rows that were skipped.
     #[serde(default)]
     pub blank_lines: usize,
-    /// Text columns whose repeated cells determine the label, exactly or nearly.
+    /// Text columns that leak the label: a cell that occurs in several rows determines the label, exactly or nearly.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) leaks: Vec<LabelLeak>,
-    /// Number of texts that are written as a missing value (`nan`, `null` and similar), and the first such text.
+    /// Number of texts that usually stand for a missing value (`nan`, `null` and similar), and the first such text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_texts: Option<(usize, String)>,
-    /// Number of rows whose class is a word that programs write for a missing value, and the first such class.
+    /// Number of rows whose class is a word that usually stands for a missing value, and the first such class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_labels: Option<(usize, String)>,
-    /// Number of rows without a label that the reader [left out](crate::DatasetReader::skip_unlabelled).
+    /// Number of rows without a label that were [skipped](crate::DatasetReader::skip_unlabelled).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unlabelled_rows: usize,
-    /// Unknown labels, whose rows the reader left out, with the number of rows of each label, the largest first. A row
-    /// with several unknown labels counts for the first one.
+    /// Labels of skipped rows that are not classes of the model, each with its number of rows, the most frequent first.
+    /// A row with several unknown labels counts for the first of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown_labels: Vec<(String, usize)>,
-    /// Line and class of the first or last row, if no other row has its class. The row may be a second header or a
-    /// total.
+    /// Line number and class of the first or last row, if no other row has this class. Such a row may be a second
+    /// header or a row of totals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lone_class: Option<(u64, String)>,
 }
@@ -296,14 +294,16 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// Text column that determines the label, exactly or nearly, such as a written-out label or a source.
+/// Text column that leaks the label: its cells determine the label, exactly or nearly. Examples are a written-out label
+/// and the name of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LabelLeak {
-    /// Text column.
+    /// Column that leaks the label.
     pub column: Column,
-    /// Percentage of the distinct rows whose label is the most frequent label among rows with the same cell.
+    /// Percentage of distinct rows that a lookup of the cell labels correctly. The lookup returns the most frequent
+    /// label among rows with the same cell.
     pub percent: usize,
-    /// Number of different cells in the column.
+    /// Number of distinct cells in the column.
     pub values: usize,
 }
 
@@ -323,7 +323,7 @@ fn plural(columns: &[Column]) -> &'static str {
 }
 
 impl Reading {
-    /// Reports the interpretation in at most five lines, without the [warnings](Self::notes).
+    /// Reports how the file was interpreted, in at most five lines. [`notes`](Self::notes) has the warnings.
     pub fn lines(&self) -> Vec<String> {
         let separator = self.separator.map_or_else(String::new, |sign| format!(" separated by {sign:?}"));
         let encoding = self.encoding.as_ref().map_or_else(String::new, |encoding| format!(" in {encoding}"));
@@ -363,7 +363,7 @@ impl Reading {
         lines
     }
 
-    /// Warns of texts that leak the label, of missing values, and of a row that may not be data.
+    /// Warnings about columns that leak the label, missing values, and a first or last row that may not be data.
     pub fn notes(&self) -> Vec<String> {
         let missing = |(count, first): &(usize, String)| match count {
             1 => format!("beware: 1 text is a missing value, {first:?}"),
@@ -382,19 +382,19 @@ impl Reading {
         notes.chain(self.lone_class.iter().map(lone)).collect()
     }
 
-    /// Pairs of a label in the file and its class. Empty if the labels are the class names.
+    /// Mapping from the labels in the file to the classes, as pairs. Empty if the labels are the class names.
     pub fn label_pairs(&self) -> &[(String, String)] {
         self.mapping.as_ref().map_or(&[], LabelMapping::pairs)
     }
 
-    /// Describes the mapping from labels to classes, such as "0 is bad, 1 is good". `None` if the labels are the class
-    /// names.
+    /// Describes the mapping from the labels in the file to the classes, such as "0 is bad, 1 is good". `None` if the
+    /// labels are the class names.
     pub fn label_mapping(&self) -> Option<String> {
         self.mapping.as_ref().map(LabelMapping::to_string)
     }
 
-    /// Returns whether numbers were mapped to named classes only by the order of the classes, and not by an explicit
-    /// mapping.
+    /// Returns whether numbers in the file were mapped to class names by position alone. An explicit mapping does not
+    /// count.
     pub fn is_mapped_by_order(&self) -> bool {
         self.mapping.as_ref().is_some_and(LabelMapping::is_by_order)
     }

@@ -1,4 +1,4 @@
-//! Plain text, cut into blocks of equal length for pre-training.
+//! Conversion of plain text files to blocks of tokens for pre-training.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,18 +11,18 @@ use crate::data::reader::{Compression, Lines};
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::Hashing;
 
-/// Maximum number of decompressed bytes of a file.
+/// Maximum size of a text file in bytes, after decompression.
 const MOST_BYTES: u64 = 4 << 30;
-/// Minimum number of tokens of a block, including special tokens. A shorter block would give no context.
+/// Minimum number of tokens of a block, including special tokens. A shorter block would not give enough context.
 const SHORTEST: usize = 8;
 
 impl EncodedDataset {
-    /// Reads a plain text file for pre-training; `.gz` files are decompressed. The file has one paragraph on each line,
-    /// and a blank line between documents.
+    /// Reads a plain text file as blocks of tokens for pre-training. The file has one paragraph on each line, and a
+    /// blank line between documents. `.gz` files are decompressed.
     ///
-    /// The paragraphs of a document are joined, and its tokens are cut into blocks of `max_length` tokens, including
-    /// special tokens. The last block of a document may be shorter, and is dropped if it has fewer than 8 tokens. The
-    /// samples have no classes.
+    /// The paragraphs of a document are joined and tokenised. The tokens are divided into blocks of `max_length`
+    /// tokens, including special tokens. The last block of a document may be shorter; it is dropped if it has fewer
+    /// than 8 tokens. The samples have no classes.
     ///
     /// # Errors
     /// [`Error::Io`] if the file is missing or unreadable. [`Error::Argument`] if blocks have fewer than 8 tokens.
@@ -70,8 +70,8 @@ impl EncodedDataset {
 }
 
 impl TextTokenizer {
-    /// Trains a tokenizer on a plain text file, as [`train`](Self::train) does on texts. [`EncodedDataset::from_text`]
-    /// documents the format of the file.
+    /// Trains a tokenizer on a plain text file, in the same way as [`train`](Self::train).
+    /// [`EncodedDataset::from_text`] documents the file format.
     ///
     /// # Errors
     /// Errors of [`EncodedDataset::from_text`] for the file, and of [`train`](Self::train).
@@ -81,7 +81,7 @@ impl TextTokenizer {
     }
 }
 
-/// Paragraphs of each document in a file.
+/// Reads a text file into a list of documents, each a list of paragraphs.
 fn documents(path: &Path) -> Result<Vec<Vec<String>>> {
     let file = File::open(path).map_err(|source| Error::io(path, source))?;
     let name = path.to_string_lossy();

@@ -1,4 +1,4 @@
-//! Word vectors from text files in the format of GloVe or fastText.
+//! Word vectors, read from text files in the format of GloVe or fastText.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::reader::{Compression, Lines};
 use crate::error::{DataProblem, Error, Result};
 
-/// Words with their vectors, scaled to length 1.
+/// Words with their embedding vectors, scaled to Euclidean length 1.
 ///
 /// # Examples
 /// ```
@@ -30,14 +30,14 @@ pub struct WordVectors {
 }
 
 impl WordVectors {
-    /// Reads a file of word vectors: each line has a word and its numbers, separated by spaces. `.gz` files are
-    /// decompressed.
+    /// Reads a file of word vectors. Each line has a word and the numbers of its vector, separated by spaces. `.gz`
+    /// files are decompressed.
     ///
-    /// In fastText's format, the first line has two numbers: the number of words and the width. Without this line, the
-    /// first word must not contain a space. If a word occurs several times, its first vector counts.
+    /// In fastText's format, the first line has two numbers: the number of words and the dimension. In a file without
+    /// this line, the first word must not contain a space. If a word occurs several times, its first vector is used.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file is missing or unreadable. [`Error::Data`] with the line in these cases:
+    /// [`Error::Io`] if the file is missing or unreadable. [`Error::Data`] with the line number in these cases:
     ///
     /// - The bytes are not text.
     /// - A line has another number of columns than the first line.
@@ -116,13 +116,13 @@ impl WordVectors {
         self.words.is_empty()
     }
 
-    /// Dimension of a vector.
+    /// Dimension of the vectors.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Words with the highest cosine similarity to a word, most similar first. The word itself is excluded. Words with
-    /// equal similarity keep the order of the file. The result is empty if the word is unknown.
+    /// Returns the `count` words with the highest cosine similarity to `word`, most similar first. The word itself is
+    /// excluded. Words with equal similarity keep the order of the file. The result is empty if the word is unknown.
     pub fn nearest(&self, word: &str, count: usize) -> Vec<&str> {
         let Some(&place) = self.places.get(word) else { return Vec::new() };
         let own = &self.numbers[place * self.width..][..self.width];

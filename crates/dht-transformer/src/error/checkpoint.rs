@@ -1,14 +1,14 @@
-//! Reasons for refusing a checkpoint, and differences between the settings of two training runs.
+//! Reasons why a checkpoint of a training run is refused.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// Reason for refusing a file as a checkpoint.
+/// Reason why a file is refused as a checkpoint of a training run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointProblem {
-    /// The file is too short or too long: writing or copying it was interrupted.
+    /// The file has the wrong size, since writing or copying it was interrupted.
     #[error("is torn: it has {found} bytes, expected {expected}")]
     Torn {
         /// Expected size in bytes.
@@ -16,13 +16,13 @@ pub enum CheckpointProblem {
         /// Actual size in bytes.
         found: u64,
     },
-    /// The file is not a checkpoint.
+    /// The file is not a checkpoint of this crate.
     #[error("is not a checkpoint of this crate")]
     Foreign,
-    /// The file was written by a later release.
+    /// The checkpoint was written by a later release of this crate.
     #[error("has format version {found}, expected at most {supported}")]
     Newer {
-        /// Format version of the file.
+        /// Format version of the checkpoint.
         found: u64,
         /// Latest format version that this release supports.
         supported: u64,
@@ -30,37 +30,38 @@ pub enum CheckpointProblem {
     /// The content differs from its checksum.
     #[error("is damaged: the SHA-256 of its content differs from the one that it states")]
     Checksum,
-    /// The file belongs to a training run with other settings or other data.
+    /// The checkpoint belongs to a training run with other settings or other data.
     #[error(
         "belongs to another training run: {differences}; repeat the settings of that run, or start again without resuming or at another path",
         differences = listed(differences),
     )]
     OtherTraining {
-        /// All differences between the stored and the requested training run.
+        /// Settings in which the checkpoint and the requested training run differ.
         differences: Vec<SettingMismatch>,
     },
-    /// The header or the state is invalid.
+    /// The header or the saved state in the checkpoint is invalid.
     #[error("is damaged: {what}")]
     Content {
-        /// Invalid part of the file, and its problem.
+        /// Description of the invalid part.
         what: String,
     },
 }
 
-/// Setting of a checkpoint that differs from the requested one.
+/// Training setting whose value in a checkpoint differs from the requested value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingMismatch {
-    /// Name of the setting, with dots: `optimizer.learning_rate`.
+    /// Path of the setting, such as `optimizer.learning_rate`.
     pub field: String,
-    /// Value in the checkpoint, as JSON; `null` if there is none.
+    /// Value in the checkpoint as JSON; `null` if the checkpoint lacks the setting.
     pub stored: String,
-    /// Requested value, as JSON; `null` if there is none.
+    /// Requested value as JSON; `null` if the request lacks the setting.
     pub asked: String,
 }
 
 impl SettingMismatch {
-    /// Lists every field in which two states differ, ordered by name. Objects with the same keys are compared key by
-    /// key. Everything else is compared as a whole: two variants of a setting with different fields are one difference.
+    /// Lists the fields in which two JSON states differ, ordered by path. Objects with the same keys are compared key
+    /// by key. All other values are compared as a whole: two variants of a setting with different fields count as one
+    /// difference.
     ///
     /// # Examples
     /// ```

@@ -1,39 +1,39 @@
-/// Problem with the files of a repository on the Hugging Face hub; [`Error::HubFiles`](crate::Error::HubFiles) names
-/// the repository.
+/// Reason why files could not be downloaded from the Hugging Face hub. [`Error::HubFiles`](crate::Error::HubFiles) adds
+/// the name of the repository.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubProblem {
-    /// The hub was not reached, or closed the connection.
+    /// The hub could not be reached, or closed the connection.
     #[error("{what} could not be fetched: {source}")]
     Request {
-        /// Requested file, or the list of files.
+        /// Requested file path, or "the list of files".
         what: String,
-        /// Error of the hub's client.
+        /// Error of the HTTP client.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The hub must not be queried, and the file is not in the cache.
+    /// `HF_HUB_OFFLINE` forbids requests to the hub, and the file is not in the cache.
     #[error("{what} is not in the cache, and HF_HUB_OFFLINE says not to ask the hub")]
     Offline {
-        /// File, or the list of files.
+        /// Requested file path, or "the list of files".
         what: String,
     },
-    /// The hub refused the request.
+    /// The hub answered a request with an HTTP error.
     #[error("the hub answers {status} for {what}: {meaning}")]
     Status {
-        /// File, or the list of files.
+        /// Requested file path, or "the list of files".
         what: String,
-        /// HTTP status.
+        /// HTTP status code.
         status: u16,
-        /// Explanation of the status.
+        /// Explanation of the status code.
         meaning: &'static str,
     },
-    /// The list of files is invalid.
+    /// The hub's list of files is invalid.
     #[error("its list of files cannot be read: {message}")]
     Answer {
-        /// Problem of the list.
+        /// Description of the invalid part of the list.
         message: String,
     },
-    /// The repository does not have the revision.
+    /// The repository does not have the requested revision.
     #[error("has no revision {asked:?}; there are {known}, and its commits by their full hash")]
     Revision {
         /// Requested revision.
@@ -41,68 +41,68 @@ pub enum HubProblem {
         /// Existing branches and tags.
         known: String,
     },
-    /// The repository does not have a file that a model needs.
+    /// The repository does not have a file that the model requires.
     #[error("has no {wanted}; its files are {found}")]
     NoFile {
-        /// Needed file.
+        /// Name of the required file.
         wanted: String,
-        /// Existing files.
+        /// Names of the existing files; only the first names if there are many.
         found: String,
     },
-    /// The repository has no parquet file of a split.
+    /// The repository of a data set has no parquet files.
     #[error("has no parquet files of splits on {places}")]
     NoSplits {
         /// Revisions that were searched.
         places: String,
     },
-    /// A configuration must be named, or does not exist.
+    /// The requested configuration of a data set does not exist, or there are several and none was requested.
     #[error("has no configuration {asked:?}; there are {known}: name one, as in hf:OWNER/NAME/CONFIG")]
     Configuration {
-        /// Requested configuration, or `default`.
+        /// Requested configuration; `default` if none was requested.
         asked: String,
         /// Existing configurations.
         known: String,
     },
-    /// A split does not exist.
+    /// The requested split of a data set does not exist.
     #[error("has no split {wanted}; there are {known}")]
     Split {
-        /// Possible names of the split.
+        /// Requested split, or its possible names.
         wanted: String,
         /// Existing splits.
         known: String,
     },
-    /// The parts of a split are incomplete.
+    /// The parquet files of a split are incomplete.
     #[error("the parts of the split {split} do not fit together: {problem}")]
     Parts {
-        /// Split name.
+        /// Name of the split.
         split: String,
-        /// Problem of the parts.
+        /// Description of the missing or inconsistent file.
         problem: String,
     },
-    /// A fetched file cannot be checked, since the hub lists neither its size nor its SHA-256 checksum.
+    /// A file cannot be verified, since the hub does not list both its size and its SHA-256 checksum.
     #[error("{file} is listed without size and SHA-256, so that it cannot be checked")]
     NoDigest {
         /// File path.
         file: String,
     },
-    /// A fetched file does not have the size that the hub lists, and is deleted.
+    /// A downloaded file does not have the size that the hub lists. It was deleted.
     #[error("{file} has {got} bytes, expected {expected}: it is deleted, try again")]
     Size {
         /// File path.
         file: String,
         /// Size that the hub lists, in bytes.
         expected: u64,
-        /// Size of the fetched file, in bytes.
+        /// Actual size in bytes.
         got: u64,
     },
-    /// A fetched file does not have the digest that the hub lists, and is deleted.
+    /// A downloaded file does not have the SHA-256 checksum that the hub lists. It was deleted.
     #[error("{file} has the SHA-256 {got}, expected {expected}: it is deleted, try again")]
     Digest {
         /// File path.
         file: String,
-        /// Digest that the hub lists, in hexadecimal.
+        /// Checksum that the hub lists, in hexadecimal.
         expected: String,
-        /// Digest of the fetched file.
+        /// Actual checksum in hexadecimal.
         got: String,
     },
 }

@@ -14,23 +14,23 @@ use super::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The caller passed a value that is not allowed: change the call.
+    /// The caller passed an invalid value: change the call.
     Argument,
-    /// The sizes of lists or tensors do not match: change them, or the code that returned them.
+    /// The lengths or shapes of arguments do not match: change them, or the code that computed them.
     Shape,
     /// An index is not below the number of items.
     Range,
-    /// An object is in a state that the call cannot use, such as a model with NaN weights.
+    /// An object is in a state that does not allow the call, such as a model with NaN weights.
     State,
-    /// The content of a file is invalid: repair or replace the file.
+    /// A file has invalid content: repair or replace it.
     Data,
-    /// A limit of size, memory, time or a queue is exceeded: pass less, or try again later.
+    /// A limit of size, memory, time or queue length is exceeded: pass less, or try again later.
     Limit,
     /// This release or this build does not support the request.
     Unsupported,
     /// Failure of the disk, the network or the operating system.
     Io,
-    /// Code outside these crates failed: candle, or the caller's own code.
+    /// Code outside this workspace failed: candle, or the caller's own code.
     Custom,
 }
 

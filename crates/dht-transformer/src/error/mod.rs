@@ -1,4 +1,4 @@
-//! Errors of this crate. This module imports no other module of the crate.
+//! Error types of this crate. This module depends on no other module of the crate.
 
 mod checkpoint;
 mod data;

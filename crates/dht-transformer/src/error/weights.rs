@@ -1,8 +1,8 @@
-/// Problem of a weight file; [`Error::Weights`](crate::Error::Weights) has its location.
+/// Problem in a weight file. [`Error::Weights`](crate::Error::Weights) adds the path and the tensor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsProblem {
-    /// The file ends too early, or the header is wrong about its tensors.
+    /// The file is shorter than its header requires: it was truncated, or its header is wrong.
     #[error("needs a file of at least {expected} bytes, got {got}: it is cut off, or its header is wrong")]
     Truncated {
         /// Required size in bytes.
@@ -16,18 +16,18 @@ pub enum WeightsProblem {
         /// Number of bytes after the last tensor.
         bytes: u64,
     },
-    /// The header exceeds the length limit.
+    /// The header of the file exceeds the maximum length.
     #[error("declares a header of {bytes} bytes, expected at most {most}")]
     HeaderTooLong {
-        /// Length of the header in bytes, as the file declares it.
+        /// Length of the header in bytes, as stated at the beginning of the file.
         bytes: u64,
         /// Maximum length of the header in bytes.
         most: u64,
     },
-    /// The file is a Git LFS pointer to a file that was not fetched.
+    /// The file is a Git LFS pointer, a small text file in place of the weights. The weights were not downloaded.
     #[error("is a Git LFS pointer and not the weights: fetch them, as by `git lfs pull`")]
     GitLfsPointer,
-    /// A tensor belongs to a layer beyond the configuration's.
+    /// A tensor belongs to a layer that the configuration does not have: its layer number is too large.
     #[error(
         "belongs to a layer beyond the {layers} of the configuration: set its number of layers to that of the weights \
          (`dht train --layers N` uses the first N, `Encoder::truncated` in code)"
@@ -36,22 +36,22 @@ pub enum WeightsProblem {
         /// Number of layers in the configuration.
         layers: usize,
     },
-    /// The header is not a JSON object of tensors.
+    /// The header of a safetensors file is not a JSON object of tensors.
     #[error("the header cannot be read: {message}")]
     Header {
-        /// Message of the parser.
+        /// Error message of the JSON parser.
         message: String,
     },
-    /// Two tensors have one name.
+    /// Two tensors in the file have the same name.
     #[error("comes twice")]
     Duplicate,
-    /// Two tensors with different values have the same name after prefixes are dropped and old names are replaced.
+    /// Two tensors with different values have the same name after prefixes are removed and old names are replaced.
     #[error("is the same tensor as {other:?}, with other values: keep one of them")]
     Conflict {
         /// Name of the other tensor.
         other: String,
     },
-    /// The names of all tensors have another prefix than this type of model.
+    /// All tensor names begin with a prefix that does not belong to the model type.
     #[error(
         "the names of its tensors begin with {found:?}, where this model_type has {expected:?} or nothing: rename them, or correct \
          the model_type in config.json"
@@ -59,142 +59,143 @@ pub enum WeightsProblem {
     Prefix {
         /// Prefix of the tensor names in the file.
         found: String,
-        /// Prefix of the model type.
+        /// Prefix that belongs to the model type.
         expected: &'static str,
     },
     /// A tensor has an effect on the model that this crate does not compute.
     #[error("is {reason}")]
     Unsupported {
-        /// Reason, and what to do.
+        /// Reason for the refusal, and how to proceed.
         reason: &'static str,
     },
-    /// A tensor's end precedes its beginning.
+    /// A tensor's end offset is smaller than its begin offset.
     #[error("lies at bytes {begin}..{end}")]
     Offsets {
-        /// Offset at which the tensor begins.
+        /// Offset of the tensor's first byte.
         begin: u64,
-        /// Offset at which the tensor ends.
+        /// Offset after the tensor's last byte.
         end: u64,
     },
-    /// A tensor does not begin at the end of the previous tensor.
+    /// A tensor does not begin directly after the previous tensor.
     #[error("begins at byte {begin} of the data, expected {expected}: tensors overlap or leave a gap")]
     Gap {
-        /// Offset at which the tensor begins.
+        /// Offset of the tensor's first byte.
         begin: u64,
-        /// End of the previous tensor.
+        /// Offset after the previous tensor's last byte.
         expected: u64,
     },
-    /// A tensor has another number of bytes than its type and shape require.
+    /// The number of bytes of a tensor does not match its element type and shape.
     #[error("has {bytes} bytes, which does not fit the shape {shape:?}")]
     Length {
-        /// Shape of the tensor, as the file declares it.
+        /// Shape of the tensor, as stated in the file.
         shape: Vec<usize>,
         /// Actual number of bytes.
         bytes: u64,
     },
-    /// A tensor's type is not supported for weights.
+    /// The element type of a tensor is not supported for weights.
     #[error("has the type {dtype}, expected F16, BF16, F32 or F64")]
     Type {
-        /// Type of the tensor, as the file declares it.
+        /// Element type of the tensor, as stated in the file.
         dtype: String,
     },
-    /// A tensor has another shape than in the configuration.
+    /// A tensor does not have the shape that the configuration requires.
     #[error("has the shape {got:?}, expected {expected:?}")]
     Shape {
-        /// Shape in the configuration.
+        /// Shape that the configuration requires.
         expected: Vec<usize>,
         /// Shape of the tensor in the file.
         got: Vec<usize>,
     },
-    /// A value is infinite or not a number.
+    /// A tensor contains a NaN or infinite value.
     #[error("element {element} is {value}, expected finite numbers")]
     NotFinite {
         /// Index of the value in the tensor, in row-major order.
         element: usize,
-        /// Value: `NaN`, `inf` or `-inf`.
+        /// Refused value: `NaN`, `inf` or `-inf`.
         value: String,
     },
-    /// A shard that the index names cannot be read from the directory of the index.
+    /// A shard (weight file) that the index lists cannot be read from the directory of the index.
     #[error("names the shard {shard:?}, {expected}")]
     Shard {
-        /// Name of the shard.
+        /// File name of the shard.
         shard: String,
-        /// Requirement on the shard, or what to do.
+        /// Requirement that the shard does not meet, or how to proceed.
         expected: &'static str,
     },
-    /// A tensor is not in the shard that the index names.
+    /// A tensor is not in the shard (weight file) that the index lists for it.
     #[error("is in the shard {shard:?} by the index, and {}", in_shard(holder.as_deref()))]
     NotInShard {
-        /// Shard that the index names.
+        /// File name of the shard that the index lists.
         shard: String,
-        /// Shard that holds the tensor; `None` if no shard does.
+        /// File name of the shard that contains the tensor; `None` if no shard does.
         holder: Option<String>,
     },
-    /// Two shards hold a tensor of the same name.
+    /// Two shards (weight files) contain a tensor of the same name.
     #[error("is also in the shard {other:?}: keep one of them")]
     InTwoShards {
-        /// Name of the other shard.
+        /// File name of the other shard.
         other: String,
     },
-    /// The file is not an archive that `torch.save` writes.
+    /// The file is not a zip archive as `torch.save` writes it.
     #[error(
         "cannot be read as a zip archive of torch.save: {problem}; copy or download it again, or load the model in \
          transformers and save it by save_pretrained with safe_serialization=True"
     )]
     Archive {
-        /// Problem of the archive.
+        /// Description of the invalid part of the archive.
         problem: String,
     },
-    /// The pickle in an archive does not describe a dictionary of tensors.
+    /// The pickle in a `torch.save` archive does not describe a dictionary of tensors.
     #[error("its pickle cannot be read at byte {byte}: {problem}")]
     Pickle {
-        /// Offset in the pickle at which reading failed, in bytes.
+        /// Byte offset in the pickle at which reading failed.
         byte: usize,
-        /// Problem of the pickle.
+        /// Description of the problem at this offset.
         problem: String,
     },
-    /// The pickle in an archive names a function or class that a dictionary of tensors does not need.
+    /// The pickle in a `torch.save` archive calls a function or class that is not needed for a dictionary of tensors.
+    /// It is never run.
     #[error(
         "its pickle calls {name}, which is never run: if you trust the file, load it in Python and save its state dict \
          alone as model.safetensors"
     )]
     PickledCode {
-        /// Function or class, with its module.
+        /// Name of the function or class, with its module.
         name: String,
     },
-    /// The tensors are in a dictionary inside the file's dictionary.
+    /// The tensors are in an inner dictionary of the file, not at its top level.
     #[error("has its tensors under {key:?}, as a training checkpoint has: save this dictionary alone")]
     Nested {
-        /// Name of the inner dictionary.
+        /// Key of the inner dictionary.
         key: String,
     },
-    /// A tensor is a view of elements beyond its storage.
+    /// A tensor is a view that extends beyond its storage.
     #[error(
         "is a view of shape {shape:?}, strides {strides:?} and offset {offset}, which is not inside its storage of {bytes} \
          bytes"
     )]
     View {
-        /// Index of the first element of the view in its storage.
+        /// Index of the view's first element in its storage.
         offset: i64,
         /// Shape of the view.
         shape: Vec<i64>,
-        /// Distances between neighbours along the axes, in elements.
+        /// Distance between neighbouring elements along each axis, in elements.
         strides: Vec<i64>,
         /// Size of the storage in bytes.
         bytes: u64,
     },
-    /// Tensors share storages, and would be far larger than the file if each had its own storage.
+    /// Tensors share storages, and would take far more memory than the size of the file.
     #[error("has {bytes} bytes of weights without shared storages, expected at most {most} for its size")]
     Shared {
-        /// Size of the weights in f32.
+        /// Size of all tensors in memory as f32, in bytes.
         bytes: u64,
-        /// Maximum size for these files.
+        /// Maximum size in memory for files of this size, in bytes.
         most: u64,
     },
-    /// Required tensors are missing.
+    /// The file lacks tensors that the model requires.
     #[error("lacks the tensors {names}")]
     Missing {
-        /// Names of the tensors (the first of them, if there are many).
+        /// Names of the missing tensors; only the first names if there are many.
         names: String,
     },
 }

@@ -1,5 +1,5 @@
-//! FLOPs of an encoder block that runs all or some of its heads and neurons. In formulas, T is the number of tokens, ℓ
-//! a text's length, d the hidden size, and d' = heads · head width.
+//! FLOPs of an encoder block with all or some of its heads and neurons. In formulas, T is the number of tokens, ℓ the
+//! length of a text, d the hidden size, and d' = heads · head width.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,16 +10,16 @@ use super::needs::BackwardNeeds;
 use crate::error::{Error, Result};
 use crate::tensors::{HeadPlan, SampleGroup, Spans};
 
-/// Numbers of heads and of neurons with which a block runs.
+/// Numbers of heads and feed-forward neurons with which an encoder block runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Width {
-    /// Number of heads that run, k.
+    /// Number of attention heads that run (k in formulas).
     pub heads: usize,
-    /// Number of feed-forward neurons that run, f.
+    /// Number of feed-forward neurons that run (f in formulas).
     pub ffn: usize,
 }
 
-/// Sizes of one full encoder block, from which its FLOPs follow.
+/// Sizes of a full encoder block (attention and feed-forward), from which its FLOPs are computed.
 ///
 /// ```
 /// use dht_transformer::flops::{BlockShape, Load};
@@ -32,11 +32,11 @@ pub struct Width {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BlockShape {
-    /// Hidden size d.
+    /// Hidden size (d in formulas).
     pub hidden: usize,
-    /// Number of heads of the full block.
+    /// Number of attention heads of the full block.
     pub heads: usize,
-    /// Width a of one head's query, key and value.
+    /// Width of a head, that is, of its queries, keys and values (a in formulas).
     pub head_dim: usize,
     /// Number of feed-forward neurons of the full block.
     pub ffn: usize,
@@ -46,7 +46,7 @@ impl BlockShape {
     /// Checks that every size is at least 1.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a size of 0, which the error names.
+    /// [`Error::Argument`], with the name of the field, if a size is 0.
     pub fn check(&self) -> Result<()> {
         let sizes = [("hidden", self.hidden), ("heads", self.heads), ("head_dim", self.head_dim), ("ffn", self.ffn)];
         match sizes.into_iter().find(|(_, size)| *size == 0) {
@@ -55,20 +55,20 @@ impl BlockShape {
         }
     }
 
-    /// Width with all heads and neurons.
+    /// Width of the full block, with all heads and neurons.
     pub fn full(&self) -> Width {
         Width { heads: self.heads, ffn: self.ffn }
     }
 
-    /// Width with `heads` heads and all neurons.
+    /// Width with only `heads` heads, and all neurons.
     pub fn keeping(&self, heads: usize) -> Width {
         Width { heads, ffn: self.ffn }
     }
 
     /// FLOPs of the forward pass for T tokens and Σℓ² token pairs, where ℓ is the length of a text.
     ///
-    /// With hidden size d, f neurons and d' = heads · head width, the projections cost 2·T·d·3d', attention
-    /// 2·(2·Σℓ²·d'), the output 2·T·d'·d, and the feed-forward 2·(2·T·d·f).
+    /// With the hidden size d, f neurons and d' = heads · head width, the projections to Q, K and V cost 2·T·d·3d',
+    /// attention 2·(2·Σℓ²·d'), the output projection 2·T·d'·d, and the feed-forward sublayer 2·(2·T·d·f).
     pub fn forward(&self, load: Load, width: Width) -> Breakdown {
         let inner = (width.heads as u64).saturating_mul(self.head_dim as u64);
         let row = FlopCount(2) * load.tokens * self.hidden as u64;
@@ -81,12 +81,13 @@ impl BlockShape {
         }
     }
 
-    /// FLOPs of the backward pass, as executed.
+    /// FLOPs of the backward pass that this crate executes.
     ///
     /// In a linear layer, the gradient of the weights costs as much as the forward pass, and so does the gradient of
-    /// the input. Attention has five products instead of the forward pass's two: the scores again, and the gradients of
-    /// V, of the probabilities, of Q and of K. If the gradient of the block's input is not needed, only the projections
-    /// of Q, K and V cost less, since they read that input directly. If neither gradient is needed, nothing runs.
+    /// the input. Attention has two matrix products in the forward pass and five in the backward pass: the scores
+    /// again, and the gradients of V, of the probabilities, of Q and of K. If the gradient of the block's input is not
+    /// needed, only the projections to Q, K and V cost less, since they read that input directly. If neither gradient
+    /// is needed, nothing runs.
     pub fn backward(&self, load: Load, width: Width, needs: BackwardNeeds) -> Breakdown {
         let forward = self.forward(load, width);
         let inside = needs.products(needs.any());
@@ -100,7 +101,7 @@ impl BlockShape {
         }
     }
 
-    /// FLOPs of the forward pass of a batch whose samples run the heads of `plan` and the whole feed-forward.
+    /// FLOPs of the forward pass of a batch. Each sample runs the heads that `plan` selects for it, and all neurons.
     ///
     /// # Errors
     /// Errors of [`HeadPlan::check`], if the plan does not fit the block or the batch.
@@ -109,7 +110,7 @@ impl BlockShape {
         Ok(self.sum_over_plan(spans, plan, |load, width| self.forward(load, width)))
     }
 
-    /// FLOPs of the backward pass of a batch whose samples run the heads of `plan` and the whole feed-forward.
+    /// FLOPs of the backward pass of a batch. Each sample runs the heads that `plan` selects for it, and all neurons.
     ///
     /// # Errors
     /// Errors of [`HeadPlan::check`], if the plan does not fit the block or the batch.
@@ -118,7 +119,7 @@ impl BlockShape {
         Ok(self.sum_over_plan(spans, plan, |load, width| self.backward(load, width, needs)))
     }
 
-    /// FLOPs of the forward pass for a batch in groups; the samples of a group run the same heads and neurons.
+    /// FLOPs of the forward pass of a batch. Each group of samples has its own heads and number of neurons.
     ///
     /// # Errors
     /// Errors of [`SampleGroup::check_all`], if the groups do not fit the block or the batch.
@@ -126,7 +127,7 @@ impl BlockShape {
         self.sum_over_groups(spans, groups, |load, width| self.forward(load, width))
     }
 
-    /// FLOPs of the backward pass for a batch in groups; the samples of a group run the same heads and neurons.
+    /// FLOPs of the backward pass of a batch. Each group of samples has its own heads and number of neurons.
     ///
     /// # Errors
     /// Errors of [`SampleGroup::check_all`], if the groups do not fit the block or the batch.
@@ -171,7 +172,7 @@ mod tests {
 
     const SMALL: BlockShape = BlockShape { hidden: 6, heads: 3, head_dim: 2, ffn: 10 };
 
-    /// Reference implementation that adds up the multiply-adds of each product one by one.
+    /// Reference implementation: runs the loops of each matrix product and counts their multiply-adds.
     fn counted(shape: &BlockShape, lengths: &[usize], width: Width) -> Breakdown {
         let (d, inner) = (shape.hidden, width.heads * shape.head_dim);
         let multiply_adds = |rows: usize, columns: usize, depth: usize| {

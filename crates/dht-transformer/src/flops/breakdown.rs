@@ -1,4 +1,4 @@
-//! FLOPs of a forward or backward pass, by part of the model.
+//! FLOPs of a forward or backward pass for each part of a model.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use super::count::FlopCount;
 
-/// FLOPs of a forward or backward pass, by part of the model.
+/// FLOPs of a forward or backward pass for each part of a model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breakdown {
-    /// FLOPs of the projections to Q, K and V.
+    /// FLOPs of the projections of hidden states to Q, K and V.
     pub projections: FlopCount,
-    /// FLOPs of attention scores and contexts.
+    /// FLOPs of attention itself: the scores Q·Kᵀ, and the products of the probabilities with V.
     pub attention: FlopCount,
-    /// FLOPs of the projection from the heads back to the hidden size.
+    /// FLOPs of the attention output projection, from the heads back to the hidden size.
     pub output: FlopCount,
-    /// FLOPs of both linear layers of the feed-forward.
+    /// FLOPs of both linear layers of the feed-forward sublayer.
     pub feed_forward: FlopCount,
-    /// FLOPs of pooler and classifier.
+    /// FLOPs of the pooler and the classifier ("classification head").
     pub head: FlopCount,
 }
 

@@ -1,4 +1,4 @@
-//! FLOPs of a linear classifier that reads one vector for each text.
+//! FLOPs of a linear classifier whose input is one vector for each text.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::breakdown::Breakdown;
 use super::count::FlopCount;
 use super::needs::BackwardNeeds;
 
-/// Sizes of a linear classifier that reads one vector for each text, from which its FLOPs follow.
+/// Sizes of a linear classifier, from which its FLOPs are computed. Its input is one vector for each text.
 ///
 /// ```
 /// use dht_transformer::flops::ClassifierShape;
@@ -16,9 +16,9 @@ use super::needs::BackwardNeeds;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ClassifierShape {
-    /// Hidden size d.
+    /// Hidden size (d in formulas).
     pub hidden: usize,
-    /// `true` if a d × d pooler comes first.
+    /// `true` if a d × d linear layer (pooler) precedes the classifier.
     pub pooler: bool,
     /// Number of classes.
     pub classes: usize,
@@ -33,15 +33,14 @@ impl ClassifierShape {
         FlopCount::of_product(1, self.hidden, self.classes) * samples
     }
 
-    /// FLOPs of the forward pass for n texts: 2·n·d·d for a pooler, if there is one, and 2·n·d·classes for the
-    /// classifier.
+    /// FLOPs of the forward pass for n texts: 2·n·d·classes for the classifier, plus 2·n·d·d if there is a pooler.
     pub fn forward(&self, samples: u64) -> Breakdown {
         Breakdown { head: self.pooler(samples) + self.classifier(samples), ..Breakdown::default() }
     }
 
-    /// FLOPs of the backward pass, as executed. For each linear layer, the gradient of the weights and the gradient of
-    /// the input cost one forward pass each. The gradient of the classifier's input is also computed if only the pooler
-    /// below it is trained.
+    /// FLOPs of the backward pass that this crate executes. In each linear layer, the gradient of the weights costs one
+    /// forward pass, and so does the gradient of the input. If there is a trained pooler, the gradient of the
+    /// classifier's input is computed in any case.
     pub fn backward(&self, samples: u64, needs: BackwardNeeds) -> Breakdown {
         let below = needs.input_gradient || (self.pooler && needs.weight_gradients);
         let pooler = self.pooler(samples) * needs.products(needs.input_gradient);

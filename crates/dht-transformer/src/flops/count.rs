@@ -36,7 +36,7 @@ impl FlopCount {
         self.0 as f64
     }
 
-    /// Ratio of this count to the count `whole`.
+    /// Ratio of this count to `whole`.
     pub fn ratio(self, whole: Self) -> f64 {
         self.as_f64() / whole.as_f64()
     }

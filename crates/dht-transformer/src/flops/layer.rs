@@ -1,4 +1,4 @@
-//! FLOPs of an encoder layer from which dimensions were removed.
+//! FLOPs of an encoder layer from which single dimensions were pruned.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,8 @@ use super::count::FlopCount;
 use super::load::Load;
 use super::needs::BackwardNeeds;
 
-/// Current sizes of one layer, whole or with removed dimensions. The cost of the layer depends on nothing else.
+/// Sizes of one encoder layer, from which its FLOPs and parameters are computed. Dimensions may have been pruned from
+/// it.
 ///
 /// ```
 /// use dht_transformer::flops::{BlockShape, LayerSizes, Load};
@@ -23,24 +24,24 @@ use super::needs::BackwardNeeds;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LayerSizes {
-    /// Hidden size d.
+    /// Hidden size (d in formulas).
     pub hidden: usize,
-    /// Number of inputs of Q, e_q.
+    /// Number of columns that the projection to Q reads (e_q in formulas).
     pub query_inputs: usize,
-    /// Number of inputs of K, e_k.
+    /// Number of columns that the projection to K reads (e_k in formulas).
     pub key_inputs: usize,
-    /// Number of inputs of V, e_v.
+    /// Number of columns that the projection to V reads (e_v in formulas).
     pub value_inputs: usize,
-    /// Number of dimensions of Q in all remaining heads, A = Σ h_q; K has the same number.
+    /// Number of columns of Q in all remaining heads (A in formulas). K has the same number.
     pub query_key: usize,
-    /// Number of dimensions of V in all remaining heads, B = Σ h_v.
+    /// Number of columns of V in all remaining heads (B in formulas).
     pub value: usize,
-    /// Number of feed-forward neurons, f.
+    /// Number of feed-forward neurons (f in formulas).
     pub ffn: usize,
 }
 
 impl LayerSizes {
-    /// Sizes of a layer from which only whole heads and neurons were removed.
+    /// Sizes of a layer from which only whole heads and neurons were removed. `width` has the remaining numbers.
     pub fn of_block(block: BlockShape, width: Width) -> Self {
         let (hidden, inner) = (block.hidden, width.heads * block.head_dim);
         Self {
@@ -54,10 +55,12 @@ impl LayerSizes {
         }
     }
 
-    /// FLOPs of the forward pass.
+    /// FLOPs of the forward pass for T tokens and Σℓ² token pairs, where ℓ is the length of a text.
     ///
-    /// The letters are those of the fields; T is the number of tokens, and ℓ the length of a text. The projections cost
-    /// 2·T·((e_q + e_k)·A + e_v·B), attention 2·Σℓ²·(A + B), the output 2·T·B·d, and the feed-forward 2·(2·T·d·f).
+    /// The projections to Q, K and V cost 2·T·((e_q + e_k)·A + e_v·B), attention 2·Σℓ²·(A + B), the output projection
+    /// 2·T·B·d, and the feed-forward sublayer 2·(2·T·d·f). Here, e_q, e_k and e_v are the numbers of inputs of Q, K and
+    /// V. A is the width of Q and of K, B is the width of V, d is the hidden size, and f is the number of feed-forward
+    /// neurons.
     pub fn forward(&self, load: Load) -> Breakdown {
         let row = FlopCount(2) * load.tokens;
         let product = |inputs: usize, outputs: usize| row * (inputs as u64).saturating_mul(outputs as u64);
@@ -72,8 +75,8 @@ impl LayerSizes {
         }
     }
 
-    /// FLOPs of the backward pass, as executed. The FLOPs are counted as in [`BlockShape::backward`], except for
-    /// attention. Of the five products of attention, three have the width of Q and K (the scores again, and the
+    /// FLOPs of the backward pass that this crate executes. They are counted as in [`BlockShape::backward`], except for
+    /// attention. Of the five matrix products of attention, three have the width of Q and K (the scores again, and the
     /// gradients of Q and K), and two have the width of V.
     pub fn backward(&self, load: Load, needs: BackwardNeeds) -> Breakdown {
         let forward = self.forward(load);
@@ -88,8 +91,11 @@ impl LayerSizes {
         }
     }
 
-    /// Number of parameters in the matrices, biases and norms. In the letters of the fields it is (e_q + e_k + 2)·A +
-    /// (e_v + 1)·B + (B + 1)·d + (2·d + 1)·f + d + 4·d.
+    /// Number of parameters of the layer: weights, biases and norms.
+    ///
+    /// The number is (e_q + e_k + 2)·A + (e_v + 1)·B + (B + 1)·d + (2·d + 1)·f + d + 4·d. Here, e_q, e_k and e_v are
+    /// the numbers of inputs of Q, K and V. A is the width of Q and of K, B is the width of V, d is the hidden size,
+    /// and f is the number of feed-forward neurons.
     pub fn parameters(&self) -> u64 {
         let [d, a, b, f] = [self.hidden, self.query_key, self.value, self.ffn].map(|size| size as u64);
         let [q, k, v] = [self.query_inputs, self.key_inputs, self.value_inputs].map(|size| size as u64);

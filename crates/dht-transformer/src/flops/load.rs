@@ -1,4 +1,4 @@
-//! Load of a block: the numbers of texts, tokens and token pairs that it processes.
+//! Numbers of texts, tokens and token pairs that a model processes.
 
 use std::iter::Sum;
 use std::ops::Add;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::tensors::Spans;
 
-/// Numbers of texts, tokens and token pairs, which determine a block's FLOPs for a set of texts.
+/// Numbers of texts, tokens and token pairs. They determine the FLOPs of an encoder block for a set of texts.
 ///
 /// ```
 /// use dht_transformer::flops::Load;
@@ -17,11 +17,11 @@ use crate::tensors::Spans;
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
-    /// Number of texts, n.
+    /// Number of texts (n in formulas).
     pub samples: u64,
-    /// Number of tokens, T = Σ ℓ, without padding.
+    /// Number of tokens T = Σℓ, where ℓ is the length of a text without padding.
     pub tokens: u64,
-    /// Number of token pairs that attend to one another, Σ ℓ².
+    /// Number of token pairs Σℓ² that attend to one another, where ℓ is the length of a text.
     pub pairs: u64,
 }
 
@@ -32,7 +32,7 @@ impl Load {
         Self { samples: 1, tokens, pairs: tokens.saturating_mul(tokens) }
     }
 
-    /// Load of several texts with the lengths `lengths`, in tokens.
+    /// Load of several texts, each with its number of tokens in `lengths`.
     pub fn of_texts(lengths: impl IntoIterator<Item = usize>) -> Self {
         lengths.into_iter().map(Self::of_text).sum()
     }

@@ -1,4 +1,4 @@
-//! Encoder layer: attention and feed-forward.
+//! Encoder layer: an attention sublayer and a feed-forward sublayer.
 
 use candle_core::Tensor;
 
@@ -13,19 +13,19 @@ use crate::error::{Error, Result};
 use crate::flops::{BlockShape, LayerSizes, Width};
 use crate::tensors::{HeadPlan, HeadSet, Hidden, Parameter, Parameters, SampleGroup};
 
-/// Output of an encoder layer, recorded with its attention scores.
+/// Output and attention scores of an encoder layer, such as for a distillation loss.
 #[derive(Debug, Clone)]
 pub struct LayerRecord {
-    /// Hidden states after the layer, one row for each token.
+    /// Hidden states after the layer, with one row for each token.
     pub hidden: Hidden,
-    /// Attention scores before the softmax, of shape (samples, heads, longest, longest). The longest sample has
+    /// Attention scores before the softmax, shape (samples, heads, longest, longest), where the longest sample has
     /// `longest` tokens. Scores are undefined at positions without a token.
     pub scores: Tensor,
-    /// Index in the layer of each head in `scores`; pruned heads are missing.
+    /// Number within the layer of each head in `scores`. Pruned heads have no scores.
     pub heads: Vec<usize>,
 }
 
-/// Attention sublayer, whole or with removed dimensions.
+/// Attention sublayer of an encoder layer: complete, or with single dimensions pruned.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "one a layer, read in every forward")]
 pub(crate) enum Attention {
@@ -34,7 +34,6 @@ pub(crate) enum Attention {
 }
 
 impl Attention {
-    /// Parameters of the attention sublayer.
     fn parameters(&self) -> LayerAttention<'_> {
         match self {
             Self::Whole(whole) => LayerAttention::Whole(whole),
@@ -42,7 +41,7 @@ impl Attention {
         }
     }
 
-    /// Weight of the projection from the heads' contexts to the hidden size: (hidden, inner).
+    /// Weight of the output projection, from the outputs of all heads to the hidden size: shape (hidden, inner).
     pub(crate) fn output(&self) -> &Parameter {
         match self {
             Self::Whole(whole) => &whole.output,
@@ -50,7 +49,7 @@ impl Attention {
         }
     }
 
-    /// Head that each column of the output projection belongs to.
+    /// Number of the head to which each column of the output projection belongs.
     pub(crate) fn column_heads(&self) -> Vec<usize> {
         match self {
             Self::Whole(whole) => (0..whole.heads * whole.head_dim).map(|column| column / whole.head_dim).collect(),
@@ -59,7 +58,7 @@ impl Attention {
     }
 }
 
-/// Encoder layer: attention sublayer, feed-forward sublayer, and the layer's index.
+/// Encoder layer: its parameters, dropouts, and what remains of it after pruning.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
     pub(super) layer: usize,
@@ -67,9 +66,10 @@ pub(crate) struct Block {
     pub(crate) feed_forward: FeedForwardParameters,
     hidden_dropout: f64,
     probability_dropout: f64,
-    /// Heads that were not pruned; the weights of pruned heads are zeros.
+    /// Attention heads that were not pruned. The weights of pruned heads are zeros.
     pub(crate) kept: HeadSet,
-    /// Number of neurons that were not pruned. They are the first neurons.
+    /// Number of neurons that were not pruned. They are the first neurons of the layer; the weights of the others are
+    /// zeros.
     pub(crate) width: usize,
 }
 
@@ -117,7 +117,8 @@ impl Block {
         })
     }
 
-    /// Builds a layer with removed dimensions from the tensors of the whole layer, which `fetch` returns.
+    /// Builds a layer from which single dimensions were pruned. `fetch` returns a tensor of the unpruned encoder by its
+    /// name.
     pub(super) fn ragged(
         config: &BertConfig,
         layer: usize,
@@ -164,7 +165,7 @@ impl Block {
         attention.into_iter().chain(feed_forward).collect()
     }
 
-    /// Sizes that the FLOPs of the layer depend on.
+    /// Sizes of the layer after pruning, from which its FLOPs are computed.
     pub(crate) fn sizes(&self, block: BlockShape) -> LayerSizes {
         let whole = LayerSizes::of_block(block, Width { heads: self.kept.len(), ffn: self.width });
         match &self.attention {
@@ -173,8 +174,8 @@ impl Block {
         }
     }
 
-    /// Divides a batch into groups of samples that run the same heads of `plan`, and the first `width` neurons (`None`
-    /// for all that were not pruned).
+    /// Divides a batch into groups of samples that run the same heads, as `plan` selects them. All groups run the first
+    /// `width` neurons; `None` selects all neurons that were not pruned.
     pub(crate) fn groups(&self, plan: &HeadPlan, width: Option<usize>, samples: usize) -> Result<Vec<SampleGroup>> {
         let neurons = width.unwrap_or(self.width);
         let heads = match &self.attention {
@@ -192,10 +193,12 @@ impl Block {
         Ok(groups)
     }
 
-    /// Creates the backend's layer, in which each group of samples runs its own heads and neurons.
+    /// Combines the layer's parameters with groups of samples, for a backend to run. Each group runs its own heads and
+    /// neurons.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a subset of heads or neurons of a layer with removed dimensions.
+    /// [`Error::Argument`] if a group runs only some heads or neurons, and single dimensions were pruned from the
+    /// layer.
     pub(super) fn with_groups(&self, groups: Vec<SampleGroup>, ctx: &ForwardContext) -> Result<Layer<'_>> {
         if let Attention::Ragged(_) = &self.attention {
             self.check_whole(&groups)?;
@@ -211,7 +214,7 @@ impl Block {
         })
     }
 
-    /// Refuses to run a subset of the heads or neurons of a layer with removed dimensions.
+    /// Checks that every group runs all heads and neurons. Layers from which single dimensions were pruned require it.
     fn check_whole(&self, groups: &[SampleGroup]) -> Result<()> {
         match groups.iter().find(|group| group.heads != self.kept || group.neurons != self.width) {
             None => Ok(()),
@@ -228,8 +231,8 @@ impl Block {
         }
     }
 
-    /// Runs the layer with gates on its dimensions, composed of candle's operations on any device. Also returns the
-    /// attention scores of all its heads.
+    /// Runs the layer with trainable gates on its dimensions, composed of candle's operations on every device. Also
+    /// returns the attention scores of all heads.
     pub(super) fn gated(&self, hidden: &Hidden, gates: &LayerGates, ctx: &ForwardContext) -> Result<LayerRecord> {
         let (Attention::Whole(whole), feed_forward) = (&self.attention, &self.feed_forward) else {
             return Err(Error::argument("layer", "a layer without dimensions taken out", self.layer.to_string()));
@@ -242,8 +245,8 @@ impl Block {
         Ok(LayerRecord { hidden: Hidden::new(y, packing.clone())?, scores, heads: (0..whole.heads).collect() })
     }
 
-    /// Runs the layer, and computes the attention scores of its remaining heads before the softmax. The scores are
-    /// computed separately, since no fused operation returns them.
+    /// Runs the layer, and also returns the attention scores before the softmax, for all heads that were not pruned.
+    /// Fused operations do not return scores, so queries and keys are multiplied once more.
     pub(super) fn recorded(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<LayerRecord> {
         let backend = ctx.backend(hidden.tensor().device());
         let scores = backend.scores(hidden, self.attention.parameters(), self.kept, ctx)?;
@@ -252,8 +255,8 @@ impl Block {
         Ok(LayerRecord { hidden, scores, heads: self.kept.iter().collect() })
     }
 
-    /// Three dropouts of the layer: for attention probabilities, for the output of the attention sublayer, and for the
-    /// output of the feed-forward sublayer.
+    /// Three dropouts of the layer: on the attention probabilities, on the attention output, and on the feed-forward
+    /// output.
     fn dropouts(&self, ctx: &ForwardContext) -> (Option<Dropout>, Option<Dropout>, Option<Dropout>) {
         let layer = self.layer;
         (

@@ -1,4 +1,4 @@
-//! Linear classifier, from hidden rows to logits.
+//! Linear classifier of pooled hidden states.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,10 @@ use crate::error::{Error, Result};
 use crate::flops::ClassifierShape;
 use crate::tensors::{Hidden, Parameters};
 
-/// Linear classifier over pooled hidden states h: logits = pool(h)·Wᵀ + b, with the weight W and the bias b.
+/// Linear classifier of pooled hidden states h: logits = pool(h)·Wᵀ + b, with the weight W and the bias b. "pool"
+/// combines the rows of a text into one vector.
 ///
-/// A clone is another handle on the same parameters, which belong to the encoder.
+/// The parameters belong to the encoder. A clone shares them.
 ///
 /// ```
 /// # use candle_core::Device;
@@ -43,10 +44,11 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Registers the classifier's parameters as `{name}.weight`, `{name}.bias` (and `{name}.pooler.*`).
+    /// Registers the classifier's parameters as `{name}.weight` and `{name}.bias`, and those of its pooler, if there is
+    /// one, as `{name}.pooler.*`.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if a name is already used; then nothing is registered.
+    /// [`Error::Parameter`] if a name is already used. In this case, no parameter is registered.
     pub(crate) fn new(
         parameters: &mut Parameters,
         name: &str,
@@ -64,16 +66,16 @@ impl Classifier {
         Ok(Self { pooling, pooler, dense: classes.insert(parameters, name)?, activation })
     }
 
-    /// Pooling of the hidden states of a sample's tokens into one vector.
+    /// Method that combines the hidden states of a text's tokens into one vector.
     pub fn pooling(&self) -> Pooling {
         self.pooling
     }
 
-    /// Copies of the classifier's tensors under BERT's names in Hugging Face's files, `classifier.…` and
+    /// Copies the classifier's tensors. They have the names that BERT's Hugging Face files use, `classifier.…` and
     /// `pooler.dense.…`.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let layers = [Some(("classifier", &self.dense)), self.pooler.as_ref().map(|pooler| ("pooler.dense", pooler))];
         let mut tensors = BTreeMap::new();
@@ -89,20 +91,19 @@ impl Classifier {
         self.dense.outputs
     }
 
-    /// Sizes that the classifier's FLOPs depend on.
+    /// Sizes from which the classifier's FLOPs are computed.
     pub fn shape(&self) -> ClassifierShape {
         ClassifierShape { hidden: self.dense.inputs, classes: self.dense.outputs, pooler: self.pooler.is_some() }
     }
 
-    /// Returns whether any of the classifier's parameters is trainable.
     pub(crate) fn trains(&self) -> bool {
         [Some(&self.dense), self.pooler.as_ref()].into_iter().flatten().any(LinearParameters::trains)
     }
 
-    /// Computes the logits of hidden states, of shape (samples, classes).
+    /// Computes the logits of a batch from its hidden states, shape (samples, classes).
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn forward(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor> {
         let pooled = match self.pooling {
             Pooling::Cls | Pooling::Pooler => hidden.first_rows()?,

@@ -1,4 +1,4 @@
-//! Encoder runs with differentiable gates on dimensions, and with layers from which dimensions were removed.
+//! Encoder runs with differentiable gates on dimensions, and queries about pruned dimensions.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,15 +16,16 @@ use crate::flops::LayerSizes;
 use crate::tensors::Hidden;
 
 impl Encoder {
-    /// Runs consecutive layers, each with its own differentiable gates on its dimensions.
+    /// Runs consecutive layers, each with differentiable gates on its dimensions.
     ///
-    /// On every device, the layers are composed of candle's operations. [`ForwardContext::grad_store`] returns the
-    /// gradients of gates that are computed from variables. If these variables are [parameters](Self::add_parameter),
-    /// [`ForwardContext::backward`] returns their gradients, too. Hidden states in f64 are processed in f64.
+    /// The layers are composed of candle's operations on every device. [`ForwardContext::grad_store`] returns the
+    /// gradients of the variables from which gates are computed. If the variables are [parameters](Self::add_parameter)
+    /// of the encoder, [`ForwardContext::backward`] returns their gradients, too. Hidden states in f64 are processed in
+    /// f64.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a layer that does not exist or has removed dimensions; [`Error::Shape`] for a gate whose
-    /// shape does not fit the layer, or if there is not one [`LayerGates`] for each layer.
+    /// [`Error::Argument`] for a layer that does not exist or has pruned dimensions; [`Error::Shape`] for a gate whose
+    /// shape does not fit the layer, or if the number of [`LayerGates`] differs from the number of layers.
     pub fn run_gated(
         &self,
         layers: Range<usize>,
@@ -36,7 +37,8 @@ impl Encoder {
         Ok(records.into_iter().next_back().map_or_else(|| hidden.clone(), |record| record.hidden))
     }
 
-    /// Runs layers as [`run_gated`](Self::run_gated) does, and records the output and attention scores of each layer.
+    /// Runs layers with gates as [`run_gated`](Self::run_gated) does. Returns the output and the attention scores of
+    /// each layer.
     ///
     /// # Errors
     /// Errors of [`run_gated`](Self::run_gated).
@@ -63,8 +65,8 @@ impl Encoder {
         Ok(records)
     }
 
-    /// Runs all layers of a batch. Returns the embedding output and the record of each layer: its output and its
-    /// attention scores. The scores are computed separately, with an additional product of queries and keys.
+    /// Runs all layers for a batch. Returns the embedding output, and the output and attention scores of each layer.
+    /// The scores take an additional product of queries and keys in each layer.
     ///
     /// # Errors
     /// Errors of [`embed`](Self::embed).
@@ -79,7 +81,7 @@ impl Encoder {
         Ok((embedded, records))
     }
 
-    /// Current sizes of a layer, after pruning.
+    /// Current sizes of a layer, from which its FLOPs are computed.
     ///
     /// # Panics
     /// If there is no such layer.
@@ -87,8 +89,8 @@ impl Encoder {
         self.blocks()[layer].sizes(self.block_shape())
     }
 
-    /// Dimensions of a layer that [`prune_dimensions`](Self::prune_dimensions) retained, in this process or before the
-    /// model was saved; `None` if none were removed.
+    /// Dimensions of a layer that remain after [`prune_dimensions`](Self::prune_dimensions), also if the pruned model
+    /// was loaded from files. `None` if no single dimensions were pruned.
     ///
     /// # Panics
     /// If there is no such layer.
@@ -99,7 +101,8 @@ impl Encoder {
         }
     }
 
-    /// All tensors under this crate's names, with the shapes of [`names::shape`]; removed dimensions are zeros.
+    /// Copies all tensors of the encoder under this crate's names. They have the shapes before pruning
+    /// ([`names::shape`]), with zeros for pruned dimensions.
     pub(crate) fn whole_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let whole = |name: String| {
             let ragged = names::in_layer(&name).and_then(|(layer, tensor)| match &self.blocks()[layer].attention {

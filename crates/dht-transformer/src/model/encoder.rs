@@ -1,4 +1,4 @@
-//! Encoder: embeddings, layers (blocks), and added classifiers and other heads.
+//! Encoder: embeddings, layers, and classifiers and other heads that were added.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,7 +23,8 @@ use crate::flops::BlockShape;
 use crate::pretrained::PretrainedWeights;
 use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGroup};
 
-/// Encoder of the BERT family on packed rows (tokens without padding), which runs any layers and heads for any samples.
+/// Encoder of the BERT family. It reads packed rows (tokens without padding), and can run any subset of its layers and
+/// heads for each sample.
 ///
 /// ```text
 /// h₀ = dropout(LayerNorm(word + position + type))
@@ -31,13 +32,12 @@ use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGro
 /// h′ = LayerNorm(a + dropout(gelu(a·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 /// ```
 ///
-/// Source: Devlin et al. 2019. The layer norm follows each sublayer (post-norm), as in Hugging Face's `BertModel`, or
-/// the model of another [`Family`](crate::config::Family), without its pooler. On the CPU, each of a layer's two
-/// sublayers is one fused operation. On other devices they are composed of candle's operations, with some custom
-/// kernels on CUDA.
+/// Source: Devlin et al. 2019. The layer norm follows each sublayer (post-norm). The outputs are those of `BertModel`
+/// in Hugging Face's `transformers`, or of the model of another [`Family`](crate::config::Family), without its pooler.
+/// On the CPU, consecutive layers run as one fused operation. On other devices, layers are composed of candle's
+/// operations, with some custom kernels on CUDA.
 ///
-/// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone)
-/// copies the weights.
+/// A clone shares the weights: training one trains the other. [`deep_clone`](Self::deep_clone) copies the weights.
 ///
 /// ```
 /// use candle_core::Device;
@@ -65,16 +65,17 @@ pub struct Encoder {
     config: BertConfig,
     parameters: Parameters,
     pub(super) embeddings: EmbeddingParameters,
-    /// Relative-position bias, which the attention scores of all layers share.
+    /// Relative-position bias of the attention scores, shared by all layers. `None` in model families without one.
     pub(super) relative_bias: Option<RelativeBias>,
     blocks: Vec<Block>,
-    /// Pooler from the loaded tensors, unchanged. The loaded pooler initialises new classifiers that have a pooler.
+    /// Pooler of the directory from which the encoder was loaded. It initialises the pooler of each classifier that is
+    /// added.
     pooler: Option<LinearTensors>,
 }
 
 impl Encoder {
-    /// Creates an encoder with random weights from N(0, `initializer_range`²). Norms start with scale one and shift
-    /// zero, and biases at zero.
+    /// Creates an encoder with random weights from N(0, `initializer_range`²). Norms have scale one and shift zero, and
+    /// biases are zero.
     ///
     /// # Errors
     /// Errors of [`BertConfig::check`] and of candle.
@@ -84,10 +85,10 @@ impl Encoder {
         Self::build(config, tensors, device)
     }
 
-    /// Creates a random encoder as [`random`](Self::random) does, but with local-attention initialisation: the heads of
-    /// the first layer attend to the previous token, the next token, the token two to the left, and so on. Use it for
-    /// pre-training on little text: the words next to a mask are then used from the first step on, while random heads
-    /// must first learn to find them.
+    /// Creates an encoder with random weights and local-attention initialisation: the heads of the first layer attend
+    /// to the previous token, the next token, the token two to the left, and so on. Use it for pre-training on little
+    /// text. The model then uses the words next to a mask from the first step on, while random heads first have to
+    /// learn to find them.
     ///
     /// The first columns of the position table, one for each column of a head, start as sinusoids. Shapes and files are
     /// those of any other encoder.
@@ -105,20 +106,20 @@ impl Encoder {
         Self::build(config, tensors, device)
     }
 
-    /// Creates an encoder from Hugging Face's tensors under their bare names
-    /// (`encoder.layer.0.attention.self.query.weight`). If there is a pooler (`pooler.dense.…`), it initialises later
-    /// classifiers with [`Pooling::Pooler`]; unknown names are ignored.
+    /// Creates an encoder from tensors under Hugging Face's names without a model prefix
+    /// (`encoder.layer.0.attention.self.query.weight`). Unknown names are ignored. If there is a pooler
+    /// (`pooler.dense.…`), it initialises classifiers with [`Pooling::Pooler`] that are added later.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for a missing tensor, [`Error::Shape`] for one of another shape.
+    /// [`Error::Parameter`] for a missing tensor, [`Error::Shape`] for a tensor of another shape.
     pub fn from_tensors(config: &BertConfig, tensors: &BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
         config.check()?;
         let pooler = LinearTensors::find(tensors, "pooler.dense");
         Ok(Self { pooler, ..Self::build(config, names::pack(config, tensors)?, device)? })
     }
 
-    /// Creates an encoder as [`from_tensors`](Self::from_tensors) does, from variables that nothing else uses. The
-    /// variables are not copied.
+    /// Creates an encoder from tensors as [`from_tensors`](Self::from_tensors) does, but takes over the variables
+    /// without copying them. Nothing else may use these variables.
     pub(crate) fn from_variables(
         config: &BertConfig,
         variables: &BTreeMap<String, Tensor>,
@@ -130,8 +131,8 @@ impl Encoder {
         Ok(Self { pooler, ..Self::build_by(config, device, &|name| whole(config, &packed, name), Parameters::adopt)? })
     }
 
-    /// Loads the encoder of a Hugging Face directory (`config.json` and weights), with its pooler as in
-    /// [`from_tensors`](Self::from_tensors). A classifier in the directory is ignored;
+    /// Loads the encoder of a Hugging Face directory (`config.json` and weights). If there is a pooler, it initialises
+    /// classifiers with [`Pooling::Pooler`] that are added later. A classifier in the directory is ignored;
     /// [`TextClassifier::load`](crate::TextClassifier::load) loads it.
     ///
     /// # Errors
@@ -143,17 +144,16 @@ impl Encoder {
             .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
     }
 
-    /// Creates an encoder on the tensors of a `candle_nn::VarBuilder`, at the prefix of the encoder's own names. For a
-    /// file of a `BertForSequenceClassification` this is `vb.pp("bert")`. Names are those of the family's Hugging Face
-    /// files.
+    /// Creates an encoder from the tensors of a `candle_nn::VarBuilder`, whose prefix must be that of the encoder. For
+    /// the file of a `BertForSequenceClassification`, pass `vb.pp("bert")`. The names are those of the model family's
+    /// Hugging Face files.
     ///
     /// Tensors of a file are copied. **Variables are shared**: with `VarBuilder::from_varmap`, missing variables are
     /// created with BERT's initialisation (by candle's generator, which has no seed on the CPU), and an optimiser over
-    /// `VarMap::all_vars` trains this encoder. In a `VarMap`, Q, K and V are one variable, `attention.self.qkv`; to put
+    /// `VarMap::all_vars` trains this encoder. In a `VarMap`, Q, K and V are one variable, `attention.self.qkv`. To put
     /// a pre-trained encoder into a `VarMap`, load it and call [`Parameters::put_into`].
     ///
-    /// Gradients for candle's optimisers come from [`ForwardContext::grad_store`] or
-    /// [`ForwardContext::in_candle_graph`].
+    /// Candle's optimisers need gradients from [`ForwardContext::grad_store`] or [`ForwardContext::in_candle_graph`].
     ///
     /// # Errors
     /// Errors of [`BertConfig::check`]; [`Error::Parameter`] if a tensor is missing, or a variable cannot be shared;
@@ -162,7 +162,7 @@ impl Encoder {
         Self::from_var_source(config, &VarSource::encoder(config, vb))
     }
 
-    /// Creates the encoder of a model in a `VarBuilder`.
+    /// Creates an encoder from a `candle_nn::VarBuilder`, which `source` wraps.
     pub(crate) fn from_var_source(config: &BertConfig, source: &VarSource) -> Result<Self> {
         config.check()?;
         Self::build_by(
@@ -177,7 +177,8 @@ impl Encoder {
         Self::build_by(config, device, &|name| whole(config, &tensors, name), Parameters::insert)
     }
 
-    /// Builds an encoder for a model derived from this one, with the same precision.
+    /// Builds an encoder with the precision and the pooler of this one. Used for encoders that are derived from it,
+    /// such as a pruned encoder.
     pub(crate) fn build_like(
         &self,
         config: &BertConfig,
@@ -190,8 +191,9 @@ impl Encoder {
         Ok(Self { pooler, ..made })
     }
 
-    /// Builds an encoder from tensors of unpruned size. `fetch` returns a tensor by its name, and `register` registers
-    /// it as a parameter. For layers with removed dimensions, the remaining parts are copied.
+    /// Builds an encoder, unpruned or pruned. `fetch` returns a tensor of the unpruned encoder by its name, and
+    /// `register` makes a tensor a parameter. In layers with pruned dimensions, only the remaining parts of the tensors
+    /// are copied.
     fn build_by(
         config: &BertConfig,
         device: &Device,
@@ -234,10 +236,10 @@ impl Encoder {
         Ok(Self { config: config.clone(), parameters, embeddings, relative_bias, blocks, pooler: None })
     }
 
-    /// Copies of the encoder's tensors under Hugging Face's bare names.
+    /// Copies the encoder's tensors. They have Hugging Face's names without a model prefix.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let mut tensors = self.views()?;
         for tensor in tensors.values_mut() {
@@ -246,13 +248,14 @@ impl Encoder {
         Ok(tensors)
     }
 
-    /// Tensors of [`to_tensors`](Self::to_tensors), as views of the encoder's memory where that is possible.
+    /// Tensors of the encoder by Hugging Face's names, like those of [`to_tensors`](Self::to_tensors). They are views
+    /// of the encoder's memory where possible.
     pub(crate) fn views(&self) -> Result<BTreeMap<String, Tensor>> {
         names::unpack(&self.config, self.whole_tensors()?)
     }
 
-    /// Writes a Hugging Face directory, atomically: the encoder, and the tokenizer if there is one. Added classifiers
-    /// and heads are not written.
+    /// Writes the encoder, and the tokenizer if there is one, as a Hugging Face directory. The write is atomic.
+    /// Classifiers and heads that were added are not written.
     ///
     /// # Errors
     /// Errors of [`PretrainedWeights::write`].
@@ -260,26 +263,27 @@ impl Encoder {
         PretrainedWeights::write(folder, &self.config, &self.views()?, tokenizer)
     }
 
-    /// Copies the encoder with independent parameters: training one leaves the other unchanged. Added parameters are
-    /// copied too, but classifiers and heads that were created on added parameters still belong to this encoder.
+    /// Copies the encoder and all added parameters; training the copy leaves this encoder unchanged. Existing
+    /// [`Classifier`]s and other heads still refer to the parameters of this encoder.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn deep_clone(&self) -> Result<Self> {
         let mut copy = self.bare_clone()?;
         copy.parameters.copy_others(&self.parameters)?;
         Ok(copy)
     }
 
-    /// Copies embeddings and layers with independent weights, without added classifiers and other parameters.
+    /// Copies the embeddings and layers, without classifiers and other parameters that were added. Training the copy
+    /// leaves this encoder unchanged.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn bare_clone(&self) -> Result<Self> {
         self.build_like(&self.config, self.whole_tensors()?, self.parameters.device())
     }
 
-    /// Copies the additional parameters of another encoder, and its frozen flags.
+    /// Copies the parameters that were added to another encoder, such as classifiers, and which parameters are frozen.
     pub(crate) fn copy_others(&mut self, from: &Self) -> Result<()> {
         self.parameters.copy_others(&from.parameters)
     }
@@ -287,8 +291,8 @@ impl Encoder {
     /// Checks that the encoder can read all samples of a data set.
     ///
     /// # Errors
-    /// [`Error::Argument`] for the first row that has no token, more tokens than positions, or a token or a token type
-    /// without a row in the embedding tables.
+    /// [`Error::Argument`] for the first row that is empty, longer than the number of positions, or has a token or
+    /// token type without a row in the embedding tables.
     pub fn check_samples(&self, data: &EncodedDataset) -> Result<()> {
         let Self { config, .. } = self;
         let types = if self.embeddings.token_type.is_some() { config.type_vocab_size } else { usize::MAX };
@@ -314,16 +318,16 @@ impl Encoder {
         &self.config
     }
 
-    /// Shared handle on the parameters.
+    /// Parameters of the encoder and of added classifiers and heads. A clone of this value shares them.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// Adds a classifier whose parameters are trained and saved with the encoder's.
+    /// Adds a classifier. Its parameters are trained and saved together with the encoder's.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the name is already used; [`Error::Argument`] for fewer than two classes:
-    /// [`add_outputs`](Self::add_outputs) takes one output, too.
+    /// [`Error::Parameter`] if the name is already used; [`Error::Argument`] for fewer than two classes, for which
+    /// [`add_outputs`](Self::add_outputs) can be used.
     pub fn add_classifier<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -337,10 +341,11 @@ impl Encoder {
         self.add_outputs(name, classes, pooling, rng)
     }
 
-    /// Adds a new linear layer of any number of outputs, such as one for each label.
+    /// Adds a linear layer over pooled hidden states with any number of outputs, such as one for each label.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the name is already used; the errors of candle.
+    /// [`Error::Parameter`] if the name is already used;
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn add_outputs<R: Rng + ?Sized>(
         &mut self,
         name: &str,
@@ -359,13 +364,14 @@ impl Encoder {
         self.add_given_classifier(name, outputs, pooling, pooler)
     }
 
-    /// Returns whether the encoder was loaded with a pooler, which initialises new classifiers with
-    /// [`Pooling::Pooler`]. Otherwise their poolers are initialised randomly.
+    /// Returns whether the encoder was loaded with a pooler. A loaded pooler initialises new classifiers with
+    /// [`Pooling::Pooler`]; without one, their poolers are initialised randomly.
     pub fn has_pooler(&self) -> bool {
         self.pooler.is_some()
     }
 
-    /// Adds a classifier with existing weights, and a pooler, if `pooling` has one.
+    /// Adds a classifier with existing weights. `classes` are those of its linear layer, and `pooler` those of its
+    /// pooler, which must be there if `pooling` is [`Pooling::Pooler`].
     pub(crate) fn add_given_classifier(
         &mut self,
         name: &str,
@@ -376,8 +382,8 @@ impl Encoder {
         Classifier::new(&mut self.parameters, name, classes, pooling, pooler, self.config.family.head_activation())
     }
 
-    /// Adds a linear layer for a custom head. Its parameters `{name}.weight` and `{name}.bias` are trained and saved
-    /// with the encoder's.
+    /// Adds a linear layer, for example for a custom head. Its parameters `{name}.weight` and `{name}.bias` are trained
+    /// and saved together with the encoder's.
     ///
     /// # Errors
     /// [`Error::Parameter`] if a name is already used; [`Error::Argument`] for no inputs or no outputs.
@@ -404,8 +410,8 @@ impl Encoder {
         Ok(Linear::new(tensors.insert(&mut self.parameters, name)?))
     }
 
-    /// Adds a parameter of any kind, which is trained and stored in checkpoints like the encoder's parameters, but not
-    /// in Hugging Face directories.
+    /// Adds a parameter of any shape. It is trained, and stored in checkpoints like the encoder's parameters, but it is
+    /// not written to Hugging Face directories.
     ///
     /// # Errors
     /// [`Error::Parameter`] if the name is already used.
@@ -413,21 +419,20 @@ impl Encoder {
         self.parameters.insert(name, value)
     }
 
-    /// Adds a language-model head over the vocabulary, whose parameters are trained and saved with the encoder's.
+    /// Adds a language-model head over the vocabulary. Its parameters are trained and saved together with the
+    /// encoder's.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if there already is one.
+    /// [`Error::Parameter`] if the encoder already has a language-model head.
     pub(crate) fn add_language_head<R: Rng + ?Sized>(&mut self, rng: &mut R) -> Result<LanguageHead> {
         let tensors = LanguageHeadTensors::random(&self.config, rng)?;
         self.add_given_language_head(tensors)
     }
 
-    /// Adds a language-model head with existing weights.
     pub(crate) fn add_given_language_head(&mut self, tensors: LanguageHeadTensors) -> Result<LanguageHead> {
         LanguageHead::new(&mut self.parameters, &self.config, &self.embeddings.word, tensors)
     }
 
-    /// Layers of the encoder, with their weights.
     pub(crate) fn blocks(&self) -> &[Block] {
         &self.blocks
     }
@@ -437,18 +442,18 @@ impl Encoder {
         self.blocks.len()
     }
 
-    /// Sizes that a layer's FLOPs depend on.
+    /// Sizes of a layer before pruning, from which its FLOPs are computed.
     pub fn block_shape(&self) -> BlockShape {
         let (hidden, heads) = (self.config.hidden_size, self.config.num_attention_heads);
         BlockShape { hidden, heads, head_dim: hidden / heads, ffn: self.config.intermediate_size }
     }
 
-    /// Computes the embedding output h₀ of a batch, (tokens, hidden).
+    /// Computes the embedding output of a batch, the input of the first layer, shape (tokens, hidden).
     ///
     /// # Errors
-    /// Errors of [`PackedBatch::check`]. [`Error::Argument`] if a token, a type or a text's length exceeds the
-    /// embedding tables, if the context belongs to a training step over other parameters, or if the device does not
-    /// support the [precision](crate::Precision).
+    /// Errors of [`PackedBatch::check`]. [`Error::Range`] if a token id, token type or position exceeds its embedding
+    /// table. [`Error::Argument`] if the context belongs to a training step over other parameters, or if the device
+    /// does not support the [precision](crate::Precision).
     pub fn embed(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
         batch.check()?;
         ctx.check(&self.parameters)?;
@@ -474,10 +479,10 @@ impl Encoder {
         Hidden::new(backend.begin(rows, ctx.precision(&self.parameters))?, packing)
     }
 
-    /// Runs one layer with the heads of `plan` and the first `width` neurons of its feed-forward (`None` for all).
+    /// Runs one layer with the heads that `plan` selects and the first `width` feed-forward neurons (`None` for all).
     ///
     /// # Errors
-    /// [`Error::Argument`] if the layer or the width does not exist; errors of [`HeadPlan::check`].
+    /// [`Error::Argument`] if the layer does not exist, or if it has fewer neurons; errors of [`HeadPlan::check`].
     pub fn layer(
         &self,
         layer: usize,
@@ -489,7 +494,7 @@ impl Encoder {
         self.run_with(layer..layer + 1, hidden, |block| block.groups(plan, width, hidden.samples()), ctx)
     }
 
-    /// Runs consecutive layers, with the same heads in each.
+    /// Runs consecutive layers. In each of them, `plan` selects the heads.
     ///
     /// # Errors
     /// Errors of [`layer`](Self::layer).
@@ -497,8 +502,8 @@ impl Encoder {
         self.run_with(layers, hidden, |block| block.groups(plan, None, hidden.samples()), ctx)
     }
 
-    /// Runs consecutive layers with all their heads, on a limited number of samples at a time. The results are the same
-    /// as those of [`run`](Self::run), but a large batch of short texts takes no more memory than a small one.
+    /// Runs consecutive layers with all their heads, on a limited number of samples at a time. The results equal those
+    /// of [`run`](Self::run), but a large batch of short texts takes no more memory than a small one.
     ///
     /// # Errors
     /// Errors of [`run`](Self::run).
@@ -521,11 +526,11 @@ impl Encoder {
         Hidden::concat(&(0..parts).map(of_part).collect::<Result<Vec<_>>>()?)
     }
 
-    /// Runs consecutive layers, in which every group of samples runs its own heads and neurons.
+    /// Runs consecutive layers. Each group of samples runs its own heads, and its own number of feed-forward neurons.
     ///
-    /// A group runs the first neurons. To put the most important neurons first, [`prune`](Self::prune) the encoder once
-    /// by [`PrunePlan::most_important`](crate::pruning::PrunePlan::most_important) with all heads and all neurons,
-    /// which only changes the order.
+    /// A group that runs n neurons runs the first n. To put the most important neurons first, [`prune`](Self::prune)
+    /// the encoder once by [`PrunePlan::most_important`](crate::pruning::PrunePlan::most_important) with all heads and
+    /// all neurons. This changes nothing but the order.
     ///
     /// # Errors
     /// [`Error::Argument`] for layers that do not exist; errors of [`SampleGroup::check_all`].
@@ -557,7 +562,7 @@ impl Encoder {
     }
 }
 
-/// Finds a tensor of an unpruned encoder by its name, and checks its shape.
+/// Returns a tensor of an unpruned encoder by its name, and checks that it has the shape that `config` implies.
 fn whole(config: &BertConfig, tensors: &BTreeMap<String, Tensor>, name: &str) -> Result<Tensor> {
     let missing = || Error::Parameter { name: name.into(), problem: "is missing" };
     let tensor = tensors.get(name).ok_or_else(missing)?;

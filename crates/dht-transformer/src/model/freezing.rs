@@ -1,4 +1,4 @@
-//! Freezing of layers, and the gradients that a backward pass still computes.
+//! Freezing of embeddings and layers, and the gradients that a backward pass then computes.
 
 use super::encoder::Encoder;
 use crate::flops::BackwardNeeds;
@@ -11,13 +11,13 @@ impl Encoder {
         [&e.word, &e.position, &e.scale, &e.shift].into_iter().chain(&e.token_type).chain(bias)
     }
 
-    /// Freezes or thaws the embeddings, which include a table of relative-position biases.
+    /// Freezes or thaws the embeddings, including the table of relative-position biases if there is one.
     pub fn freeze_embeddings(&self, frozen: bool) {
         self.embedding_parameters().for_each(|parameter| self.parameters().set_frozen(parameter.id(), frozen));
     }
 
-    /// Freezes or thaws the weights of a layer. For a frozen layer no weight gradients are computed, but activation
-    /// gradients still pass through it.
+    /// Freezes or thaws the weights of a layer. The backward pass does not compute gradients of frozen weights, but
+    /// gradients of hidden states still pass through a frozen layer.
     ///
     /// # Panics
     /// If there is no such layer.
@@ -27,9 +27,8 @@ impl Encoder {
         }
     }
 
-    /// Gradients that a backward pass through all layers computes in each layer. The second result is whether it
-    /// computes the gradient of the last hidden rows. A layer, or the embeddings, counts as trained unless all its
-    /// parameters are frozen.
+    /// Gradients that a backward pass must compute: in each layer, and for the output of the last layer (`true` if
+    /// needed). A layer, or the embeddings, counts as trained unless all its parameters are frozen.
     pub(crate) fn backward_needs(&self) -> (Vec<BackwardNeeds>, bool) {
         let mut trained_below = self.embedding_parameters().any(|parameter| !parameter.is_frozen());
         let needs = self.blocks().iter().map(|block| {

@@ -1,4 +1,4 @@
-//! BERT's head for masked language modelling, from hidden rows to the vocabulary.
+//! BERT's head for masked language modelling, which computes logits over the vocabulary from hidden states.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,24 @@ use crate::config::{Activation, BertConfig};
 use crate::error::{Error, Result};
 use crate::tensors::{Parameter, Parameters};
 
-/// Names of the head's own tensors, as in a Hugging Face file of a `BertForMaskedLM`.
+/// Name of the first linear layer in a Hugging Face file of a `BertForMaskedLM`.
 const DENSE: &str = "cls.predictions.transform.dense";
 const SCALE: &str = "cls.predictions.transform.LayerNorm.weight";
 const SHIFT: &str = "cls.predictions.transform.LayerNorm.bias";
 const BIAS: &str = "cls.predictions.bias";
 
-/// Language-model head: logits over the vocabulary for rows of hidden states.
+/// Language-model head, which computes logits over the vocabulary from hidden states h:
 ///
 /// ```text
 /// t = LayerNorm(gelu(h·Wᵀ + b))        (rows, hidden)
 /// logits = t·Eᵀ + c                    (rows, vocabulary)
 /// ```
 ///
-/// E is the encoder's own word embedding (Devlin et al. 2019, appendix A; Press and Wolf 2017 for the tied weights).
-/// Pass only the rows to predict: with 30,522 tokens in the vocabulary, the logits of a row cost more than a layer.
+/// E is the word embedding of the encoder (Devlin et al. 2019, appendix A; Press and Wolf 2017 for the tied weights).
+/// Pass only the rows that are to be predicted: with 30,522 tokens in the vocabulary, the logits of a row cost more
+/// than a layer.
 ///
-/// A clone is another handle on the same parameters, which belong to the encoder.
+/// The parameters belong to the encoder. A clone shares them.
 #[derive(Debug, Clone)]
 pub(crate) struct LanguageHead {
     dense: LinearParameters,
@@ -38,7 +39,7 @@ pub(crate) struct LanguageHead {
     decoder: LinearParameters,
 }
 
-/// Values of the head before they become parameters.
+/// Tensors of a language-model head before they are registered as parameters.
 #[derive(Debug, Clone)]
 pub(crate) struct LanguageHeadTensors {
     dense: LinearTensors,
@@ -48,8 +49,8 @@ pub(crate) struct LanguageHeadTensors {
 }
 
 impl LanguageHeadTensors {
-    /// Initial values of a head: weights from N(0, `initializer_range`²), a norm with scale one and shift zero, and
-    /// biases of zero.
+    /// Draws initial tensors of the head: weights from N(0, `initializer_range`²), a layer norm with scale one and
+    /// shift zero, and biases of zero.
     pub(crate) fn random<R: Rng + ?Sized>(config: &BertConfig, rng: &mut R) -> Result<Self> {
         let hidden = config.hidden_size;
         let full = |value: f32, count: usize| Tensor::full(value, count, &Device::Cpu);
@@ -61,7 +62,8 @@ impl LanguageHeadTensors {
         })
     }
 
-    /// Finds the head in a file's tensors, if all of them exist.
+    /// Finds the tensors of a language-model head among the tensors of a file. Returns `None` if one of them is
+    /// missing.
     pub(crate) fn find(tensors: &BTreeMap<String, Tensor>) -> Option<Self> {
         let find = |name| tensors.get(name).cloned();
         let dense = LinearTensors::find(tensors, DENSE)?;
@@ -70,10 +72,11 @@ impl LanguageHeadTensors {
 }
 
 impl LanguageHead {
-    /// Registers the head's parameters; `word` is the shared word embedding.
+    /// Registers the parameters of a language-model head. `word` is the encoder's word embedding, which the head
+    /// shares.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if there already is such a head.
+    /// [`Error::Parameter`] if the model already has a language-model head.
     pub(crate) fn new(
         parameters: &mut Parameters,
         config: &BertConfig,
@@ -91,29 +94,29 @@ impl LanguageHead {
         Ok(Self { dense, activation: config.hidden_act, scale, shift, epsilon: config.layer_norm_eps, decoder })
     }
 
-    /// Copies of the head's tensors under Hugging Face's names; the decoder's weight is the encoder's word embedding.
+    /// Copies the head's tensors. They have Hugging Face's names; the decoder's weight is the encoder's word embedding.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let own = [&self.dense.weight, &self.dense.bias, &self.scale, &self.shift, &self.decoder.bias];
         own.into_iter().map(|own| Ok((own.name().to_owned(), own.var().as_detached_tensor().copy()?))).collect()
     }
 
-    /// Computes logits, (rows, hidden) → (rows, vocabulary).
+    /// Computes logits over the vocabulary, (rows, hidden) → (rows, vocabulary).
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn logits(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
         linear(&self.transform(rows, ctx)?, &self.decoder, ctx)
     }
 
-    /// Computes the mean cross-entropy of the rows' logits against `targets`, in nats: a scalar. On the CPU the logits
-    /// are computed block by block and never stored.
+    /// Computes the mean cross-entropy (in nats) of the logits of `rows` against `targets`, as a scalar. On the CPU the
+    /// logits are computed block by block, so that they are never stored together.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the number of targets differs from the number of rows, or is zero; [`Error::Argument`] for a
-    /// target that is not a token.
+    /// [`Error::Shape`] if there are no targets, or if their number differs from the number of rows;
+    /// [`Error::Argument`] for a target that is not a token id.
     pub fn loss(&self, rows: &Tensor, targets: &[u32], ctx: &ForwardContext) -> Result<Tensor> {
         let (count, hidden) = rows.dims2()?;
         if targets.is_empty() || targets.len() != count || hidden != self.decoder.inputs {
@@ -127,7 +130,8 @@ impl LanguageHead {
         ctx.backend(rows.device()).vocabulary_loss(&rows, &self.decoder, targets, ctx)
     }
 
-    /// Transforms rows before the decoder, (rows, hidden) → (rows, hidden).
+    /// Applies the head's dense layer, activation and layer norm, which precede the decoder: (rows, hidden) → (rows,
+    /// hidden).
     fn transform(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
         let rows = self.activation.apply(&linear(rows, &self.dense, ctx)?)?;
         let operations = ctx.backend(rows.device()).operations();

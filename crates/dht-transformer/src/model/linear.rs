@@ -1,4 +1,4 @@
-//! Linear layers on top of an encoder, for classifiers and user-defined heads.
+//! Linear layers over an encoder's hidden states, for classifiers and custom heads.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 use crate::flops::ClassifierShape;
 use crate::tensors::Parameters;
 
-/// Linear layer y = x·Wᵀ + b, with the weight W and the bias b, whose parameters belong to an encoder.
-/// [`Encoder::add_linear`](crate::Encoder::add_linear) creates it.
+/// Linear layer y = x·Wᵀ + b with the weight W and the bias b. [`Encoder::add_linear`](crate::Encoder::add_linear)
+/// creates it.
 ///
-/// A clone is another handle on the same parameters, which belong to the encoder.
+/// The parameters belong to the encoder. A clone shares them.
 ///
 /// ```
 /// # use candle_core::Device;
@@ -45,21 +45,22 @@ impl Linear {
         Self(parameters)
     }
 
-    /// Applies the layer to `x` of shape (rows, inputs). The output has the shape (rows, outputs).
+    /// Applies the layer to `x`, (rows, inputs) → (rows, outputs).
     ///
     /// # Errors
-    /// Errors of candle, which also refuses rows of another width.
+    /// [`Error::Candle`] if a tensor operation fails, for example because rows have another
+    /// width.
     pub fn forward(&self, x: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
         linear(x, &self.0, ctx)
     }
 
-    /// Sizes that determine the layer's FLOPs. They are the sizes of a classifier with one class for each output.
+    /// Sizes from which the layer's FLOPs are computed. An output counts as a class.
     pub fn shape(&self) -> ClassifierShape {
         ClassifierShape { hidden: self.0.inputs, classes: self.0.outputs, pooler: false }
     }
 }
 
-/// Values of a linear layer before they become parameters: weight (outputs, inputs) and bias (outputs).
+/// Tensors of a linear layer before they are registered as parameters: weight (outputs, inputs) and bias (outputs).
 #[derive(Debug, Clone)]
 pub(crate) struct LinearTensors {
     weight: Tensor,
@@ -67,13 +68,14 @@ pub(crate) struct LinearTensors {
 }
 
 impl LinearTensors {
-    /// Initial values of a layer over hidden rows: weights from N(0, `initializer_range`²), and biases of zero.
+    /// Draws initial tensors of a linear layer over hidden states: weights from N(0, `initializer_range`²), and biases
+    /// of zero.
     pub(crate) fn random<R: Rng + ?Sized>(config: &BertConfig, outputs: usize, rng: &mut R) -> Result<Self> {
         Self::random_over(config, config.hidden_size, outputs, rng)
     }
 
-    /// Initial values of a layer with any number of inputs: weights from N(0, `initializer_range`²), and biases of
-    /// zero.
+    /// Draws initial tensors of a linear layer with any number of inputs: weights from N(0, `initializer_range`²), and
+    /// biases of zero.
     pub(crate) fn random_over<R: Rng + ?Sized>(
         config: &BertConfig,
         inputs: usize,
@@ -84,28 +86,27 @@ impl LinearTensors {
         Ok(Self { weight, bias: Tensor::from_vec(vec![0f32; outputs], outputs, &Device::Cpu)? })
     }
 
-    /// Reads a layer from a `VarBuilder`; variables stay variables.
+    /// Reads the tensors of a linear layer from a `VarBuilder`. Its variables are shared, not copied.
     pub(crate) fn from_var_source(config: &BertConfig, source: &VarSource, name: &str, outputs: usize) -> Result<Self> {
         let weight = source.head_tensor(config, &format!("{name}.weight"), &[outputs, config.hidden_size])?;
         Ok(Self { weight, bias: source.head_tensor(config, &format!("{name}.bias"), &[outputs])? })
     }
 
-    /// Number of outputs.
     pub(crate) fn outputs(&self) -> Result<usize> {
         Ok(self.weight.dims2()?.0)
     }
 
-    /// Finds `{name}.weight` and `{name}.bias`, if both exist. Variables are not shared: several layers may start from
-    /// them.
+    /// Finds `{name}.weight` and `{name}.bias` among tensors. Returns `None` if one is missing. Variables are detached,
+    /// since several layers may be initialised from them.
     pub(crate) fn find(tensors: &BTreeMap<String, Tensor>, name: &str) -> Option<Self> {
         let find = |part: &str| tensors.get(&format!("{name}.{part}")).map(Tensor::detach);
         Some(Self { weight: find("weight")?, bias: find("bias")? })
     }
 
-    /// Copies the layer, if it has the expected numbers of outputs and inputs.
+    /// Copies the tensors of a linear layer after checking its numbers of outputs and inputs.
     ///
     /// # Errors
-    /// [`Error::Shape`] for other sizes.
+    /// [`Error::Shape`] if the layer has other numbers of outputs or inputs.
     pub(crate) fn checked(&self, name: &str, (outputs, inputs): (usize, usize)) -> Result<Self> {
         let parts = [("weight", &self.weight, vec![outputs, inputs]), ("bias", &self.bias, vec![outputs])];
         for (part, tensor, expected) in parts {

@@ -6,9 +6,9 @@
 //! score:          PEAK·mean over ω of cos ω(t + o − u)            greatest at u = t + o
 //! ```
 //!
-//! Random heads give equal weight to all words of a text, so the words next to a mask are lost in the average. As long
-//! as these neighbours do not help, no gradient moves heads towards them. ConViT (d'Ascoli et al. 2021, section 3)
-//! initialises heads with offsets for images.
+//! Random heads give equal weight to all words of a text, so the words next to a masked word are lost in the average.
+//! As long as the neighbours do not improve predictions, no gradient moves heads towards them. For images, ConViT
+//! (d'Ascoli et al. 2021, section 3) initialises heads with offsets.
 
 use std::collections::BTreeMap;
 
@@ -19,24 +19,26 @@ use super::names;
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
 
-/// Initial difference between the attention scores of the attended position and of a distant position. It is 10 without
-/// token types, and about 8 with token types.
+/// Initial difference between two attention scores of a head: at the position that it should attend to, and at a
+/// distant position. With token types the difference is only about 8.
 const PEAK: f64 = 10.0;
-/// Maximum and minimum frequency of the sinusoids in the position table, in radians per position.
+/// Highest and lowest frequency of the sinusoids in the position table, in radians per position.
 const FREQUENCIES: [f64; 2] = [1.0, 0.1];
-/// Factor by which the random initial weights of queries and keys are scaled down.
+/// Factor by which the random part of the initial query and key weights is reduced.
 const RANDOM: f64 = 0.3;
 
-/// Offset that a head of the first layer attends to: −1, 1, −2, 2, …
+/// Offset in tokens from a query to the key that a head of the first layer attends to: −1, 1, −2, 2, … for heads 0, 1,
+/// 2, 3, …
 fn offset(head: usize) -> f64 {
     let distance = (head / 2 + 1) as f64;
     if head.is_multiple_of(2) { -distance } else { distance }
 }
 
-/// Writes sinusoids into the position table, and heads with offsets into the first layer.
+/// Initialises the position table with sinusoids, and the queries and keys of the first layer so that each head attends
+/// to the token at a fixed offset.
 ///
 /// # Errors
-/// [`Error::Argument`] for heads with one column, which cannot form a pair.
+/// [`Error::Argument`] if heads have only one column, since a sinusoid needs a pair of columns.
 pub(crate) fn initialise(config: &BertConfig, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
     let (hidden, head_size) = (config.hidden_size, config.head_size());
     let pairs = head_size / 2;

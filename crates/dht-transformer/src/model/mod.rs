@@ -1,4 +1,4 @@
-//! Encoder and its modules: layers, classifiers, linear heads, side layers and gates.
+//! Encoder and its parts: layers, classifiers, linear heads, narrow side layers and gates.
 
 mod block;
 pub(crate) mod classifier;

@@ -1,4 +1,4 @@
-//! Tensor names of Hugging Face's files and of this crate. The only difference is that Q, K and V are one matrix in
+//! Tensor names in Hugging Face's files and in this crate. They differ only for Q, K and V, which are one matrix in
 //! this crate.
 
 use std::collections::BTreeMap;
@@ -14,10 +14,11 @@ pub(crate) const TOKEN_TYPE: &str = "embeddings.token_type_embeddings.weight";
 pub(crate) const EMBEDDING_SCALE: &str = "embeddings.LayerNorm.weight";
 pub(crate) const EMBEDDING_SHIFT: &str = "embeddings.LayerNorm.bias";
 
-/// Name of the table of relative-position biases, which only some families have.
+/// Name of the table of relative-position biases, which only some model families have.
 pub(crate) const RELATIVE_BIAS: &str = "encoder.relative_attention_bias.weight";
 
-/// Names of a layer's tensors, after the prefix `encoder.layer.{i}.`.
+/// Name of the weight in which a layer packs Q, K and V. The name of a layer's tensor has the prefix
+/// `encoder.layer.{i}.` for layer i.
 pub(crate) const QKV: &str = "attention.self.qkv.weight";
 pub(crate) const QKV_BIAS: &str = "attention.self.qkv.bias";
 pub(crate) const OUTPUT: &str = "attention.output.dense.weight";
@@ -46,18 +47,18 @@ const LAYER_TENSORS: [&str; 12] = [
     FEED_FORWARD_SHIFT,
 ];
 
-/// Full name of a layer's tensor.
 pub(crate) fn of_layer(layer: usize, tensor: &str) -> String {
     format!("encoder.layer.{layer}.{tensor}")
 }
 
-/// Layer number and tensor name in a full name; `None` for a tensor outside of the layers.
+/// Splits the full name of a tensor into the layer number and the name within the layer. Returns `None` for a tensor
+/// that is not part of a layer.
 pub(crate) fn in_layer(name: &str) -> Option<(usize, &str)> {
     let (layer, tensor) = name.strip_prefix("encoder.layer.")?.split_once('.')?;
     Some((layer.parse().ok()?, tensor))
 }
 
-/// Names of an encoder's tensors, in the order of the data flow.
+/// Names of all tensors of an encoder in this crate, from the embeddings to the last layer.
 pub(crate) fn all(config: &BertConfig) -> Vec<String> {
     let token_type = config.family.has_token_types().then_some(TOKEN_TYPE);
     let embeddings = [WORD, POSITION].into_iter().chain(token_type).chain([EMBEDDING_SCALE, EMBEDDING_SHIFT]);
@@ -66,7 +67,7 @@ pub(crate) fn all(config: &BertConfig) -> Vec<String> {
     embeddings.chain(relative_bias).map(String::from).chain(layers).collect()
 }
 
-/// Shape of a tensor under this crate's name.
+/// Shape of a tensor before pruning. `name` is its name in this crate.
 pub(crate) fn shape(config: &BertConfig, name: &str) -> Vec<usize> {
     let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
     match name {
@@ -91,12 +92,13 @@ pub(crate) fn shape(config: &BertConfig, name: &str) -> Vec<usize> {
     }
 }
 
-/// Hugging Face names of Q, K and V for the name of the tensor that packs them; `None` for other names.
+/// Hugging Face's names of Q, K and V for the tensor `name`, in which this crate packs them. Returns `None` for other
+/// tensors.
 pub(crate) fn parts(name: &str) -> Option<[String; 3]> {
     name.contains(".qkv.").then(|| ["query", "key", "value"].map(|part| name.replace("qkv", part)))
 }
 
-/// Converts tensors under Hugging Face's names to this crate's, with Q, K and V packed.
+/// Renames tensors from Hugging Face's names to this crate's names, and packs Q, K and V of each layer into one tensor.
 pub(crate) fn pack(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let find =
         |name: &str| tensors.get(name).ok_or_else(|| Error::Parameter { name: name.into(), problem: "is missing" });
@@ -112,7 +114,7 @@ pub(crate) fn pack(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> R
         .collect()
 }
 
-/// Converts this crate's tensors to views under Hugging Face's names, with Q, K and V separate.
+/// Renames tensors from this crate's names to Hugging Face's names. Q, K and V of each layer become separate views.
 pub(crate) fn unpack(config: &BertConfig, packed: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let mut tensors = BTreeMap::new();
     for (name, tensor) in packed {

@@ -1,4 +1,4 @@
-//! Pooled hidden states of whole data sets, and sentence embeddings.
+//! Pooled hidden states of all texts of a data set, and sentence embeddings.
 
 use super::encoder::Encoder;
 use crate::backend::ForwardContext;
@@ -7,21 +7,21 @@ use crate::data::{EncodedDataset, PackedBatch, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::tensors::{HeadPlan, finite_rows};
 
-/// Number of texts that run together.
+/// Number of texts that are encoded in one batch.
 const TEXTS: usize = 32;
 
 impl Encoder {
-    /// Embeds each text as the mean of its last hidden states, scaled to length 1. The cosine similarity of two texts
-    /// is then the dot product of their embeddings.
+    /// Computes an embedding of each text: the mean of its last hidden states, scaled to length 1. The cosine
+    /// similarity of two texts is then the dot product of their embeddings.
     ///
-    /// Texts are truncated at `max_length` tokens. Good embeddings require an encoder trained for sentences, such as
-    /// all-MiniLM-L6-v2.
+    /// Texts are truncated at `max_length` tokens. Good embeddings require an encoder that was trained for sentences,
+    /// such as all-MiniLM-L6-v2.
     ///
     /// Source: Reimers and Gurevych 2019.
     ///
     /// # Errors
-    /// Errors of [`TextTokenizer::encode_texts`]; [`Error::Argument`] for tokens or lengths that the encoder does not
-    /// have.
+    /// Errors of [`TextTokenizer::encode_texts`]; [`Error::Argument`] if a token id or the length of a text exceeds the
+    /// embedding tables.
     ///
     /// ```
     /// # use candle_core::Device;
@@ -52,16 +52,16 @@ impl Encoder {
         Ok(vectors.map(scaled).collect())
     }
 
-    /// Runs each text once, and returns its pooled hidden states at several depths. The states are useful as features
-    /// of linear classifiers on a frozen encoder.
+    /// Computes pooled hidden states of each text at several depths, in one run through the encoder. They are useful as
+    /// features of linear classifiers on a frozen encoder.
     ///
     /// A depth is a number of layers; depth 0 is the embedding output. The result has the shape (depths, texts,
     /// hidden).
     ///
     /// # Errors
     /// [`Error::Argument`] for depths that do not ascend or exceed the number of layers, and for a batch size of 0.
-    /// [`Error::Argument`] for [`Pooling::Pooler`], which has weights of its own, and for tokens or lengths that the
-    /// encoder does not have. [`Error::NotFinite`] if weights are NaN or infinite.
+    /// [`Error::Argument`] for [`Pooling::Pooler`], which needs weights of its own, and if a token id or the length of
+    /// a text exceeds the embedding tables. [`Error::NotFinite`] if weights are NaN or infinite.
     ///
     /// ```
     /// # use candle_core::Device;

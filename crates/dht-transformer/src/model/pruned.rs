@@ -1,4 +1,4 @@
-//! Record of pruned heads, neurons and dimensions in `config.json`.
+//! Fields of `config.json` that record pruned heads, neurons and dimensions.
 
 use serde_json::Value;
 
@@ -6,14 +6,16 @@ use crate::config::{BertConfig, KeptDimensions};
 use crate::error::{Error, Result};
 use crate::tensors::HeadSet;
 
-/// Fields of `config.json` that [`Encoder::prune`](crate::Encoder::prune) writes; only this crate has these fields.
+/// Field of `config.json` that lists the attention heads that each layer still has.
+/// [`Encoder::prune`](crate::Encoder::prune) writes it; no other library uses it.
 pub(crate) const KEPT_HEADS: &str = "kept_heads";
 pub(crate) const KEPT_NEURONS: &str = "kept_neurons";
-/// Field of `config.json` that [`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions) writes.
+/// Field of `config.json` that lists the dimensions that each layer still has.
+/// [`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions) writes it.
 pub(crate) const KEPT_DIMENSIONS: &str = "kept_dimensions";
 
 impl BertConfig {
-    /// Configuration without the fields that record the parts of a pruned encoder.
+    /// Copies the configuration without the fields that record pruned heads, neurons and dimensions.
     #[must_use]
     pub fn unpruned(&self) -> Self {
         let mut config = self.clone();
@@ -24,7 +26,8 @@ impl BertConfig {
     }
 }
 
-/// Remaining attention dimensions of each layer in a configuration; `None` if it only lists heads.
+/// Reads from a configuration which attention dimensions each layer still has. Returns `None` if no single dimensions
+/// were pruned.
 pub(crate) fn dimensions(config: &BertConfig) -> Result<Option<Vec<KeptDimensions>>> {
     let Some(value) = config.other.get(KEPT_DIMENSIONS) else { return Ok(None) };
     let refuse = |expected: String, got: String| Error::argument(KEPT_DIMENSIONS, expected, got);
@@ -45,7 +48,7 @@ pub(crate) fn dimensions(config: &BertConfig) -> Result<Option<Vec<KeptDimension
     Ok(Some(list))
 }
 
-/// Remaining heads and number of neurons of each layer in a configuration.
+/// Reads from a configuration which heads, and how many neurons, each layer still has.
 pub(crate) fn left(config: &BertConfig) -> Result<Vec<(HeadSet, usize)>> {
     let (layers, all) = (config.num_hidden_layers, config.num_attention_heads);
     let refuse = |field, expected: String, value: &Value| Error::argument(field, expected, value.to_string());

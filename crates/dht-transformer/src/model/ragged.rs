@@ -1,4 +1,4 @@
-//! Attention sublayer with removed dimensions, in which each matrix has its own size.
+//! Attention sublayer from which single dimensions were pruned, so that its matrices differ in size.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use crate::error::Result;
 use crate::flops::LayerSizes;
 use crate::tensors::{Parameter, Parameters};
 
-/// Attention sublayer with removed dimensions. Q, K and V each read their own inputs, and each head has its own widths:
+/// Attention sublayer with pruned dimensions. Q, K and V each read their own columns of the hidden states x, and each
+/// head h has its own widths:
 ///
 /// ```text
 /// q = x[:, e_q]·W_qᵀ + b_q          (tokens, A)      k likewise;  v: (tokens, B)
@@ -25,8 +26,8 @@ pub(crate) struct RaggedAttention {
 }
 
 impl RaggedAttention {
-    /// Builds the sublayer from the tensors of the whole layer, which `fetch` returns. The parameters have Hugging
-    /// Face's names.
+    /// Builds an attention sublayer with pruned dimensions. `fetch` returns a tensor of the unpruned layer by its name.
+    /// The new parameters have Hugging Face's names.
     pub(super) fn build(
         config: &BertConfig,
         layer: usize,
@@ -98,17 +99,18 @@ impl RaggedAttention {
         self.parameters.all().to_vec()
     }
 
-    /// Weight of the projection from the heads' contexts to the hidden size: (hidden, inner).
+    /// Weight of the output projection, from the outputs of all heads to the hidden size: shape (hidden, inner).
     pub(crate) fn output(&self) -> &Parameter {
         &self.parameters.output.weight
     }
 
-    /// Head that each column of the output projection belongs to.
+    /// Number of the head to which each column of the output projection belongs.
     pub(crate) fn column_heads(&self) -> Vec<usize> {
         self.parameters.heads.iter().flat_map(|head| std::iter::repeat_n(head.number, head.value)).collect()
     }
 
-    /// Sizes of a layer in which this sublayer replaces the whole attention.
+    /// Sizes of a layer with this attention sublayer. `whole` has the sizes of the unpruned layer; the attention sizes
+    /// in it are replaced.
     pub(super) fn sizes(&self, whole: LayerSizes) -> LayerSizes {
         let [query, key, value] = &self.parameters.projections;
         LayerSizes {
@@ -121,18 +123,17 @@ impl RaggedAttention {
         }
     }
 
-    /// Remaining dimensions of the whole layer.
+    /// Dimensions of the unpruned sublayer that pruning has left.
     pub(crate) fn kept(&self) -> &KeptDimensions {
         &self.kept
     }
 
-    /// Parameters of the sublayer's matrices.
     pub(super) fn weights(&self) -> &Arc<RaggedParameters> {
         &self.parameters
     }
 
-    /// Tensor in the whole layer by its name, with zeros in place of removed dimensions. `None` for a tensor that is
-    /// the same in the whole and in the pruned layer.
+    /// Returns a tensor of the unpruned layer by its name, with zeros in place of pruned dimensions. `None` if pruning
+    /// did not change the tensor.
     pub(super) fn whole_tensor(&self, config: &BertConfig, tensor: &str) -> Result<Option<Tensor>> {
         let (hidden, dimensions) = (config.hidden_size, &self.kept);
         let (compared, values) = (dimensions.query_key_rows(config), dimensions.value_rows(config));

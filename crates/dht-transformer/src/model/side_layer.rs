@@ -1,4 +1,4 @@
-//! Narrow additional layers, on which exits can be trained.
+//! Narrow additional layers (side layers) on which classifiers for early exits can be trained.
 
 use rand::Rng;
 
@@ -12,15 +12,15 @@ use crate::error::{Error, Result};
 use crate::flops::{BackwardNeeds, BlockShape, FlopCount, Load};
 use crate::tensors::{HeadPlan, HeadSet, Hidden};
 
-/// Width of a head, if the layer has at least this width.
+/// Number of columns of an attention head in a side layer. A side layer that is narrower has one head of its own width.
 const HEAD: usize = 32;
-/// Feed-forward neurons per column.
+/// Ratio of feed-forward neurons to the width of a side layer.
 const NEURONS: usize = 2;
 
-/// Additional transformer layer of any width over an encoder's hidden states h. It computes layer(h·Wᵀ + b), in which
+/// Additional transformer layer of any width, which reads an encoder's hidden states h. It computes layer(h·Wᵀ + b):
 /// the weight W and the bias b project from the hidden size to the width. [`Encoder::add_side_layer`] creates it.
 ///
-/// A clone is another handle on the same parameters, which belong to the encoder.
+/// The parameters belong to the encoder. A clone shares them.
 ///
 /// ```
 /// # use candle_core::Device;
@@ -48,12 +48,12 @@ pub struct SideLayer {
 }
 
 impl Encoder {
-    /// Adds a side layer that reads the hidden states after `depth` layers. Its parameters, `{name}.…`, are trained and
-    /// saved with the encoder's.
+    /// Adds a side layer (narrow additional layer) that reads the hidden states after `depth` layers. Its parameters,
+    /// `{name}.…`, are trained and saved together with the encoder's.
     ///
     /// The layer has heads of 32 columns (a single head if `width` is smaller), 2·`width` neurons, and the encoder's
-    /// dropouts and activation. The matrices of its block start from N(0, 1/n), where n is the number of a matrix's
-    /// inputs.
+    /// dropouts and activation. The initial matrices of its attention and feed-forward are random from N(0, 1/n), where
+    /// n is the number of inputs of the matrix.
     ///
     /// # Errors
     /// [`Error::Argument`] for a width of 0, or for a width above 32 that is not a multiple of 32; [`Error::Parameter`]
@@ -99,10 +99,10 @@ impl Encoder {
 }
 
 impl SideLayer {
-    /// Applies the layer to hidden states of shape (tokens, hidden). The output has the shape (tokens, width).
+    /// Applies the layer to hidden states, (tokens, hidden) → (tokens, width).
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn forward(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Hidden> {
         // Gates on the encoder's heads do not apply to this layer.
         let ctx = &ctx.without_head_gates();
@@ -112,7 +112,7 @@ impl SideLayer {
         ctx.backend(narrow.tensor().device()).layers(&narrow, &[layer], ctx)
     }
 
-    /// Width of the layer.
+    /// Number of columns of the layer's output.
     pub fn width(&self) -> usize {
         self.shape.hidden
     }
@@ -123,8 +123,8 @@ impl SideLayer {
         narrow + self.shape.forward(Load::of_text(tokens), self.shape.full()).total()
     }
 
-    /// FLOPs of the backward pass for a text with `tokens` tokens. `needs` states which gradients of the projection to
-    /// the width are included: those of its weights, and of the encoder's hidden states.
+    /// FLOPs of the backward pass for a text with `tokens` tokens. `needs` concerns the projection from the hidden size
+    /// to the width: whether the gradients of its weights, and of the encoder's hidden states, are included.
     pub fn backward_flops(&self, tokens: usize, needs: BackwardNeeds) -> FlopCount {
         let narrow = self.narrow.shape().backward(tokens as u64, needs).total();
         narrow + self.shape.backward(Load::of_text(tokens), self.shape.full(), BackwardNeeds::ALL).total()

@@ -1,4 +1,4 @@
-//! Reader of a model's tensors in a `candle_nn::VarBuilder`.
+//! Access to a model's tensors in a `candle_nn::VarBuilder`.
 
 use candle_core::{Device, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -7,22 +7,23 @@ use super::{init, names};
 use crate::config::{BertConfig, Family};
 use crate::error::{Error, Result};
 
-/// Wrapper of a `VarBuilder` that is queried by BERT's names. The builder may hold tensors under BERT's names or under
-/// the names of a family's files.
+/// Wrapper of a `VarBuilder` that returns tensors by BERT's names. The builder may store them under these names, or
+/// under the names of another model family's files.
 pub(crate) struct VarSource<'a> {
     vb: VarBuilder<'a>,
     family: Family,
-    /// `true` for a classifier, which has the encoder under a prefix and additional heads.
+    /// `true` if the builder's prefix belongs to a classifier, within which the encoder has a further prefix. `false`
+    /// if it belongs to the encoder itself.
     classifier: bool,
 }
 
 impl<'a> VarSource<'a> {
-    /// Source at the prefix of an encoder.
+    /// Wraps a builder whose prefix is that of an encoder.
     pub(crate) fn encoder(config: &BertConfig, vb: VarBuilder<'a>) -> Self {
         Self { vb, family: config.family, classifier: false }
     }
 
-    /// Source at the prefix of a classifier, with encoder and head.
+    /// Wraps a builder whose prefix is that of a classifier, which consists of an encoder and a head.
     pub(crate) fn classifier(config: &BertConfig, vb: VarBuilder<'a>) -> Self {
         Self { vb, family: config.family, classifier: true }
     }
@@ -31,7 +32,8 @@ impl<'a> VarSource<'a> {
         self.vb.device()
     }
 
-    /// Tensor of an encoder by this crate's name. Q, K and V are stored as one tensor, or are concatenated.
+    /// Returns a tensor of the encoder by this crate's name. If Q, K and V are stored separately, they are
+    /// concatenated.
     pub(crate) fn encoder_tensor(&self, config: &BertConfig, name: &str) -> Result<Tensor> {
         let (shape, init) = (names::shape(config, name), initialisation(config, name));
         let separate = names::parts(name).filter(|[query, ..]| self.find(name).is_none() && self.find(query).is_some());
@@ -53,12 +55,13 @@ impl<'a> VarSource<'a> {
         Ok(Tensor::cat(&parts, 0)?)
     }
 
-    /// Tensor of a linear layer on top of the encoder, by BERT's name.
+    /// Returns a tensor of a linear layer that follows the encoder, by BERT's name.
     pub(crate) fn head_tensor(&self, config: &BertConfig, name: &str, shape: &[usize]) -> Result<Tensor> {
         self.get(name, name, shape, initialisation(config, name))
     }
 
-    /// Names under which a tensor of BERT may be stored. A missing variable is created under the first name.
+    /// Names under which the builder may store the tensor that BERT calls `name`. If the tensor is missing, a variable
+    /// is created under the first name.
     fn candidates(&self, name: &str) -> Vec<String> {
         let theirs = self.family.theirs(name, self.classifier, self.classifier);
         // `TextClassifier` uses this name for its pooler parameters.
@@ -77,7 +80,6 @@ impl<'a> VarSource<'a> {
         self.candidates(name).into_iter().find(|name| self.vb.contains_tensor(name))
     }
 
-    /// Name with the builder's prefix.
     fn full(&self, name: &str) -> String {
         let name = self.candidates(name).swap_remove(0);
         let prefix = self.vb.prefix();
@@ -99,7 +101,7 @@ impl<'a> VarSource<'a> {
     }
 }
 
-/// Actual shape of a tensor, extracted from candle's error about it.
+/// Actual shape of a tensor, extracted from candle's error about an unexpected shape. `None` for other errors.
 fn shape_in(error: &candle_core::Error) -> Option<Vec<usize>> {
     match error {
         candle_core::Error::UnexpectedShape { got, .. } => Some(got.dims().to_vec()),
@@ -108,7 +110,7 @@ fn shape_in(error: &candle_core::Error) -> Option<Vec<usize>> {
     }
 }
 
-/// Initialisation of a variable that is missing from a `VarMap`.
+/// Initial values of a variable that must be created because a `VarMap` does not have it yet.
 fn initialisation(config: &BertConfig, name: &str) -> Init {
     match name {
         name if name.ends_with("LayerNorm.weight") => candle_nn::init::ONE,

@@ -17,8 +17,9 @@ use crate::storage::{FileKind, entry_names, model_directory, read_file};
 const CONFIG: &str = "config.json";
 
 impl Account {
-    /// Inspects a directory, or a model on the hub ([`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch)): lists all files, fields and tensors with their
-    /// treatment, and every reason why the model cannot be loaded. No weights are read.
+    /// Inspects a model directory, or a model on the hub
+    /// ([`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch)). Lists the treatment of each file,
+    /// field and tensor, and every reason why the model cannot be loaded. No weights are read.
     ///
     /// # Errors
     /// Errors of [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch), and [`Error::Io`] if the
@@ -69,7 +70,7 @@ impl Account {
     }
 }
 
-/// Reads the configuration, and adds its entries and problems.
+/// Reads `config.json`, and adds its fields and problems to the account (inspection report).
 fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
     let path = folder.join(CONFIG);
     let text = read_file(&path, FileKind::Description).map_err(|source| Error::io(&path, source));
@@ -113,8 +114,8 @@ fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
     }
 }
 
-/// Adds the entries of unused tensors, and the problems of used tensors. Returns the number of the classifier's
-/// outputs, if there is a classifier.
+/// Adds all tensors to the account (inspection report), with the problems of those tensors that the model uses. Returns
+/// the number of outputs of the classifier, if the file has one.
 fn tensors(folder: &Path, config: &BertConfig, weights: &Weights, account: &mut Account) -> Option<usize> {
     let TensorPlan { used, unused, problems } = TensorPlan::new(config, weights);
     for name in used.iter().flat_map(|(_, names)| names) {
@@ -150,7 +151,8 @@ fn tensors(folder: &Path, config: &BertConfig, weights: &Weights, account: &mut 
     outputs
 }
 
-/// Adds the problems of a classifier: its class in `transformers`, and the names of its classes.
+/// Adds the problems of a classifier to the account (inspection report): its class in `transformers`, and the names of
+/// its classes.
 fn classifier(
     folder: &Path,
     config: &BertConfig,

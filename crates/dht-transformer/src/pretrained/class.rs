@@ -1,4 +1,4 @@
-//! Detection of text classifiers, by the model class that a directory names.
+//! Detection of text classifiers by the `transformers` class that a model directory names.
 
 use std::path::Path;
 
@@ -10,8 +10,9 @@ use crate::error::Error;
 
 const FIELD: &str = "architectures";
 
-/// Reason that a directory is not a text classifier; `None` if it is one. The field `architectures` decides or, if it
-/// is missing, `outputs`, the number of outputs of the classifier in the weights.
+/// Checks that a directory holds a text classifier; returns the reason if it does not. The decision follows from the
+/// field `architectures` of `config.json`. If this field is missing, it follows from `outputs`, the number of outputs
+/// of the classifier in the weights.
 pub(crate) fn class_problem(folder: &Path, config: &BertConfig, outputs: Option<usize>) -> Option<Error> {
     let refuse = |reason: String| {
         let (path, item) = (folder.join("config.json"), Some(FIELD.into()));
@@ -65,7 +66,8 @@ pub(crate) fn class_problem(folder: &Path, config: &BertConfig, outputs: Option<
     })
 }
 
-/// Reason that a directory without the field `architectures` may belong to another task.
+/// Describes why a directory without the field `architectures` may not be a text classifier: its fields suggest
+/// multiple choice or token classification.
 fn unnamed_problem(config: &BertConfig, outputs: Option<usize>) -> Option<String> {
     let set = |field: &str| config.other.get(field).is_some_and(|value| !value.is_null());
     let expected = config.family.architecture("ForSequenceClassification");
@@ -81,7 +83,8 @@ fn unnamed_problem(config: &BertConfig, outputs: Option<usize>) -> Option<String
     })
 }
 
-/// Error if the number of outputs contradicts the `problem_type` of a classifier.
+/// Checks the number of a classifier's outputs against the field `problem_type`. Returns an error if the two contradict
+/// each other.
 pub(crate) fn task_problem(config: &BertConfig, outputs: usize) -> Option<Error> {
     let task = config.other.get("problem_type")?.as_str()?;
     let (right, expected) = match task {

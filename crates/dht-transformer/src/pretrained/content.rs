@@ -1,4 +1,4 @@
-//! Detection of file formats by the first bytes.
+//! Detection of weight file formats by their first bytes.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -6,18 +6,18 @@ use std::path::Path;
 
 use crate::storage::{GIT_LFS, open_file};
 
-/// Number of bytes that identify a format. The longest prefix ends with the magic number of a tar archive.
+/// Number of bytes that are read to detect a format. The last five of these bytes are the mark of a tar archive.
 const HEAD: u64 = 262;
 
-/// Format of a file.
+/// Format of a weight file, detected from its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     Safetensors,
-    /// Archive of `torch.save`, or another zip archive.
+    /// Zip archive, as `torch.save` writes it since PyTorch 1.6.
     Zip,
-    /// Pickles of `torch.save` before PyTorch 1.6.
+    /// Sequence of pickles, as `torch.save` wrote it before PyTorch 1.6.
     OldTorch,
-    /// Archive of `torch.save` before PyTorch 0.2, or another tar archive.
+    /// Tar archive, as `torch.save` wrote it before PyTorch 0.2.
     Tar,
     Pickle,
     GitLfs,
@@ -28,7 +28,7 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// Detects the format of an open file, and rewinds the file.
+    /// Detects the format of an open file, and rewinds it.
     pub(super) fn of(file: &mut File) -> io::Result<Self> {
         let mut head = Vec::new();
         file.take(HEAD).read_to_end(&mut head)?;
@@ -36,7 +36,7 @@ impl Content {
         Ok(Self::of_head(&head))
     }
 
-    /// Detects the format of the file at a path; unknown if it cannot be read.
+    /// Detects the format of a file. A file that cannot be read is [`Unknown`](Self::Unknown).
     pub(super) fn of_path(path: &Path) -> Self {
         open_file(path).and_then(|mut file| Self::of(&mut file)).unwrap_or(Self::Unknown)
     }
@@ -59,7 +59,8 @@ impl Content {
         }
     }
 
-    /// Message for a format that is not supported, with the action that helps; `None` for supported formats.
+    /// Error message for an unsupported format, with advice on how to convert the file. `None` for a supported or
+    /// unknown format.
     pub(super) fn refusal(self) -> Option<&'static str> {
         Some(match self {
             Self::Safetensors | Self::Zip | Self::GitLfs | Self::Unknown => return None,

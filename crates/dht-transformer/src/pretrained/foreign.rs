@@ -1,4 +1,4 @@
-//! Detection of models in other formats, with advice on how to convert them.
+//! Detection of model directories in formats that this crate does not read, with advice how to convert them.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::storage::entry_names;
 
 const SAVE_AGAIN: &str = "and save it by save_pretrained with safe_serialization=True, which writes model.safetensors";
 
-/// Endings of other programs' files, each with a description and the advice how to load it.
+/// Endings of file names that other programs write, each with a description and advice how to load the model.
 const OTHERS: [(&str, &str, &str); 9] = [
     (".onnx", "is a model in ONNX", ORIGINAL),
     (".gguf", "is a model in GGUF, as llama.cpp reads it", ORIGINAL),
@@ -24,7 +24,7 @@ const OTHERS: [(&str, &str, &str); 9] = [
 const ORIGINAL: &str = "load the model that it was made from in transformers";
 const TENSORFLOW: &str = "load it in transformers 4 with from_tf=True";
 
-/// Prefixes of file names that mark partial weights, each with the action that helps.
+/// Prefixes of file names that indicate partial weights, each with advice how to merge them.
 const PARTS: [(&str, &str); 2] = [
     (
         "zero_to_fp32.py",
@@ -33,11 +33,11 @@ const PARTS: [(&str, &str); 2] = [
     ("pytorch_model_fsdp_", "has parts of weights, which are not read: join them by `accelerate merge-weights`"),
 ];
 
-/// Endings of files that `torch.save` often writes.
+/// Usual endings of files that `torch.save` writes.
 const TORCH: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
 
-/// Error that describes the model in a directory without readable weights; `None` if the directory holds no model.
-/// `names` are the names of its entries.
+/// Describes the model in a directory that has no weights in a supported format, and gives advice. `None` if the
+/// directory contains no known model. `names` are the entries of the directory.
 pub(super) fn foreign_model(folder: &Path, names: &[String]) -> Option<Error> {
     let refuse = |name: &str, reason: String| Some(Error::Unsupported { path: folder.join(name), item: None, reason });
     let own = |name: &&String| !name.starts_with("adapter");
@@ -91,12 +91,12 @@ pub(super) fn foreign_model(folder: &Path, names: &[String]) -> Option<Error> {
     None
 }
 
-/// Returns whether a file holds the state of a training run, which is never read.
+/// Returns whether a file stores the state of a training run, such as an optimiser, and no weights.
 fn is_state(name: &str) -> bool {
     ["training_args", "optimizer", "scheduler", "scaler", "rng_state"].iter().any(|start| name.starts_with(start))
 }
 
-/// Finds the training checkpoint with the largest number. Checkpoints with weights take precedence.
+/// Finds the subdirectory `checkpoint-N` with the largest N. Subdirectories with weights take precedence.
 fn newest_checkpoint<'a>(folder: &Path, names: &'a [String]) -> Option<&'a String> {
     let number = |name: &String| name.strip_prefix("checkpoint-")?.parse::<u64>().ok();
     let checkpoints =

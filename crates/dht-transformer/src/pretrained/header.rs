@@ -1,6 +1,7 @@
-//! Header of a safetensors file, checked before anything is allocated for its tensors.
+//! Parser of the header of a safetensors file, which is validated before memory is allocated for tensors.
 //!
-//! A file is: the header's length (8 bytes, little endian), the header (JSON: name → dtype, shape, offsets), the data.
+//! A safetensors file consists of the header's length (8 bytes, little endian), the header (JSON: name → dtype, shape,
+//! offsets) and the data.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -11,10 +12,9 @@ use super::tensor_info::{TensorInfo, bits};
 use crate::error::WeightsProblem;
 use crate::storage::{GIT_LFS, Members};
 
-/// Maximum length of a header, as in the reference implementation.
+/// Maximum length of a header in bytes, as in the reference implementation.
 pub(super) const LONGEST_HEADER: u64 = 100_000_000;
 
-/// Entry of a tensor in the header.
 #[derive(Deserialize)]
 struct TensorEntry {
     dtype: String,
@@ -37,13 +37,11 @@ impl TensorEntry {
     }
 }
 
-/// Tensors of a file by their names.
 pub(super) type Tensors = BTreeMap<String, TensorInfo>;
 
-/// Name of a tensor, if the problem concerns one, and the problem.
+/// Problem in a weight file, with the name of the tensor if it concerns one tensor.
 pub(super) type Problem = (Option<String>, WeightsProblem);
 
-/// Reads the tensors in the header of a file of `length` bytes.
 pub(super) fn read_header(file: &mut impl Read, length: u64) -> std::io::Result<Result<Tensors, Problem>> {
     if length < 8 {
         return Ok(Err((None, WeightsProblem::Truncated { expected: 8, got: length })));
@@ -66,8 +64,8 @@ pub(super) fn read_header(file: &mut impl Read, length: u64) -> std::io::Result<
     Ok(parse(&text, length - 8 - size))
 }
 
-/// Parses a header that is followed by `data` bytes. Checks that each tensor has the length that its type and shape
-/// require, and that the tensors fill the data without gap or overlap.
+/// Parses the header of a safetensors file, where `data` is the number of bytes after the header. Checks that each
+/// tensor has the length that its type and shape require, and that the tensors fill these bytes without gap or overlap.
 fn parse(text: &[u8], data: u64) -> Result<Tensors, Problem> {
     let entries: Members<TensorEntry> =
         serde_json::from_slice(text).map_err(|error| (None, WeightsProblem::Header { message: error.to_string() }))?;

@@ -1,4 +1,4 @@
-//! Reading, validation and atomic writing of Hugging Face directories.
+//! Reading, validation and atomic writing of Hugging Face model directories.
 
 mod account;
 mod class;

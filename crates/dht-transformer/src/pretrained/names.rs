@@ -1,19 +1,16 @@
-//! Tensors that a configuration requires, and their possible names.
+//! Names and shapes of the tensors that a model requires.
 
 use crate::config::BertConfig;
 use crate::error::WeightsProblem;
 
-/// Maximum number of missing names in an error.
 const NAMES_IN_ERRORS: usize = 8;
 
-/// Required shape of a tensor.
 pub(crate) struct Expected {
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
 }
 
-/// Tensors that an encoder of this configuration requires, in the order in which it computes them. All names here are
-/// BERT's.
+/// Tensors that an encoder requires, in the order of computation, under the names that they have in BERT.
 fn expected(config: &BertConfig) -> Vec<Expected> {
     let (hidden, middle) = (config.hidden_size, config.intermediate_size);
     let mut all = Vec::new();
@@ -47,8 +44,8 @@ fn expected(config: &BertConfig) -> Vec<Expected> {
     all
 }
 
-/// Optional tensors of a file, in groups: a pooler, a classifier (whose number of classes only the file determines),
-/// and a head for masked tokens.
+/// Tensors of the optional parts of a model: pooler, classifier, and head for masked language modelling. `classes` is
+/// the number of classes in the file.
 fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
     let (hidden, words) = (config.hidden_size, config.vocab_size);
     let group = |tensors: &[(&str, &[usize])]| {
@@ -67,8 +64,9 @@ fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
     ]
 }
 
-/// Returns the tensors of an encoder and the optional tensors that are present, with their required shapes, and the
-/// problem that required tensors are missing, if any. `shape_of` returns the shape of a tensor that is present.
+/// Returns the tensors of a model with their shapes: those that an encoder requires, and the optional tensors that are
+/// present. Missing required tensors are not returned; the second value names them. `shape_of` looks up the shape of a
+/// tensor that is present.
 pub(crate) fn model_tensors(
     config: &BertConfig,
     shape_of: impl Fn(&str) -> Option<Vec<usize>>,

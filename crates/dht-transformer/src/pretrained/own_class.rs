@@ -1,14 +1,14 @@
-//! Classifiers for which `transformers` has no class. Their directories name an unknown model type, and contain the
-//! code of a class that `transformers` runs only with `trust_remote_code=True`.
+//! Classifiers for which `transformers` has no class, such as a classifier without a pooler. Their directories contain
+//! the Python code of a class and a model type that `transformers` does not know. `transformers` runs this code only
+//! with `trust_remote_code=True`.
 
 use serde_json::{Map, Value, json};
 
 use crate::config::Family;
 
-/// Module of the class, next to the weights.
+/// File name of the Python class that this crate writes into a model directory.
 pub(crate) const CODE_FILE: &str = "modeling_dht.py";
 
-/// Code of a family's class.
 pub(crate) fn code(family: Family) -> String {
     let arguments = if family.class_has_pooler() { ", add_pooling_layer=False" } else { "" };
     include_str!("modeling_dht.py")
@@ -18,10 +18,10 @@ pub(crate) fn code(family: Family) -> String {
         .replace("{arguments}", arguments)
 }
 
-/// Names the class in `config.json`.
+/// Writes the names of the Python class and its model type to the fields of `config.json`.
 ///
-/// The model type must be unknown to `transformers`, which selects its class by this type, ignores `architectures`, and
-/// by default prefers its own class to the class in `auto_map`.
+/// The model type must be unknown to `transformers`. For a known type, `transformers` by default selects its own class,
+/// and ignores `architectures` and `auto_map`.
 pub(crate) fn describe(fields: &mut Map<String, Value>, family: Family) {
     let class = |what: &str| format!("Dht{}", family.architecture(what));
     let module = CODE_FILE.trim_end_matches(".py");

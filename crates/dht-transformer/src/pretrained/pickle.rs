@@ -1,31 +1,32 @@
-//! Pickled dictionaries of PyTorch's tensors, read without executing anything.
+//! Reader of pickled dictionaries of PyTorch tensors, which never executes code.
 //!
-//! A pickle is a program for a stack machine. This reader knows the operations that `torch.save` writes for a
+//! A pickle is a program for a stack machine. This reader supports the operations that `torch.save` writes for a
 //! dictionary of tensors, and the few functions that these operations call. It refuses every other operation and
-//! function. Nothing in it recurses, and the time and memory of an operation are proportional to its size in bytes.
+//! function. It does not recurse, and the time and memory of an operation are proportional to the operation's size in
+//! bytes.
 
 use std::collections::HashMap;
 
 use crate::error::WeightsProblem;
 
-/// Maximum size of a pickle in bytes: about a hundred thousand tensors.
+/// Maximum size of a pickle in bytes. It suffices for about a hundred thousand tensors.
 pub(super) const LONGEST_PICKLE: u64 = 16 << 20;
-/// Maximum number of axes of a tensor, as in PyTorch.
+/// Maximum number of dimensions of a tensor, as in PyTorch.
 const MOST_AXES: usize = 64;
 const EMPTY: &str = "it takes a value that is not there";
 
-/// Storage that a pickle refers to.
+/// Reference from a pickle to a storage, a file in the same archive that holds the elements of tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StorageRef<'a> {
-    /// Name of its file in the archive.
+    /// File name of the storage in the archive.
     pub(super) key: &'a str,
-    /// Type of the elements; `None` if the tensors give it.
+    /// Type of the elements; `None` for an untyped storage, whose tensors state their types.
     pub(super) dtype: Option<&'static str>,
-    /// Number of elements, or of bytes without a type.
+    /// Length in elements; in bytes for an untyped storage.
     pub(super) elements: i64,
 }
 
-/// Tensor in a pickle: an unchecked view of a storage.
+/// Tensor in a pickle, described as a view of a storage. The view may still exceed the storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View<'a> {
     pub(super) storage: StorageRef<'a>,
@@ -35,36 +36,35 @@ pub(super) struct View<'a> {
     pub(super) strides: Vec<i64>,
 }
 
-/// Functions and classes that a pickle may name.
+/// Functions and classes that a pickle of tensors may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Function {
     OrderedDict,
     Size,
-    /// `_rebuild_tensor`, of four arguments.
+    /// PyTorch's `_rebuild_tensor`, with four arguments.
     BareTensor,
-    /// `_rebuild_tensor_v2`.
     Tensor,
-    /// `_rebuild_tensor_v3`, which has the type among its arguments.
+    /// PyTorch's `_rebuild_tensor_v3`, whose arguments include the element type.
     TypedTensor,
-    /// `_rebuild_parameter`, and the number of its arguments.
+    /// PyTorch's `_rebuild_parameter` or `_rebuild_parameter_with_state`, with its number of arguments.
     Parameter(usize),
-    /// Storage class with this element type; `None` for bytes.
+    /// Storage class, with its element type; `None` for an untyped storage.
     Storage(Option<&'static str>),
     DType(&'static str),
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Value<'a> {
-    /// Floating-point number or `None`.
+    /// Floating-point number or Python's `None`.
     Other,
     Bool,
     Int(i64),
     Text(&'a str),
     Function(Function),
-    /// Tuple, as an index into the machine's items.
+    /// Tuple, as an index into `Machine::items`.
     Tuple(usize),
     List(usize),
-    /// Dictionary, as an index into the machine's items, in which keys and values alternate.
+    /// Dictionary, as an index into `Machine::items`, where keys and values alternate.
     Dict(usize),
     Storage(usize),
     Tensor(usize),
@@ -87,7 +87,7 @@ impl Value<'_> {
     }
 }
 
-/// Reads the tensors of a pickled dictionary, in its order.
+/// Reads a pickled dictionary of tensors. The result has the order of the dictionary.
 pub(super) fn read_pickle(bytes: &[u8]) -> Result<Vec<(&str, View<'_>)>, WeightsProblem> {
     let mut machine = Machine { bytes, ..Machine::default() };
     let value = machine.run()?;
@@ -99,15 +99,15 @@ type Outcome<T> = Result<T, WeightsProblem>;
 #[derive(Default)]
 struct Machine<'a> {
     bytes: &'a [u8],
-    /// Next byte.
+    /// Offset of the next byte to read.
     at: usize,
-    /// Byte of the current operation.
+    /// Offset of the current operation, for errors.
     operation: usize,
     stack: Vec<Value<'a>>,
-    /// Heights of the stack at the marks.
+    /// Stack of marks; each mark is the height of the value stack when it was set.
     marks: Vec<usize>,
     memo: HashMap<u32, Value<'a>>,
-    /// Items of tuples, lists and dictionaries.
+    /// Contents of all tuples, lists and dictionaries.
     items: Vec<Vec<Value<'a>>>,
     storages: Vec<StorageRef<'a>>,
     views: Vec<View<'a>>,
@@ -159,7 +159,7 @@ impl<'a> Machine<'a> {
         popped.map_or_else(|| self.refuse(EMPTY), Ok)
     }
 
-    /// Takes the values above the last mark.
+    /// Removes the last mark and pops the values above it.
     fn marked(&mut self) -> Outcome<Vec<Value<'a>>> {
         match self.marks.pop() {
             Some(mark) => Ok(self.stack.split_off(mark)),
@@ -175,7 +175,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Stores the items of a new container, and returns its index.
+    /// Stores the items of a new tuple, list or dictionary. Returns its index.
     fn container(&mut self, items: Vec<Value<'a>>) -> usize {
         self.items.push(items);
         self.items.len() - 1
@@ -190,7 +190,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Tuple(self.container(items)))
     }
 
-    /// Adds keys and values to the dictionary on top of the stack.
+    /// Adds `pairs`, in which keys and values alternate, to the dictionary on top of the stack.
     fn extend_dict(&mut self, pairs: &[Value<'a>]) -> Outcome<()> {
         match self.last()? {
             Value::Dict(index) if pairs.len().is_multiple_of(2) => {
@@ -225,7 +225,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Runs the operations to the end. Returns the value on the stack.
+    /// Executes the supported operations of the pickle. Returns the value that remains on the stack.
     fn run(&mut self) -> Outcome<Value<'a>> {
         loop {
             self.operation = self.at;
@@ -348,7 +348,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Reads a signed number that begins with its length in bytes.
+    /// Reads a signed integer that is preceded by its length in bytes.
     fn long(&mut self) -> Outcome<Value<'a>> {
         let width = self.number(1)? as usize;
         if width > 8 {
@@ -359,7 +359,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Int(number.checked_shr(unused).unwrap_or(0)))
     }
 
-    /// Pops the identifier of a storage, `("storage", class, key, device, elements)`, and returns the storage.
+    /// Pops a storage identifier, `("storage", class, key, device, elements)`, and returns a reference to the storage.
     fn storage(&mut self) -> Outcome<Value<'a>> {
         let identifier = self.pop()?;
         let items = if let Value::Tuple(index) = identifier { &*self.items[index] } else { &[] };
@@ -377,7 +377,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Storage(self.storages.len() - 1))
     }
 
-    /// Pops a function and its arguments, and returns the result.
+    /// Pops a function and its arguments, and returns the result of the supported functions.
     fn call(&mut self) -> Outcome<Value<'a>> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let (Value::Function(function), Value::Tuple(index)) = (function, arguments) else {
@@ -402,7 +402,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Creates a tensor from a storage, the offset of the first element, sizes and strides.
+    /// Creates a tensor from the arguments of a `_rebuild_tensor` function: a storage, the offset of the first element,
+    /// the shape and the strides.
     fn view(
         &mut self,
         dtype: Option<&'static str>,
@@ -442,7 +443,7 @@ impl<'a> Machine<'a> {
         sizes.iter().map(size).collect()
     }
 
-    /// Tensors of the dictionary that the pickle holds.
+    /// Collects the tensors in the dictionary that the pickle returns.
     fn tensors_of(&self, value: Value<'a>) -> Outcome<Vec<(&'a str, View<'a>)>> {
         let Value::Dict(index) = value else {
             return self.refuse(format!("it holds {}, expected a dictionary of tensors", value.name()));
@@ -467,7 +468,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// Looks up a function that a dictionary of tensors may call; any other name is an error.
+/// Looks up a supported function or class by name. Any other name is an error, since its code would have to be run.
 fn function<'a>(module: &str, name: &str) -> Outcome<Value<'a>> {
     let allowed = match (module, name) {
         ("collections", "OrderedDict") => Some(Function::OrderedDict),
@@ -490,7 +491,7 @@ fn function<'a>(module: &str, name: &str) -> Outcome<Value<'a>> {
     }
 }
 
-/// Element type of a storage class.
+/// Element type of a PyTorch storage class, such as `Float` in `FloatStorage`.
 fn storage_type(class: &str) -> Option<&'static str> {
     Some(match class {
         "Float" => "F32",
@@ -508,7 +509,7 @@ fn storage_type(class: &str) -> Option<&'static str> {
     })
 }
 
-/// Type of elements by its name in PyTorch.
+/// Converts PyTorch's name of an element type to the name in safetensors files.
 fn element_type(name: &str) -> Option<&'static str> {
     Some(match name {
         "float32" => "F32",

@@ -11,51 +11,54 @@ use crate::config::{BertConfig, Pooling};
 use crate::error::{Error, Result, WeightsProblem};
 use crate::storage::{ShardIndex, WEIGHT_FILES, entry_names, model_directory, whole_directory};
 
-/// Configuration and weights of an encoder, read from a directory.
+/// Configuration and weights of an encoder, read from a model directory.
 #[derive(Debug, Clone)]
 pub struct PretrainedWeights {
     /// Validated configuration.
     pub config: BertConfig,
-    /// Tensors in f32 on the CPU under BERT's bare names (without prefix) for any family: `embeddings.…`,
+    /// Tensors in f32 on the CPU. For any model family, they have BERT's names without prefix: `embeddings.…`,
     /// `encoder.layer.N.…`, and, if the file has them, `pooler.dense.…`, `classifier.…` and `cls.predictions.…`.
     pub tensors: BTreeMap<String, Tensor>,
-    /// Names in the file that the encoder does not use, such as pre-training heads.
+    /// Names of tensors in the file that the model does not use, such as a pre-training head.
     pub unused: Vec<String>,
 }
 
 impl PretrainedWeights {
-    /// Returns the local directory for a path or a hub name.
+    /// Returns the local directory of a model, given by a path or a hub name. Downloads a model that is not in the
+    /// cache.
     ///
-    /// An existing path is returned unchanged. The model of a valid hub name (`bert-base-uncased`,
-    /// `sentence-transformers/all-MiniLM-L6-v2`) is downloaded into the cache of Python's `huggingface_hub`, unless it
-    /// is there already. `NAME@REVISION` selects a branch, a tag or a commit; the default is the branch `main`. The
-    /// files are those of the hub's list that the loaders read: configuration, tokenizer, pooling, and the first
-    /// weights in the order of [`read`](Self::read). All loaders of directories call this function. Each call asks the
-    /// hub for the list, so that a branch may have moved between two calls: for several loaders, call this function
-    /// once.
+    /// An existing path is returned unchanged. Other names are looked up on the hub, such as `bert-base-uncased` or
+    /// `sentence-transformers/all-MiniLM-L6-v2`. `NAME@REVISION` selects a branch, a tag or a commit; the default is
+    /// the branch `main`. The model is downloaded into the cache of Python's `huggingface_hub`, unless it is there
+    /// already. Only the files that this crate can load are downloaded: configuration, tokenizer, pooling, and weights
+    /// (one format, in the order of [`read`](Self::read)).
     ///
-    /// All files are those of the listed commit, which is the last component of the path. A downloaded file must have
-    /// the listed size, and the listed SHA-256 checksum, which the hub lists for all large files. A file that is in the
-    /// cache already must have the size alone.
+    /// All functions that load a directory call this function. Each call asks the hub for the list of files, and a
+    /// branch may move between two calls. To load several parts of one model, call this function once and pass on the
+    /// directory.
     ///
-    /// If the hub cannot be reached, or `HF_HUB_OFFLINE` is set, the previous list is used. Without a previous list,
-    /// the files of the revision in the cache are used.
+    /// All files belong to one commit, whose hash is the last component of the path. A downloaded file must have the
+    /// size that the hub lists, and the SHA-256 checksum, which the hub lists for all large files. A file that is
+    /// already in the cache must only have the listed size.
+    ///
+    /// If the hub cannot be reached, or `HF_HUB_OFFLINE` is set, the file list of the previous request is used. If
+    /// there is none, the files of the revision in the cache are used.
     ///
     /// Requires the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and
-    /// `HF_TOKEN` have their usual meaning.
+    /// `HF_TOKEN` have the same meaning as in `huggingface_hub`.
     ///
     /// # Errors
     /// [`Error::Argument`] for a revision that git does not allow. Without the feature `hub`, [`Error::NoHub`]. With
-    /// the feature, [`Error::Hub`] if the list, or a listed file, cannot be fetched or differs from the list, or if the
-    /// list has no configuration or no weights. An invalid hub name is returned unchanged; reading it as a path then
-    /// reports that it is missing.
+    /// the feature, [`Error::Hub`] in these cases: the file list or a file cannot be downloaded, a file differs from
+    /// the list, or the repository has no configuration or no weights. An invalid hub name is returned unchanged;
+    /// reading it as a path then reports that it is missing.
     pub fn fetch(name: impl AsRef<Path>) -> Result<PathBuf> {
         model_directory(name)
     }
 
-    /// Downloads a directory that this project saved to a repository on the hub: `dht.json` and the files below
-    /// `model`. A repository without `dht.json` is downloaded as by [`fetch`](Self::fetch). Only names on the hub are
-    /// accepted, no paths.
+    /// Downloads a model that this project saved to a repository on the hub: `dht.json` and the files below `model`. A
+    /// repository without `dht.json` is downloaded as by [`fetch`](Self::fetch). `name` must be a hub name; paths are
+    /// not accepted.
     ///
     /// # Errors
     /// [`Error::Argument`] for an invalid name or revision. Without the feature `hub`, [`Error::NoHub`]; with the
@@ -64,11 +67,11 @@ impl PretrainedWeights {
         whole_directory(name)
     }
 
-    /// Lists the weight files of a directory: a single file, or the index of shards and the shards. The list is empty
-    /// if the directory has no weights that [`read`](Self::read) reads.
+    /// Lists the weight files of a directory: a single file, or the index of shards and all shards. The list is empty
+    /// if the directory has no weights in a format that [`read`](Self::read) supports.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Json`] and [`Error::Weights`] for an index that cannot be read.
+    /// [`Error::Io`], [`Error::Json`] and [`Error::Weights`] if the index of shards cannot be read.
     pub fn weight_files(folder: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
         let Some(path) = weights_path(folder.as_ref()) else { return Ok(Vec::new()) };
         let shards = if ShardIndex::is_index(&path) { ShardIndex::read(&path)?.names() } else { BTreeSet::new() };
@@ -76,11 +79,11 @@ impl PretrainedWeights {
         Ok([path].into_iter().chain(shards).collect())
     }
 
-    /// Reads `config.json` of a directory. If the file is missing, the error describes what the directory holds
-    /// instead.
+    /// Reads `config.json` of a directory. If the file is missing and the directory holds a model in another format,
+    /// the error describes that model.
     ///
     /// # Errors
-    /// Errors of [`read`](Self::read), except for errors of the weights.
+    /// Same errors as [`read`](Self::read), except errors of the weights.
     pub fn read_config(folder: impl AsRef<Path>) -> Result<BertConfig> {
         let folder = folder.as_ref();
         let names = entry_names(folder)?;
@@ -95,39 +98,43 @@ impl PretrainedWeights {
         }
     }
 
-    /// Reads `config.json` and the weights of a directory, or of a model on the hub ([`fetch`](Self::fetch)). The
-    /// weights are the first of these that exists:
+    /// Reads `config.json` and the weights of a directory, or of a model on the hub ([`fetch`](Self::fetch)). The first
+    /// of these weights that exists is read:
     ///
-    /// 1. `model.safetensors`, or shards listed in `model.safetensors.index.json`;
-    /// 2. `pytorch_model.bin`, or shards listed in `pytorch_model.bin.index.json`, as `torch.save` writes them since
-    ///    PyTorch 1.6. No code in them runs: their pickles may name tensors, storages and dictionaries, and nothing else.
+    /// 1. `model.safetensors`, or the shards listed in `model.safetensors.index.json`;
+    /// 2. `pytorch_model.bin`, or the shards listed in `pytorch_model.bin.index.json`, as `torch.save` writes them
+    ///    since PyTorch 1.6. Code in these files is never run: a pickle may contain only tensors, storages and
+    ///    dictionaries.
     ///
-    /// Names are converted to BERT's bare names ([`Family`](crate::config::Family)), and old names of layer norms (`gamma`,
-    /// `beta`) are replaced. The prefixes `module.` and `_orig_mod.`, of PyTorch's data parallelism and compiler, are
-    /// removed if all names have them. F16, BF16 and F64 become F32. Only the required tensors are read, one at a time,
-    /// and never more bytes than the file has, so that a wrong header costs no memory. Tensors that share a storage may
-    /// take up to 64 times the size of the file.
+    /// The tensors of any [`Family`](crate::config::Family) get BERT's names without prefix. Old names of layer norms
+    /// (`gamma`, `beta`) are replaced. If all names have the prefix `module.` or `_orig_mod.` (of PyTorch's data
+    /// parallelism and compiler), it is removed. F16, BF16 and F64 become F32.
+    ///
+    /// Only the required tensors are read, one at a time. A wrong header cannot exhaust the memory, since no more bytes
+    /// are read than the file has. Tensors that share a storage may take up to 64 times the size of the file.
     ///
     /// # Errors
-    /// Errors of [`fetch`](Self::fetch). [`Error::Io`] if a file cannot be read; [`Error::Json`] and [`Error::Config`]
-    /// for the configuration; [`Error::Unsupported`] for an adapter, and for directories and files of another format;
-    /// the message names the format. [`Error::Weights`], with file and tensor, if the file is truncated, if its header
-    /// (lengths, gaps, overlaps, duplicate names), index or pickle is wrong, or if a tensor is invalid. A tensor is
-    /// invalid in these cases:
+    /// Errors of [`fetch`](Self::fetch). [`Error::Io`] if a file cannot be read. [`Error::Json`] and [`Error::Config`]
+    /// for the configuration. [`Error::Unsupported`] for an adapter, and for directories and files of another format,
+    /// which the message names. [`Error::Weights`], with file and tensor, if a weight file is truncated, or if its
+    /// header (lengths, gaps, overlaps, duplicate names), index or pickle is invalid. The same error reports a tensor
+    /// in these cases:
     ///
     /// - it is missing, or has another shape than in the configuration;
     /// - it belongs to a layer that the configuration does not have;
     /// - it holds NaN or infinite values;
     /// - it has an effect on the model that this crate does not compute.
     ///
-    /// A tensor that the model does not use never conflicts with one that it uses.
+    /// Tensors that the model does not use are not compared with tensors that it uses, even if their names become
+    /// equal.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
         let mut this = Self::read_variables(folder)?;
         this.tensors.values_mut().for_each(|tensor| *tensor = tensor.detach());
         Ok(this)
     }
 
-    /// Reads as [`read`](Self::read), into variables that a model can take over without a copy.
+    /// Reads a configuration and weights as [`read`](Self::read) does. The tensors are variables, so that a model can
+    /// own them without a copy.
     pub(crate) fn read_variables(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = &*model_directory(folder)?;
         let config = Self::read_config(folder)?;
@@ -151,14 +158,14 @@ impl PretrainedWeights {
     }
 }
 
-/// Word embeddings under BERT's name.
 const WORDS: &str = "embeddings.word_embeddings.weight";
 
-/// Used and unused tensors of a file, and their problems.
+/// Assignment of the tensors in the weight files to the tensors of a model.
 pub(super) struct TensorPlan {
-    /// BERT's names, and the names in the file. There are several if the file has a tensor under a new and an old name.
+    /// Tensors of the model, each with BERT's name and its names in the files. A tensor has several names if it is
+    /// stored both under a new and under an old name.
     pub(super) used: Vec<(String, Vec<String>)>,
-    /// Names in the file, ascending.
+    /// Names of tensors in the files that the model does not use, sorted.
     pub(super) unused: Vec<String>,
     pub(super) problems: Vec<(Option<String>, WeightsProblem)>,
 }
@@ -218,19 +225,17 @@ impl TensorPlan {
     }
 }
 
-/// Returns whether two tensors have the same shape and values.
 fn same(left: &Tensor, right: &Tensor) -> Result<bool> {
     let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
     Ok(left.dims() == right.dims() && values(left)? == values(right)?)
 }
 
-/// Error that describes a directory without a configuration and weights, if it holds a model in another format.
+/// Describes the model in a directory that has neither `config.json` nor weights, if it is a model in another format.
 pub(super) fn without_config(folder: &Path, names: &[String]) -> Option<Error> {
     let described = folder.join("config.json").symlink_metadata().is_ok() || weights_path(folder).is_some();
     if described { None } else { foreign_model(folder, names) }
 }
 
-/// Error of a directory whose weights lack these tensors.
 pub(crate) fn missing_tensors(folder: &Path, names: impl Into<String>) -> Error {
     Error::Weights {
         path: weights_path(folder).unwrap_or_else(|| folder.join(WEIGHT_FILES[0])),
@@ -239,7 +244,8 @@ pub(crate) fn missing_tensors(folder: &Path, names: impl Into<String>) -> Error 
     }
 }
 
-/// Opens the weights of a directory with entries of these names.
+/// Opens the weights of a directory. `names` are the entries of the directory. If there are no weights, the error
+/// describes a model in another format.
 pub(super) fn open_weights(folder: &Path, names: &[String]) -> Result<Weights> {
     match weights_path(folder) {
         Some(path) => Weights::open(path),
@@ -251,7 +257,7 @@ pub(super) fn open_weights(folder: &Path, names: &[String]) -> Result<Weights> {
     }
 }
 
-/// Number of the layer that a tensor belongs to.
+/// Parses the layer number in a tensor name such as `encoder.layer.7.output.dense.weight`.
 fn layer_of(name: &str) -> Option<usize> {
     name.strip_prefix("encoder.layer.")?.split_once('.')?.0.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Reader of sentence-transformers directories, which hold an encoder and a pooling.
+//! Reader of sentence-transformers directories, which consist of an encoder and a pooling.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 use crate::storage::{FileKind, read_file};
 
 const MODULES: &str = "modules.json";
-/// Prefix of the fields of a pooling.
+/// Name of the field that selects a pooling, and prefix of the older fields with truth values.
 const MODE: &str = "pooling_mode";
 
-/// Encoder and pooling of a sentence-transformers directory.
+/// Encoder and pooling of a sentence-transformers model directory.
 ///
 /// # Examples
 /// ```
@@ -30,17 +30,17 @@ const MODE: &str = "pooling_mode";
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentenceModel {
-    /// Directory of the encoder: the sentence-transformers directory itself, or a directory in it such as
-    /// `0_Transformer`.
+    /// Directory of the encoder: the model directory itself, or a subdirectory such as `0_Transformer`.
     pub encoder: PathBuf,
-    /// Pooling of the states, or the name of a pooling that this crate does not compute, such as `max_tokens`.
+    /// Pooling of the hidden states. `Err` has the name of a pooling that this crate does not compute, such as
+    /// `max_tokens`.
     pub pooling: Result<Pooling, String>,
-    /// Names of further modules that this crate does not compute, such as `Dense`. Normalisation of the vectors is not
-    /// listed.
+    /// Names of further modules of the model, such as `Dense`, which this crate does not compute. Normalisation of the
+    /// pooled vectors is not listed.
     pub others: Vec<String>,
 }
 
-/// Module of the model, as `modules.json` describes it.
+/// Entry of `modules.json`: the class and the directory of a module.
 #[derive(Deserialize)]
 struct Module {
     path: PathBuf,
@@ -49,8 +49,8 @@ struct Module {
 }
 
 impl SentenceModel {
-    /// Reads `modules.json` of a directory or of its parent. `None` if neither has this file, or if the parent's
-    /// encoder is in another directory.
+    /// Reads `modules.json` in a directory or its parent. `None` if neither has this file, or if the parent's encoder
+    /// is another directory.
     ///
     /// # Errors
     /// [`Error::Json`] for a file that is not JSON; [`Error::Config`] for a path outside the directory, and for a
@@ -95,7 +95,8 @@ impl SentenceModel {
     }
 }
 
-/// Reads the pooling from the configuration of a pooling module: one name, or a truth value for each name.
+/// Reads the pooling from the configuration of a pooling module: either one name, or a truth value for each possible
+/// name.
 fn pooling(path: &Path) -> Result<Result<Pooling, String>> {
     let Some(text) = optional(path)? else { return Ok(Ok(Pooling::Mean)) };
     let fields: Map<String, Value> = json_object(&path.display().to_string(), &text)?;
@@ -122,7 +123,6 @@ fn pooling(path: &Path) -> Result<Result<Pooling, String>> {
     })
 }
 
-/// Reads a file; `None` if it does not exist.
 fn optional(path: &Path) -> Result<Option<Vec<u8>>> {
     match read_file(path, FileKind::Description) {
         Ok(bytes) => Ok(Some(bytes)),

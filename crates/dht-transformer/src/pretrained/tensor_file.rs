@@ -1,5 +1,5 @@
-//! Streaming writer of safetensors files. The `safetensors` crate either needs the whole file in memory or makes it
-//! readable only by its owner.
+//! Streaming writer of safetensors files. The `safetensors` crate is not used for writing: it either builds the whole
+//! file in memory, or writes a file that only its owner can read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -10,10 +10,10 @@ use safetensors::tensor::{Metadata, TensorInfo};
 
 use crate::tensors::with_slices;
 
-/// Alignment of the data: headers are padded so that the data begin at a multiple of this number.
+/// Alignment of the tensor data in bytes. The header is padded to a multiple of it.
 const ALIGNMENT: usize = 8;
 
-/// Writes f32 tensors in the order of their names.
+/// Writes f32 tensors as a safetensors file, sorted by name.
 pub(crate) fn write_tensors(file: &mut dyn Write, tensors: &BTreeMap<String, Tensor>) -> io::Result<()> {
     let mut end = 0;
     let infos = tensors.iter().map(|(name, tensor)| {

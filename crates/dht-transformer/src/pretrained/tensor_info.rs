@@ -1,4 +1,4 @@
-//! Type, shape and position of a tensor in a weight file, and conversion of its bytes to values.
+//! Location of a tensor in a weight file, and conversion of its bytes to f32.
 
 use std::io::{self, Read};
 
@@ -6,38 +6,35 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::WeightsProblem;
 
-/// Type, shape and position of a tensor in a weight file.
 #[derive(Debug, Clone)]
 pub(crate) struct TensorInfo {
-    /// Type, by its name in safetensors files.
+    /// Element type, by its name in safetensors files, such as `F32`.
     pub(super) dtype: String,
     pub(crate) shape: Vec<usize>,
-    /// Distance between neighbours along each axis, in elements; `None` for row-major order without gaps.
+    /// Distance between neighbouring elements along each axis, in elements; `None` for row-major order without gaps.
     pub(super) strides: Option<Vec<usize>>,
-    /// First byte in the file.
+    /// Offset of the tensor's first byte in the file.
     pub(super) start: u64,
     /// Number of bytes from the first to the last element.
     pub(super) bytes: u64,
-    /// Index of the file among the files of the weights.
+    /// Index of the file that stores the tensor, among the weight files of the model.
     pub(super) file: usize,
-    /// Index of the storage that holds the tensor, in a file with storages.
+    /// Index of the storage of the tensor in a `torch.save` archive; `None` in other files.
     pub(super) storage: Option<usize>,
     pub(super) big_endian: bool,
 }
 
 impl TensorInfo {
-    /// Describes a tensor in row-major order.
     pub(super) fn contiguous(dtype: String, shape: Vec<usize>, start: u64, bytes: u64) -> Self {
         Self { dtype, shape, strides: None, start, bytes, file: 0, storage: None, big_endian: false }
     }
 
-    /// Number of elements.
     pub(super) fn elements(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Reads the values in row-major order. `bytes` begins at the first element. The values are read in parts, so that
-    /// memory never holds a second copy of a large table.
+    /// Reads the elements and converts them to f32, in row-major order. `bytes` begins at the first element. The bytes
+    /// are converted in parts, so that memory does not hold a large tensor twice.
     pub(super) fn values(&self, bytes: &mut impl Read) -> io::Result<Result<Vec<f32>, WeightsProblem>> {
         let (dtype, size) = match self.dtype.as_str() {
             "F16" => (DType::F16, 2),
@@ -68,10 +65,10 @@ impl TensorInfo {
     }
 }
 
-/// Bytes of a tensor that are converted at once, a multiple of all element sizes.
+/// Number of bytes that are converted at once, a multiple of all element sizes.
 const PART: usize = 1 << 18;
 
-/// Copies the elements of a strided view in row-major order.
+/// Copies the elements of a strided view to row-major order.
 fn gather(values: &[f32], shape: &[usize], strides: &[usize]) -> Vec<f32> {
     let elements = shape.iter().product();
     let mut gathered = Vec::with_capacity(elements);
@@ -92,7 +89,7 @@ fn gather(values: &[f32], shape: &[usize], strides: &[usize]) -> Vec<f32> {
     gathered
 }
 
-/// Size of an element in bits; `None` for a type that does not exist.
+/// Size of an element type in bits; `None` for an unknown type.
 pub(super) fn bits(dtype: &str) -> Option<u64> {
     Some(match dtype {
         "F4" => 4,

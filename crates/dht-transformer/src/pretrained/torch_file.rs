@@ -1,8 +1,8 @@
-//! Files of `torch.save`, since PyTorch 1.6: zip archives of storages, and a pickle that describes tensors as views of
-//! them.
+//! Reader of the zip archives that `torch.save` writes since PyTorch 1.6. An archive consists of storages (files of
+//! elements) and a pickle that describes tensors as views of the storages.
 //!
-//! The archive `NAME` has the files `NAME/data.pkl`, `NAME/data/KEY` for each storage, and `NAME/byteorder`. PyTorch
-//! stores files without compression, so that a storage is a range of bytes of the archive.
+//! The archive `NAME` contains the files `NAME/data.pkl`, `NAME/byteorder`, and `NAME/data/KEY` for each storage.
+//! PyTorch does not compress these files, so a storage is a range of bytes of the archive.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,20 +16,21 @@ use super::pickle::{LONGEST_PICKLE, StorageRef, View, read_pickle};
 use super::tensor_info::{TensorInfo, bits};
 use crate::error::WeightsProblem;
 
-/// Maximum number of bytes that are read to list an archive, including its directory and the headers of its files.
+/// Maximum number of bytes that are read to list the files of an archive.
 const LONGEST_DIRECTORY: u64 = 16 << 20;
 
-/// File in an archive: a range of its bytes.
+/// File in an uncompressed archive, stored as a range of bytes.
 #[derive(Debug, Clone)]
 pub(super) struct ArchivedFile {
     name: String,
     start: u64,
     bytes: u64,
-    /// CRC-32 checksum; `None` if the archive has none, or after a successful comparison.
+    /// CRC-32 checksum; `None` if the archive has none, or if it was verified already.
     checksum: Option<u32>,
 }
 
-/// Reads the tensors of an archive of `length` bytes, and the files with their storages.
+/// Reads the descriptions of the tensors in an archive of `length` bytes. Also returns the archived files, which
+/// include the storages.
 pub(super) fn read_archive(file: &mut File, length: u64) -> io::Result<Result<(Tensors, Vec<ArchivedFile>), Problem>> {
     let mut files = match list(file, length) {
         Ok(files) => files,
@@ -38,7 +39,7 @@ pub(super) fn read_archive(file: &mut File, length: u64) -> io::Result<Result<(T
     read_tensors(file, &mut files).map(|tensors| tensors.map(|tensors| (tensors, files)))
 }
 
-/// Verifies the checksum of an archived file, unless it was verified before.
+/// Verifies the checksum of an archived file, unless it was verified already.
 pub(super) fn verify(file: &mut File, archived: &mut ArchivedFile) -> io::Result<Result<(), WeightsProblem>> {
     let Some(checksum) = archived.checksum else { return Ok(Ok(())) };
     file.seek(SeekFrom::Start(archived.start))?;
@@ -56,7 +57,6 @@ pub(super) fn verify(file: &mut File, archived: &mut ArchivedFile) -> io::Result
     Ok(Ok(()))
 }
 
-/// Lists the files of an archive.
 fn list(file: &mut File, length: u64) -> Result<Vec<ArchivedFile>, WeightsProblem> {
     let refuse = |problem: String| Err(WeightsProblem::Archive { problem });
     let failed =
@@ -89,7 +89,7 @@ fn list(file: &mut File, length: u64) -> Result<Vec<ArchivedFile>, WeightsProble
     Ok(files)
 }
 
-/// Reader of a file that fails after a number of bytes, which bounds the work for a directory.
+/// Reader that fails after a maximum number of bytes. It limits the time that is spent on listing a damaged archive.
 struct Metered<'a> {
     file: &'a mut File,
     left: u64,
@@ -111,7 +111,7 @@ impl Seek for Metered<'_> {
     }
 }
 
-/// Reads the content of a small archived file.
+/// Reads a small archived file into memory, and verifies its checksum.
 fn content(file: &mut File, archived: &mut ArchivedFile) -> io::Result<Result<Vec<u8>, WeightsProblem>> {
     if archived.bytes > LONGEST_PICKLE {
         return Ok(Err(WeightsProblem::HeaderTooLong { bytes: archived.bytes, most: LONGEST_PICKLE }));
@@ -125,7 +125,7 @@ fn content(file: &mut File, archived: &mut ArchivedFile) -> io::Result<Result<Ve
     Ok(Ok(bytes))
 }
 
-/// Reads the tensors that the archive's pickle describes.
+/// Reads the descriptions of the tensors from the pickle of an archive.
 fn read_tensors(file: &mut File, files: &mut [ArchivedFile]) -> io::Result<Result<Tensors, Problem>> {
     // As PyTorch does, all names are taken to be in the directory of the first.
     let first = files.first().map_or("", |file| &file.name);
@@ -188,7 +188,8 @@ fn read_tensors(file: &mut File, files: &mut [ArchivedFile]) -> io::Result<Resul
     Ok(Ok(tensors))
 }
 
-/// Finds the storage of a view. `types` collects the description of each storage, so that contradictions are detected.
+/// Finds the archived file that holds the storage of a view. `types` collects the storage description of each view, so
+/// that contradictory descriptions of one storage are detected.
 fn storage_of<'a, 'f>(
     view: &View<'a>,
     storages: &BTreeMap<&str, (usize, &'f ArchivedFile)>,
@@ -209,12 +210,11 @@ fn storage_of<'a, 'f>(
     Ok((index, archived))
 }
 
-/// Size of an element in bytes.
 fn size(dtype: &str) -> u64 {
     bits(dtype).unwrap_or(8) / 8
 }
 
-/// Bytes of a view in a storage of `most` bytes, and its strides, if it is not in row-major order.
+/// Byte range of a view in its storage, and the strides of a view that is not in row-major order.
 type Layout = (std::ops::Range<u64>, Option<Vec<usize>>);
 
 fn layout(view: &View<'_>, most: u64) -> Result<Layout, WeightsProblem> {

@@ -1,4 +1,4 @@
-//! Weights of a directory, in one file or in shards.
+//! Weight files of a model directory: a single file or several shards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -15,40 +15,39 @@ use super::values::not_finite;
 use crate::error::{Error, Result, WeightsProblem};
 use crate::storage::{ShardIndex, WEIGHT_FILES, open_file};
 
-/// Prefixes that PyTorch's data parallelism and compiler put before all tensor names.
+/// Prefixes that PyTorch's data parallelism and compiler add to all tensor names.
 const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 
-/// Maximum ratio between the size of the weights in memory and the size of their files. Views of one storage, such as
-/// layers that share their weights, add nothing to a file, so that a small file could otherwise fill the memory.
+/// Maximum ratio between the size of all tensors in memory and the size of their files. The limit is required because
+/// tensors may share a storage: a small file could otherwise describe tensors that fill the memory.
 const MOST_SHARED: u64 = 64;
 
-/// Path of a directory's weights or of their index: the first of [`WEIGHT_FILES`] that exists.
+/// Path of the weight file or shard index in a directory. If several of [`WEIGHT_FILES`] exist, the first is used.
 pub(super) fn weights_path(folder: &Path) -> Option<PathBuf> {
     WEIGHT_FILES.iter().map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_ok())
 }
 
-/// Tensors of a directory, and the open files that hold them.
+/// Open weight files of a model, with the descriptions of their tensors.
 pub(super) struct Weights {
-    /// Tensors by their names in the files.
+    /// Tensors of all weight files, by their names in the files.
     pub(super) tensors: Tensors,
     files: Vec<WeightsFile>,
-    /// Single file, or the index.
+    /// Path of the single weight file or of the shard index.
     path: PathBuf,
-    /// Length in bytes of the prefixes of [`WRAPPERS`] that all names have.
+    /// Total length in bytes of the [`WRAPPERS`] prefixes with which all tensor names begin.
     wrapper: usize,
 }
 
-/// Open file of weights.
 struct WeightsFile {
     path: PathBuf,
     file: File,
     length: u64,
-    /// Files in the archive, if it is one.
+    /// Files in a `torch.save` archive; empty for a safetensors file.
     archived: Vec<ArchivedFile>,
 }
 
 impl Weights {
-    /// Opens the weights at one of the paths of [`weights_path`], and reads the descriptions of all tensors.
+    /// Opens the weight file or the index of shards at a path, and reads the descriptions of all tensors.
     pub(super) fn open(path: PathBuf) -> Result<Self> {
         if !ShardIndex::is_index(&path) {
             let (file, tensors) = WeightsFile::open(path.clone())?;
@@ -89,18 +88,17 @@ impl Weights {
         Ok(Self { tensors, files, path, wrapper })
     }
 
-    /// Name of a tensor without the prefix of a wrapper.
+    /// Removes the prefixes of PyTorch's wrappers from a tensor name.
     pub(super) fn plain<'a>(&self, name: &'a str) -> &'a str {
         name.get(self.wrapper..).unwrap_or(name)
     }
 
-    /// Names of the files, and of the index, if there is one.
+    /// File names of all weight files and of the shard index, if there is one.
     pub(super) fn file_names(&self) -> BTreeSet<String> {
         let own = self.path.file_name().map(|name| name.to_string_lossy().into_owned());
         self.files.iter().map(WeightsFile::name).chain(own).collect()
     }
 
-    /// Name of the file that holds a tensor.
     pub(super) fn file_of(&self, tensor: &str) -> String {
         self.tensors.get(tensor).map_or_else(String::new, |info| self.files[info.file].name())
     }
@@ -112,7 +110,7 @@ impl Weights {
         }
     }
 
-    /// Refuses weights of these names that are far larger than the files.
+    /// Checks that the tensors with these names are not far larger in memory than the files.
     pub(super) fn check_size<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Result<()> {
         let bytes = |name: &String| (self.tensors[name].elements() as u64).saturating_mul(size_of::<f32>() as u64);
         let bytes = names.into_iter().map(bytes).fold(0, u64::saturating_add);
@@ -124,7 +122,7 @@ impl Weights {
         Ok(())
     }
 
-    /// Reads a tensor in f32. The result is a variable, so that a model can take its memory without a copy.
+    /// Reads a tensor as f32. The result is a variable, so that a model can own it without a copy.
     pub(super) fn read(&mut self, name: &str) -> Result<Var> {
         let info = &self.tensors[name];
         let WeightsFile { path, file, archived, .. } = &mut self.files[info.file];
@@ -146,7 +144,7 @@ impl Weights {
 }
 
 impl WeightsFile {
-    /// Opens a weight file, and detects its format by its first bytes.
+    /// Opens a weight file in the format that its first bytes indicate.
     fn open(path: PathBuf) -> Result<(Self, Tensors)> {
         let failed = |source| Error::io(&path, source);
         let mut file = open_file(&path).map_err(failed)?;
@@ -180,7 +178,6 @@ impl WeightsFile {
 const UNKNOWN: &str = "is not a file of torch.save, or only its beginning: copy or download it again, or load the model in \
                        transformers and save it by save_pretrained with safe_serialization=True";
 
-/// Length in bytes of the prefixes of [`WRAPPERS`] that all names have.
 fn wrapper(tensors: &BTreeMap<String, TensorInfo>) -> usize {
     let mut length = 0;
     let starts = |length: usize, wrapper: &str| {

@@ -15,29 +15,31 @@ use crate::error::{Error, Result, WeightsProblem};
 use crate::storage::{refuse_foreign, write_atomically, write_directory_atomically};
 use crate::tensors::with_slices;
 
-/// Files that a saved directory may have; the tokenizer's files are last. These files include the Python code of a
-/// class, since a model without such code may replace a model with it.
+/// Names of all files that a saved model directory may contain; the files of the tokenizer are last. The file with
+/// Python code is always listed, since a new model without this file may replace a directory that has it.
 const FILES: [&str; 6] =
     ["config.json", "model.safetensors", own_class::CODE_FILE, "tokenizer.json", "tokenizer_config.json", PROMPTS];
 
-/// Tensor that a classifier of `transformers` requires.
+/// Name of the pooler's weight, which classifiers of `transformers` require.
 const POOLER: &str = "pooler.dense.weight";
 
 impl PretrainedWeights {
-    /// Writes a directory that `transformers` and [`read`](Self::read) load:
-    /// `config.json`, `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`. A
-    /// tokenizer with a [prefix](TextTokenizer::with_prefix) also has `config_sentence_transformers.json`; a program that
-    /// uses the directory with `transformers` alone must put the prefix before its texts itself.
+    /// Writes a model directory that `transformers` and [`read`](Self::read) can load: `config.json`,
+    /// `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`. The
+    /// [prefix](TextTokenizer::with_prefix) of a tokenizer is stored in `config_sentence_transformers.json`. A program
+    /// that loads the directory with `transformers` alone must itself put the prefix before its texts.
     ///
-    /// `tensors` have BERT's bare names; the file has the names of the configuration's [`Family`](crate::config::Family).
-    /// With a classifier, the directory is a `BertForSequenceClassification`, with a head over the vocabulary a
-    /// `BertForMaskedLM`, otherwise a `BertModel` (or the family's equivalents). A classifier whose configuration has the
-    /// field `classifier_pooling` (`"cls"` or `"mean"`) has no pooler and none of these classes. `transformers` refuses
-    /// such a directory, or, with `trust_remote_code=True`, loads it by the class in `modeling_dht.py`, which is also
-    /// written.
+    /// `tensors` must have BERT's names without prefix. They are written under the names of the configuration's
+    /// [`Family`](crate::config::Family). The directory is saved as one of these classes, or the family's equivalent:
+    /// `BertForSequenceClassification` with a classifier, `BertForMaskedLM` with a head over the vocabulary, otherwise
+    /// `BertModel`.
     ///
-    /// The directory is created next to its target and renamed, so that the target is always complete. An existing target
-    /// is replaced if it holds nothing but files of these names.
+    /// A classifier whose configuration has the field `classifier_pooling` (`"cls"` or `"mean"`) has no pooler, and
+    /// none of these classes. For it, the file `modeling_dht.py` with a Python class is also written. `transformers`
+    /// loads such a directory with `trust_remote_code=True`, and refuses it otherwise.
+    ///
+    /// The files are written to a new directory next to the target, which is then renamed, so that the target is always
+    /// complete. An existing target is replaced if it contains nothing but files of these names.
     ///
     /// # Errors
     /// Before anything is written:
@@ -84,8 +86,8 @@ impl PretrainedWeights {
         })
     }
 
-    /// Checks that [`write`](Self::write) can write a model with a tokenizer to this path. Call it before a training
-    /// run. The target must not exist, or be a directory that holds only files that `write` replaces.
+    /// Checks that [`write`](Self::write) can later write a model with a tokenizer to this path. Call it before a
+    /// training run. The path must not exist, or be a directory that contains only files that `write` replaces.
     ///
     /// # Errors
     /// [`Error::ForeignDirectory`] if other files would be lost, [`Error::Io`] if the path is not a directory, or
@@ -95,12 +97,12 @@ impl PretrainedWeights {
     }
 }
 
-/// Head on top of an encoder: a classifier or a head over the vocabulary.
+/// Output layers on top of an encoder: a classifier or a masked language model.
 #[derive(Clone, Copy)]
 enum Head {
     Classifier {
         classes: usize,
-        /// `true` if the classifier has a pooler, and thus a class in `transformers`.
+        /// `true` if the classifier has a pooler, and thus a standard class in `transformers`.
         stock: bool,
     },
     Language,
@@ -116,7 +118,7 @@ impl Head {
     }
 }
 
-/// Validates the tensors, and returns them in f32 on the CPU under the names of the file.
+/// Validates the tensors and converts them to f32 on the CPU. The result has the names of the tensors in the file.
 fn checked(
     path: &Path,
     config: &BertConfig,
@@ -153,7 +155,7 @@ fn checked(
     Ok(written)
 }
 
-/// Adds the fields to the configuration that describe the saved file.
+/// Adds fields to the configuration that describe the saved model, such as its class and its class names.
 fn described(config: &BertConfig, head: Option<Head>) -> BertConfig {
     let mut config = config.clone();
     let architecture = config.family.architecture(match head {

@@ -1,4 +1,4 @@
-//! Head ablation: a classifier without one head, and with one head alone in its layer.
+//! Head ablation: predictions of a classifier without one attention head, and with this head alone in its layer.
 
 use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
@@ -6,16 +6,16 @@ use crate::error::{Error, Result};
 use crate::model::Encoder;
 use crate::tensors::{HeadPlan, HeadSet, Hidden};
 
-/// Head ablation: predictions of a model without one head of a layer, and with this head alone in its layer. All other
-/// layers run all heads. These are the two ablations of Michel, Levy and Neubig 2019 ("Are Sixteen Heads Really Better
-/// than One?", 3.2 and 3.3). Nothing is trained.
+/// Predictions of a model in two ablations of an attention head: without the head, and with the head alone in its
+/// layer. All other layers run all heads, and nothing is trained. These are the ablations of Michel, Levy and Neubig
+/// 2019 ("Are Sixteen Heads Really Better than One?", 3.2 and 3.3).
 ///
-/// Predictions instead of scores are stored, so that any metric can be computed, and the confidence interval of a
-/// difference.
+/// The predictions are stored, not a score, so that any metric and the confidence interval of a difference can be
+/// computed.
 ///
 /// # Complexity
-/// Layers below the ablated one run once for all of its heads. With L layers of H heads, H·L·(L + 1) layers run per
-/// batch, about half as many as in 2·H·L forward passes.
+/// The layers below the ablated one run once for all of its heads. With L layers of H heads, H·L·(L + 1) layers run for
+/// each batch, about half as many as in 2·H·L forward passes.
 ///
 /// # Examples
 /// ```
@@ -41,32 +41,32 @@ use crate::tensors::{HeadPlan, HeadSet, Hidden};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadAblation {
-    /// Layer, from 0.
+    /// Layer number, counted from 0.
     pub layer: usize,
-    /// Head number in the layer, from 0.
+    /// Head number within the layer, counted from 0.
     pub head: usize,
-    /// Class of each row without the head; `None` for the only head of a layer, which cannot be removed.
+    /// Predicted class of each row without the head. `None` if the layer has no other head.
     pub without: Option<Vec<u32>>,
-    /// Class of each row with the head alone in its layer.
+    /// Predicted class of each row with the head alone in its layer.
     pub alone: Vec<u32>,
 }
 
 impl HeadAblation {
-    /// Lists the heads of an encoder that were not pruned, as pairs of layer and head number.
+    /// Lists the heads of an encoder that were not pruned, as pairs (layer, head).
     pub fn all_heads(encoder: &Encoder) -> Vec<(usize, usize)> {
         (0..encoder.layers())
             .flat_map(|layer| encoder.kept_heads(layer).iter().map(move |head| (layer, head)))
             .collect()
     }
 
-    /// Ablates heads, given by layer and number, on the rows of a data set. `predict` returns the class of each sample of
-    /// a batch from the last hidden states. Returns the class of each row with all heads, and the heads in the requested
-    /// order.
+    /// Ablates the heads in `heads`, pairs (layer, head), on the rows of a data set. `predict` returns the class of
+    /// each sample in a batch from the last hidden states. Returns the class of each row with all heads, and the
+    /// ablations in the order of `heads`.
     ///
     /// # Errors
-    /// Before anything is computed, [`Error::Argument`] for a layer that the encoder lacks, a pruned head, a data set
-    /// without rows, or a batch size of 0. [`Error::Range`] for a head that no layer has. Errors of [`Encoder::embed`]
-    /// and of `predict`.
+    /// [`Error::Argument`] for a layer that the encoder does not have, a pruned head, a data set without rows, or a
+    /// batch size of 0. [`Error::Range`] for a head number that no layer has. These errors are returned before anything
+    /// is computed. Errors of [`Encoder::embed`] and of `predict`.
     pub fn measure(
         encoder: &Encoder,
         data: &EncodedDataset,

@@ -1,4 +1,4 @@
-//! Permanent removal of dimensions from layers, and folding of gates into the weights.
+//! Permanent removal of single dimensions from layers, and folding of gates into the weights.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +12,20 @@ use crate::model::{Encoder, Gate, KEPT_DIMENSIONS, LayerGates, names};
 use crate::tensors::HeadSet;
 
 impl Encoder {
-    /// Creates an encoder of the remaining dimensions, with smaller matrices. Each layer has its own sizes: the remaining
-    /// dimensions of its attention, and the remaining neurons of its feed-forward in their new order. The outputs
-    /// equal those of this encoder with zeros in place of the removed dimensions.
+    /// Creates an encoder with only the listed dimensions, whose matrices are smaller. Each layer has its own sizes:
+    /// its item in `layers` has the remaining dimensions of attention, and the remaining feed-forward neurons in their
+    /// new order. The outputs equal those of this encoder with zeros in place of the removed dimensions.
     ///
     /// # Files
     /// If only heads and neurons were removed, files are as for [`prune`](Self::prune). Otherwise the field
     /// `"kept_dimensions"` of `config.json` has one [`KeptDimensions`] for each layer, and `"kept_neurons"` is as for
-    /// `prune`. The tensors in the file have their whole sizes, with zeros in place of removed dimensions, so that
-    /// `transformers` loads the directory unchanged, with the same outputs. This crate loads the small matrices.
+    /// `prune`. The tensors in the file have their original sizes, with zeros in place of removed dimensions. So
+    /// `transformers` loads the directory unchanged, with the same outputs. This crate loads only the remaining
+    /// dimensions.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a wrong number of layers; [`Error::Argument`] for dimensions or neurons that do not exist,
-    /// or for an encoder that already has removed dimensions; the errors of candle.
+    /// [`Error::Shape`] if the number of layers differs from the encoder's; [`Error::Argument`] for dimensions or
+    /// neurons that do not exist, or if dimensions were already removed from this encoder; errors of candle.
     pub fn prune_dimensions(&self, layers: &[(KeptDimensions, Vec<usize>)]) -> Result<Self> {
         if layers.len() != self.layers() {
             let (expected, got) = (vec![self.layers()], vec![layers.len()]);
@@ -55,12 +56,11 @@ impl Encoder {
         self.build_like(&config, narrow.whole_tensors()?, self.parameters().device())
     }
 
-    /// Folds gates into the weights. The new encoder, without gates, has the same outputs as this encoder with the
-    /// gates.
+    /// Folds gates into the weights. The new encoder has no gates, and the same outputs as this encoder with the gates.
     ///
     /// Gates on inputs multiply the columns of Q, K and V. Gates on queries and keys multiply the rows of Q, and a
-    /// [`Gate::Mix`] also the rows of K. Gates on values and heads multiply the output projection's columns, and gates
-    /// on neurons the second matrix of the feed-forward.
+    /// [`Gate::Mix`] also the rows of K. Gates on values and heads multiply the columns of the output projection. Gates
+    /// on neurons multiply the columns of the second feed-forward matrix.
     ///
     /// # Errors
     /// Errors of [`run_gated`](Self::run_gated).
@@ -117,7 +117,7 @@ fn change(
     Ok(())
 }
 
-/// Computes W·G for a gate on the inputs of W.
+/// Computes W·G for a gate G on the inputs of the matrix W; `None` is the identity.
 fn columns(matrix: &Tensor, gate: Option<&Gate>) -> Result<Tensor> {
     Ok(match gate {
         None => matrix.clone(),
@@ -126,7 +126,8 @@ fn columns(matrix: &Tensor, gate: Option<&Gate>) -> Result<Tensor> {
     })
 }
 
-/// Computes G·W for a gate on each head's outputs of W: (heads·dim, n).
+/// Computes G·W for a gate G on the outputs of a matrix W, shape (heads · head width, columns). Its rows are grouped
+/// by head, and each head is multiplied separately.
 fn rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     match gate {
         Some(Gate::Mix(mix)) => by_head(matrix, heads, |matrix| Ok(mix.broadcast_matmul(matrix)?)),
@@ -134,8 +135,8 @@ fn rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     }
 }
 
-/// Computes Gᵀ·W for a gate on the values. `matrix` is the transposed output projection, so that the columns of the
-/// values are rows.
+/// Computes Gᵀ·W for a gate G on the values V. `matrix` is W, the transposed output projection, so that each of its
+/// rows belongs to a dimension of V.
 fn transposed_rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     Ok(match gate {
         None => matrix.clone(),
@@ -147,7 +148,8 @@ fn transposed_rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result
     })
 }
 
-/// Applies the transposed gate on heads to a matrix whose rows are grouped by head, (heads·dim, n).
+/// Computes Gᵀ·W for a gate G on heads and a matrix W, shape (heads · head width, columns). Its rows are grouped by
+/// head, and the rows of one head are scaled or mixed as a whole.
 fn of_heads(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
     let (rows, width) = matrix.dims2()?;
     let flat = matrix.contiguous()?.reshape((heads, rows / heads * width))?;

@@ -1,4 +1,4 @@
-//! Importance of heads and neurons, measured by loss gradients or weight magnitudes.
+//! Importance of attention heads and neurons, measured by loss gradients or by weight magnitudes.
 
 use candle_core::Tensor;
 
@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::model::{Encoder, names};
 use crate::tensors::{Gradient, Gradients, Parameter};
 
-/// Importance of each attention head and each feed-forward neuron; higher is more important. Values can be compared
-/// within a layer; [`ordered_heads`](Self::ordered_heads) compares heads of different layers.
+/// Importance of each attention head and each feed-forward neuron; higher is more important. Values are comparable
+/// within a layer only. [`ordered_heads`](Self::ordered_heads) compares heads of different layers.
 ///
 /// # Examples
 /// ```
@@ -24,28 +24,28 @@ use crate::tensors::{Gradient, Gradients, Parameter};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Importance {
-    /// Importance of each head of each layer.
+    /// Importance of each attention head, indexed by layer and head.
     pub heads: Vec<Vec<f64>>,
-    /// Importance of each feed-forward neuron of each layer.
+    /// Importance of each feed-forward neuron, indexed by layer and neuron.
     pub neurons: Vec<Vec<f64>>,
 }
 
 impl Importance {
-    /// Gradient importance: the mean over texts of |∂L/∂ξ|, where L is the loss, and ξ = 1 is a gate on a head's
-    /// output, or on a neuron's output. Source: Michel, Levy and Neubig 2019, equation 2; the mean over the data set is
-    /// taken after the absolute value.
+    /// Computes the gradient importance of each head and neuron: the mean of |∂L/∂ξ| over the texts in `rows`. L is the
+    /// loss of a text, and ξ = 1 is a gate on the output of the head or neuron. Source: Michel, Levy and Neubig 2019,
+    /// equation 2, where the absolute value is taken before the mean over the data set.
     ///
-    /// The gates themselves are not needed. With a head's context c, the output matrix W and the gradient g of its
+    /// No gates are created. For a head with the attention output c, the output matrix W and the gradient g of its
     /// output, ∂L/∂ξ = Σ c·(Wᵀg) = Σ W ⊙ ∂L/∂W over the columns of W that belong to the head. The same holds for a
-    /// neuron and the second matrix of its feed-forward. So one backward pass of each text, alone and without dropout,
-    /// gives all importances.
+    /// neuron and the second feed-forward matrix. So one backward pass for each text, alone and without dropout, gives
+    /// all importances.
     ///
-    /// `loss` is the loss of a batch of one text in a context: `|batch, ctx| model.loss(batch, ctx)` for a
+    /// `loss` computes the loss of a batch of one text in a context: `|batch, ctx| model.loss(batch, ctx)` for a
     /// [`TextClassifier`](crate::TextClassifier).
     ///
     /// # Errors
     /// [`Error::Argument`] without rows; [`Error::Parameter`] for a matrix that is frozen or on which the loss does not
-    /// depend; the errors of `loss`.
+    /// depend; errors of `loss`.
     ///
     /// # Panics
     /// If a row does not exist.
@@ -82,12 +82,13 @@ impl Importance {
         Ok(sums)
     }
 
-    /// Magnitude importance, computed from the weights alone. For heads it is [`Encoder::head_magnitudes`], for neuron
-    /// j it is ‖W₁ row j‖ · ‖W₂ column j‖, with the first and second matrix W₁ and W₂ of the feed-forward. The measure
-    /// requires no data and no forward pass; with data, [`by_gradient`](Self::by_gradient) is more informative.
+    /// Computes the magnitude importance of each head and neuron, from the weights alone. For heads it is
+    /// [`Encoder::head_magnitudes`]. For neuron j it is ‖W₁ row j‖ · ‖W₂ column j‖, where W₁ and W₂ are the first and
+    /// second feed-forward matrix. This measure requires no data and no forward pass. If there is data,
+    /// [`by_gradient`](Self::by_gradient) is more informative.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// Errors of candle.
     pub fn by_magnitude(encoder: &Encoder) -> Result<Self> {
         let heads = (0..encoder.layers()).map(|layer| encoder.head_magnitudes(layer)).collect::<Result<_>>()?;
         let neurons = encoder.blocks().iter().map(|block| {
@@ -100,7 +101,7 @@ impl Importance {
         Ok(Self { heads, neurons: neurons.collect::<Result<_>>()? })
     }
 
-    /// Heads of a layer by decreasing importance; the lower number is first in a tie.
+    /// Head numbers of a layer in order of decreasing importance. Equally important heads are in increasing order.
     ///
     /// # Panics
     /// If there is no such layer.
@@ -108,7 +109,7 @@ impl Importance {
         order(&self.heads[layer])
     }
 
-    /// Neurons of a layer by decreasing importance; the lower number is first in a tie.
+    /// Neuron numbers of a layer in order of decreasing importance. Equally important neurons are in increasing order.
     ///
     /// # Panics
     /// If there is no such layer.
@@ -116,8 +117,9 @@ impl Importance {
         order(&self.neurons[layer])
     }
 
-    /// All heads of all layers as (layer, head), by decreasing importance. The scores of each layer are first scaled to
-    /// length 1, as Michel et al. do: deeper layers have smaller gradients, but their heads are not less important.
+    /// All heads of all layers as pairs (layer, head), in order of decreasing importance. The importances of each layer
+    /// are first scaled to a vector of length 1, as Michel et al. do. Deeper layers have smaller gradients, but their
+    /// heads are not less important.
     pub fn ordered_heads(&self) -> Vec<(usize, usize)> {
         let mut all: Vec<(f64, usize, usize)> = Vec::new();
         for (layer, scores) in self.heads.iter().enumerate() {
@@ -129,14 +131,15 @@ impl Importance {
     }
 }
 
-/// Indices of values from the greatest to the smallest; equal values keep their order.
+/// Indices of values from the greatest to the smallest. Equal values keep their order.
 fn order(scores: &[f64]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..scores.len()).collect();
     places.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     places
 }
 
-/// Computes Σ W ⊙ ∂L/∂W over the rows, for each column.
+/// Sums W ⊙ ∂L/∂W, the elementwise product of a matrix W and its loss gradient, over the rows. Returns one sum for each
+/// column.
 fn column_sums(parameter: &Parameter, gradients: &Gradients) -> Result<Vec<f64>> {
     let refuse = |problem| Error::Parameter { name: parameter.name().into(), problem };
     let gradient = match gradients.get(parameter.id()) {
@@ -157,7 +160,7 @@ fn column_sums(parameter: &Parameter, gradients: &Gradients) -> Result<Vec<f64>>
     Ok(sums)
 }
 
-/// Frobenius norm of each block of `height` rows of a matrix.
+/// Frobenius norm of each block of `height` consecutive rows of a matrix.
 fn row_norms(matrix: &Tensor, height: usize) -> Result<Vec<f64>> {
     let rows: Vec<Vec<f32>> = matrix.to_vec2()?;
     let squares = |rows: &[Vec<f32>]| rows.iter().flatten().map(|w| f64::from(*w).powi(2)).sum::<f64>();
@@ -165,15 +168,15 @@ fn row_norms(matrix: &Tensor, height: usize) -> Result<Vec<f64>> {
 }
 
 impl Encoder {
-    /// Magnitude importance of each head of a layer: ‖W_v,h‖_F · ‖W_o,h‖_F. W_v,h are the rows of the value matrix and
-    /// W_o,h the columns of the output matrix that belong to head h.
+    /// Magnitude importance of each head of a layer: ‖W_v,h‖_F · ‖W_o,h‖_F. W_v,h are the rows of the value matrix that
+    /// belong to head h, and W_o,h are the head's columns in the output matrix.
     ///
-    /// To each row a head adds a weighted mean of W_o,h·W_v,h·x over the hidden states x of the tokens, and the
-    /// Frobenius norm of W_o,h·W_v,h is at most this product. The measure requires no data and no forward pass; with
-    /// data, the effect of a head on the loss is more informative: [`Importance::by_gradient`].
+    /// To each row a head adds a weighted mean of W_o,h·W_v,h·x over the hidden states x of the tokens. The Frobenius
+    /// norm of W_o,h·W_v,h is at most this product. The measure requires no data and no forward pass. If there is data,
+    /// the effect of a head on the loss is more informative: [`Importance::by_gradient`].
     ///
     /// # Errors
-    /// [`Error::Argument`] if there is no such layer; the errors of candle.
+    /// [`Error::Argument`] if there is no such layer; errors of candle.
     pub fn head_magnitudes(&self, layer: usize) -> Result<Vec<f64>> {
         if layer >= self.layers() {
             return Err(Error::Range { what: "layer", got: layer, below: self.layers() });

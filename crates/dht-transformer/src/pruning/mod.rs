@@ -1,4 +1,4 @@
-//! Pruning: permanent removal of layers, heads, neurons and dimensions, and measures of their importance.
+//! Pruning: permanent removal of layers, heads, neurons and dimensions, with measures of their importance.
 
 mod ablation;
 mod dimensions;

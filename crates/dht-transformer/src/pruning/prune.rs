@@ -10,7 +10,7 @@ use crate::flops::Width;
 use crate::model::{Encoder, KEPT_DIMENSIONS, KEPT_HEADS, KEPT_NEURONS, names};
 use crate::tensors::HeadSet;
 
-/// Plan for pruning an encoder: the layers that remain, and the heads and neurons that remain in each layer.
+/// Layers, heads and neurons that remain when an encoder is pruned. [`Encoder::prune`] applies the plan.
 ///
 /// # Examples
 /// ```
@@ -26,11 +26,11 @@ use crate::tensors::HeadSet;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrunePlan {
-    /// Remaining layers, ascending.
+    /// Numbers of the remaining layers, in ascending order.
     pub layers: Vec<usize>,
-    /// Remaining heads of each remaining layer.
+    /// Remaining heads, one set for each remaining layer.
     pub heads: Vec<HeadSet>,
-    /// Remaining neurons of each remaining layer's feed-forward block, in their new order.
+    /// Remaining feed-forward neurons in their new order, one list for each remaining layer.
     pub neurons: Vec<Vec<usize>>,
 }
 
@@ -44,10 +44,10 @@ impl PrunePlan {
         Self::whole_layers(encoder, &(0..layers).collect::<Vec<_>>())
     }
 
-    /// Keeps the layers with the numbers `layers`, in ascending order, with all of their heads and neurons.
+    /// Keeps the layers whose numbers are in `layers`, with all of their heads and neurons.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `layers` is empty or not ascending, or names a layer that the encoder does not have.
+    /// [`Error::Argument`] if `layers` is empty or not ascending, or has a layer that the encoder does not have.
     pub fn whole_layers(encoder: &Encoder, layers: &[usize]) -> Result<Self> {
         check_layers(layers, encoder.layers())?;
         let blocks = || layers.iter().map(|layer| &encoder.blocks()[*layer]);
@@ -58,7 +58,8 @@ impl PrunePlan {
         })
     }
 
-    /// Keeps the `heads` most important heads and the `neurons` most important neurons of every layer, in that order.
+    /// Keeps the `heads` most important heads and the `neurons` most important neurons of every layer. The remaining
+    /// neurons are ordered by decreasing importance.
     ///
     /// # Errors
     /// [`Error::Argument`] if a layer has fewer heads or neurons, or if a number is 0; [`Error::Shape`] for the
@@ -83,8 +84,8 @@ impl PrunePlan {
         })
     }
 
-    /// Keeps the `heads` most important heads of all layers together, by [`Importance::ordered_heads`], and all neurons.
-    /// Each layer keeps at least its most important head.
+    /// Keeps the `heads` most important heads across all layers, in the order of [`Importance::ordered_heads`], and all
+    /// neurons. Each layer keeps at least its most important head.
     ///
     /// # Errors
     /// [`Error::Argument`] for fewer heads than layers and for more than the encoder has; [`Error::Shape`] for the
@@ -127,18 +128,19 @@ impl PrunePlan {
 }
 
 impl Encoder {
-    /// Creates an encoder of the remaining parts, with independent weights. The outputs equal those of this encoder
-    /// when it skips the other parts.
+    /// Creates an encoder with only the layers, heads and neurons of `plan`, with independent weights. The outputs
+    /// equal those of this encoder if it skips the other layers, heads and neurons.
     ///
     /// # Files
-    /// Removed layers are absent. All feed-forwards are as wide as the widest remaining feed-forward, padded with zeros
-    /// after the remaining neurons; pruned heads are zeros. The saved directory is thus ordinary: `transformers` loads
-    /// it unchanged, with the same outputs. Two additional fields in `config.json` record the zeros, one entry for each
-    /// layer: `"kept_heads": [[0, 2], …]` and `"kept_neurons": [17, …]` (the number of first neurons). This crate does
-    /// not compute the zeros: [`HeadPlan::Full`](crate::HeadPlan::Full) is every kept head.
+    /// Removed layers are absent. All feed-forward matrices have the width of the widest one, with zeros after the
+    /// remaining neurons. Pruned heads are zeros. So the saved directory has the standard format: `transformers` loads
+    /// it unchanged, with the same outputs. Two additional fields in `config.json` record the zeros, with one entry for
+    /// each layer: `"kept_heads": [[0, 2], …]` and `"kept_neurons": [17, …]` (the number of remaining neurons, which
+    /// come first). This crate does not compute the zeros: [`HeadPlan::Full`](crate::HeadPlan::Full) selects all
+    /// remaining heads.
     ///
     /// # Errors
-    /// [`Error::Argument`], [`Error::Shape`], [`Error::Range`] for parts of the plan that do not exist; the errors of
+    /// [`Error::Argument`], [`Error::Shape`] or [`Error::Range`] for parts of the plan that do not exist; errors of
     /// candle.
     pub fn prune(&self, plan: &PrunePlan) -> Result<Self> {
         plan.check(self)?;
@@ -206,7 +208,7 @@ impl Encoder {
         self.build_like(&config, tensors, device)
     }
 
-    /// Creates an encoder of the first `layers` layers, with independent weights.
+    /// Creates an encoder with only the first `layers` layers, with independent weights.
     ///
     /// # Errors
     /// [`Error::Argument`] if `layers` is 0 or exceeds the number of layers.
@@ -214,7 +216,7 @@ impl Encoder {
         self.prune(&PrunePlan::first_layers(self, layers)?)
     }
 
-    /// Heads of a layer that [`prune`](Self::prune) retained, in this process or before the model was saved.
+    /// Heads of a layer that remain after [`prune`](Self::prune), also if the pruned model was loaded from files.
     ///
     /// # Panics
     /// If there is no such layer.
@@ -222,7 +224,7 @@ impl Encoder {
         self.blocks()[layer].kept
     }
 
-    /// Numbers of heads and neurons of a layer: all of them, or those that [`prune`](Self::prune) retained.
+    /// Numbers of heads and neurons of a layer that remain after [`prune`](Self::prune), or all of them.
     ///
     /// # Panics
     /// If there is no such layer.
@@ -232,8 +234,7 @@ impl Encoder {
     }
 }
 
-/// Refuses an empty list of layers, layers that are not ascending, and layers that do not exist; `all` is the number of
-/// layers.
+/// Checks that a list of layers is not empty, ascends, and has only numbers below `all`.
 fn check_layers(layers: &[usize], all: usize) -> Result<()> {
     check_count("layers", layers.len(), all)?;
     if layers.is_sorted_by(|a, b| a < b) && layers.iter().all(|layer| *layer < all) {

@@ -1,4 +1,4 @@
-//! Atomic writes of files and directories.
+//! Atomic writes of files and directories, safe against crashes.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -10,12 +10,13 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::error::{Error, Result};
 
-/// Writes a file atomically: readers see the old or the new content, even after a crash, and never a part of it.
+/// Writes a file atomically: other processes see the old or the new content, even after a crash, and never a part of
+/// it.
 ///
-/// The content goes to a temporary file next to the target, which is flushed to the disk and then renamed over the
+/// The content is written to a temporary file next to the target, flushed to the disk, and then renamed over the
 /// target. If `write` fails, an existing file keeps its content. A replaced file keeps its permissions; a file without
-/// write permission is not replaced. For a link, the file that it points to is written and the link remains. A device
-/// or a pipe is written directly, since a rename would replace it by a file.
+/// write permission is not replaced. If the path is a symbolic link, its target is written and the link remains. A
+/// device or a pipe is written directly, since a rename would replace it by a file.
 ///
 /// # Errors
 /// [`Error::Io`] if the directory is missing, the target is a directory, or writing or renaming fails.
@@ -70,21 +71,21 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     synchronise_folder(folder).map_err(failed)
 }
 
-/// Resolves a link to its target, even if the target does not exist. Returns any other path unchanged.
+/// Resolves a symbolic link to its target, even if the target does not exist. Any other path is returned unchanged.
 fn without_link(path: &Path) -> PathBuf {
     let linked = path.canonicalize().ok().filter(|_| path.is_symlink());
     linked
         .unwrap_or_else(|| std::fs::read_link(path).map_or_else(|_| path.into(), |target| folder_of(path).join(target)))
 }
 
-/// Temporary files and directories that this process is writing.
+/// Temporary files and directories that this process has not finished writing.
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Registration of a temporary file in [`UNFINISHED`], which ends when this value is dropped.
+/// Guard that removes its path from the list [`UNFINISHED`] when it is dropped.
 struct Listed(PathBuf);
 
 impl Listed {
@@ -105,7 +106,7 @@ impl Drop for Listed {
 
 /// Removes the temporary files and directories of all [atomic writes](write_atomically) in progress.
 ///
-/// The threads of these writes then wait forever. Call this function only when the process is about to end, such as
+/// Threads with such a write then block forever. Call this function only when the process is about to end, such as
 /// after a signal.
 pub fn abandon_unfinished_files() {
     let unfinished = unfinished();
@@ -115,10 +116,10 @@ pub fn abandon_unfinished_files() {
     std::mem::forget(unfinished);
 }
 
-/// Checks that a file can be written, so that a long computation does not fail when it saves its result.
+/// Checks that a file can be written. Call it before a long computation whose result is saved to the file.
 ///
 /// The file's directory must exist and be writable, and the path must not be a directory. Nothing is written. The
-/// function can be a value parser of clap.
+/// function can be used as a value parser of clap.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be written.
@@ -144,25 +145,26 @@ pub fn writable_file(path: &str) -> Result<PathBuf> {
     opened.map(|()| path.clone()).map_err(|source| Error::io(path, source))
 }
 
-/// Returns whether a path names an open file descriptor of a process, such as standard output.
+/// Returns whether a path is an open file descriptor of a process, such as `/dev/stdout`.
 fn is_open_file(path: &Path) -> bool {
     let names = ["/proc", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"];
     names.iter().any(|name| path.starts_with(name))
 }
 
-/// Writes a directory atomically: readers see the old or the new directory, even after a crash, and never a part of it.
+/// Writes a directory atomically: other processes see the old or the new directory, even after a crash, and never a
+/// part of it.
 ///
-/// `fill` writes into a temporary directory next to the target. This directory is then exchanged with the target, and
-/// the old directory is removed. Some file systems cannot exchange two directories. There, the old directory is moved
-/// aside first, and moved back if the second rename fails; after a kill between the renames, [`restore_replaced`] moves
-/// it back. For a link, the directory that it points to is replaced and the link remains.
+/// `fill` writes the files into a temporary directory next to the target. The two directories are then exchanged, and
+/// the old one is removed. Some file systems cannot exchange two directories. There, the old directory is moved aside
+/// first. It is moved back if the second rename fails. If the process is killed between the renames,
+/// [`restore_replaced`] moves it back. If the path is a symbolic link, its target is replaced and the link remains.
 ///
-/// So that no unrelated file is lost, an existing directory is replaced only if it is empty, or if it contains the first
-/// of `entries` and nothing but `entries`.
+/// To protect unrelated files, an existing directory is replaced only in two cases: it is empty, or it contains the
+/// first of `entries` and nothing that is not in `entries`.
 ///
 /// # Errors
-/// [`Error::ForeignDirectory`] if the target holds another entry, or lacks the first of `entries`; [`Error::Io`] if
-/// creating or renaming fails, and the errors of `fill`; the target is then unchanged.
+/// [`Error::ForeignDirectory`] if the target holds another entry, or lacks the first of `entries`. [`Error::Io`] if
+/// creating or renaming fails. Errors of `fill`. After an error, the target is unchanged.
 ///
 /// # Examples
 /// ```
@@ -208,8 +210,8 @@ pub fn write_directory_atomically(
     synchronise_folder(parent).map_err(failed)
 }
 
-/// Moves the old directory aside, and the new directory to its place. If the process is killed between the two renames,
-/// [`restore_replaced`] finds the old directory.
+/// Replaces a directory by two renames: the old directory is moved aside, and then the new one is moved to its place.
+/// If the process is killed between the renames, [`restore_replaced`] moves the old directory back.
 fn replace_in_two_steps(fresh: &Path, target: &Path) -> io::Result<()> {
     // Either the renames or the removal by a signal comes first.
     let _held = unfinished();
@@ -236,17 +238,17 @@ fn replace_in_two_steps(fresh: &Path, target: &Path) -> io::Result<()> {
     }
 }
 
-/// Path of the old directory while [`write_directory_atomically`] replaces it in two steps.
+/// Path to which an old directory is moved while [`write_directory_atomically`] replaces it.
 fn aside(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     folder_of(target).join(format!(".partial-{name}.replaced"))
 }
 
-/// Restores a directory that is missing because a process was killed while [replacing
-/// it](write_directory_atomically).
+/// Restores a directory that is missing because a process was killed while it [replaced the
+/// directory](write_directory_atomically).
 ///
-/// This happens only on file systems that cannot exchange two directories. A path that is not missing for this reason
-/// stays as it is.
+/// This happens only on file systems that cannot exchange two directories. An existing directory, and a path without an
+/// old directory to restore, remain unchanged.
 ///
 /// # Errors
 /// [`Error::Io`] if the old directory exists and cannot be moved.
@@ -272,12 +274,12 @@ pub fn restore_replaced(directory: impl AsRef<Path>) -> Result<()> {
     }
 }
 
-/// Removes a separator at the end of a path, with which the operating system would follow a link.
+/// Removes a trailing separator of a path. With a separator, the operating system would follow a symbolic link.
 fn without_separator(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
-/// Exchanges two directories in one step; `false` if the system cannot, or one of them is missing.
+/// Exchanges two directories atomically. Returns `false` if the system cannot do this, or one of them is missing.
 fn exchange(first: &Path, second: &Path) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     {
@@ -291,7 +293,8 @@ fn exchange(first: &Path, second: &Path) -> bool {
     }
 }
 
-/// Refuses a directory with other files: replacing it would lose them.
+/// Checks that replacing a directory would lose no unrelated file. The directory must be missing or empty, or contain
+/// the first of `names` and no entry that is not in `names`.
 pub(crate) fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -312,22 +315,22 @@ pub(crate) fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
     }
 }
 
-/// First bytes of a Git LFS pointer file. Neither JSON nor weights begin with these bytes.
+/// First bytes of a Git LFS pointer, a small text file in place of a large file. Neither JSON nor weight files begin
+/// with these bytes.
 pub(crate) const GIT_LFS: [u8; 8] = *b"version ";
 
-/// Parent directory of a path.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Builder of temporary files and directories whose names identify them after a crash.
+/// Builder of temporary files and directories with a name that identifies them after a crash.
 fn temporary() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".partial-");
     builder
 }
 
-/// Makes a rename durable across a power failure. Only Unix can flush a directory.
+/// Flushes a directory to the disk, so that a rename in it survives a power failure. Has no effect except on Unix.
 pub(crate) fn synchronise_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }

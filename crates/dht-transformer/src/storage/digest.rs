@@ -1,4 +1,4 @@
-//! SHA-256 sums of files and streams.
+//! SHA-256 checksums of files and streams.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -28,12 +28,11 @@ pub fn file_sha256(path: impl AsRef<Path>) -> Result<String> {
     open_file(path).and_then(|file| Hashing::new(file).finish()).map_err(|source| Error::io(path, source))
 }
 
-/// Finishes a hash and formats it in hexadecimal.
 pub(crate) fn hexadecimal(sum: Sha256) -> String {
     sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reader that hashes the bytes that it forwards.
+/// Reader that computes the SHA-256 of the bytes it forwards.
 pub(crate) struct Hashing<R> {
     inner: R,
     hasher: Sha256,
@@ -45,12 +44,11 @@ impl<R: Read> Hashing<R> {
         Self { inner, hasher: Sha256::new(), bytes: 0 }
     }
 
-    /// Returns whether no byte was read so far.
     pub(crate) fn is_unread(&self) -> bool {
         self.bytes == 0
     }
 
-    /// Reads the remaining bytes, and returns the SHA-256 of all bytes, in hexadecimal.
+    /// Reads the remaining bytes. Returns the SHA-256 of all bytes, in hexadecimal.
     pub(crate) fn finish(mut self) -> io::Result<String> {
         io::copy(&mut self, &mut io::sink())?;
         Ok(hexadecimal(self.hasher))

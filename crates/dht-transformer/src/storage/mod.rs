@@ -1,4 +1,4 @@
-//! Atomic files on disk, and models and data sets on the hub.
+//! Atomic writes of files, and downloads of models and data sets from the Hugging Face hub.
 
 mod atomic;
 mod digest;

@@ -1,6 +1,6 @@
 //! Tensors in the memory of the host.
 
-/// Values and shape of a tensor, independent of any device.
+/// Shape and values of a tensor in main memory, independent of any device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredTensor {
     /// Length of each axis; empty for a scalar.
@@ -10,7 +10,7 @@ pub struct StoredTensor {
 }
 
 impl StoredTensor {
-    /// Returns whether shape and all values are the same, bit by bit.
+    /// Returns whether two tensors have the same shape and bitwise equal values.
     pub(crate) fn has_same_bits(&self, other: &Self) -> bool {
         let mut values = self.values.iter().zip(&other.values);
         self.shape == other.shape && values.all(|(own, other)| own.to_bits() == other.to_bits())

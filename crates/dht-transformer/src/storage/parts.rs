@@ -1,12 +1,12 @@
-//! File names of multi-part files: `train-00000-of-00002.parquet`.
+//! Names of data sets in several files, such as `train-00000-of-00002.parquet`.
 
 use std::collections::BTreeSet;
 
-/// Maximum number of parts of a file.
+/// Maximum number of files of a data set.
 const MOST_PARTS: usize = 100_000;
 
-/// Checks the names of a multi-part file's parts, and returns the first problem. `None` for a complete set of parts,
-/// and for files without part numbers.
+/// Checks that the numbered files of a data set are complete, by their names. Describes the first missing or
+/// inconsistent file. `None` if the files are complete, or if no name has a part number.
 pub(crate) fn missing_part(names: &[String]) -> Option<String> {
     let parts: Vec<(usize, usize)> = names.iter().filter_map(|name| part_of(name)).collect();
     let &(_, count) = parts.first()?;
@@ -25,7 +25,7 @@ pub(crate) fn missing_part(names: &[String]) -> Option<String> {
         .map(|index| format!("{index:05}-of-{count:05} is missing"))
 }
 
-/// Parses the index and the number of parts in a file name.
+/// Parses a file name such as `train-00000-of-00002.parquet`. Returns the index of the part and the number of parts.
 pub(crate) fn part_of(name: &str) -> Option<(usize, usize)> {
     let words: Vec<&str> = name.split(['-', '.']).collect();
     words

@@ -1,4 +1,4 @@
-//! Reading of regular files of a plausible size, such as models and saved states.
+//! Reading of whole files, such as models and saved states, with a maximum size.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,22 +6,22 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Type of a file that is read as a whole, which determines its maximum size.
+/// Kind of file that is read as a whole. It determines the maximum size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// JSON that describes something: a configuration, a model, a state; at most 64 MiB.
+    /// JSON description, such as a configuration, model or state; at most 64 MiB.
     Description,
     /// Tokenizer file; at most 512 MiB.
     Tokenizer,
-    /// Weights, or another large file of numbers; at most 4 GiB.
+    /// Weights or another large file of numbers; at most 4 GiB.
     Weights,
 }
 
 impl FileKind {
-    /// Checks the size of a file without reading it.
+    /// Checks the size of a file against the maximum for its kind, without reading it.
     ///
     /// # Errors
-    /// The errors of the operating system, and an error if the file exceeds the maximum size of its type.
+    /// Errors of the operating system, and an error if the file exceeds the maximum size of its kind.
     pub fn check(self, path: impl AsRef<Path>) -> io::Result<()> {
         let (length, most) = (path.as_ref().metadata()?.len(), self.most_bytes());
         if length > most { Err(too_long(length, most)) } else { Ok(()) }
@@ -36,7 +36,7 @@ impl FileKind {
     }
 }
 
-/// Opens a regular file for reading. A pipe or a device is refused at once, since reading it might never end.
+/// Opens a regular file for reading. A pipe or a device is refused, since reading it might never end.
 ///
 /// # Errors
 /// Errors of the operating system; [`io::ErrorKind::IsADirectory`] for a directory.
@@ -58,12 +58,11 @@ pub(crate) fn open_file(path: impl AsRef<Path>) -> io::Result<File> {
     }
 }
 
-/// Reads a regular file up to the maximum size of its type. A pipe or a device is refused at once, since reading it
+/// Reads a whole regular file, up to the maximum size for its kind. A pipe or a device is refused, since reading it
 /// might never end.
 ///
 /// # Errors
-/// The errors of the operating system, and an error if the path is not a regular file or the file exceeds the maximum
-/// size.
+/// Errors of the operating system, and an error if the path is not a regular file or the file exceeds the maximum size.
 ///
 /// # Examples
 /// ```
@@ -88,7 +87,6 @@ pub fn read_file(path: impl AsRef<Path>, kind: FileKind) -> io::Result<Vec<u8>> 
     if bytes.len() as u64 > most { Err(too_long(bytes.len() as u64, most)) } else { Ok(bytes) }
 }
 
-/// Names of the entries of a directory, ascending.
 pub(crate) fn entry_names(folder: &Path) -> Result<Vec<String>> {
     let failed = |source| Error::io(folder, source);
     let entries = std::fs::read_dir(folder).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! Names of weight files, and the index that assigns tensors to shards.
+//! Names of weight files, and the index file that lists in which shard (weight file) each tensor is stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,15 +11,15 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use super::regular_file::{FileKind, read_file};
 use crate::error::{Error, Result, WeightsProblem};
 
-/// File names under which a directory holds weights or the index of their shards. As in `transformers`, the first that
+/// Possible names of the weight file (or shard index) in a model directory. As in `transformers`, the first name that
 /// exists is read.
 pub(crate) const WEIGHT_FILES: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
-/// Shard that holds each tensor, as listed in `model.safetensors.index.json` or `pytorch_model.bin.index.json`. The
-/// sizes in the index are ignored: programs count tied tensors in different ways.
+/// Content of `model.safetensors.index.json` or `pytorch_model.bin.index.json`: the shard (weight file) of each tensor.
+/// The sizes in the index are ignored, since programs count tied tensors in different ways.
 pub(crate) struct ShardIndex {
-    /// Shard of each tensor.
+    /// File name of the shard of each tensor, by tensor name.
     pub(crate) shards: BTreeMap<String, String>,
 }
 
@@ -29,12 +29,12 @@ struct Fields {
 }
 
 impl ShardIndex {
-    /// Returns whether a file has the name of an index.
+    /// Returns whether a file is the index of shards, by its name.
     pub(crate) fn is_index(path: &Path) -> bool {
         path.to_string_lossy().ends_with(".index.json")
     }
 
-    /// Reads an index. The shards are files of the same directory.
+    /// Reads an index file. Its shards must be in the same directory.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = read_file(path, FileKind::Description).map_err(|source| Error::io(path, source))?;
         let failed = |source| Error::Json { what: path.display().to_string(), source };
@@ -60,13 +60,12 @@ impl ShardIndex {
         Ok(Self { shards })
     }
 
-    /// Names of the shards.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         self.shards.values().cloned().collect()
     }
 }
 
-/// Members of a JSON object in order, including duplicates. The metadata of safetensors files are skipped.
+/// Members of a JSON object in order, including duplicate keys. The key `__metadata__` of safetensors files is skipped.
 pub(crate) struct Members<T>(pub(crate) Vec<(String, T)>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {

@@ -1,4 +1,4 @@
-//! Knowledge distillation: training of a classifier on the predictions of a larger one.
+//! Knowledge distillation: training of a small classifier (student) on the outputs of a larger one (teacher).
 
 use std::sync::Arc;
 
@@ -17,37 +17,38 @@ use crate::flops::Load;
 use crate::tensors::{Hidden, Parameters, cosine_distance, cross_entropy, soft_cross_entropy, wide};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
-/// Temperature and weights of the terms in a distillation loss.
+/// Temperature and term weights of a distillation loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DistillationSettings {
     /// Temperature τ of the soft labels, above 0. A higher temperature increases the influence of classes with a low
     /// probability.
     pub temperature: f64,
-    /// Weight of the teacher's soft labels, above 0.
+    /// Weight of the loss on the teacher's soft labels (class probabilities), above 0.
     pub soft_label_weight: f64,
-    /// Weight of the cosine distance between the last hidden states, at least 0.
+    /// Weight of the cosine distance between the last hidden states of student and teacher, at least 0.
     pub cosine_weight: f64,
-    /// Weight of the cross-entropy of the labels, at least 0.
+    /// Weight of the cross-entropy on the data set's labels, at least 0.
     pub label_weight: f64,
 }
 
 impl Default for DistillationSettings {
-    /// DistilBERT's settings: τ = 2, and weights of 5 for soft labels, 1 for hidden states and 2 for labels. The labels
-    /// replace DistilBERT's masked language modelling (Sanh et al. 2019, and the commands of their repository).
+    /// DistilBERT's settings: τ = 2, and the weights 5 for soft labels, 1 for hidden states and 2 for labels. The term
+    /// of the labels replaces DistilBERT's masked language modelling (Sanh et al. 2019, and the commands of their
+    /// repository).
     fn default() -> Self {
         Self { temperature: 2.0, soft_label_weight: 5.0, cosine_weight: 1.0, label_weight: 2.0 }
     }
 }
 
 impl DistillationSettings {
-    /// Settings without hidden states: soft labels and labels have equal weights, and τ = 2. The method is that of
-    /// Hinton et al. 2015; the numbers are this crate's.
+    /// Settings without the term of the hidden states: τ = 2, and equal weights for soft labels and labels. The method
+    /// is that of Hinton et al. 2015; the numbers are this crate's.
     pub fn soft_labels() -> Self {
         Self { temperature: 2.0, soft_label_weight: 0.5, cosine_weight: 0.0, label_weight: 0.5 }
     }
 
-    /// Checks that all values are in their range.
+    /// Checks that the temperature and the weights are in their ranges.
     ///
     /// # Errors
     /// [`Error::Argument`] with the name of the first value that is out of range.
@@ -69,8 +70,8 @@ impl DistillationSettings {
     }
 }
 
-/// Knowledge distillation: trains a student classifier on the outputs of a trained teacher. The loss is the weighted
-/// mean of three terms, each of which is a mean over samples:
+/// Knowledge distillation: trains a small classifier (student) on the outputs of a trained larger one (teacher). The
+/// loss is a weighted mean of three terms, each of which is a mean over samples:
 ///
 /// ```text
 /// soft labels   τ²·KL(softmax(t/τ) ‖ softmax(z/τ))                  logits t of the teacher, z of the student (Hinton et al. 2015)
@@ -78,7 +79,7 @@ impl DistillationSettings {
 /// labels        −log softmax(z)ₗ
 /// ```
 ///
-/// The weights are divided by their sum, so that gradients keep the scale of a single loss when they are clipped.
+/// The weights are divided by their sum, so that gradient clipping sees gradients of the scale of a single loss.
 /// DistilBERT averages the cosine over all tokens of a batch. Here, all texts have equal weight, as in the other terms.
 ///
 /// The teacher runs without gradients and dropout. It is not changed, and not stored in checkpoints. A resumed training
@@ -113,14 +114,14 @@ pub struct Distillation {
     teacher: TextClassifier,
     settings: DistillationSettings,
     logits: Option<Arc<TeacherLogits>>,
-    /// Context that caches the teacher's packed weights between batches.
+    /// Context of the teacher's forward passes. It keeps the teacher's packed weights from one batch to the next.
     teacher_ctx: ForwardContext,
     flops: u64,
     teacher_flops: u64,
 }
 
 impl Distillation {
-    /// Creates the distillation of a trained teacher into a student. The distillation stores a handle on the teacher.
+    /// Creates the distillation of a trained teacher into a student. The teacher's weights are shared, not copied.
     ///
     /// # Errors
     /// [`Error::Argument`] in these cases:
@@ -143,11 +144,11 @@ impl Distillation {
         })
     }
 
-    /// Uses stored logits of the teacher. The teacher does not run for a batch whose texts all have stored logits. The
-    /// FLOPs of computing the stored logits are not counted.
+    /// Uses stored logits of the teacher. The teacher does not run for a batch in which all texts have stored logits.
+    /// The FLOPs of computing the stored logits are not counted.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the loss has a cosine term, which needs hidden states of the teacher.
+    /// [`Error::Argument`] if the loss has a cosine term, which requires hidden states of the teacher.
     pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Result<Self> {
         if self.settings.cosine_weight > 0.0 {
             let got = self.settings.cosine_weight.to_string();
@@ -156,7 +157,7 @@ impl Distillation {
         Ok(Self { logits: Some(logits), ..self })
     }
 
-    /// Student in its current state.
+    /// Student with its current weights.
     pub fn model(&self) -> &TextClassifier {
         &self.student
     }
@@ -171,8 +172,8 @@ impl Distillation {
         self.settings
     }
 
-    /// FLOPs of all matrix products in the distillation so far, without validation: the teacher's forward passes, and
-    /// the student's forward and backward passes. The training of the teacher is not included.
+    /// FLOPs of all matrix products in the training run so far: the teacher's forward passes, and the student's forward
+    /// and backward passes. Neither validation nor the training of the teacher is included.
     pub fn flops(&self) -> u64 {
         self.flops
     }
@@ -182,7 +183,7 @@ impl Distillation {
         self.teacher_flops
     }
 
-    /// Distillation loss of a batch, a scalar.
+    /// Computes the distillation loss of a batch, a scalar.
     ///
     /// # Errors
     /// Errors of [`Encoder::embed`](crate::Encoder::embed); [`Error::Argument`] if a label is not a class.
@@ -209,19 +210,22 @@ impl Distillation {
         Ok((losses.mean_all()? / (soft_label_weight + cosine_weight + label_weight))?)
     }
 
-    /// Stored logits of a batch, shape (samples, classes); `None` if the teacher must run.
+    /// Stored logits of the teacher for a batch, shape (samples, classes). Returns `None` if a text has no stored
+    /// logits; the teacher must then run.
     fn stored_logits(&self, batch: &PackedBatch) -> Result<Option<Tensor>> {
         Ok(self.logits.as_ref().map(|logits| logits.of_batch(batch)).transpose()?.flatten())
     }
 }
 
-/// Cosine distance between two hidden states, averaged over the tokens of each sample. Shape: (samples).
+/// Computes the cosine distance between the hidden states of two models, averaged over the tokens of each sample, shape
+/// (samples).
 fn hidden_distance(hidden: &Hidden, target: &Hidden) -> Result<Tensor> {
     let of_tokens = cosine_distance(&wide(hidden.tensor())?, &wide(target.tensor())?)?.unsqueeze(1)?;
     Ok(Hidden::new(of_tokens, hidden.packing().clone())?.mean_rows()?.squeeze(1)?)
 }
 
-/// Refuses a teacher from which the student cannot learn.
+/// Checks that the student can learn from the teacher: both are single-label classifiers, and their classes,
+/// vocabularies and sizes fit together.
 fn check_teacher(student: &TextClassifier, teacher: &TextClassifier, settings: DistillationSettings) -> Result<()> {
     for (field, model) in [("student", student), ("teacher", teacher)] {
         if model.task() != Task::Class {
@@ -316,7 +320,6 @@ impl Objective for Distillation {
     }
 }
 
-/// Predicts with the student.
 impl Predict for Distillation {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>> {
         self.student.predict(batch, ctx)

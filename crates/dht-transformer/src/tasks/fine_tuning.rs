@@ -1,4 +1,4 @@
-//! Fine-tuning of a classifier on labels, with a count of the FLOPs.
+//! Fine-tuning of a classifier on labels, with a count of its FLOPs.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ use crate::flops::Load;
 use crate::tensors::Parameters;
 use crate::train::{Objective, Progress, StepLoss};
 
-/// Fine-tuning of a [`TextClassifier`] that also counts the FLOPs of its training steps. The trained weights are
-/// bit-identical to those of the classifier's own training.
+/// Fine-tuning of a [`TextClassifier`] that counts the FLOPs of its training steps. The trained weights are
+/// bit-identical to those of training the classifier directly.
 ///
 /// # Examples
 /// ```
@@ -41,12 +41,12 @@ pub struct FineTuning {
 }
 
 impl FineTuning {
-    /// Creates the fine-tuning of a classifier.
+    /// Wraps a classifier for fine-tuning.
     pub fn new(model: TextClassifier) -> Self {
         Self { model, flops: 0 }
     }
 
-    /// Classifier in its current state.
+    /// Classifier with its current weights.
     pub fn model(&self) -> &TextClassifier {
         &self.model
     }
@@ -62,7 +62,7 @@ impl FineTuning {
     }
 }
 
-/// Reads the number of FLOPs in a stored training state.
+/// Reads a FLOP count from the stored state of a training run. `field` is its name in the state.
 pub(super) fn stored_flops(state: &Value, field: &'static str) -> Result<u64> {
     let flops = &state[field];
     flops.as_u64().ok_or_else(|| Error::argument(field, "a number of FLOPs in the training state", flops.to_string()))

@@ -1,4 +1,4 @@
-//! Masked language modelling: pre-training of an encoder on plain text.
+//! Masked language model for pre-training an encoder on plain text.
 
 use std::path::Path;
 
@@ -14,12 +14,12 @@ use crate::tensors::{HeadPlan, Parameters};
 use crate::train::{Objective, Progress, StepLoss};
 
 /// Masked language model: an encoder with a language-model head, for pre-training on plain text. The loss is the mean
-/// cross-entropy of the selected tokens (Devlin et al. 2019, section 3.1). There is no next-sentence prediction, as in
-/// Liu et al. 2019. Only the selected tokens pass through the head.
+/// cross-entropy of the tokens that were selected for prediction (Devlin et al. 2019, section 3.1). Only these tokens
+/// pass through the head. There is no next-sentence prediction, as in Liu et al. 2019.
 ///
-/// The masks of a sample are determined by the seed of the training run, the epoch and the sample's id. The
-/// [score](Objective::score) is the negative loss with the masks of seed 0 and epoch 0, so that every call has the same
-/// masks.
+/// The masks of a sample depend on the seed of the training run, the epoch and the sample's id. The
+/// [score](Objective::score) is the negative loss with the masks of seed 0 and epoch 0, so that every call uses the
+/// same masks.
 ///
 /// # Files
 /// [`save`](Self::save) writes a `BertForMaskedLM`. [`Encoder::from_pretrained`] and
@@ -51,11 +51,11 @@ pub struct MaskedLanguageModel {
 }
 
 impl MaskedLanguageModel {
-    /// Adds a new head to an encoder.
+    /// Adds a new language-model head to an encoder.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the masking rates are invalid, or if the tokenizer has no mask token or more tokens than
-    /// the encoder's table.
+    /// [`Error::Argument`] if the masking rates are invalid, if the tokenizer has no mask token, or if it has more
+    /// tokens than the encoder's embedding table.
     pub fn new<R: Rng + ?Sized>(
         mut encoder: Encoder,
         tokenizer: &TextTokenizer,
@@ -67,11 +67,11 @@ impl MaskedLanguageModel {
         Ok(Self { encoder, head, masking })
     }
 
-    /// Loads a model that [`save`](Self::save) wrote, or any other `BertForMaskedLM`, to continue training.
+    /// Loads a model that [`save`](Self::save) wrote, or any other `BertForMaskedLM`, to continue its training.
     ///
     /// # Errors
-    /// Errors of [`PretrainedWeights::read`] and [`new`](Self::new); [`Error::Weights`] if the directory has no head
-    /// for masked tokens.
+    /// Errors of [`PretrainedWeights::read`] and [`new`](Self::new); [`Error::Weights`] if the directory has no
+    /// language-model head.
     pub fn load(
         folder: impl AsRef<Path>,
         tokenizer: &TextTokenizer,
@@ -89,10 +89,10 @@ impl MaskedLanguageModel {
         Ok(Self { encoder, head, masking })
     }
 
-    /// Writes the encoder, the head and the tokenizer as a Hugging Face directory, atomically.
+    /// Writes the encoder, the head and the tokenizer as a Hugging Face directory. The write is atomic.
     ///
     /// # Errors
-    /// Same errors as [`PretrainedWeights::write`].
+    /// Errors of [`PretrainedWeights::write`].
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: &TextTokenizer) -> Result<()> {
         let mut tensors = self.encoder.views()?;
         tensors.extend(self.head.to_tensors()?);
@@ -104,25 +104,25 @@ impl MaskedLanguageModel {
         &self.encoder
     }
 
-    /// Masks tokens of each sample, as a training run with this seed does in this epoch. A text that has only special
-    /// tokens is not masked.
+    /// Masks tokens of each sample as a training run with this seed does in this epoch. A text of special tokens only
+    /// is not masked.
     pub fn mask(&self, batch: PackedBatch, seed: u64, epoch: u64) -> MaskedBatch {
         self.masking.apply(batch, seed, epoch)
     }
 
-    /// Computes logits over the vocabulary for rows of hidden states: (rows, hidden) → (rows, vocabulary). Pass only
-    /// the rows to predict: with 30,522 tokens in the vocabulary, the logits of one row cost more than a layer.
+    /// Computes logits over the vocabulary, (rows, hidden) → (rows, vocabulary). Pass only the hidden states that are
+    /// to be predicted: with 30,522 tokens in the vocabulary, the logits of one row cost more than a layer.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn logits(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
         self.head.logits(rows, ctx)
     }
 
-    /// Mean loss of the masked tokens in a batch, in nats; `None` if no token is masked.
+    /// Computes the mean loss of the masked tokens in a batch, in nats. `None` if no token is masked.
     ///
     /// # Errors
-    /// Same errors as [`Encoder::embed`].
+    /// Errors of [`Encoder::embed`].
     pub fn loss(&self, masked: &MaskedBatch, ctx: &ForwardContext) -> Result<Option<Tensor>> {
         let MaskedBatch { batch, rows, targets } = masked;
         if rows.is_empty() {
@@ -164,7 +164,7 @@ impl Objective for MaskedLanguageModel {
         Ok(self.loss(&masked, &ctx)?.map(|loss| StepLoss { loss, ctx, samples, terms }))
     }
 
-    /// Negative mean loss of all masked tokens in the data set.
+    /// Negative mean loss of all masked tokens in a data set, so that higher is better.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         let (mut sum, mut count, ctx) = (0.0, 0, ForwardContext::inference());
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
@@ -181,7 +181,8 @@ impl Objective for MaskedLanguageModel {
         "minus loss"
     }
 
-    /// The state has only the masking rates and the configuration, since each batch returns its loss at once.
+    /// Stores the masking rates and the encoder's configuration. A resumed run needs no other state, because no samples
+    /// are held back.
     fn state(&self) -> Result<serde_json::Value> {
         Ok(serde_json::json!({ "masks": self.masking.settings(), "encoder": self.encoder.config() }))
     }

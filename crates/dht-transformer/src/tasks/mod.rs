@@ -1,5 +1,5 @@
-//! Models that can be trained: classifiers, masked language models, and distillations, in which a classifier learns
-//! from a teacher.
+//! Models that can be trained: classifiers, masked language models, and distillation, in which a classifier (student)
+//! learns from a larger one (teacher).
 
 mod augmentation;
 mod distillation;

@@ -1,4 +1,4 @@
-//! Creation of a smaller encoder from its teacher, for distillation.
+//! Creation of a smaller encoder (student) from a larger one, for distillation.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use crate::error::{Error, Result};
 use crate::model::Encoder;
 
 impl Encoder {
-    /// Creates a student of this encoder for distillation: an encoder of another size. Returns it with the number of
-    /// copied tensors.
+    /// Creates a student of this encoder: an encoder of another size that starts from some of its weights, for
+    /// distillation. Also returns the number of copied tensors.
     ///
     /// `config` is this encoder's [unpruned](BertConfig::unpruned) configuration with other numbers of layers, heads,
     /// columns or neurons. Layer m of the student starts from layer `layers[m]` of this encoder. Tensors whose shapes
-    /// agree are copied, all other tensors are random.
+    /// agree are copied; all other tensors are random.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `layers` does not have one entry for each layer in `config`, or names a layer that this
+    /// [`Error::Argument`] if `layers` does not have one entry for each layer in `config`, or has a layer that this
     /// encoder does not have. Errors of [`BertConfig::check`].
     ///
     /// # Examples
@@ -57,7 +57,8 @@ impl Encoder {
     }
 }
 
-/// Converts the name of a student's tensor, such as `encoder.layer.1.output.dense.bias`, to the name in the teacher.
+/// Name of the teacher's tensor that initialises a tensor of the student. For `encoder.layer.1.output.dense.bias`, the
+/// layer number 1 is replaced by `layers[1]`.
 fn of_teacher(name: &str, layers: &[usize]) -> String {
     const LAYER: &str = ".layer.";
     let parts = || {

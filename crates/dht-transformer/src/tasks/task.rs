@@ -1,4 +1,4 @@
-//! Task of a classifier, which determines the meaning of its outputs.
+//! Task of a classifier: classes, labels or a number.
 
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -7,8 +7,8 @@ use crate::data::{EncodedDataset, PackedBatch, Sample};
 use crate::error::{Error, Result};
 use crate::tensors::{binary_cross_entropy, cross_entropy, finite_rows, log_softmax, squared_error};
 
-/// Task of a classifier, which determines its loss and the meaning of its outputs. The task is the field `problem_type`
-/// in a Hugging Face `config.json`.
+/// Task of a classifier, which determines its loss and the meaning of its outputs. In a Hugging Face `config.json` it
+/// is the field `problem_type`.
 ///
 /// # Examples
 /// ```
@@ -23,20 +23,21 @@ use crate::tensors::{binary_cross_entropy, cross_entropy, finite_rows, log_softm
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Task {
-    /// Single-label classification: softmax and cross-entropy.
+    /// Single-label classification: each text has one class. The loss is the cross-entropy of the softmax.
     #[default]
     #[serde(rename = "single_label_classification")]
     Class,
-    /// Multi-label classification: a sigmoid and binary cross-entropy for each label.
+    /// Multi-label classification: each text has any number of labels. The loss is the binary cross-entropy of a
+    /// sigmoid for each label.
     #[serde(rename = "multi_label_classification")]
     Labels,
-    /// Regression: squared error.
+    /// Regression: each text has a number. The loss is the squared error.
     #[serde(rename = "regression")]
     Number,
 }
 
 impl Task {
-    /// Checks that a model for this task can have this number of outputs.
+    /// Checks that a model for this task can have `outputs` outputs.
     ///
     /// # Errors
     /// [`Error::Argument`] for fewer than 2 classes, for no label, or for a regression whose number of outputs is not
@@ -53,14 +54,14 @@ impl Task {
         Err(Error::argument("classes", expected, outputs.to_string()))
     }
 
-    /// Checks the targets of all rows: a model with this number of outputs must be able to learn from them.
+    /// Checks that a model with `outputs` outputs can be trained on all rows of a data set.
     ///
     /// # Errors
     /// [`Error::Argument`] with the first row in one of these cases:
     ///
     /// - The model does not have the row's class.
     /// - The row has targets, but the model predicts classes.
-    /// - The row lacks a finite target for an output.
+    /// - The row has no finite target for one of the outputs.
     pub fn check_targets(self, data: &EncodedDataset, outputs: usize) -> Result<()> {
         if self == Self::Class {
             data.check_classes(outputs)?;
@@ -84,29 +85,31 @@ impl Task {
     }
 
     /// Converts outputs of shape (samples, outputs) to probabilities of classes or labels, or to the predicted numbers.
-    /// `samples` holds the row of each sample in its data set, for errors.
+    /// `samples` has the id of each sample, which is its row in the data set, for errors.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] with the first sample that has a NaN or infinite value. The errors of candle.
+    /// [`Error::NotFinite`] with the first sample that has a NaN or infinite value;
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn probabilities(self, outputs: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
         finite_rows(&self.answers(outputs)?.to_dtype(DType::F32)?, samples)
     }
 
-    /// First class with the highest probability or logit in `row`.
+    /// Index of the highest probability or logit in `row`; the first one in a tie.
     pub fn most_probable(row: &[f32]) -> u32 {
         let best = |best: usize, class: usize| if row[class] > row[best] { class } else { best };
         (1..row.len()).fold(0, best) as u32
     }
 
-    /// Mean loss of the outputs for a batch, a scalar. The outputs have the shape (samples, outputs).
+    /// Computes the mean loss of a batch, a scalar, from the model's outputs of shape (samples, outputs).
     pub(crate) fn loss(self, outputs: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
         Ok(self.losses(outputs, batch)?.mean_all()?)
     }
 
-    /// Loss of each sample in a batch, shape (samples). The outputs have the shape (samples, outputs).
+    /// Computes the loss of each sample in a batch, shape (samples), from its outputs of shape (samples, outputs).
     ///
     /// # Errors
-    /// [`Error::Shape`] if the labels or targets have another shape. The errors of candle.
+    /// [`Error::Shape`] if the labels or targets have another shape;
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn losses(self, outputs: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
         match self {
             Self::Class => cross_entropy(outputs, &batch.labels),
@@ -115,7 +118,8 @@ impl Task {
         }
     }
 
-    /// Converts outputs to probabilities of classes or labels, or to numbers. Shape: (samples, outputs).
+    /// Converts a model's outputs to probabilities of classes or labels, or to predicted numbers, shape (samples,
+    /// outputs).
     fn answers(self, outputs: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Class => log_softmax(outputs)?.exp()?,

@@ -1,4 +1,4 @@
-//! Stored logits of a teacher. The teacher runs once for each text, and not in every epoch.
+//! Stored logits of a teacher, so that it runs once for each text instead of once in every epoch.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,8 @@ use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::Result;
 
-/// Stored logits of a teacher for the texts of a data set. The logits are looked up by the token ids of a text.
+/// Stored logits of a teacher for the texts of a data set, for distillation. They are looked up by the token ids of a
+/// text.
 ///
 /// # Examples
 /// ```
@@ -39,7 +40,7 @@ pub struct TeacherLogits {
 }
 
 impl TeacherLogits {
-    /// Runs the teacher once over all texts, without gradients and dropout, and stores its logits.
+    /// Runs the teacher once on all texts, without gradients and dropout, and stores its logits.
     ///
     /// # Errors
     /// Errors of [`Encoder::embed`](crate::Encoder::embed); [`Error::Argument`](crate::Error::Argument) if the batch
@@ -54,10 +55,10 @@ impl TeacherLogits {
         Ok(Self { classes: teacher.classifier().classes(), rows, device })
     }
 
-    /// Stored logits of a batch, shape (samples, classes); `None` if a text of the batch is not stored.
+    /// Stored logits of a batch, shape (samples, classes). `None` if a text of the batch has no stored logits.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// [`Error::Candle`](crate::Error::Candle) if a tensor operation fails.
     pub fn of_batch(&self, batch: &PackedBatch) -> Result<Option<Tensor>> {
         let Some(rows) = batch.contents().map(|text| self.rows.get(&text)).collect::<Option<Vec<_>>>() else {
             return Ok(None);

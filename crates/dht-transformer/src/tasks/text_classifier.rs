@@ -1,4 +1,4 @@
-//! Encoder with a linear layer after its last layer: a classifier, or a model for another [`Task`].
+//! Text classifier: an encoder with a linear layer after its last layer, also for labels and regression ([`Task`]).
 
 mod saved;
 
@@ -22,15 +22,15 @@ use crate::tensors::{HeadPlan, Hidden, Parameter, Parameters, finite_rows};
 use crate::train::metrics::{Correlation, LabelCounts};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
-/// Name of the classifier's parameters in the encoder's [`Parameters`].
+/// Prefix of the names that the linear layer's parameters have in the encoder's [`Parameters`].
 const NAME: &str = "classifier";
 
-/// Classifier of texts: an encoder with a linear layer after its last layer. The classifier runs all layers and heads
-/// for each text, and is the baseline of models that exit early.
+/// Classifier of texts: an encoder with a linear layer after its last layer. It runs all layers and heads for each
+/// text. It is the baseline for models that exit early (stop after some of the layers).
 ///
 /// Its [`Task`] determines the meaning of the outputs (classes by default), the loss and the [score](Objective::score).
-/// The score of classes is the macro F1. The score of several labels is the macro F1 of the labels with a probability
-/// of at least one half. The score of a regression is Pearson's correlation.
+/// For classes, the score is the macro F1. For labels, it is the macro F1 of the labels with a probability of at least
+/// one half. For a regression, it is Pearson's correlation.
 ///
 /// # Files
 /// A classifier is saved as a Hugging Face directory. [`load`](Self::load) restores a classifier with equal outputs.
@@ -38,7 +38,7 @@ const NAME: &str = "classifier";
 ///
 /// | pooling | `AutoModelForSequenceClassification.from_pretrained(directory)` |
 /// |---|---|
-/// | [`Pooling::Pooler`] | loads it as a `BertForSequenceClassification` (or the family's) like any other |
+/// | [`Pooling::Pooler`] | loads it as an ordinary `BertForSequenceClassification` (or the model family's equivalent) |
 /// | [`Pooling::Cls`], [`Pooling::Mean`] | refuses it; with `trust_remote_code=True` it loads it by the class in the directory's `modeling_dht.py` |
 ///
 /// `transformers` has no class without a pooler for these families, and would create a random pooler. So a directory
@@ -48,8 +48,7 @@ const NAME: &str = "classifier";
 /// created pooler.
 ///
 /// # Clones
-/// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone)
-/// copies the weights.
+/// A clone shares the weights: training one trains the other. [`deep_clone`](Self::deep_clone) copies the weights.
 ///
 /// # Examples
 /// ```
@@ -74,12 +73,12 @@ pub struct TextClassifier {
     encoder: Encoder,
     classifier: Classifier,
     task: Task,
-    /// Loss in training; `None` for the loss of the task.
+    /// Custom loss for training. `None` selects the loss of the classifier's task.
     loss: Option<TrainingLoss>,
 }
 
 impl TextClassifier {
-    /// Creates a classifier of single-label classes: adds a new linear layer to an encoder.
+    /// Creates a single-label classifier by adding a new linear layer to an encoder.
     ///
     /// # Errors
     /// [`Error::Argument`] if there are fewer than two classes.
@@ -87,11 +86,11 @@ impl TextClassifier {
         Self::for_task(Task::Class, encoder, classes, pooling, rng)
     }
 
-    /// Creates a model for any task: adds a new linear layer to an encoder. With [`Pooling::Pooler`], the pooler starts
-    /// as the pooler that was loaded with the encoder, if there is one.
+    /// Creates a model for any task by adding a new linear layer to an encoder. With [`Pooling::Pooler`], the pooler is
+    /// initialised by the one that was loaded with the encoder, if there is one.
     ///
     /// # Errors
-    /// Same errors as [`Task::check`].
+    /// Errors of [`Task::check`].
     pub fn for_task<R: Rng + ?Sized>(
         task: Task,
         mut encoder: Encoder,
@@ -105,8 +104,8 @@ impl TextClassifier {
     }
 
     /// Loads the pre-trained encoder of a Hugging Face directory and adds a new classifier, for fine-tuning. With
-    /// [`Pooling::Pooler`], the pooler of the directory is used, if it has one. A classifier in the directory is
-    /// ignored.
+    /// [`Pooling::Pooler`], the classifier's pooler is initialised by that of the directory, if there is one. A
+    /// classifier in the directory is ignored.
     ///
     /// # Errors
     /// Errors of [`PretrainedWeights::read`]; [`Error::Argument`] if there are fewer than two classes.
@@ -120,7 +119,8 @@ impl TextClassifier {
         Self::from_pretrained_for_task(Task::Class, folder, classes, pooling, device, rng)
     }
 
-    /// Loads a pre-trained encoder as [`from_pretrained`](Self::from_pretrained) does, for any task.
+    /// Loads a pre-trained encoder and adds a new linear layer for any task; see
+    /// [`from_pretrained`](Self::from_pretrained).
     ///
     /// # Errors
     /// Errors of [`PretrainedWeights::read`] and [`Task::check`].
@@ -137,9 +137,9 @@ impl TextClassifier {
         Self::for_task(task, Encoder::from_variables(&config, &tensors, device)?, outputs, pooling, rng)
     }
 
-    /// Creates a classifier on the tensors of a `candle_nn::VarBuilder`. The builder's prefix is where the tensor names
-    /// of a `BertForSequenceClassification`, or of the family's equivalent, begin. [`Encoder::from_var_builder`]
-    /// documents which tensors are copied, shared and created.
+    /// Creates a classifier from the tensors of a `candle_nn::VarBuilder`. The builder's prefix must be the place where
+    /// the tensor names of a `BertForSequenceClassification`, or of the model family's equivalent, begin.
+    /// [`Encoder::from_var_builder`] documents which tensors are copied, shared or created.
     ///
     /// # Errors
     /// Errors of [`Encoder::from_var_builder`] and [`Task::check`].
@@ -173,12 +173,12 @@ impl TextClassifier {
         Ok(Self { encoder, classifier, task, loss: None })
     }
 
-    /// Sets a weight for each class in the training loss: Σ w(class)·loss / Σ w(class) over a batch, as in PyTorch's
-    /// `CrossEntropyLoss(weight=…)`. The weights only affect training and are not saved.
+    /// Sets a weight for each class in the training loss. The loss of a batch is then Σ w(class)·loss / Σ w(class), as
+    /// in PyTorch's `CrossEntropyLoss(weight=…)`. The weights only affect training and are not saved.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the task does not have classes, if the number of weights is wrong, or if a weight is not
-    /// finite and above 0.
+    /// [`Error::Argument`] if the task is not single-label classification, if the number of weights is wrong, or if a
+    /// weight is not finite and above 0.
     pub fn with_class_weights(self, weights: &[f32]) -> Result<Self> {
         let classes = self.classifier.classes();
         if self.task != Task::Class || weights.len() != classes {
@@ -191,8 +191,8 @@ impl TextClassifier {
         Ok(Self { loss: Some(TrainingLoss::weighted(weights.into())), ..self })
     }
 
-    /// Sets a custom loss for training. The function takes the logits (samples, outputs) and their batch, and returns
-    /// the mean loss of the batch, a scalar. Gradients pass through every operation of candle. The loss is not saved.
+    /// Sets a custom loss for training. The function computes the mean loss of a batch, a scalar, from the logits
+    /// (samples, outputs) and the batch. Gradients pass through every operation of candle. The loss is not saved.
     ///
     /// # Examples
     /// Focal loss (Lin et al. 2017), the mean of (1 − p)²·(−ln p) over the true classes' probabilities p:
@@ -214,11 +214,10 @@ impl TextClassifier {
         Self { loss: Some(TrainingLoss::new(loss)), ..self }
     }
 
-    /// Copies the classifier with independent weights, so that training one leaves the other unchanged. Added
-    /// parameters are copied, too.
+    /// Copies the classifier, with all added parameters. Training the copy leaves this classifier unchanged.
     ///
     /// # Errors
-    /// The errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn deep_clone(&self) -> Result<Self> {
         let mut copy = self.with_encoder(self.encoder.bare_clone()?)?;
         copy.encoder.copy_others(&self.encoder)?;
@@ -230,15 +229,15 @@ impl TextClassifier {
         self.task
     }
 
-    /// Returns a copy of the classifier on a pruned encoder; see [`Encoder::prune`].
+    /// Copies the classifier with a pruned encoder; see [`Encoder::prune`].
     ///
     /// # Errors
-    /// Same errors as [`Encoder::prune`].
+    /// Errors of [`Encoder::prune`].
     pub fn prune(&self, plan: &PrunePlan) -> Result<Self> {
         self.with_encoder(self.encoder.prune(plan)?)
     }
 
-    /// Returns a copy of the classifier on another encoder of the same hidden size.
+    /// Copies the classifier's linear layer onto another encoder of the same hidden size.
     ///
     /// # Errors
     /// [`Error::Argument`] if the encoder has another hidden size; [`Error::Parameter`] if the encoder already has a
@@ -258,16 +257,16 @@ impl TextClassifier {
     /// Adds a parameter to the encoder; see [`Encoder::add_parameter`].
     ///
     /// # Errors
-    /// Same errors as [`Encoder::add_parameter`].
+    /// Errors of [`Encoder::add_parameter`].
     pub fn add_parameter(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
         self.encoder.add_parameter(name, value)
     }
 
-    /// Mean loss of a batch, a scalar.
+    /// Computes the mean loss of a batch, a scalar.
     ///
     /// # Errors
-    /// Errors of [`Encoder::embed`] and of the [loss](Self::with_loss); [`Error::Shape`] if the targets of the batch do
-    /// not fit the [`Task`].
+    /// Errors of [`Encoder::embed`] and of the [custom loss](Self::with_loss); [`Error::Shape`] if the targets of the
+    /// batch do not fit the [`Task`].
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let logits = self.logits(batch, ctx)?;
         match &self.loss {
@@ -276,29 +275,28 @@ impl TextClassifier {
         }
     }
 
-    /// Encoder of the classifier.
+    /// Encoder below the linear layer.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
 
-    /// Mutable encoder, for adding parameters.
     pub(super) fn encoder_mut(&mut self) -> &mut Encoder {
         &mut self.encoder
     }
 
-    /// Linear layer after the encoder, with its pooling.
+    /// Linear layer after the encoder, including the pooling of hidden states.
     pub fn classifier(&self) -> &Classifier {
         &self.classifier
     }
 
-    /// FLOPs to compute the [`logits`](Self::logits) of texts.
+    /// FLOPs of computing the [`logits`](Self::logits) of texts.
     pub fn forward_flops(&self, load: Load) -> FlopCount {
         let layers = (0..self.encoder.layers()).map(|layer| self.encoder.layer_sizes(layer).forward(load));
         (layers.sum::<Breakdown>() + self.classifier.shape().forward(load.samples)).total()
     }
 
-    /// FLOPs of a backward pass, for a loss on the [`logits`](Self::logits) of texts. The current frozen flags are
-    /// respected: frozen weights need no gradients, and nothing runs below the lowest trained weights.
+    /// FLOPs of the backward pass for a loss on the [`logits`](Self::logits) of texts. Frozen weights need no
+    /// gradients, and nothing runs below the lowest weights that are not frozen.
     pub fn backward_flops(&self, load: Load) -> FlopCount {
         let (layers, input_gradient) = self.encoder.backward_needs();
         let layers = layers.into_iter().enumerate();
@@ -307,25 +305,25 @@ impl TextClassifier {
         (layers.sum::<Breakdown>() + self.classifier.shape().backward(load.samples, needs)).total()
     }
 
-    /// Computes the outputs of a batch, shape (samples, outputs), before the softmax or sigmoid.
+    /// Computes the outputs of a batch before the softmax or sigmoid, shape (samples, outputs).
     ///
     /// # Errors
-    /// Same errors as [`Encoder::embed`].
+    /// Errors of [`Encoder::embed`].
     pub fn logits(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         self.classifier.forward(&self.hidden(batch, ctx)?, ctx)
     }
 
-    /// Computes the hidden states after the last layer, which are the input of the classifier.
+    /// Computes the hidden states after the last layer, which the linear layer reads.
     ///
     /// # Errors
-    /// Same errors as [`Encoder::embed`].
+    /// Errors of [`Encoder::embed`].
     pub fn hidden(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
         let hidden = self.encoder.embed(batch, ctx)?;
         self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, ctx)
     }
 
-    /// Computes the probability of each class (softmax of the logits) or label (sigmoid), or the predicted number, for
-    /// each sample. The weights are packed for this batch alone; for many batches use
+    /// Computes for each sample the probability of each class (softmax of the logits) or label (sigmoid), or the
+    /// predicted number. The weights are packed for matrix products in every call; for many batches use
     /// [`probabilities_of_all`](Self::probabilities_of_all).
     ///
     /// # Errors
@@ -341,7 +339,7 @@ impl TextClassifier {
     /// Computes the [`probabilities`](Self::probabilities) of every row in a data set.
     ///
     /// # Errors
-    /// Same errors as [`probabilities`](Self::probabilities).
+    /// Errors of [`probabilities`](Self::probabilities).
     pub fn probabilities_of_all(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<Vec<f32>>> {
         let (mut all, ctx) = (vec![Vec::new(); data.len()], ForwardContext::inference());
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
@@ -396,8 +394,8 @@ impl Objective for TextClassifier {
         }
     }
 
-    /// The state contains only settings that the shapes of the parameters do not determine. Each batch returns its loss
-    /// at once, so there is no other state.
+    /// Stores the settings that do not follow from the parameters' shapes. A resumed run needs no other state, because
+    /// no samples are held back.
     fn state(&self) -> Result<serde_json::Value> {
         let (task, pooling) = (self.task, self.classifier.pooling());
         Ok(serde_json::json!({ "encoder": self.encoder.config(), "pooling": pooling, "task": task }))

@@ -1,4 +1,4 @@
-//! Loss that replaces the loss of a classifier's task in training.
+//! Custom loss that replaces the loss of a classifier's task in training.
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use crate::tensors::cross_entropy;
 
 type Loss = dyn Fn(&Tensor, &PackedBatch) -> Result<Tensor> + Send + Sync;
 
-/// Function that computes the mean loss of a batch, a scalar, from its logits of shape (samples, outputs).
+/// Custom loss function of a classifier. It computes the mean loss of a batch, a scalar, from the logits (samples,
+/// outputs) and the batch.
 #[derive(Clone)]
 pub(super) struct TrainingLoss(Arc<Loss>);
 
@@ -20,7 +21,8 @@ impl TrainingLoss {
         Self(Arc::new(loss))
     }
 
-    /// Creates a cross-entropy with a weight for each class: Σ w(class)·loss / Σ w(class).
+    /// Creates a cross-entropy loss with a weight for each class: Σ w(class)·loss / Σ w(class), both sums over the
+    /// samples of a batch.
     pub(super) fn weighted(weights: Vec<f32>) -> Self {
         Self::new(move |logits, batch| {
             let losses = cross_entropy(logits, &batch.labels)?;

@@ -3,14 +3,11 @@
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, MetalStorage, Result, Shape, Tensor};
 
-/// Selects distinct rows of x, in any order: (numbers, columns). The gradient of x has the rows of the result's
-/// gradient, and zeros elsewhere.
+/// Selects the rows of x whose indices are in `numbers`: shape (numbers, columns). The indices may have any order, but
+/// must not repeat. The gradient of x has the gradients of the selected rows, and zeros elsewhere.
 ///
-/// The function replaces candle's `index_select`, whose backward pass adds up one row after another. On a GPU that
+/// This function replaces candle's `index_select`, whose backward pass adds up one row after another. On a GPU that
 /// takes as long as a whole layer.
-///
-/// # Errors
-/// Errors of candle.
 pub(super) fn distinct_rows(x: &Tensor, numbers: Vec<u32>) -> Result<Tensor> {
     x.contiguous()?.apply_op1(DistinctRows(numbers))
 }

@@ -1,4 +1,4 @@
-//! Gradients of one training step, dense or by rows, and their addition.
+//! Gradients of one training step, and their addition. A gradient is dense or has only some rows.
 
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
@@ -6,31 +6,30 @@ use candle_core::backprop::GradStore;
 use super::parameters::{ParameterId, Parameters};
 use crate::error::Result;
 
-/// Gradient of one parameter.
+/// Gradient of one parameter, dense or for some rows only.
 #[derive(Debug, Clone)]
 pub enum Gradient {
-    /// Dense gradient, in the parameter's (row-major) order, on the CPU.
+    /// Dense gradient on the CPU, in the (row-major) order of the parameter's values.
     Dense(Vec<f32>),
-    /// Gradient that is zero except for some rows of a matrix parameter, such as an embedding table. `rows` is strictly
-    /// increasing and `values` holds `rows.len()` rows.
+    /// Gradient on the CPU that is zero except for some rows of a matrix parameter, such as an embedding table.
     Rows {
-        /// Row indices.
+        /// Indices of the rows that are not zero, strictly increasing.
         rows: Vec<u32>,
-        /// Gradients of the rows in `rows`, row by row.
+        /// Gradients of the rows in `rows`, one row after another.
         values: Vec<f32>,
     },
-    /// Gradient as a tensor on the parameter's device.
+    /// Dense gradient as a tensor on the parameter's device.
     Device(Tensor),
 }
 
 impl Gradient {
-    /// Converts the gradient to a dense tensor of the parameter's shape and type, on its device.
+    /// Converts the gradient to a dense tensor with the shape, data type and device of the parameter.
     ///
     /// # Errors
-    /// Errors of candle, which also refuses shapes that do not fit.
+    /// [`Error::Candle`](crate::Error::Candle) if a tensor operation fails, for example because the shapes do not fit.
     ///
     /// # Panics
-    /// If a row exceeds the parameter.
+    /// If a row index exceeds the parameter.
     pub fn to_tensor(&self, parameter: &Tensor) -> Result<Tensor> {
         let device = parameter.device();
         Ok(match self {
@@ -48,7 +47,7 @@ impl Gradient {
     }
 }
 
-/// Gradients of one training step, by parameter. A parameter on which the loss does not depend has `None`.
+/// Gradients of one training step, one for each parameter. A parameter on which the loss does not depend has `None`.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -74,10 +73,11 @@ impl Gradients {
         Self { slots: vec![None; parameters] }
     }
 
-    /// Writes all gradients into candle's store as dense tensors, replacing those of the same variables.
+    /// Writes all gradients into candle's store as dense tensors. They replace existing gradients of the same
+    /// variables.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`](crate::Error::Candle) if a tensor operation fails.
     ///
     /// # Panics
     /// If the gradients belong to other parameters.
@@ -102,15 +102,15 @@ impl Gradients {
         *self.slot(id) = Some(gradient);
     }
 
-    /// Slot of a parameter's gradient.
+    /// Mutable entry for the gradient of a parameter. It is `None` if the parameter has no gradient.
     pub(crate) fn slot(&mut self, id: ParameterId) -> &mut Option<Gradient> {
         &mut self.slots[id.0]
     }
 
-    /// Adds a gradient to a parameter's gradient. Both must be on one device.
+    /// Adds `gradient` to the gradient of a parameter. Both must be on the same device.
     ///
     /// # Errors
-    /// Errors of a device other than the CPU; the gradient is then lost.
+    /// [`Error::Candle`](crate::Error::Candle) if a GPU fails to add them. The parameter's gradient is then lost.
     pub(crate) fn add(&mut self, id: ParameterId, gradient: Gradient) -> Result<()> {
         let slot = self.slot(id);
         if let (Some(Gradient::Device(sum)), Gradient::Device(more)) = (&*slot, &gradient) {
@@ -122,7 +122,8 @@ impl Gradients {
         Ok(())
     }
 
-    /// Adds a gradient on the CPU to a parameter's gradient, which must be unset or on the CPU.
+    /// Adds `gradient`, which must be on the CPU, to the gradient of a parameter. The parameter's present gradient must
+    /// be on the CPU, too, or `None`.
     pub(crate) fn add_on_host(&mut self, id: ParameterId, gradient: Gradient) {
         let slot = self.slot(id);
         *slot = Some(match (slot.take(), gradient) {
@@ -149,7 +150,6 @@ impl Gradients {
         });
     }
 
-    /// Adds the gradients of another backward pass over the same parameters.
     pub(crate) fn add_all(&mut self, other: Self) -> Result<()> {
         for (id, gradient) in other.slots.into_iter().enumerate() {
             if let Some(gradient) = gradient {
@@ -159,7 +159,6 @@ impl Gradients {
         Ok(())
     }
 
-    /// Multiplies all gradients by a number.
     pub(crate) fn scale(&mut self, factor: f64) -> Result<()> {
         for gradient in self.slots.iter_mut().flatten() {
             match gradient {
@@ -183,7 +182,7 @@ impl Gradients {
     }
 }
 
-/// Sum of two sparse gradients, with rows in increasing order.
+/// Adds two sparse gradients. Each has row indices in increasing order, and the values of these rows.
 fn merge_rows((a_rows, a): (Vec<u32>, Vec<f32>), (b_rows, b): (Vec<u32>, Vec<f32>)) -> Gradient {
     let width = a.len() / a_rows.len().max(1);
     let (mut rows, mut values) = (Vec::new(), Vec::with_capacity(a.len() + b.len()));

@@ -1,11 +1,11 @@
-//! Assignment of heads and neurons to the samples of a batch.
+//! Assignment of attention heads and neurons to the samples of a batch.
 
 use serde::{Deserialize, Serialize};
 
 use super::heads::HeadSet;
 use crate::error::{Error, Result, same_length};
 
-/// Heads of one layer that run for each sample of a batch.
+/// Attention heads of one layer that run for each sample of a batch.
 ///
 /// ```
 /// use dht_transformer::{HeadPlan, HeadSet};
@@ -25,16 +25,16 @@ pub enum HeadPlan {
     Full,
     /// One set of heads for all samples.
     Same(HeadSet),
-    /// One set for each sample, in the batch's order.
+    /// One set of heads for each sample, in the order of the batch.
     PerSample(Vec<HeadSet>),
 }
 
 impl HeadPlan {
-    /// Checks that the plan fits a layer of `heads` heads and a batch of `samples` samples.
+    /// Checks that the plan fits a layer with `heads` heads and a batch of `samples` samples.
     ///
     /// # Errors
-    /// [`Error::Range`] if a set holds a head that the layer lacks; [`Error::Shape`] unless there is one set for each
-    /// sample.
+    /// [`Error::Range`] if a set has a head that the layer does not have; [`Error::Shape`] if the plan is per sample
+    /// and the number of sets differs from the number of samples.
     pub fn check(&self, heads: usize, samples: usize) -> Result<()> {
         match self {
             Self::Full => Ok(()),
@@ -46,7 +46,7 @@ impl HeadPlan {
         }
     }
 
-    /// Heads that run for a sample; `None` for all.
+    /// Heads that run for a sample; `None` for all heads.
     ///
     /// # Panics
     /// If the plan is per sample and has no such sample.
@@ -67,9 +67,9 @@ impl HeadPlan {
     }
 }
 
-/// Consecutive samples of a batch that run the same heads and the same neurons.
+/// Number of consecutive samples of a batch that run the same heads and neurons of a layer.
 ///
-/// A batch is a sequence of groups; see [`Encoder::run_groups`](crate::Encoder::run_groups).
+/// A batch is divided into a sequence of groups; see [`Encoder::run_groups`](crate::Encoder::run_groups).
 ///
 /// ```
 /// # use candle_core::Device;
@@ -95,20 +95,20 @@ impl HeadPlan {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleGroup {
-    /// Number of samples, which follow the samples of the previous group.
+    /// Number of samples in the group. They follow the samples of the previous group.
     pub samples: usize,
     /// Heads that run for the samples of the group.
     pub heads: HeadSet,
-    /// Number of feed-forward neurons that run; these are the first neurons.
+    /// Number n of feed-forward neurons that run. They are the first n neurons of the layer.
     pub neurons: usize,
 }
 
 impl SampleGroup {
-    /// Checks that groups fit a layer of `heads` heads and `neurons` neurons and a batch of `samples` samples.
+    /// Checks that groups fit a layer with `heads` heads and `neurons` neurons, and a batch of `samples` samples.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the groups hold another number of samples; [`Error::Range`] for a head that the layer does
-    /// not have; [`Error::Argument`] for a number of neurons that the layer does not have.
+    /// [`Error::Shape`] if the groups have another total number of samples; [`Error::Range`] for a head that the layer
+    /// does not have; [`Error::Argument`] for a number of neurons that the layer does not have.
     pub fn check_all(groups: &[Self], heads: usize, neurons: usize, samples: usize) -> Result<()> {
         let got = groups.iter().fold(0_usize, |sum, group| sum.saturating_add(group.samples));
         same_length("samples of the groups", samples, got)?;
@@ -120,7 +120,7 @@ impl SampleGroup {
     }
 }
 
-/// Checks that a feed-forward with `neurons` neurons can run `width` of them.
+/// Checks that a feed-forward sublayer with `neurons` neurons can run its first `width` neurons.
 fn check_width(width: usize, neurons: usize) -> Result<()> {
     if (1..=neurons).contains(&width) {
         return Ok(());

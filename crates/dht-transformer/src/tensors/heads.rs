@@ -1,4 +1,4 @@
-//! Sets of attention heads of a layer.
+//! Sets of attention heads within a layer.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Non-empty set of heads of a layer.
+/// Non-empty set of attention heads of a layer, such as the heads that run for a sample.
 ///
-/// The set is a bitset of 128 heads and cheap to copy. It does not store the layer's number of heads:
-/// [`check`](Self::check) (or [`HeadPlan::check`](super::HeadPlan::check)) validates the set for a layer. The set is
-/// serialised as the sorted list of its heads.
+/// It is a bitset of 128 heads and cheap to copy. It does not store the number of heads in the layer:
+/// [`check`](Self::check) (or [`HeadPlan::check`](super::HeadPlan::check)) validates the set for a layer. In serialised
+/// form it is the sorted list of its heads.
 ///
 /// ```
 /// # fn main() -> dht_transformer::Result<()> {
@@ -25,15 +25,15 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<usize>", into = "Vec<usize>")]
 pub struct HeadSet {
-    /// Bit `h` is set when head `h` is in the set; never 0.
+    /// Bit set of head numbers: bit h is 1 if head h is in the set. It is never 0.
     bits: u128,
 }
 
 impl HeadSet {
-    /// Maximum number of heads of a layer.
+    /// Maximum number of heads in a layer.
     pub const MOST_HEADS: usize = 128;
 
-    /// Creates the set of the heads 0 to `heads` − 1. These are all heads of a layer with `heads` heads.
+    /// Creates the set of the heads 0 to `heads` − 1, which are all heads of a layer with `heads` heads.
     ///
     /// # Errors
     /// [`Error::Argument`] if `heads` is 0 or exceeds [`MOST_HEADS`](Self::MOST_HEADS).
@@ -42,7 +42,7 @@ impl HeadSet {
         Ok(Self { bits: u128::MAX >> (Self::MOST_HEADS - heads) })
     }
 
-    /// Creates the set of the heads `indices`, in any order, for a layer with `heads` heads.
+    /// Creates a set from head numbers in any order, for a layer with `heads` heads.
     ///
     /// # Errors
     /// [`Error::Argument`] for an empty set, a repeated head, and a number of heads above
@@ -83,17 +83,17 @@ impl HeadSet {
         head < Self::MOST_HEADS && self.bits >> head & 1 == 1
     }
 
-    /// Iterates over the heads, ascending.
+    /// Iterates over the heads in ascending order.
     pub fn iter(self) -> HeadSetIter {
         HeadSetIter { bits: self.bits }
     }
 
-    /// Highest head in the set.
+    /// Highest head number in the set.
     pub fn last(self) -> usize {
         Self::MOST_HEADS - 1 - self.bits.leading_zeros() as usize
     }
 
-    /// Returns whether the set holds every head of a layer with `heads` heads.
+    /// Returns whether the set has every head of a layer with `heads` heads.
     pub fn is_full(self, heads: usize) -> bool {
         Self::full(heads).is_ok_and(|full| full == self)
     }
@@ -103,19 +103,19 @@ impl HeadSet {
         self.bits & !other.bits == 0
     }
 
-    /// Union of two sets, such as pinned and selected heads.
+    /// Union of two sets.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self { bits: self.bits | other.bits }
     }
 
-    /// Heads of this set that are not in `other`, or `None` if there are none.
+    /// Heads of this set that are not in `other`; `None` if there are none.
     pub fn difference(self, other: Self) -> Option<Self> {
         let bits = self.bits & !other.bits;
         (bits != 0).then_some(Self { bits })
     }
 
-    /// Checks that the set fits a layer of `heads` heads.
+    /// Checks that the set fits a layer with `heads` heads.
     ///
     /// # Errors
     /// [`Error::Range`] if a head is not below `heads`.
@@ -166,7 +166,7 @@ impl fmt::Debug for HeadSet {
     }
 }
 
-/// Iterator over the heads of a [`HeadSet`], ascending.
+/// Iterator over the heads of a [`HeadSet`] in ascending order.
 #[derive(Debug, Clone)]
 pub struct HeadSetIter {
     bits: u128,

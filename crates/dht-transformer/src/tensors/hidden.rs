@@ -1,4 +1,4 @@
-//! Hidden states of a batch between two layers.
+//! Hidden states of a packed batch.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use super::packing::{Packing, Spans};
 use super::precision::wide;
 use crate::error::{Error, Result};
 
-/// Hidden states of a packed batch, one row for each token. Cloning does not copy the values.
+/// Hidden states of a packed batch, with one row for each token. Cloning does not copy the values.
 ///
 /// # Shapes
-/// The tensor is (tokens, hidden), contiguous, in the precision of the layers.
+/// The tensor is (tokens, hidden), contiguous, in the precision in which layers run.
 ///
 /// ```
 /// # use candle_core::Device;
@@ -40,7 +40,7 @@ pub struct Hidden {
 }
 
 impl Hidden {
-    /// Combines hidden states, one row for each token, with their packing.
+    /// Combines hidden states, which have one row for each token, with the layout of their batch.
     ///
     /// # Errors
     /// [`Error::Shape`] if the tensor does not have one row for each token.
@@ -56,20 +56,21 @@ impl Hidden {
         Ok(Self { tensor: tensor.contiguous()?, packing })
     }
 
-    /// Tensor (tokens, hidden), in f32, or in bf16 for a model that [computes in bf16](super::Precision).
+    /// Tensor of the hidden states (tokens, hidden). It is in bf16 for a model that [computes in
+    /// bf16](super::Precision), otherwise in f32.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
     }
 
-    /// Converts the tensor (tokens, hidden) to single precision. Gradients pass through the conversion.
+    /// Converts the hidden states (tokens, hidden) to single precision. Gradients pass through the conversion.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn to_f32(&self) -> Result<Tensor> {
         Ok(self.tensor.to_dtype(DType::F32)?)
     }
 
-    /// Packing of the batch: its samples and their rows.
+    /// Layout of the batch: the rows and the id of each sample.
     pub fn packing(&self) -> &Arc<Packing> {
         &self.packing
     }
@@ -84,10 +85,10 @@ impl Hidden {
         self.spans().samples()
     }
 
-    /// Selects samples of the batch, in the order of `samples`. Gradients pass through the selection.
+    /// Selects some samples of the batch, in the order of `samples`. Gradients pass through the selection.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     ///
     /// # Panics
     /// If a sample is not below [`samples`](Self::samples).
@@ -111,10 +112,10 @@ impl Hidden {
         Ok(Self { tensor, packing: Arc::new(packing) })
     }
 
-    /// Concatenates batches into one.
+    /// Concatenates the samples of several batches into one batch.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `parts` is empty; errors of candle.
+    /// [`Error::Argument`] if `parts` is empty; [`Error::Candle`] if a tensor operation fails.
     pub fn concat(parts: &[Self]) -> Result<Self> {
         match parts {
             [] => Err(Error::argument("parts", "at least one", "none")),
@@ -127,19 +128,20 @@ impl Hidden {
         }
     }
 
-    /// First row of each sample, which is the state of `[CLS]`: (samples, hidden), in at least single precision.
+    /// Selects the first row of each sample, which is the hidden state of `[CLS]`: shape (samples, hidden), in at least
+    /// single precision.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn first_rows(&self) -> Result<Tensor> {
         let starts = self.spans().starts().iter().map(|start| *start as u32).collect();
         wide(&distinct_rows(&self.tensor, starts)?)
     }
 
-    /// Mean row of each sample: (samples, hidden), in at least single precision.
+    /// Averages the rows of each sample: shape (samples, hidden), in at least single precision.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn mean_rows(&self) -> Result<Tensor> {
         let (samples, device) = (self.samples(), self.tensor.device());
         let owner: Vec<u32> =
@@ -152,7 +154,7 @@ impl Hidden {
         Ok(sums.broadcast_mul(&Tensor::from_vec(share, (samples, 1), device)?)?)
     }
 
-    /// Copies the handle without gradients; the values are shared.
+    /// Copies the hidden states without their gradients. The values are shared.
     pub fn detach(&self) -> Self {
         Self { tensor: self.tensor.detach(), packing: self.packing.clone() }
     }

@@ -4,11 +4,12 @@ use candle_core::{D, Tensor};
 
 use crate::error::{Error, Result};
 
-/// Computes the cross-entropy of each sample, −log softmax(logits)ₗ for its label l, in nats. The logits have the shape
+/// Computes the cross-entropy of each sample in nats, −log softmax(logits)ₗ for its label l. The logits have the shape
 /// (samples, classes), the result (samples).
 ///
 /// # Errors
-/// [`Error::Shape`] unless there is one label for each row; [`Error::Range`] for a label that is not a class.
+/// [`Error::Shape`] if the number of labels differs from the number of rows; [`Error::Range`] for a label that is not a
+/// class.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -31,23 +32,23 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     Ok(log_softmax(logits)?.gather(&labels, 1)?.squeeze(1)?.neg()?)
 }
 
-/// Computes the log-softmax over the last axis. Values are shifted by their maximum, so that nothing overflows.
+/// Computes the log-softmax over the last axis. The maximum is subtracted first, so that nothing overflows.
 ///
 /// # Errors
-/// Errors of candle.
+/// [`Error::Candle`] if a tensor operation fails.
 pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
     Ok(shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?)
 }
 
-/// Computes the distillation loss of each sample, τ²·Σ q·(log q − log p) over the classes. The logits have the shape
-/// (samples, classes), the result (samples).
+/// Computes the distillation loss of each sample, τ²·Σ q·(log q − log p) over the classes, with the temperature τ. The
+/// logits have the shape (samples, classes), the result (samples).
 ///
-/// The teacher's soft labels are q = softmax(teacher/τ), and p = softmax(logits/τ) (Hinton et al. 2015). τ is the
-/// temperature. The teacher gets no gradient.
+/// The soft labels of the teacher are q = softmax(teacher/τ), and p = softmax(logits/τ) (Hinton et al. 2015). The
+/// teacher's logits receive no gradient.
 ///
 /// # Errors
-/// Errors of candle.
+/// [`Error::Candle`] if a tensor operation fails.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -65,12 +66,12 @@ pub fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor, temperature: f64) -
     Ok((divergence * (temperature * temperature))?)
 }
 
-/// Computes the cosine distance 1 − a·b / (‖a‖·‖b‖) of each row: 0 for equal directions, 2 for opposite directions.
-/// `targets` get no gradient. Norms are limited to at least 10⁻⁸. Both arguments are (rows, width), and the result is
-/// (rows).
+/// Computes the cosine distance 1 − a·b / (‖a‖·‖b‖) between each row a and its target b: 0 for equal directions, 2 for
+/// opposite directions. `targets` receive no gradient. Norms are limited to at least 10⁻⁸. Both arguments are (rows,
+/// width), and the result is (rows).
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes differ; errors of candle.
+/// [`Error::Shape`] if the shapes differ.
 pub(crate) fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(rows, targets)?;
     let targets = targets.detach();
@@ -79,13 +80,14 @@ pub(crate) fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor>
     Ok((1.0 - ((rows * &targets)?.sum(D::Minus1)? / norms)?)?)
 }
 
-/// Computes the binary cross-entropy of each sample for multi-label targets, which is the mean of −t·log σ(x) − (1 −
-/// t)·log(1 − σ(x)) over the labels, with the logit x and the target t of a label. The loss is computed as max(x, 0) −
-/// x·t + log(1 + e^(−|x|)), which does not overflow. Both arguments are (samples, labels), with targets of 0 or 1; the
-/// result is (samples).
+/// Computes the binary cross-entropy of each sample for multi-label classification. With the logit x and the target t
+/// (0 or 1) of a label, it is the mean of −t·log σ(x) − (1 − t)·log(1 − σ(x)) over the labels. Both arguments are
+/// (samples, labels); the result is (samples).
+///
+/// The loss is computed as max(x, 0) − x·t + log(1 + e^(−|x|)), which does not overflow.
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes differ; errors of candle.
+/// [`Error::Shape`] if the shapes differ; [`Error::Candle`] if a tensor operation fails.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -103,11 +105,11 @@ pub fn binary_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor>
     Ok(((logits.relu()? - (logits * targets)?)? + unlikely)?.mean(D::Minus1)?)
 }
 
-/// Computes the squared error of each sample, which is the mean of (x − t)² over the outputs x and their targets t.
-/// Both arguments are (samples, outputs); the result is (samples).
+/// Computes the squared error of each sample: the mean of (x − t)² over the outputs x and their targets t. Both
+/// arguments are (samples, outputs); the result is (samples).
 ///
 /// # Errors
-/// [`Error::Shape`] if the shapes differ; errors of candle.
+/// [`Error::Shape`] if the shapes differ.
 pub(crate) fn squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(outputs, targets)?;
     Ok((outputs - targets)?.sqr()?.mean(D::Minus1)?)

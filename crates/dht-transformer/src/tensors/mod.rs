@@ -1,4 +1,4 @@
-//! Data that modules exchange: packed rows, head sets, parameters, gradients and losses.
+//! Data types that other modules share: packed rows, head sets, parameters, gradients and losses.
 
 mod answers;
 mod distinct_rows;

@@ -1,10 +1,10 @@
-//! Packed rows: the tokens of all samples, concatenated without padding.
+//! Layout of packed batches: the tokens of all samples are concatenated without padding.
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 
-/// Row range of each sample in a packed batch. Every sample has at least one row.
+/// Row range of each sample in a packed batch. Every sample has at least one row (token).
 ///
 /// ```
 /// use dht_transformer::tensors::Spans;
@@ -16,12 +16,12 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spans {
-    /// Row offsets: `samples + 1` strictly increasing numbers, of which the first is 0.
+    /// Index of the first row for each sample, and at the end the total number of rows.
     offsets: Vec<usize>,
 }
 
 impl Spans {
-    /// Creates the spans of consecutive samples from their lengths in rows.
+    /// Creates the row ranges of consecutive samples from their lengths in tokens.
     ///
     /// # Errors
     /// [`Error::Argument`] for a length of 0.
@@ -52,7 +52,7 @@ impl Spans {
         self.offsets[self.samples()]
     }
 
-    /// Rows of one sample.
+    /// Row range of one sample.
     ///
     /// # Panics
     /// If `sample` is not below [`samples`](Self::samples).
@@ -60,7 +60,7 @@ impl Spans {
         self.offsets[sample]..self.offsets[sample + 1]
     }
 
-    /// First row of each sample: its `[CLS]` state in a BERT encoder.
+    /// First row of each sample. In a BERT encoder it is the row of `[CLS]`.
     pub fn starts(&self) -> &[usize] {
         &self.offsets[..self.samples()]
     }
@@ -70,19 +70,19 @@ impl Spans {
         self.offsets.windows(2).map(|pair| pair[1] - pair[0])
     }
 
-    /// Maximum number of rows of a sample; 0 without samples.
+    /// Number of rows of the longest sample; 0 without samples.
     pub fn longest(&self) -> usize {
         self.lengths().max().unwrap_or(0)
     }
 
-    /// Spans of some neighbouring samples. Rows are counted from the first row of the first of these samples.
+    /// Row ranges of neighbouring samples. Rows are counted from the start of the first sample.
     pub(crate) fn part(&self, samples: Range<usize>) -> Self {
         let first = self.offsets[samples.start];
         Self { offsets: self.offsets[samples.start..=samples.end].iter().map(|offset| offset - first).collect() }
     }
 
-    /// Divides the samples, in order, into groups of about `rows` rows. Each group consists of one or more whole
-    /// samples.
+    /// Divides the samples into groups of consecutive samples. Each group has about `rows` rows, and never a part of a
+    /// sample.
     pub(crate) fn groups(&self, rows: usize) -> Vec<Range<usize>> {
         let mut groups: Vec<Range<usize>> = Vec::new();
         for sample in 0..self.samples() {
@@ -99,7 +99,7 @@ impl Spans {
         groups
     }
 
-    /// Divides the samples, in order, into at most `parts` parts with nearly equal numbers of rows.
+    /// Divides the samples into at most `parts` groups of consecutive samples, with nearly equal numbers of rows.
     fn even_parts(&self, parts: usize) -> Vec<Range<usize>> {
         let (tokens, samples) = (self.tokens(), self.samples());
         let cut = |part: usize| {
@@ -112,7 +112,8 @@ impl Spans {
         ends.windows(2).filter(|ends| ends[0] < ends[1]).map(|ends| ends[0]..ends[1]).collect()
     }
 
-    /// Spans of selected samples, in the order of `samples`. Also returns which rows of this batch belong to them.
+    /// Row ranges of selected samples, in the order of `samples`. Also returns the rows of this batch that belong to
+    /// them.
     ///
     /// # Panics
     /// If a sample is not below [`samples`](Self::samples).
@@ -126,7 +127,7 @@ impl Spans {
         (Self { offsets }, rows)
     }
 
-    /// Concatenates the spans of several batches.
+    /// Concatenates the row ranges of several batches.
     pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Spans>) -> Self {
         let mut offsets = vec![0];
         let mut end = 0;
@@ -138,32 +139,32 @@ impl Spans {
     }
 }
 
-/// Minimum rows of a block. Each block reads all weights; with fewer rows, products would be limited by memory
-/// bandwidth.
+/// Minimum number of rows in a block. Each block reads all weights, so matrix products of fewer rows would be limited
+/// by memory bandwidth.
 const LEAST_ROWS: usize = 32;
-/// Maximum rows of a block. With more, the intermediate results between two products exceed the second-level cache.
+/// Maximum number of rows in a block. With more rows, the intermediate results between two matrix products do not fit
+/// into the second-level cache.
 const MOST_ROWS: usize = 256;
-/// Limit on the difference between blocks: the largest block has at most 1/`EVEN` more rows than the mean.
+/// Constant that limits the sizes of blocks: the largest block has at most 1/`EVEN` more rows than the mean block.
 const EVEN: usize = 10;
 
-/// Neighbouring samples of a batch, whose rows are processed together.
+/// Block of a packed batch: neighbouring samples whose rows are processed together.
 #[derive(Debug, Clone)]
 pub(crate) struct RowBlock {
     pub(crate) samples: Range<usize>,
     pub(crate) rows: Range<usize>,
-    /// Spans of the samples, counted from the first row of the block.
+    /// Row range of each sample in the block, counted from the first row of the block.
     pub(crate) spans: Spans,
 }
 
 impl RowBlock {
-    /// Rows of the block in a matrix over all rows, which has `width` columns.
+    /// Selects the block's rows from a matrix that has the rows of the whole batch, and `width` columns.
     pub(crate) fn rows_of<'a, T>(&self, matrix: &'a [T], width: usize) -> &'a [T] {
         &matrix[self.rows.start * width..self.rows.end * width]
     }
 }
 
-/// Layout of a packed batch: the rows of each sample, and the samples' ids. Every layer needs this layout in addition
-/// to the hidden states.
+/// Layout of a packed batch: the rows and the id of each sample. Every layer needs it in addition to the hidden states.
 ///
 /// ```
 /// use dht_transformer::tensors::{Packing, Spans};
@@ -183,8 +184,8 @@ pub struct Packing {
     on_device: OnDevice,
 }
 
-/// Cache of the packing numbers on the first device that requested them. The numbers are derived from the packing, so a
-/// copy starts without them, and comparisons ignore them.
+/// Cached result of [`Packing::numbers_on`] for the first device that requested it. It is derived from the packing, so
+/// a copy starts without it, and comparisons ignore it.
 #[cfg(feature = "cuda")]
 #[derive(Debug, Default)]
 struct OnDevice(std::sync::OnceLock<candle_core::Tensor>);
@@ -207,11 +208,11 @@ impl PartialEq for OnDevice {
 impl Eq for OnDevice {}
 
 impl Packing {
-    /// Creates a packing. `sample_ids` are the rows of the samples in their data set. The ids are keys of dropout
-    /// masks, so that the mask of a sample does not depend on its batch.
+    /// Creates the layout of a batch. `sample_ids` are the rows of the samples in their data set. Dropout masks depend
+    /// on the ids, so that the mask of a sample does not depend on its batch.
     ///
     /// # Errors
-    /// [`Error::Shape`] unless there is one id for each span.
+    /// [`Error::Shape`] if the number of ids differs from the number of samples in `spans`.
     pub fn new(spans: Spans, sample_ids: Vec<u64>) -> Result<Self> {
         if sample_ids.len() != spans.samples() {
             return Err(Error::Shape {
@@ -243,8 +244,8 @@ impl Packing {
         &self.sample_ids
     }
 
-    /// Divides the batch into blocks of rows for parallel work. The division depends on the texts only, so that sums
-    /// over blocks, such as gradients, do not depend on the number of threads.
+    /// Divides the batch into blocks of rows for parallel work. The division depends on the texts only. So sums over
+    /// blocks, such as gradients, do not depend on the number of threads.
     pub(crate) fn blocks(&self) -> Vec<RowBlock> {
         // Eight blocks are enough for the threads of an ordinary machine. With more threads, a forward pass splits each
         // block.
@@ -252,8 +253,8 @@ impl Packing {
         self.spans.groups(rows).into_iter().map(|samples| self.block(samples)).collect()
     }
 
-    /// Divides the batch into blocks for `threads` threads. Use it only if nothing is summed over blocks; the bits of a
-    /// row do not depend on its block.
+    /// Divides the batch into blocks of rows for `threads` threads. The division depends on `threads`, so sums over
+    /// blocks would, too. Use it only for computations in which the values of a row do not depend on its block.
     pub(crate) fn blocks_for(&self, threads: usize) -> Vec<RowBlock> {
         let tokens = self.spans.tokens();
         let count = tokens.div_ceil(MOST_ROWS).next_multiple_of(threads);
@@ -276,19 +277,24 @@ impl Packing {
         RowBlock { spans: self.spans.part(samples.clone()), samples, rows }
     }
 
-    /// Id of the sample that each packed row belongs to.
+    /// Sample id of each packed row.
     pub(crate) fn row_samples(&self) -> &[u64] {
         &self.row_samples
     }
 
-    /// Position of each packed row in its sample.
+    /// Position within its sample of each packed row.
     pub fn row_tokens(&self) -> &[u32] {
         &self.row_tokens
     }
 
-    /// Input of GPU kernels, concatenated in one tensor of u32. The tensor has the first row of each sample and the end
-    /// (samples + 1), and the lower halves of the samples' ids (samples). For each row it has the lower half of its
-    /// sample's id (rows), and its position (rows). Dropout on the CPU has the same halves as keys.
+    /// Layout of the batch for GPU kernels, in one tensor of u32 that concatenates four arrays:
+    ///
+    /// - the first row of each sample, and the number of all rows (samples + 1);
+    /// - the lower half of each sample's id (samples);
+    /// - for each row the lower half of its sample's id (rows);
+    /// - for each row its position in the sample (rows).
+    ///
+    /// Dropout on the CPU uses the same halves of ids as keys.
     #[cfg(feature = "cuda")]
     pub(crate) fn numbers_on(&self, device: &candle_core::Device) -> candle_core::Result<candle_core::Tensor> {
         if let Some(tensor) = self.on_device.0.get().filter(|tensor| tensor.device().same_device(device)) {
@@ -303,7 +309,8 @@ impl Packing {
         Ok(tensor)
     }
 
-    /// Selects samples, in the order of `samples`, and returns the rows to gather for them.
+    /// Layout of a batch that has only the selected samples, in the order of `samples`. Also returns the row numbers of
+    /// these samples in this batch.
     pub(crate) fn select(&self, samples: &[usize]) -> (Self, Vec<u32>) {
         let (spans, rows) = self.spans.select(samples);
         let packing = Self {
@@ -317,7 +324,6 @@ impl Packing {
         (packing, rows)
     }
 
-    /// Concatenates the packings of several batches.
     pub(crate) fn concat<'a>(parts: impl IntoIterator<Item = &'a Packing> + Clone) -> Self {
         Self {
             spans: Spans::concat(parts.clone().into_iter().map(Packing::spans)),

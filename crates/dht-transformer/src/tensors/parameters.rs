@@ -1,4 +1,4 @@
-//! Trainable tensors of a model, by name and in a fixed order.
+//! Trainable tensors of a model, in a fixed order and with unique names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -11,23 +11,23 @@ use super::precision::Precision;
 use crate::error::{Error, Result};
 use crate::storage::StoredTensor;
 
-/// Index of a parameter in [`Parameters`], in the order of registration.
+/// Index of a parameter in [`Parameters`], which is its position in the order of registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParameterId(pub(crate) usize);
 
 impl ParameterId {
-    /// Position of the parameter in [`Parameters::iter`] and in [`Gradients`](super::Gradients).
+    /// Index of the parameter in [`Parameters::iter`] and in [`Gradients`](super::Gradients).
     pub fn index(self) -> usize {
         self.0
     }
 }
 
-/// Parameters of a model: their names, variables and frozen flags.
+/// Parameters of a model: trainable tensors with names, each of which can be frozen.
 ///
 /// Parameters are ordered by registration, so that sums over parameters, checkpoints and optimiser states are the same
 /// in every run.
 ///
-/// A clone shares the variables, the frozen flags and the precision: it is another handle on the same parameters.
+/// A clone shares the variables, the frozen flags and the precision.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -45,23 +45,23 @@ pub struct Parameters {
     device: Device,
     entries: Vec<Parameter>,
     by_name: BTreeMap<String, ParameterId>,
-    /// Numeric code of the model's precision.
+    /// Numeric code of the [`Precision`] in which the model's layers run.
     precision: Arc<AtomicU8>,
 }
 
-/// Handle on one parameter; clones share the variable and the frozen flag.
+/// Parameter of a model: a name and a variable. Clones share the variable and the frozen flag.
 #[derive(Debug, Clone)]
 pub struct Parameter {
     id: ParameterId,
     name: Arc<str>,
     var: Var,
     frozen: Arc<AtomicBool>,
-    /// Number of times that the variable's values have changed.
+    /// Counter of changes to the variable's values.
     version: Arc<AtomicU64>,
 }
 
-/// Version counter of a variable. All handles on the variable share it, such as a model and an optimiser that was
-/// created from the model's variables.
+/// Returns the counter of changes to a variable's values. All parameters that share the variable share the counter, for
+/// example those of a model and of an optimiser created from the model's variables.
 fn version_of(var: &Var) -> Arc<AtomicU64> {
     static VERSIONS: LazyLock<Mutex<HashMap<TensorId, Weak<AtomicU64>>>> = LazyLock::new(Mutex::default);
     let mut versions = VERSIONS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,7 +78,7 @@ fn version_of(var: &Var) -> Arc<AtomicU64> {
 }
 
 impl Parameter {
-    /// Index in [`Parameters`].
+    /// Index of the parameter in [`Parameters`].
     pub fn id(&self) -> ParameterId {
         self.id
     }
@@ -88,38 +88,35 @@ impl Parameter {
         &self.name
     }
 
-    /// Variable of the parameter.
+    /// Variable with the parameter's values.
     pub fn var(&self) -> &Var {
         &self.var
     }
 
-    /// Version of the values. The version changes whenever an optimiser or [`Parameters::set_values`] changes the
-    /// model's values.
+    /// Version number of the values. It changes whenever an optimiser or [`Parameters::set_values`] changes the values.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Returns whether the parameter is frozen during training.
+    /// Returns whether training leaves the parameter unchanged.
     pub fn is_frozen(&self) -> bool {
         self.frozen.load(Ordering::Relaxed)
     }
 }
 
 impl Parameters {
-    /// Creates an empty collection, whose parameters will be on `device`, in f32.
+    /// Creates an empty collection. Its parameters will be on `device`, in f32.
     pub fn new(device: &Device) -> Self {
         Self { device: device.clone(), entries: Vec::new(), by_name: BTreeMap::new(), precision: Arc::default() }
     }
 
-    /// Returns whether both handles refer to the same parameters.
+    /// Returns whether both collections share their parameters, that is, one is a clone of the other.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.precision, &other.precision)
     }
 
-    /// Adds copies of another model's additional parameters, and copies its frozen flags.
-    ///
-    /// # Errors
-    /// Errors of candle.
+    /// Adds copies of the parameters that `from` has and this collection lacks. Also copies which parameters are
+    /// frozen.
     pub(crate) fn copy_others(&mut self, from: &Self) -> Result<()> {
         for parameter in &from.entries {
             let id = match self.id(&parameter.name) {
@@ -157,16 +154,16 @@ impl Parameters {
         self.register(name, var)
     }
 
-    /// Registers a variable as a shared parameter. When one of candle's optimisers or a `VarMap` changes the variable,
-    /// the parameter changes, too.
+    /// Registers a variable as a parameter without copying it. If one of candle's optimisers or a `VarMap` changes the
+    /// variable, the parameter changes, too.
     ///
-    /// A [`ForwardContext`](crate::ForwardContext) caches packed weights. After a change by anything but this crate's
-    /// optimisers (including [`VarAdamW`](crate::candle::VarAdamW)) and [`set_values`](Self::set_values), create a new
-    /// context.
+    /// A [`ForwardContext`](crate::ForwardContext) caches packed weights. Create a new context after the values were
+    /// changed by anything but this crate's optimisers (including [`VarAdamW`](crate::candle::VarAdamW)) and
+    /// [`set_values`](Self::set_values).
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the name is already used, or if the variable is not in f32, contiguous and on the
-    /// parameters' device.
+    /// [`Error::Parameter`] if the name is already used, or if the variable is not in f32, contiguous and on the device
+    /// of the parameters.
     pub fn share(&mut self, name: impl Into<String>, var: Var) -> Result<Parameter> {
         let name = name.into();
         let problem = if var.dtype() != DType::F32 {
@@ -184,7 +181,8 @@ impl Parameters {
         }
     }
 
-    /// [Shares](Self::share) a tensor that is a variable, and [copies](Self::insert) any other.
+    /// Registers a tensor as a parameter: a variable is [shared](Self::share), any other tensor is
+    /// [copied](Self::insert).
     pub(crate) fn share_or_insert(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
         match value.is_variable() {
             true => self.share(name, Var::from_tensor(value)?),
@@ -192,8 +190,8 @@ impl Parameters {
         }
     }
 
-    /// Registers a tensor that nothing else uses. A variable on the parameters' device becomes the parameter without a
-    /// copy; any other tensor is [inserted](Self::insert).
+    /// Registers a tensor that nothing else uses as a parameter. A variable on the parameters' device becomes the
+    /// parameter without a copy; any other tensor is [copied](Self::insert).
     pub(crate) fn adopt(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
         match value.is_variable() && value.device().same_device(&self.device) {
             true => self.share(name, Var::from_tensor(value)?),
@@ -219,7 +217,7 @@ impl Parameters {
         &self.device
     }
 
-    /// Number of parameters (tensors).
+    /// Number of parameters, that is, of tensors.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -252,19 +250,19 @@ impl Parameters {
         &self.entries[id.0].name
     }
 
-    /// Returns whether a parameter is frozen during training.
+    /// Returns whether training leaves a parameter unchanged.
     pub fn is_frozen(&self, id: ParameterId) -> bool {
         self.entries[id.0].is_frozen()
     }
 
-    /// Freezes or thaws a parameter.
+    /// Freezes a parameter, so that training leaves it unchanged, or thaws it.
     pub fn set_frozen(&self, id: ParameterId, frozen: bool) {
         self.entries[id.0].frozen.store(frozen, Ordering::Relaxed);
     }
 
-    /// Sets the precision of every forward pass of the model, in training and in inference, except in contexts with
-    /// [their own precision](crate::ForwardContext::inference_in). Values and files stay in single precision; a model
-    /// that is [pruned](crate::Encoder::prune) retains its precision.
+    /// Sets the precision in which layers run, in training and in inference, except in contexts with [their own
+    /// precision](crate::ForwardContext::inference_in). Stored values and files remain in single precision. A
+    /// [pruned](crate::Encoder::prune) copy of the model has the same precision.
     ///
     /// A forward pass fails if its device does not support the precision.
     ///
@@ -279,12 +277,12 @@ impl Parameters {
         Ok(())
     }
 
-    /// Precision of the model.
+    /// Precision in which the model's layers run.
     pub fn precision(&self) -> Precision {
         Precision::ALL[usize::from(self.precision.load(Ordering::Relaxed))].0
     }
 
-    /// Copies all values under their names, for a checkpoint.
+    /// Copies all values, by parameter name, for a checkpoint.
     ///
     /// # Errors
     /// [`Error::Candle`] if the device fails to return the values.
@@ -306,7 +304,7 @@ impl Parameters {
             .collect()
     }
 
-    /// Sets all values. `values` come from [`Parameters::values`] of a model with the same parameters.
+    /// Sets all values. They must come from [`Parameters::values`] of a model with the same parameters.
     ///
     /// # Errors
     /// [`Error::Parameter`] if names differ or a value is NaN or infinite; [`Error::Shape`] if shapes differ. After an
@@ -316,7 +314,7 @@ impl Parameters {
         self.update_values(values)
     }
 
-    /// Sets the values of some parameters and leaves the others.
+    /// Sets the values of some parameters, and leaves the others unchanged.
     ///
     /// # Errors
     /// Errors of [`set_values`](Self::set_values), except for missing names.
@@ -332,14 +330,15 @@ impl Parameters {
         set
     }
 
-    /// Invalidates caches derived from the values. Call it after values have changed, also after a partial change.
+    /// Invalidates caches of packed or rounded weights. Must be called after any change of the parameters' values, also
+    /// of only some parameters.
     pub(crate) fn changed(&self) {
         for parameter in &self.entries {
             parameter.version.fetch_add(1, Ordering::AcqRel);
         }
     }
 
-    /// Checks that [`set_values`](Self::set_values) would accept `values`.
+    /// Checks that [`set_values`](Self::set_values) would accept `values`: their names, shapes and numbers.
     pub(crate) fn check_values(&self, values: &BTreeMap<String, StoredTensor>) -> Result<()> {
         match self.iter().find(|(_, name, _)| !values.contains_key(*name)) {
             Some((_, name, _)) => Err(Error::Parameter { name: name.into(), problem: "is missing" }),
@@ -364,17 +363,17 @@ impl Parameters {
         }
     }
 
-    /// Inserts all variables into a `VarMap`, each under `{prefix}.{name}`, or under `{name}` if the prefix is empty.
-    /// The variables are shared: an optimiser over `VarMap::all_vars` trains this model, `VarMap::save` writes it, and
-    /// `VarMap::load` sets it.
+    /// Inserts all variables into a `VarMap`, each as `{prefix}.{name}`, or as `{name}` if the prefix is empty. The
+    /// variables are shared: an optimiser over `VarMap::all_vars` trains this model, `VarMap::save` writes it, and
+    /// `VarMap::load` sets its values.
     ///
-    /// The names are those of the parameters, with one tensor `attention.self.qkv` in place of three tensors in Hugging
-    /// Face's files; [`Encoder::from_var_builder`](crate::Encoder::from_var_builder) reads both forms. Frozen
-    /// parameters are included. Give the optimiser the gradients of
-    /// [`ForwardContext::grad_store`](crate::ForwardContext::grad_store), which excludes frozen parameters.
+    /// The names are those of the parameters. Where Hugging Face's files have three tensors Q, K and V, there is one
+    /// tensor `attention.self.qkv`; [`Encoder::from_var_builder`](crate::Encoder::from_var_builder) reads both forms.
+    /// Frozen parameters are included. To leave them unchanged, pass the optimiser the gradients of
+    /// [`ForwardContext::grad_store`](crate::ForwardContext::grad_store), which excludes them.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the map has another variable with one of the names; then nothing is inserted.
+    /// [`Error::Parameter`] if the map has another variable with one of the names. In this case, nothing is inserted.
     pub fn put_into(&self, vars: &VarMap, prefix: &str) -> Result<()> {
         let full = |name: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
         let mut data = vars.data().lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Numeric precision of encoder layers.
+//! Numeric precision in which encoder layers run.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,17 +7,18 @@ use candle_core::{DType, Tensor};
 
 use crate::error::Result;
 
-/// Numeric precision of encoder layers. Stored weights and optimiser states are always in single precision.
+/// Numeric precision in which encoder layers run. Stored weights and optimiser states are always in single precision.
 ///
-/// | | products | rows between layers | runs on | gradients |
+/// | | matrix products | hidden states between layers | devices | gradients |
 /// |---|---|---|---|---|
-/// | `F32` | f32 | f32 | every device | yes |
+/// | `F32` | f32 | f32 | all | yes |
 /// | `Tf32` | f32 rounded to TF32 | f32 | CUDA | yes |
 /// | `Bf16` | bf16, sums in f32 | bf16 | CUDA, Metal | yes |
-/// | `Int8` | 8-bit integers, exact sums | f32 | the CPU | no |
+/// | `Int8` | 8-bit integers, exact sums | f32 | CPU | no |
 ///
 /// Norms, the attention softmax, sums of bias gradients, poolers, classifiers, losses and the context vectors of
-/// bandits are always in single precision. An unsupported precision is an error and is never replaced by another.
+/// bandits are always in single precision. If a device does not support the precision, an error is returned; no other
+/// precision is used instead.
 ///
 /// [`ForwardContext::inference_in`](crate::ForwardContext::inference_in) sets the precision for one context,
 /// [`Parameters::compute_in`](super::Parameters::compute_in) for all passes of a model, including training.
@@ -45,22 +46,22 @@ pub enum Precision {
     /// Single precision, 32 bits.
     #[default]
     F32,
-    /// Single precision, but products round their factors to 10 bits of fraction (on NVIDIA's tensor cores, since
-    /// Ampere).
+    /// Single precision, but matrix products round their factors to 10 bits of fraction, on NVIDIA's tensor cores
+    /// (Ampere or later).
     ///
     /// candle has one switch for the whole process, which every forward pass on a CUDA device sets. Therefore do not
     /// run models in `F32` and in `Tf32` at the same time.
     Tf32,
-    /// Sixteen bits with the exponents of single precision ("mixed precision"). Weights are rounded for each forward
-    /// pass, and gradients reach the stored weights in single precision. No loss scale is needed.
+    /// Sixteen bits with the exponent range of single precision ("mixed precision"). Weights are rounded for each
+    /// forward pass. The stored weights and their gradients are in single precision. No loss scaling is needed.
     Bf16,
-    /// Eight-bit integers with exact sums ("dynamic quantisation"), in inference. The weights of each output are
-    /// rounded to −127 … 127 times a scale, which is their largest absolute value divided by 127. The states of each
-    /// token are rounded in the same way at run time. Embeddings, attention scores, norms, poolers, classifiers and the
-    /// stored weights stay in single precision.
+    /// Eight-bit integers with exact sums ("dynamic quantisation"), for inference only. The weights of each output are
+    /// rounded to integers −127 … 127 times a scale: their largest absolute value divided by 127. The hidden states of
+    /// each token are rounded in the same way at run time. Embeddings, attention scores, norms, poolers, classifiers
+    /// and the stored weights stay in single precision.
     ///
-    /// Outputs differ slightly from those in single precision; measure the effect with an evaluation. The bits of the
-    /// outputs depend neither on the other texts of a batch nor on the processor's integer instructions.
+    /// Outputs differ slightly from those in single precision; measure the effect with an evaluation. The outputs do
+    /// not depend on the other texts of a batch, nor on the processor's integer instructions, bit for bit.
     Int8,
 }
 
@@ -91,8 +92,8 @@ impl FromStr for Precision {
     }
 }
 
-/// Converts a tensor to at least single precision. Sixteen-bit values are converted, all others do not change.
-/// Gradients pass through the conversion.
+/// Converts a tensor to at least single precision: sixteen-bit values become f32, others do not change. Gradients pass
+/// through the conversion.
 pub(crate) fn wide(x: &Tensor) -> Result<Tensor> {
     Ok(match x.dtype() {
         DType::BF16 | DType::F16 => x.to_dtype(DType::F32)?,

@@ -31,7 +31,6 @@ pub(crate) fn with_weight_slices<R>(tensors: &[&Tensor], f: impl FnOnce(&[&[f32]
     f(&slices)
 }
 
-/// Values of a contiguous f32 storage.
 pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let (start, end) = layout
         .contiguous_offsets()

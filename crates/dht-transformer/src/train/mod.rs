@@ -1,4 +1,4 @@
-//! Training: the task-independent loop, the optimiser, learning-rate schedules, metrics, and checkpoints.
+//! Training: the task-independent training loop, the optimiser, learning-rate schedules, metrics, and checkpoints.
 
 pub mod checkpoint;
 pub mod metrics;

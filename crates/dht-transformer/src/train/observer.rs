@@ -1,57 +1,57 @@
-//! Events of a running training loop, and their observers.
+//! Events of a training run, and observers that receive them.
 
 use std::io::Write;
 
 use super::history::{EpochRecord, History, StepRecord};
 use super::objective::Progress;
 
-/// Event that is reported to an observer.
+/// Event of a training run that is reported to an [`Observer`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The training run starts, or resumes after `samples` of `total` samples.
+    /// Start of the training run, or its resumption.
     Started {
-        /// Number of samples processed in earlier runs.
+        /// Number of samples that were processed before the run was interrupted; 0 for a new run.
         samples: u64,
-        /// Number of samples of all epochs.
+        /// Number of samples in all epochs of the run.
         total: u64,
         /// Name of the [validation score](super::Objective::metric).
         metric: &'static str,
-        /// Validation scores between the ends of epochs that were computed before the run was resumed. An observer that
-        /// decides by scores thus decides as in an uninterrupted run.
+        /// Validation scores between the ends of epochs that were computed before the run was interrupted. An observer
+        /// that decides by scores thus decides as in an uninterrupted run.
         evaluations: &'a [StepRecord],
     },
-    /// An optimiser step was taken.
+    /// Optimiser step that was taken.
     Step {
-        /// Progress at the step.
+        /// Progress of the run at this step.
         progress: Progress,
-        /// Mean loss of the step, in nats.
+        /// Mean loss of the step's samples, in nats.
         loss: f64,
-        /// Number of samples of the step.
+        /// Number of samples in the step.
         samples: usize,
-        /// Learning rate of the step, as the schedule gives it.
+        /// Learning rate of the step, according to the schedule.
         learning_rate: f64,
         /// Norm of the gradient over all parameters, before clipping.
         gradient_norm: f64,
     },
-    /// The batch exceeds the device's memory. From this batch on, batches are processed in parts whose gradients form
-    /// one step.
+    /// Batch that exceeds the device's memory. From this batch on, batches are processed in parts, whose
+    /// gradients are combined into one step.
     InParts {
-        /// Number of samples that did not fit at once.
+        /// Number of samples that exceeded the memory.
         refused: usize,
-        /// Maximum number of samples of a part.
+        /// Maximum number of samples in a part.
         at_once: usize,
     },
-    /// The model was evaluated between the ends of epochs.
+    /// Evaluation of the model that is not at the end of an epoch.
     Evaluation(&'a StepRecord),
-    /// An epoch is over.
+    /// End of an epoch, with its results.
     Epoch(&'a EpochRecord),
-    /// The training run ends with an error. The history contains the results so far, and the best epoch if the model
-    /// now has its parameters.
+    /// End of the training run by an error. The history contains the results so far. It names the best epoch if the
+    /// model now has the parameters of that epoch.
     Failed(&'a History),
 }
 
-/// Receives the events of a training run. An observer can stop the run, but cannot change the run otherwise.
+/// Receiver of the events of a training run. It can stop the run, but not change it in any other way.
 ///
 /// # Examples
 /// An observer that stops the training loop when the gradient vanishes. The model then has its best parameters so far:
@@ -80,8 +80,9 @@ pub trait Observer {
     /// Receives an event.
     fn observe(&mut self, event: Event<'_>);
 
-    /// Returns whether the run must end with [`Error::Stopped`](crate::Error::Stopped), before its first step or after
-    /// the current step, as if [`Trainer::stop`](crate::Trainer::stop) were set. The default never stops.
+    /// Returns whether the run must end with [`Error::Stopped`](crate::Error::Stopped), as if
+    /// [`Trainer::stop`](crate::Trainer::stop) were set. It ends before the first step or after the current step. The
+    /// default is `false`.
     fn stops(&self) -> bool {
         false
     }
@@ -98,8 +99,8 @@ impl<F: FnMut(Event<'_>)> Observer for F {
     }
 }
 
-/// Writes a line to standard error after each epoch: the name of the run, its loss and its validation score. A closed
-/// or full stream does not stop the run.
+/// Observer that writes a line to standard error after each epoch: the name of the run, its loss and its validation
+/// score. Write errors, such as a closed or full stream, do not stop the run.
 #[derive(Debug, Clone)]
 pub struct EpochLines {
     training: String,
@@ -107,7 +108,7 @@ pub struct EpochLines {
 }
 
 impl EpochLines {
-    /// Creates an observer whose lines begin with the name of the run.
+    /// Creates an observer whose lines begin with `training`, the name of the run.
     pub fn new(training: impl Into<String>) -> Self {
         Self { training: training.into(), metric: "score" }
     }

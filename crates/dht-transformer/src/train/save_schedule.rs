@@ -1,14 +1,15 @@
-//! Schedule of checkpoints, by steps and by time.
+//! Schedule of checkpoints, by number of steps and by time.
 
 use std::time::{Duration, Instant};
 
-/// Schedule that decides when a checkpoint is due. Elapsed time affects only when checkpoints are written, and no
-/// result of the training run.
+/// Schedule that decides when a checkpoint is due. Elapsed time affects only when checkpoints are written, not the
+/// results of the training run.
 #[derive(Debug)]
 pub(super) struct SaveSchedule {
     every_steps: u64,
     every: Duration,
-    /// Steps and time of the last checkpoint, or of the start.
+    /// Number of optimiser steps at the last checkpoint, and its time. Before the first checkpoint: 0, and the start of
+    /// the run.
     last: (u64, Instant),
 }
 
@@ -17,14 +18,13 @@ impl SaveSchedule {
         Self { every_steps: every_steps.max(1), every, last: (0, Instant::now()) }
     }
 
-    /// Returns whether enough steps were taken since the last checkpoint, or whether that checkpoint is old enough and
-    /// there was a new step.
+    /// Returns whether a checkpoint is due after `steps` steps: either enough steps were taken since the last
+    /// checkpoint, or it is too old and at least one step was taken.
     pub(super) fn is_due(&self, steps: u64) -> bool {
         let (saved, at) = self.last;
         steps - saved >= self.every_steps || steps > saved && at.elapsed() >= self.every
     }
 
-    /// Records a checkpoint at a step.
     pub(super) fn saved(&mut self, steps: u64) {
         self.last = (steps, Instant::now());
     }

@@ -1,4 +1,4 @@
-//! State of a training run in progress, which checkpoints store.
+//! State of a running training run, most of which checkpoints store.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::error::{CheckpointProblem, Error, Result};
 use crate::storage::StoredTensor;
 use crate::tensors::{Gradients, Parameters};
 
-/// State of a training run in progress.
+/// State of a training run in progress: position in the data, optimiser, accumulated gradients and results.
 pub(crate) struct Session<'a> {
     settings: &'a TrainSettings,
     checkpoint: Option<&'a CheckpointSettings>,
@@ -28,39 +28,39 @@ pub(crate) struct Session<'a> {
     training: TrainingData,
     pub(crate) total: u64,
     pub(crate) epoch: usize,
-    /// Number of batches of the epoch offered so far.
+    /// Number of the current epoch's batches that the objective has received.
     pub(crate) batch: usize,
-    /// Number of samples offered so far.
+    /// Number of samples that the objective has received so far, over all epochs.
     pub(crate) samples: u64,
-    /// Sum of losses over the epoch's samples, and their number.
+    /// Sum of the losses in the current epoch, and the number of samples in this sum.
     epoch_loss: (f64, u64),
     saves: SaveSchedule,
-    /// Accumulated gradients of the next step.
+    /// Gradients that are accumulated for the next optimiser step.
     pending: Pending,
-    /// `true` while parameters are being updated. After a failure during an update, the batch cannot be retried.
+    /// `true` while parameters are being updated. If an update fails, the batch cannot be processed again.
     stepping: bool,
-    /// Maximum number of samples offered at once, reduced when a batch exceeds the device's memory.
+    /// Maximum number of samples that the objective receives at once. It is reduced when a batch exceeds the device's
+    /// memory.
     most_at_once: usize,
     pub(crate) history: History,
     pub(crate) best: Option<Best>,
 }
 
-/// Accumulated gradients of a step.
+/// Gradients and losses that are accumulated for one optimiser step.
 #[derive(Debug, Default)]
 struct Pending {
     losses: usize,
-    /// `true` if each gradient is multiplied by the number of terms of its loss.
+    /// `true` if each gradient is multiplied by the number of terms (samples or tokens) of its loss.
     weighed: bool,
     samples: u64,
     terms: usize,
-    /// Sum of the losses, each multiplied by its number of terms.
+    /// Sum of the losses, each multiplied by the number of terms (samples or tokens) over which it is a mean.
     loss: f64,
-    /// Sum of the gradients, each multiplied by its number of terms. For a single loss: its gradient without this
-    /// factor.
+    /// Sum of the gradients. If `weighed` is `true`, each is multiplied by the number of terms of its loss.
     gradients: Option<Gradients>,
 }
 
-/// Best parameters so far.
+/// Parameters with the best validation score so far, and the state that the objective had with them.
 #[derive(Debug, Clone)]
 pub(crate) struct Best {
     epoch: usize,
@@ -106,7 +106,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns whether early stopping applies. This depends on the history alone, which a resumed run also has.
+    /// Returns whether early stopping ends the run. The result depends only on the recorded scores, so a resumed run
+    /// stops at the same epoch.
     pub(crate) fn is_out_of_patience(&self) -> bool {
         let scores: Vec<f64> = self.history.epochs.iter().filter_map(|epoch| epoch.validation_score).collect();
         let better = |best: usize, epoch: usize| if scores[epoch] > scores[best] { epoch } else { best };
@@ -114,8 +115,9 @@ impl<'a> Session<'a> {
         self.settings.patience.is_some_and(|patience| scores.len() > best + patience)
     }
 
-    /// Offers a batch and takes the steps that are ready. A batch that exceeds the device's memory is offered again in
-    /// halves, and all later batches are offered in parts, too. The steps are the same up to rounding.
+    /// Passes a batch to the objective, and takes the optimiser steps that its losses allow. A batch that exceeds the
+    /// device's memory is passed again in halves, and all later batches are passed in parts, too. The steps are the
+    /// same up to rounding.
     pub(crate) fn take_batch<O: Objective>(
         &mut self,
         objective: &mut O,
@@ -153,7 +155,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Offers a batch in parts that form one step.
+    /// Passes a batch to the objective in parts, and combines their gradients into one optimiser step.
     fn take_parts<O: Objective>(
         &mut self,
         objective: &mut O,
@@ -173,7 +175,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Takes the steps of a returned loss, and of every further loss that the objective returns.
+    /// Takes optimiser steps for the loss `ready` and for every further loss that the objective returns.
     pub(crate) fn step_while_ready<O: Objective>(
         &mut self,
         objective: &mut O,
@@ -193,7 +195,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Runs the backward pass of one loss, `weighed` by its terms if the step has several losses.
+    /// Runs the backward pass of one loss and accumulates its gradients. With `weighed`, the gradients are multiplied
+    /// by the number of terms (samples or tokens) of the loss.
     fn add(&mut self, step: &StepLoss, parameters: &Parameters, weighed: bool) -> Result<()> {
         let loss = f64::from(step.loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         if !loss.is_finite() {
@@ -214,7 +217,6 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Takes the step of the pending gradients.
     fn step(&mut self, parameters: &Parameters, observer: &mut dyn Observer) -> Result<()> {
         let progress = self.progress();
         let Pending { samples, terms, loss, gradients, weighed, .. } = std::mem::take(&mut self.pending);
@@ -246,7 +248,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Score on validation samples, in batches that fit the device's memory.
+    /// Computes the objective's score on the validation samples. A batch that exceeds the device's memory is divided.
     pub(crate) fn score<O: Objective>(&self, objective: &O, validation: &EncodedDataset) -> Result<f64, O::Error> {
         let mut at_once = self.settings.batch_size.min(self.most_at_once).saturating_mul(2);
         loop {
@@ -261,8 +263,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Evaluates the objective if the number of steps has reached a multiple of the interval between evaluations. This
-    /// depends on the history alone, so that a resumed run evaluates after the same steps.
+    /// Evaluates the objective if the number of steps has reached the next multiple of the evaluation interval. The
+    /// condition depends only on recorded steps, so that a resumed run evaluates after the same steps.
     pub(crate) fn evaluate_if_due<O: Objective>(
         &mut self,
         objective: &O,
@@ -281,7 +283,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Score of the current step, if it was evaluated.
+    /// Validation score after the current step, if an evaluation between epochs has computed it.
     pub(crate) fn evaluated(&self) -> Option<f64> {
         let last = self.history.evaluations.last()?;
         (last.step == self.history.steps).then_some(last.validation_score)
@@ -317,12 +319,14 @@ impl<'a> Session<'a> {
         if self.saves.is_due(self.history.steps) && self.is_between_steps() { self.save(objective) } else { Ok(()) }
     }
 
-    /// Returns whether no gradients are pending. Checkpoints do not store pending gradients.
+    /// Returns whether no gradients are accumulated. Only then can a checkpoint be written, since it does not store
+    /// gradients.
     fn is_between_steps(&self) -> bool {
         self.pending.losses == 0
     }
 
-    /// Stores the state and ends the run, as soon as no gradients are pending.
+    /// Writes a checkpoint and ends the run with [`Error::Stopped`]. Does nothing while gradients are accumulated for
+    /// the next step.
     pub(crate) fn stop<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
         if !self.is_between_steps() {
             return Ok(());
@@ -372,7 +376,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Resumes from the checkpoint if it exists and resuming is enabled; returns whether it did.
+    /// Resumes the run from its checkpoint if the file exists and resuming is enabled. Returns whether the run was
+    /// resumed.
     pub(crate) fn resume<O: Objective>(
         &mut self,
         objective: &mut O,
@@ -419,7 +424,8 @@ impl<'a> Session<'a> {
 }
 
 impl Best {
-    /// Restores these parameters and their state in the objective, and records their epoch in the history.
+    /// Sets the objective to the best parameters and their state, and records their epoch, step and score in the
+    /// history.
     pub(crate) fn put_back<O: Objective>(self, objective: &mut O, history: &mut History) -> Result<(), O::Error> {
         (history.best_epoch, history.best_step) = (Some(self.epoch), Some(self.step));
         history.best_score = Some(self.score);
@@ -428,7 +434,6 @@ impl Best {
     }
 }
 
-/// Returns the loss that is ready, or requests the next loss.
 fn take_or_next<E>(
     ready: &mut Option<StepLoss>,
     next: impl FnOnce() -> Result<Option<StepLoss>, E>,

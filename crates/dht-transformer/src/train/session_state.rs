@@ -1,4 +1,4 @@
-//! State of a training run in a checkpoint, in addition to its tensors.
+//! State of a training run that a checkpoint stores in addition to its tensors.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,14 +9,13 @@ use super::settings::TrainSettings;
 use crate::data::EncodedDataset;
 use crate::error::{Error, Result, SettingMismatch};
 
-/// Number and hash of the training samples.
+/// Fingerprint of the training samples, by which a resumed run detects other data: their number and hash.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct TrainingData {
     rows: usize,
     sha256: String,
 }
 
-/// Content of a checkpoint in addition to its tensors.
 #[derive(Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) settings: TrainSettings,
@@ -40,7 +39,8 @@ impl TrainingData {
 }
 
 impl State {
-    /// Settings and training samples in which the stored run differs from the requested run.
+    /// Lists the settings in which a stored run differs from the requested run. Other training samples count as a
+    /// difference.
     pub(super) fn differences(
         &self,
         settings: &TrainSettings,

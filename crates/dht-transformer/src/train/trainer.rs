@@ -1,4 +1,4 @@
-//! Training loop: epochs, steps, validation, checkpoints.
+//! Training loop: epochs, steps, validation and checkpoints.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use super::settings::{CheckpointSettings, TrainSettings};
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result};
 
-/// Default of [`Trainer::save_every`].
+/// Default of [`Trainer::save_every`], the maximum age of the last checkpoint.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 /// Training loop for any [`Objective`]: epochs, validation, early stopping and checkpoints.
@@ -27,15 +27,15 @@ const SAVE_EVERY: Duration = Duration::from_secs(60);
 pub struct Trainer {
     /// Settings of the training run.
     pub settings: TrainSettings,
-    /// Checkpoint settings; `None` stores nothing.
+    /// Path and frequency of checkpoints; `None` writes none.
     pub checkpoint: Option<CheckpointSettings>,
-    /// Weight decay and learning-rate factor of each parameter; `None` is [`ParameterGroups::standard`].
+    /// Weight decay and learning-rate factor of each parameter. `None` selects [`ParameterGroups::standard`].
     pub groups: Option<ParameterGroups>,
-    /// Maximum age of the last checkpoint: at a step after this time, a new checkpoint is written, in addition to those
-    /// of [`CheckpointSettings`]. This age changes no result. Default: one minute.
+    /// Maximum age of the last checkpoint. When it is exceeded, a checkpoint is written after the current step, in
+    /// addition to those of [`CheckpointSettings`]. It does not affect results. Default: one minute.
     pub save_every: Duration,
-    /// Request to stop: once the flag is true, the run saves its state after the current step, or after the validation
-    /// at the end of an epoch, and ends with [`Error::Stopped`]. `None` never stops.
+    /// Flag that another thread can set to stop the run. The run then writes a checkpoint after the current step, or
+    /// after the validation at the end of an epoch, and ends with [`Error::Stopped`]. `None` never stops.
     pub stop: Option<Arc<AtomicBool>>,
 }
 
@@ -51,27 +51,28 @@ impl Trainer {
         Self { settings, checkpoint: None, groups: None, save_every: SAVE_EVERY, stop: None }
     }
 
-    /// Trains `objective` on the training samples. The objective is scored on the validation samples, if there are any,
+    /// Trains `objective` on the training samples. If there are validation samples, the objective is scored on them
     /// after each epoch and every [`evaluate_every`](TrainSettings::evaluate_every) steps. With
-    /// [`keep_best`](TrainSettings::keep_best) the objective ends with the parameters of the best score.
+    /// [`keep_best`](TrainSettings::keep_best), the objective ends with the parameters of the best score.
     ///
-    /// A run that was stopped and resumed takes the same steps, and ends with the same bits, as an uninterrupted run.
+    /// A run that was stopped and resumed takes the same steps as an uninterrupted run, and its parameters are
+    /// bit-identical.
     ///
     /// # Errors
     /// Before anything is trained:
     ///
-    /// - [`Error::Argument`] if settings are out of range, the training set is empty, or patience or `evaluate_every`
+    /// - [`Error::Argument`] if settings are out of range, the training set is empty, or `patience` or `evaluate_every`
     ///   is set without validation samples;
-    /// - the errors of [`Objective::check_data`].
+    /// - errors of [`Objective::check_data`].
     ///
     /// During the run:
     ///
     /// - [`Error::Diverged`] if a loss is not finite;
-    /// - [`Error::Stopped`] if a [stop](Self::stop) was requested, or the observer [stops](Observer::stops), before the
-    ///   end of the last epoch;
-    /// - the errors of checkpoints and of the objective.
+    /// - [`Error::Stopped`] if the run ends before its last epoch, because [`stop`](Self::stop) was set or the observer
+    ///   [stops](Observer::stops) it;
+    /// - errors of checkpoints and of the objective.
     ///
-    /// After an error in an epoch after the first, `objective` has the best parameters so far if
+    /// After an error in the second epoch or later, `objective` has the best parameters so far if
     /// [`keep_best`](TrainSettings::keep_best) is set, otherwise the parameters of the last step. The last checkpoint
     /// still exists, and the observer receives [`Event::Failed`] with the history.
     pub fn fit<'a, O: Objective>(
@@ -159,7 +160,8 @@ impl Trainer {
         observer.stops() || self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
-    /// Batches of an epoch. They depend only on the seed and the epoch, so that a resumed run reproduces them.
+    /// Divides the training samples into the batches of an epoch. The division depends only on the seed and the epoch,
+    /// so that a resumed run has the same batches.
     fn order(&self, lengths: &[usize], epoch: usize) -> Result<Vec<Vec<usize>>> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed);
         rng.set_stream(epoch as u64 + 1);

@@ -1,4 +1,4 @@
-//! Objective with a different validation metric.
+//! Wrapper that replaces the validation metric of an objective.
 
 use serde_json::{Value, json};
 
@@ -9,9 +9,9 @@ use crate::data::{EncodedDataset, Metric, PackedBatch};
 use crate::error::{Error, Result, SettingMismatch};
 use crate::tensors::Parameters;
 
-/// Objective with a custom validation [`score`](Objective::score), such as the GLUE metric of a task or the caller's
-/// own function of the predictions. The score corresponds to `metric_for_best_model` in `transformers`. Everything else
-/// is delegated to the inner objective.
+/// Wrapper that replaces the validation [`score`](Objective::score) of an objective, for example by the GLUE metric of
+/// a task or by a function of the predictions. It corresponds to `metric_for_best_model` in `transformers`. Everything
+/// else is delegated to the inner objective.
 ///
 /// # Examples
 /// `trainer.fit(&mut WithMetric::new(&mut model, Metric::Matthews)?, &training, &validation, &mut ())`
@@ -39,7 +39,7 @@ pub struct WithMetric<'a, O> {
     score: Score<'a>,
 }
 
-/// Score of predicted classes; higher is better.
+/// Validation score of predicted classes: a standard metric or a custom function.
 enum Score<'a> {
     Metric(Metric),
     Own(&'static str, Box<OwnScore<'a>>),
@@ -65,15 +65,15 @@ impl<'a, O: Predict> WithMetric<'a, O> {
         }
     }
 
-    /// Wraps an objective with a function of the validation texts and the class predicted for each text; a higher value
-    /// is better. Messages call the score `name`.
+    /// Wraps an objective with a function that scores the predicted class of each validation text; higher is better.
+    /// Messages call the score `name`.
     pub fn by(name: &'static str, objective: &'a mut O, score: impl Fn(&EncodedDataset, &[u32]) -> f64 + 'a) -> Self {
         Self { objective, score: Score::Own(name, Box::new(score)) }
     }
 }
 
 impl<O> WithMetric<'_, O> {
-    /// Class whose F1 is the score; `None` for other metrics.
+    /// Class whose F1 is the validation score. Returns `None` if the score is not the F1 of a single class.
     fn class(&self, data: &EncodedDataset) -> Result<Option<usize>> {
         let Score::Metric(Metric::F1 { class }) = self.score else { return Ok(None) };
         let position = data.labels.iter().position(|label| label == class);

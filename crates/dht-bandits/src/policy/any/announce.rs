@@ -1,4 +1,5 @@
-//! Announcements of decisions whose rewards have not arrived, and their effect on further choices.
+//! Announced decisions: until their delayed rewards arrive, the policy assumes cautious rewards for them when it
+//! chooses.
 
 use super::configured::CloneablePolicy;
 use super::in_flight::InFlight;
@@ -16,17 +17,17 @@ impl AnyPolicy {
     ///
     /// Without announcements, a policy repeats its most uncertain choice until the first reward arrives. For example,
     /// an arm that is added while 1,000 rewards are outstanding is shown to the next 1,000 visitors. Each announced
-    /// decision lowers the bound of its arm, so that other arms are chosen as well. The disadvantage is that a good new
-    /// arm is recognised later, by two delays or more.
+    /// decision lowers the upper confidence bound of its arm, so that other arms are chosen as well. The disadvantage
+    /// is that a good new arm is recognised later, by two delays or more.
     ///
     /// [`decide`](Policy::decide) and the propensities take announcements into account; slates do not. Every
-    /// announcement counts: a decision that is announced twice, or after its reward was learned, stays announced until
-    /// it is forgotten.
+    /// announcement counts. A decision that is announced twice, or after its reward was learned, remains announced
+    /// until [`forget_announced`](Self::forget_announced) is called.
     ///
     /// [`learn`](Policy::learn) ends the announcement of its decision. [`forget_announced`](Self::forget_announced)
-    /// ends an announcement if the reward will never arrive. Announced decisions are not saved: announce outstanding
-    /// ones again after loading. The cost is a second policy in memory, about four updates for each reward, and a
-    /// search of the announced decisions.
+    /// ends an announcement if the reward will never arrive. Announcements are not saved: repeat them after loading.
+    /// The cost is a second policy in memory, about four updates for each reward, and a search of the announced
+    /// decisions.
     ///
     /// ```
     /// use dht_bandits::policy::{AnyPolicy, RewardType};
@@ -45,8 +46,8 @@ impl AnyPolicy {
     /// ```
     ///
     /// # Errors
-    /// Fails if the decision is of another epoch, if its arm is unknown or removed, if the context does not fit, or if
-    /// a value overflows. The policy is unchanged then.
+    /// Fails if the decision was made in another epoch, if its arm is unknown or removed, if the context does not fit,
+    /// or if a value overflows. After an error the policy is unchanged.
     pub fn announce(&mut self, decision: &Decision) -> Result<()> {
         check_epoch(decision.choice.epoch, self.epoch())?;
         let mut flight = match self.in_flight.take() {
@@ -67,14 +68,15 @@ impl AnyPolicy {
         self.in_flight.as_ref().map_or(0, |flight| flight.waiting.len())
     }
 
-    /// Ends the announcement of a decision whose reward will not arrive. Returns whether the decision was announced.
+    /// Ends the announcement of a decision whose reward will not arrive. Returns `false` if the decision was not
+    /// announced.
     pub fn forget_announced(&mut self, decision: &Decision) -> bool {
         let was_announced = self.end_wait(decision);
         self.refresh(usize::from(was_announced));
         was_announced
     }
 
-    /// Lower end of the plausible rewards of a decision: mean − width.
+    /// Reward assumed for an announced decision: mean − width, the lower end of its plausible rewards.
     fn cautious(&self, decision: &Decision) -> f64 {
         let low = decision.choice.mean - decision.choice.width;
         if self.kind().is_logistic() { sigmoid(low) } else { low }
@@ -91,9 +93,8 @@ impl AnyPolicy {
         }
     }
 
-    /// Rebuilds the copy of the policy that chooses while rewards are outstanding, if many rewards or other changes
-    /// have occurred since the copy was built. `changes` is their number; `usize::MAX` stands for a change after which
-    /// the copy is always rebuilt.
+    /// Rebuilds the copy of the policy that chooses while rewards are outstanding, once many changes have occurred
+    /// since it was built. `changes` is the number of new changes; `usize::MAX` always rebuilds the copy.
     pub(super) fn refresh(&mut self, changes: usize) {
         let Some(mut flight) = self.in_flight.take() else { return };
         flight.stale = flight.stale.saturating_add(changes);
@@ -109,8 +110,8 @@ impl AnyPolicy {
         self.in_flight = Some(flight).filter(|flight| !flight.waiting.is_empty());
     }
 
-    /// Learns a reward also in the copy of the policy that chooses while rewards are outstanding. If the copy refuses
-    /// the reward, it is rebuilt.
+    /// Learns a reward in the copy of the policy that chooses while rewards are outstanding. If the copy refuses the
+    /// reward, it is rebuilt.
     pub(super) fn refresh_after(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) {
         let Some(flight) = &mut self.in_flight else { return };
         let learned = flight.chooser.as_policy_mut().update(arm, context, reward, weight);

@@ -1,4 +1,4 @@
-//! Operations that policies from settings need in addition to [`Policy`], implemented for each family of policies.
+//! Operations beyond [`Policy`] that a policy created from settings needs, implemented for each type of policy.
 
 use std::any::Any;
 
@@ -10,37 +10,38 @@ use crate::policy::{BetaThompson, ContextFree, Disjoint, Hybrid, Policy, TopK, U
 use crate::policy::{ResetOnChange, SlidingWindow};
 use crate::posterior::{Posterior, Ridge};
 
-/// Policy of a kind that settings can name.
+/// Policy of a type that settings can select.
 pub(super) trait Configured: Policy + Any {
-    /// Exploration rule of the policy; `None` for uniform draws.
+    /// Exploration rule of the policy; `None` if arms are drawn uniformly.
     fn rule(&self) -> Option<AnyRule>;
 
-    /// Replaces the exploration rule and its floor.
+    /// Replaces the exploration rule and its floor, the minimum probability of each arm.
     fn set_rule(&mut self, rule: FlooredRule) -> Result<()>;
 
-    /// Returns whether the other policy has the same type and the same settings, apart from the exploration rule.
+    /// Returns whether `other` has the same type and the same settings, apart from the exploration rule.
     fn has_settings_of(&self, other: &dyn Any) -> bool;
 
-    /// Forgets everything that the policy has learned; arms, version and epoch stay.
+    /// Discards everything learned. Arms, version and epoch are unchanged.
     fn reset(&mut self);
 
     /// Multiplies all evidence by a decay factor; the prior keeps its weight.
     ///
     /// # Errors
-    /// Fails if the kind has no evidence that decays, or if a precision overflows. The policy is unchanged then.
+    /// Fails if evidence of this type of policy cannot decay, or if a precision overflows. After an error the policy is
+    /// unchanged.
     fn forget(&mut self, _decay: f64) -> Result<()> {
         Err(Error::Unsupported { what: "forgetting by a clock" })
     }
 
-    /// Products of context and features; `None` if the policy has none.
+    /// Products of context and features that the policy uses as inputs; `None` without products.
     fn interactions(&self) -> Option<&Interactions> {
         None
     }
 }
 
-/// Policy of a kind that settings can name, with its concrete type, so that it can be cloned.
+/// Cloneable policy of a concrete type that settings can select.
 pub(super) trait CloneablePolicy: Configured + Clone {
-    /// Returns whether the model is logistic, so that means are log-odds.
+    /// Returns whether the model is logistic. Means are then log-odds.
     fn is_logistic(&self) -> bool;
 }
 
@@ -174,7 +175,7 @@ impl Configured for ContextFree<Ucb1> {
         other.is::<Self>()
     }
 
-    /// Does nothing: settings do not allow kinds without contexts to forget.
+    /// Does nothing, since settings do not allow a policy without contexts to forget.
     fn reset(&mut self) {}
 }
 
@@ -195,7 +196,7 @@ impl Configured for ContextFree<BetaThompson> {
         other.is::<Self>()
     }
 
-    /// Does nothing: settings do not allow kinds without contexts to forget.
+    /// Does nothing, since settings do not allow a policy without contexts to forget.
     fn reset(&mut self) {}
 }
 
@@ -212,6 +213,6 @@ impl Configured for Uniform {
         other.is::<Self>()
     }
 
-    /// Does nothing: settings do not allow kinds without contexts to forget.
+    /// Does nothing, since settings do not allow a policy without contexts to forget.
     fn reset(&mut self) {}
 }

@@ -1,4 +1,4 @@
-//! Forgetting by a clock, a window or a change test, for kinds of policies that do not have their own.
+//! Forgetting by a decay clock, a window or a change test, for types of policies without a method of their own.
 
 use std::any::Any;
 use std::cmp::Ordering;
@@ -20,7 +20,7 @@ use crate::policy::forward::chooses_as;
 use crate::posterior::{DecayClock, sigmoid};
 use crate::validate::{check_length, check_parameter};
 
-/// Wrapper that makes a policy of any kind forget by a clock, a window or a change test.
+/// Wrapper that makes any policy forget old evidence, by a decay clock, a window or a change test.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Forgetful<P> {
@@ -28,26 +28,25 @@ pub(super) struct Forgetful<P> {
     memory: Memory<P>,
 }
 
-/// State of a clock, a window or a change test.
+/// Method of forgetting, with its state.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Memory<P> {
-    /// Evidence of all arms decays by one clock. The decay of `due` steps is delayed, and applied at once before it
-    /// would multiply evidence by less than [`LEAST_DUE`].
+    /// Decay of all evidence by one clock. The decay of the last `due` steps is not applied yet. It is applied in one
+    /// operation before its factor would fall below [`LEAST_DUE`].
     Clock { decay: f64, clock: DecayClock, due: f64 },
-    /// The policy has learned the last n/2 to n observations. A second policy, `younger`, learns only the observations
-    /// since it was last emptied. After each n/2 observations, `younger` replaces the first policy and an empty one
-    /// takes its place.
+    /// Window of the last n/2 to n observations, where n is `length`. A second policy, `younger`, is untrained at first
+    /// and learns in parallel. After n/2 observations it replaces the first policy, and a new untrained one becomes
+    /// `younger`.
     Window { length: usize, since: usize, younger: Box<P> },
-    /// The policy is reset when its predictions become worse.
+    /// Change test, which resets the policy when its predictions become worse.
     Reset { detector: ChangeDetector, resets: u64 },
 }
 
-/// Smallest factor on evidence whose application may be delayed. The weights of observations are wrong by at most this
-/// factor.
+/// Smallest decay factor that may remain unapplied. The weights of observations are wrong by at most this factor.
 const LEAST_DUE: f64 = 0.95;
 
-/// Returns a copy of a policy that has forgotten everything. Its arms, version and epoch stay.
+/// Returns an untrained copy of a policy, with the same arms, version and epoch.
 fn blank<P: CloneablePolicy>(policy: &P) -> Box<P> {
     let mut blank = policy.clone();
     blank.reset();
@@ -55,7 +54,7 @@ fn blank<P: CloneablePolicy>(policy: &P) -> Box<P> {
 }
 
 impl<P: CloneablePolicy> Forgetful<P> {
-    /// Wraps an untrained policy, by the clock, window or change test in the settings.
+    /// Wraps an untrained policy, which will forget by the clock, window or change test in the settings.
     ///
     /// # Errors
     /// Fails if the settings have no clock, window or change test, or if one of them is out of its range.
@@ -75,21 +74,21 @@ impl<P: CloneablePolicy> Forgetful<P> {
         Ok(Self { policy: Box::new(policy), memory })
     }
 
-    /// Wrapped policy, which makes the decisions.
+    /// Wrapped policy, which chooses the arms.
     pub(super) fn policy(&self) -> &P {
         &self.policy
     }
 
-    /// Number of resets; `None` without a change test.
+    /// Number of resets by the change test; `None` without a test.
     pub(super) fn resets(&self) -> Option<u64> {
         if let Memory::Reset { resets, .. } = self.memory { Some(resets) } else { None }
     }
 
-    /// Advances a clock that measures time.
+    /// Advances the decay clock by an elapsed time.
     ///
     /// # Errors
-    /// Fails if the policy has no clock of time, or if the time is negative or not finite. The policy is unchanged
-    /// then.
+    /// Fails if the policy has no clock that measures time, or if the time is negative or not finite. After an error
+    /// the policy is unchanged.
     pub(super) fn elapse(&mut self, time: f64) -> Result<()> {
         let Memory::Clock { clock: DecayClock::Time, due, .. } = &mut self.memory else {
             return Err(Error::Settings { problem: "clock: expected \"time\" to let time elapse".to_owned() });
@@ -101,8 +100,8 @@ impl<P: CloneablePolicy> Forgetful<P> {
         Ok(())
     }
 
-    /// Applies the delayed decay once it is large enough to be worth its cost. If the decayed evidence cannot be
-    /// computed now, the decay stays due.
+    /// Applies the outstanding decay, once it is large enough to be worth its cost. If the decayed evidence cannot be
+    /// computed now, the decay remains outstanding.
     fn forget_due(&mut self) {
         let Memory::Clock { decay, due, .. } = &mut self.memory else { return };
         let factor = decay.powf(*due);
@@ -112,7 +111,8 @@ impl<P: CloneablePolicy> Forgetful<P> {
         }
     }
 
-    /// Advances the memory after the policy has learned observations; `teach` makes another policy learn them too.
+    /// Advances the clock or window after the policy has learned `count` observations. `teach` makes another policy
+    /// learn them too.
     fn after(&mut self, count: usize, teach: impl Fn(&mut P) -> Result<()>) {
         match &mut self.memory {
             Memory::Clock { clock, due, .. } => {
@@ -140,8 +140,8 @@ impl<P: CloneablePolicy> Forgetful<P> {
 
     /// Tests the error of a prediction, and resets the policy if errors have increased.
     ///
-    /// For a logistic kind the tested error is prediction − reward. Its |reward − prediction| would fall if a rate
-    /// below one half falls.
+    /// For a logistic model the tested error is prediction − reward. The absolute error is not tested, because it may
+    /// decrease after a change: if a reward rate below one half falls, |reward − prediction| falls too.
     fn test(&mut self, mean: f64, reward: f64) {
         let logistic = self.policy.is_logistic();
         let Memory::Reset { detector, resets } = &mut self.memory else { return };
@@ -154,7 +154,7 @@ impl<P: CloneablePolicy> Forgetful<P> {
         }
     }
 
-    /// Changes the arms of all policies of the wrapper: in all of them, or in none.
+    /// Changes the arms of all policies in this wrapper, or of none if the change fails.
     fn change<T>(&mut self, change: impl Fn(&mut P) -> Result<T>) -> Result<T> {
         if let Memory::Window { younger, .. } = &mut self.memory {
             let mut copy = younger.clone();
@@ -166,7 +166,8 @@ impl<P: CloneablePolicy> Forgetful<P> {
         change(&mut self.policy)
     }
 
-    /// Returns whether the memory is consistent: the younger policy of a window must have learned from the same stream.
+    /// Returns whether a loaded state is consistent. For a window, both policies must have learned from the same
+    /// stream.
     fn is_consistent(&self) -> bool {
         match &self.memory {
             Memory::Clock { due, .. } => due.is_finite() && *due >= 0.0,
@@ -200,7 +201,7 @@ impl<P: CloneablePolicy> Policy for Forgetful<P> {
         self.policy.check_update(arm, context, reward, weight)
     }
 
-    /// Learns the reward of a decision, and forgets everything if predictions have become worse.
+    /// Learns the reward of a decision, and resets the policy if its predictions have become worse.
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         check_epoch(decision.choice.epoch, self.epoch())?;
         self.update(decision.arm(), &decision.context, reward, 1.0)?;

@@ -1,14 +1,14 @@
-//! Announced decisions, whose rewards have not arrived.
+//! Announced decisions, whose rewards have not arrived yet.
 
 use super::wrapped::Wrapped;
 use crate::decision::Decision;
 
-/// Announced decisions without rewards, and the policy that chooses until the rewards arrive.
+/// Announced decisions, and the policy that chooses until their rewards arrive.
 #[derive(Debug, Clone)]
 pub(super) struct InFlight {
     pub(super) waiting: Vec<Decision>,
     /// Copy of the policy that has learned a cautious reward for each announced decision.
     pub(super) chooser: Wrapped,
-    /// Number of rewards and other changes since the copy `chooser` was made.
+    /// Number of rewards and other changes since `chooser` was copied.
     pub(super) stale: usize,
 }

@@ -1,4 +1,4 @@
-//! Products of context and features that settings name.
+//! Products of context and features that a policy's settings define.
 
 use super::PolicySettings;
 use super::rule::FlooredRule;
@@ -9,8 +9,8 @@ use crate::posterior::Posterior;
 use crate::validate::check_length;
 
 impl PolicySettings {
-    /// Products of context and features that the settings name, for scaled contexts. If the normaliser appends a bias,
-    /// it lies between context and features.
+    /// Products of context and features that the settings define, as pairs of positions in the model's input: the
+    /// scaled context, a bias if the normaliser adds one, and the features.
     pub(super) fn products(&self) -> Result<Option<Interactions>> {
         let Some(pairs) = &self.interactions else { return Ok(None) };
         check_length("dimension", self.dimension)?;
@@ -22,7 +22,7 @@ impl PolicySettings {
     }
 }
 
-/// Adds products to a policy, if there are any.
+/// Adds products of context and features to a policy, if the settings define any.
 pub(super) fn multiplied<P: Posterior>(
     policy: TopK<P, FlooredRule>,
     products: Option<Interactions>,

@@ -1,4 +1,4 @@
-//! Merging of policies that different workers trained under the same settings.
+//! Merging of policies that different workers trained with the same settings.
 
 use super::named_policy::NamedPolicy;
 use super::policy::AnyPolicy;
@@ -18,8 +18,8 @@ fn no_merging() -> Error {
     )
 }
 
-/// Evaluates an expression for the kinds whose evidence can be added: for two policies of the same kind, or for one
-/// policy.
+/// Evaluates an expression for one policy, or for two of the same type, if evidence of this policy type can be added
+/// up. Returns an error for other types.
 macro_rules! adding {
     ($left:expr, $right:expr, ($ours:ident, $theirs:ident) => $then:expr) => {
         adding!(@ ($left, $right), $ours $theirs $then, Linear Logistic DiagonalLogistic Hybrid TopKLinear
@@ -51,7 +51,10 @@ impl AnyPolicy {
         }
     }
 
-    /// Returns the scaling of contexts and rewards. Fails if the scaling is not frozen yet.
+    /// Returns the scaling of contexts and rewards, if any.
+    ///
+    /// # Errors
+    /// Fails if the scaling is still provisional, before the end of the warm-up.
     fn scaling(&self) -> Result<Option<&Scaling>> {
         match &self.policy {
             Wrapped::Plain(_) => Ok(None),
@@ -70,9 +73,9 @@ impl AnyPolicy {
     /// [`Disjoint::diff`](crate::policy::Disjoint::diff) does.
     ///
     /// # Errors
-    /// [`Error::Settings`] if the evidence of the kind cannot be added, if the settings differ in more than arms,
-    /// exploration and seed, or if the scalings differ or are not frozen. Also fails as the `diff` of the kind does,
-    /// for example if evidence decays.
+    /// [`Error::Settings`] if evidence of this `kind` cannot be added, if the settings differ in more than arms,
+    /// exploration and seed, or if the scalings of contexts differ or are still provisional. Also fails as the `diff`
+    /// of the policy's type does, for example if evidence decays.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
         check_alike(&self.settings, &earlier.settings)?;
         self.kind().check_copy()?;
@@ -86,8 +89,8 @@ impl AnyPolicy {
     /// [`Disjoint::apply`](crate::policy::Disjoint::apply) does.
     ///
     /// # Errors
-    /// [`Error::Settings`] if the delta has other settings or another scaling. Also fails as the `apply` of the kind
-    /// does. The policy is unchanged then.
+    /// [`Error::Settings`] if the delta has other settings or another scaling of contexts. Also fails as the `apply` of
+    /// the policy's type does. After an error the policy is unchanged.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
         let Some(settings) = &delta.settings else {
             return Err(refused("settings: expected a delta of an AnyPolicy"));
@@ -99,14 +102,14 @@ impl AnyPolicy {
         Ok(())
     }
 
-    /// Learns the evidence of `other`, as if this policy had observed it: the prior counts once. Both policies must
-    /// have started from the prior. Workers that started from a common ancestor must merge their [`diff`](Self::diff)s
-    /// since that ancestor instead.
+    /// Adds the evidence of `other`, as if this policy had observed it: the prior counts once. Both policies must have
+    /// started from the prior. Workers that started from a common ancestor must merge their [`diff`](Self::diff)s since
+    /// that ancestor instead.
     ///
     /// # Errors
     /// [`Error::Settings`] in the cases of [`diff`](Self::diff), and if the policies scale their contexts: such
-    /// policies share a scaling only through a common ancestor that has learned the warm-up. Also fails as the `merge`
-    /// of the kind does. The policy is unchanged then.
+    /// policies share a scaling only through a common ancestor that has learned the warm-up, and whose evidence would
+    /// count twice. Also fails as the `merge` of the policy's type does. After an error the policy is unchanged.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         check_alike(&self.settings, &other.settings)?;
         if self.settings.normaliser.is_some() {

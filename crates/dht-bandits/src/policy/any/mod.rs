@@ -1,4 +1,4 @@
-//! Policies whose kind is selected at run time by settings.
+//! Policies whose type is selected at run time by settings.
 
 mod announce;
 mod configured;

@@ -1,4 +1,4 @@
-//! Policies of every kind that settings can name.
+//! Policies of every type that settings can select, in one enum.
 
 use std::any::Any;
 
@@ -19,7 +19,7 @@ use crate::policy::{ResetOnChange, SlidingWindow};
 use crate::posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Ridge};
 use crate::validate::check_memory;
 
-/// Policy of any kind that settings can name, one variant for each kind.
+/// Policy of any type that settings can select.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum NamedPolicy {
@@ -39,11 +39,11 @@ pub(super) enum NamedPolicy {
     Ucb1(ContextFree<Ucb1>),
     BetaThompson(ContextFree<BetaThompson>),
     Uniform(Uniform),
-    /// Policy of a kind that does not forget by itself, in a wrapper that makes it forget.
+    /// Policy wrapped for forgetting, because its type has no method of forgetting.
     Forgetful(Forgetful<NamedPolicy>),
 }
 
-/// Evaluates an expression for the policy of any kind. This is the only table of kinds.
+/// Evaluates an expression for the policy in any variant. This macro is the only list of variants.
 macro_rules! each_kind {
     ($self:expr, $policy:ident => $then:expr) => {
         each_kind!(@ $self, $policy, $then, Linear LinearClock LinearWindow LinearReset LinearNoise Logistic
@@ -127,7 +127,7 @@ impl NamedPolicy {
         Ok(Self::Forgetful(Forgetful::new(policy, settings)?))
     }
 
-    /// Returns whether the other policy has the same kind, settings, lengths and exploration rule.
+    /// Returns whether `other` has the same type, settings, lengths and exploration rule.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.inside(), other.inside());
         std::mem::discriminant(self) == std::mem::discriminant(other)
@@ -136,7 +136,7 @@ impl NamedPolicy {
             && ours.has_settings_of(theirs)
     }
 
-    /// Number of resets after a detected change; `None` without a change test.
+    /// Number of resets by the change test; `None` without a test.
     pub(super) fn resets(&self) -> Option<u64> {
         match self {
             Self::LinearReset(policy) => Some(policy.resets()),
@@ -145,7 +145,7 @@ impl NamedPolicy {
         }
     }
 
-    /// Returns whether the features of an arm are part of the row that its weights are multiplied with.
+    /// Returns whether the model takes the context and an arm's features as one input vector.
     pub(super) fn joins_features(&self) -> bool {
         match self {
             Self::TopKLinear(_)
@@ -166,7 +166,7 @@ impl NamedPolicy {
         each_kind!(self, policy => policy)
     }
 
-    /// Refuses to change the arms of shared kinds, which come with each request.
+    /// Fails if the model is shared by all arms. Arms are then defined by each request and cannot be added or removed.
     fn check_arms_change(&self) -> Result<()> {
         match self {
             Self::SharedLinear(_) | Self::SharedLogistic(_) | Self::SharedDiagonalLogistic(_) => {
@@ -180,8 +180,9 @@ impl NamedPolicy {
         }
     }
 
-    /// Refuses to copy a policy if memory for the copy cannot be allocated. The size is approximate: d²/2 values for
-    /// each arm (d with a diagonal precision), and its cross terms.
+    /// Fails if memory for a copy of the policy cannot be allocated. The size is approximate. An arm with d weights
+    /// needs d²/2 values, or d with a diagonal precision. In a hybrid policy it also needs cross terms with the shared
+    /// weights.
     pub(super) fn check_copy(&self) -> Result<()> {
         let d = self.interactions().map_or(Policy::dimension(self), Interactions::dimension);
         let full = d.saturating_add(16).checked_mul(d.saturating_add(16)).map(|square| square / 2);
@@ -205,7 +206,7 @@ impl NamedPolicy {
         check_memory("copy of the policy", numbers.and_then(|numbers| numbers.checked_mul(arms)))
     }
 
-    /// Advances the clock of policies whose evidence decays with time.
+    /// Advances the clock of a policy whose evidence decays with time.
     pub(super) fn elapse(&mut self, time: f64) -> Result<()> {
         match self {
             Self::LinearClock(policy) if policy.options().clock == DecayClock::Time => policy.elapse(time),
@@ -214,7 +215,7 @@ impl NamedPolicy {
         }
     }
 
-    /// Returns whether the dimensions of the policy fit the settings.
+    /// Returns whether the lengths of context and features agree with the settings.
     fn lengths_fit(&self, settings: &PolicySettings) -> bool {
         let (d, features, length) = (settings.scaled_dimension(), settings.features, Policy::dimension(self));
         match self {
@@ -226,8 +227,8 @@ impl NamedPolicy {
         }
     }
 
-    /// Returns whether the policy can have been created with these settings, whatever it has learned and whatever arms
-    /// it has now.
+    /// Returns whether this policy may have been created with the settings. Learned state, and arms that were added or
+    /// removed, make no difference.
     pub(super) fn fits(&self, settings: &PolicySettings) -> bool {
         // The lengths are checked before a policy is created from them, since they may be damaged, and large.
         if !self.lengths_fit(settings) || !Policy::arms(self).began_with(settings.arms) {

@@ -1,4 +1,4 @@
-//! Policy whose kind, exploration and scaling come from settings.
+//! Policy whose model, exploration rule and scaling come from settings.
 
 use rand::Rng;
 
@@ -17,7 +17,7 @@ use crate::features::Normalizer;
 use crate::policy::forward::reports_as;
 use crate::policy::{Explanation, Normalised, Observation, Policy};
 
-/// Policy whose kind, exploration and scaling come from [`PolicySettings`].
+/// Policy whose model, exploration rule and scaling of contexts come from [`PolicySettings`].
 ///
 /// The serialised form contains a header with the version of the format, the settings, and the learned state. With the
 /// cargo feature `settings`, policies are saved and loaded as JSON files, and settings are read from TOML and JSON.
@@ -48,7 +48,8 @@ impl AnyPolicy {
     /// Creates an untrained policy from its settings.
     ///
     /// # Errors
-    /// [`Error::Settings`] if the kind lacks a setting or does not use one. Also fails if a value is out of its range.
+    /// [`Error::Settings`] if a setting that the `kind` needs is missing, or if one that it does not use is set. Also
+    /// fails if a value is out of its range.
     pub fn new(settings: PolicySettings) -> Result<Self> {
         let settings = settings.resolved()?;
         settings.check()?;
@@ -66,18 +67,18 @@ impl AnyPolicy {
         Ok(Self { settings, policy, in_flight: None })
     }
 
-    /// Settings of the policy. For `kind = "auto"`, these are the recommended settings that `auto` stands for.
+    /// Settings of the policy. For `kind = "auto"`, they are the recommended settings, with another kind.
     pub fn settings(&self) -> &PolicySettings {
         &self.settings
     }
 
-    /// Replaces the exploration rule of a policy in service, for example by another α or ε; its learned state stays.
+    /// Replaces the exploration rule, for example to change α or ε; the learned state stays.
     /// [`settings`](Self::settings) then returns the new rule.
     ///
     /// # Errors
-    /// [`Error::Settings`] if the policy draws uniformly, if a rule without contexts meets a policy with contexts or
-    /// the reverse, or if UCB1 meets Beta-Thompson sampling or the reverse. Also fails if a setting is out of its
-    /// range. The policy is unchanged then.
+    /// [`Error::Settings`] if the policy draws uniformly, or if the rule does not fit the policy: one needs contexts
+    /// and the other does not, or one is UCB1 and the other Beta-Thompson sampling. Also fails if a setting is out of
+    /// its range. After an error the policy is unchanged.
     pub fn set_exploration(&mut self, exploration: AnyRule) -> Result<()> {
         let floor = self.settings.floor;
         self.kind_mut().set_rule(FlooredRule { rule: exploration, floor })?;
@@ -86,25 +87,26 @@ impl AnyPolicy {
         Ok(())
     }
 
-    /// Number of resets after a detected change; `None` if the settings have no `reset`.
+    /// Number of resets after a detected change; `None` if the settings have no change test (`reset`).
     pub fn resets(&self) -> Option<u64> {
         self.kind().resets()
     }
 
     /// Advances the clock of all arms, for `clock = "time"`: the weight of evidence is multiplied by γ^`time`, where γ
-    /// is the decay of the settings. O(1). Rewards of a warm-up count as new when the scaling is frozen.
+    /// is the setting `decay`. The cost is O(1). Rewards from the warm-up, in which the scaling is still provisional,
+    /// lose no weight.
     ///
     /// # Errors
-    /// [`Error::Settings`] if the settings have no clock of time. Also fails if the time is negative or not finite, or
-    /// if the clock would exceed 2⁵².
+    /// [`Error::Settings`] if the settings have no clock that measures time. Also fails if the time is negative or not
+    /// finite, or if the clock would exceed 2⁵².
     pub fn elapse(&mut self, time: f64) -> Result<()> {
         self.kind_mut().elapse(time)?;
         self.refresh(usize::MAX);
         Ok(())
     }
 
-    /// Checks the lengths of context and features separately. Weights over both would otherwise multiply a feature as a
-    /// part of the context, or the reverse.
+    /// Checks the lengths of context and features separately. A check of their sum would not suffice: a model over both
+    /// could take a feature for a part of the context, or the reverse.
     fn check_lengths(&self, request: &Request<'_>) -> Result<()> {
         let PolicySettings { dimension, features, .. } = self.settings;
         let joins = self.kind().joins_features();
@@ -122,7 +124,7 @@ impl AnyPolicy {
         if got == expected { Ok(()) } else { Err(Error::Dimension { what: "context", expected, got }) }
     }
 
-    /// Policy that has learned all rewards that arrived, without the assumed rewards of announced decisions.
+    /// Policy that has learned all rewards that arrived, without the rewards assumed for announced decisions.
     pub(super) fn learned(&self) -> &dyn Policy {
         self.policy.as_policy()
     }
@@ -166,7 +168,7 @@ impl Policy for AnyPolicy {
         self.change(|policy| policy.remove_arm(arm))
     }
 
-    /// Begins the next epoch, and ends all announcements.
+    /// Begins a new epoch, and withdraws all announced decisions.
     fn expire_decisions(&mut self) -> Result<()> {
         self.policy.as_policy_mut().expire_decisions()?;
         self.in_flight = None;
@@ -177,12 +179,12 @@ impl Policy for AnyPolicy {
         self.learned().explain(decision)
     }
 
-    /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
+    /// Learns several rewards of single decisions at once: all of them, or none if one is refused.
     ///
-    /// Linear, logistic, top-k and shared kinds learn them as
-    /// [`Disjoint::learn_batch`](crate::policy::Disjoint::learn_batch) does. Other kinds, and all kinds until their
-    /// scaling is final, learn them one by one on a copy of the policy. The change test of `reset` uses the rewards of
-    /// weight 1.
+    /// Policies of the linear, logistic, top-k and shared kinds learn the rewards as
+    /// [`Disjoint::learn_batch`](crate::policy::Disjoint::learn_batch) does. Policies of other kinds, and of all kinds
+    /// while their scaling is provisional, learn the rewards one by one on a copy. The change test (`reset`) uses the
+    /// rewards of weight 1.
     ///
     /// # Errors
     /// Returns the error of [`learn`](Policy::learn) for the first observation that is refused.
@@ -289,8 +291,8 @@ impl Policy for AnyPolicy {
     }
 }
 
-/// Refuses to learn during a warm-up if the memory for a copy of the policy cannot be allocated. The end of the warm-up
-/// is learned on such a copy.
+/// Fails if memory for a copy of the policy cannot be allocated while its scaling is provisional. At the end of the
+/// warm-up, the stored rewards are learned on such a copy.
 fn check_copy_of_warm_up(policy: &Normalised<NamedPolicy>) -> Result<()> {
     if policy.is_settled() { Ok(()) } else { policy.inner().check_copy() }
 }

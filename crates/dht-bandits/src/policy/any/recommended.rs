@@ -1,5 +1,5 @@
-//! Recommended settings, which were selected by measurements. They depend on the length of contexts, the number of arms
-//! and the range of rewards.
+//! Recommended policy settings for given context lengths, numbers of arms and types of rewards. They were selected by
+//! measurements.
 
 use super::settings::all_pairs;
 use super::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings, RewardType};
@@ -9,9 +9,10 @@ use crate::policy::BetaThompson;
 use crate::posterior::DecayClock;
 
 impl RewardType {
-    /// Recommended prior precision for d weights: λ = d/4 for real rewards of normalised features, for which x'x ≈ d.
-    /// The prior variance x'x/λ of a score is then 4 for any d, so that a first reward moves the prediction in its own
-    /// context by four fifths. A binary reward adds at most ¼ as much precision, so that λ is d/16 for binary rewards.
+    /// Recommended prior precision λ for d weights per arm: d/4 for real rewards and normalised features, for which x'x
+    /// ≈ d. The prior variance x'x/λ of a score is then 4 for any d, so that a first reward moves the prediction in its
+    /// own context by four fifths. A binary reward adds at most ¼ as much precision, so that λ is d/16 for binary
+    /// rewards.
     fn prior_precision(self, weights: usize) -> f64 {
         let share = match self {
             Self::Binary => 16.0,
@@ -23,15 +24,16 @@ impl RewardType {
 
 const CLIP: f64 = 3.0;
 
-/// Recommended exploration rule for a policy with `weights` weights in total: upper confidence bounds whose α grows
-/// from ¼ to 3/2, by a quarter for each two rewards per weight.
+/// Recommended exploration rule for a policy with `weights` weights in total. It uses upper confidence bounds whose
+/// factor α grows from ¼ to 3/2, by ¼ whenever another two rewards per weight have been learned.
 fn exploration(weights: usize) -> AnyRule {
     AnyRule::GrowingUcb(GrowingUcb { alpha: 0.25, rounds: 2.0 * weights.max(1) as f64, limit: 1.5 })
 }
 
 impl PolicySettings {
-    /// Recommended settings for arms with separate weights. They are upper confidence bounds over logistic regressions
-    /// with λ = d/16 ([`RewardType::Binary`]) or ridge regressions with λ = d/4 ([`RewardType::Real`]).
+    /// Recommended settings for arms with separate weights: upper confidence bounds over logistic regressions
+    /// ([`RewardType::Binary`]) or ridge regressions ([`RewardType::Real`]). The prior precision is λ = d/16 or λ =
+    /// d/4, respectively, for d weights per arm.
     ///
     /// The exploration factor α grows from ¼ to 3/2 ([`GrowingUcb`]), by a quarter for each two rewards per weight;
     /// there are (d + 1)·`arms` weights. Contexts (and real rewards) are normalised by the statistics of the first 200
@@ -71,8 +73,8 @@ impl PolicySettings {
     }
 
     /// Recommended settings for short-lived items, each described by `features` features. One model serves all items,
-    /// as in [`recommended`](Self::recommended), with the products of context and features. Features are not
-    /// normalised: scale them to about 1.
+    /// and its inputs include the products of context and features; other settings are as in
+    /// [`recommended`](Self::recommended). Features are not normalised: scale them to about 1.
     ///
     /// ```
     /// use dht_bandits::policy::{PolicyKind, PolicySettings, RewardType};
@@ -101,12 +103,12 @@ impl PolicySettings {
         }
     }
 
-    /// Resolves `kind = "auto"` to the settings that it stands for. Settings of other kinds are returned unchanged,
-    /// except that a decay gets its default clock.
+    /// Replaces `kind = "auto"` by the recommended settings. Settings of other kinds are returned unchanged, except
+    /// that a decay gets its default clock.
     ///
     /// # Errors
-    /// [`Error::Settings`] if `auto` comes with a key that it sets itself or without `reward`, or if `reward` comes
-    /// with another kind.
+    /// [`Error::Settings`] if `auto` is combined with a key that it sets itself or comes without `reward`, or if
+    /// `reward` is set for another kind.
     pub(super) fn resolved(self) -> Result<Self> {
         let refuse = |problem: &str| Err(Error::Settings { problem: problem.to_owned() });
         let Self { kind, dimension, arms, features, seed, reward, floor, decay, clock, window, reset, .. } = self;

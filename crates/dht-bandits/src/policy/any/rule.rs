@@ -1,4 +1,4 @@
-//! Exploration rules that settings can name.
+//! Exploration rules that settings can select.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,8 @@ use crate::gaussian::Score;
 use crate::policy::{BetaThompson, Ucb1};
 use crate::saved_state::serde_tagged_in_texts;
 
-/// Exploration rule of any type, as settings name it: `{ rule = "ucb", alpha = 0.5 }` in text formats. Binary formats
-/// store the name of the rule instead of the key `rule`.
+/// Exploration rule of any type. Text formats write it as `{ rule = "ucb", alpha = 0.5 }`; binary formats store the
+/// name of the rule instead of the key `rule`.
 ///
 /// ```
 /// use dht_bandits::{Ucb, policy::AnyRule};
@@ -30,7 +30,7 @@ pub enum AnyRule {
     EpsilonGreedy(EpsilonGreedy),
     /// Softmax exploration.
     Softmax(Softmax),
-    /// Inverse-gap weighting.
+    /// Inverse-gap weighting (SquareCB).
     SquareCb(SquareCb),
     /// UCB1, for policies without contexts.
     Ucb1(Ucb1),
@@ -51,7 +51,8 @@ serde_tagged_in_texts!(AnyRule as "AnyRule", tag "rule": {
     GrowingUcb(GrowingUcb),
 });
 
-/// Evaluates an expression for every rule that uses contexts. The other rules are refused when a policy is created.
+/// Evaluates an expression for each rule that uses contexts. Other rules cannot occur, since they are refused when a
+/// policy is created.
 macro_rules! each {
     ($self:expr, $rule:ident => $then:expr, $otherwise:expr) => {
         match $self {
@@ -101,7 +102,8 @@ impl Exploration for AnyRule {
     }
 }
 
-/// Exploration rule with a floor on the probability of each arm. The floor is saved only in the settings.
+/// Exploration rule with a floor, a minimum probability for each arm. The floor is saved with the policy's settings,
+/// not with the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct FlooredRule {

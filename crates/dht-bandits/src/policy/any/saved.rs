@@ -1,4 +1,4 @@
-//! Saving and loading of policies whose kind comes from settings.
+//! Saving and loading of policies whose type comes from settings.
 
 #[cfg(feature = "settings")]
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::saved_state::{StateHeader, check_header, header_reader};
 
 #[cfg(feature = "settings")]
 impl AnyPolicy {
-    /// Serialises the policy as JSON.
+    /// Serialises settings and learned state of the policy as JSON.
     ///
     /// # Errors
     /// - [`Error::Memory`] if memory cannot be allocated.
@@ -31,7 +31,7 @@ impl AnyPolicy {
         String::from_utf8(text.bytes).map_err(|error| Error::Settings { problem: error.to_string() })
     }
 
-    /// Parses a policy in JSON, and checks it.
+    /// Reads a policy from JSON text, and checks it.
     ///
     /// # Errors
     /// [`Error::Settings`] if the text is not a policy, has a newer version or contradicts itself.
@@ -39,12 +39,13 @@ impl AnyPolicy {
         serde_json::from_str(text).map_err(|error| Error::Settings { problem: error.to_string() })
     }
 
-    /// Writes the policy to a file, completely or not at all; after a failure no partial file is left. Several threads
-    /// and processes may save to one path at once: each writes a file of its own, and a reader gets the file that was
-    /// finished last. If the path is a symbolic link, the file that it points to is written, and the link stays.
+    /// Writes the policy to a file, completely or not at all; a failure leaves no partial file. Several threads and
+    /// processes may save to one path at once. Each writes its own partial file, and a reader gets the last completed
+    /// one. If the path is a symbolic link, the link stays and its target is written.
     ///
-    /// The policy is first written to a file in the same folder, whose name has the process id, a number and `.partial`
-    /// appended. If the process is killed meanwhile, this file remains. It is never read, and can be deleted.
+    /// The policy is first written to a partial file in the same folder. Its name has the process id, a number and
+    /// `.partial` appended. If the process is killed meanwhile, this file remains. It is never read, and can be
+    /// deleted.
     ///
     /// ```
     /// use dht_bandits::policy::{AnyPolicy, RewardType};
@@ -79,7 +80,7 @@ impl AnyPolicy {
     }
 }
 
-/// Buffer for text that reserves memory before it grows, so that a lack of memory is an error.
+/// Text buffer that reserves memory before it grows, so that a lack of memory is an error and not an abort.
 #[cfg(feature = "settings")]
 #[derive(Default)]
 struct Text {

@@ -1,4 +1,4 @@
-//! Settings of a policy selected at run time.
+//! Settings of a policy whose type is selected at run time.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::options::setters;
 use crate::policy::ChangeTest;
 use crate::posterior::DecayClock;
 
-/// Kind of policy that settings select: the model of an arm's reward, and whether arms share weights.
+/// Kind of policy that settings select: the model of an arm's reward, and whether all arms share one model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -27,24 +27,24 @@ pub enum PolicyKind {
     Logistic,
     /// Logistic regression for each arm, with a diagonal precision.
     DiagonalLogistic,
-    /// Ridge regressions with weights of each arm and shared weights ([`Hybrid`](crate::policy::Hybrid)).
+    /// Ridge regressions with shared weights and weights of each arm ([`Hybrid`](crate::policy::Hybrid)).
     Hybrid,
-    /// Ridge regression for each arm, for slates ([`TopK::per_arm`](crate::policy::TopK::per_arm)).
+    /// Ridge regression for each arm, for slates of several arms ([`TopK::per_arm`](crate::policy::TopK::per_arm)).
     TopKLinear,
-    /// Logistic regression for each arm with a diagonal precision, for slates.
+    /// Logistic regression for each arm with a diagonal precision, for slates of several arms.
     TopKDiagonalLogistic,
-    /// One ridge regression for all arms, over context and features.
+    /// One ridge regression shared by all arms, over context and arm features.
     SharedLinear,
-    /// One logistic regression for all arms, with a full covariance.
+    /// One logistic regression shared by all arms, with a full covariance.
     SharedLogistic,
-    /// One logistic regression for all arms, with a diagonal precision.
+    /// One logistic regression shared by all arms, with a diagonal precision.
     SharedDiagonalLogistic,
-    /// Mean reward of each arm ([`ContextFree`](crate::policy::ContextFree)).
+    /// No model of contexts: only the mean reward of each arm ([`ContextFree`](crate::policy::ContextFree)).
     ContextFree,
     /// No model: arms are drawn uniformly.
     Uniform,
-    /// Recommended kind with its other settings. The length of contexts, the features of arms and `reward` select it
-    /// ([`PolicySettings::recommended`]).
+    /// Recommended kind and settings ([`PolicySettings::recommended`]), selected by the lengths of context and features
+    /// and by `reward`.
     Auto,
 }
 
@@ -72,16 +72,17 @@ pub enum PolicyKind {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PolicySettings {
-    /// Kind of policy: the model of an arm's reward.
+    /// Kind of policy: the model of an arm's reward, and whether all arms share it.
     pub kind: PolicyKind,
-    /// Length of the context of a request. It is 0 without contexts, and for shared kinds whose arms are described only
-    /// by features.
+    /// Length of the context of a request. It is 0 for policies without contexts, and for shared kinds (one model for
+    /// all arms) whose arms are described only by features.
     #[serde(default)]
     pub dimension: usize,
-    /// Number of initial arms, which are 0 to `arms` − 1. Arms of shared kinds come with each request.
+    /// Number of initial arms, with the ids 0 to `arms` − 1. With a model shared by all arms, each request brings its
+    /// own arms instead.
     #[serde(default)]
     pub arms: usize,
-    /// Number of features of each arm in a request, for hybrid and shared kinds.
+    /// Number of features of each arm in a request, for hybrid kinds and kinds with one model for all arms.
     #[serde(default)]
     pub features: usize,
     /// Prior precision λ of each weight. In hybrid policies, it applies only to each arm's own weights.
@@ -90,45 +91,46 @@ pub struct PolicySettings {
     /// Prior precision of the shared weights of a hybrid policy.
     #[serde(default = "one")]
     pub shared_prior_precision: f64,
-    /// Exploration rule; `None` for uniform draws.
+    /// Exploration rule; `None` if arms are drawn uniformly.
     #[serde(default)]
     pub exploration: Option<AnyRule>,
-    /// Factor by which each step of the `clock` multiplies all evidence; 1 forgets nothing.
+    /// Factor by which each step of the `clock` multiplies all evidence; with 1, nothing is forgotten.
     #[serde(default = "one", alias = "discount", deserialize_with = "read_decay")]
     pub decay: f64,
     /// Clock by which the evidence of all arms decays, whether or not they are chosen, so that an unused arm returns to
-    /// its prior. The default with a decay is `"updates"`, which counts the updates of all arms; `"time"` is advanced
-    /// by [`AnyPolicy::elapse`](super::AnyPolicy::elapse). Every kind with contexts can have a clock. `linear` decays
-    /// at each step ([`DiscountedRidge`](crate::posterior::DiscountedRidge)). Other kinds decay once their evidence has
-    /// to lose 5 %, in O(d³) for each arm.
+    /// its prior. The default with a decay is `"updates"`, which counts the updates of all arms.
+    /// [`AnyPolicy::elapse`](super::AnyPolicy::elapse) advances the clock `"time"`. Every kind with contexts can have a
+    /// clock. The kind `linear` decays at each step ([`DiscountedRidge`](crate::posterior::DiscountedRidge)). Other
+    /// kinds decay once their evidence would lose 5 %, in O(d³) for each arm.
     #[serde(default)]
     pub clock: Option<DecayClock>,
-    /// Number n of latest rewards that the policy learns from, for every kind with contexts, without a decay. `linear`
-    /// learns from exactly n rewards ([`SlidingWindow`](crate::policy::SlidingWindow)). Other kinds learn from the last
-    /// n/2 to n: two copies learn each reward, and are reset in turn.
+    /// Number n of latest rewards that the policy learns from, for every kind with contexts, without a decay. The kind
+    /// `linear` learns from exactly n rewards ([`SlidingWindow`](crate::policy::SlidingWindow)). Other kinds learn from
+    /// the last n/2 to n: two copies learn each reward, and are reset in turn.
     #[serde(default)]
     pub window: Option<usize>,
     /// Change test of the policy's predictions: when it detects that they have become worse, the policy is reset
     /// ([`ResetOnChange`](crate::policy::ResetOnChange)). Every kind with contexts can have a test, without clock and
-    /// window. The test uses rewards that are learned with their decisions. It tests prediction − reward for logistic
-    /// kinds and |reward − prediction| for others, in standard deviations if the normaliser scales rewards.
+    /// window. The test uses only rewards learned together with their decisions, as by `learn`. It tests prediction −
+    /// reward for logistic kinds and |reward − prediction| for others, in standard deviations if the normaliser scales
+    /// rewards.
     #[serde(default)]
     pub reset: Option<ChangeTest>,
     /// Scaling of contexts; `None` leaves them unscaled.
     #[serde(default)]
     pub normaliser: Option<NormaliserSettings>,
-    /// Seed for the caller's generator: `ChaCha8Rng::seed_from_u64(settings.seed)`.
+    /// Seed that the caller can use for a random generator: `ChaCha8Rng::seed_from_u64(settings.seed)`.
     #[serde(default)]
     pub seed: u64,
     /// Range of the rewards, only for `kind = "auto"`.
     #[serde(default)]
     pub reward: Option<RewardType>,
-    /// Pairs of groups of columns that are multiplied with each other
+    /// Pairs of column groups whose columns are multiplied with each other
     /// ([`Interactions`](crate::features::Interactions)). `[["context", "features"]]` multiplies every value of the
-    /// context with every feature. Shared kinds need products to use a context.
+    /// context with every feature. A model shared by all arms needs such products for the context to affect the choice.
     #[serde(default)]
     pub interactions: Option<Vec<(String, String)>>,
-    /// Named groups of columns for `interactions`, each as first column and end. Columns are counted from the start of
+    /// Named groups of columns for `interactions`, each as (first column, end). Columns are counted from the start of
     /// the raw context through the features of an arm, without a bias of the normaliser. The groups `context` and
     /// `features` are predefined.
     #[serde(default)]
@@ -163,17 +165,17 @@ fn one() -> f64 {
     1.0
 }
 
-/// Range of rewards, which selects a logistic or a linear model.
+/// Type of the rewards, which selects a logistic or a linear model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RewardType {
-    /// Rewards from 0 to 1: clicks, successes, or fractions between.
+    /// Rewards from 0 to 1, such as clicks, successes, or fractions.
     Binary,
     /// Real rewards of any unit and offset.
     Real,
 }
 
-/// Default pairs of groups for `interactions`: every value of the context is multiplied with every feature.
+/// Default pairs of column groups for `interactions`: every value of the context is multiplied with every feature.
 pub(super) fn all_pairs() -> Vec<(String, String)> {
     vec![("context".to_owned(), "features".to_owned())]
 }
@@ -190,22 +192,22 @@ pub(super) fn all_pairs() -> Vec<(String, String)> {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NormaliserSettings {
-    /// Number of rewards after which the scaling is frozen. Until then it is provisional
+    /// Number of rewards (the warm-up) after which the scaling of contexts is fixed. Until then it is provisional
     /// ([`Normalised`](crate::policy::Normalised)).
     #[serde(default = "warm_up")]
     pub warm_up: u64,
-    /// Appends a constant 1 to the normalised context.
+    /// Appends a constant 1, the bias, to the normalised context.
     #[serde(default)]
     pub bias: bool,
-    /// Largest standard deviation that counts as zero. Deviations of at most 1e-12 of the mean's magnitude count as
-    /// zero in any case.
+    /// Largest standard deviation that is treated as zero. Deviations of at most 1e-12 of the mean's magnitude are
+    /// treated as zero in any case.
     #[serde(default)]
     pub floor: f64,
-    /// Bound on normalised values, which are clipped to [−clip, clip]; `None` does not clip.
+    /// Bound on normalised values, which are clipped to [−clip, clip]; `None` disables clipping.
     #[serde(default)]
     pub clip: Option<f64>,
-    /// Scales rewards too, so that exploration does not depend on their unit and offset. Only linear kinds allow it. If
-    /// all rewards of the warm-up are equal, the first reward that differs sets the scale.
+    /// Scales rewards as well, so that exploration does not depend on their unit and offset. Only linear kinds allow
+    /// it. If all rewards of the warm-up are equal, the first later reward that differs sets the scale.
     #[serde(default)]
     pub rewards: bool,
 }
@@ -230,7 +232,7 @@ fn warm_up() -> u64 {
 }
 
 impl PolicySettings {
-    /// Creates the default settings of a kind: no forgetting, no scaling, prior precisions of 1, seed 0.
+    /// Creates the default settings of a kind: no forgetting, no scaling, prior precisions of 1, and seed 0.
     pub fn new(kind: PolicyKind, dimension: usize, arms: usize, exploration: Option<AnyRule>) -> Self {
         Self {
             kind,
@@ -253,7 +255,7 @@ impl PolicySettings {
         }
     }
 
-    /// Parses settings in TOML.
+    /// Reads settings from TOML text.
     ///
     /// ```
     /// use dht_bandits::policy::{AnyPolicy, PolicySettings};
@@ -273,21 +275,21 @@ impl PolicySettings {
         toml::from_str(text).map_err(|error| Error::Settings { problem: error.to_string().trim_end().to_owned() })
     }
 
-    /// Parses settings in JSON.
+    /// Reads settings from JSON text.
     ///
     /// # Errors
-    /// Fails as [`from_toml`](Self::from_toml) does, if the text is not JSON.
+    /// [`Error::Settings`] if the text is not JSON, if a key is unknown or missing, or if a value has another type.
     #[cfg(feature = "settings")]
     pub fn from_json(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| Error::Settings { problem: error.to_string() })
     }
 
-    /// Length of the context after scaling, without features.
+    /// Length of the context after scaling, which may append a bias; arm features are not counted.
     pub(super) fn scaled_dimension(&self) -> usize {
         self.dimension.saturating_add(usize::from(self.normaliser.is_some_and(|normaliser| normaliser.bias)))
     }
 
-    /// Exploration rule with its floor.
+    /// Exploration rule with its floor, the minimum probability of each arm.
     ///
     /// # Errors
     /// Fails if the settings have no exploration rule.
@@ -296,7 +298,7 @@ impl PolicySettings {
         Ok(FlooredRule { rule: self.exploration.ok_or_else(missing)?, floor: self.floor })
     }
 
-    /// Refuses settings that the kind does not use, so that nobody takes them to be effective.
+    /// Rejects settings that the policy would ignore, because a user would expect them to have an effect.
     pub(super) fn check(&self) -> Result<()> {
         use PolicyKind::{
             ContextFree, DiagonalLogistic, Hybrid, Linear, SharedDiagonalLogistic, SharedLinear, TopKDiagonalLogistic,

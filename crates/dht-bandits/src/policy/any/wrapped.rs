@@ -1,11 +1,11 @@
-//! Policy of any kind, with or without scaling of contexts.
+//! Policy of any type that settings can select, with or without scaling of contexts.
 
 use serde::{Deserialize, Serialize};
 
 use super::named_policy::NamedPolicy;
 use crate::policy::{Normalised, Policy};
 
-/// Policy of any kind, with or without scaling of contexts.
+/// Policy of any type that settings can select, with or without scaling of contexts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Wrapped {

@@ -1,4 +1,4 @@
-//! Beta-Thompson sampling for policies without contexts, with rewards from 0 to 1.
+//! Beta-Thompson sampling, a bandit rule without contexts for rewards from 0 to 1.
 
 use rand::Rng;
 use rand_distr::{Beta, Distribution};
@@ -10,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::policy::propensity::Law;
 use crate::validate::{check_parameter, check_scalar};
 
-/// Beta-Thompson sampling (Thompson 1933; Chapelle & Li 2011, Algorithm 2) for rewards in [0, 1]. It chooses the arm
+/// Beta-Thompson sampling for rewards in [0, 1] (Thompson 1933; Chapelle & Li 2011, Algorithm 2). It chooses the arm
 /// with the highest draw from Beta(a + Σ w·r, b + Σ w·(1 − r)), where r are the rewards of the arm and w their weights.
 ///
 /// A reward between 0 and 1 counts partly as a success and partly as a failure. Propensities are integrals of Beta
-/// densities and incomplete Beta functions. From 10¹⁵ rewards on, the distribution of an arm is a point at its mean.
+/// densities and incomplete Beta functions. From 10¹⁵ rewards on, the mean of an arm is used instead of a draw.
 ///
 /// ```
 /// use dht_bandits::policy::{BetaThompson, ContextFree};

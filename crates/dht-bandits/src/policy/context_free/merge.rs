@@ -1,4 +1,4 @@
-//! Merging of independently trained policies without contexts.
+//! Merging of policies without contexts that were trained independently.
 
 use super::policy::ContextFree;
 use super::rule::ContextFreeRule;
@@ -7,14 +7,14 @@ use crate::policy::Policy;
 use crate::validate::check_sum;
 
 impl<R: ContextFreeRule> ContextFree<R> {
-    /// Learns the evidence of `other`, as if this policy had observed it: for each arm Σw and Σwr are added, and so is
-    /// the weight of all rewards. Arms that exist only in `other` are added. An arm that either policy has removed is
-    /// removed. The rule of this policy is unchanged. If both policies started from a common ancestor, the evidence of
-    /// the ancestor counts twice.
+    /// Adds the evidence of `other`, as if this policy had observed it. For each arm, the total weight Σw and the
+    /// weighted sum of rewards Σwr are added; the rule of this policy is unchanged. Arms that exist only in `other` are
+    /// added. An arm that either policy has removed is removed. If both policies started from a common ancestor, the
+    /// evidence of the ancestor counts twice.
     ///
     /// # Errors
-    /// Fails if a sum overflows, if there are more than 2⁶³ − 1 updates, or if memory cannot be allocated. The policy
-    /// is unchanged then.
+    /// Fails if a sum overflows, if there are more than 2⁶³ − 1 updates, or if memory cannot be allocated. After an
+    /// error the policy is unchanged.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let mut merged = self.clone();
         for (arm, theirs) in other.arms.iter().zip(&other.learned) {

@@ -15,14 +15,13 @@ use crate::policy::forward::manages_arms;
 use crate::policy::propensity::{Law, inclusion, inclusion_of};
 use crate::validate::{check_scalar, check_sum, check_weight, reserve};
 
-/// Purpose of the memory of a policy without contexts, named in errors.
+/// Purpose of the allocated memory, as named in out-of-memory errors.
 const REWARDS: &str = "rewards of the arms";
 
-/// Policy that ignores contexts and features, and stores only the weight and the sum of each arm's rewards. A choice
-/// costs O(1) per arm and does not allocate.
+/// Policy that ignores contexts and features. It stores only the total weight and the weighted sum of each arm's
+/// rewards. A choice costs O(1) per arm and does not allocate.
 ///
-/// Decisions store an empty context. If contexts carry information about rewards, a contextual policy that does not
-/// beat this one is not worth its cost.
+/// Decisions store an empty context. Use it as a baseline: a contextual policy is worth its cost only if it earns more.
 ///
 /// ```
 /// use dht_bandits::policy::{BetaThompson, ContextFree};
@@ -68,7 +67,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
         &self.rule
     }
 
-    /// Replaces the settings of the rule; the learned state stays.
+    /// Replaces the rule with one of the same type and other settings; the learned state stays.
     ///
     /// # Errors
     /// Fails if a setting is out of its range.
@@ -78,7 +77,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
         Ok(())
     }
 
-    /// Mean and width of an arm's reward, as the rule computes them.
+    /// Mean and width of an arm's reward under the policy's rule.
     ///
     /// # Errors
     /// Fails if the arm is unknown or removed.
@@ -104,7 +103,8 @@ impl<R: ContextFreeRule> ContextFree<R> {
         self.learned.swap_remove(slot);
     }
 
-    /// Checks a reward; returns the slot of its arm, and the arm's statistics and the total weight after the reward.
+    /// Checks a reward. Returns the slot (position in memory) of its arm, the arm's new statistics, and the new total
+    /// weight of all rewards.
     fn after(&self, arm: ArmId, reward: f64, weight: f64) -> Result<(usize, ArmStatistics, f64)> {
         self.rule.check_reward(reward)?;
         check_weight(weight)?;
@@ -117,7 +117,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
         Ok((slot, after, total))
     }
 
-    /// Distributions of the values of the available arms.
+    /// Distribution of the value by which each available arm is ranked.
     fn laws(&self, slots: Slots<'_>) -> Vec<Law> {
         slots.iter().map(|slot| self.rule.law(&self.learned[slot], self.total)).collect()
     }

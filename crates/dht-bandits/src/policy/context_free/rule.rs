@@ -1,9 +1,9 @@
-//! Rules of policies without contexts, and the learned statistics of an arm.
+//! Rules by which policies without contexts choose, and the reward statistics of an arm.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Learned statistics of an arm without contexts.
+/// Reward statistics of one arm in a policy without contexts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArmStatistics {
@@ -34,11 +34,11 @@ pub(super) mod sealed {
     use crate::policy::propensity::Law;
     use rand::Rng;
 
-    /// Operations of the rules; `total` is the weight of the rewards of all arms.
+    /// Operations of a rule without contexts. In every method, `total` is the summed weight of all arms' rewards.
     pub trait Rule {
         fn check(&self) -> Result<()>;
         fn check_reward(&self, reward: f64) -> Result<()>;
-        /// Mean and width of an arm's reward.
+        /// Mean and width (uncertainty) of an arm's reward.
         fn moments(&self, arm: &ArmStatistics, total: f64) -> (f64, f64);
         fn value(&self, arm: &ArmStatistics, total: f64, rng: &mut dyn Rng) -> f64;
         fn law(&self, arm: &ArmStatistics, total: f64) -> Law;

@@ -48,7 +48,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
     /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// Fails if the state is of another kind of policy, has a newer format version, or contradicts itself.
+    /// Fails if the state belongs to another kind of policy, has a newer format version, or contradicts itself.
     pub fn from_state(state: &ContextFreeState<R>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         let blank = Self::new(0, state.rule.clone())?;

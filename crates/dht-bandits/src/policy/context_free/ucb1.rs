@@ -1,4 +1,4 @@
-//! UCB1 for policies without contexts.
+//! UCB1, an upper-confidence-bound rule for policies without contexts.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,9 @@ use crate::error::Result;
 use crate::policy::propensity::Law;
 use crate::validate::{check_parameter, check_scalar};
 
-/// UCB1 rule (Auer, Cesa-Bianchi & Fischer 2002, Figure 1), which chooses the arm with the highest mean + α·√(2 ln
-/// n/n_a). Here n counts all rewards, and n_a those of the arm. Arms without a reward come first. Ties are broken
-/// uniformly.
+/// UCB1 rule (Auer, Cesa-Bianchi & Fischer 2002, Figure 1). It chooses the arm with the highest mean + α·√(2 ln n/n_a),
+/// where n counts all rewards and n_a the rewards of the arm. Arms without a reward come first. Ties are broken
+/// uniformly at random.
 ///
 /// ```
 /// use dht_bandits::policy::{ContextFree, Ucb1};
@@ -28,7 +28,7 @@ use crate::validate::{check_parameter, check_scalar};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ucb1 {
-    /// Factor α ≥ 0. It should be the range of the rewards: 1, the default, for rewards in [0, 1].
+    /// Exploration factor α ≥ 0. It should be the range of the rewards: 1, the default, for rewards in [0, 1].
     pub alpha: f64,
 }
 
@@ -38,7 +38,8 @@ impl Default for Ucb1 {
     }
 }
 
-/// Value of an arm without a reward. It is higher than every other value, and finite, so that a choice can be saved.
+/// Value of an arm without a reward. Being the largest finite value, it makes the arm the first choice, and it can be
+/// saved as JSON, unlike infinity.
 const UNTRIED: f64 = f64::MAX;
 
 impl ContextFreeRule for Ucb1 {

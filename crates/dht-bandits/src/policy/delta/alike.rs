@@ -1,11 +1,11 @@
-//! Checks that two policies have settings and scalings under which their evidence can be merged.
+//! Checks that two policies have settings and scalings of contexts under which their evidence can be merged.
 
 use crate::error::{Error, Result};
 use crate::policy::PolicySettings;
 use crate::policy::normalised::Scaling;
 
-/// Refuses to merge policies whose settings give evidence different meanings. Arms, exploration and seed may differ
-/// between workers.
+/// Fails if two policies have settings under which their evidence cannot be added. Arms, exploration and seed may
+/// differ between workers.
 pub(in crate::policy) fn check_alike(ours: &PolicySettings, theirs: &PolicySettings) -> Result<()> {
     macro_rules! same {
         ($($key:ident),*) => {
@@ -33,7 +33,7 @@ pub(in crate::policy) fn check_alike(ours: &PolicySettings, theirs: &PolicySetti
     Ok(())
 }
 
-/// Refuses to merge evidence that was learned in different scalings of contexts.
+/// Fails if evidence was learned under different scalings of contexts.
 pub(in crate::policy) fn check_scaling(ours: Option<&Scaling>, theirs: Option<&Scaling>) -> Result<()> {
     if ours == theirs {
         return Ok(());

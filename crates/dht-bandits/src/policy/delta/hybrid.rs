@@ -1,4 +1,4 @@
-//! Evidence that a hybrid policy has learned since an earlier snapshot.
+//! Deltas of hybrid policies: evidence learned since an earlier snapshot, for shared weights and weights of each arm.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,8 @@ use crate::validate::check_part;
 
 header_reader!("hybrid-delta");
 
-/// Evidence of one arm. Li et al. (2010), Algorithm 2, define the symbols: A_a − λI, b_a, and B_a, row-major.
+/// Evidence of one arm in a hybrid policy. It consists of the precision without the prior, A_a − λI, the moment b_a,
+/// and the cross terms B_a (row-major), in the notation of Li et al. (2010), Algorithm 2.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::policy) struct OwnEvidence {
@@ -30,23 +31,21 @@ impl OwnEvidence {
         Ok(Self { own: self.own.plus(factor, &other.own)?, cross })
     }
 
-    /// Returns whether there is no evidence.
     pub(in crate::policy) fn is_zero(&self) -> bool {
         let NaturalParameters { precision, moment, updates } = &self.own;
         *updates == 0 && precision.iter().chain(moment).chain(&self.cross).all(|value| *value == 0.0)
     }
 }
 
-/// Returns the natural parameters of zero evidence for weights of a dimension.
+/// Returns natural parameters without evidence, for `dimension` weights.
 pub(in crate::policy) fn zero(dimension: usize) -> NaturalParameters {
     NaturalParameters::zero(dimension * (dimension + 1) / 2, dimension)
 }
 
-/// Evidence that a hybrid policy has learned since an earlier snapshot, without the prior, and the arms that were
-/// removed.
+/// Evidence that a hybrid policy has learned since an earlier snapshot, without the prior. It also lists the removed
+/// arms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HybridDelta {
-    /// Header of the delta: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub(crate) header: StateHeader,
     pub(in crate::policy) dimension: usize,
@@ -60,22 +59,22 @@ pub(crate) struct HybridDelta {
 }
 
 impl HybridDelta {
-    /// Arms with evidence in the delta.
     pub(crate) fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         self.arms.iter().map(|(arm, _)| *arm)
     }
 
-    /// Number of updates that the delta contains.
+    /// Number of updates from which the evidence was learned.
     pub(crate) fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// Adds the evidence that another worker learned, and removes the arms that the worker has removed.
+    /// Adds the evidence that another worker learned, to this delta, and removes the arms that the worker has removed.
     ///
     /// # Errors
-    /// Fails if the delta has other lengths or priors, cannot come from `Hybrid::diff`, or if a sum overflows.
+    /// Fails if `other` has other lengths or priors or cannot come from `Hybrid::diff`, or if a sum overflows.
     /// [`Error::RemovedArm`] if one delta has removed an arm for which the other has evidence: apply the delta with the
-    /// evidence first. The delta is unchanged then. A removed arm for which neither delta has evidence is dropped.
+    /// evidence first. A removed arm for which neither delta has evidence is dropped. After an error this delta is
+    /// unchanged.
     pub(crate) fn combine(&mut self, other: &Self) -> Result<()> {
         self.check_compatible(other)?;
         self.check()?;
@@ -115,7 +114,7 @@ impl HybridDelta {
         Ok(())
     }
 
-    /// Refuses a delta that cannot come from `Hybrid::diff`.
+    /// Fails for a delta that cannot come from `Hybrid::diff`.
     pub(in crate::policy) fn check(&self) -> Result<()> {
         let triangle = |d: usize| d.checked_add(1).and_then(|above| d.checked_mul(above)).map_or(usize::MAX, |s| s / 2);
         let (d, k) = (self.dimension, self.shared_dimension);

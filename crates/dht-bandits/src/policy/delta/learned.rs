@@ -1,4 +1,4 @@
-//! Public type of deltas: evidence that one worker learned, for merging into the policies of others.
+//! Deltas: evidence that one worker learned, which can be sent to other workers and merged into their policies.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,13 +35,13 @@ use crate::policy::normalised::Scaling;
 #[serde(deny_unknown_fields)]
 pub struct Delta {
     pub(in crate::policy) learned: DeltaEvidence,
-    /// Settings of an [`AnyPolicy`](crate::policy::AnyPolicy); `None` for other policies.
+    /// Settings of the policy, if it is an [`AnyPolicy`](crate::policy::AnyPolicy).
     pub(in crate::policy) settings: Option<PolicySettings>,
     /// Scaling of contexts in which the evidence was learned.
     pub(in crate::policy) scaling: Option<Scaling>,
 }
 
-/// Evidence of a policy, separately for policies with and without a hybrid of shared and own weights.
+/// Evidence in a delta, by type of policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum DeltaEvidence {
@@ -56,7 +56,7 @@ impl From<DeltaEvidence> for Delta {
 }
 
 impl Delta {
-    /// Arms with evidence in the delta, in ascending order. If all arms share their weights, this is the single arm 0.
+    /// Arms with evidence in the delta, in ascending order. If all arms share their weights, the only entry is arm 0.
     pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         let (weights, hybrid) = match &self.learned {
             DeltaEvidence::Weights(delta) => (Some(delta), None),
@@ -65,7 +65,7 @@ impl Delta {
         weights.into_iter().flat_map(WeightsDelta::arms).chain(hybrid.into_iter().flat_map(HybridDelta::arms))
     }
 
-    /// Number of updates that the delta contains.
+    /// Number of updates from which the evidence was learned.
     pub fn updates(&self) -> u64 {
         match &self.learned {
             DeltaEvidence::Weights(delta) => delta.updates(),
@@ -73,14 +73,14 @@ impl Delta {
         }
     }
 
-    /// Adds the evidence that another worker learned, and removes the arms that the worker has removed.
+    /// Adds the evidence that another worker learned, to this delta, and removes the arms that the worker has removed.
     ///
     /// # Errors
-    /// Fails if the other delta is of another kind of policy, or of other lengths, priors, settings or scaling. Also
-    /// fails if the contents of a delta cannot come from a `diff`, such as an arm listed twice or a precision of the
-    /// wrong length, or if a sum overflows. For [`Hybrid`](crate::policy::Hybrid) policies, [`Error::RemovedArm`] if
-    /// one delta has removed an arm for which the other has evidence: apply the delta with the evidence first. The
-    /// delta is unchanged then.
+    /// Fails if the deltas differ in their kind of policy, lengths, priors, settings or scaling. Also fails if the
+    /// contents of a delta cannot come from a `diff`, such as an arm listed twice or a precision of the wrong length,
+    /// or if a sum overflows. For [`Hybrid`](crate::policy::Hybrid) policies, [`Error::RemovedArm`] if one delta has
+    /// removed an arm for which the other has evidence: apply the delta with the evidence first. After an error this
+    /// delta is unchanged.
     pub fn combine(&mut self, other: &Self) -> Result<()> {
         match (&self.settings, &other.settings) {
             (Some(ours), Some(theirs)) => check_alike(ours, theirs)?,
@@ -99,7 +99,7 @@ impl Delta {
     /// Evidence of the delta, for policies other than `AnyPolicy`.
     ///
     /// # Errors
-    /// Fails if the delta is of an `AnyPolicy`.
+    /// Fails if the delta came from an `AnyPolicy`.
     pub(in crate::policy) fn plain(&self) -> Result<&DeltaEvidence> {
         match self.settings {
             None => Ok(&self.learned),
@@ -127,10 +127,10 @@ impl DeltaEvidence {
         }
     }
 
-    /// Evidence of a policy whose weights are separate for each arm, or shared by all.
+    /// Evidence of a policy whose weights are separate for each arm or shared by all arms.
     ///
     /// # Errors
-    /// Fails if the delta is of a hybrid policy.
+    /// Fails if the delta came from a hybrid policy.
     pub(crate) fn weights(&self) -> Result<&WeightsDelta> {
         match self {
             Self::Weights(delta) => Ok(delta),
@@ -138,10 +138,10 @@ impl DeltaEvidence {
         }
     }
 
-    /// Evidence of a hybrid policy.
+    /// Evidence of a hybrid policy, which has both shared weights and weights of each arm.
     ///
     /// # Errors
-    /// Fails if the delta is of another kind of policy.
+    /// Fails if the delta came from another kind of policy.
     pub(crate) fn hybrid(&self) -> Result<&HybridDelta> {
         match self {
             Self::Hybrid(delta) => Ok(delta),

@@ -1,4 +1,4 @@
-//! Deltas: evidence that one worker learned, for merging into the policies of others.
+//! Deltas: evidence that one worker learned, which can be sent to other workers and merged into their policies.
 
 mod alike;
 mod hybrid;

@@ -1,4 +1,4 @@
-//! Evidence of policies whose weights are separate for each arm, or shared by all.
+//! Deltas of policies whose weights are separate for each arm or shared by all arms.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +13,12 @@ use crate::validate::check_part;
 
 header_reader!("delta/");
 
-/// Prefix of the posterior's name in the kind of a delta if all arms share the weights.
+/// Prefix before the posterior's name in the type of a saved delta, if all arms share the weights.
 const SHARED: &str = "shared/";
 
-/// Evidence of each arm since an earlier snapshot, and the arms that were removed.
+/// Evidence of each arm learned since an earlier snapshot. It also lists the removed arms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WeightsDelta {
-    /// Header of the delta: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub(crate) header: StateHeader,
     pub(in crate::policy) dimension: usize,
@@ -38,22 +37,21 @@ pub(crate) struct WeightsDelta {
 }
 
 impl WeightsDelta {
-    /// Arms with evidence in the delta.
     pub(crate) fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         self.arms.iter().map(|(arm, _)| *arm)
     }
 
-    /// Number of updates that the delta contains.
+    /// Number of updates from which the evidence was learned.
     pub(crate) fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// Adds the evidence that another worker learned, and removes the arms that the worker has removed.
+    /// Adds the evidence that another worker learned, to this delta, and removes the arms that the worker has removed.
     ///
     /// # Errors
-    /// Fails if the delta is of another kind of policy, dimension or prior. Also fails if its contents cannot come from
-    /// `Disjoint::diff`, such as an arm listed twice or a precision of the wrong length, or if a sum overflows. The
-    /// delta is unchanged then.
+    /// Fails if the deltas differ in their kind of policy, dimension or prior. Also fails if the contents of a delta
+    /// cannot come from `Disjoint::diff`, such as an arm listed twice or a precision of the wrong length, or if a sum
+    /// overflows. After an error this delta is unchanged.
     pub(crate) fn combine(&mut self, other: &Self) -> Result<()> {
         check_header(&other.header, &self.header.kind)?;
         self.check_compatible(other)?;
@@ -74,14 +72,14 @@ impl WeightsDelta {
         Ok(())
     }
 
-    /// Refuses a delta of another dimension or prior.
+    /// Fails for a delta with another dimension or prior.
     pub(in crate::policy) fn check_compatible(&self, other: &Self) -> Result<()> {
         check_equal("dimension", self.dimension as f64, other.dimension as f64)?;
         check_equal("prior precision", self.prior, other.prior)?;
         check_equal("prior mean", self.prior_mean, other.prior_mean)
     }
 
-    /// Number of values in the stored precision of an arm.
+    /// Number of values that store the precision of one arm.
     fn precision_length(&self) -> Result<usize> {
         let d = self.dimension;
         let posterior = self.header.kind.strip_prefix("delta/");
@@ -95,7 +93,7 @@ impl WeightsDelta {
         }
     }
 
-    /// Refuses a delta that cannot come from `Disjoint::diff`.
+    /// Fails for a delta that cannot come from `Disjoint::diff`.
     pub(in crate::policy) fn check(&self) -> Result<()> {
         let length = self.precision_length()?;
         check_removed(&self.removed)?;
@@ -119,7 +117,8 @@ impl WeightsDelta {
         Ok(())
     }
 
-    /// Converts to a delta of weights that all arms share, with the arms that may no longer be candidates.
+    /// Marks the weights in this delta as shared by all arms. `removed_candidates` are arms that were removed from the
+    /// candidates.
     pub(crate) fn into_shared(mut self, removed_candidates: ArmRanges) -> Self {
         self.removed_candidates = removed_candidates;
         let posterior = self.header.kind.strip_prefix("delta/").unwrap_or_default();
@@ -127,10 +126,10 @@ impl WeightsDelta {
         self
     }
 
-    /// Converts a delta of weights that all arms share to the delta of a policy with a single arm.
+    /// Converts a delta of shared weights to the delta of a policy with a single arm.
     ///
     /// # Errors
-    /// Fails if the delta is of a policy whose arms have separate weights.
+    /// Fails if the delta came from a policy whose arms have separate weights.
     pub(crate) fn to_single_arm(&self, posterior: &str) -> Result<Self> {
         check_header(&self.header, &format!("delta/{SHARED}{posterior}"))?;
         Ok(Self { header: StateHeader::new(format!("delta/{posterior}")), ..self.clone() })

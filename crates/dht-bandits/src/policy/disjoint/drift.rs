@@ -1,4 +1,5 @@
-//! Resets and elapsed time, for non-stationary environments.
+//! Resets and elapsed time for disjoint policies, which have separate weights for each arm, in non-stationary
+//! environments.
 
 use super::Disjoint;
 use crate::arm::ArmId;
@@ -7,13 +8,14 @@ use crate::exploration::Exploration;
 use crate::posterior::{Beliefs, DiscountedRidge, Posterior};
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
-    /// Forgets everything: every arm is reset to the prior. Arms, version and epoch stay, so the policy still learns
-    /// from decisions whose rewards have not arrived.
+    /// Discards everything learned: every arm is reset to the prior. Arms, version and epoch are unchanged, so the
+    /// policy can still learn from decisions whose rewards have not arrived.
     pub fn reset(&mut self) {
         (0..self.arms.len()).for_each(|slot| self.posterior.reset(slot));
     }
 
-    /// Learns an observation again, without counting it as an update. It does nothing if the arm was removed.
+    /// Learns an observation again, for example after the evidence was reset, without counting it as an update. Does
+    /// nothing if the arm was removed.
     ///
     /// # Errors
     /// Returns the error of the posterior if it refuses the observation. Nothing is learned then.
@@ -27,7 +29,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 
 impl<E: Exploration> Disjoint<DiscountedRidge, E> {
     /// Advances the clock of all arms by `time`: the weight of evidence is multiplied by γ^`time`, where γ is the decay
-    /// of the posterior. O(1).
+    /// of the posterior. The cost is O(1).
     ///
     /// # Errors
     /// Fails if the time is negative or not finite, if the clock is not

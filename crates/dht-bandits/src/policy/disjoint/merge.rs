@@ -1,4 +1,5 @@
-//! Merging of independently trained policies by the evidence that each has learned; forgetting and unlearning.
+//! Merging of disjoint policies (separate weights for each arm) that were trained independently; forgetting and
+//! unlearning.
 
 use super::Disjoint;
 use crate::arm::ArmId;
@@ -14,7 +15,7 @@ use crate::saved_state::{StateHeader, check_header};
 use crate::validate::{check_finite, check_memory, check_scalar, check_weight};
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
-    /// Returns a delta of this policy without evidence.
+    /// Returns an empty delta, without arms or evidence, with this policy's lengths and prior.
     fn empty_delta(&self) -> WeightsDelta {
         let prior = self.posterior.prior_parameters();
         WeightsDelta {
@@ -33,15 +34,15 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Arms added since then are compared with the prior. For a removed arm, only the removal is recorded, even if the
     /// arm was removed before `earlier`.
     ///
-    /// The cost is O(K·d²). If posteriors do not store the precision A
+    /// The cost is O(K·d²) for K arms of dimension d. If posteriors do not store the precision A
     /// ([`Ridge::keep_information`](crate::Ridge::keep_information)), each arm with new evidence costs O(d³).
     ///
     /// The delta is exact for [`Ridge`], whose evidence is a sum. For Laplace posteriors it is the difference of two
     /// Gaussians, which approximates the evidence learned in between.
     ///
     /// # Errors
-    /// Fails if the policies differ in dimension or prior, if the posterior forgets at each update, so that its
-    /// evidence does not add up, if a precision overflows, or if memory cannot be allocated.
+    /// Fails if the policies differ in dimension or prior, if a precision overflows, or if memory cannot be allocated.
+    /// Also fails if the posterior forgets at each update, since its evidence does not add up then.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
         Ok(DeltaEvidence::Weights(self.evidence_since(earlier)?).into())
     }
@@ -72,14 +73,14 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(WeightsDelta { arms, updates, removed: self.arms().removed().clone(), ..empty })
     }
 
-    /// Adds the evidence that another worker learned. Arms that exist only in the delta are added. Arms that either
-    /// side has removed are removed, and their evidence is dropped.
+    /// Adds the evidence that another worker learned, to this policy. Arms that exist only in the delta are added. Arms
+    /// removed in the delta or in this policy are removed, and their evidence is dropped.
     ///
     /// # Errors
-    /// Fails if the delta is of another kind of policy, dimension or prior, or if it cannot come from
+    /// Fails if the delta belongs to another kind of policy, dimension or prior, or if it cannot come from
     /// [`diff`](Self::diff). Examples are an arm listed twice, a value that is not finite, a precision of the wrong
     /// length, and a sum of precisions that is not positive definite. Also fails beyond 2⁶³ − 1 updates, or if memory
-    /// cannot be allocated. The policy is unchanged then.
+    /// cannot be allocated. After an error the policy is unchanged.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
         self.apply_evidence(delta.plain()?)
     }
@@ -121,12 +122,12 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(())
     }
 
-    /// Learns the evidence of `other`, as if this policy had observed it: the prior counts once. An arm that either
+    /// Adds the evidence of `other`, as if this policy had observed it: the prior counts once. An arm that either
     /// policy has removed is removed.
     ///
-    /// Both policies must have started from the prior, with one frozen scaling of contexts. Workers that started from a
-    /// common ancestor must merge their [`diff`](Self::diff)s since that ancestor instead, because the evidence of the
-    /// ancestor would count twice. Merging is associative and commutative up to rounding. Merging is exact for
+    /// Both policies must have started from the prior, with the same fixed scaling of contexts. Workers that started
+    /// from a common ancestor must merge their [`diff`](Self::diff)s since that ancestor instead, because the evidence
+    /// of the ancestor would count twice. Merging is associative and commutative up to rounding. It is exact for
     /// [`Ridge`] and approximate for Laplace posteriors.
     ///
     /// ```
@@ -143,19 +144,20 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// ```
     ///
     /// # Errors
-    /// Fails as [`diff`](Self::diff) and [`apply`](Self::apply) do. The policy is unchanged then.
+    /// Fails as [`diff`](Self::diff) and [`apply`](Self::apply) do. After an error the policy is unchanged.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let blank = Self::new(other.dimension(), 0, other.options().clone(), other.exploration().clone())?;
         self.add_evidence(&other.evidence_since(&blank)?)
     }
 
-    /// Multiplies the evidence of every arm by the decay γ, once; the prior keeps its weight. O(K·d³).
+    /// Multiplies the evidence of every arm by the decay γ, once; the prior keeps its weight. The cost is O(K·d³) for K
+    /// arms of dimension d.
     ///
-    /// Call `forget` periodically, for example every hour, in an environment that drifts;
+    /// Call `forget` periodically, for example every hour, in an environment that drifts.
     /// [`Ridge::decay`](crate::Ridge::decay) does the same at every update.
     ///
     /// # Errors
-    /// Fails if the decay is outside [1e-100, 1] or a precision overflows. The policy is unchanged then.
+    /// Fails if the decay is outside [1e-100, 1] or a precision overflows. After an error the policy is unchanged.
     pub fn forget(&mut self, decay: f64) -> Result<()> {
         check_decay(decay)?;
         let slots = 0..self.arms().len();
@@ -166,22 +168,23 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 }
 
 impl<E: Exploration> Disjoint<Ridge, E> {
-    /// Unlearns an observation that was learned before, for example when it leaves a sliding window. All arguments must
-    /// have the same values as when it was learned. O(d²).
+    /// Removes an observation that was learned before, for example when it leaves a sliding window. All arguments must
+    /// have the same values as when it was learned. The cost is O(d²).
     ///
     /// For the precision A, the moment b, and an observation x with reward r and weight w, the update is A ← A − wxx'
     /// and b ← b − wrx. It is exact in exact arithmetic. In floating point, rounding errors from the time when A was
     /// large remain after A has become small again. Their relative size is about ε = 2.2e-16 times the ratio of the
-    /// largest precision so far to the smallest one left. This error grows slowly with the number of calls.
+    /// largest precision so far to the smallest remaining one. This error grows slowly with the number of calls.
     ///
     /// The accuracy was measured after 200,000 rounds of a window over twelve standard normal features. If the window
-    /// is longer than three times the context, means and widths hold 11 digits for any λ from 1e-6 to 1. A window
-    /// shorter than the context falls back on the prior, and means hold 10 digits at λ = 1, 8 at .01 and 3 at 1e-6. If
-    /// single observations outweigh all others by 10⁴ or more, learn the window anew from time to time.
+    /// is longer than three times the context, means and widths hold 11 digits for any prior precision λ from 1e-6
+    /// to 1. With a window shorter than the context, the prior determines some directions, and means hold 10 digits at
+    /// λ = 1, 8 at .01 and 3 at 1e-6. If single observations outweigh all others by 10⁴ or more, learn the window anew
+    /// from time to time.
     ///
-    /// One call leaves the fraction 1 − wx'A⁻¹x of the precision along x. A call that would leave less than √ε = 1.5e-8
-    /// of it, and so fewer than half the digits, is refused. With λ = 1, that happens to a single observation with
-    /// w|x|² above 6.7e7.
+    /// One call reduces the precision along x to the fraction 1 − wx'A⁻¹x. A call that would leave less than √ε =
+    /// 1.5e-8 of it, and so fewer than half the digits, is refused. With λ = 1, that happens to a single observation
+    /// with w|x|² above 6.7e7.
     ///
     /// ```
     /// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
@@ -195,14 +198,14 @@ impl<E: Exploration> Disjoint<Ridge, E> {
     ///
     /// # Errors
     /// - The errors of [`update`](Self::update).
-    /// - An error if the ridge forgets, since the weights of past observations are then unknown.
+    /// - An error if the ridge regression forgets, since the weights of past observations are then unknown.
     /// - [`NotPositiveDefinite`](crate::Error::NotPositiveDefinite) if the observation was never learned and this can
     ///   be detected.
     /// - [`LostDigits`](crate::Error::LostDigits) if the observation outweighs all others so far that fewer than half
-    ///   the digits would be left.
+    ///   the digits would remain.
     /// - An error if a covariance would exceed 1e150.
     ///
-    /// The policy is unchanged then.
+    /// After an error the policy is unchanged.
     pub fn unlearn(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_scalar("reward", reward)?;

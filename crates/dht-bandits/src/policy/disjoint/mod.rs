@@ -1,4 +1,4 @@
-//! Disjoint policies, with a separate posterior for each arm: LinUCB, linear and logistic Thompson sampling, ε-greedy.
+//! Disjoint policies, with separate weights for each arm: LinUCB, linear and logistic Thompson sampling, ε-greedy.
 
 mod drift;
 mod merge;

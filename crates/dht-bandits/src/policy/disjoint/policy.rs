@@ -1,4 +1,4 @@
-//! Disjoint policy, with separate weights for each arm.
+//! Disjoint policy: a bandit policy with separate weights for each arm.
 
 use rand::Rng;
 
@@ -16,7 +16,8 @@ use crate::policy::{Explanation, Observation, Policy, Term};
 use crate::posterior::{Beliefs, Posterior, Ridge, Sample, UpdateBatch, copy_of_slot};
 use crate::validate::{check_finite, check_weight};
 
-/// Disjoint policy: each arm has weights of its own, described by a [`Posterior`], and an [`Exploration`] rule chooses.
+/// Policy with separate weights for each arm ("disjoint" in the LinUCB paper). A [`Posterior`] describes the weights,
+/// and an [`Exploration`] rule chooses the arm.
 ///
 /// [`select`](Self::select) computes one score per available arm in O(d²), or O(d) with a diagonal precision. It does
 /// not allocate if all arms are available, or at most 1,024. [`update`](Policy::update) costs O(d²) or O(d) for its
@@ -59,12 +60,10 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(Self { arms: set, posterior, exploration, clock: Clock::default(), update_batch })
     }
 
-    /// Creates a policy from its arms, their learned state and the clock.
     pub(crate) fn from_parts(arms: ArmSet, posterior: P::Beliefs, exploration: E, clock: Clock) -> Self {
         Self { arms, posterior, exploration, clock, update_batch: UpdateBatch::default() }
     }
 
-    /// Splits the policy into its arms, their learned state, and the clock.
     pub(crate) fn into_parts(self) -> (ArmSet, P::Beliefs, Clock) {
         (self.arms, self.posterior, self.clock)
     }
@@ -109,7 +108,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         self.posterior.swap_remove(slot);
     }
 
-    /// Posterior mean and width of an arm's score in a context.
+    /// Posterior mean and standard deviation (width) of an arm's score in a context.
     ///
     /// # Errors
     /// Fails if the context has the wrong length or is not finite, if the arm is unknown or removed, or if the score
@@ -119,7 +118,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         self.posterior.score(self.arms.slot(arm)?, context).checked()
     }
 
-    /// Appends the score of each available arm, its mean and width, to `out` in the order of [`ArmSet::iter`]. After an
+    /// Appends the score (mean and width) of each available arm to `out`, in the order of [`ArmSet::iter`]. After an
     /// error `out` is unchanged.
     ///
     /// # Errors
@@ -138,7 +137,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         outcome
     }
 
-    /// Chooses one of the arms of a request. Ties are broken uniformly by the generator. Features of arms are ignored.
+    /// Chooses one of the arms of a request. Ties are broken uniformly at random. Features of arms are ignored.
     ///
     /// The choice contains its [`propensity`](Choice::propensity) if that takes no further pass over the arms;
     /// [`decide`](Self::decide) always computes it.
@@ -183,8 +182,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Choice { arm, version, score: value, mean, width, propensity, epoch, propensity_error: 0.0 }
     }
 
-    /// Chooses one of the arms of a request, and stores the context with the choice so that its reward can be learned
-    /// later. The choice contains its exact propensity, for which Thompson sampling computes an integral: see
+    /// Chooses one of the arms of a request, and stores the context with the choice for learning its reward later. The
+    /// choice contains its exact propensity, for which Thompson sampling computes an integral: see
     /// [`propensities`](Self::propensities).
     ///
     /// # Errors
@@ -206,7 +205,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 }
 
-/// LinUCB policy with disjoint arms (Li et al. 2010, Algorithm 1): upper confidence bounds over ridge regressions.
+/// LinUCB policy with separate weights for each arm (Li et al. 2010, Algorithm 1): upper confidence bounds over ridge
+/// regressions.
 ///
 /// ```
 /// use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb};
@@ -219,7 +219,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 pub type LinUcb = Disjoint<Ridge, Ucb>;
-/// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013): draws from the posteriors of ridge regressions.
+/// Linear Thompson sampling with separate weights for each arm (Agrawal & Goyal 2013): chooses by random draws from the
+/// posteriors of ridge regressions.
 ///
 /// ```
 /// use dht_bandits::{LinTs, Request, Ridge, Thompson};
@@ -234,7 +235,7 @@ pub type LinUcb = Disjoint<Ridge, Ucb>;
 /// ```
 pub type LinTs = Disjoint<Ridge, Thompson>;
 
-/// Available arms of a policy, which are scored in a context one by one.
+/// Available arms of a policy, whose scores in one context are computed one at a time.
 struct SlotScores<'a, B> {
     posterior: &'a B,
     slots: Slots<'a>,
@@ -279,10 +280,11 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
 
     /// Probability of choosing each available arm, in the order of [`ArmSet::iter`](crate::policy::ArmSet::iter).
     ///
-    /// Probabilities are exact for UCB, the greedy rules, softmax and SquareCB. For Thompson sampling, P(a) = ∫ φ_a(v)
-    /// Π_{b≠a} Φ_b(v) dv is computed by quadrature in one dimension, with an error of at most 1e-9. Its cost for all K
-    /// arms is O(K²) normal distribution functions at each of about 300 points. [`decide`](Self::decide) integrates
-    /// only for the chosen arm.
+    /// Probabilities are exact for UCB, the greedy rules, softmax and SquareCB. Thompson sampling chooses arm a with
+    /// probability P(a) = ∫ φ_a(v) Π_{b≠a} Φ_b(v) dv, where φ is the density of an arm's drawn value and Φ its
+    /// distribution function. The integral is computed by one-dimensional quadrature with an error of at most 1e-9. For
+    /// all K arms, the normal distribution function is evaluated O(K²) times at each of about 300 points.
+    /// [`decide`](Self::decide) integrates only for the chosen arm.
     ///
     /// # Errors
     /// Fails as [`select`](Self::select) does.
@@ -291,12 +293,12 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
         independent_propensities(self.exploration(), self.version(), &arms, &scores)
     }
 
-    /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts it twice.
+    /// Learns that `arm` earned `reward` in `context`; a weight of 2 counts it twice.
     ///
     /// # Errors
     /// Fails if the context has the wrong length, is not finite or exceeds ±1e100, or if the arm is unknown or removed.
     /// Also fails if the reward is not finite or outside the model's range, if the weight is not positive, if a value
-    /// overflows, or beyond 2⁶³ − 1 updates. The policy is unchanged then.
+    /// overflows, or beyond 2⁶³ − 1 updates. After an error the policy is unchanged.
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         let slot = self.check(arm, context, reward, weight)?;
         let clock = self.clock.after(1)?;
@@ -305,12 +307,12 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
         Ok(())
     }
 
-    /// Learns rewards that arrived together: all of them, or none if one is refused.
+    /// Learns several rewards at once: all of them, or none if one is refused.
     ///
-    /// A ridge learns the rewards one by one, which is exact. If updates advance a clock
-    /// ([`DecayClock::Updates`](crate::posterior::DecayClock)), they are learned in the order of the slice: the result
-    /// equals calling [`learn`](Self::learn) for each in turn, bit for bit. A logistic posterior learns the rewards of
-    /// one arm jointly.
+    /// A ridge regression learns the rewards one by one, which is exact. If updates advance a decay clock
+    /// ([`DecayClock::Updates`](crate::posterior::DecayClock)), rewards are learned in the order of the slice: the
+    /// result equals calling [`learn`](Self::learn) for each in turn, bit for bit. A logistic posterior learns the
+    /// rewards of one arm jointly.
     ///
     /// # Errors
     /// Returns the error of [`learn`](Self::learn) for the first observation that is refused.

@@ -1,4 +1,4 @@
-//! Propensities of disjoint policies.
+//! Choice probabilities of disjoint policies, which have separate weights for each arm.
 
 use super::Disjoint;
 use crate::arm::ArmId;
@@ -17,7 +17,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         independent_propensity(self.exploration(), self.version(), &scores, position)
     }
 
-    /// Available arms, with their scores and the degrees of freedom of their draws.
+    /// Available arms with their scores. Each score has the degrees of freedom of the distribution that Thompson
+    /// sampling draws from.
     pub(super) fn arms_and_scores(&self, request: &Request<'_>) -> Result<(Vec<ArmId>, Vec<FreeScore>)> {
         let mut scores = Vec::new();
         self.scores(request, &mut scores)?;

@@ -1,4 +1,4 @@
-//! Choices for several contexts at once.
+//! Batched selection: one choice for each of several contexts.
 
 use rand::Rng;
 
@@ -13,7 +13,7 @@ use crate::policy::choose::{ScoredArms, choose, drawn_value};
 use crate::posterior::{Beliefs, Posterior};
 use crate::validate::check_finite;
 
-/// Buffer for the choices of [`Disjoint::select_batch`], whose memory is reused from call to call.
+/// Reusable buffer for the choices of [`Disjoint::select_batch`].
 #[derive(Debug, Clone, Default)]
 pub struct ChoiceBatch {
     choices: Vec<Choice>,
@@ -27,16 +27,16 @@ impl ChoiceBatch {
     }
 }
 
-/// Number of contexts that are scored together before the choices for them are made.
+/// Number of contexts that are scored together in one block.
 const CONTEXTS: usize = 96;
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
-    /// Chooses an arm for each context of a request that holds n contexts (row-major, shape (n, d)). The choices equal
+    /// Chooses an arm for each of n contexts, which the request holds row-major with shape (n, d). The choices equal
     /// those of [`select`](Self::select) called row by row with the same generator, bit for bit.
     ///
-    /// Each arm's factor is multiplied with all contexts in one matrix product, so that it is read once for many
-    /// contexts. This pays from a few contexts on, and most if the policy does not fit into the cache. A call does not
-    /// allocate once `batch` has grown.
+    /// Each arm's factor is multiplied with all contexts in one matrix product, and so is read once for many contexts.
+    /// Batching is faster from a few contexts on, and most if the policy does not fit into the cache. A call does not
+    /// allocate if `batch` has already held results of this size.
     ///
     /// # Errors
     /// Fails as [`select`](Self::select) does; `batch` is empty then.

@@ -1,4 +1,4 @@
-//! Saving and loading of disjoint policies.
+//! Saving and loading of disjoint policies, which have separate weights for each arm.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_stat
 
 header_reader!("disjoint/");
 
-/// Saved state of a [`Disjoint`] policy. It does not depend on the memory layout, and is checked when it is loaded.
+/// Saved state of a [`Disjoint`] policy, independent of the memory layout. The state is checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DisjointState<O, S, E> {
@@ -53,8 +53,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// Fails if the state is of another kind of policy or has a newer format version, if its lengths disagree, if a
-    /// value is not finite, or if a precision is not positive.
+    /// Fails if the state belongs to another kind of policy or has a newer format version, if its lengths disagree, if
+    /// a value is not finite, or if a precision is not positive.
     pub fn from_state(state: &DisjointState<P, ArmState<P>, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         state.exploration.check()?;

@@ -1,4 +1,4 @@
-//! ADWIN, a change test that compares the two parts of an adaptive window.
+//! ADWIN, a change test that compares the means of the older and the newer part of an adaptive window.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -14,12 +14,12 @@ use crate::validate::{check_parameter, check_scalar, check_within};
 pub(super) struct Adwin {
     delta: f64,
     range: f64,
-    /// Buckets of values, the oldest and largest first.
+    /// Groups of adjacent values in the window, the oldest and largest first.
     buckets: VecDeque<Bucket>,
     since_test: u32,
 }
 
-/// Serialised form, before its values are checked.
+/// Serialised form of the test before validation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Saved {
@@ -48,7 +48,7 @@ impl TryFrom<Saved> for Adwin {
     }
 }
 
-/// Statistics of adjacent values in the window.
+/// Statistics of a group of adjacent values in the window.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bucket {
@@ -65,7 +65,7 @@ impl Bucket {
         self.sum / self.count
     }
 
-    /// Combines two buckets (Chan, Golub & LeVeque 1979).
+    /// Combines the statistics of two buckets (Chan, Golub & LeVeque 1979).
     fn and(self, other: Self) -> Self {
         if self.count == 0.0 || other.count == 0.0 {
             return if self.count == 0.0 { other } else { self };
@@ -76,20 +76,21 @@ impl Bucket {
     }
 }
 
-/// Largest number of buckets of one size, before the two oldest are merged.
+/// Largest number of buckets of one size. When there are more, the two oldest are merged.
 const BUCKETS: usize = 5;
-/// Number of values between two tests.
+/// Number of added values from one test to the next.
 const STRIDE: u32 = 8;
-/// Largest accepted magnitude of a value.
+/// Largest accepted magnitude of an added value.
 const LARGEST: f64 = 1e60;
-/// Largest accepted number of values in one bucket of a loaded state; `MOST_BUCKETS` limits the number of buckets.
+/// Largest accepted number of values in one bucket of a loaded state. The number of buckets is limited by
+/// `MOST_BUCKETS`.
 const MOST_VALUES: f64 = 9_007_199_254_740_992.0;
 const MOST_BUCKETS: usize = 64 * (BUCKETS + 1);
-/// Smallest length, in values, of either part of the window that a test compares.
+/// Smallest number of values in either of the two window parts that a test compares.
 const LEAST_PART: f64 = 8.0;
 
 impl Adwin {
-    /// Creates a test with δ = `delta`, the approximate probability of a false alarm. `range` is the largest possible
+    /// Creates a test with the approximate false-alarm probability δ = `delta`. `range` is the largest possible
     /// difference of two values.
     ///
     /// # Errors
@@ -104,18 +105,17 @@ impl Adwin {
         self.buckets.iter().fold(Bucket::EMPTY, |all, bucket| all.and(*bucket))
     }
 
-    /// Number of values in the window.
     pub(super) fn window(&self) -> usize {
         self.total().count as usize
     }
 
-    /// Mean of the window; 0 if it is empty.
+    /// Mean of the values in the window; 0 if it is empty.
     pub(super) fn mean(&self) -> f64 {
         let total = self.total();
         if total.count > 0.0 { total.mean() } else { 0.0 }
     }
 
-    /// Merges the two oldest buckets of each size of which there are more than [`BUCKETS`].
+    /// Merges the two oldest buckets of each size that has more than [`BUCKETS`] buckets.
     fn compress(&mut self) {
         let mut end = self.buckets.len();
         while end > 0 {
@@ -131,8 +131,8 @@ impl Adwin {
         }
     }
 
-    /// Direction in which the newer part of the window differs from the older part; `None` if no difference is
-    /// significant.
+    /// Direction in which newer values in the window differ significantly from older ones; `None` without a significant
+    /// difference.
     fn cut(&self) -> Option<Ordering> {
         let total = self.total();
         let spread = total.squares / total.count;
@@ -156,7 +156,7 @@ impl Adwin {
 }
 
 impl Adwin {
-    /// Adds a value, and returns the direction of a detected change.
+    /// Adds a value. Returns the direction of a change if the test detects one.
     pub(super) fn push(&mut self, value: f64) -> Result<Option<Ordering>> {
         check_scalar("value", value)?;
         check_within("value", value, LARGEST)?;

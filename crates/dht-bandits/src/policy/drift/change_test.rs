@@ -1,4 +1,4 @@
-//! Change tests for the mean of a stream of values: settings and state.
+//! Change tests, which detect that the mean of a stream of values has changed: settings and state.
 
 use std::cmp::Ordering;
 
@@ -9,8 +9,8 @@ use super::page_hinkley::PageHinkley;
 use crate::error::Result;
 use crate::saved_state::serde_tagged_in_texts;
 
-/// Change test: detects that the mean of a stream of values has changed. [`PageHinkley`](Self::PageHinkley) is fast and
-/// needs little memory; [`Adwin`](Self::Adwin) needs no threshold in the unit of the values.
+/// Test that detects a change in the mean of a stream of values. [`PageHinkley`](Self::PageHinkley) is fast and needs
+/// little memory; [`Adwin`](Self::Adwin) needs no threshold in the unit of the values.
 ///
 /// In text formats a test is written as `{ test = "adwin", delta = 0.002, range = 1.0 }`. Binary formats store the name
 /// of the test instead of the key `test`.
@@ -31,15 +31,16 @@ pub enum ChangeTest {
     ///
     /// δ is the tolerated change, and λ is the threshold that limits false alarms. Both have the unit of the values.
     PageHinkley {
-        /// Tolerance δ, at least 0.
+        /// Tolerated change δ of the mean, at least 0.
         tolerance: f64,
-        /// Threshold λ, positive.
+        /// Detection threshold λ, positive.
         threshold: f64,
     },
     /// ADWIN test (Bifet & Gavaldà 2007, "Learning from time-changing data with adaptive windowing"). Its window grows
-    /// while the mean stays the same. The window is cut into an older part of n₀ values and a newer part of n₁ values.
-    /// The older part is dropped when the two means differ by more than ε = √(2σ² ln(2/δ′)/m) + 2R ln(2/δ′)/(3m). Here
-    /// 1/m = 1/n₀ + 1/n₁ and δ′ = δ/ln n, σ² is the variance of the n values in the window, and R is their range.
+    /// while the mean stays the same. Each test cuts the window into an older part of n₀ values and a newer part of n₁
+    /// values. The older part is dropped when the two means differ by more than ε = √(2σ² ln(2/δ′)/m) + 2R
+    /// ln(2/δ′)/(3m). Here 1/m = 1/n₀ + 1/n₁ and δ′ = δ/ln n, σ² is the variance of the n values in the window, and R
+    /// is their range.
     ///
     /// The window is stored as O(log n) buckets of 1, 2, 4, … values, at most five of each size. Their boundaries are
     /// the possible cuts, which are tested after every 8th value. Memory and time are O(log n). Values may exceed the
@@ -47,7 +48,7 @@ pub enum ChangeTest {
     Adwin {
         /// Approximate false-alarm probability δ, in (0, 1).
         delta: f64,
-        /// Largest difference R of two values, positive and at most 1e50.
+        /// Largest possible difference R of two values, positive and at most 1e50.
         range: f64,
     },
 }
@@ -57,7 +58,7 @@ serde_tagged_in_texts!(ChangeTest as "ChangeTest", tag "test": {
     Adwin { delta: f64, range: f64 },
 });
 
-/// State of a [`ChangeTest`] on a stream of values.
+/// State of a [`ChangeTest`] that runs on a stream of values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ChangeDetector(Test);
 
@@ -69,7 +70,7 @@ enum Test {
 }
 
 impl ChangeDetector {
-    /// Creates a detector that has seen no values.
+    /// Creates a detector without values.
     ///
     /// # Errors
     /// Fails if a setting of the test is out of its range.
@@ -82,12 +83,12 @@ impl ChangeDetector {
         }))
     }
 
-    /// Adds a value, and returns the direction of a detected change of the mean: `Greater` if the mean has increased.
-    /// After a change the test continues with later values.
+    /// Adds a value. Returns the direction of a detected change of the mean: `Greater` if the mean has increased. After
+    /// a change the test continues with later values.
     ///
     /// # Errors
-    /// Fails if the value is not finite or exceeds the largest magnitude that the test accepts. The detector is
-    /// unchanged then.
+    /// Fails if the value is not finite or exceeds the largest magnitude that the test accepts. After an error the
+    /// detector is unchanged.
     pub(crate) fn push(&mut self, value: f64) -> Result<Option<Ordering>> {
         match &mut self.0 {
             Test::PageHinkley(test) => test.push(value),
@@ -111,7 +112,6 @@ impl ChangeDetector {
         }
     }
 
-    /// Forgets all values.
     pub(crate) fn reset(&mut self) {
         match &mut self.0 {
             Test::PageHinkley(test) => test.reset(),
@@ -119,7 +119,7 @@ impl ChangeDetector {
         }
     }
 
-    /// Returns whether both detectors have the same test and settings, whatever values they have seen.
+    /// Returns whether both detectors use the same test and settings, whatever their values.
     pub(crate) fn tests_as(&self, other: &Self) -> bool {
         let [mut ours, mut theirs] = [self, other].map(Self::clone);
         ours.reset();

@@ -2,8 +2,8 @@
 //! [forgetting](crate::posterior::DiscountedRidge): evidence decays with its age.
 //!
 //! * [`SlidingWindow`]: policy that learns only from the last n observations of all arms.
-//! * [`ResetOnChange`]: policy that learns as in a stationary environment until a [`ChangeTest`] detects that its
-//!   predictions have become worse, and then forgets everything.
+//! * [`ResetOnChange`]: policy that is reset to its prior when a [`ChangeTest`] detects that its predictions have
+//!   become worse.
 //!
 //! Use forgetting if the environment drifts all the time, a window if the useful age of observations is known, and a
 //! change test if abrupt changes follow long stationary periods.

@@ -1,4 +1,4 @@
-//! Page–Hinkley test for an increase of the mean.
+//! Page–Hinkley test for an increase in the mean of a stream of values.
 
 use std::cmp::Ordering;
 
@@ -19,7 +19,7 @@ pub(super) struct PageHinkley {
     least: f64,
 }
 
-/// Serialised form, before its values are checked.
+/// Serialised form of the test before validation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Saved {
@@ -31,7 +31,7 @@ struct Saved {
     least: f64,
 }
 
-/// Largest number of values in a loaded state.
+/// Largest accepted number of values in a loaded state.
 const MOST_VALUES: f64 = 9_007_199_254_740_992.0;
 
 impl TryFrom<Saved> for PageHinkley {
@@ -63,7 +63,7 @@ impl PageHinkley {
 }
 
 impl PageHinkley {
-    /// Number of values since the last change.
+    /// Number of values since the last detected change.
     pub(super) fn window(&self) -> usize {
         self.count as usize
     }
@@ -73,7 +73,7 @@ impl PageHinkley {
         self.mean
     }
 
-    /// Adds a value, and returns the direction of a detected change.
+    /// Adds a value. Returns the direction of a change if the test detects one.
     pub(super) fn push(&mut self, value: f64) -> Result<Option<Ordering>> {
         check_bounded("value", value)?;
         self.count += 1.0;

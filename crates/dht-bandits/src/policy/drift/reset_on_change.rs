@@ -1,4 +1,4 @@
-//! Policy that forgets everything when its predictions become worse.
+//! Policy that is reset to its prior when its predictions become worse.
 
 use std::cmp::Ordering;
 
@@ -14,12 +14,11 @@ use crate::policy::forward::{changes_arms_as, chooses_as};
 use crate::policy::{Disjoint, Policy};
 use crate::posterior::Posterior;
 
-/// Policy that starts learning again when a [`ChangeTest`] detects that its prediction error |reward − mean| has
-/// increased. The policy is then [reset](Disjoint::reset) to the prior. A decrease of the error, which is normal while
-/// the policy learns, has no effect.
+/// Policy that is [reset](Disjoint::reset) to its prior when a [`ChangeTest`] detects that its prediction error |reward
+/// − mean| has increased. A decrease of the error, which is normal while the policy learns, has no effect.
 ///
-/// The prediction is known only if a reward is learned with its decision ([`learn`](Policy::learn)); bare updates are
-/// not tested. The mean of the posterior must be on the scale of the rewards, as with ridge regression.
+/// Only rewards that are learned with their decisions ([`learn`](Policy::learn)) are tested, because a decision
+/// contains the prediction. The mean of the posterior must be on the scale of the rewards, as with ridge regression.
 ///
 /// ```
 /// use dht_bandits::policy::{ChangeTest, ResetOnChange};
@@ -54,7 +53,7 @@ impl<P: Posterior, E: Exploration> ResetOnChange<P, E> {
         Ok(Self { policy, detector: ChangeDetector::new(test)?, resets: 0 })
     }
 
-    /// Number of resets so far.
+    /// Number of resets after detected changes.
     pub fn resets(&self) -> u64 {
         self.resets
     }
@@ -64,7 +63,7 @@ impl<P: Posterior, E: Exploration> ResetOnChange<P, E> {
         &self.policy
     }
 
-    /// Policy whose predictions are tested, with mutable access for adding and removing arms.
+    /// Policy whose predictions are tested, with mutable access, for example for adding and removing arms.
     pub fn policy_mut(&mut self) -> &mut Disjoint<P, E> {
         &mut self.policy
     }
@@ -101,7 +100,7 @@ impl<P: Posterior, E: Exploration> Policy for ResetOnChange<P, E> {
     }
 
     /// Learns the reward of a decision. If the test then detects that predictions have become worse, the policy is
-    /// reset and learns this reward alone.
+    /// reset and learns only this reward.
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         check_epoch(decision.choice.epoch, self.epoch())?;
         self.policy.update(decision.arm(), &decision.context, reward, 1.0)?;

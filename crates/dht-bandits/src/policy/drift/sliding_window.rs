@@ -1,4 +1,4 @@
-//! Policy that learns only from the latest observations.
+//! Policy that learns only from a sliding window of the latest observations.
 
 use std::collections::VecDeque;
 
@@ -15,12 +15,12 @@ use crate::validate::{check_bounded, check_context, check_finite, check_length, 
 
 /// Policy of ridge regressions over a sliding window (SW-LinUCB; Cheung, Simchi-Levi & Zhu 2019). The last n
 /// observations of all arms together have full weight, and earlier ones have none. An arm that is no longer chosen
-/// falls back on the prior.
+/// therefore returns to its prior.
 ///
 /// Each update learns one observation and unlearns the oldest, in O(d²). To keep rounding errors from accumulating, the
-/// whole window is learned anew after every n updates, and whenever unlearning would lose digits. An observation is
-/// refused if its variance under the prior is so large that a window beginning with this observation could not be
-/// learned anew. The policy holds n contexts in memory, and allocates until the window is full.
+/// policy is retrained on the whole window after every n updates, and whenever unlearning would lose digits. An
+/// observation is refused if its variance under the prior is so large that retraining could not begin with it. The
+/// policy holds n contexts in memory, and allocates until the window is full.
 ///
 /// The serialised form contains the policy and its window.
 ///
@@ -47,7 +47,7 @@ pub struct SlidingWindow<E: Exploration> {
     since_relearned: usize,
 }
 
-/// Serialised form, before its values are checked.
+/// Serialised form of the policy before validation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, bound(deserialize = ""))]
 struct Saved<E: Exploration> {
@@ -66,7 +66,6 @@ impl<'de, E: Exploration> Deserialize<'de> for SlidingWindow<E> {
     }
 }
 
-/// Observation in the window.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WindowEntry {
@@ -77,8 +76,8 @@ struct WindowEntry {
 }
 
 impl<E: Exploration> SlidingWindow<E> {
-    /// Creates a policy that learns from a window of `length` observations. Evidence that `policy` already has is
-    /// forgotten when the window is first learned anew.
+    /// Creates a policy that learns from a window of `length` observations. Evidence that `policy` already has is lost
+    /// when the policy is first retrained on the window.
     ///
     /// # Errors
     /// Fails if the length is zero or above 16,777,216, or if the policy forgets at each update.
@@ -89,7 +88,7 @@ impl<E: Exploration> SlidingWindow<E> {
         Ok(Self { policy, length, window: VecDeque::new(), since_relearned: 0 })
     }
 
-    /// Refuses a loaded window that no stream of observations can produce.
+    /// Fails for a loaded window that no stream of observations can produce.
     fn check(&self) -> Result<()> {
         let what = "observations of the window";
         if self.window.len() > self.length || self.since_relearned > self.length {
@@ -105,23 +104,23 @@ impl<E: Exploration> SlidingWindow<E> {
         Ok(())
     }
 
-    /// Number of observations in a full window.
+    /// Maximum number of observations in the window.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Policy that has learned the observations of the window.
+    /// Inner policy, which has learned the observations in the window.
     pub fn policy(&self) -> &Disjoint<Ridge, E> {
         &self.policy
     }
 
-    /// Policy that has learned the window, with mutable access for adding and removing arms. Evidence added to this
-    /// policy directly is forgotten when the window is learned anew.
+    /// Inner policy with mutable access, for adding and removing arms. Evidence that it learns directly is lost when it
+    /// is retrained on the window.
     pub fn policy_mut(&mut self) -> &mut Disjoint<Ridge, E> {
         &mut self.policy
     }
 
-    /// Number of observations in the window.
+    /// Current number of observations in the window.
     pub fn len(&self) -> usize {
         self.window.len()
     }
@@ -131,8 +130,8 @@ impl<E: Exploration> SlidingWindow<E> {
         self.window.is_empty()
     }
 
-    /// Refuses an observation that could not be learned as the first of the window. When the window is learned anew,
-    /// any observation may come first, and variances are largest then.
+    /// Fails for an observation that an untrained policy would refuse, because variances are largest under the prior.
+    /// Retraining on the window may begin with any of its observations.
     fn check_first(&self, context: &[f64], weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_context(context)?;

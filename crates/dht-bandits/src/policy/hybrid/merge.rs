@@ -1,10 +1,11 @@
-//! Merging of independently trained hybrid policies; forgetting.
+//! Merging of hybrid policies (shared weights and weights of each arm) that were trained independently; forgetting.
 //!
-//! Notation is that of Li et al. (2010), Algorithm 2: A_a, b_a and B_a = A_aC_a for each arm, and A₀, b₀ for the shared
-//! weights. The evidence is a sum over observations. For each arm, this sum is A_a − λI, b_a and B_a. For the shared
-//! weights it is R = A₀ − λ₀I + Σ_a B_a'A_a⁻¹B_a and q = b₀ + Σ_a B_a'A_a⁻¹b_a, summed over the arms that exist. The
-//! evidence of a removed arm stays in A₀ and b₀, with the arm's own weights integrated out; R and q contain exactly
-//! that.
+//! Notation follows Li et al. (2010), Algorithm 2. Each arm a has the precision A_a of its own weights, the moment b_a
+//! (sum of contexts times rewards), and the cross terms B_a of contexts with features. C_a is A_a⁻¹B_a. The shared
+//! weights have the precision A₀ and the moment b₀. The evidence is a sum over observations. For each arm, this sum is
+//! A_a − λI, b_a and B_a. For the shared weights it is R = A₀ − λ₀I + Σ_a B_a'A_a⁻¹B_a and q = b₀ + Σ_a B_a'A_a⁻¹b_a,
+//! summed over the arms that exist. When an arm is removed, its evidence stays in A₀ and b₀, and so in R and q, with
+//! the arm's own weights integrated out.
 
 use super::Hybrid;
 use crate::arm_set::{ArmRanges, ArmSet};
@@ -17,7 +18,7 @@ use crate::policy::delta::{Delta, DeltaEvidence, HybridDelta, OwnEvidence, zero}
 use crate::saved_state::StateHeader;
 use crate::validate::{check_factor, check_memory, check_part};
 
-/// Evidence of a hybrid policy: the sums for each arm, by slot, and for the shared weights.
+/// Evidence of a hybrid policy: sums over observations, for each slot and for the shared weights.
 struct Evidence {
     arms: Vec<OwnEvidence>,
     shared: NaturalParameters,
@@ -28,7 +29,7 @@ impl<E: Exploration> Hybrid<E> {
         (self.dimension(), self.shared_dimension())
     }
 
-    /// Computes the evidence, without the priors.
+    /// Computes the evidence of the policy, without the priors.
     fn evidence(&self) -> Evidence {
         let (d, k) = self.lengths();
         let natural = |factors: &Factors, slot| information_of(&factors.parts(slot)).natural_parameters(0);
@@ -54,10 +55,10 @@ impl<E: Exploration> Hybrid<E> {
         Evidence { arms, shared }
     }
 
-    /// Creates a policy from its arms and their evidence, with the settings of this policy.
+    /// Creates a policy from arms and their evidence, with the settings of this policy.
     ///
     /// # Errors
-    /// Fails if a precision is not positive definite, or too large to be loaded.
+    /// Fails if a precision matrix is not positive definite, or too large to be loaded.
     fn with_evidence(&self, arms: ArmSet, evidence: &Evidence) -> Result<Self> {
         let (d, k) = self.lengths();
         let mut policy = Self::with_options(d, k, 0, self.options, self.exploration.clone())?;
@@ -83,7 +84,7 @@ impl<E: Exploration> Hybrid<E> {
         Ok(policy)
     }
 
-    /// Returns a copy of this policy without the arms that were removed elsewhere.
+    /// Returns a copy of this policy without the arms in `removed`, which another worker removed.
     fn without(&self, removed: &ArmRanges) -> Result<Self> {
         let mut policy = self.clone();
         let here: Vec<_> = policy.arms.iter().filter(|arm| removed.contains(*arm)).collect();
@@ -94,7 +95,7 @@ impl<E: Exploration> Hybrid<E> {
 
     /// Computes exactly the evidence that this policy has learned since `earlier`, which is a clone of it at an earlier
     /// time. Arms added since then are compared with the prior. The shared weights keep the evidence from removed arms.
-    /// O(K·d²·(d + k)).
+    /// The cost is O(K·d²·(d + k)) for K arms, d values in a context and k shared weights.
     ///
     /// # Errors
     /// Fails if the policies differ in lengths or priors, if an arm that exists here was removed in `earlier`, if a
@@ -140,13 +141,13 @@ impl<E: Exploration> Hybrid<E> {
         }
     }
 
-    /// Adds the evidence that another worker learned. Arms that exist only in the delta are added; arms that the worker
-    /// has removed are removed.
+    /// Adds the evidence that another worker learned, to this policy. Arms that exist only in the delta are added; arms
+    /// that the worker has removed are removed.
     ///
     /// # Errors
     /// Fails if the delta has other lengths or priors, if it cannot come from [`diff`](Self::diff), or if a precision
     /// is not positive definite afterwards. [`Error::RemovedArm`] if the delta has evidence of an arm that was removed
-    /// here, since the arm's part in the shared weights cannot be separated. The policy is unchanged then.
+    /// here, since the arm's part in the shared weights cannot be separated. After an error the policy is unchanged.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
         self.apply_evidence(delta.plain()?)
     }
@@ -181,11 +182,12 @@ impl<E: Exploration> Hybrid<E> {
         Ok(())
     }
 
-    /// Learns the evidence of `other`, as if this policy had observed it: the priors count once. The result is exact if
+    /// Adds the evidence of `other`, as if this policy had observed it: the priors count once. The result is exact if
     /// both policies started from the prior. An arm that either policy has removed is removed.
     ///
     /// # Errors
-    /// Fails if the policies differ in lengths or priors, or if a sum overflows. The policy is unchanged then.
+    /// Fails if the policies differ in lengths or priors, or if a sum overflows. After an error the policy is
+    /// unchanged.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let other = other.without(self.arms.removed())?;
         let (d, k) = other.lengths();
@@ -193,8 +195,8 @@ impl<E: Exploration> Hybrid<E> {
         self.add_evidence(&other.evidence_since(&blank)?)
     }
 
-    /// Forgets everything: the weights of each arm and the shared weights are reset to the prior. Arms, version and
-    /// epoch stay, so the policy still learns from decisions whose rewards have not arrived.
+    /// Discards everything learned: the weights of each arm and the shared weights are reset to the prior. Arms,
+    /// version and epoch are unchanged, so the policy can still learn from decisions whose rewards have not arrived.
     pub fn reset(&mut self) {
         (0..self.arms.len()).for_each(|slot| self.own.reset(slot, 1.0 / self.options.prior_precision));
         self.shared.reset(0, 1.0 / self.options.shared_prior_precision);
@@ -205,7 +207,7 @@ impl<E: Exploration> Hybrid<E> {
     /// weight.
     ///
     /// # Errors
-    /// Fails if the decay is outside [1e-100, 1] or a precision overflows. The policy is unchanged then.
+    /// Fails if the decay is outside [1e-100, 1] or a precision overflows. After an error the policy is unchanged.
     pub fn forget(&mut self, decay: f64) -> Result<()> {
         check_decay(decay)?;
         let mut evidence = self.evidence();
@@ -220,7 +222,7 @@ impl<E: Exploration> Hybrid<E> {
     }
 }
 
-/// Index of an entry of a symmetric matrix in its packed upper triangle, column by column.
+/// Index of a matrix entry in packed storage: upper triangle of a symmetric matrix, column by column.
 fn packed(row: usize, column: usize) -> usize {
     let (row, column) = if row < column { (row, column) } else { (column, row) };
     column * (column + 1) / 2 + row
@@ -230,7 +232,8 @@ fn add_prior(parameters: &mut NaturalParameters, dimension: usize, precision: f6
     (0..dimension).for_each(|coordinate| parameters.precision[packed(coordinate, coordinate)] += precision);
 }
 
-/// Adds an arm's part to the evidence R and q of the shared weights: R += sign·C'B and q += sign·C'b.
+/// Adds one arm's contribution to the evidence (R, q) of the shared weights: R += sign·C'B and q += sign·C'b, where
+/// `weights` is C = A⁻¹B, `cross` is B and `moment` is b (see the module's notation).
 fn add_product(shared: &mut NaturalParameters, weights: &[f64], cross: &[f64], moment: &[f64], sign: f64) {
     let k = shared.moment.len();
     for ((left, right), moment) in weights.chunks_exact(k).zip(cross.chunks_exact(k)).zip(moment) {
@@ -245,7 +248,7 @@ fn add_product(shared: &mut NaturalParameters, weights: &[f64], cross: &[f64], m
     }
 }
 
-/// Computes U·D·Uᵀ·B: the product of an arm's covariance and its matrix B_a.
+/// Computes U·D·Uᵀ·B: the covariance of an arm's weights, times its cross terms B (`cross`, shape (d, k)).
 fn times_covariance(parts: &FactoredGaussian, cross: &[f64], k: usize) -> Vec<f64> {
     let d = parts.mean.len();
     let upper = |row: usize, column: usize| parts.upper[column * (column - 1) / 2 + row];

@@ -1,4 +1,4 @@
-//! Hybrid LinUCB, with weights shared by all arms and further weights for each arm.
+//! Hybrid LinUCB: a policy with weights shared by all arms and further weights for each arm.
 
 mod merge;
 mod model;

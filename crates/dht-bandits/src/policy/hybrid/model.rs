@@ -1,4 +1,4 @@
-//! Hybrid policy, with shared weights and weights of each arm: state, scores, choices and updates.
+//! Hybrid policy, in which arms have shared weights and weights of their own: state, scores, choices and updates.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -29,19 +29,19 @@ pub struct HybridOptions {
     pub shared_prior_precision: f64,
 }
 
-/// Hybrid policy, in which some weights are shared by all arms and others belong to one arm. The expected reward is
-/// z_a'β + x'θ_a. The features z_a of the arm (or of arm and context) have the shared weights β; the context x has the
-/// weights θ_a of the arm.
+/// Policy in which some weights are shared by all arms and others belong to one arm (hybrid LinUCB). The expected
+/// reward is z_a'β + x'θ_a. The features z_a of the arm (or of arm and context) have the shared weights β; the context
+/// x has the weights θ_a of the arm.
 ///
-/// The algorithm is exactly Li et al. (2010), Algorithm 2, but factored. With its matrices A_a, B_a and A₀, its vector
-/// b_a, C_a = A_a⁻¹B_a and y = z − C_a'x,
+/// The algorithm is exactly Li et al. (2010), Algorithm 2, but in factored form. With the paper's matrices A_a, B_a and
+/// A₀, its vector b_a, C_a = A_a⁻¹B_a and y = z − C_a'x,
 ///
-/// mean = y'β + x'A_a⁻¹b_a,  width² = x'A_a⁻¹x + y'A₀⁻¹y,
+/// mean = y'β + x'A_a⁻¹b_a, width² = x'A_a⁻¹x + y'A₀⁻¹y.
 ///
 /// An observation is one rank-one update of A_a (weight w) and one of A₀ (regressor y, weight w/(1 + w·x'A_a⁻¹x)). It
-/// costs O(d² + k² + dk), where Algorithm 2 inverts three matrices. Evidence about β from one arm serves all arms, so
-/// that new arms start warm. With [`Thompson`](crate::Thompson), each arm's score is drawn independently, from its
-/// exact marginal distribution.
+/// costs O(d² + k² + dk), where Algorithm 2 inverts three matrices. Rewards of one arm also inform the shared weights
+/// of all others, so that a new arm starts with a useful estimate. With [`Thompson`](crate::Thompson), each arm's score
+/// is drawn independently, from its exact marginal distribution.
 ///
 /// ```
 /// use dht_bandits::policy::Hybrid;
@@ -71,7 +71,7 @@ pub struct Hybrid<E: Exploration> {
     pub(super) residual_features: Vec<f64>,
 }
 
-/// Largest number of features for which the residual features y are computed on the stack.
+/// Largest number of arm features for which a score is computed on the stack, without allocation.
 const STACK_FEATURES: usize = 128;
 
 impl<E: Exploration> Hybrid<E> {
@@ -109,7 +109,7 @@ impl<E: Exploration> Hybrid<E> {
         Ok(policy)
     }
 
-    /// Creates a policy with separate prior precisions for the arms' own weights and the shared weights.
+    /// Creates a policy with two prior precisions, one for the arms' own weights and one for the shared weights.
     pub(crate) fn with_options(
         dimension: usize,
         shared_dimension: usize,
@@ -136,14 +136,14 @@ impl<E: Exploration> Hybrid<E> {
         Ok(policy)
     }
 
-    /// Reserves memory for a number of further arms, so that adding them cannot fail.
+    /// Reserves memory for `arms` more arms, so that adding them cannot fail.
     pub(super) fn reserve(&mut self, arms: usize) -> Result<()> {
         self.own.reserve(arms)?;
         let size = self.dimension() * self.shared_dimension();
         reserve("arms × dimension × shared dimension", &mut self.cross, arms.checked_mul(size))
     }
 
-    /// Creates a policy with the shared weights and one arm, which is a copy of a slot.
+    /// Creates a policy with the same shared weights and a single arm, a copy of the arm in `slot`.
     pub(super) fn with_one_arm(&self, slot: usize) -> Result<Self> {
         let (d, k) = (self.dimension(), self.shared_dimension());
         let mut copy = Self::with_options(d, k, 1, self.options, self.exploration.clone())?;
@@ -160,7 +160,7 @@ impl<E: Exploration> Hybrid<E> {
         self.shared.dimension()
     }
 
-    /// Prior precisions: that of each arm's own weights θ_a, and that of the shared weights β.
+    /// Prior precisions as a pair: first of each arm's own weights θ_a, then of the shared weights β.
     pub fn prior_precisions(&self) -> (f64, f64) {
         (self.options.prior_precision, self.options.shared_prior_precision)
     }
@@ -213,7 +213,8 @@ impl<E: Exploration> Hybrid<E> {
         self.cross.truncate(last);
     }
 
-    /// Computes y = z − C_a'x: the features z minus the part that the context x explains through the arm's own weights.
+    /// Computes y = z − C_a'x, the residual features of an arm. These are its features z without the part that the
+    /// context x explains through the arm's own weights. On entry, `y` holds z.
     fn subtract(&self, slot: usize, context: &[f64], y: &mut [f64]) {
         let rows = self.cross[slot * context.len() * y.len()..].chunks_exact(y.len());
         for (row, value) in rows.zip(context) {
@@ -231,14 +232,14 @@ impl<E: Exploration> Hybrid<E> {
         self.score_in(slot, context, y)
     }
 
-    /// Score of the arm in a slot. `y` must contain the arm's features, and is overwritten.
+    /// Score of the arm in a slot. On entry, `y` holds the arm's features; the call overwrites it.
     fn score_in(&self, slot: usize, context: &[f64], y: &mut [f64]) -> Score {
         self.subtract(slot, context, y);
         let (own, shared) = (self.own.score(slot, context), self.shared.score(0, y));
         Score { mean: own.mean + shared.mean, width: own.width.hypot(shared.width) }
     }
 
-    /// Posterior mean and width of an arm's score, for a context and the arm's features.
+    /// Posterior mean and standard deviation (width) of an arm's score, for a context and the arm's features.
     ///
     /// # Errors
     /// Fails if the context or the features have the wrong length or are not finite, if the arm is unknown or removed,
@@ -254,13 +255,13 @@ impl<E: Exploration> Hybrid<E> {
     /// [`decide`](Self::decide) always computes it.
     ///
     /// # Errors
-    /// Fails if the context has the wrong length or is not finite, if features are missing or of another width, if an
-    /// arm is unknown or removed, or if a score overflows.
+    /// Fails if the context has the wrong length or is not finite, if features are missing or have the wrong length, if
+    /// an arm is unknown or removed, or if a score overflows.
     pub fn select<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
         Ok(self.choose::<false, R>(request, rng)?.1)
     }
 
-    /// Arms of a request with their features, after checking both.
+    /// Arms of a request with their features, after a check of context, features and arm ids.
     pub(super) fn candidates<'a>(&'a self, request: &Request<'a>) -> Result<Candidates<'a, E>> {
         check_finite("context", request.context, self.dimension())?;
         let featured = request.actions.features(self.shared_dimension())?;
@@ -268,7 +269,7 @@ impl<E: Exploration> Hybrid<E> {
         Ok(Candidates { policy: self, context: request.context, featured })
     }
 
-    /// Chooses an arm; returns its position in the request, and the choice.
+    /// Chooses an arm. Returns its position in the request, and the choice.
     fn choose<const PROPENSITY: bool, R: Rng + ?Sized>(
         &self,
         request: &Request<'_>,
@@ -282,8 +283,8 @@ impl<E: Exploration> Hybrid<E> {
         Ok((index, choice))
     }
 
-    /// Chooses one of the arms of a request, and stores the context, followed by the features of the arm, so that its
-    /// reward can be learned later. The choice contains its exact propensity.
+    /// Chooses one of the arms of a request, and returns the choice with its exact propensity. For learning the reward
+    /// later, the decision also stores the context, followed by the features of the arm.
     ///
     /// # Errors
     /// Fails as [`select`](Self::select) does.
@@ -298,11 +299,11 @@ impl<E: Exploration> Hybrid<E> {
         Ok(Decision { choice, context: [request.context, featured.at(position)].concat() })
     }
 
-    /// Learns that `arm`, with these features, gave `reward` in `context`.
+    /// Learns that `arm`, which had these features, earned `reward` in `context`.
     ///
     /// # Errors
     /// Fails as [`score`](Self::score) does, if the reward is not finite, if the weight is not positive, if a value
-    /// overflows, or beyond 2⁶³ − 1 updates. The policy is unchanged then.
+    /// overflows, or beyond 2⁶³ − 1 updates. After an error the policy is unchanged.
     pub fn update(&mut self, arm: ArmId, context: &[f64], features: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_finite("features", features, self.shared_dimension())?;
@@ -351,7 +352,7 @@ impl<E: Exploration> Hybrid<E> {
     }
 }
 
-/// Arms of a request with their features, which are scored in a context one by one. The arms must exist.
+/// Arms of a request with their features, for computing their scores one at a time. Ids must belong to existing arms.
 pub(super) struct Candidates<'a, E: Exploration> {
     pub(super) policy: &'a Hybrid<E>,
     pub(super) context: &'a [f64],
@@ -359,7 +360,7 @@ pub(super) struct Candidates<'a, E: Exploration> {
 }
 
 impl<E: Exploration> Candidates<'_, E> {
-    /// Scores and degrees of freedom of the arms.
+    /// Scores of the arms. Degrees of freedom are infinite, since draws are Gaussian.
     pub(super) fn scores(&self) -> Vec<FreeScore> {
         (0..self.count()).map(|position| (self.at(position).1, f64::INFINITY)).collect()
     }

@@ -1,4 +1,4 @@
-//! Implementation of `Policy` for hybrid policies.
+//! Implementation of the `Policy` trait for hybrid policies, which have shared weights and weights of each arm.
 
 use rand::Rng;
 
@@ -11,11 +11,11 @@ use crate::policy::forward::manages_arms;
 use crate::policy::propensity::independent_propensities;
 use crate::policy::{Explanation, Policy, Term};
 
-/// A decision stores the context, followed by the features of the chosen arm; `update` takes both in one slice.
+/// Decisions, and the context argument of `update`, contain the request's context followed by the features of the
+/// chosen arm.
 impl<E: Exploration> Policy for Hybrid<E> {
     manages_arms!(self);
 
-    /// Length of a context x.
     fn dimension(&self) -> usize {
         self.own.dimension()
     }
@@ -60,7 +60,7 @@ impl<E: Exploration> Policy for Hybrid<E> {
         Explanation::linear(&decision.context, Term::Column, |row| self.score(decision.arm(), &row[..d], &row[d..]))
     }
 
-    /// Checks an observation by learning it on a copy of the arm and the shared weights.
+    /// Checks an observation by learning it on a copy of its arm and of the shared weights.
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
         let mut copy = self.with_one_arm(self.arms.slot(arm)?)?;
         Policy::update(&mut copy, ArmId::new(0), context, reward, weight)?;

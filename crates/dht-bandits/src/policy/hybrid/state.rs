@@ -1,4 +1,4 @@
-//! Saving and loading of hybrid policies.
+//! Saving and loading of hybrid policies, which have shared weights and weights of each arm.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use crate::validate::check_part;
 
 header_reader!("hybrid/");
 
-/// Saved state of a [`Hybrid`] policy. It does not depend on the memory layout, and is checked when it is loaded.
+/// Saved state of a [`Hybrid`] policy, independent of the memory layout. The state is checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HybridState<E> {
@@ -66,7 +66,7 @@ impl<E: Exploration> Hybrid<E> {
     /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// Fails if the state is of another kind of policy, has a newer format version, or contradicts itself.
+    /// Fails if the state belongs to another kind of policy, has a newer format version, or contradicts itself.
     pub fn from_state(state: &HybridState<E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         let (d, k) = (state.dimension, state.shared_dimension);

@@ -1,7 +1,8 @@
-//! Arms that were added as copies of another arm during a warm-up.
+//! Arms that were added as copies of another arm while the scaling of contexts was still provisional (the warm-up).
 //!
-//! During a warm-up the inner policy has learned nothing, so there is no state to copy yet. Each addition is stored
-//! with its position among the stored rewards, and the copy is made at this position when the rewards are learned.
+//! During the warm-up the inner policy has learned nothing, so there is no state to copy yet. Each addition is stored
+//! with its position among the stored rewards. The copy is made at this position when the inner policy learns the
+//! rewards.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,18 +12,18 @@ use crate::arm::ArmId;
 use crate::error::Error;
 use crate::policy::Policy;
 
-/// Arm that was added as a copy of another arm.
+/// Arm that was added as a copy of the arm `like` during the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CopiedArm {
     pub(super) arm: ArmId,
     pub(super) like: ArmId,
-    /// Number of rewards that were stored before the arm was added.
+    /// Number of rewards that had been stored when the arm was added.
     pub(super) at: usize,
 }
 
-/// Makes a policy learn stored rewards in their order, and copies arms at the positions where they were added.
-/// `refused` gets the error of each reward that the policy refuses.
+/// Makes a policy learn stored rewards in their order, and copies arms at the positions where they were added. Each
+/// refused reward is reported to `refused` with its error.
 pub(super) fn teach_all(
     waiting: &[StoredReward],
     copies: &[CopiedArm],
@@ -43,15 +44,15 @@ pub(super) fn teach_all(
 }
 
 impl CopiedArm {
-    /// Copies the state of the arm; does nothing if the inner policy has removed one of the two arms by itself.
+    /// Copies the learned state of `like` to the arm. Does nothing if the policy no longer has one of the two arms.
     fn copy(&self, policy: &mut impl Policy) {
         let _ = policy.warm_start(self.arm, self.like);
     }
 }
 
-/// Passes the stored rewards of a removed arm on to the arms that were added as copies of it, which would otherwise
-/// lose them. The first copy inherits the rewards before its addition. Each later copy becomes a copy of the one
-/// before, and inherits the rewards in between.
+/// Passes the stored rewards of a removed arm on to its copies, which would otherwise lose them. The first copy
+/// inherits the rewards before its addition. Each later copy becomes a copy of the previous one, and inherits the
+/// rewards in between.
 pub(super) fn inherit(waiting: &mut [StoredReward], copies: &mut Vec<CopiedArm>, removed: ArmId) {
     let (mut first, mut last) = (None, None);
     let mut left = Vec::with_capacity(copies.len());

@@ -1,4 +1,4 @@
-//! Policies that scale their contexts and rewards.
+//! Policies that normalise their contexts and, optionally, their rewards.
 
 mod copied_arms;
 mod policy;

@@ -21,19 +21,19 @@ use crate::validate::{check_context, check_finite, check_parameter, check_scalar
 ///
 /// The first `warm_up` rewards are stored, and the scaling is provisional. It is recomputed from all stored contexts
 /// after 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … rewards (a quarter more each time). A copy of the inner policy learns
-/// all stored rewards in this scaling and makes the decisions, so that a warm-up costs no uniform draws. After
+/// all stored rewards in this scaling and makes the decisions, so that the warm-up needs no uniform draws. After
 /// `warm_up` rewards the scaling is frozen. The inner policy then learns the stored rewards, except those that it
 /// refuses in the final scaling. No posterior ever learns in two scalings, as the contract of [`Normalizer`] requires.
 ///
 /// [`with_scaled_rewards`](Self::with_scaled_rewards) normalises rewards in the same way, so that the parameters α, γ
-/// and τ of exploration rules have the same effect for rewards of any scale and offset. All rewards of the warm-up may
-/// be equal, as those of rare events often are. The mean of the rewards is then frozen, and their scale σ is set by the
-/// first reward that differs: σ² is the mean of (reward − mean)² over all rewards so far. Until then the inner policy
-/// has learned (reward − mean)/σ = 0, which is the same for any σ.
+/// and τ of exploration rules have the same effect for rewards of any scale and offset. If rewards are rare events, all
+/// rewards of the warm-up may be equal. The mean of the rewards is then frozen, and their scale σ is set by the first
+/// reward that differs: σ² is the mean of (reward − mean)² over all rewards so far. Until then the inner policy has
+/// learned (reward − mean)/σ = 0, which is the same for any σ.
 ///
-/// Decisions contain the raw context, which [`learn`](Policy::learn) scales; a policy with another scaling can
-/// therefore read the log again. Features of arms are not scaled. A choice allocates the scaled context. A warm-up of n
-/// rewards costs about 6n updates in total.
+/// Decisions contain the raw context, which [`learn`](Policy::learn) scales, so that a log can be replayed by a policy
+/// with another scaling. Features of arms are not scaled. A choice allocates the scaled context. A warm-up of n rewards
+/// costs about 6n updates in total.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Normalizer, Policy, Request, Ridge, Ucb, policy::Normalised};
@@ -71,14 +71,15 @@ pub struct Normalised<P> {
     pub(super) provisional: OnceLock<Box<Provisional<P>>>,
 }
 
-/// Copy of the inner policy that has learned the stored rewards in a provisional scaling.
+/// Copy of the inner policy that has learned the stored rewards in a provisional scaling of contexts.
 #[derive(Debug, Clone)]
 pub(super) struct Provisional<P> {
     scaling: Scaling,
     policy: P,
 }
 
-/// Returns the largest of 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … that is not above `count`.
+/// Number of stored rewards at which the provisional policy was last rebuilt: the largest of 1, 2, 3, 4, 5, 6, 7, 8,
+/// 10, 12, 15, … that is not above `count`.
 fn last_rebuild(count: usize) -> usize {
     let next = |at: usize| at + (at / 4).max(1);
     let mut at = 1;
@@ -94,14 +95,14 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
     /// context.
     ///
     /// # Errors
-    /// Fails if the contexts of `inner` do not have the length of the normalised ones, if the warm-up is zero or more
+    /// Fails if the contexts of `inner` do not have the length of normalised contexts, if the warm-up is zero or more
     /// than 16,777,216 rewards, or if the normalizer has already observed contexts.
     pub fn new(inner: P, normalizer: Normalizer, warm_up: u64, bias: bool) -> Result<Self> {
         Self::with_features(inner, 0, normalizer, warm_up, bias)
     }
 
-    /// Creates a policy as [`new`](Self::new) does, for an inner policy with shared weights. The length of its contexts
-    /// includes `features` features of an arm. They follow the context and are not scaled.
+    /// Creates a policy as [`new`](Self::new) does, for an inner policy whose arms share weights. The inner policy's
+    /// contexts end with `features` features of an arm, which are not scaled.
     ///
     /// # Errors
     /// Fails as [`new`](Self::new) does.
@@ -164,14 +165,15 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         &self.scaling
     }
 
-    /// Inner policy, which gets normalised contexts. The inner policy is untrained until the scaling is frozen.
+    /// Inner policy, which gets normalised contexts. It is untrained until the scaling is frozen.
     pub fn inner(&self) -> &P {
         &self.inner
     }
 
     /// Inner policy, with mutable access. Observations that it learns directly must be normalised. Add and remove arms
     /// by the methods of this `Normalised` policy instead of those of the inner policy. During the warm-up the inner
-    /// policy cannot copy the learned state of an arm, and a copy of an arm that it removes is untrained.
+    /// policy has no learned state: it cannot copy the state of an arm, and if it removes an arm directly, copies of
+    /// that arm stay untrained.
     pub fn inner_mut(&mut self) -> &mut P {
         self.provisional.take();
         &mut self.inner
@@ -186,7 +188,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         self.is_warm() && !self.scaling.waits_for_rewards()
     }
 
-    /// Scaling and policy that currently make the decisions.
+    /// Scaling and policy that currently make the decisions. During the warm-up both are provisional.
     fn current(&self) -> (&Scaling, &P) {
         if self.is_warm() || self.waiting.is_empty() {
             return (&self.scaling, &self.inner);
@@ -195,8 +197,8 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         (scaling, policy)
     }
 
-    /// Builds the provisional scaling and policy. They depend only on the stored rewards and the inner policy, so that
-    /// saving and loading do not change decisions.
+    /// Builds the provisional scaling and policy. The result depends only on the stored rewards and the inner policy,
+    /// so that saving and loading do not change decisions.
     fn rebuild(&self) -> Box<Provisional<P>> {
         let mut scaling = self.scaling.blank();
         for StoredReward { context, reward, .. } in &self.waiting[..last_rebuild(self.waiting.len())] {
@@ -211,22 +213,22 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         provisional
     }
 
-    /// Converts an observation to the scale of the inner policy.
+    /// Converts an observation from raw to scaled contexts and rewards.
     fn scaled_observation(&self, observation: &Observation) -> Result<Observation> {
         let (choice, context) = (observation.decision.choice, self.scaling.context(&observation.decision.context)?);
         let decision = Decision { choice: self.scaling.scaled_choice(choice), context };
         Ok(Observation { decision, reward: self.scaling.reward(observation.reward)?, weight: observation.weight })
     }
 
-    /// Returns whether a decision was made in the warm-up.
+    /// Returns whether a decision was made during the warm-up, in a provisional scaling.
     fn is_of_warm_up(&self, decision: &Decision) -> bool {
         decision.choice.version < self.warm_up
     }
 
     /// Freezes the scaling, and learns the stored rewards and the reward `last` in this scaling.
     ///
-    /// Each stored reward was accepted in the scaling at its time. If the policy refuses it in the final scaling, or
-    /// after the others, it is left out. No earlier reward can therefore keep the policy from learning.
+    /// Each stored reward was accepted in the scaling that was provisional when it arrived. It is left out if the
+    /// policy refuses it in the final scaling. Such a reward can therefore not prevent the policy from learning others.
     fn freeze(&mut self, mut scaling: Scaling, last: &StoredReward) -> Result<()> {
         scaling.freeze();
         let blank = || Self {
@@ -249,15 +251,15 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Ok(())
     }
 
-    /// Learns the stored rewards. Refused rewards, such as those of removed arms, are left out. Refused rewards still
-    /// count in the version, which never decreases.
+    /// Learns the stored rewards. Refused rewards, such as those of removed arms, are left out. They still count as
+    /// updates in the policy's version, which never decreases.
     fn learn_waiting(&mut self) {
         let (waiting, copies) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.copies));
         let Self { scaling, left_out, inner, .. } = self;
         teach_all(&waiting, &copies, scaling, inner, |_| *left_out = left_out.saturating_add(1));
     }
 
-    /// Learns a reward while the scale of rewards is not set, because all rewards so far are equal.
+    /// Learns a reward while all rewards so far are equal, so that their scale is not yet known.
     fn update_waiting(&mut self, arm: ArmId, scaled: &[f64], reward: f64, weight: f64) -> Result<()> {
         let rewards = self.scaling.rewards_after(reward)?;
         let before = std::mem::replace(&mut self.scaling.rewards, rewards);
@@ -268,14 +270,15 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         learned
     }
 
-    /// Converts a choice of the inner policy to the units of raw rewards and to the version of this policy.
+    /// Converts a choice of the inner policy to units of raw rewards, with the version of this policy.
     fn raw_choice(&self, scaling: &Scaling, choice: Choice) -> Choice {
         Choice { version: self.version(), ..scaling.raw_choice(choice) }
     }
 }
 
 impl<P: Policy> Provisional<P> {
-    /// Learns a stored reward. The policy may refuse it in this scaling and learn it in a later one.
+    /// Learns a stored reward, unless the policy refuses it in this scaling. A refused reward may be learned in a later
+    /// scaling.
     fn learn(&mut self, waiting: &StoredReward) {
         let _ = waiting.teach(&self.scaling, &mut self.policy);
     }
@@ -293,8 +296,8 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
     /// Adds an arm with a copy of the learned state of `like`, also during the warm-up.
     ///
     /// # Errors
-    /// Fails as [`Policy::add_arm_like`] does; during the warm-up also as [`Policy::warm_start`] of the inner policy
-    /// does.
+    /// Fails as [`Policy::add_arm_like`] does. During the warm-up, also fails as [`Policy::warm_start`] of the inner
+    /// policy does.
     fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
         let (in_warm_up, at) = (!self.is_warm(), self.waiting.len());
         let inner = self.inner_mut();
@@ -309,7 +312,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         Ok(arm)
     }
 
-    /// Replaces the learned state of the arm `to` by a copy of that of the arm `from`.
+    /// Replaces the learned state of the arm `to` with a copy of the learned state of the arm `from`.
     ///
     /// # Errors
     /// Fails as [`Policy::warm_start`] does. [`Error::Unsupported`] during the warm-up.
@@ -321,8 +324,8 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         }
     }
 
-    /// Removes an arm for good. Its rewards of the warm-up are left out, unless an arm that was added as a copy of the
-    /// removed arm has learned them.
+    /// Removes an arm permanently. Its rewards from the warm-up are dropped, unless they were passed on to an arm that
+    /// was added as a copy.
     fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
         self.inner_mut().remove_arm(arm)?;
         inherit(&mut self.waiting, &mut self.copies, arm);
@@ -333,8 +336,9 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         self.inner_mut().expire_decisions()
     }
 
-    /// Learns rewards as a batch of the inner policy. Until the scaling is final, and if a decision is of the warm-up,
-    /// the rewards are learned one by one. Rewards of the warm-up are then learned by `update` and not by `learn`.
+    /// Learns several rewards with one call of the inner policy's `learn_batch`. While the scaling is provisional, and
+    /// if a decision was made during the warm-up, the rewards are learned one by one. Rewards of decisions from the
+    /// warm-up are then learned by `update` and not by `learn`.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         let of_warm_up = |observation: &Observation| self.is_of_warm_up(&observation.decision);
         if !self.is_settled() || observations.iter().any(of_warm_up) {
@@ -345,7 +349,6 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         self.inner.learn_batch(&scaled)
     }
 
-    /// Length of a raw context.
     fn dimension(&self) -> usize {
         self.scaling.contexts.dimension()
     }
@@ -354,7 +357,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         self.inner.arms()
     }
 
-    /// Number of rewards that arrived, including those of the warm-up, whether or not they were learned.
+    /// Number of rewards that arrived, including rewards of the warm-up that the policy refused.
     fn version(&self) -> u64 {
         self.inner.version().saturating_add(self.waiting.len() as u64).saturating_add(self.left_out)
     }
@@ -427,13 +430,13 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         policy.slate_propensities(k, &request.with_context(&scaled))
     }
 
-    /// Learns the feedback on a slate as the inner policy does. Until the scaling is final, and for slates of the
-    /// warm-up, each observed reward is learned by `update`.
+    /// Learns the feedback on a slate as the inner policy does. While the scaling is provisional, and for slates from
+    /// the warm-up, each observed reward is learned by `update`.
     ///
     /// # Errors
-    /// Fails if the slate is of another epoch, if its contexts are missing or of another length, or if the number of
-    /// feedbacks differs from the number of chosen arms. Also fails as [`update`](Policy::update) does. The policy is
-    /// unchanged then.
+    /// Fails if the slate was made in another epoch, if its contexts are missing or have another length, or if the
+    /// number of feedbacks differs from the number of chosen arms. Also fails as [`update`](Policy::update) does. After
+    /// an error the policy is unchanged.
     fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         self.learn_slate_raw(slate, feedback)
     }

@@ -1,4 +1,4 @@
-//! Scaling of contexts and rewards: affine maps that a normalizer computes.
+//! Scaling of contexts and rewards by affine maps that a normalizer computes.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,6 @@ use crate::features::Normalizer;
 use crate::policy::{Explanation, Term};
 use crate::validate::{check_bounded, check_scalar};
 
-/// Returns whether the observed rewards differ from each other.
 pub(super) fn varies(rewards: &Normalizer) -> bool {
     rewards.deviation(0).is_some_and(|deviation| deviation > 0.0)
 }
@@ -17,9 +16,9 @@ pub(super) fn varies(rewards: &Normalizer) -> bool {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(in crate::policy) struct Scaling {
     pub(super) contexts: Normalizer,
-    /// `true` if a constant 1 follows the normalised context.
+    /// Appends a constant 1 to the normalised context.
     pub(super) bias: bool,
-    /// Normalizer of dimension 1 for rewards; `None` leaves rewards unscaled.
+    /// Normalizer of rewards, of dimension 1; `None` leaves rewards unscaled.
     pub(super) rewards: Option<Box<Normalizer>>,
 }
 
@@ -40,7 +39,7 @@ impl Scaling {
         Ok(())
     }
 
-    /// Freezes the scaling of contexts, and that of rewards if they vary.
+    /// Freezes the scaling of contexts, and also the scaling of rewards if they vary.
     pub(super) fn freeze(&mut self) {
         self.contexts.freeze();
         if let Some(rewards) = self.rewards.as_mut().filter(|rewards| varies(rewards)) {
@@ -48,14 +47,14 @@ impl Scaling {
         }
     }
 
-    /// Returns whether the scaling of contexts is frozen while that of rewards is not, because all rewards so far are
-    /// equal.
+    /// Returns whether only the scaling of contexts is frozen: all rewards so far are equal, so that their scale is not
+    /// yet known.
     pub(super) fn waits_for_rewards(&self) -> bool {
         self.contexts.is_frozen() && self.rewards.as_ref().is_some_and(|rewards| !rewards.is_frozen())
     }
 
-    /// Scaling of rewards after one more reward, while all earlier ones are equal. The mean stays. The first reward
-    /// that differs from this mean by more than rounding sets and freezes the deviation.
+    /// Computes the scaling of rewards after one more reward, while all earlier ones are equal. The mean is not
+    /// changed. The first reward that differs from this mean by more than rounding sets and freezes the deviation.
     pub(super) fn rewards_after(&self, reward: f64) -> Result<Option<Box<Normalizer>>> {
         check_bounded("reward", reward)?;
         let mut rewards = self.rewards.clone();
@@ -68,7 +67,7 @@ impl Scaling {
         Ok(rewards)
     }
 
-    /// Normalises a context; the values that follow it in a decision are appended unchanged.
+    /// Normalises a context. Features of an arm, which follow the context in a decision, are appended unchanged.
     pub(super) fn context(&self, context: &[f64]) -> Result<Vec<f64>> {
         let raw = self.contexts.dimension();
         if context.len() < raw {
@@ -83,8 +82,8 @@ impl Scaling {
         Ok(scaled)
     }
 
-    /// Mean and standard deviation of rewards: 0 and 1 if rewards are not scaled. The deviation is 1 while the rewards
-    /// do not vary.
+    /// Mean and standard deviation that scale rewards: (0, 1) if rewards are not scaled. The deviation is 1 while all
+    /// rewards are equal.
     fn reward_units(&self) -> (f64, f64) {
         self.rewards.as_ref().map_or((0.0, 1.0), |rewards| {
             let deviation = rewards.deviation(0).unwrap_or(0.0);
@@ -98,8 +97,8 @@ impl Scaling {
         Ok((reward - mean) / deviation)
     }
 
-    /// Replaces the normalised contexts of a slate by the raw context. The features of arms, which follow each context,
-    /// stay.
+    /// Replaces the normalised contexts in a slate by the raw context. Features of arms, which follow each context, are
+    /// unchanged.
     pub(super) fn restore_raw(&self, slate: &mut Slate, raw: &[f64], version: u64) {
         let scaled = raw.len() + usize::from(self.bias);
         let row = slate.contexts.len() / slate.choices.len().max(1);
@@ -115,14 +114,14 @@ impl Scaling {
         slate.version = version;
     }
 
-    /// Converts a choice of the inner policy to units of raw rewards.
+    /// Converts a choice of the inner policy from scaled to raw rewards.
     pub(super) fn raw_choice(&self, choice: Choice) -> Choice {
         let (mean, deviation) = self.reward_units();
         let raw = |value: f64| value * deviation + mean;
         Choice { score: raw(choice.score), mean: raw(choice.mean), width: choice.width * deviation, ..choice }
     }
 
-    /// Converts an explanation of the inner policy to columns of raw contexts and units of raw rewards.
+    /// Converts an explanation of the inner policy to raw contexts and raw rewards.
     pub(super) fn raw_explanation(&self, explanation: Explanation) -> Explanation {
         let ((mean, deviation), raw) = (self.reward_units(), self.contexts.dimension());
         let bias = usize::from(self.bias);
@@ -155,7 +154,7 @@ impl Scaling {
         raw
     }
 
-    /// Converts a choice from units of raw rewards to those of the inner policy.
+    /// Converts a choice from raw rewards to the scaled rewards of the inner policy.
     pub(super) fn scaled_choice(&self, choice: Choice) -> Choice {
         let (mean, deviation) = self.reward_units();
         let scaled = |value: f64| (value - mean) / deviation;

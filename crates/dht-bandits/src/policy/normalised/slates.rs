@@ -1,4 +1,4 @@
-//! Slates of policies that scale their contexts: requests, slates and decisions contain raw contexts.
+//! Slates for policies that scale their contexts: requests, slates and decisions contain raw contexts.
 
 use super::Normalised;
 use crate::clock::check_epoch;
@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::policy::Policy;
 
 impl<P: Policy + Clone + 'static> Normalised<P> {
-    /// Learns the feedback on a slate. Once the scaling is final, the feedback is learned jointly. Before, it is
-    /// learned reward by reward on a copy of the policy.
+    /// Learns the feedback on a slate: jointly once the scaling is final, else reward by reward on a copy of the
+    /// policy.
     pub(super) fn learn_slate_raw(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         check_epoch(slate.epoch, self.epoch())?;
         // This call fails for policies of single choices; others learn nothing from an empty slate.

@@ -1,4 +1,4 @@
-//! Saved state of normalised policies.
+//! Saved state of policies that normalise their contexts.
 
 use std::sync::OnceLock;
 
@@ -76,7 +76,7 @@ impl<'de, P: Policy + Clone + Deserialize<'de> + 'static> Deserialize<'de> for N
 }
 
 impl<P: Policy + Clone + 'static> Normalised<P> {
-    /// Refuses a loaded warm-up that contradicts its scaling, or contains rewards that no scaling accepts.
+    /// Fails for loaded warm-up rewards that contradict the scaling, or that no scaling accepts.
     fn check_warm_up(&self) -> Result<()> {
         let Self { warm_up, left_out, .. } = *self;
         let (frozen, stored) = (self.is_warm(), self.waiting.len() as u64);
@@ -100,7 +100,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Err(Error::InvalidState { what: "rewards of the warm-up", index: 0, problem })
     }
 
-    /// First copied arm that cannot come from a warm-up: its arms are unknown, or it is out of order.
+    /// First entry in the loaded list of copied arms that is invalid: its arms are unknown, or it is out of order.
     fn wrong_copy(&self) -> Option<CopiedArm> {
         let unknown = |arm| matches!(self.inner.arms().slot(arm), Err(Error::UnknownArm { .. }));
         let mut before = 0;

@@ -1,4 +1,4 @@
-//! Rewards of a warm-up, which are stored until the scaling is final.
+//! Rewards that are stored during the warm-up, until the scaling of contexts is final.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::arm::ArmId;
 use crate::error::Result;
 use crate::policy::Policy;
 
-/// Reward that is stored until the scaling is final.
+/// Reward that is stored during the warm-up, until the scaling of contexts is final.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StoredReward {

@@ -1,17 +1,18 @@
 //! Beta distribution function and density, for ½ to 10¹⁵ successes and failures.
 //!
-//! Every value v comes with its complement 1 − v, so that neither end loses digits.
+//! Functions take both a value v and its complement 1 − v, so that no digits are lost near 0 or 1.
 
 use std::f64::consts::PI;
 
-/// Number of successes and of failures above which the uniform expansion of the beta distribution function has an error
-/// below 1e-10.
+/// Smallest number of successes and of failures for which Temme's uniform expansion of the beta distribution function
+/// is used. Its error is then below 1e-10.
 const LARGE: f64 = 1e7;
 
-/// Largest number of terms in the continued fraction for the incomplete beta function. About √max(a, b) are needed.
+/// Largest number of terms in the continued fraction of the incomplete beta function. For the parameters a and b, about
+/// √max(a, b) terms are needed.
 const TERMS: u32 = 20_000;
 
-/// Regularised incomplete beta function I_v(a, b).
+/// Beta distribution function: the regularised incomplete beta function I_v(a, b), with `rest` = 1 − v.
 pub(super) fn distribution(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     if v <= 0.0 {
         return 0.0;
@@ -26,38 +27,39 @@ pub(super) fn distribution(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     if v < (a + 1.0) / (a + b + 2.0) { front * fraction(a, b, v) / a } else { 1.0 - front * fraction(b, a, rest) / b }
 }
 
-/// Density of the beta distribution at v.
+/// Density of the beta distribution at v, with `rest` = 1 − v.
 pub(super) fn density(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     front(a, b, v, rest) / (v * rest)
 }
 
-/// Front factor v^a (1 − v)^b / B(a, b) in the form of Loader (2000), relative to the mean, where no large numbers
-/// cancel.
+/// Common factor v^a (1 − v)^b / B(a, b) of the beta density and distribution function. The form of Loader (2000),
+/// relative to the mean, avoids cancellation between large numbers.
 fn front(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     let shape = (a / (a + b) * b / (2.0 * PI)).sqrt();
     shape * (deviance(a, b, v, rest) + stirling_error(a + b) - stirling_error(a) - stirling_error(b)).exp()
 }
 
-/// Deviance a·ln(v/m) + b·ln((1 − v)/(1 − m)) with m = a/(a + b). It is at most 0.
+/// Deviance of v from the mean m = a/(a + b): a·ln(v/m) + b·ln((1 − v)/(1 − m)), which is at most 0.
 fn deviance(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     let (above, mean, other) = about_mean(a, b, v, rest);
     a * log_ratio_less(v, mean, above) + b * log_ratio_less(rest, other, -above)
 }
 
-/// Computes ln(v/m) − (v − m)/m, where m is the mean. Far below m the result is computed from the quotient, since 1 +
-/// (v − m)/m has no digits of v there.
+/// Computes ln(v/m) − (v − m)/m, where m is the mean and `above` is v − m. For v far below m, ln(v/m) is computed from
+/// the quotient v/m, since 1 + (v − m)/m would lose the digits of v.
 fn log_ratio_less(v: f64, mean: f64, above: f64) -> f64 {
     if v < 0.1 * mean { (v / mean).ln() - above / mean } else { log1p_less(above / mean) }
 }
 
-/// Computes v − m, m and 1 − m, where m = a/(a + b) is the mean.
+/// Computes v − m, m and 1 − m for the mean m = a/(a + b).
 fn about_mean(a: f64, b: f64, v: f64, rest: f64) -> (f64, f64, f64) {
     let (mean, other) = (a / (a + b), b / (a + b));
     (if mean > 0.5 { other - rest } else { v - mean }, mean, other)
 }
 
-/// Temme's uniform expansion of the distribution function, to its first term (1982): Φ(η√ν) − φ(η√ν)/√ν·(g − 1)/η. Here
-/// m = a/(a + b), ν = a + b, νη²/2 is the negative [`deviance`], η has the sign of v − m, and g = η√(m(1 − m))/(v − m).
+/// Temme's (1982) uniform expansion of the beta distribution function, to its first term: Φ(η√ν) − φ(η√ν)/√ν·(g − 1)/η.
+/// Here m = a/(a + b), ν = a + b, νη²/2 is the negative [`deviance`], η has the sign of v − m, and g = η√(m(1 − m))/(v
+/// − m).
 fn expansion(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     let (above, mean, other) = about_mean(a, b, v, rest);
     let (total, spread) = (a + b, (mean * other).sqrt());
@@ -73,7 +75,7 @@ fn expansion(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     (normal - correction).clamp(0.0, 1.0)
 }
 
-/// Stirling error: ln Γ(z) − (z − ½)·ln z + z − ½·ln 2π.
+/// Error of Stirling's formula: ln Γ(z) − (z − ½)·ln z + z − ½·ln 2π.
 fn stirling_error(z: f64) -> f64 {
     if z < 15.0 {
         return libm::lgamma(z) - (z - 0.5) * z.ln() + z - 0.5 * (2.0 * PI).ln();
@@ -83,7 +85,7 @@ fn stirling_error(z: f64) -> f64 {
         / z
 }
 
-/// Computes ln(1 + u) − u. Near 0 it uses the series of 2·artanh(u/(2 + u)).
+/// Computes ln(1 + u) − u. For u near 0 it uses the series of 2·artanh(u/(2 + u)).
 fn log1p_less(u: f64) -> f64 {
     let r = u / (2.0 + u);
     if r.abs() > 0.3 {

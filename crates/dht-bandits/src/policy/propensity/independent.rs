@@ -1,25 +1,26 @@
-//! Propensities of arms whose values are drawn independently, by quadrature in one dimension.
+//! Propensities of arms whose values are drawn independently, by one-dimensional quadrature.
 //!
-//! P(arm a is shown) = ∫ f_a(v) Σ_r P(r others are above v) g(r) dv, where f_a is the density of the arm's value and
-//! g(r) is the probability that the arm of rank r is shown. For a single choice, the sum is Π_b F_b(v), with the
-//! distribution functions F_b of the other arms' values. The number of others above v is a sum of independent
-//! indicators. Computing its distribution takes O(K·R), where R is the last rank that is shown. The integral is
-//! computed by adaptive Gauss–Kronrod quadrature (7, 15) over panels whose ends follow the distributions (Piessens et
-//! al. 1983).
+//! A slate shows the arms with the highest drawn values. The probability that it shows arm a is ∫ f_a(v) Σ_r P(r others
+//! are above v) g(r) dv. Here f_a is the density of the arm's value and g(r) is the probability that the arm of rank r
+//! is shown. For a single choice, the sum is Π_b F_b(v), with the distribution functions F_b of the other arms' values.
+//!
+//! The number of others above v is a sum of independent indicators. Computing its distribution takes O(K·R) for K arms,
+//! where R is the last rank that is shown. The integral is computed by adaptive Gauss–Kronrod quadrature (7, 15) over
+//! panels whose ends follow the distributions (Piessens et al. 1983).
 
 use super::law::Law;
 use super::ranks::{point_inclusion, points, tied};
 
-/// Largest accepted difference between Gauss's and Kronrod's rule on a panel. The error of the finer rule is far
-/// smaller.
+/// Largest accepted difference between the results of Gauss's and Kronrod's quadrature rules on an integration panel.
+/// The error of Kronrod's rule, whose result is used, is far smaller.
 const TOLERANCE: f64 = 2e-11;
 
-/// Largest number of panels of an integral. About fifty are usual; a difference that remains after this number is due
-/// to rounding.
+/// Largest number of panels of an integral; about fifty are usual. A difference between the two quadrature rules that
+/// remains after this number is due to rounding.
 const PANELS: u32 = 3000;
 
-/// Probability that each arm is shown, if values are drawn independently. `weights` holds the probability that each
-/// rank is shown.
+/// Probability that a slate shows each arm, if values are drawn independently. `weights` holds the probability that
+/// each rank is shown.
 pub(crate) fn inclusion(laws: &[Law], weights: &[f64]) -> Vec<f64> {
     match points(laws) {
         Some(values) => point_inclusion(&values, weights),
@@ -27,8 +28,8 @@ pub(crate) fn inclusion(laws: &[Law], weights: &[f64]) -> Vec<f64> {
     }
 }
 
-/// Probability that one arm is shown, if values are drawn independently. `weights` holds the probability that each rank
-/// is shown.
+/// Probability that a slate shows one arm, if values are drawn independently. `weights` holds the probability that each
+/// rank is shown.
 pub(crate) fn inclusion_of(laws: &[Law], arm: usize, weights: &[f64]) -> f64 {
     let law = laws[arm];
     let others = || laws.iter().enumerate().filter(|(other, _)| *other != arm).map(|(_, law)| law);
@@ -69,7 +70,7 @@ pub(crate) fn inclusion_of(laws: &[Law], arm: usize, weights: &[f64]) -> f64 {
     sum.clamp(f64::MIN_POSITIVE, 1.0)
 }
 
-/// Distribution of the number of arms above a value, up to the last rank that is shown.
+/// Distribution of the number of other arms whose values are above a number v, up to the last rank that a slate shows.
 struct Ranks {
     probabilities: Vec<f64>,
 }
@@ -81,13 +82,13 @@ impl Ranks {
         ranks
     }
 
-    /// Resets the distribution: no arm is above the value.
+    /// Resets the distribution to no arms.
     fn clear(&mut self) {
         self.probabilities.fill(0.0);
         self.probabilities[0] = 1.0;
     }
 
-    /// Adds an arm that is below the value with this probability.
+    /// Adds an arm whose value is below v with the probability `below`.
     fn add(&mut self, below: f64) {
         for rank in (1..self.probabilities.len()).rev() {
             self.probabilities[rank] = self.probabilities[rank] * below + self.probabilities[rank - 1] * (1.0 - below);
@@ -101,7 +102,8 @@ impl Ranks {
     }
 }
 
-/// Interval outside which the integrand is negligible.
+/// Interval of values over which an arm's probability of being shown is integrated. The contribution of values outside
+/// is negligible.
 fn domain<'a>(law: Law, others: impl Iterator<Item = &'a Law>, weights: &[f64]) -> (f64, f64) {
     let (low, high, far) = law.range();
     // Let n be the number of weights. Below the n-th largest lower end of the others, n arms are above with certainty.
@@ -116,8 +118,8 @@ fn domain<'a>(law: Law, others: impl Iterator<Item = &'a Law>, weights: &[f64]) 
     if from >= high { (low, far) } else { (low.max(from), high) }
 }
 
-/// Ends of panels, in ascending order. They lie around the arm's distribution, and around narrower distributions of
-/// other arms.
+/// Ends of the integration panels, in ascending order. They lie around the arm's distribution, and around narrower
+/// distributions of other arms.
 fn breaks(law: Law, relevant: &[Law], low: f64, high: f64) -> Vec<f64> {
     let mut breaks = vec![low, high];
     let mut around = |law: &Law, steps: &[f64]| {
@@ -145,7 +147,7 @@ fn breaks(law: Law, relevant: &[Law], low: f64, high: f64) -> Vec<f64> {
 
 /// Integrates a function of v and 1 − v over one panel. Beta densities, which may be infinite at 0 and 1, are
 /// integrated over t with v = sin²(πt/2). Student's t is integrated over u in (−1, 1) with v = location +
-/// scale·√ν·u/√(1 − u²), which turns its density into (1 − u²)^(ν/2 − 1).
+/// scale·√ν·u/√(1 − u²) for ν degrees of freedom, which turns its density into (1 − u²)^(ν/2 − 1).
 fn integrate(law: Law, low: f64, high: f64, left: &mut u32, integrand: &mut impl FnMut(f64, f64) -> f64) -> f64 {
     if let Law::Student { location, scale, freedom, .. } = law {
         let width = scale * freedom.sqrt();
@@ -195,7 +197,7 @@ fn adaptive(low: f64, high: f64, left: &mut u32, integrand: &mut impl FnMut(f64)
     adaptive(low, middle, left, integrand) + adaptive(middle, high, left, integrand)
 }
 
-/// Positive nodes of Kronrod's rule of 15 points. Every second one is a node of Gauss's rule of 7 points.
+/// Positive nodes of Kronrod's 15-point quadrature rule. Every second one is also a node of Gauss's 7-point rule.
 const NODES: [f64; 7] = [
     0.991_455_371_120_812_6,
     0.949_107_912_342_758_5,
@@ -205,7 +207,7 @@ const NODES: [f64; 7] = [
     0.405_845_151_377_397_2,
     0.207_784_955_007_898_47,
 ];
-/// Weights of Kronrod's rule; the last weight belongs to the centre.
+/// Weights of Kronrod's 15-point quadrature rule; the last weight belongs to the centre.
 const KRONROD: [f64; 8] = [
     0.022_935_322_010_529_224,
     0.063_092_092_629_978_55,
@@ -216,7 +218,7 @@ const KRONROD: [f64; 8] = [
     0.204_432_940_075_298_9,
     0.209_482_141_084_727_83,
 ];
-/// Weights of Gauss's rule; the last weight belongs to the centre.
+/// Weights of Gauss's 7-point quadrature rule; the last weight belongs to the centre.
 const GAUSS: [f64; 4] =
     [0.129_484_966_168_869_7, 0.279_705_391_489_276_67, 0.381_830_050_505_118_9, 0.417_959_183_673_469_4];
 

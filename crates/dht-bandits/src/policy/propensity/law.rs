@@ -1,16 +1,16 @@
-//! Distributions of an arm's value: distribution function, density and range.
+//! Probability distributions of the value by which an exploration rule ranks an arm.
 
 use std::f64::consts::{PI, SQRT_2};
 
 use super::beta;
 
-/// Number of successes and failures above which every draw equals the mean, up to rounding.
+/// Number of successes and failures from which every draw of a beta distribution equals the mean, up to rounding.
 const CERTAIN: f64 = 1e15;
 
-/// Distribution of an arm's value under an exploration rule.
+/// Probability distribution of the value by which an exploration rule ranks an arm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Law {
-    /// Point mass: the value is this number.
+    /// Point mass: the value is always this number.
     Point(f64),
     /// Normal distribution N(mean, deviation²).
     Normal { mean: f64, deviation: f64 },
@@ -51,13 +51,13 @@ impl Law {
         Self::Student { location, scale, freedom, norm: 0.5 * PI.ln() - ratio }
     }
 
-    /// Creates N(mean, deviation²), or a point at the mean if every draw equals the mean up to rounding.
+    /// Creates N(mean, deviation²), or a point mass if the deviation is too small to change the mean's digits.
     pub(crate) fn normal(mean: f64, deviation: f64) -> Self {
         let reach = 8.8 * deviation;
         if mean + reach == mean && mean - reach == mean { Self::Point(mean) } else { Self::Normal { mean, deviation } }
     }
 
-    /// Returns the distribution of the value minus a number. A beta distribution is returned unchanged.
+    /// Shifts the distribution down by a number. A beta distribution is returned unchanged.
     pub(super) fn less(self, number: f64) -> Self {
         match self {
             Self::Point(value) => Self::Point(value - number),
@@ -70,7 +70,7 @@ impl Law {
         }
     }
 
-    /// Location of the distribution: the mean, or the parameter of that name.
+    /// Location of the distribution: its mean, or the location parameter of a Gumbel or Student's t distribution.
     pub(crate) fn location(&self) -> f64 {
         match *self {
             Self::Point(value) => value,
@@ -80,7 +80,8 @@ impl Law {
         }
     }
 
-    /// Scale of the distribution: the standard deviation, or the parameter of that name.
+    /// Scale of the distribution: its standard deviation, or the scale parameter of a Gumbel or Student's t
+    /// distribution.
     pub(super) fn scale(&self) -> f64 {
         match *self {
             Self::Point(_) => 0.0,
@@ -93,8 +94,8 @@ impl Law {
         }
     }
 
-    /// Range of the distribution as (low, high, far). The mass below `low` is less than 1e-17, and so is that above
-    /// `high`; `far` is the largest value with a density.
+    /// Range of the distribution as (low, high, far). The probability below `low` is less than 1e-17, and so is the
+    /// probability above `high`; `far` is a value beyond which the density is practically 0.
     pub(super) fn range(&self) -> (f64, f64, f64) {
         match *self {
             Self::Point(value) => (value, value, value),
@@ -114,7 +115,7 @@ impl Law {
         self.distribution_at(v, 1.0 - v)
     }
 
-    /// Distribution function P(value ≤ v), for a v whose complement `rest` = 1 − v is known to more digits.
+    /// Distribution function P(value ≤ v), where `rest` = 1 − v is known to more digits than v has.
     pub(super) fn distribution_at(&self, v: f64, rest: f64) -> f64 {
         match *self {
             Self::Point(value) => f64::from(u8::from(value <= v)),
@@ -135,7 +136,7 @@ impl Law {
         }
     }
 
-    /// Density at v, whose complement `rest` = 1 − v is also known.
+    /// Density at v, with `rest` = 1 − v.
     pub(super) fn density_at(&self, v: f64, rest: f64) -> f64 {
         match *self {
             Self::Point(_) => 0.0,

@@ -1,4 +1,4 @@
-//! Propensities: the probability with which a policy chooses each arm, and how it is computed.
+//! Propensities: the probability with which a policy chooses each arm, and methods for computing it.
 //!
 //! | values of arms | method | error |
 //! |---|---|---|

@@ -1,24 +1,27 @@
-//! Propensities of softmax slates: the probability that an arm is among the first k of a Plackett–Luce order.
+//! Propensities of softmax slates: the probability that an arm is among the first k of a random Plackett–Luce order.
 //!
-//! With wₐ = exp(mean/τ) and W their sum, the order is that of independent exponential arrival times with rates wₐ. Arm
-//! a is shown with probability ∫ wₐ e^(−wₐt) P(fewer than k others arrive before t) dt. For k > 1 the only closed form
-//! is a sum over all slates. If the others arrived as a Poisson process of rate W, the integral would be 1 − (W/(W +
-//! wₐ))^k. The difference of the two integrands vanishes at either end like an exponential of ln t. The trapezoidal
-//! rule in ln t therefore converges exponentially: about thirty points give an error of 1e-10.
+//! Arm a has the rate wₐ = exp(mean/τ), and W is the sum of all rates. A Plackett–Luce order is the order of
+//! independent exponential arrival times with these rates. Arm a is among the first k with probability ∫ wₐ e^(−wₐt)
+//! P(fewer than k others arrive before t) dt. For k > 1 the only closed form is a sum over all slates.
 //!
-//! Eight points are computed together, from T to 8T. All exponentials of the next eight points are eighth powers of
-//! these. One distribution of the number of arrivals serves all arms of a slate. Arms that are unlikely to have arrived
-//! yet enter it through the power sums of their rates, once for all points. The cost of eight points is O(N + k³), plus
-//! O(k) for each arm that is not unlikely.
+//! If the others arrived as a Poisson process of rate W, the integral would be 1 − (W/(W + wₐ))^k. Only the difference
+//! from this integral is computed numerically. The difference of the two integrands vanishes at either end like an
+//! exponential of ln t. The trapezoidal rule in ln t therefore converges exponentially: about thirty points give an
+//! error of 1e-10.
+//!
+//! Eight points in time are computed together, from T to 8T. All exponentials at the next eight points are eighth
+//! powers of the current ones. One distribution of the number of arrivals serves all arms of a slate. Arms that are
+//! unlikely to have arrived yet enter this distribution through the power sums of their rates, once for all points. The
+//! cost of eight points is O(N + k³) for N arms, plus O(k) for each arm that is not unlikely.
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Values at eight points in time of the integral.
+/// Values of a function of time at eight integration points.
 type Points = [f64; 8];
 
-/// Distance between neighbouring points in the logarithm of time, ln t: ln 8/8.
+/// Distance between neighbouring integration points on the axis ln t: (ln 8)/8.
 const STEP: f64 = 0.259_930_192_709_979_47;
-/// Relative times of eight points: 8^(j/8).
+/// Times of eight integration points, relative to the first: 8^(j/8).
 const GRID: Points = [
     1.0,
     1.296_839_554_651_009_6,
@@ -29,21 +32,23 @@ const GRID: Points = [
     4.756_828_460_010_884,
     6.168_843_301_631_763,
 ];
-/// Largest value of the integrand that is neglected.
+/// Threshold of the integrand at which the integration over time stops, because the rest is negligible.
 const NEGLIGIBLE: f64 = 1e-12;
-/// Largest number of groups of eight points; time spans 8^32 = 8e28.
+/// Largest number of groups of eight integration points. Their times span a factor of 8^32 = 8e28.
 const GROUPS: usize = 32;
-/// Largest product of rate and time for which an arm enters by power sums, and its exponential is a short series.
+/// Largest product of rate and time at which the arrival of an arm counts as unlikely. Such arms are summarised by
+/// power sums of their rates, and their exponentials are short series.
 const UNLIKELY: f64 = 1.0 / 16.0;
-/// Largest number of other arms that are always computed one by one.
+/// Number of arms outside the slate up to which no power sums are used.
 const FEW: usize = 8;
-/// Largest power of rates that is summed.
+/// Highest power of the rates in the power sums.
 const ORDER: usize = 9;
-/// Largest slate. With more positions, the distribution of arrivals is too steep for this distance of points.
+/// Largest slate that this method supports. With more positions, the distribution of arrivals is too steep for the
+/// spacing of the integration points.
 pub(crate) const LARGEST_SLATE: usize = 8;
 
-/// Time W·t of the first point, by the number k of positions, where W is the sum of the arms' rates. There (W·t)^(k +
-/// 1)/k! is negligible, and W·t is at most ½ at the last of eight points.
+/// Relative time W·t of the first integration point, by the number k of positions, where W is the sum of all arms'
+/// rates. At this time (W·t)^(k + 1)/k! is negligible. At the last of the first eight points, W·t is at most ½.
 const FIRST: [f64; LARGEST_SLATE + 1] = [
     0.0,
     0.0,
@@ -56,9 +61,9 @@ const FIRST: [f64; LARGEST_SLATE + 1] = [
     8.105_247_216_568_81e-2,
 ];
 
-/// Probability that each of the first `k` arms is in a softmax slate of `k` arms. The result is `None` for one
-/// position, for all arms, for more than [`LARGEST_SLATE`] positions, and for weights whose orders of magnitude exceed
-/// the range of the points.
+/// Probability that each of the first `k` arms is in a softmax slate of `k` arms. Returns `None` if this method does
+/// not apply: for one position, for all arms, for more than [`LARGEST_SLATE`] positions, and for weights whose orders
+/// of magnitude exceed the range of the integration points.
 pub(crate) fn inclusion_of_first(
     means: impl ExactSizeIterator<Item = f64> + Clone,
     temperature: f64,
@@ -77,7 +82,7 @@ pub(crate) fn inclusion_of_first(
     }
 }
 
-/// Arm with its rate, and the probability that it has not arrived at each point.
+/// Rate of an arm, and at each of eight times the probability that the arm has not arrived.
 #[derive(Clone, Copy)]
 struct Arm {
     rate: f64,
@@ -85,15 +90,15 @@ struct Arm {
 }
 
 impl Arm {
-    /// Creates the arm at an eighth of the times: [`advance`](Self::advance) comes first.
+    /// Creates the arm at one eighth of `times`, because [`advance`](Self::advance) is called before the first use.
     #[inline(always)]
     fn new(rate: f64, times: &Points) -> Self {
         let unlikely = rate * times[7] <= UNLIKELY;
         Self { rate, remaining: if unlikely { [1.0; 8] } else { series(rate / 8.0, times) } }
     }
 
-    /// Advances the arm from an eighth of the times to the times themselves. An unlikely arm is computed anew, since
-    /// powers of a number near 1 would lose its digits.
+    /// Advances the arm from one eighth of `times` to `times`. For an arm unlikely to have arrived, the exponentials
+    /// are computed anew, since powers of a number near 1 would lose digits.
     #[inline(always)]
     fn advance(&mut self, times: &Points) {
         let unlikely = self.rate * times[7] <= UNLIKELY;
@@ -122,10 +127,10 @@ fn inclusion<const K: usize>(
     Arch::new().dispatch(integral)
 }
 
-/// Integral for the arms of the slate. Other arms that are no longer unlikely move from `unlikely` to `others`.
+/// Arguments of [`integrate`]. During the integration, arms whose arrival is no longer unlikely move from `unlikely` to
+/// `others`.
 ///
-/// This is a type and not a closure: calls of closures, also of those that library functions take, are not compiled for
-/// the machine's vector instructions.
+/// This is a type and not a closure, because calls of closures are not compiled for the machine's vector instructions.
 struct Integral<'a, const K: usize> {
     rates: [f64; K],
     total: f64,
@@ -206,8 +211,8 @@ fn integrate<const K: usize>(
     None
 }
 
-/// Adds the integrands of the arms of the slate at eight points, without their rates. Returns the largest integrand
-/// after the last point, which bounds the rest of the integral.
+/// Adds the integrands of the slate's arms at eight points to `sums`. The constant factor of each integrand, the arm's
+/// rate, is left out. Returns the largest integrand at the last point, which bounds the rest of the integral.
 #[expect(clippy::needless_range_loop, reason = "loops over eight points are compiled to vectors")]
 #[inline(always)]
 fn add_points<const K: usize>(
@@ -262,7 +267,7 @@ fn add_points<const K: usize>(
     left
 }
 
-/// Coefficients of uⁿ in (eᵘ − 1)^m, indexed by m and n.
+/// Taylor coefficients: entry (m, n) is the coefficient of uⁿ in (eᵘ − 1)^m.
 const COEFFICIENTS: [[f64; ORDER + 1]; LARGEST_SLATE] = {
     let mut table = [[0.0; ORDER + 1]; LARGEST_SLATE];
     table[0][0] = 1.0;
@@ -283,8 +288,8 @@ const COEFFICIENTS: [[f64; ORDER + 1]; LARGEST_SLATE] = {
     table
 };
 
-/// Distribution of the number of unlikely arms that have arrived. It follows from the power sums p_m of their odds
-/// e^(wt) − 1 by Newton's identities: P(0) = Π e^(−wt) and j·P(j) = Σ_m (−1)^(m+1) p_m P(j − m).
+/// Distribution of the number of arrivals among arms unlikely to have arrived. With the power sums p_m of their odds
+/// e^(wt) − 1, Newton's identities give P(0) = Π e^(−wt) and j·P(j) = Σ_m (−1)^(m+1) p_m P(j − m).
 #[inline(always)]
 fn law_of_unlikely<const K: usize>(rates: &[f64], times: &Points) -> [Points; K] {
     let mut law = [[0.0; 8]; K];
@@ -320,7 +325,7 @@ fn law_of_unlikely<const K: usize>(rates: &[f64], times: &Points) -> [Points; K]
     law
 }
 
-/// Power sums of rates, up to [`ORDER`].
+/// Power sums Σ wⁿ of the rates w, up to n = [`ORDER`].
 #[inline(always)]
 fn power_sums(rates: &[f64]) -> [f64; ORDER + 1] {
     let mut lanes = [[0.0; 8]; ORDER + 1];
@@ -366,8 +371,8 @@ fn eighth_power(mut values: Points) -> Points {
     values
 }
 
-/// Adds an arm to the distribution of the number of arrivals, or to its cumulative sums, shape (counts below K,
-/// points).
+/// Adds an arm to the distribution of the number of arrivals, shape (counts below K, points). The same recursion
+/// applies to cumulative sums of the distribution.
 #[inline(always)]
 fn add_arm<const K: usize>(law: &mut [Points; K], remaining: &Points) {
     for count in (1..K).rev() {
@@ -386,7 +391,7 @@ mod tests {
     use super::*;
     use crate::policy::propensity::{Law, inclusion_of};
 
-    /// Adds up, for each arm, the probabilities of all ordered slates of `k` arms that contain it, by definition.
+    /// Reference for tests: adds up, for each arm, the probabilities of all ordered slates of `k` arms that contain it.
     fn enumerate(weights: &[f64], left: &mut Vec<usize>, k: usize, probability: f64, shown: &mut [f64]) {
         if k == 0 {
             return;

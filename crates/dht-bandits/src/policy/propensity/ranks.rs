@@ -1,10 +1,10 @@
-//! Probability that a slate shows the arm of each rank.
+//! Probability that a slate shows the arm of each rank, where rank 0 has the highest value.
 
 use super::law::Law;
 
-/// Probability that the arm of each rank (0 is the best) is among the first `shown` of `count` arms. With probability
-/// `share`, each position goes to an arm drawn uniformly from the remaining ones, and otherwise to the best of the
-/// remaining ones. Ranks after the last entry of the result are never shown.
+/// Probability that the arm of each rank (0 is the best) is in a slate of `shown` of `count` arms. Each position goes
+/// to a uniformly drawn remaining arm with probability `share`, and otherwise to the best remaining arm. Ranks after
+/// the last entry of the result are never shown.
 pub(crate) fn rank_weights(count: usize, shown: usize, share: f64) -> Vec<f64> {
     if share <= 0.0 {
         return vec![1.0; shown];
@@ -25,15 +25,16 @@ pub(crate) fn rank_weights(count: usize, shown: usize, share: f64) -> Vec<f64> {
     weights
 }
 
-/// Mean weight of the ranks from `rank` to `rank` + `ties`, over which equal values are spread uniformly.
+/// Mean probability of being shown at the ranks from `rank` to `rank` + `ties`. Arms with equal values are spread
+/// uniformly over these ranks.
 pub(super) fn tied(weights: &[f64], rank: usize, ties: usize) -> f64 {
     let end = (rank + ties + 1).min(weights.len());
     // The sum of no values is −0; adding it to 0 gives +0, as a probability should be.
     weights.get(rank..end).map_or(0.0, |weights| 0.0 + weights.iter().sum::<f64>() / (ties + 1) as f64)
 }
 
-/// Probability that each arm is shown, if values are not drawn. `weights` holds the probability that each rank is
-/// shown. Equal values are ordered uniformly.
+/// Probability that a slate shows each arm, if values are fixed rather than drawn. `weights` holds the probability that
+/// each rank is shown. Equal values are ordered uniformly at random.
 pub(crate) fn point_inclusion(values: &[f64], weights: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     // Positive and negative zeros are equal, and adjacent in this order.
@@ -46,14 +47,14 @@ pub(crate) fn point_inclusion(values: &[f64], weights: &[f64]) -> Vec<f64> {
     values.iter().map(of).collect()
 }
 
-/// Probability that the arm with this value is shown: [`point_inclusion`] for one arm, without allocation.
+/// Probability that a slate shows the arm with this value, as [`point_inclusion`] computes it, without allocation.
 pub(crate) fn point_inclusion_of(value: f64, values: impl Iterator<Item = f64>, weights: &[f64]) -> f64 {
     let (above, same) = values
         .fold((0, 0), |(above, same), other| (above + usize::from(other > value), same + usize::from(other == value)));
     tied(weights, above, same - 1)
 }
 
-/// Values of the distributions if all of them are points; else `None`.
+/// Values of the distributions if all of them are point masses, else `None`.
 pub(super) fn points(laws: &[Law]) -> Option<Vec<f64>> {
     laws.iter().map(|law| if let Law::Point(value) = law { Some(*value) } else { None }).collect()
 }

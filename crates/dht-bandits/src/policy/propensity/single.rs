@@ -1,4 +1,4 @@
-//! Propensities of choices of a single arm.
+//! Propensities of single choices, in which a policy selects one arm.
 
 use super::independent::inclusion;
 use super::independent::inclusion_of;
@@ -10,11 +10,10 @@ use crate::exploration::{Exploration, Partition, Selection, drawn_uniformly, inv
 use crate::gaussian::Score;
 use crate::validate::check_scalar;
 
-/// Score of an arm, paired with the degrees of freedom with which its value is drawn. The degrees of freedom are
-/// infinite for a Gaussian.
+/// Score of an arm with the degrees of freedom for drawing its value: infinite for a Gaussian, finite for Student's t.
 pub(crate) type FreeScore = (Score, f64);
 
-/// Distribution of each arm's value, for rules that draw values independently or not at all.
+/// Distribution of the value by which each arm is ranked. Values are fixed or drawn independently.
 pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore]) -> Result<Vec<Law>> {
     let (rule, selection) = (rule.after(learned), rule.selection(learned));
     let law = |(score, freedom): &FreeScore| {
@@ -37,7 +36,7 @@ pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore])
     scores.iter().map(law).collect()
 }
 
-/// Probability of choosing each arm, if the arms are scored independently.
+/// Probability of choosing each arm, if values of arms are fixed or drawn independently.
 ///
 /// # Errors
 /// Fails if a score is not finite.
@@ -55,7 +54,7 @@ pub(crate) fn independent_propensities<E: Exploration>(
     Ok(arms.iter().zip(probabilities).map(entry).collect())
 }
 
-/// Probability of choosing the arm at a position, if the arms are scored independently.
+/// Probability of choosing the arm at `position`, if values of arms are fixed or drawn independently.
 ///
 /// # Errors
 /// Fails if a score is not finite.
@@ -69,7 +68,7 @@ pub(crate) fn independent_propensity<E: Exploration>(
     single(rule, learned, &laws, Some(position))?.pop().ok_or(Error::NoArms { arms: 0 })
 }
 
-/// Probabilities of choosing each arm or, with a position, of the arm there.
+/// Probability of choosing each arm, or only the arm at `position` if there is one.
 fn single<E: Exploration>(rule: &E, learned: u64, laws: &[Law], position: Option<usize>) -> Result<Vec<f64>> {
     let count = laws.len();
     let share = drawn_uniformly(rule, learned, count)?;
@@ -82,20 +81,21 @@ fn single<E: Exploration>(rule: &E, learned: u64, laws: &[Law], position: Option
     })
 }
 
-/// Probabilities, in closed form, of a rule that chooses one arm only by the means.
+/// Closed-form choice probabilities of softmax and inverse-gap weighting, which depend only on the means.
 pub(crate) enum ClosedForm {
     Softmax(Partition),
     InverseGap {
         gamma: f64,
         arms: usize,
         best: f64,
-        /// Probability of each arm that has the best mean.
+        /// Probability of each arm with the best mean.
         of_best: f64,
     },
 }
 
 impl ClosedForm {
-    /// Creates the closed form from the means; `None` for rules that compare the values of arms.
+    /// Creates the closed form from the arms' means. Returns `None` for rules that choose the arm with the highest
+    /// value.
     pub(crate) fn new(selection: Selection, means: impl Iterator<Item = f64> + Clone) -> Option<Self> {
         match selection {
             Selection::Softmax { temperature } => {
@@ -113,7 +113,6 @@ impl ClosedForm {
         }
     }
 
-    /// Probability of choosing an arm that has this mean.
     pub(crate) fn probability(&self, mean: f64) -> f64 {
         match *self {
             Self::Softmax(partition) => partition.probability(mean),
@@ -123,7 +122,7 @@ impl ClosedForm {
     }
 }
 
-/// Random generator for calls whose draws are not used: SplitMix64 with a fixed seed.
+/// Random generator for calls that require one but ignore its numbers: SplitMix64 with a fixed seed.
 #[derive(Default)]
 pub(crate) struct UnreadDraws(u64);
 

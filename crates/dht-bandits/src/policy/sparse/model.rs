@@ -1,5 +1,5 @@
-//! Models for sparse policies. Each feature has one weight and one number that measures its evidence, so that an update
-//! costs O(non-zeros).
+//! Models for policies over sparse contexts. Each feature has one weight and one number that measures its evidence, so
+//! that an update costs O(number of non-zero values).
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,10 @@ use crate::policy::RewardType;
 use crate::posterior::{DiagonalLaplace, check_unit_reward, curvature, mode_step, residual, sigmoid};
 use crate::validate::{LARGEST_PRECISION, check_bounded, check_parameter, check_precision};
 
-/// Model of a [`SparsePolicy`](super::SparsePolicy), selected by a value with its settings: [`DiagonalLaplace`] or
-/// [`AdaGrad`]. The trait is sealed.
+/// Reward model of a [`SparsePolicy`](super::SparsePolicy), either [`DiagonalLaplace`] or [`AdaGrad`]; a value of the
+/// model holds its settings. The trait is sealed.
 ///
-/// A feature without evidence has the weight [`prior_mean`](Self::prior_mean). A table stores for each weight the
+/// A feature without evidence has the weight [`prior_mean`](Self::prior_mean). For each weight, a policy stores the
 /// difference from this prior mean, and the evidence. A table of zeros is therefore the prior.
 pub trait SparseModel:
     Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Sealed + 'static
@@ -31,19 +31,19 @@ pub trait SparseModel:
     #[doc(hidden)]
     fn prior_mean(&self) -> f64;
 
-    /// Variance of a weight. An observation moves the weight in proportion to this variance.
+    /// Variance of a weight with this evidence. An observation moves the weight in proportion to the variance.
     #[doc(hidden)]
     fn variance(&self, evidence: f64) -> f64;
 
-    /// Evidence that an observation adds before the weights move, for a feature of value 1.
+    /// Evidence that one observation adds to a feature of value 1 before the weights are updated.
     #[doc(hidden)]
     fn evidence_before(&self, mean: f64, reward: f64, weight: f64) -> f64;
 
-    /// Step c of an observation: each weight moves by c·x·variance, where x is the value of its feature.
+    /// Step c of one observation: each weight moves by c·x·variance, where x is the value of its feature.
     #[doc(hidden)]
     fn step(&self, mean: f64, variance: f64, reward: f64, weight: f64) -> f64;
 
-    /// Evidence that an observation adds after the weights have moved, for a feature of value 1.
+    /// Evidence that one observation adds to a feature of value 1 after the weights are updated.
     #[doc(hidden)]
     fn evidence_after(&self, mean: f64, weight: f64) -> f64;
 
@@ -54,8 +54,9 @@ pub trait SparseModel:
 
 impl sealed::Sealed for DiagonalLaplace {}
 
-/// Evidence of a feature is the sum of σ(1 − σ)x² over observations, where σ is the predicted probability and x the
-/// value of the feature. Updates equal those of the dense posterior, for the features that are not zero.
+/// Sparse form of the diagonal Laplace posterior. The evidence of a feature is the sum of σ(1 − σ)x² over observations,
+/// where σ is the predicted probability and x the value of the feature. For features that are not zero, updates equal
+/// those of the dense posterior.
 impl SparseModel for DiagonalLaplace {
     const NAME: &'static str = "diagonal-laplace";
 
@@ -99,11 +100,11 @@ impl SparseModel for DiagonalLaplace {
 }
 
 /// AdaGrad model for sparse policies (Duchi, Hazan & Singer 2011): each weight has a learning rate η/√(1 + Σg²), which
-/// falls with its squared gradients g².
+/// falls with the sum of its squared gradients g².
 ///
-/// An update minimises the loss plus the distance of the weights, measured in units of their learning rates. For real
-/// rewards the minimum has a closed form; for binary rewards it is found by Newton's method. No learning rate can
-/// therefore overshoot. The loss is half the squared error for real rewards, and the log loss for rewards in [0, 1].
+/// An update minimises the loss plus the distance of the weights from their previous values, measured in units of their
+/// learning rates. No learning rate can therefore overshoot. For real rewards the loss is half the squared error, and
+/// the minimum has a closed form. For rewards in [0, 1] it is the log loss, minimised by Newton's method.
 ///
 /// The width of a score is √Σx²η/√(1 + Σg²), the root of the change of the mean that one unit of residual causes. This
 /// width is a heuristic, unlike the variance of [`DiagonalLaplace`]. Use an exploration rule that ignores widths, such
@@ -199,6 +200,6 @@ impl SparseModel for AdaGrad {
 }
 
 mod sealed {
-    /// Sealing trait, implemented by the models of this crate.
+    /// Sealing trait, which only the models of this crate implement.
     pub trait Sealed {}
 }

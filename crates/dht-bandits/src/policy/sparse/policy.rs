@@ -1,4 +1,5 @@
-//! Policy over sparse contexts, with weights for each arm or shared weights for arms that are described by features.
+//! Policy over sparse contexts, either with separate weights for each arm or with weights shared by arms that have
+//! features.
 
 use rand::Rng;
 
@@ -19,8 +20,8 @@ use crate::policy::interface::{Observation, Policy};
 use crate::policy::propensity::{independent_propensities, independent_propensity};
 use crate::validate::{check_scalar, check_weight};
 
-/// Policy over sparse contexts. Choices and updates take time for the values that are not zero, and memory for the
-/// weights that have learned, whatever the size of the feature space.
+/// Policy over sparse contexts, such as hashed words. Time depends only on the number of non-zero values in a context,
+/// and memory on the number of weights that have learned, not on the size of the feature space.
 ///
 /// With [`new`](Self::new), each arm has weights of its own. With [`shared`](Self::shared), arms are described by the
 /// sparse features of each request, and all arms share the weights.
@@ -64,7 +65,7 @@ pub struct SparsePolicy<M: SparseModel, E: Exploration> {
     pub(super) model: M,
     pub(super) exploration: E,
     pub(super) arms: ArmSet,
-    /// `true` if arms share the weights of slot 0.
+    /// `true` if all arms share one set of weights, stored in slot 0.
     pub(super) shared: bool,
     pub(super) table: Table,
     pub(super) clock: Clock,
@@ -81,9 +82,9 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         Self::make(space, (arms, false), model, exploration)
     }
 
-    /// Creates a policy for arms that each request describes by sparse features ([`SparseContext::rows`]). The context
-    /// of the request must be empty. To let a context have an effect, multiply it with the features of the arms
-    /// ([`FeatureHasher::with_interactions`]).
+    /// Creates a policy with weights shared by all arms, which each request describes by sparse features
+    /// ([`SparseContext::rows`]). The context of the request must be empty. To let a context have an effect, multiply
+    /// it with the features of the arms ([`FeatureHasher::with_interactions`]).
     ///
     /// [`SparseContext::rows`]: crate::features::SparseContext::rows
     /// [`FeatureHasher::with_interactions`]: crate::features::FeatureHasher::with_interactions
@@ -107,7 +108,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         &self.model
     }
 
-    /// Feature space of the contexts.
+    /// Feature space of the accepted contexts: the range of feature indices, and the features that they stand for.
     pub fn space(&self) -> FeatureSpace {
         self.space
     }
@@ -127,8 +128,8 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         Ok(())
     }
 
-    /// Weights of an arm that differ most from the prior, as pairs of index and weight, the largest difference first;
-    /// `None` as the arm means the shared weights. [`FeatureHasher::names`](crate::features::FeatureHasher::names)
+    /// Weights of an arm that differ most from the prior, as (index, weight) with the largest difference first. `None`
+    /// as the arm selects the shared weights. [`FeatureHasher::names`](crate::features::FeatureHasher::names)
     /// translates an index to the names of its features. The result is empty for an unknown arm.
     pub fn largest_weights(&self, arm: Option<ArmId>, count: usize) -> Vec<(u32, f64)> {
         let slot = match arm {
@@ -143,7 +144,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         weights
     }
 
-    /// Expected reward of an arm whose score has this mean: σ(mean) for logistic models.
+    /// Converts the mean of an arm's score to its expected reward: σ(mean) for logistic models.
     pub fn expected_reward(&self, mean: f64) -> f64 {
         self.model.expected_reward(mean)
     }
@@ -171,7 +172,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         }
     }
 
-    /// Pairs of index and value in a context, after checking that it is of this policy's feature space.
+    /// Extracts the (index, value) pairs of a sparse context. Fails if the context belongs to another feature space.
     fn pairs<'v>(&self, values: &'v [f64]) -> Result<&'v [f64]> {
         let (space, pairs) = check_sparse(values)?;
         if space == self.space {
@@ -180,7 +181,6 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         Err(Error::OtherFeatureSpace { expected: self.space.to_string(), found: space.to_string() })
     }
 
-    /// Scores of the available arms.
     fn scored(&self, request: &Request<'_>) -> Result<Vec<(ArmId, Score)>> {
         let scored: Vec<(ArmId, Score)> = if self.shared {
             let featured = request.actions.any_features()?;
@@ -201,7 +201,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         Ok(scored)
     }
 
-    /// Mean and width of an arm's score. With shared weights, `context` contains the features of the arm.
+    /// Mean and width of an arm's score. If arms share weights, `context` contains the features of the arm.
     ///
     /// # Errors
     /// Fails if `context` is not a sparse context of this feature space, if the arm is unknown or removed, or if the
@@ -227,7 +227,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         Ok((chosen.index, Choice { arm, version, score, mean, width, propensity, epoch, propensity_error: 0.0 }))
     }
 
-    /// Checks an observation; returns the slot of its arm and the pairs of its context.
+    /// Checks an observation. Returns the slot of its arm, and the (index, value) pairs of its context.
     fn check<'v>(&self, arm: ArmId, context: &'v [f64], reward: f64, weight: f64) -> Result<(usize, &'v [f64])> {
         let pairs = self.pairs(context)?;
         check_scalar("reward", reward)?;
@@ -250,7 +250,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         Ok(())
     }
 
-    /// Learns several rewards: all of them, or none if one is refused.
+    /// Learns several rewards: all of them, or none if `learn` fails.
     fn learn_all(&mut self, mut learn: impl FnMut(&mut Self, &mut Option<Undo>) -> Result<()>) -> Result<()> {
         let (clock, mut undo) = (self.clock, Some(Undo::new()));
         let outcome = learn(self, &mut undo);
@@ -294,7 +294,7 @@ impl<M: SparseModel, E: Exploration> Policy for SparsePolicy<M, E> {
         Ok(choice.with_context(context))
     }
 
-    /// Probability of choosing each available arm. With shared weights and Thompson sampling, scores are drawn
+    /// Probability of choosing each available arm. If arms share weights, Thompson sampling draws the scores
     /// independently, each from the posterior of its arm's score.
     ///
     /// # Errors
@@ -305,7 +305,7 @@ impl<M: SparseModel, E: Exploration> Policy for SparsePolicy<M, E> {
         independent_propensities(&self.exploration, self.clock.version, &arms, &with_freedom(&scored))
     }
 
-    /// Explains a score. A column of the explanation is an index of the feature space;
+    /// Explains the score of a decision. Columns in the explanation are indices of the feature space;
     /// [`FeatureHasher::names`](crate::features::FeatureHasher::names) translates such an index to names.
     fn explain(&self, decision: &Decision) -> Result<Explanation> {
         let Score { mean, width } = self.score(decision.arm(), &decision.context)?;

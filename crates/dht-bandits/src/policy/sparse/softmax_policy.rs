@@ -23,22 +23,22 @@ use crate::validate::{check_bounded, check_context, check_finite, check_length, 
 /// Linear softmax policy, which learns from the log of another policy by gradients of its estimated value. It draws an
 /// arm a with probability π(a|x) ∝ exp(θ_a'x), and learns the weights θ.
 ///
-/// A row with reward r, in which the log chose arm a with probability p, changes θ along the gradient of one of two
-/// estimates:
+/// In each row of the log, arm a was chosen with probability p and earned the reward r. The row changes θ along the
+/// gradient of one of two estimates:
 ///
 /// - (r − b)·π(a|x)/p, inverse propensity scoring. The baseline b is the mean reward so far. A baseline reduces the
 ///   variance and has no effect on average.
 /// - Σ_c π(c|x)q(x, c) + (r − q(x, a))·π(a|x)/p, the doubly robust estimate ([`doubly_robust`](Self::doubly_robust)).
-///   Here the reward model q is m plus a linear regression of r − m on the rows before, with m = min(b, 0).
+///   Here the reward model q is m plus a linear regression of r − m on the previous rows, with m = min(b, 0).
 ///
-/// Learning rates fall for each weight as in [`AdaGrad`]. Contexts are dense, with a constant that the policy appends,
-/// or [sparse](Self::sparse). Policies that regress rewards ignore the log's propensities, but this policy depends on
-/// them. It refuses rows and decisions without a propensity, and does not support a bare [`update`](Policy::update).
-/// For several passes over a log, call [`fit`](Policy::fit) several times.
+/// Learning rates fall for each weight as in [`AdaGrad`]. Contexts are [sparse](Self::sparse), or dense with a constant
+/// that the policy appends. The policy depends on the log's propensities: it refuses rows and decisions without one,
+/// and does not support a bare [`update`](Policy::update). For several passes over a log, call [`fit`](Policy::fit)
+/// several times.
 ///
 /// Before you deploy a learned policy, evaluate it on rows that it did not learn from.
-/// [`Evaluation::verdict`](crate::evaluation::Evaluation::verdict) says whether the whole interval of its gain over the
-/// logging policy is above 0.
+/// [`Evaluation::verdict`](crate::evaluation::Evaluation::verdict) reports whether the whole confidence interval of its
+/// gain over the logging policy is above 0.
 ///
 /// ```
 /// use dht_bandits::log::LoggedDecision;
@@ -67,19 +67,19 @@ pub struct SoftmaxPolicy {
     learning_rate: f64,
     arms: ArmSet,
     logits: Table,
-    /// Reward model of the doubly robust gradient: a regression of the reward minus min(b, 0), where b is the mean
-    /// reward so far. Arms without rows are therefore not predicted to be better than average.
+    /// Reward model for the doubly robust gradient: a regression of the reward minus min(b, 0), where b is the mean
+    /// reward so far. An arm without rows is therefore not predicted to be better than average.
     rewards: Option<Table>,
     /// Total weight and mean of the rewards so far.
     baseline: (f64, f64),
     clock: Clock,
 }
 
-/// Type of the contexts, with their length or feature space.
+/// Accepted contexts: dense with a length, or sparse with a feature space.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Input {
-    /// Dense contexts of this length; a constant is appended.
+    /// Dense contexts of this length; the policy appends a constant.
     Dense(usize),
     Sparse(FeatureSpace),
 }
@@ -93,10 +93,9 @@ impl Input {
     }
 }
 
-/// Exploration rule: softmax of the logits at temperature 1.
 const RULE: Softmax = Softmax { temperature: 1.0 };
 
-/// Model of the regression that predicts rewards.
+/// Model of the reward regression.
 const MODEL: AdaGrad = AdaGrad::new(crate::policy::RewardType::Real);
 
 impl SoftmaxPolicy {
@@ -125,9 +124,9 @@ impl SoftmaxPolicy {
         Ok(Self { input, learning_rate: 0.05, arms: set, logits, rewards: None, baseline, clock })
     }
 
-    /// Sets the learning rate of a weight that has no gradients so far; .05 by default. A rate of ½ let rows with small
+    /// Sets the learning rate of a weight without previous gradients; .05 by default. A rate of ½ let rows with small
     /// propensities saturate the probabilities early: on a data set of handwritten digits, inverse propensity scoring
-    /// then found a third fewer of the right arms.
+    /// then found a third fewer of the correct arms.
     ///
     /// # Errors
     /// Fails if the rate is not from 1e-100 to 1e100.
@@ -137,7 +136,8 @@ impl SoftmaxPolicy {
         Ok(self)
     }
 
-    /// Enables the doubly robust gradient, with a regression of the rewards of each arm.
+    /// Uses the doubly robust gradient instead of inverse propensity scoring. It needs a reward model, which is learned
+    /// by a regression for each arm.
     ///
     /// # Errors
     /// [`Error::Memory`] if the memory cannot be allocated.
@@ -168,7 +168,7 @@ impl SoftmaxPolicy {
         std::iter::once(&mut self.logits).chain(&mut self.rewards)
     }
 
-    /// Pairs of index and value in a context, after checking it.
+    /// Converts a context to (index, value) pairs, after checking it.
     fn pairs(&self, context: &[f64]) -> Result<Vec<f64>> {
         match self.input {
             Input::Dense(dimension) => {
@@ -187,7 +187,7 @@ impl SoftmaxPolicy {
         }
     }
 
-    /// Logits of the available arms.
+    /// Computes the logits of the available arms, as scores.
     fn scored(&self, request: &Request<'_>) -> Result<Vec<(ArmId, Score)>> {
         let pairs = self.pairs(request.context)?;
         let mut space = SlotSpace::default();
@@ -201,7 +201,7 @@ impl SoftmaxPolicy {
         scores.into_iter().map(|(slot, score)| check_scalar("logit", score.mean).map(|()| (slot, score.mean))).collect()
     }
 
-    /// Takes one gradient step. Nothing changes if the row is refused.
+    /// Takes one gradient step for a logged row. If the row is refused, nothing changes.
     fn step(&mut self, request: &Request<'_>, arm: ArmId, propensity: f64, reward: f64, weight: f64) -> Result<()> {
         let pairs = self.pairs(request.context)?;
         let (chosen, mut space) = (self.arms.slot(arm)?, SlotSpace::default());
@@ -236,7 +236,6 @@ impl SoftmaxPolicy {
     }
 }
 
-/// Converts the logits of slots to probabilities.
 fn softmax(mut logits: Vec<(usize, f64)>) -> Vec<(usize, f64)> {
     let largest = logits.iter().fold(f64::NEG_INFINITY, |largest, (_, logit)| largest.max(*logit));
     logits.iter_mut().for_each(|(_, logit)| *logit = (*logit - largest).exp());
@@ -245,8 +244,9 @@ fn softmax(mut logits: Vec<(usize, f64)>) -> Vec<(usize, f64)> {
     logits
 }
 
-/// Gradient of Σ_c π_c q_c + (r − q_a)π_a/p with respect to the logits. π are the probabilities, q the predicted
-/// rewards, r and p the logged reward and propensity, and a is the slot of the logged arm.
+/// Gradient of the estimated value Σ_c π_c q_c + (r − q_a)π_a/p of one log row, with respect to the logits. π are the
+/// probabilities, q the predicted rewards, r and p the logged reward and propensity, and a is the slot of the logged
+/// arm.
 ///
 /// If all predictions equal one number b, the first term is constant, and (r − b)π_a/p remains.
 fn logit_gradient(
@@ -267,7 +267,7 @@ fn logit_gradient(
     probabilities.iter().zip(predictions).map(slope).collect()
 }
 
-/// Propensity above which a logged choice counts as certain.
+/// Propensity from which a logged choice counts as certain, so that it explored nothing.
 const CERTAIN: f64 = 1.0 - 1e-9;
 
 impl Policy for SoftmaxPolicy {
@@ -351,7 +351,7 @@ pub struct SoftmaxState {
     version: u64,
     epoch: u64,
     baseline: (f64, f64),
-    /// Weights as (index, slot, weight of the logit, sum of squared gradients), in ascending order.
+    /// Learned weights as (feature index, arm slot, weight, sum of squared gradients), in ascending order.
     logits: Vec<(u32, u32, f64, f64)>,
     rewards: Option<Vec<(u32, u32, f64, f64)>>,
 }
@@ -375,8 +375,8 @@ impl SoftmaxPolicy {
     /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// Fails if the state is of another kind of policy or has a newer format version, or if weights are out of range,
-    /// out of order, or not finite.
+    /// Fails if the state belongs to another kind of policy or has a newer format version, or if weights are out of
+    /// range, out of order, or not finite.
     pub fn from_state(state: &SoftmaxState) -> Result<Self> {
         check_header(&state.header, "softmax-policy")?;
         match state.input {
@@ -409,7 +409,7 @@ serde_by_state!([] SoftmaxPolicy as SoftmaxState);
 mod tests {
     use super::*;
 
-    /// Estimated value of one row, Σ π q + (r − q_a)π_a/p, with the symbols of `logit_gradient`.
+    /// Estimated value Σ π q + (r − q_a)π_a/p of one log row, with the symbols of `logit_gradient`.
     fn value(logits: &[f64], predictions: &[f64], chosen: usize, reward: f64, propensity: f64) -> f64 {
         let probabilities = softmax(logits.iter().copied().enumerate().collect());
         let expected: f64 = probabilities.iter().zip(predictions).map(|((_, p), q)| p * q).sum();

@@ -28,7 +28,7 @@ pub struct SparseState<M, E> {
     shared: bool,
     version: u64,
     epoch: u64,
-    /// Weights as (index, slot, difference from the prior weight, evidence), in ascending order.
+    /// Learned weights as (feature index, arm slot, difference from the prior weight, evidence), in ascending order.
     learned: Vec<(u32, u32, f64, f64)>,
 }
 
@@ -55,8 +55,8 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
     /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// Fails if the state is of another kind of policy or has a newer format version, if weights are out of range, out
-    /// of order, or not finite, or if evidence is negative.
+    /// Fails if the state belongs to another kind of policy or has a newer format version, if weights are out of range,
+    /// out of order, or not finite, or if evidence is negative.
     pub fn from_state(state: &SparseState<M, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         state.space.check()?;

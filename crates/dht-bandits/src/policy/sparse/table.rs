@@ -1,4 +1,5 @@
-//! Table of the weights of all features and arms. Its memory stays untouched until a weight is learned.
+//! Table with the weights of all features and arms. Weights that have not learned take no memory, because their memory
+//! pages are never written.
 
 use std::hint::black_box;
 
@@ -11,24 +12,23 @@ use crate::validate::{LARGEST_PRECISION, check_bounded, check_memory};
 /// Number of values stored for one weight: the difference from the prior weight, and the evidence.
 const NUMBERS: usize = 2;
 
-/// Number of bytes in a cache line, and number of values in it.
+/// Number of bytes in a cache line.
 const LINE: usize = 64;
 const NUMBERS_OF_LINE: usize = LINE / size_of::<f64>();
 
-/// Number of pairs whose weights are loaded before the first of them is used, so that this many loads from memory run
-/// at once.
+/// Number of feature values whose weights are loaded ahead of use, so that their memory accesses overlap.
 const READ_AHEAD: usize = 16;
 
-/// Weights and evidence, shape (features, number of arms with memory, 2). The arms of a feature are adjacent, so that a
-/// feature costs one cache line, and not one for each arm.
+/// Weights and evidence, shape (features, arm capacity, 2). The arms of a feature are adjacent in memory, so that they
+/// can share a cache line.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     numbers: Vec<f64>,
-    /// Position of the first weight, at the start of a cache line. Without this alignment, an allocator's header would
-    /// spread each row over two lines.
+    /// Offset of the first weight, aligned to a cache line. Without the alignment, a row could spread over two cache
+    /// lines.
     start: usize,
     size: usize,
-    /// Number of arms that fit into the table.
+    /// Number of arms for which memory is allocated.
     room: usize,
     arms: usize,
 }
@@ -39,17 +39,17 @@ impl PartialEq for Table {
     }
 }
 
-/// Previous values of changed weights, with their positions in the table.
+/// Log of overwritten values with their positions in the table, for undoing an update.
 pub(super) type Undo = Vec<(usize, [f64; NUMBERS])>;
 
 impl Table {
-    /// Creates a table without evidence for a number of arms.
+    /// Creates a table for a number of arms, without evidence.
     pub(super) fn new(size: usize, arms: usize) -> Result<Self> {
         let (numbers, start) = Self::zeros(size, arms)?;
         Ok(Self { numbers, start, size, room: arms, arms })
     }
 
-    /// Allocates zeros, which take no memory before they are written to; returns them and the position of the first
+    /// Allocates zeros, which take no memory before they are written to. Returns them and the offset of the first
     /// weight.
     fn zeros(size: usize, room: usize) -> Result<(Vec<f64>, usize)> {
         let count = size.checked_mul(room).and_then(|weights| weights.checked_mul(NUMBERS));
@@ -63,7 +63,6 @@ impl Table {
         self.start + (index * self.room + slot) * NUMBERS
     }
 
-    /// Stored values of all weights.
     fn rows(&self) -> &[f64] {
         &self.numbers[self.start..][..self.size * self.room * NUMBERS]
     }
@@ -78,7 +77,7 @@ impl Table {
         self.numbers[at..at + NUMBERS].copy_from_slice(&numbers);
     }
 
-    /// Makes room for at least one more arm: a full table grows by half.
+    /// Reserves memory for at least one more arm. A full table grows by half.
     pub(super) fn reserve(&mut self) -> Result<()> {
         if self.arms < self.room {
             return Ok(());
@@ -98,7 +97,7 @@ impl Table {
         Ok(())
     }
 
-    /// Adds an arm, with a copy of the weights of the slot `like` if there is one.
+    /// Adds an arm, untrained or with a copy of the weights in slot `like`.
     pub(super) fn push(&mut self, like: Option<usize>) {
         self.arms += 1;
         if let Some(like) = like {
@@ -115,7 +114,7 @@ impl Table {
         }
     }
 
-    /// Removes an arm; the last arm takes its slot.
+    /// Removes the arm in a slot. The last arm moves to this slot.
     pub(super) fn swap_remove(&mut self, slot: usize) {
         let last = self.arms - 1;
         for index in 0..self.size {
@@ -130,13 +129,13 @@ impl Table {
         self.arms = last;
     }
 
-    /// Weights that have learned something, as (index, slot, difference from the prior weight and evidence).
+    /// Weights that have learned something, as (feature index, slot, [difference from the prior weight, evidence]).
     pub(super) fn learned(&self) -> impl Iterator<Item = (usize, usize, [f64; NUMBERS])> + '_ {
         let all = self.rows().chunks_exact(NUMBERS).enumerate().filter(|(_, numbers)| **numbers != [0.0; NUMBERS]);
         all.map(|(at, numbers)| (at / self.room, at % self.room, [numbers[0], numbers[1]]))
     }
 
-    /// Mean and width of one arm's score, for pairs of index and value.
+    /// Mean and width of one arm's score, for the (index, value) pairs of a context.
     pub(super) fn score<M: SparseModel>(&self, model: &M, pairs: &[f64], slot: usize) -> Score {
         let (mean, variance) = self.moments(model, pairs, slot);
         Score { mean, width: variance.sqrt() }
@@ -153,7 +152,8 @@ impl Table {
         (mean, variance)
     }
 
-    /// Mean and width of every slot, in one pass over the pairs. Sums have the order of [`score`](Self::score).
+    /// Computes the mean and width of every slot in one pass over the context's (index, value) pairs. Terms are added
+    /// in the order of [`score`](Self::score), so that the results are equal.
     fn score_all<M: SparseModel>(&self, model: &M, pairs: &[f64], scores: &mut Vec<Score>) {
         scores.clear();
         scores.resize(self.arms, Score { mean: 0.0, width: 0.0 });
@@ -174,7 +174,7 @@ impl Table {
         scores.iter_mut().for_each(|score| score.width = score.width.sqrt());
     }
 
-    /// Computes the mean and the width of each slot in a set, in ascending order.
+    /// Computes the mean and width of each slot in a set of arms, in ascending order.
     pub(super) fn score_slots<M: SparseModel>(
         &self,
         model: &M,
@@ -189,7 +189,7 @@ impl Table {
         slots.iter().map(|slot| (slot, self.score(model, pairs, slot))).collect()
     }
 
-    /// Learns one reward, or nothing if it is refused. The previous values of changed weights are added to `undo`.
+    /// Learns one reward, or nothing if it is refused. Previous values of changed weights are appended to `undo`.
     pub(super) fn update<M: SparseModel>(
         &mut self,
         model: &M,
@@ -226,7 +226,7 @@ impl Table {
         Ok(())
     }
 
-    /// Moves the weights of a slot along a gradient, with AdaGrad's learning rates.
+    /// Moves the weights of a slot along a gradient, with learning rates of AdaGrad.
     pub(super) fn ascend(&mut self, rate: f64, pairs: &[f64], slot: usize, slope: f64) {
         for pair in pairs.chunks_exact(2) {
             let (at, gradient) = (self.at(pair[0] as u32 as usize, slot), slope * pair[1]);
@@ -236,8 +236,8 @@ impl Table {
         }
     }
 
-    /// Weights that have learned something, as (index, slot, difference from the prior weight, evidence), in ascending
-    /// order.
+    /// Weights that have learned something, as (feature index, slot, difference from the prior weight, evidence), in
+    /// ascending order.
     pub(super) fn state(&self) -> Vec<(u32, u32, f64, f64)> {
         let entry = |(index, slot, [weight, evidence]): (usize, usize, [f64; NUMBERS])| {
             (index as u32, slot as u32, weight, evidence)
@@ -270,7 +270,7 @@ impl Table {
         Ok(table)
     }
 
-    /// Restores the previous values of changed weights, the last change first.
+    /// Undoes updates: restores the previous values of changed weights, the last change first.
     pub(super) fn restore(&mut self, undo: Undo) {
         for (at, numbers) in undo.into_iter().rev() {
             self.numbers[at..at + NUMBERS].copy_from_slice(&numbers);

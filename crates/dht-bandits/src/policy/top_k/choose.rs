@@ -1,4 +1,4 @@
-//! Selection of the arms of a slate.
+//! Selection of the arms in a slate.
 
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
@@ -16,16 +16,16 @@ use crate::policy::choose::{ScoredArms, choose, drawn_value};
 use crate::posterior::{Beliefs, Posterior};
 use crate::validate::{check_finite, check_parameter, check_scalar};
 
-/// Arms of a request, each with the row x that its weights are multiplied with. A row is the context, followed by the
-/// arm's features if it has any, followed by their products.
+/// Arms of a request, each with its input row x for the model: the context, the arm's features if it has any, and their
+/// products.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidates<'a> {
     pub(super) arms: &'a [ArmId],
     contexts: &'a [f64],
-    /// Offset between the rows of neighbouring arms; 0 if all arms share one row.
+    /// Distance between the starts of neighbouring arms' rows; 0 if all arms share one row.
     stride: usize,
     dimension: usize,
-    /// Length of a row without products.
+    /// Length of a row without products: context and features.
     raw: usize,
 }
 
@@ -34,14 +34,14 @@ impl<'a> Candidates<'a> {
         &self.contexts[position * self.stride..][..self.dimension]
     }
 
-    /// Context and features of an arm, without products.
+    /// Context and features of the arm at a position, without products.
     fn raw(&self, position: usize) -> &'a [f64] {
         &self.context(position)[..self.raw]
     }
 }
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
-    /// Returns the arms of a request with their rows, after checking both.
+    /// Builds the input row of each arm in a request, after checking contexts and features.
     pub(super) fn candidates<'a>(&self, request: &Request<'a>, space: &'a mut Gathered) -> Result<Candidates<'a>> {
         let (context, raw, dimension) = (request.context, self.dimension(), self.posterior.dimension());
         if let Some(interactions) = &self.interactions {
@@ -96,7 +96,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(Candidates { arms, contexts, stride, dimension, raw })
     }
 
-    /// Scale of the draw of weights, if they are drawn once for the whole slate; `None` otherwise.
+    /// Scale of the random draw, if one draw of shared weights scores the whole slate; `None` otherwise.
     pub(super) fn slate_draw(&self) -> Option<f64> {
         match self.exploration.selection(self.clock.version) {
             Selection::Sampled { scale } if self.sharing == Sharing::Shared && self.draw == Draw::PerSlate => {
@@ -106,7 +106,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Refuses more positions than there are arms that are not pinned, and more than one position for rules that choose
+    /// Fails if there are more positions than arms that are not pinned, or more than one position for rules that choose
     /// one arm.
     pub(super) fn check_positions(&self, k: usize, arms: &[ArmId]) -> Result<()> {
         let free = arms.iter().filter(|arm| !self.pinned.contains(arm)).count();
@@ -117,11 +117,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         check_parameter("positions", k as f64, !one || k <= 1, "1 with a rule that chooses one arm")
     }
 
-    /// Chooses a slate of `k` arms, best first, in addition to the pinned ones.
+    /// Chooses a slate of `k` arms, best first, in addition to the pinned arms.
     ///
-    /// An arm's weights are multiplied with the context of the request, followed by the arm's features if it has any.
-    /// Context and features together must have the length [`dimension`](Self::dimension). Shared weights need features,
-    /// and accept a context only with [interactions](Self::with_interactions).
+    /// An arm's weights apply to the context of the request, followed by the arm's features if it has any. Context and
+    /// features together must have the length [`dimension`](Self::dimension). If arms share weights, they need
+    /// features, and a context is accepted only with [interactions](Self::with_interactions).
     ///
     /// # Errors
     /// Fails if the context (with the features, if there are any) has the wrong length or is not finite, or if features
@@ -230,7 +230,7 @@ fn explore_positions<R: Rng + ?Sized>(k: usize, epsilon: f64, rng: &mut R, slate
     }
 }
 
-/// Candidates of a slate, with precomputed scores.
+/// Candidates of a slate with precomputed scores, as input of an exploration rule.
 struct RankedCandidates<'a>(&'a [(Choice, usize, u32)]);
 
 impl ScoredArms for RankedCandidates<'_> {

@@ -1,4 +1,4 @@
-//! Merging of independently trained semi-bandits; forgetting.
+//! Merging of semi-bandits (policies that choose slates) that were trained independently; forgetting.
 
 use super::semi_bandit::{Sharing, TopK};
 use crate::arm::ArmId;
@@ -11,13 +11,14 @@ use crate::policy::delta::{Delta, DeltaEvidence};
 use crate::posterior::{Beliefs, Posterior};
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
-    /// Returns a disjoint policy with these weights. Shared weights become those of a single arm 0.
+    /// Converts the policy to a disjoint policy (one posterior per arm) with the same weights. Weights that all arms
+    /// share become the weights of a single arm with the id 0.
     fn disjoint(&self) -> Result<Disjoint<P, E>> {
         let arms = if self.sharing == Sharing::Shared { ArmSet::new(1)? } else { self.arms.clone() };
         Ok(Disjoint::from_parts(arms, self.posterior.clone(), self.exploration.clone(), self.clock))
     }
 
-    /// Replaces the weights by those of a disjoint policy. Arms that the disjoint policy has removed are also unpinned.
+    /// Takes over the weights of a disjoint policy. Arms that the disjoint policy has removed are also unpinned.
     fn take(&mut self, learned: Disjoint<P, E>) {
         let (arms, posterior, clock) = learned.into_parts();
         (self.posterior, self.clock) = (posterior, clock);
@@ -27,8 +28,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.pinned.retain(|arm| !self.arms.removed().contains(*arm));
     }
 
-    /// Refuses a policy that has other interactions than this one, or if only one of the two policies shares weights
-    /// between arms.
+    /// Fails if two policies have different interactions, or if only one of them shares weights between arms.
     fn check_sharing(&self, other: &Self) -> Result<()> {
         if self.interactions != other.interactions {
             let problem = "interactions: expected the same products in both policies to merge".to_owned();
@@ -42,11 +42,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     }
 
     /// Computes the evidence that this policy has learned since `earlier`, a clone of it at an earlier time, as
-    /// [`Disjoint::diff`] does. With weights per arm, deltas equal those of disjoint policies. Deltas of shared weights
-    /// have a kind of their own, and list the removed arms apart from the weights.
+    /// [`Disjoint::diff`] does. With weights per arm, deltas equal those of disjoint policies. With shared weights,
+    /// deltas have a separate kind, and list the removed arms apart from the weights.
     ///
     /// # Errors
-    /// Fails as [`Disjoint::diff`] does, and if the weights are shared on one side only.
+    /// Fails as [`Disjoint::diff`] does, and if only one of the two policies shares weights.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
         self.check_sharing(earlier)?;
         let delta = self.disjoint()?.evidence_since(&earlier.disjoint()?)?;
@@ -55,10 +55,10 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(DeltaEvidence::Weights(if shared { delta.into_shared(removed.clone()) } else { delta }).into())
     }
 
-    /// Adds the evidence that another worker learned, as [`Disjoint::apply`] does.
+    /// Adds the evidence that another worker learned, to this policy, as [`Disjoint::apply`] does.
     ///
     /// # Errors
-    /// Fails as [`Disjoint::apply`] does. The policy is unchanged then.
+    /// Fails as [`Disjoint::apply`] does. After an error the policy is unchanged.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
         self.apply_evidence(delta.plain()?)
     }
@@ -87,12 +87,12 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(())
     }
 
-    /// Learns the evidence of `other`, as if this policy had observed it: the prior counts once, as in
-    /// [`Disjoint::merge`]. An arm that either policy has removed is removed; the other pinned arms of this policy stay
+    /// Adds the evidence of `other`, as if this policy had observed it: the prior counts once, as in
+    /// [`Disjoint::merge`]. An arm that either policy has removed is removed. Other pinned arms of this policy stay
     /// pinned.
     ///
     /// # Errors
-    /// Fails as [`diff`](Self::diff) and [`apply`](Self::apply) do. The policy is unchanged then.
+    /// Fails as [`diff`](Self::diff) and [`apply`](Self::apply) do. After an error the policy is unchanged.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         self.check_sharing(other)?;
         let (options, exploration) = (other.posterior.options().clone(), other.exploration.clone());
@@ -101,8 +101,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.apply(&other.diff(&blank)?)
     }
 
-    /// Forgets everything: all weights are reset to the prior. Arms, version and epoch stay, so the policy still learns
-    /// from slates whose feedback has not arrived.
+    /// Discards everything learned: all weights are reset to the prior. Arms, version and epoch are unchanged, so the
+    /// policy can still learn from slates whose feedback has not arrived.
     pub fn reset(&mut self) {
         (0..self.slots()).for_each(|slot| self.posterior.reset(slot));
     }
@@ -110,7 +110,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Multiplies the evidence by the decay γ, once; the prior keeps its weight.
     ///
     /// # Errors
-    /// Fails if the decay is outside [1e-100, 1] or a precision overflows. The policy is unchanged then.
+    /// Fails if the decay is outside [1e-100, 1] or a precision overflows. After an error the policy is unchanged.
     pub fn forget(&mut self, decay: f64) -> Result<()> {
         let mut learned = self.disjoint()?;
         learned.forget(decay)?;

@@ -1,4 +1,4 @@
-//! Top-K semi-bandits, which choose a slate of K arms and learn from feedback on those that were observed.
+//! Top-K semi-bandits, which choose a slate of K arms and learn from feedback on the arms that the user observed.
 
 mod choose;
 mod merge;

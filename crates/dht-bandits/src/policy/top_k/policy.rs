@@ -1,4 +1,4 @@
-//! Implementation of `Policy` for semi-bandits: slates, and single choices as slates of one arm.
+//! Implementation of the `Policy` trait for semi-bandits, which choose slates; a single choice is a slate of one arm.
 
 use rand::Rng;
 
@@ -23,16 +23,16 @@ fn only<T>(mut slate: Vec<T>) -> Result<T> {
 impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
     manages_arms!(self);
 
-    /// Length of the request's context and the arm's features together, without their products.
+    /// Length of context and arm features together, without their products.
     fn dimension(&self) -> usize {
         let length = |interactions: &Interactions| interactions.context() + interactions.features();
         self.interactions.as_ref().map_or(self.posterior.dimension(), length)
     }
 
-    /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
+    /// Learns several rewards of single decisions at once: all of them, or none if one is refused.
     ///
     /// # Errors
-    /// Fails as [`update_batch`](Self::update_batch) does, and if a decision is of another epoch.
+    /// Fails as [`update_batch`](Self::update_batch) does, and if a decision was made in another epoch.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         observations.iter().try_for_each(|seen| check_epoch(seen.decision.choice.epoch, self.clock.epoch))?;
         self.update_observed(observations.iter().map(|Observation { decision, reward, weight }| {

@@ -20,9 +20,9 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Chooses a slate as [`select_slate`](Self::select_slate) does, and computes the propensity of each chosen arm:
     /// the probability that it is in the slate, at any position.
     ///
-    /// The additional cost is O(N·k) for rules that draw no values, and for all rules that choose one arm by its mean.
-    /// If arms are drawn independently, each chosen arm costs a quadrature. If one draw of shared weights scores all
-    /// arms, the cost depends on [`SharedPropensity`].
+    /// The additional cost is O(N·k) for N candidates if no values are drawn, or if the rule chooses one arm by its
+    /// mean. If arms are drawn independently, each chosen arm costs a quadrature. If one draw of shared weights scores
+    /// all arms, the cost depends on [`SharedPropensity`].
     ///
     /// # Errors
     /// Fails as [`select_slate`](Self::select_slate) does.
@@ -41,8 +41,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(slate)
     }
 
-    /// Propensities of the chosen arms under the softmax rule, if one integral gives all of these propensities; else
-    /// `None`.
+    /// Propensities of the chosen arms under the softmax rule, from one integral for all of them. Returns `None` if
+    /// this method does not apply.
     fn softmax_propensities(&self, k: usize, slate: &Slate) -> Result<Option<[f64; LARGEST_SLATE]>> {
         let (learned, ranked) = (self.clock.version, &slate.ranked);
         match self.exploration.selection(learned) {
@@ -53,7 +53,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Propensities of the chosen arms, with their errors, from the scores by which the slate was chosen. The result is
+    /// Propensities of the chosen arms, with their errors, from the scores that the selection computed. The result is
     /// empty if propensities are omitted.
     fn propensities_of_chosen(&self, k: usize, request: &Request<'_>, slate: &Slate) -> Result<Vec<(f64, f64)>> {
         let (learned, ranked) = (self.clock.version, &slate.ranked);
@@ -86,8 +86,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok((0..k).map(|chosen| (inclusion_of(&laws, chosen, &weights), QUADRATURE_ERROR)).collect())
     }
 
-    /// Propensities of the chosen arms if all candidates were scored by one draw of the shared weights, scaled by
-    /// `scale`.
+    /// Propensities of the chosen arms, if one draw of the shared weights, scaled by `scale`, scored all candidates.
     fn propensities_of_shared(
         &self,
         k: usize,
@@ -117,11 +116,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Probability that each arm of a request is in a slate of `k` arms, in the order of the request and without the
     /// pinned arms. The probabilities sum to `k`.
     ///
-    /// The accuracy depends on how values are drawn:
+    /// The accuracy depends on the exploration rule's random draws:
     ///
     /// - If no values are drawn, the probabilities are exact up to rounding.
-    /// - If arms are drawn independently, the error is at most 1e-9. A quadrature over the value of the arm uses the
-    ///   distribution of the number of other arms above it, in O(K²·k).
+    /// - If arms are drawn independently, the error is at most 1e-9. A quadrature over the value of each arm uses the
+    ///   distribution of the number of other arms above it. The cost is O(K²·k) for K arms.
     /// - If one draw of shared weights scores all arms, the probabilities are averages over 2,048 random lines through
     ///   the space of weights. Along each line they are exact, in O(K²). [`Propensity::standard_error`] is then the
     ///   standard error of the average, at most about 2e-3 (50 arms of 16 features), and no arm gets less than 1e-12.
@@ -163,8 +162,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(entries.map(|(arm, probability)| Propensity { arm, probability, standard_error }).collect())
     }
 
-    /// Means of the candidates' values, and their coefficients in a draw of the shared weights; `rows` contains the
-    /// positions of the candidates.
+    /// Joint distribution of the candidates' values under one draw of the shared weights. `rows` contains the positions
+    /// of the candidates.
     fn shared_draw(&self, candidates: &Candidates<'_>, rows: &[usize], means: Vec<f64>, scale: f64) -> SharedDraw {
         let dimension = self.posterior.dimension();
         let mut deviations = vec![0.0; rows.len() * dimension];

@@ -1,4 +1,4 @@
-//! State, settings and learning of semi-bandits.
+//! Semi-bandits, which choose slates: state, settings and learning.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,28 +14,28 @@ use crate::policy::Policy;
 use crate::posterior::{Beliefs, Posterior, Sample, UpdateBatch};
 use crate::validate::{check_finite, check_length, check_parameter, check_weight};
 
-/// Sharing of weights between the candidates of a slate.
+/// Choice between separate weights for each arm and weights shared by all candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sharing {
-    /// Each arm has separate weights. This suits few arms that stay; each arm learns only from its own feedback.
+    /// Separate weights for each arm. This suits a small, stable set of arms; each arm learns only from its own
+    /// feedback.
     PerArm,
-    /// All candidates share one vector of weights and differ by their features. The candidates may change from request
+    /// One vector of weights for all candidates, which differ by their features. The candidates may change from request
     /// to request.
     Shared,
 }
 
-/// Scope of one draw of shared weights in Thompson sampling.
+/// Scope of one random draw of the shared weights in Thompson sampling: the whole slate or one candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Draw {
-    /// One draw of the weights scores every candidate, as Thompson sampling is defined.
+    /// One draw of the weights scores every candidate. This is the definition of Thompson sampling.
     PerSlate,
-    /// Each candidate's score is drawn independently, as if their errors were uncorrelated. Slates are then more
-    /// diverse.
+    /// Each candidate's score is drawn independently, as if the errors of their estimates were uncorrelated. Slates are
+    /// then more diverse.
     PerCandidate,
 }
 
-/// Method by which a propensity is computed if one draw of shared weights scores every candidate. There is no closed
-/// form.
+/// Method of computing a propensity if one draw of shared weights scores every candidate. No closed form exists.
 ///
 /// ```
 /// use dht_bandits::policy::{SharedPropensity, TopK};
@@ -54,18 +54,18 @@ pub enum Draw {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SharedPropensity {
-    /// Integral for all candidates together, scaled so that the probabilities sum to the number of positions. It costs
-    /// O(N²) for N candidates and each of 2,048 random lines through the space of weights, and suits up to about fifty
+    /// Integral for all candidates together, scaled so that the probabilities sum to the number of positions. Its cost
+    /// is O(N²) for N candidates on each of 2,048 random lines through the space of weights. It suits up to about fifty
     /// candidates.
     Integral,
     /// Estimate for the chosen candidates only, at a cost of O(N·d) for each random line through the space of weights,
     /// for N candidates of d features. The standard error
     /// ([`Choice::propensity_error`](crate::Choice::propensity_error)) decreases with the number of lines.
     Estimated {
-        /// Number of lines, from 64 to 65,536; it is rounded up to a multiple of 32.
+        /// Number of random lines, from 64 to 65,536; it is rounded up to a multiple of 32.
         lines: u32,
     },
-    /// No propensity, for decisions that serve only for learning. Estimators that need propensities refuse such
+    /// No propensity, for decisions that are used only for learning. Estimators that need propensities refuse such
     /// decisions with an error.
     Omitted,
 }
@@ -87,7 +87,8 @@ impl SharedPropensity {
     }
 }
 
-/// Combinatorial semi-bandit: selects the K candidates with the highest values, in addition to pinned ones.
+/// Policy that chooses slates: the K candidates with the highest values, in addition to pinned arms (a combinatorial
+/// semi-bandit).
 ///
 /// The algorithm is Thompson sampling for combinatorial semi-bandits (Wang & Chen 2018), with contexts as in Chapelle &
 /// Li (2011). Because the logistic function σ is monotone, ranking by the probability σ(p'x) equals ranking by the
@@ -134,8 +135,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Creates a semi-bandit whose candidates share their weights and differ by their features. A context has an effect
     /// only through its products with the features: [`with_interactions`](Self::with_interactions).
     ///
-    /// Any arm may be a candidate, added or not, unless it was removed. What the policy learned from a removed arm
-    /// stays in the shared weights.
+    /// Candidates may have any ids, except ids of removed arms, and need not be added first. Evidence from a removed
+    /// arm stays in the shared weights.
     ///
     /// # Errors
     /// Fails if the dimension is zero or too large, if a setting is out of its range, or if memory cannot be allocated.
@@ -169,18 +170,17 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         })
     }
 
-    /// Draws each candidate's score independently, as if their errors were uncorrelated, instead of drawing the shared
-    /// weights once for the whole slate. Slates are then more diverse. With weights per arm, both methods are
-    /// equivalent.
+    /// Draws each candidate's score independently, as if the errors of their estimates were uncorrelated. By default,
+    /// the shared weights are drawn once for the whole slate. Independent draws make slates more diverse. With weights
+    /// per arm, both methods are equivalent.
     #[must_use]
     pub fn with_independent_draws(mut self) -> Self {
         self.draw = Draw::PerCandidate;
         self
     }
 
-    /// Adds products of context and features to the row that the weights are multiplied with. The policy must have been
-    /// created for rows of length [`Interactions::dimension`]. Requests, decisions and slates contain only context and
-    /// features.
+    /// Adds products of context and features to the inputs of the model. The policy must have been created for inputs
+    /// of length [`Interactions::dimension`]. Requests, decisions and slates contain only context and features.
     ///
     /// ```
     /// use dht_bandits::{ArmId, Policy, Request, Ridge, Ucb, features::Interactions, policy::TopK};
@@ -211,13 +211,13 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(self)
     }
 
-    /// Products of context and features; `None` if the policy has none.
+    /// Products of context and features that are inputs of the model; `None` without products.
     pub fn interactions(&self) -> Option<&Interactions> {
         self.interactions.as_ref()
     }
 
-    /// Sets the method by which propensities are computed if one draw of shared weights scores every candidate. With
-    /// weights per arm, and with rules that draw no weights, propensities do not depend on the method.
+    /// Sets the method of computing propensities for slates that one draw of shared weights scores. With weights per
+    /// arm, and with rules that draw no weights, propensities do not depend on the method.
     ///
     /// # Errors
     /// Fails if the number of lines is out of its range.
@@ -227,8 +227,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(self)
     }
 
-    /// Pins arms: they appear in every slate for which they are candidates, in addition to the K chosen ones, and take
-    /// no feedback. To keep the policy after an error, use [`set_pinned`](Self::set_pinned).
+    /// Pins arms: they appear in every slate for which they are candidates, in addition to the K chosen arms, and take
+    /// no feedback. This method drops the policy after an error; [`set_pinned`](Self::set_pinned) does not.
     ///
     /// # Errors
     /// Fails if an arm is removed or listed twice or, with weights per arm, unknown.
@@ -237,10 +237,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(self)
     }
 
-    /// Pins arms as [`with_pinned`](Self::with_pinned) does, by reference, so that the policy remains after an error.
+    /// Pins arms, which then appear in every slate for which they are candidates, as [`with_pinned`](Self::with_pinned)
+    /// does. The policy is kept after an error.
     ///
     /// # Errors
-    /// Fails as [`with_pinned`](Self::with_pinned) does. The policy is unchanged then.
+    /// Fails as [`with_pinned`](Self::with_pinned) does. After an error the policy is unchanged.
     pub fn set_pinned(&mut self, pinned: &[ArmId]) -> Result<()> {
         for (position, &arm) in pinned.iter().enumerate() {
             self.slot(arm)?;
@@ -286,7 +287,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         if self.sharing == Sharing::PerArm { self.posterior.reserve(1) } else { Ok(()) }
     }
 
-    /// Adds the weights of an arm. With shared weights nothing is added, since an arm is only an id.
+    /// Adds the weights of an arm. With shared weights nothing is added, since arms have no weights of their own.
     pub(super) fn push_arm(&mut self, _arm: ArmId, like: Option<usize>) {
         match like {
             _ if self.sharing == Sharing::Shared => {}
@@ -295,7 +296,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Copies the weights of an arm to another; with shared weights there is nothing to copy.
+    /// Copies the weights of one arm to another. With shared weights there is nothing to copy.
     pub(super) fn copy_slot(&mut self, from: usize, to: usize) -> Result<()> {
         if self.sharing == Sharing::PerArm {
             self.posterior.copy(from, to);
@@ -303,7 +304,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(())
     }
 
-    /// Removes the learned state of an arm, and its pin.
+    /// Removes the weights of an arm, and unpins it.
     pub(super) fn remove_slot(&mut self, arm: ArmId, slot: usize) {
         if self.sharing == Sharing::PerArm {
             self.posterior.swap_remove(slot);
@@ -320,7 +321,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Posterior mean and width of an arm's score in a context. For a logistic model, mean and width are log-odds.
+    /// Posterior mean and standard deviation (width) of an arm's score in a context. For a logistic model, both are
+    /// log-odds.
     ///
     /// # Errors
     /// Fails if the context has the wrong length or is not finite, if the arm is unknown or removed, or if the score
@@ -334,12 +336,13 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Learns the feedback on a slate: one feedback for each of its chosen arms, in their order. Rewards of 0 count
-    /// less at positions that are [rarely examined](Slate::with_examination).
+    /// Learns the feedback on a slate, one entry for each of its chosen arms, in their order. Rewards of 0 count less
+    /// at positions that are [rarely examined](Slate::with_examination).
     ///
     /// # Errors
-    /// Fails if the slate is of another epoch, if its contexts are missing or of another length, or if the number of
-    /// feedbacks differs from the number of chosen arms. Also fails as [`update_batch`](Self::update_batch) does.
+    /// Fails if the slate was made in another epoch, if its contexts are missing or have another length, or if the
+    /// number of feedbacks differs from the number of chosen arms. Also fails as [`update_batch`](Self::update_batch)
+    /// does.
     pub fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         check_epoch(slate.epoch, self.clock.epoch)?;
         let chosen = slate.choices.len();
@@ -368,7 +371,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         )
     }
 
-    /// Probability that a position was examined although it was not clicked; 1 for an arm that an update refuses.
+    /// Probability that the user saw an arm that was not clicked. `examination` is the probability of seeing its
+    /// position, without knowledge of clicks. Returns 1 for an arm or context that an update would refuse.
     fn probability_of_examination(&self, arm: ArmId, context: &[f64], examination: f64) -> f64 {
         let Ok(Score { mean, .. }) = self.score(arm, context) else { return 1.0 };
         // The bound of 0.999 keeps a part of every reward of 0, whatever reward the policy expected.
@@ -390,7 +394,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.update_observed(batch.iter().copied())
     }
 
-    /// Row that the weights are multiplied with: context, features and products. `row` provides the memory.
+    /// Input row of the model: context, features and products. `row` provides the memory.
     pub(super) fn expand(&self, context: &[f64], mut row: Vec<f64>) -> Vec<f64> {
         row.clear();
         row.extend_from_slice(context);
@@ -400,7 +404,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         row
     }
 
-    /// Checks an observation of an arm; returns the slot whose weights learn from it.
+    /// Checks an observation of an arm. Returns the slot of the weights that learn from it.
     pub(super) fn check(&self, arm: ArmId, context: &[f64], weight: f64) -> Result<usize> {
         check_finite("context", context, self.dimension())?;
         check_weight(weight)?;

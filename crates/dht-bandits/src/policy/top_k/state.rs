@@ -1,4 +1,4 @@
-//! Saving and loading of semi-bandits.
+//! Saving and loading of semi-bandits, which choose slates.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use crate::validate::check_length;
 
 header_reader!("top-k/");
 
-/// Saved state of a [`TopK`] policy. It does not depend on the memory layout, and is checked when it is loaded.
+/// Saved state of a [`TopK`] policy, independent of the memory layout. The state is checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopKState<O, S, E> {
@@ -72,8 +72,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// Fails if the state is of another kind of policy or has a newer format version, or if its lengths disagree. Also
-    /// fails if a value is not finite, if a precision is not positive, or if a pinned arm does not exist.
+    /// Fails if the state belongs to another kind of policy or has a newer format version, or if its lengths disagree.
+    /// Also fails if a value is not finite, if a precision is not positive, or if a pinned arm does not exist.
     pub fn from_state(state: &TopKState<P, ArmState<P>, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         state.exploration.check()?;

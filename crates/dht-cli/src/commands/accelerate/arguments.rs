@@ -1,4 +1,4 @@
-//! Arguments of `dht accelerate`, and their checks.
+//! Arguments of `dht accelerate` and their checks.
 
 use std::path::{Path, PathBuf};
 
@@ -78,11 +78,11 @@ pub(super) struct SourceClassifier {
     pub(super) classifier: TextClassifier,
     pub(super) tokenizer: TextTokenizer,
     pub(super) labels: Vec<String>,
-    /// Maximum number of tokens of a text, if the directory states it.
+    /// Maximum length of texts in tokens, if the classifier's directory defines it.
     declared: Option<usize>,
-    /// Training data of the classifier, if known.
+    /// Training data of the classifier; `None` if unknown.
     pub(super) origin: Option<Origin>,
-    /// Label thresholds of a multi-label classifier, if it has any.
+    /// Label thresholds of a multi-label classifier; `None` if it has none.
     pub(super) thresholds: Option<LabelThresholds>,
 }
 
@@ -94,7 +94,7 @@ impl AccelerateArguments {
         }
     }
 
-    /// Resolves the directory of the classifier. Rejects the size of a new encoder, and numbers as targets.
+    /// Directory of the classifier. Rejects a value that is the size of a new encoder, and regression targets.
     pub(super) fn folder(&self) -> Result<PathBuf> {
         let Some(folder) = self.classifier.directory()? else {
             let expected = "the directory of a fine-tuned classifier";
@@ -107,7 +107,7 @@ impl AccelerateArguments {
         Ok(folder)
     }
 
-    /// Loads the classifier with its tokenizer and classes, and with the text prefix that `--text-prefix` sets.
+    /// Loads the classifier with its tokenizer and classes. The flag `--text-prefix` can change the tokenizer's prefix.
     pub(super) fn load(&self, folder: &Path) -> Result<SourceClassifier> {
         let source = self.load_as_saved(folder)?;
         Ok(match &self.text_prefix {
@@ -130,7 +130,7 @@ impl AccelerateArguments {
         Ok(SourceClassifier { classifier, tokenizer, labels, declared: Some(max_length), origin, thresholds })
     }
 
-    /// Determines the number of tokens at which texts are cut.
+    /// Maximum length of texts in tokens: from a flag or from the classifier.
     pub(super) fn max_length(&self, source: &SourceClassifier) -> Result<usize> {
         let most = source.classifier.encoder().config().longest_text();
         let declared = source.declared.map_or(most, |length| length.min(most));

@@ -1,4 +1,4 @@
-//! Labelled and unlabelled texts of `dht accelerate`.
+//! Reading of labelled and unlabelled texts for `dht accelerate`.
 
 use std::fs::File;
 
@@ -14,13 +14,14 @@ use crate::commands::predict::is_named_as_lines;
 use crate::error::{Error, Result};
 use crate::texts::{Classes, SplitRequest, TextSplits};
 
-/// Maximum number of unlabelled texts that are read.
+/// Maximum number of unlabelled texts that are used.
 const MOST_UNLABELLED: usize = 200_000;
-/// Fraction of the unlabelled texts that is held out to select settings.
+/// Fraction of the unlabelled texts that is held out, to select the speed (exit threshold) on it.
 const HELD_OUT_SHARE: f64 = 0.1;
 
 impl AccelerateArguments {
-    /// Reads the texts and splits them by purpose. `labels` are the classifier's classes.
+    /// Reads the texts and splits them into training, validation, calibration and test rows. `labels` are the
+    /// classifier's classes.
     pub(super) fn read_texts(&self, labels: &[String], origin: Option<&Origin>) -> Result<TextSplits> {
         let texts = match self.unlabelled {
             true => self.unlabelled_splits(labels, origin)?,
@@ -46,7 +47,7 @@ impl AccelerateArguments {
         })
     }
 
-    /// Reads texts without labels and holds out one tenth of them.
+    /// Reads texts without labels, and holds out a tenth of them.
     fn unlabelled_splits(&self, labels: &[String], origin: Option<&Origin>) -> Result<TextSplits> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let all = self.read_unlabelled(labels, origin, &mut rng)?;
@@ -75,7 +76,8 @@ impl AccelerateArguments {
         })
     }
 
-    /// Reads the texts of a file or a data set, and ignores their labels. Each text gets the first class, or no label.
+    /// Reads texts from a file or a data set, without their labels. Each text gets the first class, or no label in a
+    /// multi-label model.
     fn read_unlabelled(&self, labels: &[String], origin: Option<&Origin>, rng: &mut ChaCha8Rng) -> Result<Dataset> {
         let most = self.train_rows.unwrap_or(MOST_UNLABELLED);
         let targets = vec![0.0; if self.texts.task() == Task::Labels { labels.len() } else { 0 }];
@@ -97,7 +99,7 @@ impl AccelerateArguments {
         Ok(Dataset { reading, ..data })
     }
 
-    /// Opens a file of texts, and returns its name with its rows.
+    /// Opens a file of texts, as lines or as a table. Also returns its name.
     fn open_lines_or_table(&self, origin: Option<&Origin>) -> Result<(String, TextStream<'static>)> {
         let path = &self.texts.source.data;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -116,8 +118,8 @@ impl AccelerateArguments {
     }
 }
 
-/// Samples at most `most` rows that have a text, uniformly (reservoir sampling) and in file order, and counts all rows
-/// that have a text. `name` is the file's name.
+/// Samples at most `most` rows with a text, uniformly (reservoir sampling) and in file order. Also counts all rows with
+/// a text. `name` is the file's name.
 fn sample_rows(
     rows: &mut TextStream<'_>,
     name: &str,

@@ -13,7 +13,7 @@ use crate::commands::output::{print, print_text};
 use crate::error::{Error, Result};
 use crate::training::on_the_hub;
 
-/// Maximum number of names that are printed in a line.
+/// Maximum number of names on a printed line.
 const MOST_NAMES: usize = 12;
 
 /// Prints the inventory of a Hugging Face directory.
@@ -52,8 +52,7 @@ fn kind(account: &Account) -> &'static str {
     }
 }
 
-/// Iterates over the problems of a directory. The Boolean is true for a problem that concerns the classifier only, not
-/// its encoder.
+/// Problems of a directory. The Boolean is true if a problem affects the classifier only, not its encoder.
 fn problems(account: &Account) -> impl Iterator<Item = (&TransformerError, bool)> {
     let any_use = account.problems.iter().map(|problem| (problem, false));
     any_use.chain(account.classifier_problems.iter().map(|problem| (problem, true)))

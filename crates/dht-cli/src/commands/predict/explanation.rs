@@ -1,4 +1,4 @@
-//! Explanations of `--explain`: the parts of a text that support its answer.
+//! Explanations of answers (`--explain`): the parts of a text that support its answer.
 
 use dht_dynamic::serving::ServedModel;
 use dht_dynamic::transformer::TextTokenizer;
@@ -7,44 +7,44 @@ use serde::Serialize;
 
 use crate::error::Result;
 
-/// Maximum number of parts that an explanation lists.
+/// Maximum number of parts of a text that an explanation lists.
 const PARTS: usize = 30;
-/// Maximum number of parts of a text that are left out in turn. In a longer text, several words form one part.
+/// Maximum number of parts of a text that are omitted one at a time. In a longer text, several words form one part.
 const OCCLUSIONS: usize = 128;
-/// First of the ids that stand for words unknown to the tokenizer.
+/// First of the ids that stand for words that the tokenizer does not know.
 const FIRST_WORD: u32 = 1 << 31;
 
-/// Part of a text with its weight for the answer.
+/// Part of a text, with its weight in an explanation of the answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WeightedTerm {
     text: String,
     weight: f64,
 }
 
-/// Explanation of one answer.
+/// Explanation of one answer by the parts of its text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "method", rename_all = "lowercase")]
 pub enum Explanation {
-    /// Explanation of an answer of the n-gram exit. Its log-odds against the second likeliest class are exactly the sum
-    /// of `constant`, the weights of the parts, and `rest`.
+    /// Explanation of an answer of the n-gram classifier, the first exit. The log-odds against the second most likely
+    /// class are exactly the sum of `constant`, the weights of the parts, and `rest`.
     Contributions {
-        /// Second likeliest class.
+        /// Second most likely class.
         against: String,
         /// Constant term of the log-odds.
         constant: f64,
-        /// Tokens and pairs of tokens, the largest weights first.
+        /// Tokens and pairs of tokens, in descending order of their weights.
         parts: Vec<WeightedTerm>,
-        /// Sum of the weights that are not listed.
+        /// Sum of the weights of all other tokens and pairs.
         rest: f64,
     },
-    /// Explanation of an answer of a deeper exit. The weight of a part is the probability of the predicted class for
-    /// the text, minus the probability of this class for the text without the part.
+    /// Explanation of an answer at an exit after a layer, by omitting parts of the text. The weight of a part is the
+    /// probability of the predicted class, minus its probability for the text without the part.
     Occlusion {
-        /// Words or runs of words, the largest weights first.
+        /// Words or sequences of words, in descending order of their weights.
         parts: Vec<WeightedTerm>,
-        /// Number of further answers that were computed for the explanation.
+        /// Number of additional texts that were classified for the explanation.
         texts: usize,
-        /// FLOPs of these further answers.
+        /// FLOPs of classifying the additional texts.
         flops: u64,
     },
 }
@@ -52,7 +52,7 @@ pub enum Explanation {
 /// Explains an answer to a query.
 ///
 /// # Errors
-/// Errors of the model.
+/// [`Error::Transformer`](crate::Error::Transformer) or [`Error::Dynamic`](crate::Error::Dynamic) if the model fails.
 pub fn explain(engine: &Engine, tokenizer: &TextTokenizer, query: Query<'_>, answer: &Answer) -> Result<Explanation> {
     match contributions(engine, tokenizer, query, answer)? {
         Some(explanation) => Ok(explanation),
@@ -94,7 +94,7 @@ fn contributions(
     Ok(None)
 }
 
-/// Selects the parts with the largest weights, and returns the sum of the other weights.
+/// Selects the parts with the largest weights. Also returns the sum of all other weights.
 fn largest(mut parts: Vec<WeightedTerm>) -> (Vec<WeightedTerm>, f64) {
     parts.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
     let rest = parts.iter().skip(PARTS).map(|part| part.weight).sum();
@@ -122,8 +122,8 @@ fn occlusion(engine: &Engine, query: Query<'_>, answer: &Answer) -> Result<Expla
     Ok(Explanation::Occlusion { parts, texts, flops })
 }
 
-/// Lists each word of a text, or each run of words of a long text, with the text without it. In scripts without spaces,
-/// the parts are characters.
+/// Parts of a text, each with the text without it. Parts are words, sequences of words in a long text, or characters in
+/// scripts without spaces.
 fn occluded(text: &str) -> Vec<(String, String)> {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words[..] {

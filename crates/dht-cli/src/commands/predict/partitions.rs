@@ -1,4 +1,4 @@
-//! Worker process of `dht predict --partitions`.
+//! Worker of `dht predict --partitions`, which answers partitions (parts of a large input).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,24 +18,24 @@ use crate::partitions::{Claim, HashingReader, Input, Outputs, Record, Totals, in
 use crate::progress::report;
 use crate::training::Difference;
 
-/// Pause before a worker checks again the partitions that other workers answer.
+/// Pause before a worker checks again whether other workers have finished their partitions.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Minimum time between two lines about partitions that a worker waits for.
+/// Minimum time between two messages about partitions for which a worker waits.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 
-/// Input partition (a file or object of the input) with the name of its output.
+/// Partition (file or object of the input), with the name of its output.
 struct Partition {
     input: Box<dyn Input>,
     output: String,
 }
 
-/// State of a partition after one attempt to answer the partition.
+/// Result of one attempt to answer a partition.
 enum Attempt {
-    /// This worker answered the partition in this attempt.
+    /// Partition that was answered in this attempt.
     Answered(Record),
-    /// The partition was finished before, by this worker or another.
+    /// Partition that was finished before, by this worker or another.
     Finished(Record),
-    /// Another worker holds the claim on the partition.
+    /// Partition that another worker has claimed.
     Claimed,
 }
 
@@ -54,7 +54,7 @@ impl Summary {
 }
 
 impl Predictor<'_> {
-    /// Answers partitions until all of them are finished, by this worker or by others, and prints the totals. A failed
+    /// Answers partitions until all are finished, by this worker or others. Prints the totals at the end. A failed
     /// partition does not stop the others.
     pub(super) fn answer_partitions(&self, output: &Path, model: Option<String>, device: &Device) -> Result<()> {
         let partitions = self.arguments.partitions()?;
@@ -113,7 +113,7 @@ impl Predictor<'_> {
         if failed > 0 { Err(Error::FailedPartitions { failed, all: partitions.len() }) } else { Ok(()) }
     }
 
-    /// Answers a partition, unless it is finished or claimed.
+    /// Answers a partition, unless it is finished or another worker has claimed it.
     fn look_at(&self, partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Result<Attempt> {
         if let Some(record) = finished(partition, outputs, run)? {
             return Ok(Attempt::Finished(record));
@@ -165,7 +165,7 @@ impl Predictor<'_> {
         })
     }
 
-    /// Describes the model and the settings that affect answers, to compare the runs of several workers.
+    /// Description of a run: the model and the settings that affect answers. It must be equal for all workers.
     fn description(&self, model: Option<String>, device: &Device) -> Map<String, Value> {
         let arguments = self.arguments;
         let columns: Vec<String> = arguments.rows.text_column.iter().map(|column| format!("{column:?}")).collect();
@@ -199,7 +199,7 @@ impl Predictor<'_> {
     }
 }
 
-/// Model, settings and output of a run.
+/// Prediction run: path of its output, and description of the model and settings that affect answers.
 struct Run<'a> {
     output: &'a Path,
     description: Map<String, Value>,
@@ -207,7 +207,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Rejects an output location with answers of another model or other settings.
+    /// Rejects an output with answers of another model or other settings.
     fn check(&self, outputs: &dyn Outputs) -> Result<()> {
         let Some(difference) = Difference::first(&outputs.describe(&self.description)?, &self.description) else {
             return Ok(());
@@ -220,7 +220,6 @@ impl Run<'_> {
     }
 }
 
-/// SHA-256 of a description, in hexadecimal.
 fn sha256(description: &Map<String, Value>) -> String {
     let (mut hashing, sums) = HashingReader::new(std::io::Cursor::new(json!(description).to_string()));
     // Copying bytes in memory cannot fail.
@@ -233,19 +232,19 @@ fn sha256(description: &Map<String, Value>) -> String {
 struct WorkerSummary<'a> {
     output: &'a Path,
     worker: String,
-    /// Totals of the partitions that this worker answered. Over all workers, these totals add up to `all`, except for
-    /// workers that died after they finished a partition.
+    /// Totals of the partitions that this worker answered. The sum over all workers is `all`, unless a worker died
+    /// after finishing a partition.
     own: Summary,
     /// Totals of all finished partitions.
     all: Summary,
     failed: usize,
 }
 
-/// Reads the record of a finished partition, and checks it.
+/// Reads and checks the record of a finished partition; `None` if it is not finished.
 ///
 /// # Errors
-/// [`Error::ForeignOutput`] if the output has no record or another size than its record says; [`Error::OtherRun`] if
-/// another model or other settings wrote it; [`Error::AnsweredBefore`] if the input has changed since.
+/// [`Error::ForeignOutput`] if the output has no record, or not the recorded size; [`Error::OtherRun`] if it was
+/// written with another model or other settings; [`Error::AnsweredBefore`] if the input has changed since.
 fn finished(partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Result<Option<Record>> {
     let Some(bytes) = outputs.size(&partition.output)? else { return Ok(None) };
     let (path, output) = (partition.input.path(), || outputs.path(&partition.output));
@@ -271,10 +270,10 @@ fn finished(partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Resu
 }
 
 impl PredictArguments {
-    /// Lists the partitions with the names of their outputs.
+    /// Lists the partitions of the input with the names of their outputs.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there is no partition; [`Error::OneOutput`] if two partitions have the same name.
+    /// [`Error::Argument`] if there is no partition; [`Error::OneOutput`] if two outputs would have the same name.
     fn partitions(&self) -> Result<Vec<Partition>> {
         let mut answered: BTreeMap<String, PathBuf> = BTreeMap::new();
         let mut partitions = Vec::new();
@@ -295,7 +294,7 @@ impl PredictArguments {
         Ok(partitions)
     }
 
-    /// Name of a partition's output: the partition's name with the ending of the answers' format.
+    /// Name of a partition's output: the partition's name with the file ending of the output format.
     fn output_name(&self, path: &Path) -> String {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let texts = self.input_format.map_or_else(|| TextFormat::of_name(&name).0, TextFormat::from);

@@ -1,4 +1,4 @@
-//! Input rows, which a separate thread reads.
+//! Rows of an input, which a separate thread reads.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,13 +13,13 @@ use dht_dynamic::transformer::error::DataProblem;
 use super::written::Layout;
 use crate::error::{Error, Result};
 
-/// Capacity of the channel between the reading thread and the receiver, in rows.
+/// Maximum number of rows that are read in advance.
 const WAITING: usize = 64;
-/// Maximum number of consecutive unreadable rows; after them, the input is rejected.
+/// Maximum number of consecutive unreadable rows, after which the input is rejected.
 const MOST_UNREADABLE: usize = 1000;
 
-/// Returns whether a file's name denotes lines of text: the name ends with `.txt` or `.text` (also `.gz`), or has no
-/// ending. Under any other name the file may be a table, and its header would be read as a text.
+/// Returns whether a file name stands for lines of text: it ends with `.txt` or `.text` (also `.gz`), or has no ending.
+/// Any other file may be a table, whose header would be read as a text.
 pub fn is_named_as_lines(name: &str) -> bool {
     let stem = name.strip_suffix(".gz").unwrap_or(name);
     stem.rsplit_once('.').is_none_or(|(_, ending)| ["txt", "text"].contains(&&*ending.to_lowercase()))
@@ -31,10 +31,9 @@ pub struct Source {
     input: Box<dyn Read + Send>,
     format: TextFormat,
     compression: Option<Compression>,
-    /// True if no flag sets the format and lines of text are assumed.
+    /// True if the format is a guess: lines of text are assumed because no flag sets it.
     is_guess: bool,
-    /// True if rows can be read before earlier rows are answered: the input is a file, not a pipe that waits for
-    /// answers.
+    /// True if rows may be read before earlier rows are answered. A pipe may wait for the answers.
     look_ahead: bool,
 }
 
@@ -57,14 +56,14 @@ impl Source {
         Ok(Self { look_ahead, ..Self::of_file(path, Box::new(file), format)? })
     }
 
-    /// Creates a source with one text; line ends become spaces.
+    /// Creates an input from a single text, in which line ends become spaces.
     pub fn of_text(text: &str) -> Self {
         let input = Box::new(std::io::Cursor::new(text.replace(['\r', '\n'], " ")));
         let (path, format) = ("the text".into(), TextFormat::Lines);
         Self { path, input, format, compression: None, is_guess: false, look_ahead: true }
     }
 
-    /// Creates a source from the content of the file or object at `path`.
+    /// Creates an input from the content of a file or object, whose path is `path`.
     pub fn of_file(path: &Path, input: Box<dyn Read + Send>, format: Option<TextFormat>) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (named, compression) = TextFormat::of_name(&name);
@@ -76,23 +75,24 @@ impl Source {
         Ok(Self { path: path.into(), input, format, compression, is_guess, look_ahead: true })
     }
 
-    /// Format of the texts.
+    /// Format of the input.
     pub fn format(&self) -> TextFormat {
         self.format
     }
 
-    /// Name of the input, for errors.
+    /// Name of the input, for error messages.
     pub fn name(&self) -> String {
         self.path.display().to_string()
     }
 
-    /// Returns whether rows can be read before earlier rows are answered, as in a file.
+    /// Returns whether rows may be read before earlier rows are answered. A pipe may wait for the answers.
     pub fn is_file(&self) -> bool {
         self.look_ahead
     }
 }
 
-/// Facts from the first row of an input: column names, text columns, and a note if the row may be a header.
+/// Properties of an input that its first row determines: column names, text columns, and a note (`doubt`) if the row
+/// may be a header.
 struct FirstRow {
     names: Vec<String>,
     width: usize,
@@ -101,21 +101,21 @@ struct FirstRow {
     doubt: Option<String>,
 }
 
-/// Row of an input.
+/// Row of an input, which may be unreadable.
 #[derive(Debug)]
 pub enum InputRow {
     /// Row with a text, which may be empty.
     Text(TextRow),
-    /// Row that cannot be read, if the settings let the input continue after it.
+    /// Row that cannot be read, if the settings allow reading to continue.
     Unreadable {
-        /// Line of the row.
+        /// Number of the row's first line.
         line: u64,
         /// Reason why the row cannot be read.
         reason: String,
     },
 }
 
-/// Returns the line and the problem of a row if the next row can still be read; otherwise `None`.
+/// Line number and problem of an unreadable row; `None` if later rows cannot be read either.
 fn of_one_row(error: &TransformerError, format: TextFormat) -> Option<(u64, String)> {
     use DataProblem::{
         Binary, ColumnCount, DuplicateColumn, HeaderAgain, MissingKey, NestedValue, NotJson, NotUtf8, OtherEncoding,
@@ -131,7 +131,7 @@ fn of_one_row(error: &TransformerError, format: TextFormat) -> Option<(u64, Stri
     is_of_row.then(|| (*line, problem.to_string()))
 }
 
-/// Receiver of an input's rows.
+/// Receiver of the rows that a separate thread reads from an input.
 pub struct RowReader {
     path: PathBuf,
     format: TextFormat,
@@ -140,15 +140,16 @@ pub struct RowReader {
     separator: char,
     text: Vec<Column>,
     doubt: Option<String>,
-    /// Rows, followed by `None`. A reader thread that fails does not send `None`.
+    /// Channel from the reading thread, which sends `None` after the last row. A thread that panics does not send
+    /// `None`.
     rows: Receiver<Result<Option<InputRow>>>,
 }
 
 impl RowReader {
-    /// Starts the reading thread. With `skips_rows`, rows that cannot be read do not end the input.
+    /// Starts a thread that reads an input. With `skips_rows`, unreadable rows do not end the input.
     ///
     /// # Errors
-    /// Errors of the columns in the first row.
+    /// [`Error::Transformer`] if the first row cannot be read or lacks a column.
     pub fn start(source: Source, columns: TextColumns, skips_rows: bool) -> Result<Self> {
         let (path, format) = (source.path.clone(), source.format);
         let (send, rows) = sync_channel(WAITING);
@@ -159,12 +160,12 @@ impl RowReader {
         Ok(Self { path, format, names, width, separator, text, doubt, rows })
     }
 
-    /// Format of the texts.
+    /// Format of the input.
     pub fn format(&self) -> TextFormat {
         self.format
     }
 
-    /// Layout of the rows.
+    /// Layout of the rows: lines, objects or cells.
     pub fn layout(&self) -> Layout {
         match self.format {
             TextFormat::Lines => Layout::Lines,
@@ -180,14 +181,14 @@ impl RowReader {
         &self.text
     }
 
-    /// Note on a first row that may be a header.
+    /// Note that the first row may be a header; `None` if it is not.
     pub fn doubt(&self) -> Option<&str> {
         self.doubt.as_deref()
     }
 
-    /// Receives the next rows. The call waits for the first row. Then it adds rows until the next row takes longer than
-    /// `wait`, the number of rows reaches `most`, or their size reaches `most_bytes`. At the end of the input or after
-    /// an error, the reason for the end is returned, too.
+    /// Receives the next rows. Waits for the first one, then adds rows until the next one takes longer than `wait`,
+    /// there are `most` rows, or they have `most_bytes` bytes. At the end of the input or after an error, also returns
+    /// the reason.
     pub fn rows(&self, most: usize, most_bytes: usize, wait: Duration) -> (Vec<InputRow>, Option<Result<()>>) {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while rows.len() < most && bytes < most_bytes {
@@ -210,7 +211,7 @@ impl RowReader {
     }
 }
 
-/// Creates the error of an input whose reading thread ended without sending `None`.
+/// Creates the error for an input whose reading thread ended unexpectedly.
 fn broken_off(path: &Path) -> Error {
     Error::Io { path: path.into(), source: std::io::Error::other("reading broke off") }
 }
@@ -226,7 +227,7 @@ fn bytes_of(row: &InputRow) -> usize {
     row.text.len() + row.pair.as_ref().map_or(0, String::len) + row_bytes
 }
 
-/// Creates the error of an input without `--input-format` whose first line looks like a table.
+/// Creates the error for an input whose first line looks like a table, although no `--input-format` is set.
 fn of_table(name: &str, format: TextFormat) -> Error {
     let (format, first) = match format {
         TextFormat::JsonLines => ("jsonl", "is a JSON object"),
@@ -240,7 +241,7 @@ fn of_table(name: &str, format: TextFormat) -> Error {
     )
 }
 
-/// Reads until the input ends, an error occurs, or the receiver is dropped.
+/// Reads rows until the input ends, an error occurs, or the receiver is dropped.
 fn read(
     source: Source,
     columns: TextColumns,

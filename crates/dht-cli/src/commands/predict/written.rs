@@ -1,4 +1,4 @@
-//! Writing answers as rows of csv or tsv, or as JSON lines.
+//! Writing of answers as csv or tsv rows, or as JSON lines.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use super::rows::InputRow;
 use crate::error::{Error, Result};
 use crate::partitions::Totals;
 
-/// Names of the added columns.
+/// Names of the columns that are added to input rows.
 const ADDED: [&str; 4] = ["predicted", "probability", "route", "cost"];
-/// Name of the column or member with the reason of a row without an answer.
+/// Name of the column or member for the reason why a row has no answer.
 const ERROR: &str = "error";
 
 /// Exit code after the reader of standard output has closed the pipe: 128 + SIGPIPE.
@@ -37,7 +37,7 @@ pub enum OutputFormat {
 }
 
 impl OutputFormat {
-    /// Default format of the answers to texts of format `texts`.
+    /// Default output format for an input format.
     pub fn of_texts(texts: TextFormat) -> Self {
         match texts {
             TextFormat::Csv => Self::Csv,
@@ -46,7 +46,7 @@ impl OutputFormat {
         }
     }
 
-    /// Format of a file-name ending; `None` for another ending.
+    /// Output format of a file-name ending; `None` for other endings.
     pub fn of_ending(ending: &str) -> Option<Self> {
         match &*ending.to_lowercase() {
             "csv" => Some(Self::Csv),
@@ -57,7 +57,7 @@ impl OutputFormat {
         }
     }
 
-    /// Ending of the file name of this format.
+    /// File-name ending of this format.
     pub fn ending(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -67,7 +67,7 @@ impl OutputFormat {
     }
 }
 
-/// Formats the predicted class, the labels that apply, or the value as a cell. The cell is empty if the model abstains.
+/// Formats an answer as a cell: predicted class, labels, or number. The cell is empty if the model gives no answer.
 fn predicted(answer: &Answer, separator: char) -> String {
     match answer.task {
         Task::Class if answer.abstains => String::new(),
@@ -77,8 +77,8 @@ fn predicted(answer: &Answer, separator: char) -> String {
     }
 }
 
-/// Formats the probability of the class or of the most probable label as a cell. The cell is empty for the value of a
-/// regression model.
+/// Formats the probability of the class, or of the most probable label, as a cell. The cell is empty for a regression
+/// model.
 fn probability(answer: &Answer) -> String {
     match answer.task {
         Task::Number => String::new(),
@@ -86,14 +86,14 @@ fn probability(answer: &Answer) -> String {
     }
 }
 
-/// Name of the member with the explanation of an answer.
+/// Name of the JSON member for an explanation.
 const EXPLANATION: &str = "explanation";
 
-/// Options for columns in addition to those of every answer.
+/// Options for columns or members that not every output has.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ExtraColumns {
-    /// Number of most probable classes to write for each text. With `None`, JSON has the probabilities of all classes,
-    /// and cells have only that of the most probable class.
+    /// Number of most probable classes for each text. With `None`, JSON has the probabilities of all classes, and csv
+    /// and tsv only the highest.
     pub top_k: Option<usize>,
     /// True to add a column or member with the reason why a row has no answer.
     pub has_errors: bool,
@@ -110,7 +110,7 @@ pub enum Outcome<'a> {
     Error(&'a str),
 }
 
-/// Returns the `most` most probable classes of an answer with their probabilities, in descending order.
+/// Most probable classes of an answer with their probabilities, in descending order; at most `most`.
 fn likeliest(answer: &Answer, most: usize) -> Vec<(&str, f32)> {
     let mut classes: Vec<usize> = (0..answer.probabilities.len()).collect();
     classes.sort_by(|a, b| answer.probabilities[*b].total_cmp(&answer.probabilities[*a]));
@@ -118,20 +118,20 @@ fn likeliest(answer: &Answer, most: usize) -> Vec<(&str, f32)> {
     classes.into_iter().map(|class| (&*answer.labels[class], answer.probabilities[class])).collect()
 }
 
-/// Layout of an input's rows. All inputs of one csv or tsv output must have the same layout.
+/// Layout of input rows. All inputs of one csv or tsv output must have the same layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layout {
-    /// One text on each line.
+    /// Lines of text, one text on each.
     Lines,
-    /// JSON objects.
+    /// JSON objects, one on each line.
     Objects,
-    /// Cells of csv and tsv.
+    /// Rows of cells in csv or tsv.
     Cells {
         /// Column names; empty without a header.
         names: Vec<String>,
         /// Number of columns; 0 for an empty input.
         width: usize,
-        /// Separator of the columns of csv.
+        /// Separator between columns.
         separator: char,
     },
 }
@@ -139,21 +139,21 @@ pub enum Layout {
 /// Writer of input rows, each followed by its answer.
 pub struct AnswerWriter<W: Output> {
     out: W,
-    /// Path of the output, for errors; `-` is standard output.
+    /// Path of the output, for error messages; `-` is standard output.
     path: PathBuf,
     asked: Option<OutputFormat>,
     extra: ExtraColumns,
-    /// Names of the added columns.
+    /// Names of the columns that are added to input rows.
     added: Vec<String>,
-    /// Name of the column with the reasons why rows have no answer.
+    /// Name of the column for the reason why a row has no answer.
     error: String,
-    /// Name of the member with the explanations.
+    /// Name of the JSON member for an explanation.
     explanation: String,
     format: OutputFormat,
     names: Vec<String>,
-    /// Layout of the inputs; `None` until the first input begins.
+    /// Layout of the input rows; `None` before the first input.
     layout: Option<Layout>,
-    /// True if the column titles of the output are the member names of the first JSON object in the input.
+    /// True if the column titles of the output are the member names of the first JSON object.
     of_objects: bool,
     /// Separator between several labels in a cell.
     separator: char,
@@ -193,13 +193,12 @@ impl<W: Output> AnswerWriter<W> {
         }
     }
 
-    /// Begins the rows of an input. In csv and tsv, the first input with column names or with lines sets the titles of
-    /// the output.
+    /// Begins the rows of an input. In csv and tsv, the column titles come from the first input that is not empty; for
+    /// JSON objects, from the first object.
     ///
     /// # Errors
-    /// [`Error::OtherTable`] if the answers cannot be in one output with those of earlier inputs;
-    /// [`Error::AnswerColumn`] if a column has the name of an added column; [`Error::Argument`] if explanations are
-    /// requested in csv or tsv.
+    /// [`Error::OtherTable`] if the columns differ from those of earlier inputs; [`Error::AnswerColumn`] if a column
+    /// has the name of an added column; [`Error::Argument`] if explanations are requested in csv or tsv.
     pub fn begin(&mut self, path: &Path, input: TextFormat, layout: Layout) -> Result<()> {
         let format = self.asked.unwrap_or_else(|| OutputFormat::of_texts(input));
         if matches!(&layout, Layout::Cells { width: 0, .. }) {
@@ -232,7 +231,7 @@ impl<W: Output> AnswerWriter<W> {
         Ok(())
     }
 
-    /// Rejects a column or member with the name of an added column.
+    /// Rejects an input column or member that has the name of an added column.
     fn check_names<'a>(&self, place: &str, mut names: impl Iterator<Item = &'a String>) -> Result<()> {
         let is_added = |name: &&String| match self.format {
             OutputFormat::Jsonl => {
@@ -271,7 +270,7 @@ impl<W: Output> AnswerWriter<W> {
         self.cells(&cells, row.line)
     }
 
-    /// Writes the line and the reason of a row that could not be read.
+    /// Writes a row that could not be read: its line number and the reason.
     ///
     /// # Errors
     /// [`Error::Io`] if the output cannot be written.
@@ -290,7 +289,7 @@ impl<W: Output> AnswerWriter<W> {
         self.cells(&cells, line)
     }
 
-    /// Formats the cells of the added columns.
+    /// Cells of the added columns.
     fn added_cells(&self, outcome: Outcome<'_>) -> Vec<String> {
         let mut cells = match outcome {
             Outcome::Answer(answer, _) => {
@@ -310,8 +309,8 @@ impl<W: Output> AnswerWriter<W> {
         cells
     }
 
-    /// Converts the members of a JSON object to cells, in the order of the output's titles. The titles are the member
-    /// names of the first object.
+    /// Converts the members of a JSON object to cells, in the order of the column titles, which are the member names of
+    /// the first object.
     fn of_members(&mut self, line: u64, members: &[(String, Box<RawValue>)]) -> Result<Vec<String>> {
         if !self.of_objects {
             self.names = members.iter().map(|(name, _)| name.clone()).collect();
@@ -388,8 +387,8 @@ impl<W: Output> AnswerWriter<W> {
         self.checked(written)
     }
 
-    /// Converts the result of a write. If the reader of standard output is gone, the program ends as by SIGPIPE, since
-    /// the answers are incomplete and nobody reads a message.
+    /// Converts the result of a write. If the reader of standard output has closed the pipe, the program exits as by
+    /// SIGPIPE: the answers are incomplete, and a message would not be read.
     fn checked(&self, written: std::io::Result<()>) -> Result<()> {
         let is_standard = self.path == Path::new("-");
         written.map_err(|source| {
@@ -431,7 +430,7 @@ impl<W: Output> AnswerWriter<W> {
     }
 }
 
-/// Formats a csv cell, in quotes where RFC 4180 requires them.
+/// Formats a csv cell, quoted if RFC 4180 requires it.
 fn quoted(cell: &str, separator: char) -> String {
     let plain = !cell.contains([separator, '"', '\n', '\r']);
     if plain { cell.into() } else { format!("\"{}\"", cell.replace('"', "\"\"")) }

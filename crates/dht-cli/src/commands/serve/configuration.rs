@@ -1,6 +1,6 @@
-//! Setting the flags of `dht serve` by environment variables and by a TOML file.
+//! Configuration of `dht serve` by environment variables and a TOML file.
 //!
-//! The command line takes precedence over the environment variables, and these take precedence over the file.
+//! The order of precedence is command line, environment variables, file.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
-/// Prefix of the environment variables. A shorter prefix `DHT_` would cause conflicts: Kubernetes sets variables such
-/// as `DHT_PORT` for a service named `dht`.
+/// Prefix of the names of environment variables. The shorter prefix `DHT_` could conflict with variables such as
+/// `DHT_PORT`, which Kubernetes sets for a service named `dht`.
 const PREFIX: &str = "DHT_SERVE_";
 /// Flag that names the configuration file.
 pub(super) const FILE: &str = "config";
 
-/// Allows each argument to be set by an environment variable. An empty variable counts as not set.
+/// Allows each argument to be set by an environment variable. Empty variables are ignored.
 pub(in crate::commands) fn with_environment(command: Command) -> Command {
     command.mut_args(|argument| {
         let name = format!("{PREFIX}{}", argument.get_id().as_str().to_ascii_uppercase());
@@ -24,7 +24,7 @@ pub(in crate::commands) fn with_environment(command: Command) -> Command {
     })
 }
 
-/// Sets the defaults of arguments to the values in a file.
+/// Sets the defaults of arguments to the values in a TOML file.
 ///
 /// # Errors
 /// [`Error::Configuration`] if the file is not TOML, a key is not a flag or occurs twice, or the flag does not accept
@@ -49,7 +49,7 @@ pub(in crate::commands) fn with_file(command: Command, path: &Path) -> Result<Co
     Ok(set)
 }
 
-/// Key of an argument in the configuration file: the name of its flag.
+/// Key of an argument in the configuration file, which is the name of its flag.
 fn key_of(argument: &Arg) -> String {
     argument.get_long().map_or_else(|| argument.get_id().to_string(), ToOwned::to_owned)
 }
@@ -58,7 +58,7 @@ fn is_of_clap(argument: &Arg) -> bool {
     matches!(argument.get_action(), ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version)
 }
 
-/// Converts a TOML value to the argument's values on the command line.
+/// Converts a TOML value to values on the command line.
 fn values(argument: &Arg, value: &Value) -> Result<Vec<String>, String> {
     let one = |value: &Value| match value {
         Value::String(text) => Ok(text.clone()),
@@ -74,7 +74,7 @@ fn values(argument: &Arg, value: &Value) -> Result<Vec<String>, String> {
     }
 }
 
-/// Checks the values of a flag with the flag's own parser.
+/// Checks the values of an argument with its own parser.
 fn check(argument: &Arg, values: &[String]) -> Result<(), String> {
     let action = argument.get_action();
     let alone = Command::new("file").no_binary_name(true).disable_help_flag(true).arg(

@@ -15,15 +15,16 @@ use crate::progress::report;
 use crate::texts::{Classes, EncodedSplits, SplitRequest, TaskChoice, TextArguments, TextSplits};
 use crate::training::{LearningRate, ModelChoice, RungArguments, Start};
 
-/// Default maximum length in tokens, reduced to the number of the model's positions if that is smaller.
+/// Default maximum length of texts in tokens, if the model has enough positions.
 const MAX_LENGTH: usize = 128;
-/// Further maximum lengths in tokens that a training run in rungs tries.
+/// Longer maximum lengths of texts, in tokens, that a training run in rungs (training stages) tries.
 const LONGER: [usize; 2] = [256, 512];
-/// Minimum share of the training texts that is longer than the default length, for which longer lengths are tried.
+/// Share of training texts longer than the default length above which longer maximum lengths are tried.
 const LONG_SHARE: f64 = 0.05;
-/// Default number of passes of a training run without rungs.
+/// Default number of passes over the training rows, if a training run has no rungs (training stages).
 const EPOCHS: usize = 3;
-/// Default maximum number of passes in rungs, where fine-tuning stops by itself.
+/// Default maximum number of passes over the training rows in a training run with rungs (training stages), where
+/// fine-tuning stops early by itself.
 const RUNG_EPOCHS: usize = 7;
 
 /// Arguments of `dht train`.
@@ -154,13 +155,13 @@ pub(super) enum ModelKind {
 }
 
 impl TrainArguments {
-    /// Determines the kind of the model: from the flag, otherwise from the task and the model to start from.
+    /// Type of the model: from the flag, or else from the task and the initial model.
     pub(super) fn kind(&self, start: &Start) -> ModelKind {
         let is_full = || start.saved().is_some_and(|model| matches!(model.model, ServedModel::Classifier(_)));
         self.kind.unwrap_or_else(|| if is_full() { ModelKind::Full } else { ModelKind::Dynamic })
     }
 
-    /// Reason why this training run has no rungs; `None` for a training run in rungs.
+    /// Reason why the training run has no rungs (training stages); `None` if it has.
     pub(super) fn without_rungs(&self, start: &Start) -> Option<&'static str> {
         match start {
             Start::Scratch(_) => Some("an encoder from scratch knows nothing to start from"),
@@ -170,14 +171,14 @@ impl TrainArguments {
         }
     }
 
-    /// Returns whether the last layer is fitted on the states of the unchanged encoder before all layers are fine-tuned
-    /// at once. This step is rung 1 for models of numbers, and for models of several labels without exits.
+    /// Returns whether the last layer is fitted on the frozen encoder before all layers are fine-tuned. This is done
+    /// for regression models, and for multi-label models without exits.
     pub(super) fn fits_head(&self, start: &Start) -> bool {
         let is_full = self.kind(start) == ModelKind::Full;
         is_full && self.texts.task() != Task::Class && matches!(start, Start::Pretrained(_))
     }
 
-    /// Returns whether this training run makes a dynamic model without rungs.
+    /// Returns whether the training run adds early exits without rungs (training stages).
     pub(super) fn makes_dynamic_at_once(&self, start: &Start) -> bool {
         self.kind(start) == ModelKind::Dynamic && self.without_rungs(start).is_some()
     }
@@ -189,7 +190,7 @@ impl TrainArguments {
         }
     }
 
-    /// Copies these arguments, with the task of the model to start from, if this is a saved model.
+    /// Copies these arguments, with the task of the initial model if it is a saved model.
     pub(super) fn for_start(&self, start: &Start) -> Result<Self> {
         let mut texts = match start.saved() {
             Some(model) => self.texts.of_model(model.task(), model.origin.as_ref())?,
@@ -199,8 +200,8 @@ impl TrainArguments {
         Ok(Self { texts, ..self.clone() })
     }
 
-    /// Levels of the numbers, for a model of numbers with exits: those of the model to train on, or of the training
-    /// rows.
+    /// Ordinal levels of the target numbers, for a regression model with exits: those of the initial model, or fitted
+    /// to the training rows.
     pub(super) fn levels(&self, start: &Start, train: &EncodedDataset) -> Result<Option<NumberLevels>> {
         if self.texts.task() != Task::Number || self.kind(start) == ModelKind::Full {
             return Ok(None);
@@ -215,14 +216,15 @@ impl TrainArguments {
         Ok(Some(NumberLevels::fit(&numbers, self.texts.is_rating())?))
     }
 
-    /// Copies these arguments for rows whose numbers are replaced by several labels, their levels.
+    /// Copies these arguments for a regression that is trained as several labels: whether the number is above each cut
+    /// between two levels.
     pub(super) fn of_levels(&self) -> Self {
         let mut own = self.clone();
         own.texts.source.table.labels.task = Some(TaskChoice::Labels);
         own
     }
 
-    /// Checks the flags and returns the maximum length in tokens.
+    /// Checks the flags. Returns the maximum length of texts in tokens.
     pub(super) fn check(&self, start: &Start) -> Result<usize> {
         self.speed.check()?;
         // Without exits, only the highest rung can be chosen.
@@ -254,8 +256,8 @@ impl TrainArguments {
         Ok(max_length)
     }
 
-    /// Maximum lengths to try, in ascending order; `None` if there is no choice. `encoded` are the training texts, cut
-    /// at the default length, and `most` is the model's number of positions.
+    /// Maximum lengths to try, in ascending order; `None` if there is only one. `encoded` has the training texts,
+    /// truncated to the default length, and `most` is the model's number of positions.
     pub(super) fn lengths(&self, start: &Start, encoded: &EncodedDataset, most: usize) -> Option<Vec<usize>> {
         let is_long = encoded.truncated_rows as f64 > LONG_SHARE * encoded.len() as f64;
         if self.max_length.is_some()
@@ -272,8 +274,8 @@ impl TrainArguments {
         Some(lengths)
     }
 
-    /// Rejects a number of layers that exceeds the number `all` of the encoder's layers, or that the kind of the model
-    /// does not allow.
+    /// Rejects a number of layers above `all`, the number of the encoder's layers. Also rejects flags that the type of
+    /// the model does not allow.
     fn check_kind(&self, kind: ModelKind, all: usize) -> Result<()> {
         let layers = self.layers.unwrap_or(all);
         if !(1..=all).contains(&layers) {
@@ -299,7 +301,7 @@ impl TrainArguments {
         Ok(())
     }
 
-    /// Rejects flags that are only allowed for one class per text.
+    /// Rejects flags that are only for classifiers with one class per text.
     fn check_task(&self, kind: ModelKind) -> Result<()> {
         if self.label_thresholds != ThresholdChoice::Half && self.texts.task() != Task::Labels {
             let expected = "this flag left out: only models of several labels have thresholds";
@@ -332,7 +334,7 @@ impl TrainArguments {
         Ok(())
     }
 
-    /// Rejects data with too few rows to fit exits, before anything is trained.
+    /// Rejects data with too few rows for fitting exits, before training.
     pub(super) fn check_rows(&self, texts: &TextSplits, start: &Start) -> Result<()> {
         let (got, least) = (texts.train.len(), Texts::LEAST);
         if self.makes_dynamic_at_once(start) && got < least {
@@ -342,8 +344,8 @@ impl TrainArguments {
         Ok(())
     }
 
-    /// Tokenizer of the model, with the text prefix that `--text-prefix` sets. The tokenizer keeps the tokens of whole
-    /// texts for the n-gram classifier.
+    /// Tokenizer of the model, with the prefix of `--text-prefix`. It keeps the tokens beyond the maximum length, for
+    /// the n-gram classifier.
     pub(super) fn tokenizer(&self, start: &Start, train: &Dataset) -> Result<TextTokenizer> {
         let tokenizer = start.tokenizer(train)?.with_rest(REST);
         Ok(match &self.text_prefix {
@@ -367,8 +369,8 @@ impl TrainArguments {
         })
     }
 
-    /// Description of the inputs of the training run. The saved state of a run with a different description is
-    /// rejected. The description lacks the limits that a resumed run may change: `--rungs` and `--minutes`.
+    /// Description of the training run: everything that its result depends on. Saved state with another description
+    /// cannot be resumed. `--rungs` and `--minutes` are not part of it, since a resumed run may change them.
     /// `max_length` is `None` if trials select the maximum length.
     pub(super) fn settings(
         &self,

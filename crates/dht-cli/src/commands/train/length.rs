@@ -1,4 +1,4 @@
-//! Trials that select the length at which texts are cut.
+//! Trials that select the maximum length of texts.
 
 use dht_dynamic::ladder::{LengthChoice, choose_length};
 use dht_dynamic::transformer::{EncodedDataset, TextClassifier, TextTokenizer};
@@ -10,22 +10,22 @@ use crate::error::Result;
 use crate::progress::length_trial;
 use crate::texts::TextSplits;
 
-/// Maximum number of texts on which a maximum length is tried.
+/// Maximum number of texts in the trials of maximum lengths.
 const ROWS: usize = 1_000;
-/// Random stream of the trials.
+/// ChaCha stream number of the random generator for the trials of maximum lengths.
 const STREAM: u64 = 0x4c65_6e67_7468_7300;
 
 /// Trials of several maximum lengths on a sample of the training texts.
 pub(super) struct LengthTrials<'a> {
     pub(super) arguments: &'a TrainArguments,
     pub(super) texts: &'a TextSplits,
-    /// Training texts, cut at the shortest length.
+    /// Training texts, truncated to the shortest of the tried lengths.
     pub(super) encoded: &'a EncodedDataset,
     pub(super) tokenizer: &'a TextTokenizer,
 }
 
 impl LengthTrials<'_> {
-    /// Selects one of the maximum lengths by trials.
+    /// Selects one of several maximum lengths by trials.
     pub(super) fn choose(&self, lengths: &[usize], classifier: &TextClassifier) -> Result<LengthChoice> {
         let arguments = self.arguments;
         let mut rng = ChaCha8Rng::seed_from_u64(arguments.seed);

@@ -1,4 +1,5 @@
-//! Rows of numbers, as rows of several labels while a model is trained.
+//! Conversion of regression data to several labels for training, and back. Each label is whether the number is above a
+//! cut between two levels.
 
 use dht_dynamic::ladder::OutOfFold;
 use dht_dynamic::serving::{NumberLevels, TextModel};
@@ -7,10 +8,11 @@ use dht_dynamic::transformer::{Dataset, EncodedDataset};
 use crate::error::Result;
 use crate::texts::{EncodedSplits, TextSplits};
 
-/// Numbers of rows that have the labels of their levels while a model is trained.
+/// Original target numbers of rows. During training, labels replace them: whether the number is above each cut between
+/// two levels.
 pub(super) struct NumberRows {
     levels: NumberLevels,
-    /// Names of the numeric target, as they were in the rows.
+    /// Name of the numeric target.
     quantity: Vec<String>,
     train: Vec<f32>,
     validation: Vec<f32>,
@@ -18,7 +20,7 @@ pub(super) struct NumberRows {
 }
 
 impl NumberRows {
-    /// Replaces the number of each row by the labels of its levels.
+    /// Replaces the number of each row by labels: whether the number is above each cut between two levels.
     pub(super) fn replace(levels: NumberLevels, texts: &mut TextSplits, encoded: &mut EncodedSplits) -> Self {
         let quantity = texts.train.labels.clone();
         let TextSplits { train, validation, calibration, test, .. } = texts;
@@ -41,7 +43,7 @@ impl NumberRows {
         Self { levels, quantity, train, validation, test }
     }
 
-    /// Restores the numbers of the scored rows, and sets the levels of the model.
+    /// Restores the numbers of the scored rows, and stores the levels in the model.
     pub(super) fn restore(
         self,
         model: TextModel,

@@ -1,4 +1,4 @@
-//! Training run of `dht train`: in rungs, or of all layers at once.
+//! Training run of `dht train`: in rungs (stages of increasing cost), or of all layers at once.
 
 use std::time::Duration;
 
@@ -26,10 +26,11 @@ use crate::progress::{LadderProgress, TrainingProgress, ladder_end, learning_lin
 use crate::texts::{EncodedSplits, TextSplits};
 use crate::training::{Interruption, LearningRate, LearningRateTrials, Start, TargetScale, TrainingDir};
 
-/// Number of steps between two checkpoints, if these steps take less than a minute.
+/// Number of optimiser steps between two checkpoints, unless they take more than a minute.
 const CHECKPOINT_STEPS: u64 = 200;
 
-/// Minimum relative decrease of the validation loss for which a fine-tuned model is kept, as in rungs.
+/// Minimum relative decrease of the validation loss at which the fine-tuned model replaces the model on the frozen
+/// encoder.
 const LEAST_FALL: f64 = 0.01;
 
 /// Inputs of a training run.
@@ -38,7 +39,7 @@ pub(super) struct Run<'a> {
     pub(super) texts: &'a TextSplits,
     pub(super) encoded: &'a EncodedSplits,
     pub(super) max_length: usize,
-    /// Trials that selected the maximum length, with their time in this run.
+    /// Result of the trials that selected the maximum length; `None` without trials.
     pub(super) length: Option<&'a LengthChoice>,
     pub(super) time_of_trials: Duration,
     pub(super) untrained: &'a UntrainedClassifier<'a>,
@@ -46,21 +47,20 @@ pub(super) struct Run<'a> {
     pub(super) interruption: &'a Interruption,
 }
 
-/// Model at the end of a training run, with facts for its card.
+/// Trained model, with facts for its model card.
 pub(super) struct TrainedModel {
     pub(super) model: TextModel,
-    /// Requests that the model does not meet, one sentence for each.
+    /// Requests that the model does not meet, as sentences.
     pub(super) misses: Vec<String>,
     /// Sentence about how the model was trained.
     pub(super) how: String,
-    /// Report of a training run in rungs.
+    /// Report of a training run in rungs (training stages).
     pub(super) ladder: Option<LadderReport>,
-    /// Out-of-fold answers to the training rows of the exits: the answer to each row comes from exits that were fitted
-    /// without this row.
+    /// Out-of-fold answers to the training rows: each is from exits that were fitted without its row.
     pub(super) out_of_fold: Option<OutOfFold>,
 }
 
-/// Observer that ends the training run at the saved state, for `--finish`.
+/// Observer that stops the training run right after its saved state is loaded, for `--finish`.
 #[derive(Default)]
 struct FinishObserver {
     history: Option<History>,
@@ -78,7 +78,7 @@ impl Observer for FinishObserver {
     }
 }
 
-/// Converts an error of a saved state to an error that says how to continue. Other errors stay as they are.
+/// Converts an error of a saved state to an error whose message describes how to continue. Other errors are unchanged.
 fn of_state(error: TransformerError) -> Error {
     match error {
         TransformerError::Checkpoint { .. } => Error::BadState { problem: Box::new(error) },
@@ -126,7 +126,7 @@ impl TrainArguments {
         trained.map_err(of_state)
     }
 
-    /// Fine-tunes all layers at once, and fits exits.
+    /// Fine-tunes all layers at once, and then fits exits.
     pub(super) fn at_once(
         &self,
         run: &Run<'_>,
@@ -168,8 +168,8 @@ impl TrainArguments {
         self.trained(run, tokenizer, made, None, how)
     }
 
-    /// Fits the last layer on the states of the unchanged encoder, and fine-tunes all layers from there. The fine-tuned
-    /// model is kept if its validation loss is at least 1 % lower. Returns a sentence about how the model was made.
+    /// Fits the last layer on the frozen encoder, and then fine-tunes all layers. The fine-tuned model is used if its
+    /// validation loss is at least 1 % lower. Also returns a sentence about how the model was built.
     fn fit_head_and_tune(
         &self,
         run: &Run<'_>,
@@ -212,7 +212,7 @@ impl TrainArguments {
         Ok(format!("{frozen}: fine-tuning did not lower the validation loss."))
     }
 
-    /// Settings of a training run in rungs that the flags define.
+    /// Settings of a training run in rungs (training stages).
     pub(super) fn ladder_settings(&self, tokenizer: &TextTokenizer) -> Result<LadderSettings> {
         let (least, most) = self.rungs.range();
         Ok(LadderSettings {
@@ -225,7 +225,7 @@ impl TrainArguments {
         })
     }
 
-    /// Measures the learning curve of rung 1, the model on the frozen encoder, and reports the curve.
+    /// Measures and reports the learning curve of rung 1, the training stage on the frozen encoder.
     pub(super) fn learning_curve(
         &self,
         untrained: &UntrainedClassifier<'_>,
@@ -238,7 +238,7 @@ impl TrainArguments {
         Ok(curve)
     }
 
-    /// Trains a model in rungs: n-grams, the frozen encoder, the fine-tuned encoder.
+    /// Trains a model in rungs, which are training stages: n-grams, the frozen encoder, the fine-tuned encoder.
     pub(super) fn in_rungs(
         &self,
         run: &Run<'_>,
@@ -315,7 +315,8 @@ impl TrainArguments {
         Ok(TrainedModel { model, misses: made.misses, how, ladder: None, out_of_fold: None })
     }
 
-    /// Thresholds of a multi-label model. `judged` provides held-out rows with the probabilities of their labels.
+    /// Label thresholds of a multi-label model; `None` for other tasks. `judged` returns held-out rows and the
+    /// probabilities of their labels.
     fn thresholds<'a>(
         &self,
         train: &EncodedDataset,

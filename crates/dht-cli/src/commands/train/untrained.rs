@@ -1,4 +1,4 @@
-//! Creation of the classifier before the training run.
+//! Creation of the classifier before training.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,26 @@ use super::arguments::TrainArguments;
 use crate::error::Result;
 use crate::training::Start;
 
-/// Streams of the random number generators for the encoder's weights and for the classifier.
+/// ChaCha stream number of the random generator for the encoder's weights.
 const WEIGHTS: u64 = 0x5765_6967_6874_7300;
 const CLASSIFIER: u64 = 0x436c_6173_7369_6679;
 
-/// Description of the classifier before the training run. Each [`create`](Self::create) makes an equal copy.
+/// Builder of the classifier before training. All classifiers that [`create`](Self::create) builds are equal.
 pub(super) struct UntrainedClassifier<'a> {
     arguments: &'a TrainArguments,
     start: &'a Start,
     device: &'a Device,
     vocabulary: usize,
     classes: usize,
-    /// True if the last layer of the saved model to train further is kept, since its classes are classes of the rows.
+    /// True if training starts from a saved model whose last layer is kept, because its classes are among those of the
+    /// rows.
     keeps_head: bool,
-    /// Weight of each class, with `--balanced`.
+    /// Weight of each class, for the flag `--balanced`; `None` without it.
     weights: Option<Vec<f32>>,
 }
 
 impl<'a> UntrainedClassifier<'a> {
-    /// Describes the classifier of these training rows; `vocabulary` is the number of tokens.
+    /// Creates the builder for training rows; `vocabulary` is the number of tokens.
     pub(super) fn new(
         arguments: &'a TrainArguments,
         start: &'a Start,
@@ -43,7 +44,6 @@ impl<'a> UntrainedClassifier<'a> {
         Self { arguments, start, device, vocabulary, classes: train.labels.len(), keeps_head, weights }
     }
 
-    /// Creates the classifier.
     pub(super) fn create(&self) -> Result<TextClassifier> {
         let Self { arguments, start, .. } = self;
         let encoder = start.encoder(self.vocabulary, self.device, &mut generator(arguments.seed, WEIGHTS))?;
@@ -70,8 +70,8 @@ impl<'a> UntrainedClassifier<'a> {
     }
 }
 
-/// Copies the rows of an already trained last layer into the new last layer. The trained layer has the same or fewer
-/// classes, in the same order at the beginning.
+/// Copies the last layer of a trained classifier into `classifier`, which may have more classes. The trained classes
+/// come first, in the same order.
 fn keep_head(classifier: &TextClassifier, trained: BTreeMap<String, StoredTensor>) -> Result<()> {
     let parameters = classifier.encoder().parameters();
     let mut values = parameters.values_where(|name| trained.contains_key(name))?;
@@ -85,7 +85,7 @@ fn keep_head(classifier: &TextClassifier, trained: BTreeMap<String, StoredTensor
     Ok(parameters.update_values(values)?)
 }
 
-/// Computes the weight of each class: the reciprocal of its share of the rows, divided by the number of classes.
+/// Weight of each class: the reciprocal of its share of the rows, divided by the number of classes.
 fn balanced(train: &EncodedDataset) -> Vec<f32> {
     let mut counts = vec![0_usize; train.labels.len()];
     train.samples.iter().for_each(|sample| counts[sample.label as usize] += 1);

@@ -1,4 +1,4 @@
-//! Claims on partitions: objects that are created if they are absent, and then renewed.
+//! Claims on partitions in an object store: objects that are created only if absent, and renewed regularly.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use super::connection::Bucket;
 use crate::partitions::outputs::{Claim, worker};
 use crate::training::UndoOnSignal;
 
-/// Time limit for releasing a claim when the process ends.
+/// Time limit for deleting the object of a claim when the process ends.
 const RELEASE: Duration = Duration::from_secs(5);
 
 /// Generates a unique name for a worker's claim on a partition.
@@ -23,7 +23,8 @@ pub(super) fn unique() -> String {
     format!("{}:{}:{}", worker(), since.as_nanos(), CLAIMS.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Holder of a claim, with what the thread that renews the claim needs.
+/// Data for renewing and releasing a claim on a partition: the key of the claim's object, and the unique name of the
+/// claim.
 pub(super) struct Holder {
     pub(super) bucket: Bucket,
     pub(super) key: Key,
@@ -36,7 +37,8 @@ impl Holder {
         serde_json::json!({ "worker": self.name, "renewals": renewals }).to_string().into_bytes()
     }
 
-    /// Renews the claim until `stop` is dropped. Returns early if another worker has taken over the claim.
+    /// Renews the claim regularly, until the sender of `stop` is dropped. If another worker may have taken over the
+    /// claim, sets `lost` and returns.
     fn renew(&self, mut version: UpdateVersion, lost: &AtomicBool, stop: &Receiver<()>) {
         let mut renewed = Instant::now();
         for renewals in 1.. {
@@ -55,7 +57,7 @@ impl Holder {
         lost.store(true, Ordering::SeqCst);
     }
 
-    /// Deletes the claim, if this worker still holds it.
+    /// Deletes the object of the claim, if this worker still holds it.
     fn release(&self) {
         let delete = async {
             let content = self.bucket.store.get(&self.key).await?.bytes().await?;
@@ -70,11 +72,11 @@ impl Holder {
     }
 }
 
-/// Claim on a partition, which a background thread renews.
+/// Claim on a partition (right to answer it), which a background thread renews.
 pub(super) struct ObjectClaim {
     holder: Arc<Holder>,
     lost: Arc<AtomicBool>,
-    /// Sender whose drop ends the renewing thread.
+    /// Sender that ends the background thread when it is dropped.
     stop: Option<Sender<()>>,
     _undo: UndoOnSignal,
 }
@@ -102,8 +104,8 @@ impl Claim for ObjectClaim {
 }
 
 impl Drop for ObjectClaim {
-    /// Releases the claim. A renewal in flight fails, since a renewal expects the object to exist. The renewal is not
-    /// waited for, as the store may not answer.
+    /// Releases the claim without waiting for a renewal in progress, since the store may not respond. Such a renewal
+    /// fails, since it expects the object to exist.
     fn drop(&mut self) {
         drop(self.stop.take());
         self.holder.release();

@@ -1,4 +1,4 @@
-//! Connection to a bucket of an object store, and its requests.
+//! Connection to a bucket in an object store.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -21,17 +21,17 @@ use crate::partitions::store_error::{
 };
 use crate::progress::report;
 
-/// Size in bytes of an upload's parts. An output of at most this size is uploaded by one request.
+/// Size in bytes of the parts of an upload. A smaller output is uploaded in one request.
 pub(super) const PART: usize = 16 << 20;
-/// Number of parts that are uploaded at the same time.
+/// Number of parts that are uploaded concurrently.
 const PARTS: usize = 2;
-/// Time after which a failed request is not retried.
+/// Time after which a failing request is no longer retried.
 pub(super) const RETRYING: Duration = Duration::from_secs(60);
-/// Time without an answer of the store, after which a line on standard error reports the silence.
+/// Time without a response after which a warning is printed.
 const SILENCE: Duration = Duration::from_secs(10);
-/// Time limit for finding the credentials of the store.
+/// Time limit for obtaining credentials.
 const CREDENTIALS: Duration = Duration::from_secs(15);
-/// Maximum number of attempts of a conditional put whose result is unknown.
+/// Maximum number of attempts of a conditional write, if it is unknown whether the object was written.
 const ATTEMPTS: usize = 5;
 static RUNTIME: LazyLock<io::Result<Runtime>> =
     LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build());
@@ -41,14 +41,14 @@ pub(super) fn runtime(url: &str) -> Result<&'static Runtime> {
     RUNTIME.as_ref().map_err(failed)
 }
 
-/// Bucket of an object store, with the async runtime for its requests.
+/// Bucket in an object store, with the async runtime for its requests.
 #[derive(Clone)]
 pub(super) struct Bucket {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) runtime: &'static Runtime,
     /// URL `s3://BUCKET` of the bucket.
     pub(super) root: Arc<str>,
-    /// Time after which a failed request is not retried.
+    /// Time after which a failing request is no longer retried.
     pub(super) retrying: Duration,
 }
 
@@ -63,10 +63,10 @@ pub(super) fn parse(url: &str) -> Result<(Bucket, &str)> {
     Ok((connect(url, name, environment(url)?, RETRYING, CREDENTIALS)?, key))
 }
 
-/// Reads the settings in the environment variables `AWS_…`. An empty variable counts as not set.
+/// Reads the settings of the store from the environment variables `AWS_…`. An empty variable counts as not set.
 ///
 /// # Errors
-/// [`Error::Store`] if a variable has a value that no request can hold, such as a line end after a key.
+/// [`Error::Store`] if a variable has a value that cannot be sent in a request, such as a key followed by a line end.
 fn environment(url: &str) -> Result<AmazonS3Builder> {
     let mut builder = AmazonS3Builder::new();
     for (name, value) in std::env::vars_os() {
@@ -97,7 +97,7 @@ pub(super) fn is_address(value: &str) -> bool {
         && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
-/// Connects to a bucket with the settings of a builder. Credentials must be found within `patience`.
+/// Connects to a bucket. Fails if there are no credentials within the time `patience`.
 pub(super) fn connect(
     url: &str,
     name: &str,
@@ -133,7 +133,7 @@ pub(super) fn connect(
     Ok(Bucket { store: Arc::new(store), runtime, root: format!("s3://{name}").into(), retrying })
 }
 
-/// Reports that the store has not answered for the time `time`, unless another request has just reported this.
+/// Warns that the store has not responded for `time`, unless the same warning was printed a few seconds ago.
 fn say_silence(url: &Path, time: Duration) {
     static SAID: Mutex<Option<Instant>> = Mutex::new(None);
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,7 +153,7 @@ impl Bucket {
         move |error| explain(&path, error)
     }
 
-    /// Runs a request to its end, and reports if the request takes long.
+    /// Waits for a request, and warns if it takes long.
     pub(super) fn wait<T>(&self, key: &Key, request: impl Future<Output = T>) -> T {
         self.runtime.block_on(async {
             let (mut request, start) = (pin!(request), Instant::now());
@@ -193,8 +193,8 @@ impl Bucket {
         }
     }
 
-    /// Determines the error of a missing object by reading the object: the answer to HEAD does not say whether the
-    /// bucket is missing.
+    /// Reads a missing object to find out whether its bucket is missing too, and creates the error. (A response to a
+    /// HEAD request does not distinguish these cases.)
     pub(super) fn missing(&self, key: &Key) -> Error {
         match self.wait(key, self.store.get(key)) {
             Err(error) if !matches!(error, StoreError::NotFound { .. }) || names_bucket(&error) => {
@@ -204,13 +204,12 @@ impl Bucket {
         }
     }
 
-    /// Returns whether a listed object is the marker of a directory. The key of a marker ends with `/`, which the list
-    /// does not show.
+    /// Returns whether a listed object is a directory marker. The key of a marker ends with `/`, which lists omit.
     pub(super) fn is_marker(&self, object: &ObjectMeta) -> Result<bool> {
         Ok(object.size == 0 && self.head(&object.location)?.is_none())
     }
 
-    /// Reads a small object and its version.
+    /// Reads a small object with its version; `None` if it is missing.
     pub(super) fn read(&self, key: &Key) -> Result<Option<(Vec<u8>, UpdateVersion)>> {
         let read = async {
             let got = self.store.get(key).await?;
@@ -224,11 +223,11 @@ impl Bucket {
         }
     }
 
-    /// Writes a small object if a condition holds. Returns `None` if the condition does not hold.
+    /// Writes a small object if the condition `mode` holds. Returns `None` if it does not hold.
     ///
-    /// A failed request may still have been carried out, and its repetition is then refused because the object exists
-    /// already. Therefore the object is read again and compared with `bytes`, which must differ from the bytes of every
-    /// other worker.
+    /// The store may have written the object although the request failed. A repeated request then fails because the
+    /// object exists. After a failure, the object is therefore read and compared with `bytes`, which must be unique to
+    /// this worker.
     pub(super) fn put_if(&self, key: &Key, bytes: &[u8], mode: &PutMode) -> Result<Option<UpdateVersion>> {
         let (mut failed, start) = (None, Instant::now());
         for attempt in 0..ATTEMPTS {
@@ -264,7 +263,7 @@ impl Bucket {
         failed.map_or(Ok(None), Err)
     }
 
-    /// Uploads a file. The object appears once all parts are uploaded.
+    /// Uploads a file of `bytes` bytes. The object appears only when all parts are uploaded.
     pub(super) fn upload(&self, key: &Key, mut file: std::fs::File, bytes: u64) -> Result<()> {
         let local = |source| Error::Io { path: self.url(key), source };
         file.seek(SeekFrom::Start(0)).map_err(local)?;

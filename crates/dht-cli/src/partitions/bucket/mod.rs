@@ -4,9 +4,9 @@
 //! `AWS_REGION`, `AWS_ENDPOINT_URL`, …). Requests are retried by `object_store`. Objects are read in parts, each by a
 //! separate request, so that no request lasts as long as the predictions.
 //!
-//! A claim is an object that is created only if it is absent, and then renewed, which changes its ETag. A worker takes
-//! over a claim if it has seen the same ETag for the duration of the claim. The worker measures this time with its own
-//! clock: the clocks of hosts are not compared.
+//! A claim (the right to answer a partition) is an object that is created only if it is absent. Its holder renews it,
+//! which changes its ETag. Another worker takes over a claim whose ETag has not changed for a fixed time. Each worker
+//! measures this time with its own clock, so that the clocks of hosts need not agree.
 
 mod claim;
 mod connection;

@@ -1,4 +1,4 @@
-//! Objects of a store as input partitions, and downloads of a model's files.
+//! Objects in an object store: input partitions, and downloads of models.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use crate::partitions::input::{Input, is_hidden};
 use crate::partitions::record::Facts;
 use crate::training::UndoOnSignal;
 
-/// Size in bytes of the parts of a download.
+/// Size in bytes of the parts in which objects are read.
 pub(super) const READ: u64 = 8 << 20;
 
 /// Lists the input partitions at a URL: one object, or the objects below a URL that ends with `/`.
 ///
 /// # Errors
-/// [`Error::Io`] if the object is missing; errors of the store.
+/// [`Error::Io`] if the object is missing; [`Error::Io`] or [`Error::Store`] if the store rejects a request.
 pub fn inputs(url: &str) -> Result<Vec<Box<dyn Input>>> {
     if url.strip_prefix("s3://").is_some_and(|name| !name.is_empty() && !name.contains('/')) {
         let expected = format!("expected {url}/ for the objects of the bucket, or {url}/KEY");
@@ -49,7 +49,7 @@ pub fn inputs(url: &str) -> Result<Vec<Box<dyn Input>>> {
     Ok(objects)
 }
 
-/// Object of a store as an input partition.
+/// Input partition that is an object in an object store.
 pub(super) struct Object {
     pub(super) bucket: Bucket,
     pub(super) key: Key,
@@ -83,19 +83,19 @@ impl Input for Object {
     }
 }
 
-/// Reader of an object in parts. A single stream would have to last as long as the predictions, but stores and time
-/// limits of requests end streams earlier.
+/// Reader that fetches an object in parts. A single request would have to stay open until all texts are predicted,
+/// which stores and time limits prevent.
 struct PartReader {
     bucket: Bucket,
     key: Key,
     facts: Facts,
-    /// Byte offset of the next part in the object.
+    /// Byte offset of the next part.
     next: u64,
     part: io::Cursor<Vec<u8>>,
 }
 
 impl PartReader {
-    /// Fetches the next part. At the end of the object, the part is empty.
+    /// Fetches the next part of the object; the part is empty at the end of the object.
     fn fetch(&mut self) -> Result<()> {
         let end = self.facts.bytes.min(self.next + READ);
         if self.next == end {
@@ -135,11 +135,12 @@ impl Read for PartReader {
     }
 }
 
-/// Downloads the files of a model below a URL into a temporary directory. The directory is deleted when the returned
-/// value is dropped.
+/// Downloads a model, the files below a URL, into a temporary directory. It is deleted when the returned value is
+/// dropped.
 ///
 /// # Errors
-/// [`Error::Io`] if there are no files or the directory cannot be written; errors of the store.
+/// [`Error::Io`] if there are no files or the directory cannot be written; [`Error::Io`] or [`Error::Store`] if the
+/// store rejects a request.
 pub fn download(url: &str) -> Result<Box<dyn AsRef<Path>>> {
     let (bucket, text) = parse(url)?;
     let key = bucket.key(text)?;

@@ -1,4 +1,4 @@
-//! Outputs of all partitions below a key prefix of an object store.
+//! Outputs of partitions below a key prefix in an object store.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::partitions::outputs::{Answering, CLAIM, Claim, DESCRIPTION, FORMAT, OWN, Outputs, RECORD};
 use crate::partitions::record::Record;
 
-/// Opens the outputs below a URL.
+/// Opens the outputs of partitions below a URL in an object store.
 ///
 /// # Errors
 /// [`Error::Io`] if the client of the store cannot be set up.
@@ -26,18 +26,18 @@ pub fn outputs(url: &str, claim: Duration) -> Result<Box<dyn Outputs>> {
     Ok(Box::new(Prefix { bucket, prefix, patience: claim, seen: Mutex::default() }))
 }
 
-/// Outputs of all partitions below a key prefix.
+/// Outputs of partitions below a key prefix in an object store.
 pub(super) struct Prefix {
     pub(super) bucket: Bucket,
     pub(super) prefix: Key,
-    /// Time after which another worker's claim is taken over if the claim is not renewed.
+    /// Time after which a claim of another worker expires if it is not renewed.
     pub(super) patience: Duration,
-    /// ETag of each claim of another worker, with the time at which this ETag was first seen.
+    /// Latest ETag of each claim of another worker, and the time at which it was first seen, by partition name.
     pub(super) seen: Mutex<HashMap<String, (Option<String>, Instant)>>,
 }
 
 impl Prefix {
-    /// Joins the prefix and the parts to a key. The parts are not escaped.
+    /// Key of an object: the prefix and `parts`, joined by `/` without escaping.
     fn key(&self, parts: &[&str]) -> Result<Key> {
         let prefix = Some(self.prefix.as_ref()).filter(|prefix| !prefix.is_empty());
         self.bucket.key(&prefix.into_iter().chain(parts.iter().copied()).collect::<Vec<_>>().join("/"))
@@ -47,8 +47,8 @@ impl Prefix {
         self.key(&[OWN, name, file])
     }
 
-    /// Condition for taking a claim: there is no claim yet, or the claim was not renewed for the time
-    /// [`patience`](Prefix::patience).
+    /// Condition for writing the object of a claim: there is no such object, or its claim has expired because it was
+    /// not renewed for the time [`patience`](Prefix::patience). `None` if another worker holds the claim.
     fn mode(&self, name: &str, key: &Key) -> Result<Option<PutMode>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((_, version)) = self.bucket.read(key)? else {

@@ -14,16 +14,16 @@ use super::port::Port;
 use super::socket::Socket;
 use crate::server::settings::Limits;
 
-/// Time during which connections are still accepted after the server was asked to stop, so that clients that connected
-/// before the stop are answered.
+/// Time after a stop signal during which connections are still accepted, since clients may have connected before the
+/// signal.
 const LINGER: Duration = Duration::from_millis(200);
-/// Pause between attempts to accept if the system has no file descriptor for another connection.
+/// Pause before another attempt to accept a connection if the process has no free file descriptor.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Maximum time between two checks of the time limits.
+/// Interval at which the time limits of connections are checked.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Serves connections until the port should close and the accepted requests are answered. Once no further connection is
-/// accepted, `finish` computes the waiting requests.
+/// Serves connections until the port closes and the accepted requests are answered. `finish` is called once no further
+/// connection is accepted; it should compute the answers to waiting requests.
 pub(in crate::server) async fn serve(
     port: Arc<Port>,
     router: Router,

@@ -1,4 +1,4 @@
-//! Activity of a connection: whether it waits for the client or the server, and since when.
+//! Activity of a connection: whether it waits for the client or for the server, and since when.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,26 +9,25 @@ use crate::server::settings::Limits;
 
 /// Minimum rate at which a client must read a response, in bytes per second.
 const LEAST_RATE: f64 = 1024.0;
-/// Minimum time of waiting for a client, after which its connection may be closed in favour of another.
+/// Time for which a connection must have waited for its client before it may be closed to admit another connection.
 const EVICTABLE: Duration = Duration::from_secs(1);
 
-/// Reason why the server closes a connection.
+/// Reason why the server closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::server) enum Closing {
-    /// No further request arrived in time.
+    /// Timeout for the next request.
     Idle,
-    /// The head of a request did not arrive in time.
+    /// Timeout for the head of a request.
     Head,
-    /// The client did not read its response in time.
+    /// Timeout for reading the response.
     Unread,
-    /// The limit of connections was reached, and another connection needed the place.
+    /// Limit of connections: this connection was closed to admit another one.
     Evicted,
-    /// The client speaks HTTP/2, which is not answered.
+    /// Protocol HTTP/2, which the server does not support.
     Http2,
 }
 
 impl Closing {
-    /// Name of the reason in metrics and log lines.
     pub(in crate::server) fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -51,20 +50,20 @@ pub(super) struct Activity {
 struct State {
     /// Number of requests whose responses are not complete.
     requests: usize,
-    /// Time at which the last request ended.
+    /// Time at which the latest request ended.
     quiet_since: Instant,
-    /// Time of the first byte of an incomplete request head; for a new connection, the start of the connection.
+    /// Time of the first byte of an incomplete request head; for a new connection, the time of its start.
     head_since: Option<Instant>,
     /// Time of the last byte in either direction.
     last_byte: Instant,
     stall: Option<Stall>,
 }
 
-/// Response that waits for the client to read.
+/// Response whose writing waits for the client to read.
 #[derive(Debug)]
 struct Stall {
     since: Instant,
-    /// Number of bytes that the client has taken since the wait began.
+    /// Number of bytes that the client has read since the wait began.
     bytes: usize,
 }
 
@@ -78,7 +77,7 @@ impl Activity {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a request as in progress until the guard is dropped.
+    /// Records a request as in progress until the returned guard is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> InProgress {
         let mut state = self.state();
         state.requests += 1;
@@ -86,7 +85,7 @@ impl Activity {
         InProgress(self.clone())
     }
 
-    /// Records received bytes.
+    /// Records that bytes were received.
     pub(super) fn read(&self) {
         let (mut state, now) = (self.state(), Instant::now());
         state.last_byte = now;
@@ -95,7 +94,7 @@ impl Activity {
         }
     }
 
-    /// Records bytes that the operating system accepted for sending.
+    /// Records that the operating system has accepted `bytes` bytes for sending.
     pub(super) fn wrote(&self, bytes: usize) {
         let mut state = self.state();
         state.last_byte = Instant::now();
@@ -104,17 +103,17 @@ impl Activity {
         }
     }
 
-    /// Records that a write waits for the client.
+    /// Records that a write waits for the client to read.
     pub(super) fn stalls(&self) {
         self.state().stall.get_or_insert_with(|| Stall { since: Instant::now(), bytes: 0 });
     }
 
-    /// Records that no write waits.
+    /// Records that no write is waiting.
     pub(super) fn flushed(&self) {
         self.state().stall = None;
     }
 
-    /// Returns the time limit that this connection has exceeded, if any.
+    /// Time limit that the connection has exceeded; `None` if it is within all limits.
     pub(super) fn expired(&self, now: Instant, limits: &Limits) -> Option<Closing> {
         let mut state = self.state();
         let requests = state.requests;
@@ -134,8 +133,8 @@ impl Activity {
         (now.saturating_duration_since(since) >= limit).then_some(closing)
     }
 
-    /// Returns the time since which the connection waits for its client, if it has waited long enough to be closed in
-    /// favour of another connection.
+    /// Time since which the connection waits for its client; `None` unless it has waited long enough to be closed for
+    /// another connection.
     pub(super) fn evictable_since(&self, now: Instant, limits: &Limits) -> Option<Instant> {
         let state = self.state();
         let since = match state.stall {
@@ -146,18 +145,17 @@ impl Activity {
         (now.saturating_duration_since(since) >= EVICTABLE.min(limits.idle)).then_some(since)
     }
 
-    /// Requests that the connection be closed.
     pub(super) fn close(&self) {
         self.close.notify_one();
     }
 
-    /// Waits for the request to close the connection.
+    /// Waits until the connection should be closed.
     pub(super) async fn closed(&self) {
         self.close.notified().await;
     }
 }
 
-/// Guard of a request in progress, which ends when the guard is dropped.
+/// Guard of a request in progress. Dropping it ends the request.
 #[derive(Debug)]
 pub(super) struct InProgress(Arc<Activity>);
 

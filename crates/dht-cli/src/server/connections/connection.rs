@@ -1,4 +1,4 @@
-//! Serving the requests of one connection until it ends.
+//! Serving of one connection until it ends.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,23 +22,23 @@ use super::port::Port;
 use super::socket::Socket;
 use super::table::Lane;
 
-/// Time during which connections without a request stay open once no more connections are accepted. Requests in that
-/// time are refused with a reason, which would be impossible on a closed connection.
+/// Time for which idle connections stay open when the server stops. A request in that time gets an error response with
+/// a reason, not a closed connection.
 const REFUSING: Duration = Duration::from_millis(300);
-/// Time limit for reading the last response of a connection while the client still sends.
+/// Time limit for a client to read its last response while it is still sending its request.
 const LAST_RESPONSE: Duration = Duration::from_secs(1);
 /// Maximum size of a request's head in bytes.
 const HEAD_BYTES: usize = 64 << 10;
 
-/// Way in which a connection ends.
+/// End of a connection, either after complete responses or abruptly.
 enum End {
-    /// Responses are complete, or the HTTP library hyper has answered a request head that it could not parse.
+    /// End after complete responses, or after the HTTP library hyper has refused a request head.
     Answered,
-    /// The client is gone, or the connection must be closed at once.
+    /// Abrupt end: the client has gone, or the connection must be closed immediately.
     Cut,
 }
 
-/// Open connection with the state that all connections share.
+/// Open connection, with the state that all connections share.
 pub(super) struct Connection {
     pub(super) port: Arc<Port>,
     pub(super) lane: Lane,
@@ -47,7 +47,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Serves requests until the connection ends. If the server closes the connection, the present request is still
+    /// Serves requests until the connection ends. If the server closes the connection, the current request is still
     /// answered.
     pub(super) async fn serve(self, router: Router, closing: watch::Receiver<bool>) {
         if let End::Answered = self.answer(router, closing).await {
@@ -91,8 +91,8 @@ impl Connection {
         }
     }
 
-    /// Counts and logs a request head that the HTTP library hyper has refused. A client that vanishes or stalls is not
-    /// an error of the server.
+    /// Counts and logs a request head that the HTTP library hyper has refused. A client that disconnects or stalls is
+    /// not logged as an error.
     fn failed(&self, error: &hyper::Error) -> End {
         if error.is_parse_version_h2() {
             self.port.connections.count(Closing::Http2);
@@ -111,7 +111,7 @@ impl Connection {
     }
 }
 
-/// Service that answers and records the requests of a connection.
+/// Service that records the requests of a connection and passes them to the router.
 struct Requests {
     router: TowerToHyperService<Router>,
     activity: Arc<Activity>,
@@ -131,7 +131,7 @@ impl Service<Request<Incoming>> for Requests {
     }
 }
 
-/// Body of a response. Its request counts as in progress until the body is dropped.
+/// Response body. Its request counts as in progress until the body is dropped.
 struct RecordedBody {
     body: Body,
     _in_progress: InProgress,

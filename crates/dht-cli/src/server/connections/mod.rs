@@ -1,4 +1,4 @@
-//! Accepting connections, serving them and closing them.
+//! Connections of the server: accepting, serving and closing.
 //!
 //! ```text
 //!  accept ─▶ Table: limit, eviction ─▶ connection: requests ─▶ Socket: records Activity

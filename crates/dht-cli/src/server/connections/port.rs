@@ -10,7 +10,7 @@ use super::table::Table;
 use crate::server::log::Log;
 use crate::server::settings::Limits;
 
-/// Route name, in metrics and log lines, of requests whose head could not be parsed.
+/// Route name in metrics and log lines for requests whose head cannot be parsed.
 const UNPARSED: &str = "unparsed";
 
 /// Port on which the server listens, with its open connections.
@@ -18,19 +18,17 @@ pub(in crate::server) struct Port {
     pub(in crate::server) connections: Table,
     pub(in crate::server) limits: Limits,
     pub(in crate::server) log: Arc<Log>,
-    /// Counter of responses by route and status.
+    /// Counter of responses by HTTP route and status.
     pub(in crate::server) responses: IntCounterVec,
-    /// True once the port should be closed.
+    /// True when the port should be closed.
     pub(in crate::server) stopping: watch::Receiver<bool>,
 }
 
 impl Port {
-    /// Counts a response by its route and status.
     pub(in crate::server) fn count(&self, route: &str, status: u16) {
         self.responses.with_label_values(&[route, &status.to_string()]).inc();
     }
 
-    /// Counts and logs a request head that cannot be parsed.
     pub(super) fn refused_head(&self, status: u16, reason: &str) {
         self.count(UNPARSED, status);
         self.log.event("request", json!({ "route": UNPARSED, "status": status, "error": reason }));

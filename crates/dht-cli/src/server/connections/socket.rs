@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::activity::Activity;
 
-/// TCP stream whose traffic is recorded. Clones share the stream.
+/// TCP stream that records when bytes are read and written. Clones share the stream.
 #[derive(Debug, Clone)]
 pub(super) struct Socket {
     stream: Arc<TcpStream>,
@@ -24,14 +24,14 @@ impl Socket {
         Self { stream: Arc::new(stream), activity }
     }
 
-    /// Waits until the client resets the connection. A client that only ends its side of the connection may still read
-    /// the response.
+    /// Waits until the client resets the connection. (A client that only closes its sending side can still read the
+    /// response.)
     pub(super) async fn reset(&self) {
         let _ = self.stream.ready(Interest::ERROR).await;
     }
 
-    /// Ends the server's side of the connection, and drops the bytes that the client still sends. If the connection
-    /// closed earlier, the response could be lost.
+    /// Closes the sending side, then reads and drops what the client still sends. If the connection were closed at
+    /// once, the client could lose the response.
     pub(super) async fn linger(&self) {
         if self.shutdown().is_err() {
             return;
@@ -108,7 +108,7 @@ impl AsyncWrite for Socket {
         true
     }
 
-    /// Records that no write waits. The stream has no buffer: all written bytes are already with the operating system.
+    /// Records that no write is waiting. The stream has no buffer, so that nothing has to be flushed.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
         self.activity.flushed();
         Poll::Ready(Ok(()))

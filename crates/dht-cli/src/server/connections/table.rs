@@ -7,20 +7,20 @@ use std::time::Instant;
 use super::activity::{Activity, Closing};
 use crate::server::settings::Limits;
 
-/// Maximum number of spare connections, beyond the limit of connections. They are answered on `/health` and refused on
-/// all other paths.
+/// Maximum number of spare connections, beyond the limit. They are answered on `/health` only, and refused on all other
+/// paths.
 const SPARE: usize = 64;
 
-/// Class of a connection: within the limit of connections, or beyond this limit.
+/// Type of a connection: within the limit of connections, or spare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) enum Lane {
-    /// Within the limit of connections.
+    /// Connection within the limit.
     Regular,
-    /// Beyond the limit of connections: only one request is answered.
+    /// Connection beyond the limit, on which only one request is answered.
     Spare,
 }
 
-/// Table of the open connections by their number.
+/// Table of open connections, by connection number.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Table(Mutex<Lanes>);
 
@@ -37,8 +37,8 @@ impl Table {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a connection. At the limit, the regular connection that has waited longest for its client is closed. If
-    /// none waits, the new connection is a spare one.
+    /// Adds a connection. At the limit, the connection that has waited longest for its client is closed. If none waits,
+    /// the new connection is a spare one, beyond the limit.
     pub(super) fn add(&self, limits: &Limits) -> (u64, Lane, Arc<Activity>) {
         let (mut lanes, now) = (self.lanes(), Instant::now());
         let activity = Arc::new(Activity::new(now));
@@ -57,14 +57,12 @@ impl Table {
         (number, Lane::Spare, activity)
     }
 
-    /// Removes a connection that has ended.
     pub(super) fn remove(&self, number: u64) {
         let mut lanes = self.lanes();
         lanes.regular.remove(&number);
         lanes.spare.remove(&number);
     }
 
-    /// Counts a connection that was closed for the reason `closing`.
     pub(super) fn count(&self, closing: Closing) {
         self.lanes().count(closing);
     }
@@ -105,7 +103,7 @@ impl Lanes {
         self.regular.remove(&number).or_else(|| self.spare.remove(&number))
     }
 
-    /// Closes the regular connection that has waited longest for its client; `false` if no connection waits.
+    /// Closes the connection within the limit that has waited longest for its client; returns `false` if none waits.
     fn evict_oldest(&mut self, now: Instant, limits: &Limits) -> bool {
         let waiting = self
             .regular

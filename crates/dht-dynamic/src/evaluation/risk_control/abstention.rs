@@ -1,44 +1,47 @@
-//! Abstention: answers only texts whose probability is high enough to keep a required accuracy.
+//! Abstention: a model predicts only texts whose predicted probability is high enough to keep a required accuracy.
 
 use super::p_value::Losses;
 use super::risk::Risk;
 use crate::error::{Error, Result};
 
-/// Number of tested probabilities: k / 200 for each k below 200.
+/// Resolution of the tested minimum probabilities, which are the multiples of 1 / `STEPS`.
 const STEPS: u16 = 200;
-/// Values of k, for a probability of k / 200, at which the sequences of tests start. Each sequence has an equal part of
-/// the error probability, and continues to lower probabilities.
+/// Start of each test sequence, in units of 1 / [`STEPS`]. A sequence tests minimum probabilities in descending order
+/// from its start. All sequences have an equal part of the permitted error probability.
 const STARTS: [u16; 9] = [198, 196, 190, 180, 160, 140, 100, 60, 20];
 
-/// Probability below which a model abstains, with the accuracy of the remaining answers on held-out texts.
+/// Minimum probability of a prediction, below which a model abstains, with the measured accuracy of the remaining
+/// predictions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct AbstentionThreshold {
-    /// Least probability of an answer, for [`Engine::with_least_probability`](crate::Engine::with_least_probability).
+    /// Minimum probability, as the argument of
+    /// [`Engine::with_least_probability`](crate::Engine::with_least_probability).
     pub probability: f32,
-    /// Number of held-out texts whose answer has at least this probability.
+    /// Number of held-out texts whose predicted class has at least the minimum probability.
     pub answered: usize,
-    /// Number of these answers that are right.
+    /// Number of held-out texts whose predicted class is correct and has at least the minimum probability.
     pub right: usize,
-    /// Number of held-out texts.
+    /// Total number of held-out texts.
     pub rows: usize,
 }
 
 impl AbstentionThreshold {
-    /// Selects the lowest probability such that the answers of at least this probability have an accuracy of at least
-    /// `accuracy`. Over the draw of the held-out texts, this bound holds with a probability of at least `confidence`.
+    /// Selects the lowest minimum probability of a prediction. The predictions that reach it have an accuracy of at
+    /// least `accuracy`. Over the draw of the held-out texts, this bound holds with a probability of at least
+    /// `confidence`.
     ///
-    /// Each of `answers` is the probability of the predicted class of a held-out text, and whether that class is right.
-    /// The texts must not have been used to fit the model or to select a setting.
+    /// Each of `answers` belongs to a held-out text: the probability of its predicted class, and whether that class is
+    /// correct. The texts must not have been used to fit the model or to select a setting.
     ///
-    /// The tested probabilities are fixed. The p-value of each is the binomial tail of the wrong answers among the
-    /// answers of at least this probability. The tests run in fixed sequences from high to low probabilities, until one
-    /// fails (Learn then Test, Angelopoulos et al. 2021). Few answers have the highest probabilities; several sequences
-    /// with different starts therefore share the error probability.
+    /// The tested probabilities are fixed. The p-value of each is the binomial tail of the wrong predictions among
+    /// those that reach the probability. The tests run in fixed sequences from high to low probabilities, until one
+    /// fails (Learn then Test, Angelopoulos et al. 2021). Few predictions reach the highest probabilities. Several
+    /// sequences with different starts therefore share the error probability.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the accuracy or the confidence is not between 0 and 1; [`Error::Accuracy`] if no tested
-    /// probability supports the accuracy.
+    /// [`Error::Argument`] if the accuracy or the confidence is not between 0 and 1; [`Error::Accuracy`] if the
+    /// held-out texts do not prove the accuracy at any tested probability.
     ///
     /// # Examples
     /// ```
@@ -82,10 +85,10 @@ impl AbstentionThreshold {
         Ok(Self { probability: probability(step), answered: losses.len(), right, rows: answers.len() })
     }
 
-    /// Share of texts that are answered, with a confidence interval. Over the draw of the held-out texts, the interval
-    /// contains the true share with a probability of at least `confidence`. The interval is valid for all tested
-    /// probabilities together, and therefore for the selected probability (inequality of Dvoretzky, Kiefer and
-    /// Wolfowitz, with the constant of Massart 1990).
+    /// Share of texts on which the model does not abstain, with a confidence interval. Over the draw of the held-out
+    /// texts, the interval contains the true share with a probability of at least `confidence`. The interval is valid
+    /// for all tested probabilities together, and therefore for the selected probability (inequality of Dvoretzky,
+    /// Kiefer and Wolfowitz, with the constant of Massart 1990).
     pub fn coverage(&self, confidence: f64) -> (f64, [f64; 2]) {
         let rows = self.rows.max(1) as f64;
         let share = self.answered as f64 / rows;
@@ -98,7 +101,7 @@ fn probability(step: u16) -> f32 {
     f32::from(step) / f32::from(STEPS)
 }
 
-/// Losses of the answers whose probability is at least `step` / 200: 1 for a wrong answer, 0 for a right one.
+/// Losses (1 if wrong, 0 if correct) of the predictions whose probability is at least `step` / [`STEPS`].
 fn losses(answers: &[(f32, bool)], step: u16) -> Vec<f64> {
     let least = probability(step);
     answers.iter().filter(|answer| answer.0 >= least).map(|answer| f64::from(u8::from(!answer.1))).collect()
@@ -111,7 +114,8 @@ mod tests {
 
     use super::*;
 
-    /// Held-out texts with probabilities from .4 to 1, which are right with .9 of them, and always above .9.
+    /// Simulated held-out texts: predicted probabilities p, uniform from .4 to 1, and whether each prediction is
+    /// correct. A prediction is correct with probability .995 if p is above .9, otherwise with probability .9·p.
     fn draw(rows: usize, rng: &mut ChaCha8Rng) -> Vec<(f32, bool)> {
         let answer = |rng: &mut ChaCha8Rng| {
             let p = 0.4 + 0.6 * rng.random::<f32>();
@@ -124,7 +128,7 @@ mod tests {
         if p > 0.9 { 0.995 } else { 0.9 * p }
     }
 
-    /// Accuracy on all texts of answers of at least this probability.
+    /// True accuracy of the simulated predictions with a predicted probability of at least `least`.
     fn accuracy(least: f64) -> f64 {
         let steps = (0..10_000).map(|step| 0.4 + 0.6 * (f64::from(step) + 0.5) / 10_000.0).filter(|p| *p >= least);
         let (sum, count) = steps.fold((0.0, 0.0), |(sum, count), p| (sum + chance(p), count + 1.0));

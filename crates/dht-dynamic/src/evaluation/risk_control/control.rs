@@ -1,4 +1,4 @@
-//! Risk control: the cheapest threshold that keeps a risk below a limit.
+//! Risk control: selects the cheapest exit threshold whose risk stays below a limit.
 
 use super::p_value::Losses;
 use super::risk::Risk;
@@ -6,27 +6,28 @@ use crate::error::{Error, Result};
 use crate::evaluation::stages::Stages;
 use crate::outputs::{Outputs, f1};
 
-/// Statistical guarantee with which a risk stays below its limit.
+/// Statistical guarantee that a risk stays below its limit: with a confidence, in expectation, or approximate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Guarantee {
-    /// Guarantee with a confidence: the bound holds with at least this probability over the random draw of the
-    /// calibration texts. The probability lies between 0 and 1, both excluded.
+    /// Guarantee with a confidence between 0 and 1. Over the random draw of the calibration texts, the limit holds with
+    /// at least this probability.
     Confidence(f64),
-    /// Guarantee in expectation: the bound holds on average over draws of the calibration texts. The loss of a text is
-    /// made monotone: its loss at a threshold is the largest of its losses at this and all lower thresholds.
+    /// Guarantee in expectation: averaged over draws of the calibration texts, the risk is within the limit. The loss
+    /// of each text is first made monotone, by taking the largest loss at the threshold and all lower thresholds.
     Expectation,
-    /// Approximate guarantee: the mean loss of the calibration texts plus this number of standard errors, 0 or more, is
-    /// at most the limit. By the normal approximation, 1 standard error corresponds to a confidence of .84. One more
-    /// text with a loss of .12 is added, since a few texts without a loss prove little. This guarantee needs the fewest
-    /// texts, but the bound is not exact.
+    /// Approximate guarantee: the mean loss of the calibration texts plus this number of standard errors (0 or more) is
+    /// within the limit. By the normal approximation, 1 standard error corresponds to a confidence of .84. An imaginary
+    /// text with a loss of .12 is added, since a few texts without a loss prove little. Of all guarantees, this one
+    /// requires the fewest texts, but it is not exact.
     StandardErrors(f64),
 }
 
-/// Upper limit on a risk, such as the loss of accuracy, with the statistical guarantee that the limit must have.
+/// Upper limit on a risk, such as the loss of accuracy by early exits, with the statistical guarantee that the limit
+/// must have.
 ///
 /// # Examples
-/// The cheapest threshold at which at most a tenth of the predictions differ from the full model's, with a confidence
-/// of 90 %:
+/// Cheapest threshold at which at most a tenth of the predictions differ from the full model's, with a confidence of 90
+/// %:
 ///
 /// ```
 /// use dht_dynamic::evaluation::{Calibration, Guarantee, Promise, Risk, Stages};
@@ -46,51 +47,53 @@ pub enum Guarantee {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Promise {
-    /// Risk that is bounded.
+    /// Risk to bound, such as the loss of accuracy.
     pub risk: Risk,
     /// Upper limit of the risk, above 0 and below 1; .01 is one percentage point.
     pub most: f64,
-    /// Statistical guarantee of the limit.
+    /// Statistical guarantee with which the limit must hold.
     pub guarantee: Guarantee,
 }
 
-/// Answers of the dynamic model and of the full model to the calibration texts, with the labels.
+/// Predictions for the calibration texts: with early exits and by the full model, with the labels.
 #[derive(Debug, Clone, Copy)]
 pub struct Calibration<'a> {
-    /// Answers of the dynamic model at each of its stages.
+    /// Predictions of the model with early exits at each stage (n-gram classifier or exit).
     pub stages: &'a Stages,
-    /// Class that the full model predicts for each text. For several labels, 0 or 1 for each label, text after text.
+    /// Class that the full model predicts for each text. For a multi-label model, a 0 or 1 for each label of the first
+    /// text, then of the second text, and so on.
     pub full: &'a [u32],
     /// Labels of the texts in the same form as `full`; required if the risk is [`Risk::AccuracyLoss`].
     pub labels: Option<&'a [u32]>,
 }
 
-/// Threshold that keeps a [promise](Promise), with its risk and its cost on the calibration texts.
+/// Exit threshold that keeps a [promise](Promise), with its risk and its cost on the calibration texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Promised {
-    /// Threshold, for [`DynamicModel::set_speed`](crate::DynamicModel::set_speed).
+    /// Exit threshold, for [`DynamicModel::set_speed`](crate::DynamicModel::set_speed).
     pub threshold: f64,
     /// Risk at this threshold, measured on the calibration texts.
     pub observed: f64,
-    /// Smallest limit that could be promised at this threshold with the same guarantee.
+    /// Smallest upper limit of the risk that the calibration texts prove at this threshold, with the same guarantee.
     pub bound: f64,
-    /// FLOPs of all calibration texts at this threshold.
+    /// Total FLOPs of the calibration texts at this threshold.
     pub flops: u64,
     /// Number of calibration texts.
     pub rows: usize,
 }
 
 impl Promise {
-    /// Selects the cheapest of `thresholds` that keeps the promise. Thresholds ascend, so the most expensive is first.
-    /// The thresholds must not depend on the calibration texts. The speeds of a
+    /// Selects the cheapest of `thresholds` at which the risk is proven to be within the limit. Thresholds ascend, so
+    /// the most expensive is first. They must not depend on the calibration texts. The speeds of a
     /// [report](crate::accelerate::Report::curve) are suitable, since they come from other texts.
     ///
     /// # Errors
     /// * [`Error::Argument`] if the limit or the confidence is out of range, or the thresholds do not ascend.
-    /// * [`Error::Argument`] if labels that the risk requires are missing, or `full` or `labels` has the wrong length.
-    /// * [`Error::Promise`] if the promise cannot be proved even at the most expensive threshold. The error has the number
-    ///   of texts that would suffice, and the limit that the calibration texts prove.
+    /// * [`Error::Argument`] if labels that the risk requires are missing, or if `full` or `labels` has the wrong
+    ///   length.
+    /// * [`Error::Promise`] if the limit cannot be proven even at the most expensive threshold. The error has the
+    ///   number of texts that would suffice, and the limit that the calibration texts prove.
     pub fn control(self, calibration: Calibration<'_>, thresholds: &[f64]) -> Result<Promised> {
         check(self, &calibration, thresholds)?;
         let Calibration { stages, full, labels } = calibration;
@@ -124,14 +127,14 @@ impl Promise {
         Ok(Promised { threshold, observed, bound: bound(Losses::new(&counted), self), flops, rows })
     }
 
-    /// Returns whether the losses of the texts prove this promise.
+    /// Returns whether `losses`, one for each calibration text, prove that the risk is within this promise's limit.
     pub(crate) fn holds_for(self, losses: &[f64]) -> bool {
         keeps(Losses::new(losses), self)
     }
 }
 
-/// Computes the loss of each text from the answers of the dynamic and the full model: the loss of accuracy or the
-/// disagreement.
+/// Computes the loss of each text for a risk. For the loss of accuracy, it is the full model's score minus the score of
+/// `answers`. Otherwise it is 1 if `answers` differ from the full model's predictions, and 0 if they agree.
 fn losses_of(risk: Risk, outputs: Outputs, answers: &[u32], full: &[u32], labels: Option<&[u32]>) -> Vec<f64> {
     let texts = |answers: &'_ [u32]| answers.chunks_exact(outputs.decisions()).map(<[u32]>::to_vec).collect::<Vec<_>>();
     let score = |answer: &[u32], truth: &[u32]| match outputs {
@@ -148,7 +151,7 @@ fn losses_of(risk: Risk, outputs: Outputs, answers: &[u32], full: &[u32], labels
     }
 }
 
-/// Returns whether the losses of calibration texts prove a promise.
+/// Returns whether the losses of the calibration texts prove that the risk is within the limit of `promise`.
 fn keeps(losses: Losses<'_>, promise: Promise) -> bool {
     match promise.guarantee {
         Guarantee::Confidence(confidence) => {
@@ -160,7 +163,7 @@ fn keeps(losses: Losses<'_>, promise: Promise) -> bool {
     }
 }
 
-/// Smallest limit that the losses prove with the guarantee of a promise.
+/// Smallest upper limit of the risk that the losses prove, with the guarantee of `promise`.
 fn bound(losses: Losses<'_>, promise: Promise) -> f64 {
     match promise.guarantee {
         Guarantee::Confidence(confidence) => losses.upper_bound(promise.risk, 1.0 - confidence),
@@ -169,8 +172,8 @@ fn bound(losses: Losses<'_>, promise: Promise) -> f64 {
     }
 }
 
-/// Number of texts that would prove the promise if their losses had the same distribution. `None` if the observed risk
-/// exceeds the limit, or is too close to the limit.
+/// Number of texts that would prove the promise, if further texts have losses like the present ones. `None` if the
+/// observed risk is above the limit or too close to it.
 fn rows_needed(losses: Losses<'_>, promise: Promise) -> Option<usize> {
     const MOST: usize = 2_000_000;
     let enough_are = |rows: usize| keeps(losses.repeated(rows), promise);

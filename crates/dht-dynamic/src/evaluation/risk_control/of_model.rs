@@ -1,4 +1,4 @@
-//! Selection of a dynamic model's speed by risk control.
+//! Selects the speed (exit threshold) of a model by risk control.
 
 use dht_transformer::EncodedDataset;
 use dht_transformer::train::metrics::LabelThresholds;
@@ -10,19 +10,19 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 use crate::outputs::truth_of;
 
-/// Function that computes the answers from a table of log-probabilities.
+/// Function that computes the predicted classes or labels from a table of log-probabilities.
 type Decide<'a> = &'a dyn Fn(&LogProbabilities) -> Vec<u32>;
 
 impl DynamicModel {
-    /// Returns the model at the cheapest of the ascending `speeds` that keeps a [promise](Promise), with the risk and
-    /// cost measured there. The full model of the promise is the last exit, not combined with the n-gram exit. Each
-    /// calibration text runs all layers once. The speeds must not depend on the calibration texts: use the speeds of
-    /// the [report](crate::accelerate::Report::curve).
+    /// Returns the model at the cheapest of the ascending `speeds` (exit thresholds) that keeps a [promise](Promise),
+    /// which is a limit on a risk. Also returns the risk and cost at this speed. The full model of the promise is the
+    /// last exit, not combined with the n-gram classifier. Each calibration text runs all layers once. The speeds must
+    /// not depend on the calibration texts: use the speeds of the [report](crate::accelerate::Report::curve).
     ///
     /// # Errors
     /// * [`Error::SeenTexts`] if the [model was fitted on](Self::seen_texts) some of the calibration texts.
-    /// * [`Error::Argument`] if the model's router follows no [rule](crate::Router::rule).
-    /// * As [`Promise::control`]; errors of the encoder.
+    /// * [`Error::Argument`] if the model's router has no [rule](crate::Router::rule) with a threshold.
+    /// * Any error of [`Promise::control`] or of the encoder.
     pub fn with_promise(
         &self,
         promise: Promise,
@@ -33,8 +33,9 @@ impl DynamicModel {
         self.promised(promise, calibration, (speeds, batch_size), &LogProbabilities::labels)
     }
 
-    /// Returns the cheapest model that keeps a promise, as [`with_promise`](Self::with_promise) does, for a multi-label
-    /// model. Each label has its own threshold, and applies if its probability is at least this threshold.
+    /// Returns the model at the cheapest speed that keeps a [promise](Promise), like
+    /// [`with_promise`](Self::with_promise), for a multi-label model. Each label has its own threshold, and applies if
+    /// its probability is at least this threshold.
     ///
     /// # Errors
     /// As [`with_promise`](Self::with_promise); [`Error::Transformer`] if the number of thresholds is not the

@@ -2,16 +2,18 @@
 
 use super::risk::Risk;
 
-/// Number of bisection steps for a bound.
+/// Number of bisection steps in the search for an upper bound.
 const STEPS: usize = 30;
-/// Largest bet of the betting test, as a share of the bet at which a single loss would take all wealth.
+/// Maximum bet in the betting test, as a share of the bet with which a single loss of 1 would take all wealth.
 const LARGEST: f64 = 0.75;
-/// Loss of the one text that [`Losses::with_errors`] adds to the observed texts.
+/// Loss of the imaginary text that [`Losses::with_errors`] adds to the observed texts, so that a few texts without a
+/// loss prove little.
 const UNSEEN: f64 = 0.12;
-/// Prior variance of the losses, with the weight of one observed loss.
+/// Variance of the losses that the betting test assumes before the first text. It has the weight of one observation.
 const PRIOR_VARIANCE: f64 = 0.25;
 
-/// Losses of texts, between −1 and 1, in the order of the texts. If there are more rows than values, the values repeat.
+/// Losses of the calibration texts, from −1 to 1, in the order of the texts. If `rows` exceeds the number of values,
+/// the values are repeated.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Losses<'a> {
     values: &'a [f64],
@@ -23,7 +25,7 @@ impl<'a> Losses<'a> {
         Self { values, rows: values.len() }
     }
 
-    /// Repeats the losses until there are `rows` texts.
+    /// Extends the losses to `rows` texts by repeating the observed values.
     pub(super) fn repeated(self, rows: usize) -> Self {
         Self { rows, ..self }
     }
@@ -45,7 +47,8 @@ impl<'a> Losses<'a> {
         self.sum() / self.rows.max(1) as f64
     }
 
-    /// Mean loss plus `errors` standard errors. Both include one more text with the loss [`UNSEEN`].
+    /// Mean loss plus `errors` standard errors. Mean and standard error include an imaginary text with the loss
+    /// [`UNSEEN`].
     pub(super) fn with_errors(self, errors: f64) -> f64 {
         let (rows, values) = (self.rows.max(1) as f64, self.values.len().max(1) as f64);
         let mean = (self.sum() + UNSEEN) / (rows + 1.0);
@@ -54,21 +57,23 @@ impl<'a> Losses<'a> {
         mean + errors * (variance / (rows + 1.0)).sqrt()
     }
 
-    /// Conformal risk (n·R̂ + 1)/(n + 1), where R̂ is the mean of the n losses.
+    /// Upper limit of the expected loss by conformal risk control: (n·R̂ + 1)/(n + 1), where R̂ is the mean of the n
+    /// losses.
     pub(super) fn conformal(self) -> f64 {
         (self.sum() + 1.0) / (self.rows as f64 + 1.0)
     }
 
-    /// p-value of the hypothesis that the risk is `most` or more, or an upper bound on the p-value. `delta` is the
-    /// level of the test.
+    /// p-value, or an upper bound on it, for the hypothesis that the risk is `most` or more. `delta` is the
+    /// significance level of the test.
     ///
-    /// Disagreement is a proportion, so its p-value is the exact binomial tail P(Bin(n, most) ≤ number of losses).
+    /// For the disagreement, which is a proportion, the p-value is the exact binomial tail P(Bin(n, most) ≤ number of
+    /// losses).
     ///
-    /// The losses of the other risks lie between −1 and 1, and are tested by betting (Waudby-Smith and Ramdas 2024). A
-    /// gambler bets on each text that the mean loss is below `most`, and each bet depends only on the texts before it.
-    /// The wealth is Π (1 + bᵢ·(most − lossᵢ)), a supermartingale if the risk is `most` or more. The bets are the
-    /// predictable plug-in bets bᵢ = √(2·ln(1/δ)/(n·σ̂²ᵢ₋₁)), with δ = `delta` and the variance σ̂² of the earlier
-    /// losses. The p-value is the reciprocal of the gambler's largest wealth.
+    /// For the other risks, whose losses lie between −1 and 1, the test is a betting test (Waudby-Smith and Ramdas
+    /// 2024). Before each text, a gambler bets that the mean loss is below `most`. The size of the bet depends only on
+    /// earlier texts. The gambler's wealth is Π (1 + bᵢ·(most − lossᵢ)), which is a supermartingale if the risk is
+    /// `most` or more. The bets are the predictable plug-in bets bᵢ = √(2·ln(1/δ)/(n·σ̂²ᵢ₋₁)), with δ = `delta` and the
+    /// variance σ̂² of the earlier losses. The p-value is the reciprocal of the largest wealth.
     pub(super) fn p_value(self, risk: Risk, most: f64, delta: f64) -> f64 {
         match risk {
             Risk::Disagreement => self.binomial_tail(most),
@@ -109,7 +114,7 @@ impl<'a> Losses<'a> {
         largest
     }
 
-    /// Upper confidence bound of the risk: the smallest limit whose p-value is at most `delta`.
+    /// Upper confidence bound of the risk: the smallest limit for which the p-value is at most `delta`.
     pub(super) fn upper_bound(self, risk: Risk, delta: f64) -> f64 {
         let (mut low, mut high) = (self.mean().max(0.0), 1.0);
         for _ in 0..STEPS {
@@ -139,7 +144,8 @@ mod tests {
         // The rule of three: 0 of n losses bound the share by about 3/n.
         let bound = Losses::new(&[0.0; 1000]).upper_bound(Risk::Disagreement, 0.05);
         assert!((bound - 0.00299).abs() < 1e-4, "{bound}");
-        // Two texts at a limit of ½: both bets are the largest, .75/.5 = 1.5. A gain makes 1 + 1.5·1.5 of 1, a loss then a quarter of it.
+        // Two texts at a limit of ½: both bets are the largest, .75/.5 = 1.5. A gain makes 1 + 1.5·1.5 of 1, a loss
+        // then a quarter of it.
         let wealth = |losses: &[f64]| Losses::new(losses).largest_wealth(0.5, 0.05);
         assert!((wealth(&[-1.0]) - 3.25).abs() < 1e-12 && (wealth(&[-1.0, 1.0]) - 3.25).abs() < 1e-12);
         assert!((wealth(&[1.0, -1.0]) - 1.0).abs() < 1e-12);

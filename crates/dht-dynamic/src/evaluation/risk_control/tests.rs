@@ -8,9 +8,9 @@ use crate::evaluation::Stages;
 use crate::log_probabilities::LogProbabilities;
 use crate::router::LeavingRule;
 
-/// Two stages of two classes. The first stage predicts class 0 with a probability p, uniform between .5 and 1, and is
-/// correct with probability p. The second stage, the full model, is correct for nine texts in ten. Texts that stop at
-/// the first stage at threshold t have p > 1 − t.
+/// Simulated model with two stages and two classes. The first stage predicts class 0 with a probability p, uniform
+/// between .5 and 1, and is correct with probability p. The second stage, the full model, is correct for nine texts in
+/// ten. Texts that stop at the first stage at threshold t have p > 1 − t.
 struct World {
     stages: Stages,
     full: Vec<u32>,
@@ -40,7 +40,7 @@ impl World {
         Calibration { stages: &self.stages, full: &self.full, labels: Some(&self.labels) }
     }
 
-    /// True loss of accuracy at a threshold t: 2·∫ (.9 − p) dp, with p from 1 − t to 1.
+    /// True loss of accuracy at the exit threshold t: 2·∫ (.9 − p) dp, with p from 1 − t to 1.
     fn accuracy_loss(threshold: f64) -> f64 {
         let t = threshold.min(0.5);
         2.0 * (0.9 * t - (t - t * t / 2.0))
@@ -110,8 +110,9 @@ fn in_expectation_a_gain_of_one_text_offsets_no_loss_of_another() {
     assert_eq!(expected.control(calibration, &[0.0, 0.5]).unwrap().threshold, 0.0);
 }
 
-/// Labels are 1 with probability sigmoid(3x + 3y). The last of two stages predicts from x + y, the first from x alone,
-/// with `sharpness` times the log-odds that it should have.
+/// Draws texts with two features x and y, whose labels are 1 with probability sigmoid(3x + 3y). The last of two stages
+/// predicts from x + y, the first from x alone. The first stage's log-odds are scaled by `sharpness`; at 1, they are
+/// calibrated.
 fn draw(rng: &mut ChaCha8Rng, count: usize, sharpness: f64) -> (Stages, Vec<u32>) {
     let (mut first, mut last, mut labels) = (Vec::new(), Vec::new(), Vec::new());
     let pair = |p: f64| [(1.0 - p).ln(), p.ln()];

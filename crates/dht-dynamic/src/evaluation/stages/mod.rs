@@ -1,4 +1,4 @@
-//! Answers of all exits of a model, from which the accuracy and cost at any threshold are computed.
+//! Stored predictions of all exits of a model. Accuracy and cost at any exit threshold are computed from them.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod stages;

@@ -1,4 +1,4 @@
-//! Stages of a model: the exits that a text passes until one of them is confident.
+//! Stages of a model, where a text may stop: the n-gram classifier and the early exits.
 
 use dht_transformer::EncodedDataset;
 
@@ -9,11 +9,11 @@ use crate::model::DynamicModel;
 use crate::outputs::Outputs;
 use crate::router::LeavingRule;
 
-/// Stored answers and costs of every exit of a model, from which the result at any threshold is computed.
+/// Stored predictions and costs of every exit of a model, from which the result at any exit threshold is computed.
 ///
-/// A stage is the n-gram exit or an exit after a layer. A row stops at the first stage whose answer has an uncertainty
-/// below the threshold, otherwise at the last stage. A whole curve of accuracy against cost therefore needs only one
-/// pass through the model.
+/// Each stage is the n-gram classifier before the first layer, or an exit after a layer. A row stops at the first stage
+/// whose prediction has an uncertainty below the threshold, otherwise at the last stage. A whole curve of accuracy
+/// against cost therefore needs only one pass through the model.
 ///
 /// # Examples
 /// ```
@@ -32,37 +32,38 @@ use crate::router::LeavingRule;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stages {
-    /// Type of the answers: one class, or several labels.
+    /// Type and number of the outputs: one class per text, or independent labels.
     outputs: Outputs,
-    /// Answers by stage, row after row: the predicted class, or 0 or 1 for each label.
+    /// Predictions, one list for each stage. A list has one class index per text, or one 0 or 1 per text and label.
     labels: Vec<Vec<u32>>,
-    /// Expected loss of score if a row stops at a stage, by stage and row. The expectation is over the last stage's
-    /// probabilities.
+    /// Expected loss of accuracy if a text stops at a stage, indexed by stage and text. The expectation uses the last
+    /// stage's probabilities.
     regrets: Vec<Vec<f64>>,
-    /// Uncertainty of the answers, by stage and row.
+    /// Uncertainty of the predictions, indexed by stage (n-gram classifier or exit) and text.
     uncertainties: Vec<Vec<f64>>,
-    /// FLOPs of a row that stops at a stage, by stage and row.
+    /// FLOPs of a text that stops at a stage (n-gram classifier or exit), indexed by stage and text.
     flops: Vec<Vec<u64>>,
-    /// FLOPs of each row at threshold 0, where every row runs all layers.
+    /// FLOPs of each text at threshold 0, where every text runs all layers and no exit but the last is computed.
     full_flops: Vec<u64>,
 }
 
-/// Stage at which each row stops, with the answers and the total cost.
+/// Result of stopping each text at a stage (n-gram classifier or early exit): the stages, the predictions and the total
+/// cost.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Staged {
-    /// Predicted class of each row. For several labels, 0 or 1 for each label of the first row, then of the second row,
-    /// and so on.
+    /// Predicted class of each row. For a multi-label model, 0 or 1 for each label of the first row, then of the second
+    /// row, and so on.
     pub labels: Vec<u32>,
-    /// Index of the stage at which each row stops.
+    /// Index of the stage (n-gram classifier or early exit) at which each text stops.
     pub stages: Vec<usize>,
-    /// FLOPs of all rows.
+    /// Total FLOPs of all rows.
     pub flops: u64,
 }
 
 impl Stages {
-    /// Builds stages from their log-probabilities. `flops` has, by stage and row, the FLOPs of a row that stops at this
-    /// stage, the earlier stages included.
+    /// Builds stages (n-gram classifier and early exits) from their log-probabilities. `flops` is indexed by stage and
+    /// row: the FLOPs of a row that stops at the stage, earlier stages included.
     ///
     /// # Errors
     /// * [`Error::Argument`] if there are no stages.
@@ -88,8 +89,9 @@ impl Stages {
         Ok(Self { outputs: first.outputs(), labels, regrets, uncertainties, flops, full_flops })
     }
 
-    /// Computes the stages of a model with the [rule](crate::Router::rule) of its router. If the router has no rule,
-    /// the stages use the default rule, a threshold on the confidence. See [`DynamicModel::stage_log_probabilities`].
+    /// Predicts the texts at all stages of a model (n-gram classifier and early exits). Uncertainties are those of the
+    /// router's [rule](crate::Router::rule). If the router has no rule, the default rule, a threshold on the
+    /// confidence, is used. See [`DynamicModel::stage_log_probabilities`].
     ///
     /// # Errors
     /// As [`DynamicModel::stage_log_probabilities`].
@@ -97,47 +99,49 @@ impl Stages {
         Self::of_answers(model, data, &model.stage_log_probabilities(data, batch_size)?)
     }
 
-    /// Builds the stages of a model as [`of_model`](Self::of_model) does, from answers that were already computed.
+    /// Builds the stages of a model as [`of_model`](Self::of_model) does, from log-probabilities that were already
+    /// computed.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are no answers; [`Error::Shape`] if their stages or rows do not fit the model and
-    /// the texts.
+    /// [`Error::Argument`] if `stages` is empty; [`Error::Shape`] if the number of stages or rows does not match the
+    /// model and the texts.
     pub fn of_answers(model: &DynamicModel, data: &EncodedDataset, stages: &[LogProbabilities]) -> Result<Self> {
         let rule = model.router().rule().unwrap_or_default();
         let full_flops = model.full_stage_flops(data);
         Ok(Self { full_flops, ..Self::new(stages, model.stage_flops(data), rule)? })
     }
 
-    /// Replaces the answers of the stages by the answers that `decide` computes from their log-probabilities.
+    /// Recomputes the predictions of each stage: `decide` maps a stage's log-probabilities to predicted labels.
     pub(crate) fn decided(self, stages: &[LogProbabilities], decide: &dyn Fn(&LogProbabilities) -> Vec<u32>) -> Self {
         Self { labels: stages.iter().map(decide).collect(), ..self }
     }
 
-    /// Number of stages.
+    /// Number of stages: the early exits, and the n-gram classifier if there is one.
     pub fn count(&self) -> usize {
         self.labels.len()
     }
 
-    /// Type of the answers: one class, or several labels.
+    /// Type and number of the outputs: one class per text, or independent labels.
     pub fn outputs(&self) -> Outputs {
         self.outputs
     }
 
-    /// Number of rows.
+    /// Number of rows (texts).
     pub fn rows(&self) -> usize {
         self.full_flops.len()
     }
 
-    /// Answer of one stage to one row: a class, or 0 or 1 for each label.
+    /// Prediction for one text at one stage (n-gram classifier or exit): a class index, or a 0 or 1 for each label.
     fn answers(&self, stage: usize, row: usize) -> &[u32] {
         let decisions = self.outputs.decisions();
         &self.labels[stage][row * decisions..(row + 1) * decisions]
     }
 
-    /// Returns the stages of the rows `rows`, in this order; a row may occur several times.
+    /// Selects some rows (texts) of all stages. `rows` has their indices, in the order of the result; an index may
+    /// repeat.
     ///
     /// # Panics
-    /// When a row does not exist.
+    /// If a row index is out of range.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
         fn pick<T: Copy>(table: &[Vec<T>], rows: &[usize]) -> Vec<Vec<T>> {
@@ -155,10 +159,10 @@ impl Stages {
         }
     }
 
-    /// Replaces the answers of the last stage by the answers of the full model without stacking.
+    /// Replaces the predictions of the last stage, for example by those of the full model without stacking.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the number of answers is wrong.
+    /// [`Error::Shape`] if `labels` does not have one prediction for each row.
     pub fn with_last_answers(mut self, labels: Vec<u32>) -> Result<Self> {
         let expected = self.rows() * self.outputs.decisions();
         match self.labels.last_mut() {
@@ -168,11 +172,11 @@ impl Stages {
         Ok(self)
     }
 
-    /// Computes the stages, answers and cost of the rows at a threshold.
+    /// Computes at which stage each row stops at a threshold, with the resulting predictions and cost.
     ///
-    /// At threshold 0, all rows stop at the last stage. For the stages [of a model](Self::of_model), the exits before
-    /// the last then cost nothing, since they are not computed. Above 1, each row stops at the first stage with a
-    /// finite uncertainty; only the patience rule has infinite uncertainties.
+    /// At threshold 0, all rows stop at the last stage. For stages [of a model](Self::of_model), the exits before the
+    /// last then cost nothing, since they are not computed. Above 1, each row stops at the first stage with a finite
+    /// uncertainty; only the patience rule has infinite uncertainties.
     pub fn at(&self, threshold: f64) -> Staged {
         let last = self.labels.len() - 1;
         if threshold == 0.0 {
@@ -182,11 +186,11 @@ impl Stages {
         self.leaving_at((0..self.rows()).map(|row| sure(row).unwrap_or(last)).collect())
     }
 
-    /// Computes the answers and cost if each row stops at its stage in `stages`, for example at a stage that another
-    /// method selected or that was drawn at random.
+    /// Computes predictions and cost if each row stops at a prescribed stage, for example one that another method
+    /// selected or that was drawn at random.
     ///
     /// # Panics
-    /// When the number of stages is not the number of rows, or a stage does not exist.
+    /// If the number of stages is not the number of rows, or a stage does not exist.
     pub fn leaving_at(&self, stages: Vec<usize>) -> Staged {
         assert_eq!(stages.len(), self.rows(), "a stage for each row");
         let rows = || stages.iter().enumerate();
@@ -197,9 +201,9 @@ impl Stages {
         }
     }
 
-    /// Candidate thresholds at which the stages of rows change, ascending. The list begins with 0 (all rows at the last
-    /// stage), ends with 1, and has at most `count` thresholds in between. Each inner threshold lies midway between two
-    /// uncertainties, so that rounding does not matter.
+    /// Ascending exit thresholds, between which the stopping stage of some row changes. The list begins with 0 (all
+    /// rows at the last stage), ends with 1, and has at most `count` thresholds in between. Each inner threshold lies
+    /// midway between two uncertainties, so that rounding does not matter.
     pub fn thresholds(&self, count: usize) -> Vec<f64> {
         let before_last = &self.uncertainties[..self.uncertainties.len() - 1];
         let mut known: Vec<f64> = before_last.iter().flatten().copied().filter(|value| value.is_finite()).collect();
@@ -214,7 +218,7 @@ impl Stages {
         thresholds
     }
 
-    /// FLOPs of each row at a threshold, where `at` is the result of [`at`](Self::at) for this threshold.
+    /// FLOPs of each row at a threshold. `at` must be the result of [`at`](Self::at) for this threshold.
     pub fn row_flops(&self, threshold: f64, at: &Staged) -> Vec<u64> {
         match threshold {
             0.0 => self.full_flops.clone(),
@@ -222,13 +226,14 @@ impl Stages {
         }
     }
 
-    /// Expected loss of accuracy of each row if the row stops at its stage in `stages`: the
-    /// [regret](crate::evaluation::Risk::Regret).
+    /// Expected loss of accuracy of each text ([regret](crate::evaluation::Risk::Regret)). `stages` has the index of
+    /// the stage at which each text stops.
     pub(crate) fn regrets(&self, stages: &[usize]) -> Vec<f64> {
         stages.iter().enumerate().map(|(row, stage)| self.regrets[*stage][row]).collect()
     }
 
-    /// Smallest of the ascending `thresholds` at which all rows together cost at most `flops`; `None` if there is none.
+    /// Smallest of the ascending `thresholds` at which all rows together cost at most `flops`; `None` if no threshold
+    /// does.
     pub fn within(&self, flops: f64, thresholds: &[f64]) -> Option<f64> {
         thresholds.iter().copied().find(|threshold| self.at(*threshold).flops as f64 <= flops)
     }
@@ -236,8 +241,8 @@ impl Stages {
 
 impl DynamicModel {
     /// Computes the log-probabilities of every row at each stage of the model, in one pass through all layers. The
-    /// first stage is the n-gram exit, if there is one. The other stages are the exits, each combined with the n-gram
-    /// exit by the exit's [weights](Stacker).
+    /// first stage is the n-gram classifier, if there is one. The other stages are the exits, each combined with the
+    /// n-gram classifier by [stacking weights](Stacker).
     ///
     /// # Errors
     /// As [`ExitModel::exit_log_probabilities`](crate::ExitModel::exit_log_probabilities).
@@ -245,12 +250,12 @@ impl DynamicModel {
         self.stacked(data, self.model().exit_log_probabilities(data, batch_size)?)
     }
 
-    /// Computes the log-probabilities of every row at each stage from the answers `exits` of the model's exits
-    /// ([`ExitModel::exit_log_probabilities`](crate::ExitModel::exit_log_probabilities)). If there is an n-gram exit,
-    /// this exit is the first stage, and each other exit is combined with it.
+    /// Combines the log-probabilities of the model's exits with those of the n-gram classifier, if there is one.
+    /// `exits` are the results of [`ExitModel::exit_log_probabilities`](crate::ExitModel::exit_log_probabilities). The
+    /// n-gram classifier is the first stage of the result; each exit, combined with it, is a further stage.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the number of exits or of rows is wrong; errors of the n-gram exit.
+    /// [`Error::Shape`] if the number of exits or of rows is wrong; errors of the n-gram classifier.
     pub fn stacked(&self, data: &EncodedDataset, exits: Vec<LogProbabilities>) -> Result<Vec<LogProbabilities>> {
         let (own, rows) = (self.model().exits().len(), data.len());
         if exits.len() != own || exits.iter().any(|exit| exit.len() != rows) {
@@ -264,8 +269,8 @@ impl DynamicModel {
         Ok(std::iter::once(ngram).chain(stacked).collect())
     }
 
-    /// FLOPs of each text that stops at a stage of the model, by stage and row. The earlier stages are included. Router
-    /// FLOPs are excluded, since [`Stages`] has no router.
+    /// FLOPs of each text if it stops at a stage (n-gram classifier or early exit). The lists are indexed by stage and
+    /// text. Earlier stages are included, and router FLOPs are excluded, since [`Stages`] has no router.
     pub fn stage_flops(&self, data: &EncodedDataset) -> Vec<Vec<u64>> {
         let exits = self.model().exit_flops(data);
         let Some(front) = self.front() else { return exits };
@@ -276,7 +281,7 @@ impl DynamicModel {
         std::iter::once(ngram.clone()).chain(stacked).collect()
     }
 
-    /// FLOPs of each text at speed 0, where only the n-gram exit and the last exit are computed.
+    /// FLOPs of each text at speed 0, where only the n-gram classifier, all layers and the last exit run.
     fn full_stage_flops(&self, data: &EncodedDataset) -> Vec<u64> {
         let layers = self.full_flops_of_each(data);
         match self.front() {

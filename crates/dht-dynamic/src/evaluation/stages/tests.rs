@@ -1,4 +1,4 @@
-//! Tests of the results of stages at thresholds.
+//! Tests accuracy and cost of stages at exit thresholds.
 
 use super::stages::*;
 use crate::log_probabilities::LogProbabilities;

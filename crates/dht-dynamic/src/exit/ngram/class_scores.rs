@@ -1,4 +1,4 @@
-//! Regression that computes the log-probabilities of an answer from features, for an n-gram classifier.
+//! Logistic regression of an n-gram classifier, from features to log-probabilities of classes or labels.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,29 +6,30 @@ use crate::error::{Error, Result};
 use crate::logistic::{FeatureMatrix, FitSettings, LinearModel, Minimum, RowTargets, SmoothedTargets, Standardisation};
 use crate::outputs::Outputs;
 
-/// Fitted regression that gives log-probabilities of all classes, including classes without training rows, or of all
-/// labels.
+/// Fitted logistic regression that predicts log-probabilities of all classes or labels. Classes without training rows
+/// get a fixed, small probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClassScores {
     classes: usize,
-    /// Classes with training rows, ascending. The regression has these classes only. With several labels, all labels are
-    /// present: if no training row or every training row has a label, the other answer still gets a small probability.
+    /// Classes with training rows, ascending. The regression has an output for these classes only. In multi-label
+    /// tasks, all labels are listed: if no row or every row has a label, smoothing keeps its probability off 0 and 1.
     present: Vec<u32>,
-    /// Number of training rows, from which the probability of an absent class is computed.
+    /// Number of training rows. The probability of classes without training rows depends on it.
     rows: usize,
-    /// Regression over the classes that are present; `None` if fewer than two classes have training rows.
+    /// Regression over the classes in `present`; `None` if fewer than two classes have training rows.
     regression: Option<LinearModel>,
-    /// True if the answer is a set of labels, false if it is one class.
+    /// True for multi-label tasks, false if each text has one class.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     labels: bool,
 }
 
 impl ClassScores {
-    /// Fits the regression to rows of features. `labels` holds one true answer for each decision of each row.
+    /// Fits the regression to rows of features. `labels` has the class index of each row, or a 0 or 1 for each row and
+    /// label.
     ///
-    /// The fit starts at zero, or at `start`, the minimum of a fit with another inverse penalty C. Also returns the
-    /// minimum; `None` if fewer than two classes have rows.
+    /// The optimiser starts at `start`, the minimum for another inverse penalty C, or at zero. Also returns the new
+    /// minimum, or `None` if fewer than two classes have rows.
     pub(super) fn fit(
         features: &FeatureMatrix,
         labels: &[u32],
@@ -65,39 +66,40 @@ impl ClassScores {
         Ok((Self { classes, present, rows, regression: Some(regression), labels: false }, Some(minimum)))
     }
 
-    /// Converts a regression on standardised features to one that reads the raw features and gives equal results.
+    /// Converts a regression on standardised features to an equivalent regression on raw features.
     pub(super) fn folded(self, standardisation: &Standardisation) -> Self {
         Self { regression: self.regression.map(|regression| regression.unscaled(standardisation)), ..self }
     }
 
-    /// Outputs of the whole classifier: all classes, or all labels.
+    /// Type and number of the outputs, including classes without training rows.
     pub(super) fn outputs(&self) -> Outputs {
         if self.labels { Outputs::Labels(self.classes) } else { Outputs::Classes(self.classes) }
     }
 
-    /// Outputs of the regression: the classes that are present, or all labels.
+    /// Type and number of the regression's outputs, without the classes that have no training rows.
     fn of_regression(&self) -> Outputs {
         if self.labels { Outputs::Labels(self.classes) } else { Outputs::Classes(self.present.len()) }
     }
 
-    /// Returns whether a class is an output of the regression: it and at least one other class have training rows.
+    /// Returns whether the regression has an output for `class`. This requires training rows of this class and of
+    /// another class.
     pub(super) fn has_rows(&self, class: u32) -> bool {
         self.regression.is_some() && self.present.binary_search(&class).is_ok()
     }
 
-    /// FLOPs of [`log_probabilities_of`](Self::log_probabilities_of) for a matrix.
+    /// FLOPs of [`log_probabilities_of`](Self::log_probabilities_of) for a feature matrix.
     pub(super) fn flops_of(&self, features: &FeatureMatrix) -> u64 {
         if self.regression.is_some() { features.flops(self.present.len()) } else { 0 }
     }
 
-    /// Computes the log-probabilities for one row of features. A class without training rows has the probability
+    /// Computes the log-probabilities for one row of features. Each class without training rows gets the probability
     /// 1/(training rows + classes).
     pub(super) fn log_probabilities(&self, features: &[(u32, f32)]) -> Vec<f64> {
         let of_present = self.regression.as_ref().map_or_else(|| vec![0.0], |fitted| fitted.scores(features));
         self.of_all_classes(&self.of_regression().of_scores(of_present))
     }
 
-    /// Computes the log-probabilities of each row of a matrix, row after row.
+    /// Computes the log-probabilities for all rows of a feature matrix, concatenated.
     pub(super) fn log_probabilities_of(&self, features: &FeatureMatrix) -> Result<Vec<f64>> {
         let of_present = match &self.regression {
             Some(fitted) => self.of_regression().of_scores(fitted.scores_of(features)?),
@@ -107,7 +109,7 @@ impl ClassScores {
         Ok(rows.flat_map(|row| self.of_all_classes(row)).collect())
     }
 
-    /// Adds the classes without training rows to the log-probabilities of the classes that are present.
+    /// Extends log-probabilities of the classes with training rows to all classes.
     fn of_all_classes(&self, of_present: &[f64]) -> Vec<f64> {
         if self.labels {
             return of_present.to_vec();
@@ -121,10 +123,10 @@ impl ClassScores {
         logs
     }
 
-    /// Checks that the parts of a regression that was read from a file fit together.
+    /// Checks that a regression read from a file is consistent, for `features` features.
     ///
     /// # Errors
-    /// [`Error::State`] if the classes or the weights do not fit the number of classes and of features.
+    /// [`Error::State`] if the number of classes or of weights is wrong.
     pub(super) fn check(&self, features: usize) -> Result<()> {
         let ascending = self.present.is_sorted_by(|before, after| before < after);
         let classes = self.present.last().is_some_and(|last| (*last as usize) < self.classes);

@@ -1,4 +1,4 @@
-//! Linear classifier on uni- and bigrams, which runs no layers and costs almost nothing.
+//! Linear classifier on the unigrams and bigrams of a text. It runs no layers and costs almost nothing.
 
 mod contributions;
 
@@ -22,10 +22,11 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, MEMORY, stratified_folds};
 use crate::outputs::{Outputs, truth_of};
 
-/// Classifier without layers: logistic regression on the tf-idf weights of a text's uni- and bigrams of token ids.
+/// N-gram classifier: logistic regression on the tf-idf weights of a text's unigrams and bigrams of token ids. Its cost
+/// is negligible, because it runs no layers.
 ///
 /// # Examples
-/// A classifier that is fitted on four texts of two words, of which each occurs in two texts:
+/// Classifier that is fitted on four texts of two words, where each word occurs in two texts:
 ///
 /// ```
 /// # use candle_core::Device;
@@ -57,36 +58,37 @@ use crate::outputs::{Outputs, truth_of};
 /// ```
 ///
 /// # Features
-/// An n-gram that occurs c times in a text and in d of the n training texts weighs (1 + ln c)·(ln((1 + n)/(1 + d)) +
-/// 1). The weights of a text are divided by the Euclidean norm of their vector. This is scikit-learn's
+/// An n-gram that occurs c times in a text, and in d of the n training texts, has the weight (1 + ln c)·(ln((1 + n)/(1
+/// + d)) + 1). The weights of a text are divided by the Euclidean norm of their vector. This is scikit-learn's
 /// `TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2))` on tokens instead of words. The regression is
-/// scikit-learn's logistic regression with the multinomial loss. For pairs of texts, the two texts of a pair have
-/// separate n-grams if the tokenizer distinguishes the texts by token types (BERT's does, RoBERTa's does not).
+/// scikit-learn's logistic regression with the multinomial loss. For pairs of texts, the two texts have separate
+/// n-grams if the tokenizer distinguishes them by token types (BERT's does, RoBERTa's does not).
 ///
-/// A word that the tokenizer does not know, such as an emoji, is a token of its own, in addition to the unknown token
+/// Words that the tokenizer does not know, such as emoji, are tokens of their own, in addition to the unknown token
 /// `[UNK]`. Two unknown words are thus different n-grams, although the encoder cannot tell them apart.
 ///
 /// The classifier reads the whole text if the tokenizer keeps [the tokens beyond the encoder's
 /// limit](dht_transformer::TextTokenizer::with_rest); otherwise it reads the same tokens as the encoder. For a text
 /// without any known n-gram, the probabilities follow from the bias alone. A class without training texts has the
-/// probability 1/(n + classes) for every text.
+/// probability 1/(n + classes) for every text, where n is the number of training texts.
 ///
 /// # Cost
-/// An answer costs 2 FLOPs for each class or label and each n-gram of the text that is in the vocabulary. Lookup and
-/// weighting of n-grams are not counted.
+/// Each prediction costs 2 FLOPs for each class or label and each n-gram of the text that is in the vocabulary. Lookup
+/// and weighting of n-grams are not counted.
 ///
 /// # Embeddings
-/// With an encoder, a second regression reads the mean of the encoder's input embeddings over all tokens of the text.
-/// The mean is standardised by the mean and standard deviation of the training texts. An unknown word has the embedding
-/// of `[UNK]`. Tokens that the table lacks are left out, and a text without tokens has the mean of the training texts.
+/// If the classifier is fitted with an encoder, a second regression reads the mean of the encoder's input embeddings
+/// over all tokens of the text. The mean is standardised by the mean and standard deviation of the training texts. An
+/// unknown word has the embedding of `[UNK]`. Tokens outside the embedding table are left out, and a text without
+/// tokens has the mean of the training texts.
 ///
 /// The log-probabilities of both regressions are added with one weight each ([`Stacker`](crate::exit::Stacker)). The
-/// weights are fitted on out-of-fold answers. The second regression costs one FLOP for each token and column, and two
-/// for each column and class.
+/// weights are fitted on out-of-fold predictions. The second regression costs one FLOP for each token and column, and
+/// two for each column and class.
 ///
-/// On the CPU, the table of embeddings is the encoder's own memory. It is not saved, so a classifier that is loaded
-/// alone needs [`with_encoder`](Self::with_encoder). After a training run that changes the encoder's embeddings, the
-/// classifier must be fitted again.
+/// On the CPU, the embedding table is the encoder's own memory. The table is not saved, so a classifier that is loaded
+/// alone needs [`with_encoder`](Self::with_encoder). If training changes the encoder's embeddings, the classifier must
+/// be fitted again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NgramClassifier {
@@ -98,22 +100,22 @@ pub struct NgramClassifier {
     embedding: Option<EmbeddingHead>,
 }
 
-/// Result of [`NgramClassifier::fit`]: the classifier, its out-of-fold answers, and the selected inverse penalty C.
+/// Result of [`NgramClassifier::fit`]: the classifier, its out-of-fold predictions, and the selected inverse penalty C.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct NgramFit {
-    /// Classifier, fitted on all training rows.
+    /// Classifier that was fitted on all training rows.
     pub classifier: NgramClassifier,
-    /// Out-of-fold log-probabilities: for each training row, the answer of a classifier that was fitted on the other
-    /// folds. Other models that are fitted on the same rows can use them as unbiased inputs.
+    /// Out-of-fold log-probabilities: each training row is predicted by a classifier that was fitted on the other
+    /// folds. They are unbiased inputs for other models that are fitted on the same rows.
     pub out_of_fold: LogProbabilities,
     /// Selected inverse penalty C of the regression on n-grams, which has the smallest out-of-fold loss.
     pub c: f64,
-    /// Each inverse penalty C that was tried, ascending, with the mean out-of-fold loss in nats of the regression on
-    /// n-grams alone.
+    /// Each inverse penalty C that was tried, ascending, with its mean out-of-fold loss in nats. The loss is that of
+    /// the regression on n-grams, without embeddings.
     pub losses: Vec<(f64, f64)>,
-    /// FLOPs of the fit, in which the regressions of all folds and the final regression are counted. These FLOPs cover
-    /// each value and gradient that L-BFGS requests, two FLOPs for each multiply-add, and the out-of-fold answers.
+    /// FLOPs of the fit: the regressions of all folds, the final regression, and the out-of-fold predictions. Each
+    /// value and gradient that L-BFGS requests is counted, and a multiply-add counts as two FLOPs.
     pub flops: u64,
 }
 
@@ -121,15 +123,15 @@ impl NgramClassifier {
     /// Fits the classifier on training texts, each of which has one class or several labels.
     ///
     /// The selected inverse penalty C minimises the mean loss in a cross-validation with random folds, stratified by
-    /// class. Vocabulary and n-gram weights are recomputed for each fold. With fewer rows than folds, each row is a
-    /// fold. The search over C starts at the middle value and continues in the direction in which the loss falls. With
-    /// an encoder, the classifier also [reads](Self#embeddings) the encoder's input embeddings.
+    /// class. Vocabulary and idf weights are recomputed for each fold. With fewer rows than folds, each row is a fold.
+    /// The search over the candidates for C starts at the middle one and continues in the direction in which the loss
+    /// falls. With an encoder, the classifier also [reads](Self#embeddings) the encoder's input embeddings.
     ///
     /// # Errors
     /// * As [`NgramSettings::check`].
     /// * [`Error::Argument`] if there are fewer than two rows, or if the encoder's embeddings are not finite.
-    /// * [`Error::Transformer`] if there are fewer than two classes, if a label is not a class, or if a row does not have
-    ///   a target from 0 to 1 for each of several labels.
+    /// * [`Error::Transformer`] if there are fewer than two classes, if a label is not a class, or if a multi-label row
+    ///   does not have a target from 0 to 1 for each label.
     /// * [`Error::Shape`] if the full model has another number of classes.
     pub fn fit<R: Rng + ?Sized>(
         training: &EncodedDataset,
@@ -141,8 +143,8 @@ impl NgramClassifier {
         Self::fit_within(training, settings, full_model, encoder, MEMORY, rng)
     }
 
-    /// Fits the classifier as [`fit`](Self::fit) does. Mean embeddings that need more than `most_bytes` bytes are stored in
-    /// a temporary file.
+    /// Fits the classifier as [`fit`](Self::fit) does, with a memory limit. Mean embeddings of the texts that need more
+    /// than `most_bytes` bytes are stored in a temporary file.
     pub(crate) fn fit_within<R: Rng + ?Sized>(
         training: &EncodedDataset,
         settings: &NgramSettings,
@@ -188,8 +190,9 @@ impl NgramClassifier {
         Ok(NgramFit { classifier, out_of_fold, c, losses, flops })
     }
 
-    /// Adds the input embeddings of an encoder to a classifier that was [loaded](Self::load) alone. The encoder must be
-    /// the one with which the classifier was fitted. A classifier that was fitted without an encoder does not change.
+    /// Adds the input embeddings of an encoder to a classifier that was [loaded](Self::load) without them. The encoder
+    /// must be the one with which the classifier was fitted. A classifier that was fitted without an encoder does not
+    /// change.
     ///
     /// # Errors
     /// * [`Error::State`] if the encoder has other embeddings.
@@ -199,7 +202,7 @@ impl NgramClassifier {
         Ok(Self { embedding, ..self })
     }
 
-    /// Computes the log-probabilities of every text of a batch.
+    /// Computes the class or label log-probabilities of every text in a batch.
     ///
     /// # Errors
     /// * [`Error::Argument`] if the classifier was loaded without the encoder that it [needs](Self::with_encoder).
@@ -208,7 +211,7 @@ impl NgramClassifier {
         Ok(self.answers(batch)?.0)
     }
 
-    /// Computes the log-probabilities of every row of a data set.
+    /// Computes the class or label log-probabilities of every row of a data set.
     ///
     /// # Errors
     /// As [`log_probabilities`](Self::log_probabilities).
@@ -217,21 +220,21 @@ impl NgramClassifier {
         Ok(self.read(&texts)?.0)
     }
 
-    /// FLOPs of the answer to each row of a data set.
+    /// FLOPs of predicting each row of a data set.
     pub fn flops_of_all(&self, data: &EncodedDataset) -> Vec<u64> {
         let texts: Vec<Tokens<'_>> = tokens_of(data).collect();
         let of = |text: &Tokens<'_>| self.flops(&self.vocabulary.features(*text, &self.settings.left_out), *text);
         texts.par_iter().with_min_len(16).map(of).collect()
     }
 
-    /// FLOPs of the answer to a text whose n-gram features are `features`.
+    /// FLOPs of predicting one text. `features` are its n-gram features.
     fn flops(&self, features: &[(u32, f32)], text: Tokens<'_>) -> u64 {
         let of_head = |head: &EmbeddingHead| head.flops(text.whole(&self.settings.left_out));
         2 * (features.len() * self.classes()) as u64 + self.embedding.as_ref().map_or(0, of_head)
     }
 
-    /// Answers every text of a batch. Returns the log-probabilities, and the FLOPs of each answer, two for each
-    /// multiply-add.
+    /// Predicts every text in a batch. Returns the log-probabilities, and the FLOPs for each text. A multiply-add
+    /// counts as two FLOPs.
     ///
     /// # Errors
     /// As [`log_probabilities`](Self::log_probabilities).
@@ -244,7 +247,8 @@ impl NgramClassifier {
         self.read(&(0..batch.len()).map(text).collect::<Vec<_>>())
     }
 
-    /// Answers texts, with the embedding part if the classifier has one.
+    /// Predicts texts by their n-grams and, if the classifier has a regression on embeddings, by their mean embeddings.
+    /// Also returns the FLOPs of each text.
     fn read(&self, texts: &[Tokens<'_>]) -> Result<(LogProbabilities, Vec<u64>)> {
         match &self.embedding {
             None => self.read_with(texts, |logs, _| logs),
@@ -254,7 +258,8 @@ impl NgramClassifier {
         }
     }
 
-    /// Answers texts by their n-grams. `add` maps the n-grams' answer to a text to the final answer.
+    /// Predicts texts by their n-grams, and returns the FLOPs of each text. `add` converts the n-gram log-probabilities
+    /// of a text to the final log-probabilities.
     fn read_with(
         &self,
         texts: &[Tokens<'_>],
@@ -272,7 +277,7 @@ impl NgramClassifier {
         Ok((LogProbabilities::of(self.outputs(), rows.concat())?, flops))
     }
 
-    /// Type of the answers: one class, or several labels.
+    /// Type and number of the outputs: classes, of which a text has one, or independent labels.
     pub fn outputs(&self) -> Outputs {
         self.scores.outputs()
     }
@@ -292,7 +297,7 @@ impl NgramClassifier {
         &self.settings
     }
 
-    /// Sizes of the full model with which the classifier's cost is compared.
+    /// Sizes of the full model, to which the classifier's cost is compared.
     pub fn full_model(&self) -> &FullModel {
         &self.full_model
     }
@@ -306,7 +311,7 @@ impl NgramClassifier {
         Ok(write_atomically(path, |file| file.write_all(&json))?)
     }
 
-    /// Contents of the file that [`save`](Self::save) writes.
+    /// Serialises the classifier as the JSON that [`save`](Self::save) writes.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         serde_json::to_vec(self).map_err(|source| Error::Json { what: "n-gram classifier".into(), source })
     }
@@ -315,9 +320,9 @@ impl NgramClassifier {
     ///
     /// # Errors
     /// * [`Error::Transformer`] if the file cannot be read.
-    /// * [`Error::Json`] if the file is not JSON, or is not a classifier.
+    /// * [`Error::Json`] if the file is not the JSON of an n-gram classifier.
     /// * [`Error::Argument`] if a setting or a size of the full model is out of range.
-    /// * [`Error::Shape`] or [`Error::State`] if the parts of the classifier do not fit together.
+    /// * [`Error::Shape`] or [`Error::State`] if the contents are inconsistent.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = read_file(path, FileKind::Weights)
@@ -335,13 +340,13 @@ impl NgramClassifier {
     }
 }
 
-/// Number of texts that a thread answers at a time.
+/// Minimum number of texts in one parallel task.
 const READ_TOGETHER: usize = 16;
-/// Gradient tolerance of the final fit, on all training texts. At this tolerance, the fit is about as near to the minimum
-/// as scikit-learn's fit at its default tolerance.
+/// Gradient norm at which the final fit, on all training texts, stops. The result is about as close to the minimum as
+/// scikit-learn's with its default tolerance.
 const FINAL_TOLERANCE: f64 = 5e-3;
 
-/// Checks the sizes of the full model, and that the full model has `classes` classes or labels.
+/// Checks the sizes of the full model, and that its number of outputs is `classes`.
 fn check_full_model(model: &FullModel, classes: usize) -> Result<()> {
     model.shape().check()?;
     match model.classifier.classes {

@@ -1,4 +1,4 @@
-//! Cross-validation that selects the inverse penalty C of an n-gram classifier.
+//! Cross-validation for an n-gram classifier. It selects the inverse penalty C.
 
 use dht_transformer::EncodedDataset;
 use rayon::prelude::*;
@@ -9,15 +9,15 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, Minimum, best_penalty};
 use crate::outputs::Outputs;
 
-/// Gradient tolerance of the fits in a cross-validation. At this tolerance, objectives are within 5·10⁻⁵ nats of their
-/// minima, which suffices to rank the values of C.
+/// Gradient norm at which fits during cross-validation stop. Objectives are then within 5·10⁻⁵ nats of their minima,
+/// which is precise enough to rank the candidates for C (inverse penalty).
 const CROSS_VALIDATION_TOLERANCE: f64 = 1e-2;
 
-/// Rejects training texts on which no classifier can be fitted.
+/// Rejects training texts to which no classifier can be fitted.
 ///
 /// # Errors
-/// * [`Error::Argument`] if there are fewer than two rows.
-/// * [`Error::Transformer`] if there are too few classes or labels, or if the answers of a row do not fit them.
+/// * [`Error::Argument`] if there are fewer than two texts.
+/// * [`Error::Transformer`] if there are too few classes or labels, or if the targets of a text do not match them.
 pub(super) fn check_texts(training: &EncodedDataset) -> Result<()> {
     if training.len() < 2 {
         return Err(Error::argument("training rows", "at least 2", training.len()));
@@ -27,33 +27,33 @@ pub(super) fn check_texts(training: &EncodedDataset) -> Result<()> {
     Ok(outputs.task().check_targets(training, outputs.count())?)
 }
 
-/// Result of a cross-validation.
+/// Result of cross-validation, which selects the inverse penalty C.
 pub(super) struct CrossValidation {
-    /// Out-of-fold log-probabilities of each row, at the selected C.
+    /// Out-of-fold log-probabilities of each row, with the selected inverse penalty C.
     pub(super) out_of_fold: LogProbabilities,
     /// Inverse penalty C with the smallest out-of-fold loss.
     pub(super) c: f64,
-    /// Each C that was tried, ascending, with its mean out-of-fold loss in nats.
+    /// Candidates for the inverse penalty C, ascending, each with its mean out-of-fold loss in nats.
     pub(super) losses: Vec<(f64, f64)>,
-    /// FLOPs of all fits and of the out-of-fold answers.
+    /// FLOPs of all fits and of the out-of-fold predictions.
     pub(super) flops: u64,
 }
 
-/// One fold of a cross-validation: its data, and the minimum of its last fit.
+/// Fold of a cross-validation: its rows, and the minimum of its last fit as a start for the next.
 struct Fold {
     features: FeatureMatrix,
-    /// True answer of each decision in the rows to fit, row after row.
+    /// True labels of the rows to fit, concatenated.
     labels: Vec<u32>,
-    /// Held-out rows of the fold, and their features.
+    /// Indices of the fold's held-out rows, and their features.
     held_out: (Vec<usize>, FeatureMatrix),
-    /// Minimum at the last C, from which the next fit starts.
+    /// Minimum for the previous inverse penalty C, from which the next fit starts.
     start: Option<Minimum>,
 }
 
-/// Selects the inverse penalty C with the smallest out-of-fold loss. `split` returns the features of the rows to fit,
-/// and those of the held-out rows.
+/// Selects the inverse penalty C with the smallest out-of-fold loss. For each fold, `split` returns two feature
+/// matrices: rows to fit on, and held-out rows.
 ///
-/// For each fold, the fit at one C starts at the minimum of the previous C.
+/// Within a fold, the fit for each C starts at the minimum for the previous C.
 pub(super) fn cross_validate(
     labels: &[u32],
     outputs: Outputs,

@@ -1,5 +1,5 @@
-//! Second regression of the n-gram exit: the regression reads a text's mean input embedding and is stacked on the
-//! n-grams' scores.
+//! Second regression of an n-gram classifier. It reads the mean input embedding of a text, and its log-probabilities
+//! are combined with those of the regression on n-grams.
 
 use std::collections::BTreeSet;
 
@@ -17,41 +17,41 @@ use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, Rows, Standardisation};
 use crate::outputs::Outputs;
 
-/// Candidate values of the inverse penalty C for the regression on standardised mean embeddings.
+/// Candidates for the inverse penalty C of the regression on standardised mean embeddings.
 const C: [f64; 7] = [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
-/// Gradient tolerance of the final fit, on all training texts.
+/// Gradient norm at which the final fit, on all training texts, stops.
 const TOLERANCE: f64 = 3e-3;
 /// Number of texts whose mean embeddings are computed in one parallel step.
 const TOGETHER: usize = 4096;
 
-/// Logistic regression on the mean input embedding of a text, with the weights that stack its answer on the n-grams'
-/// log-probabilities.
+/// Logistic regression on the mean input embedding of a text. Stacking weights combine its log-probabilities with those
+/// of the regression on n-grams.
 ///
-/// The mean is over the encoder's input embeddings of all tokens of the text. A text without tokens has the mean of the
-/// training texts.
+/// The mean is over the encoder's input embeddings of all tokens of the text. A text without tokens gets the average of
+/// the training texts' means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EmbeddingHead {
     /// Number of rows in the embedding table, one for each token of the vocabulary.
     tokens: usize,
-    /// Average of the training texts' mean embeddings. Shape: (columns).
+    /// Mean embeddings of the training texts, averaged. Shape (hidden,).
     mean: Vec<f32>,
-    /// Regression, rescaled after the fit to read mean embeddings that are not standardised.
+    /// Fitted regression. It was fitted on standardised mean embeddings, and then rescaled to read raw ones.
     scores: ClassScores,
     stacker: Stacker,
-    /// [Digest](EmbeddingTable::digest) of the embedding table.
+    /// [Checksum](EmbeddingTable::digest) of the embedding table with which the regression was fitted.
     digest: u64,
-    /// Embedding table of the encoder; `None` if the n-gram classifier was loaded without its encoder.
+    /// Embedding table of the encoder; `None` if the classifier was loaded without its encoder.
     #[serde(skip)]
     table: Option<EmbeddingTable>,
 }
 
 impl EmbeddingHead {
-    /// Fits the regression on mean embeddings, and also returns the stacked out-of-fold log-probabilities and the FLOPs
-    /// of the fit.
+    /// Fits the regression on mean embeddings. Also returns its out-of-fold log-probabilities, already combined with
+    /// `ngrams`, and the FLOPs.
     ///
-    /// `ngrams` holds the out-of-fold log-probabilities of the n-grams. If the mean embeddings need more than
-    /// `most_bytes` bytes, they are stored in a temporary file.
+    /// `ngrams` are the out-of-fold log-probabilities of the regression on n-grams. If the mean embeddings need more
+    /// than `most_bytes` bytes, they are stored in a temporary file.
     pub(super) fn fit(
         table: &EmbeddingTable,
         (texts, left_out): (&[Tokens<'_>], &BTreeSet<u32>),
@@ -101,23 +101,23 @@ impl EmbeddingHead {
         Ok((head, stacked, flops))
     }
 
-    /// Computes the answer to a text and stacks it on `ngrams`, the answer of the n-grams. `values` holds the values of
-    /// the embedding table.
+    /// Predicts a text, and combines the result with `ngrams`, the log-probabilities of the regression on n-grams.
+    /// `values` are the entries of the embedding table.
     pub(super) fn stack(&self, ngrams: &[f64], values: &[f32], tokens: impl Iterator<Item = u32>) -> Vec<f64> {
         let (mean, _) = mean(values, self.mean.len(), &self.mean, tokens);
         let features: Vec<(u32, f32)> = (0..).zip(mean).collect();
         self.stacker.stack_row(self.scores.outputs(), ngrams, &self.scores.log_probabilities(&features))
     }
 
-    /// Stacking weights of the two regressions.
+    /// Weights that combine the predictions of the regression on n-grams with those of this regression.
     pub(super) fn stacker(&self) -> Stacker {
         self.stacker
     }
 
-    /// Contributions of this head to log-odds: a constant, and a weight for each token.
+    /// Splits this regression's part of the log-odds into a constant and the contribution of each token.
     ///
-    /// `odds` computes log-odds from features, and is a linear function of the log-probabilities. For a text without known
-    /// tokens, the constant is the contribution of the training texts' mean.
+    /// `odds` computes log-odds from features, and must be linear in the log-probabilities. For a text without tokens
+    /// of the table, the constant is the log-odds at the training texts' average embedding.
     pub(super) fn contributions(
         &self,
         values: &[f32],
@@ -141,17 +141,18 @@ impl EmbeddingHead {
         (constant, known.into_iter().map(weight).collect())
     }
 
-    /// FLOPs for a text: one for each known token and column, two for each column and class, and the FLOPs of stacking.
+    /// FLOPs of predicting a text: one for each known token and embedding column, two for each column and class, and
+    /// those of stacking.
     pub(super) fn flops(&self, tokens: impl Iterator<Item = u32>) -> u64 {
         let (columns, classes) = (self.mean.len(), self.scores.outputs().count());
         let known = tokens.filter(|token| (*token as usize) < self.tokens).count();
         (known * columns + 2 * columns * classes) as u64 + Stacker::flops(classes)
     }
 
-    /// Embedding table of the encoder.
+    /// Embedding table of the encoder with which the regression was fitted.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the head was loaded without its encoder.
+    /// [`Error::Argument`] if the regression was loaded without its encoder.
     pub(super) fn table(&self) -> Result<&EmbeddingTable> {
         let missing = || {
             let expected = "those of the encoder that the n-gram classifier was fitted with (`with_encoder`)";
@@ -160,11 +161,11 @@ impl EmbeddingHead {
         self.table.as_ref().ok_or_else(missing)
     }
 
-    /// Adds the embedding table of the encoder with which the head was fitted.
+    /// Attaches the embedding table of the encoder with which the regression was fitted.
     ///
     /// # Errors
-    /// * [`Error::State`] if the table of this encoder has another size or other values.
-    /// * As [`EmbeddingTable::new`].
+    /// * [`Error::State`] if the encoder's table has another size or other values.
+    /// * [`Error::Transformer`] or [`Error::Argument`] if the encoder has no valid table of word embeddings.
     pub(super) fn with_encoder(self, encoder: &Encoder) -> Result<Self> {
         let table = EmbeddingTable::new(encoder)?;
         let [expected, got] =
@@ -176,11 +177,11 @@ impl EmbeddingHead {
         Ok(Self { table: Some(table), ..self })
     }
 
-    /// Checks that the parts of a head that was read from a file fit together.
+    /// Checks that a regression read from a file is consistent.
     ///
     /// # Errors
-    /// * [`Error::Shape`] if the outputs of the head are not `outputs`.
-    /// * [`Error::State`] if a value is not finite, or if the regression has the wrong size.
+    /// * [`Error::Shape`] if its classes or labels are not `outputs`.
+    /// * [`Error::State`] if a value is not finite, or if the number of weights is wrong.
     pub(super) fn check(&self, outputs: Outputs) -> Result<()> {
         let own = self.scores.outputs();
         if own != outputs {

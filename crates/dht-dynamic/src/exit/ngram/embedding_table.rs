@@ -1,4 +1,4 @@
-//! Table of an encoder's input embeddings, in memory that is shared with the encoder.
+//! Input embeddings of an encoder, in memory that the n-gram classifier shares with the encoder.
 
 use candle_core::{Device, Storage, Tensor};
 use dht_transformer::Encoder;
@@ -6,14 +6,13 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// Name of the encoder's parameter that holds the word embeddings.
+/// Name of the encoder parameter that holds the word embeddings.
 pub(crate) const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
 
-/// Word embeddings of an encoder, before positions and the layer norm are applied. Shape: (tokens, columns).
+/// Word embeddings of an encoder, before position embeddings and layer norm. Shape: (tokens, hidden).
 ///
-/// On the CPU, the table is another handle on the encoder's own memory, not a copy. A training run that changes the
-/// encoder's embeddings therefore changes the table too, and a classifier that was fitted on the table must be fitted
-/// again.
+/// On the CPU, the table shares the encoder's memory and is not a copy. If training changes the encoder's embeddings,
+/// the table changes too, and a classifier that was fitted on it must be fitted again.
 #[derive(Debug, Clone)]
 pub(super) struct EmbeddingTable {
     table: Tensor,
@@ -21,7 +20,7 @@ pub(super) struct EmbeddingTable {
 }
 
 impl EmbeddingTable {
-    /// Takes the table from an encoder.
+    /// Creates the table from an encoder's parameters.
     ///
     /// # Errors
     /// * [`Error::Transformer`] if the encoder does not have a table of word embeddings.
@@ -47,22 +46,22 @@ impl EmbeddingTable {
         Ok(table)
     }
 
-    /// Number of columns.
+    /// Number of columns: the width of an embedding.
     pub(super) fn columns(&self) -> usize {
         self.table.dims().last().copied().unwrap_or_default()
     }
 
-    /// Number of rows, one for each token.
+    /// Number of rows: the size of the vocabulary.
     pub(super) fn tokens(&self) -> usize {
         self.table.dims().first().copied().unwrap_or_default()
     }
 
-    /// Digest of all values. A saved classifier stores the digest to detect an encoder with other embeddings.
+    /// Checksum of all embeddings. A saved classifier stores it to detect an encoder with other embeddings.
     pub(super) fn digest(&self) -> u64 {
         self.digest
     }
 
-    /// Calls a function with all values of the table in row-major order.
+    /// Calls `read` with all entries of the table, in row-major order.
     ///
     /// # Errors
     /// [`Error::Argument`] if the table is not contiguous in memory.
@@ -75,15 +74,15 @@ impl EmbeddingTable {
     }
 }
 
-/// Two tables are equal if their shapes and digests are equal.
+/// Compares shapes and checksums instead of all entries.
 impl PartialEq for EmbeddingTable {
     fn eq(&self, other: &Self) -> bool {
         (self.table.dims(), self.digest) == (other.table.dims(), other.digest)
     }
 }
 
-/// Computes the mean embedding of a text, and the number of tokens in this mean. Tokens that the table lacks are left
-/// out. If no token remains, the mean is `empty`.
+/// Computes the mean embedding of a text and the number of tokens in the mean. Tokens outside the table are skipped. If
+/// no token remains, the mean is `empty`.
 pub(super) fn mean(
     values: &[f32],
     columns: usize,
@@ -105,7 +104,8 @@ pub(super) fn mean(
     (sum, count)
 }
 
-/// Computes the digest of a table: FNV-1a over the digests of its rows, each of which is FNV-1a over the row's bits.
+/// Computes the checksum of a table. The bits of each row are hashed with FNV-1a, and the row hashes are hashed with
+/// FNV-1a again.
 fn digest(values: &[f32], columns: usize) -> u64 {
     const START: u64 = 0xcbf2_9ce4_8422_2325;
     let add = |digest: u64, value: u64| (digest ^ value).wrapping_mul(0x0000_0100_0000_01b3);

@@ -1,4 +1,4 @@
-//! Tf-idf features of a text's uni- and bigrams of token ids.
+//! Tf-idf features of a text: its unigrams and bigrams of token ids.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,32 +7,33 @@ use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Unigram or bigram of token ids. The fields are the index of the text in a pair (0 or 1), a token, and in a bigram the
-/// next token.
+/// Unigram or bigram of token ids. The fields are the index of the text within a pair (0 or 1), the first token and,
+/// for a bigram, the second token.
 ///
-/// A word that the tokenizer does not know counts as a token with an id of its own. The n-grams of the unknown token
+/// Words that the tokenizer does not know count as tokens with ids of their own. The n-grams of the unknown token
 /// `[UNK]` are counted as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Ngram(u8, u32, Option<u32>);
 
-/// Tokens of one text or pair in a batch or data set.
+/// Tokens of one text or pair of texts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tokens<'a> {
     pub(super) ids: &'a [u32],
-    /// Token types of `ids`; empty if all types are 0.
+    /// Token types of `ids`: 0 in the first text of a pair, other values in the second. Empty if all types are 0.
     pub(super) type_ids: &'a [u32],
     pub(super) rest: Option<&'a UnreadTokens>,
 }
 
 impl Tokens<'_> {
-    /// Iterates over the whole text or pair, truncated tokens included. Tokens in `left_out` are skipped.
+    /// Iterates over all tokens of the text or pair, including those beyond the encoder's maximum length. Tokens in
+    /// `left_out` are skipped.
     pub(super) fn whole(&self, left_out: &BTreeSet<u32>) -> impl Iterator<Item = u32> {
         let rest = self.rest.into_iter().flat_map(|rest| rest.first.iter().chain(&rest.second));
         self.ids.iter().chain(rest).copied().filter(|id| !left_out.contains(id))
     }
 
-    /// Calls `f` for each occurrence of an n-gram in the whole text. Tokens in `left_out` are skipped, and the two tokens
-    /// around a skipped token form a bigram.
+    /// Calls `f` for each occurrence of an n-gram in the text. Tokens in `left_out` are skipped, and the tokens on both
+    /// sides of a skipped token form a bigram.
     fn for_each_ngram(&self, left_out: &BTreeSet<u32>, mut f: impl FnMut(Ngram)) {
         for side in [0, 1] {
             let side_of = |token| u8::from(self.type_ids.get(token).is_some_and(|kind| *kind != 0));
@@ -49,7 +50,8 @@ impl Tokens<'_> {
         self.for_each_word_ngram(left_out, &mut f);
     }
 
-    /// Calls `f` for each n-gram that contains an unknown word. The words take the place of their unknown token.
+    /// Calls `f` for each n-gram with an unknown word. These n-grams use the word's own id in place of the unknown
+    /// token `[UNK]`.
     fn for_each_word_ngram(&self, left_out: &BTreeSet<u32>, f: &mut impl FnMut(Ngram)) {
         let Some(rest) = self.rest.filter(|rest| !rest.words.is_empty()) else { return };
         let side_of = |token: usize| u8::from(self.type_ids.get(token).is_some_and(|kind| *kind != 0));
@@ -75,7 +77,7 @@ impl Tokens<'_> {
         }
     }
 
-    /// Counts the n-grams of the whole text. The n-grams are in ascending order, each with its count.
+    /// Counts each n-gram of the text. The n-grams are in ascending order.
     pub(super) fn ngrams(&self, left_out: &BTreeSet<u32>) -> Vec<(Ngram, u32)> {
         let mut all = Vec::with_capacity(2 * self.ids.len());
         self.for_each_ngram(left_out, |ngram| all.push(ngram));
@@ -84,12 +86,12 @@ impl Tokens<'_> {
     }
 }
 
-/// N-gram counts of many texts. Each distinct n-gram has a number.
+/// N-gram counts of many texts. Each distinct n-gram has an index, its number.
 #[derive(Debug)]
 pub(super) struct Corpus {
-    /// N-gram of each number. Numbers follow the order in which the texts first contain the n-grams.
+    /// Distinct n-grams, indexed by number, in the order of their first occurrence.
     ngrams: Vec<Ngram>,
-    /// Number and count of each n-gram, for each text.
+    /// N-gram counts of each text, as pairs of an n-gram's number and its count.
     rows: Vec<Vec<(u32, u32)>>,
 }
 
@@ -109,8 +111,8 @@ impl Corpus {
         Self { ngrams, rows }
     }
 
-    /// Selects the n-grams that occur in at least `min_rows` of the rows `rows`. Each becomes a column, and its idf weight
-    /// is computed from these rows only.
+    /// Selects feature columns: the n-grams that occur in at least `min_rows` of the texts `rows`. Idf weights are
+    /// computed from these texts only.
     pub(super) fn columns(&self, rows: &[usize], min_rows: usize) -> Columns {
         let mut row_counts = vec![0_u32; self.ngrams.len()];
         for row in rows {
@@ -129,7 +131,7 @@ impl Corpus {
         Columns { of_number, idf }
     }
 
-    /// Computes the features of a row: the columns of its n-grams, with their weights.
+    /// Computes the tf-idf features of one text, as pairs of column and weight.
     pub(super) fn features(&self, row: usize, columns: &Columns) -> Vec<(u32, f32)> {
         let known = |(number, count): &(u32, u32)| {
             let column = columns.of_number[*number as usize]?;
@@ -140,17 +142,18 @@ impl Corpus {
         weigh(counts.into_iter())
     }
 
-    /// Builds the vocabulary that has an n-gram for each column.
+    /// Builds the vocabulary of the selected n-grams.
     pub(super) fn vocabulary(&self, columns: Columns) -> Vocabulary {
         let known = self.ngrams.iter().zip(&columns.of_number).filter(|(_, column)| column.is_some());
         Vocabulary::new(known.map(|(ngram, _)| *ngram).collect(), columns.idf)
     }
 }
 
-/// Selection of the n-grams of a [`Corpus`] that are used as features.
+/// N-grams of a [`Corpus`] that were selected as feature columns.
 #[derive(Debug)]
 pub(super) struct Columns {
-    /// Column of each n-gram, by its number; `None` if the n-gram is not a feature. Columns ascend with the number.
+    /// Feature column of each n-gram, indexed by the n-gram's number; `None` if it was not selected. Columns ascend
+    /// with the number.
     of_number: Vec<Option<u32>>,
     idf: Vec<f32>,
 }
@@ -161,27 +164,25 @@ impl Columns {
     }
 }
 
-/// N-grams that a fitted classifier uses as features, with their idf weights.
+/// N-grams that a fitted classifier uses as features, each with its idf weight.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "StoredVocabulary", into = "StoredVocabulary")]
 pub(super) struct Vocabulary {
     ngrams: Vec<Ngram>,
     idf: Vec<f32>,
-    /// Column of each n-gram, with its weight. Both are in one map, since one memory access per lookup is cheaper than
-    /// two.
+    /// Column and idf weight of each n-gram. They are in one map, since one memory access is cheaper than two.
     column_of: HashMap<Ngram, Column, RandomState>,
 }
 
-/// Column of the features: its index, and the idf weight ln((1 + n)/(1 + d)) + 1 of its n-gram, which occurs in d of n
-/// training texts.
+/// Feature column: its index, and the idf weight ln((1 + n)/(1 + d)) + 1 of its n-gram, which occurs in d of n training
+/// texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Column {
     index: u32,
     idf: f32,
 }
 
-/// Serialised form of [`Vocabulary`]. This form lacks the map from n-grams to columns, which is rebuilt when a
-/// vocabulary is read.
+/// Serialised form of [`Vocabulary`], without the map from n-grams to columns. The map is rebuilt after reading.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredVocabulary {
@@ -208,25 +209,23 @@ impl Vocabulary {
         Self { ngrams, idf, column_of }
     }
 
-    /// Number of n-grams.
     pub(super) fn len(&self) -> usize {
         self.ngrams.len()
     }
 
-    /// Tokens of the n-gram in a column: one or two.
+    /// Tokens of a column's n-gram: one for a unigram, two for a bigram.
     pub(super) fn tokens_of(&self, column: u32) -> Vec<u32> {
         let Ngram(_, first, second) = self.ngrams[column as usize];
         std::iter::once(first).chain(second).collect()
     }
 
-    /// Returns whether each n-gram occurs once and has a finite weight. A vocabulary that was read from a file may violate
-    /// this.
+    /// Returns whether all n-grams are distinct and all weights finite, which a vocabulary from a file may violate.
     pub(super) fn is_sound(&self) -> bool {
         let known = self.column_of.len() == self.ngrams.len() && self.idf.len() == self.ngrams.len();
         known && self.idf.iter().all(|idf| idf.is_finite())
     }
 
-    /// Computes the features of a text: the columns of its known n-grams, with their weights.
+    /// Computes the tf-idf features of one text, as pairs of column and weight.
     pub(super) fn features(&self, text: Tokens<'_>, left_out: &BTreeSet<u32>) -> Vec<(u32, f32)> {
         let mut known: Vec<Column> = Vec::with_capacity(2 * text.ids.len());
         text.for_each_ngram(left_out, |ngram| known.extend(self.column_of.get(&ngram)));
@@ -236,10 +235,9 @@ impl Vocabulary {
     }
 }
 
-/// Computes the weight (1 + ln count) · idf of each column, divided by the Euclidean norm of all weights.
+/// Computes the tf-idf weight (1 + ln count) · idf of each column, normalised by the Euclidean norm of all weights.
 ///
-/// The caller sorts the columns in ascending order, so that the norm does not depend on the order of the n-grams, not
-/// even in its last bit.
+/// The columns must be in ascending order, so that the norm is bit-identical for every order of the n-grams.
 fn weigh(counts: impl Iterator<Item = (Column, u32)>) -> Vec<(u32, f32)> {
     let weight = |(column, count): (Column, u32)| {
         (column.index, if count == 1 { 1.0 } else { 1.0 + f64::from(count).ln() } * f64::from(column.idf))

@@ -1,4 +1,4 @@
-//! Linear classifiers on uni- and bigrams and on input embeddings. They run no layers and cost almost nothing.
+//! Linear classifiers on the n-grams and input embeddings of a text. They run no layers and cost almost nothing.
 
 mod class_scores;
 mod classifier;

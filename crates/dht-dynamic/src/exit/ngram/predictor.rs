@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::prediction::{BatchPredictions, Predictor};
 use crate::route::Route;
 
-/// Every text stops at depth 0.
+/// Predicts texts without running any layer of an encoder.
 impl Predictor for NgramClassifier {
     fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
         let (logs, flops) = self.answers(batch)?;

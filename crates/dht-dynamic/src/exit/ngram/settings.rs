@@ -27,16 +27,18 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NgramSettings {
-    /// Minimum number of training texts that must contain an n-gram, so that it is in the vocabulary: at least 1; 2 by
+    /// Minimum number of training texts in which an n-gram must occur to be in the vocabulary: at least 1; 2 by
     /// default.
     pub min_rows: usize,
     /// Number of folds of the cross-validation: at least 2; 5 by default.
     pub folds: usize,
-    /// Candidate values of the inverse penalty C, ascending. By default 1, 3, 10, 30 and 100. Cross-validation selects one.
+    /// Candidate values of the inverse penalty C, ascending; 1, 3, 10, 30 and 100 by default. Cross-validation selects
+    /// one.
     pub c: Vec<f64>,
     /// Ids of special tokens to exclude because they are not part of a text, such as [`[CLS]` and
     /// `[SEP]`](dht_transformer::TextTokenizer::tokens_around). None by default. Special tokens that are not excluded
-    /// are ordinary features. In a truncated text, the final special token stands at the place of the truncation.
+    /// are ordinary features. In a truncated text, the final special token follows the last token that the encoder
+    /// reads.
     pub left_out: BTreeSet<u32>,
 }
 
@@ -47,7 +49,7 @@ impl Default for NgramSettings {
 }
 
 impl NgramSettings {
-    /// Checks that every field is in its range.
+    /// Checks that every setting is in range.
     ///
     /// # Errors
     /// [`Error::Argument`] with the name of the first field that is out of range.

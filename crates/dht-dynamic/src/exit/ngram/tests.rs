@@ -31,8 +31,8 @@ fn data(samples: Vec<Sample>, classes: usize) -> EncodedDataset {
     EncodedDataset { samples, labels: (0..classes).map(|class| class.to_string()).collect(), truncated_rows: 0 }
 }
 
-/// Random texts of up to eight tokens between the special tokens 0 and 1. Each contains one marker: the bigram 10 11, the
-/// bigram 11 10, or the token 12. The marker determines the class.
+/// Random texts of up to eight tokens between the special tokens 0 and 1. Each text contains one marker that determines
+/// its class: the bigram 10 11, the bigram 11 10, or the token 12.
 fn texts(rows: u64, seed: u64) -> EncodedDataset {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let text = |id| {
@@ -62,9 +62,9 @@ fn labels(data: &EncodedDataset) -> Vec<u32> {
 
 #[test]
 fn features_are_those_of_scikit_learns_vectorizer() {
-    // Expected values: TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), token_pattern=r"\S+") on the texts
-    // "5 6 5 6", "5 6 7" and "7 8".
-    // Known: 5, 6, 7 and "5 6", each in two of three texts, so that all have one idf.
+    // Expected values: TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2), token_pattern=r"\S+") on the
+    // texts "5 6 5 6", "5 6 7" and "7 8". Known: 5, 6, 7 and "5 6", each in two of three texts, so that all have one
+    // idf.
     let texts = [&[0, 5, 6, 5, 6, 1][..], &[0, 5, 6, 7, 1], &[0, 7, 8, 1]];
     let texts = texts.map(|ids| sample(0, 0, ids).encoding);
     let tokens: Vec<Tokens<'_>> =
@@ -110,7 +110,7 @@ fn a_cut_text_with_its_rest_has_the_ngrams_of_the_whole_one() {
     assert_eq!(whole.len(), 4 + 3 + 2 + 1);
 }
 
-/// Adds unknown words to a text. Each word is the index of its token, and the id of the word.
+/// Adds unknown words to a text. Each word is a pair of the index of its token and the word's id.
 fn with_words(mut sample: Sample, words: &[(u32, u32)]) -> Sample {
     sample.encoding.rest.words = words.iter().map(|(token, id)| UnknownWord { token: *token, id: *id }).collect();
     sample
@@ -309,8 +309,8 @@ fn what_cannot_be_fitted_is_refused_with_what_would_be_right() {
     assert_eq!(other.unwrap_err().to_string(), "classes of the full model is 2, expected 3");
 }
 
-/// FLOPs of a fit by the formulas, and twice the number of multiply-adds that ran. The fit uses one thread, which counts
-/// the multiply-adds.
+/// Counts the FLOPs of a fit in two ways: by the formulas, and as twice the number of multiply-adds that ran. The fit
+/// uses one thread, which counts the multiply-adds.
 fn flops_of_fit(training: &EncodedDataset, settings: &NgramSettings) -> (u64, u64) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
     pool.install(|| {
@@ -343,7 +343,7 @@ fn flops_of_fits_on_banking77_are_those_that_run() {
     assert_eq!(flops, counted);
 }
 
-/// Encoder with a random table of 1,100 tokens. Its first column is positive for the even token ids only.
+/// Encoder with random embeddings of 1,100 tokens. The first column is positive for even token ids only.
 fn encoder(seed: u64) -> Encoder {
     let config = BertConfig::small(1, 2, 12, 1100).unwrap();
     let encoder = Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();

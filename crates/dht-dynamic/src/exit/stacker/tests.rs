@@ -83,7 +83,8 @@ fn stacking_weights_default_to_halves_and_stay_finite() {
 #[test]
 fn weights_are_the_best_that_are_not_negative() {
     let labels = labels(40);
-    // A negative number gives answers that avoid the true class, as the out-of-fold answers of a model without knowledge do.
+    // A negative number gives answers that avoid the true class, as the out-of-fold answers of a model without
+    // knowledge do.
     for (ngram, exit) in [(-1.0, 1.0), (0.7, -0.8), (-0.5, -0.6), (0.4, 0.9)] {
         let (ngram, exit) = (table(&labels, ngram, 11), table(&labels, exit, 12));
         let stacker = Stacker::fit(&ngram, &exit, &labels).unwrap();

@@ -1,4 +1,4 @@
-//! Accepted request of a service, and the state of its answers.
+//! Accepted request of a service, and the answers to its texts so far.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::serving::answer::Answer;
 
-/// Accepted request, with the state of its answers.
+/// Accepted request of a service, with the answers to its texts so far.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) arrived: Instant,
@@ -21,10 +21,10 @@ struct State {
     answers: Vec<Option<Answer>>,
     missing: usize,
     error: Option<Error>,
-    /// True if one of the texts failed. The error may have been delivered already.
+    /// True if any text failed, even if the caller has already received the error.
     failed: bool,
     waker: Option<Waker>,
-    /// True if the caller has given up.
+    /// True if the caller dropped its ticket, the handle for the answers.
     gone: bool,
 }
 
@@ -33,7 +33,7 @@ impl State {
         self.failed || self.missing == 0
     }
 
-    /// Takes the answers or the error. A second call returns no answers.
+    /// Takes the answers, or the error of a failed text. A second call returns no answers.
     fn take(&mut self) -> Result<Vec<Answer>> {
         match self.error.take() {
             Some(error) => Err(error),
@@ -53,14 +53,13 @@ impl Job {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether the texts need not be computed: the caller gave up, or one of the texts failed.
+    /// Returns whether the remaining texts need not be computed: the request has ended, or the caller no longer waits.
     pub(super) fn is_over(&self) -> bool {
         let state = self.state();
         state.gone || state.is_done()
     }
 
-    /// Delivers the answer to one text. Returns whether this delivery completes the request, as its last missing answer
-    /// or as an error.
+    /// Stores the answer to one text. Returns true if the request ends, because this was the last answer or an error.
     pub(super) fn deliver(&self, index: usize, answer: Result<Answer>) -> bool {
         let mut state = self.state();
         if state.gone || state.is_done() {
@@ -84,7 +83,7 @@ impl Job {
         done
     }
 
-    /// Blocks until the answers are available, or the deadline has passed.
+    /// Blocks until all texts are answered, or until the deadline has passed.
     pub(super) fn wait(&self) -> Result<Vec<Answer>> {
         let mut state = self.state();
         while !state.is_done() {
@@ -98,7 +97,7 @@ impl Job {
         state.take()
     }
 
-    /// Returns the answers if they are available; otherwise registers the waker.
+    /// Returns the answers if all texts are answered. Otherwise stores the waker.
     pub(super) fn poll(&self, waker: &Waker) -> Poll<Result<Vec<Answer>>> {
         let mut state = self.state();
         if state.is_done() {
@@ -108,7 +107,7 @@ impl Job {
         Poll::Pending
     }
 
-    /// Records that the caller gave up. Returns whether answers were missing.
+    /// Records that the caller no longer waits. Returns whether any answers were still missing.
     pub(super) fn give_up(&self) -> bool {
         let mut state = self.state();
         state.gone = !state.is_done();

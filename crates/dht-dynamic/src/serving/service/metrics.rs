@@ -1,20 +1,20 @@
-//! Metrics of a service: numbers of requests, computed texts, latencies and batch sizes.
+//! Metrics of a serving service: requests, computed texts, latencies and batch sizes.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::serving::answer::Answer;
 
-/// Upper bounds of the latency buckets, in seconds.
+/// Upper bounds of the latency histogram's buckets, in seconds.
 const LATENCIES: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
-/// Upper bounds of the batch-size buckets, in texts.
+/// Upper bounds of the batch-size histogram's buckets, in texts.
 const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
-/// Histogram of observed values: counts by bucket, and the sum of the values.
+/// Histogram: the number of values in each bucket, and the sum of all values.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Histogram {
-    /// Upper bounds of the buckets, inclusive and ascending. A last bucket without a bound follows.
+    /// Upper bounds of the buckets, inclusive and ascending. One more bucket, for values above the last bound, follows.
     pub bounds: Vec<f64>,
     /// Number of values in each bucket, not cumulative. There is one more entry than in [`bounds`](Self::bounds).
     pub counts: Vec<u64>,
@@ -38,28 +38,28 @@ impl Histogram {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ServiceMetrics {
-    /// Number of texts that are in the queue now.
+    /// Number of texts that are waiting in the queue now.
     pub queued_texts: usize,
-    /// Number of tokens of the queued texts.
+    /// Total number of tokens of the queued texts.
     pub queued_tokens: usize,
     /// Number of accepted requests. Each accepted request ends as exactly one of answered, failed, late or cancelled.
     pub accepted: u64,
-    /// Number of answered requests.
+    /// Number of requests that were answered without an error.
     pub answered: u64,
-    /// Number of requests that were answered with an error of the model.
+    /// Number of requests that ended with an error of the model.
     pub failed: u64,
-    /// Number of requests whose deadline passed after their acceptance and before their answer.
+    /// Number of accepted requests whose deadline passed before they were answered.
     pub late: u64,
-    /// Number of requests that their callers cancelled.
+    /// Number of accepted requests that their callers cancelled by dropping the ticket.
     pub cancelled: u64,
     /// Number of requests that were rejected because the queue was full, or because their deadline would have passed in
     /// the queue.
     pub refused: u64,
-    /// Number of computed texts.
+    /// Number of texts for which predictions were computed.
     pub texts: u64,
-    /// Number of tokens of the computed texts.
+    /// Total number of tokens of the computed texts.
     pub tokens: u64,
-    /// FLOPs of the computed texts, as in [`Answer::flops`](crate::Answer::flops).
+    /// Total FLOPs of the computed texts, counted like [`Answer::flops`](crate::Answer::flops).
     pub flops: u64,
     /// FLOPs that the full model would need for the computed texts.
     pub full_flops: u64,
@@ -67,13 +67,13 @@ pub struct ServiceMetrics {
     pub depths: Vec<u64>,
     /// Latency of answered requests in seconds, from the arrival of a request to its last answer.
     pub latency: Histogram,
-    /// Number of texts in each batch. Texts that exit at the n-gram exit are in no batch.
+    /// Number of texts in each batch. Texts that the n-gram classifier answers are not in a batch.
     pub batches: Histogram,
     /// Number of [reloads](super::Service::reload) of the model.
     pub reloads: u64,
 }
 
-/// Thread-safe counters of a service.
+/// Thread-safe metrics of a service.
 #[derive(Debug)]
 pub(super) struct Counters(Mutex<ServiceMetrics>);
 

@@ -1,4 +1,4 @@
-//! Requests from many threads in common batches, over a bounded queue.
+//! Answers requests from many threads in shared batches, over a bounded queue.
 //!
 //! ```text
 //!  submit: encode on the caller's thread ─▶ queue (bounded) ─▶ worker: batches of one speed ─▶ Ticket

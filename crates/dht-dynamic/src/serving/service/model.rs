@@ -1,18 +1,19 @@
-//! Cache of engines that serve one model at several speeds.
+//! Cache of engines, which serve one model at several speeds (exit thresholds).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::serving::engine::Engine;
 
-/// Maximum number of engines in the cache. The least recently used engine is dropped.
+/// Maximum number of cached engines. The least recently used one is dropped.
 const SPEEDS: usize = 16;
 
-/// Served model, with cached engines for the requested speeds.
+/// Served model, with a cache of engines for requested speeds (exit thresholds).
 #[derive(Debug)]
 pub(super) struct Model {
     own: Arc<Engine>,
-    /// Engines at other speeds, by the bits of the speed; the most recently used engine is last.
+    /// Cached engines at other speeds than the model's own. The key is the bit pattern of the speed. The most recently
+    /// used engine is last.
     others: Mutex<Vec<(u64, Arc<Engine>)>>,
 }
 
@@ -21,15 +22,15 @@ impl Model {
         Arc::new(Self { own: Arc::new(engine.independent()), others: Mutex::default() })
     }
 
-    /// Engine at the speed of the model itself.
+    /// Engine at the speed (exit threshold) of the model itself.
     pub(super) fn own(&self) -> &Arc<Engine> {
         &self.own
     }
 
-    /// Engine at a requested speed, or with `None` at the speed of the model itself.
+    /// Engine at the requested speed (exit threshold), or for `None` at the speed of the model itself.
     ///
     /// # Errors
-    /// Errors of [`Engine::with_speed`].
+    /// [`Error`](crate::Error) if the model rejects the speed, as in [`Engine::with_speed`].
     pub(super) fn at(&self, speed: Option<f64>) -> Result<Arc<Engine>> {
         let Some(speed) = speed else { return Ok(self.own.clone()) };
         let bits = (speed + 0.0).to_bits();

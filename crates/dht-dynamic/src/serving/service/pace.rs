@@ -1,19 +1,19 @@
-//! Measured pace of batches, by which waiting times are estimated.
+//! Average time per token of recent batches, from which waiting times are estimated.
 
 use std::time::Duration;
 
-/// Weight of the latest batch in the exponential moving average.
+/// Weight of the latest batch in the exponential moving average of the time per token.
 const LAST: f64 = 0.2;
-/// Safety factor on estimated times: batches differ, machines stall for a second, and a late answer is useless. With a
+/// Safety factor on estimated times. Batches differ, machines stall for a second, and a late answer is useless. With a
 /// factor of 2, accepted requests wait for at most about half the time to their deadline.
 const MARGIN: f64 = 2.0;
 
-/// Exponential moving average of the seconds that a token of a batch takes; `None` before the first batch.
+/// Exponential moving average of the seconds per token of a batch; `None` before the first batch.
 #[derive(Debug, Default)]
 pub(super) struct Pace(Option<f64>);
 
 impl Pace {
-    /// Records the time and the number of tokens of a batch. A batch without tokens is ignored.
+    /// Updates the average with a batch: its time and its number of tokens. A batch without tokens is ignored.
     pub(super) fn observe(&mut self, taken: Duration, tokens: usize) {
         if tokens > 0 {
             let last = taken.as_secs_f64() / tokens as f64;
@@ -21,7 +21,8 @@ impl Pace {
         }
     }
 
-    /// Estimates the time that `workers` workers take for a number of tokens; zero before the first batch.
+    /// Estimates the time that `workers` workers need for `tokens` tokens, with a safety factor. Zero before the first
+    /// batch.
     pub(super) fn expected(&self, tokens: usize, workers: usize) -> Duration {
         let seconds = self.0.unwrap_or(0.0) * MARGIN * tokens as f64 / workers.max(1) as f64;
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)

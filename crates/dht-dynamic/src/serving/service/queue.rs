@@ -1,4 +1,4 @@
-//! Bounded queue of waiting texts, from which workers take batches.
+//! Bounded queue of texts, from which worker threads take batches.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use crate::error::{Error, Result};
 use crate::passage::Passage;
 use crate::serving::engine::Engine;
 
-/// Text that waits in the queue for the encoder.
+/// Queued text that the n-gram classifier has not answered.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) sample: Sample,
-    /// State of the text after the n-gram exit and before the first layer.
+    /// State of the text after the n-gram classifier.
     pub(super) passage: Passage,
     /// Index of the text in its request.
     pub(super) index: usize,
     pub(super) job: Arc<Job>,
-    /// Engine that the text was encoded for: a model at one speed. Only texts of the same engine share a batch.
+    /// Engine that is to predict the text at the requested speed. Only texts with the same engine share a batch.
     pub(super) engine: Arc<Engine>,
 }
 
@@ -32,41 +32,38 @@ impl Waiting {
     }
 }
 
-/// Time of the next batch.
+/// Time at which workers are to run the next batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The queue is empty.
+    /// No batch is to run, since the queue is empty.
     Nothing,
-    /// The batch runs at this time, or earlier if more texts arrive.
+    /// Batch is to run at this time, or earlier if enough texts arrive to fill it.
     At(Instant),
-    /// The batch runs now.
+    /// Batch is to run now.
     Now,
 }
 
-/// Queue of waiting texts, in the order of their arrival.
+/// Queue of texts, in the order of their arrival.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
     tokens: usize,
-    /// Number of tokens of the batches that are running.
+    /// Number of tokens in the batches that are running.
     running: usize,
     pace: Pace,
     pub(super) stopping: bool,
 }
 
 impl Queue {
-    /// Number of waiting texts.
     pub(super) fn texts(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Number of tokens of the waiting texts.
     pub(super) fn tokens(&self) -> usize {
         self.tokens
     }
 
-    /// Rejects a number of texts and tokens that does not fit into the queue, or that arrives after the service was
-    /// stopped.
+    /// Rejects a request that does not fit into the queue, or that arrives after the service was stopped.
     pub(super) fn check_room(&self, texts: usize, tokens: usize, settings: &ServiceSettings) -> Result<()> {
         if self.stopping {
             return Err(Error::Stopping);
@@ -83,8 +80,9 @@ impl Queue {
         Ok(())
     }
 
-    /// Rejects a request that would miss its deadline, by the estimated time of its tokens and of all accepted tokens.
-    /// If the queue is empty, every request is accepted, so that the measured pace stays up to date.
+    /// Rejects a request that would probably miss its deadline. The estimated time is for its own tokens and all tokens
+    /// that are queued or running. If the queue is empty, every request is accepted, so that the time per token is
+    /// measured again.
     pub(super) fn check_time(
         &self,
         tokens: usize,
@@ -97,7 +95,7 @@ impl Queue {
         if expected > left { Err(Error::Backlog { expected, left }) } else { Ok(()) }
     }
 
-    /// Adds all texts of a request to the queue, or rejects all of them.
+    /// Adds all texts of a request to the queue, or rejects the request as a whole.
     pub(super) fn push(
         &mut self,
         texts: Vec<Waiting>,
@@ -114,7 +112,6 @@ impl Queue {
         Ok(())
     }
 
-    /// Time of the next batch.
     pub(super) fn next(&self, settings: &ServiceSettings) -> Next {
         match self.waiting.front() {
             None => Next::Nothing,
@@ -123,7 +120,8 @@ impl Queue {
         }
     }
 
-    /// Takes the next batch: the oldest text and the texts of the same engine after it, until the batch is full.
+    /// Removes the next batch from the queue: the oldest text, and later texts with the same engine until the batch is
+    /// full.
     pub(super) fn take(&mut self, batch_tokens: usize) -> Vec<Waiting> {
         let Some(engine) = self.waiting.front().map(|first| first.engine.clone()) else { return Vec::new() };
         let mut batch: Vec<Waiting> = Vec::new();
@@ -147,13 +145,14 @@ impl Queue {
         batch
     }
 
-    /// Records a batch of `tokens` tokens that has run, of which `computed` tokens were computed in the time `taken`.
+    /// Records that a batch of `tokens` tokens has ended. `computed` is the number of tokens that were computed in the
+    /// time `taken`.
     pub(super) fn ran(&mut self, tokens: usize, computed: usize, taken: Duration) {
         self.running = self.running.saturating_sub(tokens);
         self.pace.observe(taken, computed);
     }
 
-    /// Removes the texts of a request from the queue.
+    /// Removes all queued texts of a request.
     pub(super) fn remove(&mut self, job: &Arc<Job>) {
         let mut tokens = 0;
         self.waiting.retain(|text| {

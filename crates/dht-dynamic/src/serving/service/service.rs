@@ -1,4 +1,4 @@
-//! Requests from many threads in common batches, over a bounded queue.
+//! Answers requests from many threads in shared batches, over a bounded queue.
 //!
 //! ```text
 //!  submit: encode on the caller's thread ─▶ queue (bounded) ─▶ worker: batches of one speed ─▶ Ticket
@@ -23,14 +23,14 @@ use crate::passage::FrontOutcome;
 use crate::serving::answer::Answer;
 use crate::serving::engine::{Engine, Query};
 
-/// Request to a [`Service`]: texts to answer together, with their speed and deadline.
+/// Request to a [`Service`]: texts to predict, with their speed and deadline.
 #[derive(Debug, Clone, Default)]
 pub struct Request<'a> {
-    /// Texts to answer. The answers have the same order.
+    /// Texts to predict. The answers have the same order.
     pub queries: Vec<Query<'a>>,
-    /// [Speed](Engine::with_speed) at which the texts are answered; `None`, the default, for the model's own speed.
+    /// [Speed](Engine::with_speed) (exit threshold) for the texts; `None`, the default, for the model's own speed.
     pub speed: Option<f64>,
-    /// Deadline, after which the answers are useless; `None`, the default, for no deadline.
+    /// Time after which the answers are useless; `None`, the default, for no deadline.
     pub deadline: Option<Instant>,
     /// True to reject the request if the model would truncate a text; false by default.
     pub whole: bool,
@@ -43,23 +43,24 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Service that answers the texts of many threads with one [`Engine`], in common batches.
+/// Thread-safe prediction service: answers the texts of many threads with one [`Engine`], in shared batches.
 ///
 /// [`submit`](Self::submit) encodes the texts on the caller's thread, puts them into a queue and returns a [`Ticket`].
-/// Workers take batches of texts of equal speed from the queue, as soon as a batch is full or the oldest text has
-/// waited for [`max_wait`](ServiceSettings::max_wait). A text that exits at the [n-gram exit](crate::exit::FrontExit)
-/// is answered on the caller's thread, and is never in the queue.
+/// Workers take batches of texts with the same speed from the queue, as soon as a batch is full or the oldest text has
+/// waited for [`max_wait`](ServiceSettings::max_wait). If the [n-gram classifier](crate::exit::FrontExit) answers a
+/// text, this happens on the caller's thread, and the text is never queued.
 ///
 /// - The queue is bounded. A request that does not fit is rejected at once with [`Error::Busy`], and none of its texts
-///   is stored. A request that would miss its deadline at the pace of the last batches is rejected with
+///   is queued. A request that would miss its deadline, judging by the speed of recent batches, is rejected with
 ///   [`Error::Backlog`]. Under overload, some requests are thus answered in time, instead of all of them late.
-/// - An answer is identical to the bit whatever other texts are in its batch. A row of a matrix product does not depend
-///   on the other rows, and a model whose router decides by batch is made [independent](Engine::independent).
-/// - A request past its deadline is answered with [`Error::Deadline`]. A request whose ticket was dropped is not
-///   answered. The texts of such requests are not computed.
-/// - [`reload`](Self::reload) replaces the model. Requests that were accepted earlier are answered by the previous
+/// - An answer is identical to the bit whatever other texts are in its batch. Each row of a matrix product is
+///   independent of the other rows, and a model whose router decides for a whole batch is made
+///   [independent](Engine::independent).
+/// - A request past its deadline ends with [`Error::Deadline`]. A request whose ticket was dropped is not answered. The
+///   texts of such requests are not computed.
+/// - [`reload`](Self::reload) replaces the model. Requests that were already accepted are answered by the previous
 ///   model.
-/// - [`stop`](Self::stop) rejects new requests and returns when the accepted ones are answered.
+/// - [`stop`](Self::stop) rejects new requests, and returns when all accepted requests have ended.
 /// - A failed batch runs again text by text, so that only the failing texts fail.
 ///
 /// # Examples
@@ -84,8 +85,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts a service: warms the model up with two batches, and starts the workers. The warm-up packs the weights,
-    /// and measures the pace of the model.
+    /// Starts a service: warms the model up with two batches, and starts the worker threads. The warm-up packs the
+    /// weights, and measures the time per token.
     ///
     /// # Errors
     /// * [`Error::Argument`] if a thread cannot be started.
@@ -123,10 +124,10 @@ impl Service {
     /// * [`Error::Deadline`] if the deadline has passed.
     /// * [`Error::Stopping`] after [`stop`](Self::stop).
     /// * [`Error::TooLong`] if the request is [whole](Request::whole) and the model would truncate a text.
-    /// * [`Error::Limit`] if the request has more texts or tokens than the limits of the queue.
+    /// * [`Error::Limit`] if the request alone has more texts or tokens than the queue can hold.
     /// * [`Error::Argument`] if [`Engine::with_speed`] rejects the speed.
     /// * [`Error::Transformer`] if a text cannot be encoded, as for [`Engine::predict`].
-    /// * [`Error::Panic`] if a router panics at the n-gram exit.
+    /// * [`Error::Panic`] if a router panics while it decides after the n-gram classifier.
     ///
     /// [`Error::is_retryable`] returns whether a later attempt can succeed.
     pub fn submit(&self, request: &Request<'_>) -> Result<Ticket> {
@@ -244,17 +245,17 @@ impl Service {
         self.submit(request)?.wait()
     }
 
-    /// Engine for requests without a speed.
+    /// Engine for requests that do not set a speed.
     pub fn engine(&self) -> Arc<Engine> {
         self.model().own().clone()
     }
 
-    /// Limits of the service.
+    /// Limits of the service: queue, batches, waiting time and threads.
     pub fn settings(&self) -> &ServiceSettings {
         &self.shared.settings
     }
 
-    /// Replaces the model, after a warm-up as at the [start](Self::start). Requests that were accepted earlier are
+    /// Replaces the model, after a warm-up like that of [`start`](Self::start). Requests that were already accepted are
     /// answered by the previous model.
     pub fn reload(&self, engine: Engine) {
         let model = Model::new(engine);
@@ -263,7 +264,7 @@ impl Service {
         self.shared.counters.get().reloads += 1;
     }
 
-    /// Metrics of the service since its start.
+    /// Metrics of the service: its queue now, and its totals since the start.
     pub fn metrics(&self) -> ServiceMetrics {
         let (texts, tokens) = {
             let queue = self.shared.queue();
@@ -272,7 +273,7 @@ impl Service {
         ServiceMetrics { queued_texts: texts, queued_tokens: tokens, ..self.shared.counters.get().clone() }
     }
 
-    /// Stops the service: rejects new requests, and returns when all accepted requests are answered.
+    /// Stops the service: rejects new requests, and returns when all accepted requests have ended.
     pub fn stop(&self) {
         self.shared.queue().stopping = true;
         self.shared.changed.notify_all();
@@ -281,7 +282,7 @@ impl Service {
     }
 }
 
-/// [Stops](Service::stop) the service.
+/// [Stops](Service::stop) the service, which waits for all accepted requests.
 impl Drop for Service {
     fn drop(&mut self) {
         self.stop();

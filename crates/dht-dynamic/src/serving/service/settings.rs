@@ -1,10 +1,10 @@
-//! Limits of a service: queue, batches, waiting time and threads.
+//! Limits of a service: queue size, batch size, waiting time and worker threads.
 
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// Limits of a [`Service`](super::Service): queue, batches, waiting time and threads.
+/// Limits of a [`Service`](super::Service): queue, batches, waiting time and worker threads.
 ///
 /// # Examples
 /// ```
@@ -19,21 +19,22 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceSettings {
-    /// Maximum number of waiting texts. A request that does not fit into the queue is rejected. A request with more
-    /// texts than this number is always rejected.
+    /// Maximum number of queued texts. A request that does not fit into the queue is rejected. A request with more
+    /// texts than this is always rejected.
     pub queue_texts: usize,
-    /// Maximum number of tokens of the waiting texts.
+    /// Maximum total number of tokens of the queued texts.
     pub queue_tokens: usize,
     /// Maximum number of tokens in a batch. A text with more tokens is a batch of its own.
     pub batch_tokens: usize,
-    /// Maximum time that the oldest text waits until its batch is full.
+    /// Maximum time that the oldest queued text waits for its batch to fill.
     pub max_wait: Duration,
-    /// Number of threads that run batches. Each batch already runs on all processor cores, so that more than one thread
+    /// Number of worker threads that run batches. Each batch already uses all processor cores, so more than one worker
     /// helps only if batches are small.
     pub workers: usize,
 }
 
-/// A queue of 4,096 texts or 262,144 tokens, batches of 2,048 tokens, a wait of 1 ms, and one worker.
+/// Returns limits of 4,096 texts or 262,144 tokens for the queue, batches of 2,048 tokens, a wait of 1 ms, and one
+/// worker.
 impl Default for ServiceSettings {
     fn default() -> Self {
         Self {
@@ -47,7 +48,7 @@ impl Default for ServiceSettings {
 }
 
 impl ServiceSettings {
-    /// Checks all ranges.
+    /// Checks that all limits are in range.
     ///
     /// # Errors
     /// [`Error::Argument`] if a limit is 0, if there are more than 256 workers, or if the wait is longer than a minute.

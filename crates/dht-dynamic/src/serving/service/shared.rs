@@ -1,4 +1,4 @@
-//! State that a service, its workers and its tickets share.
+//! State that a service shares with its worker threads and with its tickets (handles for answers).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,6 @@ use super::metrics::Counters;
 use super::queue::Queue;
 use super::settings::ServiceSettings;
 
-/// State that a service shares with its workers and tickets.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) settings: ServiceSettings,
@@ -30,7 +29,7 @@ impl Shared {
         }
     }
 
-    /// Returns the id of the next text. Ids are unique within a service.
+    /// Returns a new text id. Ids are unique within a service.
     pub(super) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
@@ -39,7 +38,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes the texts of a request whose caller gave up, and counts the request as late or cancelled.
+    /// Removes the queued texts of a request whose caller no longer waits, and counts the request as late or cancelled.
     pub(super) fn give_up(&self, job: &Arc<Job>, late: bool) {
         self.queue().remove(job);
         let mut counters = self.counters.get();

@@ -1,4 +1,4 @@
-//! Ticket for the answers to a request.
+//! Handle for the answers to an accepted request.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,10 +11,10 @@ use super::shared::Shared;
 use crate::error::Result;
 use crate::serving::answer::Answer;
 
-/// Ticket for the answers to a request that a [`Service`](super::Service) has accepted.
+/// Handle for the answers to a request that a [`Service`](super::Service) has accepted.
 ///
-/// [`wait`](Self::wait) blocks until the answers are available. A ticket is also a future, which returns the answers
-/// without blocking. Dropping a ticket cancels the request: texts that are not computed yet are skipped.
+/// [`wait`](Self::wait) blocks until the answers are available. The ticket is also a future of the answers. Dropping it
+/// cancels the request: texts that are not computed yet are skipped.
 #[derive(Debug)]
 #[must_use = "a ticket that is dropped gives its request up"]
 pub struct Ticket {
@@ -27,18 +27,18 @@ impl Ticket {
         Self { job, shared }
     }
 
-    /// Waits for the answers, in the order of the texts.
+    /// Blocks until all answers are available, and returns them in the order of the texts.
     ///
     /// # Errors
     /// * [`Error::Deadline`](crate::Error::Deadline) if the deadline passes before the answers are available.
-    /// * Errors of the engine if one of the texts fails.
+    /// * Errors of [`Engine::predict`](crate::Engine::predict) if one of the texts fails.
     pub fn wait(self) -> Result<Vec<Answer>> {
         self.job.wait()
     }
 }
 
-/// Returns the answers when they are available. The future has no timer: a deadline is checked only when a worker takes
-/// the text from the queue. A caller with a strict deadline needs its own timer.
+/// Resolves to the answers when all texts are answered. The future has no timer: the deadline is checked only when a
+/// worker takes a text from the queue. Callers with a strict deadline need their own timer.
 impl Future for Ticket {
     type Output = Result<Vec<Answer>>;
 

@@ -1,4 +1,4 @@
-//! Worker threads of a service, which run batches.
+//! Worker threads of a service, which predict batches from the queue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
@@ -14,16 +14,17 @@ use crate::passage::{FrontOutcome, Passage};
 use crate::serving::answer::Answer;
 use crate::serving::engine::{Engine, Query};
 
-/// Maximum number of tokens of a warm-up batch.
+/// Maximum number of tokens in a warm-up batch.
 const WARM_UP_TOKENS: usize = 2048;
-/// Slowdown factor of a batch while requests are read and encoded at the same time.
+/// Safety factor on the measured time of the warm-up batch. Real batches are slower, since other threads encode
+/// requests at the same time.
 const BUSY: u32 = 3;
-/// Warm-up text of typical length. Its content does not matter.
+/// Warm-up text of typical length. Its meaning is irrelevant.
 const WARM_UP_TEXT: &str = "One of two or three texts that say nothing, in four or five lines of some six or seven words each, \
     as long as eight or nine of ten texts that somebody sends.";
 
-/// Warms a model up with two batches before texts arrive. The first batch packs the weights, and the second measures
-/// the pace.
+/// Runs two warm-up batches before requests arrive. The first packs the weights, and the second measures the time per
+/// token.
 pub(super) fn warm_up(shared: &Shared, engine: &Engine) {
     // Errors are ignored here: a model that cannot answer reports them to its callers.
     let pair = engine.of_pairs().then_some(WARM_UP_TEXT);
@@ -79,8 +80,8 @@ fn next_batch(shared: &Shared) -> Option<Vec<Waiting>> {
     }
 }
 
-/// Computes a batch, delivers the answers, and returns the number of computed tokens. If the batch fails, its texts run
-/// one by one, so that only the failing texts fail.
+/// Computes a batch, delivers its answers, and returns the number of computed tokens. If the batch fails, its texts run
+/// one by one, so that only the texts with errors fail.
 fn run(shared: &Shared, batch: Vec<Waiting>) -> usize {
     let now = Instant::now();
     let mut live = Vec::with_capacity(batch.len());
@@ -114,7 +115,7 @@ fn run(shared: &Shared, batch: Vec<Waiting>) -> usize {
     }
 }
 
-/// Delivers the answer to one text of a request, and counts the request if this answer completes it.
+/// Delivers the answer to one text of a request, and updates the metrics if the request ends.
 pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<Answer>) {
     let failed = served.is_err();
     // Counted before the caller can see the answer, so that the counters include every visible answer.
@@ -128,8 +129,8 @@ pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<A
     }
 }
 
-/// Computes the answers to a batch. A panic becomes an error of this batch alone. The passages, which are the texts'
-/// states before the first layer, are cloned, so that the texts can run one by one if the batch fails.
+/// Computes the answers to a batch. A panic becomes an error. The states in `texts` are cloned, so that the texts can
+/// run again one by one if the batch fails.
 fn answers(engine: &Engine, texts: &[(&Sample, &Passage)]) -> Result<Vec<Answer>> {
     let samples: Vec<&Sample> = texts.iter().map(|(sample, _)| *sample).collect();
     let passages = texts.iter().map(|(_, passage)| Passage::clone(passage)).collect();

@@ -1,4 +1,4 @@
-//! Contexts of the depth bandits, before scaling.
+//! Contexts (inputs) of the bandits that decide depth, before scaling.
 
 use dht_dynamic::router::ExitView;
 
@@ -6,8 +6,8 @@ use super::setup::Setup;
 use crate::error::Result;
 use crate::features::{Rows, pooled, signals_of};
 
-/// Computes the raw contexts of samples at an exit: the pooled hidden state, then the exit's signals (entropy, margin,
-/// length). The settings define which of the two are included.
+/// Computes the contexts (bandit inputs) of samples at an exit, before scaling: the pooled hidden state, then the
+/// signals of the exit (entropy, margin, length). The settings may omit one of the two.
 pub(super) fn contexts(setup: &Setup, view: &ExitView<'_>) -> Result<Rows> {
     let mut contexts = vec![Vec::new(); view.members.len()];
     if setup.settings.context.has_state() {

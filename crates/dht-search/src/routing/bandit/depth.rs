@@ -1,4 +1,4 @@
-//! Router that decides depth once, from the state after the base layers.
+//! Router that decides the depth of each sample once, from the hidden state after the base layers.
 //!
 //! In a tree search the depth bandit (UCB_L in the DHT paper, section 4.2.1) selects an exit. In an integrated search
 //! the joint bandit (UCB_cp, section 4.2.2) selects depth and heads at once.
@@ -22,17 +22,15 @@ use crate::routing::learner::{Learner, Preparation, kept, kept_by, taking_arms};
 use crate::routing::losses::Losses;
 use crate::space::SearchSpace;
 
-/// Name of the router's state in error messages.
 const STATE: &str = "depth bandit";
 
-/// Router that decides depth once, from the state after the base layers.
+/// Router that decides the depth of each sample once, from the hidden state after the base layers.
 #[derive(Debug, Clone)]
 pub(crate) struct DepthRouter {
     pub(super) setup: Setup,
     pub(super) learned: Learned,
 }
 
-/// Learned state of the depth router.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Learned {
@@ -135,8 +133,9 @@ impl Learner for DepthRouter {
         self.setup.set_lambda(lambda)
     }
 
-    /// Changes to another integrated space. If contexts come from the same layers as before, each new arm starts from
-    /// the nearest old arm, and the scaling of contexts is kept. Otherwise the bandit starts from scratch.
+    /// Changes to another search space of an integrated search, where one bandit selects depth and heads at once. Each
+    /// new arm starts from the nearest old arm if the contexts (inputs) come from the same layers as before. Otherwise
+    /// the bandit starts from scratch.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
             return Err(Error::argument("space", "an integrated search", "a tree search"));
@@ -193,8 +192,8 @@ impl Learner for DepthRouter {
     }
 }
 
-/// Bandit with one arm for each exit of a tree search, or for each route of an integrated search. Its contexts are
-/// \[x ; z\] or \[x ; 1\], with the pooled state x and the arm feature z.
+/// Bandit with one arm for each exit of a tree search, or for each route of an integrated search. Its contexts are \[x
+/// ; z\] or \[x ; 1\]: the pooled hidden state x, then the arm's feature z or, without arm features, 1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DepthBandit {
@@ -216,10 +215,11 @@ impl DepthBandit {
         Ok(Self { linear, reference: RewardReference::default() })
     }
 
-    /// Updates the arm of each sample from its reward.
+    /// Updates the arm that was selected for each sample, from the reward of the sample.
     ///
-    /// With nested feedback the arms of exits that the sample passed are also updated: the earlier exits or, in an
-    /// integrated search, the routes to the earlier exits with the same number of heads.
+    /// With the setting `nested_feedback`, each sample also updates the exits that it passed. In a tree search, these
+    /// are the arms of the passed exits. In an integrated search, they are the arms that lead to a passed exit with the
+    /// same number of heads.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -247,7 +247,6 @@ impl DepthBandit {
     }
 }
 
-/// Selects the arm of a sample: an exit or a route.
 pub(super) fn choose(
     linear: &LinearBandit,
     setup: &Setup,
@@ -269,7 +268,8 @@ fn of_arms<'a>(setup: &Setup, features: Option<&'a ArmFeatures>) -> Option<&'a [
     features.map(|features| if setup.space.is_tree() { &*features.depth } else { &*features.arms })
 }
 
-/// Index of the arm that leaves at an exit and keeps `heads` heads in all its dynamic groups.
+/// Index of the arm whose route leaves at `exit` and keeps `heads` heads in every group of layers with a choice of
+/// heads; `None` if no arm does.
 fn arm_of(space: &SearchSpace, exit: usize, heads: usize) -> Option<usize> {
     let groups = space.groups_before(exit).len();
     let route = space.route_keeping(exit, &vec![heads; groups]).ok()?;

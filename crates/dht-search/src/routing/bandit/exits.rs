@@ -1,4 +1,4 @@
-//! Bandits that decide at which exit the texts of a [`DynamicModel`] leave. Not in the DHT paper.
+//! Bandits that decide at which early exit the texts of a [`DynamicModel`] leave. Not in the DHT paper.
 
 use std::sync::Arc;
 
@@ -23,35 +23,33 @@ use crate::routing::losses::Losses;
 use crate::settings::{ContextDesign, SearchSettings};
 use crate::space::{SearchSpace, SpaceConfig};
 
-/// Name of the router's state in error messages.
 const STATE: &str = "exit bandits";
-/// Number of contexts that the bandits observe before they learn. It is small, because signals have fixed ranges and
-/// need no scaling.
+/// Number of contexts (inputs) that the bandits observe before they learn. It is small because these contexts are
+/// signals with fixed ranges, which need no scaling.
 const WARM_UP: usize = 2;
 
-/// Number of exit decisions for a text: one or several. The decision at an n-gram exit, which precedes all layers, is
-/// not counted.
+/// Number of exit decisions for a text. The decision at an n-gram exit, which precedes all layers, is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decided {
-    /// One decision among all exits, at the first exit after a layer.
+    /// One decision at the first exit after a layer, which selects among all exits.
     Once,
-    /// Decision at every exit.
+    /// Separate decision at every exit: leave or continue.
     AtEveryExit,
 }
 
-/// Linear bandits that decide at which exit the texts of a [`DynamicModel`] leave.
+/// Linear bandits that decide at which early exit the texts of a [`DynamicModel`] leave.
 ///
-/// From the signals of an exit e (entropy, margin, length) the bandits predict the gain of each deeper exit e′, loss(e)
-/// − loss(e′). A text continues while the gain of some deeper exit exceeds its price, λ·(cost(e′) − cost(e)). λ is the
-/// router's speed. [`fit`](Self::fit) fits the bandits on labelled texts; they do not learn in service.
+/// From the signals of an exit e (entropy, margin, length) the bandits predict the gain loss(e) − loss(e′) of each
+/// deeper exit e′. A text continues while some gain exceeds the price λ·(cost(e′) − cost(e)) of that exit. λ is the
+/// router's speed. [`fit`](Self::fit) fits the bandits on labelled texts. Predictions do not update them.
 #[derive(Debug, Clone)]
 pub struct ExitBandits {
     setup: Setup,
     learned: Learned,
 }
 
-/// Saved state of the exit bandits: the sizes of the model, λ, and the learned bandits.
+/// Saved state of the exit bandits: size of the model, λ, and learned parameters.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
@@ -59,12 +57,12 @@ struct Learned {
     block: BlockShape,
     classifier: ClassifierShape,
     lambda: f64,
-    /// Bandit at an n-gram exit, if there is one.
+    /// Bandit at the n-gram exit, which precedes the first layer; `None` for a model without it.
     front: Option<FrontBandit>,
     behind: LayerExitBandits,
 }
 
-/// Bandits at the exits after layers, by the number of decisions for a text.
+/// Bandits at the exits after layers: one bandit that decides once, or a bandit for each exit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum LayerExitBandits {
@@ -101,7 +99,7 @@ fn setup(learned: &Learned) -> Result<Setup> {
 }
 
 impl ExitBandits {
-    /// Creates untrained bandits at the exits of a model, with λ = 0.
+    /// Creates untrained bandits for the exits of a model, with a price of computation of λ = 0.
     fn new(model: &ExitModel, with_front: bool, decided: Decided) -> Result<Self> {
         let (shape, block) = (model.shape(), model.encoder().block_shape());
         let config = SpaceConfig::of_full_heads(shape.layers, shape.heads, model.depths().to_vec());
@@ -118,8 +116,8 @@ impl ExitBandits {
         Ok(Self { learned: empty(front, behind), setup })
     }
 
-    /// Fits bandits on labelled texts with a frozen model. Also returns the FLOPs of the forward passes and of the
-    /// bandits' updates.
+    /// Fits exit bandits on labelled texts; the model itself does not change. Also returns the FLOPs of the forward
+    /// passes and of the bandits' updates.
     ///
     /// Each text runs all layers, so that every arm learns. Use texts on which neither the model nor its exits were
     /// fitted.
@@ -165,7 +163,7 @@ impl ExitBandits {
     /// Restores bandits from a saved [state](dht_dynamic::Router::state), for [`DynamicModel::load_with`].
     ///
     /// # Errors
-    /// [`Json`](dht_dynamic::Error::Json) or [`Argument`](dht_dynamic::Error::Argument) if the state is not that of
+    /// [`Json`](dht_dynamic::Error::Json) or [`Argument`](dht_dynamic::Error::Argument) if the state was not saved by
     /// exit bandits.
     pub fn of_state(state: Value) -> Result<Self> {
         let learned: Learned = of_state(STATE, state)?;
@@ -191,7 +189,8 @@ impl ExitBandits {
         front && self.learned.behind.bandits().iter().all(LinearBandit::is_frozen)
     }
 
-    /// Updates the bandits from a batch of texts: their signals and their losses at all exits.
+    /// Updates the bandits from a batch of texts. `front` has the signals and the losses at the n-gram exit. `contexts`
+    /// has the signals at each later exit, and `losses` the losses there.
     fn learn(&mut self, front: Option<&(Rows, Vec<f64>)>, contexts: &[Rows], losses: &Losses) -> Result<()> {
         let Self { setup, learned: Learned { front: bandit, behind, .. } } = self;
         if let (Some(bandit), Some((signals, before))) = (bandit, front) {
@@ -223,8 +222,7 @@ impl ExitBandits {
         }
     }
 
-    /// Returns whether a text leaves at an exit after a layer. Exit indices start at 0 and do not include an n-gram
-    /// exit.
+    /// Returns whether a text leaves at an exit after a layer. `exit` is counted from 0, without the n-gram exit.
     fn leaves_behind(&self, exit: usize, signals: &[f64], tokens: usize, notes: &mut Notes) -> Result<bool> {
         match &self.learned.behind {
             LayerExitBandits::AtEveryExit(bandit) => {

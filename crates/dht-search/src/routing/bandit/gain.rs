@@ -1,9 +1,9 @@
 //! Sequential router: at every exit it decides whether a sample continues. Not in the DHT paper.
 //!
-//! At exit e the exit's classifier reads the sample, and a linear bandit predicts the gain loss(e) − loss(e′) of each
-//! deeper exit e′. The sample continues while the gain of some e′ exceeds its price, λ·(cost(e′) − cost(e)). FastBERT
-//! and PABEE compare one signal with a threshold: the entropy, or the number of exits that agree. Here the decision is
-//! learned from signals and the hidden state, and λ sets the speed at run time.
+//! At exit e a linear bandit predicts the gain loss(e) − loss(e′) of each deeper exit e′, from the hidden state and the
+//! answer of the exit's classifier. The sample continues while some gain exceeds the price λ·(cost(e′) − cost(e)) of
+//! that exit. By contrast, FastBERT and PABEE compare one signal with a threshold: the entropy, or the number of exits
+//! that agree. λ can be changed at run time.
 
 use std::sync::Arc;
 
@@ -22,17 +22,15 @@ use crate::features::{ArmFeatures, PoolingPyramid, Rows};
 use crate::routing::learner::{Learner, Preparation};
 use crate::routing::losses::Losses;
 
-/// Name of the router's state in error messages.
 const STATE: &str = "depth bandit";
 
-/// Sequential router, which decides at every exit whether a sample continues.
+/// Sequential router: at every exit it decides whether a sample continues.
 #[derive(Debug, Clone)]
 pub(crate) struct GainRouter {
     setup: Setup,
     learned: Learned,
 }
 
-/// Learned state of the sequential router.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
@@ -52,7 +50,8 @@ impl Router for GainRouter {
         exit < last && self.setup.settings.context.has_signals()
     }
 
-    /// Draws all random routes at the start; [`at_exit`](Router::at_exit) does not change them.
+    /// Draws a random exit for each sample if decisions are random. [`at_exit`](Router::at_exit) does not change these
+    /// exits.
     fn begin(
         &self,
         _: &ExitView<'_>,
@@ -66,7 +65,8 @@ impl Router for GainRouter {
         Ok(())
     }
 
-    /// Decides which samples leave at an exit, and appends the context of each sample to its notes.
+    /// Decides which samples leave at an exit. Appends the context (input vector) of each sample to the sample's notes,
+    /// from which the bandits learn later.
     fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, mode: &mut Mode<'_>) -> dht_dynamic::Result<()> {
         let Self { setup, learned } = self;
         let contexts = contexts(setup, view)?;
@@ -157,7 +157,7 @@ impl Learner for GainRouter {
     }
 }
 
-/// Bandits of the sequential router: one for each exit before the last, with its own context scaling and an arm for
+/// Bandits of the sequential router: one for each exit except the last. Each has its own context scaling and an arm for
 /// each deeper exit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -174,7 +174,7 @@ impl GainBandit {
         Ok(Self { at: at.collect::<Result<_>>()? })
     }
 
-    /// Features of the arms of an exit's bandit, which are the deeper exits.
+    /// Features of the arms of the bandit at `exit`. Its arms are the deeper exits.
     fn features(features: Option<&ArmFeatures>, exit: usize) -> Option<&[Vec<f64>]> {
         features.map(|features| &features.depth[exit + 1..])
     }
@@ -196,10 +196,10 @@ impl GainBandit {
         Ok(scores.into_iter().zip(&costs[exit + 1..]).map(worth).any(|worth| worth > 0.0))
     }
 
-    /// Updates the bandits with the gain between every pair of exits that a sample reached.
+    /// Updates the bandits with the decrease of the loss between every pair of exits that a sample reached.
     ///
-    /// `exits` has the exit where each sample left. `seen` lists each visit of a sample to an exit before the last, as
-    /// exit, sample and context.
+    /// `exits` has the exit where each sample left. `seen` has an element for each visit of a sample to an exit except
+    /// the last: exit, sample and context.
     pub(crate) fn learn<'a>(
         &mut self,
         setup: &Setup,

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, PoolingPyramid};
 use crate::reward::Reward;
 
-/// Head-count bandit, with one arm for each number of heads that at least one group may keep. Its contexts are \[x ; z
-/// ; one-hot vector of the group\], with the pooled state x and the arm feature z.
+/// Head-count bandit, with one arm for each number of heads that at least one group of layers may keep. Its contexts
+/// are \[x ; z ; g\]: the pooled hidden state x, the arm's feature z, and the group as one-hot vector g.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadCounts {
@@ -27,7 +27,8 @@ impl HeadCounts {
         Ok(Self { linear })
     }
 
-    /// Updates the arms from the rewards of a group's samples. The arm of a sample is the number of heads that it kept.
+    /// Updates the arms from the rewards of samples that ran a group of layers. The arm of a sample is the number of
+    /// heads that it kept.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -46,7 +47,6 @@ impl HeadCounts {
     }
 }
 
-/// Selects the number of heads that a sample keeps.
 pub(super) fn choose(
     linear: &LinearBandit,
     setup: &Setup,

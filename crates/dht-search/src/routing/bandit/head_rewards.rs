@@ -1,4 +1,4 @@
-//! Rewards of the head-count and head-set bandits: cost-weighted losses, relative to a reference.
+//! Rewards of the bandits that select heads: cost-weighted losses, relative to a reference.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use crate::routing::losses::Losses;
 /// Computes a reward for each sample that ran a group of layers, from its cost-weighted loss δ_H (loss times layers
 /// times heads) relative to a reference.
 ///
-/// With the DHT paper's memory, the reference is the mean δ_H of the previous batch that ran the group. Otherwise it is
-/// a running mean over samples with the same exit, since the head bandits do not decide depth.
+/// As published in the DHT paper, the reference is the mean δ_H of the previous batch that ran the group. By default it
+/// is a running mean over samples with the same exit, because the bandits that select heads do not decide depth.
 pub(super) fn head_rewards(
     setup: &Setup,
     references: &mut [RewardReference],
@@ -42,10 +42,12 @@ pub(super) fn head_rewards(
     Ok(rewards)
 }
 
-/// Computes the DHT paper's reward r_cp for each sample of a batch, for the head-set bandit of an integrated search.
+/// Computes the DHT paper's reward r_cp for each sample of a batch, from which the head-set bandit of an integrated
+/// search learns.
 ///
-/// The reward is δ_cp = loss · L · H, with L layers and H heads of the sample's route, relative to the mean of the
-/// previous batch. `None` if the settings have another memory than the previous batch; [`head_rewards`] then applies.
+/// The reward is computed from the cost-weighted loss δ_cp = loss · L · H, with L layers and H heads of the sample's
+/// route, relative to the mean of the previous batch. Returns `None` if the settings do not compare with the previous
+/// batch; [`head_rewards`] then applies.
 pub(super) fn route_rewards(
     setup: &Setup,
     reference: &mut RewardReference,

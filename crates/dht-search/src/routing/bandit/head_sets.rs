@@ -1,5 +1,5 @@
-//! Head-set bandit (TSB in the DHT paper, section 3), which selects the heads that a group of layers keeps. It is a
-//! top-K Thompson semi-bandit with one logistic regression for each head.
+//! Head-set bandit (TSB in the DHT paper, section 3), which selects which heads a group of layers keeps. It is a top-K
+//! Thompson semi-bandit with one logistic regression for each head.
 
 use std::borrow::Cow;
 
@@ -19,25 +19,23 @@ use crate::features::{ArmFeatures, PoolingPyramid, Rows};
 use crate::routing::random_heads::{by_count, random_heads};
 use crate::settings::{HeadArms, HeadDraws, SearchSettings};
 
-/// Head-set bandit, with one arm for each head, or for each head of each group. Its contexts are \[x ; z\] or \[x ;
-/// 1\], with the pooled state x and the arm feature z.
+/// Head-set bandit, with one arm for each head, or for each head of each group of layers. Its contexts are \[x ; z\] or
+/// \[x ; 1\]: the pooled hidden state x, then the arm's feature z or, without arm features, 1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadSets {
     heads: TopK<DiagonalLaplace, Thompson>,
     pub(crate) norm: Normalizer,
-    /// Heads that every head set contains. `None` before these heads are selected. Also `None` if the search space pins
-    /// no heads.
+    /// Heads that every head set contains. `None` if the search space pins no heads, or if they are not yet selected.
     pub(crate) pinned: Option<HeadSet>,
-    /// Running mean of head importance by group, if heads are scored by gate gradients.
+    /// Running mean of head importance, for each group of layers. It is used if gate gradients score the heads.
     mean_importance: Vec<Average>,
-    /// FLOPs of updates that the cost accounting has not collected yet. The cost accounting collects these FLOPs before
-    /// a checkpoint is written.
+    /// FLOPs of all updates since the cost accounting last collected them.
     #[serde(skip)]
     learning_flops: u64,
 }
 
-/// Running mean; the value added i additions ago has weight [`RETENTION`]ⁱ.
+/// Running mean with exponential forgetting: a value that was added i additions ago has weight [`RETENTION`]ⁱ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Average {
@@ -45,12 +43,13 @@ struct Average {
     weight: f64,
 }
 
-/// FLOPs of a head's update for each dimension of its context: 4 for the mean and variance of the log-odds, and three
-/// multiply-adds for mean, precision and variance. If `head_set_prior_weight` is not 1, Newton steps run instead, and
-/// the same number is counted.
+/// FLOPs of updating one head, for each dimension of its context: 4 for the mean and variance of the log-odds, and 6
+/// for three multiply-adds (mean, precision and variance). The same number is counted for the Newton steps that run if
+/// `head_set_prior_weight` is not 1.
 const UPDATE_FLOPS: u64 = 10;
 
-/// Retention of a running mean. It gives a memory of about a thousand values; each sample adds one value for each head.
+/// Weight that a running mean retains with each added value. The mean has a memory of about a thousand values, and each
+/// sample adds one value for each head.
 const RETENTION: f64 = 0.999;
 
 impl Average {
@@ -82,18 +81,19 @@ impl HeadSets {
         Ok(())
     }
 
-    /// Changes to a space of `groups` groups of layers.
+    /// Changes the number of groups of layers.
     pub(crate) fn set_groups(&mut self, groups: usize) {
         self.mean_importance = vec![Average::default(); groups];
     }
 
-    /// Returns whether the bandit can decide, as [`LinearBandit::is_warm`](super::linear::LinearBandit::is_warm).
+    /// Returns whether enough contexts are observed to select heads, as in
+    /// [`LinearBandit::is_warm`](super::linear::LinearBandit::is_warm).
     pub(crate) fn is_warm(&self, setup: &Setup) -> bool {
         if setup.is_rolling() { self.norm.weight() > 0.0 } else { self.norm.is_frozen() }
     }
 
-    /// Bandit that selects heads for a batch. As in [`LinearBandit::choosing`](super::linear::LinearBandit::choosing),
-    /// a rolling scaling includes the batch's contexts.
+    /// Bandit that selects the heads of a batch. If contexts are scaled by rolling statistics, it is a copy whose
+    /// statistics include the batch, as in [`LinearBandit::choosing`](super::linear::LinearBandit::choosing).
     pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: &Mode<'_>) -> Result<Cow<'_, Self>> {
         if !setup.is_rolling() || !matches!(mode, Mode::Explore(_)) {
             return Ok(Cow::Borrowed(self));
@@ -112,8 +112,8 @@ impl HeadSets {
         }
     }
 
-    /// Draws head sets for the samples of a group of layers, from each sample's number of heads and pooled state.
-    /// Samples that share a head set form one [`HeadSetGroup`].
+    /// Selects a head set for each sample of a group of layers, from the sample's number of heads and pooled hidden
+    /// state. Samples that share a head set form one [`HeadSetGroup`].
     pub(crate) fn draw(
         &self,
         setup: &Setup,
@@ -138,8 +138,8 @@ impl HeadSets {
         Ok(sets)
     }
 
-    /// Selects `count` heads: the pinned heads and the other heads with the highest scores. During exploration a head's
-    /// score is sampled from its posterior, otherwise it is the posterior mean.
+    /// Selects `count` heads: the pinned heads, and of the others those with the highest scores. While exploring,
+    /// scores are sampled from the posterior; otherwise they are posterior means.
     fn set(
         &self,
         setup: &Setup,
@@ -178,7 +178,7 @@ impl HeadSets {
         Ok(HeadSet::from_indices(pinned.into_iter().flatten().chain(selected), heads)?)
     }
 
-    /// Context \[x ; z\] of each head, with the pooled state x and the head's feature z. The contexts are concatenated.
+    /// Concatenated contexts \[x ; z\] of all heads: the pooled hidden state x, then the head's feature z.
     fn contexts(&self, setup: &Setup, features: Option<&ArmFeatures>, raw: &[f64]) -> Result<Vec<f64>> {
         let context = self.norm.normalise(raw)?;
         let feature = |head: usize| features.map_or(1.0, |features| features.head_sets[head]);
@@ -186,10 +186,11 @@ impl HeadSets {
         Ok(heads.flat_map(|head| context.iter().copied().chain([feature(head)])).collect())
     }
 
-    /// Updates every kept head that is not pinned from the reward of each sample that kept it.
+    /// Updates the heads from the reward of each sample that kept them. Pinned heads are not updated.
     ///
-    /// The settings define whether samples that keep all heads count. Head sets drawn for single samples are combined
-    /// into one update, as published. A head set shared by several samples gives a separate update.
+    /// Samples that keep all heads are left out unless `full_set_feedback` is set. If each sample has a separate head
+    /// set, the whole batch is one update of the posterior, as in the DHT paper. Otherwise each shared head set is one
+    /// update.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -226,8 +227,9 @@ impl HeadSets {
         Ok(())
     }
 
-    /// Updates every kept head that is not pinned from gate gradients. A head is rewarded for each sample for which its
-    /// `importance` (by sample index and head) exceeds the group's running mean before this batch.
+    /// Updates the heads from gradients of head gates. For a sample, the reward of a kept head is 1 if its `importance`
+    /// (by sample index and head) exceeds the mean importance of earlier batches in the same group of layers, and
+    /// otherwise 0. Pinned heads are not updated.
     pub(crate) fn learn_by_gradients(
         &mut self,
         setup: &Setup,
@@ -253,7 +255,7 @@ impl HeadSets {
         std::mem::take(&mut self.learning_flops)
     }
 
-    /// Underlying bandit, which tests compare with a manually updated one.
+    /// Underlying bandit, for tests.
     #[cfg(test)]
     pub(super) fn bandit(&self) -> &TopK<DiagonalLaplace, Thompson> {
         &self.heads
@@ -263,13 +265,13 @@ impl HeadSets {
         self.heads.dimension()
     }
 
-    /// FLOPs of one draw: 2·d multiply-adds for each head, with contexts of d dimensions. They are counted for each
-    /// sample, although samples may share a draw.
+    /// FLOPs of selecting one head set: 2·d multiply-adds for each head, with contexts of d dimensions. They are
+    /// counted for each sample, although samples may share a head set.
     pub(crate) fn flops(&self, setup: &Setup) -> u64 {
         (4 * self.dimension() * setup.space.model_shape().heads) as u64
     }
 
-    /// Rejects a stored bandit whose sizes or options differ from this one.
+    /// Rejects a restored bandit whose sizes or options differ from `self`.
     pub(crate) fn check_like(&self, stored: &Self, setup: &Setup) -> Result<()> {
         let sizes = [
             ("head bandit's dimension", self.heads.dimension(), stored.heads.dimension()),
@@ -302,17 +304,17 @@ impl HeadSets {
     }
 }
 
-/// Head set that one or more samples used, and the context for which it was drawn.
+/// Head set of one or more samples, and the context for which it was selected.
 struct Play<'a> {
     indices: &'a [usize],
     heads: HeadSet,
     context: &'a [f64],
 }
 
-/// Head sets from which the bandit learns: those with a context.
+/// Selects the head sets of a batch from which the bandit learns: those that were selected for a context.
 ///
-/// The samples that keep all heads form one group with any [`HeadDraws`]. If sets are drawn for single samples, this
-/// group counts as a separate set for each sample.
+/// Samples that keep all heads always share one group. If the settings draw a head set for each sample, that group is
+/// split into one entry for each sample.
 fn plays<'a>(setup: &Setup, decisions: &'a GroupDecisions) -> Vec<Play<'a>> {
     let all = setup.space.model_shape().heads;
     let SearchSettings { full_set_feedback, head_draws, .. } = setup.settings;
@@ -340,15 +342,14 @@ fn holds(pinned: Option<HeadSet>, head: usize) -> bool {
     pinned.is_some_and(|pinned| pinned.contains(head))
 }
 
-/// Arms of the pinned heads: one for each pinned head, or one for each pinned head and group if groups have separate
-/// arms.
+/// Arms of the pinned heads: one for each pinned head or, if each group of layers has its own arms, one for each pinned
+/// head and group.
 fn pins(setup: &Setup, pinned: Option<HeadSet>) -> Vec<ArmId> {
     let groups = arms(setup) / setup.space.model_shape().heads;
     let of_group = |group| pinned.into_iter().flatten().map(move |head| arm(setup, group, head));
     (0..groups).flat_map(of_group).collect()
 }
 
-/// Number of arms of the head-set bandit.
 fn arms(setup: &Setup) -> usize {
     let heads = setup.space.model_shape().heads;
     match setup.settings.head_arms {

@@ -24,17 +24,14 @@ use crate::routing::losses::Losses;
 use crate::settings::HeadDraws;
 use crate::space::SearchSpace;
 
-/// Name of the router's state in error messages.
 const STATE: &str = "head bandits";
 
-/// Head router that selects heads with a head-count bandit and a head-set bandit.
 #[derive(Debug, Clone)]
 pub(crate) struct BanditHeads {
     setup: Setup,
     learned: Learned,
 }
 
-/// Learned state of the head router.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
@@ -42,7 +39,7 @@ struct Learned {
     /// heads.
     counts: Option<HeadCounts>,
     sets: HeadSets,
-    /// Means with which rewards are compared, by group of layers and exit.
+    /// Mean cost-weighted losses, relative to which rewards are computed, by group of layers and exit.
     references: Vec<Vec<RewardReference>>,
     arm_features: Option<ArmFeatures>,
     /// Number of samples observed during the warm-up.
@@ -50,7 +47,8 @@ struct Learned {
 }
 
 impl Learned {
-    /// Adds `samples` to the samples of the warm-up, and ends the warm-up when their number is reached.
+    /// Counts samples of the warm-up. When enough are observed, freezes the statistics that scale contexts, which ends
+    /// the warm-up.
     fn count(&mut self, samples: usize, setup: &Setup) {
         self.observed += samples as u64;
         if self.observed >= setup.settings.warm_up_contexts as u64 {
@@ -63,7 +61,7 @@ impl Learned {
 }
 
 impl Learned {
-    /// FLOPs of updates since the last call.
+    /// Returns the FLOPs of both bandits' updates since the last call.
     fn take_learning_flops(&mut self) -> u64 {
         let counts = self.counts.as_mut().map_or(0, |counts| counts.linear.take_learning_flops());
         counts + self.sets.take_learning_flops()
@@ -82,7 +80,7 @@ impl BanditHeads {
         Ok(Self { setup, learned })
     }
 
-    /// Adds the contexts of a batch to the statistics from which contexts are scaled.
+    /// Adds the contexts of a batch to the statistics that scale contexts.
     fn observe(&mut self, groups: &[GroupTrace]) -> Result<()> {
         let Learned { counts, sets, .. } = &mut self.learned;
         for trace in groups {
@@ -102,7 +100,7 @@ impl BanditHeads {
         [counts.as_ref().map(|counts| counts.linear.dimension()), Some(sets.dimension())]
     }
 
-    /// Head-count bandit, if there is one, and the head-set bandit.
+    /// Returns the head-count bandit, which only a tree search has, and the head-set bandit.
     #[cfg(test)]
     pub(super) fn bandits(&self) -> (Option<&HeadCounts>, &HeadSets) {
         (self.learned.counts.as_ref(), &self.learned.sets)
@@ -113,7 +111,7 @@ impl BanditHeads {
         &mut self.learned.sets
     }
 
-    /// Rejects a restored state whose sizes or values do not fit this router.
+    /// Rejects a restored state whose sizes or values do not fit `self`.
     fn check_like(&self, stored: &Learned) -> Result<()> {
         let names = ["heads bandit's dimension", "heads bandit's arms", "heads norm's dimension"];
         match (&self.learned.counts, &stored.counts) {
@@ -135,7 +133,6 @@ impl BanditHeads {
     }
 }
 
-/// New reward references for each group and exit.
 fn references(setup: &Setup) -> Vec<Vec<RewardReference>> {
     vec![vec![RewardReference::default(); setup.space.exits().len()]; setup.space.groups().len()]
 }
@@ -274,7 +271,7 @@ impl Learner for BanditHeads {
         self.setup.set_lambda(lambda)
     }
 
-    /// Changes to another integrated space. The head-set bandit keeps its learned state.
+    /// Changes to another integrated search space. The head-set bandit keeps its learned state.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
             return Err(Error::argument("space", "an integrated search", "a tree search"));

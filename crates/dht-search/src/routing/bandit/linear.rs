@@ -1,4 +1,5 @@
-//! Linear bandit with context scaling. The depth, joint and head-count bandits and the sequential router use it.
+//! LinUCB bandit with context scaling, shared by the bandits for depth, routes and head counts and by the sequential
+//! router.
 
 use std::borrow::Cow;
 
@@ -11,13 +12,13 @@ use crate::error::{Error, Result};
 use crate::features::Rows;
 use crate::reward::{CostWeightedLoss, RewardReference, RewardRule};
 
-/// Number of standard deviations at which contexts are clipped.
+/// Number of standard deviations at which scaled contexts are clipped.
 pub(crate) const CLIP: f64 = 5.0;
 
 /// LinUCB bandit with context scaling, over contexts \[x ; z ; e\].
 ///
-/// x is the raw context, normalised. z is the feature of the arm, normalised in the same way; it is empty if arms have
-/// no features. The caller adds e, for example a constant or a one-hot vector.
+/// x is the normalised raw context, and z the arm's normalised feature (empty if arms have no features). e are values
+/// that the caller adds, for example a constant or a one-hot vector.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinearBandit {
@@ -25,24 +26,23 @@ pub(crate) struct LinearBandit {
     norm: Normalizer,
     /// Identifier of each arm in `policy`.
     arms: Vec<ArmId>,
-    /// FLOPs of updates that the cost accounting has not collected yet. The cost accounting collects these FLOPs before
-    /// a checkpoint is written.
+    /// FLOPs of all updates since the cost accounting last collected them.
     #[serde(skip)]
     learning_flops: u64,
 }
 
-/// Loss of a sample, and the arm that is updated from it.
+/// Observation from which an arm is updated: a sample's loss at the arm's exit.
 pub(crate) struct RewardSample {
     /// Index of the sample in the batch.
     pub(crate) sample: usize,
     pub(crate) arm: usize,
-    /// Cost-weighted loss at the arm's exit, with the loss that the arm gains over the first exit.
+    /// Cost-weighted loss at the arm's exit, and the decrease of the loss since the first exit.
     pub(crate) delta: CostWeightedLoss,
 }
 
 impl LinearBandit {
-    /// Creates a bandit whose contexts have `raw` values, the arm's feature if the settings include arm features, and
-    /// `added` values.
+    /// Creates a bandit with `arms` arms and the exploration factor `alpha`. A context (input) consists of `raw` values
+    /// of the sample, the arm's feature (if the settings include arm features), and `added` values of the caller.
     pub(crate) fn new(setup: &Setup, raw: usize, added: usize, arms: usize, alpha: f64) -> Result<Self> {
         let feature = if setup.settings.context.has_arm_features() { raw } else { 0 };
         let exploration = dht_bandits::Ucb { alpha };
@@ -54,8 +54,8 @@ impl LinearBandit {
         })
     }
 
-    /// Normalises a raw context, except its signals. Signals have fixed ranges. Statistics that are frozen while the
-    /// exit is barely trained would scale them wrongly for the rest of the training run.
+    /// Normalises a context except for its signals (entropy, margin, length), which have fixed ranges. Statistics that
+    /// are frozen while an exit is barely trained would scale the signals wrongly for the rest of the training run.
     fn scaled(&self, setup: &Setup, raw: &[f64]) -> Result<Vec<f64>> {
         let mut context = self.norm.normalise(raw)?;
         let state = raw.len() - setup.signals();
@@ -63,7 +63,8 @@ impl LinearBandit {
         Ok(context)
     }
 
-    /// Builds the context \[x ; z ; e\] of an arm: the raw context x, the arm's feature z, and the added values e.
+    /// Builds the context \[x ; z ; e\] of an arm: the normalised raw context x, the arm's feature z, and the added
+    /// values e.
     fn context(&self, setup: &Setup, raw: &[f64], feature: Option<&[f64]>, added: &[f64]) -> Result<Vec<f64>> {
         let mut context = self.scaled(setup, raw)?;
         if let Some(feature) = feature {
@@ -73,7 +74,7 @@ impl LinearBandit {
         Ok(context)
     }
 
-    /// Predicted reward of each arm: its mean and its confidence width.
+    /// Predicted reward of each arm, as mean and confidence width.
     pub(crate) fn scores(
         &self,
         setup: &Setup,
@@ -96,8 +97,9 @@ impl LinearBandit {
         self.arms.iter().zip(features).map(of_arm).collect()
     }
 
-    /// Selects the arm with the highest score after its cost is subtracted. In inference the first arm wins a tie;
-    /// otherwise ties are broken at random.
+    /// Selects the arm with the highest value: the predicted reward (while exploring, its upper confidence bound) minus
+    /// the price of the arm's cost in `costs`. In inference the first arm wins a tie; otherwise ties are broken at
+    /// random.
     pub(crate) fn choose(
         &self,
         setup: &Setup,
@@ -113,7 +115,7 @@ impl LinearBandit {
         Ok(best(values, mode))
     }
 
-    /// Updates the arms from the losses of a batch, which the reward rule converts into rewards.
+    /// Updates the arms from the losses of a batch, which `rule` converts into rewards.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -131,7 +133,6 @@ impl LinearBandit {
         Ok(())
     }
 
-    /// Updates an arm from one reward.
     pub(crate) fn update(
         &mut self,
         setup: &Setup,
@@ -146,29 +147,28 @@ impl LinearBandit {
         Ok(self.policy.update(self.arms[arm], &context, reward, 1.0)?)
     }
 
-    /// Adds raw contexts to the statistics from which contexts are scaled.
+    /// Adds raw contexts to the statistics that scale contexts.
     pub(crate) fn observe<'a>(&mut self, contexts: impl IntoIterator<Item = &'a Vec<f64>>) -> Result<()> {
         contexts.into_iter().try_for_each(|context| Ok(self.norm.observe(context)?))
     }
 
-    /// Number of observed contexts.
     pub(crate) fn observed(&self) -> f64 {
         self.norm.weight()
     }
 
-    /// Returns whether the scaling of contexts is fixed.
+    /// Returns whether the statistics that scale contexts are final.
     pub(crate) fn is_frozen(&self) -> bool {
         self.norm.is_frozen()
     }
 
-    /// Returns whether the bandit can select. A fixed scaling of contexts suffices; a rolling scaling must have
-    /// observed a context.
+    /// Returns whether enough contexts are observed to select arms. Rolling statistics need one context; other
+    /// statistics must be frozen.
     pub(crate) fn is_warm(&self, setup: &Setup) -> bool {
         if setup.is_rolling() { self.observed() > 0.0 } else { self.is_frozen() }
     }
 
-    /// Bandit that selects arms for a batch. With a rolling scaling and exploration it is a copy whose statistics
-    /// include the batch's contexts.
+    /// Bandit that selects the arms of a batch. With rolling statistics and exploration it is a copy whose statistics
+    /// include the batch.
     pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: &Mode<'_>) -> Result<Cow<'_, Self>> {
         if !setup.is_rolling() || !matches!(mode, Mode::Explore(_)) {
             return Ok(Cow::Borrowed(self));
@@ -182,7 +182,6 @@ impl LinearBandit {
         self.norm.freeze();
     }
 
-    /// Number of values of a raw context.
     pub(crate) fn raw_size(&self) -> usize {
         self.norm.dimension()
     }
@@ -191,14 +190,15 @@ impl LinearBandit {
         self.policy.dimension()
     }
 
-    /// FLOPs of scoring all arms: 2·(d² + d) for each arm with contexts of d dimensions.
+    /// FLOPs of scoring all arms: 2·(d² + d) for each arm, with contexts of d dimensions.
     pub(crate) fn flops(&self) -> u64 {
         let dimension = self.dimension();
         2 * (self.arms.len() * (dimension * dimension + dimension)) as u64
     }
 
-    /// FLOPs of learning from one reward: 2·(d² + d) to project the context of d dimensions, and again 2·(d² + d) for
-    /// the rank-one update of the covariance. Forgetting, which restores a part of the prior, doubles both.
+    /// FLOPs of one update, with contexts of d dimensions: 2·(d² + d) to multiply the covariance by the context, and
+    /// again 2·(d² + d) for the rank-one update of the covariance. Forgetting doubles both, since it restores a part of
+    /// the prior.
     pub(crate) fn update_flops(&self, setup: &Setup) -> u64 {
         let dimension = self.dimension();
         let passes = if setup.settings.forgetting_decay < 1.0 { 2 } else { 1 };
@@ -209,8 +209,8 @@ impl LinearBandit {
         std::mem::take(&mut self.learning_flops)
     }
 
-    /// Replaces all arms. `from` has the index of the old arm that each new arm copies; a new arm without an old arm
-    /// starts from the prior.
+    /// Replaces all arms. Each element of `from` is a new arm: the index of the old arm that it copies, or `None` to
+    /// start from the prior.
     pub(crate) fn replace_arms(&mut self, from: &[Option<usize>]) -> Result<()> {
         let old = std::mem::take(&mut self.arms);
         for from in from {
@@ -223,8 +223,7 @@ impl LinearBandit {
         old.into_iter().try_for_each(|arm| Ok(self.policy.remove_arm(arm)?))
     }
 
-    /// Rejects a stored bandit whose sizes differ from the sizes of this bandit. `what` has the names of the sizes in
-    /// error messages.
+    /// Rejects a restored bandit whose sizes differ from `self`. `what` names the three sizes in error messages.
     pub(crate) fn check_like(&self, stored: &Self, what: [&'static str; 3]) -> Result<()> {
         let sizes = [
             (what[0], self.dimension(), stored.dimension()),

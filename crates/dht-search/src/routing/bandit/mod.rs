@@ -7,9 +7,9 @@
 //! | head-count bandit ([`head_counts`]) | UCB_H | the number of heads that a sample keeps in a group of layers |
 //! | head-set bandit ([`head_sets`]) | TSB | the heads |
 //!
-//! During the warm-up, each bandit only observes contexts, from which the scaling of contexts is computed. Then the
-//! scaling is fixed and the bandit learns. With a rolling scaling there is no warm-up: each bandit observes and learns
-//! from every batch.
+//! During the warm-up, each bandit only observes contexts (its inputs), to compute the statistics that scale them. Then
+//! these statistics are frozen and the bandit learns. With rolling statistics there is no warm-up: each bandit observes
+//! and learns from every batch.
 
 mod contexts;
 mod depth;

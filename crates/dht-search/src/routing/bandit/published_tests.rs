@@ -28,7 +28,7 @@ fn vectors(count: usize, size: usize, rng: &mut dyn Rng) -> Rows {
     (0..count).map(|_| (0..size).map(|_| rng.random::<f64>() * 4.0 - 1.0).collect()).collect()
 }
 
-/// Scales a context by the mean and variance of all contexts so far, and clips it at five standard deviations.
+/// Scales a context by the mean and variance of all contexts in `seen`, and clips it at five standard deviations.
 fn scaled(seen: &Rows, raw: &[f64]) -> Vec<f64> {
     let of = |column: usize| {
         let values = || seen.iter().map(|row| row[column]);
@@ -39,14 +39,14 @@ fn scaled(seen: &Rows, raw: &[f64]) -> Vec<f64> {
     (0..raw.len()).map(of).collect()
 }
 
-/// Trace of a batch, with the texts' decisions and the groups of layers that they ran.
+/// Trace (recorded forward pass) for a batch, with the decisions for its texts and the groups of layers that they ran.
 fn trace(decisions: Decisions, groups: Vec<GroupTrace>) -> Trace {
     let mut trace = Trace::default();
     (trace.decisions, trace.groups) = (decisions, groups);
     trace
 }
 
-/// Losses of samples at their exits. No other exit read the samples.
+/// Losses of a batch. Each sample has a loss at the exit where it leaves, and NaN at all others.
 fn losses(exits: &[usize], values: &[f64]) -> Losses {
     let mut by_exit = vec![vec![f64::NAN; exits.len()]; 4];
     for (sample, (exit, loss)) in exits.iter().zip(values).enumerate() {
@@ -69,7 +69,8 @@ fn preparation(depth: Rows, heads: Vec<Rows>, arms: Rows) -> Preparation {
 /// tree search, and layers × heads in an integrated search.
 type Batches = [[(usize, f64, f64); 3]; 2];
 
-/// Lets the depth or joint bandit learn from two batches, and a LinUCB from rewards computed by hand.
+/// Checks that the depth or joint bandit learns from two batches as a LinUCB bandit does that is updated with rewards
+/// computed by hand.
 fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) -> usize) {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let setup = setup_of(preset, &SearchSettings::paper());
@@ -146,8 +147,8 @@ fn joint_bandits_learn_mean_over_loss_times_layers_times_heads() {
     check_depth_bandit(Preset::FDht, batches, &|arm| [0, 1, 1, 1, 2, 2, 2, 3, 3, 3][arm]);
 }
 
-/// Group of layers that some samples of a batch ran: the samples' indices, the heads that each sample kept, and their
-/// contexts.
+/// Test input for one group of layers: the indices of the samples that ran it, the heads that each sample kept, and
+/// their contexts.
 struct Group {
     group: usize,
     members: Vec<usize>,
@@ -194,7 +195,8 @@ impl Group {
     }
 }
 
-/// Head-set bandit with the published prior and this λ; heads 0, 3, 5 and 9 are pinned.
+/// Head-set bandit, built by hand, with the DHT paper's prior and the weight `prior_weight` of the current posterior.
+/// Heads 0, 3, 5 and 9 are pinned.
 fn head_sets_by_hand(prior_weight: f64) -> TopK<DiagonalLaplace, Thompson> {
     let prior = DiagonalLaplace::default().with_prior_mean(1.0).with_prior_precision(1e-3);
     let laplace = prior.with_prior_weight(prior_weight);

@@ -14,8 +14,8 @@ use crate::reward::RewardRule;
 use crate::settings::{Normalization, SearchSettings};
 use crate::space::SearchSpace;
 
-/// Configuration of a search's bandits: the search space and the settings, and the costs of routes and the pooling of
-/// hidden states that follow from them.
+/// Configuration that all bandits of a search share: search space, settings, costs of routes, and pooling of hidden
+/// states.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) space: SearchSpace,
@@ -26,10 +26,10 @@ pub(crate) struct Setup {
     block: BlockShape,
     classifier: ClassifierShape,
     flops: FlopsCost,
-    /// Route to each exit, with the largest allowed number of heads in each group.
+    /// Route to each exit, with the largest allowed number of heads in each group of layers.
     exit_routes: Vec<Route>,
-    /// Route to the first exit after each group, by group and head option. Earlier groups keep their largest allowed
-    /// number of heads.
+    /// Route to the first exit after each group of layers, by group and number of heads. Earlier groups keep their
+    /// largest allowed number of heads.
     group_routes: Vec<Vec<Route>>,
 }
 
@@ -73,40 +73,39 @@ impl Setup {
         })
     }
 
-    /// Creates the same setup for another space.
     pub(crate) fn in_space(&self, space: &SearchSpace) -> Result<Self> {
         Self::new(space.clone(), self.settings.clone(), self.block, self.classifier)
     }
 
-    /// Sets the price λ, which is the speed of bandits.
+    /// Sets the price λ of computation, which is the speed of bandits.
     pub(crate) fn set_lambda(&mut self, lambda: f64) -> Result<()> {
         self.settings = self.settings.at_speed(lambda)?;
         Ok(())
     }
 
-    /// Returns whether the scaling of contexts is rolling, without a warm-up.
+    /// Returns whether contexts are scaled by rolling statistics, which need no warm-up.
     pub(crate) fn is_rolling(&self) -> bool {
         self.settings.normalization == Normalization::Rolling
     }
 
-    /// Reward rule of the head-set bandit: the reward r_H in a tree search, r_cp in an integrated search (DHT paper,
-    /// section 4.3).
+    /// Reward rule of the head-set bandit: r_H in a tree search and r_cp in an integrated search (DHT paper, section
+    /// 4.3).
     pub(crate) fn head_set_rewards(&self) -> RewardRule {
         if self.space.is_tree() { self.settings.heads_rewards() } else { self.settings.arm_rewards() }
     }
 
-    /// Number of signals at the end of a raw context.
+    /// Number of signals (entropy, margin, length) at the end of a context; 0 if the settings have none.
     pub(crate) fn signals(&self) -> usize {
         if self.settings.context.has_signals() { SIGNALS } else { 0 }
     }
 
-    /// Number of values of a raw context whose state is pooled by `pyramid`.
+    /// Number of values that a sample contributes to a context: the pooled hidden state and the signals.
     pub(crate) fn raw_size(&self, pyramid: PoolingPyramid) -> usize {
         let state = if self.settings.context.has_state() { pyramid.context_size() } else { 0 };
         state + self.signals()
     }
 
-    /// Constant that ends a context without arm features; empty with arm features.
+    /// Values appended to each context: a constant 1 if arms have no features, otherwise none.
     pub(crate) fn constant(&self) -> &'static [f64] {
         if self.settings.context.has_arm_features() { &[] } else { &[1.0] }
     }
@@ -115,29 +114,30 @@ impl Setup {
         Ridge::new(self.settings.prior_precision).with_decay(self.settings.forgetting_decay)
     }
 
-    /// Numbers of heads that at least one group may keep. They are the arms of the head-count bandit.
+    /// Arms of the head-count bandit: all numbers of heads that at least one group of layers may keep.
     pub(crate) fn options(&self) -> Vec<usize> {
         self.space.distinct_head_options()
     }
 
-    /// Cost of a text of `tokens` tokens on a route, as a share of the full model's cost.
+    /// Cost of a route for a text of `tokens` tokens, as a share of the full model's cost.
     fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
         self.settings.cost_model.share(route, tokens, &self.flops)
     }
 
-    /// Cost of a text of `tokens` tokens at each exit, as a share of the full model's cost. The text keeps the largest
-    /// allowed number of heads.
+    /// Cost of each exit for a text of `tokens` tokens, as a share of the full model's cost, with the largest allowed
+    /// number of heads.
     pub(crate) fn exit_costs(&self, tokens: usize) -> Result<Vec<f64>> {
         self.exit_routes.iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// Cost of each arm of the joint bandit for a text with `tokens` tokens, as a share of the full model's cost.
+    /// Cost of each arm of the joint bandit (an arm is a route) for a text of `tokens` tokens, as a share of the full
+    /// model's cost.
     pub(crate) fn arm_costs(&self, tokens: usize) -> Result<Vec<f64>> {
         self.space.integrated_arms().iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// Cost of a layer group with each head option for a text with `tokens` tokens, as a share of the full model's
-    /// cost.
+    /// Cost that a group of layers adds to a route, for each allowed number of heads and a text of `tokens` tokens, as
+    /// a share of the full model's cost.
     pub(crate) fn group_costs(&self, group: usize, tokens: usize) -> Result<Vec<f64>> {
         let before = match (self.space.base(), group) {
             (Some(_), _) => self.share(&self.exit_routes[group], tokens)?,
@@ -147,13 +147,14 @@ impl Setup {
         self.group_routes[group].iter().map(|route| Ok(self.share(route, tokens)? - before)).collect()
     }
 
-    /// Score that ranks arms: the upper confidence bound of the reward minus the price of the arm's cost. The factor
-    /// `alpha` of the bound is 0 without exploration.
+    /// Value by which arms are ranked: the upper confidence bound of the reward, minus the price of the arm's cost.
+    /// `alpha` is 0 without exploration.
     pub(crate) fn value(&self, score: Score, alpha: f64, cost: f64) -> f64 {
         self.settings.reward_shape.score(score.mean + alpha * score.width, cost)
     }
 
-    /// Draws an index of `depths` with a probability proportional to a power of its depth.
+    /// Draws an index of `depths`. Its probability is proportional to a power of the depth, with the exponent from the
+    /// settings.
     pub(crate) fn random_by_depth(&self, depths: &[usize], rng: &mut dyn Rng) -> usize {
         let power = self.settings.explore_power;
         let weights = || depths.iter().map(|depth| (*depth as f64).powf(power));
@@ -167,13 +168,13 @@ impl Setup {
         depths.len() - 1
     }
 
-    /// Draws a random exit for each sample, by [depth](Self::random_by_depth).
+    /// Draws a random exit for each sample; [`random_by_depth`](Self::random_by_depth) defines the probabilities.
     pub(crate) fn draw_exits(&self, exits: &mut [usize], rng: &mut dyn Rng) {
         let depths = self.depths();
         exits.iter_mut().for_each(|exit| *exit = self.random_by_depth(&depths, rng));
     }
 
-    /// Total depth of the routes to each exit.
+    /// Depth of each exit in layers.
     pub(crate) fn depths(&self) -> Vec<usize> {
         (0..self.space.exits().len()).map(|exit| self.space.depth(exit)).collect()
     }
@@ -184,8 +185,8 @@ pub(crate) fn exploring(alpha: f64, mode: &Mode<'_>) -> f64 {
     if matches!(mode, Mode::Explore(_)) { alpha } else { 0.0 }
 }
 
-/// Random generator if decisions are drawn at random, otherwise `None`. Decisions are random in the random mode, and
-/// while exploring before the warm-up is over.
+/// Returns the random generator if decisions must be random: always in the random mode, and in the exploring mode until
+/// the warm-up is over. Otherwise returns `None`.
 pub(crate) fn at_random<'m>(mode: &'m mut Mode<'_>, warm: bool) -> Option<&'m mut dyn Rng> {
     match mode {
         Mode::Random(rng) => Some(&mut **rng),
@@ -194,8 +195,8 @@ pub(crate) fn at_random<'m>(mode: &'m mut Mode<'_>, warm: bool) -> Option<&'m mu
     }
 }
 
-/// Index of the highest value. In inference the first index wins a tie, so that the result is a function of the
-/// text; otherwise ties are broken at random.
+/// Index of the highest value. In inference the first index wins a tie, so that the result depends on the text only;
+/// otherwise ties are broken at random.
 pub(crate) fn best(values: impl IntoIterator<Item = f64>, mode: &mut Mode<'_>) -> usize {
     let (mut index, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);
     for (candidate, value) in values.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Conversion of the bandits' state to JSON and back, and its validation.
+//! Conversion of bandit state to and from JSON, and its validation.
 
 use dht_dynamic::Error as Dynamic;
 use serde::Serialize;
@@ -17,8 +17,8 @@ pub(super) fn of_state<S: DeserializeOwned>(what: &str, state: Value) -> Result<
     serde_json::from_value(state).map_err(|source| Error::Dynamic(Dynamic::Json { what: what.into(), source }))
 }
 
-/// Rejects stored arm features if the contexts have none, or if the sizes of the features do not fit. Rejects missing
-/// features if arm features are `needed`.
+/// Rejects restored arm features of the wrong size, unexpected arm features, and missing arm features that are
+/// `needed`.
 pub(super) fn check_arm_features(setup: &Setup, stored: Option<&ArmFeatures>, needed: bool) -> Result<()> {
     let in_context = setup.settings.context.has_arm_features();
     match stored {

@@ -1,5 +1,5 @@
-//! Tests of the bandits: the DHT paper's contexts have the published sizes, and a routing task with a known best
-//! decision is learned.
+//! Tests of the bandits: contexts have the sizes that the DHT paper gives, and the bandits learn a routing task whose
+//! best decision is known.
 
 use dht_dynamic::Error as Dynamic;
 use dht_dynamic::Router;
@@ -22,7 +22,7 @@ use crate::routing::{Learner, Losses, Preparation};
 use crate::settings::{ContextDesign, SearchSettings};
 use crate::space::Preset;
 
-/// Texts need depth if their first signal is above this threshold.
+/// Threshold on the first signal of a synthetic text. Texts above it have a lower loss at deeper exits.
 const THRESHOLD: f64 = 0.5;
 
 pub(super) fn setup_of(preset: Preset, settings: &SearchSettings) -> Setup {
@@ -47,8 +47,8 @@ fn the_papers_contexts_have_168_87_and_13_dimensions() {
     }
 }
 
-/// Signals of texts and their losses by exit: deeper exits lower the loss of texts above the threshold, and raise the
-/// loss of the others.
+/// Synthetic texts: the signals of each text, and its losses by exit. Deeper exits lower the loss of texts above the
+/// threshold, and raise the loss of the others.
 fn planted(texts: usize, rng: &mut dyn Rng) -> (Vec<Vec<f64>>, Losses) {
     let contexts: Vec<Vec<f64>> =
         (0..texts).map(|_| vec![rng.random::<f64>(), rng.random::<f64>(), rng.random::<f64>()]).collect();
@@ -62,7 +62,7 @@ fn planted(texts: usize, rng: &mut dyn Rng) -> (Vec<Vec<f64>>, Losses) {
     (contexts, Losses::new(by_exit))
 }
 
-/// Trace of texts that left at these exits, with their contexts.
+/// Trace (recorded forward pass) of texts that left at `exits`, with their contexts as `notes`.
 fn trace(exits: Vec<usize>, notes: Vec<Vec<f64>>) -> Trace {
     let mut trace = Trace::default();
     trace.decisions = Decisions { exits, notes, ..Decisions::default() };
@@ -74,7 +74,8 @@ fn greedy(router: &DepthRouter, context: &[f64]) -> usize {
     depth::choose(&router.learned.bandit.linear, &router.setup, None, context, 16, &mut Mode::Exploit).unwrap()
 }
 
-/// Router that has learned. If `shuffled`, it learned from the contexts of other texts.
+/// Depth router that has learned from synthetic texts. If `shuffled`, the contexts were permuted among the texts of
+/// each batch.
 fn trained(nested: bool, shuffled: bool, rng: &mut ChaCha8Rng) -> DepthRouter {
     let settings = SearchSettings {
         context: ContextDesign::Signals,

@@ -43,7 +43,7 @@ struct Bin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Group {
     layers: LayerGroup,
-    /// Head sets with their counts, sorted by head set.
+    /// Head sets with the numbers of samples that kept them, sorted by head set.
     sets: Vec<(HeadSet, u64)>,
 }
 
@@ -62,10 +62,10 @@ impl CurveRecorder {
         Ok(Self { heads, bins: vec![Bin::default(); bins], groups: Vec::new() })
     }
 
-    /// Records a sample that was trained on.
+    /// Records the route and the loss of a training sample. `progress` is the share of the training run that is over.
     ///
     /// # Errors
-    /// An error records nothing.
+    /// On an error nothing is recorded.
     ///
     /// * [`Argument`](dht_dynamic::Error::Argument) if the progress is outside 0 to 1.
     /// * [`Error::Loss`] if the loss is not finite.
@@ -82,7 +82,7 @@ impl CurveRecorder {
         Ok(())
     }
 
-    /// Records the head set that `samples` samples kept in a dynamic group, a group of layers with a choice of heads.
+    /// Records the head set that `samples` samples kept in a dynamic group (group of layers with a choice of heads).
     ///
     /// # Errors
     /// [`Transformer`](dht_dynamic::Error::Transformer) if the set has a head that the layers do not have.
@@ -112,8 +112,8 @@ impl CurveRecorder {
             && self.groups.iter().all(of_heads)
     }
 
-    /// Curves of the recorded samples, with at most `most_sets` head sets of each group. The curves' map of losses has
-    /// one entry, `search`.
+    /// Curves of the recorded samples, with at most `most_sets` head sets for each group of layers. The loss curve has
+    /// the name `search`.
     pub fn curves(&self, most_sets: usize) -> Curves {
         let count = self.bins.len();
         let filled: Vec<&Bin> = self.bins.iter().filter(|bin| bin.samples > 0).collect();
@@ -140,8 +140,8 @@ impl CurveRecorder {
     }
 }
 
-/// Converts the counts of each bin to shares, by key (a depth or a number of heads). The result has every key that
-/// occurs in any bin.
+/// Converts counts to the share of each key (a depth or a number of heads) in each bin. A key that occurs in any bin
+/// has a value for every bin.
 fn shares(bins: &[&Bin], counts: impl Fn(&Bin) -> &BTreeMap<usize, u64>) -> BTreeMap<usize, Vec<f64>> {
     let mut keys: Vec<usize> = bins.iter().flat_map(|bin| counts(bin).keys().copied()).collect();
     keys.sort_unstable();

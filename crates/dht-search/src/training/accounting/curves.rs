@@ -6,34 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Curves of a training run: the decisions of the bandits and the losses, in bins of training progress.
+/// Curves of a training run over its progress: decisions of the bandits and losses, averaged in bins.
 ///
-/// Progress is the share of all epochs' samples that were trained on, from 0 to 1. A bin without samples is omitted, so
-/// that every list of shares is as long as `progress`.
+/// Progress is a number from 0 to 1: the samples trained on so far, divided by the samples of all epochs. Bins without
+/// samples are omitted from all lists.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curves {
-    /// Middle of each bin.
+    /// Middle of each bin of training progress, from 0 to 1.
     pub progress: Vec<f64>,
-    /// Number of samples trained on in each bin.
+    /// Number of training samples in each bin of progress.
     pub samples: Vec<u64>,
-    /// Share of each bin's samples that ran each depth, by depth in layers. The shares of a bin add up to 1.
+    /// Share of samples that left at each depth, by depth in layers, for each bin of progress. The shares of a bin add
+    /// up to 1.
     pub depth_share: BTreeMap<usize, Vec<f64>>,
-    /// Share of each bin's head decisions that kept each number of heads, by number of heads. There is one decision for
-    /// each sample and each dynamic group (a group of layers with a choice of heads) on the sample's route. The shares
-    /// of a bin add up to 1, or to 0 if no route had a dynamic group.
+    /// Share of head decisions that kept each number of heads, by number of heads, for each bin of progress. A sample
+    /// has one decision for each dynamic group (group of layers with a choice of heads) on its route. The shares of a
+    /// bin add up to 1, or to 0 if no route had a dynamic group.
     pub head_count_share: BTreeMap<usize, Vec<f64>>,
-    /// Curve of the training loss, by the name of a model. The recorder adds `search`; a program may add other models,
-    /// such as `full`.
+    /// Curve of the training loss, by the name of a model. The name of the search model is `search`; programs may add
+    /// other models, such as `full`.
     pub loss: BTreeMap<String, LossCurve>,
     /// Heads that the samples kept in each dynamic group of layers, over the whole training run except [full-model
     /// steps](crate::settings::FullModelSteps).
     pub heads: Vec<GroupHeads>,
 }
 
-/// Curve of the mean loss, with a point for each bin of training progress that has samples.
+/// Curve of the mean loss, with a point for each bin of training progress that contains samples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LossCurve {
-    /// Middle of each bin.
+    /// Middle of each bin of training progress, from 0 to 1.
     pub progress: Vec<f64>,
     /// Mean loss, in nats.
     pub loss: Vec<f64>,
@@ -74,7 +75,7 @@ impl LossCurve {
     }
 }
 
-/// Heads that the samples kept in a dynamic group of layers.
+/// Statistics of the heads that samples kept in a dynamic group (group of layers with a choice of heads).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupHeads {
     /// Layers of the group, counted from 0.
@@ -83,7 +84,7 @@ pub struct GroupHeads {
     pub samples: u64,
     /// Share of the samples that kept each head, by head index from 0.
     pub share: Vec<f64>,
-    /// Most frequent head sets, in descending order.
+    /// Most frequent head sets, most frequent first.
     pub sets: Vec<SetCount>,
 }
 

@@ -1,4 +1,4 @@
-//! Cost accounting and curves of a training run. A checkpoint contains both.
+//! Cost accounting and curves of a training run, which checkpoints contain.
 
 mod cost_accounting;
 mod curve_recorder;

@@ -36,7 +36,7 @@ fn texts() -> EncodedDataset {
     EncodedDataset { samples, labels: ["a", "b", "c"].map(String::from).into(), truncated_rows: 0 }
 }
 
-/// ln p of each class in f64, by sample and by the exits that read the sample.
+/// Log-probability of each class, computed in f64, by sample and then by the exits that were evaluated for the sample.
 fn logarithms(model: &SearchModel, trace: &Trace, samples: usize, temperature: f64) -> Vec<Vec<Vec<f64>>> {
     let mut all = vec![vec![Vec::new(); model.space().exits().len()]; samples];
     for output in &trace.outputs {

@@ -1,4 +1,4 @@
-//! AdamW's step and gradient norms in tensor operations, for devices without kernels.
+//! AdamW step and gradient norms composed of candle's tensor operations, for devices without custom kernels.
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -6,7 +6,7 @@ use crate::backend::adamw::{Coefficients, Moments};
 use crate::error::Result;
 use crate::tensors::Gradient;
 
-/// Moments of AdamW, stored on the parameter's device.
+/// AdamW moments of a parameter, stored on the parameter's device.
 #[derive(Debug, Clone)]
 pub(crate) struct DeviceMoments {
     pub(crate) first: Tensor,
@@ -14,7 +14,7 @@ pub(crate) struct DeviceMoments {
 }
 
 impl DeviceMoments {
-    /// Creates moments with the values `values`; without values they are zeros.
+    /// Creates moments from the values of m and v. Without `values`, both are zeros.
     pub(crate) fn new(values: Option<[Vec<f32>; 2]>, shape: &[usize], device: &Device) -> Result<Self> {
         let tensor = |values| Tensor::from_vec(values, shape, device);
         let zeros = || Tensor::zeros(shape, DType::F32, device);
@@ -24,7 +24,6 @@ impl DeviceMoments {
         })
     }
 
-    /// Values of both moments, copied to the CPU.
     pub(crate) fn values(&self) -> Result<[Vec<f32>; 2]> {
         Ok([self.first.flatten_all()?.to_vec1()?, self.second.flatten_all()?.to_vec1()?])
     }
@@ -52,7 +51,7 @@ impl Moments for DeviceMoments {
     }
 }
 
-/// Computes Σ x² of each tensor, in one transfer instead of one synchronisation per parameter.
+/// Computes Σ x² of each tensor. All results are copied in one transfer, to avoid a synchronisation for each tensor.
 pub(crate) fn sums_of_squares(tensors: &[Tensor]) -> Result<Vec<f64>> {
     let sums = tensors.iter().map(|tensor| tensor.sqr()?.sum_all()).collect::<candle_core::Result<Vec<_>>>()?;
     Ok(Tensor::stack(&sums, 0)?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())

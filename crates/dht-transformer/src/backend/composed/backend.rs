@@ -1,10 +1,10 @@
-//! Backend for devices without custom operations.
+//! Backend for devices without custom kernels or fused operations.
 
 use crate::backend::backend::Backend;
 use crate::tensors::Precision;
 
-/// Backend that runs candle's operations only. Metal uses it, and so does the CPU if everything must be in candle's
-/// graph.
+/// Backend that runs only candle's own operations. It serves Metal, and also the CPU when candle's graph must contain
+/// all gradients.
 pub(crate) struct Composed {
     /// Name of the device and its supported precisions, for error messages.
     pub(crate) precisions: &'static str,

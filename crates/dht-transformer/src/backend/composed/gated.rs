@@ -1,4 +1,4 @@
-//! Layer with differentiable gates on its dimensions, neurons and heads, as trained by an architecture search.
+//! Encoder layer with differentiable gates on its dimensions, neurons and heads, for architecture search.
 
 use candle_core::Tensor;
 
@@ -11,7 +11,8 @@ use crate::error::Result;
 use crate::tensors::Packing;
 
 impl Gate {
-    /// Applies the gate to the last axis; x is (…, n), or (tokens, heads, n) for a gate of shape (heads, n).
+    /// Applies a gate to the last axis of x, or returns x if there is no gate. x has shape (…, n), or (tokens, heads,
+    /// n) for a gate of shape (heads, n).
     fn apply(gate: Option<&Self>, x: &Tensor) -> Result<Tensor> {
         match gate {
             None => Ok(x.clone()),
@@ -25,7 +26,7 @@ impl Gate {
         }
     }
 
-    /// Multiplies each head by its gate; x is (tokens, heads, dim).
+    /// Multiplies the values of each attention head by the head's gate. x has shape (tokens, heads, dim).
     fn apply_to_heads(gate: Option<&Self>, x: &Tensor) -> Result<Tensor> {
         match gate {
             Some(Self::Scale(numbers)) => Ok(x.broadcast_mul(&numbers.to_dtype(x.dtype())?.unsqueeze(1)?)?),
@@ -36,7 +37,7 @@ impl Gate {
 }
 
 impl Operations {
-    /// Runs the attention sublayer through gates: (tokens, hidden) → (tokens, hidden). Also returns the attention
+    /// Runs the attention sublayer with its gates, (tokens, hidden) → (tokens, hidden). Also returns the attention
     /// scores before the softmax, (samples, heads, longest, longest).
     pub(crate) fn gated_attention(
         self,
@@ -71,7 +72,8 @@ impl Operations {
         Ok((self.layer_norm(&z, &parameters.scale, &parameters.shift, parameters.epsilon)?, scores))
     }
 
-    /// Runs the feed-forward sublayer with a gate after its activation: (tokens, hidden) → (tokens, hidden).
+    /// Runs the feed-forward sublayer with its gate, (tokens, hidden) → (tokens, hidden). The gate acts on the neurons
+    /// after the activation.
     pub(crate) fn gated_feed_forward(
         self,
         x: &Tensor,

@@ -1,4 +1,4 @@
-//! Interface to a device's custom kernels, which replace compositions of candle's operations.
+//! Interface to a device's custom kernels. A kernel replaces several of candle's operations.
 
 use std::sync::Arc;
 
@@ -10,31 +10,30 @@ use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::error::Result;
 use crate::tensors::{HeadSet, Packing};
 
-/// Differentiable kernels of a device. A method returns `None` if the device has no kernel for its arguments; candle's
-/// operations then run instead.
+/// Differentiable custom kernels of a device. A method returns `None` if there is no kernel for its arguments; the
+/// caller then uses candle's operations.
 pub(crate) trait Kernels: Sync {
-    /// Computes the LayerNorm of each row.
     fn layer_norm(&self, _x: &Tensor, _scale: &Tensor, _shift: &Tensor, _epsilon: f64) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
-    /// Computes u + bias, whose gradient is summed in at least single precision.
+    /// Computes u + bias. The gradient of the bias is summed in at least single precision.
     fn add_bias(&self, _u: &Tensor, _bias: &Tensor) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
-    /// Selects the rows `numbers` of a matrix.
+    /// Selects the rows of a matrix whose indices are in `numbers`.
     fn select_rows(&self, _matrix: &Tensor, _numbers: &[u32]) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
-    /// Multiplies rows by their dropout mask.
+    /// Applies dropout to the rows `_x`. The dropout mask of a row depends on the row's sample and token.
     fn drop_rows(&self, _x: &Tensor, _packing: &Packing, _dropout: Dropout) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
-    /// Computes the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the heads `heads`. Dropout is
-    /// applied to the attention probabilities and to the output.
+    /// Computes the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) for some of its heads. W and b
+    /// belong to the output projection. Dropout is applied to the attention probabilities and to the output.
     fn attention(
         &self,
         (_layer, _x, _packing): (usize, &Tensor, &Arc<Packing>),
@@ -46,8 +45,8 @@ pub(crate) trait Kernels: Sync {
         Ok(None)
     }
 
-    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the activation f and the
-    /// first `width` neurons.
+    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) for its first `width` neurons. f
+    /// is the activation; U and b belong to the up projection, D and c to the down projection.
     fn feed_forward(
         &self,
         (_x, _packing): (&Tensor, &Packing),
@@ -60,7 +59,7 @@ pub(crate) trait Kernels: Sync {
     }
 }
 
-/// Empty set of kernels: only candle's operations run.
+/// Implementation of [`Kernels`] for a device without custom kernels: candle's operations compute everything.
 pub(crate) struct NoKernels;
 
 impl Kernels for NoKernels {}

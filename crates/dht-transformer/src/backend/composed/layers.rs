@@ -1,4 +1,4 @@
-//! Encoder layer composed of differentiable operations, for samples that run different heads and neurons.
+//! Encoder layer composed of differentiable operations. Samples of a batch may run different heads and neurons.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::tensors::{HeadSet, Hidden, SampleGroup};
 
 impl Operations {
-    /// Runs both sublayers of a layer. Samples that run the same heads and neurons are grouped; the result has the
-    /// original order.
+    /// Runs the attention and feed-forward sublayers of a layer. Samples with the same heads and neurons run together;
+    /// the result is in the original order.
     pub(crate) fn layer(self, hidden: &Hidden, layer: &Layer<'_>, ctx: &ForwardContext) -> Result<Hidden> {
         let mut alike: BTreeMap<(HeadSet, usize), Vec<usize>> = BTreeMap::new();
         let mut samples = 0..;

@@ -1,4 +1,4 @@
-//! Layers composed of differentiable operations: candle's operations, some of them replaced by a device's own kernels.
+//! Encoder layers composed of candle's differentiable operations, some of which are replaced by a device's own kernels.
 
 mod adamw;
 mod backend;

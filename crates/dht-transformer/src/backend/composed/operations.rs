@@ -1,4 +1,4 @@
-//! Differentiable operations on rows, run by candle or by a device's custom kernels.
+//! Differentiable operations on rows of hidden states, run by candle or by a device's custom kernels.
 
 use candle_core::{D, DType, Device, Tensor, Var};
 
@@ -9,24 +9,24 @@ use crate::config::Activation;
 use crate::error::Result;
 use crate::tensors::{Packing, Parameter, wide};
 
-/// Operations of which layers are composed if there is no fused operation. They are also the reference for the fused
-/// operations in tests.
+/// Operations from which layers are composed on devices without fused operations. The tests of the fused operations
+/// compare with them.
 #[derive(Clone, Copy)]
 pub(crate) struct Operations {
     pub(super) kernels: &'static dyn Kernels,
 }
 
 impl Operations {
-    /// Operations without custom kernels.
+    /// Operations that only candle computes, without custom kernels.
     pub(crate) const CANDLE: Self = Self { kernels: &NoKernels };
 
-    /// Creates operations of which `kernels` replace some of candle's.
+    /// Creates operations that use `kernels` where they support the arguments, and candle otherwise.
     #[cfg(feature = "cuda")]
     pub(crate) fn with(kernels: &'static dyn Kernels) -> Self {
         Self { kernels }
     }
 
-    /// Computes the LayerNorm of each row in the precision of `x`, with sums in at least single precision.
+    /// Computes the layer norm of each row in the precision of `x`. Sums are in at least single precision.
     pub(crate) fn layer_norm(self, x: &Tensor, scale: &Parameter, shift: &Parameter, epsilon: f64) -> Result<Tensor> {
         let (scale, shift) = (weight(scale), weight(shift));
         if let Some(y) = self.kernels.layer_norm(x, &scale, &shift, epsilon)? {
@@ -40,7 +40,6 @@ impl Operations {
         Ok(y.to_dtype(x.dtype())?)
     }
 
-    /// Computes x·Wᵀ + b in the precision of `x`.
     pub(super) fn product_and_bias(self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let u = product(x, weight)?;
         if let Some(y) = self.kernels.add_bias(&u, bias)? {
@@ -61,7 +60,6 @@ impl Operations {
         self.linear(&x.to_dtype(DType::F32)?, parameters)
     }
 
-    /// Selects the rows `numbers` of a matrix.
     pub(super) fn select_rows(self, matrix: &Tensor, numbers: &[u32]) -> Result<Tensor> {
         if let Some(rows) = self.kernels.select_rows(matrix, numbers)? {
             return Ok(rows);
@@ -69,8 +67,8 @@ impl Operations {
         Ok(matrix.index_select(&indices(numbers.to_vec(), matrix.device())?, 0)?)
     }
 
-    /// Multiplies rows by their dropout mask, which is the same on every device. Either a kernel computes the mask, or
-    /// the CPU computes it and copies it to the device.
+    /// Applies dropout to the rows of x. The mask is the same on every device: a custom kernel computes it, or the CPU
+    /// computes it and copies it to the device.
     pub(super) fn drop_rows(self, x: &Tensor, packing: &Packing, dropout: Option<Dropout>) -> Result<Tensor> {
         let Some(dropout) = dropout else { return Ok(x.clone()) };
         if let Some(y) = self.kernels.drop_rows(x, packing, dropout)? {
@@ -87,7 +85,6 @@ impl Operations {
 }
 
 impl Activation {
-    /// Applies the activation element by element.
     pub(crate) fn apply(self, x: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Gelu => x.gelu_erf()?,
@@ -97,13 +94,13 @@ impl Activation {
     }
 }
 
-/// Variable of a parameter, or its detached value if the parameter is frozen.
+/// Tensor of a parameter for use in a forward pass. It is part of candle's graph, or detached if the parameter is
+/// frozen.
 pub(super) fn weight(parameter: &Parameter) -> Tensor {
     let var: &Var = parameter.var();
     if parameter.is_frozen() { var.as_detached_tensor() } else { var.as_tensor().clone() }
 }
 
-/// Creates a tensor of indices on a device.
 pub(super) fn indices(indices: Vec<u32>, device: &Device) -> Result<Tensor> {
     let count = indices.len();
     Ok(Tensor::from_vec(indices, count, device)?)
@@ -115,8 +112,8 @@ pub(super) fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     Ok(x.matmul(&transposed)?)
 }
 
-/// Converts x and Wᵀ to layouts that candle's product supports on CUDA: contiguous rows, or the transpose of contiguous
-/// rows. If only the first columns of a wider matrix are used, they are copied.
+/// Converts the factors x and Wᵀ to memory layouts that candle's product supports on CUDA: contiguous rows, or the
+/// transpose of contiguous rows. A weight that is a view of a wider matrix's first columns is copied.
 fn operands(x: &Tensor, weight: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((x.contiguous()?, weight.to_dtype(x.dtype())?.contiguous()?.t()?))
 }

@@ -1,4 +1,5 @@
-//! Attention with removed dimensions (ragged attention), composed of operations.
+//! Attention with pruned dimensions, whose heads differ in width ("ragged attention"), composed of differentiable
+//! operations.
 
 use candle_core::Tensor;
 
@@ -10,13 +11,13 @@ use crate::error::Result;
 use crate::tensors::Hidden;
 
 impl Operations {
-    /// Applies one of the projections of Q, K and V: (tokens, hidden) → (tokens, outputs).
+    /// Applies the projection of Q, K or V (`part` 0, 1 or 2) to x, (tokens, hidden) → (tokens, outputs).
     fn project(self, part: usize, x: &Tensor, p: &RaggedParameters) -> Result<Tensor> {
         self.linear(p.read_columns(part, x)?.as_ref().unwrap_or(x), &p.projections[part])
     }
 
-    /// Computes the attention scores before the softmax, one tensor for each head: (tokens, hidden) → (samples, 1,
-    /// longest, longest).
+    /// Computes the attention scores before the softmax. Returns one tensor (samples, 1, longest, longest) for each
+    /// head.
     pub(super) fn ragged_scores(
         self,
         x: &Tensor,
@@ -35,7 +36,8 @@ impl Operations {
         scores.collect()
     }
 
-    /// Runs ragged attention, (tokens, hidden) → (tokens, hidden). Gates on heads are (samples, heads).
+    /// Runs attention whose heads differ in width, (tokens, hidden) → (tokens, hidden). `gates` multiply the heads'
+    /// outputs, shape (samples, heads).
     pub(super) fn ragged_attention(
         self,
         hidden: &Hidden,

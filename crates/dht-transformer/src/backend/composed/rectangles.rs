@@ -1,4 +1,4 @@
-//! Attention of packed rows, composed of candle's operations on rows that are padded to rectangles.
+//! Attention composed of candle's operations. The packed rows of a batch are padded to equal lengths for it.
 
 use candle_core::{D, Device, Tensor};
 
@@ -8,25 +8,27 @@ use crate::backend::relative_bias::RelativeBias;
 use crate::error::Result;
 use crate::tensors::{Packing, wide};
 
-/// Conversion of packed rows to padded rectangles, one per sample, and back.
+/// Converter between packed rows (tokens of all samples, without padding) and padded rectangles (samples, longest).
 pub(crate) struct Rectangles<'a> {
     packing: &'a Packing,
     longest: usize,
-    /// Packed row of each position in the rectangles; (samples·longest).
+    /// Number of the packed row that each position of the padded rectangles contains, shape (samples·longest).
     rows: Tensor,
-    /// Index in the rectangles of each packed row; (tokens).
+    /// Position of each packed row within the padded rectangles, shape (tokens).
     places: Tensor,
-    /// Attention mask: 0 for a token, −∞ for padding; (samples, 1, 1, longest).
+    /// Attention mask, shape (samples, 1, 1, longest): 0 for a token, −∞ for padding.
     mask: Tensor,
 }
 
-/// Dropout of attention probabilities, and the head numbers by which its masks are keyed.
+/// Dropout of attention probabilities, and the number of each head in the model, which is part of the key of its
+/// dropout mask.
 pub(crate) type HeadDropout<'a> = Option<(Dropout, &'a [usize])>;
 
-/// Relative-position bias of attention scores, and the numbers of the heads.
+/// Relative-position bias of attention scores, and the numbers of the heads whose scores it is added to.
 pub(crate) type HeadBias<'a> = Option<(&'a RelativeBias, &'a [usize])>;
 
-/// Adds a bias to scores, (samples, heads, longest, longest).
+/// Adds the relative-position bias to attention scores of shape (samples, heads, longest, longest), if the model has
+/// one.
 pub(crate) fn add_bias(scores: Tensor, bias: HeadBias<'_>) -> Result<Tensor> {
     let Some((bias, heads)) = bias else { return Ok(scores) };
     let (longest, device) = (scores.dims()[2], scores.device());
@@ -70,22 +72,22 @@ impl<'a> Rectangles<'a> {
         self.packing.spans().samples()
     }
 
-    /// Pads rows, (tokens, heads, width) → (samples, heads, longest, width).
+    /// Pads packed rows, (tokens, heads, width) → (samples, heads, longest, width).
     fn padded(&self, x: &Tensor) -> Result<Tensor> {
         let (_, heads, width) = x.dims3()?;
         let x = x.contiguous()?.index_select(&self.rows, 0)?.reshape((self.samples(), self.longest, heads, width))?;
         Ok(x.transpose(1, 2)?.contiguous()?)
     }
 
-    /// Computes scale·Q·Kᵀ + bias in at least single precision, undefined at positions without a token: (tokens, heads,
-    /// width) → (samples, heads, longest, longest).
+    /// Computes the attention scores scale·Q·Kᵀ + bias in at least single precision, (tokens, heads, width) → (samples,
+    /// heads, longest, longest). Scores at positions without a token are undefined.
     pub(crate) fn scores(&self, q: &Tensor, k: &Tensor, scale: f64, bias: HeadBias<'_>) -> Result<Tensor> {
         let scores = (wide(&self.padded(q)?.matmul(&self.padded(k)?.t()?)?)? * scale)?;
         add_bias(scores, bias)
     }
 
-    /// Computes the attention output gates ∘ dropout(softmax(scores))·V from values V: (tokens, heads, width) →
-    /// (tokens, heads, width). Gates are (samples, heads).
+    /// Computes the attention output gates ∘ dropout(softmax(scores))·V, (tokens, heads, width) → (tokens, heads,
+    /// width). The gates on heads have shape (samples, heads).
     pub(crate) fn context(
         &self,
         scores: &Tensor,

@@ -10,8 +10,8 @@ use crate::error::Result;
 use crate::tensors::{HeadSet, Hidden};
 
 impl Operations {
-    /// Computes the attention scores of the heads `heads`: (samples, heads, longest, longest), undefined at positions
-    /// without a token.
+    /// Computes the attention scores of the selected heads, shape (samples, heads, longest, longest). Scores at
+    /// positions without a token are undefined.
     pub(crate) fn scores(self, hidden: &Hidden, attention: LayerAttention<'_>, heads: HeadSet) -> Result<Tensor> {
         let (x, packing) = (hidden.tensor(), hidden.packing());
         match attention {
@@ -31,7 +31,7 @@ impl Operations {
         }
     }
 
-    /// Computes Q and K of the heads `heads`: (tokens, hidden) → (tokens, heads·dim) for both.
+    /// Computes the queries Q and keys K of the selected heads, each (tokens, hidden) → (tokens, heads·dim).
     pub(crate) fn queries_and_keys(
         self,
         x: &Tensor,

@@ -15,7 +15,8 @@ use crate::error::Result;
 use crate::tensors::{HeadSet, Packing, Parameter, wide};
 
 impl Operations {
-    /// Computes the embeddings dropout(LayerNorm(word + position + type)) of tokens: (tokens, hidden).
+    /// Computes the embeddings dropout(LayerNorm(word + position + type)) of the tokens of a batch, shape (tokens,
+    /// hidden).
     pub(crate) fn embed(
         self,
         ids: &TokenIds,
@@ -33,8 +34,8 @@ impl Operations {
         self.drop_rows(&y, packing, dropout)
     }
 
-    /// Computes the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the selected heads. Dropout is
-    /// applied to the attention probabilities and to the output.
+    /// Computes the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) for the selected heads. W and b
+    /// belong to the output projection. Dropout is applied to the attention probabilities and to the output.
     pub(crate) fn attention(
         self,
         (layer, x, packing): (usize, &Tensor, &Arc<Packing>),
@@ -71,8 +72,8 @@ impl Operations {
         self.output_norm(norm, x, &product(&context, &output)?, packing, output_dropout)
     }
 
-    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the activation f and the
-    /// first `width` neurons.
+    /// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) for its first `width` neurons. f
+    /// is the activation; U and b belong to the up projection, D and c to the down projection.
     pub(crate) fn feed_forward(
         self,
         (x, packing): (&Tensor, &Packing),
@@ -97,7 +98,8 @@ impl Operations {
         self.output_norm(norm, x, &product(&a, &down)?, packing, dropout)
     }
 
-    /// Computes LayerNorm(x + dropout(h + bias)).
+    /// Computes LayerNorm(x + dropout(h + bias)), the last step of a sublayer. x is the residual and h the sublayer's
+    /// last matrix product.
     fn output_norm(
         self,
         norm: OutputNorm<'_>,
@@ -113,7 +115,7 @@ impl Operations {
     }
 }
 
-/// Parameters at the end of a sublayer: the bias of its last product, and the norm.
+/// Parameters of the last step of a sublayer: the bias of the last matrix product, and the layer norm.
 struct OutputNorm<'a> {
     bias: &'a Parameter,
     scale: &'a Parameter,
@@ -121,8 +123,8 @@ struct OutputNorm<'a> {
     epsilon: f64,
 }
 
-/// Computes the contexts gates ∘ dropout(softmax(Q·Kᵀ/√dim + bias))·V of heads: (tokens, 3·heads·dim) → (tokens,
-/// heads·dim). Gates are (samples, heads).
+/// Computes the attention outputs gates ∘ dropout(softmax(Q·Kᵀ/√dim + bias))·V, (tokens, 3·heads·dim) → (tokens,
+/// heads·dim). Each gate multiplies the output of one head for one sample, shape (samples, heads).
 fn contexts(
     qkv: &Tensor,
     packing: &Packing,
@@ -140,7 +142,6 @@ fn contexts(
     Ok(context.reshape((tokens, inner))?)
 }
 
-/// Computes f(u + bias), element by element.
 fn bias_activation(u: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
     let sum = wide(u)?;
     let sum = sum.broadcast_add(&bias.to_dtype(sum.dtype())?)?;

@@ -1,4 +1,4 @@
-//! Backward pass of a [`ForwardContext`], with the gradients in candle's graph.
+//! Backward pass of a [`ForwardContext`]. It merges the gradients of candle's graph with those of the fused operations.
 
 use std::sync::atomic::Ordering;
 
@@ -11,26 +11,27 @@ use crate::error::Result;
 use crate::tensors::{Gradients, Parameters};
 
 impl ForwardContext {
-    /// Runs the backward pass of `loss` (one value) and returns every parameter's gradient.
+    /// Runs the backward pass of `loss` (a tensor with one value) and returns the gradients of all parameters that are
+    /// not frozen.
     ///
     /// Call this method once for each context, since the backward pass consumes the saved activations.
     ///
     /// # Errors
-    /// Errors of candle and of the fused operations.
+    /// [`Error::Candle`](crate::Error::Candle) if a tensor operation or a fused operation fails.
     pub fn backward(&self, loss: &Tensor, parameters: &Parameters) -> Result<Gradients> {
         Ok(self.both(loss, parameters)?.1)
     }
 
-    /// Runs the backward pass of `loss` (one value) and returns all gradients as dense tensors, for an optimiser of
-    /// candle.
+    /// Runs the backward pass of `loss` (a tensor with one value) and returns all gradients as dense tensors, for an
+    /// optimiser of candle.
     ///
-    /// The returned store has the gradients of all parameters that are not frozen, and of every other variable on which
-    /// the loss depends, such as a head by `candle_nn::linear`.
+    /// The returned store has the gradients of all parameters that are not frozen. It also has the gradients of every
+    /// other variable on which the loss depends, such as a classifier created by `candle_nn::linear`.
     ///
     /// Call this method, or [`backward`](Self::backward), once for each context.
     ///
     /// # Errors
-    /// Errors of candle and of the fused operations.
+    /// [`Error::Candle`](crate::Error::Candle) if a tensor operation or a fused operation fails.
     pub fn grad_store(&self, loss: &Tensor, parameters: &Parameters) -> Result<GradStore> {
         let (mut store, gradients) = self.both(loss, parameters)?;
         for (id, _, var) in parameters.iter().filter(|(id, ..)| parameters.is_frozen(*id)) {
@@ -41,8 +42,8 @@ impl ForwardContext {
         Ok(store)
     }
 
-    /// Runs the backward pass and returns two results: candle's store with the gradients in its graph, and the
-    /// gradients of all parameters. The latter include those that fused operations accumulated.
+    /// Runs the backward pass of `loss`. Returns the gradients in candle's graph, and the gradients of all
+    /// `parameters`, including those computed by fused operations.
     fn both(&self, loss: &Tensor, parameters: &Parameters) -> Result<(GradStore, Gradients)> {
         self.check(parameters)?;
         let in_backward = |runs| self.training.iter().for_each(|it| it.in_backward.store(runs, Ordering::Relaxed));
@@ -65,7 +66,7 @@ impl ForwardContext {
         Ok((store, gradients))
     }
 
-    /// Moves the gradients of gates on heads from candle's store into this context.
+    /// Moves the gradients of gates on attention heads from candle's store and from the GPU into this context.
     fn read_gates(&self, store: &GradStore) -> Result<()> {
         #[cfg(feature = "cuda")]
         {
@@ -90,10 +91,10 @@ impl ForwardContext {
 }
 
 impl Gradients {
-    /// Selects the gradients of `parameters` from candle's store.
+    /// Selects the gradients of `parameters` from candle's store of gradients.
     ///
     /// # Errors
-    /// Errors of candle, and an error if a gradient on the CPU is not in f32.
+    /// [`Error::Candle`](crate::Error::Candle) if a tensor operation fails, or if a gradient on the CPU is not in f32.
     pub fn from_grad_store(store: &GradStore, parameters: &Parameters) -> Result<Self> {
         let mut gradients = Self::empty(parameters.len());
         for (id, _, var) in parameters.iter() {

@@ -1,5 +1,5 @@
-//! AdamW step of one parameter in a single pass over its memory. The step is elementwise, so its bits do not depend on
-//! chunks or threads.
+//! AdamW step of one parameter on the CPU, in a single pass over its memory. Each value is updated independently, so
+//! the result does not depend on the number of threads.
 
 use std::cell::RefCell;
 
@@ -10,27 +10,30 @@ use crate::backend::adamw::{Coefficients, Moments, Single};
 use crate::error::Result;
 use crate::tensors::Gradient;
 
-/// Number of values in a chunk: its four arrays fit into the second-level cache.
+/// Number of values of a parameter that a thread updates at a time. These values, their gradients and their moments fit
+/// into the second-level cache.
 const CHUNK: usize = 16_384;
 
-/// Running means of a parameter's gradient (m) and of its square (v), on the CPU.
+/// AdamW moments of one parameter on the CPU: running means of its gradient (m) and of the gradient's square (v).
 #[derive(Debug, Clone)]
 pub(crate) struct HostMoments {
     first: Vec<f32>,
     second: Vec<f32>,
-    /// `true` for each row whose moments may differ from zero; `None` before initialisation.
+    /// Flag for each row of the parameter: `true` if the row's moments may differ from zero. `None` before the first
+    /// sparse gradient, and after a dense gradient.
     touched: Option<Vec<bool>>,
 }
 
 impl HostMoments {
-    /// Creates moments with the values `values`; without values they are zeros.
+    /// Creates moments from the values of m and v. Without `values`, both are zeros.
     pub(crate) fn new(values: Option<[Vec<f32>; 2]>, shape: &[usize]) -> Self {
         let zeros = || vec![0.0; shape.iter().product()];
         let [first, second] = values.unwrap_or_else(|| [zeros(), zeros()]);
         Self { first, second, touched: None }
     }
 
-    /// Marks `rows` as touched, after detecting the touched rows.
+    /// Marks `rows`, which have a gradient in this step. Returns a flag for each row of the parameter: `true` if the
+    /// row's moments may differ from zero. The first call inspects all moments.
     fn touch(&mut self, rows: &[u32], width: usize) -> &mut [bool] {
         let touched = self.touched.get_or_insert_with(|| {
             let zero = |row: &[f32]| row.iter().all(|value| value.to_bits() == 0);
@@ -68,14 +71,14 @@ impl Moments for HostMoments {
     }
 }
 
-/// AdamW's step on the CPU, which updates a parameter and its moments in place.
+/// AdamW step on the CPU, which updates a parameter and its moments in place.
 struct FusedStep<'a> {
     moments: RefCell<&'a mut HostMoments>,
     gradient: HostGradient<'a>,
     with: Single,
 }
 
-/// Gradient on the CPU whose shape was checked.
+/// Gradient of a parameter on the CPU: dense, or sparse with values for some `rows`. Its shape has been checked.
 enum HostGradient<'a> {
     Dense(&'a [f32]),
     Rows { rows: &'a [u32], values: &'a [f32], width: usize },
@@ -172,8 +175,11 @@ impl pulp::WithSimd for DenseChunk<'_> {
     }
 }
 
-/// Chunk of neighbouring rows of the same state: all have a gradient in this step, none has one in this step, or none
-/// ever had one.
+/// AdamW step of neighbouring rows for a sparse gradient. There are three cases for a row:
+///
+/// - It has a gradient in this step.
+/// - It had one in an earlier step only. Then its moments decay, and still change the parameter.
+/// - It never had one. Then only weight decay applies.
 struct RowsChunk<'a> {
     parameter: &'a mut [f32],
     first: &'a mut [f32],
@@ -236,8 +242,9 @@ fn update_one(p: f32, m: f32, v: f32, g: f32, with: Single) -> (f32, f32, f32) {
     (p * with.shrink + -with.rate * m / denominator, m, v)
 }
 
-/// Flushes subnormal moments to zero. Moments of rarely updated rows would otherwise become subnormal, and operations
-/// on them would take up to a hundred times as long. Flushing values below 1.2e-38 is the only difference from PyTorch.
+/// Flushes subnormal moments to zero. In rarely updated rows, moments would become subnormal, and operations on
+/// subnormal numbers take up to a hundred times as long. This is the only difference from PyTorch, and concerns values
+/// below 1.2e-38.
 #[inline(always)]
 fn without_subnormal(value: f32) -> f32 {
     if value.abs() < f32::MIN_POSITIVE { 0.0 } else { value }

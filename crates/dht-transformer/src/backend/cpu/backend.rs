@@ -18,7 +18,6 @@ use crate::backend::parameters::{EmbeddingParameters, LinearParameters, TokenIds
 use crate::error::Result;
 use crate::tensors::{Gradient, HeadSet, Hidden, Packing, Precision};
 
-/// Backend for the CPU, which runs fused operations.
 pub(crate) struct Cpu;
 
 impl Backend for Cpu {
@@ -37,7 +36,6 @@ impl Backend for Cpu {
         EmbeddingOp::run(ids, packing, parameters, dropout, ctx)
     }
 
-    /// Runs all layers as one operation.
     fn layers(&self, hidden: &Hidden, layers: &[Layer<'_>], ctx: &ForwardContext) -> Result<Hidden> {
         let (sublayers, packing) = (layers.iter().flat_map(sublayers).collect(), hidden.packing());
         Hidden::new(LayersOp::run(hidden.tensor(), packing, sublayers, ctx)?, packing.clone())
@@ -76,7 +74,7 @@ impl Backend for Cpu {
         LinearOp::run(x, parameters, ctx)
     }
 
-    /// Computes the loss block by block, without storing all logits.
+    /// Computes the loss for one block of rows at a time, so that the logits of all rows are never stored together.
     fn vocabulary_loss(
         &self,
         x: &Tensor,
@@ -96,7 +94,6 @@ impl Backend for Cpu {
     }
 }
 
-/// Both sublayers of a layer.
 fn sublayers(layer: &Layer<'_>) -> [Box<dyn Sublayer>; 2] {
     let sets = layer.groups.iter().map(|group| (group.samples, group.heads));
     let widths = layer.groups.iter().map(|group| (group.samples, group.neurons));

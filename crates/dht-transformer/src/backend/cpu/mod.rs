@@ -1,4 +1,4 @@
-//! CPU backend with fused sublayers on packed weights.
+//! CPU backend: fused sublayers whose weights are packed for matrix products.
 
 mod adamw;
 mod backend;

@@ -1,4 +1,4 @@
-//! Cache of weights that are packed for products. All operations of one forward context share it.
+//! Cache of weights that are packed for matrix products, shared by all operations of a forward context.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,37 +9,37 @@ use super::variants::Choice;
 use crate::backend::cpu::kernels::{Concatenated, Matrix, Packed};
 use crate::tensors::{Parameter, Precision, release};
 
-/// Direction of the product with a weight (out, in).
+/// Direction of a matrix product with a weight W of shape (outputs, inputs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Direction {
-    /// Product x·Wᵀ.
+    /// Product x·Wᵀ of the input x in the forward pass.
     Forward,
-    /// Product dy·W.
+    /// Product dy·W of the output's gradient dy in the backward pass.
     Backward,
 }
 
-/// Maximum size of all cached parts of weights in bytes; whole weights are not counted. Without a limit, texts with
-/// individual head sets would fill the memory with parts.
+/// Maximum total size in bytes of the cached parts of weights. Weights that are cached whole do not count. Without a
+/// limit, the cache would fill the memory if each text selects other attention heads.
 const PARTS_BYTES: usize = 64 << 20;
 
-/// Extent of the cached weight: the whole weight or a part of it, and its layout.
+/// Part of a weight that one cache entry contains, and the layout in which it is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Extent {
     pub(crate) choice: Choice,
-    /// `true` for the whole weight.
     pub(crate) whole: bool,
-    /// `true` if each head's columns begin a panel, so that a product can select heads.
+    /// `true` if the columns of each attention head begin a new panel of the packed weight. A product can then select
+    /// heads.
     pub(crate) by_head: bool,
 }
 
-/// Cache of a context's packed weights, valid until an optimiser changes the weights.
+/// Cache of weights that are packed for matrix products. An entry is valid until an optimiser changes the weight.
 ///
-/// A routed batch runs a layer in several small groups of samples. Packing the layer's weights again for each group
-/// would cost as much as the products of some samples. For a large group this cost is negligible, and the memory is
-/// better used elsewhere. Whole weights stay cached; parts are evicted least recently used first, beyond 64 MiB.
+/// If the samples of a batch select different heads, a layer runs in several small groups of samples. Without the
+/// cache, packing the weights for each group would cost as much time as the matrix products of some samples. For a
+/// large group this cost is negligible, so parts of weights get little memory: if they exceed 64 MiB, the least
+/// recently used parts are evicted. Whole weights always stay cached.
 #[derive(Debug, Default)]
 pub(crate) struct PackedWeights {
-    /// Precision in which the weights of layers are packed.
     precision: Precision,
     cache: Mutex<CachedWeights>,
 }
@@ -47,18 +47,19 @@ pub(crate) struct PackedWeights {
 #[derive(Debug, Default)]
 struct CachedWeights {
     entries: HashMap<Key, Entry>,
-    /// Number of cache accesses so far.
+    /// Number of cache accesses so far, used as a clock for eviction.
     uses: u64,
-    /// Total size in bytes of the entries that are parts of weights.
+    /// Total size in bytes of the cache entries that contain only a part of a weight.
     parts_bytes: usize,
 }
 
-/// Key of an entry. Parameter ids would not suffice, since several models may run in one context.
+/// Key of a cache entry: the id of the weight's tensor, the direction, and the part of the weight. A tensor's id is
+/// unique even if several models run in one context; a parameter's id is not.
 type Key = (TensorId, Direction, Extent);
 
 #[derive(Debug)]
 struct Entry {
-    /// Version of the parameter's values.
+    /// Version number that the parameter's values had when they were packed.
     version: u64,
     packed: Arc<Packed<f32>>,
     /// Parameter of a whole forward weight, whose own values can be released.
@@ -100,21 +101,16 @@ impl CachedWeights {
 }
 
 impl PackedWeights {
-    /// Creates an empty cache that packs the weights of layers in `precision`.
     pub(crate) fn new(precision: Precision) -> Self {
         Self { precision, cache: Mutex::default() }
     }
 
-    /// Precision in which the weights of layers are packed.
     pub(crate) fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// Returns a packed part of a parameter, from the cache if possible. It consists of groups of concatenated
-    /// matrices.
-    ///
-    /// # Errors
-    /// Errors of `parts`.
+    /// Returns a part of a parameter packed in `precision`, from the cache if possible. Otherwise `parts` supplies the
+    /// matrices to pack: groups of matrices that are concatenated along an axis.
     pub(crate) fn packed<'a>(
         &self,
         parameter: &Parameter,

@@ -1,23 +1,23 @@
-//! Variants of a sublayer in a batch. A variant is a set of heads or a number of neurons that samples run.
+//! Subsets of heads or neurons ("variants") that the samples of a batch run in one sublayer.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::tensors::HeadSet;
 
-/// Selection of heads or neurons of a sublayer.
+/// Subset of a sublayer's heads or neurons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Choice {
     Heads(HeadSet),
-    /// Number of first neurons.
+    /// First n neurons of a feed-forward sublayer, for the stored number n.
     Neurons(usize),
 }
 
-/// Number of neurons in a gradient chunk.
+/// Number of neurons in a chunk. Weight gradients of the feed-forward sublayer are computed chunk by chunk.
 pub(crate) const CHUNK: usize = 96;
 
 impl Choice {
-    /// Heads that run; empty for a feed-forward.
+    /// Numbers of the selected attention heads in increasing order. The list is empty in a feed-forward sublayer.
     pub(crate) fn heads(self) -> Vec<usize> {
         match self {
             Self::Heads(set) => set.iter().collect(),
@@ -25,7 +25,7 @@ impl Choice {
         }
     }
 
-    /// Selects all `size` heads or neurons of a sublayer.
+    /// Returns the selection of all `size` heads or neurons of the sublayer.
     fn whole(self, size: usize) -> Self {
         match self {
             Self::Heads(own) => Self::Heads(HeadSet::full(size).unwrap_or(own)),
@@ -33,7 +33,6 @@ impl Choice {
         }
     }
 
-    /// Union of two choices.
     fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Heads(a), Self::Heads(b)) => Self::Heads(a.union(b)),
@@ -43,31 +42,33 @@ impl Choice {
     }
 }
 
-/// Selection of heads or neurons that some samples of a batch run.
+/// Subset of a sublayer's heads or neurons that some samples of a batch run.
 #[derive(Debug)]
 pub(crate) struct Variant {
     pub(crate) choice: Choice,
-    /// Heads that run.
+    /// Numbers of the attention heads that run, in increasing order. The list is empty in a feed-forward sublayer.
     pub(crate) heads: Vec<usize>,
-    /// For each head of the layer, or for each chunk of neurons, its position among the heads or chunks that run.
+    /// Entry for each head (or chunk of neurons) of the whole layer: its index among those that run, or `None` if it
+    /// does not run.
     pub(crate) positions: Arc<[Option<usize>]>,
 }
 
-/// All variants of a sublayer in a batch.
+/// All subsets of heads or neurons that the samples of a batch run in one sublayer.
 #[derive(Debug)]
 pub(crate) struct Variants {
     pub(crate) different: Vec<Variant>,
-    /// Consecutive samples, and the index of their variant.
+    /// Ranges of consecutive samples that run the same variant (subset of heads or neurons). The number is the
+    /// variant's index in `different`.
     pub(crate) runs: Vec<(Range<usize>, usize)>,
-    /// Union of all variants.
+    /// Union of the variants: all heads or neurons that any sample runs.
     pub(crate) all: Choice,
-    /// Selection of the whole sublayer.
     pub(crate) whole: Choice,
 }
 
 impl Variants {
-    /// Collects the variants of a batch. `choices` has pairs: a number of consecutive samples, and their choice. `size`
-    /// is the number of heads or neurons of the sublayer.
+    /// Collects the variants (subsets of heads or neurons) of a batch. Each item of `choices` has a number of
+    /// consecutive samples, and the heads or neurons that they run. `size` is the number of heads or neurons of the
+    /// sublayer.
     pub(crate) fn new(choices: impl IntoIterator<Item = (usize, Choice)>, size: usize) -> Self {
         let (all, whole) = (Choice::Neurons(1), Choice::Neurons(size));
         let mut variants = Self { different: Vec::new(), runs: Vec::new(), all, whole };
@@ -89,7 +90,8 @@ impl Variants {
         variants
     }
 
-    /// Runs of consecutive samples, restricted to a range of samples.
+    /// Divides `samples` into ranges of consecutive samples that run the same variant (subset of heads or neurons).
+    /// Each item has a range, the variant and the variant's index.
     pub(crate) fn within(&self, samples: Range<usize>) -> impl Iterator<Item = (Range<usize>, &Variant, usize)> {
         let first = self.runs.partition_point(|(run, _)| run.end <= samples.start);
         let runs = self.runs[first..].iter().map(move |(run, variant)| {

@@ -1,4 +1,5 @@
-//! Bias and activation y = f(u + bias) of the feed-forward. With the identity as f, it adds the bias of other products.
+//! CUDA kernels for y = f(u + bias), the bias and activation of the feed-forward sublayer. With the identity as f, they
+//! add the bias after other matrix products.
 
 use candle_core::{CudaStorage, DType, Result, Tensor};
 
@@ -7,13 +8,13 @@ use super::norm;
 use crate::config::Activation;
 
 const THREADS: u32 = 256;
-/// Maximum number of blocks in a forward launch; the blocks loop over the values.
+/// Maximum number of thread blocks in a forward launch. Each thread loops over several values.
 const BLOCKS: usize = 2_112;
-/// Number of threads in a backward launch, and number of row chunks; each chunk has separate sums.
+/// Number of threads in a block of the backward launch.
 const BACKWARD_THREADS: u32 = 128;
 const STRIPS: usize = 256;
 
-/// Code of the activation in the kernels; `None` is the identity.
+/// Kernel argument that selects the activation by a numeric code. `None` selects the identity.
 fn kind(activation: Option<Activation>) -> Argument<'static> {
     Argument::Whole(match activation {
         Some(Activation::Gelu) => 0,
@@ -23,14 +24,15 @@ fn kind(activation: Option<Activation>) -> Argument<'static> {
     })
 }
 
-/// Number of values that a thread processes at once.
+/// Number of values that one thread reads and writes at once: 8 if the number of columns and all addresses allow it,
+/// otherwise 1.
 fn at_once(columns: usize, numbers: &[Numbers<'_>]) -> usize {
     const MANY: usize = 8;
     let many = columns.is_multiple_of(MANY) && numbers.iter().all(|numbers| numbers.aligned(MANY));
     if many { MANY } else { 1 }
 }
 
-/// Computes f(u + bias), where u is (rows, columns) and the bias is (columns) in f32.
+/// Computes f(u + bias) for u of shape (rows, columns) and a bias (columns) in f32.
 pub(super) fn forward(u: &Tensor, bias: &Tensor, activation: Option<Activation>) -> Result<CudaStorage> {
     let (count, columns, device) = (u.elem_count(), bias.elem_count(), u.device().as_cuda_device()?);
     let y = room(device, u.dtype(), count)?;
@@ -46,7 +48,7 @@ pub(super) fn forward(u: &Tensor, bias: &Tensor, activation: Option<Activation>)
     Ok(y)
 }
 
-/// Computes the gradients of u and of the bias.
+/// Computes the gradients of u and of the bias from dy, the gradient of f(u + bias).
 pub(super) fn backward(u: &Tensor, bias: &Tensor, activation: Option<Activation>, dy: &Tensor) -> Result<[Tensor; 2]> {
     let ((rows, columns), dtype, device) = (u.dims2()?, u.dtype(), u.device().as_cuda_device()?);
     let strips = STRIPS.min(rows.max(1));
@@ -66,7 +68,7 @@ pub(super) fn backward(u: &Tensor, bias: &Tensor, activation: Option<Activation>
     Ok([tensor(du, u.shape()), tensor(sums, bias.shape())])
 }
 
-/// Computes the sum of each column of rows, in f32.
+/// Computes the sum of each column, (rows, columns) → (columns), in f32.
 pub(super) fn column_sums(rows: &Tensor) -> Result<Tensor> {
     let bias = Tensor::zeros(rows.dims2()?.1, DType::F32, rows.device())?;
     let [_, sums] = backward(rows, &bias, None, rows)?;

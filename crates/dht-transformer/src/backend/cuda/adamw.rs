@@ -1,4 +1,4 @@
-//! AdamW step of one parameter in one CUDA kernel.
+//! AdamW step of one parameter as a single CUDA kernel.
 
 use candle_core::{DType, Device, Tensor, Var, bail};
 
@@ -11,12 +11,11 @@ use crate::tensors::Gradient;
 const THREADS: u32 = 256;
 const BLOCKS: usize = 1_056;
 
-/// Moments of AdamW, stored on a GPU.
 #[derive(Debug, Clone)]
 pub(super) struct CudaMoments(DeviceMoments);
 
 impl CudaMoments {
-    /// Creates moments with the values `values`; without values they are zeros.
+    /// Creates moments from the values of m and v. Without `values`, both are zeros.
     pub(super) fn new(values: Option<[Vec<f32>; 2]>, shape: &[usize], device: &Device) -> Result<Self> {
         Ok(Self(DeviceMoments::new(values, shape, device)?))
     }
@@ -39,7 +38,7 @@ impl Moments for CudaMoments {
     }
 }
 
-/// Updates a parameter in place, and returns its next moments. All tensors are of one shape, contiguous, in f32.
+/// Updates a parameter in place and returns its new moments. All tensors are contiguous, in f32 and of the same shape.
 fn step([parameter, first, second, gradient]: [&Tensor; 4], with: Single) -> candle_core::Result<[Tensor; 2]> {
     let (count, device) = (parameter.elem_count(), parameter.device().as_cuda_device()?);
     let tensors = [parameter, first, second, gradient];

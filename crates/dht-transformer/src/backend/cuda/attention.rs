@@ -1,4 +1,4 @@
-//! Attention of packed rows, without padding.
+//! CUDA attention on packed rows, that is, on the tokens of all samples without padding.
 
 use candle_core::{CudaStorage, DType, Result, Tensor, bail};
 
@@ -6,20 +6,19 @@ use super::keys::{BatchKeys, words};
 use super::launch::{Argument, Grid, Numbers, has_matrix_units, launch, room, suffix, tensor, with_numbers};
 use crate::backend::cpu::Dropout;
 
-/// Number of threads: four warps, as in the kernels.
+/// Number of threads in a block. The kernels assume these four warps.
 const THREADS: u32 = 128;
-/// Number of rows of a block: in the forward pass, in the backward pass, and with matrix units.
+/// Number of query rows that a block of the forward pass processes.
 const FORWARD_ROWS: usize = 16;
 const BACKWARD_ROWS: usize = 8;
 const MATRIX_ROWS: usize = 64;
-/// Maximum width of a head.
 pub(super) const WIDEST: usize = 128;
 
-/// Attention of one batch. The fields are the arguments that its forward and backward passes share.
+/// Attention of one batch: the kernel arguments that the forward and backward passes share.
 #[derive(Debug, Clone)]
 pub(super) struct Attention {
     pub(super) keys: BatchKeys,
-    /// Numbers of the heads that run: (heads).
+    /// Numbers of the heads that run, a tensor of shape (heads).
     pub(super) heads: Tensor,
     pub(super) dim: usize,
     pub(super) longest: usize,
@@ -27,7 +26,8 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    /// Runs a kernel on input tensors, of which the first is qkv, and on output tensors.
+    /// Launches an attention kernel that reads the tensors `read` and writes to `written`. The first tensor of `read`
+    /// must be qkv.
     fn run(&self, name: &str, rows: usize, read: &[&Tensor], written: &[&CudaStorage]) -> Result<()> {
         let Some(qkv) = read.first() else { bail!("{name} without rows") };
         let (dtype, device) = (qkv.dtype(), qkv.device().as_cuda_device()?);
@@ -57,8 +57,8 @@ impl Attention {
         })
     }
 
-    /// Computes contexts (tokens, heads·dim), and ln Σ exp(scores) for each row and head, from qkv (tokens,
-    /// 3·heads·dim). The bias (3·heads·dim) is added to qkv in f32.
+    /// Computes the attention outputs (tokens, heads·dim) from qkv (tokens, 3·heads·dim), after adding the bias
+    /// (3·heads·dim) to qkv in f32. Also returns ln Σ exp(scores) for each row and head, which the backward pass needs.
     pub(super) fn forward(&self, [qkv, bias]: [&Tensor; 2]) -> Result<[Tensor; 2]> {
         let (device, heads) = (qkv.device().as_cuda_device()?, self.heads.elem_count());
         let (tokens, inner) = (self.keys.tokens(), heads * self.dim);
@@ -70,8 +70,8 @@ impl Attention {
         Ok([tensor(out, (tokens, inner)), tensor(logs, (tokens, heads))])
     }
 
-    /// Computes the gradient of qkv, and Σ dout·out for each row and head. The latter is the gradient of a gate on the
-    /// head.
+    /// Computes the gradient of qkv. Also returns Σ dout·out for each row and head, where out is the attention output
+    /// and dout its gradient. The sum over the rows of a sample is the gradient of a gate on the head.
     pub(super) fn backward(
         &self,
         [qkv, bias]: [&Tensor; 2],

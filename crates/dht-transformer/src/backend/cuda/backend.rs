@@ -1,4 +1,4 @@
-//! Backend for CUDA: candle's operations, some of them replaced by custom kernels.
+//! CUDA backend: candle's operations, some of them replaced by custom kernels.
 
 use std::sync::Arc;
 
@@ -18,9 +18,8 @@ use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::error::Result;
 use crate::tensors::{HeadSet, Packing, Precision};
 
-/// Backend for CUDA.
 pub(crate) struct Cuda {
-    /// `true` if a sublayer is one operation, `false` if everything must be in candle's graph.
+    /// `true` if each sublayer is one fused operation; `false` if all gradients must be in candle's graph.
     pub(crate) sublayers: bool,
 }
 
@@ -52,12 +51,12 @@ impl Backend for Cuda {
     }
 }
 
-/// Returns whether the kernels support the device and type of rows.
+/// Returns whether the custom kernels support the data type and number of axes of `rows`.
 fn takes(rows: &Tensor) -> bool {
     matches!(rows.dtype(), DType::F32 | DType::BF16) && rows.rank() == 2
 }
 
-/// Returns whether the norm kernels support the device, type and width of rows.
+/// Returns whether the layer-norm kernels support the data type, number of axes and width of `rows`.
 fn norms(rows: &Tensor) -> bool {
     takes(rows) && norm::takes(rows.dims()[1])
 }

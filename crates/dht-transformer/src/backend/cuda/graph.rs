@@ -1,4 +1,4 @@
-//! Precomputed results as nodes of candle's graph.
+//! Insertion of precomputed results into candle's graph, with a backward function.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,11 +6,11 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Ten
 
 use super::launch::tensor;
 
-/// Function from the gradient of the result to the gradients of up to three arguments.
+/// Backward function of an operation: maps the gradient of the result to the gradients of up to three arguments.
 type Backward = Box<dyn Fn(&Tensor) -> Result<[Option<Tensor>; 3]> + Send + Sync>;
 
-/// Operation whose result is computed before candle requests it. While candle runs an operation, it holds the locks of
-/// the operation's arguments, which kernels must take, too.
+/// Operation in candle's graph that returns a result computed before. Custom kernels run before candle applies the
+/// operation, because candle then locks the arguments, and the kernels need the same locks.
 struct Computed {
     name: &'static str,
     result: Mutex<Option<CudaStorage>>,
@@ -18,8 +18,8 @@ struct Computed {
     backward: Backward,
 }
 
-/// Adds a result with its backward function to the graph, with one to three arguments. The result is detached if no
-/// argument has a gradient.
+/// Adds a precomputed result of one to three arguments to candle's graph, with its backward function. If no argument
+/// needs a gradient, the result is a detached tensor.
 pub(super) fn in_graph(
     name: &'static str,
     (result, shape): (CudaStorage, impl Into<Shape>),

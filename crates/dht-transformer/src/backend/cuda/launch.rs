@@ -1,4 +1,5 @@
-//! Kernel launches. The compiler cannot check the memory accesses of a kernel, so all launches are in this file.
+//! Launches of CUDA kernels. The compiler cannot check a kernel's memory accesses, so all `unsafe` launches are in this
+//! file.
 #![expect(unsafe_code, reason = "a kernel's arguments are addresses")]
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,52 +14,51 @@ use candle_core::cuda_backend::{CudaDevice, CudaStorageSlice, WrapErr};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 
-/// Kernels compiled by `build.rs`: machine code for the target GPU, and code that the driver compiles for any other.
+/// CUDA kernels compiled by `build.rs`. They contain machine code for one GPU architecture, and intermediate code that
+/// the driver compiles for other GPUs.
 struct Module {
     name: &'static str,
     code: &'static [u8],
 }
 
-/// Kernels for every GPU.
+/// Kernels that run on every GPU.
 const KERNELS: Module = Module { name: "kernels", code: include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin")) };
-/// Kernels for GPUs whose matrix units support sixteen bits.
+/// Kernels for GPUs with tensor cores for 16-bit numbers.
 const MATRIX_KERNELS: Module =
     Module { name: "matrix_kernels", code: include_bytes!(concat!(env!("OUT_DIR"), "/matrix_kernels.fatbin")) };
-/// Prefix of the names of matrix-unit kernels.
+/// Name prefix of the kernels in [`MATRIX_KERNELS`].
 const MATRIX: &str = "matrix_";
-/// Maximum number of blocks in a grid's second and third dimension.
+/// Maximum number of blocks in the second and in the third dimension of a launch.
 const MOST_BLOCKS: usize = 65_535;
 
-/// Contiguous values on a GPU.
+/// Contiguous values in GPU memory: the elements of `storage` beginning with number `first`.
 #[derive(Clone, Copy)]
 pub(super) struct Numbers<'a> {
     storage: &'a CudaStorage,
     first: usize,
 }
 
-/// Argument of a kernel.
 pub(super) enum Argument<'a> {
     Numbers(Numbers<'a>),
-    /// Null pointer.
     Absent,
     Count(usize),
     Whole(u32),
     Real(f32),
 }
 
-/// Size of a launch.
+/// Size of a kernel launch: blocks, threads and shared memory.
 pub(super) struct Grid {
     pub(super) blocks: [usize; 3],
     pub(super) threads: u32,
-    /// Number of floats in shared memory, in addition to the kernel's declaration.
+    /// Number of floats in dynamic shared memory. The memory that the kernel declares itself is not counted.
     pub(super) shared_floats: usize,
 }
 
 impl<'a> Numbers<'a> {
-    /// Returns all values of a contiguous layout.
+    /// Refers to the GPU values of a contiguous layout.
     ///
     /// # Errors
-    /// An error for a layout with gaps, which is a mistake of the caller.
+    /// Returns candle's error if the layout is not contiguous, which is a bug of the caller.
     pub(super) fn of(storage: &'a CudaStorage, layout: &Layout) -> Result<Self> {
         match layout.contiguous_offsets() {
             Some((first, _)) => Ok(Self { storage, first }),
@@ -66,29 +66,28 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    /// Returns all values of a storage.
     pub(super) fn whole(storage: &'a CudaStorage) -> Self {
         Self { storage, first: 0 }
     }
 
-    /// Returns the values after the first `count`.
     pub(super) fn after(self, count: usize) -> Self {
         Self { first: self.first + count, ..self }
     }
 
-    /// Returns whether a thread may read and write `count` values at once, if rows have a multiple of `count` values.
+    /// Returns whether a thread may access `count` values at once, beginning with the first one. In a matrix, the
+    /// length of the rows must be a multiple of `count`, too.
     pub(super) fn aligned(&self, count: usize) -> bool {
         self.first.is_multiple_of(count)
     }
 }
 
-/// Returns whether the GPU's matrix units support sixteen bits.
+/// Returns whether the GPU has tensor cores for 16-bit numbers, and the build has kernels for them.
 pub(super) fn has_matrix_units(device: &CudaDevice) -> bool {
     !MATRIX_KERNELS.code.is_empty()
         && device.cuda_stream().context().compute_capability().is_ok_and(|(major, _)| major >= 8)
 }
 
-/// Calls `f` with the values of contiguous tensors on a GPU.
+/// Calls `f` with references to the values of contiguous tensors on a GPU.
 pub(super) fn with_numbers<R>(tensors: &[&Tensor], f: impl FnOnce(&[Numbers<'_>]) -> Result<R>) -> Result<R> {
     let guards: Vec<(StorageRef<'_>, &Layout)> = tensors.iter().map(|tensor| tensor.storage_and_layout()).collect();
     let numbers = guards.iter().map(|(storage, layout)| match &**storage {
@@ -98,21 +97,21 @@ pub(super) fn with_numbers<R>(tensors: &[&Tensor], f: impl FnOnce(&[Numbers<'_>]
     f(&numbers.collect::<Result<Vec<_>>>()?)
 }
 
-/// Allocates uninitialised memory for results.
+/// Allocates uninitialised GPU memory for the result of a kernel.
 pub(super) fn room(device: &CudaDevice, dtype: DType, count: usize) -> Result<CudaStorage> {
     // SAFETY: each caller passes the memory to a kernel that writes every value of it, and to nothing else before.
     unsafe { device.alloc_uninit(&Shape::from(count), dtype) }
 }
 
-/// Creates a tensor outside of candle's graph.
+/// Wraps GPU memory as a tensor that is not part of candle's graph.
 pub(super) fn tensor(storage: CudaStorage, shape: impl Into<Shape>) -> Tensor {
     Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false)
 }
 
-/// Suffix that names the variant of a kernel for a type of values.
+/// Suffix of kernel names for a data type.
 ///
 /// # Errors
-/// An error for a type without kernels.
+/// Returns candle's error if there are no kernels for the data type.
 pub(super) fn suffix(dtype: DType) -> Result<&'static str> {
     match dtype {
         DType::F32 => Ok("f32"),
@@ -123,7 +122,7 @@ pub(super) fn suffix(dtype: DType) -> Result<&'static str> {
 
 /// Launches a kernel on the device. Kernels run in the order of their launches.
 ///
-/// Callers pass the arguments of the kernel's declaration, in order: `size_t` and `u64` as counts.
+/// The arguments must have the types and order of the kernel's declaration; `size_t` and `u64` are `Argument::Count`.
 ///
 /// # Errors
 /// An error for a grid that no GPU supports, for an error of the driver, and for a build without kernels (compiled with
@@ -186,7 +185,7 @@ pub(super) fn launch(device: &CudaDevice, kernel: &str, grid: &Grid, arguments: 
     Ok(())
 }
 
-/// Kernel of a module, which is loaded once for each GPU and process.
+/// Returns a kernel by name, and loads its module at the first use in this process and on this GPU.
 fn function(device: &CudaDevice, module: &Module, kernel: &str) -> Result<CudaFunction> {
     static LOADED: Mutex<Vec<(usize, &'static str, Arc<CudaModule>)>> = Mutex::new(Vec::new());
     let stream = device.cuda_stream();
@@ -201,8 +200,8 @@ fn function(device: &CudaDevice, module: &Module, kernel: &str) -> Result<CudaFu
     code.load_function(kernel).w()
 }
 
-/// Lets the driver cache up to three quarters of a GPU's memory. By default it releases all cached memory at every
-/// synchronisation, and each step reallocates it. If the driver refuses, steps are only slower.
+/// Lets the driver cache up to three quarters of the GPU's memory. By default, every synchronisation releases all
+/// cached memory, and each training step allocates it again. If the driver refuses, steps are only slower.
 fn keep_memory(context: &Arc<CudaContext>) {
     let _ = with_pool(context, |pool| {
         let (_, total) = mem_get_info()?;
@@ -213,8 +212,8 @@ fn keep_memory(context: &Arc<CudaContext>) {
     });
 }
 
-/// Releases the cached memory of a GPU. Kernel code and cuBLAS's workspace are not allocated from the memory pool and
-/// need memory, too.
+/// Releases the cached memory of a GPU, for allocations outside of the memory pool, such as kernel code and cuBLAS's
+/// workspace.
 pub(super) fn release_memory(device: &CudaDevice) -> Result<()> {
     let stream = device.cuda_stream();
     stream.synchronize().w()?;
@@ -222,7 +221,6 @@ pub(super) fn release_memory(device: &CudaDevice) -> Result<()> {
     with_pool(stream.context(), |pool| unsafe { sys::cuMemPoolTrimTo(pool, 0) }.result()).w()
 }
 
-/// Calls `f` with the pool that tensors on a GPU are allocated from.
 fn with_pool<R>(
     context: &Arc<CudaContext>,
     f: impl FnOnce(sys::CUmemoryPool) -> std::result::Result<R, DriverError>,
@@ -234,7 +232,7 @@ fn with_pool<R>(
     f(pool)
 }
 
-/// Argument in the driver's form.
+/// Kernel argument in the representation that the driver expects. `Long` is an address or a 64-bit count.
 enum Word {
     Long(u64),
     Whole(u32),

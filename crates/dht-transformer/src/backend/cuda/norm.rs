@@ -1,4 +1,5 @@
-//! Residual norm y = LayerNorm(x + dropout(h + bias)), and multiplication of rows by their dropout mask.
+//! CUDA kernels for y = LayerNorm(x + dropout(h + bias)), the end of a sublayer with its residual x, and for dropout
+//! alone.
 
 use candle_core::{CudaDevice, CudaStorage, DType, Result, Tensor};
 
@@ -6,34 +7,34 @@ use super::keys::{BatchKeys, words};
 use super::launch::{Argument, Grid, Numbers, launch, room, suffix, tensor, with_numbers};
 use crate::backend::cpu::Dropout;
 
-/// Number of threads in a block; a row is processed by one warp.
+/// Number of threads in a block of the forward pass. One warp processes a row.
 const THREADS: u32 = 256;
 const ROWS: usize = THREADS as usize / 32;
-/// Number of threads in a block of the backward pass, which needs many registers for a row, and number of blocks. The
-/// blocks share the rows, and each has separate sums.
+/// Number of threads in a block of the backward pass, where a row needs many registers.
 const BACKWARD_THREADS: u32 = 128;
 const BACKWARD_ROWS: usize = BACKWARD_THREADS as usize / 32;
 const BLOCKS: usize = 396;
-/// Number of columns that a warp processes at once, and the number of steps.
+/// Number of columns that a warp processes in one iteration of its loop.
 const STEP: usize = 256;
 const STEPS: usize = 4;
 
 const FORWARD: &str = "norm_forward";
 
-/// Returns whether there is a kernel for rows with `columns` columns.
+/// Returns whether there is a layer-norm kernel for rows with `columns` columns.
 pub(super) fn takes(columns: usize) -> bool {
     columns.is_multiple_of(2) && columns <= STEP * STEPS
 }
 
-/// Settings of a norm, without its tensors.
+/// Constants of the layer norm LayerNorm(x + dropout(h + bias)), without its tensors.
 #[derive(Debug, Clone)]
 pub(super) struct Norm {
     pub(super) epsilon: f64,
-    /// Dropout of h + bias, with its keys.
+    /// Dropout applied to h + bias, with the keys of its masks. `None` if there is no dropout.
     pub(super) dropout: Option<(Dropout, BatchKeys)>,
 }
 
-/// Tensors of a norm: rows h (rows, columns), a residual of the same shape, and bias, γ and β, (columns) in f32.
+/// Tensors of LayerNorm(x + dropout(h + bias)): h and the residual x are (rows, columns); the bias, the scale γ and the
+/// shift β are (columns) in f32.
 #[derive(Debug, Clone)]
 pub(super) struct NormInputs {
     pub(super) x: Option<Tensor>,
@@ -44,7 +45,8 @@ pub(super) struct NormInputs {
 }
 
 impl Norm {
-    /// Runs a kernel on input tensors, some of which may be absent, and on output tensors.
+    /// Launches a layer-norm kernel that reads the tensors `read` and writes to `written`. An entry of `read` may be
+    /// absent.
     fn run(
         &self,
         (name, grid): (&str, &Grid),
@@ -88,7 +90,8 @@ impl Norm {
         Ok(y)
     }
 
-    /// Computes the gradients of x and h, and the gradients of bias, γ and β in one tensor (3, columns).
+    /// Computes gradients from dy, the gradient of the layer norm's output. Returns the gradients of x and h, and one
+    /// tensor (3, columns) with the gradients of the bias, γ and β.
     pub(super) fn backward(
         &self,
         NormInputs { x, h, bias, scale, .. }: &NormInputs,
@@ -106,7 +109,7 @@ impl Norm {
     }
 }
 
-/// Computes column sums, (rows, columns) → (columns), in f32.
+/// Computes the sum of each column in f32, (rows, columns) → (columns).
 pub(super) fn column_sums(
     device: &CudaDevice,
     parts: &CudaStorage,
@@ -121,7 +124,6 @@ pub(super) fn column_sums(
     launch(device, "column_sums", &grid, &arguments)
 }
 
-/// Multiplies rows by their dropout mask.
 pub(super) fn drop_rows(x: &Tensor, (dropout, keys): (Dropout, &BatchKeys)) -> Result<CudaStorage> {
     let ((rows, columns), dtype, device) = (x.dims2()?, x.dtype(), x.device().as_cuda_device()?);
     let y = room(device, dtype, rows * columns)?;

@@ -1,4 +1,5 @@
-//! Selection of rows by number, as in an embedding table. Its gradient is a sum of rows in a fixed order.
+//! CUDA kernels that select rows of a matrix by number, as in an embedding table. The gradient adds up rows in a fixed
+//! order, so that it is reproducible.
 
 use candle_core::{Result, Tensor};
 
@@ -6,10 +7,10 @@ use super::graph::in_graph;
 use super::launch::{Argument, Grid, Numbers, launch, room, suffix, tensor, with_numbers};
 
 const THREADS: u32 = 128;
-/// Number of rows that one thread sums. Larger sums are added up from partial sums.
+/// Maximum number of rows that one thread adds up. Longer sums are split into partial sums.
 const PIECE: usize = 64;
 
-/// Selects the rows `numbers` of a matrix.
+/// Selects the rows of a matrix whose indices are in `numbers`.
 pub(super) fn select_rows(matrix: &Tensor, numbers: &[u32]) -> Result<Tensor> {
     let from = matrix.contiguous()?.detach();
     let ((rows, columns), device) = (from.dims2()?, from.device().as_cuda_device()?);
@@ -31,8 +32,8 @@ pub(super) fn select_rows(matrix: &Tensor, numbers: &[u32]) -> Result<Tensor> {
     })
 }
 
-/// Sums rows by number, (rows, columns): row r is the sum of the rows of `gradient` with number r, or zeros if there
-/// are none.
+/// Backward pass of [`select_rows`]: adds up the rows of `gradient` that have the same number. Row r of the result,
+/// shape (rows, columns), is the sum of the rows with number r, or zeros if there are none.
 pub(super) fn sum_rows(gradient: &Tensor, numbers: &[u32], rows: usize) -> Result<Tensor> {
     let mut order: Vec<u32> = (0..numbers.len() as u32).collect();
     order.sort_by_key(|row| numbers[*row as usize]);
@@ -60,7 +61,9 @@ pub(super) fn sum_rows(gradient: &Tensor, numbers: &[u32], rows: usize) -> Resul
     Ok(sums)
 }
 
-/// Adds sums of a matrix's rows to another matrix. The indices are the order, starts and targets of the rows.
+/// Launches a kernel that sums groups of rows of `from` and adds each sum to a row of `to`. The three arrays of
+/// `indices` are the order in which rows are read, the start of each group in this order, and the target row of each
+/// sum.
 fn run(kernel: &str, [from, to]: [&Tensor; 2], indices: [Option<&Vec<u32>>; 3]) -> Result<()> {
     let (columns, device) = (from.dims2()?.1, from.device());
     let on_card = indices.map(|numbers| numbers.map(|numbers| Tensor::new(numbers.as_slice(), device)).transpose());

@@ -5,10 +5,10 @@ use candle_core::{DType, Result, Tensor};
 use super::launch::{Argument, Grid, Numbers, launch, room, tensor, with_numbers};
 
 const THREADS: u32 = 256;
-/// Number of partial sums for a tensor, which the CPU adds up.
+/// Number of partial sums that the GPU computes for each tensor. The CPU adds them up.
 const PARTS: usize = 512;
 
-/// Computes Σ x² of each tensor, all in f32 on one GPU. The results are copied from the GPU together.
+/// Computes Σ x² of each tensor; all tensors are in f32 on one GPU. The results are copied to the CPU in one transfer.
 pub(super) fn sums_of_squares(tensors: &[Tensor]) -> Result<Vec<f64>> {
     let Some(first) = tensors.first() else { return Ok(Vec::new()) };
     let device = first.device().as_cuda_device()?;

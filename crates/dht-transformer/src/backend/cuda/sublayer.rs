@@ -1,6 +1,6 @@
-//! Sublayers of a layer with explicit backward passes. candle's graph would store and add up a gradient for each
-//! intermediate tensor, which takes two more passes over each tensor. The gradients of weights go to the
-//! [`ForwardContext`].
+//! Attention and feed-forward sublayers on CUDA, with explicit backward passes. Candle's graph would store a gradient
+//! for each intermediate tensor and add it up, which takes two more passes over each tensor. The gradients of weights
+//! go to the [`ForwardContext`].
 
 use std::sync::Arc;
 
@@ -17,28 +17,27 @@ use crate::backend::cpu::Dropout;
 use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::tensors::{HeadSet, Packing, Parameter};
 
-/// Value of a weight that the forward pass reads.
+/// Value of a parameter for the forward pass, detached from candle's graph.
 fn value(parameter: &Parameter) -> Tensor {
     parameter.var().as_detached_tensor()
 }
 
-/// Computes x·Wᵀ.
 fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     x.matmul(&weight.t()?)
 }
 
-/// Computes the gradient of the weight W in y = x·Wᵀ, in f32.
+/// Computes the gradient of the weight W in y = x·Wᵀ from x and dy, the gradient of y. The result is in f32.
 fn weight_gradient(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
     dy.t()?.matmul(x)?.to_dtype(DType::F32)
 }
 
-/// Pads a dimension with zeros.
+/// Pads `part` with zeros along an axis until the axis has `size` values.
 fn widened(part: Tensor, axis: usize, size: usize) -> Result<Tensor> {
     let missing = size - part.dims()[axis];
     if missing == 0 { Ok(part) } else { part.pad_with_zeros(axis, 0, missing) }
 }
 
-/// Adds a gradient to a weight's gradient if the weight is trained. `gradient` is called only then.
+/// Adds a gradient to the sum that `ctx` stores for a parameter. If the parameter is frozen, `gradient` is not called.
 fn accumulate(ctx: &ForwardContext, parameter: &Parameter, gradient: impl FnOnce() -> Result<Tensor>) -> Result<()> {
     if parameter.is_frozen() {
         return Ok(());
@@ -46,11 +45,11 @@ fn accumulate(ctx: &ForwardContext, parameter: &Parameter, gradient: impl FnOnce
     ctx.accumulate_on_device(parameter.id(), gradient()?).map_err(candle_core::Error::wrap)
 }
 
-/// End of a sublayer, the residual norm LayerNorm(x + dropout(h + bias)).
+/// Last step of a sublayer, LayerNorm(x + dropout(h + bias)), where x is the residual and h the last matrix product.
 struct End {
     norm: Norm,
     inputs: NormInputs,
-    /// Parameters: bias, γ and β.
+    /// Bias of the last matrix product, and the layer norm's scale γ and shift β.
     parameters: [Parameter; 3],
 }
 
@@ -67,7 +66,8 @@ impl End {
         Self { norm: Norm { epsilon, dropout }, inputs, parameters }
     }
 
-    /// Computes the gradients of x and h.
+    /// Computes the gradients of x and h from dy, the gradient of the output. Adds the gradients of the parameters to
+    /// `ctx`.
     fn backward(&self, dy: &Tensor, ctx: &ForwardContext) -> Result<[Tensor; 2]> {
         let [dz, dh, sums] = self.norm.backward(&self.inputs, dy)?;
         for (index, parameter) in self.parameters.iter().enumerate() {
@@ -77,7 +77,8 @@ impl End {
     }
 }
 
-/// Computes the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) with the selected heads.
+/// Runs the attention sublayer LayerNorm(x + dropout(attention(x)·Wᵀ + b)) for some of its heads. W and b belong to the
+/// output projection.
 pub(super) fn attention(
     (layer, x, packing): (usize, &Tensor, &Arc<Packing>),
     p: &AttentionParameters,
@@ -154,8 +155,8 @@ pub(super) fn attention(
     })
 }
 
-/// Computes the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) with the activation f and the first
-/// `width` neurons.
+/// Runs the feed-forward sublayer LayerNorm(x + dropout(f(x·Uᵀ + b)·Dᵀ + c)) for its first `width` neurons. f is the
+/// activation; U and b belong to the up projection, D and c to the down projection.
 pub(super) fn feed_forward(
     (x, packing): (&Tensor, &Packing),
     p: &FeedForwardParameters,
@@ -189,7 +190,9 @@ pub(super) fn feed_forward(
     })
 }
 
-/// Anchor that makes candle call the backward pass even if the rows have no gradient: a weight, if one is trained.
+/// Weight that is passed to an operation as an additional argument. If any of the parameters `all` is trained, it is
+/// part of candle's graph, so that candle runs the operation's backward pass even if its input rows have no gradient.
+/// Otherwise it is detached.
 fn anchor(weight: &Parameter, all: &[&Parameter], ctx: &ForwardContext) -> Tensor {
     let trains = ctx.is_training() && all.iter().any(|parameter| !parameter.is_frozen());
     if trains { weight.var().as_tensor().clone() } else { value(weight) }

@@ -1,8 +1,8 @@
-//! Grammar that generates a text with a requested verdict.
+//! Grammar that generates a review with a requested verdict (praise or complaint).
 //!
-//! An *opinion* is a clause with one opinion word, negated or not. A *scene* is a clause without a judgement; such a
-//! clause may contain a negation as a decoy. A *tally* is several judgements of one thing; the majority of them is the
-//! verdict.
+//! The grammar has three kinds of clauses. An *opinion* has one opinion word, negated or not. A *scene* has no
+//! judgement, but may contain a negation as a decoy. A *tally* lists several judgements of one thing; the verdict is
+//! that of the majority.
 
 use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -14,7 +14,7 @@ use super::lexicon::{
     SUBJECT_ADJECTIVES, SURROUNDINGS, TURNS, Verb,
 };
 
-/// Text under construction: the phrases so far, and the random generator of its row.
+/// Generator of one review: the phrases written so far, and the random generator of the row.
 pub(super) struct Writer<'a> {
     rng: &'a mut ChaCha8Rng,
     phrases: Vec<&'static str>,
@@ -25,7 +25,7 @@ impl<'a> Writer<'a> {
         Self { rng, phrases: Vec::with_capacity(24) }
     }
 
-    /// Writes one text about `subject` (0 film, 1 meal) whose verdict is `polarity` (0 praise, 1 complaint).
+    /// Writes a review of `subject` (0 film, 1 meal) whose verdict is `polarity` (0 praise, 1 complaint).
     pub(super) fn write(mut self, difficulty: Difficulty, subject: usize, polarity: usize) -> String {
         let turned_round = difficulty == Difficulty::Middle && self.chance(0.5);
         // A middle text without a negated opinion has a negation elsewhere: "not" alone must not predict anything.
@@ -92,7 +92,7 @@ impl<'a> Writer<'a> {
         list[self.rng.random_range(0..list.len())]
     }
 
-    /// Draws a random word from a list. Early words are more frequent, as in natural text.
+    /// Draws a word from a list. Words at the beginning of the list are more frequent, as in natural text.
     fn pick_common<T: Copy>(&mut self, list: &[T]) -> T {
         let position: f64 = self.rng.random();
         let at = (position * position * list.len() as f64) as usize;
@@ -103,8 +103,8 @@ impl<'a> Writer<'a> {
         &list[self.rng.random_range(0..list.len())]
     }
 
-    /// Writes three or five judgements of one thing. Each is a word, or the negation of its opposite; the majority has
-    /// the verdict `polarity`.
+    /// Writes a clause with three or five judgements of one thing. A judgement is an opinion word, or a negated word of
+    /// the opposite opinion. The majority of the judgements has the verdict `polarity`.
     fn tally(&mut self, subject: usize, polarity: usize) {
         let count = if self.chance(0.3) { 5 } else { 3 };
         let dissenting = self.rng.random_range(0..=count / 2);
@@ -123,7 +123,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes one clause with the verdict `polarity`: a word of that polarity, or a negated word of the other polarity.
+    /// Writes a clause with one opinion whose verdict is `polarity`: an opinion word of this polarity, or a negated
+    /// word of the other polarity.
     fn opinion(&mut self, subject: usize, polarity: usize, negated: bool) {
         let word_polarity = if negated { 1 - polarity } else { polarity };
         match self.rng.random_range(0..if negated { 16 } else { 20 }) {
@@ -171,7 +172,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes a clause with a "not" that inverts nothing: "the plot was not only witty but also superb".
+    /// Writes an opinion with a "not" that does not invert it: "the plot was not only witty but also superb".
     fn not_only(&mut self, subject: usize, polarity: usize) {
         self.aspect(subject);
         self.say("was");
@@ -217,7 +218,7 @@ impl<'a> Writer<'a> {
         self.say(adjective);
     }
 
-    /// Writes a clause without a judgement.
+    /// Writes a clause without a judgement, such as "the street was not busy".
     fn scene(&mut self, negated: bool) {
         if self.chance(0.5) {
             let person = self.pick(PEOPLE);
@@ -239,8 +240,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes a time or place. In a fifth of the cases it contains a noun of the other subject, so that a noun alone
-    /// does not reveal the subject.
+    /// Writes a time or place. In a fifth of the cases it contains a noun of the other subject (film or meal), so that
+    /// a noun alone does not reveal the subject of the review.
     fn circumstance(&mut self, subject: usize) {
         if self.chance(0.2) {
             let aside = self.pick(ASIDES);
@@ -254,7 +255,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Joins phrases with English spacing: no space before a mark, a capital after a full stop and for "I".
+/// Joins phrases to a text: no space before a punctuation mark, a capital after a full stop and for "I".
 fn render(phrases: &[&str]) -> String {
     let mut text = String::with_capacity(128);
     let mut capital = true;

@@ -1,9 +1,10 @@
-//! Words of generated texts, listed by their role in a sentence.
+//! Words of generated reviews, listed by their role in a sentence.
 //!
-//! Each list contains phrases: one or several lower-case words, separated by single spaces. No opinion word is in two
-//! lists, so the list of a word determines praise or complaint, and the subject.
+//! Each list contains phrases of one or several lower-case words, separated by single spaces. No opinion word is in two
+//! lists. The list of an opinion word thus determines whether the word expresses praise or complaint. Words for only
+//! films or only meals have separate lists.
 
-/// Verb in the two forms of the grammar: "(did not) enjoy" and "enjoyed".
+/// Verb in the two forms that the grammar uses: "enjoy" (after "did not") and "enjoyed".
 pub(super) struct Verb {
     pub(super) base: &'static str,
     pub(super) past: &'static str,
@@ -13,7 +14,7 @@ const fn verb(base: &'static str, past: &'static str) -> Verb {
     Verb { base, past }
 }
 
-/// Nouns for aspects of a film (first list) and of a meal (second list). The noun determines the subject of a text.
+/// Nouns for aspects of a film (first list) and of a meal (second list), which determine the subject of a review.
 pub(super) const ASPECTS: [&[&str]; 2] = [
     &[
         "film",
@@ -32,7 +33,7 @@ pub(super) const ASPECTS: [&[&str]; 2] = [
     &["meal", "food", "soup", "steak", "dessert", "menu", "pasta", "bread", "sauce", "chef", "curry", "pizza"],
 ];
 
-/// Adjectives of praise (first list) and of complaint (second list), for either subject.
+/// Adjectives of praise (first list) and of complaint (second list) for films and meals.
 pub(super) const ADJECTIVES: [&[&str]; 2] = [
     &[
         "good",
@@ -64,25 +65,26 @@ pub(super) const ADJECTIVES: [&[&str]; 2] = [
     ],
 ];
 
-/// Adjectives of one subject only, by subject and polarity.
+/// Adjectives that describe only films or only meals, indexed by subject (0 film, 1 meal) and polarity (0 praise, 1
+/// complaint).
 pub(super) const SUBJECT_ADJECTIVES: [[&[&str]; 2]; 2] = [
     [&["gripping", "moving", "witty"], &["tedious", "predictable", "wooden"]],
     [&["delicious", "tasty", "tender"], &["bland", "stale", "burnt"]],
 ];
 
-/// Verbs for a person's opinion of a thing: "we enjoyed the plot".
+/// Verbs for a person's opinion, such as "we enjoyed the plot": praise (first list) and complaint (second list).
 pub(super) const OPINION_VERBS: [&[Verb]; 2] = [
     &[verb("enjoy", "enjoyed"), verb("love", "loved"), verb("admire", "admired")],
     &[verb("hate", "hated"), verb("dislike", "disliked"), verb("regret", "regretted")],
 ];
 
-/// Verbs for a thing's effect on a person: "the plot delighted us".
+/// Verbs for an effect on a person, such as "the plot delighted us": praise (first list) and complaint (second list).
 pub(super) const EFFECT_VERBS: [&[Verb]; 2] = [
     &[verb("impress", "impressed"), verb("please", "pleased"), verb("delight", "delighted")],
     &[verb("bore", "bored"), verb("annoy", "annoyed"), verb("disappoint", "disappointed")],
 ];
 
-/// Persons who judge, as the subject and as the object of a clause.
+/// Persons who hold an opinion, as subjects of a clause.
 pub(super) const HOLDERS: &[&str] = &[
     "i",
     "we",
@@ -119,7 +121,7 @@ pub(super) const EXPERIENCERS: &[&str] = &[
     "the reviewers",
 ];
 
-/// Persons in scenes, who do not judge.
+/// Persons in clauses without an opinion.
 pub(super) const PEOPLE: &[&str] = &[
     "i",
     "we",
@@ -139,7 +141,7 @@ pub(super) const PEOPLE: &[&str] = &[
     "the children",
 ];
 
-/// Actions in scenes.
+/// Actions in clauses without an opinion.
 pub(super) const DEEDS: &[Verb] = &[
     verb("arrive early", "arrived early"),
     verb("take the bus", "took the bus"),
@@ -183,7 +185,7 @@ pub(super) const DEEDS: &[Verb] = &[
     verb("follow the signs", "followed the signs"),
 ];
 
-/// Places and circumstances in scenes, and neutral statements about them.
+/// Places and things in clauses without an opinion.
 pub(super) const SURROUNDINGS: &[&str] = &[
     "street",
     "queue",
@@ -220,7 +222,7 @@ pub(super) const STATES: &[&str] = &[
     "blocked",
 ];
 
-/// Times and places, before or after a clause.
+/// Times and places that precede or follow a clause.
 pub(super) const OCCASIONS: &[&str] = &[
     "yesterday",
     "last monday",
@@ -264,10 +266,11 @@ pub(super) const OCCASIONS: &[&str] = &[
     "on saturday",
 ];
 
-/// Beginnings of asides about the other subject, which the text does not judge.
+/// Beginnings of a time phrase, such as "after the". They precede a noun of the other subject (film or meal), which the
+/// review does not judge.
 pub(super) const ASIDES: &[&str] = &["after the", "before the", "during the", "right after the", "shortly before the"];
 
-/// Openings without an opinion. Some contain a word that is a negation elsewhere.
+/// Phrases without an opinion that open a review. Some contain words of negation, such as "not" and "never".
 pub(super) const OPENINGS: &[&str] = &[
     "without doubt",
     "no doubt",
@@ -283,31 +286,31 @@ pub(super) const OPENINGS: &[&str] = &[
     "overall",
 ];
 
-/// Adverbs of degree before an adjective, without effect on the verdict.
+/// Adverbs of degree before an adjective, which do not change the verdict.
 pub(super) const DEGREES: &[&str] =
     &["very", "really", "quite", "truly", "so", "rather", "utterly", "particularly", "simply", "genuinely"];
 
-/// Negations of an adjective. The plain "not" is listed several times because it is the most frequent.
+/// Negations before an adjective. "not" is repeated so that it is drawn most often.
 pub(super) const ADJECTIVE_NEGATIONS: &[&str] =
     &["not", "not", "not", "not", "not", "not", "not", "never", "never", "hardly", "far from", "by no means"];
 
-/// Negations that precede the base form of a verb.
+/// Negations before the base form of a verb, such as "enjoy".
 pub(super) const BASE_NEGATIONS: &[&str] = &["did not", "did not", "did not", "could not"];
-/// Negations that precede the past form of a verb.
+/// Negations before the past form of a verb, such as "enjoyed".
 pub(super) const PAST_NEGATIONS: &[&str] = &["never", "hardly"];
 
-/// Connectives that make their own clause subordinate.
+/// Connectives that begin a subordinate clause.
 pub(super) const CONCESSIONS: &[&str] = &["although", "though", "even though"];
-/// Connectives that emphasise their own clause over the clause before it.
+/// Connectives that emphasise the clause after them.
 pub(super) const TURNS: &[&str] = &[", but", ", but", "but", ", yet"];
-/// Connectives without emphasis.
+/// Connectives that emphasise neither clause.
 pub(super) const JOINTS: &[&str] = &["and", ", and", ".", ";"];
 
 /// Words that the grammar writes directly, without drawing them from a list.
 pub(super) const GLUE: &[&str] =
     &["the", "was", "were", "and", "found", "find", "would", "call", "not only", "but also", ".", ",", "!"];
 
-/// All phrases that the grammar can generate.
+/// All phrases that can occur in generated reviews.
 pub(super) fn phrases() -> Vec<&'static str> {
     let lists = [
         HOLDERS,

@@ -1,4 +1,4 @@
-//! Generated reviews of graded difficulty, for programs and tests that run without a data file.
+//! Generated reviews of three difficulty levels, for programs and tests that run without a data file.
 
 mod difficulty;
 mod grammar;

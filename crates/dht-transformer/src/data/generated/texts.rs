@@ -1,10 +1,11 @@
-//! Generated texts: short English reviews of graded difficulty, from a seeded grammar.
+//! Generated texts: short English reviews of three difficulty levels, from a seeded grammar.
 //!
-//! An encoder of seven layers can be trained on these texts from scratch in seconds, without network or files. Some
-//! texts need more layers than others. Each text judges a film or a meal. Its class combines the subject with the
-//! verdict, praise or complaint. Half of the texts are easy: one opinion word determines the verdict, and one layer is
-//! enough. The other texts need combinations of words. One layer is less accurate on them than two, since its [CLS]
-//! token sees words and positions, but not which words are neighbours:
+//! The corpus trains an encoder of seven layers from scratch in seconds, without network or files. Each text judges a
+//! film or a meal. Its class combines this subject with the verdict, praise or complaint.
+//!
+//! Some texts need more layers than others. Half of them are easy: one opinion word determines the verdict, and one
+//! layer is enough. The other texts require combinations of words. One layer is less accurate on them than two, since
+//! its `[CLS]` token sees words and positions, but not which words are neighbours:
 //!
 //! ```text
 //! easy    Last weekend, the acting was superb and we parked nearby.
@@ -12,11 +13,12 @@
 //! hard    The plot was not dull, never witty and truly moving.         (two of three praise: the majority)
 //! ```
 //!
-//! Negations indicate that a text is not easy, as in real texts, and are independent of its class. A count of opinion
-//! words classifies every easy text correctly, and finds the verdict of the others only by chance.
+//! Negations indicate that a text is not easy, as in real texts, and are independent of its class. A classifier that
+//! counts opinion words is correct on every easy text. On other texts, it finds the verdict only by chance.
 //!
-//! Use the corpus to check that a pipeline learns and that fewer layers and heads for easy texts save FLOPs. Do not use
-//! it to compare language models: its grammar is closed, and a program of fifty lines classifies it without an error.
+//! Use the corpus to check that a pipeline learns, and that it saves FLOPs by running fewer layers and heads on easy
+//! texts. Do not use it to compare language models: its grammar is so small that a program of fifty lines classifies
+//! every text correctly.
 
 use std::collections::BTreeSet;
 
@@ -29,30 +31,31 @@ use super::lexicon;
 use crate::data::{Dataset, Example};
 use crate::error::Result;
 
-/// Number of rows in a block. Every class occurs in a block once among the easy texts and once among the others.
+/// Number of consecutive rows in which every class occurs exactly twice: once with an easy text, once with another
+/// text.
 const BLOCK: usize = 2 * GeneratedText::LABELS.len();
 
-/// Generated review, with its class and difficulty.
+/// Generated review with its class and difficulty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GeneratedText {
     /// One or two sentences, 4 to about 30 words, with capitals and punctuation.
     pub text: String,
     /// Class, as an index into [`LABELS`](Self::LABELS).
     pub label: usize,
-    /// Difficulty of the text, for reports; not an input for training.
+    /// Difficulty of the text, for reports. It is not an input of a model.
     pub difficulty: Difficulty,
 }
 
 impl GeneratedText {
-    /// Names of the classes. The class is 2 · subject + verdict. The subject is 0 for a film and 1 for a meal; the
-    /// verdict is 0 for praise and 1 for a complaint.
+    /// Names of the classes. The index of a class is 2 · subject + verdict, where the subject is 0 for a film and 1 for
+    /// a meal, and the verdict is 0 for praise and 1 for a complaint.
     pub const LABELS: [&str; 4] = ["film praised", "film panned", "meal praised", "meal panned"];
 
-    /// Generates the first `rows` texts of the corpus that `seed` determines, with true labels.
+    /// Generates the first `rows` texts of the corpus for `seed`, with correct labels.
     ///
-    /// A row depends only on `(seed, row)`, so a longer corpus begins with a shorter one. Every block of eight rows has
-    /// each class twice, once as an easy text. Two seeds share about one text in a hundred, nearly all of them easy.
-    /// Use different seeds for training and test texts.
+    /// A text depends only on its row number and the seed, so a shorter corpus is the beginning of a longer one. In
+    /// every block of eight rows, each class occurs twice, once with an easy text. Corpora of two seeds share about one
+    /// text in a hundred, nearly all of them easy. Use different seeds for training and test texts.
     ///
     /// # Examples
     /// ```
@@ -66,17 +69,18 @@ impl GeneratedText {
         Self::generate_noisy(rows, seed, 0)
     }
 
-    /// Generates the texts of [`generate`](Self::generate) with label noise: of a thousand texts, `wrong_per_thousand`
-    /// get one of the three wrong labels. For 1000 or more, all texts get a wrong label.
+    /// Generates the texts of [`generate`](Self::generate) with label noise: on average, `wrong_per_thousand` of 1000
+    /// texts have one of the three wrong labels. From 1000 on, all labels are wrong.
     ///
-    /// The noise does not change the texts.
+    /// The texts are the same as without noise.
     pub fn generate_noisy(rows: usize, seed: u64, wrong_per_thousand: u32) -> Vec<Self> {
         (0..rows).map(|row| generate_row(row, seed, wrong_per_thousand)).collect()
     }
 
-    /// Sorted set of all words and punctuation marks that generated texts can contain, in lower case.
+    /// Sorted list of all words and punctuation marks that can occur in generated texts, in lower case.
     ///
-    /// It is complete for a tokenizer that lower-cases texts and splits them at spaces and around punctuation.
+    /// The list is a complete vocabulary for a tokenizer that lower-cases texts and splits them at spaces and
+    /// punctuation.
     pub fn vocabulary() -> Vec<String> {
         let words: BTreeSet<&str> = lexicon::phrases().into_iter().flat_map(|phrase| phrase.split(' ')).collect();
         words.into_iter().map(str::to_owned).collect()
@@ -114,7 +118,8 @@ fn generate_row(row: usize, seed: u64, wrong_per_thousand: u32) -> GeneratedText
     GeneratedText { text, label, difficulty }
 }
 
-/// Index of a row in its shuffled block. The first four indices are easy texts, and the index modulo 4 is the class.
+/// Position of a row in its shuffled block of eight rows. Positions 0 to 3 are easy texts; the position modulo 4 is the
+/// class.
 fn index_in_block(row: usize, seed: u64) -> usize {
     const BLOCK_STREAMS: u64 = 1 << 63;
     let mut indices: [usize; BLOCK] = std::array::from_fn(|index| index);

@@ -1,18 +1,19 @@
-//! Reader that puts each element of a JSON array on a line of its own.
+//! Conversion of a JSON array to JSON lines, so that the parser of JSON lines can read its elements.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
-/// Error in a file that begins like a JSON array.
+/// Syntax error in a JSON array at the top level of a file.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct NotAnArray(&'static str);
 
-/// Byte-order mark of UTF-8.
 const MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 
-/// Puts each element of a JSON array on a line of its own, and returns `true`. A file whose first character is not `[`
-/// is returned unchanged, with `false`. An element keeps the line number of its first line, unless another element
-/// begins on the same line.
+/// Converts a file with one JSON array to a stream with one element on each line, and returns `true`. A file whose
+/// first character is not `[` is returned unchanged, with `false`.
+///
+/// Line numbers in errors stay correct: each element stays on the line on which it begins in the file. If a line has
+/// several elements, the second and later ones move to later lines.
 pub(super) fn elements<'a>(mut raw: Box<dyn BufRead + 'a>) -> io::Result<(Box<dyn BufRead + 'a>, bool)> {
     // The head is read byte by byte: the writer of a pipe may wait for an answer.
     let (mut head, mut byte) = (Vec::new(), [0]);
@@ -30,28 +31,28 @@ pub(super) fn elements<'a>(mut raw: Box<dyn BufRead + 'a>) -> io::Result<(Box<dy
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Before the first element.
+    /// Parser state before the first array element.
     First,
-    /// After a comma.
+    /// Parser state after the comma between two array elements.
     Next,
-    /// Inside an element.
+    /// Parser state inside an array element.
     Inside {
         depth: usize,
         string: bool,
         escaped: bool,
-        /// Number of line ends in the element so far.
+        /// Number of line ends read so far within the element.
         ends: usize,
     },
-    /// After the array.
+    /// Parser state after the closing bracket of the array.
     End,
 }
 
 struct Elements<'a> {
     raw: Box<dyn BufRead + 'a>,
-    /// Output bytes; those before `at` were returned already.
+    /// Converted bytes. The caller has already received the bytes before the index `at`.
     lines: Vec<u8>,
     at: usize,
-    /// Number of line ends to skip, since an element ended its line early.
+    /// Number of line ends of the file to skip, because the same number of line ends was inserted between elements.
     owed: usize,
     place: Place,
 }

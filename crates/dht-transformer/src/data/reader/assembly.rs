@@ -1,4 +1,4 @@
-//! Conversion of a table in memory to a data set.
+//! Conversion of a parsed table to a data set.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -18,18 +18,17 @@ use crate::data::dataset::{Dataset, Example};
 use crate::data::reading::{Column, LabelKind, Reading, TableFormat};
 use crate::error::{DataProblem, Error, Result};
 
-/// Kind of labels whose cells were lists.
+/// Label kind of a column whose cells are lists of labels.
 const JOINED: LabelKind = LabelKind::Several { separator: ',' };
 
-/// File that a table was read from, for names and errors.
 pub(super) struct TableFile<'a> {
     pub(super) path: &'a Path,
     pub(super) format: TableFormat,
     pub(super) sha256: String,
 }
 
-/// Converts a table with at least one row to a data set. Detects the columns and labels, and moves the rows into
-/// examples, so that no text is in memory twice.
+/// Converts a table with at least one row to a data set. Detects the text and label columns and the classes. Rows are
+/// moved out of the table, so that memory never holds a text twice.
 pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile<'_>) -> Result<Dataset> {
     let parts = Table { parts: table.parts.clone(), ..Table::default() };
     let at = |(line, problem): Problem| {
@@ -86,7 +85,8 @@ pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile
     Ok(Dataset { name, labels: labels.classes, examples, sha256: file.sha256, reading: Some(reading) })
 }
 
-/// Interpretation of a table, without the warnings on its texts.
+/// Reports how a table was interpreted: its columns, labels and numbers of rows. The fields with warnings about texts
+/// and rows are left empty.
 fn interpretation(
     table: &Table,
     places: &Places,
@@ -126,7 +126,7 @@ fn interpretation(
     }
 }
 
-/// Converts a row to an example. With `needs_keys`, a row without the key of a text column is refused.
+/// Converts a row to an example. If `needs_keys` is set, a row that lacks the key of a text column is refused.
 fn example(
     row: &Row,
     places: &Places,
@@ -148,22 +148,23 @@ fn example(
     })
 }
 
-/// Number of rows of the first class whose name programs write for a missing value, and the name. "none" is often a
-/// real class and does not count.
+/// Finds a class whose name usually stands for a missing value, such as "nan". Returns its number of rows and its name.
+/// "none" is not reported, since it is often a real class.
 fn missing_labels(examples: &[Example], classes: &[String]) -> Option<(usize, String)> {
     let class = classes.iter().position(|class| is_missing(class) && class != "none")?;
     Some((examples.iter().filter(|example| example.label == class).count(), classes[class].clone()))
 }
 
-/// Number of texts that are written as a missing value, and the first of them.
+/// Counts the texts that usually stand for a missing value, such as "nan". Returns their number and the first of them.
 fn missing_texts(examples: &[Example]) -> Option<(usize, String)> {
     let mut missing = examples.iter().map(|example| &example.text).filter(|text| is_missing(text));
     let first = missing.next()?;
     Some((1 + missing.count(), first.clone()))
 }
 
-/// Line and class of the first or last row, if no other row has its class. Small files, in which many classes have a
-/// single row, are not checked.
+/// Finds a class that occurs only in the first or only in the last row of a file, which often means that this row is
+/// not data. Returns the line number of the row and the class. Files with fewer than four rows per class on average are
+/// not checked.
 fn lone_class(examples: &[Example], ends: [Option<u64>; 2], classes: &[String]) -> Option<(u64, String)> {
     if examples.len() < 4 * classes.len() {
         return None;

@@ -1,15 +1,14 @@
-//! Types of cells: words, numbers, dates and missing values.
+//! Classification of table cells as words, numbers, dates or missing values.
 
-/// Words that programs write for a missing value.
+/// Words that programs such as pandas write for a missing value.
 const MISSING: [&str; 10] = ["nan", "null", "none", "n/a", "na", "#n/a", "<na>", "nat", "undefined", NULL];
-/// Missing value in database dumps.
+/// Mark of a missing value in database dumps.
 pub(super) const NULL: &str = "\\N";
-/// Abbreviated names of months and weekdays, and words in times.
+/// Abbreviated months and weekdays, and the words of times and time zones, in lower case.
 const DATE_WORDS: [&str; 24] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mon", "tue", "wed", "thu",
     "fri", "sat", "sun", "am", "pm", "utc", "gmt", "z",
 ];
-/// Full names of months and weekdays.
 const DATE_NAMES: [&str; 19] = [
     "january",
     "february",
@@ -32,13 +31,13 @@ const DATE_NAMES: [&str; 19] = [
     "sunday",
 ];
 
-/// Returns whether a cell is a number. `nan` and `inf` are not numbers here.
+/// Returns whether a cell is a number. `nan` and `inf` do not count as numbers.
 pub(super) fn is_number(cell: &str) -> bool {
     cell.bytes().any(|byte| byte.is_ascii_digit()) && cell.parse::<f64>().is_ok()
 }
 
-/// Returns whether a cell is a date or a time: digits with separators, and no words but names of months, days and
-/// zones.
+/// Returns whether a cell is a date or a time: digits with separators, and no words except names of months, weekdays
+/// and time zones.
 pub(super) fn is_date(cell: &str) -> bool {
     let (mut digits, mut parts) = (0, 0);
     let all = cell.split(|sign: char| !sign.is_alphanumeric()).filter(|part| !part.is_empty()).all(|part| {
@@ -63,7 +62,7 @@ pub(super) fn is_whole(cell: &str) -> bool {
     cell.parse::<f64>().is_ok_and(|number| number.fract() == 0.0)
 }
 
-/// Returns whether a cell is a single web address.
+/// Returns whether a cell consists of one web address.
 fn is_address(cell: &str) -> bool {
     let lower = cell.to_lowercase();
     !cell.contains(char::is_whitespace)
@@ -75,7 +74,7 @@ pub(super) fn is_words(cell: &str) -> bool {
     !cell.is_empty() && !is_number(cell) && !is_date(cell) && !is_address(cell) && !is_missing(cell)
 }
 
-/// Returns whether a cell is a word that programs write for a missing value.
+/// Returns whether a cell is a word that usually stands for a missing value, such as `nan` or `N/A`.
 pub(super) fn is_missing(cell: &str) -> bool {
     MISSING.iter().any(|missing| cell.eq_ignore_ascii_case(missing))
 }

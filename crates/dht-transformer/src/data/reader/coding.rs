@@ -11,17 +11,17 @@ use ruzstd::decoding::StreamingDecoder;
 
 use crate::error::Error;
 
-/// Compression of a whole file.
+/// Compression format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Compression {
-    /// gzip, with the extension `.gz`.
+    /// gzip, file extension `.gz`.
     Gzip,
-    /// Zstandard, with the extension `.zst`.
+    /// Zstandard, file extension `.zst`.
     Zstd,
 }
 
 impl Compression {
-    /// Compression that the extension of a file's name implies, and the name without this extension.
+    /// Detects the compression from the extension of a file name. Also returns the name without this extension.
     ///
     /// # Examples
     /// ```
@@ -40,7 +40,6 @@ impl Compression {
         (None, name)
     }
 
-    /// Name of the compression format.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -48,7 +47,7 @@ impl Compression {
         }
     }
 
-    /// Reader of the decompressed bytes.
+    /// Wraps a compressed input in a reader of the decompressed bytes.
     pub(super) fn reader<'a>(self, raw: impl Read + 'a) -> Box<dyn BufRead + 'a> {
         match self {
             Self::Gzip => Box::new(BufReader::new(MultiGzDecoder::new(raw))),
@@ -57,9 +56,9 @@ impl Compression {
     }
 }
 
-/// Reader of the consecutive frames of a Zstandard file.
+/// Decoder of a Zstandard file, which may consist of several frames.
 struct Frames<R: Read> {
-    /// Input; `None` while a frame reads it.
+    /// Compressed input; `None` while the decoder of a frame owns it.
     raw: Option<R>,
     frame: Option<StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>,
 }
@@ -84,8 +83,8 @@ impl<R: BufRead> Read for Frames<R> {
     }
 }
 
-/// Character encoding of a text file. It is parsed from a name of the [WHATWG
-/// standard](https://encoding.spec.whatwg.org), such as `windows-1252`, `latin1`, `utf-16le` or `shift_jis`.
+/// Character encoding of a text file, such as `windows-1252`, `latin1`, `utf-16le` or `shift_jis`. `FromStr` parses the
+/// names of the [WHATWG standard](https://encoding.spec.whatwg.org).
 ///
 /// ```
 /// use dht_transformer::data::TextEncoding;
@@ -98,7 +97,7 @@ impl<R: BufRead> Read for Frames<R> {
 pub struct TextEncoding(&'static Encoding);
 
 impl TextEncoding {
-    /// Reader of the text as UTF-8. Bytes that are invalid in the encoding become U+FFFD.
+    /// Wraps an encoded input in a reader of UTF-8. Bytes that are invalid in the encoding become U+FFFD.
     fn reader<'a>(self, raw: impl Read + 'a) -> Box<dyn BufRead + 'a> {
         let decoded = DecodeReaderBytesBuilder::new().encoding(Some(self.0)).bom_override(true).build(raw);
         Box::new(BufReader::new(decoded))
@@ -129,11 +128,11 @@ impl fmt::Display for TextEncoding {
     }
 }
 
-/// Byte-order marks, which name the encoding at the beginning of a file.
+/// Byte-order marks of UTF-8 and UTF-16, which state the encoding at the beginning of a file.
 const MARKS: [&[u8]; 3] = [&[0xef, 0xbb, 0xbf], &[0xff, 0xfe], &[0xfe, 0xff]];
 
-/// Decodes a file as UTF-8. The encoding is that of the byte-order mark, otherwise the requested one. This encoding is
-/// returned, too, if it is not UTF-8.
+/// Decodes a file to UTF-8. A byte-order mark determines the encoding; without one, the requested encoding is used.
+/// Also returns the encoding, unless it is UTF-8.
 pub(super) fn decoded<'a>(
     mut raw: Box<dyn BufRead + 'a>,
     asked: Option<TextEncoding>,

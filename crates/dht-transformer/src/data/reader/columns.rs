@@ -1,4 +1,4 @@
-//! Detection of the label column and of the text columns.
+//! Detection of the label column and the text columns of a table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,25 +12,28 @@ use super::table::Table;
 use crate::data::reading::{Column, HeaderSource, LabelLeak, LabelSource, TextSource};
 use crate::error::DataProblem;
 
-/// Maximum number of distinct values in a column that is detected as the label without a label name.
+/// Maximum number of distinct values in a detected label column. A column whose name is usual for a label may have
+/// more.
 const MOST_LABELS: usize = 1000;
-/// Least fraction of rows in which the cells of a text column predict the label, if the column leaks the label. The
-/// prediction is the most frequent label among rows with the same cell.
+/// Minimum accuracy for a label leak, as a fraction of the filled cells. A text column is reported as a label leak only
+/// if the most frequent label among rows with the same cell is correct this often.
 const TELLING_SHARE: f64 = 0.9;
-/// Largest number of errors with which a text column that leaks the label predicts it, as a fraction of the errors of
-/// the most frequent label of all rows.
+/// Maximum error of a label leak, as a fraction of the error of always predicting the most frequent label. A text
+/// column with a larger error is not reported as a label leak.
 const ERRORS_LEFT: f64 = 0.2;
-/// Largest probability that a text column which leaks the label predicts it so well by chance.
+/// Maximum probability for a label leak that repeated cells agree with the label by chance. A text column with a higher
+/// probability is not reported.
 const TELLING_BY_CHANCE: f64 = 0.001;
 
-/// Columns that were detected or requested, by index, and the presence of a header.
+/// Header, label column and text columns of a table, as detected or requested. Columns are identified by index.
 pub(crate) struct Places {
     pub(crate) header_row: bool,
     pub(crate) header_source: HeaderSource,
     pub(crate) label: usize,
     pub(crate) label_source: LabelSource,
     pub(crate) label_rivals: Vec<usize>,
-    /// Columns of zeros and ones, each named after a label. The first of them is also `label`.
+    /// Columns of zeros and ones, one for each label of multi-label data. The field `label` then holds the first of
+    /// these columns.
     pub(crate) label_columns: Vec<usize>,
     pub(crate) text: Vec<usize>,
     pub(crate) text_source: TextSource,
@@ -39,17 +42,17 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Column at an index, identified by its name, or by its number if it has no name.
+    /// Identifies the column at an index by its name, or by its number if it has no name.
     pub(crate) fn column(&self, place: usize) -> Column {
         column(self.names.as_deref(), place)
     }
 
-    /// Columns at several indices.
     pub(super) fn columns(&self, places: &[usize]) -> Vec<Column> {
         places.iter().map(|place| self.column(*place)).collect()
     }
 
-    /// Refuses a pair that is not two columns. Also refuses columns whose cells are not texts, numbers or truth values.
+    /// Checks that a text pair has exactly two columns, and that all cells of the label and text columns are texts,
+    /// numbers or truth values.
     pub(super) fn check(&self, table: &Table, pair: bool) -> Result<(), Problem> {
         if pair && self.text.len() != 2 {
             return Err((None, DataProblem::PairColumns { got: self.text.len() }));
@@ -129,8 +132,8 @@ fn first_line(table: &Table) -> Option<u64> {
     table.rows.first().map(|row| row.line)
 }
 
-/// Detects the header, with the reason for the decision. Refuses a csv or tsv table of one column, since it has no
-/// label column.
+/// Detects whether the table has a header, and returns the reason for the decision. Refuses a csv or tsv table of one
+/// column, since it has no label column.
 fn find_header(table: &Table, request: &TableRequest) -> Result<Decision, Problem> {
     if table.keys.is_some() {
         return Ok((false, HeaderSource::Format));
@@ -144,7 +147,7 @@ fn find_header(table: &Table, request: &TableRequest) -> Result<Decision, Proble
     decide(table, request.header, expected, &asked).map_err(|problem| (first_line(table), problem))
 }
 
-/// Names of the columns; `None` for a csv or tsv table without a header.
+/// Reads the column names of a table; `None` for a csv or tsv table without a header.
 fn column_names(table: &Table, header_row: bool) -> Result<Option<Vec<String>>, Problem> {
     if !header_row {
         return Ok(table.keys.clone());
@@ -154,7 +157,7 @@ fn column_names(table: &Table, header_row: bool) -> Result<Option<Vec<String>>, 
     Ok(Some(names))
 }
 
-/// Error for a table of one column, with the separator that occurs in most rows.
+/// Creates the error for a csv or tsv table of one column. The message suggests the separator that occurs in most rows.
 fn one_column(table: &Table) -> DataProblem {
     let with = |sign: char| table.rows.iter().filter(|row| row.cell(0).contains(sign)).count();
     let other = [';', '\t', '|', ','].into_iter().max_by_key(|sign| with(*sign));
@@ -162,7 +165,7 @@ fn one_column(table: &Table) -> DataProblem {
     DataProblem::OneColumn { other: other.map_or_else(String::new, |sign| format!(", and most have {sign:?}")) }
 }
 
-/// Refuses duplicate column names that are not empty, and a repetition of the header among the rows.
+/// Checks that no column name occurs twice, and that no later row repeats the header.
 fn check_header(table: &Table, names: &[String]) -> Result<(), Problem> {
     let line = table.rows[0].line;
     let mut seen = BTreeSet::new();
@@ -177,7 +180,6 @@ fn check_header(table: &Table, names: &[String]) -> Result<(), Problem> {
 
 struct Search<'a> {
     table: &'a Table,
-    /// Index of the first row after the header.
     first: usize,
     names: Option<&'a [String]>,
     labels: Option<&'a [String]>,
@@ -210,12 +212,12 @@ impl Search<'_> {
         self.names.map_or("", |names| names[place].as_str())
     }
 
-    /// Returns whether a column has no name although the table has a header. Such a column is neither label nor text.
+    /// Returns whether the table has a header with an empty name for this column. Such a column is not used as label or
+    /// text.
     fn is_unnamed(&self, place: usize) -> bool {
         self.names.is_some_and(|names| names[place].is_empty())
     }
 
-    /// Indices of the columns that have a name.
     fn called(&self, name: &str) -> Vec<usize> {
         (0..self.table.width).filter(|place| is_called(self.name(*place), name)).collect()
     }
@@ -287,7 +289,8 @@ impl Search<'_> {
         }
     }
 
-    /// Lists the columns with arrays or objects for an error message, after a semicolon.
+    /// Formats the names of the columns that contain arrays or objects, as the end of the error message about a missing
+    /// label column.
     fn nested(&self) -> String {
         let places: Vec<usize> = self.table.nested.keys().copied().collect();
         match self.columns(&places) {
@@ -311,9 +314,9 @@ impl Search<'_> {
         counts.len() >= 2 && counts.values().all(|&count| count >= 2)
     }
 
-    /// Returns whether a column [repeats](Self::repeats) except in some rows. At least half of the rows must have a
-    /// value, and at least two values must occur twice. Of the rows with a value, nine in ten must have a value that
-    /// occurs at least twice.
+    /// Returns whether a column repeats a few values in nearly all rows, so that it may be the label although it is not
+    /// detected as such. At least half of the rows must have a value, and at least two values must occur twice. Of the
+    /// rows with a value, nine in ten must have a value that occurs at least twice.
     fn nearly_repeats(&self, place: usize) -> bool {
         if self.repeats(place) {
             return false;
@@ -327,7 +330,7 @@ impl Search<'_> {
         counts.len() <= MOST_LABELS && 2 * filled >= rows && values >= 2 && 10 * covered >= 9 * filled
     }
 
-    /// Columns whose names are those of a text pair.
+    /// Finds two columns with the names of a text pair, such as `premise` and `hypothesis`.
     fn named_pair(&self) -> Option<[usize; 2]> {
         PAIRS.iter().find_map(|names| match names.map(|name| self.called(name)) {
             [first, second] if first.len() == 1 && second.len() == 1 => Some([first[0], second[0]]),
@@ -335,7 +338,8 @@ impl Search<'_> {
         })
     }
 
-    /// Text columns by name; empty if the names do not decide.
+    /// Finds the text columns by name. The result is empty if no column has a usual name, or if the names are
+    /// ambiguous.
     fn named_texts(&self, pair: bool) -> Vec<usize> {
         if pair {
             return self.named_pair().map_or_else(Vec::new, Vec::from);
@@ -346,12 +350,12 @@ impl Search<'_> {
         }
     }
 
-    /// Columns with a text name other than `text`.
+    /// Finds the columns with a usual name of a text column other than `text`, such as `review`.
     fn others_named(&self) -> Vec<usize> {
         (0..self.table.width).filter(|place| is_one_of(self.name(*place), &TEXT[1..])).collect()
     }
 
-    /// Detects the text columns: by name, otherwise the only column that contains words.
+    /// Detects the text columns: by name, otherwise as the only columns that contain words.
     fn text(&self, label: usize, pair: bool) -> Result<(TextSource, Vec<usize>), Problem> {
         let ambiguous = |places: &[usize]| Err((None, DataProblem::TextColumns { columns: self.columns(places) }));
         let named: Vec<usize> = self.named_texts(pair);
@@ -403,10 +407,11 @@ impl Search<'_> {
         is_called(self.name(place), TEXT[0])
     }
 
-    /// Text columns that leak the label, such as a written-out label or the name of a source. At least half of the
-    /// cells of such a column are repeated. The label of a row is nearly always the most frequent label among rows with
-    /// the same cell. Rows with identical words count once, so that a file that contains each row twice is not
-    /// reported.
+    /// Finds text columns that leak the label, such as a written-out label or the name of a source.
+    ///
+    /// At least half of the cells of such a column are repeated, and the most frequent label among rows with the same
+    /// cell is nearly always correct. Rows with identical words count once, so that a file that contains each row twice
+    /// is not reported.
     fn leaks(&self, texts: &[usize], label: usize) -> Vec<LabelLeak> {
         let numbers = |place: usize| self.cells(place).all(|cell| cell.is_empty() || is_number(cell));
         let worded: Vec<usize> =

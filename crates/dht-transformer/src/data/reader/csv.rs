@@ -1,14 +1,14 @@
-//! Parser of csv rows as in RFC 4180, for any separator.
+//! Parser of csv rows (RFC 4180) with any separator.
 
 use super::lines::{LONGEST_ROW, Lines};
 use super::names::is_known;
 use super::row::{Row, next_column};
 use crate::error::{DataProblem, Result};
 
-/// Separators of columns, the most common first.
+/// Column separators that are detected, the most common first.
 const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
 
-/// Separator that a first line such as `sep=;` declares. Spreadsheets write such a line.
+/// Parses a first line such as `sep=;`, in which spreadsheets declare the separator.
 pub(super) fn declared_separator(line: &str) -> Option<char> {
     let mut signs = line.trim_end_matches('\r').trim_matches('"').strip_prefix("sep=")?.chars();
     let sign = signs.next()?;
@@ -16,9 +16,11 @@ pub(super) fn declared_separator(line: &str) -> Option<char> {
     signs.all(|rest| rest == ',').then_some(sign)
 }
 
-/// Detects the separator in the first line: the character between the largest number of column names that are known or
-/// are in `names`. The separator is a comma if no character separates such names. If the comma and another character
-/// separate equally many names, the separator is the other character, since a name may contain a comma.
+/// Detects the column separator from the header line.
+///
+/// Splits the line at each possible separator and counts the fields that are known column names or are in `names`. The
+/// separator with the largest count is returned. In a tie, the comma loses, since a name may contain a comma. If no
+/// field is a name, the separator is the comma.
 pub(super) fn separator_of(line: &str, names: &[&str]) -> char {
     let is_name = |cell: &&str| {
         let cell = cell.trim().trim_matches('"');
@@ -31,8 +33,8 @@ pub(super) fn separator_of(line: &str, names: &[&str]) -> char {
     best.filter(|sign| count(*sign) >= count(comma)).unwrap_or(comma)
 }
 
-/// Splits a row at separators outside of quotes. While a quote is open, it reads further lines. Returns the number of
-/// columns.
+/// Splits a csv row into cells, and returns the number of columns. `first` is the first line of the row; further lines
+/// are read while a quoted field is open.
 pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row, separator: char) -> Result<usize> {
     let mut fields = Fields { line: first, start: 0, quoted: String::new(), separator };
     let mut column = 0;
@@ -57,14 +59,13 @@ pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row, separ
     }
 }
 
-/// Remaining fields of a row.
+/// Current line of a csv row, with the position of the next field to parse.
 struct Fields {
     line: String,
-    /// Start of the next field in `line`.
+    /// Byte offset in `line` at which the next field starts.
     start: usize,
-    /// Content of the last quoted field. The buffer is used for all fields.
+    /// Content of the last quoted field. All fields share this buffer.
     quoted: String,
-    /// Separator of the fields.
     separator: char,
 }
 
@@ -119,7 +120,7 @@ impl Fields {
         Ok(field.strip_suffix('\r').filter(|_| end == self.line.len()).unwrap_or(field))
     }
 
-    /// Suggests how to correct a quoted field with text after its closing quote. `in_one_line` is false if the field
+    /// Suggests a correction for a quoted field with text after its closing quote. `in_one_line` is false if the field
     /// spans several lines.
     fn cause_after_quote(&self, in_one_line: bool) -> &'static str {
         let usual = match in_one_line {
@@ -133,7 +134,7 @@ impl Fields {
         }
     }
 
-    /// Suggests a correction if the character next to a quote looks like the true separator of the file.
+    /// Suggests another separator or file extension, if the character next to a quote is a usual separator.
     fn beside_a_quote(&self, sign: Option<char>) -> Option<&'static str> {
         match sign.filter(|sign| *sign != self.separator)? {
             ';' => Some("name the separator ';', or separate columns by commas"),

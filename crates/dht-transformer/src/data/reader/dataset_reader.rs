@@ -1,4 +1,4 @@
-//! Reader of labelled texts.
+//! Reader of labelled data sets.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,30 +16,30 @@ use crate::data::reading::{Column, LabelKind, Reading, TableFormat};
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::Hashing;
 
-/// Default maximum number of decompressed bytes.
 const MOST_BYTES: u64 = 4 << 30;
 
-/// Reads labelled texts from files and directories. It reads csv, tsv and jsonl, also compressed (`.gz`, `.zst`),
-/// parquet (feature `parquet`), and [folders of classes](Self::read_folders). From files of fastText (`.txt`), it reads
-/// lines such as `__label__good fine food`.
+/// Reads labelled texts from csv, tsv, jsonl, parquet and fastText files, and from directories with a folder for each
+/// class.
 ///
-/// - **csv** is quoted as in RFC 4180. The separator is the one that a first line such as `sep=;` declares. Otherwise
-///   it is the comma, or the semicolon, tab or bar that separates the names in a header without commas.
-/// - **tsv** is not quoted, as in GLUE.
-/// - **jsonl** has one object on each line. An array of objects is read, too.
-/// - **parquet**: columns of texts, numbers and truth values are read. A file may contain names for the classes of a
-///   numbered column, as files on the Hugging Face hub do. These names are then the labels, in the order of the file,
-///   and -1 is not a class.
+/// - **csv**: quoted as in RFC 4180. A first line such as `sep=;` declares the separator. Without such a line, the
+///   separator is the comma. In a header without commas, it is the semicolon, tab or bar that separates the names.
+/// - **tsv**: not quoted, as in the GLUE benchmark.
+/// - **jsonl**: one object on each line, or an array of objects.
+/// - **parquet** (feature `parquet`): columns of texts, numbers and truth values. A file may name the classes of a
+///   column with class numbers, as files on the Hugging Face hub do. The names are then the labels, in the order of the
+///   file, and -1 marks a row without a class.
+/// - **fastText** (`.txt`): lines such as `__label__good fine food`.
+/// - **Directories** with a [folder for each class](Self::read_folders).
 ///
-/// Blank lines are skipped, and spaces around a cell are removed. Texts are UTF-8, unless a byte-order mark or
-/// [`with_encoding`](Self::with_encoding) names another encoding.
+/// Text files may be compressed (`.gz`, `.zst`). Blank lines are skipped, and spaces around a cell are removed. Texts
+/// are UTF-8, unless a byte-order mark or [`with_encoding`](Self::with_encoding) names another encoding.
 ///
-/// A label cell may be a list, such as `["food", "staff"]`, `['food', 'staff']` or `{"food": 1, "staff": 0}`. In the
-/// last form, a label applies if its value is at least 0.5. If each row has one label, the labels are classes,
-/// otherwise [several labels](LabelKind::Several).
+/// A label cell may be a list, such as `["food", "staff"]` or `['food', 'staff']`. It may also be an object with
+/// scores, such as `{"food": 1, "staff": 0}`, in which a label applies if its score is at least 0.5. If each row has
+/// exactly one label, the task is single-label classification; otherwise it is [multi-label](LabelKind::Several).
 ///
 /// # Detection of columns
-/// Columns that are not requested are detected by these rules. An ambiguous file is refused.
+/// The reader detects the columns that the caller does not request, by these rules. It refuses an ambiguous file.
 ///
 /// - **Header** (csv and tsv): the first row is a header if it contains the name of a requested or known column, or a
 ///   word above numbers or dates. It is data if one of its values is repeated in the column. Columns without a name are
@@ -54,12 +54,12 @@ const MOST_BYTES: u64 = 4 << 30;
 ///   requested columns are joined.
 /// - **Pair** (if requested): two columns with the names of a pair, such as `sentence1` and `sentence2` or `premise`
 ///   and `hypothesis`; otherwise the only two columns that contain words.
-/// - **Classes** of a training set or model: [`with_labels`](Self::with_labels) documents how the labels of the file are
-///   matched.
+/// - **Classes** of a training set or model: [`with_labels`](Self::with_labels) documents how the labels of a file are
+///   matched with them.
 ///
-/// [`Dataset::reading`] reports these decisions as text [`lines`](Reading::lines).
+/// [`Dataset::reading`] reports the detected header, columns and labels; [`Reading::lines`] formats this report.
 ///
-/// Read a test file with the reader that is [`like`](Self::like) its training set, so that both have the same labels
+/// To read a test file, use a reader that is [`like`](Self::like) the training set, so that both have the same labels
 /// and columns.
 ///
 /// # Examples
@@ -85,28 +85,28 @@ impl Default for DatasetReader {
 }
 
 impl DatasetReader {
-    /// Creates a reader that detects the header and the columns.
+    /// Creates a reader that detects the header, the label column and the text columns.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets whether the first row of a csv or tsv file is a header. `None`, the default, detects it from the first
-    /// rows, and refuses an ambiguous first row.
+    /// Sets whether the first row of a csv or tsv file is a header. By default (`None`), the header is detected from
+    /// the first rows, and a file with an ambiguous first row is refused.
     #[must_use]
     pub fn with_header(mut self, header: impl Into<Option<bool>>) -> Self {
         self.request.header = header.into();
         self
     }
 
-    /// Sets the separator of the columns in a csv file. `None`, the default, is the comma, or the character that
-    /// separates the names of a first line without commas.
+    /// Sets the column separator of csv files. By default (`None`), the separator is the comma; in a first line without
+    /// commas, it is the character that separates the column names.
     #[must_use]
     pub fn with_separator(mut self, separator: impl Into<Option<char>>) -> Self {
         self.request.separator = separator.into();
         self
     }
 
-    /// Sets the encoding of files without a byte-order mark; `None`, the default, is UTF-8.
+    /// Sets the encoding of files without a byte-order mark. The default, `None`, is UTF-8.
     #[must_use]
     pub fn with_encoding(mut self, encoding: impl Into<Option<TextEncoding>>) -> Self {
         self.request.encoding = encoding.into();
@@ -141,7 +141,7 @@ impl DatasetReader {
         self
     }
 
-    /// Sets the text columns, by name or number. Several columns are joined in this order.
+    /// Sets the text columns, by name or number. The texts of several columns are joined in this order.
     #[must_use]
     pub fn with_text_columns(mut self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
         self.request.text = Some(columns.into_iter().map(Into::into).collect());
@@ -149,15 +149,16 @@ impl DatasetReader {
         self
     }
 
-    /// Sets whether the two text columns are a pair of texts, and not parts of one text.
+    /// Sets whether the two text columns are a text pair, such as a premise and a hypothesis. Otherwise several columns
+    /// are joined to one text.
     #[must_use]
     pub fn with_pair(mut self, pair: bool) -> Self {
         self.request.pair = pair;
         self
     }
 
-    /// Sets the meaning of the label column: one class (default), several labels, or a number. A column of numbers is
-    /// detected only by the name of a label column; otherwise it must be set with
+    /// Sets the task: one class per row (default), several labels, or a number (regression). A column of numbers is
+    /// detected as the label only by its name; otherwise request it with
     /// [`with_label_column`](Self::with_label_column).
     #[must_use]
     pub fn with_label_kind(mut self, kind: LabelKind) -> Self {
@@ -165,8 +166,8 @@ impl DatasetReader {
         self
     }
 
-    /// Sets the classes: the labels of the training set, in order. The labels of the file are matched with these
-    /// classes:
+    /// Sets the classes, for example the labels of the training set, in order. The labels of the file are then matched
+    /// with the classes:
     ///
     /// | labels of the file | classes | a label is |
     /// |---|---|---|
@@ -175,8 +176,7 @@ impl DatasetReader {
     /// | numbers | `LABEL_k`, and the other way round | the class of its number |
     /// | no and yes, false and true | two numbers or `LABEL_k` | the lower and the higher one |
     ///
-    /// All other labels are [refused](DataProblem::OtherLabels). Numbers that may be counted from 0 or from 1 are
-    /// refused, too.
+    /// Any other label is an [error](DataProblem::OtherLabels), as are numbers that may be counted from 0 or from 1.
     ///
     /// # Examples
     /// ```
@@ -195,16 +195,16 @@ impl DatasetReader {
         self
     }
 
-    /// Maps labels to classes explicitly, for labels that do not match by name. Each pair is a label and its class.
-    /// Without known [classes](Self::with_labels), the mapped labels are the classes, so that two labels can become one
-    /// class.
+    /// Maps labels of the file to classes, for labels that do not match by name. Each pair is a label and its class. If
+    /// [`with_labels`](Self::with_labels) did not set the classes, the mapped labels become the classes. Two labels can
+    /// thus be merged into one class.
     #[must_use]
     pub fn with_label_mapping(mut self, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         self.request.mapping = pairs.into_iter().collect();
         self
     }
 
-    /// Requests the labels and columns of a training set, for a test file that is read like it.
+    /// Requests the labels and columns of a training set, so that a test file is interpreted in the same way.
     #[must_use]
     pub fn like(self, train: &Dataset) -> Self {
         let reader = self.with_labels(train.labels.iter().cloned());
@@ -214,8 +214,8 @@ impl DatasetReader {
         }
     }
 
-    /// Requests the columns, label kind and label mapping from the [`Reading`] of another file. If that file was read
-    /// without labels, only its text columns are requested.
+    /// Requests the columns, label kind and label mapping that were used for another file, from that file's
+    /// [`Reading`]. If the other file was read without labels, only its text columns are requested.
     #[must_use]
     pub fn with_reading(mut self, reading: &Reading) -> Self {
         let request = &mut self.request;
@@ -233,35 +233,36 @@ impl DatasetReader {
         self
     }
 
-    /// Leaves out rows that have no label, or a label that is not one of the [`with_labels`](Self::with_labels). The
-    /// [reading](Dataset::reading) counts these rows. If most rows have unknown labels, the file is still refused.
+    /// Skips rows without a label, and rows whose label is not one of the classes of
+    /// [`with_labels`](Self::with_labels). By default such a row is an error. The [reading](Dataset::reading) counts
+    /// the skipped rows. If most rows have unknown labels, the file is still refused.
     #[must_use]
     pub fn skip_unlabelled(mut self) -> Self {
         self.request.skips_unlabelled = true;
         self
     }
 
-    /// Draws at most `rows` rows at random, each with the same probability. The drawn rows keep their order. A single
-    /// file needs no more memory than these rows; several files also need the memory of the largest file.
+    /// Reads a random sample of at most `rows` rows, in which each row is equally likely. The sample keeps the order of
+    /// the file. Memory use is proportional to the sample for a single file, and to the largest file for several files.
     #[must_use]
     pub fn with_most_rows(mut self, rows: usize, seed: u64) -> Self {
         self.request.most_rows = Some((rows, seed));
         self
     }
 
-    /// Sets the maximum number of decompressed bytes; default 4 GiB. The limit is a protection, since a small
-    /// compressed file can expand to any size.
+    /// Sets the maximum number of decompressed bytes (default 4 GiB). A small compressed file could otherwise expand to
+    /// any size.
     #[must_use]
     pub fn with_most_bytes(mut self, bytes: u64) -> Self {
         self.most_bytes = bytes;
         self
     }
 
-    /// Reads a file in the format that its extension names. The data set is named after the directory and the file. A
-    /// directory is read as [folders of classes](Self::read_folders).
+    /// Reads a file in the format that its extension names, or a directory with a [folder for each
+    /// class](Self::read_folders). The data set is named after the directory and the file.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file is missing or unreadable. [`Error::Data`] with the line in these cases:
+    /// [`Error::Io`] if the file is missing or unreadable. [`Error::Data`] with the line number in these cases:
     ///
     /// - The extension is unknown, or the file is empty or has no rows.
     /// - The content is damaged: NUL bytes, bytes that are not UTF-8, truncated gzip or parquet data, stray quotes,
@@ -295,8 +296,8 @@ impl DatasetReader {
         assemble(table, &self.request, TableFile { path: folder, format: TableFormat::Folders, sha256 })
     }
 
-    /// Reads several files as one table, in order. All files must have the same columns, in csv and tsv files in the
-    /// same order. The first row of each file may repeat the header. Errors name the file.
+    /// Reads several files as one table, in order. All files must have the same columns, in csv and tsv files also in
+    /// the same order. A later file may repeat the header. Errors name the file.
     ///
     /// # Errors
     /// Same errors as [`read`](Self::read); [`Error::Data`] if the columns of a file differ from those of the first
@@ -339,7 +340,7 @@ impl DatasetReader {
         assemble(table, &self.request, TableFile { path, format, sha256 })
     }
 
-    /// Reads the rows of a file. Also returns the format and the SHA-256 of the file.
+    /// Reads the rows of a file. Returns them with the format and the SHA-256 checksum of the file.
     fn table_of(&self, path: &Path) -> Result<(Table, TableFormat, String)> {
         if !matches!(format_of(&file_name(path)), Some((TableFormat::Parquet, _))) {
             return self.table(path, open(path)?);
@@ -350,7 +351,7 @@ impl DatasetReader {
         Ok((table, TableFormat::Parquet, sha256))
     }
 
-    /// Reads the rows of an input. Also returns its format and SHA-256.
+    /// Reads the rows of an input. Returns them with the format and the SHA-256 checksum of the input.
     fn table(&self, path: &Path, input: impl Read) -> Result<(Table, TableFormat, String)> {
         let at = |line, problem| data_error(path, line, problem);
         let (format, compression) = format_of(&file_name(path)).ok_or_else(|| at(None, DataProblem::UnknownFormat))?;

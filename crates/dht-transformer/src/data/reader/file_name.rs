@@ -1,16 +1,15 @@
-//! Format of a file and name of its data set, both derived from the file's name.
+//! File names: the format that an extension implies, and the name of the data set.
 
 use std::path::Path;
 
 use super::coding::Compression;
 use crate::data::reading::TableFormat;
 
-/// Last component of a path.
 pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Format and compression that the name of a file implies; `None` for an unknown extension.
+/// Detects the format and the compression from the extension of a file name; `None` for an unknown extension.
 pub(super) fn format_of(name: &str) -> Option<(TableFormat, Option<Compression>)> {
     let name = name.to_ascii_lowercase();
     if name.ends_with(".parquet") {
@@ -27,7 +26,7 @@ pub(super) fn format_of(name: &str) -> Option<(TableFormat, Option<Compression>)
     Some((format, compression))
 }
 
-/// Name of the data set in a file: `FOLDER/STEM`, or `STEM` without a folder.
+/// Derives the name of a data set from the path of its file: `FOLDER/STEM`, or `STEM` without a folder.
 pub(super) fn name_of(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = file.split('.').next().unwrap_or_default();

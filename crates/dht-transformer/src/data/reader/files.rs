@@ -1,4 +1,4 @@
-//! Files in the directory of a data set: the files of each split, and all other files.
+//! Files in the directory of a data set, assigned to the training, development and test splits.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ use crate::data::reading::TableFormat;
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::missing_part;
 
-/// Split of a data set: training, development or test.
+/// Part of a data set that a file holds: training, development or test rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// Training split: `train.*`
@@ -27,8 +27,8 @@ pub enum Split {
 }
 
 impl Split {
-    /// Stems that the names of the split's files have. The stem of a name ends at the first dot, for parquet also at
-    /// the first hyphen. Case is ignored.
+    /// File stems that mark a file as a part of this split. A stem ends at the first dot, for parquet files also at the
+    /// first hyphen. Case is ignored.
     fn stems(self) -> &'static [&'static str] {
         match self {
             Self::Train => &["train"],
@@ -37,7 +37,6 @@ impl Split {
         }
     }
 
-    /// Returns whether the name of a file belongs to the split.
     fn has(self, name: &str, format: TableFormat) -> bool {
         let stem = name.split('.').next().unwrap_or_default();
         let stem = if format == TableFormat::Parquet { stem.split('-').next().unwrap_or_default() } else { stem };
@@ -46,9 +45,9 @@ impl Split {
 }
 
 impl DatasetReader {
-    /// Reads the training and the test texts of a directory, such as `train.csv` and `test.csv`. Without a test file,
-    /// it reads the development file, such as `dev.tsv`. The test texts are read with the labels and columns of the
-    /// training texts.
+    /// Reads the training and the test set from a directory, such as `train.csv` and `test.csv`. If there is no test
+    /// file, the development file is read, such as `dev.tsv`. The test set is read with the labels and columns of the
+    /// training set.
     ///
     /// # Errors
     /// Errors of [`find`](Self::find) and [`read`](Self::read).
@@ -74,7 +73,7 @@ impl DatasetReader {
         Ok((training, test))
     }
 
-    /// Finds the file of the test split. Without such a file, finds the file of the development split.
+    /// Finds the file of the test split. If there is none, finds the file of the development split.
     ///
     /// # Errors
     /// Same errors as [`find`](Self::find).
@@ -120,13 +119,13 @@ impl DatasetReader {
         }
     }
 
-    /// Finds the files of a split in a directory, in order. [`read_parts`](Self::read_parts) reads them. The result is
-    /// the first of these that exists:
+    /// Finds the files of a split in a directory, in order. Pass the result to [`read_parts`](Self::read_parts). The
+    /// first of these candidates that exists is returned:
     ///
     /// - The file that [`find`](Self::find) returns, or all parts of a parquet file, such as
     ///   `train-00000-of-00002.parquet` and `train-00001-of-00002.parquet`.
     /// - The folder of the split, if it has a folder for each class.
-    /// - For training texts, the directory itself, if it has a folder for each class.
+    /// - For the training split, the directory itself, if it has a folder for each class.
     ///
     /// # Errors
     /// [`Error::Data`] if there is no file, if there is more than one set of files, or if a part is missing;
@@ -172,8 +171,8 @@ impl DatasetReader {
         Err(Error::Data { path: folder.into(), line: None, problem })
     }
 
-    /// Names of the files in a directory that belong to no split, in order. Hidden files, checksums and descriptions
-    /// are not included.
+    /// Names of the files in a directory that belong to no split, sorted. Hidden files, checksums, licenses and
+    /// descriptions (`README`, `.md`) are not included.
     ///
     /// # Errors
     /// [`Error::Io`] if the directory cannot be listed.
@@ -199,8 +198,8 @@ impl DatasetReader {
     }
 }
 
-/// Names a table or folder that the user may have meant, if a directory has no file of the split. The text follows a
-/// colon.
+/// Suggests a table or folder that the user may have meant, for the error message about a directory without a file of
+/// the split. The text begins with a colon.
 fn instead(folder: &Path) -> Result<String> {
     let all = entries(folder)?;
     let is_one = |path: &&PathBuf| {
@@ -229,7 +228,7 @@ fn instead(folder: &Path) -> Result<String> {
     Ok(String::new())
 }
 
-/// Directory of a split that has a folder for each class.
+/// Finds the directory of a split whose texts are stored in one folder for each class.
 fn class_directory(folder: &Path, split: Split) -> Result<Option<PathBuf>> {
     let is_split = |path: &PathBuf| split.stems().iter().any(|stem| stem.eq_ignore_ascii_case(&file_name(path)));
     let own = (split == Split::Train).then(|| folder.to_owned());

@@ -1,4 +1,4 @@
-//! Texts in a directory with a folder for each class and a file for each text.
+//! Data sets with a folder for each class and a file for each text.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -17,8 +17,8 @@ use crate::error::{DataProblem, Error, Result};
 use crate::storage::hexadecimal;
 
 impl Table {
-    /// Reads a directory with a folder for each class, in the order of the folders' names. Each text file is a part of
-    /// the table. At most `most` bytes are read. Also returns the SHA-256 of the classes and texts.
+    /// Reads a directory with a folder for each class, in the order of the folders' names. Each text file becomes a row
+    /// of the table. At most `most` bytes are read. Also returns the SHA-256 checksum of all classes and texts.
     pub(super) fn read_folders(folder: &Path, request: &TableRequest, most: u64) -> Result<(Self, String)> {
         let mut table = Self {
             draw: request.most_rows.map(Draw::new),
@@ -49,7 +49,7 @@ impl Table {
     }
 }
 
-/// Class folders of a directory: the folders that contain texts.
+/// Finds the subdirectories that contain text files. Each of them holds the texts of one class.
 pub(super) fn class_folders(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for path in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
@@ -60,7 +60,7 @@ pub(super) fn class_folders(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// Returns whether the name of a file is that of a text: it ends in `.txt`, or has no known extension.
+/// Returns whether a file name is accepted as a text: it ends in `.txt`, or has no known extension.
 fn is_text(path: &Path) -> bool {
     let name = file_name(path);
     let (_, stem) = Compression::of_name(&name);
@@ -71,7 +71,7 @@ fn is_text(path: &Path) -> bool {
     is_plain && !other && path.is_file()
 }
 
-/// Entries of a directory that are not hidden, ordered by name.
+/// Entries of a directory that are not hidden, sorted by name.
 pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |source| Error::io(folder, source);
     let mut paths = Vec::new();

@@ -9,17 +9,17 @@ use super::table::Table;
 use crate::data::reading::{Column, HeaderSource};
 use crate::error::DataProblem;
 
-/// Minimum number of words in a cell that is a text and not a name.
+/// Minimum number of words for a cell to count as a text. Shorter cells may be column names.
 const SENTENCE: usize = 5;
 
-/// Presence of a header, and the reason for the decision.
+/// Presence of a header in a table, and the reason for the decision.
 pub(super) type Decision = (bool, HeaderSource);
 
-/// Decides whether the first row of a table is a header.
+/// Decides whether the first row of a table is a header, unless `asked` states it.
 ///
-/// The first row is a header if it names a known or requested column, or has a word above numbers or dates. The first
-/// row is data if it has a cell like other cells of the column. `expected` is the presence of a header in the training
-/// set, if it is known.
+/// The first row is a header if it contains the name of a requested or known column, or a word above numbers or dates.
+/// It is data if one of its cells is like the other cells of the column. `expected` states whether the training set has
+/// a header, if this is known.
 ///
 /// # Errors
 /// [`DataProblem::FirstRow`] if the first row may be a header or data; [`DataProblem::OtherHeader`] if the decision
@@ -68,7 +68,8 @@ pub(super) fn decide(
     }
 }
 
-/// Name of a requested or known column in the first row. A name that is also a value of its column does not count.
+/// Finds the name of a requested or known column in the first row. A name that also occurs as a value of the column is
+/// ignored.
 fn name_of(first: &Row, width: usize, rest: &[Row], columns: &[&Column]) -> Option<String> {
     let requested = |cell: &str| columns.iter().any(|column| matches!(column, Column::Name(name) if name == cell));
     let repeats = |column: usize| rest.iter().any(|row| row.cell(column) == first.cell(column)) && !rest.is_empty();
@@ -85,7 +86,8 @@ fn name_of(first: &Row, width: usize, rest: &[Row], columns: &[&Column]) -> Opti
         .map(named)
 }
 
-/// Column whose first cell is like the cells below it: a number above numbers, a date above dates, or a repeated value.
+/// Finds a column whose first cell looks like data: a number above numbers, a date above dates, or a value that occurs
+/// again below. Its index is evidence that the table has no header.
 fn value_of(first: &Row, width: usize, rest: &[Row]) -> Option<usize> {
     (0..width).find(|column| {
         let cell = first.cell(*column);
@@ -98,7 +100,8 @@ fn value_of(first: &Row, width: usize, rest: &[Row]) -> Option<usize> {
     })
 }
 
-/// Column whose first cell is a word and whose other cells are all numbers or all dates.
+/// Finds a column whose first cell is a word and whose other cells are all numbers or all dates. This is evidence of a
+/// header.
 fn words_above(first: &Row, width: usize, rest: &[Row]) -> Option<HeaderSource> {
     let above = |column: &usize| {
         let cell = first.cell(*column);
@@ -107,8 +110,8 @@ fn words_above(first: &Row, width: usize, rest: &[Row]) -> Option<HeaderSource> 
     (0..width).find(above).map(HeaderSource::Words)
 }
 
-/// Returns whether a row contains the numbers of the columns. pandas' `df.to_csv` writes them for columns without
-/// names, with or without the index column.
+/// Returns whether the first row contains column numbers (0, 1, 2, …). pandas' `df.to_csv` writes such a header for
+/// columns without names, with or without an index column.
 fn counts(first: &Row, width: usize) -> bool {
     let from = usize::from(first.cell(0).is_empty());
     width > from && (from..width).all(|column| first.cell(column) == (column - from).to_string())
@@ -118,14 +121,14 @@ fn header_or_none(header: bool) -> &'static str {
     if header { "a header" } else { "no header" }
 }
 
-/// Returns whether all filled cells of a column satisfy a predicate, and at least one cell is filled.
+/// Returns whether a column has at least one filled cell, and `kind` is true for all of its filled cells.
 fn all(rest: &[Row], column: usize, kind: fn(&str) -> bool) -> bool {
     let mut filled =
         rest.iter().map(|row| row.cell(column)).filter(|cell| !cell.is_empty() && !is_missing(cell)).peekable();
     filled.peek().is_some() && filled.all(kind)
 }
 
-/// Returns whether a row repeats the header, in the same or another order. Concatenated files have such rows.
+/// Returns whether a row repeats the header, in the same or another order. Such rows occur in concatenated files.
 pub(super) fn is_header_again(row: &Row, header: &Row, width: usize) -> bool {
     if width < 2 {
         return false;

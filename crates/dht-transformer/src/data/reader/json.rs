@@ -1,4 +1,4 @@
-//! Parser of one JSON object on one line. Values keep their original text.
+//! Parser of JSON lines. Values are returned as they are written in the file.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::error::DataProblem;
 
-/// Words and signs that programs write but JSON does not allow, with their JSON equivalents.
+/// Words and signs that some programs write although JSON does not allow them, each with its JSON equivalent.
 const FOREIGN: [(&str, &str); 8] = [
     ("'", "\""),
     ("NaN", "null"),
@@ -22,14 +22,14 @@ const FOREIGN: [(&str, &str); 8] = [
     ("False", "false"),
 ];
 
-/// Key of a JSON object, with the value as written.
+/// Key and value of a JSON object; the value is stored as it is written in the file.
 pub(crate) type Member = (String, Box<RawValue>);
 
-/// Parses the members of a JSON object, in order. Half of a surrogate pair in a key becomes U+FFFD.
+/// Parses the members of a JSON object, in order. A lone surrogate (half of a UTF-16 pair) in a key becomes U+FFFD.
 ///
 /// # Errors
-/// [`DataProblem::ForeignJson`] if a word such as `NaN` stands in place of a value; [`DataProblem::NotJson`] if the
-/// line is not a JSON object, or a key occurs twice.
+/// [`DataProblem::ForeignJson`] if the line contains a word such as `NaN` that JSON does not allow as a value;
+/// [`DataProblem::NotJson`] if the line is not a JSON object, or a key occurs twice.
 pub(super) fn parse_object(line: &str) -> Result<Vec<Member>, DataProblem> {
     let first = match members(line) {
         Ok(members) => return Ok(members),
@@ -53,7 +53,7 @@ pub(super) fn parse_object(line: &str) -> Result<Vec<Member>, DataProblem> {
     })
 }
 
-/// Error message for a line that begins like an object.
+/// Error message for a line that begins like a JSON object but is not valid JSON.
 fn broken(error: &serde_json::Error) -> String {
     // The parser reports line 1 for every line of the file, so the number is removed.
     let message = error.to_string();
@@ -66,7 +66,7 @@ fn broken(error: &serde_json::Error) -> String {
     format!("{message} (column {}): {advice}", error.column())
 }
 
-/// Decodes a JSON string. Half of a surrogate pair becomes U+FFFD.
+/// Decodes a JSON string. A lone surrogate (half of a UTF-16 pair) becomes U+FFFD.
 pub(super) fn string(value: &RawValue) -> Result<String, DataProblem> {
     let parse = |text: &str| serde_json::from_str::<String>(text);
     parse(value.get())
@@ -103,7 +103,8 @@ fn members(line: &str) -> serde_json::Result<Vec<Member>> {
     Ok(members)
 }
 
-/// Word that JSON does not allow outside of strings, with its position in the line, counted from 1.
+/// Finds a word outside of strings that JSON does not allow, such as `NaN`. Returns its position in the line, counted
+/// from 1, and the word with its JSON equivalent.
 fn foreign_word(line: &str) -> Option<(usize, (&'static str, &'static str))> {
     let (mut inside, mut escaped) = (false, false);
     for (at, sign) in line.char_indices() {
@@ -122,8 +123,8 @@ fn foreign_word(line: &str) -> Option<(usize, (&'static str, &'static str))> {
     None
 }
 
-/// Replaces each escape that is half of a surrogate pair by `\ufffd`. Such halves occur where a program cut a text
-/// inside an emoji.
+/// Replaces the escapes of lone surrogates by `\ufffd`. A lone surrogate is half of a UTF-16 pair. It occurs where a
+/// program cut a text inside an emoji.
 pub(super) fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     const ESCAPE: usize = "\\ud83d".len();
     let surrogate = |at: usize, range: std::ops::Range<u32>| {

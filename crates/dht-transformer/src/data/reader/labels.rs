@@ -1,4 +1,4 @@
-//! Conversion of label cells to classes.
+//! Conversion of the cells of a label column to classes or targets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,37 +13,34 @@ use crate::data::label_mapping::{LabelMapping, check_spellings, escaped};
 use crate::data::reading::{Column, LabelKind};
 use crate::error::{DataProblem, Result};
 
-/// Maximum number of known labels in an error message.
 const LABELS_IN_ERRORS: usize = 20;
-/// Label of a row whose class is secret, by convention of the Hugging Face hub.
+/// Label of a row whose class is not published, by convention of the Hugging Face hub.
 pub(super) const HIDDEN: &str = "-1";
-/// Characters that may separate labels in place of the expected separator.
+/// Characters that are tried as the true separator of labels, if no cell contains the expected separator.
 const SEPARATORS: [char; 7] = [',', ';', '|', '#', '/', '+', '&'];
-/// Fraction of the filled cells in which a character must occur to be reported as the true separator. A character that
-/// joins labels which also stand alone is reported at any fraction.
+/// Minimum fraction of the filled cells that contain a character, if an error message is to suggest the character as
+/// the separator of labels. A character that joins labels which also occur alone is suggested at any fraction.
 const IN_MOST: f64 = 0.5;
 
-/// Number of rows from which some labels must repeat.
+/// Number of rows from which a label column is refused if over 90 % of its values are distinct.
 const MANY: usize = 20;
 
-/// Labels of a file and their classes.
+/// Classes of a data set, and the class of each label that occurs in the label column of its table.
 pub(super) struct Labels {
-    /// Names of the classes.
     pub(super) classes: Vec<String>,
     pub(super) mapping: Option<LabelMapping>,
     kind: LabelKind,
     place: usize,
-    /// Class of each label.
     index: BTreeMap<String, usize>,
-    /// Class names of a column of class numbers, by number.
+    /// Class names by class number, for a label column of numbers whose file names the classes.
     names: Option<Vec<String>>,
-    /// `true` if a comma may be a decimal point, since it does not separate columns.
+    /// `true` if a comma may be the decimal sign of a number, since another character separates the columns.
     has_decimal_comma: bool,
 }
 
 impl Labels {
-    /// Reads the labels in the label column of a table. `lists` is the kind of the labels if the cells were
-    /// [lists](super::lists).
+    /// Reads the label column of a table and determines the classes. If the cells of the column were
+    /// [lists](super::lists) of labels, `lists` is the label kind that follows from the lists.
     pub(super) fn read(
         table: &Table,
         places: &Places,
@@ -104,14 +101,14 @@ impl Labels {
         Ok(Self { classes, mapping, index, ..empty })
     }
 
-    /// Line of the first label that is not literally a class name.
+    /// Finds the first row with a label that is not literally a class name. Returns the row's line number.
     fn line_of_unknown(&self, rows: &[Row], classes: &[String]) -> Option<u64> {
         let unknown = |row: &&Row| self.labels_of(row).any(|label| !classes.iter().any(|class| class == label));
         rows.iter().find(unknown).map(|row| row.line)
     }
 
-    /// Distinct labels of the column, ordered by value if all are finite numbers, otherwise alphabetically. A column of
-    /// class numbers with names has these names as labels.
+    /// Distinct labels in the label column. They are sorted by value if all are finite numbers, otherwise
+    /// alphabetically. If the file names the classes of a number column, the labels are these names.
     fn own(&self, rows: &[Row], classes: Option<&[String]>) -> Result<Vec<String>, Problem> {
         if let Some(names) = &self.names {
             // Names that no row has are omitted if the model has other names: it may know only some of the classes.
@@ -144,7 +141,7 @@ impl Labels {
         Ok(sorted(labels))
     }
 
-    /// Distinct labels after the explicit mapping, in the order of [`own`](Self::own).
+    /// Distinct labels after the caller's label mapping is applied, in the order of [`own`](Self::own).
     fn mapped(&self, own: &[String], explicit: &[(String, String)]) -> Vec<String> {
         let class_of: BTreeMap<&str, &str> = explicit.iter().map(|(label, class)| (&**label, &**class)).collect();
         let mapped = own.iter().map(|label| class_of.get(&**label).copied().unwrap_or(label.as_str()));
@@ -155,7 +152,7 @@ impl Labels {
         mapped.filter(|label| seen.insert(*label)).map(str::to_owned).collect()
     }
 
-    /// Labels in the cell of a row, as written.
+    /// Splits the label cell of a row into labels, as written in the file.
     fn labels_of<'a>(&self, row: &'a Row) -> Box<dyn Iterator<Item = &'a str> + 'a> {
         let cell = row.cell(self.place);
         match self.kind {
@@ -164,7 +161,6 @@ impl Labels {
         }
     }
 
-    /// Class of one label.
     fn class(&self, cell: &str) -> Result<usize, DataProblem> {
         let named = self.names.as_ref().and_then(|names| names.get(cell.parse::<usize>().ok()?));
         let label = named.map_or(cell, String::as_str);
@@ -182,7 +178,8 @@ impl Labels {
         Err(DataProblem::UnknownLabel { label: label.into(), known: known.join(", ") })
     }
 
-    /// Class and targets of a row.
+    /// Converts the label cell of a row to a class and targets. The targets are empty for single-label classification.
+    /// The class is 0 for all other tasks.
     pub(super) fn of_row(&self, row: &Row) -> Result<(usize, Vec<f32>), DataProblem> {
         let cell = row.cell(self.place);
         match self.kind {
@@ -204,7 +201,7 @@ impl Labels {
     }
 }
 
-/// Labels in a cell, split at the separator.
+/// Splits a multi-label cell at the separator. Empty labels are skipped.
 pub(super) fn several(cell: &str, separator: char) -> impl Iterator<Item = &str> {
     cell.split(separator).map(str::trim).filter(|label| !label.is_empty())
 }
@@ -221,7 +218,8 @@ fn sorted(labels: BTreeSet<&str>) -> Vec<String> {
     sorted
 }
 
-/// Refuses multi-label cells that have another separator, or are written as lists or vectors.
+/// Refuses multi-label cells that are lists in brackets or vectors of zeros and ones, or that seem to have another
+/// separator.
 fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Problem> {
     let filled = || rows.iter().map(|row| (row.line, row.cell(place))).filter(|(_, cell)| !cell.is_empty());
     if let Some((line, cell)) = filled().find(|(_, cell)| is_vector(cell, separator))
@@ -262,7 +260,7 @@ fn check_class_cells(rows: &[Row], place: usize) -> Result<(), Problem> {
     }
 }
 
-/// Returns whether a cell consists of several zeros and ones.
+/// Returns whether a cell is a vector of several zeros and ones.
 fn is_vector(cell: &str, separator: char) -> bool {
     let cell = inside_brackets(cell).unwrap_or(cell);
     let mut values = 0;
@@ -283,8 +281,8 @@ fn check_types(table: &Table, place: usize) -> Result<(), DataProblem> {
     }
 }
 
-/// Refuses new classes that look like measured values or like texts. Numbers with decimals are accepted if a kind of
-/// label was requested.
+/// Refuses a label column that looks like measured values or free text, when its labels would become new classes.
+/// Numbers with decimals are accepted if the caller requested a label kind.
 fn check_new_classes(
     own: &[String],
     rows: usize,
@@ -302,7 +300,8 @@ fn check_new_classes(
     Ok(())
 }
 
-/// Maps the labels of a file to known classes. `numbered` is true for the class names of a column of class numbers.
+/// Maps the labels of a file to known classes. `numbered` is true if the labels are names that the file assigns to
+/// class numbers.
 fn to_known(
     own: &[String],
     classes: &[String],
@@ -321,7 +320,7 @@ fn to_known(
     })
 }
 
-/// Returns whether all labels are numbers, and some have decimals.
+/// Returns whether all labels are numbers and some of them have decimals.
 fn are_fractions(labels: &[String]) -> bool {
     let numbers: Option<Vec<f64>> = labels.iter().map(|label| label.parse().ok()).collect();
     numbers.is_some_and(|numbers| {

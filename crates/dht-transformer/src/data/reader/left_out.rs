@@ -1,4 +1,4 @@
-//! Removal of rows that cannot be scored: rows without a label, or with a label that the model does not have.
+//! Removal of test rows that cannot be scored: rows without a label, or with a label that is not a class of the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,21 +8,20 @@ use super::request::TableRequest;
 use super::table::Table;
 use crate::data::reading::LabelKind;
 
-/// Counts of the rows that were left out.
+/// Numbers of rows that [`leave_out`] removed, by cause.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct LeftOutRows {
-    /// Number of rows without a label.
     pub(super) unlabelled: usize,
-    /// Unknown labels with their numbers of rows, the largest number first.
+    /// Labels that are not classes of the model, each with its number of rows, the most frequent first.
     pub(super) unknown: Vec<(String, usize)>,
 }
 
-/// Least share of the labelled rows that must have known labels. Below it, the file has another set of labels, and is
-/// refused as a whole.
+/// Minimum fraction of the labelled rows whose label is a known class. A file with a smaller fraction is for another
+/// task, and is refused as a whole.
 const LEAST_KNOWN: f64 = 0.5;
 
-/// Removes rows without a label, and rows with a label that is neither a known class nor mapped to one. The first
-/// `header` rows stay.
+/// Removes rows without a label, and rows whose label is neither a known class nor mapped to one. `place` is the index
+/// of the label column, and `header` is the number of header rows, which are not removed.
 pub(super) fn leave_out(
     table: &mut Table,
     place: usize,

@@ -1,4 +1,4 @@
-//! Physical lines of a plain or compressed text file, read in bounded memory.
+//! Reader of the lines of a plain or compressed text file, in bounded memory.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -10,32 +10,32 @@ use crate::error::{DataProblem, Error, Result};
 /// Maximum length of a row in bytes. A longer row has an unclosed quote, or the file is not text.
 pub(crate) const LONGEST_ROW: usize = 4 << 20;
 
-/// Problem of a file, with its line if it has one.
+/// Problem of a data file, with its line number if it concerns one line.
 pub(super) type Problem = (Option<u64>, DataProblem);
 
-/// Reader of the physical lines of a file, without their line ends. It checks that each line is text. Lines end in a
-/// line feed; if the file has none, they end in a carriage return.
+/// Reads the lines of a file without their line ends, and checks that each line is text. A file without line feeds is
+/// split at carriage returns.
 pub(crate) struct Lines<'a> {
     path: PathBuf,
     reader: Box<dyn BufRead + 'a>,
     compression: Option<Compression>,
-    /// Encoding that the first line determines; `None` for UTF-8.
+    /// Encoding detected from the first bytes; `None` for UTF-8.
     encoding: Option<TextEncoding>,
-    /// Byte that ends a line.
     end: u8,
-    /// `true` to return each element of a JSON array as a line.
+    /// `true` to return each element of a JSON array as if it were a line.
     arrays: bool,
     /// Number of the last line returned, counted from 1.
     line: u64,
     left: u64,
     most: u64,
     blank: usize,
-    /// Error to return in place of the next line.
+    /// Stored error, which the next call of [`next_line`](Self::next_line) returns as if it came from the next line.
     failed: Option<Error>,
 }
 
 impl<'a> Lines<'a> {
-    /// Creates a reader of the lines of `raw`, which may have at most `most` bytes as UTF-8. `path` appears in errors.
+    /// Creates a reader of the lines of `raw`. The decoded text may have at most `most` bytes. `path` appears in
+    /// errors.
     pub(crate) fn new(path: &Path, raw: impl Read + 'a, compression: Option<Compression>, most: u64) -> Self {
         let reader = match compression {
             Some(compression) => compression.reader(raw),
@@ -63,13 +63,12 @@ impl<'a> Lines<'a> {
         self
     }
 
-    /// Sets whether each element of a JSON array is returned as a line.
+    /// Sets whether each element of a JSON array is returned as if it were a line.
     pub(super) fn with_arrays(mut self, arrays: bool) -> Self {
         self.arrays = arrays;
         self
     }
 
-    /// Encoding of the lines read so far, if it is not UTF-8.
     pub(super) fn encoding(&self) -> Option<TextEncoding> {
         self.encoding
     }
@@ -79,12 +78,11 @@ impl<'a> Lines<'a> {
         self.line
     }
 
-    /// Creates an error at a line.
     pub(crate) fn error_at(&self, line: u64, problem: DataProblem) -> Error {
         Error::Data { path: self.path.clone(), line: Some(line), problem }
     }
 
-    /// Reads the next line without its line end (a `\r` before `\n` stays). Returns `None` after the last line.
+    /// Reads the next line without its line end. A `\r` before `\n` is not removed. Returns `None` after the last line.
     pub(crate) fn next_line(&mut self) -> Result<Option<String>> {
         if let Some(error) = self.failed.take() {
             return Err(error);
@@ -126,7 +124,8 @@ impl<'a> Lines<'a> {
         Ok(Some(text))
     }
 
-    /// Reads to the end of the line. Stops one byte after the maximum length of a line or of the file.
+    /// Reads bytes to the end of the line. Stops early, one byte after the maximum length of a line or of the file, so
+    /// that the caller can detect the excess.
     fn next_bytes(&mut self) -> io::Result<Vec<u8>> {
         let most = (LONGEST_ROW as u64 + 1).min(self.left.saturating_add(1));
         let mut bytes = Vec::new();
@@ -134,7 +133,7 @@ impl<'a> Lines<'a> {
         Ok(bytes)
     }
 
-    /// Detects the encoding and the line end, and reads the first line.
+    /// Reads the first line, and detects the encoding and the line end of the file.
     fn first_bytes(&mut self) -> io::Result<Vec<u8>> {
         let raw = std::mem::replace(&mut self.reader, Box::new(io::empty()));
         (self.reader, self.encoding) = decoded(raw, self.encoding)?;
@@ -152,7 +151,7 @@ impl<'a> Lines<'a> {
         self.next_bytes()
     }
 
-    /// Reads the next line that is not blank.
+    /// Reads the next line that is not blank; `None` at the end of the file.
     pub(super) fn next_filled_line(&mut self) -> Result<Option<String>> {
         while let Some(line) = self.next_line()? {
             if !line.trim_matches([' ', '\r']).is_empty() {
@@ -163,12 +162,12 @@ impl<'a> Lines<'a> {
         Ok(None)
     }
 
-    /// Stores the error of a line that was read ahead. The next call returns it in place of a line.
+    /// Stores an error from a line that was read ahead. The next call of [`next_line`](Self::next_line) returns the
+    /// error.
     pub(super) fn fail(&mut self, error: Error) {
         self.failed = Some(error);
     }
 
-    /// Number of blank lines skipped.
     pub(super) fn blank_lines(&self) -> usize {
         if self.arrays { 0 } else { self.blank }
     }
@@ -188,13 +187,13 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Returns whether a carriage return occurs outside of quotes, before the end of the bytes.
+/// Returns whether a carriage return occurs outside of quotes and before the last byte.
 fn has_returns(bytes: &[u8]) -> bool {
     let inner = bytes.strip_suffix(b"\r").unwrap_or(bytes);
     inner.split(|byte| *byte == b'"').step_by(2).any(|outside| outside.contains(&b'\r'))
 }
 
-/// Detects a file that is not plain text by its first bytes.
+/// Detects from the first bytes that a file is not plain text, such as a zip archive or gzip data.
 fn other_format(bytes: &[u8]) -> Option<DataProblem> {
     let problem = |found, instead| Some(DataProblem::Encoding { found, instead });
     match bytes {

@@ -1,5 +1,5 @@
-//! Label cells that are lists. JSON writes `["food", "staff"]`, Python writes `['food', 'staff']`, and spaCy writes the
-//! scores of categories, `{"food": 1.0, "staff": 0.0}`.
+//! Label cells that hold a list of labels. JSON writes `["food", "staff"]`, and Python writes `['food', 'staff']`.
+//! spaCy writes an object with the score of each label: `{"food": 1.0, "staff": 0.0}`.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,16 @@ use super::table::Table;
 use crate::data::reading::LabelKind;
 use crate::error::DataProblem;
 
-/// Maximum number of characters of a cell in an error message.
 const IN_ERRORS: usize = 80;
-/// Least score of a category that applies.
+/// Minimum score at which a label applies to a text, in a cell with a score for each label.
 const APPLIES: f64 = 0.5;
-/// Brackets of a list.
 const BRACKETS: [(char, char); 3] = [('[', ']'), ('{', '}'), ('(', ')')];
 
-/// Converts a label column of lists to labels that are separated by [`BETWEEN`]. Returns the kind of the labels, or
-/// `None` if the column has no lists.
+/// Replaces list cells in the label column by plain labels that are separated by [`BETWEEN`]. Returns the label kind of
+/// the column, or `None` if its cells are not lists.
 ///
-/// If each row has one label and several labels were not requested, the labels are classes. `place` is the label
-/// column, and `first` is the first row of data.
+/// The task is single-label classification if each row has exactly one label and the caller did not request several
+/// labels. `place` is the index of the label column, and `first` is the index of the first row after the header.
 pub(super) fn unpack(
     table: &mut Table,
     place: usize,
@@ -77,10 +75,10 @@ pub(super) fn unpack(
     }))
 }
 
-/// Converts columns of zeros and ones to one label column. The first column receives the names of the columns that have
-/// a 1 in the row, separated by [`BETWEEN`].
+/// Merges label columns of zeros and ones into one label column. Each cell lists the names of the columns with a 1 in
+/// this row, separated by [`BETWEEN`]. The result replaces the first of the columns.
 ///
-/// `first` is the first row of data.
+/// `first` is the index of the first row after the header.
 pub(super) fn join_columns(table: &mut Table, columns: &[(usize, String)], first: usize) -> Result<(), Problem> {
     let Some((label, _)) = columns.first() else { return Ok(()) };
     for row in &mut table.rows[first..] {
@@ -104,7 +102,6 @@ pub(super) fn join_columns(table: &mut Table, columns: &[(usize, String)], first
     Ok(())
 }
 
-/// Shortens a cell for an error message.
 pub(super) fn excerpt(cell: &str) -> String {
     match cell.char_indices().nth(IN_ERRORS) {
         Some((end, _)) => format!("{}…", &cell[..end]),
@@ -112,14 +109,15 @@ pub(super) fn excerpt(cell: &str) -> String {
     }
 }
 
-/// Content of a cell between brackets; `None` if the cell is not in brackets.
+/// Content of a cell that is enclosed in brackets, parentheses or braces; `None` for other cells.
 pub(super) fn inside_brackets(cell: &str) -> Option<&str> {
     // numpy prints a list as `array(['food'], dtype=object)`.
     let cell = cell.strip_prefix("array(").and_then(|rest| rest.get(..=rest.rfind(']')?)).unwrap_or(cell);
     BRACKETS.iter().find_map(|(open, close)| cell.strip_prefix(*open)?.strip_suffix(*close))
 }
 
-/// Returns whether all cells are lists of zeros and ones of the same length. Such vectors have no label names.
+/// Returns whether all cells are vectors of zeros and ones, such as `[0, 1, 0]`, of the same length. Vectors are not
+/// lists of labels, since they do not name the labels.
 fn are_vectors<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     let length = |cell: &str| {
         let values = inside_brackets(cell)?.split([',', ' ']).filter(|value| !value.is_empty());
@@ -132,7 +130,7 @@ fn are_vectors<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     first.is_some() && lengths.all(|other| other == first)
 }
 
-/// Parses the labels in a list. In an object with a score for each label, only labels that apply are returned.
+/// Parses a list of labels. From an object with a score for each label, returns the labels that apply.
 fn labels(cell: &str) -> Option<Vec<String>> {
     match serde_json::from_str(cell) {
         Ok(Value::Array(values)) => values.iter().map(scalar).collect(),
@@ -160,8 +158,8 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// Parses the labels of a list that Python or numpy printed. Python separates labels by commas, numpy only by spaces.
-/// Labels without quotes are separated by commas.
+/// Parses a list of labels that Python or numpy printed, such as `['food', 'staff']`. Quoted labels may be separated by
+/// spaces alone, as numpy prints them. Unquoted labels must be separated by commas.
 fn of_python(inside: &str) -> Option<Vec<String>> {
     let mut labels = Vec::new();
     let mut rest = inside.trim();

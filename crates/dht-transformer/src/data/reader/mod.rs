@@ -1,4 +1,4 @@
-//! Readers of labelled texts, and of texts to predict.
+//! Readers of labelled data sets, and of unlabelled texts to predict.
 //!
 //! A labelled data set is read in these steps ([`DatasetReader::read`]):
 //!
@@ -9,19 +9,19 @@
 //! | bytes, decompressed and decoded | `coding.rs` |
 //! | physical lines, checked to be text; elements of a JSON array | `lines.rs`, `array.rs` |
 //! | rows of cells | `table.rs`, by `csv.rs`, `tsv.rs` and `json.rs`; `parquet.rs` |
-//! | several files as one table | `parts.rs` |
+//! | several files joined to one table | `parts.rs` |
 //! | texts in a folder for each class | `folders.rs` |
 //! | header | `header.rs` |
 //! | label column and text columns | `columns.rs`, by `names.rs` and `cells.rs` |
-//! | labels of cells that are lists | `lists.rs` |
-//! | rows without a known label, for scores | `left_out.rs` |
-//! | classes of the labels | `labels.rs`, and `label_mapping.rs` one folder up |
-//! | examples, and the report of all decisions | `assembly.rs` |
+//! | lists of labels in one cell | `lists.rs` |
+//! | removal of rows without a known label | `left_out.rs` |
+//! | classes from labels | `labels.rs`, and `label_mapping.rs` one folder up |
+//! | examples, and the report of all detected columns and labels | `assembly.rs` |
 //!
-//! `request.rs` holds the header, columns and labels that the caller requests.
+//! `request.rs` holds the header, columns and labels that a caller requests.
 //!
-//! Texts to predict are read by [`TextStream`]. Lines and rows are read as above, and the first rows determine the text
-//! columns (`stream/columns.rs`). Then `stream.rs` returns row after row.
+//! [`TextStream`] reads texts to predict with the same readers of lines and rows. It detects the text columns from the
+//! first rows (`stream/columns.rs`), and then returns one row at a time (`stream.rs`).
 
 mod array;
 mod assembly;

@@ -1,14 +1,14 @@
-//! Column names that identify the content of a column. Case is ignored.
+//! Usual column names, from which labels and texts are detected. Case is ignored.
 
-/// Names of a label column. `label` takes precedence.
+/// Usual names of a label column. `label` takes precedence.
 pub(super) const LABEL: [&str; 4] = ["label", "labels", "class", "category"];
-/// Name of a column with the scores of categories, as spaCy writes it. The column is a label column only if its cells
+/// Name that spaCy gives to a column with the score of each category. The column is a label column only if its cells
 /// are objects or lists.
 pub(super) const CATEGORIES: &str = "cats";
-/// Names of a text column. `text` takes precedence.
+/// Usual names of a text column. `text` takes precedence.
 pub(super) const TEXT: [&str; 10] =
     ["text", "sentence", "review", "comment", "content", "message", "body", "document", "tweet", "utterance"];
-/// Names of the two text columns of a pair.
+/// Usual names of the two columns of a text pair.
 pub(super) const PAIRS: [[&str; 2]; 10] = [
     ["sentence1", "sentence2"],
     ["question1", "question2"],
@@ -21,18 +21,18 @@ pub(super) const PAIRS: [[&str; 2]; 10] = [
     ["query", "passage"],
     ["question", "answer"],
 ];
-/// Names of columns that number the rows.
+/// Usual names of a column with row numbers.
 pub(super) const INDEX: [&str; 4] = ["index", "idx", "id", "guid"];
 
-/// Names of columns that repeat a few values but are seldom the label. Such a column is not detected as the label, even
-/// if it is the only candidate.
+/// Usual names of columns that repeat a few values but are seldom the label. A column with such a name is never
+/// detected as the label, even if no other column qualifies.
 pub(super) const BESIDE: [&str; 24] = [
     "user", "user_id", "userid", "username", "author", "name", "year", "month", "day", "weekday", "hour", "date",
     "time", "country", "region", "city", "location", "lang", "language", "source", "split", "fold", "set", "version",
 ];
 
-/// Index of the column with a name. If no name is equal, the only column whose name differs only in case or outer
-/// spaces.
+/// Finds the column with a name. If no column has exactly this name, finds the only column whose name differs just in
+/// case or outer spaces.
 pub(super) fn place_of(names: &[String], name: &str) -> Option<usize> {
     let mut called = (0..names.len()).filter(|place| is_called(&names[*place], name.trim()));
     let only = || called.next().filter(|_| called.next().is_none());
@@ -44,12 +44,11 @@ pub(super) fn is_called(column: &str, name: &str) -> bool {
     column.trim().eq_ignore_ascii_case(name)
 }
 
-/// Returns whether a column has one of several names.
 pub(super) fn is_one_of(column: &str, names: &[&str]) -> bool {
     names.iter().any(|name| is_called(column, name))
 }
 
-/// Returns whether a cell of the first row is a known column name.
+/// Returns whether a cell of the first row is a usual column name, which suggests a header.
 pub(super) fn is_known(cell: &str) -> bool {
     is_one_of(cell, &LABEL) || is_one_of(cell, &TEXT) || PAIRS.iter().any(|pair| is_one_of(cell, pair))
 }

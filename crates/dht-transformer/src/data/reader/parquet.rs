@@ -1,4 +1,4 @@
-//! Reader of parquet files, which decodes batches of rows into cells.
+//! Reader of parquet files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -21,12 +21,11 @@ use super::row::{BETWEEN, MOST_COLUMNS, Row};
 use super::table::{POINTER, Table, may_be_label, pointer};
 use crate::error::{DataProblem, Error, Result};
 
-/// Number of rows in a decoded batch.
 const BATCH: usize = 1024;
 
 impl Table {
-    /// Adds the rows of a parquet file to the table, with cells of at most `most` bytes. Lists are read only in columns
-    /// that may be the label. `path` appears in errors.
+    /// Adds the rows of a parquet file to the table. The cells may have at most `most` bytes in total. Lists are read
+    /// only in columns that may be the label. `path` appears in errors.
     pub(super) fn read_parquet(&mut self, path: &Path, file: File, most: u64, request: &TableRequest) -> Result<()> {
         let at = |(line, problem)| Error::Data { path: path.into(), line, problem };
         if file.metadata().map_err(|source| Error::io(path, source))?.len() == 0 {
@@ -89,8 +88,8 @@ impl Table {
         if number == 0 { Err((None, DataProblem::NoRows)) } else { Ok(()) }
     }
 
-    /// Adopts the column names, types and classes of the first file, or checks that a later file has the same. Returns
-    /// the indices of the readable columns.
+    /// Takes the column names, types and class names from the first file. Later files must have the same. Returns the
+    /// indices of the columns that can be read.
     fn add_columns(&mut self, metadata: &ParquetMetaData, request: &TableRequest) -> Result<Vec<usize>, Problem> {
         let facts = metadata.file_metadata();
         let schema = facts.schema_descr();
@@ -137,7 +136,7 @@ impl Table {
     }
 }
 
-/// Refuses columns whose pages lie outside the file. The decoder does not check this.
+/// Checks that the pages of all columns lie inside the file, since the decoder does not check this.
 fn check_places(metadata: &ParquetMetaData, bytes: u64) -> Result<(), DataProblem> {
     for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
         let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
@@ -150,7 +149,7 @@ fn check_places(metadata: &ParquetMetaData, bytes: u64) -> Result<(), DataProble
     Ok(())
 }
 
-/// Describes the type of a column that holds neither texts nor numbers nor truth values; `None` for a readable column.
+/// Describes the type of a column that cannot be read; `None` for texts, numbers and truth values, which can be read.
 fn unreadable(column: &ColumnDescriptor, is_list: bool) -> Option<String> {
     if !is_list && (column.path().parts().len() > 1 || column.max_rep_level() > 0) {
         return Some("list or record".into());
@@ -169,8 +168,8 @@ fn unreadable(column: &ColumnDescriptor, is_list: bool) -> Option<String> {
     }
 }
 
-/// Reads the next cells of a column. A null or an empty list is `None`. The values of a list are separated by
-/// [`BETWEEN`].
+/// Reads the cells of the next rows of a column. A null or an empty list becomes `None`. The values of a list are
+/// joined by [`BETWEEN`].
 fn cells(
     reader: &mut ColumnReader,
     column: &ColumnDescriptor,
@@ -234,7 +233,7 @@ fn count(levels: &[i16], level: i16) -> usize {
     levels.iter().filter(|own| **own == level).count()
 }
 
-/// Replaces the class numbers in a list by the class names.
+/// Replaces each class number in a list cell by the name of the class.
 fn named(cell: &str, names: &[String]) -> String {
     let name = |label: &str| {
         label.parse().ok().and_then(|class: usize| names.get(class)).map_or(label.to_owned(), String::clone)
@@ -246,8 +245,8 @@ fn cell_text<T: ToString>(value: &T) -> Result<String, DataProblem> {
     Ok(value.to_string())
 }
 
-/// Class names of each column that the `datasets` library describes in the file's metadata:
-/// `{"info": {"features": {"label": {"_type": "ClassLabel", "names": ["bad", "good"]}}}}`. Other metadata is ignored.
+/// Class names from the metadata that the `datasets` library stores in a parquet file, by column: `{"info":
+/// {"features": {"label": {"_type": "ClassLabel", "names": ["bad", "good"]}}}}`. Other metadata is ignored.
 fn class_names(metadata: &ParquetMetaData, columns: &[String]) -> BTreeMap<usize, Vec<String>> {
     #[derive(Deserialize)]
     struct Written {

@@ -1,4 +1,4 @@
-//! Rows of a parquet file as JSON lines, read in bounded memory.
+//! Conversion of parquet files to JSON lines, in bounded memory.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,7 +10,7 @@ use parquet::record::{Row, reader::RowIter};
 use serde::Serializer as _;
 use serde::ser::SerializeMap as _;
 
-/// Reader that returns the rows of a parquet file as JSON objects, one on each line.
+/// Reads a parquet file as JSON lines: each row becomes a JSON object on a line.
 pub(super) struct ParquetLines {
     rows: RowIter<'static>,
     line: Vec<u8>,
@@ -41,7 +41,7 @@ impl Read for ParquetLines {
     }
 }
 
-/// Writes a row as one JSON line, with its columns in order.
+/// Writes a parquet row as a JSON object on one line, with the columns in order.
 fn write_object(line: &mut Vec<u8>, row: &Row) -> serde_json::Result<()> {
     let mut serializer = serde_json::Serializer::new(&mut *line);
     let mut object = serializer.serialize_map(Some(row.len()))?;

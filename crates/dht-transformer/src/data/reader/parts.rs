@@ -1,4 +1,4 @@
-//! Several files with the same columns, read as one table.
+//! Concatenation of several files with the same columns to one table.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use super::table::{PART, Table};
 use crate::error::DataProblem;
 
 impl Table {
-    /// Appends the rows of another file with the same columns. With `may_repeat_header`, the first row of that file may
-    /// repeat the header of the first file.
+    /// Appends the rows of another file with the same columns. If `may_repeat_header` is set, a repeated header in that
+    /// file's first row is dropped.
     pub(super) fn append(&mut self, mut other: Self, path: &Path, may_repeat_header: bool) -> Result<(), Problem> {
         let part = (self.parts.len() as u64) << PART;
         self.parts.push(path.into());
@@ -73,7 +73,8 @@ impl Table {
     }
 }
 
-/// Returns whether two first rows have a known column name at the same place. Both rows are headers then.
+/// Returns whether two rows have a usual column name in the same column. If they are the first rows of two files, both
+/// are then headers.
 fn shares_name(expected: &[String], got: &[String]) -> bool {
     expected.iter().zip(got).any(|(name, other)| is_known(name) && is_called(other, name))
 }

@@ -1,43 +1,40 @@
-//! Columns and labels that a caller requests of a table.
+//! Options of a data set reader: the header, columns and labels that the caller requests.
 
 use super::coding::TextEncoding;
 use crate::data::reading::{Column, LabelKind};
 
-/// Columns and labels that a caller requests, or that the training set determines. The reader detects a field that is
-/// `None`.
+/// Header, columns and labels that the caller requests, or that a training set determines. Fields with the value `None`
+/// are detected.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TableRequest {
-    /// `true` if the table has a header, `false` if it has none.
+    /// `true` if the first row is a header, `false` if it is data.
     pub(super) header: Option<bool>,
-    /// Separator of the columns of a csv file.
     pub(super) separator: Option<char>,
-    /// Encoding of a file without a byte-order mark; `None` is UTF-8.
     pub(super) encoding: Option<TextEncoding>,
-    /// Shape of the training set's table, if its labels were read from a table.
+    /// Layout of the training file, if the training set was read from a table.
     pub(super) training: Option<TrainingTable>,
     pub(super) label: Option<Column>,
-    /// Columns of zeros and ones, each named after a label. They replace `label`.
+    /// Label columns of multi-label data: one column of zeros and ones for each label. If there are any, they are used
+    /// instead of the column in `label`.
     pub(super) label_columns: Vec<Column>,
-    /// `true` if `label` is the label column of the training set.
+    /// `true` if `label` is the label column of the training set, not a request of the caller.
     pub(super) label_of_training: bool,
     pub(super) text: Option<Vec<Column>>,
-    /// `true` if `text` holds the text columns of the training set.
+    /// `true` if `text` holds the text columns of the training set, not a request of the caller.
     pub(super) text_of_training: bool,
-    /// `true` if two text columns are a pair of texts.
     pub(super) pair: bool,
     pub(super) kind: Option<LabelKind>,
-    /// Classes, in order: the labels of the training set or of the model.
+    /// Known classes in order: the labels of the training set or of the model.
     pub(super) labels: Option<Vec<String>>,
-    /// Number of rows to draw at random, and the seed.
+    /// Number of rows to sample at random, and the seed of the sample.
     pub(super) most_rows: Option<(usize, u64)>,
-    /// `true` to leave out rows without a label, and rows whose label is not in `labels`.
+    /// `true` to skip rows without a label, and rows whose label is not in `labels`.
     pub(super) skips_unlabelled: bool,
-    /// Explicit pairs of a label and its class.
+    /// Label mapping of the caller, as pairs of a label and its class.
     pub(super) mapping: Vec<(String, String)>,
 }
 
 impl TableRequest {
-    /// Names of requested columns.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let columns = self.label.iter().chain(&self.label_columns).chain(self.text.iter().flatten());
         columns.filter_map(|column| match column {
@@ -47,7 +44,7 @@ impl TableRequest {
     }
 }
 
-/// Shape of the training set's table.
+/// Layout of the training file, with which a test file must agree.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TrainingTable {
     pub(super) header: bool,

@@ -1,50 +1,48 @@
-//! Row of cells.
+//! Row of a table.
 
 use super::lines::Lines;
 use crate::error::{DataProblem, Result};
 
-/// Maximum number of columns of a table.
 pub(super) const MOST_COLUMNS: usize = 1024;
 
-/// Separator of several labels in one cell. No text contains this character.
+/// Control character that separates several labels in one cell. Texts never contain it.
 pub(super) const BETWEEN: char = '\u{1f}';
 
-/// Row of a table. Empty cells of csv and tsv rows are omitted, so that a row needs little more memory than its text.
+/// Row of a table. Empty cells of csv and tsv rows are not stored, so that a row needs little more memory than its
+/// text.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
-    /// First physical line of the row, counted from 1.
+    /// Line number at which the row begins, counted from 1.
     pub(crate) line: u64,
-    /// Cells that are not omitted, each with the index of its column.
+    /// Stored cells, each with the index of its column.
     pub(super) cells: Vec<(usize, String)>,
 }
 
 impl Row {
-    /// Creates an empty row that begins on a line.
     pub(super) fn at(line: u64) -> Self {
         Self { line, cells: Vec::new() }
     }
 
-    /// Trimmed cell of a column; empty if the row lacks the cell.
+    /// Cell of a column, without outer spaces. Empty if the row lacks the cell.
     pub(crate) fn cell(&self, column: usize) -> &str {
         self.raw(column).trim()
     }
 
-    /// Cell of a column as written; empty if the row lacks the cell.
+    /// Cell of a column, as written in the file. Empty if the row lacks the cell.
     pub(crate) fn raw(&self, column: usize) -> &str {
         self.cells.iter().find(|(index, _)| *index == column).map_or("", |(_, text)| text.as_str())
     }
 
-    /// Mutable cell of a column; `None` if the cell is missing or blank.
+    /// Cell of a column, to be modified; `None` if the cell is blank or is not stored.
     pub(super) fn cell_mut(&mut self, column: usize) -> Option<&mut String> {
         self.cells.iter_mut().find(|(index, text)| *index == column && !text.trim().is_empty()).map(|(_, text)| text)
     }
 
-    /// Returns whether all cells are blank.
     pub(super) fn is_blank(&self) -> bool {
         self.cells.iter().all(|(_, text)| text.trim().is_empty())
     }
 
-    /// Returns whether the row has a cell for a column. A jsonl row lacks cells whose key is missing.
+    /// Returns whether the row has a cell for a column. A jsonl row lacks a cell if its object lacks the key.
     pub(super) fn has(&self, column: usize) -> bool {
         self.cells.iter().any(|(index, _)| *index == column)
     }
@@ -55,16 +53,15 @@ impl Row {
         }
     }
 
-    /// Adds a cell, which may be empty.
     pub(super) fn put(&mut self, column: usize, text: &str) {
         self.cells.push((column, text.to_owned()));
     }
 }
 
-/// Returns the index after `column`.
+/// Increments a column index and checks the maximum number of columns.
 ///
 /// # Errors
-/// [`DataProblem::TooManyColumns`] if a table may not have another column.
+/// [`DataProblem::TooManyColumns`] if the table already has the maximum number of columns.
 pub(super) fn next_column(lines: &Lines<'_>, column: usize) -> Result<usize> {
     if column == MOST_COLUMNS {
         return Err(lines.error_at(lines.number(), DataProblem::TooManyColumns { most: MOST_COLUMNS }));

@@ -1,4 +1,4 @@
-//! Stream of unlabelled texts to predict, read row by row.
+//! Stream of texts to predict, which may have no labels, read row by row.
 
 mod columns;
 mod format;
@@ -28,36 +28,37 @@ use crate::data::dataset::Example;
 use crate::data::reading::Reading;
 use crate::error::{DataProblem, Error, Result};
 
-/// Number of rows read ahead to detect a header.
 const LOOK_AHEAD: usize = 100;
 
-/// Row with a text to predict.
+/// Text to predict (or text pair), with the input row that contains it.
 #[derive(Debug, Clone)]
 pub struct TextRow {
-    /// Line on which the row begins, counted from 1.
+    /// Number of the line on which the row begins, counted from 1.
     pub line: u64,
-    /// Text, or the first text of a pair, [normalised](Example::clean_text). It may be empty.
+    /// Text, or first text of a pair, [normalised](Example::clean_text). It may be empty.
     pub text: String,
     /// Second text of a pair; `None` for a single text.
     pub pair: Option<String>,
-    /// Row as it was read, for output formats that repeat the input.
+    /// Input row as it was read, for output formats that repeat the input.
     pub given: Given,
 }
 
 impl TextRow {
-    /// Returns whether the row has no text: it is empty, or a word that programs write for a missing value.
+    /// Returns whether the text is missing: empty, or a word that usually stands for a missing value, such as `NaN`. In
+    /// a pair, both texts must be missing.
     pub fn is_missing(&self) -> bool {
         let missing = |text: &str| text.is_empty() || is_missing(text);
         missing(&self.text) && self.pair.as_deref().is_none_or(missing)
     }
 
-    /// Returns whether labels before the text were removed, in a line of fastText's format.
+    /// Returns whether the input line begins with a fastText label (`__label__…`). Such labels are removed from the
+    /// text.
     pub fn has_labels(&self) -> bool {
         matches!(&self.given, Given::Line(line) if line.starts_with(FAST_TEXT))
     }
 
-    /// Table format to which a plain line seems to belong: the line is a JSON object, or contains the name of a text or
-    /// label column. `None` for any other line.
+    /// Guesses whether a line that was read as plain text belongs to a table. Returns the likely table format if the
+    /// line is a JSON object or contains a usual column name; `None` for any other line.
     pub fn is_of_table(&self) -> Option<TextFormat> {
         let Given::Line(line) = &self.given else { return None };
         if line.trim_start().starts_with('{') && parse_object(line).is_ok() {
@@ -73,21 +74,21 @@ impl TextRow {
     }
 }
 
-/// Row as it was read, so that it can be written again.
+/// Input row as it was read, for output formats that repeat the input.
 #[derive(Debug, Clone)]
 pub enum Given {
     /// Line of plain text.
     Line(String),
-    /// Cells of a csv or tsv row.
+    /// All cells of a csv or tsv row.
     Cells(Vec<String>),
     /// Keys and values of a jsonl row, in order.
     Members(Vec<(String, Box<RawValue>)>),
 }
 
-/// Line number and members of a jsonl row.
+/// Row of a jsonl file: its line number and the members of its object.
 type Object = (u64, Vec<Member>);
 
-/// Reads texts to predict, row by row in bounded memory and in the order of the input.
+/// Reads texts to predict row by row, in bounded memory and in the order of the input.
 ///
 /// # Examples
 /// ```
@@ -105,26 +106,24 @@ pub struct TextStream<'a> {
     path: PathBuf,
     lines: Lines<'a>,
     format: TextFormat,
-    /// Header, if the file has one.
     header: Option<Row>,
     /// Number of columns of a csv or tsv file; 0 for other formats.
     width: usize,
-    /// Separator of the columns of a csv file.
     separator: char,
     asked: TextColumns,
     columns: FileColumns,
-    /// Rows that were read ahead to detect the header and columns.
+    /// Queue of rows that were read ahead to detect the header and the columns.
     waiting: VecDeque<Row>,
-    /// First object of a jsonl file, until it is returned.
+    /// First object of a jsonl file. It was read ahead, and is `None` after it is returned.
     object: Option<Object>,
 }
 
 impl<'a> TextStream<'a> {
-    /// Creates a stream of an input. `path` appears in errors. The constructor reads the first row of a csv, tsv or
-    /// jsonl file, or [several rows](TextColumns::look_ahead).
+    /// Creates a stream of the texts in `input`. `path` appears in errors. The first row of a csv, tsv or jsonl file is
+    /// read at once, or [several rows](TextColumns::look_ahead), to detect the text columns.
     ///
     /// # Errors
-    /// [`Error::Data`] with the line in these cases:
+    /// [`Error::Data`] with the line number in these cases:
     ///
     /// - A requested column is missing or unknown.
     /// - The first row may be a header or data.
@@ -169,7 +168,7 @@ impl<'a> TextStream<'a> {
         Ok(stream)
     }
 
-    /// Reads a parquet file as [JSON lines](TextFormat::JsonLines), one for each row. Rows are decoded on demand.
+    /// Converts a parquet file to [JSON lines](TextFormat::JsonLines), one for each row. Rows are decoded on demand.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be opened; [`Error::Data`] if it is not a parquet file, or the program was
@@ -185,19 +184,19 @@ impl<'a> TextStream<'a> {
         if self.format == TextFormat::JsonLines { &[] } else { &self.columns.names }
     }
 
-    /// Interpretation of a csv, tsv or jsonl file, without a label column and a number of rows. `None` for plain lines
-    /// and for an empty file.
+    /// Detected header and text columns of a csv, tsv or jsonl file. The label column and the number of rows are not
+    /// set. `None` for plain lines and for an empty file.
     pub fn reading(&self) -> Option<&Reading> {
         self.columns.reading.as_ref()
     }
 
-    /// First text of a file that was read without a header, if it may be the name of the column: it is one word above
-    /// texts of several words.
+    /// First text of a file without a header, if it looks like a column name: it is one word, and all texts read ahead
+    /// below it have several words. Callers can warn about it.
     pub fn doubtful_text(&self) -> Option<&str> {
         self.columns.doubtful.as_deref()
     }
 
-    /// Separator of the columns of a csv file.
+    /// Column separator of a csv file.
     pub fn separator(&self) -> char {
         self.separator
     }
@@ -210,7 +209,7 @@ impl<'a> TextStream<'a> {
     /// Reads the next row. Returns `None` at the end of the input.
     ///
     /// # Errors
-    /// Same errors as [`new`](Self::new). [`Error::Data`] with the line also in these cases:
+    /// Same errors as [`new`](Self::new). [`Error::Data`] with the line number also in these cases:
     ///
     /// - A row has another number of columns than the first row.
     /// - The header is repeated.
@@ -277,7 +276,7 @@ impl<'a> TextStream<'a> {
         Ok(Some(TextRow { line, text, pair, given: Given::Members(members) }))
     }
 
-    /// Reads the first object of a jsonl file and selects its text keys.
+    /// Reads the first object of a jsonl file and selects the keys whose values are texts to predict.
     fn find_keys(&mut self) -> Result<()> {
         let Some((line, members)) = self.read_object()? else { return Ok(()) };
         let keys = members.iter().map(|(key, _)| key.clone()).collect();
@@ -309,7 +308,8 @@ impl<'a> TextStream<'a> {
         Ok(())
     }
 
-    /// Reads the first row, or [several rows](TextColumns::look_ahead).
+    /// Reads the first row of a csv or tsv file, or [several rows](TextColumns::look_ahead), to detect the text
+    /// columns.
     fn read_ahead(&mut self) -> Result<Table> {
         let mut table = Table::default();
         while table.rows.len() < if self.asked.look_ahead { LOOK_AHEAD } else { 1 } {
@@ -328,7 +328,7 @@ impl<'a> TextStream<'a> {
         Ok(table)
     }
 
-    /// Reads the next row of a csv or tsv file. It must have the same number of columns as the first row.
+    /// Reads the next row of a csv or tsv file, and checks that it has the same number of columns as the first row.
     fn read_row(&mut self) -> Result<Option<Row>> {
         loop {
             let row = self.read_any_row()?;
@@ -342,7 +342,7 @@ impl<'a> TextStream<'a> {
         }
     }
 
-    /// Reads the next row and its number of columns. The first row determines the number of columns of the file.
+    /// Reads the next row of a csv or tsv file. Returns the row and its number of columns.
     fn read_any_row(&mut self) -> Result<Option<(Row, usize)>> {
         let Some(mut line) = self.lines.next_filled_line()? else { return Ok(None) };
         if self.width == 0 {

@@ -1,4 +1,4 @@
-//! Rows of a csv, tsv or jsonl file in memory.
+//! Table of rows in memory, read from csv, tsv, jsonl or fastText files.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,44 +17,45 @@ use super::tsv::{opens_quote, other_width, read_quoted_lines, unquoted_tsv_row};
 use crate::data::reading::{Column, TableFormat};
 use crate::error::{DataProblem, Result};
 
-/// Rows of one or more files in memory, including the header, if any.
+/// Rows of one or more files in memory. If the files have a header, the first row is the header.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
-    /// Number of columns.
     pub(crate) width: usize,
-    /// Number of skipped blank lines and rows of blank cells.
+    /// Number of blank lines and blank rows that were skipped.
     pub(crate) blank_lines: usize,
-    /// Keys of a jsonl file, ordered by first occurrence, or columns of a parquet file.
+    /// Keys of a jsonl file, in the order in which they first occur, or column names of a parquet file. `None` for
+    /// other files.
     pub(crate) keys: Option<Vec<String>>,
-    /// Columns of a jsonl file that hold an array or an object, each with the first line that does.
+    /// Columns with an array or an object in some cell, each with the line number of the first such cell.
     pub(crate) nested: BTreeMap<usize, u64>,
-    /// First number, first string and first truth value in each column of a jsonl file.
+    /// First number, first string and first truth value in each column of a jsonl file. They reveal columns that mix
+    /// types.
     pub(crate) values: BTreeMap<usize, [Option<String>; 3]>,
-    /// Columns of a parquet file that are neither texts nor numbers, with their types. They are also in `nested`.
+    /// Type names of those parquet columns that cannot be read, by column index. The columns are also in `nested`.
     pub(crate) types: BTreeMap<usize, String>,
-    /// Class names of the numbered class columns in a parquet file.
+    /// Class names that a parquet file stores for columns of class numbers.
     pub(crate) classes: BTreeMap<usize, Vec<String>>,
-    /// Columns with several labels in a cell, separated by [`BETWEEN`](super::row::BETWEEN).
+    /// Columns whose cells hold several labels, separated by [`BETWEEN`](super::row::BETWEEN).
     pub(crate) lists: BTreeSet<usize>,
-    /// Separator of the columns of a csv file; `None` for a comma.
+    /// Column separator of a csv file; `None` for a comma.
     pub(crate) separator: Option<char>,
     /// Encoding of the file; `None` for UTF-8.
     pub(crate) encoding: Option<String>,
-    /// Paths of the files, if the table has several.
+    /// Paths of the files, if the table was read from several files.
     pub(crate) parts: Vec<PathBuf>,
-    /// `true` for a parquet file.
     pub(crate) is_parquet: bool,
-    /// Random selection of the rows; `None` to store all rows.
+    /// State of the random sampling of rows; `None` if all rows are stored.
     pub(crate) draw: Option<Draw>,
 }
 
-/// Random selection of rows after the first row, each with the same probability (reservoir sampling).
+/// Random sample of rows in which each row is equally likely (reservoir sampling). The first row, which may be a
+/// header, is sampled only after the last row is read.
 #[derive(Debug)]
 pub(crate) struct Draw {
     most: usize,
     rng: ChaCha8Rng,
-    /// Number of rows so far, without the first row.
+    /// Number of rows read so far, not counting the first row.
     pub(crate) seen: usize,
 }
 
@@ -64,7 +65,7 @@ impl Draw {
     }
 }
 
-/// Number of bits for the line in a line number that also encodes the file.
+/// Number of low bits of [`Row::line`] that hold the line number. The higher bits hold the index of the file.
 pub(super) const PART: u32 = 40;
 
 impl Table {
@@ -84,8 +85,8 @@ impl Table {
         Ok(table)
     }
 
-    /// Adds a row. If rows are drawn at random, the new row may be dropped, or replace another row. The first row,
-    /// which may be a header, stays.
+    /// Adds a row to the table. If rows are sampled at random, the new row may be dropped, or replace another row. The
+    /// first row always stays, since it may be a header.
     pub(super) fn add(&mut self, row: Row) {
         let Some(draw) = self.draw.as_mut().filter(|_| !self.rows.is_empty()) else { return self.rows.push(row) };
         draw.seen += 1;
@@ -98,9 +99,9 @@ impl Table {
         }
     }
 
-    /// Finishes the random selection: sorts the selected rows in the order of the file. Returns the number of rows that
-    /// they were drawn from, or `None` if all rows were selected. A first row that is not a header is drawn like the
-    /// others.
+    /// Finishes random sampling, and sorts the sampled rows in the order of the file. If the first row is not a header,
+    /// it is first sampled like the other rows. Returns the number of rows in the whole file, or `None` if all rows
+    /// were stored.
     pub(super) fn end_draw(&mut self, has_header: bool) -> Option<usize> {
         let mut draw = self.draw.take()?;
         let all = draw.seen + usize::from(!has_header);
@@ -118,7 +119,7 @@ impl Table {
         Some(all)
     }
 
-    /// File and line within it, for the line of a row in a table of several files.
+    /// Decodes [`Row::line`] in a table of several files: returns the file and the line number within it.
     pub(crate) fn origin(&self, line: u64) -> (Option<&Path>, u64) {
         let part = usize::try_from(line >> PART).unwrap_or(usize::MAX);
         (self.parts.get(part).map(PathBuf::as_path), line & ((1 << PART) - 1))
@@ -134,7 +135,8 @@ impl Table {
         self.read_separated(lines, |lines, line, row| csv_row(lines, line, row, separator), Some(first))
     }
 
-    /// Reads the rows of a csv or tsv file. For csv, the first line was read before, unless it declared the separator.
+    /// Reads the rows of a csv or tsv file. `first_of_csv` is `None` for tsv. For csv, it is the first line, which the
+    /// caller has already read. It is `Some(None)` if the first line only declares the separator, as `sep=;` does.
     fn read_separated(
         &mut self,
         lines: &mut Lines<'_>,
@@ -177,8 +179,8 @@ impl Table {
         }
     }
 
-    /// Separator other than the comma that occurs equally often in `row` and in all earlier rows. That character is
-    /// probably the true separator, and the commas are parts of texts.
+    /// Guesses the true separator of a csv file from a row with a wrong number of columns. Returns a character that
+    /// occurs equally often in this row and in each earlier row. The commas are then probably parts of texts.
     fn other_separator(&self, row: &Row) -> Option<&'static str> {
         let count = |row: &Row, sign: char| row.cells.iter().map(|(_, cell)| cell.matches(sign).count()).sum::<usize>();
         let signs = [(';', "cells separated by ;"), ('\t', "cells separated by tabs"), ('|', "cells separated by |")];
@@ -187,7 +189,7 @@ impl Table {
         signs.into_iter().find(|(sign, _)| alike(*sign)).map(|(_, separated)| separated)
     }
 
-    /// Reads lines in fastText's format. The labels become one column, and the texts another.
+    /// Reads a file in fastText's format into a column of labels and a column of texts.
     fn read_fast_text(&mut self, lines: &mut Lines<'_>) -> Result<()> {
         while let Some(line) = lines.next_filled_line()? {
             if line.trim_end_matches('\r').contains('\r') {
@@ -260,7 +262,7 @@ impl Table {
     }
 }
 
-/// Returns whether the name of a column allows it to be the label column.
+/// Returns whether a column may be the label column, by its name and the caller's request.
 pub(super) fn may_be_label(name: &str, request: &TableRequest) -> bool {
     match &request.label {
         Some(Column::Name(label)) => is_called(name, label.trim()),
@@ -268,15 +270,14 @@ pub(super) fn may_be_label(name: &str, request: &TableRequest) -> bool {
     }
 }
 
-/// First bytes of a Git LFS pointer file, which stands in place of the real file.
+/// First bytes of a Git LFS pointer, a small text file that Git LFS checks out in place of a large file.
 pub(super) const POINTER: &[u8; 23] = b"version https://git-lfs";
 
-/// Error for a Git LFS pointer.
 pub(super) fn pointer() -> DataProblem {
     DataProblem::Encoding { found: "a pointer of Git LFS", instead: "fetch the file itself by `git lfs pull`" }
 }
 
-/// Prefix that marks a label in fastText's format.
+/// Prefix of a label in fastText's format.
 pub(super) const FAST_TEXT: &str = "__label__";
 
 /// Splits a line in fastText's format into its labels and its text.
@@ -291,8 +292,9 @@ pub(super) fn split_labels(line: &str) -> (Vec<&str>, Cow<'_, str>) {
     (labels.filter(|label| !label.is_empty()).collect(), words.join(" ").into())
 }
 
-/// Refuses the first line of a file in three cases: it has carriage returns outside of quotes, it is a JSON object, or
-/// it is a tsv line in which all cells are quoted. These quotes would become part of names, labels and texts.
+/// Refuses a file whose first line contains carriage returns outside of quotes, or is a JSON object or a Git LFS
+/// pointer. Also refuses a tsv file if all cells of this line are quoted: in tsv, the quotes would become part of
+/// names, labels and texts.
 pub(super) fn check_first_line(lines: &Lines<'_>, line: &str, is_tsv: bool) -> Result<()> {
     let line = line.trim_end_matches('\r');
     let quoted = |cell: &str| cell.len() > 1 && cell.starts_with('"') && cell.ends_with('"');

@@ -1,4 +1,4 @@
-//! Parser of tsv rows. A quote is an ordinary character, with two exceptions.
+//! Parser of tsv rows. Quotes are ordinary characters, except around a cell that contains quotes or line ends.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use super::lines::{LONGEST_ROW, Lines};
 use super::row::{Row, next_column};
 use crate::error::{DataProblem, Result};
 
-/// Splits a line at tabs. Returns the number of columns.
+/// Splits a line at tabs into the cells of `row`. Returns the number of columns.
 pub(super) fn tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
     let mut width = 0;
     for cell in line.strip_suffix('\r').unwrap_or(&line).split('\t') {
@@ -16,8 +16,7 @@ pub(super) fn tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Res
     Ok(width)
 }
 
-/// Splits a line at tabs, as [`tsv_row`] does, and removes the quotes that programs write around cells with inner
-/// quotes.
+/// Splits a line at tabs, as [`tsv_row`] does. Also unquotes cells that a program quoted because they contain quotes.
 pub(super) fn unquoted_tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
     let width = tsv_row(lines, line, row)?;
     for (_, cell) in &mut row.cells {
@@ -28,8 +27,8 @@ pub(super) fn unquoted_tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Ro
     Ok(width)
 }
 
-/// Unquotes a tsv cell that is quoted as in csv: it is in quotes, has an inner quote, and all inner quotes are doubled.
-/// Other cells do not change, since a quote is an ordinary character in tsv.
+/// Unquotes a tsv cell that is quoted as in csv: the whole cell is enclosed in quotes, and each quote inside is
+/// doubled. Other cells are returned unchanged, since a quote is an ordinary character in tsv.
 pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
     let inner = cell.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match inner.filter(|inner| inner.contains("\"\"") && !inner.replace("\"\"", "").contains('"')) {
@@ -38,7 +37,6 @@ pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// Error for a row with a wrong number of columns.
 pub(super) fn other_width(row: &Row, expected: usize, got: usize) -> DataProblem {
     match opens_quote(row, expected, got) {
         true => DataProblem::OpenQuote { column: got - 1 },
@@ -46,15 +44,18 @@ pub(super) fn other_width(row: &Row, expected: usize, got: usize) -> DataProblem
     }
 }
 
-/// Returns whether a row is too short and its last cell opens a quote that the line does not close.
+/// Returns whether a row has fewer cells than `expected`, and its last cell opens a quote that is not closed on the
+/// line.
 pub(super) fn opens_quote(row: &Row, expected: usize, got: usize) -> bool {
     let last = row.cell(got.saturating_sub(1));
     got < expected && last.starts_with('"') && !last[1..].replace("\"\"", "").contains('"')
 }
 
-/// Reads further lines of a row whose last cell opens a quote. `got` is the number of cells so far. Reading stops when
-/// the quote is closed and the row has `expected` cells. Python's csv module writes cells with line ends in this form.
-/// Stores the cells in the row without the quotes, and returns their number.
+/// Completes a tsv row whose last cell opens a quote, by reading further lines. Python's csv module writes cells with
+/// line ends in this way.
+///
+/// `got` is the number of cells on the first line. Reading stops when the quote is closed and the row has `expected`
+/// cells. The cells are stored in the row without the quotes. Returns their number.
 ///
 /// # Errors
 /// [`DataProblem::OpenQuote`] if no later line closes the quote and completes the row.

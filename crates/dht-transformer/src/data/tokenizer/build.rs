@@ -1,4 +1,4 @@
-//! Construction of tokenizers from a vocabulary and the settings of their class.
+//! Construction of tokenizers from a vocabulary, by the rules of their `transformers` class.
 
 use std::path::Path;
 
@@ -14,14 +14,14 @@ use crate::storage::{FileKind, read_file};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Id of XLM-RoBERTa's unknown token. This id overrides the id in `tokenizer.json`.
+/// Id of the unknown token in XLM-RoBERTa. It overrides the id in `tokenizer.json`.
 const UNKNOWN_PIECE: usize = 3;
 
-/// Settings of a tokenizer class in `tokenizer_config.json`.
+/// Settings in `tokenizer_config.json` that determine how a tokenizer class splits texts.
 pub(super) struct Settings {
     cleaning: Cleaning,
     add_prefix_space: bool,
-    /// `true` if `model_input_names` includes token types; `None` if the field is missing.
+    /// `true` if `model_input_names` includes token types (`token_type_ids`); `None` if the field is missing.
     pub(super) types: Option<bool>,
 }
 
@@ -58,20 +58,19 @@ impl Settings {
     }
 }
 
-/// Vocabulary of a tokenizer, with its merges or table of characters.
+/// Vocabulary of a tokenizer. It includes the merges of a BPE model, and the character map of a Unigram model.
 pub(super) struct Vocabulary {
-    /// Path of the file, for errors.
     pub(super) path: String,
-    /// Tokens with their ids. For a Unigram model: the list of tokens with their scores.
+    /// Tokens with their ids. For a Unigram model: a list of tokens with their scores.
     tokens: Value,
-    /// Merges of a BPE model; null for other models.
+    /// Merge rules of a BPE model, in order; null for other models.
     merges: Value,
-    /// Normalizer of a Unigram model: the table of characters from its training, or null.
+    /// Normalizer of a Unigram model (`precompiled_charsmap`), which maps characters as in training; null if there is
+    /// none.
     table: Value,
 }
 
 impl Vocabulary {
-    /// Reads the vocabulary of a `tokenizer.json`.
     pub(super) fn from_file(what: &str, class: TokenizerClass, file: &Map<String, Value>) -> Result<Self> {
         let model = file.get("model").unwrap_or(&Value::Null);
         let kind = model["type"].as_str();
@@ -94,7 +93,7 @@ impl Vocabulary {
         Ok(Self { path: what.into(), tokens: tokens.clone(), merges, table })
     }
 
-    /// Reads the vocabulary of `vocab.txt`, or of `vocab.json` and `merges.txt`.
+    /// Reads the vocabulary from `vocab.txt` (WordPiece), or from `vocab.json` and `merges.txt` (BPE).
     pub(super) fn from_folder(folder: &Path, class: TokenizerClass) -> Result<Self> {
         let read = |name: &str| -> Result<(String, String)> {
             let path = folder.join(name);
@@ -120,7 +119,7 @@ impl Vocabulary {
         Ok(Self { path, tokens, merges: merges.map(Value::from).collect(), table: Value::Null })
     }
 
-    /// Id of a token that the tokenizer class requires.
+    /// Looks up the id of a token that the tokenizer class requires. A missing token is an error.
     fn id(&self, token: &str) -> Result<Value> {
         let id = match &self.tokens {
             Value::Array(list) => list.iter().position(|piece| piece[0] == token).map(Value::from),
@@ -133,7 +132,7 @@ impl Vocabulary {
     }
 }
 
-/// Builds the tokenizer of a class, without its added tokens.
+/// Builds a tokenizer from a vocabulary and the rules of its class. Added tokens are not included.
 pub(super) fn rebuilt(
     what: &str,
     class: TokenizerClass,
@@ -192,7 +191,7 @@ pub(super) fn rebuilt(
     parsed(what, &description)
 }
 
-/// Builds the Unigram tokenizer of XLM-RoBERTa and CamemBERT. It splits words at spaces, and encodes `<s> text </s>` or
+/// Builds the Unigram tokenizer of XLM-RoBERTa and CamemBERT. It splits texts at spaces, and encodes `<s> text </s>` or
 /// `<s> text </s></s> pair </s>`.
 fn unigram(
     vocabulary: Vocabulary,
@@ -220,7 +219,7 @@ fn unigram(
     })
 }
 
-/// Finds the table of characters in a normalizer, or in a sequence of normalizers.
+/// Finds the character map (`precompiled_charsmap`) in a normalizer, or in a sequence of normalizers.
 fn table(normalizer: &Value) -> Option<&Value> {
     let all = match normalizer["type"].as_str() {
         Some("Sequence") => normalizer["normalizers"].as_array().map(Vec::as_slice).unwrap_or_default(),
@@ -230,7 +229,7 @@ fn table(normalizer: &Value) -> Option<&Value> {
         .find(|normalizer| normalizer["type"] == "Precompiled" && normalizer.get("precompiled_charsmap").is_some())
 }
 
-/// Error for a directory without a readable vocabulary. It tells the user how to write one.
+/// Creates the error for a directory without a readable vocabulary. The message explains how to write one.
 pub(super) fn missing(folder: &Path, class: TokenizerClass) -> std::io::Error {
     let pieces = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let pieces = pieces.filter_map(|name| name.into_string().ok()).find(|name| name.ends_with(".model"));
@@ -253,14 +252,13 @@ pub(super) fn missing(folder: &Path, class: TokenizerClass) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::NotFound, how)
 }
 
-/// Builds the tokenizer of a `tokenizer.json` unchanged, except for truncation and padding.
+/// Builds the tokenizer that a `tokenizer.json` describes, without its truncation and padding.
 pub(super) fn as_written(what: &str, file: &Map<String, Value>) -> Result<Tokenizer> {
     let mut file = file.clone();
     file.retain(|field, _| field != "truncation" && field != "padding");
     parsed(what, &Value::Object(file))
 }
 
-/// Error for a vocabulary whose model type is not that of the tokenizer class.
 fn wrong_kind(what: &str, kind: Option<&str>, needed: &str) -> Error {
     let source = format!(
         "has a vocabulary of the kind {:?}, and the tokenizer's class needs {needed}: name another `tokenizer_class` in \
@@ -275,12 +273,12 @@ fn parsed(what: &str, description: &Value) -> Result<Tokenizer> {
     Tokenizer::from_bytes(description.to_string().as_bytes()).map_err(failed)
 }
 
-/// Returns whether a tokenizer adds special tokens around a text.
 pub(super) fn adds_special_tokens(tokenizer: &Tokenizer) -> bool {
     tokenizer.get_post_processor().is_some_and(|processor| processor.added_tokens(false) > 0)
 }
 
-/// Compares how two tokenizers split texts. Returns the name of the first part that differs, or `None` if they agree.
+/// Compares how two tokenizers split texts. Returns the name of the first component that differs, such as "normalizer",
+/// or `None` if they agree.
 pub(super) fn difference(left: &Tokenizer, right: &Tokenizer) -> Option<&'static str> {
     let part = |tokenizer: &Tokenizer, part: &str| {
         let mut value = match part {
@@ -304,7 +302,7 @@ pub(super) fn difference(left: &Tokenizer, right: &Tokenizer) -> Option<&'static
     template(right).is_some_and(|right| right != around(left)).then_some("post_processor")
 }
 
-/// Changes the token type of a pair's second text to that of the first text.
+/// Changes the token type of the second text of a pair to 0, the type of the first text.
 pub(super) fn without_types(tokenizer: &mut Tokenizer) -> Result<(), Failure> {
     let Some(processor) = tokenizer.get_post_processor() else { return Ok(()) };
     let mut value = serde_json::to_value(processor)?;

@@ -1,4 +1,4 @@
-//! Tokenisation that stops after the first tokens of a long text.
+//! Tokenisation of only the beginning of a long text. It stops as soon as there are enough tokens.
 
 use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{Encoding, Result, Tokenizer};
@@ -6,32 +6,32 @@ use tokenizers::{Encoding, Result, Tokenizer};
 use super::parts::SplitPoints;
 use super::unknown::UnknownToken;
 
-/// Upper estimate of the number of bytes per token. The first part of a text has the estimated length, so that one part
-/// usually suffices.
+/// Upper estimate of the number of bytes per token. It determines how many bytes of a text are tokenised first, so that
+/// one part of the text usually suffices.
 const BYTES_A_TOKEN: usize = 8;
-/// Minimum length of a part, and maximum length of later parts, in bytes.
+/// Lengths in bytes of the parts of a text: minimum for the part that is tokenised first, and maximum for later parts.
 const PART_BYTES: [usize; 2] = [64, 1 << 16];
 
-/// Text that is tokenised part by part, until it has enough tokens.
+/// State of a text that is tokenised part by part, until there are enough tokens.
 struct PartialEncoding<'a> {
     tokenizer: &'a Tokenizer,
     split_points: &'a SplitPoints,
     unknown: Option<&'a UnknownToken>,
     rest: &'a str,
-    /// Length of the next part in bytes.
+    /// Length in bytes of the part of the text that is tokenised next.
     bytes: usize,
-    /// Number of tokens that the caller needs.
     most: usize,
-    /// First tokens: at least `most`, or all tokens of a shorter text.
+    /// First tokens of the text, with at least the requested number of tokens. A shorter text has all of its tokens
+    /// here.
     encoding: Encoding,
-    /// Number of tokens so far.
+    /// Number of tokens in the parts read so far.
     tokens: usize,
-    /// Words behind the unknown tokens of `encoding`, each with the index of its token.
+    /// Words that became unknown tokens in `encoding`, each as the index of its unknown token and the id of the word.
     words: Vec<(usize, u32)>,
 }
 
 impl<'a> PartialEncoding<'a> {
-    /// Tokenises a text until more than `most` tokens are known, or all of them.
+    /// Tokenises parts of a text until there are more than `most` tokens, or until the text ends.
     fn new(splitter: Splitter<'a>, text: &'a str, most: usize) -> Result<Self> {
         let Splitter { tokenizer, split_points, unknown } = splitter;
         let [least, _] = PART_BYTES;
@@ -69,7 +69,7 @@ impl<'a> PartialEncoding<'a> {
         Ok(())
     }
 
-    /// Returns the first `length` tokens, and up to `rest` ids that follow them.
+    /// Truncates the encoding to `length` tokens. Up to `rest` token ids after these tokens are returned, too.
     fn cut(mut self, length: usize, rest: usize) -> EncodedStart {
         let after: Vec<u32> = self.encoding.get_ids().iter().skip(length).take(rest).copied().collect();
         let most = length.saturating_add(rest);
@@ -83,15 +83,14 @@ impl<'a> PartialEncoding<'a> {
     }
 }
 
-/// First tokens of a text, and the ids that follow them.
+/// Truncated encoding of a text, with token ids that were truncated.
 pub(crate) struct EncodedStart {
     pub(crate) encoding: Encoding,
     pub(crate) after: Vec<u32>,
-    /// Words behind the unknown tokens, each with the index of its token in the text.
+    /// Words that became unknown tokens, each as the index of its unknown token in the text and the id of the word.
     pub(crate) words: Vec<(usize, u32)>,
 }
 
-/// Tokenizer, with the positions at which it divides texts and its unknown token.
 #[derive(Clone, Copy)]
 pub(crate) struct Splitter<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
@@ -99,16 +98,16 @@ pub(crate) struct Splitter<'a> {
     pub(crate) unknown: Option<&'a UnknownToken>,
 }
 
-/// First tokens of a text or of a pair.
+/// Truncated encodings of a single text or a text pair.
 pub(crate) struct FirstTokens {
     pub(crate) first: EncodedStart,
     pub(crate) second: Option<EncodedStart>,
-    /// `true` if tokens were truncated.
+    /// `true` if a text was longer than the available number of tokens.
     pub(crate) truncated: bool,
 }
 
-/// Tokenises the beginning of a text or of a pair, without special tokens. Returns at most `capacity` tokens in all,
-/// and up to `rest` further ids of each text.
+/// Tokenises the beginning of a text or of a pair, without special tokens. Both texts together have at most `capacity`
+/// tokens. Up to `rest` truncated token ids of each text are returned, too.
 pub(crate) fn first_tokens(
     splitter: Splitter<'_>,
     (text, pair): (&str, Option<&str>),
@@ -126,8 +125,8 @@ pub(crate) fn first_tokens(
     Ok(FirstTokens { first: first.cut(limits.0, rest), second, truncated: limits != lengths })
 }
 
-/// Tokenises two texts until it is known which of them is longer. If both fill an odd `capacity`, the longer text
-/// receives the extra token.
+/// Tokenises two texts until it is known which one has more tokens. The answer matters if both are truncated and
+/// `capacity` is odd: the longer text then receives the extra token.
 fn grow_until_compared<'a>(
     first: &mut PartialEncoding<'a>,
     second: &mut PartialEncoding<'a>,
@@ -145,7 +144,8 @@ fn grow_until_compared<'a>(
     }
 }
 
-/// Number of tokens of each text that fit into a shared `capacity`. For a single text, the second number is 0.
+/// Truncates the longer of two texts first, until both have at most `capacity` tokens together. Takes and returns the
+/// number of tokens of each text; the second number is 0 for a single text.
 fn longest_first((first, second): (usize, usize), capacity: usize) -> (usize, usize) {
     if first + second <= capacity {
         return (first, second);

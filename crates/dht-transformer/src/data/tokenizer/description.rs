@@ -1,14 +1,14 @@
-//! Content of `tokenizer.json` for a vocabulary.
+//! Serialisation of a new vocabulary as a `tokenizer.json`.
 
 use serde_json::{Value, json};
 
 use super::word_piece::MOST_LETTERS_OF_A_WORD;
 use crate::error::{Error, Result};
 
-/// Special tokens of a new vocabulary, in the order of their ids.
+/// Special tokens of a newly trained vocabulary, in the order of their ids.
 pub(super) const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
-/// Text cleaning of BERT's tokenizer.
+/// Text normalisation settings of BERT's tokenizer, such as lower case.
 pub(super) struct Cleaning {
     pub(super) lowercase: bool,
     pub(super) strip_accents: Option<bool>,
@@ -26,7 +26,7 @@ pub(super) fn special_tokens() -> Vec<String> {
 }
 
 /// Describes a tokenizer in the format of Hugging Face's `tokenizer.json`. `special` holds the padding, unknown, class,
-/// separator and mask tokens.
+/// separator and mask tokens, in this order.
 pub(super) fn description(
     model: &str,
     subwords: &[String],
@@ -67,7 +67,7 @@ pub(super) fn description(
     }))
 }
 
-/// Describes BERT's normalizer.
+/// Describes BERT's text normalisation in the format of `tokenizer.json`.
 pub(super) fn normalizer(cleaning: &Cleaning) -> Value {
     json!({
         "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": cleaning.chinese,

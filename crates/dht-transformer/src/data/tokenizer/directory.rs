@@ -1,8 +1,9 @@
-//! Tokenizer of a Hugging Face directory. Its files override each other as in `transformers` 5.
+//! Tokenizer of a Hugging Face directory. If several files set the same field, the same file takes precedence as in
+//! `transformers` 5.
 //!
-//! The tokenizer classes of the model families use only the vocabulary, the merges, the table of characters and the
-//! added tokens of `tokenizer.json`. Everything else follows from `tokenizer_config.json` and the defaults of the
-//! class. `PreTrainedTokenizerFast` uses `tokenizer.json` unchanged.
+//! For most tokenizer classes, such as `BertTokenizer`, only the vocabulary, the merges, the character map and the
+//! added tokens of `tokenizer.json` are used. All other properties follow from `tokenizer_config.json` and the defaults
+//! of the class. The class `PreTrainedTokenizerFast` uses `tokenizer.json` unchanged.
 
 use std::path::{Path, PathBuf};
 
@@ -22,29 +23,28 @@ const FILE: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
-/// Command for the user, which writes a fast tokenizer of any class as a `tokenizer.json` that is used unchanged.
+/// Shell command in an error message. It converts a fast tokenizer of any class to a `tokenizer.json` that is used
+/// unchanged.
 const AS_WRITTEN: &str = "python -c \"from transformers import AutoTokenizer, PreTrainedTokenizerFast as F; \
                           t = AutoTokenizer.from_pretrained('.'); F(tokenizer_object=t.backend_tokenizer, \
                           model_max_length=t.model_max_length, model_input_names=t.model_input_names, \
                           **t.special_tokens_map).save_pretrained('.')\"";
-/// Settings of sentence-transformers. These settings count only if the directory or its parent has `modules.json`.
+/// Settings file of sentence-transformers. It is read only if the directory or its parent has a `modules.json`.
 const SENTENCE: &str = "sentence_bert_config.json";
 const MODULES: &str = "modules.json";
 
-/// Contents of a directory's tokenizer files, and the problems that were detected in them.
+/// Contents of the tokenizer files in a directory, and the problems found in them.
 pub(crate) struct TokenizerDirectory {
     folder: PathBuf,
-    /// Content of `tokenizer.json`.
     file: Option<Map<String, Value>>,
-    /// Content of `tokenizer_config.json`.
     config: Option<Map<String, Value>>,
     special: Option<Map<String, Value>>,
     added: Option<Map<String, Value>>,
     model: ModelFields,
     class: TokenizerClass,
-    /// Maximum length of a text in tokens, if sentence-transformers sets it.
+    /// Maximum length of a text in tokens, from the settings of sentence-transformers.
     sentence_length: Option<usize>,
-    /// `true` if a file names the class of the tokenizer.
+    /// `true` if a file names the tokenizer class.
     declared: bool,
     problems: Vec<Error>,
 }
@@ -58,7 +58,7 @@ struct ModelFields {
 }
 
 impl TokenizerDirectory {
-    /// Reads the files of a directory and collects their problems.
+    /// Reads the tokenizer files of a directory. Problems are collected, not returned.
     pub(crate) fn read(folder: &Path) -> Self {
         let mut problems = Vec::new();
         let mut object = |name: &str, problem: fn(PathBuf, Error) -> Error| {
@@ -133,8 +133,8 @@ impl TokenizerDirectory {
         own
     }
 
-    /// Applies `do_lower_case` of sentence-transformers. It lower-cases texts before they are split, and keeps their
-    /// accents.
+    /// Applies the setting `do_lower_case` of sentence-transformers: texts are lower-cased before they are split, and
+    /// keep their accents.
     fn lower_as_sentences(&mut self, sentence: &Map<String, Value>) {
         let Some(lower) = sentence.get("do_lower_case") else { return };
         // These classes lower-case by default, if the field is missing.
@@ -158,7 +158,7 @@ impl TokenizerDirectory {
         }
     }
 
-    /// Applies `max_seq_length` of sentence-transformers, which overrides `model_max_length`.
+    /// Applies the setting `max_seq_length` of sentence-transformers, which overrides `model_max_length`.
     fn cut_as_sentences(&mut self, sentence: &Map<String, Value>) {
         match whole_number(sentence, "max_seq_length") {
             Ok(length) => self.sentence_length = length,
@@ -166,7 +166,6 @@ impl TokenizerDirectory {
         }
     }
 
-    /// Reports each field of the tokenizer files, with its treatment.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let mut all = Vec::new();
         for (name, fields) in [(CONFIG, &self.config), (SPECIAL, &self.special)] {
@@ -201,7 +200,7 @@ impl TokenizerDirectory {
         all
     }
 
-    /// Builds the tokenizer, or returns all problems of the files.
+    /// Builds the tokenizer, or returns all problems of its files.
     pub(crate) fn tokenizer(mut self) -> Result<TextTokenizer, Vec<Error>> {
         if self.problems.is_empty() {
             match self.build() {
@@ -212,7 +211,7 @@ impl TokenizerDirectory {
         Err(self.problems)
     }
 
-    /// Builds the tokenizer from its settings and vocabulary, and adds the declared tokens.
+    /// Builds the tokenizer from its settings and vocabulary, and adds the tokens that the files declare.
     fn build(&self) -> Result<TextTokenizer> {
         let none = Map::new();
         let config = self.config.as_ref().unwrap_or(&none);
@@ -247,13 +246,12 @@ impl TokenizerDirectory {
         Ok(tokenizer)
     }
 
-    /// Returns whether the class of the tokenizer is certain: a file names the class, or has its settings.
+    /// Returns whether the tokenizer class is certain: a file names the class, or there is a `tokenizer_config.json`.
     fn is_explicit(&self) -> bool {
         self.declared || self.config.is_some()
     }
 
-    /// Builds the tokenizer of the vocabulary, before the declared tokens are added. `what` names `tokenizer.json` in
-    /// errors.
+    /// Builds the tokenizer from its vocabulary, before added tokens. `what` names `tokenizer.json` in errors.
     fn vocabulary_tokenizer(&self, what: &str, settings: &Settings, tokens: &DeclaredTokens) -> Result<Tokenizer> {
         let class = self.class;
         match (&self.file, class.vocabulary()) {
@@ -275,8 +273,8 @@ impl TokenizerDirectory {
         }
     }
 
-    /// Refuses a `tokenizer.json` that splits texts differently from the defaults of its class, if the class is not
-    /// certain. Either of them could be meant.
+    /// Refuses a `tokenizer.json` that differs from the defaults of its tokenizer class, if the class is not
+    /// [certain](Self::is_explicit). It is then unknown whether the file or the defaults are right.
     fn check_defaults(&self, what: &str, file: &Map<String, Value>, rebuilt: &Tokenizer) -> Result<()> {
         if self.is_explicit() {
             return Ok(());
@@ -294,7 +292,7 @@ impl TokenizerDirectory {
         })
     }
 
-    /// Refuses a `tokenizer.json` that truncates texts at their beginning.
+    /// Refuses a `tokenizer.json` that truncates texts at their beginning, since this crate truncates at the end.
     fn check_truncation(&self, config: &Map<String, Value>) -> Result<()> {
         let direction = self.file.as_ref().and_then(|file| file.get("truncation")?.get("direction"));
         match direction.and_then(Value::as_str) {
@@ -315,14 +313,14 @@ impl TokenizerDirectory {
 impl TextTokenizer {
     /// Reads the tokenizer of a Hugging Face directory, as `transformers` 5 does.
     ///
-    /// The vocabulary comes from `tokenizer.json`. Without this file, it comes from `vocab.txt` (BERT's WordPiece), or
-    /// from `vocab.json` and `merges.txt` (RoBERTa's BPE). `tokenizer_config.json`, `special_tokens_map.json` and
-    /// `added_tokens.json` are also read. Settings of `tokenizer_config.json` override `tokenizer.json`.
+    /// The vocabulary is read from `tokenizer.json`. Without this file, it is read from `vocab.txt` (BERT's WordPiece),
+    /// or from `vocab.json` and `merges.txt` (RoBERTa's BPE). `tokenizer_config.json`, `special_tokens_map.json` and
+    /// `added_tokens.json` are also read. The settings in `tokenizer_config.json` override `tokenizer.json`.
     ///
-    /// The tokenizer classes of the model families, such as `BertTokenizer`, use only the vocabulary and the added
-    /// tokens of `tokenizer.json`. `PreTrainedTokenizerFast` uses the file unchanged. The default prompt of
-    /// sentence-transformers becomes the [prefix](Self::with_prefix_of). [`account`](crate::account) lists the fields
-    /// that are read, and the fields that are refused.
+    /// For most tokenizer classes, such as `BertTokenizer`, only the vocabulary and the added tokens of
+    /// `tokenizer.json` are used. `PreTrainedTokenizerFast` uses the file unchanged. The default prompt of
+    /// sentence-transformers becomes the [prefix](Self::with_prefix_of) of each text. [`account`](crate::account) lists
+    /// the fields that are read, and the fields that are refused.
     ///
     /// # Errors
     /// Errors of [`from_file`](Self::from_file) and
@@ -344,14 +342,14 @@ impl TextTokenizer {
     }
 }
 
-/// Maximum number of tokens of a text: `model_max_length`, or the old name of this field.
+/// Reads the maximum number of tokens of a text, from `model_max_length` or from `max_len`, the old name of this field.
 fn max_length(config: &Map<String, Value>) -> Result<Option<usize>> {
     // The new name takes precedence, even if its value is null.
     let field = ["model_max_length", "max_len"].into_iter().find(|field| config.contains_key(*field));
     field.map_or(Ok(None), |field| whole_number(config, field))
 }
 
-/// Parses a length in tokens. Returns `None` if the field is missing or null.
+/// Parses a length in tokens, which is a whole number. `None` if the field is missing or null.
 fn whole_number(fields: &Map<String, Value>, field: &'static str) -> Result<Option<usize>> {
     let Some(value) = fields.get(field).filter(|value| !value.is_null()) else { return Ok(None) };
     let whole = value.as_f64().filter(|length| *length >= 1.0 && length.fract() == 0.0);
@@ -360,7 +358,6 @@ fn whole_number(fields: &Map<String, Value>, field: &'static str) -> Result<Opti
     whole.map(|length| Some(length as usize)).ok_or_else(refuse)
 }
 
-/// Converts an error of `tokenizer.json` to a tokenizer error.
 fn as_tokenizer_error(path: PathBuf, error: Error) -> Error {
     let source: Box<dyn std::error::Error + Send + Sync> = match error {
         Error::Json { source, .. } => source.into(),

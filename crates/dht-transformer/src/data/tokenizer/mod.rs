@@ -4,13 +4,13 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | files of the directory, their problems, and the class of the tokenizer | `directory.rs` |
-//! | settings and vocabulary of a class; the tokenizer rebuilt from them, or as written | `build.rs` |
+//! | files of the directory, their problems, and the tokenizer class | `directory.rs` |
+//! | settings and vocabulary; the tokenizer that they define | `build.rs` |
 //! | special and added tokens | `tokens.rs` |
-//! | prefix of each text, in the settings of sentence-transformers | `prompt.rs` |
+//! | prefix before each text, from the settings of sentence-transformers | `prompt.rs` |
 //! | token ids of a text | `text_tokenizer.rs` |
 //! | parts of a long text, of which only the first are tokenised | `parts.rs`, `cut.rs` |
-//! | words behind unknown tokens | `unknown.rs` |
+//! | words that become unknown tokens | `unknown.rs` |
 //!
 //! `word_piece.rs` trains a vocabulary, and `description.rs` writes its `tokenizer.json`.
 

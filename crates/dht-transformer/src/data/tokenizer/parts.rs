@@ -1,8 +1,8 @@
 //! Division of long texts into parts that can be tokenised separately.
 //!
-//! The tokens of the parts, concatenated, must be the tokens of the whole text. This is certain at positions where the
-//! pre-tokenizer always splits, unless a normaliser or an added token spans the position. If no position is certain, as
-//! with an unsupported pre-tokenizer, the whole text is one part.
+//! Concatenated, the tokens of the parts must be the tokens of the whole text. This holds at positions where the
+//! pre-tokenizer always splits, unless a normaliser or an added token acts across the position. If no position is safe,
+//! for example with an unsupported pre-tokenizer, the whole text is one part.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,40 +13,42 @@ use tokenizers::{
     PreTokenizedString, PreTokenizer, PreTokenizerWrapper, Result, Tokenizer,
 };
 
-/// Minimum length in bytes of a part in which overlong words are searched and shortened.
+/// Minimum length in bytes of a text part in which overlong words are shortened before tokenisation.
 const LONG_PART: usize = 4096;
-/// Number of ASCII characters. Their classes are precomputed.
+/// Number of ASCII characters, for which character classes are precomputed.
 const ASCII: usize = 128;
 
-/// Positions at which the texts of a tokenizer may be divided.
+/// Positions at which a text may be divided without a change of its tokens.
 #[derive(Debug, Clone)]
 pub(crate) enum SplitPoints {
-    /// No position is known to be safe.
+    /// The text is never divided, since no position is known to be safe.
     None,
     /// Splits before a space that follows a letter or digit: in these vocabularies a space belongs to the token after
     /// it.
     BeforeSpaces,
-    /// Splits before and after characters that separate words.
+    /// Splits before and after characters that separate words, such as spaces and punctuation.
     BetweenWords(WordBoundaries),
 }
 
-/// Effect of a character on the words next to it, independent of its position.
+/// Effect of a character on word boundaries, independent of its position in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CharacterClass {
-    /// Part of a word; it counts towards the length of the word.
+    /// Letter, digit or other part of a word. It counts towards the maximum length of a word.
     InWord,
-    /// Whitespace, punctuation or an ideograph: it ends a word, and the next word starts after it.
+    /// Whitespace, punctuation or ideograph: the word before it ends, and a new word starts after it.
     Separator,
     Other,
 }
 
-/// Word boundaries of a tokenizer that splits texts only by the classes of characters.
+/// Word boundaries of a tokenizer that splits texts only by character class.
 #[derive(Debug, Clone)]
 pub(crate) struct WordBoundaries {
     ascii: [CharacterClass; ASCII],
-    /// Pairs of adjacent characters in added tokens. Added tokens are matched before a text is split.
+    /// Pairs of adjacent characters inside added tokens, such as `[` and `C` in `[CLS]`. Texts are not divided between
+    /// them, since added tokens are matched before a text is split.
     inside_added: Vec<(char, char)>,
-    /// Maximum number of characters of a known word; longer words are unknown.
+    /// Maximum number of characters of a word that can be in the vocabulary. `None` if overlong words cannot be
+    /// shortened.
     longest: Option<usize>,
 }
 
@@ -81,8 +83,8 @@ impl SplitPoints {
         if added.iter().any(|token| token.rstrip) { Self::None } else { Self::BeforeSpaces }
     }
 
-    /// Splits off the first part of a text. The part has at least `least` bytes, unless the text ends before. Returns
-    /// the part and the remainder.
+    /// Splits off the first part of a text, at the first safe position from byte `least` on. Returns the part and the
+    /// remaining text.
     pub(crate) fn split_first<'a>(
         &self,
         tokenizer: &Tokenizer,
@@ -112,7 +114,8 @@ impl SplitPoints {
         Ok((text, ""))
     }
 
-    /// Number of characters of the longest known word; `None` if overlong words are not [shortened](Self::shortened).
+    /// Maximum number of characters of a word that can be in the vocabulary; `None` if words are not
+    /// [shortened](Self::shortened).
     pub(crate) fn longest_word(&self) -> Option<usize> {
         match self {
             Self::BetweenWords(words) => words.longest,
@@ -120,7 +123,7 @@ impl SplitPoints {
         }
     }
 
-    /// Shortens overlong words in a part of a text, without a change of its tokens.
+    /// Shortens overlong words in a part of a text, to save time. The tokens of the part do not change.
     pub(crate) fn shortened<'a>(&self, tokenizer: &Tokenizer, part: &'a str) -> Result<Cow<'a, str>> {
         match self {
             Self::BetweenWords(WordBoundaries { longest: Some(longest), .. }) if part.len() >= LONG_PART => {
@@ -131,9 +134,9 @@ impl SplitPoints {
     }
 }
 
-/// Returns whether a normaliser works character by character, apart from the order of marks on one character. Its
-/// result for a text is then the concatenation of its results for the characters. A composing normaliser does not work
-/// in this way.
+/// Returns whether a normaliser treats each character separately, so that parts of a text can be normalised separately.
+/// The order of accents on one character may change. A normaliser that composes characters, such as NFC, does not
+/// qualify.
 fn is_by_character(normalizer: &NormalizerWrapper) -> bool {
     match normalizer {
         NormalizerWrapper::BertNormalizer(_)
@@ -175,7 +178,8 @@ impl WordBoundaries {
 }
 
 impl CharacterClass {
-    /// Determines the class of a character: tokenises it between two letters and between two dots.
+    /// Determines the class of a character by an experiment. The tokenizer splits two test texts: the character between
+    /// two letters, and the character between two dots.
     fn new(tokenizer: &Tokenizer, character: char) -> Result<Self> {
         let among_letters = words(tokenizer, &format!("x{character}x"))?;
         let separates = |words: &[String], neighbour| match words {
@@ -191,7 +195,7 @@ impl CharacterClass {
     }
 }
 
-/// Cache of character classes. Those beyond ASCII are computed on demand.
+/// Cache of character classes. Classes of characters beyond ASCII are computed on demand.
 struct CharacterClasses<'a> {
     tokenizer: &'a Tokenizer,
     ascii: [CharacterClass; ASCII],
@@ -220,7 +224,7 @@ impl<'a> CharacterClasses<'a> {
     }
 }
 
-/// Removes the middle of words that are longer than any known word.
+/// Removes the middle of words that are too long for the vocabulary.
 fn shortened<'a>(mut classes: CharacterClasses<'_>, longest: usize, text: &'a str) -> Result<Cow<'a, str>> {
     let edge = longest + 1;
     let mut shorter = String::new();
@@ -253,7 +257,7 @@ fn shortened<'a>(mut classes: CharacterClasses<'_>, longest: usize, text: &'a st
     Ok(shorter.into())
 }
 
-/// Words of a text after normalisation.
+/// Splits a normalised text into words with the pre-tokenizer.
 pub(crate) fn words(tokenizer: &Tokenizer, text: &str) -> Result<Vec<String>> {
     let mut text = NormalizedString::from(text);
     if let Some(normalizer) = tokenizer.get_normalizer() {

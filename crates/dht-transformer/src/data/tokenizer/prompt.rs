@@ -1,4 +1,4 @@
-//! Prefix of texts, as the settings of sentence-transformers define it.
+//! Prefix that is put before each text, from the settings of sentence-transformers.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -10,15 +10,15 @@ use crate::config::json_object;
 use crate::error::{Error, Result};
 use crate::storage::{FileKind, read_file};
 
-/// File with the prompts of sentence-transformers.
+/// File in which sentence-transformers stores its prompts.
 pub(crate) const PROMPTS: &str = "config_sentence_transformers.json";
 const DEFAULT: &str = "default_prompt_name";
-/// Name of the prefix in a file that this crate writes.
+/// Name that this crate gives to the prefix when it writes a prompts file.
 const NAME: &str = "text";
 
 impl TextTokenizer {
-    /// Sets the [prefix](Self::with_prefix) to the default prompt of sentence-transformers in a directory. This prompt
-    /// is the entry of `prompts` that `default_prompt_name` names, in the file `config_sentence_transformers.json`.
+    /// Sets the [prefix](Self::with_prefix) of texts to the default prompt of sentence-transformers in a directory. The
+    /// file `config_sentence_transformers.json` lists `prompts` by name, and `default_prompt_name` names the default.
     /// Without this file, or without a default prompt, the prefix is empty.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ impl TextTokenizer {
         Ok(self.with_prefix(default_prompt(&file, &json_object(&file, &bytes)?)?))
     }
 
-    /// Content of the file that stores the prefix; `None` if the prefix is empty.
+    /// Content of `config_sentence_transformers.json` that stores the prefix; `None` if the prefix is empty.
     pub(crate) fn prompts(&self) -> Option<Value> {
         (!self.prefix().is_empty()).then(|| json!({ "prompts": { NAME: self.prefix() }, DEFAULT: NAME }))
     }

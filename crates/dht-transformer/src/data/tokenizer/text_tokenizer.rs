@@ -1,4 +1,4 @@
-//! Tokenizer of texts: training, settings and encoding.
+//! Tokenizer of texts: training, settings and encoding to token ids.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,7 +20,7 @@ use crate::data::reader::LONGEST_ROW;
 use crate::error::{Error, Result};
 use crate::storage::{FileKind, GIT_LFS, read_file, write_atomically};
 
-/// Tokenizer that converts texts to token ids in BERT's format: `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`.
+/// Converts texts to token ids in BERT's format: `[CLS] text [SEP]`, or `[CLS] text [SEP] pair [SEP]` for a text pair.
 ///
 /// # Examples
 /// ```
@@ -36,13 +36,12 @@ use crate::storage::{FileKind, GIT_LFS, read_file, write_atomically};
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
     split_points: SplitPoints,
-    /// Unknown token; `None` for a vocabulary that covers every text.
+    /// Unknown token; `None` if the vocabulary can encode every text.
     unknown: Option<UnknownToken>,
     vocabulary_size: usize,
     max_bytes: usize,
-    /// Maximum number of truncated ids that are stored for each text.
+    /// Maximum number of truncated token ids that are stored for each text.
     rest: usize,
-    /// Prefix of each text.
     prefix: String,
     pub(super) max_length: Option<usize>,
     /// Special tokens, each with the name of its field in `tokenizer_config.json`.
@@ -50,9 +49,9 @@ pub struct TextTokenizer {
 }
 
 impl TextTokenizer {
-    /// Reads a tokenizer from a `tokenizer.json`. The file's truncation and padding settings are ignored: the caller
-    /// sets the maximum length, and batches are not padded. If the file adds no special tokens to texts, those of BERT
-    /// are added (`[CLS]` and `[SEP]`).
+    /// Reads a tokenizer from a `tokenizer.json`. Truncation and padding in the file are ignored: the caller sets the
+    /// maximum length, and batches are not padded. If the file adds no special tokens to texts, BERT's `[CLS]` and
+    /// `[SEP]` are added.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read. [`Error::Tokenizer`] if the file is not a tokenizer, or if the
@@ -64,8 +63,8 @@ impl TextTokenizer {
     }
 
     /// Creates a tokenizer of whole words, which lower-cases texts and splits them at spaces and punctuation. The first
-    /// ids are those of `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`, followed by the words in their order. Repeated
-    /// words, in any case, have one id.
+    /// ids belong to `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`, followed by the words in order. Words that differ
+    /// only in case share one id.
     ///
     /// # Errors
     /// [`Error::Argument`] if a word is empty, or if the tokenizer would split it, so that it could never match.
@@ -92,12 +91,13 @@ impl TextTokenizer {
         Self::from_subwords("WordLevel", &subwords, &cleaning)
     }
 
-    /// Trains a lower-casing WordPiece tokenizer on texts. The same texts give the same tokenizer.
+    /// Trains a lower-casing WordPiece tokenizer on texts. Training is deterministic: the same texts give the same
+    /// tokenizer.
     ///
-    /// It has at most `vocabulary_size` tokens; the first are the special tokens `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and
-    /// `[MASK]`. The vocabulary is smaller if at some size no pair of adjacent subwords occurs twice; see
-    /// [`vocabulary_size`](Self::vocabulary_size). Words of more than 100 letters are not used for training. They are
-    /// never split into subwords, but encoded as `[UNK]`.
+    /// The tokenizer has at most `vocabulary_size` tokens; the first are the special tokens `[PAD]`, `[UNK]`, `[CLS]`,
+    /// `[SEP]` and `[MASK]`. It has fewer if training stops early because no pair of adjacent subwords occurs twice;
+    /// see [`vocabulary_size`](Self::vocabulary_size). Words of more than 100 letters are not used for training. They
+    /// are encoded as `[UNK]`, not as subwords.
     ///
     /// # Errors
     /// [`Error::Argument`] if `vocabulary_size` is below 32, which is too small for the special tokens and some
@@ -146,15 +146,15 @@ impl TextTokenizer {
         Self::from_subwords("WordPiece", &subwords, &cleaning)
     }
 
-    /// Number of rows that an embedding table needs: the largest token id plus one.
+    /// Number of rows that an embedding table requires: the largest token id plus one.
     pub fn vocabulary_size(&self) -> usize {
         self.vocabulary_size
     }
 
-    /// Checks that every token has a row in the word embedding of a model. Additional rows are allowed.
+    /// Checks that the word embedding of a model has a row for every token. Additional rows are allowed.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the word embedding has too few rows, so that the model belongs to another tokenizer.
+    /// [`Error::Argument`] if the word embedding has too few rows. The model was then trained with another tokenizer.
     pub fn check_fits(&self, config: &BertConfig) -> Result<()> {
         if self.vocabulary_size <= config.vocab_size {
             return Ok(());
@@ -173,20 +173,20 @@ impl TextTokenizer {
         self.tokenizer.token_to_id(token)
     }
 
-    /// Id of the mask token: the directory's `mask_token`, otherwise `[MASK]` or RoBERTa's `<mask>`.
+    /// Id of the mask token: the `mask_token` that the tokenizer's directory declares, otherwise `[MASK]` or `<mask>`.
     pub fn mask_token(&self) -> Option<u32> {
         let named = self.named.iter().filter(|(name, _)| name == "mask_token").map(|(_, token)| token.as_str());
         named.chain(["[MASK]", "<mask>"]).find_map(|token| self.token_id(token))
     }
 
-    /// Maximum length of a text in tokens, as the directory declares it in `model_max_length`. A classifier may have
-    /// fewer positions.
+    /// Maximum length of a text in tokens: the `model_max_length` that the tokenizer's directory declares. The position
+    /// table of a model may be shorter.
     pub fn model_max_length(&self) -> Option<usize> {
         self.max_length
     }
 
-    /// Declares the maximum length of a text in tokens.
-    /// [`PretrainedWeights::write`](crate::pretrained::PretrainedWeights::write) writes it as `model_max_length`.
+    /// Sets the maximum length of a text in tokens for a saved tokenizer.
+    /// [`PretrainedWeights::write`](crate::pretrained::PretrainedWeights::write) stores it as `model_max_length`.
     #[must_use]
     pub fn with_model_max_length(self, tokens: usize) -> Self {
         Self { max_length: Some(tokens), ..self }
@@ -209,8 +209,8 @@ impl TextTokenizer {
         tokens
     }
 
-    /// Ids of tokens that are not part of a text's content: special tokens of the tokenizer's file, tokens around a
-    /// text, and tokens for missing content (padding, unknown and mask).
+    /// Ids of tokens that are not part of a text's content. They are the special tokens of the tokenizer's file, the
+    /// tokens around a text, and the padding, unknown and mask tokens.
     pub fn special_tokens(&self) -> BTreeSet<u32> {
         let added = self.tokenizer.get_added_tokens_decoder();
         let marked = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id);
@@ -218,7 +218,7 @@ impl TextTokenizer {
         marked.chain(known.filter_map(|token| self.token_id(token))).collect()
     }
 
-    /// Ids of the special tokens that [`encode`](Self::encode) puts around texts: `[CLS]` and `[SEP]`, or their
+    /// Ids of the special tokens that [`encode`](Self::encode) adds to texts: `[CLS]` and `[SEP]`, or their
     /// equivalents.
     ///
     /// # Errors
@@ -230,7 +230,7 @@ impl TextTokenizer {
         Ok(text.get_ids().iter().chain(pair.get_ids()).copied().collect())
     }
 
-    /// Token with this id; `None` if the vocabulary lacks the id.
+    /// Text of the token with this id; `None` if the vocabulary lacks the id.
     pub fn token(&self, id: u32) -> Option<String> {
         self.tokenizer.id_to_token(id)
     }
@@ -248,16 +248,16 @@ impl TextTokenizer {
         self.tokenizer.to_string(true).map_err(|source| Error::Tokenizer { what: "writing".into(), source })
     }
 
-    /// Sets the maximum size of a text in bytes; default 4 MiB, which is also the longest row that is read from a file.
-    /// The limit bounds the time that [`encode`](Self::encode) takes for an untrusted text.
+    /// Sets the maximum size of a text in bytes. The default, 4 MiB, is also the maximum length of a row that is read
+    /// from a file. The limit bounds the time that [`encode`](Self::encode) spends on an untrusted text.
     #[must_use]
     pub fn with_max_bytes(self, bytes: usize) -> Self {
         Self { max_bytes: bytes, ..self }
     }
 
-    /// Sets how many truncated ids of each text are stored as the [rest](Encoding::rest) of its encoding; default none.
-    /// An n-gram model reads these ids, an encoder does not. 4,096 ids cover nearly any text. Storing them costs the
-    /// time to tokenise them.
+    /// Sets how many truncated token ids of each text are stored in the [rest](Encoding::rest) of its encoding; default
+    /// none. An n-gram model can read these ids; an encoder cannot. 4,096 ids cover nearly any text. Tokenising them
+    /// takes additional time.
     ///
     /// # Examples
     /// ```
@@ -274,33 +274,33 @@ impl TextTokenizer {
         Self { rest: tokens, ..self }
     }
 
-    /// Maximum number of truncated ids that are stored for each text; see [`with_rest`](Self::with_rest).
+    /// Maximum number of truncated token ids that are stored for each text; see [`with_rest`](Self::with_rest).
     pub fn rest(&self) -> usize {
         self.rest
     }
 
-    /// Sets a prefix that is put before each text, or before the first text of a pair, when it is encoded; default
-    /// none. Some encoders are trained with a prefix, such as `"query: "` for E5. A model is saved with its prefix.
+    /// Sets a prefix that is put before each text (in a pair, before the first text) when it is encoded; default none.
+    /// Some encoders are trained with a prefix, such as `"query: "` for E5. The prefix is saved with a model.
     #[must_use]
     pub fn with_prefix(self, prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into(), ..self }
     }
 
-    /// Prefix of each text; see [`with_prefix`](Self::with_prefix).
+    /// Prefix that is put before each text; see [`with_prefix`](Self::with_prefix).
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// Encodes a text or a pair as at most `max_length` tokens, including special tokens. A pair is truncated at the
-    /// end of its longer text until both texts are equally long, and then at the ends of both. Hugging Face calls this
-    /// `longest_first`.
+    /// Encodes a text or a pair as at most `max_length` tokens, including special tokens. Longer texts are truncated at
+    /// the end. In a pair, the longer text is truncated until both are equally long, and then both are truncated.
+    /// Hugging Face calls this strategy `longest_first`.
     ///
-    /// A word that the vocabulary lacks becomes the unknown token, `[UNK]`. The [rest](Encoding::rest) of the encoding
-    /// has a hash of the word.
+    /// A word outside the vocabulary becomes the unknown token, `[UNK]`. A hash of the word is stored in the
+    /// [rest](Encoding::rest) of the encoding.
     ///
     /// # Cost
-    /// Only the part of a text that `max_length` requires is read. The result is that of full tokenisation and
-    /// truncation. For three kinds of text, time and memory grow with the length of the text:
+    /// Only the beginning of a text is tokenised, as far as `max_length` requires. The result is the same as after
+    /// tokenisation of the whole text. For three kinds of text, time and memory still grow with the length of the text:
     ///
     /// - A text without spaces (except ideographs), unless it consists of letters and digits and the vocabulary is
     ///   WordPiece or whole words.
@@ -347,8 +347,8 @@ impl TextTokenizer {
         Ok(Encoding { ids, type_ids, truncated, rest })
     }
 
-    /// Unknown words, each with the index of its token among all ids of an encoding. The first `lengths` tokens of the
-    /// texts are in `ids`, with special tokens between them. The other tokens are truncated.
+    /// Lists unknown words, each with the index of its unknown token. The index first counts `ids`, and then the
+    /// truncated ids in `rest`. `lengths` is the number of tokens in `ids` for each text, without special tokens.
     fn placed_words(
         &self,
         ids: &[u32],
@@ -376,8 +376,8 @@ impl TextTokenizer {
         placed
     }
 
-    /// Fraction of unknown tokens (`[UNK]`) among the tokens of texts that this tokenizer encoded. Tokens around a text
-    /// do not count. An encoder cannot distinguish the words behind unknown tokens. The fraction is 0 if there are no
+    /// Fraction of unknown tokens (`[UNK]`) in texts that this tokenizer encoded. An encoder cannot distinguish the
+    /// words that became unknown tokens. Special tokens around a text do not count. The fraction is 0 if there are no
     /// tokens.
     ///
     /// # Errors
@@ -396,7 +396,7 @@ impl TextTokenizer {
         Ok(unknowns as f64 / tokens.max(1) as f64)
     }
 
-    /// Encodes all examples of a data set in parallel. The samples keep the order of the examples.
+    /// Encodes all examples of a data set in parallel, in the order of the examples.
     ///
     /// # Errors
     /// Errors of [`encode`](Self::encode) for the first example that fails.
@@ -417,7 +417,7 @@ impl TextTokenizer {
         Ok(EncodedDataset { samples, labels: data.labels.clone(), truncated_rows })
     }
 
-    /// Encodes texts without labels in parallel. The samples have class 0 and keep the order of the texts.
+    /// Encodes texts without labels in parallel, in the order of the texts. All samples have class 0.
     ///
     /// # Errors
     /// Errors of [`encode`](Self::encode) for the first text that fails.
@@ -431,7 +431,7 @@ impl TextTokenizer {
         Ok(EncodedDataset { samples, labels: vec![String::new()], truncated_rows })
     }
 
-    /// Ids of a text's tokens, without special tokens around them.
+    /// Encodes a text without special tokens around it and without truncation.
     pub(crate) fn subwords(&self, text: &str) -> Result<Vec<u32>> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         Ok(self.tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
@@ -447,7 +447,6 @@ impl TextTokenizer {
         around(self.tokenizer.encode_fast("", true).map_err(failed)?.get_ids())
     }
 
-    /// Words of a text after normalisation.
     fn words(&self, text: &str) -> Result<Vec<String>> {
         words(&self.tokenizer, text).map_err(|source| Error::Tokenizer { what: "splitting".into(), source })
     }
@@ -468,8 +467,8 @@ impl TextTokenizer {
         Self::from_tokenizer(what, Tokenizer::from_bytes(json).map_err(failed)?)
     }
 
-    /// Wraps a tokenizer of the `tokenizers` crate, without truncation and padding. If it adds no special tokens, it
-    /// adds those of BERT.
+    /// Wraps a tokenizer of the `tokenizers` crate. Truncation and padding are removed. A tokenizer that adds no
+    /// special tokens gets BERT's `[CLS]` and `[SEP]`.
     pub(super) fn from_tokenizer(what: &str, mut tokenizer: Tokenizer) -> Result<Self> {
         let failed = |source| Error::Tokenizer { what: what.into(), source };
         tokenizer.with_truncation(None).map_err(failed)?.with_padding(None);

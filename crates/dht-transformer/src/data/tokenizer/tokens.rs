@@ -1,4 +1,4 @@
-//! Special and added tokens of a Hugging Face directory, from all files that declare them.
+//! Special and added tokens of a tokenizer, collected from all files of a Hugging Face directory that declare them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,33 +9,33 @@ use crate::account::{TOKENS, TokenizerClass, VocabularyKind};
 use crate::error::{Error, Result};
 
 const DECODER: &str = "added_tokens_decoder";
-/// Names of the lists of additional special tokens.
+/// Fields that list additional special tokens.
 const LISTS: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
-/// Additional special tokens of `CamembertTokenizer`, unless the directory lists others.
+/// Additional special tokens that `CamembertTokenizer` has by default.
 const UNUSED_PIECES: [&str; 3] = ["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"];
 
-/// Special and added tokens that a directory declares.
+/// Special and added tokens that the files of a directory declare.
 #[derive(Debug, Default)]
 pub(super) struct DeclaredTokens {
-    /// Tokens with a declared id, ascending.
+    /// Tokens that are declared with an id, by id.
     numbered: BTreeMap<i64, DeclaredToken>,
-    /// Special tokens, each with the name of its field.
+    /// Special tokens, each with the name of its field, such as `cls_token`.
     named: Vec<(String, DeclaredToken)>,
     extra: Vec<DeclaredToken>,
 }
 
-/// Declared token with its flags.
+/// Token that a file declares, with its flags (such as `special` and `lstrip`).
 #[derive(Debug, Clone, PartialEq)]
 struct DeclaredToken {
     token: AddedToken,
-    /// `true` if a file declares the token as an object with flags, and not as a string.
+    /// `true` if the token is declared as an object with flags, `false` if it is declared as a string.
     has_flags: bool,
-    /// `true` if a file sets the flag `normalized`. Otherwise the flag follows from `special`.
+    /// `true` if the declaration sets the flag `normalized`. Otherwise this flag follows from the flag `special`.
     sets_normalized: bool,
 }
 
 impl DeclaredToken {
-    /// Creates a token that a file declares as a string, without flags.
+    /// Creates a token from its content alone, with default flags.
     fn plain(content: &str, is_special: bool) -> Self {
         Self { token: AddedToken::from(content, is_special), has_flags: false, sets_normalized: false }
     }
@@ -44,7 +44,8 @@ impl DeclaredToken {
         &self.token.content
     }
 
-    /// Returns the token for the tokenizer. A token that is special `by_name` becomes special.
+    /// Converts the declaration to a token of the `tokenizers` crate. If `by_name` is set, a field such as `cls_token`
+    /// names the token, which therefore becomes special.
     fn added(mut self, by_name: bool) -> AddedToken {
         if by_name && !self.token.special {
             self.token.special = true;
@@ -54,32 +55,32 @@ impl DeclaredToken {
     }
 }
 
-/// Contents of the files that declare tokens.
 pub(super) struct TokenFiles<'a> {
-    /// `tokenizer_config.json`.
+    /// Content of `tokenizer_config.json`.
     pub(super) config: &'a Map<String, Value>,
-    /// `special_tokens_map.json`.
+    /// Content of `special_tokens_map.json`.
     pub(super) special: Option<&'a Map<String, Value>>,
-    /// `added_tokens.json`.
+    /// Content of `added_tokens.json`.
     pub(super) added: Option<&'a Map<String, Value>>,
     /// Field `added_tokens` of `tokenizer.json`.
     pub(super) file_tokens: Option<&'a Value>,
-    /// Padding token of `tokenizer.json`.
+    /// Padding token in the field `padding` of `tokenizer.json`.
     pub(super) padding: Option<&'a str>,
 }
 
-/// Fields that declare special tokens, by field name.
+/// Fields that declare special tokens, such as `cls_token`, by field name.
 type Fields = BTreeMap<String, Value>;
 
 impl TokenFiles<'_> {
-    /// Fields of `special_tokens_map.json` without the lists. A token with flags is special in this file, whatever its
-    /// flags are.
+    /// Fields of `special_tokens_map.json`, except lists of additional tokens. In this file, a token with flags is
+    /// always special, whatever the flags are.
     fn special_fields(&self) -> impl Iterator<Item = (String, Value)> {
         let fields = self.special.into_iter().flatten().filter(|(field, _)| !LISTS.contains(&field.as_str()));
         fields.map(|(field, value)| (field.clone(), specially(value)))
     }
 
-    /// Tokens of `added_tokens.json` and of `tokenizer.json` by id. `tokenizer.json` has flags and takes precedence.
+    /// Tokens that `added_tokens.json` and `tokenizer.json` declare with an id. `tokenizer.json` takes precedence,
+    /// since it has flags.
     fn numbered(&self, fields: &Fields, extra: &Extra) -> Result<BTreeMap<i64, DeclaredToken>> {
         let mut numbered = BTreeMap::new();
         for (content, number) in self.added.into_iter().flatten() {
@@ -99,7 +100,7 @@ impl TokenFiles<'_> {
     }
 }
 
-/// Tokens of the field `added_tokens_decoder` by id.
+/// Parses the field `added_tokens_decoder`, an object of tokens by id.
 fn of_decoder(tokens: &Value) -> Result<BTreeMap<i64, DeclaredToken>> {
     let refuse = || Error::argument(DECODER, "an object of tokens by their numbers", tokens.to_string());
     let mut numbered = BTreeMap::new();
@@ -110,19 +111,19 @@ fn of_decoder(tokens: &Value) -> Result<BTreeMap<i64, DeclaredToken>> {
     Ok(numbered)
 }
 
-/// Additional special tokens, from the lists in all files.
+/// Additional special tokens, from the lists `extra_special_tokens` and `additional_special_tokens` in all files.
 #[derive(Default)]
 struct Extra {
-    /// Tokens of `extra_special_tokens`. If `added_tokens.json` declares them again, they are special there, too.
+    /// Tokens of `extra_special_tokens`. They are also special if `added_tokens.json` declares them again.
     extra: Vec<DeclaredToken>,
-    /// Tokens of `additional_special_tokens`. Empty if a file has a list `extra_special_tokens`.
+    /// Tokens of `additional_special_tokens`. Empty if a file has the list `extra_special_tokens`.
     additional: Vec<DeclaredToken>,
     named: Vec<(String, DeclaredToken)>,
 }
 
 impl Extra {
-    /// Reads the lists of `tokenizer_config.json`, and of `special_tokens_map.json` if that file is used. An empty list
-    /// also overrides the other list.
+    /// Reads the additional tokens of `tokenizer_config.json`, and of `special_tokens_map.json` if that file is used.
+    /// An empty `extra_special_tokens` also overrides `additional_special_tokens`.
     fn new(config: &Map<String, Value>, special: Option<&Map<String, Value>>) -> Result<Self> {
         let mut tokens = Self::default();
         let [mut extra, mut additional] = LISTS.map(|list| config.get(list));
@@ -150,7 +151,8 @@ impl Extra {
         Ok(tokens)
     }
 
-    /// Reads the tokens of a list. If the value is an object, its tokens are stored by name instead.
+    /// Parses a list of tokens. If the value is an object of tokens by name, the tokens are stored in `named`, and the
+    /// returned list is empty.
     fn read(&mut self, field: &'static str, value: &Value) -> Result<Vec<DeclaredToken>> {
         match value {
             Value::Null => Ok(Vec::new()),
@@ -168,8 +170,9 @@ impl Extra {
 }
 
 impl DeclaredTokens {
-    /// Reads the declared tokens of a directory: those of `tokenizer_config.json`. If this file has no field
-    /// `added_tokens_decoder`, also those of `special_tokens_map.json`, `added_tokens.json` and `tokenizer.json`.
+    /// Collects the tokens that a directory declares in `tokenizer_config.json`. If this file has no field
+    /// `added_tokens_decoder`, also collects those of `special_tokens_map.json`, `added_tokens.json` and
+    /// `tokenizer.json`.
     pub(super) fn new(class: TokenizerClass, files: &TokenFiles<'_>) -> Result<Self> {
         let mut fields: Fields = files.config.iter().map(|(field, value)| (field.clone(), value.clone())).collect();
         let decoder = files.config.get(DECODER);
@@ -195,7 +198,8 @@ impl DeclaredTokens {
         Ok(tokens)
     }
 
-    /// Determines the named special tokens: the defaults of the class, overridden by the fields.
+    /// Determines the named special tokens, such as `cls_token`. Fields of the files override the defaults of the
+    /// class.
     fn name(&mut self, class: TokenizerClass, fields: &Fields) -> Result<()> {
         let others = fields
             .keys()
@@ -221,21 +225,21 @@ impl DeclaredTokens {
         Ok(())
     }
 
-    /// Content of the special token with this field name.
+    /// Content of a special token, such as `[CLS]`. `name` is the field that declares the token, such as `cls_token`.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.named.iter().find(|(named, _)| named == name).map(|(_, token)| token.content())
     }
 
-    /// Field names and contents of the special tokens.
+    /// Special tokens as pairs of field name and content, such as `cls_token` and `[CLS]`.
     pub(super) fn names(&self) -> Vec<(String, String)> {
         self.named.iter().map(|(name, token)| (name.clone(), token.content().to_owned())).collect()
     }
 
-    /// Adds the tokens to a tokenizer, in the order of `transformers`. The embedding of the model has `rows` rows. A
-    /// named token without a declared id is skipped if there is no row for it.
+    /// Adds the declared tokens to a tokenizer, in the same order as `transformers`. `rows` is the number of rows in
+    /// the model's embedding. A named token without a declared id is skipped if there is no row for it.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a token outside the vocabulary has a declared id that is not the next free one.
+    /// [`Error::Argument`] if a token outside the vocabulary is declared with another id than the next free one.
     pub(super) fn add_to(&self, tokenizer: &mut Tokenizer, rows: u64) -> Result<()> {
         let special: BTreeSet<&str> = self.named.iter().map(|(_, token)| token.content()).collect();
         let known = |tokenizer: &Tokenizer, token: &DeclaredToken| tokenizer.token_to_id(token.content()).is_some();
@@ -280,7 +284,6 @@ impl DeclaredTokens {
     }
 }
 
-/// Returns whether a tokenizer class requires a special token.
 fn needed(class: TokenizerClass, name: &str) -> bool {
     let required: &[&str] = match class.vocabulary() {
         Some(VocabularyKind::WordPiece | VocabularyKind::ByteLevelBpe) => &["unk_token", "cls_token", "sep_token"],
@@ -290,7 +293,7 @@ fn needed(class: TokenizerClass, name: &str) -> bool {
     required.contains(&name)
 }
 
-/// Default special token of a class, for a field that no file sets.
+/// Default content of a special token in a tokenizer class.
 fn default(class: TokenizerClass, name: &str) -> Option<&'static str> {
     let is_bert = matches!(class, TokenizerClass::Bert | TokenizerClass::DistilBert);
     match (name, is_bert) {
@@ -309,7 +312,7 @@ fn default(class: TokenizerClass, name: &str) -> Option<&'static str> {
     }
 }
 
-/// Returns whether a special token includes the space before it by default.
+/// Returns whether a special token includes the space before it (`lstrip`) by default.
 fn strips_left(class: TokenizerClass, name: &str) -> bool {
     name == "mask_token" && matches!(class, TokenizerClass::MpNet | TokenizerClass::Camembert)
 }
@@ -318,8 +321,8 @@ fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
 }
 
-/// Copies the declaration of a token, and makes it special. Tokens with flags are special in some files, whatever their
-/// flags are.
+/// Copies the declaration of a token and makes it special. In some files, every token that is declared with flags is
+/// special.
 fn specially(value: &Value) -> Value {
     let mut value = value.clone();
     if let Some(flags) = value.as_object_mut() {
@@ -328,12 +331,13 @@ fn specially(value: &Value) -> Value {
     value
 }
 
-/// Content of a declared token, which is a string or an object with a field `content`.
+/// Content of a declared token. The declaration is a string, or an object with a field `content`.
 fn content_of(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
-/// Parses a declared token with its flags. `special` is the flag of a token that is a plain string.
+/// Parses the declaration of a token. For a plain string, the flag `special` of the token is set to the argument of
+/// this name.
 fn token(field: &'static str, value: &Value, special: bool) -> Result<DeclaredToken> {
     let refuse = || Error::argument(field, "a text, or an object with the text as its content", value.to_string());
     let content = content_of(value).filter(|content| !content.is_empty()).ok_or_else(refuse)?;

@@ -1,24 +1,24 @@
-//! Words behind the unknown tokens of a text.
+//! Identification of words that become unknown tokens.
 
 use tokenizers::{ModelWrapper, NormalizedString, Normalizer, Result, Tokenizer};
 
 use super::word_piece::MOST_LETTERS_OF_A_WORD;
 
-/// First id of an unknown word. Ids of tokens are smaller.
+/// Smallest id of an unknown word. All token ids are smaller.
 const FIRST_WORD: u32 = 1 << 31;
 
-/// Unknown token of a tokenizer, which stands for words outside its vocabulary.
+/// Token that stands for words outside a tokenizer's vocabulary.
 #[derive(Debug, Clone)]
 pub(super) struct UnknownToken {
     pub(super) id: u32,
-    /// Number of characters at the beginning of a word that identify it. Overlong words may lose later characters
-    /// before they are tokenised.
+    /// Number of leading characters that identify a word. Later characters of an overlong word may be removed before
+    /// tokenisation.
     most_characters: usize,
 }
 
 impl UnknownToken {
-    /// Finds the unknown token of a tokenizer. Returns `None` if the tokenizer encodes every text by known tokens.
-    /// `longest` is the number of characters of the longest known word, if there is a limit.
+    /// Finds the unknown token of a tokenizer; `None` if it has no such token. `longest` is the maximum number of
+    /// characters of a word that can be in the vocabulary, if there is a limit.
     pub(super) fn new(tokenizer: &Tokenizer, longest: Option<usize>) -> Option<Self> {
         let token = match tokenizer.get_model() {
             ModelWrapper::WordPiece(model) => &model.unk_token,
@@ -30,8 +30,9 @@ impl UnknownToken {
         Some(Self { id, most_characters: longest.unwrap_or(MOST_LETTERS_OF_A_WORD) + 1 })
     }
 
-    /// Unknown words of a text that has the tokens `ids`. Each entry has the index of the unknown token and the id of
-    /// the word. The text is tokenised a second time if it has an unknown token.
+    /// Finds the words that became unknown tokens. `ids` are the tokens of `text`. Returns pairs: the index of the
+    /// unknown token among `ids`, and the id of the word. If there are unknown tokens, the text is tokenised again to
+    /// locate the words.
     pub(super) fn words(&self, tokenizer: &Tokenizer, text: &str, ids: &[u32]) -> Result<Vec<(usize, u32)>> {
         if !ids.contains(&self.id) {
             return Ok(Vec::new());
@@ -61,8 +62,8 @@ fn normalized(tokenizer: &Tokenizer, word: &str) -> Result<String> {
     Ok(word.get().to_owned())
 }
 
-/// Splits an unknown word into symbols, such as emoji, and the letters between them. Characters that only change the
-/// look of a symbol are removed.
+/// Splits an unknown word into symbols, such as emoji, and the letters between them. Characters that change only the
+/// appearance of a symbol are removed.
 fn pieces(word: &str) -> impl Iterator<Item = &str> {
     let is_look = |sign: char| matches!(sign, '\u{200d}' | '\u{fe0e}' | '\u{fe0f}' | '\u{20e3}' | '\u{2581}');
     let is_symbol =
@@ -80,7 +81,8 @@ fn pieces(word: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Id of an unknown word: 31 bits of its 64-bit FNV-1a hash, above all token ids.
+/// Computes the id of an unknown word: 31 bits of its 64-bit FNV-1a hash, with the highest bit set so that it exceeds
+/// all token ids.
 fn word_id(word: &str) -> u32 {
     let hash = word
         .bytes()

@@ -1,36 +1,36 @@
-//! Training of a WordPiece vocabulary on word counts.
+//! Training of a WordPiece vocabulary from word counts.
 //!
-//! The trainer of the `tokenizers` crate numbers continuing letters in the order of a randomly seeded hash map. Two
-//! training runs over the same texts can give different vocabularies. This trainer uses the same method with a fixed
-//! order.
+//! The method is that of the `tokenizers` crate, with a fixed order of letters. The trainer of that crate numbers the
+//! letters within words in the order of a randomly seeded hash map, so that two runs over the same texts can give
+//! different vocabularies.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
-/// Maximum number of distinct letters in a vocabulary; a letter at the start of a word and within a word counts twice.
-/// Words with rarer letters are unknown.
+/// Maximum number of distinct letters in a vocabulary. A letter counts twice if it occurs at the start of a word and
+/// within a word. Words with rarer letters become unknown tokens.
 const MOST_LETTERS: usize = 1000;
-/// Minimum frequency of a pair of subwords that is merged.
+/// Minimum number of occurrences for a pair of subwords to be merged.
 const LEAST_COUNT: i64 = 2;
-/// Maximum number of letters of a word that is split into subwords; longer words are unknown as a whole.
+/// Maximum number of letters of a word that is split into subwords. Longer words become the unknown token.
 pub(super) const MOST_LETTERS_OF_A_WORD: usize = 100;
-/// Prefix of a subword that continues a word.
 const CONTINUING: &str = "##";
 
-/// Returns whether a word is short enough to be split into subwords. Longer words are not counted for training.
+/// Returns whether a word is short enough to be split into subwords and to be used for training.
 pub(super) fn is_split(word: &str) -> bool {
     word.chars().nth(MOST_LETTERS_OF_A_WORD).is_none()
 }
 
 type Pair = (u32, u32);
 
-/// Trains up to `size` subwords on word counts, the most general first: letters, followed by merged subwords.
+/// Trains a vocabulary of up to `size` subwords on word counts. It begins with single letters, followed by merged
+/// subwords in the order of the merges.
 ///
-/// Each step merges the most frequent pair of adjacent subwords (Sennrich et al. 2016, Algorithm 1, on words that are
-/// split as WordPiece splits them). Of equally frequent pairs, the pair with the older subwords is merged. Training
-/// stops early if no pair occurs twice.
+/// Each step merges the most frequent pair of adjacent subwords (Sennrich et al. 2016, Algorithm 1, with WordPiece's
+/// notation of subwords). In a tie, the pair with the older subwords is merged. Training stops early if no pair occurs
+/// twice.
 ///
-/// Time: O(letters of all distinct words) at the start, and O(letters of the words that contain the pair) for each
+/// Time: O(letters of all distinct words) at the start, and O(letters of the words with the merged pair) for each
 /// merge.
 pub(crate) fn train_word_piece(words: &BTreeMap<String, u64>, size: usize) -> Vec<String> {
     let mut subwords = letters(words, size.min(MOST_LETTERS));
@@ -93,7 +93,8 @@ pub(crate) fn train_word_piece(words: &BTreeMap<String, u64>, size: usize) -> Ve
     subwords
 }
 
-/// Most frequent letters in alphabetical order. A letter is `c` at the start of a word and `##c` within a word.
+/// Most frequent letters, sorted alphabetically. A letter is written `c` at the start of a word and `##c` within a
+/// word.
 fn letters(words: &BTreeMap<String, u64>, most: usize) -> Vec<String> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for (word, count) in words {

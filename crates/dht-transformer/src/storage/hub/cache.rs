@@ -1,35 +1,34 @@
-//! Cache of files, in the layout of Python's `huggingface_hub`.
+//! Local cache of files from the Hugging Face hub, with the directory layout of Python's `huggingface_hub`.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Value of an environment variable; `None` if it is empty.
+/// Value of an environment variable; `None` if it is empty or not set.
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// Returns whether the hub must not be queried.
+/// Returns whether `HF_HUB_OFFLINE` forbids requests to the hub.
 pub(super) fn is_offline() -> bool {
     let value = variable("HF_HUB_OFFLINE").unwrap_or_default().to_ascii_lowercase();
     ["1", "on", "yes", "true"].contains(&value.as_str())
 }
 
-/// Directory of Hugging Face's programs: `HF_HOME`, otherwise `huggingface` in the user's cache.
+/// Directory of Hugging Face's programs: `HF_HOME`, otherwise `huggingface` in the user's cache directory.
 fn home() -> PathBuf {
     let path = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     let user = || std::env::home_dir().unwrap_or_default().join(".cache");
     path("HF_HOME").unwrap_or_else(|| path("XDG_CACHE_HOME").unwrap_or_else(user).join("huggingface"))
 }
 
-/// Token for private files: `HF_TOKEN`, otherwise the token that Python's `hf auth login` has stored.
+/// Access token for private repositories: `HF_TOKEN`, otherwise the token that Python's `hf auth login` has stored.
 pub(super) fn token() -> Option<String> {
     let file = variable("HF_TOKEN_PATH").map_or_else(|| home().join("token"), PathBuf::from);
     let saved = || fs::read_to_string(file).ok().map(|token| token.trim().to_owned());
     variable("HF_TOKEN").or_else(saved).filter(|token| !token.is_empty())
 }
 
-/// Type of a repository on the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RepositoryType {
     Model,
@@ -37,7 +36,7 @@ pub(super) enum RepositoryType {
 }
 
 impl RepositoryType {
-    /// Plural that the hub's addresses and the cache use.
+    /// Plural of the repository type, as in the hub's URLs and in the cache, such as `models`.
     pub(super) fn plural(self) -> &'static str {
         match self {
             Self::Model => "models",
@@ -46,8 +45,8 @@ impl RepositoryType {
     }
 }
 
-/// Files of a repository in the cache. `blobs/SUM` has the content of a file, `snapshots/COMMIT/PATH` is a link to it,
-/// and `refs/REVISION` has the last known commit of a branch or a tag.
+/// Cached files of one repository. `blobs/SUM` stores the content of a file, and `snapshots/COMMIT/PATH` is a link to
+/// it. `refs/REVISION` stores the last known commit of a branch or a tag.
 pub(super) struct RepositoryCache {
     folder: PathBuf,
     locks: PathBuf,
@@ -61,22 +60,22 @@ impl RepositoryCache {
         Self { folder: cache.join(&name), locks: cache.join(".locks").join(name) }
     }
 
-    /// Directory of the files of a commit.
+    /// Directory with the cached files of a commit.
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.folder.join("snapshots").join(commit)
     }
 
-    /// Path of the content with this checksum.
+    /// Path of the file content with this checksum.
     pub(super) fn blob(&self, sum: &str) -> PathBuf {
         self.folder.join("blobs").join(sum)
     }
 
-    /// Path of the stored list of a revision's files; `revision` is encoded as in addresses.
+    /// Path of the stored file list of a revision. `revision` must be percent-encoded.
     pub(super) fn list(&self, revision: &str) -> PathBuf {
         self.folder.join(format!("list.{revision}.json"))
     }
 
-    /// Last known commit of a revision; `None` if the cache has no directory for it.
+    /// Last known commit of a revision; `None` if the cache has no files of that commit.
     pub(super) fn commit(&self, revision: &str) -> Option<String> {
         let noted = fs::read_to_string(self.folder.join("refs").join(revision)).ok();
         let commit = noted.map_or_else(|| revision.to_owned(), |commit| commit.trim().to_owned());
@@ -84,7 +83,7 @@ impl RepositoryCache {
         (is_commit && self.snapshot(&commit).is_dir()).then_some(commit)
     }
 
-    /// Records the commit of a revision, for offline use.
+    /// Stores the commit to which a revision points, for offline use.
     pub(super) fn refer(&self, revision: &str, commit: &str) -> io::Result<()> {
         if revision == commit {
             return Ok(());
@@ -94,7 +93,8 @@ impl RepositoryCache {
         fs::write(path, commit)
     }
 
-    /// Locks a content, so that no other process downloads it at the same time. `None` on a file system without locks.
+    /// Locks the file content with this checksum, so that no other process downloads it at the same time. `None` if the
+    /// file system does not support locks.
     pub(super) fn lock(&self, sum: &str) -> Option<File> {
         fs::create_dir_all(&self.locks).ok()?;
         let path = self.locks.join(format!("{sum}.lock"));
@@ -103,7 +103,7 @@ impl RepositoryCache {
         Some(file)
     }
 
-    /// Links a file of a commit to its content, and returns the path of the link.
+    /// Links a file of a commit to its cached content. Returns the path of the link.
     pub(super) fn place(&self, sum: &str, commit: &str, path: &str) -> io::Result<PathBuf> {
         let pointer = self.snapshot(commit).join(path);
         pointer.parent().map_or(Ok(()), fs::create_dir_all)?;
@@ -122,7 +122,7 @@ impl RepositoryCache {
         Ok(pointer)
     }
 
-    /// Paths of the files of a commit that are in the cache.
+    /// Paths of a commit's files that are in the cache.
     pub(super) fn files(&self, commit: &str) -> Vec<String> {
         let mut paths = Vec::new();
         let mut folders = vec![(self.snapshot(commit), String::new())];

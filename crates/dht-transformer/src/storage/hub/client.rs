@@ -1,4 +1,4 @@
-//! Client of the hub, configured by environment variables.
+//! HTTP client of the Hugging Face hub, configured by environment variables.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use ureq::{Agent, Body};
 use super::cache::{token, variable};
 use crate::error::HubProblem;
 
-/// Address of the hub, unless `HF_ENDPOINT` is set.
+/// URL of the hub, unless `HF_ENDPOINT` is set.
 const HUB: &str = "https://huggingface.co";
-/// Maximum time for a connection, and between two parts of a response.
+/// Maximum time for connecting, and for waiting until the next bytes of a response arrive.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Maximum size of a response that is not a file of a repository.
+/// Maximum size in bytes of a response that is not a file, such as a list of files.
 const MOST_BYTES: u64 = 64 << 20;
 
 pub(super) struct Client {
@@ -35,7 +35,7 @@ impl Client {
         Self { agent: config.build().into(), endpoint: endpoint.trim_end_matches('/').into(), token: token() }
     }
 
-    /// Requests the content at an address of the hub from byte `from` on. `what` names the content in errors.
+    /// Requests a resource of the hub from byte `from` on. `what` names the resource in errors.
     pub(super) fn get(&self, what: &str, address: &str, from: u64) -> Result<Response<Body>, HubProblem> {
         let mut request = self.agent.get(format!("{}/{address}", self.endpoint));
         if let Some(token) = &self.token {
@@ -47,7 +47,7 @@ impl Client {
         request.call().map_err(|source| HubProblem::Request { what: what.into(), source: source.into() })
     }
 
-    /// Downloads the text at an address of the hub.
+    /// Downloads a text from the hub, such as a list of files.
     pub(super) fn text(&self, what: &str, address: &str) -> Result<String, HubProblem> {
         let mut response = self.get(what, address, 0)?;
         let status = response.status();
@@ -59,7 +59,6 @@ impl Client {
     }
 }
 
-/// Converts an HTTP status to the problem that it reports.
 pub(super) fn status_problem(what: &str, status: u16) -> HubProblem {
     let meaning = match status {
         401 | 403 => "it is not there, or needs a login (set HF_TOKEN to a token that may read it)",
@@ -71,7 +70,7 @@ pub(super) fn status_problem(what: &str, status: u16) -> HubProblem {
     HubProblem::Status { what: what.into(), status, meaning }
 }
 
-/// Percent-encodes a part of an address, as Python's `urllib.parse.quote` does. `unescaped` is a character that is not
+/// Percent-encodes a part of a URL, as Python's `urllib.parse.quote` does. `unescaped` is a character that is not
 /// encoded.
 pub(super) fn encoded(text: &str, unescaped: Option<char>) -> String {
     let sign = |byte: u8| {

@@ -1,4 +1,4 @@
-//! Data sets on the Hugging Face hub, as parquet files for each split.
+//! Data sets on the Hugging Face hub, downloaded as parquet files for each split.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,21 +7,21 @@ use super::file::HubFile;
 use super::name::{is_name, split_revision};
 use crate::error::{Error, HubProblem, Result};
 
-/// One configuration of a data set on the Hugging Face hub, with the parquet files of its splits.
+/// Configuration (subset) of a data set on the Hugging Face hub, with the parquet files of its splits.
 ///
-/// The hub lists the files of the requested revision (`data/train-00000-of-00001.parquet`,
-/// `CONFIG/train-00000-of-00001.parquet`). The default revision is the branch `main`. If this branch has no parquet
-/// files, the default is `refs/convert/parquet` (`CONFIG/train/0000.parquet`), where the hub stores converted data sets
-/// of other formats.
+/// The hub lists the files of a revision, such as `data/train-00000-of-00001.parquet` or
+/// `CONFIG/train-00000-of-00001.parquet`. The default revision is the branch `main`. If this branch has no parquet
+/// files, the default is `refs/convert/parquet`, to which the hub converts data sets of other formats
+/// (`CONFIG/train/0000.parquet`).
 ///
-/// All files belong to the listed commit. They are downloaded into the cache of Python's `huggingface_hub`. A
-/// downloaded file must have the size and the SHA-256 checksum that the hub lists; a file that is already in the cache
-/// must have the listed size.
+/// All files belong to the same commit. They are downloaded into the cache of Python's `huggingface_hub`. A downloaded
+/// file must have the size and the SHA-256 checksum that the hub lists. A file that is already in the cache must have
+/// the listed size.
 ///
-/// If the hub cannot be reached, or `HF_HUB_OFFLINE` is set, the previous listing is used.
+/// If the hub cannot be reached, or `HF_HUB_OFFLINE` is set, the file list of the previous request is used.
 ///
 /// Requires the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN`
-/// have their usual meaning.
+/// have the same meaning as in `huggingface_hub`.
 #[derive(Debug, Clone)]
 pub struct HubDataset {
     pub(super) name: String,
@@ -32,9 +32,9 @@ pub struct HubDataset {
 }
 
 impl HubDataset {
-    /// Queries the hub for the files of a data set, `OWNER/NAME` or `OWNER/NAME/CONFIG`. Without `CONFIG`, the data
-    /// set's only configuration is used, or the configuration called `default`. A suffix `@REVISION` selects a branch,
-    /// a tag or a commit.
+    /// Lists the files of a data set on the hub, named `OWNER/NAME` or `OWNER/NAME/CONFIG`. Without `CONFIG`, the data
+    /// set's only configuration is used, or the one called `default`. A suffix `@REVISION` selects a branch, a tag or a
+    /// commit.
     ///
     /// # Errors
     /// - [`Error::Argument`] if the name or the revision is invalid;
@@ -53,7 +53,7 @@ impl HubDataset {
         open(&repository, configuration, revision)
     }
 
-    /// Commit to which all files belong.
+    /// Hash of the commit to which all files belong.
     pub fn commit(&self) -> &str {
         &self.commit
     }
@@ -63,16 +63,16 @@ impl HubDataset {
         self.splits.keys().map(String::as_str)
     }
 
-    /// Size of the files of a split in bytes, as listed by the hub; `None` for an unknown split.
+    /// Total size of a split's files in bytes, as listed by the hub; `None` for an unknown split.
     pub fn bytes(&self, split: &str) -> Option<u64> {
         Some(self.splits.get(split)?.iter().filter_map(|file| file.size).sum())
     }
 
-    /// Downloads the missing files of a split, and returns the local paths of all its files.
+    /// Downloads the files of a split that are not in the cache. Returns the local paths of all files of the split.
     ///
     /// # Errors
-    /// [`Error::HubFiles`] if the split is missing or incomplete, or a file cannot be downloaded or checked. A file
-    /// that differs from the hub's list is deleted, and is an error as well.
+    /// [`Error::HubFiles`] if the split is missing or incomplete, or a file cannot be downloaded or verified. A
+    /// downloaded file that differs from the hub's list is deleted and also reported.
     pub fn fetch(&self, split: &str) -> Result<Vec<PathBuf>> {
         let failed = |problem| Error::HubFiles { name: self.name.clone(), problem };
         let Some(files) = self.splits.get(split) else {
@@ -146,7 +146,7 @@ mod on_the_hub {
         files.iter().map(|file| fetched(file).map_err(failed)).collect()
     }
 
-    /// Parquet files by configuration and split.
+    /// Groups parquet files by configuration and split, from their paths.
     pub(super) fn configurations(files: &[HubFile]) -> BTreeMap<String, Splits> {
         let mut by_configuration: BTreeMap<String, Splits> = BTreeMap::new();
         for file in files {
@@ -160,8 +160,8 @@ mod on_the_hub {
         by_configuration
     }
 
-    /// Parses the configuration and the split in a path. The hub converts only a part of a very large data set
-    /// (`partial-train`), which does not count as a split.
+    /// Parses the configuration and the split from a file path. `None` for other files, and for `partial-train`: the
+    /// hub converts only a part of a very large data set.
     pub(super) fn place_of(path: &str) -> Option<(&str, &str)> {
         let mut folders: Vec<&str> = path.split('/').collect();
         let stem = folders.pop()?.strip_suffix(".parquet")?;

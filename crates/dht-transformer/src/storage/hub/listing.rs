@@ -1,4 +1,4 @@
-//! Parser of the hub's list of a repository's files.
+//! Parser of the file list that the hub returns for a repository.
 
 use std::path::{Component, Path};
 
@@ -7,16 +7,15 @@ use serde::Deserialize;
 use super::file::HubFile;
 use crate::error::HubProblem;
 
-/// List of a commit's files.
+/// Files of a repository at one commit.
 #[derive(Debug)]
 pub(super) struct Listing {
-    /// Requested revision.
+    /// Revision that was requested: a branch, a tag or a commit.
     pub(super) revision: String,
     pub(super) commit: String,
     pub(super) files: Vec<HubFile>,
 }
 
-/// Response of the hub.
 #[derive(Deserialize)]
 struct Answer {
     sha: String,
@@ -40,10 +39,10 @@ struct LargeFile {
 }
 
 impl Listing {
-    /// Parses a response of the hub.
+    /// Parses the file list that the hub returns for a revision.
     ///
     /// # Errors
-    /// [`HubProblem::Answer`] if the text is not such a response, or has an invalid path or checksum.
+    /// [`HubProblem::Answer`] if the text is not a file list, or has an invalid path or checksum.
     pub(super) fn parse(revision: &str, text: &str) -> Result<Self, HubProblem> {
         let answer: Answer =
             serde_json::from_str(text).map_err(|error| HubProblem::Answer { message: error.to_string() })?;
@@ -70,7 +69,6 @@ impl Listing {
         Ok(Self { revision: revision.into(), commit: answer.sha, files })
     }
 
-    /// Finds the file with this path.
     pub(super) fn find(&self, path: &str) -> Option<&HubFile> {
         self.files.iter().find(|file| file.path == path)
     }

@@ -6,7 +6,7 @@ use super::name::HubName;
 use crate::error::{Error, Result};
 use crate::storage::restore_replaced;
 
-/// Returns the directory at a path, or downloads the model of a hub name; see
+/// Resolves a path or a hub name to a local directory, and downloads the model if necessary; see
 /// [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch).
 pub(crate) fn model_directory(name: impl AsRef<Path>) -> Result<PathBuf> {
     let path = name.as_ref();
@@ -21,7 +21,7 @@ pub(crate) fn model_directory(name: impl AsRef<Path>) -> Result<PathBuf> {
     }
 }
 
-/// Downloads the directory of a model that this project saved on the hub; see
+/// Downloads all files of a model that this project saved on the hub; see
 /// [`PretrainedWeights::fetch_all`](crate::pretrained::PretrainedWeights::fetch_all).
 pub(crate) fn whole_directory(name: &str) -> Result<PathBuf> {
     match HubName::parse(name)? {
@@ -55,9 +55,9 @@ mod on_the_hub {
     use crate::storage::{ShardIndex, WEIGHT_FILES};
 
     const CONFIG: &str = "config.json";
-    /// File of an adapter, which the loader refuses.
+    /// Configuration of a LoRA or similar adapter. The loader refuses a model with this file.
     const ADAPTER: &str = "adapter_config.json";
-    /// Files that the loader reads in addition to the weights, or for which it refuses a model.
+    /// Files to download besides the weights: the loader reads them, or refuses a model because of them.
     const FILES: [&str; 12] = [
         CONFIG,
         ADAPTER,
@@ -72,15 +72,15 @@ mod on_the_hub {
         "vocab.json",
         "merges.txt",
     ];
-    /// Modules of sentence-transformers.
+    /// List of the modules in a sentence-transformers model.
     const MODULES: &str = "modules.json";
-    /// Description of a model that this project has saved, and the folder of its other files.
+    /// Description file of a model that this project saved. The other files of such a model are in the folder `model`.
     const DESCRIPTION: &str = "dht.json";
     const SAVED: &str = "model/";
-    /// Maximum number of names in a message.
     const MOST_NAMES: usize = 12;
 
-    /// Module of sentence-transformers, in its own directory or in the directory of the list.
+    /// Entry of `modules.json`: a module of a sentence-transformers model and its directory. An empty path is the
+    /// directory of `modules.json`.
     #[derive(Deserialize)]
     struct Module {
         path: String,
@@ -104,12 +104,12 @@ mod on_the_hub {
         Ok(model.folder())
     }
 
-    /// Model of one commit.
+    /// Model repository on the hub, with its files at one commit.
     struct Model {
         name: HubName,
         repository: Repository,
         listing: Listing,
-        /// Reason that the hub's list is missing, if the files in the cache are used instead.
+        /// Error of the request for the file list, if the files in the cache are used instead.
         unlisted: Option<HubProblem>,
     }
 
@@ -131,13 +131,12 @@ mod on_the_hub {
             self.repository.snapshot(&self.listing.commit)
         }
 
-        /// Local path of a file; `None` if it is not listed.
+        /// Downloads a file and returns its local path; `None` if the repository does not have it.
         fn get(&self, path: &str) -> Result<Option<PathBuf>> {
             let fetched = self.listing.find(path).map(|file| self.repository.fetch(&self.listing, file));
             fetched.transpose().map_err(|problem| Error::HubFiles { name: self.name.to_string(), problem })
         }
 
-        /// Error that reports a file missing from the hub's list.
         fn lacks(self, missing: &str) -> Error {
             let names: Vec<&str> = self.listing.files.iter().map(|file| &*file.path).collect();
             let more = if names.len() > MOST_NAMES { " and others" } else { "" };
@@ -146,7 +145,7 @@ mod on_the_hub {
             Error::HubFiles { name: self.name.to_string(), problem }
         }
 
-        /// Fetches the files of an encoder that the loader reads, and nothing else.
+        /// Downloads the files of an encoder that the loader reads. Other files of the repository are not downloaded.
         fn encoder(self) -> Result<PathBuf> {
             let modules = self.get(MODULES)?.and_then(|path| std::fs::read(path).ok());
             // The loader reports a file that is not JSON.
@@ -179,8 +178,8 @@ mod on_the_hub {
             }
         }
 
-        /// Downloads the weights under the first of their file names that the model has, and the shards if this file is
-        /// an index. Returns the name of a required file that is not listed.
+        /// Downloads the weights. If the weight file is an index, its shards are downloaded, too. If the repository
+        /// lacks a required file, returns the file's name.
         fn weights(&self, folder: &str) -> Result<Option<String>> {
             for name in WEIGHT_FILES {
                 let Some(path) = self.get(&format!("{folder}{name}"))? else { continue };

@@ -1,15 +1,13 @@
-//! Syntax of names and revisions on the hub.
+//! Parser of repository names and revisions on the Hugging Face hub.
 
 use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// Character between the name of a repository and a revision.
 const AT: char = '@';
-/// Maximum length of a revision in bytes.
 const LONGEST: usize = 200;
 
-/// Name of a repository with an optional revision: `NAME` or `NAME@REVISION`.
+/// Name of a repository on the hub with an optional revision: `NAME` or `NAME@REVISION`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HubName {
     pub(super) repository: String,
@@ -17,7 +15,7 @@ pub(super) struct HubName {
 }
 
 impl HubName {
-    /// Parses a name; `None` if the part before the first `@` is not a name.
+    /// Parses `NAME` or `NAME@REVISION`. `None` if the part before `@` is not a valid name on the hub.
     ///
     /// # Errors
     /// [`Error::Argument`] for a revision that git does not allow.
@@ -37,7 +35,7 @@ impl fmt::Display for HubName {
     }
 }
 
-/// Splits a text into the name of a repository and a revision, at the first `@`.
+/// Splits `NAME@REVISION` at the first `@` into the name of a repository and a revision.
 ///
 /// # Errors
 /// [`Error::Argument`] for a revision that git does not allow.
@@ -52,7 +50,8 @@ pub(super) fn split_revision(text: &str) -> Result<(&str, Option<&str>)> {
     }
 }
 
-/// Returns whether a name has one or two parts of letters, digits and `-_.`, where no part begins with a dot.
+/// Returns whether a text has the form of a repository name: one or two parts separated by a slash. Each part consists
+/// of letters, digits and `-_.`, and does not begin with a dot.
 pub(super) fn is_name(name: &str) -> bool {
     let part = |part: &str| {
         let sign = |sign: char| sign.is_ascii_alphanumeric() || "-_.".contains(sign);
@@ -61,7 +60,7 @@ pub(super) fn is_name(name: &str) -> bool {
     name.len() <= 96 && name.split('/').count() <= 2 && name.split('/').all(part)
 }
 
-/// Returns whether git allows a text as the name of a branch or a tag. A commit hash is such a name, too.
+/// Returns whether git allows a text as a branch name, tag name or commit hash.
 fn is_revision(text: &str) -> bool {
     let sign = |sign: char| !sign.is_control() && !sign.is_whitespace() && !"~^:?*[\\".contains(sign);
     let part =

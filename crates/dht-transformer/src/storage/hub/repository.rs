@@ -1,4 +1,4 @@
-//! Repository on the hub: its list of files, and verified downloads.
+//! Repository on the Hugging Face hub: file lists, and downloads with verification.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -16,16 +16,12 @@ use super::listing::Listing;
 use crate::error::{Error, HubProblem, Result};
 use crate::storage::{file_sha256, hexadecimal, write_atomically};
 
-/// Default revision.
 pub(super) const MAIN: &str = "main";
-/// Branch with the hub's conversions of data sets of other formats.
+/// Branch to which the hub converts data sets of other formats, as parquet files.
 pub(super) const CONVERTED: &str = "refs/convert/parquet";
-/// Name of the file list in errors.
 const LIST: &str = "the list of files";
-/// Maximum number of branches and tags in a message.
 const MOST_NAMES: usize = 20;
 
-/// Branches and tags of a repository.
 #[derive(Deserialize)]
 struct References {
     branches: Vec<Reference>,
@@ -38,7 +34,6 @@ struct Reference {
     name: String,
 }
 
-/// Repository and its local cache.
 pub(super) struct Repository {
     name: String,
     kind: RepositoryType,
@@ -52,13 +47,12 @@ impl Repository {
         Self { name: name.into(), kind, client, cache }
     }
 
-    /// Local directory of the files of a commit.
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.cache.snapshot(commit)
     }
 
-    /// Lists the files of a revision with their sizes and checksums. If the hub is offline or cannot be reached, the
-    /// stored list is returned.
+    /// Requests the files of a revision with their sizes and checksums. If the hub is offline or cannot be reached, the
+    /// list of an earlier request is used.
     pub(super) fn list(&self, revision: &str) -> Result<Listing, HubProblem> {
         let path = self.cache.list(&encoded(revision, None));
         let previous = || Listing::parse(revision, &fs::read_to_string(&path).ok()?).ok();
@@ -86,8 +80,9 @@ impl Repository {
         }
     }
 
-    /// Lists the files of a revision that another program has stored in the cache, without sizes and checksums. `None`
-    /// if there are none, or if the hub answered that the revision is not available.
+    /// Lists the files of a revision that are in the cache, without sizes and checksums. The list is used if `problem`
+    /// means that the hub could not be reached or is overloaded. `None` for other problems, and if the cache has no
+    /// files.
     pub(super) fn cached(&self, revision: &str, problem: &HubProblem) -> Option<Listing> {
         let commit = self.cache.commit(revision).filter(|_| is_unreached(problem))?;
         tracing::warn!(repository = %self.name, %problem, %commit, "using the files in the cache");
@@ -108,7 +103,8 @@ impl Repository {
         })
     }
 
-    /// Problem that names the existing revisions of a repository; `None` if the repository does not exist.
+    /// Creates the error for an unknown revision, which names the existing branches and tags. `None` if the repository
+    /// does not exist.
     fn no_revision(&self, revision: &str, address: &str) -> Option<HubProblem> {
         let text = self.client.text(LIST, &format!("{address}/refs")).ok()?;
         let References { branches, tags } = serde_json::from_str(&text).ok()?;
@@ -118,8 +114,8 @@ impl Repository {
         Some(HubProblem::Revision { asked: revision.into(), known })
     }
 
-    /// Returns the path of a file in the cache, and downloads the file if it is missing. A file in the cache must have
-    /// the listed size. A downloaded file must also have the listed checksum before it is stored in the cache.
+    /// Returns the path of a file in the cache; a missing file is downloaded. A cached file must have the size that the
+    /// hub lists. A downloaded file must also have the listed checksum before it is stored in the cache.
     pub(super) fn fetch(&self, listing: &Listing, file: &HubFile) -> Result<PathBuf, HubProblem> {
         let is_there =
             |path: &Path| fs::metadata(path).is_ok_and(|metadata| file.size.is_none_or(|size| size == metadata.len()));
@@ -151,7 +147,7 @@ impl Repository {
         Ok(pointer)
     }
 
-    /// Downloads a file. An interrupted download is continued.
+    /// Downloads a file to the path `blob`. An interrupted download is resumed.
     fn download(&self, listing: &Listing, file: &HubFile, blob: &Path) -> Result<(), HubProblem> {
         let failed = |source: io::Error| request_problem(file, source);
         let part = blob.with_extension("part");
@@ -169,8 +165,8 @@ impl Repository {
         fs::rename(&part, blob).map_err(failed)
     }
 
-    /// Appends the remaining bytes of a file to the downloaded part. If the hub sends the whole file, the part is
-    /// replaced.
+    /// Appends the bytes from position `from` on to the partly downloaded file `part`. If the hub sends the whole file,
+    /// `part` is overwritten.
     fn receive(&self, listing: &Listing, file: &HubFile, part: &Path, from: u64) -> Result<(), HubProblem> {
         let failed = |source: io::Error| request_problem(file, source);
         let prefix = if self.kind == RepositoryType::Dataset { "datasets/" } else { "" };
@@ -185,7 +181,7 @@ impl Repository {
         out.sync_all().map_err(failed)
     }
 
-    /// Requests a file from byte `from` on. Returns the response and the byte at which it begins.
+    /// Requests a file from byte `from` on. Returns the response, and the position of its first byte in the file.
     fn request(&self, file: &HubFile, address: &str, from: u64) -> Result<(Response<Body>, u64), HubProblem> {
         let response = self.client.get(&file.path, address, from)?;
         let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
@@ -199,7 +195,7 @@ impl Repository {
     }
 }
 
-/// Returns whether the hub could not be reached or could not answer.
+/// Returns whether an error means that the hub could not be reached or is overloaded, so that cached files may be used.
 fn is_unreached(problem: &HubProblem) -> bool {
     match problem {
         HubProblem::Request { .. } | HubProblem::Offline { .. } => true,
@@ -217,7 +213,7 @@ fn store(path: &Path, text: &str) -> Result<()> {
     write_atomically(path, |file| file.write_all(text.as_bytes()))
 }
 
-/// Compares a downloaded file with its entry in the hub's list.
+/// Checks the size and the checksum of a downloaded file against the hub's list.
 fn check(path: &Path, file: &HubFile) -> Result<(), HubProblem> {
     let name = || file.path.clone();
     let got = fs::metadata(path).map_err(|source| request_problem(file, source))?.len();

@@ -1,4 +1,4 @@
-//! Data augmentation: copies of texts in which some words are replaced.
+//! Data augmentation for distillation: copies of texts in which some words are replaced.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -15,28 +15,29 @@ use crate::error::{Error, Result};
 use crate::tasks::masked_language_model::MaskedLanguageModel;
 use crate::tensors::HeadPlan;
 
-/// Number of texts in a group whose words are looked up together.
+/// Number of texts whose words get their candidates together.
 const ROWS: usize = 16;
-/// Number of masked texts in a batch. Each of them has a row of logits over the vocabulary.
+/// Number of masked texts that the language model reads in one batch. Each takes a row of logits over the vocabulary.
 const BATCH: usize = 64;
 
-/// TinyBERT's data augmentation (Jiao et al. 2020, algorithm 1). The method copies a text, and replaces each word of
-/// the copy with some probability. The new word is one of K candidates, drawn at random:
+/// TinyBERT's data augmentation (Jiao et al. 2020, algorithm 1). It copies a text and replaces each word of the copy
+/// with some probability. The new word is drawn from K candidates:
 ///
-/// - For a word of one token, the candidates are the K words that a masked language model predicts there with the
-///   highest probability.
-/// - For other words, the candidates are the K words with the nearest vectors. Without a model, this also applies to
-///   words of one token.
+/// - For a word of one token, the candidates are the K words that a masked language model predicts with the highest
+///   probability at this position.
+/// - For other words, the candidates are the K words with the nearest word vectors. Without a language model, this also
+///   applies to words of one token.
 ///
 /// A word stays unchanged if it has no candidates, or if its replacement would make the text too long. Only words with
 /// a letter are replaced; Jiao et al. also exclude a list of stop words. A copy has the label of its text. A wrong
 /// label matters little if a teacher provides soft labels.
 ///
-/// Tokens are replaced, and not characters. So pairs, special tokens and lengths stay as encoded. The vocabulary must
+/// Tokens are replaced, not characters, so text pairs, special tokens and lengths stay as encoded. The vocabulary must
 /// mark where a word begins, as WordPiece and whole-word vocabularies do.
 ///
 /// # Cost
-/// Each word needs one forward pass of the model. Each distinct word that is looked up needs one pass over all vectors.
+/// Each word needs one forward pass of the language model. Each distinct word that is looked up needs one pass over all
+/// vectors.
 ///
 /// # Examples
 /// ```
@@ -61,12 +62,12 @@ pub struct Augmentation<'a> {
     settings: AugmentationSettings,
     tokenizer: &'a TextTokenizer,
     vocabulary: Vocabulary,
-    /// Masked language model, with the id of its mask token.
+    /// Masked language model and the id of its mask token.
     model: Option<(&'a MaskedLanguageModel, u32)>,
     vectors: Option<&'a WordVectors>,
 }
 
-/// Word of a text, with the candidates for its replacement.
+/// Word of a text: its token range, and the candidates for its replacement, each a list of token ids.
 #[derive(Debug)]
 struct Word {
     tokens: Range<usize>,
@@ -74,7 +75,7 @@ struct Word {
 }
 
 impl<'a> Augmentation<'a> {
-    /// Creates an augmentation for texts that a tokenizer encoded. Call [`with_model`](Self::with_model) or
+    /// Creates an augmentation for texts that `tokenizer` encoded. Call [`with_model`](Self::with_model) or
     /// [`with_vectors`](Self::with_vectors) before use.
     ///
     /// # Errors
@@ -84,7 +85,7 @@ impl<'a> Augmentation<'a> {
         Ok(Self { settings, tokenizer, vocabulary: Vocabulary::new(tokenizer)?, model: None, vectors: None })
     }
 
-    /// Uses a masked language model as a source of candidates.
+    /// Uses a masked language model to find candidates for words of one token.
     ///
     /// # Errors
     /// [`Error::Argument`] if the tokenizer has more tokens than the model, or has no mask token.
@@ -95,17 +96,18 @@ impl<'a> Augmentation<'a> {
         Ok(Self { model: Some((model, mask)), ..self })
     }
 
-    /// Uses word vectors as a source of candidates.
+    /// Uses word vectors to find candidates for words.
     #[must_use]
     pub fn with_vectors(self, vectors: &'a WordVectors) -> Self {
         Self { vectors: Some(vectors), ..self }
     }
 
-    /// Returns the texts followed by their copies. Each row has a unique id.
+    /// Returns a data set of the texts and their augmented copies; the copies follow the texts. Each row has a unique
+    /// id.
     ///
     /// # Errors
     /// [`Error::Argument`] if there is neither a model nor vectors, or if a text has more tokens than the model reads.
-    /// Errors of the encoder.
+    /// Errors of [`Encoder::embed`](crate::Encoder::embed).
     pub fn augment<R: Rng + ?Sized>(&self, data: &EncodedDataset, rng: &mut R) -> Result<EncodedDataset> {
         if self.model.is_none() && self.vectors.is_none() {
             return Err(Error::argument("augmentation", "a model of masked tokens, or vectors of words", "neither"));
@@ -157,7 +159,8 @@ impl<'a> Augmentation<'a> {
         Encoding { ids, type_ids, truncated: text.truncated, rest: Default::default() }
     }
 
-    /// Words of each text, with their candidates. `looked_up` caches the candidates of words.
+    /// Finds the words of each text, and the candidates for the replacement of each word. `looked_up` caches the
+    /// candidates of words that were looked up in the word vectors.
     fn words(&self, rows: &[Sample], looked_up: &mut HashMap<String, Vec<Vec<u32>>>) -> Result<Vec<Vec<Word>>> {
         let word = |tokens| Word { tokens, candidates: Vec::new() };
         let words_of = |row: &Sample| self.vocabulary.words(&row.encoding.ids).into_iter().map(word).collect();
@@ -198,15 +201,16 @@ impl<'a> Augmentation<'a> {
         Ok(words)
     }
 
-    /// Token ids of the words with the nearest vectors.
+    /// Token ids of the words whose vectors are nearest to the vector of `word`. Words with special tokens are left
+    /// out.
     fn nearest(&self, word: &str, vectors: &WordVectors) -> Result<Vec<Vec<u32>>> {
         let words = vectors.nearest(word, self.settings.candidates).into_iter();
         let tokens = words.map(|word| self.tokenizer.subwords(word)).collect::<Result<Vec<_>>>()?;
         Ok(tokens.into_iter().filter(|ids| !ids.is_empty() && !self.vocabulary.has_special(ids)).collect())
     }
 
-    /// Predicts words in place of one token in each text, most probable first. Returns one word more than the number of
-    /// candidates, since the original word may be among them.
+    /// Predicts words at one masked token of each text. Returns their token ids, most probable first. There is one word
+    /// more than the number of candidates, since the original word may be among them.
     fn guesses(&self, model: &MaskedLanguageModel, texts: &[(Sample, usize)]) -> Result<Vec<Vec<u32>>> {
         let longest = model.encoder().config().longest_text();
         if let Some((sample, _)) = texts.iter().find(|(sample, _)| sample.encoding.ids.len() > longest) {

@@ -1,19 +1,18 @@
-//! Settings of data augmentation.
+//! Settings of TinyBERT's data augmentation.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Settings of [`Augmentation`](super::Augmentation).
+/// Settings of TinyBERT's data augmentation, [`Augmentation`](super::Augmentation).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentationSettings {
-    /// Number of copies of each text, N_a in TinyBERT's paper (Jiao et al. 2020). Duplicates are dropped, so there may
-    /// be fewer copies.
+    /// Number of copies of each text (N_a in Jiao et al. 2020). Duplicates are dropped, so there may be fewer copies.
     pub copies: usize,
-    /// Number of candidates to replace each word, K in TinyBERT's paper.
+    /// Number of candidates for the replacement of each word (K in Jiao et al. 2020).
     pub candidates: usize,
-    /// Probability that a word is replaced, p_t in TinyBERT's paper.
+    /// Probability that a word is replaced (p_t in Jiao et al. 2020).
     pub replaced: f64,
     /// Maximum number of tokens of a copy.
     pub max_length: usize,
@@ -27,7 +26,7 @@ impl Default for AugmentationSettings {
 }
 
 impl AugmentationSettings {
-    /// Checks that the settings produce copies.
+    /// Checks that the settings can produce copies.
     ///
     /// # Errors
     /// [`Error::Argument`] with the name of the first setting that is 0, or for a probability that is not above 0 and

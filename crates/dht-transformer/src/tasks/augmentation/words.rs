@@ -1,4 +1,4 @@
-//! Words in texts that are encoded as tokens.
+//! Detection of words in tokenised texts.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -6,12 +6,12 @@ use std::ops::Range;
 use crate::data::TextTokenizer;
 use crate::error::{Error, Result};
 
-/// Prefix of a token that continues a word.
+/// Prefix of a token that continues a word, in WordPiece vocabularies.
 const CONTINUATION: &str = "##";
 /// Prefix of a token that begins a word, in byte-level vocabularies.
 const VISIBLE_SPACE: char = 'Ġ';
 
-/// Vocabulary that knows which tokens begin a word, continue a word, or are special.
+/// Vocabulary of a tokenizer, in which tokens that begin a word, continue a word, or are special can be told apart.
 #[derive(Debug, Clone)]
 pub(super) struct Vocabulary {
     special: BTreeSet<u32>,
@@ -42,12 +42,11 @@ impl Vocabulary {
         self.token(id).starts_with(CONTINUATION)
     }
 
-    /// Returns whether a token is a complete word that contains a letter.
     pub(super) fn is_word(&self, id: u32) -> bool {
         !self.special.contains(&id) && !self.continues(id) && self.token(id).contains(char::is_alphabetic)
     }
 
-    /// Token ranges of the words that contain a letter.
+    /// Token ranges of all words in a text that contain a letter.
     pub(super) fn words(&self, ids: &[u32]) -> Vec<Range<usize>> {
         let mut words = Vec::new();
         let mut start = 0;
@@ -63,7 +62,7 @@ impl Vocabulary {
         words
     }
 
-    /// Text of a word, without the prefixes of its tokens.
+    /// Text of a word, the concatenation of its tokens without the prefix `##`.
     pub(super) fn text(&self, word: &[u32]) -> String {
         let part = |id: &u32| self.token(*id).strip_prefix(CONTINUATION).unwrap_or(self.token(*id));
         word.iter().map(part).collect()

@@ -1,4 +1,4 @@
-//! Distillation of a student by the intermediate loss alone.
+//! TinyBERT's intermediate distillation of a student, without labels.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::tasks::text_classifier::TextClassifier;
 use crate::tensors::Parameters;
 use crate::train::{Objective, Progress, StepLoss};
 
-/// TinyBERT's intermediate distillation: trains a student to match the intermediate results of a teacher, with the
-/// [`IntermediateLoss`]. Labels are not used.
+/// TinyBERT's intermediate distillation: trains a student to match the attention scores, hidden states and embeddings
+/// of a teacher, with the [`IntermediateLoss`]. Labels are not used.
 ///
 /// # Examples
 /// ```
@@ -48,12 +48,11 @@ pub struct IntermediateDistillation {
 }
 
 impl IntermediateDistillation {
-    /// Creates the distillation of a teacher into a student. The distillation stores a handle on the teacher. Student
-    /// and teacher must have the same number of heads in a layer; other sizes may differ.
+    /// Creates the distillation of a teacher into a student. The teacher's weights are shared, not copied. Student and
+    /// teacher must have the same number of heads in a layer; other sizes may differ.
     ///
     /// # Errors
-    /// Same errors as [`IntermediateLoss::new`], also if the student already has the projections of an earlier
-    /// distillation.
+    /// Errors of [`IntermediateLoss::new`], also if the student still has the projections of an earlier distillation.
     pub fn new<R: Rng + ?Sized>(
         mut student: TextClassifier,
         teacher: &TextClassifier,
@@ -64,15 +63,16 @@ impl IntermediateDistillation {
         Ok(Self { student, loss })
     }
 
-    /// Uses stored states of the teacher. The teacher does not run for a batch whose texts all have stored states.
+    /// Uses stored intermediate results of the teacher. The teacher does not run for a batch in which all texts have
+    /// stored results.
     ///
     /// # Errors
-    /// Same errors as [`IntermediateLoss::with_states`].
+    /// Errors of [`IntermediateLoss::with_states`].
     pub fn with_states(self, states: Arc<TeacherStates>) -> Result<Self> {
         Ok(Self { loss: self.loss.with_states(states)?, ..self })
     }
 
-    /// Student in its current state.
+    /// Student with its current weights.
     pub fn model(&self) -> &TextClassifier {
         &self.student
     }
@@ -82,10 +82,10 @@ impl IntermediateDistillation {
         self.student
     }
 
-    /// Intermediate loss of a batch, a scalar.
+    /// Computes the intermediate loss of a batch, a scalar.
     ///
     /// # Errors
-    /// Same errors as [`Encoder::embed`](crate::Encoder::embed).
+    /// Errors of [`Encoder::embed`](crate::Encoder::embed).
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let (embedded, records) = self.student.encoder().run_recorded(batch, ctx)?;
         self.loss.of_records(&embedded, &records, batch, ctx)
@@ -109,7 +109,7 @@ impl Objective for IntermediateDistillation {
         Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))
     }
 
-    /// Negative mean loss of the data set.
+    /// Negative mean intermediate loss of a data set, so that higher is better.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         let (mut sum, ctx) = (0.0, ForwardContext::inference());
         for rows in (0..data.len()).collect::<Vec<_>>().chunks(batch_size.max(1)) {

@@ -1,10 +1,10 @@
-//! Mapping from the layers of a student to those of its teacher.
+//! Mapping from the layers of a student to the layers of its teacher.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Mapping from each layer of a student to the teacher's layer that it learns from.
+/// Mapping from each layer of a student to the layer of the teacher that it learns from.
 ///
 /// # Examples
 /// ```
@@ -17,18 +17,18 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerMap {
-    /// Evenly spread layers: layer m of the student's M layers, counted from 1, learns from layer ⌈m·N/M⌉ of the
-    /// teacher's N layers. This is TinyBERT's map if M divides N (Jiao et al. 2020).
+    /// Evenly spread layers. If the student has M layers and the teacher has N, the student's layer m learns from the
+    /// teacher's layer ⌈m·N/M⌉, both counted from 1. This is TinyBERT's map if M divides N (Jiao et al. 2020).
     #[default]
     Uniform,
-    /// Last layers of the teacher, as many as the student has.
+    /// Last layers of the teacher; the student's last layer learns from the teacher's last layer.
     Last,
-    /// Explicit layers of the teacher, counted from 0: one for each layer of the student, ascending.
+    /// Explicit layers of the teacher, counted from 0 and ascending, one for each layer of the student.
     Given(Vec<usize>),
 }
 
 impl LayerMap {
-    /// Returns the teacher's layer for each layer of the student, both counted from 0. `student` and `teacher` are the
+    /// Computes the teacher's layer for each layer of the student, both counted from 0. `student` and `teacher` are the
     /// numbers of layers.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Intermediate loss: distance between the intermediate results of a student and of its teacher.
+//! Intermediate loss: distance between the attention scores, hidden states and embeddings of a student and its teacher.
 
 use std::sync::Arc;
 
@@ -15,14 +15,15 @@ use crate::tasks::TextClassifier;
 use crate::tensors::{Hidden, Spans, wide};
 
 impl LayerRecord {
-    /// Mean squared error between the attention scores of two models, before the softmax. The error is averaged over
-    /// heads and pairs of tokens, and then over texts.
+    /// Mean squared error between the attention scores of two models before the softmax, such as a student and its
+    /// teacher. The error is averaged over heads and pairs of tokens, and then over texts.
     ///
-    /// `target` has the shape (samples, heads, longest, longest), and receives no gradient. Positions without a token
-    /// do not count.
+    /// `target` has the shape (samples, heads, longest, longest) and receives no gradient. Positions without a token do
+    /// not count.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes differ, for example in the number of heads; the errors of candle.
+    /// [`Error::Shape`] if the shapes differ, for example in the number of heads;
+    /// [`Error::Candle`] if a tensor operation fails.
     pub fn attention_distance(&self, target: &Tensor, spans: &Spans) -> Result<Tensor> {
         attention_distance(&self.scores, target, spans)
     }
@@ -30,10 +31,10 @@ impl LayerRecord {
 
 impl Hidden {
     /// Mean squared error of `rows`, shape (tokens, width), as an approximation of these hidden states. The error is
-    /// averaged over tokens and dimensions, and then over texts. The hidden states receive no gradient.
+    /// averaged over tokens and dimensions, and then over texts. Only `rows` receives a gradient.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shapes differ; the errors of candle.
+    /// [`Error::Shape`] if the shapes differ; [`Error::Candle`] if a tensor operation fails.
     pub fn squared_error_of(&self, rows: &Tensor) -> Result<Tensor> {
         let (expected, got) = (self.tensor().dims().to_vec(), rows.dims().to_vec());
         if expected != got {
@@ -44,7 +45,8 @@ impl Hidden {
     }
 }
 
-/// Mean squared error between two tensors of attention scores.
+/// Mean squared error between the attention scores of two models, shape (samples, heads, longest, longest). See
+/// [`LayerRecord::attention_distance`].
 fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Result<Tensor> {
     let (expected, got) = (target.dims().to_vec(), scores.dims().to_vec());
     if expected != got {
@@ -66,11 +68,11 @@ fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Result
 /// L = MSE(E·W_e, Eᵗ) + Σ_m [ MSE(H_m·W_h, Hᵗ_g(m)) + MSE(A_m, Aᵗ_g(m)) ]
 /// ```
 ///
-/// E are the embeddings, H_m the hidden states after layer m, and A_m the attention scores before the softmax. The
-/// [`LayerMap`] g gives the teacher's layer g(m) from which layer m of the student learns. A head that the student
-/// lacks is not compared.
+/// E are the embeddings, H_m the hidden states after layer m, and A_m the attention scores before the softmax. A
+/// superscript t marks the teacher's. Layer m of the student learns from the teacher's layer g(m), where g is the
+/// [`LayerMap`]. Heads that were pruned from the student are not compared.
 ///
-/// The projections W_e and W_h (with a bias) are learned with the student. They are the parameters
+/// The projections W_e and W_h (with a bias) are trained together with the student. They are the parameters
 /// `distillation.embeddings` and `distillation.hidden` of its encoder, and are not written to directories.
 #[derive(Debug)]
 pub struct IntermediateLoss {
@@ -84,8 +86,8 @@ pub struct IntermediateLoss {
 }
 
 impl IntermediateLoss {
-    /// Creates the loss of a student with respect to its teacher. The loss stores a handle on the teacher, and adds the
-    /// projections to the student's parameters.
+    /// Creates the loss between a student and its teacher. It shares the teacher's weights, and adds two projections to
+    /// the student's parameters.
     ///
     /// # Errors
     /// [`Error::Argument`] if the layer map does not fit, or if the teacher has another vocabulary, fewer positions or
@@ -121,10 +123,11 @@ impl IntermediateLoss {
         Ok(Self { teacher, map, teacher_layers, of_embeddings, of_hidden, states: None, teacher_ctx })
     }
 
-    /// Uses stored states of the teacher. The teacher does not run for a batch whose texts all have stored states.
+    /// Uses stored intermediate results of the teacher. The teacher does not run for a batch in which all texts have
+    /// stored results.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the states belong to other layers than those in the layer map.
+    /// [`Error::Argument`] if the results belong to other layers than those of the layer map.
     pub fn with_states(self, states: Arc<TeacherStates>) -> Result<Self> {
         if states.layers() != self.teacher_layers {
             let (expected, got) = (format!("of layers {:?}", self.teacher_layers), format!("{:?}", states.layers()));
@@ -133,7 +136,7 @@ impl IntermediateLoss {
         Ok(Self { states: Some(states), ..self })
     }
 
-    /// Teacher of the loss.
+    /// Teacher whose intermediate results the student learns from.
     pub fn teacher(&self) -> &TextClassifier {
         &self.teacher
     }
@@ -143,10 +146,11 @@ impl IntermediateLoss {
         &self.map
     }
 
-    /// Computes the loss of a batch, a scalar, from the student's embeddings and layer records.
+    /// Computes the loss of a batch, a scalar, from the student's embeddings and from the output and attention scores
+    /// of each of its layers.
     ///
     /// # Errors
-    /// Same errors as [`Encoder::embed`](crate::Encoder::embed).
+    /// Errors of [`Encoder::embed`](crate::Encoder::embed).
     pub fn of_records(
         &self,
         embedded: &Hidden,

@@ -1,4 +1,4 @@
-//! Distillation of intermediate results: attention scores, hidden states and embeddings.
+//! Distillation of intermediate results (attention scores, hidden states and embeddings) from a teacher to a student.
 
 mod distillation;
 mod layer_map;

@@ -1,4 +1,4 @@
-//! Stored intermediate results of a teacher. The teacher runs once for each text, and not in every epoch.
+//! Stored intermediate results of a teacher, so that it runs once for each text instead of once in every epoch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::model::LayerRecord;
 use crate::tasks::TextClassifier;
 use crate::tensors::{Hidden, Packing, wide};
 
-/// Stored intermediate results of a teacher: embeddings, hidden states and attention scores. The results are looked up
-/// by the token ids of a text. [`IntermediateLoss`](super::IntermediateLoss) compares a student with them.
+/// Stored intermediate results of a teacher for distillation: embeddings, hidden states and attention scores. They are
+/// looked up by the token ids of a text. [`IntermediateLoss`](super::IntermediateLoss) compares a student with them.
 ///
 /// A text of t tokens takes 4·t·((L + 1)·d + L·h·t) bytes if the student has L layers, and the teacher has the hidden
 /// size d and h heads.
@@ -41,20 +41,20 @@ use crate::tensors::{Hidden, Packing, wide};
 pub struct TeacherStates {
     layers: Vec<usize>,
     hidden: usize,
-    /// Heads of each layer that are not pruned.
+    /// Numbers of the attention heads that were not pruned, for each stored layer.
     heads: Vec<Vec<usize>>,
     rows: HashMap<Vec<u32>, TextStates>,
     bytes: usize,
     device: Device,
 }
 
-/// Stored states of one text.
 #[derive(Debug)]
 struct TextStates {
     tokens: usize,
-    /// Embeddings, shape (tokens, hidden).
+    /// Embedding output of the teacher for the text, shape (tokens, hidden).
     embedded: Vec<f32>,
-    /// Hidden states, shape (tokens, hidden), and attention scores, shape (heads, tokens, tokens), of each layer.
+    /// Hidden states (tokens, hidden) and attention scores (heads, tokens, tokens) after each stored layer of the
+    /// teacher.
     layers: Vec<(Vec<f32>, Vec<f32>)>,
 }
 
@@ -66,12 +66,13 @@ impl TextStates {
 }
 
 impl TeacherStates {
-    /// Runs the teacher once over texts and stores its states. Short texts come first, until the states take
-    /// `most_bytes`. For the other texts, the teacher runs on demand. `layers` holds the teacher's layer for each layer
-    /// of the student, as [`LayerMap::teacher_layers`](super::LayerMap::teacher_layers) returns them.
+    /// Runs the teacher once on texts and stores its intermediate results. Short texts come first, until the results
+    /// take `most_bytes` bytes. For the other texts, the teacher has to run in training. `layers` has the teacher's
+    /// layer for each layer of the student, as [`LayerMap::teacher_layers`](super::LayerMap::teacher_layers) returns
+    /// them.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the teacher lacks one of the layers, or the batch size is 0. Errors of
+    /// [`Error::Argument`] if the teacher does not have one of the layers, or the batch size is 0. Errors of
     /// [`Encoder::embed`](crate::Encoder::embed).
     pub fn of_teacher(
         teacher: &TextClassifier,
@@ -102,12 +103,12 @@ impl TeacherStates {
         Ok(states)
     }
 
-    /// Layers of the teacher, one for each layer of the student.
+    /// Stored layers of the teacher, one for each layer of the student.
     pub fn layers(&self) -> &[usize] {
         &self.layers
     }
 
-    /// Number of different texts stored.
+    /// Number of distinct texts with stored results.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -117,7 +118,7 @@ impl TeacherStates {
         self.rows.is_empty()
     }
 
-    /// Size of the stored states in bytes.
+    /// Size of the stored results in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -159,11 +160,8 @@ impl TeacherStates {
         Ok(())
     }
 
-    /// Embeddings and layer records of a batch, in the packing of the student's batch. `None` if a text of the batch is
-    /// not stored.
-    ///
-    /// # Errors
-    /// The errors of candle.
+    /// Stored results for a batch, in the row order of `batch`: embeddings, and the hidden states and attention scores
+    /// after each layer. Returns `None` if a text of the batch is not stored.
     pub(super) fn of_batch(
         &self,
         batch: &PackedBatch,

@@ -13,7 +13,7 @@ use crate::pretrained::{PretrainedWeights, class_problem, missing_tensors, task_
 use crate::storage::model_directory;
 use crate::tasks::Task;
 
-/// Field of `config.json` for the task.
+/// Field of `config.json` that stores the classifier's task.
 const PROBLEM: &str = "problem_type";
 
 impl TextClassifier {
@@ -67,18 +67,18 @@ impl TextClassifier {
         Ok(model)
     }
 
-    /// Names of the classes, by number. The names come from the configuration, or else are `LABEL_0`, `LABEL_1` and so
-    /// on.
+    /// Names of the classes, ordered by class number. Without names in the configuration they are `LABEL_0`, `LABEL_1`
+    /// and so on.
     ///
     /// # Errors
-    /// Errors of [`BertConfig::class_names`](crate::BertConfig::class_names). These errors do not occur for a loaded
+    /// Errors of [`BertConfig::class_names`](crate::BertConfig::class_names), which cannot occur for a loaded
     /// classifier.
     pub fn class_names(&self) -> Result<Vec<String>> {
         self.encoder.config().class_names(self.classifier.classes())
     }
 
-    /// Writes the encoder, the classifier and the names of its classes as a Hugging Face directory, atomically. A
-    /// tokenizer is written, too, if there is one.
+    /// Writes the encoder, the classifier and the names of its classes as a Hugging Face directory. The write is
+    /// atomic. If there is a tokenizer, it is written, too.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of labels is not the number of classes; [`Error::Argument`] if two labels are

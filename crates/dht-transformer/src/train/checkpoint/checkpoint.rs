@@ -1,14 +1,14 @@
-//! Content of a checkpoint.
+//! Content of checkpoint files.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::storage::StoredTensor;
 
-/// Content of a checkpoint: the tensors and the state from which a training run resumes.
+/// Content of a checkpoint: tensors and a state, from which a training run can be resumed.
 ///
-/// Numbers are restored bit for bit. Tensors are in f32, and finite f64 values of the state are written with as many
-/// digits as necessary. (JSON has no NaN and no infinity; serde_json writes them as `null`.)
+/// Numbers are restored bit for bit. Tensors are in f32. Finite f64 values in the state are written with the necessary
+/// number of digits. (JSON has no NaN and no infinity; serde_json writes them as `null`.)
 ///
 /// # Examples
 /// ```
@@ -24,17 +24,17 @@ use crate::storage::StoredTensor;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Checkpoint {
-    /// Parameters and optimiser moments: all large arrays.
+    /// Parameters and optimiser moments, by name.
     pub tensors: BTreeMap<String, StoredTensor>,
-    /// All other state: counters, seeds and settings.
+    /// State other than tensors: counters, seeds and settings.
     pub state: serde_json::Value,
 }
 
 impl Checkpoint {
-    /// Adds tensors under `prefix` + their names.
+    /// Adds tensors. Each is named `prefix` followed by its own name.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when a name already exists. Then nothing is added.
+    /// [`Error::Parameter`] if a name already exists. In this case nothing is added.
     pub fn put(&mut self, prefix: &str, tensors: BTreeMap<String, StoredTensor>) -> Result<()> {
         let tensors: BTreeMap<String, StoredTensor> =
             tensors.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)).collect();
@@ -45,7 +45,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Removes the tensors whose names start with `prefix`, and returns them under their names without the prefix.
+    /// Removes and returns the tensors whose names start with `prefix`. The returned names do not have the prefix.
     pub fn take(&mut self, prefix: &str) -> BTreeMap<String, StoredTensor> {
         let (taken, left) =
             std::mem::take(&mut self.tensors).into_iter().partition(|(name, _)| name.starts_with(prefix));

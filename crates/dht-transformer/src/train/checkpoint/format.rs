@@ -1,16 +1,15 @@
-//! Constants of the checkpoint format.
+//! Constants of the checkpoint file format.
 
-/// Version that this release writes, and the latest that it reads.
+/// Format version that this release writes. It can read this version and earlier ones.
 pub(super) const VERSION: u64 = 1;
-/// Start of every checkpoint, after the length of its header.
+/// Text with which the header of every checkpoint file begins, up to the format version.
 pub(super) const PREFIX: &str = r#"{"__metadata__":{"format":"dht-checkpoint","version":""#;
-/// Text between the version and the checksum.
+/// Text between the format version and the checksum in the header.
 pub(super) const BEFORE_SUM: &str = r#"","sha256":""#;
-/// Number of hexadecimal digits of a SHA-256 sum.
 pub(super) const SUM_DIGITS: usize = 64;
-/// Tensor that holds the state as JSON text.
+/// Name of the tensor that contains the checkpoint's state as JSON text.
 pub(super) const STATE: &str = "state.json";
-/// Key of safetensors for metadata.
+/// Key of the header under which safetensors files store metadata.
 pub(super) const METADATA: &str = "__metadata__";
-/// Number of values converted to or from bytes at once.
+/// Number of tensor values that are converted to or from bytes at once.
 pub(super) const BLOCK: usize = 16_384;

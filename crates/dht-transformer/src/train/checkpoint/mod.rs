@@ -1,4 +1,4 @@
-//! Checkpoint files of training runs: named tensors and a JSON state of any structure.
+//! Checkpoint files of training runs, with named tensors and a JSON state of any structure. File format:
 //!
 //! ```text
 //! 8 bytes   length of the header (little endian)
@@ -6,9 +6,8 @@
 //! data      the tensors in f32, then the state as JSON text
 //! ```
 //!
-//! This is a safetensors file that any reader of that format opens; the state is stored as the byte tensor
-//! `state.json`. The checksum covers the whole file, with 64 zeros in the place of the sum itself, so every bit of the
-//! file is protected.
+//! Any reader of safetensors can open the file; the state is stored as the byte tensor `state.json`. The checksum
+//! covers the whole file, with 64 zeros in place of the checksum itself, so every bit of the file is protected.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod checkpoint;

@@ -1,4 +1,4 @@
-//! Reader of checkpoints: one pass, validating every byte.
+//! Reader of checkpoint files, which validates every byte in one pass.
 
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -12,11 +12,11 @@ use super::format::{BEFORE_SUM, BLOCK, PREFIX, STATE, SUM_DIGITS, VERSION};
 use crate::error::{CheckpointProblem as Problem, Error, Result};
 use crate::storage::{StoredTensor, hexadecimal, open_file};
 
-/// Longest header that is accepted; safetensors has the same limit.
+/// Maximum length in bytes of a checkpoint's header, the same as in safetensors.
 const LONGEST_HEADER: u64 = 100_000_000;
 const LENGTH_BYTES: u64 = size_of::<u64>() as u64;
 
-/// Reason for a failed read, before the path is known.
+/// Error of reading a checkpoint from a stream. The caller adds the path of the file.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Io(io::Error),
@@ -39,7 +39,7 @@ impl Checkpoint {
     /// Reads a checkpoint that [`Checkpoint::save`] wrote.
     ///
     /// In addition to the checkpoint itself, reading takes memory for the header, the text of the state and one block
-    /// of values. Allocations never exceed the length of the file.
+    /// of values. No allocation exceeds the length of the file.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, [`Error::Checkpoint`] if the file is truncated, damaged, not a
@@ -57,7 +57,7 @@ impl Checkpoint {
         })
     }
 
-    /// Reads a checkpoint from a reader of `length` bytes.
+    /// Reads a checkpoint from a stream of `length` bytes.
     pub(crate) fn read(mut reader: impl Read, length: u64) -> Result<Self, Failure> {
         let (header, mut sum, expected_sum) = read_header(&mut reader, length)?;
         let metadata: Metadata =
@@ -95,8 +95,8 @@ impl Checkpoint {
     }
 }
 
-/// Reads the header. Returns it with the hash so far (with zeros in the place of the checksum) and the expected
-/// checksum.
+/// Reads the header of a checkpoint. Returns the header's bytes, the hash of the file up to there (with zeros in place
+/// of the checksum), and the checksum that the header contains.
 fn read_header(reader: &mut impl Read, length: u64) -> Result<(Vec<u8>, Sha256, [u8; SUM_DIGITS]), Failure> {
     // The length of the header is trusted only after the file is identified as a checkpoint.
     let start_length = length.min(LENGTH_BYTES + PREFIX.len() as u64) as usize;
@@ -134,7 +134,7 @@ fn read_header(reader: &mut impl Read, length: u64) -> Result<(Vec<u8>, Sha256, 
     Ok((header, sum, expected_sum))
 }
 
-/// Checks that the version is supported, and returns the start of the checksum.
+/// Checks that the checkpoint's format version is supported. Returns the position of the checksum within the header.
 fn check_version(header: &[u8]) -> Result<usize, Failure> {
     let after = &header[PREFIX.len()..];
     let digits = after.iter().take_while(|byte| byte.is_ascii_digit()).count();

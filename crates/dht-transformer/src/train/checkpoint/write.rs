@@ -1,4 +1,4 @@
-//! Writer of checkpoints: a kill at any moment leaves the previous checkpoint intact.
+//! Writer of checkpoint files. If the process is killed at any moment, the previous checkpoint remains intact.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::storage::{folder_of, hexadecimal, synchronise_folder};
 
 impl Checkpoint {
-    /// Writes the checkpoint to `path`, replacing an existing file only after all of it is on disk.
+    /// Writes the checkpoint to `path`. An existing file is replaced only after the new file is completely on disk.
     ///
     /// The checkpoint is written to `.NAME.partial` in the same directory, synced and renamed. A failure or kill before
     /// the rename leaves the previous file unchanged; the next save overwrites a remaining partial file. Two processes
@@ -21,13 +21,14 @@ impl Checkpoint {
     /// the text of the state and one block of values.
     ///
     /// # Errors
-    /// [`Error::Shape`] when a tensor's shape does not fit its number of values, [`Error::Parameter`] for a reserved
-    /// name, [`Error::Io`] when the file cannot be written.
+    /// [`Error::Shape`] if a tensor's shape does not fit its number of values, [`Error::Parameter`] for a reserved
+    /// name, [`Error::Io`] if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_watched(path.as_ref(), &|_| {})
     }
 
-    /// Saves as [`save`](Self::save) and reports its progress, so that tests can abort at any point.
+    /// Saves a checkpoint as [`save`](Self::save) does, and reports each operation to `watch`, so that tests can abort
+    /// at any point.
     pub(crate) fn save_watched(&self, path: &Path, watch: &dyn Fn(Moment)) -> Result<()> {
         self.check()?;
         // A rename would replace a device or a pipe by a file.
@@ -73,7 +74,7 @@ impl Checkpoint {
         written.and_then(|()| file.sync_all()).map_err(|source| Error::io(path, source))
     }
 
-    /// Writes the whole file; the checksum is filled in at the end.
+    /// Writes a whole checkpoint file. The checksum is inserted at the end.
     pub(crate) fn write(&self, mut file: impl Write + Seek) -> io::Result<()> {
         let state = serde_json::to_vec(&self.state)?;
         let header = self.header(state.len())?;
@@ -99,7 +100,8 @@ impl Checkpoint {
         file.flush()
     }
 
-    /// Header with zeros for the checksum, padded so that the data is aligned.
+    /// Creates the header of a checkpoint file, with zeros in place of the checksum. It is padded so that the tensors
+    /// are aligned.
     fn header(&self, state_bytes: usize) -> io::Result<String> {
         let mut header = before_sum(VERSION);
         header.push_str(&"0".repeat(SUM_DIGITS));
@@ -131,20 +133,19 @@ fn before_sum(version: u64) -> String {
     format!("{PREFIX}{version}{BEFORE_SUM}")
 }
 
-/// Progress of a save.
+/// Operation on the file while a checkpoint is saved, reported to tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// Partial file that will replace the checkpoint was created.
+    /// Creation of the partial file, which will replace the checkpoint.
     Created,
-    /// Another number of bytes was passed to the operating system.
+    /// Write of a number of further bytes, which were passed to the operating system.
     Written(usize),
-    /// All of the partial file is on disk.
+    /// Sync of the partial file, which is then completely on disk.
     Synced,
-    /// The file was renamed to the checkpoint's name.
+    /// Renaming of the partial file to the name of the checkpoint.
     Renamed,
 }
 
-/// Reports every write.
 struct Watched<'a> {
     file: &'a File,
     watch: &'a dyn Fn(Moment),
@@ -168,7 +169,7 @@ impl Seek for Watched<'_> {
     }
 }
 
-/// Hashes the bytes that it forwards.
+/// Writer that forwards bytes and computes their SHA-256.
 struct Summed<W> {
     inner: W,
     sum: Sha256,

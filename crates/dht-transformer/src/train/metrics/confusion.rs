@@ -3,7 +3,7 @@
 use crate::data::EncodedDataset;
 use crate::error::{Error, Result, same_length};
 
-/// Confusion matrix: number of samples of each true class that were predicted as each class.
+/// Confusion matrix: for each true class and each predicted class, the number of samples.
 ///
 /// # Examples
 /// ```
@@ -16,20 +16,20 @@ use crate::error::{Error, Result, same_length};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
-    /// Counts by true and predicted class, in row-major order.
+    /// Number of samples for each true class (rows) and predicted class (columns), in row-major order.
     counts: Vec<u64>,
 }
 
 impl Confusion {
-    /// Creates an empty matrix.
+    /// Creates a matrix without samples.
     pub fn new(classes: usize) -> Self {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
-    /// Counts all pairs of a true and a predicted class.
+    /// Counts the samples of two lists, which have the true and the predicted class of each sample.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the two lists differ in length, [`Error::Argument`] when a class is not below `classes`.
+    /// [`Error::Shape`] if the lists differ in length, [`Error::Argument`] if a class is not below `classes`.
     pub fn from_labels(classes: usize, truth: &[usize], predicted: &[usize]) -> Result<Self> {
         same_length("predicted", truth.len(), predicted.len())?;
         let mut confusion = Self::new(classes);
@@ -50,10 +50,10 @@ impl Confusion {
         Self::from_labels(data.labels.len(), &truth, &predicted)
     }
 
-    /// Counts one sample.
+    /// Adds one sample with its true and its predicted class.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a class is not below the number of classes. Then nothing is counted.
+    /// [`Error::Argument`] if a class is not below the number of classes. In this case nothing is added.
     pub fn record(&mut self, truth: usize, predicted: usize) -> Result<()> {
         check_class("truth", truth, self.classes)?;
         check_class("predicted", predicted, self.classes)?;
@@ -76,7 +76,7 @@ impl Confusion {
         self.classes
     }
 
-    /// Number of samples of class `truth` predicted as `predicted`; 0 for an unknown class.
+    /// Number of samples of the class `truth` that were predicted as `predicted`; 0 for an unknown class.
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
         if truth.max(predicted) < self.classes { self.counts[truth * self.classes + predicted] } else { 0 }
     }
@@ -90,12 +90,10 @@ impl Confusion {
         (0..self.classes).map(|class| self.count(class, class)).sum()
     }
 
-    /// Number of samples of a true class.
     fn support(&self, class: usize) -> u64 {
         (0..self.classes).map(|predicted| self.count(class, predicted)).sum()
     }
 
-    /// Number of samples predicted as a class.
     fn predictions(&self, class: usize) -> u64 {
         (0..self.classes).map(|truth| self.count(truth, class)).sum()
     }
@@ -105,13 +103,14 @@ impl Confusion {
         ratio(self.correct() as f64, self.total() as f64)
     }
 
-    /// F1 = 2 TP / (2 TP + FP + FN) of one class; `None` if the class is neither true nor predicted anywhere.
+    /// F1 score of one class, 2 TP / (2 TP + FP + FN). `None` if no sample has the class or is predicted to have it.
     pub fn f1(&self, class: usize) -> Option<f64> {
         let either = self.support(class) + self.predictions(class);
         (either > 0).then(|| 2.0 * self.count(class, class) as f64 / either as f64)
     }
 
-    /// Macro F1: mean of [`Confusion::f1`] over the classes that are true or predicted for a sample; 0 without samples.
+    /// Macro F1: the mean of [`Confusion::f1`] over the classes that are true or predicted for a sample; 0 without
+    /// samples.
     ///
     /// This is scikit-learn's `f1_score(average="macro", zero_division=0)` without `labels`: a class that is neither
     /// true nor predicted is excluded from the mean, and a class that is only true or only predicted counts as 0.
@@ -128,8 +127,9 @@ impl Confusion {
     ///
     /// (c s − Σ pₖ tₖ) / √((s² − Σ pₖ²)(s² − Σ tₖ²))
     ///
-    /// for s samples, of which c are correct, tₖ have class k and pₖ are predicted as k. The coefficient lies in [−1,
-    /// 1], and is 0 if all samples share one true or one predicted class, as in scikit-learn's `matthews_corrcoef`.
+    /// Here s is the number of samples, and c the number of correct predictions. tₖ samples have the class k, and pₖ
+    /// are predicted to have it. The coefficient is in [−1, 1]. As in scikit-learn's `matthews_corrcoef`, it is 0 if
+    /// all samples have the same true class, or the same predicted class.
     pub fn matthews(&self) -> f64 {
         let total = i128::from(self.total());
         let (mut cross, mut predicted_squares, mut true_squares) = (0, 0, 0);
@@ -147,7 +147,7 @@ impl Confusion {
     }
 }
 
-/// Ratio with 0 / 0 = 0, so that an empty evaluation scores 0.
+/// Ratio of two counts. It is 0 if both are 0, so that an evaluation without samples scores 0.
 fn ratio(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }
@@ -176,7 +176,8 @@ mod tests {
         scores.sum::<f64>() / classes.len().max(1) as f64
     }
 
-    /// Pearson correlation of the one-hot codes, Gorodkin's definition of R_K.
+    /// Reference implementation of the Matthews correlation coefficient: the Pearson correlation of one-hot codes,
+    /// which is Gorodkin's definition of R_K.
     fn naive_matthews(classes: usize, truth: &[usize], predicted: &[usize]) -> f64 {
         let samples = truth.len() as f64;
         let covariance = |left: &[usize], right: &[usize]| -> f64 {

@@ -2,7 +2,8 @@
 
 use crate::error::{Result, same_length};
 
-/// Pearson and Spearman correlation of predicted and true numbers, each in [−1, 1]; 0 if a list is constant or empty.
+/// Pearson and Spearman correlation of predicted and true numbers, each in [−1, 1]. They are 0 if a list is constant or
+/// empty.
 ///
 /// # Examples
 /// ```
@@ -17,22 +18,21 @@ use crate::error::{Result, same_length};
 pub struct Correlation {
     /// Pearson correlation Σ(x − x̄)(y − ȳ) / √(Σ(x − x̄)² Σ(y − ȳ)²).
     pub pearson: f64,
-    /// Spearman correlation: the Pearson correlation of the ranks, where equal numbers share their mean rank.
+    /// Spearman correlation: the Pearson correlation of the ranks. Equal numbers share their mean rank.
     pub spearman: f64,
 }
 
 impl Correlation {
-    /// Computes both correlations.
+    /// Computes both correlations of two lists, which have the true and the predicted number of each sample.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) when the two lists differ in length.
+    /// [`Error::Shape`](crate::Error::Shape) if the lists differ in length.
     pub fn from_values(truth: &[f64], predicted: &[f64]) -> Result<Self> {
         same_length("predicted", truth.len(), predicted.len())?;
         Ok(Self { pearson: pearson(truth, predicted), spearman: pearson(&ranks(truth), &ranks(predicted)) })
     }
 }
 
-/// Pearson correlation of two lists of one length.
 fn pearson(truth: &[f64], predicted: &[f64]) -> f64 {
     let mean = |numbers: &[f64]| numbers.iter().sum::<f64>() / numbers.len().max(1) as f64;
     let (x_mean, y_mean) = (mean(truth), mean(predicted));
@@ -47,7 +47,7 @@ fn pearson(truth: &[f64], predicted: &[f64]) -> f64 {
     if spread == 0.0 { 0.0 } else { (cross / spread).clamp(-1.0, 1.0) }
 }
 
-/// Rank of each number, from 0; equal numbers share their mean rank.
+/// Rank of each number, counted from 0. Equal numbers share their mean rank.
 fn ranks(numbers: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..numbers.len()).collect();
     order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));

@@ -1,9 +1,9 @@
-//! Metrics of multi-label predictions.
+//! Metrics of multi-label predictions, computed from counts for each label.
 
 use super::label_thresholds::LabelThresholds;
 use crate::error::{Error, Result, same_length};
 
-/// True positives, false positives and false negatives of each label.
+/// Numbers of true positives, false positives and false negatives for each label, from which metrics are computed.
 ///
 /// # Examples
 /// ```
@@ -16,17 +16,18 @@ use crate::error::{Error, Result, same_length};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelCounts {
-    /// (true positives, false positives, false negatives) of each label.
+    /// Numbers of true positives, false positives and false negatives for each label.
     labels: Vec<[u64; 3]>,
     samples: u64,
     exact: u64,
 }
 
 impl LabelCounts {
-    /// Counts true labels (1 or 0) against predicted labels, whose probability is at least `threshold`.
+    /// Counts predictions of labels. A label is predicted if its probability is at least `threshold`. `truth` is 1 for
+    /// the labels that a sample has, and 0 for others.
     ///
     /// # Errors
-    /// [`Error::Shape`] when truth and predictions differ in the number of samples or labels, [`Error::Argument`] for a
+    /// [`Error::Shape`] if truth and predictions differ in the number of samples or labels, [`Error::Argument`] for a
     /// threshold outside (0, 1).
     pub fn from_probabilities(truth: &[Vec<f32>], probabilities: &[Vec<f32>], threshold: f32) -> Result<Self> {
         if !(threshold > 0.0 && threshold < 1.0) {
@@ -36,10 +37,11 @@ impl LabelCounts {
         Self::of_thresholds(truth, probabilities, &LabelThresholds { least, never_empty: false })
     }
 
-    /// Counts true labels (1 or 0) against the labels that `thresholds` assign to each sample.
+    /// Counts predictions of labels, which `thresholds` derives from the probabilities. `truth` is 1 for the labels
+    /// that a sample has, and 0 for others.
     ///
     /// # Errors
-    /// [`Error::Shape`] when truth and predictions differ in the number of samples or labels.
+    /// [`Error::Shape`] if truth and predictions differ in the number of samples or labels.
     pub fn of_thresholds(truth: &[Vec<f32>], probabilities: &[Vec<f32>], thresholds: &LabelThresholds) -> Result<Self> {
         same_length("probabilities", truth.len(), probabilities.len())?;
         let labels = truth.first().map_or(0, Vec::len);
@@ -64,25 +66,25 @@ impl LabelCounts {
         Ok(counts)
     }
 
-    /// F1 = 2 TP / (2 TP + FP + FN) of one label; 0 if the label is neither true nor predicted anywhere, or does not
-    /// exist.
+    /// F1 score of one label, 2 TP / (2 TP + FP + FN). It is 0 if no sample has the label or is predicted to have it,
+    /// or if the label does not exist.
     pub fn f1(&self, label: usize) -> f64 {
         self.labels.get(label).copied().map_or(0.0, f1)
     }
 
-    /// Micro F1: F1 of all labels counted together.
+    /// Micro F1: the F1 score of the counts that are summed over all labels.
     pub fn micro_f1(&self) -> f64 {
         let sum = |which: usize| self.labels.iter().map(|counts| counts[which]).sum();
         f1([sum(0), sum(1), sum(2)])
     }
 
-    /// Macro F1: mean of [`f1`](Self::f1) over all labels, as scikit-learn's `f1_score(average="macro",
+    /// Macro F1: the mean of [`f1`](Self::f1) over all labels, as in scikit-learn's `f1_score(average="macro",
     /// zero_division=0)`.
     pub fn macro_f1(&self) -> f64 {
         self.labels.iter().copied().map(f1).sum::<f64>() / self.labels.len().max(1) as f64
     }
 
-    /// Exact match ratio: fraction of samples whose predicted labels are exactly the true labels.
+    /// Exact match ratio: the fraction of samples whose predicted labels equal the true labels.
     pub fn exact(&self) -> f64 {
         self.exact as f64 / self.samples.max(1) as f64
     }

@@ -1,10 +1,10 @@
-//! Thresholds that decide which labels apply to a text.
+//! Probability thresholds that decide which labels apply to a text.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, same_length};
 
-/// Thresholds on label probabilities: a label applies to a text if its probability reaches the label's threshold.
+/// Probability threshold of each label. A label applies to a text if its probability is at least its threshold.
 ///
 /// # Examples
 /// ```
@@ -19,14 +19,15 @@ use crate::error::{Error, Result, same_length};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelThresholds {
-    /// Minimum probability at which each label applies, above 0 and below 1.
+    /// Threshold of each label: the minimum probability at which it applies, above 0 and below 1.
     pub least: Vec<f32>,
-    /// `true` to assign one label to a text that reaches no threshold: the label whose log-odds are nearest to its
-    /// threshold's log-odds.
+    /// `true` to assign one label to a text in which no label reaches its threshold: the label whose log-odds are
+    /// nearest to the log-odds of its threshold.
     pub never_empty: bool,
 }
 
-/// Minimum number of texts with a label, and of texts without it, for which the label's threshold is fitted.
+/// Minimum number of texts that have a label, and of texts that lack it. With fewer texts of either kind, the label's
+/// threshold is not fitted.
 const LEAST_TEXTS: usize = 10;
 
 impl LabelThresholds {
@@ -35,16 +36,16 @@ impl LabelThresholds {
         Self { least: vec![0.5; labels], never_empty: false }
     }
 
-    /// Selects the threshold of each label by its F1 on labelled texts.
+    /// Fits the threshold of each label to labelled texts, by the F1 score of the label.
     ///
     /// With calibrated probabilities the best threshold is half of the best F1 (Lipton, Elkan and Naryanaswamy 2014).
-    /// Of the thresholds whose F1 is within one standard error of the highest, the one nearest to this value is
-    /// selected, since the threshold with the highest F1 itself is mostly due to chance. A label that fewer than ten
-    /// texts have, or that fewer than ten texts lack, keeps the threshold 0.5. If each text has a label,
-    /// [`never_empty`](Self::never_empty) is set.
+    /// The threshold with the highest F1 on few texts is mostly due to chance. Therefore, of all thresholds whose F1 is
+    /// within one standard error of the highest, the one nearest to half of the best F1 is selected. The threshold
+    /// remains 0.5 for a label that fewer than ten texts have, or that fewer than ten texts do not have. If each text
+    /// has a label, [`never_empty`](Self::never_empty) is set.
     ///
     /// # Errors
-    /// [`Error::Shape`] when truth and probabilities differ in the number of texts or labels.
+    /// [`Error::Shape`] if truth and probabilities differ in the number of texts or labels.
     pub fn fit(truth: &[Vec<f32>], probabilities: &[Vec<f32>]) -> Result<Self> {
         same_length("probabilities", truth.len(), probabilities.len())?;
         let labels = truth.first().map_or(0, Vec::len);
@@ -61,7 +62,7 @@ impl LabelThresholds {
         Ok(Self { least: (0..labels).map(of_label).collect(), never_empty })
     }
 
-    /// Checks the thresholds of a model with `labels` labels.
+    /// Checks that the thresholds are valid for a model with `labels` labels.
     ///
     /// # Errors
     /// [`Error::Argument`] if the number of thresholds differs from the number of labels, or a threshold is not above 0
@@ -80,7 +81,8 @@ impl LabelThresholds {
         }
     }
 
-    /// Returns the labels that apply, ascending. Probabilities without a threshold are ignored.
+    /// Labels that apply to a text with these label probabilities, in ascending order. Probabilities without a
+    /// threshold are ignored.
     pub fn applying(&self, probabilities: &[f32]) -> Vec<usize> {
         let rows = || self.least.iter().zip(probabilities).enumerate();
         let labels: Vec<usize> = rows().filter(|(_, (least, p))| p >= least).map(|(label, _)| label).collect();
@@ -97,8 +99,8 @@ fn log_odds(probability: f32) -> f64 {
     (p / (1.0 - p)).ln()
 }
 
-/// Selects the threshold of one label as [`LabelThresholds::fit`] describes. Each row has the log-odds of the label and
-/// whether the text has it.
+/// Fits the threshold of one label as [`LabelThresholds::fit`] describes. Each row belongs to a text: the log-odds of
+/// the label's probability, and whether the text has the label.
 fn best_threshold(mut rows: Vec<(f64, bool)>) -> f32 {
     let with = rows.iter().filter(|(_, has)| *has).count();
     if with < LEAST_TEXTS || rows.len() - with < LEAST_TEXTS {
@@ -129,7 +131,8 @@ mod tests {
     use super::*;
     use crate::train::metrics::LabelCounts;
 
-    /// Texts with two labels, the first of which is given with probabilities that are too low.
+    /// Creates test data of `rows` texts with two labels: true labels and probabilities. The probabilities of the first
+    /// label are too low.
     fn texts(rows: usize) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
         let row = |row: usize| {
             let (has, noise) = (row.is_multiple_of(4), (row * 37 % 100) as f32 / 1000.0);

@@ -2,8 +2,8 @@
 
 use crate::error::{Result, same_length};
 
-/// Average precision of the scores of one label, Σₙ (Rₙ − Rₙ₋₁)·Pₙ, as scikit-learn's `average_precision_score`. Pₙ and
-/// Rₙ are precision and recall at the n-th distinct score, in descending order. `None` if no text has the label.
+/// Average precision Σₙ (Rₙ − Rₙ₋₁)·Pₙ of the scores for one label, as in scikit-learn's `average_precision_score`. Pₙ
+/// and Rₙ are precision and recall at the n-th distinct score, in descending order. `None` if no text has the label.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the two lists differ in length.
@@ -31,8 +31,9 @@ pub fn average_precision(has: &[bool], scores: &[f32]) -> Result<Option<f64>> {
     Ok((all > 0).then(|| sum / all as f64))
 }
 
-/// Cohen's kappa of predicted ratings with quadratic weights: 1 − mean (x − y)² / E(x − y)², where E is the expectation
-/// over independent draws from the two lists. 1 is perfect, 0 is chance. `None` if this expectation is 0.
+/// Cohen's kappa with quadratic weights for true and predicted ratings: 1 − mean (x − y)² / E(x − y)². E is the
+/// expectation over independent draws from the two lists. 1 is perfect agreement, 0 is chance. `None` if the
+/// expectation is 0.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the two lists differ in length.

@@ -15,14 +15,14 @@ use crate::tensors::{Gradient, Gradients, ParameterId, Parameters};
 /// p ← p (1 − η λ);  m ← m + (1 − β₁)(g − m);  v ← β₂ v + (1 − β₂) g²;
 /// p ← p − η / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
 ///
-/// where p is a parameter, g its gradient, m and v are its moments, and t counts the steps in which the parameter had a
-/// gradient. `AdamWSettings` has the other letters. Parameters that are frozen or have no gradient keep their values
-/// and moments. Rows that are not in a [`Gradient::Rows`] have a gradient of zero; their moments and values change as
-/// in dense AdamW, bit for bit.
+/// Here p is a parameter, g its gradient, m and v are its moments, and t counts the steps in which the parameter had a
+/// gradient. [`AdamWSettings`] defines the other letters. Values and moments of a parameter do not change if it is
+/// frozen or has no gradient. Rows that a [`Gradient::Rows`] does not have count as rows with a gradient of zero: their
+/// moments and values change as in dense AdamW, bit for bit.
 ///
-/// On the CPU a step takes one pass over the memory of each parameter, on all cores, with the same bits for any number
-/// of threads. On CUDA it takes one kernel for each parameter, on other devices tensor operations. Moments take twice
-/// the memory of the parameters that ever had a gradient.
+/// On the CPU a step takes one pass over the memory of each parameter, on all cores. The result is the same for any
+/// number of threads. On CUDA a step takes one kernel for each parameter, on other devices tensor operations. Moments
+/// take twice the memory of the parameters that ever had a gradient.
 #[derive(Debug, Clone)]
 pub struct AdamW {
     settings: AdamWSettings,
@@ -32,7 +32,7 @@ pub struct AdamW {
     pub(super) skipped_in_a_row: u32,
 }
 
-/// Optimiser state of one parameter.
+/// Optimiser state of one parameter, and its factors on weight decay and learning rate.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(super) name: String,
@@ -43,7 +43,7 @@ pub(crate) struct Slot {
 }
 
 impl AdamW {
-    /// Creates an optimiser for these parameters.
+    /// Creates an optimiser for `parameters`.
     ///
     /// # Errors
     /// [`Error::Argument`] for invalid settings or multipliers, [`Error::Shape`] if the groups belong to another model.
@@ -71,20 +71,21 @@ impl AdamW {
         &self.settings
     }
 
-    /// Number of steps skipped so far because their gradient was not finite.
+    /// Number of steps so far that were skipped because their gradient was not finite.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
-    /// Clips the gradient, and updates every trained parameter that has a gradient with this learning rate.
+    /// Takes one step: clips the gradient, and updates every parameter that is not frozen and has a gradient.
     ///
-    /// Returns the Euclidean norm of the gradient over all trained parameters, before clipping. A gradient with NaN or
-    /// infinity has such a norm and skips the whole step: parameters, moments and counts stay as they are.
+    /// Returns the Euclidean norm of the gradient over all trained parameters, before clipping. If a gradient has NaN
+    /// or infinity, so has the norm. In this case the whole step is skipped: parameters, moments and counts do not
+    /// change.
     ///
     /// # Errors
     /// [`Error::NonFiniteGradient`] when `patience` consecutive steps were skipped; [`Error::Argument`] for an invalid
-    /// rate; [`Error::Shape`] and [`Error::Parameter`] for gradients that do not fit. In all these cases nothing has
-    /// changed. [`Error::Candle`] when a device other than the CPU fails; then some parameters may have changed.
+    /// rate; [`Error::Shape`] and [`Error::Parameter`] for gradients that do not fit. After these errors nothing has
+    /// changed. [`Error::Candle`] if a device other than the CPU fails, after which some parameters may have changed.
     pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<f64> {
         not_negative("learning_rate", learning_rate)?;
         same_length("parameters", self.slots.len(), parameters.len())?;
@@ -133,7 +134,6 @@ impl Slot {
         self.shape.iter().product()
     }
 
-    /// Number of values in a row.
     fn width(&self) -> usize {
         self.shape.iter().skip(1).product()
     }
@@ -149,7 +149,7 @@ impl Slot {
     }
 }
 
-/// Constants of the next step of a parameter, in the order in which PyTorch computes them.
+/// Computes the constants of the next AdamW step of a parameter. Their operations have the same order as in PyTorch.
 pub(super) fn coefficients(settings: &AdamWSettings, slot: &Slot, learning_rate: f64, scale: f64) -> Coefficients {
     let AdamWSettings { beta1, beta2, epsilon, weight_decay, .. } = *settings;
     let steps = (slot.steps + 1) as f64;

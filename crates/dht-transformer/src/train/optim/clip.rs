@@ -1,4 +1,4 @@
-//! Gradient clipping by the global norm.
+//! Gradient clipping by the norm over all parameters.
 
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
@@ -7,23 +7,23 @@ use crate::backend::select;
 use crate::error::Result;
 use crate::tensors::{Gradient, Gradients, ParameterId};
 
-/// Number of values that are summed separately, so that the order of additions does not depend on the number of
-/// threads.
+/// Number of values in a chunk. The sum of squares is computed for each chunk separately, so that the order of
+/// additions does not depend on the number of threads.
 const CHUNK: usize = 16_384;
-/// Number of partial sums of a chunk, so that the processor can add them in parallel.
+/// Number of partial sums in a chunk of values, so that the loop over the chunk vectorises.
 const LANES: usize = 16;
 
 impl Gradients {
     /// Scales all gradients so that their common Euclidean norm is at most `max_norm`. Returns the norm before scaling.
     ///
     /// Each gradient is multiplied by min(1, max_norm / (norm + 1e-6)), as in PyTorch's `clip_grad_norm_`. The norm is
-    /// summed in f64 over fixed chunks (in f32 for gradients on other devices), so it has the same bits for any number of
-    /// threads. If the norm is NaN or infinite, the gradients do not change, and the step should be skipped.
-    /// [`AdamW::step`](crate::train::optim::AdamW::step) skips such steps and clips gradients itself, so that this
-    /// method is only needed with another optimiser.
+    /// summed in f64 over fixed chunks (in f32 for gradients on other devices), so that it is the same for any number
+    /// of threads. If the norm is NaN or infinite, the gradients do not change, and the step should be skipped.
+    /// [`AdamW::step`](crate::train::optim::AdamW::step) clips gradients and skips such steps itself, so this method is
+    /// only needed with another optimiser.
     ///
     /// # Errors
-    /// [`Error::Candle`](crate::Error::Candle) when the device fails.
+    /// [`Error::Candle`](crate::Error::Candle) if the device fails.
     pub fn clip_by_global_norm(&mut self, max_norm: f64) -> Result<f64> {
         let norm = global_norm(self.iter())?.norm;
         let scale = clip_scale(norm, max_norm);
@@ -43,15 +43,15 @@ impl Gradients {
     }
 }
 
-/// Factor that reduces a gradient of this norm to `max_norm`; 1 for a norm that is not finite.
+/// Factor that scales a gradient with the norm `norm` to at most `max_norm`. It is 1 if the norm is not finite.
 pub(crate) fn clip_scale(norm: f64, max_norm: f64) -> f64 {
     if norm.is_finite() { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 }
 }
 
-/// Euclidean norm over several gradients.
+/// Euclidean norm of the gradients of several parameters together.
 pub(crate) struct GlobalNorm {
     pub(crate) norm: f64,
-    /// First parameter whose gradient holds NaN or infinity.
+    /// First parameter whose gradient has a NaN or infinite value.
     pub(crate) first_non_finite: Option<ParameterId>,
 }
 

@@ -1,11 +1,11 @@
-//! Parameter groups: weight decay and learning-rate factors.
+//! Parameter groups: factors on the weight decay and learning rate of each parameter.
 
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::tensors::{ParameterId, Parameters};
 
-/// Factors by which the optimiser's settings are multiplied for one parameter.
+/// Factors on the optimiser's settings for one parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Multipliers {
     /// Factor on the weight decay.
@@ -13,7 +13,7 @@ pub struct Multipliers {
     /// Factor on the learning rate.
     pub rate: f64,
     /// `true` if the gradient is clipped together with the others. Otherwise it is not clipped and does not contribute
-    /// to the norm. Architecture variables of a search, which have a separate loss, are not clipped with the others.
+    /// to the norm. Use `false` for parameters with a separate loss, such as the architecture variables of a search.
     pub clipped: bool,
 }
 
@@ -52,8 +52,8 @@ impl ParameterGroups {
         Self { names, multipliers }
     }
 
-    /// Assigns no weight decay to biases (`bias`, `….bias`, `…_bias.weight`) and layer norms (names with `LayerNorm`), as in the
-    /// training of BERT (Devlin et al. 2019); other parameters use the settings unchanged.
+    /// Sets the weight decay of biases (`bias`, `….bias`, `…_bias.weight`) and layer norms (names with `LayerNorm`) to
+    /// zero, as in the training of BERT (Devlin et al. 2019). Other parameters use the settings unchanged.
     pub fn standard(parameters: &Parameters) -> Self {
         Self::by_name(parameters, |name| {
             let is_bias = name == "bias" || name.ends_with(".bias") || name.ends_with("_bias.weight");
@@ -62,13 +62,13 @@ impl ParameterGroups {
         })
     }
 
-    /// Applies layer-wise learning-rate decay: multiplies the rate by `factor` once for each layer between a parameter
-    /// and the heads (Clark et al. 2020, ELECTRA, appendix B). With L layers, the factor is factor^(L − i) for layer i
-    /// (`….layer.i.…` or `….layers.i.…`, from 0), factor^(L + 1) for embeddings (names with `embeddings`), and 1 for
-    /// everything else.
+    /// Applies layer-wise learning-rate decay: multiplies the learning rate by `factor` once for each layer between a
+    /// parameter and the output heads (Clark et al. 2020, ELECTRA, appendix B). With L layers, the rate is multiplied
+    /// by factor^(L − i) for layer i (`….layer.i.…` or `….layers.i.…`, from 0), by factor^(L + 1) for embeddings (names
+    /// with `embeddings`), and by 1 for everything else.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `factor` is not in (0, 1].
+    /// [`Error::Argument`] if `factor` is not in (0, 1].
     pub fn with_layer_decay(mut self, factor: f64) -> Result<Self> {
         if !(factor > 0.0 && factor <= 1.0) {
             return Err(Error::argument("layer_decay", "a number in (0, 1]", factor.to_string()));
@@ -96,7 +96,6 @@ impl ParameterGroups {
     }
 }
 
-/// Layer index in a parameter name.
 fn layer(name: &str) -> Option<u16> {
     let mut parts = name.split('.');
     parts.by_ref().find(|part| matches!(*part, "layer" | "layers"))?;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Length of the warm-up, in which the learning rate rises from zero.
+/// Length of the warm-up, the phase at the start of a run in which the learning rate rises from zero.
 ///
 /// # Examples
 /// ```
@@ -17,14 +17,14 @@ use crate::error::{Error, Result};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WarmUp {
-    /// Number of optimiser steps.
+    /// Warm-up of this number of optimiser steps.
     Steps(u64),
-    /// A fraction of all steps, in [0, 1]; rounded up to whole steps.
+    /// Warm-up of this fraction of all steps, in [0, 1], rounded up to whole steps.
     Fraction(f64),
 }
 
 impl WarmUp {
-    /// No warm-up: the first step has the full rate.
+    /// No warm-up: the first step has the full learning rate.
     pub const NONE: Self = Self::Steps(0);
 
     /// Number of warm-up steps in a run of `total_steps` steps.
@@ -36,17 +36,18 @@ impl WarmUp {
     }
 }
 
-/// Learning-rate schedule: the factor on the learning rate at each step.
+/// Learning-rate schedule: a factor on the learning rate that depends on the step.
 ///
-/// With w steps of warm-up and T steps in all, the factor at step t (counted from 0) is t / w while t < w, and then
+/// With w steps of warm-up and T steps in all, the factor at step t (counted from 0) is t / w while t < w. After that
+/// it is
 ///
 /// - constant: 1
 /// - linear: (T − t) / (T − w)
 /// - cosine: (1 + cos(π (t − w) / (T − w))) / 2
 ///
 /// as in `get_{constant,linear,cosine}_schedule_with_warmup` of Hugging Face `transformers`. In both implementations,
-/// step 0 of a warm-up has rate zero. The only difference is that here the cosine stays at 0 from t = T on, while in
-/// `transformers` it rises again.
+/// step 0 of a warm-up has rate zero. They differ only after the end of the run (t > T), where the cosine stays at 0
+/// here, but rises again in `transformers`.
 ///
 /// # Examples
 /// ```
@@ -61,17 +62,17 @@ impl WarmUp {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Schedule {
-    /// Full rate after the warm-up.
+    /// Full learning rate after the warm-up.
     Constant {
         /// Length of the warm-up.
         warm_up: WarmUp,
     },
-    /// Straight line down to zero at the last step.
+    /// Linear decay to zero at the end of the run.
     Linear {
         /// Length of the warm-up.
         warm_up: WarmUp,
     },
-    /// Half a cosine wave down to zero at the last step.
+    /// Decay to zero at the end of the run along half a cosine wave.
     Cosine {
         /// Length of the warm-up.
         warm_up: WarmUp,
@@ -95,7 +96,7 @@ impl Schedule {
     /// Checks that the settings are valid.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a fraction lies outside [0, 1].
+    /// [`Error::Argument`] if the fraction of the warm-up is outside [0, 1].
     pub fn check(self) -> Result<()> {
         match self.warm_up() {
             WarmUp::Fraction(fraction) if !(0.0..=1.0).contains(&fraction) => {
@@ -105,7 +106,7 @@ impl Schedule {
         }
     }
 
-    /// Factor on the learning rate at `step` (from 0) of `total_steps`; in [0, 1].
+    /// Factor on the learning rate, in [0, 1], at `step` (counted from 0) of `total_steps` steps.
     pub fn rate(self, step: u64, total_steps: u64) -> f64 {
         let warm_up = self.warm_up().steps(total_steps);
         if step < warm_up {
@@ -132,7 +133,7 @@ mod tests {
         [Schedule::Constant { warm_up }, Schedule::Linear { warm_up }, Schedule::Cosine { warm_up }]
     }
 
-    /// The lambdas of `optimization.py` in `transformers`, copied literally.
+    /// Reference implementation of the schedules: the lambdas of `optimization.py` in `transformers`, copied literally.
     fn hugging_face(schedule: Schedule, step: u64, total: u64) -> f64 {
         let warm_up = schedule.warm_up().steps(total);
         let (step, total) = (step as f64, total as f64);

@@ -1,35 +1,35 @@
-//! Settings of the optimiser.
+//! Settings of the AdamW optimiser.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Settings of [`AdamW`](crate::train::optim::AdamW).
+/// Settings of the optimiser [`AdamW`](crate::train::optim::AdamW).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamWSettings {
-    /// η, peak learning rate of the schedule. [`AdamW::step`](crate::train::optim::AdamW::step) takes the rate of each
-    /// step.
+    /// Learning rate η at the maximum of the schedule. [`AdamW::step`](crate::train::optim::AdamW::step) receives the
+    /// rate of each step.
     pub learning_rate: f64,
-    /// β₁, decay of the mean gradient per step; in [0, 1).
+    /// Decay factor β₁ of the mean gradient in each step, in [0, 1).
     pub beta1: f64,
-    /// β₂, decay of the mean squared gradient per step; in [0, 1).
+    /// Decay factor β₂ of the mean squared gradient in each step, in [0, 1).
     pub beta2: f64,
-    /// ε, added to the root of the mean squared gradient; above 0.
+    /// Number ε that is added to the root of the mean squared gradient, above 0.
     pub epsilon: f64,
-    /// λ, weight decay: fraction of a parameter that is subtracted per unit of learning rate.
+    /// Weight decay λ: a step with the learning rate η subtracts the fraction η·λ from each parameter.
     pub weight_decay: f64,
-    /// Maximum norm of the gradient over all [clipped](super::Multipliers::clipped) parameters; gradients of a larger
-    /// norm are scaled down. `None` for no clipping.
+    /// Maximum norm of the gradient over all [clipped](super::Multipliers::clipped) parameters. A gradient with a
+    /// larger norm is scaled down. `None` disables clipping.
     pub clip_norm: Option<f64>,
-    /// Number of consecutive gradients with NaN or infinity that causes an error; fewer such gradients only skip their
-    /// steps. At least 1.
+    /// Number of consecutive steps with NaN or infinite gradients after which an error is returned, at least 1. Fewer
+    /// such steps are only skipped.
     pub patience: u32,
 }
 
 impl Default for AdamWSettings {
-    /// Fine-tuning defaults of Hugging Face's trainer: 5e-5, betas .9 and .999, and clipping at 1, but with a weight
-    /// decay of .01.
+    /// Defaults of Hugging Face's trainer for fine-tuning (learning rate 5e-5, betas .9 and .999, clipping at 1), but
+    /// with a weight decay of .01.
     fn default() -> Self {
         Self {
             learning_rate: 5e-5,

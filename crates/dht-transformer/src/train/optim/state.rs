@@ -1,4 +1,4 @@
-//! Saving and restoring the optimiser state.
+//! Saving and restoring of the optimiser's state.
 
 use std::collections::BTreeMap;
 
@@ -10,34 +10,33 @@ use crate::error::{Error, Result};
 use crate::storage::StoredTensor;
 use crate::train::checkpoint::Checkpoint;
 
-/// Prefixes of parameter names in the state.
+/// Prefix of the names under which a stored state has the first moments.
 const FIRST: &str = "first.";
 const SECOND: &str = "second.";
 
-/// Counters of [`AdamW`].
+/// Step counters of an [`AdamW`] optimiser, which are stored with its moments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AdamWCounters {
-    /// Number of steps of each parameter that ever had a gradient.
+    /// Number of steps of each parameter, by parameter name. Parameters that never had a gradient are missing.
     pub steps: BTreeMap<String, u64>,
-    /// Number of skipped steps.
+    /// Total number of steps that were skipped because a gradient was not finite.
     pub skipped: u64,
-    /// Number of skipped steps since the last step that was not skipped.
+    /// Number of steps that were skipped since the last completed step.
     pub skipped_in_a_row: u32,
 }
 
 impl AdamW {
-    /// Copy of the optimiser's state: moments `first.NAME` and `second.NAME` of each parameter that ever had a gradient,
-    /// and counters of steps.
+    /// Copies the optimiser's state: the moments `first.NAME` and `second.NAME` of each parameter that ever had a
+    /// gradient, and the step counters.
     ///
     /// # Errors
-    /// [`Error::Candle`] if another device fails to return its moments.
+    /// [`Error::Candle`] if a device other than the CPU fails to return its moments.
     pub fn state(&self) -> Result<Checkpoint> {
         let (tensors, counters) = self.parts()?;
         Ok(Checkpoint { tensors, state: serde_json::to_value(counters).map_err(json_error)? })
     }
 
-    /// Moments and counters.
     pub(crate) fn parts(&self) -> Result<(BTreeMap<String, StoredTensor>, AdamWCounters)> {
         let mut tensors = BTreeMap::new();
         let mut steps = BTreeMap::new();
@@ -57,16 +56,15 @@ impl AdamW {
         Ok((tensors, counters))
     }
 
-    /// Restores a state from [`AdamW::state`] of a model with the same parameters.
+    /// Restores a state that [`AdamW::state`] returned for a model with the same parameters.
     ///
     /// # Errors
-    /// [`Error::Parameter`] when the state names other parameters, lacks a moment or a count, or holds invalid moments;
-    /// [`Error::Shape`] when shapes differ. Then nothing has changed.
+    /// [`Error::Parameter`] if the state names other parameters, has no moment or count for one of them, or has invalid
+    /// moments; [`Error::Shape`] if shapes differ. After an error nothing has changed.
     pub fn load_state(&mut self, state: Checkpoint) -> Result<()> {
         self.set_parts(state.tensors, serde_json::from_value(state.state).map_err(json_error)?)
     }
 
-    /// Sets moments and counters, as [`load_state`](Self::load_state).
     pub(crate) fn set_parts(
         &mut self,
         mut tensors: BTreeMap<String, StoredTensor>,

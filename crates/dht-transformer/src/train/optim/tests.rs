@@ -16,7 +16,7 @@ use crate::train::checkpoint::Checkpoint;
 
 const RATE: f64 = 1e-2;
 
-/// A few shapes: a table by rows, a matrix longer than a chunk, a bias, a single number.
+/// Shapes of test parameters: a table with row gradients, a matrix longer than a chunk, a bias, and a single number.
 const SHAPES: [(&str, &[usize]); 5] = [
     ("embeddings.table", &[40, 6]),
     ("layer.0.weight", &[150, 130]),

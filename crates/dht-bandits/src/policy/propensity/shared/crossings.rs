@@ -1,12 +1,13 @@
-//! Crossings of arms' values along a line, and the probability on it that an arm is the best, or shown.
+//! Crossings of arms' values along a line through the space of weights, and the probability that an arm is the best, or
+//! shown in a slate, on this line.
 
 use crate::policy::propensity::law::normal_distribution;
 use crate::policy::propensity::ranks::tied;
 
-/// Number of values that are processed together.
+/// Number of values that are processed together in vector registers.
 pub(super) const LANES: usize = 8;
 
-/// Transposes vectors, stored in rows, to one row for each coordinate, padded with zeros.
+/// Transposes row-major vectors of length `rank`, so that each coordinate is contiguous and padded with zeros.
 pub(super) fn by_coordinate(rows: &[f64], rank: usize) -> Vec<f64> {
     let count = (rows.len() / rank).next_multiple_of(LANES);
     let mut columns = vec![0.0; count * rank];
@@ -16,39 +17,39 @@ pub(super) fn by_coordinate(rows: &[f64], rank: usize) -> Vec<f64> {
     columns
 }
 
-/// Adds the dot product of each vector with the vector `z` to `out`.
+/// Adds the dot product of each transposed vector with `z` to `out`.
 pub(super) fn add_products(columns: &[f64], z: &[f64], out: &mut [f64]) {
     for (column, factor) in columns.chunks_exact(out.len()).zip(z) {
         out.iter_mut().zip(column).for_each(|(value, part)| *value += factor * part);
     }
 }
 
-/// Direction of the lines for one arm, and the slope of each arm's value along them.
+/// Direction of the integration lines for one arm, and the slope of each arm's value along them.
 pub(super) struct Direction {
     pub(super) u: Vec<f64>,
     slopes: Vec<f64>,
-    /// Crossings with the arms whose values rise less along the line; `above` holds the crossings with arms whose
-    /// values rise more.
+    /// Crossings with arms whose values rise less along the line than the value of this arm. `above` holds the
+    /// crossings with arms whose values rise more.
     below: Crossings,
     above: Option<Crossings>,
-    /// Other arms whose values have the same slope.
+    /// Other arms whose values have the same slope as the value of this arm.
     level: Vec<usize>,
 }
 
-/// Positions along a line at which other arms' values cross the value of one arm, relative to a point on it: (v −
-/// own)·inverse. At the point, v is the value of the other arm, and `own` that of the one arm. Only a subset of arms
-/// has crossings.
+/// Positions on a line at which other arms' values equal the value of one arm. Each position is relative to a point on
+/// the line: (v − own)·inverse, with the value v of the other arm and the value `own` of this arm at the point. Only a
+/// subset of the other arms has crossings.
 struct Crossings {
     inverse: Vec<f64>,
-    /// Offset of a crossing: 0, or `NOWHERE` for arms outside the subset.
+    /// Offset added to a position: 0, or [`NOWHERE`] for arms outside the subset.
     offset: Vec<f64>,
 }
 
-/// Position below all crossings.
+/// Position that stands for "no crossing": it is below every real crossing.
 const NOWHERE: f64 = -1e300;
 
 impl Crossings {
-    /// Creates the crossings of the arms with positive slopes; the other arms are left out.
+    /// Creates the crossings from the slope of each arm. Only arms of positive slope have a crossing.
     fn from_slopes(slopes: impl ExactSizeIterator<Item = f64>) -> Self {
         let padded = slopes.len().next_multiple_of(LANES);
         let (mut inverse, mut offset) = (vec![0.0; padded], vec![NOWHERE; padded]);
@@ -80,8 +81,9 @@ impl Direction {
         Self { u, slopes, below, above, level }
     }
 
-    /// Probability that the arm is the best on the line through a point, where the arms have these values. `along` is
-    /// the coordinate of the point on the line. The arm is the best between two crossings, or nowhere.
+    /// Probability that `arm` is the best on a line, where the coordinate on the line is standard normal. `values` are
+    /// all arms' values at one point of the line, and `along` is the coordinate of this point. The arm is the best
+    /// between two crossings, or nowhere.
     pub(super) fn best_along(&self, values: &[f64], arm: usize, along: f64) -> f64 {
         let mine = values[arm];
         if self.level.iter().any(|&other| values[other] > mine) {
@@ -93,8 +95,8 @@ impl Direction {
         if low < high { between(low, high) / (ties + 1) as f64 } else { 0.0 }
     }
 
-    /// Probability that the arm is shown on the line through a point. `weights` holds the probability that each rank is
-    /// shown. Other arguments are as in [`best_along`](Self::best_along).
+    /// Probability that a slate shows `arm`, on the same line as in [`best_along`](Self::best_along). `weights` holds
+    /// the probability that each rank is shown. `events` is scratch memory.
     pub(super) fn shown_along(
         &self,
         values: &[f64],
@@ -143,8 +145,8 @@ impl Direction {
     }
 }
 
-/// Probability that fewer than `shown` others are above the arm. `always` of them are above it everywhere, and the
-/// others fall below it one by one at their crossings. This is the common case, and needs no sorting.
+/// Probability that fewer than `shown` other arms have higher values than this arm on a line. `always` arms are higher
+/// everywhere. The rest fall below this arm at their crossings, which need not be sorted in this common case.
 fn shown_in_the_end(crossings: &mut [(f64, bool)], always: usize, shown: usize) -> f64 {
     if always >= shown {
         return 0.0;
@@ -162,7 +164,7 @@ fn shown_in_the_end(crossings: &mut [(f64, bool)], always: usize, shown: usize) 
     normal_distribution(-from)
 }
 
-/// Computes Φ(high) − Φ(low) from the nearer tail, to keep digits.
+/// Computes the normal probability Φ(high) − Φ(low) from the nearer tail, to keep digits.
 fn between(low: f64, high: f64) -> f64 {
     if low > 0.0 {
         normal_distribution(-low) - normal_distribution(-high)

@@ -1,22 +1,22 @@
-//! Probabilities that a slate shows an arm, if one draw of shared weights scores all arms.
+//! Probability that a slate shows an arm, if one draw of shared weights scores all arms.
 
 use super::crossings::{Direction, LANES, add_products, by_coordinate};
 use super::lattice::Lattice;
 use super::lines::{Lines, SharedDraw, dot};
 use crate::policy::propensity::ranks::point_inclusion;
 
-/// Number of random shifts of the quasi-random lattice for an integral.
+/// Number of random shifts of the quasi-random lattice, for the integral over all arms.
 const SHIFTS: usize = 8;
-/// Number of random lattice shifts for an estimate.
+/// Number of random shifts of the quasi-random lattice, if only single arms are estimated.
 const SHIFTS_OF_ESTIMATE: usize = 32;
-/// Number of lattice points for an integral; there are `SHIFTS` times as many lines.
+/// Number of lattice points per shift, for the integral over all arms. Each point defines one integration line.
 const POINTS: usize = 256;
-/// Smallest probability that an arm gets.
+/// Lower bound on a computed probability.
 const LEAST: f64 = 1e-12;
 
-/// Estimated probability that each of `arms` is shown, and its standard error, from averages over random lines:
-/// O(lines·N·(d + arms)) for N candidates. The probabilities are not scaled to a sum, since those of the other arms are
-/// not computed.
+/// Estimated probability that a slate shows each of `arms`, with its standard error, as averages over random lines
+/// through the space of weights. The cost is O(lines·N·(d + arms)) for N candidates with d features. Probabilities are
+/// not scaled to a fixed sum, because probabilities of the other candidates are unknown.
 pub(crate) fn inclusion_of_shared_arms(
     draw: &SharedDraw,
     arms: &[usize],
@@ -61,7 +61,7 @@ pub(crate) fn inclusion_of_shared_arms(
     (0..arms.len()).map(|arm| mean_and_error(&means, arm)).map(|(mean, error)| (mean.min(1.0), error)).collect()
 }
 
-/// Mean of an arm's probability over the shifts, and its standard error; `means` has the shape (shifts, arms).
+/// Mean and standard error of one arm's probability over the lattice shifts; `means` has the shape (shifts, arms).
 fn mean_and_error(means: &[Vec<f64>], arm: usize) -> (f64, f64) {
     let count = means.len() as f64;
     let mean = means.iter().map(|shift| shift[arm]).sum::<f64>() / count;
@@ -69,8 +69,8 @@ fn mean_and_error(means: &[Vec<f64>], arm: usize) -> (f64, f64) {
     (mean.max(LEAST), (squares / (count * (count - 1.0).max(1.0))).sqrt())
 }
 
-/// Probability that each arm is shown, and its standard error, by integration. `weights` holds the probability that
-/// each rank is shown.
+/// Probability that a slate shows each arm, with its standard error, by integration over lines through the space of
+/// weights. `weights` holds the probability that each rank is shown.
 pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f64, f64)> {
     let count = draw.means.len();
     let lines = Lines::new(draw);
@@ -112,9 +112,9 @@ pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f6
     normalise(&means, positions)
 }
 
-/// Computes means and standard errors over shifts, from values of shape (shifts, arms), and scales them so that the
-/// probabilities sum to the number of positions. No probability exceeds 1: the excess of an arm that is nearly certain
-/// to be shown goes to the other arms.
+/// Averages probabilities over lattice shifts, and scales the means and standard errors so that the probabilities sum
+/// to the number of positions. `means` has the shape (shifts, arms). No probability exceeds 1: an excess, as of an arm
+/// that is nearly certain to be shown, is distributed to the other arms.
 fn normalise(means: &[Vec<f64>], positions: f64) -> Vec<(f64, f64)> {
     let entries: Vec<_> = (0..means.first().map_or(0, Vec::len)).map(|arm| mean_and_error(means, arm)).collect();
     let (mut certain, mut factor) = (0, positions / entries.iter().map(|(mean, _)| mean).sum::<f64>());
@@ -136,7 +136,8 @@ mod tests {
     use super::*;
     use crate::policy::propensity::law::normal_distribution;
 
-    /// Scores are linear: m = θ'x and g = x with unit covariance.
+    /// Joint distribution of linear scores under unit covariance: means θ'x and coefficients g = x for each feature row
+    /// x.
     fn linear(theta: &[f64], rows: &[f64]) -> SharedDraw {
         let means = rows.chunks_exact(theta.len()).map(|row| dot(row, theta)).collect();
         SharedDraw { means, rows: rows.to_vec() }

@@ -1,21 +1,24 @@
-//! Lines along which values are compared: the arms of a shared model in as few coordinates as possible, and a direction
-//! for each arm.
+//! Lines along which the values of arms with shared weights are compared: reduced coordinates for the arms, and a
+//! direction for each arm.
 
 use super::crossings::Direction;
 
-/// Joint distribution of the arms' values under one draw of shared weights.
+/// Joint Gaussian distribution of all arms' values under one draw of shared weights. An arm with mean m and
+/// coefficients g has the value m + g·z, where z ~ N(0, I) is the same for all arms.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedDraw {
     /// Means m, one for each arm.
     pub(crate) means: Vec<f64>,
-    /// Rows g, shape (arms, d), row-major. In a draw z, the deviation of an arm from its mean is g·z.
+    /// Coefficients g, shape (arms, d), row-major. For a standard normal draw z, an arm's value deviates from its mean
+    /// by g·z.
     pub(crate) rows: Vec<f64>,
 }
 
-/// Largest number of steps in the search for a direction.
+/// Largest number of steps in the iterative search for a direction.
 const STEPS: usize = 400;
 
-/// Rows of the arms in as few coordinates as possible. Their differences span at most arms − 1 dimensions.
+/// Coefficient rows of the arms, in as few coordinates as possible. Only differences between arms matter, and they span
+/// at most arms − 1 dimensions.
 pub(super) struct Lines {
     pub(super) means: Vec<f64>,
     pub(super) rows: Vec<f64>,
@@ -23,8 +26,8 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Creates the coordinates by Gram–Schmidt orthogonalisation with pivoting of the centred rows. A part that all
-    /// values share has no effect.
+    /// Computes the coordinates by pivoted Gram–Schmidt orthogonalisation of the centred rows. Centring removes the
+    /// part that all arms share, which has no effect on their order.
     pub(super) fn new(draw: &SharedDraw) -> Self {
         let count = draw.means.len();
         let dimension = draw.rows.len() / count.max(1);
@@ -59,9 +62,9 @@ impl Lines {
         &self.rows[arm * self.rank..][..self.rank]
     }
 
-    /// Direction along which the value of this arm rises relative to all others, at the largest angle, if such a
-    /// direction exists. The direction points to the point of least norm in the convex hull of the unit differences
-    /// (Gilbert 1966).
+    /// Direction along which the value of this arm rises faster than the values of all others, if one exists. It points
+    /// to the point of least norm in the convex hull of the normalised row differences (Gilbert 1966), which maximises
+    /// the smallest angle.
     pub(super) fn direction(&self, arm: usize) -> Direction {
         let count = self.means.len();
         let differences: Vec<Vec<f64>> = (0..count)

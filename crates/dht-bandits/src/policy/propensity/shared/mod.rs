@@ -1,8 +1,8 @@
 //! Propensities of arms that are scored by one draw of shared weights, so that their values are correlated Gaussians.
 //!
-//! The values are m_a + g_a'z with z ~ N(0, I) and one row g_a for each arm. For more than two arms there is no closed
-//! form: the probability that an arm is the best is that of an orthant. Along a line z = w + c·u, with c ~ N(0, 1) and
-//! w ⟂ u, the values are linear in c and their crossings are known, so the probability is exact. The mean over w is
+//! Arm a has the value m_a + g_a'z, with z ~ N(0, I) drawn once for all arms. For more than two arms, the probability
+//! that an arm is the best is an orthant probability, which has no closed form. On a line z = w + c·u, with c ~ N(0, 1)
+//! and w ⟂ u, the values are linear in c and their crossings are known, so the probability is exact. The mean over w is
 //! taken over a lattice with random shifts (Genz & Bretz 2009, chapter 4), whose spread gives the standard error.
 //!
 //! For each arm, u is selected so that the arm's value rises relative to all others, if such a u exists. It exists for

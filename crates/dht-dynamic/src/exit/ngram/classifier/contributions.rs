@@ -1,4 +1,4 @@
-//! Contributions of tokens to an answer. They are exact, since both regressions are linear.
+//! Contributions of single tokens to a prediction. They are exact, since the classifier's regressions are linear.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use crate::exit::ngram::class_scores::ClassScores;
 use crate::exit::ngram::features::Tokens;
 
 impl NgramClassifier {
-    /// Explains the log-odds of one class against another, ln p(class) − ln p(against), as a sum of contributions.
+    /// Explains a prediction: splits the log-odds ln p(class) − ln p(against) into a sum of token contributions.
     ///
-    /// The sum has a constant, and a weight for each token and each bigram of the text. The weight of a token is the sum
-    /// of the contributions of its unigram and of its embedding. A word that the tokenizer does not know has an id of at
-    /// least 2³¹. Returns `None` if one of the two classes has no training rows, since its probability is a constant.
+    /// The result has a constant, and a weight for each token and each bigram of the text. The weight of a token is the
+    /// sum of the contributions of its unigram and of its embedding. Unknown words have ids of at least 2³¹. Returns
+    /// `None` if one of the two classes has no training rows, since its probability is a constant.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) if the classifier was loaded without its encoder and has an embedding
-    /// part.
+    /// [`Error::Argument`](crate::Error::Argument) if the classifier reads embeddings and was loaded without its
+    /// encoder.
     pub fn contributions(&self, sample: &Sample, class: u32, against: u32) -> Result<Option<Contributions>> {
         if ![class, against].iter().all(|class| self.scores.has_rows(*class)) {
             return Ok(None);
@@ -47,10 +47,11 @@ impl NgramClassifier {
     }
 }
 
-/// Constant, and the weight of each unigram or bigram, which is stored as one or two token ids.
+/// Contributions to the log-odds of a prediction: a constant, and the weight of each unigram or bigram (one or two
+/// token ids).
 pub(crate) type Contributions = (f64, Vec<(Vec<u32>, f64)>);
 
-/// Log-odds of one class against another by one regression.
+/// Log-odds of the class `class` against the class `against`, predicted by one regression.
 fn log_odds(scores: &ClassScores, features: &[(u32, f32)], class: u32, against: u32) -> f64 {
     let logs = scores.log_probabilities(features);
     logs[class as usize] - logs[against as usize]

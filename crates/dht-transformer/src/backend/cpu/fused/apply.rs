@@ -1,11 +1,11 @@
-//! Fused operations in candle's graph.
+//! Insertion of fused CPU operations into candle's graph.
 
 use candle_core::{CustomOp2, DType, Tensor, Var};
 
 use crate::backend::context::ForwardContext;
 use crate::error::Result;
 
-/// Applies an operation to rows, with a backward pass only in training.
+/// Applies a fused operation to hidden rows. Only in training does the result get a backward pass in candle's graph.
 pub(super) fn apply<Op: CustomOp2 + Send + Sync + 'static>(
     rows: &Tensor,
     op: Op,

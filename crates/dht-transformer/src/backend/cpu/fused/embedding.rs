@@ -1,5 +1,5 @@
-//! Embedding as one fused operation, dropout(LayerNorm(word + position + type)), with a sparse gradient of the word
-//! table.
+//! Embedding dropout(LayerNorm(word + position + type)) as one fused CPU operation. The gradients of the tables are
+//! sparse.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,19 +16,19 @@ use crate::backend::cpu::kernels::{
 use crate::backend::parameters::{EmbeddingParameters, TokenIds};
 use crate::tensors::{Gradient, Packing, RowBlock, slice, with_slices};
 
-/// Fused operation of the embedding layer.
+/// Fused operation of the embedding layer, dropout(LayerNorm(word + position + type)).
 pub(crate) struct EmbeddingOp {
     parameters: EmbeddingParameters,
     packing: Arc<Packing>,
     ids: TokenIds,
     ctx: ForwardContext,
     dropout: Option<Dropout>,
-    /// Input of the norm for each block, saved for the backward pass.
+    /// Input of the layer norm for each block of tokens, saved for the backward pass.
     z: Mutex<Option<Vec<Vec<f32>>>>,
 }
 
 impl EmbeddingOp {
-    /// Runs the operation for token ids, which must lie inside the tables: (tokens, hidden).
+    /// Computes the embeddings of a batch of tokens, shape (tokens, hidden). Every id must be a valid row of its table.
     pub(crate) fn run(
         ids: TokenIds,
         packing: &Arc<Packing>,

@@ -1,4 +1,4 @@
-//! Attention scores before the softmax, as one fused operation.
+//! Attention scores before the softmax as one fused CPU operation.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use crate::backend::cpu::kernels::{ComparedHeads, head_scores, head_scores_backward};
 use crate::tensors::{Packing, slice, with_slices};
 
-/// Operation Q·Kᵀ/√dim of each head of each sample.
+/// Fused operation that computes the attention scores Q·Kᵀ/√dim for each head of each sample.
 pub(crate) struct HeadScoresOp {
     packing: Arc<Packing>,
     heads: ComparedHeads,
 }
 
 impl HeadScoresOp {
-    /// Runs the operation on Q and K, (tokens, columns). Returns (samples, heads, longest, longest), with 0 at
-    /// positions without a token.
+    /// Computes attention scores from queries Q and keys K, both (tokens, columns). The result is (samples, heads,
+    /// longest, longest), with 0 at positions without a token.
     pub(crate) fn run(
         q: &Tensor,
         k: &Tensor,

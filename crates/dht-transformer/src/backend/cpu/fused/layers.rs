@@ -1,7 +1,7 @@
-//! Consecutive sublayers as one fused operation.
+//! Consecutive sublayers of the encoder as one fused CPU operation.
 //!
-//! Candle adds up the gradients of each node of its graph, starting from zeros. A single node for several layers, which
-//! adds residual branches internally, avoids most of that cost.
+//! For each node of its graph, candle allocates zeros and adds the gradients to them. A single node for several layers
+//! adds the gradients of its residual branches internally and avoids most of this work.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
@@ -17,25 +17,28 @@ use crate::backend::cpu::kernels::{RequestedGradients, RowGradients, SavedActiva
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
 use crate::tensors::{Packing, RowBlock, slice, with_slices};
 
-/// Maximum number of tokens for which weights are packed once for the whole context.
+/// Maximum number of tokens in a training batch for which the context caches packed weights. Larger batches pack them
+/// again in each pass.
 const SMALL_RUN: usize = 512;
-/// Maximum number of multiply-adds that run on one thread, since a second thread would cost more than it saves. A
-/// higher limit is slower: threads without work fall asleep between two layers, and must be woken.
+/// Maximum number of multiply-adds for which a pass runs on one thread. Below it, waking a second thread costs more
+/// than it saves. A higher limit is slower: threads without work fall asleep between two layers, and must be woken.
 const ONE_THREAD: usize = 1 << 18;
 
 thread_local! {
-    /// Buffers of this thread's last block. When single layers run one after another, new buffers would cause page
-    /// faults.
+    /// Buffers in which this thread processed its last block of rows. The next block reuses them, since new buffers for
+    /// each layer would cause page faults.
     static SCRATCH: RefCell<Scratch<f32>> = RefCell::default();
 }
 
-/// Saved activations of one block. Each sublayer, in order, has its input and the values for its backward pass.
+/// Saved activations of one block of rows. Each entry belongs to a sublayer: its input, and the values that its
+/// backward pass needs.
 type BlockActivations = Vec<(Vec<f32>, SavedActivations<f32>)>;
 
-/// Block input of a sublayer and its row gradients, from which the gradients of the weights are computed.
+/// Input of a sublayer and the gradients of its rows, for one block. The gradients of the sublayer's weights are
+/// computed from them.
 type BlockGradients = (Vec<f32>, RowGradients<f32>);
 
-/// Fused operation that runs consecutive sublayers.
+/// Fused operation that runs consecutive sublayers of the encoder.
 pub(crate) struct LayersOp {
     sublayers: Vec<Box<dyn Sublayer>>,
     packing: Arc<Packing>,
@@ -44,7 +47,7 @@ pub(crate) struct LayersOp {
 }
 
 impl LayersOp {
-    /// Runs the sublayers, (tokens, hidden) → (tokens, hidden). Without sublayers it is the identity.
+    /// Runs the sublayers one after the other, (tokens, hidden) → (tokens, hidden). Without sublayers it returns `x`.
     pub(crate) fn run(
         x: &Tensor,
         packing: &Arc<Packing>,
@@ -59,14 +62,14 @@ impl LayersOp {
         apply(x, op, trains, ctx)
     }
 
-    /// Calls `f` with the packed weights. They are cached in the context if nothing else needs the memory, or if there
-    /// are few tokens.
+    /// Calls `f` with a cache of packed weights. In inference and for small batches it is the cache of the forward
+    /// context. In training on large batches it is a temporary cache, to save memory.
     fn with_packed_weights<R>(&self, f: impl FnOnce(&PackedWeights) -> R) -> R {
         let keep = !self.ctx.is_training() || self.packing.spans().tokens() <= SMALL_RUN;
         if keep { f(self.ctx.packed_weights()) } else { f(&PackedWeights::default()) }
     }
 
-    /// Runs all sublayers for one block.
+    /// Runs all sublayers for one block of rows. Returns the output rows, and in training also the saved activations.
     fn forward(
         &self,
         first: &[f32],
@@ -90,7 +93,8 @@ impl LayersOp {
         (x.unwrap_or_else(|| first.to_vec()), activations)
     }
 
-    /// Runs all sublayers for all blocks. Returns the rows, and the values for the backward pass of each block.
+    /// Runs all sublayers for all blocks of rows. Returns the output rows, and in training also each block's saved
+    /// activations.
     fn forward_all(&self, x: &[f32], width: usize, one_thread: bool) -> Result<(Vec<f32>, Vec<BlockActivations>)> {
         // A minimum length that is never reached keeps all work on the calling thread.
         let least = if one_thread { usize::MAX } else { 1 };
@@ -125,7 +129,8 @@ impl LayersOp {
         Ok((all, Vec::new()))
     }
 
-    /// Rows of a chunk: all rows of a block, unless there are fewer blocks than threads.
+    /// Number of rows in a chunk, the unit of work that another thread can take over. A block of rows is a single
+    /// chunk, unless there are fewer blocks than threads.
     fn chunk_rows(&self, blocks: usize) -> usize {
         let threads = rayon::current_num_threads();
         match blocks < threads {
@@ -134,7 +139,8 @@ impl LayersOp {
         }
     }
 
-    /// Computes the gradient of the input rows from the gradient of the output rows, if it is needed.
+    /// Runs the backward pass of all sublayers. `gradients` has the gradient of each block's output rows. Returns the
+    /// gradient of the input rows, or nothing if it is not needed.
     fn backward(
         &self,
         mut gradients: Vec<Vec<f32>>,

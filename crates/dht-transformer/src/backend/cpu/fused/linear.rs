@@ -1,4 +1,4 @@
-//! Linear layer x·Wᵀ + b as one fused operation, for poolers and classifiers.
+//! Linear layer x·Wᵀ + b as one fused CPU operation, for poolers and classifiers.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::backend::cpu::variants::Choice;
 use crate::backend::parameters::LinearParameters;
 use crate::tensors::{Gradient, Precision, released, slice, with_slices, with_weight_slices};
 
-/// Number of rows in a chunk, small enough that an ordinary sentence has two chunks.
+/// Number of rows that a thread multiplies at a time. The number is small, so that two threads share even one sentence.
 const ROWS: usize = 24;
 
-/// Computes x·W for a packed W (inputs, outputs), in parallel blocks of rows; `bias` is added to each row.
+/// Computes x·W + bias for a packed weight W (inputs, outputs). Chunks of rows run in parallel.
 fn rows_times(x: &[f32], weight: &Packed<f32>, bias: Option<&[f32]>, inputs: usize, outputs: usize) -> Vec<f32> {
     let _span = tracing::trace_span!("poolers and classifiers").entered();
     let mut y = vec![0.0; x.len() / inputs * outputs];
@@ -29,14 +29,13 @@ fn rows_times(x: &[f32], weight: &Packed<f32>, bias: Option<&[f32]>, inputs: usi
     y
 }
 
-/// Fused operation of a linear layer, x·Wᵀ + b.
 pub(crate) struct LinearOp {
     parameters: LinearParameters,
     ctx: ForwardContext,
 }
 
 impl LinearOp {
-    /// Runs the operation, (rows, inputs) → (rows, outputs).
+    /// Computes x·Wᵀ + b, (rows, inputs) → (rows, outputs).
     pub(crate) fn run(x: &Tensor, parameters: &LinearParameters, ctx: &ForwardContext) -> crate::error::Result<Tensor> {
         let op = Self { parameters: parameters.clone(), ctx: ctx.clone() };
         apply(x, op, parameters.trains(), ctx)

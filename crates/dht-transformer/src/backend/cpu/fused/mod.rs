@@ -1,4 +1,4 @@
-//! Fused operations of the encoder on the CPU, as candle custom ops.
+//! Fused operations of the encoder on the CPU, implemented as custom operations of candle.
 //!
 //! Each operation takes the hidden rows and an *anchor*: a dummy variable that makes candle call the backward pass even
 //! if the rows have no gradient. The gradients of weights go to the [`ForwardContext`](crate::ForwardContext), not

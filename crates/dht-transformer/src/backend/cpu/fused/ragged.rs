@@ -1,4 +1,5 @@
-//! Attention with removed dimensions: separate inputs for Q, K and V, and separate widths for each head.
+//! Attention with pruned dimensions ("ragged attention") on the CPU. Q, K and V may read different columns, and heads
+//! may differ in width.
 
 use std::sync::Arc;
 
@@ -17,20 +18,21 @@ use crate::backend::parameters::{LinearParameters, RaggedParameters};
 use crate::backend::relative_bias::RelativeBias;
 use crate::tensors::{Gradient, Packing, Parameter, RowBlock, released, with_weight_slices};
 
-/// Attention sublayer with removed dimensions. All samples run the same heads and dimensions.
+/// Attention sublayer with pruned dimensions. All samples run the same heads and dimensions.
 pub(crate) struct RaggedSublayer {
     layer: usize,
     parameters: Arc<RaggedParameters>,
-    /// Numbers of the remaining heads in the whole layer.
+    /// Numbers that the remaining heads had in the unpruned layer, in increasing order.
     heads: Vec<usize>,
-    /// Position of each head of the whole layer among the remaining heads.
+    /// Entry for each head of the unpruned layer: its index among the remaining heads, or `None` if it was pruned.
     positions: Arc<[Option<usize>]>,
     probability_dropout: Option<Dropout>,
     dropout: Option<Dropout>,
 }
 
 impl RaggedSublayer {
-    /// Creates the attention of layer `layer`.
+    /// Creates the attention sublayer of one layer. It has two dropouts: on the attention probabilities, and on the
+    /// output.
     pub(crate) fn new(
         layer: usize,
         parameters: &Arc<RaggedParameters>,

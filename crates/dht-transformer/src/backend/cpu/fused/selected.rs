@@ -1,4 +1,4 @@
-//! Attention or feed-forward sublayer, whole or restricted to some heads or neurons.
+//! Attention or feed-forward sublayer on the CPU, complete or with a subset of its heads or neurons.
 
 use candle_core::Result;
 
@@ -16,18 +16,19 @@ use crate::backend::relative_bias::RelativeBias;
 use crate::config::Activation;
 use crate::tensors::{Gradient, HeadSet, Packing, Parameter, RowBlock, with_weight_slices};
 
-/// Function between the two products of a sublayer.
+/// Function between the two matrix products of a sublayer: attention or an activation.
 #[derive(Debug)]
 enum Inner {
     Attention { layer: usize, head_dim: usize, dropout: Option<Dropout>, bias: Option<RelativeBias> },
     Activation(Activation),
 }
 
-/// Sublayer that can run with a subset of the rows of W₁ and the columns of W₂.
+/// Attention or feed-forward sublayer in which each sample runs a subset of the heads or neurons. A subset selects rows
+/// of the first weight W₁ and columns of the second weight W₂.
 #[derive(Debug)]
 pub(crate) struct SelectedSublayer {
-    /// Weights and biases of both products, W₁ (wide, hidden), b₁, W₂ (hidden, inner) and b₂; scale γ and shift β of
-    /// the norm.
+    /// Parameters in this order: first weight W₁ (wide, hidden), bias b₁, second weight W₂ (hidden, inner), bias b₂,
+    /// and the scale γ and shift β of the layer norm.
     parameters: [Parameter; 6],
     epsilon: f64,
     selection: Selection,
@@ -36,8 +37,8 @@ pub(crate) struct SelectedSublayer {
 }
 
 impl SelectedSublayer {
-    /// Creates the attention sublayer of layer `layer`. A pair of `sets` is a number of consecutive samples and the
-    /// heads that they run.
+    /// Creates the attention sublayer of one layer. Each item of `sets` has a number of consecutive samples, and the
+    /// heads that these samples run.
     pub(crate) fn attention(
         layer: usize,
         p: &AttentionParameters,
@@ -59,8 +60,8 @@ impl SelectedSublayer {
         }
     }
 
-    /// Creates a feed-forward sublayer. A pair of `widths` is a number of consecutive samples and the number of first
-    /// neurons that they run.
+    /// Creates a feed-forward sublayer. Each item of `widths` has a number of consecutive samples, and the number of
+    /// neurons that these samples run, counted from the first neuron.
     pub(crate) fn feed_forward(
         p: &FeedForwardParameters,
         widths: impl IntoIterator<Item = (usize, usize)>,
@@ -89,14 +90,16 @@ impl SelectedSublayer {
         }
     }
 
-    /// Mean number of tokens in consecutive samples of a variant.
+    /// Mean number of tokens in an uninterrupted run of samples that share a variant (subset of heads or neurons).
+    /// `number` is the variant's index.
     fn run_tokens(&self, number: usize, packing: &Packing) -> usize {
         let runs = || self.selection.variants.runs.iter().filter(|(_, variant)| *variant == number);
         let samples = runs().flat_map(|(run, _)| run.clone());
         samples.map(|sample| packing.spans().range(sample).len()).sum::<usize>() / runs().count().max(1)
     }
 
-    /// Reorders rows of `width` values from head-major to the row order of W₁: Q, then K, then V.
+    /// Reorders rows of `width` values that are sorted by head (Q, K and V of the first head, then of the second). The
+    /// result has the order of the weight: all of Q, then all of K, then all of V.
     fn by_part(&self, by_head: &[f32], width: usize) -> Vec<f32> {
         let size = self.selection.chunks.outward * width;
         let mut result = Vec::with_capacity(by_head.len());

@@ -1,4 +1,4 @@
-//! Interface of a sublayer with its weight tensors.
+//! Interface of the encoder's sublayers on the CPU.
 
 use candle_core::Result;
 
@@ -12,20 +12,19 @@ use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
 use crate::backend::relative_bias::RelativeBias;
 use crate::tensors::{Gradient, Packing, RowBlock};
 
-/// Sublayer y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)). The function f is attention or an activation. Samples
-/// of a batch may run different parts of the weights.
+/// Attention or feed-forward sublayer y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)), where f is attention or an
+/// activation. Samples of a batch may run different heads or neurons.
 pub(crate) trait Sublayer: Send + Sync {
-    /// Returns whether any of its parameters is trainable.
     fn trains(&self) -> bool;
 
-    /// Number of multiply-adds for a row in both products, with all heads and neurons.
+    /// Number of multiply-adds in both matrix products of the sublayer for one row, with all heads and neurons.
     fn multiply_adds_of_a_row(&self) -> usize;
 
-    /// Packs the weights for the products of a direction.
+    /// Packs the sublayer's weights for matrix products of the forward pass or of the backward pass.
     fn packed(&self, direction: Direction, packing: &Packing, packed_weights: &PackedWeights)
     -> Result<PackedSublayer>;
 
-    /// Divides a block into segments of samples that run the same heads or neurons.
+    /// Divides a block of rows into segments of neighbouring samples that run the same heads or neurons.
     fn segments<'a>(
         &'a self,
         packed: &'a PackedSublayer,
@@ -33,44 +32,43 @@ pub(crate) trait Sublayer: Send + Sync {
         block: &RowBlock,
     ) -> Vec<Segment<'a, f32>>;
 
-    /// Parameters after the second product.
     fn output(&self) -> Output;
 
-    /// Layer number, if the sublayer is attention.
     fn attention_layer(&self) -> Option<usize>;
 
-    /// Computes the gradients of the weights from each block's x and row gradients, and adds them to the context.
+    /// Computes the gradients of the sublayer's weights and adds them to the context. Each block has the sublayer's
+    /// input x and the gradients of its rows.
     fn accumulate(&self, blocks: &[(Vec<f32>, RowGradients<f32>)], ctx: &ForwardContext);
 }
 
-/// Parameters at the end of a sublayer.
+/// Last step of a sublayer: parameters of the layer norm, and the dropout.
 #[derive(Clone, Copy)]
 pub(crate) struct Output {
     pub(crate) epsilon: f64,
     pub(crate) dropout: Option<Dropout>,
 }
 
-/// Weights of a sublayer, packed for the products of one direction.
 pub(crate) struct PackedSublayer {
     pub(super) variants: Vec<PackedVariant>,
     pub(super) outward_bias: Vec<f32>,
     pub(super) scale: Vec<f32>,
     pub(super) shift: Vec<f32>,
-    /// Table of relative-position biases; empty if there is none.
+    /// Values of the table of relative-position biases. The list is empty if the model has no such table.
     pub(super) relative_bias: Vec<f32>,
 }
 
-/// Packed weights of one variant.
+/// Weights of a sublayer packed for one subset of its heads or neurons.
 pub(super) struct PackedVariant {
-    /// Packed W₁, or one packed weight each for Q, K and V.
+    /// Packed first weight W₁ of the sublayer. If single dimensions were pruned from attention, there are three packed
+    /// weights instead, for Q, K and V.
     pub(super) inward: Vec<WeightSlice>,
     pub(super) inward_bias: Vec<f32>,
     pub(super) outward: WeightSlice,
 }
 
 impl dyn Sublayer {
-    /// Runs a block, (tokens, hidden) → (tokens, hidden). With `keep`, also returns the values for the backward pass.
-    /// See [`sublayer`].
+    /// Runs the sublayer on one block of rows, (tokens, hidden) → (tokens, hidden). With `keep`, also returns the
+    /// activations that the backward pass needs. See [`sublayer`].
     pub(crate) fn forward(
         &self,
         packed: &PackedSublayer,
@@ -83,8 +81,8 @@ impl dyn Sublayer {
         sublayer(x, &segments, self.output_norm(packed, packing, block), keep_and_chunk_rows, scratch)
     }
 
-    /// Computes the gradient of x if requested, and the row gradients from which the gradients of the weights are
-    /// computed.
+    /// Runs the sublayer's backward pass for one block of rows. Returns the gradient of the input x if it is requested,
+    /// and the row gradients from which the gradients of the weights are computed.
     pub(crate) fn backward(
         &self,
         packed: &PackedSublayer,
@@ -97,7 +95,7 @@ impl dyn Sublayer {
         sublayer_backward(dy, saved, &segments, self.output_norm(packed, packing, block), requested)
     }
 
-    /// Adds the gradients of gates on the sublayer's heads, if it has heads, to the context.
+    /// Adds the gradients of gates on attention heads to the context. A feed-forward sublayer has none.
     pub(crate) fn record_gate_gradients<'a>(
         &self,
         rows: impl Iterator<Item = &'a RowGradients<f32>>,
@@ -126,13 +124,13 @@ impl dyn Sublayer {
     }
 }
 
-/// Keys by which the dropout masks of a block's rows are computed.
+/// Sample id and token position of each row in a block. The dropout mask of a row depends on them.
 pub(crate) fn keys<'a>(packing: &'a Packing, block: &RowBlock) -> RowKeys<'a> {
     let rows = block.rows.clone();
     RowKeys { samples: &packing.row_samples()[rows.clone()], tokens: &packing.row_tokens()[rows] }
 }
 
-/// Adds the gradient of a table of relative-position biases, if there is one, to the context.
+/// Adds the gradient of the table of relative-position biases to the context. Does nothing if the model has no table.
 pub(super) fn accumulate_bias(
     bias: Option<&RelativeBias>,
     blocks: &[(Vec<f32>, RowGradients<f32>)],

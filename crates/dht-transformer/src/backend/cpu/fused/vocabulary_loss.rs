@@ -1,4 +1,4 @@
-//! Mean cross-entropy after a decoder (a linear layer onto the vocabulary), as one fused operation.
+//! Mean cross-entropy after a decoder (a linear layer onto the vocabulary) as one fused CPU operation.
 
 use std::sync::Mutex;
 
@@ -11,7 +11,7 @@ use crate::backend::cpu::kernels::{VocabularyLossGradients, decoder_cross_entrop
 use crate::backend::parameters::LinearParameters;
 use crate::tensors::{Gradient, slice, with_slices};
 
-/// Fused operation that computes the mean cross-entropy of x·Wᵀ + b.
+/// Fused operation that computes the mean cross-entropy of the logits x·Wᵀ + b.
 pub(crate) struct VocabularyLossOp {
     decoder: LinearParameters,
     targets: Vec<u32>,
@@ -20,7 +20,7 @@ pub(crate) struct VocabularyLossOp {
 }
 
 impl VocabularyLossOp {
-    /// Runs the operation, (rows, inputs) → scalar. There must be at least one row, and every target must be below
+    /// Computes the mean loss, (rows, inputs) → scalar. There must be at least one row, and every target must be below
     /// `decoder.outputs`.
     pub(crate) fn run(
         x: &Tensor,

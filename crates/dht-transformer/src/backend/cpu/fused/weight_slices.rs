@@ -1,4 +1,4 @@
-//! Slices of a sublayer's weights for the heads or neurons that a variant runs, packed for products.
+//! Packed slices of a sublayer's weights, for the heads or neurons that some samples run.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
 use crate::backend::cpu::variants::{Choice, Variant, Variants};
 use crate::tensors::{Parameter, Precision, released};
 
-/// Rows or columns of a packed weight.
+/// Selected rows and columns of a packed weight, used as the right factor of a matrix product.
 pub(super) struct WeightSlice {
     packed: Arc<Packed<f32>>,
     rows: Vec<Range<usize>>,
@@ -19,7 +19,8 @@ pub(super) struct WeightSlice {
 }
 
 impl WeightSlice {
-    /// Whole weight, whose products read `inputs` columns of rows.
+    /// Selects the whole weight. `inputs` is the number of its rows, and the number of columns of a product's left
+    /// factor.
     pub(super) fn all(packed: Arc<Packed<f32>>, inputs: usize) -> Self {
         let columns = packed.columns;
         Self { packed, rows: whole(inputs), groups: vec![0], columns }
@@ -30,19 +31,19 @@ impl WeightSlice {
     }
 }
 
-/// Minimum number of tokens of consecutive samples for which a separately packed copy of the weights costs almost
-/// nothing. With fewer tokens, variants alternate often, and their copies would evict each other from the second-level
-/// cache.
+/// Mean number of tokens in a run of samples from which a variant (subset of heads or neurons) gets its own packed copy
+/// of the weights. Packing then costs almost nothing in comparison. In shorter runs variants alternate often, and their
+/// copies would evict each other from the second-level cache.
 const OWN_PACKING: usize = 512;
 
-/// Side of one of the two weights.
+/// One of a sublayer's two weights: `Inward` is W₁ of the first matrix product, `Outward` is W₂ of the second.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Inward,
     Outward,
 }
 
-/// Selected heads or neurons of a sublayer's weights.
+/// Shape of a sublayer's weights, and the heads or neurons that each sample of a batch runs.
 #[derive(Debug)]
 pub(super) struct Selection {
     pub(super) hidden: usize,
@@ -51,7 +52,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// Values of b₁ for the heads or neurons that a variant runs.
+    /// Selects the values of the sublayer's first bias b₁ that belong to a variant (subset of heads or neurons).
     pub(super) fn inward_bias(&self, variant: &Variant, bias: &[f32]) -> Vec<f32> {
         match variant.choice {
             Choice::Neurons(width) => bias[..width].to_vec(),
@@ -62,18 +63,18 @@ impl Selection {
         }
     }
 
-    /// Row ranges of one head in Q, K and V.
+    /// Row ranges of the attention weight that belong to one head: in Q, in K and in V.
     fn rows_of_head(&self, head: usize) -> [Range<usize>; 3] {
         let size = self.chunks.outward;
         [0, 1, 2].map(|part| part * self.hidden + head * size).map(|first| first..first + size)
     }
 
-    /// Slice of a weight for the heads or neurons that a variant runs. `run_tokens` is the mean number of tokens in
-    /// consecutive samples of the variant.
+    /// Packs the slice of a weight that one variant (subset of heads or neurons) needs. `run_tokens` is the mean number
+    /// of tokens in a run of consecutive samples with this variant.
     ///
-    /// A slice of the products' inner dimension skips rows of a weight that is packed once for all variants. A slice of
-    /// the columns requires a weight in which each head begins a panel, or a weight that is packed for this variant
-    /// alone. The latter leaves no panel partly filled.
+    /// In one direction a variant selects rows of the right factor. All variants then share one packed weight, and
+    /// products skip its other rows. In the other direction a variant selects columns. Then either each head begins a
+    /// new panel of the shared weight, or the variant gets a packed copy of its own, which has no partly filled panels.
     pub(super) fn weight_slice(
         &self,
         side: Side,
@@ -136,7 +137,8 @@ impl Selection {
         })
     }
 
-    /// Matrices that make up a slice of a weight, for one direction.
+    /// Matrices to pack for a part of a weight, and the axis along which they are concatenated. They are transposed if
+    /// the direction requires it.
     fn matrices<'a>(
         &self,
         side: Side,
@@ -172,12 +174,11 @@ impl Selection {
     }
 }
 
-/// Range of all rows.
 fn whole(rows: usize) -> Vec<Range<usize>> {
     std::iter::once(0..rows).collect()
 }
 
-/// Axis of a product's right factor along which a slice is taken: columns or rows.
+/// Axis of a product's right factor along which heads or neurons are selected: rows or columns.
 fn concatenated(side: Side, direction: Direction) -> Concatenated {
     match (side, direction) {
         (Side::Inward, Direction::Forward) | (Side::Outward, Direction::Backward) => Concatenated::Columns,

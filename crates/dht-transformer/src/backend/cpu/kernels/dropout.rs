@@ -1,8 +1,8 @@
-//! Dropout from a counter-based generator: no mask is stored, and masks do not depend on the grouping of samples.
+//! Dropout from a counter-based random generator. Masks are not stored, and do not depend on the batch of a sample.
 
 use super::real::Real;
 
-/// Site of a dropout in the model. It is one of the keys of the dropout mask.
+/// Place of a dropout in the model. Each place has its own dropout masks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DropoutSite {
     Embedding,
@@ -22,12 +22,12 @@ impl DropoutSite {
     }
 }
 
-/// Dropout at one site of the model in one step. Each value is set to 0 with `probability`; the others are scaled by
-/// 1/(1 − probability).
+/// Dropout at one place of the model in one training step. Each value is set to 0 with `probability`; the others are
+/// scaled by 1/(1 − probability).
 ///
-/// The random word of a value is Philox-4x32-10 (Salmon et al. 2011) keyed by the seed, at the counter (column block,
-/// token and site, sample, step). The mask is therefore the same after samples are regrouped, after a run is resumed,
-/// and on another device.
+/// A random number decides about each value. It comes from the counter-based generator Philox-4x32-10 (Salmon et al.
+/// 2011). The key is the seed; the counter is (column block, token and site, sample, step). So the mask is the same if
+/// samples are batched differently, after a run is resumed, and on another device.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dropout {
     probability: f64,
@@ -37,26 +37,27 @@ pub(crate) struct Dropout {
 }
 
 impl Dropout {
-    /// Creates a dropout; `None` if nothing would be dropped.
+    /// Creates a dropout, or returns `None` for a probability of 0.
     pub(crate) fn new(probability: f64, seed: u64, step: u32, site: DropoutSite) -> Option<Self> {
         (probability > 0.0).then(|| Self { probability, seed, step, site: site.code() })
     }
 
-    /// Parameters with which other devices compute the same masks: the generator's key (two words), site, step and
-    /// threshold, and the scale of the remaining values.
+    /// Constants from which kernels of other devices compute the same dropout masks: the two words of the generator's
+    /// key, the site, the step, the threshold, and the scale of the values that are not dropped.
     #[cfg(feature = "cuda")]
     pub(crate) fn words(self) -> ([u32; 5], f32) {
         let (threshold, scale) = (self.threshold(), 1.0 / (1.0 - self.probability));
         ([self.seed as u32, (self.seed >> 32) as u32, self.site, self.step, threshold], scale as f32)
     }
 
-    /// Threshold of the random words: a value is dropped if its word is below.
+    /// Threshold of a 32-bit random number: a value is dropped if its random number is below the threshold.
     #[inline(always)]
     fn threshold(self) -> u32 {
         (self.probability * 4_294_967_296.0) as u32
     }
 
-    /// Multiplies `row` by the mask of (sample, token). `lane` distinguishes several rows of one token (heads).
+    /// Multiplies `row` by the dropout mask of a sample and token. `lane` distinguishes several rows of the same token,
+    /// such as attention heads.
     #[inline(always)]
     pub(crate) fn apply<T: Real>(&self, sample: u64, token: usize, lane: usize, row: &mut [T]) {
         let scale = T::from_f64(1.0 / (1.0 - self.probability));
@@ -75,10 +76,10 @@ impl Dropout {
     }
 }
 
-/// Number of counters processed in parallel, so that the rounds vectorise.
+/// Number of counters that the random generator processes in parallel, so that its rounds are vectorised.
 const LANES: usize = 16;
 
-/// Philox-4x32-10 at the counters (first + lane, rest…): four words for each lane.
+/// Computes random words by Philox-4x32-10, four words for each of the counters (first + lane, rest…).
 #[inline(always)]
 fn philox(first: u32, rest: [u32; 3], key: [u32; 2]) -> [[u32; LANES]; 4] {
     let mut state = [[0u32; LANES], [rest[0]; LANES], [rest[1]; LANES], [rest[2]; LANES]];
@@ -109,7 +110,7 @@ fn philox(first: u32, rest: [u32; 3], key: [u32; 2]) -> [[u32; LANES]; 4] {
 mod tests {
     use super::*;
 
-    /// The expected words are the known answers of Random123's `kat_vectors` for philox4x32-10.
+    /// Compares with the known answers for philox4x32-10 in the file `kat_vectors` of the Random123 library.
     #[test]
     fn philox_gives_the_published_words() {
         let zero = philox(0, [0, 0, 0], [0, 0]);
@@ -120,8 +121,8 @@ mod tests {
         assert_eq!(words, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
     }
 
-    /// Mask of kept columns, four for each hexadecimal digit, the first in its lowest bit. Tests of other devices'
-    /// kernels read this constant, too.
+    /// Expected dropout mask in hexadecimal digits. A digit stands for four columns, the first in its lowest bit; a bit
+    /// is 1 if the column's value is not dropped. Tests of other devices' kernels read this constant, too.
     const MASK: &str = "b31b5802039c91f97bb0060e9205ff2add";
 
     #[test]

@@ -1,10 +1,10 @@
-//! Sum of word, position and type embeddings, and the gradient of a table as rows and values.
+//! Sum of word, position and type embeddings, and the sparse gradient of an embedding table.
 
 use super::real::Real;
 use super::rows::add_assign;
 
-/// Computes rows word[ids[t]] + position[positions[t]] (+ type[types[t]]) for each token t; tables have rows of `width`
-/// values.
+/// Computes the sum word[i] + position[p] (+ type[t]) for each token, where i is its word id, p its position and t its
+/// type id. Table rows have `width` values.
 pub(crate) fn embed<T: Real>(
     word: (&[T], &[u32]),
     position: (&[T], &[u32]),
@@ -26,8 +26,8 @@ pub(crate) fn embed<T: Real>(
     out
 }
 
-/// Computes the gradient of a table that was looked up at `indices`. Returns the rows that occur, in increasing order,
-/// and the sum of gradients for each. Gradients are added in the order of the tokens.
+/// Computes the sparse gradient of a table whose rows were looked up at `indices`. Returns the rows that occur, in
+/// increasing order, and the sum of the gradients for each row. Gradients are added in the order of the tokens.
 pub(crate) fn table_gradient<T: Real>(indices: &[u32], gradient: &[T], width: usize) -> (Vec<u32>, Vec<T>) {
     let mut order: Vec<u32> = (0..indices.len() as u32).collect();
     order.sort_by_key(|token| indices[*token as usize]);

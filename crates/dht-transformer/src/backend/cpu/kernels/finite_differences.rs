@@ -1,4 +1,4 @@
-//! Tests of every backward pass against central differences in f64, with dropout on.
+//! Tests that compare each backward pass with central differences in f64, with dropout enabled.
 
 use std::ops::Range;
 
@@ -16,7 +16,8 @@ use super::test_support::wave;
 use crate::config::Activation;
 use crate::tensors::Spans;
 
-/// Computes d loss / d arguments[which] by central differences, where loss = Σ y·dy.
+/// Computes the gradient of the loss Σ y·dy with respect to `arguments[which]` by central differences, where y =
+/// f(arguments).
 fn numeric(arguments: &[Vec<f64>], which: usize, dy: &[f64], f: &dyn Fn(&[Vec<f64>]) -> Vec<f64>) -> Vec<f64> {
     let step = 1e-5;
     let loss = |arguments: &[Vec<f64>]| f(arguments).iter().zip(dy).map(|(y, dy)| y * dy).sum::<f64>();
@@ -92,14 +93,14 @@ fn residual_norm_agrees_with_finite_differences() {
     compare("shift", &g.dshift, &expected(4));
 }
 
-/// Biases of attention scores in texts of up to four tokens.
+/// Relative-position biases for texts of up to four tokens. Each head has a bias for each of seven distances.
 fn distance_bias(numbers: &[f64]) -> DistanceBias<f64> {
     let mut bias = DistanceBias::zeros(numbers.len() / 7, 4);
     bias.heads_mut().zip(numbers.chunks_exact(7)).for_each(|(row, numbers)| row.copy_from_slice(numbers));
     bias
 }
 
-/// Gradients of the biases of a layer's heads.
+/// Adds up the gradients of the relative-position biases from all segments of a block, for all heads of the layer.
 fn bias_gradient(rows: &RowGradients<f64>, heads: usize) -> Vec<f64> {
     let mut sum = vec![0.0; heads * 7];
     for segment in &rows.segments {
@@ -112,7 +113,8 @@ fn bias_gradient(rows: &RowGradients<f64>, heads: usize) -> Vec<f64> {
     sum
 }
 
-/// Arguments x, W₁, b₁, W₂, b₂, scale and shift of a sublayer for `tokens` rows, and biases of two heads by distance.
+/// Arguments of a sublayer for `tokens` rows: x, W₁, b₁, W₂, b₂, the norm's scale and shift, and the relative-position
+/// biases of two heads.
 fn sublayer_arguments(tokens: usize, wide: usize, inner: usize) -> Vec<Vec<f64>> {
     vec![
         wave(tokens * HIDDEN, 0.7),
@@ -133,8 +135,9 @@ fn packed(a: &[Vec<f64>], backward: bool) -> [Packed<f64>; 2] {
     [inward, outward].map(|weight| Packed::new(if backward { weight } else { weight.transposed() }))
 }
 
-/// Segment of a test: neighbouring samples that run the same heads or neurons. The fields are their rows, the rows of
-/// W₁ and columns of W₂ that they use, the inner function, and the heads or neurons.
+/// Description of a segment in a test. A segment consists of neighbouring samples that run the same heads or neurons.
+/// The fields are the samples' rows, the rows of W₁ and columns of W₂ that they use, the function between the two
+/// products, and the heads or neurons.
 struct TestSegment<'a> {
     rows: Range<usize>,
     wide: Range<usize>,
@@ -143,10 +146,10 @@ struct TestSegment<'a> {
     positions: Vec<Option<usize>>,
 }
 
-/// Function applied to the segments of a block.
+/// Callback that receives the segments of a block and the parameters of the layer norm.
 type Use<'a> = dyn FnMut(&[Segment<'_, f64>], OutputNorm<'_, f64>) + 'a;
 
-/// Checks the gradients of a sublayer against central differences.
+/// Compares the gradients of a sublayer with central differences.
 fn check_sublayer(
     arguments: &[Vec<f64>],
     fixture: &Fixture,
@@ -198,7 +201,7 @@ fn check_sublayer(
     compare_all(&dx.unwrap(), &got, &bias, &|which| numeric(arguments, which, &dy, &|a| forward(a).0));
 }
 
-/// Compares the gradients of a sublayer's arguments with numeric gradients.
+/// Compares all gradients of a sublayer with expected ones; `expected(i)` is the gradient of the i-th argument.
 fn compare_all(dx: &[f64], got: &SublayerGradients<f64>, bias: &[f64], expected: &dyn Fn(usize) -> Vec<f64>) {
     compare("x", dx, &expected(0));
     compare("inward", &got.inward, &expected(1));

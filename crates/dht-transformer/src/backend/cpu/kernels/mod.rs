@@ -1,8 +1,9 @@
-//! Arithmetic on slices, without tensors and without autograd: each forward pass with its backward pass.
+//! Numerical kernels on slices, without tensors and without automatic differentiation. Each forward pass has a backward
+//! pass.
 //!
-//! All kernels are generic over f32 and f64, so that finite differences in f64 check the code that runs in f32. A
-//! kernel runs on one thread, on a block of rows. The blocks do not depend on the number of threads, so the results
-//! have the same bits.
+//! Kernels are generic over f32 and f64, so that finite differences in f64 check the code that runs in f32. Most
+//! kernels run on one thread, on a block of rows. The blocks do not depend on the number of threads, so the results
+//! have the same bits with any number of threads.
 
 mod activation;
 mod attention;

@@ -1,5 +1,5 @@
-//! Residual norm y = LayerNorm(x + dropout(h + bias)), the end of both sublayers. Without x, it is the norm of the
-//! embeddings.
+//! Layer norm with residual, y = LayerNorm(x + dropout(h + bias)), the last step of each sublayer. Without the residual
+//! x it is the norm of the embeddings.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::dropout::Dropout;
 use super::real::Real;
 use super::rows::{add_assign, sum, sum2, vectorised};
 
-/// Scale γ, shift β and ε of a layer norm.
+/// Parameters of a layer norm: scale γ, shift β, and the constant ε that is added to the variance.
 #[derive(Clone, Copy)]
 pub(crate) struct Norm<'a, T> {
     pub(crate) scale: &'a [T],
@@ -15,7 +15,7 @@ pub(crate) struct Norm<'a, T> {
     pub(crate) epsilon: f64,
 }
 
-/// Token position and sample id of each row, the keys of a dropout mask.
+/// Sample id and token position of each row, which determine the row's dropout mask.
 #[derive(Clone, Copy)]
 pub(crate) struct RowKeys<'a> {
     pub(crate) samples: &'a [u64],
@@ -23,13 +23,14 @@ pub(crate) struct RowKeys<'a> {
 }
 
 impl<'a> RowKeys<'a> {
-    /// Keys of a range of rows.
+    /// Returns the keys of a range of rows.
     pub(crate) fn rows(self, rows: Range<usize>) -> Self {
         Self { samples: &self.samples[rows.clone()], tokens: &self.tokens[rows] }
     }
 }
 
-/// Computes z = x + dropout(h + bias) in place of h, and y = (z − mean)/√(variance + ε)·γ + β.
+/// Replaces h by z = x + dropout(h + bias), and computes the layer norm y = (z − mean)/√(variance + ε)·γ + β of each
+/// row.
 pub(crate) fn residual_norm<T: Real>(
     h: &mut [T],
     bias: &[T],
@@ -57,7 +58,7 @@ pub(crate) fn residual_norm<T: Real>(
     );
 }
 
-/// Normalises one row: y = (z − mean)/√(variance + ε)·γ + β.
+/// Computes the layer norm of one row, y = (z − mean)/√(variance + ε)·γ + β.
 #[inline(always)]
 pub(crate) fn normalise<T: Real>(z: &[T], norm: Norm<'_, T>, y: &mut [T]) {
     let (mean, inverse) = moments(z, norm.epsilon);
@@ -66,7 +67,7 @@ pub(crate) fn normalise<T: Real>(z: &[T], norm: Norm<'_, T>, y: &mut [T]) {
     }
 }
 
-/// Mean and 1/√(variance + ε) of a row.
+/// Mean of the values in a row, and 1/√(variance + ε).
 #[inline(always)]
 fn moments<T: Real>(z: &[T], epsilon: f64) -> (T, T) {
     let count = T::from_f64(z.len() as f64);
@@ -75,19 +76,19 @@ fn moments<T: Real>(z: &[T], epsilon: f64) -> (T, T) {
     (mean, T::ONE / (variance + T::from_f64(epsilon)).sqrt())
 }
 
-/// Gradients from the backward pass of [`residual_norm`].
+/// Gradients that [`residual_norm_backward`] computes.
 pub(crate) struct ResidualNormGradients<T> {
-    /// Gradient with respect to the input z of the norm, which equals the gradient with respect to the residual input
-    /// x.
+    /// Gradient of the norm's input z = x + dropout(h + bias), which is also the gradient of the residual x.
     pub(crate) dz: Vec<T>,
-    /// Gradient with respect to the output h of the second product.
+    /// Gradient of h, the input of the dropout: the sublayer's second matrix product.
     pub(crate) dh: Vec<T>,
     pub(crate) dscale: Vec<T>,
     pub(crate) dshift: Vec<T>,
     pub(crate) dbias: Vec<T>,
 }
 
-/// Computes the backward pass of [`residual_norm`] from dy and z. [`residual_norm`] has stored z in place of h.
+/// Backward pass of [`residual_norm`]. Its arguments are the gradient dy of the output y, and z = x + dropout(h +
+/// bias), by which the forward pass replaced h.
 ///
 /// With r = 1/√(variance + ε), x̂ = (z − mean)·r and g = dy·γ: dz = r·(g − mean(g) − x̂·mean(g·x̂)).
 pub(crate) fn residual_norm_backward<T: Real>(

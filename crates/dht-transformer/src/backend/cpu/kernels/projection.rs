@@ -1,4 +1,4 @@
-//! Linear maps between selected columns of rows.
+//! Linear maps that read and write only some columns of rows.
 
 use std::ops::Range;
 
@@ -6,18 +6,20 @@ use super::product::{Destination, Matrix, PackedSlice, product};
 use super::real::Real;
 use super::rows::CHUNK_ROWS;
 
-/// Linear map from some columns of rows to some columns of other rows.
+/// Linear map from some columns of the input rows to some columns of the output rows, such as the projection of Q.
 pub(crate) struct Projection<'a, T> {
-    /// Columns that the map reads; `None` for all.
+    /// Columns of the input rows that the map reads; `None` for all columns.
     pub(crate) inputs: Option<&'a [u32]>,
-    /// Columns that the map writes.
+    /// Columns of the output rows that the map writes.
     pub(crate) outputs: Range<usize>,
-    /// Weight for a direction: (inputs, outputs) forward, (outputs, inputs) backward.
+    /// Weight of the map, packed for one direction: (inputs, outputs) for the forward pass, (outputs, inputs) for the
+    /// backward pass.
     pub(crate) weight: PackedSlice<'a, T>,
 }
 
 impl<T: Real> Projection<'_, T> {
-    /// Computes u ← x·Wᵀ in the map's columns, from rows of `hidden` values to rows of `wide` values.
+    /// Computes x·Wᵀ with the map's weight W, and stores it in the map's columns of u. Rows of x have `hidden` values,
+    /// rows of u have `wide` values.
     pub(super) fn forward(&self, x: &[T], hidden: usize, u: &mut [T], wide: usize) {
         let mut run = |first: usize, x: Matrix<'_, T>| {
             let u = &mut u[first * wide + self.outputs.start..];
@@ -32,7 +34,8 @@ impl<T: Real> Projection<'_, T> {
         }
     }
 
-    /// Computes dx ← dx + du·W in the columns that the map reads.
+    /// Adds du·W to the columns of dx that the map reads, where W is the map's weight and du the gradient of its
+    /// output. Rows of du have `wide` values, rows of dx have `hidden` values.
     pub(super) fn backward(&self, du: &[T], wide: usize, dx: &mut [T], hidden: usize) {
         let Some(inputs) = self.inputs else {
             return product(dx, hidden, Destination::Accumulate, T::ONE, self.gradients(du, wide), self.weight);
@@ -47,13 +50,12 @@ impl<T: Real> Projection<'_, T> {
         }
     }
 
-    /// View of the gradients of the columns that the map writes.
     fn gradients<'d>(&self, du: &'d [T], wide: usize) -> Matrix<'d, T> {
         Matrix::strided(&du[self.outputs.start..], du.len() / wide, self.outputs.len(), wide)
     }
 }
 
-/// Appends the columns `columns` of each row to `gathered`.
+/// Appends the selected columns of each row to `gathered`.
 pub(super) fn gather<T: Real>(rows: &[T], width: usize, columns: &[u32], gathered: &mut Vec<T>) {
     gathered.reserve(rows.len() / width * columns.len());
     rows.chunks_exact(width).for_each(|row| gathered.extend(columns.iter().map(|column| row[*column as usize])));

@@ -1,4 +1,4 @@
-//! Floating-point types of the kernels.
+//! Floating-point types that kernels are generic over.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
@@ -24,9 +24,8 @@ pub(crate) trait Real:
 {
     const ZERO: Self;
     const ONE: Self;
-    /// Negative infinity.
+    /// Negative infinity, the start value for a maximum.
     const LEAST: Self;
-    /// Value with all bits set.
     const ALL_BITS: Self;
 
     fn from_f64(value: f64) -> Self;
@@ -35,34 +34,28 @@ pub(crate) trait Real:
     fn max(self, other: Self) -> Self;
     fn exp(self) -> Self;
     fn ln(self) -> Self;
-    /// Distribution function Φ and density φ of the standard normal distribution.
+    /// Distribution function Φ and density φ of the standard normal distribution at this value.
     fn normal_cdf_pdf(self) -> (Self, Self);
 
-    /// Vector register of the instruction set `S`, with values of this type.
     type Vector<S: Simd>: Copy;
-    /// Vector with the same value in every lane.
     fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;
-    /// Computes a·b, lane by lane.
     fn multiply<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// Computes a·b + c, lane by lane.
     fn multiply_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
-    /// Computes a + b, lane by lane.
     fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// Computes the maximum of each lane.
+    /// Computes the elementwise maximum of two vectors.
     fn larger<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// Computes the bitwise and: a where b is [`ALL_BITS`](Self::ALL_BITS), 0 where b is 0, for any a.
+    /// Computes the bitwise and of two vectors. With `b` as a mask, the result is `a` in lanes where `b` is
+    /// [`ALL_BITS`](Self::ALL_BITS), and 0 in lanes where `b` is 0, even if `a` is NaN there.
     fn common_bits<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// Computes the sum over lanes.
     fn sum_of_lanes<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
-    /// Computes the maximum over lanes.
     fn largest_lane<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
-    /// Reinterprets values as vectors; an incomplete last vector is dropped.
+    /// Reinterprets a slice as SIMD vectors. Values after the last full vector are not included.
     fn vectors<S: Simd>(numbers: &[Self]) -> &[Self::Vector<S>];
-    /// Reinterprets values as mutable vectors; an incomplete last vector is dropped.
+    /// Reinterprets a mutable slice as SIMD vectors. Values after the last full vector are not included.
     fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [Self::Vector<S>];
 }
 
-/// Implements the vector operations of one floating-point type by pulp's functions for that type.
+/// Implements the vector operations of [`Real`] for one floating-point type by pulp's functions.
 macro_rules! vectors_of_pulp {
     ($vector:ident, $splat:ident, $multiply:ident, $multiply_add:ident, $add:ident, $larger:ident, $and:ident, $sum:ident, $largest:ident, $vectors:ident, $vectors_mut:ident) => {
         type Vector<S: Simd> = S::$vector;
@@ -110,8 +103,8 @@ macro_rules! vectors_of_pulp {
     };
 }
 
-/// Evaluates a polynomial at x by Horner's rule; the coefficients begin with the highest power. It is written as a
-/// loop, since folds over arrays may not be inlined on processors without fused multiply-adds.
+/// Evaluates a polynomial at x by Horner's rule. The coefficients begin with that of the highest power. The code is a
+/// loop, since a fold over an array may not be inlined on processors without fused multiply-adds.
 #[inline(always)]
 fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut sum = coefficients[0];
@@ -121,7 +114,6 @@ fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     sum
 }
 
-/// Constant 1/√(2π).
 const INV_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
 
 impl Real for f32 {
@@ -147,8 +139,8 @@ impl Real for f32 {
         if self > other { self } else { other }
     }
 
-    /// Computes eˣ as 2ⁿ·eʳ with |r| ≤ ln 2 / 2 and a polynomial of degree 6 (Cephes' `expf`). The relative error is
-    /// below 2e-7. The function has no branches, so that loops over it vectorise.
+    /// Computes eˣ as 2ⁿ·eʳ, where |r| ≤ ln 2 / 2 and eʳ is a polynomial of degree 6 (Cephes' `expf`). The relative
+    /// error is below 2e-7. The function has no branches, so that loops over it vectorise.
     #[inline(always)]
     fn exp(self) -> Self {
         const MAGIC: f32 = 12_582_912.0; // 1.5 · 2²³: adding it rounds to an integer
@@ -171,9 +163,11 @@ impl Real for f32 {
         f32::ln(self)
     }
 
-    /// Computes Φ(x) = ½ + x·q(x²), and φ(x) by the exponential. q is a polynomial in s = 2x²/5.25² − 1, a variable in
-    /// which its coefficients are small. It is fitted at the Chebyshev points of |x| ≤ 5.25. The absolute error is
-    /// below 2e-7, without a division.
+    /// Computes the normal distribution function Φ(x) as ½ + x·q(x²), and its density φ(x) by the exponential function.
+    /// The absolute error is below 2e-7, and no division is needed.
+    ///
+    /// The polynomial q is fitted at the Chebyshev points of |x| ≤ 5.25. Its variable is s = 2x²/5.25² − 1, for which
+    /// the coefficients are small.
     #[inline(always)]
     fn normal_cdf_pdf(self) -> (Self, Self) {
         const END: f32 = 5.25;

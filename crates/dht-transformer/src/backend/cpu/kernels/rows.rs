@@ -1,15 +1,15 @@
-//! Loops over rows, compiled for the available vector instructions.
+//! Loops over rows of values, compiled for the processor's vector instructions.
 
 use super::real::Real;
 
-/// Number of rows in a chunk of the backward pass. Chunks give work to threads that would otherwise wait for the end of
-/// a block.
+/// Number of rows in a chunk of the backward pass. A block of rows is divided into chunks, so that idle threads can
+/// help with it.
 pub(crate) const CHUNK_ROWS: usize = 64;
 
-/// Runs `body` compiled for the widest vector instructions that this processor has.
+/// Runs `body` compiled for the widest vector instructions of this processor.
 ///
-/// Pass `move` closures. Values captured by reference might overlap with stored values; they would be read again after
-/// each store, and the loop would stay scalar.
+/// Pass `move` closures. If a closure captures a slice by reference, the compiler cannot exclude that a store changes
+/// it. It would read the slice again after each store, and the loop would stay scalar.
 #[inline(always)]
 pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(body)
@@ -49,14 +49,13 @@ pub(crate) fn column_sums<T: Real>(matrix: &[T], width: usize) -> Vec<T> {
     sums
 }
 
-/// Computes the sum of vectors of one length, in order.
+/// Adds up vectors of equal length in the order of the iterator. Returns an empty vector if there are none.
 pub(crate) fn sum_of<'a, T: Real>(mut vectors: impl Iterator<Item = &'a [T]>) -> Vec<T> {
     let mut sum = vectors.next().unwrap_or_default().to_vec();
     vectors.for_each(|vector| add_assign(&mut sum, vector));
     sum
 }
 
-/// Computes a ← a + b.
 #[inline(always)]
 pub(crate) fn add_assign<T: Real>(a: &mut [T], b: &[T]) {
     for (a, b) in a.iter_mut().zip(b) {
@@ -64,11 +63,11 @@ pub(crate) fn add_assign<T: Real>(a: &mut [T], b: &[T]) {
     }
 }
 
-/// Number of values that loops process at once: a vector of the widest instructions.
+/// Number of values that a loop processes at once. Sixteen values of f32 fill an AVX-512 vector.
 pub(crate) const LANES: usize = 16;
 
-/// Creates the array f(0), f(1), … in loops over vectors. `std::array::from_fn` and `map` are not inlined when the
-/// compiler splits a crate into units, as it does by default, and vectors then pass through memory.
+/// Creates the array f(0), f(1), … in a loop that is always inlined. `std::array::from_fn` and `map` are not inlined if
+/// the compiler splits a crate into codegen units, as it does by default; SIMD vectors would then pass through memory.
 #[inline(always)]
 #[expect(clippy::needless_range_loop, reason = "a counted loop is unrolled, whatever its length")]
 pub(crate) fn array<T: Copy, const N: usize>(f: impl Fn(usize) -> T) -> [T; N] {
@@ -80,7 +79,8 @@ pub(crate) fn array<T: Copy, const N: usize>(f: impl Fn(usize) -> T) -> [T; N] {
     array
 }
 
-/// Reduces sixteen values to one, by halves. The order is the same everywhere and has the shortest dependency chain.
+/// Reduces sixteen values to one with the operation `f`, by combining halves. The order is the same on every processor,
+/// and the chain of dependent operations is the shortest possible.
 #[inline(always)]
 pub(crate) fn fold<T: Real>(lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     let mut all = lanes;
@@ -94,7 +94,8 @@ pub(crate) fn fold<T: Real>(lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
     all[0]
 }
 
-/// Computes Σ f(z) in sixteen lanes, so that the sum vectorises with a fixed order of summation.
+/// Computes Σ f(z) over the values z of a row. Sixteen partial sums let the loop vectorise and fix the order of
+/// summation.
 #[inline(always)]
 pub(crate) fn sum<T: Real>(z: &[T], f: impl Fn(T) -> T) -> T {
     let mut lanes = [T::ZERO; LANES];
@@ -110,7 +111,7 @@ pub(crate) fn sum<T: Real>(z: &[T], f: impl Fn(T) -> T) -> T {
     fold(lanes, |a, b| a + b)
 }
 
-/// Computes Σ f(a, b), like [`sum`].
+/// Computes Σ f(a, b) over pairs of values, with the same order of summation as [`sum`].
 #[inline(always)]
 pub(crate) fn sum2<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> T {
     let mut lanes = [T::ZERO; LANES];

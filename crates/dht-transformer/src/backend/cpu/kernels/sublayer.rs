@@ -1,14 +1,14 @@
-//! Sublayer of an encoder layer for consecutive samples, forward and backward.
+//! Forward and backward pass of an encoder's sublayer (attention or feed-forward) for consecutive samples.
 //!
 //! ```text
 //! y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 //! ```
 //!
-//! The inner function f is attention in the first sublayer of a layer and a non-linearity in the second. Samples may
-//! run different heads or neurons; consecutive samples that run the same heads or neurons form a segment. Weights are
-//! packed for products, transposed for the forward pass and untransposed for the backward pass. A backward pass returns
-//! the gradients of rows. From these, [`sublayer_gradients`](super::sublayer_gradients) computes the gradients of the
-//! weights, which are sums over the rows of all samples.
+//! The inner function f is attention in the first sublayer of a layer, and an activation in the second. Samples may run
+//! different heads or neurons; neighbouring samples that run the same heads or neurons form a segment. Weights are
+//! packed for products: transposed for the forward pass, and untransposed for the backward pass. A backward pass
+//! returns the gradients of rows. From the row gradients, [`sublayer_gradients`](super::sublayer_gradients) computes
+//! the gradients of the weights, which are sums over the rows of all samples.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,7 +26,8 @@ use super::rows::{CHUNK_ROWS, add_assign, column_sums, sum_of, vectorised};
 use crate::config::Activation;
 use crate::tensors::Spans;
 
-/// Bias, dropout and norm after the second product, which all segments share: b₂ (hidden) and the norm.
+/// Last step of a sublayer, which all segments of a block share: the bias b₂ (hidden) of the second matrix product,
+/// dropout and layer norm.
 #[derive(Clone, Copy)]
 pub(crate) struct OutputNorm<'a, T> {
     pub(crate) outward_bias: &'a [T],
@@ -34,26 +35,28 @@ pub(crate) struct OutputNorm<'a, T> {
     pub(crate) dropout: Option<(Dropout, RowKeys<'a>)>,
 }
 
-/// Neighbouring samples of a block that run the same heads or neurons.
+/// Neighbouring samples of a block that run the same heads or neurons of a sublayer, with the packed weights for them.
 pub(crate) struct Segment<'a, T> {
-    /// Rows of the samples in the block.
+    /// Range of rows within the block that belong to the segment's samples.
     pub(crate) rows: Range<usize>,
-    /// Slice of W₁ that the segment runs, packed for one direction. It is one projection, or one each for Q, K and V.
+    /// Rows of the first weight W₁ that the segment uses, packed for one direction. Attention may have three
+    /// projections (Q, K and V); otherwise there is one.
     pub(crate) inward: Vec<Projection<'a, T>>,
-    /// Slice of b₁ that the segment runs, (wide).
+    /// Values of the first bias b₁ that the segment uses, shape (wide).
     pub(crate) inward_bias: &'a [T],
-    /// Slice of W₂ that the segment runs.
+    /// Columns of the second weight W₂ that the segment uses, packed for one direction.
     pub(crate) outward: PackedSlice<'a, T>,
     pub(crate) function: InnerFunction<'a, T>,
-    /// For each head of the layer, or for each chunk of neurons, its position among the heads or chunks that run.
+    /// Entry for each head (or chunk of neurons) of the whole layer: its index among those that run, or `None` if it
+    /// does not run.
     pub(crate) positions: Arc<[Option<usize>]>,
 }
 
-/// Function between the two products: (tokens, wide) → (tokens, inner).
+/// Function between the two matrix products of a sublayer, (tokens, wide) → (tokens, inner).
 pub(crate) enum InnerFunction<'a, T> {
-    /// Attention within the segment's own spans.
+    /// Attention within each sample of the segment.
     Attention { spans: Spans, shape: HeadShape<T>, dropout: Option<ProbabilityDropout<'a>> },
-    /// Activation, applied element by element; wide = inner.
+    /// Activation, applied element by element, so that wide = inner.
     Activation(Activation),
 }
 
@@ -69,12 +72,11 @@ impl<T: Real> Segment<'_, T> {
         }
     }
 
-    /// Range of the segment's values in rows of `width` values.
+    /// Index range of the segment's values in a block whose rows have `width` values.
     fn range(&self, width: usize) -> Range<usize> {
         self.rows.start * width..self.rows.end * width
     }
 
-    /// Tracing spans of the two products.
     fn product_spans(&self) -> [tracing::Span; 2] {
         match self.function {
             InnerFunction::Attention { .. } => {
@@ -94,13 +96,15 @@ pub(crate) struct SavedActivations<T> {
 }
 
 struct SavedSegment<T> {
-    /// Q, K and V, or the input of the activation without its bias.
+    /// Result of the first matrix product: Q, K and V of attention, or the input of the activation without its bias.
     u: Vec<T>,
-    /// Context of attention. It is empty for an activation, which is recomputed.
+    /// Output of attention. It is empty in a feed-forward sublayer, where the backward pass computes the activation
+    /// again.
     context: Vec<T>,
 }
 
-/// Gradients of rows, from which the gradients of a sublayer's weights are computed.
+/// Gradients of a block's rows at several points within a sublayer. The gradients of the sublayer's weights are
+/// computed from them.
 pub(crate) struct RowGradients<T> {
     pub(crate) segments: Vec<SegmentGradients<T>>,
     pub(crate) norm: ResidualNormGradients<T>,
@@ -112,14 +116,15 @@ pub(crate) struct SegmentGradients<T> {
     pub(crate) du: Vec<T>,
     pub(crate) inner: Vec<T>,
     pub(crate) inward_bias: Vec<T>,
-    /// Gradients of the biases of attention scores, if they have biases.
+    /// Gradients of the relative-position biases; `None` if the model has none.
     pub(crate) bias: Option<DistanceBias<T>>,
-    /// Gate gradient of each (sample, head), if requested.
+    /// Gradients of gates on attention heads, shape (samples, heads). Empty unless they are requested.
     gates: Vec<T>,
 }
 
 impl<T> RowGradients<T> {
-    /// Heads that ran and the gradients of gates on them, for each sample in order, if requested.
+    /// Numbers of the attention heads that ran, and the gradients of their gates, for each sample in order. The
+    /// iterator is empty unless these gradients were requested.
     pub(crate) fn gate_gradients(&self) -> impl Iterator<Item = (Vec<usize>, &[T])> {
         self.segments.iter().flat_map(|segment| {
             let positions = segment.positions.iter().enumerate();
@@ -129,22 +134,19 @@ impl<T> RowGradients<T> {
     }
 }
 
-/// Optional results of a backward pass, in addition to the row gradients.
+/// Optional results of a sublayer's backward pass, in addition to the row gradients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestedGradients {
-    /// `true` to compute the gradient of x.
     pub(crate) input: bool,
-    /// `true` to compute the gradients of gates on heads.
     pub(crate) gates: bool,
 }
 
-/// Buffers that are reused between forward passes, since new memory would have to be zeroed first.
+/// Buffers that one forward pass leaves to the next. New memory would have to be filled with zeros first.
 #[derive(Debug)]
 pub(crate) struct Scratch<T> {
     u: Vec<T>,
     inner_rows: Vec<T>,
     z: Vec<T>,
-    /// Buffers for results.
     pub(crate) results: Vec<Vec<T>>,
 }
 
@@ -154,9 +156,11 @@ impl<T> Default for Scratch<T> {
     }
 }
 
-/// Runs the sublayer of one block of rows. `x` is (tokens, hidden); the weights are packed for the forward pass. `keep`
-/// is `true` if a backward pass follows. A block is processed in chunks of `chunk_rows` rows, so that other threads can
-/// help with a single block. The bits of a row do not depend on `chunk_rows`.
+/// Runs a sublayer on one block of rows. `x` is (tokens, hidden), and the weights must be packed for the forward pass.
+/// If `keep` is `true`, also returns the activations that the backward pass needs.
+///
+/// The block is processed in chunks of `chunk_rows` rows, so that other threads can help with it. The result does not
+/// depend on `chunk_rows`, bit for bit.
 pub(crate) fn sublayer<T: Real>(
     x: &[T],
     segments: &[Segment<'_, T>],
@@ -221,8 +225,9 @@ pub(crate) fn sublayer<T: Real>(
     (y, saved)
 }
 
-/// Runs the backward pass of [`sublayer`]. The weights must be packed for the backward pass. Returns the gradient of x
-/// if requested, and the row gradients.
+/// Runs the backward pass of [`sublayer`] on one block of rows. The weights must be packed for the backward pass.
+/// Returns the gradient of the input x if it is requested, and the row gradients from which the gradients of the
+/// weights are computed.
 pub(crate) fn sublayer_backward<T: Real>(
     dy: &[T],
     saved: SavedActivations<T>,
@@ -285,13 +290,12 @@ pub(crate) fn sublayer_backward<T: Real>(
     (requested.input.then_some(dx), RowGradients { segments, norm })
 }
 
-/// Resizes a buffer whose values will be overwritten.
+/// Resizes a buffer. Its old values may remain, because the caller overwrites all of them.
 fn grow<T: Real>(memory: &mut Vec<T>, length: usize) {
     let _span = tracing::trace_span!("allocation").entered();
     memory.resize(length, T::ZERO);
 }
 
-/// Adds a bias to every row.
 fn add_to_rows<T: Real>(matrix: &mut [T], bias: &[T]) {
     let _span = tracing::trace_span!("bias of QKV").entered();
     vectorised(

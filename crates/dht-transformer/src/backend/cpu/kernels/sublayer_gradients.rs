@@ -1,8 +1,9 @@
-//! Gradients of a sublayer's weights, from the rows of all blocks.
+//! Gradients of a sublayer's weights W₁ and W₂, computed from the row gradients of all blocks.
 //!
-//! Both gradients have a row for each column between the two products: (wide, hidden) and (inner, hidden). The right
-//! factor, x or the gradient after W₂, is then the same for all these rows and is packed once for each block. A chunk
-//! is a head or some neurons. The gradient of a chunk is a sum over the segments that ran the chunk, in order.
+//! Each gradient is a matrix product: (wide, hidden) for W₁, and (inner, hidden) for the transpose of W₂. The right
+//! factor is the input x or the gradient of W₂'s output, and is packed once for each block. The rows of a gradient are
+//! computed in chunks: a chunk is an attention head or some neurons. The gradient of a chunk is a sum over the segments
+//! (groups of samples) that ran it, in a fixed order.
 
 use std::ops::Range;
 
@@ -14,32 +15,34 @@ use super::real::Real;
 use super::rows::{add_assign, sum_of};
 use super::sublayer::{RowGradients, SegmentGradients};
 
-/// Chunks whose gradients are computed separately: heads, or groups of neurons.
+/// Sizes of the chunks in which weight gradients are computed. A chunk is an attention head or a group of neurons.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GradientChunks {
-    /// Number of rows of W₁ in a chunk.
+    /// Number of rows of the first weight W₁ that belong to one chunk.
     pub(crate) inward: usize,
-    /// Number of columns of W₂ in a chunk.
+    /// Number of columns of the second weight W₂ that belong to one chunk.
     pub(crate) outward: usize,
-    /// Number of rows of W₁ in all chunks; the last chunk may be smaller.
+    /// Number of rows of the whole first weight W₁. Its last chunk may be smaller than the others.
     pub(crate) wide: usize,
-    /// Number of columns of W₂ in all chunks.
+    /// Number of columns of the whole second weight W₂.
     pub(crate) inner: usize,
 }
 
-/// Gradients of a sublayer's weights; zeros for parts that did not run. Rows are in the order of the chunks.
+/// Gradients of a sublayer's parameters. They are zeros for heads and neurons that did not run.
 pub(crate) struct SublayerGradients<T> {
-    /// Gradient of W₁, (wide, hidden); for projections, the gradients (outputs, inputs), concatenated.
+    /// Gradient of the first weight W₁, (wide, hidden). If single dimensions were pruned from attention, it consists of
+    /// the gradients of Q, K and V, each (outputs, inputs), one after the other.
     pub(crate) inward: Vec<T>,
     pub(crate) inward_bias: Vec<T>,
-    /// Gradient of W₂, transposed: (inner, hidden).
+    /// Transposed gradient of the second weight W₂, (inner, hidden).
     pub(crate) outward: Vec<T>,
     pub(crate) outward_bias: Vec<T>,
     pub(crate) scale: Vec<T>,
     pub(crate) shift: Vec<T>,
 }
 
-/// Computes the weight gradients from each block's x and row gradients.
+/// Computes the gradients of a sublayer's parameters. Each block has the sublayer's input x and the gradients of its
+/// rows.
 pub(crate) fn sublayer_gradients<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     hidden: usize,
@@ -70,8 +73,9 @@ pub(crate) fn sublayer_gradients<T: Real>(
     with_norm(blocks, [inward, inward_bias, outward])
 }
 
-/// Computes the weight gradients if all samples ran the same sublayer, whose W₁ consists of projections. The arguments
-/// have, for each projection, the columns of x that it reads and the columns that it writes.
+/// Computes the gradients of an attention sublayer's parameters if Q, K and V have separate weights, because single
+/// dimensions were pruned. All samples must have run the whole sublayer. Each item of `projections` has the columns of
+/// the input that a projection reads, and the columns of the result that it writes.
 pub(crate) fn projection_gradients<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     hidden: usize,
@@ -106,7 +110,7 @@ pub(crate) fn projection_gradients<T: Real>(
     with_norm(blocks, [inward, inward_bias, outward])
 }
 
-/// Adds the gradients of the parameters after the second product.
+/// Adds the gradients of the second bias and of the layer norm's scale and shift to the gradients of the weights.
 fn with_norm<T: Real>(
     blocks: &[(Vec<T>, RowGradients<T>)],
     [inward, inward_bias, outward]: [Vec<T>; 3],
@@ -125,11 +129,11 @@ fn with_norm<T: Real>(
     }
 }
 
-/// Number of columns of the left factor that are multiplied at once.
+/// Number of columns of the left factor that one thread multiplies at a time.
 const COLUMNS: usize = 96;
 
-/// Computes Σ leftᵀ·right, (columns, width), over terms. A term has a left factor with rows of `wide` values, of which
-/// `columns` are used, the number of its rows, and a right factor.
+/// Computes the sum of leftᵀ·right over all `terms`, (columns, width). A term has a left factor with rows of `wide`
+/// values, the number of these rows, and a packed right factor. Only the range `columns` of each left factor is used.
 fn product_of_columns<T: Real>(
     terms: &[(&[T], usize, Packed<T>)],
     columns: Range<usize>,
@@ -148,8 +152,9 @@ fn product_of_columns<T: Real>(
     gradient
 }
 
-/// Computes Σ leftᵀ·right over segments, (all, hidden), in chunks of `chunk` rows. Each segment has its own columns of
-/// `left` and its own rows of the packed right factor.
+/// Computes the gradient of one weight, the sum of leftᵀ·right over all segments, (all, hidden), in chunks of `chunk`
+/// rows. In each segment, the left factor has the columns of the heads or neurons that ran, and the right factor has
+/// the segment's rows.
 fn weight_gradient<T: Real>(
     segments: &[(&SegmentGradients<T>, &Packed<T>)],
     left: fn(&SegmentGradients<T>) -> &[T],

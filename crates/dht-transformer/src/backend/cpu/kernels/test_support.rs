@@ -1,4 +1,4 @@
-//! Deterministic numbers for the tests of kernels.
+//! Deterministic test data for kernels.
 
 use super::real::Real;
 

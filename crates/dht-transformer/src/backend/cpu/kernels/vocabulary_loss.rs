@@ -1,11 +1,12 @@
-//! Cross-entropy after a linear layer with many outputs (a vocabulary), without storing its logits.
+//! Cross-entropy after a linear layer with many outputs (a vocabulary), without storing the logits of all rows.
 //!
 //! ```text
 //! lᵢ = log Σⱼ exp(xᵢ·wⱼ + bⱼ) − (xᵢ·w_t + b_t)      t: the target of row i
 //! ```
 //!
-//! Rows are processed in blocks. Once the losses of a block are known, the gradient of its logits replaces the logits
-//! in memory, and gives the gradients of rows, weight and bias. So a step stores [`BLOCK`] rows of logits, not all.
+//! Rows are processed in blocks of [`BLOCK`] rows, and only the logits of one block are stored. After the losses of a
+//! block, the gradient of its logits overwrites the logits. From it, the gradients of the rows, the weight and the bias
+//! are computed.
 
 use rayon::prelude::*;
 
@@ -13,25 +14,26 @@ use super::product::{Destination, Matrix, Packed, product};
 use super::real::Real;
 use super::rows::{add_assign, column_sums, vectorised};
 
-/// Number of rows whose logits exist at a time. With 30,522 outputs they take 31 MB in f32.
+/// Number of rows in a block. The logits of one block are stored at the same time: with 30,522 outputs they take 31 MB
+/// in f32.
 const BLOCK: usize = 256;
 
-/// Number of rows of a product that one thread takes at a time.
+/// Number of rows of a matrix product that one thread computes at a time.
 const CHUNK: usize = 32;
 
-/// Gradients of the mean loss.
+/// Gradients of the mean cross-entropy over a vocabulary.
 pub(crate) struct VocabularyLossGradients<T> {
-    /// Gradient of the rows, (rows, inputs).
+    /// Gradient of the input rows, (rows, inputs).
     pub(crate) dx: Vec<T>,
-    /// Gradient of the weight, (outputs, inputs).
+    /// Gradient of the decoder's weight, (outputs, inputs).
     pub(crate) weight: Vec<T>,
-    /// Gradient of the bias, (outputs).
+    /// Gradient of the decoder's bias, (outputs).
     pub(crate) bias: Vec<T>,
 }
 
-/// Computes the mean loss of the rows `x` (rows, inputs) for `weight` (outputs, inputs) and `bias` (outputs). With
-/// `gradients`, also returns the gradients of this loss. There must be at least one row, and each target must be below
-/// the number of outputs.
+/// Computes the mean cross-entropy of the logits x·Wᵀ + b against `targets`, for `x` (rows, inputs), `weight` (outputs,
+/// inputs) and `bias` (outputs). If `gradients` is `true`, also returns the gradients of this loss. There must be at
+/// least one row, and each target must be below the number of outputs.
 pub(crate) fn decoder_cross_entropy<T: Real>(
     x: &[T],
     weight: &[T],
@@ -94,7 +96,8 @@ pub(crate) fn decoder_cross_entropy<T: Real>(
     (loss * share, sums)
 }
 
-/// Computes the loss of one row, and replaces the row's logits by (softmax − one-hot)·share.
+/// Returns the cross-entropy of one row, and replaces its logits by their gradient (softmax − one-hot)·share. `share`
+/// is the row's weight in the mean, 1/rows.
 #[inline(always)]
 fn row_loss<T: Real>(logits: &mut [T], target: usize, share: T) -> T {
     let target_logit = logits[target];
@@ -111,7 +114,7 @@ fn row_loss<T: Real>(logits: &mut [T], target: usize, share: T) -> T {
     largest - target_logit + total.ln()
 }
 
-/// Number of lanes that are reduced in parallel, so that both reductions vectorise.
+/// Number of partial maxima and partial sums in a row, so that the loops over the row vectorise.
 const LANES: usize = 16;
 
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! Text columns of an input with texts to predict: requested, expected or detected.
+//! Selection of the text columns in a file with texts to predict.
 
 use super::format::TextFormat;
 use crate::data::reader::coding::TextEncoding;
@@ -9,39 +9,39 @@ use crate::data::reader::table::Table;
 use crate::data::reading::{Column, HeaderSource, Reading, TableFormat, TextSource};
 use crate::error::DataProblem;
 
-/// Selection of the text columns in an input with texts to predict.
+/// Request for the text columns of a file with texts to predict, with the options for reading the file.
 #[derive(Debug, Clone, Default)]
 pub struct TextColumns {
-    /// Text columns, in the order in which they are joined. If empty, the text column is detected: a column with a text
-    /// name that [`DatasetReader`](crate::DatasetReader) lists, or the only column.
+    /// Text columns, whose texts are joined in this order. If empty, the text column is detected: the column with a
+    /// usual name such as `text` or `review` (as in [`DatasetReader`](crate::DatasetReader)), or the only column.
     pub text: Vec<Column>,
-    /// `true` if two text columns are a pair of texts, and not parts of one text.
+    /// `true` if the two text columns are a text pair. Otherwise the texts of several columns are joined.
     pub pair: bool,
-    /// Presence of a header in a csv or tsv file. `None` decides as [`DatasetReader`](crate::DatasetReader) does. If
-    /// the rows do not decide, a column requested by number implies that there is no header.
+    /// Presence of a header in a csv or tsv file. `None` detects it as [`DatasetReader`](crate::DatasetReader) does. If
+    /// the rows are ambiguous, columns requested by number imply that there is no header.
     pub header: Option<bool>,
-    /// Separator of the columns of a csv file. `None` decides as [`DatasetReader`](crate::DatasetReader) does.
+    /// Column separator of a csv file. `None` detects it as [`DatasetReader`](crate::DatasetReader) does.
     pub separator: Option<char>,
     /// Encoding of a file without a byte-order mark; `None` is UTF-8.
     pub encoding: Option<TextEncoding>,
-    /// `true` if `text` holds the columns of the training run. If there is one text column, a file may differ from the
-    /// training file in two ways. The file may have a single column without a name. The file may have a column with a
-    /// text name, which replaces a column that is identified by number. No other column is read instead.
+    /// `true` if `text` holds the text columns of the training data, which are expected in the file but not requested.
+    ///
+    /// If there is one text column, the file may differ from the training file in two ways. It may consist of a single
+    /// column without a name. If the training file had no names, it may have a column with a usual name such as `text`,
+    /// which is read. In all other cases, a file without the expected columns is an error.
     pub expected: bool,
-    /// Number of columns of the training file, if the columns are identified by number.
+    /// Number of columns of the training file, if its columns had no names. A file with another number is refused.
     pub expected_width: Option<usize>,
-    /// `true` to read some rows ahead, which helps to detect a header. Use it for files, and not for a pipe whose
-    /// writer waits for answers.
+    /// `true` to read some rows ahead, which improves the detection of a header. Set it for files. Do not set it for a
+    /// pipe whose writer waits for each answer before it sends the next row.
     pub look_ahead: bool,
 }
 
 impl TextColumns {
-    /// Returns whether columns are requested by name.
     fn has_names(&self) -> bool {
         self.names().next().is_some()
     }
 
-    /// Names of requested columns.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.text.iter().filter_map(|column| match column {
             Column::Name(name) => Some(&**name),
@@ -49,26 +49,25 @@ impl TextColumns {
         })
     }
 
-    /// Returns whether other columns than those of the training run may be read.
+    /// Returns whether the file may have a text column other than the text column of the training data.
     fn may_be_others(&self) -> bool {
         self.expected && !self.text.is_empty() && !self.pair
     }
 }
 
-/// Text columns that were selected in a file.
 #[derive(Debug, Default)]
 pub(super) struct FileColumns {
-    /// Names in the header, or keys of a jsonl file. Empty if the columns have no names.
+    /// Column names in the header, or keys of a jsonl file. Empty for a file without a header.
     pub(super) names: Vec<String>,
-    /// Indices of the text columns, in the order in which they are joined.
+    /// Indices of the text columns. Their texts are joined in this order.
     pub(super) text: Vec<usize>,
     pub(super) reading: Option<Reading>,
-    /// First text, if it may be the name of the column.
+    /// First text, if it looks like a column name in a file that was read without a header.
     pub(super) doubtful: Option<String>,
 }
 
 impl FileColumns {
-    /// Selects the text columns of a csv or tsv file by its first rows. The table must have at least one row.
+    /// Selects the text columns of a csv or tsv file from its first rows. The table must have at least one row.
     pub(super) fn of_table(table: &Table, format: TextFormat, asked: &TextColumns) -> Result<Self, DataProblem> {
         if let Some(other) = other_separator(table) {
             return Err(DataProblem::OneColumn { other: format!(", and all have {other:?}") });
@@ -83,7 +82,7 @@ impl FileColumns {
         Ok(Self { names, text, reading, doubtful })
     }
 
-    /// Selects the text keys of a jsonl file among the keys of its first object.
+    /// Selects the text keys of a jsonl file from the keys of its first object.
     pub(super) fn of_keys(keys: Vec<String>, asked: &TextColumns) -> Result<Self, DataProblem> {
         let search = Search { asked, format: TextFormat::JsonLines, names: &keys, width: keys.len() };
         let text = search.texts()?;
@@ -92,8 +91,9 @@ impl FileColumns {
     }
 }
 
-/// Decides whether the first row is a header. If the rows do not decide, columns requested by number imply that there is
-/// no header, and columns requested by name imply a header. Names of a training run must be in the first row.
+/// Decides whether the first row is a header. If the rows are ambiguous, columns requested by number imply that there
+/// is no header, and columns requested by name imply a header. Column names of the training data must occur in the
+/// first row.
 fn find_header(table: &Table, asked: &TextColumns) -> Result<(bool, HeaderSource), DataProblem> {
     let columns: Vec<&Column> = asked.text.iter().collect();
     match decide(table, asked.header, None, &columns) {
@@ -103,7 +103,7 @@ fn find_header(table: &Table, asked: &TextColumns) -> Result<(bool, HeaderSource
     }
 }
 
-/// Column names in the header row. Duplicate names are refused.
+/// Reads the column names from the header row. Duplicate names are refused.
 fn header_names(table: &Table) -> Result<Vec<String>, DataProblem> {
     let mut names: Vec<String> = Vec::with_capacity(table.width);
     for column in 0..table.width {
@@ -116,7 +116,8 @@ fn header_names(table: &Table) -> Result<Vec<String>, DataProblem> {
     Ok(names)
 }
 
-/// First text of a file without a header, if it is one word above texts of several words. It may name the column.
+/// Returns the first text of a file without a header, if it looks like a column name: it is one word, and the texts
+/// below it have several words.
 fn doubtful_text(table: &Table, asked: &TextColumns, text: &[usize]) -> Option<String> {
     let (None, [place], [first, rest @ ..]) = (asked.header, text, &*table.rows) else { return None };
     let is_word = |row: &Row| !row.cell(*place).contains(char::is_whitespace);
@@ -124,25 +125,25 @@ fn doubtful_text(table: &Table, asked: &TextColumns, text: &[usize]) -> Option<S
     stands_out.then(|| first.cell(*place).to_owned())
 }
 
-/// Separator of another format, if each of several one-cell rows contains it equally often.
+/// Guesses the true separator of a table with a single column: a character that occurs equally often in each of several
+/// rows.
 fn other_separator(table: &Table) -> Option<char> {
     let counts = |sign: char| table.rows.iter().map(move |row| row.raw(0).matches(sign).count());
     let all = |sign: &char| counts(*sign).min() > Some(0) && counts(*sign).min() == counts(*sign).max();
     [';', '\t', '|', ','].into_iter().find(all).filter(|_| table.width == 1 && table.rows.len() > 1)
 }
 
-/// Columns of a file, and the request by which the text columns are selected.
 struct Search<'a> {
     asked: &'a TextColumns,
     format: TextFormat,
-    /// Names of the columns; empty if the columns have no names.
+    /// Column names; empty for a file without a header.
     names: &'a [String],
     width: usize,
 }
 
 impl Search<'_> {
-    /// Refuses a table of unnamed columns whose width differs from the training file, if columns are expected by
-    /// number.
+    /// Refuses a file without column names if it has more or fewer columns than the training file, and the expected
+    /// text columns are identified by number.
     fn check_width(&self) -> Result<(), DataProblem> {
         let numbered = self.asked.may_be_others() && self.names.is_empty() && !self.asked.has_names() && self.width > 1;
         match self.asked.expected_width.filter(|expected| numbered && *expected != self.width) {
@@ -151,7 +152,6 @@ impl Search<'_> {
         }
     }
 
-    /// Indices of the text columns.
     fn texts(&self) -> Result<Vec<usize>, DataProblem> {
         let asked = &self.asked.text;
         if asked.is_empty() {
@@ -178,7 +178,7 @@ impl Search<'_> {
         self.names.is_empty() && self.width == 1
     }
 
-    /// Index of the column with a text name, or of the only column.
+    /// Finds the column with a usual name such as `text`, or the only column.
     fn only(&self) -> Result<usize, DataProblem> {
         let names = self.names;
         let called = |name: &[&str]| -> Vec<usize> {
@@ -196,7 +196,6 @@ impl Search<'_> {
         }
     }
 
-    /// Index of a requested column.
     fn place(&self, column: &Column) -> Result<usize, DataProblem> {
         let names = self.names;
         let place = match column {
@@ -218,8 +217,8 @@ impl Search<'_> {
         })
     }
 
-    /// Interpretation of the file, in which the columns at `places` are texts. Columns without names are identified by
-    /// number.
+    /// Creates the report of how the file was interpreted. `places` are the indices of the text columns. Columns
+    /// without names are identified by number.
     fn interpretation(&self, header_source: HeaderSource, places: &[usize]) -> Reading {
         let name_of = |place: usize| self.names.get(place).filter(|name| !name.is_empty());
         let column = |place: usize| name_of(place).map_or(Column::Number(place), |name| Column::Name(name.clone()));

@@ -1,4 +1,4 @@
-//! Format of texts to predict.
+//! Formats of files with texts to predict.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use crate::data::reader::file_name::format_of;
 use crate::data::reader::json::replace_lone_surrogates;
 use crate::data::reading::TableFormat;
 
-/// Format of an input with texts to predict.
+/// Format of a file with texts to predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TextFormat {
-    /// One text on each line, including blank lines. Labels of fastText before a text are removed.
+    /// One text on each line, including blank lines. fastText labels (`__label__…`) before a text are removed.
     Lines,
     /// Comma-separated columns, quoted as in RFC 4180.
     Csv,
@@ -21,14 +21,14 @@ pub enum TextFormat {
 }
 
 impl TextFormat {
-    /// Replaces each escape in a JSON text that is half of a surrogate pair by `\ufffd`, as the readers of JSON lines
-    /// do. Such halves occur where a program cut a text inside an emoji.
+    /// Replaces the escapes of lone surrogates in a JSON text by `\ufffd`, as the readers of JSON lines do. A lone
+    /// surrogate is half of a UTF-16 pair. It occurs where a program cut a text inside an emoji.
     pub fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
         replace_lone_surrogates(json)
     }
 
-    /// Format and compression that the name of a file implies: csv, tsv, or jsonl (also for ndjson and json). Any other
-    /// name means lines.
+    /// Detects the format and the compression from the extension of a file name. `.csv`, `.tsv`, `.jsonl`, `.ndjson`
+    /// and `.json` are known; any other file is read as lines of text.
     ///
     /// # Examples
     /// ```

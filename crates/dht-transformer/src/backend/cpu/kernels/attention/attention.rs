@@ -1,5 +1,5 @@
-//! Attention softmax(Q·Kᵀ/√d + bias)·V for each (sample, head) of packed rows, and its backward pass with recomputed
-//! probabilities.
+//! Attention softmax(Q·Kᵀ/√d + bias)·V for each sample and head of packed rows. The backward pass computes the
+//! attention probabilities again.
 
 use std::ops::Range;
 
@@ -12,8 +12,8 @@ use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::{CHUNK_ROWS, add_assign, sum2};
 use crate::tensors::Spans;
 
-/// Computes some of the context rows: dropout(P)·V of each head, concatenated, with the attention probabilities P.
-/// `qkv` is (tokens, wide), the result (rows, inner).
+/// Computes the attention output dropout(P)·V of each head for the rows `rows`, where P are the attention
+/// probabilities. `qkv` is (tokens, wide). The outputs of the heads are concatenated in `context` (rows, inner).
 pub(crate) fn attention<T: Real>(
     qkv: &[T],
     spans: &Spans,
@@ -49,11 +49,12 @@ pub(crate) fn attention<T: Real>(
     }
 }
 
-/// Backward pass of [`attention`]: the gradients of `qkv` and of the shape's biases from the gradient of the context.
+/// Backward pass of [`attention`]. From the gradient of the attention output, it computes the gradient of `qkv`, and
+/// the gradients of the relative-position biases if the model has them.
 ///
-/// With the attention scores S, their probabilities P, the context C and A = dropout(P): dV = Aᵀ·dC, dA = dC·Vᵀ, dP =
-/// dropout(dA), dS = P∘(dP − rowsum(dP∘P)), dQ = scale·dS·K, dK = scale·dSᵀ·Q. The gradient of a bias is the sum of the
-/// elements of dS with its distance.
+/// S are the attention scores, P their probabilities, A = dropout(P), and C the output. Then dV = Aᵀ·dC, dA = dC·Vᵀ, dP
+/// = dropout(dA), dS = P∘(dP − rowsum(dP∘P)), dQ = scale·dS·K, dK = scale·dSᵀ·Q. The gradient of the bias for a
+/// distance is the sum of dS over all pairs of tokens at this distance.
 pub(crate) fn attention_backward<T: Real>(
     qkv: &[T],
     dcontext: &[T],
@@ -83,7 +84,7 @@ pub(crate) fn attention_backward<T: Real>(
     (dqkv, bias)
 }
 
-/// Runs [`attention_backward`] for some samples. `dqkv` has the rows of the gradient that belong to these samples.
+/// Runs [`attention_backward`] for a range of samples. `dqkv` only has the rows of these samples.
 fn backward_of_samples<T: Real>(
     qkv: &[T],
     dcontext: &[T],
@@ -139,10 +140,11 @@ fn backward_of_samples<T: Real>(
     dbias
 }
 
-/// Gradient of the loss with respect to a gate ξ = 1 on each head of each sample, (samples, heads).
+/// Computes the gradient ∂L/∂ξ of the loss L with respect to a gate ξ = 1 that multiplies the output of a head for a
+/// sample, (samples, heads).
 ///
-/// The gradient is ∂L/∂ξ = Σ c·dc over the rows of the sample, for the context c with gradient dc, both (tokens,
-/// inner).
+/// It is the sum Σ c·dc over the rows of the sample, where c is the attention output of the head and dc its gradient.
+/// `context` and `dcontext` have them for all heads, (tokens, inner).
 pub(crate) fn gate_gradients<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: &HeadShape<T>) -> Vec<T> {
     let inner = shape.inner;
     let mut gradients = vec![T::ZERO; spans.samples() * shape.heads.len()];
@@ -204,7 +206,7 @@ mod tests {
         }
     }
 
-    /// Compares the results for three texts, of which the first overflows, with the results for the other two alone.
+    /// Checks that a text whose scores overflow does not change the results of two other texts in the batch.
     fn an_overflow_stays_within_its_text<T: Real + std::fmt::Debug>(huge: f64) {
         let shape = HeadShape::alike(2, 8);
         let (inner, stride) = (16, 48);

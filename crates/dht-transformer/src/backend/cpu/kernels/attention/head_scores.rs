@@ -1,5 +1,5 @@
-//! Attention scores scale·Q·Kᵀ of each (sample, head), and their backward pass, for losses that compare scores. The
-//! scores of a shorter sample are padded to the square matrix (longest, longest) of the longest sample.
+//! Attention scores scale·Q·Kᵀ of each sample and head, with a backward pass. They are used in losses that compare the
+//! scores of two models. A matrix of scores is padded to (longest, longest), the size of the longest sample.
 
 use rayon::prelude::*;
 
@@ -7,12 +7,13 @@ use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
 use crate::tensors::Spans;
 
-/// Heads whose columns are consecutive in Q and in K.
+/// Widths of the heads whose attention scores are computed. The columns of a head follow those of the head before, in Q
+/// and in K.
 #[derive(Debug, Clone)]
 pub(crate) struct ComparedHeads {
-    /// Number of columns of each head.
+    /// Number of columns that each head has in Q, and also in K.
     pub(crate) widths: Vec<usize>,
-    /// Scores are divided by the square root of this dimension.
+    /// Width of an unpruned head. Scores are divided by its square root.
     pub(crate) head_dim: usize,
 }
 
@@ -25,7 +26,6 @@ impl ComparedHeads {
         T::from_f64(1.0 / (self.head_dim as f64).sqrt())
     }
 
-    /// First column and number of columns of each head.
     fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         self.widths.iter().scan(0, |end, width| {
             *end += width;
@@ -33,7 +33,6 @@ impl ComparedHeads {
         })
     }
 
-    /// Columns of a head in a sample's rows.
     fn part<'a, T>(&self, rows: &'a [T], (first, width): (usize, usize)) -> Matrix<'a, T> {
         // A head without columns may begin at the end of the rows.
         let rows_of_head = rows.get(first..).unwrap_or_default();
@@ -41,8 +40,8 @@ impl ComparedHeads {
     }
 }
 
-/// Computes the scores of each head, (samples, heads, longest, longest), from Q and K, (tokens, columns). The scores
-/// are 0 at positions without a token.
+/// Computes the attention scores of each head, (samples, heads, longest, longest), from the queries Q and keys K, both
+/// (tokens, columns). The scores are 0 at positions without a token.
 pub(crate) fn head_scores<T: Real>(q: &[T], k: &[T], spans: &Spans, heads: &ComparedHeads) -> Vec<T> {
     let (columns, longest) = (heads.columns(), spans.longest());
     let of_sample = heads.widths.len() * longest * longest;
@@ -57,8 +56,8 @@ pub(crate) fn head_scores<T: Real>(q: &[T], k: &[T], spans: &Spans, heads: &Comp
     scores
 }
 
-/// Backward pass of [`head_scores`]: dQ = scale·dS·K and dK = scale·dSᵀ·Q. Gradients at positions without a token are
-/// not read.
+/// Backward pass of [`head_scores`]: dQ = scale·dS·K and dK = scale·dSᵀ·Q, where dS is the gradient of the scores.
+/// Gradients at positions without a token are not read.
 pub(crate) fn head_scores_backward<T: Real>(
     q: &[T],
     k: &[T],

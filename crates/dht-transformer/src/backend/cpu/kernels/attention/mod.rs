@@ -1,4 +1,4 @@
-//! Attention of packed rows, and its scores.
+//! Attention on packed rows, and attention scores for losses that compare them.
 
 #[expect(clippy::module_inception, reason = "the function is in the file of its name")]
 mod attention;

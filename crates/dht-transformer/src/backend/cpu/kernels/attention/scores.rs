@@ -1,4 +1,4 @@
-//! Attention scores of one head of one sample: product, softmax and backward pass.
+//! Attention scores of one head in one sample: matrix product, softmax and backward pass.
 
 use std::ops::Range;
 
@@ -9,8 +9,8 @@ use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::{LANES, add_assign, array, vectorised};
 
-/// Attention scores of several queries, one row for each query. Rows are padded to whole vectors, so that loops over a
-/// row have no remainder. Values after the last key are undefined.
+/// Attention scores or probabilities of one head in one sample. Each row belongs to a query. Rows are padded to whole
+/// SIMD vectors, so that loops over a row have no remainder; values after the last key are undefined.
 #[derive(Default, Clone)]
 pub(crate) struct Scores<T> {
     numbers: Vec<T>,
@@ -22,7 +22,6 @@ impl<T: Real> Scores<T> {
         self.keys.next_multiple_of(LANES)
     }
 
-    /// Resizes the buffer to `queries` rows of `keys` scores.
     pub(crate) fn resize(&mut self, queries: usize, keys: usize) {
         self.keys = keys;
         self.numbers.resize(queries * self.stride(), T::ZERO);
@@ -42,7 +41,8 @@ impl<T: Real> Scores<T> {
         product(&mut self.numbers, stride, Destination::OverwriteVectors, scale, a, b.transposed());
     }
 
-    /// Sets the scores to softmax(scale·Q·Kᵀ + bias) for one head and the queries of some rows of a sample.
+    /// Computes the attention probabilities softmax(scale·Q·Kᵀ + bias) of one head for a range of queries, and stores
+    /// them in place of the former values.
     pub(crate) fn set_probabilities(&mut self, qkv: &[T], queries: Range<usize>, head: usize, shape: &HeadShape<T>) {
         let (width, stride, [q, k, _]) = (shape.heads[head].query_key, shape.wide, shape.heads[head].qkv);
         let q = Matrix::strided(&qkv[queries.start * stride + q..], queries.len(), width, stride);
@@ -62,8 +62,8 @@ impl<T: Real> Scores<T> {
         pulp::Arch::new().dispatch(Softmax { numbers, stride, keys });
     }
 
-    /// Adds the sums along diagonals to the gradients of a head's biases, for scores that are gradients. Values after
-    /// the last key must be zeros.
+    /// Adds gradients of attention scores to the gradients of a head's relative-position biases. All pairs of tokens at
+    /// the same distance, a diagonal of the matrix, share a bias. Values after the last key must be zeros.
     pub(crate) fn add_diagonals_to(&self, gradient: &mut DistanceBias<T>, head: usize) {
         let (stride, numbers) = (self.stride(), &self.numbers[..]);
         vectorised(
@@ -76,7 +76,8 @@ impl<T: Real> Scores<T> {
         );
     }
 
-    /// Applies dropout. The first row belongs to query `first`.
+    /// Applies dropout to attention probabilities. The first row belongs to the query at position `first` of the
+    /// sample.
     pub(crate) fn drop(&mut self, dropout: ProbabilityDropout<'_>, sample: usize, head: usize, first: usize) {
         let (stride, keys, numbers) = (self.stride(), self.keys, &mut self.numbers[..]);
         vectorised(
@@ -90,22 +91,23 @@ impl<T: Real> Scores<T> {
         );
     }
 
-    /// Replaces dP by P∘(dP − rowsum(dP∘P)).
+    /// Backward pass of the softmax. Replaces the gradient dP of the probabilities by the gradient P∘(dP −
+    /// rowsum(dP∘P)) of the scores, where P are the probabilities in `p`.
     pub(crate) fn softmax_backward(&mut self, p: &Self) {
         let (stride, keys, ds) = (self.stride(), self.keys, &mut self.numbers[..]);
         pulp::Arch::new().dispatch(SoftmaxBackward { p: &p.numbers, ds, stride, keys });
     }
 }
 
-/// Mask for the last SIMD vector of a row with `numbers` values. It is `inside` in the lanes that hold values of the
-/// row, and `after` in the lanes beyond its end.
+/// Mask for the last SIMD vectors of a row with `numbers` values. It is `inside` in lanes that hold values of the row,
+/// and `after` in lanes beyond its end.
 #[inline(always)]
 fn last_vector<T: Real>(numbers: usize, inside: T, after: T) -> [T; LANES] {
     array(|i| if i < (numbers + LANES - 1) % LANES + 1 { inside } else { after })
 }
 
-/// Softmax of the first `keys` values of each row. Each step processes all rows, so that no row waits for the
-/// sequential sum of another.
+/// Softmax over the first `keys` values of each row. Each step processes all rows before the next step begins, so that
+/// a row need not wait for the sequential sum of another.
 struct Softmax<'a, T> {
     numbers: &'a mut [T],
     stride: usize,
@@ -156,7 +158,8 @@ impl<T: Real> WithSimd for Softmax<'_, T> {
     }
 }
 
-/// Operation that replaces dP by P∘(dP − rowsum(dP∘P)).
+/// Backward pass of the softmax. Replaces the gradient dP of the probabilities P by the gradient P∘(dP − rowsum(dP∘P))
+/// of the scores.
 struct SoftmaxBackward<'a, T> {
     p: &'a [T],
     ds: &'a mut [T],

@@ -1,15 +1,16 @@
-//! Products with factors rounded to eight bits:
+//! Matrix products A·B whose factors are rounded to eight bits:
 //!
 //! ```text
 //! c(i, j) = sᵢ·tⱼ·Σₗ q(i, l)·w(l, j)      q = a / sᵢ, w = b / tⱼ, both rounded to −127 … 127
 //! ```
 //!
-//! Each row of A and each column of B has its own scale, its largest absolute value divided by 127. A row of C thus
-//! does not depend on the other rows of A. The sums are exact sums of integers, with the same bits on every processor.
+//! Each row of A has a scale sᵢ, and each column of B has a scale tⱼ: the largest absolute value divided by 127. A row
+//! of the result C thus does not depend on the other rows of A. The sums of integers are exact, so they are the same on
+//! every processor.
 //!
-//! The processor's instruction multiplies unsigned bytes by signed ones. Hence w is stored as w + 128, and 128·Σₗ q(i,
-//! l) is subtracted from the sum. Four rows of B are stored together, column by column; they are called a line. Unused
-//! parts of a line are multiplied by zeros.
+//! The processor's instruction multiplies unsigned bytes by signed bytes. Hence w is stored as w + 128, and 128·Σₗ q(i,
+//! l) is subtracted from the sum. Four rows of B are stored together, column by column, as one *line*. Rows of a line
+//! that a product does not use are multiplied by zeros.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -21,29 +22,32 @@ use super::packed::PackedSlice;
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::array;
 
-/// Returns whether this processor has instructions for byte products.
+/// Returns whether this processor has instructions for dot products of bytes (AVX-512 VNNI).
 pub(crate) fn has_int8_products() -> bool {
     Dots::new().are_accelerated()
 }
 
-/// Rows of a left factor in bytes, in the order of the lines by which they are multiplied.
+/// Rows of a product's left factor A, rounded to bytes. Their values are arranged to match the lines (groups of four
+/// rows) of the right factor B.
 #[derive(Debug, Default)]
 struct Rows {
     quads: Vec<Quad>,
-    /// Number of quads (four neighbouring bytes) in a row.
+    /// Number of quads (four neighbouring bytes) in each row of A.
     stride: usize,
     scales: Vec<f32>,
-    /// Offsets 128·Σₗ q.
+    /// Correction 128·Σₗ q(i, l) for each row i of A, where q are the rounded values. It is subtracted from the sums,
+    /// because 128 is added to the values of the right factor B.
     offsets: Vec<i32>,
 }
 
 thread_local! {
-    /// Buffer of this thread's last product, reused by the next one.
+    /// Buffer of this thread for the rounded left factor, reused by the next product.
     static ROWS: RefCell<Rows> = RefCell::default();
 }
 
 impl Rows {
-    /// Rounds the rows of A. `rows` are the rows of B that the columns of A multiply.
+    /// Rounds the rows of the left factor A to bytes. `rows` are the rows of the right factor B by which A's columns
+    /// are multiplied.
     #[inline(always)]
     fn fill<T: Real>(&mut self, a: Matrix<'_, T>, rows: &[Range<usize>]) {
         self.stride = rows.iter().map(|rows| lines_of(rows).len()).sum();
@@ -87,12 +91,12 @@ impl Rows {
     }
 }
 
-/// Lines that hold the rows `rows` of B.
+/// Indices of the lines (groups of four rows) that contain the rows `rows` of the right factor B.
 fn lines_of(rows: &Range<usize>) -> Range<usize> {
     rows.start / QUAD..rows.end.div_ceil(QUAD)
 }
 
-/// Implementation of [`product`](super::product()) with a right factor in bytes.
+/// Matrix product whose right factor is packed as bytes. The fields are the arguments of [`product`](super::product()).
 pub(super) struct Int8Product<'c, 'a, 'b, T> {
     pub(super) c: &'c mut [T],
     pub(super) stride: usize,
@@ -132,14 +136,14 @@ impl<T: Real> Int8Product<'_, '_, '_, T> {
     }
 }
 
-/// Product with one panel.
+/// Product of the left factor with one panel (48 columns) of the right factor.
 struct Strip<'a> {
     left: &'a Rows,
     panel: &'a [Line],
     lines: &'a [Range<usize>],
-    /// Column scales t.
+    /// Scale of each column of the panel, by which the column's rounded values are multiplied.
     scales: &'a [f32; COLUMNS],
-    /// Number of requested columns.
+    /// Number of the panel's columns that the product needs.
     wide: usize,
     stride: usize,
     destination: Destination,
@@ -196,7 +200,8 @@ mod tests {
     use crate::backend::cpu::kernels::product::{Concatenated, Packed, product};
     use crate::backend::cpu::kernels::test_support::wave;
 
-    /// Reference implementation: scales and rounded values, computed in the order of the formula.
+    /// Reference implementation of the rounding for tests. Returns the scale of each vector and the rounded values,
+    /// computed directly by the formula.
     fn by_definition(numbers: &[f32], vectors: usize, at: impl Fn(usize, usize) -> usize) -> (Vec<f32>, Vec<i64>) {
         let of_vector = numbers.len() / vectors;
         let (mut scales, mut whole) = (Vec::new(), vec![0; numbers.len()]);

@@ -1,32 +1,32 @@
-//! Right factors in eight bits, and the rounding to eight bits.
+//! Right factors of matrix products, rounded to bytes and packed.
 
 use super::int8_tile::{COLUMNS, Line, QUAD};
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::{LANES, fold};
 
-/// Largest absolute value of a rounded number.
+/// Largest absolute value of a rounded number, which is a signed byte.
 const MOST: f32 = 127.0;
-/// Offset added to the values of the right factor B.
+/// Offset that is added to the rounded values of a product's right factor, so that they are unsigned bytes.
 pub(super) const OFFSET: i32 = 128;
 
-/// Panels of a right factor in bytes.
+/// Right factor of a matrix product, rounded to bytes and packed in panels of 48 columns.
 #[derive(Debug, Clone)]
 pub(super) struct Int8Panels {
-    /// Lines of four rows, for each group and panel.
+    /// Lines (four rows of a panel) of all panels, ordered by group of columns and by panel.
     lines: Vec<Line>,
-    /// Column scales t, for each group and panel.
+    /// Scale of each column, by which its rounded values are multiplied. Ordered by group of columns and by panel.
     scales: Vec<[f32; COLUMNS]>,
     lines_of_panel: usize,
     panels_of_group: usize,
 }
 
 impl Int8Panels {
-    /// Memory of the panels in bytes.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.lines) + size_of_val(&*self.scales)
     }
 
-    /// Rounds the columns of all groups. `column` returns the values of the column (group, column in the group).
+    /// Rounds and packs a right factor whose columns form groups. `column(group, j)` returns the values of column j of
+    /// a group.
     #[inline(always)]
     pub(super) fn new<T: Real>(
         (rows, columns, groups): (usize, usize, usize),
@@ -52,15 +52,15 @@ impl Int8Panels {
         Self { lines, scales, lines_of_panel, panels_of_group }
     }
 
-    /// Panel of a group that begins with the group's column `first`.
+    /// Lines (groups of four rows) and column scales of the panel that begins with column number `first` of a group.
     pub(super) fn panel(&self, group: usize, first: usize) -> (&[Line], &[f32; COLUMNS]) {
         let panel = group * self.panels_of_group + first / COLUMNS;
         (&self.lines[panel * self.lines_of_panel..][..self.lines_of_panel], &self.scales[panel])
     }
 }
 
-/// Computes the rounding scale s of values, and the factor 1 / s. The scale is NaN if a value is not finite; the factor
-/// is 0 if all values are 0.
+/// Computes the scale s of rounded values, which is max |x| / 127, and the factor 1/s by which values are multiplied
+/// before rounding. The scale is NaN if a value is not finite. The factor is 0 if all values are 0.
 #[inline(always)]
 pub(super) fn scale_and_factor<T: Real>(values: &[T]) -> (f32, f32) {
     let (mut largest, mut not_finite) = ([0.0_f32; LANES], [0.0_f32; LANES]);
@@ -79,10 +79,11 @@ pub(super) fn scale_and_factor<T: Real>(values: &[T]) -> (f32, f32) {
     (scale, if largest > 0.0 { MOST / largest } else { 0.0 })
 }
 
-/// Constant 1.5 · 2²³, used for rounding: adding it rounds to an integer (ties to even), which is then in the low bits.
+/// Constant 1.5 · 2²³ for rounding. If it is added to a small number, the low bits of the sum are the number rounded to
+/// an integer (ties to even).
 const MAGIC: f32 = 12_582_912.0;
 
-/// Rounds a / s to an integer; undefined for values that are not finite.
+/// Rounds value·factor to an integer. The result is undefined if the value is not finite.
 #[inline(always)]
 pub(super) fn rounded(value: f32, factor: f32) -> i8 {
     (value * factor + MAGIC).to_bits() as i8

@@ -1,5 +1,5 @@
-//! Sums of byte products for eight rows by three vectors at once. They are computed by the processor's own instruction
-//! (AVX-512 VNNI) or by compiler-generated loops.
+//! Dot products of bytes for tiles of eight rows by three vectors, computed by a processor instruction (AVX-512 VNNI)
+//! or by portable loops.
 #![cfg_attr(
     target_arch = "x86_64",
     expect(
@@ -12,19 +12,20 @@ use std::ops::Range;
 
 use crate::backend::cpu::kernels::rows::array;
 
-/// Number of vectors in a panel's row.
+/// Number of SIMD vectors in one row of a panel.
 const VECTORS: usize = 3;
-/// Number of rows of B that are stored together.
+/// Number of rows of the right factor that are stored together as one line.
 pub(super) const QUAD: usize = 4;
-/// Number of columns in a vector.
+/// Number of panel columns in a SIMD vector.
 const WIDE: usize = 16;
-/// Number of columns in a panel.
+/// Number of columns in a panel of the right factor.
 pub(super) const COLUMNS: usize = VECTORS * WIDE;
 
-/// Four neighbouring values of a row of A.
+/// Four neighbouring values in a row of the left factor, rounded to signed bytes.
 pub(super) type Quad = [i8; QUAD];
 
-/// Four rows of a panel, stored column by column. Each column has four values, to which 128 is added.
+/// Four rows of a panel of the right factor, stored column by column. Each column has four values, to which 128 was
+/// added.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Line([[u8; WIDE * QUAD]; VECTORS]);
@@ -41,7 +42,7 @@ impl Line {
     }
 }
 
-/// Implementation of the sums: the processor's instruction, or loops.
+/// Implementation of dot products of bytes: the AVX-512 VNNI instruction, or portable loops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dots {
     #[cfg(target_arch = "x86_64")]
@@ -50,7 +51,7 @@ pub(super) enum Dots {
 }
 
 impl Dots {
-    /// Selects the fastest implementation of this processor.
+    /// Selects the fastest implementation that this processor supports.
     pub(super) fn new() -> Self {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512vnni") {
@@ -59,12 +60,13 @@ impl Dots {
         Self::Portable
     }
 
-    /// Returns whether the processor's own instruction is used.
     pub(super) fn are_accelerated(self) -> bool {
         self != Self::Portable
     }
 
-    /// Computes Σₗ q(r, l)·(w + 128)(l, j) over lines of a panel, for at least its first `wide` columns j.
+    /// Computes the dot products Σₗ q(r, l)·(w(l, j) + 128) of each row r of the left factor with each column j of a
+    /// panel. q and w are the rounded values of the left and of the right factor. The sum is over the rows l in
+    /// `lines`. At least the first `wide` columns are computed.
     #[inline(always)]
     #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "loops sum all columns"))]
     pub(super) fn compute<const R: usize>(

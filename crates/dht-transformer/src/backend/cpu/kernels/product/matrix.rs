@@ -1,4 +1,4 @@
-//! Matrix views of slices, and modes of writing a product's destination.
+//! Matrix views of slices, and how a product treats the values at its destination.
 
 /// Matrix view of a slice: element (row, column) is at index `row · row_stride + column · column_stride`. One of the
 /// two strides is 1.
@@ -12,17 +12,16 @@ pub(crate) struct Matrix<'a, T> {
 }
 
 impl<'a, T> Matrix<'a, T> {
-    /// View of rows of `columns` values, `stride` values apart.
+    /// Creates a view whose rows have `columns` values and begin `stride` values apart.
     pub(crate) fn strided(data: &'a [T], rows: usize, columns: usize, stride: usize) -> Self {
         Self { data, rows, columns, row_stride: stride, column_stride: 1 }
     }
 
-    /// View of contiguous rows.
+    /// Creates a view of contiguous rows.
     pub(crate) fn new(data: &'a [T], rows: usize, columns: usize) -> Self {
         Self::strided(data, rows, columns, columns)
     }
 
-    /// Transposed view of the same values.
     pub(crate) fn transposed(self) -> Self {
         Self {
             data: self.data,
@@ -40,12 +39,12 @@ impl<'a, T> Matrix<'a, T> {
     }
 }
 
-/// Treatment of the existing values in the destination.
+/// Treatment of the values that a product finds at its destination: overwrite them, or add to them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Destination {
     Overwrite,
     Accumulate,
-    /// Existing values are overwritten, possibly including values after a row's last column, up to the end of its last
-    /// vector.
+    /// Overwrites existing values, up to the end of a row's last SIMD vector. Values after the last column may be
+    /// changed.
     OverwriteVectors,
 }

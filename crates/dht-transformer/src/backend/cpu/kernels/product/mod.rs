@@ -1,4 +1,4 @@
-//! Matrix products on slices.
+//! Matrix products on slices, in floating point and with factors rounded to bytes.
 
 mod int8;
 mod int8_panels;

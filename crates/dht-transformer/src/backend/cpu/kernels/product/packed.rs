@@ -1,4 +1,4 @@
-//! Right factors packed for products.
+//! Right factors of products, packed in panels of three SIMD vectors.
 
 use std::ops::Range;
 
@@ -9,40 +9,37 @@ use super::matrix::Matrix;
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::array;
 
-/// Number of vectors in a panel's row.
+/// Number of SIMD vectors in one row of a panel.
 pub(crate) const VECTORS: usize = 3;
-/// Number of values in a row of the widest panel, which has AVX-512 vectors.
+/// Maximum width of a panel in values, reached with AVX-512 vectors of f32.
 pub(crate) const WIDEST: usize = VECTORS * 16;
 
-/// Number of values in a vector.
 #[inline(always)]
 pub(crate) fn lanes<S: Simd, T: Real>() -> usize {
     size_of::<T::Vector<S>>() / size_of::<T>()
 }
 
-/// Right factor packed in panels for many products.
+/// Right factor of matrix products, packed once for many products. It is stored in panels: a panel has all rows of a
+/// few neighbouring columns.
 ///
-/// The columns form groups of equal width. Each group begins a new panel, so that a product can take some of the
-/// groups.
+/// The columns form groups of equal width. Each group begins a new panel, so that a product can select groups.
 #[derive(Debug, Clone)]
 pub(crate) struct Packed<T> {
     pub(super) panels: Panels<T>,
-    /// All rows of the factor.
     pub(super) rows: Range<usize>,
-    /// Number of columns of a group.
+    /// Number of columns in each group of columns.
     pub(crate) columns: usize,
-    /// All group numbers.
     pub(super) groups: Vec<usize>,
 }
 
-/// Values of a packed factor.
+/// Values of a packed right factor, in floating point or rounded to bytes.
 #[derive(Debug, Clone)]
 pub(super) enum Panels<T> {
     Real(Vec<T>),
     Int8(Int8Panels),
 }
 
-/// Concatenation axis of matrices that are packed as one.
+/// Axis along which several matrices are concatenated before packing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Concatenated {
     Columns,
@@ -50,12 +47,13 @@ pub(crate) enum Concatenated {
 }
 
 impl<T: Real> Packed<T> {
-    /// Packs a matrix.
+    /// Packs a matrix whose columns form a single group.
     pub(crate) fn new(matrix: Matrix<'_, T>) -> Self {
         Self::from_groups(&[vec![matrix]], Concatenated::Columns)
     }
 
-    /// Packs groups of equal shape. Each group consists of several concatenated matrices.
+    /// Packs groups of columns. Each group is made of several matrices, which are concatenated along an axis. All
+    /// groups have the same shape.
     pub(crate) fn from_groups(groups: &[Vec<Matrix<'_, T>>], concatenated: Concatenated) -> Self {
         groups.iter().flatten().for_each(|matrix| matrix.check("right factor"));
         let sum = |size: fn(&Matrix<'_, T>) -> usize| groups.first().map_or(0, |group| group.iter().map(size).sum());
@@ -68,7 +66,6 @@ impl<T: Real> Packed<T> {
         Self { panels: Panels::Real(panels), rows: 0..rows, columns, groups: (0..groups.len()).collect() }
     }
 
-    /// Converts the factor to bytes.
     pub(crate) fn in_int8(self) -> Self {
         let panels = match &self.panels {
             Panels::Real(numbers) => pulp::Arch::new().dispatch(Round { packed: &self, numbers }),
@@ -77,7 +74,6 @@ impl<T: Real> Packed<T> {
         Self { panels: Panels::Int8(panels), ..self }
     }
 
-    /// Memory of the factor in bytes.
     pub(crate) fn bytes(&self) -> usize {
         match &self.panels {
             Panels::Real(numbers) => size_of_val(&**numbers),
@@ -85,7 +81,6 @@ impl<T: Real> Packed<T> {
         }
     }
 
-    /// The whole factor, as a [`PackedSlice`].
     pub(crate) fn whole(&self) -> PackedSlice<'_, T> {
         PackedSlice {
             packed: self,
@@ -95,7 +90,7 @@ impl<T: Real> Packed<T> {
         }
     }
 
-    /// Panel of a group, `width` values wide, that begins with the group's column `first`.
+    /// Values of the panel that begins with column number `first` of a group. Panels are `width` values wide.
     #[inline(always)]
     pub(super) fn panel<'a>(&self, numbers: &'a [T], width: usize, group: usize, first: usize) -> &'a [T] {
         let of_panel = width * self.rows.len();
@@ -103,8 +98,8 @@ impl<T: Real> Packed<T> {
         &numbers[(group * panels + first / width) * of_panel..][..of_panel]
     }
 
-    /// Selects a part of the factor: ranges of rows, and the first `columns` columns of several groups. The selected
-    /// rows and columns are concatenated.
+    /// Selects ranges of rows, and the first `columns` columns of some groups. The result is a matrix of the selected
+    /// rows and columns in their order.
     pub(crate) fn part<'a>(
         &'a self,
         rows: &'a [Range<usize>],
@@ -117,7 +112,7 @@ impl<T: Real> Packed<T> {
     }
 }
 
-/// Selected rows and columns of a packed right factor.
+/// Selected rows and columns of a packed matrix, used as the right factor of a product.
 #[derive(Clone, Copy)]
 pub(crate) struct PackedSlice<'a, T> {
     pub(crate) packed: &'a Packed<T>,
@@ -185,8 +180,8 @@ impl<T: Real> WithSimd for Round<'_, T> {
     }
 }
 
-/// Packs columns of B into a panel, row after row, beginning at the panel's column `place`. Other values of the panel
-/// do not change.
+/// Copies some columns of the matrix `b` into a panel with rows of `width` values, beginning at column `place` of the
+/// panel. Other values of the panel do not change.
 #[inline(always)]
 pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut [T], width: usize, place: usize) {
     let wide = columns.len();
@@ -218,5 +213,5 @@ pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut
     }
 }
 
-/// Size of a square that is transposed at once.
+/// Number of rows and columns of the square blocks that are transposed in registers.
 const SIDE: usize = 4;

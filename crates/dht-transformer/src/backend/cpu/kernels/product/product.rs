@@ -1,8 +1,8 @@
-//! Matrix product: the single function through which every product of the crate runs, with its FLOP count.
+//! Matrix product: the only function that computes matrix products of this crate on the CPU. It also counts FLOPs.
 //!
 //! A product runs on one thread. Blocks of rows run in parallel, and each block runs all its products, so that the
 //! output of a product is still in the cache when the next product reads it. The right factor is packed in panels of
-//! three vectors. Weights are packed once for all blocks, in floating point or in bytes; small factors are read in
+//! three vectors. Weights are packed once for all blocks, in floating point or as bytes. Small factors are read in
 //! place if their rows are contiguous.
 
 use std::ops::Range;
@@ -16,7 +16,7 @@ use super::tile::{Lines, Panel, Strip};
 use crate::backend::cpu::kernels::real::Real;
 use crate::flops::executed;
 
-/// Right factor of a product.
+/// Right factor of a product: a plain matrix, or a part of a packed one.
 #[derive(Clone, Copy)]
 pub(crate) enum Right<'a, T> {
     Matrix(Matrix<'a, T>),
@@ -41,7 +41,8 @@ impl<'a, T: Real> From<&'a Packed<T>> for Right<'a, T> {
     }
 }
 
-/// Computes C ← scale·A·B, or C ← C + scale·A·B; rows of C are `stride` values apart.
+/// Computes the matrix product C ← scale·A·B, or C ← C + scale·A·B, as `destination` says. Rows of C begin `stride`
+/// values apart.
 pub(crate) fn product<'a, T: Real>(
     c: &mut [T],
     stride: usize,

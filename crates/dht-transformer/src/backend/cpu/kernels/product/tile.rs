@@ -1,5 +1,5 @@
-//! Product tiles of eight rows by three vectors, which stay in registers over the inner dimension. With AVX-512 this
-//! takes two multiply-adds a cycle, the maximum.
+//! Tiles of a matrix product: eight rows by three vectors, whose sums stay in registers for the whole inner dimension.
+//! With AVX-512 this reaches the maximum of two multiply-adds in each cycle.
 //!
 //! Loops over a tile's sums have constant, short trip counts. If the compiler does not unroll these loops, the sums
 //! leave the registers, and a product takes three times as long.
@@ -13,13 +13,13 @@ use super::packed::{VECTORS, WIDEST, lanes};
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::array;
 
-/// Up to three vectors of each row of a right factor.
+/// Source of the right factor's values in a matrix product. It returns up to three neighbouring SIMD vectors of a row.
 pub(crate) trait Columns<T: Real>: Copy {
-    /// First `V` vectors of each row in a range.
+    /// Reads the first `V` SIMD vectors of each row in a range.
     fn rows<S: Simd, const V: usize>(self, rows: Range<usize>) -> impl Iterator<Item = [T::Vector<S>; V]>;
 }
 
-/// Contiguous rows of three vectors.
+/// Panel of a packed right factor: contiguous rows of three SIMD vectors.
 #[derive(Clone, Copy)]
 pub(crate) struct Panel<'a, T>(pub(crate) &'a [T]);
 
@@ -39,7 +39,7 @@ impl<T: Real> Columns<T> for Panel<'_, T> {
     }
 }
 
-/// Unpacked rows, `stride` values apart.
+/// Unpacked right factor, whose rows begin `stride` values apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Lines<'a, T> {
     pub(crate) numbers: &'a [T],
@@ -62,10 +62,10 @@ impl<T: Real> Columns<T> for Lines<'_, T> {
     }
 }
 
-/// Product with some columns of its right factor: `wide` columns of C.
+/// Computation of `wide` neighbouring columns of a matrix product C.
 pub(crate) struct Strip<'a, T> {
     pub(crate) a: Matrix<'a, T>,
-    /// Rows of the right factor that the columns of A multiply, in order.
+    /// Rows of the right factor by which the columns of the left factor A are multiplied, in order.
     pub(crate) rows: &'a [Range<usize>],
     pub(crate) wide: usize,
     pub(crate) stride: usize,
@@ -101,7 +101,7 @@ impl<T: Real> Strip<'_, T> {
         }
     }
 
-    /// Computes `R` rows of C by `V` vectors.
+    /// Computes a tile of the result C: `R` rows by `V` SIMD vectors, beginning at row number `row`.
     #[inline(always)]
     fn tile<S: Simd, const R: usize, const V: usize>(&self, simd: S, b: impl Columns<T>, c: &mut [T], row: usize) {
         let a = self.a;
@@ -148,7 +148,7 @@ impl<T: Real> Strip<'_, T> {
         }
     }
 
-    /// Stores the first `wide` values of each line into a row of C.
+    /// Stores the first `wide` values of each computed row into the result C.
     #[inline]
     fn store_part(&self, lines: &[[T; WIDEST]], c: &mut [T]) {
         for (r, line) in lines.iter().enumerate() {
@@ -162,7 +162,7 @@ impl<T: Real> Strip<'_, T> {
     }
 }
 
-/// Computes sums + Σₗ a(r, l)·b(l, v) for an `a` with contiguous rows.
+/// Adds the products Σₗ a(r, l)·b(l, v) to `sums`. The rows of the left factor a must be contiguous.
 #[inline(always)]
 fn sums_over_rows<S: Simd, T: Real, const R: usize, const V: usize>(
     simd: S,
@@ -183,7 +183,7 @@ fn sums_over_rows<S: Simd, T: Real, const R: usize, const V: usize>(
     sums
 }
 
-/// Computes sums + Σₗ a(r, l)·b(l, v) for an `a` whose columns are `stride` apart.
+/// Adds the products Σₗ a(r, l)·b(l, v) to `sums`. The columns of the left factor a begin `stride` values apart.
 #[inline(always)]
 fn sums_over_columns<S: Simd, T: Real, const R: usize, const V: usize>(
     simd: S,
