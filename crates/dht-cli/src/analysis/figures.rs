@@ -88,6 +88,7 @@ fn draw_on(canvas: &Canvas<'_>, points: &[Point], axes: &Axes<'_>) -> Drawn {
     canvas.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(canvas)
         .margin(12)
+        .margin_right(30)
         .x_label_area_size(42)
         .y_label_area_size(58)
         .build_cartesian_2d(axes.x.0..axes.x.1, axes.y.0..axes.y.1)?;

@@ -2,6 +2,7 @@
 
 use super::analysis::Analysis;
 use super::calibration::Calibration;
+use super::card::conclusions;
 use super::classes::{ClassAnalysis, ClassScore, ConfusionCell};
 use super::coverage::CoveragePoint;
 use super::estimate::Estimate;
@@ -134,11 +135,12 @@ fn of_classes(analysis: &ClassAnalysis) -> Result<Vec<Section>> {
     let mut summary = vec![estimate("accuracy", analysis.accuracy), estimate("macro F1", Some(analysis.macro_f1))];
     summary.extend(analysis.calibration.as_ref().map(calibration_row));
     let mut sections = vec![
-        Section::new("summary", "Summary").grid(estimates("Scores with 95 % intervals", summary)),
+        Section { lead: conclusions(analysis), ..Section::new("summary", "Summary") }
+            .grid(estimates("Scores with 95 % intervals", summary)),
         classes("classes", "Classes", "class", &analysis.classes),
         confusion(analysis),
         errors(
-            "Wrong answers of the highest probabilities. Look at these labels, too: some of them may be wrong.",
+            "Wrong answers of the highest probabilities; rows are counted from 1. Look at these labels, too: some may be wrong.",
             &["label", "answer", "probability"],
             analysis.surest_errors.iter().map(|error| {
                 let cells = [error.label.clone(), error.predicted.clone(), format!("{:.3}", error.probability)];
@@ -150,6 +152,8 @@ fn of_classes(analysis: &ClassAnalysis) -> Result<Vec<Section>> {
     sections.extend(calibration(analysis.calibration.as_ref(), "right answers")?);
     sections.push(
         Section::new("parts", "Where it is right")
+            .say("Only texts on which the exits before are unsure run further layers: their accuracy is lower for this reason.")
+            .say("Lengths are counted after cutting.")
             .grid(parts("Accuracy by depth", "exit", "accuracy", &analysis.by_depth))
             .grid(parts("Accuracy by length", "tokens", "accuracy", &analysis.by_length))
             .grid(parts("Accuracy by rows of the class", "classes", "accuracy", &analysis.by_class_size)),

@@ -27,7 +27,7 @@ fn read(place: &Path, name: &str) -> String {
 }
 
 #[test]
-fn a_run_that_stopped_at_a_broken_row_is_resumed_after_its_repair() {
+fn a_stopped_run_resumes_after_the_repair_of_its_row() {
     let place = trained();
     let at = place.path();
     let whole = lines(90, 2000);

@@ -25,4 +25,4 @@ pub(crate) use packing::RowBlock;
 pub use packing::{Packing, Spans};
 pub use parameters::{Parameter, ParameterId, Parameters};
 pub(crate) use precision::{Precision, wide};
-pub(crate) use slices::{is_released, release, released, slice, with_slices, with_weight_slices};
+pub(crate) use slices::{release, released, slice, with_slices, with_weight_slices};

@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Tensor, TensorId, Var};
 use candle_nn::VarMap;
 
 use super::precision::Precision;
+use super::slices::is_released;
 use crate::error::{Error, Result};
 use crate::storage::StoredTensor;
 
