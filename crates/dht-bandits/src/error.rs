@@ -206,7 +206,7 @@ pub enum Error {
         /// Largest accepted reward.
         high: f64,
     },
-    /// The decision is too old: the policy has expired its decisions (`expire_decisions`) since it was made.
+    /// The decision is too old: `expire_decisions` was called on the policy after the decision was made.
     #[error("decision of epoch {made_in} is stale: decisions have been expired since, this is epoch {epoch}")]
     StaleDecision {
         /// Epoch in which the decision was made (number of earlier calls of `expire_decisions`).
@@ -294,9 +294,9 @@ pub enum Error {
     NotPositiveDefinite {
         /// Name of the matrix.
         what: &'static str,
-        /// Index of the first pivot that is not positive.
+        /// Index of the first pivot of the factorisation that is not positive.
         pivot: usize,
-        /// Value of the first pivot that is not positive.
+        /// Value of the first pivot of the factorisation that is not positive.
         value: f64,
     },
     /// An observation cannot be removed from a precision matrix, because too few correct digits would remain.
@@ -306,11 +306,11 @@ pub enum Error {
     LostDigits {
         /// Name of the precision matrix.
         what: &'static str,
-        /// Index of the first pivot that would lose too many digits.
+        /// Index of the first pivot of the matrix factorisation that would lose too many digits.
         pivot: usize,
-        /// Fraction of the pivot that would remain after the removal.
+        /// Fraction of this pivot of the matrix factorisation that would remain after the observation is removed.
         value: f64,
-        /// Smallest accepted fraction of a pivot.
+        /// Smallest accepted fraction of a pivot that may remain after an observation is removed.
         least: f64,
     },
     /// An iterative computation did not converge.
@@ -409,7 +409,7 @@ pub enum Error {
     /// The probabilities of the arms are not a probability distribution.
     #[error("the probabilities of {what} are not a distribution: {problem}")]
     NotADistribution {
-        /// Object to which the probabilities belong.
+        /// Name of the object that contains the invalid probabilities, such as a policy.
         what: &'static str,
         /// Description of the problem.
         problem: String,

@@ -109,8 +109,8 @@
 //!   does not depend on the width of the machine's vectors, so that choices also agree between CPUs with fused
 //!   multiply-add.
 //! * **Choosing takes `&self`**, learning `&mut self`; policies are `Send + Sync`.
-//! * **Decisions in flight survive a restore**: a policy learns from the decisions of its epoch. These include
-//!   decisions made after the save from which it was restored ([`Decision`]).
+//! * **Decisions in flight survive a restore**: a policy that is restored from a save also learns from decisions that
+//!   were made after the save ([`Decision`]).
 //! * **A removed arm stays removed** when the policy is saved, loaded and merged ([`ArmId`]).
 //! * **States are checked when loaded** and independent of the memory layout. Use a format that preserves every bit of
 //!   an `f64` (for serde_json: its feature `float_roundtrip`).

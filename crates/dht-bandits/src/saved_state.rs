@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 /// * 2: epochs of decisions replace the oldest accepted version, and removed arms are stored. A reader of format 1
 ///   would reuse the ids of removed arms.
 /// * 3: every field is written, whatever its value, so that binary formats can be read by position.
-/// * 4: adds the epoch of baseline policies, removed arms in deltas of shared weights, relative floors of normalizers,
-///   and arms that were copied during the warm-up of a normalizer.
+/// * 4: adds the epoch of baseline policies, removed arms in deltas of shared weights, normalizers' thresholds of
+///   standard deviations relative to the mean, and arms that were added as copies before a normalizer was frozen.
 ///
 /// Text formats (JSON, TOML) name their fields, so that older versions can be read. Binary formats may write fields by
 /// position, and positions differ between versions. A binary state is therefore read only if it has this version.

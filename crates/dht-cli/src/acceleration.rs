@@ -105,7 +105,7 @@ pub struct AcceleratedModel {
     pub report: Report,
     /// Verified promise (limit on the loss of accuracy), if one was requested and could be verified.
     pub promise: Option<KeptPromise>,
-    /// Requests that the model does not meet, as sentences.
+    /// Requested limits, such as a budget of FLOPs, that the model does not keep: one sentence each.
     pub misses: Vec<String>,
 }
 

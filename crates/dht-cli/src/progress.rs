@@ -17,7 +17,7 @@ const NEWEST: f64 = 0.05;
 /// Factor by which each new training sample reduces the weight of earlier samples, in the displayed shares of depths
 /// (numbers of layers run).
 const DECAY: f64 = 0.998;
-/// Minimum time between two progress lines about the same stage of fitting exits.
+/// Minimum time between two progress lines about the same step of fitting early exits.
 const LINE_AFTER: Duration = Duration::from_secs(5);
 /// Minimum share of a training run between two progress lines.
 const LINE_EVERY: f64 = 0.1;
@@ -176,12 +176,12 @@ impl Drop for TrainingProgress {
     }
 }
 
-/// Progress of fitting early exits on standard error: a line at the beginning of each stage, and at most one line every
-/// five seconds in between.
+/// Displays the progress of fitting early exits on standard error: a line at the beginning of each step, and at most
+/// one line every five seconds in between.
 #[derive(Debug)]
 pub struct FitProgress {
     quiet: bool,
-    /// Name and duration in seconds of each completed stage of fitting exits, in order.
+    /// Completed steps of fitting the early exits, in order: name and duration in seconds.
     seconds: Vec<(&'static str, f64)>,
     stage: Option<Stage>,
 }
@@ -199,14 +199,14 @@ impl FitProgress {
         Self { quiet, seconds: Vec::new(), stage: None }
     }
 
-    /// Displays a step of fitting exits.
+    /// Displays a progress event of fitting early exits.
     pub fn observe(&mut self, step: FitStep) {
         if let Some(line) = self.line(step, Instant::now()).filter(|_| !self.quiet) {
             report(&line);
         }
     }
 
-    /// Prints the duration of each stage of fitting exits, in seconds.
+    /// Prints how many seconds each step of fitting the early exits took.
     pub fn report_seconds(&mut self) {
         self.end(Instant::now());
         if !self.quiet && !self.seconds.is_empty() {
@@ -219,8 +219,8 @@ impl FitProgress {
         format!("seconds: {}", stages.join(", "))
     }
 
-    /// Begins the stage of fitting exits with this name, unless it is the current stage. Returns whether the stage is
-    /// new.
+    /// Begins the step `name` of fitting the early exits, unless it is already the current step. Returns whether the
+    /// step is new.
     fn begin(&mut self, name: &'static str, now: Instant) -> bool {
         if self.stage.as_ref().is_some_and(|stage| stage.name == name) {
             return false;
@@ -332,7 +332,7 @@ impl LadderProgress {
         Self { quiet, score, fit: FitProgress::new(quiet), tuning: None, passes: None, rate: None }
     }
 
-    /// Prints the duration of each stage of fitting exits, in seconds.
+    /// Prints how many seconds each step of fitting the early exits took.
     pub fn report_seconds(&mut self) {
         self.fit.report_seconds();
     }

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Cost term of the search objective. It drives the expected cost of the units' gates to a target; both are shares of
-/// the whole encoder's cost. [`Count`](crate::Count) defines whether the relaxed or the thresholded gates determine the
-/// expected cost.
+/// Cost term of the search objective. It drives the expected cost of the encoder to a target; both are shares of the
+/// whole encoder's cost. The expected cost is computed from gates, factors in [0, 1] on dimensions, neurons and heads.
+/// [`Count`](crate::Count) defines whether relaxed or thresholded gates are used.
 ///
 /// ```
 /// use dht_nas::Control;

@@ -12,8 +12,8 @@ use crate::space::{Group, NasSpace, Part};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostMeasure {
-    /// Number of units (dimensions, neurons, heads) in the searched parts, as in the tables of the report on
-    /// differentiable search for BERT. Output dimensions of removed heads do not count.
+    /// Number of units (dimensions, neurons, heads) in the parts of the encoder that are searched, as in the tables of
+    /// the report on differentiable search for BERT. Output dimensions of removed heads do not count.
     Dimensions,
     /// FLOPs of the whole model for one text with `tokens` tokens.
     Flops {
@@ -46,7 +46,8 @@ impl CostMeasure {
 ///
 /// Let p be the gate of a unit. e_q, e_k and e_v are Σ p over the input dimensions of Q, K and V. a_h and b_h are Σ p
 /// over the query and value dimensions of head h, and g_h is the gate of the head. T is the number of tokens of all
-/// texts, ℓ that of one text, and d the hidden size. The cost C of a layer is a sum over its parts:
+/// texts, ℓ the number of tokens of one text, and d the hidden size. The cost C of a layer is the following sum over
+/// its parts.
 ///
 /// ```text
 /// C = x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ      A = Σ g_h·a_h,  B = Σ g_h·b_h,  f = Σ p over the neurons
@@ -61,7 +62,7 @@ impl CostMeasure {
 /// gate as the probability.
 ///
 /// In this example all neurons have gates of .5. The cost is half of the whole cost, and has the same derivative with
-/// respect to each gate:
+/// respect to each gate.
 ///
 /// ```
 /// use dht_nas::transformer::flops::BlockShape;
@@ -85,7 +86,8 @@ pub struct NasCost {
     fixed: f64,
 }
 
-/// Gates (factors from 0 to 1) of the units in one layer. Units that are not searched have the gate 1.
+/// Gates of the dimensions, neurons and heads (units) in one layer, as factors from 0 to 1. Units that are not searched
+/// have the gate 1.
 struct LayerGates {
     gates: [Vec<f64>; 7],
 }
@@ -178,8 +180,8 @@ impl NasCost {
         }
     }
 
-    /// Computes the expected cost for the gates, and its derivative with respect to each gate. The unit is that of the
-    /// cost measure, such as FLOPs or seconds.
+    /// Computes the expected cost for the gates, and its derivative with respect to each gate. The cost has the unit of
+    /// the cost measure, such as FLOPs or seconds.
     fn counted(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         match self.measure {
             CostMeasure::Dimensions => self.dimensions(gates),

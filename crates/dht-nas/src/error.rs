@@ -52,7 +52,8 @@ pub enum Error {
         /// Cost of the largest architecture, as a share of the whole encoder's cost.
         most: f64,
     },
-    /// The data have too few rows to be divided into two halves, one for the weights and one for the gates.
+    /// The data have too few rows to be divided into two halves, one for training the weights and one for training the
+    /// gates.
     #[error("{rows} rows, expected at least {least}: one half trains weights, the other gates")]
     TooFewRows {
         /// Number of rows in the data.

@@ -67,8 +67,8 @@ pub(crate) fn layer_of(BlockShape { hidden, heads, head_dim, ffn }: BlockShape) 
     format!("{hidden} hidden dimensions, {heads} heads of {head_dim} and {ffn} neurons")
 }
 
-/// Creates the gates of each layer from one number per unit: the factor by which the unit's output is multiplied.
-/// `numbers` has one list per group of units.
+/// Creates the gates of each layer from one number per unit (dimension, neuron or head): the factor by which the unit's
+/// output is multiplied. `numbers` has one list per group of units.
 pub(crate) fn layer_gates(
     groups: &[Group],
     layers: usize,

@@ -83,8 +83,8 @@ pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Ve
     Ok(scores.into_iter().map(scaled).collect())
 }
 
-/// Gradient scores: the mean of |∂L/∂ξ| over the texts in `rows`, where ξ = 1 is a gate (factor) on a unit and L the
-/// cross-entropy of a text's label (Michel, Levy and Neubig 2019, equation 2).
+/// Gradient scores: the mean of |∂L/∂ξ| over the texts in `rows` (Michel, Levy and Neubig 2019, equation 2). Here ξ = 1
+/// is a gate (factor) on a unit (dimension, neuron or head), and L the cross-entropy of a text's label.
 ///
 /// # Errors
 /// * [`Error::Argument`] if `rows` is empty, if one of the rows does not exist, or if the model and the cost have

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Latency model of a classifier: predicts seconds from the sizes of the layers, for texts of a fixed number and
+/// Latency model of a classifier: predicts seconds from the sizes of the layers, for a fixed number of texts of a fixed
 /// length.
 ///
 /// A layer takes x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ seconds, with fitted coefficients x, α, β, φ and κ.

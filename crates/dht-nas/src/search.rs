@@ -20,7 +20,8 @@ use crate::relaxation::Relaxation;
 use crate::settings::{GateLoss, NasSettings, Selection};
 use crate::space::Part;
 
-/// Parameters that a training step updates: weights, gates or both.
+/// Parameters that a training step updates: the model's weights, the gates (factors on dimensions, neurons and heads),
+/// or both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StepParameters {
     Both,
@@ -32,20 +33,20 @@ pub(crate) enum StepParameters {
 pub(crate) struct PendingStep {
     pub(crate) batch: PackedBatch,
     pub(crate) trained: StepParameters,
-    /// Next batch for the weights, which the second-order gradient needs.
+    /// Next batch on which the weights are trained. The second-order gradient of the gates needs it.
     pub(crate) weights_batch: Option<PackedBatch>,
 }
 
 /// Architecture search: trains a classifier together with gates (factors on its dimensions, neurons and heads), and
-/// selects a smaller architecture by the gates. The training loss is the sum of a task loss and a cost term:
+/// selects a smaller architecture by the gates. The training loss is the sum of a task loss and a cost term.
 ///
 /// ```text
 /// L(w, α) = task(w, z(α)) + cost term of E(α)          E: the expected share of the whole cost, at the gates' degrees
 /// ```
 ///
-/// The gates z(α) depend on the architecture variables α. With [`GateLoss::Labels`], the weights w learn from the task
-/// loss, and the variables α learn from the cross-entropy of the labels plus the cost term. The loss of a training step
-/// is then the sum of all three terms.
+/// The gates z(α) depend on trainable architecture variables α. With [`GateLoss::Labels`], the weights w learn from the
+/// task loss, and the variables α learn from the cross-entropy of the labels plus the cost term. The loss of a training
+/// step is then the sum of all three terms.
 ///
 /// The variables α are parameters of the classifier's encoder (`nas.…`), so that the training loop trains, saves and
 /// resumes them like weights. The validation score is the macro F1 of the architecture that the current gates select.
@@ -208,14 +209,15 @@ impl ArchitectureSearch {
         Ok(self.alphas.iter().map(|alpha| alpha.var().to_vec1()).collect::<candle_core::Result<_>>()?)
     }
 
-    /// Computes a value for each group of units, from the relaxation and the architecture variables α of the group.
+    /// Computes a value for each group of units (dimensions, neurons, heads), from the relaxation and the architecture
+    /// variables α of the group.
     fn of_groups<T>(&self, alphas: &[Vec<f32>], of: impl Fn(&dyn Relaxation, &[f32], usize) -> T) -> Vec<T> {
         let groups = self.relaxations.iter().zip(alphas).enumerate();
         groups.map(|(group, (relaxation, alpha))| of(&**relaxation, alpha, group)).collect()
     }
 
-    /// Scores by which units are ranked: one list for each group of units in the [cost](Self::cost), with one score for
-    /// each unit.
+    /// Scores by which units (dimensions, neurons, heads) are ranked: one list for each group of units in the
+    /// [cost](Self::cost), with one score for each unit.
     ///
     /// # Errors
     /// Fails if a candle operation fails.
@@ -232,7 +234,8 @@ impl ArchitectureSearch {
         with_minimum(groups, &scores, selected)
     }
 
-    /// Selects the architecture by the current gates, and returns it with its cost and gates.
+    /// Selects the architecture by the current gates (factors on dimensions, neurons and heads), and returns it with
+    /// its cost and its gates.
     ///
     /// # Errors
     /// * Fails if a candle operation fails.
@@ -257,7 +260,8 @@ impl ArchitectureSearch {
         })
     }
 
-    /// Extracts the selected architecture as a smaller classifier. The trained weights are multiplied by the gates.
+    /// Extracts the selected architecture as a smaller classifier. The trained weights are multiplied by the final
+    /// gates, factors on the selected dimensions, neurons and heads.
     ///
     /// # Errors
     /// Fails as [`extract_folded`] does.

@@ -9,21 +9,22 @@ use crate::error::{Error, Result};
 use crate::relaxation::{HardConcrete, RelaxationKind, Sigmoid, WeightedSoftmax};
 use crate::space::NasSpace;
 
-/// Update schedule: when weights and gates are updated, and on which texts.
+/// Update schedule: when weights and gates (factors on dimensions, neurons and heads) are updated, and on which texts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Update {
-    /// Updates weights and gates together on all texts, as the report on differentiable search for BERT does.
+    /// Updates weights and gates (factors on dimensions, neurons and heads) together on all texts, as the report on
+    /// differentiable search for BERT does.
     #[default]
     Joint,
-    /// Updates weights on one half of the texts, and gates on the other half, in turns. This is the first-order variant
-    /// of DARTS, differentiable architecture search (Liu, Simonyan and Yang 2019), with the division of the texts used
-    /// by TAS, transformable architecture search (Dong and Yang 2019).
+    /// Updates weights on one half of the texts, and gates (factors on dimensions, neurons and heads) on the other
+    /// half, in turns. This is the first-order variant of DARTS, differentiable architecture search (Liu, Simonyan and
+    /// Yang 2019), with the division of the texts used by TAS, transformable architecture search (Dong and Yang 2019).
     Alternating,
-    /// Updates weights and gates in turns by the second-order variant of DARTS (Liu, Simonyan and Yang 2019), on the
-    /// same halves of the texts as [`Alternating`](Self::Alternating). Gates learn from the loss that the weights would
-    /// have after their next step, approximated by a step of gradient descent. A step of the gates takes four forward
-    /// and backward passes, not one.
+    /// Updates weights and gates (factors on dimensions, neurons and heads) in turns by the second-order variant of
+    /// DARTS (Liu, Simonyan and Yang 2019), on the same halves of the texts as [`Alternating`](Self::Alternating).
+    /// Gates learn from the loss that the weights would have after their next step, approximated by a step of gradient
+    /// descent. A step of the gates takes four forward and backward passes, not one.
     Unrolled {
         /// Step size ξ of the approximated gradient descent step of the weights, above 0. DARTS uses the learning rate
         /// of the weights.
@@ -31,7 +32,8 @@ pub enum Update {
     },
 }
 
-/// Gates at which the cost term computes the expected cost: relaxed (between 0 and 1) or thresholded (0 or 1).
+/// Type of gates (factors on dimensions, neurons and heads) from which the cost term computes the expected cost:
+/// relaxed gates between 0 and 1, or thresholded gates of 0 or 1.
 ///
 /// In both variants, the gradient flows through the relaxed gates, the degrees to which units are kept. The cost of the
 /// thresholded architecture decides which case of [`Control::Tas`] applies.
@@ -68,7 +70,7 @@ pub enum GateLoss {
     Labels,
 }
 
-/// Method that selects the units at the end of a search.
+/// Method that selects the units (dimensions, neurons, heads) at the end of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Selection {
@@ -108,13 +110,13 @@ pub struct NasSettings {
     pub head_relaxation: RelaxationKind,
     /// Cost term that drives the cost of the architecture to the target.
     pub control: Control,
-    /// Gates at which the cost term computes the cost: relaxed or thresholded.
+    /// Type of gates from which the cost term computes the cost: relaxed (between 0 and 1) or thresholded (0 or 1).
     pub count: Count,
     /// Loss that trains the architecture variables α, in addition to the cost term.
     pub gate_loss: GateLoss,
-    /// Schedule by which weights and gates are updated.
+    /// Schedule by which the weights and the gates (factors on dimensions, neurons and heads) are updated.
     pub update: Update,
-    /// Method that selects the units at the end of the search.
+    /// Method that selects the units (dimensions, neurons, heads) at the end of the search.
     pub selection: Selection,
     /// Peak learning rate of the architecture variables α, above 0. Under Adam, one step moves α by about this
     /// distance. At a rate of 10, one step can move α from 5 to −5, as the report on differentiable search for BERT

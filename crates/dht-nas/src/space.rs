@@ -52,7 +52,7 @@ impl Part {
         }
     }
 
-    /// Returns whether the part has separate units in each head.
+    /// Returns whether each attention head has its own units in this part, as for output dimensions of heads.
     pub(crate) fn is_by_head(self) -> bool {
         matches!(self, Self::QueryKeyOutputs | Self::ValueOutputs)
     }

@@ -57,7 +57,8 @@ impl ArchitectureSearch {
         Ok(())
     }
 
-    /// Cost term of the loss, differentiable in the architecture variables α, and the expected cost.
+    /// Computes the cost term of the loss, differentiable in the architecture variables α, and the expected cost of the
+    /// architecture.
     fn cost_term(&self, target: f64) -> Result<(Tensor, f64)> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
         let open = self.relaxations.iter().zip(&self.alphas).zip(groups);
@@ -83,8 +84,8 @@ impl ArchitectureSearch {
         Ok((with_gradients(value, open.iter().zip(&gradients))?, expected))
     }
 
-    /// Computes the loss of a batch, with gates that are sampled for this training step. Steps that train only gates
-    /// use the loss function of the gates. Other steps use the task loss.
+    /// Computes the loss of a batch, with gates (factors on units) that are sampled for this training step. Steps that
+    /// train only gates use the setting [`GateLoss`](crate::GateLoss), and all other steps the task loss.
     pub(crate) fn task_loss(
         &self,
         batch: &PackedBatch,
@@ -108,8 +109,8 @@ impl ArchitectureSearch {
         loss.loss(&self.run(batch, &gates, ctx)?, batch, ctx)
     }
 
-    /// Computes the gates' loss on a batch, and its gradients with respect to the architecture variables α. The weights
-    /// are frozen during the computation, which saves the time for their gradients.
+    /// Computes the loss that trains the gates on a batch, and its gradients with respect to the architecture variables
+    /// α. The weights are frozen during the computation, which saves the time for their gradients.
     fn gate_gradients(&mut self, batch: &PackedBatch, progress: Progress) -> Result<(Vec<Tensor>, f64)> {
         self.freeze_weights();
         let compute = || -> Result<(Vec<Tensor>, f64)> {

@@ -14,14 +14,14 @@ const DISTANCE: f64 = 0.01;
 impl ArchitectureSearch {
     /// Second-order gradient for the architecture variables α: returns the gradient, and the loss L₂ of the gates on
     /// `validation` after a step of the weights w. The step has the size ξ (`rate`) and reduces the weights' loss L₁ on
-    /// `training` (Liu, Simonyan and Yang 2019, equations 7 and 8):
+    /// `training` (Liu, Simonyan and Yang 2019, equations 7 and 8).
     ///
     /// ```text
     /// ∇α L₂(w − ξ·∇w L₁(w, α), α) ≈ ∇α L₂(w′, α) − ξ·(∇α L₁(w⁺, α) − ∇α L₁(w⁻, α)) / 2ε
     /// w′ = w − ξ·∇w L₁(w, α)      w± = w ± ε·v      v = ∇w L₂(w′, α)      ε = .01/‖v‖
     /// ```
     ///
-    /// The weights are restored afterwards.
+    /// The weights w are restored afterwards.
     pub(crate) fn unrolled(
         &self,
         (training, validation): (&PackedBatch, &PackedBatch),

@@ -103,7 +103,7 @@
 //! | I have | I want | take |
 //! |---|---|---|
 //! | labelled texts and an encoder | layers and heads chosen for each text | [`SearchModel`], [`SearchObjective`] |
-//! | a fine-tuned classifier | bandits that decide where texts leave | [`routing::ExitBandits`] |
+//! | a fine-tuned classifier | bandits that decide at which exit texts stop | [`routing::ExitBandits`] |
 //! | the DHT paper | its settings, and a list of the differences between a search and the paper | [`SearchSettings::paper`], [`SearchSettings::deviations`] |
 //! | a bandit of my own | a router | [`Learner`], [`SearchModel::with_router`] |
 //! | a price of my own | a cost that the bandits weigh | [`cost::RouteCost`], [`CostModel::Own`] |

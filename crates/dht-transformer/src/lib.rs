@@ -1,4 +1,5 @@
-//! BERT-family encoder on candle: training, inference, pruning, and Hugging Face directories in and out.
+//! BERT-family encoder on candle: training, inference and pruning. Models are read from and written to Hugging Face
+//! directories.
 //!
 //! A forward pass can run any subset of layers and heads for each sample. Programs use this to search for smaller
 //! networks, and to stop after some of the layers ("early exit").
@@ -67,12 +68,12 @@
 //! | [`model`] | [`Encoder`]: all or some layers, heads and samples; [`Classifier`], [`Linear`](model::Linear) |
 //! | [`tensors`] | [`Hidden`], [`HeadSet`], [`HeadPlan`], [`SampleGroup`], [`Parameters`](tensors::Parameters), [`Gradients`](tensors::Gradients), losses |
 //! | [`tasks`] | [`TextClassifier`] for classes, labels and values ([`Task`]); [`MaskedLanguageModel`] for pre-training |
-//! | [`train`] | [`Trainer`], [`Objective`], [`Observer`](train::Observer); [`train::optim`]: AdamW, groups, schedules, clipping; [`train::metrics`]: F1, correlations; [`train::checkpoint`]: files that resume bit for bit |
-//! | [`pretrained`] | Hugging Face directories in and out, as [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save) use them |
+//! | [`train`] | [`Trainer`], [`Objective`], [`Observer`](train::Observer); [`train::optim`]: AdamW, groups, schedules, clipping; [`train::metrics`]: F1, correlations; [`train::checkpoint`]: files from which a run resumes bit for bit |
+//! | [`pretrained`] | reading and writing of Hugging Face directories, as [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save) use them |
 //! | [`candle`] | interoperation with `candle_nn`: [`Encoder::from_var_builder`], `VarMap`s, modules, an optimiser |
 //! | [`pruning`] | importance of heads and neurons, [`Encoder::prune`] and [`TextClassifier::prune`] |
 //! | [`flops`] | FLOPs of matrix products, predicted for a run and counted in it |
-//! | [`account`] | inspection of a Hugging Face directory: each file, field and tensor is obeyed, harmless, refused or unknown |
+//! | [`account`] | inspection report of a Hugging Face directory: whether each file, field and tensor is applied, ignored or refused |
 //! | [`storage`] | atomic files; models and data sets on the hub (feature `hub`) |
 //! | [`error`] | error types in detail |
 //!
@@ -118,18 +119,19 @@
 //! - **Gradients of weights do not pass through candle's graph.** Fused operations store them in the
 //!   [`ForwardContext`]. [`ForwardContext::backward`] and [`ForwardContext::grad_store`] return all gradients.
 //!   `loss.backward()` alone would lose the gradients of the weights, and returns an error.
-//! - **One seed, one result.** Every random number comes from the caller's generator, or is determined by seed, step,
-//!   dropout site, sample and token. On one kind of processor, neither the number of threads nor a restart changes a
-//!   bit of the trained model, and samples have the same dropout masks in any batch.
+//! - **One seed, one result.** Every random number comes from the caller's generator, or is determined by the seed, the
+//!   step, the place of the dropout in the model, the sample and the token. On one kind of processor, neither the
+//!   number of threads nor a restart changes a bit of the trained model, and samples have the same dropout masks in any
+//!   batch.
 //! - **All or nothing.** Files and updates are atomic; NaN or infinite values are refused on input. Every failure is an
 //!   [`Error`] that states the expected value.
 //!
 //! # Devices
 //!
 //! On the CPU a layer is one fused operation. On CUDA (feature `cuda`; it needs `nvcc`) it is two operations with
-//! custom kernels, and on Metal (feature `metal`) it is composed of candle's operations. Metal has not been run.
-//! candle allocates for every operation, so a program that trains on a CPU benefits from an allocator that reuses
-//! memory, such as mimalloc.
+//! custom kernels, and on Metal (feature `metal`) it is composed of candle's operations. The Metal code has not been
+//! run yet. candle allocates for every operation, so a program that trains on a CPU benefits from an allocator that
+//! reuses memory, such as mimalloc.
 
 #![doc(html_root_url = "https://docs.rs/dht-transformer/latest")]
 

@@ -147,7 +147,7 @@ impl ArmSet {
         Ok(slot)
     }
 
-    /// Removes all arms that another policy has removed. Arms that do not exist here are also marked as removed.
+    /// Removes all arms that another policy has removed. Arms that are not in this set are also marked as removed.
     /// Returns the freed slots, in the order of the removals.
     pub(crate) fn remove_all(&mut self, removed: &ArmRanges) -> Result<Vec<usize>> {
         check_removed(removed)?;

@@ -1,4 +1,5 @@
-//! Counters with overflow checks, and a policy's logical clock (its number of updates and its epoch).
+//! Counters with overflow checks, and a policy's logical clock: its number of updates, and the epoch that decides which
+//! decisions are still valid.
 
 use crate::error::{Error, Result};
 
@@ -40,8 +41,8 @@ impl Clock {
         Ok(Self { version: add_counts("version", self.version, updates)?, ..self })
     }
 
-    /// Begins the next epoch, which makes all earlier decisions invalid. The number of the epoch may wrap around,
-    /// because epochs are only compared for equality.
+    /// Begins the next epoch of a policy, which makes all earlier decisions invalid. The number of the epoch may wrap
+    /// around, because epochs are only compared for equality.
     pub(crate) fn expire(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
     }

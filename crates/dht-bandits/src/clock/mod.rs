@@ -1,4 +1,5 @@
-//! Time in a policy: counters of updates, epochs of decisions, and decay of old evidence.
+//! Time in a policy: counters of updates, epochs (a policy learns only from decisions of its current epoch), and decay
+//! of old evidence.
 
 mod forgetting;
 mod logical;

@@ -24,8 +24,8 @@ pub struct Choice {
     /// `decide` always returns it, except with [`SharedPropensity::Omitted`](crate::policy::SharedPropensity::Omitted).
     /// `select` returns it only if it needs no extra computation.
     pub propensity: Option<f64>,
-    /// Epoch in which the policy chose: the number of times that it had expired its open decisions. A policy learns
-    /// only from decisions of its current epoch.
+    /// Epoch in which the policy chose: the number of earlier calls of `expire_decisions`. A policy learns only from
+    /// decisions of its current epoch.
     #[serde(default)]
     pub epoch: u64,
     /// Numerical error of `propensity`. It is 0 for an exact propensity (up to rounding), and at most 1e-9 for a

@@ -19,7 +19,7 @@ pub enum Feedback {
 impl Feedback {
     /// Feedback on a slate of `shown` arms by the cascade model. The user examines the arms in order and stops at the
     /// first click, at index `clicked`. The clicked arm and the arms before it count as observed. Without a click, all
-    /// arms do.
+    /// arms count as observed.
     ///
     /// ```
     /// use dht_bandits::policy::Feedback::{self, Observed, Unobserved};
@@ -86,7 +86,7 @@ pub struct Slate {
     pub(crate) gathered: Gathered,
 }
 
-/// Scratch memory in which ids of available arms, and contexts joined with features, are collected.
+/// Scratch memory for the ids of available arms, and for the model's inputs: contexts followed by the features of arms.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gathered {
     pub(crate) ids: Vec<ArmId>,
@@ -140,8 +140,8 @@ impl Slate {
     /// e is the probability of looking, and p is the policy's expected reward (the E-step of a position-based click
     /// model).
     ///
-    /// `learn_slate` applies this weight to rewards from 0 to 1. Rewards that a
-    /// [`Normalised`](crate::policy::Normalised) policy scales count fully, and so do the rewards of its warm-up.
+    /// `learn_slate` applies this weight to rewards from 0 to 1. If a [`Normalised`](crate::policy::Normalised) policy
+    /// scales rewards, they count fully. So do rewards that such a policy learns before its scaling is final.
     ///
     /// ```
     /// use dht_bandits::{Policy, Ridge, Request, Ucb, policy::{Feedback, TopK}};

@@ -248,7 +248,8 @@ impl ConfidenceSequence {
     /// # Errors
     /// * [`Error::NoPropensity`] if the round has no propensity.
     /// * Fails if the reward or the prediction is outside the range.
-    /// * Fails if the propensity is outside (0, 1], or the target outside [0, 1].
+    /// * Fails if the propensity is outside (0, 1], or if the evaluated policy's probability of the logged arm
+    ///   (`target`) is outside [0, 1].
     /// * Fails for a doubly robust sequence if the importance weight is above its bound, or if the round has no
     ///   prediction.
     /// * Fails if the round has a [drop probability](LoggedRound::drop_probability), because the weight of such a round

@@ -46,7 +46,8 @@ pub(super) struct Totals {
     weighted: f64,
     /// Sum of [`LoggedRound::unsupported`] × row weight.
     unsupported: f64,
-    /// Indices of the first round without a propensity and of the first round without a prediction.
+    /// Indices of two rounds: the first one without a propensity, and the first one without a prediction of a reward
+    /// model.
     without: (Option<usize>, Option<usize>),
 }
 
@@ -88,7 +89,8 @@ impl<'a> OffPolicy<'a> {
     ///
     /// # Errors
     /// * Fails if there are fewer than two rounds.
-    /// * Fails if a propensity is outside (0, 1], or a target outside [0, 1].
+    /// * Fails if a propensity is outside (0, 1], or if the evaluated policy's probability of a logged arm (`target`)
+    ///   is outside [0, 1].
     /// * Fails if a value is not finite, or if a reward, a prediction or a weight is beyond ±1e50.
     pub fn new(rounds: &'a [LoggedRound]) -> Result<Self> {
         if rounds.len() < 2 {
@@ -165,8 +167,8 @@ impl<'a> OffPolicy<'a> {
     }
 
     /// Estimates k quantities, and compares their errors. For j < i, entry i·k + j of the second result is Σ(d_i −
-    /// d_j)² over the rounds, where d is a round's influence on an estimate. The function passes over the rounds only
-    /// twice, whatever k is, because they do not fit in CPU caches.
+    /// d_j)² over the rounds, where d_i is a round's influence on estimate i. The function passes over the rounds only
+    /// twice, whatever k is, because the rounds of a log do not fit in CPU caches.
     pub(super) fn estimates(&self, quantities: &[Quantity]) -> Result<(Vec<Estimate>, Vec<f64>)> {
         let k = quantities.len();
         quantities.iter().try_for_each(|quantity| self.check(quantity.estimator))?;

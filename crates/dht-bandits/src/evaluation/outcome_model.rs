@@ -82,7 +82,7 @@ pub struct FittedOutcome {
     slots: Slots,
     regressions: Regressions,
     mean: f64,
-    /// Lengths of a context and of an arm's features; the latter is 0 if each arm has its own regression.
+    /// Length of a context, and an arm's number of features. The number is 0 if each arm has its own regression.
     lengths: (usize, usize),
 }
 
@@ -276,12 +276,12 @@ impl Default for OutcomeModel {
 }
 
 impl OutcomeModel {
-    /// Creates the rounds of a log with predictions of this reward model. `targets[i]` lists the evaluated policy's
-    /// probabilities of the arms in row i.
+    /// Converts the rows of a log to rounds for off-policy estimators, with predictions of this reward model.
+    /// `targets[i]` lists the evaluated policy's probabilities of the arms in row i.
     ///
-    /// The model is cross-fitted: rows of a fold are predicted by a model that was fitted on the other folds
-    /// (Chernozhukov et al. 2018, "Double/debiased machine learning"). Row i belongs to fold i mod `folds`. Otherwise
-    /// the model could memorise rounds, which would bias a doubly robust estimate.
+    /// The model is cross-fitted (Chernozhukov et al. 2018, "Double/debiased machine learning"). The log is divided
+    /// into folds: row i belongs to fold i mod `folds`. The rows of one fold are predicted by a model that was fitted
+    /// on the other folds. Otherwise the model could memorise rounds, which would bias a doubly robust estimate.
     ///
     /// # Errors
     /// * Fails if there are fewer than two folds, or fewer rows than folds.
@@ -333,8 +333,8 @@ impl OutcomeModel {
         Ok(rows)
     }
 
-    /// Creates the rounds of a log with predictions of a reward model that minimises the variance of the doubly robust
-    /// estimate (MRDR; Farajtabar, Chow & Ghavamzadeh 2018).
+    /// Converts the rows of a log to rounds for off-policy estimators, with predictions of a reward model that
+    /// minimises the variance of the doubly robust estimate (MRDR; Farajtabar, Chow & Ghavamzadeh 2018).
     ///
     /// The function is otherwise like [`cross_fit`](Self::cross_fit), whose model minimises the squared error. Here a
     /// row has the weight π²(1 − p)/p² in the fit, where p is the propensity of the logged arm and π its probability
@@ -459,8 +459,8 @@ fn never_chosen(log: &[LoggedDecision], chosen: &BTreeSet<ArmId>) -> Vec<ArmId> 
 }
 
 impl LoggedRound {
-    /// Creates the rounds of a log without predictions of a reward model. `targets[i]` lists the evaluated policy's
-    /// probabilities of the arms in row i.
+    /// Converts the rows of a log to rounds for off-policy estimators, without predictions of a reward model.
+    /// `targets[i]` lists the evaluated policy's probabilities of the arms in row i.
     ///
     /// An arm is unsupported in a row if it was not available, or if the logged probabilities give it 0. In a row
     /// without logged probabilities, an arm is unsupported if the whole log never chose it, although a uniform policy

@@ -12,11 +12,12 @@ use crate::log::check_distribution;
 /// for slate recommendation"). It computes the importance weight of a shown slate for one logging policy in one
 /// context.
 ///
-/// Let 1_s be the 0-1 vector, over all pairs of position and arm, of the pairs in slate s. Let Γ = E_μ(1_s 1_sᵀ) under
-/// the logging policy μ, with the pseudo-inverse Γ†, and q = E_π(1_s) under the evaluated policy π. The weight of the
-/// shown slate is qᵀΓ†1_s, and may be negative. The estimated reward per slate is unbiased if a slate's reward is a sum
-/// of effects of the arms at their positions. These effects need not be known. The variance grows with positions ×
-/// arms. That of plain importance weighting grows with the number of possible slates.
+/// Let 1_s be the indicator vector of slate s. It has one entry for each pair of position and arm: 1 if the slate shows
+/// the arm at the position, else 0. Let Γ = E_μ(1_s 1_sᵀ) under the logging policy μ, with the pseudo-inverse Γ†, and q
+/// = E_π(1_s) under the evaluated policy π. The weight of the shown slate is qᵀΓ†1_s, and may be negative. The
+/// estimated reward per slate is unbiased if a slate's reward is a sum of effects of the arms at their positions. These
+/// effects need not be known. The variance grows with positions × arms. That of plain importance weighting grows with
+/// the number of possible slates.
 ///
 /// Construction takes O((positions × arms)³) time. Reuse one object for all rounds with the same logging policy. If the
 /// logging policy chooses positions independently, [`OffPolicy::pseudo_inverse`](super::OffPolicy::pseudo_inverse)

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// Off-policy estimates that are updated round by round, in constant memory. They are inverse propensity scoring, its
 /// self-normalised form, the doubly robust estimator if rounds have predictions, and optionally a confidence sequence.
-/// The values equal those of [`OffPolicy`](super::OffPolicy) for the same rounds, up to rounding.
+/// For the same rounds, [`OffPolicy`](super::OffPolicy) computes the same estimates, up to rounding.
 ///
 /// ```
 /// use dht_bandits::evaluation::{LoggedRound, RunningEstimates};
@@ -28,7 +28,7 @@ pub struct RunningEstimates {
     rounds: usize,
     largest_weight: f64,
     unsupported: f64,
-    /// Moments of w·r (importance weight times reward); `robust` holds those of the doubly robust terms.
+    /// Moments of w·r (importance weight times reward). `robust` holds the moments of the doubly robust terms.
     weighted: Moments,
     robust: Moments,
     /// Moments of the rewards r, weighted by the importance weights w; their mean is Σwr/Σw. `spread` and `skew` have

@@ -167,9 +167,9 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
 
     /// Estimates the reward per slate by importance weighting that is self-normalised at each position. The estimate is
     /// the sum over positions of Σwr/Σw, times the share of slates that have the position. w are the importance weights
-    /// and r the rewards at the position. The standard error includes the variation of the slates' lengths.
-    /// Propensities must be those of an arm at its position. Entries of [`LoggedRound::from_slates`] are therefore not
-    /// suitable.
+    /// and r the rewards at the position. The standard error includes the variation of the slates' lengths. A
+    /// propensity must be the probability of showing the arm at its position. Entries of [`LoggedRound::from_slates`]
+    /// have the probability of any position, and are therefore not suitable.
     ///
     /// # Errors
     /// [`Error::NoOverlap`] if all importance weights of a position are zero.

@@ -9,9 +9,9 @@ use crate::error::{Error, Result};
 /// of the selected estimator is bounded relative to the best candidate (Tucker & Lee 2021, SLOPE++).
 const COMPARISON: f64 = 1.449_489_742_783_178;
 
-/// Factor for the parameter of SLOPE's unbiased candidate, which is this factor times the largest importance weight. As
-/// a limit, the parameter changes no weight. Its square, as the shrinkage parameter λ, reduces weights by a fraction of
-/// at most 1e-12.
+/// Factor by which the limit of SLOPE's unbiased candidate exceeds the largest importance weight, so that no weight is
+/// clipped. If the candidate uses the square of this limit as its shrinkage parameter λ, weights shrink by a fraction
+/// of at most 1e-12.
 const UNBIASED: f64 = 1e6;
 
 impl OffPolicy<'_> {

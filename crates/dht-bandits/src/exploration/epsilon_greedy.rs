@@ -38,8 +38,8 @@ use crate::validate::check_parameter;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpsilonGreedy {
-    /// Probability ε, in [0, 1], of drawing an arm uniformly. With a decay, it is the factor of the decreasing
-    /// probability, and at least 0.
+    /// Probability ε, in [0, 1], of drawing an arm uniformly. With a decay, ε is the initial factor of the decreasing
+    /// probability, and may be any number from 0 on.
     pub epsilon: f64,
     /// Exponent by which ε decreases with the number of rewards, in [0, 1]. 0 keeps ε constant.
     #[serde(default)]

@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
 
-/// Exploration rule with a floor: each arm has at least the probability p. An arm that the inner rule chooses with
-/// probability π is chosen with probability p + (1 − Kp)·π, for K available arms. From the log of such a policy every
-/// other policy can be evaluated, with importance weights of at most 1/p.
+/// Exploration rule with a floor (minimum probability): each arm is chosen with at least the probability p. An arm that
+/// the inner rule chooses with probability π is chosen with probability p + (1 − Kp)·π, for K available arms. From the
+/// log of such a policy every other policy can be evaluated, with importance weights of at most 1/p.
 ///
 /// With probability Kp an arm is drawn uniformly, otherwise the inner rule chooses. In slates (lists of arms shown at
 /// once) this applies to each position, so that each arm is shown with at least probability p. If the floor is above
@@ -29,7 +29,7 @@ use crate::validate::check_parameter;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Floor<E> {
-    /// Exploration rule to which the floor is added.
+    /// Exploration rule to which the floor (minimum probability of each arm) is added.
     pub rule: E,
     /// Floor (minimum probability of each arm), in [0, 1]. It must be at most 1/K for a choice among K arms.
     pub probability: f64,

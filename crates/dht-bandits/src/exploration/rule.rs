@@ -86,7 +86,8 @@ pub(crate) fn check_floor(floor: f64, arms: usize) -> Result<()> {
     if floor * arms as f64 <= 1.0 + 1e-12 { Ok(()) } else { Err(Error::Floor { floor, arms }) }
 }
 
-/// Probability that an arm is drawn uniformly among `arms` arms, because of the rule's uniform share or its floor.
+/// Probability that an arm is drawn uniformly among `arms` arms, because the rule draws uniformly in a share of its
+/// choices, or because of its floor (minimum probability of each arm).
 ///
 /// # Errors
 /// [`Error::Floor`] if the floor is above 1/`arms`.

@@ -83,9 +83,9 @@ pub(crate) struct InverseGap {
     /// Index and mean of the arm with the highest mean.
     pub(crate) best: (usize, f64),
     pub(crate) point: f64,
-    /// Cumulative probability of all arms so far except the best.
+    /// Total probability of the arms visited so far, without the best arm.
     pub(crate) sum: f64,
-    /// Cumulative probability of the arms so far whose mean is below the highest mean. Ties are not included.
+    /// Total probability of the arms visited so far, without arms that have the highest mean.
     pub(crate) below: f64,
     pub(crate) chosen: Option<(usize, Score, f64)>,
 }

@@ -12,7 +12,7 @@ use crate::validate::{check_bounded, check_parameter};
 /// the hash the sign of its value. If two features collide (have the same index), their values add or cancel with equal
 /// probability.
 ///
-/// Features are added one by one. [`context`](Self::context) then returns the sparse context:
+/// Features are added one by one. [`context`](Self::context) then returns the sparse context.
 ///
 /// ```
 /// use dht_bandits::features::FeatureHasher;
@@ -229,7 +229,7 @@ impl FeatureHasher {
     }
 
     /// Removes all features of the current context except the first `length`. For example, the features of a user can
-    /// stay while those of one action are replaced by the next action's.
+    /// stay while the features of one action are replaced by the features of the next.
     pub fn truncate(&mut self, length: usize) {
         self.features.truncate(length);
         if let Some(names) = &mut self.names {
@@ -253,8 +253,8 @@ impl FeatureHasher {
         Ok(())
     }
 
-    /// Adds a categorical feature, such as `country` with the value `DE`. Each pair of name and value is a feature that
-    /// is 1.
+    /// Adds a categorical feature, such as `country` with the value `DE`. Each pair of name and value is a feature of
+    /// value 1.
     pub fn category(&mut self, namespace: &str, name: &str, value: &str) {
         let namespace = self.namespace(namespace);
         let hash = combine(self.hash(namespace, name.as_bytes()), murmur3(value.as_bytes(), self.seed));
@@ -322,7 +322,7 @@ impl FeatureHasher {
         self.features.push(Feature { value, hash, namespace: namespace as u32, name: number });
     }
 
-    /// Adds the n-grams of words. The words are the current features from index `first`.
+    /// Adds word n-grams as features. The words are the features of the current context from index `first` on.
     pub(crate) fn add_ngrams(&mut self, namespace: usize, first: usize) {
         let words = first..self.features.len();
         for length in 2..=self.ngrams {

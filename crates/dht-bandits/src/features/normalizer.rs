@@ -29,9 +29,9 @@ const RELATIVE_FLOOR: f64 = 1e-12;
 /// Normalizer: standardises each dimension of a stream of contexts to mean 0 and variance 1 by running statistics, z =
 /// (x − μ)/σ.
 ///
-/// The statistics are updated by Welford (1962) in the weighted form of West (1979), and merged by Chan, Golub &
-/// LeVeque (1979). σ² is the variance of the observed contexts: the sum of squared deviations divided by the sum of
-/// weights.
+/// The statistics are updated by the method of Welford (1962) in the weighted form of West (1979), and merged by the
+/// method of Chan, Golub & LeVeque (1979). σ² is the variance of the observed contexts: the sum of squared deviations
+/// divided by the sum of weights.
 ///
 /// # Contract
 /// A model that has learned from contexts with one scaling is meaningless for contexts with another:
@@ -248,7 +248,7 @@ impl Normalizer {
         Ok(())
     }
 
-    /// Checks that the statistics are in the range in which a saved normalizer can be loaded.
+    /// Checks that means and variances are in the range in which a saved normalizer can be loaded.
     fn check(&self) -> Result<()> {
         check_statistics(self.weight, self.mean.iter().copied().zip(self.squares.iter().copied()))
     }

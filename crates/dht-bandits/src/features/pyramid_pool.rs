@@ -70,13 +70,14 @@ impl PyramidPool {
         Self::new(&[rows, columns])
     }
 
-    /// Length of a pooled context.
+    /// Length of a pooled context: the number of averages that represent a tensor.
     pub fn dimension(&self) -> usize {
         self.axes.iter().map(parts).product()
     }
 
-    /// Ranges of positions into which an axis of `length` positions is divided: all levels, coarse before fine. A
-    /// program that pools on another device, such as a GPU, averages over each combination of these ranges.
+    /// Ranges into which an axis of `length` positions is divided. The ranges of the coarsest grid come first, those of
+    /// the finest grid last. A program that pools on another device, such as a GPU, averages over each combination of
+    /// these ranges.
     ///
     /// # Errors
     /// Fails if the pool does not have the axis, or if the length is zero.
@@ -88,11 +89,12 @@ impl PyramidPool {
         Ok(levels.clone().flat_map(level).map(|(from, to)| from..to).collect())
     }
 
-    /// Returns the pooled context of a tensor, whose `values` are in row-major order.
+    /// Averages a tensor over grids of all resolutions and returns the averages as a context. `values` are the values
+    /// of the tensor in row-major order.
     ///
     /// # Shapes
-    /// The length of `values` is the product of `shape`. The result has length [`dimension`](Self::dimension), with the
-    /// first axis outermost and coarse parts before fine ones.
+    /// The length of `values` is the product of `shape`. The result has length [`dimension`](Self::dimension). The
+    /// first axis varies slowest, and on each axis the parts of a coarse grid come before the parts of a finer grid.
     ///
     /// # Errors
     /// * Fails if the shape has the wrong number of axes, or an empty axis.
@@ -103,7 +105,8 @@ impl PyramidPool {
         Ok(context)
     }
 
-    /// Appends the pooled context ([`pool`](Self::pool)) to `context`. After an error `context` is unchanged.
+    /// Appends the averages of a tensor, as computed by [`pool`](Self::pool), to `context`. After an error `context` is
+    /// unchanged.
     ///
     /// # Errors
     /// Fails as [`pool`](Self::pool) does.
@@ -141,7 +144,8 @@ fn parts(axis: &RangeInclusive<u32>) -> usize {
     axis.clone().map(|exponent| 1usize << exponent).sum()
 }
 
-/// Averages a tensor over the parts of an axis of `length` positions. Each position has `inner` contiguous values.
+/// Averages a tensor over the parts of one axis, which has `length` positions. `inner` is the number of contiguous
+/// values at each position.
 fn reduce<T: Copy + Into<f64>>(values: &[T], axis: &RangeInclusive<u32>, length: usize, inner: usize) -> Vec<f64> {
     let mut out = Vec::with_capacity(values.len() / length * parts(axis));
     for outer in values.chunks_exact(length * inner) {

@@ -14,8 +14,8 @@ use crate::arm_set::Slots;
 use crate::error::{Error, Result};
 use crate::validate::{check_parameter, reserve};
 
-/// Largest accepted dimension. The factor of one arm then takes 17 GB; a larger dimension is assumed to be a typing
-/// error or a damaged state.
+/// Largest accepted length of a context. The covariance factor of one arm then takes 17 GB; a larger dimension is
+/// assumed to be a typing error or a damaged state.
 const LARGEST_DIMENSION: usize = 1 << 16;
 
 /// Smallest fraction of a pivot that may remain after removing an observation: √ε, so that half the digits are correct.
@@ -189,16 +189,16 @@ impl Factors {
         }
     }
 
-    /// Projects an observation x onto an arm's factor, f = Uᵀx, and returns the mean and variance of the arm's score.
-    /// Stores f and v = D·f for [`rank_one_update`](Self::rank_one_update).
+    /// Projects an observation x onto the factor U of an arm's covariance U·D·Uᵀ, f = Uᵀx, and returns the mean and
+    /// variance of the arm's score. Stores f and v = D·f for [`rank_one_update`](Self::rank_one_update).
     pub(crate) fn project(&mut self, slot: usize, context: &[f64]) -> Moments {
         let layout = self.layout;
         let block = &self.arms[slot * layout.stride()..][..layout.stride()];
         Arch::new().dispatch(Project { layout, block, context, f: &mut self.scratch.f, v: &mut self.scratch.v })
     }
 
-    /// Learns the last projected observation x: P ← (P⁻¹ + weight·xx')⁻¹ and θ ← θ + step·Px, where P is the covariance
-    /// before the update.
+    /// Learns the observation x that was [projected](Self::project) last: P ← (P⁻¹ + weight·xx')⁻¹ and θ ← θ + step·Px,
+    /// where P is the covariance before the update.
     ///
     /// A negative `weight` removes an observation. [`check_left`](Self::check_left) must have accepted it.
     pub(crate) fn rank_one_update(&mut self, slot: usize, weight: f64, step: f64) {
@@ -218,7 +218,8 @@ impl Factors {
         })
     }
 
-    /// Fails if removing the last projected observation, with this negative weight, would lose too many correct digits.
+    /// Fails if removing the observation that was [projected](Self::project) last would lose too many correct digits.
+    /// `weight` is its negative weight.
     ///
     /// The update divides D_j by α_j/α_{j−1}. Every ratio α_j/α_{−1} = 1 + weight·Σ_{i≤j} D_i f_i² must therefore be
     /// positive. The ratios descend with j, and each is computed from rounded sums of positive terms with an error of
@@ -235,8 +236,8 @@ impl Factors {
         }
     }
 
-    /// Largest |f_j| of the last projected observation, with f = Uᵀx. Its product with the observation's weight must be
-    /// finite.
+    /// Largest |f_j| of the projection f = Uᵀx of the last observation x. Its product with the observation's weight
+    /// must be finite.
     pub(crate) fn largest_projected(&self) -> f64 {
         let mut largest = [0.0f64; LANES];
         for row in &self.scratch.f {

@@ -1,8 +1,8 @@
 //! Memory layout of a factored covariance U·D·Uᵀ in panels of eight columns.
 //!
-//! Column j of the unit upper triangular U belongs to panel p = ⌊(pad + j)/8⌋. `pad` phantom columns come before the
-//! first real one, so that the last panel is full and the phantom columns cost almost nothing. A panel is a run of
-//! 64-byte rows:
+//! Column j of the unit upper triangular U belongs to panel p = ⌊(pad + j)/8⌋. Before the first real column there are
+//! `pad` phantom columns (padding), so that the last panel is full and the phantom columns cost almost nothing. Each
+//! panel is stored as consecutive rows of 64 bytes.
 //!
 //! ```text
 //!   row 0            U[0, 8 columns]         strictly above the diagonal; zero on and below it
@@ -12,22 +12,22 @@
 //!   row n+1          θ of the 8 columns      the mean, in the same pass
 //! ```
 //!
-//! Layouts of up to [`WHOLE`] panels also store the rows of the phantom columns, as zeros. Every size is then a
-//! constant, which saves computing the ends of short loops.
+//! Factors of up to [`WHOLE`] panels also store the rows of the phantom columns, as zeros. All loop lengths are then
+//! constants, which makes short loops faster.
 //!
-//! f = Uᵀx then needs no sum across SIMD lanes (a lane is a column), and an arm is one contiguous block of memory. The
-//! order of every sum does not depend on the width of the machine's vectors.
+//! With this layout, f = Uᵀx needs no sum across SIMD lanes (a lane is a column). The factor and mean of an arm are one
+//! contiguous block of memory. The order of every sum does not depend on the width of the machine's vectors.
 //!
-//! Loops in this module and in other SIMD code are written out. Inside a closure called by a library function (such as
-//! `array::from_fn`), a SIMD instruction stays a function call, because that function is not compiled for the machine's
-//! features. Such calls made the code five times slower.
+//! SIMD code in this crate writes its loops out and passes no closures to library functions such as `array::from_fn`.
+//! Inside such a closure, a SIMD instruction stays a function call, because the library function is not compiled for
+//! the machine's features. Such calls made the code five times slower.
 
 use pulp::Simd;
 
 /// Number of columns in a panel: the number of f64 values in a 64-byte cache line.
 pub(crate) const LANES: usize = 8;
 
-/// Row of a panel: eight values in one cache line.
+/// Row of a panel (eight columns of a matrix): eight values in one cache line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
 pub(crate) struct Lanes(pub(crate) [f64; LANES]);
@@ -39,7 +39,7 @@ impl Lanes {
 /// Largest number of panels for which the rows of phantom columns (padding before the first column) are stored.
 pub(super) const WHOLE: usize = 2;
 
-/// Memory layout of the block that holds one arm's factor.
+/// Memory layout of the block that holds the covariance factor and the mean of one arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PanelLayout {
     pub(crate) dimension: usize,
@@ -70,7 +70,7 @@ impl PanelLayout {
         LANES * panel + LANES - 1 - self.skipped
     }
 
-    /// Index of a panel's first row in its arm's block.
+    /// Index of a panel's first row in the memory block of its arm.
     #[inline(always)]
     pub(super) fn start(&self, panel: usize) -> usize {
         // Sum of rows(q) + 2 over the panels before: Σ 8q + 9 − skipped.
@@ -95,7 +95,8 @@ impl PanelLayout {
         coordinate + self.pad - self.skipped
     }
 
-    /// Eight coordinates of a vector, aligned with the columns of a panel. Phantom columns (padding) get zeros.
+    /// Eight coordinates of a vector, aligned with the eight columns of U in a panel. Phantom columns, which are
+    /// padding, get zeros.
     #[inline(always)]
     pub(crate) fn columns(&self, vector: &[f64], panel: usize) -> Lanes {
         let mut lanes = Lanes::ZERO;

@@ -1,4 +1,5 @@
-//! Conversion between factors U and D in plain column order and their memory layout in panels.
+//! Conversion of a factored covariance U·D·Uᵀ between plain column order and the memory layout in panels of eight
+//! columns.
 
 use super::factors::Factors;
 use crate::error::Result;

@@ -115,7 +115,7 @@ fn many_arms<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: ManyAr
     filled
 }
 
-/// Number of contexts that are scored together, small enough that an arm's factor stays in the cache.
+/// Number of contexts that are scored together, small enough that the covariance factor of an arm stays in the cache.
 pub(super) const ROUND: usize = 30;
 
 /// SIMD kernel that scores every slot in every context as a matrix product, by tiles of arms × contexts.
@@ -262,8 +262,8 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// Context values that multiply the rows of a panel: those of its first rows, and those of its full tiles of eight
-    /// rows.
+    /// Context values that multiply the rows of a panel: first the values for the rows before the first full tile of
+    /// eight rows, then the values for the full tiles.
     #[inline(always)]
     fn rows<const PANELS: usize>(&self) -> (&'a [f64], &'a [[f64; LANES]]) {
         let rows = if PANELS == 0 { self.context } else { &self.first[..PANELS * LANES] };
@@ -320,7 +320,8 @@ struct PanelScan<'a, S: Simd, K, const N: usize, const ARMS: usize, const CONTEX
 impl<S: Simd, K: FnMut(usize, Row<S, N>, Row<S, N>), const N: usize, const ARMS: usize, const CONTEXTS: usize>
     PanelScan<'_, S, K, N, ARMS, CONTEXTS>
 {
-    /// Processes panel p. It begins with up to seven rows, the same number in every panel, and continues with 8p rows.
+    /// Adds panel p, eight columns of U, to the scores. A panel begins with up to seven rows, the same number in every
+    /// panel, and continues with 8p rows.
     #[inline(always)]
     fn panel<const PANELS: usize>(&mut self, panel: usize) {
         let simd = self.simd;

@@ -5,7 +5,8 @@ use pulp::{Simd, WithSimd};
 use super::layout::{LANES, Lanes, PanelLayout};
 use super::layout::{Row, add, divide, load, multiply, multiply_add, splat, store, with_registers};
 
-/// Intermediate values of an observation, from its projection to its rank-one update.
+/// Intermediate values between the two steps of learning an observation x: the projection f = Uᵀx, and the rank-one
+/// update of the covariance factor.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scratch {
     pub(super) f: Vec<Lanes>,

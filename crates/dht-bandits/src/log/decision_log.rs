@@ -48,17 +48,17 @@ pub struct LogSettings {
     /// but writing is slow. New files and folders are on the disk before their first line. Without this setting, the
     /// default, lines survive the end of the process, but not a failure of the machine.
     pub sync: bool,
-    /// Reward of a decision without a reward within the horizon, such as 0 for no click. With the default `None`,
-    /// readers leave out such decisions.
+    /// Reward of a decision that received none within the horizon (longest waiting time), such as 0 for no click. With
+    /// the default `None`, readers leave out such decisions.
     pub default_reward: Option<f64>,
-    /// `true` if a reader returns slates without feedback within the horizon, as slates of which no arm was observed. A
-    /// policy learns nothing from them, and their reward is 0. By default they are left out. This is right if feedback
-    /// is lost at random. If feedback is missing because nobody clicked, leaving slates out biases a policy's value
-    /// upwards.
+    /// `true` if a reader also returns slates that received no feedback within the horizon (longest waiting time), as
+    /// slates of which no arm was observed. A policy learns nothing from them, and their reward is 0. By default they
+    /// are left out. This is right if feedback is lost at random. If feedback is missing because nobody clicked,
+    /// leaving slates out biases a policy's value upwards.
     pub unobserved: bool,
     /// Rule that combines several rewards of one decision. The default is [`RewardRule::First`]. Under the other rules,
-    /// a reader returns a decision when its horizon has passed, or without a horizon at the end of the log. Writer and
-    /// readers must use the same rule. A slate has only one feedback under every rule.
+    /// a reader returns a decision when its horizon (longest waiting time) has passed, or without a horizon at the end
+    /// of the log. Writer and readers must use the same rule. A slate has only one feedback under every rule.
     pub reward_rule: RewardRule,
 }
 
@@ -85,8 +85,9 @@ options!(LogSettings::new() {
 /// first line is written. Existing files are never overwritten.
 ///
 /// The caller supplies all times, as finite numbers in one unit. They need not ascend, for example because several
-/// threads write. The current time is the largest time in the log. A reward is late if the horizon of its decision has
-/// passed at the current time, whatever the time of the reward.
+/// threads write. The current time is the largest time in the log. A reward is late if the
+/// [horizon](LogSettings::horizon) of its decision (the longest waiting time) has passed at the current time, whatever
+/// the time of the reward.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
@@ -124,15 +125,18 @@ pub struct DecisionLog {
     files: SegmentWriter,
     next_id: u64,
     now: f64,
-    /// Decisions and slates that may still get an answer (reward or feedback), by id. Their horizon has not passed.
+    /// Decisions and slates that may still get an answer (reward or feedback), by id. Their horizon (longest waiting
+    /// time) has not passed.
     open: BTreeMap<u64, Waiting>,
-    /// Exclusive upper bound of the ids whose horizon has passed. A reward or feedback for a smaller id is late.
+    /// Exclusive upper bound of the ids whose horizon (longest waiting time) has passed. A reward or feedback for a
+    /// smaller id is late.
     late_below: u64,
     torn_bytes: u64,
     _lock: File,
 }
 
-/// Decision or slate that may still get an answer (reward or feedback), because its horizon has not passed.
+/// Decision or slate that may still get an answer (reward or feedback), because its horizon (longest waiting time) has
+/// not passed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
     time: f64,
@@ -143,8 +147,9 @@ pub(super) struct Waiting {
 }
 
 impl DecisionLog {
-    /// Opens or creates a log in a folder. An incomplete last line is removed. Files within the horizon are read to
-    /// find the decisions that may still get a reward; without a horizon, all files are read.
+    /// Opens or creates a log in a folder. An incomplete last line is removed. To find the decisions that may still get
+    /// a reward, the newest files are read, as far back as the horizon (longest waiting time). Without a horizon, all
+    /// files are read.
     ///
     /// # Errors
     /// * Fails if the folder cannot be used, or if another writer uses it.
@@ -221,7 +226,7 @@ impl DecisionLog {
         }
     }
 
-    /// Advances the current time, and forgets decisions and slates whose horizon has passed.
+    /// Advances the current time, and forgets decisions and slates whose horizon (longest waiting time) has passed.
     fn pass(&mut self, time: f64) {
         self.now = self.now.max(time);
         let Some(horizon) = self.settings.horizon else { return };
@@ -240,7 +245,8 @@ impl DecisionLog {
         self.torn_bytes
     }
 
-    /// Number of decisions within the horizon without a reward, and of slates without feedback.
+    /// Number of decisions without a reward and slates without feedback whose horizon (longest waiting time) has not
+    /// passed.
     pub fn waiting(&self) -> usize {
         self.open.values().filter(|entry| !entry.answered).count()
     }
@@ -332,7 +338,7 @@ impl DecisionLog {
     /// * [`LogError::Reward`] if the log does not contain the decision, or if its file was deleted.
     /// * [`LogError::Reward`] if the decision already has its reward and the [rule](LogSettings::reward_rule) allows
     ///   only one.
-    /// * [`LogError::Reward`] if the horizon has passed, or if the id belongs to a slate.
+    /// * [`LogError::Reward`] if the horizon (longest waiting time) has passed, or if the id belongs to a slate.
     /// * Fails if a value is not finite, or if the line cannot be written.
     pub fn reward(&mut self, id: u64, reward: f64, time: f64) -> Result<(), LogError> {
         let waiting = self.waiting_for(id, time)?;
@@ -383,7 +389,7 @@ impl DecisionLog {
     }
 }
 
-/// Time of the first record in a log file, or the largest time in the file if `newest`.
+/// Time of the first record in log file `number`, or the largest time in this file if `newest`.
 fn clock_of(folder: &Path, number: u64, newest: bool) -> Result<Option<f64>, LogError> {
     let Some(mut lines) = read_if_there(folder, number)? else { return Ok(None) };
     let mut clock: Option<f64> = None;

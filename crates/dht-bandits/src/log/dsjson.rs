@@ -141,7 +141,8 @@ impl<R: BufRead> DsjsonRows<R> {
         self
     }
 
-    /// Sets the columns (JSON pointers) that form the features of each action, an entry of `_multi`.
+    /// Sets the columns (JSON pointers) that form the features of an action. The actions of an event are the entries of
+    /// its JSON list `_multi`.
     #[must_use]
     pub fn with_actions(mut self, columns: impl IntoIterator<Item: Into<String>>) -> Self {
         self.columns.actions = columns.into_iter().map(Into::into).collect();
@@ -149,8 +150,8 @@ impl<R: BufRead> DsjsonRows<R> {
         self
     }
 
-    /// Sets the column (JSON pointer) with the arm number of an action, an entry of `_multi`. Without it, the actions
-    /// are the arms 0, 1, … in their order.
+    /// Sets the column (JSON pointer) that contains the arm number of an action. The actions of an event are the
+    /// entries of its JSON list `_multi`. Without this setting, they are the arms 0, 1, … in their order.
     #[must_use]
     pub fn with_arm(mut self, column: impl Into<String>) -> Self {
         self.columns.arm = Some(column.into());

@@ -106,7 +106,7 @@ pub enum LogProblem {
         /// Description of the problem.
         problem: Box<LogProblem>,
     },
-    /// A reader of decisions found a slate, or a reader of slates found a decision.
+    /// A log reader for single decisions found a slate (list of arms shown at once), or the reverse.
     #[error("{what} {id} is read by {reader}")]
     OtherReader {
         /// Type of the record in the line: `slate` or `decision`.
@@ -116,7 +116,7 @@ pub enum LogProblem {
         /// Reader that can read the record.
         reader: &'static str,
     },
-    /// A slate contradicts the request with which it should be logged.
+    /// A slate (list of arms shown at once) contradicts the request with which it should be logged.
     #[error("the slate was not chosen for this request: {0}")]
     Contradiction(String),
     /// The ids of decisions and slates are not in ascending order.
@@ -176,7 +176,7 @@ pub enum LogProblem {
     /// The file that held the decision or slate was deleted.
     #[error("the file that held its decision or slate was deleted")]
     Gone,
-    /// A reward was passed for a slate, which requires feedback on each arm.
+    /// A reward was passed for a slate (list of arms shown at once), which requires feedback on each arm.
     #[error("this is a slate, which takes feedback: `DecisionLog::feedback`")]
     TakesFeedback,
     /// Feedback was passed for a single decision, which requires a reward.

@@ -21,11 +21,12 @@ pub struct LogCounts {
     pub rewarded: u64,
     /// Number of decisions with the default reward, or of slates with the default feedback.
     pub defaulted: u64,
-    /// Number of decisions or slates whose horizon passed without an answer and that got no default. The default is not
-    /// used if the answer may be in lines that could not be read.
+    /// Number of decisions without a reward, or slates without feedback, whose horizon (longest waiting time) has
+    /// passed and that got no default. The default is not used if the reward or feedback may be in lines that could not
+    /// be read.
     pub unrewarded: u64,
-    /// Number of decisions or slates without an answer whose horizon had not passed at the end of the log. Their
-    /// answers may still be written.
+    /// Number of decisions without a reward, or slates without feedback, whose horizon (longest waiting time) had not
+    /// passed at the end of the log. Their rewards or feedback may still be written.
     pub waiting: u64,
     /// Number of invalid lines, except those counted in [`other`](Self::other).
     pub refused: u64,
@@ -36,7 +37,7 @@ pub struct LogCounts {
     pub other: u64,
     /// Number of rewards or feedbacks whose decision or slate was in a missing file.
     pub orphaned: u64,
-    /// Number of gaps between files. A gap is one missing file, or several consecutive ones.
+    /// Number of gaps in the numbered files of the log. A gap is one missing file, or several consecutive ones.
     pub gaps: u64,
     /// Number of incomplete last lines, which a crash leaves: 0 or 1.
     pub torn: u64,
@@ -54,10 +55,12 @@ pub(super) trait Joinable: Debug + Send + Sync {
     /// Returns an error if an answer (reward or feedback) does not fit its decision or slate.
     fn check(made: &Self::Subject, answer: &Self::Answer) -> Result<(), LogProblem>;
 
-    /// Default reward or feedback for a decision or slate whose horizon passed without an answer.
+    /// Default reward or feedback for a decision or slate without an answer, once its horizon (longest waiting time)
+    /// has passed.
     fn default(&self, made: &Self::Subject) -> Option<Self::Answer>;
 
-    /// Returns whether the first answer to a record is final, so that the reader does not wait for later answers.
+    /// Returns whether the first reward of a decision, or the first feedback on a slate, is final, so that the reader
+    /// does not wait for more.
     fn first_is_final(&self) -> bool {
         true
     }
@@ -67,14 +70,15 @@ pub(super) trait Joinable: Debug + Send + Sync {
         Err(LogProblem::Twice)
     }
 
-    /// Joins a record with its answer. `answered_at` is the answer's position in the log, `None` for the default
-    /// answer.
+    /// Joins a decision with its reward, or a slate with its feedback. `answered_at` is the position of this answer in
+    /// the log, `None` for the default.
     fn join(made: Self::Subject, answer: Self::Answer, answered_at: Option<(u64, u64)>) -> Self::Joined;
 }
 
-/// Type-erased log reader, which iterates over records joined with their answers.
+/// Type-erased log reader, which iterates over decisions with their rewards, or over slates with their feedback.
 pub(super) trait JoinedRecords<T>: Debug + Send + Sync {
-    /// Next record with its answer, or the error of an invalid line. `None` at the end of the log.
+    /// Next decision with its reward, or slate with its feedback, or the error of an invalid line. `None` at the end of
+    /// the log.
     fn next_joined(&mut self) -> Option<Result<T, LogError>>;
 
     fn counts(&self) -> LogCounts;
@@ -91,7 +95,7 @@ impl<K: Joinable> JoinedRecords<K::Joined> for Joining<K> {
 }
 
 /// Log record as seen by a reader of one record type. `M` is the type of records (decisions or slates), and `A` the
-/// type of answers to them.
+/// type of answers to them (rewards or feedback).
 pub(super) enum ReaderRecord<M, A> {
     Subject(u64, f64, M),
     Answer(u64, f64, A),
@@ -108,11 +112,11 @@ struct Waiting<M, A> {
     time: f64,
     made: M,
     answer: Option<(A, (u64, u64))>,
-    /// `true` if the record's answer may be in lines that could not be read.
+    /// `true` if the record's answer (reward or feedback) may be in lines that could not be read.
     answer_lost: bool,
 }
 
-/// Log reader that joins one type of records with their answers.
+/// Log reader that joins decisions with their rewards, or slates with their feedback.
 #[derive(Debug)]
 pub(super) struct Joining<K: Joinable> {
     kind: K,
@@ -123,7 +127,8 @@ pub(super) struct Joining<K: Joinable> {
     next_segment: Option<u64>,
     /// Ids of decisions and slates whose lines were in missing files.
     missing: Vec<Range<u64>>,
-    /// `true` if lines are missing before the current position, and the next id is not yet known.
+    /// `true` if lines of the log are missing before the current position, and the next id of a decision or slate is
+    /// not yet known.
     after_gap: bool,
     /// Line reader for the open log file, whose number is `file`.
     lines: Option<Lines<BufReader<File>>>,
@@ -216,8 +221,8 @@ impl<K: Joinable> Joining<K> {
         }
     }
 
-    /// Marks a gap after an unreadable part of the log. The gap may contain decisions, and answers to any record that
-    /// still waits for one.
+    /// Marks a gap after an unreadable part of the log. The gap may contain decisions, and also rewards or feedback for
+    /// records that still wait for an answer.
     fn lose(&mut self) {
         self.after_gap = true;
         self.waiting.iter_mut().for_each(|waiting| waiting.answer_lost = true);
@@ -254,8 +259,8 @@ impl<K: Joinable> Joining<K> {
         self.missing.last().map_or(read, |missing| missing.end.max(read))
     }
 
-    /// Ends a gap of missing lines at `begins`, the next known id. All unread ids below it are taken to be in missing
-    /// files.
+    /// Ends a gap of missing lines at `begins`, the next known id of a decision or slate. All unread ids below it are
+    /// taken to be in missing files.
     fn end_gap(&mut self, begins: u64) {
         if std::mem::take(&mut self.after_gap) && self.next_id() < begins {
             self.missing.push(self.next_id()..begins);
@@ -277,7 +282,7 @@ impl<K: Joinable> Joining<K> {
         Ok(())
     }
 
-    /// Assigns an answer to its record. `position` is the answer's position in the log.
+    /// Assigns an answer (reward or feedback) to its decision or slate. `position` is the answer's position in the log.
     fn answer(&mut self, id: u64, answer: K::Answer, position: (u64, u64)) -> Result<(), LogProblem> {
         let first = self.waiting.front().map_or(u64::MAX, |first| first.id);
         match self.waiting.binary_search_by_key(&id, |waiting| waiting.id) {
@@ -309,7 +314,8 @@ impl<K: Joinable> Joining<K> {
         }
     }
 
-    /// Removes and returns the oldest record without a final result, if its answer is final or its horizon has passed.
+    /// Removes the oldest waiting decision or slate and returns it with its answer, if this answer is final or the
+    /// horizon (longest waiting time) has passed.
     fn due(&mut self) -> Option<K::Joined> {
         loop {
             let first = self.waiting.front()?;

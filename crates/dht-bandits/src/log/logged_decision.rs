@@ -32,7 +32,7 @@ pub struct LoggedDecision {
     pub propensity: Option<f64>,
     /// Reward that the chosen arm received.
     pub reward: f64,
-    /// Arms that were available. `None` if all arms of the evaluated policy were.
+    /// Arms that were available. `None` if all arms of the evaluated policy were available.
     #[serde(default)]
     pub available: Option<Vec<ArmId>>,
     /// Probability of each arm under the logging policy, if the log contains all of them.
@@ -64,7 +64,7 @@ impl LoggedDecision {
         1.0 / (1.0 - self.drop_probability)
     }
 
-    /// Request to which the logged decision was the answer: the context, and the available arms with their features.
+    /// Request for which the logged decision was made: the context, and the available arms with their features.
     ///
     /// # Errors
     /// * Fails if there are features without available arms.
@@ -86,7 +86,7 @@ impl LoggedDecision {
         first(&self.context) || self.features.as_deref().is_some_and(first)
     }
 
-    /// Checks that estimates can be computed from the row. `round` is the row's index in errors.
+    /// Checks that off-policy estimates can be computed from the row. Errors report `round` as the index of the row.
     ///
     /// # Errors
     /// * Fails if the propensity is outside (0, 1], or the drop probability outside [0, 1).
@@ -167,7 +167,7 @@ pub(crate) fn check_logged_propensity(round: usize, propensity: Option<f64>) -> 
 
 /// Tolerance between a propensity with the standard error `error` and the same arm's entry in the list of all
 /// probabilities. If the propensity is an estimate, the entry is an estimate too: an average over 2,048 random lines
-/// through weight space, with a standard error of at most about .002.
+/// through the space of weights, with a standard error of at most about .002.
 fn propensity_tolerance(error: f64) -> f64 {
     if error > QUADRATURE_ERROR { 1e-6 + 6.0 * (error + 0.002) } else { 1e-6 }
 }

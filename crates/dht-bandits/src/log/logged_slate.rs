@@ -16,7 +16,8 @@ pub struct LoggedSlate {
     pub context: Vec<f64>,
     /// Arms that the policy chose to show, best first. Pinned arms, which the caller sets, are not included.
     pub shown: Vec<ShownArm>,
-    /// Arms that were available, including pinned ones. `None` if all arms of the evaluated policy were.
+    /// Arms that were available, including pinned arms, which the caller sets. `None` if all arms of the evaluated
+    /// policy were available.
     #[serde(default)]
     pub available: Option<Vec<ArmId>>,
     /// Feature vectors of the `available` arms in their order, row-major. `None` if arms have no features.
@@ -48,7 +49,7 @@ impl ShownArm {
 }
 
 impl LoggedSlate {
-    /// Request to which the slate was the answer: the context, and the available arms with their features.
+    /// Request for which the slate was chosen: the context, and the available arms with their features.
     ///
     /// # Errors
     /// Fails as [`LoggedDecision::request`](super::LoggedDecision::request) does.
@@ -56,7 +57,7 @@ impl LoggedSlate {
         request_of(&self.context, self.available.as_deref(), self.features.as_deref())
     }
 
-    /// Checks that estimates can be computed from the row. `round` is the row's index in errors.
+    /// Checks that off-policy estimates can be computed from the row. Errors report `round` as the index of the row.
     ///
     /// # Errors
     /// * Fails if no arm is shown, or if an arm is shown twice or was not available.

@@ -136,7 +136,7 @@ impl LogReader {
     /// that are written after the reader has reached the end are not read.
     ///
     /// # Errors
-    /// * Fails if the folder cannot be read, or if the horizon is not positive.
+    /// * Fails if the folder cannot be read, or if the horizon (longest waiting time for a reward) is not positive.
     /// * Fails if the default reward is not finite or beyond ±1e100, the limit for rewards of a log.
     /// * Fails if `unobserved` is set, which applies only to slates.
     pub fn open(folder: impl AsRef<Path>, settings: LogSettings) -> Result<Self, LogError> {

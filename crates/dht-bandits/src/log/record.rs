@@ -23,7 +23,7 @@ pub(super) enum Record {
 /// Role of a record when rewards are joined to decisions.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Role {
-    /// Decision, or slate of `shown` chosen arms, which may get an answer.
+    /// Decision, or slate of `shown` chosen arms, which may later get an answer (reward or feedback).
     Subject { id: u64, time: f64, shown: Option<usize> },
     /// Answer to a decision or slate: a reward, or feedback.
     Answer { id: u64, time: f64 },

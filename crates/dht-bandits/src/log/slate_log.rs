@@ -63,8 +63,9 @@ impl DecisionLog {
     ///
     /// # Errors
     /// * Fails as [`append_slate`](Self::append_slate) does.
-    /// * [`LogProblem::Contradiction`] if a shown or pinned arm is not among the arms of the request.
-    /// * [`LogProblem::Contradiction`] if the slate was chosen with another context or other features than those of the
+    /// * [`LogProblem::Contradiction`] if an arm of the slate, chosen by the policy or pinned by the caller, is not
+    ///   among the arms of the request.
+    /// * [`LogProblem::Contradiction`] if the context or the features with which the slate was chosen differ from the
     ///   request.
     /// * Fails if the request excludes arms ([`Request::except`](crate::Request::except)), because the log does not
     ///   know all arms.
@@ -90,7 +91,8 @@ impl DecisionLog {
     ///
     /// # Errors
     /// * [`LogError::Reward`] if the log does not contain the slate, or if the id belongs to a single decision.
-    /// * [`LogError::Reward`] if the slate already has its feedback, or if the horizon has passed.
+    /// * [`LogError::Reward`] if the slate already has its feedback, or if the horizon (longest waiting time) has
+    ///   passed.
     /// * [`LogError::Reward`] if the number of feedbacks differs from the number of chosen arms.
     /// * [`LogError::Value`] if a reward or the time is not finite.
     /// * Fails if the line cannot be written.

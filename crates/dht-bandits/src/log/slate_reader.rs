@@ -87,7 +87,7 @@ impl LogReader<JoinedSlate> {
     /// feedback. [`open`](LogReader::open) is the same for decisions.
     ///
     /// # Errors
-    /// * Fails if the folder cannot be read, or if the horizon is not positive.
+    /// * Fails if the folder cannot be read, or if the horizon (longest waiting time for feedback) is not positive.
     /// * Fails if a default reward is set, which applies only to decisions.
     pub fn open_slates(folder: impl AsRef<Path>, settings: LogSettings) -> Result<Self, LogError> {
         let LogSettings { horizon, default_reward, unobserved, .. } = settings;

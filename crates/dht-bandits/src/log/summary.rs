@@ -49,7 +49,7 @@ impl LogSummary {
         (rows, summary)
     }
 
-    /// Passes each row to `take` without storing it, and summarises the log like [`read`](Self::read).
+    /// Passes each row of a log to `take` without storing it, and summarises the log like [`read`](Self::read).
     pub fn each(mut reader: impl RowReader, mut take: impl FnMut(LoggedDecision)) -> Self {
         let mut summary = Self::default();
         for row in &mut reader {

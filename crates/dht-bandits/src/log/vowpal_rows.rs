@@ -58,7 +58,7 @@ enum Labels {
 #[derive(Debug, Default)]
 struct Label {
     shared: bool,
-    /// Available actions. One of them was chosen, and has a cost and a probability.
+    /// Available actions of a single-line example. The chosen one is the only one with a cost and a probability.
     actions: Vec<u64>,
     cost: Option<(u64, f64, Option<f64>)>,
     weight: f64,
@@ -71,7 +71,7 @@ impl<R: BufRead> VowpalRows<R> {
         Self { lines: Lines::new(reader, name.as_ref()), hasher, labels: Labels::Costs, unlabelled: 0 }
     }
 
-    /// Interprets labels as class numbers, counted from 1.
+    /// Interprets the label of each line as a class number, counted from 1.
     #[must_use]
     pub fn with_classes(self) -> Self {
         Self { labels: Labels::Classes, ..self }

@@ -43,8 +43,8 @@ pub struct Explanation {
     /// Posterior standard deviation of the mean.
     pub width: f64,
     /// Contribution of each term to the mean, with the largest absolute value first. The contributions sum to the mean.
-    /// Columns are those of the raw context. If the policy has a normaliser, a contribution measures the effect of a
-    /// value's difference from its average, since it is computed from the normalised value.
+    /// Terms refer to columns of the raw context. If the policy has a normaliser, a contribution measures the effect of
+    /// a value's difference from its average, since it is computed from the normalised value.
     pub contributions: Vec<(Term, f64)>,
 }
 

@@ -137,7 +137,8 @@ pub trait Policy: Send + Sync + ClonePolicy {
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the policy makes only single choices, which is the default. Also fails if the slate
-    /// was made in another epoch or the feedback does not fit it. After an error the policy is unchanged.
+    /// was made in another [epoch](Self::epoch), or if the feedback does not fit the slate, for example in the number
+    /// of arms. After an error the policy is unchanged.
     fn learn_slate(&mut self, _: &Slate, _: &[Feedback]) -> Result<()> {
         Err(Error::Unsupported { what: SLATES })
     }
@@ -163,7 +164,7 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// Learns the reward of an earlier decision, which may arrive at any later time.
     ///
     /// # Errors
-    /// Fails as [`update`](Self::update) does, and if the decision was made in another epoch.
+    /// Fails as [`update`](Self::update) does, and if the decision was made in another [epoch](Self::epoch).
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         check_epoch(decision.choice.epoch, self.epoch())?;
         self.update(decision.choice.arm, &decision.context, reward, 1.0)
@@ -279,7 +280,8 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Err(Error::Unsupported { what: "removing arms" })
     }
 
-    /// Begins a new epoch: the policy no longer learns from decisions of earlier epochs. Save the policy afterwards.
+    /// Makes all earlier decisions invalid by beginning a new epoch: the policy no longer learns rewards of decisions
+    /// from earlier epochs. Save the policy afterwards.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if decisions of the policy do not expire, which is the default.

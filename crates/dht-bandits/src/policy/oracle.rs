@@ -25,7 +25,8 @@ pub trait Oracle: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Predicts the reward of an arm in a context.
     fn predict(&self, arm: ArmId, context: &[f64]) -> f64;
 
-    /// Standard deviation of the prediction's uncertainty; 0 by default.
+    /// Uncertainty of the prediction for an arm in a context, as a standard deviation; 0 by default. Exploration rules
+    /// such as [`Ucb`](crate::Ucb) try uncertain arms more often.
     fn width(&self, _arm: ArmId, _context: &[f64]) -> f64 {
         0.0
     }

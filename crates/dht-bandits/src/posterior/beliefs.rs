@@ -38,8 +38,8 @@ pub(super) use posterior;
 /// Gaussian beliefs about the weights of many arms: the learned state of a [`Posterior`]. Beliefs score arms in a
 /// context and are updated by rewards.
 ///
-/// Arms are numbered by slots here; policies map arm ids to slots. Callers must check that slots exist, and that
-/// contexts are finite and have the right length.
+/// Arms are numbered by slots, their positions in memory; policies map arm ids to slots. Callers must check that slots
+/// exist, and that contexts are finite and have the right length.
 pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Settings of the posterior.
     type Options: Posterior<Beliefs = Self>;

@@ -60,7 +60,8 @@ pub struct DiagonalLaplace {
     #[serde(alias = "strength", deserialize_with = "read_decay")]
     pub decay: f64,
     /// Factor λ > 0 on the prior term (λ/2) Σ_j s_j (p_j − g_j)² that an update minimises. It does not change the
-    /// precisions s. A factor of 1 is Bayes' rule. Above 1, a batch moves the mean g less, and below 1 more.
+    /// precisions s. A factor of 1 gives Bayes' rule. With a factor above 1, a batch of rewards moves the mean g less,
+    /// and with a factor below 1 more.
     #[serde(default = "one")]
     pub prior_weight: f64,
 }

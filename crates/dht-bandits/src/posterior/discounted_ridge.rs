@@ -86,12 +86,12 @@ pub struct DiscountedRidgeBeliefs {
     unit: Vec<f64>,
 }
 
-/// Clock readings at which an arm was changed.
+/// Readings of the decay clock at the last changes of an arm.
 #[derive(Debug, Clone, Copy, Default)]
 struct Times {
-    /// Clock reading to which the stored factor is discounted.
+    /// Clock reading at the arm's last update. The stored covariance factor is discounted to this time.
     updated: f64,
-    /// Clock reading at which the arm's prior last had its full weight.
+    /// Reading of the decay clock when the arm's prior, which decays with the evidence, last had its full weight.
     restored: f64,
     updates: u64,
 }
@@ -106,11 +106,11 @@ pub struct DiscountedArmState {
     pub diagonal: Vec<f64>,
     /// Part of U above its unit diagonal, column by column, where A⁻¹ = U·D·Uᵀ.
     pub upper: Vec<f64>,
-    /// Reading of the clock when the state was saved, equal in all arms.
+    /// Reading of the decay clock when the state was saved, equal in all arms.
     pub now: f64,
-    /// Reading of the clock at the arm's last update.
+    /// Reading of the decay clock at the arm's last update.
     pub updated: f64,
-    /// Reading of the clock when the arm's prior last had its full weight.
+    /// Reading of the decay clock when the arm's prior, which decays with the evidence, last had its full weight.
     pub restored: f64,
     /// Number of updates of the arm.
     pub updates: u64,
@@ -135,8 +135,8 @@ impl DiscountedRidgeBeliefs {
         self.options.decay.powf(steps)
     }
 
-    /// Converts a score from the stored factor to the current step of the clock. `prior` is the width |x|/√λ of the
-    /// score under the prior, the largest possible width.
+    /// Converts a score from the time of the arm's last update to the current reading of the decay clock. `prior` is
+    /// the width |x|/√λ of the score under the prior, the largest possible width.
     #[inline]
     fn faded(&self, slot: usize, score: Score, prior: f64) -> Score {
         let steps = self.now - self.arms[slot].updated;

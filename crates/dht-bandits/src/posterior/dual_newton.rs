@@ -41,7 +41,8 @@ pub(super) struct DualProblem<'a> {
 pub(super) struct DualWorkspace {
     /// Kernel matrix K = XS⁻¹X' of the contexts X under the prior precision S, shape (n, n).
     kernel: Vec<f64>,
-    /// Matrix B = I + W^½KW^½ of a Newton step: its lower triangle, row by row, and later its Cholesky factor.
+    /// Matrix B of the linear system that a Newton step solves (see the module's formulas). It holds the lower triangle
+    /// of B, row by row, and later the Cholesky factor.
     factor: Vec<f64>,
     /// Log-odds Xg of each observation at the prior mean g.
     prior: Vec<f64>,
@@ -50,7 +51,7 @@ pub(super) struct DualWorkspace {
     tried: Vec<f64>,
     a: Vec<f64>,
     next: Vec<f64>,
-    /// Square roots W^½ of the curvature of each observation's loss.
+    /// Square root of the curvature of each observation's loss.
     roots: Vec<f64>,
     right: Vec<f64>,
 }

@@ -21,7 +21,7 @@ pub(super) struct Workspace {
     /// Posterior mode, after [`Problem::solve`]. During the iterations it is the difference from the prior mean.
     pub(super) point: Vec<f64>,
     next: Vec<f64>,
-    /// Log-odds of each observation at the prior mean.
+    /// Log-odds of each observation if the weights have their prior mean.
     odds: Vec<f64>,
     gradient: Vec<f64>,
     direction: Vec<f64>,

@@ -12,10 +12,11 @@ use crate::gaussian::{NaturalParameters, Score};
 use crate::options::options;
 use crate::validate::{LARGEST_SUM, check_bounded, check_parameter, check_sum, reserve};
 
-/// Ridge regressions that learn the variance σ² of their noise: θ | σ² ~ N(A⁻¹b, σ²A⁻¹), σ² ~ IG(a, b), one per arm.
+/// Ridge regressions that learn the variance σ² of their noise: weights θ | σ² ~ N(m, σ²A⁻¹), σ² ~ IG(a, b), one per
+/// arm.
 ///
-/// The mean θ and precision A of the weights are learned as in [`Ridge`]. For an observation x with reward r and weight
-/// w, the inverse-gamma parameters become a ← a + w/2 and b ← b + ½w(r − θ'x)²/(1 + w·x'A⁻¹x), with θ and A before the
+/// The mean m and precision A of the weights are learned as in [`Ridge`]. For an observation x with reward r and weight
+/// w, the inverse-gamma parameters become a ← a + w/2 and b ← b + ½w(r − m'x)²/(1 + w·x'A⁻¹x), with m and A before the
 /// update. This is exact (Bishop 2006, section 2.3.6; Riquelme, Tucker & Snoek 2018, section 3.1, "linear methods").
 ///
 /// The width is √(b/a · x'A⁻¹x), so that the exploration factor α need not be matched to the scale of rewards. Under

@@ -49,9 +49,9 @@ pub struct Ridge {
     /// remaining part of the prior, λγ^d, must be at least 1e-100, or widths would overflow.
     #[serde(alias = "discount", alias = "forgetting", deserialize_with = "read_decay")]
     pub decay: f64,
-    /// Stores the precision A and the moment b in addition to the factor of A⁻¹. This takes d(d+1)/2 + d more values
-    /// per arm. Merging, comparing and [`forget`](crate::policy::Disjoint::forget) then need not recompute A and b,
-    /// which would lose digits. Each update costs more memory traffic.
+    /// Stores the precision A and the moment b in addition to the factored covariance A⁻¹. This takes d(d+1)/2 + d more
+    /// values per arm. Merging, comparing and [`forget`](crate::policy::Disjoint::forget) then need not recompute A and
+    /// b, which would lose digits. Each update costs more memory traffic.
     pub keep_information: bool,
 }
 

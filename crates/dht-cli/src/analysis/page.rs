@@ -8,7 +8,7 @@ use super::sections::{Figure, Grid, Section, sections};
 use crate::error::{Error, Result};
 use crate::results::{ResultRow, curve_of, results_table};
 
-/// Contents of the HTML page that the analysis lacks.
+/// Contents of the HTML page in addition to the analysis.
 #[derive(Debug, Clone, Copy)]
 pub struct PageFacts<'a> {
     /// Path of the model.

@@ -193,8 +193,8 @@ fn name(task: Task) -> &'static str {
     }
 }
 
-/// Scores a model, saves it with its model card, and prints the results. `misses` are requests that the model does not
-/// meet.
+/// Scores a model, saves it with its model card, and prints the results. `misses` has one sentence for each requested
+/// limit, such as a budget, that the model does not keep.
 ///
 /// # Errors
 /// [`Error::Transformer`] or [`Error::Dynamic`] if the model fails; [`Error::Io`] if a file or standard output cannot

@@ -5,11 +5,11 @@
 //! | step | `dht train` (`train.rs`) | `dht accelerate` (`accelerate.rs`) |
 //! |---|---|---|
 //! | flags, checked before anything is read | `train/arguments.rs` | `accelerate/arguments.rs` |
-//! | the output directory, which may hold a model alone | `made.rs` | `made.rs` |
+//! | the output directory, checked to have no files except those of a saved model | `made.rs` | `made.rs` |
 //! | the encoder or classifier to start from | `training/model_choice.rs`, `train/untrained.rs` | `accelerate.rs` |
-//! | rows by purpose, and their token ids | `texts/` | `accelerate/texts.rs`, `texts/` |
+//! | training, validation, calibration and test rows, and their token ids | `texts/` | `accelerate/texts.rs`, `texts/` |
 //! | the report of the rows | `train.rs` | `accelerate.rs` |
-//! | the trained model, in rungs or of all layers at once | `train/run.rs` | |
+//! | the trained model, in rungs (stages of increasing cost) or with all layers at once | `train/run.rs` | |
 //! | exits, and the speed of the model | `acceleration.rs` | `acceleration.rs` |
 //! | rows to score | `train.rs` | `accelerate.rs` |
 //! | scores, card, files and the printed table | `made.rs`, `results/` | `made.rs`, `results/` |

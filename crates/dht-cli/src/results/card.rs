@@ -6,7 +6,7 @@ use dht_dynamic::transformer::Task;
 use super::rows::{ResultRow, results_table};
 use crate::analysis::Analysis;
 
-/// Contents of a model card that the model itself lacks.
+/// Contents of a model card in addition to the model's own description.
 #[derive(Debug, Clone, Copy)]
 pub struct CardFacts<'a> {
     /// Name of the model: the last component of its path.

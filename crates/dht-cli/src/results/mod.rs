@@ -2,13 +2,13 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | models of the rows | `rows.rs` |
-//! | answers of all models, from one pass where a rule decides | `answers.rs` |
+//! | models to score, one for each row of the table | `rows.rs` |
+//! | answers of all models, from one pass if the exits are selected by a threshold or another fixed rule | `answers.rs` |
 //! | texts per second of each model, timed on some texts | `speed.rs` |
 //! | rows: scores and costs, and notes on them | `rows.rs` |
 //! | table, diagram, card | `table.rs`, `curve.rs`, `card.rs` |
 //! | two models on the same texts | `comparison.rs` |
-//! | answers above a probability | `sure.rs` |
+//! | statistics of the answers above a minimum probability | `sure.rs` |
 
 mod answers;
 mod card;

@@ -170,8 +170,8 @@ impl Source {
         }
     }
 
-    /// Lists the splits that can be scored, with their names: the test split, then splits that replace it if its labels
-    /// are secret.
+    /// Lists the splits that can be scored, with their names: the test split, then the splits that replace it if its
+    /// labels are not public.
     pub(super) fn scored(&self) -> Vec<(&str, Scored<'_>)> {
         match self {
             Self::File(path) => vec![("file", Scored::Files(std::slice::from_ref(path)))],
@@ -261,7 +261,7 @@ fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Transformer(error) if missing(error))
 }
 
-/// Returns whether the error reports that labels are secret.
+/// Returns whether the error reports that the labels of a split are not public.
 pub(super) fn is_hidden(error: &Error) -> bool {
     let hidden = |error: &dht_dynamic::transformer::Error| {
         matches!(error, dht_dynamic::transformer::Error::Data { problem: DataProblem::HiddenLabel, .. })

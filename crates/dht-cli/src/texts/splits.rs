@@ -1,4 +1,5 @@
-//! Labelled texts in splits (training, validation, calibration, test), and the request for them.
+//! Labelled texts in splits (training, validation, calibration, test), and the settings by which they are read and
+//! split.
 
 use std::path::{Path, PathBuf};
 
@@ -51,7 +52,7 @@ pub enum Classes<'a> {
     Extended(&'a [String], Option<&'a Origin>),
 }
 
-/// Request for the training, validation, calibration and test rows of a data set.
+/// Settings by which a data set is read and split into training, validation, calibration and test rows.
 pub struct SplitRequest<'a> {
     /// Source of the classes of the rows.
     pub classes: Classes<'a>,

@@ -68,7 +68,7 @@ pub struct LearningRateTrials<'a> {
     pub settings: &'a TrainSettings,
     /// Training rows.
     pub train: &'a EncodedDataset,
-    /// Validation rows, on which the losses are compared.
+    /// Validation rows. The learning rate with the lowest loss on them is selected.
     pub validation: &'a EncodedDataset,
 }
 

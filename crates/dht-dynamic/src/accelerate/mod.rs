@@ -19,9 +19,10 @@
 //!   side layer are trained together in three passes over the states, on labels and on the classifier's probabilities.
 //!   Then the held-out texts run through the encoder again.
 //! 4. The [n-gram classifier](crate::exit::NgramClassifier) is fitted on the same texts, with an inverse penalty C from
-//!   its own cross-validation. It reads each text before the encoder does, and its errors are on other texts. It also
-//!   reads the mean of the encoder's input embeddings, whose table it shares with the encoder. With a tokenizer
-//!   [`with_rest`](dht_transformer::TextTokenizer::with_rest), it reads the tokens beyond the encoder's limit.
+//!   its own cross-validation. It reads each text before the encoder does, and its errors are on other texts than the
+//!   encoder's errors. It also reads the mean of the encoder's input embeddings, whose table it shares with the
+//!   encoder. With a tokenizer [`with_rest`](dht_transformer::TextTokenizer::with_rest), it reads the tokens beyond the
+//!   encoder's limit.
 //! 5. At each exit, including the classifier itself, a [stacker](crate::exit::Stacker) adds the log-probabilities of
 //!   the n-gram classifier and of the exit with one weight each. The two weights are fitted on held-out texts, or on
 //!   out-of-fold predictions.

@@ -27,8 +27,8 @@ const SMALLEST: f64 = 1e-6;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
     /// Value for [`DynamicModel::with_speed`]. For an accelerated model, it is the threshold of the [routing
-    /// rule](crate::router::LeavingRule). For the bandits of `dht-search`, it is the price of computation: the cost of
-    /// the full model, in nats of loss.
+    /// rule](crate::router::LeavingRule). For the bandits of `dht-search`, it is the price of computation: the loss in
+    /// nats that equals the cost of the full model.
     pub speed: f64,
     /// FLOPs of encoder, exits and routers on the measured texts, divided by the full model's FLOPs.
     pub flops_ratio: f64,
@@ -58,9 +58,9 @@ pub struct SpeedPoint {
     pub speed: f64,
     /// FLOPs at this speed, divided by the full model's FLOPs.
     pub flops_ratio: f64,
-    /// Standard error of `flops_ratio` over the random draw of the texts. The error can be large: among a few hundred
-    /// texts, the few that run all layers make up most of a small cost. 0 if the error is unknown, as in files of
-    /// earlier versions.
+    /// Standard error of `flops_ratio` over the random draw of the texts. It can be large: if the mean cost is small,
+    /// most of it comes from the few texts that run all layers. 0 if the error is unknown, as in files of earlier
+    /// versions.
     #[serde(default)]
     pub flops_error: f64,
     /// Accuracy at this speed; micro F1 for a multi-label model.
@@ -133,8 +133,8 @@ pub struct SpeedCurve<'a> {
 }
 
 impl<'a> SpeedCurve<'a> {
-    /// Measures both ends of the curve, in two passes over the texts: speed 0, where every text runs all layers, and
-    /// speed 10,000, where only the cost matters.
+    /// Measures the most expensive and the cheapest speed, in two passes over the texts: speed 0, at which every text
+    /// runs all layers, and speed 10,000, at which a router takes the cheapest route.
     ///
     /// # Errors
     /// * [`Error::Argument`] if there are no texts, or if the model's speed cannot be changed.
@@ -174,7 +174,8 @@ impl<'a> SpeedCurve<'a> {
     /// selected.
     ///
     /// The search alternates bisection and linear interpolation in the logarithm of the speed, and takes three to six
-    /// passes over the texts. The FLOPs ratio of a speed is also the cost of its pass.
+    /// passes over the texts. The FLOPs ratio of a speed is also the cost of measuring it, relative to a pass of the
+    /// full model.
     ///
     /// # Errors
     /// [`Error::Budget`] if the target is outside the [`range`](Self::range) or not a number; errors of the encoder.

@@ -60,8 +60,8 @@ pub struct Report {
     pub seconds_of_side: f64,
 }
 
-/// Rows that a report's accuracies are measured on, which are also the rows for selecting hyperparameters: held-out or
-/// cross-fitted rows.
+/// Rows on which the accuracies of a report are measured, and hyperparameters are selected: held-out or cross-fitted
+/// rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -51,9 +51,9 @@ pub struct LearningPrediction {
     /// Predicted accuracy.
     pub accuracy: f64,
     /// 95 % interval of the accuracy by the percentile bootstrap, which resamples validation rows and draws of training
-    /// rows. The interval does not cover an error of the power law.
+    /// rows. The interval does not include the error by which the true curve differs from a power law.
     pub interval: [f64; 2],
-    /// Predicted gain of accuracy over all training rows of today.
+    /// Predicted gain in accuracy over a model that is fitted on the present training rows.
     pub gain: f64,
     /// 95 % interval of the gain, by the same bootstrap.
     pub gain_interval: [f64; 2],

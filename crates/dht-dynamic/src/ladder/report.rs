@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::length_choice::LengthChoice;
 use crate::fit::FitStep;
 
-/// Training step of [training in rungs](super). Each rung builds a complete model, and costs more than the rung before.
+/// Rung: one of the three steps of [training in rungs](super). Each rung builds a complete model, and costs more than
+/// the rung before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rung {
@@ -113,7 +114,7 @@ pub struct LadderReport {
     pub measurements: Vec<Measurement>,
     /// Rung (training step) that built the resulting model.
     pub rung: Rung,
-    /// Reason why training ended after its last step.
+    /// Reason why the training run ended.
     pub stop: Stop,
     /// Total FLOPs of the run.
     pub flops: u64,

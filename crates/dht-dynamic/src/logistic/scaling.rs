@@ -9,7 +9,8 @@ const ROWS_PER_COLUMN: usize = 4;
 /// Limit on the cost of preparing the whitening, as a number of evaluations of the objective. If whitening would cost
 /// as much or more, diagonal scaling is used.
 const MOST_EVALUATIONS: usize = 10;
-/// Lower limit on the second derivative in any direction, as a fraction of its mean over all columns.
+/// Constant that is added to the diagonal of the second-derivative matrix before whitening, as a fraction of the mean
+/// of this diagonal. It keeps nearly constant directions from being scaled up without limit.
 const FLOOR: f64 = 1e-3;
 
 /// Preconditioner of a regression fit: a linear change of variables. The variables replace the weights, shape

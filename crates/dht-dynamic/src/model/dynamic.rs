@@ -17,7 +17,8 @@ use crate::router::{LeavingRule, Router};
 /// another handle on the same weights.
 ///
 /// # Examples
-/// Untrained model with a linear exit after each of two layers, whose speed is the threshold on the confidence:
+/// Untrained model with a linear exit after each of two layers. A text stops at an exit if 1 − its largest probability
+/// is below the speed:
 ///
 /// ```
 /// use candle_core::Device;

@@ -111,8 +111,9 @@ type Loaded = (DynamicModel, Vec<String>, Option<TextTokenizer>);
 impl DynamicModel {
     /// Saves the model as a directory, written atomically. Replaces an earlier model in this directory. The encoder
     /// becomes a Hugging Face directory. A checkpoint contains the exits, the router (a custom router by its
-    /// [state](crate::Router::state)) and the speed. It also has two settings of the tokenizer: its
-    /// [rest](TextTokenizer::with_rest) and its [maximal length](TextTokenizer::with_model_max_length).
+    /// [state](crate::Router::state)) and the speed. It also has two settings of the tokenizer: the number of tokens
+    /// that it returns [beyond the encoder's limit](TextTokenizer::with_rest), and the [maximal
+    /// length](TextTokenizer::with_model_max_length) of a text.
     ///
     /// # Errors
     /// * [`Error::Shape`] if the number of `labels` differs from the number of classes.

@@ -24,7 +24,8 @@ pub enum PassedExits {
     /// Exits where a text does not stop are computed, and their gradient flows into the layers below.
     Attached,
     /// Exits where a text does not stop are computed without a gradient to the layers below, so that only the exits'
-    /// own parameters learn. If the router reads an exit, the texts that stop at it are also computed once in this way.
+    /// own parameters learn. An exit that the router reads is also computed once in this way for the texts that stop
+    /// there.
     Detached,
 }
 

@@ -144,14 +144,15 @@ pub trait Router: Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Returns whether every text keeps all attention heads in every group of layers. If so, a batch may run its layers
-    /// in parts, whatever [`heads`](Self::heads) returns.
+    /// Returns whether every text keeps all attention heads in every group of layers. If true, the model may split a
+    /// batch and run its parts one after the other, even if [`heads`](Self::heads) returns head sets.
     fn keeps_all(&self) -> bool {
         true
     }
 
     /// Returns whether [`heads`](Self::heads) reads the [log-probabilities](Decisions::answers) of the last exit that a
-    /// text passed. If so, the first exit is computed for all texts.
+    /// text passed. If true, the model computes the first exit after a layer for all texts, even if
+    /// [`reads`](Self::reads) returns false for it.
     fn reads_answers(&self) -> bool {
         false
     }

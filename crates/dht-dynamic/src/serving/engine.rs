@@ -241,7 +241,7 @@ impl Engine {
     /// Frees the unpacked weights of the layers on a CPU, and returns the number of freed bytes.
     ///
     /// The products of layers read weights in a packed layout, of which an engine keeps a copy for all calls. This
-    /// method packs the weights by running a text through all layers, and frees the weights in their own layout. Answers do not
+    /// method packs the weights by running a text through all layers, and frees the unpacked weights. Answers do not
     /// change. Engines that share weights with this one, such as those of [`with_speed`](Self::with_speed), profit as
     /// well. Nothing is freed on other devices, and for models that select heads for each text.
     ///
@@ -275,8 +275,8 @@ impl Engine {
         Ok(self.ctx.release_packed_values()?)
     }
 
-    /// Memory of the model's weights in bytes: values and packed copies. The n-gram classifier and the tokenizer are not
-    /// included.
+    /// Memory of the model's weights in bytes, with their packed copies. The n-gram classifier and the tokenizer are
+    /// not included.
     pub fn weight_bytes(&self) -> usize {
         let encoder = match &*self.model {
             ServedModel::Classifier(model) => model.encoder(),

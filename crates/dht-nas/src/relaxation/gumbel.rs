@@ -21,7 +21,7 @@ use crate::space::Group;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GumbelSoftmax {
-    /// Initial architecture variable α of every unit.
+    /// Initial architecture variable α of every unit (dimension, neuron or head).
     pub start: f64,
     /// Initial temperature τ, above 0.
     pub first_temperature: f64,

@@ -21,19 +21,21 @@ use crate::space::Group;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HardConcrete {
-    /// Initial architecture variable α of every unit.
+    /// Initial architecture variable α of every unit (dimension, neuron or head).
     pub start: f64,
     /// Temperature β, above 0.
     pub temperature: f64,
-    /// Lower end γ, below 0, of the interval to which gates are stretched before they are clipped to [0, 1].
+    /// Lower end γ, below 0, of the interval to which gates (factors on units) are stretched before they are clipped to
+    /// [0, 1].
     pub low: f64,
-    /// Upper end ζ, above 1, of the interval to which gates are stretched before they are clipped to [0, 1].
+    /// Upper end ζ, above 1, of the interval to which gates (factors on units) are stretched before they are clipped to
+    /// [0, 1].
     pub high: f64,
 }
 
 impl Default for HardConcrete {
-    /// Settings of Louizos, Welling and Kingma (2018): temperature β = 2/3, and interval ends γ = −.1 and ζ = 1.1. The
-    /// initial probability of .97 that a gate is above 0 is this crate's choice.
+    /// Settings of Louizos, Welling and Kingma (2018): temperature β = 2/3, and interval ends γ = −.1 and ζ = 1.1. A
+    /// gate, the factor on a unit, is initially above 0 with probability .97, which is this crate's choice.
     fn default() -> Self {
         Self { start: 2.0, temperature: 2.0 / 3.0, low: -0.1, high: 1.1 }
     }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{GumbelSoftmax, HardConcrete, Relaxation, Sigmoid, WeightedSoftmax, WidthSampling};
 use crate::error::Result;
 
-/// Choice of a built-in relaxation, with its settings. A relaxation makes the selection of units trainable by
-/// gradients.
+/// Choice of a built-in relaxation, with its settings. A relaxation makes the selection of units (dimensions, neurons,
+/// heads) trainable by gradients.
 ///
 /// ```
 /// use dht_nas::transformer::flops::BlockShape;
@@ -32,7 +32,8 @@ pub enum RelaxationKind {
     GumbelSoftmax(GumbelSoftmax),
     /// Hard-concrete gates, which are 0 or 1 with positive probability.
     HardConcrete(HardConcrete),
-    /// Distribution over a few widths of a whole group of units. Single units have no gates.
+    /// Distribution over a few widths of a whole group of units (dimensions, neurons or heads). Single units have no
+    /// gates.
     WidthSampling(WidthSampling),
 }
 

@@ -1,4 +1,4 @@
-//! Relaxations: they replace the selection of units by gates that gradients can train.
+//! Relaxations: they replace the selection of units (dimensions, neurons, heads) by gates that gradients can train.
 
 mod check;
 mod gate_math;

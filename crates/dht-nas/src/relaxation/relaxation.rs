@@ -1,4 +1,4 @@
-//! Trait of relaxations, which make the selection of units trainable by gradients.
+//! Trait of relaxations, which make the selection of units (dimensions, neurons, heads) trainable by gradients.
 
 use std::fmt::Debug;
 
@@ -9,9 +9,9 @@ use rand::Rng;
 use crate::error::Result;
 use crate::space::Group;
 
-/// Continuous relaxation of the selection of units: replaces the decision whether a unit is kept by gates that
-/// gradients can train. The units of a [group](Group) are relaxed together: one part of a layer, or of several layers
-/// jointly.
+/// Continuous relaxation of the selection of units (dimensions, neurons, heads): replaces the decision whether a unit
+/// is kept by gates that gradients can train. The units of a [group](Group) are relaxed together: one part of a layer,
+/// or of several layers jointly.
 ///
 /// Each group has trainable architecture variables α, which [`start`](Self::start) initializes. In a training step,
 /// [`sample`](Self::sample) draws the gates, which multiply the outputs of the units. [`open`](Self::open) is the

@@ -22,9 +22,9 @@ use crate::space::Group;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sigmoid {
-    /// Initial architecture variable α of every unit.
+    /// Initial architecture variable α of every unit (dimension, neuron or head).
     pub start: f64,
-    /// Threshold of σ(α) above which a unit is kept.
+    /// Threshold of the gate σ(α) above which a unit (dimension, neuron or head) is kept.
     pub threshold: f64,
     /// Largest |α|, to which α is clamped before each step; at least |start|. `None` for no limit.
     pub bound: Option<f64>,

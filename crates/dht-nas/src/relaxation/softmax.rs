@@ -1,4 +1,5 @@
-//! Softmax weights of units, with which the [report](crate#source) on differentiable search for BERT relaxes heads.
+//! Softmax weights of units (such as heads), with which the [report](crate#source) on differentiable search for BERT
+//! relaxes heads.
 
 use candle_core::{D, Tensor};
 use dht_transformer::model::Gate;
@@ -11,13 +12,14 @@ use super::gate_math::{shaped, uniform};
 use crate::error::Result;
 use crate::space::Group;
 
-/// Softmax relaxation: the gates of the n units of a block are z = n·softmax(α), with architecture variables α. The
-/// report on differentiable search for BERT prints z = softmax(α) (5.5.2, equation 5). Without the factor n, the
-/// initial attention output of a layer would be n times smaller. With the factor, all gates start near 1.
+/// Softmax relaxation: the gates of the n units in a block, such as the heads of a layer, are z = n·softmax(α), with
+/// architecture variables α. The report on differentiable search for BERT prints z = softmax(α) (5.5.2, equation 5).
+/// Without the factor n, the initial attention output of a layer would be n times smaller. With the factor, all gates
+/// start near 1.
 ///
-/// The gates of a block always add up to n (or 1). A cost term can therefore not change the number of kept units. The
-/// target cost determines this number, and each block keeps its best units. In both variants, a unit counts with min(1,
-/// n·softmax(α)) in the expected cost.
+/// The gates of a block always add up to n, or to 1 without the factor. A cost term can therefore not change the number
+/// of kept units. The target cost determines this number, and each block keeps its best units. With and without the
+/// factor, a unit counts with min(1, n·softmax(α)) in the expected cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WeightedSoftmax {
@@ -25,13 +27,14 @@ pub struct WeightedSoftmax {
     /// for BERT states "Normal(0, 0.01)". Set .01 if the second number is a variance, and .0001 if it is a standard
     /// deviation.
     pub variance: f64,
-    /// True if the softmax weights of a block are multiplied by its number of units n.
+    /// True if the softmax weights are multiplied by n, the number of units (such as heads) in a block.
     pub times_n: bool,
 }
 
 impl Default for WeightedSoftmax {
     /// Initial architecture variables α from N(0, .01), as in the report on differentiable search for BERT, where .01
-    /// is read as the variance. Weights are multiplied by the number of units, so that they start near 1.
+    /// is read as the variance. The softmax weights of a block of units are multiplied by the number of units, so that
+    /// they start near 1.
     fn default() -> Self {
         Self { variance: 0.01, times_n: true }
     }

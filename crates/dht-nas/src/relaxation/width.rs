@@ -14,7 +14,7 @@ use crate::space::Group;
 
 /// Width sampling of TAS, transformable architecture search (Dong and Yang 2019, equations 3 to 5). Each group of units
 /// selects one of several widths c₁ < … < c_k with probabilities p = softmax(α). A training step draws a set I of two
-/// widths by Gumbel-softmax with the temperature τ, and mixes the outputs of the two widths to the output O:
+/// widths by Gumbel-softmax with the temperature τ, and mixes the outputs of the two widths to the output O.
 ///
 /// ```text
 /// p̂ᵢ = softmax((ln pᵢ + oᵢ)/τ),  oᵢ ~ Gumbel(0, 1);   I: the two greatest p̂ᵢ
@@ -22,9 +22,10 @@ use crate::space::Group;
 /// CWI(x, n)ᵢ = mean of x from ⌊i·c/n⌋ to ⌈(i + 1)·c/n⌉ − 1
 /// ```
 ///
-/// Channel-wise interpolation (CWI) widens the narrower output to the larger width. A width keeps the first units,
-/// which should therefore be the most important ones; [`Encoder::prune`](dht_transformer::Encoder::prune) can sort
-/// neurons. A unit's score is the probability that the unit is within the selected width.
+/// Channel-wise interpolation (CWI) widens the narrower output to the larger width. A width keeps the first units
+/// (dimensions, neurons or heads) of its group, which should therefore be the most important ones;
+/// [`Encoder::prune`](dht_transformer::Encoder::prune) can sort neurons. A unit's score is the probability that the
+/// unit is within the selected width.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WidthSampling {

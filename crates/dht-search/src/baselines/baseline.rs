@@ -1,4 +1,4 @@
-//! Interface of the baselines: a training objective that also reports the cost of its training run.
+//! Interface of baselines. Each baseline is a training objective, and also reports the cost of its training run.
 
 use dht_dynamic::training::FrozenExits;
 use dht_dynamic::{DynamicModel, Predictor};

@@ -19,14 +19,14 @@ fn check_threshold(threshold: f64) -> Result<()> {
     if threshold >= 0.0 { Ok(()) } else { Err(Error::argument("threshold", "at least 0", threshold)) }
 }
 
-/// Cascade of an n-gram classifier and further classifiers. Each stage runs for the texts that have not left at an
-/// earlier stage.
+/// Cascade of an n-gram classifier and further classifiers. Each stage runs only for the texts that no earlier stage
+/// has answered.
 ///
-/// A text leaves at the first stage where its largest probability reaches the threshold, otherwise at the last stage.
-/// At threshold 0 every text leaves at the first stage. At a threshold of 1 or more every text leaves at the last
-/// stage. The cost of a text is the FLOPs of all stages that it ran. Its reported route is the route of its last stage,
-/// with layers counted as in the last classifier. [`Stages`](dht_dynamic::evaluation::Stages) computes quality and cost
-/// at every threshold; its threshold t corresponds to 1 − t here.
+/// A text stops at the first stage where its largest class probability reaches the threshold, otherwise at the last
+/// stage. At a threshold of 0, every text stops at the first stage; at a threshold of 1 or more, at the last stage. The
+/// cost of a text is the FLOPs of all stages that it ran. Its reported route is the route of its last stage, with
+/// layers counted as in the last classifier. [`Stages`](dht_dynamic::evaluation::Stages) computes quality and cost at
+/// every threshold; a threshold t of `Stages`, on the uncertainty, corresponds to 1 − t here.
 #[derive(Debug)]
 pub struct Cascade {
     ngram: NgramClassifier,
@@ -75,12 +75,12 @@ impl Cascade {
         }
     }
 
-    /// Threshold on the largest probability, at which a text leaves.
+    /// Threshold: a text stops at the first stage where its largest class probability reaches it.
     pub fn threshold(&self) -> f64 {
         self.threshold
     }
 
-    /// Sets the threshold on the largest probability, at which a text leaves.
+    /// Sets the threshold: a text stops at the first stage where its largest class probability reaches it.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) if the threshold is negative or NaN.

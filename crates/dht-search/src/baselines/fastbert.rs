@@ -6,9 +6,9 @@
 //! inference   a text leaves at the first exit where −Σ p·ln p / ln C < speed
 //! ```
 //!
-//! The speed is an entropy threshold: a text leaves at the first exit whose entropy, normalised to at most 1, is below
-//! it. A speed of .1 is slow and .8 is fast. At speed 0 every text runs all layers, and the outputs equal the
-//! backbone's bit for bit.
+//! The speed is an entropy threshold: a text stops at the first exit where the entropy of the probabilities, normalised
+//! to at most 1, is below the threshold. A speed of .1 is slow and .8 is fast. At speed 0 every text runs all layers,
+//! and the outputs equal the backbone's bit for bit.
 //!
 //! Differences from the FastBERT paper and its code (the source):
 //!
@@ -37,8 +37,8 @@ use crate::error::Result;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FastBertSettings {
-    /// Entropy threshold: a text leaves at the first exit whose normalised entropy is below it. It does not affect
-    /// training. [`DynamicModel::set_speed`] changes the threshold later, and
+    /// Entropy threshold: a text stops at the first exit where the normalised entropy of the probabilities is below the
+    /// threshold. It does not affect training. [`DynamicModel::set_speed`] changes the threshold later, and
     /// [`calibrate`](dht_dynamic::evaluation::calibrate()) selects a threshold for a budget of FLOPs.
     pub speed: f64,
     /// Depths of the exits in layers, ascending; the last is the backbone's depth. `None` for an exit after every

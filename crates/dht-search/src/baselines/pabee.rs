@@ -1,5 +1,5 @@
 //! PABEE (Zhou et al. 2020): patience-based early exit. A classifier after every layer is trained jointly with the
-//! encoder. A text leaves when enough consecutive classifiers agree.
+//! encoder. A text stops when enough consecutive classifiers agree.
 //!
 //! ```text
 //! training    L = Σⱼ j·Lⱼ / Σⱼ j     over the exits after j = 1 … n layers, each with the cross-entropy Lⱼ of all samples

@@ -1,4 +1,5 @@
-//! Regret against the best fixed arm. Also the oracle, which bounds what selecting a route for each text can gain.
+//! Regret against the best fixed route, which is the same for all texts. Also the oracle, the best fixed route of each
+//! text: no router that selects among these routes can be better.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +13,12 @@ use crate::error::{Error, Result};
 use crate::model::SearchModel;
 use crate::space::RouteArms;
 
-/// Evaluations of a data set on each fixed arm: an evaluation runs all texts on the same route.
+/// Evaluations of a data set on fixed arms. A fixed arm is a route that all texts run.
 ///
-/// In a tree search the fixed arms are the exits, with the largest allowed number of heads in every group of layers.
-/// Routes with fewer heads are not included. In an integrated search they are its arms, each of which is a route.
+/// If depth and heads are selected one after the other ([`Search::Tree`](crate::space::Search::Tree)), there is one
+/// fixed arm for each exit. It keeps the largest allowed number of heads in every group of layers; routes with fewer
+/// heads are not included. If whole routes are selected at once
+/// ([`Search::Integrated`](crate::space::Search::Integrated)), the fixed arms are these routes.
 ///
 /// # Examples
 /// ```

@@ -16,8 +16,8 @@ use crate::routing::{Learner, Losses, build};
 use crate::settings::{ClassifierSharing, HeadDraws, PinnedHeads, SearchSettings};
 use crate::space::SearchSpace;
 
-/// Transformer encoder with early exits and two routers: for each text, one decides after which layer the text leaves,
-/// and the other which attention heads it keeps.
+/// Transformer encoder with early exits and two routers: for each text, one selects the exit at which the text stops,
+/// and the other the attention heads that it keeps.
 ///
 /// A [`SearchObjective`](crate::training::SearchObjective) trains the model. A clone is another handle on the same
 /// weights with a copy of the routers' state, so that training a clone changes the weights of the original.
@@ -95,7 +95,7 @@ impl SearchModel {
         Self { heads, own_heads: true, ..self }
     }
 
-    /// Depth router, which decides at which early exit a text leaves.
+    /// Depth router, which decides at which early exit a text stops.
     pub fn router(&self) -> &dyn Learner {
         &*self.router
     }
@@ -306,7 +306,7 @@ impl SearchModel {
         self.most_important_heads(|layer| Ok(self.encoder().head_magnitudes(layer)?))
     }
 
-    /// FLOPs of the depth router and the head router for a batch. `exits` has the exit at which each sample leaves.
+    /// FLOPs of the depth router and the head router for a batch. `exits` has the exit at which each sample stops.
     /// `group_runs` is the number of head decisions, one for each sample and group of layers.
     pub(crate) fn routing_flops(&self, exits: &[usize], group_runs: usize) -> u64 {
         let depth: u64 = exits.iter().map(|exit| self.router.flops(*exit)).sum();

@@ -33,8 +33,7 @@ pub enum RewardShape {
     /// subtracted when arms are [scored](Self::score), as in [`Utility`](Self::Utility). Not in the DHT paper.
     ///
     /// A loss depends mostly on the difficulty of the sample and the progress of the training run. Both cancel in the
-    /// difference of two losses. The gain requires the losses at the exits that a sample passes before the exit where
-    /// it leaves.
+    /// difference of two losses. The gain requires the losses at the exits that a sample passes before it stops.
     Gain {
         /// Price λ of computation: the loss in nats that equals the cost of the full model.
         lambda: f64,

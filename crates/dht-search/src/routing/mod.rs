@@ -1,6 +1,6 @@
-//! Routers of a search: they decide at which early exit a sample leaves, and which heads it keeps up to that exit.
+//! Routers of a search: they decide at which early exit a sample stops, and which heads it keeps up to that exit.
 //!
-//! The inputs of a router are hidden states and the answers of exits. It does not depend on the encoder or the
+//! The inputs of a router are hidden states and the answers of exits. A router does not depend on the encoder or the
 //! optimiser, so that the same router decides in training and in inference.
 
 mod bandit;

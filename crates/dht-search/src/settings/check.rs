@@ -58,7 +58,7 @@ impl SearchSettings {
         }
     }
 
-    /// Rejects settings that require losses at the exits that a sample passes before it leaves, if `exit_losses` does
+    /// Rejects settings that require losses at the exits that a sample passes before it stops, if `exit_losses` does
     /// not compute these losses.
     fn check_needs_of_passed_exits(&self) -> Result<()> {
         if self.exit_losses != ExitLosses::Chosen {

@@ -9,10 +9,10 @@ use crate::error::Result;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitLosses {
-    /// Loss at the exit where the sample leaves, as in the DHT paper (Meng et al. 2023): its cross-entropy. Each exit
-    /// then trains on few samples.
+    /// Cross-entropy loss at the exit where the sample stops, as in the DHT paper (Meng et al. 2023). Each exit then
+    /// trains on few samples.
     Chosen,
-    /// Weighted mean of the losses at the exit where the sample leaves and at the exits that it passes. Shallower exits
+    /// Weighted mean of the losses at the exit where the sample stops and at the exits that it passes. Shallower exits
     /// have smaller weights. Not in the DHT paper.
     ///
     /// A passed exit after d of the sample's D layers has weight w = v·(d/D)ᵖ, and the sample's own exit has weight 1.
@@ -25,12 +25,12 @@ pub enum ExitLosses {
         /// Exponent p, 0 to 16, of the weight v·(d/D)ᵖ: the larger, the less weight shallow exits have.
         power: f64,
     },
-    /// Losses at the exit where the sample leaves and at the exits that it passes, without gradients from passed exits
-    /// to the layers. Not in the DHT paper.
+    /// Sum of the losses at the exit where the sample stops and at the exits that it passes. Passed exits have no
+    /// gradient to the layers. Not in the DHT paper.
     ///
-    /// With cross-entropies CE, the loss is CE(own) + Σ CE(passed). Passed exits train their classifiers only, so that
-    /// shallow layers are trained for deeper layers and for texts that leave early. The bandits still learn from the
-    /// losses at passed exits.
+    /// With cross-entropies CE, the loss is CE(own) + Σ CE(passed). The losses at passed exits train only the
+    /// classifiers of these exits. Shallow layers are thus trained only by the losses of deeper exits, and of texts
+    /// that stop early. The bandits still learn from the losses at passed exits.
     Detached,
 }
 

@@ -13,8 +13,9 @@ use crate::reward::{HeadFeedback, RewardMemory, RewardShape};
 use crate::space::{Preset, SearchSpace};
 
 impl SearchSettings {
-    /// Prior precision of the head-set bandit in [`paper`](Self::paper), instead of the DHT paper's 0, which cannot be
-    /// computed. A weight starts with a standard deviation of 32, so that the first rewards dominate.
+    /// Prior precision of the head-set bandit in [`paper`](Self::paper). It replaces the DHT paper's 0, a prior with
+    /// infinite variance that cannot be computed. A weight starts with a standard deviation of 32, so that the first
+    /// rewards dominate.
     pub const PUBLISHED_PRIOR_FLOOR: f64 = 1e-3;
 
     /// Returns the DHT paper's settings as published. They are for comparison, not for production.

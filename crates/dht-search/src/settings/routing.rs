@@ -85,27 +85,27 @@ pub enum RouterKind {
     /// Fixed threshold on the entropy of class probabilities at every exit, as in FastBERT (Liu et al. 2020). Requires
     /// a tree space and training without queues. Heads are still selected by bandits, with the λ of the rewards.
     EntropyThreshold {
-        /// Threshold, a finite number of at least 0, which is also the router's speed. A sample leaves at the first
-        /// exit where the normalised entropy −Σ p·ln p / ln C of the C class probabilities is below it. At 0 no sample
-        /// leaves early; above 1 every sample leaves at the first exit.
+        /// Threshold, a finite number of at least 0, which is also the router's speed. A sample stops at the first exit
+        /// where the normalised entropy −Σ p·ln p / ln C of the C class probabilities is below the threshold. At 0, no
+        /// sample stops early; above 1, every sample stops at the first exit.
         threshold: f64,
     },
     /// Fixed threshold on 1 − max p, with the class probabilities p, at every exit. Requires a tree space and training
     /// without queues. Heads are still selected by bandits, with the λ of the rewards.
     ConfidenceThreshold {
-        /// Threshold, a finite number of at least 0, which is also the router's speed. A sample leaves at the first
-        /// exit where 1 − max p, with the class probabilities p, is below it. At 0 no sample leaves early; from 1 on
-        /// every sample leaves at the first exit.
+        /// Threshold, a finite number of at least 0, which is also the router's speed. A sample stops at the first exit
+        /// where 1 − max p, with the class probabilities p, is below the threshold. At 0, no sample stops early; from 1
+        /// on, every sample stops at the first exit.
         threshold: f64,
     },
-    /// Patience: a sample leaves when enough consecutive exits predict the same class, as in PABEE (Zhou et al. 2020).
+    /// Patience: a sample stops when enough consecutive exits predict the same class, as in PABEE (Zhou et al. 2020).
     /// The router does not learn. In training every text runs to the last exit, since PABEE trains all exits on all
     /// texts. Requires a tree space and training without queues. Heads are still selected by bandits, with the λ of the
     /// rewards.
     Patience {
-        /// Number of exits, 1 to [`u32::MAX`], that must agree with a later exit. A sample leaves at the first exit
-        /// that predicts the same class as each of the `patience` exits before it. If the patience is at least the
-        /// number of exits, no sample leaves early. The router's speed is 1 / patience, see
+        /// Number of preceding exits, 1 to [`u32::MAX`], with which an exit must agree. A sample stops at the first
+        /// exit that predicts the same class as each of the `patience` exits before it. If the patience is at least the
+        /// number of exits, no sample stops early. The router's speed is 1 / patience, see
         /// [`Patience::at`](crate::dynamic::router::Patience::at).
         patience: u32,
     },

@@ -81,7 +81,7 @@ pub struct SearchSettings {
     /// Forgetting decay γ of LinUCB, in (0, 1]: an observation that was made k updates ago has weight γᵏ. It corrects
     /// for rewards that change while the model learns. The DHT paper has no forgetting (γ = 1).
     pub forgetting_decay: f64,
-    /// Mean of the head-set bandit's prior.
+    /// Prior mean of the weights of the head-set bandit, which selects the heads.
     pub head_set_prior: HeadSetPrior,
     /// Prior precision s of the head-set bandit: the weights of each head start as N(0, 1/s) (Chapelle and Li 2011), or
     /// as N(1, 1/s) with [`HeadSetPrior::AsPublished`]. The DHT paper's 0 is an improper prior.
@@ -100,19 +100,20 @@ pub struct SearchSettings {
     pub reward_shape: RewardShape,
     /// Samples whose mean cost-weighted loss δ is the reference of a reward.
     pub reward_memory: RewardMemory,
-    /// Rule for the binary reward of the head-set bandit (the DHT paper's formula contradicts its text).
+    /// Rule for the binary reward of the head-set bandit, which selects the heads. The DHT paper's formula for this
+    /// reward contradicts its text.
     pub head_feedback: HeadFeedback,
-    /// True if the head-set bandit also learns from samples that keep all heads of a group. False by default, since no
-    /// heads were selected for such samples.
+    /// True if the head-set bandit, which selects the heads, also learns from samples that keep all heads of a group of
+    /// layers. False by default, since no heads were selected for such samples.
     ///
-    /// As published, the value is true (DHT paper, sections 3.2 and 4.2): the bandit runs for every number of heads,
-    /// and each head of the set is rewarded.
+    /// The algorithm of the DHT paper (sections 3.2 and 4.2) corresponds to true: it runs this bandit even if all heads
+    /// are kept, and rewards each kept head.
     pub full_set_feedback: bool,
     /// Losses from which the bandits learn.
     pub loss_source: LossSource,
     /// True if a sample also updates the arms of the exits that it passed, from its losses there.
     pub nested_feedback: bool,
-    /// Normalisation of the bandits' contexts.
+    /// Normalisation of the bandits' contexts (input vectors).
     pub normalization: Normalization,
     /// Number of contexts (inputs) that the bandits observe on random routes before they learn. The scaling of contexts
     /// is then frozen, so that all updates of a posterior have the same scaling.
@@ -207,7 +208,8 @@ impl SearchSettings {
         Ok(settings)
     }
 
-    /// Settings with which the exits of a model are built: depths, type, pooling and sharing of classifiers.
+    /// Settings of a model's exits: their depths, the type and pooling of their classifiers, and whether all exits
+    /// share one classifier.
     pub(crate) fn exits(&self, space: &SearchSpace) -> ExitSettings {
         ExitSettings {
             depths: space.exits().to_vec(),

@@ -111,7 +111,7 @@ impl SearchSpace {
         self.layout.exits()
     }
 
-    /// Total number of layers of a route that leaves at an exit: the exit's depth plus the tail layers, which every
+    /// Total number of layers of a route that stops at an exit: the exit's depth plus the tail layers, which every
     /// route runs at its end.
     ///
     /// # Panics
@@ -261,7 +261,7 @@ impl SearchSpace {
         self.arms.iter().map(closest).collect()
     }
 
-    /// Builds the route that leaves at an exit and keeps `heads[g]` heads in group g of layers. These numbers need not
+    /// Builds the route that stops at an exit and keeps `heads[g]` heads in group g of layers. These numbers need not
     /// be head options of the search space.
     pub(crate) fn route_keeping(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
         Ok(self.layout.route(exit_index, heads)?)

@@ -15,7 +15,7 @@ use crate::settings::{ExitLosses, SoftLabels, Teacher};
 type TeacherLogits = Vec<Vec<f32>>;
 
 impl SearchObjective {
-    /// Mode of [evaluating](PassedExits) the exits that a training sample passes before it leaves: not at all, with
+    /// Mode of [evaluating](PassedExits) the exits that a training sample passes before it stops: not at all, with
     /// gradients to the layers below, or without such gradients.
     pub(crate) fn passed_exits(&self) -> PassedExits {
         match self.settings().exit_losses {
@@ -72,7 +72,7 @@ impl SearchObjective {
         Ok((by_output, Losses::new(by_exit)))
     }
 
-    /// Weight of the loss at one exit, for a sample that leaves at exit `own`. Over all exits with a gradient to the
+    /// Weight of the loss at one exit, for a sample that stops at exit `own`. Over all exits with a gradient to the
     /// layers below, the weights of a sample add up to 1. Exits without such a gradient have weight 1 or 0.
     fn exit_weight(&self, output: &ExitOutput, own: usize) -> f64 {
         match (self.settings().exit_losses, own == output.exit) {
@@ -110,8 +110,8 @@ impl SearchObjective {
 }
 
 impl SoftLabels {
-    /// Weight of the teacher's loss in the loss of an exit. `own` is true at the exit where the sample leaves, and
-    /// false at exits that it passes.
+    /// Weight of the teacher's loss in the loss of an exit. `own` is true at the exit where the sample stops, and false
+    /// at exits that it passes.
     fn share(self, own: bool) -> f64 {
         // The deepest exit is the teacher, and is not distilled from itself.
         if own && self.teacher == Teacher::Deepest { 0.0 } else { self.weight }

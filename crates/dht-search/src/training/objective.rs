@@ -196,7 +196,7 @@ impl SearchObjective {
         if progress.share < random || random >= 1.0 { Mode::Random(rng) } else { Mode::Explore(rng) }
     }
 
-    /// Discards what a failed training step has left: its batch and its pending backward pass.
+    /// Discards the batch and the pending backward pass of a failed training step.
     pub(super) fn clear_pending(&mut self) {
         (self.pending, self.pending_feedback, self.routing) = (None, None, None);
     }

@@ -33,9 +33,10 @@ use crate::error::Error;
 pub struct Account {
     /// Entries for all files, fields and tensors: the files first, then the fields and tensors of each file.
     pub entries: Vec<Entry>,
-    /// Errors that loading the directory returns, whatever it is used for.
+    /// Errors that loading the directory returns, for any use of the model.
     pub problems: Vec<Error>,
-    /// Errors that loading the directory as a classifier returns. Its encoder can still be loaded and trained.
+    /// Errors that loading the directory as a classifier returns. The encoder can be loaded and trained in spite of
+    /// them.
     pub classifier_problems: Vec<Error>,
     /// Class names, if the directory holds a classifier.
     pub labels: Option<Vec<String>>,

@@ -5,7 +5,7 @@
 //! names, and model classes. The loaders use the same tables as [`Account::inspect`].
 //!
 //! An item that is in no table is [unknown](Treatment::Unknown). It prevents loading if it could change an output of
-//! the model, as an unknown tensor inside a layer, model class or tokenizer class could.
+//! the model. Examples are an unknown model class, an unknown tokenizer class, and an unknown tensor inside a layer.
 
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod account;

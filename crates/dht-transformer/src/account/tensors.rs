@@ -2,7 +2,8 @@
 
 use super::entry::Treatment;
 
-/// Parts of tensor names by which a tensor without effect on a classifier is recognised, each with the reason.
+/// Known tensors that do not affect a classifier: each item is a part of their names, and the reason why they are
+/// ignored.
 const UNUSED: &[(&str, &str)] = &[
     ("position_ids", "numbers of positions, which are counted anew"),
     ("embeddings.token_type_ids", "types of tokens, which come from the tokenizer"),
@@ -18,8 +19,8 @@ const UNUSED: &[(&str, &str)] = &[
     ("qa_outputs.", "the head of a model that marks answers in texts"),
 ];
 
-/// Parts of tensor names by which a refused tensor is recognised, each with the reason. Such a tensor would change the
-/// encoder in a way that this crate does not compute.
+/// Known tensors that prevent loading: each item is a part of their names, and the reason. Such tensors would change
+/// the encoder in a way that this crate does not compute.
 const REFUSED: &[(&str, &str)] = &[
     ("lora_", "a weight of an adapter: merge it into the model"),
     ("adapter", "a weight of an adapter: merge it into the model"),

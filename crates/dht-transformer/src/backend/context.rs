@@ -126,7 +126,7 @@ impl ForwardContext {
         }
     }
 
-    /// Creates a context for inference in `precision`, whatever the precision of the model.
+    /// Creates a context for inference in `precision`, which overrides the precision of the model.
     /// [`Encoder::embed`](crate::Encoder::embed) returns an error if the device does not support it.
     pub fn inference_in(precision: Precision) -> Self {
         let packed_weights = Arc::new(PackedWeights::new(precision));
@@ -182,8 +182,8 @@ impl ForwardContext {
         self
     }
 
-    /// Gate gradients of the [backward](Self::backward) pass, one for each head that ran, in every layer and for every
-    /// sample.
+    /// Gradients of gates on attention heads, computed by the [backward](Self::backward) pass: one for each head that
+    /// ran, in every layer and for every sample.
     ///
     /// The list is ordered from the last layer to the first, and then by sample. It is empty before the backward pass,
     /// and if [`with_head_gate_gradients`](Self::with_head_gate_gradients) was not called.

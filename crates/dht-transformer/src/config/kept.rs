@@ -76,13 +76,13 @@ impl KeptDimensions {
         self
     }
 
-    /// Remaining rows of the query and key matrices, ordered by head, with their numbers before pruning.
+    /// Indices, before pruning, of the query and key rows that remain, ordered by head.
     pub fn query_key_rows(&self, config: &BertConfig) -> Vec<usize> {
         rows(&self.query_key_outputs, config.head_size())
     }
 
-    /// Remaining rows of the value matrix, ordered by head, with their numbers before pruning. The same columns of the
-    /// output projection remain.
+    /// Indices, before pruning, of the value rows that remain, ordered by head. They are also the indices of the
+    /// columns that remain in the output projection.
     pub fn value_rows(&self, config: &BertConfig) -> Vec<usize> {
         rows(&self.value_outputs, config.head_size())
     }

@@ -23,7 +23,8 @@ impl BertConfig {
     /// # Errors
     /// [`Error::Argument`] with the invalid field in these cases:
     ///
-    /// - the class numbers do not count from 0 without gaps, or the number of names differs from the number of outputs;
+    /// - the class numbers are not 0, 1, 2 and so on without gaps, or the number of names differs from the number of
+    ///   outputs;
     /// - names are empty, duplicates, or differ only in invisible characters;
     /// - `label2id` contradicts `id2label`, or `num_labels` differs from the number of outputs.
     pub fn class_names(&self, outputs: usize) -> Result<Vec<String>> {

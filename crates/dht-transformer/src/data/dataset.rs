@@ -261,8 +261,8 @@ impl Dataset {
     ///
     /// Rows with the same text (for pairs: with the same two texts) go to the same part, so that no validation text
     /// occurs in `rest`. If texts repeat, the validation set may therefore be smaller than the fraction. A text with
-    /// more rows than the validation share of its class stays in `rest`. The fraction of a class's different texts that
-    /// are split off is at most 1.5 times the fraction of its rows.
+    /// more rows than the validation share of its class stays in `rest`. For each class, the validation set receives at
+    /// most 1.5 times as large a fraction of the different texts as of the rows.
     ///
     /// Multi-label and regression rows have no classes. They are split at random; rows with the same text go to the
     /// same part.

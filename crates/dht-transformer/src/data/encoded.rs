@@ -29,7 +29,7 @@ impl Encoding {
     }
 
     /// First eight bytes of the SHA-256 of the encoding, which identify it. The hash covers the tokens, their types,
-    /// and the stored truncated tokens and unknown words.
+    /// and the [rest](Self::rest): truncated tokens and unknown words.
     pub fn digest(&self) -> u64 {
         let mut sum = Sha256::new();
         add_ids(&mut sum, self.ids.iter().copied());

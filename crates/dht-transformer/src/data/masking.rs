@@ -13,11 +13,12 @@ use crate::error::{Error, Result};
 
 /// Masking rates of masked language modelling (Devlin et al. 2019, section 3.1). Of the selected tokens, a fraction
 /// becomes `[MASK]`, another fraction becomes a random token, and the others do not change. A model predicts all of
-/// them. Unchanged tokens prevent a model from relying on the masks.
+/// them. Unchanged tokens prevent a model from relying on the presence of `[MASK]`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaskSettings {
-    /// Fraction of a text's tokens that are selected for prediction, at least one. Special tokens are never selected.
+    /// Fraction of a text's tokens that are selected for prediction. At least one token is selected. Special tokens are
+    /// never selected.
     pub chosen: f64,
     /// Fraction of the selected tokens that are replaced by `[MASK]`.
     pub masked: f64,
@@ -85,9 +86,9 @@ pub(crate) struct Masking {
 pub struct MaskedBatch {
     /// Batch after masking.
     pub batch: PackedBatch,
-    /// Index of each masked token among the tokens of the batch, ascending.
+    /// Index in the batch of each token that was selected for prediction, ascending.
     pub rows: Vec<u32>,
-    /// Original token at each position of `rows`.
+    /// Original id of each token in `rows`, which a model is to predict.
     pub targets: Vec<u32>,
 }
 

@@ -173,7 +173,7 @@ pub(crate) enum LabelSource {
     Name,
     /// The column is the only one whose cells are all labels of the training set.
     KnownLabels,
-    /// The column is the only one that repeats a few values in all rows.
+    /// The column is the only one with a value in every row and few distinct values.
     OnlyRepeating,
     /// The column has the fewest distinct values. Only reports of earlier releases contain this reason.
     FewestValues,

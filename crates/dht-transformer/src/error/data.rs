@@ -168,7 +168,7 @@ pub enum DataProblem {
     /// A labelled table has a single column; the separator may be wrong.
     #[error("each row is one column, expected a text and a label{other}: csv is separated by commas, tsv by tabs")]
     OneColumn {
-        /// Suggestion that ends the message: a comma, and another separator that occurs in most rows. May be empty.
+        /// End of the message: a comma and a hint at another separator, which occurs in most rows. May be empty.
         other: String,
     },
     /// The first row may be a header or data. The caller must state which.
@@ -177,9 +177,9 @@ pub enum DataProblem {
     /// The training file has a header and a later file has none, or the reverse.
     #[error("this file has {is}, the training's has {expected}: make both alike")]
     OtherHeader {
-        /// "a header" or "no header", for the later file.
+        /// Header of the later file: "a header" or "no header".
         is: &'static str,
-        /// "a header" or "no header", for the training file.
+        /// Header of the training file: "a header" or "no header".
         expected: &'static str,
     },
     /// A table without a header has another number of columns than the training file, whose columns are identified by
@@ -236,8 +236,8 @@ pub enum DataProblem {
         /// Names of the candidate columns.
         columns: String,
     },
-    /// Several columns contain only zeros and ones: they may be the labels of multi-label data, or one of them the
-    /// label.
+    /// Several columns contain only zeros and ones: they may be the labels of multi-label data, or one of them may be
+    /// the only label.
     #[error(
         "columns {columns} hold only 0 and 1: name all of them as label columns if each stands for a label, else the one \
          that is the label"
@@ -322,7 +322,7 @@ pub enum DataProblem {
     TwoClasses {
         /// Label that is mapped twice.
         label: String,
-        /// Names of both classes.
+        /// Names of the two classes to which the label is mapped.
         classes: String,
     },
     /// Two labels are spellings of the same label: they differ only in case, spaces or the like.
@@ -349,7 +349,7 @@ pub enum DataProblem {
         /// Example of a label with decimals.
         label: String,
     },
-    /// Nearly every row has its own label, so the column is probably not a class.
+    /// Nearly every row has a label of its own, so the column probably does not hold classes.
     #[error("the label column {column:?} has {labels} different labels in {rows} rows: it may be an identifier")]
     UniqueLabels {
         /// Name of the label column.
@@ -369,7 +369,7 @@ pub enum DataProblem {
         separator: char,
         /// Separator that most cells contain.
         other: char,
-        /// Number of cells that contain `other`.
+        /// Number of cells that contain the separator `other`.
         cells: usize,
         /// Number of cells that are not empty.
         filled: usize,

@@ -136,7 +136,7 @@ pub enum WeightsProblem {
         /// File name of the other shard.
         other: String,
     },
-    /// The file is not a zip archive as `torch.save` writes it.
+    /// The file is not a valid zip archive of `torch.save`.
     #[error(
         "cannot be read as a zip archive of torch.save: {problem}; copy or download it again, or load the model in \
          transformers and save it by save_pretrained with safe_serialization=True"

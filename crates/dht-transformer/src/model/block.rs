@@ -21,7 +21,7 @@ pub struct LayerRecord {
     /// Attention scores before the softmax, shape (samples, heads, longest, longest), where the longest sample has
     /// `longest` tokens. Scores are undefined at positions without a token.
     pub scores: Tensor,
-    /// Number within the layer of each head in `scores`. Pruned heads have no scores.
+    /// Head number within the layer, for each head in `scores`. Pruned heads have no scores.
     pub heads: Vec<usize>,
 }
 
@@ -41,7 +41,8 @@ impl Attention {
         }
     }
 
-    /// Weight of the output projection, from the outputs of all heads to the hidden size: shape (hidden, inner).
+    /// Weight of the output projection, from the outputs of all heads to the hidden size: shape (hidden, columns of all
+    /// heads).
     pub(crate) fn output(&self) -> &Parameter {
         match self {
             Self::Whole(whole) => &whole.output,
@@ -58,7 +59,7 @@ impl Attention {
     }
 }
 
-/// Encoder layer: its parameters, dropouts, and what remains of it after pruning.
+/// Encoder layer: its parameters, its dropouts, and the heads and neurons that remain after pruning.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
     pub(super) layer: usize,

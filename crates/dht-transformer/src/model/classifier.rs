@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::flops::ClassifierShape;
 use crate::tensors::{Hidden, Parameters};
 
-/// Linear classifier of pooled hidden states h: logits = pool(h)·Wᵀ + b, with the weight W and the bias b. "pool"
-/// combines the rows of a text into one vector.
+/// Linear classifier of pooled hidden states h: logits = pool(h)·Wᵀ + b, with the weight W and the bias b. The function
+/// pool combines the hidden states of a text's tokens into one vector.
 ///
 /// The parameters belong to the encoder. A clone shares them.
 ///

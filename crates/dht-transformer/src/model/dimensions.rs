@@ -1,4 +1,5 @@
-//! Encoder runs with differentiable gates on dimensions, and queries about pruned dimensions.
+//! Methods that run an encoder with differentiable gates (trainable factors) on its dimensions, and queries about
+//! pruned dimensions.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +17,7 @@ use crate::flops::LayerSizes;
 use crate::tensors::Hidden;
 
 impl Encoder {
-    /// Runs consecutive layers, each with differentiable gates on its dimensions.
+    /// Runs consecutive layers, each with differentiable gates (trainable factors) on its dimensions.
     ///
     /// The layers are composed of candle's operations on every device. [`ForwardContext::grad_store`] returns the
     /// gradients of the variables from which gates are computed. If the variables are [parameters](Self::add_parameter)
@@ -37,8 +38,8 @@ impl Encoder {
         Ok(records.into_iter().next_back().map_or_else(|| hidden.clone(), |record| record.hidden))
     }
 
-    /// Runs layers with gates as [`run_gated`](Self::run_gated) does. Returns the output and the attention scores of
-    /// each layer.
+    /// Runs consecutive layers with gates on their dimensions, as [`run_gated`](Self::run_gated) does. Returns the
+    /// output and the attention scores of each layer.
     ///
     /// # Errors
     /// Errors of [`run_gated`](Self::run_gated).
@@ -65,8 +66,8 @@ impl Encoder {
         Ok(records)
     }
 
-    /// Runs all layers for a batch. Returns the embedding output, and the output and attention scores of each layer.
-    /// The scores take an additional product of queries and keys in each layer.
+    /// Runs all layers for a batch. Returns the embedding output, and the output and attention scores of each layer. To
+    /// return the scores, each layer multiplies queries and keys once more.
     ///
     /// # Errors
     /// Errors of [`embed`](Self::embed).

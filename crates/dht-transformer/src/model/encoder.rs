@@ -68,8 +68,7 @@ pub struct Encoder {
     /// Relative-position bias of the attention scores, shared by all layers. `None` in model families without one.
     pub(super) relative_bias: Option<RelativeBias>,
     blocks: Vec<Block>,
-    /// Pooler of the directory from which the encoder was loaded. It initialises the pooler of each classifier that is
-    /// added.
+    /// Pooler in the directory from which the encoder was loaded. New classifiers with a pooler start with its weights.
     pooler: Option<LinearTensors>,
 }
 
@@ -90,8 +89,8 @@ impl Encoder {
     /// text. The model then uses the words next to a mask from the first step on, while random heads first have to
     /// learn to find them.
     ///
-    /// The first columns of the position table, one for each column of a head, start as sinusoids. Shapes and files are
-    /// those of any other encoder.
+    /// The position table starts with sinusoids in its first columns, as many as an attention head has. Tensor shapes
+    /// and files are the same as for any other encoder.
     ///
     /// # Errors
     /// Errors of [`random`](Self::random); [`Error::Argument`] if heads have only one column.
@@ -107,8 +106,9 @@ impl Encoder {
     }
 
     /// Creates an encoder from tensors under Hugging Face's names without a model prefix
-    /// (`encoder.layer.0.attention.self.query.weight`). Unknown names are ignored. If there is a pooler
-    /// (`pooler.dense.…`), it initialises classifiers with [`Pooling::Pooler`] that are added later.
+    /// (`encoder.layer.0.attention.self.query.weight`). Unknown names are ignored. If `tensors` has a pooler
+    /// (`pooler.dense.…`), its weights initialise the poolers of classifiers that
+    /// [`add_classifier`](Self::add_classifier) adds later.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a missing tensor, [`Error::Shape`] for a tensor of another shape.
@@ -131,9 +131,9 @@ impl Encoder {
         Ok(Self { pooler, ..Self::build_by(config, device, &|name| whole(config, &packed, name), Parameters::adopt)? })
     }
 
-    /// Loads the encoder of a Hugging Face directory (`config.json` and weights). If there is a pooler, it initialises
-    /// classifiers with [`Pooling::Pooler`] that are added later. A classifier in the directory is ignored;
-    /// [`TextClassifier::load`](crate::TextClassifier::load) loads it.
+    /// Loads the encoder of a Hugging Face directory (`config.json` and weights). If the directory has a pooler, its
+    /// weights initialise the poolers of classifiers that [`add_classifier`](Self::add_classifier) adds later. A
+    /// classifier in the directory is ignored; [`TextClassifier::load`](crate::TextClassifier::load) loads it.
     ///
     /// # Errors
     /// Errors of [`PretrainedWeights::read`].
@@ -283,7 +283,8 @@ impl Encoder {
         self.build_like(&self.config, self.whole_tensors()?, self.parameters.device())
     }
 
-    /// Copies the parameters that were added to another encoder, such as classifiers, and which parameters are frozen.
+    /// Copies from another encoder the parameters that were added to it, such as classifiers, and the frozen flags of
+    /// all parameters.
     pub(crate) fn copy_others(&mut self, from: &Self) -> Result<()> {
         self.parameters.copy_others(&from.parameters)
     }
@@ -364,14 +365,14 @@ impl Encoder {
         self.add_given_classifier(name, outputs, pooling, pooler)
     }
 
-    /// Returns whether the encoder was loaded with a pooler. A loaded pooler initialises new classifiers with
-    /// [`Pooling::Pooler`]; without one, their poolers are initialised randomly.
+    /// Returns whether the encoder was loaded with a pooler. New classifiers with [`Pooling::Pooler`] then start with
+    /// its weights; otherwise their poolers start with random weights.
     pub fn has_pooler(&self) -> bool {
         self.pooler.is_some()
     }
 
-    /// Adds a classifier with existing weights. `classes` are those of its linear layer, and `pooler` those of its
-    /// pooler, which must be there if `pooling` is [`Pooling::Pooler`].
+    /// Adds a classifier with existing weights. `classes` has the weights of its linear layer, and `pooler` the weights
+    /// of its pooler, which are required if `pooling` is [`Pooling::Pooler`].
     pub(crate) fn add_given_classifier(
         &mut self,
         name: &str,

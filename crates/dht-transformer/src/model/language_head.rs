@@ -25,7 +25,7 @@ const BIAS: &str = "cls.predictions.bias";
 /// ```
 ///
 /// E is the word embedding of the encoder (Devlin et al. 2019, appendix A; Press and Wolf 2017 for the tied weights).
-/// Pass only the rows that are to be predicted: with 30,522 tokens in the vocabulary, the logits of a row cost more
+/// Pass only the rows of the tokens to predict: with 30,522 tokens in the vocabulary, the logits of a row cost more
 /// than a layer.
 ///
 /// The parameters belong to the encoder. A clone shares them.

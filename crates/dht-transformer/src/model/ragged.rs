@@ -99,7 +99,8 @@ impl RaggedAttention {
         self.parameters.all().to_vec()
     }
 
-    /// Weight of the output projection, from the outputs of all heads to the hidden size: shape (hidden, inner).
+    /// Weight of the output projection, from the outputs of all heads to the hidden size: shape (hidden, columns of all
+    /// heads).
     pub(crate) fn output(&self) -> &Parameter {
         &self.parameters.output.weight
     }

@@ -26,7 +26,8 @@ pub(super) struct StorageRef<'a> {
     pub(super) elements: i64,
 }
 
-/// Tensor in a pickle, described as a view of a storage. The view may still exceed the storage.
+/// Tensor in a pickle, described as a view of a storage. Whether the view lies inside the storage has not been checked
+/// yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View<'a> {
     pub(super) storage: StorageRef<'a>,

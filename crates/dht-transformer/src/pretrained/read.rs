@@ -34,7 +34,7 @@ impl PretrainedWeights {
     /// (one format, in the order of [`read`](Self::read)).
     ///
     /// All functions that load a directory call this function. Each call asks the hub for the list of files, and a
-    /// branch may move between two calls. To load several parts of one model, call this function once and pass on the
+    /// branch may change between two calls. To load several parts of one model, call this function once and pass on the
     /// directory.
     ///
     /// All files belong to one commit, whose hash is the last component of the path. A downloaded file must have the

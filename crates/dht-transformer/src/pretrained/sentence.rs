@@ -49,8 +49,8 @@ struct Module {
 }
 
 impl SentenceModel {
-    /// Reads `modules.json` in a directory or its parent. `None` if neither has this file, or if the parent's encoder
-    /// is another directory.
+    /// Reads `modules.json` in a directory or its parent. `None` if neither has this file, or if the file in the parent
+    /// names another directory as the encoder.
     ///
     /// # Errors
     /// [`Error::Json`] for a file that is not JSON; [`Error::Config`] for a path outside the directory, and for a

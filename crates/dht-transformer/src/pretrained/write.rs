@@ -34,8 +34,8 @@ impl PretrainedWeights {
     /// `BertForSequenceClassification` with a classifier, `BertForMaskedLM` with a head over the vocabulary, otherwise
     /// `BertModel`.
     ///
-    /// A classifier whose configuration has the field `classifier_pooling` (`"cls"` or `"mean"`) has no pooler, and
-    /// none of these classes. For it, the file `modeling_dht.py` with a Python class is also written. `transformers`
+    /// A classifier whose configuration has the field `classifier_pooling` (`"cls"` or `"mean"`) has no pooler, so none
+    /// of these classes fits. For it, the file `modeling_dht.py` with a Python class is also written. `transformers`
     /// loads such a directory with `trust_remote_code=True`, and refuses it otherwise.
     ///
     /// The files are written to a new directory next to the target, which is then renamed, so that the target is always

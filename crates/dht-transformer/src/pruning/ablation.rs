@@ -10,8 +10,7 @@ use crate::tensors::{HeadPlan, HeadSet, Hidden};
 /// layer. All other layers run all heads, and nothing is trained. These are the ablations of Michel, Levy and Neubig
 /// 2019 ("Are Sixteen Heads Really Better than One?", 3.2 and 3.3).
 ///
-/// The predictions are stored, not a score, so that any metric and the confidence interval of a difference can be
-/// computed.
+/// From the stored predictions, callers can compute any metric, and confidence intervals of differences.
 ///
 /// # Complexity
 /// The layers below the ablated one run once for all of its heads. With L layers of H heads, H·L·(L + 1) layers run for

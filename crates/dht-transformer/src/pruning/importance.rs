@@ -171,9 +171,10 @@ impl Encoder {
     /// Magnitude importance of each head of a layer: ‖W_v,h‖_F · ‖W_o,h‖_F. W_v,h are the rows of the value matrix that
     /// belong to head h, and W_o,h are the head's columns in the output matrix.
     ///
-    /// To each row a head adds a weighted mean of W_o,h·W_v,h·x over the hidden states x of the tokens. The Frobenius
-    /// norm of W_o,h·W_v,h is at most this product. The measure requires no data and no forward pass. If there is data,
-    /// the effect of a head on the loss is more informative: [`Importance::by_gradient`].
+    /// A head adds to the row of each token a weighted mean of W_o,h·W_v,h·x over the hidden states x of all tokens.
+    /// The product of the two norms is an upper bound of the Frobenius norm of W_o,h·W_v,h. The measure requires no
+    /// data and no forward pass. If there is data, the effect of a head on the loss is more informative:
+    /// [`Importance::by_gradient`].
     ///
     /// # Errors
     /// [`Error::Argument`] if there is no such layer; errors of candle.

@@ -140,8 +140,8 @@ impl Encoder {
     /// remaining heads.
     ///
     /// # Errors
-    /// [`Error::Argument`], [`Error::Shape`] or [`Error::Range`] for parts of the plan that do not exist; errors of
-    /// candle.
+    /// [`Error::Argument`], [`Error::Shape`] or [`Error::Range`] for layers, heads or neurons in the plan that do not
+    /// exist; errors of candle.
     pub fn prune(&self, plan: &PrunePlan) -> Result<Self> {
         plan.check(self)?;
         let width = plan.neurons.iter().map(Vec::len).max().unwrap_or(0);
@@ -224,7 +224,8 @@ impl Encoder {
         self.blocks()[layer].kept
     }
 
-    /// Numbers of heads and neurons of a layer that remain after [`prune`](Self::prune), or all of them.
+    /// Numbers of heads and neurons of a layer that remain after [`prune`](Self::prune). For an unpruned layer, the
+    /// numbers of all its heads and neurons.
     ///
     /// # Panics
     /// If there is no such layer.

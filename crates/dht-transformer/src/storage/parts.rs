@@ -1,4 +1,4 @@
-//! Names of data sets in several files, such as `train-00000-of-00002.parquet`.
+//! Names of the numbered files of a data set, such as `train-00000-of-00002.parquet`.
 
 use std::collections::BTreeSet;
 

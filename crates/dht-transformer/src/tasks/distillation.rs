@@ -42,8 +42,8 @@ impl Default for DistillationSettings {
 }
 
 impl DistillationSettings {
-    /// Settings without the term of the hidden states: τ = 2, and equal weights for soft labels and labels. The method
-    /// is that of Hinton et al. 2015; the numbers are this crate's.
+    /// Settings for a loss on soft labels and labels only: τ = 2, equal weights for both, and no loss on hidden states.
+    /// The method is that of Hinton et al. 2015; this crate chose the values.
     pub fn soft_labels() -> Self {
         Self { temperature: 2.0, soft_label_weight: 0.5, cosine_weight: 0.0, label_weight: 0.5 }
     }
@@ -79,8 +79,9 @@ impl DistillationSettings {
 /// labels        −log softmax(z)ₗ
 /// ```
 ///
-/// The weights are divided by their sum, so that gradient clipping sees gradients of the scale of a single loss.
-/// DistilBERT averages the cosine over all tokens of a batch. Here, all texts have equal weight, as in the other terms.
+/// The weights are divided by their sum, so that the gradients have the scale of a single loss. Gradient clipping thus
+/// works as without distillation. DistilBERT averages the cosine over all tokens of a batch. Here, all texts have equal
+/// weight, as in the other terms.
 ///
 /// The teacher runs without gradients and dropout. It is not changed, and not stored in checkpoints. A resumed training
 /// run requires the same teacher again, but only the configuration of the teacher is checked.
@@ -128,7 +129,8 @@ impl Distillation {
     ///
     /// - A setting is out of range.
     /// - The student or the teacher is not a single-label classifier.
-    /// - The teacher has other classes, another vocabulary, fewer positions or fewer layers than the student.
+    /// - The classes or the vocabulary of the teacher differ from those of the student, or the teacher has fewer
+    ///   positions or layers.
     /// - The loss has a cosine term, and the hidden sizes differ.
     pub fn new(student: TextClassifier, teacher: &TextClassifier, settings: DistillationSettings) -> Result<Self> {
         settings.check()?;

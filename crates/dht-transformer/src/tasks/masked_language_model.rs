@@ -22,8 +22,8 @@ use crate::train::{Objective, Progress, StepLoss};
 /// same masks.
 ///
 /// # Files
-/// [`save`](Self::save) writes a `BertForMaskedLM`. [`Encoder::from_pretrained`] and
-/// [`TextClassifier::from_pretrained`](crate::TextClassifier::from_pretrained) load its encoder.
+/// [`save`](Self::save) writes a Hugging Face directory of the class `BertForMaskedLM`. [`Encoder::from_pretrained`]
+/// and [`TextClassifier::from_pretrained`](crate::TextClassifier::from_pretrained) load its encoder.
 ///
 /// # Examples
 /// ```
@@ -67,7 +67,8 @@ impl MaskedLanguageModel {
         Ok(Self { encoder, head, masking })
     }
 
-    /// Loads a model that [`save`](Self::save) wrote, or any other `BertForMaskedLM`, to continue its training.
+    /// Loads a model that [`save`](Self::save) wrote, or any other `BertForMaskedLM` of `transformers`, to continue its
+    /// training.
     ///
     /// # Errors
     /// Errors of [`PretrainedWeights::read`] and [`new`](Self::new); [`Error::Weights`] if the directory has no
@@ -110,8 +111,8 @@ impl MaskedLanguageModel {
         self.masking.apply(batch, seed, epoch)
     }
 
-    /// Computes logits over the vocabulary, (rows, hidden) → (rows, vocabulary). Pass only the hidden states that are
-    /// to be predicted: with 30,522 tokens in the vocabulary, the logits of one row cost more than a layer.
+    /// Computes logits over the vocabulary, (rows, hidden) → (rows, vocabulary). Pass only the hidden states of the
+    /// tokens to predict: with 30,522 tokens in the vocabulary, the logits of one row cost more than a layer.
     ///
     /// # Errors
     /// [`Error::Candle`] if a tensor operation fails.
@@ -182,7 +183,7 @@ impl Objective for MaskedLanguageModel {
     }
 
     /// Stores the masking rates and the encoder's configuration. A resumed run needs no other state, because no samples
-    /// are held back.
+    /// wait for a later step.
     fn state(&self) -> Result<serde_json::Value> {
         Ok(serde_json::json!({ "masks": self.masking.settings(), "encoder": self.encoder.config() }))
     }

@@ -13,9 +13,9 @@ impl Encoder {
     /// Creates a student of this encoder: an encoder of another size that starts from some of its weights, for
     /// distillation. Also returns the number of copied tensors.
     ///
-    /// `config` is this encoder's [unpruned](BertConfig::unpruned) configuration with other numbers of layers, heads,
-    /// columns or neurons. Layer m of the student starts from layer `layers[m]` of this encoder. Tensors whose shapes
-    /// agree are copied; all other tensors are random.
+    /// `config` is this encoder's [unpruned](BertConfig::unpruned) configuration with another hidden size or other
+    /// numbers of layers, heads or neurons. Layer m of the student starts from layer `layers[m]` of this encoder.
+    /// Tensors whose shapes agree are copied; all other tensors are random.
     ///
     /// # Errors
     /// [`Error::Argument`] if `layers` does not have one entry for each layer in `config`, or has a layer that this

@@ -86,8 +86,9 @@ impl TextClassifier {
         Self::for_task(Task::Class, encoder, classes, pooling, rng)
     }
 
-    /// Creates a model for any task by adding a new linear layer to an encoder. With [`Pooling::Pooler`], the pooler is
-    /// initialised by the one that was loaded with the encoder, if there is one.
+    /// Creates a model for any task by adding a new linear layer to an encoder. With [`Pooling::Pooler`], the pooler
+    /// starts with the weights of the pooler that was loaded with the encoder, or with random weights if there was
+    /// none.
     ///
     /// # Errors
     /// Errors of [`Task::check`].
@@ -104,8 +105,8 @@ impl TextClassifier {
     }
 
     /// Loads the pre-trained encoder of a Hugging Face directory and adds a new classifier, for fine-tuning. With
-    /// [`Pooling::Pooler`], the classifier's pooler is initialised by that of the directory, if there is one. A
-    /// classifier in the directory is ignored.
+    /// [`Pooling::Pooler`], the classifier's pooler starts with the weights of the pooler in the directory, or with
+    /// random weights if there is none. A classifier in the directory is ignored.
     ///
     /// # Errors
     /// Errors of [`PretrainedWeights::read`]; [`Error::Argument`] if there are fewer than two classes.
@@ -395,7 +396,7 @@ impl Objective for TextClassifier {
     }
 
     /// Stores the settings that do not follow from the parameters' shapes. A resumed run needs no other state, because
-    /// no samples are held back.
+    /// no samples wait for a later step.
     fn state(&self) -> Result<serde_json::Value> {
         let (task, pooling) = (self.task, self.classifier.pooling());
         Ok(serde_json::json!({ "encoder": self.encoder.config(), "pooling": pooling, "task": task }))

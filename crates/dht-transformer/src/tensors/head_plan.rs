@@ -67,7 +67,7 @@ impl HeadPlan {
     }
 }
 
-/// Number of consecutive samples of a batch that run the same heads and neurons of a layer.
+/// Group of consecutive samples in a batch that run the same heads and neurons of a layer.
 ///
 /// A batch is divided into a sequence of groups; see [`Encoder::run_groups`](crate::Encoder::run_groups).
 ///

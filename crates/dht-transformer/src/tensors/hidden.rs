@@ -154,7 +154,8 @@ impl Hidden {
         Ok(sums.broadcast_mul(&Tensor::from_vec(share, (samples, 1), device)?)?)
     }
 
-    /// Copies the hidden states without their gradients. The values are shared.
+    /// Detaches the hidden states from candle's graph, so that no gradients pass through the result. The values are
+    /// shared.
     pub fn detach(&self) -> Self {
         Self { tensor: self.tensor.detach(), packing: self.packing.clone() }
     }

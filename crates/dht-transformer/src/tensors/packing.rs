@@ -112,8 +112,8 @@ impl Spans {
         ends.windows(2).filter(|ends| ends[0] < ends[1]).map(|ends| ends[0]..ends[1]).collect()
     }
 
-    /// Row ranges of selected samples, in the order of `samples`. Also returns the rows of this batch that belong to
-    /// them.
+    /// Row ranges of selected samples, in the order of `samples`. Also returns the row numbers of these samples in this
+    /// batch.
     ///
     /// # Panics
     /// If a sample is not below [`samples`](Self::samples).
@@ -282,7 +282,7 @@ impl Packing {
         &self.row_samples
     }
 
-    /// Position within its sample of each packed row.
+    /// Position of each packed row (token) within its sample.
     pub fn row_tokens(&self) -> &[u32] {
         &self.row_tokens
     }

@@ -116,8 +116,7 @@ impl Parameters {
         Arc::ptr_eq(&self.precision, &other.precision)
     }
 
-    /// Adds copies of the parameters that `from` has and this collection lacks. Also copies which parameters are
-    /// frozen.
+    /// Adds copies of the parameters that `from` has and this collection lacks. Also copies the frozen flags.
     pub(crate) fn copy_others(&mut self, from: &Self) -> Result<()> {
         for parameter in &from.entries {
             let id = match self.id(&parameter.name) {

@@ -16,9 +16,9 @@ use crate::error::Result;
 /// | `Bf16` | bf16, sums in f32 | bf16 | CUDA, Metal | yes |
 /// | `Int8` | 8-bit integers, exact sums | f32 | CPU | no |
 ///
-/// Norms, the attention softmax, sums of bias gradients, poolers, classifiers, losses and the context vectors of
-/// bandits are always in single precision. If a device does not support the precision, an error is returned; no other
-/// precision is used instead.
+/// Norms, the attention softmax, sums of bias gradients, poolers, classifiers, losses, and context vectors for bandits
+/// are always in single precision. If a device does not support the precision, an error is returned; no other precision
+/// is used instead.
 ///
 /// [`ForwardContext::inference_in`](crate::ForwardContext::inference_in) sets the precision for one context,
 /// [`Parameters::compute_in`](super::Parameters::compute_in) for all passes of a model, including training.

@@ -25,12 +25,11 @@ pub struct StepRecord {
 /// Results of a training run: losses, validation scores, counts and times.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
-    /// Completed fraction of the run and mean loss of each optimiser step.
+    /// Loss curve: for each optimiser step, the completed fraction of the run and the mean loss.
     pub losses: Vec<(f64, f64)>,
     /// Results of each completed epoch.
     pub epochs: Vec<EpochRecord>,
-    /// Evaluations between the ends of epochs, if [`evaluate_every`](crate::TrainSettings::evaluate_every) requests
-    /// them.
+    /// Validation scores within epochs. Empty unless [`evaluate_every`](crate::TrainSettings::evaluate_every) is set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evaluations: Vec<StepRecord>,
     /// Epoch of the best parameters, which the model has at the end of the run. `None` without

@@ -69,7 +69,7 @@ pub trait Objective {
     }
 
     /// Processes the next batch and returns its loss. `None` if the batch has no loss, or if the objective holds its
-    /// samples back.
+    /// samples back for a later loss.
     ///
     /// # Errors
     /// Any error of the implementing type.
@@ -126,7 +126,8 @@ pub trait Objective {
         Ok(Vec::new())
     }
 
-    /// Restores a state that [`state`](Self::state) returned. Samples that were held back are looked up in `training`.
+    /// Restores a state that [`state`](Self::state) returned. Samples that the objective had held back for a later loss
+    /// are looked up in `training`.
     ///
     /// # Errors
     /// Any error of the implementing type.

@@ -1,4 +1,4 @@
-//! State of a running training run, most of which checkpoints store.
+//! State of a training run in progress. Checkpoints store most of this state.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

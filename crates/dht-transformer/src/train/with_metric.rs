@@ -16,8 +16,7 @@ use crate::tensors::Parameters;
 /// # Examples
 /// `trainer.fit(&mut WithMetric::new(&mut model, Metric::Matthews)?, &training, &validation, &mut ())`
 ///
-/// The score of a task in which a false alarm costs a tenth of a miss, by the class that the model predicts for each
-/// text:
+/// Custom score, computed from the predicted classes, for a task in which a false alarm costs a tenth of a miss:
 ///
 /// ```
 /// use dht_transformer::{EncodedDataset, TextClassifier, train::WithMetric};

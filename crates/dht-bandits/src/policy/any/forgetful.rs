@@ -100,8 +100,8 @@ impl<P: CloneablePolicy> Forgetful<P> {
         Ok(())
     }
 
-    /// Applies the outstanding decay, once it is large enough to be worth its cost. If the decayed evidence cannot be
-    /// computed now, the decay remains outstanding.
+    /// Applies the decay of steps that have passed, once it is large enough to be worth its cost. If the decayed
+    /// evidence cannot be computed now, the decay is applied later.
     fn forget_due(&mut self) {
         let Memory::Clock { decay, due, .. } = &mut self.memory else { return };
         let factor = decay.powf(*due);

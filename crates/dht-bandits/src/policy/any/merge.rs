@@ -69,8 +69,8 @@ impl AnyPolicy {
         }
     }
 
-    /// Computes the evidence that this policy has learned since `earlier`, a clone of it at an earlier time, as
-    /// [`Disjoint::diff`](crate::policy::Disjoint::diff) does.
+    /// Computes the evidence that this policy has learned since `earlier`, a clone that was made of this policy before,
+    /// as [`Disjoint::diff`](crate::policy::Disjoint::diff) does.
     ///
     /// # Errors
     /// [`Error::Settings`] if evidence of this `kind` cannot be added, if the settings differ in more than arms,
@@ -107,9 +107,9 @@ impl AnyPolicy {
     /// that ancestor instead.
     ///
     /// # Errors
-    /// [`Error::Settings`] in the cases of [`diff`](Self::diff), and if the policies scale their contexts: such
-    /// policies share a scaling only through a common ancestor that has learned the warm-up, and whose evidence would
-    /// count twice. Also fails as the `merge` of the policy's type does. After an error the policy is unchanged.
+    /// [`Error::Settings`] in the cases of [`diff`](Self::diff), and if the policies scale their contexts. Such
+    /// policies have equal scalings only if they are copies of one policy that had already learned, and its evidence
+    /// would count twice. Also fails as the `merge` of the policy's type does. After an error the policy is unchanged.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         check_alike(&self.settings, &other.settings)?;
         if self.settings.normaliser.is_some() {

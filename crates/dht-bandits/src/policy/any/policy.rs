@@ -168,7 +168,7 @@ impl Policy for AnyPolicy {
         self.change(|policy| policy.remove_arm(arm))
     }
 
-    /// Begins a new epoch, and withdraws all announced decisions.
+    /// Makes all earlier decisions invalid by beginning a new epoch, and ends all announcements of decisions.
     fn expire_decisions(&mut self) -> Result<()> {
         self.policy.as_policy_mut().expire_decisions()?;
         self.in_flight = None;

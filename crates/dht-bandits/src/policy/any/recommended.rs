@@ -9,9 +9,9 @@ use crate::policy::BetaThompson;
 use crate::posterior::DecayClock;
 
 impl RewardType {
-    /// Recommended prior precision λ for d weights per arm: d/4 for real rewards and normalised features, for which x'x
-    /// ≈ d. The prior variance x'x/λ of a score is then 4 for any d, so that a first reward moves the prediction in its
-    /// own context by four fifths. A binary reward adds at most ¼ as much precision, so that λ is d/16 for binary
+    /// Recommended prior precision λ for d weights per arm: d/4 for real rewards and normalised contexts x, for which
+    /// x'x ≈ d. The prior variance x'x/λ of a score is then 4 for any d, so that a first reward moves the prediction in
+    /// its own context by four fifths. A binary reward adds at most ¼ as much precision, so that λ is d/16 for binary
     /// rewards.
     fn prior_precision(self, weights: usize) -> f64 {
         let share = match self {

@@ -99,21 +99,23 @@ pub struct PolicySettings {
     pub decay: f64,
     /// Clock by which the evidence of all arms decays, whether or not they are chosen, so that an unused arm returns to
     /// its prior. The default with a decay is `"updates"`, which counts the updates of all arms.
-    /// [`AnyPolicy::elapse`](super::AnyPolicy::elapse) advances the clock `"time"`. Every kind with contexts can have a
-    /// clock. The kind `linear` decays at each step ([`DiscountedRidge`](crate::posterior::DiscountedRidge)). Other
-    /// kinds decay once their evidence would lose 5 %, in O(d³) for each arm.
+    /// [`AnyPolicy::elapse`](super::AnyPolicy::elapse) advances the clock `"time"`. Every kind of policy that uses
+    /// contexts can have a clock. The kind `linear` decays at each step
+    /// ([`DiscountedRidge`](crate::posterior::DiscountedRidge)). Other kinds decay once their evidence would lose 5 %,
+    /// in O(d³) for each arm.
     #[serde(default)]
     pub clock: Option<DecayClock>,
-    /// Number n of latest rewards that the policy learns from, for every kind with contexts, without a decay. The kind
-    /// `linear` learns from exactly n rewards ([`SlidingWindow`](crate::policy::SlidingWindow)). Other kinds learn from
-    /// the last n/2 to n: two copies learn each reward, and are reset in turn.
+    /// Number n of latest rewards that the policy learns from, for every kind of policy that uses contexts. It cannot
+    /// be combined with a decay. The kind `linear` learns from exactly n rewards
+    /// ([`SlidingWindow`](crate::policy::SlidingWindow)). Other kinds learn from the last n/2 to n: two copies learn
+    /// each reward, and are reset in turn.
     #[serde(default)]
     pub window: Option<usize>,
     /// Change test of the policy's predictions: when it detects that they have become worse, the policy is reset
-    /// ([`ResetOnChange`](crate::policy::ResetOnChange)). Every kind with contexts can have a test, without clock and
-    /// window. The test uses only rewards learned together with their decisions, as by `learn`. It tests prediction −
-    /// reward for logistic kinds and |reward − prediction| for others, in standard deviations if the normaliser scales
-    /// rewards.
+    /// ([`ResetOnChange`](crate::policy::ResetOnChange)). Every kind of policy that uses contexts can have a test, but
+    /// not together with a clock or a window. The test uses only rewards learned together with their decisions, as by
+    /// `learn`. It tests prediction − reward for logistic kinds and |reward − prediction| for others, in standard
+    /// deviations if the normaliser scales rewards.
     #[serde(default)]
     pub reset: Option<ChangeTest>,
     /// Scaling of contexts; `None` leaves them unscaled.
@@ -207,7 +209,8 @@ pub struct NormaliserSettings {
     #[serde(default)]
     pub clip: Option<f64>,
     /// Scales rewards as well, so that exploration does not depend on their unit and offset. Only linear kinds allow
-    /// it. If all rewards of the warm-up are equal, the first later reward that differs sets the scale.
+    /// it. The scale is computed from the first `warm_up` rewards. If these are all equal, the first later reward that
+    /// differs sets the scale.
     #[serde(default)]
     pub rewards: bool,
 }
@@ -221,7 +224,7 @@ setters!(const fn, NormaliserSettings {
 });
 
 impl Default for NormaliserSettings {
-    /// Creates settings with a warm-up of 200 rewards, no bias, no clipping, and unscaled rewards.
+    /// Creates settings with a scaling that is fixed after 200 rewards, no bias, no clipping, and unscaled rewards.
     fn default() -> Self {
         Self { warm_up: warm_up(), bias: false, floor: 0.0, clip: None, rewards: false }
     }

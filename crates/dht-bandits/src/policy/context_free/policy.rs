@@ -21,7 +21,8 @@ const REWARDS: &str = "rewards of the arms";
 /// Policy that ignores contexts and features. It stores only the total weight and the weighted sum of each arm's
 /// rewards. A choice costs O(1) per arm and does not allocate.
 ///
-/// Decisions store an empty context. Use it as a baseline: a contextual policy is worth its cost only if it earns more.
+/// Decisions store an empty context. Use this policy as a baseline: a contextual policy is worth its cost only if it
+/// earns more.
 ///
 /// ```
 /// use dht_bandits::policy::{BetaThompson, ContextFree};

@@ -34,7 +34,8 @@ pub(super) mod sealed {
     use crate::policy::propensity::Law;
     use rand::Rng;
 
-    /// Operations of a rule without contexts. In every method, `total` is the summed weight of all arms' rewards.
+    /// Operations of a rule by which a policy without contexts chooses. In every method, `total` is the summed weight
+    /// of all arms' rewards.
     pub trait Rule {
         fn check(&self) -> Result<()>;
         fn check_reward(&self, reward: f64) -> Result<()>;

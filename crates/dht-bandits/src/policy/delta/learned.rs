@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::policy::PolicySettings;
 use crate::policy::normalised::Scaling;
 
-/// Difference between a policy and an earlier snapshot of it, as its `diff` returns it. It contains the evidence of
-/// each arm, without the prior, and the removed arms. It can be serialised and sent to another machine.
+/// Difference between a policy and an earlier snapshot of it, as the policy's `diff` method returns it. It contains the
+/// evidence of each arm, without the prior, and the removed arms. It can be serialised and sent to another machine.
 ///
 /// Deltas can be added ([`combine`](Self::combine)) in any order and grouping, up to rounding. An arm that one delta
 /// has removed is removed in the sum, whatever other deltas have learned about the arm. All contents are checked when a

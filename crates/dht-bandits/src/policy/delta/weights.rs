@@ -72,7 +72,7 @@ impl WeightsDelta {
         Ok(())
     }
 
-    /// Fails for a delta with another dimension or prior.
+    /// Fails if two deltas differ in the length of contexts or in the prior.
     pub(in crate::policy) fn check_compatible(&self, other: &Self) -> Result<()> {
         check_equal("dimension", self.dimension as f64, other.dimension as f64)?;
         check_equal("prior precision", self.prior, other.prior)?;

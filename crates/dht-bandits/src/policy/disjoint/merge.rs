@@ -30,7 +30,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         }
     }
 
-    /// Computes the evidence that this policy has learned since `earlier`, which is a clone of it at an earlier time.
+    /// Computes the evidence that this policy has learned since `earlier`, a clone that was made of this policy before.
     /// Arms added since then are compared with the prior. For a removed arm, only the removal is recorded, even if the
     /// arm was removed before `earlier`.
     ///
@@ -177,10 +177,10 @@ impl<E: Exploration> Disjoint<Ridge, E> {
     /// largest precision so far to the smallest remaining one. This error grows slowly with the number of calls.
     ///
     /// The accuracy was measured after 200,000 rounds of a window over twelve standard normal features. If the window
-    /// is longer than three times the context, means and widths hold 11 digits for any prior precision λ from 1e-6
-    /// to 1. With a window shorter than the context, the prior determines some directions, and means hold 10 digits at
-    /// λ = 1, 8 at .01 and 3 at 1e-6. If single observations outweigh all others by 10⁴ or more, learn the window anew
-    /// from time to time.
+    /// is longer than three times the length of a context, means and widths hold 11 digits for any prior precision λ
+    /// from 1e-6 to 1. With a window shorter than a context, the prior determines some directions, and means hold 10
+    /// digits at λ = 1, 8 at .01 and 3 at 1e-6. If single observations outweigh all others by 10⁴ or more, learn the
+    /// window anew from time to time.
     ///
     /// One call reduces the precision along x to the fraction 1 − wx'A⁻¹x. A call that would leave less than √ε =
     /// 1.5e-8 of it, and so fewer than half the digits, is refused. With λ = 1, that happens to a single observation

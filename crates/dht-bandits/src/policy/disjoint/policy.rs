@@ -20,8 +20,8 @@ use crate::validate::{check_finite, check_weight};
 /// and an [`Exploration`] rule chooses the arm.
 ///
 /// [`select`](Self::select) computes one score per available arm in O(d²), or O(d) with a diagonal precision. It does
-/// not allocate if all arms are available, or at most 1,024. [`update`](Policy::update) costs O(d²) or O(d) for its
-/// arm, and does not allocate except over a [`DiscountedRidge`](crate::posterior::DiscountedRidge).
+/// not allocate if all arms are available, or if at most 1,024 arms are. [`update`](Policy::update) costs O(d²) or O(d)
+/// for its arm, and does not allocate except over a [`DiscountedRidge`](crate::posterior::DiscountedRidge).
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};

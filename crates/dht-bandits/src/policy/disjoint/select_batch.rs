@@ -34,9 +34,9 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Chooses an arm for each of n contexts, which the request holds row-major with shape (n, d). The choices equal
     /// those of [`select`](Self::select) called row by row with the same generator, bit for bit.
     ///
-    /// Each arm's factor is multiplied with all contexts in one matrix product, and so is read once for many contexts.
-    /// Batching is faster from a few contexts on, and most if the policy does not fit into the cache. A call does not
-    /// allocate if `batch` has already held results of this size.
+    /// The covariance factor of each arm is multiplied with all contexts in one matrix product, and so is read from
+    /// memory once for many contexts. Batching is faster from a few contexts on, and most if the policy does not fit
+    /// into the cache. A call does not allocate if `batch` has already held results of this size.
     ///
     /// # Errors
     /// Fails as [`select`](Self::select) does; `batch` is empty then.

@@ -80,7 +80,7 @@ impl Bucket {
 const BUCKETS: usize = 5;
 /// Number of added values from one test to the next.
 const STRIDE: u32 = 8;
-/// Largest accepted magnitude of an added value.
+/// Largest accepted magnitude of a value that is added to the test's window.
 const LARGEST: f64 = 1e60;
 /// Largest accepted number of values in one bucket of a loaded state. The number of buckets is limited by
 /// `MOST_BUCKETS`.

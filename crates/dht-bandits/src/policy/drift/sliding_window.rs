@@ -130,8 +130,8 @@ impl<E: Exploration> SlidingWindow<E> {
         self.window.is_empty()
     }
 
-    /// Fails for an observation that an untrained policy would refuse, because variances are largest under the prior.
-    /// Retraining on the window may begin with any of its observations.
+    /// Fails for an observation that an untrained policy would refuse, for example because its variance under the prior
+    /// is too large. Retraining on the window starts with an untrained policy and any observation of the window.
     fn check_first(&self, context: &[f64], weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_context(context)?;

@@ -93,9 +93,9 @@ impl<E: Exploration> Hybrid<E> {
         Ok(policy)
     }
 
-    /// Computes exactly the evidence that this policy has learned since `earlier`, which is a clone of it at an earlier
-    /// time. Arms added since then are compared with the prior. The shared weights keep the evidence from removed arms.
-    /// The cost is O(K·d²·(d + k)) for K arms, d values in a context and k shared weights.
+    /// Computes exactly the evidence that this policy has learned since `earlier`, a clone that was made of this policy
+    /// before. Arms added since then are compared with the prior. The shared weights keep the evidence from removed
+    /// arms. The cost is O(K·d²·(d + k)) for K arms, d values in a context and k shared weights.
     ///
     /// # Errors
     /// Fails if the policies differ in lengths or priors, if an arm that exists here was removed in `earlier`, if a

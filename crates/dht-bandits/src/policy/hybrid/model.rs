@@ -213,8 +213,8 @@ impl<E: Exploration> Hybrid<E> {
         self.cross.truncate(last);
     }
 
-    /// Computes y = z − C_a'x, the residual features of an arm. These are its features z without the part that the
-    /// context x explains through the arm's own weights. On entry, `y` holds z.
+    /// Computes the residual features y = z − C_a'x of an arm (see [`Hybrid`] for C_a): its features z without the part
+    /// that the context x explains through the arm's own weights. On entry, `y` holds z.
     fn subtract(&self, slot: usize, context: &[f64], y: &mut [f64]) {
         let rows = self.cross[slot * context.len() * y.len()..].chunks_exact(y.len());
         for (row, value) in rows.zip(context) {
@@ -352,7 +352,8 @@ impl<E: Exploration> Hybrid<E> {
     }
 }
 
-/// Arms of a request with their features, for computing their scores one at a time. Ids must belong to existing arms.
+/// Arms of a request with their features, for computing the arms' scores one at a time. All ids must belong to existing
+/// arms.
 pub(super) struct Candidates<'a, E: Exploration> {
     pub(super) policy: &'a Hybrid<E>,
     pub(super) context: &'a [f64],
@@ -360,7 +361,7 @@ pub(super) struct Candidates<'a, E: Exploration> {
 }
 
 impl<E: Exploration> Candidates<'_, E> {
-    /// Scores of the arms. Degrees of freedom are infinite, since draws are Gaussian.
+    /// Scores of the arms, with infinite degrees of freedom, because Thompson sampling draws them from Gaussians.
     pub(super) fn scores(&self) -> Vec<FreeScore> {
         (0..self.count()).map(|position| (self.at(position).1, f64::INFINITY)).collect()
     }

@@ -12,18 +12,18 @@ use crate::arm::ArmId;
 use crate::error::Error;
 use crate::policy::Policy;
 
-/// Arm that was added as a copy of the arm `like` during the warm-up.
+/// Arm that was added as a copy of the arm `like` during the warm-up, before the scaling of contexts was final.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CopiedArm {
     pub(super) arm: ArmId,
     pub(super) like: ArmId,
-    /// Number of rewards that had been stored when the arm was added.
+    /// Number of rewards that the warm-up had stored when the arm was added.
     pub(super) at: usize,
 }
 
-/// Makes a policy learn stored rewards in their order, and copies arms at the positions where they were added. Each
-/// refused reward is reported to `refused` with its error.
+/// Makes a policy learn the stored rewards `waiting` in their order. Arms that were added as copies of other arms are
+/// copied at the positions where they were added. Each refused reward is reported to `refused` with its error.
 pub(super) fn teach_all(
     waiting: &[StoredReward],
     copies: &[CopiedArm],
@@ -50,9 +50,9 @@ impl CopiedArm {
     }
 }
 
-/// Passes the stored rewards of a removed arm on to its copies, which would otherwise lose them. The first copy
-/// inherits the rewards before its addition. Each later copy becomes a copy of the previous one, and inherits the
-/// rewards in between.
+/// Passes the stored rewards of a removed arm on to arms that were added as copies of it, which would otherwise lose
+/// them. The first copy inherits the rewards before its addition. Each later copy becomes a copy of the previous one,
+/// and inherits the rewards in between.
 pub(super) fn inherit(waiting: &mut [StoredReward], copies: &mut Vec<CopiedArm>, removed: ArmId) {
     let (mut first, mut last) = (None, None);
     let mut left = Vec::with_capacity(copies.len());

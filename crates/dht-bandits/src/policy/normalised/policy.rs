@@ -78,8 +78,8 @@ pub(super) struct Provisional<P> {
     policy: P,
 }
 
-/// Number of stored rewards at which the provisional policy was last rebuilt: the largest of 1, 2, 3, 4, 5, 6, 7, 8,
-/// 10, 12, 15, … that is not above `count`.
+/// Number of stored rewards at which the policy with provisional scaling was last rebuilt: the largest of 1, 2, 3, 4,
+/// 5, 6, 7, 8, 10, 12, 15, … that is not above `count`.
 fn last_rebuild(count: usize) -> usize {
     let next = |at: usize| at + (at / 4).max(1);
     let mut at = 1;
@@ -171,9 +171,9 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
     }
 
     /// Inner policy, with mutable access. Observations that it learns directly must be normalised. Add and remove arms
-    /// by the methods of this `Normalised` policy instead of those of the inner policy. During the warm-up the inner
-    /// policy has no learned state: it cannot copy the state of an arm, and if it removes an arm directly, copies of
-    /// that arm stay untrained.
+    /// by the methods of this `Normalised` policy instead of the methods of the inner policy. During the warm-up (while
+    /// the scaling is provisional) the inner policy has no learned state and cannot copy an arm. If it then removes an
+    /// arm directly, copies of that arm stay untrained.
     pub fn inner_mut(&mut self) -> &mut P {
         self.provisional.take();
         &mut self.inner
@@ -188,7 +188,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         self.is_warm() && !self.scaling.waits_for_rewards()
     }
 
-    /// Scaling and policy that currently make the decisions. During the warm-up both are provisional.
+    /// Scaling and policy that currently make the decisions. Both are provisional until `warm_up` rewards have arrived.
     fn current(&self) -> (&Scaling, &P) {
         if self.is_warm() || self.waiting.is_empty() {
             return (&self.scaling, &self.inner);
@@ -227,8 +227,8 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
 
     /// Freezes the scaling, and learns the stored rewards and the reward `last` in this scaling.
     ///
-    /// Each stored reward was accepted in the scaling that was provisional when it arrived. It is left out if the
-    /// policy refuses it in the final scaling. Such a reward can therefore not prevent the policy from learning others.
+    /// When a stored reward arrived, the policy accepted it in a provisional scaling. If the policy refuses it in the
+    /// final scaling, the reward is left out, and the policy learns the others.
     fn freeze(&mut self, mut scaling: Scaling, last: &StoredReward) -> Result<()> {
         scaling.freeze();
         let blank = || Self {
@@ -251,7 +251,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Ok(())
     }
 
-    /// Learns the stored rewards. Refused rewards, such as those of removed arms, are left out. They still count as
+    /// Learns the stored rewards. Refused rewards, such as rewards of removed arms, are left out. They still count as
     /// updates in the policy's version, which never decreases.
     fn learn_waiting(&mut self) {
         let (waiting, copies) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.copies));
@@ -277,8 +277,8 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
 }
 
 impl<P: Policy> Provisional<P> {
-    /// Learns a stored reward, unless the policy refuses it in this scaling. A refused reward may be learned in a later
-    /// scaling.
+    /// Learns a stored reward, unless the policy refuses it in the current provisional scaling. A refused reward may be
+    /// learned in a later scaling.
     fn learn(&mut self, waiting: &StoredReward) {
         let _ = waiting.teach(&self.scaling, &mut self.policy);
     }
@@ -293,7 +293,8 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         self.inner_mut().insert_arm(arm)
     }
 
-    /// Adds an arm with a copy of the learned state of `like`, also during the warm-up.
+    /// Adds an arm with a copy of the learned state of `like`. This is also possible during the warm-up, while the
+    /// scaling is provisional.
     ///
     /// # Errors
     /// Fails as [`Policy::add_arm_like`] does. During the warm-up, also fails as [`Policy::warm_start`] of the inner
@@ -315,7 +316,8 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
     /// Replaces the learned state of the arm `to` with a copy of the learned state of the arm `from`.
     ///
     /// # Errors
-    /// Fails as [`Policy::warm_start`] does. [`Error::Unsupported`] during the warm-up.
+    /// Fails as [`Policy::warm_start`] does. [`Error::Unsupported`] during the warm-up, while the scaling is
+    /// provisional.
     fn warm_start(&mut self, to: ArmId, from: ArmId) -> Result<()> {
         if self.is_warm() {
             self.inner_mut().warm_start(to, from)
@@ -324,8 +326,8 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         }
     }
 
-    /// Removes an arm permanently. Its rewards from the warm-up are dropped, unless they were passed on to an arm that
-    /// was added as a copy.
+    /// Removes an arm permanently. Its rewards from the warm-up, before the scaling was final, are dropped, unless they
+    /// were passed on to an arm that was added as a copy.
     fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
         self.inner_mut().remove_arm(arm)?;
         inherit(&mut self.waiting, &mut self.copies, arm);
@@ -336,9 +338,9 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         self.inner_mut().expire_decisions()
     }
 
-    /// Learns several rewards with one call of the inner policy's `learn_batch`. While the scaling is provisional, and
-    /// if a decision was made during the warm-up, the rewards are learned one by one. Rewards of decisions from the
-    /// warm-up are then learned by `update` and not by `learn`.
+    /// Learns several rewards with one call of the inner policy's `learn_batch`. During the warm-up, while the scaling
+    /// is provisional, rewards are learned one by one. This is also done later if one of the decisions was made during
+    /// the warm-up. Rewards of such decisions are learned by `update` and not by `learn`.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         let of_warm_up = |observation: &Observation| self.is_of_warm_up(&observation.decision);
         if !self.is_settled() || observations.iter().any(of_warm_up) {
@@ -357,7 +359,8 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         self.inner.arms()
     }
 
-    /// Number of rewards that arrived, including rewards of the warm-up that the policy refused.
+    /// Number of rewards that arrived. Rewards of the warm-up (before the scaling is final) count even if the policy
+    /// refused them later.
     fn version(&self) -> u64 {
         self.inner.version().saturating_add(self.waiting.len() as u64).saturating_add(self.left_out)
     }
@@ -430,13 +433,14 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         policy.slate_propensities(k, &request.with_context(&scaled))
     }
 
-    /// Learns the feedback on a slate as the inner policy does. While the scaling is provisional, and for slates from
-    /// the warm-up, each observed reward is learned by `update`.
+    /// Learns the feedback on a slate as the inner policy does. During the warm-up, while the scaling is provisional,
+    /// each observed reward is learned by `update`. Rewards of slates from the warm-up are learned in the same way
+    /// later.
     ///
     /// # Errors
-    /// Fails if the slate was made in another epoch, if its contexts are missing or have another length, or if the
-    /// number of feedbacks differs from the number of chosen arms. Also fails as [`update`](Policy::update) does. After
-    /// an error the policy is unchanged.
+    /// Fails if the slate was made in another [epoch](Policy::epoch), if its contexts are missing or have another
+    /// length, or if the number of feedbacks differs from the number of chosen arms. Also fails as
+    /// [`update`](Policy::update) does. After an error the policy is unchanged.
     fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         self.learn_slate_raw(slate, feedback)
     }

@@ -53,7 +53,7 @@ impl Scaling {
         self.contexts.is_frozen() && self.rewards.as_ref().is_some_and(|rewards| !rewards.is_frozen())
     }
 
-    /// Computes the scaling of rewards after one more reward, while all earlier ones are equal. The mean is not
+    /// Computes the scaling of rewards after one more reward, if all earlier rewards were equal. The mean is not
     /// changed. The first reward that differs from this mean by more than rounding sets and freezes the deviation.
     pub(super) fn rewards_after(&self, reward: f64) -> Result<Option<Box<Normalizer>>> {
         check_bounded("reward", reward)?;
@@ -114,14 +114,15 @@ impl Scaling {
         slate.version = version;
     }
 
-    /// Converts a choice of the inner policy from scaled to raw rewards.
+    /// Converts the scores of a choice from the scaled rewards of the inner policy to raw rewards.
     pub(super) fn raw_choice(&self, choice: Choice) -> Choice {
         let (mean, deviation) = self.reward_units();
         let raw = |value: f64| value * deviation + mean;
         Choice { score: raw(choice.score), mean: raw(choice.mean), width: choice.width * deviation, ..choice }
     }
 
-    /// Converts an explanation of the inner policy to raw contexts and raw rewards.
+    /// Converts an explanation of a score from the scaled contexts and rewards of the inner policy to raw contexts and
+    /// rewards.
     pub(super) fn raw_explanation(&self, explanation: Explanation) -> Explanation {
         let ((mean, deviation), raw) = (self.reward_units(), self.contexts.dimension());
         let bias = usize::from(self.bias);

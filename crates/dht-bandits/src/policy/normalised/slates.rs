@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::policy::Policy;
 
 impl<P: Policy + Clone + 'static> Normalised<P> {
-    /// Learns the feedback on a slate: jointly once the scaling is final, else reward by reward on a copy of the
-    /// policy.
+    /// Learns the feedback on a slate: jointly once the scaling of contexts is final, else reward by reward on a copy
+    /// of the policy.
     pub(super) fn learn_slate_raw(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         check_epoch(slate.epoch, self.epoch())?;
         // This call fails for policies of single choices; others learn nothing from an empty slate.

@@ -76,7 +76,8 @@ impl<'de, P: Policy + Clone + Deserialize<'de> + 'static> Deserialize<'de> for N
 }
 
 impl<P: Policy + Clone + 'static> Normalised<P> {
-    /// Fails for loaded warm-up rewards that contradict the scaling, or that no scaling accepts.
+    /// Fails if the loaded rewards of the warm-up (before the scaling is final) contradict the scaling, or if no
+    /// scaling accepts them.
     fn check_warm_up(&self) -> Result<()> {
         let Self { warm_up, left_out, .. } = *self;
         let (frozen, stored) = (self.is_warm(), self.waiting.len() as u64);
@@ -100,7 +101,8 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Err(Error::InvalidState { what: "rewards of the warm-up", index: 0, problem })
     }
 
-    /// First entry in the loaded list of copied arms that is invalid: its arms are unknown, or it is out of order.
+    /// Finds the first invalid entry in a loaded list of arms that were added as copies of other arms. An entry is
+    /// invalid if one of its two arms is unknown, or if it is out of order.
     fn wrong_copy(&self) -> Option<CopiedArm> {
         let unknown = |arm| matches!(self.inner.arms().slot(arm), Err(Error::UnknownArm { .. }));
         let mut before = 0;

@@ -12,7 +12,7 @@ const LARGE: f64 = 1e7;
 /// √max(a, b) terms are needed.
 const TERMS: u32 = 20_000;
 
-/// Beta distribution function: the regularised incomplete beta function I_v(a, b), with `rest` = 1 − v.
+/// Distribution function of Beta(a, b) at v: the regularised incomplete beta function I_v(a, b), with `rest` = 1 − v.
 pub(super) fn distribution(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     if v <= 0.0 {
         return 0.0;
@@ -27,19 +27,19 @@ pub(super) fn distribution(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     if v < (a + 1.0) / (a + b + 2.0) { front * fraction(a, b, v) / a } else { 1.0 - front * fraction(b, a, rest) / b }
 }
 
-/// Density of the beta distribution at v, with `rest` = 1 − v.
+/// Density of the beta distribution Beta(a, b) at v, with `rest` = 1 − v.
 pub(super) fn density(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     front(a, b, v, rest) / (v * rest)
 }
 
-/// Common factor v^a (1 − v)^b / B(a, b) of the beta density and distribution function. The form of Loader (2000),
-/// relative to the mean, avoids cancellation between large numbers.
+/// Common factor v^a (1 − v)^b / B(a, b) of the beta density and distribution function, with `rest` = 1 − v. The form
+/// of Loader (2000), relative to the mean, avoids cancellation between large numbers.
 fn front(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     let shape = (a / (a + b) * b / (2.0 * PI)).sqrt();
     shape * (deviance(a, b, v, rest) + stirling_error(a + b) - stirling_error(a) - stirling_error(b)).exp()
 }
 
-/// Deviance of v from the mean m = a/(a + b): a·ln(v/m) + b·ln((1 − v)/(1 − m)), which is at most 0.
+/// Deviance of v from the mean m = a/(a + b): a·ln(v/m) + b·ln((1 − v)/(1 − m)), which is at most 0. `rest` is 1 − v.
 fn deviance(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     let (above, mean, other) = about_mean(a, b, v, rest);
     a * log_ratio_less(v, mean, above) + b * log_ratio_less(rest, other, -above)
@@ -51,15 +51,15 @@ fn log_ratio_less(v: f64, mean: f64, above: f64) -> f64 {
     if v < 0.1 * mean { (v / mean).ln() - above / mean } else { log1p_less(above / mean) }
 }
 
-/// Computes v − m, m and 1 − m for the mean m = a/(a + b).
+/// Computes v − m, m and 1 − m for the mean m = a/(a + b) of Beta(a, b). `rest` is 1 − v.
 fn about_mean(a: f64, b: f64, v: f64, rest: f64) -> (f64, f64, f64) {
     let (mean, other) = (a / (a + b), b / (a + b));
     (if mean > 0.5 { other - rest } else { v - mean }, mean, other)
 }
 
 /// Temme's (1982) uniform expansion of the beta distribution function, to its first term: Φ(η√ν) − φ(η√ν)/√ν·(g − 1)/η.
-/// Here m = a/(a + b), ν = a + b, νη²/2 is the negative [`deviance`], η has the sign of v − m, and g = η√(m(1 − m))/(v
-/// − m).
+/// Φ and φ are the distribution function and density of N(0, 1), and `rest` is 1 − v. Here m = a/(a + b), ν = a + b,
+/// νη²/2 is the negative [`deviance`], η has the sign of v − m, and g = η√(m(1 − m))/(v − m).
 fn expansion(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     let (above, mean, other) = about_mean(a, b, v, rest);
     let (total, spread) = (a + b, (mean * other).sqrt());

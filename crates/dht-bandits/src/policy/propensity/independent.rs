@@ -19,8 +19,8 @@ const TOLERANCE: f64 = 2e-11;
 /// remains after this number is due to rounding.
 const PANELS: u32 = 3000;
 
-/// Probability that a slate shows each arm, if values are drawn independently. `weights` holds the probability that
-/// each rank is shown.
+/// Probability that a slate shows each arm, if the values by which arms are ranked are drawn independently. `weights`
+/// holds the probability that the arm of each rank is shown.
 pub(crate) fn inclusion(laws: &[Law], weights: &[f64]) -> Vec<f64> {
     match points(laws) {
         Some(values) => point_inclusion(&values, weights),
@@ -28,8 +28,8 @@ pub(crate) fn inclusion(laws: &[Law], weights: &[f64]) -> Vec<f64> {
     }
 }
 
-/// Probability that a slate shows one arm, if values are drawn independently. `weights` holds the probability that each
-/// rank is shown.
+/// Probability that a slate shows one arm, if the values by which arms are ranked are drawn independently. `weights`
+/// holds the probability that the arm of each rank is shown.
 pub(crate) fn inclusion_of(laws: &[Law], arm: usize, weights: &[f64]) -> f64 {
     let law = laws[arm];
     let others = || laws.iter().enumerate().filter(|(other, _)| *other != arm).map(|(_, law)| law);

@@ -7,8 +7,8 @@
 //! | independent draws (Thompson sampling, softmax in slates) | quadrature in one dimension | at most 1e-9 |
 //! | one draw of shared weights | exact along lines, averaged over lines | a standard error for each arm |
 //!
-//! With shared weights, a direction is ignored if the arms differ in it by less than 1e-13 of the largest difference
-//! between two arms.
+//! If all arms share weights, a direction in the space of features is ignored if the arms differ along it by less than
+//! 1e-13 of the largest difference between two arms.
 
 mod beta;
 mod independent;

@@ -16,7 +16,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Values of a function of time at eight integration points.
+/// Function values at eight times, which are the points of a numerical integration.
 type Points = [f64; 8];
 
 /// Distance between neighbouring integration points on the axis ln t: (ln 8)/8.
@@ -34,12 +34,13 @@ const GRID: Points = [
 ];
 /// Threshold of the integrand at which the integration over time stops, because the rest is negligible.
 const NEGLIGIBLE: f64 = 1e-12;
-/// Largest number of groups of eight integration points. Their times span a factor of 8^32 = 8e28.
+/// Largest number of groups of eight integration points. The last time is 8^32 = 8e28 times the first.
 const GROUPS: usize = 32;
 /// Largest product of rate and time at which the arrival of an arm counts as unlikely. Such arms are summarised by
-/// power sums of their rates, and their exponentials are short series.
+/// power sums of their rates, and their exponentials are computed by short series.
 const UNLIKELY: f64 = 1.0 / 16.0;
-/// Number of arms outside the slate up to which no power sums are used.
+/// Largest number of arms outside the slate for which all arms are computed one by one, without power sums of their
+/// rates.
 const FEW: usize = 8;
 /// Highest power of the rates in the power sums.
 const ORDER: usize = 9;

@@ -33,8 +33,8 @@ pub(super) fn tied(weights: &[f64], rank: usize, ties: usize) -> f64 {
     weights.get(rank..end).map_or(0.0, |weights| 0.0 + weights.iter().sum::<f64>() / (ties + 1) as f64)
 }
 
-/// Probability that a slate shows each arm, if values are fixed rather than drawn. `weights` holds the probability that
-/// each rank is shown. Equal values are ordered uniformly at random.
+/// Probability that a slate shows each arm, if the values by which arms are ranked are fixed rather than drawn.
+/// `weights` holds the probability that the arm of each rank is shown. Equal values are ordered uniformly at random.
 pub(crate) fn point_inclusion(values: &[f64], weights: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     // Positive and negative zeros are equal, and adjacent in this order.

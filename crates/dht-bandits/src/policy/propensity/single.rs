@@ -36,7 +36,7 @@ pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore])
     scores.iter().map(law).collect()
 }
 
-/// Probability of choosing each arm, if values of arms are fixed or drawn independently.
+/// Probability of choosing each arm, if the values by which arms are ranked are fixed or drawn independently.
 ///
 /// # Errors
 /// Fails if a score is not finite.
@@ -54,7 +54,8 @@ pub(crate) fn independent_propensities<E: Exploration>(
     Ok(arms.iter().zip(probabilities).map(entry).collect())
 }
 
-/// Probability of choosing the arm at `position`, if values of arms are fixed or drawn independently.
+/// Probability of choosing the arm at `position`, if the values by which arms are ranked are fixed or drawn
+/// independently.
 ///
 /// # Errors
 /// Fails if a score is not finite.
@@ -94,8 +95,8 @@ pub(crate) enum ClosedForm {
 }
 
 impl ClosedForm {
-    /// Creates the closed form from the arms' means. Returns `None` for rules that choose the arm with the highest
-    /// value.
+    /// Creates the closed-form choice probabilities from the arms' means. Returns `None` for exploration rules that
+    /// choose the arm with the highest value, for which this form does not exist.
     pub(crate) fn new(selection: Selection, means: impl Iterator<Item = f64> + Clone) -> Option<Self> {
         match selection {
             Selection::Softmax { temperature } => {

@@ -65,7 +65,7 @@ pub struct SparsePolicy<M: SparseModel, E: Exploration> {
     pub(super) model: M,
     pub(super) exploration: E,
     pub(super) arms: ArmSet,
-    /// `true` if all arms share one set of weights, stored in slot 0.
+    /// `true` if all arms share one set of weights, stored at position 0 of the table.
     pub(super) shared: bool,
     pub(super) table: Table,
     pub(super) clock: Clock,
@@ -294,8 +294,8 @@ impl<M: SparseModel, E: Exploration> Policy for SparsePolicy<M, E> {
         Ok(choice.with_context(context))
     }
 
-    /// Probability of choosing each available arm. If arms share weights, Thompson sampling draws the scores
-    /// independently, each from the posterior of its arm's score.
+    /// Probability of choosing each available arm. Thompson sampling draws the score of each arm independently from the
+    /// posterior of this score, even if arms share weights.
     ///
     /// # Errors
     /// Fails as [`select`](Policy::select) does.

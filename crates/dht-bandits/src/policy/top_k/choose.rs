@@ -96,7 +96,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(Candidates { arms, contexts, stride, dimension, raw })
     }
 
-    /// Scale of the random draw, if one draw of shared weights scores the whole slate; `None` otherwise.
+    /// Factor on the standard deviation of the shared weights, if Thompson sampling scores the whole slate with one
+    /// draw of them; `None` otherwise.
     pub(super) fn slate_draw(&self) -> Option<f64> {
         match self.exploration.selection(self.clock.version) {
             Selection::Sampled { scale } if self.sharing == Sharing::Shared && self.draw == Draw::PerSlate => {
@@ -106,8 +107,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Fails if there are more positions than arms that are not pinned, or more than one position for rules that choose
-    /// one arm.
+    /// Fails if the slate has more positions than there are arms that are not pinned (set by the caller), or more than
+    /// one position for rules that choose one arm.
     pub(super) fn check_positions(&self, k: usize, arms: &[ArmId]) -> Result<()> {
         let free = arms.iter().filter(|arm| !self.pinned.contains(arm)).count();
         if k > free {
@@ -117,7 +118,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         check_parameter("positions", k as f64, !one || k <= 1, "1 with a rule that chooses one arm")
     }
 
-    /// Chooses a slate of `k` arms, best first, in addition to the pinned arms.
+    /// Chooses a slate of `k` arms, best first, in addition to the [pinned](Self::with_pinned) arms, which appear in
+    /// every slate.
     ///
     /// An arm's weights apply to the context of the request, followed by the arm's features if it has any. Context and
     /// features together must have the length [`dimension`](Self::dimension). If arms share weights, they need

@@ -18,7 +18,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(Disjoint::from_parts(arms, self.posterior.clone(), self.exploration.clone(), self.clock))
     }
 
-    /// Takes over the weights of a disjoint policy. Arms that the disjoint policy has removed are also unpinned.
+    /// Replaces the weights by the weights of a disjoint policy (one posterior per arm). Pinned arms that the disjoint
+    /// policy has removed are no longer pinned.
     fn take(&mut self, learned: Disjoint<P, E>) {
         let (arms, posterior, clock) = learned.into_parts();
         (self.posterior, self.clock) = (posterior, clock);
@@ -28,7 +29,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.pinned.retain(|arm| !self.arms.removed().contains(*arm));
     }
 
-    /// Fails if two policies have different interactions, or if only one of them shares weights between arms.
+    /// Fails if two policies have different interactions (products of context and features), or if only one of them
+    /// shares weights between arms.
     fn check_sharing(&self, other: &Self) -> Result<()> {
         if self.interactions != other.interactions {
             let problem = "interactions: expected the same products in both policies to merge".to_owned();
@@ -41,9 +43,9 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Err(Error::Unlike { what: "sharing of weights (1 is yes)", ours: shared(self), theirs: shared(other) })
     }
 
-    /// Computes the evidence that this policy has learned since `earlier`, a clone of it at an earlier time, as
-    /// [`Disjoint::diff`] does. With weights per arm, deltas equal those of disjoint policies. With shared weights,
-    /// deltas have a separate kind, and list the removed arms apart from the weights.
+    /// Computes the evidence that this policy has learned since `earlier`, a clone that was made of this policy before,
+    /// as [`Disjoint::diff`] does. If arms have separate weights, the delta has the same form as for disjoint policies.
+    /// If all arms share weights, deltas have a separate kind, and list the removed arms apart from the weights.
     ///
     /// # Errors
     /// Fails as [`Disjoint::diff`] does, and if only one of the two policies shares weights.

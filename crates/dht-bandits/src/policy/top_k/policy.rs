@@ -32,7 +32,8 @@ impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
     /// Learns several rewards of single decisions at once: all of them, or none if one is refused.
     ///
     /// # Errors
-    /// Fails as [`update_batch`](Self::update_batch) does, and if a decision was made in another epoch.
+    /// Fails as [`update_batch`](Self::update_batch) does, and if a decision was made in another
+    /// [epoch](Policy::epoch).
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         observations.iter().try_for_each(|seen| check_epoch(seen.decision.choice.epoch, self.clock.epoch))?;
         self.update_observed(observations.iter().map(|Observation { decision, reward, weight }| {

@@ -53,8 +53,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Propensities of the chosen arms, with their errors, from the scores that the selection computed. The result is
-    /// empty if propensities are omitted.
+    /// Propensities of the chosen arms, each with its numerical or standard error, from the scores that the selection
+    /// computed. The result is empty if the policy's settings omit propensities.
     fn propensities_of_chosen(&self, k: usize, request: &Request<'_>, slate: &Slate) -> Result<Vec<(f64, f64)>> {
         let (learned, ranked) = (self.clock.version, &slate.ranked);
         let share = drawn_uniformly(&self.exploration, learned, ranked.len())?;
@@ -86,7 +86,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok((0..k).map(|chosen| (inclusion_of(&laws, chosen, &weights), QUADRATURE_ERROR)).collect())
     }
 
-    /// Propensities of the chosen arms, if one draw of the shared weights, scaled by `scale`, scored all candidates.
+    /// Propensities of the chosen arms, if one draw of the shared weights scored all candidates. `scale` is the factor
+    /// on the standard deviation of the draw.
     fn propensities_of_shared(
         &self,
         k: usize,
@@ -113,8 +114,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         })
     }
 
-    /// Probability that each arm of a request is in a slate of `k` arms, in the order of the request and without the
-    /// pinned arms. The probabilities sum to `k`.
+    /// Probability that each arm of a request is in a slate of `k` arms, in the order of the request and without pinned
+    /// arms, which appear in every slate. The probabilities sum to `k`.
     ///
     /// The accuracy depends on the exploration rule's random draws:
     ///

@@ -54,19 +54,20 @@ pub enum Draw {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SharedPropensity {
-    /// Integral for all candidates together, scaled so that the probabilities sum to the number of positions. Its cost
-    /// is O(N²) for N candidates on each of 2,048 random lines through the space of weights. It suits up to about fifty
-    /// candidates.
+    /// Integral for all candidates together, scaled so that the probabilities sum to the number of positions in the
+    /// slate. Its cost is O(N²) for N candidates on each of 2,048 random lines through the space of weights. It suits
+    /// up to about fifty candidates.
     Integral,
     /// Estimate for the chosen candidates only, at a cost of O(N·d) for each random line through the space of weights,
     /// for N candidates of d features. The standard error
     /// ([`Choice::propensity_error`](crate::Choice::propensity_error)) decreases with the number of lines.
     Estimated {
-        /// Number of random lines, from 64 to 65,536; it is rounded up to a multiple of 32.
+        /// Number of random lines through the space of weights over which a propensity is averaged, from 64 to 65,536.
+        /// It is rounded up to a multiple of 32.
         lines: u32,
     },
-    /// No propensity, for decisions that are used only for learning. Estimators that need propensities refuse such
-    /// decisions with an error.
+    /// Computes no propensity. This suits decisions that are used only for learning, because off-policy estimators that
+    /// need propensities return an error for them.
     Omitted,
 }
 
@@ -87,8 +88,8 @@ impl SharedPropensity {
     }
 }
 
-/// Policy that chooses slates: the K candidates with the highest values, in addition to pinned arms (a combinatorial
-/// semi-bandit).
+/// Policy that chooses slates: the K candidates with the highest values, in addition to pinned arms, which the caller
+/// sets (a combinatorial semi-bandit).
 ///
 /// The algorithm is Thompson sampling for combinatorial semi-bandits (Wang & Chen 2018), with contexts as in Chapelle &
 /// Li (2011). Because the logistic function σ is monotone, ranking by the probability σ(p'x) equals ranking by the
@@ -220,7 +221,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// arm, and with rules that draw no weights, propensities do not depend on the method.
     ///
     /// # Errors
-    /// Fails if the number of lines is out of its range.
+    /// Fails if the number of random lines in [`SharedPropensity::Estimated`] is out of its range.
     pub fn with_shared_propensity(mut self, method: SharedPropensity) -> Result<Self> {
         method.check()?;
         self.shared_propensity = method;
@@ -340,9 +341,9 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// at positions that are [rarely examined](Slate::with_examination).
     ///
     /// # Errors
-    /// Fails if the slate was made in another epoch, if its contexts are missing or have another length, or if the
-    /// number of feedbacks differs from the number of chosen arms. Also fails as [`update_batch`](Self::update_batch)
-    /// does.
+    /// Fails if the slate was made in another [epoch](Policy::epoch), if its contexts are missing or have another
+    /// length, or if the number of feedbacks differs from the number of chosen arms. Also fails as
+    /// [`update_batch`](Self::update_batch) does.
     pub fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         check_epoch(slate.epoch, self.clock.epoch)?;
         let chosen = slate.choices.len();

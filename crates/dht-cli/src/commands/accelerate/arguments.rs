@@ -94,7 +94,8 @@ impl AccelerateArguments {
         }
     }
 
-    /// Directory of the classifier. Rejects a value that is the size of a new encoder, and regression targets.
+    /// Directory of the fine-tuned classifier. It is an error if the command line has the size of a new encoder in
+    /// place of a classifier, or if the targets are numbers.
     pub(super) fn folder(&self) -> Result<PathBuf> {
         let Some(folder) = self.classifier.directory()? else {
             let expected = "the directory of a fine-tuned classifier";

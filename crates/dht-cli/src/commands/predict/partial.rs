@@ -26,7 +26,7 @@ pub trait Output: Write {
         Totals::default()
     }
 
-    /// Column titles that the first JSON object set in an earlier run.
+    /// Column titles of the output that an earlier run took from the first JSON object; `None` if there are none.
     fn titles(&self) -> Option<Vec<String>> {
         None
     }
@@ -39,8 +39,8 @@ pub trait Output: Write {
         Ok(rows)
     }
 
-    /// Takes note that all rows so far are answered. `titles` are the column titles that the first JSON object set;
-    /// `is_end` is true after the last row of an input.
+    /// Records that all rows so far are answered. `titles` are the column titles that were taken from the first JSON
+    /// object; `is_end` is true after the last row of an input.
     ///
     /// # Errors
     /// [`Error::Io`] if the state cannot be saved.
@@ -59,13 +59,14 @@ struct SavedState {
     run: Map<String, Value>,
     /// Number of rows that were read.
     rows: u64,
-    /// SHA-256 of these rows.
+    /// SHA-256 of the rows that were read.
     sha256: String,
-    /// Size of their answers in bytes.
+    /// Size of the answers that were written, in bytes.
     bytes: u64,
-    /// Column titles that the first JSON object set, if the answers to objects are a table.
+    /// Column titles of the output: the member names of the first JSON object, if JSON objects are answered in a table.
+    /// Otherwise `None`.
     titles: Option<Vec<String>>,
-    /// Totals over these rows.
+    /// Totals over the rows that were read.
     totals: Totals,
     /// Lines of the first row without a text and of the first row without an answer, which the totals do not store.
     first_lines: (u64, u64),

@@ -407,7 +407,7 @@ impl<W: Output> AnswerWriter<W> {
         self.out.unanswered(rows)
     }
 
-    /// Takes note that all rows so far are answered; `is_end` is true after the last row of an input.
+    /// Records that all rows so far are answered. `is_end` is true after the last row of an input.
     ///
     /// # Errors
     /// [`Error::Io`] if the state of the run cannot be saved.

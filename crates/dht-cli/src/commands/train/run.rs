@@ -50,7 +50,7 @@ pub(super) struct Run<'a> {
 /// Trained model, with facts for its model card.
 pub(super) struct TrainedModel {
     pub(super) model: TextModel,
-    /// Requests that the model does not meet, as sentences.
+    /// Requested limits, such as a budget of FLOPs, that the model does not keep: one sentence each.
     pub(super) misses: Vec<String>,
     /// Sentence about how the model was trained.
     pub(super) how: String,

@@ -27,17 +27,17 @@ pub struct AbstentionThreshold {
 }
 
 impl AbstentionThreshold {
-    /// Selects the lowest minimum probability of a prediction. The predictions that reach it have an accuracy of at
-    /// least `accuracy`. Over the draw of the held-out texts, this bound holds with a probability of at least
-    /// `confidence`.
+    /// Selects the lowest minimum probability at which the remaining predictions have an accuracy of at least
+    /// `accuracy`. Over the draw of the held-out texts, this bound holds with a probability of at least `confidence`.
     ///
     /// Each of `answers` belongs to a held-out text: the probability of its predicted class, and whether that class is
     /// correct. The texts must not have been used to fit the model or to select a setting.
     ///
-    /// The tested probabilities are fixed. The p-value of each is the binomial tail of the wrong predictions among
-    /// those that reach the probability. The tests run in fixed sequences from high to low probabilities, until one
-    /// fails (Learn then Test, Angelopoulos et al. 2021). Few predictions reach the highest probabilities. Several
-    /// sequences with different starts therefore share the error probability.
+    /// The tested probabilities are fixed. The p-value of each is a binomial tail: the probability of at most the
+    /// observed number of wrong predictions, if the accuracy were just the required one. The tests run in sequences
+    /// from high to low probabilities, until one fails (Learn then Test, Angelopoulos et al. 2021). At the highest
+    /// probabilities, there may be too few predictions to pass a test. Several sequences with different starts are
+    /// therefore tested, which share the error probability 1 − `confidence`.
     ///
     /// # Errors
     /// [`Error::Argument`] if the accuracy or the confidence is not between 0 and 1; [`Error::Accuracy`] if the

@@ -67,7 +67,8 @@ pub struct Calibration<'a> {
     pub labels: Option<&'a [u32]>,
 }
 
-/// Exit threshold that keeps a [promise](Promise), with its risk and its cost on the calibration texts.
+/// Exit threshold that keeps a [promise](Promise), which is a limit on a risk. Also the risk and the cost on the
+/// calibration texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Promised {

@@ -15,9 +15,10 @@ type Decide<'a> = &'a dyn Fn(&LogProbabilities) -> Vec<u32>;
 
 impl DynamicModel {
     /// Returns the model at the cheapest of the ascending `speeds` (exit thresholds) that keeps a [promise](Promise),
-    /// which is a limit on a risk. Also returns the risk and cost at this speed. The full model of the promise is the
-    /// last exit, not combined with the n-gram classifier. Each calibration text runs all layers once. The speeds must
-    /// not depend on the calibration texts: use the speeds of the [report](crate::accelerate::Report::curve).
+    /// which is a limit on a risk. Also returns the risk and cost at this speed. The full model, against which the risk
+    /// is measured, is the last exit alone, not combined with the n-gram classifier. Each calibration text runs all
+    /// layers once. The speeds must not depend on the calibration texts: use the speeds of the
+    /// [report](crate::accelerate::Report::curve).
     ///
     /// # Errors
     /// * [`Error::SeenTexts`] if the [model was fitted on](Self::seen_texts) some of the calibration texts.

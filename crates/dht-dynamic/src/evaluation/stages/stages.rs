@@ -174,9 +174,9 @@ impl Stages {
 
     /// Computes at which stage each row stops at a threshold, with the resulting predictions and cost.
     ///
-    /// At threshold 0, all rows stop at the last stage. For stages [of a model](Self::of_model), the exits before the
-    /// last then cost nothing, since they are not computed. Above 1, each row stops at the first stage with a finite
-    /// uncertainty; only the patience rule has infinite uncertainties.
+    /// At a threshold of 0, all rows stop at the last stage. If the stages are those [of a model](Self::of_model), the
+    /// earlier exits then cost nothing, since they are not computed. At a threshold above 1, each row stops at the
+    /// first stage with a finite uncertainty. Only the patience rule has infinite uncertainties.
     pub fn at(&self, threshold: f64) -> Staged {
         let last = self.labels.len() - 1;
         if threshold == 0.0 {

@@ -37,8 +37,8 @@ pub struct NgramSettings {
     pub c: Vec<f64>,
     /// Ids of special tokens to exclude because they are not part of a text, such as [`[CLS]` and
     /// `[SEP]`](dht_transformer::TextTokenizer::tokens_around). None by default. Special tokens that are not excluded
-    /// are ordinary features. In a truncated text, the final special token follows the last token that the encoder
-    /// reads.
+    /// are ordinary features. In a truncated text, the final special token stands between the tokens that the encoder
+    /// reads and the tokens beyond its limit.
     pub left_out: BTreeSet<u32>,
 }
 

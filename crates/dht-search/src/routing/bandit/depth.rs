@@ -268,7 +268,7 @@ fn of_arms<'a>(setup: &Setup, features: Option<&'a ArmFeatures>) -> Option<&'a [
     features.map(|features| if setup.space.is_tree() { &*features.depth } else { &*features.arms })
 }
 
-/// Index of the arm whose route leaves at `exit` and keeps `heads` heads in every group of layers with a choice of
+/// Index of the arm whose route stops at `exit` and keeps `heads` heads in every group of layers with a choice of
 /// heads; `None` if no arm does.
 fn arm_of(space: &SearchSpace, exit: usize, heads: usize) -> Option<usize> {
     let groups = space.groups_before(exit).len();

@@ -1,4 +1,4 @@
-//! Bandits that decide at which early exit the texts of a [`DynamicModel`] leave. Not in the DHT paper.
+//! Bandits that decide at which early exit the texts of a [`DynamicModel`] stop. Not in the DHT paper.
 
 use std::sync::Arc;
 
@@ -34,15 +34,16 @@ const WARM_UP: usize = 2;
 pub enum Decided {
     /// One decision at the first exit after a layer, which selects among all exits.
     Once,
-    /// Separate decision at every exit: leave or continue.
+    /// Separate decision at every exit: stop or continue.
     AtEveryExit,
 }
 
-/// Linear bandits that decide at which early exit the texts of a [`DynamicModel`] leave.
+/// Linear bandits that decide at which early exit the texts of a [`DynamicModel`] stop.
 ///
-/// From the signals of an exit e (entropy, margin, length) the bandits predict the gain loss(e) − loss(e′) of each
-/// deeper exit e′. A text continues while some gain exceeds the price λ·(cost(e′) − cost(e)) of that exit. λ is the
-/// router's speed. [`fit`](Self::fit) fits the bandits on labelled texts. Predictions do not update them.
+/// From three signals of an exit e (entropy and margin of its probabilities, and length of the text), the bandits
+/// predict the gain loss(e) − loss(e′) of each deeper exit e′. A text continues while some gain exceeds the price
+/// λ·(cost(e′) − cost(e)) of that exit. λ is the router's speed. [`fit`](Self::fit) fits the bandits on labelled texts.
+/// Predictions do not update them.
 #[derive(Debug, Clone)]
 pub struct ExitBandits {
     setup: Setup,
@@ -222,7 +223,7 @@ impl ExitBandits {
         }
     }
 
-    /// Returns whether a text leaves at an exit after a layer. `exit` is counted from 0, without the n-gram exit.
+    /// Returns whether a text stops at an exit after a layer. `exit` is counted from 0, without the n-gram exit.
     fn leaves_behind(&self, exit: usize, signals: &[f64], tokens: usize, notes: &mut Notes) -> Result<bool> {
         match &self.learned.behind {
             LayerExitBandits::AtEveryExit(bandit) => {

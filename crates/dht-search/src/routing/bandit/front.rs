@@ -31,7 +31,7 @@ impl FrontBandit {
         Ok(Self { linear: LinearBandit::new(setup, SIGNALS, setup.constant().len(), arms, alpha)? })
     }
 
-    /// Returns whether a sample leaves at the n-gram exit. It continues if, for some later exit, the predicted decrease
+    /// Returns whether a sample stops at the n-gram exit. It continues if, for some later exit, the predicted decrease
     /// of the loss exceeds the price of that exit's computation.
     pub(super) fn leaves(&self, setup: &Setup, signals: &[f64], tokens: usize) -> Result<bool> {
         let scores = self.linear.scores(setup, signals, None, setup.constant())?;

@@ -65,7 +65,7 @@ impl Router for GainRouter {
         Ok(())
     }
 
-    /// Decides which samples leave at an exit. Appends the context (input vector) of each sample to the sample's notes,
+    /// Decides which samples stop at an exit. Appends the context (input vector) of each sample to the sample's notes,
     /// from which the bandits learn later.
     fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, mode: &mut Mode<'_>) -> dht_dynamic::Result<()> {
         let Self { setup, learned } = self;
@@ -198,8 +198,8 @@ impl GainBandit {
 
     /// Updates the bandits with the decrease of the loss between every pair of exits that a sample reached.
     ///
-    /// `exits` has the exit where each sample left. `seen` has an element for each visit of a sample to an exit except
-    /// the last: exit, sample and context.
+    /// `exits` has the exit at which each sample stopped. `seen` has an element for each visit of a sample to an exit
+    /// except the last: exit, sample and context.
     pub(crate) fn learn<'a>(
         &mut self,
         setup: &Setup,

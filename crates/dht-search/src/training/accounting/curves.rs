@@ -16,8 +16,8 @@ pub struct Curves {
     pub progress: Vec<f64>,
     /// Number of training samples in each bin of progress.
     pub samples: Vec<u64>,
-    /// Share of samples that left at each depth, by depth in layers, for each bin of progress. The shares of a bin add
-    /// up to 1.
+    /// Share of samples that stopped at each depth, by depth in layers, for each bin of progress. The shares of a bin
+    /// add up to 1.
     pub depth_share: BTreeMap<usize, Vec<f64>>,
     /// Share of head decisions that kept each number of heads, by number of heads, for each bin of progress. A sample
     /// has one decision for each dynamic group (group of layers with a choice of heads) on its route. The shares of a

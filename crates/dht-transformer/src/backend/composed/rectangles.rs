@@ -1,4 +1,4 @@
-//! Attention composed of candle's operations. The packed rows of a batch are padded to equal lengths for it.
+//! Attention composed of candle's operations. Before it, the packed rows of a batch are padded to equal lengths.
 
 use candle_core::{D, Device, Tensor};
 

@@ -62,7 +62,8 @@ struct Entry {
     /// Version number that the parameter's values had when they were packed.
     version: u64,
     packed: Arc<Packed<f32>>,
-    /// Parameter of a whole forward weight, whose own values can be released.
+    /// Parameter whose values can be released, since the entry has its whole weight for the forward pass. `None` for
+    /// other entries.
     whole: Option<Parameter>,
     /// Value of `uses` at the last access to this entry.
     used: u64,

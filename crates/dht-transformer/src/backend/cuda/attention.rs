@@ -6,7 +6,7 @@ use super::keys::{BatchKeys, words};
 use super::launch::{Argument, Grid, Numbers, has_matrix_units, launch, room, suffix, tensor, with_numbers};
 use crate::backend::cpu::Dropout;
 
-/// Number of threads in a block. The kernels assume these four warps.
+/// Number of threads in a block: four warps, as the kernels assume.
 const THREADS: u32 = 128;
 /// Number of query rows that a block of the forward pass processes.
 const FORWARD_ROWS: usize = 16;
@@ -27,7 +27,7 @@ pub(super) struct Attention {
 
 impl Attention {
     /// Launches an attention kernel that reads the tensors `read` and writes to `written`. The first tensor of `read`
-    /// must be qkv.
+    /// must have Q, K and V side by side in each row.
     fn run(&self, name: &str, rows: usize, read: &[&Tensor], written: &[&CudaStorage]) -> Result<()> {
         let Some(qkv) = read.first() else { bail!("{name} without rows") };
         let (dtype, device) = (qkv.dtype(), qkv.device().as_cuda_device()?);
@@ -57,8 +57,9 @@ impl Attention {
         })
     }
 
-    /// Computes the attention outputs (tokens, heads·dim) from qkv (tokens, 3·heads·dim), after adding the bias
-    /// (3·heads·dim) to qkv in f32. Also returns ln Σ exp(scores) for each row and head, which the backward pass needs.
+    /// Computes the attention outputs (tokens, heads·dim). `qkv` (tokens, 3·heads·dim) has Q, K and V side by side; the
+    /// bias (3·heads·dim) is added to it in f32. Also returns ln Σ exp(scores) for each row and head, which the
+    /// backward pass needs.
     pub(super) fn forward(&self, [qkv, bias]: [&Tensor; 2]) -> Result<[Tensor; 2]> {
         let (device, heads) = (qkv.device().as_cuda_device()?, self.heads.elem_count());
         let (tokens, inner) = (self.keys.tokens(), heads * self.dim);
@@ -70,8 +71,9 @@ impl Attention {
         Ok([tensor(out, (tokens, inner)), tensor(logs, (tokens, heads))])
     }
 
-    /// Computes the gradient of qkv. Also returns Σ dout·out for each row and head, where out is the attention output
-    /// and dout its gradient. The sum over the rows of a sample is the gradient of a gate on the head.
+    /// Computes the gradient of `qkv`, which has Q, K and V side by side in each row. Also returns Σ dout·out for each
+    /// row and head, where out is the attention output and dout its gradient. The sum over the rows of a sample is the
+    /// gradient of a gate on the head.
     pub(super) fn backward(
         &self,
         [qkv, bias]: [&Tensor; 2],

@@ -9,8 +9,8 @@ use super::launch::tensor;
 /// Backward function of an operation: maps the gradient of the result to the gradients of up to three arguments.
 type Backward = Box<dyn Fn(&Tensor) -> Result<[Option<Tensor>; 3]> + Send + Sync>;
 
-/// Operation in candle's graph that returns a result computed before. Custom kernels run before candle applies the
-/// operation, because candle then locks the arguments, and the kernels need the same locks.
+/// Operation in candle's graph that returns a result computed before. Custom kernels must run before candle applies the
+/// operation: they lock the arguments, and candle holds the same locks while it applies an operation.
 struct Computed {
     name: &'static str,
     result: Mutex<Option<CudaStorage>>,

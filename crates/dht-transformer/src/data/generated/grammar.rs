@@ -14,7 +14,7 @@ use super::lexicon::{
     SUBJECT_ADJECTIVES, SURROUNDINGS, TURNS, Verb,
 };
 
-/// Generator of one review: the phrases written so far, and the random generator of the row.
+/// Writer of one generated review. It holds the phrases written so far, and a random generator seeded for this review.
 pub(super) struct Writer<'a> {
     rng: &'a mut ChaCha8Rng,
     phrases: Vec<&'static str>,

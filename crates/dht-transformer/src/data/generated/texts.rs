@@ -70,7 +70,7 @@ impl GeneratedText {
     }
 
     /// Generates the texts of [`generate`](Self::generate) with label noise: on average, `wrong_per_thousand` of 1000
-    /// texts have one of the three wrong labels. From 1000 on, all labels are wrong.
+    /// texts have one of the three wrong labels. With 1000 or more, all labels are wrong.
     ///
     /// The texts are the same as without noise.
     pub fn generate_noisy(rows: usize, seed: u64, wrong_per_thousand: u32) -> Vec<Self> {

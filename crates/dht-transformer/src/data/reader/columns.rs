@@ -15,11 +15,11 @@ use crate::error::DataProblem;
 /// Maximum number of distinct values in a detected label column. A column whose name is usual for a label may have
 /// more.
 const MOST_LABELS: usize = 1000;
-/// Minimum accuracy for a label leak, as a fraction of the filled cells. A text column is reported as a label leak only
-/// if the most frequent label among rows with the same cell is correct this often.
+/// Minimum accuracy at which a text column is reported as a label leak, as a fraction of its filled cells. Each cell
+/// predicts the most frequent label among rows with the same cell.
 const TELLING_SHARE: f64 = 0.9;
-/// Maximum error of a label leak, as a fraction of the error of always predicting the most frequent label. A text
-/// column with a larger error is not reported as a label leak.
+/// Maximum error at which a text column is reported as a label leak, as a fraction of the error of always predicting
+/// the most frequent label.
 const ERRORS_LEFT: f64 = 0.2;
 /// Maximum probability for a label leak that repeated cells agree with the label by chance. A text column with a higher
 /// probability is not reported.

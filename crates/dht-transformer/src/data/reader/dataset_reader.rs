@@ -42,8 +42,8 @@ const MOST_BYTES: u64 = 4 << 30;
 /// The reader detects the columns that the caller does not request, by these rules. It refuses an ambiguous file.
 ///
 /// - **Header** (csv and tsv): the first row is a header if it contains the name of a requested or known column, or a
-///   word above numbers or dates. It is data if one of its values is repeated in the column. Columns without a name are
-///   not read.
+///   word in a column that otherwise holds numbers or dates. It is data if one of its values is repeated in the column.
+///   Columns without a name are not read.
 /// - **Label**: the column called `label`; otherwise the only column called `labels`, `class` or `category`. Without
 ///   such a name, it is the only column that holds nothing but labels of the training set, if they are known. Otherwise
 ///   it is the only column with a value in every row and 2 to 1000 distinct values, each of which occurs at least
@@ -171,9 +171,9 @@ impl DatasetReader {
     ///
     /// | labels of the file | classes | a label is |
     /// |---|---|---|
-    /// | names | the same names | the class of its name: exactly, else ignoring case and surrounding spaces, else as equal numbers |
+    /// | names | the same names | the class with the same name: exactly, else ignoring case and surrounding spaces, else as equal numbers |
     /// | numbers or `LABEL_k` | names | class k, from 0; from 1 where 1 to n all occur and 0 does not |
-    /// | numbers | `LABEL_k`, and the other way round | the class of its number |
+    /// | numbers | `LABEL_k`, and the other way round | the class with the same number |
     /// | no and yes, false and true | two numbers or `LABEL_k` | the lower and the higher one |
     ///
     /// Any other label is an [error](DataProblem::OtherLabels), as are numbers that may be counted from 0 or from 1.

@@ -17,9 +17,9 @@ pub(super) type Decision = (bool, HeaderSource);
 
 /// Decides whether the first row of a table is a header, unless `asked` states it.
 ///
-/// The first row is a header if it contains the name of a requested or known column, or a word above numbers or dates.
-/// It is data if one of its cells is like the other cells of the column. `expected` states whether the training set has
-/// a header, if this is known.
+/// The first row is a header if it contains the name of a requested or known column, or a word in a column that
+/// otherwise holds numbers or dates. It is data if one of its cells is like the other cells of the column. `expected`
+/// states whether the training set has a header, if this is known.
 ///
 /// # Errors
 /// [`DataProblem::FirstRow`] if the first row may be a header or data; [`DataProblem::OtherHeader`] if the decision

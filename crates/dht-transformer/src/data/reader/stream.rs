@@ -119,8 +119,9 @@ pub struct TextStream<'a> {
 }
 
 impl<'a> TextStream<'a> {
-    /// Creates a stream of the texts in `input`. `path` appears in errors. The first row of a csv, tsv or jsonl file is
-    /// read at once, or [several rows](TextColumns::look_ahead), to detect the text columns.
+    /// Creates a stream of the texts in `input`. `path` appears in errors. To detect the text columns of a csv, tsv or
+    /// jsonl file, its first row is read immediately. With [`look_ahead`](TextColumns::look_ahead), several rows are
+    /// read.
     ///
     /// # Errors
     /// [`Error::Data`] with the line number in these cases:
@@ -190,8 +191,8 @@ impl<'a> TextStream<'a> {
         self.columns.reading.as_ref()
     }
 
-    /// First text of a file without a header, if it looks like a column name: it is one word, and all texts read ahead
-    /// below it have several words. Callers can warn about it.
+    /// First text of a file without a header, if it looks like a column name: it is one word, and all further texts
+    /// that were read ahead have several words. Callers can warn about it.
     pub fn doubtful_text(&self) -> Option<&str> {
         self.columns.doubtful.as_deref()
     }
@@ -308,8 +309,8 @@ impl<'a> TextStream<'a> {
         Ok(())
     }
 
-    /// Reads the first row of a csv or tsv file, or [several rows](TextColumns::look_ahead), to detect the text
-    /// columns.
+    /// Reads the first row of a csv or tsv file, to detect the text columns. With
+    /// [`look_ahead`](TextColumns::look_ahead), reads several rows.
     fn read_ahead(&mut self) -> Result<Table> {
         let mut table = Table::default();
         while table.rows.len() < if self.asked.look_ahead { LOOK_AHEAD } else { 1 } {

@@ -336,8 +336,7 @@ fn content_of(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
-/// Parses the declaration of a token. For a plain string, the flag `special` of the token is set to the argument of
-/// this name.
+/// Parses the declaration of a token. A plain string gets its flag `special` from the argument `special`.
 fn token(field: &'static str, value: &Value, special: bool) -> Result<DeclaredToken> {
     let refuse = || Error::argument(field, "a text, or an object with the text as its content", value.to_string());
     let content = content_of(value).filter(|content| !content.is_empty()).ok_or_else(refuse)?;

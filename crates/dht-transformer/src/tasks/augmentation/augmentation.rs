@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::tasks::masked_language_model::MaskedLanguageModel;
 use crate::tensors::HeadPlan;
 
-/// Number of texts whose words get their candidates together.
+/// Number of texts for whose words replacement candidates are computed together.
 const ROWS: usize = 16;
 /// Number of masked texts that the language model reads in one batch. Each takes a row of logits over the vocabulary.
 const BATCH: usize = 64;

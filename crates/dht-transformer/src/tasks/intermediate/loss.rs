@@ -69,8 +69,8 @@ fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Result
 /// ```
 ///
 /// E are the embeddings, H_m the hidden states after layer m, and A_m the attention scores before the softmax. A
-/// superscript t marks the teacher's. Layer m of the student learns from the teacher's layer g(m), where g is the
-/// [`LayerMap`]. Heads that were pruned from the student are not compared.
+/// superscript t marks values of the teacher. Layer m of the student learns from the teacher's layer g(m), where g is
+/// the [`LayerMap`]. Heads that were pruned from the student are not compared.
 ///
 /// The projections W_e and W_h (with a bias) are trained together with the student. They are the parameters
 /// `distillation.embeddings` and `distillation.hidden` of its encoder, and are not written to directories.

@@ -67,9 +67,9 @@ impl TextStates {
 
 impl TeacherStates {
     /// Runs the teacher once on texts and stores its intermediate results. Short texts come first, until the results
-    /// take `most_bytes` bytes. For the other texts, the teacher has to run in training. `layers` has the teacher's
-    /// layer for each layer of the student, as [`LayerMap::teacher_layers`](super::LayerMap::teacher_layers) returns
-    /// them.
+    /// take `most_bytes` bytes. For texts without stored results, the teacher runs during training. `layers` has the
+    /// teacher's layer for each layer of the student, as [`LayerMap::teacher_layers`](super::LayerMap::teacher_layers)
+    /// returns them.
     ///
     /// # Errors
     /// [`Error::Argument`] if the teacher does not have one of the layers, or the batch size is 0. Errors of

@@ -17,7 +17,8 @@ use crate::tasks::Task;
 const PROBLEM: &str = "problem_type";
 
 impl TextClassifier {
-    /// Loads a classifier that [`save`](Self::save) wrote, or any other `BertForSequenceClassification`.
+    /// Loads a classifier that [`save`](Self::save) wrote, or any other `BertForSequenceClassification` of
+    /// `transformers`.
     ///
     /// # Errors
     /// Errors of [`PretrainedWeights::read`], and these:

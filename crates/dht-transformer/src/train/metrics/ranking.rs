@@ -32,8 +32,8 @@ pub fn average_precision(has: &[bool], scores: &[f32]) -> Result<Option<f64>> {
 }
 
 /// Cohen's kappa with quadratic weights for true and predicted ratings: 1 − mean (x − y)² / E(x − y)². E is the
-/// expectation over independent draws from the two lists. 1 is perfect agreement, 0 is chance. `None` if the
-/// expectation is 0.
+/// expectation over independent draws from the two lists. 1 is perfect agreement, 0 is agreement by chance. `None` if
+/// the expectation is 0.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) if the two lists differ in length.

@@ -78,9 +78,9 @@ impl AdamW {
 
     /// Takes one step: clips the gradient, and updates every parameter that is not frozen and has a gradient.
     ///
-    /// Returns the Euclidean norm of the gradient over all trained parameters, before clipping. If a gradient has NaN
-    /// or infinity, so has the norm. In this case the whole step is skipped: parameters, moments and counts do not
-    /// change.
+    /// Returns the Euclidean norm of the gradient over all trained parameters, before clipping. If a gradient has a NaN
+    /// or infinite value, the norm is NaN or infinite, too. In this case the whole step is skipped: parameters, moments
+    /// and counts do not change.
     ///
     /// # Errors
     /// [`Error::NonFiniteGradient`] when `patience` consecutive steps were skipped; [`Error::Argument`] for an invalid

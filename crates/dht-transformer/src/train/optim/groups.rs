@@ -13,7 +13,7 @@ pub struct Multipliers {
     /// Factor on the learning rate.
     pub rate: f64,
     /// `true` if the gradient is clipped together with the others. Otherwise it is not clipped and does not contribute
-    /// to the norm. Use `false` for parameters with a separate loss, such as the architecture variables of a search.
+    /// to the norm. Use `false` for parameters with a separate loss, such as the variables of an architecture search.
     pub clipped: bool,
 }
 

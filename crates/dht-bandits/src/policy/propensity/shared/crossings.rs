@@ -24,7 +24,8 @@ pub(super) fn add_products(columns: &[f64], z: &[f64], out: &mut [f64]) {
     }
 }
 
-/// Direction of the integration lines for one arm, and the slope of each arm's value along them.
+/// Direction of the lines through the space of weights that are used for one arm, and the slope of each arm's value
+/// along these lines.
 pub(super) struct Direction {
     pub(super) u: Vec<f64>,
     slopes: Vec<f64>,
@@ -32,7 +33,7 @@ pub(super) struct Direction {
     /// crossings with arms whose values rise more.
     below: Crossings,
     above: Option<Crossings>,
-    /// Other arms whose values have the same slope as the value of this arm.
+    /// Other arms whose values have the same slope along the line as the value of this arm.
     level: Vec<usize>,
 }
 
@@ -95,8 +96,9 @@ impl Direction {
         if low < high { between(low, high) / (ties + 1) as f64 } else { 0.0 }
     }
 
-    /// Probability that a slate shows `arm`, on the same line as in [`best_along`](Self::best_along). `weights` holds
-    /// the probability that each rank is shown. `events` is scratch memory.
+    /// Probability that a slate shows `arm`, on a line where the coordinate is standard normal. `values` are all arms'
+    /// values at one point of the line, and `along` is the coordinate of this point. `weights` holds the probability
+    /// that the arm of each rank is shown. `events` is scratch memory.
     pub(super) fn shown_along(
         &self,
         values: &[f64],

@@ -9,9 +9,10 @@ use crate::policy::propensity::ranks::point_inclusion;
 const SHIFTS: usize = 8;
 /// Number of random shifts of the quasi-random lattice, if only single arms are estimated.
 const SHIFTS_OF_ESTIMATE: usize = 32;
-/// Number of lattice points per shift, for the integral over all arms. Each point defines one integration line.
+/// Number of quasi-random points per shift of the lattice, for the integral over all arms. Each point defines one line
+/// through the space of weights.
 const POINTS: usize = 256;
-/// Lower bound on a computed probability.
+/// Lower bound on a computed probability that a slate shows an arm.
 const LEAST: f64 = 1e-12;
 
 /// Estimated probability that a slate shows each of `arms`, with its standard error, as averages over random lines
@@ -61,7 +62,8 @@ pub(crate) fn inclusion_of_shared_arms(
     (0..arms.len()).map(|arm| mean_and_error(&means, arm)).map(|(mean, error)| (mean.min(1.0), error)).collect()
 }
 
-/// Mean and standard error of one arm's probability over the lattice shifts; `means` has the shape (shifts, arms).
+/// Mean and standard error of one arm's probability over the random shifts of the quasi-random lattice. `means` has the
+/// shape (shifts, arms).
 fn mean_and_error(means: &[Vec<f64>], arm: usize) -> (f64, f64) {
     let count = means.len() as f64;
     let mean = means.iter().map(|shift| shift[arm]).sum::<f64>() / count;
@@ -70,7 +72,7 @@ fn mean_and_error(means: &[Vec<f64>], arm: usize) -> (f64, f64) {
 }
 
 /// Probability that a slate shows each arm, with its standard error, by integration over lines through the space of
-/// weights. `weights` holds the probability that each rank is shown.
+/// weights. `weights` holds the probability that the arm of each rank is shown.
 pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f64, f64)> {
     let count = draw.means.len();
     let lines = Lines::new(draw);
@@ -112,9 +114,9 @@ pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f6
     normalise(&means, positions)
 }
 
-/// Averages probabilities over lattice shifts, and scales the means and standard errors so that the probabilities sum
-/// to the number of positions. `means` has the shape (shifts, arms). No probability exceeds 1: an excess, as of an arm
-/// that is nearly certain to be shown, is distributed to the other arms.
+/// Averages probabilities over the random shifts of the quasi-random lattice, and scales the means and standard errors
+/// so that the probabilities sum to the number of positions in a slate. `means` has the shape (shifts, arms). No
+/// probability exceeds 1: if scaling would give an arm more, the excess is distributed to the other arms.
 fn normalise(means: &[Vec<f64>], positions: f64) -> Vec<(f64, f64)> {
     let entries: Vec<_> = (0..means.first().map_or(0, Vec::len)).map(|arm| mean_and_error(means, arm)).collect();
     let (mut certain, mut factor) = (0, positions / entries.iter().map(|(mean, _)| mean).sum::<f64>());

@@ -8,8 +8,8 @@ pub(super) struct Lattice {
 }
 
 impl Lattice {
-    /// Creates a lattice for normal variates in `dimension` dimensions. The number of coordinates is rounded up to an
-    /// even number, since the Box–Muller method uses pairs.
+    /// Creates a quasi-random lattice for normal variates in `dimension` dimensions. The number of coordinates is
+    /// rounded up to an even number, since the Box–Muller method uses pairs.
     pub(super) fn new(dimension: usize) -> Self {
         let count = dimension.next_multiple_of(2);
         let mut primes: Vec<u32> = Vec::with_capacity(count);
@@ -24,8 +24,8 @@ impl Lattice {
         Self { roots, shifts: vec![0.0; count], state: 0x5EED }
     }
 
-    /// Advances to the next random shift of the lattice. Shifts are a fixed sequence (SplitMix64), so that a propensity
-    /// is a function of the policy alone.
+    /// Advances to the next random shift of the quasi-random lattice. Shifts are a fixed sequence (SplitMix64), so that
+    /// a propensity is a function of the policy alone.
     pub(super) fn shift(&mut self) {
         for shift in &mut self.shifts {
             self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);

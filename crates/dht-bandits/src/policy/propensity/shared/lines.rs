@@ -1,5 +1,5 @@
-//! Lines along which the values of arms with shared weights are compared: reduced coordinates for the arms, and a
-//! direction for each arm.
+//! Lines through the space of weights, along which the values of arms with shared weights are compared. The lines for
+//! each arm have a direction of their own.
 
 use super::crossings::Direction;
 
@@ -14,11 +14,11 @@ pub(crate) struct SharedDraw {
     pub(crate) rows: Vec<f64>,
 }
 
-/// Largest number of steps in the iterative search for a direction.
+/// Largest number of steps in the iterative search for the direction of an arm's lines.
 const STEPS: usize = 400;
 
-/// Coefficient rows of the arms, in as few coordinates as possible. Only differences between arms matter, and they span
-/// at most arms − 1 dimensions.
+/// Coefficients of the arms (see [`SharedDraw`]), in as few coordinates as possible. Only differences between arms
+/// matter, and these differences span at most arms − 1 dimensions.
 pub(super) struct Lines {
     pub(super) means: Vec<f64>,
     pub(super) rows: Vec<f64>,
@@ -26,8 +26,8 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Computes the coordinates by pivoted Gram–Schmidt orthogonalisation of the centred rows. Centring removes the
-    /// part that all arms share, which has no effect on their order.
+    /// Computes coordinates for the arms' coefficients by pivoted Gram–Schmidt orthogonalisation, after centring.
+    /// Centring removes the part that all arms share, which has no effect on the order of the arms.
     pub(super) fn new(draw: &SharedDraw) -> Self {
         let count = draw.means.len();
         let dimension = draw.rows.len() / count.max(1);

@@ -2,8 +2,9 @@
 //!
 //! Arm a has the value m_a + g_a'z, with z ~ N(0, I) drawn once for all arms. For more than two arms, the probability
 //! that an arm is the best is an orthant probability, which has no closed form. On a line z = w + c·u, with c ~ N(0, 1)
-//! and w ⟂ u, the values are linear in c and their crossings are known, so the probability is exact. The mean over w is
-//! taken over a lattice with random shifts (Genz & Bretz 2009, chapter 4), whose spread gives the standard error.
+//! and w ⟂ u, the values are linear in c and their crossings are known, so the probability is exact. It is averaged
+//! over points w of a quasi-random lattice with random shifts (Genz & Bretz 2009, chapter 4), whose spread gives the
+//! standard error.
 //!
 //! For each arm, u is selected so that the arm's value rises relative to all others, if such a u exists. It exists for
 //! every arm that some draw makes the best, since the best arm of a linear model is a vertex of the convex hull of the

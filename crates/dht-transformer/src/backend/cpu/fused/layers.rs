@@ -20,8 +20,9 @@ use crate::tensors::{Packing, RowBlock, slice, with_slices};
 /// Maximum number of tokens in a training batch for which the context caches packed weights. Larger batches pack them
 /// again in each pass.
 const SMALL_RUN: usize = 512;
-/// Maximum number of multiply-adds for which a pass runs on one thread. Below it, waking a second thread costs more
-/// than it saves. A higher limit is slower: threads without work fall asleep between two layers, and must be woken.
+/// Maximum number of multiply-adds for which a pass runs on one thread. For less work, waking a second thread costs
+/// more than it saves. With a higher limit, idle threads fall asleep between two layers and must be woken, which is
+/// slower.
 const ONE_THREAD: usize = 1 << 18;
 
 thread_local! {

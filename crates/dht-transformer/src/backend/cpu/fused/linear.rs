@@ -14,7 +14,8 @@ use crate::backend::cpu::variants::Choice;
 use crate::backend::parameters::LinearParameters;
 use crate::tensors::{Gradient, Precision, released, slice, with_slices, with_weight_slices};
 
-/// Number of rows that a thread multiplies at a time. The number is small, so that two threads share even one sentence.
+/// Number of rows that a thread multiplies at a time. The number is small, so that even the rows of one sentence are
+/// divided between two threads.
 const ROWS: usize = 24;
 
 /// Computes x·W + bias for a packed weight W (inputs, outputs). Chunks of rows run in parallel.

@@ -141,7 +141,7 @@ pub(crate) struct RequestedGradients {
     pub(crate) gates: bool,
 }
 
-/// Buffers that one forward pass leaves to the next. New memory would have to be filled with zeros first.
+/// Buffers that consecutive forward passes reuse. New memory would have to be filled with zeros first.
 #[derive(Debug)]
 pub(crate) struct Scratch<T> {
     u: Vec<T>,

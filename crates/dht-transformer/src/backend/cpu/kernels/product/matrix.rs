@@ -1,4 +1,4 @@
-//! Matrix views of slices, and how a product treats the values at its destination.
+//! Matrix views of slices, and the choice whether a product overwrites its destination or adds to it.
 
 /// Matrix view of a slice: element (row, column) is at index `row · row_stride + column · column_stride`. One of the
 /// two strides is 1.
