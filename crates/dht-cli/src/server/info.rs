@@ -19,8 +19,8 @@ pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
 /// Content security policy of the page: only its own style and script, by their SHA-256, and requests to this server. A
 /// test computes both checksums.
 const PAGE_POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-CbKMNlCA5zH8nP/NRLTHq2rxAxSh3xIILbjOLhEmwpo='; \
-    script-src 'sha256-ApQ7KPu3XIVC0ctMzCco1NhbGlQcDiIlKylOCDcq3m0='; \
+    style-src 'sha256-YIgUz47WADIEMAcv+WPKNatcKoi9bjATeBkyIUyxyf8='; \
+    script-src 'sha256-Bc47DB1BGxwv93OKRes5DzAcBVESDCtYpbbo6NWDxHM='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Handler of `GET /`: the page on which a person can classify texts.

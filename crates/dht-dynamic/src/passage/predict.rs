@@ -134,7 +134,7 @@ impl Walk<'_> {
 
     /// Probabilities of an answer from its log-probabilities. Answers that are not combined with an n-gram exit were
     /// computed in f32.
-    fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
+    pub(crate) fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
         let outputs = self.model.outputs();
         match self.front {
             Some(_) => outputs.probabilities(logs).map(|p| p as f32).collect(),

@@ -11,8 +11,8 @@ use dht_dynamic::transformer::data::{Given, TextFormat, TextRow};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::explanation::Explanation;
 use crate::error::{Error, Result};
+use crate::explanation::Explanation;
 
 /// Names of the added columns.
 const ADDED: [&str; 4] = ["predicted", "probability", "route", "cost"];
