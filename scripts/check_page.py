@@ -138,7 +138,7 @@ def check_keyboard(browser, profile, address):
         tab.press("Enter", modifiers=2)
         asked = "performance.getEntriesByType('resource').filter((entry) => entry.name.endsWith('/v1/classify')).length"
         before = tab.value(asked)
-        for _ in range(5):
+        for _ in range(6):
             tab.press("Tab")
         assert tab.value("document.activeElement.id") == "speed"
         tab.press("End")

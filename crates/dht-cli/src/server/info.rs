@@ -19,8 +19,8 @@ pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
 /// Content security policy of the page: only its own style and script, by their SHA-256, and requests to this server. A
 /// test computes both checksums.
 const PAGE_POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-YIgUz47WADIEMAcv+WPKNatcKoi9bjATeBkyIUyxyf8='; \
-    script-src 'sha256-Bc47DB1BGxwv93OKRes5DzAcBVESDCtYpbbo6NWDxHM='; \
+    style-src 'sha256-HS3oqO3xeGUyI5V5vgP0pNbwZl0z7UB2JDKQlcQYpZU='; \
+    script-src 'sha256-6L5uJsdMZ6sdrAo+zWtfwXf3P6ah73XEZNjQJWtcxtA='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Handler of `GET /`: the page on which a person can classify texts.
