@@ -37,14 +37,18 @@ def part(page, identifier):
 def check(browser, profile, address, text):
     url = f"{address}/#{urllib.parse.quote(text)}"
     page = chromium(browser, profile, url, "--dump-dom").stdout
-    request = urllib.request.Request(f"{address}/v1/classify", json.dumps({"texts": [text]}).encode(),
+    request = urllib.request.Request(f"{address}/v1/classify", json.dumps({"texts": [text], "explain": True}).encode(),
                                      {"Content-Type": "application/json"})
     answer = json.load(urllib.request.urlopen(request))["answers"][0]
     summary, labels = part(page, "summary"), part(page, "bars")
     assert summary.startswith(answer["label"] + ": "), summary
     assert all(label in labels for label in answer["probabilities"]), labels
     assert f"({answer['route']})" in part(page, "route"), part(page, "route")
-    assert part(page, "layers").count("heads") == len(answer["layers"])
+    exits, words = part(page, "exits"), re.sub(r"\s+", " ", part(page, "words"))
+    assert exits.count("stopped here") == 1 and exits.count("%") >= 2 * len(answer["exits"]), exits
+    assert all(word in words for word in text.split()), words
+    assert "time of all layers" in part(page, "costs"), part(page, "costs")
+    assert answer["all_layers"]["label"] in part(page, "agreement"), part(page, "agreement")
     assert part(page, "error") == "", part(page, "error")
     assert "<img" not in page and "<b>" not in page, "what was typed became markup"
     assert "<title>dht: classify a text</title>" in page
@@ -54,7 +58,7 @@ def check(browser, profile, address, text):
 class Tab:
     """A tab of a browser, driven as a keyboard drives it (Chrome DevTools protocol over a WebSocket)."""
 
-    KEYS = {"Tab": 9, "Enter": 13, "ArrowRight": 39, "End": 35, "Home": 36}
+    KEYS = {"Tab": 9, "Enter": 13, "End": 35, "Home": 36}
 
     def __init__(self, browser, profile, url):
         self.process = subprocess.Popen([browser, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
@@ -114,30 +118,34 @@ def wait(found, seconds=60):
 
 
 def check_keyboard(browser, profile, address):
-    """A text is typed, classified and made faster without a mouse; the browser has nothing to complain of."""
+    """A text is typed, classified and given more layers without a mouse; the browser has nothing to complain of."""
     tab = Tab(browser, profile, f"{address}/")
     try:
         wait(lambda: "classes" in (tab.value("document.getElementById('model')?.textContent") or ""))
         order = []
-        for _ in range(4):
+        for _ in range(6):
             tab.press("Tab")
             order.append(tab.value("document.activeElement.id || document.activeElement.textContent.trim()"))
-        assert order == ["text", "Second text, for models of pairs", "speed", "Classify"], order
+        buttons = ["Classify", "Short example", "Long example"]
+        assert order == ["text", "Second text, for models of pairs", *buttons, "speed"], order
         tab.value("document.getElementById('text').focus()")
         tab.send("Input.insertText", text="The food was fine.")
-        tab.press("Enter", modifiers=2)
         summary = "document.getElementById('summary').textContent"
         wait(lambda: tab.value("!document.getElementById('answer').hidden") and tab.value(summary))
+        wait(lambda: tab.value("document.getElementById('exits').children.length"))
+        tab.send("Emulation.setDeviceMetricsOverride", width=320, height=800, deviceScaleFactor=1, mobile=False)
+        assert tab.value("document.documentElement.scrollWidth") <= 320, "the page scrolls sideways"
+        tab.press("Enter", modifiers=2)
         asked = "performance.getEntriesByType('resource').filter((entry) => entry.name.endsWith('/v1/classify')).length"
         before = tab.value(asked)
-        tab.press("Tab")
-        tab.press("Tab")
+        for _ in range(6):
+            tab.press("Tab")
         assert tab.value("document.activeElement.id") == "speed"
-        tab.press("Home")
+        tab.press("End")
         wait(lambda: tab.value(asked) > before)
-        slowest = wait(lambda: "layers" in tab.value(summary) and tab.value(summary))
+        slowest = wait(lambda: re.search(r"after (\d+) of \1 layers", tab.value(summary)) and tab.value(summary))
         spoken = tab.value("document.activeElement.getAttribute('aria-valuetext')")
-        assert spoken.startswith("about ") and spoken.endswith(" of the full model’s cost"), spoken
+        assert spoken.startswith("about ") and spoken.endswith(" score"), spoken
         assert tab.value("getComputedStyle(document.activeElement).outlineStyle") == "solid", "the focus is visible"
         problems = [problem for problem in tab.problems if "favicon" not in problem]
         assert not problems, problems

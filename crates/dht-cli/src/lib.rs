@@ -12,6 +12,7 @@
 //! | `acceleration` | exits, budgets and verified promises |
 //! | `results` | rows, tables and diagrams of scores and costs; the card of a model |
 //! | `analysis` | classes, errors, coverage and calibration of a model's answers, as JSON and as an HTML page |
+//! | `explanation` | parts of a text that support its answer |
 //! | `review` | rows of a table that a person should look at |
 //! | `server` | HTTP server around a `Service` of `dht-dynamic` |
 //! | `partitions` | inputs, outputs, claims and records of the workers of `dht predict --partitions` |
@@ -25,6 +26,7 @@ mod commands;
 mod device;
 mod error;
 mod exit_code;
+mod explanation;
 mod partitions;
 mod progress;
 mod results;

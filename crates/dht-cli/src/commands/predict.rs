@@ -1,6 +1,5 @@
 //! Command `dht predict`: reads a stream of texts and writes a stream of answers in the same order, in bounded memory.
 
-mod explanation;
 mod partial;
 mod partitions;
 mod rows;
@@ -15,12 +14,11 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use dht_dynamic::transformer::data::{Given, LabelKind, TextFormat, TextRow};
 use dht_dynamic::transformer::storage::writable_file;
-use dht_dynamic::transformer::{ErrorKind, Precision, Task, TextTokenizer};
+use dht_dynamic::transformer::{ErrorKind, Precision, Task};
 use dht_dynamic::{
     Answer, Engine, Error as DynamicError, Query,
     serving::{Origin, TextModel},
 };
-use explanation::explain;
 use partial::{Output, PartialFile};
 use rows::{InputRow, RowReader, Source};
 use written::{AnswerWriter, ExtraColumns, Outcome, OutputFormat};
@@ -29,6 +27,7 @@ use super::loaded::{Loaded, load};
 use super::target::TargetArguments;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
+use crate::explanation::explain;
 use crate::partitions::{Totals, url, write_file};
 use crate::progress::report;
 use crate::texts::{RowArguments, check_pair, other_columns_note};
@@ -243,7 +242,6 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     let target = arguments.target.select(&model, arguments.precision, &arguments.rows)?;
     target.iter().for_each(|target| report(&target.text()));
     let least = target.map(|target| target.min_probability).or(arguments.min_probability);
-    let tokenizer = model.tokenizer.clone();
     let engine = Engine::from_model(model).with_precision(arguments.precision);
     let engine = match least {
         Some(least) => abstaining(engine, least)?,
@@ -251,7 +249,7 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     };
     let kind = origin.as_ref().and_then(|origin| Some(origin.columns.as_ref()?.kind));
     let separator = if let Some(LabelKind::Several { separator }) = kind { separator } else { ',' };
-    let predictor = Predictor { arguments, engine, tokenizer, least, origin, separator };
+    let predictor = Predictor { arguments, engine, least, origin, separator };
     if !arguments.partitions.is_empty() {
         return predictor.answer_partitions(output, sha256, &device);
     }
@@ -385,8 +383,6 @@ pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
 struct Predictor<'a> {
     arguments: &'a PredictArguments,
     engine: Engine,
-    /// Tokenizer, for the names of tokens in explanations.
-    tokenizer: TextTokenizer,
     /// Minimum probability of an answer, below which the model gives none; `None` for no minimum.
     least: Option<f32>,
     origin: Option<Origin>,
@@ -463,7 +459,7 @@ impl Predictor<'_> {
                     totals.flops += u128::from(answer.flops);
                     totals.full_flops += u128::from(answer.full_flops);
                     let explanation = match self.arguments.explain {
-                        true => Some(explain(&self.engine, &self.tokenizer, query_of(row), answer)?),
+                        true => Some(explain(&self.engine, query_of(row), answer)?),
                         false => None,
                     };
                     out.row(row, Outcome::Answer(answer, explanation.as_ref()))?;

@@ -73,6 +73,13 @@ impl Admission {
 }
 
 impl AdmissionGuard {
+    /// Adds further texts of this size in bytes, which the request turned out to need.
+    pub(super) fn extend(&mut self, bytes: usize) {
+        let tokens = bytes / BYTES_PER_TOKEN + 1;
+        self.admission.state().pending += tokens;
+        self.tokens += tokens;
+    }
+
     /// Marks the request as answered, so that it counts in the measured time per token. Refused requests do not count.
     pub(super) fn answered(mut self) {
         self.is_answered = true;
@@ -151,7 +158,9 @@ mod tests {
     #[test]
     fn dropped_requests_leave_nothing_pending() {
         let admission = Arc::new(Admission::default());
-        let admitted = admission.admit(400, Duration::from_secs(1)).unwrap();
+        let mut admitted = admission.admit(400, Duration::from_secs(1)).unwrap();
+        admitted.extend(4000);
+        assert_eq!(admission.state().pending, 101 + 1001);
         drop(admission.admit(400, Duration::from_secs(1)).unwrap());
         admitted.answered();
         assert_eq!(admission.state().pending, 0);

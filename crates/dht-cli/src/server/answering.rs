@@ -11,6 +11,7 @@ use dht_dynamic::{Query, serving::Request};
 
 use super::app::{App, answers, aside_until};
 use super::body::{self, ContentType, content_type};
+use super::explain::ExplainedText;
 use super::instruments::Stages;
 use super::question::{Question, Text};
 use super::refusal::{ErrorType, Refusal};
@@ -31,12 +32,12 @@ pub(super) async fn answer(
         ));
     }
     let content = body::read(&app, headers, body).await?;
-    let admitted = app.admission.admit(content.bytes.len(), app.settings.limits.deadline)?;
+    let mut admitted = app.admission.admit(content.bytes.len(), app.settings.limits.deadline)?;
     let _permit = app.admit()?;
     let (own, arrived) = (app.clone(), Instant::now());
     let taken = aside_until(app.deadline(arrived, None), move || {
         let started = Instant::now();
-        let Question { texts, speed, deadline, whole, form } = parse(&own, &content.bytes)?;
+        let Question { texts, speed, deadline, whole, explain, form } = parse(&own, &content.bytes)?;
         form.begin(&own, texts.len());
         let deadline = own.deadline(arrived, deadline);
         let queries = texts.iter().map(|(text, pair)| Query { text, pair: pair.as_deref() }).collect();
@@ -44,10 +45,16 @@ pub(super) async fn answer(
         let ticket = submitted.map_err(|refusal| form.refuse(refusal))?;
         let count = |(text, pair): &Text| text.chars().count() + pair.as_ref().map_or(0, |pair| pair.chars().count());
         let characters: usize = texts.iter().map(count).sum();
-        Ok((ticket, form, deadline, characters, started, Instant::now()))
+        let explained = texts.into_iter().next().filter(|_| explain);
+        let explained = explained.map(|text| ExplainedText { text, speed, deadline });
+        Ok((ticket, form, deadline, characters, explained, started, Instant::now()))
     });
-    let (ticket, form, deadline, characters, started, submitted) = taken.await?;
+    let (ticket, form, deadline, characters, explained, started, submitted) = taken.await?;
     let answers = answers(ticket, deadline).await.map_err(|refusal| form.refuse(refusal))?;
+    let details = match explained.zip(answers.first()) {
+        Some((text, answer)) => Some(text.explain(&app, &mut admitted, answer, started.elapsed()).await?),
+        None => None,
+    };
     let stages = Stages {
         waiting: started - arrived,
         tokenizing: submitted - started,
@@ -57,7 +64,11 @@ pub(super) async fn answer(
     admitted.answered();
     app.metrics.answered(&answers, &stages);
     let tokens = answers.iter().map(|answer| answer.tokens).sum();
-    let mut response = form.response(&app, answers, &stages).map_err(|refusal| form.refuse(refusal))?;
+    let response = match details {
+        Some(details) => Ok(details.response(answers)),
+        None => form.response(&app, answers, &stages),
+    };
+    let mut response = response.map_err(|refusal| form.refuse(refusal))?;
     tei::add_headers(response.headers_mut(), &app.settings.device, characters, tokens, &stages);
     Ok(response)
 }

@@ -19,11 +19,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::answering;
 use super::app::App;
 use super::body::{self, ContentType, content_type};
+use super::explain::bytes_of;
 use super::instruments::Stages;
 use super::lines;
 use super::question::{Form, Question};
 use super::refusal::Refusal;
 use super::{predict, vllm};
+
+/// Maximum size in bytes of an explained text or pair, of which up to 128 copies without a part are made.
+const EXPLAINED_BYTES: usize = 1 << 16;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `texts`")]
@@ -31,6 +35,7 @@ struct ClassifyRequest {
     texts: Vec<Text>,
     speed: Option<f64>,
     deadline_ms: Option<u64>,
+    explain: Option<bool>,
 }
 
 /// Text or pair of texts, as a string or an object.
@@ -120,11 +125,22 @@ fn parse_any(app: &App, json: &[u8]) -> Result<Question, Refusal> {
 /// Parses a JSON body in this server's own API format.
 fn parse(_: &App, json: &[u8]) -> Result<Question, Refusal> {
     let request: ClassifyRequest = body::object(json)?;
+    let texts: Vec<_> = request.texts.into_iter().map(|Text { text, pair }| (text, pair)).collect();
+    let explain = request.explain == Some(true);
+    if explain && texts.len() != 1 {
+        let reason = format!("explain is true for {} texts, expected one text: send a request for each", texts.len());
+        return Err(Refusal::unprocessable(reason));
+    }
+    if let Some(bytes) = texts.iter().map(bytes_of).find(|bytes| explain && *bytes > EXPLAINED_BYTES) {
+        let reason = format!("a text of {bytes} bytes cannot be explained, at most {EXPLAINED_BYTES}");
+        return Err(Refusal::too_large(reason));
+    }
     Ok(Question {
-        texts: request.texts.into_iter().map(|Text { text, pair }| (text, pair)).collect(),
+        texts,
         speed: request.speed,
         deadline: request.deadline_ms.map(Duration::from_millis),
         whole: false,
+        explain,
         form: Box::new(OwnForm),
     })
 }

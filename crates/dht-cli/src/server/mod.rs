@@ -15,6 +15,7 @@ mod app;
 mod body;
 mod classify;
 mod connections;
+mod explain;
 mod exposition;
 mod info;
 mod instruments;

@@ -144,7 +144,7 @@ pub(super) fn parse(app: &App, json: &[u8]) -> Result<Question, Refusal> {
         is_nested,
     };
     let whole = !request.truncate.unwrap_or(app.settings.auto_truncate);
-    Ok(Question { texts, speed: None, deadline: None, whole, form: Box::new(form) })
+    Ok(Question { texts, speed: None, deadline: None, whole, explain: false, form: Box::new(form) })
 }
 
 impl Form for PredictForm {

@@ -19,6 +19,8 @@ pub(super) struct Question {
     pub(super) deadline: Option<Duration>,
     /// True to refuse texts that the model would truncate.
     pub(super) whole: bool,
+    /// True to explain the answer. Such a request has exactly one text, and is in the server's own form.
+    pub(super) explain: bool,
     pub(super) form: Box<dyn Form>,
 }
 

@@ -165,7 +165,7 @@ fn question(app: &App, json: &[u8]) -> Result<Question, Refusal> {
     let function = (request.use_activation.or(request.activation) == Some(false)).then_some(ScoreFunction::None);
     let form = Box::new(VllmForm { request_id: request.request_id.or(request.rid), function });
     let texts = texts.into_iter().map(|text| (text, None)).collect();
-    Ok(Question { texts, speed: None, deadline: None, whole, form })
+    Ok(Question { texts, speed: None, deadline: None, whole, explain: false, form })
 }
 
 impl Form for VllmForm {

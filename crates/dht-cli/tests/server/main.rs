@@ -8,6 +8,7 @@ mod client;
 mod clients;
 mod configuration;
 mod connections;
+mod explained;
 mod hostile;
 mod lines;
 mod load;

@@ -15,6 +15,7 @@ fn what_cannot_be_read_is_refused_with_what_was_expected() {
     let server = server();
     let long = "fine ".repeat(300);
     let many = vec!["fine"; 257];
+    let large = "a ".repeat(40_000);
     let cases = [
         ("/predict", json!({ "inputs": long, "truncate": false }).to_string(), 413, "let it be truncated"),
         ("/predict", json!({ "inputs": [many] }).to_string(), 422, "invalid length 3"),
@@ -42,6 +43,12 @@ fn what_cannot_be_read_is_refused_with_what_was_expected() {
         ("/v1/classify", json!({ "texts": ["a"], "deadline_ms": -5 }).to_string(), 422, "expected u64"),
         ("/v1/classify", r#"{"texts": ["a"], "speed": 1e999}"#.into(), 400, "number out of range"),
         ("/v1/classify", json!({ "texts": many }).to_string(), 413, "at most 256"),
+        ("/v1/classify", json!({ "texts": ["a", "b"], "explain": true }).to_string(), 422, "true for 2 texts"),
+        ("/v1/classify", json!({ "texts": [], "explain": true }).to_string(), 422, "true for 0 texts"),
+        ("/v1/classify", json!({ "texts": ["a"], "explain": "yes" }).to_string(), 422, "expected a boolean"),
+        ("/v1/classify", json!({ "texts": ["a"], "explained": true }).to_string(), 422, "unknown field `explained`"),
+        ("/v1/classify", json!({ "texts": [&large], "explain": true }).to_string(), 413, "at most 65536"),
+        ("/predict", json!({ "inputs": "a", "explain": true }).to_string(), 422, "unknown field `explain`"),
         ("/v1/classify", json!({ "texts": ["a"], "deadline_ms": 0 }).to_string(), 504, "deadline"),
     ];
     for (path, body, status, reason) in cases {

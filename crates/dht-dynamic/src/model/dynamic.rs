@@ -203,6 +203,14 @@ impl DynamicModel {
         Ok(Self { router: self.router.at_speed(speed)?, heads, ..self.clone() })
     }
 
+    /// Returns a handle on the same weights whose texts run all layers with all heads, whatever the router is.
+    ///
+    /// # Errors
+    /// None currently: a speed of 0 is valid for every rule.
+    pub(crate) fn with_all_layers(&self) -> Result<Self> {
+        Ok(Self { router: LeavingRule::default().router(0.0)?, heads: None, ..self.clone() })
+    }
+
     /// Builds an ordinary classifier from the first `depth` layers and the exit after them, as
     /// [`ExitModel::classifier_at`] does. An n-gram classifier is not part of the result.
     ///

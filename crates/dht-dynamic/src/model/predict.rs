@@ -6,6 +6,7 @@ use super::dynamic::DynamicModel;
 use crate::error::{Error, Result};
 use crate::passage::{FrontOutcome, Passage, PassedExits, Walk};
 use crate::prediction::{BatchPredictions, Prediction, Predictor};
+use crate::route::Route;
 
 impl DynamicModel {
     /// Builds the loop that runs texts through this model's layers, exits and routers.
@@ -31,6 +32,31 @@ impl DynamicModel {
     /// As [`predict_batch`](Self::predict_batch).
     pub fn predict_with_stages(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<Vec<Prediction>> {
         Ok(Walk { passed: PassedExits::Attached, ..self.walk(ctx) }.predict(batch)?.predictions)
+    }
+
+    /// Predicts a text at every exit, as if it stopped there, in one pass through all layers. Returns no predictions if
+    /// the model selects heads, since an exit's answer then depends on the selected heads.
+    ///
+    /// # Errors
+    /// As [`predict_batch`](Self::predict_batch).
+    pub(crate) fn predict_at_exits(&self, ctx: &ForwardContext, sample: &Sample) -> Result<Vec<Prediction>> {
+        if !self.head_router().keeps_all() {
+            return Ok(Vec::new());
+        }
+        let passed = self.with_all_layers()?.predict_with_stages(ctx, &PackedBatch::from_samples([sample])?)?;
+        let text = EncodedDataset { samples: vec![sample.clone()], labels: Vec::new(), truncated_rows: 0 };
+        let (layout, walk) = (self.model().layout(), self.walk(ctx));
+        let front = self.front().map(|_| Route::without_layers(layout.shape()));
+        let after_layers = (0..layout.exits().len()).map(|exit| {
+            let heads = vec![layout.shape().heads; layout.groups_before(exit).len()];
+            layout.route(exit, &heads)
+        });
+        let exits = passed.into_iter().flat_map(|prediction| prediction.stages).zip(self.stage_flops(&text));
+        let predictions =
+            front.into_iter().chain(after_layers).zip(exits).map(|(route, (logs, flops))| {
+                Ok(Prediction::new(walk.probabilities(&logs), route?, flops.iter().sum()))
+            });
+        predictions.collect()
     }
 
     /// Runs the n-gram classifier on one text, if the model has one. No layer of the encoder is run.

@@ -133,7 +133,7 @@ impl Walk<'_> {
 
     /// Converts log-probabilities to probabilities. Without an n-gram classifier, the conversion is in f32, the
     /// precision of the exits' logits.
-    fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
+    pub(crate) fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
         let outputs = self.model.outputs();
         match self.front {
             Some(_) => outputs.probabilities(logs).map(|p| p as f32).collect(),

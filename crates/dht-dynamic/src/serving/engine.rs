@@ -15,11 +15,9 @@ use super::served::ServedModel;
 use super::text_model::TextModel;
 use crate::error::{Error, Result};
 use crate::evaluation::SpeedPoint;
-use crate::model::DynamicModel;
 use crate::passage::{FrontOutcome, Passage};
 use crate::prediction::{BatchPredictions, Prediction, Predictor, in_pool};
 use crate::route::ModelShape;
-use crate::router::LeavingRule;
 
 /// Default batch size in texts. [`Engine::with_batch_size`] changes it.
 const BATCH_SIZE: usize = 64;
@@ -302,6 +300,11 @@ impl Engine {
         if self.levels.is_some() { Task::Number } else { self.model.task() }
     }
 
+    /// Tokenizer of the texts.
+    pub fn tokenizer(&self) -> &TextTokenizer {
+        &self.tokenizer
+    }
+
     /// Names of the classes, by index.
     pub fn labels(&self) -> &[Arc<str>] {
         &self.labels
@@ -336,6 +339,42 @@ impl Engine {
         };
         // A single text can leave at the n-gram exit before the threads of the pool are awake.
         if queries.len() == 1 && self.model.reads_rest() { compute() } else { in_pool(compute) }
+    }
+
+    /// Answers a text at every exit, from the first to the last, as if the text stopped there. The text runs through all
+    /// layers once. [`Answer::flops`] covers the layers and exits up to the answer's exit. There are no answers for a
+    /// classifier without early exits, and for a model that selects attention heads.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    ///
+    /// # Examples
+    /// ```
+    /// use candle_core::Device;
+    /// use dht_dynamic::router::LeavingRule;
+    /// use dht_dynamic::transformer::{BertConfig, Encoder, TextTokenizer};
+    /// use dht_dynamic::{DynamicModel, Engine, ExitModel, ExitSettings};
+    /// use rand::SeedableRng;
+    ///
+    /// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    /// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "bad", "food"].map(String::from))?;
+    /// let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
+    /// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+    /// let exits = ExitModel::new(encoder, ExitSettings::linear(vec![2, 4]), 2, &mut rng)?;
+    /// let model = DynamicModel::new(exits, LeavingRule::Confidence)?;
+    /// let engine = Engine::new(model, tokenizer, &["bad".into(), "good".into()])?;
+    ///
+    /// let answers = engine.predict_at_exits("fine food".into())?;
+    /// let depths: Vec<usize> = answers.iter().map(|answer| answer.route.depth()).collect();
+    /// assert_eq!(depths, [2, 4]);
+    /// assert!(answers[0].cost() < answers[1].cost());
+    /// # Ok::<(), dht_dynamic::Error>(())
+    /// ```
+    pub fn predict_at_exits(&self, query: Query<'_>) -> Result<Vec<Answer>> {
+        let ServedModel::Dynamic(model) = &*self.model else { return Ok(Vec::new()) };
+        let sample = self.encode(query, 0)?;
+        let predictions = model.predict_at_exits(&self.ctx, &sample)?;
+        Ok(predictions.into_iter().map(|prediction| self.answer(prediction, &sample)).collect())
     }
 
     fn answer(&self, mut prediction: Prediction, sample: &Sample) -> Answer {
@@ -422,12 +461,7 @@ impl Engine {
     pub(super) fn for_own_texts(&self) -> Result<Self> {
         match &*self.model {
             ServedModel::Dynamic(model) if model.router().rule().is_none() => {
-                let all = DynamicModel::new(model.model().clone(), LeavingRule::default())?;
-                let model = match model.front() {
-                    Some(front) => all.with_front(front.clone())?,
-                    None => all,
-                };
-                Ok(Self { model: Arc::new(model.into()), ..self.clone() })
+                Ok(Self { model: Arc::new(model.with_all_layers()?.into()), ..self.clone() })
             }
             _ => Ok(self.clone()),
         }

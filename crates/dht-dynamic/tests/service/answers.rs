@@ -31,6 +31,29 @@ fn alone(service: &Service, texts: &[String], speed: Option<f64>) -> Result<Vec<
 }
 
 #[test]
+fn a_text_gets_the_answer_of_the_exit_where_it_stops() -> Result<()> {
+    for (name, engine) in [("without front", without_front()), ("accelerated", accelerated())] {
+        let service = service(engine.clone(), 1 << 16, Duration::ZERO)?;
+        let mut depths = BTreeSet::new();
+        for (text, count) in words(40, 6).iter().zip(1..) {
+            let (answer, exits) = (engine.predict(&[text])?.remove(0), service.predict_at_exits(text.into())?);
+            let depth = |answer: &Answer| answer.route.depth();
+            assert!(exits.is_sorted_by(|a, b| depth(a) < depth(b) && a.flops < b.flops), "{name}");
+            let stopped = exits.iter().find(|exit| depth(exit) == depth(&answer)).expect("an exit");
+            assert_eq!(exact(stopped), exact(&answer), "{name}: {text}");
+            let full = engine.with_speed(0.0)?.predict(&[text])?.remove(0);
+            let last = exits.last().expect("an exit");
+            assert_eq!((&last.label, &last.probabilities), (&full.label, &full.probabilities), "{name}: {text}");
+            let metrics = service.metrics();
+            assert_eq!((metrics.texts, metrics.depths[depth(last)]), (count, count));
+            depths.insert(depth(&answer));
+        }
+        assert!(depths.len() > 1, "{name}: {depths:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn an_answer_in_a_batch_is_the_answer_alone_to_the_bit() -> Result<()> {
     let texts = words(160, 5);
     for (name, engine, speed) in [

@@ -11,10 +11,10 @@ use dht_dynamic::transformer::data::{Given, TextFormat, TextRow};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::explanation::Explanation;
 use super::partial::Output;
 use super::rows::InputRow;
 use crate::error::{Error, Result};
+use crate::explanation::Explanation;
 use crate::partitions::Totals;
 
 /// Names of the columns that are added to input rows.

@@ -245,6 +245,18 @@ impl Service {
         self.submit(request)?.wait()
     }
 
+    /// Answers a text at every exit, as [`Engine::predict_at_exits`] does, on the caller's thread and outside of the
+    /// queue. The metrics count one text that ran all layers.
+    ///
+    /// # Errors
+    /// * [`Error::Panic`] if an exit panics.
+    /// * Errors of [`Engine::predict_at_exits`].
+    pub fn predict_at_exits(&self, query: Query<'_>) -> Result<Vec<Answer>> {
+        let answers = worker::without_panic(|| self.engine().predict_at_exits(query))?;
+        self.shared.counters.get().computed(answers.last().map_or(&[], std::slice::from_ref));
+        Ok(answers)
+    }
+
     /// Engine for requests that do not set a speed.
     pub fn engine(&self) -> Arc<Engine> {
         self.model().own().clone()

@@ -1,7 +1,6 @@
-//! Explanations of answers (`--explain`): the parts of a text that support its answer.
+//! Explanations of answers: the parts of a text that support its answer, for `dht predict --explain` and `dht serve`.
 
 use dht_dynamic::serving::ServedModel;
-use dht_dynamic::transformer::TextTokenizer;
 use dht_dynamic::{Answer, Engine, Query};
 use serde::Serialize;
 
@@ -53,19 +52,20 @@ pub enum Explanation {
 ///
 /// # Errors
 /// [`Error::Transformer`](crate::Error::Transformer) or [`Error::Dynamic`](crate::Error::Dynamic) if the model fails.
-pub fn explain(engine: &Engine, tokenizer: &TextTokenizer, query: Query<'_>, answer: &Answer) -> Result<Explanation> {
-    match contributions(engine, tokenizer, query, answer)? {
-        Some(explanation) => Ok(explanation),
-        None => occlusion(engine, query, answer),
+pub fn explain(engine: &Engine, query: Query<'_>, answer: &Answer) -> Result<Explanation> {
+    if let Some(explanation) = contributions(engine, query, answer)? {
+        return Ok(explanation);
     }
+    let occlusion = Occlusion::new(query);
+    let queries: Vec<_> = occlusion.texts.iter().map(|(text, pair)| Query { text, pair: pair.as_deref() }).collect();
+    Ok(occlusion.explanation(answer, &engine.predict(&queries)?))
 }
 
-fn contributions(
-    engine: &Engine,
-    tokenizer: &TextTokenizer,
-    query: Query<'_>,
-    answer: &Answer,
-) -> Result<Option<Explanation>> {
+/// Explains an answer of the n-gram exit exactly. Returns `None` for an answer of a deeper exit.
+///
+/// # Errors
+/// Errors of the model.
+pub fn contributions(engine: &Engine, query: Query<'_>, answer: &Answer) -> dht_dynamic::Result<Option<Explanation>> {
     let ServedModel::Dynamic(model) = engine.model() else { return Ok(None) };
     let Some(front) = model.front().filter(|_| answer.route.depth() == 0) else { return Ok(None) };
     let sample = engine.encode(query, 0)?;
@@ -76,7 +76,7 @@ fn contributions(
         let Some((constant, weights)) = contributions else { continue };
         let name = |id: &u32| match id {
             FIRST_WORD.. => Some("(an unknown word)".into()),
-            id => tokenizer.token(*id),
+            id => engine.tokenizer().token(*id),
         };
         let part = |(tokens, weight): (Vec<u32>, f64)| {
             let names: Vec<String> = tokens.iter().filter_map(name).collect();
@@ -97,29 +97,39 @@ fn contributions(
 /// Selects the parts with the largest weights. Also returns the sum of all other weights.
 fn largest(mut parts: Vec<WeightedTerm>) -> (Vec<WeightedTerm>, f64) {
     parts.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
-    let rest = parts.iter().skip(PARTS).map(|part| part.weight).sum();
+    let rest = parts.iter().skip(PARTS).map(|part| part.weight).sum::<f64>() + 0.0;
     parts.truncate(PARTS);
     (parts, rest)
 }
 
-fn occlusion(engine: &Engine, query: Query<'_>, answer: &Answer) -> Result<Explanation> {
-    let mut without: Vec<(String, String, Option<String>)> = Vec::new();
-    for (part, rest) in occluded(query.text) {
-        without.push((part, rest, query.pair.map(str::to_owned)));
+/// Parts of a text, with the texts whose answers show the weights of the parts.
+pub struct Occlusion {
+    parts: Vec<String>,
+    /// Text without each of the parts; the second member belongs to a pair.
+    pub texts: Vec<OwnedText>,
+}
+
+/// Text with the optional second text of a pair.
+type OwnedText = (String, Option<String>);
+
+impl Occlusion {
+    /// Leaves out each part of a text or pair in turn.
+    pub fn new(Query { text, pair }: Query<'_>) -> Self {
+        let of_text = occluded(text).into_iter().map(|(part, rest)| (part, (rest, pair.map(str::to_owned))));
+        let of_pair =
+            pair.map(occluded).into_iter().flatten().map(|(part, rest)| (part, (text.to_owned(), Some(rest))));
+        let (parts, texts) = of_text.chain(of_pair).unzip();
+        Self { parts, texts }
     }
-    for (part, rest) in query.pair.map(occluded).into_iter().flatten() {
-        without.push((part, query.text.to_owned(), Some(rest)));
+
+    /// Explains an answer to the whole text by the answers to [`texts`](Self::texts).
+    pub fn explanation(&self, answer: &Answer, others: &[Answer]) -> Explanation {
+        let weight = |other: &Answer| f64::from(answer.probabilities[answer.class] - other.probabilities[answer.class]);
+        let parts = self.parts.iter().zip(others);
+        let parts = parts.map(|(text, other)| WeightedTerm { text: text.clone(), weight: weight(other) }).collect();
+        let (texts, flops) = (others.len(), others.iter().map(|answer| answer.flops).sum());
+        Explanation::Occlusion { parts: largest(parts).0, texts, flops }
     }
-    let queries: Vec<Query<'_>> = without.iter().map(|(_, text, pair)| Query { text, pair: pair.as_deref() }).collect();
-    let answers = engine.predict(&queries)?;
-    let own = answer.probabilities[answer.class];
-    let part = |((part, ..), other): (&(String, String, Option<String>), &Answer)| WeightedTerm {
-        text: part.clone(),
-        weight: f64::from(own - other.probabilities[answer.class]),
-    };
-    let (texts, flops) = (answers.len(), answers.iter().map(|answer| answer.flops).sum());
-    let (parts, _) = largest(without.iter().zip(&answers).map(part).collect());
-    Ok(Explanation::Occlusion { parts, texts, flops })
 }
 
 /// Parts of a text, each with the text without it. Parts are words, sequences of words in a long text, or characters in
