@@ -60,8 +60,10 @@ fn an_explained_answer_has_parts_exits_and_all_layers() {
             }
             _ => {
                 assert_eq!(explanation["method"], "occlusion");
-                assert_eq!(explanation["texts"], text.split_whitespace().count());
-                explanation["texts"].as_u64().expect("a number")
+                // A text of one word has no other part that could be left out.
+                let words = Some(text.split_whitespace().count()).filter(|words| *words > 1).unwrap_or(0);
+                assert_eq!(explanation["texts"], words);
+                words as u64
             }
         };
         // The metrics of the service count the answer, all layers, the pass through all exits, and the occluded texts.
