@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Number of public names of each crate. Lower it when a name is removed; explain in the commit why it is raised.
 const LIMITS: [(&str, usize); 6] =
-    [("bandits", 114), ("transformer", 136), ("dynamic", 118), ("search", 74), ("nas", 35), ("cli", 14)];
+    [("bandits", 114), ("transformer", 136), ("dynamic", 119), ("search", 74), ("nas", 35), ("cli", 14)];
 
 /// Names that a module's source exports by `pub use` and by its own items, and its public modules.
 fn exported(source: &str) -> (BTreeSet<String>, Vec<String>) {
