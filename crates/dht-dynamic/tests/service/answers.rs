@@ -36,6 +36,7 @@ fn a_text_gets_the_answer_of_the_exit_where_it_stops() -> Result<()> {
         let service = service(engine.clone(), 1 << 16, Duration::ZERO)?;
         let mut depths = BTreeSet::new();
         for (text, count) in words(40, 6).iter().zip(1..) {
+            let text = text.as_str();
             let (answer, exits) = (engine.predict(&[text])?.remove(0), service.predict_at_exits(text.into())?);
             let depth = |answer: &Answer| answer.route.depth();
             assert!(exits.is_sorted_by(|a, b| depth(a) < depth(b) && a.flops < b.flops), "{name}");
