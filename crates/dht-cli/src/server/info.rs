@@ -19,8 +19,8 @@ pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
 /// Content security policy of the HTML page: only its own style and script, by SHA-256, and requests to this server. A
 /// test compares the checksums.
 const PAGE_POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-HS3oqO3xeGUyI5V5vgP0pNbwZl0z7UB2JDKQlcQYpZU='; \
-    script-src 'sha256-6L5uJsdMZ6sdrAo+zWtfwXf3P6ah73XEZNjQJWtcxtA='; \
+    style-src 'sha256-BfMlMsIa/iJAMjc1JSCd4KKTQbTAAGw7gl1qXXJyb1w='; \
+    script-src 'sha256-7j8g0cAjHRK2Ser4ST0fg1zm+mE/qxFZXRrgLqMHKkM='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Handler of `GET /`: HTML page for classifying texts in a browser.
