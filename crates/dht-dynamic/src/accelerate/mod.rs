@@ -8,30 +8,30 @@
 //! ```
 //!
 //! 1. The encoder runs once over the texts. The pooled states at each exit are stored. The hidden states of all tokens
-//!   are stored, too, for as many texts as fit into 2 GiB.
+//!    are stored, too, for as many texts as fit into 2 GiB.
 //! 2. Each exit is a multinomial logistic regression on standardised states. The inverse penalty C, the weight of the
-//!   loss relative to the penalty, is selected by the loss on held-out texts or, if the texts are cross-fitted, on
-//!   unseen folds. The standardisation is folded into the weights of a linear classifier, and costs nothing at
-//!   inference. Exits that are trained together with the encoder stay far from the optimum of such a regression, and
-//!   reduce the encoder's accuracy.
+//!    loss relative to the penalty, is selected by the loss on held-out texts or, if the texts are cross-fitted, on
+//!    unseen folds. The standardisation is folded into the weights of a linear classifier, and costs nothing at
+//!    inference. Exits that are trained together with the encoder stay far from the optimum of such a regression, and
+//!    reduce the encoder's accuracy.
 //! 3. After the first layers, the classes are not yet linearly separable in the pooled state. If there are held-out
-//!   texts, a [side layer](crate::exit::ExitKind::SideLayer), a narrow layer, is therefore added to each exit. Exit and
-//!   side layer are trained together in three passes over the states, on labels and on the classifier's probabilities.
-//!   Then the held-out texts run through the encoder again.
+//!    texts, a [side layer](crate::exit::ExitKind::SideLayer), a narrow layer, is therefore added to each exit. Exit and
+//!    side layer are trained together in three passes over the states, on labels and on the classifier's probabilities.
+//!    Then the held-out texts run through the encoder again.
 //! 4. The [n-gram classifier](crate::exit::NgramClassifier) is fitted on the same texts, with an inverse penalty C from
-//!   its own cross-validation. It reads each text before the encoder does, and its errors are on other texts than the
-//!   encoder's errors. It also reads the mean of the encoder's input embeddings, whose table it shares with the
-//!   encoder. With a tokenizer [`with_rest`](dht_transformer::TextTokenizer::with_rest), it reads the tokens beyond the
-//!   encoder's limit.
+//!    its own cross-validation. It reads each text before the encoder does, and its errors are on other texts than the
+//!    encoder's errors. It also reads the mean of the encoder's input embeddings, whose table it shares with the
+//!    encoder. With a tokenizer [`with_rest`](dht_transformer::TextTokenizer::with_rest), it reads the tokens beyond the
+//!    encoder's limit.
 //! 5. At each exit, including the classifier itself, a [stacker](crate::exit::Stacker) adds the log-probabilities of
-//!   the n-gram classifier and of the exit with one weight each. The two weights are fitted on held-out texts, or on
-//!   out-of-fold predictions.
+//!    the n-gram classifier and of the exit with one weight each. The two weights are fitted on held-out texts, or on
+//!    out-of-fold predictions.
 //! 6. A text stops at the first exit where the uncertainty of the stacked prediction is below a threshold. The
-//!   uncertainty is 1 − max p, unless another [rule](AccelerateSettings::rule) defines it. The threshold is the model's
-//!   [speed](crate::DynamicModel::set_speed). [Other routers](Accelerated::with_router) are available. The [`Report`]
-//!   has the curve of accuracy against FLOPs on the held-out texts. The default speed is the cheapest threshold at
-//!   which the mean [regret](crate::evaluation::Risk::Regret) on the held-out texts, plus one standard error, is at
-//!   most 0.3 percentage points. At threshold 0, every text runs all layers, and no earlier exit is computed.
+//!    uncertainty is 1 − max p, unless another [rule](AccelerateSettings::rule) defines it. The threshold is the model's
+//!    [speed](crate::DynamicModel::set_speed). [Other routers](Accelerated::with_router) are available. The [`Report`]
+//!    has the curve of accuracy against FLOPs on the held-out texts. The default speed is the cheapest threshold at
+//!    which the mean [regret](crate::evaluation::Risk::Regret) on the held-out texts, plus one standard error, is at
+//!    most 0.3 percentage points. At threshold 0, every text runs all layers, and no earlier exit is computed.
 //!
 //! Logits of the classifier at the last exit stay identical to the bit. Stacking changes only the log-probabilities.
 //!

@@ -58,11 +58,11 @@ use crate::outputs::{Outputs, truth_of};
 /// ```
 ///
 /// # Features
-/// An n-gram that occurs c times in a text, and in d of the n training texts, has the weight (1 + ln c)·(ln((1 + n)/(1
-/// + d)) + 1). The weights of a text are divided by the Euclidean norm of their vector. This is scikit-learn's
-/// `TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2))` on tokens instead of words. The regression is
-/// scikit-learn's logistic regression with the multinomial loss. For pairs of texts, the two texts have separate
-/// n-grams if the tokenizer distinguishes them by token types (BERT's does, RoBERTa's does not).
+/// An n-gram that occurs c times in a text, and in d of the n training texts, has the weight
+/// (1 + ln c)·(ln((1 + n)/(1 + d)) + 1). The weights of a text are divided by the Euclidean norm of their vector. This
+/// is scikit-learn's `TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, 2))` on tokens instead of words. The
+/// regression is scikit-learn's logistic regression with the multinomial loss. For pairs of texts, the two texts have
+/// separate n-grams if the tokenizer distinguishes them by token types (BERT's does, RoBERTa's does not).
 ///
 /// Words that the tokenizer does not know, such as emoji, are tokens of their own, in addition to the unknown token
 /// `[UNK]`. Two unknown words are thus different n-grams, although the encoder cannot tell them apart.
