@@ -68,7 +68,7 @@ def export(folder, scratch, int8):
 
     graph = scratch / "classifier.onnx"
     if not graph.exists():
-        model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
+        model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager", trust_remote_code=True).eval()
 
         class Logits(torch.nn.Module):
             def __init__(self):
