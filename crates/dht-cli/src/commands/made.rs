@@ -221,7 +221,7 @@ pub fn finish(model: &TextModel, made: FinishedModel<'_>, misses: &[String]) -> 
     let judged = if made.is_given { rows.first() } else { own_row(&rows) };
     majority_note(judged, scored).iter().for_each(|note| report(note));
     let missing = missing_classes_note(scored, model.task(), split);
-    let analysis = Analysis::new(model, None, scored, &answers)?;
+    let analysis = Analysis::new(model, None, scored, &answers)?.card();
     let name = made.out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
     let curve = curve(&rows)?;
     let facts = CardFacts {

@@ -4,7 +4,6 @@ use dht_dynamic::serving::{KeptPromise, ServedModel, TextModel};
 use dht_dynamic::transformer::Task;
 
 use super::rows::{ResultRow, results_table};
-use crate::analysis::Analysis;
 
 /// Contents of a model card in addition to the model's own description.
 #[derive(Debug, Clone, Copy)]
@@ -19,8 +18,8 @@ pub struct CardFacts<'a> {
     pub note: Option<&'a str>,
     /// Scores and costs at several speeds (exit thresholds).
     pub rows: &'a [ResultRow],
-    /// Scores of each class with intervals.
-    pub analysis: &'a Analysis,
+    /// Sections about the scores of each class, in Markdown.
+    pub analysis: &'a str,
     /// File name of the scores' diagram, in the directory of the card; `None` if there is no diagram.
     pub curve: Option<&'a str>,
 }
@@ -76,7 +75,7 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
         lines.push(String::new());
     }
     lines.extend(model.promise.iter().map(|limit| promise(limit, model.task()) + "\n"));
-    lines.push(analysis.card());
+    lines.push(analysis.to_owned());
     lines.push("## Limits".into());
     lines.push(String::new());
     lines.extend(limits(model));

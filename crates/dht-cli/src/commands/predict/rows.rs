@@ -10,7 +10,6 @@ use dht_dynamic::transformer::Error as TransformerError;
 use dht_dynamic::transformer::data::{Column, Compression, Given, TextColumns, TextFormat, TextRow, TextStream};
 use dht_dynamic::transformer::error::DataProblem;
 
-use super::written::Layout;
 use crate::error::{Error, Result};
 
 /// Maximum number of rows that are read in advance.
@@ -99,6 +98,24 @@ struct FirstRow {
     separator: char,
     text: Vec<Column>,
     doubt: Option<String>,
+}
+
+/// Layout of input rows. All inputs of one csv or tsv output must have the same layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// Lines of text, one text on each.
+    Lines,
+    /// JSON objects, one on each line.
+    Objects,
+    /// Rows of cells in csv or tsv.
+    Cells {
+        /// Column names; empty without a header.
+        names: Vec<String>,
+        /// Number of columns; 0 for an empty input.
+        width: usize,
+        /// Separator between columns.
+        separator: char,
+    },
 }
 
 /// Row of an input, which may be unreadable.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::partial::Output;
-use super::rows::InputRow;
+use super::rows::{InputRow, Layout};
 use crate::error::{Error, Result};
 use crate::explanation::Explanation;
 use crate::partitions::Totals;
@@ -116,24 +116,6 @@ fn likeliest(answer: &Answer, most: usize) -> Vec<(&str, f32)> {
     classes.sort_by(|a, b| answer.probabilities[*b].total_cmp(&answer.probabilities[*a]));
     classes.truncate(most);
     classes.into_iter().map(|class| (&*answer.labels[class], answer.probabilities[class])).collect()
-}
-
-/// Layout of input rows. All inputs of one csv or tsv output must have the same layout.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Layout {
-    /// Lines of text, one text on each.
-    Lines,
-    /// JSON objects, one on each line.
-    Objects,
-    /// Rows of cells in csv or tsv.
-    Cells {
-        /// Column names; empty without a header.
-        names: Vec<String>,
-        /// Number of columns; 0 for an empty input.
-        width: usize,
-        /// Separator between columns.
-        separator: char,
-    },
 }
 
 /// Writer of input rows, each followed by its answer.
