@@ -45,8 +45,8 @@ pub(crate) struct PendingStep {
 /// ```
 ///
 /// The gates z(α) depend on trainable architecture variables α. With [`GateLoss::Labels`], the weights w learn from the
-/// task loss, and the variables α learn from the cross-entropy of the labels plus the cost term. The loss of a training
-/// step is then the sum of all three terms.
+/// task loss, and the variables α learn from the cross-entropy of the labels plus the cost term. One
+/// training step minimises the sum of these three terms.
 ///
 /// The variables α are parameters of the classifier's encoder (`nas.…`), so that the training loop trains, saves and
 /// resumes them like weights. The validation score is the macro F1 of the architecture that the current gates select.

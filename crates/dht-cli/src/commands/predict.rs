@@ -219,6 +219,11 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     if arguments.resume && output == Path::new("-") {
         return Err(Error::argument("resume", "a file as `--output`", "set for standard output"));
     }
+    // The partial file takes the place of the output, which must not be a device, a pipe or a link.
+    let is_other = |facts: std::fs::Metadata| !facts.is_file();
+    if arguments.resume && output.symlink_metadata().is_ok_and(is_other) {
+        return Err(Error::argument("output", "a regular file, with `--resume`", output.display()));
+    }
     arguments.check_ending()?;
     arguments.check_output()?;
     let interruption = match arguments.partitions.is_empty() {

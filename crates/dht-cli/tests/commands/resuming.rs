@@ -72,6 +72,7 @@ fn a_stopped_run_resumes_after_the_repair_of_its_row() {
     assert!(!at.join("answers.csv.part").exists() && !at.join("answers.csv.part.json").exists());
 }
 
+#[cfg(unix)]
 #[test]
 fn damaged_states_are_refused_by_name() {
     let place = trained();
@@ -87,6 +88,11 @@ fn damaged_states_are_refused_by_name() {
     std::fs::write(at.join("answers.csv.part"), &part).expect("a file");
     std::fs::write(at.join("answers.csv.part.json"), &state[..state.len() / 2]).expect("a file");
     assert!(refused(&dht(at, &RESUME), 1).contains("answers.csv.part.json: EOF"));
+    std::os::unix::fs::symlink("elsewhere.csv", at.join("link.csv")).expect("a link");
+    for output in ["/dev/full", "link.csv"] {
+        let said = refused(&dht(at, &["predict", "model", "asked.jsonl", "--output", output, "--resume"]), 2);
+        assert!(said.contains("a regular file"), "{said}");
+    }
     for arguments in
         [&["predict", "model", "asked.jsonl", "--resume"][..], &["predict", "model", "--output", "-", "--resume"]]
     {

@@ -1,4 +1,5 @@
-//! Interface of baselines. Each baseline is a training objective, and also reports the cost of its training run.
+//! Interface of the baselines, the methods that a search is compared with. A baseline is trained like any model, and
+//! reports the cost of its training run.
 
 use dht_dynamic::training::FrozenExits;
 use dht_dynamic::{DynamicModel, Predictor};
