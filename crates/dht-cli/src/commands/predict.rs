@@ -130,8 +130,8 @@ pub struct PredictArguments {
     precision: Precision,
     /// Treat rows that cannot be read, and rows without a text: stop with an error, leave them out, or write the reason.
     ///
-    /// The reason is written to the column or member `error`. Undecodable lines of csv, and problems of a whole file,
-    /// always stop the command. With fail, rows without a text are answered, and counted at the end.
+    /// The reason is written to the column or member `error`. Stray and unclosed quotes in csv and tsv, a first row of
+    /// csv, tsv or JSON lines that cannot be read, and problems of a whole file always stop the command. With fail, rows without a text are answered, and counted at the end.
     #[arg(long, value_enum, value_name = "MODE", default_value_t)]
     on_error: OnError,
     /// Write the K likeliest classes: in JSON as the only probabilities; in csv and tsv as predicted_2, probability_2
@@ -147,7 +147,7 @@ pub struct PredictArguments {
     /// Print a summary of throughput and costs to standard error
     #[arg(long)]
     summary: bool,
-    /// Print no notes about columns, texts that are cut, and rows without a text
+    /// Print no notes about columns, texts that are cut, rows without a text, and rows with an error
     #[arg(long, conflicts_with = "summary")]
     quiet: bool,
 }
@@ -492,7 +492,8 @@ impl Predictor<'_> {
         if self.least.is_some() && !self.arguments.quiet {
             report(&format!("{} of {} texts have no answer of that probability", totals.abstained, totals.rows));
         }
-        if totals.failed > 0 && !self.arguments.quiet {
+        // Rows that are left out are not mentioned anywhere else.
+        if totals.failed > 0 && (!self.arguments.quiet || self.arguments.on_error == OnError::Skip) {
             let (count, all, line) = (totals.failed, totals.rows, totals.first_failed);
             let first = if line > 0 { format!(", the first in line {line}") } else { String::new() };
             report(&format!("{count} of {all} rows have no answer{first}"));

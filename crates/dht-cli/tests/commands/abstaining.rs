@@ -79,6 +79,23 @@ fn rows_without_an_answer_are_skipped_or_reported() {
     assert!((sum - 1.0).abs() < 1e-5 && cells[2] != cells[6], "{table}");
     let skipped = printed(&predict(&["odd.csv", "--on-error", "skip"]));
     assert_eq!(skipped.lines().count(), 3, "{skipped}");
+    // An undecodable line within a quoted cell makes one row unreadable.
+    let cells = b"id,text\n1,the soup was lovely\n2,\"a\nb\xff\nc\"\n3,\xe9t\xe9\n4,the bread was stale\n5,cut \xc3";
+    std::fs::write(at.join("latin.csv"), cells).expect("a file");
+    let failed = refused(&predict(&["latin.csv"]), 1);
+    assert!(failed.contains("latin.csv:4: is not UTF-8"), "{failed}");
+    let table = printed(&predict(&["latin.csv", "--on-error", "report"]));
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!(rows.len(), 6, "{table}");
+    for (row, is_readable) in rows[1..].iter().zip([true, false, false, true, false]) {
+        assert_eq!(row.ends_with(',') && !row.contains("UTF-8"), is_readable, "{table}");
+    }
+    assert!(rows[2].contains("line 4: is not UTF-8"), "{table}");
+    // Rows that are left out are counted even if notes are not wanted.
+    let run = predict(&["latin.csv", "--on-error", "skip", "--quiet"]);
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(printed(&run).lines().count(), 3, "{said}");
+    assert!(said.contains("3 of 5 rows have no answer, the first in line 4"), "{said}");
     let lines = b"the soup was lovely\n\xff\xfe\xfd bad\nthe bread was stale";
     std::fs::write(at.join("odd.txt"), lines).expect("a file");
     let table = printed(&predict(&["odd.txt", "--on-error", "report", "--output-format", "tsv"]));
@@ -86,7 +103,8 @@ fn rows_without_an_answer_are_skipped_or_reported() {
     // An input that only has invalid lines is refused early.
     let noise: Vec<u8> = b"\xff\n".repeat(5000);
     std::fs::write(at.join("noise.txt"), noise).expect("a file");
-    assert!(!predict(&["noise.txt", "--on-error", "skip"]).status.success());
+    let said = refused(&predict(&["noise.txt", "--on-error", "skip"]), 2);
+    assert!(said.contains("fewer than 1000 unreadable rows in succession"), "{said}");
     for (most, expected) in [("0", "--top-k is 0, expected 1 to 2"), ("3", "--top-k is 3, expected 1 to 2")] {
         let said = refused(&predict(&["odd.csv", "--top-k", most]), 2);
         assert!(said.contains(expected), "{said}");

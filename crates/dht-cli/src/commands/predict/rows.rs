@@ -125,7 +125,7 @@ pub enum InputRow {
     Text(TextRow),
     /// Row that cannot be read, if the settings allow reading to continue.
     Unreadable {
-        /// Number of the row's first line.
+        /// Number of the line that cannot be read, or of the row's first line.
         line: u64,
         /// Reason why the row cannot be read.
         reason: String,
@@ -133,18 +133,23 @@ pub enum InputRow {
 }
 
 /// Line number and problem of an unreadable row; `None` if later rows cannot be read either.
-fn of_one_row(error: &TransformerError, format: TextFormat) -> Option<(u64, String)> {
+fn of_one_row(error: &TransformerError) -> Option<(u64, String)> {
     use DataProblem::{
         Binary, ColumnCount, DuplicateColumn, HeaderAgain, MissingKey, NestedValue, NotJson, NotUtf8, OtherEncoding,
     };
     let TransformerError::Data { line: Some(line), problem, .. } = error else { return None };
-    // In csv, a line may be part of a quoted cell.
-    let is_line = matches!(format, TextFormat::Lines | TextFormat::JsonLines);
-    let is_of_row = match problem {
-        ColumnCount { .. } | HeaderAgain { .. } | MissingKey { .. } | NestedValue { .. } => true,
-        Binary | NotUtf8 { .. } | OtherEncoding { .. } | NotJson { .. } | DuplicateColumn { .. } => is_line,
-        _ => false,
-    };
+    let is_of_row = matches!(
+        problem,
+        Binary
+            | ColumnCount { .. }
+            | DuplicateColumn { .. }
+            | HeaderAgain { .. }
+            | MissingKey { .. }
+            | NestedValue { .. }
+            | NotJson { .. }
+            | NotUtf8 { .. }
+            | OtherEncoding { .. }
+    );
     is_of_row.then(|| (*line, problem.to_string()))
 }
 
@@ -286,11 +291,15 @@ fn read(
     let mut unreadable = 0;
     loop {
         let next = stream.next_row();
-        let problem = next.as_ref().err().filter(|_| skips_rows).and_then(|error| of_one_row(error, format));
+        let problem = next.as_ref().err().filter(|_| skips_rows).and_then(of_one_row);
         unreadable = if problem.is_some() { unreadable + 1 } else { 0 };
         let next = match next {
             Err(_) if problem.is_some() && unreadable < MOST_UNREADABLE => {
                 Ok(problem.map(|(line, reason)| InputRow::Unreadable { line, reason }))
+            }
+            Err(error) if problem.is_some() => {
+                let expected = format!("an input with fewer than {MOST_UNREADABLE} unreadable rows in succession");
+                Err(Error::argument("on-error", expected, format!("set for more of them, the last: {error}")))
             }
             Ok(Some(row)) => match row.is_of_table().filter(|_| is_guess && row.line == 1) {
                 Some(format) => Err(of_table(&name, format)),

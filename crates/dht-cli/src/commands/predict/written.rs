@@ -266,7 +266,7 @@ impl<W: Output> AnswerWriter<W> {
             Some(Layout::Lines) => 1,
             _ => self.names.len(),
         };
-        let added = self.added_cells(Outcome::Error(reason));
+        let added = self.added_cells(Outcome::Error(&format!("line {line}: {reason}")));
         let cells: Vec<&str> = std::iter::repeat_n("", width).chain(added.iter().map(String::as_str)).collect();
         self.cells(&cells, line)
     }

@@ -31,6 +31,11 @@ pub(crate) struct Lines<'a> {
     blank: usize,
     /// Stored error, which the next call of [`next_line`](Self::next_line) returns as if it came from the next line.
     failed: Option<Error>,
+    /// `true` to return undecodable lines after the first with U+FFFD in place of wrong bytes, and to store their error
+    /// in `damage`.
+    repairs: bool,
+    /// Error of the first undecodable line that was repaired since the last [`take_damage`](Self::take_damage).
+    damage: Option<Error>,
 }
 
 impl<'a> Lines<'a> {
@@ -54,6 +59,8 @@ impl<'a> Lines<'a> {
             most,
             blank: 0,
             failed: None,
+            repairs: false,
+            damage: None,
         }
     }
 
@@ -67,6 +74,18 @@ impl<'a> Lines<'a> {
     pub(super) fn with_arrays(mut self, arrays: bool) -> Self {
         self.arrays = arrays;
         self
+    }
+
+    /// Sets that an undecodable line after the first is returned with U+FFFD in place of wrong bytes, and that its error waits for
+    /// [`take_damage`](Self::take_damage). Thus a row with such a line is read to its end, and later rows can be read.
+    pub(super) fn with_repairs(mut self) -> Self {
+        self.repairs = true;
+        self
+    }
+
+    /// Removes and returns the error of the first undecodable line since the last call.
+    pub(super) fn take_damage(&mut self) -> Option<Error> {
+        self.damage.take()
     }
 
     pub(super) fn encoding(&self) -> Option<TextEncoding> {
@@ -109,19 +128,36 @@ impl<'a> Lines<'a> {
         if bytes.last() == Some(&self.end) {
             bytes.pop();
         }
-        if bytes.contains(&0) {
-            return Err(self.error_at(self.line, DataProblem::Binary));
-        }
-        let mut text = String::from_utf8(bytes).map_err(|error| {
-            self.error_at(self.line, DataProblem::NotUtf8 { byte: error.utf8_error().valid_up_to() })
-        })?;
-        if let Some(encoding) = self.encoding.filter(|_| text.contains('\u{fffd}')) {
-            return Err(self.error_at(self.line, DataProblem::OtherEncoding { encoding: encoding.to_string() }));
-        }
+        let mut text = match self.checked_text(bytes) {
+            Ok(text) => text,
+            Err((bytes, problem)) => {
+                let error = self.error_at(self.line, problem);
+                if !self.repairs || self.line == 1 {
+                    return Err(error);
+                }
+                self.damage.get_or_insert(error);
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
+        };
         if self.line == 1 && text.starts_with('\u{feff}') {
             text.drain(..'\u{feff}'.len_utf8());
         }
         Ok(Some(text))
+    }
+
+    /// Checks that the bytes of a line are text. Otherwise returns them with the problem.
+    fn checked_text(&self, bytes: Vec<u8>) -> std::result::Result<String, (Vec<u8>, DataProblem)> {
+        if bytes.contains(&0) {
+            return Err((bytes, DataProblem::Binary));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let byte = error.utf8_error().valid_up_to();
+            (error.into_bytes(), DataProblem::NotUtf8 { byte })
+        })?;
+        match self.encoding.filter(|_| text.contains('\u{fffd}')) {
+            Some(encoding) => Err((text.into_bytes(), DataProblem::OtherEncoding { encoding: encoding.to_string() })),
+            None => Ok(text),
+        }
     }
 
     /// Reads bytes to the end of the line. Stops early, one byte after the maximum length of a line or of the file, so

@@ -145,6 +145,10 @@ impl<'a> TextStream<'a> {
         let lines = Lines::new(path, input, compression, u64::MAX)
             .with_encoding(columns.encoding)
             .with_arrays(format == TextFormat::JsonLines);
+        let lines = match format {
+            TextFormat::Csv | TextFormat::Tsv => lines.with_repairs(),
+            TextFormat::Lines | TextFormat::JsonLines => lines,
+        };
         let mut stream = Self {
             path: path.into(),
             lines,
@@ -364,6 +368,9 @@ impl<'a> TextStream<'a> {
         };
         if self.format == TextFormat::Tsv && self.width > 0 && opens_quote(&row, self.width, width) {
             width = read_quoted_lines(&mut self.lines, &mut row, width, self.width)?;
+        }
+        if let Some(error) = self.lines.take_damage() {
+            return Err(error);
         }
         if self.width == 0 {
             self.width = width;
