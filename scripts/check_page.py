@@ -145,7 +145,7 @@ def check_keyboard(browser, profile, address):
         wait(lambda: tab.value(asked) > before)
         slowest = wait(lambda: re.search(r"after (\d+) of \1 layers", tab.value(summary)) and tab.value(summary))
         spoken = tab.value("document.activeElement.getAttribute('aria-valuetext')")
-        assert spoken.startswith("about ") and spoken.endswith(" score"), spoken
+        assert re.search(r"% of the full model’s cost, .* score on held-out texts$", spoken), spoken
         assert tab.value("getComputedStyle(document.activeElement).outlineStyle") == "solid", "the focus is visible"
         problems = [problem for problem in tab.problems if "favicon" not in problem]
         assert not problems, problems
