@@ -174,8 +174,10 @@ impl TextClassifier {
         Ok(Self { encoder, classifier, task, loss: None })
     }
 
-    /// Sets a weight for each class in the training loss. The loss of a batch is then Σ w(class)·loss / Σ w(class), as
-    /// in PyTorch's `CrossEntropyLoss(weight=…)`. The weights only affect training and are not saved.
+    /// Sets a weight for each class in the training loss. The loss of a batch is then the mean of w(class)·loss over its
+    /// samples. To keep the size of the loss, divide the weights by their mean over the training rows. PyTorch's
+    /// `CrossEntropyLoss(weight=…)` divides by the sum of the weights in the batch instead, so that a rare class counts
+    /// less in the batches in which it occurs. The weights only affect training and are not saved.
     ///
     /// # Errors
     /// [`Error::Argument`] if the task is not single-label classification, if the number of weights is wrong, or if a

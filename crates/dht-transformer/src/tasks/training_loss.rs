@@ -21,15 +21,13 @@ impl TrainingLoss {
         Self(Arc::new(loss))
     }
 
-    /// Creates a cross-entropy loss with a weight for each class: Σ w(class)·loss / Σ w(class), both sums over the
-    /// samples of a batch.
+    /// Creates a cross-entropy loss with a weight for each class: the mean of w(class)·loss over the samples of a batch.
     pub(super) fn weighted(weights: Vec<f32>) -> Self {
         Self::new(move |logits, batch| {
             let losses = cross_entropy(logits, &batch.labels)?;
             let weights: Vec<f32> = batch.labels.iter().map(|label| weights[*label as usize]).collect();
-            let sum: f32 = weights.iter().sum();
             let weights = Tensor::from_vec(weights, batch.len(), logits.device())?;
-            Ok(((losses.to_dtype(weights.dtype())? * weights)?.sum_all()? / f64::from(sum))?)
+            Ok((losses.to_dtype(weights.dtype())? * weights)?.mean_all()?)
         })
     }
 
