@@ -36,7 +36,7 @@ pub struct SpeedArguments {
     ///
     /// Half a standard error of the cost is added, measured on held-out rows. Without --budget and --points, the model
     /// runs at the cheapest speed that loses at most 0.3 points of accuracy on held-out rows, estimated from the
-    /// probabilities of all layers.
+    /// probabilities of all layers. For numbers and ratings, the limit is 0.3 points of R² (one point is .01).
     #[arg(long, value_name = "SHARE", conflicts_with = "points")]
     pub budget: Option<f64>,
     /// Limit the loss of accuracy against the full model to N percentage points, and verify this promise.
@@ -128,7 +128,7 @@ pub fn exit_generator(seed: u64) -> ChaCha8Rng {
 
 /// Fits early exits and an n-gram classifier, the first exit, on a classifier, which does not change. Then [sets the
 /// speed](at_speed). The default speed is the cheapest that loses at most 0.3 points of accuracy on the validation
-/// texts ([`Report::speed`]).
+/// texts, or of R² for numbers ([`Report::speed`]).
 ///
 /// # Errors
 /// [`Error::Dynamic`] or [`Error::Transformer`] if the exits cannot be fitted.
@@ -163,8 +163,10 @@ pub fn at_speed(
     (speed, thresholds): (&SpeedArguments, Option<&LabelThresholds>),
 ) -> Result<AcceleratedModel> {
     let mut made = AcceleratedModel { model, report, promise: None, misses: Vec::new() };
-    if let Some(budget) = speed.budget {
-        made.set_budget(budget)?;
+    match speed.budget {
+        Some(budget) => made.set_budget(budget)?,
+        None if made.report.number_variance == Some(0.0) => report_unmeasured(),
+        None => {}
     }
     if let (Some(points), Some(calibration)) = (speed.points, &texts.calibration) {
         // Without labels, the full model's answers are the reference.
@@ -172,6 +174,11 @@ pub fn at_speed(
         made.show_promise(risk, points, speed.confidence, (calibration, thresholds))?;
     }
     Ok(made)
+}
+
+/// Reports that no loss of R² could be measured, so that the default speed runs all layers.
+fn report_unmeasured() {
+    report("the numbers of all held-out rows are on one level: no speed can be selected, so each text runs all layers");
 }
 
 impl AcceleratedModel {

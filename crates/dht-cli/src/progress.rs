@@ -293,13 +293,14 @@ pub fn learning_lines(curve: &LearningCurve) -> Vec<String> {
     let mut lines =
         vec![format!("learning curve of rung 1, on {} validation rows; {:.0} s", curve.validation_rows, curve.seconds)];
     lines.extend(curve.points.iter().map(|point| {
-        let draws = if point.draws == 1 { String::new() } else { format!(" (mean of {} draws)", point.draws) };
+        let draws = point.accuracies.len();
+        let draws = if draws == 1 { String::new() } else { format!(" (mean of {draws} draws)") };
         format!("  {} rows: accuracy {:.4}{draws}", point.rows, point.accuracy)
     }));
     lines.extend(curve.predictions.iter().map(|prediction| {
         let ([low, high], [least, most]) = (prediction.interval, prediction.gain_interval.map(percent));
         format!(
-            "  {} rows, by a power law: {:.4} (95 % interval {low:.4} to {high:.4}), {} points more ({least} to {most})",
+            "  {} rows, predicted: {:.4} (95 % interval {low:.4} to {high:.4}), {} points more ({least} to {most})",
             prediction.rows,
             prediction.accuracy,
             percent(prediction.gain)

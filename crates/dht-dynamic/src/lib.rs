@@ -131,9 +131,22 @@
 //! the labels, so that a text stops when every label is confident. Accuracy-cost curves have micro F1 in place of
 //! accuracy, and a [`Promise`](evaluation::Promise) bounds the loss of the mean F1 of a text's labels.
 //!
-//! A predicted number has no probability, so [`accelerate()`](fn@accelerate::accelerate) rejects a regression model.
-//! Full, truncated and pruned encoders support regression ([`transformer::Task`], [`transformer::pruning`]), and an
-//! [`Engine`] serves them.
+//! The output of a regression model has no probability, so [`accelerate()`](fn@accelerate::accelerate) rejects such a
+//! model. Full, truncated and pruned encoders support regression ([`transformer::Task`], [`transformer::pruning`]), and
+//! an [`Engine`] serves them. A dynamic model predicts a number by labels, one for each cut between two
+//! [levels](serving::NumberLevels): a label applies if the number is above the cut. If
+//! [`AccelerateSettings::levels`](accelerate::AccelerateSettings::levels) has the levels, the default speed bounds the
+//! loss of R² instead of F1. The loss of a text is the increase of its expected squared error, divided by the variance
+//! Var(y) of the numbers of the held-out texts:
+//!
+//! ```text
+//!  E[(Y − a)²] − E[(Y − b)²]     (a − μ)² − (b − μ)²
+//!  ───────────────────────── = ─────────────────────
+//!           Var(y)                    Var(y)
+//! ```
+//!
+//! Here a is the number that the text gets where it stops, b the number after all layers, and μ the mean of the text's
+//! number Y by the probabilities after all layers. For a number, b is μ. For a rating, a and b are medians.
 
 #![doc(html_root_url = "https://docs.rs/dht-dynamic/latest")]
 
@@ -148,6 +161,7 @@ pub mod ladder;
 mod log_probabilities;
 mod logistic;
 mod model;
+mod number_levels;
 mod outputs;
 pub mod passage;
 mod prediction;

@@ -3,7 +3,8 @@
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier};
 
 use crate::error::{Error, Result};
-use crate::outputs::Outputs;
+use crate::number_levels::NumberLevels;
+use crate::outputs::{Outputs, row_weights};
 
 /// Table of predicted log-probabilities in nats, with one row for each text. A row has the log-probability of each
 /// class, or in a multi-label task those of "no" and "yes" for each label. Shape: (rows, decisions × alternatives), see
@@ -148,6 +149,48 @@ impl LogProbabilities {
         rows.map(|row| (row.iter().sum::<f64>() / of_row).min(1.0)).collect()
     }
 
+    /// Predicted number of each row, if the labels are the cuts between `levels`.
+    pub(crate) fn numbers(&self, levels: &NumberLevels) -> Vec<f32> {
+        (0..self.len()).map(|row| levels.number(&self.probabilities_of(row))).collect()
+    }
+
+    /// Expected loss of each row if `numbers`, which another model predicts, replace the row's own number. The labels
+    /// are the cuts between `levels`.
+    ///
+    /// The loss is the increase of the expected squared error, E\[(Y − a)²\] − E\[(Y − b)²\], divided by `variance`.
+    /// Here a is the number in `numbers`, b the row's own number, and Y a number with the row's predictive
+    /// distribution. With its mean μ, the increase is (a − μ)² − (b − μ)². If `variance` is the variance of the true
+    /// numbers, the mean loss is the loss of R², since R² = 1 − mean squared error / variance. If `variance` is 0, all
+    /// losses are infinite: R² does not exist.
+    pub(crate) fn number_regrets(&self, numbers: &[f32], levels: &NumberLevels, variance: f64) -> Vec<f64> {
+        let regret = |(row, number): (usize, &f32)| {
+            let probabilities = self.probabilities_of(row);
+            let mean = f64::from(levels.mean(&probabilities));
+            let error = |number: f32| (f64::from(number) - mean).powi(2);
+            let increase = error(*number) - error(levels.number(&probabilities));
+            if variance > 0.0 { increase / variance } else { f64::INFINITY }
+        };
+        numbers.iter().enumerate().map(regret).collect()
+    }
+
+    /// Expected loss of weighted accuracy of each row, if `answers` replace the row's most probable classes and the
+    /// table's model was fitted with class weights. Without class weights, equals [`regrets`](Self::regrets).
+    ///
+    /// The model's probabilities are qₖ = wₖ·pₖ / Σⱼ wⱼ·pⱼ, with class weights w and the probabilities p at the class
+    /// frequencies of the texts. The expected weight of a row is therefore Σⱼ wⱼ·pⱼ = 1 / Σⱼ qⱼ/wⱼ. The row's regret is
+    /// multiplied by this weight, divided by its mean over the rows.
+    pub(crate) fn weighted_regrets(&self, answers: &[u32], class_weights: Option<&[f32]>) -> Vec<f64> {
+        let regrets = self.regrets(answers);
+        let Some(weights) = class_weights else { return regrets };
+        let expected_weight = |logs: &[f64]| {
+            let inverse: f64 = logs.iter().zip(weights).map(|(log, weight)| log.exp() / f64::from(*weight)).sum();
+            1.0 / inverse
+        };
+        let of_rows: Vec<f64> = self.decisions().map(expected_weight).collect();
+        let mean = of_rows.iter().sum::<f64>() / of_rows.len().max(1) as f64;
+        regrets.into_iter().zip(of_rows).map(|(regret, weight)| regret * weight / mean).collect()
+    }
+
     /// Mean negative log-likelihood of the true labels over all decisions, in nats; 0 without rows. A decision is the
     /// choice of a class, or between "no" and "yes" for a label.
     ///
@@ -155,6 +198,15 @@ impl LogProbabilities {
     /// If a label is out of range.
     pub fn mean_loss(&self, labels: &[u32]) -> f64 {
         let losses = self.decisions().zip(labels).map(|(logs, label)| -logs[*label as usize]);
+        losses.sum::<f64>() / self.decisions().len().max(1) as f64
+    }
+
+    /// Weighted mean of the negative log-likelihood of the true classes, in nats: Σ w(class)·loss / Σ w(class), both
+    /// sums over the rows. Without class weights, equals [`mean_loss`](Self::mean_loss).
+    pub(crate) fn weighted_loss(&self, labels: &[u32], class_weights: Option<&[f32]>) -> f64 {
+        let Some(weights) = row_weights(labels, class_weights) else { return self.mean_loss(labels) };
+        let losses = self.decisions().zip(labels).zip(weights);
+        let losses = losses.map(|((logs, label), weight)| weight * -logs[*label as usize]);
         losses.sum::<f64>() / self.decisions().len().max(1) as f64
     }
 
@@ -184,12 +236,19 @@ impl LogProbabilities {
     /// # Panics
     /// If `bins` is 0.
     pub fn calibration_error(&self, labels: &[u32], bins: usize) -> f64 {
+        self.weighted_calibration_error(labels, bins, None)
+    }
+
+    /// [Expected calibration error](Self::calibration_error), in which each row counts by the weight of its class.
+    pub(crate) fn weighted_calibration_error(&self, labels: &[u32], bins: usize, class_weights: Option<&[f32]>) -> f64 {
+        let weights = row_weights(labels, class_weights);
         let mut sums = vec![0.0; bins];
-        for (logs, label) in self.decisions().zip(labels) {
+        for (row, (logs, label)) in self.decisions().zip(labels).enumerate() {
             let (class, log) = best_class(logs);
             let probability = log.exp();
             let bin = ((probability * bins as f64) as usize).min(bins - 1);
-            sums[bin] += if class == *label { 1.0 } else { 0.0 } - probability;
+            let is_right = if class == *label { 1.0 } else { 0.0 };
+            sums[bin] += weights.as_ref().map_or(1.0, |weights| weights[row]) * (is_right - probability);
         }
         sums.into_iter().map(f64::abs).sum::<f64>() / self.decisions().len().max(1) as f64
     }
@@ -265,6 +324,45 @@ mod tests {
     }
 
     #[test]
+    fn weighted_scores_are_those_of_repeated_rows() {
+        let table = |rows: &[usize]| {
+            let all: [[f64; 2]; 3] = [[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]];
+            LogProbabilities::new(2, rows.iter().flat_map(|row| all[*row].map(f64::ln)).collect()).unwrap()
+        };
+        let (once, labels) = (table(&[0, 1, 2]), [0, 1, 1]);
+        // Rows of class 1 three times.
+        let (repeated, all_labels) = (table(&[0, 1, 1, 1, 2, 2, 2]), [0, 1, 1, 1, 1, 1, 1]);
+        let weights = Some(&[1.0, 3.0][..]);
+        assert!((once.weighted_loss(&labels, weights) - repeated.mean_loss(&all_labels)).abs() < 1e-12);
+        let error = once.weighted_calibration_error(&labels, 10, weights);
+        assert!((error - repeated.calibration_error(&all_labels, 10)).abs() < 1e-12);
+        for equal in [None, Some(&[1.0, 1.0][..])] {
+            assert_eq!(once.weighted_loss(&labels, equal).to_bits(), once.mean_loss(&labels).to_bits());
+            let error = once.weighted_calibration_error(&labels, 10, equal);
+            assert_eq!(error.to_bits(), once.calibration_error(&labels, 10).to_bits());
+        }
+    }
+
+    #[test]
+    fn weighted_regrets_are_losses_of_weighted_accuracy() {
+        // With weights of 1 and 4, q = .5 is p = .8 and .2 at the frequencies of the texts.
+        let q: [[f64; 2]; 2] = [[0.5, 0.5], [0.9, 0.1]];
+        let weights = [1.0, 4.0];
+        let logs: Vec<f64> = q.iter().flatten().map(|q| q.ln()).collect();
+        let table = LogProbabilities::new(2, logs).unwrap();
+        let p = q.map(|row| {
+            let sum: f64 = row.iter().zip(weights).map(|(q, w)| q / w).sum();
+            [row[0] / weights[0] / sum, row[1] / weights[1] / sum]
+        });
+        let gain = |row: usize, answer: usize| weights[answer] * p[row][answer];
+        let total: f64 = (0..2).map(|row| gain(row, 0) + gain(row, 1)).sum::<f64>() / 2.0;
+        let regrets = table.weighted_regrets(&[1, 1], Some(&[1.0, 4.0]));
+        assert!((regrets[0] - (gain(0, 0) - gain(0, 1)) / total).abs() < 1e-12, "{regrets:?}");
+        assert!((regrets[1] - (gain(1, 0) - gain(1, 1)) / total).abs() < 1e-12, "{regrets:?}");
+        assert_eq!(table.weighted_regrets(&[1, 1], None), table.regrets(&[1, 1]));
+    }
+
+    #[test]
     fn the_regret_of_labels_is_the_expected_loss_of_micro_f1() {
         // Two texts with two labels: .9 and .2, .6 and .3.
         let p: [f64; 4] = [0.9, 0.2, 0.6, 0.3];
@@ -280,5 +378,31 @@ mod tests {
         assert!((loss - expected).abs() < 1e-12);
         assert_eq!(table.probabilities()[1].len(), 2);
         assert!((table.losses(&[1, 1, 0, 0]).iter().sum::<f64>() / 2.0 - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_regret_of_a_number_is_its_expected_squared_error() -> Result<()> {
+        // Levels 1, 2, 4 and 8, and three rows with the probability of each level.
+        let values: [f64; 4] = [1.0, 2.0, 4.0, 8.0];
+        let rows: [[f64; 4]; 3] = [[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1], [0.25, 0.25, 0.25, 0.25]];
+        let above = |row: &[f64; 4]| [row[1] + row[2] + row[3], row[2] + row[3], row[3]];
+        let logs = rows.iter().flat_map(above).flat_map(|p| [(1.0 - p).ln(), p.ln()]).collect();
+        let (table, others) = (LogProbabilities::of(Outputs::Labels(3), logs)?, [3.0_f32, 8.0, 2.0]);
+        for rating in [false, true] {
+            let levels = NumberLevels::fit(&[1.0, 2.0, 4.0, 8.0], rating)?;
+            let own = table.numbers(&levels);
+            let regrets = table.number_regrets(&others, &levels, 2.5);
+            for (row, chances) in rows.iter().enumerate() {
+                let mut expected = 0.0_f64;
+                for (value, chance) in values.iter().zip(chances) {
+                    let error = |number: f32| (value - f64::from(number)).powi(2);
+                    expected += chance * (error(others[row]) - error(own[row])) / 2.5;
+                }
+                assert!((regrets[row] - expected).abs() < 1e-4, "{} is not {expected}", regrets[row]);
+            }
+            assert_eq!(table.number_regrets(&own, &levels, 2.5), [0.0; 3]);
+            assert!(table.number_regrets(&own, &levels, 0.0).iter().all(|regret| regret.is_infinite()));
+        }
+        Ok(())
     }
 }

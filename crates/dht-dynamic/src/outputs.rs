@@ -181,9 +181,41 @@ pub(crate) fn truth_of(texts: &EncodedDataset) -> Vec<u32> {
     texts.samples.iter().flat_map(of_text).collect()
 }
 
+/// Weight of each row in a fit or a loss: the weight of its class, divided by the mean of these weights over the rows.
+/// Returns `None` without class weights. `labels` has the class index of each row.
+///
+/// Row weights have a mean of 1, so that only the ratios of class weights matter. Class weights of 1 give row weights
+/// of exactly 1.
+pub(crate) fn row_weights(labels: &[u32], class_weights: Option<&[f32]>) -> Option<Vec<f64>> {
+    let class_weights = class_weights?;
+    let mean = mean_weight(labels, class_weights);
+    Some(labels.iter().map(|label| f64::from(class_weights[*label as usize]) / mean).collect())
+}
+
+/// Divides class weights by their mean over the rows with these labels. A mean of weighted losses over any of the rows
+/// then has the size of a mean loss.
+pub(crate) fn normalised_weights(labels: &[u32], class_weights: &[f32]) -> Vec<f32> {
+    let mean = mean_weight(labels, class_weights);
+    class_weights.iter().map(|weight| (f64::from(*weight) / mean) as f32).collect()
+}
+
+fn mean_weight(labels: &[u32], class_weights: &[f32]) -> f64 {
+    let sum: f64 = labels.iter().map(|label| f64::from(class_weights[*label as usize])).sum();
+    sum / labels.len().max(1) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn row_weights_have_a_mean_of_1() {
+        assert_eq!(row_weights(&[0, 1, 1], None), None);
+        assert_eq!(row_weights(&[0, 0, 1], Some(&[1.0, 4.0])), Some(vec![0.5, 0.5, 2.0]));
+        let equal = row_weights(&[0, 2, 1, 1, 2, 0, 0], Some(&[0.3; 3])).unwrap();
+        assert!(equal.iter().all(|weight| (weight - 1.0).abs() < 1e-15), "{equal:?}");
+        assert_eq!(row_weights(&[0, 2, 1, 1, 2, 0, 0], Some(&[1.0; 3])), Some(vec![1.0; 7]));
+    }
 
     #[test]
     fn labels_have_a_sigmoid_each_that_keeps_small_chances() {

@@ -459,12 +459,74 @@ fn chance_is_not_taken_for_knowledge() {
     }
 }
 
+/// Texts of which 3.6 % have class 0. A text with the token of class 0 has class 0 with a probability of one fourth,
+/// and class 1 otherwise.
+fn imbalanced(rows: u64, seed: u64) -> EncodedDataset {
+    let mut data = planted::task(rows, seed);
+    let mut count = 0;
+    data.samples.retain_mut(|sample| {
+        if sample.label > 0 {
+            return true;
+        }
+        count += 1;
+        sample.label = if count % 12 == 0 { 0 } else { 1 };
+        count % 3 == 0
+    });
+    data
+}
+
+#[test]
+fn class_weights_find_a_rare_class_in_each_rung() {
+    let data = (imbalanced(600, 1), imbalanced(400, 2));
+    let test = imbalanced(1_200, 9);
+    let rare = test.samples.iter().filter(|sample| sample.label == 0).count();
+    for rung in Rung::ALL {
+        let recall = |class_weights: Option<Vec<f32>>| {
+            let exits = AccelerateSettings { class_weights, ..settings().exits };
+            let settings = LadderSettings { least: rung, most: rung, exits, ..settings() };
+            let climbed = climbs_on(&data, &settings);
+            assert_eq!(climbed.ladder.rung, rung);
+            let answers = evaluate(&climbed.model, &test, 64).expect("answers").labels;
+            let found = test.samples.iter().zip(&answers).filter(|(sample, answer)| sample.label == 0 && **answer == 0);
+            found.count() as f64 / rare as f64
+        };
+        let (plain, weighted) = (recall(None), recall(Some(vec![20.0, 1.0, 1.0])));
+        assert!(weighted >= plain + 0.3, "{rung:?}: {plain} and {weighted}");
+    }
+}
+
+fn climbs_on(data: &(EncodedDataset, EncodedDataset), settings: &LadderSettings) -> Climbed {
+    climb(&untrained(), texts(data), settings, &mut Always(true, Vec::new()), &mut |_| {}, &mut rng(3))
+        .expect("a model")
+}
+
+#[test]
+fn class_weights_of_1_change_no_bit_up_to_rung_1() {
+    let with = |class_weights, least_held_out| {
+        let exits = AccelerateSettings { class_weights, least_held_out, ..settings().exits };
+        climbs(&LadderSettings { most: Rung::Frozen, exits, ..settings() }, &mut Always(true, Vec::new()))
+    };
+    for least_held_out in [20, 1_000] {
+        let (plain, ones) = (with(None, least_held_out), with(Some(vec![1.0; planted::CLASSES]), least_held_out));
+        assert_eq!(parameters(&plain), parameters(&ones));
+        assert_eq!(plain.model.front(), ones.model.front());
+        let losses = |climbed: &Climbed| -> Vec<u64> {
+            climbed.ladder.measurements.iter().map(|found| found.loss.to_bits()).collect()
+        };
+        assert_eq!(losses(&plain), losses(&ones));
+    }
+}
+
 #[test]
 fn what_cannot_be_climbed_is_refused() {
     let data = data();
     let refuse = |settings: &LadderSettings, texts: LadderTexts<'_>, pooling: Pooling| {
         let classifier = TextClassifier::new(planted::encoder(2, 1), planted::CLASSES, pooling, &mut rng(2)).unwrap();
         refused(climb(&classifier, texts, settings, &mut UnlessStill::default(), &mut |_| {}, &mut rng(3)))
+    };
+    let weighted = |class_weights| {
+        let exits = AccelerateSettings { class_weights: Some(class_weights), ..settings().exits };
+        LadderSettings { exits, ..settings() }
     };
     let nothing = planted::nothing();
     assert!(refuse(&settings(), texts(&data), Pooling::Pooler).contains("pooling"));
@@ -475,6 +537,9 @@ fn what_cannot_be_climbed_is_refused() {
         (LadderSettings { least: Rung::FineTuned, most: Rung::Frozen, ..settings() }, "least rung"),
         (LadderSettings { rates: vec![1e-4, -1.0], ..settings() }, "rates"),
         (LadderSettings { exits: AccelerateSettings { ngram: None, ..settings().exits }, ..settings() }, "ngram"),
+        (weighted(vec![1.0, 0.0, 1.0]), "class_weights"),
+        (weighted(vec![1.0, f32::NAN, 1.0]), "class_weights"),
+        (weighted(vec![1.0, 1.0]), "class_weights"),
     ] {
         assert!(refuse(&settings, texts(&data), Pooling::Mean).contains(name), "{name}");
     }

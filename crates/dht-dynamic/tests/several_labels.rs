@@ -4,6 +4,7 @@ use dht_dynamic::accelerate::{AccelerateSettings, SideSettings, Targets, Texts, 
 use dht_dynamic::evaluation::{Calibration, Guarantee, Promise, Risk, Stages};
 use dht_dynamic::ladder::{LadderSettings, LadderTexts, Rung, UnlessStill, climb};
 use dht_dynamic::router::LeavingRule;
+use dht_dynamic::serving::NumberLevels;
 use dht_dynamic::transformer::train::metrics::LabelCounts;
 use dht_dynamic::transformer::{EncodedDataset, ForwardContext, Pooling, Sample, Task, TextClassifier, TrainSettings};
 use dht_dynamic::{DynamicModel, LogProbabilities, Outputs, Predictor, evaluate};
@@ -111,6 +112,53 @@ fn acceleration_keeps_the_score_for_less() {
     let first = made.report.curve[0];
     let of_held_out = evaluate(&made.model.with_speed(first.speed).expect("a speed"), &held_out, 32).expect("a pass");
     assert!((first.accuracy - micro(&of_held_out.confusion)).abs() < 1e-12, "{first:?}");
+}
+
+#[test]
+fn the_default_speed_of_numbers_keeps_r_squared() {
+    let levels = NumberLevels::fit(&[0.0, 1.0, 4.0], false).expect("levels");
+    let numbers = |rows, seed| {
+        let mut data = planted::task(rows, seed);
+        for sample in &mut data.samples {
+            sample.targets = vec![[0.0, 1.0, 4.0][std::mem::take(&mut sample.label) as usize]];
+        }
+        data
+    };
+    let (training, held_out, test) = (numbers(300, 1), numbers(300, 2), numbers(300, 9));
+    let encoded = [&training, &held_out, &test].map(|data| levels.encode(data));
+    let encoder = planted::encoder(planted::LAYERS, 1);
+    let mut model = TextClassifier::for_task(Task::Labels, encoder, 2, Pooling::Mean, &mut rng(2)).expect("a model");
+    let trainer = dht_dynamic::transformer::Trainer::new(TrainSettings { epochs: 6, ..train_settings(6) });
+    trainer.fit(&mut model, &encoded[0], &encoded[1], &mut ()).expect("it trains");
+    let texts = Texts::new(&encoded[0]).with_held_out(&encoded[1]);
+    let with = |levels| AccelerateSettings { levels, side: None, ..AccelerateSettings::default() };
+    let made = accelerate(&model, texts, &with(Some(levels.clone())), &mut rng(3)).expect("a model");
+
+    let truth = |data: &EncodedDataset| -> Vec<f64> {
+        data.samples.iter().map(|sample| f64::from(sample.targets[0])).collect()
+    };
+    let mean_square = |errors: &[f64]| errors.iter().map(|error| error.powi(2)).sum::<f64>() / errors.len() as f64;
+    let own = truth(&held_out);
+    let mean = own.iter().sum::<f64>() / own.len() as f64;
+    let variance = mean_square(&own.iter().map(|number| number - mean).collect::<Vec<_>>());
+    let reported = made.report.number_variance.expect("a variance");
+    assert!((reported - variance).abs() < 1e-9, "{reported} is not {variance}");
+    let error = |speed: f64| {
+        let found = evaluate(&made.model.with_speed(speed).expect("a speed"), &encoded[2], 32).expect("a pass");
+        let differences = found.probabilities.iter().zip(truth(&test));
+        let errors: Vec<f64> = differences.map(|(row, truth)| f64::from(levels.number(row)) - truth).collect();
+        (mean_square(&errors), found.flops)
+    };
+    let ((fast, fast_flops), (all, all_flops)) = (error(made.report.speed), error(0.0));
+    assert!(fast - all < 0.03 * variance && fast_flops <= all_flops, "{fast} and {all} of {variance}");
+
+    // Levels that do not have a cut for each label are refused, and so are levels of classes.
+    let two = NumberLevels::fit(&[1.0, 2.0], false).expect("levels");
+    let said = told(accelerate(&model, texts, &with(Some(two)), &mut rng(3)));
+    assert!(said.contains("levels") && said.contains("2 ascending cuts"), "{said}");
+    let classes = planted::task(60, 1);
+    let said = told(accelerate(&model, Texts::new(&classes), &with(Some(levels.clone())), &mut rng(3)));
+    assert!(said.contains("levels is some, expected none for texts with classes"), "{said}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Command `dht train`: trains a classifier with early exits and saves it.
 
 mod arguments;
+mod class_weights;
 mod length;
 mod number_rows;
 mod run;
@@ -52,6 +53,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     arguments.check_rows(&texts, &start)?;
     let tokenizer = arguments.tokenizer(&start, &texts.train)?;
     let mut encoded = texts.encode(&tokenizer, max_length)?;
+    let class_weights = arguments.class_weights(&encoded.train)?;
     report_rows(arguments, &texts, &encoded, max_length);
     start.saved().into_iter().for_each(|model| report_saved(arguments, model, &texts));
     prefix_line(&tokenizer).iter().for_each(|line| arguments.say(line));
@@ -77,9 +79,10 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let folder = dir.folder().to_path_buf();
     let interruption = Interruption::watch(move || TrainingDir::message_if_stopped(&folder));
     let vocabulary = tokenizer.vocabulary_size();
-    let untrained = UntrainedClassifier::new(arguments, &start, &device, &encoded.train, vocabulary, keeps_head);
+    let (train, class_weights) = (&encoded.train, class_weights.as_deref());
+    let untrained = UntrainedClassifier::new(arguments, &start, &device, train, vocabulary, keeps_head, class_weights);
     let begin = Instant::now();
-    let trials = LengthTrials { arguments, texts: &texts, encoded: &encoded.train, tokenizer: &tokenizer };
+    let trials = LengthTrials { arguments, texts: &texts, encoded: train, tokenizer: &tokenizer, class_weights };
     let choose = |lengths: &Vec<usize>| dir.length(lengths, || trials.choose(lengths, &untrained.create()?));
     let length = lengths.as_ref().map(choose).transpose()?;
     if let Some(choice) = &length {
@@ -100,6 +103,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         texts: &texts,
         encoded: &encoded,
         max_length,
+        levels: numbers.as_ref().map(NumberRows::levels),
         length: length.as_ref(),
         time_of_trials: begin.elapsed(),
         untrained: &untrained,

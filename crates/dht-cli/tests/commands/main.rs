@@ -2,6 +2,7 @@
 
 mod abstaining;
 mod advice;
+mod class_weights;
 mod comparing;
 mod continuing;
 mod inputs;

@@ -103,7 +103,11 @@ fn numbers_without_levels_are_refused() {
         dht(at, &[&TRAIN[..], &words, more].concat())
     };
     let said = refused(&train("one.csv", "number", &[]), 1);
-    assert!(said.contains("numbers is 1, expected at least two different numbers"), "{said}");
+    assert!(said.contains("numbers is 3 alone, expected at least two numbers that differ"), "{said}");
+    // Dates as numbers are rounded to even ones.
+    write(at, "dates.csv", &rows(&|row| format!("{}", 20_240_101 + row % 8)));
+    let said = refused(&train("dates.csv", "rating", &[]), 1);
+    assert!(said.contains("stored in steps of") && said.contains("subtract a constant"), "{said}");
     let said = refused(&train("many.csv", "rating", &[]), 1);
     assert!(said.contains("numbers is 40, expected at most 16 different ratings"), "{said}");
     let said = refused(&train("many.csv", "rating", &["--kind", "full"]), 1);
@@ -111,6 +115,23 @@ fn numbers_without_levels_are_refused() {
     let said = refused(&train("many.csv", "number", &["--points", "1"]), 1);
     assert!(said.contains("--points is 1, expected this flag left out"), "{said}");
     assert!(!at.join("model").exists());
+}
+
+#[test]
+fn equal_held_out_numbers_select_all_layers() {
+    let place = tempfile::tempdir().expect("a folder");
+    let at = place.path();
+    numbers(at, "data/train.csv", 400, 0);
+    numbers(at, "data/test.csv", 120, 3000);
+    let row = |(_, text): (String, String)| format!("2,\"{text}\"\n");
+    let rows: String = reviews(100, 6000).into_iter().map(row).collect();
+    write(at, "data/validation.csv", &format!("score,text\n{rows}"));
+    let words = ["--data", "data", "--task", "number", "--label-column", "score", "--out", "model", "--json"];
+    let output = dht(at, &[&TRAIN[..], &words].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("the numbers of all held-out rows are on one level"), "{said}");
+    let made = json(&printed(&output));
+    assert!(own_row(&made)["mean_layers"].as_f64() == Some(2.0), "{made}");
 }
 
 #[test]

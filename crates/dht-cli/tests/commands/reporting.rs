@@ -127,7 +127,7 @@ fn a_learning_curve_says_what_more_rows_would_give() {
     let curve = json(&printed(&run))["learning_curve"].clone();
     let points = curve["points"].as_array().expect("points");
     let sizes: Vec<u64> = points.iter().filter_map(|point| point["rows"].as_u64()).collect();
-    assert!(sizes.len() == 4 && sizes[3] == 360 && (sizes[0] as f64 - 45.0).abs() < 3.0, "{curve}");
+    assert!(sizes.len() == 5 && sizes[4] == 360 && (sizes[0] as f64 - 45.0).abs() < 3.0, "{curve}");
     let number = |pointer: &str| curve.pointer(pointer).and_then(|value| value.as_f64()).expect("a number");
     assert!(number("/predictions/0/interval/0") <= number("/predictions/0/accuracy") + 0.02, "{curve}");
     assert!(number("/predictions/1/gain_interval/0") <= number("/predictions/1/gain_interval/1"), "{curve}");

@@ -163,6 +163,8 @@ fn a_training_in_rungs_is_finished_or_goes_on_with_other_limits() {
     printed(&dht(at, &train("torn", &["--restart", "--minutes", "0.02"])));
     // With another encoder at the same path, it is a different training run.
     let folder = stop("replaced");
+    let other = refused(&dht(at, &train("replaced", &["--class-weight", "praised=2"])), 1);
+    assert!(other.contains("with other texts or settings (class_weights is "), "{other}");
     printed(&dht(at, &[&plain[..], &["--seed", "9"]].concat()));
     let other = refused(&dht(at, &train("replaced", &[])), 1);
     assert!(other.contains("with other texts or settings (model is "), "{other}");

@@ -16,11 +16,13 @@ use crate::fit::{
 /// classifier is not modified.
 ///
 /// # Errors
-/// * [`Error::Argument`] if a setting is out of range.
+/// * [`Error::Argument`] if a setting is out of range, or if the number of class weights differs from the number of
+///   classes.
 /// * [`Error::Argument`] if the classifier is a regression, or if the classes or labels of the texts differ from the
 ///   classifier's.
 /// * [`Error::Argument`] if there are fewer than 20 training texts, or if there are unlabelled texts and no held-out
 ///   texts.
+/// * [`Error::Argument`] if the [levels](AccelerateSettings::levels) of a number do not have one cut for each label.
 /// * [`Error::Argument`] if held-out texts are empty, or if more than half of them are also training texts.
 /// * [`Error::Argument`] if a hidden state is not finite.
 /// * Errors of [`ExitModel::of_classifier`](crate::ExitModel::of_classifier),
@@ -83,6 +85,7 @@ pub fn accelerate_watched<R: Rng + ?Sized>(
     rng: &mut R,
 ) -> Result<Accelerated> {
     settings.check()?;
+    settings.check_class_weights(classifier)?;
     if texts.training.len() < Texts::LEAST {
         return Err(Error::argument("texts", format!("at least {}", Texts::LEAST), texts.training.len()));
     }
@@ -101,7 +104,8 @@ pub fn accelerate_watched<R: Rng + ?Sized>(
     }
     // Stacking and the default speed are chosen on answers to texts that the exits have not learned from.
     let stacked = exits.stack(front, &texts, settings.rule, &mut report)?;
-    let Built { model, mut report, .. } = stacked.at_default_speed(&texts, report)?;
+    let Built { model, mut report, .. } = stacked.at_default_speed(&texts, settings.levels.as_ref(), report)?;
     report.seconds = clock.seconds();
-    Ok(Accelerated { model, report })
+    let (levels, class_weights) = (settings.levels.clone(), settings.class_weights.clone());
+    Ok(Accelerated { model, report, levels, class_weights })
 }

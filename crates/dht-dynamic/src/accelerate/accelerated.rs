@@ -3,9 +3,12 @@
 use dht_transformer::EncodedDataset;
 
 use crate::error::{Error, Result};
+use crate::evaluation::evaluation::Evaluation;
 use crate::evaluation::{SpeedPoint, evaluate};
 use crate::fit::{DEFAULT_SPEED, Report};
+use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
+use crate::number_levels::NumberLevels;
 use crate::outputs::truth_of;
 use crate::router::Router;
 
@@ -17,6 +20,10 @@ pub struct Accelerated {
     pub model: DynamicModel,
     /// Report on the fits, and on accuracy and cost at each speed.
     pub report: Report,
+    /// Levels of the number that the model's labels stand for; `None` for classes and labels.
+    pub(super) levels: Option<NumberLevels>,
+    /// Weight of each class, by which the default speed is selected; `None` for equal weights.
+    pub(super) class_weights: Option<Vec<f32>>,
 }
 
 impl Accelerated {
@@ -38,7 +45,7 @@ impl Accelerated {
         speeds: &[f64],
         batch_size: usize,
     ) -> Result<Self> {
-        let Self { model, mut report } = self;
+        let Self { model, mut report, levels, class_weights } = self;
         for (field, count) in [("speeds", speeds.len()), ("held-out texts", held_out.len())] {
             if count == 0 {
                 return Err(Error::argument(field, "at least one", "none"));
@@ -50,18 +57,27 @@ impl Accelerated {
         let all_layers = model.stacked(held_out, exits)?.pop();
         let model = model.with_router(router);
         let full_flops = model.full_flops_of_each(held_out);
+        let variance = levels.as_ref().map(|levels| levels.variance(&labels));
+        report.number_variance = variance;
+        let regrets = |last: &LogProbabilities, evaluation: &Evaluation| match levels.as_ref().zip(variance) {
+            Some((levels, variance)) => {
+                let numbers: Vec<f32> = evaluation.probabilities.iter().map(|row| levels.number(row)).collect();
+                last.number_regrets(&numbers, levels, variance)
+            }
+            None => last.weighted_regrets(&evaluation.labels, class_weights.as_deref()),
+        };
         (report.speed, report.curve) = (speeds[0], Vec::new());
         let mut keeps = true;
         for &speed in speeds {
             let evaluation = evaluate(&model.with_speed(speed)?, held_out, batch_size)?;
             let accuracy = model.model().outputs().score(&evaluation.labels, &labels);
             report.curve.push(SpeedPoint::of_texts(speed, accuracy, &evaluation.row_flops, &full_flops));
-            keeps = keeps
-                && all_layers.as_ref().is_none_or(|last| DEFAULT_SPEED.holds_for(&last.regrets(&evaluation.labels)));
+            keeps =
+                keeps && all_layers.as_ref().is_none_or(|last| DEFAULT_SPEED.holds_for(&regrets(last, &evaluation)));
             if keeps {
                 report.speed = speed;
             }
         }
-        Ok(Self { model: model.with_speed(report.speed)?, report })
+        Ok(Self { model: model.with_speed(report.speed)?, report, levels, class_weights })
     }
 }

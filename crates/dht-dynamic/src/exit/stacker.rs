@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{Function, minimize};
-use crate::outputs::{Outputs, log_softmax};
+use crate::outputs::{Outputs, log_softmax, row_weights};
 
 /// Stacking weights: two numbers that combine the log-probabilities of an n-gram classifier with those of an early
 /// exit.
@@ -40,11 +40,13 @@ const TOLERANCE: f64 = 1e-9;
 /// Maximum number of optimiser steps in the stacking fit.
 const MOST_STEPS: u64 = 200;
 
-/// Objective of the stacking fit, whose variables are the weights a and b: Σᵢ lossᵢ + ½‖(a, b) − (½, ½)‖², divided by
-/// the number of rows.
+/// Objective of the stacking fit, whose variables are the weights a and b: Σᵢ vᵢ·lossᵢ + ½‖(a, b) − (½, ½)‖², divided
+/// by the number of rows, where v are the row weights.
 struct StackedLoss<'a> {
     tables: [&'a LogProbabilities; 2],
     labels: &'a [u32],
+    /// Weight of each row's loss; `None` for weights of 1.
+    row_weights: Option<&'a [f64]>,
     /// True for each weight that is fitted. Other weights keep their start values.
     free: [bool; 2],
 }
@@ -58,13 +60,15 @@ impl Function for StackedLoss<'_> {
     fn value_and_gradient(&self, at: &[f64]) -> Result<(f64, Vec<f64>)> {
         let [ngram, exit] = self.tables;
         let (mut value, mut gradient) = (0.0, vec![0.0; 2]);
-        for ((ngram, exit), label) in ngram.decisions().zip(exit.decisions()).zip(self.labels) {
+        let rows = ngram.decisions().zip(exit.decisions()).zip(self.labels);
+        for (row, ((ngram, exit), label)) in rows.enumerate() {
+            let weight = self.row_weights.map_or(1.0, |weights| weights[row]);
             let mut scores: Vec<f64> =
                 ngram.iter().zip(exit).map(|(ngram, exit)| at[0] * ngram + at[1] * exit).collect();
             log_softmax(&mut scores);
-            value -= scores[*label as usize];
+            value -= weight * scores[*label as usize];
             for (class, log) in scores.iter().enumerate() {
-                let residual = log.exp() - if class == *label as usize { 1.0 } else { 0.0 };
+                let residual = weight * (log.exp() - if class == *label as usize { 1.0 } else { 0.0 });
                 gradient[0] += residual * ngram[class];
                 gradient[1] += residual * exit[class];
             }
@@ -123,6 +127,17 @@ impl Stacker {
     /// # Errors
     /// As [`fit`](Self::fit).
     pub fn fit_counted(ngram: &LogProbabilities, exit: &LogProbabilities, labels: &[u32]) -> Result<(Self, u64)> {
+        Self::fit_weighted(ngram, exit, labels, None)
+    }
+
+    /// Fits the weights as [`fit_counted`](Self::fit_counted) does, and multiplies the loss of each row by its
+    /// [weight](row_weights), which follows from the weights of the classes.
+    pub(crate) fn fit_weighted(
+        ngram: &LogProbabilities,
+        exit: &LogProbabilities,
+        labels: &[u32],
+        class_weights: Option<&[f32]>,
+    ) -> Result<(Self, u64)> {
         check_alike(ngram, exit)?;
         if labels.len() != ngram.decisions().len() {
             return Err(Error::shape(
@@ -138,9 +153,11 @@ impl Stacker {
         if labels.is_empty() {
             return Ok((halves, 0));
         }
+        let of_rows = row_weights(labels, class_weights);
+        let row_weights = of_rows.as_deref();
         let mut flops = 0;
         let mut fit_free = |free: [bool; 2]| {
-            let loss = StackedLoss { tables: [ngram, exit], labels, free };
+            let loss = StackedLoss { tables: [ngram, exit], labels, row_weights, free };
             let start = free.map(|free| if free { 0.5 } else { 0.0 });
             let minimum = minimize(&loss, start.to_vec(), TOLERANCE, MOST_STEPS)?;
             flops += minimum.flops;

@@ -54,7 +54,7 @@ impl LinearExits {
         let exits = states.training.exits.len();
         let fit = |(exit, pooled): (usize, &Rows)| {
             watch(FitStep::Exit { number: exit + 1, exits });
-            let fits = Fits::new(outputs, &settings.c);
+            let fits = Fits::new(outputs, &settings.c).with_class_weights(texts.class_weights());
             match &states.held_out {
                 Some(held_out) => {
                     let judge = HeldOut { states: StateRows::all(&held_out.exits[exit]), labels: &judged };
@@ -91,7 +91,7 @@ pub(crate) fn fit_last_exit(
     let of_labels = float(own);
     let targets = row_targets(outputs, own, &of_labels);
     let judge = HeldOut { states: part(&rows[training..]), labels: others };
-    let fits = Fits::new(outputs, &settings.c);
+    let fits = Fits::new(outputs, &settings.c).with_class_weights(texts.class_weights());
     let fitted = fits.with_held_out(part(&rows[..training]), targets, judge)?;
     model.set_last_linear_part(&fitted.weights, &fitted.bias)?;
     Ok(fitted.flops)
@@ -130,7 +130,8 @@ pub(crate) fn judged_by_rows(
     let judge = HeldOut { states: StateRows::all(held_out), labels: &judged };
     let training = StateRows { states: pooled, rows: Some(rows) };
     let targets = row_targets(outputs, &labels, &of_labels);
-    let fitted = Fits::new(outputs, &settings.c).with_held_out(training, targets, judge)?;
+    let fits = Fits::new(outputs, &settings.c).with_class_weights(texts.class_weights());
+    let fitted = fits.with_held_out(training, targets, judge)?;
     Ok((fitted.judged, fitted.flops))
 }
 
@@ -184,12 +185,19 @@ struct Folds<'a> {
 struct Fits<'a> {
     outputs: Outputs,
     c: &'a [f64],
+    /// Weight of each class; `None` for equal weights.
+    class_weights: Option<&'a [f32]>,
     flops: u64,
 }
 
 impl<'a> Fits<'a> {
     fn new(outputs: Outputs, c: &'a [f64]) -> Self {
-        Self { outputs, c, flops: 0 }
+        Self { outputs, c, class_weights: None, flops: 0 }
+    }
+
+    /// Weights the classes in the regressions, and in the losses that select the inverse penalty C.
+    fn with_class_weights(self, class_weights: Option<&'a [f32]>) -> Self {
+        Self { class_weights, ..self }
     }
 
     /// Fits the exit on training rows for several candidates C (inverse penalty). Returns the fit with the smallest
@@ -200,14 +208,16 @@ impl<'a> Fits<'a> {
         targets: RowTargets<'_>,
         judge: HeldOut<'_>,
     ) -> Result<FittedExit> {
+        let (class_weights, rows) = (self.class_weights, (0..training.len()).collect::<Vec<_>>());
         let scaling = Standardisation::new(training.states, training.rows)?;
-        let all = SmoothedTargets::new(targets, &(0..training.len()).collect::<Vec<_>>(), self.outputs.count());
+        let all = SmoothedTargets::new(targets, &rows, self.outputs.count());
+        let row_weights = targets.row_weights(&rows, class_weights);
         let (features, others) = (training.features(&scaling), judge.states.features(&scaling));
         let mut start = None;
         let (best, (regression, judged)) = best_penalty(self.c.len(), |at| {
-            let regression = self.fit(at, &features, all.as_targets(), &mut start)?;
+            let regression = self.fit(at, &features, (all.as_targets(), row_weights.as_deref()), &mut start)?;
             let judged = LogProbabilities::of(self.outputs, self.judge(&regression, &others)?)?;
-            Ok((judged.mean_loss(judge.labels), (regression, judged)))
+            Ok((judged.weighted_loss(judge.labels, class_weights), (regression, judged)))
         })?;
         Ok(self.exit(best, &regression, &scaling, judged))
     }
@@ -220,44 +230,47 @@ impl<'a> Fits<'a> {
         targets: RowTargets<'_>,
         Folds { fold_of, labels }: Folds<'_>,
     ) -> Result<FittedExit> {
-        let (outputs, scaling) = (self.outputs, Standardisation::new(states, None)?);
+        let (outputs, class_weights, scaling) = (self.outputs, self.class_weights, Standardisation::new(states, None)?);
         let (classes, width) = (outputs.count(), outputs.width());
         let features = |rows: &[usize]| StateRows { states, rows: Some(rows) }.features(&scaling);
         let folds = fold_of.iter().copied().max().map_or(0, |last| last + 1);
         let data = |fold: usize| {
             let (held, rows): (Vec<usize>, Vec<usize>) = (0..fold_of.len()).partition(|row| fold_of[*row] == fold);
-            (features(&rows), SmoothedTargets::new(targets, &rows, classes), features(&held), held, None)
+            let weighted = (SmoothedTargets::new(targets, &rows, classes), targets.row_weights(&rows, class_weights));
+            (features(&rows), weighted, features(&held), held, None)
         };
         let mut folds: Vec<_> = (0..folds).map(data).collect();
         let (best, judged) = best_penalty(self.c.len(), |at| {
             let mut table = vec![0.0; fold_of.len() * width];
-            for (features, targets, others, held, start) in &mut folds {
-                let regression = self.fit(at, features, targets.as_targets(), start)?;
+            for (features, (targets, row_weights), others, held, start) in &mut folds {
+                let regression = self.fit(at, features, (targets.as_targets(), row_weights.as_deref()), start)?;
                 for (row, logs) in held.iter().zip(self.judge(&regression, others)?.chunks_exact(width)) {
                     table[*row * width..(*row + 1) * width].copy_from_slice(logs);
                 }
             }
             let table = LogProbabilities::of(outputs, table)?;
-            Ok((table.mean_loss(labels), table))
+            Ok((table.weighted_loss(labels, class_weights), table))
         })?;
         // The folds take the memory of all states times the number of folds.
         drop(folds);
-        let all = SmoothedTargets::new(targets, &(0..states.len()).collect::<Vec<_>>(), classes);
+        let rows: Vec<usize> = (0..states.len()).collect();
+        let all = SmoothedTargets::new(targets, &rows, classes);
+        let row_weights = targets.row_weights(&rows, class_weights);
         let features = StateRows::all(states).features(&scaling);
-        let regression = self.fit(best, &features, all.as_targets(), &mut None)?;
+        let regression = self.fit(best, &features, (all.as_targets(), row_weights.as_deref()), &mut None)?;
         Ok(self.exit(best, &regression, &scaling, judged))
     }
 
-    /// Fits the regression with the candidate C (inverse penalty) at index `at`. The fit starts from `start`, the
-    /// minimum for the previous C, and replaces it.
+    /// Fits the regression to targets and row weights, with the candidate C (inverse penalty) at index `at`. The fit
+    /// starts from `start`, the minimum for the previous C, and replaces it.
     fn fit(
         &mut self,
         at: usize,
         features: &FeatureMatrix,
-        targets: RowTargets<'_>,
+        (targets, row_weights): (RowTargets<'_>, Option<&[f64]>),
         start: &mut Option<Minimum>,
     ) -> Result<LinearModel> {
-        let settings = FitSettings { c: self.c[at], tolerance: TOLERANCE };
+        let settings = FitSettings { c: self.c[at], tolerance: TOLERANCE, row_weights };
         let (regression, minimum) = LinearModel::fit(features, targets, self.outputs.count(), settings, start.take())?;
         self.flops += minimum.flops;
         *start = Some(minimum);
@@ -338,6 +351,37 @@ mod tests {
             })
             .unwrap();
         assert!(exit.weights[9..12].iter().all(|weight| *weight == 0.0), "a constant state says nothing");
+    }
+
+    #[test]
+    fn class_weights_move_the_predicted_frequencies() {
+        // The states say nothing about the labels, so that the exit predicts the weighted class frequencies.
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let count = 2_000;
+        let states = Rows::in_memory(1, (0..count).map(|_| rng.random_range(-1.0..1.0)).collect());
+        let labels: Vec<u32> = (0..count as u32).map(|row| u32::from(row.is_multiple_of(10))).collect();
+        let fold_of: Vec<usize> = (0..count).map(|row| row / 10 % 5).collect();
+        let weights = [1.0, 9.0];
+        let fits = || Fits::new(2.into(), &[1e-3]).with_class_weights(Some(&weights));
+        let judge = HeldOut { states: StateRows::all(&states), labels: &labels };
+        let held_out = fits().with_held_out(StateRows::all(&states), RowTargets::Classes(&labels), judge).unwrap();
+        let folds = Folds { fold_of: &fold_of, labels: &labels };
+        let crossed = fits().crossed(&states, RowTargets::Classes(&labels), folds).unwrap();
+        for exit in [held_out, crossed] {
+            let mean = exit.judged.rows().map(|row| row[1].exp()).sum::<f64>() / count as f64;
+            assert!((mean - 0.5).abs() < 0.01, "{mean}");
+        }
+    }
+
+    #[test]
+    fn equal_class_weights_change_no_bit() {
+        let ((states, labels), (others, other_labels)) = (rows(200, 1), rows(50, 2));
+        let alone = held_out(&states, &labels, (&others, &other_labels), 3, &[1e-3, 1.0, 10.0]);
+        let judge = HeldOut { states: StateRows::all(&others), labels: &other_labels };
+        let fits = Fits::new(3.into(), &[1e-3, 1.0, 10.0]).with_class_weights(Some(&[1.0; 3]));
+        let weighted = fits.with_held_out(StateRows::all(&states), RowTargets::Classes(&labels), judge).unwrap();
+        assert_eq!((&weighted.weights, &weighted.bias, weighted.c), (&alone.weights, &alone.bias, alone.c));
+        assert_eq!(weighted.judged, alone.judged);
     }
 
     #[test]

@@ -20,7 +20,8 @@ pub(crate) fn fit_ngrams<R: Rng + ?Sized>(
     let Some(ngram) = &settings.ngram else { return Ok(None) };
     let encoder = settings.embeddings.then(|| classifier.encoder());
     let full = FullModel::new(classifier);
-    NgramClassifier::fit_within(training, ngram, full, encoder, settings.state_bytes, rng).map(Some)
+    let class_weights = settings.class_weights.as_deref();
+    NgramClassifier::fit_within(training, ngram, class_weights, full, encoder, settings.state_bytes, rng).map(Some)
 }
 
 /// Fitted n-gram classifier, with its log-probabilities for the texts on which settings are selected (the held-out

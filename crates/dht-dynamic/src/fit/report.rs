@@ -38,10 +38,18 @@ pub struct Report {
     pub curve: Vec<SpeedPoint>,
     /// Default speed, the exit threshold that the model is set to. It is the cheapest speed at which the mean
     /// [regret](crate::evaluation::Risk::Regret) against the model with all layers, plus one standard error, is at most
-    /// 0.3 percentage points. If no speed keeps this limit, the default is 0: every text runs all layers, and no exit
-    /// is computed. For [another router](crate::accelerate::Accelerated::with_router), the default is then the first of
+    /// 0.3 percentage points. For [numbers](crate::accelerate::AccelerateSettings::levels), the same limit applies to
+    /// the loss of R². With [class weights](crate::accelerate::AccelerateSettings::class_weights), it applies to the
+    /// weighted accuracy. If no speed keeps this limit, the default is 0: every text runs all layers, and no exit is
+    /// computed. For [another router](crate::accelerate::Accelerated::with_router), the default is then the first of
     /// the router's speeds.
     pub speed: f64,
+    /// Variance of the scored rows' numbers, if the model predicts
+    /// [numbers](crate::accelerate::AccelerateSettings::levels). It is the unit of the squared errors by which the
+    /// default speed is selected. If it is 0, no loss can be measured, and the default speed is 0. `None` for classes
+    /// and for independent labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number_variance: Option<f64>,
     /// Width of the exits' side layers, in columns; `None` for linear exits.
     pub side: Option<usize>,
     /// Total FLOPs: the encoder's pass over the texts, the fits, and the training of the side layers.
@@ -93,7 +101,8 @@ pub struct StageReport {
     /// Accuracy of this exit combined ([stacked](Stacker)) with the n-gram classifier. Without an n-gram classifier,
     /// the accuracy of the exit alone.
     pub stacked_accuracy: f64,
-    /// Expected calibration error of the exit's probabilities, combined with the n-gram classifier.
+    /// Expected calibration error of the exit's probabilities, combined with the n-gram classifier. With [class
+    /// weights](crate::accelerate::AccelerateSettings::class_weights), each row counts by the weight of its class.
     pub calibration_error: f64,
 }
 
@@ -114,10 +123,17 @@ impl Report {
 
     /// Creates the report on a model in which the n-gram classifier answers every text. `point` has its accuracy and
     /// cost.
-    pub(crate) fn of_front(fit: &NgramFit, judged: &LogProbabilities, labels: &[u32], point: SpeedPoint) -> Self {
+    pub(crate) fn of_front(
+        fit: &NgramFit,
+        judged: &LogProbabilities,
+        judged_on: ScoredOn,
+        labels: &[u32],
+        class_weights: Option<&[f32]>,
+        point: SpeedPoint,
+    ) -> Self {
         let mut own = Self {
             rows: fit.out_of_fold.len(),
-            judged_on: ScoredOn::HeldOut(judged.len()),
+            judged_on,
             own_accuracy: point.accuracy,
             curve: vec![point],
             speed: point.speed,
@@ -125,14 +141,14 @@ impl Report {
             flops_of_fits: fit.flops,
             ..Self::default()
         };
-        own.front(fit.c, judged, labels);
+        own.front(fit.c, judged, labels, class_weights);
         own
     }
 
     /// Adds the n-gram classifier to the report, as the first exit. `answers` are its predictions and `labels` the true
     /// labels.
-    pub(super) fn front(&mut self, c: f64, answers: &LogProbabilities, labels: &[u32]) {
-        self.stages.push(StageReport { c: Some(c), ..StageReport::new(0, answers, answers, labels) });
+    pub(super) fn front(&mut self, c: f64, answers: &LogProbabilities, labels: &[u32], class_weights: Option<&[f32]>) {
+        self.stages.push(StageReport { c: Some(c), ..StageReport::new(0, answers, answers, labels, class_weights) });
     }
 
     /// Computes the curve of accuracy and cost, one point for each exit threshold.
@@ -154,14 +170,20 @@ impl Report {
 
 impl StageReport {
     /// Scores the predictions of an exit, alone and combined (stacked) with those of the n-gram classifier.
-    pub(super) fn new(depth: usize, alone: &LogProbabilities, stacked: &LogProbabilities, labels: &[u32]) -> Self {
+    pub(super) fn new(
+        depth: usize,
+        alone: &LogProbabilities,
+        stacked: &LogProbabilities,
+        labels: &[u32],
+        class_weights: Option<&[f32]>,
+    ) -> Self {
         Self {
             depth,
             c: None,
             accuracy: alone.score(labels),
             stacker: None,
             stacked_accuracy: stacked.score(labels),
-            calibration_error: stacked.calibration_error(labels, BINS),
+            calibration_error: stacked.weighted_calibration_error(labels, BINS, class_weights),
         }
     }
 }

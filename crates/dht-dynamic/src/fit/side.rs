@@ -13,6 +13,7 @@ use crate::exit::ExitKind;
 use crate::exit_model::ExitModel;
 use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
+use crate::outputs::{normalised_weights, truth_of};
 use crate::router::LeavingRule;
 use crate::training::{ExitTargets, FrozenExits, FrozenStates};
 
@@ -68,7 +69,9 @@ impl SideLayers {
         };
         let side = settings.side.clone().unwrap_or_default();
         let model = DynamicModel::new(model, LeavingRule::default())?;
-        let mut exits = FrozenExits::new(model, targets)?.with_states(states);
+        let labels = truth_of(&texts.training);
+        let class_weights = texts.class_weights().map(|weights| normalised_weights(&labels, weights));
+        let mut exits = FrozenExits::new(model, targets)?.with_class_weights(class_weights).with_states(states);
         let optimizer = AdamWSettings { learning_rate: side.learning_rate, ..AdamWSettings::default() };
         let (epochs, batch_size, seed) = (EPOCHS, side.batch_size, rng.random());
         let trainer = Trainer::new(TrainSettings { epochs, batch_size, seed, optimizer, ..TrainSettings::default() });

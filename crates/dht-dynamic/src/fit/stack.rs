@@ -31,23 +31,23 @@ impl FittedExits {
         rule: LeavingRule,
         report: &mut Report,
     ) -> Result<StackedModel> {
-        let labels = texts.judged_labels();
+        let (labels, class_weights) = (texts.judged_labels(), texts.class_weights());
         let (mut stages, mut stackers) = (Vec::with_capacity(1 + self.answers.len()), Vec::new());
         if let Some(front) = &front {
             report.add_fits(front.flops);
-            report.front(front.c, &front.answers, &labels);
+            report.front(front.c, &front.answers, &labels, class_weights);
             stages.push(front.answers.clone());
         }
         for (at, answers) in self.answers.iter().enumerate() {
             let (stacker, stacked) = match &front {
                 Some(front) => {
-                    let (stacker, flops) = Stacker::fit_counted(&front.answers, answers, &labels)?;
+                    let (stacker, flops) = Stacker::fit_weighted(&front.answers, answers, &labels, class_weights)?;
                     report.add_fits(flops);
                     (Some(stacker), stacker.stack(&front.answers, answers)?)
                 }
                 None => (None, answers.clone()),
             };
-            let scores = StageReport::new(self.model.depths()[at], answers, &stacked, &labels);
+            let scores = StageReport::new(self.model.depths()[at], answers, &stacked, &labels, class_weights);
             report.stages.push(StageReport { c: self.c.get(at).copied(), stacker, ..scores });
             stackers.extend(stacker);
             stages.push(stacked);

@@ -7,7 +7,7 @@ use super::settings::AccelerateSettings;
 use crate::error::{Error, Result};
 use crate::logistic::stratified_folds;
 use crate::model::SeenTexts;
-use crate::outputs::truth_of;
+use crate::outputs::{Outputs, truth_of};
 
 /// Texts on which [`accelerate`](fn@crate::accelerate::accelerate) fits a model with early exits and selects its speed
 /// (exit threshold).
@@ -77,6 +77,8 @@ pub(crate) struct FitTexts {
     pub(super) held_out: Option<EncodedDataset>,
     /// Index of the cross-fitting fold of each training text; empty if there are held-out texts.
     pub(super) fold_of: Vec<usize>,
+    /// Weight of each class; `None` for equal weights.
+    class_weights: Option<Vec<f32>>,
 }
 
 impl FitTexts {
@@ -84,9 +86,17 @@ impl FitTexts {
     /// the training texts.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are unlabelled texts but no held-out texts: cross-fitting would score the exits on
-    /// unlabelled texts.
+    /// * [`Error::Argument`] if there are unlabelled texts but no held-out texts: cross-fitting would score the exits
+    ///   on unlabelled texts.
+    /// * [`Error::Argument`] if the [levels](AccelerateSettings::levels) of a number do not have one cut for each
+    ///   label.
     pub(crate) fn new<R: Rng + ?Sized>(texts: Texts<'_>, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
+        if let Some(levels) = &settings.levels {
+            match Outputs::of_texts(texts.training) {
+                Outputs::Labels(labels) => levels.check(labels)?,
+                Outputs::Classes(_) => return Err(Error::argument("levels", "none for texts with classes", "some")),
+            }
+        }
         let mut split = match texts.held_out.filter(|held_out| !held_out.is_empty()) {
             Some(held_out) => Self::with_held_out(texts.training.clone(), held_out.clone()),
             None => Self::split(texts.training, settings, rng)?,
@@ -100,11 +110,13 @@ impl FitTexts {
             let samples = unlabelled.map(|sample| Sample { label: 0, targets: vec![0.0; targets], ..sample.clone() });
             append(&mut split.training, samples);
         }
+        split.class_weights.clone_from(&settings.class_weights);
         Ok(split)
     }
 
     fn with_held_out(training: EncodedDataset, held_out: EncodedDataset) -> Self {
-        Self { labelled: training.len(), training, held_out: Some(held_out), fold_of: Vec::new() }
+        let labelled = training.len();
+        Self { training, labelled, held_out: Some(held_out), fold_of: Vec::new(), class_weights: None }
     }
 
     /// Holds out a share of the texts, stratified by class. Copies of a text are all on the same side of the split. If
@@ -119,7 +131,7 @@ impl FitTexts {
             }
         }
         let fold_of = stratified_folds(texts, settings.folds, rng);
-        Ok(Self { labelled: texts.len(), training: texts.clone(), held_out: None, fold_of })
+        Ok(Self { training: texts.clone(), labelled: texts.len(), held_out: None, fold_of, class_weights: None })
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &EncodedDataset> {
@@ -130,6 +142,11 @@ impl FitTexts {
     /// for each label.
     pub(super) fn labels(&self) -> Vec<u32> {
         truth_of(&self.training)
+    }
+
+    /// Weight of each class, for all fits and for the losses that select settings; `None` for equal weights.
+    pub(crate) fn class_weights(&self) -> Option<&[f32]> {
+        self.class_weights.as_deref()
     }
 
     /// Texts on which the inverse penalty C, the stacking weights and the speed (exit threshold) are selected: the

@@ -53,7 +53,7 @@ impl Ladder<'_> {
                     let (answers, fits) = validation.stacked(tuning.model(), 2 * settings.batch_size)?;
                     self.flops += validation.flops;
                     self.add_fits(fits);
-                    answers.mean_loss(&validation.labels)
+                    validation.loss(&answers)
                 }
                 Err(TransformerError::Diverged { .. }) => f64::INFINITY,
                 Err(error) => return Err(error.into()),

@@ -73,7 +73,7 @@ pub fn fit_head(
     let targets = SmoothedTargets::new(of_training.of(task), &all, outputs);
     let (mut start, mut flops) = (None, passes.iter().sum::<u64>());
     let (best, model) = best_penalty(settings.c.len(), |at| {
-        let fit = FitSettings { c: settings.c[at], tolerance: TOLERANCE };
+        let fit = FitSettings { c: settings.c[at], tolerance: TOLERANCE, row_weights: None };
         let (model, minimum) = LinearModel::fit(&features, targets.as_targets(), outputs, fit, start.take())?;
         flops += minimum.flops + others.flops(outputs);
         start = Some(minimum);

@@ -18,7 +18,7 @@ use crate::exit::{NgramFit, WORD_EMBEDDINGS};
 use crate::fit::{FitStep, Report, fit_ngrams, side_flops};
 use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
-use crate::outputs::truth_of;
+use crate::outputs::{normalised_weights, truth_of};
 
 /// Minimum relative decrease of the validation loss by fine-tuning (rung 2). With a smaller decrease, the model on the
 /// frozen encoder (rung 1) is the result.
@@ -52,8 +52,10 @@ pub struct Climbed {
 /// layer are not used.
 ///
 /// # Errors
-/// * [`Error::Argument`] if a setting is out of range, if there are no training or no validation rows, if the
-///   classifier pools by a trained pooler layer, or if a hidden state is not finite.
+/// * [`Error::Argument`] if a setting is out of range, or if the number of class weights differs from the number of
+///   classes.
+/// * [`Error::Argument`] if there are no training or no validation rows, if the classifier pools by a trained pooler
+///   layer, or if a hidden state is not finite.
 /// * Errors of [`accelerate`](fn@crate::accelerate::accelerate),
 ///   [`NgramClassifier::fit`](crate::exit::NgramClassifier::fit) and the trainer, such as
 ///   [`Stopped`](dht_transformer::Error::Stopped).
@@ -104,6 +106,7 @@ pub fn climb<R: Rng + ?Sized>(
     rng: &mut R,
 ) -> Result<Climbed> {
     settings.check()?;
+    settings.exits.check_class_weights(classifier)?;
     let pooling = classifier.classifier().pooling();
     if pooling == Pooling::Pooler {
         return Err(Error::argument("pooling", "mean or cls: a pooler is not frozen", "pooler"));
@@ -235,7 +238,14 @@ impl<'a> Ladder<'a> {
             Some(_) => front.out_of_fold.select(&texts.validation_rows()),
             None => front.classifier.log_probabilities_of_all(data)?,
         };
-        Ok(Validation { texts: data, flops: cost(self.classifier, data, |_| 0), front, labels: truth_of(data) })
+        let settings = self.settings;
+        Ok(Validation {
+            texts: data,
+            labels: truth_of(data),
+            class_weights: settings.exits.class_weights.as_deref(),
+            front,
+            flops: cost(self.classifier, data, |_| 0),
+        })
     }
 
     /// Estimates the time of one fine-tuning pass from the time of rung 1, the training step on the frozen encoder.
@@ -248,7 +258,7 @@ impl<'a> Ladder<'a> {
     }
 
     /// Creates the classifier from which fine-tuning starts: the pre-trained encoder, with the regression that rung 1
-    /// fitted on its last layer.
+    /// fitted on its last layer. Class weights apply to its training loss, too.
     fn start_of_fine_tuning<R: Rng + ?Sized>(
         &mut self,
         rung_1: &RungModel,
@@ -256,6 +266,10 @@ impl<'a> Ladder<'a> {
         rng: &mut R,
     ) -> Result<TextClassifier> {
         let start = self.head_of_rung_1(rung_1, fit, rng)?;
+        let start = match &self.settings.exits.class_weights {
+            Some(weights) => start.with_class_weights(&normalised_weights(&truth_of(self.texts.training), weights))?,
+            None => start,
+        };
         let parameters = start.encoder().parameters();
         parameters.compute_in(self.classifier.encoder().parameters().precision())?;
         // Exit 0 reads the word embeddings: if they changed, it would have to be fitted again.
@@ -282,7 +296,7 @@ impl<'a> Ladder<'a> {
             passes: if rung == Rung::FineTuned { self.passes } else { 0.0 },
             planned_passes: if rung == Rung::FineTuned { self.planned_passes } else { 0.0 },
             accuracy: Some(answers.score(labels)),
-            loss: answers.mean_loss(labels),
+            loss: answers.weighted_loss(labels, self.settings.exits.class_weights.as_deref()),
             flops: self.flops,
             cost: self.flops as f64 / self.pass_flops.max(1) as f64,
             seconds: self.start.elapsed().as_secs_f64(),

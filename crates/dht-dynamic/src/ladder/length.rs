@@ -15,7 +15,7 @@ use crate::exit::ExitKind;
 use crate::exit_model::{ExitModel, ExitSettings};
 use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, LinearExits, Texts};
 use crate::log_probabilities::LogProbabilities;
-use crate::outputs::{Outputs, truth_of};
+use crate::outputs::{Outputs, row_weights, truth_of};
 
 /// Critical value of a one-sided 5 % test, in standard errors. The test decides whether a length has a higher mean loss
 /// than the longest length.
@@ -40,7 +40,8 @@ const LEAST: usize = 100;
 /// quarter of the budget or the time of the training run.
 ///
 /// # Errors
-/// Errors of the encoder and the fits.
+/// [`Error::Argument`](crate::Error::Argument) if the number of class weights differs from the number of classes;
+/// errors of the encoder and the fits.
 pub fn choose_length(
     classifier: &TextClassifier,
     training: &EncodedDataset,
@@ -49,6 +50,7 @@ pub fn choose_length(
     seed: u64,
     watch: &mut dyn FnMut(&LengthTrial),
 ) -> Result<LengthChoice> {
+    settings.exits.check_class_weights(classifier)?;
     let shortest = lengths.first().map_or(0, |(length, _)| *length);
     let mut choice = LengthChoice { max_length: shortest, trials: Vec::new() };
     let [(_, first), shorter @ .., (longest, texts)] = lengths else { return Ok(choice) };
@@ -124,12 +126,15 @@ impl Trials<'_> {
     fn run(&self, max_length: usize, texts: &EncodedDataset) -> Result<(LengthTrial, Vec<f64>)> {
         let start = Instant::now();
         let (answers, flops) = self.answers(texts)?;
-        let labels = truth_of(texts);
-        let losses = answers.losses(&labels);
+        let (labels, class_weights) = (truth_of(texts), self.settings.class_weights.as_deref());
+        let mut losses = answers.losses(&labels);
+        if let Some(weights) = row_weights(&labels, class_weights) {
+            losses.iter_mut().zip(weights).for_each(|(loss, weight)| *loss *= weight);
+        }
         let trial = LengthTrial {
             max_length,
             accuracy: answers.score(&labels),
-            loss: answers.mean_loss(&labels),
+            loss: answers.weighted_loss(&labels, class_weights),
             flops,
             seconds: start.elapsed().as_secs_f64(),
         };

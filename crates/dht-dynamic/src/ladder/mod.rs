@@ -23,6 +23,10 @@
 //! the model of rung 2 if its validation loss is at least 1 % below the loss of rung 1, and the model of rung 1
 //! otherwise.
 //!
+//! [Class weights](crate::accelerate::AccelerateSettings::class_weights) apply to every rung: to the fits, to the loss
+//! of fine-tuning, and to the validation losses by which rungs, learning rates, lengths and the default speed are
+//! selected.
+//!
 //! Regression models, which predict numbers, have no early exits. Their rung 1 is [`fit_head`], from which fine-tuning
 //! starts.
 

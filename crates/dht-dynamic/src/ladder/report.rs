@@ -44,7 +44,7 @@ pub struct Measurement {
     /// `None` during fine-tuning, when only the loss is measured.
     pub accuracy: Option<f64>,
     /// Mean loss on the validation rows in nats, measured at the last exit, combined (stacked) with the n-gram
-    /// classifier.
+    /// classifier. With [class weights](crate::accelerate::AccelerateSettings::class_weights), the weighted mean.
     pub loss: f64,
     /// FLOPs of the run so far, earlier rungs (training steps) included: forward and backward passes, convex fits and
     /// validation.

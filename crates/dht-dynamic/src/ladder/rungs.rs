@@ -15,7 +15,7 @@ use crate::evaluation::SpeedPoint;
 use crate::exit::{FrontExit, NgramFit, Stacker};
 use crate::fit::{
     AccelerateSettings, Built, ExitStates, FitStep, FitTexts, FittedExits, JudgedFront, Lap, LastExit, LinearExits,
-    Report, Texts, exit_model, fit_last_exit, fit_ngrams,
+    Report, ScoredOn, Texts, exit_model, fit_last_exit, fit_ngrams,
 };
 use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, SeenTexts};
@@ -42,7 +42,9 @@ impl Ladder<'_> {
         let full: Vec<u64> = full.map(|tokens| model.full_flops(tokens)).collect();
         let accuracy = validation.front.score(&validation.labels);
         let point = SpeedPoint::of_texts(1.0, accuracy, &flops, &full);
-        let report = Report::of_front(&front, &validation.front, &validation.labels, point);
+        let (rows, weights) = (validation.front.len(), validation.class_weights);
+        let judged_on = if texts.joined().is_some() { ScoredOn::CrossFit(rows) } else { ScoredOn::HeldOut(rows) };
+        let report = Report::of_front(&front, &validation.front, judged_on, &validation.labels, weights, point);
         let out_of_fold = match texts.into_joined() {
             Some(texts) => {
                 let outputs = model.outputs();
@@ -55,7 +57,7 @@ impl Ladder<'_> {
         let stackers = vec![Stacker { ngram: 1.0, exit: 0.0 }; count];
         let front = FrontExit::new(front.classifier, stackers);
         let model = DynamicModel::new(model, exits.rule)?.with_seen_texts(seen).with_front(front)?;
-        let loss = validation.front.mean_loss(&validation.labels);
+        let loss = validation.loss(&validation.front);
         let model = model.with_speed(report.speed)?;
         Ok(RungModel { rung: Rung::Ngrams, model, exits: report, loss, out_of_fold })
     }
@@ -89,7 +91,7 @@ impl Ladder<'_> {
         report.seconds_of_exits = clock.seconds();
         let front = JudgedFront::new(front.clone(), &texts)?;
         let stacked = FittedExits { model, c, answers }.stack(Some(front), &texts, settings.rule, &mut report)?;
-        let mut built = stacked.at_default_speed(&texts, report)?;
+        let mut built = stacked.at_default_speed(&texts, settings.levels.as_ref(), report)?;
         built.report.seconds = built.report.seconds_of_states + built.report.seconds_of_exits + clock.seconds();
 
         self.flops += built.report.flops;
@@ -146,7 +148,7 @@ impl Ladder<'_> {
         };
         let front = fit.map(|fit| JudgedFront::new(fit, &texts)).transpose()?;
         let stacked = exits.stack(front, &texts, settings.rule, &mut report)?;
-        let mut built = stacked.at_default_speed(&texts, report)?;
+        let mut built = stacked.at_default_speed(&texts, settings.levels.as_ref(), report)?;
         built.report.seconds = clock.seconds();
 
         self.flops += built.report.flops;

@@ -43,7 +43,8 @@ pub struct LadderSettings {
     /// passes, 7 by default. Three passes are planned, or more if three passes have fewer than 300 steps. If rung 2 is
     /// the [lowest](Self::least) rung, all `epochs` are planned.
     pub fine_tuning: TrainSettings,
-    /// Settings of the early exits, which include the n-gram classifier before the first layer.
+    /// Settings of the early exits, which include the n-gram classifier before the first layer. Their [class
+    /// weights](AccelerateSettings::class_weights) apply to fine-tuning and to all validation losses, too.
     pub exits: AccelerateSettings,
     /// Maximum cost of the run, as a share of the FLOPs of three fine-tuning passes over the training rows; `None`, the
     /// default, for no limit. A step that would exceed the limit is skipped, or runs on fewer rows. The n-gram

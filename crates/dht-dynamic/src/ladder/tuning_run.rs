@@ -34,6 +34,8 @@ pub(super) fn steps_between(steps_of_pass: usize) -> usize {
 pub(super) struct Validation<'a> {
     pub(super) texts: &'a EncodedDataset,
     pub(super) labels: Vec<u32>,
+    /// Weight of each class; `None` for equal weights.
+    pub(super) class_weights: Option<&'a [f32]>,
     /// Predictions of an n-gram classifier that was not fitted on the validation rows.
     pub(super) front: LogProbabilities,
     /// FLOPs of a forward pass of all layers over the validation rows.
@@ -45,13 +47,18 @@ impl Validation<'_> {
     /// are fitted on the same rows. Also returns the FLOPs of this fit.
     pub(super) fn stacked(&self, classifier: &TextClassifier, batch_size: usize) -> Result<(LogProbabilities, u64)> {
         let own = LogProbabilities::of_classifier(classifier, self.texts, batch_size)?;
-        let (stacker, flops) = Stacker::fit_counted(&self.front, &own, &self.labels)?;
+        let (stacker, flops) = Stacker::fit_weighted(&self.front, &own, &self.labels, self.class_weights)?;
         Ok((stacker.stack(&self.front, &own)?, flops))
+    }
+
+    /// Mean loss of predictions for the validation rows, weighted by class.
+    pub(super) fn loss(&self, answers: &LogProbabilities) -> f64 {
+        answers.weighted_loss(&self.labels, self.class_weights)
     }
 }
 
 /// Fine-tuning objective whose validation score includes the n-gram classifier: the two models' predictions are
-/// combined. The score is exp(−loss), the geometric mean of the true classes' probabilities.
+/// combined. The score is exp(−loss), the geometric mean of the true classes' probabilities, weighted by class.
 struct Stacked<'a> {
     tuning: FineTuning,
     validation: &'a Validation<'a>,
@@ -88,7 +95,7 @@ impl Objective for Stacked<'_> {
         let (stacked, fits) = self.validation.stacked(self.tuning.model(), batch_size)?;
         self.flops.set(self.flops.get() + self.validation.flops);
         self.flops_of_fits.set(self.flops_of_fits.get() + fits);
-        Ok((-stacked.mean_loss(&self.validation.labels)).exp())
+        Ok((-self.validation.loss(&stacked)).exp())
     }
 
     fn metric(&self) -> &'static str {

@@ -8,21 +8,24 @@ use super::minimize::{Function, Minimum, minimize};
 use super::scaling::Scaling;
 use super::standardisation::Standardisation;
 use crate::error::{Error, Result};
-use crate::outputs::log_softmax;
+use crate::outputs::{log_softmax, row_weights};
 
 /// Largest gradient norm of the mean objective with which a fit is accepted.
 const LONGEST_GRADIENT: f64 = 1e-1;
 /// Maximum number of L-BFGS steps in a fit.
 const MOST_STEPS: u64 = 1_000;
 
+/// Settings of the fit of a [`LinearModel`].
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct FitSettings {
+pub(crate) struct FitSettings<'a> {
     /// Inverse penalty C: weight of the loss relative to the penalty ½‖W‖².
     pub(crate) c: f64,
     /// Gradient norm below which the fit stops. It is the norm of the mean objective's gradient with respect to the
     /// scaled weights. The mean objective is scikit-learn's objective divided by C·n, for inverse penalty C and n rows.
     /// Its curvature in the scaled weights is about 1, so the result is at most about ½·tolerance² above the minimum.
     pub(crate) tolerance: f64,
+    /// Weight of each row's loss; `None` for weights of 1.
+    pub(crate) row_weights: Option<&'a [f64]>,
 }
 
 /// Linear model with the scores x·W + b for features x, weights W and bias b. The type of [targets](RowTargets)
@@ -34,6 +37,9 @@ pub(crate) struct FitSettings {
 /// same classifier then has twice the value of C in scikit-learn.) For several labels, the loss of row i is the sum of
 /// the labels' binary cross-entropies, which amounts to one logistic regression for each label. For numbers, the loss
 /// is ½(xᵢ·w + b − tᵢ)², with the target tᵢ: ridge regression with α = 1/C.
+///
+/// [Row weights](FitSettings::row_weights) multiply the losses of the rows. A row with the weight 2 thus counts as two
+/// equal rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinearModel {
@@ -57,6 +63,14 @@ pub(crate) enum RowTargets<'a> {
 }
 
 impl RowTargets<'_> {
+    /// [Weights](row_weights) of the rows with the indices `rows`, from the weights of their classes. Returns `None`
+    /// without class weights, and if the targets are not classes.
+    pub(crate) fn row_weights(self, rows: &[usize], class_weights: Option<&[f32]>) -> Option<Vec<f64>> {
+        let Self::Classes(labels) = self else { return None };
+        let labels: Vec<u32> = rows.iter().map(|row| labels[*row]).collect();
+        row_weights(&labels, class_weights)
+    }
+
     fn rows(self, classes: usize) -> usize {
         match self {
             Self::Classes(labels) => labels.len(),
@@ -157,8 +171,8 @@ impl RowTargets<'_> {
     }
 }
 
-/// Objective of a regression fit: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n), for n rows and inverse penalty C. Its argument is the
-/// weights W followed by the biases b, in the variables of a [`Scaling`].
+/// Objective of a regression fit: (1/n)·Σᵢ vᵢ·lossᵢ + ½‖W‖²/(C·n), for n rows with weights v and inverse penalty C. Its
+/// argument is the weights W followed by the biases b, in the variables of a [`Scaling`].
 ///
 /// Scaling equalises the curvature. Without it, the curvature for frequent n-grams and the bias is a thousand times the
 /// curvature for rare n-grams, and a fit takes three times as many steps. For dense features, the curvature differs as
@@ -166,13 +180,15 @@ impl RowTargets<'_> {
 struct PenalisedLoss<'a> {
     features: &'a FeatureMatrix,
     targets: RowTargets<'a>,
+    /// Weight of each row's loss; `None` for weights of 1.
+    row_weights: Option<&'a [f64]>,
     classes: usize,
     c: f64,
     scaling: Scaling,
 }
 
 impl<'a> PenalisedLoss<'a> {
-    /// Creates the objective of a fit. Also returns the FLOPs of computing its scaling.
+    /// Creates the objective of a fit, with row weights of 1. Also returns the FLOPs of computing its scaling.
     fn new(
         features: &'a FeatureMatrix,
         targets: RowTargets<'a>,
@@ -183,7 +199,7 @@ impl<'a> PenalisedLoss<'a> {
         let curvature = targets.curvature(classes);
         let penalty = 1.0 / (c * features.rows() as f64);
         let (scaling, flops) = Scaling::new(features, classes, curvature, penalty, moments)?;
-        Ok((Self { features, targets, classes, c, scaling }, flops))
+        Ok((Self { features, targets, row_weights: None, classes, c, scaling }, flops))
     }
 }
 
@@ -207,9 +223,10 @@ impl Function for PenalisedLoss<'_> {
             .enumerate()
             .map(|(row, scores)| {
                 scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
-                let loss = self.targets.loss(row, scores);
-                // The scores become the gradient of the mean loss, (p − t)/n.
-                scores.iter_mut().for_each(|residual| *residual /= rows);
+                let weight = self.row_weights.map_or(1.0, |weights| weights[row]);
+                let loss = weight * self.targets.loss(row, scores);
+                // The scores become the gradient of the mean loss, v·(p − t)/n for a row with the weight v.
+                scores.iter_mut().for_each(|residual| *residual = weight * *residual / rows);
                 loss
             })
             .collect();
@@ -232,7 +249,7 @@ impl LinearModel {
     ///
     /// # Errors
     /// [`Error::Argument`] in these cases:
-    /// * There are no rows, or the number of labels differs from the number of rows.
+    /// * There are no rows, or the number of labels or of row weights differs from the number of rows.
     /// * A label is not a class, or there are fewer than two classes.
     /// * The inverse penalty C is not a positive number, or a feature is not finite.
     /// * The fit stops far from the minimum.
@@ -240,14 +257,17 @@ impl LinearModel {
         features: &FeatureMatrix,
         targets: RowTargets<'_>,
         classes: usize,
-        settings: FitSettings,
+        settings: FitSettings<'_>,
         start: Option<Minimum>,
     ) -> Result<(Self, Minimum)> {
-        let FitSettings { c, tolerance } = settings;
+        let FitSettings { c, tolerance, row_weights } = settings;
         if classes < targets.least_outputs() {
             return Err(Error::argument("classes", format!("at least {}", targets.least_outputs()), classes));
         }
         targets.check(features.rows(), classes)?;
+        if let Some(weights) = row_weights.filter(|weights| weights.len() != features.rows()) {
+            return Err(Error::shape("row weights", format!("{}, one a row", features.rows()), weights.len()));
+        }
         if !(c.is_finite() && c > 0.0) {
             return Err(Error::argument("C", "a positive number", c));
         }
@@ -257,6 +277,7 @@ impl LinearModel {
         let size = (features.columns() + 1) * classes;
         let (start, mut moments) = start.map_or((None, None), |start| (Some(start.at), start.moments));
         let (loss, preparation) = PenalisedLoss::new(features, targets, classes, c, &mut moments)?;
+        let loss = PenalisedLoss { row_weights, ..loss };
         let start = start.filter(|at| at.len() == size).map(|at| loss.scaling.variables(&at, classes));
         let mut minimum = minimize(&loss, start.unwrap_or_else(|| vec![0.0; size]), tolerance, MOST_STEPS)?;
         minimum.at = loss.scaling.weights(&minimum.at, classes);

@@ -5,7 +5,7 @@ use super::*;
 use crate::logistic::{Rows, Standardisation};
 use crate::outputs::Outputs;
 
-const TIGHT: FitSettings = FitSettings { c: 2.0, tolerance: 1e-9 };
+const TIGHT: FitSettings<'_> = FitSettings { c: 2.0, tolerance: 1e-9, row_weights: None };
 const CLASSES: usize = 3;
 
 /// Random rows of seven features, most of which are 0, with classes that depend on the features at random.
@@ -163,6 +163,40 @@ fn without_features_probabilities_are_the_class_frequencies() {
 }
 
 #[test]
+fn a_row_weight_counts_as_equal_rows() {
+    let (values, labels) = problem(60, 12);
+    let weights: Vec<usize> = (0..60).map(|row| 1 + row * 7 % 3).collect();
+    let (mut repeated, mut repeated_labels) = (Vec::new(), Vec::new());
+    for (row, weight) in weights.iter().enumerate() {
+        repeated.extend(values[7 * row..7 * (row + 1)].repeat(*weight));
+        repeated_labels.extend(std::iter::repeat_n(labels[row], *weight));
+    }
+    let weights: Vec<f64> = weights.iter().map(|weight| *weight as f64).collect();
+    let settings = FitSettings { row_weights: Some(&weights), ..TIGHT };
+    let fit = |features: &FeatureMatrix, labels: &[u32], settings| {
+        LinearModel::fit(features, RowTargets::Classes(labels), CLASSES, settings, None).unwrap().1.at
+    };
+    let of_rows = fit(&FeatureMatrix::dense(7, repeated.clone()), &repeated_labels, TIGHT);
+    assert_close(&fit(&FeatureMatrix::dense(7, values.clone()), &labels, settings), &of_rows, 1e-6);
+    assert_close(&fit(&sparse(&values), &labels, settings), &of_rows, 1e-6);
+}
+
+#[test]
+fn row_weights_of_1_change_no_bit() {
+    let (values, labels) = problem(60, 13);
+    let ones = vec![1.0; 60];
+    for features in [sparse(&values), FeatureMatrix::dense(7, values.clone())] {
+        let fit = |row_weights| {
+            let settings = FitSettings { row_weights, ..TIGHT };
+            let (_, minimum) =
+                LinearModel::fit(&features, RowTargets::Classes(&labels), CLASSES, settings, None).unwrap();
+            minimum.at.into_iter().map(f64::to_bits).collect::<Vec<u64>>()
+        };
+        assert_eq!(fit(None), fit(Some(&ones)));
+    }
+}
+
+#[test]
 fn two_opposite_rows_give_the_weight_of_the_scalar_equation() {
     // With W = (−t, t) and b = 0 the objective is 2C·ln(1 + e^(−2t)) + t², whose derivative is 0 at t = 2C/(1 +
     // e^(2t)).
@@ -280,6 +314,9 @@ fn bad_input_is_refused_with_what_would_be_right() {
     for c in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert_eq!(fit(&features, &[0, 1], 2, c), format!("C is {c}, expected a positive number"));
     }
+    let settings = FitSettings { row_weights: Some(&[1.0]), ..TIGHT };
+    let weighted = LinearModel::fit(&features, RowTargets::Classes(&[0, 1]), 2, settings, None).unwrap_err();
+    assert_eq!(weighted.to_string(), "row weights is 1, expected 2, one a row");
     let bad = FeatureMatrix::dense(1, vec![1.0, f32::NAN]);
     assert_eq!(fit(&bad, &[0, 1], 2, 1.0), "features is NaN or infinity, expected finite numbers");
 }

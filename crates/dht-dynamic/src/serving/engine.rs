@@ -10,11 +10,11 @@ use dht_transformer::{Encoding, ForwardContext, PackedBatch, Precision, Sample, 
 use rayon::prelude::*;
 
 use super::answer::Answer;
-use super::number_levels::NumberLevels;
 use super::served::ServedModel;
 use super::text_model::TextModel;
 use crate::error::{Error, Result};
 use crate::evaluation::SpeedPoint;
+use crate::number_levels::NumberLevels;
 use crate::passage::{FrontOutcome, Passage};
 use crate::prediction::{BatchPredictions, Prediction, Predictor, in_pool};
 use crate::route::ModelShape;

@@ -3,14 +3,14 @@
 
 pub(crate) mod answer;
 pub(crate) mod engine;
-mod number_levels;
 mod saved;
 mod served;
 mod service;
 mod text_model;
 
-pub use number_levels::NumberLevels;
 pub use saved::ModelCard;
 pub use served::ServedModel;
 pub use service::{Histogram, Request, Service, ServiceMetrics, ServiceSettings, Ticket};
 pub use text_model::{KeptPromise, Origin, TextModel};
+
+pub use crate::number_levels::NumberLevels;

@@ -20,12 +20,12 @@ use dht_transformer::train::metrics::LabelThresholds;
 use dht_transformer::{BertConfig, TextClassifier, TextTokenizer, pretrained::PretrainedWeights};
 use serde::{Deserialize, Serialize};
 
-use super::number_levels::NumberLevels;
 use super::served::ServedModel;
 use super::text_model::{KeptPromise, Origin, TextModel};
 use crate::error::{Error, Result};
 use crate::evaluation::SpeedPoint;
 use crate::model::{DynamicModel, OwnParts};
+use crate::number_levels::NumberLevels;
 use crate::saved_encoder::{SavedEncoder, check_file};
 
 const FORMAT: &str = "dht model";

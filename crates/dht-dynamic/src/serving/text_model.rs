@@ -7,10 +7,10 @@ use dht_transformer::train::metrics::LabelThresholds;
 use dht_transformer::{BertConfig, EncodedDataset, Task, TextTokenizer};
 use serde::{Deserialize, Serialize};
 
-use super::number_levels::NumberLevels;
 use super::served::ServedModel;
 use crate::error::{Error, Result};
 use crate::evaluation::{Guarantee, Promise, Promised, Risk, SpeedPoint};
+use crate::number_levels::NumberLevels;
 
 /// Trained model with everything that serving needs: tokenizer, class names and maximum text length.
 /// [`save`](Self::save) writes the model as one directory. A clone is another handle on the same weights.

@@ -93,6 +93,8 @@ pub struct FrozenExits {
     model: DynamicModel,
     targets: ExitTargets,
     states: FrozenStates,
+    /// Weight of each class in the loss; `None` for equal weights.
+    class_weights: Option<Vec<f32>>,
     flops: u64,
 }
 
@@ -111,7 +113,7 @@ impl FrozenExits {
             let expected = "one without a front exit, which was stacked on other exits";
             return Err(Error::argument("model", expected, "one with it"));
         }
-        Ok(Self { model, targets, states: FrozenStates::default(), flops: 0 })
+        Ok(Self { model, targets, states: FrozenStates::default(), class_weights: None, flops: 0 })
     }
 
     /// Caches hidden states in half precision, in at most `bytes` bytes: two for each token, exit and hidden unit.
@@ -125,6 +127,12 @@ impl FrozenExits {
     /// Uses a cache of hidden states that a model with the same layers and the same last exit has filled.
     pub(crate) fn with_states(self, states: FrozenStates) -> Self {
         Self { states, ..self }
+    }
+
+    /// Weights the classes in the loss of a batch, which is then the mean of w(class)·loss over its texts. The mean
+    /// weight of the training texts must be 1.
+    pub(crate) fn with_class_weights(self, class_weights: Option<Vec<f32>>) -> Self {
+        Self { class_weights, ..self }
     }
 
     /// Model, with its exits in their current state of training.
@@ -199,7 +207,11 @@ impl FrozenExits {
             })
         };
         let losses = logits.iter().map(of_exit).collect::<Result<Vec<_>>>()?;
-        Ok((Tensor::stack(&losses, 0)?.sum(0)?.mean_all()?, ran))
+        let losses = Tensor::stack(&losses, 0)?.sum(0)?; // (texts)
+        let Some(weights) = &self.class_weights else { return Ok((losses.mean_all()?, ran)) };
+        let weights: Vec<f32> = batch.labels.iter().map(|label| weights[*label as usize]).collect();
+        let weights = Tensor::from_vec(weights, batch.len(), losses.device())?;
+        Ok(((losses.to_dtype(weights.dtype())? * weights)?.mean_all()?, ran))
     }
 
     fn reads_teacher(&self) -> bool {

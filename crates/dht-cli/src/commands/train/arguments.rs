@@ -1,5 +1,6 @@
 //! Arguments of `dht train`, their checks, and the settings that they imply.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -98,14 +99,23 @@ pub struct TrainArguments {
     /// scratch, 5e-5 for a pre-trained encoder]
     #[arg(long, value_name = "X|find")]
     pub(super) lr: Option<LearningRate>,
-    /// Weight each class by the reciprocal of its number of rows
-    #[arg(long)]
+    /// Weight each class by the reciprocal of its number of rows, so that rare classes are found
+    ///
+    /// All fits, fine-tuning, and the losses that select settings are weighted. The accuracy is usually lower, and
+    /// rare classes have a higher recall. Probabilities are those for texts in which all classes are equally frequent.
+    #[arg(long, conflicts_with = "class_weight")]
     pub(super) balanced: bool,
+    /// Weight the class NAME by WEIGHT in training; classes that are not named have the weight 1 (may be repeated)
+    ///
+    /// Only ratios of weights matter. Probabilities are those for texts in which the frequency of each class is
+    /// multiplied by its weight.
+    #[arg(long, value_name = "NAME=WEIGHT")]
+    pub(super) class_weight: Vec<String>,
     /// Minimum probability at which a label applies, for texts with several labels
     #[arg(long, value_enum, default_value_t)]
     pub(super) label_thresholds: ThresholdChoice,
-    /// Estimate the benefit of more labelled rows: print the accuracy of rung 1 with an eighth, a fourth, half and all
-    /// of the rows, and an extrapolation to two and four times the rows. It costs one more pass of the encoder as it is
+    /// Estimate the benefit of more labelled rows: print the accuracy of rung 1 with an eighth to all of the rows, and
+    /// an extrapolation to two and four times the rows. It costs one more pass of the encoder as it is
     #[arg(long)]
     pub(super) learning_curve: bool,
     /// Seed of all random choices
@@ -166,7 +176,6 @@ impl TrainArguments {
         match start {
             Start::Scratch(_) => Some("an encoder from scratch knows nothing to start from"),
             _ if self.kind(start) == ModelKind::Full => Some("a model of the kind full is fine-tuned at once"),
-            _ if self.balanced => Some("--balanced is fine-tuned at once, since only fine-tuning weights the classes"),
             Start::Pretrained(_) | Start::Saved(..) => None,
         }
     }
@@ -236,6 +245,7 @@ impl TrainArguments {
             }
         }
         self.lr.iter().try_for_each(LearningRate::check)?;
+        self.named_weights()?;
         if !self.precision.trains() {
             return Err(Error::argument("precision", "f32, tf32 or bf16: int8 has no gradients", self.precision));
         }
@@ -324,14 +334,19 @@ impl TrainArguments {
         if kind == ModelKind::Full && self.texts.is_rating() {
             return Err(Error::argument("kind", "dynamic, which ratings require", "full"));
         }
-        if self.balanced {
-            return Err(Error::argument(
-                "balanced",
-                format!("this flag left out: the labels of {data} are {of}"),
-                "there",
-            ));
+        let weights = [("balanced", self.balanced.then_some("set")), ("class-weight", self.named_class())];
+        if let Some((flag, Some(got))) = weights.into_iter().find(|(_, got)| got.is_some()) {
+            let instead =
+                if self.texts.task() == Task::Labels { ", or --label-thresholds f1 in its place" } else { "" };
+            let expected = format!("this flag left out{instead}: the labels of {data} are {of}");
+            return Err(Error::argument(flag, expected, got));
         }
         Ok(())
+    }
+
+    /// First value of `--class-weight`.
+    fn named_class(&self) -> Option<&str> {
+        self.class_weight.first().map(String::as_str)
     }
 
     /// Rejects data with too few rows for fitting exits, before training.
@@ -378,6 +393,9 @@ impl TrainArguments {
         texts: &EncodedSplits,
         max_length: Option<usize>,
     ) -> Result<Map<String, serde_json::Value>> {
+        let named = self.named_weights()?;
+        let weights: BTreeMap<&str, String> =
+            named.into_iter().map(|(name, weight)| (name, weight.to_string())).collect();
         let settings = json!({
             "model": start.identity()?,
             "layers": self.layers,
@@ -388,6 +406,7 @@ impl TrainArguments {
             "batch": self.batch,
             "lr": self.lr.as_ref().map(LearningRate::to_string),
             "balanced": self.balanced,
+            "class_weights": (!weights.is_empty()).then_some(weights),
             "precision": self.precision.to_string(),
             "seed": self.seed,
             "texts": texts.train.sha256(),

@@ -22,6 +22,8 @@ pub(super) struct LengthTrials<'a> {
     /// Training texts, truncated to the shortest of the tried lengths.
     pub(super) encoded: &'a EncodedDataset,
     pub(super) tokenizer: &'a TextTokenizer,
+    /// Weight of each class in training; `None` for equal weights.
+    pub(super) class_weights: Option<&'a [f32]>,
 }
 
 impl LengthTrials<'_> {
@@ -40,7 +42,7 @@ impl LengthTrials<'_> {
             }
         }
         arguments.say(&format!("trying lengths on {} training texts, with the encoder as it is", sample.len()));
-        let settings = arguments.ladder_settings(self.tokenizer)?;
+        let settings = arguments.ladder_settings(self.tokenizer, self.class_weights)?;
         let mut watch = |trial: &_| arguments.say(&length_trial(trial, arguments.texts.task()));
         let choice = choose_length(classifier, self.encoded, &texts, &settings, arguments.seed, &mut watch)?;
         if choice.trials.is_empty() {

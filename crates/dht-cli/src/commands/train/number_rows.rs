@@ -43,6 +43,11 @@ impl NumberRows {
         Self { levels, quantity, train, validation, test }
     }
 
+    /// Levels of the numbers.
+    pub(super) fn levels(&self) -> &NumberLevels {
+        &self.levels
+    }
+
     /// Restores the numbers of the scored rows, and stores the levels in the model.
     pub(super) fn restore(
         self,

@@ -7,7 +7,7 @@ use dht_dynamic::ladder::{
     LadderEvent, LadderReport, LadderSettings, LadderTexts, LearningCurve, LengthChoice, OutOfFold, Rung, UnlessStill,
     climb, fit_head, learning_curve, mean_loss,
 };
-use dht_dynamic::serving::{Origin, TextModel};
+use dht_dynamic::serving::{NumberLevels, Origin, TextModel};
 use dht_dynamic::transformer::Error as TransformerError;
 use dht_dynamic::transformer::train::metrics::LabelThresholds;
 use dht_dynamic::transformer::train::{Event, History, Observer};
@@ -39,6 +39,8 @@ pub(super) struct Run<'a> {
     pub(super) texts: &'a TextSplits,
     pub(super) encoded: &'a EncodedSplits,
     pub(super) max_length: usize,
+    /// Levels of the target numbers, for a regression model with exits.
+    pub(super) levels: Option<&'a NumberLevels>,
     /// Result of the trials that selected the maximum length; `None` without trials.
     pub(super) length: Option<&'a LengthChoice>,
     pub(super) time_of_trials: Duration,
@@ -149,7 +151,7 @@ impl TrainArguments {
             true => self.fit_head_and_tune(run, &settings, &mut classifier, learned, held_out)?,
             false => {
                 let history = self.fit(run, &settings, &mut classifier, learned, held_out)?;
-                self.how(run.start, &settings, &history)
+                self.how(run.start, &settings, &history) + &self.weights_sentences()
             }
         };
         scale.map_or(Ok(()), |scale| scale.fold_into(&classifier))?;
@@ -161,7 +163,8 @@ impl TrainArguments {
             let model = TextModel { origin: Some(self.origin(run)), thresholds, ..model };
             return Ok(TrainedModel { model, misses: Vec::new(), how, ladder: None, out_of_fold: None });
         }
-        let exits = exit_settings(&tokenizer, &self.speed)?;
+        let shared = self.weighted_exit_settings(&tokenizer, run.untrained.class_weights())?;
+        let exits = AccelerateSettings { levels: run.levels.cloned(), ..shared };
         let halves = label_thresholds(self.texts.task(), train);
         let made =
             make_dynamic(&classifier, run.encoded, &exits, (&self.speed, halves.as_ref()), self.seed, self.quiet)?;
@@ -212,13 +215,27 @@ impl TrainArguments {
         Ok(format!("{frozen}: fine-tuning did not lower the validation loss."))
     }
 
+    /// Settings for fitting early exits.
+    fn weighted_exit_settings(
+        &self,
+        tokenizer: &TextTokenizer,
+        class_weights: Option<&[f32]>,
+    ) -> Result<AccelerateSettings> {
+        let class_weights = class_weights.map(<[f32]>::to_vec);
+        Ok(AccelerateSettings { class_weights, ..exit_settings(tokenizer, &self.speed)? })
+    }
+
     /// Settings of a training run in rungs (training stages).
-    pub(super) fn ladder_settings(&self, tokenizer: &TextTokenizer) -> Result<LadderSettings> {
+    pub(super) fn ladder_settings(
+        &self,
+        tokenizer: &TextTokenizer,
+        class_weights: Option<&[f32]>,
+    ) -> Result<LadderSettings> {
         let (least, most) = self.rungs.range();
         Ok(LadderSettings {
             least,
             most,
-            exits: exit_settings(tokenizer, &self.speed)?,
+            exits: self.weighted_exit_settings(tokenizer, class_weights)?,
             budget: self.rungs.training_budget,
             time: self.rungs.time(),
             ..LadderSettings::default()
@@ -232,7 +249,8 @@ impl TrainArguments {
         encoded: &EncodedSplits,
         tokenizer: &TextTokenizer,
     ) -> Result<LearningCurve> {
-        let (exits, classifier) = (exit_settings(tokenizer, &self.speed)?, untrained.create()?);
+        let exits = self.weighted_exit_settings(tokenizer, untrained.class_weights())?;
+        let classifier = untrained.create()?;
         let curve = learning_curve(&classifier, &encoded.train, &encoded.validation, &exits, self.seed)?;
         learning_lines(&curve).iter().for_each(|line| self.say(line));
         Ok(curve)
@@ -246,7 +264,9 @@ impl TrainArguments {
         fine_tuning: TrainSettings,
     ) -> Result<TrainedModel> {
         let classifier = run.untrained.create()?;
+        let shared = self.ladder_settings(&tokenizer, run.untrained.class_weights())?;
         let settings = LadderSettings {
+            exits: AccelerateSettings { levels: run.levels.cloned(), ..shared.exits.clone() },
             fine_tuning,
             time: self.rungs.time().map(|time| time.saturating_sub(run.time_of_trials)),
             length: run.length.cloned(),
@@ -257,7 +277,7 @@ impl TrainArguments {
                 Some(LearningRate::Find) => run.start.learning_rates().to_vec(),
                 _ => Vec::new(),
             },
-            ..self.ladder_settings(&tokenizer)?
+            ..shared
         };
         let EncodedSplits { train: training, validation, .. } = run.encoded;
         let texts = LadderTexts { training, validation, joins: run.texts.is_validation_split_off };
@@ -281,7 +301,7 @@ impl TrainArguments {
         })?;
         progress.report_seconds();
         self.say(&ladder_end(&climbed.ladder));
-        let how = self.how_in_rungs(run.start, &climbed.ladder);
+        let how = self.how_in_rungs(run.start, &climbed.ladder) + &self.weights_sentences();
         let halves = label_thresholds(self.texts.task(), training);
         let made =
             at_speed(climbed.model, climbed.exits, run.encoded, Targets::Labels, (&self.speed, halves.as_ref()))?;

@@ -26,8 +26,8 @@ pub(super) struct UntrainedClassifier<'a> {
     /// True if training starts from a saved model whose last layer is kept, because its classes are among those of the
     /// rows.
     keeps_head: bool,
-    /// Weight of each class, for the flag `--balanced`; `None` without it.
-    weights: Option<Vec<f32>>,
+    /// Weight of each class in training; `None` for equal weights.
+    class_weights: Option<&'a [f32]>,
 }
 
 impl<'a> UntrainedClassifier<'a> {
@@ -39,9 +39,14 @@ impl<'a> UntrainedClassifier<'a> {
         train: &EncodedDataset,
         vocabulary: usize,
         keeps_head: bool,
+        class_weights: Option<&'a [f32]>,
     ) -> Self {
-        let weights = arguments.balanced.then(|| balanced(train));
-        Self { arguments, start, device, vocabulary, classes: train.labels.len(), keeps_head, weights }
+        Self { arguments, start, device, vocabulary, classes: train.labels.len(), keeps_head, class_weights }
+    }
+
+    /// Weight of each class in training; `None` for equal weights.
+    pub(super) fn class_weights(&self) -> Option<&'a [f32]> {
+        self.class_weights
     }
 
     pub(super) fn create(&self) -> Result<TextClassifier> {
@@ -63,7 +68,7 @@ impl<'a> UntrainedClassifier<'a> {
         if self.keeps_head {
             keep_head(&classifier, start.head()?)?;
         }
-        Ok(match &self.weights {
+        Ok(match self.class_weights {
             Some(weights) => classifier.with_class_weights(weights)?,
             None => classifier,
         })
@@ -83,14 +88,6 @@ fn keep_head(classifier: &TextClassifier, trained: BTreeMap<String, StoredTensor
         }
     }
     Ok(parameters.update_values(values)?)
-}
-
-/// Weight of each class: the reciprocal of its share of the rows, divided by the number of classes.
-fn balanced(train: &EncodedDataset) -> Vec<f32> {
-    let mut counts = vec![0_usize; train.labels.len()];
-    train.samples.iter().for_each(|sample| counts[sample.label as usize] += 1);
-    let (rows, classes) = (train.len() as f32, counts.len() as f32);
-    counts.iter().map(|count| rows / (classes * (*count).max(1) as f32)).collect()
 }
 
 fn generator(seed: u64, stream: u64) -> ChaCha8Rng {

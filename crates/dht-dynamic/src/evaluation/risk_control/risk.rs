@@ -16,5 +16,9 @@ pub enum Risk {
     /// stage](crate::evaluation::Stages), the last exit. Requires no labels. If the probabilities are calibrated, the
     /// mean regret is the mean [`AccuracyLoss`](Self::AccuracyLoss). Its variance is far smaller, since it does not
     /// depend on random labels.
+    ///
+    /// When the default speed of a model of [numbers](crate::accelerate::AccelerateSettings::levels) is selected, the
+    /// regret is the expected loss of R²: the increase of the expected squared error, divided by the variance of the
+    /// held-out numbers.
     Regret,
 }

@@ -6,6 +6,8 @@ use super::risk::Risk;
 use crate::error::Error;
 use crate::evaluation::Stages;
 use crate::log_probabilities::LogProbabilities;
+use crate::number_levels::NumberLevels;
+use crate::outputs::Outputs;
 use crate::router::LeavingRule;
 
 /// Simulated model with two stages and two classes. The first stage predicts class 0 with a probability p, uniform
@@ -177,6 +179,40 @@ fn a_default_speed_of_few_rows_loses_little_on_others() {
         assert!(mean(&losses) < 0.004 && above(&losses) <= 5, "{} {}", mean(&losses), above(&losses));
         assert!(above(&lucky) > 3 * above(&losses) && flops < 100 * 300 * 9, "{} {flops}", above(&lucky));
     }
+}
+
+#[test]
+fn squared_error_keeps_layers_where_f1_sees_no_loss() {
+    // Numbers 1 and 5. For every second text the first stage is as sure as the last. For the others it is less sure,
+    // but decides each label in the same way.
+    let levels = NumberLevels::fit(&[1.0, 2.0, 3.0, 4.0, 5.0], false).unwrap();
+    let (mut first, mut last, mut truth) = (Vec::new(), Vec::new(), Vec::new());
+    for row in 0..400 {
+        let is_high = row % 4 < 2;
+        let logs = |sure: f64| {
+            let p = if is_high { sure } else { 1.0 - sure };
+            [(1.0 - p).ln(), p.ln()].repeat(4)
+        };
+        first.extend(logs(if row % 2 == 0 { 0.999 } else { 0.6 }));
+        last.extend(logs(0.999));
+        truth.extend([u32::from(is_high); 4]);
+    }
+    let tables = [first, last].map(|values| LogProbabilities::of(Outputs::Labels(4), values).unwrap());
+    let variance = levels.variance(&truth);
+    assert!((variance - 4.0).abs() < 1e-12, "{variance}");
+    let labels = Stages::new(&tables, vec![vec![1; 400], vec![10; 400]], LeavingRule::Confidence).unwrap();
+    let (thresholds, full) = (labels.thresholds(100), labels.at(0.0).labels);
+    let default = Promise { risk: Risk::Regret, most: 0.003, guarantee: Guarantee::StandardErrors(1.0) };
+    let flops = |stages: &Stages| {
+        let calibration = Calibration { stages, full: &full, labels: None };
+        default.control(calibration, &thresholds).map(|promised| promised.flops)
+    };
+    assert_eq!(flops(&labels).unwrap(), 400);
+    let numbers = labels.clone().with_number_regrets(&tables, &levels, variance);
+    assert_eq!(flops(&numbers).unwrap(), 200 + 10 * 200);
+    // Without variance no loss of R² can be measured, not even at threshold 0.
+    let equal = labels.with_number_regrets(&tables, &levels, 0.0);
+    assert!(matches!(flops(&equal), Err(Error::Promise { needed: None, .. })));
 }
 
 #[test]

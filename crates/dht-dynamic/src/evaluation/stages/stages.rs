@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::exit::Stacker;
 use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
+use crate::number_levels::NumberLevels;
 use crate::outputs::Outputs;
 use crate::router::LeavingRule;
 
@@ -37,7 +38,7 @@ pub struct Stages {
     /// Predictions, one list for each stage. A list has one class index per text, or one 0 or 1 per text and label.
     labels: Vec<Vec<u32>>,
     /// Expected loss of accuracy if a text stops at a stage, indexed by stage and text. The expectation uses the last
-    /// stage's probabilities.
+    /// stage's probabilities. For numbers, the loss of R².
     regrets: Vec<Vec<f64>>,
     /// Uncertainty of the predictions, indexed by stage (n-gram classifier or exit) and text.
     uncertainties: Vec<Vec<f64>>,
@@ -114,6 +115,23 @@ impl Stages {
     /// Recomputes the predictions of each stage: `decide` maps a stage's log-probabilities to predicted labels.
     pub(crate) fn decided(self, stages: &[LogProbabilities], decide: &dyn Fn(&LogProbabilities) -> Vec<u32>) -> Self {
         Self { labels: stages.iter().map(decide).collect(), ..self }
+    }
+
+    /// Replaces the expected losses of labels by those of the numbers that the labels stand for. A loss is the increase
+    /// of the expected squared error, divided by `variance`, the variance of the true numbers. `stages` are the
+    /// log-probabilities of the stages.
+    pub(crate) fn with_number_regrets(self, stages: &[LogProbabilities], levels: &NumberLevels, variance: f64) -> Self {
+        let Some(last) = stages.last() else { return self };
+        let regrets = |stage: &LogProbabilities| last.number_regrets(&stage.numbers(levels), levels, variance);
+        Self { regrets: stages.iter().map(regrets).collect(), ..self }
+    }
+
+    /// Recomputes the [expected losses of accuracy](LogProbabilities::weighted_regrets) for a model that was fitted
+    /// with class weights. `stages` has the log-probabilities of the stages. Without class weights, nothing changes.
+    pub(crate) fn with_class_weights(self, stages: &[LogProbabilities], class_weights: Option<&[f32]>) -> Self {
+        let (Some(last), true) = (stages.last(), class_weights.is_some()) else { return self };
+        let regrets = self.labels.iter().map(|labels| last.weighted_regrets(labels, class_weights)).collect();
+        Self { regrets, ..self }
     }
 
     /// Number of stages: the early exits, and the n-gram classifier if there is one.
@@ -226,8 +244,8 @@ impl Stages {
         }
     }
 
-    /// Expected loss of accuracy of each text ([regret](crate::evaluation::Risk::Regret)). `stages` has the index of
-    /// the stage at which each text stops.
+    /// Expected loss of each text: of accuracy ([regret](crate::evaluation::Risk::Regret)), or of R² for numbers.
+    /// `stages` has the index of the stage at which each text stops.
     pub(crate) fn regrets(&self, stages: &[usize]) -> Vec<f64> {
         stages.iter().enumerate().map(|(row, stage)| self.regrets[*stage][row]).collect()
     }

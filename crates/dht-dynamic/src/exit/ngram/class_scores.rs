@@ -28,13 +28,13 @@ impl ClassScores {
     /// Fits the regression to rows of features. `labels` has the class index of each row, or a 0 or 1 for each row and
     /// label.
     ///
-    /// The optimiser starts at `start`, the minimum for another inverse penalty C, or at zero. Also returns the new
-    /// minimum, or `None` if fewer than two classes have rows.
+    /// The row weights of `settings` apply to classes only. The optimiser starts at `start`, the minimum for another
+    /// inverse penalty C, or at zero. Also returns the new minimum, or `None` if fewer than two classes have rows.
     pub(super) fn fit(
         features: &FeatureMatrix,
         labels: &[u32],
         outputs: Outputs,
-        settings: FitSettings,
+        settings: FitSettings<'_>,
         start: Option<Minimum>,
     ) -> Result<(Self, Option<Minimum>)> {
         let classes = match outputs {

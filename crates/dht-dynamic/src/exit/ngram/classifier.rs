@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, MEMORY, stratified_folds};
-use crate::outputs::{Outputs, truth_of};
+use crate::outputs::{Outputs, row_weights, truth_of};
 
 /// N-gram classifier: logistic regression on the tf-idf weights of a text's unigrams and bigrams of token ids. Its cost
 /// is negligible, because it runs no layers.
@@ -140,14 +140,16 @@ impl NgramClassifier {
         encoder: Option<&Encoder>,
         rng: &mut R,
     ) -> Result<NgramFit> {
-        Self::fit_within(training, settings, full_model, encoder, MEMORY, rng)
+        Self::fit_within(training, settings, None, full_model, encoder, MEMORY, rng)
     }
 
-    /// Fits the classifier as [`fit`](Self::fit) does, with a memory limit. Mean embeddings of the texts that need more
-    /// than `most_bytes` bytes are stored in a temporary file.
+    /// Fits the classifier as [`fit`](Self::fit) does, with a memory limit and with weights of the classes. Mean
+    /// embeddings of the texts that need more than `most_bytes` bytes are stored in a temporary file. The class weights
+    /// apply to all fits and to the losses by which the inverse penalty C is selected.
     pub(crate) fn fit_within<R: Rng + ?Sized>(
         training: &EncodedDataset,
         settings: &NgramSettings,
+        class_weights: Option<&[f32]>,
         full_model: FullModel,
         encoder: Option<&Encoder>,
         most_bytes: usize,
@@ -166,13 +168,14 @@ impl NgramClassifier {
             FeatureMatrix::sparse(columns.len(), features.iter().map(Vec::as_slice))
         };
         let CrossValidation { out_of_fold, c, losses, flops: of_folds } =
-            cross_validate(&labels, outputs, &fold_of, &settings.c, |rows, held_out| {
+            cross_validate(&labels, class_weights, outputs, &fold_of, &settings.c, |rows, held_out| {
                 let columns = corpus.columns(rows, settings.min_rows);
                 Ok((matrix(rows, &columns), matrix(held_out, &columns)))
             })?;
         let rows: Vec<usize> = (0..training.len()).collect();
         let columns = corpus.columns(&rows, settings.min_rows);
-        let settings_of_fit = FitSettings { c, tolerance: FINAL_TOLERANCE };
+        let row_weights = row_weights(&labels, class_weights);
+        let settings_of_fit = FitSettings { c, tolerance: FINAL_TOLERANCE, row_weights: row_weights.as_deref() };
         let (scores, minimum) = ClassScores::fit(&matrix(&rows, &columns), &labels, outputs, settings_of_fit, None)?;
         let vocabulary = corpus.vocabulary(columns);
         let mut flops = of_folds + minimum.map_or(0, |minimum| minimum.flops);
@@ -181,7 +184,7 @@ impl NgramClassifier {
             Some(table) => {
                 let texts = (texts.as_slice(), &settings.left_out);
                 let (head, stacked, of_head) =
-                    EmbeddingHead::fit(table, texts, &labels, &fold_of, &out_of_fold, most_bytes)?;
+                    EmbeddingHead::fit(table, texts, (&labels, class_weights), &fold_of, &out_of_fold, most_bytes)?;
                 flops += of_head;
                 (Some(head), stacked)
             }

@@ -7,7 +7,7 @@ use super::class_scores::ClassScores;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, Minimum, best_penalty};
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, row_weights};
 
 /// Gradient norm at which fits during cross-validation stop. Objectives are then within 5·10⁻⁵ nats of their minima,
 /// which is precise enough to rank the candidates for C (inverse penalty).
@@ -44,18 +44,21 @@ struct Fold {
     features: FeatureMatrix,
     /// True labels of the rows to fit, concatenated.
     labels: Vec<u32>,
+    /// [Weights](row_weights) of the rows to fit; `None` for equal weights.
+    row_weights: Option<Vec<f64>>,
     /// Indices of the fold's held-out rows, and their features.
     held_out: (Vec<usize>, FeatureMatrix),
     /// Minimum for the previous inverse penalty C, from which the next fit starts.
     start: Option<Minimum>,
 }
 
-/// Selects the inverse penalty C with the smallest out-of-fold loss. For each fold, `split` returns two feature
-/// matrices: rows to fit on, and held-out rows.
+/// Selects the inverse penalty C with the smallest out-of-fold loss, weighted by class. For each fold, `split` returns
+/// two feature matrices: rows to fit on, and held-out rows.
 ///
 /// Within a fold, the fit for each C starts at the minimum for the previous C.
 pub(super) fn cross_validate(
     labels: &[u32],
+    class_weights: Option<&[f32]>,
     outputs: Outputs,
     fold_of: &[usize],
     c: &[f64],
@@ -66,14 +69,17 @@ pub(super) fn cross_validate(
     let data = |fold: usize| {
         let (held_out, rows): (Vec<usize>, Vec<usize>) = (0..fold_of.len()).partition(|row| fold_of[*row] == fold);
         let (features, of_held_out) = split(&rows, &held_out)?;
-        let labels = rows.iter().flat_map(|row| &labels[row * decisions..(row + 1) * decisions]).copied().collect();
-        Ok(Fold { features, labels, held_out: (held_out, of_held_out), start: None })
+        let labels: Vec<u32> =
+            rows.iter().flat_map(|row| &labels[row * decisions..(row + 1) * decisions]).copied().collect();
+        let row_weights = row_weights(&labels, class_weights);
+        Ok(Fold { features, labels, row_weights, held_out: (held_out, of_held_out), start: None })
     };
     let mut folds: Vec<Fold> = (0..folds).into_par_iter().map(data).collect::<Result<_>>()?;
     let (mut losses, mut flops) = (Vec::new(), 0);
     let evaluate = |at: usize| -> Result<(f64, LogProbabilities)> {
-        let settings = FitSettings { c: c[at], tolerance: CROSS_VALIDATION_TOLERANCE };
         let of_fold = |fold: &mut Fold| {
+            let row_weights = fold.row_weights.as_deref();
+            let settings = FitSettings { c: c[at], tolerance: CROSS_VALIDATION_TOLERANCE, row_weights };
             let (scores, minimum) =
                 ClassScores::fit(&fold.features, &fold.labels, outputs, settings, fold.start.take())?;
             let (held_out, features) = &fold.held_out;
@@ -89,7 +95,7 @@ pub(super) fn cross_validate(
             }
         }
         let table = LogProbabilities::of(outputs, table)?;
-        let loss = table.mean_loss(labels);
+        let loss = table.weighted_loss(labels, class_weights);
         losses.push((c[at], loss));
         Ok((loss, table))
     };

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::exit::Stacker;
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, Rows, Standardisation};
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, row_weights};
 
 /// Candidates for the inverse penalty C of the regression on standardised mean embeddings.
 const C: [f64; 7] = [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
@@ -55,7 +55,7 @@ impl EmbeddingHead {
     pub(super) fn fit(
         table: &EmbeddingTable,
         (texts, left_out): (&[Tokens<'_>], &BTreeSet<u32>),
-        labels: &[u32],
+        (labels, class_weights): (&[u32], Option<&[f32]>),
         fold_of: &[usize],
         ngrams: &LogProbabilities,
         most_bytes: usize,
@@ -82,18 +82,19 @@ impl EmbeddingHead {
             means.set(row, &mean)?;
         }
         let CrossValidation { out_of_fold, c, flops: of_folds, .. } =
-            cross_validate(labels, outputs, fold_of, &C, |rows, held_out| {
+            cross_validate(labels, class_weights, outputs, fold_of, &C, |rows, held_out| {
                 let scaling = Standardisation::new(&means, Some(rows))?;
                 Ok((
                     FeatureMatrix::of_rows(&means, Some(rows), &scaling),
                     FeatureMatrix::of_rows(&means, Some(held_out), &scaling),
                 ))
             })?;
-        let (stacker, of_stacker) = Stacker::fit_counted(ngrams, &out_of_fold, labels)?;
+        let (stacker, of_stacker) = Stacker::fit_weighted(ngrams, &out_of_fold, labels, class_weights)?;
         let stacked = stacker.stack(ngrams, &out_of_fold)?;
         let scaling = Standardisation::new(&means, None)?;
         let features = FeatureMatrix::of_rows(&means, None, &scaling);
-        let settings = FitSettings { c, tolerance: TOLERANCE };
+        let row_weights = row_weights(labels, class_weights);
+        let settings = FitSettings { c, tolerance: TOLERANCE, row_weights: row_weights.as_deref() };
         let (scores, minimum) = ClassScores::fit(&features, labels, outputs, settings, None)?;
         let flops = additions as u64 + of_folds + of_stacker + minimum.map_or(0, |minimum| minimum.flops);
         let (scores, table) = (scores.folded(&scaling), table.clone());

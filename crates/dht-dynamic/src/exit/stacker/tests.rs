@@ -38,7 +38,7 @@ fn scores_are_weighed_sums_of_log_probabilities() {
 fn the_gradient_of_the_weights_is_that_of_finite_differences() {
     let labels = labels(30);
     let (ngram, exit) = (table(&labels, 0.5, 1), table(&labels, 1.0, 2));
-    let loss = StackedLoss { tables: [&ngram, &exit], labels: &labels, free: [true; 2] };
+    let loss = StackedLoss { tables: [&ngram, &exit], labels: &labels, row_weights: None, free: [true; 2] };
     let at = [0.7, -0.2];
     let gradient = loss.value_and_gradient(&at).unwrap().1;
     for index in 0..2 {
@@ -63,11 +63,31 @@ fn fitted_stacking_beats_equal_weights_and_each_model_alone() {
     for other in [Stacker::halves(), Stacker { ngram: 1.0, exit: 0.0 }, Stacker { ngram: 0.0, exit: 1.0 }] {
         assert!(fitted < loss(other), "{fitted} is not below {} of {other:?}", loss(other));
     }
-    let gradient = StackedLoss { tables: [&ngram, &exit], labels: &labels, free: [true; 2] }
+    let gradient = StackedLoss { tables: [&ngram, &exit], labels: &labels, row_weights: None, free: [true; 2] }
         .value_and_gradient(&[stacker.ngram, stacker.exit])
         .unwrap()
         .1;
     assert!(gradient.iter().all(|part| part.abs() < 1e-8), "{gradient:?}");
+}
+
+#[test]
+fn class_weights_count_as_repeated_rows() {
+    let labels = labels(300);
+    let (ngram, exit) = (table(&labels, 0.5, 6), table(&labels, 1.0, 7));
+    let fit = |class_weights: Option<&[f32]>| Stacker::fit_weighted(&ngram, &exit, &labels, class_weights).unwrap().0;
+    assert_eq!(fit(Some(&[1.0; 3])), Stacker::fit(&ngram, &exit, &labels).unwrap());
+    assert_eq!(fit(Some(&[4.0; 3])), fit(None));
+    let weighted = fit(Some(&[1.0, 3.0, 1.0]));
+    let of_class = |label: u32| std::iter::repeat_n((), if label == 1 { 3 } else { 1 });
+    let rows: Vec<usize> =
+        labels.iter().enumerate().flat_map(|(row, label)| of_class(*label).map(move |()| row)).collect();
+    let repeated: Vec<u32> = rows.iter().map(|row| labels[*row]).collect();
+    let of_rows = Stacker::fit(&ngram.select(&rows), &exit.select(&rows), &repeated).unwrap();
+    // The prior has the weight of one row among 300 instead of one among 500, so that the weights differ a little.
+    let loss = |stacker: Stacker| stacker.stack(&ngram, &exit).unwrap().weighted_loss(&labels, Some(&[1.0, 3.0, 1.0]));
+    let [own, repeated, equal] = [weighted, of_rows, fit(None)].map(loss);
+    assert!((own - repeated).abs() < 1e-3 && own < equal + 1e-3, "{own} {repeated} {equal}");
+    assert!((weighted.ngram - fit(None).ngram).abs() > 1e-6);
 }
 
 #[test]
@@ -88,7 +108,7 @@ fn weights_are_the_best_that_are_not_negative() {
     for (ngram, exit) in [(-1.0, 1.0), (0.7, -0.8), (-0.5, -0.6), (0.4, 0.9)] {
         let (ngram, exit) = (table(&labels, ngram, 11), table(&labels, exit, 12));
         let stacker = Stacker::fit(&ngram, &exit, &labels).unwrap();
-        let loss = StackedLoss { tables: [&ngram, &exit], labels: &labels, free: [true; 2] };
+        let loss = StackedLoss { tables: [&ngram, &exit], labels: &labels, row_weights: None, free: [true; 2] };
         let value = |ngram: f64, exit: f64| loss.value_and_gradient(&[ngram, exit]).unwrap().0;
         let best = value(stacker.ngram, stacker.exit);
         assert!(stacker.ngram >= 0.0 && stacker.exit >= 0.0, "{stacker:?}");

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// Minimum range of the numbers, in steps between neighbouring floating-point numbers of their size.
+const LEAST_STEPS: f64 = 1000.0;
+
 /// Maximum number of ordinal levels. If there are more distinct numbers, they are divided at their quantiles.
 const MOST_LEVELS: usize = 16;
 
@@ -55,14 +58,28 @@ impl NumberLevels {
         sorted.sort_by(f32::total_cmp);
         let mut values = sorted.clone();
         values.dedup();
-        if values.len() < 2 {
-            return Err(Error::argument("numbers", "at least two different numbers", values.len()));
+        let (Some(first), Some(last)) = (values.first(), values.last()) else {
+            return Err(Error::argument("numbers", "at least two different numbers", "none"));
+        };
+        if first == last {
+            let expected = "at least two numbers that differ in their first 24 bits (7 digits)";
+            return Err(Error::argument("numbers", expected, format!("{first} alone")));
+        }
+        // Numbers are stored in 24 bits: steps between large numbers may be as large as their differences.
+        let step = f64::from(first.abs().max(last.abs())) * f64::from(f32::EPSILON);
+        if f64::from(*last) - f64::from(*first) < LEAST_STEPS * step {
+            let expected = "numbers whose differences are not small beside their size: subtract a constant";
+            return Err(Error::argument("numbers", expected, format!("{first} to {last}, stored in steps of {step}")));
         }
         if rating && values.len() > MOST_LEVELS {
             let expected = format!("at most {MOST_LEVELS} different ratings");
             return Err(Error::argument("numbers", expected, values.len()));
         }
-        let middle = |below: f32, above: f32| below + (above - below) / 2.0;
+        let middle = |below: f32, above: f32| {
+            let middle = below + (above - below) / 2.0;
+            // Between neighbouring floating-point numbers there is none.
+            if middle < above { middle } else { below }
+        };
         if values.len() <= MOST_LEVELS {
             let cuts = values.windows(2).map(|pair| middle(pair[0], pair[1])).collect();
             return Ok(Self { values, cuts, rating });
@@ -124,13 +141,32 @@ impl NumberLevels {
             let above = probabilities.iter().filter(|probability| **probability >= 0.5).count();
             return self.values[above.min(self.cuts.len())];
         }
+        self.mean(probabilities)
+    }
+
+    /// Computes the mean of the number's predictive distribution from the probability of lying above each cut. It is
+    /// the predicted number, except for a rating, whose prediction is the median.
+    pub(crate) fn mean(&self, probabilities: &[f32]) -> f32 {
         let steps = self.values.windows(2).zip(probabilities);
         self.values[0] + steps.map(|(pair, probability)| (pair[1] - pair[0]) * probability).sum::<f32>()
     }
 
+    /// Variance of the numbers of several texts, each at the value of its level. `targets` has the
+    /// [targets](Self::targets) of all texts, concatenated, as 0 or 1. The variance is exactly 0 if all texts have the
+    /// same level.
+    pub(crate) fn variance(&self, targets: &[u32]) -> f64 {
+        let value = |row: &[u32]| f64::from(self.values[row.iter().filter(|target| **target == 1).count()]);
+        let values: Vec<f64> = targets.chunks_exact(self.cuts.len()).map(value).collect();
+        let Some(first) = values.first() else { return 0.0 };
+        // Differences from the first number are exactly 0 if all numbers are equal.
+        let count = values.len() as f64;
+        let shift = values.iter().map(|value| value - first).sum::<f64>() / count;
+        values.iter().map(|value| (value - first - shift).powi(2)).sum::<f64>() / count
+    }
+
     /// Rejects levels that [`fit`](Self::fit) cannot have produced. Levels that were read from a file need this check.
     /// `outputs` is the number of binary decisions of the model.
-    pub(super) fn check(&self, outputs: usize) -> Result<()> {
+    pub(crate) fn check(&self, outputs: usize) -> Result<()> {
         let ascend = |numbers: &[f32]| numbers.windows(2).all(|pair| pair[0] < pair[1]);
         let is_right = self.cuts.len() == outputs
             && self.values.len() == outputs + 1
@@ -187,6 +223,39 @@ mod tests {
         let levels = NumberLevels::fit(&numbers, false)?;
         assert_eq!((levels.values().len(), levels.values()[0]), (2, 7.0));
         assert_eq!(levels.targets(7.0), [0.0]);
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_that_rounding_makes_equal_are_refused() {
+        for (numbers, expected) in [
+            (&[16_777_216.0, 16_777_218.0, 16_777_220.0][..], "16777216 to 16777220, stored in steps of"),
+            (&[1.7e9, 1.7e9 + 128.0], "subtract a constant"),
+            (&[3.0; 4], "3 alone"),
+            (&[], "none"),
+        ] {
+            let error = NumberLevels::fit(numbers, true).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        // Neighbouring floating-point numbers have cuts of their own.
+        let next = |number: f32| f32::from_bits(number.to_bits() + 1);
+        let (first, second, third) = (next(1.0), next(next(1.0)), next(next(next(1.0))));
+        let levels = NumberLevels::fit(&[first, second, third, 4.0], true).unwrap();
+        assert!(levels.cuts().windows(2).all(|pair| pair[0] < pair[1]), "{:?}", levels.cuts());
+        assert_eq!(levels.targets(second), [1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_variance_is_that_of_the_numbers() -> Result<()> {
+        let numbers = [1.0, 5.0, 5.0, 2.0, 3.0, 5.0];
+        let levels = NumberLevels::fit(&numbers, false)?;
+        let targets = |numbers: &[f32]| -> Vec<u32> {
+            numbers.iter().flat_map(|number| levels.targets(*number)).map(|target| target as u32).collect()
+        };
+        // The mean is 3.5, and the squares are 6.25 + 3 · 2.25 + 2.25 + .25 = 15.5.
+        assert!((levels.variance(&targets(&numbers)) - 15.5 / 6.0).abs() < 1e-12);
+        let equal = NumberLevels::fit(&[0.1, 0.7], false)?;
+        assert_eq!((equal.variance(&[1; 7]), equal.variance(&[])), (0.0, 0.0));
         Ok(())
     }
 
