@@ -39,7 +39,7 @@ pub(super) async fn openapi(State(app): State<Arc<App>>) -> Result<Json<Value>, 
         engine.max_length().into();
     // A model that always runs all layers has a single speed.
     if engine.speed().is_none() {
-        for request in ["ClassifyRequest", "Line"] {
+        for request in ["ClassifyRequest", "ExplainRequest", "Line"] {
             if let Some(properties) = schemas[request]["properties"].as_object_mut() {
                 properties.remove("speed");
             }

@@ -18,16 +18,11 @@ use crate::exit::Stacker;
 use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, Texts, fit_ngrams, judged_by_rows};
 use crate::outputs::truth_of;
 
-/// Training subsets of each size. The training rows are dealt into eight equal parts, and a subset is a range of these
-/// parts; 8 stands for part 0 again, 9 for part 1, and so on. Subsets of the first two sizes are disjoint, those of
-/// half and three quarters of the rows overlap.
-const SUBSETS: [&[Range<usize>]; 5] = [
-    &[0..1, 1..2, 2..3, 3..4, 4..5, 5..6, 6..7, 7..8],
-    &[0..2, 2..4, 4..6, 6..8],
-    &[0..4, 2..6, 4..8, 6..10],
-    &[0..6, 2..8, 4..10, 6..12],
-    &[0..8],
-];
+/// Training subsets of each size. The training rows are dealt into eight equal parts. Each pair has the number of parts
+/// in a subset, and the first part of each subset; part 0 follows part 7. Subsets of the first two sizes are disjoint,
+/// those of half and three quarters of the rows overlap.
+const SUBSETS: [(usize, &[usize]); 5] =
+    [(1, &[0, 1, 2, 3, 4, 5, 6, 7]), (2, &[0, 2, 4, 6]), (4, &[0, 2, 4, 6]), (6, &[0, 2, 4, 6]), (8, &[0])];
 /// Minimum number of training rows for a learning curve. An eighth of them, the smallest subset, must suffice to fit a
 /// model.
 const LEAST: usize = 80;
@@ -35,8 +30,7 @@ const LEAST: usize = 80;
 const LEAST_VALIDATION: usize = 20;
 /// Multiples of the number of training rows for which the accuracy is predicted.
 const MULTIPLES: [usize; 2] = [2, 4];
-/// Bend γ of the law through the error rates. The intervals draw it uniformly from 0 to twice this value. It was
-/// selected on other data sets than those of `docs/review.md`.
+/// Bend γ of the law through the error rates. The intervals draw it uniformly from 0 to twice this value.
 const BEND: f64 = 0.2;
 /// Typical error of the law in the logarithm of the error rate, if it is extrapolated to e times the rows.
 const MISFIT: f64 = 0.05;
@@ -180,10 +174,10 @@ pub fn learning_curve(
     let (labels, mut flops) = (truth_of(validation), states.flops);
     let parts = parts_of(&truth_of(training), &mut rng);
     let mut points = Vec::with_capacity(SUBSETS.len());
-    for subsets in SUBSETS {
+    for (size, starts) in SUBSETS {
         let (mut sizes, mut accuracies) = (0, Vec::new());
-        for subset in subsets {
-            let rows = subset_of(&parts, subset);
+        for start in starts {
+            let rows = subset_of(&parts, *start..start + size);
             sizes += rows.len();
             let (mut answers, of_fit) = judged_by_rows(model.outputs(), &texts, &states, &rows, &settings)?;
             flops += of_fit;
@@ -231,8 +225,8 @@ fn parts_of(labels: &[u32], rng: &mut ChaCha8Rng) -> [Vec<usize>; PARTS] {
 }
 
 /// Row indices of a subset, ascending.
-fn subset_of(parts: &[Vec<usize>; PARTS], subset: &Range<usize>) -> Vec<usize> {
-    let mut rows: Vec<usize> = subset.clone().flat_map(|part| parts[part % PARTS].iter().copied()).collect();
+fn subset_of(parts: &[Vec<usize>; PARTS], subset: Range<usize>) -> Vec<usize> {
+    let mut rows: Vec<usize> = subset.flat_map(|part| parts[part % PARTS].iter().copied()).collect();
     rows.sort_unstable();
     rows
 }
@@ -330,15 +324,15 @@ mod tests {
     /// Simulates the points of a curve whose error rate is `error` of the number of training rows. The error of each
     /// training differs by a factor, whose logarithm has the deviation `noise` with all rows.
     fn planted(error: impl Fn(f64) -> f64, noise: f64, rng: &mut ChaCha8Rng) -> Vec<LearningPoint> {
-        let of_size = |subsets: &&[Range<usize>]| {
-            let share = subsets[0].len() as f64 / 8.0;
+        let of_size = |(size, starts): &(usize, &[usize])| {
+            let share = *size as f64 / 8.0;
             // Overlapping subsets count as the number of disjoint ones.
-            let shrink = (subsets.len() as f64 * share).sqrt();
+            let shrink = (starts.len() as f64 * share).sqrt();
             let mut one = |_| {
                 let deviate: f64 = StandardNormal.sample(rng);
                 1.0 - error(800.0 * share) * (noise * shrink / share.sqrt() * deviate).exp()
             };
-            let accuracies: Vec<f64> = (0..subsets.len()).map(&mut one).collect();
+            let accuracies: Vec<f64> = (0..starts.len()).map(&mut one).collect();
             let accuracy = accuracies.iter().sum::<f64>() / accuracies.len() as f64;
             LearningPoint { rows: (800.0 * share) as usize, accuracy, accuracies }
         };
@@ -393,17 +387,16 @@ mod tests {
         let label = |row: usize| if row < 210 { row as u32 / 7 } else { 30 };
         let labels: Vec<u32> = (0..517).map(label).collect();
         let parts = parts_of(&labels, &mut ChaCha8Rng::seed_from_u64(3));
-        for subsets in SUBSETS {
-            let all: Vec<Vec<usize>> = subsets.iter().map(|subset| subset_of(&parts, subset)).collect();
-            for (rows, subset) in all.iter().zip(subsets) {
-                assert!(rows.is_sorted() && rows.len().abs_diff(517 * subset.len() / 8) <= subset.len(), "{subset:?}");
+        for (size, starts) in SUBSETS {
+            let all: Vec<Vec<usize>> = starts.iter().map(|start| subset_of(&parts, *start..start + size)).collect();
+            for rows in &all {
+                assert!(rows.is_sorted() && rows.len().abs_diff(517 * size / 8) <= size, "{size} parts");
                 let large = rows.iter().filter(|row| label(**row) == 30).count();
-                assert!(large.abs_diff(307 * subset.len() / 8) <= subset.len(), "{large} of the large class");
+                assert!(large.abs_diff(307 * size / 8) <= size, "{large} of the large class");
             }
-            let each: usize = subsets.iter().map(Range::len).sum();
             // Each row is in equally many subsets of a size.
             for row in 0..517 {
-                assert_eq!(all.iter().filter(|rows| rows.contains(&row)).count(), each / 8);
+                assert_eq!(all.iter().filter(|rows| rows.contains(&row)).count(), size * starts.len() / 8);
             }
         }
     }
