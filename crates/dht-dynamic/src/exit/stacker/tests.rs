@@ -86,7 +86,7 @@ fn class_weights_count_as_repeated_rows() {
     // The prior has the weight of one row among 300 instead of one among 500, so that the weights differ a little.
     let loss = |stacker: Stacker| stacker.stack(&ngram, &exit).unwrap().weighted_loss(&labels, Some(&[1.0, 3.0, 1.0]));
     let [own, repeated, equal] = [weighted, of_rows, fit(None)].map(loss);
-    assert!((own - repeated).abs() < 1e-3 && own < equal + 1e-3, "{own} {repeated} {equal}");
+    assert!(repeated <= own && own - repeated < (equal - repeated) / 2.0, "{own} {repeated} {equal}");
     assert!((weighted.ngram - fit(None).ngram).abs() > 1e-6);
 }
 
