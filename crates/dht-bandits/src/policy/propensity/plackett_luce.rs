@@ -70,15 +70,23 @@ pub(crate) fn inclusion_of_first(
     temperature: f64,
     k: usize,
 ) -> Option<[f64; LARGEST_SLATE]> {
+    if k == means.len() {
+        return None;
+    }
+    let largest = means.clone().fold(f64::NEG_INFINITY, f64::max);
+    inclusion_of_rates(means.map(|mean| ((mean - largest) / temperature).exp()).collect(), k)
+}
+
+/// Is no generic function, so that the integrals are compiled once and not for each iterator of each caller.
+fn inclusion_of_rates(rates: Vec<f64>, k: usize) -> Option<[f64; LARGEST_SLATE]> {
     match k {
-        _ if k == means.len() => None,
-        2 => inclusion::<2>(means, temperature),
-        3 => inclusion::<3>(means, temperature),
-        4 => inclusion::<4>(means, temperature),
-        5 => inclusion::<5>(means, temperature),
-        6 => inclusion::<6>(means, temperature),
-        7 => inclusion::<7>(means, temperature),
-        LARGEST_SLATE => inclusion::<LARGEST_SLATE>(means, temperature),
+        2 => inclusion::<2>(rates),
+        3 => inclusion::<3>(rates),
+        4 => inclusion::<4>(rates),
+        5 => inclusion::<5>(rates),
+        6 => inclusion::<6>(rates),
+        7 => inclusion::<7>(rates),
+        LARGEST_SLATE => inclusion::<LARGEST_SLATE>(rates),
         _ => None,
     }
 }
@@ -107,24 +115,18 @@ impl Arm {
     }
 }
 
-fn inclusion<const K: usize>(
-    means: impl ExactSizeIterator<Item = f64> + Clone,
-    temperature: f64,
-) -> Option<[f64; LARGEST_SLATE]> {
-    let largest = means.clone().fold(f64::NEG_INFINITY, f64::max);
-    let mut weights = means.map(|mean| ((mean - largest) / temperature).exp());
-    let mut rates = [0.0; K];
-    for rate in &mut rates {
-        *rate = weights.next()?;
-    }
-    let (mut unlikely, mut others) = (Vec::new(), Vec::with_capacity(weights.len()));
-    if weights.len() > FEW {
-        unlikely.extend(weights);
+/// Probabilities of the arms with the first `K` rates.
+fn inclusion<const K: usize>(mut rates: Vec<f64>) -> Option<[f64; LARGEST_SLATE]> {
+    let first: [f64; K] = rates.get(..K)?.try_into().ok()?;
+    rates.drain(..K);
+    let (mut unlikely, mut others) = (Vec::new(), Vec::with_capacity(rates.len()));
+    if rates.len() > FEW {
+        unlikely = rates;
     } else {
-        others.extend(weights.map(|rate| Arm { rate, remaining: [1.0; 8] }));
+        others.extend(rates.into_iter().map(|rate| Arm { rate, remaining: [1.0; 8] }));
     }
-    let total = rates.iter().chain(&unlikely).copied().chain(others.iter().map(|arm| arm.rate)).sum();
-    let integral = Integral { rates, total, unlikely: &mut unlikely, others: &mut others };
+    let total = first.iter().chain(&unlikely).copied().chain(others.iter().map(|arm| arm.rate)).sum();
+    let integral = Integral { rates: first, total, unlikely: &mut unlikely, others: &mut others };
     Arch::new().dispatch(integral)
 }
 
