@@ -38,7 +38,8 @@ impl LabelMapping {
         let places = by_name(labels, classes)?
             .map_or_else(|| by_number(labels, classes), |places| Ok(Some(places)))?
             .or_else(|| by_place(labels, classes, ordered));
-        let places = places.ok_or_else(|| other_labels(labels, classes, ""))?;
+        let unmatched = || labels.iter().filter(|label| !classes.contains(label)).cloned().collect::<Vec<_>>();
+        let places = places.ok_or_else(|| other_labels(&unmatched(), classes, ""))?;
         let pairs = labels.iter().zip(places).map(|(label, place)| (label.clone(), classes[place].clone()));
         let pairs: Vec<(String, String)> = pairs.collect();
         let number = |label: &str| label.parse::<f64>().is_ok();

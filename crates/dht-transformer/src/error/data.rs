@@ -296,7 +296,7 @@ pub enum DataProblem {
     /// The labels in a file do not match the classes of the training set or the model.
     #[error("the labels {labels} do not match the classes {classes}{reason}; give each its class")]
     OtherLabels {
-        /// Labels that occur in the file.
+        /// Labels in the file that are no class, or all its labels if they may be counted from 0 or from 1.
         labels: String,
         /// Classes of the training set or the model.
         classes: String,

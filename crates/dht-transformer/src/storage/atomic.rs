@@ -140,7 +140,13 @@ pub fn writable_file(path: &str) -> Result<PathBuf> {
         // Opening a pipe would wait for its reader.
         Ok(metadata) if !metadata.is_file() => Ok(()),
         Ok(_) => File::options().append(true).open(&path).map(drop),
-        Err(_) => std::fs::metadata(folder_of(&path)).and_then(|_| temporary().tempfile_in(folder_of(&path)).map(drop)),
+        Err(_) => std::fs::metadata(folder_of(&path))
+            .and_then(|_| Listed::create(|| temporary().tempfile_in(folder_of(&path)), NamedTempFile::path))
+            // Removed before it leaves the list: a signal between the two must not leave it.
+            .map(|(listed, file)| {
+                drop(file);
+                drop(listed);
+            }),
     };
     opened.map(|()| path.clone()).map_err(|source| Error::io(path, source))
 }

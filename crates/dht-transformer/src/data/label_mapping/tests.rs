@@ -146,6 +146,12 @@ fn spellings_that_nobody_tells_apart_are_refused() {
 }
 
 #[test]
+fn only_labels_without_a_class_are_named() {
+    let refused = LabelMapping::new(&names(&["a", "b", "c"]), &names(&["a", "b"]), false);
+    assert!(matches!(refused, Err(DataProblem::OtherLabels { labels, .. }) if labels == "\"c\" (1)"));
+}
+
+#[test]
 fn classes_that_are_given_have_to_be_there() {
     let mapping_from = |pairs: &[(&str, &str)]| {
         let pairs: Vec<(String, String)> = pairs.iter().map(|(own, class)| ((*own).into(), (*class).into())).collect();
