@@ -374,7 +374,7 @@ pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
             format!("{:.4}", row.score),
         ];
         let value = |metric: &&str| row.metrics.iter().find(|own| own.metric == **metric);
-        let cell = |own: Option<&MetricValue>| own.map_or_else(|| "–".into(), |own| format!("{:.4}", own.value));
+        let cell = |own: Option<&MetricValue>| own.map_or_else(|| "–".into(), |own| figure(own.value));
         cells.extend(metrics.iter().map(|metric| cell(value(metric))));
         cells.extend([
             format!("{:.3}", row.cost),
@@ -384,4 +384,20 @@ pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
         table.push(cells);
     }
     table
+}
+
+/// Formats a score with four decimals, or with three significant digits if the former would lose them, such as an error
+/// in a small unit.
+fn figure(value: f64) -> String {
+    if value != 0.0 && value.abs() < 1e-3 { format!("{value:.2e}") } else { format!("{value:.4}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_keep_three_digits() {
+        assert_eq!([0.0, -0.25, 12.5, 0.000_123_4].map(figure), ["0.0000", "-0.2500", "12.5000", "1.23e-4"]);
+    }
 }

@@ -58,16 +58,17 @@ impl TrainArguments {
         Ok(Some(weights.into_iter().map(|weight| (f64::from(weight) / mean) as f32).collect()))
     }
 
-    /// Sentences of the model card on the weights of the classes, with a leading space; empty for equal weights.
-    pub(super) fn weights_sentences(&self) -> String {
+    /// Sentences of the model card on the weights of `classes` classes, with a leading space; empty for equal weights.
+    pub(super) fn weights_sentences(&self, classes: usize) -> String {
         let named = self.named_weights().unwrap_or_default();
         let weights = if self.balanced {
             "each class had the reciprocal of its number of rows as its weight".to_owned()
         } else if named.is_empty() {
             return String::new();
         } else {
+            let others = if named.len() < classes { ", and 1 for each other class" } else { "" };
             let named: Vec<String> = named.iter().map(|(name, weight)| format!("{name} {weight}")).collect();
-            format!("classes had weights: {}, and 1 for each other class", named.join(", "))
+            format!("classes had weights: {}{others}", named.join(", "))
         };
         format!(
             " In training, {weights}. Probabilities are those for texts in which the frequency of each class is \

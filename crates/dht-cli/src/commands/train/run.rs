@@ -151,7 +151,7 @@ impl TrainArguments {
             true => self.fit_head_and_tune(run, &settings, &mut classifier, learned, held_out)?,
             false => {
                 let history = self.fit(run, &settings, &mut classifier, learned, held_out)?;
-                self.how(run.start, &settings, &history) + &self.weights_sentences()
+                self.how(run.start, &settings, &history) + &self.weights_sentences(run.texts.train.labels.len())
             }
         };
         scale.map_or(Ok(()), |scale| scale.fold_into(&classifier))?;
@@ -301,7 +301,7 @@ impl TrainArguments {
         })?;
         progress.report_seconds();
         self.say(&ladder_end(&climbed.ladder));
-        let how = self.how_in_rungs(run.start, &climbed.ladder) + &self.weights_sentences();
+        let how = self.how_in_rungs(run.start, &climbed.ladder) + &self.weights_sentences(run.texts.train.labels.len());
         let halves = label_thresholds(self.texts.task(), training);
         let made =
             at_speed(climbed.model, climbed.exits, run.encoded, Targets::Labels, (&self.speed, halves.as_ref()))?;
