@@ -30,7 +30,7 @@ const LEAST: usize = 80;
 const LEAST_VALIDATION: usize = 20;
 /// Multiples of the number of training rows for which the accuracy is predicted.
 const MULTIPLES: [usize; 2] = [2, 4];
-/// Mean of the bend γ of the law before the points are seen. It has an exponential distribution, up to 1.
+/// Prior mean of the law's bend γ. The prior is an exponential distribution that is cut off at 1.
 const BEND: f64 = 0.15;
 /// Number of values from 0 to 1 that stand for the distribution of the bend.
 const BENDS: usize = 41;
@@ -84,7 +84,7 @@ pub struct LearningPrediction {
 /// error falls with each doubling, down to the floor exp(a). Parameters a and b are fitted by least squares to the sizes
 /// with at least two rows for each class in the mean. γ has an exponential prior with mean 0.15, whose density is
 /// multiplied by the likelihood of the measured points: a curve that flattens raises γ. The prediction is the mean over
-/// this distribution, and its interval contains it. The curve does not apply to fine-tuned models.
+/// this distribution, and the interval includes its spread. The curve does not apply to fine-tuned models.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LearningCurve {

@@ -70,14 +70,15 @@ pub(crate) fn inclusion_of_first(
     temperature: f64,
     k: usize,
 ) -> Option<[f64; LARGEST_SLATE]> {
-    if k == means.len() {
+    if k == means.len() || !(2..=LARGEST_SLATE).contains(&k) {
         return None;
     }
     let largest = means.clone().fold(f64::NEG_INFINITY, f64::max);
     inclusion_of_rates(means.map(|mean| ((mean - largest) / temperature).exp()).collect(), k)
 }
 
-/// Is no generic function, so that the integrals are compiled once and not for each iterator of each caller.
+/// Same as [`inclusion_of_first`], for the rates of all arms. It is not generic, so that the integrals are compiled once
+/// and not for the iterator of each caller.
 fn inclusion_of_rates(rates: Vec<f64>, k: usize) -> Option<[f64; LARGEST_SLATE]> {
     match k {
         2 => inclusion::<2>(rates),
